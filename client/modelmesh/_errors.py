@@ -1,0 +1,240 @@
+"""Every error of the mesh: raised by the client, put on the wire by the daemon, one class for both.
+
+Owns: the tree, and its form on the wire (the OpenAI error object plus a `mesh` map).
+Must never: import anything of the daemon.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+
+class MeshError(Exception):
+    """The root. `extra` holds what a class adds (a budget's limit, a pool's reasons, …).
+
+    status_code: the HTTP status it corresponds to. code: the machine-readable name (OpenAI's where one
+    exists). retryable: the same call may succeed later. retry_after: seconds until it may. attempts: what
+    was tried, in order, each a map with model, provider, status, reason and duration (s).
+    """
+
+    status_code: ClassVar[int] = 500
+    code: ClassVar[str] = "mesh_error"
+    type: ClassVar[str] = "mesh_error"
+    retryable_by_default: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status_code: int | None = None,
+        code: str | None = None,
+        type: str | None = None,
+        param: str | None = None,
+        retryable: bool | None = None,
+        retry_after: float | None = None,
+        attempts: Sequence[dict[str, Any]] = (),
+        request_id: str | None = None,
+        body: Any = None,
+        **extra: Any,
+    ) -> None:
+        super().__init__(message)
+        cls = self.__class__
+        self.message = message
+        self.status_code = status_code or cls.status_code  # type: ignore[misc]
+        self.code = code or cls.code  # type: ignore[misc]
+        self.type = type or cls.type  # type: ignore[misc]
+        self.param = param
+        self.retryable = cls.retryable_by_default if retryable is None else retryable
+        self.retry_after = retry_after
+        self.attempts = list(attempts)
+        self.request_id = request_id
+        self.body = body
+        self.extra = extra
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self.__dict__["extra"][name]
+        except KeyError:
+            raise AttributeError(f"{type(self).__name__!r} has no attribute {name!r}") from None
+
+    def to_wire(self) -> tuple[int, dict[str, Any], dict[str, Any]]:
+        """(status, the OpenAI error object, the mesh map) as an ERROR head carries them."""
+        error = {"message": self.message, "type": self.type, "code": self.code, "param": self.param}
+        mesh: dict[str, Any] = {"class": type(self).__name__, "retryable": self.retryable}
+        if self.attempts:
+            mesh["attempts"] = self.attempts
+        if self.retry_after is not None:
+            mesh["retry_after"] = self.retry_after
+        if self.extra:
+            mesh["extra"] = self.extra
+        return self.status_code, error, mesh
+
+
+class RoutingError(MeshError):
+    status_code = 503
+    code = "routing_error"
+
+
+class NoActiveModelError(RoutingError):
+    """No model of the pool may be asked now. extra: pool, reasons (model → why), recovers_in (s or None)."""
+
+    code = "no_active_model"
+    retryable_by_default = True
+
+
+class AllProvidersExhaustedError(RoutingError):
+    """Every attempt failed; `.attempts` says how."""
+
+    code = "all_providers_exhausted"
+    retryable_by_default = True
+
+
+class ProviderError(MeshError):
+    status_code = 502
+    code = "provider_error"
+
+
+class AuthenticationError(ProviderError):
+    status_code = 401
+    code = "invalid_api_key"
+
+
+class PermissionDeniedError(ProviderError):
+    status_code = 403
+    code = "permission_denied"
+
+
+class RateLimitError(ProviderError):
+    status_code = 429
+    code = "rate_limit_exceeded"
+    retryable_by_default = True
+
+
+class ProviderTimeoutError(ProviderError):
+    status_code = 504
+    code = "timeout"
+    retryable_by_default = True
+
+
+class ProviderConnectionError(ProviderError):
+    code = "provider_connection"
+    retryable_by_default = True
+
+
+class InvalidRequestError(MeshError):
+    status_code = 400
+    code = "invalid_request"
+    type = "invalid_request_error"
+
+
+class NotFoundError(InvalidRequestError):
+    status_code = 404
+    code = "not_found"
+
+
+class BudgetExceededError(MeshError):
+    """extra: scope, limit_type, limit, spent, reserved (USD), resets_at (RFC 3339)."""
+
+    status_code = 402
+    code = "budget_exceeded"
+
+
+class AccessDeniedError(MeshError):
+    """extra: app (who the kernel says the caller is), allowed."""
+
+    status_code = 403
+    code = "access_denied"
+
+
+class QueueFullError(MeshError):
+    status_code = 429
+    code = "queue_full"
+    retryable_by_default = True
+
+
+class ConfigurationError(MeshError):
+    """extra: problems, a list of maps with path, file, line, message, suggestion."""
+
+    status_code = 400
+    code = "configuration_error"
+
+
+class DaemonUnavailableError(MeshError):
+    """No daemon answers. extra: paths (those tried)."""
+
+    status_code = 503
+    code = "daemon_unavailable"
+    retryable_by_default = True
+
+
+class ProtocolError(MeshError):
+    status_code = 400
+    code = "protocol_error"
+
+
+class RequestTimeoutError(MeshError):
+    """The request's deadline passed."""
+
+    status_code = 504
+    code = "timeout"
+    retryable_by_default = True
+
+
+class RequestCancelledError(MeshError):
+    status_code = 499
+    code = "cancelled"
+
+
+class StreamInterrupted(MeshError):
+    """A stream broke after content had been delivered. extra: text (all that was received)."""
+
+    status_code = 502
+    code = "stream_interrupted"
+    retryable_by_default = True
+
+
+_BY_NAME: dict[str, type[MeshError]] = {}
+
+
+def _collect(cls: type[MeshError]) -> None:
+    _BY_NAME[cls.__name__] = cls
+    for child in cls.__subclasses__():
+        _collect(child)
+
+
+_collect(MeshError)
+
+_BY_STATUS: dict[int, type[MeshError]] = {
+    400: InvalidRequestError,
+    401: AuthenticationError,
+    402: BudgetExceededError,
+    403: PermissionDeniedError,
+    404: NotFoundError,
+    413: InvalidRequestError,
+    422: InvalidRequestError,
+    429: RateLimitError,
+    499: RequestCancelledError,
+    503: NoActiveModelError,
+    504: ProviderTimeoutError,
+}
+
+
+def from_wire(
+    status: int, error: dict[str, Any], mesh: dict[str, Any], request_id: str | None = None
+) -> MeshError:
+    """The error that an ERROR head describes, of the class it names, else of the status's."""
+    cls = _BY_NAME.get(mesh.get("class", "")) or _BY_STATUS.get(status, ProviderError if status >= 500 else MeshError)
+    return cls(
+        str(error.get("message") or "the mesh gave no message"),
+        status_code=status,
+        code=error.get("code"),
+        type=error.get("type"),
+        param=error.get("param"),
+        retryable=mesh.get("retryable"),
+        retry_after=mesh.get("retry_after"),
+        attempts=mesh.get("attempts", ()),
+        request_id=request_id,
+        body=error,
+        **{key: value for key, value in mesh.get("extra", {}).items() if isinstance(key, str)},
+    )
