@@ -1,0 +1,168 @@
+"""What all actors of the mesh have in common: names, mailboxes that outlive a crash, timers.
+
+Owns: `Directory` (name → mailbox) and `MeshActor`.
+Must never: know what any actor does.
+
+A mailbox belongs to the *name*, an actor to a *life*: when an actor dies of an exception, what others told it
+meanwhile waits for the next life, so a crash loses the one message that caused it and no other.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import pykka
+from pykka._envelope import Envelope
+
+from meshd import messages
+
+logger = logging.getLogger("meshd.actors")
+
+SUPERVISOR = "supervisor"
+
+
+class ActorUnavailable(RuntimeError):
+    """An `ask` met no living actor, or no answer came in time."""
+
+
+class Directory:
+    """Names to mailboxes. Safe from every thread; telling never blocks and never fails."""
+
+    def __init__(self) -> None:
+        self._mailboxes: dict[str, Any] = {}
+
+    def mailbox(self, name: str, make: Callable[[], Any] = queue.Queue) -> Any:
+        """The mailbox of `name`, made at the first call."""
+        return self._mailboxes.setdefault(name, make())
+
+    def tell(self, name: str, message: messages.Message) -> None:
+        """Put a message in a mailbox. A name nobody ever had is ignored (an actor that is switched off)."""
+        mailbox = self._mailboxes.get(name)
+        if mailbox is not None:
+            mailbox.put(Envelope(message))
+
+    def ask(self, name: str, message: messages.Message, timeout: float = 10.0) -> Any:
+        """Tell and wait for the answer: never from the router's thread, and never on the way of a request.
+
+        Raises ActorUnavailable, or whatever the actor raised.
+        """
+        mailbox = self._mailboxes.get(name)
+        if mailbox is None:
+            raise ActorUnavailable(f"there is no {name} actor")
+        future = pykka.ThreadingFuture[Any]()
+        mailbox.put(Envelope(message, reply_to=future))
+        try:
+            return future.get(timeout=timeout)
+        except pykka.Timeout as error:
+            raise ActorUnavailable(f"the {name} actor did not answer within {timeout:g} s") from error
+        except pykka.ActorDeadError as error:
+            raise ActorUnavailable(f"the {name} actor has stopped") from error
+
+    def ask_later(self, name: str, message: messages.Message, then: Callable[[Any], None]) -> None:
+        """Tell, and have `then(answer)` called in the answering actor's thread; nothing if it fails."""
+        mailbox = self._mailboxes.get(name)
+        if mailbox is not None:
+            mailbox.put(Envelope(message, reply_to=_Callback(then)))
+
+
+class _Callback:
+    """Stands where Pykka expects a future: hands the answer to a function instead of keeping it."""
+
+    def __init__(self, then: Callable[[Any], None]) -> None:
+        self._then = then
+
+    def set(self, value: Any = None) -> None:
+        self._then(value)
+
+    def set_exception(self, exc_info: Any = None) -> None:
+        logger.debug("an actor failed to answer", exc_info=exc_info or True)
+
+
+class MeshActor(pykka.ThreadingActor):
+    """An actor of the mesh: `name` is its place in the directory.
+
+    Subclasses handle messages in `on_receive` through `handlers` (message class → method name), keep their
+    state in plain objects, and give those to their next life with `legacy`/`inherit`.
+    """
+
+    name: ClassVar[str] = ""
+    handlers: ClassVar[dict[type, str]] = {}
+    use_daemon_thread = True
+
+    def __init__(self, directory: Directory) -> None:
+        super().__init__()
+        self.directory = directory
+        # Pykka made a mailbox for this life; the name's own replaces it before the loop starts.
+        self.actor_inbox = directory.mailbox(self.name, self._create_actor_inbox)
+        self._actor_ref = pykka.ActorRef(self)
+        self._timers: dict[str, threading.Timer] = {}
+
+    # -- life ---------------------------------------------------------------------------------------
+
+    def legacy(self) -> Any:
+        """What the next life needs to carry on after a crash (ownership moves with it)."""
+        return None
+
+    def inherit(self, legacy: Any) -> None:
+        """Take over from a crashed life, before the first message."""
+
+    def _actor_loop_setup(self) -> None:
+        threading.current_thread().name = f"meshd-{self.name}"
+        super()._actor_loop_setup()
+
+    def _actor_loop_teardown(self) -> None:
+        for timer in self._timers.values():
+            timer.cancel()
+        # After a crash the mailbox is left for the next life; after a stop nobody will come.
+        if getattr(self, "_stopped_for_good", False):
+            super()._actor_loop_teardown()
+
+    def _stop(self) -> None:
+        self._stopped_for_good = True
+        super()._stop()
+
+    def _handle_failure(self, exception_type: Any, exception_value: Any, traceback: Any) -> None:
+        pykka.ActorRegistry.unregister(self.actor_ref)
+        self.actor_stopped.set()
+        logger.error(
+            "the %s actor failed and is started again",
+            self.name,
+            exc_info=(exception_type, exception_value, traceback),
+        )
+        self.directory.tell(SUPERVISOR, messages.ActorFailed(self.name, f"{exception_type.__name__}: {exception_value}"))
+
+    # -- messages -----------------------------------------------------------------------------------
+
+    def on_receive(self, message: Any) -> Any:
+        method = self.handlers.get(type(message))
+        if method is not None:
+            return getattr(self, method)(message)
+        if isinstance(message, messages.Beat):
+            return True
+        if isinstance(message, messages.Prepare):
+            return ()
+        if isinstance(message, messages.Commit | messages.Discard):
+            return None
+        logger.warning("the %s actor does not know the message %s", self.name, type(message).__name__)
+        return None
+
+    def tell(self, name: str, message: messages.Message) -> None:
+        """Shorthand for `directory.tell`."""
+        self.directory.tell(name, message)
+
+    def tick(self, what: str, after: float) -> None:
+        """Send myself `Tick(what)` in `after` seconds, replacing one of the same name that is still due."""
+        self.cancel_tick(what)
+        timer = threading.Timer(after, self.directory.tell, (self.name, messages.Tick(what)))
+        timer.daemon = True
+        self._timers[what] = timer
+        timer.start()
+
+    def cancel_tick(self, what: str) -> None:
+        timer = self._timers.pop(what, None)
+        if timer is not None:
+            timer.cancel()

@@ -1,0 +1,32 @@
+"""A generation: one configuration, ready to run. Made by the config actor, agreed on by all, never changed.
+
+Owns: the bundle of what a reload replaces at one instant.
+Must never: hold state that requests change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from meshd.cdk.provider import ProviderSettings
+from meshd.config import MeshConfig
+from meshd.routing.table import RoutingTable
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Generation:
+    """`config` has its secrets resolved, `table` is what routing decides by, `providers` what connectors are
+    made from (name → settings), `secret_names` which secrets a provider's settings came from (name → names),
+    `stored` the configuration as written, references unresolved."""
+
+    number: int
+    config: MeshConfig
+    stored: MeshConfig
+    table: RoutingTable
+    providers: Mapping[str, ProviderSettings]
+    secret_names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    source: str = ""  # the file, or "built-in"
+    notes: tuple[str, ...] = ()  # what the user should know: disabled providers and why, …
+    extra: Mapping[str, Any] = field(default_factory=dict)

@@ -1,0 +1,338 @@
+"""Every message that one actor sends another. Immutable; nothing here has behaviour.
+
+Owns: the vocabulary of the system's inside. A message named in the imperative asks for something (`Probe`),
+one in the past tense reports it (`Probed`). Who may send what to whom is the table of `docs/decisions.md`.
+Must never: carry a mutable object that two actors would share, or a secret outside `SecretsResolved` and
+`Generation`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+if TYPE_CHECKING:
+    from meshd.generation import Generation
+
+
+class Message(msgspec.Struct, frozen=True, gc=False):
+    """The root of all messages."""
+
+
+# -- supervision --------------------------------------------------------------------------------------
+
+
+class ActorFailed(Message, frozen=True):
+    """An actor died of an exception → supervisor."""
+
+    name: str
+    error: str
+
+
+class Beat(Message, frozen=True):
+    """Are you alive? Answered with True by every actor (an `ask`); the router's answer feeds the watchdog."""
+
+
+class Tick(Message, frozen=True):
+    """A timer of the actor's own came due. `what` names it."""
+
+    what: str
+
+
+class Drain(Message, frozen=True):
+    """Stop taking new requests; answered when none is in flight or after `timeout` seconds."""
+
+    timeout: float
+
+
+# -- configuration: two-phase reload ------------------------------------------------------------------
+
+
+class Reload(Message, frozen=True):
+    """Read the file again → config. Answered with a ReloadReport. `raw`: use this instead of the file."""
+
+    dry_run: bool = False
+    raw: dict[str, Any] | None = None
+    reason: str = "asked"
+
+
+class ReloadReport(Message, frozen=True):
+    """What a reload changed, or why it was refused. problems: maps with path, file, line, message, suggestion."""
+
+    ok: bool
+    changes: tuple[str, ...] = ()
+    problems: tuple[dict[str, Any], ...] = ()
+    generation: int = 0
+    dry_run: bool = False
+    duration: float = 0.0  # s
+    at: float = 0.0  # UTC, s
+
+
+class Prepare(Message, frozen=True):
+    """Can you run this? → every actor; answered with a tuple of objections, empty to agree."""
+
+    generation: Generation
+
+
+class Commit(Message, frozen=True):
+    """Run the generation prepared."""
+
+    number: int
+
+
+class Discard(Message, frozen=True):
+    """Forget the generation prepared."""
+
+    number: int
+
+
+class CatalogueChanged(Message, frozen=True):
+    """A provider's offer, as discovery found it → config, which makes the next generation from it.
+
+    models: the whole list the provider offers now, None when it went away. settings: for a local server that
+    no configuration names, the provider section to add.
+    """
+
+    provider: str
+    models: tuple[dict[str, Any], ...] | None
+    settings: dict[str, Any] | None = None
+
+
+# -- secrets ------------------------------------------------------------------------------------------
+
+
+class ResolveSecrets(Message, frozen=True):
+    """→ secret; answered with SecretsResolved. `stores`: the `secrets` section, for a generation not yet
+    committed; None: the committed one."""
+
+    names: tuple[str, ...]
+    section: dict[str, Any] | None = None
+
+
+class SecretsResolved(Message, frozen=True):
+    values: dict[str, str]
+    missing: dict[str, str]  # name → why
+
+    def __repr__(self) -> str:  # a value never reaches a log
+        return f"SecretsResolved({sorted(self.values)}, missing={sorted(self.missing)})"
+
+
+class RefreshSecret(Message, frozen=True):
+    """A provider refused the key made of this secret: forget the cached value and resolve again → secret.
+    Answered, if it has another value now, by `Reload(reason="secret rotated")` to config."""
+
+    names: tuple[str, ...]
+    provider: str
+
+
+# -- what became of requests --------------------------------------------------------------------------
+
+
+class Attempt(Message, frozen=True):
+    """One attempt at one model. Times in seconds."""
+
+    model: str
+    provider: str
+    ok: bool
+    reason: str = ""  # a FailureKind, or "" when ok
+    message: str = ""
+    status: int = 0
+    duration: float = 0.0
+
+
+class Outcome(Message, frozen=True):
+    """A finished request → telemetry (log, statistics). Times in seconds, money in 10⁻⁹ USD."""
+
+    request_id: str  # hex
+    at: float  # UTC, s: when it arrived
+    operation: str
+    asked: str  # the `model` field as the app wrote it
+    status: int  # what the app got: 200, or the error's status; 499: it went away
+    pool: str = ""
+    model: str = ""
+    provider: str = ""
+    stream: bool = False
+    attempts: tuple[Attempt, ...] = ()
+    app: str = ""
+    uid: int = -1
+    pid: int = 0
+    unit: str = ""
+    exe: str = ""
+    label: str = ""
+    tokens_in: int = 0
+    tokens_out: int = 0
+    tokens_cached: int = 0
+    cost: int = 0
+    queue_time: float = 0.0
+    routing_time: float = 0.0
+    first_token_time: float | None = None
+    total_time: float = 0.0
+    error: str = ""
+    rotations: int = 0
+    retries: int = 0
+
+
+class Event(Message, frozen=True):
+    """Something operators want to know (the list is `spec/telemetry.md`'s) → telemetry, and live listeners."""
+
+    type: str
+    at_ns: int  # UTC
+    severity: str = "info"
+    ids: dict[str, str] = {}  # pool, model, provider, app, request, actor, secret
+    reason: str = ""
+    changed: dict[str, Any] = {}
+
+
+class QueryStatistics(Message, frozen=True):
+    """→ telemetry; answered with a list of maps, one a name. since: seconds back from now."""
+
+    scope: str  # model, provider, pool, app
+    name: str | None = None
+    since: float | None = None
+
+
+class FlushTelemetry(Message, frozen=True):
+    """Write out everything buffered; answered when it is done."""
+
+
+# -- state --------------------------------------------------------------------------------------------
+
+
+class StateChanged(Message, frozen=True):
+    """A part of the router's state that outlives a restart → state. `key` is (table, id), value None: gone.
+
+    Tables: member (pool\\x00model), model, provider, manual.
+    """
+
+    table: str
+    key: str
+    value: dict[str, Any] | None
+
+
+class LoadState(Message, frozen=True):
+    """→ state at boot; answered with RestoredState."""
+
+
+class RestoredState(Message, frozen=True):
+    """tables: table → key → value. begun: ids of requests that an earlier life had sent to a provider and
+    not settled (they count as spent, and are not sent again)."""
+
+    tables: dict[str, dict[str, dict[str, Any]]]
+    begun: frozenset[bytes]
+
+
+class JournalRotated(Message, frozen=True):
+    """The router writes to a new segment from now on → state. `finished` is the one to fold and remove."""
+
+    finished: str
+
+
+class OpenJournal(Message, frozen=True):
+    """→ state; answered with the path of a fresh segment, which the router opens for appending."""
+
+
+class SyncState(Message, frozen=True):
+    """Write everything; answered with SyncStatus."""
+
+
+class SyncStatus(Message, frozen=True):
+    ok: bool
+    error: str = ""
+    at: float = 0.0
+    pending: int = 0
+    journal_bytes: int = 0
+
+
+class ExportState(Message, frozen=True):
+    """→ state; answered with one map."""
+
+
+class ImportState(Message, frozen=True):
+    state: dict[str, Any]
+
+
+# -- health and discovery -----------------------------------------------------------------------------
+
+
+class Probe(Message, frozen=True):
+    """Ask this provider whether it is there (health → router, which owns the connections)."""
+
+    provider: str
+    method: str  # models, completion
+    timeout: float
+    token: int = 0  # given back in Probed
+
+
+class Probed(Message, frozen=True):
+    """How a probe went (router → health). error: "" when it answered."""
+
+    provider: str
+    token: int
+    latency: float
+    error: str = ""
+    kind: str = ""
+
+
+class ProviderFailed(Message, frozen=True):
+    """A request's attempt met a failure that says something of the provider (router → health)."""
+
+    provider: str
+    kind: str
+    message: str
+
+
+class HealthReport(Message, frozen=True):
+    """What health thinks of a provider (health → router). score 0…1."""
+
+    provider: str
+    available: bool
+    score: float
+    latency: float
+    error: str = ""
+    at: float = 0.0
+
+
+class ProbeNow(Message, frozen=True):
+    """`meshctl probe [PROVIDER]` → health. Answered with a list of maps when all have answered."""
+
+    provider: str | None = None
+
+
+class ListModels(Message, frozen=True):
+    """What does this provider offer? (discovery → router, answered by ModelsListed)"""
+
+    provider: str
+    timeout: float
+
+
+class ModelsListed(Message, frozen=True):
+    provider: str
+    models: tuple[dict[str, Any], ...]
+    error: str = ""
+
+
+class DiscoverNow(Message, frozen=True):
+    """`meshctl discover` → discovery. Answered with a list of maps: what was found, new and gone."""
+
+
+# -- commands to the router ---------------------------------------------------------------------------
+
+
+class RouterCommand(Message, frozen=True):
+    """A facade's call on the router: an operation of the dispatch table, answered with its JSON-like value."""
+
+    method: str
+    path: str
+    body: dict[str, Any] = {}
+
+
+class Subscribe(Message, frozen=True):
+    """Give me events as they happen: `listener(event)` is called in the telemetry actor's thread."""
+
+    listener: Any
+    types: frozenset[str] = frozenset()
+
+
+class Unsubscribe(Message, frozen=True):
+    listener: Any
