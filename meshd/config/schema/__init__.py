@@ -1,0 +1,60 @@
+"""The schema of the configuration file, one module a section.
+
+Owns: every key, its type, default and description, and which keys are not built yet.
+Must never: read a file, an environment variable or a connector.
+"""
+
+from meshd.config.schema.access import AppConfig, ConnectorsConfig, ProxyConfig
+from meshd.config.schema.base import NotBuiltYet, OpenSection, Section
+from meshd.config.schema.daemon import DaemonConfig
+from meshd.config.schema.discovery import LOCAL_SERVERS, DiscoveryConfig
+from meshd.config.schema.entries import ConnectorEntry
+from meshd.config.schema.models import ConstraintsConfig, DeliveryConfig, FeaturesConfig, ModelConfig
+from meshd.config.schema.observability import LoggingSinks, ObservabilityConfig, RoutingSinks, StatisticsSinks
+from meshd.config.schema.pools import (
+    DEFAULT_STRATEGY,
+    DeactivationConfig,
+    PoolConfig,
+    RecoveryConfig,
+    RetryConfig,
+    StreamConfig,
+)
+from meshd.config.schema.pricing import PricingConfig
+from meshd.config.schema.providers import NON_RETRYABLE_CODES, RETRYABLE_CODES, ProviderConfig
+from meshd.config.schema.root import RootConfig
+from meshd.config.schema.secrets import SecretsConfig
+from meshd.config.schema.storage import StorageConfig
+
+__all__ = [
+    "DEFAULT_STRATEGY",
+    "LOCAL_SERVERS",
+    "NON_RETRYABLE_CODES",
+    "RETRYABLE_CODES",
+    "AppConfig",
+    "ConnectorEntry",
+    "ConnectorsConfig",
+    "ConstraintsConfig",
+    "DaemonConfig",
+    "DeactivationConfig",
+    "DeliveryConfig",
+    "DiscoveryConfig",
+    "FeaturesConfig",
+    "LoggingSinks",
+    "ModelConfig",
+    "NotBuiltYet",
+    "ObservabilityConfig",
+    "OpenSection",
+    "PoolConfig",
+    "PricingConfig",
+    "ProviderConfig",
+    "ProxyConfig",
+    "RecoveryConfig",
+    "RetryConfig",
+    "RootConfig",
+    "RoutingSinks",
+    "Section",
+    "SecretsConfig",
+    "StatisticsSinks",
+    "StorageConfig",
+    "StreamConfig",
+]

@@ -1,0 +1,157 @@
+"""What every section of the schema is made of: the base model, unit types, and the marker for unbuilt keys.
+
+Owns: `Section`, the field types (Duration, Size, Money, Name, …), `NotBuiltYet`.
+Must never: know a section by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, WithJsonSchema
+from pydantic_core import PydanticCustomError
+
+from meshd.config.redaction import MASK, is_secret_key
+from meshd.config.units import parse_duration, parse_money, parse_size
+
+
+class Section(BaseModel):
+    """A map of known keys. Immutable: configurations are handed from actor to actor.
+
+    Built on first use (`defer_build`), because most processes that import the schema need little of it.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True, hide_input_in_errors=True)
+
+    def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
+        for name, value in super().__repr_args__():
+            hidden = name is not None and value and is_secret_key(name)
+            yield name, MASK if hidden else value
+
+
+class OpenSection(Section):
+    """A section whose other keys belong to a connector and are checked against the connector's own schema."""
+
+    model_config = ConfigDict(extra="allow", frozen=True, defer_build=True, hide_input_in_errors=True)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The keys that belong to the connector, as written."""
+        return dict(self.__pydantic_extra__ or {})
+
+    def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
+        # What a connector's keys hold is unknown here, so none of their values is shown.
+        extra = self.__pydantic_extra__ or {}
+        for name, value in super().__repr_args__():
+            yield name, MASK if name in extra else value
+
+
+@dataclass(frozen=True)
+class NotBuiltYet:
+    """Marks a key (no values given), or some values of it, as refused for now: "not supported yet".
+
+    The one mechanism: removing the marker is all it takes once the feature is there. Defaults are untouched.
+    """
+
+    values: tuple[Any, ...] = field(default=())
+
+    def __init__(self, *values: Any) -> None:
+        object.__setattr__(self, "values", values)
+
+
+def marker_of(metadata: Iterable[Any]) -> NotBuiltYet | None:
+    return next((item for item in metadata if isinstance(item, NotBuiltYet)), None)
+
+
+def _unit(parse: Callable[[object], Any], expected: str) -> Callable[[Any], Any]:
+    def read(value: Any) -> Any:
+        try:
+            return parse(value)
+        except ValueError:
+            raise PydanticCustomError("meshd", "expected {expected}", {"expected": expected}) from None
+
+    return read
+
+
+def _not_bool(value: Any) -> Any:
+    # Pydantic takes `true` for 1, which in a configuration is always a mistake.
+    if isinstance(value, bool):
+        raise PydanticCustomError("meshd", "expected {expected}", {"expected": "a number"})
+    return value
+
+
+def _at_least(low: float, high: float | None = None) -> Callable[[Any], Any]:
+    expected = f"a number of at least {low:g}" if high is None else f"a number from {low:g} to {high:g}"
+
+    def check(value: Any) -> Any:
+        if value < low or (high is not None and value > high):
+            raise PydanticCustomError("meshd", "expected {expected}", {"expected": expected})
+        return value
+
+    return check
+
+
+def _codes(value: int) -> int:
+    if not 100 <= value <= 599:
+        raise PydanticCustomError("meshd", "expected {expected}", {"expected": "an HTTP status from 100 to 599"})
+    return value
+
+
+def _mode(value: Any) -> int:
+    # YAML reads 0660 as octal already; TOML and JSON have only strings for it.
+    if isinstance(value, str):
+        try:
+            return int(value.removeprefix("0o"), 8)
+        except ValueError:
+            pass
+    elif isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 0o777:
+        return value
+    raise PydanticCustomError("meshd", "expected {expected}", {"expected": "file permissions like 0660"})
+
+
+Duration = Annotated[
+    float,
+    BeforeValidator(_unit(parse_duration, "a duration like 30s or a number of seconds")),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "pattern": r"^\s*([0-9.]+\s*(ns|us|ms|s|m|h|d|w)?\s*)+$|\$\{"},
+                {"type": "number", "minimum": 0},
+            ],
+            "x-unit": "duration",
+        }
+    ),
+]
+Size = Annotated[
+    int,
+    BeforeValidator(_unit(parse_size, "a size like 512MB, 1GiB or a number of bytes")),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "pattern": r"^\s*[0-9.]+\s*([KMGTPkmgtp][iI]?)?[bB]?\s*$|\$\{"},
+                {"type": "integer", "minimum": 0},
+            ],
+            "x-unit": "size",
+        }
+    ),
+]
+Money = Annotated[
+    int,
+    BeforeValidator(_unit(parse_money, "an amount in USD like 0.15")),
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "number", "minimum": 0}], "x-unit": "money"}),
+]
+Mode = Annotated[
+    int,
+    BeforeValidator(_mode),
+    WithJsonSchema({"anyOf": [{"type": "string", "pattern": "^(0o)?[0-7]+$"}, {"type": "integer"}], "x-unit": "mode"}),
+]
+Count = Annotated[int, BeforeValidator(_not_bool), AfterValidator(_at_least(0))]
+Positive = Annotated[int, BeforeValidator(_not_bool), AfterValidator(_at_least(1))]
+Fraction = Annotated[float, BeforeValidator(_not_bool), AfterValidator(_at_least(0, 1))]
+Weight = Annotated[float, BeforeValidator(_not_bool), AfterValidator(_at_least(0))]
+Port = Annotated[int, BeforeValidator(_not_bool), AfterValidator(_at_least(1, 65535))]
+StatusCode = Annotated[int, BeforeValidator(_not_bool), AfterValidator(_codes)]
+Codes = tuple[StatusCode, ...]
+Names = tuple[str, ...]

@@ -1,0 +1,62 @@
+"""The section `observability`: events, the request log, statistics, traces.
+
+Owns: the three sub-sections and their short forms (an id, a list, a map with `connector`).
+Must never: decide which sink serves when none is named; the process does, by where it runs.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from meshd.config.schema.base import Duration, Names, NotBuiltYet, OpenSection, Section, Size
+from meshd.config.schema.entries import Entries
+
+Severity = Literal["debug", "info", "warning", "error", "critical"]
+
+
+class SinksSection(OpenSection):
+    """A sub-section that writes to one sink or several. Keys beyond its own belong to the sinks it names."""
+
+    connector: Entries = Field(
+        (),
+        description="Sink: a connector id, or a list; an entry may be a map with `connector` and its own keys.",
+        json_schema_extra={"shown_default": "the journal under systemd, the console on a terminal"},
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short_forms(cls, value: Any) -> Any:
+        return {"connector": value} if isinstance(value, str | list | tuple) else value
+
+
+class RoutingSinks(SinksSection):
+    events: Names = Field((), description="Only these event types.", json_schema_extra={"shown_default": "all"})
+
+
+class LoggingSinks(SinksSection):
+    level: Annotated[Literal["metadata", "summary", "full"], NotBuiltYet("summary", "full")] = Field(
+        "metadata", description="How much of a request is logged: `metadata`, `summary` or `full`."
+    )
+    redact_secrets: bool = Field(True, description="Mask keys and tokens.")
+    max_payload_size: Annotated[Size, NotBuiltYet()] = Field(65536, description="Most of a payload logged by `full`.")
+
+
+class StatisticsSinks(SinksSection):
+    flush_interval: Duration = Field(60.0, description="Time between two flushes.")
+    retention: Duration = Field(30 * 86400.0, description="How long statistics are kept.")
+    scopes: tuple[Literal["model", "provider", "pool", "app"], ...] = Field(
+        ("model", "provider", "pool", "app"), description="What is counted apart."
+    )
+
+
+class TracingConfig(Section):
+    min_severity: Severity = Field("info", description="Least severity traced.")
+
+
+class ObservabilityConfig(Section):
+    routing: RoutingSinks = Field(RoutingSinks(), description="Events.")
+    logging: LoggingSinks = Field(LoggingSinks(), description="The request log.")
+    statistics: StatisticsSinks = Field(StatisticsSinks(), description="Statistics.")
+    tracing: Annotated[TracingConfig, NotBuiltYet()] = Field(TracingConfig(), description="Traces.")

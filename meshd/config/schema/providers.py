@@ -1,0 +1,159 @@
+"""The section `providers`: who is asked, with which key, and how patiently."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from meshd.config.schema.base import (
+    Codes,
+    Count,
+    Duration,
+    Fraction,
+    Money,
+    Names,
+    NotBuiltYet,
+    OpenSection,
+    Positive,
+    Section,
+    Size,
+)
+from meshd.config.schema.pricing import PricingConfig
+
+RETRYABLE_CODES = (408, 409, 425, 429, 500, 502, 503, 504, 529)
+NON_RETRYABLE_CODES = (400, 401, 403, 404, 422)
+
+
+class AuthConfig(Section):
+    method: Annotated[
+        Literal["api_key", "bearer", "oauth", "service_account", "none"] | None,
+        NotBuiltYet("oauth", "service_account"),
+    ] = Field(
+        None,
+        description="How the key is presented: `api_key`, `bearer`, `oauth`, `service_account` or `none`.",
+        json_schema_extra={"shown_default": "the connector's"},
+    )
+    key_rotation: bool = Field(True, description="Resolve the key again when it is refused.")
+
+
+class ConnectionPoolConfig(Section):
+    max_connections: Positive = Field(256, description="Connections open at once to this provider.")
+    keepalive: Duration = Field(90.0, description="How long an idle connection is kept.")
+    http2: Annotated[bool, NotBuiltYet(True)] = Field(False, description="Speak HTTP/2.")
+
+
+class QuotaConfig(Section):
+    query_current: bool | None = Field(None, description="The provider can be asked what was used.")
+    query_remaining: bool | None = Field(None, description="The provider can be asked what is left.")
+    reset_schedule: Literal["monthly", "daily", "rolling"] | None = Field(None, description="When the quota resets.")
+    requests: Count | None = Field(None, description="Free-tier requests a period.")
+    tokens: Count | None = Field(None, description="Free-tier tokens a period.")
+
+
+class ProviderRateLimitConfig(Section):
+    rpm: Positive | None = Field(None, description="Requests a minute; response headers override it.")
+    tpm: Positive | None = Field(None, description="Tokens a minute; response headers override it.")
+    concurrency: Positive | None = Field(None, description="Requests at once; response headers override it.")
+
+
+class BudgetConfig(Section):
+    daily_limit: Money | None = Field(None, description="USD a day.")
+    monthly_limit: Money | None = Field(None, description="USD a month.")
+    alert_threshold: Fraction = Field(0.8, description="Fraction of a limit at which an event is emitted.")
+    enforce: bool = Field(True, description="Refuse before the overage.")
+
+
+class ProviderDiscoveryConfig(Section):
+    enumerate_models: bool | None = Field(
+        None,
+        description="A sync asks for the list of models.",
+        json_schema_extra={"shown_default": "the connector's"},
+    )
+    model_details: Annotated[bool | None, NotBuiltYet()] = Field(None, description="A sync asks about each model.")
+    capability_query: Annotated[bool | None, NotBuiltYet()] = Field(
+        None, description="A sync asks what each model can do."
+    )
+
+
+class ProviderCatalogueConfig(Section):
+    auto_discover: bool = Field(
+        False, description="Register every model the provider lists, also those `models` does not name."
+    )
+    refresh_interval: Duration = Field(3600.0, description="How often the provider's list is read again.")
+
+
+class ErrorCodesConfig(Section):
+    retryable_codes: Codes = Field(RETRYABLE_CODES, description="Statuses worth another attempt.")
+    non_retryable_codes: Codes = Field(NON_RETRYABLE_CODES, description="Statuses that will not change by asking again.")
+
+
+class ProviderBatchConfig(Section):
+    supported: bool | None = Field(None, description="The provider takes batches.")
+    max_items: Positive | None = Field(None, description="Requests in one batch.")
+
+
+class FilesConfig(Section):
+    upload: bool | None = Field(None, description="The provider takes files.")
+    max_size: Size | None = Field(None, description="Largest file it takes.")
+
+
+class FineTuningConfig(Section):
+    supported: bool | None = Field(None, description="The provider fine-tunes.")
+
+
+class ManagedConfig(Section):
+    command: str | None = Field(None, description="Program that serves the provider.")
+    args: Names = Field((), description="Its arguments.")
+    env: dict[str, str] = Field({}, description="Added to its environment.")
+    cwd: str | None = Field(None, description="Its working directory.")
+    ready: str | None = Field(None, description="URL path that answers once it serves.")
+    start_timeout: Duration = Field(60.0, description="How long it may take to become ready.")
+    idle_timeout: Duration | None = Field(None, description="Stopped when unused for so long.")
+    restart: bool = Field(True, description="Started again when it dies.")
+
+
+class ProviderConfig(OpenSection):
+    """One provider. Keys beyond these belong to its connector (`settings`)."""
+
+    connector: str = Field(
+        "",
+        description="Provider connector id, or its short name.",
+        json_schema_extra={"shown_default": "the entry's name"},
+    )
+    enabled: bool = Field(True, description="Whether it is used at all.")
+    api_key: str | None = Field(
+        None,
+        description="The key, best as `${secrets:NAME}`.",
+        repr=False,
+        json_schema_extra={"shown_default": "the connector's variable, as a secret"},
+    )
+    api_keys: Annotated[Names, NotBuiltYet()] = Field(
+        (),
+        description="Several keys, used in weighted rotation; one that gets 401 or 429 is set aside alone.",
+        repr=False,
+    )
+    base_url: str | None = Field(
+        None, description="Where its API is.", json_schema_extra={"shown_default": "the connector's"}
+    )
+    auth: AuthConfig = Field(AuthConfig(), description="How the key is presented.")
+    timeout: Duration = Field(60.0, description="Longest a whole call may take.")
+    connect_timeout: Duration = Field(5.0, description="Longest connecting may take.")
+    max_retries: Count = Field(0, description="Retries inside the provider, before the router hears of it.")
+    connection_pool: ConnectionPoolConfig = Field(ConnectionPoolConfig(), description="Its connections.")
+    headers: dict[str, str] = Field({}, description="Extra request headers.", repr=False)
+    quota: Annotated[QuotaConfig, NotBuiltYet()] = Field(QuotaConfig(), description="Free-tier allowance.")
+    rate_limit: Annotated[ProviderRateLimitConfig, NotBuiltYet()] = Field(
+        ProviderRateLimitConfig(), description="Known limits."
+    )
+    budget: Annotated[BudgetConfig, NotBuiltYet()] = Field(BudgetConfig(), description="Spending limits.")
+    discovery: ProviderDiscoveryConfig = Field(ProviderDiscoveryConfig(), description="What a sync asks for.")
+    catalogue: ProviderCatalogueConfig = Field(ProviderCatalogueConfig(), description="Its model list.")
+    error: ErrorCodesConfig = Field(ErrorCodesConfig(), description="What its statuses mean.")
+    pricing: PricingConfig = Field(PricingConfig(), description="Prices of all its models.")
+    batch: Annotated[ProviderBatchConfig, NotBuiltYet()] = Field(ProviderBatchConfig(), description="Batches.")
+    files: Annotated[FilesConfig, NotBuiltYet()] = Field(FilesConfig(), description="Files.")
+    fine_tuning: Annotated[FineTuningConfig, NotBuiltYet()] = Field(FineTuningConfig(), description="Fine-tuning.")
+    managed: Annotated[ManagedConfig | None, NotBuiltYet()] = Field(
+        None, description="The daemon starts and stops the server itself."
+    )
