@@ -1,0 +1,167 @@
+"""The decision: which model of a pool to ask now, and why not the others.
+
+Owns: the order of stages, the choice, and its explanation.
+Must never: send anything, or wait; `plan.py` makes a request out of decisions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+
+from meshd.routing.recovery import recovers_in
+from meshd.routing.stages import STANDARD_STAGES, Question, Stage
+from meshd.routing.state import availabilities
+from meshd.routing.strategies import STRATEGIES, Strategy
+from meshd.routing.table import ModelSpec
+
+
+@dataclass(slots=True)
+class Dropped:
+    model: str
+    stage: str
+    reason: str
+    permanent: bool
+
+
+@dataclass(slots=True)
+class Decision:
+    """`model` to ask, or None with every member's reason."""
+
+    model: ModelSpec | None
+    dropped: list[Dropped] = field(default_factory=list)
+
+    @property
+    def impossible(self) -> bool:
+        """No member could ever do it, whatever its state."""
+        return self.model is None and bool(self.dropped) and all(drop.permanent for drop in self.dropped)
+
+    def reasons(self) -> dict[str, str]:
+        return {drop.model: drop.reason for drop in self.dropped}
+
+
+@dataclass(slots=True)
+class StageReport:
+    name: str
+    kept: list[str]
+    dropped: list[Dropped]
+
+
+@dataclass(slots=True)
+class Explanation:
+    """Every stage with what it kept and dropped, the strategy's order over the rest, and the choice."""
+
+    stages: list[StageReport]
+    order: list[str]
+    chosen: str | None
+
+
+class Pipeline:
+    """The stages in order. One instance serves all pools."""
+
+    def __init__(self, stages: Collection[Stage] = STANDARD_STAGES) -> None:
+        self._stages = list(stages)
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        return tuple(self._stages)
+
+    def add_stage(self, stage: Stage, before: str | None = None) -> None:
+        """Put a stage before the one named, or at the end. Raises KeyError for an unknown name."""
+        self._stages.insert(len(self._stages) if before is None else self._position(before), stage)
+
+    def remove_stage(self, name: str) -> None:
+        """Raises KeyError for an unknown name."""
+        del self._stages[self._position(name)]
+
+    def _position(self, name: str) -> int:
+        for index, stage in enumerate(self._stages):
+            if stage.name == name:
+                return index
+        raise KeyError(f"no stage {name!r}; there are {', '.join(stage.name for stage in self._stages)}")
+
+    # -- deciding -------------------------------------------------------------------------------------
+
+    def decide(
+        self, question: Question, exclude: Collection[str] = (), only: Callable[[ModelSpec], bool] | None = None
+    ) -> Decision:
+        """The best model that passes every stage. `exclude`: ids tried already; `only`: a further condition."""
+        models = question.table.models
+        dropped: list[Dropped] = []
+        for model_id in self.strategy(question).order(question):
+            if model_id in exclude:
+                continue
+            model = models[model_id]
+            if only is not None and not only(model):
+                dropped.append(Dropped(model_id, "retry scope", "outside retry.scope", True))
+                continue
+            objection = self._objection(model, question)
+            if objection is None:
+                return Decision(model, dropped)
+            dropped.append(objection)
+        return Decision(None, dropped)
+
+    def take(self, question: Question, model: ModelSpec) -> str | None:
+        """Note that `model` is asked now; the model the pool stood on before, if that was another."""
+        self.strategy(question).chosen(question, model.id)
+        pool = question.state.pool(question.pool.name)
+        previous, pool.current = pool.current, model.id
+        return previous if previous is not None and previous != model.id else None
+
+    def explain(self, question: Question) -> Explanation:
+        """Ask every stage about every member."""
+        models = question.table.models
+        left = list(question.pool.members)
+        reports: list[StageReport] = []
+        for stage in self._stages:
+            kept: list[str] = []
+            dropped: list[Dropped] = []
+            for model_id in left:
+                reason = stage.objection(models[model_id], question)
+                if reason is None:
+                    kept.append(model_id)
+                else:
+                    dropped.append(Dropped(model_id, stage.name, reason, stage.permanent))
+            reports.append(StageReport(stage.name, kept, dropped))
+            left = kept
+        remaining = set(left)
+        order = [model_id for model_id in self.strategy(question).order(question) if model_id in remaining]
+        return Explanation(reports, order, order[0] if order else None)
+
+    @staticmethod
+    def strategy(question: Question) -> Strategy:
+        return STRATEGIES[question.pool.strategy]
+
+    def _objection(self, model: ModelSpec, question: Question) -> Dropped | None:
+        for stage in self._stages:
+            reason = stage.objection(model, question)
+            if reason is not None:
+                return Dropped(model.id, stage.name, reason, stage.permanent)
+        return None
+
+
+def soonest_recovery(question: Question) -> float | None:
+    """Seconds until the first member on standby may be tried; None if none comes back by itself."""
+    soonest: float | None = None
+    for model_id in question.pool.members:
+        model = question.table.models[model_id]
+        if question.state.model(model_id).deactivated is not None:
+            continue
+        waits = [
+            recovers_in(availability, question.now)
+            for availability in availabilities(question.state, question.pool.name, model_id, model.provider)
+        ]
+        known = [wait for wait in waits if wait is not None]
+        if len(known) == len(waits) and (soonest is None or max(known) < soonest):
+            soonest = max(known)
+    return soonest
+
+
+def able(question: Question) -> list[str]:
+    """Every model of the table, in whatever pool, that could do what is asked: for the error that says so."""
+    permanent = [stage for stage in STANDARD_STAGES if stage.permanent]
+    return [
+        model.id
+        for model in question.table.models.values()
+        if all(stage.objection(model, question) is None for stage in permanent)
+    ]

@@ -1,0 +1,170 @@
+"""The filters between a pool's members and the strategy: each drops models, and says why.
+
+Owns: the rules of what a model must be able to do, and be, to be asked.
+Must never: prefer one model to another (that is the strategy's), or change state.
+
+A stage looks at one model at a time and is asked lazily, in the strategy's order of preference, until a model
+passes them all; `explain` asks every stage about every model. Both therefore always agree.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from meshd.cdk.provider import Operation
+from meshd.routing.needs import Needs
+from meshd.routing.recovery import objection
+from meshd.routing.state import MeshState
+from meshd.routing.table import ModelSpec, PoolSpec, RoutingTable
+
+
+@dataclass(slots=True)
+class Question:
+    """What is being decided: for which request, in which pool, knowing what, at what time (UTC s)."""
+
+    table: RoutingTable
+    state: MeshState
+    pool: PoolSpec
+    needs: Needs
+    now: float
+
+
+class Stage(Protocol):
+    """`objection` says why the model cannot be used, None when it can. `permanent` objections are the
+    model's nature (a 400 when nothing is left), the others pass with time (a 503)."""
+
+    name: str
+    permanent: bool
+
+    def objection(self, model: ModelSpec, question: Question) -> str | None: ...
+
+
+_NOT_CHAT = (
+    "generation.text-generation.text-completion",
+    "generation.image-generation",
+    "generation.audio-generation",
+    "generation.video-generation",
+    "understanding.audio-understanding",
+    "understanding.document-understanding",
+    "transformation.image-editing",
+    "transformation.audio-processing",
+    "representation",
+    "retrieval.search",
+    "retrieval.knowledge-graph",
+    "retrieval.reranking",
+    "evaluation",
+)
+"""Nodes whose models do not answer /v1/chat/completions. Everything else is asked by chat."""
+
+
+def serves(operation: Operation, capability: str) -> bool:
+    """Whether a model of this capability answers the operation's endpoint."""
+    if operation is Operation.EMBEDDINGS:
+        return capability.startswith("representation.embeddings")
+    if operation is Operation.COMPLETION:
+        return capability == "generation.text-generation.text-completion"
+    return not capability.startswith(_NOT_CHAT)
+
+
+class CapabilityStage:
+    """The model answers the endpoint that was called."""
+
+    name = "capability"
+    permanent = True
+
+    def objection(self, model: ModelSpec, question: Question) -> str | None:
+        operation = question.needs.operation
+        for capability in model.capabilities:
+            if serves(operation, capability):
+                return None
+        can = ", ".join(name.rpartition(".")[2] for name in model.capabilities) or "nothing"
+        return f"does not answer {operation}: it can {can}"
+
+
+class DeliveryStage:
+    """The model answers in the way asked for: at once, or as a stream."""
+
+    name = "delivery"
+    permanent = True
+
+    def objection(self, model: ModelSpec, question: Question) -> str | None:
+        if question.needs.stream:
+            return None if model.streaming else "does not stream"
+        return None if model.synchronous else "only streams"
+
+
+class FeatureStage:
+    """The model declares what the request uses, and the request fits it.
+
+    Nothing undeclared is assumed, except for models that discovery found and of which nothing is known
+    (`features` is None): the provider's own refusal is the answer there.
+    """
+
+    name = "features"
+    permanent = True
+
+    def objection(self, model: ModelSpec, question: Question) -> str | None:
+        needs = question.needs
+        return (
+            (self._undeclared(model, needs) if model.features is not None else None)
+            or self._too_long(model, needs)
+            or self._too_many_images(model, needs)
+        )
+
+    @staticmethod
+    def _undeclared(model: ModelSpec, needs: Needs) -> str | None:
+        features = model.features or {}
+        if needs.tools and not features.get("tool_calling"):
+            return "does not declare features.tool_calling"
+        if needs.structured and not features.get("structured_output"):
+            return "does not declare features.structured_output"
+        if needs.json_mode and not (features.get("json_mode") or features.get("structured_output")):
+            return "does not declare features.json_mode"
+        if needs.images and not features.get("vision"):
+            return "does not declare features.vision"
+        if needs.logprobs and features.get("logprobs") is False:
+            return "does not give logprobs"
+        return None
+
+    @staticmethod
+    def _too_long(model: ModelSpec, needs: Needs) -> str | None:
+        window, most = model.context_window, model.max_output_tokens
+        if window is not None:
+            wanted = needs.tokens + (needs.max_output or 0)
+            if wanted > window:
+                return f"too long: about {wanted} tokens, and its context window is {window}"
+        if most is not None and needs.max_output is not None and needs.max_output > most:
+            return f"gives at most {most} output tokens, and {needs.max_output} are asked for"
+        return None
+
+    @staticmethod
+    def _too_many_images(model: ModelSpec, needs: Needs) -> str | None:
+        if model.max_images is not None and needs.images > model.max_images:
+            return f"takes at most {model.max_images} images, and there are {needs.images}"
+        return None
+
+
+class StateStage:
+    """The model, its membership in the pool and its provider are up, and nobody switched it off."""
+
+    name = "state"
+    permanent = False
+
+    def objection(self, model: ModelSpec, question: Question) -> str | None:
+        state, now = question.state, question.now
+        provider = question.table.providers.get(model.provider)
+        if provider is not None and provider.disabled:
+            return f"provider {model.provider} is disabled: {provider.disabled}"
+        known = state.model(model.id)
+        if known.deactivated is not None:
+            return f"deactivated by hand: {known.deactivated}"
+        why = objection(state.provider(model.provider).availability, now)
+        if why is not None:
+            return f"provider {model.provider}: {why}"
+        return objection(known.availability, now) or objection(
+            state.member(question.pool.name, model.id).availability, now
+        )
+
+
+STANDARD_STAGES: tuple[Stage, ...] = (CapabilityStage(), DeliveryStage(), FeatureStage(), StateStage())

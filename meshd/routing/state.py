@@ -1,0 +1,269 @@
+"""What the router learns: availability, failures, latencies and use of models and providers.
+
+Owns: the mutable records that decisions read. They belong to the router actor alone.
+Must never: decide anything, read a clock, or do I/O; times are UTC seconds given by the caller.
+
+State belongs to a model *within a pool* (a member) where its cause is the pool's rule, and to the model or
+the provider where its cause is the world's (spec/routing.md, State).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+INDEFINITELY = float("inf")
+_HISTORY = 128  # latencies remembered a model: enough for a p95, small enough for thousands of models
+
+
+@dataclass(slots=True)
+class Availability:
+    """Active, or on standby until a time and then on probation until one request succeeds.
+
+    relapses: how often it went to standby without staying well in between; the cooldown doubles with each.
+    probing: a request is testing it now. cause: the FailureKind or rule behind `reason`.
+    """
+
+    standby: bool = False
+    until: float = 0.0
+    since: float = 0.0
+    reason: str = ""
+    cause: str = ""
+    relapses: int = 0
+    recovered_at: float = 0.0
+    probing: bool = False
+
+
+@dataclass(slots=True)
+class MemberState:
+    """A model within a pool."""
+
+    availability: Availability = field(default_factory=Availability)
+    failures: int = 0  # consecutive
+    virtual_time: float = 0.0  # round robin's position
+
+
+class Latencies:
+    """The last latencies, in seconds; percentiles are exact over them."""
+
+    __slots__ = ("_recent", "_sum", "count")
+
+    def __init__(self) -> None:
+        self._recent: deque[float] = deque(maxlen=_HISTORY)
+        self._sum = 0.0
+        self.count = 0
+
+    def add(self, seconds: float) -> None:
+        self._recent.append(seconds)
+        self._sum += seconds
+        self.count += 1
+
+    @property
+    def average(self) -> float | None:
+        """Over all there ever were."""
+        return self._sum / self.count if self.count else None
+
+    def percentile(self, fraction: float) -> float | None:
+        """Of the recent ones; None when there are none."""
+        if not self._recent:
+            return None
+        ordered = sorted(self._recent)
+        return ordered[min(int(fraction * len(ordered)), len(ordered) - 1)]
+
+    def summary(self) -> dict[str, float | None]:
+        return {"average": self.average, "p50": self.percentile(0.5), "p95": self.percentile(0.95)}
+
+
+@dataclass(slots=True)
+class ModelState:
+    """A model in all its pools."""
+
+    availability: Availability = field(default_factory=Availability)
+    deactivated: str | None = None  # an operator's reason, None while it is allowed
+    in_flight: int = 0
+    requests: int = 0
+    failures: int = 0
+    tokens_in: int = 0
+    tokens_out: int = 0
+    cost: int = 0  # 10⁻⁹ USD
+    total: Latencies = field(default_factory=Latencies)
+    first_token: Latencies = field(default_factory=Latencies)
+    last_request: float | None = None
+    last_failure: float | None = None
+    last_failure_reason: str = ""
+
+
+@dataclass(slots=True)
+class ProviderState:
+    availability: Availability = field(default_factory=Availability)
+    auth_valid: bool = True
+    connection_failures: int = 0  # consecutive, over all its models
+    failing_models: set[str] = field(default_factory=set)  # 5xx since the last success
+    score: float = 1.0
+    last_probe: float | None = None
+    latency: float | None = None
+    in_flight: int = 0
+    requests: int = 0
+    cost: int = 0
+
+
+@dataclass(slots=True)
+class PoolState:
+    current: str | None = None  # the model that sticky strategies stay with
+    virtual_time: float = 0.0
+    rotations: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Something became available or unavailable. `scope` is member, model or provider."""
+
+    scope: str
+    available: bool
+    reason: str
+    pool: str = ""
+    model: str = ""
+    provider: str = ""
+    until: float | None = None
+
+
+class MeshState:
+    """All records, made when first asked for."""
+
+    def __init__(self) -> None:
+        self.members: dict[tuple[str, str], MemberState] = {}
+        self.models: dict[str, ModelState] = {}
+        self.providers: dict[str, ProviderState] = {}
+        self.pools: dict[str, PoolState] = {}
+
+    def member(self, pool: str, model: str) -> MemberState:
+        key = (pool, model)
+        found = self.members.get(key)
+        if found is None:
+            found = self.members[key] = MemberState()
+        return found
+
+    def model(self, model: str) -> ModelState:
+        found = self.models.get(model)
+        if found is None:
+            found = self.models[model] = ModelState()
+        return found
+
+    def provider(self, name: str) -> ProviderState:
+        found = self.providers.get(name)
+        if found is None:
+            found = self.providers[name] = ProviderState()
+        return found
+
+    def pool(self, name: str) -> PoolState:
+        found = self.pools.get(name)
+        if found is None:
+            found = self.pools[name] = PoolState()
+        return found
+
+
+# -- what outlives a restart ---------------------------------------------------------------------------
+
+
+def dump_availability(availability: Availability) -> dict[str, Any] | None:
+    """None when there is nothing worth keeping."""
+    if not availability.standby and not availability.relapses:
+        return None
+    return {
+        "standby": availability.standby,
+        "until": None if availability.until == INDEFINITELY else availability.until,
+        "since": availability.since,
+        "reason": availability.reason,
+        "cause": availability.cause,
+        "relapses": availability.relapses,
+        "recovered_at": availability.recovered_at,
+    }
+
+
+def load_availability(saved: dict[str, Any], now: float, max_cooldown: float = 3600.0) -> Availability:
+    """A saved availability; a cooldown is never longer from now than `max_cooldown`, whatever the clock did."""
+    until = saved.get("until")
+    return Availability(
+        standby=bool(saved.get("standby")),
+        until=INDEFINITELY if until is None else min(float(until), now + max_cooldown),
+        since=float(saved.get("since", now)),
+        reason=str(saved.get("reason", "")),
+        cause=str(saved.get("cause", "")),
+        relapses=int(saved.get("relapses", 0)),
+        recovered_at=float(saved.get("recovered_at", 0.0)),
+    )
+
+
+def dump_member(member: MemberState) -> dict[str, Any] | None:
+    kept = dump_availability(member.availability)
+    if kept is None and not member.failures:
+        return None
+    return {"availability": kept, "failures": member.failures}
+
+
+def load_member(saved: dict[str, Any], now: float) -> MemberState:
+    member = MemberState(failures=int(saved.get("failures", 0)))
+    if saved.get("availability"):
+        member.availability = load_availability(saved["availability"], now)
+    return member
+
+
+def dump_model(model: ModelState) -> dict[str, Any]:
+    return {
+        "availability": dump_availability(model.availability),
+        "deactivated": model.deactivated,
+        "requests": model.requests,
+        "failures": model.failures,
+        "tokens_in": model.tokens_in,
+        "tokens_out": model.tokens_out,
+        "cost": model.cost,
+        "last_request": model.last_request,
+        "last_failure": model.last_failure,
+        "last_failure_reason": model.last_failure_reason,
+    }
+
+
+def load_model(saved: dict[str, Any], now: float) -> ModelState:
+    model = ModelState(
+        deactivated=saved.get("deactivated"),
+        requests=int(saved.get("requests", 0)),
+        failures=int(saved.get("failures", 0)),
+        tokens_in=int(saved.get("tokens_in", 0)),
+        tokens_out=int(saved.get("tokens_out", 0)),
+        cost=int(saved.get("cost", 0)),
+        last_request=saved.get("last_request"),
+        last_failure=saved.get("last_failure"),
+        last_failure_reason=str(saved.get("last_failure_reason", "")),
+    )
+    if saved.get("availability"):
+        model.availability = load_availability(saved["availability"], now)
+    return model
+
+
+def dump_provider(provider: ProviderState) -> dict[str, Any]:
+    return {
+        "availability": dump_availability(provider.availability),
+        "auth_valid": provider.auth_valid,
+        "requests": provider.requests,
+        "cost": provider.cost,
+    }
+
+
+def load_provider(saved: dict[str, Any], now: float) -> ProviderState:
+    provider = ProviderState(
+        auth_valid=bool(saved.get("auth_valid", True)),
+        requests=int(saved.get("requests", 0)),
+        cost=int(saved.get("cost", 0)),
+    )
+    if saved.get("availability"):
+        provider.availability = load_availability(saved["availability"], now)
+    return provider
+
+
+def availabilities(state: MeshState, pool: str, model: str, provider: str) -> Iterator[Availability]:
+    """Everything that has to be up for `model` to be asked within `pool`, the widest first."""
+    yield state.provider(provider).availability
+    yield state.model(model).availability
+    yield state.member(pool, model).availability
