@@ -1,0 +1,74 @@
+"""The listening sockets that a service manager hands in (`sd_listen_fds(3)`).
+
+Owns: reading `LISTEN_FDS`, `LISTEN_PID`, `LISTEN_FDNAMES` and what these descriptors are.
+Must never: bind, accept or close a socket.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from typing import Final, NamedTuple
+
+__all__ = ["ListenError", "ListenSocket", "take_sockets"]
+
+_FIRST_FD: Final = 3
+_VARIABLES: Final = ("LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES")
+
+
+class ListenSocket(NamedTuple):
+    """One listening AF_UNIX stream socket: its descriptor, its `FileDescriptorName=`, and its path
+    (`@name` for an abstract one)."""
+
+    fd: int
+    name: str
+    path: str
+
+
+class ListenError(Exception):
+    """A descriptor was handed in that the daemon cannot listen on."""
+
+
+def take_sockets() -> list[ListenSocket]:
+    """The sockets handed in, none where there are none. The variables are removed, so that no child takes
+    them for its own, and the descriptors are closed on exec.
+
+    Raises ListenError: one of them is not a listening AF_UNIX stream socket.
+    """
+    values = {name: os.environ.pop(name, "") for name in _VARIABLES}
+    try:
+        count, pid = int(values["LISTEN_FDS"] or 0), int(values["LISTEN_PID"] or 0)
+    except ValueError:
+        return []
+    if pid != os.getpid() or count <= 0:
+        return []
+    names = values["LISTEN_FDNAMES"].split(":") if values["LISTEN_FDNAMES"] else []
+    sockets = []
+    for position in range(count):
+        fd = _FIRST_FD + position
+        name = names[position] if position < len(names) else "unknown"
+        sockets.append(ListenSocket(fd, name, _claim(fd, name)))
+    return sockets
+
+
+def _claim(fd: int, name: str) -> str:
+    """Check one descriptor, set CLOEXEC, and say what path it listens on."""
+    label = f"descriptor {fd} ({name}) from the service manager"
+    try:
+        os.set_inheritable(fd, False)
+        probe = socket.socket(fileno=fd)
+    except OSError as error:
+        raise ListenError(f"{label} is not a socket: {error.strerror}") from None
+    try:
+        if probe.family != socket.AF_UNIX or probe.type != socket.SOCK_STREAM:
+            raise ListenError(f"{label} is not a UNIX stream socket (in the .socket unit: ListenStream=/a/path)")
+        if not probe.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+            raise ListenError(f"{label} does not listen (in the .socket unit: Accept=no)")
+        return _path(probe.getsockname())
+    finally:
+        probe.detach()
+
+
+def _path(address: str | bytes) -> str:
+    text = os.fsdecode(address)
+    return "@" + text[1:] if text.startswith("\0") else text

@@ -1,0 +1,115 @@
+"""The shipped units, judged by the real `systemd-analyze`."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+UNITS = Path(__file__).parents[3] / "systemd"
+WORST_EXPOSURE = 2.0
+
+pytestmark = pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")
+
+
+def analyze(*arguments: str, runtime: Path) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "XDG_RUNTIME_DIR": str(runtime), "SYSTEMD_COLORS": "0", "LC_ALL": "C.UTF-8"}
+    return subprocess.run(
+        ["systemd-analyze", *arguments], capture_output=True, text=True, timeout=50, env=environment, check=False
+    )
+
+
+@pytest.mark.parametrize(("scope", "folder"), [("--system", UNITS), ("--user", UNITS / "user")])
+def test_verify(scope: str, folder: Path, tmp_path: Path) -> None:
+    done = analyze(scope, "verify", str(folder / "meshd.service"), str(folder / "meshd.socket"), runtime=tmp_path)
+    ours = [line for line in done.stderr.splitlines() if "meshd" in line]
+    assert (done.returncode, ours) == (0, [])
+
+
+def test_exposure_of_the_system_service(tmp_path: Path) -> None:
+    done = analyze(
+        "security", "--offline=true", "--no-pager", "--threshold=20", str(UNITS / "meshd.service"), runtime=tmp_path
+    )
+    found = re.search(r"Overall exposure level for meshd.service: ([\d.]+)", done.stdout)
+    assert found is not None, done.stderr
+    assert float(found[1]) <= WORST_EXPOSURE
+    assert done.returncode == 0
+
+
+def directives(path: Path) -> dict[str, dict[str, list[str]]]:
+    """A unit's sections; a key given several times keeps all its values."""
+    sections: dict[str, dict[str, list[str]]] = {}
+    current: dict[str, list[str]] = {}
+    for line in path.read_text().splitlines():
+        if line.startswith("["):
+            current = sections.setdefault(line.strip("[]"), {})
+        elif "=" in line and not line.startswith("#"):
+            key, value = line.split("=", 1)
+            current.setdefault(key, []).append(value)
+    return sections
+
+
+@pytest.mark.parametrize("folder", [UNITS, UNITS / "user"])
+def test_what_the_daemon_relies_on(folder: Path) -> None:
+    service = directives(folder / "meshd.service")["Service"]
+    assert service["Type"] == ["notify"]
+    assert service["ExecReload"] == ["/bin/kill -HUP $MAINPID"]
+    assert service["RestartPreventExitStatus"] == ["78"]
+    assert service["RuntimeDirectory"] == ["meshd"]
+    assert service["RuntimeDirectoryPreserve"] == ["yes"], "stopping the service must leave the socket file"
+    assert service["StateDirectory"] == ["meshd"]
+    assert "WatchdogSec" in service
+
+
+@pytest.mark.parametrize("folder", [UNITS, UNITS / "user"])
+def test_callers_stay_visible(folder: Path) -> None:
+    """/proc/PID/exe and /proc/PID/cgroup of every caller: none of what would hide them."""
+    service = directives(folder / "meshd.service")["Service"]
+    assert not {"ProtectProc", "ProcSubset", "PrivateUsers", "PrivatePIDs"} & service.keys()
+    if folder == UNITS:
+        assert service["AmbientCapabilities"] == service["CapabilityBoundingSet"] == ["CAP_SYS_PTRACE"]
+
+
+@pytest.mark.parametrize(
+    ("folder", "path"), [(UNITS, "/run/meshd/mesh.sock"), (UNITS / "user", "%t/meshd/mesh.sock")]
+)
+def test_socket_is_where_clients_look(folder: Path, path: str) -> None:
+    assert directives(folder / "meshd.socket")["Socket"]["ListenStream"] == [path]
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or shutil.which("setpriv") is None, reason="needs root and setpriv")
+def test_the_capability_kept_suffices_for_proc() -> None:
+    """Another user, with nothing but the service's one capability, reads the executable of root's process."""
+    sleeper = subprocess.Popen(["sleep", "60"])
+    try:
+        reader = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+        kept = ["--inh-caps=-all,+sys_ptrace", "--ambient-caps=+sys_ptrace", "--bounding-set=-all,+sys_ptrace"]
+        target = ["readlink", f"/proc/{sleeper.pid}/exe"]
+        with_it = subprocess.run([*reader, *kept, *target], capture_output=True, text=True, timeout=20, check=False)
+        without = subprocess.run([*reader, *target], capture_output=True, text=True, timeout=20, check=False)
+    finally:
+        sleeper.kill()
+        sleeper.wait()
+    assert with_it.stdout.strip().endswith("sleep")
+    assert without.returncode != 0
+
+
+def test_sysusers_and_tmpfiles_name_the_same_user(tmp_path: Path) -> None:
+    assert directives(UNITS / "meshd.service")["Service"]["User"] == ["meshd"]
+    assert (UNITS / "sysusers.d/meshd.conf").read_text().splitlines()[-1].split()[:2] == ["u", "meshd"]
+    if shutil.which("systemd-sysusers"):
+        root = tmp_path / "root"
+        (root / "etc").mkdir(parents=True)
+        done = subprocess.run(
+            ["systemd-sysusers", f"--root={root}", str(UNITS / "sysusers.d/meshd.conf")],
+            capture_output=True,
+            text=True,
+            timeout=20,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        assert "meshd:" in (root / "etc/passwd").read_text()
