@@ -1,0 +1,12 @@
+"""The configuration: reading, checking, comparing and writing it.
+
+Owns: everything from the text of a file to the typed sections the actors are given.
+Must never: import an actor, a connector or the network.
+"""
+
+from meshd.config.loading import load_file, load_text
+from meshd.config.lookup import find_config
+from meshd.config.mesh_config import MeshConfig, configuration_error
+from meshd.config.problems import Problem
+
+__all__ = ["MeshConfig", "Problem", "configuration_error", "find_config", "load_file", "load_text"]

@@ -1,0 +1,170 @@
+"""What the configuration says to connectors: does each exist, is it built, installed, and are its keys right.
+
+Owns: the check of every place that names a connector, and of the keys that belong to one.
+Must never: import a connector; its settings schema is enough.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from meshd.config.problems import Path
+from meshd.config.schema.base import OpenSection
+from meshd.config.schema.entries import ConnectorEntry
+from meshd.config.schema.observability import LoggingSinks, RoutingSinks, StatisticsSinks
+from meshd.config.schema.providers import ProviderConfig
+from meshd.config.schema.secrets import SecretsConfig
+from meshd.config.schema.storage import StorageConfig
+from meshd.config.shape import Report, keys_of, suggest_key
+from meshd.config.wording import sentence
+from meshd.connectors.registry import ConnectorRegistry, ConnectorSpec
+
+SINKS: dict[str, type[OpenSection]] = {
+    "routing": RoutingSinks,
+    "logging": LoggingSinks,
+    "statistics": StatisticsSinks,
+}
+
+
+class ConnectorChecks:
+    """`quote` gives the end of a sentence that shows what was written at a path."""
+
+    def __init__(
+        self, flat: dict[str, Any], registry: ConnectorRegistry, report: Report, quote: Callable[[Path], str]
+    ) -> None:
+        self._flat = flat
+        self._quote = quote
+        self._registry = registry
+        self._report = report
+
+    def run(self) -> None:
+        self._check_providers()
+        secrets = self._flat.get("secrets")
+        if isinstance(secrets, dict):
+            self._check_entries(("secrets",), secrets, SecretsConfig, "store", "secret-store", "modelmesh.env.v1")
+        storage = self._flat.get("storage")
+        if isinstance(storage, dict):
+            self._check_entries(("storage",), storage, StorageConfig, "connector", "storage", "modelmesh.sqlite.v1")
+        observability = self._flat.get("observability")
+        for name, section in SINKS.items():
+            value = observability.get(name) if isinstance(observability, dict) else None
+            if isinstance(value, str | list | tuple):
+                self._check_entries(("observability", name), {"": value}, section, "", "observability", None)
+            elif isinstance(value, dict):
+                self._check_entries(("observability", name), value, section, "connector", "observability", None)
+        self._check_strategies()
+
+    # -- places that name one -------------------------------------------------------------------------
+
+    def _check_providers(self) -> None:
+        providers = self._flat.get("providers")
+        for name, entry in (providers if isinstance(providers, dict) else {}).items():
+            if not isinstance(entry, dict):
+                continue
+            at: Path = ("providers", name)
+            given = entry.get("connector")
+            if given is not None and not isinstance(given, str):
+                continue
+            spec = self._find(given or name, "provider", (*at, "connector") if given else at, named=bool(given))
+            if spec is not None and entry.get("enabled") is not False:
+                self._check_installed(spec, (*at, "connector"))
+                if spec.id == "openai-compatible.v1" and not entry.get("base_url"):
+                    self._report((*at, "base_url"), f"is missing: {spec.id} has no address of its own", None)
+            own = {key: value for key, value in entry.items() if key not in ProviderConfig.model_fields}
+            self._check_own_keys(at, own, ProviderConfig, [spec])
+
+    def _check_entries(
+        self, at: Path, section: dict[str, Any], schema: type[OpenSection], key: str, kind: str, default: str | None
+    ) -> None:
+        """A section that names connectors of one kind under `key` and may hold keys of theirs."""
+        value = section.get(key)
+        here = (*at, key) if key else at
+        several = isinstance(value, list | tuple)
+        specs: list[ConnectorSpec | None] = []
+        for index, item in enumerate(value if isinstance(value, list | tuple) else [value]):
+            path = (*here, index) if several else here
+            id = item.get("connector") if isinstance(item, dict) else item
+            if not isinstance(id, str):
+                specs.append(self._registry.find(default, kind) if id is None and default else None)
+                continue
+            spec = self._find(id, kind, path)
+            specs.append(spec)
+            if spec is not None:
+                self._check_installed(spec, path)
+            if isinstance(item, dict):
+                own = {name: each for name, each in item.items() if name != "connector"}
+                self._check_own_keys(path, own, ConnectorEntry, [spec])
+        if key:
+            own = {name: each for name, each in section.items() if name not in schema.model_fields}
+            self._check_own_keys(at, own, schema, specs)
+
+    def _check_strategies(self) -> None:
+        pools = self._flat.get("pools")
+        for name, pool in (pools if isinstance(pools, dict) else {}).items():
+            strategy = pool.get("strategy") if isinstance(pool, dict) else None
+            if isinstance(strategy, str):
+                self._find(strategy, "rotation", ("pools", name, "strategy"))
+
+    # -- one connector --------------------------------------------------------------------------------
+
+    def _find(self, id: str, kind: str, path: Path, *, named: bool = True) -> ConnectorSpec | None:
+        spec = self._registry.find(id, kind)
+        if spec is not None:
+            return spec
+        if self._registry.is_planned(id, kind):
+            self._report(path, f"the connector {id} is not supported yet", None)
+        else:
+            near = self._registry.nearest(id, kind)
+            what = "rotation policy" if kind == "rotation" else f"{kind} connector"
+            message = f"unknown {what} {id!r}" if named else f"names no `connector`, and {id!r} is not one"
+            self._report(path, message, near)
+        return None
+
+    def _check_installed(self, spec: ConnectorSpec, path: Path) -> None:
+        missing = self._registry.missing_packages(spec)
+        if missing:
+            self._report(
+                path, f"{spec.id} needs the package {', '.join(missing)}, to be had by {spec.install_hint}", None
+            )
+
+    def _check_own_keys(
+        self, at: Path, own: dict[str, Any], schema: type[BaseModel], specs: list[ConnectorSpec | None]
+    ) -> None:
+        """Keys the section does not know must be known to a connector it names, and be right for it."""
+        if not own:
+            return
+        schemas = [spec.load_settings() for spec in specs if spec is not None]
+        opaque = not schemas or any(settings is None for settings in schemas)
+        known = [settings for settings in schemas if settings is not None]
+        names = tuple(name for settings in known for name in keys_of(settings))
+        for key in own:
+            if key in names:
+                continue
+            near = suggest_key(schema, key, names)
+            # With no schema to go by, only what looks like a slip of the section's own keys is one.
+            if not opaque or near:
+                self._report((*at, key), "unknown key", near)
+        for settings in known:
+            self._check_values(at, {key: own[key] for key in own if key in keys_of(settings)}, settings)
+
+    def _check_values(self, at: Path, own: dict[str, Any], settings: type[BaseModel]) -> None:
+        try:
+            settings.model_validate({key: value for key, value in own.items() if value is not None})
+        except ValidationError as error:
+            for fault in error.errors(include_url=False, include_input=False):
+                path = (*at, *fault["loc"])
+                message = sentence(fault["type"], fault.get("ctx", {}), fault["msg"])
+                if message.startswith("expected"):
+                    message += self._quote(path)
+                self._report(path, message, None)
+
+
+def own_settings(spec: ConnectorSpec | None, given: dict[str, Any]) -> dict[str, Any]:
+    """Of the keys given for several connectors, those that are this one's."""
+    settings = spec.load_settings() if spec is not None else None
+    if settings is None:
+        return dict(given)
+    return {key: value for key, value in given.items() if key in keys_of(settings)}

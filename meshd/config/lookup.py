@@ -1,0 +1,42 @@
+"""Where the configuration file is looked for.
+
+Owns: the order of the places.
+Must never: read the file.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+ENDINGS = (".yaml", ".yml", ".toml", ".json")
+SYSTEM_DIRECTORY = "/etc/meshd"
+
+
+def find_config(
+    given: str | os.PathLike[str] | None = None,
+    environ: Mapping[str, str] | None = None,
+    system_directory: str | os.PathLike[str] = SYSTEM_DIRECTORY,
+) -> Path | None:
+    """--config, $MESHD_CONFIG, the user's, the system's; None: zero configuration.
+
+    The first two are taken at their word: a file named there that is missing is an error, not a reason to
+    look elsewhere.
+    """
+    env = os.environ if environ is None else environ
+    named = given or env.get("MESHD_CONFIG")
+    if named:
+        return Path(named).expanduser()
+    for directory in (user_directory(env), Path(system_directory)):
+        for ending in ENDINGS:
+            candidate = directory / f"mesh{ending}"
+            if candidate.is_file():
+                return candidate
+    return None
+
+
+def user_directory(environ: Mapping[str, str]) -> Path:
+    """Where a user's configuration is kept."""
+    base = environ.get("XDG_CONFIG_HOME") or os.path.join(environ.get("HOME") or os.path.expanduser("~"), ".config")
+    return Path(base) / "meshd"

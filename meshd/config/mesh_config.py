@@ -1,0 +1,278 @@
+"""`MeshConfig`: one configuration, as written and as meant.
+
+Owns: the raw data with its lines; the typed views; validation, merging, comparison, redaction, dumping.
+Must never: change after it was made (every operation gives a new one), or show a secret's value.
+
+Four stages of the same data: `raw` (as written), `_written` (canonical form), `_flat` (environment resolved, at
+load), and the typed views (secrets too, once `with_secrets` gave them).
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+from collections.abc import Mapping
+from dataclasses import asdict
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from meshd.config import dumping
+from meshd.config.canonical import canonical, with_full_strategies
+from meshd.config.difference import describe_difference
+from meshd.config.loading import Lines, load_file, load_text
+from meshd.config.problems import Path, Problem, dotted, line_of
+from meshd.config.redaction import redact
+from meshd.config.references import reference_problems, resolve_env, resolve_secrets, secret_names, strings
+from meshd.config.schema import RootConfig
+from meshd.config.shape import prune
+from meshd.config.views import complete, implied_keys
+from modelmesh._errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from meshd.config.schema import (
+        DaemonConfig,
+        DiscoveryConfig,
+        ModelConfig,
+        ObservabilityConfig,
+        PoolConfig,
+        ProviderConfig,
+        SecretsConfig,
+        StorageConfig,
+    )
+    from meshd.connectors.registry import ConnectorRegistry
+    from meshd.routing.capabilities import CapabilityTree
+
+
+class MeshConfig:
+    """One configuration. Immutable in effect: `raw` is the caller's to read, not to change."""
+
+    def __init__(
+        self,
+        raw: Mapping[str, Any] | None = None,
+        *,
+        file: str | None = None,
+        lines: Lines | None = None,
+        environ: Mapping[str, str] | None = None,
+        problems: tuple[Problem, ...] = (),
+        secrets: Mapping[str, str] | None = None,
+    ) -> None:
+        if raw is not None and not isinstance(raw, Mapping):
+            raise ConfigurationError("a configuration is a map of sections", problems=[])
+        self.raw: dict[str, Any] = copy.deepcopy(dict(raw or {}))
+        self.file = file
+        self._lines = dict(lines or {})
+        self._environ = os.environ if environ is None else environ
+        self._load_problems = problems
+        self._secrets = dict(secrets or {})
+        self._written, self._flat_lines, form_problems = canonical(self.raw, self._lines, file)
+        found = reference_problems(self._written, self._environ, self._problem_at)
+        self._form_problems = (*form_problems, *found)
+        self._flat: dict[str, Any] = with_full_strategies(resolve_env(self._written, self._environ))
+
+    # -- making one -----------------------------------------------------------------------------------
+
+    @classmethod
+    def from_file(cls, path: str | os.PathLike[str], *, environ: Mapping[str, str] | None = None) -> MeshConfig:
+        """Read YAML, TOML or JSON, by the file's ending. Raises ConfigurationError when it cannot be read as that."""
+        name = os.fspath(path)
+        return cls._from_loaded(load_file(name), name, environ)
+
+    @classmethod
+    def from_text(
+        cls, text: str, format: str = "yaml", *, file: str | None = None, environ: Mapping[str, str] | None = None
+    ) -> MeshConfig:
+        return cls._from_loaded(load_text(text, format, file), file, environ)
+
+    @classmethod
+    def from_dict(cls, raw: Mapping[str, Any], *, environ: Mapping[str, str] | None = None) -> MeshConfig:
+        return cls(raw, environ=environ)
+
+    @classmethod
+    def _from_loaded(cls, loaded: Any, file: str | None, environ: Mapping[str, str] | None) -> MeshConfig:
+        if loaded.fatal:
+            raise configuration_error(loaded.problems)
+        return cls(loaded.raw, file=file, lines=loaded.lines, environ=environ, problems=tuple(loaded.problems))
+
+    # -- typed views ----------------------------------------------------------------------------------
+
+    @property
+    def providers(self) -> dict[str, ProviderConfig]:
+        return self._typed.providers
+
+    @property
+    def models(self) -> dict[str, ModelConfig]:
+        return self._typed.models
+
+    @property
+    def pools(self) -> dict[str, PoolConfig]:
+        return self._typed.pools
+
+    @property
+    def secrets(self) -> SecretsConfig:
+        return self._typed.secrets
+
+    @property
+    def storage(self) -> StorageConfig:
+        return self._typed.storage
+
+    @property
+    def observability(self) -> ObservabilityConfig:
+        return self._typed.observability
+
+    @property
+    def discovery(self) -> DiscoveryConfig:
+        return self._typed.discovery
+
+    @property
+    def daemon(self) -> DaemonConfig:
+        return self._typed.daemon
+
+    @property
+    def capabilities(self) -> dict[str, Any]:
+        """The section of nodes added to the tree, as written."""
+        return self._typed.capabilities
+
+    def capability_tree(self) -> CapabilityTree:
+        """The standard tree with this configuration's nodes."""
+        from meshd.routing.capabilities import CapabilityTree
+
+        tree = CapabilityTree.default()
+        tree.add_all(self.capabilities)
+        return tree
+
+    @cached_property
+    def _typed(self) -> RootConfig:
+        try:
+            root = RootConfig.model_validate(prune(RootConfig, resolve_secrets(self._flat, self._secrets)))
+        except ValidationError:
+            # From None: pydantic's own error may carry values.
+            raise configuration_error(self.validate()) from None
+        return complete(root, resolve_secrets(implied_keys(self._flat), self._secrets))
+
+    # -- operations -----------------------------------------------------------------------------------
+
+    def validate(self, registry: ConnectorRegistry | None = None) -> list[Problem]:
+        """Everything that is wrong, in the order of the file; empty when valid."""
+        from meshd.config.validation import Validation
+        from meshd.connectors.registry import default_registry
+
+        checks = Validation(self._flat, self._written, self._flat_lines, self.file, registry or default_registry())
+        found = dict.fromkeys([*self._load_problems, *self._form_problems, *checks.run()])
+        return sorted(found, key=lambda problem: (problem.line is None, problem.line or 0))
+
+    def require_valid(self, registry: ConnectorRegistry | None = None) -> MeshConfig:
+        """Itself, or ConfigurationError with every problem."""
+        problems = self.validate(registry)
+        if problems:
+            raise configuration_error(problems)
+        return self
+
+    def merge(self, overrides: MeshConfig | Mapping[str, Any]) -> MeshConfig:
+        """A new configuration with the overrides on top: maps are merged, everything else is replaced."""
+        other = overrides if isinstance(overrides, MeshConfig) else MeshConfig(overrides, environ=self._environ)
+        return MeshConfig(
+            _merged(self._written, other._written),
+            file=self.file,
+            lines={
+                path: line for path, line in self._flat_lines.items() if not _is_value_in(other._written, path)
+            },
+            environ=self._environ,
+            problems=self._load_problems,
+            secrets=self._secrets | other._secrets,
+        )
+
+    def secret_references(self) -> dict[str, list[str]]:
+        """Secret name → the paths that need it, those of disabled providers left out.
+
+        A provider without `api_key` whose connector has a key variable needs that secret too.
+        """
+        implied = {name: {"api_key": key} for name, key in implied_keys(self._flat).items()}
+        found: dict[str, list[str]] = {}
+        for tree in (self._flat, {"providers": implied}):
+            for path, text in strings(tree):
+                if path[0] == "secrets" or self._is_disabled(path):
+                    continue
+                for name in secret_names(text):
+                    found.setdefault(name, []).append(dotted(path))
+        return found
+
+    def with_secrets(self, values: Mapping[str, str]) -> MeshConfig:
+        """A new configuration whose typed views hold these values; `raw` keeps the references."""
+        return MeshConfig(
+            self.raw,
+            file=self.file,
+            lines=self._lines,
+            environ=self._environ,
+            problems=self._load_problems,
+            secrets={**self._secrets, **values},
+        )
+
+    def redacted(self) -> dict[str, Any]:
+        """As written, with literal secrets masked; references are shown as they stand."""
+        shown: dict[str, Any] = redact(self.raw)
+        return shown
+
+    def difference(self, other: MeshConfig) -> list[str]:
+        """What changes from this one to the other, a line each."""
+        secrets = {name: (self._secrets.get(name), other._secrets.get(name)) for name in self.secret_references()}
+        rotated = [name for name, (old, new) in secrets.items() if old and new and old != new]
+        lines = describe_difference(
+            with_full_strategies(self._written), with_full_strategies(other._written), self._flat, other._flat
+        )
+        return [*lines, *(f"secret {name} changed" for name in rotated)]
+
+    def dump(self, format: str = "yaml", *, redacted: bool = False) -> str:
+        """The text of a file of this configuration, as written: secrets given literally are in it."""
+        return dumping.dump(self.redacted() if redacted else self.raw, format)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, MeshConfig):
+            return NotImplemented
+        return (self._flat, self._secrets) == (other._flat, other._secrets)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        sizes = ", ".join(
+            f"{name}: {len(value)}" for name, value in self.raw.items() if isinstance(value, dict | list)
+        )
+        return f"MeshConfig({self.file or 'from memory'}; {sizes or 'empty'})"
+
+    # -- inside ---------------------------------------------------------------------------------------
+
+    def _problem_at(self, path: Path, message: str) -> Problem:
+        return Problem(dotted(path), line_of(self._flat_lines, path), message, None, self.file)
+
+    def _is_disabled(self, path: Path) -> bool:
+        if path[0] != "providers" or len(path) < 2:
+            return False
+        entry = self._flat["providers"].get(path[1])
+        return isinstance(entry, dict) and str(entry.get("enabled", True)).lower() == "false"
+
+
+def configuration_error(problems: list[Problem]) -> ConfigurationError:
+    """One error that carries all problems, and says the first few."""
+    count = len(problems)
+    head = "\n".join(str(problem) for problem in problems[:20])
+    more = f"\n… and {count - 20} more" if count > 20 else ""
+    message = head + more if problems else "the configuration is not valid"
+    return ConfigurationError(message, problems=[asdict(problem) for problem in problems])
+
+
+def _merged(base: Any, top: Any) -> Any:
+    if not isinstance(base, dict) or not isinstance(top, dict):
+        return top
+    return base | {key: _merged(base[key], value) if key in base else value for key, value in top.items()}
+
+
+def _is_value_in(tree: Any, path: Path) -> bool:
+    """Whether the tree has something other than a map at the path, or above it."""
+    for part in path:
+        if not isinstance(tree, dict):
+            return True
+        if part not in tree:
+            return False
+        tree = tree[part]
+    return not isinstance(tree, dict)

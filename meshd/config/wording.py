@@ -1,0 +1,55 @@
+"""Pydantic's errors in our own words.
+
+Owns: the sentence for each kind of type error.
+Must never: show a value that may be secret (the caller says whether it may be shown).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+_EXPECTED = {
+    "string_type": "text",
+    "int_type": "a whole number",
+    "int_parsing": "a whole number",
+    "int_parsing_size": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "float_parsing": "a number",
+    "finite_number": "a number",
+    "bool_type": "true or false",
+    "bool_parsing": "true or false",
+    "tuple_type": "a list",
+    "list_type": "a list",
+    "dict_type": "a map",
+    "mapping_type": "a map",
+    "model_type": "a map of settings",
+    "model_attributes_type": "a map of settings",
+}
+
+
+def sentence(kind: str, context: Mapping[str, Any], fallback: str) -> str:
+    """What was expected, for a pydantic error of this kind; without what was got."""
+    if kind == "missing":
+        return "is missing"
+    if kind == "literal_error":
+        return "expected " + str(context.get("expected", "")).replace("'", "")
+    if kind in _EXPECTED:
+        return f"expected {_EXPECTED[kind]}"
+    return re.sub(r"^Input should be", "expected", fallback) if fallback.startswith("Input") else fallback
+
+
+def shown(value: Any) -> str:
+    """A value as it stands in a sentence: short, and in the words of the file rather than Python's."""
+    if value is None:
+        return "nothing"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, dict):
+        return "a map"
+    if isinstance(value, list | tuple):
+        return "a list"
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "…" + text[0]
