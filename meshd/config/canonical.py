@@ -88,4 +88,3 @@ def _full_strategies(pool: Any) -> Any:
         key: full_strategy(value) if key in _STRATEGY_KEYS and isinstance(value, str) else value
         for key, value in pool.items()
     }
-

@@ -138,7 +138,7 @@ class ConnectorChecks:
             return
         schemas = [spec.load_settings() for spec in specs if spec is not None]
         opaque = not schemas or any(settings is None for settings in schemas)
-        known = [settings for settings in schemas if settings is not None]
+        known: list[type[BaseModel]] = [settings for settings in schemas if settings is not None]
         names = tuple(name for settings in known for name in keys_of(settings))
         for key in own:
             if key in names:

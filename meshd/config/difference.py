@@ -22,8 +22,10 @@ def describe_difference(old: Any, new: Any, old_resolved: Any, new_resolved: Any
     if isinstance(old, dict) and isinstance(new, dict):
         lines = []
         for key in dict.fromkeys([*old, *new]):
-            values = (tree.get(key, _MISSING) for tree in (old, new, *_maps(old_resolved, new_resolved)))
-            lines += describe_difference(*values, (*path, key))
+            before, after, *resolved = (
+                tree.get(key, _MISSING) for tree in (old, new, *_maps(old_resolved, new_resolved))
+            )
+            lines += describe_difference(before, after, resolved[0], resolved[1], (*path, key))
         return lines
     where = dotted(path)
     if old is _MISSING or new is _MISSING:

@@ -160,7 +160,9 @@ class _YamlReader:
                 continue
             line = key_node.start_mark.line + 1
             if key_node.value in first:
-                self._problem((*path, key_node.value), key_node, f"is given twice, first on line {first[key_node.value]}")
+                self._problem(
+                    (*path, key_node.value), key_node, f"is given twice, first on line {first[key_node.value]}"
+                )
             else:
                 first[key_node.value] = line
 
@@ -195,7 +197,9 @@ def _no_constant(name: str) -> Any:
 # -- TOML ---------------------------------------------------------------------------------------------
 
 _TABLE = re.compile(r"^\s*(\[\[?)\s*(.+?)\s*\]\]?\s*(?:#.*)?$")
-_ASSIGNMENT = re.compile(r"""^\s*((?:[A-Za-z0-9_-]+|"[^"]*"|'[^']*')(?:\s*\.\s*(?:[A-Za-z0-9_-]+|"[^"]*"|'[^']*'))*)\s*=""")
+_ASSIGNMENT = re.compile(
+    r"""^\s*((?:[A-Za-z0-9_-]+|"[^"]*"|'[^']*')(?:\s*\.\s*(?:[A-Za-z0-9_-]+|"[^"]*"|'[^']*'))*)\s*="""
+)
 _KEY_PART = re.compile(r"""[A-Za-z0-9_-]+|"[^"]*"|'[^']*'""")
 _TOML_WHERE = re.compile(r"\s*\(at line (\d+), column \d+\)|\s*\(at end of document\)")
 

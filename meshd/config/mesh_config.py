@@ -16,6 +16,7 @@ from dataclasses import asdict
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from modelmesh._errors import ConfigurationError
 from pydantic import ValidationError
 
 from meshd.config import dumping
@@ -28,7 +29,6 @@ from meshd.config.references import reference_problems, resolve_env, resolve_sec
 from meshd.config.schema import RootConfig
 from meshd.config.shape import prune
 from meshd.config.views import complete, implied_keys
-from modelmesh._errors import ConfigurationError
 
 if TYPE_CHECKING:
     from meshd.config.schema import (
@@ -175,9 +175,7 @@ class MeshConfig:
         return MeshConfig(
             _merged(self._written, other._written),
             file=self.file,
-            lines={
-                path: line for path, line in self._flat_lines.items() if not _is_value_in(other._written, path)
-            },
+            lines={path: line for path, line in self._flat_lines.items() if not _is_value_in(other._written, path)},
             environ=self._environ,
             problems=self._load_problems,
             secrets=self._secrets | other._secrets,
@@ -235,9 +233,7 @@ class MeshConfig:
     __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
-        sizes = ", ".join(
-            f"{name}: {len(value)}" for name, value in self.raw.items() if isinstance(value, dict | list)
-        )
+        sizes = ", ".join(f"{name}: {len(value)}" for name, value in self.raw.items() if isinstance(value, dict | list))
         return f"MeshConfig({self.file or 'from memory'}; {sizes or 'empty'})"
 
     # -- inside ---------------------------------------------------------------------------------------

@@ -70,8 +70,7 @@ def redact(value: Any, path: Path = (), *, secret: bool = False) -> Any:
     if isinstance(value, dict):
         # A token's entry names the app that holds it; the name is no secret.
         return {
-            key: redact(item, (*path, key), secret=secret and key not in ("app", "name"))
-            for key, item in value.items()
+            key: redact(item, (*path, key), secret=secret and key not in ("app", "name")) for key, item in value.items()
         }
     if isinstance(value, list | tuple):
         return [redact(item, (*path, index), secret=secret) for index, item in enumerate(value)]

@@ -7,7 +7,7 @@ Must never: stop at the first problem, or read anything but the configuration an
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from pydantic import ValidationError
@@ -63,7 +63,7 @@ class Validation:
         self._found.append(Problem(dotted(path), line_of(self._lines, path), message, suggestion, self._file))
 
     def quote(self, path: Path) -> str:
-        """", got …": what was written there, unless that is secret."""
+        """ ", got …": what was written there, unless that is secret."""
         there, value = _at(self._written, path)
         if not there:
             return ""
@@ -205,7 +205,7 @@ class Validation:
         return tree
 
 
-def infer_provider(model_id: str, providers: Any) -> str | None:
+def infer_provider(model_id: str, providers: Iterable[str]) -> str | None:
     """The provider that a model's id begins with, the longest if several."""
     found = [name for name in providers if model_id.startswith((f"{name}.", f"{name}/", f"{name}:"))]
     if found:
@@ -222,10 +222,8 @@ def _map(value: Any) -> dict[str, Any]:
 def _at(value: Any, path: Path) -> tuple[bool, Any]:
     """Whether there is something at a path, and what."""
     for part in path:
-        if isinstance(value, dict) and part in value:
+        try:
             value = value[part]
-        elif isinstance(value, list | tuple) and isinstance(part, int) and part < len(value):
-            value = value[part]
-        else:
+        except (LookupError, TypeError):
             return False, None
     return True, value

@@ -88,9 +88,7 @@ BUILTIN: tuple[dict[str, Any], ...] = (
         "The first active model of an order of preference",
     ),
     _row("modelmesh.round-robin.v1", "rotation", _STRATEGIES + "RoundRobin", "Active models in turn, by weight"),
-    _row(
-        "modelmesh.env.v1", "secret-store", _SECRETS + "env:EnvStore", "The daemon's environment", "EnvStoreSettings"
-    ),
+    _row("modelmesh.env.v1", "secret-store", _SECRETS + "env:EnvStore", "The daemon's environment", "EnvStoreSettings"),
     _row("modelmesh.dotenv.v1", "secret-store", _SECRETS + "dotenv:DotenvStore", "A .env file", "DotenvStoreSettings"),
     _row(
         "systemd.credentials.v1",

@@ -16,8 +16,9 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
-from meshd.connectors.builtin import BUILTIN, PLANNED
 from modelmesh._errors import ConfigurationError
+
+from meshd.connectors.builtin import BUILTIN, PLANNED
 
 PROVIDER = "provider"
 ROTATION = "rotation"
@@ -60,8 +61,8 @@ class ConnectorSpec:
             return f'pip install "modelmesh[{self.extra}]"'
         return f"pip install {' '.join(self.requires)}"
 
-    def load_settings(self) -> type | None:
-        """The pydantic model of the connector's own keys; None: nothing is known of them."""
+    def load_settings(self) -> Any:
+        """The pydantic model (class) of the connector's own keys; None: nothing is known of them."""
         return _load(self.settings) if self.settings else None
 
 
@@ -96,7 +97,7 @@ class ConnectorRegistry:
             spec = spec_or_id
         else:
             kind, plain = _split_type(spec_or_id)
-            found = type or kind or getattr(cls, "connector_type", PROVIDER)
+            found: str = type or kind or getattr(cls, "connector_type", PROVIDER)
             text = description or ((getattr(cls, "__doc__", None) or "").strip().splitlines() or [""])[0]
             spec = ConnectorSpec(plain, found, text, aliases=tuple(aliases), settings=settings)
         if spec.type not in TYPES:
@@ -154,7 +155,7 @@ class ConnectorRegistry:
         """Whether the specification has it but this version does not."""
         kind, plain = _split_type(id)
         kinds = (kind or type,) if kind or type else TYPES
-        return any(_matches_planned(name, each, plain) for each in kinds for name in PLANNED.get(each or "", ()))
+        return any(name in _spellings(plain, each) for each in kinds if each for name in PLANNED.get(each, ()))
 
     def why_unknown(self, id: str, type: str | None = None) -> str:
         if self.is_planned(id, type):
@@ -226,10 +227,6 @@ def _spellings(name: str, type: str) -> tuple[str, ...]:
     if type == PROVIDER:
         return (folded,)
     return (folded, f"modelmesh.{folded}.v1")
-
-
-def _matches_planned(planned: str, type: str, name: str) -> bool:
-    return planned in _spellings(name, type)
 
 
 def _installed(name: str) -> bool:

@@ -16,56 +16,58 @@ class ProxyToken(Section):
 
 
 class ProxyAuthConfig(Section):
-    method: Literal["none", "bearer"] = Field("none", description="`none` on loopback and UNIX sockets only.")
-    tokens: tuple[ProxyToken, ...] = Field((), description="Each with an app's name.", repr=False)
+    method: Literal["none", "bearer"] = Field(default="none", description="`none` on loopback and UNIX sockets only.")
+    tokens: tuple[ProxyToken, ...] = Field(default=(), description="Each with an app's name.", repr=False)
 
 
 class CorsConfig(Section):
-    enabled: bool = Field(False, description="Answer browsers of other origins.")
-    origins: Names = Field((), description="Which origins.")
+    enabled: bool = Field(default=False, description="Answer browsers of other origins.")
+    origins: Names = Field(default=(), description="Which origins.")
 
 
 class ProxyConfig(Section):
-    enabled: bool = Field(False, description="Listen for HTTP.")
-    host: str = Field("127.0.0.1", description="Address; another than loopback needs `auth`.")
-    port: Port = Field(8741, description="Port.")
-    socket: str | None = Field(None, description="Path of a UNIX socket that speaks HTTP.")
-    endpoints: Names = Field((), description="Which endpoints.", json_schema_extra={"shown_default": "all"})
-    auth: ProxyAuthConfig = Field(ProxyAuthConfig(), description="Who is let in.")
-    cors: CorsConfig = Field(CorsConfig(), description="Browsers.")
-    max_body: Size = Field(64 * 1024**2, description="Largest request.")
-    dashboard: bool = Field(False, description="Serve the dashboard.")
+    enabled: bool = Field(default=False, description="Listen for HTTP.")
+    host: str = Field(default="127.0.0.1", description="Address; another than loopback needs `auth`.")
+    port: Port = Field(default=8741, description="Port.")
+    socket: str | None = Field(default=None, description="Path of a UNIX socket that speaks HTTP.")
+    endpoints: Names = Field(default=(), description="Which endpoints.", json_schema_extra={"shown_default": "all"})
+    auth: ProxyAuthConfig = Field(default=ProxyAuthConfig(), description="Who is let in.")
+    cors: CorsConfig = Field(default=CorsConfig(), description="Browsers.")
+    max_body: Size = Field(default=64 * 1024**2, description="Largest request.")
+    dashboard: bool = Field(default=False, description="Serve the dashboard.")
 
 
 class AppMatch(Section):
-    uid: Count | None = Field(None, description="User id.")
-    user: str | None = Field(None, description="User name.")
-    gid: Count | None = Field(None, description="Group id.")
-    group: str | None = Field(None, description="Group name.")
-    exe: str | None = Field(None, description="Path of the executable.")
-    unit: str | None = Field(None, description="systemd unit.")
-    token: str | None = Field(None, description="HTTP token.", repr=False)
+    uid: Count | None = Field(default=None, description="User id.")
+    user: str | None = Field(default=None, description="User name.")
+    gid: Count | None = Field(default=None, description="Group id.")
+    group: str | None = Field(default=None, description="Group name.")
+    exe: str | None = Field(default=None, description="Path of the executable.")
+    unit: str | None = Field(default=None, description="systemd unit.")
+    token: str | None = Field(default=None, description="HTTP token.", repr=False)
 
 
 class AppConfig(Section):
-    match: AppMatch = Field(AppMatch(), description="Whom it concerns, by what the kernel says of the caller.")
-    pools: Names | None = Field(None, description="Allowed pools.", json_schema_extra={"shown_default": "all"})
-    models: Names | None = Field(None, description="Allowed models.", json_schema_extra={"shown_default": "all"})
-    budget: BudgetConfig = Field(BudgetConfig(), description="Spending limits.")
-    rate_limit: ProviderRateLimitConfig = Field(ProviderRateLimitConfig(), description="Limits.")
-    concurrency: Positive | None = Field(None, description="Requests at once.")
-    priority: int = Field(0, description="Higher is served first.")
-    weight: Weight = Field(1.0, description="Share under contention.")
-    admin: bool = Field(False, description="May give the daemon commands.")
+    match: AppMatch = Field(default=AppMatch(), description="Whom it concerns, by what the kernel says of the caller.")
+    pools: Names | None = Field(default=None, description="Allowed pools.", json_schema_extra={"shown_default": "all"})
+    models: Names | None = Field(
+        default=None, description="Allowed models.", json_schema_extra={"shown_default": "all"}
+    )
+    budget: BudgetConfig = Field(default=BudgetConfig(), description="Spending limits.")
+    rate_limit: ProviderRateLimitConfig = Field(default=ProviderRateLimitConfig(), description="Limits.")
+    concurrency: Positive | None = Field(default=None, description="Requests at once.")
+    priority: int = Field(default=0, description="Higher is served first.")
+    weight: Weight = Field(default=1.0, description="Share under contention.")
+    admin: bool = Field(default=False, description="May give the daemon commands.")
 
 
 class PackageConfig(Section):
-    path: str | None = Field(None, description="Path of a zip package.")
-    url: str | None = Field(None, description="Its URL.")
+    path: str | None = Field(default=None, description="Path of a zip package.")
+    url: str | None = Field(default=None, description="Its URL.")
     sha256: str = Field(description="Its checksum.")
 
 
 class ConnectorsConfig(Section):
     packages: Annotated[tuple[PackageConfig, ...], NotBuiltYet()] = Field(
-        (), description="Zip packages of connectors, each with a mandatory `sha256`."
+        default=(), description="Zip packages of connectors, each with a mandatory `sha256`."
     )

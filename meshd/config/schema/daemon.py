@@ -10,34 +10,38 @@ from meshd.config.schema.base import Duration, Mode, Names, NotBuiltYet, Positiv
 
 
 class CurveConfig(Section):
-    public_key: str | None = Field(None, description="The daemon's public key.")
-    secret_key: str | None = Field(None, description="The daemon's secret key.", repr=False)
-    allowed_clients: Names = Field((), description="Public keys let in.")
+    public_key: str | None = Field(default=None, description="The daemon's public key.")
+    secret_key: str | None = Field(default=None, description="The daemon's secret key.", repr=False)
+    allowed_clients: Names = Field(default=(), description="Public keys let in.")
 
 
 class DaemonConfig(Section):
     socket: str | None = Field(
-        None,
+        default=None,
         description="Path of the socket.",
         json_schema_extra={"shown_default": "`$RUNTIME_DIRECTORY/mesh.sock`, else `$XDG_RUNTIME_DIR/meshd/mesh.sock`"},
     )
-    socket_mode: Mode = Field(0o660, description="Its permissions.")
-    socket_group: str | None = Field(None, description="Its group.")
-    listen: Annotated[Names, NotBuiltYet()] = Field((), description="Extra `tcp://` endpoints; CURVE is mandatory.")
-    curve: Annotated[CurveConfig, NotBuiltYet()] = Field(CurveConfig(), description="Keys of those endpoints.")
-    max_inflight: Positive = Field(4096, description="Requests in flight.")
-    max_queue: Annotated[Positive, NotBuiltYet()] = Field(1024, description="Requests that wait at a provider's limit.")
-    queue_timeout: Annotated[Duration, NotBuiltYet()] = Field(30.0, description="Longest such wait.")
-    max_message_size: Size = Field(64 * 1024**2, description="Largest message.")
-    request_timeout: Duration = Field(600.0, description="Longest a request may take, all attempts together.")
-    drain_timeout: Duration = Field(30.0, description="How long requests in flight may finish at shutdown.")
+    socket_mode: Mode = Field(default=0o660, description="Its permissions.")
+    socket_group: str | None = Field(default=None, description="Its group.")
+    listen: Annotated[Names, NotBuiltYet()] = Field(
+        default=(), description="Extra `tcp://` endpoints; CURVE is mandatory."
+    )
+    curve: Annotated[CurveConfig, NotBuiltYet()] = Field(default=CurveConfig(), description="Keys of those endpoints.")
+    max_inflight: Positive = Field(default=4096, description="Requests in flight.")
+    max_queue: Annotated[Positive, NotBuiltYet()] = Field(
+        default=1024, description="Requests that wait at a provider's limit."
+    )
+    queue_timeout: Annotated[Duration, NotBuiltYet()] = Field(default=30.0, description="Longest such wait.")
+    max_message_size: Size = Field(default=64 * 1024**2, description="Largest message.")
+    request_timeout: Duration = Field(default=600.0, description="Longest a request may take, all attempts together.")
+    drain_timeout: Duration = Field(default=30.0, description="How long requests in flight may finish at shutdown.")
     state_dir: str | None = Field(
-        None,
+        default=None,
         description="Where state is kept.",
         json_schema_extra={"shown_default": "`$STATE_DIRECTORY`, else `$XDG_STATE_HOME/meshd`"},
     )
     log_level: Literal["debug", "info", "warning", "error", "critical"] = Field(
-        "info", description="Least severity logged."
+        default="info", description="Least severity logged."
     )
-    watch: bool = Field(True, description="Reload when the file changes.")
-    watch_debounce: Duration = Field(0.2, description="Quiet time after a change before the file is read.")
+    watch: bool = Field(default=True, description="Reload when the file changes.")
+    watch_debounce: Duration = Field(default=0.2, description="Quiet time after a change before the file is read.")

@@ -13,37 +13,44 @@ LOCAL_SERVERS: tuple[LocalServer, ...] = ("ollama", "lmstudio", "vllm", "localai
 
 
 class SyncConfig(Section):
-    enabled: bool = Field(True, description="Read the providers' model lists.")
-    interval: Duration = Field(3600.0, description="Time between two syncs.")
+    enabled: bool = Field(default=True, description="Read the providers' model lists.")
+    interval: Duration = Field(default=3600.0, description="Time between two syncs.")
     auto_register: bool = Field(
-        False, description="Register the models of every provider, as `catalogue.auto_discover` does for one."
+        default=False, description="Register the models of every provider, as `catalogue.auto_discover` does for one."
     )
-    providers: Names = Field((), description="Only these providers.", json_schema_extra={"shown_default": "all"})
+    providers: Names = Field(
+        default=(), description="Only these providers.", json_schema_extra={"shown_default": "all"}
+    )
     on_new_model: Literal["register", "notify", "ignore"] = Field(
-        "register", description="What becomes of a model that appears at a provider whose models are discovered."
+        default="register",
+        description="What becomes of a model that appears at a provider whose models are discovered.",
     )
     on_deprecated_model: Literal["deactivate", "notify", "ignore"] = Field(
-        "deactivate", description="What becomes of a model that is no longer listed."
+        default="deactivate", description="What becomes of a model that is no longer listed."
     )
 
 
 class HealthConfig(Section):
-    enabled: bool = Field(True, description="Probe the providers.")
-    interval: Duration = Field(60.0, description="Time between two probes of a provider.")
-    timeout: Duration = Field(10.0, description="Longest a probe may take.")
-    failure_threshold: Positive = Field(3, description="Failed probes in a row that make a provider unavailable.")
-    providers: Names = Field((), description="Only these providers.", json_schema_extra={"shown_default": "all"})
+    enabled: bool = Field(default=True, description="Probe the providers.")
+    interval: Duration = Field(default=60.0, description="Time between two probes of a provider.")
+    timeout: Duration = Field(default=10.0, description="Longest a probe may take.")
+    failure_threshold: Positive = Field(
+        default=3, description="Failed probes in a row that make a provider unavailable."
+    )
+    providers: Names = Field(
+        default=(), description="Only these providers.", json_schema_extra={"shown_default": "all"}
+    )
     method: Literal["models", "completion"] = Field(
-        "models", description="How to probe: list the models (free of charge), or a completion of one token."
+        default="models", description="How to probe: list the models (free of charge), or a completion of one token."
     )
 
 
 class LocalConfig(Section):
-    enabled: bool = Field(True, description="Look for servers on this machine.")
-    servers: tuple[LocalServer, ...] = Field(LOCAL_SERVERS, description="Which ones to look for.")
+    enabled: bool = Field(default=True, description="Look for servers on this machine.")
+    servers: tuple[LocalServer, ...] = Field(default=LOCAL_SERVERS, description="Which ones to look for.")
 
 
 class DiscoveryConfig(Section):
-    sync: SyncConfig = Field(SyncConfig(), description="Model lists.")
-    health: HealthConfig = Field(HealthConfig(), description="Probes.")
-    local: LocalConfig = Field(LocalConfig(), description="Servers on this machine, found by asking.")
+    sync: SyncConfig = Field(default=SyncConfig(), description="Model lists.")
+    health: HealthConfig = Field(default=HealthConfig(), description="Probes.")
+    local: LocalConfig = Field(default=LocalConfig(), description="Servers on this machine, found by asking.")

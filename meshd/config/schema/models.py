@@ -11,73 +11,73 @@ from meshd.config.schema.pricing import PricingConfig
 
 
 class DeliveryConfig(Section):
-    synchronous: bool = Field(True, description="Answers in one piece.")
+    synchronous: bool = Field(default=True, description="Answers in one piece.")
     streaming: bool | None = Field(
-        None, description="Answers as a stream.", json_schema_extra={"shown_default": "the catalogue's"}
+        default=None, description="Answers as a stream.", json_schema_extra={"shown_default": "the catalogue's"}
     )
-    batch: Annotated[bool, NotBuiltYet()] = Field(False, description="Takes batches.")
+    batch: Annotated[bool, NotBuiltYet()] = Field(default=False, description="Takes batches.")
 
 
 class ModelBatchConfig(Section):
-    max_items: Positive | None = Field(None, description="Requests in one batch.")
-    max_payload: Size | None = Field(None, description="Bytes in one batch.")
-    completion_window: Duration | None = Field(None, description="How long a batch may take.")
-    cost_discount: Fraction | None = Field(None, description="Fraction off the price.")
-    callback: str | None = Field(None, description="URL told when a batch is done.")
-    polling: Duration | None = Field(None, description="How often a batch is asked after.")
-    partial_results: bool | None = Field(None, description="Take what is there of an unfinished batch.")
+    max_items: Positive | None = Field(default=None, description="Requests in one batch.")
+    max_payload: Size | None = Field(default=None, description="Bytes in one batch.")
+    completion_window: Duration | None = Field(default=None, description="How long a batch may take.")
+    cost_discount: Fraction | None = Field(default=None, description="Fraction off the price.")
+    callback: str | None = Field(default=None, description="URL told when a batch is done.")
+    polling: Duration | None = Field(default=None, description="How often a batch is asked after.")
+    partial_results: bool | None = Field(default=None, description="Take what is there of an unfinished batch.")
 
 
 class FeaturesConfig(Section):
     """None: not said here; the catalogue's row decides, else the feature is taken as absent."""
 
-    tool_calling: bool | None = Field(None, description="Calls tools.")
-    structured_output: bool | None = Field(None, description="Answers to a JSON schema.")
-    json_mode: bool | None = Field(None, description="Answers in JSON on request.")
-    system_prompt: bool | None = Field(None, description="Takes a system prompt.")
-    grounding: bool | None = Field(None, description="Answers with sources.")
-    logprobs: bool | None = Field(None, description="Gives log probabilities.")
-    fine_tunable: bool | None = Field(None, description="Can be fine-tuned.")
-    vision: bool | None = Field(None, description="Takes images.")
-    reasoning: bool | None = Field(None, description="Thinks before it answers.")
+    tool_calling: bool | None = Field(default=None, description="Calls tools.")
+    structured_output: bool | None = Field(default=None, description="Answers to a JSON schema.")
+    json_mode: bool | None = Field(default=None, description="Answers in JSON on request.")
+    system_prompt: bool | None = Field(default=None, description="Takes a system prompt.")
+    grounding: bool | None = Field(default=None, description="Answers with sources.")
+    logprobs: bool | None = Field(default=None, description="Gives log probabilities.")
+    fine_tunable: bool | None = Field(default=None, description="Can be fine-tuned.")
+    vision: bool | None = Field(default=None, description="Takes images.")
+    reasoning: bool | None = Field(default=None, description="Thinks before it answers.")
 
 
 class ConstraintsConfig(Section):
-    context_window: Positive | None = Field(None, description="Tokens of input and output together.")
-    max_output_tokens: Positive | None = Field(None, description="Tokens of output.")
-    max_images: Positive | None = Field(None, description="Images in one request.")
-    max_file_size: Annotated[Size | None, NotBuiltYet()] = Field(None, description="Largest file in a request.")
-    supported_languages: Annotated[Names, NotBuiltYet()] = Field((), description="Languages it knows.")
+    context_window: Positive | None = Field(default=None, description="Tokens of input and output together.")
+    max_output_tokens: Positive | None = Field(default=None, description="Tokens of output.")
+    max_images: Positive | None = Field(default=None, description="Images in one request.")
+    max_file_size: Annotated[Size | None, NotBuiltYet()] = Field(default=None, description="Largest file in a request.")
+    supported_languages: Annotated[Names, NotBuiltYet()] = Field(default=(), description="Languages it knows.")
 
 
 class ModelConfig(Section):
     """One model. A request that needs what it does not declare is never sent to it."""
 
     provider: str = Field(
-        "",
+        default="",
         description="Entry of `providers` that serves it.",
         json_schema_extra={"shown_default": "the id's vendor prefix, where it names a provider"},
     )
     model: str = Field(
-        "",
+        default="",
         description="The id the provider knows.",
         json_schema_extra={"shown_default": "the part after the vendor prefix"},
     )
     capabilities: Names | None = Field(
-        None,
+        default=None,
         description="Leaves of the capability tree it serves.",
         json_schema_extra={"shown_default": "the catalogue's"},
     )
-    enabled: bool = Field(True, description="Whether it is used at all.")
-    weight: Weight = Field(1.0, description="Share of requests where a strategy weighs.")
-    pricing: PricingConfig = Field(PricingConfig(), description="Prices of this model.")
-    delivery: DeliveryConfig = Field(DeliveryConfig(), description="How it answers.")
-    batch: Annotated[ModelBatchConfig, NotBuiltYet()] = Field(ModelBatchConfig(), description="Batches.")
+    enabled: bool = Field(default=True, description="Whether it is used at all.")
+    weight: Weight = Field(default=1.0, description="Share of requests where a strategy weighs.")
+    pricing: PricingConfig = Field(default=PricingConfig(), description="Prices of this model.")
+    delivery: DeliveryConfig = Field(default=DeliveryConfig(), description="How it answers.")
+    batch: Annotated[ModelBatchConfig, NotBuiltYet()] = Field(default=ModelBatchConfig(), description="Batches.")
     features: FeaturesConfig = Field(
-        FeaturesConfig(), description="What it can do.", json_schema_extra={"shown_default": "the catalogue's"}
+        default=FeaturesConfig(), description="What it can do.", json_schema_extra={"shown_default": "the catalogue's"}
     )
     constraints: ConstraintsConfig = Field(
-        ConstraintsConfig(), description="Its limits.", json_schema_extra={"shown_default": "the catalogue's"}
+        default=ConstraintsConfig(), description="Its limits.", json_schema_extra={"shown_default": "the catalogue's"}
     )
-    defaults: dict[str, Any] = Field({}, description="Request parameters added when the app gave none.")
-    overrides: dict[str, Any] = Field({}, description="Request parameters forced.")
+    defaults: dict[str, Any] = Field(default={}, description="Request parameters added when the app gave none.")
+    overrides: dict[str, Any] = Field(default={}, description="Request parameters forced.")

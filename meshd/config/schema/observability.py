@@ -20,7 +20,7 @@ class SinksSection(OpenSection):
     """A sub-section that writes to one sink or several. Keys beyond its own belong to the sinks it names."""
 
     connector: Entries = Field(
-        (),
+        default=(),
         description="Sink: a connector id, or a list; an entry may be a map with `connector` and its own keys.",
         json_schema_extra={"shown_default": "the journal under systemd, the console on a terminal"},
     )
@@ -32,31 +32,33 @@ class SinksSection(OpenSection):
 
 
 class RoutingSinks(SinksSection):
-    events: Names = Field((), description="Only these event types.", json_schema_extra={"shown_default": "all"})
+    events: Names = Field(default=(), description="Only these event types.", json_schema_extra={"shown_default": "all"})
 
 
 class LoggingSinks(SinksSection):
     level: Annotated[Literal["metadata", "summary", "full"], NotBuiltYet("summary", "full")] = Field(
-        "metadata", description="How much of a request is logged: `metadata`, `summary` or `full`."
+        default="metadata", description="How much of a request is logged: `metadata`, `summary` or `full`."
     )
-    redact_secrets: bool = Field(True, description="Mask keys and tokens.")
-    max_payload_size: Annotated[Size, NotBuiltYet()] = Field(65536, description="Most of a payload logged by `full`.")
+    redact_secrets: bool = Field(default=True, description="Mask keys and tokens.")
+    max_payload_size: Annotated[Size, NotBuiltYet()] = Field(
+        default=65536, description="Most of a payload logged by `full`."
+    )
 
 
 class StatisticsSinks(SinksSection):
-    flush_interval: Duration = Field(60.0, description="Time between two flushes.")
-    retention: Duration = Field(30 * 86400.0, description="How long statistics are kept.")
+    flush_interval: Duration = Field(default=60.0, description="Time between two flushes.")
+    retention: Duration = Field(default=30 * 86400.0, description="How long statistics are kept.")
     scopes: tuple[Literal["model", "provider", "pool", "app"], ...] = Field(
-        ("model", "provider", "pool", "app"), description="What is counted apart."
+        default=("model", "provider", "pool", "app"), description="What is counted apart."
     )
 
 
 class TracingConfig(Section):
-    min_severity: Severity = Field("info", description="Least severity traced.")
+    min_severity: Severity = Field(default="info", description="Least severity traced.")
 
 
 class ObservabilityConfig(Section):
-    routing: RoutingSinks = Field(RoutingSinks(), description="Events.")
-    logging: LoggingSinks = Field(LoggingSinks(), description="The request log.")
-    statistics: StatisticsSinks = Field(StatisticsSinks(), description="Statistics.")
-    tracing: Annotated[TracingConfig, NotBuiltYet()] = Field(TracingConfig(), description="Traces.")
+    routing: RoutingSinks = Field(default=RoutingSinks(), description="Events.")
+    logging: LoggingSinks = Field(default=LoggingSinks(), description="The request log.")
+    statistics: StatisticsSinks = Field(default=StatisticsSinks(), description="Statistics.")
+    tracing: Annotated[TracingConfig, NotBuiltYet()] = Field(default=TracingConfig(), description="Traces.")

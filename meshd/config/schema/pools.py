@@ -23,142 +23,152 @@ DEFAULT_STRATEGY = "modelmesh.stick-until-failure.v1"
 
 
 class DeactivationConfig(Section):
-    retry_limit: Positive = Field(3, description="Consecutive failures that set a model aside.")
+    retry_limit: Positive = Field(default=3, description="Consecutive failures that set a model aside.")
     error_rate_threshold: Annotated[Fraction | None, NotBuiltYet()] = Field(
-        None, description="Failure rate over the window that sets a model aside."
+        default=None, description="Failure rate over the window that sets a model aside."
     )
-    window: Annotated[Duration, NotBuiltYet()] = Field(60.0, description="The window of the failure rate.")
+    window: Annotated[Duration, NotBuiltYet()] = Field(default=60.0, description="The window of the failure rate.")
     error_codes: Codes | None = Field(
-        None,
+        default=None,
         description="Statuses that count as failures.",
         json_schema_extra={"shown_default": "retryable codes, 401, 403"},
     )
-    request_limit: Annotated[Count | None, NotBuiltYet()] = Field(None, description="Requests before it rests.")
-    token_limit: Annotated[Count | None, NotBuiltYet()] = Field(None, description="Tokens before it rests.")
-    budget_limit: Annotated[Money | None, NotBuiltYet()] = Field(None, description="USD before it rests.")
+    request_limit: Annotated[Count | None, NotBuiltYet()] = Field(default=None, description="Requests before it rests.")
+    token_limit: Annotated[Count | None, NotBuiltYet()] = Field(default=None, description="Tokens before it rests.")
+    budget_limit: Annotated[Money | None, NotBuiltYet()] = Field(default=None, description="USD before it rests.")
     quota_window: Annotated[Literal["daily", "monthly"] | None, NotBuiltYet()] = Field(
-        None, description="Window of the limits above."
+        default=None, description="Window of the limits above."
     )
     maintenance_window: Annotated[str | None, NotBuiltYet()] = Field(
-        None, description="Cron expression with a duration, during which it rests."
+        default=None, description="Cron expression with a duration, during which it rests."
     )
 
 
 class RecoveryConfig(Section):
-    cooldown: Duration = Field(60.0, description="First rest of a model set aside; doubles on each relapse.")
-    max_cooldown: Duration = Field(900.0, description="Longest rest.")
-    probe_on_start: Annotated[bool, NotBuiltYet()] = Field(False, description="Probe its models at start.")
+    cooldown: Duration = Field(default=60.0, description="First rest of a model set aside; doubles on each relapse.")
+    max_cooldown: Duration = Field(default=900.0, description="Longest rest.")
+    probe_on_start: Annotated[bool, NotBuiltYet()] = Field(default=False, description="Probe its models at start.")
     probe_interval: Annotated[Duration | None, NotBuiltYet()] = Field(
-        None, description="Probe models that rest, so often.", json_schema_extra={"shown_default": "off"}
+        default=None, description="Probe models that rest, so often.", json_schema_extra={"shown_default": "off"}
     )
-    on_quota_reset: Annotated[bool, NotBuiltYet()] = Field(True, description="Back when the quota resets.")
+    on_quota_reset: Annotated[bool, NotBuiltYet()] = Field(default=True, description="Back when the quota resets.")
     quota_reset_schedule: Annotated[Literal["monthly", "daily_utc"] | None, NotBuiltYet()] = Field(
-        None, description="When the quota resets.", json_schema_extra={"shown_default": "the provider's"}
+        default=None, description="When the quota resets.", json_schema_extra={"shown_default": "the provider's"}
     )
 
 
 class RetryConfig(Section):
-    max_attempts: Positive = Field(2, description="Attempts on the same model, before rotating.")
+    max_attempts: Positive = Field(default=2, description="Attempts on the same model, before rotating.")
     backoff: Literal["fixed", "exponential_jitter", "retry_after"] = Field(
-        "exponential_jitter", description="How the delay between attempts grows."
+        default="exponential_jitter", description="How the delay between attempts grows."
     )
-    initial_delay: Duration = Field(0.5, description="First delay.")
-    max_delay: Duration = Field(10.0, description="Longest delay.")
+    initial_delay: Duration = Field(default=0.5, description="First delay.")
+    max_delay: Duration = Field(default=10.0, description="Longest delay.")
     retryable_codes: Codes | None = Field(
-        None, description="Statuses worth another attempt.", json_schema_extra={"shown_default": "the provider's"}
+        default=None,
+        description="Statuses worth another attempt.",
+        json_schema_extra={"shown_default": "the provider's"},
     )
     non_retryable_codes: Codes | None = Field(
-        None,
+        default=None,
         description="Statuses that will not change by asking again.",
         json_schema_extra={"shown_default": "the provider's"},
     )
-    scope: Literal["same_model", "same_provider", "any"] = Field("any", description="Where the next attempt may go.")
-    honor_retry_after: bool = Field(True, description="Wait as long as the provider asks.")
+    scope: Literal["same_model", "same_provider", "any"] = Field(
+        default="any", description="Where the next attempt may go."
+    )
+    honor_retry_after: bool = Field(default=True, description="Wait as long as the provider asks.")
     deadline: Duration | None = Field(
-        None, description="All attempts together.", json_schema_extra={"shown_default": "the request's timeout"}
+        default=None, description="All attempts together.", json_schema_extra={"shown_default": "the request's timeout"}
     )
 
 
 class PoolRateLimitConfig(Section):
-    threshold: Fraction = Field(0.9, description="Move on at this fraction of a limit.")
-    min_delta: Duration | None = Field(None, description="Least time between two requests to one model.")
-    max_rpm: Positive | None = Field(None, description="Most requests a minute to one model.")
+    threshold: Fraction = Field(default=0.9, description="Move on at this fraction of a limit.")
+    min_delta: Duration | None = Field(default=None, description="Least time between two requests to one model.")
+    max_rpm: Positive | None = Field(default=None, description="Most requests a minute to one model.")
 
 
 class HedgeConfig(Section):
     after: str | float | None = Field(
-        None,
+        default=None,
         description="A second attempt on another model when no first byte by then: a duration, or `p95`.",
         json_schema_extra={"shown_default": "off"},
     )
 
 
 class StreamConfig(Section):
-    first_token_timeout: Duration = Field(30.0, description="Longest wait for the first content.")
-    idle_timeout: Duration = Field(30.0, description="Longest silence after it.")
+    first_token_timeout: Duration = Field(default=30.0, description="Longest wait for the first content.")
+    idle_timeout: Duration = Field(default=30.0, description="Longest silence after it.")
     on_failure: Annotated[Literal["continue", "terminate"], NotBuiltYet("continue")] = Field(
-        "terminate",
+        default="terminate",
         description="After content was delivered: `continue` on another model, or `terminate` the stream.",
     )
 
 
 class CacheConfig(Section):
-    ttl: Duration = Field(3600.0, description="How long an answer is kept.")
-    max_size: Size = Field(64 * 1024**2, description="Most bytes kept.")
-    scope: Literal["app", "user", "shared"] = Field("app", description="Who shares an answer.")
+    ttl: Duration = Field(default=3600.0, description="How long an answer is kept.")
+    max_size: Size = Field(default=64 * 1024**2, description="Most bytes kept.")
+    scope: Literal["app", "user", "shared"] = Field(default="app", description="Who shares an answer.")
 
 
 class SessionConfig(Section):
-    key: Literal["header", "user", "app"] = Field("user", description="What makes two requests one session.")
-    ttl: Duration | None = Field(None, description="How long a session is remembered.")
+    key: Literal["header", "user", "app"] = Field(default="user", description="What makes two requests one session.")
+    ttl: Duration | None = Field(default=None, description="How long a session is remembered.")
 
 
 class PoolConfig(Section):
     """One pool: its members, how one is chosen, and what failure does."""
 
     capability: str | None = Field(
-        None,
+        default=None,
         description="Node of the capability tree to target.",
         json_schema_extra={"shown_default": "the pool's name, unless `models` are listed"},
     )
-    models: Names = Field((), description="Explicit members; with `capability`, added to the matched ones.")
-    providers: Names = Field((), description="Only models of these providers.")
-    excluded_providers: Names = Field((), description="No models of these providers.")
-    excluded_models: Names = Field((), description="Not these models.")
+    models: Names = Field(default=(), description="Explicit members; with `capability`, added to the matched ones.")
+    providers: Names = Field(default=(), description="Only models of these providers.")
+    excluded_providers: Names = Field(default=(), description="No models of these providers.")
+    excluded_models: Names = Field(default=(), description="Not these models.")
     require: Annotated[dict[str, Any], NotBuiltYet()] = Field(
-        {}, description="Features, constraints or delivery modes a member must have."
+        default={}, description="Features, constraints or delivery modes a member must have."
     )
     select: Annotated[str | None, NotBuiltYet()] = Field(
-        None, description="Membership and score by an expression over a model's attributes."
+        default=None, description="Membership and score by an expression over a model's attributes."
     )
-    strategy: str = Field(DEFAULT_STRATEGY, description="Rotation policy; the short form (`round-robin`) is accepted.")
-    model_priority: Names = Field((), description="Models in order of preference.")
-    provider_priority: Names = Field((), description="Providers in order of preference.")
+    strategy: str = Field(
+        default=DEFAULT_STRATEGY, description="Rotation policy; the short form (`round-robin`) is accepted."
+    )
+    model_priority: Names = Field(default=(), description="Models in order of preference.")
+    provider_priority: Names = Field(default=(), description="Providers in order of preference.")
     fallback_strategy: Annotated[str | None, NotBuiltYet()] = Field(
-        None, description="Strategy when the priority list is used up."
+        default=None, description="Strategy when the priority list is used up."
     )
-    fallback_pools: Annotated[Names, NotBuiltYet()] = Field((), description="Pools to try when this is exhausted.")
+    fallback_pools: Annotated[Names, NotBuiltYet()] = Field(
+        default=(), description="Pools to try when this is exhausted."
+    )
     balance_mode: Annotated[Literal["absolute", "relative"], NotBuiltYet()] = Field(
-        "relative", description="How `load-balanced` shares: evenly or by headroom."
+        default="relative", description="How `load-balanced` shares: evenly or by headroom."
     )
-    deactivation: DeactivationConfig = Field(DeactivationConfig(), description="When a model is set aside.")
-    recovery: RecoveryConfig = Field(RecoveryConfig(), description="When it comes back.")
-    retry: RetryConfig = Field(RetryConfig(), description="Attempts after a failure.")
+    deactivation: DeactivationConfig = Field(default=DeactivationConfig(), description="When a model is set aside.")
+    recovery: RecoveryConfig = Field(default=RecoveryConfig(), description="When it comes back.")
+    retry: RetryConfig = Field(default=RetryConfig(), description="Attempts after a failure.")
     rate_limit: Annotated[PoolRateLimitConfig, NotBuiltYet()] = Field(
-        PoolRateLimitConfig(), description="Leaving a model before its limit."
+        default=PoolRateLimitConfig(), description="Leaving a model before its limit."
     )
-    hedge: Annotated[HedgeConfig, NotBuiltYet()] = Field(HedgeConfig(), description="Second attempts in parallel.")
-    stream: StreamConfig = Field(StreamConfig(), description="Streams.")
+    hedge: Annotated[HedgeConfig, NotBuiltYet()] = Field(
+        default=HedgeConfig(), description="Second attempts in parallel."
+    )
+    stream: StreamConfig = Field(default=StreamConfig(), description="Streams.")
     on_budget_exceeded: Annotated[Literal["rotate", "error"], NotBuiltYet()] = Field(
-        "rotate", description="What happens when a model's budget is used up."
+        default="rotate", description="What happens when a model's budget is used up."
     )
     provider_deactivation: tuple[Literal["on_auth_failure", "on_api_outage"], ...] = Field(
-        ("on_auth_failure", "on_api_outage"), description="What sets a whole provider aside."
+        default=("on_auth_failure", "on_api_outage"), description="What sets a whole provider aside."
     )
     provider_recovery: Literal["on_probe_success", "on_manual"] = Field(
-        "on_probe_success", description="What brings a provider back."
+        default="on_probe_success", description="What brings a provider back."
     )
     cache: Annotated[CacheConfig | None, NotBuiltYet()] = Field(
-        None, description="Exact-match response cache.", json_schema_extra={"shown_default": "off"}
+        default=None, description="Exact-match response cache.", json_schema_extra={"shown_default": "off"}
     )
-    session: Annotated[SessionConfig, NotBuiltYet()] = Field(SessionConfig(), description="What a session is.")
+    session: Annotated[SessionConfig, NotBuiltYet()] = Field(default=SessionConfig(), description="What a session is.")

@@ -12,12 +12,12 @@ from meshd.config.schema.base import Money, NotBuiltYet, Section
 class PricingConfig(Section):
     """What use costs, in nano-dollars. None: not said here, ask the next source."""
 
-    input_per_1m: Money | None = Field(None, description="USD for a million input tokens.")
-    output_per_1m: Money | None = Field(None, description="USD for a million output tokens.")
-    cached_input_per_1m: Money | None = Field(None, description="USD for a million cached input tokens.")
-    per_request: Money | None = Field(None, description="USD for each request.")
-    per_image: Annotated[Money | None, NotBuiltYet()] = Field(None, description="USD for each image.")
-    per_minute: Annotated[Money | None, NotBuiltYet()] = Field(None, description="USD for a minute of audio.")
+    input_per_1m: Money | None = Field(default=None, description="USD for a million input tokens.")
+    output_per_1m: Money | None = Field(default=None, description="USD for a million output tokens.")
+    cached_input_per_1m: Money | None = Field(default=None, description="USD for a million cached input tokens.")
+    per_request: Money | None = Field(default=None, description="USD for each request.")
+    per_image: Annotated[Money | None, NotBuiltYet()] = Field(default=None, description="USD for each image.")
+    per_minute: Annotated[Money | None, NotBuiltYet()] = Field(default=None, description="USD for a minute of audio.")
     per_1k_chars: Annotated[Money | None, NotBuiltYet()] = Field(
-        None, description="USD for a thousand characters of text read aloud or translated."
+        default=None, description="USD for a thousand characters of text read aloud or translated."
     )

@@ -30,130 +30,138 @@ class AuthConfig(Section):
         Literal["api_key", "bearer", "oauth", "service_account", "none"] | None,
         NotBuiltYet("oauth", "service_account"),
     ] = Field(
-        None,
+        default=None,
         description="How the key is presented: `api_key`, `bearer`, `oauth`, `service_account` or `none`.",
         json_schema_extra={"shown_default": "the connector's"},
     )
-    key_rotation: bool = Field(True, description="Resolve the key again when it is refused.")
+    key_rotation: bool = Field(default=True, description="Resolve the key again when it is refused.")
 
 
 class ConnectionPoolConfig(Section):
-    max_connections: Positive = Field(256, description="Connections open at once to this provider.")
-    keepalive: Duration = Field(90.0, description="How long an idle connection is kept.")
-    http2: Annotated[bool, NotBuiltYet(True)] = Field(False, description="Speak HTTP/2.")
+    max_connections: Positive = Field(default=256, description="Connections open at once to this provider.")
+    keepalive: Duration = Field(default=90.0, description="How long an idle connection is kept.")
+    http2: Annotated[bool, NotBuiltYet(True)] = Field(default=False, description="Speak HTTP/2.")
 
 
 class QuotaConfig(Section):
-    query_current: bool | None = Field(None, description="The provider can be asked what was used.")
-    query_remaining: bool | None = Field(None, description="The provider can be asked what is left.")
-    reset_schedule: Literal["monthly", "daily", "rolling"] | None = Field(None, description="When the quota resets.")
-    requests: Count | None = Field(None, description="Free-tier requests a period.")
-    tokens: Count | None = Field(None, description="Free-tier tokens a period.")
+    query_current: bool | None = Field(default=None, description="The provider can be asked what was used.")
+    query_remaining: bool | None = Field(default=None, description="The provider can be asked what is left.")
+    reset_schedule: Literal["monthly", "daily", "rolling"] | None = Field(
+        default=None, description="When the quota resets."
+    )
+    requests: Count | None = Field(default=None, description="Free-tier requests a period.")
+    tokens: Count | None = Field(default=None, description="Free-tier tokens a period.")
 
 
 class ProviderRateLimitConfig(Section):
-    rpm: Positive | None = Field(None, description="Requests a minute; response headers override it.")
-    tpm: Positive | None = Field(None, description="Tokens a minute; response headers override it.")
-    concurrency: Positive | None = Field(None, description="Requests at once; response headers override it.")
+    rpm: Positive | None = Field(default=None, description="Requests a minute; response headers override it.")
+    tpm: Positive | None = Field(default=None, description="Tokens a minute; response headers override it.")
+    concurrency: Positive | None = Field(default=None, description="Requests at once; response headers override it.")
 
 
 class BudgetConfig(Section):
-    daily_limit: Money | None = Field(None, description="USD a day.")
-    monthly_limit: Money | None = Field(None, description="USD a month.")
-    alert_threshold: Fraction = Field(0.8, description="Fraction of a limit at which an event is emitted.")
-    enforce: bool = Field(True, description="Refuse before the overage.")
+    daily_limit: Money | None = Field(default=None, description="USD a day.")
+    monthly_limit: Money | None = Field(default=None, description="USD a month.")
+    alert_threshold: Fraction = Field(default=0.8, description="Fraction of a limit at which an event is emitted.")
+    enforce: bool = Field(default=True, description="Refuse before the overage.")
 
 
 class ProviderDiscoveryConfig(Section):
     enumerate_models: bool | None = Field(
-        None,
+        default=None,
         description="A sync asks for the list of models.",
         json_schema_extra={"shown_default": "the connector's"},
     )
-    model_details: Annotated[bool | None, NotBuiltYet()] = Field(None, description="A sync asks about each model.")
+    model_details: Annotated[bool | None, NotBuiltYet()] = Field(
+        default=None, description="A sync asks about each model."
+    )
     capability_query: Annotated[bool | None, NotBuiltYet()] = Field(
-        None, description="A sync asks what each model can do."
+        default=None, description="A sync asks what each model can do."
     )
 
 
 class ProviderCatalogueConfig(Section):
     auto_discover: bool = Field(
-        False, description="Register every model the provider lists, also those `models` does not name."
+        default=False, description="Register every model the provider lists, also those `models` does not name."
     )
-    refresh_interval: Duration = Field(3600.0, description="How often the provider's list is read again.")
+    refresh_interval: Duration = Field(default=3600.0, description="How often the provider's list is read again.")
 
 
 class ErrorCodesConfig(Section):
-    retryable_codes: Codes = Field(RETRYABLE_CODES, description="Statuses worth another attempt.")
-    non_retryable_codes: Codes = Field(NON_RETRYABLE_CODES, description="Statuses that will not change by asking again.")
+    retryable_codes: Codes = Field(default=RETRYABLE_CODES, description="Statuses worth another attempt.")
+    non_retryable_codes: Codes = Field(
+        default=NON_RETRYABLE_CODES, description="Statuses that will not change by asking again."
+    )
 
 
 class ProviderBatchConfig(Section):
-    supported: bool | None = Field(None, description="The provider takes batches.")
-    max_items: Positive | None = Field(None, description="Requests in one batch.")
+    supported: bool | None = Field(default=None, description="The provider takes batches.")
+    max_items: Positive | None = Field(default=None, description="Requests in one batch.")
 
 
 class FilesConfig(Section):
-    upload: bool | None = Field(None, description="The provider takes files.")
-    max_size: Size | None = Field(None, description="Largest file it takes.")
+    upload: bool | None = Field(default=None, description="The provider takes files.")
+    max_size: Size | None = Field(default=None, description="Largest file it takes.")
 
 
 class FineTuningConfig(Section):
-    supported: bool | None = Field(None, description="The provider fine-tunes.")
+    supported: bool | None = Field(default=None, description="The provider fine-tunes.")
 
 
 class ManagedConfig(Section):
-    command: str | None = Field(None, description="Program that serves the provider.")
-    args: Names = Field((), description="Its arguments.")
-    env: dict[str, str] = Field({}, description="Added to its environment.")
-    cwd: str | None = Field(None, description="Its working directory.")
-    ready: str | None = Field(None, description="URL path that answers once it serves.")
-    start_timeout: Duration = Field(60.0, description="How long it may take to become ready.")
-    idle_timeout: Duration | None = Field(None, description="Stopped when unused for so long.")
-    restart: bool = Field(True, description="Started again when it dies.")
+    command: str | None = Field(default=None, description="Program that serves the provider.")
+    args: Names = Field(default=(), description="Its arguments.")
+    env: dict[str, str] = Field(default={}, description="Added to its environment.")
+    cwd: str | None = Field(default=None, description="Its working directory.")
+    ready: str | None = Field(default=None, description="URL path that answers once it serves.")
+    start_timeout: Duration = Field(default=60.0, description="How long it may take to become ready.")
+    idle_timeout: Duration | None = Field(default=None, description="Stopped when unused for so long.")
+    restart: bool = Field(default=True, description="Started again when it dies.")
 
 
 class ProviderConfig(OpenSection):
     """One provider. Keys beyond these belong to its connector (`settings`)."""
 
     connector: str = Field(
-        "",
+        default="",
         description="Provider connector id, or its short name.",
         json_schema_extra={"shown_default": "the entry's name"},
     )
-    enabled: bool = Field(True, description="Whether it is used at all.")
+    enabled: bool = Field(default=True, description="Whether it is used at all.")
     api_key: str | None = Field(
-        None,
+        default=None,
         description="The key, best as `${secrets:NAME}`.",
         repr=False,
         json_schema_extra={"shown_default": "the connector's variable, as a secret"},
     )
     api_keys: Annotated[Names, NotBuiltYet()] = Field(
-        (),
+        default=(),
         description="Several keys, used in weighted rotation; one that gets 401 or 429 is set aside alone.",
         repr=False,
     )
     base_url: str | None = Field(
-        None, description="Where its API is.", json_schema_extra={"shown_default": "the connector's"}
+        default=None, description="Where its API is.", json_schema_extra={"shown_default": "the connector's"}
     )
-    auth: AuthConfig = Field(AuthConfig(), description="How the key is presented.")
-    timeout: Duration = Field(60.0, description="Longest a whole call may take.")
-    connect_timeout: Duration = Field(5.0, description="Longest connecting may take.")
-    max_retries: Count = Field(0, description="Retries inside the provider, before the router hears of it.")
-    connection_pool: ConnectionPoolConfig = Field(ConnectionPoolConfig(), description="Its connections.")
-    headers: dict[str, str] = Field({}, description="Extra request headers.", repr=False)
-    quota: Annotated[QuotaConfig, NotBuiltYet()] = Field(QuotaConfig(), description="Free-tier allowance.")
+    auth: AuthConfig = Field(default=AuthConfig(), description="How the key is presented.")
+    timeout: Duration = Field(default=60.0, description="Longest a whole call may take.")
+    connect_timeout: Duration = Field(default=5.0, description="Longest connecting may take.")
+    max_retries: Count = Field(default=0, description="Retries inside the provider, before the router hears of it.")
+    connection_pool: ConnectionPoolConfig = Field(default=ConnectionPoolConfig(), description="Its connections.")
+    headers: dict[str, str] = Field(default={}, description="Extra request headers.", repr=False)
+    quota: Annotated[QuotaConfig, NotBuiltYet()] = Field(default=QuotaConfig(), description="Free-tier allowance.")
     rate_limit: Annotated[ProviderRateLimitConfig, NotBuiltYet()] = Field(
-        ProviderRateLimitConfig(), description="Known limits."
+        default=ProviderRateLimitConfig(), description="Known limits."
     )
-    budget: Annotated[BudgetConfig, NotBuiltYet()] = Field(BudgetConfig(), description="Spending limits.")
-    discovery: ProviderDiscoveryConfig = Field(ProviderDiscoveryConfig(), description="What a sync asks for.")
-    catalogue: ProviderCatalogueConfig = Field(ProviderCatalogueConfig(), description="Its model list.")
-    error: ErrorCodesConfig = Field(ErrorCodesConfig(), description="What its statuses mean.")
-    pricing: PricingConfig = Field(PricingConfig(), description="Prices of all its models.")
-    batch: Annotated[ProviderBatchConfig, NotBuiltYet()] = Field(ProviderBatchConfig(), description="Batches.")
-    files: Annotated[FilesConfig, NotBuiltYet()] = Field(FilesConfig(), description="Files.")
-    fine_tuning: Annotated[FineTuningConfig, NotBuiltYet()] = Field(FineTuningConfig(), description="Fine-tuning.")
+    budget: Annotated[BudgetConfig, NotBuiltYet()] = Field(default=BudgetConfig(), description="Spending limits.")
+    discovery: ProviderDiscoveryConfig = Field(default=ProviderDiscoveryConfig(), description="What a sync asks for.")
+    catalogue: ProviderCatalogueConfig = Field(default=ProviderCatalogueConfig(), description="Its model list.")
+    error: ErrorCodesConfig = Field(default=ErrorCodesConfig(), description="What its statuses mean.")
+    pricing: PricingConfig = Field(default=PricingConfig(), description="Prices of all its models.")
+    batch: Annotated[ProviderBatchConfig, NotBuiltYet()] = Field(default=ProviderBatchConfig(), description="Batches.")
+    files: Annotated[FilesConfig, NotBuiltYet()] = Field(default=FilesConfig(), description="Files.")
+    fine_tuning: Annotated[FineTuningConfig, NotBuiltYet()] = Field(
+        default=FineTuningConfig(), description="Fine-tuning."
+    )
     managed: Annotated[ManagedConfig | None, NotBuiltYet()] = Field(
-        None, description="The daemon starts and stops the server itself."
+        default=None, description="The daemon starts and stops the server itself."
     )

@@ -19,17 +19,19 @@ from meshd.config.schema.storage import StorageConfig
 
 
 class RootConfig(Section):
-    secrets: SecretsConfig = Field(SecretsConfig(), description="Where keys come from.")
-    providers: dict[str, ProviderConfig] = Field({}, description="Who is asked, by name.")
-    models: dict[str, ModelConfig] = Field({}, description="What can be asked for, by id.")
-    pools: dict[str, PoolConfig] = Field({}, description="Which models serve a capability, by name.")
-    storage: StorageConfig = Field(StorageConfig(), description="Where state is kept.")
-    observability: ObservabilityConfig = Field(ObservabilityConfig(), description="Events, logs and statistics.")
-    discovery: DiscoveryConfig = Field(DiscoveryConfig(), description="Model lists, probes, local servers.")
-    connectors: ConnectorsConfig = Field(ConnectorsConfig(), description="Connector packages.")
-    proxy: Annotated[ProxyConfig, NotBuiltYet()] = Field(ProxyConfig(), description="The HTTP listener.")
-    capabilities: dict[str, Any] = Field(
-        {}, description="Nodes added to the capability tree: a map of parents to lists or maps of children."
+    secrets: SecretsConfig = Field(default=SecretsConfig(), description="Where keys come from.")
+    providers: dict[str, ProviderConfig] = Field(default={}, description="Who is asked, by name.")
+    models: dict[str, ModelConfig] = Field(default={}, description="What can be asked for, by id.")
+    pools: dict[str, PoolConfig] = Field(default={}, description="Which models serve a capability, by name.")
+    storage: StorageConfig = Field(default=StorageConfig(), description="Where state is kept.")
+    observability: ObservabilityConfig = Field(
+        default=ObservabilityConfig(), description="Events, logs and statistics."
     )
-    apps: Annotated[dict[str, AppConfig], NotBuiltYet()] = Field({}, description="Who may do what, by name.")
-    daemon: DaemonConfig = Field(DaemonConfig(), description="The socket and the process.")
+    discovery: DiscoveryConfig = Field(default=DiscoveryConfig(), description="Model lists, probes, local servers.")
+    connectors: ConnectorsConfig = Field(default=ConnectorsConfig(), description="Connector packages.")
+    proxy: Annotated[ProxyConfig, NotBuiltYet()] = Field(default=ProxyConfig(), description="The HTTP listener.")
+    capabilities: dict[str, Any] = Field(
+        default={}, description="Nodes added to the capability tree: a map of parents to lists or maps of children."
+    )
+    apps: Annotated[dict[str, AppConfig], NotBuiltYet()] = Field(default={}, description="Who may do what, by name.")
+    daemon: DaemonConfig = Field(default=DaemonConfig(), description="The socket and the process.")

@@ -12,16 +12,16 @@ class SecretsConfig(OpenSection):
     """Where secrets come from. `store` lists the stores in the order they are asked."""
 
     store: Entries = Field(
-        (ConnectorEntry(connector="modelmesh.env.v1"),),
+        default=(ConnectorEntry(connector="modelmesh.env.v1"),),
         description="Secret store: a connector id, or a list tried in order. An entry may be a map with "
         "`connector` and that store's own keys.",
         json_schema_extra={"shown_default": "modelmesh.env.v1"},
     )
-    cache_ttl: Duration = Field(300.0, description="How long a resolved value is kept in memory.")
-    cache_enabled: bool = Field(True, description="Keep resolved values in memory at all.")
-    reload_on_rotation: bool = Field(True, description="Resolve again when a standby provider becomes active.")
+    cache_ttl: Duration = Field(default=300.0, description="How long a resolved value is kept in memory.")
+    cache_enabled: bool = Field(default=True, description="Keep resolved values in memory at all.")
+    reload_on_rotation: bool = Field(default=True, description="Resolve again when a standby provider becomes active.")
     fail_on_missing: bool = Field(
-        True,
+        default=True,
         description="A missing secret is a configuration error; `false`: the provider that needs it is "
         "disabled with that reason.",
     )

@@ -21,16 +21,16 @@ class NoSettings(Section):
 
 
 class EnvStoreSettings(Section):
-    prefix: str = Field("", description="Put before a secret's name to get the variable's.")
+    prefix: str = Field(default="", description="Put before a secret's name to get the variable's.")
 
 
 class DotenvStoreSettings(Section):
-    path: str = Field(".env", description="The file; relative to the configuration file's folder.")
-    override: bool = Field(False, description="The file wins over a variable of the same name.")
+    path: str = Field(default=".env", description="The file; relative to the configuration file's folder.")
+    override: bool = Field(default=False, description="The file wins over a variable of the same name.")
 
 
 class MemoryStoreSettings(Section):
-    values: dict[str, str] = Field({}, description="The secrets themselves; for tests.", repr=False)
+    values: dict[str, str] = Field(default={}, description="The secrets themselves; for tests.", repr=False)
 
 
 # -- storage ------------------------------------------------------------------------------------------
@@ -38,7 +38,7 @@ class MemoryStoreSettings(Section):
 
 class SqliteSettings(Section):
     path: str | None = Field(
-        None,
+        default=None,
         description="The database file.",
         json_schema_extra={"shown_default": "`state.db` in the state directory"},
     )
@@ -46,7 +46,7 @@ class SqliteSettings(Section):
 
 class LocalFileSettings(Section):
     path: str | None = Field(
-        None, description="The folder.", json_schema_extra={"shown_default": "the state directory"}
+        default=None, description="The folder.", json_schema_extra={"shown_default": "the state directory"}
     )
 
 
@@ -55,37 +55,37 @@ class LocalFileSettings(Section):
 
 class FileSinkSettings(Section):
     path: str | None = Field(
-        None,
+        default=None,
         description="The file, one JSON object a line.",
         json_schema_extra={"shown_default": "named after the sub-section, in the state directory"},
     )
-    max_size: Size = Field(50_000_000, description="Size at which the file is rotated.")
-    keep: Positive = Field(5, description="Rotated files that are kept.")
+    max_size: Size = Field(default=50_000_000, description="Size at which the file is rotated.")
+    keep: Positive = Field(default=5, description="Rotated files that are kept.")
 
 
 # -- providers ----------------------------------------------------------------------------------------
 
 
 class LocalLlmSettings(Section):
-    model: str = Field("smollm2-135m", description="Name of pulled weights, or the path of a GGUF file.")
+    model: str = Field(default="smollm2-135m", description="Name of pulled weights, or the path of a GGUF file.")
     context_window: Positive | None = Field(
-        None, description="Tokens of context.", json_schema_extra={"shown_default": "the model's"}
+        default=None, description="Tokens of context.", json_schema_extra={"shown_default": "the model's"}
     )
     threads: Positive | None = Field(
-        None, description="Threads.", json_schema_extra={"shown_default": "the machine's cores"}
+        default=None, description="Threads.", json_schema_extra={"shown_default": "the machine's cores"}
     )
-    idle_timeout: Duration = Field(300.0, description="The child process is stopped when unused for so long.")
-    parallel: Positive = Field(1, description="Requests answered at once.")
+    idle_timeout: Duration = Field(default=300.0, description="The child process is stopped when unused for so long.")
+    parallel: Positive = Field(default=1, description="Requests answered at once.")
 
 
 class LocalEmbeddingsSettings(Section):
     threads: Positive | None = Field(
-        None, description="Threads.", json_schema_extra={"shown_default": "the machine's cores"}
+        default=None, description="Threads.", json_schema_extra={"shown_default": "the machine's cores"}
     )
-    idle_timeout: Duration = Field(300.0, description="The child process is stopped when unused for so long.")
+    idle_timeout: Duration = Field(default=300.0, description="The child process is stopped when unused for so long.")
 
 
 class ScriptedSettings(Section):
-    script: Any = Field((), description="The answers and faults: a list in order, or a map by model.")
-    models: Names = Field((), description="The models it lists.")
-    seed: int = Field(0, description="Seed of whatever it draws by chance.")
+    script: Any = Field(default=(), description="The answers and faults: a list in order, or a map by model.")
+    models: Names = Field(default=(), description="The models it lists.")
+    seed: int = Field(default=0, description="Seed of whatever it draws by chance.")
