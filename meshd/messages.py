@@ -229,7 +229,29 @@ class JournalRotated(Message, frozen=True):
 
 
 class OpenJournal(Message, frozen=True):
-    """→ state; answered with the path of a fresh segment, which the router opens for appending."""
+    """→ state; answered with the path of a fresh segment, which the router opens for appending; "" while the
+    disk takes none (a RotateJournal follows when it does)."""
+
+
+class RotateJournal(Message, frozen=True):
+    """Append to this fresh segment from now on (state → router), answered by telling JournalRotated. Sent again
+    until then; a router that writes to `path` already says so again."""
+
+    path: str
+
+
+class LoadTable(Message, frozen=True):
+    """→ state; answered with the rows of a table, id → value. For tables that RestoredState leaves out
+    (`statistics`)."""
+
+    table: str
+
+
+class TableLoaded(Message, frozen=True):
+    """The answer to LoadTable, for an actor that does not wait for one."""
+
+    table: str
+    rows: dict[str, dict[str, Any]]
 
 
 class SyncState(Message, frozen=True):
@@ -249,6 +271,8 @@ class ExportState(Message, frozen=True):
 
 
 class ImportState(Message, frozen=True):
+    """→ state; replaces what is kept, answered with the RestoredState that the router has to adopt."""
+
     state: dict[str, Any]
 
 

@@ -1,0 +1,172 @@
+"""The state actor: what must outlive a restart, written behind the router's back.
+
+Owns: the `StateKeeper` and when it writes. Hears deltas and the journal's rotation from the router.
+Must never: be waited for on a request's way.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ClassVar
+
+from meshd import messages
+from meshd.actors.base import Directory, MeshActor
+from meshd.state import default_state_dir
+from meshd.state.keeper import StateKeeper, StateSettings
+from meshd.state.lock import StateLocked
+
+_SYNC = "sync"
+
+
+class StateActor(MeshActor):
+    """state_dir: where, if the command line or a test says so; else `daemon.state_dir`, else the default.
+
+    LoadState, OpenJournal and the like work in any order and open the storage when it is first needed: with the
+    settings committed, else those prepared, else the defaults.
+    """
+
+    name: ClassVar[str] = "state"
+    handlers: ClassVar[dict[type, str]] = {
+        messages.Prepare: "prepare",
+        messages.Commit: "commit",
+        messages.Discard: "discard",
+        messages.LoadState: "load",
+        messages.LoadTable: "load_table",
+        messages.OpenJournal: "open_journal",
+        messages.JournalRotated: "journal_rotated",
+        messages.StateChanged: "changed",
+        messages.SyncState: "sync",
+        messages.ExportState: "export",
+        messages.ImportState: "import_state",
+        messages.Tick: "ticked",
+    }
+
+    def __init__(
+        self,
+        directory: Directory,
+        *,
+        state_dir: str | Path | None = None,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        super().__init__(directory)
+        self._given_dir = Path(state_dir) if state_dir else None
+        self._now = now
+        self._keeper: StateKeeper | None = None
+        self._committed = False
+
+    def legacy(self) -> Any:
+        return self._keeper, self._committed
+
+    def inherit(self, legacy: Any) -> None:
+        if legacy is not None:
+            self._keeper, self._committed = legacy
+
+    def on_start(self) -> None:
+        if self._keeper is not None:
+            self._schedule()
+
+    def on_stop(self) -> None:
+        if self._keeper is not None:
+            self._keeper.close()
+
+    # -- configuration --------------------------------------------------------------------------------
+
+    def prepare(self, message: messages.Prepare) -> tuple[str, ...]:
+        config = message.generation.config
+        directory = self._directory_of(config)
+        settings = StateSettings.of(config.storage)
+        if self._keeper is None:
+            try:
+                self._open(directory, settings)
+            except StateLocked as error:
+                return (str(error),)
+            return ()
+        if directory != self._keeper.directory:
+            return (f"daemon.state_dir: cannot change to {directory} while running; restart the daemon",)
+        objection = self._keeper.prepare(settings)
+        return (f"storage: {objection}",) if objection else ()
+
+    def commit(self, message: messages.Commit) -> None:
+        if self._keeper is not None:
+            self._committed = True
+            self._keeper.commit()
+            self._schedule()
+
+    def discard(self, message: messages.Discard) -> None:
+        if self._keeper is None:
+            return
+        self._keeper.discard()
+        if not self._committed:
+            # The first generation was refused: nothing is left open behind a daemon that does not start.
+            self._keeper.close()
+            self._keeper = None
+            self.cancel_tick(_SYNC)
+
+    # -- the router's ---------------------------------------------------------------------------------
+
+    def load(self, message: messages.LoadState) -> messages.RestoredState:
+        return self._opened().load()
+
+    def load_table(self, message: messages.LoadTable) -> dict[str, dict[str, Any]]:
+        return self._opened().table(message.table)
+
+    def open_journal(self, message: messages.OpenJournal) -> str:
+        path = self._opened().open_journal()
+        self._schedule()
+        return path
+
+    def journal_rotated(self, message: messages.JournalRotated) -> None:
+        self._opened().rotated()
+
+    def changed(self, message: messages.StateChanged) -> None:
+        self._opened().changed(message.table, message.key, message.value)
+
+    # -- writing --------------------------------------------------------------------------------------
+
+    def sync(self, message: messages.SyncState) -> messages.SyncStatus:
+        return self._opened().sync(boundary=True)
+
+    def export(self, message: messages.ExportState) -> dict[str, Any]:
+        return self._opened().export()
+
+    def import_state(self, message: messages.ImportState) -> messages.RestoredState:
+        return self._opened().import_(message.state)
+
+    def ticked(self, message: messages.Tick) -> None:
+        keeper = self._keeper
+        if keeper is None:
+            return
+        keeper.sync()
+        path = keeper.offer_segment()
+        if path:
+            self.tell("router", messages.RotateJournal(path))
+        self._schedule()
+
+    # -- inside ---------------------------------------------------------------------------------------
+
+    def _directory_of(self, config: Any) -> Path:
+        if self._given_dir is not None:
+            return self._given_dir
+        return Path(config.daemon.state_dir).expanduser() if config.daemon.state_dir else default_state_dir()
+
+    def _opened(self) -> StateKeeper:
+        """Raises StateLocked, to whoever asked."""
+        if self._keeper is None:
+            self._open(self._given_dir or default_state_dir(), StateSettings())
+        assert self._keeper is not None
+        return self._keeper
+
+    def _open(self, directory: Path, settings: StateSettings) -> None:
+        keeper = StateKeeper(directory, settings, now=self._now, report=self._report)
+        keeper.open()
+        self._keeper = keeper
+        self._schedule()
+
+    def _schedule(self) -> None:
+        if self._keeper is not None:
+            self.tick(_SYNC, self._keeper.next_sync())
+
+    def _report(self, type: str, severity: str, reason: str) -> None:
+        self.tell("telemetry", messages.Event(type, int(self._now() * 1e9), severity, {}, reason))

@@ -1,0 +1,62 @@
+"""What an observability connector (a sink) is: entries in, written wherever it writes.
+
+Owns: `Entry` and the abstract `Sink`.
+Must never: run on an actor's thread. A sink has a thread and a bounded queue of its own
+(`meshd/telemetry/queue.py`), so it may block and fail as it likes.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar
+
+import msgspec
+
+SEVERITIES = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
+
+
+class Entry(msgspec.Struct, frozen=True, gc=False):
+    """One thing to write. Secrets are redacted before an entry is made.
+
+    stream: `event`, `request`, `log` or `statistics`. message: one line for people. fields: all there is to
+    know, JSON-like; `pool`, `model`, `provider`, `request`, `app` are ids where they occur.
+    """
+
+    stream: str
+    at_ns: int
+    severity: str
+    message: str
+    fields: dict[str, Any] = {}
+
+    @property
+    def level(self) -> int:
+        return SEVERITIES.get(self.severity, 20)
+
+
+class Sink(ABC):
+    """Every method runs in the sink's own thread. What raises is tried again later with the same entries."""
+
+    quiet: ClassVar[bool] = True
+    """Whether entries below the daemon's log level are kept from it (a screen, a system journal), or it gets
+    everything sent to it (a file somebody asked for)."""
+
+    @abstractmethod
+    def write(self, entry: Entry) -> None:
+        """Write one entry, of whatever stream. May buffer until `flush`."""
+
+    def emit(self, entry: Entry) -> None:
+        """An event."""
+        self.write(entry)
+
+    def log(self, entry: Entry) -> None:
+        """A request record, or a log record of the daemon."""
+        self.write(entry)
+
+    def trace(self, entry: Entry) -> None:
+        """A span. Most sinks keep none."""
+
+    def flush(self) -> None:  # noqa: B027
+        """Called after every batch."""
+
+    def close(self) -> None:  # noqa: B027
+        """Idempotent."""

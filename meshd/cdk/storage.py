@@ -1,0 +1,90 @@
+"""What a storage connector is: bytes under string keys, and named locks.
+
+Owns: the abstract `Storage` and the exceptions that cross its seam.
+Must never: know what is stored. Used by the state actor's thread alone, so a connector may block.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+class StorageError(Exception):
+    """The storage cannot do it now: full, read-only, unreachable. It may recover; nothing was half done."""
+
+
+class StorageReset(StorageError):
+    """What was stored is lost (a corrupt file was moved aside) and the storage is empty: write everything again."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredStat:
+    """modified: UTC seconds."""
+
+    size: int
+    modified: float
+
+
+class Storage(ABC):
+    """atomic: `save_many` is all or nothing; where it is not, one value is the most that is written at once."""
+
+    atomic: ClassVar[bool] = False
+    readonly: bool = False
+    """It opened, and cannot be written to now: what was stored can be read."""
+
+    @abstractmethod
+    def load(self, key: str) -> bytes | None:
+        """The value, None where there is none. Raises StorageError, as all of these do."""
+
+    @abstractmethod
+    def save(self, key: str, value: bytes) -> None: ...
+
+    @abstractmethod
+    def delete(self, key: str) -> bool:
+        """Whether there was one."""
+
+    @abstractmethod
+    def list(self, prefix: str = "") -> list[str]:
+        """The keys that begin with prefix, sorted."""
+
+    @abstractmethod
+    def stat(self, key: str) -> StoredStat | None: ...
+
+    def exists(self, key: str) -> bool:
+        return self.stat(key) is not None
+
+    def items(self, prefix: str = "") -> Iterator[tuple[str, bytes]]:
+        """Keys that begin with prefix and their values."""
+        for key in self.list(prefix):
+            value = self.load(key)
+            if value is not None:
+                yield key, value
+
+    def save_many(self, changes: Mapping[str, bytes | None]) -> None:
+        """Save and delete (None) in the order given; in one transaction where `atomic`."""
+        for key, value in changes.items():
+            if value is None:
+                self.delete(key)
+            else:
+                self.save(key, value)
+
+    @abstractmethod
+    def acquire(self, name: str, timeout: float = 0.0) -> bool:
+        """Take the lock of that name; False when another holds it after `timeout` seconds."""
+
+    @abstractmethod
+    def release(self, name: str) -> None:
+        """Give it back. Nothing happens to a lock that is not held."""
+
+    @abstractmethod
+    def is_locked(self, name: str) -> bool:
+        """Whether anybody holds it."""
+
+    def flush(self) -> None:  # noqa: B027 - most have nothing to do
+        """Return when everything saved would survive a power cut."""
+
+    def close(self) -> None:  # noqa: B027
+        """Give back files and locks. Idempotent."""

@@ -1,0 +1,47 @@
+"""`modelmesh.memory.v1`: storage that is gone with the process. For tests, and for those who want no files."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+from meshd.cdk.storage import Storage, StoredStat
+
+
+class MemoryStorage(Storage):
+    atomic: ClassVar[bool] = False
+
+    def __init__(self, settings: Mapping[str, Any] | None = None, directory: Path | None = None) -> None:
+        self._values: dict[str, tuple[bytes, float]] = {}
+        self._locks: set[str] = set()
+
+    def load(self, key: str) -> bytes | None:
+        found = self._values.get(key)
+        return found[0] if found else None
+
+    def save(self, key: str, value: bytes) -> None:
+        self._values[key] = (bytes(value), time.time())
+
+    def delete(self, key: str) -> bool:
+        return self._values.pop(key, None) is not None
+
+    def list(self, prefix: str = "") -> list[str]:
+        return sorted(key for key in self._values if key.startswith(prefix))
+
+    def stat(self, key: str) -> StoredStat | None:
+        found = self._values.get(key)
+        return StoredStat(len(found[0]), found[1]) if found else None
+
+    def acquire(self, name: str, timeout: float = 0.0) -> bool:
+        if name in self._locks:
+            return False
+        self._locks.add(name)
+        return True
+
+    def release(self, name: str) -> None:
+        self._locks.discard(name)
+
+    def is_locked(self, name: str) -> bool:
+        return name in self._locks

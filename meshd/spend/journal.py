@@ -1,0 +1,259 @@
+"""The spend journal: what the router appends on a request's way, and how it is read back.
+
+Owns: the form of a record on disk, `JournalWriter` (router) and `read_segment` (state actor).
+Must never: raise into a request's path, block on anything but one append to a file, or know what a sum is.
+
+A segment is `MAGIC` and then records: `marker(2) length(2) crc32(4) payload(length)`, little-endian; the payload
+is a MessagePack array that begins with the record's kind. A `kill -9` can leave a torn record only at the end of
+a segment, a full disk one in its middle: the marker and the checksum let the reader tell the two apart.
+"""
+
+from __future__ import annotations
+
+import os
+import zlib
+from collections.abc import Callable
+from struct import Struct as Packer
+from typing import Any
+
+import msgspec
+
+MAGIC = b"MESHJNL1"
+MARKER = b"\xa5\x4d"
+HEADER = Packer("<2sHI")
+BACKLOG_LIMIT = 8 * 1024 * 1024
+RETRY_AFTER = 1.0  # s between attempts to write after a failed one
+
+_BEGIN = 1
+_SETTLE = 2
+
+
+class Begin(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=_BEGIN):
+    """An attempt is about to leave for a provider. Times UTC in seconds, money in 10⁻⁹ USD."""
+
+    request: bytes  # 16 bytes
+    at: float
+    provider: str
+    model: str
+    pool: str
+    app: str
+    reserved: int
+    deadline: float
+    attempt: int = 0
+
+
+class Settle(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=_SETTLE):
+    """What became of the attempt of this request and number."""
+
+    request: bytes
+    at: float
+    tokens_in: int
+    tokens_out: int
+    tokens_cached: int
+    cost: int
+    ok: bool
+    attempt: int = 0
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(Begin | Settle).decode
+
+
+class JournalWriter:
+    """Appends records to an open segment. One per router life; used from its thread alone.
+
+    fd: a segment opened `O_WRONLY | O_APPEND`, or -1 while there is none. on_error: told once per outage.
+    While the disk refuses, records wait in memory (8 MiB at most, then the newest are dropped and counted) and
+    go first when it takes writes again, so an outage that ends loses nothing.
+    """
+
+    def __init__(self, fd: int = -1, on_error: Callable[[str], None] | None = None) -> None:
+        self._fd = fd
+        self._on_error = on_error
+        self._backlog = bytearray()
+        self._retry_at = 0.0
+        self.error: str | None = None
+        self.dropped = 0
+
+    def begin(
+        self,
+        request: bytes,
+        at: float,
+        provider: str,
+        model: str,
+        pool: str,
+        app: str,
+        reserved: int,
+        deadline: float,
+        attempt: int = 0,
+    ) -> None:
+        self._append(_encode((_BEGIN, request, at, provider, model, pool, app, reserved, deadline, attempt)), at)
+
+    def settle(
+        self,
+        request: bytes,
+        at: float,
+        tokens_in: int,
+        tokens_out: int,
+        tokens_cached: int,
+        cost: int,
+        ok: bool,
+        attempt: int = 0,
+    ) -> None:
+        self._append(_encode((_SETTLE, request, at, tokens_in, tokens_out, tokens_cached, cost, ok, attempt)), at)
+
+    def reopen(self, fd: int, now: float) -> None:
+        """Write to another segment from now on; the old one is closed, the backlog goes to the new one."""
+        self._close()
+        self._fd = fd
+        self._retry_at = 0.0
+        self.retry(now)
+
+    def retry(self, now: float) -> None:
+        """Write what waits, if the disk takes it. Every later record tries as well, once in a second."""
+        if self._backlog:
+            self._flush_backlog(now)
+
+    def close(self, now: float = 0.0) -> None:
+        self.retry(now)
+        self._close()
+
+    @property
+    def waiting(self) -> int:
+        """Bytes that could not be written yet."""
+        return len(self._backlog)
+
+    def _append(self, payload: bytes, now: float) -> None:
+        record = HEADER.pack(MARKER, len(payload), zlib.crc32(payload)) + payload
+        if self.error is None:
+            try:
+                written = os.write(self._fd, record)
+            except OSError as error:
+                self._failed(error.strerror or str(error), record, now)
+            else:
+                if written != len(record):
+                    # The whole record is written again later; the reader skips the torn one.
+                    self._failed("No space left on device", record, now)
+            return
+        self._keep(record)
+        if now >= self._retry_at:
+            self._flush_backlog(now)
+
+    def _failed(self, why: str, record: bytes, now: float) -> None:
+        self._retry_at = now + RETRY_AFTER
+        self._keep(record)
+        if self.error is None:
+            self.error = why
+            if self._on_error is not None:
+                try:
+                    self._on_error(why)
+                except Exception:  # noqa: BLE001 - a request's path: nothing may escape
+                    pass
+
+    def _keep(self, record: bytes) -> None:
+        if len(self._backlog) + len(record) > BACKLOG_LIMIT:
+            self.dropped += 1
+        else:
+            self._backlog += record
+
+    def _flush_backlog(self, now: float) -> None:
+        try:
+            written = os.write(self._fd, self._backlog)
+        except OSError as error:
+            self.error = error.strerror or str(error)
+            self._retry_at = now + RETRY_AFTER
+            return
+        if written == len(self._backlog):
+            self._backlog.clear()
+            self.error = None
+            return
+        # Whole records that got through must not be written twice; a torn one is written again from its start.
+        del self._backlog[: _whole_records(self._backlog, written)]
+        self._retry_at = now + RETRY_AFTER
+
+    def _close(self) -> None:
+        if self._fd >= 0:
+            try:
+                os.close(self._fd)
+            except OSError:
+                pass
+        self._fd = -1
+
+
+def _whole_records(data: bytes | bytearray, limit: int) -> int:
+    """How many of the first `limit` bytes are whole records (data holds nothing else, from its start on)."""
+    end = 0
+    while end + HEADER.size <= limit:
+        length = HEADER.unpack_from(data, end)[1]
+        if end + HEADER.size + length > limit:
+            break
+        end += HEADER.size + length
+    return end
+
+
+def create_segment(path: str | os.PathLike[str]) -> None:
+    """A fresh segment that holds its magic and nothing else. Raises OSError."""
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        if os.write(fd, MAGIC) != len(MAGIC):
+            raise OSError("No space left on device")
+    finally:
+        os.close(fd)
+
+
+def open_segment(path: str | os.PathLike[str]) -> int:
+    """A descriptor for `JournalWriter`. Raises OSError."""
+    return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+
+
+def read_segment(path: str | os.PathLike[str], offset: int = 0) -> tuple[list[Begin | Settle], int]:
+    """The whole records from `offset` on, and the offset to go on from.
+
+    Stops before a record that is not whole yet, which is either being written or was torn by a crash; bytes
+    between good records that make no sense (left by a full disk) are passed over. Raises OSError.
+    """
+    with open(path, "rb") as file:
+        file.seek(offset)
+        data = file.read()
+    records: list[Begin | Settle] = []
+    position = 0
+    if offset == 0:
+        if not data.startswith(MAGIC):
+            return records, 0
+        position = len(MAGIC)
+    while True:
+        record, end = _record_at(data, position)
+        if record is not None:
+            records.append(record)
+            position = end
+            continue
+        following = _next_record(data, position + 1)
+        if following < 0:
+            return records, offset + position
+        position = following
+
+
+def _record_at(data: bytes, position: int) -> tuple[Any, int]:
+    """The record that begins here and where it ends; (None, position) where none does."""
+    start = position + HEADER.size
+    if start > len(data):
+        return None, position
+    marker, length, checksum = HEADER.unpack_from(data, position)
+    end = start + length
+    if marker != MARKER or end > len(data):
+        return None, position
+    payload = data[start:end]
+    if zlib.crc32(payload) != checksum:
+        return None, position
+    try:
+        return _decode(payload), end
+    except msgspec.MsgspecError:  # of a later version: whole, but not ours to read
+        return None, position
+
+
+def _next_record(data: bytes, position: int) -> int:
+    while True:
+        position = data.find(MARKER, position)
+        if position < 0 or _record_at(data, position)[0] is not None:
+            return position
+        position += 1

@@ -1,0 +1,141 @@
+"""The ledger: what the journal adds up to, by day, scope and name.
+
+Owns: usage sums, attempts begun and not settled, ids of requests that an earlier life left open.
+Must never: touch a file or a clock. Spend may be over-counted by a crash, never under-counted.
+
+An attempt counts on the UTC day it began, whenever it is settled. One that is never settled counts with all it
+had reserved: when its life is over (`bury`), or a minute after its deadline (`expire`).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+
+import msgspec
+
+from meshd.spend.journal import Begin, Settle
+
+BEGUN_KEPT = 3600.0  # s an id of an earlier life is remembered: longer than an app would try to send it again
+GRACE = 60.0  # s after the deadline of an attempt
+DAYS_KEPT = 62  # in memory: this month and the last
+
+
+class Usage(msgspec.Struct):
+    """requests: attempts sent to a provider. cost in 10⁻⁹ USD."""
+
+    requests: int = 0
+    tokens_in: int = 0
+    tokens_out: int = 0
+    tokens_cached: int = 0
+    cost: int = 0
+
+
+UsageKey = tuple[str, str, str]  # day (YYYY-MM-DD), scope, name
+
+
+class OpenItems(msgspec.Struct, frozen=True):
+    """The part of the ledger that is written whole: how far segments are folded, and what is open.
+
+    last_segment: the highest number ever given; a number is never used twice, or an offset left over from a
+    removed segment would skip the beginning of a new one.
+    """
+
+    offsets: dict[str, int] = {}
+    last_segment: int = 0
+    open: tuple[Begin, ...] = ()
+    begun: dict[str, float] = {}
+
+
+class Ledger:
+    """`changed` holds the keys of usage that differ from what was last written; the keeper clears it."""
+
+    def __init__(self) -> None:
+        self.usage: dict[UsageKey, Usage] = {}
+        self.open: dict[tuple[bytes, int], Begin] = {}
+        self.begun: dict[bytes, float] = {}
+        self.changed: set[UsageKey] = set()
+        self.orphans = 0  # settlements of attempts that were counted already
+
+    def apply(self, records: Iterable[Begin | Settle]) -> None:
+        for record in records:
+            if isinstance(record, Begin):
+                self.open[record.request, record.attempt] = record
+                continue
+            begin = self.open.pop((record.request, record.attempt), None)
+            if begin is None:
+                self.orphans += 1
+            else:
+                self._count(begin, record.tokens_in, record.tokens_out, record.tokens_cached, record.cost)
+
+    def bury(self, now: float) -> None:
+        """All that is open belongs to a life that is over: it is spent, and its ids are not sent again."""
+        for begin in self.open.values():
+            self._spend(begin, now)
+        self.open.clear()
+        self._forget(now)
+
+    def expire(self, now: float) -> bool:
+        """What should have ended long ago is spent. Whether there was any."""
+        late = [key for key, begin in self.open.items() if begin.deadline + GRACE < now]
+        for key in late:
+            self._spend(self.open.pop(key), now)
+        self._forget(now)
+        return bool(late)
+
+    def forget_days(self, now: float) -> None:
+        """Drop from memory the days that no budget asks about any more; what is stored stays."""
+        oldest = day_of(now - DAYS_KEPT * 86400)
+        for key in [key for key in self.usage if key[0] < oldest and key not in self.changed]:
+            del self.usage[key]
+
+    def add(self, key: UsageKey, usage: Usage) -> None:
+        """Count what another place had counted: a stored row, an import."""
+        total = self.usage.setdefault(key, Usage())
+        total.requests += usage.requests
+        total.tokens_in += usage.tokens_in
+        total.tokens_out += usage.tokens_out
+        total.tokens_cached += usage.tokens_cached
+        total.cost += usage.cost
+
+    def _spend(self, begin: Begin, now: float) -> None:
+        self._count(begin, 0, 0, 0, begin.reserved)
+        self.begun[begin.request] = now
+
+    def _forget(self, now: float) -> None:
+        for request in [request for request, at in self.begun.items() if at < now - BEGUN_KEPT]:
+            del self.begun[request]
+
+    def _count(self, begin: Begin, tokens_in: int, tokens_out: int, tokens_cached: int, cost: int) -> None:
+        day = day_of(begin.at)
+        for scope, name in (
+            ("provider", begin.provider),
+            ("model", begin.model),
+            ("pool", begin.pool),
+            ("app", begin.app),
+        ):
+            if not name:
+                continue
+            key = (day, scope, name)
+            total = self.usage.get(key)
+            if total is None:
+                total = self.usage[key] = Usage()
+            total.requests += 1
+            total.tokens_in += tokens_in
+            total.tokens_out += tokens_out
+            total.tokens_cached += tokens_cached
+            total.cost += cost
+            self.changed.add(key)
+
+
+_days: dict[int, str] = {}
+
+
+def day_of(at: float) -> str:
+    """The UTC day of a time, as YYYY-MM-DD."""
+    number = int(at // 86400)
+    day = _days.get(number)
+    if day is None:
+        _days.clear()
+        day = _days[number] = time.strftime("%Y-%m-%d", time.gmtime(at))
+    return day

@@ -1,0 +1,30 @@
+"""How state is written into a storage: the names of its keys, and the form of what is not a plain map.
+
+Owns: key names. `table/TABLE/ID`, `usage/DAY/SCOPE/NAME` and `journal`; where a storage has no transactions,
+`ledger` in place of the last two, so that sums and offsets are one value.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from meshd.spend.ledger import OpenItems, Usage
+
+__all__ = ["LedgerDocument", "OpenItems", "stored_key", "table_key"]
+
+
+class LedgerDocument(msgspec.Struct, frozen=True):
+    """usage: DAY/SCOPE/NAME → sums."""
+
+    usage: dict[str, Usage] = {}
+    items: OpenItems = OpenItems()
+
+
+def stored_key(table: str, id: str) -> str:
+    # Ids of members hold a NUL, which SQLite's own shell would cut off.
+    return f"table/{table}/{id}".replace("\0", "\x1f")
+
+
+def table_key(key: str) -> tuple[str, str]:
+    _, table, id = key.split("/", 2)
+    return table, id.replace("\x1f", "\0")

@@ -1,0 +1,407 @@
+"""The state that outlives a restart, as plain objects: the router's tables, the ledger, and their storage.
+
+Owns: the storage connector, the mirror of the router's tables, the journal's segments, the lock of the directory.
+Must never: lose spend. The ledger's sums and the offsets they were read up to are written together, whatever the
+sync policy; a segment is removed only after that. What is in memory is ahead of the storage, never behind it.
+
+A disk that cannot be written is an outage, not a failure: everything goes on in memory, is said once, and is
+written when the disk takes it again.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+import msgspec
+
+from meshd.connectors.storage import Storage, StorageError, StorageReset, open_storage
+from meshd.messages import RestoredState, SyncStatus
+from meshd.spend.ledger import Ledger, Usage, UsageKey, day_of
+from meshd.state.codec import LedgerDocument, OpenItems, stored_key, table_key
+from meshd.state.lock import StateLock
+from meshd.state.segments import SEGMENT_LIMIT, Segments
+
+logger = logging.getLogger("meshd.state")
+
+WRITE_THROUGH = frozenset({"statistics"})
+"""Tables too large to be mirrored: written and forgotten, read back only by who asks (`table`)."""
+USAGE_STORED = 400 * 86400.0  # s a day's sums are kept in the storage
+LONGEST_BACKOFF = 60.0
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.decode
+
+
+T = TypeVar("T")
+
+
+class Report(Protocol):
+    def __call__(self, type: str, severity: str, reason: str) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class StateSettings:
+    connector: str = "modelmesh.sqlite.v1"
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    sync_policy: str = "periodic"
+    sync_interval: float = 5.0
+
+    @classmethod
+    def of(cls, section: Any) -> StateSettings:
+        """From the configuration's section `storage`."""
+        return cls(section.connector, section.settings, section.sync_policy, section.sync_interval)
+
+
+class StateKeeper:
+    """now: UTC seconds. report: told of outages and their ends."""
+
+    def __init__(
+        self, directory: Path, settings: StateSettings, *, now: Callable[[], float], report: Report | None = None
+    ) -> None:
+        self.directory = directory
+        self.settings = settings
+        self.error = ""
+        self._now = now
+        self._report: Report = report or (lambda type, severity, reason: None)
+        self._lock = StateLock(directory)
+        self._segments = Segments(directory / "journal")
+        self._storage: Storage | None = None
+        self._prepared: tuple[StateSettings, Storage | None] | None = None
+        self._ledger = Ledger()
+        self._ledger_behind = False  # offsets or open attempts differ from what is stored
+        self._tables: dict[str, dict[str, dict[str, Any]]] = {}
+        self._pending: dict[tuple[str, str], dict[str, Any] | None] = {}
+        self._loaded = False
+        self._journal_asked = False
+        self._synced_at = 0.0
+        self._pruned_day = ""
+        self.backoff = 0.0
+
+    # -- life ---------------------------------------------------------------------------------------
+
+    def open(self) -> None:
+        """Take the directory and read what is there. Raises StateLocked, and nothing else."""
+        problem = self._open()
+        if problem:
+            self._outage(problem)
+
+    def close(self) -> None:
+        """Write everything and give the directory back."""
+        # The router is gone: what it leaves open is buried by the next life, which reads the segments again.
+        self.sync(boundary=True)
+        self._discard()
+        if self._storage is not None:
+            self._storage.close()
+            self._storage = None
+        self._lock.release()
+
+    def prepare(self, settings: StateSettings) -> str:
+        """Whether these could be used: an objection, or "". A storage of another kind is opened already."""
+        self._discard()
+        storage: Storage | None = None
+        if (settings.connector, settings.settings) != (self.settings.connector, self.settings.settings):
+            try:
+                storage = open_storage(settings.connector, settings.settings, self.directory)
+            except (StorageError, LookupError) as error:
+                return str(error)
+        self._prepared = (settings, storage)
+        return ""
+
+    def commit(self) -> None:
+        if self._prepared is not None:
+            self.settings, storage = self._prepared
+            self._prepared = None
+            if storage is not None:
+                if self._storage is not None:
+                    self._storage.close()
+                self._storage = storage
+                self._write_all_again()
+        self.sync(boundary=True)
+
+    def discard(self) -> None:
+        self._discard()
+
+    def _discard(self) -> None:
+        if self._prepared is not None and self._prepared[1] is not None:
+            self._prepared[1].close()
+        self._prepared = None
+
+    def _open(self) -> str:
+        """What hinders, or "". Does what is not done yet."""
+        problem = ""
+        try:
+            self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._lock.acquire()
+            self._segments.make()
+        except OSError as error:
+            problem = f"{self.directory} cannot be written: {error.strerror or error}"
+        if self._storage is not None and self._storage.readonly:
+            self._storage.close()
+            self._storage = None
+        if self._storage is None:
+            try:
+                self._storage = open_storage(self.settings.connector, self.settings.settings, self.directory)
+            except (StorageError, LookupError) as error:
+                return problem or str(error)
+        if not self._loaded:
+            try:
+                self._load(self._storage)
+            except StorageError as error:
+                return problem or str(error)
+        if self._storage.readonly:
+            problem = problem or f"{self.directory} can be read only"
+        return problem
+
+    def _load(self, storage: Storage) -> None:
+        now = self._now()
+        for key, value in storage.items("table/"):
+            table, id = table_key(key)
+            if table not in WRITE_THROUGH:
+                # What the router said meanwhile, while the storage could not be read, is newer.
+                self._tables.setdefault(table, {}).setdefault(id, _read(key, value, dict[str, Any]) or {})
+        if storage.atomic:
+            oldest = day_of(now - USAGE_STORED)
+            for key, value in storage.items("usage/"):
+                day, scope, name = key.split("/", 3)[1:]
+                if day < oldest:
+                    storage.delete(key)
+                else:
+                    self._ledger.add((day, scope, name), _read(key, value, Usage) or Usage())
+            items = _read("journal", storage.load("journal"), OpenItems) or OpenItems()
+        else:
+            document = _read("ledger", storage.load("ledger"), LedgerDocument) or LedgerDocument()
+            for name, usage in document.usage.items():
+                day, scope, rest = name.split("/", 2)
+                self._ledger.add((day, scope, rest), usage)
+            items = document.items
+        self._segments.offsets.update(items.offsets)
+        self._segments.last = max(self._segments.last, items.last_segment)
+        for begin in items.open:
+            self._ledger.open[begin.request, begin.attempt] = begin
+        self._ledger.begun.update({bytes.fromhex(request): at for request, at in items.begun.items()})
+        try:
+            self._segments.fold(self._ledger)
+        except OSError as error:
+            logger.warning("the spend journal cannot be read: %s", error)
+        self._ledger.bury(now)
+        self._ledger.forget_days(now)
+        self._ledger_behind = True
+        self._loaded = True
+
+    # -- what the router says and asks ----------------------------------------------------------------
+
+    def load(self) -> RestoredState:
+        tables = {table: dict(rows) for table, rows in self._tables.items()}
+        tables["usage"] = {
+            "\0".join(key): msgspec.structs.asdict(usage) for key, usage in self._ledger.usage.items()
+        }
+        return RestoredState(tables, frozenset(self._ledger.begun))
+
+    def changed(self, table: str, key: str, value: dict[str, Any] | None) -> None:
+        if table not in WRITE_THROUGH:
+            rows = self._tables.setdefault(table, {})
+            if value is None:
+                rows.pop(key, None)
+            else:
+                rows[key] = value
+        if self.settings.sync_policy == "in-memory":
+            return
+        self._pending[table, key] = value
+        if self.settings.sync_policy == "immediate" and not self.error:
+            self.sync()
+
+    def table(self, table: str) -> dict[str, dict[str, Any]]:
+        """All rows of a table, of one that is not mirrored too."""
+        rows: dict[str, dict[str, Any]] = dict(self._tables.get(table, {}))
+        if table in WRITE_THROUGH and self._storage is not None:
+            try:
+                rows = {table_key(key)[1]: _decode(value) for key, value in self._storage.items(f"table/{table}/")}
+            except (StorageError, msgspec.MsgspecError) as error:
+                logger.warning("the table %s cannot be read: %s", table, error)
+        for (name, key), value in self._pending.items():
+            if name == table and value is not None:
+                rows[key] = value
+        return rows
+
+    def open_journal(self) -> str:
+        """A fresh segment's path; "" while the disk takes none (another is offered when it does)."""
+        self._segments.offered = ""
+        self._journal_asked = True
+        try:
+            self._segments.current = self._segments.create()
+        except OSError as error:
+            self._segments.current = ""
+            self._outage(f"{self._segments.directory} cannot be written: {error.strerror or error}")
+            return ""
+        return self._segments.path(self._segments.current)
+
+    def offer_segment(self) -> str:
+        """The path of a segment the router should switch to; "" while there is no reason to.
+
+        Offered again until it is taken: the message may have met a router that was just being restarted.
+        """
+        segments = self._segments
+        if not self._journal_asked or (segments.current and segments.current_size() < SEGMENT_LIMIT):
+            return ""
+        if not segments.offered:
+            try:
+                segments.offered = segments.create()
+            except OSError:
+                return ""
+        return segments.path(segments.offered)
+
+    def rotated(self) -> None:
+        """The router writes to the segment it was offered."""
+        if self._segments.offered:
+            self._segments.current, self._segments.offered = self._segments.offered, ""
+            self.sync()
+
+    # -- writing --------------------------------------------------------------------------------------
+
+    def sync(self, *, boundary: bool = False) -> SyncStatus:
+        """Fold the journal, write what changed. boundary: the tables too, where the policy waits for one."""
+        problem = self._open()
+        try:
+            if self._segments.fold(self._ledger):
+                self._ledger_behind = True
+            if self._ledger.expire(self._now()):
+                self._ledger_behind = True
+        except OSError as error:
+            if not problem:
+                problem = f"the spend journal cannot be read: {error.strerror or error}"
+        if not problem:
+            problem = self._write(tables=boundary or self.settings.sync_policy in ("periodic", "immediate"))
+        if problem:
+            self._outage(problem)
+        else:
+            self._recovered()
+        return self.status()
+
+    def _write(self, *, tables: bool) -> str:
+        if self._storage is None:
+            return "the storage is not open"
+        usage = set(self._ledger.changed)
+        pending = dict(self._pending) if tables else {}
+        changes = {stored_key(*key): _encode(value) if value is not None else None for key, value in pending.items()}
+        try:
+            finished = self._segments.finished()
+            if self._ledger_behind or usage:
+                changes |= self._ledger_rows(usage)
+            if changes:
+                self._storage.save_many(changes)
+            if finished:
+                # The segments are the only other copy.
+                self._storage.flush()
+        except StorageReset as error:
+            self._write_all_again()
+            return str(error)
+        except (StorageError, OSError) as error:
+            return str(error)
+        self._ledger.changed -= usage
+        self._ledger_behind = False
+        for key in pending:
+            del self._pending[key]
+        try:
+            if finished:
+                self._segments.remove(finished)
+                self._ledger_behind = True  # their offsets are gone
+        except OSError as error:
+            return str(error)
+        return ""
+
+    def _ledger_rows(self, usage: set[UsageKey]) -> dict[str, bytes | None]:
+        ledger = self._ledger
+        items = OpenItems(
+            dict(self._segments.offsets),
+            self._segments.last,
+            tuple(ledger.open.values()),
+            {request.hex(): at for request, at in ledger.begun.items()},
+        )
+        assert self._storage is not None
+        if not self._storage.atomic:
+            rows = {"/".join(key): value for key, value in ledger.usage.items()}
+            return {"ledger": _encode(LedgerDocument(rows, items))}
+        changes: dict[str, bytes | None] = {f"usage/{'/'.join(key)}": _encode(ledger.usage[key]) for key in usage}
+        changes["journal"] = _encode(items)
+        return changes
+
+    def _write_all_again(self) -> None:
+        self._ledger.changed.update(self._ledger.usage)
+        self._ledger_behind = True
+        if self.settings.sync_policy != "in-memory":
+            for table, rows in self._tables.items():
+                self._pending.update({(table, key): value for key, value in rows.items()})
+
+    # -- how it stands --------------------------------------------------------------------------------
+
+    def status(self) -> SyncStatus:
+        pending = len(self._pending) + len(self._ledger.changed)
+        return SyncStatus(not self.error, self.error, self._synced_at, pending, self._segments.unread())
+
+    def _outage(self, problem: str) -> None:
+        if not self.error:
+            logger.warning("state is not being saved, the daemon goes on in memory: %s", problem)
+            self._report("state_unwritable", "warning", problem)
+        self.error = problem
+        self.backoff = min(LONGEST_BACKOFF, max(self.backoff * 2, self.settings.sync_interval))
+
+    def _recovered(self) -> None:
+        self._synced_at = self._now()
+        self.backoff = 0.0
+        day = day_of(self._synced_at)
+        if day != self._pruned_day:
+            self._pruned_day = day
+            self._ledger.forget_days(self._synced_at)
+        if self.error:
+            logger.info("state is being saved again")
+            self.error = ""
+            self._report("state_recovered", "info", "the state directory can be written again")
+
+    def next_sync(self) -> float:
+        """Seconds until `sync` should run again."""
+        return self.backoff or max(self.settings.sync_interval, 0.1)
+
+    # -- export ---------------------------------------------------------------------------------------
+
+    def export(self) -> dict[str, Any]:
+        restored = self.load()
+        tables = {table: rows for table, rows in restored.tables.items() if table != "usage"}
+        return {"version": 1, "at": self._now(), "tables": tables, "usage": restored.tables["usage"]}
+
+    def import_(self, state: Mapping[str, Any]) -> RestoredState:
+        """Replace tables and sums by those exported; attempts open now stay. Raises ValueError."""
+        try:
+            tables = msgspec.convert(state["tables"], dict[str, dict[str, dict[str, Any]]])
+            usage = msgspec.convert(state.get("usage", {}), dict[str, Usage])
+            keys = {name: tuple(name.split("\0", 2)) for name in usage}
+            if state.get("version") != 1 or any(len(key) != 3 for key in keys.values()):
+                raise ValueError("not an export of this version")
+        except (KeyError, msgspec.ValidationError) as error:
+            raise ValueError(f"not an exported state: {error}") from error
+        for table, rows in self._tables.items():
+            self._pending.update({(table, key): None for key in rows})
+        self._tables = {table: dict(rows) for table, rows in tables.items() if table not in WRITE_THROUGH}
+        for key in self._ledger.usage:
+            self._ledger.usage[key] = Usage()
+        self._ledger.changed.update(self._ledger.usage)
+        for name, value in usage.items():
+            day, scope, rest = keys[name]
+            self._ledger.usage[day, scope, rest] = value
+        self._write_all_again()
+        self.sync(boundary=True)
+        return self.load()
+
+
+def _read(key: str, value: bytes | None, type: type[T]) -> T | None:
+    """A stored value. One that makes no sense is worth a warning, and no refusal to start."""
+    if value is None:
+        return None
+    try:
+        return _decode(value, type=type)
+    except msgspec.MsgspecError as error:
+        logger.warning("what is stored under %r is ignored: %s", key, error)
+        return None

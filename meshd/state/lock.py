@@ -1,0 +1,56 @@
+"""One daemon a state directory: a lock that says who holds it.
+
+Owns: STATE_DIR/lock. Must never: be broken by force; the kernel gives it back when its holder dies.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+
+
+class StateLocked(Exception):
+    """Another daemon uses this state directory. pid: who, 0 where it did not say."""
+
+    def __init__(self, directory: Path, pid: int) -> None:
+        self.pid = pid
+        holder = f"meshd with process id {pid}" if pid else "another meshd"
+        super().__init__(
+            f"the state directory {directory} is in use by {holder}: stop it, or give this one another daemon.state_dir"
+        )
+
+
+class StateLock:
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._fd = -1
+
+    def acquire(self) -> None:
+        """Raises StateLocked, or OSError where the directory cannot be written."""
+        if self._fd >= 0:
+            return
+        fd = os.open(self._directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise StateLocked(self._directory, _pid_in(fd)) from None
+            os.ftruncate(fd, 0)
+            os.pwrite(fd, b"%d\n" % os.getpid(), 0)
+        except BaseException:
+            os.close(fd)
+            raise
+        self._fd = fd
+
+    def release(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+
+def _pid_in(fd: int) -> int:
+    try:
+        return int(os.pread(fd, 32, 0).strip() or 0)
+    except (OSError, ValueError):
+        return 0

@@ -1,0 +1,89 @@
+"""The journal's segment files: which there are, which is written to, how far each is folded into the ledger.
+
+Owns: STATE_DIR/journal. Must never: remove a segment before the storage has what was in it.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+
+from meshd.spend.journal import create_segment, read_segment
+from meshd.spend.ledger import Ledger
+
+logger = logging.getLogger("meshd.state")
+SEGMENT_LIMIT = 8 * 1024 * 1024
+
+
+class Segments:
+    """`offsets`: segment name → bytes folded. `current`: the one the router writes to, "" before it asked."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.offsets: dict[str, int] = {}
+        self.last = 0
+        self.current = ""
+        self.offered = ""  # a segment the router was asked to switch to
+
+    def make(self) -> None:
+        """Raises OSError."""
+        self.directory.mkdir(mode=0o700, exist_ok=True)
+
+    def names(self) -> list[str]:
+        """Raises OSError."""
+        return sorted(name for name in os.listdir(self.directory) if name.endswith(".log") and name[:-4].isdigit())
+
+    def create(self) -> str:
+        """A fresh segment's name. Raises OSError."""
+        self.last = max([self.last, *(int(name[:-4]) for name in self.names())]) + 1
+        name = f"{self.last:08d}.log"
+        create_segment(self.directory / name)
+        return name
+
+    def path(self, name: str) -> str:
+        return str(self.directory / name)
+
+    def fold(self, ledger: Ledger) -> bool:
+        """Read on in every segment. Whether there was anything. Raises OSError."""
+        found = False
+        for name in self.names():
+            offset = self.offsets.get(name, 0)
+            if os.stat(self.directory / name).st_size <= offset:
+                continue
+            records, end = read_segment(self.directory / name, offset)
+            if end > offset:
+                self.offsets[name] = end
+                found = True
+            if records:
+                ledger.apply(records)
+        return found
+
+    def unread(self) -> int:
+        """Bytes written and not folded."""
+        try:
+            return sum(
+                max(0, os.stat(self.directory / name).st_size - self.offsets.get(name, 0)) for name in self.names()
+            )
+        except OSError:
+            return 0
+
+    def current_size(self) -> int:
+        try:
+            return os.stat(self.directory / self.current).st_size if self.current else 0
+        except OSError:
+            return 0
+
+    def finished(self) -> list[str]:
+        """Segments nobody writes to any more. Raises OSError."""
+        return [name for name in self.names() if name not in (self.current, self.offered)]
+
+    def remove(self, names: list[str]) -> None:
+        """Their records are in the storage. What was torn at the end of one is cut with it. Raises OSError."""
+        for name in names:
+            path = self.directory / name
+            left = os.stat(path).st_size - self.offsets.get(name, 0)
+            if left:
+                logger.info("%d bytes of a record that a crash tore are cut from %s", left, path)
+            path.unlink()
+            self.offsets.pop(name, None)

@@ -1,0 +1,144 @@
+"""The journal's records survive what a crash and a full disk do to a file."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from meshd.spend import journal
+from meshd.spend.journal import Begin, JournalWriter, Settle, create_segment, open_segment, read_segment
+
+ID = bytes(range(16))
+
+
+def begin(writer: JournalWriter, request: bytes = ID, at: float = 1000.0) -> None:
+    writer.begin(request, at, "openai", "openai/gpt", "chat", "app", 500, at + 600)
+
+
+def settle(writer: JournalWriter, request: bytes = ID, at: float = 1001.0) -> None:
+    writer.settle(request, at, 10, 20, 5, 300, True)
+
+
+@pytest.fixture
+def segment(tmp_path: Path) -> Path:
+    path = tmp_path / "00000001.log"
+    create_segment(path)
+    return path
+
+
+def test_what_is_written_is_read_back(segment: Path) -> None:
+    writer = JournalWriter(open_segment(segment))
+    begin(writer)
+    settle(writer)
+    records, end = read_segment(segment)
+    assert records == [
+        Begin(ID, 1000.0, "openai", "openai/gpt", "chat", "app", 500, 1600.0),
+        Settle(ID, 1001.0, 10, 20, 5, 300, True),
+    ]
+    assert end == segment.stat().st_size
+    begin(writer)
+    assert len(read_segment(segment, end)[0]) == 1
+
+
+@given(cut=st.integers(0, 400))
+def test_a_torn_end_is_cut_at_the_last_whole_record(tmp_path_factory: pytest.TempPathFactory, cut: int) -> None:
+    segment = tmp_path_factory.mktemp("journal") / "1.log"
+    create_segment(segment)
+    writer = JournalWriter(open_segment(segment))
+    ends = [segment.stat().st_size]
+    for _ in range(4):
+        begin(writer)
+        ends.append(segment.stat().st_size)
+    writer.close()
+    os.truncate(segment, min(cut, ends[-1]))
+    records, end = read_segment(segment)
+    assert len(records) == max(0, sum(1 for each in ends if each <= cut) - 1)
+    assert end in (0, *ends)
+
+
+def test_garbage_between_records_is_passed_over(segment: Path) -> None:
+    writer = JournalWriter(open_segment(segment))
+    begin(writer)
+    with open(segment, "ab") as file:
+        file.write(journal.MARKER + b"\xff\x00torn")
+    settle(writer)
+    records, end = read_segment(segment)
+    assert [type(record) for record in records] == [Begin, Settle]
+    assert end == segment.stat().st_size
+
+
+def test_a_changed_byte_is_noticed(segment: Path) -> None:
+    writer = JournalWriter(open_segment(segment))
+    begin(writer)
+    data = bytearray(segment.read_bytes())
+    data[-5] ^= 1
+    segment.write_bytes(data)
+    assert read_segment(segment)[0] == []
+
+
+def test_a_refused_write_is_kept_and_written_when_the_disk_recovers(segment: Path) -> None:
+    errors: list[str] = []
+    readonly = os.open(segment, os.O_RDONLY)
+    writer = JournalWriter(readonly, errors.append)
+    begin(writer)
+    settle(writer)
+    assert len(errors) == 1
+    assert writer.error
+    assert writer.waiting > 0
+    writer.reopen(open_segment(segment), 1002.0)
+    assert writer.error is None
+    assert writer.waiting == 0
+    assert len(read_segment(segment)[0]) == 2
+
+
+def test_no_segment_at_all_never_raises() -> None:
+    writer = JournalWriter()
+    begin(writer)
+    settle(writer)
+    assert writer.error
+
+
+def test_a_later_record_tries_again(segment: Path) -> None:
+    writer = JournalWriter(-1)
+    begin(writer, at=1000.0)
+    writer._fd = open_segment(segment)  # the disk recovers under it
+    settle(writer, at=1000.5)
+    assert writer.error
+    settle(writer, at=1001.5)
+    assert writer.error is None
+    assert len(read_segment(segment)[0]) == 3
+
+
+def test_a_backlog_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journal, "BACKLOG_LIMIT", 200)
+    writer = JournalWriter(-1)
+    for _ in range(10):
+        begin(writer)
+    assert writer.waiting <= 200
+    assert writer.dropped > 0
+
+
+def test_a_write_cut_short_by_a_full_disk_is_repeated_whole(segment: Path) -> None:
+    """RLIMIT_FSIZE cuts a write short exactly as a full disk does."""
+    writer = JournalWriter(open_segment(segment))
+    begin(writer)
+    size = segment.stat().st_size
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size + 20, before[1]))
+        settle(writer)
+        assert writer.error
+        assert segment.stat().st_size == size + 20
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+    writer.retry(2000.0)
+    assert writer.error is None
+    assert [type(record) for record in read_segment(segment)[0]] == [Begin, Settle]

@@ -1,0 +1,83 @@
+"""What the journal adds up to, without a file or a clock."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from meshd.spend.journal import Begin, Settle
+from meshd.spend.ledger import Ledger, Usage
+
+DAY = 86400.0
+NOON = 20000 * DAY + DAY / 2  # 2024-10-04
+
+
+def begin(request: int, at: float = NOON, reserved: int = 100, attempt: int = 0) -> Begin:
+    return Begin(request.to_bytes(16), at, "p", "p/m", "chat", "app", reserved, at + 60, attempt)
+
+
+def settle(request: int, cost: int = 40, at: float = NOON + 1, attempt: int = 0) -> Settle:
+    return Settle(request.to_bytes(16), at, 10, 5, 2, cost, True, attempt)
+
+
+def test_a_settled_attempt_counts_in_all_its_scopes_once() -> None:
+    ledger = Ledger()
+    ledger.apply([begin(1), settle(1), settle(1)])
+    expected = Usage(1, 10, 5, 2, 40)
+    assert ledger.usage == {
+        ("2024-10-04", scope, name): expected
+        for scope, name in (("provider", "p"), ("model", "p/m"), ("pool", "chat"), ("app", "app"))
+    }
+    assert ledger.orphans == 1
+    assert not ledger.open
+
+
+def test_it_counts_on_the_day_it_began() -> None:
+    ledger = Ledger()
+    ledger.apply([begin(1, at=NOON + DAY / 2 - 1), settle(1, at=NOON + DAY / 2 + 5)])
+    assert {key[0] for key in ledger.usage} == {"2024-10-04"}
+
+
+def test_what_a_dead_life_left_open_is_spent_and_remembered_for_an_hour() -> None:
+    ledger = Ledger()
+    ledger.apply([begin(1)])
+    ledger.bury(NOON + 10)
+    assert ledger.usage["2024-10-04", "provider", "p"].cost == 100
+    assert set(ledger.begun) == {(1).to_bytes(16)}
+    ledger.apply([settle(1)])
+    assert ledger.usage["2024-10-04", "provider", "p"].cost == 100
+    ledger.expire(NOON + 3700)
+    assert not ledger.begun
+
+
+def test_an_attempt_never_settled_is_spent_a_minute_after_its_deadline() -> None:
+    ledger = Ledger()
+    ledger.apply([begin(1)])
+    assert not ledger.expire(NOON + 119)
+    assert ledger.expire(NOON + 121)
+    assert ledger.usage["2024-10-04", "app", "app"].cost == 100
+
+
+def test_attempts_of_one_request_are_apart() -> None:
+    ledger = Ledger()
+    ledger.apply([begin(1), begin(1, attempt=1), settle(1, cost=7, attempt=1)])
+    assert ledger.usage["2024-10-04", "pool", "chat"].cost == 7
+    assert len(ledger.open) == 1
+
+
+@given(st.permutations(range(6)))
+def test_the_order_of_settlements_does_not_matter(order: list[int]) -> None:
+    ledger = Ledger()
+    ledger.apply([begin(each) for each in range(6)])
+    ledger.apply([settle(each, cost=each) for each in order])
+    assert ledger.usage["2024-10-04", "model", "p/m"] == Usage(6, 60, 30, 12, 15)
+
+
+def test_old_days_leave_memory_but_not_before_they_are_written() -> None:
+    ledger = Ledger()
+    ledger.apply([begin(1), settle(1)])
+    ledger.forget_days(NOON + 100 * DAY)
+    assert ledger.usage
+    ledger.changed.clear()
+    ledger.forget_days(NOON + 100 * DAY)
+    assert not ledger.usage
