@@ -1,0 +1,273 @@
+"""The HTTP transport under every provider: httpx's request and response over an aiohttp session.
+
+Owns: connections (reuse, limits, TLS, proxies, UNIX sockets) and the one transparent retry of a request that
+met a connection the server had just closed.
+Must never: read a body's meaning, follow a redirect, or switch TLS verification off.
+
+`httpx_aiohttp.AiohttpTransport` does the same at twice the cost: it parses the URL again, rebuilds headers and
+timeouts for every call. Here the caller hands those over ready made, in the request's extensions
+(`target`, `headers`); a plain httpx.Request without them works too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import os
+import ssl
+import urllib.request
+from collections.abc import AsyncIterator, Mapping
+from ipaddress import ip_address
+from typing import Any
+
+import aiohttp
+import httpx
+from multidict import CIMultiDict
+from yarl import URL
+
+# A connection that was idle and is found closed says so within a round trip. What takes longer was being
+# worked on, and must not be sent twice.
+STALE_WITHIN = 1.0
+# What the server may still send after the last event we wanted, so that the connection can be used again.
+LINGER = 1.0
+
+_NO_PROXY_NAMES = ("localhost",)
+_opened: contextvars.ContextVar[bool] = contextvars.ContextVar("connection_opened", default=False)
+
+
+class BodyTooLarge(Exception):
+    """The answer is longer than anybody's answer is."""
+
+
+class _TCPConnector(aiohttp.TCPConnector):
+    async def _create_connection(self, *args: Any, **kwargs: Any) -> Any:
+        _opened.set(True)  # this request got a fresh connection: its failure is no stale one
+        return await super()._create_connection(*args, **kwargs)
+
+
+class _UnixConnector(aiohttp.UnixConnector):
+    async def _create_connection(self, *args: Any, **kwargs: Any) -> Any:
+        _opened.set(True)
+        return await super()._create_connection(*args, **kwargs)
+
+
+class UpstreamBody(httpx.AsyncByteStream):
+    """The body of an answer that has begun, still on its connection."""
+
+    __slots__ = ("_content", "_response")
+
+    def __init__(self, response: aiohttp.ClientResponse) -> None:
+        self._response = response
+        self._content = response.content
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        while chunk := await self._content.readany():
+            yield chunk
+
+    async def read(self, limit: int) -> bytes:
+        """The whole body."""
+        length = self._response.content_length
+        if length is not None and length <= limit:
+            return await self._response.read()
+        body = bytearray()
+        try:
+            while chunk := await self._content.readany():
+                body += chunk
+                if len(body) > limit:
+                    raise BodyTooLarge(f"more than {limit} bytes")
+        except BaseException:
+            self.abort()
+            raise
+        return bytes(body)
+
+    async def read_some(self) -> bytes:
+        """What has come, at least a byte; b"" at the end."""
+        return await self._content.readany()
+
+    def fail(self, reason: Exception) -> None:
+        """Wake whoever waits in `read_some` with `reason`."""
+        self._content.set_exception(reason)
+
+    def abort(self) -> None:
+        """Close the connection now, unless the answer was read to its end."""
+        self._response.close()
+
+    def linger(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Done with it, its end is due: keep the connection for reuse if that end comes at once."""
+        if not self._content.is_eof():
+            loop.call_later(LINGER, self._response.close)
+
+    async def aclose(self) -> None:
+        self.abort()
+
+
+class Transport(httpx.AsyncBaseTransport):
+    """One provider's connections. Made outside a loop, opened at the first request."""
+
+    def __init__(
+        self,
+        *,
+        secure: bool,
+        host: str,
+        uds: str | None = None,
+        connect_timeout: float = 5.0,
+        max_connections: int = 256,
+        keepalive: float = 90.0,
+        ca_file: str | None = None,
+        environ: Mapping[str, str] | None = None,
+    ) -> None:
+        self._secure = secure
+        self._uds = uds
+        self._connect_timeout = connect_timeout
+        self._max_connections = max_connections
+        self._keepalive = keepalive
+        self._ca_file = ca_file
+        self._session: aiohttp.ClientSession | None = None
+        self._fresh: aiohttp.ClientSession | None = None  # never reuses; only for the retry of a stale one
+        self._opening: asyncio.Lock | None = None
+        self._timeouts: dict[float | None, aiohttp.ClientTimeout] = {}
+        self._proxy: dict[str, Any] = {} if uds else proxy_for(secure, host, environ)
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        extensions = request.extensions
+        target = extensions.get("target") or URL(str(request.url), encoded=True)
+        headers = extensions.get("headers")
+        if headers is None:
+            headers = CIMultiDict(request.headers.multi_items())
+            headers.popall("transfer-encoding", None)
+        body = extensions.get("body")
+        if body is None:
+            body = await request.aread() or None
+        response = await self._send(request.method, target, headers, body, extensions.get("total"))
+        raw = response.raw_headers
+        return httpx.Response(
+            response.status,
+            headers=raw,
+            stream=UpstreamBody(response),
+            request=request,
+            extensions={"raw_headers": raw, "content_type": response.headers.get("content-type", "")},
+        )
+
+    async def _send(
+        self, method: str, target: URL, headers: CIMultiDict[str], body: bytes | None, total: float | None
+    ) -> aiohttp.ClientResponse:
+        session = self._session or await self._open()
+        timeout = self._timeout(total)
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        _opened.set(False)
+        try:
+            return await session.request(
+                method, target, data=body, headers=headers, timeout=timeout, allow_redirects=False, **self._proxy
+            )
+        except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as exc:
+            if (
+                _opened.get()
+                or isinstance(exc, aiohttp.ClientConnectorError)
+                or loop.time() - started > STALE_WITHIN
+                or session.closed
+            ):
+                raise
+        # The server closed an idle connection while the request was on its way, so it cannot have read it. Once
+        # more, on a connection of its own: the others in the pool may be as stale.
+        if self._fresh is None:
+            self._fresh = self._make_session(await self._connector(force_close=True))
+        return await self._fresh.request(
+            method, target, data=body, headers=headers, timeout=timeout, allow_redirects=False, **self._proxy
+        )
+
+    def _timeout(self, total: float | None) -> aiohttp.ClientTimeout:
+        timeout = self._timeouts.get(total)
+        if timeout is None:
+            timeout = aiohttp.ClientTimeout(total=total, sock_connect=self._connect_timeout)
+            if len(self._timeouts) < 64:  # remaining deadlines differ every time, configured ones do not
+                self._timeouts[total] = timeout
+        return timeout
+
+    async def _open(self) -> aiohttp.ClientSession:
+        if self._opening is None:
+            self._opening = asyncio.Lock()
+        async with self._opening:
+            if self._session is None:
+                self._session = self._make_session(await self._connector(force_close=False))
+            return self._session
+
+    @staticmethod
+    def _make_session(connector: aiohttp.BaseConnector) -> aiohttp.ClientSession:
+        # No cookies: two apps' requests to one provider have nothing to do with each other.
+        return aiohttp.ClientSession(
+            connector=connector, cookie_jar=aiohttp.DummyCookieJar(), max_field_size=65536, auto_decompress=True
+        )
+
+    async def _connector(self, *, force_close: bool) -> aiohttp.BaseConnector:
+        reuse: dict[str, Any] = {"force_close": True} if force_close else {"keepalive_timeout": self._keepalive}
+        if self._uds:
+            return _UnixConnector(self._uds, limit=self._max_connections, **reuse)
+        tls: ssl.SSLContext | bool = True
+        if self._secure:
+            # Reading the CA bundle takes tens of milliseconds: not on the router's loop.
+            tls = await asyncio.get_running_loop().run_in_executor(None, tls_context, self._ca_file)
+        return _TCPConnector(limit=self._max_connections, ssl=tls, ttl_dns_cache=60, **reuse)
+
+    async def aclose(self) -> None:
+        sessions, self._session, self._fresh = (self._session, self._fresh), None, None
+        for session in sessions:
+            if session is not None:
+                await session.close()
+
+
+_contexts: dict[str | None, ssl.SSLContext] = {}
+
+
+def tls_context(ca_file: str | None = None) -> ssl.SSLContext:
+    """Verifying, shared by all providers. The system's CAs (SSL_CERT_FILE, SSL_CERT_DIR), else certifi's."""
+    context = _contexts.get(ca_file)
+    if context is None:
+        if ca_file is None:
+            paths = ssl.get_default_verify_paths()
+            if paths.cafile is None and not (paths.capath and os.listdir(paths.capath)):
+                import certifi
+
+                context = ssl.create_default_context(cafile=certifi.where())
+        if context is None:
+            context = ssl.create_default_context(cafile=ca_file)
+        _contexts[ca_file] = context
+    return context
+
+
+def proxy_for(secure: bool, host: str, environ: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """aiohttp's proxy arguments by HTTP(S)_PROXY, ALL_PROXY and NO_PROXY; none for this machine itself.
+
+    Looked up once per provider: the environment of a daemon does not change under it.
+    """
+    if is_loopback(host):
+        return {}
+    proxies = _proxies(os.environ if environ is None else environ)
+    if urllib.request.proxy_bypass_environment(host, proxies):  # type: ignore[attr-defined]
+        return {}
+    address = proxies.get("https" if secure else "http") or proxies.get("all")
+    if not address:
+        return {}
+    url = URL(address if "://" in address else f"http://{address}")
+    auth = aiohttp.BasicAuth.from_url(url)
+    arguments: dict[str, Any] = {"proxy": url.with_user(None)}
+    if auth is not None:
+        arguments["proxy_auth"] = auth
+    return arguments
+
+
+def _proxies(environ: Mapping[str, str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for name, value in sorted(environ.items()):  # lower case sorts last and wins, as curl has it
+        if name.lower().endswith("_proxy") and value:
+            found[name.lower().removesuffix("_proxy")] = value
+    return found
+
+
+def is_loopback(host: str) -> bool:
+    if host in _NO_PROXY_NAMES or host.endswith(".localhost"):
+        return True
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False

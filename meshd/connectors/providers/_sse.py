@@ -1,0 +1,88 @@
+"""Server-sent events: bytes in, at any split, payloads out.
+
+Owns: the framing of an event stream (line endings, comments, multi-line data, event names).
+Must never: look into a payload, or do I/O. The work is linear in the bytes fed, whatever their split.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+# A line that never ends is no event stream; without a bound it would be held in memory for ever.
+MAX_PENDING = 64 * 1024 * 1024
+
+
+class ServerEvent(NamedTuple):
+    data: bytes
+    name: bytes = b""
+
+
+class EventTooLarge(ValueError):
+    """More than MAX_PENDING bytes without the end of an event."""
+
+
+class EventParser:
+    """Feed it chunks, get complete events; `finish` gives what an abrupt end left complete."""
+
+    __slots__ = ("_data", "_data_size", "_name", "_skip_lf", "_started", "_tail")
+
+    def __init__(self) -> None:
+        self._tail = bytearray()  # the beginning of a line whose end has not come
+        self._data: list[bytes] = []
+        self._data_size = 0
+        self._name = b""
+        self._skip_lf = False  # the last chunk ended with CR: a LF that follows belongs to it
+        self._started = False
+
+    def feed(self, chunk: bytes) -> list[ServerEvent]:
+        if self._skip_lf and chunk:
+            self._skip_lf = False
+            if chunk[0] == 10:
+                chunk = chunk[1:]
+        cut = max(chunk.rfind(b"\n"), chunk.rfind(b"\r")) + 1
+        if not cut:
+            self._tail += chunk
+            if len(self._tail) + self._data_size > MAX_PENDING:
+                raise EventTooLarge(f"no event ended within {MAX_PENDING} bytes")
+            return []
+        if self._tail:
+            lines = bytes(self._tail) + chunk[:cut]
+            self._tail.clear()
+        else:
+            lines = chunk if cut == len(chunk) else chunk[:cut]
+        if cut < len(chunk):
+            self._tail += chunk[cut:]
+        if b"\r" in lines:
+            self._skip_lf = cut == len(chunk) and lines.endswith(b"\r")
+            lines = lines.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        if not self._started:
+            self._started = True
+            lines = lines.removeprefix(b"\xef\xbb\xbf")
+        return self._read(lines)
+
+    def finish(self) -> list[ServerEvent]:
+        """The stream has ended: some servers leave out the last blank line, or even the line's end."""
+        return self.feed(b"\n\n")
+
+    def _read(self, lines: bytes) -> list[ServerEvent]:
+        events: list[ServerEvent] = []
+        for line in lines.split(b"\n")[:-1]:
+            if not line:
+                if self._data:
+                    data = self._data[0] if len(self._data) == 1 else b"\n".join(self._data)
+                    events.append(ServerEvent(data, self._name))
+                    self._data = []
+                    self._data_size = 0
+                self._name = b""
+            elif line.startswith(b"data:"):
+                value = line[6:] if line[5:6] == b" " else line[5:]
+                self._data.append(value)
+                self._data_size += len(value)
+                if self._data_size > MAX_PENDING:
+                    raise EventTooLarge(f"no event ended within {MAX_PENDING} bytes")
+            elif line.startswith(b"event:"):
+                self._name = line[6:].strip()
+            elif line == b"data":
+                self._data.append(b"")
+            # else: a comment (":…"), `id`, `retry`, or a field unknown to the standard: nothing to us
+        return events

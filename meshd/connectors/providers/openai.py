@@ -1,0 +1,339 @@
+"""The OpenAI wire format over HTTP: OpenAI itself and everybody who speaks it.
+
+Owns: one attempt: the request's bytes, its connection, and telling a good answer from a bad one.
+Must never: parse what it can pass on; know of pools or other providers. What differs between providers is a
+quirk in `meshd/catalogue/providers.toml`, not a class:
+
+  api_key_header     the header that carries the key, bare, in place of `Authorization: Bearer`
+  no_stream_options  refuses `stream_options`
+  rename, drop       request fields to send under another name, or not at all
+  query              query parameters for every request (`api-version`)
+  models_path        where the models are listed, relative to base_url
+  no_models_list     the provider lists none: the catalogue's stand for it
+  uds                path of the UNIX socket it listens on
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import aiohttp
+import httpx
+import msgspec
+from multidict import CIMultiDict
+from yarl import URL
+
+from meshd.cdk.provider import (
+    FailureKind,
+    ModelListing,
+    Operation,
+    Provider,
+    ProviderAnswer,
+    ProviderCall,
+    ProviderFailure,
+    ProviderSettings,
+    StreamEvent,
+)
+from meshd.connectors.providers import _wire
+from meshd.connectors.providers._errors import (
+    failure_from_error_object,
+    failure_from_exception,
+    failure_from_response,
+)
+from meshd.connectors.providers._headers import rate_limits
+from meshd.connectors.providers._http import BodyTooLarge, Transport, UpstreamBody
+from meshd.connectors.providers._models import guess_capabilities, read_listing
+from meshd.connectors.providers._stream import MAX_BODY, EventReader
+
+USER_AGENT = "meshd/0.1"
+MAX_ERROR_BODY = 1024 * 1024
+LIST_TIMEOUT = 15.0
+# Between tries inside the provider: a restarting server is back within a second, or the router goes elsewhere.
+RETRY_DELAY = 0.2
+LONGEST_RETRY_DELAY = 2.0
+
+_PATHS = {Operation.CHAT: "chat/completions", Operation.COMPLETION: "completions", Operation.EMBEDDINGS: "embeddings"}
+_INCLUDE_USAGE = msgspec.Raw(b'{"include_usage":true}')
+_TRUE = msgspec.Raw(b"true")
+_TRANSPORT_ERRORS = (aiohttp.ClientError, OSError, TimeoutError)
+_encode = msgspec.json.Encoder().encode
+
+
+class OpenAIProvider(Provider):
+    """One provider, its base URL and its key; any number of models."""
+
+    def __init__(self, settings: ProviderSettings) -> None:
+        super().__init__(settings)
+        quirks = settings.quirks
+        base, uds = _base(settings)
+        self._where = uds or _authority(base)
+        self._transport = Transport(
+            secure=base.scheme == "https",
+            host=base.host or "",
+            uds=uds,
+            connect_timeout=settings.connect_timeout,
+            max_connections=settings.max_connections,
+            keepalive=settings.keepalive,
+            ca_file=settings.options.get("ca_file"),
+        )
+        self._headers = _headers(settings)
+        self._event_headers = self._headers.copy()
+        self._event_headers["Accept"] = "text/event-stream"
+        self._targets = {operation: _join(base, path, quirks) for operation, path in _PATHS.items()}
+        self._urls = {operation: httpx.URL(str(target)) for operation, target in self._targets.items()}
+        self._models_target = _join(base, quirks.get("models_path", "models"), quirks)
+        self._httpx_headers = httpx.Headers()  # the real ones travel ready made in the request's extensions
+        self._rename: dict[str, str] = dict(quirks.get("rename") or {})
+        self._drop = frozenset(quirks.get("drop") or ())
+        self._stream_options = not quirks.get("no_stream_options")
+
+    async def execute(self, call: ProviderCall) -> ProviderAnswer:
+        response = await self._open(call, call.timeout)
+        raw = response.extensions["raw_headers"]
+        body = await self._body(response, call.timeout)
+        try:
+            answer = _wire.decode_answer(body)
+        except _wire.Broken:
+            raise self._bad(f"{self._where} answered with something that is not JSON", body) from None
+        if _wire.is_set(answer.error):
+            raise self._scrub(failure_from_error_object(bytes(answer.error)))
+        wanted = answer.data if call.operation is Operation.EMBEDDINGS else answer.choices
+        if not _wire.is_set(wanted):
+            raise self._bad(f"{self._where} answered without {'data' if wanted is answer.data else 'choices'}", body)
+        return ProviderAnswer(body, _wire.usage_of(answer.usage), rate_limits(raw), _kept_headers(raw))
+
+    async def stream(self, call: ProviderCall) -> AsyncIterator[StreamEvent]:
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        patience = min(call.first_token_timeout, call.timeout)
+        try:
+            async with asyncio.timeout(patience):
+                response = await self._open(call, None)
+        except TimeoutError:
+            message = f"no answer from {self._where} within {patience:g} s"
+            raise ProviderFailure(FailureKind.TIMEOUT, message) from None
+        body = response.stream
+        assert isinstance(body, UpstreamBody)
+        reader = EventReader(
+            body,
+            started=started,
+            first_token=call.first_token_timeout,
+            idle=call.idle_timeout,
+            total=call.timeout,
+            where=self._where,
+            event_stream="event-stream" in response.extensions["content_type"],
+            hide_usage="stream_options" not in call.fields,
+            choices=_count_of_choices(call),
+            limits=rate_limits(response.extensions["raw_headers"]),
+            failed=lambda exc: self._failure(exc, call.timeout),
+        )
+        try:
+            while not reader.done:
+                for event in await reader.more():
+                    yield event
+        except ProviderFailure as failure:
+            raise self._scrub(failure) from None
+        finally:
+            reader.close()
+
+    async def list_models(self) -> list[ModelListing]:
+        if self.settings.quirks.get("no_models_list"):
+            return self._catalogued()
+        body = await self._get(self._models_target, min(self.settings.timeout, LIST_TIMEOUT))
+        try:
+            return read_listing(body)
+        except _wire.Broken as exc:
+            raise self._bad(f"{self._where} listed its models in an unknown form: {exc}", body) from None
+
+    async def probe(self, method: str, model: str | None, timeout: float) -> float:
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        if method == "models" and not self.settings.quirks.get("no_models_list"):
+            await self._get(self._models_target, timeout)
+        elif method == "completion" and model:
+            await self._ask_one_token(model, timeout)
+        else:
+            raise ProviderFailure(FailureKind.UNSUPPORTED, f"{self.settings.connector} has no probe by `{method}`")
+        return loop.time() - started
+
+    async def aclose(self) -> None:
+        await self._transport.aclose()
+
+    async def _open(self, call: ProviderCall, total: float | None) -> httpx.Response:
+        """Send; an answer with a good status whose body is still to come. Retries before the first byte."""
+        request = self._request(call, total)
+        retries = self.settings.max_retries
+        if not retries:
+            return await self._send(request, call.timeout)
+        deadline = asyncio.get_running_loop().time() + call.timeout
+        for attempt in range(retries + 1):
+            try:
+                return await self._send(request, call.timeout)
+            except ProviderFailure as failure:
+                delay = max(RETRY_DELAY * 2**attempt, failure.retry_after or 0.0)
+                late = asyncio.get_running_loop().time() + delay >= deadline
+                transient = failure.kind in (FailureKind.CONNECTION, FailureKind.SERVER)
+                if attempt == retries or late or not transient or delay > LONGEST_RETRY_DELAY:
+                    raise
+            await asyncio.sleep(delay)
+        raise AssertionError("the last try returns or raises")
+
+    def _request(self, call: ProviderCall, total: float | None) -> httpx.Request:
+        body = self._encode(call)
+        headers = self._event_headers if call.stream else self._headers
+        if call.headers:
+            headers = headers.copy()
+            headers.update(call.headers)
+        return httpx.Request(
+            "POST",
+            self._urls[call.operation],
+            headers=self._httpx_headers,
+            stream=httpx.ByteStream(body),
+            extensions={"target": self._targets[call.operation], "headers": headers, "body": body, "total": total},
+        )
+
+    def _encode(self, call: ProviderCall) -> bytes:
+        fields: dict[str, Any] = {**call.fields, "model": call.model}
+        if call.stream:
+            fields["stream"] = _TRUE
+            if not self._stream_options:
+                fields.pop("stream_options", None)
+            elif "stream_options" not in fields:
+                fields["stream_options"] = _INCLUDE_USAGE
+        else:
+            fields.pop("stream", None)
+            fields.pop("stream_options", None)
+        if self._rename or self._drop:
+            fields = {self._rename.get(name, name): raw for name, raw in fields.items() if name not in self._drop}
+        return _encode(fields)
+
+    async def _send(self, request: httpx.Request, timeout: float) -> httpx.Response:
+        try:
+            response = await self._transport.handle_async_request(request)
+        except _TRANSPORT_ERRORS as exc:
+            raise self._failure(exc, timeout) from None
+        if response.status_code in (200, 201, 202):
+            return response
+        body = b""
+        stream = response.stream
+        assert isinstance(stream, UpstreamBody)
+        try:
+            body = await stream.read(MAX_ERROR_BODY)
+        except (BodyTooLarge, *_TRANSPORT_ERRORS):
+            pass  # the status alone says enough
+        finally:
+            stream.abort()
+        url = str(request.extensions["target"].with_query(None))
+        raise self._scrub(failure_from_response(response.status_code, body, response.extensions["raw_headers"], url))
+
+    async def _body(self, response: httpx.Response, timeout: float) -> bytes:
+        stream = response.stream
+        assert isinstance(stream, UpstreamBody)
+        try:
+            return await stream.read(MAX_BODY)
+        except BodyTooLarge as exc:
+            raise self._bad(f"{self._where} answered {exc}", b"") from None
+        except _TRANSPORT_ERRORS as exc:
+            raise self._failure(exc, timeout) from None
+
+    async def _get(self, target: URL, timeout: float) -> bytes:
+        extensions = {"target": target, "headers": self._headers, "body": None, "total": timeout}
+        request = httpx.Request("GET", str(target), headers=self._httpx_headers, extensions=extensions)
+        return await self._body(await self._send(request, timeout), timeout)
+
+    async def _ask_one_token(self, model: str, timeout: float) -> None:
+        embeds = guess_capabilities(model) == ("text-embeddings",)
+        fields = (
+            {"input": msgspec.Raw(b'"a"')}
+            if embeds
+            else {"messages": msgspec.Raw(b'[{"role":"user","content":"a"}]'), "max_tokens": msgspec.Raw(b"1")}
+        )
+        operation = Operation.EMBEDDINGS if embeds else Operation.CHAT
+        try:
+            await self.execute(ProviderCall(operation, model, fields, timeout=timeout))
+        except ProviderFailure as failure:
+            # It took the request apart and did not like it: it is there, and that was the question.
+            if failure.kind not in (FailureKind.UNSUPPORTED, FailureKind.INVALID_REQUEST):
+                raise
+
+    def _catalogued(self) -> list[ModelListing]:
+        from meshd.catalogue import load_models
+
+        return [row.listing() for row in load_models(self.settings.connector)]
+
+    def _bad(self, message: str, body: bytes) -> ProviderFailure:
+        return self._scrub(ProviderFailure(FailureKind.BAD_ANSWER, message, status=200, body=body[:4096]))
+
+    def _failure(self, exc: BaseException, timeout: float) -> ProviderFailure:
+        return self._scrub(failure_from_exception(exc, self._where, timeout))
+
+    def _scrub(self, failure: ProviderFailure) -> ProviderFailure:
+        """Some providers repeat the key in their errors."""
+        key = self.settings.api_key
+        if key and len(key) >= 8:
+            if key in failure.message:
+                failure.message = failure.message.replace(key, "***")
+                failure.args = (failure.message,)
+            failure.body = failure.body.replace(key.encode(), b"***")
+        return failure
+
+
+def _base(settings: ProviderSettings) -> tuple[URL, str | None]:
+    """The base URL ending in a slash, and the UNIX socket under it."""
+    base, uds = settings.base_url or "", settings.quirks.get("uds")
+    if base.startswith("unix:"):
+        base, uds = "", "/" + base.removeprefix("unix:").lstrip("/")
+    if not base:
+        if not uds:
+            raise ValueError(f"provider {settings.name}: no base_url")
+        base = "http://localhost/v1"
+    url = URL(base.rstrip("/") + "/")
+    if url.scheme not in ("http", "https") or not url.host:
+        raise ValueError(f"provider {settings.name}: base_url must be http://…, https://… or unix:/…, not {base!r}")
+    return url, uds
+
+
+def _authority(base: URL) -> str:
+    return base.host or "" if base.is_default_port() else f"{base.host}:{base.port}"
+
+
+def _join(base: URL, path: str, quirks: Any) -> URL:
+    target = URL(str(base.with_query(None)) + path.lstrip("/"), encoded=True)
+    query = dict(base.query) | {str(key): str(value) for key, value in (quirks.get("query") or {}).items()}
+    return target.with_query(query) if query else target
+
+
+def _headers(settings: ProviderSettings) -> CIMultiDict[str]:
+    headers: CIMultiDict[str] = CIMultiDict(
+        {
+            "Content-Type": "application/json",
+            "Accept": "application/json",
+            # Compression costs latency and gains nothing on answers of this size.
+            "Accept-Encoding": "identity",
+            "User-Agent": USER_AGENT,
+        }
+    )
+    if settings.api_key and settings.auth_method != "none":
+        bare = settings.quirks.get("api_key_header")
+        if bare:
+            headers[bare] = settings.api_key
+        else:
+            headers["Authorization"] = f"Bearer {settings.api_key}"
+    headers.update(settings.headers)
+    return headers
+
+
+def _kept_headers(raw: Any) -> dict[str, str]:
+    """The provider's own id of the request: what its support asks for."""
+    for name, value in raw:
+        if name.lower() == b"x-request-id":
+            return {"x-request-id": value.decode("latin-1")}
+    return {}
+
+
+def _count_of_choices(call: ProviderCall) -> int:
+    raw = call.fields.get("n")
+    text = bytes(raw) if raw is not None else b"1"
+    return int(text) if text.isdigit() and len(text) < 4 else 1
