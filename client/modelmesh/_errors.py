@@ -2,6 +2,10 @@
 
 Owns: the tree, and its form on the wire (the OpenAI error object plus a `mesh` map).
 Must never: import anything of the daemon.
+
+The OpenAI SDK's names are classes of the same tree, so that `except` written for that package catches what it
+would there: APIStatusError an answer with an HTTP status, APIConnectionError no answer (APITimeoutError below
+it), InternalServerError a status of 500 and above.
 """
 
 from __future__ import annotations
@@ -71,7 +75,24 @@ class MeshError(Exception):
         return self.status_code, error, mesh
 
 
-class RoutingError(MeshError):
+class APIStatusError(MeshError):
+    """The daemon, or the provider behind it, answered with an error status."""
+
+
+class APIConnectionError(MeshError):
+    """There was no answer, or not all of it."""
+
+
+class APITimeoutError(APIConnectionError):
+    status_code = 504
+    code = "timeout"
+
+
+class InternalServerError(APIStatusError):
+    """A status of 500 or above."""
+
+
+class RoutingError(InternalServerError):
     status_code = 503
     code = "routing_error"
 
@@ -90,7 +111,7 @@ class AllProvidersExhaustedError(RoutingError):
     retryable_by_default = True
 
 
-class ProviderError(MeshError):
+class ProviderError(APIStatusError):
     status_code = 502
     code = "provider_error"
 
@@ -111,18 +132,18 @@ class RateLimitError(ProviderError):
     retryable_by_default = True
 
 
-class ProviderTimeoutError(ProviderError):
+class ProviderTimeoutError(ProviderError, APITimeoutError):
     status_code = 504
     code = "timeout"
     retryable_by_default = True
 
 
-class ProviderConnectionError(ProviderError):
+class ProviderConnectionError(ProviderError, APIConnectionError):
     code = "provider_connection"
     retryable_by_default = True
 
 
-class InvalidRequestError(MeshError):
+class InvalidRequestError(APIStatusError):
     status_code = 400
     code = "invalid_request"
     type = "invalid_request_error"
@@ -133,21 +154,31 @@ class NotFoundError(InvalidRequestError):
     code = "not_found"
 
 
-class BudgetExceededError(MeshError):
+class ConflictError(InvalidRequestError):
+    status_code = 409
+    code = "conflict"
+
+
+class UnprocessableEntityError(InvalidRequestError):
+    status_code = 422
+    code = "unprocessable_entity"
+
+
+class BudgetExceededError(APIStatusError):
     """extra: scope, limit_type, limit, spent, reserved (USD), resets_at (RFC 3339)."""
 
     status_code = 402
     code = "budget_exceeded"
 
 
-class AccessDeniedError(MeshError):
+class AccessDeniedError(APIStatusError):
     """extra: app (who the kernel says the caller is), allowed."""
 
     status_code = 403
     code = "access_denied"
 
 
-class QueueFullError(MeshError):
+class QueueFullError(APIStatusError):
     status_code = 429
     code = "queue_full"
     retryable_by_default = True
@@ -160,7 +191,7 @@ class ConfigurationError(MeshError):
     code = "configuration_error"
 
 
-class DaemonUnavailableError(MeshError):
+class DaemonUnavailableError(APIConnectionError):
     """No daemon answers. extra: paths (those tried)."""
 
     status_code = 503
@@ -173,7 +204,7 @@ class ProtocolError(MeshError):
     code = "protocol_error"
 
 
-class RequestTimeoutError(MeshError):
+class RequestTimeoutError(APITimeoutError):
     """The request's deadline passed."""
 
     status_code = 504
@@ -186,13 +217,16 @@ class RequestCancelledError(MeshError):
     code = "cancelled"
 
 
-class StreamInterrupted(MeshError):
+class StreamInterrupted(APIConnectionError):
     """A stream broke after content had been delivered. extra: text (all that was received)."""
 
     status_code = 502
     code = "stream_interrupted"
     retryable_by_default = True
 
+
+OpenAIError = APIError = MeshError
+BadRequestError = InvalidRequestError
 
 _BY_NAME: dict[str, type[MeshError]] = {}
 
@@ -211,8 +245,9 @@ _BY_STATUS: dict[int, type[MeshError]] = {
     402: BudgetExceededError,
     403: PermissionDeniedError,
     404: NotFoundError,
+    409: ConflictError,
     413: InvalidRequestError,
-    422: InvalidRequestError,
+    422: UnprocessableEntityError,
     429: RateLimitError,
     499: RequestCancelledError,
     503: NoActiveModelError,
@@ -220,11 +255,47 @@ _BY_STATUS: dict[int, type[MeshError]] = {
 }
 
 
-def from_wire(
-    status: int, error: dict[str, Any], mesh: dict[str, Any], request_id: str | None = None
-) -> MeshError:
+_OWN_FIELDS = frozenset(
+    {"self", "message", "status_code", "code", "type", "param", "retryable", "retry_after", "attempts"}
+    | {"request_id", "body"}
+)
+
+
+class _Received(MeshError):
+    """What a client raises for a class whose OpenAI name lies elsewhere in the tree: both catch it.
+
+    Named like the class it stands for. Not in the tree itself, as a full queue is no provider's failure to the
+    daemon, though an app that backs off on the SDK's RateLimitError has to do so here, too.
+    """
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restore, (self.status_code, type(self).__name__, self.message, self.__dict__)
+
+
+_RECEIVED: dict[type[MeshError], type[MeshError]] = {
+    QueueFullError: type("QueueFullError", (_Received, QueueFullError, RateLimitError), {}),
+    AccessDeniedError: type("AccessDeniedError", (_Received, AccessDeniedError, PermissionDeniedError), {}),
+}
+_ProviderFailed: type[MeshError] = type("ProviderError", (_Received, ProviderError, InternalServerError), {})
+
+
+def _class_for(status: int, name: str) -> type[MeshError]:
+    cls = _BY_NAME.get(name) or _BY_STATUS.get(status, ProviderError if status >= 500 else APIStatusError)
+    if cls is ProviderError and status >= 500:
+        return _ProviderFailed
+    return _RECEIVED.get(cls, cls)
+
+
+def _restore(status: int, name: str, message: str, state: dict[str, Any]) -> MeshError:
+    error = _class_for(status, name)(message)
+    error.__dict__.update(state)
+    return error
+
+
+def from_wire(status: int, error: dict[str, Any], mesh: dict[str, Any], request_id: str | None = None) -> MeshError:
     """The error that an ERROR head describes, of the class it names, else of the status's."""
-    cls = _BY_NAME.get(mesh.get("class", "")) or _BY_STATUS.get(status, ProviderError if status >= 500 else MeshError)
+    cls = _class_for(status, mesh.get("class", ""))
+    extra = mesh.get("extra", {})
     return cls(
         str(error.get("message") or "the mesh gave no message"),
         status_code=status,
@@ -236,5 +307,5 @@ def from_wire(
         attempts=mesh.get("attempts", ()),
         request_id=request_id,
         body=error,
-        **{key: value for key, value in mesh.get("extra", {}).items() if isinstance(key, str)},
+        **{key: value for key, value in extra.items() if isinstance(key, str) and key not in _OWN_FIELDS},
     )

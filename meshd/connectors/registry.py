@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import importlib.util
+import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -29,6 +30,7 @@ DISCOVERY = "discovery"
 TYPES = (PROVIDER, ROTATION, SECRET_STORE, STORAGE, OBSERVABILITY, DISCOVERY)
 
 ENTRY_POINTS = "meshd.connectors"
+_SLUG = re.compile(r"[a-z0-9][a-z0-9-]*")
 OPENAI_PROVIDER = "meshd.connectors.providers.openai:OpenAIProvider"
 
 
@@ -56,6 +58,15 @@ class ConnectorSpec:
         return tuple(self.row.get("key_env", ()))
 
     @property
+    def short_name(self) -> str:
+        """What an entry of `providers` is called that nobody named: "openai", "ollama", "local-llm"."""
+        name = str(self.row.get("name", ""))
+        if _SLUG.fullmatch(name):
+            return name
+        parts = self.id.split(".")
+        return parts[1] if parts[0] == "modelmesh" and len(parts) > 2 else parts[0]
+
+    @property
     def install_hint(self) -> str:
         if self.extra:
             return f'pip install "modelmesh[{self.extra}]"'
@@ -69,11 +80,11 @@ class ConnectorSpec:
 class ConnectorRegistry:
     """Connectors by id. One for the process is enough: `default_registry()`."""
 
-    def __init__(self, *, builtin: bool = True) -> None:
+    def __init__(self, *, builtin: bool = True, entry_points: bool = True) -> None:
         self._specs: dict[str, ConnectorSpec] = {}
         self._names: dict[tuple[str, str], str] = {}
         self._classes: dict[str, type] = {}
-        self._entry_points_read = not builtin
+        self._entry_points_read = not entry_points
         if builtin:
             for row in BUILTIN:
                 self.register(ConnectorSpec(**row))
@@ -97,7 +108,7 @@ class ConnectorRegistry:
             spec = spec_or_id
         else:
             kind, plain = _split_type(spec_or_id)
-            found: str = type or kind or getattr(cls, "connector_type", PROVIDER)
+            found = str(type or kind or getattr(cls, "connector_type", PROVIDER))
             text = description or ((getattr(cls, "__doc__", None) or "").strip().splitlines() or [""])[0]
             spec = ConnectorSpec(plain, found, text, aliases=tuple(aliases), settings=settings)
         if spec.type not in TYPES:
@@ -105,6 +116,9 @@ class ConnectorRegistry:
         self._specs[_key(spec.type, spec.id)] = spec
         for name in (spec.id, *spec.aliases):
             self._names[spec.type, name.lower()] = spec.id
+        if spec.type == PROVIDER:
+            # The first of a vendor keeps the short name: the catalogue's order is one of preference.
+            self._names.setdefault((spec.type, spec.short_name), spec.id)
         if cls is not None:
             self._classes[_key(spec.type, spec.id)] = cls
         return spec
@@ -143,6 +157,10 @@ class ConnectorRegistry:
         self._read_entry_points()
         specs = (spec for spec in self._specs.values() if type in (None, spec.type))
         return sorted(specs, key=lambda spec: (TYPES.index(spec.type), spec.id))
+
+    def catalogue_order(self) -> list[str]:
+        """Provider ids in the order they were registered: the catalogue's, which is one of preference."""
+        return [spec.id for spec in self._specs.values() if spec.type == PROVIDER]
 
     def nearest(self, id: str, type: str | None = None) -> str | None:
         """The id (or alias) that was most likely meant."""
@@ -257,7 +275,7 @@ def _provider_rows() -> list[ConnectorSpec]:
             type=PROVIDER,
             description=row.get("description", ""),
             factory=row.get("factory", OPENAI_PROVIDER),
-            aliases=tuple(dict.fromkeys([*row.get("aliases", ()), *([row["name"]] if row.get("name") else ())])),
+            aliases=tuple(row.get("aliases", ())),
             settings="meshd.config.schema.settings:NoSettings",
             row=row,
         )

@@ -1,0 +1,187 @@
+"""The asyncio side: one connection per event loop and socket address, with no thread.
+
+Owns: the loop's readers and timers for one exchange, and the registry of such connections.
+Must never: be touched from outside its loop's thread.
+
+The socket's descriptor is edge-triggered, so the exchange is pumped on every wake-up and after every send.
+It works on asyncio's loop and on uvloop's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Callable
+from typing import Any
+
+from modelmesh._call import Call
+from modelmesh._connection import GRACE_SECONDS, context_for, greeting
+from modelmesh._discovery import unavailable
+from modelmesh._errors import MeshError, RequestTimeoutError
+from modelmesh._exchange import Exchange
+from modelmesh._protocol import Message
+
+
+class AsyncConnection:
+    """One daemon address of one event loop. `users` counts the clients that hold it."""
+
+    def __init__(self, address: str, loop: asyncio.AbstractEventLoop) -> None:
+        self.address = address
+        self.loop = loop
+        self.closed = False
+        self.users = 0
+        self._readers: list[int] = []
+        self._timer: asyncio.TimerHandle | None = None
+        self._exchange = Exchange(address, context_for(address), greeting(), self._links_changed)
+        self._heartbeat = loop.call_later(0.1, self._keep_alive)
+
+    async def request(self, call: Call) -> Message:
+        """Send a call and wait for the first message of its answer. Raises MeshError."""
+        self.submit(call)
+        return await self.receive(call)
+
+    async def receive(self, call: Call) -> Message:
+        """The call's next message. Raises the MeshError it ended with, RequestTimeoutError past its deadline."""
+        inbox = call.inbox
+        if not inbox:
+            try:
+                await self._wait(call)
+            except BaseException:
+                self.cancel(call)
+                raise
+        item = inbox.popleft()
+        if isinstance(item, MeshError):
+            raise item
+        return item
+
+    def submit(self, call: Call) -> None:
+        """Send a call whose answer somebody will `receive`."""
+        self._do(self._exchange.submit, call)
+
+    def cancel(self, call: Call) -> None:
+        """Forget a call, and have the daemon stop it."""
+        if not call.finished:
+            self._do(self._exchange.cancel, call)
+
+    def credit(self, call: Call, chunks: int) -> None:
+        self._do(self._exchange.credit, call, chunks)
+
+    def cancel_soon(self, call: Call) -> None:
+        """The same from a finalizer, which may run in any thread."""
+        if not self.closed and not self.loop.is_closed():
+            self.loop.call_soon_threadsafe(self.cancel, call)
+
+    def release(self) -> None:
+        """One client fewer."""
+        self.users -= 1
+        if self.users <= 0 and not self.closed:
+            self.close()
+
+    def release_soon(self) -> None:
+        """The same from a finalizer, or from another loop."""
+        if not self.loop.is_closed():
+            self.loop.call_soon_threadsafe(self.release)
+
+    def close(self) -> None:
+        """Close the sockets, also when the loop is closed already."""
+        self.closed = True
+        _connections.pop((id(self.loop), self.address), None)
+        self._exchange.close()
+        self._heartbeat.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def abandon(self) -> None:
+        """After a fork: the sockets are the parent's, so nothing of them is touched."""
+        self.closed = True
+        _parents.append(self)
+
+    def _do(self, job: Callable[..., Any], *arguments: Any) -> None:
+        if self.closed:
+            return
+        job(*arguments)
+        self._pump()
+
+    async def _wait(self, call: Call) -> None:
+        while not call.inbox:
+            if self.closed:
+                raise MeshError("the client was closed", code="client_closed")
+            future: asyncio.Future[bool] = self.loop.create_future()
+            timer = None
+            if call.deadline is not None:
+                left = call.deadline + GRACE_SECONDS - time.monotonic()
+                timer = self.loop.call_later(max(0.0, left), _resolve, future, False)
+            call.wake = lambda future=future: _resolve(future, True)  # type: ignore[misc]
+            try:
+                if not await future and not call.inbox:
+                    raise self._late(call)
+            finally:
+                if timer is not None:
+                    timer.cancel()
+
+    def _pump(self) -> None:
+        self._exchange.pump()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if (due := self._exchange.next_due()) is not None:
+            self._timer = self.loop.call_later(max(0.0, due - time.monotonic()), self._pump)
+
+    def _observe(self) -> None:
+        self._exchange.observe()
+        self._pump()
+
+    def _keep_alive(self) -> None:
+        self._do(self._exchange.ping)
+        self._heartbeat = self.loop.call_later(self._exchange.heartbeat, self._keep_alive)
+
+    def _links_changed(self) -> None:
+        loop = self.loop
+        if loop.is_closed():
+            return
+        for fd in self._readers:
+            loop.remove_reader(fd)
+        self._readers = []
+        for link in self._exchange.links():
+            loop.add_reader(link.fd, self._pump)
+            self._readers.append(link.fd)
+            if link.monitor_fd >= 0:
+                loop.add_reader(link.monitor_fd, self._observe)
+                self._readers.append(link.monitor_fd)
+
+    def _late(self, call: Call) -> MeshError:
+        if self._exchange.is_held(call):
+            return unavailable(self.address, "not within the request's timeout")
+        return RequestTimeoutError("the request's timeout passed without an answer", request_id=call.name)
+
+
+def _resolve(future: asyncio.Future[bool], answered: bool) -> None:
+    if not future.done():
+        future.set_result(answered)
+
+
+_connections: dict[tuple[int, str], AsyncConnection] = {}
+_parents: list[AsyncConnection] = []
+
+
+def acquire(address: str) -> AsyncConnection:
+    """The running loop's connection to an address, for one more client."""
+    for stale in [connection for connection in _connections.values() if connection.loop.is_closed()]:
+        stale.close()
+    loop = asyncio.get_running_loop()
+    key = (id(loop), address)
+    connection = _connections.get(key)
+    if connection is None:
+        connection = _connections[key] = AsyncConnection(address, loop)
+    connection.users += 1
+    return connection
+
+
+def _forget_parent() -> None:
+    for connection in _connections.values():
+        connection.abandon()
+    _connections.clear()
+
+
+os.register_at_fork(after_in_child=_forget_parent)

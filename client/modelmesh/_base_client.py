@@ -1,0 +1,166 @@
+"""What the blocking and the asyncio client have in common: settings, and how a call is put together.
+
+Must never: wait or send.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
+
+import msgspec
+
+from modelmesh import _discovery
+from modelmesh._call import Call
+from modelmesh._errors import MeshError, ProtocolError, from_wire
+from modelmesh._options import NOT_GIVEN, encode_body, given, retry_delay, seconds, with_query
+from modelmesh._protocol import ERROR, RESPONSE, Message, RequestHead
+from modelmesh._types import MeshDetails, Object
+
+_decode = msgspec.json.Decoder().decode
+_JSON = {"content-type": "application/json"}
+
+
+class Operation:
+    """One call of the API: what is sent, and the kind of object that is expected back."""
+
+    __slots__ = ("body", "deadline", "headers", "kind", "method", "path", "retries", "stream")
+
+    def __init__(
+        self,
+        method: str,
+        path: str,
+        body: bytes,
+        kind: type[Object],
+        deadline: float | None,
+        headers: dict[str, str],
+        stream: bool,
+    ) -> None:
+        self.method = method
+        self.path = path
+        self.body = body
+        self.kind = kind
+        self.deadline = deadline
+        self.headers = headers
+        self.stream = stream
+        self.retries = 0
+
+
+class BaseClient:
+    """Settings of a client.
+
+    timeout: seconds for a whole call, retries included; None for no limit of the client's own.
+    max_retries: how often a refused call is tried again (never one that may have been begun).
+    """
+
+    def __init__(
+        self,
+        socket: str | os.PathLike[str] | None,
+        *,
+        timeout: float | None,
+        max_retries: int,
+        default_headers: Mapping[str, str] | None,
+        app: str | None,
+        models: Sequence[str] = (),
+    ) -> None:
+        self.timeout = timeout
+        self.max_retries = max_retries
+        self.default_headers = dict(default_headers or {})
+        self.app = app
+        self._socket = socket
+        self._models = tuple(models)
+
+    def _address(self) -> str:
+        return _discovery.find(self._socket)
+
+    def _copied(self, timeout: Any, max_retries: Any, default_headers: Mapping[str, str] | None) -> Self:
+        copy = object.__new__(type(self))
+        copy.__dict__.update(self.__dict__)
+        if given(timeout):
+            copy.timeout = seconds(timeout)
+        if given(max_retries):
+            copy.max_retries = max_retries
+        if default_headers:
+            copy.default_headers = {**self.default_headers, **default_headers}
+        copy._make_resources()
+        return copy
+
+    def _make_resources(self) -> None:
+        raise NotImplementedError
+
+    def _default_model(self, capability: str) -> str:
+        """What a call that names no model asks for: what the client is bound to, the profile's pool, or the
+        capability that the call is about."""
+        for name in self._models:
+            if name.rpartition(".")[2] == capability:
+                return name
+        if self._models:
+            return self._models[0]
+        pool = _discovery.profile().get("pool")
+        return pool if isinstance(pool, str) and pool else capability
+
+    def _operation(
+        self,
+        method: str,
+        path: str,
+        kind: type[Object] = Object,
+        params: Mapping[str, Any] | None = None,
+        *,
+        stream: bool = False,
+        timeout: Any = NOT_GIVEN,
+        extra_headers: Mapping[str, str] | None = None,
+        extra_query: Mapping[str, Any] | None = None,
+        extra_body: Mapping[str, Any] | None = None,
+    ) -> Operation:
+        body = b"" if params is None and extra_body is None else encode_body(params or {}, extra_body)
+        limit = seconds(timeout) if given(timeout) else self.timeout
+        headers = _JSON if not self.default_headers else {**_JSON, **self.default_headers}
+        if extra_headers:
+            headers = {**headers, **extra_headers}
+        deadline = None if limit is None else time.monotonic() + limit
+        return Operation(method, with_query(path, extra_query), body, kind, deadline, headers, stream)
+
+    def _call(self, operation: Operation) -> Call:
+        head = RequestHead(
+            method=operation.method,
+            path=operation.path,
+            headers=operation.headers,
+            stream=operation.stream,
+            app=self.app or "",
+        )
+        call = Call(head, operation.body, None)
+        call.deadline = operation.deadline
+        return call
+
+    def _back_off(self, operation: Operation, error: MeshError) -> float:
+        """Seconds until the next try of a call that failed. Raises the error where there is none."""
+        delay = retry_delay(error, operation.retries) if operation.retries < self.max_retries else None
+        if delay is None or (operation.deadline is not None and time.monotonic() + delay >= operation.deadline):
+            raise error
+        operation.retries += 1
+        return delay
+
+
+def checked(message: Message, call: Call) -> Message:
+    """A message that is no ERROR. Raises the error that it describes otherwise."""
+    if message.kind == ERROR:
+        raise from_wire(message.head.status, message.head.error, message.head.mesh, call.name)
+    return message
+
+
+def parsed(message: Message, call: Call, kind: type[Object]) -> Object:
+    """The object of a RESPONSE. Raises ProtocolError for one that is no JSON object."""
+    if message.kind != RESPONSE:
+        raise ProtocolError("one answer was asked for, and a stream came", request_id=call.name)
+    try:
+        json = _decode(message.body)
+    except msgspec.DecodeError as error:
+        raise ProtocolError(f"the answer is no JSON: {error}", request_id=call.name) from None
+    if not isinstance(json, dict):
+        raise ProtocolError("the answer is no JSON object", request_id=call.name)
+    reply = kind.of(json)
+    reply.mesh = MeshDetails.of(message.head.mesh)
+    reply._request_id = call.name
+    return reply

@@ -1,0 +1,63 @@
+"""One request on its way: what is needed to send it (again), and what has come back.
+
+Must never: touch a socket. Whoever waits for it says how it is woken by setting `wake`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from modelmesh._errors import MeshError
+from modelmesh._protocol import DEFAULT_CREDIT, REQUEST, Message, RequestHead, encode, new_request_id
+
+if TYPE_CHECKING:
+    from modelmesh._link import Link
+
+
+def _nobody() -> None:
+    return None
+
+
+class Call:
+    """A request id's life on this side.
+
+    `inbox` holds the daemon's messages in order, and at its end a MeshError where the call failed here.
+    `deadline` is a time of `time.monotonic()`, None for a call that may last for ever.
+    """
+
+    __slots__ = ("begun", "body", "deadline", "finished", "head", "inbox", "link", "request_id", "resend", "wake")
+
+    def __init__(self, head: RequestHead, body: bytes, timeout: float | None) -> None:
+        self.request_id = new_request_id()
+        self.head = head
+        self.body = body
+        self.deadline = None if timeout is None else time.monotonic() + timeout
+        self.inbox: deque[Message | MeshError] = deque()
+        self.link: Link | None = None
+        self.begun = False
+        """A chunk has come: sending the request again would repeat it."""
+        self.finished = False
+        self.resend = False
+        self.wake: Callable[[], None] = _nobody
+        if head.stream and not head.credit:
+            head.credit = DEFAULT_CREDIT
+
+    @property
+    def name(self) -> str:
+        """The request id for people and logs."""
+        return self.request_id.hex()
+
+    def frames(self) -> list[bytes]:
+        """The REQUEST as it has to be sent now: with the time that is left."""
+        head = self.head
+        if self.deadline is not None:
+            head.deadline_ms = max(1, int((self.deadline - time.monotonic()) * 1000))
+        head.resend = self.resend
+        return encode(REQUEST, self.request_id, head, self.body)
+
+    def put(self, item: Message | MeshError) -> None:
+        self.inbox.append(item)
+        self.wake()

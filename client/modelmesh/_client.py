@@ -1,0 +1,150 @@
+"""`OpenAIClient`: the blocking client.
+
+Must never: differ from `_async_client.py` in anything but how it waits.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Self
+
+from modelmesh import _connection, _housekeeping
+from modelmesh._base_client import BaseClient, Operation, checked, parsed
+from modelmesh._errors import MeshError
+from modelmesh._options import NOT_GIVEN
+from modelmesh._streaming import Stream, decode_as
+from modelmesh.resources.chat import Chat
+from modelmesh.resources.completions import Completions
+from modelmesh.resources.embeddings import Embeddings
+from modelmesh.resources.mesh import Mesh
+from modelmesh.resources.models import Models
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+
+class Line:
+    """A client's hold on the process's connection; copies of a client share it."""
+
+    def __init__(self) -> None:
+        self._connection: _connection.Connection | None = None
+        self._lock = threading.Lock()
+        self._hung_up = False
+
+    def connection(self, client: BaseClient) -> _connection.Connection:
+        """The connection, made (or after a fork made anew) where needed. Raises DaemonUnavailableError."""
+        connection = self._connection
+        if connection is not None and not connection.closed:
+            return connection
+        with self._lock:
+            if self._hung_up:
+                raise MeshError("the client was closed", code="client_closed")
+            if self._connection is None or self._connection.closed:
+                self._connection = _connection.acquire(client._address())
+            return self._connection
+
+    def hang_up(self) -> None:
+        with self._lock:
+            connection, self._connection = self._connection, None
+            self._hung_up = True
+        if connection is not None and not connection.closed:
+            connection.release()
+
+    def __del__(self) -> None:
+        connection = getattr(self, "_connection", None)
+        if connection is not None and not connection.closed:
+            _housekeeping.later(connection.release)
+
+
+class OpenAIClient(BaseClient):
+    """The OpenAI API over the mesh's socket. May be shared by threads, and used on after a fork.
+
+    socket: path or `ipc://` address of the daemon; found by itself if None. timeout: seconds a call may take,
+    retries and a restart of the daemon included. app: a label for the daemon's log.
+
+    Every method raises MeshError or a class below it: DaemonUnavailableError (nobody there, `.paths` says
+    where), RequestTimeoutError, and what the daemon answers.
+    """
+
+    chat: Chat
+    completions: Completions
+    embeddings: Embeddings
+    models: Models
+    mesh: Mesh
+
+    def __init__(
+        self,
+        socket: str | os.PathLike[str] | None = None,
+        *,
+        timeout: float | None = 600.0,
+        max_retries: int = 2,
+        default_headers: Mapping[str, str] | None = None,
+        app: str | None = None,
+        _models: Sequence[str] = (),
+    ) -> None:
+        super().__init__(
+            socket,
+            timeout=timeout,
+            max_retries=max_retries,
+            default_headers=default_headers,
+            app=app,
+            models=_models,
+        )
+        self._line = Line()
+        self._make_resources()
+
+    def with_options(
+        self,
+        *,
+        timeout: float | Any | None = NOT_GIVEN,
+        max_retries: int | Any = NOT_GIVEN,
+        default_headers: Mapping[str, str] | None = None,
+    ) -> Self:
+        """The same client with other settings, over the same connection."""
+        return self._copied(timeout, max_retries, default_headers)
+
+    copy = with_options
+
+    def close(self) -> None:
+        """Let go of the connection; it is closed with the last client of the process. Idempotent."""
+        self._line.hang_up()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _make_resources(self) -> None:
+        self.chat = Chat(self)
+        self.completions = Completions(self)
+        self.embeddings = Embeddings(self)
+        self.models = Models(self)
+        self.mesh = Mesh(self)
+
+    def _send(self, operation: Operation) -> Any:
+        """The answer's object, or a Stream for a streamed call."""
+        while True:
+            connection = self._line.connection(self)
+            call = self._call(operation)
+            try:
+                message = checked(connection.request(call), call)
+            except MeshError as error:
+                delay = self._back_off(operation, error)
+                time.sleep(delay)
+                continue
+            if operation.stream:
+                return Stream(connection, call, decode_as(operation.kind), message)
+            return parsed(message, call, operation.kind)
+
+    def _listen(self, operation: Operation) -> Any:
+        """A Stream that does not wait for its first event."""
+        connection = self._line.connection(self)
+        call = self._call(operation)
+        connection.submit(call)
+        return Stream(connection, call, decode_as(operation.kind))

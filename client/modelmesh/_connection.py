@@ -1,0 +1,335 @@
+"""The blocking side: one connection per process and socket address, shared by all clients and threads.
+
+Owns: who of the waiting threads drives the exchange, and the registry of connections.
+Must never: hold the lock while it polls, or hand a message over to another thread where the waiter could have
+read it itself.
+
+Leader and followers. A thread that waits for its reply takes the lead if nobody has it: it alone touches the
+sockets, sends what others left as jobs, gives their messages to them, and returns with its own. Another
+thread that calls meanwhile leaves a job, wakes the leader by the eventfd it polls, and sleeps until its reply
+has come or the lead is handed to it. So a lone caller crosses no thread, and no thread is idle overhead.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Final
+
+import zmq
+
+from modelmesh import _housekeeping
+from modelmesh._call import Call
+from modelmesh._discovery import unavailable
+from modelmesh._errors import MeshError, RequestTimeoutError
+from modelmesh._exchange import Exchange
+from modelmesh._protocol import HelloHead, Message
+from modelmesh._version import CLIENT
+
+GRACE_SECONDS: Final = 0.1
+"""How much longer than the deadline is waited: the daemon's own timeout error says more than ours."""
+
+
+class Waiter:
+    """How a thread sleeps until its call has something: a lock used as a binary semaphore."""
+
+    __slots__ = ("gate", "promoted")
+
+    def __init__(self) -> None:
+        self.gate = threading.Lock()
+        self.gate.acquire()
+        self.promoted = False
+
+
+class Connection:
+    """One daemon address of this process. Thread-safe.
+
+    `users` counts the clients that hold it; the last one that lets go closes it.
+    """
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        self.closed = False
+        self.users = 0
+        self._lock = threading.Lock()
+        self._leading = False
+        self._jobs: deque[tuple[Callable[..., Any], tuple[Any, ...]]] = deque()
+        self._waiters: dict[Call, Waiter] = {}
+        self._wakeup = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._poll: select.poll | None = None
+        self._monitored: set[int] = set()
+        self._exchange = Exchange(address, context_for(address), greeting(), self._links_changed)
+
+    def request(self, call: Call) -> Message:
+        """Send a call and wait for the first message of its answer. Raises MeshError."""
+        call.wake = _Wake(self, call)
+        self._jobs.append((self._exchange.submit, (call,)))
+        return self.receive(call, submitted=False)
+
+    def receive(self, call: Call, submitted: bool = True) -> Message:
+        """The call's next message. Raises the MeshError it ended with, RequestTimeoutError past its deadline."""
+        inbox = call.inbox
+        if not inbox or not submitted:
+            try:
+                self._wait(call, submitted)
+            except BaseException:
+                self.cancel(call)
+                raise
+        item = inbox.popleft()
+        if isinstance(item, MeshError):
+            raise item
+        return item
+
+    def submit(self, call: Call) -> None:
+        """Send a call whose answer somebody will `receive`."""
+        call.wake = _Wake(self, call)
+        self._do(self._exchange.submit, call)
+
+    def cancel(self, call: Call) -> None:
+        """Forget a call, and have the daemon stop it."""
+        if not call.finished:
+            self._do(self._exchange.cancel, call)
+
+    def cancel_soon(self, call: Call) -> None:
+        """The same from a finalizer, which may run anywhere."""
+        _housekeeping.later(lambda: self.cancel(call))
+
+    def credit(self, call: Call, chunks: int) -> None:
+        self._do(self._exchange.credit, call, chunks)
+
+    def keep_alive(self) -> float:
+        """One round of housekeeping; returns seconds until the next one."""
+        if self.closed:
+            return 60.0
+        self._do(self._exchange.ping)
+        return self._exchange.heartbeat
+
+    def release(self) -> None:
+        """One client fewer."""
+        with _registry_lock:
+            self.users -= 1
+            if self.users > 0 or self.closed:
+                return
+            self._unregister()
+        self._do(self._close)
+
+    def abandon(self) -> None:
+        """After a fork: the sockets are the parent's, so nothing of them is touched."""
+        self.closed = True
+        _parents.append(self)
+
+    # Leading
+
+    def _do(self, job: Callable[..., Any], *arguments: Any) -> None:
+        """Run a job as the leader, or leave it to the one there is."""
+        if self.closed:
+            return
+        self._jobs.append((job, arguments))
+        with self._lock:
+            leads = not self._leading
+            self._leading = True
+        if leads:
+            self._hand_over()
+        else:
+            self._rouse()
+
+    def _wait(self, call: Call, submitted: bool) -> None:
+        """Return when the call's inbox has something."""
+        inbox = call.inbox
+        limit = None if call.deadline is None else call.deadline + GRACE_SECONDS
+        while not inbox:
+            if self.closed:
+                raise MeshError("the client was closed", code="client_closed")
+            with self._lock:
+                leads = not self._leading
+                if leads:
+                    self._leading = True
+                else:
+                    waiter = self._waiters[call] = Waiter()
+            if not leads:
+                if not submitted:
+                    self._rouse()
+                    submitted = True
+                leads = self._sleep(call, waiter, limit)
+            if leads:
+                submitted = True
+                try:
+                    self._lead(inbox, limit)
+                finally:
+                    self._hand_over()
+            if not inbox and limit is not None and time.monotonic() >= limit:
+                raise self._late(call)
+
+    def _sleep(self, call: Call, waiter: Waiter, limit: float | None) -> bool:
+        """Wait as a follower; returns whether the lead was handed to this thread.
+
+        The inbox is looked at after the waiter was put where the leader looks, which fills the inbox first: so
+        one of the two sees the other.
+        """
+        try:
+            if not call.inbox:
+                waiter.gate.acquire(timeout=-1 if limit is None else max(0.0, limit - time.monotonic()))
+        except BaseException:
+            if self._leave(call, waiter):
+                self._hand_over()
+            raise
+        return self._leave(call, waiter)
+
+    def _leave(self, call: Call, waiter: Waiter) -> bool:
+        with self._lock:
+            self._waiters.pop(call, None)
+            return waiter.promoted
+
+    def _lead(self, inbox: deque[Any], limit: float | None) -> None:
+        """Drive the exchange until `inbox` has something or the limit has come."""
+        exchange = self._exchange
+        jobs = self._jobs
+        while True:
+            while jobs:
+                job, arguments = jobs.popleft()
+                job(*arguments)
+            exchange.pump()
+            if inbox or self.closed:
+                return
+            due = exchange.next_due()
+            if limit is not None and (due is None or limit < due):
+                due = limit
+            timeout = None
+            if due is not None:
+                timeout = (due - time.monotonic()) * 1000
+                if timeout <= 0 and due is limit:
+                    return
+                timeout = max(0.0, timeout)
+            if jobs:
+                continue
+            for fd, _ in self._poller().poll(timeout):
+                if fd == self._wakeup:
+                    os.eventfd_read(fd)
+                elif fd in self._monitored:
+                    exchange.observe()
+
+    def _hand_over(self) -> None:
+        """Finish the jobs that are left and give the lead to a waiter, or to nobody."""
+        while True:
+            while self._jobs:
+                job, arguments = self._jobs.popleft()
+                job(*arguments)
+                if not self.closed:
+                    self._exchange.pump()
+            with self._lock:
+                if self._jobs:
+                    continue
+                for call in self._waiters:
+                    waiter = self._waiters.pop(call)
+                    waiter.promoted = True
+                    waiter.gate.release()
+                    return
+                self._leading = False
+                return
+
+    def _rouse(self) -> None:
+        with self._lock:
+            if not self.closed:
+                os.eventfd_write(self._wakeup, 1)
+
+    def _poller(self) -> select.poll:
+        poll = self._poll
+        if poll is None:
+            poll = self._poll = select.poll()
+            poll.register(self._wakeup, select.POLLIN)
+            self._monitored.clear()
+            for link in self._exchange.links():
+                poll.register(link.fd, select.POLLIN)
+                if link.monitor_fd >= 0:
+                    poll.register(link.monitor_fd, select.POLLIN)
+                    self._monitored.add(link.monitor_fd)
+        return poll
+
+    def _links_changed(self) -> None:
+        self._poll = None
+
+    def _late(self, call: Call) -> MeshError:
+        if self._exchange.is_held(call):
+            return unavailable(self.address, "not within the request's timeout")
+        return RequestTimeoutError("the request's timeout passed without an answer", request_id=call.name)
+
+    def _close(self) -> None:
+        self._exchange.close()
+        with self._lock:
+            self.closed = True
+            waiters, self._waiters = self._waiters, {}
+            os.close(self._wakeup)
+        for waiter in waiters.values():
+            waiter.gate.release()
+
+    def _unregister(self) -> None:
+        if _connections.get(self.address) is self:
+            del _connections[self.address]
+
+
+class _Wake:
+    """Called by the leader when a call has got something: lets its thread go on where that sleeps."""
+
+    __slots__ = ("_call", "_connection")
+
+    def __init__(self, connection: Connection, call: Call) -> None:
+        self._connection = connection
+        self._call = call
+
+    def __call__(self) -> None:
+        connection = self._connection
+        if not connection._waiters:
+            return
+        with connection._lock:
+            waiter = connection._waiters.pop(self._call, None)
+        if waiter is not None:
+            waiter.gate.release()
+
+
+_registry_lock = threading.Lock()
+_connections: dict[str, Connection] = {}
+_contexts: list[zmq.Context[zmq.Socket[bytes]]] = []
+_parents: list[Any] = []
+"""What belongs to the process this one was forked from; kept, as freeing it would touch its sockets."""
+
+
+def acquire(address: str) -> Connection:
+    """The process's connection to an address, for one more client."""
+    with _registry_lock:
+        connection = _connections.get(address)
+        if connection is None:
+            connection = _connections[address] = Connection(address)
+            _housekeeping.look_after(connection)
+        connection.users += 1
+    return connection
+
+
+def context_for(address: str) -> zmq.Context[zmq.Socket[bytes]]:
+    """The process's zmq context; an embedded mesh is reached through the process-wide one."""
+    if address.startswith("inproc://"):
+        return zmq.Context.instance()
+    if not _contexts:
+        _contexts.append(zmq.Context())
+    return _contexts[0]
+
+
+def greeting() -> HelloHead:
+    return HelloHead(client=CLIENT, process=os.path.basename(sys.argv[0]) if sys.argv else "")
+
+
+def _forget_parent() -> None:
+    global _registry_lock
+    _registry_lock = threading.Lock()
+    for connection in _connections.values():
+        connection.abandon()
+    _connections.clear()
+    _parents.extend(_contexts)
+    _contexts.clear()
+
+
+os.register_at_fork(after_in_child=_forget_parent)

@@ -1,0 +1,90 @@
+"""`modelmesh.create`: a client bound to what an app wants, dialling a daemon or embedding a mesh."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from modelmesh._client import OpenAIClient
+from modelmesh._errors import ConfigurationError
+
+
+def create(
+    *capabilities: str,
+    pool: str | None = None,
+    providers: Sequence[str] | Mapping[str, Any] | None = None,
+    models: Sequence[str] | Mapping[str, Any] | None = None,
+    strategy: str | None = None,
+    config: Mapping[str, Any] | str | os.PathLike[str] | None = None,
+    **options: Any,
+) -> OpenAIClient:
+    """A client whose calls ask for `pool`, or else for the capability that fits the call, when they name no model.
+
+    config: a mesh's configuration (a mapping or a file), which is then run inside this process; `providers`,
+    `models` and `strategy` refine it, and need it. options: as for OpenAIClient.
+
+    Raises ValueError for refinements without a configuration, ConfigurationError for one that is wrong or where
+    the daemon's packages are not installed.
+    """
+    wished = (pool,) if pool else capabilities
+    if config is None:
+        given = [name for name, value in _refinements(providers, models, strategy).items() if value is not None]
+        if given:
+            raise ValueError(
+                f"{', '.join(given)}: a daemon's pools are configured there, not by its clients; "
+                "name one with pool=, or pass config= to run a mesh in this process"
+            )
+        return OpenAIClient(_models=wished, **options)
+    return _embedded(config, wished, _refinements(providers, models, strategy), options)
+
+
+def _refinements(providers: Any, models: Any, strategy: str | None) -> dict[str, Any]:
+    return {"providers": providers, "models": models, "strategy": strategy}
+
+
+def _embedded(config: Any, wished: Sequence[str], refinements: dict[str, Any], options: dict[str, Any]) -> OpenAIClient:
+    try:
+        from meshd import MeshConfig, ModelMesh
+    except ImportError as error:
+        raise ConfigurationError(
+            f'running a mesh in this process needs the daemon\'s packages: pip install "modelmesh[daemon]" ({error})'
+        ) from error
+    loaded = MeshConfig.from_dict(dict(config)) if isinstance(config, Mapping) else MeshConfig.from_file(config)
+    raw = _refined(loaded.raw, wished, refinements)
+    mesh = ModelMesh()
+    mesh.initialize(MeshConfig.from_dict(raw))
+    return EmbeddedClient(mesh, wished, options)
+
+
+def _refined(raw: Mapping[str, Any], wished: Sequence[str], refinements: dict[str, Any]) -> dict[str, Any]:
+    """The configuration with only the named providers and models, and the strategy on the wished pools."""
+    refined = dict(raw)
+    for section in ("providers", "models"):
+        value = refinements[section]
+        if isinstance(value, Mapping):
+            refined[section] = {**refined.get(section, {}), **value}
+        elif value is not None:
+            known = refined.get(section, {})
+            if missing := [name for name in value if name not in known]:
+                raise ValueError(f"{section}: the configuration has no {', '.join(missing)}")
+            refined[section] = {name: settings for name, settings in known.items() if name in value}
+    if refinements["strategy"] is not None:
+        pools = dict(refined.get("pools", {}))
+        for name in wished or list(pools):
+            pools[name] = {"capability": name, **pools.get(name, {}), "strategy": refinements["strategy"]}
+        refined["pools"] = pools
+    return refined
+
+
+class EmbeddedClient(OpenAIClient):
+    """A client of a mesh inside this process, which lives as long as the client does."""
+
+    def __init__(self, mesh: Any, wished: Sequence[str], options: dict[str, Any]) -> None:
+        self._mesh = mesh
+        super().__init__(mesh.get_client()._socket, _models=wished, **options)
+
+    def close(self) -> None:
+        """Let go of the connection and shut the mesh down. Idempotent."""
+        super().close()
+        self._mesh.shutdown()

@@ -1,0 +1,93 @@
+"""Where the daemon's socket is.
+
+Must never: create a directory or connect. Looks, in this order, at an explicit address, `MESH_SOCKET`, the
+profile `~/.config/meshd/client.toml` (keys `socket`, `pool`), the user's runtime directory, `/run/meshd`.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import Any, Final
+
+from modelmesh._errors import ConfigurationError, DaemonUnavailableError
+
+SYSTEM_SOCKET: Final = "/run/meshd/mesh.sock"
+HOW_TO_START: Final = "start the daemon with `meshd`, or with `systemctl --user start meshd`"
+_SCHEMES: Final = ("ipc://", "inproc://", "tcp://")
+
+
+def address_of(socket: str | os.PathLike[str]) -> str:
+    """A path or an `ipc://`, `inproc://` or `tcp://` address, as an address."""
+    text = os.fspath(socket)
+    if text.startswith(_SCHEMES):
+        return text
+    return "ipc://" + os.path.abspath(os.path.expanduser(text))
+
+
+def profile_path() -> str:
+    base = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
+    return os.path.join(base, "meshd", "client.toml")
+
+
+def profile() -> dict[str, Any]:
+    """The app-side defaults, empty where there is no file. Raises ConfigurationError for one that is no TOML."""
+    path = profile_path()
+    try:
+        with open(path, encoding="utf-8") as file:
+            text = file.read()
+    except OSError:
+        return {}
+    import tomllib
+
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError(f"{path}: {error}") from None
+
+
+def candidates() -> list[str]:
+    """The sockets of this user's and this system's daemon, the likeliest first."""
+    uid = os.getuid()
+    found = []
+    runtime = os.environ.get("XDG_RUNTIME_DIR")
+    if runtime:
+        found.append(f"{runtime}/meshd/mesh.sock")
+    found.append(f"/run/user/{uid}/meshd/mesh.sock")
+    if _is_private(f"/tmp/meshd-{uid}", uid):
+        found.append(f"/tmp/meshd-{uid}/mesh.sock")
+    found.append(SYSTEM_SOCKET)
+    return list(dict.fromkeys(found))
+
+
+def find(socket: str | os.PathLike[str] | None = None) -> str:
+    """The address to dial. Raises DaemonUnavailableError, with `.paths`, where no socket exists."""
+    if socket is not None:
+        return address_of(socket)
+    if named := os.environ.get("MESH_SOCKET"):
+        return address_of(named)
+    if isinstance(configured := profile().get("socket"), str) and configured:
+        return address_of(configured)
+    paths = candidates()
+    for path in paths:
+        if os.path.exists(path):
+            return address_of(path)
+    raise DaemonUnavailableError(
+        f"no meshd socket found (looked for {', '.join(paths)}): {HOW_TO_START}, or name one with MESH_SOCKET",
+        paths=paths,
+    )
+
+
+def unavailable(address: str, why: str) -> DaemonUnavailableError:
+    """The error for an address that was found, but where no daemon answers."""
+    path = address.removeprefix("ipc://")
+    return DaemonUnavailableError(f"no daemon answers at {path} ({why}): {HOW_TO_START}", paths=[path])
+
+
+def _is_private(directory: str, uid: int) -> bool:
+    """Whether nobody but this user can have put a socket there."""
+    try:
+        info = os.lstat(directory)
+    except OSError:
+        return False
+    return stat.S_ISDIR(info.st_mode) and info.st_uid == uid and stat.S_IMODE(info.st_mode) == 0o700

@@ -1,0 +1,93 @@
+"""The process's one background thread: heartbeats, and what finalizers may not do themselves.
+
+Must never: be on the way of a request, or start before the first one.
+
+Finalizers run anywhere, also in a thread that holds a connection's lock, so they only put a job into a
+`SimpleQueue`, whose `put` is safe there.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+import weakref
+from collections.abc import Callable
+from contextlib import suppress
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING, Any, Final
+
+from modelmesh._errors import MeshError
+
+if TYPE_CHECKING:
+    from modelmesh._connection import Connection
+
+_FIRST_LOOK_SECONDS: Final = 0.1
+_LONGEST_SLEEP_SECONDS: Final = 30.0
+
+
+class _Keeper:
+    """What the thread knows; a new one in every process."""
+
+    def __init__(self) -> None:
+        self.jobs: SimpleQueue[Callable[[], Any]] = SimpleQueue()
+        self.connections: weakref.WeakSet[Connection] = weakref.WeakSet()
+        self.due: weakref.WeakKeyDictionary[Connection, float] = weakref.WeakKeyDictionary()
+        self.started = False
+        self.lock = threading.Lock()
+
+    def run(self) -> None:
+        while True:
+            wait = self._round()
+            try:
+                job = self.jobs.get(timeout=max(0.0, wait))
+            except Empty:
+                continue
+            with suppress(MeshError, OSError):
+                job()
+            del job
+
+    def _round(self) -> float:
+        """Look after the connections that are due; returns seconds until the next one is."""
+        now = time.monotonic()
+        wait = _LONGEST_SLEEP_SECONDS
+        with self.lock:
+            connections = [connection for connection in self.connections if not connection.closed]
+        for connection in connections:
+            at = self.due.setdefault(connection, now + _FIRST_LOOK_SECONDS)
+            if at <= now:
+                at = self.due[connection] = now + connection.keep_alive()
+            wait = min(wait, at - now)
+        return wait
+
+
+_keeper = _Keeper()
+
+
+def look_after(connection: Connection) -> None:
+    """Keep a connection alive from now on, until it is closed."""
+    keeper = _keeper
+    with keeper.lock:
+        keeper.connections.add(connection)
+        started, keeper.started = keeper.started, True
+    if started:
+        later(_nothing)
+    else:
+        threading.Thread(target=keeper.run, name="modelmesh-housekeeping", daemon=True).start()
+
+
+def later(job: Callable[[], Any]) -> None:
+    """Have the thread do something soon. Safe in a finalizer."""
+    _keeper.jobs.put(job)
+
+
+def _nothing() -> None:
+    return None
+
+
+def _forget_parent() -> None:
+    global _keeper
+    _keeper = _Keeper()
+
+
+os.register_at_fork(after_in_child=_forget_parent)

@@ -1,0 +1,127 @@
+"""One zmq socket that dials one daemon once.
+
+Owns: the DEALER socket, its monitor, and what is known of the daemon at the other end.
+Must never: block, redial (whoever owns the link opens another one), or know what a request means.
+
+A link is never mended: libzmq's own reconnection would send what is still queued before a HELLO, and twice
+what is sent again on purpose. So `RECONNECT_IVL` is set beyond reach (0 or -1 would have libzmq drop messages
+that were received but not read yet), and a lost link is replaced by a new one.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import struct
+import time
+from typing import Final
+
+import zmq
+
+from modelmesh._protocol import HEARTBEAT_SECONDS, HELLO, HelloHead, WelcomeHead, encode
+
+_NEVER_MS: Final = 24 * 3600 * 1000
+_LINGER_MS: Final = 100
+_MONITORED: Final = int(
+    zmq.Event.HANDSHAKE_SUCCEEDED
+    | zmq.Event.DISCONNECTED
+    | zmq.Event.CLOSED
+    | zmq.Event.HANDSHAKE_FAILED_NO_DETAIL
+    | zmq.Event.HANDSHAKE_FAILED_PROTOCOL
+    | zmq.Event.HANDSHAKE_FAILED_AUTH
+)
+_monitor_numbers = itertools.count()
+
+
+class Link:
+    """A dialled socket. `greet` has queued HELLO on it before anything else can be sent."""
+
+    __slots__ = (
+        "_monitor",
+        "closed",
+        "connected",
+        "draining",
+        "failed",
+        "fd",
+        "last_heard",
+        "monitor_fd",
+        "opened_at",
+        "socket",
+        "welcome",
+    )
+
+    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], address: str, greeting: HelloHead) -> None:
+        self.socket = context.socket(zmq.DEALER)
+        self.socket.setsockopt(zmq.LINGER, _LINGER_MS)
+        self.socket.setsockopt(zmq.SNDHWM, 0)
+        self.socket.setsockopt(zmq.RCVHWM, 0)
+        self.socket.setsockopt(zmq.RECONNECT_IVL, _NEVER_MS)
+        self._monitor: zmq.Socket[bytes] | None = None
+        self.monitor_fd = -1
+        self.connected = address.startswith("inproc://")
+        """The zmq handshake is done: what was sent may have been read."""
+        if not self.connected:
+            endpoint = f"inproc://modelmesh-monitor-{os.getpid()}-{next(_monitor_numbers)}"
+            self.socket.monitor(endpoint, _MONITORED)
+            self._monitor = context.socket(zmq.PAIR)
+            self._monitor.setsockopt(zmq.LINGER, 0)
+            self._monitor.connect(endpoint)
+            self.monitor_fd = int(self._monitor.getsockopt(zmq.FD))
+        self.fd = int(self.socket.getsockopt(zmq.FD))
+        self.welcome: WelcomeHead | None = None
+        self.draining = False
+        self.failed = False
+        self.closed = False
+        self.opened_at = self.last_heard = time.monotonic()
+        self.socket.connect(address)
+        self.send(encode(HELLO, b"", greeting))
+
+    @property
+    def instance(self) -> str:
+        return self.welcome.instance if self.welcome is not None else ""
+
+    @property
+    def heartbeat(self) -> float:
+        """Seconds between two PINGs."""
+        if self.welcome is None or self.welcome.heartbeat_ms <= 0:
+            return HEARTBEAT_SECONDS
+        return self.welcome.heartbeat_ms / 1000
+
+    def send(self, frames: list[bytes]) -> None:
+        """Queue one message; never blocks, as the queue has no high-water mark."""
+        send = self.socket.send
+        last = len(frames) - 1
+        for index, frame in enumerate(frames):
+            send(frame, zmq.SNDMORE if index < last else 0)
+
+    def receive(self) -> list[bytes] | None:
+        """The next message, None when there is none now. To be called until None before anyone polls `fd`."""
+        try:
+            return self.socket.recv_multipart(zmq.NOBLOCK)
+        except zmq.Again:
+            return None
+
+    def observe(self) -> None:
+        """Read what the monitor has to say into `connected` and `failed`."""
+        monitor = self._monitor
+        if monitor is None:
+            return
+        while True:
+            try:
+                frames = monitor.recv_multipart(zmq.NOBLOCK)
+            except zmq.Again:
+                return
+            event = struct.unpack_from("=h", frames[0])[0]
+            if event == zmq.Event.HANDSHAKE_SUCCEEDED:
+                self.connected = True
+            else:
+                self.failed = True
+
+    def close(self) -> None:
+        """Let go of the socket at once; a failed link's unsent messages are dropped."""
+        self.closed = True
+        linger = 0 if self.failed else None
+        if self._monitor is not None:
+            self.socket.disable_monitor()
+            self._monitor.close(0)
+        self.socket.close(linger)

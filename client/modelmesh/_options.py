@@ -1,0 +1,84 @@
+"""What one call asks for, before it is a request: parameters, headers, timeout.
+
+Must never: touch a socket. Both clients build their requests here and nowhere else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+
+from modelmesh._errors import MeshError, NoActiveModelError, QueueFullError
+from modelmesh._types import encode_unknown
+
+Headers = Mapping[str, str]
+
+
+class NotGiven:
+    """Stands for a parameter that was not given, where None would be sent as null."""
+
+    def __bool__(self) -> bool:
+        return False
+
+    def __repr__(self) -> str:
+        return "NOT_GIVEN"
+
+
+NOT_GIVEN: Final = NotGiven()
+_ABSENT: Final = frozenset({"NotGiven", "Omit"})
+_encoder = msgspec.json.Encoder(enc_hook=encode_unknown)
+
+FIRST_BACK_OFF_SECONDS: Final = 0.5
+LONGEST_BACK_OFF_SECONDS: Final = 8.0
+
+
+def given(value: object) -> bool:
+    """Whether a parameter was given; the OpenAI SDK's own sentinels count as absent too."""
+    return type(value).__name__ not in _ABSENT
+
+
+def encode_body(params: Mapping[str, Any], extra_body: Mapping[str, Any] | None) -> bytes:
+    """A call's parameters as JSON: those not given left out, `extra_body` on top."""
+    body = {name: value for name, value in params.items() if given(value)}
+    if extra_body:
+        body.update(extra_body)
+    return _encoder.encode(body)
+
+
+def with_query(path: str, query: Mapping[str, Any] | None) -> str:
+    if not query:
+        return path
+    from urllib.parse import urlencode
+
+    return f"{path}?{urlencode(query, doseq=True)}"
+
+
+def seconds(timeout: Any) -> float | None:
+    """A timeout as seconds, None for none: a number, None, or an `httpx.Timeout` (its read timeout)."""
+    if timeout is None or isinstance(timeout, int | float):
+        return timeout
+    read = getattr(timeout, "read", None)
+    return float(read) if read is not None else None
+
+
+def retry_delay(error: MeshError, retries_done: int) -> float | None:
+    """Seconds until the same call may be tried again, None where it may not.
+
+    Only where nothing was begun, so that nothing is billed twice: refusals with a time to come back, a full
+    queue, and a pool without an active model.
+    """
+    if not error.retryable:
+        return None
+    if error.retry_after is not None and error.status_code in (429, 503):
+        return float(error.retry_after)
+    if not isinstance(error, QueueFullError | NoActiveModelError):
+        return None
+    recovers_in = error.extra.get("recovers_in")
+    if isinstance(recovers_in, int | float):
+        return max(0.0, float(recovers_in))
+    import random
+
+    back_off = min(LONGEST_BACK_OFF_SECONDS, FIRST_BACK_OFF_SECONDS * 2.0**retries_done)
+    return back_off * (1 - 0.25 * random.random())

@@ -1,0 +1,220 @@
+"""Streams as apps see them: iterators that grant credit as they are read, and cancel when they are left.
+
+Owns: how a stream's messages become items, and when CREDIT and CANCEL are due.
+Must never: hold an item back to see what follows.
+
+The two classes differ in how they wait and in nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar
+
+import msgspec
+
+from modelmesh._call import Call
+from modelmesh._errors import MeshError, ProtocolError, StreamInterrupted, from_wire
+from modelmesh._protocol import CHUNK, DEFAULT_CREDIT, END, ERROR, RESPONSE, Message
+from modelmesh._types import MeshDetails, Object
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from modelmesh._async_connection import AsyncConnection
+    from modelmesh._connection import Connection
+
+T = TypeVar("T")
+_TOP_UP: Final = DEFAULT_CREDIT // 2
+_decode = msgspec.json.Decoder().decode
+
+
+def decode_as(kind: type[Object]) -> Callable[[bytes], Any]:
+    """How a chunk's body becomes an object of that kind."""
+
+    def decode(body: bytes) -> Object:
+        try:
+            json = _decode(body)
+        except msgspec.DecodeError as error:
+            raise ProtocolError(f"a chunk is no JSON: {error}") from None
+        return kind.of(json) if isinstance(json, dict) else kind.of({"data": json})
+
+    return decode
+
+
+class _Reading(Generic[T]):
+    """What both kinds of stream know.
+
+    `mesh` and `usage` come with the end: None before it, and where the daemon said nothing. The last item's
+    `mesh` is set then, too.
+    """
+
+    def __init__(self, call: Call, decode: Callable[[bytes], T], first: Message | None) -> None:
+        self._call = call
+        self._decode = decode
+        self._first = first
+        self._ended = False
+        self._unacknowledged = 0
+        self._last: T | None = None
+        self._text: list[str] = []
+        self.mesh: MeshDetails | None = None
+        self.usage: dict[str, Any] | None = None
+        self._request_id = call.name
+
+    def _item(self, message: Message) -> T | None:
+        """The item of a message, None at the end. Raises the error that an ERROR describes."""
+        kind = message.kind
+        if kind == CHUNK:
+            item = self._decode(message.body)
+            self._unacknowledged += 1
+            self._last = item
+            if isinstance(item, Object):
+                item._request_id = self._request_id
+                self._remember_text(item)
+            if self._call.inbox and getattr(self._call.inbox[0], "kind", None) == END:
+                self._attach(self._call.inbox[0])
+            return item
+        self._ended = True
+        if kind == END:
+            self._attach(message)
+        elif kind == ERROR:
+            raise self._told(from_wire(message.head.status, message.head.error, message.head.mesh, self._request_id))
+        elif kind == RESPONSE:
+            raise ProtocolError("a stream was asked for, and one answer came", request_id=self._request_id)
+        return None
+
+    def _attach(self, message: Any) -> None:
+        head = message.head
+        self.mesh = MeshDetails.of(head.mesh)
+        self.usage = head.usage
+        if isinstance(self._last, Object):
+            self._last.mesh = self.mesh
+
+    def _remember_text(self, item: Object) -> None:
+        for choice in item.__dict__["_json"].get("choices") or ():
+            if isinstance(choice, dict) and not choice.get("index"):
+                text = choice.get("text") or (choice.get("delta") or {}).get("content")
+                if text:
+                    self._text.append(text)
+
+    def _told(self, error: MeshError) -> MeshError:
+        """The error, with the text so far where a stream broke."""
+        if isinstance(error, StreamInterrupted):
+            error.extra.setdefault("text", "".join(self._text))
+        return error
+
+    def _due_credit(self) -> int:
+        """Chunks to grant now, 0 for none."""
+        if self._unacknowledged < _TOP_UP:
+            return 0
+        due, self._unacknowledged = self._unacknowledged, 0
+        return due
+
+
+class Stream(_Reading[T], Iterator[T]):
+    """The items of a streamed answer. Left early (`close`, end of `with`, garbage), it cancels the request.
+
+    Raises on reading: MeshError of whatever ended it, StreamInterrupted with `.text` where it broke midway.
+    """
+
+    def __init__(
+        self, connection: Connection, call: Call, decode: Callable[[bytes], T], first: Message | None = None
+    ) -> None:
+        super().__init__(call, decode, first)
+        self._connection = connection
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> T:
+        if self._ended:
+            raise StopIteration
+        message, self._first = self._first, None
+        try:
+            if message is None:
+                if credit := self._due_credit():
+                    self._connection.credit(self._call, credit)
+                message = self._connection.receive(self._call)
+            item = self._item(message)
+        except BaseException as error:
+            self.close()
+            if isinstance(error, MeshError):
+                self._told(error)
+            raise
+        if item is None:
+            raise StopIteration
+        return item
+
+    def close(self) -> None:
+        """Stop the request, if it has not ended. Idempotent."""
+        self._ended = True
+        self._connection.cancel(self._call)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        call = getattr(self, "_call", None)
+        if call is not None and not call.finished and not self._connection.closed:
+            self._connection.cancel_soon(call)
+
+
+class AsyncStream(_Reading[T], AsyncIterator[T]):
+    """The items of a streamed answer. Left early (`close`, end of `async with`, garbage), it cancels the request.
+
+    Raises on reading: MeshError of whatever ended it, StreamInterrupted with `.text` where it broke midway.
+    """
+
+    def __init__(
+        self, connection: AsyncConnection, call: Call, decode: Callable[[bytes], T], first: Message | None = None
+    ) -> None:
+        super().__init__(call, decode, first)
+        self._connection = connection
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> T:
+        if self._ended:
+            raise StopAsyncIteration
+        message, self._first = self._first, None
+        try:
+            if message is None:
+                if credit := self._due_credit():
+                    self._connection.credit(self._call, credit)
+                message = await self._connection.receive(self._call)
+            item = self._item(message)
+        except BaseException as error:
+            await self.close()
+            if isinstance(error, MeshError):
+                self._told(error)
+            raise
+        if item is None:
+            raise StopAsyncIteration
+        return item
+
+    async def close(self) -> None:
+        """Stop the request, if it has not ended. Idempotent."""
+        self._ended = True
+        self._connection.cancel(self._call)
+
+    async def aclose(self) -> None:
+        await self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    def __del__(self) -> None:
+        call = getattr(self, "_call", None)
+        if call is not None and not call.finished and not self._connection.closed:
+            self._connection.cancel_soon(call)

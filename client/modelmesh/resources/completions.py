@@ -1,0 +1,187 @@
+"""`client.completions`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final, Literal, overload
+
+from modelmesh._options import NOT_GIVEN
+from modelmesh._streaming import AsyncStream, Stream
+from modelmesh._types import Completion
+
+if TYPE_CHECKING:
+    from modelmesh._async_client import AsyncOpenAIClient
+    from modelmesh._client import OpenAIClient
+
+PATH: Final = "/v1/completions"
+CAPABILITY: Final = "text-completion"
+
+
+class Completions:
+    def __init__(self, client: OpenAIClient) -> None:
+        self._client = client
+
+    @overload
+    def create(
+        self,
+        *,
+        prompt: str | list[Any] | None,
+        model: str | Any = ...,
+        stream: Literal[False] | None = ...,
+        timeout: Any = ...,
+        extra_headers: Mapping[str, str] | None = ...,
+        extra_query: Mapping[str, Any] | None = ...,
+        extra_body: Mapping[str, Any] | None = ...,
+        **params: Any,
+    ) -> Completion: ...
+
+    @overload
+    def create(
+        self,
+        *,
+        prompt: str | list[Any] | None,
+        model: str | Any = ...,
+        stream: Literal[True],
+        timeout: Any = ...,
+        extra_headers: Mapping[str, str] | None = ...,
+        extra_query: Mapping[str, Any] | None = ...,
+        extra_body: Mapping[str, Any] | None = ...,
+        **params: Any,
+    ) -> Stream[Completion]: ...
+
+    @overload
+    def create(
+        self,
+        *,
+        prompt: str | list[Any] | None,
+        model: str | Any = ...,
+        stream: bool | None,
+        timeout: Any = ...,
+        extra_headers: Mapping[str, str] | None = ...,
+        extra_query: Mapping[str, Any] | None = ...,
+        extra_body: Mapping[str, Any] | None = ...,
+        **params: Any,
+    ) -> Completion | Stream[Completion]: ...
+
+    def create(
+        self,
+        *,
+        prompt: str | list[Any] | None,
+        model: str | Any = NOT_GIVEN,
+        stream: bool | Any | None = NOT_GIVEN,
+        timeout: Any = NOT_GIVEN,
+        extra_headers: Mapping[str, str] | None = None,
+        extra_query: Mapping[str, Any] | None = None,
+        extra_body: Mapping[str, Any] | None = None,
+        **params: Any,
+    ) -> Completion | Stream[Completion]:
+        """Complete a text. Unknown parameters are passed through.
+
+        model: a pool, a capability or a model; the client's default if left out. timeout: seconds, for the
+        whole call. Returns a Completion, or a stream of them. With `stream=True` errors that
+        come before the first chunk are raised here.
+        """
+        client = self._client
+        return client._send(  # type: ignore[no-any-return]
+            client._operation(
+                "POST",
+                PATH,
+                Completion,
+                {
+                    "model": model or client._default_model(CAPABILITY),
+                    "prompt": prompt,
+                    "stream": stream,
+                    **params,
+                },
+                stream=bool(stream),
+                timeout=timeout,
+                extra_headers=extra_headers,
+                extra_query=extra_query,
+                extra_body=extra_body,
+            )
+        )
+
+
+class AsyncCompletions:
+    def __init__(self, client: AsyncOpenAIClient) -> None:
+        self._client = client
+
+    @overload
+    async def create(
+        self,
+        *,
+        prompt: str | list[Any] | None,
+        model: str | Any = ...,
+        stream: Literal[False] | None = ...,
+        timeout: Any = ...,
+        extra_headers: Mapping[str, str] | None = ...,
+        extra_query: Mapping[str, Any] | None = ...,
+        extra_body: Mapping[str, Any] | None = ...,
+        **params: Any,
+    ) -> Completion: ...
+
+    @overload
+    async def create(
+        self,
+        *,
+        prompt: str | list[Any] | None,
+        model: str | Any = ...,
+        stream: Literal[True],
+        timeout: Any = ...,
+        extra_headers: Mapping[str, str] | None = ...,
+        extra_query: Mapping[str, Any] | None = ...,
+        extra_body: Mapping[str, Any] | None = ...,
+        **params: Any,
+    ) -> AsyncStream[Completion]: ...
+
+    @overload
+    async def create(
+        self,
+        *,
+        prompt: str | list[Any] | None,
+        model: str | Any = ...,
+        stream: bool | None,
+        timeout: Any = ...,
+        extra_headers: Mapping[str, str] | None = ...,
+        extra_query: Mapping[str, Any] | None = ...,
+        extra_body: Mapping[str, Any] | None = ...,
+        **params: Any,
+    ) -> Completion | AsyncStream[Completion]: ...
+
+    async def create(
+        self,
+        *,
+        prompt: str | list[Any] | None,
+        model: str | Any = NOT_GIVEN,
+        stream: bool | Any | None = NOT_GIVEN,
+        timeout: Any = NOT_GIVEN,
+        extra_headers: Mapping[str, str] | None = None,
+        extra_query: Mapping[str, Any] | None = None,
+        extra_body: Mapping[str, Any] | None = None,
+        **params: Any,
+    ) -> Completion | AsyncStream[Completion]:
+        """Complete a text. Unknown parameters are passed through.
+
+        model: a pool, a capability or a model; the client's default if left out. timeout: seconds, for the
+        whole call. Returns a Completion, or a stream of them. With `stream=True` errors that
+        come before the first chunk are raised here.
+        """
+        client = self._client
+        return await client._send(  # type: ignore[no-any-return]
+            client._operation(
+                "POST",
+                PATH,
+                Completion,
+                {
+                    "model": model or client._default_model(CAPABILITY),
+                    "prompt": prompt,
+                    "stream": stream,
+                    **params,
+                },
+                stream=bool(stream),
+                timeout=timeout,
+                extra_headers=extra_headers,
+                extra_query=extra_query,
+                extra_body=extra_body,
+            )
+        )

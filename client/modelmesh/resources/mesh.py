@@ -1,0 +1,229 @@
+"""`client.mesh`: what the mesh adds to the OpenAI API.
+
+Paths and shapes are those of `docs/protocol.md`; every answer is a JSON object, lists stand under `data`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from modelmesh._options import NOT_GIVEN
+from modelmesh._streaming import AsyncStream, Stream
+from modelmesh._types import Object
+
+if TYPE_CHECKING:
+    from modelmesh._async_client import AsyncOpenAIClient
+    from modelmesh._client import OpenAIClient
+
+_BASE = "/mesh/v1"
+
+
+def _data(answer: Object) -> list[Any]:
+    return answer.data if "data" in answer.to_dict() else []
+
+
+def _pool_path(name: str) -> str:
+    return f"{_BASE}/pools/{quote(name, safe='')}"
+
+
+def _matches(capability: Any, keyword: str) -> bool:
+    text = capability if isinstance(capability, str) else f"{_id(capability)} {getattr(capability, 'aliases', '')}"
+    return keyword.lower() in text.lower()
+
+
+def _id(capability: Any) -> str:
+    if isinstance(capability, str):
+        return capability
+    fields = capability.to_dict()
+    return str(fields.get("id") or fields.get("path") or "")
+
+
+def _resolved(capabilities: list[Any], alias: str) -> str:
+    """The full path that an alias stands for: the one path that ends in it. Raises ValueError."""
+    paths = [_id(capability) for capability in capabilities]
+    if alias in paths:
+        return alias
+    found = [path for path in paths if path.endswith("." + alias)]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise ValueError(f"{alias!r} is ambiguous: {', '.join(found)}")
+    raise ValueError(f"no capability is called {alias!r}")
+
+
+class Capabilities:
+    """`client.mesh.capabilities`: the capability tree."""
+
+    def __init__(self, mesh: Mesh) -> None:
+        self._mesh = mesh
+
+    def list_all(self) -> list[Any]:
+        """Every capability the daemon knows, as it describes them."""
+        return _data(self._mesh.request("GET", f"{_BASE}/capabilities"))
+
+    def resolve(self, alias: str) -> str:
+        """An alias's full path (`chat-completion` → `generation.text-generation.chat-completion`).
+
+        Raises ValueError for one that is unknown or ambiguous.
+        """
+        return _resolved(self.list_all(), alias)
+
+    def search(self, keyword: str) -> list[Any]:
+        """The capabilities whose path or aliases contain a keyword, whatever its case."""
+        return [capability for capability in self.list_all() if _matches(capability, keyword)]
+
+
+class Mesh:
+    """`client.mesh`."""
+
+    def __init__(self, client: OpenAIClient) -> None:
+        self._client = client
+        self.capabilities = Capabilities(self)
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None = None,
+        stream: bool = False,
+        *,
+        timeout: Any = NOT_GIVEN,
+    ) -> Any:
+        """Any path of the daemon: an Object, or with `stream` a stream of them."""
+        client = self._client
+        operation = client._operation(method, path, Object, body, stream=stream, timeout=timeout)
+        return client._send(operation)
+
+    def status(self) -> Object:
+        """The daemon's state: version, uptime, actors, requests in flight, last reload."""
+        return self.request("GET", f"{_BASE}/status")  # type: ignore[no-any-return]
+
+    def pools(self) -> list[Any]:
+        """Every pool with its state."""
+        return _data(self.request("GET", f"{_BASE}/pools"))
+
+    def pool_status(self, name: str | None = None) -> Any:
+        """One pool's state as an Object, or without a name a dict of all, by name. Raises NotFoundError."""
+        if name is None:
+            return {pool.name: pool for pool in self.pools()}
+        return self.request("GET", _pool_path(name))
+
+    def models(self) -> list[Any]:
+        """Every model with its live state."""
+        return _data(self.request("GET", f"{_BASE}/models"))
+
+    def providers(self) -> list[Any]:
+        """Every provider with its state."""
+        return _data(self.request("GET", f"{_BASE}/providers"))
+
+    def active_providers(self) -> list[Any]:
+        """The providers that may be asked now: those not marked `active: false`."""
+        return [provider for provider in self.providers() if provider.to_dict().get("active", True)]
+
+    def explain(self, *, model: str, **request: Any) -> Object:
+        """Which model a request would get, and why not the others. Nothing is asked of any provider."""
+        return self.request("POST", f"{_BASE}/explain", {"model": model, **request})  # type: ignore[no-any-return]
+
+    def rotate(self, pool: str) -> Object:
+        """Move a pool on to its next model; needs an administrator. Raises AccessDeniedError."""
+        return self.request("POST", f"{_BASE}/rotate", {"pool": pool})  # type: ignore[no-any-return]
+
+    def describe(self) -> Object:
+        """What this mesh offers: pools, capabilities, models."""
+        return self.request("GET", f"{_BASE}/describe")  # type: ignore[no-any-return]
+
+    def events(self) -> Stream[Object]:
+        """A live iterator over events (type, time, ids, reason); it ends only when it is closed."""
+        client = self._client
+        operation = client._operation("GET", f"{_BASE}/events", Object, stream=True, timeout=None)
+        return client._listen(operation)  # type: ignore[no-any-return]
+
+
+class AsyncCapabilities:
+    """`client.mesh.capabilities`: the capability tree."""
+
+    def __init__(self, mesh: AsyncMesh) -> None:
+        self._mesh = mesh
+
+    async def list_all(self) -> list[Any]:
+        """Every capability the daemon knows, as it describes them."""
+        return _data(await self._mesh.request("GET", f"{_BASE}/capabilities"))
+
+    async def resolve(self, alias: str) -> str:
+        """An alias's full path (`chat-completion` → `generation.text-generation.chat-completion`).
+
+        Raises ValueError for one that is unknown or ambiguous.
+        """
+        return _resolved(await self.list_all(), alias)
+
+    async def search(self, keyword: str) -> list[Any]:
+        """The capabilities whose path or aliases contain a keyword, whatever its case."""
+        return [capability for capability in await self.list_all() if _matches(capability, keyword)]
+
+
+class AsyncMesh:
+    """`client.mesh`."""
+
+    def __init__(self, client: AsyncOpenAIClient) -> None:
+        self._client = client
+        self.capabilities = AsyncCapabilities(self)
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None = None,
+        stream: bool = False,
+        *,
+        timeout: Any = NOT_GIVEN,
+    ) -> Any:
+        """Any path of the daemon: an Object, or with `stream` a stream of them."""
+        client = self._client
+        operation = client._operation(method, path, Object, body, stream=stream, timeout=timeout)
+        return await client._send(operation)
+
+    async def status(self) -> Object:
+        """The daemon's state: version, uptime, actors, requests in flight, last reload."""
+        return await self.request("GET", f"{_BASE}/status")  # type: ignore[no-any-return]
+
+    async def pools(self) -> list[Any]:
+        """Every pool with its state."""
+        return _data(await self.request("GET", f"{_BASE}/pools"))
+
+    async def pool_status(self, name: str | None = None) -> Any:
+        """One pool's state as an Object, or without a name a dict of all, by name. Raises NotFoundError."""
+        if name is None:
+            return {pool.name: pool for pool in await self.pools()}
+        return await self.request("GET", _pool_path(name))
+
+    async def models(self) -> list[Any]:
+        """Every model with its live state."""
+        return _data(await self.request("GET", f"{_BASE}/models"))
+
+    async def providers(self) -> list[Any]:
+        """Every provider with its state."""
+        return _data(await self.request("GET", f"{_BASE}/providers"))
+
+    async def active_providers(self) -> list[Any]:
+        """The providers that may be asked now: those not marked `active: false`."""
+        return [provider for provider in await self.providers() if provider.to_dict().get("active", True)]
+
+    async def explain(self, *, model: str, **request: Any) -> Object:
+        """Which model a request would get, and why not the others. Nothing is asked of any provider."""
+        return await self.request("POST", f"{_BASE}/explain", {"model": model, **request})  # type: ignore[no-any-return]
+
+    async def rotate(self, pool: str) -> Object:
+        """Move a pool on to its next model; needs an administrator. Raises AccessDeniedError."""
+        return await self.request("POST", f"{_BASE}/rotate", {"pool": pool})  # type: ignore[no-any-return]
+
+    async def describe(self) -> Object:
+        """What this mesh offers: pools, capabilities, models."""
+        return await self.request("GET", f"{_BASE}/describe")  # type: ignore[no-any-return]
+
+    async def events(self) -> AsyncStream[Object]:
+        """A live iterator over events (type, time, ids, reason); it ends only when it is closed."""
+        client = self._client
+        operation = client._operation("GET", f"{_BASE}/events", Object, stream=True, timeout=None)
+        return await client._listen(operation)  # type: ignore[no-any-return]

@@ -1,0 +1,265 @@
+"""Writes docs/configuration.md from the schema: `python -m meshd.config.docs`.
+
+Owns: the form of that page. Keys, defaults and meanings come from the schema and the registry alone.
+Must never: state a fact about a key that the schema does not.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from meshd.config.schema import (
+    DaemonConfig,
+    DiscoveryConfig,
+    ModelConfig,
+    ObservabilityConfig,
+    PoolConfig,
+    ProviderConfig,
+    SecretsConfig,
+    StorageConfig,
+)
+from meshd.config.schema.access import AppConfig, ConnectorsConfig, ProxyConfig
+from meshd.config.schema.base import marker_of
+from meshd.config.schema.root import RootConfig
+from meshd.config.shape import keys_of
+from meshd.config.units import format_duration, format_size
+from meshd.connectors.registry import ConnectorRegistry
+
+PAGE = Path("docs") / "configuration.md"
+
+_INTRO = """\
+# Configuration
+
+<!-- Written by `python -m meshd.config.docs` from the schema. Change that, not this. -->
+
+One file, in YAML, TOML or JSON (by its ending; the shape is the same). It is looked for in this order:
+
+1. `meshd --config PATH`
+2. `$MESHD_CONFIG`
+3. `$XDG_CONFIG_HOME/meshd/mesh.yaml` (`~/.config/meshd/mesh.yaml`)
+4. `/etc/meshd/mesh.yaml`
+5. none: the daemon builds its own, see [Without a file](#without-a-file)
+
+```yaml
+secrets:
+  store: [modelmesh.env.v1, systemd.credentials.v1]
+
+providers:
+  openai:
+    api_key: ${secrets:OPENAI_API_KEY}
+    timeout: 30s
+  house:
+    connector: openai-compatible.v1
+    base_url: http://${env:HOUSE_HOST:-127.0.0.1}:9000/v1
+    auth: {method: none}
+
+models:
+  house.qwen:
+    capabilities: [chat-completion]
+    constraints: {context_window: 32768}
+
+pools:
+  chat:
+    capability: chat-completion
+    models: [house.qwen]
+    strategy: priority-selection
+    provider_priority: [house, openai]
+```
+
+`meshctl config validate` reports every problem at once, each with its line and what was probably meant.
+`meshctl config schema` prints the JSON Schema, with which an editor completes and checks the file.
+A file that is not valid stops the start (exit status 78); at a reload the running configuration stays.
+
+## Rules
+
+- **Durations**: `500ms`, `60s`, `5m`, `1h30m`, `7d`, or a number of seconds.
+- **Sizes**: `512MB` (decimal), `1GiB` (binary), or a number of bytes.
+- **Money**: USD, such as `0.15`; kept as whole billionths of a dollar, never as a float.
+- **Names**: letters, digits and `. - _ / :`.
+- **`${secrets:NAME}`** in any text is a secret, taken from the stores below when the provider needs it. Its value
+  never appears in a log, an error or `meshctl config show`.
+- **`${env:NAME}`** and **`${env:NAME:-default}`** are environment variables, read when the file is read. The
+  default also stands in for an empty variable.
+- **`config:`** under a provider's or pool's name may hold its keys too; both forms mean the same.
+- A key that is **not supported yet** is refused rather than ignored.
+"""
+
+_ZERO = """\
+## Without a file
+
+The daemon takes what the machine offers, best first:
+
+1. every provider whose key is in the environment or in systemd's credentials:
+{providers}
+2. every local server that answers: {servers};
+3. the embedded models, where the extra `local` is installed.
+
+`meshctl config show` prints what it built, `meshctl config init` writes it as a commented file to start from.
+"""
+
+_SECTIONS: tuple[tuple[str, type[BaseModel], str], ...] = (
+    ("secrets", SecretsConfig, "secret-store"),
+    ("providers.NAME", ProviderConfig, "provider"),
+    ("models.ID", ModelConfig, ""),
+    ("pools.NAME", PoolConfig, "rotation"),
+    ("storage", StorageConfig, "storage"),
+    ("observability", ObservabilityConfig, "observability"),
+    ("discovery", DiscoveryConfig, ""),
+    ("daemon", DaemonConfig, ""),
+    ("connectors", ConnectorsConfig, ""),
+    ("proxy", ProxyConfig, ""),
+    ("apps.NAME", AppConfig, ""),
+)
+
+
+def page() -> str:
+    """The whole page."""
+    parts = [_INTRO]
+    for title, section, kind in _SECTIONS:
+        parts.append(_section(title, section, kind))
+        if title == "models.ID":
+            parts.append(_model_note())
+    parts.append(_capabilities())
+    parts.append(_ZERO.format(providers=_keys(), servers=_servers()))
+    return "\n".join(parts)
+
+
+def _section(title: str, section: type[BaseModel], kind: str) -> str:
+    top = RootConfig.model_fields[title.partition(".")[0]]
+    unbuilt = marker_of(top.metadata) is not None
+    about = f"{top.description}{' **Not supported yet.**' if unbuilt else ''}"
+    rows = "\n".join(_rows(section, ""))
+    table = f"| key | meaning | default |\n| --- | --- | --- |\n{rows}\n"
+    return f"## {title}\n\n{about}\n\n{table}" + (_connectors(kind) if kind else "")
+
+
+def _rows(section: type[BaseModel], prefix: str, *, unbuilt: bool = False) -> Iterator[str]:
+    for name, info in section.model_fields.items():
+        key = keys_of(section)[name]
+        whole = unbuilt or (key.marker is not None and not key.marker.values)
+        if key.below is not None and not key.many:
+            yield from _rows(key.below, f"{prefix}{name}.", unbuilt=whole)
+            continue
+        meaning = info.description or ""
+        if whole:
+            meaning += " *Not supported yet.*"
+        elif key.marker is not None:
+            meaning += f" *Not supported yet: {', '.join(f'`{_plain(value)}`' for value in key.marker.values)}.*"
+        yield f"| `{prefix}{name}` | {_cell(meaning)} | {_cell(_default(info))} |"
+
+
+def _default(info: FieldInfo) -> str:
+    extra = info.json_schema_extra
+    if isinstance(extra, dict) and "shown_default" in extra:
+        shown = str(extra["shown_default"])
+        # Words stay words; an id is set as code.
+        return shown if " " in shown or "`" in shown or "." not in shown else f"`{shown}`"
+    if info.is_required():
+        return "required"
+    value = info.default
+    if value is None or value == () or value == {}:
+        return ""
+    return f"`{_with_unit(value, info)}`"
+
+
+def _with_unit(value: Any, info: FieldInfo) -> str:
+    unit = _unit_of(info)
+    if unit == "duration":
+        return format_duration(value)
+    if unit == "size":
+        return format_size(value)
+    if unit == "mode":
+        return f"{value:04o}"
+    return _plain(value)
+
+
+def _unit_of(info: FieldInfo) -> str | None:
+    for item in info.metadata:
+        schema = getattr(item, "json_schema", None)
+        if isinstance(schema, dict) and "x-unit" in schema:
+            return str(schema["x-unit"])
+    return None
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, tuple | list):
+        return "[" + ", ".join(_plain(item) for item in value) + "]"
+    if isinstance(value, float):
+        return f"{value:g}"
+    return str(value)
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+# -- connectors ---------------------------------------------------------------------------------------
+
+
+def _builtin(kind: str) -> list[Any]:
+    """The connectors of this distribution: what else is installed where the page is written is not its matter."""
+    return ConnectorRegistry(entry_points=False).list_connectors(kind)
+
+
+def _connectors(kind: str) -> str:
+    lines = ["", "| connector | what it is | its own keys |", "| --- | --- | --- |"]
+    for spec in _builtin(kind):
+        settings = spec.load_settings()
+        keys = ", ".join(_setting(name, info) for name, info in settings.model_fields.items()) if settings else ""
+        names = f"`{spec.id}`" + "".join(f", `{alias}`" for alias in spec.aliases)
+        extra = f" Needs the extra `{spec.extra}`." if spec.extra else ""
+        lines.append(f"| {names} | {_cell(spec.description)}.{extra} | {_cell(keys)} |".replace("..", "."))
+    return "\n".join(lines) + "\n"
+
+
+def _setting(name: str, info: FieldInfo) -> str:
+    default = _default(info)
+    return f"`{name}` ({(info.description or '').rstrip('.')}{f'; {default}' if default else ''})"
+
+
+def _model_note() -> str:
+    return (
+        "A request that needs what a model does not declare (tools, a JSON schema, images, more tokens than the "
+        "window) is never sent to it.\n"
+    )
+
+
+def _capabilities() -> str:
+    about = RootConfig.model_fields["capabilities"].description
+    return (
+        f"## capabilities\n\n{about}\n\n"
+        "```yaml\ncapabilities:\n  compliance: [pii-detection, regulatory-review]\n"
+        "  text-generation: [poetry]   # under a node that exists\n```\n"
+    )
+
+
+def _keys() -> str:
+    rows = [spec for spec in _builtin("provider") if spec.key_env and spec.row.get("zero_config") is not False]
+    return "\n".join(
+        f"   - {spec.row.get('name') or spec.id}: {' or '.join(f'`{name}`' for name in spec.key_env)}" for spec in rows
+    )
+
+
+def _servers() -> str:
+    ports = {spec.row.get("name"): spec.row.get("port") for spec in _builtin("provider") if spec.row.get("local")}
+    names: tuple[str, ...] = DiscoveryConfig().local.servers
+    return ", ".join(f"{name} ({ports[name]})" if ports.get(name) else name for name in names)
+
+
+def main(arguments: list[str]) -> int:
+    target = Path(arguments[0]) if arguments else PAGE
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text(page(), "utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
