@@ -243,13 +243,11 @@ def _capabilities() -> str:
 
 def _keys() -> str:
     rows = [spec for spec in _builtin("provider") if spec.key_env and spec.row.get("zero_config") is not False]
-    return "\n".join(
-        f"   - {spec.row.get('name') or spec.id}: {' or '.join(f'`{name}`' for name in spec.key_env)}" for spec in rows
-    )
+    return "\n".join(f"   - {spec.short_name}: {' or '.join(f'`{name}`' for name in spec.key_env)}" for spec in rows)
 
 
 def _servers() -> str:
-    ports = {spec.row.get("name"): spec.row.get("port") for spec in _builtin("provider") if spec.row.get("local")}
+    ports = {spec.short_name: spec.row.get("port") for spec in _builtin("provider") if spec.row.get("local")}
     names: tuple[str, ...] = DiscoveryConfig().local.servers
     return ", ".join(f"{name} ({ports[name]})" if ports.get(name) else name for name in names)
 

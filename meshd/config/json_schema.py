@@ -114,6 +114,8 @@ def _tidy(value: Any) -> None:
         value.pop("shown_default", None)
         if "x-unit" in value or any("x-unit" in part for part in value.get("anyOf", ()) if isinstance(part, dict)):
             value.pop("default", None)
+        if isinstance(value.get("default"), dict) and value["default"]:
+            value.pop("default")
         for item in value.values():
             _tidy(item)
     elif isinstance(value, list):

@@ -48,6 +48,10 @@ class Validation:
         self._file = file
         self._found: list[Problem] = []
         self._sections = {name: _map(flat.get(name)) for name in ("providers", "models", "pools")}
+        self._providers_with_models = {
+            _map(model).get("provider") or infer_provider(id, self._sections["providers"])
+            for id, model in self._sections["models"].items()
+        }
 
     def run(self) -> list[Problem]:
         find_faults(RootConfig, self.flat, (), self.report)
@@ -127,7 +131,8 @@ class Validation:
         spec = self.registry.find(str(_map(entry).get("connector") or provider), "provider")
         sync = _map(_map(self.flat.get("discovery")).get("sync"))
         return (
-            _map(_map(entry).get("catalogue")).get("auto_discover") is True
+            provider not in self._providers_with_models
+            or _map(_map(entry).get("catalogue")).get("auto_discover") is True
             or sync.get("auto_register") is True
             or (spec is not None and (spec.id in _SELF_LISTING or spec.row.get("local") is True))
         )

@@ -117,7 +117,7 @@ Duration = Annotated[
     WithJsonSchema(
         {
             "anyOf": [
-                {"type": "string", "pattern": r"^\s*([0-9.]+\s*(ns|us|ms|s|m|h|d|w)?\s*)+$|\$\{"},
+                {"type": "string", "pattern": r"^\s*([0-9.]+(ns|us|ms|s|m|h|d|w)\s*)+$|^\s*[0-9.]+\s*$|\$\{"},
                 {"type": "number", "minimum": 0},
             ],
             "x-unit": "duration",

@@ -82,7 +82,9 @@ class ProviderDiscoveryConfig(Section):
 
 class ProviderCatalogueConfig(Section):
     auto_discover: bool = Field(
-        default=False, description="Register every model the provider lists, also those `models` does not name."
+        default=False,
+        description="Register every model the provider lists even where `models` names some of them. "
+        "A provider that `models` does not name offers all it lists anyway.",
     )
     refresh_interval: Duration = Field(default=3600.0, description="How often the provider's list is read again.")
 
