@@ -14,9 +14,11 @@ import itertools
 import os
 import struct
 import time
-from typing import Final
+from collections.abc import Callable
+from typing import Any, Final
 
 import zmq
+from zmq.backend import Socket as _Socket
 
 from modelmesh._protocol import HEARTBEAT_SECONDS, HELLO, HelloHead, WelcomeHead, encode
 
@@ -30,6 +32,16 @@ _MONITORED: Final = int(
     | zmq.Event.HANDSHAKE_FAILED_PROTOCOL
     | zmq.Event.HANDSHAKE_FAILED_AUTH
 )
+# The backend's own methods take a third of the time of those that pyzmq wraps around them, on the way of every
+# request.
+_send = _Socket.send
+_receive = _Socket.recv
+_get: Final[Callable[[Any, int], Any]] = _Socket.get
+_EVENTS: Final = int(zmq.EVENTS)
+_POLLIN: Final = int(zmq.POLLIN)
+_NOBLOCK: Final = int(zmq.NOBLOCK)
+_SNDMORE: Final = int(zmq.SNDMORE)
+
 _monitor_numbers = itertools.count()
 
 
@@ -89,17 +101,22 @@ class Link:
 
     def send(self, frames: list[bytes]) -> None:
         """Queue one message; never blocks, as the queue has no high-water mark."""
-        send = self.socket.send
+        socket = self.socket
         last = len(frames) - 1
         for index, frame in enumerate(frames):
-            send(frame, zmq.SNDMORE if index < last else 0)
+            _send(socket, frame, _SNDMORE if index < last else 0)
 
     def receive(self) -> list[bytes] | None:
         """The next message, None when there is none now. To be called until None before anyone polls `fd`."""
-        try:
-            return self.socket.recv_multipart(zmq.NOBLOCK)
-        except zmq.Again:
+        socket = self.socket
+        if not _get(socket, _EVENTS) & _POLLIN:
             return None
+        frame = _receive(socket, _NOBLOCK, False)
+        frames = [frame.bytes]
+        while frame.more:
+            frame = _receive(socket, _NOBLOCK, False)
+            frames.append(frame.bytes)
+        return frames
 
     def observe(self) -> None:
         """Read what the monitor has to say into `connected` and `failed`."""

@@ -47,6 +47,15 @@ def encode_body(params: Mapping[str, Any], extra_body: Mapping[str, Any] | None)
     return _encoder.encode(body)
 
 
+def quoted(segment: str, safe: str = "") -> str:
+    """A name as part of a path."""
+    if segment.isalnum() and segment.isascii():
+        return segment
+    from urllib.parse import quote
+
+    return quote(segment, safe=safe)
+
+
 def with_query(path: str, query: Mapping[str, Any] | None) -> str:
     if not query:
         return path

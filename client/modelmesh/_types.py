@@ -9,9 +9,13 @@ An attribute's first access puts its value into the instance's `__dict__`, so `_
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Final, Self
 
 import msgspec
+
+_ABSENT: Final = object()
+_NESTED: Final = frozenset({dict, list})
+_SCALARS: Final = (float, int, str)
 
 
 class Object:
@@ -38,19 +42,19 @@ class Object:
     def of(cls, json: dict[str, Any]) -> Self:
         """The object over this map, which it does not copy."""
         self = cls.__new__(cls)
-        self.__dict__["_json"] = json
+        self._json = json
         return self
 
     def __getattr__(self, name: str) -> Any:
-        try:
-            value = self.__dict__["_json"][name]
-        except KeyError:
+        fields = self.__dict__
+        value = fields["_json"].get(name, _ABSENT)
+        if value is _ABSENT:
             if name in self._known:
                 return None
-            raise AttributeError(f"{type(self).__name__!r} has no field {name!r}") from None
-        if isinstance(value, dict | list):
+            raise AttributeError(f"{type(self).__name__!r} has no field {name!r}")
+        if value.__class__ in _NESTED:
             value = _wrap(value, self._kinds.get(name, Object))
-            self.__dict__[name] = value
+        fields[name] = value
         return value
 
     def to_dict(self, *, exclude_none: bool = False, **_: Any) -> dict[str, Any]:
@@ -113,7 +117,7 @@ def _wrap(value: Any, kind: type[Object]) -> Any:
     if isinstance(value, dict):
         return kind.of(value)
     if isinstance(value, list):
-        if value and isinstance(value[0], float | int | str):
+        if value and isinstance(value[0], _SCALARS):
             return value
         return [_wrap(item, kind) for item in value]
     return value

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
-from modelmesh._options import NOT_GIVEN
+from modelmesh._options import NOT_GIVEN, quoted
 from modelmesh._streaming import AsyncStream, Stream
 from modelmesh._types import Object
 
@@ -25,7 +24,7 @@ def _data(answer: Object) -> list[Any]:
 
 
 def _pool_path(name: str) -> str:
-    return f"{_BASE}/pools/{quote(name, safe='')}"
+    return f"{_BASE}/pools/{quoted(name)}"
 
 
 def _matches(capability: Any, keyword: str) -> bool:

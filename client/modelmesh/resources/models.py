@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Generator, Mapping
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import quote
 
-from modelmesh._options import NOT_GIVEN
+from modelmesh._options import NOT_GIVEN, quoted
 from modelmesh._types import Model, ModelPage
 
 if TYPE_CHECKING:
@@ -77,4 +76,4 @@ class AsyncModelList:
 def _one(model: str) -> str:
     if not model:
         raise ValueError("a model's id is needed")
-    return f"{PATH}/{quote(model, safe='/')}"
+    return f"{PATH}/{quoted(model, safe='/')}"
