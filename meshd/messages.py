@@ -104,10 +104,12 @@ class CatalogueChanged(Message, frozen=True):
 
 class ResolveSecrets(Message, frozen=True):
     """→ secret; answered with SecretsResolved. `stores`: the `secrets` section, for a generation not yet
-    committed; None: the committed one."""
+    committed; None: the committed one. `folder`: what relative paths in it are relative to (the configuration
+    file's own)."""
 
     names: tuple[str, ...]
     section: dict[str, Any] | None = None
+    folder: str = ""
 
 
 class SecretsResolved(Message, frozen=True):

@@ -1,50 +1,30 @@
-"""What every connector but a provider says of itself: id, type, one line, its own keys, where its class is.
+"""Making a connector that is not a provider: its class from the registry, its own keys checked and typed.
 
-Owns: `ConnectorInfo` and the reading of an id in its long and short forms.
-Must never: import a connector; a row is data until somebody makes one.
+Owns: `make_connector`. Must never: know what a connector does.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from importlib import import_module
+from collections.abc import Mapping
 from typing import Any
 
-
-class UnknownConnector(LookupError):
-    """No connector of that id. `known` lists those there are."""
-
-    def __init__(self, kind: str, id: str, known: Iterable[str]) -> None:
-        self.known = sorted(known)
-        super().__init__(f"there is no {kind} connector {id!r}; there are: {', '.join(self.known)}")
+from meshd.connectors.registry import default_registry
 
 
-@dataclass(frozen=True, slots=True)
-class ConnectorInfo:
-    """A row of the registry. target: `module:Class`. settings: the connector's own keys → what they mean.
+def make_connector(type: str, id: str, settings: Mapping[str, Any], *arguments: Any) -> Any:
+    """An instance of the connector: `cls(settings, *arguments)`.
 
-    aliases: other spellings of the id. extra: the extra of `modelmesh` that brings its package, "" for none.
+    Keys of a section are shared by all connectors it names, so those that are not this one's are left out. A
+    connector that declares no schema gets them all. Raises ConfigurationError (from the registry) for an id
+    that is unknown or not installed, ValueError for a setting of a wrong type.
     """
-
-    id: str
-    type: str
-    description: str
-    target: str
-    settings: Mapping[str, str] = field(default_factory=dict)
-    aliases: tuple[str, ...] = ()
-    extra: str = ""
-
-    def load(self) -> Any:
-        """The class. Imports its module."""
-        module, _, name = self.target.partition(":")
-        return getattr(import_module(module), name)
-
-
-def find_connector(kind: str, id: str, rows: Mapping[str, ConnectorInfo]) -> ConnectorInfo:
-    """The row of an id, which may carry its type as a prefix (`storage.modelmesh.sqlite.v1`)."""
-    short = id.removeprefix(f"{kind}.")
-    row = rows.get(short) or next((row for row in rows.values() if short in row.aliases), None)
-    if row is None:
-        raise UnknownConnector(kind, id, rows)
-    return row
+    registry = default_registry()
+    cls = registry.get_connector(id, type)
+    spec = registry.find(id, type)
+    schema = spec.load_settings() if spec is not None else None
+    given = dict(settings)
+    if schema is not None:
+        given = schema.model_validate({key: given[key] for key in given if key in schema.model_fields}).model_dump()
+        # Keys without a place in the schema yet still reach their connector when it is used as a library.
+        given.update({key: value for key, value in settings.items() if key not in given})
+    return cls(given, *arguments)

@@ -52,7 +52,7 @@ class Sink(ABC):
         """A request record, or a log record of the daemon."""
         self.write(entry)
 
-    def trace(self, entry: Entry) -> None:
+    def trace(self, entry: Entry) -> None:  # noqa: B027
         """A span. Most sinks keep none."""
 
     def flush(self) -> None:  # noqa: B027

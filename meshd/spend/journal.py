@@ -10,6 +10,7 @@ a segment, a full disk one in its middle: the marker and the checksum let the re
 
 from __future__ import annotations
 
+import contextlib
 import os
 import zlib
 from collections.abc import Callable
@@ -145,10 +146,8 @@ class JournalWriter:
         if self.error is None:
             self.error = why
             if self._on_error is not None:
-                try:
+                with contextlib.suppress(Exception):  # a request's path: nothing may escape
                     self._on_error(why)
-                except Exception:  # noqa: BLE001 - a request's path: nothing may escape
-                    pass
 
     def _keep(self, record: bytes) -> None:
         if len(self._backlog) + len(record) > BACKLOG_LIMIT:
@@ -173,10 +172,8 @@ class JournalWriter:
 
     def _close(self) -> None:
         if self._fd >= 0:
-            try:
+            with contextlib.suppress(OSError):
                 os.close(self._fd)
-            except OSError:
-                pass
         self._fd = -1
 
 

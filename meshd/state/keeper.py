@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import msgspec
+from modelmesh._errors import ConfigurationError
 
 from meshd.connectors.storage import Storage, StorageError, StorageReset, open_storage
 from meshd.messages import RestoredState, SyncStatus
@@ -106,7 +107,7 @@ class StateKeeper:
         if (settings.connector, settings.settings) != (self.settings.connector, self.settings.settings):
             try:
                 storage = open_storage(settings.connector, settings.settings, self.directory)
-            except (StorageError, LookupError) as error:
+            except (StorageError, ConfigurationError, ValueError) as error:
                 return str(error)
         self._prepared = (settings, storage)
         return ""
@@ -145,7 +146,7 @@ class StateKeeper:
         if self._storage is None:
             try:
                 self._storage = open_storage(self.settings.connector, self.settings.settings, self.directory)
-            except (StorageError, LookupError) as error:
+            except (StorageError, ConfigurationError, ValueError) as error:
                 return problem or str(error)
         if not self._loaded:
             try:
