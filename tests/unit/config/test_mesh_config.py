@@ -80,7 +80,15 @@ def test_nested_config_means_the_same() -> None:
 
 
 def test_nested_config_keeps_lines_and_clashes_are_told() -> None:
-    text = "pools:\n  ocr:\n    strategy: round-robin\n    config:\n      strategy: round-robin\n      retry:\n        backof: x\n"
+    text = """\
+pools:
+  ocr:
+    strategy: round-robin
+    config:
+      strategy: round-robin
+      retry:
+        backof: x
+"""
     found = MeshConfig.from_text(text).validate()
     assert [(problem.line, problem.path) for problem in found] == [
         (5, "pools.ocr.strategy"),
