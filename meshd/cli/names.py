@@ -1,0 +1,38 @@
+"""Names for shell completion, from the running daemon.
+
+Must never: fail, print, or keep a shell waiting: no daemon means no names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from meshd.cli import daemon
+
+_PATIENCE = 1.0
+
+
+def _names(*sources: tuple[str, str]) -> Iterator[str]:
+    with daemon.Daemon(_PATIENCE) as line:
+        for path, key in sources:
+            yield from (str(entry[key]) for entry in line.get(path).get("data") or () if entry.get(key))
+
+
+def _completer(*sources: tuple[str, str]) -> Callable[[Any, str], list[str]]:
+    def complete(ctx: Any, incomplete: str) -> list[str]:
+        root = ctx.find_root() if ctx is not None else None
+        daemon.settings.socket = (root.params.get("socket") if root is not None else None) or daemon.settings.socket
+        try:
+            found = sorted(set(_names(*sources)))
+        except Exception:  # noqa: BLE001  a shell is waiting; whatever it is, there are no names
+            return []
+        return [name for name in found if name.startswith(incomplete)]
+
+    return complete
+
+
+pools = _completer(("pools", "name"))
+models = _completer(("models", "id"))
+providers = _completer(("providers", "name"))
+pools_and_models = _completer(("pools", "name"), ("models", "id"))

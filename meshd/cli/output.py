@@ -1,0 +1,188 @@
+"""How answers look: tables and lines for people, JSON for programs.
+
+Owns: the consoles, number formats and the one way each command prints.
+Must never: ask the daemon anything, or print to stdout beside JSON. Rich is loaded at the first table, not at
+import: `--json` and streamed answers never need it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, on standard output.")]
+
+# The panels of `meshctl --help`.
+ASK: Final = "Ask models"
+LOOK: Final = "Look"
+STEER: Final = "Steer"
+SET_UP: Final = "Set up"
+
+_PIPED_WIDTH: Final = 160
+GOOD, BAD, FAINT, HEAD = "green", "red", "dim", "bold"
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Colour only on a terminal and without NO_COLOR; no markup in what the daemon says."""
+    from rich.console import Console
+
+    file = sys.stderr if stderr else sys.stdout
+    width = None if file.isatty() or os.environ.get("COLUMNS") else _PIPED_WIDTH
+    return Console(file=file, width=width, markup=False, highlight=False, emoji=False, soft_wrap=False)
+
+
+def print_json(value: Any) -> None:
+    """One JSON document on stdout."""
+    sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2, default=str) + "\n")
+
+
+def print_json_line(value: Any) -> None:
+    """One JSON document on one line, at once: for streams."""
+    sys.stdout.write(json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str) + "\n")
+    sys.stdout.flush()
+
+
+def say(text: str = "", style: str | None = None) -> None:
+    """A line for people."""
+    console().print(text, style=style, soft_wrap=True)
+
+
+def complain(text: str) -> None:
+    """A line about what went wrong, on stderr."""
+    sys.stdout.flush()
+    sys.stderr.write(f"meshctl: {text}\n")
+
+
+def print_table(
+    columns: Sequence[str],
+    rows: Iterable[Sequence[Any]],
+    *,
+    title: str = "",
+    numbers: Iterable[str] = (),
+    empty: str = "",
+) -> None:
+    """A table without frames. A cell is a text, a number, or (text, style); `numbers` names the columns set
+    to the right; `empty` stands for a table of no rows."""
+    from rich.table import Table
+    from rich.text import Text
+
+    rows = [list(row) for row in rows]
+    if not rows:
+        if empty:
+            say(empty, FAINT)
+        return
+    right = set(numbers)
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style=HEAD, title=title or None)
+    table.title_justify = "left"
+    table.title_style = HEAD
+    for place, name in enumerate(columns):
+        justify: Any = "right" if name in right else "left"
+        table.add_column(name, justify=justify, overflow="fold", no_wrap=name in right, ratio=None)
+        if place == 0:
+            table.columns[0].min_width = min(24, max(len(_plain(row[0])) for row in rows))
+    for row in rows:
+        table.add_row(*(Text(_plain(cell), style=_style(cell)) for cell in row))
+    console().print(table)
+
+
+def print_fields(fields: Iterable[tuple[str, Any]]) -> None:
+    """Names and values, one a line; a value of None or "" is left out."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True, style=FAINT)
+    table.add_column(overflow="fold")
+    for name, value in fields:
+        if value is None or _plain(value) == "":
+            continue
+        table.add_row(name, Text(_plain(value), style=_style(value)))
+    if table.row_count:
+        console().print(table)
+
+
+def _plain(cell: Any) -> str:
+    value = cell[0] if isinstance(cell, tuple) else cell
+    if value is None:
+        return ""
+    if isinstance(value, (list, set)):
+        return ", ".join(str(entry) for entry in value)
+    return str(value)
+
+
+def _style(cell: Any) -> str:
+    return cell[1] if isinstance(cell, tuple) else ""
+
+
+# -- numbers ------------------------------------------------------------------------------------------
+
+
+def good(yes: Any, true: str = "yes", false: str = "no") -> tuple[str, str]:
+    return (true, GOOD) if yes else (false, BAD)
+
+
+def seconds(value: Any) -> str:
+    """A length of time: 12 ms, 1.3 s, 4 m 10 s, 3 h 12 m, 2 d 4 h. Empty for None."""
+    if value is None or value == "":
+        return ""
+    value = float(value)
+    if value < 0.9995:
+        return f"{value * 1000:.0f} ms" if value >= 0.01 or value == 0 else f"{value * 1000:.1f} ms"
+    if value < 60:
+        return f"{value:.1f} s"
+    whole = round(value)
+    for size, unit, part, small in ((86400, "d", 3600, "h"), (3600, "h", 60, "m"), (60, "m", 1, "s")):
+        if whole >= size:
+            rest = whole % size // part
+            return f"{whole // size} {unit} {rest} {small}" if rest else f"{whole // size} {unit}"
+    return f"{whole} s"
+
+
+def ago(at: Any, now: float | None = None) -> str:
+    """A moment (UTC seconds) seen from now."""
+    if not at:
+        return ""
+    past = (time.time() if now is None else now) - float(at)
+    return "just now" if past < 1 else f"{seconds(int(past))} ago"
+
+
+def usd(value: Any) -> str:
+    """Money: four significant digits below a dollar, cents above; empty for None."""
+    if value is None:
+        return ""
+    value = float(value)
+    if value == 0:
+        return "$0"
+    return f"${value:,.2f}" if abs(value) >= 1 else f"${value:.6f}".rstrip("0")
+
+
+def count(value: Any) -> str:
+    return "" if value is None else f"{int(value):,}"
+
+
+def size(value: float) -> str:
+    """Bytes, in the units disks are sold in."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if value < 1000:
+            return f"{value:.0f} {unit}" if unit == "B" or value >= 100 else f"{value:.1f} {unit}"
+        value /= 1000
+    return f"{value:.1f} TB"
+
+
+def get(value: Mapping[str, Any] | None, *path: str) -> Any:
+    """`value[path[0]][path[1]]…`, None where a step is missing: daemons of another version may lack it."""
+    current: Any = value
+    for name in path:
+        if not isinstance(current, Mapping):
+            return None
+        current = current.get(name)
+    return current

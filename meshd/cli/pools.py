@@ -1,0 +1,245 @@
+"""`meshctl pools`, `models` and `providers`: tables of all, or one in detail.
+
+Must never: change anything in the daemon.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+from urllib.parse import quote
+
+import typer
+
+from meshd.cli import daemon, names
+from meshd.cli import output as out
+
+app = typer.Typer()
+
+STYLES = {"active": out.GOOD, "standby": out.BAD, "probation": "yellow"}
+
+PoolName = Annotated[str | None, typer.Argument(help="One pool, in detail.", autocompletion=names.pools)]
+ModelId = Annotated[str | None, typer.Argument(help="One model, in detail.", autocompletion=names.models)]
+ProviderName = Annotated[str | None, typer.Argument(help="One provider, in detail.", autocompletion=names.providers)]
+
+
+@app.command(rich_help_panel=out.LOOK)
+def pools(name: PoolName = None, as_json: out.JsonOption = False) -> None:
+    """What apps may ask for: each pool, its strategy, and which model answers now.
+
+    [dim]meshctl pools chat-completion[/dim]
+    """
+    if name is not None:
+        found = daemon.ask(f"pools/{quote(name, safe='')}")
+        out.print_json(found) if as_json else _pool(found)
+        return
+    answer = daemon.ask("pools")
+    if as_json:
+        out.print_json(answer)
+        return
+    out.print_table(
+        ["pool", "active", "standby", "now", "strategy"],
+        [
+            [
+                pool.get("name"),
+                (pool.get("active", 0), out.GOOD if pool.get("active") else out.BAD),
+                pool.get("standby", 0),
+                pool.get("current"),
+                _short(pool.get("strategy")),
+            ]
+            for pool in answer.get("data") or ()
+        ],
+        numbers=["active", "standby"],
+        empty="no pools: no model was found (meshctl pull smollm2-135m, or set a provider's key)",
+    )
+
+
+def _pool(found: Mapping[str, Any]) -> None:
+    out.say(str(found.get("name")), out.HEAD)
+    out.print_fields(
+        [
+            ("capability", found.get("capability")),
+            ("strategy", found.get("strategy")),
+            ("now", found.get("current")),
+            ("models", f"{found.get('active', 0)} active, {found.get('standby', 0)} standby"),
+        ]
+    )
+    out.say()
+    out.print_table(
+        ["model", "provider", "", "failures", "back in", "reason"],
+        [
+            [
+                model.get("id"),
+                model.get("provider"),
+                status(model),
+                model.get("failures") or "",
+                out.seconds(model.get("recovers_in")),
+                model.get("reason"),
+            ]
+            for model in found.get("models") or ()
+        ],
+        numbers=["failures"],
+        empty="no models",
+    )
+
+
+@app.command(rich_help_panel=out.LOOK)
+def models(model_id: ModelId = None, as_json: out.JsonOption = False) -> None:
+    """Every model: where it runs, its state, what it did so far.
+
+    [dim]meshctl models openai.gpt-4o[/dim]
+    """
+    answer = daemon.ask("models", id=model_id)
+    found = answer.get("data") or []
+    if as_json:
+        out.print_json(_one(found, model_id) if model_id is not None else answer)
+        return
+    if model_id is not None:
+        _model(_one(found, model_id))
+        return
+    out.print_table(
+        ["model", "provider", "", "requests", "failures", "p50", "cost", "reason"],
+        [
+            [
+                model.get("id"),
+                model.get("provider"),
+                status(model),
+                out.count(model.get("requests")),
+                out.count(model.get("failures")),
+                out.seconds(out.get(model, "latency", "p50")),
+                out.usd(model.get("cost")),
+                model.get("reason"),
+            ]
+            for model in found
+        ],
+        numbers=["requests", "failures", "p50", "cost"],
+        empty="no models: meshctl pull smollm2-135m, or set a provider's key",
+    )
+
+
+def _model(model: Mapping[str, Any]) -> None:
+    out.say(str(model.get("id")), out.HEAD)
+    features = model.get("features") or {}
+    if isinstance(features, Mapping):
+        features = [name for name, has in features.items() if has]
+    out.print_fields(
+        [
+            ("provider", model.get("provider")),
+            ("known there as", model.get("model")),
+            ("state", status(model)),
+            ("reason", model.get("reason")),
+            ("capabilities", model.get("capabilities")),
+            ("features", features),
+            ("pools", model.get("pools")),
+            ("context window", out.count(model.get("context_window"))),
+            ("longest answer", out.count(model.get("max_output_tokens"))),
+            ("in flight", model.get("in_flight")),
+            ("requests", f"{out.count(model.get('requests') or 0)}, {out.count(model.get('failures') or 0)} failed"),
+            ("tokens", f"{out.count(model.get('tokens_in') or 0)} in, {out.count(model.get('tokens_out') or 0)} out"),
+            ("cost", out.usd(model.get("cost"))),
+            ("latency", _spread(model.get("latency"))),
+            ("first token", _spread(model.get("first_token"))),
+            ("last request", out.ago(model.get("last_request"))),
+            ("last failure", out.ago(model.get("last_failure"))),
+        ]
+    )
+
+
+@app.command(rich_help_panel=out.LOOK)
+def providers(name: ProviderName = None, as_json: out.JsonOption = False) -> None:
+    """Every provider: whether it answers, its key, its score, its cost.
+
+    [dim]meshctl providers openai[/dim]
+    """
+    answer = daemon.ask("providers", name=name)
+    found = answer.get("data") or []
+    if as_json:
+        out.print_json(_one(found, name) if name is not None else answer)
+        return
+    if name is not None:
+        _provider(_one(found, name))
+        return
+    out.print_table(
+        ["provider", "connector", "", "score", "models", "requests", "cost", "reason"],
+        [
+            [
+                provider.get("name"),
+                provider.get("connector"),
+                availability(provider),
+                _score(provider),
+                _number_of(provider.get("models")),
+                out.count(provider.get("requests")),
+                out.usd(provider.get("cost")),
+                provider.get("reason"),
+            ]
+            for provider in found
+        ],
+        numbers=["score", "models", "requests", "cost"],
+        empty="no providers: set a key (OPENAI_API_KEY, …), start a local server, or meshctl pull smollm2-135m",
+    )
+
+
+def _provider(provider: Mapping[str, Any]) -> None:
+    out.say(str(provider.get("name")), out.HEAD)
+    auth = provider.get("auth_valid")
+    out.print_fields(
+        [
+            ("connector", provider.get("connector")),
+            ("address", provider.get("base_url")),
+            ("state", availability(provider)),
+            ("reason", provider.get("reason")),
+            ("key", None if auth is None else out.good(auth, "accepted", "refused")),
+            ("score", _score(provider)),
+            ("last probe", out.ago(provider.get("last_probe"))),
+            ("probe took", out.seconds(provider.get("latency"))),
+            ("models", provider.get("models")),
+            ("in flight", provider.get("in_flight")),
+            ("requests", out.count(provider.get("requests"))),
+            ("cost", out.usd(provider.get("cost"))),
+            *((str(key).replace("_", " "), value) for key, value in (provider.get("details") or {}).items()),
+        ]
+    )
+
+
+def status(model: Mapping[str, Any]) -> tuple[str, str]:
+    text = str(model.get("status") or "")
+    return text, STYLES.get(text, "")
+
+
+def availability(provider: Mapping[str, Any]) -> tuple[str, str]:
+    if provider.get("enabled") is False:
+        return "disabled", out.FAINT
+    return out.good(provider.get("available"), "available", "away")
+
+
+def _one(found: list[dict[str, Any]], name: str) -> dict[str, Any]:
+    """The only entry, or the one of that very name."""
+    for entry_ in found:
+        if name in (entry_.get("id"), entry_.get("name")):
+            return entry_
+    if len(found) == 1:
+        return found[0]
+    raise daemon.Refused(f"nothing here is called {name!r}")
+
+
+def _number_of(models: Any) -> Any:
+    return len(models) if isinstance(models, list | dict) else models
+
+
+def _score(provider: Mapping[str, Any]) -> str:
+    value = provider.get("score")
+    return f"{value:.2f}" if isinstance(value, int | float) else ""
+
+
+def _short(strategy: Any) -> str:
+    """`modelmesh.stick-until-failure.v1` as people write it."""
+    return str(strategy or "").removeprefix("rotation.").removeprefix("modelmesh.").removesuffix(".v1")
+
+
+def _spread(figures: Any) -> str:
+    if not isinstance(figures, Mapping):
+        return ""
+    named = [
+        (name, out.seconds(figures.get(key))) for name, key in (("p50", "p50"), ("p95", "p95"), ("average", "average"))
+    ]
+    return ", ".join(f"{name} {value}" for name, value in named if value)
