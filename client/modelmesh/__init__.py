@@ -6,75 +6,67 @@
     reply = client.chat.completions.create(model="chat-completion", messages=[{"role": "user", "content": "Hello"}])
     reply.choices[0].message.content
 
-What is rarely needed (asyncio, the OpenAI SDK, the testing aids) is imported when it is first asked for.
+Everything is imported when it is first asked for, so that neither the daemon (which shares `_protocol` and
+`_errors`) nor pytest (which loads the plug-in) pays for the client.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from modelmesh._client import OpenAIClient
-from modelmesh._errors import (
-    AccessDeniedError,
-    AllProvidersExhaustedError,
-    APIConnectionError,
-    APIError,
-    APIStatusError,
-    APITimeoutError,
-    AuthenticationError,
-    BadRequestError,
-    BudgetExceededError,
-    ConfigurationError,
-    ConflictError,
-    DaemonUnavailableError,
-    InternalServerError,
-    InvalidRequestError,
-    MeshError,
-    NoActiveModelError,
-    NotFoundError,
-    OpenAIError,
-    PermissionDeniedError,
-    ProtocolError,
-    ProviderConnectionError,
-    ProviderError,
-    ProviderTimeoutError,
-    QueueFullError,
-    RateLimitError,
-    RequestCancelledError,
-    RequestTimeoutError,
-    RoutingError,
-    StreamInterrupted,
-    UnprocessableEntityError,
-)
-from modelmesh._options import NOT_GIVEN, NotGiven
-from modelmesh._streaming import AsyncStream, Stream
-from modelmesh._version import VERSION as __version__
-
 if TYPE_CHECKING:
     from modelmesh._async_client import AsyncOpenAIClient
+    from modelmesh._client import OpenAIClient
     from modelmesh._create import create
+    from modelmesh._errors import (
+        AccessDeniedError,
+        AllProvidersExhaustedError,
+        APIConnectionError,
+        APIError,
+        APIStatusError,
+        APITimeoutError,
+        AuthenticationError,
+        BadRequestError,
+        BudgetExceededError,
+        ConfigurationError,
+        ConflictError,
+        DaemonUnavailableError,
+        InternalServerError,
+        InvalidRequestError,
+        MeshError,
+        NoActiveModelError,
+        NotFoundError,
+        OpenAIError,
+        PermissionDeniedError,
+        ProtocolError,
+        ProviderConnectionError,
+        ProviderError,
+        ProviderTimeoutError,
+        QueueFullError,
+        RateLimitError,
+        RequestCancelledError,
+        RequestTimeoutError,
+        RoutingError,
+        StreamInterrupted,
+        UnprocessableEntityError,
+    )
     from modelmesh._openai_transport import async_openai_client, openai_client
+    from modelmesh._options import NOT_GIVEN, NotGiven
+    from modelmesh._streaming import AsyncStream, Stream
+    from modelmesh._version import VERSION as __version__
 
-_LAZY = {
-    "AsyncOpenAIClient": "modelmesh._async_client",
-    "create": "modelmesh._create",
-    "openai_client": "modelmesh._openai_transport",
-    "async_openai_client": "modelmesh._openai_transport",
+_HOMES = {
+    "AsyncOpenAIClient": "_async_client",
+    "AsyncStream": "_streaming",
+    "NOT_GIVEN": "_options",
+    "NotGiven": "_options",
+    "OpenAIClient": "_client",
+    "Stream": "_streaming",
+    "async_openai_client": "_openai_transport",
+    "create": "_create",
+    "openai_client": "_openai_transport",
 }
-
-
-def __getattr__(name: str) -> Any:
-    module = _LAZY.get(name)
-    if module is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
-    value = globals()[name] = getattr(import_module(module), name)
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *_LAZY})
+"""Where each name lives; the others in `__all__` are errors."""
 
 
 __all__ = [
@@ -119,3 +111,20 @@ __all__ = [
     "create",
     "openai_client",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    from importlib import import_module
+
+    if name == "__version__":
+        return import_module("modelmesh._version").VERSION
+    if name == "testing":
+        return import_module("modelmesh.testing")
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(f"modelmesh.{_HOMES.get(name, '_errors')}"), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

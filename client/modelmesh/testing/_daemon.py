@@ -61,6 +61,7 @@ class MeshProcess:
         """Start the daemon and wait until it answers. Raises RuntimeError, with its log, where it does not."""
         state = os.path.join(self.directory, "state")
         os.makedirs(state, exist_ok=True)
+        os.makedirs(os.path.dirname(self.socket), exist_ok=True)
         command = [sys.executable, "-m", "meshd", "--config", self.config_path, "--socket", self.socket]
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
@@ -72,12 +73,10 @@ class MeshProcess:
                 start_new_session=True,
             )
         deadline = time.monotonic() + READY_SECONDS
-        while not os.path.exists(self.socket):
+        while not (os.path.exists(self.socket) and welcomed(self.socket, 0.5)):
             if self.process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError(f"meshd did not start (exit {self.process.poll()}):\n{self.log()}")
             time.sleep(0.01)
-        if not welcomed(self.socket, max(1.0, deadline - time.monotonic())):
-            raise RuntimeError(f"meshd does not answer:\n{self.log()}")
 
     def client(self, **options: Any) -> OpenAIClient:
         """A client of this daemon."""

@@ -1,0 +1,174 @@
+"""Clients that answer from a script: the connection behind them is played."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import msgspec
+
+from modelmesh._async_client import AsyncOpenAIClient
+from modelmesh._call import Call
+from modelmesh._client import OpenAIClient
+from modelmesh._errors import RequestTimeoutError
+from modelmesh._protocol import CHUNK, END, RESPONSE, EndHead, Message, ResponseHead
+from modelmesh.testing._shapes import chunks, reply
+
+_MESH = {"pool": "mock", "model": "mock", "provider": "mock", "attempts": []}
+
+
+class RecordedCall(msgspec.Struct, frozen=True):
+    """What an app asked for. body: the JSON sent, decoded. timeout: seconds that were left, None for no limit."""
+
+    method: str
+    path: str
+    body: Any
+    headers: dict[str, str]
+    stream: bool
+    timeout: float | None
+
+    @property
+    def model(self) -> Any:
+        return self.body.get("model") if isinstance(self.body, dict) else None
+
+    @property
+    def messages(self) -> Any:
+        return self.body.get("messages") if isinstance(self.body, dict) else None
+
+
+class MockConnection:
+    """Answers calls from a script, with the interface of a Connection."""
+
+    closed = False
+
+    def __init__(self, responses: Iterable[Any]) -> None:
+        self.calls: list[RecordedCall] = []
+        self.cancelled: list[RecordedCall] = []
+        self._responses = deque(responses)
+        self._answers_all = not self._responses
+
+    def submit(self, call: Call) -> None:
+        head = call.head
+        if call.deadline is not None:
+            call.frames()
+        timeout = head.deadline_ms / 1000 if head.deadline_ms else None
+        body = msgspec.json.decode(call.body) if call.body else None
+        recorded = RecordedCall(head.method, head.path, body, head.headers, head.stream, timeout)
+        self.calls.append(recorded)
+        if self._answers_all:
+            response: Any = "ok"
+        elif self._responses:
+            response = self._responses.popleft()
+        else:
+            raise AssertionError(f"call {len(self.calls)} ({recorded.path}) came, but the responses are used up")
+        if callable(response) and not isinstance(response, type):
+            response = response(recorded)
+        self._answer(call, recorded, response)
+
+    def request(self, call: Call) -> Message:
+        self.submit(call)
+        return self.receive(call)
+
+    def receive(self, call: Call) -> Message:
+        if not call.inbox:
+            raise RequestTimeoutError("the scripted stream has nothing more to say", request_id=call.name)
+        item = call.inbox.popleft()
+        if isinstance(item, Message):
+            call.finished = call.finished or item.kind != CHUNK
+            return item
+        call.finished = True
+        raise item
+
+    def cancel(self, call: Call) -> None:
+        if not call.finished:
+            call.finished = True
+            call.inbox.clear()
+            self.cancelled.append(self.calls[-1])
+
+    cancel_soon = cancel
+
+    def credit(self, call: Call, chunks: int) -> None:
+        return None
+
+    def release(self) -> None:
+        return None
+
+    release_soon = release
+
+    def _answer(self, call: Call, recorded: RecordedCall, response: Any) -> None:
+        if isinstance(response, BaseException) or (isinstance(response, type) and issubclass(response, BaseException)):
+            raise response
+        if not recorded.stream:
+            body = msgspec.json.encode(reply(recorded.path, recorded.model, response))
+            call.put(Message(RESPONSE, call.request_id, ResponseHead(mesh=_MESH), body))
+            return
+        for item in chunks(recorded.path, recorded.model, response):
+            if isinstance(item, BaseException):
+                call.inbox.append(item)  # type: ignore[arg-type]
+                return
+            call.put(Message(CHUNK, call.request_id, None, msgspec.json.encode(item)))
+        call.put(Message(END, call.request_id, EndHead(mesh=_MESH), b""))
+
+
+class _AsyncMockConnection(MockConnection):
+    async def request(self, call: Call) -> Message:  # type: ignore[override]
+        return super().request(call)
+
+    async def receive(self, call: Call) -> Message:  # type: ignore[override]
+        return super().receive(call)
+
+
+class _Line:
+    """Stands for a client's hold on a connection."""
+
+    def __init__(self, connection: MockConnection) -> None:
+        self._connection = connection
+
+    def connection(self, client: Any) -> Any:
+        return self._connection
+
+    def hang_up(self) -> None:
+        return None
+
+
+class MockClient(OpenAIClient):
+    """An OpenAIClient that answers from a script. calls: every call made, in order; cancelled: streams left early."""
+
+    def __init__(self, responses: Iterable[Any], options: Mapping[str, Any]) -> None:
+        super().__init__(os.devnull, **{"max_retries": 0, **options})
+        connection = MockConnection(responses)
+        self.calls = connection.calls
+        self.cancelled = connection.cancelled
+        self._line = _Line(connection)  # type: ignore[assignment]
+
+
+class AsyncMockClient(AsyncOpenAIClient):
+    """An AsyncOpenAIClient that answers from a script, with `calls` and `cancelled` as MockClient."""
+
+    def __init__(self, responses: Iterable[Any], options: Mapping[str, Any]) -> None:
+        super().__init__(os.devnull, **{"max_retries": 0, **options})
+        connection = _AsyncMockConnection(responses)
+        self.calls = connection.calls
+        self.cancelled = connection.cancelled
+        self._line = _Line(connection)  # type: ignore[assignment]
+
+
+Response = str | Mapping[str, Any] | list[Any] | BaseException | Callable[[RecordedCall], Any]
+
+
+def mock_client(responses: Iterable[Response] = (), **options: Any) -> MockClient:
+    """A client whose calls are answered by `responses`, one each, in order; with none given, all by "ok".
+
+    A response is a str (the content), a mapping (the whole JSON answer), an exception (raised), a list (of str,
+    mappings or exceptions: a stream's chunks; joined where no stream is asked for; numbers: an embedding), or a
+    callable that gets the RecordedCall and returns one of these. options: as for OpenAIClient; `max_retries`
+    is 0 unless given. A call too many raises AssertionError.
+    """
+    return MockClient(responses, options)
+
+
+def async_mock_client(responses: Iterable[Response] = (), **options: Any) -> AsyncMockClient:
+    """The same for AsyncOpenAIClient."""
+    return AsyncMockClient(responses, options)
