@@ -83,6 +83,7 @@ class ConnectorChecks:
         value = section.get(key)
         here = (*at, key) if key else at
         several = isinstance(value, list | tuple)
+        shared = {name: each for name, each in section.items() if key and name not in schema.model_fields}
         specs: list[ConnectorSpec | None] = []
         for index, item in enumerate(value if isinstance(value, list | tuple) else [value]):
             path = (*here, index) if several else here
@@ -94,12 +95,10 @@ class ConnectorChecks:
             specs.append(spec)
             if spec is not None:
                 self._check_installed(spec, path)
-            if isinstance(item, dict):
-                own = {name: each for name, each in item.items() if name != "connector"}
-                self._check_own_keys(path, own, ConnectorEntry, [spec])
-        if key:
-            own = {name: each for name, each in section.items() if name not in schema.model_fields}
-            self._check_own_keys(at, own, schema, specs)
+            own = {name: each for name, each in item.items() if name != "connector"} if isinstance(item, dict) else {}
+            self._check_own_keys(path, own, ConnectorEntry, [spec])
+            self._check_required(path, spec, shared | own)
+        self._check_own_keys(at, shared, schema, specs)
 
     def _check_strategies(self) -> None:
         pools = self._flat.get("pools")
@@ -150,11 +149,19 @@ class ConnectorChecks:
         for settings in known:
             self._check_values(at, {key: own[key] for key in own if key in keys_of(settings)}, settings)
 
+    def _check_required(self, at: Path, spec: ConnectorSpec | None, given: dict[str, Any]) -> None:
+        settings = spec.load_settings() if spec is not None else None
+        for name, info in settings.model_fields.items() if settings is not None else ():
+            if info.is_required() and given.get(name) is None:
+                self._report((*at, name), "is missing", None)
+
     def _check_values(self, at: Path, own: dict[str, Any], settings: type[BaseModel]) -> None:
         try:
             settings.model_validate({key: value for key, value in own.items() if value is not None})
         except ValidationError as error:
             for fault in error.errors(include_url=False, include_input=False):
+                if fault["type"] == "missing":
+                    continue  # it may stand beside the connector's name; _check_required has seen both places
                 path = (*at, *fault["loc"])
                 message = sentence(fault["type"], fault.get("ctx", {}), fault["msg"])
                 if message.startswith("expected"):
@@ -163,8 +170,16 @@ class ConnectorChecks:
 
 
 def own_settings(spec: ConnectorSpec | None, given: dict[str, Any]) -> dict[str, Any]:
-    """Of the keys given for several connectors, those that are this one's."""
+    """Of the keys given for several connectors, those that are this one's, in their types and with its defaults.
+
+    What cannot be read stays as it was given: validation reports it.
+    """
     settings = spec.load_settings() if spec is not None else None
     if settings is None:
         return dict(given)
-    return {key: value for key, value in given.items() if key in keys_of(settings)}
+    own = {key: value for key, value in given.items() if key in keys_of(settings) and value is not None}
+    try:
+        read = settings.model_validate(own)
+    except ValidationError:
+        return own
+    return {key: getattr(read, key) for key in keys_of(settings) if getattr(read, key) is not None}

@@ -67,7 +67,7 @@ class MeshConfig:
         self._load_problems = problems
         self._secrets = dict(secrets or {})
         self._written, self._flat_lines, form_problems = canonical(self.raw, self._lines, file)
-        found = reference_problems(self._written, self._environ, self._problem_at)
+        found = reference_problems(self._written, self._environ, self.problem_at)
         self._form_problems = (*form_problems, *found)
         self._flat: dict[str, Any] = with_full_strategies(resolve_env(self._written, self._environ))
 
@@ -186,15 +186,30 @@ class MeshConfig:
 
         A provider without `api_key` whose connector has a key variable needs that secret too.
         """
+        return {name: [dotted(path) for path in paths] for name, paths in self.secret_paths().items()}
+
+    def secret_paths(self) -> dict[str, list[Path]]:
+        """The same with each path in its parts, for names that have dots in them."""
         implied = {name: {"api_key": key} for name, key in implied_keys(self._flat).items()}
-        found: dict[str, list[str]] = {}
+        found: dict[str, list[Path]] = {}
         for tree in (self._flat, {"providers": implied}):
             for path, text in strings(tree):
                 if path[0] == "secrets" or self._is_disabled(path):
                     continue
                 for name in secret_names(text):
-                    found.setdefault(name, []).append(dotted(path))
+                    found.setdefault(name, []).append(path)
         return found
+
+    def problem_at(self, path: str | Path, message: str) -> Problem:
+        """A problem found elsewhere (a secret that is missing), with the line of what it is about."""
+        if isinstance(path, str):
+            known = {dotted(each): each for each in self._flat_lines}
+            text = path
+            while text and text not in known:
+                text = text.rpartition(".")[0]
+            line = self._flat_lines[known[text]] if text else None
+            return Problem(path, line, message, None, self.file)
+        return Problem(dotted(path), line_of(self._flat_lines, path), message, None, self.file)
 
     def with_secrets(self, values: Mapping[str, str]) -> MeshConfig:
         """A new configuration whose typed views hold these values; `raw` keeps the references."""
@@ -237,9 +252,6 @@ class MeshConfig:
         return f"MeshConfig({self.file or 'from memory'}; {sizes or 'empty'})"
 
     # -- inside ---------------------------------------------------------------------------------------
-
-    def _problem_at(self, path: Path, message: str) -> Problem:
-        return Problem(dotted(path), line_of(self._flat_lines, path), message, None, self.file)
 
     def _is_disabled(self, path: Path) -> bool:
         if path[0] != "providers" or len(path) < 2:

@@ -41,7 +41,11 @@ def complete(root: RootConfig, keys: dict[str, str]) -> RootConfig:
     registry = default_registry()
     providers = {
         name: provider.model_copy(
-            update={"connector": provider.connector or name, "api_key": provider.api_key or keys.get(name)}
+            update={
+                **own_settings(registry.find(provider.connector or name, "provider"), provider.settings),
+                "connector": provider.connector or name,
+                "api_key": provider.api_key or keys.get(name),
+            }
         )
         for name, provider in root.providers.items()
     }
@@ -49,6 +53,9 @@ def complete(root: RootConfig, keys: dict[str, str]) -> RootConfig:
         "providers": providers,
         "models": {id: _complete_model(id, model, root) for id, model in root.models.items()},
         "pools": {name: _complete_pool(name, pool) for name, pool in root.pools.items()},
+        "storage": root.storage.model_copy(
+            update=own_settings(registry.find(root.storage.connector, "storage"), root.storage.settings)
+        ),
         "secrets": _distribute(root.secrets, "store", "secret-store", registry),
         "observability": root.observability.model_copy(
             update={
@@ -89,7 +96,7 @@ def _distribute(section: Any, key: str, kind: str, registry: ConnectorRegistry) 
     entries = tuple(
         ConnectorEntry(
             connector=entry.connector,
-            **(own_settings(registry.find(entry.connector, kind), section.settings) | entry.settings),
+            **own_settings(registry.find(entry.connector, kind), section.settings | entry.settings),
         )
         for entry in getattr(section, key)
     )

@@ -45,6 +45,7 @@ BUILTIN: tuple[dict[str, Any], ...] = (
         "provider",
         _PROVIDERS + "openai:OpenAIProvider",
         "Any server that speaks OpenAI's API, at a base_url",
+        "OpenAISettings",
     ),
     _row(
         "modelmesh.local-llm.v1",

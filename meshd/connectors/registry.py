@@ -276,7 +276,7 @@ def _provider_rows() -> list[ConnectorSpec]:
             description=row.get("description", ""),
             factory=row.get("factory", OPENAI_PROVIDER),
             aliases=tuple(row.get("aliases", ())),
-            settings="meshd.config.schema.settings:NoSettings",
+            settings="meshd.config.schema.settings:OpenAISettings",
             row=row,
         )
         for row in rows

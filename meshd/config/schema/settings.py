@@ -40,7 +40,7 @@ class SqliteSettings(Section):
     path: str | None = Field(
         default=None,
         description="The database file.",
-        json_schema_extra={"shown_default": "`state.db` in the state directory"},
+        json_schema_extra={"shown_default": "`state.sqlite3` in the state directory"},
     )
 
 
@@ -48,22 +48,27 @@ class LocalFileSettings(Section):
     path: str | None = Field(
         default=None, description="The folder.", json_schema_extra={"shown_default": "the state directory"}
     )
+    backup: bool = Field(default=False, description="Keep the previous version of each file.")
 
 
 # -- observability ------------------------------------------------------------------------------------
 
 
 class FileSinkSettings(Section):
-    path: str | None = Field(
-        default=None,
-        description="The file, one JSON object a line.",
-        json_schema_extra={"shown_default": "named after the sub-section, in the state directory"},
-    )
+    path: str = Field(description="The file, one JSON object a line.")
     max_size: Size = Field(default=50_000_000, description="Size at which the file is rotated.")
     keep: Positive = Field(default=5, description="Rotated files that are kept.")
 
 
 # -- providers ----------------------------------------------------------------------------------------
+
+
+class OpenAISettings(Section):
+    ca_file: str | None = Field(
+        default=None,
+        description="Certificates to trust.",
+        json_schema_extra={"shown_default": "the system's"},
+    )
 
 
 class LocalLlmSettings(Section):
@@ -75,7 +80,7 @@ class LocalLlmSettings(Section):
         default=None, description="Threads.", json_schema_extra={"shown_default": "the machine's cores"}
     )
     idle_timeout: Duration = Field(default=300.0, description="The child process is stopped when unused for so long.")
-    parallel: Positive = Field(default=1, description="Requests answered at once.")
+    parallel: Positive = Field(default=2, description="Requests answered at once.")
 
 
 class LocalEmbeddingsSettings(Section):
@@ -88,4 +93,7 @@ class LocalEmbeddingsSettings(Section):
 class ScriptedSettings(Section):
     script: Any = Field(default=(), description="The answers and faults: a list in order, or a map by model.")
     models: Names = Field(default=(), description="The models it lists.")
-    seed: int = Field(default=0, description="Seed of whatever it draws by chance.")
+    cycle: bool = Field(default=False, description="Begin the script again at its end; else its last step stays.")
+    capabilities: Names = Field(
+        default=(), description="What its models can do.", json_schema_extra={"shown_default": "by their names"}
+    )

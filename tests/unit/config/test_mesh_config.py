@@ -113,10 +113,28 @@ def test_each_sink_gets_its_own_keys() -> None:
     config = MeshConfig(raw)
     assert [entry.settings for entry in config.observability.logging.connector] == [
         {},
-        {"path": "x", "max_size": "1MB"},
+        {"path": "x", "max_size": 1_000_000, "keep": 5},
     ]
     assert [entry.connector for entry in config.observability.routing.connector] == ["modelmesh.null.v1"]
-    assert [entry.settings for entry in config.secrets.store] == [{"prefix": "P_"}, {"path": "a"}]
+    assert [entry.settings for entry in config.secrets.store] == [{"prefix": "P_"}, {"path": "a", "override": False}]
+
+
+def test_a_connectors_own_keys_are_typed() -> None:
+    raw = {"providers": {"local-llm": {"idle_timeout": "2m", "threads": "${env:N}"}}, "storage": {"path": "a.db"}}
+    config = MeshConfig(raw, environ={"N": "4"})
+    settings = config.providers["local-llm"].settings
+    assert (settings["idle_timeout"], settings["threads"], settings["model"]) == (120.0, 4, "smollm2-135m")
+    assert config.storage.settings == {"path": "a.db"}
+
+
+def test_a_problem_found_elsewhere_gets_its_line() -> None:
+    text = "providers:\n  openai.llm.v1:\n    timeout: 5s\n    api_key: ${secrets:K}\n"
+    config = MeshConfig.from_text(text, file="f")
+    (path,) = config.secret_references()["K"]
+    assert str(config.problem_at(path, "is missing")) == "f:4: providers.openai.llm.v1.api_key: is missing"
+    assert config.secret_paths() == {"K": [("providers", "openai.llm.v1", "api_key")]}
+    assert config.problem_at("providers.openai.llm.v1.headers.x", "m").line == 2
+    assert config.problem_at("nowhere", "m").line is None
 
 
 # -- merge --------------------------------------------------------------------------------------------

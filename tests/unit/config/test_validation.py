@@ -18,7 +18,7 @@ providers:
     connector: openai-compatible.v1
     base_url: http://127.0.0.1:9000/v1
     auth: {method: none}
-  test: {connector: modelmesh.scripted.v1, seed: 3}
+  test: {connector: modelmesh.scripted.v1, cycle: true}
 models:
   house.qwen:
     capabilities: [chat-completion]
@@ -34,7 +34,7 @@ storage: {connector: modelmesh.memory.v1}
 observability:
   routing: modelmesh.console.v1
   logging: [modelmesh.null.v1, {connector: modelmesh.file.v1, path: a.jsonl, keep: 2}]
-  statistics: {connector: [modelmesh.console.v1, modelmesh.file.v1], max_size: 1MB, flush_interval: 10s}
+  statistics: {connector: [modelmesh.console.v1, modelmesh.file.v1], path: b, max_size: 1MB, flush_interval: 10s}
 discovery: {local: {servers: [ollama]}, health: {method: completion, interval: 30s}}
 capabilities: {compliance: [pii-detection]}
 daemon: {request_timeout: 2m, max_message_size: 1MiB, socket_mode: "0600"}
@@ -256,12 +256,22 @@ def test_keys_of_connectors() -> None:
     assert found({"secrets": {"store": [{"connector": "modelmesh.dotenv.v1", "override": "maybe"}]}}) == [
         "secrets.store[0].override: expected true or false, got 'maybe'"
     ]
-    assert found({"observability": {"statistics": {"connector": "modelmesh.file.v1", "keep": 0}}}) == [
+    assert found({"observability": {"statistics": {"connector": "modelmesh.file.v1", "path": "x", "keep": 0}}}) == [
         "observability.statistics.keep: expected a number of at least 1, got 0"
     ]
     assert found({"providers": {"local-llm": {"idle_timeout": "never"}}}) == [
         "providers.local-llm.idle_timeout: expected a duration like 30s or a number of seconds, got 'never'"
     ]
+
+
+def test_a_file_sink_needs_a_path_in_either_place() -> None:
+    assert found({"observability": {"logging": "modelmesh.file.v1"}}) == ["observability.logging.path: is missing"]
+    sinks: list[Any] = ["modelmesh.console.v1", "modelmesh.file.v1"]
+    assert found({"observability": {"logging": {"connector": sinks}}}) == [
+        "observability.logging.connector[1].path: is missing"
+    ]
+    assert found({"observability": {"logging": {"connector": sinks, "path": "x"}}}) == []
+    assert found({"observability": {"logging": [{"connector": "modelmesh.file.v1", "path": "x"}]}}) == []
 
 
 def test_openai_compatible_needs_an_address() -> None:

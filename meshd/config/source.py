@@ -1,0 +1,47 @@
+"""Where a running mesh's configuration comes from, now and at every reload.
+
+Owns: the choice between a file, a given configuration, and the built-in one.
+Must never: decide what is done with it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from meshd.config.mesh_config import MeshConfig
+
+BUILT_IN = "built-in"
+
+
+class ConfigSource:
+    """`read` gives the configuration as it is now. `path`: the file to watch, None where there is none."""
+
+    def __init__(self, read: Callable[[], tuple[MeshConfig, str]], path: Path | None = None) -> None:
+        self.read = read
+        self.path = path
+
+    @classmethod
+    def of_file(cls, path: Path) -> ConfigSource:
+        """A file, read anew each time. Reading raises ConfigurationError when it cannot be."""
+        absolute = path.absolute()  # not resolved: a symlink that is swapped has to be followed anew
+        return cls(lambda: (MeshConfig.from_file(absolute), str(absolute)), absolute)
+
+    @classmethod
+    def of_config(cls, config: MeshConfig) -> ConfigSource:
+        """A configuration that is given; a reload finds its file changed, if it came from one."""
+        if config.file is not None:
+            return cls.of_file(Path(config.file))
+        return cls(lambda: (config, "given"))
+
+    @classmethod
+    def built_in(cls) -> ConfigSource:
+        """What the machine offers: keys in the environment, embedded models."""
+
+        def read() -> tuple[MeshConfig, str]:
+            from meshd.config.zero import zero_config
+
+            return zero_config(os.environ, os.environ.get("CREDENTIALS_DIRECTORY")), BUILT_IN
+
+        return cls(read)
