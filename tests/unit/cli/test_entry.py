@@ -1,0 +1,88 @@
+"""The command line as a whole: what exists, where --socket may stand, how anything ends."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from meshd.cli import daemon, entry, names
+
+BUILT = {
+    "chat", "config", "connectors", "discover", "doctor", "drain", "embed", "events", "explain", "model", "models",
+    "pools", "probe", "providers", "pull", "reload", "rotate", "stats", "status",
+}  # fmt: skip
+
+
+def test_only_what_is_built_exists(meshctl: Any) -> None:
+    assert set(entry.COMMANDS) == BUILT
+    for planned in ("top", "budget", "secrets", "transcribe", "profile", "batch", "bench", "logs", "apps"):
+        assert meshctl(planned).exit_code == 2
+
+
+def test_every_command_explains_itself(meshctl: Any) -> None:
+    overview = meshctl("--help").stdout
+    for name in sorted(BUILT):
+        assert name in overview
+        shown = meshctl(name, "--help")
+        assert (shown.exit_code, "Usage: meshctl" in shown.stdout) == (0, True)
+        assert max(map(len, shown.stdout.splitlines())) <= 80
+        leaves = {"model": ["activate", "deactivate"], "config": ["show", "validate", "schema", "convert", "init"]}
+        for leaf in leaves.get(name, []):
+            assert "--json" in meshctl(name, leaf, "--help").stdout
+        if name not in leaves:
+            assert "--json" in shown.stdout
+
+
+def test_a_slip_of_the_hand(meshctl: Any) -> None:
+    done = meshctl("statsu")
+    assert (done.exit_code, "'status'" in done.stderr, done.stdout) == (2, True, "")
+    assert meshctl().exit_code in (0, 2)
+    assert meshctl("status", "--colour").exit_code == 2
+
+
+def test_version(meshctl: Any) -> None:
+    assert meshctl("--version").stdout.startswith("meshctl 0.")
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["status"], None),
+        (["--socket", "/x", "status"], "/x"),
+        (["status", "--socket", "/x"], "/x"),
+        (["status", "--socket=/x", "--json"], "/x"),
+    ],
+)
+def test_socket_may_stand_anywhere(fake: Any, meshctl: Any, words: list[str], expected: str | None) -> None:
+    fake.answers["GET status"] = {}
+    assert meshctl(*words).exit_code == 0
+    assert daemon.settings.socket == expected
+
+
+def test_socket_after_two_dashes_is_the_prompt(fake: Any, meshctl: Any) -> None:
+    fake.answers["POST explain"] = {"error": {"code": "model_not_found"}}
+    assert meshctl("chat", "--", "--socket").exit_code == 0
+    assert fake.asked[-1][1]["messages"][0]["content"] == "--socket"
+
+
+def test_a_defect_shows_no_traceback(fake: Any, meshctl: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_: Any) -> Any:
+        raise RuntimeError("not this")
+
+    fake.answers["POST rotate"] = broken
+    done = meshctl("rotate", "x")
+    assert done.exit_code == 70
+    assert done.stderr == "meshctl: RuntimeError: not this\n  this is a defect; MESHCTL_DEBUG=1 shows where\n"
+    monkeypatch.setenv("MESHCTL_DEBUG", "1")
+    with pytest.raises(RuntimeError):
+        meshctl("rotate", "x")
+
+
+def test_names_for_the_shell(fake: Any) -> None:
+    fake.answers["GET pools"] = {"data": [{"name": "chat-completion"}, {"name": "fast"}]}
+    fake.answers["GET models"] = {"data": [{"id": "a.one"}, {"id": "chat.x"}]}
+    assert names.pools_and_models(None, "cha") == ["chat-completion", "chat.x"]
+    assert names.pools(None, "") == ["chat-completion", "fast"]
+    del fake.answers["GET pools"]
+    assert names.pools(None, "") == []
