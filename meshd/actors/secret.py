@@ -6,7 +6,6 @@ Must never: put a value into a log, a repr or an exception; values leave in `Sec
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
 from typing import Any, ClassVar
@@ -29,21 +28,21 @@ class SecretActor(MeshActor):
     def __init__(self, directory: Directory, *, now: Callable[[], float] = time.monotonic) -> None:
         super().__init__(directory)
         self._resolver = SecretResolver(now=now)
+        self._folder = ""  # config's last word; Prepare means the same section
 
     def legacy(self) -> Any:
-        return self._resolver
+        return self._resolver, self._folder
 
     def inherit(self, legacy: Any) -> None:
         if legacy is not None:
-            self._resolver = legacy
+            self._resolver, self._folder = legacy
 
     def on_stop(self) -> None:
         self._resolver.close()
 
     def prepare(self, message: messages.Prepare) -> tuple[str, ...]:
         # As written: a store's own settings are never made of secrets that it would have to resolve itself.
-        generation = message.generation
-        return tuple(self._resolver.prepare(generation.config.secrets, _folder(generation.source)))
+        return tuple(self._resolver.prepare(message.generation.config.secrets, self._folder))
 
     def commit(self, message: messages.Commit) -> None:
         self._resolver.commit()
@@ -52,6 +51,8 @@ class SecretActor(MeshActor):
         self._resolver.discard()
 
     def resolve(self, message: messages.ResolveSecrets) -> messages.SecretsResolved:
+        if message.section is not None:
+            self._folder = message.folder
         values, missing = self._resolver.resolve(message.names, message.section, message.folder)
         return messages.SecretsResolved(values, missing)
 
@@ -70,6 +71,3 @@ class SecretActor(MeshActor):
         if changed:
             self.tell("config", messages.Reload(reason=f"secret {', '.join(changed)} rotated"))
 
-
-def _folder(source: str) -> str:
-    return os.path.dirname(source) if os.path.isabs(source) else ""

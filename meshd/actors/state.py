@@ -38,6 +38,7 @@ class StateActor(MeshActor):
         messages.JournalRotated: "journal_rotated",
         messages.StateChanged: "changed",
         messages.SyncState: "sync",
+        messages.GetSyncStatus: "status",
         messages.ExportState: "export",
         messages.ImportState: "import_state",
         messages.Tick: "ticked",
@@ -118,7 +119,7 @@ class StateActor(MeshActor):
         return path
 
     def journal_rotated(self, message: messages.JournalRotated) -> None:
-        self._opened().rotated()
+        self._opened().rotated(message.finished)
 
     def changed(self, message: messages.StateChanged) -> None:
         self._opened().changed(message.table, message.key, message.value)
@@ -127,6 +128,22 @@ class StateActor(MeshActor):
 
     def sync(self, message: messages.SyncState) -> messages.SyncStatus:
         return self._opened().sync(boundary=True)
+
+    def status(self, message: messages.GetSyncStatus) -> dict[str, Any]:
+        keeper = self._opened()
+        spend = keeper.spend_today()
+        status = keeper.status()
+        return {
+            "ok": status.ok,
+            "error": status.error,
+            "directory": str(keeper.directory),
+            "connector": keeper.settings.connector,
+            "sync_policy": keeper.settings.sync_policy,
+            "synced_at": status.at,
+            "pending": status.pending,
+            "journal_bytes": status.journal_bytes,
+            "spend_today": spend / 1e9,
+        }
 
     def export(self, message: messages.ExportState) -> dict[str, Any]:
         return self._opened().export()

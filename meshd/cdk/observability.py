@@ -40,6 +40,11 @@ class Sink(ABC):
     """Whether entries below the daemon's log level are kept from it (a screen, a system journal), or it gets
     everything sent to it (a file somebody asked for)."""
 
+    people: ClassVar[bool] = False
+    """A screen somebody looks at: request records only at log level debug."""
+    buffered: ClassVar[bool] = False
+    """What `write` took is safe only after `flush`: if that raises, the whole batch is given again."""
+
     @abstractmethod
     def write(self, entry: Entry) -> None:
         """Write one entry, of whatever stream. May buffer until `flush`."""

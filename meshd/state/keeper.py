@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import msgspec
-from modelmesh._errors import ConfigurationError
 
 from meshd.connectors.storage import Storage, StorageError, StorageReset, open_storage
 from meshd.messages import RestoredState, SyncStatus
@@ -25,6 +24,7 @@ from meshd.spend.ledger import Ledger, Usage, UsageKey, day_of
 from meshd.state.codec import LedgerDocument, OpenItems, stored_key, table_key
 from meshd.state.lock import StateLock
 from meshd.state.segments import SEGMENT_LIMIT, Segments
+from modelmesh._errors import ConfigurationError
 
 logger = logging.getLogger("meshd.state")
 
@@ -255,9 +255,14 @@ class StateKeeper:
                 return ""
         return segments.path(segments.offered)
 
-    def rotated(self) -> None:
-        """The router writes to the segment it was offered."""
-        if self._segments.offered:
+    def rotated(self, finished: str) -> None:
+        """The router left the segment `finished`, or says again that it writes to the one it was offered.
+
+        A router that starts again opens the current one anew and reports that too: no rotation.
+        """
+        segments = self._segments
+        known = {segments.path(name) if name else "" for name in (segments.current, segments.offered)}
+        if segments.offered and finished in known:
             self._segments.current, self._segments.offered = self._segments.offered, ""
             self.sync()
 
@@ -336,6 +341,17 @@ class StateKeeper:
         if self.settings.sync_policy != "in-memory":
             for table, rows in self._tables.items():
                 self._pending.update({(table, key): value for key, value in rows.items()})
+
+    def spend_today(self) -> int:
+        """10⁻⁹ USD that all providers together had today, up to the last record of the journal."""
+        try:
+            if self._segments.fold(self._ledger):
+                self._ledger_behind = True
+        except OSError as error:
+            logger.debug("the spend journal cannot be read now: %s", error)
+        today = day_of(self._now())
+        usage = self._ledger.usage.items()
+        return sum(sums.cost for (day, scope, _), sums in usage if day == today and scope == "provider")
 
     # -- how it stands --------------------------------------------------------------------------------
 

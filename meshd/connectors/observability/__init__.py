@@ -1,0 +1,1 @@
+"""Sinks: where events, request records, log records and statistics are written."""

@@ -152,7 +152,8 @@ def test_a_segment_is_rotated_and_removed(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(keeper_module, "SEGMENT_LIMIT", 100)
     keeper = opened(tmp_path)
     assert keeper.offer_segment() == ""
-    journal = writer(keeper)
+    first = keeper.open_journal()
+    journal = JournalWriter(open_segment(first))
     assert keeper.offer_segment() == ""
     spend(journal, 1, 1)
     spend(journal, 2, 2)
@@ -160,9 +161,12 @@ def test_a_segment_is_rotated_and_removed(tmp_path: Path, monkeypatch: pytest.Mo
     assert offered == keeper.offer_segment()
     spend(journal, 4, 3)  # before the router heard
     journal.reopen(open_segment(offered), NOW)
-    keeper.rotated()
+    keeper.rotated("")  # a router that started again and opened the current one
+    assert keeper.offer_segment() == offered
+    keeper.rotated(first)
     spend(journal, 8, 4)
     keeper.sync()
+    assert keeper.spend_today() == 15
     assert usage(keeper)["cost"] == 15
     assert os.listdir(tmp_path / "state" / "journal") == [Path(offered).name]
     keeper.close()
@@ -241,7 +245,7 @@ def test_an_unwritable_directory_serves_on_and_offers_a_journal_later(tmp_path: 
     path = keeper.offer_segment()
     assert path
     journal = JournalWriter(open_segment(path))
-    keeper.rotated()
+    keeper.rotated("")
     spend(journal, 3)
     keeper.close()
     again = opened(tmp_path)

@@ -1,0 +1,228 @@
+"""The telemetry actor: events, request records, log records and statistics, to the sinks and to who asks.
+
+Owns: sinks, statistics, the last events, live listeners.
+Must never: slow anybody. Everything arrives by `tell`; sinks have queues and threads of their own.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+from meshd import messages
+from meshd.actors.base import Directory, MeshActor
+from meshd.state import default_state_dir
+from meshd.telemetry import records
+from meshd.telemetry.logs import set_log_level
+from meshd.telemetry.redaction import Redactor, secrets_of
+from meshd.telemetry.sinks import STATISTICS, Sinks
+from meshd.telemetry.statistics import Statistics
+
+logger = logging.getLogger("meshd.telemetry")
+_FLUSH = "flush"
+RECENT = 200
+WAIT_FOR_STORED = 300.0  # s: what was stored is waited for before it would be overwritten
+
+
+@dataclass(slots=True, eq=False)
+class _Kept:
+    """What moves to the next life."""
+
+    sinks: Sinks
+    statistics: Statistics = field(default_factory=Statistics)
+    redactor: Redactor = field(default_factory=Redactor)
+    recent: deque[messages.Event] = field(default_factory=lambda: deque(maxlen=RECENT))
+    listeners: dict[Any, frozenset[str]] = field(default_factory=dict)
+    flush_interval: float = 60.0
+    redact: bool = True
+    committed: bool = False
+    restored: bool = False
+    started: float = 0.0
+
+
+class TelemetryActor(MeshActor):
+    """log_level: of the command line, over the configuration's. Ask it FlushTelemetry before the state actor
+    stops: the statistics to keep are its last words to that one."""
+
+    name: ClassVar[str] = "telemetry"
+    handlers: ClassVar[dict[type, str]] = {
+        messages.Outcome: "outcome",
+        messages.Event: "event",
+        messages.LogWritten: "log_written",
+        messages.QueryStatistics: "query",
+        messages.RecentEvents: "recent_events",
+        messages.TelemetryStatus: "status",
+        messages.Subscribe: "subscribe",
+        messages.Unsubscribe: "unsubscribe",
+        messages.FlushTelemetry: "flush",
+        messages.TableLoaded: "table_loaded",
+        messages.Prepare: "prepare",
+        messages.Commit: "commit",
+        messages.Discard: "discard",
+        messages.Tick: "ticked",
+    }
+
+    def __init__(
+        self,
+        directory: Directory,
+        *,
+        log_level: str | None = None,
+        state_dir: str | Path | None = None,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        super().__init__(directory)
+        self._log_level = log_level
+        self._state_dir = Path(state_dir) if state_dir else None
+        self._now = now
+        self._prepared: Any = None
+        self._kept = _Kept(Sinks(self._sink_failed), started=now())
+
+    def legacy(self) -> Any:
+        return self._kept, self._prepared
+
+    def inherit(self, legacy: Any) -> None:
+        if legacy is not None:
+            self._kept, self._prepared = legacy
+
+    def on_start(self) -> None:
+        if self._kept.committed:
+            self.tick(_FLUSH, self._kept.flush_interval)
+
+    def on_stop(self) -> None:
+        self._save_statistics()
+        self._kept.sinks.close(1.5)
+
+    # -- configuration --------------------------------------------------------------------------------
+
+    def prepare(self, message: messages.Prepare) -> tuple[str, ...]:
+        self._prepared = message.generation
+        return tuple(self._kept.sinks.check(message.generation.config.observability))
+
+    def commit(self, message: messages.Commit) -> None:
+        generation, self._prepared = self._prepared, None
+        if generation is None:
+            return
+        kept, config = self._kept, generation.config
+        state_dir = self._state_dir or (
+            Path(config.daemon.state_dir).expanduser() if config.daemon.state_dir else default_state_dir()
+        )
+        level = self._log_level or config.daemon.log_level
+        set_log_level(level)
+        kept.redactor.learn(secrets_of(generation))
+        kept.redact = config.observability.logging.redact_secrets
+        kept.sinks.configure(config.observability, level, state_dir)
+        kept.statistics.scopes = tuple(config.observability.statistics.scopes)
+        kept.statistics.retention = config.observability.statistics.retention
+        kept.flush_interval = max(1.0, config.observability.statistics.flush_interval)
+        if not kept.committed:
+            kept.committed = True
+            # Not awaited: the state actor answers into this actor's mailbox.
+            self.directory.send("state", messages.LoadTable("statistics"), _Stored(self.directory))
+        self.tick(_FLUSH, kept.flush_interval)
+
+    def discard(self, message: messages.Discard) -> None:
+        self._prepared = None
+
+    # -- what arrives -----------------------------------------------------------------------------------
+
+    def outcome(self, message: messages.Outcome) -> None:
+        kept = self._kept
+        kept.statistics.record(message, self._now())
+        if kept.sinks.wants("request", "warning" if message.status >= 500 else "debug"):
+            kept.sinks.put(records.request_entry(message, kept.redactor))
+
+    def event(self, message: messages.Event) -> None:
+        kept = self._kept
+        message = records.clean_event(message, kept.redactor)
+        kept.statistics.event(message, self._now())
+        kept.recent.append(message)
+        for listener, types in list(kept.listeners.items()):
+            if not types or message.type in types:
+                try:
+                    listener(message)
+                except Exception as error:  # noqa: BLE001 - somebody else's code, in this actor's thread
+                    del kept.listeners[listener]
+                    logger.warning("a listener to events failed and is not called again: %r", error)
+        if kept.sinks.wants_event(message.type, message.severity):
+            kept.sinks.put(records.event_entry(message))
+
+    def log_written(self, message: messages.LogWritten) -> None:
+        kept = self._kept
+        if not kept.sinks.wants("log", message.severity):
+            return
+        try:
+            kept.sinks.put(records.log_entry(message, kept.redactor))
+        except Exception:  # noqa: BLE001 - raising would be logged, and arrive here again
+            return
+
+    def subscribe(self, message: messages.Subscribe) -> None:
+        self._kept.listeners[message.listener] = message.types
+
+    def unsubscribe(self, message: messages.Unsubscribe) -> None:
+        self._kept.listeners.pop(message.listener, None)
+
+    # -- what is asked ----------------------------------------------------------------------------------
+
+    def query(self, message: messages.QueryStatistics) -> list[dict[str, Any]]:
+        return self._kept.statistics.query(message.scope, message.name, message.since, self._now())
+
+    def recent_events(self, message: messages.RecentEvents) -> list[messages.Event]:
+        found = [event for event in self._kept.recent if not message.types or event.type in message.types]
+        return found[-message.limit :] if message.limit > 0 else []
+
+    def status(self, message: messages.TelemetryStatus) -> list[dict[str, Any]]:
+        return self._kept.sinks.status()
+
+    def flush(self, message: messages.FlushTelemetry) -> None:
+        self._save_statistics()
+        self._kept.sinks.drain(2.0)
+
+    # -- statistics -------------------------------------------------------------------------------------
+
+    def ticked(self, message: messages.Tick) -> None:
+        self._save_statistics()
+        sinks = self._kept.sinks
+        if sinks.wants(STATISTICS, "debug"):
+            at_ns = int(self._now() * 1e9)
+            for scope in self._kept.statistics.scopes:
+                for row in self._kept.statistics.query(scope, None, self._kept.flush_interval, self._now()):
+                    sinks.put(records.statistics_entry(row, at_ns))
+        self.tick(_FLUSH, self._kept.flush_interval)
+
+    def table_loaded(self, message: messages.TableLoaded) -> None:
+        if message.table == "statistics" and not self._kept.restored:
+            self._kept.restored = True
+            bad = self._kept.statistics.restore(message.rows)
+            if bad:
+                logger.warning("%d stored rows of statistics made no sense and are ignored", bad)
+
+    def _save_statistics(self) -> None:
+        kept = self._kept
+        if not kept.restored and self._now() - kept.started < WAIT_FOR_STORED:
+            return
+        for key, value in kept.statistics.changes(self._now()):
+            self.tell("state", messages.StateChanged("statistics", key, value))
+
+    def _sink_failed(self, sink: str, error: str) -> None:
+        # In the sink's thread.
+        text = f"the sink {sink} cannot write ({error}); what is for it waits, and is dropped beyond a limit"
+        self.directory.tell(self.name, messages.LogWritten(time.time_ns(), "warning", logger.name, text))
+
+
+class _Stored:
+    """Takes the state actor's answer, in that actor's thread, and puts it into this one's mailbox."""
+
+    def __init__(self, directory: Directory) -> None:
+        self._directory = directory
+
+    def set(self, value: Any = None) -> None:
+        self._directory.tell(TelemetryActor.name, messages.TableLoaded("statistics", value or {}))
+
+    def set_exception(self, exc_info: Any = None) -> None:
+        logger.warning("stored statistics cannot be had, counting begins anew")
+        self.set({})

@@ -1,0 +1,81 @@
+"""Python's `logging` of the daemon, led to the same sinks as everything else.
+
+Owns: the handler on the root logger. Before the telemetry actor is there, and after it has gone, records go to
+standard error, so that a daemon which cannot start says why.
+Must never: raise, wait, or let a library's chatter through (others than `meshd` from warning on).
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+import time
+import traceback
+
+from meshd.actors.base import Directory
+from meshd.cdk.observability import Sink
+from meshd.messages import LogWritten
+from meshd.telemetry.records import log_entry
+from meshd.telemetry.redaction import Redactor
+
+_SEVERITIES = ((50, "critical"), (40, "error"), (30, "warning"), (20, "info"))
+
+
+class LogBridge(logging.Handler):
+    """`install()` first, `connect(directory)` when the telemetry actor runs, `disconnect()` before it stops."""
+
+    def __init__(self, sink: Sink | None = None) -> None:
+        super().__init__()
+        self._directory: Directory | None = None
+        self._sink = sink
+        self._redactor = Redactor()
+
+    def install(self, level: str = "info") -> LogBridge:
+        root = logging.getLogger()
+        root.handlers[:] = [handler for handler in root.handlers if not isinstance(handler, LogBridge)] + [self]
+        root.setLevel(logging.WARNING)
+        set_log_level(level)
+        logging.captureWarnings(True)
+        return self
+
+    def uninstall(self) -> None:
+        logging.captureWarnings(False)
+        logging.getLogger().removeHandler(self)
+
+    def connect(self, directory: Directory) -> None:
+        self._directory = directory
+
+    def disconnect(self) -> None:
+        self._directory = None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            written = _written(record)
+            # A sink that logs about its own writing would feed itself.
+            if self._directory is not None and not threading.current_thread().name.startswith("meshd-sink-"):
+                self._directory.tell("telemetry", written)
+            else:
+                self._print(written)
+        except Exception:  # noqa: BLE001 - a log line is never worth an exception
+            print(f"meshd: a log record was lost at {time.strftime('%X')}", file=sys.stderr)
+
+    def _print(self, written: LogWritten) -> None:
+        if self._sink is None:
+            from meshd.connectors.observability.console import ConsoleSink
+
+            self._sink = ConsoleSink()
+        self._sink.log(log_entry(written, self._redactor))
+        self._sink.flush()
+
+
+def set_log_level(level: str) -> None:
+    logging.getLogger("meshd").setLevel(level.upper())
+
+
+def _written(record: logging.LogRecord) -> LogWritten:
+    trace = ""
+    if record.exc_info and record.exc_info[0] is not None:
+        trace = "".join(traceback.format_exception(*record.exc_info))
+    severity = next((name for least, name in _SEVERITIES if record.levelno >= least), "debug")
+    return LogWritten(int(record.created * 1e9), severity, record.name, record.getMessage(), trace)

@@ -1,0 +1,98 @@
+"""Entries made of events, outcomes, log records and statistics: one line for people, and all the fields.
+
+Owns: what a request record holds (`metadata` level: who, what, how it went; never a prompt), and the wording.
+Must never: make an entry that was not redacted.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from meshd.cdk.observability import Entry
+from meshd.messages import Event, LogWritten, Outcome
+from meshd.telemetry.redaction import Redactor
+
+
+def event_entry(event: Event) -> Entry:
+    """Of an event that was redacted already."""
+    fields: dict[str, Any] = {"type": event.type, **event.ids}
+    if event.reason:
+        fields["reason"] = event.reason
+    if event.changed:
+        fields["changed"] = event.changed
+    concerned = " ".join(f"{key}={value}" for key, value in event.ids.items())
+    message = event.type + (f" {concerned}" if concerned else "") + (f": {event.reason}" if event.reason else "")
+    return Entry("event", event.at_ns, event.severity, message, fields)
+
+
+def clean_event(event: Event, redactor: Redactor) -> Event:
+    reason = redactor.text(event.reason) if event.reason else ""
+    changed = redactor.value(event.changed) if event.changed else event.changed
+    if reason == event.reason and changed == event.changed:
+        return event
+    return Event(event.type, event.at_ns, event.severity, event.ids, reason, changed)
+
+
+def request_entry(outcome: Outcome, redactor: Redactor) -> Entry:
+    fields: dict[str, Any] = {
+        "request": outcome.request_id,
+        "operation": outcome.operation,
+        "asked": outcome.asked,
+        "status": outcome.status,
+        "delivery": "streaming" if outcome.stream else "synchronous",
+        "app": outcome.app,
+        "uid": outcome.uid,
+        "pid": outcome.pid,
+        "tokens_in": outcome.tokens_in,
+        "tokens_out": outcome.tokens_out,
+        "tokens_cached": outcome.tokens_cached,
+        "cost": outcome.cost,
+        "queue_time": outcome.queue_time,
+        "routing_time": outcome.routing_time,
+        "first_token_time": outcome.first_token_time,
+        "total_time": outcome.total_time,
+    }
+    for name in ("pool", "model", "provider", "unit", "exe", "label", "error"):
+        value = getattr(outcome, name)
+        if value:
+            fields[name] = value
+    if outcome.attempts:
+        fields["attempts"] = [
+            {
+                "model": each.model,
+                "provider": each.provider,
+                "ok": each.ok,
+                "reason": each.reason,
+                "message": each.message,
+                "status": each.status,
+                "duration": each.duration,
+            }
+            for each in outcome.attempts
+        ]
+    # What the app and the providers wrote may hold anything.
+    for name in ("asked", "label", "error", "attempts"):
+        if name in fields:
+            fields[name] = redactor.value(fields[name])
+    who = outcome.app or f"uid {outcome.uid}"
+    to = f" → {outcome.model}" if outcome.model else ""
+    message = (
+        f"{outcome.status} {outcome.operation} {fields['asked']}{to} for {who}, "
+        f"{outcome.tokens_in}+{outcome.tokens_out} tokens, {outcome.total_time * 1e3:.0f} ms"
+    )
+    if "error" in fields:
+        message += f": {fields['error']}"
+    # An answered request is routine; one the mesh could not serve is worth a system journal's while.
+    severity = "warning" if outcome.status >= 500 else "debug"
+    return Entry("request", int(outcome.at * 1e9), severity, message, fields)
+
+
+def log_entry(record: LogWritten, redactor: Redactor) -> Entry:
+    fields: dict[str, Any] = {"logger": record.logger}
+    if record.traceback:
+        fields["traceback"] = redactor.text(record.traceback)
+    return Entry("log", record.at_ns, record.severity, redactor.text(record.text), fields)
+
+
+def statistics_entry(row: dict[str, Any], at_ns: int) -> Entry:
+    message = f"{row['scope']} {row['name']}: {row['requests_total']} requests, {row['requests_failed']} failed"
+    return Entry("statistics", at_ns, "debug", message, row)

@@ -1,0 +1,164 @@
+"""Which sinks each stream goes to, and what each of them wants of it.
+
+Owns: the sinks' queues; one queue serves every stream that names the same connector with the same settings.
+Must never: make an entry, or wait for a sink.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from meshd.cdk.observability import SEVERITIES, Entry, Sink
+from meshd.telemetry.queue import SinkQueue
+from modelmesh._errors import ConfigurationError
+
+EVENTS, REQUESTS, LOGS, STATISTICS = "event", "request", "log", "statistics"
+NEVER = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """An entry of a stream at this level or above goes to the queue."""
+
+    queue: SinkQueue
+    least: int
+
+
+def default_connector() -> str:
+    """The journal under systemd, lines on standard error everywhere else."""
+    if os.environ.get("JOURNAL_STREAM") and not sys.stderr.isatty() and os.path.exists("/run/systemd/journal/socket"):
+        return "modelmesh.journal.v1"
+    return "modelmesh.console.v1"
+
+
+class Sinks:
+    """on_trouble(sink, error): told once per outage, in the sink's thread."""
+
+    def __init__(self, on_trouble: Callable[[str, str], None] | None = None) -> None:
+        self._on_trouble = on_trouble
+        self._queues: dict[str, SinkQueue] = {}
+        self._routes: dict[str, tuple[Route, ...]] = {}
+        self._least: dict[str, int] = {}
+        self._events: frozenset[str] = frozenset()
+
+    def check(self, observability: Any) -> list[str]:
+        """Objections: connectors that cannot be had."""
+        objections = []
+        for part in ("routing", "logging", "statistics"):
+            for entry in getattr(observability, part).connector:
+                try:
+                    _sink_class(entry.connector)
+                except ConfigurationError as error:
+                    objections.append(f"observability.{part}.connector: {error}")
+        return objections
+
+    def configure(self, observability: Any, log_level: str, state_dir: Path) -> None:
+        """Use these from now on. Queues that are named again go on, with what waits in them."""
+        before, self._queues = self._queues, {}
+        level = SEVERITIES[log_level]
+        parts = {
+            part: [self._queue(entry, part, state_dir, before) for entry in _entries(observability, part)]
+            for part in ("routing", "logging", "statistics")
+        }
+        everything = {id(queue): queue for part in ("routing", "logging") for queue, _ in parts[part]}.values()
+        self._routes = {
+            EVENTS: tuple(Route(queue, level if cls.quiet else 0) for queue, cls in parts["routing"]),
+            LOGS: tuple(Route(queue, level) for queue in everything),
+            REQUESTS: tuple(Route(queue, _for_requests(cls, level)) for queue, cls in parts["logging"]),
+            STATISTICS: tuple(Route(queue, level if cls.quiet else 0) for queue, cls in parts["statistics"]),
+        }
+        self._least = {
+            stream: min((route.least for route in routes), default=NEVER) for stream, routes in self._routes.items()
+        }
+        self._events = frozenset(observability.routing.events)
+        for key, queue in before.items():
+            if key not in self._queues:
+                queue.close(0.2)
+
+    def wants(self, stream: str, severity: str) -> bool:
+        """Whether making such an entry is worth it."""
+        return SEVERITIES.get(severity, 20) >= self._least.get(stream, NEVER)
+
+    def wants_event(self, type: str, severity: str) -> bool:
+        return (not self._events or type in self._events) and self.wants(EVENTS, severity)
+
+    def put(self, entry: Entry) -> None:
+        level = entry.level
+        for route in self._routes.get(entry.stream, ()):
+            if level >= route.least:
+                route.queue.put(entry)
+
+    def drain(self, timeout: float) -> None:
+        until = time.monotonic() + timeout
+        for queue in self._queues.values():
+            queue.drain(max(0.0, until - time.monotonic()))
+
+    def close(self, timeout: float) -> None:
+        until = time.monotonic() + timeout
+        for queue in self._queues.values():
+            queue.close(max(0.0, until - time.monotonic()))
+        self._queues.clear()
+        self._routes.clear()
+        self._least.clear()
+
+    def status(self) -> list[dict[str, Any]]:
+        return [queue.status() for queue in self._queues.values()]
+
+    def _queue(
+        self, entry: _Wanted, part: str, state_dir: Path, before: dict[str, SinkQueue]
+    ) -> tuple[SinkQueue, type[Sink]]:
+        cls = _sink_class(entry.connector)
+        settings = dict(entry.settings)
+        if cls.buffered and not settings.get("path"):
+            settings["path"] = str(state_dir / f"{part}.jsonl")
+        key = f"{cls.__qualname__} {sorted(settings.items())!r}"
+        queue = self._queues.get(key) or before.get(key)
+        if queue is None:
+            name = entry.connector.removeprefix("modelmesh.").removesuffix(".v1")
+            queue = SinkQueue(name, _maker(entry.connector, settings), on_trouble=self._on_trouble)
+        self._queues[key] = queue
+        return queue, cls
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    connector: str
+    settings: dict[str, Any]
+
+
+def _entries(observability: Any, part: str) -> Iterable[_Wanted]:
+    section = getattr(observability, part)
+    if section.connector:
+        for entry in section.connector:
+            yield _Wanted(entry.connector, {**section.settings, **entry.settings})
+    elif part != "statistics":  # kept and asked for, not printed every minute
+        yield _Wanted(default_connector(), {})
+
+
+def _for_requests(cls: type[Sink], level: int) -> int:
+    if cls.people:
+        return 0 if level <= SEVERITIES["debug"] else NEVER
+    return level if cls.quiet else 0
+
+
+def _sink_class(id: str) -> type[Sink]:
+    from meshd.connectors.registry import default_registry
+
+    cls: type[Sink] = default_registry().get_connector(id, "observability")
+    return cls
+
+
+def _maker(id: str, settings: dict[str, Any]) -> Callable[[], Sink]:
+    def make() -> Sink:
+        from meshd.cdk.connector import make_connector
+
+        sink: Sink = make_connector("observability", id, settings)
+        return sink
+
+    return make

@@ -1,0 +1,221 @@
+"""Sinks write what they should; a sink that is slow or dead costs nobody anything but its own entries."""
+
+from __future__ import annotations
+
+import array
+import io
+import json
+import os
+import socket
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from meshd.cdk.observability import Entry, Sink
+from meshd.connectors.observability.console import ConsoleSink
+from meshd.connectors.observability.file import FileSink
+from meshd.connectors.observability.journal import JournalSink
+from meshd.telemetry.queue import SinkQueue
+
+
+def entry(message: str = "hello", stream: str = "log", severity: str = "info", **fields: Any) -> Entry:
+    return Entry(stream, 1_760_000_000_000_000_000, severity, message, fields)
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_console_colours_only_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    plain, terminal = io.StringIO(), Terminal()
+    for stream in (plain, terminal):
+        ConsoleSink(stream=stream).log(entry("it \x1b[2Jbroke", severity="error", traceback="Traceback\n  x"))
+    assert "\x1b" not in plain.getvalue()
+    assert "it [2Jbroke\nTraceback\n  x\n" in plain.getvalue()
+    assert terminal.getvalue().startswith("\x1b[31m")
+    monkeypatch.setenv("NO_COLOR", "1")
+    dull = Terminal()
+    ConsoleSink(stream=dull).log(entry(severity="error"))
+    assert "\x1b" not in dull.getvalue()
+
+
+# -- journal -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def journald(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as server:
+        server.bind(str(tmp_path / "journal"))
+        server.settimeout(5)
+        monkeypatch.setattr(JournalSink, "path", str(tmp_path / "journal"))
+        yield server
+
+
+def test_journal_fields(journald: socket.socket) -> None:
+    sink = JournalSink()
+    sink.emit(entry("two\nlines", "event", "warning", pool="chat", model="p/m", request="ab", attempts=[1], none=None))
+    data = journald.recv(65536)
+    assert b"MESSAGE\n" + (9).to_bytes(8, "little") + b"two\nlines\n" in data
+    for line in (b"PRIORITY=4", b"MESH_POOL=chat", b"MESH_MODEL=p/m", b"MESH_REQUEST=ab", b"MESH_ATTEMPTS=[1]"):
+        assert line + b"\n" in data
+    assert b"NONE" not in data
+    sink.close()
+
+
+def test_journal_sends_a_large_entry_as_a_memory_file(journald: socket.socket) -> None:
+    JournalSink().log(entry("x" * 2_000_000))
+    data, ancillary, _, _ = journald.recvmsg(65536, socket.CMSG_SPACE(4))
+    assert data == b""
+    fd = array.array("i", ancillary[0][2])[0]
+    try:
+        assert os.fstat(fd).st_size > 2_000_000
+        assert os.pread(fd, 12, 0) == b"MESSAGE=xxxx"
+    finally:
+        os.close(fd)
+
+
+def test_without_a_journal_lines_go_to_standard_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(JournalSink, "path", str(tmp_path / "absent"))
+    monkeypatch.delenv("JOURNAL_STREAM", raising=False)
+    sink = JournalSink()
+    sink.log(entry())
+    sink.flush()
+    assert "hello" in capsys.readouterr().err
+
+
+# -- file ----------------------------------------------------------------------------------------------
+
+
+def test_file_writes_json_lines_and_rotates(tmp_path: Path) -> None:
+    path = tmp_path / "log" / "mesh.jsonl"
+    sink = FileSink({"path": str(path), "max_size": 400, "keep": 2})
+    for number in range(20):
+        sink.log(entry(f"message {number}", pool="chat"))
+        if number % 3 == 0:
+            sink.flush()
+    sink.flush()
+    assert sorted(os.listdir(path.parent)) == ["mesh.jsonl", "mesh.jsonl.1", "mesh.jsonl.2"]
+    lines = []
+    for name in ("mesh.jsonl.2", "mesh.jsonl.1", "mesh.jsonl"):
+        file = path.with_name(name)
+        assert file.stat().st_mode & 0o777 == 0o600
+        assert file.stat().st_size <= 400
+        lines += [json.loads(line) for line in file.read_text().splitlines()]
+    numbers = [int(line["message"].split()[1]) for line in lines]
+    assert numbers == list(range(numbers[0], 20))
+    assert lines[0]["pool"] == "chat"
+    assert lines[0]["time"] == "2025-10-09T08:53:20.000000+00:00"
+    sink.close()
+
+
+# -- queue ---------------------------------------------------------------------------------------------
+
+
+class Scripted(Sink):
+    def __init__(self) -> None:
+        self.messages: list[str] = []
+        self.gate = threading.Event()
+        self.gate.set()
+        self.entered = threading.Event()
+        self.fail = 0
+        self.closed = 0
+
+    def write(self, entry: Entry) -> None:
+        self.entered.set()
+        self.gate.wait(5)
+        if self.fail:
+            self.fail -= 1
+            raise OSError("dead")
+        self.messages.append(entry.message)
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+def test_a_queue_writes_in_order_and_closes() -> None:
+    sink = Scripted()
+    queue = SinkQueue("s", lambda: sink)
+    for number in range(1000):
+        queue.put(entry(str(number)))
+    assert queue.drain(5)
+    assert sink.messages == [str(number) for number in range(1000)]
+    queue.close()
+    queue.put(entry("late"))
+    assert queue.status()["dropped"] == 1
+
+
+def test_a_slow_sink_drops_and_says_how_many() -> None:
+    sink = Scripted()
+    sink.gate.clear()
+    queue = SinkQueue("s", lambda: sink, limit=10)
+    queue.put(entry("0"))
+    assert sink.entered.wait(5)
+    for number in range(1, 101):
+        queue.put(entry(str(number)))
+    assert queue.status()["dropped"] == 90
+    assert not queue.drain(0.01)
+    sink.gate.set()
+    assert queue.drain(5)
+    assert len(sink.messages) == 11
+
+
+def test_a_dead_sink_is_tried_again_and_loses_nothing_that_fits() -> None:
+    sink = Scripted()
+    sink.fail = 3
+    waits: list[float] = []
+    troubles: list[str] = []
+    queue = SinkQueue("s", lambda: sink, on_trouble=lambda name, error: troubles.append(error), sleep=waits.append)
+    done = threading.Event()
+    for number in range(5):
+        queue.put(entry(str(number)))
+    for _ in range(1000):
+        if queue.drain(0.05):
+            done.set()
+            break
+    assert done.is_set()
+    assert sink.messages == ["0", "1", "2", "3", "4"]
+    assert waits == [1.0, 2.0, 4.0]
+    assert troubles == ["OSError: dead"]
+    assert queue.status()["error"] == ""
+
+
+def test_closing_with_a_stuck_sink_does_not_wait_for_it() -> None:
+    sink = Scripted()
+    sink.gate.clear()
+    queue = SinkQueue("s", lambda: sink)
+    queue.put(entry())
+    assert sink.entered.wait(5)
+    queue.put(entry())
+    queue.close(0.01)
+    assert queue.status()["dropped"] == 1
+    sink.gate.set()
+
+
+def test_a_full_disk_leaves_whole_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "mesh.jsonl"
+    sink = FileSink({"path": str(path)})
+    sink.log(entry("first"))
+    sink.flush()
+    write = os.write
+    calls: list[int] = []
+
+    def short(fd: int, data: Any) -> int:
+        if fd != sink._fd:
+            return write(fd, data)
+        calls.append(1)
+        if len(calls) == 1:
+            return write(fd, bytes(data)[:10])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "write", short)
+    sink.log(entry("second"))
+    with pytest.raises(OSError, match="No space"):
+        sink.flush()
+    monkeypatch.undo()
+    assert [json.loads(line)["message"] for line in path.read_text().splitlines()] == ["first"]
