@@ -40,6 +40,10 @@ class Tick(Message, frozen=True):
     what: str
 
 
+class Supervision(Message, frozen=True):
+    """→ supervisor; answered with a map: pid, and the actors with what became of them."""
+
+
 class Drain(Message, frozen=True):
     """Stop taking new requests; answered when none is in flight or after `timeout` seconds."""
 
@@ -67,6 +71,14 @@ class ReloadReport(Message, frozen=True):
     dry_run: bool = False
     duration: float = 0.0  # s
     at: float = 0.0  # UTC, s
+
+
+class LastReload(Message, frozen=True):
+    """→ config; answered with the last ReloadReport, None before the first reload."""
+
+
+class GetConfig(Message, frozen=True):
+    """→ config; answered with the MeshConfig in use, references unresolved."""
 
 
 class Prepare(Message, frozen=True):
@@ -194,6 +206,27 @@ class QueryStatistics(Message, frozen=True):
     since: float | None = None
 
 
+class LogWritten(Message, frozen=True):
+    """A record of the daemon's own `logging` → telemetry, which writes it to the sinks."""
+
+    at_ns: int
+    severity: str
+    logger: str
+    text: str
+    traceback: str = ""
+
+
+class RecentEvents(Message, frozen=True):
+    """→ telemetry; answered with a list of the last Events, oldest first (200 are kept)."""
+
+    types: frozenset[str] = frozenset()
+    limit: int = 200
+
+
+class TelemetryStatus(Message, frozen=True):
+    """→ telemetry; answered with a list of maps, one a sink: sink, written, waiting, dropped, error."""
+
+
 class FlushTelemetry(Message, frozen=True):
     """Write out everything buffered; answered when it is done."""
 
@@ -258,6 +291,10 @@ class TableLoaded(Message, frozen=True):
 
 class SyncState(Message, frozen=True):
     """Write everything; answered with SyncStatus."""
+
+
+class GetSyncStatus(Message, frozen=True):
+    """→ state; answered with a map for `meshctl status`: ok, error, directory, spend_today (USD), …"""
 
 
 class SyncStatus(Message, frozen=True):
@@ -345,12 +382,31 @@ class DiscoverNow(Message, frozen=True):
 # -- commands to the router ---------------------------------------------------------------------------
 
 
+class Listen(Message, frozen=True):
+    """Serve at this address too (`ipc://…`, `inproc://…`). fd: a socket that listens there already."""
+
+    address: str
+    fd: int | None = None
+
+
+class RestoreState(Message, frozen=True):
+    """Take up where an earlier life ended (at boot, and after an import). journal: the segment to append to."""
+
+    restored: RestoredState
+    journal: str = ""
+
+
+class SaveCounters(Message, frozen=True):
+    """→ router: tell state of everything that changed; answered when it is told."""
+
+
 class RouterCommand(Message, frozen=True):
     """A facade's call on the router: an operation of the dispatch table, answered with its JSON-like value."""
 
     method: str
     path: str
     body: dict[str, Any] = {}
+    query: dict[str, str] = {}
 
 
 class Subscribe(Message, frozen=True):

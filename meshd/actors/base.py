@@ -62,15 +62,23 @@ class Directory:
         except pykka.ActorDeadError as error:
             raise ActorUnavailable(f"the {name} actor has stopped") from error
 
+    def send(self, name: str, message: messages.Message, reply_to: Any) -> None:
+        """Tell, with something to take the answer: its `set(value)` or `set_exception(exc_info)` is called in
+        the answering actor's thread. At once with ActorUnavailable where there is no such actor."""
+        mailbox = self._mailboxes.get(name)
+        if mailbox is None:
+            error = ActorUnavailable(f"there is no {name} actor")
+            reply_to.set_exception((ActorUnavailable, error, None))
+        else:
+            mailbox.put(Envelope(message, reply_to=reply_to))
+
     def ask_later(self, name: str, message: messages.Message, then: Callable[[Any], None]) -> None:
         """Tell, and have `then(answer)` called in the answering actor's thread; nothing if it fails."""
-        mailbox = self._mailboxes.get(name)
-        if mailbox is not None:
-            mailbox.put(Envelope(message, reply_to=_Callback(then)))
+        self.send(name, message, _Callback(then))
 
 
 class _Callback:
-    """Stands where Pykka expects a future: hands the answer to a function instead of keeping it."""
+    """Hands an answer to a function instead of keeping it."""
 
     def __init__(self, then: Callable[[Any], None]) -> None:
         self._then = then
@@ -92,6 +100,7 @@ class MeshActor(pykka.ThreadingActor):
     name: ClassVar[str] = ""
     handlers: ClassVar[dict[type, str]] = {}
     use_daemon_thread = True
+    thread: threading.Thread | None = None
 
     def __init__(self, directory: Directory) -> None:
         super().__init__()
@@ -99,9 +108,14 @@ class MeshActor(pykka.ThreadingActor):
         # Pykka made a mailbox for this life; the name's own replaces it before the loop starts.
         self.actor_inbox = directory.mailbox(self.name, self._create_actor_inbox)
         self._actor_ref = pykka.ActorRef(self)
-        self._timers: dict[str, threading.Timer] = {}
+        self._timers: dict[str, Any] = {}  # what can be cancelled
 
     # -- life ---------------------------------------------------------------------------------------
+
+    def launch(self) -> None:
+        """Start the thread; what `pykka.Actor.start` does, for an object that could be given its legacy first."""
+        pykka.ActorRegistry.register(self.actor_ref)
+        self._start_actor_loop()
 
     def legacy(self) -> Any:
         """What the next life needs to carry on after a crash (ownership moves with it)."""
@@ -111,7 +125,8 @@ class MeshActor(pykka.ThreadingActor):
         """Take over from a crashed life, before the first message."""
 
     def _actor_loop_setup(self) -> None:
-        threading.current_thread().name = f"meshd-{self.name}"
+        self.thread = threading.current_thread()
+        self.thread.name = f"meshd-{self.name}"
         super()._actor_loop_setup()
 
     def _actor_loop_teardown(self) -> None:
@@ -133,7 +148,8 @@ class MeshActor(pykka.ThreadingActor):
             self.name,
             exc_info=(exception_type, exception_value, traceback),
         )
-        self.directory.tell(SUPERVISOR, messages.ActorFailed(self.name, f"{exception_type.__name__}: {exception_value}"))
+        error = f"{exception_type.__name__}: {exception_value}"
+        self.directory.tell(SUPERVISOR, messages.ActorFailed(self.name, error))
 
     # -- messages -----------------------------------------------------------------------------------
 

@@ -16,7 +16,6 @@ from dataclasses import asdict
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from modelmesh._errors import ConfigurationError
 from pydantic import ValidationError
 
 from meshd.config import dumping
@@ -29,6 +28,7 @@ from meshd.config.references import reference_problems, resolve_env, resolve_sec
 from meshd.config.schema import RootConfig
 from meshd.config.shape import prune
 from meshd.config.views import complete, implied_keys
+from modelmesh._errors import ConfigurationError
 
 if TYPE_CHECKING:
     from meshd.config.schema import (
@@ -60,7 +60,7 @@ class MeshConfig:
     ) -> None:
         if raw is not None and not isinstance(raw, Mapping):
             raise ConfigurationError("a configuration is a map of sections", problems=[])
-        self.raw: dict[str, Any] = copy.deepcopy(dict(raw or {}))
+        self.raw: dict[str, Any] = _own_copy(raw or {})
         self.file = file
         self._lines = dict(lines or {})
         self._environ = os.environ if environ is None else environ
@@ -256,7 +256,8 @@ class MeshConfig:
     def _is_disabled(self, path: Path) -> bool:
         if path[0] != "providers" or len(path) < 2:
             return False
-        entry = self._flat["providers"].get(path[1])
+        entries = self._flat["providers"]
+        entry = entries.get(path[1]) if isinstance(entries, dict) else None
         return isinstance(entry, dict) and str(entry.get("enabled", True)).lower() == "false"
 
 
@@ -267,6 +268,15 @@ def configuration_error(problems: list[Problem]) -> ConfigurationError:
     more = f"\n… and {count - 20} more" if count > 20 else ""
     message = head + more if problems else "the configuration is not valid"
     return ConfigurationError(message, problems=[asdict(problem) for problem in problems])
+
+
+def _own_copy(value: Any) -> Any:
+    """A deep copy whose keys are all text, as those of a file are."""
+    if isinstance(value, Mapping):
+        return {str(key): _own_copy(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_own_copy(item) for item in value]
+    return copy.deepcopy(value)
 
 
 def _merged(base: Any, top: Any) -> Any:

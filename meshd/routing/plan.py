@@ -14,6 +14,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from meshd.cdk.provider import FailureKind, ProviderFailure
+from meshd.messages import Attempt
+from meshd.routing import deactivation, recovery
+from meshd.routing.needs import Needs
+from meshd.routing.pipeline import Decision, Pipeline, able, soonest_recovery
+from meshd.routing.retry import Verdict, classify, delay
+from meshd.routing.stages import Question
+from meshd.routing.state import Change, MeshState, availabilities
+from meshd.routing.table import ModelSpec, PoolSpec, ProviderSpec, RoutingTable
 from modelmesh._errors import (
     AllProvidersExhaustedError,
     AuthenticationError,
@@ -27,16 +36,6 @@ from modelmesh._errors import (
     RateLimitError,
     RequestTimeoutError,
 )
-
-from meshd.cdk.provider import FailureKind, ProviderFailure
-from meshd.messages import Attempt
-from meshd.routing import deactivation, recovery
-from meshd.routing.needs import Needs
-from meshd.routing.pipeline import Decision, Pipeline, able, soonest_recovery
-from meshd.routing.retry import Verdict, classify, delay
-from meshd.routing.stages import Question
-from meshd.routing.state import Change, MeshState, availabilities
-from meshd.routing.table import ModelSpec, PoolSpec, ProviderSpec, RoutingTable
 
 
 @dataclass(slots=True)
@@ -218,7 +217,8 @@ class RequestPlan:
 
     # -- with what error it ends ----------------------------------------------------------------------
 
-    def _attempts(self) -> list[dict[str, Any]]:
+    def attempt_maps(self) -> list[dict[str, Any]]:
+        """The attempts as errors and answers tell them."""
         return [
             {
                 "model": attempt.model,
@@ -231,28 +231,24 @@ class RequestPlan:
             for attempt in self.attempts
         ]
 
-    def timed_out(self) -> MeshError:
-        """The error of a request whose deadline passed while an attempt was under way."""
-        return self._timed_out()
-
     def _timed_out(self) -> MeshError:
         tried = ", ".join(f"{attempt.model} ({attempt.reason or 'ok'})" for attempt in self.attempts)
         return RequestTimeoutError(
-            f"no answer before the request's deadline; tried: {tried or 'nothing yet'}", attempts=self._attempts()
+            f"no answer before the request's deadline; tried: {tried or 'nothing yet'}", attempts=self.attempt_maps()
         )
 
     def _exhausted(self) -> MeshError:
         failure = self._failure
         assert failure is not None, "nothing failed"
         if failure.kind in _THE_APPS_OWN:
-            return _passed_on(failure, self._attempts())
+            return _passed_on(failure, self.attempt_maps())
         tried = {attempt.model for attempt in self.attempts}
         if len(tried) == 1:
-            return _of_one_provider(failure, self.attempts[-1], self._attempts())
+            return _of_one_provider(failure, self.attempts[-1], self.attempt_maps())
         reasons = "; ".join(f"{attempt.model}: {attempt.message}" for attempt in self.attempts)
         return AllProvidersExhaustedError(
             f"every model of {self.pool.name} that could be asked failed: {reasons}",
-            attempts=self._attempts(),
+            attempts=self.attempt_maps(),
             retry_after=soonest_recovery(self._question(self.deadline)) if failure.retry_after is None
             else failure.retry_after,
         )

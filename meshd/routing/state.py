@@ -163,6 +163,15 @@ class MeshState:
             found = self.pools[name] = PoolState()
         return found
 
+    def nothing_in_flight(self) -> None:
+        """The requests that were under way have been lost with the router that served them."""
+        for model in self.models.values():
+            model.in_flight = 0
+        for provider in self.providers.values():
+            provider.in_flight = 0
+        for owner in (*self.models.values(), *self.providers.values(), *self.members.values()):
+            owner.availability.probing = False
+
 
 # -- what outlives a restart ---------------------------------------------------------------------------
 

@@ -78,7 +78,7 @@ class RoundRobin:
 
     @staticmethod
     def _stride(question: Question, model: str) -> float:
-        return 1.0 / max(question.table.models[model].weight, 1)
+        return 1.0 / (question.table.models[model].weight or 1e-9)
 
     def _position(self, question: Question, model: str) -> float:
         own = question.state.member(question.pool.name, model).virtual_time

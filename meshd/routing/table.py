@@ -48,7 +48,7 @@ class ModelSpec:
     provider: str
     upstream: str  # the id the provider knows
     capabilities: tuple[str, ...]  # leaf ids
-    weight: int = 1
+    weight: float = 1.0
     features: Mapping[str, bool] | None = field(default_factory=dict)
     synchronous: bool = True
     streaming: bool = True

@@ -1,0 +1,267 @@
+"""The config actor: from the file to a generation that every actor agreed to run.
+
+Owns: the parsed configuration, what discovery added to it, the watch on the file, the two phases of a reload.
+Must never: change anything while it is not certain that all of it can be changed.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+from meshd import messages
+from meshd.actors.base import ActorUnavailable, Directory, MeshActor
+from meshd.compilation import Directories, Discovered, compile_config
+from meshd.config import MeshConfig
+from meshd.config.problems import Problem
+from meshd.config.source import ConfigSource
+from meshd.config.watching import FileWatch
+from meshd.connectors.registry import ConnectorRegistry
+from meshd.generation import Generation
+from modelmesh._errors import ConfigurationError
+
+logger = logging.getLogger("meshd.config")
+
+FOLLOWERS = ("telemetry", "secret", "state", "router", "health", "discovery")
+"""Who is asked to agree, in this order; the router's commit is the instant that counts for requests."""
+
+_CATALOGUE = "catalogue"
+_GATHER = 0.05  # s in which several findings of discovery become one generation
+
+
+class ConfigActor(MeshActor):
+    """on_reload(True) when a reload begins, (False) when it ended: for the service manager."""
+
+    name: ClassVar[str] = "config"
+    handlers: ClassVar[dict[type, str]] = {
+        messages.Reload: "reload",
+        messages.LastReload: "last",
+        messages.GetConfig: "config",
+        messages.CatalogueChanged: "catalogue_changed",
+        messages.Tick: "ticked",
+    }
+
+    def __init__(
+        self,
+        directory: Directory,
+        source: ConfigSource,
+        registry: ConnectorRegistry,
+        directories: Directories,
+        on_reload: Callable[[bool], None] = lambda began: None,
+    ) -> None:
+        super().__init__(directory)
+        self._source = source
+        self._registry = registry
+        self._directories = directories
+        self._on_reload = on_reload
+        self._current: Generation | None = None
+        self._numbers = 0
+        self._discovered: dict[str, Discovered] = {}
+        self._last: messages.ReloadReport | None = None
+        self._watch: FileWatch | None = None
+
+    # -- life -----------------------------------------------------------------------------------------
+
+    def legacy(self) -> Any:
+        return self._current, self._numbers, self._discovered, self._last
+
+    def inherit(self, legacy: Any) -> None:
+        self._current, self._numbers, self._discovered, self._last = legacy
+
+    def on_start(self) -> None:
+        if self._current is not None:
+            self._follow_file()
+
+    def on_stop(self) -> None:
+        if self._watch is not None:
+            self._watch.stop()
+
+    def _actor_loop_teardown(self) -> None:
+        if self._watch is not None:  # after a crash too: the next life has a watch of its own
+            self._watch.stop()
+        super()._actor_loop_teardown()
+
+    # -- messages -------------------------------------------------------------------------------------
+
+    def reload(self, message: messages.Reload) -> messages.ReloadReport:
+        """Read, check, agree, commit. Never raises: the report says what went wrong."""
+        began = time.monotonic()
+        self._on_reload(True)
+        try:
+            report = self._reload(message)
+        finally:
+            self._on_reload(False)
+        report = _stamped(report, time.monotonic() - began, message.dry_run)
+        if not message.dry_run:
+            self._last = report
+            self._announce(report, message.reason)
+        return report
+
+    def last(self, message: messages.LastReload) -> messages.ReloadReport | None:
+        return self._last
+
+    def config(self, message: messages.GetConfig) -> MeshConfig | None:
+        return self._current.stored if self._current is not None else None
+
+    def catalogue_changed(self, message: messages.CatalogueChanged) -> None:
+        if message.models is None:
+            self._discovered.pop(message.provider, None)
+        else:
+            self._discovered[message.provider] = Discovered(message.models, message.settings)
+        self.tick(_CATALOGUE, _GATHER)
+
+    def ticked(self, message: messages.Tick) -> None:
+        """Run what discovery found."""
+        if self._current is None:
+            return
+        problems = self._switch(self._current.stored, self._current.source, dry_run=False)
+        for problem in problems:
+            logger.warning("what discovery found cannot be run: %s", problem)
+
+    # -- a reload -------------------------------------------------------------------------------------
+
+    def _reload(self, message: messages.Reload) -> messages.ReloadReport:
+        try:
+            given = None if message.raw is None else MeshConfig.from_dict(message.raw)
+            config, source = self._source.read() if given is None else (given, "given")
+        except ConfigurationError as error:
+            return messages.ReloadReport(False, problems=tuple(error.problems))
+        before = self._current
+        changes = tuple(before.stored.difference(config)) if before is not None else ()
+        problems = config.validate(self._registry)
+        if not problems:
+            problems = self._switch(config, source, message.dry_run)
+        if problems:
+            return messages.ReloadReport(False, problems=tuple(problem.asdict() for problem in problems))
+        if message.raw is None and not message.dry_run:
+            self._follow_file()
+        return messages.ReloadReport(True, changes, generation=self._numbers)
+
+    def _switch(self, config: MeshConfig, source: str, dry_run: bool) -> list[Problem]:
+        """Make a generation of a valid configuration and run it; why not, if somebody objects."""
+        merged = self._with_discovered(config)
+        resolved, missing, problems = self._resolve_secrets(merged)
+        if problems:
+            return problems
+        compiled = compile_config(resolved, self._registry, self._discovered, missing, self._directories)
+        generation = Generation(
+            number=self._numbers + 1,
+            config=resolved,
+            stored=config,
+            table=compiled.table,
+            providers=compiled.providers,
+            secret_names=_secrets_by_provider(merged),
+            source=source,
+            notes=tuple(compiled.notes),
+        )
+        objections = self._ask_all(generation)
+        if objections or dry_run:
+            for name in FOLLOWERS:
+                self.tell(name, messages.Discard(generation.number))
+            return objections
+        if self._current is None:
+            self._restore_router()
+        self._numbers = generation.number
+        for name in FOLLOWERS:
+            self.tell(name, messages.Commit(generation.number))
+        self._current = generation
+        return []
+
+    def _restore_router(self) -> None:
+        """Before the first generation runs: what an earlier life learnt, and where to write down spend."""
+        restored = self.directory.ask("state", messages.LoadState(), 30.0)
+        journal = self.directory.ask("state", messages.OpenJournal(), 30.0)
+        self.directory.ask("router", messages.RestoreState(restored, journal), 30.0)
+
+    def _with_discovered(self, config: MeshConfig) -> MeshConfig:
+        found = {
+            name: dict(discovered.settings)
+            for name, discovered in self._discovered.items()
+            if discovered.settings is not None and name not in config.providers
+        }
+        return config.merge({"providers": found}) if found else config
+
+    def _resolve_secrets(self, config: MeshConfig) -> tuple[MeshConfig, dict[str, str], list[Problem]]:
+        """(the configuration with its secrets, provider → why its secret is missing, problems)."""
+        wanted = config.secret_references()
+        if not wanted:
+            return config, {}, []
+        section = config.secrets.model_dump()
+        resolved = self.directory.ask("secret", messages.ResolveSecrets(tuple(wanted), section), 30.0)
+        missing: dict[str, str] = {}
+        problems: list[Problem] = []
+        for name, why in resolved.missing.items():
+            for path in wanted[name]:
+                parts = path.split(".")
+                if not config.secrets.fail_on_missing and parts[0] == "providers" and len(parts) > 1:
+                    missing[parts[1]] = f"secret {name} is missing: {why}"
+                else:
+                    problems.append(config.problem_at(path, f"secret {name} is missing: {why}"))
+        return config.with_secrets(resolved.values), missing, problems
+
+    def _ask_all(self, generation: Generation) -> list[Problem]:
+        objections: list[Problem] = []
+        for name in FOLLOWERS:
+            try:
+                said = self.directory.ask(name, messages.Prepare(generation), 10.0)
+            except ActorUnavailable as error:
+                said = (str(error),)
+            objections += [Problem("", None, f"{name}: {text}") for text in said or ()]
+        return objections
+
+    # -- saying so ------------------------------------------------------------------------------------
+
+    def _announce(self, report: messages.ReloadReport, reason: str) -> None:
+        if report.ok:
+            logger.info("configuration loaded (%s): %s", reason, "; ".join(report.changes) or "nothing changed")
+        else:
+            lines = [str(Problem(**problem)) for problem in report.problems]
+            logger.error(
+                "the configuration was refused (%s), the running one stays:\n  %s", reason, "\n  ".join(lines)
+            )
+        event = messages.Event(
+            "config_reloaded" if report.ok else "config_rejected",
+            time.time_ns(),
+            "info" if report.ok else "error",
+            reason=reason,
+            changed={"changes": list(report.changes), "problems": list(report.problems)},
+        )
+        self.tell("telemetry", event)
+
+    def _follow_file(self) -> None:
+        """Watch the file in use, if it is to be watched and is not yet."""
+        generation, path = self._current, self._source.path
+        if generation is None or path is None or not generation.config.daemon.watch:
+            if self._watch is not None:
+                self._watch.stop()
+                self._watch = None
+            return
+        if self._watch is not None and self._watch.path == path:
+            return
+        if self._watch is not None:
+            self._watch.stop()
+        self._watch = FileWatch(
+            path,
+            generation.config.daemon.watch_debounce,
+            lambda: self.tell(self.name, messages.Reload(reason=f"{path} changed")),
+        )
+        self._watch.start()
+
+
+def _stamped(report: messages.ReloadReport, duration: float, dry_run: bool) -> messages.ReloadReport:
+    return messages.ReloadReport(
+        report.ok, report.changes, report.problems, report.generation, dry_run, duration, time.time()
+    )
+
+
+def _secrets_by_provider(config: MeshConfig) -> dict[str, tuple[str, ...]]:
+    found: dict[str, list[str]] = {}
+    for secret, paths in config.secret_references().items():
+        for path in paths:
+            parts = path.split(".")
+            if parts[0] == "providers" and len(parts) > 1:
+                found.setdefault(parts[1], []).append(secret)
+    return {provider: tuple(names) for provider, names in found.items()}
+

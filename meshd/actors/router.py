@@ -1,0 +1,128 @@
+"""The router actor: the thread, the loop and the messages around a `RouterCore`.
+
+Owns: the core, and which message does what to it.
+Must never: wait for another actor on a request's way.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from meshd import messages
+from meshd.actors.base import Directory
+from meshd.actors.loop import LoopActor
+from meshd.connectors.registry import ConnectorRegistry
+from meshd.gateway.core import COUNTERS_EVERY, RouterCore
+from meshd.gateway.dispatch import Call
+from meshd.gateway.identity import OURSELVES_ADDRESS, identify
+from meshd.gateway.operations import Operations
+from meshd.generation import Generation
+from meshd.routing.state import MeshState
+
+_COUNTERS = "counters"
+
+
+class RouterActor(LoopActor):
+    name: ClassVar[str] = "router"
+    handlers: ClassVar[dict[type, str]] = {
+        messages.Listen: "listen",
+        messages.RestoreState: "restore",
+        messages.Prepare: "prepare",
+        messages.Commit: "commit",
+        messages.Discard: "discard",
+        messages.HealthReport: "health",
+        messages.Probe: "probe",
+        messages.ListModels: "list_models",
+        messages.RotateJournal: "rotate_journal",
+        messages.RouterCommand: "command",
+        messages.Drain: "drain",
+        messages.SaveCounters: "save_counters",
+        messages.Tick: "ticked",
+    }
+
+    def __init__(self, directory: Directory, registry: ConnectorRegistry) -> None:
+        super().__init__(directory)
+        self._registry = registry
+        self._listening: list[messages.Listen] = []
+        self._prepared: Generation | None = None
+        self._inherited: tuple[Generation | None, MeshState, str] | None = None
+
+    # -- life -----------------------------------------------------------------------------------------
+
+    async def opened(self) -> None:
+        self.core = RouterCore(self._registry, self.tell, self.ask_later, self.spawn)
+        Operations(self.core)
+        self.core.server.open(self.loop)
+        if self._inherited is not None:
+            generation, state, journal = self._inherited
+            self.core.mesh.state = state
+            state.nothing_in_flight()
+            if generation is not None:
+                self.core.commit(generation)
+            self.core.use_segment(journal)
+            for place in self._listening:
+                self.core.server.bind(place.address, place.fd)
+        self.tick(_COUNTERS, COUNTERS_EVERY)
+
+    async def closed(self) -> None:
+        await self.core.close()
+
+    def legacy(self) -> Any:
+        return self._listening, (self.core.generation, self.core.mesh.state, self.core.journal_path)
+
+    def inherit(self, legacy: Any) -> None:
+        self._listening, self._inherited = legacy
+
+    # -- boot -----------------------------------------------------------------------------------------
+
+    def listen(self, message: messages.Listen) -> None:
+        self.core.server.bind(message.address, message.fd)
+        self._listening.append(message)
+
+    async def restore(self, message: messages.RestoreState) -> None:
+        """Adopt the saved state and the journal's segment. Before the first Commit."""
+        self.core.restore(message.restored)
+        if message.journal:
+            self.core.use_segment(message.journal)
+
+    # -- reload ---------------------------------------------------------------------------------------
+
+    def prepare(self, message: messages.Prepare) -> tuple[str, ...]:
+        self._prepared = message.generation
+        return self.core.objections(message.generation)
+
+    async def commit(self, message: messages.Commit) -> None:
+        prepared, self._prepared = self._prepared, None
+        if prepared is not None and prepared.number == message.number:
+            self.core.commit(prepared)
+
+    def discard(self, message: messages.Discard) -> None:
+        self._prepared = None
+
+    # -- others ---------------------------------------------------------------------------------------
+
+    def health(self, message: messages.HealthReport) -> None:
+        self.core.health(message)
+
+    def probe(self, message: messages.Probe) -> None:
+        self.spawn(self.core.probe(message))
+
+    def list_models(self, message: messages.ListModels) -> None:
+        self.spawn(self.core.list_models(message))
+
+    def rotate_journal(self, message: messages.RotateJournal) -> None:
+        self.core.use_segment(message.path)
+
+    async def command(self, message: messages.RouterCommand) -> Any:
+        call = Call(identify(OURSELVES_ADDRESS), dict(message.body), dict(message.query))
+        return await self.core.dispatcher.call(message.method, message.path, call)
+
+    async def drain(self, message: messages.Drain) -> int:
+        return await self.core.drain(message.timeout)
+
+    def save_counters(self, message: messages.SaveCounters) -> None:
+        self.core.save_counters()
+
+    def ticked(self, message: messages.Tick) -> None:
+        self.core.save_counters()
+        self.tick(_COUNTERS, COUNTERS_EVERY)

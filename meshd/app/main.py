@@ -1,0 +1,279 @@
+"""The process `meshd`: read top to bottom, it is the boot and shutdown sequence.
+
+Owns: arguments, the socket's place, signals, what the service manager and the terminal are told, exit codes.
+Must never: do what an actor does; everything lasting is in `ModelMesh`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import logging
+import os
+import queue
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from meshd import __version__, messages
+from meshd.app.listen import ListenError, ListenSocket, take_sockets
+from meshd.app.notify import Notifier, watchdog_interval
+from meshd.config import MeshConfig, find_config
+from meshd.config.source import ConfigSource
+from meshd.gateway.listening import Claim, SocketTaken, default_socket
+from modelmesh._errors import ConfigurationError, MeshError
+
+logger = logging.getLogger("meshd")
+
+EX_OK = 0
+EX_USAGE = 64
+EX_UNAVAILABLE = 69
+EX_SOFTWARE = 70
+EX_CONFIG = 78
+
+_LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
+_STATUS_EVERY = 10.0  # s between two STATUS lines for the service manager
+_STUCK_AFTER = 5.0  # s the router may take to answer before the watchdog goes hungry
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Never returns; the exit code follows sysexits(3)."""
+    sys.exit(run(_parse(arguments)))
+
+
+def run(options: argparse.Namespace) -> int:
+    os.umask(0o077)
+    _log_to_stderr(options.log_level)
+    try:
+        source = _source(options.config)
+        config = source.read()[0].require_valid()
+    except ConfigurationError as error:
+        return _refused(error)
+    if options.check:
+        print(f"{config.file or 'the built-in configuration'}: valid")
+        return EX_OK
+    try:
+        return _Process(options, source, config).run()
+    except ConfigurationError as error:
+        return _refused(error)
+    except (SocketTaken, ListenError) as error:
+        print(f"meshd: {error}", file=sys.stderr)
+        return EX_UNAVAILABLE
+    except MeshError as error:
+        print(f"meshd: {error}", file=sys.stderr)
+        return EX_SOFTWARE
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="meshd",
+        description="Gives every app on this machine one place to ask for AI. Without a configuration it takes "
+        "what it finds: keys in the environment, local servers, embedded models.",
+        epilog="Signals: SIGTERM finishes what is in flight and ends, SIGHUP reloads, SIGUSR1 logs the state. "
+        "Try `meshctl status`, `meshctl chat` and `meshctl doctor` beside it.",
+    )
+    parser.add_argument("--config", metavar="FILE", help="configuration (YAML, TOML or JSON)")
+    parser.add_argument("--socket", metavar="PATH", help="where to listen")
+    parser.add_argument("--log-level", choices=_LOG_LEVELS, help="least severity to log")
+    parser.add_argument("--check", action="store_true", help="check the configuration and end")
+    parser.add_argument("--version", action="version", version=f"meshd {__version__}")
+    return parser.parse_args(arguments)
+
+
+def _log_to_stderr(level: str | None) -> None:
+    """For what is said before the telemetry actor takes over."""
+    logging.basicConfig(format="meshd: %(message)s", level=(level or "info").upper(), stream=sys.stderr)
+    logging.getLogger("pykka").setLevel(logging.CRITICAL)  # the actors say it themselves, in one line
+    logging.getLogger("asyncio").setLevel(logging.WARNING)
+    logging.getLogger("watchfiles").setLevel(logging.WARNING)
+
+
+def _source(given: str | None) -> ConfigSource:
+    path = find_config(given)
+    return ConfigSource.of_file(path) if path is not None else ConfigSource.built_in()
+
+
+def _refused(error: ConfigurationError) -> int:
+    from meshd.config import Problem
+
+    problems = error.extra.get("problems") or []
+    for problem in problems:
+        print(f"meshd: {Problem(**problem)}", file=sys.stderr)
+    if not problems:
+        print(f"meshd: {error}", file=sys.stderr)
+    return EX_CONFIG
+
+
+class _Process:
+    """One run of the daemon."""
+
+    def __init__(self, options: argparse.Namespace, source: ConfigSource, config: MeshConfig) -> None:
+        self._source = source
+        self._config = config
+        self._log_level = options.log_level
+        self._notifier = Notifier()
+        self._signals: queue.SimpleQueue[int] = queue.SimpleQueue()
+        self._handed_in = take_sockets()
+        self._path = self._socket_path(options.socket)
+        self._claim: Claim | None = None
+
+    def run(self) -> int:
+        from meshd.mesh import ModelMesh
+
+        self._catch_signals()
+        if not self._handed_in:
+            self._claim = Claim(self._path)
+        mesh = ModelMesh(
+            sockets=self._listen(), runtime_dir=self._runtime_directory(), on_reload=self._reloading,
+            log_level=self._log_level,
+        )
+        try:
+            mesh.start(self._source, self._config if self._source.path is None else None)
+            self._open_to_others()
+            # What was made until now stays for good: keep the collector from walking it again and again.
+            gc.collect()
+            gc.freeze()
+            status = mesh.command("GET", "/mesh/v1/status")
+            self._notifier.ready(_summary(status))
+            self._greet(status)
+            self._serve(mesh)
+            self._notifier.stopping("finishing what is in flight")
+            mesh.shutdown()
+        finally:
+            mesh.shutdown(drain=0.0)
+            if self._claim is not None:
+                self._path.unlink(missing_ok=True)
+                self._claim.release()
+        return EX_OK
+
+    # -- the socket -----------------------------------------------------------------------------------
+
+    def _socket_path(self, given: str | None) -> Path:
+        if given:
+            return Path(given.removeprefix("ipc://")).expanduser().absolute()
+        if self._handed_in:
+            return Path(self._handed_in[0].path)
+        configured = self._config.daemon.socket
+        if configured:
+            return Path(configured.removeprefix("ipc://")).expanduser().absolute()
+        return default_socket()
+
+    def _listen(self) -> list[messages.Listen]:
+        if not self._handed_in:
+            return [messages.Listen(f"ipc://{self._path}")]
+        return [_handed(socket) for socket in self._handed_in]
+
+    def _runtime_directory(self) -> Path | None:
+        """For the sockets of child processes: beside ours when that is the user's own place."""
+        directory = self._path.parent
+        if not os.access(directory, os.W_OK):
+            return None
+        private = directory / "children"
+        try:
+            private.mkdir(mode=0o700, exist_ok=True)
+        except OSError:
+            return None
+        return private
+
+    def _open_to_others(self) -> None:
+        """The socket was made for its owner alone; now the configured others may connect."""
+        if self._handed_in:
+            return  # systemd's socket unit says who may
+        daemon = self._config.daemon
+        try:
+            if daemon.socket_group:
+                import grp
+
+                group = grp.getgrnam(daemon.socket_group).gr_gid
+                os.chown(self._path, -1, group)
+            os.chmod(self._path, daemon.socket_mode)
+        except (KeyError, OSError) as error:
+            raise MeshError(f"cannot give {self._path} to group {daemon.socket_group}: {error}") from None
+
+    # -- signals --------------------------------------------------------------------------------------
+
+    def _catch_signals(self) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):
+            signal.signal(number, lambda caught, frame: self._signals.put(caught))
+
+    def _serve(self, mesh: Any) -> None:
+        """Until SIGTERM or SIGINT."""
+        watchdog = watchdog_interval()
+        pause = min(watchdog / 2 if watchdog else _STATUS_EVERY, _STATUS_EVERY)
+        while True:
+            try:
+                caught = self._signals.get(timeout=pause if self._notifier.active else None)
+            except queue.Empty:
+                self._say_alive(mesh, watchdog)
+                continue
+            if caught == signal.SIGHUP:
+                mesh.tell("config", messages.Reload(reason="SIGHUP"))
+            elif caught == signal.SIGUSR1:
+                _dump(mesh)
+            else:
+                logger.info("%s: finishing what is in flight", signal.Signals(caught).name)
+                return
+
+    def _say_alive(self, mesh: Any, watchdog: float | None) -> None:
+        if not mesh.healthy(_STUCK_AFTER):
+            logger.error("the router does not answer; the watchdog is not fed")
+            return
+        if watchdog:
+            self._notifier.watchdog()
+        try:
+            self._notifier.status(_summary(mesh.command("GET", "/mesh/v1/status")))
+        except MeshError as error:
+            logger.warning("no status: %s", error)
+
+    def _reloading(self, began: bool) -> None:
+        if began:
+            self._notifier.reloading("reading the configuration")
+        else:
+            self._notifier.ready()
+
+    # -- a person -------------------------------------------------------------------------------------
+
+    def _greet(self, status: dict[str, Any]) -> None:
+        """One short screen, for who started it by hand."""
+        if not sys.stderr.isatty():
+            logger.info("ready on %s: %s", self._path, _summary(status))
+            return
+        source = status["config"]["source"]
+        lines = [f"meshd {__version__} is ready", f"  socket     {self._path}", f"  config     {source}"]
+        names = [
+            provider["name"] if provider["available"] else f"{provider['name']} ({provider['reason']})"
+            for provider in status["providers"]
+        ]
+        lines.append(f"  providers  {', '.join(names) or _NO_PROVIDERS}")
+        pools = [f"{pool['name']} ({pool['active']})" for pool in status["pools"]]
+        lines.append(f"  pools      {', '.join(pools) or 'none'}")
+        lines += [f"  note       {note}" for note in status["notes"]]
+        lines.append("Next: meshctl chat, meshctl status, meshctl doctor. Ctrl-C ends.")
+        print("\n".join(lines), file=sys.stderr)
+
+
+_NO_PROVIDERS = 'none: set a key such as OPENAI_API_KEY, start Ollama, or pip install "modelmesh[local]"'
+
+
+def _handed(socket: ListenSocket) -> messages.Listen:
+    return messages.Listen(f"ipc://{socket.path}", socket.fd)
+
+
+def _summary(status: dict[str, Any]) -> str:
+    up = sum(provider["available"] for provider in status["providers"])
+    return (
+        f"{len(status['pools'])} pools, {up} of {len(status['providers'])} providers available, "
+        f"{status['in_flight']} requests in flight"
+    )
+
+
+def _dump(mesh: Any) -> None:
+    try:
+        state = {name: mesh.command("GET", f"/mesh/v1/{name}") for name in ("status", "pools", "models")}
+    except MeshError as error:
+        logger.error("no state dump: %s", error)
+        return
+    logger.info("state dump: %s", json.dumps(state))

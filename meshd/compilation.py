@@ -1,0 +1,297 @@
+"""From a configuration to what runs: the routing table and the connectors' settings.
+
+Owns: how sections, the catalogue and discovery's findings become models and pools.
+Must never: do I/O, or hold anything between two compilations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from meshd.catalogue import ModelRow, load_models
+from meshd.cdk.provider import ProviderSettings
+from meshd.config import MeshConfig
+from meshd.config.schema import ModelConfig, PoolConfig, PricingConfig, ProviderConfig
+from meshd.config.units import parse_money
+from meshd.connectors.registry import ConnectorRegistry
+from meshd.routing.capabilities import PREDEFINED_POOLS, CapabilityTree
+from meshd.routing.table import (
+    DeactivationPolicy,
+    ModelSpec,
+    PoolSpec,
+    Pricing,
+    ProviderSpec,
+    RecoveryPolicy,
+    RetryPolicy,
+    RoutingTable,
+    StreamPolicy,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Discovered:
+    """What discovery knows of a provider. models: `ModelListing` fields as maps. settings: its section, where
+    no configuration has one (a local server that was found)."""
+
+    models: tuple[Mapping[str, Any], ...] = ()
+    settings: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Directories:
+    runtime: str = ""
+    data: str = ""
+
+
+@dataclass(slots=True)
+class Compiled:
+    table: RoutingTable
+    providers: dict[str, ProviderSettings]
+    notes: list[str] = field(default_factory=list)
+
+
+def compile_config(
+    config: MeshConfig,
+    registry: ConnectorRegistry,
+    discovered: Mapping[str, Discovered],
+    missing_secrets: Mapping[str, str],
+    directories: Directories,
+) -> Compiled:
+    """Everything a generation runs by. `config` is valid and has its secrets.
+
+    missing_secrets: provider → why its key cannot be had; such a provider is there, and disabled.
+    """
+    tree = config.capability_tree()
+    specs: dict[str, ProviderSpec] = {}
+    settings: dict[str, ProviderSettings] = {}
+    notes: list[str] = []
+    for name, provider in config.providers.items():
+        if not provider.enabled:
+            continue
+        disabled = missing_secrets.get(name, "")
+        if disabled:
+            notes.append(f"provider {name} is disabled: {disabled}")
+        specs[name] = _provider_spec(name, provider, disabled)
+        settings[name] = provider_settings(name, provider, registry, directories)
+    models = list(_models(config, specs, settings, discovered, tree))
+    pools = list(_pools(config, models, specs, tree))
+    return Compiled(RoutingTable(tree, models, specs.values(), pools), settings, notes)
+
+
+# -- providers ----------------------------------------------------------------------------------------
+
+
+def _provider_spec(name: str, provider: ProviderConfig, disabled: str) -> ProviderSpec:
+    return ProviderSpec(
+        name=name,
+        connector=provider.connector or name,
+        timeout=provider.timeout,
+        retryable_codes=frozenset(provider.error.retryable_codes),
+        non_retryable_codes=frozenset(provider.error.non_retryable_codes),
+        disabled=disabled,
+    )
+
+
+def provider_settings(
+    name: str, provider: ProviderConfig, registry: ConnectorRegistry, directories: Directories
+) -> ProviderSettings:
+    """What the provider's connector is made from."""
+    connector = provider.connector or name
+    spec = registry.find(connector, "provider")
+    row = spec.row if spec is not None else {}
+    return ProviderSettings(
+        name=name,
+        connector=spec.id if spec is not None else connector,
+        base_url=provider.base_url or row.get("base_url"),
+        api_key=provider.api_key,
+        auth_method=provider.auth.method or (None if provider.api_key else "none"),
+        timeout=provider.timeout,
+        connect_timeout=provider.connect_timeout,
+        max_retries=provider.max_retries,
+        max_connections=provider.connection_pool.max_connections,
+        keepalive=provider.connection_pool.keepalive,
+        headers=provider.headers,
+        options=provider.settings,
+        quirks=row.get("quirks", {}),
+        runtime_dir=directories.runtime,
+        data_dir=directories.data,
+    )
+
+
+# -- models -------------------------------------------------------------------------------------------
+
+
+def _models(
+    config: MeshConfig,
+    specs: Mapping[str, ProviderSpec],
+    settings: Mapping[str, ProviderSettings],
+    discovered: Mapping[str, Discovered],
+    tree: CapabilityTree,
+) -> Iterable[ModelSpec]:
+    """The configured models; and of providers for which none is configured, or that are to be discovered,
+    what discovery found, else what the catalogue knows."""
+    taken: set[tuple[str, str]] = set()
+    with_models = {model.provider for model in config.models.values()}
+    for id, model in config.models.items():
+        taken.add((model.provider, model.model))
+        if model.enabled and model.provider in specs:
+            known = _catalogued(settings[model.provider].connector).get(model.model)
+            yield _configured(id, model, known, config.providers[model.provider], tree)
+    for name in specs:
+        provider = config.providers[name]
+        everything = provider.catalogue.auto_discover or config.discovery.sync.auto_register
+        if name in with_models and not everything:
+            continue
+        known_models = _catalogued(settings[name].connector)
+        found = discovered.get(name)
+        listed = [dict(entry) for entry in found.models] if found is not None and found.models else None
+        if listed is None:
+            listed = [{"id": id} for id in known_models]
+        for entry in listed:
+            if (name, entry["id"]) not in taken:
+                yield _discovered(name, entry, known_models.get(entry["id"]), provider, tree)
+
+
+def _catalogued(connector: str) -> dict[str, ModelRow]:
+    return {model.id: model for model in load_models(connector)}
+
+
+def _configured(
+    id: str, model: ModelConfig, known: ModelRow | None, provider: ProviderConfig, tree: CapabilityTree
+) -> ModelSpec:
+    said = {name: value for name, value in model.features.model_dump().items() if value is not None}
+    features = {**(dict.fromkeys(known.features, True) if known else {}), **said}
+    capabilities = model.capabilities or (known.capabilities if known else ("chat-completion",))
+    constraints = model.constraints
+    return ModelSpec(
+        id=id,
+        provider=model.provider,
+        upstream=model.model,
+        capabilities=_leaves(capabilities, tree),
+        weight=model.weight,
+        features=features,
+        synchronous=model.delivery.synchronous,
+        streaming=model.delivery.streaming is not False,
+        context_window=constraints.context_window or (known.context_window if known else None),
+        max_output_tokens=constraints.max_output_tokens or (known.max_output_tokens if known else None),
+        max_images=constraints.max_images,
+        pricing=_pricing(model.pricing, provider.pricing, known),
+        defaults=model.defaults,
+        overrides=model.overrides,
+    )
+
+
+def _discovered(
+    provider_name: str,
+    entry: Mapping[str, Any],
+    known: ModelRow | None,
+    provider: ProviderConfig,
+    tree: CapabilityTree,
+) -> ModelSpec:
+    features: dict[str, bool] | None = None
+    names = entry.get("features") or (known.features if known else ())
+    if names:
+        features = dict.fromkeys(names, True)
+    capabilities = (known.capabilities if known else ()) or entry.get("capabilities") or ("chat-completion",)
+    return ModelSpec(
+        id=f"{provider_name}.{entry['id']}",
+        provider=provider_name,
+        upstream=entry["id"],
+        capabilities=_leaves(capabilities, tree),
+        features=features,
+        context_window=entry.get("context_window") or (known.context_window if known else None),
+        max_output_tokens=entry.get("max_output_tokens") or (known.max_output_tokens if known else None),
+        pricing=_pricing(PricingConfig(), provider.pricing, known),
+    )
+
+
+def _leaves(names: Iterable[str], tree: CapabilityTree) -> tuple[str, ...]:
+    found = (tree.resolve(name) for name in names)
+    return tuple(dict.fromkeys(node for node in found if node is not None))
+
+
+def _pricing(model: PricingConfig, provider: PricingConfig, known: ModelRow | None) -> Pricing:
+    """The model's own prices, else its provider's, else the catalogue's: each price by itself."""
+    listed = known.prices if known is not None else None
+
+    def price(name: str) -> int | None:
+        for section in (model, provider):
+            value: int | None = getattr(section, name)
+            if value is not None:
+                return value
+        text = getattr(listed, name, None)
+        return None if text is None else parse_money(text)
+
+    return Pricing(
+        price("input_per_1m") or 0, price("output_per_1m") or 0, price("cached_input_per_1m"), price("per_request") or 0
+    )
+
+
+# -- pools --------------------------------------------------------------------------------------------
+
+
+def _pools(
+    config: MeshConfig, models: list[ModelSpec], specs: Mapping[str, ProviderSpec], tree: CapabilityTree
+) -> Iterable[PoolSpec]:
+    """The configured pools; the predefined ones that nobody configured and a model fits; and, where no pools
+    are configured at all, each leaf that has a model."""
+    for name, pool in config.pools.items():
+        yield _configured_pool(name, pool, models, tree)
+    made = set(config.pools)
+    wanted = dict(PREDEFINED_POOLS)
+    if not config.pools:
+        wanted |= {tree.alias(leaf): leaf for model in models for leaf in model.capabilities}
+    for name, node in wanted.items():
+        members = tuple(model.id for model in models if _covered(model, node, tree))
+        if members and name not in made:
+            yield PoolSpec(name=name, capability=node, members=members)
+
+
+def _covered(model: ModelSpec, node: str, tree: CapabilityTree) -> bool:
+    return any(tree.covers(node, leaf) for leaf in model.capabilities)
+
+
+def _configured_pool(name: str, pool: PoolConfig, models: list[ModelSpec], tree: CapabilityTree) -> PoolSpec:
+    node = tree.resolve(pool.capability) if pool.capability else None
+    existing = {model.id: model for model in models}
+    matched = [model for model in models if node is not None and _covered(model, node, tree)]
+    if pool.providers:
+        matched = [model for model in matched if model.provider in pool.providers]
+    members = [existing[id] for id in pool.models if id in existing]
+    members += [model for model in matched if model.id not in pool.models]
+    kept = tuple(
+        model.id
+        for model in members
+        if model.provider not in pool.excluded_providers and model.id not in pool.excluded_models
+    )
+    retry, deactivation = pool.retry, pool.deactivation
+    return PoolSpec(
+        name=name,
+        capability=node or "",
+        members=kept,
+        strategy=pool.strategy,
+        model_priority=pool.model_priority,
+        provider_priority=pool.provider_priority,
+        retry=RetryPolicy(
+            max_attempts=retry.max_attempts,
+            backoff=retry.backoff,
+            initial_delay=retry.initial_delay,
+            max_delay=retry.max_delay,
+            retryable_codes=None if retry.retryable_codes is None else frozenset(retry.retryable_codes),
+            non_retryable_codes=None if retry.non_retryable_codes is None else frozenset(retry.non_retryable_codes),
+            scope=retry.scope,
+            honor_retry_after=retry.honor_retry_after,
+            deadline=retry.deadline,
+        ),
+        deactivation=DeactivationPolicy(
+            deactivation.retry_limit,
+            None if deactivation.error_codes is None else frozenset(deactivation.error_codes),
+        ),
+        recovery=RecoveryPolicy(pool.recovery.cooldown, pool.recovery.max_cooldown),
+        stream=StreamPolicy(pool.stream.first_token_timeout, pool.stream.idle_timeout),
+        deactivate_on_auth_failure="on_auth_failure" in pool.provider_deactivation,
+        deactivate_on_outage="on_api_outage" in pool.provider_deactivation,
+        recover_on_probe="on_probe_success" in pool.provider_recovery,
+    )

@@ -1,0 +1,285 @@
+"""The proxies `ModelMesh` hands out: objects of spec/facade.md, each method a message to the actor that owns it.
+
+Owns: the shapes programs see.
+Must never: keep state; two calls may see two different moments.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from modelmesh._errors import MeshError
+
+if TYPE_CHECKING:
+    from meshd.mesh import ModelMesh
+
+
+@dataclass(frozen=True, slots=True)
+class RoutingDecision:
+    """What would be chosen now, and why not the others. model: None when nobody can be asked."""
+
+    model: str | None
+    pool: str
+    order: tuple[str, ...]
+    reasons: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """A decision stage by stage, as `meshctl explain` shows it."""
+
+    asked: str
+    pool: str
+    strategy: str
+    stages: tuple[Mapping[str, Any], ...]
+    order: tuple[str, ...]
+    chosen: str | None
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Router:
+    """Deciding and asking, from any thread."""
+
+    def __init__(self, mesh: ModelMesh) -> None:
+        self._mesh = mesh
+
+    def route(self, capability: str, options: Mapping[str, Any] | None = None) -> RoutingDecision:
+        """Decide only: nothing is sent. options: fields of an OpenAI request. Raises MeshError."""
+        explained = self.explain({"model": capability, **(options or {})})
+        reasons = {drop["model"]: drop["reason"] for stage in explained.stages for drop in stage["dropped"]}
+        return RoutingDecision(explained.chosen, explained.pool, explained.order, reasons)
+
+    def explain(self, request: Mapping[str, Any]) -> Explanation:
+        """Every candidate, every reason. Raises MeshError."""
+        found = self._mesh.command("POST", "/mesh/v1/explain", {"messages": [], **request})
+        return Explanation(
+            found["asked"],
+            found["pool"],
+            found["strategy"],
+            tuple(found["stages"]),
+            tuple(found["order"]),
+            found["chosen"],
+            found,
+        )
+
+    def complete(self, capability: str, request: Mapping[str, Any]) -> Any:
+        """One answer, a typed object of the client's; the endpoint follows from the request's shape. Raises MeshError."""
+        with self._mesh.get_client() as client:
+            return _ask(client, capability, request)
+
+    def stream(self, capability: str, request: Mapping[str, Any]) -> Iterator[Any]:
+        """The chunks of one answer. Raises MeshError."""
+        with self._mesh.get_client() as client, _ask(client, capability, {**request, "stream": True}) as chunks:
+            yield from chunks
+
+    def batch(self, capability: str, requests: Iterable[Mapping[str, Any]], parallel: int = 8) -> list[Any]:
+        """An answer or a MeshError for each request, in their order; `parallel` at a time."""
+        from concurrent.futures import ThreadPoolExecutor
+
+        with self._mesh.get_client() as client, ThreadPoolExecutor(parallel) as pool:
+
+            def one(request: Mapping[str, Any]) -> Any:
+                try:
+                    return _ask(client, capability, request)
+                except MeshError as error:
+                    return error
+
+            return list(pool.map(one, requests))
+
+    def get_pool(self, name: str) -> CapabilityPool:
+        """Raises NotFoundError."""
+        self._mesh.command("GET", f"/mesh/v1/pools/{name}")
+        return CapabilityPool(self._mesh, name)
+
+    def list_pools(self) -> list[str]:
+        return [pool["name"] for pool in self._mesh.command("GET", "/mesh/v1/pools")["data"]]
+
+    def rotate(self, pool: str) -> str:
+        """Move a pool on to its next active model; that model's id. Raises MeshError when there is none."""
+        return str(self._mesh.command("POST", "/mesh/v1/rotate", {"pool": pool})["to"])
+
+
+def _ask(client: Any, capability: str, request: Mapping[str, Any]) -> Any:
+    if "input" in request:
+        return client.embeddings.create(**{"model": capability, **request})
+    if "prompt" in request:
+        return client.completions.create(**{"model": capability, **request})
+    return client.chat.completions.create(**{"model": capability, **request})
+
+
+class CapabilityPool:
+    """A pool by name."""
+
+    def __init__(self, mesh: ModelMesh, name: str) -> None:
+        self._mesh = mesh
+        self.name = name
+
+    @property
+    def capability(self) -> str:
+        return str(self.get_state()["capability"])
+
+    @property
+    def strategy(self) -> str:
+        return str(self.get_state()["strategy"])
+
+    def get_state(self) -> dict[str, Any]:
+        found: dict[str, Any] = self._mesh.command("GET", f"/mesh/v1/pools/{self.name}")
+        return found
+
+    def get_active_models(self) -> list[str]:
+        """Those that may be asked now, models on probation among them."""
+        return [model["id"] for model in self.get_state()["models"] if model["status"] != "standby"]
+
+    def get_standby_models(self) -> dict[str, str]:
+        """Model id → why."""
+        return {model["id"]: model["reason"] for model in self.get_state()["models"] if model["status"] == "standby"}
+
+    def select(self, options: Mapping[str, Any] | None = None) -> str | None:
+        """The model a request would go to now."""
+        return self._mesh.get_router().route(self.name, options).model
+
+    def add_model(self, model: str) -> None:
+        """Make a configured model a member, by a reload."""
+        self._change(lambda models: [*models, model] if model not in models else models)
+
+    def remove_model(self, model: str) -> None:
+        """Exclude a model from the pool, by a reload."""
+        excluded = list(self._mesh.config.pools[self.name].excluded_models)
+        self._mesh.reload_config(
+            self._mesh.config.merge({"pools": {self.name: {"excluded_models": [*excluded, model]}}})
+        )
+
+    def _change(self, change: Any) -> None:
+        config = self._mesh.config
+        pool = config.pools.get(self.name)
+        models = change(list(pool.models) if pool is not None else [])
+        self._mesh.reload_config(config.merge({"pools": {self.name: {"models": models}}}))
+
+    def deactivate(self, model: str, reason: str = "") -> None:
+        """Take a model out of service by hand, kept over restarts."""
+        self._mesh.command("POST", "/mesh/v1/models/deactivate", {"id": model, "reason": reason})
+
+    def recover(self, model: str) -> None:
+        """Undo a deactivation, and end every cooldown of the model."""
+        self._mesh.command("POST", "/mesh/v1/models/activate", {"id": model})
+
+
+class Model:
+    """A model by id."""
+
+    def __init__(self, mesh: ModelMesh, id: str) -> None:
+        self._mesh = mesh
+        self.id = id
+
+    def get_state(self) -> dict[str, Any]:
+        found: dict[str, Any] = self._mesh.command("GET", "/mesh/v1/models", query={"id": self.id})["data"][0]
+        return found
+
+    def get_capabilities(self) -> list[str]:
+        return list(self.get_state()["capabilities"])
+
+    def get_delivery_modes(self) -> list[str]:
+        return list(self.get_state()["delivery"])
+
+    def get_features(self) -> list[str] | None:
+        """Those it declares; None when nothing is known of it."""
+        features = self.get_state()["features"]
+        return None if features is None else list(features)
+
+    def get_constraints(self) -> dict[str, int | None]:
+        state = self.get_state()
+        return {key: state[key] for key in ("context_window", "max_output_tokens", "max_images")}
+
+    def reset_state(self) -> None:
+        self._mesh.command("POST", "/mesh/v1/models/activate", {"id": self.id})
+
+
+class Provider:
+    """A provider by name."""
+
+    def __init__(self, mesh: ModelMesh, name: str) -> None:
+        self._mesh = mesh
+        self.name = name
+
+    def _state(self) -> dict[str, Any]:
+        found: dict[str, Any] = self._mesh.command("GET", "/mesh/v1/providers", query={"name": self.name})["data"][0]
+        return found
+
+    def get_health(self) -> dict[str, Any]:
+        state = self._state()
+        return {key: state[key] for key in ("available", "auth_valid", "score", "last_probe", "latency", "reason")}
+
+    def is_available(self) -> bool:
+        return bool(self._state()["available"])
+
+    def get_models(self) -> list[Model]:
+        return self._mesh.get_registry().find_by_provider(self.name)
+
+
+class ModelRegistry:
+    """The models there are."""
+
+    def __init__(self, mesh: ModelMesh) -> None:
+        self._mesh = mesh
+
+    def _all(self) -> list[dict[str, Any]]:
+        return list(self._mesh.command("GET", "/mesh/v1/models")["data"])
+
+    def get_model(self, id: str) -> Model:
+        """Raises NotFoundError."""
+        self._mesh.command("GET", "/mesh/v1/models", query={"id": id})
+        return Model(self._mesh, id)
+
+    def list_models(self) -> list[Model]:
+        return [Model(self._mesh, model["id"]) for model in self._all()]
+
+    def find_by_capability(self, capability: str) -> list[Model]:
+        """At the node named, or below it. Raises KeyError for an unknown capability."""
+        tree = self._mesh.config.capability_tree()
+        node = tree.get_node(capability)
+        return [
+            Model(self._mesh, model["id"])
+            for model in self._all()
+            if any(tree.covers(node, leaf) for leaf in model["capabilities"])
+        ]
+
+    def find_by_provider(self, provider: str) -> list[Model]:
+        return [Model(self._mesh, model["id"]) for model in self._all() if model["provider"] == provider]
+
+    def register(self, id: str, **settings: Any) -> Model:
+        """Add a model (the keys of `models.ID`), by a reload. Raises ConfigurationError."""
+        self._mesh.reload_config(self._mesh.config.merge({"models": {id: settings}}))
+        return Model(self._mesh, id)
+
+    def unregister(self, id: str) -> None:
+        """Switch a configured model off, by a reload."""
+        self._mesh.reload_config(self._mesh.config.merge({"models": {id: {"enabled": False}}}))
+
+    def refresh(self) -> list[dict[str, Any]]:
+        """Ask every provider what it offers now."""
+        return list(self._mesh.command("POST", "/mesh/v1/discover")["data"])
+
+
+class Stats:
+    """Counts, tokens, cost and latencies; None for a name that nothing was counted under."""
+
+    def __init__(self, mesh: ModelMesh) -> None:
+        self._mesh = mesh
+
+    def _one(self, scope: str, name: str) -> dict[str, Any] | None:
+        rows = self._mesh.command("GET", "/mesh/v1/stats", query={"by": scope, "name": name})["data"]
+        return rows[0] if rows else None
+
+    def model(self, id: str) -> dict[str, Any] | None:
+        return self._one("model", id)
+
+    def provider(self, id: str) -> dict[str, Any] | None:
+        return self._one("provider", id)
+
+    def pool(self, name: str) -> dict[str, Any] | None:
+        return self._one("pool", name)
+
+    def app(self, name: str) -> dict[str, Any] | None:
+        return self._one("app", name)

@@ -1,0 +1,339 @@
+"""The router as a plain object: what the actor's thread owns, and what happens to it.
+
+Owns: the live state, the generation in use, the socket, the connectors, the journal; and the commit of another
+generation at one instant.
+Must never: be touched from another thread, or wait for one while a request does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from meshd import messages
+from meshd.cdk.provider import FailureKind, ProviderFailure
+from meshd.connectors.registry import ConnectorRegistry
+from meshd.gateway import inference
+from meshd.gateway.dispatch import Dispatcher
+from meshd.gateway.exchange import Exchange
+from meshd.gateway.identity import Caller
+from meshd.gateway.ipc import IpcServer
+from meshd.gateway.providers import ProviderSet
+from meshd.generation import Generation
+from meshd.routing import deactivation, recovery
+from meshd.routing import state as states
+from meshd.routing.pipeline import Pipeline
+from meshd.routing.state import Change, MeshState
+from meshd.routing.strategies import STRATEGIES
+from meshd.routing.table import RoutingTable
+from meshd.spend.journal import JournalWriter, open_segment
+
+logger = logging.getLogger("meshd.router")
+
+_ABOUT_THE_PROVIDER = frozenset(
+    {FailureKind.CONNECTION, FailureKind.TIMEOUT, FailureKind.SERVER, FailureKind.AUTHENTICATION}
+)
+COUNTERS_EVERY = 5.0  # s between two saves of counters that changed
+
+Tell = Callable[[str, messages.Message], None]
+Ask = Callable[..., Awaitable[Any]]
+
+
+class RouterCore:
+    """tell, ask: to other actors. spawn: runs a coroutine beside everything else."""
+
+    def __init__(self, registry: ConnectorRegistry, tell: Tell, ask: Ask, spawn: Callable[[Any], Any]) -> None:
+        self.tell = tell
+        self.ask = ask
+        self.spawn = spawn
+        self.started = time.time()
+        self.generation: Generation | None = None
+        self.providers = ProviderSet(registry)
+        self.journal = JournalWriter(-1, self._journal_failed)
+        self.journal_path = ""
+        self.requests_total = 0
+        self.requests_failed = 0
+        self.draining = False
+        self._dirty_models: set[str] = set()
+        self._dirty_providers: set[str] = set()
+        self._idle = asyncio.Event()
+        self.mesh = inference.Mesh(
+            table=RoutingTable.empty(),
+            state=MeshState(),
+            pipeline=Pipeline(),
+            provider=self.providers.get,
+            ledger=self.journal,
+            changed=self.changed,
+            failed=self._attempt_failed,
+            rotated=self._rotated,
+            finished=self._finished,
+        )
+        self.dispatcher = Dispatcher(frozenset(inference.OPERATIONS), self._infer)
+        self.server = IpcServer(
+            self._accept,
+            on_event=self._peer_event,
+            request_timeout=lambda: self._daemon("request_timeout", 600.0),
+            max_message_size=lambda: self._daemon("max_message_size", 64 * 1024**2),
+            max_inflight=lambda: self._daemon("max_inflight", 4096),
+        )
+
+    # -- requests -------------------------------------------------------------------------------------
+
+    def _accept(self, exchange: Exchange) -> None:
+        exchange.task = self.spawn(self.dispatcher.run(exchange))
+
+    async def _infer(self, exchange: Exchange) -> None:
+        operation = inference.OPERATIONS[exchange.path]
+        await inference.begin(self.mesh, exchange, operation).run()
+
+    def _finished(self, outcome: messages.Outcome) -> None:
+        self.requests_total += 1
+        self.requests_failed += outcome.status >= 400 and outcome.status != 499
+        if outcome.model:
+            self._dirty_models.add(outcome.model)
+            self._dirty_providers.add(outcome.provider)
+        self.tell("telemetry", outcome)
+        if self.draining and len(self.server.exchanges) <= 1:
+            asyncio.get_running_loop().call_soon(self._idle.set)
+
+    def _attempt_failed(self, provider: str, failure: ProviderFailure) -> None:
+        if failure.kind in _ABOUT_THE_PROVIDER:
+            self.tell("health", messages.ProviderFailed(provider, failure.kind, failure.message))
+        generation = self.generation
+        if failure.kind is FailureKind.AUTHENTICATION and generation is not None:
+            names = generation.secret_names.get(provider, ())
+            configured = generation.config.providers.get(provider)
+            if names and configured is not None and configured.auth.key_rotation:
+                self.tell("secret", messages.RefreshSecret(tuple(names), provider))
+
+    def _rotated(self, pool: str, before: str, after: str) -> None:
+        self.mesh.state.pool(pool).rotations += 1
+        self.event("model_rotated", ids={"pool": pool, "model": after}, reason=f"{before} → {after}",
+                   changed={"from": before, "to": after})
+
+    # -- availability ---------------------------------------------------------------------------------
+
+    def changed(self, changes: list[Change]) -> None:
+        """Tell the world what became available or unavailable, and have it kept over a restart."""
+        state = self.mesh.state
+        for change in changes:
+            ids = {key: value for key in ("pool", "model", "provider") if (value := getattr(change, key))}
+            if change.scope == "provider":
+                kind = "provider_recovered" if change.available else "provider_deactivated"
+                value = states.dump_provider(state.provider(change.provider))
+                self.tell("state", messages.StateChanged("provider", change.provider, value))
+            else:
+                kind = "model_activated" if change.available else "model_deactivated"
+                if change.scope == "model":
+                    self.save_model(change.model)
+                else:
+                    member = states.dump_member(state.member(change.pool, change.model))
+                    key = f"{change.pool}\x00{change.model}"
+                    self.tell("state", messages.StateChanged("member", key, member))
+            until = None if change.until in (None, states.INDEFINITELY) else change.until
+            severity = "info" if change.available else "warning"
+            self.event(kind, severity, ids, change.reason, {"until": until} if until else {})
+
+    def save_model(self, model: str) -> None:
+        value = states.dump_model(self.mesh.state.model(model))
+        self.tell("state", messages.StateChanged("model", model, value))
+
+    def save_counters(self) -> None:
+        """Counters that moved since the last time."""
+        for model in self._dirty_models:
+            self.save_model(model)
+        for provider in self._dirty_providers:
+            value = states.dump_provider(self.mesh.state.provider(provider))
+            self.tell("state", messages.StateChanged("provider", provider, value))
+        self._dirty_models.clear()
+        self._dirty_providers.clear()
+
+    def health(self, report: messages.HealthReport) -> None:
+        """What the health monitor thinks of a provider."""
+        known = self.mesh.state.provider(report.provider)
+        known.score, known.last_probe, known.latency = report.score, report.at, report.latency
+        recovers = all(
+            pool.recover_on_probe
+            for pool in self.mesh.table.pools.values()
+            if any(self.mesh.table.models[model].provider == report.provider for model in pool.members)
+        )
+        self.changed(
+            deactivation.record_health(
+                self.mesh.state, report.provider, report.available, report.error, time.time(), recovers
+            )
+        )
+
+    def restore(self, restored: messages.RestoredState) -> None:
+        """Take up where an earlier life ended."""
+        now, state, tables = time.time(), self.mesh.state, restored.tables
+        for key, value in tables.get("member", {}).items():
+            pool, _, model = key.partition("\x00")
+            state.members[pool, model] = states.load_member(value, now)
+        for key, value in tables.get("model", {}).items():
+            state.models[key] = states.load_model(value, now)
+        for key, value in tables.get("provider", {}).items():
+            state.providers[key] = states.load_provider(value, now)
+        self.server.interrupted |= restored.begun
+
+    # -- generations ----------------------------------------------------------------------------------
+
+    def objections(self, generation: Generation) -> tuple[str, ...]:
+        """Why the generation cannot be run, nothing when it can."""
+        unknown = {pool.strategy for pool in generation.table.pools.values()} - set(STRATEGIES)
+        return tuple(f"strategy {name} is not known to the router" for name in sorted(unknown))
+
+    def commit(self, generation: Generation) -> None:
+        """The instant from which new requests see another generation; those under way keep theirs."""
+        before = self.mesh.table
+        self.generation = generation
+        self.mesh.table = generation.table
+        self.providers.replace(generation.providers, generation.config.daemon.request_timeout)
+        self._announce_membership(before, generation.table)
+        state = self.mesh.state
+        for name, settings in generation.providers.items():
+            known = state.providers.get(name)
+            # A new key deserves a new chance.
+            if known is not None and not known.auth_valid and settings.api_key:
+                known.auth_valid = True
+                if recovery.reset(known.availability, time.time()):
+                    self.changed([Change("provider", True, "its configuration changed", provider=name)])
+
+    def _announce_membership(self, before: RoutingTable, after: RoutingTable) -> None:
+        for name, pool in after.pools.items():
+            old = set(before.pools[name].members) if name in before.pools else set()
+            new = set(pool.members)
+            if old != new and before.models:
+                self.event("pool_membership_changed", ids={"pool": name},
+                           changed={"added": sorted(new - old), "removed": sorted(old - new)})
+
+    # -- the journal ----------------------------------------------------------------------------------
+
+    def use_segment(self, path: str) -> None:
+        """Append to this segment from now on."""
+        if path == self.journal_path or not path:
+            self.tell("state", messages.JournalRotated(path))
+            return
+        try:
+            fd = open_segment(path)
+        except OSError as error:
+            logger.warning("cannot open the spend journal %s: %s", path, error)
+            return
+        finished, self.journal_path = self.journal_path, path
+        self.journal.reopen(fd, time.time())
+        self.tell("state", messages.JournalRotated(finished))
+
+    def _journal_failed(self, why: str) -> None:
+        logger.warning("the spend journal cannot be written, spend is kept in memory: %s", why)
+
+    # -- probing for others ---------------------------------------------------------------------------
+
+    async def probe(self, message: messages.Probe) -> None:
+        """Ask a provider whether it is there, and tell health."""
+        began = time.monotonic()
+        latency, error, kind = 0.0, "", ""
+        try:
+            async with asyncio.timeout(message.timeout + 1.0):
+                latency = await self.providers.get(message.provider).probe(
+                    message.method, self._any_model(message.provider), message.timeout
+                )
+        except ProviderFailure as failure:
+            error, kind = failure.message, failure.kind
+        except TimeoutError:
+            error, kind = f"no answer within {message.timeout:g} s", FailureKind.TIMEOUT
+        except Exception as bug:
+            logger.exception("probing %s failed unexpectedly", message.provider)
+            error, kind = f"the connector failed: {type(bug).__name__}", FailureKind.BAD_ANSWER
+        latency = latency or time.monotonic() - began
+        self.tell("health", messages.Probed(message.provider, message.token, latency, error, kind))
+
+    def _any_model(self, provider: str) -> str | None:
+        return next((model.upstream for model in self.mesh.table.models.values() if model.provider == provider), None)
+
+    async def list_models(self, message: messages.ListModels) -> None:
+        """Ask a provider what it offers, and tell discovery."""
+        found: tuple[dict[str, Any], ...] = ()
+        error = ""
+        try:
+            async with asyncio.timeout(message.timeout):
+                listed = await self.providers.get(message.provider).list_models()
+            found = tuple(
+                {
+                    "id": model.id,
+                    "capabilities": list(model.capabilities),
+                    "context_window": model.context_window,
+                    "max_output_tokens": model.max_output_tokens,
+                    "features": list(model.features),
+                    "deprecated": model.deprecated,
+                }
+                for model in listed
+            )
+        except ProviderFailure as failure:
+            error = failure.message
+        except TimeoutError:
+            error = f"no answer within {message.timeout:g} s"
+        except Exception as bug:
+            logger.exception("listing the models of %s failed unexpectedly", message.provider)
+            error = f"the connector failed: {type(bug).__name__}"
+        self._found_again(message.provider, {model["id"] for model in found})
+        self.tell("discovery", messages.ModelsListed(message.provider, found, error))
+
+    def _found_again(self, provider: str, listed: set[str]) -> None:
+        """A model that its provider did not have, and has now, is asked again at once."""
+        for model in self.mesh.table.models.values():
+            known = self.mesh.state.models.get(model.id)
+            if known is None or model.provider != provider or model.upstream not in listed:
+                continue
+            if known.availability.cause == FailureKind.MODEL_NOT_FOUND and recovery.reset(
+                known.availability, time.time()
+            ):
+                self.changed([Change("model", True, "its provider has it now", model=model.id, provider=provider)])
+
+    # -- the end --------------------------------------------------------------------------------------
+
+    async def drain(self, timeout: float) -> int:
+        """Take nothing new, let what is in flight end; how many did not in time."""
+        self.draining = True
+        self.server.drain("the daemon is shutting down", timeout)
+        deadline = time.monotonic() + timeout
+        while self._inferences() and time.monotonic() < deadline:
+            self._idle.clear()
+            try:
+                await asyncio.wait_for(self._idle.wait(), min(deadline - time.monotonic(), 0.5))
+            except TimeoutError:
+                continue
+        return self._inferences()
+
+    def _inferences(self) -> int:
+        return sum(exchange.path in inference.OPERATIONS for exchange in self.server.exchanges.values())
+
+    async def close(self) -> None:
+        """Give back sockets, connections, child processes and the journal."""
+        for exchange in list(self.server.exchanges.values()):
+            exchange.cancel()
+        await asyncio.sleep(0)
+        self.save_counters()
+        self.server.close()
+        await self.providers.close()
+        self.journal.close(time.time())
+
+    # -- saying so ------------------------------------------------------------------------------------
+
+    def event(
+        self,
+        type: str,
+        severity: str = "info",
+        ids: dict[str, str] | None = None,
+        reason: str = "",
+        changed: dict[str, Any] | None = None,
+    ) -> None:
+        self.tell("telemetry", messages.Event(type, time.time_ns(), severity, ids or {}, reason, changed or {}))
+
+    def _peer_event(self, type: str, reason: str, caller: Caller) -> None:
+        ids = {"app": caller.app, "pid": str(caller.pid), "user": caller.user}
+        self.event(type, "debug", ids, reason)
+
+    def _daemon(self, key: str, default: Any) -> Any:
+        return getattr(self.generation.config.daemon, key) if self.generation is not None else default

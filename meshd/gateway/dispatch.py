@@ -1,0 +1,141 @@
+"""One table of operations for every way in: the socket, an HTTP listener, the facade.
+
+Owns: which method and path is what, and who may call it.
+Must never: know frames or HTTP.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qsl, unquote
+
+import msgspec
+
+from meshd.gateway.exchange import ClientGone, Exchange
+from meshd.gateway.identity import Caller
+from modelmesh._errors import AccessDeniedError, InvalidRequestError, MeshError, NotFoundError
+
+logger = logging.getLogger("meshd.gateway")
+
+
+@dataclass(slots=True)
+class Call:
+    """A call of one of the mesh's own operations. `rest` is what followed a path that ends in a slash."""
+
+    caller: Caller
+    body: dict[str, Any] = field(default_factory=dict)
+    query: dict[str, str] = field(default_factory=dict)
+    rest: str = ""
+
+
+Handler = Callable[[Call], Awaitable[Any]]
+StreamHandler = Callable[[Call], AsyncIterator[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    handler: Handler
+    admin: bool = False
+    stream: StreamHandler | None = None
+
+
+class Dispatcher:
+    """`infer` takes the exchanges of inference paths; everything else is in the table."""
+
+    def __init__(self, inference_paths: frozenset[str], infer: Callable[[Exchange], Awaitable[None]]) -> None:
+        self._inference_paths = inference_paths
+        self._infer = infer
+        self._exact: dict[tuple[str, str], Operation] = {}
+        self._prefixes: list[tuple[str, str, Operation]] = []
+
+    def add(
+        self, method: str, path: str, handler: Handler, *, admin: bool = False, stream: StreamHandler | None = None
+    ) -> None:
+        """A path that ends in "/" takes everything below it."""
+        operation = Operation(handler, admin, stream)
+        if path.endswith("/"):
+            self._prefixes.append((method, path, operation))
+        else:
+            self._exact[method, path] = operation
+
+    async def run(self, exchange: Exchange) -> None:
+        """Answer an exchange, whatever happens."""
+        try:
+            if exchange.path in self._inference_paths:
+                if exchange.method != "POST":
+                    raise InvalidRequestError(f"{exchange.path} takes POST", status_code=405, code="method_not_allowed")
+                await self._infer(exchange)
+            else:
+                await self._call(exchange)
+        except ClientGone:
+            logger.debug("the app went away before its answer")
+        except MeshError as error:
+            exchange.error(error)
+        except Exception:
+            logger.exception("%s %s failed", exchange.method, exchange.path)
+            exchange.error(MeshError("the daemon failed at this request; its log says why", code="internal_error"))
+
+    async def call(self, method: str, path: str, call: Call) -> Any:
+        """An operation's answer, for callers inside the process. Raises MeshError."""
+        operation = self._find(method, path, call)
+        _authorize(operation, call.caller, path)
+        return await operation.handler(call)
+
+    # -- inside ---------------------------------------------------------------------------------------
+
+    async def _call(self, exchange: Exchange) -> None:
+        path, _, query = exchange.path.partition("?")
+        call = Call(exchange.caller, _object(exchange.body), dict(parse_qsl(query)))
+        operation = self._find(exchange.method, path, call)
+        _authorize(operation, exchange.caller, path)
+        if exchange.stream:
+            if operation.stream is None:
+                raise InvalidRequestError(f"{path} does not stream")
+            async for item in operation.stream(call):
+                await exchange.chunk(msgspec.json.encode(item))
+            exchange.end(None, {})
+        else:
+            exchange.respond(msgspec.json.encode(await operation.handler(call)), {}, _JSON)
+
+    def _find(self, method: str, path: str, call: Call) -> Operation:
+        operation = self._exact.get((method, path))
+        if operation is not None:
+            return operation
+        for prefix_method, prefix, operation in self._prefixes:
+            if prefix_method == method and path.startswith(prefix) and len(path) > len(prefix):
+                call.rest = unquote(path[len(prefix) :])
+                return operation
+        others = sorted({known for known, known_path in self._exact if known_path == path})
+        if others:
+            raise InvalidRequestError(f"{path} takes {', '.join(others)}", status_code=405, code="method_not_allowed")
+        raise NotFoundError(f"there is no {method} {path}", code="unknown_path")
+
+
+_JSON = {"content-type": "application/json"}
+
+
+def _object(body: bytes) -> dict[str, Any]:
+    if not body:
+        return {}
+    try:
+        return msgspec.json.decode(body, type=dict[str, Any])
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise InvalidRequestError(f"the body is not a JSON object: {error}", code="invalid_json") from None
+
+
+def is_admin(caller: Caller) -> bool:
+    """Root, or whoever the daemon runs as. Until apps can be configured, nobody else."""
+    return caller.uid in (0, os.getuid())
+
+
+def _authorize(operation: Operation, caller: Caller, path: str) -> None:
+    if operation.admin and not is_admin(caller):
+        raise AccessDeniedError(
+            f"{path} is for root and the daemon's own user ({os.getuid()}); you are {caller.user}",
+            app=caller.app,
+            allowed=["root", str(os.getuid())],
+        )

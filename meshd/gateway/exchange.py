@@ -1,0 +1,118 @@
+"""One request and the way back to whoever made it, whatever it came in by.
+
+Owns: the seam between transports (the socket today, an HTTP listener beside it) and the operations.
+Must never: know a provider or a pool.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from abc import ABC, abstractmethod
+from typing import Any
+
+from meshd.gateway.identity import Caller
+from modelmesh._errors import MeshError
+
+
+class ClientGone(Exception):
+    """The app went away; nothing can be sent to it any more."""
+
+
+class Exchange(ABC):
+    """A request under way. Exactly one of respond, error, or (chunk…, end) answers it.
+
+    credit: chunks the app still takes. deadline: UTC seconds. arrived, arrived_at: monotonic and UTC seconds.
+    """
+
+    __slots__ = (
+        "_credit_given",
+        "arrived",
+        "arrived_at",
+        "begun",
+        "body",
+        "caller",
+        "credit",
+        "deadline",
+        "done",
+        "headers",
+        "label",
+        "method",
+        "path",
+        "request_id",
+        "resend",
+        "stream",
+        "task",
+    )
+
+    def __init__(
+        self,
+        request_id: bytes,
+        method: str,
+        path: str,
+        body: bytes,
+        *,
+        headers: dict[str, str],
+        caller: Caller,
+        timeout: float,
+        stream: bool = False,
+        credit: int = 0,
+        label: str = "",
+        resend: bool = False,
+    ) -> None:
+        self.request_id = request_id
+        self.method = method
+        self.path = path
+        self.body = body
+        self.headers = headers
+        self.caller = caller
+        self.stream = stream
+        self.credit = credit
+        self.label = label
+        self.resend = resend
+        self.arrived = time.monotonic()
+        self.arrived_at = time.time()
+        self.deadline = self.arrived_at + timeout
+        self.begun = False  # sent to a provider: from here on it may have cost something
+        self.done = False
+        self.task: asyncio.Task[None] | None = None
+        self._credit_given: asyncio.Event | None = None
+
+    # -- towards the app ------------------------------------------------------------------------------
+
+    @abstractmethod
+    def respond(self, body: bytes, mesh: dict[str, Any], headers: dict[str, str] | None = None) -> None:
+        """A whole answer. Nothing happens if the app has gone."""
+
+    @abstractmethod
+    def error(self, error: MeshError) -> None:
+        """A failure, also after chunks. Nothing happens if the app has gone."""
+
+    @abstractmethod
+    def end(self, usage: dict[str, Any] | None, mesh: dict[str, Any]) -> None:
+        """A stream's regular end."""
+
+    @abstractmethod
+    def _send_chunk(self, data: bytes) -> None:
+        """Raises ClientGone."""
+
+    async def chunk(self, data: bytes) -> None:
+        """One event of a stream, sent when the app has room for it. Raises ClientGone, TimeoutError."""
+        while self.credit <= 0:
+            self._credit_given = self._credit_given or asyncio.Event()
+            self._credit_given.clear()
+            await asyncio.wait_for(self._credit_given.wait(), max(self.deadline - time.time(), 0.001))
+        self.credit -= 1
+        self._send_chunk(data)
+
+    # -- from the app ---------------------------------------------------------------------------------
+
+    def add_credit(self, chunks: int) -> None:
+        self.credit += chunks
+        if self._credit_given is not None:
+            self._credit_given.set()
+
+    def cancel(self) -> None:
+        """The app does not want it any more: stop whatever is under way. Idempotent."""
+        if self.task is not None and not self.done:
+            self.task.cancel()

@@ -1,0 +1,388 @@
+"""The ZeroMQ socket: frames in, frames out, and who is at the other end.
+
+Owns: the ROUTER socket, its peers, and the mapping between frames and exchanges.
+Must never: block, know what an operation does, or let one peer's rubbish touch another.
+
+The socket's file descriptor is edge-triggered: it is drained until `Again` on every wake-up, and looked at
+again after every send, or messages would get stuck (measured.md).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import secrets
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import zmq
+
+from meshd import __version__
+from meshd.gateway.exchange import ClientGone, Exchange
+from meshd.gateway.identity import Caller, identify
+from modelmesh import _protocol as wire
+from modelmesh._errors import InvalidRequestError, MeshError, ProtocolError, QueueFullError, RoutingError
+
+logger = logging.getLogger("meshd.gateway")
+
+_DRAIN_AT_ONCE = 256  # messages taken before the loop may do something else
+_REMEMBERED_ANSWERS = 512
+_REMEMBERED_BYTES = 65536  # of one answer
+
+
+@dataclass(slots=True, eq=False)
+class Peer:
+    """A connection. `identity` is the routing id that libzmq gave it, which no client can forge: libzmq
+    keeps ids that begin with a zero byte to itself, and peers with ids of their own choice are refused."""
+
+    identity: bytes
+    caller: Caller
+    seen: float  # monotonic s
+    label: str = ""
+    client: str = ""
+    exchanges: set[IpcExchange] = field(default_factory=set)
+    pidfd: int = -1
+
+
+class IpcExchange(Exchange):
+    __slots__ = ("_server", "peer")
+
+    def __init__(self, server: IpcServer, peer: Peer, message: wire.Message, timeout: float) -> None:
+        head: wire.RequestHead = message.head
+        super().__init__(
+            message.request_id,
+            head.method,
+            head.path,
+            message.body,
+            headers=head.headers,
+            caller=peer.caller,
+            timeout=timeout,
+            stream=head.stream,
+            credit=head.credit or wire.DEFAULT_CREDIT,
+            label=head.app or peer.label,
+            resend=head.resend,
+        )
+        self._server = server
+        self.peer = peer
+
+    def respond(self, body: bytes, mesh: dict[str, Any], headers: dict[str, str] | None = None) -> None:
+        head = wire.ResponseHead(headers=headers or {}, mesh=mesh)
+        self._finish(wire.encode(wire.RESPONSE, self.request_id, head, body))
+
+    def error(self, error: MeshError) -> None:
+        status, body, mesh = error.to_wire()
+        self._finish(wire.encode(wire.ERROR, self.request_id, wire.ErrorHead(status, body, mesh)))
+
+    def end(self, usage: dict[str, Any] | None, mesh: dict[str, Any]) -> None:
+        self._finish(wire.encode(wire.END, self.request_id, wire.EndHead(usage, mesh)))
+
+    def _send_chunk(self, data: bytes) -> None:
+        if not self._server.send(self.peer, [wire.CHUNK, self.request_id, b"", data]):
+            raise ClientGone
+
+    def _finish(self, frames: list[bytes]) -> None:
+        if self.done:
+            return
+        self.done = True
+        self._server.finished(self, frames)
+
+
+class IpcServer:
+    """Serves `on_request` with exchanges.
+
+    limits: callables, because a reload changes what they say. on_event(type, reason, ids) hears of peers.
+    """
+
+    def __init__(
+        self,
+        on_request: Callable[[Exchange], None],
+        *,
+        on_event: Callable[..., None],
+        request_timeout: Callable[[], float],
+        max_message_size: Callable[[], int],
+        max_inflight: Callable[[], int],
+        heartbeat: float = wire.HEARTBEAT_SECONDS,
+    ) -> None:
+        self.instance = secrets.token_hex(8)
+        self.addresses: list[str] = []
+        self.malformed = 0
+        self.draining = False
+        self.exchanges: dict[bytes, IpcExchange] = {}
+        self.peers: dict[bytes, Peer] = {}
+        self.interrupted: set[bytes] = set()  # begun, and cut off by a restart or a lost connection
+        self._on_request = on_request
+        self._on_event = on_event
+        self._request_timeout = request_timeout
+        self._max_message_size = max_message_size
+        self._max_inflight = max_inflight
+        self._heartbeat = heartbeat
+        self._answers: OrderedDict[bytes, list[bytes]] = OrderedDict()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._socket: Any = None
+        self._drain_scheduled = False
+        self._heartbeat_timer: asyncio.TimerHandle | None = None
+
+    # -- life -----------------------------------------------------------------------------------------
+
+    def open(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        socket: Any = zmq.Context.instance().socket(zmq.ROUTER)
+        self._socket = socket
+        socket.set(zmq.LINGER, 500)
+        socket.set(zmq.ROUTER_MANDATORY, 1)  # a peer that has gone is an error, not silence
+        # Streams are bounded by credit and answers by requests in flight, so the socket need not be.
+        socket.set(zmq.SNDHWM, 0)
+        socket.set(zmq.RCVHWM, 0)
+        socket.set(zmq.BACKLOG, 4096)
+        loop.add_reader(socket.fileno(), self._drain)
+        self._heartbeat_timer = loop.call_later(self._heartbeat, self._beat)
+
+    def bind(self, address: str, fd: int | None = None) -> None:
+        """Listen at an address; with `fd`, by a socket that systemd is listening on already. Raises zmq.ZMQError."""
+        if fd is not None:
+            self._socket.set(zmq.USE_FD, fd)
+        try:
+            self._socket.bind(address)
+        finally:
+            if fd is not None:
+                self._socket.set(zmq.USE_FD, -1)
+        self.addresses.append(address)
+        self._schedule_drain()  # a client may have sent before the daemon was there
+
+    def close(self) -> None:
+        """Stop listening and forget the peers. What was sent still gets half a second to leave."""
+        if self._socket is None or self._loop is None:
+            return
+        if self._heartbeat_timer is not None:
+            self._heartbeat_timer.cancel()
+        self._loop.remove_reader(self._socket.fileno())
+        for peer in list(self.peers.values()):
+            self._forget(peer)
+        self._socket.close()
+        self._socket = None
+
+    def drain(self, reason: str, seconds: float) -> None:
+        """Tell every peer to finish and to go elsewhere with anything new."""
+        self.draining = True
+        frames = wire.encode(wire.GOAWAY, b"", wire.GoawayHead(reason, int(seconds * 1000)))
+        for peer in list(self.peers.values()):
+            self.send(peer, frames)
+
+    # -- sending --------------------------------------------------------------------------------------
+
+    def send(self, peer: Peer, frames: list[bytes]) -> bool:
+        """False when the peer has gone."""
+        try:
+            self._socket.send_multipart([peer.identity, *frames], zmq.NOBLOCK)
+        except zmq.ZMQError as error:
+            if error.errno == zmq.EHOSTUNREACH:
+                self._lose(peer, "it closed its connection")
+            else:
+                logger.warning("cannot send to process %d: %s", peer.caller.pid, error)
+            return False
+        except AttributeError:  # closed while a stream was under way
+            return False
+        if self._socket.getsockopt(zmq.EVENTS) & zmq.POLLIN:
+            self._schedule_drain()
+        return True
+
+    def finished(self, exchange: IpcExchange, frames: list[bytes]) -> None:
+        """Send an exchange's last message, and remember it in case it gets lost with its connection."""
+        self.exchanges.pop(exchange.request_id, None)
+        exchange.peer.exchanges.discard(exchange)
+        self.send(exchange.peer, frames)
+        if not exchange.stream and len(frames[3]) <= _REMEMBERED_BYTES:
+            self._answers[exchange.request_id] = frames
+            if len(self._answers) > _REMEMBERED_ANSWERS:
+                self._answers.popitem(last=False)
+
+    # -- receiving ------------------------------------------------------------------------------------
+
+    def _schedule_drain(self) -> None:
+        if not self._drain_scheduled and self._loop is not None:
+            self._drain_scheduled = True
+            self._loop.call_soon(self._drain)
+
+    def _drain(self) -> None:
+        self._drain_scheduled = False
+        socket = self._socket
+        for _ in range(_DRAIN_AT_ONCE):
+            if socket is None:
+                return
+            try:
+                # Only the first part's frame tells who sent it; the rest is taken as bytes.
+                first = socket.recv(zmq.NOBLOCK, copy=False)
+            except zmq.Again:
+                return
+            frames = socket.recv_multipart(zmq.NOBLOCK) if first.more else []
+            try:
+                self._receive(first, frames)
+            except Exception:
+                logger.exception("a message could not be handled; it is dropped")
+        self._schedule_drain()
+
+    def _receive(self, first: zmq.Frame, frames: list[bytes]) -> None:
+        identity = first.bytes
+        peer = self.peers.get(identity) or self._meet(identity, first)
+        peer.seen = time.monotonic()
+        if peer.identity not in self.peers:
+            self._malformed(peer, "a client leaves its routing id to libzmq", b"")
+            return
+        try:
+            message = wire.decode(frames)
+        except wire.MalformedMessage as error:
+            self._malformed(peer, str(error), error.request_id)
+            return
+        kind = message.kind
+        if kind == wire.REQUEST:
+            self._request(peer, message)
+        elif kind == wire.CREDIT:
+            exchange = self.exchanges.get(message.request_id)
+            if exchange is not None and exchange.peer is peer:
+                exchange.add_credit(max(message.head.chunks, 0))
+        elif kind == wire.CANCEL:
+            exchange = self.exchanges.get(message.request_id)
+            if exchange is not None and exchange.peer is peer:
+                exchange.cancel()
+        elif kind == wire.PING:
+            self.send(peer, wire.encode(wire.PONG))
+        elif kind == wire.HELLO:
+            self._welcome(peer, message.head)
+        elif kind != wire.PONG:
+            self._malformed(peer, f"a client does not send {wire.KIND_NAMES[kind]}", message.request_id)
+
+    def _malformed(self, peer: Peer, reason: str, request_id: bytes) -> None:
+        self.malformed += 1
+        logger.debug("malformed message from process %d: %s", peer.caller.pid, reason)
+        status, body, mesh = ProtocolError(f"malformed message: {reason}").to_wire()
+        self.send(peer, wire.encode(wire.ERROR, request_id, wire.ErrorHead(status, body, mesh)))
+
+    def _welcome(self, peer: Peer, head: wire.HelloHead) -> None:
+        peer.label = head.app
+        peer.client = head.client
+        if head.version != wire.VERSION:
+            self._malformed(peer, f"protocol version {head.version}; this daemon speaks {wire.VERSION}", b"")
+            return
+        welcome = wire.WelcomeHead(
+            daemon=f"meshd/{__version__}",
+            instance=self.instance,
+            heartbeat_ms=int(self._heartbeat * 1000),
+            max_message_size=self._max_message_size(),
+            draining=self.draining,
+        )
+        self.send(peer, wire.encode(wire.WELCOME, b"", welcome))
+
+    def _request(self, peer: Peer, message: wire.Message) -> None:
+        request_id = message.request_id
+        if not request_id:
+            self._malformed(peer, "a REQUEST needs a request id", b"")
+            return
+        if self._resumed(peer, message):
+            return
+        timeout = self._request_timeout()
+        if message.head.deadline_ms > 0:
+            timeout = min(timeout, message.head.deadline_ms / 1000)
+        exchange = IpcExchange(self, peer, message, timeout)
+        refusal = self._refusal(message)
+        self.exchanges[request_id] = exchange
+        peer.exchanges.add(exchange)
+        if refusal is not None:
+            exchange.error(refusal)
+            return
+        self._on_request(exchange)
+
+    def _refusal(self, message: wire.Message) -> MeshError | None:
+        limit = self._max_message_size()
+        size = len(message.body) + sum(map(len, message.attachments))
+        if size > limit:
+            return InvalidRequestError(
+                f"the message has {size} bytes, and daemon.max_message_size is {limit}",
+                status_code=413,
+                code="message_too_large",
+            )
+        if message.head.method != "GET" and self.draining and not message.head.path.startswith("/mesh/"):
+            return RoutingError("the daemon is shutting down", code="draining", retryable=True, retry_after=1.0)
+        if len(self.exchanges) >= self._max_inflight():
+            return QueueFullError(
+                f"{len(self.exchanges)} requests are in flight, as many as daemon.max_inflight allows",
+                retry_after=1.0,
+            )
+        if message.request_id in self.interrupted:
+            return RoutingError(
+                "the connection broke, or the daemon was restarted, while this request was at its provider. It is not "
+                "sent again by itself, "
+                "so that nothing is billed twice; ask again if the answer is still wanted",
+                status_code=502,
+                code="request_interrupted",
+            )
+        return None
+
+    def _resumed(self, peer: Peer, message: wire.Message) -> bool:
+        """Whether this id is known already: under way (then its answer goes to the new connection), or done."""
+        exchange = self.exchanges.get(message.request_id)
+        if exchange is not None:
+            if exchange.peer.caller == peer.caller:
+                exchange.peer.exchanges.discard(exchange)
+                exchange.peer = peer
+                peer.exchanges.add(exchange)
+            else:
+                self._malformed(peer, "this request id is another client's", message.request_id)
+            return True
+        answer = self._answers.get(message.request_id)
+        if answer is not None and message.head.resend:
+            self.send(peer, answer)
+            return True
+        return False
+
+    # -- peers ----------------------------------------------------------------------------------------
+
+    def _meet(self, identity: bytes, first: zmq.Frame) -> Peer:
+        try:
+            address = first.get("Peer-Address")
+        except zmq.ZMQError:  # inproc:// has none
+            address = ""
+        peer = Peer(identity, identify(str(address)), time.monotonic())
+        if identity[:1] == b"\0":
+            self.peers[identity] = peer
+            self._watch_process(peer)
+            self._on_event("client_connected", "", peer.caller)
+        return peer
+
+    def _watch_process(self, peer: Peer) -> None:
+        """Hear of the process's end at once, rather than after three silent heartbeats."""
+        if peer.caller.pid in (0, os.getpid()) or self._loop is None:
+            return
+        try:
+            peer.pidfd = os.pidfd_open(peer.caller.pid)
+        except OSError:  # it has ended already, or lives in another pid namespace
+            return
+        self._loop.add_reader(peer.pidfd, self._lose, peer, "its process ended")
+
+    def _beat(self) -> None:
+        assert self._loop is not None
+        self._heartbeat_timer = self._loop.call_later(self._heartbeat, self._beat)
+        oldest = time.monotonic() - self._heartbeat * wire.MISSED_HEARTBEATS
+        for peer in [peer for peer in self.peers.values() if peer.seen < oldest]:
+            self._lose(peer, "it fell silent")
+
+    def _lose(self, peer: Peer, why: str) -> None:
+        if self.peers.get(peer.identity) is not peer:
+            return
+        self._forget(peer)
+        for exchange in list(peer.exchanges):
+            self.exchanges.pop(exchange.request_id, None)
+            if exchange.begun:
+                self.interrupted.add(exchange.request_id)
+            exchange.cancel()
+        self._on_event("client_lost", why, peer.caller)
+
+    def _forget(self, peer: Peer) -> None:
+        self.peers.pop(peer.identity, None)
+        if peer.pidfd >= 0 and self._loop is not None:
+            self._loop.remove_reader(peer.pidfd)
+            os.close(peer.pidfd)
+            peer.pidfd = -1

@@ -1,0 +1,127 @@
+"""Taking the place where the socket will be: directory, lock, stale files.
+
+Owns: the claim on a socket's path.
+Must never: remove a socket that somebody serves, or bind one.
+
+libzmq removes whatever file stands where it binds, so two daemons would steal each other's socket without a
+claim. The claim is a lock on `PATH.lock`, which the kernel lets go when its holder dies; a daemon without such a
+lock (another version, another program) is found by connecting.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import socket
+import struct
+from pathlib import Path
+
+from modelmesh._errors import MeshError
+
+_LONGEST_PATH = 107  # bytes of sockaddr_un.sun_path, less the final zero
+_UCRED = struct.Struct("3i")
+
+
+class SocketTaken(MeshError):
+    """Somebody serves this socket, or it cannot be made."""
+
+    code = "socket_taken"
+
+
+def default_socket() -> Path:
+    """`$RUNTIME_DIRECTORY/mesh.sock` (systemd), `$XDG_RUNTIME_DIR/meshd/mesh.sock`, else a directory of the
+    user's own below /tmp: where the client looks too."""
+    runtime = os.environ.get("RUNTIME_DIRECTORY", "").split(":")[0]
+    if runtime:
+        return Path(runtime) / "mesh.sock"
+    xdg = os.environ.get("XDG_RUNTIME_DIR")
+    if xdg:
+        return Path(xdg) / "meshd" / "mesh.sock"
+    return Path(f"/tmp/meshd-{os.getuid()}") / "mesh.sock"
+
+
+class Claim:
+    """The right to bind `path`, until `release`. Raises SocketTaken when somebody else has it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        if len(os.fsencode(path)) > _LONGEST_PATH:
+            raise SocketTaken(f"the socket's path is longer than {_LONGEST_PATH} bytes: {path}")
+        self._prepare_directory()
+        self._lock = self._take_lock()
+        try:
+            self._remove_stale()
+        except SocketTaken:
+            self.release()
+            raise
+
+    def release(self) -> None:
+        """Give it back. Idempotent."""
+        if self._lock >= 0:
+            with contextlib.suppress(OSError):
+                os.unlink(f"{self.path}.lock")
+            os.close(self._lock)
+            self._lock = -1
+
+    def _prepare_directory(self) -> None:
+        directory = self.path.parent
+        try:
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if directory.parent == Path("/tmp"):
+                _require_private(directory)
+        except OSError as error:
+            raise SocketTaken(f"cannot make {directory}: {error.strerror}") from None
+
+    def _take_lock(self) -> int:
+        try:
+            lock = os.open(f"{self.path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise SocketTaken(f"cannot write in {self.path.parent}: {error.strerror}") from None
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            holder = os.pread(lock, 32, 0).decode(errors="replace").strip()
+            os.close(lock)
+            raise SocketTaken(
+                f"another meshd (process {holder or 'unknown'}) serves {self.path} already; stop it, "
+                "or give this one another path with --socket"
+            ) from None
+        if not _still_there(lock, f"{self.path}.lock"):  # its last holder removed it between open and lock
+            os.close(lock)
+            return self._take_lock()
+        os.ftruncate(lock, 0)
+        os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+        return lock
+
+    def _remove_stale(self) -> None:
+        """A socket file that nobody serves is left over from a daemon that was killed."""
+        if not self.path.exists() and not self.path.is_symlink():
+            return
+        probe = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            probe.settimeout(1.0)
+            probe.connect(str(self.path))
+        except ConnectionRefusedError:
+            self.path.unlink(missing_ok=True)
+        except OSError as error:
+            raise SocketTaken(f"{self.path} exists and is no socket that could be used: {error.strerror}") from None
+        else:
+            pid, _, _ = _UCRED.unpack(probe.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))
+            raise SocketTaken(f"process {pid} serves {self.path} already; stop it, or use another --socket")
+        finally:
+            probe.close()
+
+
+def _still_there(fd: int, path: str) -> bool:
+    try:
+        return os.path.samestat(os.fstat(fd), os.stat(path))
+    except FileNotFoundError:
+        return False
+
+
+def _require_private(directory: Path) -> None:
+    """Below /tmp anybody could have made it first."""
+    found = directory.lstat()
+    if found.st_uid != os.getuid() or found.st_mode & 0o077 or directory.is_symlink():
+        raise SocketTaken(f"{directory} is not yours alone; remove it, or set XDG_RUNTIME_DIR or --socket")

@@ -1,0 +1,304 @@
+"""`ModelMesh`: the one entry point. The daemon is a process around it; a program may embed it without one.
+
+Owns: the order in which the parts start and stop.
+Must never: do a part's work. What it hands out are proxies whose methods send a message and wait for the answer;
+they are safe from any thread but the router's own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from meshd import messages
+from meshd.actors.base import ActorUnavailable, Directory, MeshActor
+from meshd.actors.config import ConfigActor
+from meshd.actors.router import RouterActor
+from meshd.actors.supervisor import Supervisor
+from meshd.compilation import Directories
+from meshd.config import MeshConfig
+from meshd.config.source import ConfigSource
+from meshd.connectors.registry import ConnectorRegistry, default_registry
+from meshd.facade import ModelRegistry, Router, Stats
+from modelmesh._errors import ConfigurationError, MeshError
+
+logger = logging.getLogger("meshd")
+
+_START_TIMEOUT = 30.0  # s
+_STOP_TIMEOUT = 5.0  # s an actor may take to end
+
+
+class ModelMesh:
+    """A mesh in this process.
+
+    sockets: addresses to serve besides `inproc://`; a daemon gives its `ipc://` path. state_dir: None keeps
+    what `daemon.state_dir` says. log_level: instead of `daemon.log_level`.
+    """
+
+    def __init__(
+        self,
+        *,
+        sockets: Iterable[messages.Listen] = (),
+        state_dir: str | Path | None = None,
+        runtime_dir: str | Path | None = None,
+        on_reload: Callable[[bool], None] = lambda began: None,
+        log_level: str | None = None,
+    ) -> None:
+        self._log_level = log_level
+        self._sockets = list(sockets)
+        self._state_dir = state_dir
+        self._runtime_dir = runtime_dir
+        self._on_reload = on_reload
+        self._directory = Directory()
+        self._registry: ConnectorRegistry = default_registry()
+        self._supervisor: Supervisor | None = None
+        self._source: ConfigSource | None = None
+        self._own_runtime: tempfile.TemporaryDirectory[str] | None = None
+        self._started: list[str] = []
+        self.address = f"inproc://meshd-{os.getpid()}-{id(self):x}"
+
+    # -- making one -----------------------------------------------------------------------------------
+
+    @classmethod
+    def from_yaml(cls, path: str | Path, **options: Any) -> ModelMesh:
+        """A running mesh of a YAML (TOML, JSON) file, which is watched. Raises ConfigurationError."""
+        mesh = cls(**options)
+        mesh.start(ConfigSource.of_file(Path(path)))
+        return mesh
+
+    @classmethod
+    def from_storage(cls, connector: str, *, key: str = "mesh.yaml", **settings: Any) -> ModelMesh:
+        """A running mesh whose configuration is the value of `key` in a storage (`settings`: the connector's own).
+
+        Raises ConfigurationError.
+        """
+        mesh = cls()
+
+        def read() -> tuple[MeshConfig, str]:
+            return _read_stored(connector, settings, key), f"{connector}:{key}"
+
+        mesh.start(ConfigSource(read))
+        return mesh
+
+    def initialize(self, config: MeshConfig) -> None:
+        """Start everything; returns when ready. On a failure nothing is left running, and it raises."""
+        self.start(ConfigSource.of_config(config), config)
+
+    # -- life -----------------------------------------------------------------------------------------
+
+    def start(self, source: ConfigSource, first: MeshConfig | None = None) -> None:
+        """As `initialize`, with a source that reloads read again. first: what to start with instead of reading."""
+        if self._supervisor is not None:
+            raise MeshError("this mesh is running already", code="already_running")
+        self._source = source
+        try:
+            self._boot(source, first)
+        except BaseException:
+            self.shutdown(drain=0.0)
+            raise
+
+    def _boot(self, source: ConfigSource, first: MeshConfig | None) -> None:
+        from meshd.actors.discovery import DiscoveryActor
+        from meshd.actors.health import HealthActor
+        from meshd.actors.secret import SecretActor
+        from meshd.actors.state import StateActor
+        from meshd.actors.telemetry import TelemetryActor
+        from meshd.pull.store import data_dir
+
+        config = first if first is not None else source.read()[0]
+        config.require_valid(self._registry)
+        directories = Directories(self._runtime(), str(data_dir()))
+        self._supervisor = Supervisor(self._directory)
+        self._supervisor.launch()
+        self._ward("telemetry", lambda: TelemetryActor(self._directory))
+        self._ward("secret", lambda: SecretActor(self._directory))
+        self._ward("state", lambda: StateActor(self._directory, state_dir=self._state_dir))
+        self._ward("router", lambda: RouterActor(self._directory, self._registry))
+        self._ward(
+            "config",
+            lambda: ConfigActor(self._directory, source, self._registry, directories, self._on_reload),
+        )
+        self._ward("health", lambda: HealthActor(self._directory))
+        self._ward("discovery", lambda: DiscoveryActor(self._directory))
+        raw = config.raw if first is not None and source.path is None else None
+        report = self._ask("config", messages.Reload(raw=raw, reason="start"), _START_TIMEOUT)
+        if not report.ok:
+            raise _refused(report)
+        for place in (messages.Listen(self.address), *self._sockets):
+            self._ask("router", place, _START_TIMEOUT)
+
+    def _ward(self, name: str, make: Callable[[], MeshActor]) -> None:
+        assert self._supervisor is not None
+        self._supervisor.start_ward(make)
+        self._started.append(name)
+
+    def shutdown(self, drain: float | None = None) -> None:
+        """Let requests in flight end within `drain` seconds (None: `daemon.drain_timeout`), cancel the rest, write
+        everything, stop everything. Idempotent."""
+        supervisor, self._supervisor = self._supervisor, None
+        if supervisor is None:
+            return
+        supervisor.release()
+        if "router" in self._started and drain != 0.0:
+            seconds = self._drain_timeout() if drain is None else drain
+            with contextlib.suppress(ActorUnavailable, MeshError):
+                self._directory.ask("router", messages.Drain(seconds), seconds + _STOP_TIMEOUT)
+        for name in ("discovery", "health", "config", "router", "state", "secret", "telemetry"):
+            if name in self._started:
+                self._stop(supervisor, name)
+        supervisor.actor_ref.stop(block=False)
+        self._started.clear()
+        self._directory = Directory()
+        if self._own_runtime is not None:
+            self._own_runtime.cleanup()
+            self._own_runtime = None
+
+    def _stop(self, supervisor: Supervisor, name: str) -> None:
+        actor = supervisor.ward(name)
+        if actor is None or actor.actor_stopped.is_set():
+            return
+        actor.actor_ref.stop(block=False)
+        thread = actor.thread
+        if thread is not None:
+            thread.join(_STOP_TIMEOUT * 2)
+            if thread.is_alive():
+                logger.error("the %s actor does not stop", name)
+
+    def _drain_timeout(self) -> float:
+        with contextlib.suppress(ActorUnavailable, MeshError):
+            return self.config.daemon.drain_timeout
+        return 30.0
+
+    def _runtime(self) -> str:
+        if self._runtime_dir is not None:
+            return str(self._runtime_dir)
+        self._own_runtime = tempfile.TemporaryDirectory(prefix="meshd-")
+        return self._own_runtime.name
+
+    def __enter__(self) -> ModelMesh:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.shutdown()
+
+    # -- configuration --------------------------------------------------------------------------------
+
+    def reload_config(self, config: MeshConfig | None = None) -> messages.ReloadReport:
+        """Run another configuration (None: read the source again): all of it or nothing. Requests in flight end
+        under the old one. Raises ConfigurationError with every problem when it is refused."""
+        raw = config.raw if config is not None else None
+        report: messages.ReloadReport = self._ask(
+            "config", messages.Reload(raw=raw, reason="asked by the program"), _START_TIMEOUT
+        )
+        if not report.ok:
+            raise _refused(report)
+        return report
+
+    def add_provider(self, name: str, **settings: Any) -> messages.ReloadReport:
+        """One more provider, or other settings for one."""
+        return self.reload_config(self.config.merge({"providers": {name: settings}}))
+
+    def save_config(self, connector: str | None = None, path: str | Path | None = None, **settings: Any) -> None:
+        """Write the configuration, references unresolved, to a file (its ending says the format) or a storage's
+        key `path`."""
+        if connector is None:
+            if path is None:
+                raise ValueError("save_config needs a path, or a storage connector")
+            target = Path(path)
+            kind = {".toml": "toml", ".json": "json"}.get(target.suffix, "yaml")
+            target.write_text(self.config.dump(kind), encoding="utf-8")
+            return
+        storage = _open_storage(connector, settings)
+        try:
+            storage.save(str(path or "mesh.yaml"), self.config.dump("yaml").encode())
+        finally:
+            storage.close()
+
+    @property
+    def config(self) -> MeshConfig:
+        """The configuration in use, as written."""
+        stored: MeshConfig = self._ask("config", messages.GetConfig())
+        return stored
+
+    # -- what it hands out ----------------------------------------------------------------------------
+
+    def get_router(self) -> Router:
+        return Router(self)
+
+    def get_registry(self) -> ModelRegistry:
+        return ModelRegistry(self)
+
+    def get_client(self, **options: Any) -> Any:
+        """A `modelmesh.OpenAIClient` of this mesh, over inproc://."""
+        from modelmesh import OpenAIClient
+
+        return OpenAIClient(self.address, **options)
+
+    def stats(self) -> Stats:
+        return Stats(self)
+
+    def export_state(self) -> dict[str, Any]:
+        """Everything that outlives a restart, as one map."""
+        self._ask("router", messages.SaveCounters())
+        exported: dict[str, Any] = self._ask("state", messages.ExportState())
+        return exported
+
+    def import_state(self, state: Mapping[str, Any]) -> None:
+        """Replace everything that outlives a restart by what `export_state` gave."""
+        restored = self._ask("state", messages.ImportState(dict(state)))
+        self._ask("router", messages.RestoreState(restored))
+
+    # -- asking ---------------------------------------------------------------------------------------
+
+    def command(
+        self, method: str, path: str, body: Mapping[str, Any] | None = None, query: Mapping[str, str] | None = None
+    ) -> Any:
+        """An operation of the dispatch table (docs/protocol.md), as `meshctl` calls it. Raises MeshError."""
+        return self._ask("router", messages.RouterCommand(method, path, dict(body or {}), dict(query or {})), 120.0)
+
+    def healthy(self, timeout: float = 5.0) -> bool:
+        """The router answers, and no actor dies again and again: what feeds the watchdog."""
+        if self._supervisor is None or not self._supervisor.well:
+            return False
+        try:
+            return bool(self._directory.ask("router", messages.Beat(), timeout))
+        except ActorUnavailable:
+            return False
+
+    def tell(self, actor: str, message: messages.Message) -> None:
+        self._directory.tell(actor, message)
+
+    def _ask(self, actor: str, message: messages.Message, timeout: float = 10.0) -> Any:
+        return self._directory.ask(actor, message, timeout)
+
+
+def _refused(report: messages.ReloadReport) -> ConfigurationError:
+    from meshd.config import Problem, configuration_error
+
+    return configuration_error([Problem(**problem) for problem in report.problems])
+
+
+def _open_storage(connector: str, settings: Mapping[str, Any]) -> Any:
+    from meshd.connectors.storage import open_storage
+    from meshd.state import default_state_dir
+
+    return open_storage(connector, settings, default_state_dir())
+
+
+def _read_stored(connector: str, settings: Mapping[str, Any], key: str) -> MeshConfig:
+    storage = _open_storage(connector, settings)
+    try:
+        value = storage.load(key)
+    finally:
+        storage.close()
+    if value is None:
+        raise ConfigurationError(f"{connector} holds no {key!r}", problems=[])
+    return MeshConfig.from_text(value.decode(), Path(key).suffix.lstrip(".") or "yaml")
