@@ -48,6 +48,8 @@ from modelmesh._protocol import (
 
 FIRST_ANSWER_SECONDS: Final = 5.0
 """How long a daemon never heard of may refuse connections before that is an error: it may be starting."""
+SILENCE_SLACK_SECONDS: Final = 1.0
+"""What is added to three missed heartbeats before a daemon counts as gone."""
 _FIRST_HEARTBEAT_SECONDS: Final = 0.2
 """Until a WELCOME names the interval."""
 _RETRY_SECONDS: Final = (0.01, 0.02, 0.05, 0.1, 0.2)
@@ -163,7 +165,7 @@ class Exchange:
             self._drain(link)
             if link.welcome is None or link.closed:
                 continue
-            if now - link.last_heard > MISSED_HEARTBEATS * link.heartbeat + 1:
+            if now - link.last_heard > MISSED_HEARTBEATS * link.heartbeat + SILENCE_SLACK_SECONDS:
                 link.failed = True
                 self._lose(link)
                 continue

@@ -89,6 +89,7 @@ class FakeDaemon:
         self.heartbeat_ms = heartbeat_ms
         self.draining = draining
         self.welcome = welcome
+        self.ignored: set[bytes] = set()
         self.received: list[tuple[bytes, Message]] = []
         self._arrived = threading.Condition()
         self._jobs: queue.SimpleQueue[Callable[[], Any]] = queue.SimpleQueue()
@@ -197,9 +198,9 @@ class FakeDaemon:
                 draining=self.draining,
             )
             self.send(peer, encode(WELCOME, b"", head))
-        elif message.kind == PING:
+        elif message.kind == PING and peer not in self.ignored:
             self.send(peer, encode(PONG))
-        elif message.kind == REQUEST:
+        elif message.kind == REQUEST and peer not in self.ignored:
             if self.draining:
                 self.error(peer, message, 503, code="draining")
             else:

@@ -1,0 +1,242 @@
+"""Daemons that come, go, drain and fall silent."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+
+import modelmesh
+import pytest
+from calls import InThread, ask, says
+from fake_daemon import FakeDaemon, chunk, echo
+from modelmesh._protocol import HELLO, PING, REQUEST
+
+
+def silent(daemon, peer, message):
+    return None
+
+
+def test_no_socket_is_an_error_at_once(socket_path):
+    began = time.monotonic()
+    with modelmesh.OpenAIClient(socket_path) as client, pytest.raises(modelmesh.DaemonUnavailableError) as raised:
+        ask(client, "hi")
+    assert time.monotonic() - began < 1
+    assert raised.value.paths == [socket_path]
+    assert "systemctl --user start meshd" in str(raised.value)
+    assert isinstance(raised.value, modelmesh.APIConnectionError)
+
+
+def test_a_stale_socket_is_an_error_after_a_bounded_time(socket_path, monkeypatch):
+    from modelmesh import _exchange
+
+    monkeypatch.setattr(_exchange, "FIRST_ANSWER_SECONDS", 0.2)
+    with socket.socket(socket.AF_UNIX) as stale:
+        stale.bind(socket_path)
+        with modelmesh.OpenAIClient(socket_path) as client, pytest.raises(modelmesh.DaemonUnavailableError):
+            ask(client, "hi")
+
+
+def test_a_path_that_is_too_long_is_an_error(tmp_path):
+    path = tmp_path / ("x" * 120)
+    path.touch()
+    with modelmesh.OpenAIClient(path) as client, pytest.raises(modelmesh.DaemonUnavailableError):
+        ask(client, "hi")
+
+
+def test_a_client_made_before_the_daemon_works_after_it_started(start, client):
+    with pytest.raises(modelmesh.DaemonUnavailableError):
+        ask(client, "hi")
+    start()
+    assert ask(client, "hi") == "hi"
+
+
+def test_an_unanswered_request_is_sent_again_to_the_next_daemon_under_the_same_id(start, client):
+    first = start(silent)
+    reply = InThread(lambda: ask(client, "hi"))
+    request = first.wait_for(REQUEST)[0]
+    assert not request.head.resend
+    first.stop()
+    second = start()
+    assert reply.result() == "hi"
+    kinds = [message.kind for _, message in second.received]
+    assert kinds[:2] == [HELLO, REQUEST]
+    again = second.of_kind(REQUEST)
+    assert [(message.request_id, message.head.resend) for message in again] == [(request.request_id, True)]
+    assert 0 < again[0].head.deadline_ms < request.head.deadline_ms
+
+
+def test_many_threads_survive_a_restart(start, client):
+    first = start(silent)
+    replies = [InThread(lambda number=number: ask(client, str(number))) for number in range(8)]
+    first.wait_for(REQUEST, 8)
+    first.stop()
+    second = start()
+    assert [reply.result() for reply in replies] == [str(number) for number in range(8)]
+    assert len(second.of_kind(REQUEST)) == 8
+
+
+def test_an_answer_sent_right_before_the_daemon_went_is_not_lost(start, client):
+    first = start(echo)
+    assert ask(client, "one") == "one"
+    first.stop()
+    start()
+    assert ask(client, "two") == "two"
+
+
+def test_a_request_made_while_the_daemon_is_away_waits_for_it(start, client):
+    start().stop()
+    with pytest.raises(modelmesh.DaemonUnavailableError):
+        ask(client, "before any")
+    first = start()
+    assert ask(client, "hi") == "hi"
+    first.stop()
+    reply = InThread(lambda: ask(client, "again"))
+    second = start()
+    assert reply.result() == "again"
+    assert [message.head.resend for message in second.of_kind(REQUEST)] in ([False], [True])
+
+
+def test_a_daemon_that_stays_away_is_unavailable_at_the_timeout(start, client):
+    first = start(silent)
+    reply = InThread(lambda: ask(client, "hi", timeout=0.4))
+    first.wait_for(REQUEST)
+    first.stop()
+    with pytest.raises(modelmesh.DaemonUnavailableError):
+        reply.result()
+
+
+def test_a_stream_that_has_begun_is_interrupted_by_a_restart(start, client):
+    def handler(daemon, peer, message):
+        daemon.chunk(peer, message, chunk("so far"))
+
+    first = start(handler)
+    stream = client.chat.completions.create(model="m", messages=says("hi"), stream=True)
+    assert next(stream).choices[0].delta.content == "so far"
+    first.stop()
+    second = start()
+    with pytest.raises(modelmesh.StreamInterrupted) as raised:
+        next(stream)
+    assert raised.value.text == "so far"
+    assert ask(client, "hi") == "hi"
+    assert len(second.of_kind(REQUEST)) == 1
+
+
+def test_a_stream_that_has_not_begun_is_sent_again(start, client):
+    first = start(silent)
+    reply = InThread(
+        lambda: [
+            item.choices[0].delta.content
+            for item in client.chat.completions.create(model="m", messages=says("a b"), stream=True)
+        ]
+    )
+    first.wait_for(REQUEST)
+    first.stop()
+    start()
+    assert reply.result() == ["a ", "b "]
+
+
+def test_goaway_lets_requests_in_flight_finish_and_holds_new_ones(start, client, socket_path):
+    held = []
+
+    def handler(daemon, peer, message):
+        if b"first" in message.body:
+            held.append((peer, message))
+        else:
+            echo(daemon, peer, message)
+
+    old: FakeDaemon = start(handler)
+    in_flight = InThread(lambda: ask(client, "first"))
+    old.wait_for(REQUEST)
+    old.do(old.goaway)
+    old.do(lambda: None)
+    new_one = InThread(lambda: ask(client, "second"))
+    old.wait_for(HELLO, 2)
+    old.do(lambda: echo(old, *held[0]))
+    assert in_flight.result() == "first"
+    old.stop()
+    new = start()
+    assert new_one.result() == "second"
+    assert [message.head.resend for message in new.of_kind(REQUEST)] == [False]
+    assert len(old.of_kind(REQUEST)) <= 2
+
+
+def test_a_refusal_for_draining_is_held_and_sent_to_the_next_daemon(start, client):
+    old = start()
+    assert ask(client, "warm") == "warm"
+    old.draining = True
+    reply = InThread(lambda: ask(client, "held"))
+    old.wait_for(REQUEST, 2)
+    old.wait_for(HELLO, 2)
+    old.stop()
+    new = start()
+    assert reply.result() == "held"
+    assert len(new.of_kind(REQUEST)) == 1
+
+
+def test_an_idle_connection_is_kept_alive(start, client):
+    daemon = start(heartbeat_ms=50)
+    assert ask(client, "hi") == "hi"
+    daemon.wait_for(PING, 3)
+    assert len(daemon.peers) == 1
+
+
+def test_a_connection_is_kept_alive_while_a_request_waits(start, client):
+    held = []
+
+    def handler(daemon, peer, message):
+        held.append((peer, message))
+
+    daemon = start(handler, heartbeat_ms=50)
+    reply = InThread(lambda: ask(client, "hi"))
+    daemon.wait_for(PING, 3)
+    daemon.do(lambda: echo(daemon, *held[0]))
+    assert reply.result() == "hi"
+
+
+def test_a_daemon_that_falls_silent_is_dialled_again(start, client, monkeypatch):
+    monkeypatch.setattr("modelmesh._exchange.SILENCE_SLACK_SECONDS", 0.0)
+    daemon = start(heartbeat_ms=50)
+    assert ask(client, "hi") == "hi"
+    daemon.ignored.update(daemon.peers)
+    assert ask(client, "again") == "again"
+    assert len(daemon.peers) == 2
+
+
+def test_after_a_fork_the_child_dials_anew_and_the_parent_goes_on(daemon, client):
+    assert ask(client, "parent") == "parent"
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            code = 0 if ask(client, "child", timeout=5) == "child" else 2
+        finally:
+            os._exit(code)
+    deadline = time.monotonic() + 20
+    status = 0
+    while time.monotonic() < deadline:
+        done, status = os.waitpid(pid, os.WNOHANG)
+        if done:
+            break
+        assert ask(client, "meanwhile") == "meanwhile"
+    else:
+        os.kill(pid, 9)
+    assert os.waitstatus_to_exitcode(status) == 0
+    assert len(daemon.peers) == 2
+    assert ask(client, "still") == "still"
+
+
+def test_a_closed_client_leaves_no_descriptor(start, socket_path):
+    daemon = start()
+    with modelmesh.OpenAIClient(socket_path) as client:
+        ask(client, "warm")
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(5):
+        with modelmesh.OpenAIClient(socket_path) as client:
+            ask(client, "hi")
+            list(client.chat.completions.create(model="m", messages=says("a"), stream=True))
+    deadline = time.monotonic() + 5
+    while len(os.listdir("/proc/self/fd")) > before and time.monotonic() < deadline:
+        os.sched_yield()
+    assert len(os.listdir("/proc/self/fd")) <= before
+    assert len(daemon.peers) == 6
