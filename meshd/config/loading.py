@@ -18,7 +18,7 @@ from meshd.config.problems import Path, Problem, dotted
 
 FORMATS = ("yaml", "toml", "json")
 _ENDINGS = {".toml": "toml", ".json": "json"}
-_MOST_NODES = 1_000_000
+_MOST_NODES = 300_000
 """Values in one file. A few aliases of aliases in YAML can stand for billions."""
 
 Lines = dict[Path, int]

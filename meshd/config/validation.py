@@ -22,6 +22,7 @@ from meshd.connectors.registry import ConnectorRegistry
 from meshd.routing.capabilities import CapabilityTree
 
 NAME = re.compile(r"[A-Za-z0-9.\-_/:]+")
+_SEGMENT = re.compile(r"[A-Za-z0-9_-]+")
 _CHOSEN_NAMES = ("providers", "models", "pools", "apps")
 _SELF_LISTING = ("modelmesh.local-llm.v1", "modelmesh.local-embeddings.v1", "modelmesh.scripted.v1")
 """Connectors whose models exist without an entry in `models`."""
@@ -49,7 +50,7 @@ class Validation:
         self._found: list[Problem] = []
         self._sections = {name: _map(flat.get(name)) for name in ("providers", "models", "pools")}
         self._providers_with_models = {
-            _map(model).get("provider") or infer_provider(id, self._sections["providers"])
+            str(_map(model).get("provider") or infer_provider(id, self._sections["providers"]))
             for id, model in self._sections["models"].items()
         }
 
@@ -201,12 +202,11 @@ class Validation:
     def _capability_tree(self, *, quiet: bool = False) -> CapabilityTree:
         tree = CapabilityTree.default()
         for name, below in _map(self.flat.get("capabilities")).items():
-            try:
+            if (tree.resolve(name) or _SEGMENT.fullmatch(name)) and _are_nodes(below):
                 tree.add_all({name: below})
-            except (ValueError, KeyError, TypeError, AttributeError):
-                if not quiet:
-                    message = "expected a map or list of capability names, each one segment without dots"
-                    self.report(("capabilities", name), message)
+            elif not quiet:
+                message = "expected a map or list of capability names, each one segment without dots"
+                self.report(("capabilities", name), message)
         return tree
 
 
@@ -218,6 +218,15 @@ def infer_provider(model_id: str, providers: Iterable[str]) -> str | None:
     vendor = model_id.partition(".")[0].partition("/")[0]
     same_vendor = [name for name in providers if name.partition(".")[0] == vendor]
     return same_vendor[0] if len(same_vendor) == 1 else None
+
+
+def _are_nodes(below: Any) -> bool:
+    """Whether this is what may stand under a capability: names, or maps of names to the same."""
+    if isinstance(below, dict):
+        return all(_SEGMENT.fullmatch(name) and _are_nodes(each) for name, each in below.items())
+    if isinstance(below, list | tuple):
+        return all(isinstance(name, str) and _SEGMENT.fullmatch(name) for name in below)
+    return below is None
 
 
 def _map(value: Any) -> dict[str, Any]:

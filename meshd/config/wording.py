@@ -51,5 +51,6 @@ def shown(value: Any) -> str:
         return "a map"
     if isinstance(value, list | tuple):
         return "a list"
-    text = repr(value)
+    # A date that YAML saw, and the like: as it was written, not as Python writes it.
+    text = repr(value if isinstance(value, str | int | float) else str(value))
     return text if len(text) <= 60 else text[:57] + "…" + text[0]

@@ -17,9 +17,8 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
-from modelmesh._errors import ConfigurationError
-
 from meshd.connectors.builtin import BUILTIN, PLANNED
+from modelmesh._errors import ConfigurationError
 
 PROVIDER = "provider"
 ROTATION = "rotation"

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from modelmesh._errors import ConfigurationError
 
 from meshd.config import MeshConfig
 from meshd.config.loading import load_text
+from modelmesh._errors import ConfigurationError
 
 
 def problems(text: str, format: str = "yaml", **environ: str) -> list[str]:

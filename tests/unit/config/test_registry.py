@@ -8,9 +8,9 @@ import sys
 from importlib import metadata
 
 import pytest
-from modelmesh._errors import ConfigurationError
 
 from meshd.connectors.registry import TYPES, ConnectorRegistry, ConnectorSpec, default_registry
+from modelmesh._errors import ConfigurationError
 
 
 class Fake:

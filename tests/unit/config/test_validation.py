@@ -219,8 +219,9 @@ def test_custom_capabilities() -> None:
         "pools": {"compliance": {}, "verse": {}},
     }
     assert found(config) == []
-    (problem,) = found({"capabilities": {"bad.name": ["x"]}})
-    assert problem.startswith("capabilities.bad.name: expected a map or list")
+    for bad in ({"bad.name": ["x"]}, {"a": 5}, {"a": [["x"]]}, {"a": [{"x": ["y"]}]}, {"a": {"b": 1}}, {"b c": ["d"]}):
+        (problem,) = found({"capabilities": bad})
+        assert problem.startswith(f"capabilities.{next(iter(bad))}: expected a map or list")
     assert MeshConfig(config).capability_tree().resolve("sonnet") == "generation.text-generation.verse.sonnet"
 
 
