@@ -20,9 +20,7 @@ SCALARS = st.one_of(
     st.integers(-5, 1000),
     st.floats(),
     st.text(max_size=8),
-    st.sampled_from(
-        ["ollama", "round-robin", "modelmesh.file.v1", "${env:A}", "${secrets:B}", "5s", "ocr"]
-    ),
+    st.sampled_from(["ollama", "round-robin", "modelmesh.file.v1", "${env:A}", "${secrets:B}", "5s", "ocr"]),
 )
 VALUES = st.recursive(
     SCALARS,
