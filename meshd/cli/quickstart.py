@@ -16,7 +16,7 @@ import time
 from typing import IO, Any, Final
 
 WEIGHTS: Final = "smollm2-135m"
-QUESTION: Final = "In one sentence: what is a service mesh?"
+QUESTION: Final = "In one sentence, what is an operating system?"
 READY_SECONDS: Final = 30.0
 ANSWER_SECONDS: Final = 180.0
 STOP_SECONDS: Final = 40.0
@@ -46,7 +46,7 @@ def main() -> int:
             server = Server(quiet=bool(prompt))
             if not server.wait_ready():
                 return 1
-        answered = _ask(prompt or QUESTION)
+        answered = _ask(prompt) if prompt else _ask(QUESTION, "--temperature", "0")
         if not answered and server is not None:
             server.show_log()
         if prompt or not answered or server is None:
@@ -123,11 +123,11 @@ def _pull() -> None:
         _step(f"{WEIGHTS} could not be fetched; going on without it")
 
 
-def _ask(prompt: str) -> bool:
+def _ask(prompt: str, *options: str) -> bool:
     sys.stdout.write(f"\n> {prompt}\n")
     sys.stdout.flush()
     try:
-        done = _run("chat", "chat-completion", prompt, timeout=ANSWER_SECONDS)
+        done = _run("chat", *options, "--", "chat-completion", prompt, timeout=ANSWER_SECONDS)
     except subprocess.TimeoutExpired:
         _step(f"no answer within {ANSWER_SECONDS:.0f} s")
         return False
