@@ -185,7 +185,7 @@ class ConfigActor(MeshActor):
 
     def _resolve_secrets(self, config: MeshConfig) -> tuple[MeshConfig, dict[str, str], list[Problem]]:
         """(the configuration with its secrets, provider → why its secret is missing, problems)."""
-        wanted = config.secret_references()
+        wanted = config.secret_paths()
         if not wanted:
             return config, {}, []
         section = config.secrets.model_dump()
@@ -194,9 +194,8 @@ class ConfigActor(MeshActor):
         problems: list[Problem] = []
         for name, why in resolved.missing.items():
             for path in wanted[name]:
-                parts = path.split(".")
-                if not config.secrets.fail_on_missing and parts[0] == "providers" and len(parts) > 1:
-                    missing[parts[1]] = f"secret {name} is missing: {why}"
+                if not config.secrets.fail_on_missing and path[0] == "providers":
+                    missing[str(path[1])] = f"secret {name} is missing: {why}"
                 else:
                     problems.append(config.problem_at(path, f"secret {name} is missing: {why}"))
         return config.with_secrets(resolved.values), missing, problems
@@ -258,10 +257,9 @@ def _stamped(report: messages.ReloadReport, duration: float, dry_run: bool) -> m
 
 def _secrets_by_provider(config: MeshConfig) -> dict[str, tuple[str, ...]]:
     found: dict[str, list[str]] = {}
-    for secret, paths in config.secret_references().items():
+    for secret, paths in config.secret_paths().items():
         for path in paths:
-            parts = path.split(".")
-            if parts[0] == "providers" and len(parts) > 1:
-                found.setdefault(parts[1], []).append(secret)
+            if path[0] == "providers":
+                found.setdefault(str(path[1]), []).append(secret)
     return {provider: tuple(names) for provider, names in found.items()}
 
