@@ -25,6 +25,8 @@ import httpx
 from multidict import CIMultiDict
 from yarl import URL
 
+from meshd.connectors.providers.tls import tls_context
+
 # A connection that was idle and is found closed says so within a round trip. What takes longer was being
 # worked on, and must not be sent twice.
 STALE_WITHIN = 1.0
@@ -214,25 +216,6 @@ class Transport(httpx.AsyncBaseTransport):
         for session in sessions:
             if session is not None:
                 await session.close()
-
-
-_contexts: dict[str | None, ssl.SSLContext] = {}
-
-
-def tls_context(ca_file: str | None = None) -> ssl.SSLContext:
-    """Verifying, shared by all providers. The system's CAs (SSL_CERT_FILE, SSL_CERT_DIR), else certifi's."""
-    context = _contexts.get(ca_file)
-    if context is None:
-        if ca_file is None:
-            paths = ssl.get_default_verify_paths()
-            if paths.cafile is None and not (paths.capath and os.listdir(paths.capath)):
-                import certifi
-
-                context = ssl.create_default_context(cafile=certifi.where())
-        if context is None:
-            context = ssl.create_default_context(cafile=ca_file)
-        _contexts[ca_file] = context
-    return context
 
 
 def proxy_for(secure: bool, host: str, environ: Mapping[str, str] | None = None) -> dict[str, Any]:

@@ -16,7 +16,7 @@ quirk in `meshd/catalogue/providers.toml`, not a class:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Any
 
 import aiohttp
@@ -104,7 +104,7 @@ class OpenAIProvider(Provider):
             raise self._bad(f"{self._where} answered without {'data' if wanted is answer.data else 'choices'}", body)
         return ProviderAnswer(body, _wire.usage_of(answer.usage), rate_limits(raw), _kept_headers(raw))
 
-    async def stream(self, call: ProviderCall) -> AsyncIterator[StreamEvent]:
+    async def stream(self, call: ProviderCall) -> AsyncGenerator[StreamEvent, None]:
         loop = asyncio.get_running_loop()
         started = loop.time()
         patience = min(call.first_token_timeout, call.timeout)

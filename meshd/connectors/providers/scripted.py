@@ -7,7 +7,7 @@ Must never: pass for a model: every answer carries `"system_fingerprint": "scrip
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Any
 
 import msgspec
@@ -59,7 +59,7 @@ class ScriptedProvider(Provider):
         answer = _wire.decode_answer(body)
         return ProviderAnswer(body, _wire.usage_of(answer.usage), rate_limits(_raw(step)))
 
-    async def stream(self, call: ProviderCall) -> AsyncIterator[StreamEvent]:
+    async def stream(self, call: ProviderCall) -> AsyncGenerator[StreamEvent, None]:
         step = self.script.take(call.model)
         hide_usage = "stream_options" not in call.fields
         request = _request(call)

@@ -1,0 +1,60 @@
+"""What every embedded model's process does beside its model: die with the daemon, and say when it serves.
+
+Owns: the child's end of the agreement with `embedded.py`: stdin is the daemon's life line, one line `ready` on
+stdout, everything else on stderr.
+Must never: import the daemon. A child holds its model and little more.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import sys
+import threading
+
+READY = "ready"
+NICENESS = 5  # a desktop stays usable while the model thinks
+OOM_SCORE = 500  # when memory runs out, the model goes before the daemon and before the user's programs
+
+
+def parser(description: str) -> argparse.ArgumentParser:
+    """The arguments every child takes."""
+    made = argparse.ArgumentParser(description=description)
+    made.add_argument("--socket", required=True, help="path of the UNIX socket to serve on; ends in .sock")
+    made.add_argument("--alias", required=True, help="the name the model goes by")
+    made.add_argument("--threads", type=int, default=0, help="0: the machine's cores")
+    return made
+
+
+def settle(socket: str) -> None:
+    """Before the model is loaded: give way to others, remove a stale socket, hold on to the life line."""
+    with contextlib.suppress(OSError):
+        os.nice(NICENESS)
+    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
+        file.write(str(OOM_SCORE))
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(socket)
+    threading.Thread(target=_die_with_the_daemon, args=(socket,), daemon=True).start()
+
+
+def threads(asked: int) -> int:
+    return asked if asked > 0 else len(os.sched_getaffinity(0))
+
+
+def announce() -> None:
+    print(READY, flush=True)
+
+
+def wait_for_ever() -> None:
+    threading.Event().wait()
+
+
+def _die_with_the_daemon(socket: str) -> None:
+    """The kernel closes the daemon's end of stdin however the daemon ends; then there is nobody to serve."""
+    with contextlib.suppress(OSError):
+        while os.read(sys.stdin.fileno(), 4096):
+            pass
+    with contextlib.suppress(OSError):
+        os.unlink(socket)
+    os._exit(0)

@@ -1,0 +1,292 @@
+"""One large file over HTTP: resumed where it was cut, checked while it is read, in place only when it is right.
+
+Owns: the `.part` file beside the target and the note of where it came from.
+Must never: leave a file under its final name that is not complete and checked, or send over a connection whose
+certificate is not verified.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+from urllib.parse import unquote, urlsplit
+
+import httpx
+
+from meshd.connectors.providers.tls import tls_context
+from meshd.pull.errors import PullError
+from meshd.pull.sources import hub_hash
+
+Progress = Callable[[int, int | None], None]
+
+TRIES = 6  # without a byte of progress in between
+FIRST_DELAY = 0.5
+LONGEST_DELAY = 15.0
+BLOCK = 256 * 1024
+SPARE = 16 * 1024 * 1024  # of the disk, left for others
+_TIMEOUT = httpx.Timeout(30.0, connect=15.0)
+
+
+class _CutError(Exception):
+    """The connection broke; what has come is on disk."""
+
+
+@dataclass(slots=True)
+class _Part:
+    """A download under way: the bytes on disk, their hash, and what vouches that the rest will fit them."""
+
+    path: Path
+    note: Path
+    url: str
+    offset: int = 0
+    validator: str | None = None
+    total: int | None = None
+    expected: str | None = None
+    digest: Any = field(default_factory=hashlib.sha256)
+
+    def resume(self) -> None:
+        """Take up what an earlier run left, if it is of the same address."""
+        try:
+            note = json.loads(self.note.read_text())
+            with self.path.open("rb") as file:
+                if note.get("url") != self.url:
+                    return
+                while block := file.read(BLOCK):
+                    self.digest.update(block)
+                    self.offset += len(block)
+        except (OSError, ValueError):
+            return
+        self.validator = note.get("validator")
+
+    def restart(self) -> None:
+        self.digest = hashlib.sha256()
+        self.offset = 0
+        with contextlib.suppress(FileNotFoundError):
+            self.path.unlink()
+
+    def remember(self) -> None:
+        self.note.write_text(json.dumps({"url": self.url, "validator": self.validator}))
+
+    def discard(self) -> None:
+        for path in (self.path, self.note):
+            path.unlink(missing_ok=True)
+
+
+def download(
+    url: str,
+    target: Path,
+    *,
+    sha256: str | None = None,
+    headers: Mapping[str, str] | None = None,
+    progress: Progress | None = None,
+    ca_file: str | None = None,
+    sleep: Callable[[float], None] = time.sleep,
+    free: Callable[[Path], int] = lambda path: shutil.disk_usage(path).free,
+) -> str:
+    """Bring `url` to `target`; its sha256. Raises PullError; a cut download is kept, to be resumed."""
+    part = _Part(target.with_name(target.name + ".part"), target.with_name(target.name + ".part.json"), url)
+    part.resume()
+    resumed = part.offset > 0
+    tell = progress or (lambda done, total: None)
+    if url.startswith("file://"):
+        _copy(part, Path(unquote(urlsplit(url).path)), tell, free)
+    else:
+        with httpx.Client(verify=tls_context(ca_file), timeout=_TIMEOUT, follow_redirects=True) as client:
+            client.event_hooks = {"response": [lambda response: _note_hub_hash(part, response)]}
+            _fetch_all(client, part, dict(headers or {}), tell, sleep, free, trusted=sha256 is not None)
+    found: str = part.digest.hexdigest()
+    wanted = sha256 or part.expected
+    if wanted is not None and found != wanted:
+        part.discard()
+        if resumed:  # what an earlier run left may have been of another file: once more, from the beginning
+            return download(
+                url, target, sha256=sha256, headers=headers, progress=progress, ca_file=ca_file, sleep=sleep, free=free
+            )
+        raise PullError(f"{url} has the sha256 {found}, not {wanted}", "the file was not kept; try again, or report it")
+    _put_in_place(part, target)
+    return found
+
+
+def _fetch_all(
+    client: httpx.Client,
+    part: _Part,
+    headers: dict[str, str],
+    tell: Progress,
+    sleep: Callable[[float], None],
+    free: Callable[[Path], int],
+    *,
+    trusted: bool,
+) -> None:
+    failures = 0
+    while True:
+        before = part.offset
+        if part.offset and not (part.validator or trusted):
+            part.restart()  # nothing would tell that the rest belongs to the same file
+        try:
+            _fetch_rest(client, part, headers, tell, free)
+            return
+        except (_CutError, httpx.TransportError) as exc:
+            failures = 1 if part.offset > before else failures + 1
+            if failures >= TRIES:
+                kept = f"{part.offset} bytes are kept" if part.offset else "nothing arrived"
+                reason = str(exc) or type(exc).__name__
+                raise PullError(f"{part.url} cannot be read: {reason} ({kept})", "run it again") from None
+            sleep(min(FIRST_DELAY * 2 ** (failures - 1), LONGEST_DELAY))
+
+
+def _fetch_rest(
+    client: httpx.Client, part: _Part, headers: dict[str, str], tell: Progress, free: Callable[[Path], int]
+) -> None:
+    asked = headers | {"Accept-Encoding": "identity"}
+    if part.offset:
+        asked["Range"] = f"bytes={part.offset}-"
+        if part.validator:
+            asked["If-Range"] = part.validator
+    with client.stream("GET", part.url, headers=asked) as response:
+        _check(response, part)
+        if response.status_code == 416:
+            if _total(response) == part.offset:
+                return
+            part.restart()
+            raise _CutError("the kept part does not fit")
+        if response.status_code == 206 and _first_byte(response) == part.offset:
+            mode = "ab"
+        elif response.status_code == 206:
+            part.restart()
+            raise _CutError("the server sent another range than was asked for")
+        else:
+            part.restart()  # the whole file: no ranges here, or it has changed
+            mode = "wb"
+        part.validator = _validator(response)
+        part.total = _total(response)
+        _need_room(part, free)
+        with part.path.open(mode) as file:
+            part.remember()
+            _write(response, part, file, tell)
+    if part.total is not None and part.offset != part.total:
+        raise _CutError(f"ended after {part.offset} of {part.total} bytes")
+
+
+def _write(response: httpx.Response, part: _Part, file: IO[bytes], tell: Progress) -> None:
+    try:
+        for block in response.iter_raw(BLOCK):
+            file.write(block)
+            part.digest.update(block)
+            part.offset += len(block)
+            tell(part.offset, part.total)
+        file.flush()
+        os.fsync(file.fileno())
+    except OSError as exc:
+        _no_room(exc, part.path)
+        raise
+
+
+def _check(response: httpx.Response, part: _Part) -> None:
+    status = response.status_code
+    if status in (200, 206, 416):
+        if "text/html" in response.headers.get("content-type", "") and not part.url.endswith(".html"):
+            raise PullError(f"{part.url} is a web page, not a file", "check the address")
+        if response.headers.get("content-encoding", "identity") != "identity":
+            raise PullError(f"{part.url} comes compressed, against what was asked")
+        return
+    if status == 429 or status >= 500:
+        raise _CutError(f"the server answered {status}")
+    if status in (401, 403):
+        raise PullError(f"{part.url} is not for you ({status})", "for a gated repository set HF_TOKEN")
+    if status in (404, 410):
+        raise PullError(f"{part.url} does not exist ({status})", "check the name")
+    raise PullError(f"{part.url} answered {status}")
+
+
+def _note_hub_hash(part: _Part, response: httpx.Response) -> None:
+    """Sees every hop: the hash stands beside the redirect, and no hop may leave TLS."""
+    if part.url.startswith("https:") and response.url.scheme != "https":
+        raise PullError(f"{part.url} leads to {response.url.host} without encryption")
+    if response.headers.get("x-linked-etag"):
+        part.expected = hub_hash(response.headers) or part.expected
+
+
+def _validator(response: httpx.Response) -> str | None:
+    """What If-Range may name: a strong etag, else the date of the last change."""
+    etag = response.headers.get("etag")
+    if etag and not etag.startswith("W/"):
+        return str(etag)
+    changed = response.headers.get("last-modified")
+    return str(changed) if changed else None
+
+
+def _first_byte(response: httpx.Response) -> int | None:
+    first = response.headers.get("content-range", "").removeprefix("bytes ").split("-")[0]
+    return int(first) if first.isdigit() else None
+
+
+def _total(response: httpx.Response) -> int | None:
+    if response.status_code in (206, 416):
+        total = response.headers.get("content-range", "").rpartition("/")[2]
+    else:
+        total = response.headers.get("content-length", "")
+    return int(total) if total.isdigit() else None
+
+
+def _need_room(part: _Part, free: Callable[[Path], int]) -> None:
+    if part.total is None:
+        return
+    missing, there = part.total - part.offset, free(part.path.parent)
+    if missing + SPARE > there:
+        raise PullError(
+            f"{part.path.parent} has {there // 1_000_000} MB left, {missing // 1_000_000} MB are needed",
+            "free some space, or set XDG_DATA_HOME to another disk",
+        )
+
+
+def _no_room(exc: OSError, path: Path) -> None:
+    if exc.errno in (errno.ENOSPC, errno.EDQUOT):
+        raise PullError(f"{path.parent} is full", "free some space; the download is resumed then") from None
+
+
+def _copy(part: _Part, origin: Path, tell: Progress, free: Callable[[Path], int]) -> None:
+    """file://: an index on this machine."""
+    part.restart()
+    try:
+        part.total = origin.stat().st_size
+        _need_room(part, free)
+        with origin.open("rb") as source, part.path.open("wb") as file:
+            while block := source.read(BLOCK):
+                file.write(block)
+                part.digest.update(block)
+                part.offset += len(block)
+                tell(part.offset, part.total)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as exc:
+        _no_room(exc, part.path)
+        raise PullError(f"{origin} cannot be read: {exc.strerror}") from None
+
+
+def _put_in_place(part: _Part, target: Path) -> None:
+    os.replace(part.path, target)
+    part.note.unlink(missing_ok=True)
+    sync_directory(target.parent)
+
+
+def sync_directory(path: Path) -> None:
+    """Make a rename in it survive a power cut."""
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def ca_file_for(kind: str, environ: Mapping[str, Any]) -> str | None:
+    """pip's own certificate file holds for what pip's index serves."""
+    return environ.get("PIP_CERT") or None if kind == "pip" else None
