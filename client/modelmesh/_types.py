@@ -15,7 +15,6 @@ import msgspec
 
 _ABSENT: Final = object()
 _NESTED: Final = frozenset({dict, list})
-_SCALARS: Final = (float, int, str)
 
 
 class Object:
@@ -117,7 +116,7 @@ def _wrap(value: Any, kind: type[Object]) -> Any:
     if isinstance(value, dict):
         return kind.of(value)
     if isinstance(value, list):
-        if value and isinstance(value[0], _SCALARS):
+        if value and value[0].__class__ is float:
             return value
         return [_wrap(item, kind) for item in value]
     return value

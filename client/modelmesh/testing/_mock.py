@@ -114,10 +114,11 @@ class MockConnection:
 
 class _AsyncMockConnection(MockConnection):
     async def request(self, call: Call) -> Message:  # type: ignore[override]
-        return super().request(call)
+        self.submit(call)
+        return await self.receive(call)
 
     async def receive(self, call: Call) -> Message:  # type: ignore[override]
-        return super().receive(call)
+        return MockConnection.receive(self, call)
 
 
 class _Line:

@@ -26,7 +26,7 @@ def in_threads(jobs: Iterable[Callable[[], Any]]) -> list[Any]:
     def run(index: int) -> None:
         try:
             results[index] = jobs[index]()
-        except BaseException as error:  # noqa: BLE001
+        except BaseException as error:
             results[index] = error
 
     threads = [threading.Thread(target=run, args=(index,), daemon=True) for index in range(len(jobs))]
@@ -50,7 +50,7 @@ class InThread:
     def _run(self, job: Callable[[], Any]) -> None:
         try:
             self._value = job()
-        except BaseException as error:  # noqa: BLE001
+        except BaseException as error:
             self._error = error
 
     def result(self) -> Any:

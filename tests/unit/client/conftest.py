@@ -13,8 +13,9 @@ import pytest
 
 sys.path.insert(0, os.path.dirname(__file__))
 
-import modelmesh
 from fake_daemon import BOUND, FakeDaemon
+
+import modelmesh
 from modelmesh import _connection
 
 

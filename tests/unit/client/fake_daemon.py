@@ -15,8 +15,10 @@ from collections.abc import Callable
 from typing import Any
 
 import zmq
+
 from modelmesh._protocol import (
     CHUNK,
+    CREDIT,
     END,
     ERROR,
     GOAWAY,
@@ -73,6 +75,22 @@ def echo(daemon: FakeDaemon, peer: bytes, message: Message) -> None:
     daemon.end(peer, message)
 
 
+class Paced:
+    """A handler, and an `on_credit`, that sends as many chunks as there is credit for, then END."""
+
+    def __init__(self, total: int) -> None:
+        self.left = total
+
+    def __call__(self, daemon: FakeDaemon, peer: bytes, message: Message) -> None:
+        credit = message.head.chunks if message.kind == CREDIT else message.head.credit
+        for _ in range(min(credit, self.left)):
+            self.left -= 1
+            daemon.chunk(peer, message, chunk(f"{self.left} "))
+        if not self.left:
+            daemon.end(peer, message)
+            self.left = -1
+
+
 class FakeDaemon:
     def __init__(
         self,
@@ -82,9 +100,11 @@ class FakeDaemon:
         heartbeat_ms: int = 5000,
         draining: bool = False,
         welcome: bool = True,
+        on_credit: Handler | None = None,
     ) -> None:
         self.path = os.fspath(path)
         self.handler = handler
+        self.on_credit = on_credit
         self.instance = uuid.uuid4().hex
         self.heartbeat_ms = heartbeat_ms
         self.draining = draining
@@ -200,6 +220,8 @@ class FakeDaemon:
             self.send(peer, encode(WELCOME, b"", head))
         elif message.kind == PING and peer not in self.ignored:
             self.send(peer, encode(PONG))
+        elif message.kind == CREDIT and self.on_credit is not None:
+            self.on_credit(self, peer, message)
         elif message.kind == REQUEST and peer not in self.ignored:
             if self.draining:
                 self.error(peer, message, 503, code="draining")

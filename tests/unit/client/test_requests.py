@@ -6,10 +6,11 @@ import json
 import threading
 import time
 
-import modelmesh
 import pytest
 from calls import InThread, ask, in_threads, says
 from fake_daemon import FakeDaemon, completion, echo
+
+import modelmesh
 from modelmesh._protocol import CANCEL, HELLO, REQUEST, RESPONSE, encode
 
 

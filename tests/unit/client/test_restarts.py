@@ -6,10 +6,11 @@ import os
 import socket
 import time
 
-import modelmesh
 import pytest
 from calls import InThread, ask, says
 from fake_daemon import FakeDaemon, chunk, echo
+
+import modelmesh
 from modelmesh._protocol import HELLO, PING, REQUEST
 
 

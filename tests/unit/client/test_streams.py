@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import gc
 
-import modelmesh
 import pytest
 from calls import InThread, ask, says
-from fake_daemon import chunk, echo
+from fake_daemon import Paced, chunk, echo
+
+import modelmesh
 from modelmesh._protocol import CANCEL, CREDIT, DEFAULT_CREDIT, REQUEST
 
 
@@ -33,16 +34,10 @@ def test_chunks_come_in_order_and_the_last_one_has_what_the_mesh_did(daemon, cli
 
 
 def test_credit_is_granted_as_chunks_are_read(start, client):
-    total = DEFAULT_CREDIT * 3
-
-    def handler(daemon, peer, message):
-        for number in range(total):
-            daemon.chunk(peer, message, chunk(f"{number} "))
-        daemon.end(peer, message)
-
-    daemon = start(handler)
-    assert len(texts(stream_of(client))) == total
-    granted = [message.head.chunks for message in daemon.wait_for(CREDIT, 5)]
+    paced = Paced(DEFAULT_CREDIT * 3)
+    daemon = start(paced, on_credit=paced)
+    assert texts(stream_of(client)) == [f"{number} " for number in reversed(range(DEFAULT_CREDIT * 3))]
+    granted = [message.head.chunks for message in daemon.wait_for(CREDIT, 4)]
     assert granted == [DEFAULT_CREDIT // 2] * len(granted)
     assert daemon.of_kind(REQUEST)[0].head.credit == DEFAULT_CREDIT
 

@@ -1,0 +1,72 @@
+"""Finding the daemon's socket."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+import modelmesh
+from modelmesh import _discovery
+
+
+@pytest.fixture
+def nowhere(monkeypatch, tmp_path):
+    """No daemon anywhere, and no settings."""
+    for name in ("MESH_SOCKET", "XDG_RUNTIME_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setattr(_discovery, "SYSTEM_SOCKET", str(tmp_path / "run" / "mesh.sock"))
+    monkeypatch.setattr(os, "getuid", lambda: 4294967)
+    return tmp_path
+
+
+def profile(directory, text):
+    (directory / "config" / "meshd").mkdir(parents=True)
+    (directory / "config" / "meshd" / "client.toml").write_text(text)
+
+
+def test_none_there_names_the_paths_and_the_way_to_start_one(nowhere, monkeypatch):
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(nowhere / "user"))
+    with pytest.raises(modelmesh.DaemonUnavailableError) as raised:
+        modelmesh.OpenAIClient().models.list()
+    assert raised.value.paths == [
+        f"{nowhere}/user/meshd/mesh.sock",
+        "/run/user/4294967/meshd/mesh.sock",
+        f"{nowhere}/run/mesh.sock",
+    ]
+    assert "`meshd`" in str(raised.value)
+
+
+def test_the_order(nowhere, monkeypatch):
+    system = nowhere / "run" / "mesh.sock"
+    system.parent.mkdir()
+    system.touch()
+    assert _discovery.find() == f"ipc://{system}"
+    user = nowhere / "user" / "meshd" / "mesh.sock"
+    user.parent.mkdir(parents=True)
+    user.touch()
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(nowhere / "user"))
+    assert _discovery.find() == f"ipc://{user}"
+    profile(nowhere, 'socket = "/from/profile"\n')
+    assert _discovery.find() == "ipc:///from/profile"
+    monkeypatch.setenv("MESH_SOCKET", "ipc:///from/environment")
+    assert _discovery.find() == "ipc:///from/environment"
+    assert _discovery.find("inproc://mesh") == "inproc://mesh"
+    assert _discovery.find(nowhere / "given") == f"ipc://{nowhere}/given"
+
+
+def test_a_broken_profile_says_so(nowhere):
+    profile(nowhere, "socket = ")
+    with pytest.raises(modelmesh.ConfigurationError, match=r"client\.toml"):
+        _discovery.find()
+
+
+@pytest.mark.parametrize(("mode", "trusted"), [(0o700, True), (0o755, False), (0o777, False)])
+def test_a_directory_in_tmp_is_trusted_only_where_nobody_else_can_write(tmp_path, mode, trusted):
+    tmp_path.chmod(mode)
+    assert _discovery._is_private(str(tmp_path), os.getuid()) is trusted
+    assert not _discovery._is_private(str(tmp_path), os.getuid() + 1)
+    link = tmp_path.parent / f"{tmp_path.name}-link"
+    link.symlink_to(tmp_path)
+    assert not _discovery._is_private(str(link), os.getuid())
