@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import tomllib
+from decimal import Decimal
 from importlib import resources
 from typing import Any
 
@@ -19,8 +20,9 @@ from meshd.cdk.provider import ModelListing
 class ProviderRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One provider that the OpenAI connector serves.
 
-    base_url may hold `${env:NAME}`. key_env: variables that hold the key, the first that is set wins. host_env:
-    the variable that says where a local server is. quirks: see `meshd/connectors/providers/openai.py`.
+    name: what zero configuration calls it. base_url may hold `${env:NAME}`, which the connector fills in.
+    key_env: variables that hold the key, the first that is set wins. host_env: the variable that says where a
+    local server is. quirks: see `meshd/connectors/providers/openai.py`.
     """
 
     id: str
@@ -47,6 +49,14 @@ class Prices(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     cached_input_per_1m: str | None = None
 
 
+class NanoPrices(msgspec.Struct, frozen=True):
+    """The same in nano-dollars, as the daemon counts."""
+
+    input_per_1m: int
+    output_per_1m: int
+    cached_input_per_1m: int | None = None
+
+
 class ModelRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A well-known model. `provider` is the connector's id; no prices: not verified, not free."""
 
@@ -59,6 +69,17 @@ class ModelRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     prices: Prices | None = None
     source: str
     date: str
+
+    @property
+    def pricing(self) -> NanoPrices | None:
+        """None: unknown, which is not free."""
+        prices = self.prices
+        if prices is None:
+            return None
+        cached = prices.cached_input_per_1m
+        return NanoPrices(
+            _nano(prices.input_per_1m), _nano(prices.output_per_1m), None if cached is None else _nano(cached)
+        )
 
     def listing(self) -> ModelListing:
         return ModelListing(
@@ -83,6 +104,10 @@ class LocalModelRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     features: tuple[str, ...] = ()
     reference: str = ""
     date: str = ""
+
+
+def _nano(dollars: str) -> int:
+    return int(Decimal(dollars) * 1_000_000_000)
 
 
 def _read(file: str) -> dict[str, Any]:

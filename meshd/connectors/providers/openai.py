@@ -16,6 +16,8 @@ quirk in `meshd/catalogue/providers.toml`, not a class:
 from __future__ import annotations
 
 import asyncio
+import os
+import re
 from collections.abc import AsyncGenerator
 from typing import Any
 
@@ -55,6 +57,7 @@ RETRY_DELAY = 0.2
 LONGEST_RETRY_DELAY = 2.0
 
 _PATHS = {Operation.CHAT: "chat/completions", Operation.COMPLETION: "completions", Operation.EMBEDDINGS: "embeddings"}
+_ENVIRONMENT = re.compile(r"\$\{env:([A-Za-z_][A-Za-z0-9_]*)\}")
 _INCLUDE_USAGE = msgspec.Raw(b'{"include_usage":true}')
 _TRUE = msgspec.Raw(b"true")
 _TRANSPORT_ERRORS = (aiohttp.ClientError, OSError, TimeoutError)
@@ -282,17 +285,26 @@ class OpenAIProvider(Provider):
 
 def _base(settings: ProviderSettings) -> tuple[URL, str | None]:
     """The base URL ending in a slash, and the UNIX socket under it."""
-    base, uds = settings.base_url or "", settings.quirks.get("uds")
+    base, uds = _ENVIRONMENT.sub(_from_environment, settings.base_url or ""), settings.quirks.get("uds")
     if base.startswith("unix:"):
         base, uds = "", "/" + base.removeprefix("unix:").lstrip("/")
     if not base:
         if not uds:
             raise ValueError(f"provider {settings.name}: no base_url")
         base = "http://localhost/v1"
-    url = URL(base.rstrip("/") + "/")
+    scheme, mark, rest = base.partition("://")
+    url = URL(scheme + mark + re.sub(r"/{2,}", "/", rest).rstrip("/") + "/")
     if url.scheme not in ("http", "https") or not url.host:
         raise ValueError(f"provider {settings.name}: base_url must be http://…, https://… or unix:/…, not {base!r}")
     return url, uds
+
+
+def _from_environment(match: re.Match[str]) -> str:
+    """A part of a catalogue row's address that only this machine knows (an account, a resource)."""
+    value = os.environ.get(match[1])
+    if not value:
+        raise ValueError(f"set {match[1]} in the daemon's environment, or base_url in the configuration")
+    return value
 
 
 def _authority(base: URL) -> str:
