@@ -346,7 +346,7 @@ class ProviderFailed(Message, frozen=True):
 
 
 class HealthReport(Message, frozen=True):
-    """What health thinks of a provider (health → router). score 0…1."""
+    """What health thinks of a provider (health → router). score 0…1. kind: the FailureKind of `error`, if any."""
 
     provider: str
     available: bool
@@ -354,6 +354,7 @@ class HealthReport(Message, frozen=True):
     latency: float
     error: str = ""
     at: float = 0.0
+    kind: str = ""
 
 
 class ProbeNow(Message, frozen=True):
@@ -373,6 +374,12 @@ class ModelsListed(Message, frozen=True):
     provider: str
     models: tuple[dict[str, Any], ...]
     error: str = ""
+
+
+class LocalScanned(Message, frozen=True):
+    """A look around this machine ended (discovery → itself, from the thread that looked). None: it failed."""
+
+    found: Any
 
 
 class DiscoverNow(Message, frozen=True):

@@ -145,7 +145,7 @@ class TelemetryActor(MeshActor):
             if not types or message.type in types:
                 try:
                     listener(message)
-                except Exception as error:  # noqa: BLE001 - somebody else's code, in this actor's thread
+                except Exception as error:
                     del kept.listeners[listener]
                     logger.warning("a listener to events failed and is not called again: %r", error)
         if kept.sinks.wants_event(message.type, message.severity):
@@ -157,7 +157,7 @@ class TelemetryActor(MeshActor):
             return
         try:
             kept.sinks.put(records.log_entry(message, kept.redactor))
-        except Exception:  # noqa: BLE001 - raising would be logged, and arrive here again
+        except Exception:
             return
 
     def subscribe(self, message: messages.Subscribe) -> None:

@@ -57,7 +57,7 @@ class LogBridge(logging.Handler):
                 self._directory.tell("telemetry", written)
             else:
                 self._print(written)
-        except Exception:  # noqa: BLE001 - a log line is never worth an exception
+        except Exception:
             print(f"meshd: a log record was lost at {time.strftime('%X')}", file=sys.stderr)
 
     def _print(self, written: LogWritten) -> None:

@@ -118,7 +118,7 @@ class SinkQueue:
                         self._sink.log(entry)
                     done += 1
                 self._sink.flush()
-            except Exception as error:  # noqa: BLE001 - whatever a sink raises, its thread goes on
+            except Exception as error:
                 backoff = min(LONGEST_BACKOFF, backoff * 2 or 1.0)
                 if self._sink is None or self._sink.buffered:
                     done = 0
@@ -152,5 +152,5 @@ class SinkQueue:
         if sink is not None:
             try:
                 sink.close()
-            except Exception as error:  # noqa: BLE001
+            except Exception as error:
                 self.error = f"{type(error).__name__}: {error}"

@@ -12,9 +12,8 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from modelmesh._errors import ConfigurationError
-
 from meshd.cdk.secrets import SecretMissing, SecretStore, SecretStoreError
+from modelmesh._errors import ConfigurationError
 
 logger = logging.getLogger("meshd.secrets")
 REFRESH_INTERVAL = 10.0  # s: a key that stays wrong must not make every request read the stores

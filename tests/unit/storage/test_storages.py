@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from modelmesh._errors import ConfigurationError
 
 from meshd.connectors.storage import Storage, StorageError, StorageReset, open_storage
 from meshd.connectors.storage.sqlite import SqliteStorage
+from modelmesh._errors import ConfigurationError
 
 
 @pytest.fixture(params=["modelmesh.sqlite.v1", "modelmesh.local-file.v1", "modelmesh.memory.v1"])

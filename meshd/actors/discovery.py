@@ -1,0 +1,226 @@
+"""The discovery actor: what providers and the servers of this machine offer, told to config when it changes.
+
+Owns: the `RegistrySync`, the servers found here, and when to look. A look around this machine runs in a thread of
+its own for the second it may take, so that a reload never waits for it.
+Must never: connect to a provider; the router lists their models.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+from meshd import messages
+from meshd.actors.base import Directory, MeshActor
+from meshd.actors.deferred import Asked, DeferringMailbox
+from meshd.connectors.discovery.local_watch import LocalWatch
+from meshd.connectors.discovery.registry_sync import RegistrySync, SyncSettings, sources_of
+
+logger = logging.getLogger("meshd.discovery")
+_SYNC, _LOCAL, _GIVE_UP = "sync", "local", "give-up"
+_WAIT = 20.0  # s an operator waits at most
+_SHORTEST = 0.05
+_HERE = "\0here"  # the look around this machine, among names of providers
+
+Run = Callable[[Callable[[], None]], Any]
+
+
+def _in_thread(work: Callable[[], None]) -> None:
+    threading.Thread(target=work, name="meshd-local-scan", daemon=True).start()
+
+
+class _Question:
+    """Somebody waits for these to have answered."""
+
+    def __init__(self, asked: Asked, names: set[str]) -> None:
+        self.asked = asked
+        self.left = names
+        self.rows: list[dict[str, Any]] = []
+
+
+class DiscoveryActor(MeshActor):
+    """watch: what looks for local servers, for tests. run: runs a function beside this actor."""
+
+    name: ClassVar[str] = "discovery"
+    handlers: ClassVar[dict[type, str]] = {
+        messages.Prepare: "prepare",
+        messages.Commit: "commit",
+        messages.Discard: "discard",
+        messages.ModelsListed: "models_listed",
+        messages.LocalScanned: "local_scanned",
+        messages.Tick: "ticked",
+        Asked: "discover_now",
+    }
+
+    @staticmethod
+    def _create_actor_inbox() -> Any:
+        return DeferringMailbox(messages.DiscoverNow)
+
+    def __init__(
+        self,
+        directory: Directory,
+        *,
+        now: Callable[[], float] = time.monotonic,
+        watch: LocalWatch | None = None,
+        run: Run = _in_thread,
+    ) -> None:
+        super().__init__(directory)
+        self._now = now
+        self._run = run
+        self._prepared: Any = None
+        self._sync = RegistrySync()
+        self._watch = watch or LocalWatch(os.environ)
+        self._scanning = False
+        self._questions: list[_Question] = []
+
+    def legacy(self) -> Any:
+        return self._prepared, self._sync, self._watch, self._questions
+
+    def inherit(self, legacy: Any) -> None:
+        if legacy is not None:
+            self._prepared, self._sync, self._watch, self._questions = legacy
+
+    def on_start(self) -> None:
+        # Nothing to do in the first life; later ones take the schedule up again.
+        self._go_on()
+        if self._watch.enabled:
+            self.tick(_LOCAL, _SHORTEST)
+
+    def on_stop(self) -> None:
+        self._give_up()
+
+    # -- configuration --------------------------------------------------------------------------------
+
+    def prepare(self, message: messages.Prepare) -> tuple[str, ...]:
+        self._prepared = message.generation
+        return ()
+
+    def commit(self, message: messages.Commit) -> None:
+        generation, self._prepared = self._prepared, None
+        if generation is None:
+            return
+        now = self._now()
+        changed = self._watch.configure(generation)
+        settings = SyncSettings.of(generation.config.discovery.sync)
+        self._sync.configure(settings, sources_of(generation, self._watch.found), now)
+        self._go_on()
+        if not self._watch.enabled:
+            self.cancel_tick(_LOCAL)
+        elif changed:
+            self.tick(_LOCAL, 0.0)
+
+    def discard(self, message: messages.Discard) -> None:
+        self._prepared = None
+
+    # -- providers --------------------------------------------------------------------------------------
+
+    def models_listed(self, message: messages.ModelsListed) -> None:
+        difference = self._sync.models_listed(message, self._now())
+        if difference is not None:
+            if difference.error:
+                logger.debug("%s does not list its models: %s", message.provider, difference.error)
+            if difference.change is not None:
+                self.tell("config", difference.change)
+            if difference.notify:
+                self._announce(message.provider, difference.new, difference.gone)
+            self._answered(message.provider, [difference.row()])
+        self._go_on()
+
+    def ticked(self, message: messages.Tick) -> None:
+        if message.what == _LOCAL:
+            self._look_around()
+        elif message.what == _GIVE_UP:
+            self._give_up()
+        else:
+            self._go_on()
+
+    def _go_on(self) -> None:
+        now = self._now()
+        for ask in self._sync.due(now):
+            self.tell("router", ask)
+        after = self._sync.next_due(now)
+        if after is None:
+            self.cancel_tick(_SYNC)
+        else:
+            self.tick(_SYNC, max(after, _SHORTEST))
+
+    # -- this machine -----------------------------------------------------------------------------------
+
+    def _look_around(self) -> None:
+        if self._scanning:
+            return
+        self._scanning = True
+        look, tell = self._watch.look, self.directory.tell
+
+        def work() -> None:
+            try:
+                found = look()
+            except Exception:
+                logger.exception("looking for local servers failed")
+                found = None
+            tell(self.name, messages.LocalScanned(found))
+
+        self._run(work)
+
+    def local_scanned(self, message: messages.LocalScanned) -> None:
+        self._scanning = False
+        rows = []
+        for change in self._watch.scanned(message.found):
+            self.tell("config", change.catalogue)
+            self._announce(change.name, change.new, change.gone, change.reason)
+            logger.info("%s", change.reason or f"the models of {change.name} changed")
+        rows = self._watch.rows()
+        self._answered(_HERE, rows)
+        if self._watch.enabled:
+            self.tick(_LOCAL, self._watch.pause())
+
+    # -- telling ----------------------------------------------------------------------------------------
+
+    def _announce(self, provider: str, new: tuple[str, ...], gone: tuple[str, ...], reason: str = "") -> None:
+        event = messages.Event(
+            "discovery_models_updated",
+            time.time_ns(),
+            ids={"provider": provider},
+            reason=reason,
+            changed={"new": list(new[:50]), "gone": list(gone[:50]), "new_count": len(new), "gone_count": len(gone)},
+        )
+        self.tell("telemetry", event)
+
+    def discover_now(self, asked: Asked) -> None:
+        """Answered when every provider has listed its models and this machine was looked at."""
+        for ask in self._sync.due(self._now(), everything=True):
+            self.tell("router", ask)
+        names = self._sync.awaited()
+        if self._watch.enabled:
+            names.add(_HERE)
+            self._look_around()
+        if not names:
+            asked.answer([])
+            return
+        self._questions.append(_Question(asked, names))
+        self.tick(_GIVE_UP, _WAIT)
+        self._go_on()
+
+    def _answered(self, name: str, rows: list[dict[str, Any]]) -> None:
+        for question in list(self._questions):
+            if name in question.left:
+                question.left.discard(name)
+                question.rows += rows
+                if not question.left:
+                    self._questions.remove(question)
+                    question.asked.answer(question.rows)
+        if not self._questions:
+            self.cancel_tick(_GIVE_UP)
+
+    def _give_up(self) -> None:
+        questions, self._questions = self._questions, []
+        for question in questions:
+            missing = [
+                {"provider": name, "kind": "provider", "models": 0, "new": [], "gone": [], "error": "no answer"}
+                for name in sorted(question.left - {_HERE})
+            ]
+            question.asked.answer(question.rows + missing)

@@ -1,0 +1,130 @@
+"""The health actor: asks the router to probe, and tells it what to think of each provider.
+
+Owns: the `HealthMonitor` and its one timer. Must never: open a connection; the router owns those.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+from meshd import messages
+from meshd.actors.base import Directory, MeshActor
+from meshd.actors.deferred import Asked, DeferringMailbox
+from meshd.connectors.discovery.health_monitor import HealthMonitor, HealthSettings
+
+__all__ = ["HealthActor", "HealthMonitor"]
+
+_PROBE = "probe"
+_SHORTEST = 0.05  # s: timers of several providers come due together
+
+
+class HealthActor(MeshActor):
+    name: ClassVar[str] = "health"
+    handlers: ClassVar[dict[type, str]] = {
+        messages.Prepare: "prepare",
+        messages.Commit: "commit",
+        messages.Discard: "discard",
+        messages.Probed: "probed",
+        messages.ProviderFailed: "provider_failed",
+        messages.Tick: "ticked",
+        Asked: "probe_now",
+    }
+
+    @staticmethod
+    def _create_actor_inbox() -> Any:
+        return DeferringMailbox(messages.ProbeNow)
+
+    def __init__(
+        self,
+        directory: Directory,
+        *,
+        now: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        super().__init__(directory)
+        self._now = now
+        self._wall = wall
+        self._prepared: Any = None
+        self._monitor = HealthMonitor()
+        self._told: dict[str, bool] = {}
+
+    def legacy(self) -> Any:
+        return self._monitor, self._told, self._prepared
+
+    def inherit(self, legacy: Any) -> None:
+        if legacy is not None:
+            self._monitor, self._told, self._prepared = legacy
+
+    def on_start(self) -> None:
+        self._go_on()
+
+    def on_stop(self) -> None:
+        self._monitor.give_up_waiting()
+
+    # -- configuration --------------------------------------------------------------------------------
+
+    def prepare(self, message: messages.Prepare) -> tuple[str, ...]:
+        self._prepared = message.generation
+        return ()
+
+    def commit(self, message: messages.Commit) -> None:
+        generation, self._prepared = self._prepared, None
+        if generation is not None:
+            settings = HealthSettings.of(generation.config.discovery.health)
+            self._monitor.configure(settings, generation.providers, self._now())
+            self._told = {name: told for name, told in self._told.items() if name in generation.providers}
+            self._go_on()
+
+    def discard(self, message: messages.Discard) -> None:
+        self._prepared = None
+
+    # -- what happens -----------------------------------------------------------------------------------
+
+    def probed(self, message: messages.Probed) -> None:
+        self._tell(self._monitor.probed(message, self._now(), self._wall()))
+        self._go_on()
+
+    def provider_failed(self, message: messages.ProviderFailed) -> None:
+        self._tell(self._monitor.failed(message, self._now(), self._wall()))
+        self._go_on()
+
+    def ticked(self, message: messages.Tick) -> None:
+        self._go_on()
+
+    def probe_now(self, asked: Asked) -> None:
+        """Answered when every provider asked about has answered, or its time is over."""
+        assert isinstance(asked.message, messages.ProbeNow)
+        self._monitor.probe_now(asked.message.provider, self._now(), asked.answer)
+        self._go_on()
+
+    # -- inside -----------------------------------------------------------------------------------------
+
+    def _go_on(self) -> None:
+        """Send what is due, and wake up when the next is."""
+        now = self._now()
+        for probe in self._monitor.due(now):
+            self.tell("router", probe)
+        after = self._monitor.next_due(now)
+        if after is None:
+            self.cancel_tick(_PROBE)
+        else:
+            self.tick(_PROBE, max(after, _SHORTEST))
+
+    def _tell(self, report: messages.HealthReport | None) -> None:
+        if report is None:
+            return
+        self.tell("router", report)
+        before = self._told.get(report.provider, True)
+        self._told[report.provider] = report.available
+        if before != report.available:
+            event = messages.Event(
+                "provider_health_changed",
+                int(self._wall() * 1e9),
+                "info" if report.available else "warning",
+                {"provider": report.provider},
+                report.error,
+                {"available": report.available, "score": report.score, "latency": report.latency},
+            )
+            self.tell("telemetry", event)

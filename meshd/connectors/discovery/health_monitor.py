@@ -1,0 +1,225 @@
+"""`modelmesh.health-monitor.v1`: when to probe which provider, and what to think of it.
+
+Owns: the schedule and the availability scores.
+Must never: do I/O or look at a clock. It says which probes are due and is told how they went.
+
+A provider that failed is probed soon, at a pace that slows down from a second to the interval, so that an outage
+is established and its end noticed within seconds, and a long one costs next to nothing.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from meshd.messages import HealthReport, Probe, Probed, ProviderFailed
+
+SMOOTHING = 0.3  # weight of the newest outcome in the score
+LEAST_APART = 1.0  # s between the beginnings of two probes of one provider
+GRACE = 5.0  # s beyond the timeout after which a probe counts as lost: the router was restarted
+
+ANSWERED = frozenset({"rate_limit", "quota", "model_not_found", "invalid_request", "context_length"})
+"""Failures of a probe that only something which is there can produce."""
+UNABLE = "unsupported"
+"""The connector has no way to be probed."""
+
+
+@dataclass(frozen=True, slots=True)
+class HealthSettings:
+    enabled: bool = True
+    interval: float = 60.0
+    timeout: float = 10.0
+    failure_threshold: int = 3
+    providers: tuple[str, ...] = ()
+    method: str = "models"
+
+    @classmethod
+    def of(cls, section: Any) -> HealthSettings:
+        """From the configuration's section `discovery.health`."""
+        return cls(
+            section.enabled,
+            max(section.interval, LEAST_APART),
+            section.timeout,
+            section.failure_threshold,
+            tuple(section.providers),
+            section.method,
+        )
+
+
+@dataclass(slots=True)
+class _Watched:
+    due: float
+    score: float = 1.0
+    available: bool = True
+    failures: int = 0  # probes in a row
+    probing: int = 0  # the token of the probe in flight
+    began: float = float("-inf")
+    latency: float = 0.0
+    error: str = ""
+    kind: str = ""
+    probed_at: float = 0.0
+    waiting: list[_Round] = field(default_factory=list)
+
+
+class _Round:
+    """Somebody waits for these providers to have answered."""
+
+    def __init__(self, names: Iterable[str], done: Callable[[list[dict[str, Any]]], None]) -> None:
+        self.names = list(names)
+        self.left = set(self.names)
+        self.done = done
+
+
+class HealthMonitor:
+    """now arguments: a monotonic clock, but for `wall`, which is UTC seconds and only passed on."""
+
+    def __init__(self, *, chance: Callable[[], float] = random.random) -> None:
+        self.settings = HealthSettings()
+        self._chance = chance
+        self._watched: dict[str, _Watched] = {}
+        self._token = 0
+
+    def configure(self, settings: HealthSettings, providers: Iterable[str], now: float) -> None:
+        """Watch these. What is known of those watched already is kept; new ones are probed at once."""
+        self.settings = settings
+        before, self._watched = self._watched, {}
+        for name in providers:
+            kept = before.pop(name, None)
+            self._watched[name] = kept or _Watched(now)
+            if kept is not None and kept.due != float("inf"):
+                kept.due = min(kept.due, now + settings.interval)
+        for name, gone in before.items():
+            self._answer(name, gone)
+
+    # -- the schedule ---------------------------------------------------------------------------------
+
+    def due(self, now: float) -> list[Probe]:
+        """Probes to send now."""
+        probes = []
+        for name, watched in self._watched.items():
+            if watched.probing and now - watched.began > self.settings.timeout + GRACE:
+                # Nobody answered for it: says nothing of the provider.
+                watched.probing = 0
+                watched.due = now
+                self._answer(name, watched)
+            if watched.probing or watched.due > now or not (self._scheduled(name) or watched.waiting):
+                continue
+            self._token += 1
+            watched.probing = self._token
+            watched.began = now
+            probes.append(Probe(name, self.settings.method, self.settings.timeout, self._token))
+        return probes
+
+    def next_due(self, now: float) -> float | None:
+        """Seconds until `due` should be asked again; None: not before something happens."""
+        times = []
+        for name, watched in self._watched.items():
+            if watched.probing:
+                times.append(watched.began + self.settings.timeout + GRACE)
+            elif watched.due != float("inf") and (self._scheduled(name) or watched.waiting):
+                times.append(watched.due)
+        return max(0.0, min(times) - now) if times else None
+
+    def _scheduled(self, name: str) -> bool:
+        settings = self.settings
+        return settings.enabled and (not settings.providers or name in settings.providers)
+
+    # -- what happens ---------------------------------------------------------------------------------
+
+    def probed(self, message: Probed, now: float, wall: float) -> HealthReport | None:
+        """A probe was answered."""
+        watched = self._watched.get(message.provider)
+        if watched is None or watched.probing != message.token:
+            return None
+        watched.probing = 0
+        watched.probed_at = wall
+        watched.latency, watched.error, watched.kind = message.latency, message.error, message.kind
+        if message.kind == UNABLE:
+            watched.due = float("inf")
+            self._answer(message.provider, watched)
+            return None
+        ok = not message.error or message.kind in ANSWERED
+        self._score(watched, ok)
+        if ok:
+            watched.failures = 0
+            watched.available = True
+            watched.due = watched.began + self._spread(self.settings.interval)
+        else:
+            watched.failures += 1
+            # The first failure is followed up at once: three strikes must not take three intervals.
+            pace = min(self.settings.interval, LEAST_APART * 2.0 ** min(watched.failures - 1, 20))
+            watched.due = max(now, watched.began + max(LEAST_APART, self._spread(pace)))
+            if watched.failures >= self.settings.failure_threshold or message.kind == "authentication":
+                watched.available = False
+        self._answer(message.provider, watched)
+        return self._report(message.provider, watched, wall)
+
+    def failed(self, message: ProviderFailed, now: float, wall: float) -> HealthReport | None:
+        """A request met a failure: the score falls, and a probe will tell what it was."""
+        watched = self._watched.get(message.provider)
+        if watched is None:
+            return None
+        self._score(watched, False)
+        if watched.due != float("inf") and not watched.probing:
+            # Many failures bring one probe, at a moment of its own for every provider and daemon.
+            soon = max(now, watched.began + LEAST_APART) + self._chance() * LEAST_APART
+            watched.due = min(watched.due, soon)
+        return self._report(message.provider, watched, wall, f"{message.kind}: {message.message}", message.kind)
+
+    def probe_now(self, provider: str | None, now: float, done: Callable[[list[dict[str, Any]]], None]) -> None:
+        """Probe one or all, also if they are not watched on a schedule; `done` gets a map each."""
+        names = [name for name in self._watched if provider in (None, name)]
+        waiting = _Round(names, done)
+        if not names:
+            done([])
+        for name in names:
+            watched = self._watched[name]
+            watched.waiting.append(waiting)
+            watched.due = min(watched.due, max(now, watched.began + LEAST_APART))
+
+    def give_up_waiting(self) -> None:
+        """Answer whoever waits with what is known: the end has come."""
+        for name, watched in self._watched.items():
+            self._answer(name, watched)
+
+    # -- inside ---------------------------------------------------------------------------------------
+
+    def _score(self, watched: _Watched, ok: bool) -> None:
+        watched.score += SMOOTHING * ((1.0 if ok else 0.0) - watched.score)
+
+    def _spread(self, seconds: float) -> float:
+        return seconds * (0.9 + 0.2 * self._chance())
+
+    def _report(
+        self, name: str, watched: _Watched, wall: float, error: str | None = None, kind: str | None = None
+    ) -> HealthReport:
+        return HealthReport(
+            name,
+            watched.available,
+            round(watched.score, 4),
+            watched.latency,
+            watched.error if error is None else error,
+            wall,
+            watched.kind if kind is None else kind,
+        )
+
+    def _answer(self, name: str, watched: _Watched) -> None:
+        waiting, watched.waiting = watched.waiting, []
+        for each in waiting:
+            each.left.discard(name)
+            if not each.left:
+                each.done([self._row(other) for other in each.names if other in self._watched])
+
+    def _row(self, name: str) -> dict[str, Any]:
+        watched = self._watched[name]
+        return {
+            "provider": name,
+            "available": watched.available,
+            "score": round(watched.score, 4),
+            "latency": watched.latency,
+            "error": watched.error,
+            "kind": watched.kind,
+            "at": watched.probed_at,
+        }

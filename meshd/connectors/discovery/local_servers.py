@@ -1,0 +1,214 @@
+"""Model servers on this machine, found by asking.
+
+Owns: where to look (the catalogue's local rows), and telling one server from another by its answers.
+Must never: trust a port. 8080 may be llama-server, LocalAI or anybody's web server; what does not answer as one of
+the servers looked for is left alone.
+
+How they are told apart, cheapest first: llama-server signs with `Server: llama.cpp` and owns its models as
+`llamacpp`; vLLM owns them as `vllm`; Ollama answers GET /api/version, LM Studio GET /api/v0/models; LocalAI answers
+GET /readyz and leaves its models without an owner.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+CONNECT_TIMEOUT = 0.3  # s
+ANSWER_TIMEOUT = 1.0
+SCAN_TIMEOUT = 5.0  # s for everything: a server that hangs must not hold up the rest for long
+LARGEST_ANSWER = 4 * 1024 * 1024
+
+_HERE = frozenset({"localhost", "127.0.0.1", "0.0.0.0", "::1", "::", ""})
+
+
+class LocalRow(Protocol):
+    """What is needed of a row of the catalogue."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def port(self) -> int | None: ...
+    @property
+    def host_env(self) -> str | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    status: int
+    server: str
+    body: bytes
+
+    def json(self) -> Any:
+        """None for what is not JSON."""
+        try:
+            return json.loads(self.body)
+        except ValueError:
+            return None
+
+
+Get = Callable[[str, int, str], Answer | None]
+"""(host, port, path) → the answer, None where there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class FoundServer:
+    name: str
+    connector: str
+    base_url: str
+    models: tuple[dict[str, Any], ...]
+
+
+def address_of(row: LocalRow, environ: Mapping[str, str]) -> tuple[str, int] | None:
+    """Where a server of this kind would listen: as its own variable says, else its usual port here."""
+    said = environ.get(row.host_env or "", "").strip()
+    if not said and row.port is None:
+        return None
+    return parse_host(said, row.port or 80)
+
+
+def parse_host(text: str, port: int) -> tuple[str, int]:
+    """`host`, `host:port`, `:port`, `[v6]:port`, or a URL of these. "Everywhere" is asked for here."""
+    rest = text.split("://", 1)[-1].split("/", 1)[0]
+    host = rest
+    if rest.startswith("["):
+        host, _, tail = rest[1:].partition("]")
+        rest = tail
+    elif rest.count(":") == 1:
+        host = rest.partition(":")[0]
+    elif rest.count(":") > 1:
+        rest = ""
+    number = rest.rpartition(":")[2] if ":" in rest else ""
+    if number.isdigit():
+        port = int(number)
+    elif text.startswith("https://"):
+        port = 443
+    return ("127.0.0.1" if host in _HERE else host), port
+
+
+def same_address(url: str, host: str, port: int) -> bool:
+    """Whether a configured base URL names this server."""
+    other, other_port = parse_host(url, 443 if url.startswith("https:") else 80)
+    return (other, other_port) == (host, port)
+
+
+def find_local(
+    rows: Iterable[LocalRow],
+    environ: Mapping[str, str],
+    *,
+    skip: Callable[[LocalRow, str, int], bool] = lambda row, host, port: False,
+    get: Get | None = None,
+    now: Callable[[], float] = time.monotonic,
+) -> list[FoundServer]:
+    """Every server of these rows that answers as what it is. skip: addresses that are configured already."""
+    ask = get or http_get
+    found: dict[tuple[str, int], FoundServer] = {}
+    asked: dict[tuple[str, int], str] = {}
+    until = now() + SCAN_TIMEOUT
+    rows = [row for row in rows if address_of(row, environ) is not None]
+    by_name = {row.name: row for row in rows}
+    for row in rows:
+        address = address_of(row, environ)
+        assert address is not None
+        if address in asked or skip(row, *address):
+            continue
+        if now() > until:
+            break
+        listed = ask(*address, "/v1/models")
+        asked[address] = ""
+        if listed is None:
+            continue
+        kind = identify(listed, lambda path, address=address: ask(*address, path))  # type: ignore[misc]
+        asked[address] = kind
+        if kind in by_name:
+            found[address] = _found(by_name[kind], address, listed, ask)
+    return list(found.values())
+
+
+def identify(listed: Answer, get: Callable[[str], Answer | None]) -> str:
+    """The name of the server that answered GET /v1/models like this, "" for none of those known."""
+    if "llama.cpp" in listed.server:
+        return "llama-server"
+    document = listed.json() if listed.status == 200 else None
+    entries = document.get("data") if isinstance(document, dict) else None
+    owners = {entry.get("owned_by") for entry in entries or () if isinstance(entry, dict)}
+    if "llamacpp" in owners:
+        return "llama-server"
+    if "vllm" in owners:
+        return "vllm"
+    if not isinstance(document, dict) or document.get("object") != "list":
+        # vLLM, LocalAI and LM Studio with a key set: whoever runs them names them in the configuration.
+        return ""
+    if _says(get("/api/version"), "version"):
+        return "ollama"
+    if _says(get("/api/v0/models"), "data"):
+        return "lmstudio"
+    ready = get("/readyz")
+    if ready is not None and ready.status == 200 and owners <= {None, "", "localai"}:
+        return "localai"
+    return ""
+
+
+def _says(answer: Answer | None, key: str) -> bool:
+    """Whether it is a map that has this key."""
+    document = answer.json() if answer is not None and answer.status == 200 else None
+    return isinstance(document, dict) and key in document
+
+
+def _found(row: LocalRow, address: tuple[str, int], listed: Answer, ask: Get) -> FoundServer:
+    host, port = address
+    body = listed.body
+    if row.name == "lmstudio":
+        # Its own list says what kind of model each is, and its context.
+        native = ask(host, port, "/api/v0/models")
+        body = native.body if native is not None and native.status == 200 else body
+    place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return FoundServer(row.name, row.id, f"http://{place}/v1", _models(body))
+
+
+def _models(body: bytes) -> tuple[dict[str, Any], ...]:
+    from meshd.connectors.providers._models import read_listing
+    from meshd.connectors.providers._wire import Broken
+
+    try:
+        listed = read_listing(body)
+    except Broken:
+        return ()
+    return tuple(
+        {
+            "id": model.id,
+            "capabilities": list(model.capabilities),
+            "context_window": model.context_window,
+            "max_output_tokens": model.max_output_tokens,
+            "features": list(model.features),
+            "deprecated": model.deprecated,
+        }
+        for model in listed
+    )
+
+
+def http_get(host: str, port: int, path: str) -> Answer | None:
+    """One GET, nothing kept open. A refused connection costs microseconds and imports nothing."""
+    try:
+        connection = socket.create_connection((host, port), CONNECT_TIMEOUT)
+    except OSError:
+        return None
+    from http.client import HTTPConnection, HTTPException
+
+    with contextlib.closing(connection):
+        client = HTTPConnection(host, port, timeout=ANSWER_TIMEOUT)
+        connection.settimeout(ANSWER_TIMEOUT)
+        client.sock = connection
+        try:
+            client.request("GET", path, headers={"Accept": "application/json", "Connection": "close"})
+            response = client.getresponse()
+            return Answer(response.status, response.getheader("Server") or "", response.read(LARGEST_ANSWER))
+        except (OSError, HTTPException, ValueError):
+            return None
