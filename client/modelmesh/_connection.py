@@ -214,23 +214,30 @@ class Connection:
                     exchange.observe()
 
     def _hand_over(self) -> None:
-        """Finish the jobs that are left and give the lead to a waiter, or to nobody."""
+        """Finish the jobs that are left and give the lead to a waiter, or to nobody, whatever a job raises."""
+        failure: BaseException | None = None
         while True:
             while self._jobs:
                 job, arguments = self._jobs.popleft()
-                job(*arguments)
-                if not self.closed:
-                    self._exchange.pump()
+                try:
+                    job(*arguments)
+                    if not self.closed:
+                        self._exchange.pump()
+                except BaseException as error:
+                    failure = error
             with self._lock:
                 if self._jobs:
                     continue
-                for call in self._waiters:
-                    waiter = self._waiters.pop(call)
+                waiting = next(iter(self._waiters), None)
+                if waiting is None:
+                    self._leading = False
+                else:
+                    waiter = self._waiters.pop(waiting)
                     waiter.promoted = True
                     waiter.gate.release()
-                    return
-                self._leading = False
-                return
+            if failure is not None:
+                raise failure
+            return
 
     def _rouse(self) -> None:
         with self._lock:

@@ -117,7 +117,8 @@ class Exchange:
     def observe(self) -> None:
         """Take in connects and disconnects; to be called when a monitor's descriptor is readable."""
         for link in self.links():
-            link.observe()
+            if not link.closed:
+                link.observe()
             if link.failed:
                 self._drain(link)
                 self._lose(link)
@@ -227,6 +228,8 @@ class Exchange:
 
     def _lose(self, link: Link) -> None:
         """Close a link that has failed, and decide what becomes of its calls."""
+        if link.closed:
+            return
         was_current = link is self._link
         self._forget(link)
         for call in [call for call in self.calls.values() if call.link is link]:

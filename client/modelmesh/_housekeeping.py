@@ -13,11 +13,8 @@ import threading
 import time
 import weakref
 from collections.abc import Callable
-from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Final
-
-from modelmesh._errors import MeshError
 
 if TYPE_CHECKING:
     from modelmesh._connection import Connection
@@ -38,13 +35,18 @@ class _Keeper:
 
     def run(self) -> None:
         while True:
-            wait = self._round()
             try:
+                wait = self._round()
                 job = self.jobs.get(timeout=max(0.0, wait))
             except Empty:
                 continue
-            with suppress(MeshError, OSError):
+            except Exception:  # one connection's trouble must not end the others' heartbeat
+                _report()
+                continue
+            try:
                 job()
+            except Exception:
+                _report()
             del job
 
     def _round(self) -> float:
@@ -56,6 +58,7 @@ class _Keeper:
         for connection in connections:
             at = self.due.setdefault(connection, now + _FIRST_LOOK_SECONDS)
             if at <= now:
+                self.due[connection] = now + _FIRST_LOOK_SECONDS
                 at = self.due[connection] = now + connection.keep_alive()
             wait = min(wait, at - now)
         return wait
@@ -79,6 +82,12 @@ def look_after(connection: Connection) -> None:
 def later(job: Callable[[], Any]) -> None:
     """Have the thread do something soon. Safe in a finalizer."""
     _keeper.jobs.put(job)
+
+
+def _report() -> None:
+    import logging
+
+    logging.getLogger("modelmesh").exception("the housekeeping of a connection failed")
 
 
 def _nothing() -> None:

@@ -135,7 +135,9 @@ class Link:
                 self.failed = True
 
     def close(self) -> None:
-        """Let go of the socket at once; a failed link's unsent messages are dropped."""
+        """Let go of the socket at once; a failed link's unsent messages are dropped. Idempotent."""
+        if self.closed:
+            return
         self.closed = True
         linger = 0 if self.failed else None
         if self._monitor is not None:

@@ -149,16 +149,19 @@ def _dump_json(value: Any, indent: int | None) -> str:
 
 
 class MeshDetails(Object):
-    """What the mesh did: `pool`, real `model`, `provider`, `attempts` (maps with reasons), times, cost.
+    """What the mesh did: pool, real model, provider, attempts (model, provider, status, reason, duration).
 
-    Which of the daemon's fields are there depends on the path; also readable as a mapping.
+    Times are in seconds, cost in USD, None where the daemon said nothing. Also readable as a mapping.
     """
 
     pool: str | None
     model: str | None
     provider: str | None
     attempts: list[Any] | None
-    cost: Any
+    queue_time: float | None
+    routing_time: float | None
+    first_token_time: float | None
+    cost: float | None
 
     def __getitem__(self, name: str) -> Any:
         return self.__dict__["_json"][name]

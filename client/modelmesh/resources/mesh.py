@@ -23,6 +23,11 @@ def _data(answer: Object) -> list[Any]:
     return answer.data if "data" in answer.to_dict() else []
 
 
+def _may_be_asked(provider: Object) -> bool:
+    fields = provider.to_dict()
+    return bool(fields.get("enabled", True) and fields.get("available", True))
+
+
 def _pool_path(name: str) -> str:
     return f"{_BASE}/pools/{quoted(name)}"
 
@@ -118,8 +123,8 @@ class Mesh:
         return _data(self.request("GET", f"{_BASE}/providers"))
 
     def active_providers(self) -> list[Any]:
-        """The providers that may be asked now: those not marked `active: false`."""
-        return [provider for provider in self.providers() if provider.to_dict().get("active", True)]
+        """The providers that may be asked now: enabled and available."""
+        return [provider for provider in self.providers() if _may_be_asked(provider)]
 
     def explain(self, *, model: str, **request: Any) -> Object:
         """Which model a request would get, and why not the others. Nothing is asked of any provider."""
@@ -206,8 +211,8 @@ class AsyncMesh:
         return _data(await self.request("GET", f"{_BASE}/providers"))
 
     async def active_providers(self) -> list[Any]:
-        """The providers that may be asked now: those not marked `active: false`."""
-        return [provider for provider in await self.providers() if provider.to_dict().get("active", True)]
+        """The providers that may be asked now: enabled and available."""
+        return [provider for provider in await self.providers() if _may_be_asked(provider)]
 
     async def explain(self, *, model: str, **request: Any) -> Object:
         """Which model a request would get, and why not the others. Nothing is asked of any provider."""

@@ -162,6 +162,43 @@ def test_goaway_lets_requests_in_flight_finish_and_holds_new_ones(start, client,
     assert len(old.of_kind(REQUEST)) <= 2
 
 
+def test_an_idle_client_survives_a_daemon_that_said_goodbye(start, client):
+    """GOAWAY and the disconnect are found by the housekeeping, in one look."""
+    old = start(heartbeat_ms=50)
+    assert ask(client, "one") == "one"
+    old.do(old.goaway)
+    old.stop()
+    new = start(heartbeat_ms=50)
+    assert ask(client, "two") == "two"
+    new.wait_for(PING, 2)
+    new.do(new.goaway)
+    new.stop()
+    start()
+    assert ask(client, "three") == "three"
+
+
+@pytest.mark.parametrize("look", [True, False], ids=["housekeeping", "caller"])
+def test_goodbye_and_disconnect_read_in_one_go(start, client, look):
+    old = start()
+    assert ask(client, "one") == "one"
+    connection = client._line.connection(client)
+    old.do(old.goaway)
+    old.stop()
+    if look:
+        connection.keep_alive()
+    start()
+    assert ask(client, "two") == "two"
+    assert not connection._leading
+
+
+def test_a_job_that_fails_does_not_keep_the_lead(daemon, client):
+    assert ask(client, "one") == "one"
+    connection = client._line.connection(client)
+    with pytest.raises(ZeroDivisionError):
+        connection._do(lambda: 1 / 0)
+    assert ask(client, "two") == "two"
+
+
 def test_a_refusal_for_draining_is_held_and_sent_to_the_next_daemon(start, client):
     old = start()
     assert ask(client, "warm") == "warm"
