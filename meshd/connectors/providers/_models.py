@@ -59,9 +59,10 @@ def read_listing(body: bytes) -> list[ModelListing]:
     except (msgspec.DecodeError, UnicodeDecodeError) as exc:
         raise Broken(str(exc)) from None
     if isinstance(document, dict):
-        document = next((document[key] for key in ("data", "models", "result") if key in document), None)
-        if document is None:
+        key = next((key for key in ("data", "models", "result") if key in document), None)
+        if key is None:
             raise Broken("neither `data` nor `models`")
+        document = document[key]
     if not isinstance(document, list | type(None)):
         raise Broken("no list of models")
     listed: dict[str, ModelListing] = {}

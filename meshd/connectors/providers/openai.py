@@ -292,8 +292,9 @@ def _base(settings: ProviderSettings) -> tuple[URL, str | None]:
         if not uds:
             raise ValueError(f"provider {settings.name}: no base_url")
         base = "http://localhost/v1"
-    scheme, mark, rest = base.partition("://")
-    url = URL(scheme + mark + re.sub(r"/{2,}", "/", rest).rstrip("/") + "/")
+    address, ask, query = base.partition("?")
+    scheme, mark, rest = address.partition("://")
+    url = URL(scheme + mark + re.sub(r"/{2,}", "/", rest).rstrip("/") + "/" + ask + query)
     if url.scheme not in ("http", "https") or not url.host:
         raise ValueError(f"provider {settings.name}: base_url must be http://…, https://… or unix:/…, not {base!r}")
     return url, uds

@@ -1,0 +1,124 @@
+"""Errors in the shapes providers send them, and the kind each one is."""
+
+from __future__ import annotations
+
+import socket
+
+import aiohttp
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from meshd.cdk import FailureKind as Kind
+from meshd.connectors.providers._errors import (
+    failure_from_error_object,
+    failure_from_exception,
+    failure_from_response,
+    read_error,
+)
+
+
+def openai(message: str = "m", code: str | None = None, type: str | None = None) -> bytes:
+    return msgspec.json.encode({"error": {"message": message, "type": type, "param": None, "code": code}})
+
+
+CASES = [
+    (401, openai("Incorrect API key provided"), Kind.AUTHENTICATION),
+    (400, b'{"code":"Client specified an invalid argument","error":"Incorrect API key provided: xa***ab."}', Kind.AUTHENTICATION),  # noqa: E501
+    (400, b'[{"error":{"code":400,"message":"API key not valid. Please pass a valid API key.","status":"INVALID_ARGUMENT"}}]', Kind.AUTHENTICATION),  # noqa: E501
+    (403, openai("Country not supported", "unsupported_country_region_territory"), Kind.PERMISSION),
+    (403, openai("Your team has run out of credits: insufficient credits"), Kind.QUOTA),
+    (402, b'{"error":{"message":"Insufficient Balance"}}', Kind.QUOTA),
+    (404, openai("The model `gpt-9` does not exist or you do not have access to it.", "model_not_found"), Kind.MODEL_NOT_FOUND),  # noqa: E501
+    (404, b'{"error":{"message":"model \'llama9\' not found","type":"not_found_error"}}', Kind.MODEL_NOT_FOUND),
+    (404, b'{"object":"error","message":"The model `x` does not exist.","type":"NotFoundError","code":404}', Kind.MODEL_NOT_FOUND),  # noqa: E501
+    (404, b"<html>nginx</html>", Kind.UNSUPPORTED),
+    (404, b'{"detail":"Not Found"}', Kind.UNSUPPORTED),
+    (400, openai("This model's maximum context length is 8192 tokens.", "context_length_exceeded"), Kind.CONTEXT_LENGTH),  # noqa: E501
+    (400, b'{"error":{"code":400,"message":"request (9031 tokens) exceeds the available context size (8192 tokens)","type":"exceed_context_size_error"}}', Kind.CONTEXT_LENGTH),  # noqa: E501
+    (422, b'{"error":"Input validation error: `inputs` tokens + `max_new_tokens` must be <= 4096"}', Kind.CONTEXT_LENGTH),  # noqa: E501
+    (413, openai("Request too large for model"), Kind.CONTEXT_LENGTH),
+    (400, openai("Unsupported parameter: 'max_tokens'", "unsupported_parameter"), Kind.UNSUPPORTED),
+    (400, openai("Unsupported value: 'temperature'", "unsupported_value"), Kind.UNSUPPORTED),
+    (400, openai("registry.ollama.ai/library/gemma does not support tools"), Kind.UNSUPPORTED),
+    (422, b'{"object":"error","message":{"detail":[{"type":"extra_forbidden","loc":["body","store"]}]},"type":"invalid_request_error"}', Kind.UNSUPPORTED),  # noqa: E501
+    (501, openai("This server does not support embeddings", None, "not_supported_error"), Kind.UNSUPPORTED),
+    (400, b'{"object":"error","message":"Invalid model: nope","type":"invalid_model","code":"1500"}', Kind.MODEL_NOT_FOUND),  # noqa: E501
+    (400, openai("'messages' is a required property", None, "invalid_request_error"), Kind.INVALID_REQUEST),
+    (422, b'{"detail":[{"loc":["body","messages"],"msg":"field required"}]}', Kind.INVALID_REQUEST),
+    (429, openai("Rate limit reached", "rate_limit_exceeded"), Kind.RATE_LIMIT),
+    (429, openai("You exceeded your current quota", "insufficient_quota", "insufficient_quota"), Kind.QUOTA),
+    (408, b"", Kind.TIMEOUT),
+    (409, b"", Kind.SERVER),
+    (425, b"", Kind.SERVER),
+    (500, b"Internal Server Error", Kind.SERVER),
+    (503, b'{"errors":[{"message":"No capacity","code":3040}]}', Kind.SERVER),
+    (529, b'{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}', Kind.SERVER),
+    (302, b"", Kind.BAD_ANSWER),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("status", "body", "kind"), CASES)
+def test_kinds(status, body, kind):
+    failure = failure_from_response(status, body, [(b"Location", b"https://x/?key=s")], "https://p/v1/chat/completions")
+    assert failure.kind is kind
+    assert failure.status == status
+    assert failure.body == body  # as it is, for the app
+    assert failure.message
+    assert "key=s" not in failure.message
+
+
+@given(st.integers(300, 599), st.binary(max_size=200))
+def test_no_body_breaks_the_classification(status, body):
+    failure_from_response(status, body, [], "https://p/v1")
+
+
+KEYS = st.sampled_from(["error", "message", "code", "type", "detail", "errors"])
+LEAVES = st.none() | st.text() | st.integers(-(2**31), 2**31)
+
+
+@given(st.recursive(LEAVES, lambda inner: st.lists(inner) | st.dictionaries(KEYS, inner), max_leaves=8))
+def test_no_json_breaks_the_reading(document):
+    read_error(msgspec.json.encode(document))
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "status"),
+    [
+        ({"message": "Provider returned error", "code": 502}, Kind.BAD_ANSWER, 502),
+        ({"message": "slow down", "code": 429}, Kind.RATE_LIMIT, 429),
+        ({"message": "boom", "type": "server_error"}, Kind.BAD_ANSWER, 200),
+        ({"message": "too long", "code": "context_length_exceeded"}, Kind.CONTEXT_LENGTH, 200),
+        ({"message": "messages missing", "type": "invalid_request_error"}, Kind.INVALID_REQUEST, 200),
+        ("just text", Kind.BAD_ANSWER, 200),
+    ],
+)
+def test_errors_inside_a_200(error, kind, status):
+    failure = failure_from_error_object(msgspec.json.encode(error))
+    assert (failure.kind, failure.status) == (kind, status)
+    assert msgspec.json.decode(failure.body) == {"error": error}
+
+
+def connector_error(error: OSError) -> aiohttp.ClientConnectorError:
+    key = aiohttp.client_reqrep.ConnectionKey("h", 1, False, True, None, None, None)
+    return aiohttp.ClientConnectorError(key, error)
+
+
+@pytest.mark.parametrize(
+    ("exc", "kind", "words"),
+    [
+        (connector_error(ConnectionRefusedError(111, "x")), Kind.CONNECTION, "connection refused by h:1"),
+        (connector_error(socket.gaierror(-2, "Name or service not known")), Kind.CONNECTION, "cannot be resolved"),
+        (ConnectionResetError(104, "x"), Kind.CONNECTION, "connection reset by h:1"),
+        (aiohttp.ServerDisconnectedError(), Kind.CONNECTION, "closed the connection without an answer"),
+        (aiohttp.ClientPayloadError("x"), Kind.CONNECTION, "in the middle of its answer"),
+        (aiohttp.ConnectionTimeoutError(), Kind.CONNECTION, "no connection to h:1 in time"),
+        (TimeoutError(), Kind.TIMEOUT, "within 5 s"),
+        (connector_error(OSError(113, "No route to host")), Kind.CONNECTION, "No route to host"),
+    ],
+)
+def test_exceptions_of_the_transport(exc, kind, words):
+    failure = failure_from_exception(exc, "h:1", 5.0)
+    assert failure.kind is kind
+    assert words in failure.message

