@@ -17,6 +17,7 @@ import socket
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 CONNECT_TIMEOUT = 0.3  # s
@@ -125,7 +126,7 @@ def find_local(
         asked[address] = ""
         if listed is None:
             continue
-        kind = identify(listed, lambda path, address=address: ask(*address, path))  # type: ignore[misc]
+        kind = identify(listed, partial(ask, *address))
         asked[address] = kind
         if kind in by_name:
             found[address] = _found(by_name[kind], address, listed, ask)

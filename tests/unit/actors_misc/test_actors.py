@@ -26,7 +26,8 @@ NOW = 1_760_000_000.0
 
 
 def generation(raw: dict[str, Any] | None = None, providers: tuple[str, ...] = ("p",)) -> Any:
-    config = MeshConfig.from_dict(raw or {"providers": {name: {"connector": "modelmesh.scripted.v1"} for name in providers}})
+    scripted = {"providers": {name: {"connector": "modelmesh.scripted.v1"} for name in providers}}
+    config = MeshConfig.from_dict(raw or scripted)
     settings = {
         name: SimpleNamespace(name=name, connector="c", base_url=None, api_key="the-known-secret", headers={})
         for name in providers
@@ -44,7 +45,9 @@ def run(neighbours: Neighbours, name: str, made: Any) -> None:
 
 
 def test_health_probes_and_reports(neighbours: Neighbours, start: Start) -> None:
-    actor = start(HealthActor(neighbours.directory))
+    clock = [100.0]
+    make = lambda: HealthActor(neighbours.directory, now=lambda: clock[0])  # noqa: E731
+    actor = start(make())
     run(neighbours, "health", generation())
     probe = neighbours.next("router", messages.Probe)
     neighbours.directory.tell("health", messages.Probed("p", probe.token, 0.2, "refused", "authentication"))
@@ -52,7 +55,8 @@ def test_health_probes_and_reports(neighbours: Neighbours, start: Start) -> None
     assert (report.available, report.kind) == (False, "authentication")
     event = neighbours.next("telemetry", messages.Event)
     assert event.type == "provider_health_changed"
-    crash(neighbours, actor, lambda: HealthActor(neighbours.directory), start)
+    clock[0] += 2
+    crash(neighbours, actor, make, start)
     again = neighbours.next("router", messages.Probe)
     neighbours.directory.tell("health", messages.Probed("p", again.token, 0.2))
     assert neighbours.next("router", messages.HealthReport).available
@@ -127,7 +131,7 @@ def test_a_rotated_secret_reloads(neighbours: Neighbours, start: Start, monkeypa
 # -- state ---------------------------------------------------------------------------------------------
 
 
-def test_state_keeps_its_lock_and_its_journal_over_a_crash(neighbours: Neighbours, start: Start, tmp_path: Path) -> None:
+def test_state_keeps_lock_and_journal_over_a_crash(neighbours: Neighbours, start: Start, tmp_path: Path) -> None:
     make = lambda: StateActor(neighbours.directory, state_dir=tmp_path / "s")  # noqa: E731
     actor = start(make())
     run(neighbours, "state", generation())
@@ -227,11 +231,16 @@ def test_telemetry_writes_counts_and_keeps_secrets_out(
     assert "model\0p/m\0total" in saved
     status = neighbours.directory.ask("telemetry", messages.TelemetryStatus(), 5)
     assert status[0]["written"] == 4
-    assert neighbours.directory.ask("telemetry", messages.Prepare(generation({"observability": {"logging": "no.v1"}})), 5)
+    refused = messages.Prepare(generation({"observability": {"logging": "no.v1"}}))
+    assert neighbours.directory.ask("telemetry", refused, 5)
 
 
 def test_logging_of_the_daemon_arrives(
-    neighbours: Neighbours, start: Start, tmp_path: Path, file_config: dict[str, Any], capsys: pytest.CaptureFixture[str]
+    neighbours: Neighbours,
+    start: Start,
+    tmp_path: Path,
+    file_config: dict[str, Any],
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     bridge = LogBridge().install()
     logger = logging.getLogger("meshd.test")

@@ -191,7 +191,8 @@ def test_a_server_the_configuration_names_is_not_touched() -> None:
         return []
 
     watch = LocalWatch({}, rows=lambda: [row("ollama", 11434)], find=find)  # type: ignore[list-item]
-    for configured in ({}, {"x": ("openai-compatible.v1", "http://localhost:11434/v1")}, {"y": ("ollama.local.v1", None)}):
+    by_url = {"x": ("openai-compatible.v1", "http://localhost:11434/v1")}
+    for configured in ({}, by_url, {"y": ("ollama.local.v1", None)}):
         watch.configure(generation(**configured))
         watch.look()
     assert skipped == [False, True, True]
