@@ -14,7 +14,6 @@ from meshd.catalogue import ModelRow, load_models
 from meshd.cdk.provider import ProviderSettings
 from meshd.config import MeshConfig
 from meshd.config.schema import ModelConfig, PoolConfig, PricingConfig, ProviderConfig
-from meshd.config.units import parse_money
 from meshd.connectors.registry import ConnectorRegistry
 from meshd.routing.capabilities import PREDEFINED_POOLS, CapabilityTree
 from meshd.routing.table import (
@@ -214,15 +213,14 @@ def _leaves(names: Iterable[str], tree: CapabilityTree) -> tuple[str, ...]:
 
 def _pricing(model: PricingConfig, provider: PricingConfig, known: ModelRow | None) -> Pricing:
     """The model's own prices, else its provider's, else the catalogue's: each price by itself."""
-    listed = known.prices if known is not None else None
+    listed = known.pricing if known is not None else None
 
     def price(name: str) -> int | None:
-        for section in (model, provider):
-            value: int | None = getattr(section, name)
+        for source in (model, provider, listed):
+            value: int | None = getattr(source, name, None)
             if value is not None:
                 return value
-        text = getattr(listed, name, None)
-        return None if text is None else parse_money(text)
+        return None
 
     return Pricing(
         price("input_per_1m") or 0, price("output_per_1m") or 0, price("cached_input_per_1m"), price("per_request") or 0

@@ -213,18 +213,20 @@ class ConfigActor(MeshActor):
     # -- saying so ------------------------------------------------------------------------------------
 
     def _announce(self, report: messages.ReloadReport, reason: str) -> None:
-        if report.ok:
-            logger.info("configuration loaded (%s): %s", reason, "; ".join(report.changes) or "nothing changed")
-        else:
+        """One event says it to the log, to listeners and to `meshctl events`; a start that went well is no news."""
+        severity = "info"
+        text = f"{reason}: {'; '.join(report.changes) or 'nothing changed'}"
+        if report.generation == 1:
+            severity, text = "debug", reason
+        elif not report.ok:
+            severity = "error"
             lines = [str(Problem(**problem)) for problem in report.problems]
-            logger.error(
-                "the configuration was refused (%s), the running one stays:\n  %s", reason, "\n  ".join(lines)
-            )
+            text = "\n  ".join([f"{reason}: refused, the running configuration stays", *lines])
         event = messages.Event(
             "config_reloaded" if report.ok else "config_rejected",
             time.time_ns(),
-            "info" if report.ok else "error",
-            reason=reason,
+            severity,
+            reason=text,
             changed={"changes": list(report.changes), "problems": list(report.problems)},
         )
         self.tell("telemetry", event)

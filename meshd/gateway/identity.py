@@ -35,8 +35,13 @@ class Caller:
 
     @property
     def app(self) -> str:
-        """What statistics are kept under: the unit, else the executable's name, else the user."""
-        return self.unit or os.path.basename(self.exe) or self.name or self.user
+        """What statistics are kept under: the service, else the program's name, else the user.
+
+        A script is better known by its own name than by its interpreter's, so the process name comes before
+        the executable; it is the process's to choose, and therefore never decides what somebody may do.
+        """
+        service = self.unit if self.unit.endswith(".service") else ""
+        return service or self.name or os.path.basename(self.exe) or self.user
 
 
 OURSELVES_ADDRESS = ""

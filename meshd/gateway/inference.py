@@ -217,13 +217,17 @@ class Inference:
         )
 
     def _call(self, model: ModelSpec) -> ProviderCall:
-        plan, provider = self.plan, self.table.providers[model.provider]
+        plan = self.plan
+        timeout = plan.deadline - time.time()
+        if not plan.needs.stream:
+            # A stream may go on for as long as it goes on: silence is what ends it, and the request's deadline.
+            timeout = min(timeout, self.table.providers[model.provider].timeout)
         return ProviderCall(
             self.operation,
             model.upstream,
             reading.with_parameters(self.fields, model.defaults, model.overrides),
             plan.needs.stream,
-            max(min(plan.deadline - time.time(), provider.timeout), 0.001),
+            max(timeout, 0.001),
             plan.pool.stream.first_token_timeout,
             plan.pool.stream.idle_timeout,
             self.exchange.request_id.hex(),

@@ -1,0 +1,124 @@
+"""Round trips, first replies and throughput of unary requests, beside the OpenAI SDK and httpx."""
+
+from __future__ import annotations
+
+import asyncio
+import statistics
+import subprocess
+import sys
+import time
+
+from tests.bench import places
+from tests.bench.figures import Figure, p50
+
+MESSAGES = [{"role": "user", "content": "Hello"}]
+IN_FLIGHT = 64
+
+
+def round_trip() -> list[Figure]:
+    """Sequential calls, alternating in blocks so that both see the same machine."""
+    import openai
+
+    import modelmesh
+
+    with places.nginx() as upstream, places.daemon(places.configuration({"chat": upstream.url})) as daemon:
+        mesh = modelmesh.OpenAIClient(daemon.socket)
+        direct = openai.OpenAI(base_url=upstream.url, api_key="none")
+        through, straight = [], []
+        for _ in range(5):
+            through.append(p50(lambda: mesh.chat.completions.create(model="chat", messages=MESSAGES), 500, 50))
+            straight.append(p50(lambda: direct.chat.completions.create(model="m1", messages=MESSAGES), 500, 50))
+        mesh.close()
+    a, b = statistics.median(through), statistics.median(straight)
+    detail = f"{a * 1e3:.3f} ms through the mesh, {b * 1e3:.3f} ms by the OpenAI SDK"
+    return [Figure("round trip p50 / OpenAI SDK direct", a / b, 0.65, detail=detail)]
+
+
+_FIRST_MESH = """
+import modelmesh
+client = modelmesh.OpenAIClient({socket!r})
+reply = client.chat.completions.create(model="chat", messages=[{{"role": "user", "content": "Hello"}}])
+reply.choices[0].message.content
+"""
+_FIRST_DIRECT = """
+import openai
+client = openai.OpenAI(base_url={url!r}, api_key="none")
+reply = client.chat.completions.create(model="m1", messages=[{{"role": "user", "content": "Hello"}}])
+reply.choices[0].message.content
+"""
+
+
+def first_reply() -> list[Figure]:
+    """Import and one reply, timed inside a fresh process."""
+
+    def once(script: str) -> float:
+        timed = f"import time; began = time.perf_counter()\n{script}\nprint(time.perf_counter() - began)"
+        return float(subprocess.run([sys.executable, "-c", timed], check=True, capture_output=True).stdout)
+
+    with places.nginx() as upstream, places.daemon(places.configuration({"chat": upstream.url})) as daemon:
+        scripts = _FIRST_MESH.format(socket=daemon.socket), _FIRST_DIRECT.format(url=upstream.url)
+        for script in scripts:
+            once(script)
+        through, straight = zip(*[(once(scripts[0]), once(scripts[1])) for _ in range(9)], strict=True)
+    a, b = statistics.median(through), statistics.median(straight)
+    detail = f"{a * 1e3:.0f} ms through the mesh, {b * 1e3:.0f} ms by the OpenAI SDK"
+    return [Figure("import + first reply / OpenAI SDK", a / b, 0.2, detail=detail)]
+
+
+def throughput() -> list[Figure]:
+    """One daemon with 64 in flight, driven by bare frames so that the driver costs little; and stock httpx."""
+    import uvloop
+
+    with places.nginx() as upstream, places.daemon(places.configuration({"chat": upstream.url})) as daemon:
+        through, straight = [], []
+        for _ in range(3):
+            through.append(_drive(daemon.socket, 12_000))
+            straight.append(uvloop.run(_httpx(upstream.url, 1_920)))
+    a, b = statistics.median(through), statistics.median(straight)
+    detail = f"{a:,.0f} requests/s through one daemon, {b:,.0f}/s by httpx.AsyncClient"
+    return [Figure("throughput at 64 in flight / httpx direct", a / b, 4.5, at_least=True, detail=detail)]
+
+
+def _drive(path: str, count: int) -> float:
+    """Requests a second, `IN_FLIGHT` at a time. Raises RuntimeError for any answer but a RESPONSE."""
+    import zmq
+
+    from modelmesh import _protocol as wire
+
+    body = b'{"model":"chat","messages":[{"role":"user","content":"Hello"}]}'
+    head = wire.RequestHead(path="/v1/chat/completions")
+    with zmq.Context() as context, context.socket(zmq.DEALER) as socket:
+        socket.set(zmq.LINGER, 0)
+        socket.connect(f"ipc://{path}")
+
+        def send() -> None:
+            socket.send_multipart(wire.encode(wire.REQUEST, wire.new_request_id(), head, body))
+
+        for _ in range(IN_FLIGHT):
+            send()
+        began = time.perf_counter()
+        for _ in range(count):
+            frames = socket.recv_multipart()
+            if frames[0] != wire.RESPONSE:
+                raise RuntimeError(f"not a RESPONSE: {frames}")
+            send()
+        taken = time.perf_counter() - began
+        for _ in range(IN_FLIGHT):
+            socket.recv_multipart()
+        return count / taken
+
+
+async def _httpx(url: str, count: int) -> float:
+    import httpx
+
+    async with httpx.AsyncClient() as client:
+
+        async def worker(times: int) -> None:
+            for _ in range(times):
+                reply = await client.post(f"{url}/chat/completions", json={"model": "m1", "messages": MESSAGES})
+                reply.json()
+
+        await asyncio.gather(*(worker(5) for _ in range(IN_FLIGHT)))
+        began = time.perf_counter()
+        await asyncio.gather(*(worker(count // IN_FLIGHT) for _ in range(IN_FLIGHT)))
+        return count / (time.perf_counter() - began)
