@@ -88,6 +88,8 @@ class Exchange:
         self._settled = True
         """Requests may follow HELLO at once; else the WELCOME decides."""
         self._welcomed = False
+        self._shut_down = False
+        """An embedded mesh said GOAWAY: no other one will ever be at its address."""
         self._refused_since: float | None = None
         self._failures = 0
         self._retry_at: float | None = None
@@ -129,7 +131,9 @@ class Exchange:
         """Send a new call, or hold it back until there is a daemon to send it to."""
         self.calls[call.request_id] = call
         link = self._link
-        if link is None and self._retry_at is None:
+        if self._shut_down:
+            self._fail(call, unavailable(self.address, "the embedded mesh was shut down"))
+        elif link is None and self._retry_at is None:
             self._held[call.request_id] = call
             self._dial()
         elif link is None or (link.welcome is None and not self._settled):
@@ -266,6 +270,7 @@ class Exchange:
         if link.instance:
             self._left.add(link.instance)
         self._settled = False
+        self._shut_down = self.address.startswith("inproc://")
         link.draining = True
         if link is not self._link:
             return

@@ -175,7 +175,7 @@ def decode(frames: list[bytes]) -> Message:
     decoder = _decoders.get(kind)
     try:
         decoded = decoder.decode(head or b"\x80") if decoder is not None else None
-    except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise MalformedMessage(f"{KIND_NAMES[kind]} head: {error}", request_id) from None
     body = frames[3] if len(frames) > 3 else b""
     return Message(kind, request_id, decoded, body, tuple(frames[4:]))

@@ -87,7 +87,7 @@ def run_python(code):
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, env=environment, check=False
     )
-    assert done.returncode == 0, done.stderr
+    assert (done.returncode, done.stderr) == (0, "")
     return done.stdout.split()
 
 
@@ -108,3 +108,29 @@ stream = client.chat.completions.create(model="m", messages=[{{"role": "user", "
 print(reply.choices[0].message.content)
 """
     assert run_python(code) == ["hi"]
+
+
+def test_children_that_were_forked_end_quietly_too(daemon, socket_path):
+    code = f"""
+import asyncio, gc, multiprocessing, modelmesh
+client = modelmesh.OpenAIClient({socket_path!r}, timeout=10)
+said = lambda text: {{"model": "m", "messages": [{{"role": "user", "content": text}}]}}
+stream = client.chat.completions.create(**said("a b"), stream=True)
+ask = lambda text: client.chat.completions.create(**said(text)).choices[0].message.content
+def child():
+    global stream
+    assert ask("child") == "child"
+    try:
+        list(stream)
+    except modelmesh.MeshError as error:
+        assert error.code == "client_closed", error
+    stream = None
+    gc.collect()
+assert ask("parent") == "parent"
+fork = multiprocessing.get_context("fork")
+children = [fork.Process(target=child) for _ in range(3)]
+[one.start() for one in children]
+[one.join(20) for one in children]
+print(*[one.exitcode for one in children], ask("parent"), len(list(stream)))
+"""
+    assert run_python(code) == ["0", "0", "0", "parent", "2"]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import threading
 import time
 
@@ -168,6 +170,50 @@ def test_a_followers_timeout_leaves_the_leader_alone(start, client):
         ask(client, "follower", timeout=0.1)
     daemon.do(lambda: daemon.respond(*held[0], completion("late")))
     assert leader.result() == "late"
+
+
+class Interrupted(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("leads", [True, False])
+def test_an_interrupted_call_is_cancelled_and_harms_nobody(start, client, leads):
+    """What Ctrl-C does, to the thread that leads and to one that follows."""
+    held = []
+
+    def handler(daemon, peer, message):
+        if b"wait" in message.body:
+            held.append((peer, message))
+        else:
+            echo(daemon, peer, message)
+
+    def interrupt(*_):
+        raise Interrupted
+
+    daemon = start(handler)
+    before = signal.signal(signal.SIGUSR1, interrupt)
+    try:
+        other = None
+        if not leads:
+            other = InThread(lambda: ask(client, "wait"))
+            daemon.wait_for(REQUEST)
+        expected = len(held) + 1
+
+        def send_signal():
+            daemon.wait_for(REQUEST, expected)
+            os.kill(os.getpid(), signal.SIGUSR1)
+
+        sender = InThread(send_signal)
+        with pytest.raises(Interrupted):
+            ask(client, "wait for ever")
+        sender.result()
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert daemon.wait_for(CANCEL)[0].request_id == held[-1][1].request_id
+    assert ask(client, "next") == "next"
+    if other is not None:
+        daemon.do(lambda: daemon.respond(*held[0], completion("answered")))
+        assert other.result() == "answered"
 
 
 def test_an_answer_after_the_timeout_harms_nobody(start, client):
