@@ -150,7 +150,7 @@ def _footer(
 ) -> None:
     """One dim line on stderr: who answered, and how long it took."""
     attempts = mesh.get("attempts") or ()
-    tokens = (usage or {}).get("completion_tokens")
+    tokens = next((usage[name] for name in ("completion_tokens", "output_tokens") if usage and name in usage), None)
     tries = len(attempts) if isinstance(attempts, list) else int(attempts or 1)
     parts = [
         mesh.get("model") or model,

@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 
 from meshd.cli import daemon
 from meshd.cli import output as out
+from meshd.cli.control import answers
 
 OK: Final = "ok"
 WARNING: Final = "warning"
@@ -133,7 +134,7 @@ def providers(probed: Iterable[Mapping[str, Any]]) -> Iterator[Finding]:
     probed = list(probed)
     for provider in probed:
         name = f"provider {provider.get('provider')}"
-        if provider.get("ok"):
+        if answers(provider):
             yield Finding(name, OK, f"answers in {out.seconds(provider.get('latency'))}")
         else:
             error = str(provider.get("error") or "does not answer")

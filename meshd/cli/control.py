@@ -5,7 +5,8 @@ Must never: decide anything itself; each command is one operation of the daemon'
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 import typer
 
@@ -113,7 +114,7 @@ def probe(
             [
                 [
                     entry_.get("provider"),
-                    out.good(entry_.get("ok"), "answers", "away"),
+                    out.good(answers(entry_), "answers", "away"),
                     out.seconds(entry_.get("latency")),
                     f"{entry_['score']:.2f}" if isinstance(entry_.get("score"), int | float) else "",
                     entry_.get("error"),
@@ -123,8 +124,13 @@ def probe(
             numbers=["took", "score"],
             empty="no providers to probe",
         )
-    if not all(entry_.get("ok") for entry_ in found):
+    if not all(map(answers, found)):
         raise typer.Exit(daemon.REFUSED)
+
+
+def answers(probed: Mapping[str, Any]) -> bool:
+    """Whether a probe found the provider there."""
+    return bool(probed.get("ok", probed.get("available")))
 
 
 @app.command(rich_help_panel=out.STEER)

@@ -98,7 +98,7 @@ def _print(event: dict[str, Any]) -> None:
 
     at = datetime.fromtimestamp((event.get("at_ns") or 0) / 1e9).strftime("%H:%M:%S.%f")[:-3]
     ids = " ".join(f"{name}={value}" for name, value in (event.get("ids") or {}).items())
-    changed = " ".join(f"{name}: {value}" for name, value in (event.get("changed") or {}).items())
+    changed = " ".join(f"{name}: {value}" for name, value in (event.get("changed") or {}).items() if value)
     parts = [at, str(event.get("type")), ids, str(event.get("reason") or ""), f"({changed})" if changed else ""]
     out.say("  ".join(part for part in parts if part), _STYLES.get(str(event.get("severity"))))
     sys.stdout.flush()

@@ -33,7 +33,11 @@ GOOD, BAD, FAINT, HEAD = "green", "red", "dim", "bold"
 
 def console(*, stderr: bool = False) -> Console:
     """Colour only on a terminal and without NO_COLOR; no markup in what the daemon says."""
-    from rich.console import Console
+    import rich.console
+
+    class Console(rich.console.Console):
+        def on_broken_pipe(self) -> None:
+            raise BrokenPipeError  # rich would exit with 1 itself
 
     file = sys.stderr if stderr else sys.stdout
     width = None if file.isatty() or os.environ.get("COLUMNS") else _PIPED_WIDTH
@@ -71,7 +75,7 @@ def print_table(
     empty: str = "",
 ) -> None:
     """A table without frames. A cell is a text, a number, or (text, style); `numbers` names the columns set
-    to the right; `empty` stands for a table of no rows."""
+    to the right; `empty` stands for a table of no rows. A column with nothing in it is left out."""
     from rich.table import Table
     from rich.text import Text
 
@@ -80,17 +84,16 @@ def print_table(
         if empty:
             say(empty, FAINT)
         return
+    used = [place for place in range(len(columns)) if place == 0 or any(_plain(row[place]) for row in rows)]
     right = set(numbers)
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style=HEAD, title=title or None)
     table.title_justify = "left"
     table.title_style = HEAD
-    for place, name in enumerate(columns):
-        justify: Any = "right" if name in right else "left"
-        table.add_column(name, justify=justify, overflow="fold", no_wrap=name in right, ratio=None)
-        if place == 0:
-            table.columns[0].min_width = min(24, max(len(_plain(row[0])) for row in rows))
+    for place in used:
+        justify: Any = "right" if columns[place] in right else "left"
+        table.add_column(columns[place], justify=justify, overflow="fold")
     for row in rows:
-        table.add_row(*(Text(_plain(cell), style=_style(cell)) for cell in row))
+        table.add_row(*(Text(_plain(row[place]), style=_style(row[place])) for place in used))
     console().print(table)
 
 
@@ -167,6 +170,16 @@ def usd(value: Any) -> str:
 
 def count(value: Any) -> str:
     return "" if value is None else f"{int(value):,}"
+
+
+def compact(value: Any) -> str:
+    """A count in three digits: 950, 1.2k, 34k, 5.6M."""
+    value = float(value or 0)
+    for unit in ("", "k", "M"):
+        if value < 999.5 or unit == "M":
+            return f"{value:.0f}{unit}" if unit == "" or value >= 9.95 else f"{value:.1f}{unit}"
+        value /= 1000
+    return ""
 
 
 def size(value: float) -> str:

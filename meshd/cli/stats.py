@@ -28,7 +28,7 @@ def stats(
     ] = None,
     as_json: out.JsonOption = False,
 ) -> None:
-    """Requests, tokens, cost, latencies, downtime.
+    """Requests, tokens (in+out), cost, latencies (`first`: to the first token), downtime.
 
     [dim]meshctl stats --by pool --since 24h[/dim]
     """
@@ -37,7 +37,7 @@ def stats(
         out.print_json(answer)
         return
     rows = answer.get("data") or []
-    columns = [by.value, "requests", "failed", "in", "out", "cost", "p50", "p95", "first token", "retries", "down"]
+    columns = [by.value, "requests", "failed", "tokens", "cost", "p50", "p95", "first", "retries", "down"]
     out.print_table(columns, [_row(row) for row in rows], numbers=columns[1:], empty="no requests yet")
 
 
@@ -46,14 +46,13 @@ def _row(row: dict[str, Any]) -> list[Any]:
     return [
         row.get("name"),
         out.count(row.get("requests_total") or 0),
-        (out.count(failed), out.BAD if failed else ""),
-        out.count(row.get("tokens_in") or 0),
-        out.count(row.get("tokens_out") or 0),
+        (out.count(failed), out.BAD) if failed else "",
+        f"{out.compact(row.get('tokens_in'))}+{out.compact(row.get('tokens_out'))}",
         out.usd(row.get("cost_total")),
         out.seconds(row.get("latency_p50")),
         out.seconds(row.get("latency_p95")),
         out.seconds(row.get("ttft_p50")),
-        out.count(row.get("retries") or 0),
+        out.count(row["retries"]) if row.get("retries") else "",
         out.seconds(row["downtime_total"]) if row.get("downtime_total") else "",
     ]
 

@@ -5,7 +5,7 @@ Must never: change anything in the daemon.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import typer
@@ -41,7 +41,7 @@ def _overview(found: Mapping[str, Any]) -> None:
     requests = found.get("requests") or {}
     out.print_fields(
         [
-            ("socket", found.get("sockets")),
+            ("socket", _addresses(found.get("sockets") or ())),
             ("process", found.get("pid")),
             ("configuration", f"{config.get('source') or 'built-in'}, generation {config.get('generation', '?')}"),
             ("last reload", _reload(found.get("last_reload"))),
@@ -52,6 +52,11 @@ def _overview(found: Mapping[str, Any]) -> None:
             ("draining", ("yes: new requests are refused", out.BAD) if found.get("draining") else None),
         ]
     )
+
+
+def _addresses(sockets: Iterable[str]) -> list[str]:
+    """Those that other processes can reach, as paths."""
+    return [address.removeprefix("ipc://") for address in sockets if not address.startswith("inproc://")]
 
 
 def _state(state: Mapping[str, Any]) -> Any:
@@ -66,7 +71,8 @@ def _requests(requests: Mapping[str, Any], found: Mapping[str, Any]) -> str:
     if failed:
         parts.insert(1, f"{out.count(failed)} failed")
     if found.get("peers") is not None:
-        parts.append(f"{out.count(found['peers'])} clients connected")
+        peers = found["peers"]
+        parts.append(f"{out.count(peers)} client{'s' if peers != 1 else ''} connected")
     return ", ".join(parts)
 
 

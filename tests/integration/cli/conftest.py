@@ -1,0 +1,75 @@
+"""`meshctl` as a process, beside a real daemon with scripted providers (the fixture `mesh`)."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+CONFIG: dict[str, Any] = {
+    "providers": {
+        "first": {"connector": "modelmesh.scripted.v1", "script": [{"reply": "Hello from the first"}]},
+        "second": {"connector": "modelmesh.scripted.v1", "script": [{"reply": "Hello from the second"}]},
+        "slow": {"connector": "modelmesh.scripted.v1", "script": [{"reply": "a b c d e f g h", "chunk_delay": "20s"}]},
+        "empty": {"connector": "modelmesh.scripted.v1", "script": [{"reply": ""}]},
+        "broken": {"connector": "modelmesh.scripted.v1", "script": [{"error": 503, "message": "overloaded"}]},
+    },
+    "models": {
+        "first.chat": {"provider": "first", "capabilities": ["chat-completion"]},
+        "first.vectors": {"provider": "first", "capabilities": ["text-embeddings"]},
+        "second.chat": {"provider": "second", "capabilities": ["chat-completion"]},
+        "slow.chat": {"provider": "slow", "capabilities": ["code-generation"]},
+        "empty.chat": {"provider": "empty", "capabilities": ["code-generation"]},
+        "broken.chat": {"provider": "broken", "capabilities": ["code-generation"]},
+    },
+    "pools": {
+        "talk": {"capability": "chat-completion", "models": ["first.chat", "second.chat"]},
+        "slow": {"capability": "code-generation", "providers": ["slow"]},
+        "empty": {"capability": "code-generation", "providers": ["empty"]},
+        "broken": {"capability": "code-generation", "providers": ["broken"], "retry": {"max_attempts": 1}},
+    },
+}
+
+
+@pytest.fixture
+def launch(mesh: Any) -> Iterator[Callable[..., subprocess.Popen[Any]]]:
+    """`launch("status", stdout=…, NO_COLOR="1")`: the process, whose environment is cleaned but for names in capitals
+    given; killed at the end of the test where it still runs."""
+    started: list[subprocess.Popen[Any]] = []
+
+    def start(*words: str, **options: Any) -> subprocess.Popen[Any]:
+        kept = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "MESHCTL_DEBUG")}
+        given = {name: options.pop(name) for name in list(options) if name.isupper() or name.startswith("_")}
+        environment = kept | {"MESH_SOCKET": mesh.socket, "COLUMNS": "80"} | given
+        started.append(subprocess.Popen([sys.executable, "-m", "meshd.cli", *words], env=environment, **options))
+        return started[-1]
+
+    yield start
+    for process in started:
+        if process.poll() is None:
+            process.kill()
+        process.communicate(timeout=20)
+
+
+@pytest.fixture
+def meshctl(launch: Any) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """`meshctl("status")`, to its end."""
+
+    def run(*words: str, input: str = "", **given: str) -> subprocess.CompletedProcess[str]:
+        pipe = subprocess.PIPE
+        process = launch(*words, stdin=pipe, stdout=pipe, stderr=pipe, text=True, **given)
+        stdout, stderr = process.communicate(input, timeout=40)
+        assert "Traceback" not in stderr, stderr
+        return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
+
+    return run
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "integration/cli" in str(item.path) and item.get_closest_marker("mesh_config") is None:
+            item.add_marker(pytest.mark.mesh_config(CONFIG))

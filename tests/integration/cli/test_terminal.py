@@ -1,0 +1,159 @@
+"""`meshctl` at a terminal: conversations, Ctrl-C, broken pipes, colours, live events."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import re
+import select
+import signal
+import subprocess
+import termios
+import time
+from typing import Any
+
+import pytest
+
+PATIENCE = 20.0
+
+
+def _take_terminal() -> None:
+    """In the child: a session of its own, whose controlling terminal is its stdin, so that Ctrl-C is SIGINT."""
+    os.setsid()
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+
+class Terminal:
+    """A command with a terminal of its own."""
+
+    def __init__(self, launch: Any, *words: str, **given: str) -> None:
+        self._ours, theirs = pty.openpty()
+        ends = dict.fromkeys(("stdin", "stdout", "stderr"), theirs)
+        self.process = launch(*words, **ends, TERM="xterm", **given, preexec_fn=_take_terminal)
+        os.close(theirs)
+        self.seen = ""
+
+    def type(self, text: str) -> None:
+        os.write(self._ours, text.encode())
+
+    def wait_for(self, pattern: str) -> str:
+        """What was shown up to the pattern, which is taken away."""
+        deadline = time.monotonic() + PATIENCE
+        while (found := re.search(pattern, self.seen)) is None:
+            assert time.monotonic() < deadline, f"{pattern!r} did not come, but {self.seen!r}"
+            self._read(deadline)
+        before, self.seen = self.seen[: found.end()], self.seen[found.end() :]
+        return before
+
+    def end(self) -> tuple[int, str]:
+        """Wait for the command's end: its exit code, and the rest of what it showed."""
+        deadline = time.monotonic() + PATIENCE
+        while self._read(deadline):
+            assert time.monotonic() < deadline, f"it does not end: {self.seen!r}"
+        code = self.process.wait(PATIENCE)
+        return code, self.seen
+
+    def close(self) -> None:
+        os.close(self._ours)
+
+    def _read(self, deadline: float) -> bool:
+        ready, _, _ = select.select([self._ours], [], [], max(0.0, deadline - time.monotonic()))
+        try:
+            data = os.read(self._ours, 65536) if ready else b""
+        except OSError:  # EIO: the other side is closed
+            return False
+        self.seen += data.decode(errors="replace")
+        return bool(data)
+
+
+@pytest.fixture
+def terminal(launch: Any) -> Any:
+    opened: list[Terminal] = []
+
+    def open_one(*words: str, **given: str) -> Terminal:
+        opened.append(Terminal(launch, *words, **given))
+        return opened[-1]
+
+    yield open_one
+    for each in opened:
+        each.close()
+
+
+def test_conversation(terminal: Any) -> None:
+    talk = terminal("chat", "talk")
+    talk.wait_for("> ")
+    talk.type("Say hello\n")
+    assert "Hello from the first" in talk.wait_for("attempt.*\n")
+    talk.wait_for("> ")
+    talk.type("And again\n")
+    assert "Hello from the first" in talk.wait_for("attempt.*\n")
+    talk.wait_for("> ")
+    talk.type("\x04")
+    assert talk.end()[0] == 0
+
+
+def test_ctrl_c_ends_an_answer_not_the_conversation(terminal: Any) -> None:
+    talk = terminal("chat", "slow")
+    talk.wait_for("> ")
+    talk.type("Count\n")
+    talk.wait_for("a")
+    talk.type("\x03")
+    # Interrupted before anything was said or after: the prompt is back.
+    talk.wait_for("> ")
+    talk.type("\x04")
+    code, rest = talk.end()
+    assert (code, "Traceback" in rest) == (0, False)
+
+
+def test_ctrl_c_while_an_answer_streams(launch: Any) -> None:
+    asking = launch("chat", "slow", "Count", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert asking.stdout is not None
+    assert asking.stdout.read(1) == b"a"
+    asking.send_signal(signal.SIGINT)
+    _, stderr = asking.communicate(timeout=PATIENCE)
+    assert (asking.returncode, stderr) == (130, b"")
+
+
+def test_events_as_they_happen(launch: Any, meshctl: Any) -> None:
+    words = ("events", "--follow", "--json", "--limit", "1", "--type", "model_rotated")
+    listening = launch(*words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    # Whether the listener is there already cannot be seen from outside: rotate until it hears of it.
+    deadline = time.monotonic() + PATIENCE
+    while not select.select([listening.stdout], [], [], 0.5)[0]:
+        assert time.monotonic() < deadline
+        assert meshctl("rotate", "talk").returncode == 0
+    assert '"type":"model_rotated"' in listening.stdout.readline()
+    listening.send_signal(signal.SIGINT)
+    _, stderr = listening.communicate(timeout=PATIENCE)
+    assert (listening.returncode, stderr) == (130, "")
+
+
+def test_a_reader_that_goes_away(launch: Any) -> None:
+    for words in (["config", "schema"], ["connectors"], ["models", "--json"]):
+        ours, theirs = os.pipe()
+        os.close(ours)
+        process = launch(*words, stdout=theirs, stderr=subprocess.PIPE)
+        os.close(theirs)
+        _, stderr = process.communicate(timeout=PATIENCE)
+        assert (process.returncode, stderr) == (141, b""), words
+
+
+def test_colour_only_where_it_can_be_seen(terminal: Any, meshctl: Any) -> None:
+    code, shown = terminal("pools").end()
+    assert code == 0
+    assert "\x1b[32m" in shown
+    code, shown = terminal("pools", NO_COLOR="1").end()
+    assert code == 0
+    assert "\x1b[3" not in shown
+    assert "\x1b" not in meshctl("pools").stdout
+
+
+def test_a_silent_stdin_keeps_no_prompt_waiting(launch: Any) -> None:
+    """A prompt given as an argument is all there is: an open, silent pipe on stdin is not read."""
+    ours, theirs = os.pipe()
+    asking = launch("chat", "talk", "Say hello", stdin=ours, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    answer, _ = asking.communicate(timeout=PATIENCE)
+    os.close(ours)
+    os.close(theirs)
+    assert (asking.returncode, answer) == (0, b"Hello from the first\n")
