@@ -61,11 +61,12 @@ def pull(
         return
     if source is None:
         raise typer.BadParameter("name what to fetch, or see --list", param_hint="SOURCE")
-    from meshd.pull import PullError
+    from meshd.pull import PullError, resolve
     from meshd.pull import pull as fetch
 
     try:
-        with _progress(source, silent=as_json) as tell:
+        silent = as_json or resolve(source, directory) is not None
+        with _progress(source, silent=silent) as tell:
             model = fetch(source, tell, base=directory)
     except PullError as error:
         raise daemon.Refused(str(error)) from None

@@ -36,6 +36,7 @@ def fetched(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
         )
 
     monkeypatch.setattr(meshd.pull, "pull", fetch)
+    monkeypatch.setattr(meshd.pull, "resolve", lambda text, base: asked["there"] or None)
     return asked
 
 
