@@ -119,6 +119,7 @@ class _Process:
         self._handed_in = take_sockets()
         self._path = self._socket_path(options.socket)
         self._claim: Claim | None = None
+        self._ready = False
 
     def run(self) -> int:
         from meshd.mesh import ModelMesh
@@ -138,6 +139,7 @@ class _Process:
             gc.freeze()
             status = mesh.command("GET", "/mesh/v1/status")
             self._notifier.ready(_summary(status))
+            self._ready = True
             self._greet(status)
             self._serve(mesh)
             self._notifier.stopping("finishing what is in flight")
@@ -229,6 +231,8 @@ class _Process:
             logger.warning("no status: %s", error)
 
     def _reloading(self, began: bool) -> None:
+        if not self._ready:
+            return  # the first configuration is part of the start
         if began:
             self._notifier.reloading("reading the configuration")
         else:

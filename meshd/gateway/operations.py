@@ -21,7 +21,7 @@ from meshd.gateway.core import RouterCore
 from meshd.gateway.dispatch import Call
 from meshd.routing import needs as reading
 from meshd.routing import recovery
-from meshd.routing.pipeline import able
+from meshd.routing.plan import nobody
 from meshd.routing.stages import Question
 from meshd.routing.table import Target, UnknownModel
 from modelmesh._errors import InvalidRequestError, MeshError, NotFoundError
@@ -238,8 +238,8 @@ class Operations:
         question = Question(mesh.table, mesh.state, target.pool, needs, time.time())
         explained = views.explanation_map(asked, target, question, mesh.pipeline.explain(question))
         if explained["chosen"] is None:
-            explained["error"] = {"message": f"no model of {target.pool.name} can be asked", "code": "no_active_model"}
-            explained["able"] = able(question)
+            refusal = nobody(question, mesh.pipeline.decide(question))
+            explained["error"] = {"message": refusal.message, "code": refusal.code, "status": refusal.status_code}
         return explained
 
     # -- commands -------------------------------------------------------------------------------------

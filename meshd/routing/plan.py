@@ -107,7 +107,7 @@ class RequestPlan:
         if again is not None and again[1] < self.deadline and self._allowed_by_hand(again[0]):
             # Nobody else is left: the same model again, even if its own failure just put it on standby.
             return self._begin(question, again[0], again[1] - now)
-        return GiveUp(self._exhausted() if self.attempts else self._nobody(question, decision))
+        return GiveUp(self._exhausted() if self.attempts else nobody(question, decision))
 
     def _better_wait(self, question: Question, again: tuple[ModelSpec, float], now: float) -> bool:
         """Whether to stay with the model that just failed: it is still up, and asked to wait no longer than
@@ -253,27 +253,29 @@ class RequestPlan:
             else failure.retry_after,
         )
 
-    def _nobody(self, question: Question, decision: Decision) -> MeshError:
-        reasons = decision.reasons()
-        listed = "; ".join(f"{model}: {reason}" for model, reason in reasons.items())
-        if decision.impossible:
-            could = able(question)
-            hint = f"; {', '.join(could)} could" if could else ""
-            return InvalidRequestError(
-                f"no model of {self.pool.name} can do this: {listed}{hint}",
-                code="model_cannot",
-                reasons=reasons,
-                could=could,
-            )
-        recovers = soonest_recovery(question)
-        when = f"; the soonest comes back in {recovers:.0f} s" if recovers is not None else ""
-        return NoActiveModelError(
-            f"no model of {self.pool.name} can be asked now: {listed or 'it has none'}{when}",
-            retry_after=recovers,
-            pool=self.pool.name,
+
+def nobody(question: Question, decision: Decision) -> MeshError:
+    """The error of a request that no model can be asked: which could, or when one will."""
+    reasons = decision.reasons()
+    listed = "; ".join(f"{model}: {reason}" for model, reason in reasons.items())
+    if decision.impossible:
+        could = able(question)
+        hint = f"; {', '.join(could)} could" if could else ""
+        return InvalidRequestError(
+            f"no model of {question.pool.name} can do this: {listed}{hint}",
+            code="model_cannot",
             reasons=reasons,
-            recovers_in=recovers,
+            could=could,
         )
+    recovers = soonest_recovery(question)
+    when = f"; the soonest comes back in {recovers:.0f} s" if recovers is not None else ""
+    return NoActiveModelError(
+        f"no model of {question.pool.name} can be asked now: {listed or 'it has none'}{when}",
+        retry_after=recovers,
+        pool=question.pool.name,
+        reasons=reasons,
+        recovers_in=recovers,
+    )
 
 
 _THE_APPS_OWN = frozenset(

@@ -166,11 +166,11 @@ class MeshState:
     def nothing_in_flight(self) -> None:
         """The requests that were under way have been lost with the router that served them."""
         for model in self.models.values():
-            model.in_flight = 0
+            model.in_flight, model.availability.probing = 0, False
         for provider in self.providers.values():
-            provider.in_flight = 0
-        for owner in (*self.models.values(), *self.providers.values(), *self.members.values()):
-            owner.availability.probing = False
+            provider.in_flight, provider.availability.probing = 0, False
+        for member in self.members.values():
+            member.availability.probing = False
 
 
 # -- what outlives a restart ---------------------------------------------------------------------------
