@@ -7,12 +7,12 @@ from contextlib import closing
 from typing import Any
 
 import pytest
-from modelmesh import MeshError
-from modelmesh._types import ChatCompletion, ChatCompletionChunk, CreateEmbeddingResponse, MeshDetails, Object
 from typer.testing import CliRunner
 
 from meshd.cli import daemon
 from meshd.cli.entry import app
+from modelmesh import MeshError
+from modelmesh._types import ChatCompletion, ChatCompletionChunk, CreateEmbeddingResponse, MeshDetails, Object
 
 MESH = {"model": "m", "provider": "p", "pool": "chat-completion", "attempts": [{"model": "m"}], "cost": 0.0}
 

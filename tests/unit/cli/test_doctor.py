@@ -12,9 +12,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from modelmesh import DaemonUnavailableError
 
 from meshd.cli import checks, doctor
+from modelmesh import DaemonUnavailableError
 
 STATUS = {
     "version": "0.1.0",

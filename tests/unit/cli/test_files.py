@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
+
 from modelmesh import DaemonUnavailableError
 
 GOOD = """\

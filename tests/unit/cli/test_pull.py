@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from modelmesh import DaemonUnavailableError
 
 import meshd.pull
 from meshd.cli import pull as command
 from meshd.pull import PulledModel, PullError
+from modelmesh import DaemonUnavailableError
 
 
 @pytest.fixture
