@@ -10,13 +10,18 @@ resolves it itself. For those who ask nothing changes.
 
 from __future__ import annotations
 
+import logging
 import queue
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from pykka._envelope import Envelope
 
+from meshd.actors.base import Directory
 from meshd.messages import Message
+
+logger = logging.getLogger("meshd.actors")
 
 
 class Asked:
@@ -52,3 +57,56 @@ class DeferringMailbox(queue.SimpleQueue[Any]):
         if type(envelope.message) in self._types:
             return Envelope(Asked(envelope.message, envelope.reply_to))
         return envelope
+
+
+class Gathering:
+    """Questions whose answer is made of several others' answers: rows are collected until all named have answered."""
+
+    def __init__(self) -> None:
+        self._open: list[tuple[Asked, set[str], list[dict[str, Any]]]] = []
+
+    def __bool__(self) -> bool:
+        return bool(self._open)
+
+    def add(self, asked: Asked, names: set[str]) -> None:
+        if names:
+            self._open.append((asked, set(names), []))
+        else:
+            asked.answer([])
+
+    def answered(self, name: str, rows: list[dict[str, Any]]) -> None:
+        still_open, self._open = self._open, []
+        for asked, left, collected in still_open:
+            if name in left:
+                left.discard(name)
+                collected += rows
+            if left:
+                self._open.append((asked, left, collected))
+            else:
+                asked.answer(collected)
+
+    def give_up(self, missing: Callable[[str], dict[str, Any]]) -> None:
+        """Answer with what came, and a row for each that did not."""
+        questions, self._open = self._open, []
+        for asked, left, collected in questions:
+            asked.answer(collected + [missing(name) for name in sorted(left)])
+
+
+class Forward:
+    """A `reply_to` that puts the answer into an actor's mailbox, for one that must not wait for it.
+
+    make: the message made of the answer. otherwise: the answer, where there is none.
+    """
+
+    def __init__(self, directory: Directory, name: str, make: Callable[[Any], Message], otherwise: Any) -> None:
+        self._directory = directory
+        self._name = name
+        self._make = make
+        self._otherwise = otherwise
+
+    def set(self, value: Any = None) -> None:
+        self._directory.tell(self._name, self._make(value))
+
+    def set_exception(self, exc_info: Any = None) -> None:
+        logger.warning("%s goes on without an answer: %s", self._name, exc_info[1] if exc_info else "unknown")
+        self.set(self._otherwise)

@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 
 from meshd import messages
 from meshd.actors.base import Directory, MeshActor
-from meshd.actors.deferred import Asked, DeferringMailbox
+from meshd.actors.deferred import Asked, DeferringMailbox, Gathering
 from meshd.connectors.discovery.local_watch import LocalWatch
 from meshd.connectors.discovery.registry_sync import RegistrySync, SyncSettings, sources_of
 
@@ -31,15 +31,6 @@ Run = Callable[[Callable[[], None]], Any]
 
 def _in_thread(work: Callable[[], None]) -> None:
     threading.Thread(target=work, name="meshd-local-scan", daemon=True).start()
-
-
-class _Question:
-    """Somebody waits for these to have answered."""
-
-    def __init__(self, asked: Asked, names: set[str]) -> None:
-        self.asked = asked
-        self.left = names
-        self.rows: list[dict[str, Any]] = []
 
 
 class DiscoveryActor(MeshActor):
@@ -75,7 +66,7 @@ class DiscoveryActor(MeshActor):
         self._sync = RegistrySync()
         self._watch = watch or LocalWatch(os.environ)
         self._scanning = False
-        self._questions: list[_Question] = []
+        self._questions = Gathering()
 
     def legacy(self) -> Any:
         return self._prepared, self._sync, self._watch, self._questions
@@ -168,13 +159,11 @@ class DiscoveryActor(MeshActor):
 
     def local_scanned(self, message: messages.LocalScanned) -> None:
         self._scanning = False
-        rows = []
         for change in self._watch.scanned(message.found):
             self.tell("config", change.catalogue)
             self._announce(change.name, change.new, change.gone, change.reason)
             logger.info("%s", change.reason or f"the models of {change.name} changed")
-        rows = self._watch.rows()
-        self._answered(_HERE, rows)
+        self._answered(_HERE, self._watch.rows())
         if self._watch.enabled:
             self.tick(_LOCAL, self._watch.pause())
 
@@ -197,30 +186,21 @@ class DiscoveryActor(MeshActor):
         names = self._sync.awaited()
         if self._watch.enabled:
             names.add(_HERE)
+        self._questions.add(asked, names)
+        if self._watch.enabled:
             self._look_around()
-        if not names:
-            asked.answer([])
-            return
-        self._questions.append(_Question(asked, names))
         self.tick(_GIVE_UP, _WAIT)
         self._go_on()
 
     def _answered(self, name: str, rows: list[dict[str, Any]]) -> None:
-        for question in list(self._questions):
-            if name in question.left:
-                question.left.discard(name)
-                question.rows += rows
-                if not question.left:
-                    self._questions.remove(question)
-                    question.asked.answer(question.rows)
+        self._questions.answered(name, rows)
         if not self._questions:
             self.cancel_tick(_GIVE_UP)
 
     def _give_up(self) -> None:
-        questions, self._questions = self._questions, []
-        for question in questions:
-            missing = [
-                {"provider": name, "kind": "provider", "models": 0, "new": [], "gone": [], "error": "no answer"}
-                for name in sorted(question.left - {_HERE})
-            ]
-            question.asked.answer(question.rows + missing)
+        self._questions.give_up(_unanswered)
+
+
+def _unanswered(name: str) -> dict[str, Any]:
+    shown = "local servers" if name == _HERE else name
+    return {"provider": shown, "kind": "provider", "models": 0, "new": [], "gone": [], "error": "no answer"}

@@ -70,4 +70,3 @@ class SecretActor(MeshActor):
             )
         if changed:
             self.tell("config", messages.Reload(reason=f"secret {', '.join(changed)} rotated"))
-

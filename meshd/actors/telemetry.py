@@ -8,41 +8,23 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
 from meshd import messages
 from meshd.actors.base import Directory, MeshActor
+from meshd.actors.deferred import Forward
 from meshd.state import default_state_dir
 from meshd.telemetry import records
+from meshd.telemetry.kept import Kept
 from meshd.telemetry.logs import set_log_level
-from meshd.telemetry.redaction import Redactor, secrets_of
+from meshd.telemetry.redaction import secrets_of
 from meshd.telemetry.sinks import STATISTICS, Sinks
-from meshd.telemetry.statistics import Statistics
 
 logger = logging.getLogger("meshd.telemetry")
 _FLUSH = "flush"
-RECENT = 200
 WAIT_FOR_STORED = 300.0  # s: what was stored is waited for before it would be overwritten
-
-
-@dataclass(slots=True, eq=False)
-class _Kept:
-    """What moves to the next life."""
-
-    sinks: Sinks
-    statistics: Statistics = field(default_factory=Statistics)
-    redactor: Redactor = field(default_factory=Redactor)
-    recent: deque[messages.Event] = field(default_factory=lambda: deque(maxlen=RECENT))
-    listeners: dict[Any, frozenset[str]] = field(default_factory=dict)
-    flush_interval: float = 60.0
-    redact: bool = True
-    committed: bool = False
-    restored: bool = False
-    started: float = 0.0
 
 
 class TelemetryActor(MeshActor):
@@ -80,7 +62,7 @@ class TelemetryActor(MeshActor):
         self._state_dir = Path(state_dir) if state_dir else None
         self._now = now
         self._prepared: Any = None
-        self._kept = _Kept(Sinks(self._sink_failed), started=now())
+        self._kept = Kept(Sinks(self._sink_failed), started=now())
 
     def legacy(self) -> Any:
         return self._kept, self._prepared
@@ -122,7 +104,7 @@ class TelemetryActor(MeshActor):
         if not kept.committed:
             kept.committed = True
             # Not awaited: the state actor answers into this actor's mailbox.
-            self.directory.send("state", messages.LoadTable("statistics"), _Stored(self.directory))
+            self.directory.send("state", messages.LoadTable("statistics"), self._takes_stored())
         self.tick(_FLUSH, kept.flush_interval)
 
     def discard(self, message: messages.Discard) -> None:
@@ -201,6 +183,9 @@ class TelemetryActor(MeshActor):
             if bad:
                 logger.warning("%d stored rows of statistics made no sense and are ignored", bad)
 
+    def _takes_stored(self) -> Forward:
+        return Forward(self.directory, self.name, lambda rows: messages.TableLoaded("statistics", rows or {}), {})
+
     def _save_statistics(self) -> None:
         kept = self._kept
         if not kept.restored and self._now() - kept.started < WAIT_FOR_STORED:
@@ -212,17 +197,3 @@ class TelemetryActor(MeshActor):
         # In the sink's thread.
         text = f"the sink {sink} cannot write ({error}); what is for it waits, and is dropped beyond a limit"
         self.directory.tell(self.name, messages.LogWritten(time.time_ns(), "warning", logger.name, text))
-
-
-class _Stored:
-    """Takes the state actor's answer, in that actor's thread, and puts it into this one's mailbox."""
-
-    def __init__(self, directory: Directory) -> None:
-        self._directory = directory
-
-    def set(self, value: Any = None) -> None:
-        self._directory.tell(TelemetryActor.name, messages.TableLoaded("statistics", value or {}))
-
-    def set_exception(self, exc_info: Any = None) -> None:
-        logger.warning("stored statistics cannot be had, counting begins anew")
-        self.set({})

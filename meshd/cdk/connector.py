@@ -23,7 +23,8 @@ def make_connector(type: str, id: str, settings: Mapping[str, Any], *arguments: 
     spec = registry.find(id, type)
     schema = spec.load_settings() if spec is not None else None
     given = dict(settings)
-    if schema is not None:
+    # Building a schema takes a while, and every connector knows its own defaults.
+    if schema is not None and given:
         given = schema.model_validate({key: given[key] for key in given if key in schema.model_fields}).model_dump()
         # Keys without a place in the schema yet still reach their connector when it is used as a library.
         given.update({key: value for key, value in settings.items() if key not in given})

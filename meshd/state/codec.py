@@ -6,11 +6,17 @@ Owns: key names. `table/TABLE/ID`, `usage/DAY/SCOPE/NAME` and `journal`; where a
 
 from __future__ import annotations
 
+import logging
+from typing import TypeVar
+
 import msgspec
 
 from meshd.spend.ledger import OpenItems, Usage
 
-__all__ = ["LedgerDocument", "OpenItems", "stored_key", "table_key"]
+__all__ = ["LedgerDocument", "OpenItems", "read_stored", "stored_key", "table_key"]
+
+logger = logging.getLogger("meshd.state")
+T = TypeVar("T")
 
 
 class LedgerDocument(msgspec.Struct, frozen=True):
@@ -28,3 +34,14 @@ def stored_key(table: str, id: str) -> str:
 def table_key(key: str) -> tuple[str, str]:
     _, table, id = key.split("/", 2)
     return table, id.replace("\x1f", "\0")
+
+
+def read_stored(key: str, value: bytes | None, type: type[T]) -> T | None:
+    """A stored value. One that makes no sense is worth a warning, and no refusal to start."""
+    if value is None:
+        return None
+    try:
+        return msgspec.json.decode(value, type=type)
+    except msgspec.MsgspecError as error:
+        logger.warning("what is stored under %r is ignored: %s", key, error)
+        return None

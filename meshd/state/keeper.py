@@ -12,19 +12,21 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 import msgspec
 
 from meshd.connectors.storage import Storage, StorageError, StorageReset, open_storage
 from meshd.messages import RestoredState, SyncStatus
 from meshd.spend.ledger import Ledger, Usage, UsageKey, day_of
-from meshd.state.codec import LedgerDocument, OpenItems, stored_key, table_key
+from meshd.state.codec import LedgerDocument, OpenItems, read_stored, stored_key, table_key
 from meshd.state.lock import StateLock
 from meshd.state.segments import SEGMENT_LIMIT, Segments
+from meshd.state.settings import StateSettings
 from modelmesh._errors import ConfigurationError
+
+__all__ = ["StateKeeper", "StateSettings"]
 
 logger = logging.getLogger("meshd.state")
 
@@ -37,24 +39,8 @@ _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.decode
 
 
-T = TypeVar("T")
-
-
 class Report(Protocol):
     def __call__(self, type: str, severity: str, reason: str) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class StateSettings:
-    connector: str = "modelmesh.sqlite.v1"
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    sync_policy: str = "periodic"
-    sync_interval: float = 5.0
-
-    @classmethod
-    def of(cls, section: Any) -> StateSettings:
-        """From the configuration's section `storage`."""
-        return cls(section.connector, section.settings, section.sync_policy, section.sync_interval)
 
 
 class StateKeeper:
@@ -154,7 +140,7 @@ class StateKeeper:
             except StorageError as error:
                 return problem or str(error)
         if self._storage.readonly:
-            problem = problem or f"{self.directory} can be read only"
+            problem = problem or f"{self.directory} can be read and not written: the disk is full or read-only"
         return problem
 
     def _load(self, storage: Storage) -> None:
@@ -163,7 +149,7 @@ class StateKeeper:
             table, id = table_key(key)
             if table not in WRITE_THROUGH:
                 # What the router said meanwhile, while the storage could not be read, is newer.
-                self._tables.setdefault(table, {}).setdefault(id, _read(key, value, dict[str, Any]) or {})
+                self._tables.setdefault(table, {}).setdefault(id, read_stored(key, value, dict[str, Any]) or {})
         if storage.atomic:
             oldest = day_of(now - USAGE_STORED)
             for key, value in storage.items("usage/"):
@@ -171,10 +157,10 @@ class StateKeeper:
                 if day < oldest:
                     storage.delete(key)
                 else:
-                    self._ledger.add((day, scope, name), _read(key, value, Usage) or Usage())
-            items = _read("journal", storage.load("journal"), OpenItems) or OpenItems()
+                    self._ledger.add((day, scope, name), read_stored(key, value, Usage) or Usage())
+            items = read_stored("journal", storage.load("journal"), OpenItems) or OpenItems()
         else:
-            document = _read("ledger", storage.load("ledger"), LedgerDocument) or LedgerDocument()
+            document = read_stored("ledger", storage.load("ledger"), LedgerDocument) or LedgerDocument()
             for name, usage in document.usage.items():
                 day, scope, rest = name.split("/", 2)
                 self._ledger.add((day, scope, rest), usage)
@@ -197,9 +183,7 @@ class StateKeeper:
 
     def load(self) -> RestoredState:
         tables = {table: dict(rows) for table, rows in self._tables.items()}
-        tables["usage"] = {
-            "\0".join(key): msgspec.structs.asdict(usage) for key, usage in self._ledger.usage.items()
-        }
+        tables["usage"] = {"\0".join(key): msgspec.structs.asdict(usage) for key, usage in self._ledger.usage.items()}
         return RestoredState(tables, frozenset(self._ledger.begun))
 
     def changed(self, table: str, key: str, value: dict[str, Any] | None) -> None:
@@ -411,14 +395,3 @@ class StateKeeper:
         self._write_all_again()
         self.sync(boundary=True)
         return self.load()
-
-
-def _read(key: str, value: bytes | None, type: type[T]) -> T | None:
-    """A stored value. One that makes no sense is worth a warning, and no refusal to start."""
-    if value is None:
-        return None
-    try:
-        return _decode(value, type=type)
-    except msgspec.MsgspecError as error:
-        logger.warning("what is stored under %r is ignored: %s", key, error)
-        return None

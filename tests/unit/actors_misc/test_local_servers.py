@@ -155,9 +155,7 @@ def generation(**providers: tuple[str, str | None]) -> Any:
 
 
 def server(*ids: str, port: int = 11434) -> FoundServer:
-    return FoundServer(
-        "ollama", "ollama.local.v1", f"http://127.0.0.1:{port}/v1", tuple({"id": id} for id in ids)
-    )
+    return FoundServer("ollama", "ollama.local.v1", f"http://127.0.0.1:{port}/v1", tuple({"id": id} for id in ids))
 
 
 def test_a_server_comes_changes_and_goes() -> None:

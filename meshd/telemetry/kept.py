@@ -1,0 +1,30 @@
+"""What the telemetry actor has that outlives a crash of it: it moves to the next life as a whole."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Any
+
+from meshd.messages import Event
+from meshd.telemetry.redaction import Redactor
+from meshd.telemetry.sinks import Sinks
+from meshd.telemetry.statistics import Statistics
+
+RECENT = 200
+
+
+@dataclass(slots=True, eq=False)
+class Kept:
+    """recent: the last events. restored: what was stored has been read, and may be written over."""
+
+    sinks: Sinks
+    statistics: Statistics = field(default_factory=Statistics)
+    redactor: Redactor = field(default_factory=Redactor)
+    recent: deque[Event] = field(default_factory=lambda: deque(maxlen=RECENT))
+    listeners: dict[Any, frozenset[str]] = field(default_factory=dict)
+    flush_interval: float = 60.0
+    redact: bool = True
+    committed: bool = False
+    restored: bool = False
+    started: float = 0.0
