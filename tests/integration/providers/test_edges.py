@@ -1,0 +1,174 @@
+"""Edges of the wire that the script does not reach: TLS, DNS, comments, slow readers, the server as a process."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+import ssl
+import sys
+
+import httpx
+import msgspec
+import pytest
+
+from meshd.cdk import FailureKind, Operation, ProviderCall, ProviderFailure, ProviderSettings
+from meshd.connectors.providers.openai import OpenAIProvider
+from meshd.connectors.providers.tls import tls_context
+
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n"
+WORD = b'data: {"choices":[{"delta":{"content":"a"}}]}\n\n'
+
+
+def call(**options: float | bool) -> ProviderCall:
+    fields = {"messages": msgspec.Raw(b'[{"role":"user","content":"hi"}]')}
+    return ProviderCall(Operation.CHAT, "m", fields, **({"timeout": 10.0} | options))  # type: ignore[arg-type]
+
+
+def provider(base_url: str) -> OpenAIProvider:
+    return OpenAIProvider(ProviderSettings("p", "c", base_url=base_url))
+
+
+async def endless(beginning: bytes, piece: bytes, every: float = 0.02) -> tuple[asyncio.Server, str]:
+    """Says `beginning`, then `piece` for ever."""
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(HEAD + beginning)
+        try:
+            while True:
+                writer.write(piece)
+                await writer.drain()
+                await asyncio.sleep(every)
+        except ConnectionError:
+            pass
+        finally:
+            writer.close()
+
+    server = await asyncio.start_server(handle, "127.0.0.1", 0)
+    return server, f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
+
+
+@pytest.mark.parametrize(
+    ("beginning", "kind"), [(b"", FailureKind.TIMEOUT), (WORD, FailureKind.STREAM_CUT)], ids=["at once", "later"]
+)
+async def test_comments_keep_a_connection_alive_but_are_no_answer(beginning, kind):
+    server, url = await endless(beginning, b": OPENROUTER PROCESSING\n\n")
+    made = provider(url)
+    with pytest.raises(ProviderFailure) as caught:
+        async for _ in made.stream(call(stream=True, first_token_timeout=0.15, idle_timeout=0.15)):
+            pass
+    assert caught.value.kind is kind
+    await made.aclose()
+    server.close()
+
+
+async def test_the_whole_call_has_a_limit_too():
+    server, url = await endless(b"", WORD)
+    made = provider(url)
+    with pytest.raises(ProviderFailure, match=r"did not finish within 0\.2 s") as caught:
+        async for _ in made.stream(call(stream=True, timeout=0.2)):
+            pass
+    assert caught.value.kind is FailureKind.STREAM_CUT
+    await made.aclose()
+    server.close()
+
+
+async def test_a_slow_reader_is_no_silence_and_holds_the_upstream_back():
+    written = 0
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal written
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(HEAD)
+        try:
+            for _ in range(400_000):
+                writer.write(WORD)
+                written += len(WORD)
+                await writer.drain()
+        except ConnectionError:
+            pass
+
+    server = await asyncio.start_server(handle, "127.0.0.1", 0)
+    made = provider(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1")
+    stream = made.stream(call(stream=True, idle_timeout=0.05))
+    await anext(stream)
+    await asyncio.sleep(0.3)  # longer than the idle timeout: the app is slow, not the provider
+    before = written
+    await asyncio.sleep(0.05)
+    assert written == before < 400_000 * len(WORD)
+    for _ in range(1000):
+        assert (await anext(stream)).text == "a"
+    await stream.aclose()
+    await made.aclose()
+    server.close()
+
+
+async def test_a_finished_stream_that_stays_open_ends_all_the_same(monkeypatch):
+    from meshd.connectors.providers import _stream
+
+    monkeypatch.setattr(_stream, "LAST_WORDS", 0.1)
+    last = b'data: {"choices":[{"delta":{},"finish_reason":"stop"}]}\n\n'
+    server, url = await endless(WORD + last, b": still here\n\n", every=0.5)
+    made = provider(url)
+    events = [event async for event in made.stream(call(stream=True))]
+    assert [event.finish_reason for event in events] == [None, "stop"]
+    await made.aclose()
+    server.close()
+
+
+def test_certificates_are_verified():
+    context = tls_context()
+    assert context.verify_mode is ssl.CERT_REQUIRED
+    assert context.check_hostname
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="needs the openssl command to make a certificate")
+async def test_a_certificate_nobody_vouches_for_is_refused(tmp_path):
+    key, certificate = tmp_path / "key.pem", tmp_path / "cert.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=localhost", "-days", "1"]
+    made_it = await asyncio.create_subprocess_exec(
+        *command, "-keyout", key, "-out", certificate, stderr=asyncio.subprocess.DEVNULL
+    )
+    assert await made_it.wait() == 0
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    server = await asyncio.start_server(lambda reader, writer: writer.close(), "127.0.0.1", 0, ssl=context)
+    made = provider(f"https://localhost:{server.sockets[0].getsockname()[1]}/v1")
+    with pytest.raises(ProviderFailure, match=r"TLS certificate of localhost:.* not accepted") as caught:
+        await made.execute(call())
+    assert caught.value.kind is FailureKind.CONNECTION
+    await made.aclose()
+    server.close()
+
+
+async def test_a_name_that_does_not_exist():
+    made = provider("http://no-such-host.invalid/v1")
+    with pytest.raises(ProviderFailure, match=r"no-such-host\.invalid cannot be resolved") as caught:
+        await made.execute(call())
+    assert caught.value.kind is FailureKind.CONNECTION
+    await made.aclose()
+
+
+async def test_the_server_as_a_process(tmp_path):
+    script = tmp_path / "script.json"
+    script.write_text(json.dumps([{"reply": "from a process"}]))
+    module = "meshd.connectors.providers.scripted_server"
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", module, "--port", "0", "--script", str(script), stdout=asyncio.subprocess.PIPE
+    )
+    assert process.stdout is not None
+    url = (await process.stdout.readline()).decode().removeprefix("listening on ").strip()
+    made = provider(f"{url}/v1")
+    answer = await made.execute(call())
+    assert b"from a process" in answer.body
+    async with httpx.AsyncClient(base_url=url, trust_env=False) as client:
+        assert (await client.get("/_served")).json()["served"] == 1
+        assert (await client.put("/_script", json=[{"reply": "x", "fault": "nope"}])).status_code == 400
+        assert (await client.put("/_script", json=[{"error": 503}])).status_code == 200
+    with pytest.raises(ProviderFailure) as caught:
+        await made.execute(call())
+    assert caught.value.status == 503
+    await made.aclose()
+    process.terminate()
+    assert await process.wait() == 0
