@@ -26,7 +26,7 @@ _KEYS = re.compile(rf"(?<![A-Za-z0-9])(?:{_PATTERNS})")
 _BEARER = re.compile(r"(?i)\b(bearer|basic)\s+[A-Za-z0-9._~+/=\-]{6,}")
 _NAMED = re.compile(
     r"(?i)([\"']?\b(?:x-)?(?:api[-_]?key|access[-_]?token|auth[-_]?token|secret|password|passwd|authorization)\b[\"']?"
-    r"\s*[:=]\s*[\"']?)(?!(?:bearer|basic)\b)[^\s\"'&,;}]{4,}"
+    r"\s*[:=]\s*[\"']?)(?!(?:bearer|basic)\b|\$\{)(?=[^\s\"'&,;}]*[0-9]|[^\s\"'&,;}]{16})[^\s\"'&,;}]{6,}"
 )
 _USERINFO = re.compile(r"(://[^/\s:@]+:)[^@\s/]+(?=@)")
 _SECRET_FIELDS = re.compile(r"(?i)(?:^|[-_])(?:api[-_]?keys?|secrets?|passwords?|authorization|access[-_]?tokens?)$")

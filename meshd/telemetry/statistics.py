@@ -57,7 +57,7 @@ class Statistics:
             if outcome.first_token_time is not None:
                 place = bucket_of(outcome.first_token_time)
                 cell.ttft[place] = cell.ttft.get(place, 0) + 1
-        else:
+        elif outcome.status != 499:  # an app that went away says nothing of the model
             n[b.FAILED] += 1
         n[b.TOKENS_IN] += outcome.tokens_in
         n[b.TOKENS_OUT] += outcome.tokens_out

@@ -32,7 +32,13 @@ def test_what_looks_like_a_secret_is_masked(text: str, hidden: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["the task-based pool chose openai/gpt-4o-mini-2024-07-18", "a disk-full error", "tokens_in=500 tokens_out=20"],
+    [
+        "the task-based pool chose openai/gpt-4o-mini-2024-07-18",
+        "a disk-full error",
+        "tokens_in=500 tokens_out=20",
+        "providers.x.api_key: secret OPENAI_API_KEY is missing",
+        "api_key: ${secrets:OPENAI_API_KEY}",
+    ],
 )
 def test_ordinary_text_stays(text: str) -> None:
     assert Redactor().text(text) == text

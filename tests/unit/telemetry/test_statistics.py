@@ -80,6 +80,13 @@ def test_downtime_runs_until_the_model_is_back() -> None:
     assert row(statistics, "pool", "chat")["standby_events"] == 1
 
 
+def test_an_app_that_went_away_is_no_failure() -> None:
+    statistics = Statistics()
+    statistics.record(outcome(status=499), NOW)
+    found = row(statistics, "model", "p/m")
+    assert (found["requests_total"], found["requests_success"], found["requests_failed"]) == (1, 0, 0)
+
+
 def test_since_leaves_out_what_is_older() -> None:
     statistics = Statistics()
     statistics.record(outcome(), NOW - 7200)
