@@ -99,4 +99,5 @@ def _reload_alone() -> float:
 
 def _last(control: object) -> dict[str, object]:
     time.sleep(0.005)
-    return control.mesh.request("GET", "/mesh/v1/status")["last_reload"]  # type: ignore[attr-defined]
+    status: dict[str, dict[str, object]] = control.mesh.request("GET", "/mesh/v1/status").to_dict()  # type: ignore[attr-defined]
+    return status["last_reload"]
