@@ -11,15 +11,17 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
+import threading
 import time
-from typing import IO, Any, Final
+from collections import deque
+from typing import Any, Final
 
 WEIGHTS: Final = "smollm2-135m"
 QUESTION: Final = "In one sentence, what is an operating system?"
 READY_SECONDS: Final = 30.0
 ANSWER_SECONDS: Final = 180.0
 STOP_SECONDS: Final = 40.0
+_LINES_HELD: Final = 40
 
 # The daemon dies with this process, however this process dies.
 _TIED: Final = """
@@ -43,16 +45,17 @@ def main() -> int:
         if running is not None:
             _step(f"a daemon is running already (pid {running.get('pid')}): using it")
         else:
-            server = Server(quiet=bool(prompt))
+            server = Server()
             if not server.wait_ready():
                 return 1
         answered = _ask(prompt) if prompt else _ask(QUESTION, "--temperature", "0")
         if not answered and server is not None:
-            server.show_log()
+            server.let_speak()
         if prompt or not answered or server is None:
             return 0 if answered else 1
         _step("meshd goes on here until Ctrl-C. In another terminal:")
         _step(f"  {_meshctl()} chat           {_meshctl()} status")
+        server.let_speak()
         return server.wait()
     except KeyboardInterrupt:
         return 130 if prompt else 0
@@ -62,21 +65,23 @@ def main() -> int:
 
 
 class Server:
-    """The daemon this run started. `quiet`: its output goes to a file, shown only when something fails."""
+    """The daemon this run started. What it writes is held back until `let_speak`, or shown when it fails."""
 
-    def __init__(self, quiet: bool) -> None:
+    def __init__(self) -> None:
         named = os.environ.get("MESH_SOCKET")
         options = ["--socket", named] if named else []
         _step("starting meshd" + (f" on {named}" if named else ""))
-        self._log: IO[bytes] | None = tempfile.TemporaryFile() if quiet else None  # noqa: SIM115  closed by stop
         # Its own process group: Ctrl-C reaches this process, which then stops the daemon in order.
         self._process = subprocess.Popen(
             [sys.executable, "-c", _TIED, str(os.getpid()), *options],
             stdin=subprocess.DEVNULL,
-            stdout=self._log,
-            stderr=self._log,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
             process_group=0,
         )
+        self._held: deque[bytes] | None = deque(maxlen=_LINES_HELD)
+        self._lock = threading.Lock()
+        threading.Thread(target=self._relay, daemon=True).start()
 
     def wait_ready(self) -> bool:
         """Wait until it answers; False, with the reason said, where it does not."""
@@ -84,15 +89,23 @@ class Server:
         while time.monotonic() - began < READY_SECONDS:
             if self._process.poll() is not None:
                 _step(f"meshd ended with exit code {self._process.returncode}")
-                self.show_log()
+                self.let_speak()
                 return False
-            if _status() is not None:
-                _step(f"meshd is ready after {time.monotonic() - began:.1f} s")
+            if (status := _status()) is not None:
+                names = ", ".join(str(provider.get("name")) for provider in status.get("providers") or ())
+                _step(f"meshd is ready after {time.monotonic() - began:.1f} s, with {names or 'no provider'}")
                 return True
             time.sleep(0.05)
         _step(f"meshd is not ready after {READY_SECONDS:.0f} s")
-        self.show_log()
+        self.let_speak()
         return False
+
+    def let_speak(self) -> None:
+        """Show what it wrote so far, and from now on everything as it comes."""
+        with self._lock:
+            held, self._held = self._held, None
+            sys.stderr.buffer.write(b"".join(held or ()))
+            sys.stderr.flush()
 
     def wait(self) -> int:
         return self._process.wait()
@@ -106,15 +119,16 @@ class Server:
             except (subprocess.TimeoutExpired, KeyboardInterrupt):
                 os.killpg(self._process.pid, signal.SIGKILL)
                 self._process.wait()
-        if self._log is not None:
-            self._log.close()
-            self._log = None
 
-    def show_log(self) -> None:
-        if self._log is not None:
-            self._log.seek(0)
-            text = self._log.read().decode(errors="replace")
-            sys.stderr.write("\n".join(text.splitlines()[-30:]) + "\n")
+    def _relay(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            with self._lock:
+                if self._held is not None:
+                    self._held.append(line)
+                    continue
+            sys.stderr.buffer.write(line)
+            sys.stderr.flush()
 
 
 def _pull() -> None:
