@@ -50,12 +50,24 @@ class EmbeddedModel:
 
     async def execute(self, call: ProviderCall) -> ProviderAnswer:
         async with self._started(call):
-            return await self._http.execute(call)
+            try:
+                return await self._http.execute(call)
+            except ProviderFailure as failure:
+                await self._look_after(failure)
+                raise
 
     async def stream(self, call: ProviderCall) -> AsyncGenerator[StreamEvent, None]:
         async with self._started(call), aclosing(self._http.stream(call)) as events:
-            async for event in events:
-                yield event
+            try:
+                async for event in events:
+                    yield event
+            except ProviderFailure as failure:
+                await self._look_after(failure)
+                raise
+
+    async def _look_after(self, failure: ProviderFailure) -> None:
+        if failure.kind in (FailureKind.CONNECTION, FailureKind.STREAM_CUT):
+            await self.child.suspect()
 
     def describe(self) -> dict[str, Any]:
         return self.child.describe()

@@ -25,6 +25,7 @@ from meshd.connectors.providers.embedded_child import READY
 START_TIMEOUT = 60.0
 IDLE_TIMEOUT = 300.0
 KILL_AFTER = 3.0
+END_WITHIN = 0.5  # of the first broken connection, when the process is dying
 LAST_WORDS = 30  # lines of stderr that are kept
 # The kernel's limit for the path of a UNIX socket is 108 bytes with its end.
 LONGEST_PATH = 100
@@ -59,6 +60,7 @@ class ChildServer:
         self._starting: asyncio.Task[None] | None = None
         self._stopping: asyncio.Task[None] | None = None
         self._said = asyncio.Event()  # `ready`, or the end
+        self._ended = asyncio.Event()  # the process is at its end, its leftovers may still be there
         self._down = asyncio.Event()  # nothing runs, nothing is left
         self._down.set()
         self._stderr: deque[str] = deque(maxlen=LAST_WORDS)
@@ -85,6 +87,13 @@ class ChildServer:
     @property
     def running(self) -> bool:
         return self._ready
+
+    async def suspect(self) -> None:
+        """A connection broke. When a process dies, its sockets may close before its end is noticed: wait for
+        that, so that the next use starts a new one instead of meeting the dead one's socket."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(END_WITHIN):
+                await self._ended.wait()
 
     async def until_stopped(self) -> None:
         """Wait until no process runs and its socket is gone."""
@@ -143,7 +152,7 @@ class ChildServer:
 
     async def _start(self) -> None:
         loop = asyncio.get_running_loop()
-        self._said = asyncio.Event()
+        self._said, self._ended = asyncio.Event(), asyncio.Event()
         self._down.clear()
         self._stderr.clear()
         try:
@@ -203,6 +212,7 @@ class ChildServer:
         loop.remove_reader(fd)
         if process is self._process:
             self._ready = False
+            self._ended.set()
             self._said.set()
             if self._starting is None and self._stopping is None:
                 self._stopping = loop.create_task(self._stop_for_all())
@@ -256,6 +266,7 @@ class ChildServer:
         if self._rest.strip():
             self._stderr.append(self._rest.decode(errors="replace").strip())
         self._rest = b""
+        self._ended.set()
         self._down.set()
 
     def _last_words(self) -> str:
