@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from meshd import messages
 from meshd.actors.base import ActorUnavailable, Directory, MeshActor
@@ -28,6 +28,9 @@ from meshd.connectors.registry import ConnectorRegistry, default_registry
 from meshd.facade import ModelRegistry, Router, Stats
 from modelmesh._errors import ConfigurationError, MeshError
 
+if TYPE_CHECKING:
+    from meshd.telemetry.logs import LogBridge
+
 logger = logging.getLogger("meshd")
 
 _START_TIMEOUT = 30.0  # s
@@ -38,7 +41,8 @@ class ModelMesh:
     """A mesh in this process.
 
     sockets: addresses to serve besides `inproc://`; a daemon gives its `ipc://` path. state_dir: None keeps
-    what `daemon.state_dir` says. log_level: instead of `daemon.log_level`.
+    what `daemon.state_dir` says. log_level: instead of `daemon.log_level`. logs: leads
+    Python's logging to the mesh's sinks while it runs; a program that embeds one keeps its own.
     """
 
     def __init__(
@@ -49,7 +53,9 @@ class ModelMesh:
         runtime_dir: str | Path | None = None,
         on_reload: Callable[[bool], None] = lambda began: None,
         log_level: str | None = None,
+        logs: LogBridge | None = None,
     ) -> None:
+        self._logs = logs
         self._log_level = log_level
         self._sockets = list(sockets)
         self._state_dir = state_dir
@@ -116,7 +122,12 @@ class ModelMesh:
         directories = Directories(self._runtime(), str(data_dir()))
         self._supervisor = Supervisor(self._directory)
         self._supervisor.launch()
-        self._ward("telemetry", lambda: TelemetryActor(self._directory))
+        self._ward(
+            "telemetry",
+            lambda: TelemetryActor(self._directory, log_level=self._log_level, state_dir=self._state_dir),
+        )
+        if self._logs is not None:
+            self._logs.connect(self._directory)
         self._ward("secret", lambda: SecretActor(self._directory))
         self._ward("state", lambda: StateActor(self._directory, state_dir=self._state_dir))
         self._ward("router", lambda: RouterActor(self._directory, self._registry))
@@ -150,7 +161,13 @@ class ModelMesh:
             with contextlib.suppress(ActorUnavailable, MeshError):
                 self._directory.ask("router", messages.Drain(seconds), seconds + _STOP_TIMEOUT)
         for name in ("discovery", "health", "config", "router", "state", "secret", "telemetry"):
+            if name == "state":
+                # What telemetry has counted since its last flush is the state actor's to write.
+                with contextlib.suppress(ActorUnavailable):
+                    self._directory.ask("telemetry", messages.FlushTelemetry(), _STOP_TIMEOUT)
             if name in self._started:
+                if name == "telemetry" and self._logs is not None:
+                    self._logs.disconnect()
                 self._stop(supervisor, name)
         supervisor.actor_ref.stop(block=False)
         self._started.clear()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, ClassVar
 
 from meshd import messages
@@ -189,7 +190,8 @@ class ConfigActor(MeshActor):
         if not wanted:
             return config, {}, []
         section = config.secrets.model_dump()
-        resolved = self.directory.ask("secret", messages.ResolveSecrets(tuple(wanted), section), 30.0)
+        folder = str(Path(config.file).absolute().parent) if config.file else ""
+        resolved = self.directory.ask("secret", messages.ResolveSecrets(tuple(wanted), section, folder), 30.0)
         missing: dict[str, str] = {}
         problems: list[Problem] = []
         for name, why in resolved.missing.items():

@@ -7,6 +7,7 @@ Must never: do what an actor does; everything lasting is in `ModelMesh`.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import gc
 import json
 import logging
@@ -24,6 +25,7 @@ from meshd.app.notify import Notifier, watchdog_interval
 from meshd.config import MeshConfig, find_config
 from meshd.config.source import ConfigSource
 from meshd.gateway.listening import Claim, SocketTaken, default_socket
+from meshd.telemetry.logs import LogBridge
 from modelmesh._errors import ConfigurationError, MeshError
 
 logger = logging.getLogger("meshd")
@@ -46,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 def run(options: argparse.Namespace) -> int:
     os.umask(0o077)
-    _log_to_stderr(options.log_level)
+    logs = _logs(options.log_level)
     try:
         source = _source(options.config)
         config = source.read()[0].require_valid()
@@ -56,7 +58,7 @@ def run(options: argparse.Namespace) -> int:
         print(f"{config.file or 'the built-in configuration'}: valid")
         return EX_OK
     try:
-        return _Process(options, source, config).run()
+        return _Process(options, source, config, logs).run()
     except ConfigurationError as error:
         return _refused(error)
     except (SocketTaken, ListenError) as error:
@@ -83,12 +85,11 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def _log_to_stderr(level: str | None) -> None:
-    """For what is said before the telemetry actor takes over."""
-    logging.basicConfig(format="meshd: %(message)s", level=(level or "info").upper(), stream=sys.stderr)
-    logging.getLogger("pykka").setLevel(logging.CRITICAL)  # the actors say it themselves, in one line
-    logging.getLogger("asyncio").setLevel(logging.WARNING)
-    logging.getLogger("watchfiles").setLevel(logging.WARNING)
+def _logs(level: str | None) -> LogBridge:
+    """Python's logging: to standard error until the mesh runs, and after."""
+    for chatty in ("pykka", "asyncio", "watchfiles"):
+        logging.getLogger(chatty).setLevel(logging.CRITICAL)  # the actors say themselves what failed
+    return LogBridge().install(level or "info")
 
 
 def _source(given: str | None) -> ConfigSource:
@@ -110,7 +111,10 @@ def _refused(error: ConfigurationError) -> int:
 class _Process:
     """One run of the daemon."""
 
-    def __init__(self, options: argparse.Namespace, source: ConfigSource, config: MeshConfig) -> None:
+    def __init__(
+        self, options: argparse.Namespace, source: ConfigSource, config: MeshConfig, logs: LogBridge
+    ) -> None:
+        self._logs = logs
         self._source = source
         self._config = config
         self._log_level = options.log_level
@@ -120,6 +124,7 @@ class _Process:
         self._path = self._socket_path(options.socket)
         self._claim: Claim | None = None
         self._ready = False
+        self._children: Path | None = None
 
     def run(self) -> int:
         from meshd.mesh import ModelMesh
@@ -127,9 +132,13 @@ class _Process:
         self._catch_signals()
         if not self._handed_in:
             self._claim = Claim(self._path)
+        self._children = self._runtime_directory()
         mesh = ModelMesh(
-            sockets=self._listen(), runtime_dir=self._runtime_directory(), on_reload=self._reloading,
+            sockets=self._listen(),
+            runtime_dir=self._children,
+            on_reload=self._reloading,
             log_level=self._log_level,
+            logs=self._logs,
         )
         try:
             mesh.start(self._source, self._config if self._source.path is None else None)
@@ -149,6 +158,9 @@ class _Process:
             if self._claim is not None:
                 self._path.unlink(missing_ok=True)
                 self._claim.release()
+                if self._children is not None:
+                    with contextlib.suppress(OSError):  # in use by what is left of a child
+                        self._children.rmdir()
         return EX_OK
 
     # -- the socket -----------------------------------------------------------------------------------
@@ -169,15 +181,12 @@ class _Process:
         return [_handed(socket) for socket in self._handed_in]
 
     def _runtime_directory(self) -> Path | None:
-        """For the sockets of child processes: beside ours when that is the user's own place."""
-        directory = self._path.parent
-        if not os.access(directory, os.W_OK):
+        """For the sockets of child processes: beside ours where that is the daemon's own place, else a temporary
+        one that the mesh makes and removes."""
+        if self._path.parent != default_socket().parent or not os.access(self._path.parent, os.W_OK):
             return None
-        private = directory / "children"
-        try:
-            private.mkdir(mode=0o700, exist_ok=True)
-        except OSError:
-            return None
+        private = self._path.parent / "children"
+        private.mkdir(mode=0o700, exist_ok=True)
         return private
 
     def _open_to_others(self) -> None:

@@ -7,8 +7,9 @@ Must never: hold state; what another actor owns is asked of that actor.
 from __future__ import annotations
 
 import asyncio
+import math
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 import msgspec
@@ -24,7 +25,7 @@ from meshd.routing import recovery
 from meshd.routing.plan import nobody
 from meshd.routing.stages import Question
 from meshd.routing.table import Target, UnknownModel
-from modelmesh._errors import InvalidRequestError, MeshError, NotFoundError
+from modelmesh._errors import ConflictError, InvalidRequestError, MeshError, NotFoundError
 
 _SLOW = 120.0  # s for commands that wait for providers
 _EVENT_BACKLOG = 1000  # events kept for a listener that is slow to take them
@@ -144,10 +145,11 @@ class Operations:
         generation, table = core.generation, core.mesh.table
         pools = [views.pool_map(table, core.mesh.state, pool, now) for pool in table.pools.values()]
         providers = (await self.providers(Call(call.caller)))["data"]
-        supervisor, reload, sync = await asyncio.gather(
+        supervisor, reload, sync, sinks = await asyncio.gather(
             self._ask("supervisor", messages.Supervision(), {}),
             self._ask("config", messages.LastReload(), None),
             self._ask("state", messages.GetSyncStatus(), {}),
+            self._ask("telemetry", messages.TelemetryStatus(), []),
         )
         return {
             "version": __version__,
@@ -171,6 +173,7 @@ class Operations:
             "requests": {"total": core.requests_total, "failed": core.requests_failed},
             "malformed": core.server.malformed,
             "journal": {"error": core.journal.error or "", "waiting": core.journal.waiting},
+            "sinks": sinks,
             "notes": list(generation.notes) if generation else [],
         }
 
@@ -178,9 +181,10 @@ class Operations:
         scope = call.query.get("by", "model")
         if scope not in ("model", "provider", "pool", "app"):
             raise InvalidRequestError(f"by is model, provider, pool or app, not {scope!r}", param="by")
-        since = _seconds(call.query.get("since"))
+        since = _number(call.query, "since")
         rows = await self._need("telemetry", messages.QueryStatistics(scope, call.query.get("name"), since))
-        return {"by": scope, "since": since, "data": rows}
+        data = [{**row, "cost_total": row["cost_total"] / views.NANO} for row in rows]
+        return {"by": scope, "since": since, "data": data}
 
     async def config(self, call: Call) -> dict[str, Any]:
         generation = self.core.generation
@@ -195,7 +199,7 @@ class Operations:
     # -- events ---------------------------------------------------------------------------------------
 
     async def events(self, call: Call) -> dict[str, Any]:
-        limit = int(_seconds(call.query.get("limit")) or 50)
+        limit = int(_number(call.query, "limit") or 50)
         recent = await self._need("telemetry", messages.RecentEvents())
         wanted = call.query.get("type")
         kept = [event for event in recent if wanted in (None, event.type)]
@@ -260,7 +264,7 @@ class Operations:
                                 changed={"from": before, "to": model_id})
                 return {"pool": pool.name, "from": before, "to": model_id}
         nothing = f"{pool.name} has no other active model to rotate to"
-        raise MeshError(nothing, status_code=409, code="nothing_to_rotate")
+        raise ConflictError(nothing, code="nothing_to_rotate")
 
     async def activate(self, call: Call) -> dict[str, Any]:
         """Undo a deactivation by hand, and end every cooldown of the model."""
@@ -293,7 +297,7 @@ class Operations:
         return dict(msgspec.to_builtins(report))
 
     async def probe(self, call: Call) -> dict[str, Any]:
-        provider = call.body.get("provider")
+        provider = _text(call.body, "provider") if call.body.get("provider") is not None else None
         if provider is not None and provider not in self.core.mesh.table.providers:
             raise NotFoundError(f"no provider is called {provider!r}")
         return {"data": await self._need("health", messages.ProbeNow(provider), _SLOW)}
@@ -302,7 +306,7 @@ class Operations:
         return {"data": await self._need("discovery", messages.DiscoverNow(), _SLOW)}
 
     async def drain(self, call: Call) -> dict[str, Any]:
-        left = await self.core.drain(float(call.body.get("timeout") or 30.0))
+        left = await self.core.drain(_number(call.body, "timeout") or 30.0)
         return {"drained": left == 0, "left": left}
 
     # -- inside ---------------------------------------------------------------------------------------
@@ -359,13 +363,18 @@ def _text(body: dict[str, Any], key: str) -> str:
     return value
 
 
-def _seconds(text: str | None) -> float | None:
-    if text is None:
+def _number(given: Mapping[str, Any], key: str) -> float | None:
+    """A number of zero or more, None where there is none. Raises InvalidRequestError."""
+    value = given.get(key)
+    if value is None:
         return None
     try:
-        return float(text)
-    except ValueError:
-        raise InvalidRequestError(f"expected a number, not {text!r}") from None
+        number = float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not 0 <= number < math.inf:
+        raise InvalidRequestError(f"{key} is a number of zero or more, not {value!r}", param=key)
+    return number
 
 
 def _path_for(body: dict[str, Any]) -> str:
