@@ -110,8 +110,12 @@ class Exchange:
         link = self._link
         if link is not None:
             self._drain(link)
+            if link.failed:
+                self._give_up(link)
         for link in tuple(self._retiring):
             self._drain(link)
+            if link.failed:
+                self._give_up(link)
         if self._retry_at is not None and time.monotonic() >= self._retry_at:
             self._retry_at = None
             self._dial()
@@ -223,7 +227,15 @@ class Exchange:
                 return
         self._retry()
 
+    def _give_up(self, link: Link) -> None:
+        """A link that took no message: its daemon is gone, and for an embedded one there will be no other."""
+        self._shut_down = self.address.startswith("inproc://")
+        self._lose(link)
+
     def _retry(self) -> None:
+        if self._shut_down:
+            for call in list(self._held.values()):
+                self._fail(call, unavailable(self.address, "the embedded mesh was shut down"))
         if not self._held:
             return
         delay = _RETRY_SECONDS[min(self._failures, len(_RETRY_SECONDS) - 1)]

@@ -40,7 +40,7 @@ _get: Final[Callable[[Any, int], Any]] = _Socket.get
 _EVENTS: Final = int(zmq.EVENTS)
 _POLLIN: Final = int(zmq.POLLIN)
 _NOBLOCK: Final = int(zmq.NOBLOCK)
-_SNDMORE: Final = int(zmq.SNDMORE)
+_SNDMORE_NOBLOCK: Final = int(zmq.SNDMORE | zmq.NOBLOCK)
 
 _monitor_numbers = itertools.count()
 
@@ -100,11 +100,14 @@ class Link:
         return self.welcome.heartbeat_ms / 1000
 
     def send(self, frames: list[bytes]) -> None:
-        """Queue one message; never blocks, as the queue has no high-water mark."""
+        """Queue one message. There is no high-water mark, so only a peer that is gone (inproc) refuses it: `failed`."""
         socket = self.socket
         last = len(frames) - 1
-        for index, frame in enumerate(frames):
-            _send(socket, frame, _SNDMORE if index < last else 0)
+        try:
+            for index, frame in enumerate(frames):
+                _send(socket, frame, _SNDMORE_NOBLOCK if index < last else _NOBLOCK)
+        except zmq.Again:
+            self.failed = True
 
     def receive(self) -> list[bytes] | None:
         """The next message, None when there is none now. To be called until None before anyone polls `fd`."""

@@ -11,7 +11,7 @@ from calls import InThread, ask, says
 from fake_daemon import FakeDaemon, chunk, echo
 
 import modelmesh
-from modelmesh._protocol import HELLO, PING, REQUEST
+from modelmesh._protocol import ERROR, HELLO, PING, PONG, REQUEST, ErrorHead, encode
 
 
 def silent(daemon, peer, message):
@@ -197,6 +197,63 @@ def test_a_job_that_fails_does_not_keep_the_lead(daemon, client):
     with pytest.raises(ZeroDivisionError):
         connection._do(lambda: 1 / 0)
     assert ask(client, "two") == "two"
+
+
+def begin_handover(start, client, socket_path):
+    """(old daemon with a request in flight, that request's frames, its reply, the new daemon on the same path)"""
+    held = []
+    old = start(lambda daemon, peer, message: held.append((peer, message)))
+    in_flight = InThread(lambda: ask(client, "first"))
+    old.wait_for(REQUEST)
+    old.do(old.goaway)
+    os.unlink(socket_path)
+    new = start()
+    old.path = socket_path + ".gone"
+    assert ask(client, "second") == "second"
+    return old, held[0], in_flight, new
+
+
+def test_a_new_daemon_may_take_over_the_path_while_the_old_one_finishes(start, client, socket_path):
+    old, request, in_flight, new = begin_handover(start, client, socket_path)
+    old.do(lambda: echo(old, *request))
+    assert in_flight.result() == "first"
+    assert len(new.of_kind(REQUEST)) == 1
+    assert ask(client, "third") == "third"
+
+
+def test_what_the_old_daemon_does_not_finish_goes_to_the_new_one(start, client, socket_path):
+    old, request, in_flight, new = begin_handover(start, client, socket_path)
+    old.stop()
+    assert in_flight.result() == "first"
+    resent = [message for message in new.of_kind(REQUEST) if message.head.resend]
+    assert [message.request_id for message in resent] == [request[1].request_id]
+
+
+def test_a_late_refusal_of_the_old_daemon_goes_to_the_new_one(start, client, socket_path):
+    old, request, in_flight, new = begin_handover(start, client, socket_path)
+    old.do(lambda: old.error(*request, 503, code="draining"))
+    assert in_flight.result() == "first"
+    assert len(new.of_kind(REQUEST)) == 2
+
+
+def test_a_daemons_ping_is_answered(start, client):
+    daemon = start(silent)
+    reply = InThread(lambda: ask(client, "hi"))
+    request = daemon.wait_for(REQUEST)[0]
+    daemon.do(lambda: daemon.send(daemon.peers[0], encode(PING)))
+    daemon.wait_for(PONG)
+    daemon.do(lambda: echo(daemon, daemon.peers[0], request))
+    assert reply.result() == "hi"
+
+
+def test_a_daemon_that_refuses_the_connection_says_why(start, client):
+    def handler(daemon, peer, message):
+        refusal = ErrorHead(400, {"message": "version 1 is not spoken here"}, {"class": "ProtocolError"})
+        daemon.send(peer, encode(ERROR, b"", refusal))
+
+    start(handler, welcome=False)
+    with pytest.raises(modelmesh.ProtocolError, match="not spoken"):
+        ask(client, "hi")
 
 
 def test_a_refusal_for_draining_is_held_and_sent_to_the_next_daemon(start, client):
