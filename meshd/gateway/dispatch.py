@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, unquote
@@ -17,7 +18,7 @@ import msgspec
 
 from meshd.gateway.exchange import ClientGone, Exchange
 from meshd.gateway.identity import Caller
-from modelmesh._errors import AccessDeniedError, InvalidRequestError, MeshError, NotFoundError
+from modelmesh._errors import AccessDeniedError, InvalidRequestError, MeshError, NotFoundError, RequestTimeoutError
 
 logger = logging.getLogger("meshd.gateway")
 
@@ -75,6 +76,8 @@ class Dispatcher:
             logger.debug("the app went away before its answer")
         except MeshError as error:
             exchange.error(error)
+        except TimeoutError:
+            exchange.error(RequestTimeoutError("the stream was not taken before the deadline"))
         except Exception:
             logger.exception("%s %s failed", exchange.method, exchange.path)
             exchange.error(MeshError("the daemon failed at this request; its log says why", code="internal_error"))
@@ -95,8 +98,10 @@ class Dispatcher:
         if exchange.stream:
             if operation.stream is None:
                 raise InvalidRequestError(f"{path} does not stream")
-            async for item in operation.stream(call):
-                await exchange.chunk(msgspec.json.encode(item))
+            items: Any = operation.stream(call)
+            async with aclosing(items):
+                async for item in items:
+                    await exchange.chunk(msgspec.json.encode(item))
             exchange.end(None, {})
         else:
             exchange.respond(msgspec.json.encode(await operation.handler(call)), {}, _JSON)
@@ -123,7 +128,7 @@ def _object(body: bytes) -> dict[str, Any]:
         return {}
     try:
         return msgspec.json.decode(body, type=dict[str, Any])
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidRequestError(f"the body is not a JSON object: {error}", code="invalid_json") from None
 
 
