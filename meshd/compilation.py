@@ -6,6 +6,8 @@ Must never: do I/O, or hold anything between two compilations.
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -27,6 +29,9 @@ from meshd.routing.table import (
     RoutingTable,
     StreamPolicy,
 )
+
+
+_VARIABLE = re.compile(r"\$\{env:(\w+)\}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +74,11 @@ def compile_config(
     for name, provider in config.providers.items():
         if not provider.enabled:
             continue
-        disabled = missing_secrets.get(name, "")
+        settings[name] = provider_settings(name, provider, registry, directories)
+        disabled = missing_secrets.get(name, "") or _unset_variables(settings[name].base_url)
         if disabled:
             notes.append(f"provider {name} is disabled: {disabled}")
         specs[name] = _provider_spec(name, provider, disabled)
-        settings[name] = provider_settings(name, provider, registry, directories)
     models = list(_models(config, specs, settings, discovered, tree))
     pools = list(_pools(config, models, specs, tree))
     return Compiled(RoutingTable(tree, models, specs.values(), pools), settings, notes)
@@ -91,6 +96,12 @@ def _provider_spec(name: str, provider: ProviderConfig, disabled: str) -> Provid
         non_retryable_codes=frozenset(provider.error.non_retryable_codes),
         disabled=disabled,
     )
+
+
+def _unset_variables(base_url: str | None) -> str:
+    """A catalogue's URL may hold variables (an account's id): why it cannot be used without them."""
+    unset = [name for name in _VARIABLE.findall(base_url or "") if not os.environ.get(name)]
+    return f"set {', '.join(unset)}, or base_url" if unset else ""
 
 
 def provider_settings(
@@ -132,6 +143,7 @@ def _models(
     """The configured models; and of providers for which none is configured, or that are to be discovered,
     what discovery found, else what the catalogue knows."""
     taken: set[tuple[str, str]] = set()
+    ids = set(config.models)
     with_models = {model.provider for model in config.models.values()}
     for id, model in config.models.items():
         taken.add((model.provider, model.model))
@@ -149,8 +161,11 @@ def _models(
         if listed is None:
             listed = [{"id": id} for id in known_models]
         for entry in listed:
-            if (name, entry["id"]) not in taken:
-                yield _discovered(name, entry, known_models.get(entry["id"]), provider, tree)
+            spec = _discovered(name, entry, known_models.get(entry["id"]), provider, tree)
+            # What is configured stays as it is, and what is listed twice is there once.
+            if (name, spec.upstream) not in taken and spec.id not in ids:
+                ids.add(spec.id)
+                yield spec
 
 
 def _catalogued(connector: str) -> dict[str, ModelRow]:
@@ -177,7 +192,7 @@ def _configured(
         max_output_tokens=constraints.max_output_tokens or (known.max_output_tokens if known else None),
         max_images=constraints.max_images,
         pricing=_pricing(model.pricing, provider.pricing, known),
-        defaults=model.defaults,
+        defaults={**(known.parameters if known else {}), **model.defaults},
         overrides=model.overrides,
     )
 
@@ -203,6 +218,7 @@ def _discovered(
         context_window=entry.get("context_window") or (known.context_window if known else None),
         max_output_tokens=entry.get("max_output_tokens") or (known.max_output_tokens if known else None),
         pricing=_pricing(PricingConfig(), provider.pricing, known),
+        defaults=known.parameters if known else {},
     )
 
 
@@ -235,40 +251,51 @@ def _pools(
 ) -> Iterable[PoolSpec]:
     """The configured pools; the predefined ones that nobody configured and a model fits; and, where no pools
     are configured at all, each leaf that has a model."""
+    models_by_id = {model.id: model for model in models}
+    by_capabilities: dict[tuple[str, ...], list[ModelSpec]] = {}
+    for model in models:
+        by_capabilities.setdefault(model.capabilities, []).append(model)
+    positions = {id: position for position, id in enumerate(models_by_id)}
+
+    def matching(node: str) -> list[ModelSpec]:
+        """In the order of the models. Thousands of them have but a few sets of capabilities."""
+        found = [
+            model
+            for leaves, group in by_capabilities.items()
+            if any(tree.covers(node, leaf) for leaf in leaves)
+            for model in group
+        ]
+        return sorted(found, key=lambda model: positions[model.id])
+
     for name, pool in config.pools.items():
-        yield _configured_pool(name, pool, models, tree)
+        node = tree.resolve(pool.capability) if pool.capability else None
+        yield _configured_pool(name, pool, node or "", matching(node) if node else [], models_by_id)
     made = set(config.pools)
     wanted = dict(PREDEFINED_POOLS)
     if not config.pools:
-        wanted |= {tree.alias(leaf): leaf for model in models for leaf in model.capabilities}
+        wanted |= {tree.alias(leaf): leaf for leaves in by_capabilities for leaf in leaves}
     for name, node in wanted.items():
-        members = tuple(model.id for model in models if _covered(model, node, tree))
+        members = tuple(model.id for model in matching(node))
         if members and name not in made:
             yield PoolSpec(name=name, capability=node, members=members)
 
 
-def _covered(model: ModelSpec, node: str, tree: CapabilityTree) -> bool:
-    return any(tree.covers(node, leaf) for leaf in model.capabilities)
-
-
-def _configured_pool(name: str, pool: PoolConfig, models: list[ModelSpec], tree: CapabilityTree) -> PoolSpec:
-    node = tree.resolve(pool.capability) if pool.capability else None
-    existing = {model.id: model for model in models}
-    matched = [model for model in models if node is not None and _covered(model, node, tree)]
+def _configured_pool(
+    name: str, pool: PoolConfig, node: str, matched: list[ModelSpec], models: Mapping[str, ModelSpec]
+) -> PoolSpec:
     if pool.providers:
         matched = [model for model in matched if model.provider in pool.providers]
-    members = [existing[id] for id in pool.models if id in existing]
-    members += [model for model in matched if model.id not in pool.models]
-    kept = tuple(
+    explicit = [models[id] for id in pool.models if id in models]
+    kept = dict.fromkeys(
         model.id
-        for model in members
+        for model in [*explicit, *matched]
         if model.provider not in pool.excluded_providers and model.id not in pool.excluded_models
     )
     retry, deactivation = pool.retry, pool.deactivation
     return PoolSpec(
         name=name,
-        capability=node or "",
-        members=kept,
+        capability=node,
+        members=tuple(kept),
         strategy=pool.strategy,
         model_priority=pool.model_priority,
         provider_priority=pool.provider_priority,

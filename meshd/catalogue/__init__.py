@@ -58,7 +58,8 @@ class NanoPrices(msgspec.Struct, frozen=True):
 
 
 class ModelRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A well-known model. `provider` is the connector's id; no prices: not verified, not free."""
+    """A well-known model. `provider` is the connector's id; no prices: not verified, not free. parameters: of
+    requests that do not give them."""
 
     provider: str
     id: str
@@ -67,6 +68,7 @@ class ModelRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     max_output_tokens: int | None = None
     features: tuple[str, ...] = ()
     prices: Prices | None = None
+    parameters: dict[str, Any] = {}
     source: str
     date: str
 

@@ -68,7 +68,10 @@ class ProviderSet:
             cls = self._registry.get_connector(settings.connector, "provider")
         except MeshError as error:
             raise ProviderFailure(FailureKind.CONNECTION, error.message) from None
-        provider: Provider = cls(settings)
+        try:
+            provider: Provider = cls(settings)
+        except ValueError as error:
+            raise ProviderFailure(FailureKind.CONNECTION, f"provider {name}: {error}") from None
         return provider
 
     async def _close_later(self, provider: Provider, grace: float) -> None:
