@@ -94,22 +94,22 @@ class ModelMesh:
 
     def initialize(self, config: MeshConfig) -> None:
         """Start everything; returns when ready. On a failure nothing is left running, and it raises."""
-        self.start(ConfigSource.of_config(config), config)
+        self.start(ConfigSource.of_config(config))
 
     # -- life -----------------------------------------------------------------------------------------
 
-    def start(self, source: ConfigSource, first: MeshConfig | None = None) -> None:
-        """As `initialize`, with a source that reloads read again. first: what to start with instead of reading."""
+    def start(self, source: ConfigSource) -> None:
+        """As `initialize`, with a source that reloads read again."""
         if self._supervisor is not None:
             raise MeshError("this mesh is running already", code="already_running")
         self._source = source
         try:
-            self._boot(source, first)
+            self._boot(source)
         except BaseException:
             self.shutdown(drain=0.0)
             raise
 
-    def _boot(self, source: ConfigSource, first: MeshConfig | None) -> None:
+    def _boot(self, source: ConfigSource) -> None:
         from meshd.actors.discovery import DiscoveryActor
         from meshd.actors.health import HealthActor
         from meshd.actors.secret import SecretActor
@@ -117,8 +117,7 @@ class ModelMesh:
         from meshd.actors.telemetry import TelemetryActor
         from meshd.pull.store import data_dir
 
-        config = first if first is not None else source.read()[0]
-        config.require_valid(self._registry)
+        source.read()[0].require_valid(self._registry)
         directories = Directories(self._runtime(), str(data_dir()))
         self._supervisor = Supervisor(self._directory)
         self._supervisor.launch()
@@ -137,8 +136,7 @@ class ModelMesh:
         )
         self._ward("health", lambda: HealthActor(self._directory))
         self._ward("discovery", lambda: DiscoveryActor(self._directory))
-        raw = config.raw if first is not None and source.path is None else None
-        report = self._ask("config", messages.Reload(raw=raw, reason="start"), _START_TIMEOUT)
+        report = self._ask("config", messages.Reload(reason="start"), _START_TIMEOUT)
         if not report.ok:
             raise _refused(report)
         for place in (messages.Listen(self.address), *self._sockets):

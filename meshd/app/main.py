@@ -141,7 +141,7 @@ class _Process:
             logs=self._logs,
         )
         try:
-            mesh.start(self._source, self._config if self._source.path is None else None)
+            mesh.start(self._source)
             self._open_to_others()
             # What was made until now stays for good: keep the collector from walking it again and again.
             gc.collect()
