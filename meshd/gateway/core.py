@@ -30,6 +30,7 @@ from meshd.routing.state import Change, MeshState
 from meshd.routing.strategies import STRATEGIES
 from meshd.routing.table import RoutingTable
 from meshd.spend.journal import JournalWriter, open_segment
+from modelmesh._errors import RequestCancelledError
 
 logger = logging.getLogger("meshd.router")
 
@@ -83,7 +84,12 @@ class RouterCore:
     # -- requests -------------------------------------------------------------------------------------
 
     def _accept(self, exchange: Exchange) -> None:
+        def ended(task: asyncio.Task[None]) -> None:
+            if task.cancelled():  # perhaps before it could begin
+                exchange.error(RequestCancelledError("cancelled"))
+
         exchange.task = self.spawn(self.dispatcher.run(exchange))
+        exchange.task.add_done_callback(ended)
 
     async def _infer(self, exchange: Exchange) -> None:
         operation = inference.OPERATIONS[exchange.path]
@@ -176,7 +182,7 @@ class RouterCore:
             state.models[key] = states.load_model(value, now)
         for key, value in tables.get("provider", {}).items():
             state.providers[key] = states.load_provider(value, now)
-        self.server.interrupted |= restored.begun
+        self.server.interrupt(restored.begun)
 
     # -- generations ----------------------------------------------------------------------------------
 
@@ -313,7 +319,10 @@ class RouterCore:
         """Give back sockets, connections, child processes and the journal."""
         for exchange in list(self.server.exchanges.values()):
             exchange.cancel()
-        await asyncio.sleep(0)
+        tasks = [exchange.task for exchange in self.server.exchanges.values() if exchange.task is not None]
+        if tasks:
+            await asyncio.wait(tasks, timeout=1.0)
+            await asyncio.sleep(0)  # each is told that it was cancelled
         self.save_counters()
         self.server.close()
         await self.providers.close()

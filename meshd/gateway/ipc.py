@@ -15,7 +15,7 @@ import os
 import secrets
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,6 +32,7 @@ logger = logging.getLogger("meshd.gateway")
 _DRAIN_AT_ONCE = 256  # messages taken before the loop may do something else
 _REMEMBERED_ANSWERS = 512
 _REMEMBERED_BYTES = 65536  # of one answer
+_REMEMBERED_INTERRUPTIONS = 65536
 
 
 @dataclass(slots=True, eq=False)
@@ -113,14 +114,14 @@ class IpcServer:
         self.draining = False
         self.exchanges: dict[bytes, IpcExchange] = {}
         self.peers: dict[bytes, Peer] = {}
-        self.interrupted: set[bytes] = set()  # begun, and cut off by a restart or a lost connection
+        self._interrupted: dict[bytes, None] = {}  # begun, and cut off by a restart or a lost connection
         self._on_request = on_request
         self._on_event = on_event
         self._request_timeout = request_timeout
         self._max_message_size = max_message_size
         self._max_inflight = max_inflight
         self._heartbeat = heartbeat
-        self._answers: OrderedDict[bytes, list[bytes]] = OrderedDict()
+        self._answers: OrderedDict[bytes, tuple[Caller, list[bytes]]] = OrderedDict()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._socket: Any = None
         self._drain_scheduled = False
@@ -192,11 +193,12 @@ class IpcServer:
 
     def finished(self, exchange: IpcExchange, frames: list[bytes]) -> None:
         """Send an exchange's last message, and remember it in case it gets lost with its connection."""
-        self.exchanges.pop(exchange.request_id, None)
+        if self.exchanges.get(exchange.request_id) is exchange:
+            del self.exchanges[exchange.request_id]
         exchange.peer.exchanges.discard(exchange)
         self.send(exchange.peer, frames)
         if not exchange.stream and len(frames[3]) <= _REMEMBERED_BYTES:
-            self._answers[exchange.request_id] = frames
+            self._answers[exchange.request_id] = (exchange.caller, frames)
             if len(self._answers) > _REMEMBERED_ANSWERS:
                 self._answers.popitem(last=False)
 
@@ -311,7 +313,7 @@ class IpcServer:
                 f"{len(self.exchanges)} requests are in flight, as many as daemon.max_inflight allows",
                 retry_after=1.0,
             )
-        if message.request_id in self.interrupted:
+        if message.request_id in self._interrupted:
             return RoutingError(
                 "the connection broke, or the daemon was restarted, while this request was at its provider. It is not "
                 "sent again by itself, "
@@ -332,11 +334,17 @@ class IpcServer:
             else:
                 self._malformed(peer, "this request id is another client's", message.request_id)
             return True
-        answer = self._answers.get(message.request_id)
-        if answer is not None and message.head.resend:
+        caller, answer = self._answers.get(message.request_id, (None, []))
+        if message.head.resend and caller == peer.caller:
             self.send(peer, answer)
             return True
         return False
+
+    def interrupt(self, request_ids: Iterable[bytes]) -> None:
+        """Never begin these again: they were at a provider, and what became of them is not known."""
+        self._interrupted.update(dict.fromkeys(request_ids))
+        while len(self._interrupted) > _REMEMBERED_INTERRUPTIONS:
+            del self._interrupted[next(iter(self._interrupted))]
 
     # -- peers ----------------------------------------------------------------------------------------
 
@@ -376,7 +384,7 @@ class IpcServer:
         for exchange in list(peer.exchanges):
             self.exchanges.pop(exchange.request_id, None)
             if exchange.begun:
-                self.interrupted.add(exchange.request_id)
+                self.interrupt((exchange.request_id,))
             exchange.cancel()
         self._on_event("client_lost", why, peer.caller)
 
