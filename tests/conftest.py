@@ -70,6 +70,7 @@ class Daemon:
             "XDG_STATE_HOME": str(self.directory),
             "XDG_DATA_HOME": str(self.directory / "data"),
             "HOME": str(self.directory),
+            "PYTHONFAULTHANDLER": "1",
             **self.environment,
         }
         command = [sys.executable, "-m", "meshd", "--config", str(self.config), "--socket", str(self.socket)]
@@ -125,10 +126,11 @@ class Daemon:
         if process is not None and process.poll() is None:
             process.terminate()
             try:
-                process.wait(5)
+                process.wait(WAIT / 2)
             except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait(5)
+                process.send_signal(signal.SIGABRT)  # faulthandler writes down what every thread is at
+                process.wait(WAIT / 2)
+                pytest.fail(f"the daemon did not end:\n{self.log()[-10_000:]}")
 
     # -- what tests look at ---------------------------------------------------------------------------
 

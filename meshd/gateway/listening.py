@@ -14,6 +14,7 @@ import contextlib
 import fcntl
 import os
 import socket
+import stat
 import struct
 from pathlib import Path
 
@@ -96,8 +97,12 @@ class Claim:
 
     def _remove_stale(self) -> None:
         """A socket file that nobody serves is left over from a daemon that was killed."""
-        if not self.path.exists() and not self.path.is_symlink():
+        try:
+            mode = self.path.lstat().st_mode
+        except FileNotFoundError:
             return
+        if not stat.S_ISSOCK(mode):  # connecting to a plain file is refused, too
+            raise SocketTaken(f"{self.path} exists and is no socket")
         probe = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             probe.settimeout(1.0)
@@ -123,5 +128,7 @@ def _still_there(fd: int, path: str) -> bool:
 def _require_private(directory: Path) -> None:
     """Below /tmp anybody could have made it first."""
     found = directory.lstat()
-    if found.st_uid != os.getuid() or found.st_mode & 0o077 or directory.is_symlink():
-        raise SocketTaken(f"{directory} is not yours alone; remove it, or set XDG_RUNTIME_DIR or --socket")
+    if found.st_uid != os.getuid() or found.st_mode & 0o022 or directory.is_symlink():
+        raise SocketTaken(
+            f"{directory} is not yours alone to write in; remove it, or set XDG_RUNTIME_DIR or --socket"
+        )

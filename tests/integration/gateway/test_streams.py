@@ -293,12 +293,9 @@ def test_a_stream_that_broke_raises_with_its_text(meshd):
             "models": {"cut.chat": {"provider": "cut", "capabilities": ["chat-completion"]}},
         }
     )
-    pieces = []
+    stream = daemon.say(stream=True)
+    assert [next(stream).choices[0].delta.content for _ in range(2)] == ["one ", "two "]
     with pytest.raises(modelmesh.StreamInterrupted) as caught:
-        for chunk in daemon.say(stream=True):
-            pieces.append(chunk.choices[0].delta.content)
-    assert pieces == ["one ", "two "]
+        next(stream)
     assert caught.value.text == "one two "
     assert caught.value.code == "stream_interrupted"
-
-
