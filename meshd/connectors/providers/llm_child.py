@@ -28,7 +28,9 @@ def main(arguments: list[str] | None = None) -> int:
     parameters.model_alias = {given.alias}
     parameters.hostnames = [given.socket]
     parameters.n_parallel = given.parallel
-    parameters.n_ctx = given.context * given.parallel  # llama.cpp divides it among the slots
+    # One cache for all slots: a request alone may fill the whole window, and two rarely do. Half the memory.
+    parameters.n_ctx = given.context
+    parameters.kv_unified = True
     parameters.cpuparams.n_threads = embedded_child.threads(given.threads)
     parameters.cpuparams_batch.n_threads = embedded_child.threads(given.threads)
     parameters.n_gpu_layers = 0
