@@ -37,7 +37,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make run", description="Start meshd and ask a real model a question.")
     parser.add_argument("--prompt", default="", help="ask this and exit; else ask an example and stay")
     prompt = parser.parse_args().prompt
-    signal.signal(signal.SIGTERM, _interrupted)
+    for number in (signal.SIGINT, signal.SIGTERM):  # SIGINT too: a shell's background jobs start with it ignored
+        signal.signal(number, _interrupted)
     server: Server | None = None
     try:
         _pull()
