@@ -251,6 +251,9 @@ class _Process:
 
     def _greet(self, status: dict[str, Any]) -> None:
         """One short screen, for who started it by hand."""
+        unwritten = status["state"].get("error")
+        if unwritten:
+            logger.warning("what is learnt and spent is kept in memory only: %s", unwritten)
         if not sys.stderr.isatty():
             logger.info("ready on %s: %s", self._path, _summary(status))
             return

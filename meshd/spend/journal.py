@@ -130,7 +130,7 @@ class JournalWriter:
             try:
                 written = os.write(self._fd, record)
             except OSError as error:
-                self._failed(error.strerror or str(error), record, now)
+                self._failed(self._reason(error), record, now)
             else:
                 if written != len(record):
                     # The whole record is written again later; the reader skips the torn one.
@@ -159,7 +159,7 @@ class JournalWriter:
         try:
             written = os.write(self._fd, self._backlog)
         except OSError as error:
-            self.error = error.strerror or str(error)
+            self.error = self._reason(error)
             self._retry_at = now + RETRY_AFTER
             return
         if written == len(self._backlog):
@@ -169,6 +169,9 @@ class JournalWriter:
         # Whole records that got through must not be written twice; a torn one is written again from its start.
         del self._backlog[: _whole_records(self._backlog, written)]
         self._retry_at = now + RETRY_AFTER
+
+    def _reason(self, error: OSError) -> str:
+        return "no file could be made for it" if self._fd < 0 else error.strerror or str(error)
 
     def _close(self) -> None:
         if self._fd >= 0:
