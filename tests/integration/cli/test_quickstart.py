@@ -1,0 +1,122 @@
+"""`make run` without make: the daemon started, asked and stopped, or one that runs already used and left alone."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from meshd.catalogue import load_local_models
+from meshd.cli import quickstart
+
+PATIENCE = 40.0
+CONFIG = {
+    "providers": {"scripted": {"connector": "modelmesh.scripted.v1", "script": [{"reply": "Hello from a script"}]}},
+    "models": {"scripted.one": {"provider": "scripted", "capabilities": ["chat-completion"]}},
+}
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[dict[str, str]]:
+    """The environment of somebody who has pulled the weights (of whom only the note is looked at here)."""
+    row = next(row for row in load_local_models() if row.name == quickstart.WEIGHTS)
+    models = tmp_path / "data/meshd/models"
+    models.mkdir(parents=True)
+    (models / "w.gguf").write_text("GGUF")
+    note = {"name": row.name, "file": "w.gguf", "sha256": row.sha256 or "", "size": 4, "source": row.source}
+    (models / f"{row.name}.json").write_text(json.dumps(note))
+    (tmp_path / "mesh.json").write_text(json.dumps(CONFIG))
+    with tempfile.TemporaryDirectory(prefix="mesh-") as short:
+        yield {
+            **{
+                name: value
+                for name, value in os.environ.items()
+                if name not in ("STATE_DIRECTORY", "RUNTIME_DIRECTORY")
+            },
+            "XDG_DATA_HOME": str(tmp_path / "data"),
+            "XDG_STATE_HOME": str(tmp_path / "state"),
+            "MESHD_CONFIG": str(tmp_path / "mesh.json"),
+            "MESH_SOCKET": f"{short}/mesh.sock",
+        }
+
+
+def start(environment: dict[str, str], *words: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "meshd.cli.quickstart", *words],
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def nothing_left(environment: dict[str, str]) -> bool:
+    socket = environment["MESH_SOCKET"]
+    running = [process for process in psutil.process_iter(["cmdline"]) if socket in (process.info["cmdline"] or [])]
+    return not running and not os.path.exists(socket)
+
+
+def test_a_prompt_is_answered_and_nothing_is_left(home: dict[str, str]) -> None:
+    run = start(home, "--prompt", 'How much is $5 "really"?')
+    said, _ = run.communicate(timeout=PATIENCE)
+    assert run.returncode == 0, said
+    assert f"{quickstart.WEIGHTS} is here already" in said
+    assert '> How much is $5 "really"?\nHello from a script\n' in said
+    assert "meshd: " not in said, "the daemon's own words are for failures"
+    assert nothing_left(home)
+
+
+def test_no_answer_is_a_failure(home: dict[str, str]) -> None:
+    broken = CONFIG | {"providers": {"scripted": {"connector": "modelmesh.scripted.v1", "script": [{"reply": ""}]}}}
+    Path(home["MESHD_CONFIG"]).write_text(json.dumps(broken))
+    run = start(home, "--prompt", "Hello")
+    said, _ = run.communicate(timeout=PATIENCE)
+    assert (run.returncode, "empty answer" in said) == (1, True)
+    assert nothing_left(home)
+
+
+def test_a_daemon_that_cannot_start_says_why(home: dict[str, str]) -> None:
+    Path(home["MESHD_CONFIG"]).write_text('{"poolz": {}}')
+    run = start(home, "--prompt", "Hello")
+    said, _ = run.communicate(timeout=PATIENCE)
+    assert run.returncode == 1
+    assert "poolz" in said
+    assert "exit code 78" in said
+
+
+@pytest.mark.parametrize("way", [signal.SIGINT, signal.SIGTERM])
+def test_it_stays_until_it_is_told_to_go(home: dict[str, str], way: signal.Signals) -> None:
+    run = start(home)
+    assert run.stdout is not None
+    deadline = time.monotonic() + PATIENCE
+    said = ""
+    while "until Ctrl-C" not in said:
+        assert select.select([run.stdout], [], [], max(0.0, deadline - time.monotonic()))[0], said
+        data = os.read(run.stdout.fileno(), 65536)
+        assert data, said
+        said += data.decode(errors="replace")
+    run.send_signal(way)
+    rest, _ = run.communicate(timeout=PATIENCE)
+    assert (run.returncode, "Traceback" in rest) == (0, False)
+    assert nothing_left(home)
+
+
+@pytest.mark.mesh_config(CONFIG)
+def test_a_running_daemon_is_used_and_left_alone(mesh: Any, home: dict[str, str]) -> None:
+    run = start(home | {"MESH_SOCKET": mesh.socket})
+    said, _ = run.communicate(timeout=PATIENCE)
+    assert (run.returncode, f"(pid {mesh.process.pid})" in said) == (0, True)
+    assert "Hello from a script" in said
+    assert mesh.process.poll() is None
