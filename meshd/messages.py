@@ -54,10 +54,12 @@ class Drain(Message, frozen=True):
 
 
 class Reload(Message, frozen=True):
-    """Read the file again → config. Answered with a ReloadReport. `raw`: use this instead of the file."""
+    """Read the file again → config. Answered with a ReloadReport. `raw`: use this instead of the file.
+    `digest`: of the content that was seen; if the file has another by now, whoever saw it will say so again."""
 
     dry_run: bool = False
     raw: dict[str, Any] | None = None
+    digest: bytes | None = None
     reason: str = "asked"
 
 
@@ -251,10 +253,12 @@ class LoadState(Message, frozen=True):
 
 class RestoredState(Message, frozen=True):
     """tables: table → key → value. begun: ids of requests that an earlier life had sent to a provider and
-    not settled (they count as spent, and are not sent again)."""
+    not settled (they count as spent, and are not sent again). answered: ids whose provider answered just before a
+    crash, so that the answer may not have reached the app (not sent again either)."""
 
     tables: dict[str, dict[str, dict[str, Any]]]
     begun: frozenset[bytes]
+    answered: frozenset[bytes] = frozenset()
 
 
 class JournalRotated(Message, frozen=True):

@@ -30,7 +30,7 @@ from meshd.routing.state import Change, MeshState
 from meshd.routing.strategies import STRATEGIES
 from meshd.routing.table import RoutingTable
 from meshd.spend.journal import JournalWriter, open_segment
-from modelmesh._errors import RequestCancelledError
+from modelmesh._errors import MeshError, RequestCancelledError, RoutingError, StreamInterrupted
 
 logger = logging.getLogger("meshd.router")
 
@@ -98,9 +98,9 @@ class RouterCore:
     def _finished(self, outcome: messages.Outcome) -> None:
         self.requests_total += 1
         self.requests_failed += outcome.status >= 400 and outcome.status != 499
-        if outcome.model:
-            self._dirty_models.add(outcome.model)
-            self._dirty_providers.add(outcome.provider)
+        for attempt in outcome.attempts:
+            self._dirty_models.add(attempt.model)
+            self._dirty_providers.add(attempt.provider)
         self.tell("telemetry", outcome)
         if self.draining and len(self.server.exchanges) <= 1:
             asyncio.get_running_loop().call_soon(self._idle.set)
@@ -182,7 +182,7 @@ class RouterCore:
             state.models[key] = states.load_model(value, now)
         for key, value in tables.get("provider", {}).items():
             state.providers[key] = states.load_provider(value, now)
-        self.server.interrupt(restored.begun)
+        self.server.interrupt(restored.begun | restored.answered)
 
     # -- generations ----------------------------------------------------------------------------------
 
@@ -317,12 +317,13 @@ class RouterCore:
 
     async def close(self) -> None:
         """Give back sockets, connections, child processes and the journal."""
-        for exchange in list(self.server.exchanges.values()):
+        cut_off = list(self.server.exchanges.values())
+        for exchange in cut_off:
             exchange.cancel()
-        tasks = [exchange.task for exchange in self.server.exchanges.values() if exchange.task is not None]
+            exchange.error(_cut_off(exchange))
+        tasks = [exchange.task for exchange in cut_off if exchange.task is not None]
         if tasks:
             await asyncio.wait(tasks, timeout=1.0)
-            await asyncio.sleep(0)  # each is told that it was cancelled
         self.save_counters()
         self.server.close()
         await self.providers.close()
@@ -346,3 +347,16 @@ class RouterCore:
 
     def _daemon(self, key: str, default: Any) -> Any:
         return getattr(self.generation.config.daemon, key) if self.generation is not None else default
+
+
+def _cut_off(exchange: Exchange) -> MeshError:
+    """What an app hears whose request did not end before the daemon did."""
+    if exchange.sent:
+        return StreamInterrupted("the daemon was shut down before the stream had ended")
+    if exchange.begun:
+        return RoutingError(
+            "the daemon was shut down while this request was at its provider; ask again if the answer is still wanted",
+            status_code=502,
+            code="request_interrupted",
+        )
+    return RoutingError("the daemon is shutting down", code="draining", retryable=True, retry_after=1.0)

@@ -34,6 +34,7 @@ WRITE_THROUGH = frozenset({"statistics"})
 """Tables too large to be mirrored: written and forgotten, read back only by who asks (`table`)."""
 USAGE_STORED = 400 * 86400.0  # s a day's sums are kept in the storage
 LONGEST_BACKOFF = 60.0
+ANSWERS_MAY_BE_LOST = 60.0  # s before a crash in which answers may not have reached their apps
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.decode
@@ -62,6 +63,7 @@ class StateKeeper:
         self._ledger_behind = False  # offsets or open attempts differ from what is stored
         self._tables: dict[str, dict[str, dict[str, Any]]] = {}
         self._pending: dict[tuple[str, str], dict[str, Any] | None] = {}
+        self._answered: set[bytes] = set()
         self._loaded = False
         self._journal_asked = False
         self._synced_at = 0.0
@@ -172,6 +174,7 @@ class StateKeeper:
         self._ledger.begun.update({bytes.fromhex(request): at for request, at in items.begun.items()})
         try:
             self._segments.fold(self._ledger)
+            self._answered = self._segments.settled_since(now - ANSWERS_MAY_BE_LOST)
         except OSError as error:
             logger.warning("the spend journal cannot be read: %s", error)
         self._ledger.bury(now)
@@ -184,7 +187,7 @@ class StateKeeper:
     def load(self) -> RestoredState:
         tables = {table: dict(rows) for table, rows in self._tables.items()}
         tables["usage"] = {"\0".join(key): msgspec.structs.asdict(usage) for key, usage in self._ledger.usage.items()}
-        return RestoredState(tables, frozenset(self._ledger.begun))
+        return RestoredState(tables, frozenset(self._ledger.begun), frozenset(self._answered))
 
     def changed(self, table: str, key: str, value: dict[str, Any] | None) -> None:
         if table not in WRITE_THROUGH:

@@ -9,7 +9,7 @@ import logging
 import os
 from pathlib import Path
 
-from meshd.spend.journal import create_segment, read_segment
+from meshd.spend.journal import Settle, create_segment, read_segment
 from meshd.spend.ledger import Ledger
 
 logger = logging.getLogger("meshd.state")
@@ -57,6 +57,18 @@ class Segments:
                 found = True
             if records:
                 ledger.apply(records)
+        return found
+
+    def settled_since(self, since: float) -> set[bytes]:
+        """Requests that were answered by their provider since then (UTC s): an answer may not have reached its app
+        when the daemon was killed, and is not bought a second time. Raises OSError."""
+        found: set[bytes] = set()
+        for name in self.names():
+            if os.stat(self.directory / name).st_mtime < since:
+                continue
+            for record in read_segment(self.directory / name)[0]:
+                if isinstance(record, Settle) and record.ok and record.at >= since:
+                    found.add(record.request)
         return found
 
     def unread(self) -> int:

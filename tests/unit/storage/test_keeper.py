@@ -305,3 +305,21 @@ def test_what_makes_no_sense_is_ignored_with_a_warning(tmp_path: Path, caplog: p
     assert "ignored" in caplog.text
     assert again.sync().ok
     assert segments.SEGMENT_LIMIT > 0
+
+
+def test_an_answer_that_a_crash_may_have_lost_is_not_bought_again(tmp_path: Path) -> None:
+    clock = Clock()
+    first = opened(tmp_path, clock)
+    journal = writer(first)
+    spend(journal, 7, number=1)
+    journal.settle(begin(journal, 2), NOW, 0, 0, 0, 0, False)  # it failed: another attempt may be made
+    first.sync()  # folded: the crash comes after
+    crash(first)
+    clock.now = NOW + 5
+    second = opened(tmp_path, clock)
+    assert second.load().answered == {(1).to_bytes(16)}
+    second.close()
+    clock.now = NOW + 3600
+    third = opened(tmp_path, clock)
+    assert third.load().answered == frozenset()
+    third.close()
