@@ -30,7 +30,6 @@ from meshd.routing.table import (
     StreamPolicy,
 )
 
-
 _VARIABLE = re.compile(r"\$\{env:(\w+)\}")
 
 

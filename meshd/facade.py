@@ -65,7 +65,7 @@ class Router:
         )
 
     def complete(self, capability: str, request: Mapping[str, Any]) -> Any:
-        """One answer, a typed object of the client's; the endpoint follows from the request's shape. Raises MeshError."""
+        """One answer, as a typed object; the endpoint follows from the request's shape. Raises MeshError."""
         with self._mesh.get_client() as client:
             return _ask(client, capability, request)
 

@@ -163,7 +163,7 @@ class Inference:
             return False
         plan.succeeded(time.time(), time.monotonic() - started)
         if body is None:
-            self.exchange.end(msgspec.to_builtins(self.usage), self.describe())
+            self.exchange.end(_usage_map(self.usage), self.describe())
         else:
             self.exchange.respond(body, self.describe(), _JSON)
         self._succeed(model)
@@ -321,6 +321,18 @@ class Inference:
 
 _JSON = {"content-type": "application/json"}
 _NOTHING = Usage()
+
+
+def _usage_map(usage: Usage | None) -> dict[str, Any] | None:
+    """In OpenAI's names."""
+    if usage is None:
+        return None
+    return {
+        "prompt_tokens": usage.input_tokens,
+        "completion_tokens": usage.output_tokens,
+        "total_tokens": usage.input_tokens + usage.output_tokens,
+        "prompt_tokens_details": {"cached_tokens": usage.cached_tokens},
+    }
 
 
 def begin(mesh: Mesh, exchange: Exchange, operation: Operation) -> Inference:

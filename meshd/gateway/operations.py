@@ -202,7 +202,8 @@ class Operations:
         limit = int(_number(call.query, "limit") or 50)
         recent = await self._need("telemetry", messages.RecentEvents())
         wanted = call.query.get("type")
-        kept = [event for event in recent if wanted in (None, event.type)]
+        # Of what is only worth a look when somebody looks for it, such as clients coming and going, nothing by default.
+        kept = [event for event in recent if (event.severity != "debug" if wanted is None else event.type == wanted)]
         return {"data": [msgspec.to_builtins(event) for event in kept[-limit:]]}
 
     async def follow_events(self, call: Call) -> AsyncIterator[Any]:
@@ -300,7 +301,8 @@ class Operations:
         provider = _text(call.body, "provider") if call.body.get("provider") is not None else None
         if provider is not None and provider not in self.core.mesh.table.providers:
             raise NotFoundError(f"no provider is called {provider!r}")
-        return {"data": await self._need("health", messages.ProbeNow(provider), _SLOW)}
+        rows = await self._need("health", messages.ProbeNow(provider), _SLOW)
+        return {"data": [{**row, "ok": not row["error"]} for row in rows]}
 
     async def discover(self, call: Call) -> dict[str, Any]:
         return {"data": await self._need("discovery", messages.DiscoverNow(), _SLOW)}
