@@ -18,7 +18,7 @@ from meshd.compilation import Directories, Discovered, compile_config
 from meshd.config import MeshConfig
 from meshd.config.problems import Problem
 from meshd.config.source import ConfigSource
-from meshd.config.watching import FileWatch
+from meshd.config.watching import FileWatch, digest
 from meshd.connectors.registry import ConnectorRegistry
 from meshd.generation import Generation
 from modelmesh._errors import ConfigurationError
@@ -62,6 +62,7 @@ class ConfigActor(MeshActor):
         self._discovered: dict[str, Discovered] = {}
         self._last: messages.ReloadReport | None = None
         self._watch: FileWatch | None = None
+        self._seen: bytes | None = None  # digest of the file as it was read last
 
     # -- life -----------------------------------------------------------------------------------------
 
@@ -94,6 +95,8 @@ class ConfigActor(MeshActor):
             report = self._reload(message)
         finally:
             self._on_reload(False)
+        if report is None:
+            return messages.ReloadReport(False)
         report = _stamped(report, time.monotonic() - began, message.dry_run)
         if not message.dry_run:
             self._last = report
@@ -123,12 +126,17 @@ class ConfigActor(MeshActor):
 
     # -- a reload -------------------------------------------------------------------------------------
 
-    def _reload(self, message: messages.Reload) -> messages.ReloadReport:
+    def _reload(self, message: messages.Reload) -> messages.ReloadReport | None:
+        """None: the file is being written, and the watch will say when that has ended."""
         try:
             given = None if message.raw is None else MeshConfig.from_dict(message.raw)
-            config, source = self._source.read() if given is None else (given, "given")
+            config, source = self._read() if given is None else (given, "given")
         except ConfigurationError as error:
+            if self._written_again(message):
+                return None
             return messages.ReloadReport(False, problems=tuple(error.problems))
+        if self._written_again(message):
+            return None
         before = self._current
         changes = tuple(before.stored.difference(config)) if before is not None else ()
         problems = config.validate(self._registry)
@@ -139,6 +147,14 @@ class ConfigActor(MeshActor):
         if message.raw is None and not message.dry_run:
             self._follow_file()
         return messages.ReloadReport(True, changes, generation=self._numbers)
+
+    def _read(self) -> tuple[MeshConfig, str]:
+        self._seen = digest(self._source.path) if self._source.path is not None else None
+        return self._source.read()
+
+    def _written_again(self, message: messages.Reload) -> bool:
+        path = self._source.path
+        return message.digest is not None and path is not None and digest(path) != message.digest
 
     def _switch(self, config: MeshConfig, source: str, dry_run: bool) -> list[Problem]:
         """Make a generation of a valid configuration and run it; why not, if somebody objects."""
@@ -241,14 +257,16 @@ class ConfigActor(MeshActor):
                 self._watch.stop()
                 self._watch = None
             return
-        if self._watch is not None and self._watch.path == path:
+        debounce = generation.config.daemon.watch_debounce
+        if self._watch is not None and (self._watch.path, self._watch.debounce) == (path, debounce):
             return
         if self._watch is not None:
             self._watch.stop()
         self._watch = FileWatch(
             path,
-            generation.config.daemon.watch_debounce,
-            lambda: self.tell(self.name, messages.Reload(reason=f"{path} changed")),
+            debounce,
+            lambda content: self.tell(self.name, messages.Reload(digest=content, reason=f"{path} changed")),
+            self._seen,
         )
         self._watch.start()
 

@@ -78,6 +78,9 @@ class LoopActor(MeshActor):
     async def opened(self) -> None:
         """The loop runs; nothing was received yet."""
 
+    async def closing(self) -> None:
+        """The actor ends, and what was spawned still runs."""
+
     async def closed(self) -> None:
         """The last thing the loop does, after a stop as after a crash."""
 
@@ -127,6 +130,10 @@ class LoopActor(MeshActor):
             self._handle_failure(*sys.exc_info())
 
     async def _close(self) -> None:
+        try:
+            await asyncio.wait_for(self.closing(), 10.0)
+        except Exception:
+            logger.exception("the %s actor did not close cleanly", self.name)
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

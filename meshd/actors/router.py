@@ -64,6 +64,9 @@ class RouterActor(LoopActor):
                 self.core.server.bind(place.address, place.fd)
         self.tick(_COUNTERS, COUNTERS_EVERY)
 
+    async def closing(self) -> None:
+        self.core.cut_off()
+
     async def closed(self) -> None:
         await self.core.close()
 

@@ -12,7 +12,7 @@ import gc
 import json
 import logging
 import os
-import queue
+import select
 import signal
 import sys
 from collections.abc import Sequence
@@ -119,7 +119,7 @@ class _Process:
         self._config = config
         self._log_level = options.log_level
         self._notifier = Notifier()
-        self._signals: queue.SimpleQueue[int] = queue.SimpleQueue()
+        self._signals = -1  # a pipe's end, where each signal is a byte
         self._handed_in = take_sockets()
         self._path = self._socket_path(options.socket)
         self._claim: Claim | None = None
@@ -207,24 +207,30 @@ class _Process:
     # -- signals --------------------------------------------------------------------------------------
 
     def _catch_signals(self) -> None:
+        """Into a pipe, by whatever thread the kernel gives them to: one that came between two looks of the main
+        thread, and not on its sleep, would be noticed only at its next waking."""
+        self._signals, written = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        signal.set_wakeup_fd(written, warn_on_full_buffer=False)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):
-            signal.signal(number, lambda caught, frame: self._signals.put(caught))
+            signal.signal(number, lambda caught, frame: None)
+
+    def _next_signal(self, timeout: float | None) -> int | None:
+        ready, _, _ = select.select([self._signals], [], [], timeout)
+        return os.read(self._signals, 1)[0] if ready else None
 
     def _serve(self, mesh: Any) -> None:
         """Until SIGTERM or SIGINT."""
         watchdog = watchdog_interval()
         pause = min(watchdog / 2 if watchdog else _STATUS_EVERY, _STATUS_EVERY)
         while True:
-            try:
-                caught = self._signals.get(timeout=pause if self._notifier.active else None)
-            except queue.Empty:
+            caught = self._next_signal(pause if self._notifier.active else None)
+            if caught is None:
                 self._say_alive(mesh, watchdog)
-                continue
-            if caught == signal.SIGHUP:
+            elif caught == signal.SIGHUP:
                 mesh.tell("config", messages.Reload(reason="SIGHUP"))
             elif caught == signal.SIGUSR1:
                 _dump(mesh)
-            else:
+            elif caught in (signal.SIGTERM, signal.SIGINT):
                 logger.info("%s: finishing what is in flight", signal.Signals(caught).name)
                 return
 

@@ -4,7 +4,8 @@ Owns: a thread that watches the file's directory, and those of the symlinks it s
 Must never: read the configuration, or say so twice for one change.
 
 Editors replace files, and Kubernetes swaps a symlink two levels up, so the directories are watched rather than
-the file, and what counts is whether the content differs.
+the file, and what counts is whether the content differs. Who writes in place truncates first: a change is one when
+the content stays the same for `debounce`, and an empty file is one that somebody has not written yet.
 """
 
 from __future__ import annotations
@@ -20,14 +21,17 @@ logger = logging.getLogger("meshd.config")
 
 
 class FileWatch:
-    """Calls `on_change` from its own thread. debounce: seconds of quiet that end a burst of changes."""
+    """Calls `on_change(digest of the content)` from its own thread. debounce: seconds of quiet that end a burst of
+    changes. known: the digest of the content in use."""
 
-    def __init__(self, path: Path, debounce: float, on_change: Callable[[], None]) -> None:
+    def __init__(
+        self, path: Path, debounce: float, on_change: Callable[[bytes], None], known: bytes | None = None
+    ) -> None:
         self.path = path
-        self._debounce = debounce
+        self.debounce = debounce
         self._on_change = on_change
         self._stop = threading.Event()
-        self._content = _digest(path)
+        self._content = known
         self._thread = threading.Thread(target=self._run, name="meshd-watch", daemon=True)
 
     def start(self) -> None:
@@ -46,8 +50,8 @@ class FileWatch:
                 for _ in watch(
                     *directories,
                     watch_filter=None,
-                    debounce=max(int(self._debounce * 1000), 1),
-                    step=max(min(int(self._debounce * 500), 50), 1),
+                    debounce=max(int(self.debounce * 1000), 1),
+                    step=max(min(int(self.debounce * 500), 50), 1),
                     stop_event=self._stop,
                     rust_timeout=500,
                     yield_on_timeout=True,
@@ -61,11 +65,15 @@ class FileWatch:
                 self._stop.wait(5.0)
 
     def _look(self) -> None:
-        content = _digest(self.path)
+        content = digest(self.path)
         if content is None or content == self._content:
             return  # gone for the moment (an editor at work), or only touched
+        while not self._stop.wait(self.debounce) and (now := digest(self.path)) != content:
+            content = now
+        if self._stop.is_set() or content is None or content == self._content:
+            return
         self._content = content
-        self._on_change()
+        self._on_change(content)
 
 
 def watched_directories(path: Path) -> list[Path]:
@@ -87,8 +95,10 @@ def watched_directories(path: Path) -> list[Path]:
     return found
 
 
-def _digest(path: Path) -> bytes | None:
+def digest(path: Path) -> bytes | None:
+    """Of a file's content; None for one that is not there or is empty."""
     try:
-        return hashlib.sha256(path.read_bytes()).digest()
+        content = path.read_bytes()
     except OSError:
         return None
+    return hashlib.sha256(content).digest() if content else None

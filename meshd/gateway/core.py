@@ -315,15 +315,14 @@ class RouterCore:
     def _inferences(self) -> int:
         return sum(exchange.path in inference.OPERATIONS for exchange in self.server.exchanges.values())
 
-    async def close(self) -> None:
-        """Give back sockets, connections, child processes and the journal."""
-        cut_off = list(self.server.exchanges.values())
-        for exchange in cut_off:
+    def cut_off(self) -> None:
+        """Tell the apps whose requests have not ended that they will not."""
+        for exchange in list(self.server.exchanges.values()):
             exchange.cancel()
             exchange.error(_cut_off(exchange))
-        tasks = [exchange.task for exchange in cut_off if exchange.task is not None]
-        if tasks:
-            await asyncio.wait(tasks, timeout=1.0)
+
+    async def close(self) -> None:
+        """Give back sockets, connections, child processes and the journal."""
         self.save_counters()
         self.server.close()
         await self.providers.close()

@@ -41,6 +41,7 @@ class Exchange(ABC):
         "path",
         "request_id",
         "resend",
+        "sent",
         "stream",
         "task",
     )
@@ -74,6 +75,7 @@ class Exchange(ABC):
         self.arrived_at = time.time()
         self.deadline = self.arrived_at + timeout
         self.begun = False  # sent to a provider: from here on it may have cost something
+        self.sent = 0  # chunks
         self.done = False
         self.task: asyncio.Task[None] | None = None
         self._credit_given: asyncio.Event | None = None
@@ -104,6 +106,7 @@ class Exchange(ABC):
             await asyncio.wait_for(self._credit_given.wait(), max(self.deadline - time.time(), 0.001))
         self.credit -= 1
         self._send_chunk(data)
+        self.sent += 1
 
     # -- from the app ---------------------------------------------------------------------------------
 
