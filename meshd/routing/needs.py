@@ -19,6 +19,9 @@ BYTES_PER_TOKEN = 4
 5 bytes a token, and JSON adds its own; a model that turns out too small refuses, and a larger one is asked."""
 
 _IMAGE = re.compile(rb'"type"\s*:\s*"(?:image_url|input_image)"')
+_INLINE = re.compile(rb'"data:[^"]*"')
+TOKENS_PER_IMAGE = 1000
+"""An image's bytes are no text: its tokens depend on its size, a few hundred to a thousand or two."""
 
 
 class MalformedBody(ValueError):
@@ -84,14 +87,15 @@ class _Fields(msgspec.Struct):
 _fields = msgspec.json.Decoder(_Fields)
 _object = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _string = msgspec.json.Decoder(str)
-_EMPTY = (b"null", b"[]", b"")
+_EMPTY = (b"null", b"[]", b"{}", b"")
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 def split(body: bytes) -> dict[str, msgspec.Raw]:
     """The body's top level, each value still raw JSON. Raises MalformedBody."""
     try:
         return _object.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except _UNREADABLE as error:
         raise MalformedBody(f"the body is not a JSON object: {error}") from None
 
 
@@ -101,31 +105,36 @@ def read(operation: Operation, body: bytes) -> tuple[str, Needs]:
         fields = _fields.decode(body)
     except msgspec.ValidationError as error:
         raise MalformedBody(f"the request cannot be read: {error}") from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except _UNREADABLE as error:
         raise MalformedBody(f"the body is not JSON: {error}") from None
     try:
         model = _string.decode(fields.model)
-    except msgspec.DecodeError:
+    except _UNREADABLE:
         model = ""
     if not model:
         raise UnusableModelField("`model` has to name a pool, a capability or a model")
     return model, _needs(operation, fields)
 
 
+def _given(value: msgspec.Raw) -> bool:
+    """Whether a list or map has anything in it."""
+    return len(value) > 64 or bytes(value).translate(None, b" \t\r\n") not in _EMPTY
+
+
 def _needs(operation: Operation, fields: _Fields) -> Needs:
     prompt = memoryview(fields.messages or fields.prompt or fields.input)
     kind = fields.response_format.type if fields.response_format else ""
     images = len(_IMAGE.findall(prompt)) if operation is Operation.CHAT else 0
+    text = len(prompt) - (sum(map(len, _INLINE.findall(prompt))) if images else 0)
     return Needs(
         operation=operation,
         stream=bool(fields.stream),
-        tools=bytes(fields.tools) not in _EMPTY or bytes(fields.functions) not in _EMPTY,
+        tools=_given(fields.tools) or _given(fields.functions),
         structured=kind == "json_schema",
         json_mode=kind == "json_object",
         images=images,
         logprobs=bool(fields.logprobs),
-        # An image's bytes are no text: its tokens depend on its size, a few hundred to a thousand or two.
-        tokens=1000 * images if images else len(prompt) // BYTES_PER_TOKEN,
+        tokens=text // BYTES_PER_TOKEN + TOKENS_PER_IMAGE * images,
         max_output=fields.max_completion_tokens or fields.max_tokens,
         choices=fields.n or 1,
     )

@@ -1,0 +1,217 @@
+"""What is read of a request's body, whatever its shape."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as some
+
+from meshd.cdk.provider import Operation
+from meshd.routing.needs import MalformedBody, Needs, UnusableModelField, read, split, with_parameters
+
+CHAT = Operation.CHAT
+HELLO = [{"role": "user", "content": "Hello"}]
+PIXEL = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 40_000}}
+
+
+def needs(operation: Operation = CHAT, **body: Any) -> Needs:
+    return read(operation, json.dumps({"model": "m", "messages": HELLO} | body).encode())[1]
+
+
+def test_a_plain_question_needs_a_few_tokens() -> None:
+    asked, read_needs = read(CHAT, json.dumps({"model": "chat", "messages": HELLO}).encode())
+    assert asked == "chat"
+    assert read_needs == Needs(CHAT, tokens=len(json.dumps(HELLO)) // 4)
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"stream": True}, "stream"),
+        ({"tools": [{"type": "function"}]}, "tools"),
+        ({"functions": [{"name": "f"}]}, "tools"),
+        ({"response_format": {"type": "json_schema", "json_schema": {}}}, "structured"),
+        ({"response_format": {"type": "json_object"}}, "json_mode"),
+        ({"logprobs": True}, "logprobs"),
+        ({"logprobs": 5}, "logprobs"),
+    ],
+)
+def test_each_thing_a_model_must_declare_is_seen(body: dict[str, Any], field: str) -> None:
+    assert getattr(needs(**body), field) is True
+    assert getattr(needs(), field) is False
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"tools": []},
+        {"tools": None},
+        {"functions": {}},
+        {"response_format": None},
+        {"response_format": {"type": "text"}},
+        {"response_format": {}},
+        {"stream": None},
+        {"logprobs": False},
+        {"max_tokens": None, "n": None},
+    ],
+)
+def test_an_empty_or_null_field_needs_nothing(body: dict[str, Any]) -> None:
+    assert needs(**body) == needs()
+
+
+def test_white_space_is_no_tool() -> None:
+    assert not read(CHAT, b'{"model":"m","tools": [ \n ] }')[1].tools
+    assert read(CHAT, b'{"model":"m","tools": [ {} ] }')[1].tools
+
+
+def test_images_are_counted_where_they_are_parts_and_not_where_they_are_text() -> None:
+    assert needs(messages=[{"role": "user", "content": [PIXEL, {"type": "text", "text": "?"}, PIXEL]}]).images == 2
+    assert needs(messages=[{"role": "user", "content": [{"type": "input_image"}]}]).images == 1
+    assert needs(messages=[{"role": "user", "content": json.dumps([PIXEL])}]).images == 0
+    assert needs(Operation.EMBEDDINGS, input=[PIXEL]).images == 0
+
+
+def test_an_images_bytes_are_no_text_and_the_text_beside_it_is() -> None:
+    picture = needs(messages=[{"role": "user", "content": [PIXEL]}])
+    assert 1000 <= picture.tokens < 1100
+    text = {"type": "text", "text": "word " * 8000}
+    assert needs(messages=[{"role": "user", "content": [PIXEL, text]}]).tokens > 10_000
+
+
+def test_the_prompt_is_what_the_operation_has() -> None:
+    assert read(Operation.COMPLETION, b'{"model":"m","prompt":"%s"}' % (b"x" * 400))[1].tokens == 100
+    assert read(Operation.EMBEDDINGS, b'{"model":"m","input":["%s"]}' % (b"x" * 400))[1].tokens == 101
+    assert read(Operation.EMBEDDINGS, b'{"model":"m"}')[1].tokens == 0
+
+
+def test_the_newer_name_of_the_output_limit_wins() -> None:
+    assert needs(max_tokens=10).max_output == 10
+    assert needs(max_tokens=10, max_completion_tokens=20).max_output == 20
+    assert needs(n=3).choices == 3
+
+
+def test_a_repeated_key_counts_as_it_does_for_every_json_reader() -> None:
+    asked, found = read(CHAT, b'{"model":"a","stream":true,"model":"b","stream":false}')
+    assert (asked, found.stream) == ("b", False)
+    assert bytes(split(b'{"model":"a","model":"b"}')["model"]) == b'"b"'
+
+
+@pytest.mark.parametrize("name", ["模型", "модель", "😀", 'qu"ote', "a b\n"])
+def test_a_models_name_may_be_any_text(name: str) -> None:
+    assert read(CHAT, json.dumps({"model": name}).encode())[0] == name
+    assert read(CHAT, json.dumps({"model": name}, ensure_ascii=False).encode())[0] == name
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"{}",
+        b'{"model":null}',
+        b'{"model":""}',
+        b'{"model":5}',
+        b'{"model":["m"]}',
+        b'{"model":{}}',
+        b'{"model":"\xff"}',
+    ],
+)
+def test_without_a_usable_model_field_the_request_says_nothing(body: bytes) -> None:
+    with pytest.raises(UnusableModelField, match="`model` has to name"):
+        read(CHAT, body)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"hello",
+        b"[]",
+        b"null",
+        b'"text"',
+        b'{"model":"m"',
+        b'{"model":"m"} trailing',
+        b"\xff\xfe{",
+        b'{"model":"\\ud800"}',
+        b"{'model':'m'}",
+    ],
+)
+def test_what_is_no_json_object_is_malformed(body: bytes) -> None:
+    with pytest.raises(MalformedBody):
+        read(CHAT, body)
+    with pytest.raises(MalformedBody):
+        split(body)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"stream": "yes"},
+        {"max_tokens": "10"},
+        {"n": 1.5},
+        {"response_format": "json"},
+        {"response_format": {"type": 1}},
+    ],
+)
+def test_a_field_of_the_wrong_type_is_malformed_and_named(body: dict[str, Any]) -> None:
+    with pytest.raises(MalformedBody, match=next(iter(body))):
+        needs(**body)
+
+
+def test_a_bottomless_body_is_malformed_and_no_crash() -> None:
+    body = b'{"model":"m","messages":' + b"[" * 200_000 + b"]" * 200_000 + b"}"
+    with pytest.raises(MalformedBody):
+        read(CHAT, body)
+    with pytest.raises(MalformedBody):
+        split(body)
+
+
+def test_a_huge_body_is_read_once_and_its_values_stay_as_they_are() -> None:
+    content = "x" * 8_000_000
+    body = json.dumps({"model": "m", "messages": [{"role": "user", "content": content}]}).encode()
+    assert read(CHAT, body)[1].tokens > 2_000_000
+    assert bytes(split(body)["messages"]) in body
+
+
+def test_describing_says_only_what_is_asked_for() -> None:
+    assert Needs(CHAT).describe() == {"operation": "chat.completions"}
+    assert needs(stream=True, max_tokens=9).describe() == {
+        "operation": "chat.completions",
+        "stream": True,
+        "tokens": 9,
+        "max_output_tokens": 9,
+    }
+
+
+def test_parameters_lie_under_and_over_the_body() -> None:
+    fields = split(b'{"model":"m","temperature":1,"seed":7}')
+    merged = with_parameters(fields, {"temperature": 0, "top_p": 0.5}, {"seed": None})
+    assert {name: msgspec.json.decode(value) for name, value in merged.items()} == {
+        "model": "m",
+        "temperature": 1,
+        "top_p": 0.5,
+        "seed": None,
+    }
+    assert with_parameters(fields, {}, {}) is fields
+    assert bytes(fields["seed"]) == b"7", "shared between attempts: never changed"
+
+
+_JSON = some.recursive(
+    some.none() | some.booleans() | some.integers() | some.floats(allow_nan=False) | some.text(),
+    lambda inner: some.lists(inner) | some.dictionaries(some.text(), inner),
+    max_leaves=10,
+)
+_KEYS = some.sampled_from(["model", "messages", "stream", "tools", "functions", "n", "response_format", "logprobs"])
+
+
+@given(some.binary() | some.dictionaries(_KEYS | some.text(), _JSON).map(lambda body: json.dumps(body).encode()))
+def test_any_body_is_read_or_is_malformed(body: bytes) -> None:
+    for operation in Operation:
+        try:
+            asked, found = read(operation, body)
+        except MalformedBody:
+            continue
+        assert asked
+        assert found.tokens >= 0
