@@ -12,7 +12,7 @@ import enum
 from collections.abc import Callable
 
 from meshd.cdk.provider import FailureKind, ProviderFailure
-from meshd.routing.table import ProviderSpec, RetryPolicy
+from meshd.routing.table import RETRYABLE_CODES, ProviderSpec, RetryPolicy
 
 
 class Verdict(enum.Enum):
@@ -21,16 +21,6 @@ class Verdict(enum.Enum):
     FATAL = "fatal"  # the request itself is wrong, or nobody wants it any more
 
 
-_TRANSIENT = frozenset(
-    {
-        FailureKind.RATE_LIMIT,
-        FailureKind.TIMEOUT,
-        FailureKind.CONNECTION,
-        FailureKind.SERVER,
-        FailureKind.BAD_ANSWER,
-        FailureKind.STREAM_CUT,
-    }
-)
 _FATAL = frozenset({FailureKind.INVALID_REQUEST, FailureKind.CANCELLED})
 _ELSEWHERE = frozenset(
     {
@@ -47,21 +37,24 @@ _ELSEWHERE = frozenset(
 def classify(failure: ProviderFailure, policy: RetryPolicy, provider: ProviderSpec) -> Verdict:
     """The verdict on one failed attempt.
 
-    The failure's kind decides; configured codes override it for the statuses they list, except that a request
-    which is wrong for every model is never sent twice.
+    The kind decides what asking again cannot cure. The rest is settled by the configured codes, the pool's before
+    its provider's; a status in none of them by the kind, unless somebody took it off the retryable ones.
     """
+    status = failure.status
     if failure.kind in _FATAL:
         return Verdict.FATAL
     if failure.kind in _ELSEWHERE:
         return Verdict.ROTATE
-    if failure.status >= 400:
-        retryable = provider.retryable_codes if policy.retryable_codes is None else policy.retryable_codes
-        final = provider.non_retryable_codes if policy.non_retryable_codes is None else policy.non_retryable_codes
-        if failure.status in retryable:
+    if status >= 400:
+        if policy.retryable_codes is not None and status in policy.retryable_codes:
             return Verdict.RETRY
-        if failure.status in final:
+        if policy.non_retryable_codes is not None and status in policy.non_retryable_codes:
             return Verdict.ROTATE
-    return Verdict.RETRY if failure.kind in _TRANSIENT else Verdict.ROTATE
+        if policy.retryable_codes is None and status in provider.retryable_codes:
+            return Verdict.RETRY
+        if status in provider.non_retryable_codes or status in RETRYABLE_CODES:
+            return Verdict.ROTATE
+    return Verdict.RETRY
 
 
 def delay(failure: ProviderFailure, policy: RetryPolicy, attempt: int, random: Callable[[], float]) -> float:
@@ -75,8 +68,9 @@ def delay(failure: ProviderFailure, policy: RetryPolicy, attempt: int, random: C
         backoff = ceiling * (0.5 + random() / 2)
     elif policy.backoff == "fixed":
         backoff = min(policy.initial_delay, policy.max_delay)
-    else:
-        backoff = policy.initial_delay if failure.retry_after is None else 0.0
+    else:  # as the provider says, where it does
+        said = policy.honor_retry_after and failure.retry_after is not None
+        backoff = 0.0 if said else min(policy.initial_delay, policy.max_delay)
     if policy.honor_retry_after and failure.retry_after is not None:
         return max(backoff, failure.retry_after)
     return backoff
