@@ -41,30 +41,32 @@ class Stage(Protocol):
 
 
 _NOT_CHAT = (
-    "generation.text-generation.text-completion",
-    "generation.image-generation",
-    "generation.audio-generation",
-    "generation.video-generation",
-    "understanding.audio-understanding",
-    "understanding.document-understanding",
-    "transformation.image-editing",
-    "transformation.audio-processing",
-    "representation",
-    "retrieval.search",
-    "retrieval.knowledge-graph",
-    "retrieval.reranking",
-    "evaluation",
+    "generation.text-generation.text-completion.",
+    "generation.image-generation.",
+    "generation.audio-generation.",
+    "generation.video-generation.",
+    "understanding.audio-understanding.",
+    "understanding.document-understanding.",
+    "transformation.image-editing.",
+    "transformation.audio-processing.",
+    "representation.",
+    "retrieval.search.",
+    "retrieval.knowledge-graph.",
+    "retrieval.reranking.",
+    "evaluation.",
 )
-"""Nodes whose models do not answer /v1/chat/completions. Everything else is asked by chat."""
+"""Nodes whose models do not answer /v1/chat/completions. Everything else is asked by chat. With the dot after them,
+so that a configured `evaluation-notes` is not taken for a part of `evaluation`."""
 
 
 def serves(operation: Operation, capability: str) -> bool:
     """Whether a model of this capability answers the operation's endpoint."""
+    path = f"{capability}."
     if operation is Operation.EMBEDDINGS:
-        return capability.startswith("representation.embeddings")
+        return path.startswith("representation.embeddings.")
     if operation is Operation.COMPLETION:
-        return capability == "generation.text-generation.text-completion"
-    return not capability.startswith(_NOT_CHAT)
+        return path.startswith("generation.text-generation.text-completion.")
+    return not path.startswith(_NOT_CHAT)
 
 
 class CapabilityStage:
