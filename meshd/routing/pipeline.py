@@ -6,8 +6,9 @@ Must never: send anything, or wait; `plan.py` makes a request out of decisions.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
+from itertools import islice
 
 from meshd.routing.recovery import recovers_in
 from meshd.routing.stages import STANDARD_STAGES, Question, Stage
@@ -102,11 +103,8 @@ class Pipeline:
         return Decision(None, dropped)
 
     def take(self, question: Question, model: ModelSpec) -> str | None:
-        """Note that `model` is asked now; the model the pool stood on before, if that was another."""
-        self.strategy(question).chosen(question, model.id)
-        pool = question.state.pool(question.pool.name)
-        previous, pool.current = pool.current, model.id
-        return previous if previous is not None and previous != model.id else None
+        """Note that `model` is asked now; the model that the pool leaves by it, if it does."""
+        return self.strategy(question).chosen(question, model.id)
 
     def explain(self, question: Question) -> Explanation:
         """Ask every stage about every member."""
@@ -140,28 +138,30 @@ class Pipeline:
         return None
 
 
-def soonest_recovery(question: Question) -> float | None:
-    """Seconds until the first member on standby may be tried; None if none comes back by itself."""
-    soonest: float | None = None
-    for model_id in question.pool.members:
-        model = question.table.models[model_id]
-        if question.state.model(model_id).deactivated is not None:
-            continue
-        waits = [
-            recovers_in(availability, question.now)
-            for availability in availabilities(question.state, question.pool.name, model_id, model.provider)
-        ]
-        known = [wait for wait in waits if wait is not None]
-        if len(known) == len(waits) and (soonest is None or max(known) < soonest):
-            soonest = max(known)
-    return soonest
+def soonest_recovery(question: Question, models: Iterable[str]) -> float | None:
+    """Seconds until the first of these may be tried; None if none comes back by itself."""
+    return min((wait for model in models if (wait := _recovers_in(question, model)) is not None), default=None)
 
 
-def able(question: Question) -> list[str]:
-    """Every model of the table, in whatever pool, that could do what is asked: for the error that says so."""
-    permanent = [stage for stage in STANDARD_STAGES if stage.permanent]
-    return [
+def _recovers_in(question: Question, model_id: str) -> float | None:
+    state, model = question.state, question.table.models[model_id]
+    if state.model(model_id).deactivated is not None or question.table.providers[model.provider].disabled:
+        return None
+    longest = 0.0
+    for availability in availabilities(state, question.pool.name, model_id, model.provider):
+        wait = recovers_in(availability, question.now)
+        if wait is None:
+            return None
+        longest = max(longest, wait)
+    return longest
+
+
+def able(question: Question, stages: Collection[Stage] = STANDARD_STAGES, limit: int = 10) -> list[str]:
+    """Models of the table, in whatever pool, that could do what is asked: for the error that says so."""
+    permanent = [stage for stage in stages if stage.permanent]
+    could = (
         model.id
         for model in question.table.models.values()
         if all(stage.objection(model, question) is None for stage in permanent)
-    ]
+    )
+    return list(islice(could, limit))

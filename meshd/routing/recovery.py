@@ -34,7 +34,7 @@ def objection(availability: Availability, now: float) -> str | None:
         if availability.until == INDEFINITELY:
             return availability.reason
         return f"{availability.reason}; tried again in {availability.until - now:.0f} s"
-    if availability.probing:
+    if availability.tester is not None:
         return f"on probation, and one request is testing it ({availability.reason})"
     return None
 
@@ -49,20 +49,33 @@ def recovers_in(availability: Availability, now: float) -> float | None:
 
 
 def stand_by(
-    availability: Availability, reason: str, cause: str, policy: RecoveryPolicy, now: float, at_least: float = 0.0
-) -> None:
-    """Put it on standby for the policy's cooldown, doubled for each relapse, and for `at_least` seconds."""
-    if not availability.standby and now - availability.recovered_at > policy.max_cooldown:
-        availability.relapses = 0
-    doubled = policy.cooldown * 2.0 ** min(availability.relapses, _MAX_DOUBLINGS)
+    availability: Availability,
+    reason: str,
+    cause: str,
+    policy: RecoveryPolicy,
+    now: float,
+    at_least: float = 0.0,
+    tester: object | None = None,
+) -> bool:
+    """Put it on standby for the policy's cooldown, doubled for each relapse, and for `at_least` seconds.
+
+    True when that is news. What is on standby already relapses only by the failure of its `tester`: the requests
+    that were under way when it was set aside fail, too, and their number says nothing of how long it will last.
+    """
+    if availability.standby and (now < availability.until or availability.tester is not tester):
+        availability.until = max(availability.until, now + at_least)
+        return False
     if not availability.standby:
         availability.since = now
+        if now - availability.recovered_at > policy.max_cooldown:
+            availability.relapses = 0
+    doubled = policy.cooldown * 2.0 ** min(availability.relapses, _MAX_DOUBLINGS)
     availability.standby = True
     availability.until = now + max(min(doubled, policy.max_cooldown), at_least)
     availability.reason = reason
     availability.cause = cause
     availability.relapses += 1
-    availability.probing = False
+    return True
 
 
 def stand_by_indefinitely(availability: Availability, reason: str, cause: str, now: float) -> None:
@@ -73,23 +86,21 @@ def stand_by_indefinitely(availability: Availability, reason: str, cause: str, n
     availability.until = INDEFINITELY
     availability.reason = reason
     availability.cause = cause
-    availability.probing = False
 
 
-def begin_probation(availability: Availability) -> bool:
-    """A request is about to be sent there: take the probation's one place, if it is on probation.
+def begin_probation(availability: Availability, tester: object) -> None:
+    """A request is about to be sent there: it takes the probation's one place, if there is one to be had.
 
-    True when the caller now holds the place, and has to give it back by `recover`, `stand_by` or `abandon`.
+    Whatever becomes of it, it has to `end_probation`.
     """
-    if availability.standby:
-        availability.probing = True
-        return True
-    return False
+    if availability.standby and availability.tester is None:
+        availability.tester = tester
 
 
-def abandon_probation(availability: Availability) -> None:
-    """The testing request ended with no verdict (cancelled): the next one may test."""
-    availability.probing = False
+def end_probation(availability: Availability, tester: object) -> None:
+    """The request has ended. If it held the place, the next one may test; the place of another stays taken."""
+    if availability.tester is tester:
+        availability.tester = None
 
 
 def recover(availability: Availability, now: float) -> bool:
@@ -97,7 +108,7 @@ def recover(availability: Availability, now: float) -> bool:
     if not availability.standby:
         return False
     availability.standby = False
-    availability.probing = False
+    availability.tester = None
     availability.until = 0.0
     availability.reason = ""
     availability.cause = ""

@@ -23,7 +23,7 @@ class Availability:
     """Active, or on standby until a time and then on probation until one request succeeds.
 
     relapses: how often it went to standby without staying well in between; the cooldown doubles with each.
-    probing: a request is testing it now. cause: the FailureKind or rule behind `reason`.
+    tester: the request that is testing it now, when nobody else may. cause: the FailureKind or rule behind `reason`.
     """
 
     standby: bool = False
@@ -33,7 +33,7 @@ class Availability:
     cause: str = ""
     relapses: int = 0
     recovered_at: float = 0.0
-    probing: bool = False
+    tester: object | None = None
 
 
 @dataclass(slots=True)
@@ -42,7 +42,6 @@ class MemberState:
 
     availability: Availability = field(default_factory=Availability)
     failures: int = 0  # consecutive
-    virtual_time: float = 0.0  # round robin's position
 
 
 class Latencies:
@@ -101,6 +100,7 @@ class ProviderState:
     auth_valid: bool = True
     connection_failures: int = 0  # consecutive, over all its models
     failing_models: set[str] = field(default_factory=set)  # 5xx since the last success
+    forbidden_models: set[str] = field(default_factory=set)  # 403 since the last success
     score: float = 1.0
     last_probe: float | None = None
     latency: float | None = None
@@ -111,9 +111,10 @@ class ProviderState:
 
 @dataclass(slots=True)
 class PoolState:
-    current: str | None = None  # the model that sticky strategies stay with
-    virtual_time: float = 0.0
+    current: str | None = None  # the model that the pool stands on
     rotations: int = 0
+    virtual_time: float = 0.0  # round robin's
+    turns: dict[str, float] = field(default_factory=dict)  # model → the virtual time of its next turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,11 +167,11 @@ class MeshState:
     def nothing_in_flight(self) -> None:
         """The requests that were under way have been lost with the router that served them."""
         for model in self.models.values():
-            model.in_flight, model.availability.probing = 0, False
+            model.in_flight, model.availability.tester = 0, None
         for provider in self.providers.values():
-            provider.in_flight, provider.availability.probing = 0, False
+            provider.in_flight, provider.availability.tester = 0, None
         for member in self.members.values():
-            member.availability.probing = False
+            member.availability.tester = None
 
 
 # -- what outlives a restart ---------------------------------------------------------------------------
@@ -201,7 +202,7 @@ def load_availability(saved: dict[str, Any], now: float, max_cooldown: float = 3
         reason=str(saved.get("reason", "")),
         cause=str(saved.get("cause", "")),
         relapses=int(saved.get("relapses", 0)),
-        recovered_at=float(saved.get("recovered_at", 0.0)),
+        recovered_at=min(float(saved.get("recovered_at", 0.0)), now),
     )
 
 

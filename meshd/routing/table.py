@@ -7,6 +7,7 @@ Must never: change after it was built (what changes is in `state.py`), or do I/O
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -15,6 +16,11 @@ from meshd.routing.capabilities import CapabilityTree
 
 RETRYABLE_CODES = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
 NON_RETRYABLE_CODES = frozenset({400, 401, 403, 404, 422})
+
+_LONGEST_NAME = 200  # characters of a name that is looked for, or repeated in an error
+_COMPARED = 1000  # names that a misspelt one is compared with
+_REMEMBERED = 1000  # misspelt names whose nearest are kept: an app repeats its mistake
+_WORD = re.compile(r"[^\W_]+")
 
 DEFAULT_STRATEGY = "modelmesh.stick-until-failure.v1"
 
@@ -103,7 +109,7 @@ class StreamPolicy:
 
 @dataclass(frozen=True, slots=True)
 class PoolSpec:
-    """A pool with its members resolved. `rotates` is False for the pool of one that a concrete model's name makes."""
+    """A pool with its members resolved. positions: of each member, for finding one at once."""
 
     name: str
     capability: str  # a node id, "" for a pool of listed models only
@@ -118,8 +124,10 @@ class PoolSpec:
     deactivate_on_auth_failure: bool = True
     deactivate_on_outage: bool = True
     recover_on_probe: bool = True
-    rotates: bool = True
-    single: bool = False
+    positions: Mapping[str, int] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "positions", {model: at for at, model in enumerate(self.members)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +143,7 @@ class UnknownModel(LookupError):
 
     def __init__(self, name: str, nearest: list[str]) -> None:
         super().__init__(name)
-        self.name = name
+        self.name = name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]}…"
         self.nearest = nearest
 
 
@@ -157,6 +165,7 @@ class RoutingTable:
         for model in self.models.values():
             self._by_upstream.setdefault(model.upstream, []).append(model.id)
         self._resolved: dict[str, Target] = {}
+        self._nearest: dict[str, list[str]] = {}
         # In the order of the table, so that "the most specific pool" is decided once.
         self._pools_by_capability: dict[str, PoolSpec] = {}
         for pool in self.pools.values():
@@ -178,13 +187,30 @@ class RoutingTable:
         return target
 
     def pools_of(self, model: str) -> list[str]:
-        return [pool.name for pool in self.pools.values() if model in pool.members]
+        return [pool.name for pool in self.pools.values() if model in pool.positions]
 
     def nearest(self, name: str) -> list[str]:
-        known = [*self.pools, *self.models, *self._by_upstream, *map(self.tree.alias, self._pools_by_capability)]
+        """Up to three names like it; of a model that several providers have, the ids it may be meant by."""
+        several = self._by_upstream.get(name, ())
+        if len(several) > 1:
+            return several[:3]
+        found = self._nearest.get(name)
+        if found is None and len(name) <= _LONGEST_NAME:
+            if len(self._nearest) >= _REMEMBERED:
+                self._nearest.clear()
+            found = self._nearest[name] = self._find_nearest(name.lower())
+        return found or []
+
+    def _find_nearest(self, name: str) -> list[str]:
+        known = [*self.pools, *map(self.tree.alias, self._pools_by_capability), *self.models]
+        known += (upstream for upstream, ids in self._by_upstream.items() if len(ids) == 1)
         folded = {candidate.lower(): candidate for candidate in known}
-        matches = difflib.get_close_matches(name.lower(), folded, n=3, cutoff=0.4)
-        return [folded[match] for match in matches]
+        if len(folded) > _COMPARED:
+            # Comparing takes microseconds a name, and requests wait: of very many, those that share a word's beginning.
+            words = [word[:4] for word in _WORD.findall(name) if len(word) > 2]
+            near = sorted(folded, key=lambda candidate: -sum(word in candidate for word in words))
+            folded = {candidate: folded[candidate] for candidate in near[:_COMPARED]}
+        return [folded[match] for match in difflib.get_close_matches(name, folded, n=3, cutoff=0.4)]
 
     def _resolve(self, name: str) -> Target:
         pool = self.pools.get(name)
@@ -214,7 +240,7 @@ class RoutingTable:
 
     def _pool_of_one(self, model: ModelSpec) -> PoolSpec:
         """A concrete model is a pool of itself, with the policies of the first pool it is in."""
-        home = next((pool for pool in self.pools.values() if model.id in pool.members), None)
+        home = next((pool for pool in self.pools.values() if model.id in pool.positions), None)
         policies = home or PoolSpec("", "", ())
         return PoolSpec(
             name=model.id,
@@ -227,6 +253,4 @@ class RoutingTable:
             deactivate_on_auth_failure=policies.deactivate_on_auth_failure,
             deactivate_on_outage=policies.deactivate_on_outage,
             recover_on_probe=policies.recover_on_probe,
-            rotates=False,
-            single=True,
         )
