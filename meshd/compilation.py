@@ -317,5 +317,5 @@ def _configured_pool(
         stream=StreamPolicy(pool.stream.first_token_timeout, pool.stream.idle_timeout),
         deactivate_on_auth_failure="on_auth_failure" in pool.provider_deactivation,
         deactivate_on_outage="on_api_outage" in pool.provider_deactivation,
-        recover_on_probe="on_probe_success" in pool.provider_recovery,
+        recover_on_probe=pool.provider_recovery == "on_probe_success",
     )
