@@ -208,6 +208,9 @@ class Exchange:
         if self._settled:
             self._release(link)
         self._drain(link)
+        link.observe()  # a monitor's descriptor tells nothing before the first look
+        if link.failed:
+            self._lose(link)
 
     def _release(self, link: Link) -> None:
         held, self._held = self._held, {}

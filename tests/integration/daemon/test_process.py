@@ -361,7 +361,9 @@ def test_operators_commands_are_for_root_and_the_daemons_own_user(meshd, one):
         directory.chmod(0o755)
     admin = [("POST", f"/mesh/v1/{name}") for name in ("rotate", "reload", "probe", "discover", "drain")]
     admin += [("POST", "/mesh/v1/models/activate"), ("POST", "/mesh/v1/models/deactivate"), ("GET", "/mesh/v1/config")]
-    open_to_all = [("GET", f"/mesh/v1/{name}") for name in ("status", "pools", "models", "providers", "stats", "events")]
+    open_to_all = [
+        ("GET", f"/mesh/v1/{name}") for name in ("status", "pools", "models", "providers", "stats", "events")
+    ]
     ended = subprocess.run(
         [sys.executable, "-c", AS_ANOTHER, str(daemon.socket), json.dumps(admin + open_to_all)],
         capture_output=True,

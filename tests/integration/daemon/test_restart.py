@@ -125,10 +125,12 @@ def test_statistics_are_kept(meshd, one):
 class App:
     """Threads that ask one thing after another; what came of each."""
 
-    def __init__(self, daemon, threads=4, **options):
-        self.client = daemon.client(timeout=30.0, **options)
+    def __init__(self, daemon, eventually, threads=4):
+        self.client = daemon.client(timeout=30.0)
+        self._eventually = eventually
         self.answers: list[str] = []
         self.errors: list[modelmesh.MeshError] = []
+        self.slowest = 0.0
         self._done = threading.Event()
         self._threads = [threading.Thread(target=self._run, args=(number,)) for number in range(threads)]
         for thread in self._threads:
@@ -138,6 +140,7 @@ class App:
         turn = 0
         while not self._done.is_set():
             turn += 1
+            began = time.monotonic()
             try:
                 answer = self.client.chat.completions.create(
                     model="chat-completion", messages=[{"role": "user", "content": f"{number}.{turn}"}]
@@ -145,6 +148,12 @@ class App:
                 self.answers.append(answer.choices[0].message.content)
             except modelmesh.MeshError as error:
                 self.errors.append(error)
+            self.slowest = max(self.slowest, time.monotonic() - began)
+
+    def get(self, count, text=""):
+        """Wait for so many more answers (that say this)."""
+        at = len(self.answers)
+        self._eventually(lambda: sum(text in answer for answer in self.answers[at:]) >= count)
 
     def stop(self):
         self._done.set()
@@ -168,12 +177,12 @@ def over(server, **daemon):
 def test_sigterm_and_restart_under_a_running_app_fail_nothing(meshd, upstream, eventually):
     server = upstream([{"echo": True, "delay": "20ms"}])
     daemon = meshd(over(server))
-    app = App(daemon)
+    app = App(daemon, eventually)
     try:
         for _ in range(3):
-            eventually(lambda at=len(app.answers): len(app.answers) > at + 8)
+            app.get(8)
             restart(daemon)
-        eventually(lambda at=len(app.answers): len(app.answers) > at + 8)
+        app.get(8)
     finally:
         app.stop()
     assert app.errors == []
@@ -184,13 +193,15 @@ def test_sigterm_and_restart_under_a_running_app_fail_nothing(meshd, upstream, e
 def test_kill_9_and_restart_under_a_running_app_bill_nothing_twice(meshd, upstream, eventually):
     server = upstream([{"echo": True, "delay": "20ms"}])
     daemon = meshd(over(server))
-    app = App(daemon)
+    app, away = App(daemon, eventually), 0.0
     try:
         for _ in range(3):
-            eventually(lambda at=len(app.answers): len(app.answers) > at + 8)
+            app.get(8)
+            began = time.monotonic()
             daemon.kill()
             daemon.start()
-        eventually(lambda at=len(app.answers): len(app.answers) > at + 8)
+            away = max(away, time.monotonic() - began)
+        app.get(8)
     finally:
         app.stop()
     # What was at the provider when the daemon died is not sent again: it is an error that says so.
@@ -198,6 +209,7 @@ def test_kill_9_and_restart_under_a_running_app_bill_nothing_twice(meshd, upstre
     assert len(app.errors) <= 3 * 4
     assert len(set(app.answers)) == len(app.answers)
     assert server.served["served"] <= app.calls
+    assert app.slowest < away + 2, "the daemon was back, and the app did not notice"
 
 
 @pytest.mark.parametrize("how", ["kill", "stop"])
@@ -253,14 +265,14 @@ def test_a_provider_killed_under_load_costs_no_request_and_is_used_again(meshd, 
             "discovery": {"health": {"interval": "200ms", "timeout": "1s"}},
         }
     )
-    app = App(daemon, threads=8)
+    app = App(daemon, eventually, threads=8)
     try:
         for _ in range(2):
-            eventually(lambda at=len(app.answers): app.answers[at:].count("first") > 30)
+            app.get(30, "first")
             first.kill()
-            eventually(lambda at=len(app.answers): app.answers[at:].count("second") > 30)
+            app.get(30, "second")
             first.start()
-            eventually(lambda at=len(app.answers): app.answers[at:].count("first") > 30)
+            app.get(30, "first")
     finally:
         app.stop()
     assert app.errors == []
