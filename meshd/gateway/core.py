@@ -182,6 +182,8 @@ class RouterCore:
             state.models[key] = states.load_model(value, now)
         for key, value in tables.get("provider", {}).items():
             state.providers[key] = states.load_provider(value, now)
+        for key, value in tables.get("pool", {}).items():
+            state.pool(key).current = value.get("current")
         self.server.interrupt(restored.begun | restored.answered)
 
     # -- generations ----------------------------------------------------------------------------------
@@ -193,16 +195,22 @@ class RouterCore:
 
     def commit(self, generation: Generation) -> None:
         """The instant from which new requests see another generation; those under way keep theirs."""
-        before = self.mesh.table
-        self.generation = generation
-        self.mesh.table = generation.table
+        previous, self.generation = self.generation, generation
+        before, self.mesh.table = self.mesh.table, generation.table
         self.providers.replace(generation.providers, generation.config.daemon.request_timeout)
         self._announce_membership(before, generation.table)
-        state = self.mesh.state
+        if previous is not None:
+            self._give_new_chances(previous, generation)
+
+    def _give_new_chances(self, previous: Generation, generation: Generation) -> None:
+        """A provider with another key or address is another provider; and one that probes set aside must not wait
+        for probes that are switched off."""
+        unprobed = not generation.config.discovery.health.enabled
         for name, settings in generation.providers.items():
-            known = state.providers.get(name)
-            # A new key deserves a new chance.
-            if known is not None and not known.auth_valid and settings.api_key:
+            known, former = self.mesh.state.providers.get(name), previous.providers.get(name)
+            if known is None or former is None:
+                continue
+            if former != settings or (unprobed and known.availability.cause == deactivation.PROBE):
                 known.auth_valid = True
                 if recovery.reset(known.availability, time.time()):
                     self.changed([Change("provider", True, "its configuration changed", provider=name)])

@@ -24,6 +24,8 @@ from meshd.routing import needs as reading
 from meshd.routing import recovery
 from meshd.routing.plan import nobody
 from meshd.routing.stages import Question
+from meshd.routing.state import Change
+from meshd.routing.strategies import STRATEGIES, StickUntilFailure
 from meshd.routing.table import Target, UnknownModel
 from modelmesh._errors import ConflictError, InvalidRequestError, MeshError, NotFoundError
 
@@ -250,9 +252,15 @@ class Operations:
     # -- commands -------------------------------------------------------------------------------------
 
     async def rotate(self, call: Call) -> dict[str, Any]:
-        """Move a pool's current model on to the next that can be asked."""
+        """Move a pool's current model on to the next that can be asked; kept over restarts."""
         mesh = self.core.mesh
         pool = self._resolve(_text(call.body, "pool")).pool
+        if not isinstance(STRATEGIES[pool.strategy], StickUntilFailure):
+            raise ConflictError(
+                f"{pool.name} chooses anew for each request ({pool.strategy}); to keep a model out of it: "
+                "meshctl model deactivate ID",
+                code="nothing_to_rotate",
+            )
         state, now = mesh.state.pool(pool.name), time.time()
         before = state.current or (pool.members[0] if pool.members else None)
         start = pool.members.index(before) + 1 if before in pool.members else 0
@@ -261,14 +269,18 @@ class Operations:
             status = views.availability_of(mesh.table, mesh.state, pool.name, model, now)[0]
             if model_id != before and status == recovery.ACTIVE:
                 state.current = model_id
-                self.core.event("model_rotated", ids={"pool": pool.name, "model": model_id}, reason="by hand",
-                                changed={"from": before, "to": model_id})
+                self.core.tell("state", messages.StateChanged("pool", pool.name, {"current": model_id}))
+                self.core.event(
+                    "model_rotated",
+                    ids={"pool": pool.name, "model": model_id},
+                    reason="by hand",
+                    changed={"from": before, "to": model_id},
+                )
                 return {"pool": pool.name, "from": before, "to": model_id}
-        nothing = f"{pool.name} has no other active model to rotate to"
-        raise ConflictError(nothing, code="nothing_to_rotate")
+        raise ConflictError(f"{pool.name} has no other active model to rotate to", code="nothing_to_rotate")
 
     async def activate(self, call: Call) -> dict[str, Any]:
-        """Undo a deactivation by hand, and end every cooldown of the model."""
+        """Undo a deactivation by hand, and end every cooldown of the model and of its provider."""
         model_id = self._model(call)
         mesh, now = self.core.mesh, time.time()
         known = mesh.state.model(model_id)
@@ -279,6 +291,9 @@ class Operations:
                 member.failures = 0
                 if recovery.reset(member.availability, now):
                     self.core.tell("state", messages.StateChanged("member", f"{pool}\x00{model_id}", None))
+        provider = mesh.table.models[model_id].provider
+        if recovery.reset(mesh.state.provider(provider).availability, now):
+            self.core.changed([Change("provider", True, "by hand", provider=provider)])
         self.core.save_model(model_id)
         self.core.event("model_activated", ids={"model": model_id}, reason="by hand")
         return {"id": model_id, "status": "active", "reason": ""}

@@ -19,6 +19,9 @@ UNREACHABLE_AFTER = 2
 FAILING_MODELS = 2
 """Different models of a provider with 5xx (or with 403) and no success between, until the provider is blamed."""
 
+PROBE = "probe"
+"""The cause of a standby that the health monitor's probes began, and only they (or an operator) end."""
+
 _BLAMELESS = frozenset(
     {FailureKind.UNSUPPORTED, FailureKind.CONTEXT_LENGTH, FailureKind.INVALID_REQUEST, FailureKind.CANCELLED}
 )
@@ -153,5 +156,5 @@ def record_health(
     if known.availability.standby:
         return []
     reason = f"it does not answer probes: {error}"
-    stand_by_indefinitely(known.availability, reason, "probe", now)
+    stand_by_indefinitely(known.availability, reason, PROBE, now)
     return [Change("provider", False, reason, provider=provider)]
