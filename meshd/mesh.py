@@ -67,6 +67,7 @@ class ModelMesh:
         self._source: ConfigSource | None = None
         self._own_runtime: tempfile.TemporaryDirectory[str] | None = None
         self._started: list[str] = []
+        self._bound: list[messages.Listen] = []
         self.address = f"inproc://meshd-{os.getpid()}-{id(self):x}"
 
     # -- making one -----------------------------------------------------------------------------------
@@ -139,8 +140,10 @@ class ModelMesh:
         report = self._ask("config", messages.Reload(reason="start"), _START_TIMEOUT)
         if not report.ok:
             raise _refused(report)
-        for place in (messages.Listen(self.address), *self._sockets):
+        self._ask("router", messages.Listen(self.address), _START_TIMEOUT)
+        for place in self._sockets:
             self._ask("router", place, _START_TIMEOUT)
+            self._bound.append(place)
 
     def _ward(self, name: str, make: Callable[[], MeshActor]) -> None:
         assert self._supervisor is not None
@@ -169,6 +172,10 @@ class ModelMesh:
                 self._stop(supervisor, name)
         supervisor.actor_ref.stop(block=False)
         self._started.clear()
+        for place in self._bound:  # libzmq leaves the file
+            if place.fd is None and place.address.startswith("ipc://"):
+                Path(place.address.removeprefix("ipc://")).unlink(missing_ok=True)
+        self._bound.clear()
         self._directory = Directory()
         if self._own_runtime is not None:
             self._own_runtime.cleanup()
@@ -176,9 +183,10 @@ class ModelMesh:
 
     def _stop(self, supervisor: Supervisor, name: str) -> None:
         actor = supervisor.ward(name)
-        if actor is None or actor.actor_stopped.is_set():
+        if actor is None:
             return
-        actor.actor_ref.stop(block=False)
+        if not actor.actor_stopped.is_set():
+            actor.actor_ref.stop(block=False)
         thread = actor.thread
         if thread is not None:
             thread.join(_STOP_TIMEOUT * 2)

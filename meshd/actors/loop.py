@@ -72,13 +72,14 @@ class LoopActor(MeshActor):
     def __init__(self, directory: Directory) -> None:
         super().__init__(directory)
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._failure: tuple[Any, Any, Any] | None = None
 
     # -- what subclasses do ---------------------------------------------------------------------------
 
     async def opened(self) -> None:
         """The loop runs; nothing was received yet."""
 
-    async def closing(self) -> None:
+    async def closing(self, crashed: bool) -> None:
         """The actor ends, and what was spawned still runs."""
 
     async def closed(self) -> None:
@@ -122,6 +123,14 @@ class LoopActor(MeshActor):
         self.actor_inbox.detach()
         self.loop.run_until_complete(self._close())
         self.loop.close()
+        if self._failure is not None:
+            super()._handle_failure(*self._failure)
+
+    def _handle_failure(self, exception_type: Any, exception_value: Any, traceback: Any) -> None:
+        """The supervisor hears of it when everything is given back, as the next life wants the same addresses."""
+        if self._failure is None:
+            self._failure = (exception_type, exception_value, traceback)
+        self.actor_stopped.set()
 
     async def _open(self) -> None:
         try:
@@ -131,7 +140,7 @@ class LoopActor(MeshActor):
 
     async def _close(self) -> None:
         try:
-            await asyncio.wait_for(self.closing(), 10.0)
+            await asyncio.wait_for(self.closing(self._failure is not None), 10.0)
         except Exception:
             logger.exception("the %s actor did not close cleanly", self.name)
         for task in list(self._tasks):

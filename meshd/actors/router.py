@@ -17,7 +17,6 @@ from meshd.gateway.dispatch import Call
 from meshd.gateway.identity import OURSELVES_ADDRESS, identify
 from meshd.gateway.operations import Operations
 from meshd.generation import Generation
-from meshd.routing.state import MeshState
 
 _COUNTERS = "counters"
 
@@ -45,33 +44,37 @@ class RouterActor(LoopActor):
         self._registry = registry
         self._listening: list[messages.Listen] = []
         self._prepared: Generation | None = None
-        self._inherited: tuple[Generation | None, MeshState, str] | None = None
+        self._inherited: RouterCore | None = None
+        self._core: RouterCore | None = None
 
     # -- life -----------------------------------------------------------------------------------------
 
+    @property
+    def core(self) -> RouterCore:
+        assert self._core is not None, "the loop runs"
+        return self._core
+
     async def opened(self) -> None:
-        self.core = RouterCore(self._registry, self.tell, self.ask_later, self.spawn)
-        Operations(self.core)
-        self.core.server.open(self.loop)
+        core = RouterCore(self._registry, self.tell, self.ask_later, self.spawn)
+        Operations(core)
+        core.server.open(self.loop)
         if self._inherited is not None:
-            generation, state, journal = self._inherited
-            self.core.mesh.state = state
-            state.nothing_in_flight()
-            if generation is not None:
-                self.core.commit(generation)
-            self.core.use_segment(journal)
-            for place in self._listening:
-                self.core.server.bind(place.address, place.fd)
+            core.inherit(self._inherited)
+        self._core, self._inherited = core, None
+        for place in self._listening:
+            core.server.bind(place.address, place.fd)
         self.tick(_COUNTERS, COUNTERS_EVERY)
 
-    async def closing(self) -> None:
-        self.core.cut_off()
+    async def closing(self, crashed: bool) -> None:
+        if self._core is not None:
+            self._core.cut_off(crashed)
 
     async def closed(self) -> None:
-        await self.core.close()
+        if self._core is not None:
+            await self._core.close()
 
     def legacy(self) -> Any:
-        return self._listening, (self.core.generation, self.core.mesh.state, self.core.journal_path)
+        return self._listening, self._core or self._inherited
 
     def inherit(self, legacy: Any) -> None:
         self._listening, self._inherited = legacy

@@ -323,11 +323,28 @@ class RouterCore:
     def _inferences(self) -> int:
         return sum(exchange.path in inference.OPERATIONS for exchange in self.server.exchanges.values())
 
-    def cut_off(self) -> None:
-        """Tell the apps whose requests have not ended that they will not."""
+    def cut_off(self, crashed: bool) -> None:
+        """Tell the apps whose requests have not ended that they will not. After a crash those that nobody has sent
+        to a provider hear nothing: their clients send them again, to the next life."""
         for exchange in list(self.server.exchanges.values()):
             exchange.cancel()
-            exchange.error(_cut_off(exchange))
+            if exchange.begun:
+                self.server.interrupt((exchange.request_id,))
+            if crashed and not exchange.begun:
+                exchange.done = True
+            else:
+                exchange.error(_cut_off(exchange))
+
+    def inherit(self, before: RouterCore) -> None:
+        """Carry on where another life crashed."""
+        self.started = before.started
+        self.requests_total, self.requests_failed = before.requests_total, before.requests_failed
+        self.mesh.state = before.mesh.state
+        self.mesh.state.nothing_in_flight()
+        self.server.inherit(before.server)
+        if before.generation is not None:
+            self.commit(before.generation)
+        self.use_segment(before.journal_path)
 
     async def close(self) -> None:
         """Give back sockets, connections, child processes and the journal."""
@@ -359,10 +376,10 @@ class RouterCore:
 def _cut_off(exchange: Exchange) -> MeshError:
     """What an app hears whose request did not end before the daemon did."""
     if exchange.sent:
-        return StreamInterrupted("the daemon was shut down before the stream had ended")
+        return StreamInterrupted("the daemon ended before the stream did")
     if exchange.begun:
         return RoutingError(
-            "the daemon was shut down while this request was at its provider; ask again if the answer is still wanted",
+            "the daemon ended while this request was at its provider; ask again if the answer is still wanted",
             status_code=502,
             code="request_interrupted",
         )

@@ -142,10 +142,16 @@ class IpcServer:
         loop.add_reader(socket.fileno(), self._drain)
         self._heartbeat_timer = loop.call_later(self._heartbeat, self._beat)
 
+    def inherit(self, before: IpcServer) -> None:
+        """Remember what a life that crashed had answered and begun."""
+        self.malformed = before.malformed
+        self._answers = before._answers
+        self._interrupted = before._interrupted
+
     def bind(self, address: str, fd: int | None = None) -> None:
         """Listen at an address; with `fd`, by a socket that systemd is listening on already. Raises zmq.ZMQError."""
         if fd is not None:
-            self._socket.set(zmq.USE_FD, fd)
+            self._socket.set(zmq.USE_FD, os.dup(fd))  # libzmq closes it with the socket, which may not be the last
         try:
             self._socket.bind(address)
         finally:
@@ -163,6 +169,9 @@ class IpcServer:
         self._loop.remove_reader(self._socket.fileno())
         for peer in list(self.peers.values()):
             self._forget(peer)
+        for address in self.addresses:
+            if address.startswith("inproc:"):  # else its name is free only some time later
+                self._socket.unbind(address)
         self._socket.close()
         self._socket = None
 

@@ -1,0 +1,324 @@
+"""ModelMesh embedded: the same mesh, with no process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+
+import pykka
+import pytest
+
+import modelmesh
+from meshd.config import MeshConfig
+from meshd.mesh import ModelMesh
+from meshd.messages import Listen
+from modelmesh import ConfigurationError, MeshError, NotFoundError
+
+
+@pytest.fixture(autouse=True)
+def _own_state(short, monkeypatch):
+    monkeypatch.setenv("XDG_STATE_HOME", str(short / "state-home"))
+    monkeypatch.setenv("XDG_DATA_HOME", str(short / "data-home"))
+    monkeypatch.delenv("STATE_DIRECTORY", raising=False)
+
+
+@pytest.fixture
+def nothing_left(eventually):
+    """No thread, actor or descriptor more than before, at the end of the test."""
+    import zmq
+
+    zmq.Context.instance()
+    before = threads()
+
+    yield
+
+    eventually(lambda: threads() <= before, what=f"threads end: {threads() - before}")
+    assert [ref for ref in pykka.ActorRegistry.get_all() if ref.is_alive()] == []
+
+
+def threads():
+    return {thread.name for thread in threading.enumerate() if thread.name.startswith("meshd")}
+
+
+def hello(mesh, model="chat"):
+    with mesh.get_client(timeout=10, max_retries=0) as client:
+        return client.chat.completions.create(model=model, messages=[{"role": "user", "content": "hello"}])
+
+
+@pytest.fixture
+def file(short, two):
+    path = short / "mesh.json"
+    path.write_text(json.dumps({**two(), "daemon": {"watch_debounce": "20ms"}}))
+    return path
+
+
+@pytest.fixture
+def mesh(file, nothing_left):
+    with ModelMesh.from_yaml(file) as mesh:
+        yield mesh
+
+
+def test_from_a_file_as_a_context_manager(mesh, file, two, eventually):
+    assert hello(mesh).choices[0].message.content == "first"
+    assert mesh.healthy()
+    file.write_text(json.dumps(two(first=[{"reply": "changed"}])))
+    eventually(lambda: hello(mesh).choices[0].message.content == "changed")
+
+
+def test_nothing_is_left_after_shutdown_and_it_is_idempotent(file, nothing_left, short, eventually):
+    mesh = ModelMesh.from_yaml(file, sockets=[Listen(f"ipc://{short}/s")])
+    address = mesh.address
+    assert (short / "s").exists()
+    mesh.shutdown()
+    mesh.shutdown()
+    assert not mesh.healthy()
+    eventually(lambda: not (short / "s").exists())
+    with modelmesh.OpenAIClient(address, timeout=0.3, max_retries=0) as client, pytest.raises(MeshError):
+        client.models.list()
+
+
+def test_a_mesh_may_be_started_again_after_shutdown(two, nothing_left):
+    mesh = ModelMesh()
+    for _ in range(2):
+        mesh.initialize(MeshConfig.from_dict(two()))
+        assert hello(mesh).choices[0].message.content == "first"
+        with pytest.raises(MeshError, match="running already"):
+            mesh.initialize(MeshConfig.from_dict(two()))
+        mesh.shutdown()
+
+
+def test_several_meshes_in_one_process(two, nothing_left):
+    with ModelMesh() as one, ModelMesh() as other:
+        one.initialize(MeshConfig.from_dict(two()))
+        other.initialize(
+            MeshConfig.from_dict({**two([{"reply": "other"}]), "daemon": {"state_dir": "/nowhere/at/all"}})
+        )
+        assert hello(one).choices[0].message.content == "first"
+        assert hello(other).choices[0].message.content == "other"
+
+
+def test_from_a_storage(two, short, nothing_left):
+    with ModelMesh() as mesh:
+        mesh.initialize(MeshConfig.from_dict(two()))
+        mesh.save_config("modelmesh.local-file.v1", directory=str(short / "store"))
+    with ModelMesh.from_storage("modelmesh.local-file.v1", directory=str(short / "store")) as mesh:
+        assert hello(mesh).choices[0].message.content == "first"
+    with pytest.raises(ConfigurationError, match=r"other\.yaml"):
+        ModelMesh.from_storage("modelmesh.local-file.v1", key="other.yaml", directory=str(short / "store"))
+
+
+# -- configuration ----------------------------------------------------------------------------------------
+
+
+def test_reload_says_what_changed(mesh, two):
+    report = mesh.reload_config(MeshConfig.from_dict(two([{"reply": "changed"}])))
+    assert report.ok
+    assert any("providers.first" in change for change in report.changes)
+    assert hello(mesh).choices[0].message.content == "changed"
+    report = mesh.reload_config()
+    assert any("providers.first" in change for change in report.changes)
+    assert hello(mesh).choices[0].message.content == "first"
+
+
+def test_a_refused_reload_raises_with_every_problem_and_changes_nothing(mesh):
+    with pytest.raises(ConfigurationError) as caught:
+        mesh.reload_config(
+            MeshConfig.from_dict({"providers": {"a": {"enabled": "x"}}, "pools": {"b": {"strategy": "x"}}})
+        )
+    paths = {problem["path"] for problem in caught.value.problems}
+    assert {"providers.a", "pools.b.strategy"} <= paths
+    assert hello(mesh).choices[0].message.content == "first"
+
+
+def test_add_provider_register_and_unregister(mesh):
+    mesh.add_provider("third", connector="modelmesh.scripted.v1", script=[{"reply": "third"}])
+    model = mesh.get_registry().register("third.chat", provider="third", capabilities=["classification"])
+    assert model.get_capabilities() == ["understanding.text-understanding.classification"]
+    assert hello(mesh, "third.chat").choices[0].message.content == "third"
+    mesh.get_registry().unregister("third.chat")
+    with pytest.raises(NotFoundError):
+        mesh.get_registry().get_model("third.chat")
+
+
+def test_save_config_to_files_that_can_be_read_again(mesh, short):
+    for ending in ("yaml", "toml", "json"):
+        mesh.save_config(path=short / f"saved.{ending}")
+        assert MeshConfig.from_file(short / f"saved.{ending}").raw == mesh.config.raw
+    with pytest.raises(ValueError, match="path"):
+        mesh.save_config()
+
+
+# -- the router -------------------------------------------------------------------------------------------
+
+HELLO = {"messages": [{"role": "user", "content": "hello"}]}
+
+
+def test_deciding_asks_nobody(mesh):
+    router = mesh.get_router()
+    decision = router.route("chat", HELLO)
+    assert (decision.model, decision.pool) == ("first.chat", "chat")
+    assert decision.order == ("first.chat", "second.chat")
+    explained = router.explain({"model": "chat", **HELLO})
+    assert explained.chosen == "first.chat"
+    assert [stage["name"] for stage in explained.stages]
+    assert mesh.get_registry().get_model("first.chat").get_state()["requests"] == 0
+
+
+def test_complete_stream_and_batch(mesh):
+    router = mesh.get_router()
+    assert router.complete("chat", HELLO).choices[0].message.content == "first"
+    assert "".join(chunk.choices[0].delta.content or "" for chunk in router.stream("chat", HELLO)) == "first"
+    answers = router.batch("chat", [HELLO, {"messages": "no"}, HELLO], parallel=2)
+    assert answers[0].choices[0].message.content == "first"
+    assert answers[2].choices[0].message.content == "first"
+    missing = router.batch("nothing", [HELLO])
+    assert isinstance(missing[0], NotFoundError)
+
+
+def test_leaving_a_stream_of_the_router_early(mesh):
+    stream = mesh.get_router().stream("chat", HELLO)
+    next(stream)
+    stream.close()
+    assert hello(mesh)
+
+
+def test_pools(mesh):
+    router = mesh.get_router()
+    assert "chat" in router.list_pools()
+    pool = router.get_pool("chat")
+    assert pool.capability == "generation.text-generation.chat-completion"
+    assert pool.strategy == "modelmesh.stick-until-failure.v1"
+    assert pool.get_active_models() == ["first.chat", "second.chat"]
+    assert pool.select() == "first.chat"
+    pool.deactivate("first.chat", "tired")
+    assert pool.get_standby_models() == {"first.chat": "deactivated by hand: tired"}
+    assert pool.select() == "second.chat"
+    pool.recover("first.chat")
+    assert pool.get_standby_models() == {}
+    hello(mesh)
+    assert router.rotate("chat") == "second.chat"
+    assert hello(mesh).mesh.model == "second.chat"
+    pool.remove_model("second.chat")
+    assert pool.get_active_models() == ["first.chat"]
+    with pytest.raises(NotFoundError):
+        router.get_pool("nothing")
+
+
+def test_registry_models_and_providers(mesh):
+    registry = mesh.get_registry()
+    assert {model.id for model in registry.list_models()} == {"first.chat", "second.chat"}
+    assert [model.id for model in registry.find_by_provider("second")] == ["second.chat"]
+    assert {model.id for model in registry.find_by_capability("generation")} == {"first.chat", "second.chat"}
+    assert registry.find_by_capability("embeddings") == []
+    model = registry.get_model("first.chat")
+    assert model.get_delivery_modes() == ["synchronous", "streaming"]
+    assert set(model.get_constraints()) == {"context_window", "max_output_tokens", "max_images"}
+    model.reset_state()
+    assert registry.refresh()
+    with pytest.raises(NotFoundError):
+        registry.get_model("nothing")
+
+
+def test_stats(mesh, eventually):
+    hello(mesh)
+    stats = mesh.stats()
+    row = eventually(lambda: stats.model("first.chat"))
+    assert (row["requests_total"], row["requests_failed"]) == (1, 0)
+    assert stats.pool("chat")["requests_total"] == 1
+    assert stats.provider("first")["requests_total"] == 1
+    assert stats.model("second.chat") is None
+
+
+def test_state_is_exported_and_imported(file, nothing_left, short):
+    with ModelMesh.from_yaml(file, state_dir=short / "one") as mesh:
+        hello(mesh)
+        mesh.get_router().get_pool("chat").deactivate("first.chat", "kept")
+        exported = json.loads(json.dumps(mesh.export_state()))
+    with ModelMesh.from_yaml(file, state_dir=short / "two") as mesh:
+        assert mesh.get_router().get_pool("chat").get_standby_models() == {}
+        mesh.import_state(exported)
+        assert "kept" in mesh.get_router().get_pool("chat").get_standby_models()["first.chat"]
+        assert mesh.get_registry().get_model("first.chat").get_state()["requests"] == 1
+
+
+def test_proxies_are_safe_from_many_threads(mesh):
+    router, failures = mesh.get_router(), []
+
+    def work():
+        try:
+            for _ in range(10):
+                assert router.complete("chat", HELLO)
+                assert router.route("chat", HELLO).model
+        except BaseException as error:
+            failures.append(error)
+
+    workers = [threading.Thread(target=work) for _ in range(6)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(30)
+    assert failures == []
+
+
+# -- a boot that fails --------------------------------------------------------------------------------------
+
+
+def test_an_invalid_configuration_leaves_nothing(nothing_left, short):
+    with pytest.raises(ConfigurationError) as caught:
+        ModelMesh(state_dir=short / "state").initialize(MeshConfig.from_dict({"providers": {"a": {"colour": 1}}}))
+    assert caught.value.problems[0]["path"] == "providers.a"
+    assert not (short / "state").exists()
+
+
+def test_a_missing_secret_leaves_nothing(nothing_left, short):
+    config = {"providers": {"openai": {"connector": "openai.llm.v1", "api_key": "${secrets:NO_SUCH_KEY}"}}}
+    with pytest.raises(ConfigurationError, match="NO_SUCH_KEY"):
+        ModelMesh(state_dir=short / "state").initialize(MeshConfig.from_dict(config))
+
+
+def test_a_socket_that_cannot_be_bound_leaves_nothing(file, nothing_left, short, eventually):
+    mesh = ModelMesh(sockets=[Listen(f"ipc://{short}/ok"), Listen(f"ipc://{short}/no/such/dir/s")])
+    with pytest.raises(Exception, match=r"."):
+        mesh.start(_source(file))
+    eventually(lambda: not (short / "ok").exists())
+    assert not mesh.healthy()
+
+
+@pytest.mark.parametrize("actor", ["telemetry", "secret", "state", "router", "config", "health", "discovery"])
+def test_an_actor_that_cannot_be_made_leaves_nothing(file, nothing_left, short, actor, monkeypatch):
+    import importlib
+
+    module = importlib.import_module(f"meshd.actors.{actor}")
+    name = next(name for name in vars(module) if name.lower() == f"{actor}actor")
+
+    def broken(*arguments, **options):
+        raise RuntimeError(f"no {actor}")
+
+    monkeypatch.setattr(module, name, broken)
+    if actor in ("router", "config"):
+        monkeypatch.setattr(f"meshd.mesh.{name}", broken)
+    descriptors = len(os.listdir("/proc/self/fd"))
+    mesh = ModelMesh(sockets=[Listen(f"ipc://{short}/s")], state_dir=short / "state")
+    with pytest.raises(RuntimeError, match=f"no {actor}"):
+        mesh.start(_source(file))
+    assert not (short / "s").exists()
+    assert len(os.listdir("/proc/self/fd")) <= descriptors + 4  # what libzmq keeps for the process
+
+
+@pytest.mark.parametrize("actor", ["telemetry", "secret", "state", "router", "health", "discovery"])
+def test_an_actor_that_objects_leaves_nothing(file, nothing_left, short, actor, monkeypatch):
+    import importlib
+
+    module = importlib.import_module(f"meshd.actors.{actor}")
+    cls = next(value for name, value in vars(module).items() if name.lower() == f"{actor}actor")
+    monkeypatch.setattr(cls, "prepare", lambda self, message: ("not with me",), raising=False)
+    monkeypatch.setitem(cls.handlers, __import__("meshd.messages").messages.Prepare, "prepare")
+    with pytest.raises(ConfigurationError, match=f"{actor}: not with me"):
+        ModelMesh.from_yaml(file, state_dir=short / "state")
+
+
+def _source(file):
+    from meshd.config.source import ConfigSource
+
+    return ConfigSource.of_file(file)
