@@ -123,8 +123,7 @@ class Exchange:
     def observe(self) -> None:
         """Take in connects and disconnects; to be called when a monitor's descriptor is readable."""
         for link in self.links():
-            if not link.closed:
-                link.observe()
+            link.observe()
             if link.failed:
                 self._drain(link)
                 self._lose(link)

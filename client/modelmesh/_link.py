@@ -122,9 +122,9 @@ class Link:
         return frames
 
     def observe(self) -> None:
-        """Read what the monitor has to say into `connected` and `failed`."""
+        """Read what the monitor has to say into `connected` and `failed`. Nothing of a link that is closed."""
         monitor = self._monitor
-        if monitor is None:
+        if monitor is None or self.closed:
             return
         while True:
             try:
