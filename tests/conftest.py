@@ -361,6 +361,20 @@ def upstream(short: Path) -> Iterator[Callable[..., Upstream]]:
         server.kill()
 
 
+@pytest.fixture(scope="module")
+def module_upstream(module_short: Path) -> Iterator[Callable[..., Upstream]]:
+    """The same for all tests of a module."""
+    made: list[Upstream] = []
+
+    def make(script: Any = None) -> Upstream:
+        made.append(Upstream(module_short, script))
+        return made[-1].start()
+
+    yield make
+    for server in made:
+        server.kill()
+
+
 @pytest.fixture
 def dial() -> Iterator[Callable[..., Line]]:
     """`dial(path)`: a bare socket that has been welcomed."""

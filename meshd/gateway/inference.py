@@ -150,6 +150,7 @@ class Inference:
         except streaming.Broken as broken:
             plan.failed(broken.failure, time.time(), time.monotonic() - started)
             self._report(broken.failure, model)
+            broken.error.attempts = plan.attempt_maps()
             self.fail(broken.error)
             return True
         except (asyncio.CancelledError, ClientGone):

@@ -92,7 +92,6 @@ def _interrupted(inference: Inference, failure: ProviderFailure, delivered: int)
     model = inference.answered_by
     return StreamInterrupted(
         f"{model.provider if model else 'the provider'} broke the stream off after {delivered} pieces of content: "
-        f"{failure.message}",
-        attempts=inference.plan.attempt_maps(),
+        f"{failure.message}"
     )
 
