@@ -274,3 +274,20 @@ def test_twenty_edits_under_load_fail_no_request(meshd, upstream, one, eventuall
     assert [outcome for outcome in outcomes if outcome != "fine"] == []
     assert len(outcomes) > 50
     assert server.served["served"] == len(outcomes)
+
+
+def test_a_file_that_was_emptied_is_waited_for(daemon, after, eventually):
+    """A disk was full, or somebody writes in place and is slow; to run an empty file takes a command."""
+    daemon.config.write_text("")
+    eventually(lambda: _looked_again(daemon))
+    assert says(daemon) == "before"
+    daemon.write(after)
+    eventually(lambda: says(daemon) == "after")
+
+
+def _looked_again(daemon):
+    """The watch has a look at least every half second; this takes longer."""
+    import time
+
+    time.sleep(0.8)
+    return generation(daemon) == 1

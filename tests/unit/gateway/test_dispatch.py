@@ -1,0 +1,168 @@
+"""The table of operations, without a socket."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import pytest
+
+from meshd.gateway.dispatch import Call, Dispatcher, is_admin
+from meshd.gateway.exchange import ClientGone, Exchange
+from meshd.gateway.identity import Caller
+from modelmesh._errors import AccessDeniedError, InvalidRequestError, NotFoundError
+
+ROOT = Caller(uid=0)
+OWN = Caller(uid=os.getuid())
+OTHER = Caller(uid=os.getuid() + 12345, name="other")
+
+
+class Recorded(Exchange):
+    """Keeps what it is answered with."""
+
+    def __init__(self, method="GET", path="/a", body=b"", caller=OTHER, timeout=60.0, **options):
+        super().__init__(b"i" * 16, method, path, body, headers={}, caller=caller, timeout=timeout, **options)
+        self.said: list = []
+
+    def respond(self, body, mesh, headers=None):
+        self.said.append(("respond", json.loads(body)))
+
+    def error(self, error):
+        self.said.append(("error", error.status_code, error.code))
+
+    def end(self, usage, mesh):
+        self.said.append(("end",))
+
+    def _send_chunk(self, data):
+        self.said.append(("chunk", json.loads(data)))
+
+
+@pytest.fixture
+def dispatcher():
+    async def infer(exchange):
+        exchange.respond(b'"inferred"', {})
+
+    async def echo(call: Call):
+        return {"body": call.body, "query": call.query, "rest": call.rest}
+
+    async def numbers(call: Call):
+        for number in range(3):
+            yield number
+
+    async def gone(call: Call):
+        raise ClientGone
+
+    async def bug(call: Call):
+        raise ZeroDivisionError
+
+    table = Dispatcher(frozenset({"/v1/infer"}), infer)
+    table.add("GET", "/a", echo, stream=numbers)
+    table.add("GET", "/below/", echo)
+    table.add("POST", "/admin", echo, admin=True)
+    table.add("GET", "/gone", gone)
+    table.add("GET", "/bug", bug)
+    return table
+
+
+async def answer(dispatcher, *arguments, **options):
+    exchange = Recorded(*arguments, **options)
+    await dispatcher.run(exchange)
+    return exchange.said
+
+
+async def test_paths_queries_and_bodies(dispatcher):
+    said = await answer(dispatcher, "GET", "/a?x=1&y=a%20b&x=2", b'{"k": [1]}')
+    assert said == [("respond", {"body": {"k": [1]}, "query": {"x": "2", "y": "a b"}, "rest": ""})]
+    said = await answer(dispatcher, "GET", "/below/a%2Fb/c")
+    assert said[0][1]["rest"] == "a/b/c"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "refusal"),
+    [
+        ("GET", "/nowhere", b"", (404, "unknown_path")),
+        ("GET", "/below/", b"", (404, "unknown_path")),
+        ("POST", "/a", b"", (405, "method_not_allowed")),
+        ("GET", "/v1/infer", b"", (405, "method_not_allowed")),
+        ("GET", "/a", b"[]", (400, "invalid_json")),
+        ("GET", "/a", b"{", (400, "invalid_json")),
+        ("GET", "/a", b"\xff", (400, "invalid_json")),
+        ("GET", "/a", b'{"a":' * 50_000, (400, "invalid_json")),
+        ("GET", "/bug", b"", (500, "internal_error")),
+    ],
+)
+async def test_refusals(dispatcher, method, path, body, refusal):
+    assert await answer(dispatcher, method, path, body) == [("error", *refusal)]
+
+
+async def test_inference_paths_go_to_inference(dispatcher):
+    assert await answer(dispatcher, "POST", "/v1/infer", b"anything") == [("respond", "inferred")]
+
+
+async def test_streams(dispatcher):
+    assert await answer(dispatcher, stream=True, credit=9) == [("chunk", 0), ("chunk", 1), ("chunk", 2), ("end",)]
+    assert await answer(dispatcher, path="/below/x", stream=True) == [("error", 400, "invalid_request")]
+
+
+async def test_a_stream_that_is_not_taken_ends_at_the_deadline(dispatcher):
+    said = await answer(dispatcher, stream=True, credit=1, timeout=0.01)
+    assert said == [("chunk", 0), ("error", 504, "timeout")]
+
+
+async def test_a_client_that_went_away_is_told_nothing(dispatcher):
+    assert await answer(dispatcher, path="/gone") == []
+
+
+async def test_operators_commands(dispatcher):
+    assert await answer(dispatcher, "POST", "/admin", caller=OTHER) == [("error", 403, "access_denied")]
+    for caller in (ROOT, OWN):
+        assert (await answer(dispatcher, "POST", "/admin", caller=caller))[0][0] == "respond"
+    with pytest.raises(AccessDeniedError, match="root") as caught:
+        await dispatcher.call("POST", "/admin", Call(OTHER))
+    assert caught.value.app == "other"
+    assert await dispatcher.call("POST", "/admin", Call(ROOT, {"a": 1})) == {"body": {"a": 1}, "query": {}, "rest": ""}
+
+
+async def test_calls_from_inside_raise(dispatcher):
+    with pytest.raises(NotFoundError):
+        await dispatcher.call("GET", "/nowhere", Call(ROOT))
+    with pytest.raises(InvalidRequestError):
+        await dispatcher.call("POST", "/a", Call(ROOT))
+
+
+def test_nobody_unknown_is_an_operator():
+    assert not is_admin(Caller())
+    assert is_admin(ROOT)
+
+
+# -- credit -----------------------------------------------------------------------------------------------
+
+
+async def test_chunks_wait_for_credit():
+    import asyncio
+
+    exchange = Recorded(stream=True, credit=1)
+    await exchange.chunk(b"1")
+    waiting = asyncio.ensure_future(exchange.chunk(b"2"))
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    exchange.add_credit(2)
+    await waiting
+    await exchange.chunk(b"3")
+    assert (exchange.credit, exchange.sent) == (0, 3)
+
+
+async def test_cancel_is_idempotent_and_harmless_when_done():
+    import asyncio
+
+    exchange = Recorded()
+    exchange.cancel()  # no task yet
+    exchange.task = asyncio.ensure_future(asyncio.Event().wait())
+    exchange.cancel()
+    exchange.cancel()
+    await asyncio.wait([exchange.task])
+    assert exchange.task.cancelled()
+    exchange.task = asyncio.ensure_future(asyncio.sleep(0))
+    exchange.done = True
+    exchange.cancel()
+    await exchange.task

@@ -1,0 +1,79 @@
+"""Who is calling, by what the kernel says."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from meshd.gateway import identity
+from meshd.gateway.identity import Caller, identify, parse_peer_address
+
+
+def test_the_peer_address_of_libzmq():
+    assert parse_peer_address("localhost:1000:100:4711") == (1000, 100, 4711)
+    assert parse_peer_address("a:b:1:2:3") == (1, 2, 3)
+
+
+@given(st.text(max_size=40))
+def test_anything_else_is_nobody_or_somebody_unknown(address):
+    caller = identify(address)
+    if address == identity.OURSELVES_ADDRESS:
+        assert caller.pid == os.getpid()
+    elif caller != Caller():
+        assert address.count(":") >= 3
+
+
+def test_this_process():
+    caller = identify(f"localhost:{os.getuid()}:{os.getgid()}:{os.getpid()}")
+    assert (caller.uid, caller.gid, caller.pid) == (os.getuid(), os.getgid(), os.getpid())
+    assert caller.exe == os.path.realpath(sys.executable)
+    assert caller.started > 0
+    assert caller == identify("")
+
+
+def test_a_process_that_has_ended_is_known_by_its_user_alone():
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    caller = identify(f"localhost:{os.getuid()}:{os.getgid()}:{ended.pid}")
+    assert (caller.uid, caller.started, caller.exe, caller.unit) == (os.getuid(), 0, "", "")
+
+
+def test_a_pid_that_is_used_again_is_another_process(monkeypatch):
+    address = f"localhost:{os.getuid()}:{os.getgid()}:{os.getpid()}"
+    first = identify(address)
+    monkeypatch.setattr(identity, "_start_time", lambda pid: first.started + 1)
+    assert identify(address) != first
+
+
+@pytest.mark.parametrize(
+    ("cgroup", "unit"),
+    [
+        ("0::/system.slice/mail.service\n", "mail.service"),
+        ("0::/user.slice/user-1000.slice/user@1000.service/app.slice/app-vim.scope\n", "app-vim.scope"),
+        ("0::/user.slice/user-1000.slice/user@1000.service/background.slice/x.service/inner\n", "x.service"),
+        ("0::/\n", ""),
+        ("", ""),
+    ],
+)
+def test_units(monkeypatch, cgroup, unit):
+    monkeypatch.setattr(identity, "_read", lambda pid, name: cgroup)
+    assert identity._unit(1) == unit
+
+
+def test_what_statistics_are_kept_under():
+    assert Caller(unit="mail.service", name="python").app == "mail.service"
+    assert Caller(unit="session-3.scope", name="mail", exe="/usr/bin/python3").app == "mail"
+    assert Caller(exe="/usr/bin/python3").app == "python3"
+    assert Caller(uid=0).app == "root"
+    assert Caller(uid=4_000_000).user == "4000000"
+
+
+def test_names_with_brackets_and_spaces_do_not_move_the_fields(monkeypatch):
+    fields = " ".join(["S", *map(str, range(1, 30))])
+    monkeypatch.setattr(identity, "_read", lambda pid, name: f"7 (a) b) {fields}")
+    assert identity._start_time(7) == 19
