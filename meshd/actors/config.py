@@ -182,7 +182,14 @@ class ConfigActor(MeshActor):
             self._restore_router()
         self._numbers = generation.number
         for name in FOLLOWERS:
-            self.tell(name, messages.Commit(generation.number))
+            if name == "router":
+                # Waited for: who was told that the reload is done gets it with the next request.
+                try:
+                    self.directory.ask(name, messages.Commit(generation.number), 10.0)
+                except ActorUnavailable as error:
+                    return [Problem("", None, f"{error}; reload again")]
+            else:
+                self.tell(name, messages.Commit(generation.number))
         self._current = generation
         return []
 

@@ -326,6 +326,7 @@ class RouterCore:
     def cut_off(self, crashed: bool) -> None:
         """Tell the apps whose requests have not ended that they will not. After a crash those that nobody has sent
         to a provider hear nothing: their clients send them again, to the next life."""
+        self.server.stop_receiving()
         for exchange in list(self.server.exchanges.values()):
             exchange.cancel()
             if exchange.begun:

@@ -125,6 +125,7 @@ class IpcServer:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._socket: Any = None
         self._drain_scheduled = False
+        self._receiving = True
         self._heartbeat_timer: asyncio.TimerHandle | None = None
 
     # -- life -----------------------------------------------------------------------------------------
@@ -160,13 +161,19 @@ class IpcServer:
         self.addresses.append(address)
         self._schedule_drain()  # a client may have sent before the daemon was there
 
+    def stop_receiving(self) -> None:
+        """Take no more messages: what a client sends from now on is for the next daemon, or life, at this address."""
+        self._receiving = False
+        if self._socket is not None and self._loop is not None:
+            self._loop.remove_reader(self._socket.fileno())
+
     def close(self) -> None:
         """Stop listening and forget the peers. What was sent still gets half a second to leave."""
         if self._socket is None or self._loop is None:
             return
         if self._heartbeat_timer is not None:
             self._heartbeat_timer.cancel()
-        self._loop.remove_reader(self._socket.fileno())
+        self.stop_receiving()
         for peer in list(self.peers.values()):
             self._forget(peer)
         for address in self.addresses:
@@ -222,7 +229,7 @@ class IpcServer:
         self._drain_scheduled = False
         socket = self._socket
         for _ in range(_DRAIN_AT_ONCE):
-            if socket is None:
+            if socket is None or not self._receiving:
                 return
             try:
                 # Only the first part's frame tells who sent it; the rest is taken as bytes.

@@ -152,7 +152,7 @@ def test_a_providers_own_400_is_passed_on_as_it_is(daemon):
 def test_the_requests_deadline_ends_it(line):
     line.chat(model="silent", deadline_ms=100)
     error = line.receive(wire.ERROR).head
-    assert (error.status, error.mesh["class"]) == (504, "RequestTimeoutError")
+    assert (error.status, error.error["code"]) == (504, "timeout")
 
 
 def test_unknown_paths_and_methods(line):
