@@ -23,7 +23,7 @@ import zmq
 
 from meshd import __version__
 from meshd.gateway.exchange import ClientGone, Exchange
-from meshd.gateway.identity import Caller, identify
+from meshd.gateway.identity import OURSELVES_ADDRESS, Caller, identify
 from modelmesh import _protocol as wire
 from modelmesh._errors import InvalidRequestError, MeshError, ProtocolError, QueueFullError, RoutingError
 
@@ -365,11 +365,7 @@ class IpcServer:
     # -- peers ----------------------------------------------------------------------------------------
 
     def _meet(self, identity: bytes, first: zmq.Frame) -> Peer:
-        try:
-            address = first.get("Peer-Address")
-        except zmq.ZMQError:  # inproc:// has none
-            address = ""
-        peer = Peer(identity, identify(str(address)), time.monotonic())
+        peer = Peer(identity, identify(_peer_address(first)), time.monotonic())
         if identity[:1] == b"\0":
             self.peers[identity] = peer
             self._watch_process(peer)
@@ -410,3 +406,17 @@ class IpcServer:
             self._loop.remove_reader(peer.pidfd)
             os.close(peer.pidfd)
             peer.pidfd = -1
+
+
+def _peer_address(frame: zmq.Frame) -> str:
+    """What the kernel says of the sender. Only inproc:// has no ZMTP handshake, and with it no address: a peer that
+    had one and whose credentials are missing is nobody, not ourselves."""
+    try:
+        return str(frame.get("Peer-Address"))
+    except zmq.ZMQError:
+        pass
+    try:
+        frame.get("Socket-Type")
+    except zmq.ZMQError:
+        return OURSELVES_ADDRESS
+    return "unknown"

@@ -77,3 +77,25 @@ def test_names_with_brackets_and_spaces_do_not_move_the_fields(monkeypatch):
     fields = " ".join(["S", *map(str, range(1, 30))])
     monkeypatch.setattr(identity, "_read", lambda pid, name: f"7 (a) b) {fields}")
     assert identity._start_time(7) == 19
+
+
+class Frame:
+    """A first frame as libzmq gives it, with the properties of its connection."""
+
+    def __init__(self, **properties):
+        self.properties = {name.replace("_", "-"): value for name, value in properties.items()}
+
+    def get(self, name):
+        import zmq
+
+        if name not in self.properties:
+            raise zmq.ZMQError(22)
+        return self.properties[name]
+
+
+def test_only_a_peer_in_this_process_is_ourselves():
+    from meshd.gateway.ipc import _peer_address
+
+    assert _peer_address(Frame(Peer_Address="localhost:1:2:3", Socket_Type="DEALER")) == "localhost:1:2:3"
+    assert _peer_address(Frame()) == identity.OURSELVES_ADDRESS
+    assert identify(_peer_address(Frame(Socket_Type="DEALER"))) == Caller()
