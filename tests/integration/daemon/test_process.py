@@ -177,9 +177,10 @@ def test_a_directory_of_ones_own_that_others_may_read_will_do(short, one):
     )
     try:
         assert any("ready on" in line for line in process.stderr)
-    finally:
         process.terminate()
         process.communicate(timeout=20)
+    finally:
+        process.kill()
     assert process.returncode == 0
 
 
