@@ -118,7 +118,7 @@ class ModelMesh:
         from meshd.actors.telemetry import TelemetryActor
         from meshd.pull.store import data_dir
 
-        source.read()[0].require_valid(self._registry)
+        source.peek()[0].require_valid(self._registry)
         directories = Directories(self._runtime(), str(data_dir()))
         self._supervisor = Supervisor(self._directory)
         self._supervisor.launch()
@@ -217,9 +217,8 @@ class ModelMesh:
     def reload_config(self, config: MeshConfig | None = None) -> messages.ReloadReport:
         """Run another configuration (None: read the source again): all of it or nothing. Requests in flight end
         under the old one. Raises ConfigurationError with every problem when it is refused."""
-        raw = config.raw if config is not None else None
         report: messages.ReloadReport = self._ask(
-            "config", messages.Reload(raw=raw, reason="asked by the program"), _START_TIMEOUT
+            "config", messages.Reload(config=config, reason="asked by the program"), _START_TIMEOUT
         )
         if not report.ok:
             raise _refused(report)
@@ -230,14 +229,14 @@ class ModelMesh:
         return self.reload_config(self.config.merge({"providers": {name: settings}}))
 
     def save_config(self, connector: str | None = None, path: str | Path | None = None, **settings: Any) -> None:
-        """Write the configuration, references unresolved, to a file (its ending says the format) or a storage's
-        key `path`."""
+        """Write the configuration, references unresolved, to a file (its ending says the format; its owner alone
+        may read it) or a storage's key `path`."""
         if connector is None:
             if path is None:
                 raise ValueError("save_config needs a path, or a storage connector")
             target = Path(path)
             kind = {".toml": "toml", ".json": "json"}.get(target.suffix, "yaml")
-            target.write_text(self.config.dump(kind), encoding="utf-8")
+            _write_private(target, self.config.dump(kind))
             return
         storage = _open_storage(connector, settings)
         try:
@@ -307,6 +306,21 @@ def _refused(report: messages.ReloadReport) -> ConfigurationError:
     from meshd.config import Problem, configuration_error
 
     return configuration_error([Problem(**problem) for problem in report.problems])
+
+
+def _write_private(target: Path, text: str) -> None:
+    """All of it or nothing, and for the owner alone: a configuration may hold keys."""
+    target = target.resolve()  # a link stays one
+    descriptor, partial = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)  # made with 0600
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, target)
+    except BaseException:
+        Path(partial).unlink(missing_ok=True)
+        raise
 
 
 def _open_storage(connector: str, settings: Mapping[str, Any]) -> Any:

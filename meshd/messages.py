@@ -54,11 +54,11 @@ class Drain(Message, frozen=True):
 
 
 class Reload(Message, frozen=True):
-    """Read the file again → config. Answered with a ReloadReport. `raw`: use this instead of the file.
+    """Read the file again → config. Answered with a ReloadReport. `config`: this MeshConfig instead.
     `digest`: of the content that was seen; if the file has another by now, whoever saw it will say so again."""
 
     dry_run: bool = False
-    raw: dict[str, Any] | None = None
+    config: Any = None
     digest: bytes | None = None
     reason: str = "asked"
 
@@ -119,11 +119,12 @@ class CatalogueChanged(Message, frozen=True):
 class ResolveSecrets(Message, frozen=True):
     """→ secret; answered with SecretsResolved. `stores`: the `secrets` section, for a generation not yet
     committed; None: the committed one. `folder`: what relative paths in it are relative to (the configuration
-    file's own)."""
+    file's own). `fresh`: ask the stores again, whatever is still cached."""
 
     names: tuple[str, ...]
     section: dict[str, Any] | None = None
     folder: str = ""
+    fresh: bool = False
 
 
 class SecretsResolved(Message, frozen=True):
@@ -350,7 +351,11 @@ class ProviderFailed(Message, frozen=True):
 
 
 class HealthReport(Message, frozen=True):
-    """What health thinks of a provider (health → router). score 0…1. kind: the FailureKind of `error`, if any."""
+    """What health thinks of a provider (health → router). score 0…1. kind: the FailureKind of `error`, if any.
+
+    probed: a probe ended, rather than a request failed. answered: it was answered; nothing else says that the
+    provider works.
+    """
 
     provider: str
     available: bool
@@ -359,6 +364,8 @@ class HealthReport(Message, frozen=True):
     error: str = ""
     at: float = 0.0
     kind: str = ""
+    probed: bool = False
+    answered: bool = False
 
 
 class ProbeNow(Message, frozen=True):

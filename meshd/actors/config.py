@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 
 from meshd import messages
 from meshd.actors.base import ActorUnavailable, Directory, MeshActor
+from meshd.cdk.storage import StorageError
 from meshd.compilation import Directories, Discovered, compile_config
 from meshd.config import MeshConfig
 from meshd.config.problems import Problem
@@ -60,6 +61,7 @@ class ConfigActor(MeshActor):
         self._current: Generation | None = None
         self._numbers = 0
         self._discovered: dict[str, Discovered] = {}
+        self._unseen = False  # discovery found something that no generation has yet
         self._last: messages.ReloadReport | None = None
         self._watch: FileWatch | None = None
         self._seen: bytes | None = None  # digest of the file as it was read last
@@ -67,14 +69,16 @@ class ConfigActor(MeshActor):
     # -- life -----------------------------------------------------------------------------------------
 
     def legacy(self) -> Any:
-        return self._current, self._numbers, self._discovered, self._last
+        return self._current, self._numbers, self._discovered, self._last, self._unseen
 
     def inherit(self, legacy: Any) -> None:
-        self._current, self._numbers, self._discovered, self._last = legacy
+        self._current, self._numbers, self._discovered, self._last, self._unseen = legacy
 
     def on_start(self) -> None:
         if self._current is not None:
             self._follow_file()
+        if self._unseen:  # the timer ended with the life that set it
+            self.tick(_CATALOGUE, _GATHER)
 
     def on_stop(self) -> None:
         if self._watch is not None:
@@ -114,13 +118,15 @@ class ConfigActor(MeshActor):
             self._discovered.pop(message.provider, None)
         else:
             self._discovered[message.provider] = Discovered(message.models, message.settings)
+        self._unseen = True
         self.tick(_CATALOGUE, _GATHER)
 
     def ticked(self, message: messages.Tick) -> None:
         """Run what discovery found."""
+        self._unseen = False
         if self._current is None:
             return
-        problems = self._switch(self._current.stored, self._current.source, dry_run=False)
+        problems = self._switch(self._current.stored, self._current.source, dry_run=False, fresh=False)
         for problem in problems:
             logger.warning("what discovery found cannot be run: %s", problem)
 
@@ -129,22 +135,27 @@ class ConfigActor(MeshActor):
     def _reload(self, message: messages.Reload) -> messages.ReloadReport | None:
         """None: the file is being written, and the watch will say when that has ended."""
         try:
-            given = None if message.raw is None else MeshConfig.from_dict(message.raw)
-            config, source = self._read() if given is None else (given, "given")
+            config, source = self._read() if message.config is None else (message.config, "given")
         except ConfigurationError as error:
             if self._written_again(message):
                 return None
-            return messages.ReloadReport(False, problems=tuple(error.problems))
+            problems = error.problems or [Problem("", None, str(error)).asdict()]
+            return messages.ReloadReport(False, problems=tuple(problems))
+        except (OSError, UnicodeDecodeError, StorageError) as error:
+            problem = Problem("", None, f"the configuration cannot be read: {error}")
+            return messages.ReloadReport(False, problems=(problem.asdict(),))
         if self._written_again(message):
             return None
         before = self._current
         changes = tuple(before.stored.difference(config)) if before is not None else ()
-        problems = config.validate(self._registry)
-        if not problems:
-            problems = self._switch(config, source, message.dry_run)
-        if problems:
-            return messages.ReloadReport(False, problems=tuple(problem.asdict() for problem in problems))
-        if message.raw is None and not message.dry_run:
+        faults = config.validate(self._registry)
+        if not faults and before is not None:
+            faults = _unchangeable(before.stored, config)
+        if not faults:
+            faults = self._switch(config, source, message.dry_run, fresh=True)
+        if faults:
+            return messages.ReloadReport(False, problems=tuple(problem.asdict() for problem in faults))
+        if message.config is None and not message.dry_run:
             self._follow_file()
         return messages.ReloadReport(True, changes, generation=self._numbers)
 
@@ -156,10 +167,15 @@ class ConfigActor(MeshActor):
         path = self._source.path
         return message.digest is not None and path is not None and digest(path) != message.digest
 
-    def _switch(self, config: MeshConfig, source: str, dry_run: bool) -> list[Problem]:
-        """Make a generation of a valid configuration and run it; why not, if somebody objects."""
+    def _switch(self, config: MeshConfig, source: str, dry_run: bool, fresh: bool) -> list[Problem]:
+        """Make a generation of a valid configuration and run it; why not, if somebody objects.
+
+        fresh: with secrets as the stores have them now, not as they were last read."""
         merged = self._with_discovered(config)
-        resolved, missing, problems = self._resolve_secrets(merged)
+        try:
+            resolved, missing, problems = self._resolve_secrets(merged, fresh)
+        except ActorUnavailable as error:
+            return [Problem("", None, f"{error}; reload again")]
         if problems:
             return problems
         compiled = compile_config(resolved, self._registry, self._discovered, missing, self._directories)
@@ -207,14 +223,15 @@ class ConfigActor(MeshActor):
         }
         return config.merge({"providers": found}) if found else config
 
-    def _resolve_secrets(self, config: MeshConfig) -> tuple[MeshConfig, dict[str, str], list[Problem]]:
+    def _resolve_secrets(self, config: MeshConfig, fresh: bool) -> tuple[MeshConfig, dict[str, str], list[Problem]]:
         """(the configuration with its secrets, provider → why its secret is missing, problems)."""
         wanted = config.secret_paths()
         if not wanted:
             return config, {}, []
         section = config.secrets.model_dump()
         folder = str(Path(config.file).absolute().parent) if config.file else ""
-        resolved = self.directory.ask("secret", messages.ResolveSecrets(tuple(wanted), section, folder), 30.0)
+        request = messages.ResolveSecrets(tuple(wanted), section, folder, fresh=fresh)
+        resolved = self.directory.ask("secret", request, 30.0)
         missing: dict[str, str] = {}
         problems: list[Problem] = []
         for name, why in resolved.missing.items():
@@ -278,6 +295,15 @@ class ConfigActor(MeshActor):
         self._watch.start()
 
 
+def _unchangeable(before: MeshConfig, after: MeshConfig) -> list[Problem]:
+    """The socket is made once: what a reload would say of it and not do."""
+    return [
+        after.problem_at(("daemon", key), "cannot change while running; restart the daemon")
+        for key in ("socket", "socket_mode", "socket_group")
+        if getattr(before.daemon, key) != getattr(after.daemon, key)
+    ]
+
+
 def _stamped(report: messages.ReloadReport, duration: float, dry_run: bool) -> messages.ReloadReport:
     return messages.ReloadReport(
         report.ok, report.changes, report.problems, report.generation, dry_run, duration, time.time()
@@ -291,4 +317,3 @@ def _secrets_by_provider(config: MeshConfig) -> dict[str, tuple[str, ...]]:
             if path[0] == "providers":
                 found.setdefault(str(path[1]), []).append(secret)
     return {provider: tuple(names) for provider, names in found.items()}
-

@@ -16,11 +16,27 @@ BUILT_IN = "built-in"
 
 
 class ConfigSource:
-    """`read` gives the configuration as it is now. `path`: the file to watch, None where there is none."""
+    """Where to read. `path`: the file to watch, None where there is none. `first`: what the first read gives,
+    whatever the file holds."""
 
-    def __init__(self, read: Callable[[], tuple[MeshConfig, str]], path: Path | None = None) -> None:
-        self.read = read
+    def __init__(
+        self,
+        read: Callable[[], tuple[MeshConfig, str]],
+        path: Path | None = None,
+        first: tuple[MeshConfig, str] | None = None,
+    ) -> None:
+        self._read = read
+        self._first = first
         self.path = path
+
+    def read(self) -> tuple[MeshConfig, str]:
+        """The configuration as it is now, and the name of where it is from."""
+        first, self._first = self._first, None
+        return first if first is not None else self._read()
+
+    def peek(self) -> tuple[MeshConfig, str]:
+        """What `read` would give."""
+        return self._first if self._first is not None else self._read()
 
     @classmethod
     def of_file(cls, path: Path) -> ConfigSource:
@@ -30,9 +46,10 @@ class ConfigSource:
 
     @classmethod
     def of_config(cls, config: MeshConfig) -> ConfigSource:
-        """A configuration that is given; a reload finds its file changed, if it came from one."""
+        """A configuration that is given, as it is (its file may say less); a reload reads its file, if it has one."""
         if config.file is not None:
-            return cls.of_file(Path(config.file))
+            of_file = cls.of_file(Path(config.file))
+            return cls(of_file.read, of_file.path, (config, str(of_file.path)))
         return cls(lambda: (config, "given"))
 
     @classmethod
