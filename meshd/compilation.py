@@ -143,7 +143,8 @@ def _models(
     what discovery found, else what the catalogue knows."""
     taken: set[tuple[str, str]] = set()
     ids = set(config.models)
-    with_models = {model.provider for model in config.models.values()}
+    # An entry that is switched off takes away its own model, and no other.
+    with_models = {model.provider for model in config.models.values() if model.enabled}
     for id, model in config.models.items():
         taken.add((model.provider, model.model))
         if model.enabled and model.provider in specs:
@@ -282,13 +283,13 @@ def _pools(
 def _configured_pool(
     name: str, pool: PoolConfig, node: str, matched: list[ModelSpec], models: Mapping[str, ModelSpec]
 ) -> PoolSpec:
-    if pool.providers:
-        matched = [model for model in matched if model.provider in pool.providers]
     explicit = [models[id] for id in pool.models if id in models]
     kept = dict.fromkeys(
         model.id
         for model in [*explicit, *matched]
-        if model.provider not in pool.excluded_providers and model.id not in pool.excluded_models
+        if (not pool.providers or model.provider in pool.providers)
+        and model.provider not in pool.excluded_providers
+        and model.id not in pool.excluded_models
     )
     retry, deactivation = pool.retry, pool.deactivation
     return PoolSpec(

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from meshd.routing.capabilities import PREDEFINED_POOLS
 from modelmesh._errors import MeshError
 
 if TYPE_CHECKING:
@@ -141,21 +142,40 @@ class CapabilityPool:
         return self._mesh.get_router().route(self.name, options).model
 
     def add_model(self, model: str) -> None:
-        """Make a configured model a member, by a reload."""
-        self._change(lambda models: [*models, model] if model not in models else models)
+        """Make a model a member, by a reload, and end its exclusion. Raises ConfigurationError."""
+        pool = self._mesh.config.pools.get(self.name)
+        models = list(pool.models) if pool is not None else []
+        excluded = list(pool.excluded_models) if pool is not None else []
+        settings: dict[str, Any] = {}
+        if model in excluded:
+            settings["excluded_models"] = [each for each in excluded if each != model]
+        if model not in models and (model not in self._members() or excluded):
+            settings["models"] = [*models, model]
+        if settings:
+            self._change(settings)
 
     def remove_model(self, model: str) -> None:
-        """Exclude a model from the pool, by a reload."""
-        excluded = list(self._mesh.config.pools[self.name].excluded_models)
-        self._mesh.reload_config(
-            self._mesh.config.merge({"pools": {self.name: {"excluded_models": [*excluded, model]}}})
-        )
+        """Exclude a model from the pool, by a reload. Raises ConfigurationError."""
+        pool = self._mesh.config.pools.get(self.name)
+        excluded = list(pool.excluded_models) if pool is not None else []
+        if model not in excluded:
+            self._change({"excluded_models": [*excluded, model]})
 
-    def _change(self, change: Any) -> None:
+    def _members(self) -> list[str]:
+        return [model["id"] for model in self.get_state()["models"]]
+
+    def _change(self, settings: dict[str, Any]) -> None:
+        """Reload with these settings of the pool. The pools that are there because none is configured are written
+        down with it: they would be gone otherwise."""
         config = self._mesh.config
-        pool = config.pools.get(self.name)
-        models = change(list(pool.models) if pool is not None else [])
-        self._mesh.reload_config(config.merge({"pools": {self.name: {"models": models}}}))
+        pools: dict[str, dict[str, Any]] = {}
+        for pool in self._mesh.command("GET", "/mesh/v1/pools")["data"]:
+            if pool["name"] == self.name:
+                # Said, as listed models would end what the name implies.
+                settings = {**({"capability": pool["capability"]} if pool["capability"] else {}), **settings}
+            elif not config.pools and pool["name"] not in PREDEFINED_POOLS:
+                pools[pool["name"]] = {"capability": pool["capability"]}
+        self._mesh.reload_config(config.merge({"pools": {**pools, self.name: settings}}))
 
     def deactivate(self, model: str, reason: str = "") -> None:
         """Take a model out of service by hand, kept over restarts."""
@@ -250,11 +270,11 @@ class ModelRegistry:
 
     def register(self, id: str, **settings: Any) -> Model:
         """Add a model (the keys of `models.ID`), by a reload. Raises ConfigurationError."""
-        self._mesh.reload_config(self._mesh.config.merge({"models": {id: settings}}))
+        self._mesh.reload_config(self._mesh.config.merge({"models": {id: {"enabled": True, **settings}}}))
         return Model(self._mesh, id)
 
     def unregister(self, id: str) -> None:
-        """Switch a configured model off, by a reload."""
+        """Switch a model off, by a reload."""
         self._mesh.reload_config(self._mesh.config.merge({"models": {id: {"enabled": False}}}))
 
     def refresh(self) -> list[dict[str, Any]]:

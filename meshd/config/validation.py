@@ -52,6 +52,7 @@ class Validation:
         self._providers_with_models = {
             str(_map(model).get("provider") or infer_provider(id, self._sections["providers"]))
             for id, model in self._sections["models"].items()
+            if str(_map(model).get("enabled", True)).lower() != "false"
         }
 
     def run(self) -> list[Problem]:
