@@ -37,6 +37,7 @@ logger = logging.getLogger("meshd.router")
 _ABOUT_THE_PROVIDER = frozenset(
     {FailureKind.CONNECTION, FailureKind.TIMEOUT, FailureKind.SERVER, FailureKind.AUTHENTICATION}
 )
+_REFUSED = frozenset({FailureKind.AUTHENTICATION, FailureKind.PERMISSION})
 COUNTERS_EVERY = 5.0  # s between two saves of counters that changed
 
 Tell = Callable[[str, messages.Message], None]
@@ -65,7 +66,7 @@ class RouterCore:
             table=RoutingTable.empty(),
             state=MeshState(),
             pipeline=Pipeline(),
-            provider=self.providers.get,
+            provider=self.providers.lease,
             ledger=self.journal,
             changed=self.changed,
             failed=self._attempt_failed,
@@ -93,7 +94,12 @@ class RouterCore:
 
     async def _infer(self, exchange: Exchange) -> None:
         operation = inference.OPERATIONS[exchange.path]
-        await inference.begin(self.mesh, exchange, operation).run()
+        try:
+            request = inference.begin(self.mesh, exchange, operation)
+        except MeshError as error:
+            self._finished(inference.refused(exchange, operation, error))
+            raise
+        await request.run()
 
     def _finished(self, outcome: messages.Outcome) -> None:
         self.requests_total += 1
@@ -158,18 +164,30 @@ class RouterCore:
         self._dirty_providers.clear()
 
     def health(self, report: messages.HealthReport) -> None:
-        """What the health monitor thinks of a provider."""
-        known = self.mesh.state.provider(report.provider)
-        known.score, known.last_probe, known.latency = report.score, report.at, report.latency
+        """What the health monitor thinks of a provider. Only a probe's answer speaks for one that was set aside."""
+        now, known = time.time(), self.mesh.state.provider(report.provider)
+        known.score = report.score
+        if not report.probed:
+            return
+        known.last_probe, known.latency = report.at, report.latency
+        if report.available and not report.answered:
+            return
         recovers = all(
             pool.recover_on_probe
             for pool in self.mesh.table.pools.values()
             if any(self.mesh.table.models[model].provider == report.provider for model in pool.members)
         )
+        aside = known.availability
+        if report.answered and aside.standby and aside.cause in _REFUSED:
+            # A list of models may be had without a key: a request finds out. One that was refused again is told
+            # more than such a list, and the cooldown stands.
+            if recovers and aside.relapses <= 1 and now < aside.until:
+                aside.until = now
+                value = states.dump_provider(known)
+                self.tell("state", messages.StateChanged("provider", report.provider, value))
+            return
         self.changed(
-            deactivation.record_health(
-                self.mesh.state, report.provider, report.available, report.error, time.time(), recovers
-            )
+            deactivation.record_health(self.mesh.state, report.provider, report.available, report.error, now, recovers)
         )
 
     def restore(self, restored: messages.RestoredState) -> None:
@@ -197,7 +215,7 @@ class RouterCore:
         """The instant from which new requests see another generation; those under way keep theirs."""
         previous, self.generation = self.generation, generation
         before, self.mesh.table = self.mesh.table, generation.table
-        self.providers.replace(generation.providers, generation.config.daemon.request_timeout)
+        self.providers.replace(generation.providers)
         self._announce_membership(before, generation.table)
         if previous is not None:
             self._give_new_chances(previous, generation)
@@ -250,9 +268,10 @@ class RouterCore:
         latency, error, kind = 0.0, "", ""
         try:
             async with asyncio.timeout(message.timeout + 1.0):
-                latency = await self.providers.get(message.provider).probe(
-                    message.method, self._any_model(message.provider), message.timeout
-                )
+                with self.providers.lease(message.provider) as provider:
+                    latency = await provider.probe(
+                        message.method, self._any_model(message.provider), message.timeout
+                    )
         except ProviderFailure as failure:
             error, kind = failure.message, failure.kind
         except TimeoutError:
@@ -272,7 +291,8 @@ class RouterCore:
         error = ""
         try:
             async with asyncio.timeout(message.timeout):
-                listed = await self.providers.get(message.provider).list_models()
+                with self.providers.lease(message.provider) as provider:
+                    listed = await provider.list_models()
             found = tuple(
                 {
                     "id": model.id,

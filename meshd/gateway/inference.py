@@ -11,6 +11,7 @@ import logging
 import random
 import time
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -72,7 +73,7 @@ class Mesh:
     table: RoutingTable
     state: MeshState
     pipeline: Pipeline
-    provider: Callable[[str], Provider]  # the connector in use now, by the provider's name
+    provider: Callable[[str], AbstractContextManager[Provider]]  # a lease of the connector in use now
     ledger: Ledger
     changed: Callable[[list[Change]], None]
     failed: Callable[[str, ProviderFailure], None]
@@ -100,6 +101,7 @@ class Inference:
     cost: int = 0
     attempt: int = 0  # the number of the last
     open: bool = False  # an attempt is written down as begun and not as settled
+    short: bool = False  # the app's own deadline leaves the attempt less time than the mesh would give it
 
     # -- life -----------------------------------------------------------------------------------------
 
@@ -134,22 +136,14 @@ class Inference:
             if step.wait:
                 await asyncio.sleep(min(step.wait, max(plan.deadline - time.time(), 0.0)))
                 started = time.monotonic()
-            self._begin(model)
-            provider, call = self.mesh.provider(model.provider), self._call(model)
-            body = None
-            if plan.needs.stream:
-                await streaming.relay(self, provider, call)
-            else:
-                answer = await provider.execute(call)
-                self.settle(answer.usage)
-                body = answer.body
+            with self.mesh.provider(model.provider) as provider:
+                self._begin(model)
+                body = await self._ask(provider, self._call(model))
         except ProviderFailure as failure:
-            plan.failed(failure, time.time(), time.monotonic() - started)
-            self._report(failure, model)
+            self._failed(failure, model, started)
             return False
         except streaming.Broken as broken:
-            plan.failed(broken.failure, time.time(), time.monotonic() - started)
-            self._report(broken.failure, model)
+            self._failed(broken.failure, model, started)
             broken.error.attempts = plan.attempt_maps()
             self.fail(broken.error)
             return True
@@ -158,11 +152,10 @@ class Inference:
             raise
         except Exception as error:  # a connector's bug must not look like the app's hanging
             logger.exception("connector %s failed unexpectedly", model.provider)
-            bug = ProviderFailure(FailureKind.BAD_ANSWER, f"the connector failed: {type(error).__name__}")
-            plan.failed(bug, time.time(), time.monotonic() - started)
-            self._report(bug, model)
+            self._failed(streaming.bug(error), model, started)
             return False
         plan.succeeded(time.time(), time.monotonic() - started)
+        self._close(True)  # before the app hears of it: a crash between the two may over-count, never under-count
         if body is None:
             self.exchange.end(_usage_map(self.usage), self.describe())
         else:
@@ -170,9 +163,42 @@ class Inference:
         self._succeed(model)
         return True
 
+    async def _ask(self, provider: Provider, call: ProviderCall) -> bytes | None:
+        """The body of a unary answer, None when the answer was a stream."""
+        try:
+            # Connectors keep to the call's timeout themselves; this is for one that does not.
+            async with asyncio.timeout(call.timeout + _OVERTIME):
+                if call.stream:
+                    await streaming.relay(self, provider, call)
+                    return None
+                answer = await provider.execute(call)
+        except TimeoutError:
+            failure = ProviderFailure(FailureKind.TIMEOUT, f"no answer within {call.timeout:g} s")
+            if self.first_token is not None:
+                raise streaming.Broken(failure, streaming.interrupted(self, failure)) from None
+            raise failure from None
+        self.settle(answer.usage or self._estimate(answer.body))
+        return answer.body
+
+    def _estimate(self, body: bytes) -> Usage:
+        """What an answer used whose provider does not say: never nothing."""
+        output = 0 if self.operation is Operation.EMBEDDINGS else len(body) // reading.BYTES_PER_TOKEN
+        return Usage(self.plan.needs.tokens, output)
+
+    def _failed(self, failure: ProviderFailure, model: ModelSpec, started: float) -> None:
+        """An attempt failed: blame whom it may be blamed on."""
+        duration = time.monotonic() - started
+        if failure.kind is FailureKind.TIMEOUT and self.short:
+            self.plan.ran_out(duration)
+            self._close(False)
+            return
+        self.plan.failed(failure, time.time(), duration)
+        self._report(failure, model)
+
     def _begin(self, model: ModelSpec) -> None:
         """Note, in memory and durably, that an attempt is about to leave."""
         exchange, now = self.exchange, time.time()
+        self.usage, self.cost, self.first_token = None, 0, None
         known = self.mesh.state.model(model.id)
         known.requests += 1
         known.last_request = now
@@ -189,10 +215,16 @@ class Inference:
             model.id,
             self.plan.pool.name,
             exchange.caller.app,
-            0,
+            self._highest_cost(model),
             exchange.deadline,
             self.attempt,
         )
+
+    def _highest_cost(self, model: ModelSpec) -> int:
+        """What the attempt can cost at most: what counts if the daemon dies before it is settled."""
+        needs = self.plan.needs
+        output = needs.max_output or model.max_output_tokens or model.context_window or _OUTPUT_UNKNOWN
+        return model.pricing.cost(needs.tokens, output * max(needs.choices, 1))
 
     def _close(self, ok: bool) -> None:
         """Write down what the attempt under way used. Nothing if there is none."""
@@ -220,9 +252,13 @@ class Inference:
     def _call(self, model: ModelSpec) -> ProviderCall:
         plan = self.plan
         timeout = plan.deadline - time.time()
-        if not plan.needs.stream:
+        if plan.needs.stream:
             # A stream may go on for as long as it goes on: silence is what ends it, and the request's deadline.
-            timeout = min(timeout, self.table.providers[model.provider].timeout)
+            self.short = timeout < plan.pool.stream.first_token_timeout
+        else:
+            allowed = self.table.providers[model.provider].timeout
+            self.short = timeout < allowed
+            timeout = min(timeout, allowed)
         return ProviderCall(
             self.operation,
             model.upstream,
@@ -294,7 +330,7 @@ class Inference:
                 operation=self.operation,
                 asked=self.asked,
                 status=status,
-                pool=plan.pool.name,
+                pool="" if self.target.kind == "model" else plan.pool.name,
                 model=model.id if model else "",
                 provider=model.provider if model else "",
                 stream=plan.needs.stream,
@@ -322,6 +358,8 @@ class Inference:
 
 _JSON = {"content-type": "application/json"}
 _NOTHING = Usage()
+_OVERTIME = 1.0  # s that a connector may take to notice its timeout
+_OUTPUT_UNKNOWN = 4096  # tokens, of a model that declares no limit, asked without one
 
 
 def _usage_map(usage: Usage | None) -> dict[str, Any] | None:
@@ -352,18 +390,37 @@ def begin(mesh: Mesh, exchange: Exchange, operation: Operation) -> Inference:
     try:
         target = table.resolve(asked)
     except UnknownModel as unknown:
-        raise unknown_model(unknown) from None
+        raise unknown_model(unknown, table) from None
     plan = RequestPlan(
         mesh.pipeline, table, mesh.state, target.pool, needs, exchange.deadline, random.random, exchange.arrived_at
     )
     return Inference(mesh, exchange, operation, table, asked, target, plan, fields)
 
 
-def unknown_model(unknown: UnknownModel) -> NotFoundError:
-    near = f"; did you mean {', '.join(unknown.nearest)}?" if unknown.nearest else ""
-    return NotFoundError(
-        f"no pool, capability or model is called {unknown.name!r}{near}",
-        code="model_not_found",
-        param="model",
-        nearest=unknown.nearest,
+def unknown_model(unknown: UnknownModel, table: RoutingTable) -> NotFoundError:
+    if table.tree.resolve(unknown.name) is not None:
+        text = f"{unknown.name} is a capability that no model here has: a provider that serves it has to be added"
+    else:
+        near = f"; did you mean {', '.join(unknown.nearest)}?" if unknown.nearest else ""
+        text = f"no pool, capability or model is called {unknown.name!r}{near}"
+    return NotFoundError(text, code="model_not_found", param="model", nearest=unknown.nearest)
+
+
+def refused(exchange: Exchange, operation: Operation, error: MeshError) -> Outcome:
+    """The record of a request that came to no pool: not readable, or for nothing that exists."""
+    caller = exchange.caller
+    return Outcome(
+        request_id=exchange.request_id.hex(),
+        at=exchange.arrived_at,
+        operation=operation,
+        asked="",
+        status=error.status_code,
+        app=caller.app,
+        uid=caller.uid,
+        pid=caller.pid,
+        unit=caller.unit,
+        exe=caller.exe,
+        label=exchange.label,
+        total_time=time.monotonic() - exchange.arrived,
+        error=error.message,
     )

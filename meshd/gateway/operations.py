@@ -100,7 +100,7 @@ class Operations:
     async def models(self, call: Call) -> dict[str, Any]:
         mesh, now, wanted = self.core.mesh, time.time(), call.query.get("id")
         if wanted is not None and wanted not in mesh.table.models:
-            raise inference.unknown_model(UnknownModel(wanted, mesh.table.nearest(wanted)))
+            raise inference.unknown_model(UnknownModel(wanted, mesh.table.nearest(wanted)), mesh.table)
         return {
             "data": [
                 views.model_map(mesh.table, mesh.state, model, now)
@@ -332,7 +332,7 @@ class Operations:
         try:
             return self.core.mesh.table.resolve(name)
         except UnknownModel as unknown:
-            raise inference.unknown_model(unknown) from None
+            raise inference.unknown_model(unknown, self.core.mesh.table) from None
 
     def _model(self, call: Call) -> str:
         """The one model that `id` names. Raises NotFoundError for a pool or an unknown name."""

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 
 from meshd.cdk.provider import FailureKind, Provider, ProviderFailure, ProviderSettings
 from meshd.connectors.registry import ConnectorRegistry
@@ -17,48 +18,74 @@ from modelmesh._errors import MeshError
 logger = logging.getLogger("meshd.gateway")
 
 
+class _Held:
+    """A connector and how many use it now. It is its own lease: entering counts, leaving gives back."""
+
+    __slots__ = ("_close", "provider", "stale", "users")
+
+    def __init__(self, provider: Provider, close: Callable[[Provider], None]) -> None:
+        self.provider = provider
+        self.users = 0
+        self.stale = False
+        self._close = close
+
+    def __enter__(self) -> Provider:
+        self.users += 1
+        return self.provider
+
+    def __exit__(self, *failure: object) -> None:
+        self.users -= 1
+        if self.stale and not self.users:
+            self._close(self.provider)
+
+    def retire(self) -> None:
+        """Its settings are gone: closed as soon as nobody uses it."""
+        self.stale = True
+        if not self.users:
+            self._close(self.provider)
+
+
 class ProviderSet:
     """Lives on the router's loop."""
 
     def __init__(self, registry: ConnectorRegistry) -> None:
         self._registry = registry
         self._settings: dict[str, ProviderSettings] = {}
-        self._made: dict[str, Provider] = {}
+        self._held: dict[str, _Held] = {}
         self._closing: set[asyncio.Task[None]] = set()
 
-    def replace(self, settings: Mapping[str, ProviderSettings], grace: float) -> None:
-        """Run by these settings from now on. A connector whose settings changed or went is closed after
-        `grace` seconds, when the requests that were under way have ended or passed their deadline."""
+    def replace(self, settings: Mapping[str, ProviderSettings]) -> None:
+        """Run by these settings from now on. A connector whose settings changed or went is closed when the last
+        request that uses it has ended."""
         stale = [name for name, known in self._settings.items() if settings.get(name) != known]
         self._settings = dict(settings)
         for name in stale:
-            made = self._made.pop(name, None)
-            if made is not None:
-                task = asyncio.get_running_loop().create_task(self._close_later(made, grace))
-                self._closing.add(task)
-                task.add_done_callback(self._closing.discard)
+            held = self._held.pop(name, None)
+            if held is not None:
+                held.retire()
 
-    def get(self, name: str) -> Provider:
-        """The connector of a provider. Raises ProviderFailure when it cannot be made."""
-        made = self._made.get(name)
-        if made is None:
-            made = self._made[name] = self._make(name)
-        return made
+    def lease(self, name: str) -> AbstractContextManager[Provider]:
+        """The connector of a provider, which stays open within. Raises ProviderFailure when it cannot be made."""
+        held = self._held.get(name)
+        if held is None:
+            held = self._held[name] = _Held(self._make(name), self._close_soon)
+        return held
 
     def made(self, name: str) -> Provider | None:
         """The connector if somebody has needed it yet."""
-        return self._made.get(name)
+        held = self._held.get(name)
+        return held.provider if held is not None else None
 
     def settings(self, name: str) -> ProviderSettings | None:
         return self._settings.get(name)
 
     async def close(self) -> None:
-        """Close them all, those that wait for their last requests too."""
-        for task in list(self._closing):
-            task.cancel()
+        """Close them all. Requests have ended by now."""
+        held, self._held = list(self._held.values()), {}
+        for one in held:
+            one.users = 0
+            one.retire()
         await asyncio.gather(*self._closing, return_exceptions=True)
-        made, self._made = list(self._made.values()), {}
-        await asyncio.gather(*(self._close(provider) for provider in made))
 
     def _make(self, name: str) -> Provider:
         settings = self._settings.get(name)
@@ -74,11 +101,10 @@ class ProviderSet:
             raise ProviderFailure(FailureKind.CONNECTION, f"provider {name}: {error}") from None
         return provider
 
-    async def _close_later(self, provider: Provider, grace: float) -> None:
-        try:
-            await asyncio.sleep(grace)
-        finally:
-            await self._close(provider)
+    def _close_soon(self, provider: Provider) -> None:
+        task = asyncio.get_running_loop().create_task(self._close(provider))
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
 
     @staticmethod
     async def _close(provider: Provider) -> None:

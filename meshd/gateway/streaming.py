@@ -10,15 +10,20 @@ loop reads no event before the last one is sent. Rule: spec/routing.md, Streams.
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import time
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
 from meshd.cdk.provider import FailureKind, Provider, ProviderCall, ProviderFailure, Usage
+from meshd.gateway.exchange import ClientGone
 from modelmesh._errors import MeshError, RequestTimeoutError, StreamInterrupted
 
 if TYPE_CHECKING:
     from meshd.gateway.inference import Inference
+
+logger = logging.getLogger("meshd.gateway")
 
 
 class Broken(Exception):
@@ -58,18 +63,25 @@ async def relay(inference: Inference, provider: Provider, call: ProviderCall) ->
                     await exchange.chunk(event.data)
                 delivered += event.content
     except ProviderFailure as failure:
+        inference.settle(_counted(usage, delivered, inference) if usage or held is None else None)
         if held is not None:
             raise
-        inference.settle(_counted(usage, delivered, inference))
-        raise Broken(failure, _interrupted(inference, failure, delivered)) from None
+        raise Broken(failure, interrupted(inference, failure, delivered)) from None
     except TimeoutError:
         # The app took nothing until the deadline: nobody's failure but its own.
         inference.settle(_counted(usage, delivered, inference))
         stopped = ProviderFailure(FailureKind.CANCELLED, "the app stopped taking the stream")
         raise Broken(stopped, RequestTimeoutError("the stream was not taken before the deadline")) from None
-    except BaseException:
+    except (asyncio.CancelledError, ClientGone):
         inference.settle(_counted(usage, delivered, inference))
         raise
+    except Exception as error:
+        if held is not None:
+            raise
+        logger.exception("connector %s failed unexpectedly in a stream", provider.name)
+        inference.settle(_counted(usage, delivered, inference))
+        unexpected = bug(error)
+        raise Broken(unexpected, interrupted(inference, unexpected, delivered)) from None
     if held is not None:
         raise ProviderFailure(FailureKind.BAD_ANSWER, "the stream ended without any content")
     inference.settle(_counted(usage, delivered, inference))
@@ -88,10 +100,16 @@ def _counted(usage: Usage | None, delivered: int, inference: Inference) -> Usage
     return Usage(inference.plan.needs.tokens, delivered)
 
 
-def _interrupted(inference: Inference, failure: ProviderFailure, delivered: int) -> MeshError:
+def interrupted(inference: Inference, failure: ProviderFailure, delivered: int | None = None) -> MeshError:
+    """The error of a stream that had begun. delivered: pieces of content the app has, None: not counted."""
     model = inference.answered_by
+    after = "" if delivered is None else f" after {delivered} pieces of content"
     return StreamInterrupted(
-        f"{model.provider if model else 'the provider'} broke the stream off after {delivered} pieces of content: "
-        f"{failure.message}"
+        f"{model.provider if model else 'the provider'} broke the stream off{after}: {failure.message}"
     )
+
+
+def bug(error: Exception) -> ProviderFailure:
+    """What an exception that a connector must not raise means for its attempt."""
+    return ProviderFailure(FailureKind.BAD_ANSWER, f"the connector failed: {type(error).__name__}")
 

@@ -93,6 +93,7 @@ class RequestPlan:
         self._open: ModelSpec | None = None  # the attempt under way
         self._failure: ProviderFailure | None = None
         self._fatal = False
+        self._late = False  # the request's deadline ended an attempt
 
     # -- what to do next ------------------------------------------------------------------------------
 
@@ -100,7 +101,7 @@ class RequestPlan:
         """The next step. Every `Try` has to be answered by succeeded, failed or cancelled."""
         if self._fatal:
             return GiveUp(self._exhausted(now))
-        if now >= self.deadline:
+        if self._late or now >= self.deadline:
             return GiveUp(self._timed_out())
         question = self._question(now)
         last = self._last
@@ -216,13 +217,20 @@ class RequestPlan:
         return verdict
 
     def cancelled(self, duration: float = 0.0) -> None:
-        """The attempt in flight ended without a verdict: the app went away, or the deadline passed."""
+        """The attempt in flight ended without a verdict: the app went away."""
+        self._end_blameless(FailureKind.CANCELLED, "cancelled", 499, duration)
+        self._failure, self._fatal = ProviderFailure(FailureKind.CANCELLED, "cancelled"), True
+
+    def ran_out(self, duration: float) -> None:
+        """The request's own deadline ended the attempt in flight. An app in a hurry must not cost others a model
+        that answers everybody else in time."""
+        self._end_blameless(FailureKind.TIMEOUT, "the request's own deadline passed", 0, duration)
+        self._late = True
+
+    def _end_blameless(self, kind: FailureKind, message: str, status: int, duration: float) -> None:
         model = self._close()
         self._release(model)
-        self._failure, self._fatal = ProviderFailure(FailureKind.CANCELLED, "cancelled"), True
-        self.attempts.append(
-            Attempt(model.id, model.provider, False, FailureKind.CANCELLED, "cancelled", 499, duration)
-        )
+        self.attempts.append(Attempt(model.id, model.provider, False, kind, message, status, duration))
 
     def _close(self) -> ModelSpec:
         model = self._open

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 
 import pytest
 
@@ -49,41 +48,51 @@ async def providers():
     await made.close()
 
 
-async def test_a_connector_is_made_once_and_only_when_needed(providers):
-    providers.replace({"a": settings("a")}, 10)
-    assert providers.made("a") is None
-    first = providers.get("a")
-    assert providers.get("a") is first is providers.made("a")
-    providers.replace({"a": settings("a")}, 10)
-    assert providers.get("a") is first
+def leased(providers, name):
+    with providers.lease(name) as provider:
+        return provider
 
 
-async def test_one_whose_settings_changed_is_closed_when_its_requests_have_ended(providers):
-    providers.replace({"a": settings("a"), "b": settings("b")}, 10)
-    a, b = providers.get("a"), providers.get("b")
-    providers.replace({"a": settings("a", timeout=1.0)}, 0.02)
-    assert providers.get("a") is not a
-    assert not a.closed
+async def closed(*providers):
     async with asyncio.timeout(5):
-        while not (a.closed and b.closed):  # noqa: ASYNC110 - the set's own timer is what is tested
-            await asyncio.sleep(0.005)
+        while not all(provider.closed for provider in providers):  # noqa: ASYNC110 - tasks that nobody awaits
+            await asyncio.sleep(0)
+
+
+async def test_a_connector_is_made_once_and_only_when_needed(providers):
+    providers.replace({"a": settings("a")})
+    assert providers.made("a") is None
+    first = leased(providers, "a")
+    assert leased(providers, "a") is first is providers.made("a")
+    providers.replace({"a": settings("a")})
+    assert leased(providers, "a") is first
+
+
+async def test_one_whose_settings_changed_is_closed_when_its_last_request_has_ended(providers):
+    providers.replace({"a": settings("a"), "b": settings("b")})
+    b = leased(providers, "b")
+    with providers.lease("a") as a:
+        with providers.lease("a"):
+            providers.replace({"a": settings("a", timeout=1.0)})
+            assert leased(providers, "a") is not a
+        await closed(b)
+        assert not a.closed
+    await closed(a)
     with pytest.raises(ProviderFailure, match="not configured any more") as caught:
-        providers.get("b")
+        providers.lease("b")
     assert caught.value.kind is FailureKind.CONNECTION
 
 
-async def test_closing_closes_also_what_waits_and_what_will_not(providers):
-    providers.replace({"a": settings("a"), "bad": settings("bad", base_url="bad")}, 10)
-    a, bad = providers.get("a"), providers.get("bad")
-    providers.replace({"bad": settings("bad", base_url="bad")}, 60)
-    with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(asyncio.Event().wait(), 0.01)
-    await providers.close()
+async def test_closing_closes_also_what_is_in_use_and_what_will_not(providers):
+    providers.replace({"a": settings("a"), "bad": settings("bad", base_url="bad")})
+    bad = leased(providers, "bad")
+    with providers.lease("a") as a:
+        await providers.close()
     assert a.closed
     assert bad.closed
 
 
 async def test_a_connector_that_cannot_be_had_is_a_failure_of_the_attempt(providers):
-    providers.replace({"a": settings("a", connector="missing")}, 10)
+    providers.replace({"a": settings("a", connector="missing")})
     with pytest.raises(ProviderFailure, match="extra"):
-        providers.get("a")
+        providers.lease("a")

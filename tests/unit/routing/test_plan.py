@@ -310,6 +310,17 @@ def test_a_cancelled_request_blames_nobody_and_goes_nowhere_else() -> None:
     assert isinstance(gave_up(plan.next(NOW)), errors.RequestCancelledError)
 
 
+def test_an_app_in_a_hurry_blames_nobody() -> None:
+    made = mesh("p.a", "q.b", deactivation=AT_ONCE)
+    plan = made.plan()
+    tried(plan.next(NOW))
+    plan.ran_out(0.05)
+    assert (plan.changes, made.state.model("p.a").failures, made.in_flight()) == ([], 0, [0, 0])
+    error = gave_up(plan.next(NOW))
+    assert isinstance(error, errors.RequestTimeoutError)
+    assert error.attempts[0]["message"] == "the request's own deadline passed"
+
+
 def test_an_attempt_is_closed_once_and_before_the_next() -> None:
     made = mesh("p.a")
     plan = made.plan()

@@ -1,0 +1,182 @@
+"""One request's effects: what is settled when, and what an app may be given."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import nullcontext
+from typing import Any
+
+import pytest
+
+from meshd.cdk.provider import (
+    FailureKind,
+    Operation,
+    Provider,
+    ProviderAnswer,
+    ProviderCall,
+    ProviderFailure,
+    ProviderSettings,
+    StreamEvent,
+    Usage,
+)
+from meshd.gateway import inference
+from meshd.gateway.exchange import Exchange
+from meshd.gateway.identity import Caller
+from meshd.messages import Outcome
+from meshd.routing.capabilities import CapabilityTree
+from meshd.routing.pipeline import Pipeline
+from meshd.routing.state import MeshState
+from meshd.routing.table import ModelSpec, PoolSpec, Pricing, ProviderSpec, RetryPolicy, RoutingTable
+
+CHAT = "generation.text-generation.chat-completion"
+PRICE = Pricing(input_per_1m=1_000_000_000, output_per_1m=2_000_000_000)
+
+
+class Recording(Exchange):
+    """What the app and the ledger were told, in order."""
+
+    __slots__ = ("told",)
+
+    def __init__(self, told: list[Any], stream: bool = False, timeout: float = 5.0) -> None:
+        extra = b',"stream":true' if stream else b""
+        body = b'{"model":"chat","messages":[{"role":"user","content":"Hello"}],"max_tokens":100' + extra + b"}"
+        super().__init__(
+            bytes(16), "POST", "/v1/chat/completions", body,
+            headers={}, caller=Caller(), timeout=timeout, stream=stream, credit=64,
+        )
+        self.told = told
+
+    def respond(self, body, mesh, headers=None):
+        self.told.append(("respond", body))
+
+    def error(self, error):
+        self.told.append(("error", error))
+
+    def end(self, usage, mesh):
+        self.told.append(("end", usage))
+
+    def _send_chunk(self, data):
+        self.told.append(("chunk", data))
+
+
+class Ledger:
+    def __init__(self, told: list[Any]) -> None:
+        self.told = told
+
+    def begin(self, request, at, provider, model, pool, app, reserved, deadline, attempt):
+        self.told.append(("begin", reserved))
+
+    def settle(self, request, at, tokens_in, tokens_out, tokens_cached, cost, ok, attempt):
+        self.told.append(("settle", tokens_in, tokens_out, cost, ok))
+
+
+class Scripted(Provider):
+    """Each call takes the next step: an answer, an exception, or a list of events and exceptions."""
+
+    def __init__(self, steps: list[Any]) -> None:
+        super().__init__(ProviderSettings("p", "scripted"))
+        self.steps = steps
+
+    async def execute(self, call: ProviderCall) -> ProviderAnswer:
+        step = self.steps.pop(0)
+        if step == "hang":
+            await asyncio.Event().wait()
+        if isinstance(step, Exception):
+            raise step
+        return step
+
+    async def stream(self, call: ProviderCall) -> AsyncIterator[StreamEvent]:
+        for step in self.steps.pop(0):
+            if isinstance(step, Exception):
+                raise step
+            yield step
+
+    async def list_models(self):
+        return []
+
+
+def mesh(told: list[Any], steps: list[Any], *models: str) -> tuple[inference.Mesh, list[Outcome]]:
+    specs = [ModelSpec(f"p.{name}", "p", name, (CHAT,), pricing=PRICE) for name in models or ("m",)]
+    retry = RetryPolicy(max_attempts=1)
+    table = RoutingTable(
+        CapabilityTree.default(),
+        specs,
+        [ProviderSpec("p", "scripted")],
+        [PoolSpec("chat", CHAT, tuple(spec.id for spec in specs), retry=retry)],
+    )
+    provider, outcomes = Scripted(steps), []
+    return inference.Mesh(
+        table, MeshState(), Pipeline(), lambda name: nullcontext(provider), Ledger(told),
+        changed=lambda changes: None, failed=lambda name, failure: None, rotated=lambda *names: None,
+        finished=outcomes.append,
+    ), outcomes
+
+
+async def run(made: inference.Mesh, exchange: Recording) -> None:
+    await asyncio.wait_for(inference.begin(made, exchange, Operation.CHAT).run(), 10)
+
+
+async def test_an_answer_is_settled_before_the_app_has_it() -> None:
+    told: list[Any] = []
+    made, (*_,) = mesh(told, [ProviderAnswer(b"{}", Usage(10, 5))])
+    await run(made, Recording(told))
+    assert [what[0] for what in told] == ["begin", "settle", "respond"]
+    assert told[1][1:] == (10, 5, 10_000 + 10_000, True)
+
+
+async def test_what_an_attempt_may_cost_at_most_is_written_down_before_it_leaves() -> None:
+    told: list[Any] = []
+    made, _ = mesh(told, [ProviderAnswer(b"{}", Usage(1, 1))])
+    await run(made, Recording(told))
+    prompt = len(b'[{"role":"user","content":"Hello"}]') // 4
+    assert told[0] == ("begin", prompt * 1000 + 100 * 2000)
+
+
+async def test_an_answer_without_usage_is_not_free() -> None:
+    told: list[Any] = []
+    made, outcomes = mesh(told, [ProviderAnswer(b"x" * 40, None)])
+    await run(made, Recording(told))
+    assert told[1][1] > 0
+    assert told[1][2] == 10
+    assert outcomes[0].cost > 0
+
+
+async def test_what_an_attempt_used_is_not_counted_for_the_next() -> None:
+    told: list[Any] = []
+    cut = [StreamEvent(b"{}", usage=Usage(50, 5)), ProviderFailure(FailureKind.STREAM_CUT, "cut")]
+    refused = [ProviderFailure(FailureKind.SERVER, "down", status=500)]
+    made, _ = mesh(told, [cut, refused], "a", "b")
+    await run(made, Recording(told, stream=True))
+    settled = [what[1:] for what in told if what[0] == "settle"]
+    assert settled == [(50, 5, 60_000, False), (0, 0, 0, False)]
+
+
+async def test_a_connectors_bug_after_content_never_begins_the_stream_anew(caplog: pytest.LogCaptureFixture) -> None:
+    told: list[Any] = []
+    word = StreamEvent(b'{"a":1}', content=True, text="a")
+    made, _ = mesh(told, [[word, KeyError("oops")], [word]], "a", "b")
+    await run(made, Recording(told, stream=True))
+    assert [what[0] for what in told] == ["begin", "chunk", "settle", "error"]
+    assert told[-1][1].code == "stream_interrupted"
+
+
+async def test_an_app_in_a_hurry_costs_nobody_a_model() -> None:
+    told: list[Any] = []
+    slow = ProviderFailure(FailureKind.TIMEOUT, "no answer")
+    made, _ = mesh(told, [slow, slow, slow])
+    for _ in range(3):
+        await run(made, Recording(told, timeout=0.05))
+    assert made.state.model("p.m").failures == 0
+    assert {type(what[1]).__name__ for what in told if what[0] == "error"} == {"RequestTimeoutError"}
+
+
+async def test_a_connector_that_ignores_its_timeout_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inference, "_OVERTIME", 0.01)
+    told: list[Any] = []
+    made, _ = mesh(told, ["hang"])
+    began = time.monotonic()
+    await run(made, Recording(told, timeout=0.05))
+    assert time.monotonic() - began < 5
+    assert told[-1][1].status_code == 504
