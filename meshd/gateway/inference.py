@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 
@@ -26,6 +26,7 @@ from meshd.routing.pipeline import Pipeline
 from meshd.routing.plan import GiveUp, RequestPlan, Try
 from meshd.routing.state import Change, MeshState
 from meshd.routing.table import ModelSpec, RoutingTable, Target, UnknownModel
+from meshd.spend.journal import JournalWriter
 from modelmesh._errors import InvalidRequestError, MeshError, NotFoundError, RequestCancelledError
 
 logger = logging.getLogger("meshd.gateway")
@@ -37,35 +38,6 @@ OPERATIONS: Mapping[str, Operation] = {
 }
 
 
-class Ledger(Protocol):
-    """Where it is written down that an attempt may cost, before it leaves, and what it cost."""
-
-    def begin(
-        self,
-        request: bytes,
-        at: float,
-        provider: str,
-        model: str,
-        pool: str,
-        app: str,
-        reserved: int,
-        deadline: float,
-        attempt: int,
-    ) -> None: ...
-
-    def settle(
-        self,
-        request: bytes,
-        at: float,
-        tokens_in: int,
-        tokens_out: int,
-        tokens_cached: int,
-        cost: int,
-        ok: bool,
-        attempt: int,
-    ) -> None: ...
-
-
 @dataclass(slots=True)
 class Mesh:
     """What an inference needs of the router. `table` is replaced at a reload; a request keeps the one it began with."""
@@ -74,7 +46,7 @@ class Mesh:
     state: MeshState
     pipeline: Pipeline
     provider: Callable[[str], AbstractContextManager[Provider]]  # a lease of the connector in use now
-    ledger: Ledger
+    ledger: JournalWriter  # where it is written down that an attempt may cost, before it leaves, and what it did
     changed: Callable[[list[Change]], None]
     failed: Callable[[str, ProviderFailure], None]
     rotated: Callable[[str, str, str], None]
