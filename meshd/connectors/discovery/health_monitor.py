@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
+
 from meshd.messages import HealthReport, Probe, Probed, ProviderFailed
 
 SMOOTHING = 0.3  # weight of the newest outcome in the score
@@ -154,7 +156,8 @@ class HealthMonitor:
             if watched.failures >= self.settings.failure_threshold or message.kind == "authentication":
                 watched.available = False
         self._answer(message.provider, watched)
-        return self._report(message.provider, watched, wall)
+        report = self._report(message.provider, watched, wall)
+        return msgspec.structs.replace(report, probed=True, answered=ok)
 
     def failed(self, message: ProviderFailed, now: float, wall: float) -> HealthReport | None:
         """A request met a failure: the score falls, and a probe will tell what it was."""

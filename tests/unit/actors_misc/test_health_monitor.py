@@ -59,8 +59,10 @@ def test_an_outage_is_established_within_seconds_and_its_end_noticed_soon() -> N
     assert gaps[0] < 3
     assert gaps[-1] == pytest.approx(60, rel=0.11)
     assert reports[-1].score < 0.05
+    assert all(report.probed and not report.answered for report in reports)
     back = bench.run(700)
     assert back[0].available
+    assert back[0].answered
     assert back[0].score > 0.2
 
 
@@ -90,6 +92,8 @@ def test_failed_requests_bring_one_probe_forward_and_no_storm() -> None:
     assert reports[0].score == pytest.approx(0.7)
     assert reports[-1] is not None
     assert reports[-1].available
+    assert not reports[-1].probed
+    assert not reports[-1].answered
     bench.run(12)
     assert len(bench.sent) == 2
     for _ in range(100):

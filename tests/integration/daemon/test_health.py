@@ -1,0 +1,59 @@
+"""A provider that requests found broken stays aside until something has really shown that it works."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+import modelmesh
+
+FAST = {"retry": {"max_attempts": 2}, "recovery": {"cooldown": "1h", "max_cooldown": "2h"}}
+
+
+def behind(server, **provider):
+    second = {"connector": "modelmesh.scripted.v1", "script": [{"reply": "second"}]}
+    model = {"capabilities": ["chat-completion"]}
+    return {
+        "providers": {"first": server.provider(**provider), "second": second},
+        "models": {"first.chat": {"provider": "first", **model}, "second.chat": {"provider": "second", **model}},
+        "pools": {"chat": {"capability": "chat-completion", **FAST}},
+    }
+
+
+def status(daemon):
+    row = daemon.ask("GET", "/mesh/v1/providers")["data"][0]
+    return "active" if not row["reason"] else "probation" if row["available"] else "standby"
+
+
+def watch(daemon, seconds):
+    seen = set()
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        seen.add(status(daemon))
+        time.sleep(0.05)
+    return seen
+
+
+def test_a_list_of_models_is_no_proof_that_a_refused_key_is_good(meshd, upstream):
+    server = upstream([{"error": 401, "message": "wrong key"}])
+    daemon = meshd(behind(server))
+    assert daemon.say(model="chat").mesh.model == "second.chat"
+    # The probe that the failure brings is answered within two seconds: one request may test the key.
+    assert "active" not in watch(daemon, 3)
+    with pytest.raises(modelmesh.MeshError, match="wrong key"):
+        daemon.say(model="first.chat")
+    # It was refused again: now the cooldown stands, whatever a probe says.
+    assert watch(daemon, 3) == {"standby"}
+
+
+def test_an_outage_lasts_until_a_probe_is_answered(meshd, upstream, eventually):
+    server = upstream()
+    daemon = meshd(behind(server))
+    assert daemon.say(model="chat").mesh.model == "first.chat"
+    server.kill()
+    for _ in range(2):
+        assert daemon.say(model="chat").mesh.model == "second.chat"
+    assert watch(daemon, 4) == {"standby"}
+    server.start()
+    eventually(lambda: status(daemon) == "active")
