@@ -401,10 +401,13 @@ class DiscoverNow(Message, frozen=True):
 
 
 class Listen(Message, frozen=True):
-    """Serve at this address too (`ipc://…`, `inproc://…`). fd: a socket that listens there already."""
+    """Serve at this address too (`ipc://…`, `inproc://…`). fd: a socket that listens there already, which stays
+    the sender's. mode, gid: what the socket's file gets at every bind; None: what the umask leaves."""
 
     address: str
     fd: int | None = None
+    mode: int | None = None
+    gid: int | None = None
 
 
 class RestoreState(Message, frozen=True):

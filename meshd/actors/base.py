@@ -19,14 +19,19 @@ import pykka
 from pykka._envelope import Envelope
 
 from meshd import messages
+from modelmesh._errors import MeshError
 
 logger = logging.getLogger("meshd.actors")
 
 SUPERVISOR = "supervisor"
 
 
-class ActorUnavailable(RuntimeError):
+class ActorUnavailable(MeshError, RuntimeError):
     """An `ask` met no living actor, or no answer came in time."""
+
+    status_code = 503
+    code = "actor_unavailable"
+    retryable_by_default = True
 
 
 class Directory:
@@ -109,6 +114,7 @@ class MeshActor(pykka.ThreadingActor):
         self.actor_inbox = directory.mailbox(self.name, self._create_actor_inbox)
         self._actor_ref = pykka.ActorRef(self)
         self._timers: dict[str, Any] = {}  # what can be cancelled
+        self._failure: tuple[Any, Any, Any] | None = None  # what this life died of
 
     # -- life ---------------------------------------------------------------------------------------
 
@@ -135,21 +141,27 @@ class MeshActor(pykka.ThreadingActor):
         # After a crash the mailbox is left for the next life; after a stop nobody will come.
         if getattr(self, "_stopped_for_good", False):
             super()._actor_loop_teardown()
+        if self._failure is not None:
+            error = f"{self._failure[0].__name__}: {self._failure[1]}"
+            self.directory.tell(SUPERVISOR, messages.ActorFailed(self.name, error))
 
     def _stop(self) -> None:
         self._stopped_for_good = True
         super()._stop()
 
     def _handle_failure(self, exception_type: Any, exception_value: Any, traceback: Any) -> None:
+        """End this life. The supervisor hears of it at the end of the teardown: what it makes then must not meet
+        a life that still closes."""
         pykka.ActorRegistry.unregister(self.actor_ref)
         self.actor_stopped.set()
+        if self._failure is not None:
+            return
+        self._failure = (exception_type, exception_value, traceback)
         logger.error(
             "the %s actor failed and is started again",
             self.name,
             exc_info=(exception_type, exception_value, traceback),
         )
-        error = f"{exception_type.__name__}: {exception_value}"
-        self.directory.tell(SUPERVISOR, messages.ActorFailed(self.name, error))
 
     # -- messages -----------------------------------------------------------------------------------
 

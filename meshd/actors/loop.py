@@ -72,7 +72,6 @@ class LoopActor(MeshActor):
     def __init__(self, directory: Directory) -> None:
         super().__init__(directory)
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._failure: tuple[Any, Any, Any] | None = None
 
     # -- what subclasses do ---------------------------------------------------------------------------
 
@@ -89,8 +88,22 @@ class LoopActor(MeshActor):
         """Run something beside the mailbox; cancelled when the actor ends."""
         task: asyncio.Task[Any] = asyncio.ensure_future(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._done)
         return task
+
+    def _done(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            self._unhandled(self.loop, {"message": f"the task {_work(task)} failed", "exception": error})
+
+    def _unhandled(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """What nobody caught in a callback or task of the loop. asyncio's own logger is silenced."""
+        error = context.get("exception")
+        what = context.get("message") or "something failed"
+        logger.error("in the loop of the %s actor: %s: %s", self.name, what, repr(error) if error else "no exception")
+        if error is not None:
+            logger.debug("in the loop of the %s actor", self.name, exc_info=error)
 
     def tick(self, what: str, after: float) -> None:
         """As MeshActor's, by a timer of the loop."""
@@ -110,27 +123,32 @@ class LoopActor(MeshActor):
     # -- Pykka's loop ---------------------------------------------------------------------------------
 
     def _actor_loop_setup(self) -> None:
-        self.loop = uvloop.new_event_loop()
-        asyncio.set_event_loop(self.loop)
+        try:
+            self.loop = uvloop.new_event_loop()
+            self.loop.set_exception_handler(self._unhandled)
+            asyncio.set_event_loop(self.loop)
+        except Exception:  # no file descriptor is left, say
+            self._handle_failure(*sys.exc_info())
         super()._actor_loop_setup()
 
     def _actor_loop_running(self) -> None:
+        if not hasattr(self, "loop"):
+            return
         if not self.actor_stopped.is_set():
             self.loop.run_until_complete(self._open())
         if not self.actor_stopped.is_set():
             self.actor_inbox.attach(self.loop, self._drain)
             self.loop.run_forever()
-        self.actor_inbox.detach()
-        self.loop.run_until_complete(self._close())
-        self.loop.close()
-        if self._failure is not None:
-            super()._handle_failure(*self._failure)
 
-    def _handle_failure(self, exception_type: Any, exception_value: Any, traceback: Any) -> None:
-        """The supervisor hears of it when everything is given back, as the next life wants the same addresses."""
-        if self._failure is None:
-            self._failure = (exception_type, exception_value, traceback)
-        self.actor_stopped.set()
+    def _actor_loop_teardown(self) -> None:
+        self.actor_inbox.detach()
+        if hasattr(self, "loop"):
+            try:
+                self.loop.run_until_complete(self._close())
+                self.loop.close()
+            except Exception:
+                logger.exception("the %s actor did not close cleanly", self.name)
+        super()._actor_loop_teardown()
 
     async def _open(self) -> None:
         try:
@@ -193,6 +211,10 @@ class LoopActor(MeshActor):
             return
         if envelope.reply_to is not None:
             envelope.reply_to.set(answer)
+
+
+def _work(task: asyncio.Task[Any]) -> str:
+    return getattr(task.get_coro(), "__qualname__", task.get_name())
 
 
 class _LoopReply:

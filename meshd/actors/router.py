@@ -6,6 +6,7 @@ Must never: wait for another actor on a request's way.
 
 from __future__ import annotations
 
+import logging
 from typing import Any, ClassVar
 
 from meshd import messages
@@ -17,6 +18,8 @@ from meshd.gateway.dispatch import Call
 from meshd.gateway.identity import OURSELVES_ADDRESS, identify
 from meshd.gateway.operations import Operations
 from meshd.generation import Generation
+
+logger = logging.getLogger("meshd.router")
 
 _COUNTERS = "counters"
 
@@ -43,8 +46,9 @@ class RouterActor(LoopActor):
         super().__init__(directory)
         self._registry = registry
         self._listening: list[messages.Listen] = []
-        self._prepared: Generation | None = None
+        self._prepared: dict[int, Generation] = {}
         self._inherited: RouterCore | None = None
+        self._opening: RouterCore | None = None
         self._core: RouterCore | None = None
 
     # -- life -----------------------------------------------------------------------------------------
@@ -55,37 +59,38 @@ class RouterActor(LoopActor):
         return self._core
 
     async def opened(self) -> None:
-        core = RouterCore(self._registry, self.tell, self.ask_later, self.spawn)
+        core = self._opening = RouterCore(self._registry, self.tell, self.ask_later, self.spawn)
         Operations(core)
         core.server.open(self.loop)
         if self._inherited is not None:
             core.inherit(self._inherited)
-        self._core, self._inherited = core, None
         for place in self._listening:
-            core.server.bind(place.address, place.fd)
+            _bind(core, place)
         self.tick(_COUNTERS, COUNTERS_EVERY)
+        # Only a life that has taken over whole is one to inherit from.
+        self._core, self._inherited = core, None
 
     async def closing(self, crashed: bool) -> None:
         if self._core is not None:
             self._core.cut_off(crashed)
 
     async def closed(self) -> None:
-        if self._core is not None:
-            await self._core.close()
+        if self._opening is not None:
+            await self._opening.close()
 
     def legacy(self) -> Any:
-        return self._listening, self._core or self._inherited
+        return self._listening, self._prepared, self._core or self._inherited
 
     def inherit(self, legacy: Any) -> None:
-        self._listening, self._inherited = legacy
+        self._listening, self._prepared, self._inherited = legacy
 
     # -- boot -----------------------------------------------------------------------------------------
 
     def listen(self, message: messages.Listen) -> None:
-        self.core.server.bind(message.address, message.fd)
+        _bind(self.core, message)
         self._listening.append(message)
 
-    async def restore(self, message: messages.RestoreState) -> None:
+    def restore(self, message: messages.RestoreState) -> None:
         """Adopt the saved state and the journal's segment. Before the first Commit."""
         self.core.restore(message.restored)
         if message.journal:
@@ -94,16 +99,21 @@ class RouterActor(LoopActor):
     # -- reload ---------------------------------------------------------------------------------------
 
     def prepare(self, message: messages.Prepare) -> tuple[str, ...]:
-        self._prepared = message.generation
+        self._prepared[message.generation.number] = message.generation
         return self.core.objections(message.generation)
 
-    async def commit(self, message: messages.Commit) -> None:
-        prepared, self._prepared = self._prepared, None
-        if prepared is not None and prepared.number == message.number:
-            self.core.commit(prepared)
+    def commit(self, message: messages.Commit) -> None:
+        prepared = self._prepared.get(message.number)
+        if prepared is None:
+            logger.error("generation %d was committed and had not been prepared; the former runs on", message.number)
+            return
+        for number in [number for number in self._prepared if number <= message.number]:
+            del self._prepared[number]
+        self.core.commit(prepared)
+        self.core.server.reloaded()
 
     def discard(self, message: messages.Discard) -> None:
-        self._prepared = None
+        self._prepared.pop(message.number, None)
 
     # -- others ---------------------------------------------------------------------------------------
 
@@ -132,3 +142,7 @@ class RouterActor(LoopActor):
     def ticked(self, message: messages.Tick) -> None:
         self.core.save_counters()
         self.tick(_COUNTERS, COUNTERS_EVERY)
+
+
+def _bind(core: RouterCore, place: messages.Listen) -> None:
+    core.server.bind(place.address, place.fd, mode=place.mode, gid=place.gid)

@@ -142,7 +142,6 @@ class _Process:
         )
         try:
             mesh.start(self._source)
-            self._open_to_others()
             # What was made until now stays for good: keep the collector from walking it again and again.
             gc.collect()
             gc.freeze()
@@ -177,7 +176,9 @@ class _Process:
 
     def _listen(self) -> list[messages.Listen]:
         if not self._handed_in:
-            return [messages.Listen(f"ipc://{self._path}")]
+            daemon = self._config.daemon
+            return [messages.Listen(f"ipc://{self._path}", None, daemon.socket_mode, _gid(daemon.socket_group))]
+        # Systemd's socket unit says who may connect.
         return [_handed(socket) for socket in self._handed_in]
 
     def _runtime_directory(self) -> Path | None:
@@ -188,21 +189,6 @@ class _Process:
         private = self._path.parent / "children"
         private.mkdir(mode=0o700, exist_ok=True)
         return private
-
-    def _open_to_others(self) -> None:
-        """The socket was made for its owner alone; now the configured others may connect."""
-        if self._handed_in:
-            return  # systemd's socket unit says who may
-        daemon = self._config.daemon
-        try:
-            if daemon.socket_group:
-                import grp
-
-                group = grp.getgrnam(daemon.socket_group).gr_gid
-                os.chown(self._path, -1, group)
-            os.chmod(self._path, daemon.socket_mode)
-        except (KeyError, OSError) as error:
-            raise MeshError(f"cannot give {self._path} to group {daemon.socket_group}: {error}") from None
 
     # -- signals --------------------------------------------------------------------------------------
 
@@ -282,6 +268,17 @@ _NO_PROVIDERS = 'none: set a key such as OPENAI_API_KEY, start Ollama, or pip in
 
 def _handed(socket: ListenSocket) -> messages.Listen:
     return messages.Listen(f"ipc://{socket.path}", socket.fd)
+
+
+def _gid(group: str | None) -> int | None:
+    if not group:
+        return None
+    import grp
+
+    try:
+        return grp.getgrnam(group).gr_gid
+    except KeyError:
+        raise MeshError(f"daemon.socket_group: there is no group {group} on this machine") from None
 
 
 def _summary(status: dict[str, Any]) -> str:

@@ -14,6 +14,9 @@ from typing import Any
 from meshd.gateway.identity import Caller
 from modelmesh._errors import MeshError
 
+MOST_CREDIT = 1024
+"""Chunks that an app may have outstanding, whatever it grants."""
+
 
 class ClientGone(Exception):
     """The app went away; nothing can be sent to it any more."""
@@ -111,7 +114,7 @@ class Exchange(ABC):
     # -- from the app ---------------------------------------------------------------------------------
 
     def add_credit(self, chunks: int) -> None:
-        self.credit += chunks
+        self.credit = min(self.credit + chunks, MOST_CREDIT)
         if self._credit_given is not None:
             self._credit_given.set()
 

@@ -22,10 +22,17 @@ from typing import Any
 import zmq
 
 from meshd import __version__
-from meshd.gateway.exchange import ClientGone, Exchange
+from meshd.gateway.exchange import MOST_CREDIT, ClientGone, Exchange
 from meshd.gateway.identity import OURSELVES_ADDRESS, Caller, identify
 from modelmesh import _protocol as wire
-from modelmesh._errors import InvalidRequestError, MeshError, ProtocolError, QueueFullError, RoutingError
+from modelmesh._errors import (
+    InvalidRequestError,
+    MeshError,
+    ProtocolError,
+    QueueFullError,
+    RoutingError,
+    StreamInterrupted,
+)
 
 logger = logging.getLogger("meshd.gateway")
 
@@ -33,6 +40,9 @@ _DRAIN_AT_ONCE = 256  # messages taken before the loop may do something else
 _REMEMBERED_ANSWERS = 512
 _REMEMBERED_BYTES = 65536  # of one answer
 _REMEMBERED_INTERRUPTIONS = 65536
+_FRAMING = 1024**2  # bytes of a frame beyond max_message_size that are still read, so that the answer can be a 413
+_WAITING = 10_000  # messages to a peer that does not take them, after which it counts as lost
+_MESH_INFLIGHT = 256  # listeners and orders (/mesh/…) at a time, beside max_inflight
 
 
 @dataclass(slots=True, eq=False)
@@ -63,7 +73,7 @@ class IpcExchange(Exchange):
             caller=peer.caller,
             timeout=timeout,
             stream=head.stream,
-            credit=head.credit or wire.DEFAULT_CREDIT,
+            credit=min(head.credit or wire.DEFAULT_CREDIT, MOST_CREDIT),
             label=head.app or peer.label,
             resend=head.resend,
         )
@@ -76,7 +86,10 @@ class IpcExchange(Exchange):
 
     def error(self, error: MeshError) -> None:
         status, body, mesh = error.to_wire()
-        self._finish(wire.encode(wire.ERROR, self.request_id, wire.ErrorHead(status, body, mesh)))
+        frames = wire.encode(wire.ERROR, self.request_id, wire.ErrorHead(status, body, mesh))
+        # What may go better at the next try is tried; and whoever has gone was not refused anything.
+        known = self._server.exchanges.get(self.request_id) is self
+        self._finish(frames, remember=known and not error.retryable)
 
     def end(self, usage: dict[str, Any] | None, mesh: dict[str, Any]) -> None:
         self._finish(wire.encode(wire.END, self.request_id, wire.EndHead(usage, mesh)))
@@ -85,11 +98,11 @@ class IpcExchange(Exchange):
         if not self._server.send(self.peer, [wire.CHUNK, self.request_id, b"", data]):
             raise ClientGone
 
-    def _finish(self, frames: list[bytes]) -> None:
+    def _finish(self, frames: list[bytes], remember: bool = True) -> None:
         if self.done:
             return
         self.done = True
-        self._server.finished(self, frames)
+        self._server.finished(self, frames, remember)
 
 
 class IpcServer:
@@ -126,6 +139,7 @@ class IpcServer:
         self._socket: Any = None
         self._drain_scheduled = False
         self._receiving = True
+        self._ceiling = 0  # the largest max_message_size that the listening sockets can take
         self._heartbeat_timer: asyncio.TimerHandle | None = None
 
     # -- life -----------------------------------------------------------------------------------------
@@ -136,8 +150,8 @@ class IpcServer:
         self._socket = socket
         socket.set(zmq.LINGER, 500)
         socket.set(zmq.ROUTER_MANDATORY, 1)  # a peer that has gone is an error, not silence
-        # Streams are bounded by credit and answers by requests in flight, so the socket need not be.
-        socket.set(zmq.SNDHWM, 0)
+        # Streams are bounded by credit and answers by requests in flight; this is for who asks and never reads.
+        socket.set(zmq.SNDHWM, _WAITING)
         socket.set(zmq.RCVHWM, 0)
         socket.set(zmq.BACKLOG, 4096)
         loop.add_reader(socket.fileno(), self._drain)
@@ -149,17 +163,60 @@ class IpcServer:
         self._answers = before._answers
         self._interrupted = before._interrupted
 
-    def bind(self, address: str, fd: int | None = None) -> None:
-        """Listen at an address; with `fd`, by a socket that systemd is listening on already. Raises zmq.ZMQError."""
-        if fd is not None:
-            self._socket.set(zmq.USE_FD, os.dup(fd))  # libzmq closes it with the socket, which may not be the last
+    def bind(self, address: str, fd: int | None = None, *, mode: int | None = None, gid: int | None = None) -> None:
+        """Listen at an address; with `fd`, by a socket that systemd is listening on already. mode, gid: of the
+        socket's file, which has been made for its owner alone. Raises zmq.ZMQError; MeshError when it cannot be given
+        to others.
+
+        libzmq reads MAXMSGSIZE when it binds: a listener keeps the limit that it was made with.
+        """
+        self._socket.set(zmq.MAXMSGSIZE, self._max_message_size() + _FRAMING)
+        if fd is None:
+            self._socket.bind(address)
+        else:
+            self._bind_to(os.dup(fd), address)  # libzmq closes it with the socket, which may not be the last
+        self.addresses.append(address)
+        if fd is None and address.startswith("ipc://"):
+            self._open_to(address.removeprefix("ipc://"), mode, gid)
+        limit = self._max_message_size()
+        self._ceiling = min(self._ceiling, limit) if self._ceiling else limit
+        self._schedule_drain()  # a client may have sent before the daemon was there
+
+    def _bind_to(self, fd: int, address: str) -> None:
+        self._socket.set(zmq.USE_FD, fd)
         try:
             self._socket.bind(address)
+        except BaseException:
+            os.close(fd)
+            raise
         finally:
-            if fd is not None:
-                self._socket.set(zmq.USE_FD, -1)
-        self.addresses.append(address)
-        self._schedule_drain()  # a client may have sent before the daemon was there
+            self._socket.set(zmq.USE_FD, -1)
+
+    @staticmethod
+    def _open_to(path: str, mode: int | None, gid: int | None) -> None:
+        try:
+            if gid is not None:
+                os.chown(path, -1, gid)
+            if mode is not None:  # only now may the others connect
+                os.chmod(path, mode)
+        except OSError as error:
+            whom = "" if gid is None else f" to group {gid}"
+            raise MeshError(f"cannot give {path}{whom}: {error.strerror}", code="socket_not_given") from None
+
+    @property
+    def message_limit(self) -> int:
+        """Bytes that a request may have: what is configured, as far as the listening sockets can take it."""
+        limit = self._max_message_size()
+        return min(limit, self._ceiling) if self._ceiling else limit
+
+    def reloaded(self) -> None:
+        """The limits may be others now."""
+        if self._ceiling and self._max_message_size() > self._ceiling:
+            logger.warning(
+                "daemon.max_message_size grows to %d bytes when meshd is started again; until then it is %d",
+                self._max_message_size(),
+                self._ceiling,
+            )
 
     def stop_receiving(self) -> None:
         """Take no more messages: what a client sends from now on is for the next daemon, or life, at this address."""
@@ -198,6 +255,8 @@ class IpcServer:
         except zmq.ZMQError as error:
             if error.errno == zmq.EHOSTUNREACH:
                 self._lose(peer, "it closed its connection")
+            elif error.errno == zmq.EAGAIN:
+                self._lose(peer, "it does not take its messages")
             else:
                 logger.warning("cannot send to process %d: %s", peer.caller.pid, error)
             return False
@@ -207,13 +266,13 @@ class IpcServer:
             self._schedule_drain()
         return True
 
-    def finished(self, exchange: IpcExchange, frames: list[bytes]) -> None:
+    def finished(self, exchange: IpcExchange, frames: list[bytes], remember: bool) -> None:
         """Send an exchange's last message, and remember it in case it gets lost with its connection."""
         if self.exchanges.get(exchange.request_id) is exchange:
             del self.exchanges[exchange.request_id]
         exchange.peer.exchanges.discard(exchange)
         self.send(exchange.peer, frames)
-        if not exchange.stream and len(frames[3]) <= _REMEMBERED_BYTES:
+        if remember and not exchange.stream and len(frames[3]) <= _REMEMBERED_BYTES:
             self._answers[exchange.request_id] = (exchange.caller, frames)
             if len(self._answers) > _REMEMBERED_ANSWERS:
                 self._answers.popitem(last=False)
@@ -289,7 +348,7 @@ class IpcServer:
             daemon=f"meshd/{__version__}",
             instance=self.instance,
             heartbeat_ms=int(self._heartbeat * 1000),
-            max_message_size=self._max_message_size(),
+            max_message_size=self.message_limit,
             draining=self.draining,
         )
         self.send(peer, wire.encode(wire.WELCOME, b"", welcome))
@@ -314,7 +373,7 @@ class IpcServer:
         self._on_request(exchange)
 
     def _refusal(self, message: wire.Message) -> MeshError | None:
-        limit = self._max_message_size()
+        limit = self.message_limit
         size = len(message.body) + sum(map(len, message.attachments))
         if size > limit:
             return InvalidRequestError(
@@ -324,11 +383,9 @@ class IpcServer:
             )
         if message.head.method != "GET" and self.draining and not message.head.path.startswith("/mesh/"):
             return RoutingError("the daemon is shutting down", code="draining", retryable=True, retry_after=1.0)
-        if len(self.exchanges) >= self._max_inflight():
-            return QueueFullError(
-                f"{len(self.exchanges)} requests are in flight, as many as daemon.max_inflight allows",
-                retry_after=1.0,
-            )
+        full = self._full(message.head.path)
+        if full:
+            return QueueFullError(full, retry_after=1.0)
         if message.request_id in self._interrupted:
             return RoutingError(
                 "the connection broke, or the daemon was restarted, while this request was at its provider. It is not "
@@ -339,16 +396,32 @@ class IpcServer:
             )
         return None
 
+    def _full(self, path: str) -> str:
+        """Why no more of these are taken now, or "". Who listens to events keeps nobody from asking a model."""
+        most = self._max_inflight()
+        mesh = path.startswith("/mesh/")
+        if len(self.exchanges) < (min(most, _MESH_INFLIGHT) if mesh else most):
+            return ""
+        listening = sum(exchange.path.startswith("/mesh/") for exchange in self.exchanges.values())
+        if mesh:
+            return f"{listening} listeners and orders are under way, too many" if listening >= _MESH_INFLIGHT else ""
+        requests = len(self.exchanges) - listening
+        return f"{requests} requests are in flight, as many as daemon.max_inflight allows" if requests >= most else ""
+
     def _resumed(self, peer: Peer, message: wire.Message) -> bool:
         """Whether this id is known already: under way (then its answer goes to the new connection), or done."""
         exchange = self.exchanges.get(message.request_id)
         if exchange is not None:
-            if exchange.peer.caller == peer.caller:
+            if exchange.peer.caller != peer.caller:
+                self._malformed(peer, "this request id is another client's", message.request_id)
+            elif exchange.peer is not peer:
                 exchange.peer.exchanges.discard(exchange)
                 exchange.peer = peer
                 peer.exchanges.add(exchange)
-            else:
-                self._malformed(peer, "this request id is another client's", message.request_id)
+                if exchange.sent:  # nobody knows which of them arrived
+                    self.interrupt((exchange.request_id,))
+                    exchange.cancel()
+                    exchange.error(StreamInterrupted("the connection broke while the answer was streamed"))
             return True
         caller, answer = self._answers.get(message.request_id, (None, []))
         if message.head.resend and caller == peer.caller:
