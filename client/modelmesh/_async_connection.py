@@ -11,14 +11,14 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
 
 from modelmesh._call import Call
 from modelmesh._connection import GRACE_SECONDS, context_for, greeting
-from modelmesh._discovery import unavailable
-from modelmesh._errors import MeshError, RequestTimeoutError
+from modelmesh._errors import MeshError
 from modelmesh._exchange import Exchange
 from modelmesh._protocol import Message
 
@@ -86,7 +86,9 @@ class AsyncConnection:
     def close(self) -> None:
         """Close the sockets, also when the loop is closed already."""
         self.closed = True
-        _connections.pop((id(self.loop), self.address), None)
+        with _registry_lock:
+            if _connections.get((id(self.loop), self.address)) is self:
+                del _connections[id(self.loop), self.address]
         self._exchange.close()
         self._heartbeat.cancel()
         if self._timer is not None:
@@ -151,9 +153,7 @@ class AsyncConnection:
                 self._readers.append(link.monitor_fd)
 
     def _late(self, call: Call) -> MeshError:
-        if self._exchange.is_held(call):
-            return unavailable(self.address, "not within the request's timeout")
-        return RequestTimeoutError("the request's timeout passed without an answer", request_id=call.name)
+        return self._exchange.late(call)
 
 
 def _resolve(future: asyncio.Future[bool], answered: bool) -> None:
@@ -161,24 +161,33 @@ def _resolve(future: asyncio.Future[bool], answered: bool) -> None:
         future.set_result(answered)
 
 
+_registry_lock = threading.Lock()
 _connections: dict[tuple[int, str], AsyncConnection] = {}
 _parents: list[AsyncConnection] = []
 
 
 def acquire(address: str) -> AsyncConnection:
     """The running loop's connection to an address, for one more client."""
-    for stale in [connection for connection in _connections.values() if connection.loop.is_closed()]:
-        stale.close()
     loop = asyncio.get_running_loop()
     key = (id(loop), address)
-    connection = _connections.get(key)
-    if connection is None:
-        connection = _connections[key] = AsyncConnection(address, loop)
-    connection.users += 1
-    return connection
+    with _registry_lock:  # loops of other threads have connections of their own
+        stale = [connection for connection in _connections.values() if connection.loop.is_closed()]
+        for connection in stale:  # each is closed by one thread
+            del _connections[id(connection.loop), connection.address]
+    for connection in stale:
+        connection.close()
+    found = _connections.get(key)
+    if found is None:
+        found = AsyncConnection(address, loop)
+        with _registry_lock:
+            _connections[key] = found
+    found.users += 1
+    return found
 
 
 def _forget_parent() -> None:
+    global _registry_lock
+    _registry_lock = threading.Lock()
     for connection in _connections.values():
         connection.abandon()
     _connections.clear()

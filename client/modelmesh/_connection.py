@@ -25,8 +25,7 @@ import zmq
 
 from modelmesh import _housekeeping
 from modelmesh._call import Call
-from modelmesh._discovery import unavailable
-from modelmesh._errors import MeshError, RequestTimeoutError
+from modelmesh._errors import MeshError
 from modelmesh._exchange import Exchange
 from modelmesh._protocol import HelloHead, Message
 from modelmesh._version import CLIENT
@@ -261,9 +260,7 @@ class Connection:
         self._poll = None
 
     def _late(self, call: Call) -> MeshError:
-        if self._exchange.is_held(call):
-            return unavailable(self.address, "not within the request's timeout")
-        return RequestTimeoutError("the request's timeout passed without an answer", request_id=call.name)
+        return self._exchange.late(call)
 
     def _close(self) -> None:
         self._exchange.close()

@@ -10,7 +10,8 @@ Rules kept here
 - A lost link's unanswered calls are sent again, under the same id and marked `resend`, over the next link;
   a stream that has begun ends with StreamInterrupted instead.
 - After GOAWAY (or an ERROR `draining`) the link keeps its calls and gets no new ones; these are held until a
-  daemon of another `instance` says WELCOME.
+  daemon of another `instance` says WELCOME. A daemon that is still there when its time is over is not about
+  to restart: what is held fails with `draining`.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ import zmq
 
 from modelmesh._call import Call
 from modelmesh._discovery import unavailable
-from modelmesh._errors import MeshError, ProtocolError, StreamInterrupted, from_wire
+from modelmesh._errors import MeshError, ProtocolError, RequestTimeoutError, RoutingError, StreamInterrupted, from_wire
 from modelmesh._link import Link
 from modelmesh._protocol import (
     CANCEL,
@@ -50,6 +51,8 @@ FIRST_ANSWER_SECONDS: Final = 5.0
 """How long a daemon never heard of may refuse connections before that is an error: it may be starting."""
 SILENCE_SLACK_SECONDS: Final = 1.0
 """What is added to three missed heartbeats before a daemon counts as gone."""
+DRAIN_SLACK_SECONDS = 5.0
+"""How much longer than it said a draining daemon may stay before nobody waits for the next one any more."""
 _FIRST_HEARTBEAT_SECONDS: Final = 0.2
 """Until a WELCOME names the interval."""
 _RETRY_SECONDS: Final = (0.01, 0.02, 0.05, 0.1, 0.2)
@@ -83,8 +86,8 @@ class Exchange:
         self._links_changed = links_changed
         self._link: Link | None = None
         self._retiring: list[Link] = []
-        self._left: set[str] = set()
-        """Instances that said they are going: the next WELCOME has to come from another one."""
+        self._left: dict[str, float] = {}
+        """Instances that said they are going, and until when they may: the next WELCOME has to come from another."""
         self._settled = True
         """Requests may follow HELLO at once; else the WELCOME decides."""
         self._welcomed = False
@@ -164,6 +167,14 @@ class Exchange:
     def is_held(self, call: Call) -> bool:
         """Whether there was no daemon to send it to, so far."""
         return call.link is None or not call.link.connected
+
+    def late(self, call: Call) -> MeshError:
+        """What a call ends with whose time is over."""
+        if not self.is_held(call):
+            return RequestTimeoutError("the request's timeout passed without an answer", request_id=call.name)
+        if self._left and not self._shut_down and (self.path is None or os.path.exists(self.path)):
+            return self._draining()
+        return unavailable(self.address, "not within the request's timeout")
 
     def ping(self) -> None:
         """Show the daemons life, and give up links that show none."""
@@ -279,10 +290,14 @@ class Exchange:
         self._links_changed()
         link.close()
 
-    def _retire(self, link: Link) -> None:
-        """Its daemon is leaving: let it finish, and look for the next one."""
+    def _retire(self, link: Link, drain: float = 0.0) -> None:
+        """Its daemon is leaving, within `drain` seconds: let it finish, and look for the next one."""
+        now = time.monotonic()
         if link.instance:
-            self._left.add(link.instance)
+            until = now + drain + DRAIN_SLACK_SECONDS
+            self._left[link.instance] = (
+                max(self._left.get(link.instance, 0.0), until) if drain else (self._left.get(link.instance, until))
+            )
         self._settled = False
         self._shut_down = self.address.startswith("inproc://")
         link.draining = True
@@ -291,7 +306,18 @@ class Exchange:
         self._link = None
         self._retiring.append(link)
         self._close_if_done(link)
+        if now >= self._left.get(link.instance, now + 1.0):
+            for call in list(self._held.values()):
+                self._fail(call, self._draining())
         self._retry()
+
+    def _draining(self) -> MeshError:
+        path = self.address.removeprefix("ipc://")
+        return RoutingError(
+            f"the daemon at {path} is draining: it takes no new requests until it is restarted",
+            code="draining",
+            retryable=True,
+        )
 
     def _close_if_done(self, link: Link) -> None:
         if link in self._retiring and not any(call.link is link for call in self.calls.values()):
@@ -357,7 +383,7 @@ class Exchange:
         elif kind == PING:
             link.send(_PONG)
         elif kind == GOAWAY:
-            self._retire(link)
+            self._retire(link, message.head.drain_ms / 1000)
         elif kind == ERROR and link.welcome is None:
             head: Any = message.head
             for call in [call for call in self.calls.values() if call.link is link]:
