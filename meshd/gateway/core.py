@@ -61,6 +61,7 @@ class RouterCore:
         self.draining = False
         self._dirty_models: set[str] = set()
         self._dirty_providers: set[str] = set()
+        self._saved_members: dict[str, dict[str, Any] | None] = {}
         self._idle = asyncio.Event()
         self.mesh = inference.Mesh(
             table=RoutingTable.empty(),
@@ -154,9 +155,18 @@ class RouterCore:
         self.tell("state", messages.StateChanged("model", model, value))
 
     def save_counters(self) -> None:
-        """Counters that moved since the last time."""
+        """Counters that moved since the last time, and what waits for a disk."""
+        self.journal.retry(time.time())
         for model in self._dirty_models:
             self.save_model(model)
+        if self._dirty_models:
+            for (pool, model), member in self.mesh.state.members.items():
+                if model not in self._dirty_models:
+                    continue
+                key, kept = f"{pool}\x00{model}", states.dump_member(member)
+                if kept != self._saved_members.get(key):
+                    self._saved_members[key] = kept
+                    self.tell("state", messages.StateChanged("member", key, kept))
         for provider in self._dirty_providers:
             value = states.dump_provider(self.mesh.state.provider(provider))
             self.tell("state", messages.StateChanged("provider", provider, value))
@@ -196,6 +206,7 @@ class RouterCore:
         for key, value in tables.get("member", {}).items():
             pool, _, model = key.partition("\x00")
             state.members[pool, model] = states.load_member(value, now)
+            self._saved_members[key] = value
         for key, value in tables.get("model", {}).items():
             state.models[key] = states.load_model(value, now)
         for key, value in tables.get("provider", {}).items():

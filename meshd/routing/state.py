@@ -71,6 +71,20 @@ class Latencies:
         ordered = sorted(self._recent)
         return ordered[min(int(fraction * len(ordered)), len(ordered) - 1)]
 
+    def dump(self) -> dict[str, Any] | None:
+        """None when there is nothing worth keeping."""
+        if not self.count:
+            return None
+        return {"recent": [round(each, 4) for each in self._recent], "sum": round(self._sum, 4), "count": self.count}
+
+    @classmethod
+    def load(cls, saved: dict[str, Any] | None) -> Latencies:
+        found = cls()
+        if saved:
+            found._recent.extend(float(each) for each in saved.get("recent", ()))
+            found._sum, found.count = float(saved.get("sum", 0.0)), int(saved.get("count", 0))
+        return found
+
     def summary(self) -> dict[str, float | None]:
         return {"average": self.average, "p50": self.percentile(0.5), "p95": self.percentile(0.95)}
 
@@ -229,6 +243,8 @@ def dump_model(model: ModelState) -> dict[str, Any]:
         "tokens_in": model.tokens_in,
         "tokens_out": model.tokens_out,
         "cost": model.cost,
+        "total": model.total.dump(),
+        "first_token": model.first_token.dump(),
         "last_request": model.last_request,
         "last_failure": model.last_failure,
         "last_failure_reason": model.last_failure_reason,
@@ -243,6 +259,8 @@ def load_model(saved: dict[str, Any], now: float) -> ModelState:
         tokens_in=int(saved.get("tokens_in", 0)),
         tokens_out=int(saved.get("tokens_out", 0)),
         cost=int(saved.get("cost", 0)),
+        total=Latencies.load(saved.get("total")),
+        first_token=Latencies.load(saved.get("first_token")),
         last_request=saved.get("last_request"),
         last_failure=saved.get("last_failure"),
         last_failure_reason=str(saved.get("last_failure_reason", "")),

@@ -303,3 +303,18 @@ def test_the_only_provider_gone_is_an_error_soon_and_an_answer_when_it_is_back(m
             return False
 
     eventually(answers)
+
+
+def test_failures_in_a_row_and_latencies_are_kept(meshd, two):
+    lasting = {"retry": {"max_attempts": 1}, "deactivation": {"retry_limit": 3}, "strategy": "modelmesh.priority-selection.v1"}
+    daemon = meshd(two([{"reply": "ok", "delay": "20ms"}, *DOWN * 2, {"reply": "ok"}], **lasting))
+    assert daemon.say(model="chat").mesh.model == "first.chat"
+    for _ in range(2):
+        daemon.say(model="chat")
+    member = daemon.ask("GET", "/mesh/v1/pools/chat")["models"][0]
+    latency = daemon.model("first.chat")["latency"]
+    assert member["failures"] == 2
+    restart(daemon)
+    after = daemon.ask("GET", "/mesh/v1/pools/chat")["models"][0]
+    assert (after["id"], after["failures"], after["status"]) == ("first.chat", 2, "active")
+    assert daemon.model("first.chat")["latency"] == pytest.approx(latency, abs=1e-3)

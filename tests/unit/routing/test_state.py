@@ -136,3 +136,17 @@ def test_availabilities_go_from_the_widest_to_the_narrowest() -> None:
         state.member("chat", "m").availability,
     ]
     assert list(map(id, found)) == list(map(id, expected))
+
+
+def test_latencies_outlive_a_restart() -> None:
+    state = MeshState()
+    model = state.model("p/m")
+    assert states.load_model(saved(states.dump_model(model)), NOW).total.average is None
+    for each in range(200):
+        model.total.add(each / 1000)
+        model.first_token.add(each / 2000)
+    again = states.load_model(saved(states.dump_model(model)), NOW)
+    assert again.total.count == 200
+    assert again.total.summary() == pytest.approx(model.total.summary(), abs=1e-4)
+    assert again.first_token.summary() == pytest.approx(model.first_token.summary(), abs=1e-4)
+    assert len(states.dump_model(model)["total"]["recent"]) == 128
