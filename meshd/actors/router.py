@@ -6,6 +6,7 @@ Must never: wait for another actor on a request's way.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import Any, ClassVar
 
@@ -46,6 +47,7 @@ class RouterActor(LoopActor):
         super().__init__(directory)
         self._registry = registry
         self._listening: list[messages.Listen] = []
+        self._draining: asyncio.Future[int] | None = None
         self._prepared: dict[int, Generation] = {}
         self._inherited: RouterCore | None = None
         self._opening: RouterCore | None = None
@@ -134,7 +136,19 @@ class RouterActor(LoopActor):
         return await self.core.dispatcher.call(message.method, message.path, call)
 
     async def drain(self, message: messages.Drain) -> int:
-        return await self.core.drain(message.timeout)
+        """A later order takes the place of an earlier one: who is in a hurry says Drain(0)."""
+        work = asyncio.ensure_future(self.core.drain(message.timeout))
+        earlier, self._draining = self._draining, work
+        if earlier is not None:
+            earlier.cancel()
+        while True:
+            try:
+                return await asyncio.shield(work)
+            except asyncio.CancelledError:
+                if self._draining is None or self._draining is work or not work.cancelled():
+                    work.cancel()
+                    raise
+                work = self._draining
 
     def save_counters(self, message: messages.SaveCounters) -> None:
         self.core.save_counters()

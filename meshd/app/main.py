@@ -15,6 +15,7 @@ import os
 import select
 import signal
 import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -39,6 +40,7 @@ EX_CONFIG = 78
 _LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
 _STATUS_EVERY = 10.0  # s between two STATUS lines for the service manager
 _STUCK_AFTER = 5.0  # s the router may take to answer before the watchdog goes hungry
+_LONG_DRAIN = 5.0  # s of finishing, above which the service manager is asked for patience; and what comes after it
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -130,11 +132,12 @@ class _Process:
         from meshd.mesh import ModelMesh
 
         self._catch_signals()
+        sockets = self._listen()
         if not self._handed_in:
             self._claim = Claim(self._path)
         self._children = self._runtime_directory()
         mesh = ModelMesh(
-            sockets=self._listen(),
+            sockets=sockets,
             runtime_dir=self._children,
             on_reload=self._reloading,
             log_level=self._log_level,
@@ -150,8 +153,7 @@ class _Process:
             self._ready = True
             self._greet(status)
             self._serve(mesh)
-            self._notifier.stopping("finishing what is in flight")
-            mesh.shutdown()
+            self._finish(mesh)
         finally:
             mesh.shutdown(drain=0.0)
             if self._claim is not None:
@@ -227,9 +229,38 @@ class _Process:
         if watchdog:
             self._notifier.watchdog()
         try:
-            self._notifier.status(_summary(mesh.command("GET", "/mesh/v1/status")))
-        except MeshError as error:
-            logger.warning("no status: %s", error)
+            self._notifier.status(_summary(_ask(mesh, "status")))
+        except Exception as error:  # whatever an operation raised: it ends no daemon
+            logger.warning("no status: %s", _named(error))
+
+    def _finish(self, mesh: Any) -> None:
+        """Let what is in flight end; a second SIGTERM or Ctrl-C ends the waiting."""
+        self._notifier.stopping("finishing what is in flight")
+        seconds = self._drain_seconds(mesh)
+        if seconds > _LONG_DRAIN:
+            self._notifier.extend_timeout(seconds + _LONG_DRAIN)
+        finished = threading.Event()
+        watching = threading.Thread(target=self._hurry, args=(mesh, finished), name="meshd-signals", daemon=True)
+        watching.start()
+        try:
+            mesh.shutdown(drain=seconds)
+        finally:
+            finished.set()
+            watching.join()
+
+    def _drain_seconds(self, mesh: Any) -> float:
+        try:
+            seconds: float = mesh.config.daemon.drain_timeout  # as of the last reload
+        except Exception:
+            seconds = self._config.daemon.drain_timeout
+        return seconds
+
+    def _hurry(self, mesh: Any, finished: threading.Event) -> None:
+        while not finished.is_set():
+            caught = self._next_signal(0.1)
+            if caught in (signal.SIGTERM, signal.SIGINT):
+                logger.warning("%s again: what is in flight is cut off", signal.Signals(caught).name)
+                mesh.tell("router", messages.Drain(0.0))
 
     def _reloading(self, began: bool) -> None:
         if not self._ready:
@@ -291,8 +322,18 @@ def _summary(status: dict[str, Any]) -> str:
 
 def _dump(mesh: Any) -> None:
     try:
-        state = {name: mesh.command("GET", f"/mesh/v1/{name}") for name in ("status", "pools", "models")}
-    except MeshError as error:
-        logger.error("no state dump: %s", error)
+        state = {name: _ask(mesh, name) for name in ("status", "pools", "models")}
+        text = json.dumps(state)
+    except Exception as error:  # whatever an operation raised: it ends no daemon
+        logger.error("no state dump: %s", _named(error))
         return
-    logger.info("state dump: %s", json.dumps(state))
+    logger.info("state dump: %s", text)
+
+
+def _ask(mesh: Any, name: str) -> Any:
+    """A command that may not keep signals waiting."""
+    return mesh._ask("router", messages.RouterCommand("GET", f"/mesh/v1/{name}"), _STUCK_AFTER)
+
+
+def _named(error: Exception) -> str:
+    return str(error) if isinstance(error, MeshError) else f"{type(error).__name__}: {error}"

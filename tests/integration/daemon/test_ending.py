@@ -1,0 +1,100 @@
+"""How the process ends when it is in a hurry, and that its own reports never end it."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from meshd import messages
+from meshd.actors.base import ActorUnavailable
+from meshd.app import main
+from modelmesh import MeshError
+
+
+class Broken:
+    """A mesh whose router does not answer, or fails."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+        self.timeouts: list[float] = []
+
+    def _ask(self, actor, message, timeout):
+        self.timeouts.append(timeout)
+        raise self.error
+
+    def healthy(self, timeout):
+        return True
+
+
+@pytest.mark.parametrize("error", [ActorUnavailable("busy"), MeshError("no"), ValueError("a bug"), KeyError("x")])
+def test_a_report_that_fails_is_one_line_in_the_log(error, caplog, monkeypatch):
+    mesh = Broken(error)
+    monkeypatch.setenv("NOTIFY_SOCKET", "")
+    with caplog.at_level(logging.INFO, "meshd"):
+        main._dump(mesh)
+        process = main._Process.__new__(main._Process)
+        process._notifier = main.Notifier()
+        process._say_alive(mesh, None)
+    assert len(caplog.records) == 2
+    assert all(record.exc_info is None for record in caplog.records)
+    assert mesh.timeouts == [5.0, 5.0]
+
+
+def test_an_actor_that_is_unavailable_is_a_mesh_error():
+    assert issubclass(ActorUnavailable, MeshError)
+    assert ActorUnavailable("x").retryable
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_second_signal_ends_the_drain(meshd, one, dial, eventually, number):
+    daemon = meshd(one(daemon={"drain_timeout": "60s"}, reply="late", delay="60s"))
+    line = dial(daemon.socket)
+    line.chat()
+    eventually(lambda: daemon.status()["in_flight"])
+    daemon.signal(number)
+    line.receive(line.wire.GOAWAY)
+    assert daemon.process.poll() is None
+    before = time.monotonic()
+    daemon.signal(number)
+    assert daemon.wait() == 0
+    assert time.monotonic() - before < 8
+    assert line.receive(line.wire.GOAWAY).head.drain_ms == 0
+    assert line.receive(line.wire.ERROR).head.error["code"] == "request_interrupted"
+
+
+def test_the_service_manager_is_asked_for_patience_when_the_drain_is_long(meshd, one, short, dial, eventually):
+    import socket
+
+    path = short / "notify"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(path))
+        manager.settimeout(10)
+        daemon = meshd(one(daemon={"drain_timeout": "40s"}), env={"NOTIFY_SOCKET": str(path)})
+        daemon.stop()
+        said = ""
+        while "EXTEND_TIMEOUT_USEC=45000000" not in said:
+            said = manager.recv(4096).decode()
+
+
+def test_a_group_that_does_not_exist_is_a_clear_error(meshd, one):
+    daemon = meshd(one(daemon={"socket_group": "no-such-group"}), start=False)
+    daemon.spawn()
+    assert daemon.wait() == 70
+    assert "there is no group no-such-group" in daemon.log()
+    assert "Traceback" not in daemon.log()
+    assert daemon.leftovers() == []
+
+
+def test_drain_orders_replace_each_other(short, monkeypatch):
+    from meshd.config import MeshConfig
+    from meshd.mesh import ModelMesh
+
+    monkeypatch.setenv("XDG_DATA_HOME", str(short / "data"))
+    with ModelMesh(state_dir=Path(short / "state")) as mesh:
+        mesh.initialize(MeshConfig.from_dict({"providers": {"one": {"connector": "modelmesh.scripted.v1"}}}))
+        assert mesh._ask("router", messages.Drain(5.0)) == 0
+        assert mesh._ask("router", messages.Drain(0.0)) == 0
