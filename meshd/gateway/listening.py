@@ -11,6 +11,7 @@ lock (another version, another program) is found by connecting.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import socket
@@ -68,7 +69,7 @@ class Claim:
     def _prepare_directory(self) -> None:
         directory = self.path.parent
         try:
-            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _make_private(directory)
             if directory.parent == Path("/tmp"):
                 _require_private(directory)
         except OSError as error:
@@ -76,8 +77,10 @@ class Claim:
 
     def _take_lock(self) -> int:
         try:
-            lock = os.open(f"{self.path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            lock = os.open(f"{self.path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         except OSError as error:
+            if error.errno == errno.ELOOP:
+                raise SocketTaken(f"{self.path}.lock is a symbolic link; remove it") from None
             raise SocketTaken(f"cannot write in {self.path.parent}: {error.strerror}") from None
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -125,10 +128,22 @@ def _still_there(fd: int, path: str) -> bool:
         return False
 
 
+def _make_private(directory: Path) -> None:
+    """Unless it is there. Its parents are left to the umask."""
+    directory.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        directory.mkdir(mode=0o700)
+    except FileExistsError:
+        if not directory.is_dir():
+            raise
+    else:
+        os.chmod(directory, 0o700)  # the umask may have taken something away
+
+
 def _require_private(directory: Path) -> None:
-    """Below /tmp anybody could have made it first."""
+    """Below /tmp anybody could have made it first. Clients trust no directory there that others could enter."""
     found = directory.lstat()
-    if found.st_uid != os.getuid() or found.st_mode & 0o022 or directory.is_symlink():
-        raise SocketTaken(
-            f"{directory} is not yours alone to write in; remove it, or set XDG_RUNTIME_DIR or --socket"
-        )
+    if found.st_uid != os.getuid() or not stat.S_ISDIR(found.st_mode):
+        raise SocketTaken(f"{directory} is not yours; remove it, or set XDG_RUNTIME_DIR or --socket")
+    if stat.S_IMODE(found.st_mode) != 0o700:
+        raise SocketTaken(f"{directory} is open to others, and clients would not trust it: chmod 700 {directory}")

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
+import stat
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -75,3 +78,49 @@ def test_where_the_socket_is_by_default(monkeypatch):
     assert str(default_socket()) == "/run/user/7/meshd/mesh.sock"
     monkeypatch.delenv("XDG_RUNTIME_DIR")
     assert str(default_socket()) == f"/tmp/meshd-{os.getuid()}/mesh.sock"
+
+
+# -- who else could be there ------------------------------------------------------------------------------
+
+
+def test_a_lock_that_is_a_link_is_not_followed(short):
+    (short / "s.lock").symlink_to(short / "precious")
+    with pytest.raises(SocketTaken, match="symbolic link"):
+        Claim(short / "s")
+    assert not (short / "precious").exists()
+
+
+@pytest.fixture
+def below_tmp():
+    directory = Path(f"/tmp/mm{os.getpid()}")
+    yield directory
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+def test_a_directory_that_is_made_is_private_whatever_the_umask(below_tmp):
+    before = os.umask(0o277)
+    try:
+        claim = Claim(below_tmp / "s")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(below_tmp.stat().st_mode) == 0o700
+    claim.release()
+
+
+@pytest.mark.parametrize("mode", [0o755, 0o777, 0o710])
+def test_a_directory_below_tmp_that_clients_would_not_trust_is_refused(below_tmp, mode):
+    below_tmp.mkdir()
+    below_tmp.chmod(mode)
+    with pytest.raises(SocketTaken, match=f"chmod 700 {below_tmp}"):
+        Claim(below_tmp / "s")
+    below_tmp.chmod(0o700)
+    Claim(below_tmp / "s").release()
+
+
+def test_a_link_below_tmp_is_refused(below_tmp, short):
+    below_tmp.symlink_to(short)
+    try:
+        with pytest.raises(SocketTaken, match="not yours"):
+            Claim(below_tmp / "s")
+    finally:
+        below_tmp.unlink()
