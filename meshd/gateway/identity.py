@@ -11,7 +11,6 @@ connection; it is memory, not a disk, so the router may do it.
 from __future__ import annotations
 
 import os
-import pwd
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -44,6 +43,8 @@ class Caller:
         return service or self.name or os.path.basename(self.exe) or self.user
 
 
+_PASSWD = "/etc/passwd"
+
 OURSELVES_ADDRESS = ""
 """What inproc:// has for a peer address: nothing, since nobody else can be there."""
 
@@ -72,11 +73,17 @@ def _look_up(uid: int, gid: int, pid: int, started: int) -> Caller:
 
 @lru_cache(maxsize=256)
 def user_name(uid: int) -> str:
-    """The user's name, the number itself where there is none."""
+    """The name of a user of this machine's own, the number itself of all others: to ask a directory service
+    (getpwuid) may take seconds, and this is the router's thread."""
     try:
-        return pwd.getpwuid(uid).pw_name
-    except (KeyError, OverflowError):
-        return str(uid)
+        with open(_PASSWD, encoding="utf-8", errors="replace") as file:
+            for line in file:
+                fields = line.split(":")
+                if len(fields) > 2 and fields[2] == str(uid):
+                    return fields[0]
+    except OSError:
+        pass
+    return str(uid)
 
 
 def _read(pid: int, name: str) -> str:

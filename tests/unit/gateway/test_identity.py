@@ -99,3 +99,17 @@ def test_only_a_peer_in_this_process_is_ourselves():
     assert _peer_address(Frame(Peer_Address="localhost:1:2:3", Socket_Type="DEALER")) == "localhost:1:2:3"
     assert _peer_address(Frame()) == identity.OURSELVES_ADDRESS
     assert identify(_peer_address(Frame(Socket_Type="DEALER"))) == Caller()
+
+
+def test_no_directory_service_is_asked_for_a_name(monkeypatch, short):
+    """It may take seconds, and the router asks."""
+    import pwd
+
+    from meshd.gateway import identity
+
+    monkeypatch.setattr(pwd, "getpwuid", lambda uid: pytest.fail("asked"))
+    (short / "passwd").write_text("root:x:0:0:root:/root:/bin/sh\nann:x:1234:1234::/home/ann:/bin/sh\n+\n")
+    monkeypatch.setattr(identity, "_PASSWD", str(short / "passwd"))
+    identity.user_name.cache_clear()
+    assert [Caller(uid=uid).user for uid in (1234, 12, 0)] == ["ann", "12", "root"]
+    identity.user_name.cache_clear()
