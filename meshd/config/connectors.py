@@ -6,8 +6,10 @@ Must never: import a connector; its settings schema is enough.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ValidationError
 
@@ -22,6 +24,7 @@ from meshd.config.shape import Report, keys_of, suggest_key
 from meshd.config.wording import sentence
 from meshd.connectors.registry import ConnectorRegistry, ConnectorSpec
 
+_REFERENCE = re.compile(r"\$\{[^}]*\}")
 SINKS: dict[str, type[OpenSection]] = {
     "routing": RoutingSinks,
     "logging": LoggingSinks,
@@ -73,8 +76,33 @@ class ConnectorChecks:
                 self._check_installed(spec, (*at, "connector"))
                 if spec.id == "openai-compatible.v1" and not entry.get("base_url"):
                     self._report((*at, "base_url"), f"is missing: {spec.id} has no address of its own", None)
+            self._check_base_url(at, entry, spec)
             own = {key: value for key, value in entry.items() if key not in ProviderConfig.model_fields}
             self._check_own_keys(at, own, ProviderConfig, [spec])
+
+    def _check_base_url(self, at: Path, entry: dict[str, Any], spec: ConnectorSpec | None) -> None:
+        """What is written there is not quoted: it may hold a credential."""
+        url = entry.get("base_url")
+        if not isinstance(url, str) or not url or url.startswith(("unix:", "${")):
+            return
+        where = (*at, "base_url")
+        try:
+            parts = urlsplit(_REFERENCE.sub("1", url))
+            usable = parts.scheme in ("http", "https") and bool(parts.hostname)
+            _ = parts.port
+        except ValueError:
+            usable = False
+        if not usable:
+            self._report(where, "expected http://…, https://… or unix:/… (the path of a socket)", None)
+        elif "@" in parts.netloc and self._sends_key(entry, spec):
+            self._report(where, "holds a credential, and there is an `api_key` too: give one of them", None)
+
+    @staticmethod
+    def _sends_key(entry: dict[str, Any], spec: ConnectorSpec | None) -> bool:
+        auth = entry.get("auth")
+        if isinstance(auth, dict) and auth.get("method") == "none":
+            return False
+        return bool(entry.get("api_key") or (spec is not None and spec.key_env))
 
     def _check_entries(
         self, at: Path, section: dict[str, Any], schema: type[OpenSection], key: str, kind: str, default: str | None

@@ -19,7 +19,9 @@ _SECRET_KEY = re.compile(
     re.IGNORECASE,
 )
 _REFERENCE = re.compile(r"\$\{(secrets|env):([^}]*)\}")
-_USERINFO = re.compile(r"(?<=://)([^/@\s:]+):([^/@\s]+)(?=@)")
+_USERINFO = re.compile(r"(?<=://)([^/@\s:]*):([^/@\s]+)(?=@)")
+_TOKEN_ALONE = re.compile(r"(?<=://)[^/@\s:]+(?=@)")
+_URL = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*://)(?P<userinfo>[^/?#]*@)?(?P<rest>[^?#]*)(?P<query>\?[^#]*)?")
 _NAMED = frozenset({"providers", "models", "pools", "apps"})
 """Sections whose second level is a name somebody chose, which says nothing about what it holds."""
 
@@ -46,6 +48,17 @@ def _marks_secret(path: Path) -> bool:
     if path[0] == "secrets":
         return last == "values" or is_secret_key(last)
     return is_secret_key(last)
+
+
+def redact_url(url: str) -> str:
+    """A URL as anybody may see it: without who logs in there, and without what is asked in its query."""
+    match = _URL.match(url)
+    if match is None:
+        address, mark, _ = url.partition("?")
+        return f"{address}?{MASK}" if mark else url
+    userinfo = f"{MASK}@" if match["userinfo"] else ""
+    query = f"?{MASK}" if match["query"] and match["query"] != "?" else ""
+    return f"{match['scheme']}{userinfo}{match['rest']}{query}"
 
 
 def mask_secret(value: str) -> str:
@@ -75,7 +88,7 @@ def redact(value: Any, path: Path = (), *, secret: bool = False) -> Any:
     if isinstance(value, list | tuple):
         return [redact(item, (*path, index), secret=secret) for index, item in enumerate(value)]
     if isinstance(value, str):
-        return mask_secret(value) if secret else _USERINFO.sub(rf"\1:{MASK}", value)
+        return mask_secret(value) if secret else _TOKEN_ALONE.sub(MASK, _USERINFO.sub(rf"\1:{MASK}", value))
     if secret and isinstance(value, int | float) and not isinstance(value, bool) and path[-1:] != ("tokens",):
         return MASK
     return value

@@ -1,11 +1,12 @@
 """Every rule of the configuration that a type cannot state, and all of its problems at once.
 
 Owns: the order of the checks, and those across sections (references by name, connectors, capabilities).
-Must never: stop at the first problem, or read anything but the configuration and the registry.
+Must never: stop at the first problem, or read anything but the configuration, the registry and the machine's groups.
 """
 
 from __future__ import annotations
 
+import grp
 import re
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -63,6 +64,7 @@ class Validation:
         self._check_models(self._capability_tree())
         self._check_pools(self._capability_tree(quiet=True))
         self._check_discovery()
+        self._check_socket()
         return self._found
 
     def report(self, path: Path, message: str, suggestion: str | None = None) -> None:
@@ -193,6 +195,45 @@ class Validation:
                     (*at, key), pool.get(key), self._known_provider, "provider", [*providers, *LOCAL_SERVERS]
                 )
 
+            self._check_members(at, pool, matches=bool(capability) or not pool.get("models"))
+
+    def _check_members(self, at: Path, pool: dict[str, Any], *, matches: bool) -> None:
+        """Whether the pool leaves itself anybody, as far as the file tells."""
+        only, without = _names(pool.get("providers")), _names(pool.get("excluded_providers"))
+        excluded = _names(pool.get("excluded_models"))
+        if not (only or without or excluded):
+            return
+        if not all(map(self._known_provider, only + without)) or not all(map(self._known_model, excluded)):
+            return  # which was said, and may be the reason
+        providers, models = self._sections["providers"], self._sections["models"]
+        candidates = set(_names(pool.get("models")))
+        if matches:
+            if any(self._discovers(name) for name in (only or providers) if name not in without):
+                return  # whom it will have is seen when it runs
+            candidates |= {id for id, model in models.items() if _map(model).get("enabled") is not False}
+        left = [
+            id
+            for id in candidates
+            if id not in excluded
+            and (provider := _map(models.get(id)).get("provider") or infer_provider(id, providers)) not in without
+            and (not only or provider in only)
+        ]
+        if candidates and not left:
+            keys = [key for key in ("providers", "excluded_providers", "excluded_models") if pool.get(key)]
+            self.report(at, f"has no model left: {' and '.join(f'`{key}`' for key in keys)} take all of them away")
+
+    def _check_socket(self) -> None:
+        daemon = _map(self.flat.get("daemon"))
+        socket, group = daemon.get("socket"), daemon.get("socket_group")
+        if isinstance(socket, str) and "://" in socket and not socket.startswith("ipc://"):
+            self.report(("daemon", "socket"), f"expected the path of a socket{self.quote(('daemon', 'socket'))}")
+        if isinstance(group, str) and group:
+            try:
+                grp.getgrnam(group)
+            except KeyError:
+                near = closest(group, (entry.gr_name for entry in grp.getgrall()))
+                self.report(("daemon", "socket_group"), f"there is no group {group!r} on this machine", near)
+
     def _check_discovery(self) -> None:
         discovery = _map(self.flat.get("discovery"))
         names = [*self._sections["providers"], *LOCAL_SERVERS]
@@ -232,6 +273,10 @@ def _are_nodes(below: Any) -> bool:
 
 def _map(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
+
+
+def _names(value: Any) -> list[str]:
+    return [name for name in value if isinstance(name, str)] if isinstance(value, list | tuple) else []
 
 
 def _at(value: Any, path: Path) -> tuple[bool, Any]:

@@ -38,6 +38,7 @@ from meshd.cdk.provider import (
     ProviderSettings,
     StreamEvent,
 )
+from meshd.config.redaction import redact_url
 from meshd.connectors.providers import _wire
 from meshd.connectors.providers._errors import (
     failure_from_error_object,
@@ -72,6 +73,8 @@ class OpenAIProvider(Provider):
         quirks = settings.quirks
         base, uds = _base(settings)
         self._where = uds or _authority(base)
+        written = (settings.api_key, base.password, base.raw_password, base.user, *base.query.values())
+        self._credentials = tuple({key for key in written if key and len(key) >= 8})
         self._transport = Transport(
             secure=base.scheme == "https",
             host=base.host or "",
@@ -228,7 +231,7 @@ class OpenAIProvider(Provider):
             pass  # the status alone says enough
         finally:
             stream.abort()
-        url = str(request.extensions["target"].with_query(None))
+        url = redact_url(str(request.extensions["target"].with_query(None)))
         raise self._scrub(failure_from_response(response.status_code, body, response.extensions["raw_headers"], url))
 
     async def _body(self, response: httpx.Response, timeout: float) -> bytes:
@@ -273,9 +276,8 @@ class OpenAIProvider(Provider):
         return self._scrub(failure_from_exception(exc, self._where, timeout))
 
     def _scrub(self, failure: ProviderFailure) -> ProviderFailure:
-        """Some providers repeat the key in their errors."""
-        key = self.settings.api_key
-        if key and len(key) >= 8:
+        """Some providers repeat the key in their errors, or the address, which may hold one."""
+        for key in self._credentials:
             if key in failure.message:
                 failure.message = failure.message.replace(key, "***")
                 failure.args = (failure.message,)
@@ -296,7 +298,8 @@ def _base(settings: ProviderSettings) -> tuple[URL, str | None]:
     scheme, mark, rest = address.partition("://")
     url = URL(scheme + mark + re.sub(r"/{2,}", "/", rest).rstrip("/") + "/" + ask + query)
     if url.scheme not in ("http", "https") or not url.host:
-        raise ValueError(f"provider {settings.name}: base_url must be http://…, https://… or unix:/…, not {base!r}")
+        shown = redact_url(base)
+        raise ValueError(f"provider {settings.name}: base_url must be http://…, https://… or unix:/…, not {shown!r}")
     return url, uds
 
 

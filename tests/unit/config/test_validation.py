@@ -364,3 +364,68 @@ def test_the_first_shown_error_names_them_all() -> None:
     assert set(caught.value.problems[0]) == {"path", "line", "message", "suggestion", "file"}
     with pytest.raises(ConfigurationError):
         _ = MeshConfig({"daemon": {"watch": "x"}}).daemon
+
+
+# -- addresses, sockets, pools that leave nobody ------------------------------------------------------------
+
+
+def _said(config: dict[str, Any]) -> dict[str, str]:
+    return {problem.path: problem.message for problem in MeshConfig.from_dict(config).validate()}
+
+
+@pytest.mark.parametrize("url", ["ftp://h/v1", "h:80/v1", "localhost", "http://", "http://h:port/v1", "http:///v1"])
+def test_a_base_url_that_nobody_can_call(url: str) -> None:
+    said = _said({"providers": {"a": {"connector": "openai-compatible.v1", "base_url": url}}})
+    assert said == {"providers.a.base_url": "expected http://…, https://… or unix:/… (the path of a socket)"}
+
+
+@pytest.mark.parametrize(
+    "url", ["http://h", "https://u:p@h:1/v1?x=1", "unix:/run/x", "${secrets:URL}", "http://${secrets:H}/v1"]
+)
+def test_a_base_url_that_can_be_called(url: str) -> None:
+    assert _said({"providers": {"a": {"connector": "openai-compatible.v1", "base_url": url}}}) == {}
+
+
+def test_two_credentials_for_one_provider_are_one_too_many() -> None:
+    entry = {"connector": "openai-compatible.v1", "base_url": "https://user:hunter2@h/v1", "api_key": "${secrets:K}"}
+    said = _said({"providers": {"a": entry}})
+    assert list(said) == ["providers.a.base_url"]
+    assert "hunter2" not in str(said)
+
+
+@pytest.mark.parametrize("socket", ["tcp://127.0.0.1:9", "http://x", "inproc://x"])
+def test_a_socket_that_is_no_path(socket: str) -> None:
+    assert "expected the path of a socket" in _said({"daemon": {"socket": socket}})["daemon.socket"]
+    assert _said({"daemon": {"socket": "ipc:///run/x.sock"}}) == {}
+
+
+def test_a_group_that_is_not_there() -> None:
+    said = _said({"daemon": {"socket_group": "no-such-group-here"}})
+    assert said == {"daemon.socket_group": "there is no group 'no-such-group-here' on this machine"}
+    assert _said({"daemon": {"socket_group": "root"}}) == {}
+
+
+@pytest.mark.parametrize(
+    ("pool", "empty"),
+    [
+        ({"models": ["house.a"], "excluded_models": ["house.a"]}, True),
+        ({"models": ["house.a"], "excluded_providers": ["house"]}, True),
+        ({"models": ["house.a"], "providers": ["other"]}, True),
+        ({"capability": "chat-completion", "excluded_providers": ["house", "other"]}, True),
+        ({"capability": "chat-completion", "providers": ["other"], "excluded_models": ["other.b"]}, True),
+        ({"models": ["house.a", "other.b"], "providers": ["other"]}, False),
+        ({"capability": "chat-completion", "excluded_models": ["house.a"]}, False),
+        ({"capability": "chat-completion", "excluded_models": ["house.a"], "excluded_providers": ["other"]}, True),
+        ({"capability": "chat-completion", "providers": ["free"], "excluded_models": ["house.a", "other.b"]}, False),
+    ],
+)
+def test_a_pool_that_leaves_itself_nobody(pool: dict[str, Any], empty: bool) -> None:
+    address = {"connector": "openai-compatible.v1", "base_url": "http://h/v1"}
+    config: dict[str, Any] = {
+        "providers": {"house": address, "other": address},
+        "models": {"house.a": {}, "other.b": {}},
+        "pools": {"p": pool},
+    }
+    if "free" in pool.get("providers", ()):
+        config["providers"]["free"] = address  # nothing of it is listed: it is asked what it has
+    assert ("pools.p" in _said(config)) is empty
