@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import itertools
 import os
+import re
 import secrets
 import subprocess
 import sys
@@ -31,6 +32,17 @@ LAST_WORDS = 30  # lines of stderr that are kept
 LONGEST_PATH = 100
 
 _numbers = itertools.count(1)
+
+
+_PASSED_ON = re.compile(
+    r"PATH|HOME|USER|LOGNAME|LANG|LANGUAGE|LC_\w+|TZ|TMPDIR|VIRTUAL_ENV|LD_LIBRARY_PATH|XDG_(?:CACHE|DATA)_HOME"
+    r"|(?:PYTHON|OMP_|MKL_|OPENBLAS_|KMP_|GOMP_|GGML_|CUDA_|NVIDIA_|HIP_|HSA_|ROCR_|VK_|MALLOC_|COVERAGE_)\w*"
+)
+
+
+def child_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """What a child needs of the daemon's environment; the keys of providers are none of its business."""
+    return {name: value for name, value in environ.items() if _PASSED_ON.fullmatch(name)}
 
 
 class ChildServer:
@@ -187,7 +199,7 @@ class ChildServer:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            env=None if self._environ is None else dict(self._environ),
+            env=child_environment(os.environ) if self._environ is None else dict(self._environ),
             start_new_session=True,  # Ctrl-C at the daemon's terminal is the daemon's to answer
         )
 
