@@ -38,6 +38,7 @@ _ABOUT_THE_PROVIDER = frozenset(
     {FailureKind.CONNECTION, FailureKind.TIMEOUT, FailureKind.SERVER, FailureKind.AUTHENTICATION}
 )
 _REFUSED = frozenset({FailureKind.AUTHENTICATION, FailureKind.PERMISSION})
+_GATHER = 0.02  # s that the ends of requests are gathered before telemetry hears of them
 COUNTERS_EVERY = 5.0  # s between two saves of counters that changed
 
 Tell = Callable[[str, messages.Message], None]
@@ -56,6 +57,7 @@ class RouterCore:
         self.providers = ProviderSet(registry)
         self.journal = JournalWriter(-1, self._journal_failed)
         self.journal_path = ""
+        self._outcomes: list[messages.Outcome] = []
         self.requests_total = 0
         self.requests_failed = 0
         self.draining = False
@@ -108,9 +110,18 @@ class RouterCore:
         for attempt in outcome.attempts:
             self._dirty_models.add(attempt.model)
             self._dirty_providers.add(attempt.provider)
-        self.tell("telemetry", outcome)
+        if not self._outcomes:
+            asyncio.get_running_loop().call_later(_GATHER, self.report_outcomes)
+        self._outcomes.append(outcome)
         if self.draining and len(self.server.exchanges) <= 1:
             asyncio.get_running_loop().call_soon(self._idle.set)
+
+    def report_outcomes(self) -> None:
+        """Tell telemetry what has ended. Not one by one: each wakes its thread, which then wants the interpreter
+        just when the next request does."""
+        outcomes, self._outcomes = self._outcomes, []
+        for outcome in outcomes:
+            self.tell("telemetry", outcome)
 
     def _attempt_failed(self, provider: str, failure: ProviderFailure) -> None:
         if failure.kind in _ABOUT_THE_PROVIDER:
@@ -380,6 +391,7 @@ class RouterCore:
 
     async def close(self) -> None:
         """Give back sockets, connections, child processes and the journal."""
+        self.report_outcomes()
         self.save_counters()
         self.server.close()
         await self.providers.close()

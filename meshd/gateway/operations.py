@@ -184,6 +184,7 @@ class Operations:
         if scope not in ("model", "provider", "pool", "app"):
             raise InvalidRequestError(f"by is model, provider, pool or app, not {scope!r}", param="by")
         since = _number(call.query, "since")
+        self.core.report_outcomes()
         rows = await self._need("telemetry", messages.QueryStatistics(scope, call.query.get("name"), since))
         data = [{**row, "cost_total": row["cost_total"] / views.NANO} for row in rows]
         return {"by": scope, "since": since, "data": data}
