@@ -36,6 +36,7 @@ class Exchange(ABC):
         "body",
         "caller",
         "credit",
+        "cut_off",
         "deadline",
         "done",
         "headers",
@@ -80,6 +81,7 @@ class Exchange(ABC):
         self.begun = False  # sent to a provider: from here on it may have cost something
         self.sent = 0  # chunks
         self.done = False
+        self.cut_off: MeshError | None = None  # why it was cancelled, if not by the app
         self.task: asyncio.Task[None] | None = None
         self._credit_given: asyncio.Event | None = None
 
@@ -118,7 +120,8 @@ class Exchange(ABC):
         if self._credit_given is not None:
             self._credit_given.set()
 
-    def cancel(self) -> None:
-        """The app does not want it any more: stop whatever is under way. Idempotent."""
+    def cancel(self, reason: MeshError | None = None) -> None:
+        """Stop whatever is under way: the app does not want it any more, or `reason`. Idempotent."""
+        self.cut_off = self.cut_off or reason
         if self.task is not None and not self.done:
             self.task.cancel()

@@ -420,8 +420,9 @@ class IpcServer:
                 peer.exchanges.add(exchange)
                 if exchange.sent:  # nobody knows which of them arrived
                     self.interrupt((exchange.request_id,))
-                    exchange.cancel()
-                    exchange.error(StreamInterrupted("the connection broke while the answer was streamed"))
+                    broken = StreamInterrupted("the connection broke while the answer was streamed")
+                    exchange.cancel(broken)
+                    exchange.error(broken)
             return True
         caller, answer = self._answers.get(message.request_id, (None, []))
         if message.head.resend and caller == peer.caller:
