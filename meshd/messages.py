@@ -141,6 +141,7 @@ class RefreshSecret(Message, frozen=True):
 
     names: tuple[str, ...]
     provider: str
+    reason: str = "the provider refused the old value"
 
 
 # -- what became of requests --------------------------------------------------------------------------
@@ -241,11 +242,13 @@ class StateChanged(Message, frozen=True):
     """A part of the router's state that outlives a restart → state. `key` is (table, id), value None: gone.
 
     Tables: member (pool\\x00model), model, provider, manual.
+    durable: somebody decided it, so that it is written at once (unless nothing is: the policy `in-memory`).
     """
 
     table: str
     key: str
     value: dict[str, Any] | None
+    durable: bool = False
 
 
 class LoadState(Message, frozen=True):

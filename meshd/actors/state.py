@@ -122,7 +122,7 @@ class StateActor(MeshActor):
         self._opened().rotated(message.finished)
 
     def changed(self, message: messages.StateChanged) -> None:
-        self._opened().changed(message.table, message.key, message.value)
+        self._opened().changed(message.table, message.key, message.value, durable=message.durable)
 
     # -- writing --------------------------------------------------------------------------------------
 

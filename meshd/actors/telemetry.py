@@ -96,7 +96,6 @@ class TelemetryActor(MeshActor):
         level = self._log_level or config.daemon.log_level
         set_log_level(level)
         kept.redactor.learn(secrets_of(generation))
-        kept.redact = config.observability.logging.redact_secrets
         kept.sinks.configure(config.observability, level, state_dir)
         kept.statistics.scopes = tuple(config.observability.statistics.scopes)
         kept.statistics.retention = config.observability.statistics.retention

@@ -207,9 +207,15 @@ class RouterCore:
                 value = states.dump_provider(known)
                 self.tell("state", messages.StateChanged("provider", report.provider, value))
             return
-        self.changed(
-            deactivation.record_health(self.mesh.state, report.provider, report.available, report.error, now, recovers)
+        changes = deactivation.record_health(
+            self.mesh.state, report.provider, report.available, report.error, now, recovers
         )
+        self.changed(changes)
+        generation = self.generation
+        if generation is not None and any(change.available for change in changes):
+            names = generation.secret_names.get(report.provider, ())
+            if names and generation.config.secrets.reload_on_rotation:
+                self.tell("secret", messages.RefreshSecret(tuple(names), report.provider, "its provider is back"))
 
     def restore(self, restored: messages.RestoredState) -> None:
         """Take up where an earlier life ended."""

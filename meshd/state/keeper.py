@@ -189,7 +189,7 @@ class StateKeeper:
         tables["usage"] = {"\0".join(key): msgspec.structs.asdict(usage) for key, usage in self._ledger.usage.items()}
         return RestoredState(tables, frozenset(self._ledger.begun), frozenset(self._answered))
 
-    def changed(self, table: str, key: str, value: dict[str, Any] | None) -> None:
+    def changed(self, table: str, key: str, value: dict[str, Any] | None, *, durable: bool = False) -> None:
         if table not in WRITE_THROUGH:
             rows = self._tables.setdefault(table, {})
             if value is None:
@@ -199,8 +199,8 @@ class StateKeeper:
         if self.settings.sync_policy == "in-memory":
             return
         self._pending[table, key] = value
-        if self.settings.sync_policy == "immediate" and not self.error:
-            self.sync()
+        if (durable or self.settings.sync_policy == "immediate") and not self.error:
+            self.sync(boundary=durable)
 
     def table(self, table: str) -> dict[str, dict[str, Any]]:
         """All rows of a table, of one that is not mirrored too."""

@@ -8,12 +8,19 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from meshd.config.schema.base import Duration, Names, NotBuiltYet, OpenSection, Section, Size
 from meshd.config.schema.entries import Entries
 
 Severity = Literal["debug", "info", "warning", "error", "critical"]
+
+
+def _always(value: bool) -> bool:
+    if not value:
+        raise PydanticCustomError("meshd", "expected {expected}", {"expected": "true: keys are masked at every level"})
+    return value
 
 
 class SinksSection(OpenSection):
@@ -39,7 +46,9 @@ class LoggingSinks(SinksSection):
     level: Annotated[Literal["metadata", "summary", "full"], NotBuiltYet("summary", "full")] = Field(
         default="metadata", description="How much of a request is logged: `metadata`, `summary` or `full`."
     )
-    redact_secrets: bool = Field(default=True, description="Mask keys and tokens.")
+    redact_secrets: Annotated[bool, AfterValidator(_always)] = Field(
+        default=True, description="Mask keys and tokens."
+    )
     max_payload_size: Annotated[Size, NotBuiltYet()] = Field(
         default=65536, description="Most of a payload logged by `full`."
     )

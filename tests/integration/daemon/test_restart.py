@@ -306,7 +306,11 @@ def test_the_only_provider_gone_is_an_error_soon_and_an_answer_when_it_is_back(m
 
 
 def test_failures_in_a_row_and_latencies_are_kept(meshd, two):
-    lasting = {"retry": {"max_attempts": 1}, "deactivation": {"retry_limit": 3}, "strategy": "modelmesh.priority-selection.v1"}
+    lasting = {
+        "retry": {"max_attempts": 1},
+        "deactivation": {"retry_limit": 3},
+        "strategy": "modelmesh.priority-selection.v1",
+    }
     daemon = meshd(two([{"reply": "ok", "delay": "20ms"}, *DOWN * 2, {"reply": "ok"}], **lasting))
     assert daemon.say(model="chat").mesh.model == "first.chat"
     for _ in range(2):

@@ -128,6 +128,20 @@ def test_a_rotated_secret_reloads(neighbours: Neighbours, start: Start, monkeypa
     assert len(objections) == 1
 
 
+def test_a_fresh_look_takes_what_was_edited_and_says_so(
+    neighbours: Neighbours, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start(SecretActor(neighbours.directory))
+    for value, fresh, expected in (("one", False, "one"), ("two", False, "one"), ("three", True, "three")):
+        monkeypatch.setenv("EDITED", value)
+        asked = messages.ResolveSecrets(("EDITED",), {}, fresh=fresh)
+        assert neighbours.directory.ask("secret", asked, 5).values == {"EDITED": expected}
+    event = neighbours.next("telemetry", messages.Event)
+    assert (event.type, event.ids) == ("secret_rotated", {"secret": "EDITED"})
+    neighbours.directory.ask("secret", messages.ResolveSecrets(("EDITED",), {}, fresh=True), 5)
+    assert neighbours.waiting("telemetry") == []
+
+
 # -- state ---------------------------------------------------------------------------------------------
 
 

@@ -54,6 +54,11 @@ def house(**extra: Any) -> dict[str, Any]:
     return {"house": {"connector": "openai-compatible.v1", "base_url": "http://h/v1", **extra}}
 
 
+def test_secrets_are_always_masked() -> None:
+    (problem,) = found({"providers": house(), "observability": {"logging": {"redact_secrets": False}}})
+    assert problem.startswith("observability.logging.redact_secrets: expected true: keys are masked at every level")
+
+
 def test_a_valid_file_has_no_problems() -> None:
     assert found(VALID) == []
 

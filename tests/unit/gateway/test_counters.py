@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from meshd import messages
@@ -50,3 +51,16 @@ def test_what_waits_for_a_disk_is_written_while_the_router_is_idle(tmp_path: Pat
     core.save_counters()
     assert core.journal.waiting == 0
     assert len(read_segment(tmp_path / "1")[0]) == 1
+
+
+def test_a_provider_that_is_back_has_its_secrets_resolved_again() -> None:
+    core, told = make()
+    for reload, expected in ((True, [("KEY",)]), (False, [])):
+        section = SimpleNamespace(secrets=SimpleNamespace(reload_on_rotation=reload))
+        core.generation = SimpleNamespace(secret_names={"p": ("KEY",)}, config=section)  # type: ignore[assignment]
+        core.mesh.state.provider("p").availability.standby = True
+        core.health(messages.HealthReport("p", True, 1.0, 0.1))
+        assert not told
+        core.health(messages.HealthReport("p", True, 1.0, 0.1, probed=True, answered=True))
+        assert [each.names for each in told if isinstance(each, messages.RefreshSecret)] == expected
+        told.clear()

@@ -133,6 +133,16 @@ def test_policies_decide_when_tables_are_written_and_never_spend(tmp_path: Path,
     third.close()
 
 
+@pytest.mark.parametrize("policy", ["in-memory", "sync-on-boundary", "periodic"])
+def test_what_somebody_decided_is_written_at_once(tmp_path: Path, policy: str) -> None:
+    first = opened(tmp_path, sync_policy=policy)
+    first.changed("model", "a", {"x": 1})
+    first.changed("model", "m", {"deactivated": "why"}, durable=True)
+    crash(first)
+    second = opened(tmp_path)
+    assert ("m" in second.load().tables.get("model", {})) == (policy != "in-memory")
+
+
 def test_immediate_needs_no_sync(tmp_path: Path) -> None:
     first = opened(tmp_path, sync_policy="immediate")
     first.changed("model", "m", {"n": 1})
