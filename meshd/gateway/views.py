@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from meshd.config.redaction import redact_url
 from meshd.routing import recovery
 from meshd.routing.pipeline import Explanation
 from meshd.routing.recovery import ACTIVE, PROBATION, STANDBY
@@ -111,7 +112,7 @@ def provider_map(
     return {
         "name": name,
         "connector": spec.connector,
-        "base_url": base_url,
+        "base_url": redact_url(base_url) if base_url else base_url,
         "enabled": not spec.disabled,
         "available": not spec.disabled and status != STANDBY,
         "auth_valid": known.auth_valid,
