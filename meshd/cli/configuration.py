@@ -28,7 +28,7 @@ File = Annotated[Path | None, typer.Argument(help="Default: the file the daemon 
 @config_app.command()
 def show(
     resolved: Annotated[
-        bool, typer.Option("--resolved", help="With every default filled in and ${env:…} resolved.")
+        bool, typer.Option("--resolved", help="With every default filled in; ${env:…} as this shell has it.")
     ] = False,
     as_json: out.JsonOption = False,
 ) -> None:
@@ -36,10 +36,13 @@ def show(
 
     [dim]meshctl config show > mesh.yaml[/dim]
     """
+    from meshd.config import MeshConfig
     from modelmesh import DaemonUnavailableError
 
     try:
-        answer = daemon.ask("config", resolved="true" if resolved else None)
+        answer = daemon.ask("config")
+        if resolved:  # the daemon gives it as written
+            answer = {**answer, "config": _resolved(MeshConfig.from_dict(answer.get("config") or {}))}
     except DaemonUnavailableError:
         if daemon.settings.socket is not None:
             raise

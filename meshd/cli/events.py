@@ -93,12 +93,22 @@ def _follow(line: daemon.Daemon, past: list[dict[str, Any]], wanted: set[str], a
             show(event)
 
 
+def _shown(name: str, value: Any) -> Any:
+    """A moment as a clock shows it, with its day when that is another."""
+    if name != "until" or not isinstance(value, int | float):
+        return value
+    at = datetime.fromtimestamp(value)
+    return at.strftime("%H:%M:%S" if at.date() == datetime.now().date() else "%Y-%m-%d %H:%M:%S")
+
+
 def _print(event: dict[str, Any]) -> None:
     import sys
 
     at = datetime.fromtimestamp((event.get("at_ns") or 0) / 1e9).strftime("%H:%M:%S.%f")[:-3]
     ids = " ".join(f"{name}={value}" for name, value in (event.get("ids") or {}).items())
-    changed = " ".join(f"{name}: {value}" for name, value in (event.get("changed") or {}).items() if value)
+    changed = " ".join(
+        f"{name}: {_shown(name, value)}" for name, value in (event.get("changed") or {}).items() if value
+    )
     parts = [at, str(event.get("type")), ids, str(event.get("reason") or ""), f"({changed})" if changed else ""]
     out.say("  ".join(part for part in parts if part), _STYLES.get(str(event.get("severity"))))
     sys.stdout.flush()

@@ -175,8 +175,21 @@ def providers(name: ProviderName = None, as_json: out.JsonOption = False) -> Non
             for provider in found
         ],
         numbers=["score", "models", "requests", "cost"],
-        empty="no providers: set a key (OPENAI_API_KEY, …), start a local server, or meshctl pull smollm2-135m",
+        empty=_NO_PROVIDERS if found else _no_providers(),
     )
+
+
+_NO_PROVIDERS = "no providers: set a key (OPENAI_API_KEY, …), start a local server, or meshctl pull smollm2-135m"
+
+
+def _no_providers() -> str:
+    """Why there are none: those that are switched off are not the daemon's to show."""
+    written = (daemon.ask("config").get("config") or {}).get("providers")
+    entries = written if isinstance(written, dict) else {}
+    off = [name for name, entry in entries.items() if isinstance(entry, dict) and entry.get("enabled") is False]
+    if not off:
+        return _NO_PROVIDERS
+    return f"no providers in use; switched off by `enabled: false`: {', '.join(off)}"
 
 
 def _provider(provider: Mapping[str, Any]) -> None:

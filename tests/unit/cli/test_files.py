@@ -56,11 +56,14 @@ def test_validate(meshctl: Any, good: Path, tmp_path: Path) -> None:
 def test_show_asks_the_daemon(fake: Any, meshctl: Any) -> None:
     answer = {"source": "/etc/meshd/mesh.yaml", "generation": 2, "config": {"pools": {"chat": {}}}}
     fake.answers["GET config"] = answer
-    fake.answers["GET config?resolved=true"] = answer
     shown = meshctl("config", "show").stdout
     assert shown.startswith("# /etc/meshd/mesh.yaml, generation 2\n")
     assert yaml.safe_load(shown) == answer["config"]
-    assert json.loads(meshctl("config", "show", "--json", "--resolved").stdout) == answer
+    assert json.loads(meshctl("config", "show", "--json").stdout) == answer
+    resolved = json.loads(meshctl("config", "show", "--json", "--resolved").stdout)
+    assert resolved["generation"] == 2
+    assert resolved["config"]["pools"]["chat"]["retry"]["max_attempts"] == 2
+    assert resolved["config"]["daemon"]["drain_timeout"] == 30.0
 
 
 def test_show_without_a_daemon(fake: Any, meshctl: Any, good: Path, monkeypatch: pytest.MonkeyPatch) -> None:

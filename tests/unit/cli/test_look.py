@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -275,3 +276,19 @@ def test_events_follow(fake: Any, meshctl: Any) -> None:
     ]
     assert followed.exit_code == 130
     assert followed.stderr == ""
+
+
+def test_providers_that_are_switched_off_are_named(fake: Any, meshctl: Any) -> None:
+    fake.answers["GET providers"] = {"data": []}
+    fake.answers["GET config"] = {"config": {"providers": {"a": {"enabled": False}, "b": {"enabled": False}}}}
+    assert "switched off by `enabled: false`: a, b" in " ".join(meshctl("providers").output.split())
+    fake.answers["GET config"] = {"config": {}}
+    assert "set a key" in meshctl("providers").output
+
+
+def test_events_say_until_when_as_a_clock_does(fake: Any, meshctl: Any) -> None:
+    event = {"type": "model_deactivated", "at_ns": 1, "changed": {"until": 1795421203.48}}
+    fake.answers["GET events?limit=50"] = {"data": [event]}
+    shown = meshctl("events").stdout
+    assert "1795421203" not in shown
+    assert re.search(r"until: (?:\d{4}-\d\d-\d\d\s+)?\d\d:\d\d:\d\d", shown)
