@@ -190,6 +190,7 @@ def test_providers(fake: Any, meshctl: Any) -> None:
 @pytest.mark.parametrize("command", ["pools", "models", "providers"])
 def test_nothing_there_yet(fake: Any, meshctl: Any, command: str) -> None:
     fake.answers[f"GET {command}"] = {"data": []}
+    fake.answers["GET config"] = {"config": {}}
     shown = meshctl(command)
     assert (shown.exit_code, "meshctl pull" in shown.stdout) == (0, True)
 
