@@ -18,6 +18,9 @@ from meshd.spend.journal import Begin, Settle
 
 BEGUN_KEPT = 3600.0  # s an id of an earlier life is remembered: longer than an app would try to send it again
 GRACE = 60.0  # s after the deadline of an attempt
+MOST_APPS = 5000
+OTHERS = "(others)"
+"""Apps name themselves; beyond so many names of a day the rest are counted together."""
 DAYS_KEPT = 62  # in memory: this month and the last
 
 
@@ -55,6 +58,7 @@ class Ledger:
         self.open: dict[tuple[bytes, int], Begin] = {}
         self.begun: dict[bytes, float] = {}
         self.changed: set[UsageKey] = set()
+        self._apps: dict[str, int] = {}  # day → names of apps
         self.orphans = 0  # settlements of attempts that were counted already
 
     def apply(self, records: Iterable[Begin | Settle]) -> None:
@@ -88,10 +92,11 @@ class Ledger:
         oldest = day_of(now - DAYS_KEPT * 86400)
         for key in [key for key in self.usage if key[0] < oldest and key not in self.changed]:
             del self.usage[key]
+        self._apps = {day: count for day, count in self._apps.items() if day >= oldest}
 
     def add(self, key: UsageKey, usage: Usage) -> None:
         """Count what another place had counted: a stored row, an import."""
-        total = self.usage.setdefault(key, Usage())
+        total = self._of(key)
         total.requests += usage.requests
         total.tokens_in += usage.tokens_in
         total.tokens_out += usage.tokens_out
@@ -117,15 +122,23 @@ class Ledger:
             if not name:
                 continue
             key = (day, scope, name)
-            total = self.usage.get(key)
-            if total is None:
-                total = self.usage[key] = Usage()
+            if scope == "app" and key not in self.usage and self._apps.get(day, 0) >= MOST_APPS:
+                key = (day, scope, OTHERS)
+            total = self._of(key)
             total.requests += 1
             total.tokens_in += tokens_in
             total.tokens_out += tokens_out
             total.tokens_cached += tokens_cached
             total.cost += cost
             self.changed.add(key)
+
+    def _of(self, key: UsageKey) -> Usage:
+        total = self.usage.get(key)
+        if total is None:
+            total = self.usage[key] = Usage()
+            if key[1] == "app":
+                self._apps[key[0]] = self._apps.get(key[0], 0) + 1
+        return total
 
 
 _days: dict[int, str] = {}

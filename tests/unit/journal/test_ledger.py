@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -81,3 +82,15 @@ def test_old_days_leave_memory_but_not_before_they_are_written() -> None:
     ledger.changed.clear()
     ledger.forget_days(NOON + 100 * DAY)
     assert not ledger.usage
+
+
+def test_apps_that_name_themselves_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("meshd.spend.ledger.MOST_APPS", 3)
+    ledger = Ledger()
+    for number in range(10):
+        app = begin(number)
+        app = Begin(app.request, app.at, app.provider, app.model, app.pool, f"app-{number}", 100, app.deadline)
+        ledger.apply([app, settle(number)])
+    apps = {key[2]: usage.requests for key, usage in ledger.usage.items() if key[1] == "app"}
+    assert apps == {"app-0": 1, "app-1": 1, "app-2": 1, "(others)": 7}
+    assert ledger.usage["2024-10-04", "provider", "p"].requests == 10
