@@ -183,6 +183,7 @@ def sources_of(generation: Any, found: Mapping[str, Any]) -> list[Source]:
         if name in found or section is None or section.discovery.enumerate_models is False:
             continue
         everything = section.catalogue.auto_discover or sync.auto_register
-        interval = min(sync.interval, section.catalogue.refresh_interval) if everything else sync.interval
+        own = "refresh_interval" in section.catalogue.model_fields_set
+        interval = section.catalogue.refresh_interval if own else sync.interval
         sources.append(Source(name, everything or name not in with_models, max(interval, 1.0)))
     return sources

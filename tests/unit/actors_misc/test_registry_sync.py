@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from meshd.connectors.discovery.registry_sync import Difference, RegistrySync, Source, SyncSettings
+from meshd.config import MeshConfig
+from meshd.connectors.discovery.registry_sync import Difference, RegistrySync, Source, SyncSettings, sources_of
 from meshd.messages import ModelsListed
 
 
@@ -102,3 +104,11 @@ def test_providers_and_switches() -> None:
     sync.configure(SyncSettings(enabled=False), sources, 0)
     assert sync.next_due(0) is None
     assert sync.models_listed(ModelsListed("nobody", ()), 0) is None
+
+
+@pytest.mark.parametrize(("catalogue", "expected"), [({}, 600), ({"refresh_interval": "2h"}, 7200)])
+def test_a_providers_own_interval_wins(catalogue: dict[str, Any], expected: float) -> None:
+    provider = {"connector": "openai-compatible.v1", "base_url": "http://h/v1", "catalogue": catalogue}
+    raw = {"providers": {"p": provider}, "discovery": {"sync": {"interval": "10m", "auto_register": True}}}
+    generation = SimpleNamespace(config=MeshConfig.from_dict(raw, environ={}), providers={"p": None})
+    assert [source.interval for source in sources_of(generation, {})] == [expected]
