@@ -77,6 +77,7 @@ class TelemetryActor(MeshActor):
 
     def on_stop(self) -> None:
         self._save_statistics()
+        self._flush_statistics()
         self._kept.sinks.close(1.5)
 
     # -- configuration --------------------------------------------------------------------------------
@@ -161,19 +162,22 @@ class TelemetryActor(MeshActor):
 
     def flush(self, message: messages.FlushTelemetry) -> None:
         self._save_statistics()
+        self._flush_statistics()
         self._kept.sinks.drain(2.0)
 
     # -- statistics -------------------------------------------------------------------------------------
 
     def ticked(self, message: messages.Tick) -> None:
         self._save_statistics()
-        sinks = self._kept.sinks
-        if sinks.wants(STATISTICS, "debug"):
-            at_ns = int(self._now() * 1e9)
-            for scope in self._kept.statistics.scopes:
-                for row in self._kept.statistics.query(scope, None, self._kept.flush_interval, self._now()):
-                    sinks.put(records.statistics_entry(row, at_ns))
+        self._flush_statistics()
         self.tick(_FLUSH, self._kept.flush_interval)
+
+    def _flush_statistics(self) -> None:
+        kept, now = self._kept, self._now()
+        rows = kept.statistics.flush(now)
+        if kept.sinks.wants(STATISTICS, "debug"):
+            for row in rows:
+                kept.sinks.put(records.statistics_entry(row, int(now * 1e9)))
 
     def table_loaded(self, message: messages.TableLoaded) -> None:
         if message.table == "statistics" and not self._kept.restored:

@@ -12,6 +12,8 @@ from meshd.cdk.observability import Entry
 from meshd.messages import Event, LogWritten, Outcome
 from meshd.telemetry.redaction import Redactor
 
+NANO = 1e9  # money is counted in 10⁻⁹ USD, and told in USD
+
 
 def event_entry(event: Event) -> Entry:
     """Of an event that was redacted already."""
@@ -46,7 +48,7 @@ def request_entry(outcome: Outcome, redactor: Redactor) -> Entry:
         "tokens_in": outcome.tokens_in,
         "tokens_out": outcome.tokens_out,
         "tokens_cached": outcome.tokens_cached,
-        "cost": outcome.cost,
+        "cost": outcome.cost / NANO,
         "queue_time": outcome.queue_time,
         "routing_time": outcome.routing_time,
         "first_token_time": outcome.first_token_time,
@@ -95,4 +97,4 @@ def log_entry(record: LogWritten, redactor: Redactor) -> Entry:
 
 def statistics_entry(row: dict[str, Any], at_ns: int) -> Entry:
     message = f"{row['scope']} {row['name']}: {row['requests_total']} requests, {row['requests_failed']} failed"
-    return Entry("statistics", at_ns, "debug", message, row)
+    return Entry("statistics", at_ns, "debug", message, {**row, "cost_total": row["cost_total"] / NANO})

@@ -66,10 +66,9 @@ class Sinks:
             part: [self._queue(entry, part, state_dir, before) for entry in _entries(observability, part)]
             for part in ("routing", "logging", "statistics")
         }
-        everything = {id(queue): queue for part in ("routing", "logging") for queue, _ in parts[part]}.values()
         self._routes = {
             EVENTS: tuple(Route(queue, level if cls.quiet else 0) for queue, cls in parts["routing"]),
-            LOGS: tuple(Route(queue, level) for queue in everything),
+            LOGS: tuple(Route(queue, level) for queue, _ in parts["logging"]),
             REQUESTS: tuple(Route(queue, _for_requests(cls, level)) for queue, cls in parts["logging"]),
             STATISTICS: tuple(Route(queue, level if cls.quiet else 0) for queue, cls in parts["statistics"]),
         }

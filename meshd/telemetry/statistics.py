@@ -34,6 +34,7 @@ class Statistics:
         self._series: dict[tuple[str, str], Series] = {}
         self._cells: dict[_Cell, Bucket] = {}
         self._extra: dict[tuple[str, str], Bucket] = {}  # what belongs to one scope alone
+        self._unflushed: dict[tuple[str, str], Bucket] = {}
         self._minute = 0
         self._down: dict[tuple[str, str], float] = {}  # (scope, name) → since when
 
@@ -148,6 +149,8 @@ class Statistics:
         for (scope, name), bucket in sums.items():
             if scope in self.scopes:
                 self._named(scope, name).put(minute, bucket)
+                key = (scope, name if (scope, name) in self._series else OTHERS)
+                self._unflushed.setdefault(key, Bucket()).add(bucket)
 
     def _named(self, scope: str, name: str) -> Series:
         series = self._series.get((scope, name))
@@ -182,6 +185,12 @@ class Statistics:
                 rows.append(row)
         rows.sort(key=lambda row: -row["requests_total"])
         return rows
+
+    def flush(self, now: float) -> list[dict[str, Any]]:
+        """What happened since the last flush, one map a name. A downtime is in the one after its end."""
+        self.settle(now)
+        unflushed, self._unflushed = self._unflushed, {}
+        return [{"scope": scope, "name": name, **bucket.row()} for (scope, name), bucket in unflushed.items()]
 
     def size(self) -> int:
         """Bytes of packed buckets, all names together."""

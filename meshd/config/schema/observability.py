@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from meshd.config.schema.base import Duration, Names, NotBuiltYet, OpenSection, Section, Size
+from meshd.config.schema.base import Duration, NotBuiltYet, OpenSection, Section, Size
 from meshd.config.schema.entries import Entries
 
 Severity = Literal["debug", "info", "warning", "error", "critical"]
@@ -21,6 +21,26 @@ def _always(value: bool) -> bool:
     if not value:
         raise PydanticCustomError("meshd", "expected {expected}", {"expected": "true: keys are masked at every level"})
     return value
+
+
+EventType = Literal[
+    "actor_restarted",
+    "client_connected",
+    "client_lost",
+    "config_rejected",
+    "config_reloaded",
+    "discovery_models_updated",
+    "model_activated",
+    "model_deactivated",
+    "model_rotated",
+    "pool_membership_changed",
+    "provider_deactivated",
+    "provider_health_changed",
+    "provider_recovered",
+    "secret_rotated",
+    "state_recovered",
+    "state_unwritable",
+]
 
 
 class SinksSection(OpenSection):
@@ -39,7 +59,9 @@ class SinksSection(OpenSection):
 
 
 class RoutingSinks(SinksSection):
-    events: Names = Field(default=(), description="Only these event types.", json_schema_extra={"shown_default": "all"})
+    events: tuple[EventType, ...] = Field(
+        default=(), description="Only these event types.", json_schema_extra={"shown_default": "all"}
+    )
 
 
 class LoggingSinks(SinksSection):

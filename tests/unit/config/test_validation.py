@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from pathlib import Path
+from typing import Any, get_args
 
 import pytest
 
+import meshd
 from meshd.config import MeshConfig
+from meshd.config.schema.observability import EventType
 from meshd.connectors.registry import ConnectorRegistry, ConnectorSpec
 
 VALID = """
@@ -434,3 +438,16 @@ def test_a_pool_that_leaves_itself_nobody(pool: dict[str, Any], empty: bool) -> 
     if "free" in pool.get("providers", ()):
         config["providers"]["free"] = address  # nothing of it is listed: it is asked what it has
     assert ("pools.p" in _said(config)) is empty
+
+
+def test_an_unknown_event_is_told_the_nearest() -> None:
+    (problem,) = found({"providers": house(), "observability": {"routing": {"events": ["model_deactivate"]}}})
+    assert problem.startswith("observability.routing.events")
+    assert problem.endswith('did you mean "model_deactivated"?')
+
+
+def test_every_event_that_is_sent_can_be_chosen() -> None:
+    source = "".join(path.read_text("utf-8") for path in (Path(meshd.__file__).parent).rglob("*.py"))
+    sent = set(re.findall(r'(?:messages\.Event\(|\bEvent\(|\.event\(|_report\()\s*"([a-z_]+)"', source))
+    assert len(sent) > 8
+    assert sent <= set(get_args(EventType))

@@ -14,10 +14,15 @@ from typing import Any
 import pytest
 
 from meshd.cdk.observability import Entry, Sink
+from meshd.config import MeshConfig
 from meshd.connectors.observability.console import ConsoleSink
 from meshd.connectors.observability.file import FileSink
 from meshd.connectors.observability.journal import JournalSink
+from meshd.messages import Outcome
+from meshd.telemetry import records
 from meshd.telemetry.queue import SinkQueue
+from meshd.telemetry.redaction import Redactor
+from meshd.telemetry.sinks import Sinks
 
 
 def entry(message: str = "hello", stream: str = "log", severity: str = "info", **fields: Any) -> Entry:
@@ -219,3 +224,22 @@ def test_a_full_disk_leaves_whole_lines(tmp_path: Path, monkeypatch: pytest.Monk
         sink.flush()
     monkeypatch.undo()
     assert [json.loads(line)["message"] for line in path.read_text().splitlines()] == ["first"]
+
+
+def test_a_sink_of_events_gets_no_log_lines(tmp_path: Path) -> None:
+    parts = {part: {"connector": "modelmesh.file.v1", "path": str(tmp_path / part)} for part in ("routing", "logging")}
+    sinks = Sinks()
+    sinks.configure(MeshConfig.from_dict({"observability": parts}, environ={}).observability, "debug", tmp_path)
+    sinks.put(entry("a line", "log"))
+    sinks.put(entry("an event", "event"))
+    sinks.close(5.0)
+    lines = {part: (tmp_path / part).read_text() for part in ("routing", "logging")}
+    assert ("an event" in lines["routing"], "a line" in lines["routing"]) == (True, False)
+    assert ("an event" in lines["logging"], "a line" in lines["logging"]) == (False, True)
+
+
+def test_sinks_are_told_money_in_dollars() -> None:
+    row = {"scope": "app", "name": "a", "requests_total": 1, "requests_failed": 0, "cost_total": 1_500_000_000}
+    assert records.statistics_entry(row, 0).fields["cost_total"] == 1.5
+    outcome = Outcome("ab", 0.0, "chat", "m", 200, cost=2_000_000)
+    assert records.request_entry(outcome, Redactor()).fields["cost"] == 0.002

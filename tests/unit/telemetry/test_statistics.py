@@ -172,3 +172,14 @@ def test_a_restart_loses_nothing_that_was_flushed(through_json: bool) -> None:
     assert second.restore(stored | {"nonsense": {}, "model\0x\0notanumber": {"step": 60}}) == 2
     assert row(second, "model", "p/m", now=NOW + 5005)["requests_total"] == 7
     assert row(second, "model", "p/m", 1500, NOW + 5005)["requests_total"] == 3
+
+
+def test_a_flush_tells_what_came_since_the_last_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("meshd.telemetry.statistics.MOST_NAMES", 2)
+    statistics = Statistics(scopes=("app",))
+    flushed = []
+    for second in range(6):  # all in one minute
+        statistics.record(outcome(app=f"app-{second}"), NOW + second)
+        flushed.append({each["name"]: each["requests_total"] for each in statistics.flush(NOW + second)})
+    assert flushed == [{"app-0": 1}, {"app-1": 1}, *[{"(others)": 1}] * 4]
+    assert statistics.flush(NOW + 7) == []
