@@ -161,9 +161,10 @@ class RouterCore:
             severity = "info" if change.available else "warning"
             self.event(kind, severity, ids, change.reason, {"until": until} if until else {})
 
-    def save_model(self, model: str) -> None:
+    def save_model(self, model: str, *, durable: bool = False) -> None:
+        """durable: somebody decided it, it is written at once."""
         value = states.dump_model(self.mesh.state.model(model))
-        self.tell("state", messages.StateChanged("model", model, value))
+        self.tell("state", messages.StateChanged("model", model, value, durable))
 
     def save_counters(self) -> None:
         """Counters that moved since the last time, and what waits for a disk."""
