@@ -145,5 +145,7 @@ def _require_private(directory: Path) -> None:
     found = directory.lstat()
     if found.st_uid != os.getuid() or not stat.S_ISDIR(found.st_mode):
         raise SocketTaken(f"{directory} is not yours; remove it, or set XDG_RUNTIME_DIR or --socket")
-    if stat.S_IMODE(found.st_mode) != 0o700:
+    if found.st_mode & 0o022:
+        raise SocketTaken(f"{directory} is not yours alone to write in: chmod 700 {directory}")
+    if directory.name == f"meshd-{os.getuid()}" and stat.S_IMODE(found.st_mode) != 0o700:  # where clients look
         raise SocketTaken(f"{directory} is open to others, and clients would not trust it: chmod 700 {directory}")
