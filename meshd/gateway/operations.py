@@ -270,7 +270,7 @@ class Operations:
             status = views.availability_of(mesh.table, mesh.state, pool.name, model, now)[0]
             if model_id != before and status == recovery.ACTIVE:
                 state.current = model_id
-                self.core.tell("state", messages.StateChanged("pool", pool.name, {"current": model_id}))
+                self.core.tell("state", messages.StateChanged("pool", pool.name, {"current": model_id}, True))
                 self.core.event(
                     "model_rotated",
                     ids={"pool": pool.name, "model": model_id},
@@ -295,7 +295,7 @@ class Operations:
         provider = mesh.table.models[model_id].provider
         if recovery.reset(mesh.state.provider(provider).availability, now):
             self.core.changed([Change("provider", True, "by hand", provider=provider)])
-        self.core.save_model(model_id)
+        self.core.save_model(model_id, durable=True)
         self.core.event("model_activated", ids={"model": model_id}, reason="by hand")
         return {"id": model_id, "status": "active", "reason": ""}
 
@@ -304,7 +304,7 @@ class Operations:
         model_id = self._model(call)
         reason = str(call.body.get("reason") or "no reason given")
         self.core.mesh.state.model(model_id).deactivated = reason
-        self.core.save_model(model_id)
+        self.core.save_model(model_id, durable=True)
         self.core.event("model_deactivated", "warning", {"model": model_id}, f"by hand: {reason}")
         return {"id": model_id, "status": "standby", "reason": reason}
 
