@@ -25,7 +25,15 @@ import zmq
 
 from modelmesh._call import Call
 from modelmesh._discovery import unavailable
-from modelmesh._errors import MeshError, ProtocolError, RequestTimeoutError, RoutingError, StreamInterrupted, from_wire
+from modelmesh._errors import (
+    InvalidRequestError,
+    MeshError,
+    ProtocolError,
+    RequestTimeoutError,
+    RoutingError,
+    StreamInterrupted,
+    from_wire,
+)
 from modelmesh._link import Link
 from modelmesh._protocol import (
     CANCEL,
@@ -56,6 +64,8 @@ DRAIN_SLACK_SECONDS = 5.0
 _FIRST_HEARTBEAT_SECONDS: Final = 0.2
 """Until a WELCOME names the interval."""
 _RETRY_SECONDS: Final = (0.01, 0.02, 0.05, 0.1, 0.2)
+_SURELY_TAKEN: Final = 65536
+"""Bytes of a body that no daemon is so small as to refuse, sent without waiting for what it takes."""
 _PING: Final = encode(PING)
 _PONG: Final = encode(PONG)
 
@@ -142,11 +152,10 @@ class Exchange:
         elif link is None and self._retry_at is None:
             self._held[call.request_id] = call
             self._dial()
-        elif link is None or (link.welcome is None and not self._settled):
+        elif link is None or not self._may_send(link, call):
             self._held[call.request_id] = call
         else:
-            call.link = link
-            link.send(call.frames())
+            self._send(link, call)
 
     def cancel(self, call: Call) -> None:
         """Forget a call and tell the daemon, which may be at it. Idempotent."""
@@ -223,10 +232,23 @@ class Exchange:
             self._lose(link)
 
     def _release(self, link: Link) -> None:
-        held, self._held = self._held, {}
-        for call in held.values():
-            call.link = link
-            link.send(call.frames())
+        for call in [call for call in self._held.values() if self._may_send(link, call)]:
+            del self._held[call.request_id]
+            self._send(link, call)
+
+    def _may_send(self, link: Link, call: Call) -> bool:
+        """Whether to send before WELCOME has come: not after a restart, and not what could be too large, since the
+        daemon cuts off who sends more than it takes."""
+        return link.welcome is not None or (self._settled and len(call.body) <= _SURELY_TAKEN)
+
+    def _send(self, link: Link, call: Call) -> None:
+        limit = link.welcome.max_message_size if link.welcome is not None else 0
+        if limit and len(call.body) > limit:
+            text = f"the message has {len(call.body)} bytes, and the daemon takes at most {limit}"
+            self._fail(call, InvalidRequestError(text, status_code=413, code="message_too_large"))
+            return
+        call.link = link
+        link.send(call.frames())
 
     def _refused(self, absent: bool) -> None:
         now = time.monotonic()

@@ -209,5 +209,5 @@ class Provider(ABC):
         """What `meshctl providers NAME` shows of the connector itself: endpoint, child process, …"""
         return {"base_url": self.settings.base_url}
 
-    async def aclose(self) -> None:
+    async def aclose(self) -> None:  # noqa: B027 - many a connector has nothing to give back
         """Give back every connection and process. Idempotent."""

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import modelmesh
 from meshd import messages
 from meshd.actors.base import ActorUnavailable
 from meshd.app import main
@@ -98,3 +99,18 @@ def test_drain_orders_replace_each_other(short, monkeypatch):
         mesh.initialize(MeshConfig.from_dict({"providers": {"one": {"connector": "modelmesh.scripted.v1"}}}))
         assert mesh._ask("router", messages.Drain(5.0)) == 0
         assert mesh._ask("router", messages.Drain(0.0)) == 0
+
+
+def test_a_message_that_is_too_large_is_refused_before_it_cuts_the_connection(meshd):
+    config = {
+        "providers": {"s": {"connector": "modelmesh.scripted.v1", "script": [{"reply": "ok"}], "models": ["m"]}},
+        "models": {"s.m": {"provider": "s", "model": "m", "capabilities": ["chat-completion"]}},
+        "daemon": {"max_message_size": "1MiB"},
+    }
+    daemon = meshd(config)
+    with modelmesh.OpenAIClient(daemon.socket, timeout=20) as client:
+        for size in (3 * 1024**2, 1100 * 1024):
+            with pytest.raises(modelmesh.InvalidRequestError) as caught:
+                client.chat.completions.create(model="s.m", messages=[{"role": "user", "content": "x" * size}])
+            assert caught.value.status_code == 413
+        assert client.chat.completions.create(model="s.m", messages=[{"role": "user", "content": "x"}])
