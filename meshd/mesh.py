@@ -126,8 +126,6 @@ class ModelMesh:
             "telemetry",
             lambda: TelemetryActor(self._directory, log_level=self._log_level, state_dir=self._state_dir),
         )
-        if self._logs is not None:
-            self._logs.connect(self._directory)
         self._ward("secret", lambda: SecretActor(self._directory))
         self._ward("state", lambda: StateActor(self._directory, state_dir=self._state_dir))
         self._ward("router", lambda: RouterActor(self._directory, self._registry))
@@ -140,6 +138,8 @@ class ModelMesh:
         report = self._ask("config", messages.Reload(reason="start"), _START_TIMEOUT)
         if not report.ok:
             raise _refused(report)
+        if self._logs is not None:
+            self._logs.connect(self._directory)  # not before: telemetry has its sinks from the first configuration
         self._ask("router", messages.Listen(self.address), _START_TIMEOUT)
         for place in self._sockets:
             self._ask("router", place, _START_TIMEOUT)

@@ -64,7 +64,7 @@ def chat(
         if text is None and sys.stdin.isatty():
             _converse(client, chosen or DEFAULT_MODEL, history, given)
             return
-        text = sys.stdin.read() if text in (None, "-") else text
+        text = out.piped_text() if text in (None, "-") else text
         if not text.strip():
             raise typer.BadParameter("there is no prompt: give one, or pipe one in", param_hint="PROMPT")
         history.append({"role": "user", "content": text})

@@ -29,7 +29,7 @@ def embed(
     [dim]meshctl embed "the cat sat on the mat"[/dim]\n
     [dim]meshctl embed - --json < page.txt | jq '.data[0].embedding'[/dim]
     """
-    content = sys.stdin.read() if text == "-" else text
+    content = out.piped_text() if text == "-" else text
     if not content.strip():
         raise typer.BadParameter("there is no text", param_hint="TEXT")
     with daemon.client() as client:

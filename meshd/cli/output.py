@@ -199,3 +199,8 @@ def get(value: Mapping[str, Any] | None, *path: str) -> Any:
             return None
         current = current.get(name)
     return current
+
+
+def piped_text() -> str:
+    """All of standard input. What is not UTF-8 in it is replaced: a prompt is for reading."""
+    return sys.stdin.buffer.read().decode(errors="replace")

@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from meshd.config.lookup import find_config
 from meshd.config.mesh_config import MeshConfig
 
 BUILT_IN = "built-in"
@@ -54,11 +55,17 @@ class ConfigSource:
 
     @classmethod
     def built_in(cls) -> ConfigSource:
-        """What the machine offers: keys in the environment, embedded models."""
+        """What the machine offers: keys in the environment, embedded models. A file that is saved in one of the
+        usual places later is taken by the next reload, and followed from then on."""
 
         def read() -> tuple[MeshConfig, str]:
+            path = find_config()
+            if path is not None:
+                source.path = path.absolute()
+                return MeshConfig.from_file(source.path), str(source.path)
             from meshd.config.zero import zero_config
 
             return zero_config(os.environ, os.environ.get("CREDENTIALS_DIRECTORY")), BUILT_IN
 
-        return cls(read)
+        source = cls(read)
+        return source

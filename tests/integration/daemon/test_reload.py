@@ -291,3 +291,17 @@ def _looked_again(daemon):
 
     time.sleep(0.8)
     return generation(daemon) == 1
+
+
+def test_a_file_saved_where_it_is_looked_for_is_taken_by_the_next_reload(tmp_path, monkeypatch):
+    from meshd.config.source import BUILT_IN, ConfigSource
+
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    monkeypatch.delenv("MESHD_CONFIG", raising=False)
+    source = ConfigSource.built_in()
+    assert source.read()[1] == BUILT_IN
+    file = tmp_path / "meshd" / "mesh.yaml"
+    file.parent.mkdir()
+    file.write_text("daemon: {log_level: debug}")
+    config, where = source.read()
+    assert (config.daemon.log_level, where, source.path) == ("debug", str(file), file)
