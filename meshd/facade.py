@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from meshd.routing.capabilities import PREDEFINED_POOLS
-from modelmesh._errors import MeshError
+from modelmesh._errors import MeshError, NotFoundError
 
 if TYPE_CHECKING:
     from meshd.mesh import ModelMesh
@@ -237,6 +237,17 @@ class Provider:
     def get_models(self) -> list[Model]:
         return self._mesh.get_registry().find_by_provider(self.name)
 
+    def execute(self, model: str, request: Mapping[str, Any]) -> Any:
+        """One answer of one of its models (its id here, or as the provider knows it), without rotation.
+
+        Raises MeshError; NotFoundError for a model of another provider.
+        """
+        ids = {known.id for known in self.get_models()}
+        wanted = next((id for id in (model, f"{self.name}.{model}") if id in ids), None)
+        if wanted is None:
+            raise NotFoundError(f"{self.name} has no model {model!r}; it has {', '.join(sorted(ids)) or 'none'}")
+        return self._mesh.get_router().complete(wanted, request)
+
 
 class ModelRegistry:
     """The models there are."""
@@ -254,6 +265,11 @@ class ModelRegistry:
 
     def list_models(self) -> list[Model]:
         return [Model(self._mesh, model["id"]) for model in self._all()]
+
+    def get_provider(self, name: str) -> Provider:
+        """Raises NotFoundError."""
+        self._mesh.command("GET", "/mesh/v1/providers", query={"name": name})
+        return Provider(self._mesh, name)
 
     def find_by_capability(self, capability: str) -> list[Model]:
         """At the node named, or below it. Raises KeyError for an unknown capability."""

@@ -77,6 +77,11 @@ class LoggingSinks(SinksSection):
 
 
 class StatisticsSinks(SinksSection):
+    connector: Entries = Field(
+        default=(),
+        description="Sink that statistics are also written to: a connector id, or a list.",
+        json_schema_extra={"shown_default": "none; they are kept, for `meshctl stats`"},
+    )
     flush_interval: Duration = Field(default=60.0, description="Time between two flushes.")
     retention: Duration = Field(default=30 * 86400.0, description="How long statistics are kept.")
     scopes: tuple[Literal["model", "provider", "pool", "app"], ...] = Field(

@@ -223,6 +223,19 @@ def test_registry_models_and_providers(mesh):
         registry.get_model("nothing")
 
 
+def test_a_provider_is_asked_by_itself(mesh):
+    provider = mesh.get_registry().get_provider("second")
+    assert provider.is_available()
+    assert provider.get_health()["auth_valid"]
+    assert [model.id for model in provider.get_models()] == ["second.chat"]
+    reply = provider.execute("second.chat", HELLO)
+    assert (reply.choices[0].message.content, reply.mesh.provider) == ("second", "second")
+    with pytest.raises(NotFoundError):
+        provider.execute("first.chat", HELLO)
+    with pytest.raises(NotFoundError):
+        mesh.get_registry().get_provider("nothing")
+
+
 def test_stats(mesh, eventually):
     hello(mesh)
     stats = mesh.stats()
