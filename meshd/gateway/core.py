@@ -58,6 +58,7 @@ class RouterCore:
         self.journal = JournalWriter(-1, self._journal_failed)
         self.journal_path = ""
         self._outcomes: list[messages.Outcome] = []
+        self._listed: dict[str, set[str]] = {}  # provider → the ids of its last list
         self.requests_total = 0
         self.requests_failed = 0
         self.draining = False
@@ -340,19 +341,31 @@ class RouterCore:
         except Exception as bug:
             logger.exception("listing the models of %s failed unexpectedly", message.provider)
             error = f"the connector failed: {type(bug).__name__}"
-        self._found_again(message.provider, {model["id"] for model in found})
+        if not error:
+            self._compare_lists(message.provider, {model["id"] for model in found if not model["deprecated"]})
         self.tell("discovery", messages.ModelsListed(message.provider, found, error))
 
-    def _found_again(self, provider: str, listed: set[str]) -> None:
-        """A model that its provider did not have, and has now, is asked again at once."""
+    def _compare_lists(self, provider: str, listed: set[str]) -> None:
+        """A model that its provider did not have, and has now, is asked again at once; one that it listed before
+        and does not any more is asked no longer, if `on_deprecated_model` says so."""
+        before, self._listed[provider] = self._listed.get(provider, set()), listed
+        generation, now = self.generation, time.time()
+        deactivates = (
+            generation is not None and generation.config.discovery.sync.on_deprecated_model == "deactivate"
+        )
         for model in self.mesh.table.models.values():
-            known = self.mesh.state.models.get(model.id)
-            if known is None or model.provider != provider or model.upstream not in listed:
+            if model.provider != provider:
                 continue
-            if known.availability.cause == FailureKind.MODEL_NOT_FOUND and recovery.reset(
-                known.availability, time.time()
-            ):
-                self.changed([Change("model", True, "its provider has it now", model=model.id, provider=provider)])
+            known = self.mesh.state.model(model.id).availability
+            reason = ""
+            if model.upstream in listed:
+                if known.cause == FailureKind.MODEL_NOT_FOUND and recovery.reset(known, now):
+                    reason = "its provider has it now"
+            elif deactivates and model.upstream in before:
+                reason = "its provider lists it no longer"
+                recovery.stand_by_indefinitely(known, reason, FailureKind.MODEL_NOT_FOUND, now)
+            if reason:
+                self.changed([Change("model", not known.standby, reason, model=model.id, provider=provider)])
 
     # -- the end --------------------------------------------------------------------------------------
 
