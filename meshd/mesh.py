@@ -170,7 +170,7 @@ class ModelMesh:
                 if name == "telemetry" and self._logs is not None:
                     self._logs.disconnect()
                 self._stop(supervisor, name)
-        supervisor.actor_ref.stop(block=False)
+        _end(supervisor)
         self._started.clear()
         for place in self._bound:  # libzmq leaves the file
             if place.fd is None and place.address.startswith("ipc://"):
@@ -183,15 +183,8 @@ class ModelMesh:
 
     def _stop(self, supervisor: Supervisor, name: str) -> None:
         actor = supervisor.ward(name)
-        if actor is None:
-            return
-        if not actor.actor_stopped.is_set():
-            actor.actor_ref.stop(block=False)
-        thread = actor.thread
-        if thread is not None:
-            thread.join(_STOP_TIMEOUT * 2)
-            if thread.is_alive():
-                logger.error("the %s actor does not stop", name)
+        if actor is not None:
+            _end(actor)
 
     def _drain_timeout(self) -> float:
         with contextlib.suppress(ActorUnavailable, MeshError):
@@ -300,6 +293,16 @@ class ModelMesh:
 
     def _ask(self, actor: str, message: messages.Message, timeout: float = 10.0) -> Any:
         return self._directory.ask(actor, message, timeout)
+
+
+def _end(actor: MeshActor) -> None:
+    """Stop an actor and wait for its thread: when a shutdown is over, nothing of it runs."""
+    if not actor.actor_stopped.is_set():
+        actor.actor_ref.stop(block=False)
+    if actor.thread is not None:
+        actor.thread.join(_STOP_TIMEOUT * 2)
+        if actor.thread.is_alive():
+            logger.error("the %s actor does not stop", actor.name)
 
 
 def _refused(report: messages.ReloadReport) -> ConfigurationError:

@@ -138,6 +138,8 @@ class MeshActor(pykka.ThreadingActor):
     def _actor_loop_teardown(self) -> None:
         for timer in self._timers.values():
             timer.cancel()
+            if isinstance(timer, threading.Timer):
+                timer.join(1.0)  # it is a thread, and a mesh that has shut down leaves none
         # After a crash the mailbox is left for the next life; after a stop nobody will come.
         if getattr(self, "_stopped_for_good", False):
             super()._actor_loop_teardown()
