@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from meshd.cdk.provider import ProviderSettings
 from meshd.config import MeshConfig
@@ -29,4 +28,3 @@ class Generation:
     secret_names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     source: str = ""  # the file, or "built-in"
     notes: tuple[str, ...] = ()  # what the user should know: disabled providers and why, …
-    extra: Mapping[str, Any] = field(default_factory=dict)
