@@ -58,8 +58,8 @@ class NanoPrices(msgspec.Struct, frozen=True):
 
 
 class ModelRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A well-known model. `provider` is the connector's id; no prices: not verified, not free. parameters: of
-    requests that do not give them."""
+    """A well-known model. `provider` is the connector's id; no prices: not verified, not free. vocabulary:
+    the name of its tokenizer (`meshd/routing/tokens.py`). parameters: of requests that do not give them."""
 
     provider: str
     id: str
@@ -68,6 +68,7 @@ class ModelRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     max_output_tokens: int | None = None
     features: tuple[str, ...] = ()
     prices: Prices | None = None
+    vocabulary: str = ""
     parameters: dict[str, Any] = {}
     source: str
     date: str

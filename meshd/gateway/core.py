@@ -136,8 +136,12 @@ class RouterCore:
 
     def _rotated(self, pool: str, before: str, after: str) -> None:
         self.mesh.state.pool(pool).rotations += 1
-        self.event("model_rotated", ids={"pool": pool, "model": after}, reason=f"{before} → {after}",
-                   changed={"from": before, "to": after})
+        self.event(
+            "model_rotated",
+            ids={"pool": pool, "model": after},
+            reason=f"{before} → {after}",
+            changed={"from": before, "to": after},
+        )
 
     # -- availability ---------------------------------------------------------------------------------
 
@@ -268,8 +272,11 @@ class RouterCore:
             old = set(before.pools[name].members) if name in before.pools else set()
             new = set(pool.members)
             if old != new and before.models:
-                self.event("pool_membership_changed", ids={"pool": name},
-                           changed={"added": sorted(new - old), "removed": sorted(old - new)})
+                self.event(
+                    "pool_membership_changed",
+                    ids={"pool": name},
+                    changed={"added": sorted(new - old), "removed": sorted(old - new)},
+                )
 
     # -- the journal ----------------------------------------------------------------------------------
 
@@ -299,9 +306,7 @@ class RouterCore:
         try:
             async with asyncio.timeout(message.timeout + 1.0):
                 with self.providers.lease(message.provider) as provider:
-                    latency = await provider.probe(
-                        message.method, self._any_model(message.provider), message.timeout
-                    )
+                    latency = await provider.probe(message.method, self._any_model(message.provider), message.timeout)
         except ProviderFailure as failure:
             error, kind = failure.message, failure.kind
         except TimeoutError:
@@ -350,9 +355,7 @@ class RouterCore:
         and does not any more is asked no longer, if `on_deprecated_model` says so."""
         before, self._listed[provider] = self._listed.get(provider, set()), listed
         generation, now = self.generation, time.time()
-        deactivates = (
-            generation is not None and generation.config.discovery.sync.on_deprecated_model == "deactivate"
-        )
+        deactivates = generation is not None and generation.config.discovery.sync.on_deprecated_model == "deactivate"
         for model in self.mesh.table.models.values():
             if model.provider != provider:
                 continue

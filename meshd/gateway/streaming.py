@@ -112,4 +112,3 @@ def interrupted(inference: Inference, failure: ProviderFailure, delivered: int |
 def bug(error: Exception) -> ProviderFailure:
     """What an exception that a connector must not raise means for its attempt."""
     return ProviderFailure(FailureKind.BAD_ANSWER, f"the connector failed: {type(error).__name__}")
-

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import msgspec
 
@@ -34,7 +34,8 @@ class UnusableModelField(MalformedBody):
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """tokens: an estimate of the prompt's. max_output: what the app asked for at most, None if it did not say."""
+    """tokens: an estimate of the prompt's. most: as many as its bytes can be in any vocabulary. counts: vocabulary →
+    tokens, where they were counted. max_output: what the app asked for at most, None if it did not say."""
 
     operation: Operation
     stream: bool = False
@@ -46,6 +47,12 @@ class Needs:
     tokens: int = 0
     max_output: int | None = None
     choices: int = 1
+    most: int = 0
+    counts: dict[str, int] = field(default_factory=dict)
+
+    def tokens_at_most(self, vocabulary: str) -> int:
+        """Counted with that vocabulary, else `most`."""
+        return self.counts.get(vocabulary, self.most)
 
     def describe(self) -> dict[str, object]:
         """For `explain`: only what is asked for."""

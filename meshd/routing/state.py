@@ -14,6 +14,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from meshd.routing.accounts import Accounts
+from meshd.routing.rates import Rates
+
 INDEFINITELY = float("inf")
 _HISTORY = 128  # latencies remembered a model: enough for a p95, small enough for thousands of models
 
@@ -152,6 +155,8 @@ class MeshState:
         self.models: dict[str, ModelState] = {}
         self.providers: dict[str, ProviderState] = {}
         self.pools: dict[str, PoolState] = {}
+        self.accounts = Accounts()
+        self.rates = Rates()
 
     def member(self, pool: str, model: str) -> MemberState:
         key = (pool, model)

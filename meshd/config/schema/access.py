@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from meshd.config.schema.base import Count, Names, NotBuiltYet, Port, Positive, Section, Size, Weight
-from meshd.config.schema.providers import BudgetConfig, ProviderRateLimitConfig
+from meshd.config.schema.budget import BudgetConfig
+from meshd.config.schema.providers import ProviderRateLimitConfig
 
 
 class ProxyToken(Section):
