@@ -15,11 +15,12 @@ from typing import Any
 
 from meshd.catalogue import ModelRow, load_models, provider_row
 from meshd.cdk.provider import ProviderSettings
-from meshd.compilation.apps import compile_allowances, compile_app, compile_rate
+from meshd.compilation.apps import compile_allowances, compile_app, compile_matches, compile_rate
 from meshd.compilation.pools import compile_pools
 from meshd.config import MeshConfig
 from meshd.config.schema import ModelConfig, PricingConfig, ProviderConfig
 from meshd.connectors.registry import ConnectorRegistry
+from meshd.routing.access import AppMatch
 from meshd.routing.capabilities import CapabilityTree
 from meshd.routing.table import KeySpec, ModelSpec, Pricing, ProviderSpec, RoutingTable
 
@@ -45,6 +46,7 @@ class Directories:
 class Compiled:
     table: RoutingTable
     providers: dict[str, ProviderSettings]
+    matches: tuple[AppMatch, ...] = ()
     notes: list[str] = field(default_factory=list)
 
 
@@ -76,7 +78,7 @@ def compile_config(
     apps = [compile_app(name, app) for name, app in config.apps.items()]
     allowances = compile_allowances(config, pools)
     table = RoutingTable(tree, models, specs.values(), pools, apps, allowances, config.daemon.timezone)
-    return Compiled(table, settings, notes)
+    return Compiled(table, settings, tuple(compile_matches(config)), notes)
 
 
 # -- providers ----------------------------------------------------------------------------------------

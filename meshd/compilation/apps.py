@@ -1,15 +1,19 @@
 """Apps and allowances: who may do what, and how much.
 
 Owns: the translation of `apps`, and of every budget, quota and count limit into allowances.
-Must never: count anything (`meshd/routing/accounts.py`).
+Must never: count anything (`meshd/routing/accounts.py`), or run in the router's thread: a directory service may take
+seconds to say who a user is.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 
 from meshd.config import MeshConfig
 from meshd.config.schema import AppConfig, BudgetConfig, PoolConfig, ProviderConfig, ProviderRateLimitConfig
+from meshd.config.users import gid_of, uid_of
+from meshd.routing.access import DEFAULT_APP, AppMatch
 from meshd.routing.table import Allowance, AppSpec, Measure, PoolSpec, RateSpec, Window
 
 
@@ -26,6 +30,25 @@ def compile_app(name: str, app: AppConfig) -> AppSpec:
         weight=app.weight,
         admin=app.admin,
     )
+
+
+def compile_matches(config: MeshConfig) -> Iterator[AppMatch]:
+    """In the order of the file, which is the order they are tried in.
+
+    Left out is who can call by no socket: the default, which has the rest; an app that has a token alone; and one
+    whose user or group is gone since the configuration was checked."""
+    for name, app in config.apps.items():
+        match = app.match
+        if name == DEFAULT_APP or match.token is not None:
+            continue
+        users = [match.uid, uid_of(match.user) if match.user is not None else None]
+        groups = [match.gid, gid_of(match.group) if match.group is not None else None]
+        if (match.user is not None and users[1] is None) or (match.group is not None and groups[1] is None):
+            continue
+        uids, gids = (frozenset(id for id in ids if id is not None) for ids in (users, groups))
+        exe = os.path.realpath(match.exe) if match.exe else ""
+        if uids or gids or exe or match.unit:
+            yield AppMatch(name, uids, gids, exe, match.unit or "")
 
 
 def compile_rate(rate: ProviderRateLimitConfig) -> RateSpec:

@@ -13,6 +13,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from meshd.config.apps import AppChecks
 from meshd.config.connectors import ConnectorChecks
 from meshd.config.problems import Path, Problem, closest, dotted, line_of
 from meshd.config.redaction import is_secret_path
@@ -63,6 +64,7 @@ class Validation:
         ConnectorChecks(self.flat, self.registry, self.report, self.quote).run()
         self._check_models(self._capability_tree())
         self._check_pools(self._capability_tree(quiet=True))
+        AppChecks(self.flat, self.report, self._known_model, self._capability_tree(quiet=True)).run()
         self._check_discovery()
         self._check_socket()
         return self._found
