@@ -148,7 +148,10 @@ class RefreshSecret(Message, frozen=True):
 
 
 class Attempt(Message, frozen=True):
-    """One attempt at one model. Times in seconds."""
+    """One attempt at one model. Times in seconds, money in 10⁻⁹ USD.
+
+    tokens_in, tokens_out, cost: of this attempt alone, also of one that failed. hedge: it was sent beside another
+    that was slow."""
 
     model: str
     provider: str
@@ -157,10 +160,17 @@ class Attempt(Message, frozen=True):
     message: str = ""
     status: int = 0
     duration: float = 0.0
+    tokens_in: int = 0
+    tokens_out: int = 0
+    cost: int = 0
+    hedge: bool = False
 
 
 class Outcome(Message, frozen=True):
-    """A finished request → telemetry (log, statistics). Times in seconds, money in 10⁻⁹ USD."""
+    """A finished request → telemetry (log, statistics). Times in seconds, money in 10⁻⁹ USD.
+
+    Tokens and cost are sums over all attempts; what the attempts' own do not account for is the answering one's.
+    cached: answered without asking a provider. account: the provider's account it was billed to."""
 
     request_id: str  # hex
     at: float  # UTC, s: when it arrived
@@ -189,6 +199,10 @@ class Outcome(Message, frozen=True):
     error: str = ""
     rotations: int = 0
     retries: int = 0
+    hedges: int = 0
+    cached: bool = False
+    account: str = ""
+    user: str = ""
 
 
 class Event(Message, frozen=True):
@@ -203,11 +217,16 @@ class Event(Message, frozen=True):
 
 
 class QueryStatistics(Message, frozen=True):
-    """→ telemetry; answered with a list of maps, one a name. since: seconds back from now."""
+    """→ telemetry; answered with a list of maps, one a group. since, until: seconds back from now.
 
-    scope: str  # model, provider, pool, app
+    scope: one or several, comma separated, of `telemetry.dimensions`. name: only this one of the first of them.
+    where: only what has these values, dimension → value."""
+
+    scope: str
     name: str | None = None
     since: float | None = None
+    until: float | None = None
+    where: dict[str, str] = {}
 
 
 class LogWritten(Message, frozen=True):
