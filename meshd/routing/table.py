@@ -136,6 +136,7 @@ class ModelSpec:
     pricing: Pricing = FREE
     priced: bool = True  # False: nobody knows its prices, so that no budget can pay for it
     vocabulary: str = ""  # the name of its tokenizer, "" where nobody publishes one (`routing/tokens.py`)
+    tokens_per_image: int = 0  # at most, 0: unknown (`routing/estimate.py`)
     defaults: Mapping[str, Any] = field(default_factory=dict)
     overrides: Mapping[str, Any] = field(default_factory=dict)
 
