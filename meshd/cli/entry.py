@@ -27,6 +27,8 @@ COMMANDS: Final[dict[str, str]] = {
     "pools": "pools",
     "models": "pools",
     "providers": "pools",
+    "apps": "apps",
+    "budget": "budget",
     "explain": "explain",
     "stats": "stats",
     "events": "events",
