@@ -99,6 +99,7 @@ class ProviderCall:
     fields: the top level of the app's JSON body, each value still raw JSON, so that a connector which speaks
     the same format replaces `model` and passes the rest on byte for byte. Shared between attempts: read only.
     key: the fingerprint of the key to use (`ProviderSettings.api_keys`), "": the only one there is.
+    so_far: text of the answer that the app has already: what is asked for is the rest of it.
     timeout: seconds for the whole attempt. first_token_timeout, idle_timeout: seconds, streams only.
     """
 
@@ -111,6 +112,7 @@ class ProviderCall:
     idle_timeout: float = 30.0
     request_id: str = ""
     key: str = ""
+    so_far: str = ""
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -150,6 +152,19 @@ class ModelListing(msgspec.Struct, frozen=True, omit_defaults=True):
     max_output_tokens: int | None = None
     features: tuple[str, ...] = ()
     deprecated: bool = False
+
+
+class QuotaStatus(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a provider says of its quota; None where it does not. unit: what the figures count, "USD", "requests", …"""
+
+    used: float | None = None
+    remaining: float | None = None
+    limit: float | None = None
+    unit: str = ""
+
+    @property
+    def used_up(self) -> bool:
+        return self.remaining is not None and self.remaining <= 0.0
 
 
 @dataclass(slots=True)
@@ -204,6 +219,14 @@ class Provider(ABC):
     @abstractmethod
     async def list_models(self) -> list[ModelListing]:
         """What the provider offers now. Raises ProviderFailure."""
+
+    async def model_details(self, model: str) -> ModelListing | None:
+        """What it says of one of its models; None where it cannot be asked. Raises ProviderFailure."""
+        return None
+
+    async def quota(self) -> QuotaStatus | None:
+        """What was used of its quota and what is left; None where it cannot be asked. Raises ProviderFailure."""
+        return None
 
     async def probe(self, method: str, model: str | None, timeout: float) -> float:
         """Ask whether it is there, free of charge (`models`) or for one token (`completion`); seconds taken.
