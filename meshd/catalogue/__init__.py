@@ -48,6 +48,15 @@ class ProviderRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     date: str = ""
 
 
+class LongPromptPrices(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """USD for a million tokens of a request whose input is more than `above` tokens."""
+
+    above: int
+    input_per_1m: str
+    output_per_1m: str
+    cached_input_per_1m: str | None = None
+
+
 class Prices(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """USD, as decimal strings: money is never a float. The per-1M prices are of tokens; per_image: of an image made;
     per_minute: of audio; per_1k_chars: of text spoken or translated; per_request: of a call or a page. A price that is
@@ -62,6 +71,15 @@ class Prices(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     per_1k_chars: str | None = None
 
 
+class NanoLongPrompt(msgspec.Struct, frozen=True, kw_only=True):
+    """In nano-dollars; its fields are `LongPrompt`'s (`meshd/routing/table.py`)."""
+
+    above: int
+    input_per_1m: int
+    output_per_1m: int
+    cached_input_per_1m: int | None = None
+
+
 class NanoPrices(msgspec.Struct, frozen=True, kw_only=True):
     """The same in nano-dollars, as the daemon counts."""
 
@@ -72,6 +90,7 @@ class NanoPrices(msgspec.Struct, frozen=True, kw_only=True):
     per_image: int | None = None
     per_minute: int | None = None
     per_1k_chars: int | None = None
+    long_prompt: NanoLongPrompt | None = None
 
 
 class ModelRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -86,6 +105,7 @@ class ModelRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     max_output_tokens: int | None = None
     features: tuple[str, ...] = ()
     prices: Prices | None = None
+    long_prompt: LongPromptPrices | None = None
     vocabulary: str = ""
     tokens_per_image: int = 0
     parameters: dict[str, Any] = {}
@@ -97,8 +117,11 @@ class ModelRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         """None: unknown, which is not free."""
         if self.prices is None:
             return None
-        given = msgspec.structs.asdict(self.prices).items()
-        return NanoPrices(**{name: _nano(price) for name, price in given if price is not None})
+        long = self.long_prompt
+        return NanoPrices(
+            **_nano_prices(self.prices),
+            long_prompt=None if long is None else NanoLongPrompt(above=long.above, **_nano_prices(long)),
+        )
 
     def listing(self) -> ModelListing:
         return ModelListing(
@@ -126,6 +149,11 @@ class LocalModelRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
 
 
 _PROVIDER = re.compile(r"[a-z0-9.-]+")  # an id, and no path
+
+
+def _nano_prices(prices: Prices | LongPromptPrices) -> dict[str, int]:
+    given = msgspec.structs.asdict(prices).items()
+    return {name: _nano(price) for name, price in given if isinstance(price, str)}
 
 
 def _nano(dollars: str) -> int:

@@ -13,7 +13,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from meshd.catalogue import ModelRow, load_models, provider_row
+import msgspec
+
+from meshd.catalogue import ModelRow, NanoPrices, load_models, provider_row
 from meshd.cdk.provider import ProviderSettings
 from meshd.compilation.apps import compile_allowances, compile_app, compile_matches, compile_rate
 from meshd.compilation.pools import compile_pools
@@ -22,7 +24,7 @@ from meshd.config.schema import ModelConfig, PricingConfig, ProviderConfig
 from meshd.connectors.registry import ConnectorRegistry
 from meshd.routing.access import AppMatch
 from meshd.routing.capabilities import CapabilityTree
-from meshd.routing.table import KeySpec, ModelSpec, Pricing, ProviderSpec, RoutingTable
+from meshd.routing.table import KeySpec, LongPrompt, ModelSpec, Pricing, ProviderSpec, RoutingTable
 
 _VARIABLE = re.compile(r"\$\{env:(\w+)\}")
 
@@ -223,6 +225,7 @@ def _configured(
         pricing=_pricing(model.pricing, provider.pricing, known),
         priced=_is_priced(model.pricing, provider.pricing, known, connector),
         vocabulary=known.vocabulary if known else "",
+        tokens_per_image=known.tokens_per_image if known else 0,
         defaults={**(known.parameters if known else {}), **model.defaults},
         overrides=model.overrides,
     )
@@ -252,6 +255,7 @@ def _discovered(
         pricing=_pricing(PricingConfig(), provider.pricing, known),
         priced=_is_priced(PricingConfig(), provider.pricing, known, connector),
         vocabulary=known.vocabulary if known else "",
+        tokens_per_image=known.tokens_per_image if known else 0,
         defaults=known.parameters if known else {},
     )
 
@@ -280,7 +284,16 @@ def _pricing(model: PricingConfig, provider: PricingConfig, known: ModelRow | No
         per_image=price("per_image") or 0,
         per_minute=price("per_minute") or 0,
         per_1k_chars=price("per_1k_chars") or 0,
+        long_prompt=_long_prompt(model, provider, listed),
     )
+
+
+def _long_prompt(model: PricingConfig, provider: PricingConfig, listed: NanoPrices | None) -> LongPrompt | None:
+    """The catalogue's, unless prices are configured: those are for every prompt."""
+    configured = (model.input_per_1m, model.output_per_1m, provider.input_per_1m, provider.output_per_1m)
+    if listed is None or listed.long_prompt is None or any(price is not None for price in configured):
+        return None
+    return LongPrompt(**msgspec.structs.asdict(listed.long_prompt))
 
 
 def _is_priced(model: PricingConfig, provider: PricingConfig, known: ModelRow | None, connector: str) -> bool:

@@ -29,6 +29,16 @@ DEFAULT_STRATEGY = "modelmesh.stick-until-failure.v1"
 
 
 @dataclass(frozen=True, slots=True)
+class LongPrompt:
+    """What a whole request costs whose input is more than `above` tokens; 10⁻⁹ USD for 10⁶ tokens."""
+
+    above: int
+    input_per_1m: int
+    output_per_1m: int
+    cached_input_per_1m: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Pricing:
     """10⁻⁹ USD; the per-1M prices are of 10⁶ tokens. per_image: of an image made. per_minute: of audio."""
 
@@ -39,12 +49,15 @@ class Pricing:
     per_image: int = 0
     per_minute: int = 0
     per_1k_chars: int = 0
+    long_prompt: LongPrompt | None = None
 
     def cost(self, tokens_in: int, tokens_out: int, tokens_cached: int = 0) -> int:
         """Of one request, rounded up, so that a sum of requests never undercounts."""
-        cached_price = self.input_per_1m if self.cached_input_per_1m is None else self.cached_input_per_1m
+        long = self.long_prompt
+        prices = self if long is None or tokens_in <= long.above else long
+        cached_price = prices.input_per_1m if prices.cached_input_per_1m is None else prices.cached_input_per_1m
         fresh = max(tokens_in - tokens_cached, 0)
-        millionths = fresh * self.input_per_1m + tokens_cached * cached_price + tokens_out * self.output_per_1m
+        millionths = fresh * prices.input_per_1m + tokens_cached * cached_price + tokens_out * prices.output_per_1m
         return -(-millionths // 1_000_000) + self.per_request
 
 

@@ -7,10 +7,12 @@ from decimal import Decimal
 import pytest
 
 from meshd import catalogue
-from meshd.catalogue import ModelRow, Prices, load_models, providers_with_models
+from meshd.catalogue import ModelRow, NanoLongPrompt, Prices, load_models, providers_with_models
+from meshd.compilation import _pricing
+from meshd.config.schema import PricingConfig
 from meshd.gateway.tokens import count_text
 from meshd.routing.capabilities import CapabilityTree
-from meshd.routing.table import Pricing
+from meshd.routing.table import LongPrompt, Pricing
 
 ROWS = [row for provider in providers_with_models() for row in load_models(provider)]
 TREE = CapabilityTree.default()
@@ -130,7 +132,19 @@ def test_prices_are_possible(row: ModelRow) -> None:
 
 
 def test_prices_are_those_that_the_daemon_counts_by() -> None:
-    assert set(Prices.__struct_fields__) == set(Pricing.__dataclass_fields__)
+    assert {*Prices.__struct_fields__, "long_prompt"} == set(Pricing.__dataclass_fields__)
+    assert set(NanoLongPrompt.__struct_fields__) == set(LongPrompt.__dataclass_fields__)
+
+
+@pytest.mark.parametrize("row", [row for row in ROWS if row.long_prompt], ids=lambda row: f"{row.provider} {row.id}")
+def test_a_long_prompt_costs_more(row: ModelRow) -> None:
+    pricing = row.pricing
+    assert pricing is not None
+    long = pricing.long_prompt
+    assert long is not None
+    assert long.input_per_1m > (pricing.input_per_1m or 0) > 0
+    assert long.output_per_1m >= (pricing.output_per_1m or 0) > 0
+    assert long.above < (row.context_window or 0)
 
 
 @pytest.mark.parametrize("vocabulary", sorted({row.vocabulary for row in ROWS} - {""}))
@@ -156,3 +170,16 @@ def test_the_first_model_is_the_default() -> None:
     default = catalogue.load_local_models()[0]
     assert default.name == "smollm2-135m"
     assert default.sha256
+
+
+def test_prices_of_long_prompts_reach_the_table_unless_others_are_configured() -> None:
+    row = next(row for row in ROWS if row.long_prompt)
+    nothing = PricingConfig()
+    compiled = _pricing(nothing, nothing, row)
+    assert compiled.long_prompt is not None
+    assert row.long_prompt is not None
+    assert compiled.long_prompt.input_per_1m == Decimal(row.long_prompt.input_per_1m) * 10**9
+    own = PricingConfig(input_per_1m=1)
+    assert _pricing(own, nothing, row).long_prompt is None
+    assert _pricing(nothing, own, row).long_prompt is None
+    assert _pricing(nothing, nothing, None).long_prompt is None

@@ -11,7 +11,7 @@ from routing_builders import CHAT_NEEDS, model
 from meshd.cdk.provider import Operation
 from meshd.routing.estimate import IMAGE_TOKENS, OUTPUT_UNKNOWN, at_most
 from meshd.routing.needs import Needs
-from meshd.routing.table import Pricing
+from meshd.routing.table import LongPrompt, Pricing
 
 PRICED = Pricing(input_per_1m=1_000_000, output_per_1m=2_000_000, per_request=5)
 
@@ -60,3 +60,11 @@ def test_the_cost_is_of_both_and_of_the_request() -> None:
     estimate = at_most(replace(CHAT_NEEDS, most=3, max_output=4), model("p.m", pricing=PRICED))
     assert estimate == (3, 4, 3 + 8 + 5)
     assert estimate.tokens == 7
+
+
+def test_a_long_prompt_has_its_own_prices_for_all_of_it() -> None:
+    tiered = Pricing(1_000_000, 2_000_000, 500_000, per_request=5, long_prompt=LongPrompt(10, 3_000_000, 4_000_000))
+    assert tiered.cost(10, 1) == 10 + 2 + 5
+    assert tiered.cost(11, 1) == 33 + 4 + 5
+    assert tiered.cost(11, 1, 10) == 33 + 4 + 5, "cached as input, where no price is known"
+    assert tiered.cost(10, 1, 10) == 5 + 2 + 5
