@@ -93,3 +93,15 @@ def allowed_models(app: AppSpec, table: RoutingTable) -> Collection[ModelSpec]:
         return [model for model in table.models.values() if model.id in app.models]
     members = {id for pool in allowed_pools(app, table) for id in pool.members}
     return [model for model in table.models.values() if model.id in members]
+
+
+def pools_to_try(pool: PoolSpec, app: AppSpec, table: RoutingTable) -> list[PoolSpec]:
+    """The pool and those to fall back on that the app may use, each once; those of a fallback pool after all of its
+    siblings."""
+    found = [pool]
+    for each in found:  # which grows
+        for name in each.fallback_pools:
+            further = table.pools.get(name)
+            if further is not None and further not in found and may_use_pool(app, further):
+                found.append(further)
+    return found

@@ -9,8 +9,8 @@ import pytest
 from meshd.cli import daemon, entry, names
 
 BUILT = {
-    "apps", "budget", "chat", "config", "connectors", "discover", "doctor", "drain", "embed", "events", "explain", "model",
-    "models", "pools", "probe", "providers", "pull", "reload", "rotate", "stats", "status",
+    "apps", "budget", "chat", "config", "connectors", "discover", "doctor", "drain", "embed", "events", "explain",
+    "model", "models", "pools", "probe", "providers", "pull", "reload", "rotate", "stats", "status",
 }  # fmt: skip
 
 
