@@ -20,6 +20,14 @@ from meshd.routing.tokens import in_pieces
 pytest.importorskip("splintr")
 
 WORDS = "the of and routing quota résumé 模型 🦊 12345 <|endoftext|> <| |> \n \t \"\\ {}: aaaaaaaa ''s"
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _loaded() -> None:
+    tokens.load("o200k_base")
+    tokens.load("cl100k_base")
+
+
 TEXTS = some.lists(some.sampled_from(WORDS.split(" ")) | some.text(max_size=5), max_size=60)
 
 
@@ -107,13 +115,22 @@ async def test_without_the_vocabulary_the_bound_stays() -> None:
     assert count_text("", "Hello") is None
 
 
-def test_without_the_library_the_bound_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_without_the_library_the_bound_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "splintr", None)
-    tokens.load.cache_clear()
-    try:
-        assert count_text("o200k_base", "Hello") is None
-    finally:
-        tokens.load.cache_clear()
+    monkeypatch.setattr(tokens, "_tokenizers", {})
+    of = body("Hello")
+    assert await count_all(needs(of), of, ["o200k_base"]) == needs(of)
+    assert count_text("o200k_base", "Hello") is None
+
+
+async def test_a_vocabulary_is_loaded_where_nothing_waits_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tokens, "_tokenizers", {})
+    of = body("Hello")
+    assert count_text("o200k_base", "Hello") is None, "not for the sake of an answer"
+    assert count_short(needs(of), of, ["o200k_base"]) is None
+    assert (await count_all(needs(of), of, ["o200k_base"])).counts == {"o200k_base": 8}
+    assert count_short(needs(of), of, ["o200k_base"]) is not None
+    assert count_text("o200k_base", "Hello") == 1
 
 
 async def test_what_cannot_be_counted_keeps_its_bound() -> None:
