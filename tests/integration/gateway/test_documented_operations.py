@@ -14,7 +14,7 @@ SHAPES = {
     for intro, block in re.findall(r"\n\n(`(?:GET|POST) [^\n]*)\n\n```json\n(.*?)```", PAGE, flags=re.DOTALL)
     for operation in re.findall(r"`((?:GET|POST) /mesh/v1/[^`]*)`", intro)[:1]
 }
-OPEN = {"details", "config", "ids", "changed", "needs", "last_reload", "error", "match"}
+OPEN = {"details", "config", "ids", "changed", "needs", "last_reload", "error", "match", "group"}
 """Maps whose keys are not fixed (or that are shown elsewhere)."""
 
 
@@ -79,7 +79,7 @@ def test_what_is_limited(meshd):
                 "chat": {
                     "models": ["echo.chat"],
                     "fallback_pools": ["spare"],
-                    "hedge": {"after": "1s"},
+                    "hedge": {"after": "p95"},
                     "cache": {"ttl": "1m"},
                 },
                 "spare": {"models": ["echo.chat"]},
@@ -91,7 +91,7 @@ def test_what_is_limited(meshd):
     explained = ask(limited, "POST /mesh/v1/explain", {"model": "chat", "messages": [], "app": "default"})
     matches("POST /mesh/v1/explain", explained)
     assert (explained["app"]["account"], explained["fallbacks"][0]["pool"]) == ("default", "spare")
-    assert explained["hedge"]["after"] == 1.0
+    assert explained["hedge"] == {"rule": "p95", "after": None}
     budget = ask(limited, "GET /mesh/v1/budget")
     matches("GET /mesh/v1/budget", budget)
     assert {(row["scope"], row["source"]) for row in budget["data"]} == {
