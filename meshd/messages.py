@@ -346,12 +346,24 @@ class ImportState(Message, frozen=True):
 
 
 class Probe(Message, frozen=True):
-    """Ask this provider whether it is there (health → router, which owns the connections)."""
+    """Ask this provider whether it is there (health → router, which owns the connections). quota: and if it is, what
+    is left of its quota."""
 
     provider: str
     method: str  # models, completion
     timeout: float
     token: int = 0  # given back in Probed
+    quota: bool = False
+
+
+class ProbeModels(Message, frozen=True):
+    """Ask each of these members of the pool for one token (health → router, which knows who rests, has the budgets,
+    and acts on the answers itself). models: None: all. resting: only those that rest because they failed."""
+
+    pool: str
+    timeout: float
+    models: tuple[str, ...] | None = None
+    resting: bool = False
 
 
 class Probed(Message, frozen=True):
@@ -397,10 +409,12 @@ class ProbeNow(Message, frozen=True):
 
 
 class ListModels(Message, frozen=True):
-    """What does this provider offer? (discovery → router, answered by ModelsListed)"""
+    """What does this provider offer? (discovery → router, answered by ModelsListed). details: ask about each model
+    by itself, too."""
 
     provider: str
     timeout: float
+    details: bool = False
 
 
 class ModelsListed(Message, frozen=True):

@@ -22,7 +22,7 @@ from meshd.routing.recovery import (
     stand_by_indefinitely,
     stand_by_until,
 )
-from meshd.routing.state import INDEFINITELY, Availability, Change, MemberState, MeshState
+from meshd.routing.state import INDEFINITELY, Availability, Change, MemberState, MeshState, availabilities
 from meshd.routing.table import Allowance, ModelSpec, PoolSpec, ProviderSpec, RecoveryPolicy, RoutingTable
 
 UNREACHABLE_AFTER = 2
@@ -220,6 +220,37 @@ _SUCCEEDED = "a request succeeded"
 
 def _recover(availability: Availability, now: float) -> bool:
     return proves(availability, now) and recover(availability, now)
+
+
+def record_probe(
+    state: MeshState,
+    pool: PoolSpec,
+    model: ModelSpec,
+    provider: ProviderSpec,
+    failure: ProviderFailure | None,
+    now: float,
+    tester: object,
+    timezone: str = "UTC",
+) -> list[Change]:
+    """Note how a probe of one model went (failure None: it answered); what it changed.
+
+    One failure sets a model aside: nobody waits for the answer, and a later probe or request finds out more. One that
+    was refused for its form shows that somebody is there, and a request may test it at once.
+    """
+    if failure is None:
+        return record_success(state, pool, model, provider, now)
+    if failure.kind in _BLAMELESS:
+        for availability in availabilities(state, pool.name, model.id, model.provider):
+            if availability.tester is tester:
+                availability.until = min(availability.until, now)
+        return []
+    changes = record_failure(state, pool, model, provider, failure, now, tester, timezone=timezone)
+    known = state.member(pool.name, model.id).availability
+    if changes or known.standby or not counts(failure, pool, provider):
+        return changes
+    reason = f"it does not answer probes: {failure.message}"
+    stand_by(known, reason, failure.kind, pool.recovery, now, failure.retry_after or 0.0)
+    return [Change("member", False, reason, pool.name, model.id, model.provider, known.until)]
 
 
 def record_health(

@@ -10,12 +10,12 @@ again when its time has come, without a test. Rule: spec/routing.md, Recovery.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Literal
 
 from meshd.cdk.provider import FailureKind
-from meshd.routing.state import INDEFINITELY, Availability, Change, MeshState
-from meshd.routing.table import ProviderSpec, RecoveryPolicy, RoutingTable
+from meshd.routing.state import INDEFINITELY, Availability, Change, MeshState, availabilities
+from meshd.routing.table import PoolSpec, ProviderSpec, RecoveryPolicy, RoutingTable
 from meshd.spend.calendar import Calendar
 
 ACTIVE = "active"
@@ -216,6 +216,37 @@ def next_reset(schedule: Schedule | None, now: float, timezone: str = "UTC") -> 
 def quota_reset(policy: RecoveryPolicy, provider: ProviderSpec, now: float, timezone: str) -> float | None:
     """When the provider's quota is there again, by the pool's schedule, else by its own."""
     return next_reset(policy.quota_reset_schedule or provider.quota_reset, now, timezone)
+
+
+# -- probes ----------------------------------------------------------------------------------------------
+
+
+def to_probe(
+    state: MeshState, table: RoutingTable, pool: PoolSpec, now: float, models: Collection[str] | None, resting: bool
+) -> list[str]:
+    """The members that a probe may be sent to now: of `models` (None: all), and if `resting`, of those that rest.
+
+    Who rests because something is used up waits for the calendar, who was set aside without end for whoever did that,
+    and who is being tested for the test. Of a provider that rests one model is enough.
+    """
+    found, asked = [], set()
+    for id in pool.members:
+        model = table.models[id]
+        if models is not None and id not in models:
+            continue
+        if state.model(id).deactivated is not None or table.providers[model.provider].disabled:
+            continue
+        known = [each for each in availabilities(state, pool.name, id, model.provider) if each.standby]
+        if any(each.until == INDEFINITELY or each.tester is not None or not proves(each, now) for each in known):
+            continue
+        down = state.provider(model.provider).availability.standby
+        if down and (model.provider in asked or not pool.recover_on_probe):
+            continue
+        if known or not resting:
+            found.append(id)
+            if down:
+                asked.add(model.provider)
+    return found
 
 
 # -- what a pool or an operator says of it ----------------------------------------------------------------

@@ -10,6 +10,7 @@ quirk in `meshd/catalogue/providers.toml`, not a class:
   query              query parameters for every request (`api-version`)
   models_path        where the models are listed, relative to base_url
   no_models_list     the provider lists none: the catalogue's stand for it
+  quota              where it tells what was used of the key's quota and what is left (`_quota.py`)
   uds                path of the UNIX socket it listens on
 """
 
@@ -20,6 +21,7 @@ import os
 import re
 from collections.abc import AsyncGenerator
 from typing import Any
+from urllib.parse import quote
 
 import aiohttp
 import httpx
@@ -36,6 +38,7 @@ from meshd.cdk.provider import (
     ProviderCall,
     ProviderFailure,
     ProviderSettings,
+    QuotaStatus,
     StreamEvent,
 )
 from meshd.config.redaction import redact_url
@@ -47,7 +50,8 @@ from meshd.connectors.providers._errors import (
 )
 from meshd.connectors.providers._headers import rate_limits
 from meshd.connectors.providers._http import BodyTooLarge, Transport, UpstreamBody
-from meshd.connectors.providers._models import guess_capabilities, read_listing
+from meshd.connectors.providers._models import guess_capabilities, read_listing, read_model
+from meshd.connectors.providers._quota import QuotaQuirk, read_quota
 from meshd.connectors.providers._stream import MAX_BODY, EventReader
 
 USER_AGENT = "meshd/0.1"
@@ -90,6 +94,8 @@ class OpenAIProvider(Provider):
         self._targets = {operation: _join(base, path, quirks) for operation, path in _PATHS.items()}
         self._urls = {operation: httpx.URL(str(target)) for operation, target in self._targets.items()}
         self._models_target = _join(base, quirks.get("models_path", "models"), quirks)
+        self._quota: QuotaQuirk | None = quirks.get("quota")
+        self._quota_target = _join(base, self._quota["path"], quirks) if self._quota else None
         self._httpx_headers = httpx.Headers()  # the real ones travel ready made in the request's extensions
         self._rename: dict[str, str] = dict(quirks.get("rename") or {})
         self._drop = frozenset(quirks.get("drop") or ())
@@ -152,6 +158,26 @@ class OpenAIProvider(Provider):
             return read_listing(body)
         except _wire.Broken as exc:
             raise self._bad(f"{self._where} listed its models in an unknown form: {exc}", body) from None
+
+    async def model_details(self, model: str) -> ModelListing | None:
+        if self.settings.quirks.get("no_models_list"):
+            return None
+        target = self._models_target.with_path(f"{self._models_target.raw_path}/{quote(model)}", encoded=True)
+        target = target.with_query(self._models_target.query)
+        body = await self._get(target, min(self.settings.timeout, LIST_TIMEOUT))
+        try:
+            return read_model(body)
+        except _wire.Broken as exc:
+            raise self._bad(f"{self._where} described {model} in an unknown form: {exc}", body) from None
+
+    async def quota(self) -> QuotaStatus | None:
+        if self._quota is None or self._quota_target is None:
+            return None
+        body = await self._get(self._quota_target, min(self.settings.timeout, LIST_TIMEOUT))
+        try:
+            return read_quota(body, self._quota)
+        except _wire.Broken as exc:
+            raise self._bad(f"{self._where} told its quota in an unknown form: {exc}", body) from None
 
     async def probe(self, method: str, model: str | None, timeout: float) -> float:
         loop = asyncio.get_running_loop()
