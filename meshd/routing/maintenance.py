@@ -93,7 +93,7 @@ def _zone(timezone: str) -> tzinfo:
 
 
 @lru_cache(maxsize=1024)
-def maintenance(text: str, timezone: str) -> Maintenance:
+def parse_maintenance(text: str, timezone: str = "UTC") -> Maintenance:
     """The same one for the same text. Raises ValueError as `Maintenance` does."""
     return Maintenance(text, timezone)
 
@@ -102,7 +102,7 @@ def ends_in(pool: PoolSpec, now: float, timezone: str) -> float | None:
     """Seconds until the window that the pool is in ends; None outside of one."""
     if pool.deactivation.maintenance is None:
         return None
-    end = maintenance(pool.deactivation.maintenance, timezone).covers(now)
+    end = parse_maintenance(pool.deactivation.maintenance, timezone).covers(now)
     return None if end is None else end - now
 
 

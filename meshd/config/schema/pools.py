@@ -45,7 +45,7 @@ class DeactivationConfig(Section):
 
 class RecoveryConfig(Section):
     cooldown: Duration = Field(default=60.0, description="First rest of a model set aside; doubles on each relapse.")
-    max_cooldown: Duration = Field(default=900.0, description="Longest rest.")
+    max_cooldown: Duration = Field(default=900.0, description="Longest rest, unless `cooldown` itself is longer.")
     probe_on_start: bool = Field(default=False, description="Probe its models at start.")
     probe_interval: Duration | None = Field(
         default=None, description="Probe models that rest, so often.", json_schema_extra={"shown_default": "off"}
