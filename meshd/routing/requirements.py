@@ -97,13 +97,15 @@ def _compiled(kind: Kind, wanted: Any) -> _Check:
     if kind == "list" and isinstance(wanted, str) and wanted.strip("!= "):
         name = wanted.removeprefix("!=").strip()
         return (lambda has: name not in has) if wanted.startswith("!=") else (lambda has: name in has)
-    raise SelectionError(f"expected {_EXPECTED[kind]}, got {_shown(wanted)}")
+    raise SelectionError(f"expected {_EXPECTED[kind]}, got {'nothing' if wanted is None else _shown(wanted)}")
 
 
 def _suggested(key: str) -> str | None:
-    """The closest key; one that lacks its section is told where it belongs."""
+    """The closest key; a name under the wrong section, or under none, is told the right one."""
     by_name = {known.rpartition(".")[2]: known for known in DECLARED}
-    return nearest(key, DECLARED) or by_name.get(nearest(key.rpartition(".")[2], by_name) or "")
+    below = next((known for known in DECLARED if known.startswith(f"{key}.")), None)
+    name = key.rpartition(".")[2]
+    return by_name.get(name) or below or nearest(key, DECLARED) or by_name.get(nearest(name, by_name) or "")
 
 
 def _shown(value: Any) -> str:

@@ -9,7 +9,9 @@ few arithmetic operations on what was laid out before.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator
+from itertools import accumulate
 from typing import NamedTuple
 
 from meshd.cdk.provider import Operation
@@ -140,7 +142,9 @@ class LatencyFirst(ByRequest):
 
 def _by_time(states: list[ModelState | None], times: list[float | None]) -> Iterator[int]:
     """Positions: the untried, the fastest, the others."""
-    measured, untried, unknown = [], [], []
+    measured: list[tuple[float, int]] = []
+    untried: list[int] = []
+    unknown: list[int] = []
     for at, time in enumerate(times):
         if time is not None:
             measured.append((time, at))
@@ -167,13 +171,8 @@ def _is_untried(state: ModelState | None) -> bool:
 
 def _longest_unasked(positions: list[int], states: list[ModelState | None], now: float, at: float) -> int:
     """One of them, with a chance in proportion to the time since it was asked. at: uniform in 0…1."""
-    ages = [_age(states[position], now) for position in positions]
-    left = at * sum(ages)
-    for position, age in zip(positions, ages, strict=True):
-        if left < age:
-            return position
-        left -= age
-    return positions[-1]
+    bounds = list(accumulate(_age(states[position], now) for position in positions))
+    return positions[min(bisect_right(bounds, at * bounds[-1]), len(positions) - 1)]
 
 
 def _age(state: ModelState | None, now: float) -> float:

@@ -205,6 +205,14 @@ def test_a_small_share_explores_and_rather_what_was_not_asked_for_long() -> None
     assert firsts["p.recent"] == pytest.approx(steps * EXPLORED * 10 / 910, abs=2)
 
 
+def test_one_that_was_never_asked_is_explored_as_if_it_were_an_hour() -> None:
+    made = mesh("p.best", "p.recent", "p.broken", strategy=LATENCY)
+    measured(made, best=1.0, recent=2.0)
+    made.state.model("p.broken").last_failure = NOW
+    firsts = Counter(order(made, random=EXPLORED * step / 1000)[0] for step in range(1000))
+    assert firsts["p.broken"] == pytest.approx(1000 * 3600 / 3610, abs=2)
+
+
 def test_exploring_takes_nobody_out_of_the_order() -> None:
     made = mesh("p.a", "p.b", "p.c", strategy=LATENCY)
     measured(made, a=1.0, b=2.0)
