@@ -133,7 +133,7 @@ _COMPARED: Mapping[type[ast.cmpop], Callable[[Any, Any], bool]] = {
     ast.NotIn: lambda item, within: item not in within,
 }
 _CONSTANTS = {"true": True, "false": False, "True": True, "False": False}
-_ARGUMENTS: Mapping[str, str] = {
+FUNCTIONS: Mapping[str, str] = {
     "min": "two numbers or more",
     "max": "two numbers or more",
     "abs": "a number",
@@ -214,7 +214,7 @@ class _Compiler:
         if attribute is None:
             below = next((known for known in ATTRIBUTES if known.startswith(f"{name}.")), None)
             shown = name if len(name) <= 60 else f"{name[:60]}…"
-            near = below or nearest(name, [*ATTRIBUTES, *_ARGUMENTS])
+            near = below or nearest(name, [*ATTRIBUTES, *FUNCTIONS])
             raise self._error(node, f"there is no attribute {shown!r}", near)
         self.live |= attribute.live
         read = attribute.read
@@ -292,9 +292,9 @@ class _Compiler:
 
     def _call(self, node: ast.Call, depth: int) -> _Part:
         name = self._dotted(node.func) if isinstance(node.func, ast.Name | ast.Attribute) else ""
-        takes = _ARGUMENTS.get(name)
+        takes = FUNCTIONS.get(name)
         if takes is None:
-            raise self._error(node, f"there is no function {name[:60]!r}", nearest(name, _ARGUMENTS))
+            raise self._error(node, f"there is no function {name[:60]!r}", nearest(name, FUNCTIONS))
         if node.keywords or any(isinstance(each, ast.Starred) for each in node.args):
             raise self._error(node, f"{name}() takes {takes}")
         parts = [self.compile(each, depth) for each in node.args]
