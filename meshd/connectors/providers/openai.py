@@ -77,7 +77,8 @@ class OpenAIProvider(Provider):
         quirks = settings.quirks
         base, uds = _base(settings)
         self._where = uds or _authority(base)
-        written = (settings.api_key, base.password, base.raw_password, base.user, *base.query.values())
+        keys = (settings.api_key, *settings.api_keys.values())
+        written = (*keys, base.password, base.raw_password, base.user, *base.query.values())
         self._credentials = tuple({key for key in written if key and len(key) >= 8})
         self._transport = Transport(
             secure=base.scheme == "https",
@@ -88,9 +89,10 @@ class OpenAIProvider(Provider):
             keepalive=settings.keepalive,
             ca_file=settings.options.get("ca_file"),
         )
-        self._headers = _headers(settings)
-        self._event_headers = self._headers.copy()
-        self._event_headers["Accept"] = "text/event-stream"
+        self._headers = _headers(settings, settings.api_key)
+        self._event_headers = _for_events(self._headers)
+        by_key = {id: _headers(settings, key) for id, key in settings.api_keys.items()}
+        self._by_key = {id: (headers, _for_events(headers)) for id, headers in by_key.items()}
         self._targets = {operation: _join(base, path, quirks) for operation, path in _PATHS.items()}
         self._urls = {operation: httpx.URL(str(target)) for operation, target in self._targets.items()}
         self._models_target = _join(base, quirks.get("models_path", "models"), quirks)
@@ -200,10 +202,12 @@ class OpenAIProvider(Provider):
         if not retries:
             return await self._send(request, call.timeout)
         deadline = asyncio.get_running_loop().time() + call.timeout
+        unsent = True
         for attempt in range(retries + 1):
             try:
                 return await self._send(request, call.timeout)
             except ProviderFailure as failure:
+                failure.unsent = unsent = unsent and failure.unsent  # an earlier try may have cost something
                 delay = max(RETRY_DELAY * 2**attempt, failure.retry_after or 0.0)
                 late = asyncio.get_running_loop().time() + delay >= deadline
                 transient = failure.kind in (FailureKind.CONNECTION, FailureKind.SERVER)
@@ -214,7 +218,9 @@ class OpenAIProvider(Provider):
 
     def _request(self, call: ProviderCall, total: float | None) -> httpx.Request:
         body = self._encode(call)
-        headers = self._event_headers if call.stream else self._headers
+        # A key that a reload took away meanwhile is as good as none named.
+        unary, of_events = self._by_key.get(call.key, (self._headers, self._event_headers))
+        headers = of_events if call.stream else unary
         if call.headers:
             headers = headers.copy()
             headers.update(call.headers)
@@ -347,7 +353,7 @@ def _join(base: URL, path: str, quirks: Any) -> URL:
     return target.with_query(query) if query else target
 
 
-def _headers(settings: ProviderSettings) -> CIMultiDict[str]:
+def _headers(settings: ProviderSettings, key: str | None) -> CIMultiDict[str]:
     headers: CIMultiDict[str] = CIMultiDict(
         {
             "Content-Type": "application/json",
@@ -357,14 +363,20 @@ def _headers(settings: ProviderSettings) -> CIMultiDict[str]:
             "User-Agent": USER_AGENT,
         }
     )
-    if settings.api_key and settings.auth_method != "none":
+    if key and settings.auth_method != "none":
         bare = settings.quirks.get("api_key_header")
         if bare:
-            headers[bare] = settings.api_key
+            headers[bare] = key
         else:
-            headers["Authorization"] = f"Bearer {settings.api_key}"
+            headers["Authorization"] = f"Bearer {key}"
     headers.update(settings.headers)
     return headers
+
+
+def _for_events(headers: CIMultiDict[str]) -> CIMultiDict[str]:
+    of_events = headers.copy()
+    of_events["Accept"] = "text/event-stream"
+    return of_events
 
 
 def _kept_headers(raw: Any) -> dict[str, str]:
