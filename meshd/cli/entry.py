@@ -31,6 +31,7 @@ COMMANDS: Final[dict[str, str]] = {
     "budget": "budget",
     "explain": "explain",
     "stats": "stats",
+    "top": "top",
     "events": "events",
     "reload": "control",
     "rotate": "control",

@@ -16,7 +16,7 @@ BUILT = {
 
 def test_only_what_is_built_exists(meshctl: Any) -> None:
     assert set(entry.COMMANDS) == BUILT
-    for planned in ("top", "secrets", "transcribe", "profile", "batch", "bench", "logs"):
+    for planned in ("secrets", "transcribe", "profile", "batch", "bench", "logs"):
         assert meshctl(planned).exit_code == 2
 
 
