@@ -10,7 +10,7 @@ from meshd.cli import daemon, entry, names
 
 BUILT = {
     "apps", "budget", "chat", "config", "connectors", "discover", "doctor", "drain", "embed", "events", "explain",
-    "model", "models", "pools", "probe", "providers", "pull", "reload", "rotate", "stats", "status",
+    "model", "models", "pools", "probe", "providers", "pull", "reload", "rotate", "stats", "status", "top",
 }  # fmt: skip
 
 
