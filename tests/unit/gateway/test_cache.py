@@ -607,6 +607,31 @@ async def test_an_answer_can_be_had_before_its_request_has_quite_ended():
     assert "age" in (await world.hit()).mesh
 
 
+async def test_the_end_of_a_stream_too_long_to_be_kept_is_not_kept_for_the_whole(monkeypatch):
+    monkeypatch.setattr(caching, "_HELD", 100)
+    world = World(max_size=4 * (caching._PER_ENTRY + 1000))
+    leader = world.ask()
+    await world.settle()
+    for _ in range(25):
+        await world.tell(0, bytes(100))
+    assert 0 < world.provider.exchanges[0].flight.size < 1000
+    await world.tell(0, end())
+    assert (len(leader.text), leader.how) == (2500, "end")
+    assert await world.hit() is None
+
+
+async def test_a_slow_follower_that_leaves_holds_nobody_up_any_more(monkeypatch):
+    monkeypatch.setattr(caching, "_HELD", 100)
+    world = World(max_size=40)
+    leader, follower = world.ask(), world.ask(app=App(credit=0))
+    await world.settle()
+    await world.tell(0, *[bytes(100)] * 10, end())
+    assert not leader.done
+    follower.cancel()
+    await world.settle()
+    assert (len(leader.text), leader.how) == (1000, "end")
+
+
 # -- who leaves ---------------------------------------------------------------------------------------
 
 
@@ -632,8 +657,7 @@ async def test_the_last_to_leave_cancels_what_is_under_way():
     leader.cancel()
     await world.settle()
     follower.cancel()
-    await asyncio.sleep(0)
-    newcomer = world.ask()  # what is being cancelled cannot be followed
+    newcomer = world.ask()  # comes just when what is under way is being cancelled
     await world.settle()
     assert world.provider.cancelled == [0]
     assert follower.told == [("error", "cancelled", 499)]
@@ -641,6 +665,14 @@ async def test_the_last_to_leave_cancels_what_is_under_way():
     assert world.asked == 2
     await world.tell(1, body(b"one"))
     assert newcomer.told[0][1] == b"one"
+
+
+def test_what_nobody_takes_is_not_followed():
+    flight = flying.Flight(1)
+    flight.deadline = 1e12
+    with flight.place():
+        assert flight.open_to(0)
+    assert not flight.open_to(0)
 
 
 async def test_a_leader_alone_that_leaves_is_cancelled_upstream():
@@ -845,6 +877,7 @@ async def test_an_answer_ends_once():
     await world.tell(0, body(b"one"))
     shared.error(ProviderError("too late"))
     shared.respond(b"two", {}, None)
+    assert shared.flight.error is None
     assert leader.told == [("respond", b"one", MESH, JSON)]
     assert (await world.hit()).told[0][1] == b"one"
 
