@@ -95,6 +95,7 @@ class Accounts:
 
     def __init__(self) -> None:
         self._calendar = Calendar()
+        self._configured = False
         self._period: Period | None = None
         self._start = self._end = 0.0  # of the current day; empty: to be looked up
         self._meters: dict[tuple[str, str], Meter] = {}
@@ -112,6 +113,11 @@ class Accounts:
         Raises ValueError for an unknown timezone, with nothing changed.
         """
         self._calendar = Calendar(timezone)
+        if not self._configured:
+            # What was restored before was taken for days of UTC.
+            for meter in self._meters.values():
+                meter.rolling = None
+            self._configured = True
         before = {limit.allowance: limit for limits in self._limits.values() for limit in limits}
         self._limits = {
             key: tuple(before.get(allowance) or Limit(allowance, self._meter(*key)) for allowance in of_one)

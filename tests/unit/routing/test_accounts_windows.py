@@ -170,6 +170,20 @@ def test_what_a_restart_knows_errs_high_in_a_rolling_window() -> None:
     assert mesh_.row()["spent"] == 0
 
 
+@pytest.mark.parametrize(
+    ("timezone", "today", "yesterday"),
+    [("Pacific/Kiritimati", "2026-11-24", "2026-11-23"), ("Pacific/Pago_Pago", "2026-11-23", "2026-11-22")],
+)
+def test_a_life_that_begins_knows_its_timezone_after_its_use(timezone: str, today: str, yesterday: str) -> None:
+    mesh_ = Mesh(now=NOW - 3600)  # 11:00 UTC: 01:00 the next day, and midnight
+    rows = [(day, "provider", "groq", count, 0, 0) for day, count in ((today, 4), (yesterday, 3), ("2026-11-20", 9))]
+    mesh_.accounts.restore(rows, mesh_.now)
+    configure(mesh_, quota(20, window="rolling"), timezone=timezone)
+    assert mesh_.row()["spent"] == 7
+    configure(mesh_, quota(20, window="rolling"), timezone="UTC")
+    assert mesh_.row()["spent"] == 7
+
+
 def test_a_restart_brings_days_and_months_back_and_keeps_what_is_open() -> None:
     mesh_ = mesh(budget(DOLLAR), budget(10 * DOLLAR, "pool", "chat", window="month"))
     mesh_.spend()
