@@ -98,14 +98,15 @@ class Flight:
     def open_to(self, deadline: float) -> bool:
         """Whether a request that has until `deadline` (UTC s) can still be answered by this, from the first chunk on.
 
-        The request that flies has its own app's deadline. One with more time might be cut off by that, so it follows
-        only where there is plenty.
+        The request that flies has its own app's deadline, which would cut off those who follow it as well: so it is
+        followed only while it has half as much time as they have, or plenty.
         """
         if self.whole:
             return self.dropped == 0
         if self.over or self.dropped or not self._places:
             return False
-        return deadline <= self.deadline or self.deadline - time.time() >= PLENTY
+        now = time.time()
+        return self.deadline - now >= min((deadline - now) / 2, PLENTY)
 
     @contextmanager
     def place(self) -> Iterator[Place]:
