@@ -23,12 +23,14 @@ from meshd.routing.table import ANY_APP, AppSpec, ModelSpec, PoolSpec, RoutingTa
 
 @dataclass(frozen=True, slots=True)
 class Asker:
-    """Who asks, and what belongs to one request alone. app: its rules. account: the name its use is counted
-    under. session: what makes two of its requests one session, "" where nothing does. random: uniform in [0, 1).
+    """Who asks, and what belongs to one request alone. app: its rules. account: the name its use is limited
+    under. label: the name of the program, in whose line it waits. session: what makes two of its requests one session,
+    "" where nothing does. random: uniform in [0, 1).
     """
 
     app: AppSpec = ANY_APP
     account: str = ""
+    label: str = ""
     session: str = ""
     random: Callable[[], float] = lambda: 0.5
 

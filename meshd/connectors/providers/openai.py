@@ -5,6 +5,7 @@ Must never: parse what it can pass on; know of pools or other providers. What di
 quirk in `meshd/catalogue/providers.toml`, not a class:
 
   api_key_header     the header that carries the key, bare, in place of `Authorization: Bearer`
+  prefill            how it goes on with another model's answer (`_prefill.py`)
   no_stream_options  refuses `stream_options`
   rename, drop       request fields to send under another name, or not at all
   query              query parameters for every request (`api-version`)
@@ -51,6 +52,7 @@ from meshd.connectors.providers._errors import (
 from meshd.connectors.providers._headers import rate_limits
 from meshd.connectors.providers._http import BodyTooLarge, Transport, UpstreamBody
 from meshd.connectors.providers._models import guess_capabilities, read_listing, read_model
+from meshd.connectors.providers._prefill import continued
 from meshd.connectors.providers._quota import QuotaQuirk, read_quota
 from meshd.connectors.providers._stream import MAX_BODY, EventReader
 
@@ -101,6 +103,7 @@ class OpenAIProvider(Provider):
         self._httpx_headers = httpx.Headers()  # the real ones travel ready made in the request's extensions
         self._rename: dict[str, str] = dict(quirks.get("rename") or {})
         self._drop = frozenset(quirks.get("drop") or ())
+        self._prefill: str = quirks.get("prefill", "assistant")
         self._stream_options = not quirks.get("no_stream_options")
 
     async def execute(self, call: ProviderCall) -> ProviderAnswer:
@@ -233,7 +236,8 @@ class OpenAIProvider(Provider):
         )
 
     def _encode(self, call: ProviderCall) -> bytes:
-        fields: dict[str, Any] = {**call.fields, "model": call.model}
+        given = continued(call.fields, call.operation, call.so_far, self._prefill) if call.so_far else call.fields
+        fields: dict[str, Any] = {**given, "model": call.model}
         if call.stream:
             fields["stream"] = _TRUE
             if not self._stream_options:
