@@ -185,7 +185,6 @@ class ConfigActor(MeshActor):
             stored=config,
             table=compiled.table,
             providers=compiled.providers,
-            matches=compiled.matches,
             secret_names=_secrets_by_provider(merged),
             source=source,
             notes=tuple(compiled.notes),

@@ -32,7 +32,6 @@ from modelmesh._errors import ConfigurationError
 
 if TYPE_CHECKING:
     from meshd.config.schema import (
-        AppConfig,
         DaemonConfig,
         DiscoveryConfig,
         ModelConfig,
@@ -109,10 +108,6 @@ class MeshConfig:
     @property
     def pools(self) -> dict[str, PoolConfig]:
         return self._typed.pools
-
-    @property
-    def apps(self) -> dict[str, AppConfig]:
-        return self._typed.apps
 
     @property
     def secrets(self) -> SecretsConfig:

@@ -17,13 +17,11 @@ from meshd import messages
 from meshd.cdk.provider import FailureKind, ProviderFailure
 from meshd.connectors.registry import ConnectorRegistry
 from meshd.gateway import inference
-from meshd.gateway.apps import AppMatcher
 from meshd.gateway.dispatch import Dispatcher
 from meshd.gateway.exchange import Exchange
 from meshd.gateway.identity import Caller
 from meshd.gateway.ipc import IpcServer
 from meshd.gateway.providers import ProviderSet
-from meshd.gateway.queueing import WaitingRoom
 from meshd.generation import Generation
 from meshd.routing import deactivation, recovery
 from meshd.routing import state as states
@@ -74,15 +72,9 @@ class RouterCore:
             pipeline=Pipeline(),
             provider=self.providers.lease,
             ledger=self.journal,
-            room=WaitingRoom(
-                max_queue=lambda: self._daemon("max_queue", 1024),
-                queue_timeout=lambda: self._daemon("queue_timeout", 30.0),
-            ),
-            apps=AppMatcher(RoutingTable.empty()),
-            settled=self._settled,
             changed=self.changed,
             failed=self._attempt_failed,
-            event=self.event,
+            rotated=self._rotated,
             finished=self._finished,
         )
         self.dispatcher = Dispatcher(frozenset(inference.OPERATIONS), self._infer)
@@ -142,23 +134,10 @@ class RouterCore:
             if names and configured is not None and configured.auth.key_rotation:
                 self.tell("secret", messages.RefreshSecret(tuple(names), provider))
 
-    def _settled(self) -> None:
-        """An attempt ended: room for those who wait, and perhaps an allowance that is used up."""
-        alerts = self.mesh.state.accounts.take_alerts()
-        if alerts:
-            self._tell_of(alerts)
-        self.mesh.room.freed()
-
-    def _tell_of(self, alerts: list[Alert]) -> None:
-        now = time.time()
-        for alert in alerts:
-            allowance = alert.allowance
-            ids = {allowance.scope: allowance.name}
-            if allowance.scope == "member":
-                ids["pool"], _, ids["model"] = ids.pop("member").partition("\x00")
-            self.event(alert.type, "warning", ids, alert.reason, views.alert_map(alert))
-            if alert.type == "budget_exceeded":
-                self.changed(deactivation.record_used_up(self.mesh.state, self.mesh.table, allowance, alert.resets_at, now))
+    def _rotated(self, pool: str, before: str, after: str) -> None:
+        self.mesh.state.pool(pool).rotations += 1
+        self.event("model_rotated", ids={"pool": pool, "model": after}, reason=f"{before} → {after}",
+                   changed={"from": before, "to": after})
 
     # -- availability ---------------------------------------------------------------------------------
 
@@ -253,7 +232,6 @@ class RouterCore:
             state.providers[key] = states.load_provider(value, now)
         for key, value in tables.get("pool", {}).items():
             state.pool(key).current = value.get("current")
-        state.accounts.restore(usage_rows(tables.get("usage", {})), now)
         self.server.interrupt(restored.begun | restored.answered)
 
     # -- generations ----------------------------------------------------------------------------------
@@ -267,13 +245,10 @@ class RouterCore:
         """The instant from which new requests see another generation; those under way keep theirs."""
         previous, self.generation = self.generation, generation
         before, self.mesh.table = self.mesh.table, generation.table
-        self.mesh.apps = AppMatcher(generation.table, generation.matches, self.mesh.apps)
-        self.mesh.state.accounts.configure(generation.table.allowances, generation.table.timezone)
         self.providers.replace(generation.providers)
         self._announce_membership(before, generation.table)
         if previous is not None:
             self._give_new_chances(previous, generation)
-        self.mesh.room.freed()
 
     def _give_new_chances(self, previous: Generation, generation: Generation) -> None:
         """A provider with another key or address is another provider; and one that probes set aside must not wait
@@ -293,11 +268,8 @@ class RouterCore:
             old = set(before.pools[name].members) if name in before.pools else set()
             new = set(pool.members)
             if old != new and before.models:
-                self.event(
-                    "pool_membership_changed",
-                    ids={"pool": name},
-                    changed={"added": sorted(new - old), "removed": sorted(old - new)},
-                )
+                self.event("pool_membership_changed", ids={"pool": name},
+                           changed={"added": sorted(new - old), "removed": sorted(old - new)})
 
     # -- the journal ----------------------------------------------------------------------------------
 
@@ -327,7 +299,9 @@ class RouterCore:
         try:
             async with asyncio.timeout(message.timeout + 1.0):
                 with self.providers.lease(message.provider) as provider:
-                    latency = await provider.probe(message.method, self._any_model(message.provider), message.timeout)
+                    latency = await provider.probe(
+                        message.method, self._any_model(message.provider), message.timeout
+                    )
         except ProviderFailure as failure:
             error, kind = failure.message, failure.kind
         except TimeoutError:
@@ -376,7 +350,9 @@ class RouterCore:
         and does not any more is asked no longer, if `on_deprecated_model` says so."""
         before, self._listed[provider] = self._listed.get(provider, set()), listed
         generation, now = self.generation, time.time()
-        deactivates = generation is not None and generation.config.discovery.sync.on_deprecated_model == "deactivate"
+        deactivates = (
+            generation is not None and generation.config.discovery.sync.on_deprecated_model == "deactivate"
+        )
         for model in self.mesh.table.models.values():
             if model.provider != provider:
                 continue
@@ -428,8 +404,6 @@ class RouterCore:
         self.requests_total, self.requests_failed = before.requests_total, before.requests_failed
         self.mesh.state = before.mesh.state
         self.mesh.state.nothing_in_flight()
-        self.mesh.state.rates.nothing_in_flight()
-        self.mesh.state.accounts.nothing_reserved()
         self.server.inherit(before.server)
         if before.generation is not None:
             self.commit(before.generation)
@@ -439,7 +413,6 @@ class RouterCore:
         """Give back sockets, connections, child processes and the journal."""
         self.report_outcomes()
         self.save_counters()
-        self.mesh.room.close()
         self.server.close()
         await self.providers.close()
         self.journal.close(time.time())

@@ -10,7 +10,6 @@ A name that is busy all the time holds at most 120 + 144 packed buckets of about
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -56,13 +55,13 @@ class Series:
         self.hours.setdefault(hour, Chunk()).put(minute - hour, bucket)
         self.changed.add(hour)
 
-    def since(self, start: float, end: float = math.inf) -> Bucket:
-        """The sum of every bucket that had not ended by `start`, and had begun before `end`."""
+    def since(self, start: float) -> Bucket:
+        """The sum of every bucket that had not ended by then."""
         found = Bucket()
         for hour, chunk in self.hours.items():
-            if hour + HOUR > start and hour < end:
+            if hour + HOUR > start:
                 for offset, packed in chunk.buckets.items():
-                    if hour + offset + chunk.step > start and hour + offset < end:
+                    if hour + offset + chunk.step > start:
                         found.add(Bucket.unpack(packed))
         return found
 

@@ -68,7 +68,9 @@ class LoggingSinks(SinksSection):
     level: Annotated[Literal["metadata", "summary", "full"], NotBuiltYet("summary", "full")] = Field(
         default="metadata", description="How much of a request is logged: `metadata`, `summary` or `full`."
     )
-    redact_secrets: Annotated[bool, AfterValidator(_always)] = Field(default=True, description="Mask keys and tokens.")
+    redact_secrets: Annotated[bool, AfterValidator(_always)] = Field(
+        default=True, description="Mask keys and tokens."
+    )
     max_payload_size: Annotated[Size, NotBuiltYet()] = Field(
         default=65536, description="Most of a payload logged by `full`."
     )

@@ -36,10 +36,9 @@ class HealthSettings:
     failure_threshold: int = 3
     providers: tuple[str, ...] = ()
     method: str = "models"
-    quotas: frozenset[str] = frozenset()  # providers that are asked for their quota with each probe
 
     @classmethod
-    def of(cls, section: Any, quotas: frozenset[str] = frozenset()) -> HealthSettings:
+    def of(cls, section: Any) -> HealthSettings:
         """From the configuration's section `discovery.health`."""
         return cls(
             section.enabled,
@@ -48,7 +47,6 @@ class HealthSettings:
             section.failure_threshold,
             tuple(section.providers),
             section.method,
-            quotas,
         )
 
 
@@ -113,8 +111,7 @@ class HealthMonitor:
             self._token += 1
             watched.probing = self._token
             watched.began = now
-            settings = self.settings
-            probes.append(Probe(name, settings.method, settings.timeout, self._token, name in settings.quotas))
+            probes.append(Probe(name, self.settings.method, self.settings.timeout, self._token))
         return probes
 
     def next_due(self, now: float) -> float | None:

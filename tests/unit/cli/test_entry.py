@@ -9,14 +9,14 @@ import pytest
 from meshd.cli import daemon, entry, names
 
 BUILT = {
-    "apps", "budget", "chat", "config", "connectors", "discover", "doctor", "drain", "embed", "events", "explain",
-    "model", "models", "pools", "probe", "providers", "pull", "reload", "rotate", "stats", "status", "top",
+    "chat", "config", "connectors", "discover", "doctor", "drain", "embed", "events", "explain", "model", "models",
+    "pools", "probe", "providers", "pull", "reload", "rotate", "stats", "status",
 }  # fmt: skip
 
 
 def test_only_what_is_built_exists(meshctl: Any) -> None:
     assert set(entry.COMMANDS) == BUILT
-    for planned in ("secrets", "transcribe", "profile", "batch", "bench", "logs"):
+    for planned in ("top", "budget", "secrets", "transcribe", "profile", "batch", "bench", "logs", "apps"):
         assert meshctl(planned).exit_code == 2
 
 
