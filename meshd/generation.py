@@ -11,20 +11,22 @@ from dataclasses import dataclass, field
 
 from meshd.cdk.provider import ProviderSettings
 from meshd.config import MeshConfig
+from meshd.routing.access import AppMatch
 from meshd.routing.table import RoutingTable
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Generation:
     """`config` has its secrets resolved, `table` is what routing decides by, `providers` what connectors are
-    made from (name → settings), `secret_names` which secrets a provider's settings came from (name → names),
-    `stored` the configuration as written, references unresolved."""
+    made from (name → settings), `matches` who is which app, in the order they are tried, `secret_names` which secrets
+    a provider's settings came from (name → names), `stored` the configuration as written, references unresolved."""
 
     number: int
     config: MeshConfig
     stored: MeshConfig
     table: RoutingTable
     providers: Mapping[str, ProviderSettings]
+    matches: tuple[AppMatch, ...] = ()
     secret_names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     source: str = ""  # the file, or "built-in"
     notes: tuple[str, ...] = ()  # what the user should know: disabled providers and why, …

@@ -148,7 +148,10 @@ class RefreshSecret(Message, frozen=True):
 
 
 class Attempt(Message, frozen=True):
-    """One attempt at one model. Times in seconds."""
+    """One attempt at one model. Times in seconds, money in 10⁻⁹ USD.
+
+    tokens_in, tokens_out, cost: of this attempt alone, also of one that failed. hedge: it was sent beside another
+    that was slow."""
 
     model: str
     provider: str
@@ -157,10 +160,17 @@ class Attempt(Message, frozen=True):
     message: str = ""
     status: int = 0
     duration: float = 0.0
+    tokens_in: int = 0
+    tokens_out: int = 0
+    cost: int = 0
+    hedge: bool = False
 
 
 class Outcome(Message, frozen=True):
-    """A finished request → telemetry (log, statistics). Times in seconds, money in 10⁻⁹ USD."""
+    """A finished request → telemetry (log, statistics). Times in seconds, money in 10⁻⁹ USD.
+
+    Tokens and cost are sums over all attempts; what the attempts' own do not account for is the answering one's.
+    cached: answered without asking a provider. account: the name the app's use is limited under."""
 
     request_id: str  # hex
     at: float  # UTC, s: when it arrived
@@ -189,6 +199,10 @@ class Outcome(Message, frozen=True):
     error: str = ""
     rotations: int = 0
     retries: int = 0
+    hedges: int = 0
+    cached: bool = False
+    account: str = ""
+    user: str = ""
 
 
 class Event(Message, frozen=True):
@@ -203,11 +217,16 @@ class Event(Message, frozen=True):
 
 
 class QueryStatistics(Message, frozen=True):
-    """→ telemetry; answered with a list of maps, one a name. since: seconds back from now."""
+    """→ telemetry; answered with a list of maps, one a group. since, until: seconds back from now.
 
-    scope: str  # model, provider, pool, app
+    scope: one or several, comma separated, of `telemetry.dimensions`. name: only this one of the first of them.
+    where: only what has these values, dimension → value."""
+
+    scope: str
     name: str | None = None
     since: float | None = None
+    until: float | None = None
+    where: dict[str, str] = {}
 
 
 class LogWritten(Message, frozen=True):
@@ -241,7 +260,7 @@ class FlushTelemetry(Message, frozen=True):
 class StateChanged(Message, frozen=True):
     """A part of the router's state that outlives a restart → state. `key` is (table, id), value None: gone.
 
-    Tables: member (pool\\x00model), model, provider, manual.
+    Tables: member (pool\\x00model), model, provider, pool, keys (of a provider, that rest).
     durable: somebody decided it, so that it is written at once (unless nothing is: the policy `in-memory`).
     """
 
@@ -327,12 +346,24 @@ class ImportState(Message, frozen=True):
 
 
 class Probe(Message, frozen=True):
-    """Ask this provider whether it is there (health → router, which owns the connections)."""
+    """Ask this provider whether it is there (health → router, which owns the connections). quota: and if it is, what
+    is left of its quota."""
 
     provider: str
     method: str  # models, completion
     timeout: float
     token: int = 0  # given back in Probed
+    quota: bool = False
+
+
+class ProbeModels(Message, frozen=True):
+    """Ask each of these members of the pool for one token (health → router, which knows who rests, has the budgets,
+    and acts on the answers itself). models: None: all. resting: only those that rest because they failed."""
+
+    pool: str
+    timeout: float
+    models: tuple[str, ...] | None = None
+    resting: bool = False
 
 
 class Probed(Message, frozen=True):
@@ -378,10 +409,12 @@ class ProbeNow(Message, frozen=True):
 
 
 class ListModels(Message, frozen=True):
-    """What does this provider offer? (discovery → router, answered by ModelsListed)"""
+    """What does this provider offer? (discovery → router, answered by ModelsListed). details: ask about each model
+    by itself, too."""
 
     provider: str
     timeout: float
+    details: bool = False
 
 
 class ModelsListed(Message, frozen=True):

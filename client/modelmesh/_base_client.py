@@ -15,7 +15,7 @@ import msgspec
 from modelmesh import _discovery
 from modelmesh._call import Call
 from modelmesh._errors import MeshError, ProtocolError, from_wire
-from modelmesh._options import NOT_GIVEN, encode_body, given, retry_delay, seconds, with_query
+from modelmesh._options import NOT_GIVEN, encode_body, given, retry_delay, seconds, with_cache_wish, with_query
 from modelmesh._protocol import ERROR, RESPONSE, Message, RequestHead
 from modelmesh._types import MeshDetails, Object
 
@@ -114,9 +114,11 @@ class BaseClient:
         extra_query: Mapping[str, Any] | None = None,
         extra_body: Mapping[str, Any] | None = None,
     ) -> Operation:
-        body = b"" if params is None and extra_body is None else encode_body(params or {}, extra_body)
         limit = seconds(timeout) if given(timeout) else self.timeout
         headers = _JSON if not self.default_headers else {**_JSON, **self.default_headers}
+        if params and "cache" in params:
+            params, headers = with_cache_wish(params, headers)
+        body = b"" if params is None and extra_body is None else encode_body(params or {}, extra_body)
         if extra_headers:
             headers = {**headers, **extra_headers}
         deadline = None if limit is None else time.monotonic() + limit

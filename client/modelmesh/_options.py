@@ -30,6 +30,8 @@ NOT_GIVEN: Final = NotGiven()
 _ABSENT: Final = frozenset({"NotGiven", "Omit"})
 _encoder = msgspec.json.Encoder(enc_hook=encode_unknown)
 
+CACHE_HEADER: Final = "x-mesh-cache"
+
 FIRST_BACK_OFF_SECONDS: Final = 0.5
 LONGEST_BACK_OFF_SECONDS: Final = 8.0
 
@@ -45,6 +47,16 @@ def encode_body(params: Mapping[str, Any], extra_body: Mapping[str, Any] | None)
     if extra_body:
         body.update(extra_body)
     return _encoder.encode(body)
+
+
+def with_cache_wish(params: Mapping[str, Any], headers: Mapping[str, str]) -> tuple[Mapping[str, Any], dict[str, str]]:
+    """(the body's parameters, the headers) of a call with `cache=True` or `cache=False`. Anything else by that name is
+    a provider's own parameter, and stays one."""
+    wish = params.get("cache")
+    if not isinstance(wish, bool):
+        return params, dict(headers)
+    body = {name: value for name, value in params.items() if name != "cache"}
+    return body, {**headers, CACHE_HEADER: "true" if wish else "false"}
 
 
 def quoted(segment: str, safe: str = "") -> str:

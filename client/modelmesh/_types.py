@@ -151,7 +151,8 @@ def _dump_json(value: Any, indent: int | None) -> str:
 class MeshDetails(Object):
     """What the mesh did: pool, real model, provider, attempts (model, provider, status, reason, duration).
 
-    Times are in seconds, cost in USD, None where the daemon said nothing. Also readable as a mapping.
+    Times are in seconds, cost in USD, None where the daemon said nothing. Also readable as a mapping. cached: nobody
+    was asked, and it cost nothing; it was kept `age` seconds ago, or is that of the same request under way (coalesced).
     """
 
     pool: str | None
@@ -162,6 +163,9 @@ class MeshDetails(Object):
     routing_time: float | None
     first_token_time: float | None
     cost: float | None
+    cached: bool | None
+    age: float | None
+    coalesced: bool | None
 
     def __getitem__(self, name: str) -> Any:
         return self.__dict__["_json"][name]

@@ -185,6 +185,7 @@ class ConfigActor(MeshActor):
             stored=config,
             table=compiled.table,
             providers=compiled.providers,
+            matches=compiled.matches,
             secret_names=_secrets_by_provider(merged),
             source=source,
             notes=tuple(compiled.notes),

@@ -1,6 +1,6 @@
 """The health actor: asks the router to probe, and tells it what to think of each provider.
 
-Owns: the `HealthMonitor` and its one timer. Must never: open a connection; the router owns those.
+Owns: the `HealthMonitor`, the `PoolProbes` and their timers. Must never: open a connection; the router owns those.
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ from meshd import messages
 from meshd.actors.base import Directory, MeshActor
 from meshd.actors.deferred import Asked, DeferringMailbox
 from meshd.connectors.discovery.health_monitor import HealthMonitor, HealthSettings
+from meshd.connectors.discovery.pool_probes import PoolProbes
 
 __all__ = ["HealthActor", "HealthMonitor"]
 
-_PROBE = "probe"
+_PROBE, _POOLS = "probe", "pools"
 _SHORTEST = 0.05  # s: timers of several providers come due together
 
 
@@ -48,14 +49,15 @@ class HealthActor(MeshActor):
         self._wall = wall
         self._prepared: Any = None
         self._monitor = HealthMonitor()
+        self._pools = PoolProbes()
         self._told: dict[str, bool] = {}
 
     def legacy(self) -> Any:
-        return self._monitor, self._told, self._prepared
+        return self._monitor, self._pools, self._told, self._prepared
 
     def inherit(self, legacy: Any) -> None:
         if legacy is not None:
-            self._monitor, self._told, self._prepared = legacy
+            self._monitor, self._pools, self._told, self._prepared = legacy
 
     def on_start(self) -> None:
         self._go_on()
@@ -72,8 +74,15 @@ class HealthActor(MeshActor):
     def commit(self, message: messages.Commit) -> None:
         generation, self._prepared = self._prepared, None
         if generation is not None:
-            settings = HealthSettings.of(generation.config.discovery.health)
-            self._monitor.configure(settings, generation.providers, self._now())
+            config, now = generation.config, self._now()
+            quotas = frozenset(
+                name
+                for name, provider in config.providers.items()
+                if provider.quota.query_current or provider.quota.query_remaining
+            )
+            settings = HealthSettings.of(config.discovery.health, quotas)
+            self._monitor.configure(settings, generation.providers, now)
+            self._pools.configure(generation.table.pools.values(), settings.timeout, now)
             self._told = {name: told for name, told in self._told.items() if name in generation.providers}
             self._go_on()
 
@@ -111,6 +120,13 @@ class HealthActor(MeshActor):
             self.cancel_tick(_PROBE)
         else:
             self.tick(_PROBE, max(after, _SHORTEST))
+        for members in self._pools.due(now):
+            self.tell("router", members)
+        after = self._pools.next_due(now)
+        if after is None:
+            self.cancel_tick(_POOLS)
+        else:
+            self.tick(_POOLS, max(after, _SHORTEST))
 
     def _tell(self, report: messages.HealthReport | None) -> None:
         if report is None:

@@ -35,6 +35,7 @@ class RouterActor(LoopActor):
         messages.Discard: "discard",
         messages.HealthReport: "health",
         messages.Probe: "probe",
+        messages.ProbeModels: "probe_models",
         messages.ListModels: "list_models",
         messages.RotateJournal: "rotate_journal",
         messages.RouterCommand: "command",
@@ -123,10 +124,13 @@ class RouterActor(LoopActor):
         self.core.health(message)
 
     def probe(self, message: messages.Probe) -> None:
-        self.spawn(self.core.probe(message))
+        self.spawn(self.core.probing.provider(message))
+
+    def probe_models(self, message: messages.ProbeModels) -> None:
+        self.spawn(self.core.probing.models(message))
 
     def list_models(self, message: messages.ListModels) -> None:
-        self.spawn(self.core.list_models(message))
+        self.spawn(self.core.listing.models(message))
 
     def rotate_journal(self, message: messages.RotateJournal) -> None:
         self.core.use_segment(message.path)
@@ -154,7 +158,7 @@ class RouterActor(LoopActor):
         self.core.save_counters()
 
     def ticked(self, message: messages.Tick) -> None:
-        self.core.save_counters()
+        self.core.every_few_seconds()
         self.tick(_COUNTERS, COUNTERS_EVERY)
 
 

@@ -77,7 +77,7 @@ class StateActor(MeshActor):
     def prepare(self, message: messages.Prepare) -> tuple[str, ...]:
         config = message.generation.config
         directory = self._directory_of(config)
-        settings = StateSettings.of(config.storage)
+        settings = StateSettings.of(config.storage, config.daemon.timezone)
         if self._keeper is None:
             try:
                 self._open(directory, settings)

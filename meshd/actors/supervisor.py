@@ -104,7 +104,11 @@ class Supervisor(MeshActor):
             return
         logger.warning("the %s actor was started again after: %s", message.what, ward.last_error)
         event = messages.Event(
-            "actor_restarted", time.time_ns(), "warning", {"actor": message.what}, ward.last_error,
+            "actor_restarted",
+            time.time_ns(),
+            "warning",
+            {"actor": message.what},
+            ward.last_error,
             {"restarts": ward.restarts},
         )
         self.tell("telemetry", event)

@@ -151,7 +151,10 @@ class TelemetryActor(MeshActor):
     # -- what is asked ----------------------------------------------------------------------------------
 
     def query(self, message: messages.QueryStatistics) -> list[dict[str, Any]]:
-        return self._kept.statistics.query(message.scope, message.name, message.since, self._now())
+        statistics = self._kept.statistics
+        return statistics.query(
+            message.scope, message.name, message.since, self._now(), until=message.until, where=message.where
+        )
 
     def recent_events(self, message: messages.RecentEvents) -> list[messages.Event]:
         found = [event for event in self._kept.recent if not message.types or event.type in message.types]

@@ -113,9 +113,7 @@ def _refused(error: ConfigurationError) -> int:
 class _Process:
     """One run of the daemon."""
 
-    def __init__(
-        self, options: argparse.Namespace, source: ConfigSource, config: MeshConfig, logs: LogBridge
-    ) -> None:
+    def __init__(self, options: argparse.Namespace, source: ConfigSource, config: MeshConfig, logs: LogBridge) -> None:
         self._logs = logs
         self._source = source
         self._config = config

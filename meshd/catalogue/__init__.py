@@ -1,12 +1,19 @@
 """What is known of providers, models and local weights before anybody is asked: data in TOML files.
 
-Owns: reading `providers.toml`, `models.toml` and `local_models.toml` into frozen rows.
+Owns: reading `providers.toml`, `models/` (a file for each provider) and `local_models.toml` into frozen rows.
 Must never: hold a fact in code, or touch the network. Each file is read at its first use and kept.
+
+Models: the well-known ones of each provider, so that it has models before it has been asked for its list; best first,
+and the first is its sensible default. Providers whose connector is not there yet have rows too. Prices are text (money
+is never a float), each with its source and date. Where two sources disagree the newer one counts if it is the dearer
+one, for then no budget can be overrun by it; else the price is left out: unknown is not free.
 """
 
 from __future__ import annotations
 
 import functools
+import math
+import re
 import tomllib
 from decimal import Decimal
 from importlib import resources
@@ -41,25 +48,55 @@ class ProviderRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     date: str = ""
 
 
-class Prices(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """USD for a million tokens, as decimal strings: money is never a float."""
+class LongPromptPrices(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """USD for a million tokens of a request whose input is more than `above` tokens."""
 
+    above: int
     input_per_1m: str
-    output_per_1m: str = "0"
+    output_per_1m: str
     cached_input_per_1m: str | None = None
 
 
-class NanoPrices(msgspec.Struct, frozen=True):
-    """The same in nano-dollars, as the daemon counts."""
+class Prices(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """USD, as decimal strings: money is never a float. The per-1M prices are of tokens; per_image: of an image made;
+    per_minute: of audio; per_1k_chars: of text spoken or translated; per_request: of a call or a page. A price that is
+    not given is not asked."""
 
+    input_per_1m: str | None = None
+    output_per_1m: str | None = None
+    cached_input_per_1m: str | None = None
+    per_request: str | None = None
+    per_image: str | None = None
+    per_minute: str | None = None
+    per_1k_chars: str | None = None
+
+
+class NanoLongPrompt(msgspec.Struct, frozen=True, kw_only=True):
+    """In nano-dollars; its fields are `LongPrompt`'s (`meshd/routing/table.py`)."""
+
+    above: int
     input_per_1m: int
     output_per_1m: int
     cached_input_per_1m: int | None = None
 
 
+class NanoPrices(msgspec.Struct, frozen=True, kw_only=True):
+    """The same in nano-dollars, as the daemon counts."""
+
+    input_per_1m: int | None = None
+    output_per_1m: int | None = None
+    cached_input_per_1m: int | None = None
+    per_request: int | None = None
+    per_image: int | None = None
+    per_minute: int | None = None
+    per_1k_chars: int | None = None
+    long_prompt: NanoLongPrompt | None = None
+
+
 class ModelRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A well-known model. `provider` is the connector's id; no prices: not verified, not free. parameters: of
-    requests that do not give them."""
+    """A well-known model. `provider` is the connector's id; no prices: not verified, not free. vocabulary:
+    the name of its tokenizer (`meshd/routing/tokens.py`). tokens_per_image: at most, of an image it is shown.
+    parameters: of requests that do not give them."""
 
     provider: str
     id: str
@@ -68,6 +105,9 @@ class ModelRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     max_output_tokens: int | None = None
     features: tuple[str, ...] = ()
     prices: Prices | None = None
+    long_prompt: LongPromptPrices | None = None
+    vocabulary: str = ""
+    tokens_per_image: int = 0
     parameters: dict[str, Any] = {}
     source: str
     date: str
@@ -75,12 +115,12 @@ class ModelRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     @property
     def pricing(self) -> NanoPrices | None:
         """None: unknown, which is not free."""
-        prices = self.prices
-        if prices is None:
+        if self.prices is None:
             return None
-        cached = prices.cached_input_per_1m
+        long = self.long_prompt
         return NanoPrices(
-            _nano(prices.input_per_1m), _nano(prices.output_per_1m), None if cached is None else _nano(cached)
+            **_nano_prices(self.prices),
+            long_prompt=None if long is None else NanoLongPrompt(above=long.above, **_nano_prices(long)),
         )
 
     def listing(self) -> ModelListing:
@@ -108,8 +148,16 @@ class LocalModelRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     date: str = ""
 
 
+_PROVIDER = re.compile(r"[a-z0-9.-]+")  # an id, and no path
+
+
+def _nano_prices(prices: Prices | LongPromptPrices) -> dict[str, int]:
+    given = msgspec.structs.asdict(prices).items()
+    return {name: _nano(price) for name, price in given if isinstance(price, str)}
+
+
 def _nano(dollars: str) -> int:
-    return int(Decimal(dollars) * 1_000_000_000)
+    return math.ceil(Decimal(dollars) * 1_000_000_000)
 
 
 def _read(file: str) -> dict[str, Any]:
@@ -128,17 +176,25 @@ def provider_row(connector: str) -> ProviderRow | None:
 
 
 @functools.cache
-def _models() -> dict[str, tuple[ModelRow, ...]]:
-    by_provider: dict[str, list[ModelRow]] = {}
-    for row in msgspec.convert(_read("models.toml")["model"], list[ModelRow]):
-        by_provider.setdefault(row.provider, []).append(row)
-    return {provider: tuple(rows) for provider, rows in by_provider.items()}
+def _models(provider: str) -> tuple[ModelRow, ...]:
+    file = resources.files(__package__).joinpath("models", f"{provider}.toml")
+    if not _PROVIDER.fullmatch(provider) or not file.is_file():
+        return ()
+    read = tomllib.loads(file.read_text(encoding="utf-8"))
+    rows = [{"provider": read["provider"], **row} for row in read["model"]]
+    return msgspec.convert(rows, tuple[ModelRow, ...])
 
 
 def load_models(connector: str) -> tuple[ModelRow, ...]:
     """The well-known models of a provider connector, best first; empty where none are known."""
     row = provider_row(connector)
-    return _models().get(row.id if row else connector, ())
+    return _models(row.id if row else connector)
+
+
+def providers_with_models() -> tuple[str, ...]:
+    """The ids of the connectors that have rows, known to this version or not."""
+    files = resources.files(__package__).joinpath("models").iterdir()
+    return tuple(sorted(file.name.removesuffix(".toml") for file in files if file.name.endswith(".toml")))
 
 
 @functools.cache

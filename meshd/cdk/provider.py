@@ -67,7 +67,8 @@ class ProviderFailure(Exception):
     """One attempt failed.
 
     status: the provider's HTTP status, 0 where there was none. body: its error body, unchanged, for errors
-    that the app must see as they are. retry_after: seconds the provider asked to be left alone.
+    that the app must see as they are. retry_after: seconds the provider asked to be left alone. unsent: the request
+    did not reach the provider, so that it cannot have cost anything.
     """
 
     def __init__(
@@ -79,8 +80,10 @@ class ProviderFailure(Exception):
         body: bytes = b"",
         retry_after: float | None = None,
         limits: RateLimits | None = None,
+        unsent: bool = False,
     ) -> None:
         super().__init__(message)
+        self.unsent = unsent
         self.kind = kind
         self.message = message
         self.status = status
@@ -95,6 +98,8 @@ class ProviderCall:
 
     fields: the top level of the app's JSON body, each value still raw JSON, so that a connector which speaks
     the same format replaces `model` and passes the rest on byte for byte. Shared between attempts: read only.
+    key: the fingerprint of the key to use (`ProviderSettings.api_keys`), "": the only one there is.
+    so_far: text of the answer that the app has already: what is asked for is the rest of it.
     timeout: seconds for the whole attempt. first_token_timeout, idle_timeout: seconds, streams only.
     """
 
@@ -106,6 +111,8 @@ class ProviderCall:
     first_token_timeout: float = 30.0
     idle_timeout: float = 30.0
     request_id: str = ""
+    key: str = ""
+    so_far: str = ""
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -147,11 +154,25 @@ class ModelListing(msgspec.Struct, frozen=True, omit_defaults=True):
     deprecated: bool = False
 
 
+class QuotaStatus(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a provider says of its quota; None where it does not. unit: what the figures count, "USD", "requests", …"""
+
+    used: float | None = None
+    remaining: float | None = None
+    limit: float | None = None
+    unit: str = ""
+
+    @property
+    def used_up(self) -> bool:
+        return self.remaining is not None and self.remaining <= 0.0
+
+
 @dataclass(slots=True)
 class ProviderSettings:
     """What a connector is made from: its configuration with every reference resolved.
 
-    options: the connector's own keys. quirks: from the catalogue's row. state_dir, runtime_dir, data_dir:
+    api_keys: fingerprint → key, where there are several; each call names the one to use. options: the connector's
+    own keys. quirks: from the catalogue's row. state_dir, runtime_dir, data_dir:
     private directories of the daemon that a connector may use.
     """
 
@@ -166,6 +187,7 @@ class ProviderSettings:
     max_connections: int = 256
     keepalive: float = 90.0
     headers: Mapping[str, str] = field(default_factory=dict)
+    api_keys: Mapping[str, str] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
     quirks: Mapping[str, Any] = field(default_factory=dict)
     runtime_dir: str = ""
@@ -197,6 +219,14 @@ class Provider(ABC):
     @abstractmethod
     async def list_models(self) -> list[ModelListing]:
         """What the provider offers now. Raises ProviderFailure."""
+
+    async def model_details(self, model: str) -> ModelListing | None:
+        """What it says of one of its models; None where it cannot be asked. Raises ProviderFailure."""
+        return None
+
+    async def quota(self) -> QuotaStatus | None:
+        """What was used of its quota and what is left; None where it cannot be asked. Raises ProviderFailure."""
+        return None
 
     async def probe(self, method: str, model: str | None, timeout: float) -> float:
         """Ask whether it is there, free of charge (`models`) or for one token (`completion`); seconds taken.

@@ -1,4 +1,4 @@
-"""`meshctl explain`: why which model would answer, stage by stage, without asking it.
+"""`meshctl explain`: why which model would answer, stage by stage, at what cost, without asking it.
 
 Must never: send anything to a provider.
 """
@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
+from meshd.cli import budget as budgets
 from meshd.cli import daemon, names
 from meshd.cli import output as out
 
@@ -48,17 +49,26 @@ def explain(
     operation: Annotated[
         Operation | None, typer.Option("--for", help="The call it is for; embeddings where MODEL says so, else chat.")
     ] = None,
+    as_app: Annotated[
+        str | None,
+        typer.Option("--app", help="As this app of the configuration would ask it.", autocompletion=names.apps),
+    ] = None,
     as_json: out.JsonOption = False,
 ) -> None:
     """Why which model would be chosen, stage by stage. No provider is asked.
 
-    [dim]meshctl explain chat-completion --tools --tokens 20000[/dim]
+    Then, for each model that could answer: what would be reserved for the request, and how much room its rate limits
+    have; every limit that would apply; and whether the request would wait.
+
+    [dim]meshctl explain chat-completion --tools --tokens 20000 --app mail[/dim]
     """
     if operation is None:
         operation = Operation.embeddings if "embeddings" in model else Operation.chat
     request = _request(model, operation, stream=stream, tools=tools, image=image, tokens=tokens)
     if max_tokens is not None:
         request["max_tokens"] = max_tokens
+    if as_app is not None:
+        request["app"] = as_app
     found = daemon.tell("explain", request)
     if as_json:
         out.print_json(found)
@@ -100,6 +110,7 @@ def _show(found: Mapping[str, Any]) -> None:
         [
             ("pool", found.get("pool")),
             ("strategy", found.get("strategy")),
+            ("asked by", _asker(found.get("app") or {})),
             (
                 "the request needs",
                 [_need(name, value) for name, value in needs.items() if value not in (None, False, 0, [], "")],
@@ -113,12 +124,77 @@ def _show(found: Mapping[str, Any]) -> None:
             out.say(f"  ✗ {model.get('model')}: {model.get('reason')}", out.BAD)
         for name in kept:
             out.say(f"  ✓ {name}", out.GOOD)
+    _show_candidates(found)
+    if found.get("budgets"):
+        out.say("limits that apply", out.HEAD)
+        budgets.show(found["budgets"])
+        out.say()
+    _show_policies(found)
+    _show_end(found)
+
+
+def _show_candidates(found: Mapping[str, Any]) -> None:
+    """In the strategy's order, then those with something against them."""
+    rows = {str(row.get("model")): row for row in found.get("candidates") or ()}
+    order = [name for name in found.get("order") or () if name in rows]
+    out.say()
+    out.print_table(
+        ["candidate", "at most", "reserves tokens", "room", "against it"],
+        [_candidate(rows[name]) for name in [*order, *(name for name in rows if name not in order)]],
+        numbers=["at most", "room"],
+    )
+    if rows:
+        out.say()
+
+
+def _candidate(row: Mapping[str, Any]) -> list[Any]:
+    reservation, fraction = row.get("reservation") or {}, out.get(row, "headroom", "fraction")
+    cost = out.usd(reservation.get("cost")) if row.get("priced", True) else ("no price", "yellow")
+    room = f"{fraction:.0%}" if isinstance(fraction, int | float) else ""
+    against = [str(reason.get("stage")) for reason in row.get("reasons") or ()]
+    return [
+        row.get("model"),
+        cost,
+        f"{out.compact(reservation.get('tokens_in'))}+{out.compact(reservation.get('tokens_out'))}",
+        (room, out.BAD if fraction == 0 else ""),
+        (", ".join(against), out.BAD),
+    ]
+
+
+def _show_policies(found: Mapping[str, Any]) -> None:
+    fallbacks = [f"{row.get('pool')} ({row.get('chosen') or 'nobody'})" for row in found.get("fallbacks") or ()]
+    hedge, cache = found.get("hedge"), found.get("cache")
+    slow = hedge and (out.seconds(hedge.get("after")) or f"its {hedge.get('rule')}, once that is known")
+    kept = cache and f"for {out.seconds(cache.get('ttl'))} within the same {cache.get('scope')}"
+    out.print_fields(
+        [
+            ("falls back on", fallbacks),
+            ("asks a second model", f"after {slow} without an answer" if hedge else None),
+            (
+                "cached",
+                None if not cache else kept if cache.get("applies") else "not this request: its answer may vary",
+            ),
+        ]
+    )
+
+
+def _show_end(found: Mapping[str, Any]) -> None:
+    queue = found.get("queue") or {}
     if error := found.get("error"):
         out.say(f"refused: {error.get('message')} ({error.get('code')})", out.BAD)
+    elif queue.get("would_wait"):
+        room = out.seconds(queue.get("frees_in"))
+        when = f"room in about {room}" if room else "until another request ends"
+        out.say(f"would wait: {when}, with {queue.get('waiting') or 0} waiting already", "yellow")
     else:
         out.say(f"chosen: {found.get('chosen')}", out.HEAD)
         if rest := [name for name in found.get("order") or () if name != found.get("chosen")]:
             out.say(f"then: {', '.join(rest)}")
+
+
+def _asker(app: Mapping[str, Any]) -> str:
+    name, account = app.get("name"), app.get("account")
+    return f"{name}, by the rules of {account}" if account and account != name else str(name or "")
 
 
 def _need(name: str, value: Any) -> str:

@@ -34,5 +34,6 @@ def _completer(*sources: tuple[str, str]) -> Callable[[Any, str], list[str]]:
 
 pools = _completer(("pools", "name"))
 models = _completer(("models", "id"))
+apps = _completer(("apps", "name"))
 providers = _completer(("providers", "name"))
 pools_and_models = _completer(("pools", "name"), ("models", "id"))

@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 import typer
 
+from meshd.cli import budget as budgets
 from meshd.cli import daemon, names
 from meshd.cli import output as out
 
@@ -62,23 +63,27 @@ def _pool(found: Mapping[str, Any]) -> None:
             ("strategy", found.get("strategy")),
             ("now", found.get("current")),
             ("models", f"{found.get('active', 0)} active, {found.get('standby', 0)} standby"),
+            ("falls back on", found.get("fallback_pools")),
         ]
     )
     out.say()
     out.print_table(
-        ["model", "provider", "", "failures", "back in", "reason"],
+        ["model", "provider", "", "flying", "room", "failures", "errors", "back in", "reason"],
         [
             [
                 model.get("id"),
                 model.get("provider"),
                 status(model),
+                model.get("in_flight") or "",
+                _room(model.get("headroom")),
                 model.get("failures") or "",
+                _percent(model.get("error_rate")) if model.get("error_rate") else "",
                 out.seconds(model.get("recovers_in")),
                 model.get("reason"),
             ]
             for model in found.get("models") or ()
         ],
-        numbers=["failures"],
+        numbers=["flying", "room", "failures", "errors"],
         empty="no models",
     )
 
@@ -135,14 +140,17 @@ def _model(model: Mapping[str, Any]) -> None:
             ("longest answer", out.count(model.get("max_output_tokens"))),
             ("in flight", model.get("in_flight")),
             ("requests", f"{out.count(model.get('requests') or 0)}, {out.count(model.get('failures') or 0)} failed"),
+            ("failing lately", _percent(model.get("error_rate"))),
             ("tokens", f"{out.count(model.get('tokens_in') or 0)} in, {out.count(model.get('tokens_out') or 0)} out"),
             ("cost", out.usd(model.get("cost"))),
+            ("room", _headroom(model.get("headroom"))),
             ("latency", _spread(model.get("latency"))),
             ("first token", _spread(model.get("first_token"))),
             ("last request", out.ago(model.get("last_request"))),
             ("last failure", out.ago(model.get("last_failure"))),
         ]
     )
+    _limits(model)
 
 
 @app.command(rich_help_panel=out.LOOK)
@@ -202,6 +210,9 @@ def _provider(provider: Mapping[str, Any]) -> None:
             ("state", availability(provider)),
             ("reason", provider.get("reason")),
             ("key", None if auth is None else out.good(auth, "accepted", "refused")),
+            ("keys", provider["keys"] if (provider.get("keys") or 1) > 1 else None),
+            ("resting keys", [_resting(key) for key in provider.get("resting_keys") or ()]),
+            ("says of its quota", _quota(provider.get("quota"))),
             ("score", _score(provider)),
             ("last probe", out.ago(provider.get("last_probe"))),
             ("probe took", out.seconds(provider.get("latency"))),
@@ -211,6 +222,47 @@ def _provider(provider: Mapping[str, Any]) -> None:
             ("cost", out.usd(provider.get("cost"))),
             *((str(key).replace("_", " "), value) for key, value in (provider.get("details") or {}).items()),
         ]
+    )
+    _limits(provider)
+
+
+def _limits(of: Mapping[str, Any]) -> None:
+    if of.get("limits"):
+        out.say()
+        budgets.show(of["limits"])
+
+
+def _percent(fraction: Any) -> str:
+    return f"{fraction:.0%}" if isinstance(fraction, int | float) else ""
+
+
+def _room(fraction: Any) -> Any:
+    """Of its rate limits; nothing where they are far off."""
+    if not isinstance(fraction, int | float) or fraction >= 1.0:
+        return ""
+    return _percent(fraction), out.BAD if fraction <= 0 else ""
+
+
+def _headroom(headroom: Any) -> str:
+    """`42 %, 12 requests, 3.4k tokens`; empty where nothing limits it."""
+    if not isinstance(headroom, Mapping) or headroom.get("fraction") in (None, 1.0):
+        return ""
+    parts = [f"{_percent(headroom['fraction'])} of its rate limits"]
+    parts += [f"{out.compact(headroom[key])} {key}" for key in ("requests", "tokens") if headroom.get(key) is not None]
+    return ", ".join(parts)
+
+
+def _resting(key: Mapping[str, Any]) -> str:
+    until = budgets.resets(key.get("until"))
+    return f"{key.get('id')} ({key.get('reason')}{f', until {until}' if until else ''})"
+
+
+def _quota(quota: Any) -> str:
+    if not isinstance(quota, Mapping):
+        return ""
+    unit = str(quota.get("unit") or "")
+    return ", ".join(
+        f"{quota[key]:,g} {unit} {key}" for key in ("used", "remaining", "limit") if quota.get(key) is not None
     )
 
 

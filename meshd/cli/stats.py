@@ -1,50 +1,59 @@
-"""`meshctl stats`: counts, tokens, cost and latencies by model, provider, pool or app."""
+"""`meshctl stats`: counts, tokens, cost and latencies by anything, over any time.
+
+Must never: add anything up itself: the daemon knows what is a request and what an attempt.
+"""
 
 from __future__ import annotations
 
-from enum import StrEnum
+import time
+from datetime import datetime
 from typing import Annotated, Any
 
 import typer
 
 from meshd.cli import daemon
 from meshd.cli import output as out
+from meshd.telemetry.dimensions import DIMENSIONS, TIMES, parse_by
 
 app = typer.Typer()
 
-
-class Scope(StrEnum):
-    model = "model"
-    provider = "provider"
-    pool = "pool"
-    app = "app"
+_WHEN = "15m, 24h, 7d, today, 2026-11-01, 2026-11-01T14:00"
 
 
 @app.command(rich_help_panel=out.LOOK)
 def stats(
-    by: Annotated[Scope, typer.Option(help="What to count for.")] = Scope.model,
-    since: Annotated[
-        str | None, typer.Option(metavar="DURATION", help="How far back: 15m, 24h, 7d. Default: all.")
+    by: Annotated[
+        str, typer.Option(metavar="WHAT", help=f"{', '.join((*DIMENSIONS, *TIMES))}; or several: app,model.")
+    ] = "model",
+    since: Annotated[str | None, typer.Option(metavar="WHEN", help=f"From then on: {_WHEN}. Default: all.")] = None,
+    until: Annotated[str | None, typer.Option(metavar="WHEN", help="Only before then. Default: now.")] = None,
+    name: Annotated[str | None, typer.Option(help="Only this one of what is counted by.")] = None,
+    where: Annotated[
+        list[str] | None, typer.Option(metavar="WHAT=NAME", help="Only these: app=x. May be given several times.")
     ] = None,
     as_json: out.JsonOption = False,
 ) -> None:
-    """Requests, tokens (in+out), cost, latencies (`first`: to the first token), downtime.
+    """Requests, tokens (in+out), cost, latencies (`first`: to the first token), downtime. By model or provider
+    attempts are counted, else requests; times of a group are UTC.
 
-    [dim]meshctl stats --by pool --since 24h[/dim]
+    [dim]meshctl stats --by app,model --since today --where pool=chat-completion[/dim]
     """
-    answer = daemon.ask("stats", by=by.value, since=_seconds(since))
+    groups, now = _groups(by), time.time()
+    back = {"since": seconds_back(since, "--since", now), "until": seconds_back(until, "--until", now)}
+    answer = daemon.ask("stats", by=",".join(groups), **back, name=name, **_filters(where or []))
     if as_json:
         out.print_json(answer)
         return
     rows = answer.get("data") or []
-    columns = [by.value, "requests", "failed", "tokens", "cost", "p50", "p95", "first", "retries", "down"]
-    out.print_table(columns, [_row(row) for row in rows], numbers=columns[1:], empty="no requests yet")
+    numbers = ["requests", "failed", "tokens", "cost", "p50", "p95", "first", "retries", "hedges", "cached", "down"]
+    out.print_table([*groups, *numbers], [_row(groups, row) for row in rows], numbers=numbers, empty="no requests yet")
 
 
-def _row(row: dict[str, Any]) -> list[Any]:
+def _row(groups: tuple[str, ...], row: dict[str, Any]) -> list[Any]:
     failed = row.get("requests_failed") or 0
+    group = row.get("group") or {groups[0]: row.get("name")}
     return [
-        row.get("name"),
+        *(group.get(each) or "–" for each in groups),
         out.count(row.get("requests_total") or 0),
         (out.count(failed), out.BAD) if failed else "",
         f"{out.compact(row.get('tokens_in'))}+{out.compact(row.get('tokens_out'))}",
@@ -52,17 +61,47 @@ def _row(row: dict[str, Any]) -> list[Any]:
         out.seconds(row.get("latency_p50")),
         out.seconds(row.get("latency_p95")),
         out.seconds(row.get("ttft_p50")),
-        out.count(row["retries"]) if row.get("retries") else "",
+        *(out.count(row[each]) if row.get(each) else "" for each in ("retries", "hedges", "cache_hits")),
         out.seconds(row["downtime_total"]) if row.get("downtime_total") else "",
     ]
 
 
-def _seconds(text: str | None) -> float | None:
+def _groups(by: str) -> tuple[str, ...]:
+    try:
+        return parse_by(by)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--by") from None
+
+
+def _filters(where: list[str]) -> dict[str, str]:
+    found = {}
+    for each in where:
+        name, equals, value = each.partition("=")
+        if name not in DIMENSIONS or not equals:
+            raise typer.BadParameter(
+                f"{each!r} is not WHAT=NAME, with one of {', '.join(DIMENSIONS)}", param_hint="--where"
+            )
+        found[name] = value
+    return found
+
+
+def seconds_back(text: str | None, option: str, now: float) -> float | None:
+    """A length of time before now, or a moment by this machine's clock, as seconds before `now`."""
     if text is None:
         return None
     from meshd.config.units import parse_duration
 
+    if text == "today":
+        at = datetime.fromtimestamp(now).replace(hour=0, minute=0, second=0, microsecond=0)
+        return now - at.timestamp()
     try:
         return parse_duration(text)
     except ValueError:
-        raise typer.BadParameter("not a duration; write 15m, 24h or 7d", param_hint="--since") from None
+        pass
+    try:
+        back = now - datetime.fromisoformat(text).timestamp()
+    except ValueError:
+        raise typer.BadParameter(f"not a time; write {_WHEN}", param_hint=option) from None
+    if back < 0:
+        raise typer.BadParameter("that is yet to come", param_hint=option)
+    return back

@@ -131,9 +131,10 @@ class ConnectorChecks:
     def _check_strategies(self) -> None:
         pools = self._flat.get("pools")
         for name, pool in (pools if isinstance(pools, dict) else {}).items():
-            strategy = pool.get("strategy") if isinstance(pool, dict) else None
-            if isinstance(strategy, str):
-                self._find(strategy, "rotation", ("pools", name, "strategy"))
+            for key in ("strategy", "fallback_strategy"):
+                strategy = pool.get(key) if isinstance(pool, dict) else None
+                if isinstance(strategy, str):
+                    self._find(strategy, "rotation", ("pools", name, key))
 
     # -- one connector --------------------------------------------------------------------------------
 

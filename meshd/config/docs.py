@@ -30,6 +30,8 @@ from meshd.config.schema.root import RootConfig
 from meshd.config.shape import keys_of
 from meshd.config.units import format_duration, format_size
 from meshd.connectors.registry import ConnectorRegistry
+from meshd.routing.attributes import ATTRIBUTES
+from meshd.routing.selection import FUNCTIONS
 
 PAGE = Path("docs") / "configuration.md"
 
@@ -90,6 +92,32 @@ A file that is not valid stops the start (exit status 78); at a reload the runni
 - A key that is **not supported yet** is refused rather than ignored.
 """
 
+_SELECTION = """\
+### Which models, by what they are
+
+`require` holds of every member; of a list any one will do. `select` is an expression: a condition says who is a member,
+a number also prefers the higher, and `condition and number` does both.
+
+```yaml
+pools:
+  text-generation:
+    require:
+      features.tool_calling: true
+      constraints.context_window: ">=100000"
+    select: pricing.output_per_1m < 5 and -pricing.output_per_1m
+  chat-completion:
+    select: error_rate < 0.2 or not known(error_rate)
+```
+
+- Of a model: {declared}. Prices are in USD; `capabilities` are those it serves and all above them.
+- Of how it does, looked at for each request: {live}. Times are in seconds, costs in USD, `headroom` is the fraction
+  left of its rate limits; `failures` and `error_rate` are the pool's own, as `deactivation` counts them.
+- `and`, `or`, `not`, `in`, `if … else`, comparisons, `+ - * /`, lists of texts or numbers, and {functions}.
+- A comparison with something that is not known is false; `known()` and `default()` are for that.
+- A number of the first kind orders the members for the strategy. One of the second kind is the order itself, and the
+  strategy decides between equals.
+"""
+
 _ZERO = """\
 ## Without a file
 
@@ -125,6 +153,8 @@ def page() -> str:
         parts.append(_section(title, section, kind))
         if title == "models.ID":
             parts.append(_model_note())
+        elif title == "pools.NAME":
+            parts.append(_selection())
     parts.append(_capabilities())
     parts.append(_ZERO.format(providers=_keys(), servers=_servers()))
     return "\n".join(parts)
@@ -230,6 +260,15 @@ def _model_note() -> str:
         "A request that needs what a model does not declare (tools, a JSON schema, images, more tokens than the "
         "window) is never sent to it.\n"
     )
+
+
+def _selection() -> str:
+    names = {
+        live: ", ".join(f"`{name}`" for name, attribute in ATTRIBUTES.items() if attribute.live is live)
+        for live in (False, True)
+    }
+    functions = ", ".join(f"`{name}()`" for name in FUNCTIONS)
+    return _SELECTION.format(declared=names[False], live=names[True], functions=functions)
 
 
 def _capabilities() -> str:

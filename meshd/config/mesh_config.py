@@ -32,6 +32,7 @@ from modelmesh._errors import ConfigurationError
 
 if TYPE_CHECKING:
     from meshd.config.schema import (
+        AppConfig,
         DaemonConfig,
         DiscoveryConfig,
         ModelConfig,
@@ -108,6 +109,10 @@ class MeshConfig:
     @property
     def pools(self) -> dict[str, PoolConfig]:
         return self._typed.pools
+
+    @property
+    def apps(self) -> dict[str, AppConfig]:
+        return self._typed.apps
 
     @property
     def secrets(self) -> SecretsConfig:

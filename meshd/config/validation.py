@@ -13,9 +13,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from meshd.config.apps import AppChecks
 from meshd.config.connectors import ConnectorChecks
 from meshd.config.problems import Path, Problem, closest, dotted, line_of
 from meshd.config.redaction import is_secret_path
+from meshd.config.rules import RuleChecks
 from meshd.config.schema import LOCAL_SERVERS, RootConfig
 from meshd.config.shape import find_faults, prune
 from meshd.config.wording import sentence, shown
@@ -63,6 +65,8 @@ class Validation:
         ConnectorChecks(self.flat, self.registry, self.report, self.quote).run()
         self._check_models(self._capability_tree())
         self._check_pools(self._capability_tree(quiet=True))
+        RuleChecks(self.flat, self.report, self._check_listed).run()
+        AppChecks(self.flat, self.report, self._known_model, self._capability_tree(quiet=True)).run()
         self._check_discovery()
         self._check_socket()
         return self._found

@@ -85,6 +85,31 @@ BUILTIN: tuple[dict[str, Any], ...] = (
         "The first active model of an order of preference",
     ),
     _row("modelmesh.round-robin.v1", "rotation", _STRATEGIES + "RoundRobin", "Active models in turn, by weight"),
+    _row("modelmesh.cost-first.v1", "rotation", _STRATEGIES + "CostFirst", "The lowest expected cost of the request"),
+    _row(
+        "modelmesh.latency-first.v1",
+        "rotation",
+        _STRATEGIES + "LatencyFirst",
+        "The lowest recent time to first token of streams, to the whole answer otherwise",
+    ),
+    _row(
+        "modelmesh.session-stickiness.v1",
+        "rotation",
+        _STRATEGIES + "SessionStickiness",
+        "The same model for each session; sessions are spread by weight",
+    ),
+    _row(
+        "modelmesh.rate-limit-aware.v1",
+        "rotation",
+        _STRATEGIES + "RateLimitAware",
+        "The same model until `rate_limit.threshold` of one of its limits",
+    ),
+    _row(
+        "modelmesh.load-balanced.v1",
+        "rotation",
+        _STRATEGIES + "LoadBalanced",
+        "By what is left of each model's limits, or evenly, as `balance_mode` says",
+    ),
     _row("modelmesh.env.v1", "secret-store", _SECRETS + "env:EnvStore", "The daemon's environment", "EnvStoreSettings"),
     _row("modelmesh.dotenv.v1", "secret-store", _SECRETS + "dotenv:DotenvStore", "A .env file", "DotenvStoreSettings"),
     _row(
@@ -159,13 +184,6 @@ PLANNED: dict[str, tuple[str, ...]] = {
         "llamaindex.doc-parse.v1",
         "deepl.translation.v1",
         "google.moderation.v1",
-    ),
-    "rotation": (
-        "modelmesh.cost-first.v1",
-        "modelmesh.latency-first.v1",
-        "modelmesh.session-stickiness.v1",
-        "modelmesh.rate-limit-aware.v1",
-        "modelmesh.load-balanced.v1",
     ),
     "secret-store": (
         "modelmesh.json-secrets.v1",

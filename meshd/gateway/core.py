@@ -17,11 +17,17 @@ from meshd import messages
 from meshd.cdk.provider import FailureKind, ProviderFailure
 from meshd.connectors.registry import ConnectorRegistry
 from meshd.gateway import inference
+from meshd.gateway.apps import AppMatcher
+from meshd.gateway.cache import ResponseCache
 from meshd.gateway.dispatch import Dispatcher
 from meshd.gateway.exchange import Exchange
 from meshd.gateway.identity import Caller
 from meshd.gateway.ipc import IpcServer
+from meshd.gateway.keeping import Keeper
+from meshd.gateway.listing import Listing
+from meshd.gateway.probing import Probing
 from meshd.gateway.providers import ProviderSet
+from meshd.gateway.queueing import WaitingRoom
 from meshd.generation import Generation
 from meshd.routing import deactivation, recovery
 from meshd.routing import state as states
@@ -58,23 +64,29 @@ class RouterCore:
         self.journal = JournalWriter(-1, self._journal_failed)
         self.journal_path = ""
         self._outcomes: list[messages.Outcome] = []
-        self._listed: dict[str, set[str]] = {}  # provider → the ids of its last list
         self.requests_total = 0
         self.requests_failed = 0
         self.draining = False
-        self._dirty_models: set[str] = set()
-        self._dirty_providers: set[str] = set()
-        self._saved_members: dict[str, dict[str, Any] | None] = {}
         self._idle = asyncio.Event()
+        self.keeper = Keeper(self)
+        self.probing = Probing(self)
+        self.listing = Listing(self)
+        self.cache = ResponseCache(spawn)
         self.mesh = inference.Mesh(
             table=RoutingTable.empty(),
             state=MeshState(),
             pipeline=Pipeline(),
             provider=self.providers.lease,
             ledger=self.journal,
-            changed=self.changed,
+            room=WaitingRoom(
+                max_queue=lambda: self._daemon("max_queue", 1024),
+                queue_timeout=lambda: self._daemon("queue_timeout", 30.0),
+            ),
+            apps=AppMatcher(RoutingTable.empty()),
+            settled=self._settled,
+            changed=self.keeper.changed,
             failed=self._attempt_failed,
-            rotated=self._rotated,
+            event=self.event,
             finished=self._finished,
         )
         self.dispatcher = Dispatcher(frozenset(inference.OPERATIONS), self._infer)
@@ -100,17 +112,31 @@ class RouterCore:
         operation = inference.OPERATIONS[exchange.path]
         try:
             request = inference.begin(self.mesh, exchange, operation)
+            lookup = request.lookup()
         except MeshError as error:
-            self._finished(inference.refused(exchange, operation, error))
+            self._finished(inference.refused(self.mesh, exchange, operation, error))
             raise
+        if lookup is None:
+            await request.run()
+        else:
+            await self.cache.answer(exchange, request.target.pool, lookup, self._ask, request.served)
+
+    async def _ask(self, exchange: Exchange) -> bool:
+        """Answer an exchange that may stand for several, in the place of its app's own; whether to keep the answer."""
+        operation = inference.OPERATIONS[exchange.path]
+        try:
+            request = inference.begin(self.mesh, exchange, operation)
+        except MeshError as error:  # a reload came in between
+            self._finished(inference.refused(self.mesh, exchange, operation, error))
+            exchange.error(error)
+            return False
         await request.run()
+        return request.may_be_kept
 
     def _finished(self, outcome: messages.Outcome) -> None:
         self.requests_total += 1
         self.requests_failed += outcome.status >= 400 and outcome.status != 499
-        for attempt in outcome.attempts:
-            self._dirty_models.add(attempt.model)
-            self._dirty_providers.add(attempt.provider)
+        self.keeper.moved(outcome)
         if not self._outcomes:
             asyncio.get_running_loop().call_later(_GATHER, self.report_outcomes)
         self._outcomes.append(outcome)
@@ -134,57 +160,25 @@ class RouterCore:
             if names and configured is not None and configured.auth.key_rotation:
                 self.tell("secret", messages.RefreshSecret(tuple(names), provider))
 
-    def _rotated(self, pool: str, before: str, after: str) -> None:
-        self.mesh.state.pool(pool).rotations += 1
-        self.event("model_rotated", ids={"pool": pool, "model": after}, reason=f"{before} → {after}",
-                   changed={"from": before, "to": after})
+    def _settled(self) -> None:
+        """An attempt ended: room for those who wait, and perhaps an allowance that is used up."""
+        alerts = self.mesh.state.accounts.take_alerts()
+        if alerts:
+            self.keeper.alert(alerts)
+        self.mesh.room.freed()
 
     # -- availability ---------------------------------------------------------------------------------
 
-    def changed(self, changes: list[Change]) -> None:
-        """Tell the world what became available or unavailable, and have it kept over a restart."""
-        state = self.mesh.state
-        for change in changes:
-            ids = {key: value for key in ("pool", "model", "provider") if (value := getattr(change, key))}
-            if change.scope == "provider":
-                kind = "provider_recovered" if change.available else "provider_deactivated"
-                value = states.dump_provider(state.provider(change.provider))
-                self.tell("state", messages.StateChanged("provider", change.provider, value))
-            else:
-                kind = "model_activated" if change.available else "model_deactivated"
-                if change.scope == "model":
-                    self.save_model(change.model)
-                else:
-                    member = states.dump_member(state.member(change.pool, change.model))
-                    key = f"{change.pool}\x00{change.model}"
-                    self.tell("state", messages.StateChanged("member", key, member))
-            until = None if change.until in (None, states.INDEFINITELY) else change.until
-            severity = "info" if change.available else "warning"
-            self.event(kind, severity, ids, change.reason, {"until": until} if until else {})
-
-    def save_model(self, model: str, *, durable: bool = False) -> None:
-        """durable: somebody decided it, it is written at once."""
-        value = states.dump_model(self.mesh.state.model(model))
-        self.tell("state", messages.StateChanged("model", model, value, durable))
+    def every_few_seconds(self) -> None:
+        """What is saved, has expired, or is over, without a request that would notice."""
+        self.save_counters()
+        self.keeper.wake()
+        self.cache.sweep()
 
     def save_counters(self) -> None:
         """Counters that moved since the last time, and what waits for a disk."""
         self.journal.retry(time.time())
-        for model in self._dirty_models:
-            self.save_model(model)
-        if self._dirty_models:
-            for (pool, model), member in self.mesh.state.members.items():
-                if model not in self._dirty_models:
-                    continue
-                key, kept = f"{pool}\x00{model}", states.dump_member(member)
-                if kept != self._saved_members.get(key):
-                    self._saved_members[key] = kept
-                    self.tell("state", messages.StateChanged("member", key, kept))
-        for provider in self._dirty_providers:
-            value = states.dump_provider(self.mesh.state.provider(provider))
-            self.tell("state", messages.StateChanged("provider", provider, value))
-        self._dirty_models.clear()
-        self._dirty_providers.clear()
+        self.keeper.save_counters()
 
     def health(self, report: messages.HealthReport) -> None:
         """What the health monitor thinks of a provider. Only a probe's answer speaks for one that was set aside."""
@@ -195,24 +189,18 @@ class RouterCore:
         known.last_probe, known.latency = report.at, report.latency
         if report.available and not report.answered:
             return
-        recovers = all(
-            pool.recover_on_probe
-            for pool in self.mesh.table.pools.values()
-            if any(self.mesh.table.models[model].provider == report.provider for model in pool.members)
-        )
         aside = known.availability
         if report.answered and aside.standby and aside.cause in _REFUSED:
             # A list of models may be had without a key: a request finds out. One that was refused again is told
             # more than such a list, and the cooldown stands.
-            if recovers and aside.relapses <= 1 and now < aside.until:
+            if aside.relapses <= 1 and now < aside.until:
                 aside.until = now
                 value = states.dump_provider(known)
                 self.tell("state", messages.StateChanged("provider", report.provider, value))
             return
-        changes = deactivation.record_health(
-            self.mesh.state, report.provider, report.available, report.error, now, recovers
-        )
-        self.changed(changes)
+        # Pools that want an operator's word hold their own members (`recovery.hold`).
+        changes = deactivation.record_health(self.mesh.state, report.provider, report.available, report.error, now)
+        self.keeper.changed(changes)
         generation = self.generation
         if generation is not None and any(change.available for change in changes):
             names = generation.secret_names.get(report.provider, ())
@@ -221,17 +209,7 @@ class RouterCore:
 
     def restore(self, restored: messages.RestoredState) -> None:
         """Take up where an earlier life ended."""
-        now, state, tables = time.time(), self.mesh.state, restored.tables
-        for key, value in tables.get("member", {}).items():
-            pool, _, model = key.partition("\x00")
-            state.members[pool, model] = states.load_member(value, now)
-            self._saved_members[key] = value
-        for key, value in tables.get("model", {}).items():
-            state.models[key] = states.load_model(value, now)
-        for key, value in tables.get("provider", {}).items():
-            state.providers[key] = states.load_provider(value, now)
-        for key, value in tables.get("pool", {}).items():
-            state.pool(key).current = value.get("current")
+        self.keeper.restore(restored.tables)
         self.server.interrupt(restored.begun | restored.answered)
 
     # -- generations ----------------------------------------------------------------------------------
@@ -245,10 +223,14 @@ class RouterCore:
         """The instant from which new requests see another generation; those under way keep theirs."""
         previous, self.generation = self.generation, generation
         before, self.mesh.table = self.mesh.table, generation.table
+        self.mesh.apps = AppMatcher(generation.table, generation.matches, self.mesh.apps)
+        self.mesh.state.accounts.configure(generation.table.allowances, generation.table.timezone)
         self.providers.replace(generation.providers)
+        self.cache.configure(generation.table)
         self._announce_membership(before, generation.table)
         if previous is not None:
             self._give_new_chances(previous, generation)
+        self.mesh.room.freed()
 
     def _give_new_chances(self, previous: Generation, generation: Generation) -> None:
         """A provider with another key or address is another provider; and one that probes set aside must not wait
@@ -258,18 +240,23 @@ class RouterCore:
             known, former = self.mesh.state.providers.get(name), previous.providers.get(name)
             if known is None or former is None:
                 continue
+            if former != settings:
+                self.cache.clear(name)
             if former != settings or (unprobed and known.availability.cause == deactivation.PROBE):
                 known.auth_valid = True
                 if recovery.reset(known.availability, time.time()):
-                    self.changed([Change("provider", True, "its configuration changed", provider=name)])
+                    self.keeper.changed([Change("provider", True, "its configuration changed", provider=name)])
 
     def _announce_membership(self, before: RoutingTable, after: RoutingTable) -> None:
         for name, pool in after.pools.items():
             old = set(before.pools[name].members) if name in before.pools else set()
             new = set(pool.members)
             if old != new and before.models:
-                self.event("pool_membership_changed", ids={"pool": name},
-                           changed={"added": sorted(new - old), "removed": sorted(old - new)})
+                self.event(
+                    "pool_membership_changed",
+                    ids={"pool": name},
+                    changed={"added": sorted(new - old), "removed": sorted(old - new)},
+                )
 
     # -- the journal ----------------------------------------------------------------------------------
 
@@ -289,83 +276,6 @@ class RouterCore:
 
     def _journal_failed(self, why: str) -> None:
         logger.warning("the spend journal cannot be written, spend is kept in memory: %s", why)
-
-    # -- probing for others ---------------------------------------------------------------------------
-
-    async def probe(self, message: messages.Probe) -> None:
-        """Ask a provider whether it is there, and tell health."""
-        began = time.monotonic()
-        latency, error, kind = 0.0, "", ""
-        try:
-            async with asyncio.timeout(message.timeout + 1.0):
-                with self.providers.lease(message.provider) as provider:
-                    latency = await provider.probe(
-                        message.method, self._any_model(message.provider), message.timeout
-                    )
-        except ProviderFailure as failure:
-            error, kind = failure.message, failure.kind
-        except TimeoutError:
-            error, kind = f"no answer within {message.timeout:g} s", FailureKind.TIMEOUT
-        except Exception as bug:
-            logger.exception("probing %s failed unexpectedly", message.provider)
-            error, kind = f"the connector failed: {type(bug).__name__}", FailureKind.BAD_ANSWER
-        latency = latency or time.monotonic() - began
-        self.tell("health", messages.Probed(message.provider, message.token, latency, error, kind))
-
-    def _any_model(self, provider: str) -> str | None:
-        return next((model.upstream for model in self.mesh.table.models.values() if model.provider == provider), None)
-
-    async def list_models(self, message: messages.ListModels) -> None:
-        """Ask a provider what it offers, and tell discovery."""
-        found: tuple[dict[str, Any], ...] = ()
-        error = ""
-        try:
-            async with asyncio.timeout(message.timeout):
-                with self.providers.lease(message.provider) as provider:
-                    listed = await provider.list_models()
-            found = tuple(
-                {
-                    "id": model.id,
-                    "capabilities": list(model.capabilities),
-                    "context_window": model.context_window,
-                    "max_output_tokens": model.max_output_tokens,
-                    "features": list(model.features),
-                    "deprecated": model.deprecated,
-                }
-                for model in listed
-            )
-        except ProviderFailure as failure:
-            error = failure.message
-        except TimeoutError:
-            error = f"no answer within {message.timeout:g} s"
-        except Exception as bug:
-            logger.exception("listing the models of %s failed unexpectedly", message.provider)
-            error = f"the connector failed: {type(bug).__name__}"
-        if not error:
-            self._compare_lists(message.provider, {model["id"] for model in found if not model["deprecated"]})
-        self.tell("discovery", messages.ModelsListed(message.provider, found, error))
-
-    def _compare_lists(self, provider: str, listed: set[str]) -> None:
-        """A model that its provider did not have, and has now, is asked again at once; one that it listed before
-        and does not any more is asked no longer, if `on_deprecated_model` says so."""
-        before, self._listed[provider] = self._listed.get(provider, set()), listed
-        generation, now = self.generation, time.time()
-        deactivates = (
-            generation is not None and generation.config.discovery.sync.on_deprecated_model == "deactivate"
-        )
-        for model in self.mesh.table.models.values():
-            if model.provider != provider:
-                continue
-            known = self.mesh.state.model(model.id).availability
-            reason = ""
-            if model.upstream in listed:
-                if known.cause == FailureKind.MODEL_NOT_FOUND and recovery.reset(known, now):
-                    reason = "its provider has it now"
-            elif deactivates and model.upstream in before:
-                reason = "its provider lists it no longer"
-                recovery.stand_by_indefinitely(known, reason, FailureKind.MODEL_NOT_FOUND, now)
-            if reason:
-                self.changed([Change("model", not known.standby, reason, model=model.id, provider=provider)])
 
     # -- the end --------------------------------------------------------------------------------------
 
@@ -404,6 +314,8 @@ class RouterCore:
         self.requests_total, self.requests_failed = before.requests_total, before.requests_failed
         self.mesh.state = before.mesh.state
         self.mesh.state.nothing_in_flight()
+        self.mesh.state.rates.nothing_in_flight()
+        self.mesh.state.accounts.nothing_reserved()
         self.server.inherit(before.server)
         if before.generation is not None:
             self.commit(before.generation)
@@ -413,6 +325,7 @@ class RouterCore:
         """Give back sockets, connections, child processes and the journal."""
         self.report_outcomes()
         self.save_counters()
+        self.mesh.room.close()
         self.server.close()
         await self.providers.close()
         self.journal.close(time.time())

@@ -17,7 +17,7 @@ from urllib.parse import parse_qsl, unquote
 import msgspec
 
 from meshd.gateway.exchange import ClientGone, Exchange
-from meshd.gateway.identity import Caller
+from meshd.gateway.identity import Caller, user_name
 from modelmesh._errors import AccessDeniedError, InvalidRequestError, MeshError, NotFoundError, RequestTimeoutError
 
 logger = logging.getLogger("meshd.gateway")
@@ -45,11 +45,13 @@ class Operation:
 
 
 class Dispatcher:
-    """`infer` takes the exchanges of inference paths; everything else is in the table."""
+    """`infer` takes the exchanges of inference paths; everything else is in the table. is_admin: who may call the
+    operations that are for administrators."""
 
     def __init__(self, inference_paths: frozenset[str], infer: Callable[[Exchange], Awaitable[None]]) -> None:
         self._inference_paths = inference_paths
         self._infer = infer
+        self.is_admin: Callable[[Caller], bool] = is_owner
         self._exact: dict[tuple[str, str], Operation] = {}
         self._prefixes: list[tuple[str, str, Operation]] = []
 
@@ -85,7 +87,7 @@ class Dispatcher:
     async def call(self, method: str, path: str, call: Call) -> Any:
         """An operation's answer, for callers inside the process. Raises MeshError."""
         operation = self._find(method, path, call)
-        _authorize(operation, call.caller, path)
+        self._authorize(operation, call.caller, path)
         return await operation.handler(call)
 
     # -- inside ---------------------------------------------------------------------------------------
@@ -94,7 +96,7 @@ class Dispatcher:
         path, _, query = exchange.path.partition("?")
         call = Call(exchange.caller, _object(exchange.body), dict(parse_qsl(query)))
         operation = self._find(exchange.method, path, call)
-        _authorize(operation, exchange.caller, path)
+        self._authorize(operation, exchange.caller, path)
         if exchange.stream:
             if operation.stream is None:
                 raise InvalidRequestError(f"{path} does not stream")
@@ -105,6 +107,13 @@ class Dispatcher:
             exchange.end(None, {})
         else:
             exchange.respond(msgspec.json.encode(await operation.handler(call)), {}, _JSON)
+
+    def _authorize(self, operation: Operation, caller: Caller, path: str) -> None:
+        if operation.admin and not self.is_admin(caller):
+            allowed = ["root", user_name(os.getuid()), "apps with admin: true"]
+            raise AccessDeniedError(
+                f"{path} is for {', '.join(allowed)}; you are {caller.user}", app=caller.app, allowed=allowed
+            )
 
     def _find(self, method: str, path: str, call: Call) -> Operation:
         operation = self._exact.get((method, path))
@@ -132,15 +141,6 @@ def _object(body: bytes) -> dict[str, Any]:
         raise InvalidRequestError(f"the body is not a JSON object: {error}", code="invalid_json") from None
 
 
-def is_admin(caller: Caller) -> bool:
-    """Root, or whoever the daemon runs as. Until apps can be configured, nobody else."""
+def is_owner(caller: Caller) -> bool:
+    """Root, or whoever the daemon runs as."""
     return caller.uid in (0, os.getuid())
-
-
-def _authorize(operation: Operation, caller: Caller, path: str) -> None:
-    if operation.admin and not is_admin(caller):
-        raise AccessDeniedError(
-            f"{path} is for root and the daemon's own user ({os.getuid()}); you are {caller.user}",
-            app=caller.app,
-            allowed=["root", str(os.getuid())],
-        )

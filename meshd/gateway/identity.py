@@ -5,7 +5,8 @@ Must never: believe anything a message says of its sender.
 
 libzmq asks the kernel for the credentials of the process that connected (SO_PEERCRED) and gives them with
 every message as `Peer-Address`: "localhost:UID:GID:PID". Reading /proc takes some tens of microseconds, once a
-connection; it is memory, not a disk, so the router may do it.
+connection; it is memory, not a disk, so the router may do it. A process that runs another program afterwards stays,
+on that connection, what it was.
 """
 
 from __future__ import annotations
@@ -18,7 +19,11 @@ from functools import lru_cache
 @dataclass(frozen=True, slots=True)
 class Caller:
     """A process that calls. uid -1: unknown. started: clock ticks since boot, which with the pid names a
-    process for good. exe, unit: "" where the kernel does not let us see."""
+    process for good. exe, unit: "" where the kernel does not let us see. groups: the supplementary ones.
+
+    system_unit: the unit that the system's service manager put it in; it is `unit` but for a process of a user's own
+    service manager, where it is `user@UID.service` and `unit` has whatever name that user gave it.
+    """
 
     uid: int = -1
     gid: int = -1
@@ -27,6 +32,8 @@ class Caller:
     name: str = ""
     exe: str = ""
     unit: str = ""
+    groups: frozenset[int] = frozenset()
+    system_unit: str = ""
 
     @property
     def user(self) -> str:
@@ -68,7 +75,8 @@ def identify(address: str) -> Caller:
 
 @lru_cache(maxsize=1024)
 def _look_up(uid: int, gid: int, pid: int, started: int) -> Caller:
-    return Caller(uid, gid, pid, started, _name(pid), _executable(pid), _unit(pid))
+    system_unit, unit = _units(pid)
+    return Caller(uid, gid, pid, started, _name(pid), _executable(pid), unit, _groups(pid), system_unit)
 
 
 @lru_cache(maxsize=256)
@@ -106,16 +114,39 @@ def _name(pid: int) -> str:
 
 def _executable(pid: int) -> str:
     try:
+        if _user_namespace(pid) != _user_namespace("self"):
+            return ""  # whoever made that namespace has mounted there what he liked, over any path
         return os.readlink(f"/proc/{pid}/exe").removesuffix(" (deleted)")
     except OSError:
         return ""
 
 
-def _unit(pid: int) -> str:
-    """The innermost systemd unit of the process's control group."""
+def _user_namespace(pid: int | str) -> tuple[int, int]:
+    found = os.stat(f"/proc/{pid}/ns/user")
+    return found.st_dev, found.st_ino
+
+
+def _groups(pid: int) -> frozenset[int]:
+    for line in _read(pid, "status").splitlines():
+        name, _, numbers = line.partition(":")
+        if name == "Groups":
+            return frozenset(map(int, numbers.split()))
+    return frozenset()
+
+
+def _units(pid: int) -> tuple[str, str]:
+    """(the unit of the system's service manager, the unit) of the process's control group.
+
+    The outermost unit is the one that counts: below it a service may have been given the right to make groups, under
+    any name. Below `user@UID.service` it is that user's service manager that does.
+    """
     for line in _read(pid, "cgroup").splitlines():
-        path = line.rpartition(":")[2]
-        for part in reversed(path.split("/")):
-            if part.endswith((".service", ".scope")):
-                return part
-    return ""
+        _, _, rest = line.partition(":")
+        controllers, _, path = rest.partition(":")
+        if controllers not in ("", "name=systemd"):  # systemd's own hierarchy alone: v2, or its named one of v1
+            continue
+        units = [part for part in path.split("/") if part.endswith((".service", ".scope"))]
+        if units:
+            by_user = len(units) > 1 and units[0].startswith("user@")
+            return units[0], units[1] if by_user else units[0]
+    return "", ""

@@ -1,4 +1,4 @@
-"""The life of an inference request: decide, send, try again or elsewhere, answer, account.
+"""The life of an inference request: read it, decide, wait, attempt, go on elsewhere, answer, account.
 
 Owns: the effects around a `RequestPlan`; one coroutine a request.
 Must never: hold a rule of routing (those are in `meshd/routing`), or wait for another actor.
@@ -7,7 +7,6 @@ Must never: hold a rule of routing (those are in `meshd/routing`), or wait for a
 from __future__ import annotations
 
 import asyncio
-import logging
 import random
 import time
 from collections.abc import Callable, Mapping
@@ -17,25 +16,38 @@ from typing import Any
 
 import msgspec
 
-from meshd.cdk.provider import FailureKind, Operation, Provider, ProviderCall, ProviderFailure, Usage
-from meshd.gateway import streaming
+from meshd.cdk.provider import Operation, Provider, ProviderFailure, Usage
+from meshd.gateway.apps import AppMatcher, Identity
+from meshd.gateway.attempt import Fate, UpstreamAttempt
+from meshd.gateway.cache import Served
+from meshd.gateway.delivery import Delivery, usage_map
 from meshd.gateway.exchange import ClientGone, Exchange
+from meshd.gateway.hedging import Race, hedge_delay
+from meshd.gateway.queueing import WaitingRoom
+from meshd.gateway.recording import outcome
+from meshd.gateway.tokens import count_all
 from meshd.messages import Outcome
 from meshd.routing import needs as reading
+from meshd.routing.cache_key import Lookup, lookup
+from meshd.routing.estimate import OUTPUT_UNKNOWN
 from meshd.routing.pipeline import Pipeline
-from meshd.routing.plan import GiveUp, RequestPlan, Try
+from meshd.routing.plan import GiveUp, RequestPlan, Try, Wait
+from meshd.routing.stages import Asker
 from meshd.routing.state import Change, MeshState
-from meshd.routing.table import ModelSpec, RoutingTable, Target, UnknownModel
+from meshd.routing.strategies import STICKY
+from meshd.routing.table import ModelSpec, PoolSpec, RoutingTable, Target, UnknownModel
+from meshd.routing.tokens import vocabularies_wanted
 from meshd.spend.journal import JournalWriter
-from modelmesh._errors import InvalidRequestError, MeshError, NotFoundError, RequestCancelledError
-
-logger = logging.getLogger("meshd.gateway")
+from modelmesh._errors import InvalidRequestError, MeshError, NotFoundError, RequestCancelledError, StreamInterrupted
 
 OPERATIONS: Mapping[str, Operation] = {
     "/v1/chat/completions": Operation.CHAT,
     "/v1/completions": Operation.COMPLETION,
     "/v1/embeddings": Operation.EMBEDDINGS,
 }
+
+
+_NOTHING = Usage()
 
 
 @dataclass(slots=True)
@@ -47,15 +59,18 @@ class Mesh:
     pipeline: Pipeline
     provider: Callable[[str], AbstractContextManager[Provider]]  # a lease of the connector in use now
     ledger: JournalWriter  # where it is written down that an attempt may cost, before it leaves, and what it did
+    room: WaitingRoom
+    apps: AppMatcher
+    settled: Callable[[], None]
     changed: Callable[[list[Change]], None]
     failed: Callable[[str, ProviderFailure], None]
-    rotated: Callable[[str, str, str], None]
+    event: Callable[..., None]
     finished: Callable[[Outcome], None]
 
 
 @dataclass(slots=True)
 class Inference:
-    """One request under way. `answered_by` is the model of the last attempt."""
+    """One request under way. answered_by: the model of the last attempt. queue_time, routing_time: seconds."""
 
     mesh: Mesh
     exchange: Exchange
@@ -65,28 +80,27 @@ class Inference:
     target: Target
     plan: RequestPlan
     fields: Mapping[str, msgspec.Raw]
+    identity: Identity
+    delivery: Delivery
     answered_by: ModelSpec | None = None
     queue_time: float = 0.0
     routing_time: float = 0.0
     first_token: float | None = None
-    usage: Usage | None = None
-    cost: int = 0
-    attempt: int = 0  # the number of the last
-    open: bool = False  # an attempt is written down as begun and not as settled
-    short: bool = False  # the app's own deadline leaves the attempt less time than the mesh would give it
+    usage: Usage = _NOTHING
+    cost: int = 0  # of all attempts
+    _answered: bool = False
 
     # -- life -----------------------------------------------------------------------------------------
 
     async def run(self) -> None:
         """Until the app has its answer or error. Raises nothing but CancelledError."""
-        exchange, plan = self.exchange, self.plan
+        exchange = self.exchange
         try:
+            await self._count()
             while True:
-                before = time.monotonic()
-                step = plan.next(time.time())
-                self.routing_time += time.monotonic() - before
+                step = await self._next()
                 if isinstance(step, GiveUp):
-                    self.fail(step.error)
+                    self._fail(step.error)
                     return
                 if await self._attempt(step):
                     return
@@ -97,159 +111,116 @@ class Inference:
         except ClientGone:
             self._account(499, "the app went away")
 
+    async def _count(self) -> None:
+        """The prompt's tokens, where money or a limit depends on them. A long prompt's off the loop."""
+        plan, app = self.plan, self.plan.asker.app
+        vocabularies = frozenset[str]().union(*(vocabularies_wanted(self.table, pool, app) for pool in plan.pools))
+        if vocabularies:
+            plan.needs = await count_all(plan.needs, self.exchange.body, vocabularies)
+
+    async def _next(self) -> Try | GiveUp:
+        before = time.monotonic()
+        step = self.mesh.room.step(self.plan)
+        decided = time.monotonic()
+        self._tell_changes()
+        self.routing_time += decided - before
+        if isinstance(step, Wait):
+            step = await self.mesh.room.wait(self.plan, step)
+            self.queue_time += time.monotonic() - decided
+        return step
+
     async def _attempt(self, step: Try) -> bool:
-        """One attempt; whether it answered the app."""
-        plan, model = self.plan, step.model
-        self.answered_by = model
+        """One attempt, or two that race; whether the request is over."""
         if step.rotated_from is not None:
-            self.mesh.rotated(plan.pool.name, step.rotated_from, model.id)
-        started = time.monotonic()
-        try:
-            if step.wait:
-                await asyncio.sleep(min(step.wait, max(plan.deadline - time.time(), 0.0)))
-                started = time.monotonic()
-            with self.mesh.provider(model.provider) as provider:
-                self._begin(model)
-                body = await self._ask(provider, self._call(model))
-        except ProviderFailure as failure:
-            self._failed(failure, model, started)
-            return False
-        except streaming.Broken as broken:
-            self._failed(broken.failure, model, started)
-            broken.error.attempts = plan.attempt_maps()
-            self.fail(broken.error)
-            return True
-        except (asyncio.CancelledError, ClientGone):
-            plan.cancelled(time.monotonic() - started)
-            raise
-        except Exception as error:  # a connector's bug must not look like the app's hanging
-            logger.exception("connector %s failed unexpectedly", model.provider)
-            self._failed(streaming.bug(error), model, started)
-            return False
-        plan.succeeded(time.time(), time.monotonic() - started)
-        self._close(True)  # before the app hears of it: a crash between the two may over-count, never under-count
-        if body is None:
-            self.exchange.end(_usage_map(self.usage), self.describe())
+            self._rotated(step.pool.name, step.rotated_from, step.model.id)
+        after = step.pool.hedge_after
+        delay = hedge_delay(after, self._latencies(step.model)) if after is not None else None
+        if delay is None or self.delivery.begun:
+            attempt = UpstreamAttempt(self, step)
+            fate = await attempt.run()
         else:
-            self.exchange.respond(body, self.describe(), _JSON)
-        self._succeed(model)
+            fate, attempt = await Race(self).run(step, delay)
+        if fate is Fate.AGAIN:
+            return False
+        self.answered_by = attempt.step.model
+        if fate is Fate.ANSWERED:
+            self._answer(attempt)
+        else:
+            self._fail(self._interrupted(attempt))
         return True
 
-    async def _ask(self, provider: Provider, call: ProviderCall) -> bytes | None:
-        """The body of a unary answer, None when the answer was a stream."""
-        try:
-            # Connectors keep to the call's timeout themselves; this is for one that does not.
-            async with asyncio.timeout(call.timeout + _OVERTIME):
-                if call.stream:
-                    await streaming.relay(self, provider, call)
-                    return None
-                answer = await provider.execute(call)
-        except TimeoutError:
-            failure = ProviderFailure(FailureKind.TIMEOUT, f"no answer within {call.timeout:g} s")
-            if self.first_token is not None:
-                raise streaming.Broken(failure, streaming.interrupted(self, failure)) from None
-            raise failure from None
-        self.settle(answer.usage or self._estimate(answer.body))
-        return answer.body
-
-    def _estimate(self, body: bytes) -> Usage:
-        """What an answer used whose provider does not say: never nothing."""
-        output = 0 if self.operation is Operation.EMBEDDINGS else len(body) // reading.BYTES_PER_TOKEN
-        return Usage(self.plan.needs.tokens, output)
-
-    def _failed(self, failure: ProviderFailure, model: ModelSpec, started: float) -> None:
-        """An attempt failed: blame whom it may be blamed on."""
-        duration = time.monotonic() - started
-        if failure.kind is FailureKind.TIMEOUT and self.short:
-            self.plan.ran_out(duration)
-            self._close(False)
-            return
-        self.plan.failed(failure, time.time(), duration)
-        self._report(failure, model)
-
-    def _begin(self, model: ModelSpec) -> None:
-        """Note, in memory and durably, that an attempt is about to leave."""
-        exchange, now = self.exchange, time.time()
-        self.usage, self.cost, self.first_token = None, 0, None
+    def _latencies(self, model: ModelSpec) -> Any:
         known = self.mesh.state.model(model.id)
-        known.requests += 1
-        known.last_request = now
-        self.mesh.state.provider(model.provider).requests += 1
+        return known.first_token if self.plan.needs.stream else known.total
+
+    # -- what attempts tell ---------------------------------------------------------------------------
+
+    def leaves(self) -> None:
+        """An attempt is about to be sent: from here on the request may have cost something."""
+        exchange = self.exchange
         if not exchange.begun:
             exchange.begun = True
             self.queue_time = time.monotonic() - exchange.arrived - self.routing_time
-        self.attempt += 1
-        self.open = True
-        self.mesh.ledger.begin(
-            exchange.request_id,
-            now,
-            model.provider,
-            model.id,
-            self.plan.pool.name,
-            exchange.caller.app,
-            self._highest_cost(model),
-            exchange.deadline,
-            self.attempt,
-        )
 
-    def _highest_cost(self, model: ModelSpec) -> int:
-        """What the attempt can cost at most: what counts if the daemon dies before it is settled."""
-        needs = self.plan.needs
-        output = needs.max_output or model.max_output_tokens or model.context_window or _OUTPUT_UNKNOWN
-        return model.pricing.cost(needs.tokens, output * max(needs.choices, 1))
+    def settled(self, attempt: UpstreamAttempt) -> None:
+        """An attempt has ended, in whatever way, and is written down."""
+        step, mesh = attempt.step, self.mesh
+        self.answered_by = step.model
+        self.cost += step.cost
+        if attempt.first_token is not None and self.first_token is None:
+            self.first_token = attempt.first_token
+        self._tell_changes()
+        mesh.settled()
 
-    def _close(self, ok: bool) -> None:
-        """Write down what the attempt under way used. Nothing if there is none."""
-        model = self.answered_by
-        if not self.open or model is None:
-            return
-        self.open = False
-        usage = self.usage or _NOTHING
-        known = self.mesh.state.model(model.id)
-        known.tokens_in += usage.input_tokens
-        known.tokens_out += usage.output_tokens
-        known.cost += self.cost
-        self.mesh.state.provider(model.provider).cost += self.cost
-        self.mesh.ledger.settle(
-            self.exchange.request_id,
-            time.time(),
-            usage.input_tokens,
-            usage.output_tokens,
-            usage.cached_tokens,
-            self.cost,
-            ok,
-            self.attempt,
-        )
+    def _tell_changes(self) -> None:
+        if self.plan.changes:
+            self.mesh.changed(self.plan.changes)
+            self.plan.changes = []
 
-    def _call(self, model: ModelSpec) -> ProviderCall:
-        plan = self.plan
-        timeout = plan.deadline - time.time()
-        if plan.needs.stream:
-            # A stream may go on for as long as it goes on: silence is what ends it, and the request's deadline.
-            self.short = timeout < plan.pool.stream.first_token_timeout
-        else:
-            allowed = self.table.providers[model.provider].timeout
-            self.short = timeout < allowed
-            timeout = min(timeout, allowed)
-        return ProviderCall(
-            self.operation,
-            model.upstream,
-            reading.with_parameters(self.fields, model.defaults, model.overrides),
-            plan.needs.stream,
-            max(timeout, 0.001),
-            plan.pool.stream.first_token_timeout,
-            plan.pool.stream.idle_timeout,
-            self.exchange.request_id.hex(),
-        )
+    def fields_for(self, model: ModelSpec) -> Mapping[str, msgspec.Raw]:
+        """The body's top level as this model is to have it. A limit that was reserved for has to hold."""
+        limit = self.plan.needs.max_output
+        if self.delivery.continued and limit is not None:
+            return reading.with_output_limit(self.fields, limit)
+        limitless = model.max_output_tokens is None and model.context_window is None
+        if limitless and limit is None and model.pricing.output_per_1m and self.operation is not Operation.EMBEDDINGS:
+            return reading.with_output_limit(self.fields, OUTPUT_UNKNOWN)
+        return self.fields
+
+    def continues(self, attempt: UpstreamAttempt, failure: ProviderFailure) -> None:
+        """A stream broke off in its middle, and another model is to go on."""
+        usage = attempt.step.usage
+        self.delivery.add_usage(usage)
+        self.plan.needs = reading.of_the_rest(self.plan.needs, self.delivery.text, usage.output_tokens)
+        ids = {"pool": attempt.step.pool.name, "model": attempt.step.model.id, "provider": attempt.step.model.provider}
+        self.mesh.event("stream_continued", "warning", ids | self._id(), failure.message,
+                        {"pieces": self.delivery.pieces})  # fmt: skip
+
+    def hedged(self, first: Try, second: Try) -> None:
+        ids = {"pool": first.pool.name, "model": second.model.id} | self._id()
+        self.mesh.event("request_hedged", "info", ids, f"{first.model.id} has not answered yet")
+
+    def _rotated(self, pool: str, before: str, after: str) -> None:
+        self.mesh.state.pool(pool).rotations += 1
+        self.mesh.event(
+            "model_rotated", ids={"pool": pool, "model": after}, reason=f"{before} → {after}",
+            changed={"from": before, "to": after},
+        )  # fmt: skip
+
+    def _id(self) -> dict[str, str]:
+        return {"request": self.exchange.request_id.hex()}
 
     # -- the end --------------------------------------------------------------------------------------
 
-    def settle(self, usage: Usage | None) -> None:
-        """What it used, and what that costs at the model's prices."""
-        self.usage = usage
-        model = self.answered_by
-        if usage is not None and model is not None:
-            self.cost = model.pricing.cost(usage.input_tokens, usage.output_tokens, usage.cached_tokens)
+    def _answer(self, attempt: UpstreamAttempt) -> None:
+        """Everything is settled by now: a crash between the two may over-count, never under-count."""
+        self._answered = True
+        self.usage = self.delivery.total(attempt.step.usage)
+        if attempt.body is None:
+            self.exchange.end(usage_map(self.usage), self.describe())
+        else:
+            self.exchange.respond(attempt.body, self.describe(), _JSON)
+        self._account(200, "")
 
     def describe(self) -> dict[str, Any]:
         """The `mesh` map of an answer."""
@@ -263,87 +234,96 @@ class Inference:
             "cost": self.cost / 1e9,
         }
         if plan.attempts:
-            described["attempts"] = plan.attempt_maps()
+            described["attempts"] = plan.book.as_maps()
+        if plan.hedges:
+            described["hedges"] = plan.hedges
+        if self.delivery.continued:
+            described["continued"] = self.delivery.continued
         if self.first_token is not None:
             described["first_token_time"] = round(self.first_token, 6)
         return described
 
-    def fail(self, error: MeshError) -> None:
+    def _interrupted(self, attempt: UpstreamAttempt) -> MeshError:
+        """The error of a stream that had begun, and that nobody can go on with."""
+        broken = attempt.broken
+        assert broken is not None, "it is not broken"
+        if broken.error is not None:
+            error = broken.error
+            error.attempts = self.plan.book.as_maps()
+            return error
+        return self._broken_off(f"{attempt.step.model.provider} broke the stream off", broken.failure.message)
+
+    def _broken_off(self, what: str, why: str) -> MeshError:
+        return StreamInterrupted(
+            f"{what} after {self.delivery.pieces} pieces of content: {why}", attempts=self.plan.book.as_maps()
+        )
+
+    def _fail(self, error: MeshError) -> None:
+        if self.delivery.begun and not isinstance(error, StreamInterrupted) and not self._is_the_apps(error):
+            error = self._broken_off("the stream ended", f"and nobody could go on: {error.message}")
         self._account(error.status_code, error.message)
         self.exchange.error(error)
 
-    def _report(self, failure: ProviderFailure, model: ModelSpec) -> None:
-        self._close(False)
-        if self.plan.changes:
-            self.mesh.changed(self.plan.changes)
-            self.plan.changes = []
-        self.mesh.failed(model.provider, failure)
-
-    def _succeed(self, model: ModelSpec) -> None:
-        known = self.mesh.state.model(model.id)
-        known.total.add(self.plan.attempts[-1].duration)
-        if self.first_token is not None:
-            known.first_token.add(self.first_token)
-        if self.plan.changes:
-            self.mesh.changed(self.plan.changes)
-            self.plan.changes = []
-        self._account(200, "")
+    @staticmethod
+    def _is_the_apps(error: MeshError) -> bool:
+        return error.status_code in (408, 499, 504)
 
     def _account(self, status: int, error: str) -> None:
-        """Settle, count and log: once a request, whatever became of it."""
-        exchange, plan, model = self.exchange, self.plan, self.answered_by
-        self._close(status == 200)
-        usage = self.usage or _NOTHING
-        caller = exchange.caller
+        """Count and log: once a request, whatever became of it."""
+        plan, model = self.plan, self.answered_by
         self.mesh.finished(
-            Outcome(
-                request_id=exchange.request_id.hex(),
-                at=exchange.arrived_at,
-                operation=self.operation,
-                asked=self.asked,
-                status=status,
+            outcome(
+                self.exchange,
+                self.operation,
+                self.identity,
+                self.asked,
+                status,
                 pool="" if self.target.kind == "model" else plan.pool.name,
                 model=model.id if model else "",
                 provider=model.provider if model else "",
                 stream=plan.needs.stream,
                 attempts=tuple(plan.attempts),
-                app=caller.app,
-                uid=caller.uid,
-                pid=caller.pid,
-                unit=caller.unit,
-                exe=caller.exe,
-                label=exchange.label,
-                tokens_in=usage.input_tokens,
-                tokens_out=usage.output_tokens,
-                tokens_cached=usage.cached_tokens,
+                tokens_in=sum(attempt.tokens_in for attempt in plan.attempts),
+                tokens_out=sum(attempt.tokens_out for attempt in plan.attempts),
+                tokens_cached=self.usage.cached_tokens,
                 cost=self.cost,
                 queue_time=self.queue_time,
                 routing_time=self.routing_time,
                 first_token_time=self.first_token,
-                total_time=time.monotonic() - exchange.arrived,
                 error=error,
                 rotations=plan.rotations,
                 retries=plan.retries,
+                hedges=plan.hedges,
             )
         )
 
+    # -- the cache ------------------------------------------------------------------------------------
+
+    def lookup(self) -> Lookup | None:
+        """Where its answer may be kept; None: nowhere. Raises InvalidRequestError."""
+        if self.target.pool.cache is None:
+            return None
+        exchange, needs = self.exchange, self.plan.needs
+        uid, app = exchange.caller.uid, self.identity.spec
+        return lookup(self.target.pool, self.asked, needs, self.fields, exchange.headers, app, uid)
+
+    def served(self, served: Served) -> None:
+        """It was answered without being asked: at no cost."""
+        told = {"pool": served.pool, "model": served.model, "provider": served.provider}
+        self.mesh.finished(
+            outcome(
+                self.exchange, self.operation, self.identity, self.asked, served.status,
+                **told, stream=self.plan.needs.stream, error=served.error, cached=served.status == 200,
+            )
+        )  # fmt: skip
+
+    @property
+    def may_be_kept(self) -> bool:
+        """Whether it has ended with a whole answer, of one model."""
+        return self._answered and not self.delivery.continued
+
 
 _JSON = {"content-type": "application/json"}
-_NOTHING = Usage()
-_OVERTIME = 1.0  # s that a connector may take to notice its timeout
-_OUTPUT_UNKNOWN = 4096  # tokens, of a model that declares no limit, asked without one
-
-
-def _usage_map(usage: Usage | None) -> dict[str, Any] | None:
-    """In OpenAI's names."""
-    if usage is None:
-        return None
-    return {
-        "prompt_tokens": usage.input_tokens,
-        "completion_tokens": usage.output_tokens,
-        "total_tokens": usage.input_tokens + usage.output_tokens,
-        "prompt_tokens_details": {"cached_tokens": usage.cached_tokens},
-    }
 
 
 def begin(mesh: Mesh, exchange: Exchange, operation: Operation) -> Inference:
@@ -363,10 +343,32 @@ def begin(mesh: Mesh, exchange: Exchange, operation: Operation) -> Inference:
         target = table.resolve(asked)
     except UnknownModel as unknown:
         raise unknown_model(unknown, table) from None
-    plan = RequestPlan(
-        mesh.pipeline, table, mesh.state, target.pool, needs, exchange.deadline, random.random, exchange.arrived_at
-    )
-    return Inference(mesh, exchange, operation, table, asked, target, plan, fields)
+    identity = mesh.apps.identify(exchange.caller, exchange.arrived_at)
+    mesh.apps.check(identity, target)
+    session = _session(target.pool, exchange, fields, identity)
+    asker = Asker(identity.spec, identity.account, identity.label, session, random.random)
+    pool, arrived = target.pool, exchange.arrived_at
+    plan = RequestPlan(mesh.pipeline, table, mesh.state, pool, needs, exchange.deadline, random.random, arrived, asker)
+    delivery = Delivery(exchange, operation, needs)
+    return Inference(mesh, exchange, operation, table, asked, target, plan, fields, identity, delivery)
+
+
+_SESSION_HEADERS = ("mesh-session", "x-session-id")
+_SESSION_FIELDS = ("user", "safety_identifier", "prompt_cache_key")
+
+
+def _session(pool: PoolSpec, exchange: Exchange, fields: Mapping[str, msgspec.Raw], identity: Identity) -> str:
+    """What makes two requests one session, by the pool's `session.key`; "" where nobody needs to know."""
+    if pool.strategy != STICKY:
+        return ""
+    name = ""
+    if pool.session.key == "header":
+        name = next((exchange.headers[header] for header in _SESSION_HEADERS if header in exchange.headers), "")
+    elif pool.session.key == "user":
+        name = next((bytes(fields[field]).decode() for field in _SESSION_FIELDS if field in fields), "")
+    elif pool.session.key == "app":
+        return identity.label
+    return f"{identity.label}\0{name}" if name else ""
 
 
 def unknown_model(unknown: UnknownModel, table: RoutingTable) -> NotFoundError:
@@ -378,21 +380,7 @@ def unknown_model(unknown: UnknownModel, table: RoutingTable) -> NotFoundError:
     return NotFoundError(text, code="model_not_found", param="model", nearest=unknown.nearest)
 
 
-def refused(exchange: Exchange, operation: Operation, error: MeshError) -> Outcome:
-    """The record of a request that came to no pool: not readable, or for nothing that exists."""
-    caller = exchange.caller
-    return Outcome(
-        request_id=exchange.request_id.hex(),
-        at=exchange.arrived_at,
-        operation=operation,
-        asked="",
-        status=error.status_code,
-        app=caller.app,
-        uid=caller.uid,
-        pid=caller.pid,
-        unit=caller.unit,
-        exe=caller.exe,
-        label=exchange.label,
-        total_time=time.monotonic() - exchange.arrived,
-        error=error.message,
-    )
+def refused(mesh: Mesh, exchange: Exchange, operation: Operation, error: MeshError) -> Outcome:
+    """The record of a request that came to no pool: not readable, or for nothing that exists or that it may use."""
+    identity = mesh.apps.identify(exchange.caller)
+    return outcome(exchange, operation, identity, "", error.status_code, error=error.message)

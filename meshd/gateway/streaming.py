@@ -1,6 +1,6 @@
-"""Streams: from a provider's events to an app's chunks.
+"""Streams: from a provider's events to the app's stream.
 
-Owns: when a stream is committed to the app, and what a break means before and after.
+Owns: when an attempt's stream is committed to the app, and what a break means before and after.
 Must never: buffer more of a stream than its first events.
 
 Nothing reaches the app until the first content does: whatever fails before is a failure of that attempt, which
@@ -10,81 +10,73 @@ loop reads no event before the last one is sent. Rule: spec/routing.md, Streams.
 
 from __future__ import annotations
 
-import asyncio
 import logging
-import time
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
-from meshd.cdk.provider import FailureKind, Provider, ProviderCall, ProviderFailure, Usage
+from meshd.cdk.provider import FailureKind, Provider, ProviderCall, ProviderFailure, StreamEvent
 from meshd.gateway.exchange import ClientGone
-from modelmesh._errors import MeshError, RequestTimeoutError, StreamInterrupted
+from modelmesh._errors import MeshError, RequestTimeoutError
 
 if TYPE_CHECKING:
-    from meshd.gateway.inference import Inference
+    from meshd.gateway.attempt import UpstreamAttempt
 
 logger = logging.getLogger("meshd.gateway")
 
 
 class Broken(Exception):
-    """A stream broke after content had reached the app: it cannot be begun anew."""
+    """A stream broke after content had reached the app. final: why nobody is to go on, whatever is configured;
+    error: what the app hears then."""
 
-    def __init__(self, failure: ProviderFailure, error: MeshError) -> None:
+    def __init__(self, failure: ProviderFailure, final: str = "", error: MeshError | None = None) -> None:
         super().__init__(failure.message)
         self.failure = failure
+        self.final = final
         self.error = error
 
 
-async def relay(inference: Inference, provider: Provider, call: ProviderCall) -> None:
-    """Pass one stream on until its end, and settle it; the END is the caller's to send.
+async def relay(attempt: UpstreamAttempt, provider: Provider, call: ProviderCall) -> None:
+    """Pass one stream on until its end; settling it and the END are the caller's.
 
-    Raises ProviderFailure before anything reached the app, Broken after, ClientGone when it left.
+    Raises ProviderFailure before anything of it reached the app, Broken after, ClientGone when the app left.
     """
-    exchange = inference.exchange
-    started = time.monotonic()
-    held: list[bytes] | None = []  # events before the first content; None once committed
-    usage: Usage | None = None
-    delivered = 0
+    delivery = attempt.request.delivery
+    held: list[StreamEvent] | None = []  # events before the first content; None once committed
     try:
         async with aclosing(_events(provider, call)) as events:
             async for event in events:
-                usage = event.usage or usage
+                attempt.note(event)
                 if event.hidden:
                     continue
-                if held is not None:
-                    held.append(event.data)
-                    if not event.content and event.finish_reason is None:
-                        continue
-                    inference.first_token = time.monotonic() - started
-                    for data in held:
-                        await exchange.chunk(data)
-                    held = None
-                else:
-                    await exchange.chunk(event.data)
-                delivered += event.content
+                if held is None:
+                    await delivery.send(event)
+                    continue
+                held.append(event)
+                if not event.content and event.finish_reason is None:
+                    continue
+                attempt.commit()
+                first, held = held, None
+                for each in first:
+                    await delivery.send(each)
+            await delivery.finish()
     except ProviderFailure as failure:
-        inference.settle(_counted(usage, delivered, inference) if usage or held is None else None)
         if held is not None:
             raise
-        raise Broken(failure, interrupted(inference, failure, delivered)) from None
+        raise Broken(failure) from None
     except TimeoutError:
         # The app took nothing until the deadline: nobody's failure but its own.
-        inference.settle(_counted(usage, delivered, inference))
         stopped = ProviderFailure(FailureKind.CANCELLED, "the app stopped taking the stream")
-        raise Broken(stopped, RequestTimeoutError("the stream was not taken before the deadline")) from None
-    except (asyncio.CancelledError, ClientGone):
-        inference.settle(_counted(usage, delivered, inference))
+        error = RequestTimeoutError("the stream was not taken before the deadline")
+        raise Broken(stopped, "the app took nothing", error) from None
+    except ClientGone:
         raise
     except Exception as error:
         if held is not None:
             raise
         logger.exception("connector %s failed unexpectedly in a stream", provider.name)
-        inference.settle(_counted(usage, delivered, inference))
-        unexpected = bug(error)
-        raise Broken(unexpected, interrupted(inference, unexpected, delivered)) from None
+        raise Broken(bug(error)) from None
     if held is not None:
-        raise ProviderFailure(FailureKind.BAD_ANSWER, "the stream ended without any content")
-    inference.settle(_counted(usage, delivered, inference))
+        raise ProviderFailure(FailureKind.BAD_ANSWER, "the stream ended without any content", status=200)
 
 
 def _events(provider: Provider, call: ProviderCall) -> Any:
@@ -93,23 +85,6 @@ def _events(provider: Provider, call: ProviderCall) -> Any:
     return stream
 
 
-def _counted(usage: Usage | None, delivered: int, inference: Inference) -> Usage:
-    """What a stream used when its provider did not get to say: a token an event, and the prompt's estimate."""
-    if usage is not None:
-        return usage
-    return Usage(inference.plan.needs.tokens, delivered)
-
-
-def interrupted(inference: Inference, failure: ProviderFailure, delivered: int | None = None) -> MeshError:
-    """The error of a stream that had begun. delivered: pieces of content the app has, None: not counted."""
-    model = inference.answered_by
-    after = "" if delivered is None else f" after {delivered} pieces of content"
-    return StreamInterrupted(
-        f"{model.provider if model else 'the provider'} broke the stream off{after}: {failure.message}"
-    )
-
-
 def bug(error: Exception) -> ProviderFailure:
     """What an exception that a connector must not raise means for its attempt."""
     return ProviderFailure(FailureKind.BAD_ANSWER, f"the connector failed: {type(error).__name__}")
-

@@ -1,22 +1,31 @@
 """What the router shows of itself: its state as JSON maps for `meshctl` and `client.mesh`.
 
-Owns: the shapes that docs/protocol.md gives for the mesh's own operations.
+Owns: the shapes that docs/protocol.md gives for pools, models, providers and allowances.
 Must never: change anything.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
+import msgspec
+
+from meshd.cdk.provider import Operation
 from meshd.config.redaction import redact_url
 from meshd.routing import recovery
-from meshd.routing.pipeline import Explanation
+from meshd.routing.accounts import Alert
+from meshd.routing.needs import Needs
+from meshd.routing.rates import Headroom
 from meshd.routing.recovery import ACTIVE, PROBATION, STANDBY
 from meshd.routing.stages import Question
 from meshd.routing.state import MeshState, availabilities
-from meshd.routing.table import ModelSpec, PoolSpec, RoutingTable, Target
+from meshd.routing.table import ANY_APP, AppSpec, ModelSpec, PoolSpec, RoutingTable
 
 NANO = 1e9
+_ANY = Needs(Operation.CHAT)
 
 
 def availability_of(
@@ -43,107 +52,168 @@ def availability_of(
     return worst, reason, wait
 
 
-def pool_map(table: RoutingTable, state: MeshState, pool: PoolSpec, now: float) -> dict[str, Any]:
-    members: list[dict[str, Any]] = []
-    for model_id in pool.members:
-        model = table.models[model_id]
-        status, reason, recovers = availability_of(table, state, pool.name, model, now)
-        members.append(
-            {
-                "id": model_id,
-                "provider": model.provider,
-                "status": status,
-                "reason": reason,
-                "recovers_in": recovers if status != ACTIVE else None,
-                "failures": state.member(pool.name, model_id).failures,
-            }
-        )
-    standby = sum(member["status"] == STANDBY for member in members)
+class View:
+    """What one caller sees at one instant. app: by whose rules lists are cut."""
+
+    def __init__(self, table: RoutingTable, state: MeshState, now: float, app: AppSpec = ANY_APP) -> None:
+        self.table = table
+        self.state = state
+        self.now = now
+        self.app = app
+
+    def pool(self, pool: PoolSpec) -> dict[str, Any]:
+        allowed = self.app.models
+        members = [self._member(pool, id) for id in pool.members if allowed is None or id in allowed]
+        standby = sum(member["status"] == STANDBY for member in members)
+        known = self.state.pool(pool.name)
+        return {
+            "name": pool.name,
+            "capability": pool.capability,
+            "strategy": pool.strategy,
+            "active": len(members) - standby,
+            "standby": standby,
+            "current": known.current if allowed is None or known.current in allowed else None,
+            "rotations": known.rotations,
+            "fallback_pools": list(pool.fallback_pools),
+            "models": members,
+        }
+
+    def _member(self, pool: PoolSpec, id: str) -> dict[str, Any]:
+        model, known = self.table.models[id], self.state.member(pool.name, id)
+        status, reason, recovers = availability_of(self.table, self.state, pool.name, model, self.now)
+        return {
+            "id": id,
+            "provider": model.provider,
+            "status": status,
+            "reason": reason,
+            "recovers_in": recovers if status != ACTIVE else None,
+            "failures": known.failures,
+            "error_rate": known.outcomes.rate(self.now).fraction,
+            "headroom": self._headroom(pool, model).fraction,
+            "in_flight": self.state.model(id).in_flight,
+        }
+
+    def model(self, model: ModelSpec) -> dict[str, Any]:
+        known = self.state.model(model.id)
+        pools = [name for name in self.table.pools_of(model.id) if self.app.pools is None or name in self.app.pools]
+        statuses = [availability_of(self.table, self.state, pool, model, self.now) for pool in pools or [""]]
+        status, reason, _ = next((found for found in statuses if found[0] == ACTIVE), statuses[0])
+        rates = [self.state.member(pool, model.id).outcomes.rate(self.now).fraction for pool in pools]
+        delivery = (("synchronous", model.synchronous), ("streaming", model.streaming))
+        headroom = self._headroom(self.table.resolve(model.id).pool, model)
+        return {
+            "id": model.id,
+            "provider": model.provider,
+            "model": model.upstream,
+            "capabilities": list(model.capabilities),
+            "features": None if model.features is None else sorted(name for name, has in model.features.items() if has),
+            "context_window": model.context_window,
+            "max_output_tokens": model.max_output_tokens,
+            "max_images": model.max_images,
+            "delivery": [mode for mode, has in delivery if has],
+            "pools": pools,
+            "status": status,
+            "reason": reason,
+            "deactivated": known.deactivated,
+            "in_flight": known.in_flight,
+            "requests": known.requests,
+            "failures": known.failures,
+            "error_rate": max((rate for rate in rates if rate is not None), default=None),
+            "tokens_in": known.tokens_in,
+            "tokens_out": known.tokens_out,
+            "cost": known.cost / NANO,
+            "latency": known.total.summary(),
+            "first_token": known.first_token.summary(),
+            "last_request": known.last_request,
+            "last_failure": known.last_failure,
+            "last_failure_reason": known.last_failure_reason,
+            "headroom": headroom_map(headroom),
+            "limits": self.allowances_of({("model", model.id), *(("member", f"{pool}\0{model.id}") for pool in pools)}),
+        }
+
+    def provider(self, name: str, base_url: str | None, details: dict[str, Any]) -> dict[str, Any]:
+        spec, known = self.table.providers[name], self.state.provider(name)
+        status = recovery.status(known.availability, self.now)
+        resting = self.state.rates.resting_keys(name, self.now)
+        return {
+            "name": name,
+            "connector": spec.connector,
+            "base_url": redact_url(base_url) if base_url else base_url,
+            "enabled": not spec.disabled,
+            "available": not spec.disabled and status != STANDBY,
+            "auth_valid": known.auth_valid,
+            "reason": spec.disabled or known.availability.reason,
+            "score": round(known.score, 3),
+            "last_probe": known.last_probe,
+            "latency": known.latency,
+            "models": sum(model.provider == name for model in self.table.models.values()),
+            "in_flight": known.in_flight,
+            "requests": known.requests,
+            "cost": known.cost / NANO,
+            "keys": max(len(spec.keys), 1),
+            "resting_keys": [
+                {"id": key.id, "reason": key.reason, "until": None if math.isinf(key.until) else key.until}
+                for key in resting
+            ],
+            "quota": None if known.quota is None else msgspec.structs.asdict(known.quota),
+            "limits": self.allowances_of({("provider", name)}),
+            "details": details,
+        }
+
+    # -- limits ---------------------------------------------------------------------------------------
+
+    def allowances_of(self, scopes: set[tuple[str, str]]) -> list[dict[str, Any]]:
+        """How the limits of these (scope, name) stand."""
+        return [allowance_map(row) for row in self._standing if (row["scope"], row["name"]) in scopes]
+
+    def allowances(self, own: str | None) -> list[dict[str, Any]]:
+        """How all limits stand; of apps only that of the account `own`, where one is given."""
+        return [
+            allowance_map(row) for row in self._standing if own is None or row["scope"] != "app" or row["name"] == own
+        ]
+
+    @cached_property
+    def _standing(self) -> list[dict[str, Any]]:
+        return self.state.accounts.standing(self.now)
+
+    def _headroom(self, pool: PoolSpec, model: ModelSpec) -> Headroom:
+        return self.state.rates.headroom(Question(self.table, self.state, pool, _ANY, self.now), model)
+
+
+def headroom_map(headroom: Headroom) -> dict[str, Any]:
+    return {"fraction": headroom.fraction, "requests": headroom.requests, "tokens": headroom.tokens}
+
+
+def allowance_map(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row of `Accounts.standing` in USD, or as it is where requests or tokens are counted. pool: of a member."""
+    pool, _, model = row["name"].partition("\0") if row["scope"] == "member" else ("", "", row["name"])
     return {
-        "name": pool.name,
-        "capability": pool.capability,
-        "strategy": pool.strategy,
-        "active": len(members) - standby,
-        "standby": standby,
-        "current": state.pool(pool.name).current,
-        "rotations": state.pool(pool.name).rotations,
-        "models": members,
+        "scope": row["scope"],
+        "name": model,
+        "pool": pool,
+        "measure": row["measure"],
+        "window": row["window"],
+        "source": row["source"],
+        **{key: _amount(row["measure"], row[key]) for key in ("limit", "spent", "reserved", "remaining")},
+        "resets_at": row["resets_at"],
+        "enforce": row["enforce"],
+        "alert_threshold": row["alert_threshold"],
     }
 
 
-def model_map(table: RoutingTable, state: MeshState, model: ModelSpec, now: float) -> dict[str, Any]:
-    known = state.model(model.id)
-    pools = table.pools_of(model.id)
-    statuses = [availability_of(table, state, pool, model, now) for pool in pools or [""]]
-    status, reason, _ = next((found for found in statuses if found[0] == ACTIVE), statuses[0])
+def alert_map(alert: Alert) -> dict[str, Any]:
+    """What the event of an alert tells beside whom it concerns."""
+    allowance = alert.allowance
+    amounts = {"limit": allowance.limit, "spent": alert.spent, "reserved": alert.reserved}
     return {
-        "id": model.id,
-        "provider": model.provider,
-        "model": model.upstream,
-        "capabilities": list(model.capabilities),
-        "features": None if model.features is None else sorted(name for name, has in model.features.items() if has),
-        "context_window": model.context_window,
-        "max_output_tokens": model.max_output_tokens,
-        "max_images": model.max_images,
-        "delivery": [mode for mode, has in (("synchronous", model.synchronous), ("streaming", model.streaming)) if has],
-        "pools": pools,
-        "status": status,
-        "reason": reason,
-        "deactivated": known.deactivated,
-        "in_flight": known.in_flight,
-        "requests": known.requests,
-        "failures": known.failures,
-        "tokens_in": known.tokens_in,
-        "tokens_out": known.tokens_out,
-        "cost": known.cost / NANO,
-        "latency": known.total.summary(),
-        "first_token": known.first_token.summary(),
-        "last_request": known.last_request,
-        "last_failure": known.last_failure,
-        "last_failure_reason": known.last_failure_reason,
+        "measure": allowance.measure,
+        "window": allowance.window,
+        "source": allowance.source,
+        **{key: _amount(allowance.measure, amount) for key, amount in amounts.items()},
+        "resets_at": alert.resets_at,
+        "enforce": allowance.enforce,
     }
 
 
-def provider_map(
-    table: RoutingTable, state: MeshState, name: str, base_url: str | None, details: dict[str, Any], now: float
-) -> dict[str, Any]:
-    spec, known = table.providers[name], state.provider(name)
-    status = recovery.status(known.availability, now)
-    return {
-        "name": name,
-        "connector": spec.connector,
-        "base_url": redact_url(base_url) if base_url else base_url,
-        "enabled": not spec.disabled,
-        "available": not spec.disabled and status != STANDBY,
-        "auth_valid": known.auth_valid,
-        "reason": spec.disabled or known.availability.reason,
-        "score": round(known.score, 3),
-        "last_probe": known.last_probe,
-        "latency": known.latency,
-        "models": sum(model.provider == name for model in table.models.values()),
-        "in_flight": known.in_flight,
-        "requests": known.requests,
-        "cost": known.cost / NANO,
-        "details": details,
-    }
-
-
-def explanation_map(asked: str, target: Target, question: Question, explained: Explanation) -> dict[str, Any]:
-    return {
-        "asked": asked,
-        "resolution": {"kind": target.kind, "name": target.pool.name},
-        "pool": target.pool.name,
-        "strategy": target.pool.strategy,
-        "needs": question.needs.describe(),
-        "stages": [
-            {
-                "name": stage.name,
-                "kept": stage.kept,
-                "dropped": [{"model": drop.model, "reason": drop.reason} for drop in stage.dropped],
-            }
-            for stage in explained.stages
-        ],
-        "order": explained.order,
-        "chosen": explained.chosen,
-        "error": None,
-    }
+def _amount(measure: str, amount: int) -> float | int:
+    return amount / NANO if measure == "cost" else amount

@@ -3,24 +3,37 @@
 Owns: the consequences of one attempt's success or failure for the state.
 Must never: choose what to try next (`plan.py`).
 
-Error-based rules: consecutive failures by the codes that count, a refused key at once, an unreachable
-provider, 5xx or 403 over several of a provider's models. Rule: spec/routing.md, Deactivation.
+Error-based rules: consecutive failures by the codes that count, their share of the requests in a window, a refused
+key at once, an unreachable provider, 5xx or 403 over several of a provider's models. Count-based: an allowance that is
+used up, by our count or by the provider's word. Time-based: `maintenance.py`. Rule: spec/routing.md, Deactivation.
 """
 
 from __future__ import annotations
 
-from meshd.cdk.provider import FailureKind, ProviderFailure
-from meshd.routing.recovery import recover, stand_by, stand_by_indefinitely
-from meshd.routing.state import Change, MeshState
-from meshd.routing.table import ModelSpec, PoolSpec, ProviderSpec
+from meshd.cdk.provider import FailureKind, ProviderFailure, QuotaStatus
+from meshd.routing.accounts import Alert
+from meshd.routing.recovery import (
+    USED_UP,
+    next_reset,
+    proves,
+    quota_reset,
+    recover,
+    stand_by,
+    stand_by_indefinitely,
+    stand_by_until,
+)
+from meshd.routing.state import INDEFINITELY, Availability, Change, MemberState, MeshState, availabilities
+from meshd.routing.table import Allowance, ModelSpec, PoolSpec, ProviderSpec, RecoveryPolicy, RoutingTable
 
 UNREACHABLE_AFTER = 2
 """Connections to a provider that fail one after another, over all its models, until it counts as gone."""
 FAILING_MODELS = 2
-"""Different models of a provider with 5xx (or with 403) and no success between, until the provider is blamed."""
+"""Different models of a provider with 5xx (or 403, or no quota left) and no success between, until it is blamed."""
 
 PROBE = "probe"
 """The cause of a standby that the health monitor's probes began, and only they (or an operator) end."""
+ASKED_AGAIN = 900.0
+"""Seconds that a provider rests which says that its quota is used up, and nobody knows when it resets."""
 
 _BLAMELESS = frozenset(
     {FailureKind.UNSUPPORTED, FailureKind.CONTEXT_LENGTH, FailureKind.INVALID_REQUEST, FailureKind.CANCELLED}
@@ -50,8 +63,15 @@ def record_failure(
     failure: ProviderFailure,
     now: float,
     tester: object | None = None,
+    *,
+    last_key: bool = False,
+    timezone: str = "UTC",
 ) -> list[Change]:
-    """Note a failed attempt; what it put on standby. tester: the request, whose failure ends a probation it holds."""
+    """Note a failed attempt; what it put on standby. tester: the request, whose failure ends a probation it holds.
+
+    last_key: the provider has several keys, and this was the last of them that was not refused. (While another is
+    usable nobody is to blame but the key, `rates.key_refused`.) timezone: of quotas that follow the calendar.
+    """
     if failure.status:
         state.provider(provider.name).connection_failures = 0  # it answered
     if failure.kind in _BLAMELESS:
@@ -60,28 +80,71 @@ def record_failure(
     model_state.failures += 1
     model_state.last_failure = now
     model_state.last_failure_reason = f"{failure.kind}: {failure.message}"
-    changes = _blame_provider(state, pool, model, provider, failure, now, tester)
+    reset = quota_reset(pool.recovery, provider, now, timezone) if failure.kind is FailureKind.QUOTA else None
+    changes = _blame_provider(state, pool, model, provider, failure, now, tester, last_key, reset)
     known = model_state.availability
-    gone = failure.kind is FailureKind.MODEL_NOT_FOUND or known.standby
-    if gone and stand_by(known, failure.message, failure.kind, pool.recovery, now, tester=tester):
+    gone = failure.kind in (FailureKind.MODEL_NOT_FOUND, FailureKind.QUOTA) or known.standby
+    if gone and _rest(known, failure.message, failure, pool.recovery, now, tester, reset):
         changes.append(Change("model", False, failure.message, "", model.id, model.provider, known.until))
-    if counts(failure, pool, provider):
+    if failure.kind is not FailureKind.QUOTA and counts(failure, pool, provider):
         changes += _blame_member(state, pool, model, failure, now, tester)
     return changes
+
+
+def _rest(
+    availability: Availability,
+    reason: str,
+    failure: ProviderFailure,
+    policy: RecoveryPolicy,
+    now: float,
+    tester: object | None,
+    reset: float | None,
+) -> bool:
+    """On standby for the cooldown; by a quota that is used up until the `reset`, as long as its provider asks where
+    no calendar is known, and until an operator's word where a reset does not bring it back.
+
+    A test that finds the quota used up says that the calendar was wrong: the cooldown decides then.
+    """
+    if failure.kind is not FailureKind.QUOTA:
+        return stand_by(availability, reason, failure.kind, policy, now, tester=tester)
+    again = availability.standby
+    at_least = (failure.retry_after or 0.0) if reset is None or again else reset - now
+    if not stand_by(availability, reason, failure.kind, policy, now, at_least, tester):
+        return False
+    if not policy.on_quota_reset:
+        availability.until = INDEFINITELY
+    elif reset is not None and not again:
+        availability.until = reset
+    return True
 
 
 def _blame_member(
     state: MeshState, pool: PoolSpec, model: ModelSpec, failure: ProviderFailure, now: float, tester: object | None
 ) -> list[Change]:
-    member = state.member(pool.name, model.id)
-    member.failures += 1
+    member, rule = state.member(pool.name, model.id), pool.deactivation
     known = member.availability
-    if member.failures < pool.deactivation.retry_limit and not known.standby:
-        return []
+    member.failures += 1
+    if not known.standby:
+        member.outcomes.add(False, now, rule.window)
     reason = f"{member.failures} failures in a row, the last: {failure.message}"
+    if member.failures < rule.retry_limit and not known.standby:
+        reason = _failing_too_often(member, pool, now)
+        if not reason:
+            return []
+        reason += f", the last: {failure.message}"
     if not stand_by(known, reason, failure.kind, pool.recovery, now, failure.retry_after or 0.0, tester):
         return []
+    member.outcomes.clear()  # what is over must not set it aside again
+    state.accounts.begin_stint(pool.name, model.id)
     return [Change("member", False, reason, pool.name, model.id, model.provider, known.until)]
+
+
+def _failing_too_often(member: MemberState, pool: PoolSpec, now: float) -> str:
+    """By `deactivation.error_rate_threshold`: how often, "" when not."""
+    threshold, rate = pool.deactivation.error_rate_threshold, member.outcomes.rate(now)
+    if threshold is None or rate.fraction is None or rate.fraction < threshold:
+        return ""
+    return f"{rate.failed} of its last {rate.requests} requests failed within {pool.deactivation.window:g} s"
 
 
 def _blame_provider(
@@ -92,6 +155,8 @@ def _blame_provider(
     failure: ProviderFailure,
     now: float,
     tester: object | None,
+    last_key: bool,
+    reset: float | None,
 ) -> list[Change]:
     known = state.provider(provider.name)
     reason = ""
@@ -102,8 +167,15 @@ def _blame_provider(
     elif failure.kind is FailureKind.PERMISSION:
         # One model may be closed to this key, or one prompt; several say that the key is.
         known.forbidden_models.add(model.id)
-        if len(known.forbidden_models) >= FAILING_MODELS and pool.deactivate_on_auth_failure:
+        if last_key and pool.deactivate_on_auth_failure:
+            reason = f"every key of it is refused: {failure.message}"
+        elif len(known.forbidden_models) >= FAILING_MODELS and pool.deactivate_on_auth_failure:
             reason = f"{len(known.forbidden_models)} of its models are forbidden: {failure.message}"
+    elif failure.kind is FailureKind.QUOTA:
+        # Some quotas are a model's own; several that are used up are the account's.
+        known.exhausted_models.add(model.id)
+        if len(known.exhausted_models) >= FAILING_MODELS:
+            reason = f"its quota is used up: {failure.message}"
     elif failure.kind is FailureKind.CONNECTION:
         known.connection_failures += 1
         if known.connection_failures >= UNREACHABLE_AFTER and pool.deactivate_on_outage:
@@ -114,7 +186,7 @@ def _blame_provider(
             reason = f"{len(known.failing_models)} of its models fail: {failure.message}"
     if not reason and known.availability.standby and failure.kind not in _OF_ONE_MODEL:
         reason = known.availability.reason  # the probation's request failed
-    if not reason or not stand_by(known.availability, reason, failure.kind, pool.recovery, now, tester=tester):
+    if not reason or not _rest(known.availability, reason, failure, pool.recovery, now, tester, reset):
         return []
     return [Change("provider", False, reason, provider=provider.name, until=known.availability.until)]
 
@@ -127,17 +199,58 @@ def record_success(
     known.connection_failures = 0
     known.failing_models.clear()
     known.forbidden_models.clear()
+    known.exhausted_models.clear()
     known.auth_valid = True
     member = state.member(pool.name, model.id)
     member.failures = 0
+    if not member.availability.standby:
+        member.outcomes.add(True, now, pool.deactivation.window)
     changes: list[Change] = []
-    if recover(known.availability, now):
-        changes.append(Change("provider", True, "a request succeeded", provider=provider.name))
-    if recover(state.model(model.id).availability, now):
-        changes.append(Change("model", True, "a request succeeded", model=model.id, provider=model.provider))
-    if recover(member.availability, now):
-        changes.append(Change("member", True, "a request succeeded", pool.name, model.id, model.provider))
+    if _recover(known.availability, now):
+        changes.append(Change("provider", True, _SUCCEEDED, provider=provider.name))
+    if _recover(state.model(model.id).availability, now):
+        changes.append(Change("model", True, _SUCCEEDED, model=model.id, provider=model.provider))
+    if _recover(member.availability, now):
+        changes.append(Change("member", True, _SUCCEEDED, pool.name, model.id, model.provider))
     return changes
+
+
+_SUCCEEDED = "a request succeeded"
+
+
+def _recover(availability: Availability, now: float) -> bool:
+    return proves(availability, now) and recover(availability, now)
+
+
+def record_probe(
+    state: MeshState,
+    pool: PoolSpec,
+    model: ModelSpec,
+    provider: ProviderSpec,
+    failure: ProviderFailure | None,
+    now: float,
+    tester: object,
+    timezone: str = "UTC",
+) -> list[Change]:
+    """Note how a probe of one model went (failure None: it answered); what it changed.
+
+    One failure sets a model aside: nobody waits for the answer, and a later probe or request finds out more. One that
+    was refused for its form shows that somebody is there, and a request may test it at once.
+    """
+    if failure is None:
+        return record_success(state, pool, model, provider, now)
+    if failure.kind in _BLAMELESS:
+        for availability in availabilities(state, pool.name, model.id, model.provider):
+            if availability.tester is tester:
+                availability.until = min(availability.until, now)
+        return []
+    changes = record_failure(state, pool, model, provider, failure, now, tester, timezone=timezone)
+    known = state.member(pool.name, model.id).availability
+    if changes or known.standby or not counts(failure, pool, provider):
+        return changes
+    reason = f"it does not answer probes: {failure.message}"
+    stand_by(known, reason, failure.kind, pool.recovery, now, failure.retry_after or 0.0)
+    return [Change("member", False, reason, pool.name, model.id, model.provider, known.until)]
 
 
 def record_health(
@@ -149,7 +262,7 @@ def record_health(
         known.connection_failures = 0
         known.failing_models.clear()
         known.forbidden_models.clear()
-        if recover_on_probe and recover(known.availability, now):
+        if recover_on_probe and _recover(known.availability, now):
             known.auth_valid = True
             return [Change("provider", True, "it answered a probe", provider=provider)]
         return []
@@ -158,3 +271,86 @@ def record_health(
     reason = f"it does not answer probes: {error}"
     stand_by_indefinitely(known.availability, reason, PROBE, now)
     return [Change("provider", False, reason, provider=provider)]
+
+
+# -- what is used up -----------------------------------------------------------------------------------
+
+
+def record_used_up(state: MeshState, table: RoutingTable, alert: Alert, now: float) -> list[Change]:
+    """An allowance has nothing left: a pool's rule sets its member aside, a quota all of its provider, until the
+    reset; for the cooldown where nothing resets it; until an operator's word where a reset does not bring back.
+
+    What has used up what it may has not failed: it comes back untested, and does not relapse. A budget sets nobody
+    aside (`on_budget_exceeded`), nor does a request that was refused for being larger than what is left: a smaller
+    one may fit. Except in a stint, which no calendar ever ends: there too little is as good as none.
+    """
+    allowance = alert.allowance
+    if alert.type != "budget_exceeded" or allowance.source == "budget" or not allowance.enforce:
+        return []
+    taken = alert.spent + (alert.reserved if allowance.measure == "requests" else 0)
+    if taken < allowance.limit and allowance.window != "stint":
+        return []
+    reason = f"it has used up {_amount(allowance)} {_WINDOWS[allowance.window]}"
+    if allowance.scope == "member":
+        pool, _, model = allowance.name.partition("\0")
+        if pool not in table.pools or model not in table.models:
+            return []
+        policy = table.pools[pool].recovery
+        until = _until(alert.resets_at, policy.cooldown, policy.on_quota_reset, now)
+        change = Change("member", False, reason, pool, model, table.models[model].provider, until)
+        if not stand_by_until(state.member(pool, model).availability, reason, USED_UP, until, now):
+            return []
+        state.accounts.begin_stint(pool, model)
+    else:
+        provider = allowance.name
+        resets = _resets(table, provider)
+        until = _until(alert.resets_at, RecoveryPolicy().cooldown, resets, now)
+        change = Change("provider", False, reason, provider=provider, until=until)
+        if not stand_by_until(state.provider(provider).availability, reason, USED_UP, until, now):
+            return []
+    state.wake_at = min(state.wake_at, until)
+    return [change]
+
+
+def _resets(table: RoutingTable, provider: str) -> bool:
+    """Whether a reset brings the provider back: unless every pool it serves waits for an operator."""
+    pools = [pool for pool in table.pools.values() if any(table.models[id].provider == provider for id in pool.members)]
+    return not pools or any(pool.recovery.on_quota_reset for pool in pools)
+
+
+def _until(resets_at: float | None, cooldown: float, comes_back: bool, now: float) -> float:
+    if not comes_back:
+        return INDEFINITELY
+    return now + cooldown if resets_at is None else resets_at
+
+
+def record_quota(
+    state: MeshState, provider: ProviderSpec, status: QuotaStatus, now: float, timezone: str = "UTC"
+) -> list[Change]:
+    """What a provider said of its quota. Nothing left sets all of it aside, until its quota resets (where nobody says
+    when: for a while, as it is asked again meanwhile); something left brings back what such a word set aside."""
+    known = state.provider(provider.name)
+    known.quota = status
+    aside = known.availability
+    told = aside.standby and aside.cause == FailureKind.QUOTA and not aside.probation
+    if status.used_up:
+        reset = next_reset(provider.quota_reset, now, timezone)
+        until = now + ASKED_AGAIN if reset is None else reset
+        changed = stand_by_until(aside, _NOTHING_LEFT, FailureKind.QUOTA, until, now)
+        if changed:
+            state.wake_at = min(state.wake_at, until)
+        if changed and not told:
+            return [Change("provider", False, _NOTHING_LEFT, provider=provider.name, until=until)]
+    elif told and status.remaining is not None:
+        aside.until = now
+        recover(aside, now)
+        return [Change("provider", True, "it says that its quota is there again", provider=provider.name)]
+    return []
+
+
+_NOTHING_LEFT = "it says that its quota is used up"
+_WINDOWS = {"day": "of the day", "month": "of the month", "rolling": "in 24 hours", "stint": "since it came back"}
+
+
+def _amount(allowance: Allowance) -> str:
+    return f"{allowance.limit / 1e9:g} USD" if allowance.measure == "cost" else f"{allowance.limit} {allowance.measure}"

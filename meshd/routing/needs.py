@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import msgspec
 
@@ -18,10 +19,25 @@ BYTES_PER_TOKEN = 4
 """Of JSON text, for the estimate that decides whether a prompt fits a context window. English prose has 4 to
 5 bytes a token, and JSON adds its own; a model that turns out too small refuses, and a larger one is asked."""
 
-_IMAGE = re.compile(rb'"type"\s*:\s*"(?:image_url|input_image)"')
-_INLINE = re.compile(rb'"data:[^"]*"')
 TOKENS_PER_IMAGE = 1000
 """An image's bytes are no text: its tokens depend on its size, a few hundred to a thousand or two."""
+
+PREAMBLE = 128
+"""Tokens at most that a provider puts before a prompt by itself: a template's own system message."""
+TOOLS_PREAMBLE = 640
+"""The same where there are tools: Anthropic's instructions for their use are 313 to 530 tokens by model."""
+
+_BASE64 = b"base64,"
+_TYPED = b'"type"'
+_PART = re.compile(rb'"type"\s*:\s*"(image_url|input_image|input_audio|input_file|file|video_url|input_video)"')
+_IMAGES = frozenset({b"image_url", b"input_image"})
+_DATA_URL = re.compile(rb'"(?:url|image_url|file_data|video_url)"\s*:\s*"data:([a-zA-Z]+)/[^"]{0,100}$')
+_BARE = re.compile(rb'"(data|file_data)"\s*:\s*"([A-Za-z0-9+/=_-]{64,})"')
+_LOOK_BACK = 200  # bytes before "base64," in which a data URL begins
+_AUDIO_BYTES = 32
+"""Of base64, per token: speech at 8 kbit/s with 32 tokens a second (Gemini's; OpenAI's are 10) is 41."""
+_ELSEWHERE = 1_000_000
+"""Tokens of a file or video that is only named (`file_id`, a URL): nobody knows, and no context window takes more."""
 
 
 class MalformedBody(ValueError):
@@ -34,7 +50,12 @@ class UnusableModelField(MalformedBody):
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """tokens: an estimate of the prompt's. max_output: what the app asked for at most, None if it did not say."""
+    """tokens: an estimate of the prompt's. most: as many as its text can be in any vocabulary: one for each byte.
+    counts: vocabulary → tokens of the text, where they were counted. attached: tokens at most of inline audio, video
+    and files. max_output: what the app asked for at most, None if it did not say. choices: answers to one request.
+
+    `most` and `counts` are of text alone; images depend on the model (`estimate.at_most`).
+    """
 
     operation: Operation
     stream: bool = False
@@ -46,6 +67,21 @@ class Needs:
     tokens: int = 0
     max_output: int | None = None
     choices: int = 1
+    most: int = 0
+    attached: int = 0
+    counts: dict[str, int] = field(default_factory=dict)
+
+    def tokens_at_most(self, vocabulary: str) -> int:
+        """Of its text: counted with that vocabulary, else `most`."""
+        return self.counts.get(vocabulary, self.most)
+
+    def counted(self, counts: Mapping[str, int]) -> Needs:
+        """The same, knowing these counts; the largest becomes the estimate for models of other vocabularies."""
+        if not counts:
+            return self
+        merged = {**self.counts, **counts}
+        text = max(merged.values()) + self.attached
+        return replace(self, counts=merged, tokens=text + TOKENS_PER_IMAGE * self.images)
 
     def describe(self) -> dict[str, object]:
         """For `explain`: only what is asked for."""
@@ -79,6 +115,7 @@ class _Fields(msgspec.Struct):
     max_completion_tokens: int | None = None
     logprobs: bool | int | None = None
     n: int | None = None
+    best_of: int | None = None
     messages: msgspec.Raw = msgspec.Raw(b"")
     prompt: msgspec.Raw = msgspec.Raw(b"")
     input: msgspec.Raw = msgspec.Raw(b"")
@@ -113,7 +150,7 @@ def read(operation: Operation, body: bytes) -> tuple[str, Needs]:
         model = ""
     if not model:
         raise UnusableModelField("`model` has to name a pool, a capability or a model")
-    return model, _needs(operation, fields)
+    return model, _needs(operation, fields, body)
 
 
 def _given(value: msgspec.Raw) -> bool:
@@ -121,23 +158,87 @@ def _given(value: msgspec.Raw) -> bool:
     return len(value) > 64 or bytes(value).translate(None, b" \t\r\n") not in _EMPTY
 
 
-def _needs(operation: Operation, fields: _Fields) -> Needs:
-    prompt = memoryview(fields.messages or fields.prompt or fields.input)
+def _needs(operation: Operation, fields: _Fields, body: bytes) -> Needs:
+    prompt = fields.messages or fields.prompt or fields.input
     kind = fields.response_format.type if fields.response_format else ""
-    images = len(_IMAGE.findall(prompt)) if operation is Operation.CHAT else 0
-    text = len(prompt) - (sum(map(len, _INLINE.findall(prompt))) if images else 0)
+    tools = _given(fields.tools) or _given(fields.functions)
+    carried = _NOTHING_CARRIED
+    if operation is Operation.CHAT and _TYPED in body:
+        carried = _carried(bytes(fields.messages))
+    choices = max(fields.n or 1, fields.best_of or 1)
+    if operation is Operation.COMPLETION:
+        choices *= _prompts(fields.prompt)
+    text = max(len(prompt) - carried.size, 0) // BYTES_PER_TOKEN
     return Needs(
         operation=operation,
         stream=bool(fields.stream),
-        tools=_given(fields.tools) or _given(fields.functions),
+        tools=tools,
         structured=kind == "json_schema",
         json_mode=kind == "json_object",
-        images=images,
+        images=carried.images,
         logprobs=bool(fields.logprobs),
-        tokens=text // BYTES_PER_TOKEN + TOKENS_PER_IMAGE * images,
+        tokens=text + carried.tokens + TOKENS_PER_IMAGE * carried.images,
         max_output=fields.max_completion_tokens or fields.max_tokens,
-        choices=fields.n or 1,
+        choices=choices,
+        # A token is a byte of text at least, and JSON only adds to it: the braces of a message are more bytes than
+        # any template has tokens around it.
+        most=len(body) - carried.size + PREAMBLE + (TOOLS_PREAMBLE if tools else 0),
+        attached=carried.tokens,
     )
+
+
+class _Carried(NamedTuple):
+    """What a chat carries beside text. size: its bytes in the body. tokens: at most, of all but images."""
+
+    images: int = 0
+    size: int = 0
+    tokens: int = 0
+
+
+_NOTHING_CARRIED = _Carried()
+
+
+def _carried(messages: bytes) -> _Carried:
+    """Found by its keys, where quotes are not escaped: in a text that quotes such a part, they are."""
+    rest, urls = _without_data_urls(messages)
+    parts = _PART.findall(rest)
+    images = sum(part in _IMAGES for part in parts)
+    carried = [(kind, length) for kind, length in urls if kind != b"image"]
+    size = sum(length for _, length in urls)
+    if len(parts) > images:
+        bare = [(b"audio" if key == b"data" else b"file", len(data)) for key, data in _BARE.findall(rest)]
+        size += sum(length for _, length in bare)
+        carried += bare
+    tokens = sum(length // _AUDIO_BYTES if kind == b"audio" else length for kind, length in carried)
+    elsewhere = max(len(parts) - images - len(carried), 0)
+    return _Carried(images, size, tokens + elsewhere * _ELSEWHERE)
+
+
+def _without_data_urls(messages: bytes) -> tuple[bytes, list[tuple[bytes, int]]]:
+    """(the messages without the base64 of their data URLs; the media type and bytes of each)."""
+    at = messages.find(_BASE64)
+    if at < 0:
+        return messages, []
+    kept, urls, begin = [], [], 0
+    while at >= 0:
+        start = end = at + len(_BASE64)
+        match = _DATA_URL.search(messages, max(begin, at - _LOOK_BACK), at)
+        if match is not None:
+            end = messages.index(b'"', start)  # it is JSON: every string ends
+            kept.append(messages[begin:start])
+            urls.append((match[1], end - start))
+            begin = end
+        at = messages.find(_BASE64, end)
+    kept.append(messages[begin:])
+    return b"".join(kept), urls
+
+
+def _prompts(prompt: msgspec.Raw) -> int:
+    """How many prompts: each is completed by itself. A list of token numbers is one."""
+    if not bytes(prompt).startswith(b"["):
+        return 1
+    entries = msgspec.json.decode(prompt)
+    return max(sum(not isinstance(entry, int) for entry in entries), 1)
 
 
 def with_parameters(
@@ -150,3 +251,26 @@ def with_parameters(
     merged.update(fields)
     merged.update((name, msgspec.Raw(msgspec.json.encode(value))) for name, value in overrides.items())
     return merged
+
+
+def of_the_rest(needs: Needs, text: str, output_tokens: int) -> Needs:
+    """What going on with an answer needs of which `text` is there: it is a part of the prompt now, and of the output
+    limit so much less is left. output_tokens: that the last attempt was settled with."""
+    added = len(text.encode(errors="replace"))
+    left = None if needs.max_output is None else max(needs.max_output - output_tokens, 1)
+    return replace(
+        needs,
+        tokens=needs.tokens + added // BYTES_PER_TOKEN,
+        most=needs.most + added,
+        counts={vocabulary: tokens + added for vocabulary, tokens in needs.counts.items()},
+        max_output=left,
+    )
+
+
+def with_output_limit(fields: Mapping[str, msgspec.Raw], limit: int) -> Mapping[str, msgspec.Raw]:
+    """The body with that output limit, by whichever name it has one already: what was reserved then holds."""
+    name = "max_completion_tokens" if "max_completion_tokens" in fields else "max_tokens"
+    limited = {**fields, name: msgspec.Raw(b"%d" % limit)}
+    if name == "max_completion_tokens":
+        limited.pop("max_tokens", None)  # of two limits a provider may take either
+    return limited

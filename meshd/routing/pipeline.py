@@ -10,11 +10,35 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from itertools import islice
 
+from meshd.routing.maintenance import MaintenanceStage, ends_in
 from meshd.routing.recovery import recovers_in
-from meshd.routing.stages import STANDARD_STAGES, Question, Stage
+from meshd.routing.selection import SelectStage
+from meshd.routing.stages import (
+    AccessStage,
+    BudgetStage,
+    CapabilityStage,
+    DeliveryStage,
+    FeatureStage,
+    LimitStage,
+    Question,
+    Stage,
+    StateStage,
+)
 from meshd.routing.state import availabilities
-from meshd.routing.strategies import STRATEGIES, Strategy
+from meshd.routing.strategies import Strategy, strategy_of
 from meshd.routing.table import ModelSpec
+
+STANDARD_STAGES: tuple[Stage, ...] = (
+    CapabilityStage(),
+    DeliveryStage(),
+    FeatureStage(),
+    AccessStage(),
+    StateStage(),
+    MaintenanceStage(),
+    SelectStage(),
+    BudgetStage(),
+    LimitStage(),  # the last: whom only this one drops may be waited for
+)
 
 
 @dataclass(slots=True)
@@ -128,7 +152,7 @@ class Pipeline:
 
     @staticmethod
     def strategy(question: Question) -> Strategy:
-        return STRATEGIES[question.pool.strategy]
+        return strategy_of(question.pool)
 
     def _objection(self, model: ModelSpec, question: Question) -> Dropped | None:
         for stage in self._stages:
@@ -147,7 +171,7 @@ def _recovers_in(question: Question, model_id: str) -> float | None:
     state, model = question.state, question.table.models[model_id]
     if state.model(model_id).deactivated is not None or question.table.providers[model.provider].disabled:
         return None
-    longest = 0.0
+    longest = ends_in(question.pool, question.now, question.table.timezone) or 0.0
     for availability in availabilities(state, question.pool.name, model_id, model.provider):
         wait = recovers_in(availability, question.now)
         if wait is None:

@@ -1,29 +1,44 @@
-"""How a model or provider leaves standby: cooldown, probation, probes, operators.
+"""How a model or provider leaves standby: cooldown, probation, the calendar, probes, operators.
 
 Owns: the life of an `Availability`.
 Must never: decide *whether* something should be on standby (`deactivation.py`).
 
 After a cooldown comes probation: one request at a time, until one succeeds. A relapse doubles the cooldown;
-staying well for `max_cooldown` forgets the relapses. Rule: spec/routing.md, Recovery.
+staying well for the longest cooldown forgets the relapses. What used up an allowance has not failed: it is active
+again when its time has come, without a test. Rule: spec/routing.md, Recovery.
 """
 
 from __future__ import annotations
 
-from meshd.routing.state import INDEFINITELY, Availability
-from meshd.routing.table import RecoveryPolicy
+from collections.abc import Collection, Iterator
+from typing import Literal
+
+from meshd.cdk.provider import FailureKind
+from meshd.routing.state import INDEFINITELY, Availability, Change, MeshState, availabilities
+from meshd.routing.table import PoolSpec, ProviderSpec, RecoveryPolicy, RoutingTable
+from meshd.spend.calendar import Calendar
 
 ACTIVE = "active"
 STANDBY = "standby"
 PROBATION = "probation"
 
+USED_UP = "used_up"
+"""The cause of a standby by an allowance that is used up (`deactivation.record_used_up`)."""
+HELD = "provider"
+"""The cause of a member's standby where only an operator brings back a provider (`provider_recovery: on_manual`)."""
+
 _MAX_DOUBLINGS = 32
+
+Schedule = Literal["monthly", "daily", "daily_utc", "rolling"]
 
 
 def status(availability: Availability, now: float) -> str:
     """active, standby or probation."""
     if not availability.standby:
         return ACTIVE
-    return STANDBY if now < availability.until else PROBATION
+    if now < availability.until:
+        return STANDBY
+    return PROBATION if availability.probation else ACTIVE
 
 
 def objection(availability: Availability, now: float) -> str | None:
@@ -33,14 +48,15 @@ def objection(availability: Availability, now: float) -> str | None:
     if now < availability.until:
         if availability.until == INDEFINITELY:
             return availability.reason
-        return f"{availability.reason}; tried again in {availability.until - now:.0f} s"
-    if availability.tester is not None:
+        back = "tried again" if availability.probation else "back"
+        return f"{availability.reason}; {back} in {availability.until - now:.0f} s"
+    if availability.probation and availability.tester is not None:
         return f"on probation, and one request is testing it ({availability.reason})"
     return None
 
 
 def recovers_in(availability: Availability, now: float) -> float | None:
-    """Seconds until a request may test it; None: not by itself."""
+    """Seconds until a request may go there; None: not by itself."""
     if not availability.standby:
         return 0.0
     if availability.until == INDEFINITELY:
@@ -59,33 +75,87 @@ def stand_by(
 ) -> bool:
     """Put it on standby for the policy's cooldown, doubled for each relapse, and for `at_least` seconds.
 
+    No cooldown is longer than `max_cooldown`, unless `cooldown` itself is.
     True when that is news. What is on standby already relapses only by the failure of its `tester`: the requests
     that were under way when it was set aside fail, too, and their number says nothing of how long it will last.
     """
+    _awake(availability, now)
     if availability.standby and (now < availability.until or availability.tester is not tester):
         availability.until = max(availability.until, now + at_least)
         return False
-    if not availability.standby:
-        availability.since = now
-        if now - availability.recovered_at > policy.max_cooldown:
-            availability.relapses = 0
+    longest = max(policy.cooldown, policy.max_cooldown)
+    if not availability.standby and now - availability.recovered_at > longest:
+        availability.relapses = 0
     doubled = policy.cooldown * 2.0 ** min(availability.relapses, _MAX_DOUBLINGS)
-    availability.standby = True
-    availability.until = now + max(min(doubled, policy.max_cooldown), at_least)
-    availability.reason = reason
-    availability.cause = cause
+    _set_aside(availability, reason, cause, now + max(min(doubled, longest), at_least), now)
     availability.relapses += 1
     return True
 
 
 def stand_by_indefinitely(availability: Availability, reason: str, cause: str, now: float) -> None:
     """Put it on standby until a probe or an operator brings it back."""
+    _awake(availability, now)
+    _set_aside(availability, reason, cause, INDEFINITELY, now)
+
+
+def stand_by_until(availability: Availability, reason: str, cause: str, until: float, now: float) -> bool:
+    """Put it on standby until a time (INDEFINITELY: an operator's word), from which on it is active again: it has
+    not failed. What has failed already is tested then. True when that is news."""
+    _awake(availability, now)
+    if availability.standby and until <= availability.until:
+        return False
+    failed = availability.standby and availability.probation
+    _set_aside(availability, reason, cause, until, now)
+    availability.probation = failed
+    return True
+
+
+def _set_aside(availability: Availability, reason: str, cause: str, until: float, now: float) -> None:
     if not availability.standby:
         availability.since = now
+        availability.standby_events += 1
     availability.standby = True
-    availability.until = INDEFINITELY
+    availability.probation = True
+    availability.until = until
     availability.reason = reason
     availability.cause = cause
+
+
+def _awake(availability: Availability, now: float) -> bool:
+    """Take note that its time has come, if nothing but time had to pass."""
+    if not availability.standby or availability.probation or now < availability.until:
+        return False
+    return recover(availability, availability.until)
+
+
+def wake(state: MeshState, now: float) -> list[Change]:
+    """Bring back whose time has come and who has not failed; costs nothing where nobody's has.
+
+    `objection` lets requests go there in any case: this is what makes it known.
+    """
+    if now < state.wake_at:
+        return []
+    changes = []
+    state.wake_at = INDEFINITELY
+    for change, availability in _all(state):
+        if _awake(availability, now):
+            changes.append(change)
+        elif availability.standby and not availability.probation:
+            state.wake_at = min(state.wake_at, availability.until)
+    return changes
+
+
+def _all(state: MeshState) -> Iterator[tuple[Change, Availability]]:
+    """Each with what to say when it is back."""
+    for name, provider in state.providers.items():
+        yield Change("provider", True, _BACK, provider=name), provider.availability
+    for id, model in state.models.items():
+        yield Change("model", True, _BACK, model=id), model.availability
+    for (pool, id), member in state.members.items():
+        yield Change("member", True, _BACK, pool, id), member.availability
+
+
+_BACK = "its rest is over"
 
 
 def begin_probation(availability: Availability, tester: object) -> None:
@@ -93,7 +163,7 @@ def begin_probation(availability: Availability, tester: object) -> None:
 
     Whatever becomes of it, it has to `end_probation`.
     """
-    if availability.standby and availability.tester is None:
+    if availability.standby and availability.probation and availability.tester is None:
         availability.tester = tester
 
 
@@ -103,11 +173,21 @@ def end_probation(availability: Availability, tester: object) -> None:
         availability.tester = None
 
 
+def proves(availability: Availability, now: float) -> bool:
+    """Whether an answer that comes now shows that it is well again. What has used up something answers the requests
+    that were under way, and lists its models, and takes none the more for it."""
+    return now >= availability.until or (availability.probation and availability.cause != FailureKind.QUOTA)
+
+
 def recover(availability: Availability, now: float) -> bool:
     """It works. True when it was on standby."""
     if not availability.standby:
         return False
+    availability.downtime = availability.down_for(now)
+    if availability.cause in (USED_UP, FailureKind.QUOTA) and now >= availability.until:
+        availability.quota_resets += 1
     availability.standby = False
+    availability.probation = True
     availability.tester = None
     availability.until = 0.0
     availability.reason = ""
@@ -120,3 +200,95 @@ def reset(availability: Availability, now: float) -> bool:
     """An operator says it works: as `recover`, with the relapses forgotten. True when it was on standby."""
     availability.relapses = 0
     return recover(availability, now)
+
+
+# -- the calendar ----------------------------------------------------------------------------------------
+
+
+def next_reset(schedule: Schedule | None, now: float, timezone: str = "UTC") -> float | None:
+    """When (UTC s) the day or month that `now` is in ends; None for a schedule that follows no calendar."""
+    if schedule is None or schedule == "rolling":
+        return None
+    period = Calendar("UTC" if schedule == "daily_utc" else timezone).period(now)
+    return period.month_end if schedule == "monthly" else period.end
+
+
+def quota_reset(policy: RecoveryPolicy, provider: ProviderSpec, now: float, timezone: str) -> float | None:
+    """When the provider's quota is there again, by the pool's schedule, else by its own."""
+    return next_reset(policy.quota_reset_schedule or provider.quota_reset, now, timezone)
+
+
+# -- probes ----------------------------------------------------------------------------------------------
+
+
+def to_probe(
+    state: MeshState, table: RoutingTable, pool: PoolSpec, now: float, models: Collection[str] | None, resting: bool
+) -> list[str]:
+    """The members that a probe may be sent to now: of `models` (None: all), and if `resting`, of those that rest.
+
+    Who rests because something is used up waits for the calendar, who was set aside without end for whoever did that,
+    and who is being tested for the test. Of a provider that rests one model is enough.
+    """
+    found, asked = [], set()
+    for id in pool.members:
+        model = table.models[id]
+        if models is not None and id not in models:
+            continue
+        if state.model(id).deactivated is not None or table.providers[model.provider].disabled:
+            continue
+        known = [each for each in availabilities(state, pool.name, id, model.provider) if each.standby]
+        if any(each.until == INDEFINITELY or each.tester is not None or not proves(each, now) for each in known):
+            continue
+        down = state.provider(model.provider).availability.standby
+        if down and (model.provider in asked or not pool.recover_on_probe):
+            continue
+        if known or not resting:
+            found.append(id)
+            if down:
+                asked.add(model.provider)
+    return found
+
+
+# -- what a pool or an operator says of it ----------------------------------------------------------------
+
+
+def hold(state: MeshState, table: RoutingTable, provider: str, reason: str, now: float) -> list[Change]:
+    """A provider went on standby: in pools with `provider_recovery: on_manual` its models rest until an operator
+    activates them, whatever brings the provider back for others."""
+    changes = []
+    for pool in table.pools.values():
+        if pool.recover_on_probe:
+            continue
+        for id in pool.members:
+            if table.models[id].provider != provider:
+                continue
+            known = state.member(pool.name, id).availability
+            if known.until != INDEFINITELY:
+                why = f"provider {provider} failed, and an operator has to bring it back: {reason}"
+                stand_by_indefinitely(known, why, HELD, now)
+                changes.append(Change("member", False, why, pool.name, id, provider))
+    return changes
+
+
+def activate(state: MeshState, table: RoutingTable, model: str, now: float) -> list[Change]:
+    """An operator wants the model back, in all pools: what that brings back. Its provider's other models that were
+    held with it are held no longer."""
+    state.model(model).deactivated = None
+    provider = table.models[model].provider
+    changes = []
+    if reset(state.provider(provider).availability, now):
+        changes.append(Change("provider", True, _BY_HAND, provider=provider))
+    if reset(state.model(model).availability, now):
+        changes.append(Change("model", True, _BY_HAND, model=model, provider=provider))
+    for (pool, id), member in state.members.items():
+        other = table.models.get(id)
+        held = member.availability.cause == HELD and other is not None and other.provider == provider
+        if id == model or held:
+            member.failures = 0
+            if reset(member.availability, now):
+                state.accounts.begin_stint(pool, id)
+                changes.append(Change("member", True, _BY_HAND, pool, id, provider))
+    return changes
+
+
+_BY_HAND = "by hand"

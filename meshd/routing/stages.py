@@ -9,14 +9,33 @@ passes them all; `explain` asks every stage about every model. Both therefore al
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 from meshd.cdk.provider import Operation
+from meshd.routing.estimate import Estimate, at_most
 from meshd.routing.needs import Needs
 from meshd.routing.recovery import objection
 from meshd.routing.state import MeshState
-from meshd.routing.table import ModelSpec, PoolSpec, RoutingTable
+from meshd.routing.table import ANY_APP, AppSpec, ModelSpec, PoolSpec, RoutingTable
+
+
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """Who asks, and what belongs to one request alone. app: its rules. account: the name its use is limited
+    under. label: the name of the program, in whose line it waits. session: what makes two of its requests one session,
+    "" where nothing does. random: uniform in [0, 1).
+    """
+
+    app: AppSpec = ANY_APP
+    account: str = ""
+    label: str = ""
+    session: str = ""
+    random: Callable[[], float] = lambda: 0.5
+
+
+NOBODY = Asker()
 
 
 @dataclass(slots=True)
@@ -28,6 +47,11 @@ class Question:
     pool: PoolSpec
     needs: Needs
     now: float
+    asker: Asker = NOBODY
+
+    def estimate(self, model: ModelSpec) -> Estimate:
+        """The most that this request can use of the model."""
+        return at_most(self.needs, model)
 
 
 class Stage(Protocol):
@@ -169,4 +193,37 @@ class StateStage:
         )
 
 
-STANDARD_STAGES: tuple[Stage, ...] = (CapabilityStage(), DeliveryStage(), FeatureStage(), StateStage())
+class AccessStage:
+    """The app may use the model (`apps.NAME.models`)."""
+
+    name = "access"
+    permanent = True
+
+    def objection(self, model: ModelSpec, question: Question) -> str | None:
+        allowed, app = question.asker.app.models, question.asker.app
+        if allowed is None or model.id in allowed:
+            return None
+        return f"{app.name} may not use it"
+
+
+class BudgetStage:
+    """What the request can cost at most still fits every budget, quota and pool rule it falls under."""
+
+    name = "budget"
+    permanent = False
+
+    def objection(self, model: ModelSpec, question: Question) -> str | None:
+        refusal = question.state.accounts.refusal(question, model)
+        return None if refusal is None else refusal.reason
+
+
+class LimitStage:
+    """There is room at the model now: rate limits, concurrency, pacing, a key that is not resting. What this
+    stage drops may be waited for."""
+
+    name = "limits"
+    permanent = False
+
+    def objection(self, model: ModelSpec, question: Question) -> str | None:
+        crowd = question.state.rates.crowd(question, model)
+        return None if crowd is None else crowd.reason

@@ -9,12 +9,19 @@ the provider where its cause is the world's (spec/routing.md, State).
 
 from __future__ import annotations
 
+import math
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from meshd.cdk.provider import QuotaStatus
+from meshd.routing.accounts import Accounts
+from meshd.routing.outcomes import OutcomeWindow
+from meshd.routing.rates import Rates
+
 INDEFINITELY = float("inf")
+_LONGEST_REST = 32 * 86400.0  # s: to the next month
 _HISTORY = 128  # latencies remembered a model: enough for a p95, small enough for thousands of models
 
 
@@ -22,8 +29,10 @@ _HISTORY = 128  # latencies remembered a model: enough for a p95, small enough f
 class Availability:
     """Active, or on standby until a time and then on probation until one request succeeds.
 
+    probation: False: it did not fail, and is active again when the time comes, untested.
     relapses: how often it went to standby without staying well in between; the cooldown doubles with each.
     tester: the request that is testing it now, when nobody else may. cause: the FailureKind or rule behind `reason`.
+    standby_events, quota_resets, downtime (s, up to the last recovery): of all its life.
     """
 
     standby: bool = False
@@ -31,9 +40,20 @@ class Availability:
     since: float = 0.0
     reason: str = ""
     cause: str = ""
+    probation: bool = True
     relapses: int = 0
     recovered_at: float = 0.0
+    standby_events: int = 0
+    quota_resets: int = 0
+    downtime: float = 0.0
     tester: object | None = None
+
+    def down_for(self, now: float) -> float:
+        """Seconds of standby in all its life, the present one among them."""
+        if not self.standby:
+            return self.downtime
+        end = now if self.probation else min(now, self.until)
+        return self.downtime + max(end - self.since, 0.0)
 
 
 @dataclass(slots=True)
@@ -42,22 +62,31 @@ class MemberState:
 
     availability: Availability = field(default_factory=Availability)
     failures: int = 0  # consecutive
+    outcomes: OutcomeWindow = field(default_factory=OutcomeWindow, compare=False)
 
 
 class Latencies:
-    """The last latencies, in seconds; percentiles are exact over them."""
+    """The last latencies, in seconds; percentiles are exact over them. smoothed: how long it takes at present, an
+    exponential average whose every new value counts an eighth; None when there was none."""
 
-    __slots__ = ("_recent", "_sum", "count")
+    __slots__ = ("_ordered", "_recent", "_sum", "count", "smoothed")
 
     def __init__(self) -> None:
         self._recent: deque[float] = deque(maxlen=_HISTORY)
+        self._ordered: list[float] | None = None  # the recent ones, until there is another
         self._sum = 0.0
         self.count = 0
+        self.smoothed: float | None = None
 
     def add(self, seconds: float) -> None:
-        self._recent.append(seconds)
+        self._remember(seconds)
         self._sum += seconds
         self.count += 1
+
+    def _remember(self, seconds: float) -> None:
+        self._recent.append(seconds)
+        self._ordered = None
+        self.smoothed = seconds if self.smoothed is None else self.smoothed + (seconds - self.smoothed) / 8
 
     @property
     def average(self) -> float | None:
@@ -68,7 +97,9 @@ class Latencies:
         """Of the recent ones; None when there are none."""
         if not self._recent:
             return None
-        ordered = sorted(self._recent)
+        ordered = self._ordered
+        if ordered is None:
+            ordered = self._ordered = sorted(self._recent)
         return ordered[min(int(fraction * len(ordered)), len(ordered) - 1)]
 
     def dump(self) -> dict[str, Any] | None:
@@ -81,7 +112,8 @@ class Latencies:
     def load(cls, saved: dict[str, Any] | None) -> Latencies:
         found = cls()
         if saved:
-            found._recent.extend(float(each) for each in saved.get("recent", ()))
+            for each in saved.get("recent", ()):
+                found._remember(float(each))
             found._sum, found.count = float(saved.get("sum", 0.0)), int(saved.get("count", 0))
         return found
 
@@ -115,6 +147,8 @@ class ProviderState:
     connection_failures: int = 0  # consecutive, over all its models
     failing_models: set[str] = field(default_factory=set)  # 5xx since the last success
     forbidden_models: set[str] = field(default_factory=set)  # 403 since the last success
+    exhausted_models: set[str] = field(default_factory=set)  # whose quota was used up since the last success
+    quota: QuotaStatus | None = None  # what it said when it was asked
     score: float = 1.0
     last_probe: float | None = None
     latency: float | None = None
@@ -152,6 +186,9 @@ class MeshState:
         self.models: dict[str, ModelState] = {}
         self.providers: dict[str, ProviderState] = {}
         self.pools: dict[str, PoolState] = {}
+        self.accounts = Accounts()
+        self.rates = Rates()
+        self.wake_at = 0.0  # UTC s: before it, `recovery.wake` has nothing to do
 
     def member(self, pool: str, model: str) -> MemberState:
         key = (pool, model)
@@ -193,7 +230,7 @@ class MeshState:
 
 def dump_availability(availability: Availability) -> dict[str, Any] | None:
     """None when there is nothing worth keeping."""
-    if not availability.standby and not availability.relapses:
+    if not availability.standby and not availability.relapses and not availability.standby_events:
         return None
     return {
         "standby": availability.standby,
@@ -201,23 +238,55 @@ def dump_availability(availability: Availability) -> dict[str, Any] | None:
         "since": availability.since,
         "reason": availability.reason,
         "cause": availability.cause,
+        "probation": availability.probation,
         "relapses": availability.relapses,
         "recovered_at": availability.recovered_at,
+        "standby_events": availability.standby_events,
+        "quota_resets": availability.quota_resets,
+        "downtime": availability.downtime,
     }
 
 
-def load_availability(saved: dict[str, Any], now: float, max_cooldown: float = 3600.0) -> Availability:
-    """A saved availability; a cooldown is never longer from now than `max_cooldown`, whatever the clock did."""
-    until = saved.get("until")
+def load_availability(saved: Mapping[str, Any], now: float) -> Availability:
+    """A saved availability. It never rests longer from now than it was to rest, whatever the clock did."""
+    since = _number(saved, "since", now)
+    until = INDEFINITELY if saved.get("until") is None else _number(saved, "until", now)
+    if until != INDEFINITELY:
+        until = min(until, now + min(max(until - since, 0.0), _LONGEST_REST))
     return Availability(
         standby=bool(saved.get("standby")),
-        until=INDEFINITELY if until is None else min(float(until), now + max_cooldown),
-        since=float(saved.get("since", now)),
-        reason=str(saved.get("reason", "")),
-        cause=str(saved.get("cause", "")),
-        relapses=int(saved.get("relapses", 0)),
-        recovered_at=min(float(saved.get("recovered_at", 0.0)), now),
+        until=until,
+        since=min(since, now),
+        reason=str(saved.get("reason") or ""),
+        cause=str(saved.get("cause") or ""),
+        probation=bool(saved.get("probation", True)),
+        relapses=_count(saved, "relapses"),
+        recovered_at=min(_number(saved, "recovered_at"), now),
+        standby_events=_count(saved, "standby_events"),
+        quota_resets=_count(saved, "quota_resets"),
+        downtime=max(_number(saved, "downtime"), 0.0),
     )
+
+
+def _saved_availability(saved: Mapping[str, Any], now: float) -> Availability:
+    kept = saved.get("availability")
+    return load_availability(kept, now) if isinstance(kept, Mapping) else Availability()
+
+
+def _number(saved: Mapping[str, Any], key: str, default: float = 0.0) -> float:
+    """What another version, or a hand, wrote must not keep the daemon from starting."""
+    value = saved.get(key)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return default
+    return float(value)
+
+
+def _count(saved: Mapping[str, Any], key: str) -> int:
+    return max(int(_number(saved, key)), 0)
+
+
+def _moment(saved: Mapping[str, Any], key: str) -> float | None:
+    return None if saved.get(key) is None else _number(saved, key)
 
 
 def dump_member(member: MemberState) -> dict[str, Any] | None:
@@ -227,11 +296,8 @@ def dump_member(member: MemberState) -> dict[str, Any] | None:
     return {"availability": kept, "failures": member.failures}
 
 
-def load_member(saved: dict[str, Any], now: float) -> MemberState:
-    member = MemberState(failures=int(saved.get("failures", 0)))
-    if saved.get("availability"):
-        member.availability = load_availability(saved["availability"], now)
-    return member
+def load_member(saved: Mapping[str, Any], now: float) -> MemberState:
+    return MemberState(_saved_availability(saved, now), _count(saved, "failures"))
 
 
 def dump_model(model: ModelState) -> dict[str, Any]:
@@ -251,23 +317,22 @@ def dump_model(model: ModelState) -> dict[str, Any]:
     }
 
 
-def load_model(saved: dict[str, Any], now: float) -> ModelState:
-    model = ModelState(
-        deactivated=saved.get("deactivated"),
-        requests=int(saved.get("requests", 0)),
-        failures=int(saved.get("failures", 0)),
-        tokens_in=int(saved.get("tokens_in", 0)),
-        tokens_out=int(saved.get("tokens_out", 0)),
-        cost=int(saved.get("cost", 0)),
+def load_model(saved: Mapping[str, Any], now: float) -> ModelState:
+    deactivated = saved.get("deactivated")
+    return ModelState(
+        availability=_saved_availability(saved, now),
+        deactivated=None if deactivated is None else str(deactivated),
+        requests=_count(saved, "requests"),
+        failures=_count(saved, "failures"),
+        tokens_in=_count(saved, "tokens_in"),
+        tokens_out=_count(saved, "tokens_out"),
+        cost=_count(saved, "cost"),
         total=Latencies.load(saved.get("total")),
         first_token=Latencies.load(saved.get("first_token")),
-        last_request=saved.get("last_request"),
-        last_failure=saved.get("last_failure"),
-        last_failure_reason=str(saved.get("last_failure_reason", "")),
+        last_request=_moment(saved, "last_request"),
+        last_failure=_moment(saved, "last_failure"),
+        last_failure_reason=str(saved.get("last_failure_reason") or ""),
     )
-    if saved.get("availability"):
-        model.availability = load_availability(saved["availability"], now)
-    return model
 
 
 def dump_provider(provider: ProviderState) -> dict[str, Any]:
@@ -279,15 +344,13 @@ def dump_provider(provider: ProviderState) -> dict[str, Any]:
     }
 
 
-def load_provider(saved: dict[str, Any], now: float) -> ProviderState:
-    provider = ProviderState(
+def load_provider(saved: Mapping[str, Any], now: float) -> ProviderState:
+    return ProviderState(
+        availability=_saved_availability(saved, now),
         auth_valid=bool(saved.get("auth_valid", True)),
-        requests=int(saved.get("requests", 0)),
-        cost=int(saved.get("cost", 0)),
+        requests=_count(saved, "requests"),
+        cost=_count(saved, "cost"),
     )
-    if saved.get("availability"):
-        provider.availability = load_availability(saved["availability"], now)
-    return provider
 
 
 def availabilities(state: MeshState, pool: str, model: str, provider: str) -> Iterator[Availability]:

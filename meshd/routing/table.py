@@ -9,10 +9,13 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Literal
 
 from meshd.routing.capabilities import CapabilityTree
+
+if TYPE_CHECKING:
+    from meshd.routing.selection import Selection
 
 RETRYABLE_CODES = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
 NON_RETRYABLE_CODES = frozenset({400, 401, 403, 404, 422})
@@ -26,23 +29,102 @@ DEFAULT_STRATEGY = "modelmesh.stick-until-failure.v1"
 
 
 @dataclass(frozen=True, slots=True)
+class LongPrompt:
+    """What a whole request costs whose input is more than `above` tokens; 10⁻⁹ USD for 10⁶ tokens."""
+
+    above: int
+    input_per_1m: int
+    output_per_1m: int
+    cached_input_per_1m: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Pricing:
-    """10⁻⁹ USD; the per-1M prices are of 10⁶ tokens."""
+    """10⁻⁹ USD; the per-1M prices are of 10⁶ tokens. per_image: of an image made. per_minute: of audio."""
 
     input_per_1m: int = 0
     output_per_1m: int = 0
     cached_input_per_1m: int | None = None  # None: as input
     per_request: int = 0
+    per_image: int = 0
+    per_minute: int = 0
+    per_1k_chars: int = 0
+    long_prompt: LongPrompt | None = None
 
     def cost(self, tokens_in: int, tokens_out: int, tokens_cached: int = 0) -> int:
         """Of one request, rounded up, so that a sum of requests never undercounts."""
-        cached_price = self.input_per_1m if self.cached_input_per_1m is None else self.cached_input_per_1m
+        long = self.long_prompt
+        prices = self if long is None or tokens_in <= long.above else long
+        cached_price = prices.input_per_1m if prices.cached_input_per_1m is None else prices.cached_input_per_1m
         fresh = max(tokens_in - tokens_cached, 0)
-        millionths = fresh * self.input_per_1m + tokens_cached * cached_price + tokens_out * self.output_per_1m
+        millionths = fresh * prices.input_per_1m + tokens_cached * cached_price + tokens_out * prices.output_per_1m
         return -(-millionths // 1_000_000) + self.per_request
 
 
 FREE = Pricing()
+
+
+# -- what may be used ---------------------------------------------------------------------------------
+
+Measure = Literal["cost", "requests", "tokens"]
+Window = Literal["day", "month", "rolling", "stint"]
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """A limit on what one scope may use in one window.
+
+    scope: provider, model, pool, app, or member ("pool\\0model"). limit: 10⁻⁹ USD, requests or tokens.
+    window: a calendar day or month, the last 24 hours, or a stint (since it last came back from standby).
+    source: the configuration key's meaning, which decides what happens at the limit: a `budget` is money (402,
+    `on_budget_exceeded`), a `quota` is a provider's allowance, a `rule` is the pool's deactivation.
+    enforce: False: only alerts, at `alert_threshold` of the limit and at the limit.
+    """
+
+    scope: str
+    name: str
+    measure: Measure
+    window: Window
+    limit: int
+    source: Literal["budget", "quota", "rule"] = "budget"
+    alert_threshold: float = 0.8
+    enforce: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class RateSpec:
+    """Known limits. rpm, tpm: in any 60 s. concurrency: at once."""
+
+    rpm: int | None = None
+    tpm: int | None = None
+    concurrency: int | None = None
+
+
+NO_RATES = RateSpec()
+
+
+@dataclass(frozen=True, slots=True)
+class KeySpec:
+    """One of a provider's keys. id: a fingerprint that names it in logs and state, never the key."""
+
+    id: str
+    weight: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class AppSpec:
+    """What an app may do. pools, models: None: all. weight: share under contention."""
+
+    name: str
+    pools: frozenset[str] | None = None
+    models: frozenset[str] | None = None
+    rate: RateSpec = NO_RATES
+    priority: int = 0
+    weight: float = 1.0
+    admin: bool = False
+
+
+ANY_APP = AppSpec("")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +143,13 @@ class ModelSpec:
     context_window: int | None = None
     max_output_tokens: int | None = None
     max_images: int | None = None
+    max_file_size: int | None = None  # bytes, of what a request carries inside it
+    languages: tuple[str, ...] = ()
+    batch: bool = False
     pricing: Pricing = FREE
+    priced: bool = True  # False: nobody knows its prices, so that no budget can pay for it
+    vocabulary: str = ""  # the name of its tokenizer, "" where nobody publishes one (`routing/tokens.py`)
+    tokens_per_image: int = 0  # at most, 0: unknown (`routing/estimate.py`)
     defaults: Mapping[str, Any] = field(default_factory=dict)
     overrides: Mapping[str, Any] = field(default_factory=dict)
 
@@ -74,6 +162,9 @@ class ProviderSpec:
     retryable_codes: frozenset[int] = RETRYABLE_CODES
     non_retryable_codes: frozenset[int] = NON_RETRYABLE_CODES
     disabled: str = ""  # why it cannot be used at all, "" when it can
+    rate: RateSpec = NO_RATES
+    keys: tuple[KeySpec, ...] = ()  # where there are several; one key or none: empty
+    quota_reset: Literal["monthly", "daily", "rolling"] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,18 +184,52 @@ class RetryPolicy:
 class DeactivationPolicy:
     retry_limit: int = 3  # consecutive failures
     error_codes: frozenset[int] | None = None  # those that count; None: retryable codes, 401, 403
+    error_rate_threshold: float | None = None  # of the requests within `window`
+    window: float = 60.0  # s
+    maintenance: str | None = None  # cron expression and duration, "0 3 * * sun 2h"
 
 
 @dataclass(frozen=True, slots=True)
 class RecoveryPolicy:
     cooldown: float = 60.0  # s
     max_cooldown: float = 900.0  # s
+    probe_on_start: bool = False
+    probe_interval: float | None = None  # s
+    on_quota_reset: bool = True
+    quota_reset_schedule: Literal["monthly", "daily_utc"] | None = None  # None: the provider's
 
 
 @dataclass(frozen=True, slots=True)
 class StreamPolicy:
     first_token_timeout: float = 30.0  # s
     idle_timeout: float = 30.0  # s
+    on_failure: Literal["continue", "terminate"] = "continue"
+
+
+@dataclass(frozen=True, slots=True)
+class PacingPolicy:
+    """`rate_limit` of a pool. threshold: the fraction of a limit at which `rate-limit-aware` moves on.
+    min_delta (s), max_rpm: of the requests to one model of the pool."""
+
+    threshold: float = 0.9
+    min_delta: float | None = None
+    max_rpm: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CachePolicy:
+    ttl: float = 3600.0  # s
+    max_size: int = 64 * 1024**2  # bytes
+    scope: Literal["app", "user", "shared"] = "app"
+
+
+@dataclass(frozen=True, slots=True)
+class SessionPolicy:
+    """What makes two requests one session. ttl: seconds that a session is remembered, None: for ever (nothing
+    is kept of a session: it is hashed)."""
+
+    key: Literal["header", "user", "app"] = "user"
+    ttl: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +242,15 @@ class PoolSpec:
     strategy: str = DEFAULT_STRATEGY
     model_priority: tuple[str, ...] = ()
     provider_priority: tuple[str, ...] = ()
+    fallback_strategy: str | None = None
+    fallback_pools: tuple[str, ...] = ()
+    balance_mode: Literal["absolute", "relative"] = "relative"
+    select: Selection | None = None  # only where it needs what changes with every request
+    on_budget_exceeded: Literal["rotate", "error"] = "rotate"
+    pacing: PacingPolicy = PacingPolicy()
+    hedge_after: float | Literal["p95"] | None = None
+    cache: CachePolicy | None = None
+    session: SessionPolicy = SessionPolicy()
     retry: RetryPolicy = RetryPolicy()
     deactivation: DeactivationPolicy = DeactivationPolicy()
     recovery: RecoveryPolicy = RecoveryPolicy()
@@ -156,8 +290,17 @@ class RoutingTable:
         models: Iterable[ModelSpec],
         providers: Iterable[ProviderSpec],
         pools: Iterable[PoolSpec],
+        apps: Iterable[AppSpec] = (),
+        allowances: Iterable[Allowance] = (),
+        timezone: str = "UTC",
     ) -> None:
         self.tree = tree
+        self.apps: dict[str, AppSpec] = {app.name: app for app in apps}
+        self.timezone = timezone  # of calendar windows
+        self.allowances: dict[tuple[str, str], tuple[Allowance, ...]] = {}
+        for allowance in allowances:
+            key = (allowance.scope, allowance.name)
+            self.allowances[key] = (*self.allowances.get(key, ()), allowance)
         self.models: dict[str, ModelSpec] = {model.id: model for model in models}
         self.providers: dict[str, ProviderSpec] = {provider.name: provider for provider in providers}
         self.pools: dict[str, PoolSpec] = {pool.name: pool for pool in pools}
@@ -241,16 +384,16 @@ class RoutingTable:
     def _pool_of_one(self, model: ModelSpec) -> PoolSpec:
         """A concrete model is a pool of itself, with the policies of the first pool it is in."""
         home = next((pool for pool in self.pools.values() if model.id in pool.positions), None)
-        policies = home or PoolSpec("", "", ())
-        return PoolSpec(
+        return replace(
+            home or PoolSpec("", "", ()),
             name=model.id,
             capability=model.capabilities[0] if model.capabilities else "",
             members=(model.id,),
-            retry=policies.retry,
-            deactivation=policies.deactivation,
-            recovery=policies.recovery,
-            stream=policies.stream,
-            deactivate_on_auth_failure=policies.deactivate_on_auth_failure,
-            deactivate_on_outage=policies.deactivate_on_outage,
-            recover_on_probe=policies.recover_on_probe,
+            strategy=DEFAULT_STRATEGY,
+            model_priority=(),
+            provider_priority=(),
+            fallback_strategy=None,
+            fallback_pools=(),
+            select=None,
+            hedge_after=None,
         )

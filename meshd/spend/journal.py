@@ -30,7 +30,11 @@ _SETTLE = 2
 
 
 class Begin(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=_BEGIN):
-    """An attempt is about to leave for a provider. Times UTC in seconds, money in 10⁻⁹ USD."""
+    """An attempt is about to leave for a provider. Times UTC in seconds, money in 10⁻⁹ USD.
+
+    reserved, tokens_in, tokens_out: what it uses at most. day: that it counts on, in the timezone of the router that
+    wrote it; "": the UTC day of `at`. The fields from `day` on came later: older segments lack them.
+    """
 
     request: bytes  # 16 bytes
     at: float
@@ -41,10 +45,13 @@ class Begin(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=_BEGIN):
     reserved: int
     deadline: float
     attempt: int = 0
+    day: str = ""
+    tokens_in: int = 0
+    tokens_out: int = 0
 
 
 class Settle(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=_SETTLE):
-    """What became of the attempt of this request and number."""
+    """What became of the attempt of this request and number. sent: False: it never left, and is no request."""
 
     request: bytes
     at: float
@@ -54,6 +61,7 @@ class Settle(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=_SETTLE
     cost: int
     ok: bool
     attempt: int = 0
+    sent: bool = True
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -87,8 +95,13 @@ class JournalWriter:
         reserved: int,
         deadline: float,
         attempt: int = 0,
+        day: str = "",
+        tokens_in: int = 0,
+        tokens_out: int = 0,
     ) -> None:
-        self._append(_encode((_BEGIN, request, at, provider, model, pool, app, reserved, deadline, attempt)), at)
+        names = (provider, model, pool, app)
+        most = (reserved, deadline, attempt, day, tokens_in, tokens_out)
+        self._append(_encode((_BEGIN, request, at, *names, *most)), at)
 
     def settle(
         self,
@@ -100,8 +113,10 @@ class JournalWriter:
         cost: int,
         ok: bool,
         attempt: int = 0,
+        sent: bool = True,
     ) -> None:
-        self._append(_encode((_SETTLE, request, at, tokens_in, tokens_out, tokens_cached, cost, ok, attempt)), at)
+        used = (tokens_in, tokens_out, tokens_cached, cost)
+        self._append(_encode((_SETTLE, request, at, *used, ok, attempt, sent)), at)
 
     def reopen(self, fd: int, now: float) -> None:
         """Write to another segment from now on; the old one is closed, the backlog goes to the new one."""

@@ -3,14 +3,16 @@
 Owns: usage sums, attempts begun and not settled, ids of requests that an earlier life left open.
 Must never: touch a file or a clock. Spend may be over-counted by a crash, never under-counted.
 
-An attempt counts on the UTC day it began, whenever it is settled. One that is never settled counts with all it
-had reserved: when its life is over (`bury`), or a minute after its deadline (`expire`).
+An attempt counts on the day it began (the router's, whose timezone decides), whenever it is settled. One that is
+never settled counts with all it had reserved: when its life is over (`bury`), or a minute after its deadline
+(`expire`).
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 import msgspec
 
@@ -20,7 +22,9 @@ BEGUN_KEPT = 3600.0  # s an id of an earlier life is remembered: longer than an 
 GRACE = 60.0  # s after the deadline of an attempt
 MOST_APPS = 5000
 OTHERS = "(others)"
-"""Apps name themselves; beyond so many names of a day the rest are counted together."""
+"""Apps name themselves; beyond so many names the router counts the rest together, but for those that have a limit."""
+_MOST_NAMES = 2 * MOST_APPS
+"""Of apps, a day, here: more than a router gives, so that one with a limit is never among the others."""
 DAYS_KEPT = 62  # in memory: this month and the last
 
 
@@ -34,7 +38,31 @@ class Usage(msgspec.Struct):
     cost: int = 0
 
 
-UsageKey = tuple[str, str, str]  # day (YYYY-MM-DD), scope, name
+UsageKey = tuple[str, str, str]
+"""day (YYYY-MM-DD), scope, name. A member's name is "pool\\0model"."""
+
+
+def usage_id(key: UsageKey) -> str:
+    """The key as one string, for tables: what `usage_key` reads."""
+    return "\0".join(key)
+
+
+def usage_key(id: str) -> UsageKey:
+    """Of a table's id; names may hold a NUL, days and scopes do not. Raises ValueError."""
+    parts = id.split("\0", 2)
+    if len(parts) != 3:
+        raise ValueError(f"not a day, a scope and a name: {id!r}")
+    return parts[0], parts[1], parts[2]
+
+
+def usage_rows(table: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, str, str, int, int, int]]:
+    """The restored table "usage" as `Accounts.restore` takes it: (day, scope, name, requests, tokens, cost).
+
+    Raises ValueError for an id that is none.
+    """
+    for id, sums in table.items():
+        tokens = int(sums.get("tokens_in", 0)) + int(sums.get("tokens_out", 0))
+        yield (*usage_key(id), int(sums.get("requests", 0)), tokens, int(sums.get("cost", 0)))
 
 
 class OpenItems(msgspec.Struct, frozen=True):
@@ -70,7 +98,8 @@ class Ledger:
             if begin is None:
                 self.orphans += 1
             else:
-                self._count(begin, record.tokens_in, record.tokens_out, record.tokens_cached, record.cost)
+                used = Usage(int(record.sent), record.tokens_in, record.tokens_out, record.tokens_cached, record.cost)
+                self._count(begin, used)
 
     def bury(self, now: float) -> None:
         """All that is open belongs to a life that is over: it is spent, and its ids are not sent again."""
@@ -104,32 +133,28 @@ class Ledger:
         total.cost += usage.cost
 
     def _spend(self, begin: Begin, now: float) -> None:
-        self._count(begin, 0, 0, 0, begin.reserved)
+        self._count(begin, Usage(1, begin.tokens_in, begin.tokens_out, 0, begin.reserved))
         self.begun[begin.request] = now
 
     def _forget(self, now: float) -> None:
         for request in [request for request, at in self.begun.items() if at < now - BEGUN_KEPT]:
             del self.begun[request]
 
-    def _count(self, begin: Begin, tokens_in: int, tokens_out: int, tokens_cached: int, cost: int) -> None:
-        day = day_of(begin.at)
+    def _count(self, begin: Begin, used: Usage) -> None:
+        day = begin.day or day_of(begin.at)
         for scope, name in (
             ("provider", begin.provider),
             ("model", begin.model),
             ("pool", begin.pool),
+            ("member", f"{begin.pool}\0{begin.model}" if begin.pool else ""),
             ("app", begin.app),
         ):
             if not name:
                 continue
             key = (day, scope, name)
-            if scope == "app" and key not in self.usage and self._apps.get(day, 0) >= MOST_APPS:
+            if scope == "app" and key not in self.usage and self._apps.get(day, 0) >= _MOST_NAMES:
                 key = (day, scope, OTHERS)
-            total = self._of(key)
-            total.requests += 1
-            total.tokens_in += tokens_in
-            total.tokens_out += tokens_out
-            total.tokens_cached += tokens_cached
-            total.cost += cost
+            self.add(key, used)
             self.changed.add(key)
 
     def _of(self, key: UsageKey) -> Usage:

@@ -1,7 +1,8 @@
 """How state is written into a storage: the names of its keys, and the form of what is not a plain map.
 
 Owns: key names. `table/TABLE/ID`, `usage/DAY/SCOPE/NAME` and `journal`; where a storage has no transactions,
-`ledger` in place of the last two, so that sums and offsets are one value.
+`ledger` in place of the last two, so that sums and offsets are one value. DAY/SCOPE/NAME has the NUL of a member's
+name written as two characters, and is what `ledger` calls its sums, too.
 """
 
 from __future__ import annotations
@@ -11,9 +12,9 @@ from typing import TypeVar
 
 import msgspec
 
-from meshd.spend.ledger import OpenItems, Usage
+from meshd.spend.ledger import OpenItems, Usage, UsageKey
 
-__all__ = ["LedgerDocument", "OpenItems", "read_stored", "stored_key", "table_key"]
+__all__ = ["LedgerDocument", "OpenItems", "read_stored", "stored_key", "stored_usage_key", "table_key", "usage_of"]
 
 logger = logging.getLogger("meshd.state")
 T = TypeVar("T")
@@ -34,6 +35,22 @@ def stored_key(table: str, id: str) -> str:
 def table_key(key: str) -> tuple[str, str]:
     _, table, id = key.split("/", 2)
     return table, id.replace("\x1f", "\0")
+
+
+_ESCAPE = "\x1f"
+_NUL, _ITSELF = f"{_ESCAPE}0", f"{_ESCAPE}1"
+
+
+def stored_usage_key(key: UsageKey) -> str:
+    """DAY/SCOPE/NAME."""
+    day, scope, name = key
+    return f"{day}/{scope}/{name.replace(_ESCAPE, _ITSELF).replace(chr(0), _NUL)}"
+
+
+def usage_of(stored: str) -> UsageKey:
+    """Of DAY/SCOPE/NAME. The name may hold slashes. Raises ValueError."""
+    day, scope, name = stored.split("/", 2)
+    return day, scope, name.replace(_NUL, chr(0)).replace(_ITSELF, _ESCAPE)
 
 
 def read_stored(key: str, value: bytes | None, type: type[T]) -> T | None:

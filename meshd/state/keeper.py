@@ -19,8 +19,9 @@ import msgspec
 
 from meshd.connectors.storage import Storage, StorageError, StorageReset, open_storage
 from meshd.messages import RestoredState, SyncStatus
-from meshd.spend.ledger import Ledger, Usage, UsageKey, day_of
-from meshd.state.codec import LedgerDocument, OpenItems, read_stored, stored_key, table_key
+from meshd.spend.calendar import Calendar
+from meshd.spend.ledger import Ledger, Usage, UsageKey, day_of, usage_id, usage_key
+from meshd.state.codec import LedgerDocument, OpenItems, read_stored, stored_key, stored_usage_key, table_key, usage_of
 from meshd.state.lock import StateLock
 from meshd.state.segments import SEGMENT_LIMIT, Segments
 from meshd.state.settings import StateSettings
@@ -155,17 +156,16 @@ class StateKeeper:
         if storage.atomic:
             oldest = day_of(now - USAGE_STORED)
             for key, value in storage.items("usage/"):
-                day, scope, name = key.split("/", 3)[1:]
-                if day < oldest:
+                usage = usage_of(key.removeprefix("usage/"))
+                if usage[0] < oldest:
                     storage.delete(key)
                 else:
-                    self._ledger.add((day, scope, name), read_stored(key, value, Usage) or Usage())
+                    self._ledger.add(usage, read_stored(key, value, Usage) or Usage())
             items = read_stored("journal", storage.load("journal"), OpenItems) or OpenItems()
         else:
             document = read_stored("ledger", storage.load("ledger"), LedgerDocument) or LedgerDocument()
-            for name, usage in document.usage.items():
-                day, scope, rest = name.split("/", 2)
-                self._ledger.add((day, scope, rest), usage)
+            for name, sums in document.usage.items():
+                self._ledger.add(usage_of(name), sums)
             items = document.items
         self._segments.offsets.update(items.offsets)
         self._segments.last = max(self._segments.last, items.last_segment)
@@ -186,7 +186,7 @@ class StateKeeper:
 
     def load(self) -> RestoredState:
         tables = {table: dict(rows) for table, rows in self._tables.items()}
-        tables["usage"] = {"\0".join(key): msgspec.structs.asdict(usage) for key, usage in self._ledger.usage.items()}
+        tables["usage"] = {usage_id(key): msgspec.structs.asdict(usage) for key, usage in self._ledger.usage.items()}
         return RestoredState(tables, frozenset(self._ledger.begun), frozenset(self._answered))
 
     def changed(self, table: str, key: str, value: dict[str, Any] | None, *, durable: bool = False) -> None:
@@ -316,9 +316,11 @@ class StateKeeper:
         )
         assert self._storage is not None
         if not self._storage.atomic:
-            rows = {"/".join(key): value for key, value in ledger.usage.items()}
+            rows = {stored_usage_key(key): value for key, value in ledger.usage.items()}
             return {"ledger": _encode(LedgerDocument(rows, items))}
-        changes: dict[str, bytes | None] = {f"usage/{'/'.join(key)}": _encode(ledger.usage[key]) for key in usage}
+        changes: dict[str, bytes | None] = {
+            "usage/" + stored_usage_key(key): _encode(ledger.usage[key]) for key in usage
+        }
         changes["journal"] = _encode(items)
         return changes
 
@@ -336,7 +338,7 @@ class StateKeeper:
                 self._ledger_behind = True
         except OSError as error:
             logger.debug("the spend journal cannot be read now: %s", error)
-        today = day_of(self._now())
+        today = Calendar(self.settings.timezone).period(self._now()).day
         usage = self._ledger.usage.items()
         return sum(sums.cost for (day, scope, _), sums in usage if day == today and scope == "provider")
 
@@ -381,9 +383,9 @@ class StateKeeper:
         try:
             tables = msgspec.convert(state["tables"], dict[str, dict[str, dict[str, Any]]])
             usage = msgspec.convert(state.get("usage", {}), dict[str, Usage])
-            keys = {name: tuple(name.split("\0", 2)) for name in usage}
-            if state.get("version") != 1 or any(len(key) != 3 for key in keys.values()):
+            if state.get("version") != 1:
                 raise ValueError("not an export of this version")
+            sums = {usage_key(name): value for name, value in usage.items()}
         except (KeyError, msgspec.ValidationError) as error:
             raise ValueError(f"not an exported state: {error}") from error
         for table, rows in self._tables.items():
@@ -392,9 +394,7 @@ class StateKeeper:
         for key in self._ledger.usage:
             self._ledger.usage[key] = Usage()
         self._ledger.changed.update(self._ledger.usage)
-        for name, value in usage.items():
-            day, scope, rest = keys[name]
-            self._ledger.usage[day, scope, rest] = value
+        self._ledger.usage.update(sums)
         self._write_all_again()
         self.sync(boundary=True)
         return self.load()

@@ -9,12 +9,15 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class StateSettings:
+    """timezone: whose days spend is counted by."""
+
     connector: str = "modelmesh.sqlite.v1"
     settings: Mapping[str, Any] = field(default_factory=dict)
     sync_policy: str = "periodic"
     sync_interval: float = 5.0
+    timezone: str = "UTC"
 
     @classmethod
-    def of(cls, section: Any) -> StateSettings:
-        """From the configuration's section `storage`."""
-        return cls(section.connector, section.settings, section.sync_policy, section.sync_interval)
+    def of(cls, section: Any, timezone: str = "UTC") -> StateSettings:
+        """From the configuration's section `storage`, and `daemon.timezone`."""
+        return cls(section.connector, section.settings, section.sync_policy, section.sync_interval, timezone)

@@ -28,6 +28,8 @@ COUNTERS = (
     "rotation_events",
     "retries",
     "queue_us",
+    "hedges",
+    "cache_hits",
 )
 (
     REQUESTS,
@@ -44,6 +46,8 @@ COUNTERS = (
     ROTATIONS,
     RETRIES,
     QUEUE,
+    HEDGES,
+    CACHE_HITS,
 ) = range(len(COUNTERS))
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -108,5 +112,7 @@ class Bucket:
             "quota_resets": n[QUOTA_RESETS],
             "rotation_events": n[ROTATIONS],
             "retries": n[RETRIES],
+            "hedges": n[HEDGES],
+            "cache_hits": n[CACHE_HITS],
             "queue_time": n[QUEUE] / 1e6,
         }

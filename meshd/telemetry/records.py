@@ -54,7 +54,11 @@ def request_entry(outcome: Outcome, redactor: Redactor) -> Entry:
         "first_token_time": outcome.first_token_time,
         "total_time": outcome.total_time,
     }
-    for name in ("pool", "model", "provider", "unit", "exe", "label", "error"):
+    if outcome.hedges:
+        fields["hedges"] = outcome.hedges
+    if outcome.cached:
+        fields["cached"] = True
+    for name in ("pool", "model", "provider", "account", "unit", "exe", "label", "error"):
         value = getattr(outcome, name)
         if value:
             fields[name] = value
@@ -68,6 +72,8 @@ def request_entry(outcome: Outcome, redactor: Redactor) -> Entry:
                 "message": each.message,
                 "status": each.status,
                 "duration": each.duration,
+                **({"cost": each.cost / NANO} if each.cost else {}),
+                **({"hedge": True} if each.hedge else {}),
             }
             for each in outcome.attempts
         ]

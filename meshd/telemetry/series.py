@@ -10,6 +10,7 @@ A name that is busy all the time holds at most 120 + 144 packed buckets of about
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -55,13 +56,13 @@ class Series:
         self.hours.setdefault(hour, Chunk()).put(minute - hour, bucket)
         self.changed.add(hour)
 
-    def since(self, start: float) -> Bucket:
-        """The sum of every bucket that had not ended by then."""
+    def since(self, start: float, end: float = math.inf) -> Bucket:
+        """The sum of every bucket that had not ended by `start`, and had begun before `end`."""
         found = Bucket()
         for hour, chunk in self.hours.items():
-            if hour + HOUR > start:
+            if hour + HOUR > start and hour < end:
                 for offset, packed in chunk.buckets.items():
-                    if hour + offset + chunk.step > start:
+                    if hour + offset + chunk.step > start and hour + offset < end:
                         found.add(Bucket.unpack(packed))
         return found
 

@@ -1,30 +1,36 @@
-"""Counts, tokens, cost and latencies by model, provider, pool and app.
+"""Counts, tokens, cost and latencies by model, provider, pool, app, and by what else requests differ in.
 
-Owns: what an outcome and an event count for in each scope, and every name's series.
-Must never: cost the router anything: an outcome is added to one cell, that of its (pool, model, provider, app) in
-the minute, and cells are dealt out to the names once a minute or when somebody asks.
+Owns: the minute that is being counted, every name's series, and the breakdown by all dimensions at once.
+Must never: cost the router anything: an outcome is added to the minute's cells, and cells are dealt out to the names
+once a minute or when somebody asks.
 
 A pool and an app count requests; a model and a provider count attempts, so a model that fails shows it although
 another answered. Latencies are those of what succeeded.
+
+One of the four scopes by itself is answered from its names' series, which know all there ever was; every other
+question from the breakdown, which is bounded as a whole.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from meshd.messages import Event, Outcome
+from meshd.telemetry import breakdown, cells
 from meshd.telemetry import bucket as b
+from meshd.telemetry.breakdown import OTHERS, Breakdown, Cells
 from meshd.telemetry.bucket import Bucket
+from meshd.telemetry.cells import ATTEMPT, PLACE, REQUEST, Key
+from meshd.telemetry.dimensions import OF_ATTEMPTS, TIMES, parse_by
 from meshd.telemetry.series import Series, restore, rows_of
-from meshd.telemetry.sketch import bucket_of
 
 SCOPES = ("model", "provider", "pool", "app")
 MOST_NAMES = 5000
-OTHERS = "(others)"
 """Apps come and go; beyond so many names of a scope the rest are counted together."""
-
-_Cell = tuple[str, str, str, str]  # pool, model, provider, app
+MOST_CELLS = 2000
+"""Cells of a minute, before they are dealt out early."""
 
 
 class Statistics:
@@ -32,8 +38,8 @@ class Statistics:
         self.scopes = scopes
         self.retention = retention
         self._series: dict[tuple[str, str], Series] = {}
-        self._cells: dict[_Cell, Bucket] = {}
-        self._extra: dict[tuple[str, str], Bucket] = {}  # what belongs to one scope alone
+        self._breakdown = Breakdown()
+        self._cells: Cells = {}
         self._unflushed: dict[tuple[str, str], Bucket] = {}
         self._minute = 0
         self._down: dict[tuple[str, str], float] = {}  # (scope, name) → since when
@@ -41,116 +47,61 @@ class Statistics:
     # -- counting -----------------------------------------------------------------------------------
 
     def record(self, outcome: Outcome, now: float) -> None:
-        minute = int(now) // 60 * 60
-        if minute != self._minute:
-            self.settle(now)
-        key = (outcome.pool, outcome.model, outcome.provider, outcome.app)
-        cell = self._cells.get(key)
-        if cell is None:
-            cell = self._cells[key] = Bucket()
-        n = cell.n
-        n[b.REQUESTS] += 1
-        if outcome.status < 400:
-            n[b.SUCCESS] += 1
-            n[b.LATENCY] += int(outcome.total_time * 1e6)
-            place = bucket_of(outcome.total_time)
-            cell.latency[place] = cell.latency.get(place, 0) + 1
-            if outcome.first_token_time is not None:
-                place = bucket_of(outcome.first_token_time)
-                cell.ttft[place] = cell.ttft.get(place, 0) + 1
-        elif outcome.status != 499:  # an app that went away says nothing of the model
-            n[b.FAILED] += 1
-        n[b.TOKENS_IN] += outcome.tokens_in
-        n[b.TOKENS_OUT] += outcome.tokens_out
-        n[b.TOKENS_CACHED] += outcome.tokens_cached
-        n[b.COST] += outcome.cost
-        n[b.ROTATIONS] += outcome.rotations
-        n[b.RETRIES] += outcome.retries
-        if outcome.queue_time:
-            n[b.QUEUE] += int(outcome.queue_time * 1e6)
-        if len(outcome.attempts) > 1:
-            self._count_failed(outcome)
-
-    def _count_failed(self, outcome: Outcome) -> None:
-        """The attempts before the last, at the models and providers they went to."""
-        last = outcome.attempts[-1]
-        own = {"model": outcome.model or last.model, "provider": outcome.provider or last.provider}
-        attempts = list(outcome.attempts)
-        # The cell stands for the attempt whose model the outcome names.
-        for index in range(len(attempts) - 1, -1, -1):
-            if attempts[index].model == own["model"]:
-                del attempts[index]
-                break
-        for attempt in attempts:
-            for scope, name in (("model", attempt.model), ("provider", attempt.provider)):
-                extra = self._of(scope, name)
-                extra.n[b.REQUESTS] += 1
-                if attempt.ok:
-                    extra.n[b.SUCCESS] += 1
-                else:
-                    extra.n[b.FAILED] += 1
-                if name != own[scope]:
-                    extra.n[b.ROTATIONS] += 1
+        self._begin_minute(now)
+        cells.count_outcome(outcome, self._cell)
 
     def event(self, event: Event, now: float) -> None:
         """Standby, downtime and quota resets are told by events alone."""
+        self._begin_minute(now)
         ids = event.ids
         match event.type:
             case "model_deactivated":
-                self._went_down("model", ids.get("model", ""), now)
-                if ids.get("pool"):
-                    self._of("pool", ids["pool"]).n[b.STANDBY] += 1
+                cells.count_standby(event, self._cell)
+                self._down.setdefault(("model", ids.get("model", "")), now)
+            case "provider_deactivated":
+                cells.count_standby(event, self._cell)
+                self._down.setdefault(("provider", ids.get("provider", "")), now)
             case "model_activated":
                 self._came_up("model", ids.get("model", ""), now)
                 if "quota" in event.reason:
-                    for scope in ("model", "pool", "provider"):
-                        if ids.get(scope):
-                            self._of(scope, ids[scope]).n[b.QUOTA_RESETS] += 1
-            case "provider_deactivated":
-                self._went_down("provider", ids.get("provider", ""), now)
+                    cells.count_quota_reset(event, self._cell)
             case "provider_recovered":
                 self._came_up("provider", ids.get("provider", ""), now)
-
-    def _went_down(self, scope: str, name: str, now: float) -> None:
-        if name:
-            self._of(scope, name).n[b.STANDBY] += 1
-            self._down.setdefault((scope, name), now)
 
     def _came_up(self, scope: str, name: str, now: float) -> None:
         since = self._down.pop((scope, name), None)
         if since is not None:
-            self._of(scope, name).n[b.DOWNTIME] += max(0, int((now - since) * 1e6))
+            key = cells.at(ATTEMPT, **{scope: name})
+            self._cell(key).n[b.DOWNTIME] += max(0, int((now - since) * 1e6))
 
-    def _of(self, scope: str, name: str) -> Bucket:
-        found = self._extra.get((scope, name))
+    def _begin_minute(self, now: float) -> None:
+        if int(now) // 60 * 60 != self._minute or len(self._cells) >= MOST_CELLS:
+            self.settle(now)
+
+    def _cell(self, key: Key) -> Bucket:
+        found = self._cells.get(key)
         if found is None:
-            found = self._extra[scope, name] = Bucket()
+            found = self._cells[key] = Bucket()
         return found
 
     def settle(self, now: float) -> None:
         """Deal out the minute's cells to the names they count for."""
         minute, self._minute = self._minute, int(now) // 60 * 60
-        cells, self._cells = self._cells, {}
-        extra, self._extra = self._extra, {}
-        if not cells and not extra:
+        if not self._cells:
             return
+        found, self._cells = self._cells, {}
         minute = minute or self._minute
-        sums = extra
-        for (pool, model, provider, app), cell in cells.items():
-            for key in (("pool", pool), ("app", app)):
-                if key[1]:
-                    sums.setdefault(key, Bucket()).add(cell)
-            rotations, retries = cell.n[b.ROTATIONS], cell.n[b.RETRIES]
-            cell.n[b.ROTATIONS] = 0
-            for key in (("model", model), ("provider", provider)):
-                if key[1]:
-                    sums.setdefault(key, Bucket()).add(cell)
-            cell.n[b.ROTATIONS], cell.n[b.RETRIES] = rotations, retries
+        sums: dict[tuple[str, str], Bucket] = {}
+        for key, cell in found.items():
+            for scope in self.scopes:
+                name = key[PLACE[scope]]
+                if name and key[0] & (ATTEMPT if scope in OF_ATTEMPTS else REQUEST):
+                    sums.setdefault((scope, str(name)), Bucket()).add(cell)
         for (scope, name), bucket in sums.items():
-            if scope in self.scopes:
-                self._named(scope, name).put(minute, bucket)
-                key = (scope, name if (scope, name) in self._series else OTHERS)
-                self._unflushed.setdefault(key, Bucket()).add(bucket)
+            self._named(scope, name).put(minute, bucket)
+            key_ = (scope, name if (scope, name) in self._series else OTHERS)
+            self._unflushed.setdefault(key_, Bucket()).add(bucket)
+        self._breakdown.put(minute, found)
 
     def _named(self, scope: str, name: str) -> Series:
         series = self._series.get((scope, name))
@@ -162,12 +113,41 @@ class Statistics:
 
     # -- asking ---------------------------------------------------------------------------------------
 
-    def query(self, scope: str, name: str | None, since: float | None, now: float) -> list[dict[str, Any]]:
-        """One map a name, most requests first. since: seconds back; None: all there ever was."""
+    def query(
+        self,
+        scope: str,
+        name: str | None,
+        since: float | None,
+        now: float,
+        until: float | None = None,
+        where: Mapping[str, str] | None = None,
+    ) -> list[dict[str, Any]]:
+        """One map a group, most requests first, or by time. since, until: seconds back; None: from the first, until
+        now. Raises ValueError for a scope that there is not."""
         self.settle(now)
+        by = parse_by(scope)
+        if any(each in SCOPES and each not in self.scopes for each in (*by, *(where or ()))):
+            return []
+        if by[0] in SCOPES and len(by) == 1 and not where and until is None:
+            return self._by_scope(by[0], name, since, now)
+        start = -math.inf if since is None else now - since
+        end = math.inf if until is None else now - until
+        rows = []
+        for group, sums in self._breakdown.query(by, where or {}, start, end).items():
+            if (name is None or group[0] == name) and (all(group) or sums.n[b.REQUESTS]):
+                rows.append(self._row(by, group, sums))
+        timed = [place for place, each in enumerate(by) if each in TIMES]
+        values = [list(row["group"].values()) for row in rows]
+        order = sorted(
+            range(len(rows)),
+            key=lambda i: ([values[i][place] for place in timed], -rows[i]["requests_total"], values[i]),
+        )
+        return [rows[i] for i in order]
+
+    def _by_scope(self, scope: str, name: str | None, since: float | None, now: float) -> list[dict[str, Any]]:
         rows = []
         names = {each for kind, each in self._series if kind == scope} | {
-            each for kind, each in self._down if kind == scope and scope in self.scopes
+            each for kind, each in self._down if kind == scope and each
         }
         for each in sorted(names):
             if name is not None and each != name:
@@ -176,7 +156,7 @@ class Statistics:
             found = Bucket()
             if series is not None:
                 found = series.total if since is None else series.since(now - since)
-            row = {"scope": scope, "name": each, **found.row()}
+            row = self._row((scope,), (each,), found)
             down = self._down.get((scope, each))
             if down is not None:
                 start = down if since is None else max(down, now - since)
@@ -186,6 +166,14 @@ class Statistics:
         rows.sort(key=lambda row: -row["requests_total"])
         return rows
 
+    def _row(self, by: tuple[str, ...], group: tuple[str, ...], sums: Bucket) -> dict[str, Any]:
+        return {
+            "scope": ",".join(by),
+            "name": ", ".join(group),
+            "group": dict(zip(by, group, strict=True)),
+            **sums.row(),
+        }
+
     def flush(self, now: float) -> list[dict[str, Any]]:
         """What happened since the last flush, one map a name. A downtime is in the one after its end."""
         self.settle(now)
@@ -194,7 +182,7 @@ class Statistics:
 
     def size(self) -> int:
         """Bytes of packed buckets, all names together."""
-        return sum(series.size() for series in self._series.values())
+        return sum(series.size() for series in self._series.values()) + self._breakdown.size()
 
     # -- keeping --------------------------------------------------------------------------------------
 
@@ -204,6 +192,8 @@ class Statistics:
         for (scope, name), series in self._series.items():
             series.coarsen(now, self.retention)
             yield from rows_of(f"{scope}\0{name}", series)
+        self._breakdown.coarsen(now, self.retention)
+        yield from self._breakdown.changes()
 
     def restore(self, rows: dict[str, dict[str, Any]]) -> int:
         """Add rows that an earlier life wrote; how many made no sense."""
@@ -211,7 +201,10 @@ class Statistics:
         for key, value in rows.items():
             try:
                 scope, name, part = key.split("\0")
-                restore(self._named(scope, name), part, value)
+                if scope == breakdown.SCOPE:
+                    self._breakdown.restore(part, value)
+                else:
+                    restore(self._named(scope, name), part, value)
             except (ValueError, KeyError, TypeError):
                 bad += 1
         return bad

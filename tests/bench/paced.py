@@ -16,7 +16,7 @@ from tests.bench.streams import CHUNKS, INTERVAL
 def event(delta: str, finish: str = "null") -> bytes:
     choice = f'{{"index":0,"delta":{delta},"finish_reason":{finish}}}'
     head = '"id":"c","object":"chat.completion.chunk","created":1,"model":"m1"'
-    return f"data: {{{head},\"choices\":[{choice}]}}\n\n".encode()
+    return f'data: {{{head},"choices":[{choice}]}}\n\n'.encode()
 
 
 async def answer(request: web.Request) -> web.StreamResponse:

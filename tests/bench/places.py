@@ -41,7 +41,7 @@ def _event(delta: str, finish: str) -> str:
     """One event as nginx's configuration writes it: line ends as escapes."""
     choice = f'{{"index":0,"delta":{delta},"finish_reason":{finish}}}'
     head = '"id":"c","object":"chat.completion.chunk","created":1,"model":"m1"'
-    return f"data: {{{head},\"choices\":[{choice}]}}\\n\\n"
+    return f'data: {{{head},"choices":[{choice}]}}\\n\\n'
 
 
 STREAM = (
@@ -131,9 +131,7 @@ def nginx() -> Iterator[Upstream]:
     with directory() as place:
         port = free_port()
         # In nginx's own strings "$" begins a variable, and the quotes of JSON end the string.
-        config = _NGINX.format(
-            dir=place, port=port, answer=ANSWER.replace("'", ""), stream=STREAM.replace('"', '\\"')
-        )
+        config = _NGINX.format(dir=place, port=port, answer=ANSWER.replace("'", ""), stream=STREAM.replace('"', '\\"'))
         (place / "nginx.conf").write_text(config)
         with process(program, "-c", str(place / "nginx.conf"), "-p", str(place)):
             wait_for(lambda: _answers(port), "nginx")

@@ -78,9 +78,7 @@ class _Seen:
 
     def stream(self, received: list[tuple[int, float]]) -> None:
         self.chunks += len(received)
-        self.wrong += abs(CHUNKS - len(received)) + sum(
-            number != place for place, (number, _) in enumerate(received)
-        )
+        self.wrong += abs(CHUNKS - len(received)) + sum(number != place for place, (number, _) in enumerate(received))
         self.delays += [delay for _, delay in received]
 
 

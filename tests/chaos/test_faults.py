@@ -1,7 +1,7 @@
 """Every way a provider can fail, before the first content and after it, on a real socket.
 
-Before: the app gets one whole answer, of the model that could, and notices nothing. After: the stream ends with
-StreamInterrupted and the text so far (to go on elsewhere is another issue's).
+The app gets one whole answer, once, with one id, and notices nothing; or, where the pool says `terminate`, the text so
+far and StreamInterrupted.
 """
 
 from __future__ import annotations
@@ -73,12 +73,13 @@ def daemon(module_meshd, module_upstream):
                 for name in names
             },
             "pools": {
-                name: {
+                prefix + name: {
                     "models": [f"m-{name}", "m-healthy"],
                     "retry": {"max_attempts": 1},
-                    "stream": {"first_token_timeout": "300ms", "idle_timeout": "300ms"},
+                    "stream": {"first_token_timeout": "300ms", "idle_timeout": "300ms", "on_failure": on_failure},
                 }
                 for name in names
+                for prefix, on_failure in (("", "continue"), ("terminate-", "terminate"))
             },
             "discovery": {"health": {"enabled": False}},
         }
@@ -118,12 +119,25 @@ def test_a_request_that_fails_is_answered_elsewhere(client, name):
 
 
 @pytest.mark.parametrize("name", AFTER)
-def test_a_stream_that_breaks_after_content_ends_with_its_text(client, daemon, name):
+def test_a_stream_that_breaks_after_content_is_gone_on_with_by_another_model(client, daemon, name):
+    daemon.ask("POST", "/mesh/v1/models/activate", {"id": f"m-{name}"})
+    chunks = list(ask(client, name, stream=True))
+    assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices) == TEXT
+    assert len({chunk.id for chunk in chunks}) == 1
+    assert [chunk.choices[0].finish_reason for chunk in chunks if chunk.choices].count("stop") == 1
+    mesh = chunks[-1].mesh
+    assert (mesh.model, mesh.continued) == ("m-healthy", 1)
+    assert [attempt.model for attempt in mesh.attempts] == [f"m-{name}", "m-healthy"]
+    assert daemon.model(f"m-{name}")["in_flight"] == 0
+
+
+@pytest.mark.parametrize("name", AFTER)
+def test_where_nobody_may_go_on_the_stream_ends_with_its_text(client, daemon, name):
     daemon.ask("POST", "/mesh/v1/models/activate", {"id": f"m-{name}"})
     pieces: list[str] = []
 
     def read():
-        for chunk in ask(client, name, stream=True):
+        for chunk in ask(client, f"terminate-{name}", stream=True):
             pieces.append(chunk.choices[0].delta.content or "")
 
     with pytest.raises(modelmesh.StreamInterrupted) as caught:

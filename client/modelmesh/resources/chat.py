@@ -79,7 +79,8 @@ class ChatCompletions:
 
         model: a pool, a capability or a model; the client's default if left out. timeout: seconds, for the
         whole call. Returns a ChatCompletion, or a stream of ChatCompletionChunk. With `stream=True` errors that
-        come before the first chunk are raised here.
+        come before the first chunk are raised here. cache: False: not an answer that was given before, and keep none;
+        True: also where sampling makes it one of many; left out: where the parameters say that it is the same.
         """
         client = self._client
         return client._send(  # type: ignore[no-any-return]
@@ -164,7 +165,8 @@ class AsyncChatCompletions:
 
         model: a pool, a capability or a model; the client's default if left out. timeout: seconds, for the
         whole call. Returns a ChatCompletion, or a stream of ChatCompletionChunk. With `stream=True` errors that
-        come before the first chunk are raised here.
+        come before the first chunk are raised here. cache: False: not an answer that was given before, and keep none;
+        True: also where sampling makes it one of many; left out: where the parameters say that it is the same.
         """
         client = self._client
         return await client._send(  # type: ignore[no-any-return]

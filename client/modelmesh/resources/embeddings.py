@@ -34,6 +34,7 @@ class Embeddings:
         """Vectors of one text or several, as lists of floats unless `encoding_format` says otherwise.
 
         model: a pool, a capability or a model; the client's default if left out. timeout: seconds.
+        cache: False: not an answer that was given before, and keep none.
         """
         client = self._client
         return client._send(  # type: ignore[no-any-return]
@@ -68,6 +69,7 @@ class AsyncEmbeddings:
         """Vectors of one text or several, as lists of floats unless `encoding_format` says otherwise.
 
         model: a pool, a capability or a model; the client's default if left out. timeout: seconds.
+        cache: False: not an answer that was given before, and keep none.
         """
         client = self._client
         return await client._send(  # type: ignore[no-any-return]

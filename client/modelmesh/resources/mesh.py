@@ -122,6 +122,17 @@ class Mesh:
         """Every provider with its state."""
         return _data(self.request("GET", f"{_BASE}/providers"))
 
+    def apps(self) -> list[Any]:
+        """Every app with its rules and what it used; to anybody but an administrator only this one."""
+        return _data(self.request("GET", f"{_BASE}/apps"))
+
+    def budget(self) -> list[Any]:
+        """Every limit with what is spent and reserved of it and when it resets; of other apps only to an administrator.
+
+        Money is in USD (`measure` is "cost"), `requests` and `tokens` are counts.
+        """
+        return _data(self.request("GET", f"{_BASE}/budget"))
+
     def active_providers(self) -> list[Any]:
         """The providers that may be asked now: enabled and available."""
         return [provider for provider in self.providers() if _may_be_asked(provider)]
@@ -209,6 +220,17 @@ class AsyncMesh:
     async def providers(self) -> list[Any]:
         """Every provider with its state."""
         return _data(await self.request("GET", f"{_BASE}/providers"))
+
+    async def apps(self) -> list[Any]:
+        """Every app with its rules and what it used; to anybody but an administrator only this one."""
+        return _data(await self.request("GET", f"{_BASE}/apps"))
+
+    async def budget(self) -> list[Any]:
+        """Every limit with what is spent and reserved of it and when it resets; of other apps only to an administrator.
+
+        Money is in USD (`measure` is "cost"), `requests` and `tokens` are counts.
+        """
+        return _data(await self.request("GET", f"{_BASE}/budget"))
 
     async def active_providers(self) -> list[Any]:
         """The providers that may be asked now: enabled and available."""

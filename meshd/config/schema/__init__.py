@@ -6,6 +6,7 @@ Must never: read a file, an environment variable or a connector.
 
 from meshd.config.schema.access import AppConfig, ConnectorsConfig, ProxyConfig
 from meshd.config.schema.base import NotBuiltYet, OpenSection, Section
+from meshd.config.schema.budget import BudgetConfig
 from meshd.config.schema.daemon import DaemonConfig
 from meshd.config.schema.discovery import LOCAL_SERVERS, DiscoveryConfig
 from meshd.config.schema.entries import ConnectorEntry
@@ -20,7 +21,7 @@ from meshd.config.schema.pools import (
     StreamConfig,
 )
 from meshd.config.schema.pricing import PricingConfig
-from meshd.config.schema.providers import NON_RETRYABLE_CODES, RETRYABLE_CODES, ProviderConfig
+from meshd.config.schema.providers import NON_RETRYABLE_CODES, RETRYABLE_CODES, ProviderConfig, ProviderRateLimitConfig
 from meshd.config.schema.root import RootConfig
 from meshd.config.schema.secrets import SecretsConfig
 from meshd.config.schema.storage import StorageConfig
@@ -31,6 +32,7 @@ __all__ = [
     "NON_RETRYABLE_CODES",
     "RETRYABLE_CODES",
     "AppConfig",
+    "BudgetConfig",
     "ConnectorEntry",
     "ConnectorsConfig",
     "ConstraintsConfig",
@@ -47,6 +49,7 @@ __all__ = [
     "PoolConfig",
     "PricingConfig",
     "ProviderConfig",
+    "ProviderRateLimitConfig",
     "ProxyConfig",
     "RecoveryConfig",
     "RetryConfig",

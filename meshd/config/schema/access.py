@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from meshd.config.schema.base import Count, Names, NotBuiltYet, Port, Positive, Section, Size, Weight
-from meshd.config.schema.providers import BudgetConfig, ProviderRateLimitConfig
+from meshd.config.schema.budget import BudgetConfig
+from meshd.config.schema.providers import ProviderRateLimitConfig
 
 
 class ProxyToken(Section):
@@ -38,27 +39,37 @@ class ProxyConfig(Section):
 
 
 class AppMatch(Section):
+    """Everything given has to hold of a process when it connects; what it does later changes nothing."""
+
     uid: Count | None = Field(default=None, description="User id.")
     user: str | None = Field(default=None, description="User name.")
-    gid: Count | None = Field(default=None, description="Group id.")
+    gid: Count | None = Field(default=None, description="Group id, the process's own or a supplementary one.")
     group: str | None = Field(default=None, description="Group name.")
-    exe: str | None = Field(default=None, description="Path of the executable.")
-    unit: str | None = Field(default=None, description="systemd unit.")
-    token: str | None = Field(default=None, description="HTTP token.", repr=False)
+    exe: str | None = Field(
+        default=None,
+        description="Path of the program. It tells programs apart, not people: who may run it may pose as it.",
+    )
+    unit: str | None = Field(
+        default=None,
+        description="systemd unit, or a pattern such as `mail@*.service`; a user's own only beside `uid` or `user`.",
+    )
+    token: Annotated[str | None, NotBuiltYet()] = Field(default=None, description="HTTP token.", repr=False)
 
 
 class AppConfig(Section):
     match: AppMatch = Field(default=AppMatch(), description="Whom it concerns, by what the kernel says of the caller.")
     pools: Names | None = Field(default=None, description="Allowed pools.", json_schema_extra={"shown_default": "all"})
     models: Names | None = Field(
-        default=None, description="Allowed models.", json_schema_extra={"shown_default": "all"}
+        default=None,
+        description="Allowed models, also within a pool.",
+        json_schema_extra={"shown_default": "those of the allowed pools"},
     )
     budget: BudgetConfig = Field(default=BudgetConfig(), description="Spending limits.")
     rate_limit: ProviderRateLimitConfig = Field(default=ProviderRateLimitConfig(), description="Limits.")
     concurrency: Positive | None = Field(default=None, description="Requests at once.")
     priority: int = Field(default=0, description="Higher is served first.")
     weight: Weight = Field(default=1.0, description="Share under contention.")
-    admin: bool = Field(default=False, description="May give the daemon commands.")
+    admin: bool = Field(default=False, description="May give the daemon commands, and sees every app.")
 
 
 class PackageConfig(Section):

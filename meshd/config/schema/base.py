@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, WithJsonSchema
 from pydantic_core import PydanticCustomError
@@ -112,6 +112,10 @@ def _mode(value: Any) -> int:
     raise PydanticCustomError("meshd", "expected {expected}", {"expected": "file permissions like 0660"})
 
 
+def _hedge_delay(value: Any) -> Any:
+    return value if value == "p95" else _unit(parse_duration, "a duration like 2s, or p95")(value)
+
+
 Duration = Annotated[
     float,
     BeforeValidator(_unit(parse_duration, "a duration like 30s or a number of seconds")),
@@ -124,6 +128,11 @@ Duration = Annotated[
             "x-unit": "duration",
         }
     ),
+]
+HedgeDelay = Annotated[
+    float | Literal["p95"],
+    BeforeValidator(_hedge_delay),
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "number", "minimum": 0}], "x-unit": "duration"}),
 ]
 Size = Annotated[
     int,

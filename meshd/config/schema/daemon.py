@@ -28,10 +28,9 @@ class DaemonConfig(Section):
     )
     curve: Annotated[CurveConfig, NotBuiltYet()] = Field(default=CurveConfig(), description="Keys of those endpoints.")
     max_inflight: Positive = Field(default=4096, description="Requests in flight.")
-    max_queue: Annotated[Positive, NotBuiltYet()] = Field(
-        default=1024, description="Requests that wait at a provider's limit."
-    )
-    queue_timeout: Annotated[Duration, NotBuiltYet()] = Field(default=30.0, description="Longest such wait.")
+    max_queue: Positive = Field(default=1024, description="Requests that wait at a provider's limit.")
+    queue_timeout: Duration = Field(default=30.0, description="Longest such wait.")
+    timezone: str = Field(default="UTC", description="Whose days and months budgets and quotas are counted by.")
     max_message_size: Size = Field(default=64 * 1024**2, description="Largest message.")
     request_timeout: Duration = Field(default=600.0, description="Longest a request may take, all attempts together.")
     drain_timeout: Duration = Field(default=30.0, description="How long requests in flight may finish at shutdown.")

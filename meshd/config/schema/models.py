@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 
 from pydantic import Field
 
-from meshd.config.schema.base import Duration, Fraction, Names, NotBuiltYet, Positive, Section, Size, Weight
+from meshd.config.schema.base import Duration, Fraction, Names, Positive, Section, Size, Weight
+from meshd.config.schema.budget import BudgetConfig
 from meshd.config.schema.pricing import PricingConfig
 
 
@@ -15,7 +16,7 @@ class DeliveryConfig(Section):
     streaming: bool | None = Field(
         default=None, description="Answers as a stream.", json_schema_extra={"shown_default": "the catalogue's"}
     )
-    batch: Annotated[bool, NotBuiltYet()] = Field(default=False, description="Takes batches.")
+    batch: bool = Field(default=False, description="Takes batches.")
 
 
 class ModelBatchConfig(Section):
@@ -46,8 +47,8 @@ class ConstraintsConfig(Section):
     context_window: Positive | None = Field(default=None, description="Tokens of input and output together.")
     max_output_tokens: Positive | None = Field(default=None, description="Tokens of output.")
     max_images: Positive | None = Field(default=None, description="Images in one request.")
-    max_file_size: Annotated[Size | None, NotBuiltYet()] = Field(default=None, description="Largest file in a request.")
-    supported_languages: Annotated[Names, NotBuiltYet()] = Field(default=(), description="Languages it knows.")
+    max_file_size: Size | None = Field(default=None, description="Largest file in a request.")
+    supported_languages: Names = Field(default=(), description="Languages it knows.")
 
 
 class ModelConfig(Section):
@@ -71,8 +72,9 @@ class ModelConfig(Section):
     enabled: bool = Field(default=True, description="Whether it is used at all.")
     weight: Weight = Field(default=1.0, description="Share of requests where a strategy weighs.")
     pricing: PricingConfig = Field(default=PricingConfig(), description="Prices of this model.")
+    budget: BudgetConfig = Field(default=BudgetConfig(), description="Spending limits.")
     delivery: DeliveryConfig = Field(default=DeliveryConfig(), description="How it answers.")
-    batch: Annotated[ModelBatchConfig, NotBuiltYet()] = Field(default=ModelBatchConfig(), description="Batches.")
+    batch: ModelBatchConfig = Field(default=ModelBatchConfig(), description="Batches.")
     features: FeaturesConfig = Field(
         default=FeaturesConfig(), description="What it can do.", json_schema_extra={"shown_default": "the catalogue's"}
     )

@@ -25,6 +25,8 @@ def _always(value: bool) -> bool:
 
 EventType = Literal[
     "actor_restarted",
+    "budget_alert",
+    "budget_exceeded",
     "client_connected",
     "client_lost",
     "config_rejected",
@@ -37,9 +39,11 @@ EventType = Literal[
     "provider_deactivated",
     "provider_health_changed",
     "provider_recovered",
+    "request_hedged",
     "secret_rotated",
     "state_recovered",
     "state_unwritable",
+    "stream_continued",
 ]
 
 
@@ -68,9 +72,7 @@ class LoggingSinks(SinksSection):
     level: Annotated[Literal["metadata", "summary", "full"], NotBuiltYet("summary", "full")] = Field(
         default="metadata", description="How much of a request is logged: `metadata`, `summary` or `full`."
     )
-    redact_secrets: Annotated[bool, AfterValidator(_always)] = Field(
-        default=True, description="Mask keys and tokens."
-    )
+    redact_secrets: Annotated[bool, AfterValidator(_always)] = Field(default=True, description="Mask keys and tokens.")
     max_payload_size: Annotated[Size, NotBuiltYet()] = Field(
         default=65536, description="Most of a payload logged by `full`."
     )

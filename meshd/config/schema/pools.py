@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -11,48 +11,47 @@ from meshd.config.schema.base import (
     Count,
     Duration,
     Fraction,
+    HedgeDelay,
     Money,
     Names,
-    NotBuiltYet,
     Positive,
     Section,
     Size,
 )
+from meshd.config.schema.budget import BudgetConfig
 
 DEFAULT_STRATEGY = "modelmesh.stick-until-failure.v1"
 
 
 class DeactivationConfig(Section):
     retry_limit: Positive = Field(default=3, description="Consecutive failures that set a model aside.")
-    error_rate_threshold: Annotated[Fraction | None, NotBuiltYet()] = Field(
+    error_rate_threshold: Fraction | None = Field(
         default=None, description="Failure rate over the window that sets a model aside."
     )
-    window: Annotated[Duration, NotBuiltYet()] = Field(default=60.0, description="The window of the failure rate.")
+    window: Duration = Field(default=60.0, description="The window of the failure rate.")
     error_codes: Codes | None = Field(
         default=None,
         description="Statuses that count as failures.",
         json_schema_extra={"shown_default": "retryable codes, 401, 403"},
     )
-    request_limit: Annotated[Count | None, NotBuiltYet()] = Field(default=None, description="Requests before it rests.")
-    token_limit: Annotated[Count | None, NotBuiltYet()] = Field(default=None, description="Tokens before it rests.")
-    budget_limit: Annotated[Money | None, NotBuiltYet()] = Field(default=None, description="USD before it rests.")
-    quota_window: Annotated[Literal["daily", "monthly"] | None, NotBuiltYet()] = Field(
-        default=None, description="Window of the limits above."
-    )
-    maintenance_window: Annotated[str | None, NotBuiltYet()] = Field(
+    request_limit: Count | None = Field(default=None, description="Requests before it rests.")
+    token_limit: Count | None = Field(default=None, description="Tokens before it rests.")
+    budget_limit: Money | None = Field(default=None, description="USD before it rests.")
+    quota_window: Literal["daily", "monthly"] | None = Field(default=None, description="Window of the limits above.")
+    maintenance_window: str | None = Field(
         default=None, description="Cron expression with a duration, during which it rests."
     )
 
 
 class RecoveryConfig(Section):
     cooldown: Duration = Field(default=60.0, description="First rest of a model set aside; doubles on each relapse.")
-    max_cooldown: Duration = Field(default=900.0, description="Longest rest.")
-    probe_on_start: Annotated[bool, NotBuiltYet()] = Field(default=False, description="Probe its models at start.")
-    probe_interval: Annotated[Duration | None, NotBuiltYet()] = Field(
+    max_cooldown: Duration = Field(default=900.0, description="Longest rest, unless `cooldown` itself is longer.")
+    probe_on_start: bool = Field(default=False, description="Probe its models at start.")
+    probe_interval: Duration | None = Field(
         default=None, description="Probe models that rest, so often.", json_schema_extra={"shown_default": "off"}
     )
-    on_quota_reset: Annotated[bool, NotBuiltYet()] = Field(default=True, description="Back when the quota resets.")
-    quota_reset_schedule: Annotated[Literal["monthly", "daily_utc"] | None, NotBuiltYet()] = Field(
+    on_quota_reset: bool = Field(default=True, description="Back when the quota resets.")
+    quota_reset_schedule: Literal["monthly", "daily_utc"] | None = Field(
         default=None, description="When the quota resets.", json_schema_extra={"shown_default": "the provider's"}
     )
 
@@ -90,7 +89,7 @@ class PoolRateLimitConfig(Section):
 
 
 class HedgeConfig(Section):
-    after: str | float | None = Field(
+    after: HedgeDelay | None = Field(
         default=None,
         description="A second attempt on another model when no first byte by then: a duration, or `p95`.",
         json_schema_extra={"shown_default": "off"},
@@ -100,8 +99,8 @@ class HedgeConfig(Section):
 class StreamConfig(Section):
     first_token_timeout: Duration = Field(default=30.0, description="Longest wait for the first content.")
     idle_timeout: Duration = Field(default=30.0, description="Longest silence after it.")
-    on_failure: Annotated[Literal["continue", "terminate"], NotBuiltYet("continue")] = Field(
-        default="terminate",
+    on_failure: Literal["continue", "terminate"] = Field(
+        default="continue",
         description="After content was delivered: `continue` on another model, or `terminate` the stream.",
     )
 
@@ -129,10 +128,10 @@ class PoolConfig(Section):
     providers: Names = Field(default=(), description="Only models of these providers.")
     excluded_providers: Names = Field(default=(), description="No models of these providers.")
     excluded_models: Names = Field(default=(), description="Not these models.")
-    require: Annotated[dict[str, Any], NotBuiltYet()] = Field(
+    require: dict[str, Any] = Field(
         default={}, description="Features, constraints or delivery modes a member must have."
     )
-    select: Annotated[str | None, NotBuiltYet()] = Field(
+    select: str | None = Field(
         default=None, description="Membership and score by an expression over a model's attributes."
     )
     strategy: str = Field(
@@ -140,26 +139,21 @@ class PoolConfig(Section):
     )
     model_priority: Names = Field(default=(), description="Models in order of preference.")
     provider_priority: Names = Field(default=(), description="Providers in order of preference.")
-    fallback_strategy: Annotated[str | None, NotBuiltYet()] = Field(
-        default=None, description="Strategy when the priority list is used up."
-    )
-    fallback_pools: Annotated[Names, NotBuiltYet()] = Field(
-        default=(), description="Pools to try when this is exhausted."
-    )
-    balance_mode: Annotated[Literal["absolute", "relative"], NotBuiltYet()] = Field(
+    fallback_strategy: str | None = Field(default=None, description="Strategy when the priority list is used up.")
+    fallback_pools: Names = Field(default=(), description="Pools to try when this is exhausted.")
+    balance_mode: Literal["absolute", "relative"] = Field(
         default="relative", description="How `load-balanced` shares: evenly or by headroom."
     )
     deactivation: DeactivationConfig = Field(default=DeactivationConfig(), description="When a model is set aside.")
     recovery: RecoveryConfig = Field(default=RecoveryConfig(), description="When it comes back.")
     retry: RetryConfig = Field(default=RetryConfig(), description="Attempts after a failure.")
-    rate_limit: Annotated[PoolRateLimitConfig, NotBuiltYet()] = Field(
+    rate_limit: PoolRateLimitConfig = Field(
         default=PoolRateLimitConfig(), description="Leaving a model before its limit."
     )
-    hedge: Annotated[HedgeConfig, NotBuiltYet()] = Field(
-        default=HedgeConfig(), description="Second attempts in parallel."
-    )
+    hedge: HedgeConfig = Field(default=HedgeConfig(), description="Second attempts in parallel.")
     stream: StreamConfig = Field(default=StreamConfig(), description="Streams.")
-    on_budget_exceeded: Annotated[Literal["rotate", "error"], NotBuiltYet()] = Field(
+    budget: BudgetConfig = Field(default=BudgetConfig(), description="Spending limits of all its requests together.")
+    on_budget_exceeded: Literal["rotate", "error"] = Field(
         default="rotate", description="What happens when a model's budget is used up."
     )
     provider_deactivation: tuple[Literal["on_auth_failure", "on_api_outage"], ...] = Field(
@@ -168,7 +162,7 @@ class PoolConfig(Section):
     provider_recovery: Literal["on_probe_success", "on_manual"] = Field(
         default="on_probe_success", description="What brings a provider back."
     )
-    cache: Annotated[CacheConfig | None, NotBuiltYet()] = Field(
+    cache: CacheConfig | None = Field(
         default=None, description="Exact-match response cache.", json_schema_extra={"shown_default": "off"}
     )
-    session: Annotated[SessionConfig, NotBuiltYet()] = Field(default=SessionConfig(), description="What a session is.")
+    session: SessionConfig = Field(default=SessionConfig(), description="What a session is.")

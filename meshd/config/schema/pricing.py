@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 from pydantic import Field
 
-from meshd.config.schema.base import Money, NotBuiltYet, Section
+from meshd.config.schema.base import Money, Section
 
 
 class PricingConfig(Section):
@@ -16,8 +14,8 @@ class PricingConfig(Section):
     output_per_1m: Money | None = Field(default=None, description="USD for a million output tokens.")
     cached_input_per_1m: Money | None = Field(default=None, description="USD for a million cached input tokens.")
     per_request: Money | None = Field(default=None, description="USD for each request.")
-    per_image: Annotated[Money | None, NotBuiltYet()] = Field(default=None, description="USD for each image.")
-    per_minute: Annotated[Money | None, NotBuiltYet()] = Field(default=None, description="USD for a minute of audio.")
-    per_1k_chars: Annotated[Money | None, NotBuiltYet()] = Field(
+    per_image: Money | None = Field(default=None, description="USD for each image.")
+    per_minute: Money | None = Field(default=None, description="USD for a minute of audio.")
+    per_1k_chars: Money | None = Field(
         default=None, description="USD for a thousand characters of text read aloud or translated."
     )

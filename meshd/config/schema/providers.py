@@ -10,15 +10,15 @@ from meshd.config.schema.base import (
     Codes,
     Count,
     Duration,
-    Fraction,
-    Money,
     Names,
     NotBuiltYet,
     OpenSection,
     Positive,
     Section,
     Size,
+    Weight,
 )
+from meshd.config.schema.budget import BudgetConfig
 from meshd.config.schema.pricing import PricingConfig
 
 RETRYABLE_CODES = (408, 409, 425, 429, 500, 502, 503, 504, 529)
@@ -35,6 +35,11 @@ class AuthConfig(Section):
         json_schema_extra={"shown_default": "the connector's"},
     )
     key_rotation: bool = Field(default=True, description="Resolve the key again when it is refused.")
+
+
+class WeightedKey(Section):
+    key: str = Field(description="The key, best as `${secrets:NAME}`.", repr=False)
+    weight: Weight = Field(default=1.0, description="Its share of the requests.")
 
 
 class ConnectionPoolConfig(Section):
@@ -59,25 +64,14 @@ class ProviderRateLimitConfig(Section):
     concurrency: Positive | None = Field(default=None, description="Requests at once; response headers override it.")
 
 
-class BudgetConfig(Section):
-    daily_limit: Money | None = Field(default=None, description="USD a day.")
-    monthly_limit: Money | None = Field(default=None, description="USD a month.")
-    alert_threshold: Fraction = Field(default=0.8, description="Fraction of a limit at which an event is emitted.")
-    enforce: bool = Field(default=True, description="Refuse before the overage.")
-
-
 class ProviderDiscoveryConfig(Section):
     enumerate_models: bool | None = Field(
         default=None,
         description="A sync asks for the list of models.",
         json_schema_extra={"shown_default": "the connector's"},
     )
-    model_details: Annotated[bool | None, NotBuiltYet()] = Field(
-        default=None, description="A sync asks about each model."
-    )
-    capability_query: Annotated[bool | None, NotBuiltYet()] = Field(
-        default=None, description="A sync asks what each model can do."
-    )
+    model_details: bool | None = Field(default=None, description="A sync asks about each model.")
+    capability_query: bool | None = Field(default=None, description="A sync asks what each model can do.")
 
 
 class ProviderCatalogueConfig(Section):
@@ -136,7 +130,7 @@ class ProviderConfig(OpenSection):
         repr=False,
         json_schema_extra={"shown_default": "the connector's variable, as a secret"},
     )
-    api_keys: Annotated[Names, NotBuiltYet()] = Field(
+    api_keys: tuple[str | WeightedKey, ...] = Field(
         default=(),
         description="Several keys, used in weighted rotation; one that gets 401 or 429 is set aside alone.",
         repr=False,
@@ -150,11 +144,9 @@ class ProviderConfig(OpenSection):
     max_retries: Count = Field(default=0, description="Retries inside the provider, before the router hears of it.")
     connection_pool: ConnectionPoolConfig = Field(default=ConnectionPoolConfig(), description="Its connections.")
     headers: dict[str, str] = Field(default={}, description="Extra request headers.", repr=False)
-    quota: Annotated[QuotaConfig, NotBuiltYet()] = Field(default=QuotaConfig(), description="Free-tier allowance.")
-    rate_limit: Annotated[ProviderRateLimitConfig, NotBuiltYet()] = Field(
-        default=ProviderRateLimitConfig(), description="Known limits."
-    )
-    budget: Annotated[BudgetConfig, NotBuiltYet()] = Field(default=BudgetConfig(), description="Spending limits.")
+    quota: QuotaConfig = Field(default=QuotaConfig(), description="Free-tier allowance.")
+    rate_limit: ProviderRateLimitConfig = Field(default=ProviderRateLimitConfig(), description="Known limits.")
+    budget: BudgetConfig = Field(default=BudgetConfig(), description="Spending limits.")
     discovery: ProviderDiscoveryConfig = Field(default=ProviderDiscoveryConfig(), description="What a sync asks for.")
     catalogue: ProviderCatalogueConfig = Field(default=ProviderCatalogueConfig(), description="Its model list.")
     error: ErrorCodesConfig = Field(default=ErrorCodesConfig(), description="What its statuses mean.")

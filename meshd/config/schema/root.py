@@ -33,5 +33,5 @@ class RootConfig(Section):
     capabilities: dict[str, Any] = Field(
         default={}, description="Nodes added to the capability tree: a map of parents to lists or maps of children."
     )
-    apps: Annotated[dict[str, AppConfig], NotBuiltYet()] = Field(default={}, description="Who may do what, by name.")
+    apps: dict[str, AppConfig] = Field(default={}, description="Who may do what, by name.")
     daemon: DaemonConfig = Field(default=DaemonConfig(), description="The socket and the process.")

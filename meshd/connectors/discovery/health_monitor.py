@@ -36,9 +36,10 @@ class HealthSettings:
     failure_threshold: int = 3
     providers: tuple[str, ...] = ()
     method: str = "models"
+    quotas: frozenset[str] = frozenset()  # providers that are asked for their quota with each probe
 
     @classmethod
-    def of(cls, section: Any) -> HealthSettings:
+    def of(cls, section: Any, quotas: frozenset[str] = frozenset()) -> HealthSettings:
         """From the configuration's section `discovery.health`."""
         return cls(
             section.enabled,
@@ -47,6 +48,7 @@ class HealthSettings:
             section.failure_threshold,
             tuple(section.providers),
             section.method,
+            quotas,
         )
 
 
@@ -111,7 +113,8 @@ class HealthMonitor:
             self._token += 1
             watched.probing = self._token
             watched.began = now
-            probes.append(Probe(name, self.settings.method, self.settings.timeout, self._token))
+            settings = self.settings
+            probes.append(Probe(name, settings.method, settings.timeout, self._token, name in settings.quotas))
         return probes
 
     def next_due(self, now: float) -> float | None:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from meshd.connectors.providers._models import guess_capabilities
 from meshd.messages import CatalogueChanged, ListModels, ModelsListed
 
 LIST_TIMEOUT = 15.0
@@ -42,11 +43,20 @@ class SyncSettings:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A provider to list. registers: its models are taken from its list, not from the configuration alone."""
+    """A provider to list. registers: its models are taken from its list, not from the configuration alone. details:
+    each is asked about by itself. capabilities: what the provider says of them is taken; else what their names tell.
+    """
 
     name: str
     registers: bool
     interval: float
+    details: bool = False
+    capabilities: bool = True
+
+    @property
+    def patience(self) -> float:
+        """Seconds after which a listing counts as lost."""
+        return LIST_TIMEOUT * (2 if self.details else 1) + GRACE
 
 
 @dataclass(slots=True)
@@ -108,18 +118,18 @@ class RegistrySync:
         """Listings to ask for now."""
         asks = []
         for name, listed in self._listed.items():
-            if listed.asked_at is not None and now - listed.asked_at > LIST_TIMEOUT + GRACE:
+            if listed.asked_at is not None and now - listed.asked_at > listed.source.patience:
                 listed.asked_at = None  # the router was restarted meanwhile
             if listed.asked_at is not None:
                 continue
             if everything or (self._scheduled(name) and listed.due <= now):
                 listed.asked_at = now
-                asks.append(ListModels(name, LIST_TIMEOUT))
+                asks.append(ListModels(name, LIST_TIMEOUT, listed.source.details))
         return asks
 
     def next_due(self, now: float) -> float | None:
         times = [
-            listed.asked_at + LIST_TIMEOUT + GRACE if listed.asked_at is not None else listed.due
+            listed.asked_at + listed.source.patience if listed.asked_at is not None else listed.due
             for name, listed in self._listed.items()
             if self._scheduled(name)
         ]
@@ -142,6 +152,9 @@ class RegistrySync:
         listed.failures, listed.error = 0, ""
         listed.due = now + listed.source.interval
         current = {str(model["id"]): dict(model) for model in message.models if not model.get("deprecated")}
+        if not listed.source.capabilities:
+            for id, model in current.items():
+                model["capabilities"], model["features"] = list(guess_capabilities(id)), []
         return self._compare(listed, current)
 
     def _compare(self, listed: _Listed, current: dict[str, dict[str, Any]]) -> Difference:
@@ -185,5 +198,13 @@ def sources_of(generation: Any, found: Mapping[str, Any]) -> list[Source]:
         everything = section.catalogue.auto_discover or sync.auto_register
         own = "refresh_interval" in section.catalogue.model_fields_set
         interval = section.catalogue.refresh_interval if own else sync.interval
-        sources.append(Source(name, everything or name not in with_models, max(interval, 1.0)))
+        sources.append(
+            Source(
+                name,
+                everything or name not in with_models,
+                max(interval, 1.0),
+                section.discovery.model_details is True,
+                section.discovery.capability_query is not False,
+            )
+        )
     return sources

@@ -83,6 +83,18 @@ class ErrorWords(msgspec.Struct, frozen=True):
         return _BY_CODE.get(self.code) or _BY_CODE.get(self.type)
 
 
+class _Metadata(msgspec.Struct, frozen=True):
+    headers: dict[str, str] = {}
+
+
+class _ErrorWithMetadata(msgspec.Struct, frozen=True):
+    metadata: _Metadata = _Metadata()
+
+
+class _WithHeaders(msgspec.Struct, frozen=True):
+    error: _ErrorWithMetadata = _ErrorWithMetadata()
+
+
 def read_error(body: bytes) -> ErrorWords:
     """Read {"error": {…}}, {"error": "…"}, {"message": …}, {"detail": …}, {"errors": […]}, a list of these."""
     try:
@@ -172,6 +184,8 @@ def failure_from_response(status: int, body: bytes, raw_headers: RawHeaders, url
         message = f"{url} does not exist (404): is base_url right?"
     else:
         message = f"{url} answered {status}"
+    if status == 429:
+        raw_headers = [*_headers_inside(body), *raw_headers]  # its own last, as they win
     return ProviderFailure(
         kind,
         message,
@@ -180,6 +194,15 @@ def failure_from_response(status: int, body: bytes, raw_headers: RawHeaders, url
         retry_after=retry_after(raw_headers),
         limits=rate_limits(raw_headers),
     )
+
+
+def _headers_inside(body: bytes) -> list[tuple[bytes, bytes]]:
+    """OpenRouter puts the limits of a 429 into its body, as the `headers` of the error's `metadata`."""
+    try:
+        headers = msgspec.json.decode(body, type=_WithHeaders).error.metadata.headers
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return []
+    return [(name.encode(), value.encode()) for name, value in headers.items()]
 
 
 def failure_from_error_object(error: bytes, status: int = 200) -> ProviderFailure:
@@ -203,13 +226,15 @@ def failure_from_error_object(error: bytes, status: int = 200) -> ProviderFailur
 def failure_from_exception(exc: BaseException, where: str, timeout: float) -> ProviderFailure:
     """What the transport raised, said so that a person knows where to look. `where` is host:port or a path."""
     if isinstance(exc, aiohttp.ConnectionTimeoutError):
-        return ProviderFailure(FailureKind.CONNECTION, f"no connection to {where} in time")
+        return ProviderFailure(FailureKind.CONNECTION, f"no connection to {where} in time", unsent=True)
     if isinstance(exc, TimeoutError):
         return ProviderFailure(FailureKind.TIMEOUT, f"no answer from {where} within {timeout:g} s")
     # Something answered, but not in HTTP: reachable, and no use.
     no_http = isinstance(exc, aiohttp.ClientResponseError) and not isinstance(exc, aiohttp.ClientHttpProxyError)
     kind = FailureKind.BAD_ANSWER if no_http else FailureKind.CONNECTION
-    return ProviderFailure(kind, _connection_message(exc, where))
+    # DNS, refusal and TLS come before the request; of what breaks later nobody knows how much of it was read.
+    unsent = isinstance(exc, aiohttp.ClientConnectorError | aiohttp.ClientHttpProxyError)
+    return ProviderFailure(kind, _connection_message(exc, where), unsent=unsent)
 
 
 def _connection_message(exc: BaseException, where: str) -> str:
@@ -223,7 +248,8 @@ def _connection_message(exc: BaseException, where: str) -> str:
     if isinstance(cause, socket.gaierror) or isinstance(exc, aiohttp.ClientConnectorDNSError):
         return f"the name {where} cannot be resolved: {getattr(cause, 'strerror', None) or cause}"
     if isinstance(cause, ssl.SSLError):
-        return f"TLS with {where} failed: {cause.reason or cause}"
+        reason = getattr(cause, "reason", None)  # OpenSSL's own word, where it was OpenSSL that raised
+        return f"TLS with {where} failed: {reason or cause}"
     if isinstance(cause, ConnectionRefusedError):
         return f"connection refused by {where}"
     if isinstance(cause, FileNotFoundError):

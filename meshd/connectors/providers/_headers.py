@@ -1,60 +1,66 @@
 """Rate limits and waiting times out of response headers.
 
-Owns: the many spellings of headroom (OpenAI, Azure, Anthropic, Mistral, Together, the IETF drafts).
+Owns: the many spellings of headroom (OpenAI, Azure, Anthropic, Mistral, Cerebras, Together, the IETF drafts).
 Must never: raise; a header that does not parse is as good as none.
 """
 
 from __future__ import annotations
 
+import math
 import re
 import time
-from collections.abc import Iterable
-from datetime import datetime
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 from meshd.cdk.provider import RateLimits
 
 RawHeaders = Iterable[tuple[bytes, bytes]]
 
-_PREFIXES = (b"x-ratelimit-", b"ratelimit", b"anthropic-ratelimit-", b"retry-after", b"x-tokenlimit-")
+_FAMILY = re.compile(r"(?:x-|anthropic-)?ratelimit-|(x-)?ratelimitbysize-|x-tokenlimit-")
+_PREFIXES = (b"x-ratelimit", b"ratelimit", b"anthropic-ratelimit-", b"x-tokenlimit-")
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|us|µs|ns|h|m|s|d)")
 _UNIT = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
-_DRAFT_ITEM = re.compile(r";\s*([qrtw])=(\d+)")
 _EPOCH_SECONDS = 1_000_000_000.0  # a reset above this is a date, not a wait
 _LONGEST_WAIT = 32 * 86400.0
 
-# normalised name → field of RateLimits. What is limited per day or per month is not headroom of the minute
-# and is left out; `x-ratelimit-limit` alone means requests.
-_FIELDS = {
-    f"{what}-{unit}": f"{what}_{unit}" for what in ("limit", "remaining", "reset") for unit in ("requests", "tokens")
-} | {
-    "limit": "limit_requests",
-    "remaining": "remaining_requests",
-    "reset": "reset_requests",
-    "limit-req-minute": "limit_requests",
-    "remaining-req-minute": "remaining_requests",
-    "limit-tokens-minute": "limit_tokens",
-    "remaining-tokens-minute": "remaining_tokens",
-    "requests-limit": "limit_requests",
-    "requests-remaining": "remaining_requests",
-    "requests-reset": "reset_requests",
-    "tokens-limit": "limit_tokens",
-    "tokens-remaining": "remaining_tokens",
-    "tokens-reset": "reset_tokens",
-    "limit-tokenlimit": "limit_tokens",
-    "remaining-tokenlimit": "remaining_tokens",
-    "reset-tokenlimit": "reset_tokens",
-}
+_WHATS = frozenset({"limit", "remaining", "reset"})
+_KINDS = {"requests": "requests", "request": "requests", "req": "requests", "tokens": "tokens", "tokenlimit": "tokens"}
+_PARTS = frozenset({"input", "output"})  # of the tokens
+_WINDOWS = frozenset({"second", "hour", "day", "month"})  # other than the minute, which is what no word means, too
+
+# A structured field's list items with their parameters (draft-ietf-httpapi-ratelimit-headers).
+# White space has one place only, so that no value can make them try and try again.
+_NAME = r"[a-z*][a-z0-9_.*-]*"
+_VALUE = r'"[^"]*"|:[^:,;]*:|[^;,"\s]*'
+_ITEM = re.compile(rf'(?:"([^"]*)"|([^\s";,=]+))((?:\s*;\s*{_NAME}(?:=(?:{_VALUE}))?)*)\s*(?:,|$)')
+_PARAMETER = re.compile(rf";\s*({_NAME})=({_VALUE})")
+_DRAFT_03 = re.compile(r"\b(limit|remaining|reset)=(\d+)")
+_LONGEST_DRAFT = 2000  # characters
+
+_Figures = dict[str, float]  # limit, remaining, reset
+_Groups = dict[tuple[str, str], _Figures]  # (requests, tokens, input tokens or output tokens; the window, "": a minute)
 
 
 def rate_limits(raw: RawHeaders, now: float | None = None) -> RateLimits | None:
     """None where the provider says nothing, which is the common case and costs one pass."""
-    found: dict[str, int | float] = {}
+    groups: _Groups = {}
+    draft: dict[str, str] = {}
     for raw_name, raw_value in raw:
         name = raw_name.lower()
-        if name.startswith(_PREFIXES) and not name.startswith(b"retry"):
-            _read_limit(name.decode("latin-1"), raw_value.decode("latin-1"), found, now)
-    return RateLimits(**found) if found else None  # type: ignore[arg-type]
+        if not name.startswith(_PREFIXES):
+            continue
+        text, value = name.decode("latin-1"), raw_value.decode("latin-1")
+        if text in ("ratelimit", "ratelimit-policy"):
+            draft[text] = f"{draft[text]},{value}" if text in draft else value
+        else:
+            _read_figure(text, value, groups, now)
+    if draft:
+        _read_draft(draft.get("ratelimit", ""), draft.get("ratelimit-policy", ""), groups)
+    if not groups:
+        return None
+    requests, tokens = _governing(groups, "requests"), _governing(groups, "tokens")
+    return RateLimits(*_fields(requests), *_fields(tokens)) if requests or tokens else None
 
 
 def retry_after(raw: RawHeaders, now: float | None = None) -> float | None:
@@ -62,7 +68,7 @@ def retry_after(raw: RawHeaders, now: float | None = None) -> float | None:
     wait: float | None = None
     for raw_name, raw_value in raw:
         name = raw_name.lower()
-        if name == b"retry-after-ms":
+        if name in (b"retry-after-ms", b"x-ms-retry-after-ms"):
             milliseconds = _number(raw_value.decode("latin-1"))
             if milliseconds is not None:
                 return min(max(milliseconds / 1000.0, 0.0), _LONGEST_WAIT)
@@ -71,43 +77,93 @@ def retry_after(raw: RawHeaders, now: float | None = None) -> float | None:
     return wait
 
 
-def _read_limit(name: str, value: str, found: dict[str, int | float], now: float | None) -> None:
-    if name in ("ratelimit", "ratelimit-policy"):
-        _read_draft(name, value, found)
+def _read_figure(name: str, value: str, groups: _Groups, now: float | None) -> None:
+    """One header of its own: `x-ratelimit-remaining-tokens-minute`, `anthropic-ratelimit-input-tokens-limit`, …"""
+    family = _FAMILY.match(name)
+    if family is None:
         return
-    if name.startswith("x-tokenlimit-"):
-        field = _FIELDS.get(name.removeprefix("x-tokenlimit-") + "-tokenlimit")
-    else:
-        field = _FIELDS.get(re.sub(r"^(x-|anthropic-)?ratelimit-", "", name))
-    if field is None:
+    # Mistral's limit by size is one of tokens; where no word says what is limited, it is requests.
+    what, part, window = "", "", ""
+    kind = "tokens" if "size" in family[0] or "token" in family[0] else "requests"
+    for word in name[family.end() :].split("-"):
+        if word in _WHATS and not what:
+            what = word
+        elif word in _KINDS:
+            kind = _KINDS[word]
+        elif word in _PARTS:
+            part = word + " "
+        elif word in _WINDOWS:
+            window = word
+        elif word != "minute":
+            return  # the limit of something else
+    if not what:
         return
-    if field.startswith("reset"):
-        seconds = _wait(value.strip(), now)
-        if seconds is not None:
-            found[field] = seconds
-        return
-    number = _number(value.split(",")[0].split(";")[0])
+    # The triple of the older drafts may have a list of policies behind its figure: `100, 100;w=60`.
+    number = _wait(value.strip(), now) if what == "reset" else _number(value.split(",")[0].split(";")[0])
     if number is not None and number >= 0:  # Azure says -1 where it does not know
-        found[field] = int(number)
+        groups.setdefault((part + kind, window), {})[what] = number
 
 
-def _read_draft(name: str, value: str, found: dict[str, int | float]) -> None:
-    """draft-ietf-httpapi-ratelimit-headers: `"default";r=50;t=30`, and the older `limit=100, remaining=50`."""
-    items = dict(_DRAFT_ITEM.findall(value.split(",")[0]))
-    if name == "ratelimit-policy":
-        if "q" in items:
-            found["limit_requests"] = int(items["q"])
-        return
-    if "r" in items:
-        found["remaining_requests"] = int(items["r"])
-        if "t" in items:
-            found["reset_requests"] = float(items["t"])
-        return
-    for part in value.split(","):
-        key, _, text = part.strip().partition("=")
-        number = _number(text)
-        if key in ("limit", "remaining", "reset") and number is not None and number >= 0:
-            found[f"{key}_requests"] = float(number) if key == "reset" else int(number)
+def _read_draft(limits: str, policies: str, groups: _Groups) -> None:
+    """`RateLimit: "default";r=50;t=30` with `RateLimit-Policy: "default";q=100;w=60`, as of the current draft; the
+    third had `RateLimit: limit=100, remaining=50, reset=5`. Of several of one kind the one with the least left."""
+    known = dict(_items(policies))
+    kinds = {name: _KINDS.get(policy.get("qu", "requests"), "") for name, policy in known.items()}
+    for name, policy in known.items():
+        _put(groups, kinds[name], {"limit": policy.get("q")})
+    least: dict[str, float] = {}
+    for name, item in _items(limits):
+        kind, left = kinds.get(name, "requests"), _number(item.get("r", ""))
+        if left is not None and 0 <= left < least.get(kind, math.inf):
+            least[kind] = left
+            _put(groups, kind, {"remaining": left, "limit": known.get(name, {}).get("q"), "reset": item.get("t")})
+    if not least:
+        _put(groups, "requests", dict(_DRAFT_03.findall(limits[:_LONGEST_DRAFT])))
+
+
+def _items(text: str) -> Iterator[tuple[str, dict[str, str]]]:
+    for quoted, token, parameters in _ITEM.findall(text[:_LONGEST_DRAFT]):
+        yield quoted or token, {name: value.strip('"') for name, value in _PARAMETER.findall(parameters)}
+
+
+def _put(groups: _Groups, kind: str, figures: Mapping[str, str | float | None]) -> None:
+    """In place of whatever is there. kind "": a unit that nothing here counts."""
+    read = {what: number for what, value in figures.items() if (number := _number(str(value))) is not None}
+    if read and kind:
+        if "reset" in read:
+            read["reset"] = min(read["reset"], _LONGEST_WAIT)
+        groups[kind, ""] = read
+
+
+def _governing(groups: _Groups, kind: str) -> _Figures:
+    """The limit that counts: one that is used up, whatever its window, and the last of these to be reset; else the
+    minute's, the whole before the tighter of input and output. What is limited by the day or the month, and has
+    something left, is no headroom of the minute."""
+    mine = {group: figures for group, figures in groups.items() if group[0].endswith(kind)}
+    for figures in mine.values():
+        if figures.get("limit") == 0:  # Mistral, of a model that the plan does not have
+            figures.setdefault("remaining", 0.0)
+    used_up = [figures for figures in mine.values() if figures.get("remaining") == 0]
+    if used_up:
+        return max(used_up, key=lambda figures: figures.get("reset", 0.0))
+    if (kind, "") in mine:
+        return mine[kind, ""]
+    parts = [figures for (_, window), figures in mine.items() if not window]
+    return min(parts, key=_fraction_left, default={})
+
+
+def _fraction_left(figures: _Figures) -> float:
+    limit, left = figures.get("limit"), figures.get("remaining")
+    return 1.0 if left is None or not limit else left / limit
+
+
+def _fields(figures: _Figures) -> tuple[int | None, int | None, float | None]:
+    limit, remaining, reset = figures.get("limit"), figures.get("remaining"), figures.get("reset")
+    return (
+        None if limit is None else int(limit),
+        None if remaining is None else int(remaining),
+        None if reset is None else float(reset),
+    )
 
 
 def _number(text: str) -> float | None:
@@ -139,7 +195,9 @@ def _wait(text: str, now: float | None) -> float | None:
 def _moment(text: str) -> float | None:
     for parse in (datetime.fromisoformat, parsedate_to_datetime):
         try:
-            return parse(text).timestamp()
+            moment = parse(text)
+            # Without a zone it is UTC, as HTTP's dates are, and not where this machine stands.
+            return (moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)).timestamp()
         except (ValueError, TypeError, IndexError, OverflowError):
             continue
     return None

@@ -52,12 +52,24 @@ def guess_capabilities(model: str) -> tuple[str, ...]:
     return next(found for pattern, found in _CAPABILITY_BY_NAME if pattern.search(model))
 
 
-def read_listing(body: bytes) -> list[ModelListing]:
-    """{"data": […]}, Ollama's {"models": […]}, or a bare list. Raises Broken."""
+def read_model(body: bytes) -> ModelListing | None:
+    """One model, bare or as {"data": {…}}; None where it has no id. Raises Broken."""
+    document = _decoded(body)
+    if isinstance(document, dict) and isinstance(document.get("data"), dict):
+        document = document["data"]
+    return _listing(document)
+
+
+def _decoded(body: bytes) -> Any:
     try:
-        document = msgspec.json.decode(body)
+        return msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError) as exc:
         raise Broken(str(exc)) from None
+
+
+def read_listing(body: bytes) -> list[ModelListing]:
+    """{"data": […]}, Ollama's {"models": […]}, or a bare list. Raises Broken."""
+    document = _decoded(body)
     if isinstance(document, dict):
         key = next((key for key in ("data", "models", "result") if key in document), None)
         if key is None:

@@ -5,11 +5,13 @@ Must never: parse what it can pass on; know of pools or other providers. What di
 quirk in `meshd/catalogue/providers.toml`, not a class:
 
   api_key_header     the header that carries the key, bare, in place of `Authorization: Bearer`
+  prefill            how it goes on with another model's answer (`_prefill.py`)
   no_stream_options  refuses `stream_options`
   rename, drop       request fields to send under another name, or not at all
   query              query parameters for every request (`api-version`)
   models_path        where the models are listed, relative to base_url
   no_models_list     the provider lists none: the catalogue's stand for it
+  quota              where it tells what was used of the key's quota and what is left (`_quota.py`)
   uds                path of the UNIX socket it listens on
 """
 
@@ -20,6 +22,7 @@ import os
 import re
 from collections.abc import AsyncGenerator
 from typing import Any
+from urllib.parse import quote
 
 import aiohttp
 import httpx
@@ -36,6 +39,7 @@ from meshd.cdk.provider import (
     ProviderCall,
     ProviderFailure,
     ProviderSettings,
+    QuotaStatus,
     StreamEvent,
 )
 from meshd.config.redaction import redact_url
@@ -47,7 +51,9 @@ from meshd.connectors.providers._errors import (
 )
 from meshd.connectors.providers._headers import rate_limits
 from meshd.connectors.providers._http import BodyTooLarge, Transport, UpstreamBody
-from meshd.connectors.providers._models import guess_capabilities, read_listing
+from meshd.connectors.providers._models import guess_capabilities, read_listing, read_model
+from meshd.connectors.providers._prefill import continued
+from meshd.connectors.providers._quota import QuotaQuirk, read_quota
 from meshd.connectors.providers._stream import MAX_BODY, EventReader
 
 USER_AGENT = "meshd/0.1"
@@ -73,7 +79,8 @@ class OpenAIProvider(Provider):
         quirks = settings.quirks
         base, uds = _base(settings)
         self._where = uds or _authority(base)
-        written = (settings.api_key, base.password, base.raw_password, base.user, *base.query.values())
+        keys = (settings.api_key, *settings.api_keys.values())
+        written = (*keys, base.password, base.raw_password, base.user, *base.query.values())
         self._credentials = tuple({key for key in written if key and len(key) >= 8})
         self._transport = Transport(
             secure=base.scheme == "https",
@@ -84,15 +91,19 @@ class OpenAIProvider(Provider):
             keepalive=settings.keepalive,
             ca_file=settings.options.get("ca_file"),
         )
-        self._headers = _headers(settings)
-        self._event_headers = self._headers.copy()
-        self._event_headers["Accept"] = "text/event-stream"
+        self._headers = _headers(settings, settings.api_key)
+        self._event_headers = _for_events(self._headers)
+        by_key = {id: _headers(settings, key) for id, key in settings.api_keys.items()}
+        self._by_key = {id: (headers, _for_events(headers)) for id, headers in by_key.items()}
         self._targets = {operation: _join(base, path, quirks) for operation, path in _PATHS.items()}
         self._urls = {operation: httpx.URL(str(target)) for operation, target in self._targets.items()}
         self._models_target = _join(base, quirks.get("models_path", "models"), quirks)
+        self._quota: QuotaQuirk | None = quirks.get("quota")
+        self._quota_target = _join(base, self._quota["path"], quirks) if self._quota else None
         self._httpx_headers = httpx.Headers()  # the real ones travel ready made in the request's extensions
         self._rename: dict[str, str] = dict(quirks.get("rename") or {})
         self._drop = frozenset(quirks.get("drop") or ())
+        self._prefill: str = quirks.get("prefill", "assistant")
         self._stream_options = not quirks.get("no_stream_options")
 
     async def execute(self, call: ProviderCall) -> ProviderAnswer:
@@ -153,6 +164,26 @@ class OpenAIProvider(Provider):
         except _wire.Broken as exc:
             raise self._bad(f"{self._where} listed its models in an unknown form: {exc}", body) from None
 
+    async def model_details(self, model: str) -> ModelListing | None:
+        if self.settings.quirks.get("no_models_list"):
+            return None
+        target = self._models_target.with_path(f"{self._models_target.raw_path}/{quote(model)}", encoded=True)
+        target = target.with_query(self._models_target.query)
+        body = await self._get(target, min(self.settings.timeout, LIST_TIMEOUT))
+        try:
+            return read_model(body)
+        except _wire.Broken as exc:
+            raise self._bad(f"{self._where} described {model} in an unknown form: {exc}", body) from None
+
+    async def quota(self) -> QuotaStatus | None:
+        if self._quota is None or self._quota_target is None:
+            return None
+        body = await self._get(self._quota_target, min(self.settings.timeout, LIST_TIMEOUT))
+        try:
+            return read_quota(body, self._quota)
+        except _wire.Broken as exc:
+            raise self._bad(f"{self._where} told its quota in an unknown form: {exc}", body) from None
+
     async def probe(self, method: str, model: str | None, timeout: float) -> float:
         loop = asyncio.get_running_loop()
         started = loop.time()
@@ -174,10 +205,12 @@ class OpenAIProvider(Provider):
         if not retries:
             return await self._send(request, call.timeout)
         deadline = asyncio.get_running_loop().time() + call.timeout
+        unsent = True
         for attempt in range(retries + 1):
             try:
                 return await self._send(request, call.timeout)
             except ProviderFailure as failure:
+                failure.unsent = unsent = unsent and failure.unsent  # an earlier try may have cost something
                 delay = max(RETRY_DELAY * 2**attempt, failure.retry_after or 0.0)
                 late = asyncio.get_running_loop().time() + delay >= deadline
                 transient = failure.kind in (FailureKind.CONNECTION, FailureKind.SERVER)
@@ -188,7 +221,9 @@ class OpenAIProvider(Provider):
 
     def _request(self, call: ProviderCall, total: float | None) -> httpx.Request:
         body = self._encode(call)
-        headers = self._event_headers if call.stream else self._headers
+        # A key that a reload took away meanwhile is as good as none named.
+        unary, of_events = self._by_key.get(call.key, (self._headers, self._event_headers))
+        headers = of_events if call.stream else unary
         if call.headers:
             headers = headers.copy()
             headers.update(call.headers)
@@ -201,7 +236,8 @@ class OpenAIProvider(Provider):
         )
 
     def _encode(self, call: ProviderCall) -> bytes:
-        fields: dict[str, Any] = {**call.fields, "model": call.model}
+        given = continued(call.fields, call.operation, call.so_far, self._prefill) if call.so_far else call.fields
+        fields: dict[str, Any] = {**given, "model": call.model}
         if call.stream:
             fields["stream"] = _TRUE
             if not self._stream_options:
@@ -321,7 +357,7 @@ def _join(base: URL, path: str, quirks: Any) -> URL:
     return target.with_query(query) if query else target
 
 
-def _headers(settings: ProviderSettings) -> CIMultiDict[str]:
+def _headers(settings: ProviderSettings, key: str | None) -> CIMultiDict[str]:
     headers: CIMultiDict[str] = CIMultiDict(
         {
             "Content-Type": "application/json",
@@ -331,14 +367,20 @@ def _headers(settings: ProviderSettings) -> CIMultiDict[str]:
             "User-Agent": USER_AGENT,
         }
     )
-    if settings.api_key and settings.auth_method != "none":
+    if key and settings.auth_method != "none":
         bare = settings.quirks.get("api_key_header")
         if bare:
-            headers[bare] = settings.api_key
+            headers[bare] = key
         else:
-            headers["Authorization"] = f"Bearer {settings.api_key}"
+            headers["Authorization"] = f"Bearer {key}"
     headers.update(settings.headers)
     return headers
+
+
+def _for_events(headers: CIMultiDict[str]) -> CIMultiDict[str]:
+    of_events = headers.copy()
+    of_events["Accept"] = "text/event-stream"
+    return of_events
 
 
 def _kept_headers(raw: Any) -> dict[str, str]:

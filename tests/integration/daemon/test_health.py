@@ -57,3 +57,42 @@ def test_an_outage_lasts_until_a_probe_is_answered(meshd, upstream, eventually):
     assert watch(daemon, 4) == {"standby"}
     server.start()
     eventually(lambda: status(daemon) == "active")
+
+
+def resting(**recovery):
+    """A model that fails its first request, and would then rest for an hour."""
+    script = [{"error": 503}, {"reply": "well again"}]
+    second = {"connector": "modelmesh.scripted.v1", "script": [{"reply": "second"}]}
+    model = {"capabilities": ["chat-completion"]}
+    return {
+        "providers": {"first": {"connector": "modelmesh.scripted.v1", "script": script}, "second": second},
+        "models": {"first.chat": {"provider": "first", **model}, "second.chat": {"provider": "second", **model}},
+        "pools": {
+            "chat": {
+                "capability": "chat-completion",
+                "retry": {"max_attempts": 1},
+                "deactivation": {"retry_limit": 1},
+                "recovery": {"cooldown": "1h", **recovery},
+                "strategy": "priority-selection",
+                "model_priority": ["first.chat", "second.chat"],
+            }
+        },
+    }
+
+
+def events(daemon, kind):
+    return [event["ids"].get("model") for event in daemon.ask("GET", f"/mesh/v1/events?type={kind}")["data"]]
+
+
+def test_a_model_that_rests_is_probed_and_comes_back_long_before_its_cooldown_is_over(meshd, eventually):
+    daemon = meshd(resting(probe_interval="1s"))
+    assert daemon.say(model="chat").mesh.model == "second.chat"
+    eventually(lambda: daemon.say(model="chat").mesh.model == "first.chat")
+    assert events(daemon, "model_activated") == ["first.chat"]
+
+
+def test_a_start_finds_out_who_does_not_answer_before_an_app_does(meshd, eventually):
+    daemon = meshd(resting(probe_on_start=True))
+    eventually(lambda: events(daemon, "model_deactivated") == ["first.chat"])
+    answered = daemon.say(model="chat").mesh
+    assert (answered.model, len(answered.attempts)) == ("second.chat", 1)

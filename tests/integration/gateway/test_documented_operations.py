@@ -14,7 +14,7 @@ SHAPES = {
     for intro, block in re.findall(r"\n\n(`(?:GET|POST) [^\n]*)\n\n```json\n(.*?)```", PAGE, flags=re.DOTALL)
     for operation in re.findall(r"`((?:GET|POST) /mesh/v1/[^`]*)`", intro)[:1]
 }
-OPEN = {"details", "config", "ids", "changed", "needs", "last_reload", "error"}
+OPEN = {"details", "config", "ids", "changed", "needs", "last_reload", "error", "match", "group"}
 """Maps whose keys are not fixed (or that are shown elsewhere)."""
 
 
@@ -53,7 +53,7 @@ def _has_been_used(daemon):
     "operation",
     [
         f"GET /mesh/v1/{name}"
-        for name in ("status", "describe", "models", "providers", "capabilities", "stats", "config")
+        for name in ("status", "describe", "models", "providers", "capabilities", "apps", "budget", "stats", "config")
     ],
 )
 def test_what_there_is(daemon, operation):
@@ -63,6 +63,47 @@ def test_what_there_is(daemon, operation):
 def test_pools(daemon):
     matches("GET /mesh/v1/pools/NAME", ask(daemon, "GET /mesh/v1/pools/chat"))
     matches("GET /mesh/v1/pools/NAME", ask(daemon, "GET /mesh/v1/pools")["data"][0])
+
+
+def test_what_is_limited(meshd):
+    """With something in every list that is empty elsewhere."""
+    limited = meshd(
+        {
+            "providers": {
+                "echo": {"connector": "modelmesh.scripted.v1", "script": [{"echo": True}], "quota": {"requests": 100}}
+            },
+            "models": {
+                "echo.chat": {"provider": "echo", "pricing": {"input_per_1m": 1.0}, "budget": {"daily_limit": 1}}
+            },
+            "pools": {
+                "chat": {
+                    "models": ["echo.chat"],
+                    "fallback_pools": ["spare"],
+                    "hedge": {"after": "p95"},
+                    "cache": {"ttl": "1m"},
+                },
+                "spare": {"models": ["echo.chat"]},
+            },
+            "apps": {"default": {"budget": {"daily_limit": 5}, "rate_limit": {"rpm": 100}}},
+        }
+    )
+    limited.say()
+    explained = ask(limited, "POST /mesh/v1/explain", {"model": "chat", "messages": [], "app": "default"})
+    matches("POST /mesh/v1/explain", explained)
+    assert (explained["app"]["account"], explained["fallbacks"][0]["pool"]) == ("default", "spare")
+    assert explained["hedge"] == {"rule": "p95", "after": None}
+    budget = ask(limited, "GET /mesh/v1/budget")
+    matches("GET /mesh/v1/budget", budget)
+    assert {(row["scope"], row["source"]) for row in budget["data"]} == {
+        ("provider", "quota"),
+        ("model", "budget"),
+        ("app", "budget"),
+    }
+    for operation in ("apps", "models", "providers"):
+        matches(f"GET /mesh/v1/{operation}", ask(limited, f"GET /mesh/v1/{operation}"))
+    [default] = ask(limited, "GET /mesh/v1/apps?name=default")["data"]
+    differ = list(differences(SHAPES["GET /mesh/v1/budget"]["data"][0], default["budget"][0]))
+    assert (differ, default["requests"]) == ([], 1)
 
 
 def test_events(daemon):

@@ -18,6 +18,7 @@ from meshd.actors.telemetry import TelemetryActor
 from meshd.config import MeshConfig
 from meshd.connectors.discovery.local_servers import FoundServer
 from meshd.connectors.discovery.local_watch import LocalWatch
+from meshd.routing.table import PoolSpec, RecoveryPolicy
 from meshd.telemetry.logs import LogBridge
 
 from .conftest import Neighbours, Start, crash
@@ -25,14 +26,17 @@ from .conftest import Neighbours, Start, crash
 NOW = 1_760_000_000.0
 
 
-def generation(raw: dict[str, Any] | None = None, providers: tuple[str, ...] = ("p",)) -> Any:
+def generation(
+    raw: dict[str, Any] | None = None, providers: tuple[str, ...] = ("p",), pools: tuple[PoolSpec, ...] = ()
+) -> Any:
     scripted = {"providers": {name: {"connector": "modelmesh.scripted.v1"} for name in providers}}
     config = MeshConfig.from_dict(raw or scripted)
     settings = {
         name: SimpleNamespace(name=name, connector="c", base_url=None, api_key="the-known-secret", headers={})
         for name in providers
     }
-    return SimpleNamespace(number=1, config=config, stored=config, providers=settings, source="")
+    table = SimpleNamespace(pools={pool.name: pool for pool in pools})
+    return SimpleNamespace(number=1, config=config, stored=config, providers=settings, source="", table=table)
 
 
 def run(neighbours: Neighbours, name: str, made: Any) -> None:
@@ -76,6 +80,27 @@ def test_probe_now_is_answered_when_the_provider_has(neighbours: Neighbours, sta
     neighbours.directory.ask("health", messages.Beat(), 5)
     assert answers[0][0]["latency"] == 0.25
     assert neighbours.directory.ask("health", messages.ProbeNow("nobody"), 5) == []
+
+
+def test_health_has_the_models_of_pools_probed_and_providers_asked_for_their_quota(
+    neighbours: Neighbours, start: Start
+) -> None:
+    clock = [100.0]
+    make = lambda: HealthActor(neighbours.directory, now=lambda: clock[0])  # noqa: E731
+    actor = start(make())
+    pool = PoolSpec("chat", "", ("p.a",), recovery=RecoveryPolicy(probe_on_start=True, probe_interval=0.01))
+    raw = {"providers": {"p": {"connector": "modelmesh.scripted.v1", "quota": {"query_remaining": True}}}}
+    run(neighbours, "health", generation(raw, pools=(pool,)))
+    assert neighbours.next("router", messages.Probe).quota
+    assert neighbours.next("router", messages.ProbeModels) == messages.ProbeModels("chat", 10.0, ("p.a",))
+    clock[0] += 1
+    resting = messages.ProbeModels("chat", 10.0, resting=True)
+    neighbours.directory.tell("health", messages.Tick("pools"))
+    assert neighbours.next("router", messages.ProbeModels) == resting
+    crash(neighbours, actor, make, start)
+    clock[0] += 1
+    neighbours.directory.tell("health", messages.Tick("pools"))
+    assert neighbours.next("router", messages.ProbeModels) == resting, "another life is no other start"
 
 
 # -- discovery -----------------------------------------------------------------------------------------

@@ -164,3 +164,9 @@ def test_a_reload_keeps_what_is_known() -> None:
     sent = len(bench.sent)
     bench.run(bench.now)
     assert [probe.provider for _, probe in bench.sent[sent:]] == ["q"]
+
+
+def test_providers_that_are_to_be_asked_for_their_quota_are_with_each_probe() -> None:
+    bench = Bench("p", "q", interval=60, quotas=frozenset({"q"}))
+    bench.run(70)
+    assert [(probe.provider, probe.quota) for _, probe in bench.sent] == [("p", False), ("q", True)] * 2

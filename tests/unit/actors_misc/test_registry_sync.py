@@ -112,3 +112,41 @@ def test_a_providers_own_interval_wins(catalogue: dict[str, Any], expected: floa
     raw = {"providers": {"p": provider}, "discovery": {"sync": {"interval": "10m", "auto_register": True}}}
     generation = SimpleNamespace(config=MeshConfig.from_dict(raw, environ={}), providers={"p": None})
     assert [source.interval for source in sources_of(generation, {})] == [expected]
+
+
+def test_details_are_asked_for_where_they_are_wanted_and_may_take_longer() -> None:
+    sync = RegistrySync()
+    sync.configure(SyncSettings(), [Source("p", True, 3600, details=True), Source("q", True, 3600)], 0)
+    assert {ask.provider: ask.details for ask in sync.due(0)} == {"p": True, "q": False}
+    assert [ask.provider for ask in sync.due(21)] == ["q"], "the router was restarted, and p may still answer"
+    assert [ask.provider for ask in sync.due(36)] == ["p"]
+
+
+@pytest.mark.parametrize(("asked", "expected"), [(True, (["x"], ["vision"])), (False, (["text-embeddings"], []))])
+def test_what_a_provider_says_of_a_models_abilities_is_taken_unless_it_is_not_to_be(asked: bool, expected: Any) -> None:
+    sync = RegistrySync()
+    sync.configure(SyncSettings(), [Source("p", True, 3600, capabilities=asked)], 0)
+    model = {"id": "nomic-embed-text", "capabilities": ["x"], "features": ["vision"]}
+    found = sync.models_listed(ModelsListed("p", (model,)), 0)
+    assert found is not None
+    assert found.change is not None
+    (offered,) = found.change.models or ()
+    assert (offered["capabilities"], offered["features"]) == expected
+
+
+def test_a_providers_own_keys_say_what_a_sync_asks_for() -> None:
+    config = MeshConfig.from_dict(
+        {
+            "providers": {
+                "plain": {"connector": "modelmesh.scripted.v1"},
+                "own": {
+                    "connector": "modelmesh.scripted.v1",
+                    "discovery": {"model_details": True, "capability_query": False},
+                    "catalogue": {"refresh_interval": "5m"},
+                },
+            }
+        }
+    )
+    plain, own = sources_of(SimpleNamespace(config=config, providers=dict(config.providers)), {})
+    assert (plain.details, plain.capabilities, plain.interval) == (False, True, 3600.0)
+    assert (own.details, own.capabilities, own.interval) == (True, False, 300.0)

@@ -9,14 +9,14 @@ import pytest
 from meshd.cli import daemon, entry, names
 
 BUILT = {
-    "chat", "config", "connectors", "discover", "doctor", "drain", "embed", "events", "explain", "model", "models",
-    "pools", "probe", "providers", "pull", "reload", "rotate", "stats", "status",
+    "apps", "budget", "chat", "config", "connectors", "discover", "doctor", "drain", "embed", "events", "explain",
+    "model", "models", "pools", "probe", "providers", "pull", "reload", "rotate", "stats", "status", "top",
 }  # fmt: skip
 
 
 def test_only_what_is_built_exists(meshctl: Any) -> None:
     assert set(entry.COMMANDS) == BUILT
-    for planned in ("top", "budget", "secrets", "transcribe", "profile", "batch", "bench", "logs", "apps"):
+    for planned in ("secrets", "transcribe", "profile", "batch", "bench", "logs"):
         assert meshctl(planned).exit_code == 2
 
 

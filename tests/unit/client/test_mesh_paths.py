@@ -32,6 +32,8 @@ ANSWERS = {
             {"name": "down", "enabled": True, "available": False},
         ]
     },
+    "/mesh/v1/apps": {"data": [{"name": "mail"}]},
+    "/mesh/v1/budget": {"timezone": "UTC", "data": [{"scope": "app", "name": "mail", "limit": 5.0}]},
     "/mesh/v1/capabilities": {"data": CAPABILITIES},
     "/mesh/v1/describe": {"pools": ["p"]},
     "/mesh/v1/explain": {"model": "m"},
@@ -71,6 +73,8 @@ def test_objects_and_lists(mesh_call):
     assert mesh_call("pool_status", "a/b")[0].name == "a/b"
     assert [model.id for model in mesh_call("models")[0]] == ["m"]
     assert [provider.name for provider in mesh_call("active_providers")[0]] == ["on"]
+    assert [app.name for app in mesh_call("apps")[0]] == ["mail"]
+    assert [row.limit for row in mesh_call("budget")[0]] == [5.0]
     assert mesh_call("describe")[0].pools == ["p"]
     assert mesh_call("request", "GET", "/mesh/v1/status")[0].version == "0.1.0"
 

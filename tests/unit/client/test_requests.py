@@ -58,6 +58,32 @@ def test_parameters_pass_through_and_those_not_given_do_not(daemon, client):
     assert 0 < request.head.deadline_ms <= 3000
 
 
+@pytest.mark.parametrize(("cache", "header"), [(True, "true"), (False, "false"), (modelmesh.NOT_GIVEN, None)])
+def test_a_wish_for_or_against_a_kept_answer_is_a_header(daemon, client, cache, header):
+    client.chat.completions.create(model="m", messages=says("hi"), cache=cache)
+    request = daemon.of_kind(REQUEST)[0]
+    assert json.loads(request.body) == {"model": "m", "messages": says("hi")}
+    assert request.head.headers.get("x-mesh-cache") == header
+    assert request.head.headers["content-type"] == "application/json"
+
+
+def test_a_providers_own_parameter_of_that_name_stays_one(daemon, client):
+    client.chat.completions.create(model="m", messages=says("hi"), cache={"ttl": 1})
+    client.chat.completions.create(model="m", messages=says("hi"), extra_body={"cache": True})
+    sent = [json.loads(request.body)["cache"] for request in daemon.of_kind(REQUEST)]
+    assert sent == [{"ttl": 1}, True]
+    assert all("x-mesh-cache" not in request.head.headers for request in daemon.of_kind(REQUEST))
+
+
+def test_for_one_call_the_wish_in_extra_headers_counts(daemon, client):
+    client = client.with_options(default_headers={"x-mesh-cache": "true"})
+    client.chat.completions.create(model="m", messages=says("hi"), cache=False)
+    client.chat.completions.create(model="m", messages=says("hi"), extra_headers={"x-mesh-cache": "false"})
+    client.chat.completions.create(model="m", messages=says("hi"))
+    wishes = [request.head.headers["x-mesh-cache"] for request in daemon.of_kind(REQUEST)]
+    assert wishes == ["false", "false", "true"]
+
+
 def test_an_answers_message_can_be_sent_back(daemon, client):
     message = client.chat.completions.create(model="m", messages=says("one")).choices[0].message
     client.chat.completions.create(model="m", messages=[message, *says("two")])

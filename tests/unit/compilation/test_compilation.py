@@ -387,6 +387,78 @@ def test_an_empty_section_means_the_defaults_of_the_rules() -> None:
     assert made == PoolSpec("chat", CHAT, ("house.a", "house.b", "house.c"))
 
 
+# -- pools by what their models are ----------------------------------------------------------------------
+
+
+def test_a_pool_requires_what_its_members_declare() -> None:
+    models = (
+        chat("house.a", features={"tool_calling": True}, constraints={"context_window": 8000})
+        | chat("house.b", features={"tool_calling": True}, constraints={"context_window": 200_000})
+        | chat("house.c", constraints={"context_window": 200_000})
+    )
+    section = {"capability": "chat-completion"}
+    dotted = {"features.tool_calling": True, "constraints.context_window": ">=100000"}
+    nested = {"features": {"tool_calling": True}, "constraints": {"context_window": ">=100000"}}
+    assert pool({**section, "require": dotted}, models).members == ("house.b",)
+    assert pool({**section, "require": nested}, models).members == ("house.b",)
+    assert pool({"models": ["house.a", "house.c"], "require": dotted}, models).members == (), "listed ones too"
+
+
+def test_a_condition_selects_and_a_number_orders() -> None:
+    models = (
+        chat("house.a", weight=1) | chat("house.b", weight=3) | chat("house.c", weight=2) | chat("house.d", weight=3)
+    )
+    section = {"capability": "chat-completion"}
+    assert pool({**section, "select": "weight > 1"}, models).members == ("house.b", "house.c", "house.d")
+    scored = pool({**section, "select": "weight < 9 and weight"}, models)
+    assert scored.members == ("house.b", "house.d", "house.c", "house.a")
+    assert scored.select is None, "it is decided"
+    filtered = pool(
+        {**section, "select": 'weight > 1 and id != "house.b"', "require": {"delivery.batch": False}}, models
+    )
+    assert filtered.members == ("house.c", "house.d")
+
+
+def test_a_selection_of_what_changes_is_left_to_each_decision() -> None:
+    made = pool({"capability": "chat-completion", "select": "failures < 2 and -latency.p50"})
+    assert made.members == ("house.a", "house.b", "house.c")
+    assert made.select is not None
+    assert made.select.live
+    assert made.select.scores
+
+
+@pytest.mark.usefixtures("catalogue")
+@pytest.mark.parametrize(
+    "section",
+    [
+        {"require": {"features.vision": True, "constraints.context_window": ">=8000"}},
+        {"select": "features.vision and context_window >= 8000"},
+        {"select": 'startswith(model, "big") or model == "known"'},
+    ],
+)
+def test_what_discovery_finds_comes_into_a_pool_and_goes_from_it(section: dict[str, Any]) -> None:
+    raw = {"pools": {"seeing": {"capability": "chat-completion", **section}}}
+    big = {"id": "big", "features": ["vision"], "context_window": 9000}
+    small = {"id": "small", "features": ["vision"], "context_window": 100}
+
+    def members(*found: dict[str, Any]) -> tuple[str, ...]:
+        return compiled(raw, {"house": Discovered(found)}).table.pools["seeing"].members
+
+    assert compiled(raw).table.pools["seeing"].members == ("house.known",)
+    assert members(small, {"id": "known"}) == ("house.known",)
+    assert members(small, {"id": "known"}, big) == ("house.known", "house.big")
+    assert members(big, {"id": "unknown"}) == ("house.big",)
+    assert members(small) == ()
+
+
+def test_a_pools_strategies_are_known_by_their_short_names() -> None:
+    made = pool({"capability": "chat-completion", "strategy": "priority-selection", "fallback_strategy": "cost-first"})
+    assert (made.strategy, made.fallback_strategy) == ("modelmesh.priority-selection.v1", "modelmesh.cost-first.v1")
+
+
+# -- pools that nobody configured ------------------------------------------------------------------------
+
+
 def test_predefined_pools_exist_where_a_model_fits_and_none_of_that_name_is_configured() -> None:
     models = chat("house.a") | {
         "house.e": {"provider": "house", "capabilities": ["text-embeddings"]},

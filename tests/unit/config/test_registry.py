@@ -60,8 +60,6 @@ def test_what_is_unknown_and_what_is_not_built(registry: ConnectorRegistry) -> N
         registry.get_connector("modelmesh.sqllite.v1")
     for id, type in (
         ("anthropic.claude.v1", "provider"),
-        ("modelmesh.cost-first.v1", "rotation"),
-        ("cost-first", "rotation"),
         ("storage.redis.redis.v1", None),
     ):
         with pytest.raises(ConfigurationError, match="not supported yet"):

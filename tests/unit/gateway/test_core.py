@@ -29,19 +29,19 @@ def core(on_deprecated_model: str) -> tuple[RouterCore, list[str]]:
 
 async def test_a_model_that_its_provider_lists_no_longer_is_set_aside_until_it_does():
     made, events = core("deactivate")
-    made._compare_lists("p", {"a"})  # b was never listed: its list may simply be incomplete
+    made.listing.compare("p", {"a"})  # b was never listed: its list may simply be incomplete
     assert not made.mesh.state.model("p.b").availability.standby
-    made._compare_lists("p", {"b"})
+    made.listing.compare("p", {"b"})
     assert made.mesh.state.model("p.a").availability.reason == "its provider lists it no longer"
     assert not made.mesh.state.model("p.b").availability.standby
-    made._compare_lists("p", {"a", "b"})
+    made.listing.compare("p", {"a", "b"})
     assert not made.mesh.state.model("p.a").availability.standby
     assert events == ["model_deactivated", "model_activated"]
 
 
 async def test_only_if_it_is_to_be():
     made, events = core("notify")
-    made._compare_lists("p", {"a", "b"})
-    made._compare_lists("p", {"b"})
+    made.listing.compare("p", {"a", "b"})
+    made.listing.compare("p", {"b"})
     assert not made.mesh.state.model("p.a").availability.standby
     assert events == []

@@ -25,19 +25,23 @@ def members(told: list[Any]) -> list[Any]:
     return found
 
 
+def outcome(model: str) -> messages.Outcome:
+    return messages.Outcome("id", 0.0, "chat", "chat", 500, attempts=(messages.Attempt(model, "p", False),))
+
+
 def test_failures_in_a_row_are_saved_once_and_their_end_too() -> None:
     core, told = make()
     member = core.mesh.state.member("chat", "m")
     core.mesh.state.member("chat", "idle").failures = 1
     member.failures = 2
-    core._dirty_models.add("m")
+    core.keeper.moved(outcome("m"))
     core.save_counters()
     assert members(told) == [{"availability": None, "failures": 2}]
-    core._dirty_models.add("m")
+    core.keeper.moved(outcome("m"))
     core.save_counters()
     assert members(told) == []
     member.failures = 0
-    core._dirty_models.add("m")
+    core.keeper.moved(outcome("m"))
     core.save_counters()
     assert members(told) == [None]
 

@@ -7,7 +7,7 @@ import os
 
 import pytest
 
-from meshd.gateway.dispatch import Call, Dispatcher, is_admin
+from meshd.gateway.dispatch import Call, Dispatcher, is_owner
 from meshd.gateway.exchange import ClientGone, Exchange
 from meshd.gateway.identity import Caller
 from modelmesh._errors import AccessDeniedError, InvalidRequestError, NotFoundError
@@ -131,8 +131,14 @@ async def test_calls_from_inside_raise(dispatcher):
 
 
 def test_nobody_unknown_is_an_operator():
-    assert not is_admin(Caller())
-    assert is_admin(ROOT)
+    assert not is_owner(Caller())
+    assert is_owner(ROOT)
+
+
+async def test_who_is_an_administrator_can_be_told(dispatcher):
+    dispatcher.is_admin = lambda caller: caller == OTHER
+    assert (await answer(dispatcher, "POST", "/admin", caller=OTHER))[0][0] == "respond"
+    assert await answer(dispatcher, "POST", "/admin", caller=ROOT) == [("error", 403, "access_denied")]
 
 
 # -- credit -----------------------------------------------------------------------------------------------

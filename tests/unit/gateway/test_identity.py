@@ -51,18 +51,48 @@ def test_a_pid_that_is_used_again_is_another_process(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("cgroup", "unit"),
+    ("cgroup", "system_unit", "unit"),
     [
-        ("0::/system.slice/mail.service\n", "mail.service"),
-        ("0::/user.slice/user-1000.slice/user@1000.service/app.slice/app-vim.scope\n", "app-vim.scope"),
-        ("0::/user.slice/user-1000.slice/user@1000.service/background.slice/x.service/inner\n", "x.service"),
-        ("0::/\n", ""),
-        ("", ""),
+        ("0::/system.slice/mail.service\n", "mail.service", "mail.service"),
+        (
+            "0::/user.slice/user-1000.slice/user@1000.service/app.slice/app-vim.scope\n",
+            "user@1000.service",
+            "app-vim.scope",
+        ),
+        (
+            "0::/user.slice/user-1000.slice/user@1000.service/background.slice/x.service/inner\n",
+            "user@1000.service",
+            "x.service",
+        ),
+        ("0::/user.slice/user-1000.slice/user@1000.service/init\n", "user@1000.service", "user@1000.service"),
+        ("0::/user.slice/user-1000.slice/session-3.scope\n", "session-3.scope", "session-3.scope"),
+        # A service may make groups below its own, under any name.
+        ("0::/system.slice/own.service/mail.service\n", "own.service", "own.service"),
+        ("4:cpu:/mail.service\n1:name=systemd:/system.slice/own.service\n0::/\n", "own.service", "own.service"),
+        ("0::/\n", "", ""),
+        ("", "", ""),
     ],
 )
-def test_units(monkeypatch, cgroup, unit):
+def test_units(monkeypatch, cgroup, system_unit, unit):
     monkeypatch.setattr(identity, "_read", lambda pid, name: cgroup)
-    assert identity._unit(1) == unit
+    assert identity._units(1) == (system_unit, unit)
+
+
+def test_groups():
+    assert identify("").groups == frozenset(os.getgroups())
+
+
+@pytest.mark.parametrize("status", ["", "Name:\tx\n", "Name:\tx\nGroups:\t \n"])
+def test_no_groups(monkeypatch, status):
+    monkeypatch.setattr(identity, "_read", lambda pid, name: status)
+    assert identity._groups(1) == frozenset()
+
+
+def test_a_program_in_a_namespace_of_its_users_own_has_no_path(monkeypatch):
+    """There it can be put over any path."""
+    assert identity._executable(os.getpid()) == os.path.realpath(sys.executable)
+    monkeypatch.setattr(identity, "_user_namespace", lambda pid: (4, 1 if pid == "self" else 2))
+    assert identity._executable(os.getpid()) == ""
 
 
 def test_what_statistics_are_kept_under():

@@ -6,8 +6,9 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import nullcontext
-from typing import Any
+from typing import Any, Literal
 
+import msgspec
 import pytest
 
 from meshd.cdk.provider import (
@@ -21,14 +22,18 @@ from meshd.cdk.provider import (
     StreamEvent,
     Usage,
 )
-from meshd.gateway import inference
+from meshd.gateway import attempt, inference
+from meshd.gateway.apps import AppMatcher
 from meshd.gateway.exchange import Exchange
 from meshd.gateway.identity import Caller
+from meshd.gateway.queueing import WaitingRoom
 from meshd.messages import Outcome
+from meshd.routing import settlement
 from meshd.routing.capabilities import CapabilityTree
+from meshd.routing.needs import PREAMBLE
 from meshd.routing.pipeline import Pipeline
 from meshd.routing.state import MeshState
-from meshd.routing.table import ModelSpec, PoolSpec, Pricing, ProviderSpec, RetryPolicy, RoutingTable
+from meshd.routing.table import ModelSpec, PoolSpec, Pricing, ProviderSpec, RetryPolicy, RoutingTable, StreamPolicy
 
 CHAT = "generation.text-generation.chat-completion"
 PRICE = Pricing(input_per_1m=1_000_000_000, output_per_1m=2_000_000_000)
@@ -43,8 +48,15 @@ class Recording(Exchange):
         extra = b',"stream":true' if stream else b""
         body = b'{"model":"chat","messages":[{"role":"user","content":"Hello"}],"max_tokens":100' + extra + b"}"
         super().__init__(
-            bytes(16), "POST", "/v1/chat/completions", body,
-            headers={}, caller=Caller(), timeout=timeout, stream=stream, credit=64,
+            bytes(16),
+            "POST",
+            "/v1/chat/completions",
+            body,
+            headers={},
+            caller=Caller(),
+            timeout=timeout,
+            stream=stream,
+            credit=64,
         )
         self.told = told
 
@@ -65,10 +77,10 @@ class Ledger:
     def __init__(self, told: list[Any]) -> None:
         self.told = told
 
-    def begin(self, request, at, provider, model, pool, app, reserved, deadline, attempt):
+    def begin(self, request, at, provider, model, pool, app, reserved, deadline, attempt, *_):
         self.told.append(("begin", reserved))
 
-    def settle(self, request, at, tokens_in, tokens_out, tokens_cached, cost, ok, attempt):
+    def settle(self, request, at, tokens_in, tokens_out, tokens_cached, cost, ok, attempt, sent):
         self.told.append(("settle", tokens_in, tokens_out, cost, ok))
 
 
@@ -97,19 +109,28 @@ class Scripted(Provider):
         return []
 
 
-def mesh(told: list[Any], steps: list[Any], *models: str) -> tuple[inference.Mesh, list[Outcome]]:
+def mesh(told: list[Any], steps: list[Any], *models: str, **pool: Any) -> tuple[inference.Mesh, list[Outcome]]:
     specs = [ModelSpec(f"p.{name}", "p", name, (CHAT,), pricing=PRICE) for name in models or ("m",)]
     retry = RetryPolicy(max_attempts=1)
     table = RoutingTable(
         CapabilityTree.default(),
         specs,
         [ProviderSpec("p", "scripted")],
-        [PoolSpec("chat", CHAT, tuple(spec.id for spec in specs), retry=retry)],
+        [PoolSpec("chat", CHAT, tuple(spec.id for spec in specs), retry=retry, **pool)],
     )
     provider, outcomes = Scripted(steps), []
     return inference.Mesh(
-        table, MeshState(), Pipeline(), lambda name: nullcontext(provider), Ledger(told),
-        changed=lambda changes: None, failed=lambda name, failure: None, rotated=lambda *names: None,
+        table,
+        MeshState(),
+        Pipeline(),
+        lambda name: nullcontext(provider),
+        Ledger(told),
+        room=WaitingRoom(max_queue=lambda: 100, queue_timeout=lambda: 1.0),
+        apps=AppMatcher(table),
+        settled=lambda: None,
+        changed=lambda changes: None,
+        failed=lambda name, failure: None,
+        event=lambda *what: None,
         finished=outcomes.append,
     ), outcomes
 
@@ -130,7 +151,7 @@ async def test_what_an_attempt_may_cost_at_most_is_written_down_before_it_leaves
     told: list[Any] = []
     made, _ = mesh(told, [ProviderAnswer(b"{}", Usage(1, 1))])
     await run(made, Recording(told))
-    prompt = len(b'[{"role":"user","content":"Hello"}]') // 4
+    prompt = len(Recording([]).body) + PREAMBLE
     assert told[0] == ("begin", prompt * 1000 + 100 * 2000)
 
 
@@ -139,7 +160,7 @@ async def test_an_answer_without_usage_is_not_free() -> None:
     made, outcomes = mesh(told, [ProviderAnswer(b"x" * 40, None)])
     await run(made, Recording(told))
     assert told[1][1] > 0
-    assert told[1][2] == 10
+    assert told[1][2] == 40 // settlement.OUTPUT_BYTES_PER_TOKEN
     assert outcomes[0].cost > 0
 
 
@@ -153,13 +174,25 @@ async def test_what_an_attempt_used_is_not_counted_for_the_next() -> None:
     assert settled == [(50, 5, 60_000, False), (0, 0, 0, False)]
 
 
-async def test_a_connectors_bug_after_content_never_begins_the_stream_anew(caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("on_failure", ["terminate", "continue"])
+async def test_a_connectors_bug_after_content_never_begins_the_stream_anew(
+    on_failure: Literal["terminate", "continue"], caplog: pytest.LogCaptureFixture
+) -> None:
     told: list[Any] = []
-    word = StreamEvent(b'{"a":1}', content=True, text="a")
-    made, _ = mesh(told, [[word, KeyError("oops")], [word]], "a", "b")
+    begins = StreamEvent(b'{"id":"1","choices":[{"delta":{"content":"a"}}]}', content=True, text="a")
+    goes_on = StreamEvent(b'{"id":"2","choices":[{"delta":{"content":"b"}}]}', content=True, text="b")
+    ends = StreamEvent(b'{"id":"2","choices":[{"delta":{},"finish_reason":"stop"}]}', finish_reason="stop")
+    made, outcomes = mesh(
+        told, [[begins, KeyError("oops")], [goes_on, ends]], "a", "b", stream=StreamPolicy(on_failure=on_failure)
+    )
     await run(made, Recording(told, stream=True))
-    assert [what[0] for what in told] == ["begin", "chunk", "settle", "error"]
-    assert told[-1][1].code == "stream_interrupted"
+    if on_failure == "terminate":
+        assert [what[0] for what in told] == ["begin", "chunk", "settle", "error"]
+        assert told[-1][1].code == "stream_interrupted"
+        return
+    assert [what[0] for what in told] == ["begin", "chunk", "settle", "begin", "chunk", "chunk", "settle", "end"]
+    assert {msgspec.json.decode(what[1])["id"] for what in told if what[0] == "chunk"} == {"1"}
+    assert outcomes[0].status == 200
 
 
 async def test_an_app_in_a_hurry_costs_nobody_a_model() -> None:
@@ -173,7 +206,7 @@ async def test_an_app_in_a_hurry_costs_nobody_a_model() -> None:
 
 
 async def test_a_connector_that_ignores_its_timeout_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(inference, "_OVERTIME", 0.01)
+    monkeypatch.setattr(attempt, "_OVERTIME", 0.01)
     told: list[Any] = []
     made, _ = mesh(told, ["hang"])
     began = time.monotonic()

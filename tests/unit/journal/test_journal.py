@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import resource
 import signal
+import zlib
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -44,6 +46,33 @@ def test_what_is_written_is_read_back(segment: Path) -> None:
     assert end == segment.stat().st_size
     begin(writer)
     assert len(read_segment(segment, end)[0]) == 1
+
+
+def test_what_later_versions_added_is_written_and_read_back(segment: Path) -> None:
+    writer = JournalWriter(open_segment(segment))
+    writer.begin(ID, 1000.0, "p", "m", "chat", "app", 500, 1600.0, 2, "2026-11-23", 70, 30)
+    writer.settle(ID, 1001.0, 0, 0, 0, 0, False, 2, sent=False)
+    assert read_segment(segment)[0] == [
+        Begin(ID, 1000.0, "p", "m", "chat", "app", 500, 1600.0, 2, "2026-11-23", 70, 30),
+        Settle(ID, 1001.0, 0, 0, 0, 0, False, 2, False),
+    ]
+
+
+def test_a_segment_of_an_earlier_version_is_read(segment: Path) -> None:
+    """Records that end with the number of the attempt."""
+    written = [
+        [1, ID, 1000.0, "p", "m", "chat", "app", 500, 1600.0, 1],
+        [2, ID, 1001.0, 10, 20, 5, 300, True, 1],
+    ]
+    with open(segment, "ab") as file:
+        for record in written:
+            payload = msgspec.msgpack.encode(record)
+            file.write(journal.HEADER.pack(journal.MARKER, len(payload), zlib.crc32(payload)) + payload)
+    begin, settle = read_segment(segment)[0]
+    assert isinstance(begin, Begin)
+    assert isinstance(settle, Settle)
+    assert (begin.attempt, begin.day, begin.tokens_in, begin.tokens_out) == (1, "", 0, 0)
+    assert (settle.attempt, settle.sent) == (1, True)
 
 
 @given(cut=st.integers(0, 400))

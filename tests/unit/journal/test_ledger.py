@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from meshd.spend.journal import Begin, Settle
-from meshd.spend.ledger import Ledger, Usage
+from meshd.spend.ledger import Ledger, Usage, usage_id, usage_key, usage_rows
 
 DAY = 86400.0
 NOON = 20000 * DAY + DAY / 2  # 2024-10-04
@@ -27,7 +27,13 @@ def test_a_settled_attempt_counts_in_all_its_scopes_once() -> None:
     expected = Usage(1, 10, 5, 2, 40)
     assert ledger.usage == {
         ("2024-10-04", scope, name): expected
-        for scope, name in (("provider", "p"), ("model", "p/m"), ("pool", "chat"), ("app", "app"))
+        for scope, name in (
+            ("provider", "p"),
+            ("model", "p/m"),
+            ("pool", "chat"),
+            ("member", "chat\0p/m"),
+            ("app", "app"),
+        )
     }
     assert ledger.orphans == 1
     assert not ledger.open
@@ -37,6 +43,38 @@ def test_it_counts_on_the_day_it_began() -> None:
     ledger = Ledger()
     ledger.apply([begin(1, at=NOON + DAY / 2 - 1), settle(1, at=NOON + DAY / 2 + 5)])
     assert {key[0] for key in ledger.usage} == {"2024-10-04"}
+
+
+def test_it_counts_on_the_day_that_its_router_said() -> None:
+    ledger = Ledger()
+    ledger.apply([Begin(b"1", NOON, "p", "p/m", "", "", 100, NOON + 60, day="2024-10-05"), Settle(b"1", NOON, 1, 1, 0, 7, True)])  # noqa: E501  # fmt: skip
+    assert set(ledger.usage) == {("2024-10-05", "provider", "p"), ("2024-10-05", "model", "p/m")}
+
+
+def test_what_never_left_is_no_request() -> None:
+    ledger = Ledger()
+    ledger.apply([begin(1), Settle((1).to_bytes(16), NOON, 0, 0, 0, 0, False, sent=False)])
+    assert ledger.usage["2024-10-04", "member", "chat\0p/m"] == Usage()
+
+
+def test_an_attempt_that_was_lost_has_used_all_the_tokens_it_could() -> None:
+    ledger = Ledger()
+    ledger.apply([Begin(b"1", NOON, "p", "p/m", "chat", "app", 100, NOON + 60, tokens_in=30, tokens_out=4)])
+    ledger.bury(NOON)
+    assert ledger.usage["2024-10-04", "app", "app"] == Usage(1, 30, 4, 0, 100)
+
+
+@given(st.dates().map(str), st.sampled_from(["member", "app"]), st.text(min_size=1))
+def test_a_tables_ids_say_what_they_are_of_whatever_the_name(day: str, scope: str, name: str) -> None:
+    key = (day, scope, name)
+    assert usage_key(usage_id(key)) == key
+    sums = {"requests": 1, "tokens_in": 2, "tokens_out": 3, "tokens_cached": 1, "cost": 4}
+    assert list(usage_rows({usage_id(key): sums})) == [(day, scope, name, 1, 5, 4)]
+
+
+def test_an_id_of_nothing() -> None:
+    with pytest.raises(ValueError, match="not a day"):
+        usage_key("2024-10-04\0app")
 
 
 def test_what_a_dead_life_left_open_is_spent_and_remembered_for_an_hour() -> None:
@@ -85,7 +123,7 @@ def test_old_days_leave_memory_but_not_before_they_are_written() -> None:
 
 
 def test_apps_that_name_themselves_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("meshd.spend.ledger.MOST_APPS", 3)
+    monkeypatch.setattr("meshd.spend.ledger._MOST_NAMES", 3)
     ledger = Ledger()
     for number in range(10):
         app = begin(number)

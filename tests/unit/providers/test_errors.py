@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import socket
+import ssl
 
 import aiohttp
 import msgspec
 import pytest
+import yarl
 from hypothesis import given
 from hypothesis import strategies as st
+from multidict import CIMultiDict, CIMultiDictProxy
 
 from meshd.cdk import FailureKind as Kind
+from meshd.cdk import RateLimits
 from meshd.connectors.providers._errors import (
     failure_from_error_object,
     failure_from_exception,
@@ -103,6 +107,57 @@ def test_errors_inside_a_200(error, kind, status):
 def connector_error(error: OSError) -> aiohttp.ClientConnectorError:
     key = aiohttp.client_reqrep.ConnectionKey("h", 1, False, True, None, None, None)
     return aiohttp.ClientConnectorError(key, error)
+
+
+KEY = aiohttp.client_reqrep.ConnectionKey("h", 1, False, True, None, None, None)
+URL = yarl.URL("http://h:1")
+REQUEST = aiohttp.RequestInfo(URL, "POST", CIMultiDictProxy(CIMultiDict()), URL)
+
+
+@pytest.mark.parametrize(
+    ("exc", "unsent"),
+    [
+        (connector_error(ConnectionRefusedError(111, "x")), True),
+        (connector_error(FileNotFoundError(2, "x")), True),
+        (aiohttp.ClientConnectorDNSError(KEY, socket.gaierror(-2, "x")), True),
+        (aiohttp.ClientConnectorSSLError(KEY, ssl.SSLError("handshake")), True),
+        (aiohttp.ClientConnectorCertificateError(KEY, ssl.CertificateError("expired")), True),
+        (aiohttp.ClientProxyConnectionError(KEY, ConnectionRefusedError(111, "x")), True),
+        (aiohttp.ClientHttpProxyError(REQUEST, (), status=403, message="no"), True),
+        (aiohttp.ConnectionTimeoutError(), True),
+        (aiohttp.SocketTimeoutError(), False),
+        (TimeoutError(), False),
+        (ConnectionResetError(104, "x"), False),
+        (BrokenPipeError(32, "x"), False),
+        (aiohttp.ClientOSError(104, "x"), False),
+        (aiohttp.ServerDisconnectedError(), False),
+        (aiohttp.ClientPayloadError("x"), False),
+        (aiohttp.ClientResponseError(REQUEST, (), status=400, message="no HTTP"), False),
+    ],
+)
+def test_only_what_failed_before_it_could_be_sent_was_not_sent(exc, unsent):
+    assert failure_from_exception(exc, "h:1", 5.0).unsent is unsent
+
+
+def test_an_error_answer_was_sent():
+    assert not failure_from_response(503, b"", [], "https://p/v1").unsent
+
+
+def test_limits_come_with_a_429_in_its_headers_or_inside_its_body():
+    raw = [(b"X-RateLimit-Remaining-Requests", b"0"), (b"Retry-After", b"7")]
+    failure = failure_from_response(429, openai(), raw, "https://p/v1")
+    assert failure.retry_after == 7.0
+    assert failure.limits == RateLimits(remaining_requests=0)
+    headers = {"X-RateLimit-Limit": "20", "X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "1000"}
+    inside = msgspec.json.encode({"error": {"message": "m", "code": 429, "metadata": {"headers": headers}}})
+    assert failure_from_response(429, inside, [], "https://p/v1").limits == RateLimits(20, 0, 1000.0)
+    assert failure_from_response(400, inside, [], "https://p/v1").limits is None
+    for body in (
+        b'{"error":{"metadata":{"headers":{"X-RateLimit-Limit":20}}}}',
+        b'{"error":{"metadata":null}}',
+        b"\xff",
+    ):
+        assert failure_from_response(429, body, [], "https://p/v1").limits is None
 
 
 @pytest.mark.parametrize(

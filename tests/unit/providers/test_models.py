@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
-
 import msgspec
 import pytest
 
@@ -107,18 +105,3 @@ def test_rows_of_the_catalogue_make_connectors(monkeypatch):
     monkeypatch.delenv("CLOUDFLARE_ACCOUNT_ID")
     with pytest.raises(ValueError, match="set CLOUDFLARE_ACCOUNT_ID"):
         OpenAIProvider(ProviderSettings("c", "x", base_url="https://h/${env:CLOUDFLARE_ACCOUNT_ID}/v1"))
-
-
-def test_models_of_the_catalogue():
-    embedded = {"modelmesh.local-llm.v1", "modelmesh.local-embeddings.v1"}
-    known = {row.id for row in catalogue.load_provider_rows()} | embedded
-    for row in catalogue._models():
-        assert row in known
-    for row in catalogue.load_models("openai.llm.v1"):
-        assert row.source.startswith("https://")
-        assert row.prices is None or Decimal(row.prices.input_per_1m) >= 0
-    assert catalogue.load_models("xai.api.v1") == catalogue.load_models("xai.grok.v1") != ()
-    assert catalogue.load_models("nobody") == ()
-    default = catalogue.load_local_models()[0]
-    assert default.name == "smollm2-135m"
-    assert default.sha256

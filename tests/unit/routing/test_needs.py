@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -11,7 +12,18 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from meshd.cdk.provider import Operation
-from meshd.routing.needs import MalformedBody, Needs, UnusableModelField, read, split, with_parameters
+from meshd.routing.needs import (
+    PREAMBLE,
+    TOOLS_PREAMBLE,
+    MalformedBody,
+    Needs,
+    UnusableModelField,
+    of_the_rest,
+    read,
+    split,
+    with_output_limit,
+    with_parameters,
+)
 
 CHAT = Operation.CHAT
 HELLO = [{"role": "user", "content": "Hello"}]
@@ -25,7 +37,7 @@ def needs(operation: Operation = CHAT, **body: Any) -> Needs:
 def test_a_plain_question_needs_a_few_tokens() -> None:
     asked, read_needs = read(CHAT, json.dumps({"model": "chat", "messages": HELLO}).encode())
     assert asked == "chat"
-    assert read_needs == Needs(CHAT, tokens=len(json.dumps(HELLO)) // 4)
+    assert read_needs == Needs(CHAT, tokens=len(json.dumps(HELLO)) // 4, most=read_needs.most)
 
 
 @pytest.mark.parametrize(
@@ -60,7 +72,7 @@ def test_each_thing_a_model_must_declare_is_seen(body: dict[str, Any], field: st
     ],
 )
 def test_an_empty_or_null_field_needs_nothing(body: dict[str, Any]) -> None:
-    assert needs(**body) == needs()
+    assert replace(needs(**body), most=0) == replace(needs(), most=0)
 
 
 def test_white_space_is_no_tool() -> None:
@@ -82,6 +94,99 @@ def test_an_images_bytes_are_no_text_and_the_text_beside_it_is() -> None:
     assert needs(messages=[{"role": "user", "content": [PIXEL, text]}]).tokens > 10_000
 
 
+def carrying(*parts: dict[str, Any]) -> Needs:
+    return needs(messages=[{"role": "user", "content": [*parts, {"type": "text", "text": "?"}]}])
+
+
+AUDIO = {"type": "input_audio", "input_audio": {"data": "QUJD" * 8000, "format": "wav"}}
+PDF = {"type": "file", "file": {"filename": "a.pdf", "file_data": "data:application/pdf;base64," + "QUJD" * 1000}}
+BARE_PDF = {"type": "file", "file": {"filename": "a.pdf", "file_data": "QUJD" * 1000}}
+SPOKEN = {"type": "video_url", "video_url": {"url": "data:audio/mp3;base64," + "QUJD" * 8000}}
+
+
+def test_most_is_a_token_for_each_byte_and_what_a_provider_adds() -> None:
+    body = json.dumps({"model": "m", "messages": HELLO}).encode()
+    assert read(CHAT, body)[1].most == len(body) + PREAMBLE
+    with_tools = json.dumps({"model": "m", "messages": HELLO, "tools": [{}]}).encode()
+    assert read(CHAT, with_tools)[1].most == len(with_tools) + PREAMBLE + TOOLS_PREAMBLE
+
+
+def test_what_is_carried_beside_text_is_not_in_most() -> None:
+    for part in (PIXEL, AUDIO, PDF, BARE_PDF, SPOKEN):
+        assert carrying(part).most < 800, part
+    both = carrying(PIXEL, AUDIO)
+    assert (both.images, both.most < 1000) == (1, True)
+
+
+def test_sound_and_files_have_tokens_of_their_own() -> None:
+    assert carrying(PIXEL).attached == 0
+    assert carrying(AUDIO).attached == 1000, "a token for 32 bytes of base64"
+    assert carrying(SPOKEN).attached == 1000
+    assert carrying(PDF).attached == carrying(BARE_PDF).attached == 4000, "a token for each byte of base64"
+    assert carrying(AUDIO, PDF, PIXEL).attached == 5000
+    assert carrying(AUDIO).tokens > 1000
+
+
+def test_a_file_that_is_only_named_may_be_of_any_size() -> None:
+    named = {"type": "file", "file": {"file_id": "file-1"}}
+    assert carrying(named).attached == 1_000_000
+    assert carrying(named, PDF).attached == 1_004_000
+    assert carrying({"type": "image_url", "image_url": {"url": "https://x/y.png"}}).attached == 0
+
+
+def test_text_that_looks_like_an_image_is_text() -> None:
+    url = "data:image/png;base64," + "A" * 4000
+    for content in (url, [{"type": "text", "text": url}], json.dumps([PIXEL]), f'"url": "{url}'):
+        found = needs(messages=[{"role": "user", "content": content}])
+        assert found.images == 0
+        assert found.most > 4000, content
+
+
+def test_each_prompt_of_a_completion_is_completed() -> None:
+    def choices(**body: Any) -> int:
+        return read(Operation.COMPLETION, json.dumps({"model": "m"} | body).encode())[1].choices
+
+    assert choices(prompt="a") == 1
+    assert choices(prompt=["a", "b"], n=2) == 4
+    assert choices(prompt=[1, 2, 3]) == 1
+    assert choices(prompt=[[1, 2], [3]]) == 2
+    assert choices(prompt=[]) == choices() == choices(prompt=None) == 1
+
+
+def test_counts_replace_the_bound_and_the_estimate() -> None:
+    read_needs = carrying(PIXEL, AUDIO)
+    counted = read_needs.counted({"a": 10}).counted({"b": 30})
+    assert counted.tokens_at_most("a") == 10
+    assert counted.tokens_at_most("b") == 30
+    assert counted.tokens_at_most("c") == counted.tokens_at_most("") == read_needs.most
+    assert counted.tokens == 30 + 1000 + read_needs.attached
+    assert read_needs.counts == {}
+    assert read_needs.counted({}) is read_needs
+
+
+def test_an_output_limit_is_set_by_the_name_that_the_app_uses() -> None:
+    asked = {"model": "m", "messages": HELLO}
+
+    def limited(**body: Any) -> dict[str, Any]:
+        fields = split(json.dumps(asked | body).encode())
+        return {name: msgspec.json.decode(value) for name, value in with_output_limit(fields, 9).items()}
+
+    assert limited() == limited(max_tokens=None) == limited(max_tokens=50) == asked | {"max_tokens": 9}
+    assert limited(max_completion_tokens=50) == asked | {"max_completion_tokens": 9}
+    assert limited(max_completion_tokens=50, max_tokens=60) == asked | {"max_completion_tokens": 9}
+    fields = split(b'{"model":"m"}')
+    assert with_output_limit(fields, 9) is not fields, "shared between attempts: never changed"
+    assert "max_tokens" not in fields
+
+
+def test_what_is_there_of_an_answer_is_prompt_for_the_rest_of_it() -> None:
+    whole = Needs(CHAT, tokens=10, most=100, max_output=50, counts={"v": 20})
+    rest = of_the_rest(whole, "wörd", 2)
+    assert (rest.tokens, rest.most, rest.counts, rest.max_output) == (11, 105, {"v": 25}, 48)
+    assert of_the_rest(whole, "", 70).max_output == 1, "an answer of nothing cannot be asked for"
+    assert of_the_rest(Needs(CHAT), "a", 70).max_output is None
+
+
 def test_the_prompt_is_what_the_operation_has() -> None:
     assert read(Operation.COMPLETION, b'{"model":"m","prompt":"%s"}' % (b"x" * 400))[1].tokens == 100
     assert read(Operation.EMBEDDINGS, b'{"model":"m","input":["%s"]}' % (b"x" * 400))[1].tokens == 101
@@ -92,6 +197,7 @@ def test_the_newer_name_of_the_output_limit_wins() -> None:
     assert needs(max_tokens=10).max_output == 10
     assert needs(max_tokens=10, max_completion_tokens=20).max_output == 20
     assert needs(n=3).choices == 3
+    assert needs(n=2, best_of=5).choices == 5
 
 
 def test_a_repeated_key_counts_as_it_does_for_every_json_reader() -> None:

@@ -9,11 +9,12 @@ from routing_builders import CHAT, CHAT_NEEDS, COMPLETION, NOW, PRIORITY, ROUND_
 
 from meshd.cdk.provider import Operation
 from meshd.routing.needs import Needs
-from meshd.routing.pipeline import Dropped, Pipeline, able, soonest_recovery
+from meshd.routing.pipeline import STANDARD_STAGES, Dropped, Pipeline, able, soonest_recovery
 from meshd.routing.stages import Question
 from meshd.routing.state import INDEFINITELY, Availability
 from meshd.routing.table import ModelSpec, ProviderSpec
 
+STANDARD = [stage.name for stage in STANDARD_STAGES]
 TOOLS = Needs(Operation.CHAT, tools=True)
 
 
@@ -82,7 +83,8 @@ def test_explaining_asks_every_stage_about_every_model_that_is_left() -> None:
         "capability": ["p.b", "p.c", "p.d", "p.e"],
         "delivery": ["p.b", "p.c", "p.d", "p.e"],
         "features": ["p.c", "p.d", "p.e"],
-        "state": ["p.d", "p.e"],
+        "access": ["p.c", "p.d", "p.e"],
+        **{name: ["p.d", "p.e"] for name in ("state", "maintenance", "select", "budget", "limits")},
     }
     assert [drop.model for stage in explained.stages for drop in stage.dropped] == ["p.a", "p.b", "p.c"]
     assert explained.order == ["p.e", "p.d"]
@@ -94,21 +96,21 @@ def test_a_stage_is_added_at_the_end_or_before_another_and_removed_by_name() -> 
     pipeline.add_stage(Only("p.b"), before="delivery")
     pipeline.add_stage(Only("p.b", "last"))
     names = [stage.name for stage in pipeline.stages]
-    assert names == ["capability", "only", "delivery", "features", "state", "last"]
+    assert names == ["capability", "only", *STANDARD[1:], "last"]
     made = mesh("p.a", "p.b")
     made.pipeline = pipeline
     assert made.decide() == made.pipeline.explain(made.question()).chosen == "p.b"
     pipeline.remove_stage("only")
     pipeline.remove_stage("last")
     assert made.decide() == "p.a"
-    assert len(Pipeline().stages) == 4, "another pipeline has its own"
+    assert len(Pipeline().stages) == len(STANDARD), "another pipeline has its own"
 
 
 def test_a_stage_that_is_not_there_is_an_error_that_names_those_that_are() -> None:
-    with pytest.raises(KeyError, match="no stage 'budget'; there are capability, delivery, features, state"):
-        Pipeline().remove_stage("budget")
+    with pytest.raises(KeyError, match="no stage 'prices'; there are capability, delivery, features, access, state"):
+        Pipeline().remove_stage("prices")
     with pytest.raises(KeyError):
-        Pipeline().add_stage(Only("x"), before="budget")
+        Pipeline().add_stage(Only("x"), before="prices")
 
 
 # -- what errors say -----------------------------------------------------------------------------------

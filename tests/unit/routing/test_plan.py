@@ -22,8 +22,9 @@ from routing_builders import (
 )
 
 from meshd.cdk.provider import FailureKind, Operation
+from meshd.routing.endings import Consulted, nobody
 from meshd.routing.needs import Needs
-from meshd.routing.plan import RequestPlan, nobody
+from meshd.routing.plan import RequestPlan
 from meshd.routing.retry import Verdict
 from meshd.routing.state import Availability
 from meshd.routing.table import DeactivationPolicy, ProviderSpec, RetryPolicy
@@ -243,7 +244,7 @@ def test_the_place_on_probation_is_given_back_however_the_test_ends(ending: str)
     elif ending == "blameless":
         plan.failed(failure(FailureKind.INVALID_REQUEST), NOW + 1, 1.0)
     else:
-        plan.cancelled(1.0)
+        plan.cancelled(NOW, 1.0)
     assert made.testers() == []
     assert made.in_flight() == [0, 0]
     if ending == "succeeded":
@@ -258,7 +259,7 @@ def test_an_older_request_that_ends_does_not_give_away_the_testers_place() -> No
     tried(older.next(NOW))
     walk(made, failing, SERVER)
     tried(made.plan().next(NOW + 60))
-    older.cancelled()
+    older.cancelled(NOW)
     assert isinstance(gave_up(made.plan().next(NOW + 60)), errors.NoActiveModelError)
 
 
@@ -303,7 +304,7 @@ def test_a_cancelled_request_blames_nobody_and_goes_nowhere_else() -> None:
     made = mesh("p.a", "q.b", deactivation=AT_ONCE)
     plan = made.plan()
     tried(plan.next(NOW))
-    plan.cancelled(0.5)
+    plan.cancelled(NOW, 0.5)
     (attempt,) = plan.attempts
     assert (attempt.reason, attempt.status, attempt.duration) == ("cancelled", 499, 0.5)
     assert (plan.changes, made.state.model("p.a").failures, made.in_flight()) == ([], 0, [0, 0])
@@ -314,7 +315,7 @@ def test_an_app_in_a_hurry_blames_nobody() -> None:
     made = mesh("p.a", "q.b", deactivation=AT_ONCE)
     plan = made.plan()
     tried(plan.next(NOW))
-    plan.ran_out(0.05)
+    plan.ran_out(NOW, 0.05)
     assert (plan.changes, made.state.model("p.a").failures, made.in_flight()) == ([], 0, [0, 0])
     error = gave_up(plan.next(NOW))
     assert isinstance(error, errors.RequestTimeoutError)
@@ -324,13 +325,13 @@ def test_an_app_in_a_hurry_blames_nobody() -> None:
 def test_an_attempt_is_closed_once_and_before_the_next() -> None:
     made = mesh("p.a")
     plan = made.plan()
-    with pytest.raises(AssertionError, match="no attempt is under way"):
-        plan.cancelled()
+    with pytest.raises(AssertionError, match="0 attempts are under way"):
+        plan.cancelled(NOW)
     tried(plan.next(NOW))
     with pytest.raises(AssertionError, match="not closed"):
         plan.next(NOW)
     plan.succeeded(NOW, 0.1)
-    with pytest.raises(AssertionError, match="no attempt is under way"):
+    with pytest.raises(AssertionError, match="0 attempts are under way"):
         plan.failed(SERVER, NOW, 0.1)
     assert made.in_flight() == [0, 0]
 
@@ -495,9 +496,7 @@ def test_what_no_model_can_do_is_a_400_that_says_which_could() -> None:
     alone = Mesh(made.table, made.table.resolve("p.a").pool, made.state)
     error = gave_up(alone.plan(Needs(Operation.CHAT, tools=True)).next(NOW))
     assert (error.status_code, error.code) == (400, "model_cannot")
-    assert error.message == (
-        "no model of p.a can do this: p.a: does not declare features.tool_calling; q.b could"
-    )
+    assert error.message == ("no model of p.a can do this: p.a: does not declare features.tool_calling; q.b could")
     assert error.could == ["q.b"]
     assert error.reasons == {"p.a": "does not declare features.tool_calling"}
 
@@ -550,7 +549,9 @@ def test_an_empty_pool_says_so() -> None:
     error = gave_up(mesh().plan().next(NOW))
     assert error.message == "no model of chat can be asked now: it has none"
     made = mesh()
-    assert nobody(made.question(CHAT_NEEDS), made.pipeline.decide(made.question())).message == error.message
+    assert (
+        nobody([Consulted(made.question(CHAT_NEEDS), made.pipeline.decide(made.question()))]).message == error.message
+    )
 
 
 def test_a_message_lists_a_few_models_and_the_error_all_of_them() -> None:

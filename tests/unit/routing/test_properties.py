@@ -98,7 +98,7 @@ class Traffic(RuleBasedStateMachine):
     @precondition(lambda self: self.under_way)
     @rule(which=some.integers(0))
     def an_app_goes_away(self, which: int) -> None:
-        self._take(which, 0.0).plan.cancelled()
+        self._take(which, 0.0).plan.cancelled(self.made.now)
 
     @rule(provider=some.sampled_from("pqr"), well=some.booleans())
     def a_probe_reports(self, provider: str, well: bool) -> None:
@@ -168,8 +168,8 @@ class Traffic(RuleBasedStateMachine):
             assert state.model(name).in_flight == models.count(name)
         for provider in "pqr":
             assert state.provider(provider).in_flight == sum(name.startswith(provider) for name in models)
-        plans = {id(request.plan) for request in self.under_way}
-        assert all(id(held.tester) in plans for held in self.made.testers())
+        books = {id(request.plan.book) for request in self.under_way}
+        assert all(id(held.tester) in books for held in self.made.testers())
         for request in self.under_way:  # what has recovered meanwhile needs no test any more
             request.tests = [held for held in request.tests if held.standby]
 
@@ -177,7 +177,7 @@ class Traffic(RuleBasedStateMachine):
         if not hasattr(self, "made"):
             return
         while self.under_way:
-            self._take(0, 0.0).plan.cancelled()
+            self._take(0, 0.0).plan.cancelled(self.made.now)
         assert set(self.made.in_flight()) <= {0}
         assert self.made.testers() == []
 

@@ -9,11 +9,11 @@ import pytest
 
 import meshd.routing
 
-MODULES = sorted(Path(next(iter(meshd.routing.__path__))).glob("*.py"))
-EFFECTS = {"time", "random", "asyncio", "threading", "socket", "os", "datetime", "logging", "httpx", "zmq", "pykka"}
+MODULES = sorted(Path(next(iter(meshd.routing.__path__))).rglob("*.py"))
+EFFECTS = {"time", "random", "asyncio", "threading", "socket", "os", "logging", "httpx", "zmq", "pykka"}
 
 
-@pytest.mark.parametrize("module", MODULES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("module", MODULES, ids=str)
 def test_a_rule_imports_nothing_that_has_effects(module: Path) -> None:
     imported = set()
     for node in ast.walk(ast.parse(module.read_text())):
@@ -22,3 +22,9 @@ def test_a_rule_imports_nothing_that_has_effects(module: Path) -> None:
         elif isinstance(node, ast.ImportFrom) and node.module:
             imported.add(node.module.partition(".")[0])
     assert not imported & EFFECTS
+
+
+@pytest.mark.parametrize("module", MODULES, ids=str)
+def test_a_rule_never_asks_what_day_it_is(module: Path) -> None:
+    calls = [node.func for node in ast.walk(ast.parse(module.read_text())) if isinstance(node, ast.Call)]
+    assert not {call.attr for call in calls if isinstance(call, ast.Attribute)} & {"now", "utcnow", "today"}

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as some
-from routing_builders import NOW
+from routing_builders import CHAT, NOW, Mesh, mesh
 
 from meshd.routing import recovery
-from meshd.routing.recovery import ACTIVE, PROBATION, STANDBY
-from meshd.routing.state import INDEFINITELY, Availability
-from meshd.routing.table import RecoveryPolicy
+from meshd.routing.recovery import ACTIVE, PROBATION, STANDBY, USED_UP
+from meshd.routing.state import INDEFINITELY, Availability, Change, MeshState
+from meshd.routing.table import PoolSpec, RecoveryPolicy, RoutingTable
 
 POLICY = RecoveryPolicy(cooldown=60.0, max_cooldown=900.0)
 
@@ -112,7 +116,7 @@ def test_recovering_says_whether_it_was_away() -> None:
     down(availability, NOW)
     recovery.begin_probation(availability, object())
     assert recovery.recover(availability, NOW + 60)
-    assert availability == Availability(since=NOW, relapses=1, recovered_at=NOW + 60)
+    assert availability == Availability(since=NOW, relapses=1, recovered_at=NOW + 60, standby_events=1, downtime=60)
 
 
 def test_standby_without_end_waits_for_a_probe_or_an_operator() -> None:
@@ -151,3 +155,136 @@ def test_a_cooldown_is_always_within_its_bounds(events: list[tuple[str, float]])
         if availability.standby:
             assert availability.until - now <= POLICY.max_cooldown
         assert recovery.recovers_in(availability, now) == pytest.approx(max(availability.until - now, 0.0))
+
+
+def test_a_cooldown_that_is_longer_than_the_longest_is_kept() -> None:
+    availability, policy, now = Availability(), RecoveryPolicy(cooldown=7200.0, max_cooldown=900.0), NOW
+    for _ in range(3):
+        assert recovery.stand_by(availability, "it fails", "server", policy, now)
+        assert availability.until == now + 7200
+        now = availability.until
+
+
+def test_who_rests_by_the_calendar_is_tested_by_nobody() -> None:
+    availability = Availability()
+    assert recovery.stand_by_until(availability, "used up", USED_UP, NOW + 60, NOW)
+    recovery.begin_probation(availability, object())
+    assert availability.tester is None
+    assert recovery.objection(availability, NOW + 60) is None
+
+
+def test_a_failure_after_the_rest_is_over_is_a_first_failure() -> None:
+    availability = Availability()
+    recovery.stand_by_until(availability, "used up", USED_UP, NOW + 60, NOW)
+    assert not down(availability, NOW + 1), "it rests anyway"
+    assert down(availability, NOW + 60)
+    assert (availability.until, availability.since) == (NOW + 120, NOW + 60)
+    assert (availability.standby_events, availability.quota_resets) == (2, 1)
+    assert recovery.status(availability, NOW + 120) == PROBATION
+
+
+def test_waking_looks_at_nobody_before_the_first_is_due() -> None:
+    state = MeshState()
+    for id, until in (("a", NOW + 60), ("b", NOW + 90)):
+        recovery.stand_by_until(state.model(id).availability, "used up", USED_UP, until, NOW)
+    down(state.model("c").availability, NOW)
+    assert recovery.wake(state, NOW) == []
+    assert state.wake_at == NOW + 60
+    state.models["d"] = state.models.pop("a")
+    assert recovery.wake(state, NOW + 59) == []
+    assert recovery.wake(state, NOW + 60) == [Change("model", True, "its rest is over", model="d")]
+    assert state.wake_at == NOW + 90
+    recovery.wake(state, NOW + 90)
+    assert state.wake_at == INDEFINITELY
+    assert state.model("c").availability.standby, "it failed, and has to be tested"
+
+
+# -- the calendar ----------------------------------------------------------------------------------------
+
+
+def moment(text: str, zone: str = "UTC") -> float:
+    return datetime.fromisoformat(text).replace(tzinfo=ZoneInfo(zone)).timestamp()
+
+
+@pytest.mark.parametrize(
+    ("schedule", "zone", "now", "reset"),
+    [
+        ("daily", "UTC", "2026-11-23T09:30", "2026-11-24"),
+        ("daily", "UTC", "2026-11-23T00:00", "2026-11-24"),
+        ("daily", "Europe/Berlin", "2026-03-29T00:30", "2026-03-30"),  # 23 hours
+        ("daily", "Europe/Berlin", "2026-10-25T00:30", "2026-10-26"),  # 25 hours
+        ("monthly", "UTC", "2026-12-31T23:59", "2027-01-01"),
+        ("monthly", "Asia/Kolkata", "2028-02-29T12:00", "2028-03-01"),
+    ],
+)
+def test_a_quota_resets_at_the_next_midnight_or_first_of_the_month(
+    schedule: Any, zone: str, now: str, reset: str
+) -> None:
+    assert recovery.next_reset(schedule, moment(now, zone), zone) == moment(reset, zone)
+
+
+def test_a_daily_reset_in_utc_is_in_utc_wherever_the_daemon_is() -> None:
+    now = moment("2026-11-23T20:00", "America/New_York")
+    assert recovery.next_reset("daily_utc", now, "America/New_York") == moment("2026-11-25")
+
+
+@pytest.mark.parametrize("schedule", [None, "rolling"])
+def test_what_follows_no_calendar_has_no_next_reset(schedule: Any) -> None:
+    assert recovery.next_reset(schedule, NOW) is None
+
+
+@given(
+    some.sampled_from(["daily", "monthly", "daily_utc"]),
+    some.sampled_from(["UTC", "Europe/Berlin", "Pacific/Apia", "America/Sao_Paulo", "Asia/Beirut"]),
+    some.integers(0, 60 * 366 * 86400),
+)
+def test_a_reset_is_always_ahead_and_never_further_than_its_period(schedule: Any, zone: str, now: int) -> None:
+    reset = recovery.next_reset(schedule, now, zone)
+    assert reset is not None
+    assert 0 < reset - now <= (32 if schedule == "monthly" else 2) * 86400
+
+
+# -- pools that wait for an operator ---------------------------------------------------------------------
+
+
+def two_pools() -> Mesh:
+    made = mesh("p.a", "p.b", "q.c", recover_on_probe=False)
+    other = PoolSpec("other", CHAT, ("p.a", "q.c"))
+    made.table = RoutingTable(
+        made.table.tree, made.table.models.values(), made.table.providers.values(), [made.pool, other]
+    )
+    return made
+
+
+def test_in_a_pool_that_waits_for_an_operator_a_provider_stays_away_when_it_is_back_elsewhere() -> None:
+    made = two_pools()
+    changes = recovery.hold(made.state, made.table, "p", "refused", NOW)
+    assert [(change.pool, change.model, change.until) for change in changes] == [
+        ("chat", "p.a", None),
+        ("chat", "p.b", None),
+    ]
+    assert changes[0].reason == "provider p failed, and an operator has to bring it back: refused"
+    assert recovery.hold(made.state, made.table, "p", "refused", NOW) == [], "no news"
+    assert made.decide() == "q.c"
+    assert not made.state.member("other", "p.a").availability.standby
+
+
+def test_an_operator_who_wants_one_model_back_wants_its_provider_back() -> None:
+    made = two_pools()
+    down(made.state.provider("p").availability, NOW)
+    down(made.state.model("p.a").availability, NOW)
+    recovery.hold(made.state, made.table, "p", "refused", NOW)
+    recovery.stand_by_indefinitely(made.state.member("chat", "q.c").availability, "no", recovery.HELD, NOW)
+    made.state.member("gone", "model").availability.cause = recovery.HELD
+    made.state.model("p.a").deactivated = "no"
+    changes = recovery.activate(made.state, made.table, "p.a", NOW)
+    assert [(change.scope, change.pool, change.model, change.provider) for change in changes] == [
+        ("provider", "", "", "p"),
+        ("model", "", "p.a", "p"),
+        ("member", "chat", "p.a", "p"),
+        ("member", "chat", "p.b", "p"),
+    ]
+    assert all(change.available for change in changes)
+    assert made.decide() == "p.a"
+    assert made.state.member("chat", "q.c").availability.standby, "another provider's"
+    assert recovery.activate(made.state, made.table, "p.a", NOW) == []

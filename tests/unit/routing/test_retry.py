@@ -99,9 +99,7 @@ def test_codes_never_have_a_wrong_request_sent_twice(kind: FailureKind, codes: s
 # -- delays --------------------------------------------------------------------------------------------
 
 
-def wait(
-    attempt: int = 1, random: float = 0.0, retry_after: float | None = None, **policy: object
-) -> float:
+def wait(attempt: int = 1, random: float = 0.0, retry_after: float | None = None, **policy: object) -> float:
     return delay(failure(LIMIT, retry_after=retry_after), RetryPolicy(**policy), attempt, lambda: random)  # type: ignore[arg-type]
 
 

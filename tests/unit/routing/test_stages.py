@@ -9,8 +9,8 @@ from routing_builders import CHAT, COMPLETION, EMBEDDINGS, NOW, mesh, model
 
 from meshd.cdk.provider import Operation
 from meshd.routing.needs import Needs
+from meshd.routing.pipeline import STANDARD_STAGES
 from meshd.routing.stages import (
-    STANDARD_STAGES,
     CapabilityStage,
     DeliveryStage,
     FeatureStage,
@@ -161,5 +161,10 @@ def test_what_a_model_is_by_nature_is_told_from_what_passes() -> None:
         "capability": True,
         "delivery": True,
         "features": True,
+        "access": True,
         "state": False,
+        "maintenance": False,
+        "select": False,
+        "budget": False,
+        "limits": False,
     }

@@ -41,8 +41,12 @@ def test_what_is_well_leaves_nothing_to_keep() -> None:
         since=some.floats(0, NOW),
         reason=some.text(),
         cause=some.text(),
+        probation=some.booleans(),
         relapses=some.integers(1, 40),
         recovered_at=some.floats(0, NOW),
+        standby_events=some.integers(0, 40),
+        quota_resets=some.integers(0, 40),
+        downtime=some.floats(0, 10**6),
     )
 )
 def test_an_availability_survives(availability: Availability) -> None:
@@ -55,9 +59,10 @@ def test_standby_without_end_stays_without_end() -> None:
 
 
 def test_a_cooldown_is_never_longer_than_the_longest_whatever_the_clock_did() -> None:
-    availability = Availability(standby=True, until=NOW + 10**9, recovered_at=NOW + 10**9)
+    ahead = NOW + 10**9
+    availability = Availability(standby=True, since=ahead, until=ahead + 60, recovered_at=ahead)
     loaded = states.load_availability(saved(states.dump_availability(availability)), NOW)
-    assert loaded.until == NOW + 3600
+    assert (loaded.since, loaded.until) == (NOW, NOW + 60), "as long as it was to rest"
     assert loaded.recovered_at == NOW, "else its relapses would not be forgotten for years"
 
 
@@ -150,3 +155,43 @@ def test_latencies_outlive_a_restart() -> None:
     assert again.total.summary() == pytest.approx(model.total.summary(), abs=1e-4)
     assert again.first_token.summary() == pytest.approx(model.first_token.summary(), abs=1e-4)
     assert len(states.dump_model(model)["total"]["recent"]) == 128
+
+
+def test_the_time_spent_on_standby_adds_up() -> None:
+    well = Availability(downtime=10.0)
+    assert well.down_for(NOW) == 10.0
+    failed = Availability(standby=True, since=NOW, until=NOW + 60, downtime=10.0)
+    assert failed.down_for(NOW + 90) == 100.0, "a probation is not over before somebody was answered"
+    used_up = Availability(standby=True, since=NOW, until=NOW + 60, downtime=10.0, probation=False)
+    assert used_up.down_for(NOW + 90) == 70.0
+    assert used_up.down_for(NOW - 90) == 10.0, "whatever the clock did"
+
+
+def test_what_rests_by_the_calendar_rests_on_after_a_restart() -> None:
+    month = Availability(standby=True, since=NOW, until=NOW + 31 * 86400, cause="used_up", probation=False)
+    assert states.load_availability(saved(states.dump_availability(month)), NOW + 5) == month
+
+
+def test_what_has_been_away_is_remembered_for_the_statistics() -> None:
+    been_away = Availability(standby_events=2, quota_resets=1, downtime=3.5, recovered_at=NOW)
+    assert states.load_availability(saved(states.dump_availability(been_away)), NOW) == been_away
+
+
+JUNK = some.one_of(
+    some.none(), some.booleans(), some.integers(), some.floats(), some.text(max_size=5), some.just([]), some.just({})
+)
+KEYS = [field for kind in (Availability, ModelState, ProviderState) for field in kind.__dataclass_fields__]
+LATENCIES = ("total", "first_token")
+JUNK_MAP = some.dictionaries(some.sampled_from([key for key in KEYS if key not in LATENCIES]), JUNK)
+
+
+@given(JUNK_MAP, some.one_of(JUNK, JUNK_MAP))
+def test_whatever_was_written_the_daemon_starts(written: dict[str, Any], availability: Any) -> None:
+    written["availability"] = availability
+    model, provider = states.load_model(written, NOW), states.load_provider(written, NOW)
+    member = states.load_member(written, NOW)
+    for known in (model, provider, member):
+        rests = known.availability.until
+        assert rests == INDEFINITELY or rests <= NOW + 32 * 86400
+        assert known.availability.since <= NOW
+    assert model.requests >= 0

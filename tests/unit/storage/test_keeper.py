@@ -90,6 +90,33 @@ def test_tables_and_spend_survive_a_stop(tmp_path: Path, connector: str) -> None
     second.close()
 
 
+@pytest.mark.parametrize("pool", ["a/b", "chat", "\x1f", "\x1f0\x1f1"])
+def test_a_members_spend_survives_a_stop_whatever_its_name(tmp_path: Path, connector: str, pool: str) -> None:
+    first = opened(tmp_path, connector=connector)
+    journal = writer(first)
+    journal.begin(ID, NOW, "p", "p/m", pool, f"{pool}/app", 500, NOW + 600)
+    journal.settle(ID, NOW, 10, 5, 0, 40, True)
+    first.sync()
+    before = first.load().tables["usage"]
+    first.close()
+    second = opened(tmp_path, connector=connector)
+    assert second.load().tables["usage"] == before
+    assert before[f"2025-10-09\0member\0{pool}\0p/m"]["cost"] == 40
+    exported = second.export()
+    assert second.import_(exported).tables["usage"] == before
+    second.close()
+
+
+def test_what_was_spent_today_is_the_configured_timezones(tmp_path: Path) -> None:
+    keeper = opened(tmp_path, timezone="Pacific/Pago_Pago")  # 21:53 the day before
+    journal = writer(keeper)
+    for number, (day, cost) in enumerate([("2025-10-07", 1), ("2025-10-08", 40), ("2025-10-09", 3)]):
+        journal.begin(number.to_bytes(16), NOW, "p", "p/m", "chat", "app", 500, NOW + 600, day=day)
+        journal.settle(number.to_bytes(16), NOW, 10, 5, 0, cost, True)
+    assert keeper.spend_today() == 40
+    keeper.close()
+
+
 @pytest.mark.parametrize("synced", [0, 1, 2])
 def test_a_crash_counts_spend_once_wherever_the_last_sync_was(tmp_path: Path, connector: str, synced: int) -> None:
     first = opened(tmp_path, connector=connector)

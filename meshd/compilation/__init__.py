@@ -6,29 +6,25 @@ Must never: do I/O, or hold anything between two compilations.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from meshd.catalogue import ModelRow, load_models
+import msgspec
+
+from meshd.catalogue import ModelRow, NanoPrices, load_models, provider_row
 from meshd.cdk.provider import ProviderSettings
+from meshd.compilation.apps import compile_allowances, compile_app, compile_matches, compile_rate
+from meshd.compilation.pools import compile_pools
 from meshd.config import MeshConfig
-from meshd.config.schema import ModelConfig, PoolConfig, PricingConfig, ProviderConfig
+from meshd.config.schema import ModelConfig, PricingConfig, ProviderConfig
 from meshd.connectors.registry import ConnectorRegistry
-from meshd.routing.capabilities import PREDEFINED_POOLS, CapabilityTree
-from meshd.routing.table import (
-    DeactivationPolicy,
-    ModelSpec,
-    PoolSpec,
-    Pricing,
-    ProviderSpec,
-    RecoveryPolicy,
-    RetryPolicy,
-    RoutingTable,
-    StreamPolicy,
-)
+from meshd.routing.access import AppMatch
+from meshd.routing.capabilities import CapabilityTree
+from meshd.routing.table import KeySpec, LongPrompt, ModelSpec, Pricing, ProviderSpec, RoutingTable
 
 _VARIABLE = re.compile(r"\$\{env:(\w+)\}")
 
@@ -52,6 +48,7 @@ class Directories:
 class Compiled:
     table: RoutingTable
     providers: dict[str, ProviderSettings]
+    matches: tuple[AppMatch, ...] = ()
     notes: list[str] = field(default_factory=list)
 
 
@@ -79,8 +76,11 @@ def compile_config(
             notes.append(f"provider {name} is disabled: {disabled}")
         specs[name] = _provider_spec(name, provider, disabled)
     models = list(_models(config, specs, settings, discovered, tree))
-    pools = list(_pools(config, models, specs, tree))
-    return Compiled(RoutingTable(tree, models, specs.values(), pools), settings, notes)
+    pools = list(compile_pools(config, models, tree))
+    apps = [compile_app(name, app) for name, app in config.apps.items()]
+    allowances = compile_allowances(config, pools)
+    table = RoutingTable(tree, models, specs.values(), pools, apps, allowances, config.daemon.timezone)
+    return Compiled(table, settings, tuple(compile_matches(config)), notes)
 
 
 # -- providers ----------------------------------------------------------------------------------------
@@ -94,7 +94,23 @@ def _provider_spec(name: str, provider: ProviderConfig, disabled: str) -> Provid
         retryable_codes=frozenset(provider.error.retryable_codes),
         non_retryable_codes=frozenset(provider.error.non_retryable_codes),
         disabled=disabled,
+        rate=compile_rate(provider.rate_limit),
+        keys=tuple(KeySpec(fingerprint(key), weight) for key, weight in weighted_keys(provider)),
+        quota_reset=provider.quota.reset_schedule,
     )
+
+
+def weighted_keys(provider: ProviderConfig) -> list[tuple[str, float]]:
+    """(key, weight) of a provider with several keys; `api_key` is one of them. Empty where there is one or none."""
+    keys = {provider.api_key: 1.0} if provider.api_key else {}
+    for entry in provider.api_keys:
+        keys |= {entry: 1.0} if isinstance(entry, str) else {entry.key: entry.weight}
+    return list(keys.items()) if len(keys) > 1 else []
+
+
+def fingerprint(key: str) -> str:
+    """What names a key in logs and state."""
+    return hashlib.sha256(key.encode()).hexdigest()[:8]
 
 
 def _unset_variables(base_url: str | None) -> str:
@@ -114,8 +130,9 @@ def provider_settings(
         name=name,
         connector=spec.id if spec is not None else connector,
         base_url=provider.base_url or row.get("base_url"),
-        api_key=provider.api_key,
-        auth_method=provider.auth.method or (None if provider.api_key else "none"),
+        api_key=provider.api_key or _only_key(provider),
+        api_keys={fingerprint(key): key for key, _ in weighted_keys(provider)},
+        auth_method=provider.auth.method or (None if provider.api_key or provider.api_keys else "none"),
         timeout=provider.timeout,
         connect_timeout=provider.connect_timeout,
         max_retries=provider.max_retries,
@@ -127,6 +144,11 @@ def provider_settings(
         runtime_dir=directories.runtime,
         data_dir=directories.data,
     )
+
+
+def _only_key(provider: ProviderConfig) -> str | None:
+    first = next(iter(provider.api_keys), None)
+    return first if first is None or isinstance(first, str) else first.key
 
 
 # -- models -------------------------------------------------------------------------------------------
@@ -148,8 +170,9 @@ def _models(
     for id, model in config.models.items():
         taken.add((model.provider, model.model))
         if model.enabled and model.provider in specs:
-            known = _catalogued(settings[model.provider].connector).get(model.model)
-            yield _configured(id, model, known, config.providers[model.provider], tree)
+            connector = settings[model.provider].connector
+            known = _catalogued(connector).get(model.model)
+            yield _configured(id, model, known, config.providers[model.provider], connector, tree)
     for name in specs:
         provider = config.providers[name]
         everything = provider.catalogue.auto_discover or config.discovery.sync.auto_register
@@ -161,7 +184,7 @@ def _models(
         if listed is None:
             listed = [{"id": id} for id in known_models]
         for entry in listed:
-            spec = _discovered(name, entry, known_models.get(entry["id"]), provider, tree)
+            spec = _discovered(name, entry, known_models.get(entry["id"]), provider, settings[name].connector, tree)
             # What is configured stays as it is, and what is listed twice is there once.
             if (name, spec.upstream) not in taken and spec.id not in ids:
                 ids.add(spec.id)
@@ -173,7 +196,12 @@ def _catalogued(connector: str) -> dict[str, ModelRow]:
 
 
 def _configured(
-    id: str, model: ModelConfig, known: ModelRow | None, provider: ProviderConfig, tree: CapabilityTree
+    id: str,
+    model: ModelConfig,
+    known: ModelRow | None,
+    provider: ProviderConfig,
+    connector: str,
+    tree: CapabilityTree,
 ) -> ModelSpec:
     said = {name: value for name, value in model.features.model_dump().items() if value is not None}
     features = {**(dict.fromkeys(known.features, True) if known else {}), **said}
@@ -191,7 +219,13 @@ def _configured(
         context_window=constraints.context_window or (known.context_window if known else None),
         max_output_tokens=constraints.max_output_tokens or (known.max_output_tokens if known else None),
         max_images=constraints.max_images,
+        max_file_size=constraints.max_file_size,
+        languages=constraints.supported_languages,
+        batch=model.delivery.batch,
         pricing=_pricing(model.pricing, provider.pricing, known),
+        priced=_is_priced(model.pricing, provider.pricing, known, connector),
+        vocabulary=known.vocabulary if known else "",
+        tokens_per_image=known.tokens_per_image if known else 0,
         defaults={**(known.parameters if known else {}), **model.defaults},
         overrides=model.overrides,
     )
@@ -202,6 +236,7 @@ def _discovered(
     entry: Mapping[str, Any],
     known: ModelRow | None,
     provider: ProviderConfig,
+    connector: str,
     tree: CapabilityTree,
 ) -> ModelSpec:
     features: dict[str, bool] | None = None
@@ -218,6 +253,9 @@ def _discovered(
         context_window=entry.get("context_window") or (known.context_window if known else None),
         max_output_tokens=entry.get("max_output_tokens") or (known.max_output_tokens if known else None),
         pricing=_pricing(PricingConfig(), provider.pricing, known),
+        priced=_is_priced(PricingConfig(), provider.pricing, known, connector),
+        vocabulary=known.vocabulary if known else "",
+        tokens_per_image=known.tokens_per_image if known else 0,
         defaults=known.parameters if known else {},
     )
 
@@ -239,84 +277,30 @@ def _pricing(model: PricingConfig, provider: PricingConfig, known: ModelRow | No
         return None
 
     return Pricing(
-        price("input_per_1m") or 0, price("output_per_1m") or 0, price("cached_input_per_1m"), price("per_request") or 0
+        input_per_1m=price("input_per_1m") or 0,
+        output_per_1m=price("output_per_1m") or 0,
+        cached_input_per_1m=price("cached_input_per_1m"),
+        per_request=price("per_request") or 0,
+        per_image=price("per_image") or 0,
+        per_minute=price("per_minute") or 0,
+        per_1k_chars=price("per_1k_chars") or 0,
+        long_prompt=_long_prompt(model, provider, listed),
     )
 
 
-# -- pools --------------------------------------------------------------------------------------------
+def _long_prompt(model: PricingConfig, provider: PricingConfig, listed: NanoPrices | None) -> LongPrompt | None:
+    """The catalogue's, unless prices are configured: those are for every prompt."""
+    configured = (model.input_per_1m, model.output_per_1m, provider.input_per_1m, provider.output_per_1m)
+    if listed is None or listed.long_prompt is None or any(price is not None for price in configured):
+        return None
+    return LongPrompt(**msgspec.structs.asdict(listed.long_prompt))
 
 
-def _pools(
-    config: MeshConfig, models: list[ModelSpec], specs: Mapping[str, ProviderSpec], tree: CapabilityTree
-) -> Iterable[PoolSpec]:
-    """The configured pools; the predefined ones that nobody configured and a model fits; and, where no pools
-    are configured at all, each leaf that has a model."""
-    models_by_id = {model.id: model for model in models}
-    by_capabilities: dict[tuple[str, ...], list[ModelSpec]] = {}
-    for model in models:
-        by_capabilities.setdefault(model.capabilities, []).append(model)
-    positions = {id: position for position, id in enumerate(models_by_id)}
-
-    def matching(node: str) -> list[ModelSpec]:
-        """In the order of the models. Thousands of them have but a few sets of capabilities."""
-        found = [
-            model
-            for leaves, group in by_capabilities.items()
-            if any(tree.covers(node, leaf) for leaf in leaves)
-            for model in group
-        ]
-        return sorted(found, key=lambda model: positions[model.id])
-
-    for name, pool in config.pools.items():
-        node = tree.resolve(pool.capability) if pool.capability else None
-        yield _configured_pool(name, pool, node or "", matching(node) if node else [], models_by_id)
-    made = set(config.pools)
-    wanted = dict(PREDEFINED_POOLS)
-    if not config.pools:
-        wanted |= {tree.alias(leaf): leaf for leaves in by_capabilities for leaf in leaves}
-    for name, node in wanted.items():
-        members = tuple(model.id for model in matching(node))
-        if members and name not in made:
-            yield PoolSpec(name=name, capability=node, members=members)
-
-
-def _configured_pool(
-    name: str, pool: PoolConfig, node: str, matched: list[ModelSpec], models: Mapping[str, ModelSpec]
-) -> PoolSpec:
-    explicit = [models[id] for id in pool.models if id in models]
-    kept = dict.fromkeys(
-        model.id
-        for model in [*explicit, *matched]
-        if (not pool.providers or model.provider in pool.providers)
-        and model.provider not in pool.excluded_providers
-        and model.id not in pool.excluded_models
-    )
-    retry, deactivation = pool.retry, pool.deactivation
-    return PoolSpec(
-        name=name,
-        capability=node,
-        members=tuple(kept),
-        strategy=pool.strategy,
-        model_priority=pool.model_priority,
-        provider_priority=pool.provider_priority,
-        retry=RetryPolicy(
-            max_attempts=retry.max_attempts,
-            backoff=retry.backoff,
-            initial_delay=retry.initial_delay,
-            max_delay=retry.max_delay,
-            retryable_codes=None if retry.retryable_codes is None else frozenset(retry.retryable_codes),
-            non_retryable_codes=None if retry.non_retryable_codes is None else frozenset(retry.non_retryable_codes),
-            scope=retry.scope,
-            honor_retry_after=retry.honor_retry_after,
-            deadline=retry.deadline,
-        ),
-        deactivation=DeactivationPolicy(
-            deactivation.retry_limit,
-            None if deactivation.error_codes is None else frozenset(deactivation.error_codes),
-        ),
-        recovery=RecoveryPolicy(pool.recovery.cooldown, pool.recovery.max_cooldown),
-        stream=StreamPolicy(pool.stream.first_token_timeout, pool.stream.idle_timeout),
-        deactivate_on_auth_failure="on_auth_failure" in pool.provider_deactivation,
-        deactivate_on_outage="on_api_outage" in pool.provider_deactivation,
-        recover_on_probe=pool.provider_recovery == "on_probe_success",
-    )
+def _is_priced(model: PricingConfig, provider: PricingConfig, known: ModelRow | None, connector: str) -> bool:
+    """Whether anybody says what it costs. What runs on this machine costs nothing."""
+    if known is not None and known.pricing is not None:
+        return True
+    said = (*model.model_dump().values(), *provider.model_dump().values())
+    row = provider_row(connector)
+    local = connector.startswith("modelmesh.") or (row is not None and row.local)
+    return local or any(price is not None for price in said)

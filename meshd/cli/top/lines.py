@@ -1,0 +1,98 @@
+"""The single lines of `meshctl top`: its head, the sparklines, the money, the tabs, an event.
+
+Owns: which accent a tone has, and how a line is laid out in a width.
+Must never: ask the daemon, or hold a widget.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.text import Text
+
+from meshd.cli import budget
+from meshd.cli import output as out
+from meshd.cli.top import model
+from meshd.cli.top.model import Cell, Column, History, Row, Snapshot
+
+STYLES = {model.GOOD: "green", model.BAD: "red", model.WARN: "yellow", model.FAINT: "dim", "": ""}
+_VALUE = 10  # columns for a sparkline's value, and what is around it
+
+
+def head(snapshot: Snapshot | None, history: History, lost: str, width: int) -> Text:
+    """lost: why the daemon does not answer."""
+    right = Text("● no daemon", "bold red") if lost else Text("● live", "green")
+    if lost:
+        left = Text(f"{lost.split(':')[0]}; asking again…", "red")
+    elif snapshot is None:
+        left, right = Text("asking the daemon"), Text()
+    else:
+        status = snapshot.status
+        left = Text.assemble(
+            ("meshd ", "bold"), f"{status.get('version', '?')}, up {out.seconds(status.get('uptime'))}"
+        )
+        left.append(f"   {snapshot.in_flight} in flight")
+        if waiting := status.get("waiting"):
+            left.append(f"   {out.count(waiting)} waiting", "yellow")
+        if status.get("draining"):
+            left.append("   draining", "yellow")
+    left.truncate(max(0, width - len(right) - 1), overflow="ellipsis")
+    left.append(" " * max(1, width - len(left) - len(right)))
+    return left.append_text(right)
+
+
+def gauges(snapshot: Snapshot | None, history: History, width: int) -> Text:
+    """Three sparklines side by side: the rate by the look, first token and total by the minute."""
+    if snapshot is None:
+        return Text()
+    line, each = Text(), width // 3
+    shown: list[tuple[str, list[float | None], str]] = [("req/s", list(history.rates), model.rate(history.rate) or "0")]
+    for name, key in (("first", "ttft_p50"), ("total", "latency_p50")):
+        series = model.minute_series(snapshot, key)
+        shown.append((name, series, out.seconds(model.newest(series)) or "–"))
+    for name, values, now in shown:
+        line.append(f"{name} ", "dim")
+        line.append(model.sparkline(values, each - len(name) - _VALUE), "cyan")
+        line.append(f" {now}".ljust(_VALUE - 1))
+    return line
+
+
+def spend(snapshot: Snapshot | None) -> Text:
+    """Of today, and against the budget of which least is left."""
+    if snapshot is None:
+        return Text()
+    line = Text.assemble(("today ", "dim"), out.usd(snapshot.status.get("spend_today") or 0))
+    row = model.tightest(snapshot.budgets)
+    if row is not None:
+        line.append(f"    {budget.whose(row)} ", "dim")
+        line.append(f"{budget.amount(row, 'spent')} of {budget.limit(row)} ")
+        line.append(*budget.bar(row))
+        line.append(" left")
+        if resets := budget.resets(row.get("resets_at")):
+            line.append(f", resets {resets}", "dim")
+    return line
+
+
+def tabs(names: Sequence[str], chosen: str, pool: str | None) -> Text:
+    line = Text()
+    for place, name in enumerate(names):
+        line.append(f" {place + 1} {name} ", "reverse" if name == chosen else "")
+        line.append(" ")
+    if pool is not None and chosen == "models":
+        line.append(f" of {pool} (Esc: all)", "dim")
+    return line
+
+
+def keys(tab: str) -> Text:
+    own = {"pools": "r rotate  Enter models  ", "models": "d deactivate  a activate  "}.get(tab, "")
+    return Text(f"? help  q quit  {own}s sort  R reload  1-5 tabs", "dim")
+
+
+def event(row: Row) -> Text:
+    at, type, concerned, tone = model.event_parts(row)
+    return Text.assemble((f"{at} ", "dim"), (type, STYLES[tone]), f"  {concerned}")
+
+
+def cell(shown: Cell, column: Column, width: int) -> Text:
+    justify = "right" if column.right else "left"
+    return Text(model.cut(shown.text, width), STYLES[shown.tone], justify=justify, no_wrap=True)  # type: ignore[arg-type]

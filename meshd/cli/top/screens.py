@@ -1,0 +1,55 @@
+"""What comes over the tables of `meshctl top`: its help, and the waiting for an answer to a question."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from rich.text import Text
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.events import Key
+from textual.screen import ModalScreen
+from textual.widgets import Static
+
+HELP = """\
+1 … 5, Tab, ← →   pools, models, apps, budget, events
+↑ ↓, PgUp PgDn    select a line
+Enter             on a pool: its models      Esc  all of them again
+s, S              sort by the next column; the other way round
+
+r                 rotate the selected pool to its next model
+d, a              take the selected model out of service; put it back
+R                 read the configuration file again
+                  (each asks before: y does it, any other key does not)
+?                 this help
+q, Ctrl-C         quit
+
+busy: requests at its models now.   p50, p95, first (token): of the last
+quarter of an hour for pools and apps, of its last answers for a model.
+first, total above: medians of each of the last minutes.
+"""
+
+
+class Help(ModalScreen[None]):
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,question_mark,q,enter,space", "dismiss", "Close")]
+    CSS = """
+    Help { align: center middle; }
+    Help > Static { width: 76; height: auto; max-height: 100%; padding: 0 1; border: round $foreground; }
+    """
+
+    def compose(self) -> ComposeResult:
+        box = Static(Text(HELP))
+        box.border_title = "meshctl top"
+        box.border_subtitle = "Esc closes"
+        yield box
+
+
+class Answer(ModalScreen[bool]):
+    """Nothing to be seen: the next key, whichever it is, answers the question in the line below the tables."""
+
+    CSS = "Answer { background: transparent; }"
+
+    def on_key(self, event: Key) -> None:
+        event.stop()
+        event.prevent_default()
+        self.dismiss(event.key == "y")

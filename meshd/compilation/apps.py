@@ -1,0 +1,107 @@
+"""Apps and allowances: who may do what, and how much.
+
+Owns: the translation of `apps`, and of every budget, quota and count limit into allowances.
+Must never: count anything (`meshd/routing/accounts.py`), or run in the router's thread: a directory service may take
+seconds to say who a user is.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+
+from meshd.config import MeshConfig
+from meshd.config.schema import AppConfig, BudgetConfig, PoolConfig, ProviderConfig, ProviderRateLimitConfig
+from meshd.config.users import gid_of, uid_of
+from meshd.routing.access import DEFAULT_APP, AppMatch
+from meshd.routing.table import Allowance, AppSpec, Measure, PoolSpec, RateSpec, Window
+
+
+def compile_app(name: str, app: AppConfig) -> AppSpec:
+    rate = app.rate_limit
+    # `concurrency` may stand in both places; the smaller holds.
+    at_once = [each for each in (app.concurrency, rate.concurrency) if each is not None]
+    return AppSpec(
+        name=name,
+        pools=None if app.pools is None else frozenset(app.pools),
+        models=None if app.models is None else frozenset(app.models),
+        rate=RateSpec(rate.rpm, rate.tpm, min(at_once, default=None)),
+        priority=app.priority,
+        weight=app.weight,
+        admin=app.admin,
+    )
+
+
+def compile_matches(config: MeshConfig) -> Iterator[AppMatch]:
+    """In the order of the file, which is the order they are tried in.
+
+    Left out is who can call by no socket: the default, which has the rest; an app that has a token alone; and one
+    whose user or group is gone since the configuration was checked."""
+    for name, app in config.apps.items():
+        match = app.match
+        if name == DEFAULT_APP or match.token is not None:
+            continue
+        users = [match.uid, uid_of(match.user) if match.user is not None else None]
+        groups = [match.gid, gid_of(match.group) if match.group is not None else None]
+        if (match.user is not None and users[1] is None) or (match.group is not None and groups[1] is None):
+            continue
+        uids, gids = (frozenset(id for id in ids if id is not None) for ids in (users, groups))
+        exe = os.path.realpath(match.exe) if match.exe else ""
+        if uids or gids or exe or match.unit:
+            yield AppMatch(name, uids, gids, exe, match.unit or "")
+
+
+def compile_rate(rate: ProviderRateLimitConfig) -> RateSpec:
+    return RateSpec(rate.rpm, rate.tpm, rate.concurrency)
+
+
+def compile_allowances(config: MeshConfig, pools: Iterable[PoolSpec]) -> Iterator[Allowance]:
+    """Of every scope."""
+    for scope, section in (
+        ("provider", config.providers),
+        ("model", config.models),
+        ("pool", config.pools),
+        ("app", config.apps),
+    ):
+        for name, entry in section.items():
+            yield from _of_budget(scope, name, entry.budget)
+    for name, provider in config.providers.items():
+        yield from _of_quota(name, provider)
+    for pool in pools:
+        configured = config.pools.get(pool.name)
+        if configured is not None:
+            yield from _of_rules(pool, configured)
+
+
+def _of_budget(scope: str, name: str, budget: BudgetConfig) -> Iterator[Allowance]:
+    windows: tuple[tuple[Window, int | None], ...] = (("day", budget.daily_limit), ("month", budget.monthly_limit))
+    for window, limit in windows:
+        if limit is not None:
+            yield Allowance(scope, name, "cost", window, limit, "budget", budget.alert_threshold, budget.enforce)
+
+
+_QUOTA_WINDOWS: dict[str | None, Window] = {None: "day", "daily": "day", "monthly": "month", "rolling": "rolling"}
+
+
+def _of_quota(name: str, provider: ProviderConfig) -> Iterator[Allowance]:
+    quota = provider.quota
+    window = _QUOTA_WINDOWS[quota.reset_schedule]
+    limits: tuple[tuple[Measure, int | None], ...] = (("requests", quota.requests), ("tokens", quota.tokens))
+    for measure, limit in limits:
+        if limit is not None:
+            yield Allowance("provider", name, measure, window, limit, "quota")
+
+
+def _of_rules(pool: PoolSpec, configured: PoolConfig) -> Iterator[Allowance]:
+    """`deactivation.request_limit` and its siblings hold for each member by itself."""
+    rules = configured.deactivation
+    window: Window = {None: "stint", "daily": "day", "monthly": "month"}[rules.quota_window]  # type: ignore[assignment]
+    limits: tuple[tuple[Measure, int | None], ...] = (
+        ("requests", rules.request_limit),
+        ("tokens", rules.token_limit),
+        ("cost", rules.budget_limit),
+    )
+    for model in pool.members:
+        for measure, limit in limits:
+            if limit is not None:
+                yield Allowance("member", f"{pool.name}\0{model}", measure, window, limit, "rule")

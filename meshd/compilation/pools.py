@@ -1,0 +1,124 @@
+"""Pools: from the section `pools`, the predefined ones and the capability tree to members and policies.
+
+Owns: who is a member of which pool.
+Must never: look at live state; what is preferred or possible now is decided request by request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from meshd.config import MeshConfig
+from meshd.config.schema import PoolConfig
+from meshd.routing.capabilities import PREDEFINED_POOLS, CapabilityTree
+from meshd.routing.selection import compile_selection, unmet
+from meshd.routing.table import (
+    CachePolicy,
+    DeactivationPolicy,
+    ModelSpec,
+    PacingPolicy,
+    PoolSpec,
+    RecoveryPolicy,
+    RetryPolicy,
+    SessionPolicy,
+    StreamPolicy,
+)
+
+
+def compile_pools(config: MeshConfig, models: list[ModelSpec], tree: CapabilityTree) -> Iterable[PoolSpec]:
+    """The configured pools; the predefined ones that nobody configured and a model fits; and, where no pools
+    are configured at all, each leaf that has a model."""
+    models_by_id = {model.id: model for model in models}
+    by_capabilities: dict[tuple[str, ...], list[ModelSpec]] = {}
+    for model in models:
+        by_capabilities.setdefault(model.capabilities, []).append(model)
+    positions = {id: position for position, id in enumerate(models_by_id)}
+
+    def matching(node: str) -> list[ModelSpec]:
+        """In the order of the models. Thousands of them have but a few sets of capabilities."""
+        found = [
+            model
+            for leaves, group in by_capabilities.items()
+            if any(tree.covers(node, leaf) for leaf in leaves)
+            for model in group
+        ]
+        return sorted(found, key=lambda model: positions[model.id])
+
+    for name, pool in config.pools.items():
+        node = tree.resolve(pool.capability) if pool.capability else None
+        yield _configured_pool(name, pool, node or "", matching(node) if node else [], models_by_id)
+    made = set(config.pools)
+    wanted = dict(PREDEFINED_POOLS)
+    if not config.pools:
+        wanted |= {tree.alias(leaf): leaf for leaves in by_capabilities for leaf in leaves}
+    for name, node in wanted.items():
+        members = tuple(model.id for model in matching(node))
+        if members and name not in made:
+            yield PoolSpec(name=name, capability=node, members=members)
+
+
+def _configured_pool(
+    name: str, pool: PoolConfig, node: str, matched: list[ModelSpec], models: Mapping[str, ModelSpec]
+) -> PoolSpec:
+    explicit = [models[id] for id in pool.models if id in models]
+    kept = dict.fromkeys(
+        model.id
+        for model in [*explicit, *matched]
+        if (not pool.providers or model.provider in pool.providers)
+        and model.provider not in pool.excluded_providers
+        and model.id not in pool.excluded_models
+    )
+    if pool.require:
+        kept = {id: None for id in kept if unmet(pool.require, models[id]) is None}
+    selection = compile_selection(pool.select) if pool.select else None
+    if selection is not None and not selection.live:
+        scores = {id: score for id in kept if (score := selection.score(models[id])) is not None}
+        kept = dict.fromkeys(sorted(scores, key=lambda id: -scores[id]))
+    retry, deactivation, recovery, cache = pool.retry, pool.deactivation, pool.recovery, pool.cache
+    return PoolSpec(
+        name=name,
+        capability=node,
+        members=tuple(kept),
+        strategy=pool.strategy,
+        model_priority=pool.model_priority,
+        provider_priority=pool.provider_priority,
+        fallback_strategy=pool.fallback_strategy,
+        fallback_pools=pool.fallback_pools,
+        balance_mode=pool.balance_mode,
+        select=selection if selection is not None and selection.live else None,
+        retry=RetryPolicy(
+            max_attempts=retry.max_attempts,
+            backoff=retry.backoff,
+            initial_delay=retry.initial_delay,
+            max_delay=retry.max_delay,
+            retryable_codes=None if retry.retryable_codes is None else frozenset(retry.retryable_codes),
+            non_retryable_codes=None if retry.non_retryable_codes is None else frozenset(retry.non_retryable_codes),
+            scope=retry.scope,
+            honor_retry_after=retry.honor_retry_after,
+            deadline=retry.deadline,
+        ),
+        deactivation=DeactivationPolicy(
+            deactivation.retry_limit,
+            None if deactivation.error_codes is None else frozenset(deactivation.error_codes),
+            deactivation.error_rate_threshold,
+            deactivation.window,
+            deactivation.maintenance_window,
+        ),
+        recovery=RecoveryPolicy(
+            cooldown=recovery.cooldown,
+            max_cooldown=recovery.max_cooldown,
+            probe_on_start=recovery.probe_on_start,
+            probe_interval=recovery.probe_interval,
+            on_quota_reset=recovery.on_quota_reset,
+            quota_reset_schedule=recovery.quota_reset_schedule,
+        ),
+        stream=StreamPolicy(pool.stream.first_token_timeout, pool.stream.idle_timeout, pool.stream.on_failure),
+        on_budget_exceeded=pool.on_budget_exceeded,
+        pacing=PacingPolicy(pool.rate_limit.threshold, pool.rate_limit.min_delta, pool.rate_limit.max_rpm),
+        hedge_after=pool.hedge.after,
+        cache=None if cache is None else CachePolicy(cache.ttl, cache.max_size, cache.scope),
+        session=SessionPolicy(pool.session.key, pool.session.ttl),
+        deactivate_on_auth_failure="on_auth_failure" in pool.provider_deactivation,
+        deactivate_on_outage="on_api_outage" in pool.provider_deactivation,
+        recover_on_probe=pool.provider_recovery == "on_probe_success",
+    )

@@ -1,0 +1,45 @@
+"""Going on with another model's answer: the text so far as a prefilled assistant turn, or its closest equivalent.
+
+Owns: what each OpenAI-format server takes for that (the quirk `prefill`).
+Must never: change what the app sent; it only adds to it.
+
+  assistant      a last message of the assistant is gone on with (llama-server, Groq, most local servers)
+  prefix         as above, marked `"prefix": true` (Mistral)
+  final_message  as above, with `continue_final_message` in place of `add_generation_prompt` (vLLM)
+  instruct       a finished turn, and an instruction to go on where it stops (OpenAI, which has no prefill)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from meshd.cdk.provider import Operation
+
+PREFILLS = ("assistant", "prefix", "final_message", "instruct")
+
+_GO_ON = {
+    "role": "user",
+    "content": "Your last message was cut off. Write what comes next, beginning with the very next character: repeat "
+    "nothing, and say nothing about the interruption.",
+}
+_encode = msgspec.json.Encoder().encode
+_messages = msgspec.json.Decoder(list[msgspec.Raw]).decode
+_prompt = msgspec.json.Decoder(str).decode
+
+
+def continued(fields: Mapping[str, msgspec.Raw], operation: Operation, so_far: str, how: str) -> dict[str, Any]:
+    """The request's fields, asking for the rest of an answer of which `so_far` is there. Raises msgspec.DecodeError
+    for a prompt that is no text."""
+    if operation is Operation.COMPLETION:
+        return {**fields, "prompt": _prompt(fields["prompt"]) + so_far}
+    turn: dict[str, Any] = {"role": "assistant", "content": so_far}
+    if how == "prefix":
+        turn["prefix"] = True
+    added = [turn, _GO_ON] if how == "instruct" else [turn]
+    changed: dict[str, Any] = {**fields, "messages": [*_messages(fields["messages"]), *added]}
+    if how == "final_message":
+        changed |= {"continue_final_message": True, "add_generation_prompt": False}
+    return changed

@@ -1,0 +1,99 @@
+"""Which app a caller is, by the configuration in use.
+
+Owns: the order of the matches, what an app is called where, and who is an administrator.
+Must never: do I/O (names were looked up when the generation was made), or count what an app uses.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from meshd.gateway.identity import Caller
+from meshd.routing.access import DEFAULT_APP, AppMatch, allowed_models, allowed_pools, may_ask
+from meshd.routing.table import AppSpec, RoutingTable, Target
+from modelmesh._errors import AccessDeniedError
+
+_REMEMBERED = 4096  # callers, and labels with the time they were last seen
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """spec: what it may do. account: what its use is limited under: the matched entry, else `default`, which is
+    one account for all the rest, since a process may call itself what it likes. label: what statistics say."""
+
+    spec: AppSpec
+    account: str
+    label: str
+
+
+class AppMatcher:
+    """Of one generation. `before`: the former generation's, of which it keeps when whom was seen last."""
+
+    def __init__(
+        self,
+        table: RoutingTable,
+        matches: Iterable[AppMatch] = (),
+        before: AppMatcher | None = None,
+        own_uid: int | None = None,
+    ) -> None:
+        self._table = table
+        self._apps = table.apps
+        self._matches = tuple(matches)
+        self._default = table.apps.get(DEFAULT_APP, AppSpec(DEFAULT_APP))
+        self._own_uid = os.getuid() if own_uid is None else own_uid
+        self._known: dict[Caller, Identity] = {}
+        self.last_seen: dict[str, float] = before.last_seen if before is not None else {}
+
+    def identify(self, caller: Caller, at: float | None = None) -> Identity:
+        """Who calls: the first entry whose match holds, else `default`. at: UTC s of a request, which is noted."""
+        found = self._known.get(caller)
+        if found is None:
+            if len(self._known) >= _REMEMBERED:
+                self._known.clear()
+            found = self._known[caller] = self._match(caller)
+        if at is not None:
+            if found.label not in self.last_seen and len(self.last_seen) >= _REMEMBERED:
+                del self.last_seen[min(self.last_seen, key=self.last_seen.__getitem__)]
+            self.last_seen[found.label] = at
+        return found
+
+    def named(self, name: str) -> Identity | None:
+        """The configured app of that name, whoever asks; None where there is none."""
+        spec = self._default if name == DEFAULT_APP else self._apps.get(name)
+        return None if spec is None else Identity(spec, spec.name, spec.name)
+
+    def check(self, identity: Identity, target: Target) -> None:
+        """Raises AccessDeniedError where the app may not ask for that."""
+        spec, table = identity.spec, self._table
+        if may_ask(spec, target, table):
+            return
+        if target.kind == "model":
+            what = f"model {target.pool.name}"
+            allowed = [model.id for model in allowed_models(spec, table)]
+        else:
+            what = f"pool {target.pool.name}"
+            allowed = [pool.name for pool in allowed_pools(spec, table)]
+        few = ", ".join(allowed[:_NAMED]) + (f" and {len(allowed) - _NAMED} more" if len(allowed) > _NAMED else "")
+        raise AccessDeniedError(
+            f"{identity.label} may not use {what} (apps.{spec.name}); allowed: {few or 'nothing'}",
+            app=identity.label,
+            allowed=allowed,
+        )
+
+    def is_admin(self, caller: Caller) -> bool:
+        """Root, whoever the daemon runs as, or an app that the configuration says may."""
+        return caller.uid in (0, self._own_uid) or self.identify(caller).spec.admin
+
+    def _match(self, caller: Caller) -> Identity:
+        for match in self._matches:
+            if match.holds(caller, self._own_uid):
+                return Identity(self._apps[match.app], match.app, match.app)
+        name = caller.app
+        # It gave itself that name: what it does is not to be found in the app's own statistics.
+        label = f"{name} (uid {caller.uid})" if name in self._apps or name == DEFAULT_APP else name
+        return Identity(self._default, DEFAULT_APP, label)
+
+
+_NAMED = 10  # allowed names in a message; the error has them all

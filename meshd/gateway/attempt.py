@@ -1,0 +1,260 @@
+"""One attempt at one model: lease a connector, write down that it may cost, ask, settle.
+
+Owns: the effects of one `Try`, from its back-off to its settlement.
+Must never: decide what comes next (`routing/plan.py`), or answer the app before it is settled.
+
+Everything that leaves is written to the journal first, and settled before the app hears of its end: a crash between
+the two may over-count, never under-count.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import logging
+import time
+from typing import TYPE_CHECKING
+
+from meshd.cdk.provider import (
+    FailureKind,
+    Provider,
+    ProviderCall,
+    ProviderFailure,
+    RateLimits,
+    StreamEvent,
+    Usage,
+)
+from meshd.gateway import streaming
+from meshd.gateway.exchange import ClientGone
+from meshd.gateway.tokens import count_text
+from meshd.routing import needs as reading
+from meshd.routing import settlement
+from meshd.routing.plan import Try
+from meshd.routing.settlement import Received
+
+if TYPE_CHECKING:
+    from meshd.gateway.hedging import Race
+    from meshd.gateway.inference import Inference
+
+logger = logging.getLogger("meshd.gateway")
+
+_OVERTIME = 1.0  # s that a connector may take to notice its timeout
+
+
+class Fate(enum.Enum):
+    """What an attempt came to."""
+
+    ANSWERED = "answered"  # the answer is complete, and settled
+    AGAIN = "again"  # it failed, and the request goes on
+    OVER = "over"  # it failed, and nothing can be saved any more
+
+
+class UpstreamAttempt:
+    """`run` once. body: of a unary answer. usage: as the provider reports it, None while it has not. first_token:
+    seconds after it was sent, None before. broken: how a stream broke off that nobody can go on with."""
+
+    def __init__(self, request: Inference, step: Try, race: Race | None = None) -> None:
+        self.request = request
+        self.step = step
+        self.race = race
+        self.body: bytes | None = None
+        self.usage: Usage | None = None
+        self.first_token: float | None = None
+        self.broken: streaming.Broken | None = None
+        self.limits: RateLimits | None = None
+        self._text: list[str] = []  # that came
+        self._events = 0
+        self._written = False  # in the journal
+        self._short = False  # the app's own deadline leaves it less time than the mesh would give it
+        self._started = time.monotonic()
+
+    @property
+    def duration(self) -> float:
+        return time.monotonic() - self._started
+
+    async def run(self) -> Fate:
+        """Raises CancelledError and ClientGone, settled."""
+        plan, step = self.request.plan, self.step
+        try:
+            if step.wait:
+                await asyncio.sleep(min(step.wait, max(plan.deadline - time.time(), 0.0)))
+                self._started = time.monotonic()
+                if not plan.start(step, time.time()):
+                    return Fate.AGAIN
+            with self.request.mesh.provider(step.model.provider) as provider:
+                self._write_down()
+                await self._ask(provider, self._call())
+        except ProviderFailure as failure:
+            self._failed(failure)
+            return Fate.AGAIN
+        except streaming.Broken as broken:
+            return self._broke(broken)
+        except (asyncio.CancelledError, ClientGone):
+            self._given_up()
+            raise
+        except Exception as error:  # a connector's bug must not look like the app's hanging
+            logger.exception("connector %s failed unexpectedly", step.model.provider)
+            self._failed(streaming.bug(error))
+            return Fate.AGAIN
+        self._succeeded()
+        return Fate.ANSWERED
+
+    def commit(self) -> None:
+        """This attempt has the answer's first content: from here on it is the request's answer, and no other is.
+
+        Raises CancelledError where another one was sooner.
+        """
+        self.first_token = self.duration
+        if self.race is not None:
+            self.race.claim(self)
+
+    def note(self, event: StreamEvent) -> None:
+        """An event came."""
+        self.usage = event.usage or self.usage
+        self.limits = event.limits or self.limits
+        if event.content:
+            self._events += 1
+            self._text.append(event.text)
+
+    # -- asking ---------------------------------------------------------------------------------------
+
+    async def _ask(self, provider: Provider, call: ProviderCall) -> None:
+        try:
+            # Connectors keep to the call's timeout themselves; this is for one that does not.
+            async with asyncio.timeout(call.timeout + _OVERTIME):
+                if call.stream:
+                    await streaming.relay(self, provider, call)
+                    return
+                answer = await provider.execute(call)
+        except TimeoutError:
+            failure = ProviderFailure(FailureKind.TIMEOUT, f"no answer within {call.timeout:g} s")
+            if self.first_token is not None:
+                raise streaming.Broken(failure) from None
+            raise failure from None
+        if self.race is not None:
+            self.race.claim(self)
+        self.body, self.usage, self.limits = answer.body, answer.usage, answer.limits
+
+    def _call(self) -> ProviderCall:
+        request, plan, model = self.request, self.request.plan, self.step.model
+        stream = self.step.pool.stream
+        timeout = plan.deadline - time.time()
+        if plan.needs.stream:
+            # A stream may go on for as long as it goes on: silence is what ends it, and the request's deadline.
+            self._short = timeout < stream.first_token_timeout
+        else:
+            allowed = request.table.providers[model.provider].timeout
+            self._short = timeout < allowed
+            timeout = min(timeout, allowed)
+        return ProviderCall(
+            request.operation,
+            model.upstream,
+            reading.with_parameters(request.fields_for(model), model.defaults, model.overrides),
+            plan.needs.stream,
+            max(timeout, 0.001),
+            stream.first_token_timeout,
+            stream.idle_timeout,
+            request.exchange.request_id.hex(),
+            self.step.passage.key if self.step.passage is not None else "",
+            request.delivery.text if request.delivery.continued else "",
+        )
+
+    # -- the journal ----------------------------------------------------------------------------------
+
+    def _write_down(self) -> None:
+        """Note, in memory and durably, that an attempt is about to leave."""
+        request, step, now = self.request, self.step, time.time()
+        model, reservation = step.model, step.reservation
+        assert reservation is not None, "nothing was reserved for it"
+        known = request.mesh.state.model(model.id)
+        known.requests += 1
+        known.last_request = now
+        request.mesh.state.provider(model.provider).requests += 1
+        request.leaves()
+        self._written = True
+        request.mesh.ledger.begin(
+            request.exchange.request_id,
+            now,
+            model.provider,
+            model.id,
+            step.pool.name,
+            reservation.account,
+            reservation.estimate.cost,
+            request.exchange.deadline,
+            step.number,
+            reservation.day,
+            reservation.estimate.tokens_in,
+            reservation.estimate.tokens_out,
+        )
+
+    def _settle(self, ok: bool) -> None:
+        """Write down what the plan has just settled. Once."""
+        if self._written:
+            self._written = False
+            usage, step = self.step.usage, self.step
+            self.request.mesh.ledger.settle(
+                self.request.exchange.request_id,
+                time.time(),
+                usage.input_tokens,
+                usage.output_tokens,
+                usage.cached_tokens,
+                step.cost,
+                ok,
+                step.number,
+                step.sent,
+            )
+        self.request.settled(self)
+
+    # -- the end --------------------------------------------------------------------------------------
+
+    def _succeeded(self) -> None:
+        usage = self._used(None)
+        self.request.plan.succeeded(time.time(), self.duration, step=self.step, usage=usage, limits=self.limits)
+        self._settle(True)
+        known = self.request.mesh.state.model(self.step.model.id)
+        known.total.add(self.duration)
+        if self.first_token is not None:
+            known.first_token.add(self.first_token)
+
+    def _failed(self, failure: ProviderFailure, *, begun: bool = False) -> None:
+        """Blame whom it may be blamed on."""
+        plan, now = self.request.plan, time.time()
+        usage = self._used(failure)
+        if failure.kind is FailureKind.TIMEOUT and self._short and not begun:
+            plan.ran_out(now, self.duration, step=self.step, usage=usage)
+            self._settle(False)
+            return
+        plan.failed(failure, now, self.duration, step=self.step, usage=usage, begun=begun)
+        self._settle(False)
+        self.request.mesh.failed(self.step.model.provider, failure)
+
+    def _broke(self, broken: streaming.Broken) -> Fate:
+        """The app has a part of the answer: may another model go on with it?"""
+        self._failed(broken.failure, begun=True)
+        why_not = broken.final or self.request.delivery.cannot_continue(self.step.pool.stream)
+        if not why_not:
+            self.request.delivery.go_on()
+            self.request.continues(self, broken.failure)
+            return Fate.AGAIN
+        self.broken = broken
+        return Fate.OVER
+
+    def _given_up(self) -> None:
+        plan, now = self.request.plan, time.time()
+        usage = self._used(None)
+        if self.race is not None and self.race.lost(self):
+            plan.lost(now, self.duration, step=self.step, usage=usage, sent=self._written)
+        else:
+            plan.cancelled(now, self.duration, step=self.step, usage=usage, sent=self._written)
+        self._settle(False)
+
+    def _used(self, failure: ProviderFailure | None) -> Usage:
+        """As the provider reports it, else by what came: never nothing for what may have cost something."""
+        if not self._written:
+            return Usage()
+        if self.usage is not None:
+            return self.usage
+        model, needs = self.step.model, self.request.plan.needs
+        text = "".join(self._text) if self.body is None else settlement.answer_text(self.body)
+        received = Received.of(text, self._events, count_text(model.vocabulary, text))
+        return settlement.used(failure, needs, model, received)

@@ -1,0 +1,384 @@
+"""The exact-match cache: answers that are kept, and requests under way that others wait for.
+
+Owns: what is kept, for how long and in how many bytes; and that the same request is asked once at a time.
+Must never: decide what may be kept (`routing/cache_key.py`), let a request fail because another did, or be written
+to a disk.
+
+An answer is given again byte for byte, `id` and `created` included: a stream with the chunks it had, chunk by chunk.
+Rules. A request that finds the same one under way follows it, with its own deadline and its own flow control. Where
+that one fails, whoever has had nothing of it asks anew: the first for itself and those who come after; after two such
+failures everybody for himself. A follower that has had chunks cannot begin anew and hears `stream_interrupted`, as it
+would have by itself. Answers of a superseded request (somebody asked anew, or a reload came in between) are not kept.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass, field
+from typing import Any
+
+from meshd.gateway.exchange import ClientGone, Exchange
+from meshd.gateway.flight import Flight, FlightExchange, Place
+from meshd.routing.cache_key import Lookup
+from meshd.routing.table import CachePolicy, ModelSpec, PoolSpec, RoutingTable
+from modelmesh._errors import MeshError, RequestCancelledError, RequestTimeoutError, StreamInterrupted
+
+logger = logging.getLogger("meshd.gateway")
+
+LARGEST_SHARE = 4  # no answer takes more than this part of a pool's max_size
+_HELD = 1024**2  # bytes of a stream that may wait for slow followers, where answers have to be smaller
+_PER_ENTRY, _PER_CHUNK = 1024, 64  # bytes of memory beside what was answered
+_FOLLOWED = 2  # flights that a request follows in vain before it asks by itself
+_PAUSE = 64  # chunks given in one go, before other requests get their turn
+_LANDING = 2.0  # s that a request may take to notice its deadline
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A kept answer: `body` with its headers, or a stream's `chunks` and `usage` (OpenAI's map). mesh: as its own
+    app was told. at: monotonic seconds."""
+
+    body: bytes | None
+    headers: dict[str, str] | None
+    chunks: tuple[bytes, ...]
+    usage: dict[str, Any] | None
+    mesh: dict[str, Any]
+    at: float
+
+    @property
+    def size(self) -> int:
+        """Bytes of memory, by and large."""
+        return _PER_ENTRY + len(self.body or b"") + sum(map(len, self.chunks)) + _PER_CHUNK * len(self.chunks)
+
+    @property
+    def model(self) -> str:
+        return str(self.mesh.get("model", ""))
+
+
+@dataclass(slots=True)
+class Served:
+    """A request that was answered without being asked: for its outcome. status: as in HTTP; 499: the app left,
+    502 and 504: what followed broke off, or took too long. coalesced: it followed one under way."""
+
+    status: int
+    pool: str
+    model: str
+    provider: str
+    coalesced: bool
+    error: str = ""
+
+
+@dataclass(slots=True)
+class Shelf:
+    """One pool's answers, the longest unused first."""
+
+    policy: CachePolicy
+    entries: OrderedDict[bytes, Entry] = field(default_factory=OrderedDict)
+    size: int = 0
+    hits: int = 0
+    coalesced: int = 0
+    misses: int = 0
+
+    def find(self, key: bytes, now: float) -> Entry | None:
+        entry = self.entries.get(key)
+        if entry is None:
+            return None
+        if self._expired(entry, now):
+            self.drop(key)
+            return None
+        self.entries.move_to_end(key)
+        return entry
+
+    def put(self, key: bytes, entry: Entry) -> None:
+        """Keep it, in the place of an older one, and let go of the longest unused. Not what is too large."""
+        size = entry.size
+        if size > self.policy.max_size // LARGEST_SHARE:
+            return
+        self.drop(key)
+        self.entries[key] = entry
+        self.size += size
+        self.trim()
+
+    def drop(self, key: bytes) -> None:
+        entry = self.entries.pop(key, None)
+        if entry is not None:
+            self.size -= entry.size
+
+    def trim(self) -> None:
+        while self.size > self.policy.max_size:
+            self.drop(next(iter(self.entries)))
+
+    def sweep(self, now: float) -> None:
+        for key in [key for key, entry in self.entries.items() if self._expired(entry, now)]:
+            self.drop(key)
+
+    def _expired(self, entry: Entry, now: float) -> bool:
+        return now - entry.at >= self.policy.ttl
+
+
+Run = Callable[[Exchange], Awaitable[bool]]
+
+
+class ResponseCache:
+    """Of all pools. spawn: runs a coroutine beside everything else. clock: monotonic seconds.
+
+    A model that is asked for by its own name counts in the pool whose policies it has.
+    """
+
+    def __init__(
+        self,
+        spawn: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]] = asyncio.create_task,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._spawn = spawn
+        self._clock = clock
+        self._table = RoutingTable.empty()
+        self._shelves: dict[str, Shelf] = {}
+        self._homes: dict[str, str] = {}
+        self._flights: dict[bytes, Flight] = {}
+
+    # -- policy ---------------------------------------------------------------------------------------
+
+    def configure(self, table: RoutingTable) -> None:
+        """Policies from now on. Answers go that their models would not give any more: models that were removed,
+        changed, or cannot be reached from the pool; and what is under way is followed and kept no more."""
+        before, self._table = self._table, table
+        self._homes.clear()
+        self._flights.clear()
+        shelves: dict[str, Shelf] = {}
+        for name, pool in table.pools.items():
+            policy, shelf = pool.cache, self._shelves.get(name)
+            if policy is None:
+                continue
+            if shelf is None or shelf.policy.scope != policy.scope:
+                shelves[name] = Shelf(policy)
+                continue
+            shelf.policy = policy
+            unchanged = {model for model in _reached(pool, table) if _unchanged(model, before, table)}
+            for key in [key for key, entry in shelf.entries.items() if entry.model not in unchanged]:
+                shelf.drop(key)
+            shelf.trim()
+            shelves[name] = shelf
+        self._shelves = shelves
+
+    def sweep(self) -> None:
+        """Let go of what has expired. To be called now and then; it is not given out meanwhile."""
+        now = self._clock()
+        for shelf in self._shelves.values():
+            shelf.sweep(now)
+
+    def clear(self, provider: str | None = None) -> None:
+        """Forget the answers of one provider, or all."""
+        for shelf in self._shelves.values():
+            for key, entry in list(shelf.entries.items()):
+                if provider is None or entry.mesh.get("provider") == provider:
+                    shelf.drop(key)
+
+    def statistics(self) -> dict[str, dict[str, int]]:
+        """Pool → what it keeps (entries, bytes, max_size), and how requests fared since the start. hits: answered with
+        a kept answer; coalesced: with another request's; misses: asked."""
+        return {
+            name: {
+                "entries": len(shelf.entries),
+                "bytes": shelf.size,
+                "max_size": shelf.policy.max_size,
+                "hits": shelf.hits,
+                "coalesced": shelf.coalesced,
+                "misses": shelf.misses,
+            }
+            for name, shelf in self._shelves.items()
+        }
+
+    # -- requests -------------------------------------------------------------------------------------
+
+    async def answer(
+        self, exchange: Exchange, pool: PoolSpec, lookup: Lookup | None, run: Run, served: Callable[[Served], None]
+    ) -> None:
+        """Answer an exchange: with what is kept, with what another is about to get, or by asking.
+
+        run(exchange) asks, answers that exchange whatever happens, and says whether the answer may be kept. It may be
+        given another exchange than `exchange`, in a task of its own that goes on when `exchange` has left. served: told
+        once of a request that `run` was not called for.
+
+        Raises CancelledError, ClientGone, and what `run` raises.
+        """
+        shelf = None if lookup is None else self._shelf(pool.name)
+        for _ in range(_FOLLOWED):
+            if lookup is None or shelf is None or not lookup.read:
+                break
+            entry = shelf.find(lookup.key, self._clock())
+            if entry is not None:
+                shelf.hits += 1
+                await self._replay(exchange, entry, served)
+                return
+            flight = self._flights.get(lookup.key)
+            if flight is None or not flight.open_to(exchange.deadline):
+                break
+            if await self._follow(exchange, flight, served):
+                shelf.coalesced += 1
+                return
+            shelf = self._shelf(pool.name)  # a reload may have come in between
+        if lookup is None or shelf is None:
+            await run(exchange)
+            return
+        shelf.misses += 1
+        await self._lead(exchange, pool.name, lookup.key, run, shelf.policy.max_size // LARGEST_SHARE)
+
+    async def _replay(self, exchange: Exchange, entry: Entry, served: Callable[[Served], None]) -> None:
+        mesh = {**_told(entry.mesh), "age": round(self._clock() - entry.at, 3)}
+        with _Ending(exchange, served, mesh) as ending:
+            for number, data in enumerate(entry.chunks, 1):
+                await exchange.chunk(data)
+                if number % _PAUSE == 0:
+                    await asyncio.sleep(0)
+            ending.whole(entry.body, entry.headers, entry.usage)
+
+    async def _follow(self, exchange: Exchange, flight: Flight, served: Callable[[Served], None]) -> bool:
+        """Whether that answered the exchange; if not, it is as it was."""
+        with _Ending(exchange, served, {"coalesced": True}) as ending, flight.place() as place:
+            async with asyncio.timeout(max(exchange.deadline - time.time(), 0.001)):
+                while (data := await flight.next(place)) is not None:
+                    await exchange.chunk(data)
+                    flight.took(place)
+            if flight.whole:
+                ending.mesh = {**_told(flight.mesh), "coalesced": True}
+                ending.whole(flight.body, flight.headers, flight.usage)
+            elif place.taken:
+                ending.failed(StreamInterrupted("the request that this one shared its answer with was broken off"))
+            else:
+                return False
+        return True
+
+    async def _lead(self, exchange: Exchange, pool: str, key: bytes, run: Run, largest: int) -> None:
+        flight = self._flights[key] = Flight(max(largest, _HELD))
+        try:
+            with flight.place() as place:
+                task = self._spawn(self._fly(flight, FlightExchange(exchange, flight), pool, key, run))
+                task.add_done_callback(lambda _: self._landed(flight, key))
+                flight.task = task
+                await _take(exchange, flight, place, task)
+        except TimeoutError:
+            exchange.error(flight.error or RequestTimeoutError("the stream was not taken before the deadline"))
+            return
+        except asyncio.CancelledError:
+            flight.orphaned = True
+            exchange.error(RequestCancelledError("cancelled"))
+            raise
+        except ClientGone:
+            flight.orphaned = True
+            raise
+        if flight.body is not None:
+            exchange.respond(flight.body, flight.mesh, flight.headers)
+        elif flight.whole:
+            exchange.end(flight.usage, flight.mesh)
+        elif flight.bug is not None:
+            raise flight.bug
+        else:
+            exchange.error(flight.error or RequestCancelledError("cancelled"))
+
+    async def _fly(self, flight: Flight, exchange: FlightExchange, pool: str, key: bytes, run: Run) -> None:
+        exchange.task = flight.task
+        try:
+            keep = await run(exchange)
+        except Exception as error:
+            flight.bug = error
+            return
+        shelf = self._shelf(pool)
+        if keep and flight.whole and not flight.dropped and shelf is not None and self._flights.get(key) is flight:
+            chunks, mesh = tuple(flight.chunks), flight.mesh
+            shelf.put(key, Entry(flight.body, flight.headers, chunks, flight.usage, mesh, self._clock()))
+
+    def _landed(self, flight: Flight, key: bytes) -> None:
+        """Whatever ended the task: nobody waits for it any longer."""
+        flight.close()
+        if flight.bug is not None and flight.orphaned:
+            logger.error("a shared request failed after its app had left", exc_info=flight.bug)
+        if self._flights.get(key) is flight:
+            del self._flights[key]
+
+    def _shelf(self, pool: str) -> Shelf | None:
+        home = self._homes.get(pool)
+        if home is None:
+            of_model = [] if pool in self._table.pools else self._table.pools_of(pool)
+            home = self._homes[pool] = of_model[0] if of_model else pool
+        return self._shelves.get(home)
+
+
+class _Ending:
+    """The end of a request that was answered without being asked: once, whatever it is."""
+
+    def __init__(self, exchange: Exchange, served: Callable[[Served], None], mesh: dict[str, Any]) -> None:
+        self._exchange = exchange
+        self._served = served
+        self.mesh = mesh
+
+    def __enter__(self) -> _Ending:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> bool:
+        if isinstance(error, TimeoutError):
+            self.failed(RequestTimeoutError("no whole answer before the deadline"))
+            return True
+        if isinstance(error, asyncio.CancelledError):
+            self.failed(RequestCancelledError("cancelled"))
+        elif isinstance(error, ClientGone):
+            self._tell(499, "the app went away")
+        return False
+
+    def whole(self, body: bytes | None, headers: dict[str, str] | None, usage: dict[str, Any] | None) -> None:
+        if body is None:
+            self._exchange.end(usage, self.mesh)
+        else:
+            self._exchange.respond(body, self.mesh, headers)
+        self._tell(200)
+
+    def failed(self, error: MeshError) -> None:
+        self._exchange.error(error)
+        self._tell(error.status_code, error.message)
+
+    def _tell(self, status: int, error: str = "") -> None:
+        pool, model, provider = (str(self.mesh.get(name, "")) for name in ("pool", "model", "provider"))
+        self._served(Served(status, pool, model, provider, self.mesh.get("coalesced", False), error))
+
+
+async def _take(exchange: Exchange, flight: Flight, place: Place, task: asyncio.Task[None]) -> None:
+    """Pass a flight's chunks on to the app that it was begun for. Raises ClientGone, TimeoutError."""
+    try:
+        while (data := await flight.next(place)) is not None:
+            await exchange.chunk(data)
+            flight.took(place)
+    except TimeoutError:
+        # The app took nothing until its deadline, which is the request's too: the request has to say what was wrong.
+        await asyncio.wait({task}, timeout=_LANDING)
+        raise
+
+
+def _told(mesh: dict[str, Any]) -> dict[str, Any]:
+    """What an app is told of an answer that it did not pay for."""
+    who: dict[str, Any] = {name: mesh[name] for name in ("pool", "model", "provider") if name in mesh}
+    return {**who, "routing_time": 0.0, "queue_time": 0.0, "cost": 0.0, "cached": True}
+
+
+def _reached(pool: PoolSpec, table: RoutingTable) -> set[str]:
+    """The models of a pool and of those that it falls back on."""
+    names: list[str] = [pool.name]
+    models: set[str] = set()
+    for name in names:
+        found = table.pools.get(name)
+        if found is not None:
+            models.update(found.members)
+            names += (other for other in found.fallback_pools if other not in names)
+    return models
+
+
+def _unchanged(model: str, before: RoutingTable, after: RoutingTable) -> bool:
+    old, new = before.models.get(model), after.models.get(model)
+    return old is not None and new is not None and _what_answers(old) == _what_answers(new)
+
+
+def _what_answers(model: ModelSpec) -> tuple[object, ...]:
+    return model.provider, model.upstream, model.defaults, model.overrides

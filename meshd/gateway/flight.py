@@ -1,0 +1,200 @@
+"""An answer on its way to several apps that asked for the same.
+
+Owns: what of the answer has come, how far each app has taken it, and when nobody wants it any more.
+Must never: end because one app of several does, or hold without bound what a slow one does not take.
+
+The request runs in a task of its own, with a `FlightExchange` in the place of its app's exchange; the app that made
+it is one taker among others. It goes on while there is one, so that none loses its answer by another's going away, and
+is cancelled when the last one leaves. The provider is read as fast as the fastest taker takes; once more than `limit`
+waits for the slow ones, as fast as the slowest.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from meshd.gateway.exchange import Exchange
+from modelmesh._errors import MeshError
+
+AHEAD = 8
+"""Chunks that may have come and not gone to any app."""
+
+
+class Place:
+    """How far one app is: `taken` chunks of the whole stream."""
+
+    __slots__ = ("taken",)
+
+    def __init__(self) -> None:
+        self.taken = 0
+
+
+class Flight:
+    """limit: bytes of a stream that are held for those who have not taken them.
+
+    When it is `over`, it is one of: whole, with the `body` of a unary answer (and its headers) or the `chunks` of a
+    stream (and its usage); failed, with the `error` its app would have had; broken, with an exception (`bug`) of the
+    request's own; or none of these, cancelled.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.chunks: list[bytes] = []  # those after the first `dropped`
+        self.dropped = 0
+        self.size = 0  # bytes of `chunks`
+        self.body: bytes | None = None
+        self.headers: dict[str, str] | None = None
+        self.usage: dict[str, Any] | None = None
+        self.mesh: dict[str, Any] = {}
+        self.error: MeshError | None = None
+        self.bug: Exception | None = None
+        self.orphaned = False  # its own app has left
+        self.whole = False
+        self.over = False
+        self.deadline = 0.0  # UTC seconds
+        self.task: asyncio.Task[None] | None = None
+        self._places: set[Place] = set()
+        self._moved = asyncio.Event()  # of now: each is set once, and another takes its place
+        self._taken = asyncio.Event()
+
+    # -- from the provider's side ---------------------------------------------------------------------
+
+    async def put(self, data: bytes) -> None:
+        """One chunk, when there is room for it. Raises TimeoutError at the deadline."""
+        while not self.over and self._full():
+            self._taken.clear()
+            async with asyncio.timeout(max(self.deadline - time.time(), 0.001)):
+                await self._taken.wait()
+        self.chunks.append(data)
+        self.size += len(data)
+        self._move()
+
+    def finish(
+        self, mesh: dict[str, Any], *, body: bytes | None, headers: dict[str, str] | None, usage: dict[str, Any] | None
+    ) -> None:
+        """The answer is whole. Nothing happens when it is over already."""
+        if not self.over:
+            self.mesh, self.body, self.headers, self.usage = mesh, body, headers, usage
+            self.whole = True
+            self.close()
+
+    def fail(self, error: MeshError) -> None:
+        """There will be no answer, or no more of it. Nothing happens when it is over already."""
+        if not self.over:
+            self.error = error
+            self.close()
+
+    def close(self) -> None:
+        """Nothing more comes. Idempotent."""
+        self.over = True
+        self._move()
+
+    # -- from the apps' side --------------------------------------------------------------------------
+
+    def open_to(self, deadline: float) -> bool:
+        """Whether a request that has until `deadline` (UTC s) can still be answered by this, from the first chunk on.
+
+        The request that flies has its own app's deadline, which would cut off those who follow it as well: so it is
+        followed only while it has half as much time as they have, or plenty.
+        """
+        if self.whole:
+            return self.dropped == 0
+        if self.over or self.dropped or not self._places:
+            return False
+        now = time.time()
+        return self.deadline - now >= min((deadline - now) / 2, PLENTY)
+
+    @contextmanager
+    def place(self) -> Iterator[Place]:
+        """A taker's stay. The last to leave cancels what is under way."""
+        place = Place()
+        self._places.add(place)
+        try:
+            yield place
+        finally:
+            self._places.discard(place)
+            self._taken.set()
+            if not self._places and not self.over and self.task is not None:
+                self.task.cancel()
+
+    async def next(self, place: Place) -> bytes | None:
+        """The chunk after those taken; None when there is no more. It counts as taken by `took`."""
+        while place.taken == self.dropped + len(self.chunks):
+            if self.over:
+                return None
+            await self._moved.wait()
+        return self.chunks[place.taken - self.dropped]
+
+    def took(self, place: Place) -> None:
+        place.taken += 1
+        self._taken.set()
+
+    # -- inside ---------------------------------------------------------------------------------------
+
+    def _move(self) -> None:
+        moved, self._moved = self._moved, asyncio.Event()
+        moved.set()
+
+    def _full(self) -> bool:
+        came = self.dropped + len(self.chunks)
+        if came - max((place.taken for place in self._places), default=came) >= AHEAD:
+            return True
+        if self.size > self.limit:
+            self._drop(min((place.taken for place in self._places), default=came))
+        return self.size > self.limit
+
+    def _drop(self, until: int) -> None:
+        """Let go of the chunks that everybody has taken. Nobody can join from here on."""
+        held = self.chunks[until - self.dropped :]
+        self.size -= sum(map(len, self.chunks)) - sum(map(len, held))
+        self.chunks, self.dropped = held, until
+
+
+PLENTY = 60.0  # s
+
+
+class FlightExchange(Exchange):
+    """What a shared request runs with: `app`'s exchange in all but where the answer goes."""
+
+    __slots__ = ("_app", "flight")
+
+    def __init__(self, app: Exchange, flight: Flight) -> None:
+        self._app = app
+        self.flight = flight
+        for name in Exchange.__slots__:
+            setattr(self, name, getattr(app, name))
+        self.sent, self.done, self.task, self.cut_off, self._credit_given = 0, False, None, None, None
+        flight.deadline = app.deadline
+
+    @property
+    def begun(self) -> bool:
+        """The app's own, as what is done when the daemon ends is decided by that."""
+        return self._app.begun
+
+    @begun.setter
+    def begun(self, begun: bool) -> None:
+        self._app.begun = begun
+
+    def respond(self, body: bytes, mesh: dict[str, Any], headers: dict[str, str] | None = None) -> None:
+        self.done = True
+        self.flight.finish(mesh, body=body, headers=headers, usage=None)
+
+    def error(self, error: MeshError) -> None:
+        self.done = True
+        self.flight.fail(error)
+
+    def end(self, usage: dict[str, Any] | None, mesh: dict[str, Any]) -> None:
+        self.done = True
+        self.flight.finish(mesh, body=None, headers=None, usage=usage)
+
+    async def chunk(self, data: bytes) -> None:
+        """Raises TimeoutError."""
+        await self.flight.put(data)
+        self.sent += 1
+
+    def _send_chunk(self, data: bytes) -> None:
+        raise NotImplementedError  # chunk() does it all

@@ -1,0 +1,153 @@
+"""What of the router's state the world is told, and what of it outlives a restart.
+
+Owns: the events of availability and of limits, which counters have moved since they were last saved, and the taking up
+of what an earlier life saved.
+Must never: decide that something is available (`routing/deactivation.py`, `routing/recovery.py`), or touch a disk: the
+state actor does.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from meshd import messages
+from meshd.gateway import views
+from meshd.routing import deactivation, recovery
+from meshd.routing import state as states
+from meshd.routing.accounts import Alert
+from meshd.routing.state import Change
+from meshd.spend.ledger import usage_rows
+
+if TYPE_CHECKING:
+    from meshd.gateway.core import RouterCore
+
+
+class Keeper:
+    """Of one router."""
+
+    def __init__(self, core: RouterCore) -> None:
+        self._core = core
+        self._models: set[str] = set()  # whose counters moved
+        self._providers: set[str] = set()
+        self._members: dict[str, dict[str, Any] | None] = {}  # as they were last saved
+        self._keys: dict[str, list[dict[str, Any]]] = {}
+
+    # -- availability ---------------------------------------------------------------------------------
+
+    def changed(self, changes: list[Change]) -> None:
+        """Tell the world what became available or unavailable, and have it kept over a restart."""
+        for change in changes:
+            self._tell(change)
+            if change.scope == "provider" and not change.available:
+                for held in self._held(change):
+                    self._tell(held)
+
+    def _held(self, change: Change) -> list[Change]:
+        """Pools that want an operator's word before they use a provider again that failed. One that has used up what
+        it may has not."""
+        mesh = self._core.mesh
+        if not mesh.state.provider(change.provider).availability.probation:
+            return []
+        return recovery.hold(mesh.state, mesh.table, change.provider, change.reason, time.time())
+
+    def _tell(self, change: Change) -> None:
+        core, state = self._core, self._core.mesh.state
+        ids = {key: value for key in ("pool", "model", "provider") if (value := getattr(change, key))}
+        if change.scope == "provider":
+            kind = "provider_recovered" if change.available else "provider_deactivated"
+            value = states.dump_provider(state.provider(change.provider))
+            core.tell("state", messages.StateChanged("provider", change.provider, value))
+        else:
+            kind = "model_activated" if change.available else "model_deactivated"
+            if change.scope == "model":
+                self.save_model(change.model)
+            else:
+                member = states.dump_member(state.member(change.pool, change.model))
+                core.tell("state", messages.StateChanged("member", f"{change.pool}\x00{change.model}", member))
+        until = None if change.until in (None, states.INDEFINITELY) else change.until
+        severity = "info" if change.available else "warning"
+        core.event(kind, severity, ids, change.reason, {"until": until} if until else {})
+
+    def wake(self) -> None:
+        """Who has only been resting, and whose time has come, is back; also where nobody asks for it."""
+        self.changed(recovery.wake(self._core.mesh.state, time.time()))
+
+    # -- limits ---------------------------------------------------------------------------------------
+
+    def alert(self, alerts: Iterable[Alert]) -> None:
+        """Limits that are near, or reached; an allowance that is used up sets aside whom it belongs to."""
+        now, mesh = time.time(), self._core.mesh
+        for alert in alerts:
+            allowance = alert.allowance
+            ids = {allowance.scope: allowance.name}
+            if allowance.scope == "member":
+                ids["pool"], _, ids["model"] = ids.pop("member").partition("\x00")
+            self._core.event(alert.type, "warning", ids, alert.reason, views.alert_map(alert))
+            self.changed(deactivation.record_used_up(mesh.state, mesh.table, alert, now))
+
+    # -- what is saved --------------------------------------------------------------------------------
+
+    def moved(self, outcome: messages.Outcome) -> None:
+        """The counters of those that a request asked are to be saved, at the next turn."""
+        for attempt in outcome.attempts:
+            self._models.add(attempt.model)
+            self._providers.add(attempt.provider)
+
+    def save_model(self, model: str, *, durable: bool = False) -> None:
+        """durable: somebody decided it, it is written at once."""
+        value = states.dump_model(self._core.mesh.state.model(model))
+        self._core.tell("state", messages.StateChanged("model", model, value, durable))
+
+    def save_counters(self) -> None:
+        """Those that moved since the last time."""
+        tell, state = self._core.tell, self._core.mesh.state
+        for model in self._models:
+            self.save_model(model)
+        if self._models:
+            self._save_members()
+        for provider in self._providers:
+            tell("state", messages.StateChanged("provider", provider, states.dump_provider(state.provider(provider))))
+        self._models.clear()
+        self._providers.clear()
+        self._save_keys()
+
+    def _save_members(self) -> None:
+        for (pool, model), member in self._core.mesh.state.members.items():
+            if model not in self._models:
+                continue
+            key, kept = f"{pool}\x00{model}", states.dump_member(member)
+            if kept != self._members.get(key):
+                self._members[key] = kept
+                self._core.tell("state", messages.StateChanged("member", key, kept))
+
+    def _save_keys(self) -> None:
+        """Keys that rest. By their fingerprints: a key itself is nowhere but in memory."""
+        resting = self._core.mesh.state.rates.dump_keys(time.time())
+        for provider in {*resting, *self._keys}:
+            if resting.get(provider) != self._keys.get(provider):
+                value = {"resting": resting[provider]} if provider in resting else None
+                self._core.tell("state", messages.StateChanged("keys", provider, value))
+        self._keys = resting
+
+    # -- what is restored -----------------------------------------------------------------------------
+
+    def restore(self, tables: dict[str, dict[str, dict[str, Any]]]) -> None:
+        """Take up where an earlier life ended."""
+        now, state = time.time(), self._core.mesh.state
+        for key, value in tables.get("member", {}).items():
+            pool, _, model = key.partition("\x00")
+            state.members[pool, model] = states.load_member(value, now)
+            self._members[key] = value
+        for key, value in tables.get("model", {}).items():
+            state.models[key] = states.load_model(value, now)
+        for key, value in tables.get("provider", {}).items():
+            state.providers[key] = states.load_provider(value, now)
+        for key, value in tables.get("pool", {}).items():
+            state.pool(key).current = value.get("current")
+        resting = {key: value.get("resting", []) for key, value in tables.get("keys", {}).items()}
+        state.rates.load_keys(resting, now)
+        self._keys = resting
+        state.accounts.restore(usage_rows(tables.get("usage", {})), now)
+        state.wake_at = 0.0  # somebody's rest may have ended meanwhile

@@ -1,0 +1,115 @@
+"""What providers offer: asking for their lists of models, and what a list means for the models in use.
+
+Owns: the last list of every provider, as far as the router acts on it.
+Must never: decide when to ask, or add models (`connectors/discovery/registry_sync.py`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from typing import TYPE_CHECKING, Any
+
+from meshd import messages
+from meshd.cdk.provider import FailureKind, ModelListing, Provider, ProviderFailure
+from meshd.routing import recovery
+from meshd.routing.state import Change
+
+if TYPE_CHECKING:
+    from meshd.gateway.core import RouterCore
+
+logger = logging.getLogger("meshd.router")
+
+AT_ONCE = 8
+"""Questions about single models of one provider under way together."""
+
+
+class Listing:
+    """Of one router. Its coroutine raises nothing but CancelledError."""
+
+    def __init__(self, core: RouterCore) -> None:
+        self._core = core
+        self._listed: dict[str, set[str]] = {}  # provider → the ids of its last list
+
+    async def models(self, message: messages.ListModels) -> None:
+        """Ask a provider what it offers, and tell discovery."""
+        found: tuple[dict[str, Any], ...] = ()
+        error = ""
+        try:
+            with self._core.providers.lease(message.provider) as provider:
+                async with asyncio.timeout(message.timeout):
+                    listed = await provider.list_models()
+                if message.details:
+                    listed = await _detailed(provider, listed, message.timeout)
+            found = tuple(_as_map(model) for model in listed)
+        except ProviderFailure as failure:
+            error = failure.message
+        except TimeoutError:
+            error = f"no answer within {message.timeout:g} s"
+        except Exception as bug:
+            logger.exception("listing the models of %s failed unexpectedly", message.provider)
+            error = f"the connector failed: {type(bug).__name__}"
+        if not error:
+            self.compare(message.provider, {model["id"] for model in found if not model["deprecated"]})
+        self._core.tell("discovery", messages.ModelsListed(message.provider, found, error))
+
+    def compare(self, provider: str, listed: set[str]) -> None:
+        """A model that its provider did not have, and has now, is asked again at once; one that it listed before
+        and does not any more is asked no longer, if `on_deprecated_model` says so."""
+        core = self._core
+        before, self._listed[provider] = self._listed.get(provider, set()), listed
+        generation, now = core.generation, time.time()
+        deactivates = generation is not None and generation.config.discovery.sync.on_deprecated_model == "deactivate"
+        for model in core.mesh.table.models.values():
+            if model.provider != provider:
+                continue
+            known = core.mesh.state.model(model.id).availability
+            reason = ""
+            if model.upstream in listed:
+                if known.cause == FailureKind.MODEL_NOT_FOUND and recovery.reset(known, now):
+                    reason = "its provider has it now"
+            elif deactivates and model.upstream in before:
+                reason = "its provider lists it no longer"
+                recovery.stand_by_indefinitely(known, reason, FailureKind.MODEL_NOT_FOUND, now)
+            if reason:
+                core.keeper.changed([Change("model", not known.standby, reason, model=model.id, provider=provider)])
+
+
+async def _detailed(provider: Provider, listed: list[ModelListing], timeout: float) -> list[ModelListing]:
+    """Each as its provider describes it by itself, in so far as it says more; as listed where it does not answer.
+    timeout: seconds for all of them."""
+    places, deadline = asyncio.Semaphore(AT_ONCE), asyncio.get_running_loop().time() + timeout
+
+    async def asked(model: ModelListing) -> ModelListing:
+        try:
+            async with asyncio.timeout_at(deadline), places:
+                details = await provider.model_details(model.id)
+        except (ProviderFailure, TimeoutError) as failure:
+            logger.debug("%s does not describe %s: %s", provider.name, model.id, failure)
+            return model
+        return model if details is None else _merged(model, details)
+
+    return list(await asyncio.gather(*map(asked, listed)))
+
+
+def _merged(listed: ModelListing, details: ModelListing) -> ModelListing:
+    return ModelListing(
+        listed.id,
+        details.capabilities or listed.capabilities,
+        details.context_window or listed.context_window,
+        details.max_output_tokens or listed.max_output_tokens,
+        details.features or listed.features,
+        details.deprecated or listed.deprecated,
+    )
+
+
+def _as_map(model: ModelListing) -> dict[str, Any]:
+    return {
+        "id": model.id,
+        "capabilities": list(model.capabilities),
+        "context_window": model.context_window,
+        "max_output_tokens": model.max_output_tokens,
+        "features": list(model.features),
+        "deprecated": model.deprecated,
+    }

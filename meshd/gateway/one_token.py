@@ -1,0 +1,166 @@
+"""A probe of one model: the smallest thing that can be asked of it, reserved, written down and settled like any other.
+
+Owns: the request for one token, and its way through budget, limits and journal.
+Must never: send a model anything that is over a budget or at a limit; ask for more than one token; judge the answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import time
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from meshd.cdk.provider import FailureKind, Operation, ProviderAnswer, ProviderCall, ProviderFailure, Usage
+from meshd.gateway.tokens import count_text
+from meshd.routing import needs as reading
+from meshd.routing import settlement
+from meshd.routing.settlement import Received
+from meshd.routing.stages import Question, serves
+from meshd.routing.table import ModelSpec, PoolSpec
+
+if TYPE_CHECKING:
+    from meshd.gateway.core import RouterCore
+
+logger = logging.getLogger("meshd.router")
+
+OVERTIME = 1.0  # s that a connector may take to notice its timeout
+
+_ASKS: dict[Operation, dict[str, Any]] = {
+    Operation.CHAT: {"messages": [{"role": "user", "content": "a"}], "max_tokens": 1},
+    Operation.COMPLETION: {"prompt": "a", "max_tokens": 1},
+    Operation.EMBEDDINGS: {"input": "a"},
+}
+_OF_A_KEY = frozenset({FailureKind.AUTHENTICATION, FailureKind.PERMISSION, FailureKind.RATE_LIMIT, FailureKind.QUOTA})
+
+
+class NotSent(Exception):
+    """It may not be asked, or not now; says why."""
+
+
+async def ask_one_token(core: RouterCore, pool: PoolSpec, model: ModelSpec, timeout: float) -> None:
+    """Ask within what pool and model may use. Raises NotSent, ProviderFailure."""
+    asked = OneToken(core, pool, model, timeout)
+    failure: ProviderFailure | None = ProviderFailure(FailureKind.CANCELLED, "cancelled")
+    try:
+        await asked.send()
+        failure = None
+    except ProviderFailure as refused:
+        failure = refused
+    except TimeoutError:
+        failure = ProviderFailure(FailureKind.TIMEOUT, f"no answer within {timeout:g} s")
+    except Exception as bug:
+        logger.exception("probing %s failed unexpectedly", model.id)
+        failure = ProviderFailure(FailureKind.BAD_ANSWER, f"the connector failed: {type(bug).__name__}")
+    finally:
+        asked.settle(failure)
+    if failure is not None:
+        if asked.another_key(failure):
+            raise NotSent(f"one key of {model.provider} was refused, and it has others: {failure.message}")
+        raise failure
+
+
+class OneToken:
+    """`send` once, then `settle`. Raises NotSent where there is no room for it, with nothing taken."""
+
+    def __init__(self, core: RouterCore, pool: PoolSpec, model: ModelSpec, timeout: float) -> None:
+        if model.provider not in core.mesh.table.providers:
+            raise NotSent("a reload took it away meanwhile")
+        operation = _operation(model)
+        body = msgspec.json.encode({"model": model.upstream, **_ASKS[operation]})
+        self._mesh, self._pool, self._model = core.mesh, pool, model
+        state, now = core.mesh.state, time.time()
+        question = Question(core.mesh.table, state, pool, reading.read(operation, body)[1], now)
+        no_room = state.accounts.refusal(question, model) or state.rates.crowd(question, model)
+        if no_room is not None:
+            raise NotSent(no_room.reason)
+        self._needs = question.needs
+        self._reservation = state.accounts.reserve(question, model)
+        self._passage = state.rates.enter(question, model, self._reservation.estimate)
+        self._request = os.urandom(16)
+        self._call = ProviderCall(
+            operation,
+            model.upstream,
+            reading.split(body),
+            timeout=timeout,
+            request_id=self._request.hex(),
+            key=self._passage.key,
+        )
+        self._written = False  # in the journal
+        self._answer: ProviderAnswer | None = None
+
+    async def send(self) -> None:
+        """Raises ProviderFailure, TimeoutError, and whatever a connector's bug raises."""
+        with self._mesh.provider(self._model.provider) as provider:
+            self._write_down()
+            async with asyncio.timeout(self._call.timeout + OVERTIME):
+                self._answer = await provider.execute(self._call)
+
+    def _write_down(self) -> None:
+        now, reservation = time.time(), self._reservation
+        self._written = True
+        self._mesh.ledger.begin(
+            self._request,
+            now,
+            self._model.provider,
+            self._model.id,
+            self._pool.name,
+            reservation.account,
+            reservation.estimate.cost,
+            now + self._call.timeout,
+            1,
+            reservation.day,
+            reservation.estimate.tokens_in,
+            reservation.estimate.tokens_out,
+        )
+
+    def settle(self, failure: ProviderFailure | None) -> None:
+        model, state, now = self._model, self._mesh.state, time.time()
+        usage = self._used(failure)
+        counts = usage.input_tokens, usage.output_tokens, usage.cached_tokens
+        tokens = usage.input_tokens + usage.output_tokens
+        cost = model.pricing.cost(*counts) if tokens or failure is None else 0
+        sent = self._written and not (failure is not None and failure.unsent)
+        state.accounts.settle(self._reservation, tokens, cost, sent=sent)
+        limits = self._answer.limits if self._answer is not None else failure.limits if failure is not None else None
+        state.rates.observe(self._passage, limits, now)
+        state.rates.leave(self._passage, now, tokens)
+        if self._written:
+            self._mesh.ledger.settle(self._request, now, *counts, cost, failure is None, 1, sent)
+        known, provider = state.model(model.id), state.provider(model.provider)
+        known.tokens_in += usage.input_tokens
+        known.tokens_out += usage.output_tokens
+        known.cost += cost
+        provider.cost += cost
+        self._mesh.settled()
+
+    def _used(self, failure: ProviderFailure | None) -> Usage:
+        if not self._written:
+            return Usage()
+        if self._answer is None:
+            return settlement.used(failure, self._needs, self._model, Received())
+        if self._answer.usage is not None:
+            return self._answer.usage
+        text = settlement.answer_text(self._answer.body)
+        received = Received.of(text, 0, count_text(self._model.vocabulary, text))
+        return settlement.used(None, self._needs, self._model, received)
+
+    def another_key(self, failure: ProviderFailure) -> bool:
+        """Whether it was the key that was refused, and the provider has another that can be used."""
+        if failure.kind not in _OF_A_KEY:
+            return False
+        rest = failure.retry_after or self._pool.recovery.cooldown
+        rates, now = self._mesh.state.rates, time.time()
+        return rates.key_refused(self._passage, failure.message, failure.kind, now, rest)
+
+
+def _operation(model: ModelSpec) -> Operation:
+    """By which the model answers with text or vectors. Raises NotSent: an image, or speech, has no smallest part."""
+    if model.synchronous:
+        for operation in _ASKS:
+            if any(serves(operation, capability) for capability in model.capabilities):
+                return operation
+    raise NotSent(f"{model.id} cannot be asked for one token")

@@ -1,0 +1,28 @@
+"""The mesh's own operations: what it is asked about itself, and the commands operators give it.
+
+Owns: which groups of operations there are; each registers its own in the dispatch table.
+Must never: hold state; what another actor owns is asked of that actor.
+"""
+
+from __future__ import annotations
+
+from meshd.gateway.core import RouterCore
+from meshd.gateway.operations.activity import Activity
+from meshd.gateway.operations.commands import Commands
+from meshd.gateway.operations.explaining import Explaining
+from meshd.gateway.operations.inventory import Inventory
+from meshd.gateway.operations.money import Money
+
+GROUPS = (Inventory, Activity, Money, Explaining, Commands)
+
+
+class Operations:
+    """Registers all of them with a core, and who may give commands."""
+
+    def __init__(self, core: RouterCore) -> None:
+        core.dispatcher.is_admin = lambda caller: core.mesh.apps.is_admin(caller)
+        for group in GROUPS:
+            group(core)
+
+
+__all__ = ["Operations"]

@@ -1,0 +1,101 @@
+"""The commands operators give: rotate, activate, reload, probe, drain.
+
+Owns: what each changes, and who is told of it.
+Must never: be open to anybody but an administrator.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import msgspec
+
+from meshd import messages
+from meshd.gateway import views
+from meshd.gateway.dispatch import Call
+from meshd.gateway.operations.group import Group, number, text
+from meshd.routing import recovery
+from meshd.routing.strategies import StickUntilFailure, strategy_of
+from modelmesh._errors import ConflictError, NotFoundError
+
+_SLOW = 120.0  # s for commands that wait for providers
+
+
+class Commands(Group):
+    def register(self) -> None:
+        add = self.core.dispatcher.add
+        add("POST", "/mesh/v1/rotate", self.rotate, admin=True)
+        add("POST", "/mesh/v1/models/activate", self.activate, admin=True)
+        add("POST", "/mesh/v1/models/deactivate", self.deactivate, admin=True)
+        add("POST", "/mesh/v1/reload", self.reload, admin=True)
+        add("POST", "/mesh/v1/probe", self.probe, admin=True)
+        add("POST", "/mesh/v1/discover", self.discover, admin=True)
+        add("POST", "/mesh/v1/drain", self.drain, admin=True)
+
+    async def rotate(self, call: Call) -> dict[str, Any]:
+        """Move a pool's current model on to the next that can be asked; kept over restarts."""
+        mesh = self.core.mesh
+        pool = self.resolve(text(call.body, "pool")).pool
+        if not isinstance(strategy_of(pool), StickUntilFailure):
+            raise ConflictError(
+                f"{pool.name} chooses anew for each request ({pool.strategy}); to keep a model out of it: "
+                "meshctl model deactivate ID",
+                code="nothing_to_rotate",
+            )
+        state, now = mesh.state.pool(pool.name), time.time()
+        before = state.current or (pool.members[0] if pool.members else None)
+        start = pool.members.index(before) + 1 if before in pool.members else 0
+        for model_id in pool.members[start:] + pool.members[:start]:
+            model = mesh.table.models[model_id]
+            status = views.availability_of(mesh.table, mesh.state, pool.name, model, now)[0]
+            if model_id != before and status == recovery.ACTIVE:
+                state.current = model_id
+                self.core.tell("state", messages.StateChanged("pool", pool.name, {"current": model_id}, True))
+                self.core.event(
+                    "model_rotated",
+                    ids={"pool": pool.name, "model": model_id},
+                    reason="by hand",
+                    changed={"from": before, "to": model_id},
+                )
+                return {"pool": pool.name, "from": before, "to": model_id}
+        raise ConflictError(f"{pool.name} has no other active model to rotate to", code="nothing_to_rotate")
+
+    async def activate(self, call: Call) -> dict[str, Any]:
+        """Undo a deactivation by hand, and end every cooldown of the model, its provider and its provider's keys."""
+        model_id, mesh = self.model(call), self.core.mesh
+        changes = recovery.activate(mesh.state, mesh.table, model_id, time.time())
+        mesh.state.rates.reset_keys(mesh.table.models[model_id].provider)
+        self.core.keeper.changed(changes)
+        self.core.keeper.save_model(model_id, durable=True)
+        if not any(change.model == model_id for change in changes):
+            self.core.event("model_activated", ids={"model": model_id}, reason="by hand")
+        return {"id": model_id, "status": "active", "reason": ""}
+
+    async def deactivate(self, call: Call) -> dict[str, Any]:
+        """Take a model out of all pools until somebody activates it, also over restarts."""
+        model_id = self.model(call)
+        reason = str(call.body.get("reason") or "no reason given")
+        self.core.mesh.state.model(model_id).deactivated = reason
+        self.core.keeper.save_model(model_id, durable=True)
+        self.core.event("model_deactivated", "warning", {"model": model_id}, f"by hand: {reason}")
+        return {"id": model_id, "status": "standby", "reason": reason}
+
+    async def reload(self, call: Call) -> dict[str, Any]:
+        dry_run = bool(call.body.get("dry_run"))
+        report = await self.need("config", messages.Reload(dry_run=dry_run, reason="asked by an operator"), _SLOW)
+        return dict(msgspec.to_builtins(report))
+
+    async def probe(self, call: Call) -> dict[str, Any]:
+        provider = text(call.body, "provider") if call.body.get("provider") is not None else None
+        if provider is not None and provider not in self.core.mesh.table.providers:
+            raise NotFoundError(f"no provider is called {provider!r}")
+        rows = await self.need("health", messages.ProbeNow(provider), _SLOW)
+        return {"data": [{**row, "ok": not row["error"]} for row in rows]}
+
+    async def discover(self, call: Call) -> dict[str, Any]:
+        return {"data": await self.need("discovery", messages.DiscoverNow(), _SLOW)}
+
+    async def drain(self, call: Call) -> dict[str, Any]:
+        left = await self.core.drain(number(call.body, "timeout") or 30.0)
+        return {"drained": left == 0, "left": left}

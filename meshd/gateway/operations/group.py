@@ -1,0 +1,92 @@
+"""What all groups of operations have in common: names resolved, other actors asked, callers told apart.
+
+Must never: answer an operation.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from meshd import messages
+from meshd.actors.base import ActorUnavailable
+from meshd.gateway import inference
+from meshd.gateway.core import RouterCore
+from meshd.gateway.dispatch import Call
+from meshd.routing.table import ANY_APP, AppSpec, Target, UnknownModel
+from modelmesh._errors import InvalidRequestError, MeshError, NotFoundError
+
+
+class Group:
+    def __init__(self, core: RouterCore) -> None:
+        self.core = core
+        self.register()
+
+    def register(self) -> None:
+        """Add the group's operations to the dispatch table."""
+        raise NotImplementedError
+
+    def is_admin(self, call: Call) -> bool:
+        return self.core.mesh.apps.is_admin(call.caller)
+
+    def viewer(self, call: Call) -> AppSpec:
+        """By whose rules the answer is cut: the caller's own; an administrator sees everything."""
+        return ANY_APP if self.is_admin(call) else self.core.mesh.apps.identify(call.caller).spec
+
+    def resolve(self, name: str) -> Target:
+        """Raises NotFoundError."""
+        try:
+            return self.core.mesh.table.resolve(name)
+        except UnknownModel as unknown:
+            raise inference.unknown_model(unknown, self.core.mesh.table) from None
+
+    def visible(self, call: Call, name: str) -> Target:
+        """What `name` stands for. Raises NotFoundError, AccessDeniedError."""
+        target = self.resolve(name)
+        if not self.is_admin(call):
+            self.core.mesh.apps.check(self.core.mesh.apps.identify(call.caller), target)
+        return target
+
+    def model(self, call: Call) -> str:
+        """The one model that `id` names. Raises NotFoundError for a pool or an unknown name."""
+        name = text(call.body, "id")
+        target = self.resolve(name)
+        if target.kind != "model":
+            raise NotFoundError(f"{name} is a {target.kind}, not a model", code="model_not_found")
+        return target.pool.members[0]
+
+    async def need(self, actor: str, message: messages.Message, timeout: float = 10.0) -> Any:
+        try:
+            return await self.core.ask(actor, message, timeout)
+        except ActorUnavailable as error:
+            raise MeshError(f"{error}; try again in a moment", status_code=503, retryable=True) from None
+
+    async def ask(self, actor: str, message: messages.Message, otherwise: Any) -> Any:
+        """For the status, which has to come whatever is broken."""
+        try:
+            return await self.core.ask(actor, message, 2.0)
+        except (ActorUnavailable, MeshError):
+            return otherwise
+
+
+def text(body: Mapping[str, Any], key: str) -> str:
+    """Raises InvalidRequestError."""
+    value = body.get(key)
+    if not isinstance(value, str) or not value:
+        raise InvalidRequestError(f"`{key}` is missing", param=key)
+    return value
+
+
+def number(given: Mapping[str, Any], key: str) -> float | None:
+    """A number of zero or more, None where there is none. Raises InvalidRequestError."""
+    value = given.get(key)
+    if value is None:
+        return None
+    try:
+        found = float(value)
+    except (TypeError, ValueError):
+        found = math.nan
+    if not 0 <= found < math.inf:
+        raise InvalidRequestError(f"{key} is a number of zero or more, not {value!r}", param=key)
+    return found

@@ -1,0 +1,152 @@
+"""Probes: what is asked for health's sake, without an app.
+
+Owns: the sending of a probe, of a provider or of a pool's models, and who hears of it.
+Must never: decide when to probe whom (`connectors/discovery/health_monitor.py`, `pool_probes.py`), or what an answer
+means (`routing/deactivation.py`). What a token costs is `one_token.py`'s.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from typing import TYPE_CHECKING
+
+from meshd import messages
+from meshd.cdk.provider import FailureKind, ProviderFailure
+from meshd.gateway.one_token import OVERTIME, NotSent, ask_one_token
+from meshd.routing import deactivation, maintenance, recovery
+from meshd.routing.state import availabilities
+from meshd.routing.table import ModelSpec, PoolSpec, RoutingTable
+
+if TYPE_CHECKING:
+    from meshd.gateway.core import RouterCore
+
+logger = logging.getLogger("meshd.router")
+
+AT_ONCE = 4
+"""Probes of models under way together: a start is no load test."""
+
+_THERE = frozenset({FailureKind.UNSUPPORTED, FailureKind.INVALID_REQUEST})
+"""It took the request apart and did not like it: it is there, and that was the question."""
+
+
+class Probing:
+    """Of one router. Its coroutines raise nothing but CancelledError."""
+
+    def __init__(self, core: RouterCore) -> None:
+        self._core = core
+        self._places = asyncio.Semaphore(AT_ONCE)
+
+    # -- providers ------------------------------------------------------------------------------------
+
+    async def provider(self, message: messages.Probe) -> None:
+        """Ask a provider whether it is there, and tell health; then what is left of its quota, and act on it."""
+        began = time.monotonic()
+        error, kind = "", ""
+        try:
+            async with asyncio.timeout(message.timeout + OVERTIME):
+                await self._ask_provider(message)
+        except ProviderFailure as failure:
+            if failure.kind is FailureKind.UNSUPPORTED and message.method == "completion":
+                return  # no token may be spent on it now: which says nothing of the provider, nor of tomorrow
+            error, kind = failure.message, failure.kind
+        except TimeoutError:
+            error, kind = f"no answer within {message.timeout:g} s", FailureKind.TIMEOUT
+        except Exception as bug:
+            logger.exception("probing %s failed unexpectedly", message.provider)
+            error, kind = f"the connector failed: {type(bug).__name__}", FailureKind.BAD_ANSWER
+        latency = time.monotonic() - began
+        self._core.tell("health", messages.Probed(message.provider, message.token, latency, error, kind))
+        if message.quota and not error:
+            await self._ask_quota(message)
+
+    async def _ask_provider(self, message: messages.Probe) -> None:
+        if message.method == "completion" and await self._ask_any_model(message):
+            return
+        with self._core.providers.lease(message.provider) as provider:
+            await provider.probe("models", None, message.timeout)
+
+    async def _ask_any_model(self, message: messages.Probe) -> bool:
+        """Whether there was one that may be asked: where none may, the list of models has to do, which is free."""
+        mesh = self._core.mesh
+        for model in mesh.table.models.values():
+            if model.provider != message.provider or mesh.state.model(model.id).deactivated is not None:
+                continue
+            try:
+                await ask_one_token(self._core, _home_of(mesh.table, model), model, message.timeout)
+            except NotSent:
+                continue
+            except ProviderFailure as failure:
+                if failure.kind not in _THERE:
+                    raise
+            return True
+        return False
+
+    async def _ask_quota(self, message: messages.Probe) -> None:
+        core = self._core
+        try:
+            async with asyncio.timeout(message.timeout):
+                with core.providers.lease(message.provider) as provider:
+                    status = await provider.quota()
+        except (ProviderFailure, TimeoutError) as failure:
+            logger.debug("%s does not tell its quota: %s", message.provider, failure)
+            return
+        except Exception:
+            logger.exception("asking %s for its quota failed unexpectedly", message.provider)
+            return
+        table = core.mesh.table
+        spec = table.providers.get(message.provider)
+        if status is not None and spec is not None:
+            core.keeper.changed(deactivation.record_quota(core.mesh.state, spec, status, time.time(), table.timezone))
+
+    # -- models ---------------------------------------------------------------------------------------
+
+    async def models(self, message: messages.ProbeModels) -> None:
+        """Ask members of a pool for one token each; what is found out holds at once."""
+        mesh, now = self._core.mesh, time.time()
+        pool = mesh.table.pools.get(message.pool)
+        if pool is None or maintenance.objection_of(pool, now, mesh.table.timezone) is not None:
+            return
+        wanted = recovery.to_probe(mesh.state, mesh.table, pool, now, message.models, message.resting)
+        await asyncio.gather(*(self._probe(pool, mesh.table.models[id], message.timeout) for id in wanted))
+
+    async def _probe(self, pool: PoolSpec, model: ModelSpec, timeout: float) -> None:
+        state, tester = self._core.mesh.state, object()
+        tested = list(availabilities(state, pool.name, model.id, model.provider))
+        for availability in tested:
+            recovery.begin_probation(availability, tester)
+        try:
+            async with self._places:
+                failure = await self._failure(pool, model, timeout)
+            self._record(pool, model, failure, tester)
+        except NotSent as why:
+            logger.debug("%s is not probed: %s", model.id, why)
+        finally:
+            for availability in tested:
+                recovery.end_probation(availability, tester)
+
+    async def _failure(self, pool: PoolSpec, model: ModelSpec, timeout: float) -> ProviderFailure | None:
+        try:
+            await ask_one_token(self._core, pool, model, timeout)
+        except ProviderFailure as failure:
+            return failure
+        return None
+
+    def _record(self, pool: PoolSpec, model: ModelSpec, failure: ProviderFailure | None, tester: object) -> None:
+        core, table = self._core, self._core.mesh.table
+        provider = table.providers.get(model.provider)
+        if provider is None:  # a reload took it away meanwhile
+            return
+        changes = deactivation.record_probe(
+            core.mesh.state, pool, model, provider, failure, time.time(), tester, table.timezone
+        )
+        core.keeper.changed(changes)
+        if failure is not None:
+            core.mesh.failed(model.provider, failure)
+
+
+def _home_of(table: RoutingTable, model: ModelSpec) -> PoolSpec:
+    """The pool whose rules a provider's probe counts under: the first that the model is in, else one of its own."""
+    found = next((pool for pool in table.pools.values() if model.id in pool.positions), None)
+    return found or PoolSpec(model.id, "", (model.id,))

@@ -1,0 +1,114 @@
+"""Requests that wait at a limit: until there is room, until `queue_timeout`, or not at all.
+
+Owns: the waiting itself, and the one timer that tries again when time alone makes room.
+Must never: decide who is next (`routing/fair_queue.py`) or whether there is room (`routing/plan.py`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+
+from meshd.routing.endings import too_crowded
+from meshd.routing.fair_queue import FairQueue, Waiter
+from meshd.routing.plan import GiveUp, RequestPlan, Try, Wait
+
+_SOONEST = 0.001  # s; a limit that frees up at this very instant must not make the loop spin
+
+
+class WaitingRoom:
+    """max_queue, queue_timeout: asked each time, as a reload may change them."""
+
+    def __init__(self, max_queue: Callable[[], int], queue_timeout: Callable[[], float]) -> None:
+        self.queue = FairQueue()
+        self._max_queue = max_queue
+        self._queue_timeout = queue_timeout
+        self._timer: asyncio.TimerHandle | None = None
+
+    def step(self, plan: RequestPlan) -> Try | Wait | GiveUp:
+        """The plan's next step, behind whoever waits already and could go on now."""
+        if len(self.queue):
+            self.queue.serve()
+        return plan.next(time.time())
+
+    def freed(self) -> None:
+        """An attempt ended: whoever waits may go on."""
+        if len(self.queue):
+            self.queue.serve()
+
+    async def wait(self, plan: RequestPlan, wait: Wait) -> Try | GiveUp:
+        """The step that comes after the wait. Cancelled, it leaves nothing reserved."""
+        began = time.monotonic()
+        if len(self.queue) >= self._max_queue():
+            return GiveUp(too_crowded(wait.crowds, self._in(wait.until), waited=0.0, full=True))
+        got_on: asyncio.Future[Try | GiveUp] = asyncio.get_running_loop().create_future()
+        latest = wait
+
+        def attempt() -> bool:
+            nonlocal latest
+            if got_on.done():
+                return True
+            step = plan.next(time.time())
+            if isinstance(step, Wait):
+                latest = step
+                self._try_again(step.until)
+                return False
+            got_on.set_result(step)
+            return True
+
+        app = plan.asker.app
+        waiter = Waiter(plan.asker.label, _place(plan), attempt, app.weight, app.priority)
+        self.queue.add(waiter)
+        self._try_again(wait.until)
+        try:
+            longest = min(self._queue_timeout(), max(plan.deadline - time.time(), 0.0))
+            async with asyncio.timeout(longest):
+                return await asyncio.shield(got_on)
+        except TimeoutError:
+            if got_on.done():  # in the very same turn of the loop
+                return got_on.result()
+            if time.time() >= plan.deadline:
+                step = plan.next(time.time())
+                assert isinstance(step, GiveUp), "the deadline has passed"
+                return step
+            waited = time.monotonic() - began
+            return GiveUp(too_crowded(latest.crowds, self._in(latest.until), waited=waited, full=False))
+        except asyncio.CancelledError:
+            if got_on.done() and isinstance(step := got_on.result(), Try):
+                plan.cancelled(time.time(), step=step, sent=False)
+                self.freed()
+            raise
+        finally:
+            self.queue.remove(waiter)
+
+    def close(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _try_again(self, until: float | None) -> None:
+        """At that time (UTC s), or sooner where somebody else's time comes first."""
+        if until is None:
+            return
+        loop = asyncio.get_running_loop()
+        at = loop.time() + max(until - time.time(), _SOONEST)
+        if self._timer is not None and not self._timer.cancelled() and self._timer.when() <= at:
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = loop.call_at(at, self._time_came)
+
+    def _time_came(self) -> None:
+        self._timer = None
+        self.queue.serve()
+
+    @staticmethod
+    def _in(until: float | None) -> float | None:
+        return None if until is None else max(until - time.time(), 0.0)
+
+
+def _place(plan: RequestPlan) -> str:
+    """Requests for which the same models are possible wait in one line."""
+    needs = plan.needs
+    wants = (needs.stream, needs.tools, needs.structured, needs.json_mode, bool(needs.images), needs.logprobs)
+    return f"{plan.pool.name} {wants}"

@@ -1,0 +1,38 @@
+"""The record of a request that has ended, for the log and statistics: once a request, whatever became of it.
+
+Owns: which facts of a request its `Outcome` has. Must never: tell anybody.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from meshd.cdk.provider import Operation
+from meshd.gateway.apps import Identity
+from meshd.gateway.exchange import Exchange
+from meshd.messages import Outcome
+
+
+def outcome(
+    exchange: Exchange, operation: Operation, identity: Identity, asked: str, status: int, **rest: Any
+) -> Outcome:
+    """asked: the `model` field as the app wrote it, "" where it could not be read. rest: `Outcome`'s further fields."""
+    caller = exchange.caller
+    return Outcome(
+        request_id=exchange.request_id.hex(),
+        at=exchange.arrived_at,
+        operation=operation,
+        asked=asked,
+        status=status,
+        app=identity.label,
+        account=identity.account,
+        uid=caller.uid,
+        pid=caller.pid,
+        unit=caller.unit,
+        exe=caller.exe,
+        user=caller.user,
+        label=exchange.label,
+        total_time=time.monotonic() - exchange.arrived,
+        **rest,
+    )

@@ -1,0 +1,153 @@
+"""The attempts of one request: what each holds while it is under way, and what it leaves behind.
+
+Owns: the attempts under way, with their reservations, places and probations; the record of those that ended.
+Must never: choose a model, or judge a failure (`plan.py`).
+
+Invariants: what an attempt reserved is settled when it is closed, once; its place and the probation that it took are
+given back then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from meshd.cdk.provider import RateLimits, Usage
+from meshd.messages import Attempt
+from meshd.routing import recovery
+from meshd.routing.accounts import Reservation
+from meshd.routing.rates import Passage
+from meshd.routing.stages import Question
+from meshd.routing.state import Availability, MeshState, availabilities
+from meshd.routing.table import ModelSpec, PoolSpec
+
+NOTHING = Usage()
+
+
+@dataclass(slots=True, eq=False)
+class Try:
+    """Ask `model` after `wait` seconds. rotated_from: the model the pool leaves by this. number: of the attempt,
+    from 1. hedge: it is sent beside another. usage, cost (10⁻⁹ USD), sent: what it used, and whether it left, once it
+    is closed."""
+
+    model: ModelSpec
+    pool: PoolSpec
+    number: int = 1
+    wait: float = 0.0
+    rotated_from: str | None = None
+    hedge: bool = False
+    reservation: Reservation | None = None
+    passage: Passage | None = None
+    usage: Usage = NOTHING
+    cost: int = 0
+    sent: bool = True
+
+
+class AttemptBook:
+    """Of one request. open: attempts under way, by number; done: the record of the others, in the order they ended."""
+
+    def __init__(self, state: MeshState) -> None:
+        self.state = state
+        self.open: dict[int, Try] = {}
+        self.done: list[Attempt] = []
+        self._begun = 0
+
+    # -- an attempt begins ----------------------------------------------------------------------------
+
+    def begin(self, question: Question, model: ModelSpec, wait: float, rotated_from: str | None, hedge: bool) -> Try:
+        """Takes the place of a probation and, where there is no `wait`, reserves."""
+        self._begun += 1
+        step = Try(model, question.pool, self._begun, wait, rotated_from, hedge)
+        self.open[step.number] = step
+        for availability in self._availabilities(step):
+            recovery.begin_probation(availability, self)
+        self.state.model(model.id).in_flight += 1
+        self.state.provider(model.provider).in_flight += 1
+        if not wait:
+            self.reserve(step, question)
+        return step
+
+    def reserve(self, step: Try, question: Question) -> None:
+        step.reservation = self.state.accounts.reserve(question, step.model)
+        step.passage = self.state.rates.enter(question, step.model, step.reservation.estimate)
+
+    def only(self) -> Try:
+        """The one under way."""
+        assert len(self.open) == 1, f"{len(self.open)} attempts are under way"
+        return next(iter(self.open.values()))
+
+    # -- an attempt ends ------------------------------------------------------------------------------
+
+    def close(
+        self,
+        step: Try,
+        now: float,
+        usage: Usage = NOTHING,
+        limits: RateLimits | None = None,
+        *,
+        sent: bool = True,
+        billed: bool = False,
+    ) -> None:
+        """Settle what the attempt had reserved, and give back its place. billed: also where no tokens were used.
+        The probation is `release`d apart, when the attempt's end has been judged."""
+        del self.open[step.number]
+        model, tokens = step.model, usage.input_tokens + usage.output_tokens
+        known, provider = self.state.model(model.id), self.state.provider(model.provider)
+        known.in_flight -= 1
+        provider.in_flight -= 1
+        step.usage, step.sent = usage, sent
+        if tokens or billed:
+            step.cost = model.pricing.cost(usage.input_tokens, usage.output_tokens, usage.cached_tokens)
+            known.tokens_in += usage.input_tokens
+            known.tokens_out += usage.output_tokens
+            known.cost += step.cost
+            provider.cost += step.cost
+        if step.reservation is not None:
+            self.state.accounts.settle(step.reservation, tokens, step.cost, sent=sent)
+        if step.passage is not None:
+            self.state.rates.observe(step.passage, limits, now)
+            self.state.rates.leave(step.passage, now, tokens)
+
+    def note(self, step: Try, ok: bool, reason: str, message: str, status: int, duration: float) -> None:
+        usage = step.usage
+        self.done.append(
+            Attempt(
+                step.model.id,
+                step.model.provider,
+                ok,
+                reason,
+                message,
+                status,
+                duration,
+                tokens_in=usage.input_tokens,
+                tokens_out=usage.output_tokens,
+                cost=step.cost,
+                hedge=step.hedge,
+            )
+        )
+
+    def release(self, step: Try) -> None:
+        for availability in self._availabilities(step):
+            # A hedge at the same provider goes on testing it.
+            if not any(availability is held for other in self.open.values() for held in self._availabilities(other)):
+                recovery.end_probation(availability, self)
+
+    def _availabilities(self, step: Try) -> Iterator[Availability]:
+        return availabilities(self.state, step.pool.name, step.model.id, step.model.provider)
+
+    # -- in words -------------------------------------------------------------------------------------
+
+    def as_maps(self) -> list[dict[str, Any]]:
+        """The attempts that ended, as errors and answers tell them."""
+        return [
+            {
+                "model": attempt.model,
+                "provider": attempt.provider,
+                "status": attempt.status,
+                "reason": attempt.reason,
+                "message": attempt.message,
+                "duration": round(attempt.duration, 6),
+            }
+            for attempt in self.done
+        ]

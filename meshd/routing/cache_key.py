@@ -1,0 +1,180 @@
+"""Which requests an answer may be kept for, and which of them are the same.
+
+Owns: the rule of what is deterministic, what an app may ask of the cache, and the key of a request.
+Must never: keep an answer (`gateway/cache.py` does), or let two requests share a key whose answers could differ.
+"""
+
+from __future__ import annotations
+
+import enum
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any
+
+import msgspec
+
+from meshd.cdk.provider import Operation
+from meshd.routing.needs import Needs
+from meshd.routing.table import AppSpec, CachePolicy, PoolSpec
+from modelmesh._errors import InvalidRequestError
+
+HEADER = "x-mesh-cache"
+LONGEST = 1024**2
+"""Bytes of a body that is looked up. Reading one takes some 7 ns a byte of the router's time, of a longer one too much
+of everybody's."""
+
+IMMATERIAL = frozenset(
+    {
+        "metadata",
+        "prompt_cache_key",
+        "prompt_cache_options",
+        "prompt_cache_retention",
+        "safety_identifier",
+        "store",
+        "user",
+    }
+)
+"""OpenAI's parameters that say who asks, or what the provider keeps, and do not change the answer. `service_tier` is
+none of them, as the answer names it, nor is `stream_options`, which changes the chunks."""
+
+
+class Wish(enum.Enum):
+    """What an app asks of the cache. DEFAULT: as the parameters say. ALWAYS: although they do not say that the answer
+    would be the same again. ANEW: ask, and keep that answer instead. NEVER: ask, and keep nothing."""
+
+    DEFAULT = enum.auto()
+    ALWAYS = enum.auto()
+    ANEW = enum.auto()
+    NEVER = enum.auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Lookup:
+    """key: equal for requests with the same answer. read: a kept answer will do."""
+
+    key: bytes
+    read: bool = True
+
+
+def lookup(
+    pool: PoolSpec,
+    asked: str,
+    needs: Needs,
+    fields: Mapping[str, msgspec.Raw],
+    headers: Mapping[str, str],
+    app: AppSpec,
+    uid: int,
+) -> Lookup | None:
+    """Where to look for a request's answer and keep it; None where it is neither looked for nor kept.
+
+    asked: the body's `model`. fields: the body's top level. app: the account that asks. uid: the caller's, by the
+    kernel, -1: unknown. Raises InvalidRequestError for an `x-mesh-cache` that says neither true nor false.
+    """
+    policy = pool.cache
+    if policy is None:
+        return None
+    wish = wished(headers)
+    if wish is Wish.NEVER or not (wish is Wish.ALWAYS or deterministic(needs.operation, fields)):
+        return None
+    whose = _whose(policy, app, uid)
+    if whose is None or sum(map(len, fields.values())) > LONGEST:
+        return None
+    try:
+        body = {name: _read(value) for name, value in fields.items() if name not in _LEFT_OUT}
+        # As JSON, which has one reading only: no part can be made to look like two.
+        parts = [str(needs.operation), needs.stream, pool.name, asked, whose, _may_use(app), body]
+        text = json.dumps(parts, sort_keys=True, separators=(",", ":"))
+    except (ValueError, RecursionError):
+        return None
+    return Lookup(blake2b(text.encode(), digest_size=32).digest(), read=wish is not Wish.ANEW)
+
+
+def wished(headers: Mapping[str, str]) -> Wish:
+    """By `x-mesh-cache: true|false`, or else by HTTP's `cache-control`. Raises InvalidRequestError."""
+    directives: set[str] = set()
+    for name, value in headers.items():
+        match name.lower():
+            case "x-mesh-cache":
+                match value.strip().lower():
+                    case "true":
+                        return Wish.ALWAYS
+                    case "false":
+                        return Wish.NEVER
+                    case _:
+                        raise InvalidRequestError(f"{HEADER} is true or false, not {value[:50]!r}", param=HEADER)
+            case "cache-control":
+                directives |= {directive.strip().lower() for directive in value.split(",")}
+    if "no-store" in directives:
+        return Wish.NEVER
+    return Wish.ANEW if "no-cache" in directives else Wish.DEFAULT
+
+
+def deterministic(operation: Operation, fields: Mapping[str, msgspec.Raw]) -> bool:
+    """Whether the parameters say that the same request has the same answer.
+
+    Embeddings always. Else a `temperature` of 0, which is greedy everywhere, or a `seed`, with which an app asks for
+    just that. A `top_p` of 0 says nothing: some providers refuse it, some ignore it. Neither what searches the web,
+    whose answer is of its day, nor what the provider is to `store`, which it has to be asked for each time.
+    """
+    if operation is Operation.EMBEDDINGS:
+        return True
+    if _given(fields, "web_search_options") or _scalar(fields, "store") is True:
+        return False
+    temperature, seed = _scalar(fields, "temperature"), _scalar(fields, "seed")
+    return (_is_number(temperature) and temperature == 0) or _is_number(seed)
+
+
+_LEFT_OUT = IMMATERIAL | {"model", "stream"}  # these two are parts of the key of their own
+
+
+def _whose(policy: CachePolicy, app: AppSpec, uid: int) -> list[object] | None:
+    """Who shares an answer; None for somebody who could be anybody.
+
+    An app's answers are those of one user: several people run the same program, and all the apps without an entry
+    of their own are one account.
+    """
+    if policy.scope == "shared":
+        return ["shared"]
+    if uid < 0:
+        return None
+    return ["user", uid] if policy.scope == "user" else ["app", uid, app.name]
+
+
+def _may_use(app: AppSpec) -> list[list[str] | None]:
+    """An app must not be given the answer of a model that it may not use."""
+    return [None if allowed is None else sorted(allowed) for allowed in (app.pools, app.models)]
+
+
+def _given(fields: Mapping[str, msgspec.Raw], name: str) -> bool:
+    return name in fields and bytes(fields[name]).strip() != b"null"
+
+
+def _scalar(fields: Mapping[str, msgspec.Raw], name: str) -> object:
+    """The value of a number or bool, None for anything else."""
+    try:
+        return _number_or_bool.decode(fields[name])
+    except (KeyError, msgspec.DecodeError):
+        return None
+
+
+_number_or_bool: msgspec.json.Decoder[int | float | bool] = msgspec.json.Decoder(int | float | bool)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _read(value: msgspec.Raw) -> Any:
+    """Raises ValueError, also for what providers may read in different ways."""
+    return json.loads(bytes(value), object_pairs_hook=_once)
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object's members. A name given twice counts for the first here and the last there: another app's answer could
+    be planted by it."""
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise ValueError("a name is given twice")
+    return members

@@ -1,0 +1,199 @@
+"""With what error a request ends, and why in words an app's developer can act on.
+
+Owns: the errors of a request that no model answered.
+Must never: decide whether it has ended (`plan.py`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+from meshd.cdk.provider import FailureKind, ProviderFailure
+from meshd.messages import Attempt
+from meshd.routing.accounts import Refusal
+from meshd.routing.pipeline import STANDARD_STAGES, Decision, Dropped, able, soonest_recovery
+from meshd.routing.stages import Question, Stage
+from meshd.routing.table import AppSpec
+from modelmesh._errors import (
+    AccessDeniedError,
+    AuthenticationError,
+    BudgetExceededError,
+    ConflictError,
+    InvalidRequestError,
+    MeshError,
+    NoActiveModelError,
+    NotFoundError,
+    PermissionDeniedError,
+    ProviderConnectionError,
+    ProviderError,
+    ProviderTimeoutError,
+    QueueFullError,
+    RateLimitError,
+    UnprocessableEntityError,
+)
+
+
+class Consulted(NamedTuple):
+    """What was decided in one pool: a request whose pool is exhausted goes on to its fallback pools."""
+
+    question: Question
+    decision: Decision
+
+
+def nobody(consulted: Sequence[Consulted], stages: Collection[Stage] = STANDARD_STAGES) -> MeshError:
+    """The error of a request that no model can be asked: which could, or when one will."""
+    question = consulted[0].question
+    name = question.pool.name
+    dropped = [drop for each in consulted for drop in each.decision.dropped]
+    reasons = {drop.model: drop.reason for drop in dropped}
+    because = listed(reasons.items())
+    if dropped and all(drop.permanent for drop in dropped):
+        if all(drop.stage == "access" for drop in dropped):
+            return not_allowed(question.asker.app, name)
+        could = able(question, stages)
+        hint = f"; {', '.join(could)} could" if could else ""
+        return InvalidRequestError(
+            f"no model of {name} can do this: {because}{hint}", code="model_cannot", reasons=reasons, could=could
+        )
+    refusal = _unaffordable(consulted)
+    if refusal is not None:
+        return over_budget(refusal, reasons)
+    # Those that could never do it are no hope, however well they are.
+    waits = [_comes_back(each.question, drop) for each in consulted for drop in each.decision.dropped]
+    recovers = min((wait for wait in waits if wait is not None), default=None)
+    when = ""
+    if recovers is not None:
+        when = f"; the soonest comes back in {recovers:.0f} s" if recovers else "; the first is being tested now"
+    return NoActiveModelError(
+        f"no model of {name} can be asked now: {because or 'it has none'}{when}",
+        retry_after=None if recovers is None else max(recovers, _TEST_TAKES),
+        pool=name,
+        reasons=reasons,
+        recovers_in=recovers,
+    )
+
+
+def _unaffordable(consulted: Sequence[Consulted]) -> Refusal | None:
+    """The refusal to tell of, where nothing but money hinders."""
+    found: Refusal | None = None
+    for question, decision in consulted:
+        for drop in decision.dropped:
+            if drop.permanent:
+                continue
+            refusal = refusal_of(question, drop.model) if drop.stage == "budget" else None
+            if refusal is None or refusal.allowance.source != "budget":
+                return None
+            found = found or refusal
+    return found
+
+
+def refusal_of(question: Question, model: str) -> Refusal | None:
+    return question.state.accounts.refusal(question, question.table.models[model])
+
+
+def _comes_back(question: Question, drop: Dropped) -> float | None:
+    """Seconds until the model may be asked, None: not by itself."""
+    if drop.permanent:
+        return None
+    if drop.stage == "budget":
+        refusal = refusal_of(question, drop.model)
+        resets_at = None if refusal is None else refusal.resets_at
+        return None if resets_at is None else max(resets_at - question.now, 0.0)
+    return soonest_recovery(question, [drop.model])
+
+
+def over_budget(refusal: Refusal, reasons: dict[str, str] | None = None) -> BudgetExceededError:
+    """Money in USD."""
+    allowance = refusal.allowance
+    resets_at = refusal.resets_at
+    told: dict[str, Any] = {"reasons": reasons} if reasons else {}
+    return BudgetExceededError(
+        refusal.reason,
+        scope=allowance.scope,
+        name=allowance.name,
+        limit_type={"day": "daily_limit", "month": "monthly_limit"}.get(allowance.window, allowance.window),
+        limit=allowance.limit / NANO,
+        spent=refusal.spent / NANO,
+        reserved=refusal.reserved / NANO,
+        resets_at=None if resets_at is None else datetime.fromtimestamp(resets_at, UTC).isoformat(),
+        **told,
+    )
+
+
+def not_allowed(app: AppSpec, asked: str) -> AccessDeniedError:
+    allowed = sorted({*(app.pools or ()), *(app.models or ())})
+    return AccessDeniedError(
+        f"{app.name} may not use {asked}; it may use {', '.join(allowed) or 'nothing'}", app=app.name, allowed=allowed
+    )
+
+
+def too_crowded(crowds: dict[str, str], frees_in: float | None, *, waited: float, full: bool) -> QueueFullError:
+    """429: nobody had room in time, or so many wait already that waiting is no use."""
+    why = "so many requests wait already that this one may not" if full else f"no room within {waited:.0f} s"
+    return QueueFullError(f"{why}: {listed(crowds.items())}", retry_after=frees_in or 1.0, reasons=crowds)
+
+
+def listed(reasons: Iterable[tuple[str, str]]) -> str:
+    """For a message: a pool may have thousands of models, and nobody reads on after the first few."""
+    all_of_them = [f"{model}: {reason}" for model, reason in reasons]
+    more = f"; and {len(all_of_them) - 10} more" if len(all_of_them) > 10 else ""
+    return "; ".join(all_of_them[:10]) + more
+
+
+NANO = 1_000_000_000
+_TEST_TAKES = 1.0  # s: what to wait for a model that another request is testing, at least
+
+THE_APPS_OWN = frozenset(
+    {FailureKind.INVALID_REQUEST, FailureKind.UNSUPPORTED, FailureKind.CONTEXT_LENGTH, FailureKind.MODEL_NOT_FOUND}
+)
+
+_BY_STATUS: dict[int, type[InvalidRequestError]] = {
+    404: NotFoundError,
+    409: ConflictError,
+    422: UnprocessableEntityError,
+}
+
+_CLASSES: dict[FailureKind, type[ProviderError]] = {
+    FailureKind.AUTHENTICATION: AuthenticationError,
+    FailureKind.PERMISSION: PermissionDeniedError,
+    FailureKind.RATE_LIMIT: RateLimitError,
+    FailureKind.QUOTA: RateLimitError,
+    FailureKind.TIMEOUT: ProviderTimeoutError,
+    FailureKind.CONNECTION: ProviderConnectionError,
+}
+
+
+def passed_on(failure: ProviderFailure, attempts: list[dict[str, Any]]) -> MeshError:
+    """The provider's own 4xx, as it is: its status, and its error object where it sent one."""
+    own: dict[str, Any] = {}
+    try:
+        parsed = json.loads(failure.body)
+        own = parsed["error"] if isinstance(parsed.get("error"), dict) else parsed
+    except (ValueError, AttributeError, RecursionError):
+        own = {}
+    # An error inside a 200 has that for its status, and is none the less an error.
+    status = failure.status if 400 <= failure.status < 500 else 400
+    cls = _BY_STATUS.get(status, InvalidRequestError)
+    return cls(
+        str(own.get("message") or failure.message),
+        status_code=status,
+        code=own.get("code") or str(failure.kind),
+        type=own.get("type"),
+        param=own.get("param"),
+        attempts=attempts,
+    )
+
+
+def of_one_provider(failure: ProviderFailure, attempt: Attempt, attempts: list[dict[str, Any]]) -> MeshError:
+    cls = _CLASSES.get(failure.kind, ProviderError)
+    retryable = failure.kind in (FailureKind.SERVER, FailureKind.BAD_ANSWER, FailureKind.STREAM_CUT)
+    tries = f" ({len(attempts)} attempts)" if len(attempts) > 1 else ""
+    return cls(
+        f"{attempt.provider}, asked for {attempt.model}: {failure.message}{tries}",
+        retryable=retryable or cls.retryable_by_default,
+        retry_after=failure.retry_after,
+        attempts=attempts,
+    )

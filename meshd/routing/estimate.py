@@ -1,0 +1,83 @@
+"""The most that a request can use of a model: what is reserved before it is sent.
+
+Owns: the arithmetic from a request's needs to tokens and money at most.
+Must never: err low. What a reservation does not cover may overrun a budget.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from meshd.cdk.provider import Operation
+from meshd.routing.needs import Needs
+from meshd.routing.table import ModelSpec
+
+OUTPUT_UNKNOWN = 4096
+"""Tokens, of a model that declares no limit, asked without one. Where money is at stake the request is sent with
+this limit (`needs.with_output_limit`), so that it holds."""
+
+IMAGE_TOKENS = 12_000
+"""Of one image at most, where the catalogue does not say: GPT-5.4 at full detail takes 10,000 patches, and is billed up
+to a fifth more. Claude's largest is 4784."""
+
+_LIMITS = ("max_tokens", "max_completion_tokens")
+
+
+class Estimate(NamedTuple):
+    """At most: tokens in and out, and 10⁻⁹ USD."""
+
+    tokens_in: int = 0
+    tokens_out: int = 0
+    cost: int = 0
+
+    @property
+    def tokens(self) -> int:
+        return self.tokens_in + self.tokens_out
+
+
+def at_most(needs: Needs, model: ModelSpec) -> Estimate:
+    """Input as counted with the model's vocabulary (else the bound that errs high), with its images and files; and
+    the output limit: the request's, else the model's, for each choice."""
+    tokens_in = input_at_most(needs, model)
+    tokens_out = 0
+    if needs.operation is not Operation.EMBEDDINGS:
+        limit = output_limit(needs, model) or model.max_output_tokens or model.context_window or OUTPUT_UNKNOWN
+        tokens_out = limit * choices(needs, model)
+    return Estimate(tokens_in, tokens_out, model.pricing.cost(tokens_in, tokens_out))
+
+
+def input_at_most(needs: Needs, model: ModelSpec) -> int:
+    tokens = needs.tokens_at_most(model.vocabulary)
+    if needs.images:
+        tokens += needs.images * (model.tokens_per_image or IMAGE_TOKENS)
+    if needs.attached:
+        # A file's bytes say little of its tokens; its provider takes no more than fits the window.
+        tokens += min(needs.attached, model.context_window or needs.attached)
+    return tokens
+
+
+def output_limit(needs: Needs, model: ModelSpec) -> int | None:
+    """The limit that the request is sent with, None without one. A model's `overrides` lie over the request's
+    fields and its `defaults` under them; of two limits the provider may take either, so the larger one counts."""
+    forced = _largest(model.overrides) if model.overrides else None
+    if forced is not None:
+        return max(forced, needs.max_output or 0)
+    if needs.max_output is not None or not model.defaults:
+        return needs.max_output
+    return _largest(model.defaults)
+
+
+def choices(needs: Needs, model: ModelSpec) -> int:
+    """How many answers are made at once."""
+    asked = max(needs.choices, 1)
+    forced = model.overrides.get("n") if model.overrides else None
+    if isinstance(forced, int):
+        return max(asked, forced)
+    default = model.defaults.get("n") if model.defaults else None
+    return max(asked, default) if isinstance(default, int) else asked
+
+
+def _largest(parameters: Mapping[str, Any]) -> int | None:
+    given = [parameters[name] for name in _LIMITS if isinstance(parameters.get(name), int)]
+    return max(given, default=None)

@@ -1,0 +1,197 @@
+"""Who waits at a limit, and who is next: weighted fair between apps, then by priority, then by age.
+
+Owns: the order of waiting requests.
+Must never: know what they wait for (each tries for itself), sleep, read a clock or do I/O.
+
+Between apps: start-time fair queueing, a request costing its app 1/weight. An app that has been idle starts at the
+queue's present virtual time, so that idleness earns no credit. Rule: spec/routing.md, Queueing.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from heapq import heapify, heappop, heappush
+from math import ceil
+
+_DEBTS = 1024  # idle apps whose last turn is remembered: apps choose their names, and a debt is of one request at most
+
+
+@dataclass(slots=True, eq=False)
+class Waiter:
+    """A request that waits. place: what it waits at (its pool's name): of one app's requests for one place only
+    the first is tried. attempt: tries to get on; True when it did (it has left the queue then)."""
+
+    app: str
+    place: str
+    attempt: Callable[[], bool]
+    weight: float = 1.0
+    priority: int = 0
+    order: int = field(default=0, init=False)  # of arrival
+
+
+def _rank(waiter: Waiter) -> tuple[int, int]:
+    """Within an app: by priority, then by age."""
+    return -waiter.priority, waiter.order
+
+
+class _App:
+    """One app's waiting requests, never none. start: the virtual time of its next turn."""
+
+    __slots__ = ("name", "places", "start")
+
+    def __init__(self, name: str, start: float) -> None:
+        self.name = name
+        self.start = start
+        self.places: dict[str, list[Waiter]] = {}  # by place, in order, no empty ones
+
+    @property
+    def turn(self) -> tuple[float, tuple[int, int], str]:
+        """The least is next: by virtual time, then as its first request ranks among the others' first."""
+        return self.start, min(_rank(waiters[0]) for waiters in self.places.values()), self.name
+
+    def firsts(self) -> list[Waiter]:
+        """The first at each place, in order."""
+        return sorted((waiters[0] for waiters in self.places.values()), key=_rank)
+
+
+class FairQueue:
+    """Of all who wait, wherever. A waiter that raises leaves the queue, and the exception goes on to who served."""
+
+    def __init__(self) -> None:
+        self._apps: dict[str, _App] = {}
+        self._waiters: set[Waiter] = set()
+        self._at: dict[str, int] = {}  # place → how many wait there
+        self._debts: dict[str, float] = {}  # idle app → the virtual time its last turn ended, while that is to come
+        self._time = 0.0
+        self._arrivals = 0
+        self._serving = False
+        self._again = False
+
+    def __len__(self) -> int:
+        return len(self._waiters)
+
+    def add(self, waiter: Waiter) -> None:
+        if waiter in self._waiters:
+            return
+        self._arrivals += 1
+        waiter.order = self._arrivals
+        app = self._apps.get(waiter.app)
+        if app is None:
+            app = self._apps[waiter.app] = _App(waiter.app, max(self._time, self._debts.pop(waiter.app, 0.0)))
+        insort(app.places.setdefault(waiter.place, []), waiter, key=_rank)
+        self._waiters.add(waiter)
+        self._at[waiter.place] = self._at.get(waiter.place, 0) + 1
+
+    def remove(self, waiter: Waiter) -> None:
+        """It gave up or was cancelled. Idempotent."""
+        if waiter not in self._waiters:
+            return
+        self._waiters.discard(waiter)
+        self._at[waiter.place] -= 1
+        if not self._at[waiter.place]:
+            del self._at[waiter.place]
+        app = self._apps[waiter.app]
+        waiters = app.places[waiter.place]
+        del waiters[bisect_left(waiters, _rank(waiter), key=_rank)]
+        if waiters:
+            return
+        del app.places[waiter.place]
+        if not app.places:
+            del self._apps[waiter.app]
+            self._owe(app)
+
+    def waits(self, place: str) -> bool:
+        """Whether somebody waits there: who comes now goes behind them."""
+        return place in self._at
+
+    def serve(self) -> int:
+        """Let them try, in order, until nobody gets on; how many did. Each attempt may change what the next finds.
+        Reentrant calls (an attempt that frees room) do nothing: the loop that is under way goes round again."""
+        if self._serving:
+            self._again = True
+            return 0
+        self._serving, served = True, 0
+        try:
+            barren = 0
+            while barren < 2:  # attempts that always call this, and get nowhere, must not keep it going
+                self._again, waiting = False, len(self._waiters)
+                served += self._go_round()
+                if not self._again:
+                    break
+                barren = barren + 1 if len(self._waiters) == waiting else 0
+        finally:
+            self._serving = False
+        return served
+
+    def position(self, waiter: Waiter) -> int:
+        """How many are served before it, about."""
+        if waiter not in self._waiters:
+            return 0
+        own = self._apps[waiter.app]
+        before = sum(bisect_left(waiters, _rank(waiter), key=_rank) for waiters in own.places.values())
+        turn = own.start + before / _weight(waiter)
+        for app in self._apps.values():
+            if app is not own and app.start <= turn:
+                waits, ahead = sum(map(len, app.places.values())), (turn - app.start) * _weight(app.firsts()[0])
+                before += min(waits, 1 + int(ahead) if app.turn < own.turn else ceil(ahead))
+        return before
+
+    def waiting(self) -> dict[str, int]:
+        """app → how many of its requests wait."""
+        return {name: sum(map(len, app.places.values())) for name, app in self._apps.items()}
+
+    def _go_round(self) -> int:
+        """Serve until every first waiter of each app and place has failed once."""
+        served, failed = 0, set[tuple[str, str]]()
+        turns = [app.turn for app in self._apps.values()]
+        heapify(turns)
+        while turns:
+            turn = heappop(turns)
+            app = self._apps.get(turn[2])
+            if app is None:
+                continue  # its requests gave up meanwhile
+            if self._serve_one(app, failed):
+                served += 1
+                if app.name in self._apps:
+                    heappush(turns, self._apps[app.name].turn)
+        return served
+
+    def _serve_one(self, app: _App, failed: set[tuple[str, str]]) -> bool:
+        """Whether one of the app's requests got on."""
+        for waiter in app.firsts():
+            where = (waiter.app, waiter.place)
+            if where in failed or waiter not in self._waiters:
+                continue
+            before = app.start
+            app.start += 1.0 / _weight(waiter)  # paid beforehand: an attempt may take the app's last waiter away
+            try:
+                got_on = waiter.attempt()
+            except BaseException:
+                self.remove(waiter)
+                raise
+            if got_on:
+                self._time = max(self._time, before)
+                self.remove(waiter)
+                return True
+            app.start = before
+            failed.add(where)
+        return False
+
+    def _owe(self, app: _App) -> None:
+        """The app waits no more: what it has had beyond the others' is remembered until they have caught up."""
+        if not self._apps:
+            self._debts.clear()  # nobody waits, so nobody is behind
+            self._time = 0.0
+        elif app.start > self._time:
+            if len(self._debts) >= _DEBTS:
+                self._debts = {name: until for name, until in self._debts.items() if until > self._time}
+            if len(self._debts) >= _DEBTS:
+                del self._debts[next(iter(self._debts))]
+            self._debts[app.name] = app.start
+
+
+def _weight(waiter: Waiter) -> float:
+    """A weight of 0 is no reason never to be served."""
+    return waiter.weight or 0.001

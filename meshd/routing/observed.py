@@ -1,0 +1,115 @@
+"""What a provider's response headers said is left, less what was sent since.
+
+Owns: one record for each model and key, and the age of what it knows.
+Must never: know of configured limits, read a clock or do I/O.
+
+A response speaks of the moment its request arrived: what entered after that request may not be counted in it and is
+taken off here. Counted twice is a request that waits a moment too long; not counted is a 429.
+"""
+
+from __future__ import annotations
+
+from meshd.cdk.provider import RateLimits
+from meshd.routing.sliding import WINDOW
+
+_STEP = 1.0  # s: a clock that is further back than this was set
+
+
+class Remaining:
+    """Of requests or of tokens, until the reset. limit: None: unknown. number: of the last request that the provider
+    had counted. longer: the limit's window is longer than a minute's (Groq counts requests by the day): it holds beside
+    a configured limit of the minute, not instead of it."""
+
+    __slots__ = ("left", "limit", "longer", "number", "seen", "until")
+
+    def __init__(self, limit: int | None, left: int, seen: float, until: float, number: int, longer: bool) -> None:
+        self.limit = limit
+        self.left = left
+        self.seen = seen
+        self.until = until
+        self.number = number
+        self.longer = longer
+
+    def live(self, now: float) -> bool:
+        return self.seen - _STEP <= now < self.until
+
+    def free_in(self, wanted: int, now: float) -> float | None:
+        """Seconds until `wanted` fit; None: now, or nobody knows better. What is larger than the whole limit fits a
+        full one."""
+        if self.left >= wanted or not self.live(now):
+            return None
+        if self.limit is not None and 0 < self.limit <= self.left:
+            return None
+        return self.until - now
+
+    def start_over(self, now: float, number: int) -> None:
+        """Its reset has passed: all of it is there, as far as anybody knows, until a header says more. Without this
+        everybody who waited for the reset would be sent at once."""
+        if now >= self.until and self.limit:
+            self.left, self.seen, self.until, self.number = self.limit, now, now + WINDOW, number
+
+
+class Observed:
+    """One model's, by one key. sent, tokens: since the record began."""
+
+    __slots__ = ("remaining_requests", "remaining_tokens", "sent", "tokens")
+
+    def __init__(self) -> None:
+        self.remaining_requests: Remaining | None = None
+        self.remaining_tokens: Remaining | None = None
+        self.sent = 0
+        self.tokens = 0
+
+    def enter(self, tokens: int, now: float) -> int:
+        """A request leaves, for about so many tokens; its number."""
+        requests, of_tokens = self.remaining_requests, self.remaining_tokens
+        if requests is not None:
+            requests.start_over(now, self.sent)
+            requests.left -= 1
+        if of_tokens is not None:
+            of_tokens.start_over(now, self.sent)
+            of_tokens.left -= tokens
+        self.sent += 1
+        self.tokens += tokens
+        return self.sent
+
+    def correct(self, number: int, difference: int) -> None:
+        """The request used `difference` tokens more than it was counted for."""
+        remaining = self.remaining_tokens
+        if remaining is not None and number > remaining.number:
+            remaining.left -= difference
+
+    def observe(self, limits: RateLimits, number: int, tokens: int, now: float) -> None:
+        """number, tokens: `sent` and `tokens` of this record when the request that was answered had entered."""
+        if limits.remaining_requests is not None:
+            self.remaining_requests = _newer(
+                self.remaining_requests,
+                limits.limit_requests,
+                limits.remaining_requests - (self.sent - number),
+                limits.reset_requests,
+                number,
+                now,
+            )
+        if limits.remaining_tokens is not None:
+            self.remaining_tokens = _newer(
+                self.remaining_tokens,
+                limits.limit_tokens,
+                limits.remaining_tokens - (self.tokens - tokens),
+                limits.reset_tokens,
+                number,
+                now,
+            )
+
+
+def _newer(
+    known: Remaining | None, limit: int | None, left: int, reset: float | None, number: int, now: float
+) -> Remaining:
+    """What is known after this. Answers overtake each other: an older request's may only say that less is left."""
+    if known is not None and number < known.number and known.live(now):
+        known.left = min(known.left, left)
+        return known
+    # Azure and Mistral tell no reset; theirs are windows of a minute and less.
+    until = now + (WINDOW if reset is None else reset)
+    limit = limit if limit is not None or known is None else known.limit
+    longer = until - now > WINDOW or (known is not None and known.longer and known.limit == limit)
+    return Remaining(limit, left, now, until, number, longer)

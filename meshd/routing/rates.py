@@ -1,0 +1,405 @@
+"""Rate limits: how much room there is at a provider, a model, a key, in a pool and for an app, and when there will be.
+
+Owns: what response headers said, what was sent in the last minute, what is in flight.
+Must never: decide between models, queue (`fair_queue.py`), read a clock or do I/O.
+
+Limits come from the provider's response headers where it sends them, else from the configuration, else there are
+none. Rule: spec/routing.md, Strategies and Queueing.
+
+For limits of tokens a request counts as its input and the output to be expected of it: the model's recent average, or
+`EXPECTED_OUTPUT` while there is none, and never more than its own limit. An output limit is often the whole of what a
+model can do, and by it a handful of requests would fill a minute that takes hundreds. Providers mostly count it
+nonetheless, yet nothing is lost by erring here, as a rate is not money: `leave` puts in what was used, and the next
+response header what the provider makes of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from math import ceil
+from typing import TYPE_CHECKING, Any
+
+from meshd.cdk.provider import RateLimits
+from meshd.routing.estimate import Estimate
+from meshd.routing.keys import KeyRing, RestingKey
+from meshd.routing.observed import Observed
+from meshd.routing.room import (
+    UNLIMITED,
+    Crowd,
+    Headroom,
+    crowd_of_the_minute,
+    frees_at_best,
+    limits_left,
+    overrides,
+    room_in,
+    used_up,
+)
+from meshd.routing.sliding import WINDOW, Sent, SlidingWindow
+from meshd.routing.table import ModelSpec, ProviderSpec, RateSpec
+
+if TYPE_CHECKING:
+    from meshd.routing.stages import Question
+
+__all__ = ["EXPECTED_OUTPUT", "Crowd", "Headroom", "Passage", "Rates"]
+
+EXPECTED_OUTPUT = 1024
+"""Tokens, of a model that nothing is known of."""
+
+_SMOOTHING = 0.2  # of the average output: half of it is the last three requests
+_SWEEP_EVERY = 60.0  # s
+_IDLE = 3600.0  # s after which a model's record goes
+
+
+@dataclass(slots=True, eq=False)
+class Passage:
+    """One attempt's place, from `enter` to `leave`. key: the fingerprint of the key to use, "": the only one.
+    tokens: that it counts for. The rest is `Rates`' own."""
+
+    model: ModelSpec
+    pool: str
+    app: str
+    estimate: Estimate
+    at: float
+    key: str = ""
+    left: bool = False
+    tokens: int = 0
+    _holders: tuple[_Holder, ...] = field(default=(), repr=False)  # whose `in_flight` it is counted in
+    _counted: tuple[tuple[SlidingWindow, Sent], ...] = field(default=(), repr=False)
+    _record: _Model | None = field(default=None, repr=False)
+    _observed: Observed | None = field(default=None, repr=False)
+    _number: int = 0  # of the request in `_observed`
+    _mark: int = 0  # the tokens there, itself among them
+    _life: int = 0
+
+
+class _Holder:
+    """A provider or an app: what it has in flight, and what it sent in the last minute if that is limited."""
+
+    __slots__ = ("in_flight", "keys", "window")
+
+    def __init__(self) -> None:
+        self.in_flight = 0
+        self.window = SlidingWindow()
+        self.keys: KeyRing | None = None  # a provider's
+
+
+class _Model:
+    """output: the recent average of tokens beyond the estimated input, None: not known."""
+
+    __slots__ = ("limits_tokens", "observed", "output", "used_at")
+
+    def __init__(self) -> None:
+        self.observed: dict[str, Observed] = {}  # by key
+        self.output: float | None = None
+        self.limits_tokens = False  # a header told of a limit of tokens
+        self.used_at = 0.0
+
+
+class _Pace:
+    """Of one pool's requests to one model."""
+
+    __slots__ = ("forget_at", "last", "window")
+
+    def __init__(self) -> None:
+        self.window = SlidingWindow()
+        self.last = 0.0
+        self.forget_at = 0.0
+
+
+class Rates:
+    """Of all providers, models, pools and apps. A limit counts from when it was configured on."""
+
+    def __init__(self) -> None:
+        self._providers: dict[str, _Holder] = {}
+        self._models: dict[str, _Model] = {}
+        self._apps: dict[str, _Holder] = {}  # apps choose their names: only while they have sent something
+        self._paces: dict[tuple[str, str], _Pace] = {}
+        self._life = 0
+        self._sweep_at = 0.0
+
+    # -- one attempt ----------------------------------------------------------------------------------
+
+    def crowd(self, question: Question, model: ModelSpec) -> Crowd | None:
+        """Why `model` has no room for this request now, None when it has. Changes nothing."""
+        spec, provider = question.table.providers[model.provider], self._providers.get(model.provider)
+        most = spec.rate.concurrency
+        if most is not None and provider is not None and provider.in_flight >= most:
+            return Crowd(f"{spec.name} is at its concurrency of {most}", None)
+        record, app, pacing = self._models.get(model.id), question.asker.app.rate, question.pool.pacing
+        tokens = 0
+        if spec.rate.tpm is not None or app.tpm is not None or (record is not None and record.limits_tokens):
+            tokens = _expected(question.estimate(model), record)
+        if _is_limited(app):
+            crowd = self._app_crowd(question, tokens)
+            if crowd is not None:
+                return crowd
+        if pacing.min_delta is not None or pacing.max_rpm is not None:
+            crowd = self._pacing_crowd(question, model)
+            if crowd is not None:
+                return crowd
+        if spec.keys:
+            return self._keys_crowd(spec, provider, model, record, tokens, question.now)
+        return self._key_crowd("", spec, provider, model, record, tokens, question.now)
+
+    def enter(self, question: Question, model: ModelSpec, estimate: Estimate) -> Passage:
+        """Take a place (and, where the provider has several keys, choose one by weight). The caller has seen
+        `crowd` say None at the same instant, or asks regardless (a retry that the provider itself timed)."""
+        now, spec, asker = question.now, question.table.providers[model.provider], question.asker
+        if now >= self._sweep_at or now < self._sweep_at - 2 * _SWEEP_EVERY:
+            self._sweep(now)
+        provider, record = _made(self._providers, spec.name, _Holder), _made(self._models, model.id, _Model)
+        record.used_at = now
+        tokens = _expected(estimate, record)
+        passage = Passage(model, question.pool.name, asker.account, estimate, now, tokens=tokens)
+        if spec.keys:
+            ring = provider.keys = provider.keys or KeyRing()
+            ring.configure(spec.keys)
+            room: Callable[[str], bool] = lambda id: (  # noqa: E731 - of this attempt alone
+                self._key_crowd(id, spec, provider, model, record, tokens, now) is None
+            )
+            passage.key = ring.take(now, room)
+        passage._record, passage._life = record, self._life
+        observed = passage._observed = _made(record.observed, passage.key, Observed)
+        passage._number = observed.enter(tokens, now)
+        passage._mark = observed.tokens
+        provider.in_flight += 1
+        passage._holders = (provider,)
+        if spec.rate.rpm is not None or spec.rate.tpm is not None:
+            passage._counted = ((provider.window, provider.window.add(now, tokens)),)
+        if _is_limited(asker.app.rate):
+            app = _made(self._apps, asker.account, _Holder)
+            app.in_flight += 1
+            passage._holders = (provider, app)
+            passage._counted += ((app.window, app.window.add(now, tokens)),)
+        self._pace(question, model)
+        return passage
+
+    def leave(self, passage: Passage, now: float, tokens: int | None = None) -> None:
+        """The attempt ended. tokens: that it used, None: not known, the estimate stands. Idempotent."""
+        if passage.left:
+            return
+        passage.left = True
+        if passage._life == self._life:
+            for holder in passage._holders:
+                holder.in_flight -= 1
+        if tokens is None:
+            return
+        record, observed = passage._record, passage._observed
+        assert record is not None
+        assert observed is not None
+        for window, sent in passage._counted:
+            window.correct(sent, tokens)
+        observed.correct(passage._number, tokens - passage.tokens)
+        if tokens:  # none at all: it failed, and says nothing of what the model's answers are like
+            output = float(max(tokens - passage.estimate.tokens_in, 0))
+            before = record.output
+            record.output = output if before is None else before + _SMOOTHING * (output - before)
+
+    def observe(self, passage: Passage, limits: RateLimits | None, now: float) -> None:
+        """What the response headers said."""
+        if limits is None:
+            return
+        record, observed = passage._record, passage._observed
+        assert record is not None
+        assert observed is not None
+        observed.observe(limits, passage._number, passage._mark, now)
+        record.limits_tokens = record.limits_tokens or limits.remaining_tokens is not None
+
+    def headroom(self, question: Question, model: ModelSpec) -> Headroom:
+        """For `rate-limit-aware` and `load-balanced`: of the provider's limits and the pool's. An app's own limits are
+        the same whichever model it is given, and left out."""
+        spec, provider, now = (
+            question.table.providers[model.provider],
+            self._providers.get(model.provider),
+            question.now,
+        )
+        record, rate = self._models.get(model.id), spec.rate
+        ids = self._usable(spec, provider, now)
+        if not ids:
+            return Headroom(0.0, 0.0, None)
+        known = [record.observed.get(id) for id in ids] if record is not None else []
+        window = provider.window if provider is not None else SlidingWindow()
+        window.expire(now)
+        requests = limits_left(
+            [None if each is None else each.remaining_requests for each in known], rate.rpm, len(window), now
+        )
+        tokens = limits_left(
+            [None if each is None else each.remaining_tokens for each in known], rate.tpm, window.tokens, now
+        )
+        if question.pool.pacing.max_rpm is not None:
+            pace = self._paces.get((question.pool.name, model.id), _Pace())
+            pace.window.expire(now)
+            requests.append((question.pool.pacing.max_rpm - len(pace.window), question.pool.pacing.max_rpm))
+        limits = [*requests, *tokens]
+        if rate.concurrency is not None:
+            limits.append((rate.concurrency - (provider.in_flight if provider is not None else 0), rate.concurrency))
+        if not limits:
+            return UNLIMITED
+        return Headroom(
+            min(max(left / limit, 0.0) if limit else float(left > 0) for left, limit in limits),
+            min((float(max(left, 0)) for left, _ in requests), default=None),
+            min((float(max(left, 0)) for left, _ in tokens), default=None),
+        )
+
+    def nothing_in_flight(self) -> None:
+        """The requests under way have been lost with the router that served them."""
+        self._life += 1  # should one of them leave after all, it is not counted any more
+        for holder in (*self._providers.values(), *self._apps.values()):
+            holder.in_flight = 0
+
+    # -- keys -----------------------------------------------------------------------------------------
+
+    def key_refused(self, passage: Passage, reason: str, cause: str, now: float, for_seconds: float) -> bool:
+        """A provider with several keys refused this one: it rests alone. True while another key is usable.
+
+        for_seconds: infinite: until `reset_keys`. cause: a FailureKind. A provider with one key has no other: False,
+        and nothing rests. Of keys that rest for their rate alone it is `crowd` that says so.
+        """
+        provider = self._providers.get(passage.model.provider)
+        if not passage.key or provider is None or provider.keys is None:
+            return False
+        return provider.keys.refuse(RestingKey(passage.key, reason, cause, now + for_seconds), now)
+
+    def resting_keys(self, provider: str, now: float) -> list[RestingKey]:
+        """For views: fingerprints, never keys."""
+        holder = self._providers.get(provider)
+        return [] if holder is None or holder.keys is None else holder.keys.resting(now)
+
+    def reset_keys(self, provider: str) -> bool:
+        """An operator or a probe says it works: all its keys are tried again. True when one was resting."""
+        holder = self._providers.get(provider)
+        return holder is not None and holder.keys is not None and holder.keys.reset()
+
+    def dump_keys(self, now: float) -> dict[str, list[dict[str, Any]]]:
+        """What outlives a restart: provider → its resting keys. Empty when none rests."""
+        return {name: dumped for name, each in self._providers.items() if each.keys and (dumped := each.keys.dump(now))}
+
+    def load_keys(self, saved: Mapping[str, list[dict[str, Any]]], now: float) -> None:
+        for name, keys in saved.items():
+            holder = _made(self._providers, name, _Holder)
+            holder.keys = holder.keys or KeyRing()
+            holder.keys.load(keys, now)
+
+    @staticmethod
+    def _usable(spec: ProviderSpec, provider: _Holder | None, now: float) -> list[str]:
+        """Fingerprints of the keys that do not rest; "" stands for the only one."""
+        if not spec.keys:
+            return [""]
+        ring = provider.keys if provider is not None else None
+        return [key.id for key in spec.keys if ring is None or ring.rest_of(key.id, now) is None]
+
+    # -- why there is no room -------------------------------------------------------------------------
+
+    def _app_crowd(self, question: Question, tokens: int) -> Crowd | None:
+        account, rate = question.asker.account, question.asker.app.rate
+        app = self._apps.get(account)
+        if app is None:
+            return None
+        if rate.concurrency is not None and app.in_flight >= rate.concurrency:
+            return Crowd(f"app {account} is at its concurrency of {rate.concurrency}", None)
+        return crowd_of_the_minute(f"app {account}", app.window, rate.rpm, rate.tpm, tokens, question.now)
+
+    def _pacing_crowd(self, question: Question, model: ModelSpec) -> Crowd | None:
+        pool, now = question.pool, question.now
+        pace = self._paces.get((pool.name, model.id))
+        if pace is None:
+            return None
+        delta = pool.pacing.min_delta
+        if delta is not None and pace.last <= now < pace.last + delta:
+            wait = pace.last + delta - now
+            return Crowd(f"pool {pool.name} asks {model.id} once in {delta:g} s; {room_in(wait)}", wait)
+        return crowd_of_the_minute(f"pool {pool.name} at {model.id}", pace.window, pool.pacing.max_rpm, None, 0, now)
+
+    def _keys_crowd(
+        self,
+        spec: ProviderSpec,
+        provider: _Holder | None,
+        model: ModelSpec,
+        record: _Model | None,
+        tokens: int,
+        now: float,
+    ) -> Crowd | None:
+        """None while one key has room, else what is to be said of the one that has it first."""
+        ring = provider.keys if provider is not None else None
+        first: Crowd | None = None
+        for key in spec.keys:
+            rest = ring.rest_of(key.id, now) if ring is not None else None
+            if rest is None:
+                crowd = self._key_crowd(key.id, spec, provider, model, record, tokens, now)
+                if crowd is None:
+                    return None
+            else:
+                crowd = Crowd(
+                    f"no key of {spec.name} can be used now: {key.id} rests ({rest.reason})", rest.until - now
+                )
+            if first is None or frees_at_best(crowd) < frees_at_best(first):
+                first = crowd
+        assert first is not None
+        return first if frees_at_best(first) < float("inf") else Crowd(first.reason, None)
+
+    def _key_crowd(
+        self,
+        key: str,
+        spec: ProviderSpec,
+        provider: _Holder | None,
+        model: ModelSpec,
+        record: _Model | None,
+        tokens: int,
+        now: float,
+    ) -> Crowd | None:
+        """By what the headers said of this key, and where they said nothing, by the configuration."""
+        rpm, tpm = spec.rate.rpm, spec.rate.tpm
+        observed = record.observed.get(key) if record is not None else None
+        if observed is not None:
+            for remaining, wanted, what in (
+                (observed.remaining_requests, 1, "requests"),
+                (observed.remaining_tokens, tokens, "tokens"),
+            ):
+                wait = None if remaining is None else remaining.free_in(wanted, now)
+                if remaining is not None and wait is not None:
+                    return used_up(spec.name, model.id, remaining, wanted, what, wait)
+            if overrides(observed.remaining_requests, now):
+                rpm = None
+            if overrides(observed.remaining_tokens, now):
+                tpm = None
+        if provider is None or (rpm is None and tpm is None):
+            return None
+        return crowd_of_the_minute(spec.name, provider.window, rpm, tpm, tokens, now)
+
+    # -- records --------------------------------------------------------------------------------------
+
+    def _pace(self, question: Question, model: ModelSpec) -> None:
+        pacing, now = question.pool.pacing, question.now
+        if pacing.min_delta is None and pacing.max_rpm is None:
+            return
+        pace = _made(self._paces, (question.pool.name, model.id), _Pace)
+        pace.last, pace.forget_at = now, now + max(pacing.min_delta or 0.0, WINDOW)
+        if pacing.max_rpm is not None:
+            pace.window.add(now, 0)
+
+    def _sweep(self, now: float) -> None:
+        """Drop the records that decide nothing any more."""
+        self._sweep_at = now + _SWEEP_EVERY
+        for app in self._apps.values():
+            app.window.expire(now)
+        self._apps = {name: app for name, app in self._apps.items() if app.in_flight or len(app.window)}
+        self._paces = {key: pace for key, pace in self._paces.items() if pace.forget_at > now}
+        self._models = {id: model for id, model in self._models.items() if model.used_at + _IDLE > now}
+
+
+def _made(records: dict[Any, Any], name: Any, make: Callable[[], Any]) -> Any:
+    found = records.get(name)
+    if found is None:
+        found = records[name] = make()
+    return found
+
+
+def _is_limited(rate: RateSpec) -> bool:
+    return rate.rpm is not None or rate.tpm is not None or rate.concurrency is not None
+
+
+def _expected(estimate: Estimate, record: _Model | None) -> int:
+    """Tokens that a request counts for."""
+    output = EXPECTED_OUTPUT if record is None or record.output is None else ceil(record.output)
+    return estimate.tokens_in + min(estimate.tokens_out, output)

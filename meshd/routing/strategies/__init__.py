@@ -1,0 +1,56 @@
+"""Rotation policies: in which order a pool's models are to be asked.
+
+Owns: preference, and which model a pool stands on. Whether a model may be asked at all is the stages' business.
+Must never: look at a clock or draw a random number itself.
+
+Rule: spec/routing.md, Strategies. A new strategy is a class in one of these modules and a row in STRATEGIES.
+"""
+
+from __future__ import annotations
+
+from meshd.routing.strategies.base import Strategy
+from meshd.routing.strategies.measured import CostFirst, LatencyFirst
+from meshd.routing.strategies.preference import PrioritySelection, RateLimitAware, StickUntilFailure
+from meshd.routing.strategies.scored import Scored
+from meshd.routing.strategies.sessions import SessionStickiness
+from meshd.routing.strategies.sharing import LoadBalanced, RoundRobin
+from meshd.routing.table import PoolSpec
+
+__all__ = [
+    "STICKY",
+    "STRATEGIES",
+    "CostFirst",
+    "LatencyFirst",
+    "LoadBalanced",
+    "PrioritySelection",
+    "RateLimitAware",
+    "RoundRobin",
+    "Scored",
+    "SessionStickiness",
+    "StickUntilFailure",
+    "Strategy",
+    "strategy_of",
+]
+
+STICKY = "modelmesh.session-stickiness.v1"
+"""The one that has to know of a request's session."""
+
+STRATEGIES: dict[str, Strategy] = {
+    "modelmesh.stick-until-failure.v1": StickUntilFailure(),
+    "modelmesh.round-robin.v1": RoundRobin(),
+    "modelmesh.cost-first.v1": CostFirst(),
+    "modelmesh.latency-first.v1": LatencyFirst(),
+    STICKY: SessionStickiness(),
+    "modelmesh.rate-limit-aware.v1": RateLimitAware(),
+    "modelmesh.load-balanced.v1": LoadBalanced(),
+}
+STRATEGIES["modelmesh.priority-selection.v1"] = PrioritySelection(STRATEGIES)  # any of them is its fallback
+
+_SCORED: dict[str, Strategy] = {id: Scored(strategy) for id, strategy in STRATEGIES.items()}
+
+
+def strategy_of(pool: PoolSpec) -> Strategy:
+    """The pool's own; where its `select` scores by what changes with every request, that score before it."""
+    if pool.select is not None and pool.select.scores:
+        return _SCORED[pool.strategy]
+    return STRATEGIES[pool.strategy]

@@ -1,0 +1,91 @@
+"""What every strategy is made of: the protocol, and what the order means for the model that a pool stands on.
+
+Owns: `Strategy`, the two kinds of it (`Standing`, `ByRequest`), and what is derived of a pool once (`Derived`).
+Must never: look at a clock or draw a random number itself; both come with the question.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from itertools import takewhile
+from typing import Generic, Protocol, TypeVar
+from weakref import WeakKeyDictionary
+
+from meshd.routing.stages import Question, StateStage
+from meshd.routing.table import PoolSpec, RoutingTable
+
+
+class Strategy(Protocol):
+    """`order` yields member ids, best first, lazily, and changes nothing. `chosen` is told which one is asked, and
+    returns the model that the pool leaves by it: None where it stays, or where taking turns is the rule."""
+
+    def order(self, question: Question) -> Iterator[str]: ...
+
+    def chosen(self, question: Question, model: str) -> str | None: ...
+
+
+_STATE = StateStage()
+
+
+def is_up(question: Question, model: str) -> bool:
+    return _STATE.objection(question.table.models[model], question) is None
+
+
+class Standing(ABC):
+    """The pool stands on the first model in its order that is up.
+
+    A request that passes over one which is up, because that one cannot do what it needs or has just failed it,
+    leaves the pool where it stands: the next request is likely to be better served there.
+    """
+
+    @abstractmethod
+    def order(self, question: Question) -> Iterator[str]: ...
+
+    def chosen(self, question: Question, model: str) -> str | None:
+        passed_over = takewhile(lambda better: better != model, self.order(question))
+        return None if any(self._is_fit(question, better) for better in passed_over) else stand_on(question, model)
+
+    def _is_fit(self, question: Question, model: str) -> bool:
+        """Whether the pool may stand on it."""
+        return is_up(question, model)
+
+
+class ByRequest(ABC):
+    """Chosen anew for each request. To ask another model than last time is then no news, unless the last is down."""
+
+    @abstractmethod
+    def order(self, question: Question) -> Iterator[str]: ...
+
+    def chosen(self, question: Question, model: str) -> str | None:
+        before = stand_on(question, model)
+        gone = before is not None and before in question.pool.positions and not is_up(question, before)
+        return before if gone else None
+
+
+def stand_on(question: Question, model: str) -> str | None:
+    """Move the pool to `model`; the one it stood on, if that was another."""
+    pool = question.state.pool(question.pool.name)
+    before, pool.current = pool.current, model
+    return None if before == model else before
+
+
+T = TypeVar("T")
+
+
+class Derived(Generic[T]):
+    """Something worked out of a pool once, for as long as its table lives: decisions have microseconds."""
+
+    def __init__(self, make: Callable[[RoutingTable, PoolSpec], T]) -> None:
+        self._make = make
+        self._made: WeakKeyDictionary[RoutingTable, dict[str, tuple[PoolSpec, T]]] = WeakKeyDictionary()
+
+    def of(self, question: Question) -> T:
+        pools = self._made.get(question.table)
+        if pools is None:
+            pools = self._made[question.table] = {}
+        pool = question.pool
+        kept = pools.get(pool.name)
+        if kept is None or kept[0] is not pool:
+            kept = pools[pool.name] = (pool, self._make(question.table, pool))
+        return kept[1]

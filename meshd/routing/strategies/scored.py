@@ -1,0 +1,38 @@
+"""The order of a pool whose `select` gives a score of what changes with every request.
+
+Owns: `Scored`.
+Must never: evaluate anything itself; expressions are `selection.py`'s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import inf
+
+from meshd.routing.stages import Question
+from meshd.routing.strategies.base import ByRequest, Strategy
+
+
+class Scored(ByRequest):
+    """By score, the highest first; of equals by the pool's strategy. Those that are not selected come last, where the
+    stage `select` says so."""
+
+    def __init__(self, strategy: Strategy) -> None:
+        self._strategy = strategy
+
+    def order(self, question: Question) -> Iterator[str]:
+        select, models = question.pool.select, question.table.models
+        assert select is not None, "a pool with a strategy by score has a selection"
+
+        def rank(model: str) -> float:
+            score = select.score(models[model], question)
+            return inf if score is None else -score
+
+        yield from sorted(self._strategy.order(question), key=rank)
+
+    def chosen(self, question: Question, model: str) -> str | None:
+        pool = question.state.pool(question.pool.name)
+        before = pool.current
+        self._strategy.chosen(question, model)
+        pool.current = before
+        return super().chosen(question, model)

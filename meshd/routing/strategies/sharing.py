@@ -1,0 +1,119 @@
+"""Strategies that spread requests over all models: in turn, or by the room that each has left.
+
+Owns: `RoundRobin`, `LoadBalanced`.
+Must never: count limits (`rates.py` does), or draw a random number but the request's own.
+
+Rule: spec/routing.md, Strategies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import inf, log
+
+from meshd.routing.rates import Headroom
+from meshd.routing.stages import Question
+from meshd.routing.table import ModelSpec
+
+
+class RoundRobin:
+    """All in turn, in proportion to `weight`; those without weight only when no other is left.
+
+    Stride scheduling: being asked moves a model's virtual time on by 1/weight, and the one furthest behind is
+    next. A model that comes back from standby starts at the pool's time, so it does not catch up in a burst.
+    """
+
+    def order(self, question: Question) -> Iterator[str]:
+        members, models = question.pool.members, question.table.models
+        pool = question.state.pool(question.pool.name)
+        turns, time = pool.turns, pool.virtual_time
+
+        def turn(model: str) -> tuple[bool, float]:
+            due = turns.get(model, 0.0)
+            return not models[model].weight, due if due > time else time
+
+        if members:
+            first = min(members, key=turn)  # almost always the one that is taken
+            yield first
+            yield from (model for model in sorted(members, key=turn) if model != first)
+
+    def chosen(self, question: Question, model: str) -> str | None:
+        pool = question.state.pool(question.pool.name)
+        pool.current = model
+        pool.virtual_time = max(pool.turns.get(model, 0.0), pool.virtual_time)
+        pool.turns[model] = pool.virtual_time + self._stride(question.table.models[model])
+        return None
+
+    @staticmethod
+    def _stride(model: ModelSpec) -> float:
+        return 1.0 / (model.weight or 1.0)
+
+
+class _EvenTurns(RoundRobin):
+    """Whatever they weigh."""
+
+    @staticmethod
+    def _stride(model: ModelSpec) -> float:
+        return 1.0
+
+
+class LoadBalanced:
+    """`absolute`: as many requests to each, in turn. `relative`: in proportion to what is left of their limits.
+
+    What is left is a number of requests where each member has such a limit, else of tokens where each has one of
+    these, else the fraction that is left of whatever limit is tightest: numbers of different things cannot be
+    compared, and a model without limits has none. `weight` multiplies it. Drawn at random, so that apps that ask at
+    once do not all meet at the model that is best just then.
+    """
+
+    def __init__(self) -> None:
+        self._even = _EvenTurns()
+
+    def order(self, question: Question) -> Iterator[str]:
+        if question.pool.balance_mode == "absolute":
+            yield from self._even.order(question)
+            return
+        shares = self._shares(question)
+        first = _drawn(shares, question.asker.random()) if shares else None
+        if first is not None:
+            yield first
+            del shares[first]
+            # The rest only where that one cannot be asked: each drawn by its share of those that are left. Of
+            # exponential variables the smallest is so distributed (Efraimidis and Spirakis, 2006).
+            draw = question.asker.random
+            due = {model: -log(1.0 - draw()) / share if share > 0 else inf for model, share in shares.items()}
+            yield from sorted(due, key=due.__getitem__)
+
+    def chosen(self, question: Question, model: str) -> str | None:
+        if question.pool.balance_mode == "absolute":
+            return self._even.chosen(question, model)
+        question.state.pool(question.pool.name).current = model
+        return None
+
+    @staticmethod
+    def _shares(question: Question) -> dict[str, float]:
+        rates, models = question.state.rates, question.table.models
+        specs = [models[model] for model in question.pool.members]
+        rooms = _comparable([rates.headroom(question, spec) for spec in specs])
+        return {spec.id: max(room, 0.0) * spec.weight for spec, room in zip(specs, rooms, strict=True)}
+
+
+def _comparable(headrooms: list[Headroom]) -> list[float]:
+    """What is left of each, in one measure that all of them have."""
+    requests = [headroom.requests for headroom in headrooms if headroom.requests is not None]
+    if len(requests) == len(headrooms):
+        return requests
+    tokens = [headroom.tokens for headroom in headrooms if headroom.tokens is not None]
+    if len(tokens) == len(headrooms):
+        return tokens
+    return [headroom.fraction for headroom in headrooms]
+
+
+def _drawn(shares: dict[str, float], at: float) -> str:
+    """The one whose share of the whole holds `at` (0…1); of those that have none, the first."""
+    left = at * sum(shares.values())
+    for model, share in shares.items():
+        if left < share:
+            return model
+        left -= share
+    return max(shares, key=shares.__getitem__)

@@ -1,0 +1,26 @@
+"""What statistics can be told apart by.
+
+Owns: the names of the dimensions and stretches of time that `--by` takes, and reading such a list.
+Must never: import anything: the command line checks names with it before it asks.
+"""
+
+from __future__ import annotations
+
+DIMENSIONS = ("pool", "model", "provider", "app", "user", "unit", "operation", "status")
+TIMES = {"minute": 60, "hour": 3600, "day": 86400}
+"""Seconds. A group's name is its UTC begin; minutes are kept for two hours, hours for eight days."""
+OF_ATTEMPTS = frozenset({"model", "provider"})
+"""Whoever asks for one of these counts attempts, everybody else requests."""
+MOST_AT_ONCE = 3
+
+
+def parse_by(text: str) -> tuple[str, ...]:
+    """("app", "model") of "app,model". Raises ValueError, whose text says what there is."""
+    by = tuple(part.strip() for part in text.split(","))
+    known = (*DIMENSIONS, *TIMES)
+    for name in by:
+        if name not in known:
+            raise ValueError(f"by is one of {', '.join(known)}, or several with commas, not {name!r}")
+    if len(set(by)) < len(by) or len(by) > MOST_AT_ONCE:
+        raise ValueError(f"by takes at most {MOST_AT_ONCE} names, each of them once, not {text!r}")
+    return by

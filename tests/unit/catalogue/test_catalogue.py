@@ -1,0 +1,187 @@
+"""The catalogue's rows: that each can be used, says where it is from, and what a provider costs."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+
+from meshd import catalogue
+from meshd.catalogue import ModelRow, NanoLongPrompt, Prices, load_models, providers_with_models
+from meshd.compilation import _pricing
+from meshd.config.schema import PricingConfig
+from meshd.gateway.tokens import load
+from meshd.routing.capabilities import CapabilityTree
+from meshd.routing.table import LongPrompt, Pricing
+
+ROWS = [row for provider in providers_with_models() for row in load_models(provider)]
+TREE = CapabilityTree.default()
+
+PROVIDERS = [
+    "openai.llm.v1",
+    "anthropic.claude.v1",
+    "google.gemini.v1",
+    "xai.grok.v1",
+    "deepseek.api.v1",
+    "mistral.api.v1",
+    "groq.api.v1",
+    "together.api.v1",
+    "fireworks.api.v1",
+    "openrouter.gateway.v1",
+    "perplexity.search.v1",
+    "cohere.nlp.v1",
+    "huggingface.inference.v1",
+    "cloudflare.workers-ai.v1",
+    "aws.bedrock.v1",
+    "microsoft.azure-openai.v1",
+    "google.vertex.v1",
+    "elevenlabs.tts.v1",
+    "azure.tts.v1",
+    "assemblyai.stt.v1",
+    "google.cloud-ai.v1",
+    "stability.image-gen.v1",
+    "fal.media-gen.v1",
+    "replicate.inference.v1",
+    "tavily.search.v1",
+    "serper.search.v1",
+    "google.search.v1",
+    "microsoft.bing-search.v1",
+    "jina.search.v1",
+    "firecrawl.search.v1",
+    "unstructured.doc-parse.v1",
+    "llamaindex.doc-parse.v1",
+    "deepl.translation.v1",
+    "google.moderation.v1",
+    "ollama.local.v1",
+    "lmstudio.local.v1",
+    "vllm.local.v1",
+    "localai.local.v1",
+    "llama-server.local.v1",
+    "openai-compatible.v1",
+    "modelmesh.local-llm.v1",
+    "modelmesh.local-embeddings.v1",
+    "modelmesh.scripted.v1",
+]
+"""The table of the connectors' specification."""
+
+WITHOUT_PRICES = {
+    "replicate.inference.v1": "billed by seconds of hardware, or by each model in its own way",
+    "microsoft.bing-search.v1": "no longer sold; its successor is another product",
+    "firecrawl.search.v1": "billed in credits, whose price depends on the plan",
+    "llamaindex.doc-parse.v1": "billed in credits a page, as many as the mode of parsing takes",
+    "deepl.translation.v1": "priced in the customer's currency, with a monthly fee",
+    "google.moderation.v1": "free",
+    "ollama.local.v1": "local",
+    "lmstudio.local.v1": "local",
+    "vllm.local.v1": "local",
+    "localai.local.v1": "local",
+    "llama-server.local.v1": "local",
+    "openai-compatible.v1": "whatever its server costs",
+    "modelmesh.local-llm.v1": "local",
+    "modelmesh.local-embeddings.v1": "local",
+    "modelmesh.scripted.v1": "a script",
+}
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_what_a_provider_costs_is_known_or_why_not(provider: str) -> None:
+    priced = any(row.pricing is not None for row in load_models(provider))
+    assert priced is (provider not in WITHOUT_PRICES)
+
+
+def test_rows_are_of_known_providers_and_appear_once() -> None:
+    assert set(providers_with_models()) <= set(PROVIDERS)
+    assert {row.id for row in catalogue.load_provider_rows()} <= set(PROVIDERS)
+    assert len({(row.provider, row.id) for row in ROWS}) == len(ROWS)
+
+
+@pytest.mark.parametrize("provider", providers_with_models())
+def test_a_file_holds_its_own_provider(provider: str) -> None:
+    assert {row.provider for row in load_models(provider)} == {provider}
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row.provider} {row.id}")
+def test_a_row_can_be_used(row: ModelRow) -> None:
+    assert row.capabilities
+    assert all(TREE.resolve(name) for name in row.capabilities), row.capabilities
+    assert row.source.startswith("https://")
+    assert row.date.startswith("20")
+    assert (row.context_window or 1) > 0
+    assert (row.max_output_tokens or 1) > 0
+    assert not row.tokens_per_image or "vision" in row.features
+
+
+def _known(row: ModelRow) -> dict[str, int]:
+    pricing = row.pricing
+    names = Prices.__struct_fields__
+    return {name: price for name in names if (price := getattr(pricing, name, None)) is not None}
+
+
+@pytest.mark.parametrize("row", [row for row in ROWS if row.prices], ids=lambda row: f"{row.provider} {row.id}")
+def test_prices_are_possible(row: ModelRow) -> None:
+    assert row.prices is not None
+    known = _known(row)
+    for name, price in known.items():
+        assert price == Decimal(getattr(row.prices, name)) * 10**9
+    assert ("input_per_1m" in known) == ("output_per_1m" in known)
+    assert known.get("cached_input_per_1m", 0) <= known.get("input_per_1m", 0)
+    assert known.get("input_per_1m", 0) <= 100 * 10**9
+    assert all(known.get(name, 0) <= 10**9 for name in ("per_request", "per_image", "per_minute", "per_1k_chars"))
+    asked = {name for name, price in known.items() if price} - {"cached_input_per_1m"}
+    assert asked or row.capabilities == ("content-moderation",), "free of charge is only what is known to be"
+
+
+def test_prices_are_those_that_the_daemon_counts_by() -> None:
+    assert {*Prices.__struct_fields__, "long_prompt"} == set(Pricing.__dataclass_fields__)
+    assert set(NanoLongPrompt.__struct_fields__) == set(LongPrompt.__dataclass_fields__)
+
+
+@pytest.mark.parametrize("row", [row for row in ROWS if row.long_prompt], ids=lambda row: f"{row.provider} {row.id}")
+def test_a_long_prompt_costs_more(row: ModelRow) -> None:
+    pricing = row.pricing
+    assert pricing is not None
+    long = pricing.long_prompt
+    assert long is not None
+    assert long.input_per_1m > (pricing.input_per_1m or 0) > 0
+    assert long.output_per_1m >= (pricing.output_per_1m or 0) > 0
+    assert long.above < (row.context_window or 0)
+
+
+@pytest.mark.parametrize("vocabulary", sorted({row.vocabulary for row in ROWS} - {""}))
+def test_a_vocabulary_is_there(vocabulary: str) -> None:
+    tokenizer = load(vocabulary)
+    assert tokenizer is not None
+    assert len(tokenizer.encode_ordinary("Hello world")) == 2
+
+
+def test_openais_vocabularies() -> None:
+    of = {row.id: row.vocabulary for row in load_models("openai.llm.v1")}
+    assert of["gpt-5-mini"] == of["gpt-4o"] == of["o3"] == "o200k_base"
+    assert of["text-embedding-3-small"] == of["gpt-4-turbo"] == "cl100k_base"
+    assert of["whisper-1"] == ""
+
+
+def test_a_row_is_found_by_an_old_spelling_and_no_file_by_a_path() -> None:
+    assert load_models("xai.api.v1") == load_models("xai.grok.v1") != ()
+    assert load_models("nobody") == ()
+    assert load_models("../local_models") == ()
+
+
+def test_the_first_model_is_the_default() -> None:
+    assert load_models("openai.llm.v1")[0].id == "gpt-5-mini"
+    default = catalogue.load_local_models()[0]
+    assert default.name == "smollm2-135m"
+    assert default.sha256
+
+
+def test_prices_of_long_prompts_reach_the_table_unless_others_are_configured() -> None:
+    row = next(row for row in ROWS if row.long_prompt)
+    nothing = PricingConfig()
+    compiled = _pricing(nothing, nothing, row)
+    assert compiled.long_prompt is not None
+    assert row.long_prompt is not None
+    assert compiled.long_prompt.input_per_1m == Decimal(row.long_prompt.input_per_1m) * 10**9
+    own = PricingConfig(input_per_1m=1)
+    assert _pricing(own, nothing, row).long_prompt is None
+    assert _pricing(nothing, own, row).long_prompt is None
+    assert _pricing(nothing, nothing, None).long_prompt is None

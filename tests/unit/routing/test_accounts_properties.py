@@ -1,0 +1,259 @@
+"""What holds of accounts whatever happens, in whatever order: requests, settlements, midnights, restarts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from routing_builders import CHAT, model
+
+from meshd.cdk.provider import Operation
+from meshd.routing.accounts import Accounts, Reservation, Use
+from meshd.routing.needs import Needs
+from meshd.routing.stages import Asker, Question
+from meshd.routing.state import MeshState
+from meshd.routing.table import Allowance, ModelSpec, PoolSpec, Pricing, RoutingTable
+from meshd.routing.windows import Meter
+from meshd.spend.calendar import Calendar
+from meshd.spend.journal import Begin, Settle
+from meshd.spend.ledger import Ledger, usage_id, usage_rows
+
+NOW = 1_796_036_400.0  # 2026-11-30 11:00 UTC: a month ends with the day
+ZONES = ("UTC", "Europe/Berlin", "America/New_York", "Pacific/Kiritimati")
+MODELS = [
+    model("groq.a", pricing=Pricing(input_per_1m=7_000_000, output_per_1m=11_000_000)),
+    model("groq.b", pricing=Pricing(per_request=90)),
+    model("local.c"),
+]
+POOLS = [PoolSpec(name, CHAT, tuple(each.id for each in MODELS)) for name in ("chat", "other")]
+APPS = ("notes", "mail", "")
+ALLOWANCES = [
+    Allowance("provider", "groq", "cost", "day", 2500),
+    Allowance("provider", "groq", "requests", "rolling", 12, "quota"),
+    Allowance("model", "groq.b", "cost", "month", 1500),
+    Allowance("pool", "chat", "tokens", "day", 1500, "quota"),
+    Allowance("app", "notes", "requests", "month", 15, "budget", enforce=False),
+    Allowance("member", "chat\0groq.a", "tokens", "stint", 600, "rule"),
+]
+TABLE = RoutingTable(RoutingTable.empty().tree, MODELS, (), POOLS, allowances=ALLOWANCES)
+
+
+def question(accounts: Accounts, pool: PoolSpec, app: str, tokens: int, now: float) -> Question:
+    state = MeshState()
+    state.accounts = accounts
+    return Question(TABLE, state, pool, Needs(Operation.CHAT, most=tokens, max_output=tokens), now, Asker(account=app))
+
+
+class Life(RuleBasedStateMachine):
+    """Accounts beside the journal's ledger, which is told the same and knows nothing of limits."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.accounts = Accounts()
+        self.ledger = Ledger()
+        self.now = NOW
+        self.open: list[tuple[Reservation, Begin]] = []
+        self.count = 0
+        self.timezone = "UTC"
+
+    @initialize(timezone=st.sampled_from(ZONES))
+    def configured(self, timezone: str) -> None:
+        self.timezone = timezone
+        self.accounts.configure(TABLE.allowances, timezone)
+
+    @rule(
+        spec=st.sampled_from(MODELS),
+        pool=st.sampled_from(POOLS),
+        app=st.sampled_from(APPS),
+        tokens=st.integers(0, 150),
+    )
+    def ask(self, spec: ModelSpec, pool: PoolSpec, app: str, tokens: int) -> None:
+        asked = question(self.accounts, pool, app, tokens, self.now)
+        if self.accounts.refusal(asked, spec) is not None:
+            return
+        reservation = self.accounts.reserve(asked, spec)
+        estimate = reservation.estimate
+        self.count += 1
+        begin = Begin(
+            self.count.to_bytes(16),
+            self.now,
+            spec.provider,
+            spec.id,
+            pool.name,
+            reservation.account,
+            estimate.cost,
+            self.now + 60,
+            0,
+            reservation.day,
+            estimate.tokens_in,
+            estimate.tokens_out,
+        )
+        self.ledger.apply([begin])
+        self.open.append((reservation, begin))
+        names = {("provider", spec.provider), ("model", spec.id), ("pool", pool.name), ("app", app)}
+        self._fits(begin, names | {("member", f"{pool.name}\0{spec.id}")})
+
+    @precondition(lambda self: self.open)
+    @rule(at=st.integers(0, 1000), part=st.floats(0, 1), sent=st.booleans(), twice=st.booleans())
+    def settle(self, at: int, part: float, sent: bool, twice: bool) -> None:
+        reservation, begin = self.open.pop(at % len(self.open))
+        estimate = reservation.estimate
+        tokens = int(estimate.tokens_in * part), int(estimate.tokens_out * part)
+        cost = int(estimate.cost * part)
+        for _ in range(1 + twice):
+            self.accounts.settle(reservation, sum(tokens), cost, sent=sent)
+        self.ledger.apply([Settle(begin.request, self.now, *tokens, 0, cost, True, 0, sent)])
+
+    @rule(seconds=st.sampled_from([1.0, 59.0, 3600.0, 13 * 3600.0, 86400.0]))
+    def time_passes(self, seconds: float) -> None:
+        self.now += seconds
+
+    @rule()
+    def comes_back(self) -> None:
+        self.accounts.begin_stint("chat", "groq.a")
+
+    @rule()
+    def router_is_lost(self) -> None:
+        self.accounts.nothing_reserved()
+        for reservation, begin in self.open:
+            estimate = reservation.estimate
+            self.ledger.apply(
+                [Settle(begin.request, self.now, estimate.tokens_in, estimate.tokens_out, 0, estimate.cost, False)]
+            )
+        self.open.clear()
+
+    @rule(limits=st.sets(st.sampled_from(ALLOWANCES)))
+    def reload(self, limits: set[Allowance]) -> None:
+        table = RoutingTable(TABLE.tree, MODELS, (), POOLS, allowances=limits)
+        self.accounts.configure(table.allowances, self.timezone)
+
+    @rule()
+    def restart(self) -> None:
+        """A crash: the ledger buries what is open, and a new router restores its sums."""
+        self.ledger.bury(self.now)
+        self.open.clear()
+        limits = self.accounts._limits
+        self.accounts = Accounts()
+        self.accounts.restore(usage_rows(rows(self.ledger)), self.now)
+        allowances = {key: tuple(limit.allowance for limit in found) for key, found in limits.items()}
+        self.accounts.configure(allowances, self.timezone)
+
+    @precondition(lambda self: all(begin.at > self.now - 86400 for _, begin in self.open))
+    @rule()
+    def import_(self) -> None:
+        """Sums are replaced while requests are under way."""
+        self.accounts.restore(usage_rows(rows(self.ledger)), self.now)
+
+    def _fits(self, begin: Begin, names: set[tuple[str, str]]) -> None:
+        """Every limit that the attempt needs something of holds it, by what the ledger says and by what is open."""
+        amounts = {"requests": 1, "tokens": begin.tokens_in + begin.tokens_out, "cost": begin.reserved}
+        for row in self.accounts.standing(self.now):
+            measure, window = row["measure"], row["window"]
+            if not row["enforce"] or (row["scope"], row["name"]) not in names or not amounts[measure]:
+                continue
+            assert row["spent"] + row["reserved"] <= row["limit"]
+            if window in ("day", "month"):
+                assert self._taken(row["scope"], row["name"], measure, row["period"]) <= row["limit"]
+
+    def _taken(self, scope: str, name: str, measure: str, period: str) -> int:
+        """By the ledger, as if every attempt that is open had been settled with all it reserved."""
+        after = Ledger()
+        after.apply(begin for _, begin in self.open)
+        after.bury(self.now)
+        taken = 0
+        for ledger in (self.ledger, after):
+            for (day, of, whose), usage in ledger.usage.items():
+                if (of, whose) == (scope, name) and day.startswith(period):
+                    tokens = usage.tokens_in + usage.tokens_out
+                    taken += {"requests": usage.requests, "tokens": tokens, "cost": usage.cost}[measure]
+        return taken
+
+    @invariant()
+    def nothing_is_negative_or_lost(self) -> None:
+        held = sum(reservation.estimate.tokens for reservation, _ in self.open)
+        days = [sums for meter in meters(self.accounts, "pool") for sums in meter.days.values()]
+        assert sum(sums.taken[1] - sums.used[1] for sums in days) <= held
+        for meter in meters(self.accounts):
+            rolling = [meter.rolling.total] if meter.rolling is not None else []
+            stint = [meter.stint] if meter.stint is not None else []
+            for sums in (*meter.days.values(), *meter.months.values(), *rolling, *stint):
+                for taken, used in zip(sums.taken, sums.used, strict=True):
+                    assert taken >= used >= 0
+
+    @invariant()
+    def the_ledger_says_the_same(self) -> None:
+        for (day, scope, name), usage in self.ledger.usage.items():
+            meter = self.accounts._meters.get((scope, name))
+            found = None if meter is None else meter.days.get(day)
+            if found is not None:
+                assert tuple(found.used) == (usage.requests, usage.tokens_in + usage.tokens_out, usage.cost)
+        for meter in meters(self.accounts):
+            for month, sums in meter.months.items():
+                of_month = [
+                    usage
+                    for (day, scope, name), usage in self.ledger.usage.items()
+                    if (scope, name) == (meter.scope, meter.name) and day.startswith(month)
+                ]
+                assert sums.used[0] == sum(usage.requests for usage in of_month)
+                assert sums.used[2] == sum(usage.cost for usage in of_month)
+
+
+def meters(accounts: Accounts, scope: str = "") -> Iterable[Meter]:
+    return [meter for meter in accounts._meters.values() if not scope or meter.scope == scope]
+
+
+def rows(ledger: Ledger) -> dict[str, dict[str, int]]:
+    return {
+        usage_id(key): {
+            "requests": usage.requests,
+            "tokens_in": usage.tokens_in,
+            "tokens_out": usage.tokens_out,
+            "cost": usage.cost,
+        }
+        for key, usage in ledger.usage.items()
+    }
+
+
+TestLife = Life.TestCase
+TestLife.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+
+
+@given(st.permutations(range(8)), st.integers(0, 8))
+def test_the_order_of_settlements_does_not_matter_nor_does_midnight(order: list[int], before: int) -> None:
+    accounts = Accounts()
+    open_ = [accounts.reserve(question(accounts, POOLS[at % 2], APPS[at % 3], at, NOW), MODELS[at % 3]) for at in order]
+    for at, reservation in zip(order, open_, strict=True):
+        if len([each for each in open_ if each.settled]) == before:
+            accounts.standing(NOW + 86400)
+        accounts.settle(reservation, 2 * at, at)
+    accounts.standing(NOW)
+    assert accounts.used("provider", "groq", "day") == Use(6, 2 * (0 + 1 + 3 + 4 + 6 + 7), 21)
+    assert accounts.used("app", "notes", "day") == accounts.used("app", "notes") == Use(3, 18, 9)
+    accounts.standing(NOW + 86400)
+    assert accounts.used("provider", "groq", "day") == accounts.used("provider", "groq") == Use()
+
+
+@given(st.lists(st.tuples(st.sampled_from(MODELS), st.integers(0, 100), st.integers(0, 50)), max_size=30))
+def test_what_a_ledger_brings_back_is_what_was_there(attempts: list[tuple[ModelSpec, int, int]]) -> None:
+    accounts, ledger, calendar = Accounts(), Ledger(), Calendar()
+    now = NOW
+    for number, (spec, cost, hours) in enumerate(attempts):
+        now += hours * 3600
+        reservation = accounts.reserve(question(accounts, POOLS[0], "notes", 10, now), spec)
+        begin = Begin(number.to_bytes(16), now, spec.provider, spec.id, "chat", "notes", 0, now, 0, reservation.day)
+        accounts.settle(reservation, 5, cost)
+        ledger.apply([begin, Settle(begin.request, now, 3, 2, 1, cost, True)])
+    restored = Accounts()
+    restored.restore(usage_rows(rows(ledger)), now)
+    accounts.standing(now)
+    for scope, name in {(scope, name) for _, scope, name in ledger.usage}:
+        for window in ("day", "month"):
+            assert restored.used(scope, name, window) == accounts.used(scope, name, window)
+    spent = sum(
+        usage.cost
+        for (day, scope, _), usage in ledger.usage.items()
+        if scope == "app" and day == calendar.period(now).day
+    )
+    assert restored.used("app", "notes", "day").cost == spent
