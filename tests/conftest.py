@@ -24,6 +24,8 @@ import pytest
 
 WAIT = 20.0  # s: until something that has to happen has not
 
+sys.path.append(os.path.dirname(__file__))  # `from midnight import zone_with_midnight_in`
+
 
 def until(condition: Callable[[], Any], seconds: float = WAIT, what: str = "") -> Any:
     """The condition's value, as soon as it is true. Fails when it does not become so."""
