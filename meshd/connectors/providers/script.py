@@ -14,7 +14,7 @@ again). A mapping of model id to list gives each model its own (`*`: every other
   {fault: NAME, after: N}      N content chunks first (streams), then the fault (`Fault`)
 
 and any may have `times` (so many requests), `delay` (before the first byte), `chunk_delay`, `usage`,
-`finish_reason`, `headers`.
+`running_usage` (a stream reports it in every chunk, as far as it has come), `finish_reason`, `headers`.
 """
 
 from __future__ import annotations
@@ -66,6 +66,7 @@ class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     delay: str | float = 0.0
     chunk_delay: str | float = 0.0
     usage: dict[str, int] | None = None
+    running_usage: bool = False
     finish_reason: str | None = None
     headers: dict[str, str] = {}
 
@@ -201,7 +202,8 @@ def content_chunks(step: Step, request: Request) -> list[bytes]:
             choice = {"index": 0, "text": piece.get("content") or "", "finish_reason": None}
         else:
             choice = {"index": 0, "delta": piece, "finish_reason": None}
-        chunks.append(msgspec.json.encode(head | {"choices": [choice]}))
+        running = {"usage": usage_so_far(step, request, len(chunks) + 1)} if step.running_usage else {}
+        chunks.append(msgspec.json.encode(head | {"choices": [choice]} | running))
     return chunks
 
 
@@ -240,6 +242,12 @@ def error_event(step: Step) -> bytes:
 def usage(step: Step, request: Request, words: list[str]) -> dict[str, Any]:
     counted = {"prompt_tokens": _count_words(request.fields), "completion_tokens": len(words)} | (step.usage or {})
     return counted | {"total_tokens": counted["prompt_tokens"] + counted["completion_tokens"]}
+
+
+def usage_so_far(step: Step, request: Request, chunks: int) -> dict[str, Any]:
+    """Of a stream that is cut after so many chunks of content: a token each."""
+    prompt = usage(step, request, [])["prompt_tokens"]
+    return {"prompt_tokens": prompt, "completion_tokens": chunks, "total_tokens": prompt + chunks}
 
 
 def model_list(models: list[str]) -> bytes:

@@ -4,7 +4,8 @@ Owns: the OpenAI endpoints of a scripted upstream, and faults on the real socket
 Must never: be reached from another machine; it listens on the loopback.
 
 It prints `listening on http://127.0.0.1:PORT` once it serves. Beside the OpenAI endpoints (under /v1):
-GET /_served (what was asked so far), PUT /_script (a new script), POST /_shutdown.
+GET /_served (what was asked so far, and the tokens that were delivered), GET /_bill (the same by request),
+PUT /_script (a new script: counts begin anew), POST /_shutdown.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from aiohttp import web
 
 from meshd.cdk.provider import Operation
 from meshd.connectors.providers import script
+from meshd.connectors.providers._scripted_bill import Bill, Item
 from meshd.connectors.providers.script import Fault, Script, ScriptError, Step
 
 _OPERATIONS = {f"/v1/{operation.value.replace('.', '/')}": operation for operation in Operation}
@@ -34,6 +36,7 @@ class ScriptedServer:
 
     def __init__(self, options: dict[str, Any] | None = None) -> None:
         self.script = Script(options)
+        self.bill = Bill()
         self.cancelled = 0  # streams whose caller went away before their end
         self.open = 0  # requests being answered now
         self.connections = 0
@@ -49,6 +52,7 @@ class ScriptedServer:
             app.router.add_post(path, self._handler(operation))
         app.router.add_get("/v1/models", self._models)
         app.router.add_get("/_served", self._served)
+        app.router.add_get("/_bill", self._billed)
         app.router.add_put("/_script", self._replace)
         app.router.add_post("/_shutdown", self._shutdown)
         self._runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.1)
@@ -73,11 +77,11 @@ class ScriptedServer:
             except msgspec.DecodeError:
                 return _json(400, b'{"error":{"message":"the body is no JSON object","type":"invalid_request_error"}}')
             request = script.Request(operation, str(fields.get("model", "")), fields)
-            step = self.script.take(request.model)
+            step, item = self.script.take(request.model), self.bill.begin(request)
             await self._count(1)
             try:
                 await asyncio.sleep(step.delay_seconds)
-                return await self._play(http, request, step)
+                return await self._play(http, request, step, item)
             except (asyncio.CancelledError, ConnectionError):
                 self.cancelled += 1
                 raise
@@ -96,7 +100,7 @@ class ScriptedServer:
             self.open += difference
             self._changed.notify_all()
 
-    async def _play(self, http: web.Request, request: script.Request, step: Step) -> web.StreamResponse:
+    async def _play(self, http: web.Request, request: script.Request, step: Step, item: Item) -> web.StreamResponse:
         if step.error is not None:
             headers = dict(step.headers)
             if step.retry_after is not None:
@@ -110,10 +114,10 @@ class ScriptedServer:
         if step.fault is Fault.HTML:
             return web.Response(body=script.HTML_PAGE, content_type="text/html")
         if request.fields.get("stream"):
-            return await self._stream(http, request, step)
-        return await self._answer(http, request, step)
+            return await self._stream(http, request, step, item)
+        return await self._answer(http, request, step, item)
 
-    async def _answer(self, http: web.Request, request: script.Request, step: Step) -> web.StreamResponse:
+    async def _answer(self, http: web.Request, request: script.Request, step: Step, item: Item) -> web.StreamResponse:
         body = script.answer(step, request)
         if step.fault is Fault.SILENCE:
             await asyncio.Event().wait()
@@ -124,6 +128,7 @@ class ScriptedServer:
         if step.fault in (Fault.BAD_CHUNK, Fault.BAD_END):
             return _json(200, body[: len(body) // 2])
         if step.fault is None:
+            item.delivered(msgspec.json.decode(body)["usage"])
             return _json(200, body, step.headers)
         response = web.StreamResponse(headers={"Content-Type": "application/json", "Content-Length": str(len(body))})
         await response.prepare(http)
@@ -131,18 +136,20 @@ class ScriptedServer:
         _reset(http) if step.fault is Fault.RESET else _close(http)
         return response
 
-    async def _stream(self, http: web.Request, request: script.Request, step: Step) -> web.StreamResponse:
+    async def _stream(self, http: web.Request, request: script.Request, step: Step, item: Item) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream", **step.headers})
         response.enable_chunked_encoding()
         await response.prepare(http)
         chunks = script.content_chunks(step, request)
         before = chunks if step.fault is None else chunks[: step.after]
-        for chunk in before:
+        for number, chunk in enumerate(before, 1):
+            item.delivered(script.usage_so_far(step, request, number))
             await response.write(b"data: " + chunk + b"\n\n")
             if step.chunk_delay:
                 await asyncio.sleep(step.chunk_delay_seconds)
         if step.fault is not None and await self._break(http, response, step):
             return response
+        item.delivered(script.usage(step, request, script.words_of(step, request)))
         for chunk in [*chunks[len(before) :], *script.last_chunks(step, request), b"[DONE]"]:
             await response.write(b"data: " + chunk + b"\n\n")
         await response.write_eof()
@@ -182,12 +189,17 @@ class ScriptedServer:
             "cancelled": self.cancelled,
             "open": self.open,
             "connections": self.connections,
+            "delivered": self.bill.by_model(),
         }
         return _json(200, msgspec.json.encode(counted))
+
+    async def _billed(self, http: web.Request) -> web.Response:
+        return _json(200, msgspec.json.encode(self.bill.rows()))
 
     async def _replace(self, http: web.Request) -> web.Response:
         try:
             self.script = Script(_options(await http.read()))
+            self.bill = Bill()
         except (ScriptError, msgspec.DecodeError) as exc:
             return _json(400, msgspec.json.encode({"error": {"message": str(exc)}}))
         return _json(200, b"{}")

@@ -1,0 +1,55 @@
+"""What a scripted server would charge for: the tokens that it delivered, by model and request.
+
+Owns: the count that tests hold a daemon's own against.
+Must never: know a price, or count what was not sent.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from meshd.connectors.providers.script import Request
+
+_TOKENS = ("prompt_tokens", "completion_tokens")
+
+
+class Item:
+    """One request's. user: the body's field, by which a test knows its requests again. at: UTC s of its arrival."""
+
+    def __init__(self, request: Request) -> None:
+        self.model = request.model
+        self.user = str(request.fields.get("user", ""))
+        self.at = time.time()
+        self.tokens = dict.fromkeys(_TOKENS, 0)
+
+    def delivered(self, usage: Mapping[str, Any]) -> None:
+        """So much of the answer goes out now, all of it so far."""
+        self.tokens = {name: int(usage.get(name, 0)) for name in _TOKENS}
+
+
+class Bill:
+    """Of all requests since the server began."""
+
+    def __init__(self) -> None:
+        self._items: list[Item] = []
+
+    def begin(self, request: Request) -> Item:
+        self._items.append(Item(request))
+        return self._items[-1]
+
+    def by_model(self) -> dict[str, dict[str, int]]:
+        """Model → requests that something was delivered for, prompt_tokens, completion_tokens."""
+        sums: dict[str, dict[str, int]] = {}
+        for item in self._items:
+            if any(item.tokens.values()):
+                of_model = sums.setdefault(item.model, dict.fromkeys(("requests", *_TOKENS), 0))
+                of_model["requests"] += 1
+                for name, tokens in item.tokens.items():
+                    of_model[name] += tokens
+        return sums
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Every request, in the order of arrival; those that nothing was delivered for too."""
+        return [{"user": item.user, "model": item.model, "at": item.at, **item.tokens} for item in self._items]
