@@ -119,18 +119,14 @@ DECLARED: dict[str, Attribute] = {
 # -- how it does ---------------------------------------------------------------------------------------
 
 
-def _known(read: Callable[[ModelState], float | None]) -> Attribute:
+def _latency(read: Callable[[Latencies], float | None], prefix: Literal["latency", "ttft"]) -> Attribute:
+    of_tokens = prefix == "ttft"
+
     def of(model: ModelSpec, question: Question | None) -> float | None:
         state = question.state.models.get(model.id) if question is not None else None
-        return None if state is None else read(state)
+        return None if state is None else read(state.first_token if of_tokens else state.total)
 
     return Attribute("number", of, live=True)
-
-
-def _latency(read: Callable[[Latencies], float | None], prefix: Literal["latency", "ttft"]) -> Attribute:
-    if prefix == "latency":
-        return _known(lambda state: read(state.total))
-    return _known(lambda state: read(state.first_token))
 
 
 def _count(read: Callable[[ModelState], float]) -> Attribute:

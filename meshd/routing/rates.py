@@ -15,7 +15,7 @@ response header what the provider makes of it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import ceil
 from typing import TYPE_CHECKING, Any
@@ -113,6 +113,7 @@ class Rates:
     def __init__(self) -> None:
         self._providers: dict[str, _Holder] = {}
         self._models: dict[str, _Model] = {}
+        self._told: set[str] = set()  # models of which a header told a limit
         self._apps: dict[str, _Holder] = {}  # apps choose their names: only while they have sent something
         self._paces: dict[tuple[str, str], _Pace] = {}
         self._life = 0
@@ -205,6 +206,35 @@ class Rates:
         assert observed is not None
         observed.observe(limits, passage._number, passage._mark, now)
         record.limits_tokens = record.limits_tokens or limits.remaining_tokens is not None
+        if record.limits_tokens or limits.remaining_requests is not None:
+            self._told.add(passage.model.id)
+
+    def headrooms(self, question: Question, members: Sequence[ModelSpec]) -> list[Headroom]:
+        """`headroom` of each of the pool's members. What nothing was told of by itself, and the pool does not pace, has
+        its provider's."""
+        if question.pool.pacing.max_rpm is not None:
+            return [self.headroom(question, model) for model in members]
+        one_of_each = {model.provider: model for model in members}
+        of_providers = {name: self._by_configuration(question, model) for name, model in one_of_each.items()}
+        found = [of_providers[model.provider] for model in members]
+        for at in (at for id in self._told if (at := question.pool.positions.get(id)) is not None):
+            found[at] = self.headroom(question, members[at])
+        return found
+
+    def _by_configuration(self, question: Question, model: ModelSpec) -> Headroom:
+        """`headroom` where no header told of anything, and the pool does not pace: the same, in fewer steps."""
+        spec, provider = question.table.providers[model.provider], self._providers.get(model.provider)
+        rate = spec.rate
+        if spec.keys or rate.tpm is not None or rate.concurrency is not None:
+            return self.headroom(question, model)
+        if rate.rpm is None:
+            return UNLIMITED
+        used = 0
+        if provider is not None:
+            provider.window.expire(question.now)
+            used = len(provider.window)
+        left = max(rate.rpm - used, 0)
+        return Headroom(left / rate.rpm if rate.rpm else 0.0, float(left))
 
     def headroom(self, question: Question, model: ModelSpec) -> Headroom:
         """For `rate-limit-aware` and `load-balanced`: of the provider's limits and the pool's. An app's own limits are
@@ -386,6 +416,7 @@ class Rates:
         self._apps = {name: app for name, app in self._apps.items() if app.in_flight or len(app.window)}
         self._paces = {key: pace for key, pace in self._paces.items() if pace.forget_at > now}
         self._models = {id: model for id, model in self._models.items() if model.used_at + _IDLE > now}
+        self._told &= self._models.keys()
 
 
 def _made(records: dict[Any, Any], name: Any, make: Callable[[], Any]) -> Any:

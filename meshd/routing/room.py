@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 from math import ceil
+from typing import NamedTuple
 
 from meshd.routing.observed import Remaining
 from meshd.routing.sliding import SlidingWindow
@@ -24,8 +25,7 @@ class Crowd:
     frees_in: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class Headroom:
+class Headroom(NamedTuple):
     """What is left of the tightest limit on requests and on tokens: fractions 0…1, 1 where there is no limit;
     requests, tokens: absolute, None where there is no limit."""
 

@@ -171,10 +171,8 @@ class _Compiler:
                 truth = self._of(node.operand, deeper, "truth").read
                 return _Part("truth", lambda model, question: not truth(model, question))
             case ast.UnaryOp(op=ast.USub() | ast.UAdd()):
-                sign = -1.0 if isinstance(node.op, ast.USub) else 1.0
-                return _Part(
-                    "number", _arithmetic(operator.mul, lambda _m, _q: sign, self._number(node.operand, deeper))
-                )
+                number = self._number(node.operand, deeper)
+                return _Part("number", _negated(number) if isinstance(node.op, ast.USub) else number)
             case ast.BinOp() if type(node.op) in _ARITHMETIC:
                 left, right = self._number(node.left, deeper), self._number(node.right, deeper)
                 return _Part("number", _arithmetic(_ARITHMETIC[type(node.op)], left, right))
@@ -218,7 +216,7 @@ class _Compiler:
             raise self._error(node, f"there is no attribute {shown!r}", near)
         self.live |= attribute.live
         read = attribute.read
-        if attribute.kind == "number":
+        if attribute.kind == "number" and not attribute.live:  # live ones are floats
             return _Part("number", lambda model, question: _float(read(model, question)))
         return _Part(attribute.kind, read)
 
@@ -333,6 +331,10 @@ def _comparable(part: _Part) -> Kind:
     return "number" if part.kind == "truth" else part.kind
 
 
+def _negated(number: Reader) -> Reader:
+    return lambda model, question: None if (value := number(model, question)) is None else -value
+
+
 def _arithmetic(operation: Callable[[float, float], float], left: Reader, right: Reader) -> Reader:
     def read(model: ModelSpec, question: Question | None) -> float | None:
         one, other = left(model, question), right(model, question)
@@ -357,8 +359,11 @@ def _called(name: str, parts: list[_Part]) -> _Part | None:
         return _Part("number", lambda m, q: _if_known(abs, reads, m, q))
     if name == "known" and len(parts) == 1:
         return _Part("truth", lambda m, q: reads[0](m, q) not in (None, "", ()))
-    if name == "default" and len(parts) == 2 and kinds[0] == kinds[1] in ("number", "text"):
-        return _Part(kinds[0], lambda m, q: reads[1](m, q) if (value := reads[0](m, q)) in (None, "") else value)
+    if name == "default" and kinds == ["number", "number"]:
+        read, otherwise = reads
+        return _Part("number", lambda m, q: otherwise(m, q) if (value := read(m, q)) is None else value)
+    if name == "default" and kinds == ["text", "text"]:
+        return _Part("text", lambda m, q: reads[0](m, q) or reads[1](m, q))
     if name in ("startswith", "endswith") and kinds == ["text", "text"]:
         test = str.startswith if name == "startswith" else str.endswith
         return _Part("truth", lambda m, q: test(reads[0](m, q), reads[1](m, q)))

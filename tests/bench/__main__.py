@@ -22,6 +22,7 @@ BENCHES: dict[str, Callable[[], list[Figure]]] = {
     "memory": process.memory_and_start,
     "reload": process.reload_under_load,
     "decision": decisions.decision,
+    "strategies": decisions.strategies,
 }
 _HEAD = ["figure", "measured", "target", "reached", "detail"]
 

@@ -12,10 +12,11 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterator
 from itertools import accumulate
+from math import inf
 from typing import NamedTuple
 
 from meshd.cdk.provider import Operation
-from meshd.routing.estimate import OUTPUT_UNKNOWN
+from meshd.routing.estimate import IMAGE_TOKENS, OUTPUT_UNKNOWN
 from meshd.routing.stages import Question
 from meshd.routing.state import ModelState
 from meshd.routing.strategies.base import ByRequest, Derived
@@ -32,8 +33,8 @@ _LIMITS = frozenset({"max_tokens", "max_completion_tokens", "n"})  # parameters 
 class _Tariff(NamedTuple):
     """The terms of `Estimate.cost`, unrounded: 10⁻¹⁵ USD a token of input and of output, and a request.
 
-    unset: tokens of output where the request sets no limit. vocabulary: by which its input is counted. Floats: they
-    only order, and are exact up to 9 USD a request.
+    unset: tokens of output where the request sets no limit. vocabulary: by which its input is counted. image: tokens
+    of one. window: tokens of files at most. Floats: they only order, and are exact up to 9 USD a request.
     """
 
     vocabulary: str
@@ -41,10 +42,13 @@ class _Tariff(NamedTuple):
     output: float
     request: float
     unset: float
+    image: float
+    window: float
 
 
 class _Tariffs(NamedTuple):
-    """A pool's. special: positions of those whose parameters have a say in what a request is estimated at."""
+    """A pool's. special: positions of those whose parameters have a say in what a
+    request is estimated at, or that cost more from some length on."""
 
     priced: tuple[ModelSpec, ...]
     rows: tuple[_Tariff, ...]
@@ -63,12 +67,18 @@ def _tariffs(table: RoutingTable, pool: PoolSpec) -> _Tariffs:
             float(model.pricing.output_per_1m),
             float(model.pricing.per_request * _MILLION),
             float(model.max_output_tokens or model.context_window or OUTPUT_UNKNOWN),
+            float(model.tokens_per_image or IMAGE_TOKENS),
+            float(model.context_window or inf),
         )
         for model in priced
     )
-    special = tuple(at for at, model in enumerate(priced) if _LIMITS & {*model.defaults, *model.overrides})
+    special = tuple(at for at, model in enumerate(priced) if _is_special(model))
     unpriced = tuple(model.id for model in models if not model.priced)
     return _Tariffs(priced, rows, special, unpriced, frozenset(row.vocabulary for row in rows))
+
+
+def _is_special(model: ModelSpec) -> bool:
+    return model.pricing.long_prompt is not None or not _LIMITS.isdisjoint({*model.defaults, *model.overrides})
 
 
 class CostFirst(ByRequest):
@@ -101,23 +111,24 @@ class CostFirst(ByRequest):
 def _costs(tariffs: _Tariffs, question: Question) -> list[float]:
     """`question.estimate(model).cost` of each, unrounded."""
     needs, rows = question.needs, tariffs.rows
-    if needs.images or needs.attached:  # which each model counts in its own way
-        return [_estimated(tariffs, question, at) for at in range(len(rows))]
     tokens = {vocabulary: float(needs.tokens_at_most(vocabulary)) for vocabulary in tariffs.vocabularies}
     choices = 0 if needs.operation is Operation.EMBEDDINGS else float(max(needs.choices, 1))
     if needs.max_output or not choices:
         out = (needs.max_output or 0) * choices
-        costs = [tokens[of] * input + out * output + request for of, input, output, request, _ in rows]
+        costs = [tokens[of] * input + out * output + request for of, input, output, request, _, _, _ in rows]
     else:
-        costs = [tokens[of] * input + unset * choices * output + request for of, input, output, request, unset in rows]
+        costs = [tokens[of] * i + unset * choices * o + request for of, i, o, request, unset, _, _ in rows]
+    if needs.images or needs.attached:  # which each model counts in its own way
+        images, attached = needs.images, needs.attached
+        for at, (_, input, _, _, _, image, window) in enumerate(rows):
+            costs[at] += (images * image + (attached if attached < window else window)) * input
     for at in tariffs.special:
         costs[at] = _estimated(tariffs, question, at)
     return costs
 
 
 def _estimated(tariffs: _Tariffs, question: Question, at: int) -> float:
-    tariff, estimate = tariffs.rows[at], question.estimate(tariffs.priced[at])
-    return estimate.tokens_in * tariff.input + estimate.tokens_out * tariff.output + tariff.request
+    return float(question.estimate(tariffs.priced[at]).cost * _MILLION)
 
 
 class LatencyFirst(ByRequest):

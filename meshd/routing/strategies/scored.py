@@ -24,11 +24,10 @@ class Scored(ByRequest):
         select, models = question.pool.select, question.table.models
         assert select is not None, "a pool with a strategy by score has a selection"
 
-        def rank(model: str) -> float:
-            score = select.score(models[model], question)
-            return inf if score is None else -score
-
-        yield from sorted(self._strategy.order(question), key=rank)
+        ids = list(self._strategy.order(question))
+        scores = [select.score(models[id], question) for id in ids]
+        ranks = [inf if score is None else -score for score in scores]
+        yield from (ids[at] for at in sorted(range(len(ids)), key=ranks.__getitem__))
 
     def chosen(self, question: Question, model: str) -> str | None:
         pool = question.state.pool(question.pool.name)

@@ -8,12 +8,15 @@ Rule: spec/routing.md, Strategies.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator
+from itertools import accumulate
 from math import inf, log
 
 from meshd.routing.rates import Headroom
 from meshd.routing.stages import Question
-from meshd.routing.table import ModelSpec
+from meshd.routing.strategies.base import Derived
+from meshd.routing.table import ModelSpec, PoolSpec, RoutingTable
 
 
 class RoundRobin:
@@ -68,21 +71,23 @@ class LoadBalanced:
 
     def __init__(self) -> None:
         self._even = _EvenTurns()
+        self._members = Derived(_members)
 
     def order(self, question: Question) -> Iterator[str]:
         if question.pool.balance_mode == "absolute":
             yield from self._even.order(question)
             return
+        members = question.pool.members
+        if not members:
+            return
         shares = self._shares(question)
-        first = _drawn(shares, question.asker.random()) if shares else None
-        if first is not None:
-            yield first
-            del shares[first]
-            # The rest only where that one cannot be asked: each drawn by its share of those that are left. Of
-            # exponential variables the smallest is so distributed (Efraimidis and Spirakis, 2006).
-            draw = question.asker.random
-            due = {model: -log(1.0 - draw()) / share if share > 0 else inf for model, share in shares.items()}
-            yield from sorted(due, key=due.__getitem__)
+        first = _drawn(shares, question.asker.random())
+        yield members[first]
+        # The rest only where that one cannot be asked: each drawn by its share of those that are left. Of
+        # exponential variables the smallest is so distributed (Efraimidis and Spirakis, 2006).
+        draw = question.asker.random
+        due = [-log(1.0 - draw()) / share if share > 0 else inf for share in shares]
+        yield from (members[at] for at in sorted(range(len(members)), key=due.__getitem__) if at != first)
 
     def chosen(self, question: Question, model: str) -> str | None:
         if question.pool.balance_mode == "absolute":
@@ -90,30 +95,29 @@ class LoadBalanced:
         question.state.pool(question.pool.name).current = model
         return None
 
-    @staticmethod
-    def _shares(question: Question) -> dict[str, float]:
-        rates, models = question.state.rates, question.table.models
-        specs = [models[model] for model in question.pool.members]
-        rooms = _comparable([rates.headroom(question, spec) for spec in specs])
-        return {spec.id: max(room, 0.0) * spec.weight for spec, room in zip(specs, rooms, strict=True)}
+    def _shares(self, question: Question) -> list[float]:
+        """Of each member."""
+        specs = self._members.of(question)
+        rooms = _comparable(question.state.rates.headrooms(question, specs))
+        return [room * spec.weight if room > 0 else 0.0 for room, spec in zip(rooms, specs, strict=True)]
+
+
+def _members(table: RoutingTable, pool: PoolSpec) -> tuple[ModelSpec, ...]:
+    return tuple(table.models[model] for model in pool.members)
 
 
 def _comparable(headrooms: list[Headroom]) -> list[float]:
     """What is left of each, in one measure that all of them have."""
-    requests = [headroom.requests for headroom in headrooms if headroom.requests is not None]
+    requests = [room for headroom in headrooms if (room := headroom.requests) is not None]
     if len(requests) == len(headrooms):
         return requests
-    tokens = [headroom.tokens for headroom in headrooms if headroom.tokens is not None]
+    tokens = [room for headroom in headrooms if (room := headroom.tokens) is not None]
     if len(tokens) == len(headrooms):
         return tokens
     return [headroom.fraction for headroom in headrooms]
 
 
-def _drawn(shares: dict[str, float], at: float) -> str:
-    """The one whose share of the whole holds `at` (0…1); of those that have none, the first."""
-    left = at * sum(shares.values())
-    for model, share in shares.items():
-        if left < share:
-            return model
-        left -= share
-    return max(shares, key=shares.__getitem__)
+def _drawn(shares: list[float], at: float) -> int:
+    """The position whose share of the whole holds `at` (0…1); where none has any, the first."""
+    bounds = list(accumulate(shares))
+    return min(bisect_right(bounds, at * bounds[-1]), len(shares) - 1) if bounds[-1] > 0 else 0

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from routing_builders import NOW, Mesh, mesh
 
-from meshd.cdk.provider import Operation
+from meshd.cdk.provider import Operation, RateLimits
 from meshd.routing.estimate import Estimate
 from meshd.routing.needs import Needs
 from meshd.routing.rates import EXPECTED_OUTPUT, Crowd, Headroom, Passage
@@ -278,3 +278,23 @@ def test_there_is_room_when_it_was_promised(steps, rpm, tpm):
             at += crowd.frees_in + LATE
             assert room.crowd(at) is None
         room.enter(at)
+
+
+@given(
+    rpm=st.none() | st.integers(0, 5),
+    tpm=st.none() | st.just(100),
+    concurrency=st.none() | st.just(3),
+    max_rpm=st.none() | st.just(4),
+    sent=st.lists(st.tuples(st.sampled_from(["p.m", "p.n"]), st.none() | st.integers(0, 9)), max_size=6),
+)
+def test_the_headroom_of_all_members_is_that_of_each(rpm, tpm, concurrency, max_rpm, sent):
+    room = Room("p.m", "p.n", rate=RateSpec(rpm, tpm, concurrency), pacing=PacingPolicy(max_rpm=max_rpm))
+    members = [room.mesh.table.models[id] for id in room.mesh.pool.members]
+    for at, (model, told) in enumerate(sent):
+        passage = room.enter(at, model)
+        if told is not None:
+            room.rates.observe(passage, RateLimits(limit_requests=10, remaining_requests=told), NOW + at)
+        room.leave(passage, at, 7)
+        each = [room.headroom(at, model.id) for model in members]
+        assert room.rates.headrooms(room.question(at), members) == each
+    assert len(room.rates.headrooms(room.question(0), members)) == 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import pytest
@@ -34,6 +35,9 @@ class Rooms(Rates):
 
     def headroom(self, question: Question, model: ModelSpec) -> Headroom:
         return self.given.get(model.id, Headroom())
+
+    def headrooms(self, question: Question, members: Sequence[ModelSpec]) -> list[Headroom]:
+        return [self.headroom(question, model) for model in members]
 
 
 def with_rooms(made: Mesh, **fractions: float) -> Mesh:
