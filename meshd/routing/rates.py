@@ -214,12 +214,12 @@ class Rates:
         its provider's."""
         if question.pool.pacing.max_rpm is not None:
             return [self.headroom(question, model) for model in members]
-        one_of_each = {model.provider: model for model in members}
+        told = self._told
+        one_of_each = {model.provider: model for model in members if model.id not in told}
         of_providers = {name: self._by_configuration(question, model) for name, model in one_of_each.items()}
-        found = [of_providers[model.provider] for model in members]
-        for at in (at for id in self._told if (at := question.pool.positions.get(id)) is not None):
-            found[at] = self.headroom(question, members[at])
-        return found
+        return [
+            self.headroom(question, model) if model.id in told else of_providers[model.provider] for model in members
+        ]
 
     def _by_configuration(self, question: Question, model: ModelSpec) -> Headroom:
         """`headroom` where no header told of anything, and the pool does not pace: the same, in fewer steps."""

@@ -13,6 +13,7 @@ from meshd.routing import deactivation, recovery
 from meshd.routing.accounts import Alert
 from meshd.routing.state import INDEFINITELY, Change
 from meshd.routing.table import Allowance, PoolSpec, ProviderSpec, RecoveryPolicy, RoutingTable
+from meshd.routing.wording import lasting
 
 TOMORROW = 1036800.0  # the midnight after NOW, UTC
 FEBRUARY = 2678400.0
@@ -53,7 +54,7 @@ def test_a_member_that_used_up_its_rule_rests_until_the_reset_and_comes_back_unt
     reason = "it has used up 10 requests of the day"
     assert change == Change("member", False, reason, "chat", "p.a", "p", TOMORROW)
     assert made.decide() == "p.b"
-    assert recovery.objection(made.member("p.a"), NOW) == f"{reason}; back in {TOMORROW - NOW:.0f} s"
+    assert recovery.objection(made.member("p.a"), NOW) == f"{reason}; back in {lasting(TOMORROW - NOW)}"
     made.now = TOMORROW
     assert recovery.status(made.member("p.a"), made.now) == recovery.ACTIVE
     assert made.decide() == "p.a"

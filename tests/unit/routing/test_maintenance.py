@@ -134,7 +134,7 @@ def test_every_model_of_the_pool_rests() -> None:
     night.now = at("2026-05-05T04:00")
     question = night.question()
     said = [MaintenanceStage().objection(night.table.models[id], question) for id in night.pool.members]
-    assert said == ["maintenance window '0 3 * * * 2h', for another 3600 s"] * 2
+    assert said == ["maintenance window '0 3 * * * 2h', for another 1 h"] * 2
     night.now += 3600
     assert maintenance.objection_of(night.pool, night.now, "UTC") is None
     assert MaintenanceStage().objection(night.table.models["p.a"], night.question()) is None

@@ -443,7 +443,18 @@ def test_the_failure_of_the_only_model_is_told_as_what_it_is(
     walk(made, plan, failure(kind, message="because"))
     error = gave_up(plan.next(made.now))
     assert (type(error), error.status_code, error.retryable) == (cls, status, retryable)
-    assert error.message == "p, asked for p.a: because"
+    rests = "; tried again in 60 s" if kind is FailureKind.QUOTA else ""
+    assert error.message == f"p, asked for p.a: because{rests}"
+
+
+def test_when_the_only_models_quota_is_used_up_it_is_told_when_there_is_some_again() -> None:
+    tonight = 1036800.0  # UTC
+    made = mesh("p.a", providers=[ProviderSpec("p", "modelmesh.scripted.v1", quota_reset="daily")])
+    plan = made.plan()
+    walk(made, plan, failure(FailureKind.QUOTA, message="no credit", retry_after=5.0))
+    error = gave_up(plan.next(made.now))
+    assert error.message == "p, asked for p.a: no credit; tried again in 10 h 13 min"
+    assert error.retry_after == tonight - NOW
 
 
 def test_the_number_of_attempts_is_told() -> None:
