@@ -16,6 +16,7 @@ from typing import Literal
 from meshd.cdk.provider import FailureKind
 from meshd.routing.state import INDEFINITELY, Availability, Change, MeshState, availabilities
 from meshd.routing.table import PoolSpec, ProviderSpec, RecoveryPolicy, RoutingTable
+from meshd.routing.wording import lasting
 from meshd.spend.calendar import Calendar
 
 ACTIVE = "active"
@@ -49,7 +50,7 @@ def objection(availability: Availability, now: float) -> str | None:
         if availability.until == INDEFINITELY:
             return availability.reason
         back = "tried again" if availability.probation else "back"
-        return f"{availability.reason}; {back} in {availability.until - now:.0f} s"
+        return f"{availability.reason}; {back} in {lasting(availability.until - now)}"
     if availability.probation and availability.tester is not None:
         return f"on probation, and one request is testing it ({availability.reason})"
     return None
