@@ -40,6 +40,7 @@ class Keeper:
         """Tell the world what became available or unavailable, and have it kept over a restart."""
         for change in changes:
             self._tell(change)
+        for change in changes:
             if change.scope == "provider" and not change.available:
                 for held in self._held(change):
                     self._tell(held)

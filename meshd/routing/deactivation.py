@@ -290,7 +290,8 @@ def record_used_up(state: MeshState, table: RoutingTable, alert: Alert, now: flo
     taken = alert.spent + (alert.reserved if allowance.measure == "requests" else 0)
     if taken < allowance.limit and allowance.window != "stint":
         return []
-    reason = f"it has used up {_amount(allowance)} {_WINDOWS[allowance.window]}"
+    what = f"{_amount(allowance)} {_WINDOWS[allowance.window]}"
+    reason = f"it has used up {what}" if taken >= allowance.limit else f"too little is left of its {what}"
     if allowance.scope == "member":
         pool, _, model = allowance.name.partition("\0")
         if pool not in table.pools or model not in table.models:
@@ -353,4 +354,6 @@ _WINDOWS = {"day": "of the day", "month": "of the month", "rolling": "in 24 hour
 
 
 def _amount(allowance: Allowance) -> str:
-    return f"{allowance.limit / 1e9:g} USD" if allowance.measure == "cost" else f"{allowance.limit} {allowance.measure}"
+    if allowance.measure == "cost":
+        return f"{allowance.limit / 1e9:g} USD"
+    return f"{allowance.limit} {allowance.measure if allowance.limit != 1 else allowance.measure.removesuffix('s')}"

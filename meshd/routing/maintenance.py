@@ -12,12 +12,14 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime, tzinfo
 from functools import lru_cache
+from itertools import islice
 from zoneinfo import ZoneInfo
 
 from cronsim import CronSim, CronSimError
 
 from meshd.routing.stages import Question
 from meshd.routing.table import ModelSpec, PoolSpec
+from meshd.routing.wording import lasting
 
 _NAMED = {
     "@yearly": "0 0 1 1 *",
@@ -32,6 +34,7 @@ _SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 _DURATION = re.compile(r"(?:\d+(?:\.\d+)?[smhdw])+", re.ASCII)
 _PART = re.compile(r"(\d+(?:\.\d+)?)([smhdw])", re.ASCII)
 _FORM = 'a cron expression and a duration, like "0 3 * * sun 2h" or "@daily 30m"'
+_MERGED = 100  # windows that go over into each other, until it is looked again
 _SOME_DAY = datetime(2000, 1, 1, tzinfo=UTC)
 
 
@@ -63,6 +66,10 @@ class Maintenance:
             self._known, self._end = (now, begins), None
         else:
             self._end = begins + self.duration
+            for start in islice(starts, _MERGED):
+                if start.timestamp() > self._end:
+                    break
+                self._end = max(self._end, start.timestamp() + self.duration)
             self._known = begins, self._end
 
 
@@ -109,7 +116,9 @@ def ends_in(pool: PoolSpec, now: float, timezone: str) -> float | None:
 def objection_of(pool: PoolSpec, now: float, timezone: str) -> str | None:
     """Why the pool's models rest now; None when they do not."""
     left = ends_in(pool, now, timezone)
-    return None if left is None else f"maintenance window {pool.deactivation.maintenance!r}, for another {left:.0f} s"
+    return (
+        None if left is None else f"maintenance window {pool.deactivation.maintenance!r}, for another {lasting(left)}"
+    )
 
 
 class MaintenanceStage:

@@ -32,6 +32,17 @@ def test_a_window_begins_by_its_expression_and_lasts_for_its_duration() -> None:
     assert window.covers(at(f"{sunday}03:30")) == at(f"{sunday}05:00"), "also for a clock that was set back"
 
 
+def test_windows_that_go_over_into_each_other_are_one() -> None:
+    overlapping = Maintenance("0 1-3 * * * 90m")
+    assert overlapping.covers(at("2026-11-22T01:00")) == at("2026-11-22T04:30")
+    assert overlapping.covers(at("2026-11-22T03:59")) == at("2026-11-22T04:30")
+    assert overlapping.covers(at("2026-11-22T04:30")) is None
+    assert Maintenance("0 1-3 * * * 1h").covers(at("2026-11-22T01:30")) == at("2026-11-22T04:00")
+    end = Maintenance("* * * * * 1m").covers(at("2026-11-22T01:30"))
+    assert end is not None, "one that never ends is looked at again"
+    assert end > at("2026-11-22T03:00")
+
+
 @pytest.mark.parametrize(
     ("text", "inside", "outside"),
     [
