@@ -130,7 +130,9 @@ class StreamEvent(msgspec.Struct, frozen=True, gc=False):
     """One event of a stream: `data` is the JSON after `data: `, unchanged.
 
     content: it carries something the app would show or act on (text, reasoning, a tool call).
-    text: the content's text, for taking a stream up elsewhere. finish_reason: set on the last content event.
+    text: the content's text, for taking a stream up elsewhere. reasoning: text of thinking, which is no part of the
+    answer. extra: a part of the answer that is no text and that nobody else can go on with (a tool call, a refusal,
+    audio), as text or JSON. finish_reason: set on the last content event.
     hidden: an event the app did not ask for (the usage chunk the mesh requested), not to be passed on.
     """
 
@@ -141,6 +143,8 @@ class StreamEvent(msgspec.Struct, frozen=True, gc=False):
     usage: Usage | None = None
     hidden: bool = False
     limits: RateLimits | None = None
+    reasoning: str = ""
+    extra: str = ""
 
 
 class ModelListing(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -229,9 +233,9 @@ class Provider(ABC):
         return None
 
     async def probe(self, method: str, model: str | None, timeout: float) -> float:
-        """Ask whether it is there, free of charge (`models`) or for one token (`completion`); seconds taken.
+        """Ask whether it is there, free of charge; seconds taken. method: `models`, for its list of models.
 
-        Raises ProviderFailure.
+        Raises ProviderFailure. What costs a token is asked by `execute`, as any request is.
         """
         raise ProviderFailure(FailureKind.UNSUPPORTED, f"{self.settings.connector} cannot be probed")
 

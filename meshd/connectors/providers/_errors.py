@@ -206,11 +206,13 @@ def _headers_inside(body: bytes) -> list[tuple[bytes, bytes]]:
 
 
 def failure_from_error_object(error: bytes, status: int = 200) -> ProviderFailure:
-    """An error inside a 200: as an event of a stream, or in place of the answer.
+    """An error inside a 200: as an event of a stream, or in place of the answer. `error`: the object, what it is
+    inside of (Google's is in a list too), or bare words.
 
     Only what the error itself names precisely is taken for that; anything else is a bad answer.
     """
-    words = _words(msgspec.json.decode(error)) if error else ErrorWords()
+    document = _document(error)
+    words = _words(document)
     inside = int(words.code) if words.code.isascii() and words.code.isdigit() and 400 <= int(words.code) < 600 else 0
     kind = words.kind
     if inside and (kind is None or kind is FailureKind.SERVER):
@@ -220,7 +222,32 @@ def failure_from_error_object(error: bytes, status: int = 200) -> ProviderFailur
     if kind is None or kind is FailureKind.SERVER:
         kind = FailureKind.BAD_ANSWER
     message = words.message or "the provider sent an error inside its answer"
-    return ProviderFailure(kind, message, status=inside or status, body=b'{"error":' + error + b"}")
+    body = msgspec.json.encode({"error": _inside(document)})
+    return ProviderFailure(kind, message, status=inside or status, body=body)
+
+
+def is_error_list(body: bytes) -> bool:
+    """Whether it is `[{"error": …}]`: Google's, in place of an answer or of an event."""
+    if body[:64].lstrip()[:1] != b"[":
+        return False
+    document = _document(body)
+    return isinstance(document, list) and bool(document) and isinstance(document[0], dict) and "error" in document[0]
+
+
+def _document(error: bytes) -> Any:
+    """As JSON, else as the text that it is."""
+    try:
+        return msgspec.json.decode(error) if error else None
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return error.decode(errors="replace").strip()
+
+
+def _inside(document: Any) -> Any:
+    if isinstance(document, list) and document:
+        document = document[0]
+    if isinstance(document, dict) and document.get("error"):
+        return document["error"]
+    return document
 
 
 def failure_from_exception(exc: BaseException, where: str, timeout: float) -> ProviderFailure:

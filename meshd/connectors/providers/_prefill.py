@@ -3,10 +3,12 @@
 Owns: what each OpenAI-format server takes for that (the quirk `prefill`).
 Must never: change what the app sent; it only adds to it.
 
-  assistant      a last message of the assistant is gone on with (llama-server, Groq, most local servers)
+  assistant      a last message of the assistant is gone on with (llama-server, Ollama, Groq)
   prefix         as above, marked `"prefix": true` (Mistral)
   final_message  as above, with `continue_final_message` in place of `add_generation_prompt` (vLLM)
-  instruct       a finished turn, and an instruction to go on where it stops (OpenAI, which has no prefill)
+  instruct       a finished turn, and an instruction to go on where it stops (OpenAI, which has no prefill). Understood
+                 by every server, so it is what is done where nothing is known, and where many models are behind one
+                 address of which some refuse to end with the assistant's turn
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ import msgspec
 from meshd.cdk.provider import Operation
 
 PREFILLS = ("assistant", "prefix", "final_message", "instruct")
+DEFAULT = "instruct"
 
 _GO_ON = {
     "role": "user",
@@ -28,6 +31,14 @@ _GO_ON = {
 _encode = msgspec.json.Encoder().encode
 _messages = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _prompt = msgspec.json.Decoder(str).decode
+
+
+def prefill_of(quirks: Mapping[str, Any], provider: str) -> str:
+    """Raises ValueError for one that is not known."""
+    prefill = str(quirks.get("prefill", DEFAULT))
+    if prefill not in PREFILLS:
+        raise ValueError(f"provider {provider}: prefill {prefill!r} is none of {', '.join(PREFILLS)}")
+    return prefill
 
 
 def continued(fields: Mapping[str, msgspec.Raw], operation: Operation, so_far: str, how: str) -> dict[str, Any]:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-# A line that never ends is no event stream; without a bound it would be held in memory for ever.
-MAX_PENDING = 64 * 1024 * 1024
+# A line that never ends is no event stream; without a bound it would be held in memory for ever. The longest events
+# there are hold an image as base64: some megabytes.
+MAX_PENDING = 16 * 1024 * 1024
 
 
 class ServerEvent(NamedTuple):
@@ -22,11 +23,13 @@ class EventTooLarge(ValueError):
 
 
 class EventParser:
-    """Feed it chunks, get complete events; `finish` gives what an abrupt end left complete."""
+    """Feed it chunks, get complete events; `finish` gives what an abrupt end left complete. comments: how many came:
+    servers send them to say that they are still there."""
 
-    __slots__ = ("_data", "_data_size", "_name", "_skip_lf", "_started", "_tail")
+    __slots__ = ("_data", "_data_size", "_name", "_skip_lf", "_started", "_tail", "comments")
 
     def __init__(self) -> None:
+        self.comments = 0
         self._tail = bytearray()  # the beginning of a line whose end has not come
         self._data: list[bytes] = []
         self._data_size = 0
@@ -84,5 +87,7 @@ class EventParser:
                 self._name = line[6:].strip()
             elif line == b"data":
                 self._data.append(b"")
-            # else: a comment (":…"), `id`, `retry`, or a field unknown to the standard: nothing to us
+            elif line.startswith(b":"):
+                self.comments += 1
+            # else: `id`, `retry`, or a field unknown to the standard: nothing to us
         return events

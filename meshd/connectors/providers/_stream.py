@@ -11,10 +11,11 @@ import asyncio
 from collections.abc import Callable
 
 import aiohttp
+import msgspec
 
 from meshd.cdk.provider import FailureKind, ProviderFailure, RateLimits, StreamEvent
 from meshd.connectors.providers import _wire
-from meshd.connectors.providers._errors import failure_from_error_object
+from meshd.connectors.providers._errors import failure_from_error_object, is_error_list
 from meshd.connectors.providers._http import UpstreamBody
 from meshd.connectors.providers._sse import EventParser, EventTooLarge, ServerEvent
 
@@ -99,7 +100,9 @@ class EventReader:
         self._failed = failed
         self._events = 0
         self._content = False
-        self._finished = 0
+        self._begun: set[int] = set()  # choices that content came of
+        self._ended: set[int] = set()  # choices with a finish reason
+        self._last_words: float | None = None  # when what comes after the last finish reason has to be there
         self._broken = 0  # chunks in a row that did not parse
         self._failure: ProviderFailure | None = None
         self.done = False
@@ -113,12 +116,14 @@ class EventReader:
                 return events
             if self._failure is not None:
                 raise self._failure
+        # Bytes are no sign of life, nor is half an event: only what is complete is.
+        since, comments = self._loop.time(), self._parser.comments
         while True:
             try:
-                chunk = await self._read(self._deadline())
+                chunk = await self._read(self._deadline(since))
                 received = self._parser.feed(chunk) if chunk else self._parser.finish()
             except EventTooLarge as exc:
-                raise ProviderFailure(FailureKind.BAD_ANSWER, f"{self._where}: {exc}") from None
+                raise self._cut(f"sent no event that ends: {exc}") from None
             except Silence:
                 if self._finished:
                     self.done = True
@@ -131,6 +136,8 @@ class EventReader:
                 return events
             if self._failure is not None:
                 raise self._failure
+            if received or self._parser.comments > comments:
+                since, comments = self._loop.time(), self._parser.comments
 
     def close(self) -> None:
         """Give the connection back where the stream ended regularly, close it at once otherwise."""
@@ -140,12 +147,18 @@ class EventReader:
         else:
             self._body.abort()
 
-    def _deadline(self) -> float:
-        now = self._loop.time()
-        if self._finished >= self._choices:
-            deadline = now + min(self._idle, LAST_WORDS)
+    @property
+    def _finished(self) -> bool:
+        """Every choice that began has ended. Some servers give one where several were asked for."""
+        return bool(self._ended) and self._begun <= self._ended
+
+    def _deadline(self, since: float) -> float:
+        if self._finished and len(self._ended) >= self._choices:
+            if self._last_words is None:
+                self._last_words = self._loop.time() + min(self._idle, LAST_WORDS)
+            deadline = self._last_words
         elif self._content:
-            deadline = now + self._idle
+            deadline = since + self._idle
         else:
             deadline = self._first_deadline
         return min(deadline, self._total_deadline)
@@ -173,6 +186,9 @@ class EventReader:
             try:
                 event, chunk = _wire.read_event(data, hide_usage=self._hide_usage)
             except _wire.Broken:
+                if name == b"error" or is_error_list(data):
+                    self._failure = failure_from_error_object(data)
+                    break
                 self._broken += 1
                 if self._broken > 1:
                     self._failure = self._cut("sends chunks that are not JSON")
@@ -184,12 +200,13 @@ class EventReader:
             self._broken = 0
             self._events += 1
             self._content = self._content or event.content
-            if event.finish_reason is not None and chunk.choices:
-                self._finished += sum(1 for choice in chunk.choices if choice.finish_reason)
+            for choice in chunk.choices or ():
+                if choice.finish_reason:
+                    self._ended.add(choice.index)
+                if event.content:
+                    self._begun.add(choice.index)
             if self._limits is not None:
-                event = StreamEvent(
-                    event.data, event.content, event.text, event.finish_reason, event.usage, event.hidden, self._limits
-                )
+                event = msgspec.structs.replace(event, limits=self._limits)
                 self._limits = None
             events.append(event)
         return events
@@ -245,6 +262,8 @@ class EventReader:
             answer = _wire.decode_answer(body)
         except _wire.Broken:
             self.done = False
+            if is_error_list(body):
+                raise failure_from_error_object(body) from None
             what = "an empty answer" if not body.strip() else "something that is no event stream"
             raise self._bad(f"sent {what} where a stream was due", body) from None
         if _wire.is_set(answer.error):
@@ -253,4 +272,5 @@ class EventReader:
             raise self._bad("sent no choices", body)
         data, text = _wire.as_stream(body)
         event, _ = _wire.read_event(data, hide_usage=False)
-        return [StreamEvent(data, True, text, event.finish_reason, _wire.usage_of(answer.usage), limits=self._limits)]
+        usage = _wire.usage_of(answer.usage)
+        return [msgspec.structs.replace(event, content=True, text=text, usage=usage, limits=self._limits)]

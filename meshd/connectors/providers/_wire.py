@@ -6,6 +6,7 @@ Must never: change a byte that is passed on, or refuse an answer for a field it 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -27,14 +28,18 @@ class WireUsage(msgspec.Struct):
     prompt_cache_hit_tokens: Number = None  # deepseek's
 
 
+_NULL = msgspec.Raw(b"null")
+
+
 class _Delta(msgspec.Struct):
     content: str | list[Any] | None = None
     reasoning_content: Any = None
     reasoning: Any = None
     refusal: str | None = None
-    tool_calls: msgspec.Raw = msgspec.Raw(b"null")
-    function_call: msgspec.Raw = msgspec.Raw(b"null")
-    audio: msgspec.Raw = msgspec.Raw(b"null")
+    tool_calls: msgspec.Raw = _NULL
+    function_call: msgspec.Raw = _NULL
+    audio: msgspec.Raw = _NULL
+    images: msgspec.Raw = _NULL  # openrouter's
 
 
 class _Choice(msgspec.Struct):
@@ -51,22 +56,30 @@ class _GroqExtra(msgspec.Struct):
 class Chunk(msgspec.Struct):
     choices: list[_Choice] | None = None
     usage: WireUsage | None = None
-    error: msgspec.Raw = msgspec.Raw(b"null")
+    error: msgspec.Raw = _NULL
     x_groq: _GroqExtra | None = None
 
 
 class Answer(msgspec.Struct):
     """Choices and data stay raw: an embedding's thousands of numbers are nobody's business here."""
 
-    choices: msgspec.Raw = msgspec.Raw(b"null")
-    data: msgspec.Raw = msgspec.Raw(b"null")
+    choices: msgspec.Raw = _NULL
+    data: msgspec.Raw = _NULL
     usage: WireUsage | None = None
-    error: msgspec.Raw = msgspec.Raw(b"null")
+    error: msgspec.Raw = _NULL
+
+
+class _StreamOptions(msgspec.Struct):
+    include_usage: bool = False
 
 
 _NOTHING = (b"null", b"[]", b"", b"{}", b'""')
 _decode_chunk = msgspec.json.Decoder(Chunk).decode
 _decode_answer = msgspec.json.Decoder(Answer).decode
+_decode_options = msgspec.json.Decoder(_StreamOptions | None).decode
+_decode_map = msgspec.json.Decoder(dict[str, msgspec.Raw] | None).decode
+_INCLUDE_USAGE = msgspec.Raw(b'{"include_usage":true}')
+_TRUE = msgspec.Raw(b"true")
 
 
 class Broken(ValueError):
@@ -74,6 +87,8 @@ class Broken(ValueError):
 
 
 def is_set(raw: msgspec.Raw) -> bool:
+    if raw is _NULL:
+        return False
     view = memoryview(raw)
     return len(view) > 4 or bytes(view) not in _NOTHING
 
@@ -138,7 +153,7 @@ def read_event(data: bytes, *, hide_usage: bool) -> tuple[StreamEvent, Chunk]:
         # Without choices it is the usage report, Azure's preface, or nothing that an app knows to read.
         hidden = chunk.choices is None or (hide_usage and usage is not None)
         return StreamEvent(data, usage=usage, hidden=hidden), chunk
-    content, text, finish = False, "", None
+    text, reasoning, extra, finish = "", "", "", None
     for choice in chunk.choices:
         if choice.finish_reason:
             finish = choice.finish_reason
@@ -146,26 +161,56 @@ def read_event(data: bytes, *, hide_usage: bool) -> tuple[StreamEvent, Chunk]:
         if delta is not None:
             said = delta.content
             if said:
-                content = True
-                text += said if isinstance(said, str) else _joined(said)
-            elif (
-                delta.reasoning_content
-                or delta.reasoning
-                or delta.refusal
-                or is_set(delta.tool_calls)
-                or is_set(delta.function_call)
-                or is_set(delta.audio)
-            ):
-                content = True
+                text += said if isinstance(said, str) else _joined(said, "text")
+                if not isinstance(said, str):
+                    reasoning += _joined(said, "thinking")
+            thought = delta.reasoning_content or delta.reasoning
+            if thought:
+                reasoning += thought if isinstance(thought, str) else msgspec.json.encode(thought).decode()
+            extra += _more_than_text(delta)
         elif choice.text:
-            content = True
             text += choice.text
-    return StreamEvent(data, content, text, finish, usage), chunk
+    content = bool(text or reasoning or extra)
+    return StreamEvent(data, content, text, finish, usage, reasoning=reasoning, extra=extra), chunk
 
 
-def _joined(parts: list[Any]) -> str:
-    """Mistral's content as a list of parts: the text ones; thinking is not part of the answer."""
-    return "".join(str(part.get("text", "")) for part in parts if isinstance(part, dict) and part.get("type") == "text")
+def _joined(parts: list[Any], kind: str) -> str:
+    """Mistral's content as a list of parts, those of one kind: `text`, or `thinking`, which holds parts of its own."""
+    found = ""
+    for part in parts:
+        if isinstance(part, dict) and part.get("type") == kind:
+            inside = part.get(kind, "")
+            found += _joined(inside, "text") if isinstance(inside, list) else str(inside)
+    return found
+
+
+def _more_than_text(delta: _Delta) -> str:
+    found = delta.refusal or ""
+    for raw in (delta.tool_calls, delta.function_call, delta.audio, delta.images):
+        if is_set(raw):
+            found += bytes(raw).decode(errors="replace")
+    return found
+
+
+def asks_for_usage(fields: Mapping[str, msgspec.Raw]) -> bool:
+    """Whether the app wants the usage report of its stream."""
+    raw = fields.get("stream_options")
+    if raw is None:
+        return False
+    try:
+        options = _decode_options(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return False
+    return options is not None and options.include_usage
+
+
+def with_usage(raw: msgspec.Raw | None) -> msgspec.Raw:
+    """A request's `stream_options` with the usage report asked for: what is settled by."""
+    try:
+        options = _decode_map(raw) if raw is not None else None
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        options = None
+    return msgspec.Raw(msgspec.json.encode({**options, "include_usage": _TRUE})) if options else _INCLUDE_USAGE
 
 
 def as_stream(body: bytes) -> tuple[bytes, str]:

@@ -48,11 +48,12 @@ from meshd.connectors.providers._errors import (
     failure_from_error_object,
     failure_from_exception,
     failure_from_response,
+    is_error_list,
 )
 from meshd.connectors.providers._headers import rate_limits
 from meshd.connectors.providers._http import BodyTooLarge, Transport, UpstreamBody
-from meshd.connectors.providers._models import guess_capabilities, read_listing, read_model
-from meshd.connectors.providers._prefill import continued
+from meshd.connectors.providers._models import read_listing, read_model
+from meshd.connectors.providers._prefill import continued, prefill_of
 from meshd.connectors.providers._quota import QuotaQuirk, read_quota
 from meshd.connectors.providers._stream import MAX_BODY, EventReader
 
@@ -65,7 +66,6 @@ LONGEST_RETRY_DELAY = 2.0
 
 _PATHS = {Operation.CHAT: "chat/completions", Operation.COMPLETION: "completions", Operation.EMBEDDINGS: "embeddings"}
 _ENVIRONMENT = re.compile(r"\$\{env:([A-Za-z_][A-Za-z0-9_]*)\}")
-_INCLUDE_USAGE = msgspec.Raw(b'{"include_usage":true}')
 _TRUE = msgspec.Raw(b"true")
 _TRANSPORT_ERRORS = (aiohttp.ClientError, OSError, TimeoutError)
 _encode = msgspec.json.Encoder().encode
@@ -103,7 +103,7 @@ class OpenAIProvider(Provider):
         self._httpx_headers = httpx.Headers()  # the real ones travel ready made in the request's extensions
         self._rename: dict[str, str] = dict(quirks.get("rename") or {})
         self._drop = frozenset(quirks.get("drop") or ())
-        self._prefill: str = quirks.get("prefill", "assistant")
+        self._prefill = prefill_of(quirks, settings.name)
         self._stream_options = not quirks.get("no_stream_options")
 
     async def execute(self, call: ProviderCall) -> ProviderAnswer:
@@ -113,6 +113,8 @@ class OpenAIProvider(Provider):
         try:
             answer = _wire.decode_answer(body)
         except _wire.Broken:
+            if is_error_list(body):
+                raise self._scrub(failure_from_error_object(body)) from None
             raise self._bad(f"{self._where} answered with something that is not JSON", body) from None
         if _wire.is_set(answer.error):
             raise self._scrub(failure_from_error_object(bytes(answer.error)))
@@ -141,7 +143,7 @@ class OpenAIProvider(Provider):
             total=call.timeout,
             where=self._where,
             event_stream="event-stream" in response.extensions["content_type"],
-            hide_usage="stream_options" not in call.fields,
+            hide_usage=not _wire.asks_for_usage(call.fields),
             choices=_count_of_choices(call),
             limits=rate_limits(response.extensions["raw_headers"]),
             failed=lambda exc: self._failure(exc, call.timeout),
@@ -185,14 +187,11 @@ class OpenAIProvider(Provider):
             raise self._bad(f"{self._where} told its quota in an unknown form: {exc}", body) from None
 
     async def probe(self, method: str, model: str | None, timeout: float) -> float:
+        if method != "models" or self.settings.quirks.get("no_models_list"):
+            raise ProviderFailure(FailureKind.UNSUPPORTED, f"{self.settings.connector} has no probe by `{method}`")
         loop = asyncio.get_running_loop()
         started = loop.time()
-        if method == "models" and not self.settings.quirks.get("no_models_list"):
-            await self._get(self._models_target, timeout)
-        elif method == "completion" and model:
-            await self._ask_one_token(model, timeout)
-        else:
-            raise ProviderFailure(FailureKind.UNSUPPORTED, f"{self.settings.connector} has no probe by `{method}`")
+        await self._get(self._models_target, timeout)
         return loop.time() - started
 
     async def aclose(self) -> None:
@@ -242,8 +241,8 @@ class OpenAIProvider(Provider):
             fields["stream"] = _TRUE
             if not self._stream_options:
                 fields.pop("stream_options", None)
-            elif "stream_options" not in fields:
-                fields["stream_options"] = _INCLUDE_USAGE
+            elif not _wire.asks_for_usage(call.fields):
+                fields["stream_options"] = _wire.with_usage(call.fields.get("stream_options"))
         else:
             fields.pop("stream", None)
             fields.pop("stream_options", None)
@@ -284,21 +283,6 @@ class OpenAIProvider(Provider):
         extensions = {"target": target, "headers": self._headers, "body": None, "total": timeout}
         request = httpx.Request("GET", str(target), headers=self._httpx_headers, extensions=extensions)
         return await self._body(await self._send(request, timeout), timeout)
-
-    async def _ask_one_token(self, model: str, timeout: float) -> None:
-        embeds = guess_capabilities(model) == ("text-embeddings",)
-        fields = (
-            {"input": msgspec.Raw(b'"a"')}
-            if embeds
-            else {"messages": msgspec.Raw(b'[{"role":"user","content":"a"}]'), "max_tokens": msgspec.Raw(b"1")}
-        )
-        operation = Operation.EMBEDDINGS if embeds else Operation.CHAT
-        try:
-            await self.execute(ProviderCall(operation, model, fields, timeout=timeout))
-        except ProviderFailure as failure:
-            # It took the request apart and did not like it: it is there, and that was the question.
-            if failure.kind not in (FailureKind.UNSUPPORTED, FailureKind.INVALID_REQUEST):
-                raise
 
     def _catalogued(self) -> list[ModelListing]:
         from meshd.catalogue import load_models

@@ -14,7 +14,10 @@ again). A mapping of model id to list gives each model its own (`*`: every other
   {fault: NAME, after: N}      N content chunks first (streams), then the fault (`Fault`)
 
 and any may have `times` (so many requests), `delay` (before the first byte), `chunk_delay`, `usage`,
-`running_usage` (a stream reports it in every chunk, as far as it has come), `finish_reason`, `headers`.
+`running_usage` (a stream reports it in every chunk, as far as it has come), `finish_reason`, `headers`,
+`reasoning` (pieces of it, before the text), `preface` (a stream begins with a chunk that only names the role) and
+`byte_delay` (after `after` chunks, one byte at a time with so much between them). Of the faults `error_event` has a
+`shape` (`ErrorShape`), and `pause` lasts for `pause`.
 """
 
 from __future__ import annotations
@@ -37,16 +40,27 @@ _UNITS = {None: 1.0, "": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 class Fault(enum.StrEnum):
-    RESET = "reset"  # the connection is reset (at once: before any byte)
+    RESET = "reset"  # the connection is reset (after nothing: before any byte)
     CLEAN_CLOSE = "clean_close"  # a regular end of the stream, without a finish reason
     CUT_CHUNK = "cut_chunk"  # closed inside a chunk
     SILENCE = "silence"  # the stream goes on, nothing comes
     BAD_CHUNK = "bad_chunk"  # one chunk is no JSON, the good ones follow
     BAD_END = "bad_end"  # one chunk is no JSON, and that was the last
     ERROR_EVENT = "error_event"  # an error event inside the 200
-    EMPTY = "empty"  # 200, and no event at all
-    HTML = "html"  # 200 with a web page
+    EMPTY = "empty"  # 200, and no event (more)
+    HTML = "html"  # 200 with a web page, after content in the middle of the stream
     TIMEOUT = "timeout"  # connected, and never an answer
+    PAUSE = "pause"  # nothing comes for a while, then it goes on (after nothing: the headers are there)
+    ENDLESS = "endless"  # a line that never ends
+
+
+class ErrorShape(enum.StrEnum):
+    """Who says it so."""
+
+    OPENAI = "openai"  # data: {"error": {message, type, code}}
+    ANTHROPIC = "anthropic"  # event: error, data: {"type": "error", "error": {type, message}}
+    GEMINI = "gemini"  # data: {"error": {code, message, status}}
+    GEMINI_LIST = "gemini_list"  # the same in a list
 
 
 class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -67,6 +81,11 @@ class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     chunk_delay: str | float = 0.0
     usage: dict[str, int] | None = None
     running_usage: bool = False
+    reasoning: tuple[str, ...] = ()
+    preface: bool = False
+    byte_delay: str | float = 0.0
+    pause: str | float = 0.0
+    shape: ErrorShape = ErrorShape.OPENAI
     finish_reason: str | None = None
     headers: dict[str, str] = {}
 
@@ -77,6 +96,19 @@ class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     @property
     def chunk_delay_seconds(self) -> float:
         return seconds(self.chunk_delay)
+
+    @property
+    def at_once(self) -> bool:
+        """Nothing of a stream comes before its fault."""
+        return not self.after and not self.preface
+
+    @property
+    def byte_delay_seconds(self) -> float:
+        return seconds(self.byte_delay)
+
+    @property
+    def pause_seconds(self) -> float:
+        return seconds(self.pause)
 
 
 ECHO = Step(echo=True)
@@ -150,7 +182,8 @@ def _steps(listed: Any, model: Any) -> list[Step]:
     for number, raw in enumerate(listed, 1):
         try:
             step = msgspec.convert(raw, Step)
-            seconds(step.delay), seconds(step.chunk_delay)
+            for duration in (step.delay, step.chunk_delay, step.byte_delay, step.pause):
+                seconds(duration)
         except (msgspec.ValidationError, ScriptError) as exc:
             where = f"step {number}" if model == "*" else f"step {number} of {model}"
             raise ScriptError(f"script, {where}: {exc}") from None
@@ -178,6 +211,8 @@ def answer(step: Step, request: Request) -> bytes:
         choice: dict[str, Any] = {"index": 0, "text": "".join(words), "finish_reason": finish, "logprobs": None}
     else:
         message: dict[str, Any] = {"role": "assistant", "content": "".join(words) or None}
+        if step.reasoning:
+            message["reasoning_content"] = "".join(step.reasoning)
         if step.tool_call:
             message["tool_calls"] = [_tool_call(step.tool_call)]
         choice = {"index": 0, "message": message, "finish_reason": finish, "logprobs": None}
@@ -185,17 +220,24 @@ def answer(step: Step, request: Request) -> bytes:
     return msgspec.json.encode(document)
 
 
+def preface_chunks(step: Step, request: Request) -> list[bytes]:
+    """What comes before the content, as OpenAI has it."""
+    if not step.preface or request.operation is Operation.COMPLETION:
+        return []
+    choice = {"index": 0, "delta": {"role": "assistant", "content": ""}, "finish_reason": None}
+    return [msgspec.json.encode(_head(request, stream=True) | {"choices": [choice]})]
+
+
 def content_chunks(step: Step, request: Request) -> list[bytes]:
     """The content of a streamed answer, an event's payload each."""
-    chunks = []
+    chunks: list[bytes] = []
     head = _head(request, stream=True)
+    pieces: list[dict[str, Any]] = [{"content": word} for word in words_of(step, request)]
     if step.tool_call:
-        pieces: list[dict[str, Any]] = [
-            {"role": "assistant", "tool_calls": [{"index": 0} | _tool_call(step.tool_call)]}
-        ]
-    else:
-        pieces = [{"content": word} for word in words_of(step, request)]
-        if pieces:
+        pieces.append({"tool_calls": [{"index": 0} | _tool_call(step.tool_call)]})
+    if request.operation is not Operation.COMPLETION:
+        pieces = [{"reasoning_content": piece} for piece in step.reasoning] + pieces
+        if pieces and not step.preface:
             pieces[0] = {"role": "assistant"} | pieces[0]
     for piece in pieces:
         if request.operation is Operation.COMPLETION:
@@ -234,13 +276,34 @@ def error_body(step: Step) -> bytes:
     return msgspec.json.encode({"error": document})
 
 
+def error_inside(step: Step) -> bytes:
+    """An error in place of an answer that has begun well, in the words of the step's `shape`."""
+    message = step.message or "scripted error inside a 200"
+    document: Any
+    match step.shape:
+        case ErrorShape.OPENAI:
+            document = {"error": {"message": message, "type": step.type or "server_error", "code": step.code}}
+        case ErrorShape.ANTHROPIC:
+            document = {"type": "error", "error": {"type": step.type or "overloaded_error", "message": message}}
+        case _:
+            error = {"code": int(step.code or 503), "message": message, "status": step.type or "UNAVAILABLE"}
+            document = {"error": error} if step.shape is ErrorShape.GEMINI else [{"error": error}]
+    return msgspec.json.encode(document)
+
+
 def error_event(step: Step) -> bytes:
-    document = {"message": step.message or "scripted error inside a 200", "type": step.type or "server_error"}
-    return msgspec.json.encode({"error": document | {"code": step.code}})
+    """The same as an event of a stream, with its framing."""
+    name = b"event: error\n" if step.shape is ErrorShape.ANTHROPIC else b""
+    return name + event(error_inside(step))
+
+
+def event(payload: bytes) -> bytes:
+    return b"data: " + payload + b"\n\n"
 
 
 def usage(step: Step, request: Request, words: list[str]) -> dict[str, Any]:
-    counted = {"prompt_tokens": _count_words(request.fields), "completion_tokens": len(words)} | (step.usage or {})
+    tokens = len(words) + len(step.reasoning)
+    counted = {"prompt_tokens": _count_words(request.fields), "completion_tokens": tokens} | (step.usage or {})
     return counted | {"total_tokens": counted["prompt_tokens"] + counted["completion_tokens"]}
 
 
@@ -258,7 +321,7 @@ def model_list(models: list[str]) -> bytes:
 def _head(request: Request, *, stream: bool) -> dict[str, Any]:
     kind = "text_completion" if request.operation is Operation.COMPLETION else "chat.completion"
     return {
-        "id": "chatcmpl-scripted",
+        "id": f"chatcmpl-scripted-{request.model}",
         "object": f"{kind}.chunk" if stream and kind == "chat.completion" else kind,
         "created": CREATED,
         "model": request.model,

@@ -24,7 +24,7 @@ from meshd.cdk.provider import (
     StreamEvent,
 )
 from meshd.connectors.providers import _wire, script
-from meshd.connectors.providers._errors import classify, failure_from_error_object, read_error
+from meshd.connectors.providers._errors import failure_from_error_object, failure_from_response
 from meshd.connectors.providers._headers import rate_limits
 from meshd.connectors.providers._models import guess_capabilities
 from meshd.connectors.providers.script import Fault, Script, Step
@@ -41,43 +41,54 @@ class ScriptedProvider(Provider):
     async def execute(self, call: ProviderCall) -> ProviderAnswer:
         step = self.script.take(call.model)
         request = _request(call)
+        body = script.answer(step, request)
+        lasts = step.delay_seconds + len(body) * step.byte_delay_seconds
+        if step.fault is Fault.PAUSE:
+            lasts += step.pause_seconds
         try:
             async with asyncio.timeout(call.timeout):
-                await asyncio.sleep(step.delay_seconds)
+                await asyncio.sleep(lasts)
                 if step.fault in (Fault.TIMEOUT, Fault.SILENCE):
                     await asyncio.Event().wait()
         except TimeoutError:
             raise _failure(FailureKind.TIMEOUT, f"no answer within {call.timeout:g} s") from None
         self._raise_error(step)
         if step.fault is Fault.ERROR_EVENT:
-            raise failure_from_error_object(_error_object(step))
+            raise failure_from_error_object(script.error_inside(step))
         if step.fault in (Fault.RESET, Fault.CLEAN_CLOSE, Fault.CUT_CHUNK):
             raise _failure(FailureKind.CONNECTION, f"the connection broke ({step.fault})")
-        if step.fault is not None:
+        if step.fault not in (None, Fault.PAUSE):
             raise _failure(FailureKind.BAD_ANSWER, f"that was no answer ({step.fault})")
-        body = script.answer(step, request)
         answer = _wire.decode_answer(body)
         return ProviderAnswer(body, _wire.usage_of(answer.usage), rate_limits(_raw(step)))
 
     async def stream(self, call: ProviderCall) -> AsyncGenerator[StreamEvent, None]:
         step = self.script.take(call.model)
-        hide_usage = "stream_options" not in call.fields
         request = _request(call)
         if step.delay_seconds > call.first_token_timeout:
-            step = msgspec.structs.replace(step, fault=Fault.TIMEOUT, delay=0.0)
+            step = msgspec.structs.replace(step, fault=Fault.TIMEOUT, delay=0.0, error=None)
         await asyncio.sleep(step.delay_seconds)
         self._raise_error(step)
-        if step.fault in (Fault.EMPTY, Fault.HTML, Fault.TIMEOUT):
-            await self._break(step, 0, call)
+        hide_usage = not _wire.asks_for_usage(call.fields)
+
+        def event(payload: bytes) -> StreamEvent:
+            return _wire.read_event(payload, hide_usage=hide_usage)[0]
+
+        if step.fault is Fault.TIMEOUT:
+            await self._fall_silent(call, 0)
         chunks = script.content_chunks(step, request)
-        sent = chunks if step.fault is None or step.fault is Fault.BAD_CHUNK else chunks[: step.after]
-        for payload in sent:
-            yield _wire.read_event(payload, hide_usage=hide_usage)[0]
+        before = chunks[: step.after] if step.fault is not None or step.byte_delay else chunks
+        preface = script.preface_chunks(step, request)
+        for payload in preface:
+            yield event(payload)
+        for payload in before:
+            yield event(payload)
             await asyncio.sleep(step.chunk_delay_seconds)
-        if step.fault is not None and step.fault is not Fault.BAD_CHUNK:
-            await self._break(step, len(sent), call)
-        for payload in script.last_chunks(step, request):
-            yield _wire.read_event(payload, hide_usage=hide_usage)[0]
+        if step.fault is not None:
+            await self._break(step, len(before), len(before) + len(preface), call)
+        for sent, payload in enumerate([*chunks[len(before) :], *script.last_chunks(step, request)], len(before)):
+            await self._wait(len(script.event(payload)) * step.byte_delay_seconds, sent, call)
+            yield event(payload)
 
     async def list_models(self) -> list[ModelListing]:
         return [
@@ -95,33 +106,42 @@ class ScriptedProvider(Provider):
         return None
 
     def _raise_error(self, step: Step) -> None:
-        if step.error is None:
-            return
-        body = script.error_body(step)
-        words = read_error(body)
-        raise ProviderFailure(
-            classify(step.error, words), words.message, status=step.error, body=body, retry_after=step.retry_after
-        )
+        if step.error is not None:
+            raise failure_from_response(step.error, script.error_body(step), _raw(step), "the scripted provider")
 
-    async def _break(self, step: Step, sent: int, call: ProviderCall) -> None:
-        """Fail as the real connector fails when the real thing happens."""
-        fault = step.fault
-        if fault in (Fault.TIMEOUT, Fault.SILENCE):
-            await asyncio.sleep(call.idle_timeout if sent else call.first_token_timeout)
-            kind = FailureKind.STREAM_CUT if sent else FailureKind.TIMEOUT
-            raise _failure(kind, "fell silent")
-        if fault is Fault.ERROR_EVENT:
-            raise failure_from_error_object(_error_object(step))
-        if fault is Fault.RESET and not sent:
-            raise _failure(FailureKind.CONNECTION, "connection reset")
-        kind = FailureKind.STREAM_CUT if sent else FailureKind.BAD_ANSWER
-        raise _failure(kind, f"the stream broke ({fault})")
+    async def _break(self, step: Step, content: int, events: int, call: ProviderCall) -> None:
+        """Fail as the real connector fails when the real thing happens; return where the stream goes on."""
+        match step.fault:
+            case Fault.BAD_CHUNK:
+                return
+            case Fault.PAUSE:
+                await self._wait(step.pause_seconds, content, call)
+                return
+            case Fault.SILENCE:
+                await self._fall_silent(call, content)
+            case Fault.ERROR_EVENT:
+                raise failure_from_error_object(script.error_inside(step))
+            case Fault.RESET | Fault.CUT_CHUNK:
+                broken = FailureKind.STREAM_CUT if events else FailureKind.CONNECTION
+                raise _failure(broken, f"the connection broke ({step.fault})")
+        kind = FailureKind.STREAM_CUT if content else FailureKind.BAD_ANSWER
+        raise _failure(kind, f"the stream broke ({step.fault})")
+
+    async def _wait(self, seconds: float, content: int, call: ProviderCall) -> None:
+        """Nothing comes for so long."""
+        if seconds > (call.idle_timeout if content else call.first_token_timeout):
+            await self._fall_silent(call, content)
+        await asyncio.sleep(seconds)
+
+    async def _fall_silent(self, call: ProviderCall, content: int) -> None:
+        await asyncio.sleep(call.idle_timeout if content else call.first_token_timeout)
+        raise _failure(FailureKind.STREAM_CUT if content else FailureKind.TIMEOUT, "fell silent")
 
 
 def _request(call: ProviderCall) -> script.Request:
     fields = {name: msgspec.json.decode(raw) for name, raw in call.fields.items()}
     if call.stream and call.operation is not Operation.EMBEDDINGS:
-        fields.setdefault("stream_options", {"include_usage": True})
+        fields["stream_options"] = {"include_usage": True}
     return script.Request(call.operation, call.model, fields)
 
 
@@ -129,9 +149,6 @@ def _failure(kind: FailureKind, what: str) -> ProviderFailure:
     return ProviderFailure(kind, f"scripted: {what}")
 
 
-def _error_object(step: Step) -> bytes:
-    return msgspec.json.encode(msgspec.json.decode(script.error_event(step))["error"])
-
-
 def _raw(step: Step) -> list[tuple[bytes, bytes]]:
-    return [(name.encode(), value.encode()) for name, value in step.headers.items()]
+    headers = step.headers if step.retry_after is None else {**step.headers, "Retry-After": f"{step.retry_after:g}"}
+    return [(name.encode(), value.encode()) for name, value in headers.items()]

@@ -28,6 +28,7 @@ from meshd.connectors.providers import script
 from meshd.connectors.providers._scripted_bill import Bill, Item
 from meshd.connectors.providers.script import Fault, Script, ScriptError, Step
 
+_MUCH = b"x" * 64 * 1024
 _OPERATIONS = {f"/v1/{operation.value.replace('.', '/')}": operation for operation in Operation}
 
 
@@ -108,12 +109,13 @@ class ScriptedServer:
             return _json(step.error, script.error_body(step), headers)
         if step.fault is Fault.TIMEOUT:
             await asyncio.Event().wait()
-        if step.fault is Fault.RESET and not step.after:
+        stream = bool(request.fields.get("stream"))
+        if step.fault is Fault.RESET and step.at_once:
             _reset(http)
             return web.Response()
-        if step.fault is Fault.HTML:
+        if step.fault is Fault.HTML and (step.at_once or not stream):
             return web.Response(body=script.HTML_PAGE, content_type="text/html")
-        if request.fields.get("stream"):
+        if stream:
             return await self._stream(http, request, step, item)
         return await self._answer(http, request, step, item)
 
@@ -121,17 +123,28 @@ class ScriptedServer:
         body = script.answer(step, request)
         if step.fault is Fault.SILENCE:
             await asyncio.Event().wait()
+        if step.fault is Fault.PAUSE:
+            await asyncio.sleep(step.pause_seconds)
         if step.fault is Fault.EMPTY:
             return _json(200, b"")
         if step.fault is Fault.ERROR_EVENT:
-            return _json(200, script.error_event(step))
+            return _json(200, script.error_inside(step))
         if step.fault in (Fault.BAD_CHUNK, Fault.BAD_END):
             return _json(200, body[: len(body) // 2])
-        if step.fault is None:
+        whole = step.fault in (None, Fault.PAUSE)
+        if whole:
             item.delivered(msgspec.json.decode(body)["usage"])
+        if whole and not step.byte_delay:
             return _json(200, body, step.headers)
-        response = web.StreamResponse(headers={"Content-Type": "application/json", "Content-Length": str(len(body))})
+        response = web.StreamResponse(headers={"Content-Type": "application/json"})
+        if step.fault is not Fault.ENDLESS:
+            response.content_length = len(body)
         await response.prepare(http)
+        if step.fault is Fault.ENDLESS:
+            await _never_end(response)
+        if whole:
+            await _trickle(response, body, step)
+            return response
         await response.write(body[: len(body) // 2])
         _reset(http) if step.fault is Fault.RESET else _close(http)
         return response
@@ -141,17 +154,19 @@ class ScriptedServer:
         response.enable_chunked_encoding()
         await response.prepare(http)
         chunks = script.content_chunks(step, request)
-        before = chunks if step.fault is None else chunks[: step.after]
+        before = chunks[: step.after] if step.fault is not None or step.byte_delay else chunks
+        for chunk in script.preface_chunks(step, request):
+            await response.write(script.event(chunk))
         for number, chunk in enumerate(before, 1):
             item.delivered(script.usage_so_far(step, request, number))
-            await response.write(b"data: " + chunk + b"\n\n")
+            await response.write(script.event(chunk))
             if step.chunk_delay:
                 await asyncio.sleep(step.chunk_delay_seconds)
         if step.fault is not None and await self._break(http, response, step):
             return response
         item.delivered(script.usage(step, request, script.words_of(step, request)))
         for chunk in [*chunks[len(before) :], *script.last_chunks(step, request), b"[DONE]"]:
-            await response.write(b"data: " + chunk + b"\n\n")
+            await _trickle(response, script.event(chunk), step)
         await response.write_eof()
         return response
 
@@ -159,12 +174,20 @@ class ScriptedServer:
         """Play the fault; True when that was the end of the stream."""
         match step.fault:
             case Fault.BAD_CHUNK:
-                await response.write(b"data: " + script.BROKEN_CHUNK + b"\n\n")
+                await response.write(script.event(script.BROKEN_CHUNK))
+                return False
+            case Fault.PAUSE:
+                await asyncio.sleep(step.pause_seconds)
                 return False
             case Fault.BAD_END:
-                await response.write(b"data: " + script.BROKEN_CHUNK + b"\n\n")
+                await response.write(script.event(script.BROKEN_CHUNK))
             case Fault.ERROR_EVENT:
-                await response.write(b"data: " + script.error_event(step) + b"\n\n")
+                await response.write(script.error_event(step))
+            case Fault.HTML:
+                await response.write(script.HTML_PAGE)
+            case Fault.ENDLESS:
+                await response.write(b'data: {"choices":[{"index":0,"delta":{"content":"')
+                await _never_end(response)
             case Fault.SILENCE:
                 await asyncio.Event().wait()
             case Fault.RESET:
@@ -211,6 +234,23 @@ class ScriptedServer:
 
 def _json(status: int, body: bytes, headers: dict[str, str] | None = None) -> web.Response:
     return web.Response(status=status, body=body, headers=headers or None, content_type="application/json")
+
+
+async def _trickle(response: web.StreamResponse, content: bytes, step: Step) -> None:
+    """One byte at a time, where the step has a delay between them."""
+    if not step.byte_delay:
+        await response.write(content)
+        return
+    for byte in content:
+        await response.write(bytes((byte,)))
+        await asyncio.sleep(step.byte_delay_seconds)
+
+
+async def _never_end(response: web.StreamResponse) -> None:
+    """As fast as it is read, until the reader has gone."""
+    while True:
+        await response.write(_MUCH)
+        await asyncio.sleep(0)
 
 
 def _reset(http: web.Request) -> None:

@@ -55,10 +55,38 @@ async def endless(beginning: bytes, piece: bytes, every: float = 0.02) -> tuple[
 async def test_comments_keep_a_connection_alive_but_are_no_answer(beginning, kind):
     server, url = await endless(beginning, b": OPENROUTER PROCESSING\n\n")
     made = provider(url)
-    with pytest.raises(ProviderFailure) as caught:
-        async for _ in made.stream(call(stream=True, first_token_timeout=0.15, idle_timeout=0.15)):
+    words = "did not finish" if beginning else "no first token"
+    with pytest.raises(ProviderFailure, match=words) as caught:
+        async for _ in made.stream(call(stream=True, first_token_timeout=0.15, idle_timeout=0.15, timeout=0.6)):
             pass
     assert caught.value.kind is kind
+    await made.aclose()
+    server.close()
+
+
+@pytest.mark.parametrize("beginning", [b"", WORD], ids=["at once", "later"])
+async def test_bytes_of_an_event_that_does_not_end_are_silence(beginning):
+    server, url = await endless(beginning, b"d")
+    made = provider(url)
+    with pytest.raises(ProviderFailure, match="fell silent" if beginning else "no first token") as caught:
+        async for _ in made.stream(call(stream=True, first_token_timeout=0.15, idle_timeout=0.15)):
+            pass
+    assert caught.value.kind is (FailureKind.STREAM_CUT if beginning else FailureKind.TIMEOUT)
+    await made.aclose()
+    server.close()
+
+
+@pytest.mark.parametrize("beginning", [b"", WORD], ids=["at once", "later"])
+async def test_a_line_that_never_ends_is_not_held_without_bound(monkeypatch, beginning):
+    from meshd.connectors.providers import _sse
+
+    monkeypatch.setattr(_sse, "MAX_PENDING", 1024 * 1024)
+    server, url = await endless(beginning + b'data: {"choices":[{"delta":{"content":"', b"x" * 65536, every=0.0)
+    made = provider(url)
+    with pytest.raises(ProviderFailure, match="no event ended within 1048576 bytes") as caught:
+        async for _ in made.stream(call(stream=True)):
+            pass
+    assert caught.value.kind is (FailureKind.STREAM_CUT if beginning else FailureKind.BAD_ANSWER)
     await made.aclose()
     server.close()
 
@@ -104,15 +132,29 @@ async def test_a_slow_reader_is_no_silence_and_holds_the_upstream_back():
     server.close()
 
 
-async def test_a_finished_stream_that_stays_open_ends_all_the_same(monkeypatch):
+@pytest.mark.parametrize("piece", [b": still here\n\n", b'event: ping\ndata: {"type":"ping"}\n\n'])
+async def test_a_finished_stream_that_stays_open_ends_all_the_same(monkeypatch, piece):
     from meshd.connectors.providers import _stream
 
     monkeypatch.setattr(_stream, "LAST_WORDS", 0.1)
     last = b'data: {"choices":[{"delta":{},"finish_reason":"stop"}]}\n\n'
-    server, url = await endless(WORD + last, b": still here\n\n", every=0.5)
+    server, url = await endless(WORD + last, piece, every=0.02)
     made = provider(url)
-    events = [event async for event in made.stream(call(stream=True))]
-    assert [event.finish_reason for event in events] == [None, "stop"]
+    events = [event async for event in made.stream(call(stream=True, timeout=5.0))]
+    assert [event.finish_reason for event in events if not event.hidden] == [None, "stop"]
+    await made.aclose()
+    server.close()
+
+
+async def test_a_choice_that_has_not_ended_is_missed():
+    """Of several, one cannot stand for the others."""
+    one = b'data: {"choices":[{"index":0,"delta":{"content":"a"},"finish_reason":"stop"}]}\n\n'
+    other = b'data: {"choices":[{"index":1,"delta":{"content":"b"}}]}\n\n'
+    server, url = await endless(other + one, b"", every=0.01)
+    made = provider(url)
+    with pytest.raises(ProviderFailure, match="fell silent"):
+        async for _ in made.stream(call(stream=True, idle_timeout=0.15)):
+            pass
     await made.aclose()
     server.close()
 

@@ -233,8 +233,8 @@ async def test_models_and_probes(upstream):
         ("text-embedding-b", ("text-embeddings",)),
     ]
     assert await provider.probe("models", None, 2.0) > 0
-    assert await provider.probe("completion", "a", 2.0) > 0
-    assert await provider.probe("completion", "text-embedding-b", 2.0) > 0
+    with pytest.raises(ProviderFailure, match="no probe by `completion`"):
+        await provider.probe("completion", "a", 2.0)
 
 
 async def raw_server(answer: bytes) -> tuple[asyncio.Server, str]:

@@ -10,6 +10,7 @@ from meshd import catalogue
 from meshd.catalogue import ModelRow, NanoLongPrompt, Prices, load_models, providers_with_models
 from meshd.compilation import _pricing
 from meshd.config.schema import PricingConfig
+from meshd.connectors.providers._prefill import PREFILLS
 from meshd.gateway.tokens import load
 from meshd.routing.capabilities import CapabilityTree
 from meshd.routing.table import LongPrompt, Pricing
@@ -185,3 +186,11 @@ def test_prices_of_long_prompts_reach_the_table_unless_others_are_configured() -
     assert _pricing(own, nothing, row).long_prompt is None
     assert _pricing(nothing, own, row).long_prompt is None
     assert _pricing(nothing, nothing, None).long_prompt is None
+
+
+def test_how_a_provider_goes_on_with_an_answer_is_one_of_the_known_ways() -> None:
+    of = {row.id: row.quirks["prefill"] for row in catalogue.load_provider_rows() if "prefill" in row.quirks}
+    assert set(of.values()) == set(PREFILLS)
+    assert of["openai.llm.v1"] == of["microsoft.azure-openai.v1"] == "instruct"
+    assert of["mistral.api.v1"] == "prefix"
+    assert of["vllm.local.v1"] == "final_message"

@@ -19,6 +19,7 @@ from meshd.connectors.providers._errors import (
     failure_from_error_object,
     failure_from_exception,
     failure_from_response,
+    is_error_list,
     read_error,
 )
 
@@ -177,3 +178,19 @@ def test_exceptions_of_the_transport(exc, kind, words):
     failure = failure_from_exception(exc, "h:1", 5.0)
     assert failure.kind is kind
     assert words in failure.message
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "message"),
+    [
+        (b'[{"error":{"code":503,"message":"overloaded","status":"UNAVAILABLE"}}]', "bad_answer", "overloaded"),
+        (b'[{"error":{"code":429,"message":"quota","status":"RESOURCE_EXHAUSTED"}}]', "rate_limit", "quota"),
+        (b'{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}', "bad_answer", "Overloaded"),
+        (b"the backend has gone", "bad_answer", "the backend has gone"),
+    ],
+)
+def test_an_error_inside_an_answer_may_have_anybodys_shape(body: bytes, kind: str, message: str) -> None:
+    failure = failure_from_error_object(body)
+    assert (failure.kind, failure.message) == (kind, message)
+    assert is_error_list(body) is body.startswith(b"[")
+    assert not is_error_list(b'[{"choices":[]}]')
