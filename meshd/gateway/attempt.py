@@ -114,7 +114,8 @@ class UpstreamAttempt:
         self.limits = event.limits or self.limits
         if event.content:
             self._events += 1
-            self._text.append(event.text)
+            # Everything that was received counts, thinking and tool calls too.
+            self._text.append(event.text + event.reasoning + event.extra)
 
     # -- asking ---------------------------------------------------------------------------------------
 
@@ -220,6 +221,9 @@ class UpstreamAttempt:
         """Blame whom it may be blamed on."""
         plan, now = self.request.plan, time.time()
         usage = self._used(failure)
+        if failure.kind is FailureKind.INVALID_REQUEST and self.request.delivery.continued:
+            # Another model has taken the app's request: what is refused here is only how it is asked to go on.
+            failure.kind = FailureKind.UNSUPPORTED
         if failure.kind is FailureKind.TIMEOUT and self._short and not begun:
             plan.ran_out(now, self.duration, step=self.step, usage=usage)
             self._settle(False)
@@ -233,7 +237,6 @@ class UpstreamAttempt:
         self._failed(broken.failure, begun=True)
         why_not = broken.final or self.request.delivery.cannot_continue(self.step.pool.stream)
         if not why_not:
-            self.request.delivery.go_on()
             self.request.continues(self, broken.failure)
             return Fate.AGAIN
         self.broken = broken

@@ -11,7 +11,7 @@ several choices, a response format) nobody can go on in the middle of it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -22,7 +22,16 @@ from meshd.routing.table import StreamPolicy
 
 LONGEST_OVERLAP = 400
 """Characters at the end of the text so far that another model may repeat before it goes on."""
+_SHORTEST_OVERLAP = 8
+"""Characters. A shorter one ("the ", a space) is as likely to be what comes next."""
 _IDENTITY = ("id", "created", "model", "object", "system_fingerprint", "service_tier")
+
+
+class Passed(NamedTuple):
+    """A chunk that goes to the app, and the text in it."""
+
+    data: bytes
+    text: str
 
 
 class Delivery:
@@ -36,38 +45,37 @@ class Delivery:
         self._needs = needs
         self._text: list[str] = []
         self._more_than_text = False
-        self._first: bytes | None = None
+        self._identity: bytes | None = None  # the chunk that the stream's id is in
         self._splice: _Splice | None = None
         self._used = Usage()
+        self._seam = 0  # pieces of the text there were when the present attempt began
 
     @property
     def begun(self) -> bool:
-        return self._first is not None
+        return self._identity is not None
 
     @property
     def text(self) -> str:
         return "".join(self._text)
 
+    @property
+    def text_since(self) -> str:
+        """What the present attempt has added to it."""
+        return "".join(self._text[self._seam :])
+
     async def send(self, event: StreamEvent) -> None:
         """Pass one event on. Raises ClientGone, TimeoutError."""
-        if self._splice is None:
-            await self._chunk(event.data)
-            if event.content:
-                self.pieces += 1
-                self._text.append(event.text)
-                self._more_than_text = self._more_than_text or not event.text
+        if self._splice is not None:
+            await self._sent(self._splice.take(event, self._used), event)
             return
-        for data, text in self._splice.take(event, self._used):
-            await self._chunk(data)
-            self.pieces += bool(text)
-            self._text.append(text)
+        if self._identity is None and (event.content or event.finish_reason is not None):
+            self._identity = event.data  # not an earlier one: Azure begins with a chunk that has no id
+        await self._sent(Passed(event.data, event.text), event)
 
     async def finish(self) -> None:
         """The stream ended: what was held back to be compared goes out."""
         if self._splice is not None:
-            for data, text in self._splice.rest():
-                await self._chunk(data)
-                self._text.append(text)
+            await self._sent(self._splice.rest(), None)
 
     def cannot_continue(self, policy: StreamPolicy) -> str:
         """Why another model cannot go on, "" when it can."""
@@ -87,8 +95,9 @@ class Delivery:
     def go_on(self) -> None:
         """The next attempt takes the stream up where it is."""
         self.continued += 1
-        assert self._first is not None, "nothing was delivered"
-        self._splice = _Splice(self._first, self.text, self._operation)
+        assert self._identity is not None, "nothing was delivered"
+        self._seam = len(self._text)
+        self._splice = _Splice(self._identity, self.text, self._operation)
 
     def add_usage(self, usage: Usage) -> None:
         """Of an attempt that ended in the middle: its output is a part of the answer."""
@@ -104,10 +113,16 @@ class Delivery:
         """The one usage of the app's stream."""
         return merged(self._used, last) if self.continued else last
 
-    async def _chunk(self, data: bytes) -> None:
-        if self._first is None:
-            self._first = data
-        await self._exchange.chunk(data)
+    async def _sent(self, passed: Passed | None, event: StreamEvent | None) -> None:
+        if passed is None:
+            return
+        await self._exchange.chunk(passed.data)
+        extra = event is not None and bool(event.extra)
+        if passed.text or extra or (event is not None and event.reasoning):
+            self.pieces += 1
+        if passed.text:
+            self._text.append(passed.text)
+        self._more_than_text = self._more_than_text or extra
 
 
 def merged(before: Usage, last: Usage) -> Usage:
@@ -117,7 +132,7 @@ def merged(before: Usage, last: Usage) -> Usage:
 class _Splice:
     """The seam: makes another model's events look like the rest of the first one's.
 
-    Its first text is held back until it cannot be a repetition of the end of the text so far any more.
+    Its first text is held back until it cannot be a repetition of the text so far, or of its end, any more.
     """
 
     def __init__(self, first: bytes, text: str, operation: Operation) -> None:
@@ -126,56 +141,65 @@ class _Splice:
         self._tail = text[-LONGEST_OVERLAP:]
         self._whole = text
         self._operation = operation
-        self._held: str | None = ""
+        self._held: list[str] | None = []
+        self._size = 0  # characters held
+        self._anew = True  # what is held begins as the whole text does
 
-    def take(self, event: StreamEvent, used: Usage) -> list[tuple[bytes, str]]:
-        """(chunk, its text) to send for an event."""
+    def take(self, event: StreamEvent, used: Usage) -> Passed | None:
+        """What to send for an event."""
+        text = event.text
+        if self._held is not None:
+            if text:
+                self._hold(text)
+            ends = event.finish_reason is not None or bool(event.extra)
+            if not ends and event.content and (not text or self._may_still_repeat()):
+                return None  # also where it thinks again: the app has read that already
+            if text or ends:
+                text = self._let_go(cut_off=event.finish_reason == "length")
         chunk: dict[str, Any] = msgspec.json.decode(event.data)
+        nothing = not text and not event.extra and event.finish_reason is None
+        if nothing and (chunk.get("choices") or event.usage is None):
+            return None  # a role, a preface, or nothing: the app's stream has begun long ago
         chunk.update(self._identity)
         if isinstance(chunk.get("usage"), dict) and event.usage is not None:
             chunk["usage"] = usage_map(merged(used, event.usage))
-        ready: list[tuple[bytes, str]] = []
-        text = event.text
-        if self._held is not None and (text or event.finish_reason is not None):
-            self._held += text
-            last = event.finish_reason is not None
-            if not last and self._may_still_repeat(self._held):
-                return []
-            text = self._new(self._held)
-            self._held = None
-        elif self._held is not None and event.content:
-            return []  # it thinks again; the app has read that already
         if text != event.text:
             _set_text(chunk, text)
-        if not text and event.finish_reason is None and chunk.get("choices"):
-            return ready  # a role, or nothing: the app's stream has begun long ago
-        ready.append((msgspec.json.encode(chunk), text))
-        return ready
+        return Passed(msgspec.json.encode(chunk), text)
 
-    def rest(self) -> list[tuple[bytes, str]]:
+    def rest(self) -> Passed | None:
         """What is held at the end of a stream that gave no finish reason."""
-        if not self._held:
-            return []
-        text, self._held = self._new(self._held), None
+        text = self._let_go() if self._held is not None else ""
         if not text:
-            return []
+            return None
         choice: Mapping[str, Any] = (
             {"index": 0, "text": text, "finish_reason": None}
             if self._operation is Operation.COMPLETION
             else {"index": 0, "delta": {"content": text}, "finish_reason": None}
         )
-        return [(msgspec.json.encode({**self._identity, "choices": [choice]}), text)]
+        return Passed(msgspec.json.encode({**self._identity, "choices": [choice]}), text)
 
-    def _new(self, held: str) -> str:
-        """What of it is not a repetition."""
-        if held.startswith(self._whole):
+    def _hold(self, text: str) -> None:
+        assert self._held is not None
+        self._anew = self._anew and text.startswith(self._whole[self._size : self._size + len(text)])
+        self._held.append(text)
+        self._size += len(text)
+
+    def _may_still_repeat(self) -> bool:
+        """Whether what comes next could show that what is held repeats the end, or the whole, of the text so far."""
+        assert self._held is not None
+        if self._anew and self._size < len(self._whole):
+            return True
+        return self._size < len(self._tail) and "".join(self._held) in self._tail
+
+    def _let_go(self, cut_off: bool = False) -> str:
+        """What of it is not a repetition. cut_off: an output limit ended it, perhaps in the middle of one."""
+        held, self._held = "".join(self._held or ()), None
+        if self._anew and self._size >= len(self._whole):
             return held[len(self._whole) :]
+        if self._anew and (cut_off or self._size >= _SHORTEST_OVERLAP):
+            return ""  # it never came to what is new
         return held[_overlap(self._tail, held) :]
-
-    def _may_still_repeat(self, held: str) -> bool:
-        """Whether what comes next could show that `held` repeats the end, or the whole, of the text so far."""
-        begins_anew = len(held) < len(self._whole) and self._whole.startswith(held)
-        return begins_anew or (len(held) < len(self._tail) and held in self._tail)
 
 
 def _overlap(tail: str, text: str) -> int:
@@ -184,10 +208,6 @@ def _overlap(tail: str, text: str) -> int:
         if tail.endswith(text[:length]):
             return length
     return 0
-
-
-_SHORTEST_OVERLAP = 8
-"""Characters. A shorter one ("the ", a space) is as likely to be what comes next."""
 
 
 def _set_text(chunk: dict[str, Any], text: str) -> None:

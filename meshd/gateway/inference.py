@@ -191,7 +191,8 @@ class Inference:
         """A stream broke off in its middle, and another model is to go on."""
         usage = attempt.step.usage
         self.delivery.add_usage(usage)
-        self.plan.needs = reading.of_the_rest(self.plan.needs, self.delivery.text, usage.output_tokens)
+        self.plan.needs = reading.of_the_rest(self.plan.needs, self.delivery.text_since, usage.output_tokens)
+        self.delivery.go_on()
         ids = {"pool": attempt.step.pool.name, "model": attempt.step.model.id, "provider": attempt.step.model.provider}
         self.mesh.event("stream_continued", "warning", ids | self._id(), failure.message,
                         {"pieces": self.delivery.pieces})  # fmt: skip

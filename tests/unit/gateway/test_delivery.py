@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from meshd.cdk.provider import Operation, StreamEvent, Usage
+from meshd.connectors.providers import _wire
 from meshd.gateway.delivery import Delivery
 from meshd.routing.needs import Needs
 from meshd.routing.table import StreamPolicy
@@ -42,7 +43,7 @@ def event(text: str, id: str = "first", finish: str | None = None, **delta: Any)
         "model": f"model-of-{id}",
         "choices": [{"index": 0, "delta": said, "finish_reason": finish}],
     }
-    return StreamEvent(json.dumps(data).encode(), bool(said), text, finish)
+    return _wire.read_event(json.dumps(data).encode(), hide_usage=False)[0]
 
 
 def usage_event(id: str, prompt: int, output: int) -> StreamEvent:
@@ -128,7 +129,7 @@ def test_the_stream_keeps_its_identity_and_ends_once() -> None:
     }
     assert [chunk["choices"][0]["finish_reason"] for chunk in sink.chunks].count("stop") == 1
     assert sum("role" in chunk["choices"][0]["delta"] for chunk in sink.chunks) == 1
-    assert (made.continued, made.pieces) == (1, 3)
+    assert (made.continued, made.pieces) == (1, 2)
 
 
 def test_the_app_gets_one_usage_report() -> None:
@@ -200,3 +201,53 @@ def test_a_tool_call_under_way_is_more_than_text() -> None:
     assert "terminate" in made.cannot_continue(StreamPolicy(on_failure="terminate"))
     tell(made, event("", tool_calls=[{"index": 0, "function": {"name": "f"}}]))
     assert "more than text" in made.cannot_continue(CONTINUE)
+
+
+def test_who_thinks_only_can_be_gone_on_with() -> None:
+    made, sink = delivery()
+    tell(made, event("", reasoning_content="let me see"))
+    assert made.cannot_continue(CONTINUE) == ""
+    made.go_on()
+    tell(made, event("", "second", reasoning_content="hm"), event("Hello", "second"), event("", "second", "stop"))
+    assert sink.text == "Hello"
+    assert {chunk["id"] for chunk in sink.chunks} == {"first"}
+
+
+def test_who_goes_on_may_call_a_tool_and_from_there_nobody_else_can() -> None:
+    call = [{"index": 0, "id": "c", "function": {"name": "f", "arguments": "{}"}}]
+    made, sink = delivery()
+    tell(made, event("Let me look that up. "))
+    made.go_on()
+    tell(made, event("Let me look", "second"), event("", "second", tool_calls=call))
+    assert "more than text" in made.cannot_continue(CONTINUE)
+    tell(made, event("", "second", "tool_calls"))
+    assert [chunk["choices"][0]["delta"].get("tool_calls") for chunk in sink.chunks] == [None, call, None]
+    assert sink.text == "Let me look that up. ", "what it repeated of the text was not heard again"
+
+
+def test_the_stream_is_called_by_the_chunk_with_an_id() -> None:
+    preface = StreamEvent(json.dumps({"id": "", "choices": [], "prompt_filter_results": []}).encode())
+    made, sink = delivery()
+    tell(made, preface, event("Hello, "))
+    made.go_on()
+    tell(made, preface, event("world", "second"), event("", "second", "stop"))
+    assert [chunk["id"] for chunk in sink.chunks] == ["", "first", "first", "first"]
+
+
+@pytest.mark.parametrize("repeated", [4, 20, len(STORY) - 1])
+def test_a_repetition_that_an_output_limit_ended_is_no_text(repeated: int) -> None:
+    made, sink = delivery()
+    tell(made, event(STORY))
+    made.go_on()
+    tell(made, event(STORY[:repeated], "second"), event("", "second", "length"))
+    assert sink.text == STORY
+    assert sink.chunks[-1]["choices"][0]["finish_reason"] == "length"
+
+
+def test_what_an_attempt_added_is_known_apart() -> None:
+    made, _ = delivery()
+    tell(made, event("one "))
+    assert made.text_since == "one "
+    made.go_on()
+    tell(made, event("two ", "second"))
+    assert (made.text_since, made.text) == ("two ", "one two ")
