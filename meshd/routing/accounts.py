@@ -12,12 +12,12 @@ or none.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from meshd.routing import limits as wording
 from meshd.routing.estimate import Estimate
-from meshd.routing.limits import Limit, precedence
+from meshd.routing.limits import NEVER, Limit, precedence
 from meshd.routing.table import Allowance, ModelSpec, Window
 from meshd.routing.windows import COST, Bucket, Meter, Rolling, Sums
 from meshd.spend.calendar import Calendar, Period
@@ -42,17 +42,22 @@ class Refusal:
     resets_at: float | None
 
 
-class _Route(NamedTuple):
-    """What the attempts of one app at one model of one pool are counted in. checks: (taken, measure, limit's amount,
-    limit) of what is enforced. unpriced: the limit that a model of unknown price meets."""
+@dataclass(slots=True, eq=False)
+class _Route:
+    """What the attempts of one app at one model of one pool are counted in. sums: those that a limit bounds, which are
+    always up to date. others: the rest, which get what is in `lump` when somebody asks for them. checks: (taken,
+    measure, limit's amount, limit) of what is enforced. unpriced: the limit that a model of unknown price meets."""
 
     model: ModelSpec
     account: str
     meters: tuple[Meter, ...]
+    limits: tuple[Limit, ...]
     sums: tuple[Sums, ...]
+    others: tuple[Sums, ...]
     rollings: tuple[Rolling, ...]
-    checks: tuple[tuple[list[int], int, int, Limit], ...]
-    unpriced: Limit | None
+    checks: tuple[tuple[list[int], int, int, Limit], ...] = ()
+    unpriced: Limit | None = None
+    lump: Sums = field(default_factory=Sums)
 
 
 @dataclass(slots=True, eq=False)
@@ -107,6 +112,7 @@ class Accounts:
         self._limits: dict[tuple[str, str], tuple[Limit, ...]] = {}
         self._apps = 0  # how many meters are of apps
         self._routes: dict[tuple[str, str, str], _Route] = {}
+        self._lumped: set[_Route] = set()  # those with something in their lump
         self._open: set[Reservation] = set()
         self._alerts: list[Alert] = []
 
@@ -128,6 +134,8 @@ class Accounts:
             key: tuple(before.get(allowance) or Limit(allowance, self._meter(*key)) for allowance in of_one)
             for key, of_one in allowances.items()
         }
+        for allowance in before.keys() - {allowance for of_one in allowances.values() for allowance in of_one}:
+            before[allowance].alerts_at = NEVER  # attempts under way know it still
         self._drop_apps(surplus=self._apps - MOST_APPS)
         self._begin_anew()
 
@@ -160,7 +168,7 @@ class Accounts:
         meter = self._meters.get(key)
         if meter is not None and meter.stint is not None:
             meter.stint = Sums()
-            self._routes.clear()
+            self._forget_routes()
             assert self._period is not None, "a stint was begun in one"
             for limit in self._limits.get(key, ()):
                 limit.bind(self._period)
@@ -205,6 +213,8 @@ class Accounts:
         tokens, cost = estimate.tokens_in + estimate.tokens_out, estimate.cost
         for sums in route.sums:
             sums.reserve(tokens, cost)
+        route.lump.reserve(tokens, cost)
+        self._lumped.add(route)
         buckets = [(rolling, rolling.reserve(tokens, cost, question.now)) for rolling in route.rollings]
         assert self._period is not None, "a route was made in one"
         reservation = Reservation(estimate, self._period.day, route.account, route, buckets)
@@ -222,10 +232,13 @@ class Accounts:
         more = requests - 1, tokens - estimate.tokens_in - estimate.tokens_out, cost - estimate.cost
         for sums in route.sums:
             sums.settle(requests, tokens, cost, more)
+        route.lump.settle(requests, tokens, cost, more)
+        self._lumped.add(route)
         for rolling, bucket in reservation.buckets:
             rolling.settle(bucket, requests, tokens, cost, more)
-        if self._limits:
-            self._watch(route.meters)
+        for limit in route.limits:
+            if limit.sums.used[limit.measure] >= limit.alerts_at:
+                self._alert(limit, limit.due())
 
     def nothing_reserved(self) -> None:
         """The requests under way have been lost with the router that served them: what they reserved is spent."""
@@ -240,12 +253,6 @@ class Accounts:
             return []
         alerts, self._alerts = self._alerts, []
         return alerts
-
-    def _watch(self, meters: Iterable[Meter]) -> None:
-        for meter in meters:
-            for limit in self._limits.get((meter.scope, meter.name), ()):
-                if limit.sums.used[limit.measure] >= limit.alerts_at:
-                    self._alert(limit, limit.due())
 
     def _alert(self, limit: Limit, types: Iterable[str]) -> None:
         assert self._period is not None, "a limit is reached in one"
@@ -264,6 +271,7 @@ class Accounts:
 
     def used(self, scope: str, name: str, window: Window = "month") -> Use:
         """What was used, as of the last attempt; reservations apart."""
+        self._spread()
         meter, period = self._meters.get((scope, name)), self._period
         sums = None if meter is None or period is None else meter.window(window, period)
         return Use() if sums is None else Use(*sums.used)
@@ -274,8 +282,24 @@ class Accounts:
 
     # -- windows --------------------------------------------------------------------------------------
 
-    def _begin_anew(self) -> None:
+    def _spread(self) -> None:
+        """Bring the sums that no limit bounds up to date."""
+        for route in self._lumped:
+            lump, route.lump = route.lump, Sums()
+            for sums in route.others:
+                sums.merge(lump)
+        self._lumped.clear()
+
+    def _forget_routes(self) -> None:
+        """Attempts under way keep theirs, and settle straight: another limit may bound any of its sums now."""
+        self._spread()
+        for route in self._routes.values():
+            route.sums += route.others
+            route.others = ()
         self._routes.clear()
+
+    def _begin_anew(self) -> None:
+        self._forget_routes()
         self._start = self._end = 0.0
 
     def _today(self, now: float) -> Period:
@@ -285,12 +309,12 @@ class Accounts:
             before, self._period = period, self._calendar.period(now)
             period = self._period
             self._start, self._end = period.start, period.end
-            self._routes.clear()
+            self._forget_routes()
             if before is None or before.day != period.day:
                 self._forget(period)
             for key, meter in self._meters.items():
                 limits = self._limits.get(key, ())
-                wanted = meter.scope == "provider" or any(limit.allowance.window == "rolling" for limit in limits)
+                wanted = any(limit.allowance.window == "rolling" for limit in limits)
                 if wanted and meter.rolling is None:
                     meter.begin_rolling(period, now)
                 for limit in limits:
@@ -348,13 +372,13 @@ class Accounts:
         scopes.append(("app", account))
         meters = tuple(self._meter(*scope) for scope in scopes if scope[1])
         for meter in meters:
-            if meter.scope == "provider" and meter.rolling is None:
-                meter.begin_rolling(period, now)
             if meter.scope == "member" and meter.stint is None:
                 meter.stint = Sums()
         if len(self._routes) >= _MOST_ROUTES:
-            self._routes.clear()
+            self._forget_routes()
         limits = [limit for meter in meters for limit in self._limits.get((meter.scope, meter.name), ())]
+        bounded = {id(limit.sums) for limit in limits}
+        sums = _sums(meters, period.day)
         enforced = sorted(
             (limit for limit in limits if limit.allowance.enforce), key=lambda limit: precedence(limit.allowance)
         )
@@ -362,7 +386,9 @@ class Accounts:
             model,
             account,
             meters,
-            _sums(meters, period.day),
+            tuple(limits),
+            tuple(each for each in sums if id(each) in bounded),
+            tuple(each for each in sums if id(each) not in bounded),
             tuple(meter.rolling for meter in meters if meter.rolling is not None),
             tuple((limit.sums.taken, limit.measure, limit.allowance.limit, limit) for limit in enforced),
             None if model.priced else next((limit for limit in enforced if limit.measure == COST), None),
@@ -373,10 +399,12 @@ class Accounts:
         """An open reservation in sums that have been replaced, on the day it was made."""
         estimate = reservation.estimate
         meters = tuple(self._meter(meter.scope, meter.name) for meter in reservation.route.meters)
-        reservation.route = reservation.route._replace(meters=meters, sums=_sums(meters, reservation.day))
-        for sums in reservation.route.sums:
-            sums.reserve(estimate.tokens, estimate.cost)
-        rollings = (meter.rolling for meter in meters if meter.rolling is not None)
+        sums = _sums(meters, reservation.day)
+        rollings = tuple(meter.rolling for meter in meters if meter.rolling is not None)
+        before = reservation.route
+        reservation.route = _Route(before.model, before.account, meters, before.limits, sums, (), rollings)
+        for each in sums:
+            each.reserve(estimate.tokens, estimate.cost)
         reservation.buckets = [(rolling, rolling.reserve(estimate.tokens, estimate.cost, now)) for rolling in rollings]
 
 

@@ -9,7 +9,6 @@ given back then.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +18,7 @@ from meshd.routing import recovery
 from meshd.routing.accounts import Reservation
 from meshd.routing.rates import Passage
 from meshd.routing.stages import Question
-from meshd.routing.state import Availability, MeshState, availabilities
+from meshd.routing.state import Availability, MeshState
 from meshd.routing.table import ModelSpec, PoolSpec
 
 NOTHING = Usage()
@@ -28,8 +27,8 @@ NOTHING = Usage()
 @dataclass(slots=True, eq=False)
 class Try:
     """Ask `model` after `wait` seconds. rotated_from: the model the pool leaves by this. number: of the attempt,
-    from 1. hedge: it is sent beside another. usage, cost (10⁻⁹ USD), sent: what it used, and whether it left, once it
-    is closed."""
+    from 1. hedge: it is sent beside another. tests: whose probation it is. usage, cost (10⁻⁹ USD), sent: what it
+    used, and whether it left, once it is closed."""
 
     model: ModelSpec
     pool: PoolSpec
@@ -37,6 +36,7 @@ class Try:
     wait: float = 0.0
     rotated_from: str | None = None
     hedge: bool = False
+    tests: tuple[Availability, ...] = ()
     reservation: Reservation | None = None
     passage: Passage | None = None
     usage: Usage = NOTHING
@@ -60,10 +60,15 @@ class AttemptBook:
         self._begun += 1
         step = Try(model, question.pool, self._begun, wait, rotated_from, hedge)
         self.open[step.number] = step
-        for availability in self._availabilities(step):
-            recovery.begin_probation(availability, self)
-        self.state.model(model.id).in_flight += 1
-        self.state.provider(model.provider).in_flight += 1
+        provider, known = self.state.provider(model.provider), self.state.model(model.id)
+        states = (provider.availability, known.availability, self.state.member(step.pool.name, model.id).availability)
+        for availability in states:
+            if availability.standby:
+                recovery.begin_probation(availability, self)
+                if availability.tester is self:
+                    step.tests += (availability,)
+        known.in_flight += 1
+        provider.in_flight += 1
         if not wait:
             self.reserve(step, question)
         return step
@@ -128,13 +133,10 @@ class AttemptBook:
         )
 
     def release(self, step: Try) -> None:
-        for availability in self._availabilities(step):
+        for availability in step.tests:
             # A hedge at the same provider goes on testing it.
-            if not any(availability is held for other in self.open.values() for held in self._availabilities(other)):
+            if not any(availability is held for other in self.open.values() for held in other.tests):
                 recovery.end_probation(availability, self)
-
-    def _availabilities(self, step: Try) -> Iterator[Availability]:
-        return availabilities(self.state, step.pool.name, step.model.id, step.model.provider)
 
     # -- in words -------------------------------------------------------------------------------------
 

@@ -219,7 +219,7 @@ _SUCCEEDED = "a request succeeded"
 
 
 def _recover(availability: Availability, now: float) -> bool:
-    return proves(availability, now) and recover(availability, now)
+    return availability.standby and proves(availability, now) and recover(availability, now)
 
 
 def record_probe(

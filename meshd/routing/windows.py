@@ -41,6 +41,11 @@ class Sums:
         taken[TOKENS] += tokens
         taken[COST] += cost
 
+    def merge(self, other: Sums) -> None:
+        for measure in (REQUESTS, TOKENS, COST):
+            self.taken[measure] += other.taken[measure]
+            self.used[measure] += other.used[measure]
+
     def add(self, requests: int, tokens: int, cost: int) -> None:
         """Count what was used without a reservation."""
         self.settle(requests, tokens, cost, (requests, tokens, cost))

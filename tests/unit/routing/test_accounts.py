@@ -19,8 +19,8 @@ def test_nothing_is_refused_where_nothing_is_limited_and_everything_is_counted()
     used = mesh_.accounts.used
     assert used("provider", "groq", "day") == used("model", "groq.llama", "month") == Use(1, 100, 7)
     assert used("pool", "chat") == used("app", "notes", "day") == Use(2, 103, 7)
-    assert used("member", "chat\0groq.llama", "stint") == used("provider", "groq", "rolling") == Use(1, 100, 7)
-    assert used("app", "notes", "rolling") == used("model", "nobody") == Use()
+    assert used("member", "chat\0groq.llama", "stint") == Use(1, 100, 7)
+    assert used("provider", "groq", "rolling") == used("model", "nobody") == Use()
     assert mesh_.accounts.cost_of("groq.llama") == 7
     assert mesh_.accounts.standing(NOW) == []
 
@@ -71,7 +71,7 @@ def test_what_a_lost_router_had_reserved_is_spent() -> None:
     lost = mesh_.reserve()
     mesh_.accounts.nothing_reserved()
     mesh_.accounts.settle(lost, 1, 1)
-    assert mesh_.accounts.used("provider", "groq", "rolling") == Use(1, 100, DOLLAR // 10)
+    assert mesh_.accounts.used("provider", "groq") == Use(1, 100, DOLLAR // 10)
     assert (mesh_.row()["spent"], mesh_.row()["reserved"]) == (DOLLAR // 10, 0)
 
 

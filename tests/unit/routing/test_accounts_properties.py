@@ -201,6 +201,7 @@ class Life(RuleBasedStateMachine):
 
 
 def meters(accounts: Accounts, scope: str = "") -> Iterable[Meter]:
+    accounts._spread()
     return [meter for meter in accounts._meters.values() if not scope or meter.scope == scope]
 
 

@@ -197,7 +197,7 @@ def test_a_restart_brings_days_and_months_back_and_keeps_what_is_open() -> None:
     mesh_.accounts.settle(open_, 1, 2)
     day, month = mesh_.accounts.standing(NOW)
     assert (day["spent"], day["reserved"], month["spent"]) == (5, 0, 10)
-    assert mesh_.accounts.used("provider", "groq", "rolling") == Use(2, 2, 5)
+    assert mesh_.accounts.used("provider", "groq", "day") == Use(2, 2, 5)
 
 
 def test_an_unknown_timezone_changes_nothing() -> None:
