@@ -62,8 +62,8 @@ class UpstreamAttempt:
         self.first_token: float | None = None
         self.broken: streaming.Broken | None = None
         self.limits: RateLimits | None = None
-        self._text: list[str] = []  # that came
-        self._events = 0
+        self._text: list[str] = []  # that came, since the last report of usage
+        self._events = 0  # with it
         self._written = False  # in the journal
         self._short = False  # the app's own deadline leaves it less time than the mesh would give it
         self._started = time.monotonic()
@@ -110,9 +110,12 @@ class UpstreamAttempt:
 
     def note(self, event: StreamEvent) -> None:
         """An event came."""
-        self.usage = event.usage or self.usage
         self.limits = event.limits or self.limits
-        if event.content:
+        if event.usage is not None:
+            self.usage = event.usage
+            self._text.clear()
+            self._events = 0
+        elif event.content:
             self._events += 1
             # Everything that was received counts, thinking and tool calls too.
             self._text.append(event.text + event.reasoning + event.extra)
@@ -132,9 +135,9 @@ class UpstreamAttempt:
             if self.first_token is not None:
                 raise streaming.Broken(failure) from None
             raise failure from None
-        if self.race is not None:
-            self.race.claim(self)
         self.body, self.usage, self.limits = answer.body, answer.usage, answer.limits
+        if self.race is not None:
+            self.race.claim(self)  # the loser has used as much
 
     def _call(self) -> ProviderCall:
         request, plan, model = self.request, self.request.plan, self.step.model
@@ -213,9 +216,10 @@ class UpstreamAttempt:
         self.request.plan.succeeded(time.time(), self.duration, step=self.step, usage=usage, limits=self.limits)
         self._settle(True)
         known = self.request.mesh.state.model(self.step.model.id)
-        known.total.add(self.duration)
-        if self.first_token is not None:
+        if self.first_token is not None:  # how long all of a stream takes is the app's doing, too
             known.first_token.add(self.first_token)
+        else:
+            known.total.add(self.duration)
 
     def _failed(self, failure: ProviderFailure, *, begun: bool = False) -> None:
         """Blame whom it may be blamed on."""
@@ -224,7 +228,9 @@ class UpstreamAttempt:
         if failure.kind is FailureKind.INVALID_REQUEST and self.request.delivery.continued:
             # Another model has taken the app's request: what is refused here is only how it is asked to go on.
             failure.kind = FailureKind.UNSUPPORTED
-        if failure.kind is FailureKind.TIMEOUT and self._short and not begun:
+        # All the time a stream may take is its request's.
+        late = now >= plan.deadline if begun else failure.kind is FailureKind.TIMEOUT and self._short
+        if late:
             plan.ran_out(now, self.duration, step=self.step, usage=usage)
             self._settle(False)
             return
@@ -255,9 +261,14 @@ class UpstreamAttempt:
         """As the provider reports it, else by what came: never nothing for what may have cost something."""
         if not self._written:
             return Usage()
-        if self.usage is not None:
-            return self.usage
+        reported = self.usage
+        if reported is not None and not self._events:
+            return reported
         model, needs = self.step.model, self.request.plan.needs
         text = "".join(self._text) if self.body is None else settlement.answer_text(self.body)
         received = Received.of(text, self._events, count_text(model.vocabulary, text))
-        return settlement.used(failure, needs, model, received)
+        if reported is None:
+            return settlement.used(failure, needs, model, received)
+        # A report in the middle of a stream, and what came after it.
+        more = settlement.used(None, needs, model, received).output_tokens
+        return Usage(reported.input_tokens, reported.output_tokens + more, reported.cached_tokens)

@@ -137,6 +137,7 @@ class RouterCore:
         self.requests_total += 1
         self.requests_failed += outcome.status >= 400 and outcome.status != 499
         self.keeper.moved(outcome)
+        self._take_alerts()  # of a refusal
         if not self._outcomes:
             asyncio.get_running_loop().call_later(_GATHER, self.report_outcomes)
         self._outcomes.append(outcome)
@@ -162,10 +163,13 @@ class RouterCore:
 
     def _settled(self) -> None:
         """An attempt ended: room for those who wait, and perhaps an allowance that is used up."""
+        self._take_alerts()
+        self.mesh.room.freed()
+
+    def _take_alerts(self) -> None:
         alerts = self.mesh.state.accounts.take_alerts()
         if alerts:
             self.keeper.alert(alerts)
-        self.mesh.room.freed()
 
     # -- availability ---------------------------------------------------------------------------------
 

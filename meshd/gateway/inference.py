@@ -38,7 +38,14 @@ from meshd.routing.strategies import STICKY
 from meshd.routing.table import ModelSpec, PoolSpec, RoutingTable, Target, UnknownModel
 from meshd.routing.tokens import vocabularies_wanted
 from meshd.spend.journal import JournalWriter
-from modelmesh._errors import InvalidRequestError, MeshError, NotFoundError, RequestCancelledError, StreamInterrupted
+from modelmesh._errors import (
+    InvalidRequestError,
+    MeshError,
+    NotFoundError,
+    RequestCancelledError,
+    RequestTimeoutError,
+    StreamInterrupted,
+)
 
 OPERATIONS: Mapping[str, Operation] = {
     "/v1/chat/completions": Operation.CHAT,
@@ -105,16 +112,31 @@ class Inference:
                 if await self._attempt(step):
                     return
         except asyncio.CancelledError:
-            self._account(499, "the app went away or cancelled")
+            if exchange.cut_off is None:
+                self._account(499, "the app went away or cancelled")
+            else:
+                self._account(exchange.cut_off.status_code, exchange.cut_off.message)
             exchange.error(RequestCancelledError("cancelled"))
             raise
         except ClientGone:
             self._account(499, "the app went away")
+        except Exception as bug:
+            self._abandon(f"the daemon failed: {type(bug).__name__}")
+            raise
+
+    def _abandon(self, why: str) -> None:
+        """Nothing may stay reserved, whatever went wrong."""
+        for step in list(self.plan.book.open.values()):
+            self.plan.cancelled(time.time(), step=step)
+        self.mesh.settled()
+        self._account(500, why)
 
     async def _count(self) -> None:
         """The prompt's tokens, where money or a limit depends on them. A long prompt's off the loop."""
         plan, app = self.plan, self.plan.asker.app
-        vocabularies = frozenset[str]().union(*(vocabularies_wanted(self.table, pool, app) for pool in plan.pools))
+        vocabularies = vocabularies_wanted(self.table, plan.pools[0], app)
+        for pool in plan.pools[1:]:
+            vocabularies |= vocabularies_wanted(self.table, pool, app)
         if vocabularies:
             plan.needs = await count_all(plan.needs, self.exchange.body, vocabularies)
 
@@ -135,7 +157,7 @@ class Inference:
             self._rotated(step.pool.name, step.rotated_from, step.model.id)
         after = step.pool.hedge_after
         delay = hedge_delay(after, self._latencies(step.model)) if after is not None else None
-        if delay is None or self.delivery.begun:
+        if delay is None or step.wait or self.delivery.begun:
             attempt = UpstreamAttempt(self, step)
             fate = await attempt.run()
         else:
@@ -267,10 +289,11 @@ class Inference:
 
     @staticmethod
     def _is_the_apps(error: MeshError) -> bool:
-        return error.status_code in (408, 499, 504)
+        return isinstance(error, RequestTimeoutError | RequestCancelledError)
 
     def _account(self, status: int, error: str) -> None:
         """Count and log: once a request, whatever became of it."""
+        self._tell_changes()
         plan, model = self.plan, self.answered_by
         self.mesh.finished(
             outcome(

@@ -44,6 +44,8 @@ class Keeper:
             if change.scope == "provider" and not change.available:
                 for held in self._held(change):
                     self._tell(held)
+        if any(change.available for change in changes):
+            self._core.mesh.room.freed()
 
     def _held(self, change: Change) -> list[Change]:
         """Pools that want an operator's word before they use a provider again that failed. One that has used up what
@@ -93,8 +95,11 @@ class Keeper:
     def moved(self, outcome: messages.Outcome) -> None:
         """The counters of those that a request asked are to be saved, at the next turn."""
         for attempt in outcome.attempts:
-            self._models.add(attempt.model)
-            self._providers.add(attempt.provider)
+            self.used(attempt.model, attempt.provider)
+
+    def used(self, model: str, provider: str) -> None:
+        self._models.add(model)
+        self._providers.add(provider)
 
     def save_model(self, model: str, *, durable: bool = False) -> None:
         """durable: somebody decided it, it is written at once."""

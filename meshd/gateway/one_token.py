@@ -72,6 +72,7 @@ class OneToken:
         operation = _operation(model)
         body = msgspec.json.encode({"model": model.upstream, **_ASKS[operation]})
         self._mesh, self._pool, self._model = core.mesh, pool, model
+        self._keeper = core.keeper
         state, now = core.mesh.state, time.time()
         question = Question(core.mesh.table, state, pool, reading.read(operation, body)[1], now)
         no_room = state.accounts.refusal(question, model) or state.rates.crowd(question, model)
@@ -135,6 +136,7 @@ class OneToken:
         known.tokens_out += usage.output_tokens
         known.cost += cost
         provider.cost += cost
+        self._keeper.used(model.id, model.provider)
         self._mesh.settled()
 
     def _used(self, failure: ProviderFailure | None) -> Usage:

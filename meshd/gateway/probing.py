@@ -112,19 +112,18 @@ class Probing:
         await asyncio.gather(*(self._probe(pool, mesh.table.models[id], message.timeout) for id in wanted))
 
     async def _probe(self, pool: PoolSpec, model: ModelSpec, timeout: float) -> None:
-        state, tester = self._core.mesh.state, object()
-        tested = list(availabilities(state, pool.name, model.id, model.provider))
-        for availability in tested:
-            recovery.begin_probation(availability, tester)
-        try:
-            async with self._places:
-                failure = await self._failure(pool, model, timeout)
-            self._record(pool, model, failure, tester)
-        except NotSent as why:
-            logger.debug("%s is not probed: %s", model.id, why)
-        finally:
+        async with self._places:  # before anything is taken: requests may test the model while its probe waits
+            state, tester = self._core.mesh.state, object()
+            tested = list(availabilities(state, pool.name, model.id, model.provider))
             for availability in tested:
-                recovery.end_probation(availability, tester)
+                recovery.begin_probation(availability, tester)
+            try:
+                self._record(pool, model, await self._failure(pool, model, timeout), tester)
+            except NotSent as why:
+                logger.debug("%s is not probed: %s", model.id, why)
+            finally:
+                for availability in tested:
+                    recovery.end_probation(availability, tester)
 
     async def _failure(self, pool: PoolSpec, model: ModelSpec, timeout: float) -> ProviderFailure | None:
         try:

@@ -64,6 +64,8 @@ async def relay(attempt: UpstreamAttempt, provider: Provider, call: ProviderCall
             raise
         raise Broken(failure) from None
     except TimeoutError:
+        if held is not None:  # the connector's, as nothing was sent
+            raise
         # The app took nothing until the deadline: nobody's failure but its own.
         stopped = ProviderFailure(FailureKind.CANCELLED, "the app stopped taking the stream")
         error = RequestTimeoutError("the stream was not taken before the deadline")

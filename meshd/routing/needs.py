@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import msgspec
 
@@ -26,6 +26,9 @@ PREAMBLE = 128
 """Tokens at most that a provider puts before a prompt by itself: a template's own system message."""
 TOOLS_PREAMBLE = 640
 """The same where there are tools: Anthropic's instructions for their use are 313 to 530 tokens by model."""
+
+GOING_ON = 320
+"""Bytes at most that are put around the text so far to ask for the rest of it: its turn, and an instruction."""
 
 _BASE64 = b"base64,"
 _TYPED = b'"type"'
@@ -103,6 +106,11 @@ class _ResponseFormat(msgspec.Struct):
     type: str = ""
 
 
+# Nobody gives more; and what is estimated with them stays a number that can be written down.
+_Tokens = Annotated[int, msgspec.Meta(le=10**8)]
+_Choices = Annotated[int, msgspec.Meta(le=10**4)]
+
+
 class _Fields(msgspec.Struct):
     """The fields that routing reads; `messages` and the like stay raw."""
 
@@ -111,11 +119,11 @@ class _Fields(msgspec.Struct):
     tools: msgspec.Raw = msgspec.Raw(b"null")
     functions: msgspec.Raw = msgspec.Raw(b"null")
     response_format: _ResponseFormat | None = None
-    max_tokens: int | None = None
-    max_completion_tokens: int | None = None
+    max_tokens: _Tokens | None = None
+    max_completion_tokens: _Tokens | None = None
     logprobs: bool | int | None = None
-    n: int | None = None
-    best_of: int | None = None
+    n: _Choices | None = None
+    best_of: _Choices | None = None
     messages: msgspec.Raw = msgspec.Raw(b"")
     prompt: msgspec.Raw = msgspec.Raw(b"")
     input: msgspec.Raw = msgspec.Raw(b"")
@@ -165,7 +173,7 @@ def _needs(operation: Operation, fields: _Fields, body: bytes) -> Needs:
     carried = _NOTHING_CARRIED
     if operation is Operation.CHAT and _TYPED in body:
         carried = _carried(bytes(fields.messages))
-    choices = max(fields.n or 1, fields.best_of or 1)
+    choices = max(fields.n or 1, fields.best_of or 1, 1)
     if operation is Operation.COMPLETION:
         choices *= _prompts(fields.prompt)
     text = max(len(prompt) - carried.size, 0) // BYTES_PER_TOKEN
@@ -178,7 +186,8 @@ def _needs(operation: Operation, fields: _Fields, body: bytes) -> Needs:
         images=carried.images,
         logprobs=bool(fields.logprobs),
         tokens=text + carried.tokens + TOKENS_PER_IMAGE * carried.images,
-        max_output=fields.max_completion_tokens or fields.max_tokens,
+        # Of two limits the provider may take either; -1 and the like are none.
+        max_output=max(fields.max_completion_tokens or 0, fields.max_tokens or 0, 0) or None,
         choices=choices,
         # A token is a byte of text at least, and JSON only adds to it: the braces of a message are more bytes than
         # any template has tokens around it.
@@ -254,9 +263,9 @@ def with_parameters(
 
 
 def of_the_rest(needs: Needs, text: str, output_tokens: int) -> Needs:
-    """What going on with an answer needs of which `text` is there: it is a part of the prompt now, and of the output
+    """What going on with an answer needs of which `text` came last: it is a part of the prompt now, and of the output
     limit so much less is left. output_tokens: that the last attempt was settled with."""
-    added = len(text.encode(errors="replace"))
+    added = len(text.encode(errors="replace")) + GOING_ON
     left = None if needs.max_output is None else max(needs.max_output - output_tokens, 1)
     return replace(
         needs,

@@ -66,7 +66,7 @@ class Core:
             state=MeshState(),
             pipeline=Pipeline(),
             apps=AppMatcher(table, matches, own_uid=OWN),
-            room=SimpleNamespace(queue=Queue(**(waiting or {}))),
+            room=SimpleNamespace(queue=Queue(**(waiting or {})), freed=lambda: None),
         )
         self.mesh.state.accounts.configure(table.allowances, "UTC")
         self.server = SimpleNamespace(peers={}, exchanges={}, instance="i", addresses=[], malformed=0)

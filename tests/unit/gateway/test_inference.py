@@ -213,3 +213,107 @@ async def test_a_connector_that_ignores_its_timeout_is_stopped(monkeypatch: pyte
     await run(made, Recording(told, timeout=0.05))
     assert time.monotonic() - began < 5
     assert told[-1][1].status_code == 504
+
+
+# -- what review found ---------------------------------------------------------------------------------
+
+
+def content(text: str, usage: Usage | None = None) -> StreamEvent:
+    data = msgspec.json.encode({"id": "1", "choices": [{"index": 0, "delta": {"content": text}}]})
+    return StreamEvent(data, content=True, text=text, usage=usage)
+
+
+class Gated(Scripted):
+    """Answers when the gate opens."""
+
+    def __init__(self, gate: asyncio.Event) -> None:
+        super().__init__([])
+        self.gate = gate
+
+    async def execute(self, call: ProviderCall) -> ProviderAnswer:
+        await self.gate.wait()
+        return ProviderAnswer(b'{"choices":[{"message":{"content":"x"}}]}', Usage(10, 50))
+
+
+async def test_who_answers_too_late_in_a_race_is_settled_as_it_reports() -> None:
+    told: list[Any] = []
+    gate = asyncio.Event()
+    made, (*_,) = mesh(told, [], "a", "b", hedge_after=0.001)
+    asked: list[str] = []
+
+    class Both(Gated):
+        async def execute(self, call: ProviderCall) -> ProviderAnswer:
+            asked.append(call.model)
+            if len(asked) == 2:
+                gate.set()
+            return await super().execute(call)
+
+    made.provider = lambda name: nullcontext(Both(gate))
+    await run(made, Recording(told))
+    assert asked == ["a", "b"]
+    assert [what[1:3] for what in told if what[0] == "settle"] == [(10, 50), (10, 50)]
+    assert sum(what[0] == "respond" for what in told) == 1
+
+
+async def test_a_report_in_the_middle_of_a_stream_is_not_all_of_it() -> None:
+    told: list[Any] = []
+    words = [content("word ") for _ in range(40)]
+    cut = [content("first ", Usage(8, 1)), *words, ProviderFailure(FailureKind.STREAM_CUT, "cut")]
+    made, _ = mesh(told, [cut], stream=StreamPolicy(on_failure="terminate"))
+    await run(made, Recording(told, stream=True))
+    ((_, tokens_in, tokens_out, *_),) = [what for what in told if what[0] == "settle"]
+    assert tokens_in == 8
+    assert tokens_out >= 1 + 40
+
+
+async def test_reports_that_keep_up_are_taken_as_they_are() -> None:
+    told: list[Any] = []
+    cut = [content("a ", Usage(8, 1)), content("b ", Usage(8, 2)), ProviderFailure(FailureKind.STREAM_CUT, "cut")]
+    made, _ = mesh(told, [cut], stream=StreamPolicy(on_failure="terminate"))
+    await run(made, Recording(told, stream=True))
+    assert [what[1:3] for what in told if what[0] == "settle"] == [(8, 2)]
+
+
+async def test_a_stream_that_its_own_deadline_ends_costs_nobody_a_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[Any] = []
+    for _ in range(3):
+        app = Recording(told, stream=True, timeout=60.0)
+
+        class Late(Scripted):
+            async def stream(self, call: ProviderCall) -> AsyncIterator[StreamEvent]:
+                yield content("a")
+                monkeypatch.setattr(time, "time", lambda: app.deadline + 1.0)  # noqa: B023
+                raise ProviderFailure(FailureKind.STREAM_CUT, "the request's time is over")
+
+        made, _ = mesh(told, [])
+        made.provider = lambda name: nullcontext(Late([]))
+        await run(made, app)
+        monkeypatch.undo()
+        assert made.state.model("p.m").failures == 0
+    assert {type(what[1]).__name__ for what in told if what[0] == "error"} == {"RequestTimeoutError"}
+
+
+async def test_a_connectors_own_timeout_before_content_is_a_failed_attempt() -> None:
+    told: list[Any] = []
+    whole = [content("a"), StreamEvent(b'{"id":"1","choices":[]}', finish_reason="stop")]
+    made, outcomes = mesh(told, [[TimeoutError()], whole], "a", "b")
+    await run(made, Recording(told, stream=True, timeout=60.0))
+    assert (outcomes[0].status, [attempt.ok for attempt in outcomes[0].attempts]) == (200, [False, True])
+
+
+async def test_whatever_goes_wrong_nothing_stays_reserved() -> None:
+    told: list[Any] = []
+    made, outcomes = mesh(told, [ProviderAnswer(b"{}", Usage(1, 1))], "a", "b")
+    made.state.model("p.a").availability.standby = True
+    made.state.model("p.a").availability.until = time.time() + 60
+    made.state.pool("chat").current = "p.a"
+
+    def event(*what: Any, **more: Any) -> None:
+        raise KeyError("oops")
+
+    made.event = event  # the rotation is told of
+    with pytest.raises(KeyError):
+        await run(made, Recording(told))
+    assert [outcome.status for outcome in outcomes] == [500]
+    assert made.state.model("p.b").in_flight == made.state.provider("p").in_flight == 0
+    assert not made.state.accounts._open

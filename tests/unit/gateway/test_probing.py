@@ -132,7 +132,7 @@ class Core:
         self.leases = 0
         self.told: list[tuple[str, Any]] = []
         self.changes: list[Any] = []
-        self.keeper = SimpleNamespace(changed=self.changed)
+        self.keeper = SimpleNamespace(changed=self.changed, used=lambda model, provider: None)
         self.blamed: list[FailureKind] = []
         self.generation = None
         self.settlements = 0

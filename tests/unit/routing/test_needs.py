@@ -193,11 +193,24 @@ def test_the_prompt_is_what_the_operation_has() -> None:
     assert read(Operation.EMBEDDINGS, b'{"model":"m"}')[1].tokens == 0
 
 
-def test_the_newer_name_of_the_output_limit_wins() -> None:
+def test_of_two_output_limits_either_may_be_taken() -> None:
     assert needs(max_tokens=10).max_output == 10
     assert needs(max_tokens=10, max_completion_tokens=20).max_output == 20
+    assert needs(max_tokens=20, max_completion_tokens=10).max_output == 20
     assert needs(n=3).choices == 3
     assert needs(n=2, best_of=5).choices == 5
+
+
+def test_numbers_that_mean_no_limit_never_lower_an_estimate() -> None:
+    assert needs(max_tokens=-1).max_output is None
+    assert needs(max_tokens=-(10**9), max_completion_tokens=0).max_output is None
+    assert needs(n=-5, best_of=0).choices == 1
+
+
+@pytest.mark.parametrize("field", ["max_tokens", "max_completion_tokens", "n", "best_of"])
+def test_numbers_that_nobody_means_are_refused(field: str) -> None:
+    with pytest.raises(MalformedBody, match=field):
+        needs(**{field: 10**12})
 
 
 def test_a_repeated_key_counts_as_it_does_for_every_json_reader() -> None:
