@@ -35,6 +35,9 @@ PROBE = "probe"
 ASKED_AGAIN = 900.0
 """Seconds that a provider rests which says that its quota is used up, and nobody knows when it resets."""
 
+PATIENCE = 5.0
+"""Seconds that an attempt has to have had before its request's own deadline says anything against the model."""
+
 _BLAMELESS = frozenset(
     {FailureKind.UNSUPPORTED, FailureKind.CONTEXT_LENGTH, FailureKind.INVALID_REQUEST, FailureKind.CANCELLED}
 )
@@ -139,6 +142,28 @@ def _blame_member(
     return [Change("member", False, reason, pool.name, model.id, model.provider, known.until)]
 
 
+def record_overdue(
+    state: MeshState, pool: PoolSpec, model: ModelSpec, duration: float, now: float, tester: object | None = None
+) -> list[Change]:
+    """Note an attempt that its request's own deadline ended, after `duration` seconds; what it put on standby.
+
+    An app in a hurry costs nobody a model. But one that answers nobody, each of whom gave it some time, is as good as
+    one that fails: by `deactivation.retry_limit`, with no success in between.
+    """
+    member, rule = state.member(pool.name, model.id), pool.deactivation
+    if duration < PATIENCE:
+        return []
+    member.overdue += 1
+    if member.overdue < rule.retry_limit:
+        return []
+    reason = f"{member.overdue} requests in a row had no answer from it by their own deadlines"
+    if not stand_by(member.availability, reason, FailureKind.TIMEOUT, pool.recovery, now, tester=tester):
+        return []
+    member.overdue = 0
+    state.accounts.begin_stint(pool.name, model.id)
+    return [Change("member", False, reason, pool.name, model.id, model.provider, member.availability.until)]
+
+
 def _failing_too_often(member: MemberState, pool: PoolSpec, now: float) -> str:
     """By `deactivation.error_rate_threshold`: how often, "" when not."""
     threshold, rate = pool.deactivation.error_rate_threshold, member.outcomes.rate(now)
@@ -202,7 +227,7 @@ def record_success(
     known.exhausted_models.clear()
     known.auth_valid = True
     member = state.member(pool.name, model.id)
-    member.failures = 0
+    member.failures = member.overdue = 0
     if not member.availability.standby:
         member.outcomes.add(True, now, pool.deactivation.window)
     changes: list[Change] = []

@@ -62,6 +62,7 @@ class MemberState:
 
     availability: Availability = field(default_factory=Availability)
     failures: int = 0  # consecutive
+    overdue: int = 0  # ended by their own deadlines after a while, with no success since
     outcomes: OutcomeWindow = field(default_factory=OutcomeWindow, compare=False)
 
 

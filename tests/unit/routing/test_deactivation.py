@@ -65,6 +65,28 @@ def test_a_probations_failure_is_a_relapse_at_once() -> None:
     assert change.until == NOW + 60 + 120
 
 
+def overdue(made: Mesh, duration: float = deactivation.PATIENCE) -> list[Change]:
+    return deactivation.record_overdue(made.state, made.pool, made.table.models["p.a"], duration, NOW)
+
+
+def test_a_model_that_answers_nobody_by_their_deadlines_is_left() -> None:
+    made = mesh("p.a")
+    assert overdue(made) == overdue(made) == []
+    (change,) = overdue(made)
+    assert change.reason == "3 requests in a row had no answer from it by their own deadlines"
+    assert (made.member("p.a").standby, made.member("p.a").until) == (True, NOW + 60)
+    assert overdue(made) == overdue(made) == overdue(made) == [], "it rests already"
+
+
+def test_apps_in_a_hurry_cost_nobody_a_model_nor_does_one_that_answers_others() -> None:
+    made = mesh("p.a")
+    for _ in range(10):
+        assert overdue(made, deactivation.PATIENCE - 1) == []
+    for _ in range(2):
+        assert overdue(made) == overdue(made) == []
+        succeed(made, "p.a")
+
+
 def test_retry_after_is_the_least_rest() -> None:
     made = mesh("p.a", deactivation=DeactivationPolicy(retry_limit=1))
     fail(made, "p.a", failure(FailureKind.RATE_LIMIT, retry_after=500.0))
