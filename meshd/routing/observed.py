@@ -1,6 +1,6 @@
 """What a provider's response headers said is left, less what was sent since.
 
-Owns: one record for each model and key, and the age of what it knows.
+Owns: one record for each model and key, and the age of what it knows; and until when a model is to be left alone.
 Must never: know of configured limits, read a clock or do I/O.
 
 A response speaks of the moment its request arrived: what entered after that request may not be counted in it and is
@@ -47,6 +47,20 @@ class Remaining:
         everybody who waited for the reset would be sent at once."""
         if now >= self.until and self.limit:
             self.left, self.seen, self.until, self.number = self.limit, now, now + WINDOW, number
+
+
+class LeftAlone:
+    """A provider asked not to be asked for a model before `until` (`Retry-After`); since: UTC seconds, as all times."""
+
+    __slots__ = ("since", "until")
+
+    def __init__(self, since: float, until: float) -> None:
+        self.since = since
+        self.until = until
+
+    def left(self, now: float) -> float | None:
+        """Seconds; None when it is over, or the clock was set back."""
+        return self.until - now if self.since - _STEP <= now < self.until else None
 
 
 class Observed:

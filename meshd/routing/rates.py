@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 from meshd.cdk.provider import RateLimits
 from meshd.routing.estimate import Estimate
 from meshd.routing.keys import KeyRing, RestingKey
-from meshd.routing.observed import Observed
+from meshd.routing.observed import LeftAlone, Observed
 from meshd.routing.room import (
     UNLIMITED,
     Crowd,
@@ -36,7 +36,7 @@ from meshd.routing.room import (
     used_up,
 )
 from meshd.routing.sliding import WINDOW, Sent, SlidingWindow
-from meshd.routing.table import ModelSpec, ProviderSpec, RateSpec
+from meshd.routing.table import ModelSpec, PacingPolicy, ProviderSpec, RateSpec, RoutingTable
 
 if TYPE_CHECKING:
     from meshd.routing.stages import Question
@@ -87,12 +87,13 @@ class _Holder:
 class _Model:
     """output: the recent average of tokens beyond the estimated input, None: not known."""
 
-    __slots__ = ("limits_tokens", "observed", "output", "used_at")
+    __slots__ = ("left_alone", "limits_tokens", "observed", "output", "used_at")
 
     def __init__(self) -> None:
         self.observed: dict[str, Observed] = {}  # by key
         self.output: float | None = None
         self.limits_tokens = False  # a header told of a limit of tokens
+        self.left_alone: LeftAlone | None = None
         self.used_at = 0.0
 
 
@@ -118,25 +119,46 @@ class Rates:
         self._paces: dict[tuple[str, str], _Pace] = {}
         self._life = 0
         self._sweep_at = 0.0
+        self._table: RoutingTable | None = None
+
+    def configure(self, table: RoutingTable) -> None:
+        """Limits and keys from now on, also for requests that began before."""
+        self._table = table
+
+    def _of_now(self, question: Question, provider: str) -> tuple[ProviderSpec, RateSpec, PacingPolicy]:
+        """The provider, and what the app and the pool may: as configured last, where they still exist."""
+        before, now = question.table, self._table or question.table
+        if before is now:
+            return before.providers[provider], question.asker.app.rate, question.pool.pacing
+        app, pool = question.asker.app, question.pool
+        return (
+            now.providers.get(provider) or before.providers[provider],
+            now.apps.get(app.name, app).rate,
+            now.pools.get(pool.name, pool).pacing,
+        )
 
     # -- one attempt ----------------------------------------------------------------------------------
 
     def crowd(self, question: Question, model: ModelSpec) -> Crowd | None:
         """Why `model` has no room for this request now, None when it has. Changes nothing."""
-        spec, provider = question.table.providers[model.provider], self._providers.get(model.provider)
-        most = spec.rate.concurrency
+        spec, app, pacing = self._of_now(question, model.provider)
+        provider, most = self._providers.get(model.provider), spec.rate.concurrency
         if most is not None and provider is not None and provider.in_flight >= most:
             return Crowd(f"{spec.name} is at its concurrency of {most}", None)
-        record, app, pacing = self._models.get(model.id), question.asker.app.rate, question.pool.pacing
+        record = self._models.get(model.id)
+        if record is not None and record.left_alone is not None and question.pool.retry.honor_retry_after:
+            left = record.left_alone.left(question.now)
+            if left is not None:
+                return Crowd(f"{spec.name} asked to leave {model.id} alone; {room_in(left)}", left, told=True)
         tokens = 0
         if spec.rate.tpm is not None or app.tpm is not None or (record is not None and record.limits_tokens):
             tokens = _expected(question.estimate(model), record)
         if _is_limited(app):
-            crowd = self._app_crowd(question, tokens)
+            crowd = self._app_crowd(question, app, tokens)
             if crowd is not None:
                 return crowd
         if pacing.min_delta is not None or pacing.max_rpm is not None:
-            crowd = self._pacing_crowd(question, model)
+            crowd = self._pacing_crowd(question, pacing, model)
             if crowd is not None:
                 return crowd
         if spec.keys:
@@ -146,7 +168,8 @@ class Rates:
     def enter(self, question: Question, model: ModelSpec, estimate: Estimate) -> Passage:
         """Take a place (and, where the provider has several keys, choose one by weight). The caller has seen
         `crowd` say None at the same instant, or asks regardless (a retry that the provider itself timed)."""
-        now, spec, asker = question.now, question.table.providers[model.provider], question.asker
+        now, asker = question.now, question.asker
+        spec, of_app, pacing = self._of_now(question, model.provider)
         if now >= self._sweep_at or now < self._sweep_at - 2 * _SWEEP_EVERY:
             self._sweep(now)
         provider, record = _made(self._providers, spec.name, _Holder), _made(self._models, model.id, _Model)
@@ -168,12 +191,12 @@ class Rates:
         passage._holders = (provider,)
         if spec.rate.rpm is not None or spec.rate.tpm is not None:
             passage._counted = ((provider.window, provider.window.add(now, tokens)),)
-        if _is_limited(asker.app.rate):
+        if _is_limited(of_app):
             app = _made(self._apps, asker.account, _Holder)
             app.in_flight += 1
             passage._holders = (provider, app)
             passage._counted += ((app.window, app.window.add(now, tokens)),)
-        self._pace(question, model)
+        self._pace(question, pacing, model)
         return passage
 
     def leave(self, passage: Passage, now: float, tokens: int | None = None) -> None:
@@ -235,6 +258,22 @@ class Rates:
             used = len(provider.window)
         left = max(rate.rpm - used, 0)
         return Headroom(left / rate.rpm if rate.rpm else 0.0, float(left))
+
+    def leave_alone(self, passage: Passage, now: float, for_seconds: float) -> None:
+        """A refusal said not to ask again sooner (`Retry-After`): nobody does, in pools that honour it. Of a provider
+        with several keys it is the key that rests."""
+        record = passage._record
+        assert record is not None
+        known = record.left_alone
+        if not passage.key and (known is None or now + for_seconds > known.until or known.left(now) is None):
+            record.left_alone = LeftAlone(now, now + for_seconds)
+
+    def reset(self, model: ModelSpec) -> None:
+        """An operator says that it works: it and its provider's keys are tried again, whatever was told."""
+        self.reset_keys(model.provider)
+        record = self._models.get(model.id)
+        if record is not None:
+            record.left_alone = None
 
     def headroom(self, question: Question, model: ModelSpec) -> Headroom:
         """For `rate-limit-aware` and `load-balanced`: of the provider's limits and the pool's. An app's own limits are
@@ -321,8 +360,8 @@ class Rates:
 
     # -- why there is no room -------------------------------------------------------------------------
 
-    def _app_crowd(self, question: Question, tokens: int) -> Crowd | None:
-        account, rate = question.asker.account, question.asker.app.rate
+    def _app_crowd(self, question: Question, rate: RateSpec, tokens: int) -> Crowd | None:
+        account = question.asker.account
         app = self._apps.get(account)
         if app is None:
             return None
@@ -330,16 +369,16 @@ class Rates:
             return Crowd(f"app {account} is at its concurrency of {rate.concurrency}", None)
         return crowd_of_the_minute(f"app {account}", app.window, rate.rpm, rate.tpm, tokens, question.now)
 
-    def _pacing_crowd(self, question: Question, model: ModelSpec) -> Crowd | None:
+    def _pacing_crowd(self, question: Question, pacing: PacingPolicy, model: ModelSpec) -> Crowd | None:
         pool, now = question.pool, question.now
         pace = self._paces.get((pool.name, model.id))
         if pace is None:
             return None
-        delta = pool.pacing.min_delta
+        delta = pacing.min_delta
         if delta is not None and pace.last <= now < pace.last + delta:
             wait = pace.last + delta - now
             return Crowd(f"pool {pool.name} asks {model.id} once in {delta:g} s; {room_in(wait)}", wait)
-        return crowd_of_the_minute(f"pool {pool.name} at {model.id}", pace.window, pool.pacing.max_rpm, None, 0, now)
+        return crowd_of_the_minute(f"pool {pool.name} at {model.id}", pace.window, pacing.max_rpm, None, 0, now)
 
     def _keys_crowd(
         self,
@@ -399,8 +438,8 @@ class Rates:
 
     # -- records --------------------------------------------------------------------------------------
 
-    def _pace(self, question: Question, model: ModelSpec) -> None:
-        pacing, now = question.pool.pacing, question.now
+    def _pace(self, question: Question, pacing: PacingPolicy, model: ModelSpec) -> None:
+        now = question.now
         if pacing.min_delta is None and pacing.max_rpm is None:
             return
         pace = _made(self._paces, (question.pool.name, model.id), _Pace)
@@ -415,7 +454,11 @@ class Rates:
             app.window.expire(now)
         self._apps = {name: app for name, app in self._apps.items() if app.in_flight or len(app.window)}
         self._paces = {key: pace for key, pace in self._paces.items() if pace.forget_at > now}
-        self._models = {id: model for id, model in self._models.items() if model.used_at + _IDLE > now}
+        self._models = {
+            id: model
+            for id, model in self._models.items()
+            if model.used_at + _IDLE > now or (model.left_alone is not None and model.left_alone.left(now) is not None)
+        }
         self._told &= self._models.keys()
 
 

@@ -19,10 +19,12 @@ _INFINITE = float("inf")
 
 @dataclass(frozen=True, slots=True)
 class Crowd:
-    """There is no room. frees_in: seconds until there may be, None: when a request ends."""
+    """There is no room. frees_in: seconds until there may be, None: when a request ends. told: the provider asked to be
+    left alone for so long."""
 
     reason: str
     frees_in: float | None
+    told: bool = False
 
 
 class Headroom(NamedTuple):

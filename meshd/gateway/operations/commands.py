@@ -65,9 +65,10 @@ class Commands(Group):
         """Undo a deactivation by hand, and end every cooldown of the model, its provider and its provider's keys."""
         model_id, mesh = self.model(call), self.core.mesh
         changes = recovery.activate(mesh.state, mesh.table, model_id, time.time())
-        mesh.state.rates.reset_keys(mesh.table.models[model_id].provider)
+        mesh.state.rates.reset(mesh.table.models[model_id])
         self.core.keeper.changed(changes)
         self.core.keeper.save_model(model_id, durable=True)
+        mesh.room.freed()  # also where it was only a key that rested
         if not any(change.model == model_id for change in changes):
             self.core.event("model_activated", ids={"model": model_id}, reason="by hand")
         return {"id": model_id, "status": "active", "reason": ""}

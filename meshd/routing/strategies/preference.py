@@ -29,7 +29,7 @@ class StickUntilFailure(Standing):
 
 
 class RateLimitAware(StickUntilFailure):
-    """The same model until `rate_limit.threshold` of one of its limits is used; then the next that is below.
+    """The same model until `rate_limit.threshold` of one of its limits is used; then the next that is below it.
 
     Nothing is deactivated: where all are past it, the one with most headroom is asked, and the pool stays where it
     stands until one has room again.
@@ -57,8 +57,11 @@ class RateLimitAware(StickUntilFailure):
         return is_up(question, model) and _is_enough(question, _headroom(question, model))
 
 
+_ROUNDING = 1e-9  # of a limit: 1 - 0.9 is a little less than 0.1, of which nothing may be sent
+
+
 def _is_enough(question: Question, headroom: float) -> bool:
-    return headroom >= 1.0 - question.pool.pacing.threshold
+    return headroom - (1.0 - question.pool.pacing.threshold) > _ROUNDING
 
 
 def _headroom(question: Question, model: str) -> float:

@@ -6,7 +6,7 @@ from test_rates import NOW, Room
 
 from meshd.cdk.provider import RateLimits
 from meshd.routing.rates import Crowd, Headroom, Passage
-from meshd.routing.table import RateSpec
+from meshd.routing.table import RateSpec, RetryPolicy
 
 
 def observe(room: Room, passage: Passage, at: float, **limits: float) -> None:
@@ -155,3 +155,26 @@ def test_an_unknown_limit_is_measured_by_the_configured_one():
     room = Room(rate=RateSpec(rpm=20))
     observe(room, room.enter(0), 0, remaining_requests=5)
     assert room.headroom(0) == Headroom(0.25, 5.0)
+
+
+def test_a_model_that_is_to_be_left_alone_is_until_then_and_in_pools_that_honour_it():
+    room = Room("p.m", "p.n")
+    room.rates.leave_alone(room.enter(), NOW, 30.0)
+    assert room.crowd(1) == Crowd("p asked to leave p.m alone; room in 29 s", 29.0, told=True)
+    assert room.crowd(1, model="p.n") is None
+    room.rates.leave_alone(room.enter(), NOW + 2, 1.0)
+    assert room.crowd(29) is not None, "the longest that was asked for"
+    assert room.crowd(30) is None
+    rude = Room(retry=RetryPolicy(honor_retry_after=False))
+    rude.rates.leave_alone(rude.enter(), NOW, 30.0)
+    assert rude.crowd(1) is None
+
+
+def test_being_left_alone_outlasts_the_sweep_and_ends_by_an_operator_or_a_clock_that_was_set_back():
+    room = Room("p.m", "p.n")
+    room.rates.leave_alone(room.enter(), NOW, 10_000.0)
+    room.enter(9_000, model="p.n")  # which sweeps
+    assert room.crowd(9_000) is not None
+    assert room.crowd(-3600) is None
+    room.rates.reset(room.mesh.table.models["p.m"])
+    assert room.crowd(9_000) is None

@@ -81,7 +81,15 @@ def test_it_stays_below_the_threshold_and_leaves_a_model_past_it() -> None:
 def test_the_threshold_is_the_pools() -> None:
     made = with_rooms(mesh("p.a", "p.b", strategy=AWARE, pacing=PacingPolicy(threshold=0.5)), a=0.4)
     assert order(made) == ["p.b", "p.a"]
-    made = with_rooms(mesh("p.a", "p.b", strategy=AWARE, pacing=PacingPolicy(threshold=1.0)), a=0.0)
+    made = with_rooms(mesh("p.a", "p.b", strategy=AWARE, pacing=PacingPolicy(threshold=1.0)), a=0.01)
+    assert order(made) == ["p.a", "p.b"]
+
+
+@pytest.mark.parametrize(("threshold", "left"), [(0.9, 0.1), (0.5, 0.5), (1.0, 0.0), (0.7, 0.3)])
+def test_a_limit_that_is_used_to_the_threshold_is_used_enough(threshold: float, left: float) -> None:
+    made = with_rooms(mesh("p.a", "p.b", strategy=AWARE, pacing=PacingPolicy(threshold=threshold)), a=left)
+    assert order(made) == ["p.b", "p.a"]
+    with_rooms(made, a=left + 0.001)
     assert order(made) == ["p.a", "p.b"]
 
 
