@@ -229,6 +229,7 @@ class RouterCore:
         before, self.mesh.table = self.mesh.table, generation.table
         self.mesh.apps = AppMatcher(generation.table, generation.matches, self.mesh.apps)
         self.mesh.state.accounts.configure(generation.table.allowances, generation.table.timezone)
+        self.mesh.state.rates.configure(generation.table)
         self.providers.replace(generation.providers)
         self.cache.configure(generation.table)
         self._announce_membership(before, generation.table)

@@ -58,18 +58,18 @@ class WaitingRoom:
             return True
 
         app = plan.asker.app
-        waiter = Waiter(plan.asker.label, _place(plan), attempt, app.weight, app.priority)
+        waiter = Waiter(plan.asker.label, plan.line(time.time()), attempt, app.weight, app.priority)
         self.queue.add(waiter)
         self._try_again(wait.until)
+        longest, until_deadline = self._queue_timeout(), max(plan.deadline - time.time(), 0.0)
         try:
-            longest = min(self._queue_timeout(), max(plan.deadline - time.time(), 0.0))
-            async with asyncio.timeout(longest):
+            async with asyncio.timeout(min(longest, until_deadline)):
                 return await asyncio.shield(got_on)
         except TimeoutError:
             if got_on.done():  # in the very same turn of the loop
                 return got_on.result()
-            if time.time() >= plan.deadline:
-                step = plan.next(time.time())
+            if until_deadline <= longest:  # timers may be early by a part of a millisecond
+                step = plan.next(max(time.time(), plan.deadline))
                 assert isinstance(step, GiveUp), "the deadline has passed"
                 return step
             waited = time.monotonic() - began
@@ -81,6 +81,8 @@ class WaitingRoom:
             raise
         finally:
             self.queue.remove(waiter)
+            if not got_on.done():
+                self.freed()  # who stood behind it may need less
 
     def close(self) -> None:
         if self._timer is not None:
@@ -105,10 +107,3 @@ class WaitingRoom:
     @staticmethod
     def _in(until: float | None) -> float | None:
         return None if until is None else max(until - time.time(), 0.0)
-
-
-def _place(plan: RequestPlan) -> str:
-    """Requests for which the same models are possible wait in one line."""
-    needs = plan.needs
-    wants = (needs.stream, needs.tools, needs.structured, needs.json_mode, bool(needs.images), needs.logprobs)
-    return f"{plan.pool.name} {wants}"

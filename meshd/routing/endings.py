@@ -17,6 +17,7 @@ from meshd.routing.accounts import Refusal
 from meshd.routing.pipeline import STANDARD_STAGES, Decision, Dropped, able, soonest_recovery
 from meshd.routing.stages import Question, Stage
 from meshd.routing.table import AppSpec
+from meshd.routing.wording import lasting
 from modelmesh._errors import (
     AccessDeniedError,
     AuthenticationError,
@@ -62,11 +63,11 @@ def nobody(consulted: Sequence[Consulted], stages: Collection[Stage] = STANDARD_
     if refusal is not None:
         return over_budget(refusal, reasons)
     # Those that could never do it are no hope, however well they are.
-    waits = [_comes_back(each.question, drop) for each in consulted for drop in each.decision.dropped]
+    waits = [comes_back(each.question, drop) for each in consulted for drop in each.decision.dropped]
     recovers = min((wait for wait in waits if wait is not None), default=None)
     when = ""
     if recovers is not None:
-        when = f"; the soonest comes back in {recovers:.0f} s" if recovers else "; the first is being tested now"
+        when = f"; the soonest comes back in {lasting(recovers)}" if recovers else "; the first is being tested now"
     return NoActiveModelError(
         f"no model of {name} can be asked now: {because or 'it has none'}{when}",
         retry_after=None if recovers is None else max(recovers, _TEST_TAKES),
@@ -94,7 +95,7 @@ def refusal_of(question: Question, model: str) -> Refusal | None:
     return question.state.accounts.refusal(question, question.table.models[model])
 
 
-def _comes_back(question: Question, drop: Dropped) -> float | None:
+def comes_back(question: Question, drop: Dropped) -> float | None:
     """Seconds until the model may be asked, None: not by itself."""
     if drop.permanent:
         return None
@@ -187,13 +188,17 @@ def passed_on(failure: ProviderFailure, attempts: list[dict[str, Any]]) -> MeshE
     )
 
 
-def of_one_provider(failure: ProviderFailure, attempt: Attempt, attempts: list[dict[str, Any]]) -> MeshError:
+def of_one_provider(
+    failure: ProviderFailure, attempt: Attempt, attempts: list[dict[str, Any]], rests_for: float | None = None
+) -> MeshError:
+    """rests_for: seconds that the model rests now, of one whose quota is used up: it is no use to ask sooner."""
     cls = _CLASSES.get(failure.kind, ProviderError)
     retryable = failure.kind in (FailureKind.SERVER, FailureKind.BAD_ANSWER, FailureKind.STREAM_CUT)
     tries = f" ({len(attempts)} attempts)" if len(attempts) > 1 else ""
+    when = "" if rests_for is None else f"; tried again in {lasting(rests_for)}"
     return cls(
-        f"{attempt.provider}, asked for {attempt.model}: {failure.message}{tries}",
+        f"{attempt.provider}, asked for {attempt.model}: {failure.message}{tries}{when}",
         retryable=retryable or cls.retryable_by_default,
-        retry_after=failure.retry_after,
+        retry_after=failure.retry_after if rests_for is None else rests_for,
         attempts=attempts,
     )

@@ -11,7 +11,7 @@ is settled then, and a probation place that it took given back; the number of at
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from meshd.cdk.provider import FailureKind, ProviderFailure, RateLimits, Usage
 from meshd.routing import deactivation, recovery
@@ -27,24 +27,17 @@ from meshd.routing.endings import (
     passed_on,
     refusal_of,
 )
+from meshd.routing.maintenance import MaintenanceStage
 from meshd.routing.needs import Needs
 from meshd.routing.pipeline import Pipeline, soonest_recovery
 from meshd.routing.retry import Verdict, classify, delay
 from meshd.routing.stages import NOBODY, Asker, BudgetStage, LimitStage, Question, StateStage
 from meshd.routing.state import Change, MeshState, availabilities
 from meshd.routing.table import ModelSpec, PoolSpec, ProviderSpec, RoutingTable
+from meshd.routing.waiting import Wait, line_of, wait_of
 from modelmesh._errors import AllProvidersExhaustedError, MeshError, RequestCancelledError, RequestTimeoutError
 
 __all__ = ["GiveUp", "RequestPlan", "Try", "Wait"]
-
-
-@dataclass(slots=True)
-class Wait:
-    """Everybody who could answer is at a limit. until: UTC seconds when there may be room, None: when another
-    request ends. crowds: model → why."""
-
-    until: float | None
-    crowds: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -96,6 +89,7 @@ class RequestPlan:
         self._stays = False  # a back-off at the model that failed is worth waiting for
         self._fatal = False
         self._late = False  # the request's deadline ended an attempt
+        self._refused_keys: dict[str, set[str]] = {}  # by provider, those that were refused to this request
 
     # -- what to do next ------------------------------------------------------------------------------
 
@@ -140,7 +134,7 @@ class RequestPlan:
         if step.reservation is not None:
             return True
         question = self._question(now, step.pool)
-        if _BUDGET.objection(step.model, question) or _LIMITS.objection(step.model, question):
+        if not self._fits(step.model, question) or self.state.model(step.model.id).deactivated is not None:
             self.book.close(step, now)
             self.book.release(step)
             self._tries[step.model.id] -= 1
@@ -174,22 +168,14 @@ class RequestPlan:
         return None
 
     def _crowd(self, consulted: list[Consulted], now: float) -> Wait | None:
-        """Where some are only at a limit: when one of them may have room."""
-        crowds: dict[str, str] = {}
-        until: list[float] = []
-        for question, decision in consulted:
-            for drop in decision.dropped:
-                if drop.stage != LimitStage.name:
-                    continue
-                crowds[drop.model] = drop.reason
-                crowd = self.state.rates.crowd(question, self.table.models[drop.model])
-                if crowd is not None and crowd.frees_in is not None:
-                    until.append(now + crowd.frees_in)
-        if not crowds:
-            return None
-        # A model of this request that asked to be left alone may be back sooner.
-        until += [ready for model, ready in self._not_before.items() if ready > now and model not in self._given_up]
-        return Wait(min(until, default=None), crowds)
+        """Where some are only at a limit: when there may be room."""
+        again = {model: ready for model, ready in self._not_before.items() if model not in self._given_up}
+        return wait_of(consulted, again, now)
+
+    def line(self, now: float) -> str:
+        """Where it waits: behind requests of the same app for the same models."""
+        questions = [self._question(now, pool) for pool in self.pools]
+        return line_of(questions, self.pipeline.stages, self._given_up, self._not_before, self._scope())
 
     def _stays_with(self, model: ModelSpec, question: Question) -> bool:
         """Whether to wait for the model that just failed, though others may be free: it is to be asked again, is
@@ -200,7 +186,17 @@ class RequestPlan:
 
     @staticmethod
     def _fits(model: ModelSpec, question: Question) -> bool:
-        return _BUDGET.objection(model, question) is None and _LIMITS.objection(model, question) is None
+        return all(stage.objection(model, question) is None for stage in _WHATEVER_ITS_STATE)
+
+    def _fits_from(self, model: ModelSpec, question: Question) -> float | None:
+        """As `_fits`, of a model that is to be waited for: from when on (UTC s), where its provider asked, perhaps
+        another request, to leave it alone till then. None where it does not fit."""
+        crowd = self.state.rates.crowd(question, model)
+        if (crowd is not None and not crowd.told) or _BUDGET.objection(model, question) is not None:
+            return None
+        if _MAINTENANCE.objection(model, question) is not None:
+            return None
+        return question.now if crowd is None else question.now + (crowd.frees_in or 0.0)
 
     def _soonest(self, consulted: list[Consulted]) -> tuple[Question, ModelSpec] | None:
         """Nobody else is left: of the models that failed this request and may be asked again the one to wait for,
@@ -212,8 +208,12 @@ class RequestPlan:
                 model = self.table.models[model_id]
                 if model_id not in question.pool.positions or not self._may_be_asked_again(model_id):
                     continue
-                if self._is_tested(model, question.pool, max(ready, question.now)) or not self._fits(model, question):
+                if self._is_tested(model, question.pool, max(ready, question.now)):
                     continue
+                fits_from = self._fits_from(model, question)
+                if fits_from is None or fits_from >= self.deadline:
+                    continue
+                self._not_before[model_id] = ready = max(ready, fits_from)
                 rank = (_STATE.objection(model, question) is not None, ready)
                 if best is None or rank < best:
                     best, found = rank, (question, model)
@@ -295,17 +295,20 @@ class RequestPlan:
         model, provider = step.model, self._provider(step.model)
         self._failure, self._stays = failure, False
         self.book.note(step, False, failure.kind, failure.message, failure.status, duration)
-        if self._another_key(step, failure, now):
+        usable, untried = self._another_key(step, failure, now)
+        if untried:
             self.book.release(step)
             self._tries[model.id] -= 1
             self._not_before[model.id] = now
             return Verdict.RETRY
-        last_key = bool(step.passage is not None and step.passage.key) and failure.kind in _REFUSED
+        last_key = not usable and step.passage is not None and bool(step.passage.key) and failure.kind in _REFUSED
         self.changes += deactivation.record_failure(
             self.state, step.pool, model, provider, failure, now, self.book,
             last_key=last_key, timezone=self.table.timezone,
         )  # fmt: skip
         self.book.release(step)
+        if failure.retry_after and failure.kind in _PASSES and step.passage is not None:
+            self.state.rates.leave_alone(step.passage, now, failure.retry_after)
         verdict = classify(failure, step.pool.retry, provider)
         if verdict is Verdict.FATAL:
             self._fatal = True
@@ -357,14 +360,19 @@ class RequestPlan:
         self.book.release(step)
         self.book.note(step, False, kind, message, status, duration)
 
-    def _another_key(self, step: Try, failure: ProviderFailure, now: float) -> bool:
-        """Whether it was the key that was refused, and the provider has another that can be used."""
+    def _another_key(self, step: Try, failure: ProviderFailure, now: float) -> tuple[bool, bool]:
+        """Whether it was the key that was refused, and the provider has another that can be used; and whether this
+        request has not been refused by so many yet that it goes round in circles."""
         passage = step.passage
         if passage is None or not passage.key or failure.kind not in _OF_A_KEY:
-            return False
-        policy = step.pool.recovery
+            return False, False
+        policy, provider = step.pool.recovery, step.model.provider
         rest = policy.max_cooldown if failure.kind in _REFUSED else failure.retry_after or policy.cooldown
-        return self.state.rates.key_refused(passage, failure.message, failure.kind, now, rest)
+        usable = self.state.rates.key_refused(passage, failure.message, failure.kind, now, rest)
+        refused = self._refused_keys.setdefault(provider, set())
+        again = passage.key in refused
+        refused.add(passage.key)
+        return usable, usable and not again and len(refused) < len(self.table.providers[provider].keys)
 
     def _provider(self, model: ModelSpec) -> ProviderSpec:
         return self.table.providers[model.provider]
@@ -386,7 +394,8 @@ class RequestPlan:
         if self._fatal or all(attempt.reason in THE_APPS_OWN for attempt in self.attempts):
             return passed_on(failure, self.book.as_maps())
         if len(self._tries) == 1:
-            return of_one_provider(failure, self.attempts[-1], self.book.as_maps())
+            rests_for = self._soonest_of_the_tried(now) if failure.kind is FailureKind.QUOTA else None
+            return of_one_provider(failure, self.attempts[-1], self.book.as_maps(), rests_for)
         reasons = listed((attempt.model, attempt.message) for attempt in self.attempts)
         return AllProvidersExhaustedError(
             f"every model of {self.pools[0].name} that could be asked failed: {reasons}",
@@ -406,6 +415,9 @@ class RequestPlan:
 
 _STATE = StateStage()
 _BUDGET = BudgetStage()
-_LIMITS = LimitStage()
+_MAINTENANCE = MaintenanceStage()
+_WHATEVER_ITS_STATE = (_BUDGET, LimitStage(), _MAINTENANCE)
 _REFUSED = frozenset({FailureKind.AUTHENTICATION, FailureKind.PERMISSION})
+_PASSES = frozenset({FailureKind.RATE_LIMIT, FailureKind.SERVER})
+"""What a provider says will be over after its Retry-After."""
 _OF_A_KEY = _REFUSED | {FailureKind.RATE_LIMIT, FailureKind.QUOTA}
