@@ -214,6 +214,12 @@ class Upstream:
         found: dict[str, Any] = json.loads(self._send("GET", "/_served"))
         return found
 
+    @property
+    def bill(self) -> list[dict[str, Any]]:
+        """Every request in the order of arrival: what was delivered for it, its output limit, its roles."""
+        found: list[dict[str, Any]] = json.loads(self._send("GET", "/_bill"))
+        return found
+
     def kill(self) -> None:
         if self.process is not None:
             self.process.kill()

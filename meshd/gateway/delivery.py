@@ -163,6 +163,9 @@ class _Splice:
         chunk.update(self._identity)
         if isinstance(chunk.get("usage"), dict) and event.usage is not None:
             chunk["usage"] = usage_map(merged(used, event.usage))
+        for choice in chunk.get("choices") or ():
+            if isinstance(choice.get("delta"), dict):
+                choice["delta"].pop("role", None)  # it was said at the stream's beginning
         if text != event.text:
             _set_text(chunk, text)
         return Passed(msgspec.json.encode(chunk), text)

@@ -16,12 +16,15 @@ _TOKENS = ("prompt_tokens", "completion_tokens")
 
 
 class Item:
-    """One request's. user: the body's field, by which a test knows its requests again. at: UTC s of its arrival."""
+    """One request's. user: the body's field, by which a test knows its requests again. at: UTC s of its arrival.
+    max_tokens: the output limit it came with. roles: of its messages."""
 
     def __init__(self, request: Request) -> None:
         self.model = request.model
         self.user = str(request.fields.get("user", ""))
         self.at = time.time()
+        self.max_tokens = request.fields.get("max_completion_tokens") or request.fields.get("max_tokens")
+        self.roles = [message.get("role") for message in request.fields.get("messages") or ()]
         self.tokens = dict.fromkeys(_TOKENS, 0)
 
     def delivered(self, usage: Mapping[str, Any]) -> None:
@@ -52,4 +55,14 @@ class Bill:
 
     def rows(self) -> list[dict[str, Any]]:
         """Every request, in the order of arrival; those that nothing was delivered for too."""
-        return [{"user": item.user, "model": item.model, "at": item.at, **item.tokens} for item in self._items]
+        return [
+            {
+                "user": item.user,
+                "model": item.model,
+                "at": item.at,
+                "max_tokens": item.max_tokens,
+                "roles": item.roles,
+                **item.tokens,
+            }
+            for item in self._items
+        ]

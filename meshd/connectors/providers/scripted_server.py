@@ -132,9 +132,8 @@ class ScriptedServer:
         if step.fault in (Fault.BAD_CHUNK, Fault.BAD_END):
             return _json(200, body[: len(body) // 2])
         whole = step.fault in (None, Fault.PAUSE)
-        if whole:
-            item.delivered(msgspec.json.decode(body)["usage"])
         if whole and not step.byte_delay:
+            item.delivered(msgspec.json.decode(body)["usage"])
             return _json(200, body, step.headers)
         response = web.StreamResponse(headers={"Content-Type": "application/json"})
         if step.fault is not Fault.ENDLESS:
@@ -144,6 +143,7 @@ class ScriptedServer:
             await _never_end(response)
         if whole:
             await _trickle(response, body, step)
+            item.delivered(msgspec.json.decode(body)["usage"])
             return response
         await response.write(body[: len(body) // 2])
         _reset(http) if step.fault is Fault.RESET else _close(http)
@@ -164,6 +164,11 @@ class ScriptedServer:
                 await asyncio.sleep(step.chunk_delay_seconds)
         if step.fault is not None and await self._break(http, response, step):
             return response
+        if step.byte_delay:
+            for number, chunk in enumerate(chunks[len(before) :], len(before) + 1):
+                await _trickle(response, script.event(chunk), step)
+                item.delivered(script.usage_so_far(step, request, number))
+            before = chunks
         item.delivered(script.usage(step, request, script.words_of(step, request)))
         for chunk in [*chunks[len(before) :], *script.last_chunks(step, request), b"[DONE]"]:
             await _trickle(response, script.event(chunk), step)

@@ -10,6 +10,7 @@ import pytest
 from meshd.cdk import Operation, ProviderSettings
 from meshd.connectors.providers._prefill import PREFILLS, continued, prefill_of
 from meshd.connectors.providers.openai import OpenAIProvider
+from meshd.routing.needs import GOING_ON
 
 FIELDS = {"messages": msgspec.Raw(b'[ {"role":"user","content":"count"} ]'), "seed": msgspec.Raw(b"1")}
 
@@ -47,3 +48,10 @@ def test_an_unknown_way_is_an_error_when_the_provider_is_made() -> None:
     assert prefill_of({}, "p") == "instruct"
     with pytest.raises(ValueError, match="provider p: prefill 'shout' is none of assistant, prefix"):
         OpenAIProvider(ProviderSettings("p", "c", base_url="http://x.test/v1", quirks={"prefill": "shout"}))
+
+
+@pytest.mark.parametrize("how", PREFILLS)
+def test_what_is_added_is_reserved_for(how: str) -> None:
+    added = continued(FIELDS, Operation.CHAT, "one two", how)
+    size = len(msgspec.json.encode(added)) - len(msgspec.json.encode(FIELDS)) - len("one two")
+    assert 0 < size <= GOING_ON

@@ -13,6 +13,7 @@ from hypothesis import strategies as some
 
 from meshd.cdk.provider import Operation
 from meshd.routing.needs import (
+    GOING_ON,
     PREAMBLE,
     TOOLS_PREAMBLE,
     MalformedBody,
@@ -182,7 +183,9 @@ def test_an_output_limit_is_set_by_the_name_that_the_app_uses() -> None:
 def test_what_is_there_of_an_answer_is_prompt_for_the_rest_of_it() -> None:
     whole = Needs(CHAT, tokens=10, most=100, max_output=50, counts={"v": 20})
     rest = of_the_rest(whole, "wörd", 2)
-    assert (rest.tokens, rest.most, rest.counts, rest.max_output) == (11, 105, {"v": 25}, 48)
+    asked = GOING_ON  # what asks for the rest
+    assert (rest.tokens, rest.most, rest.max_output) == (10 + (5 + asked) // 4, 105 + asked, 48)
+    assert rest.counts == {"v": 25 + asked}
     assert of_the_rest(whole, "", 70).max_output == 1, "an answer of nothing cannot be asked for"
     assert of_the_rest(Needs(CHAT), "a", 70).max_output is None
 
