@@ -164,6 +164,8 @@ class PoolState:
     rotations: int = 0
     virtual_time: float = 0.0  # round robin's
     turns: dict[str, float] = field(default_factory=dict)  # model → the virtual time of its next turn
+    # session, hashed → (the model that it had to move to, until when it stays there), the longest quiet first
+    moved: dict[int, tuple[str, float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -225,8 +225,8 @@ class CachePolicy:
 
 @dataclass(frozen=True, slots=True)
 class SessionPolicy:
-    """What makes two requests one session. ttl: seconds that a session is remembered, None: for ever (nothing
-    is kept of a session: it is hashed)."""
+    """What makes two requests one session. ttl: seconds of quiet until a session that had to move goes back to where it
+    belongs; None: it goes back at once."""
 
     key: Literal["header", "user", "app"] = "user"
     ttl: float | None = None

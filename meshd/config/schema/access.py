@@ -8,7 +8,6 @@ from pydantic import Field
 
 from meshd.config.schema.base import Count, Names, NotBuiltYet, Port, Positive, Section, Size, Weight
 from meshd.config.schema.budget import BudgetConfig
-from meshd.config.schema.providers import ProviderRateLimitConfig
 
 
 class ProxyToken(Section):
@@ -56,6 +55,12 @@ class AppMatch(Section):
     token: Annotated[str | None, NotBuiltYet()] = Field(default=None, description="HTTP token.", repr=False)
 
 
+class AppRateLimitConfig(Section):
+    rpm: Positive | None = Field(default=None, description="Requests a minute, to all models together.")
+    tpm: Positive | None = Field(default=None, description="Tokens a minute, to all models together.")
+    concurrency: Positive | None = Field(default=None, description="Requests at once; the same as `concurrency`.")
+
+
 class AppConfig(Section):
     match: AppMatch = Field(default=AppMatch(), description="Whom it concerns, by what the kernel says of the caller.")
     pools: Names | None = Field(default=None, description="Allowed pools.", json_schema_extra={"shown_default": "all"})
@@ -65,7 +70,7 @@ class AppConfig(Section):
         json_schema_extra={"shown_default": "those of the allowed pools"},
     )
     budget: BudgetConfig = Field(default=BudgetConfig(), description="Spending limits.")
-    rate_limit: ProviderRateLimitConfig = Field(default=ProviderRateLimitConfig(), description="Limits.")
+    rate_limit: AppRateLimitConfig = Field(default=AppRateLimitConfig(), description="Limits.")
     concurrency: Positive | None = Field(default=None, description="Requests at once.")
     priority: int = Field(default=0, description="Higher is served first.")
     weight: Weight = Field(default=1.0, description="Share under contention.")

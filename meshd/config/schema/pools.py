@@ -113,7 +113,11 @@ class CacheConfig(Section):
 
 class SessionConfig(Section):
     key: Literal["header", "user", "app"] = Field(default="user", description="What makes two requests one session.")
-    ttl: Duration | None = Field(default=None, description="How long a session is remembered.")
+    ttl: Duration | None = Field(
+        default=None,
+        description="A session that had to move stays where it went until it was quiet for so long.",
+        json_schema_extra={"shown_default": "it goes back when its model does"},
+    )
 
 
 class PoolConfig(Section):

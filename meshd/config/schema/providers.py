@@ -61,7 +61,7 @@ class QuotaConfig(Section):
 class ProviderRateLimitConfig(Section):
     rpm: Positive | None = Field(default=None, description="Requests a minute; response headers override it.")
     tpm: Positive | None = Field(default=None, description="Tokens a minute; response headers override it.")
-    concurrency: Positive | None = Field(default=None, description="Requests at once; response headers override it.")
+    concurrency: Positive | None = Field(default=None, description="Requests at once, whatever response headers say.")
 
 
 class ProviderDiscoveryConfig(Section):

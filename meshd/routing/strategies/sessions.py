@@ -1,7 +1,7 @@
 """The strategy that keeps a session at one model.
 
-Owns: `SessionStickiness`.
-Must never: remember a session: where it belongs follows from its name and the pool's members alone.
+Owns: `SessionStickiness`, and which sessions are elsewhere than they belong, for how long (`session.ttl`).
+Must never: remember any other session: where it belongs follows from its name and the pool's members alone.
 
 Rule: spec/routing.md, Strategies.
 """
@@ -15,7 +15,7 @@ from typing import NamedTuple
 from xxhash import xxh3_64_intdigest
 
 from meshd.routing.stages import Question
-from meshd.routing.strategies.base import Derived
+from meshd.routing.strategies.base import Derived, is_up
 from meshd.routing.strategies.preference import StickUntilFailure
 from meshd.routing.table import PoolSpec, RoutingTable
 
@@ -40,6 +40,10 @@ class SessionStickiness:
     session. Losing a model therefore moves only its own sessions, and to all the others; and a session is at the same
     model after a restart and in every daemon. A model of twice the weight has twice the sessions; one without weight
     has those that no other can serve. Requests without a session stick until failure.
+
+    With `session.ttl`, one that had to move, because its model was down, stays where it went until it was quiet for so
+    long, instead of jumping back in its middle. Only of these something is remembered (`PoolState.moved`), of at most
+    `MOST_MOVED` in a pool, those that were quiet for longest forgotten first; a restart forgets them all.
     """
 
     def __init__(self) -> None:
@@ -51,20 +55,58 @@ class SessionStickiness:
         if not session or not members:
             yield from self._default.order(question)
             return
+        moved = _moved_to(question, session)
+        if moved is not None:
+            yield moved
         numbers = _numbers(self._names.of(question), session)
         first = numbers.index(max(numbers))
-        yield members[first]
+        if members[first] != moved:
+            yield members[first]
         for at in sorted(range(len(members)), key=lambda at: -numbers[at]):
-            if at != first:
+            if at != first and members[at] != moved:
                 yield members[at]
 
     def chosen(self, question: Question, model: str) -> str | None:
-        return None if question.asker.session else self._default.chosen(question, model)
+        if not question.asker.session:
+            return self._default.chosen(question, model)
+        if question.pool.session.ttl is not None:
+            self._keep(question, model, question.pool.session.ttl)
+        return None
+
+    def _keep(self, question: Question, model: str, ttl: float) -> None:
+        """Note that the session has moved to `model`, or is there still."""
+        session = question.asker.session
+        stands = next(self.order(question))
+        moves = model != stands and not is_up(question, stands)
+        if moves or (model == stands and _moved_to(question, session) is not None):
+            moved, key = question.state.pool(question.pool.name).moved, _key(session)
+            moved.pop(key, None)
+            moved[key] = (model, question.now + ttl)  # the last
+            if len(moved) > MOST_MOVED:
+                del moved[next(iter(moved))]
+
+
+MOST_MOVED = 10_000
+
+
+def _moved_to(question: Question, session: str) -> str | None:
+    """The member that the session is at and does not belong to, None where it is at home."""
+    pool = question.pool
+    if pool.session.ttl is None:
+        return None
+    model, until = question.state.pool(pool.name).moved.get(_key(session), ("", 0.0))
+    # A clock that was set back does not make a session stay for longer than that.
+    return model if question.now < until <= question.now + pool.session.ttl and model in pool.positions else None
+
+
+def _key(session: str) -> int:
+    """Apps choose the names of sessions, of any length."""
+    return xxh3_64_intdigest(session.encode("utf-8", "surrogatepass"))
 
 
 def _numbers(names: _Names, session: str) -> list[float]:
     """What each member draws."""
-    seed = xxh3_64_intdigest(session.encode("utf-8", "surrogatepass"))
+    seed = _key(session)
     drawn = [xxh3_64_intdigest(name, seed) for name in names.encoded]
     if names.weights is None:
         return drawn  # type: ignore[return-value]  # whole numbers compare all the faster

@@ -12,12 +12,13 @@ from hypothesis import strategies as some
 from routing_builders import CHAT_NEEDS, NOW, STICK, Mesh, mesh, model
 
 from meshd.cdk.provider import Operation
+from meshd.routing import recovery
 from meshd.routing.needs import Needs
 from meshd.routing.stages import Asker, Question
 from meshd.routing.state import Availability
-from meshd.routing.strategies import STRATEGIES
+from meshd.routing.strategies import STRATEGIES, sessions
 from meshd.routing.strategies.measured import EXPLORED
-from meshd.routing.table import ModelSpec, Pricing
+from meshd.routing.table import ModelSpec, Pricing, SessionPolicy
 
 COST = "modelmesh.cost-first.v1"
 LATENCY = "modelmesh.latency-first.v1"
@@ -297,6 +298,94 @@ def test_a_session_moves_nobody_else() -> None:
     assert take(made, "p.b", session="s") is None
     assert made.state.pool("chat").current is None
     assert order(mesh(strategy=SESSION), session="s") == []
+
+
+def moving(ttl: float | None) -> tuple[Mesh, str, str]:
+    """A pool; the model that the session "s" belongs to, and the one that has it when that is down."""
+    made = mesh("p.a", "q.b", "r.c", strategy=SESSION, session=SessionPolicy(ttl=ttl))
+    home, second, _ = order(made, session="s")
+    return made, home, second
+
+
+def ask(made: Mesh, session: str = "s", needs: Needs = CHAT_NEEDS) -> str:
+    """Whom a request of the session is sent to."""
+    question = asked(made, needs, session=session)
+    decision = made.pipeline.decide(question)
+    assert decision.model is not None
+    made.pipeline.take(question, decision.model)
+    return decision.model.id
+
+
+def well_again(made: Mesh, id: str) -> None:
+    recovery.reset(made.member(id), made.now)
+
+
+def test_a_session_that_had_to_move_goes_back_at_once_or_stays_until_it_was_quiet() -> None:
+    made, home, second = moving(ttl=None)
+    down(made, home)
+    assert ask(made) == second
+    well_again(made, home)
+    assert ask(made) == home
+    assert made.state.pool("chat").moved == {}
+
+    made, home, second = moving(ttl=60.0)
+    assert ask(made) == home
+    down(made, home)
+    assert ask(made) == second
+    well_again(made, home)
+    for _ in range(3):
+        made.now += 59
+        assert ask(made) == second, "each request of it counts"
+    made.now += 60
+    assert ask(made) == home
+
+
+def test_one_that_moved_moves_on_when_it_has_to() -> None:
+    made, home, second = moving(ttl=60.0)
+    third = ({"p.a", "q.b", "r.c"} - {home, second}).pop()
+    down(made, home)
+    ask(made)
+    down(made, second)
+    assert ask(made) == third
+    well_again(made, home)
+    well_again(made, second)
+    assert ask(made) == third
+    assert order(made, session="s") == [third, home, second]
+
+
+def test_one_request_that_its_model_cannot_answer_moves_no_session() -> None:
+    made = mesh("p.a", model("q.b", features={}), strategy=SESSION, session=SessionPolicy(ttl=60.0))
+    session = next(each for each in SESSIONS if order(made, session=each)[0] == "q.b")
+    assert ask(made, session, Needs(Operation.CHAT, tools=True)) == "p.a"
+    assert ask(made, session) == "q.b"
+    assert made.state.pool("chat").moved == {}
+
+
+def test_of_sessions_that_moved_no_more_are_remembered_than_there_is_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sessions, "MOST_MOVED", 100)
+    made, home, _ = moving(ttl=60.0)
+    down(made, home)
+    for session in SESSIONS[:1000]:
+        ask(made, session)
+    assert len(made.state.pool("chat").moved) == 100
+    well_again(made, home)
+    late = next(each for each in reversed(SESSIONS[:1000]) if order(moving(60.0)[0], session=each)[0] == home)
+    assert ask(made, late) != home
+
+
+def test_a_member_that_is_gone_and_a_clock_that_was_set_back_hold_no_session() -> None:
+    made, home, second = moving(ttl=60.0)
+    down(made, home)
+    ask(made)
+    well_again(made, home)
+    made.now -= 3600
+    assert ask(made) == home
+    made.now += 3600
+    gone = mesh(
+        *(id for id in ("p.a", "q.b", "r.c") if id != second), strategy=SESSION, session=SessionPolicy(ttl=60.0)
+    )
+    gone.state = made.state
+    assert ask(gone) == home
 
 
 @given(some.text())
