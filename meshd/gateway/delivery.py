@@ -65,17 +65,28 @@ class Delivery:
 
     async def send(self, event: StreamEvent) -> None:
         """Pass one event on. Raises ClientGone, TimeoutError."""
-        if self._splice is not None:
-            await self._sent(self._splice.take(event, self._used), event)
-            return
-        if self._identity is None and (event.content or event.finish_reason is not None):
-            self._identity = event.data  # not an earlier one: Azure begins with a chunk that has no id
-        await self._sent(Passed(event.data, event.text), event)
+        if self._splice is None:
+            if self._identity is None and (event.content or event.finish_reason is not None):
+                self._identity = event.data  # not an earlier one: Azure begins with a chunk that has no id
+            data, text = event.data, event.text
+        else:
+            passed = self._splice.take(event, self._used)
+            if passed is None:
+                return
+            data, text = passed
+        await self._exchange.chunk(data)
+        if text or event.content:
+            self.pieces += 1
+            self._text.append(text)
+            self._more_than_text = self._more_than_text or bool(event.extra)
 
     async def finish(self) -> None:
         """The stream ended: what was held back to be compared goes out."""
-        if self._splice is not None:
-            await self._sent(self._splice.rest(), None)
+        passed = self._splice.rest() if self._splice is not None else None
+        if passed is not None:
+            await self._exchange.chunk(passed.data)
+            self.pieces += 1
+            self._text.append(passed.text)
 
     def cannot_continue(self, policy: StreamPolicy) -> str:
         """Why another model cannot go on, "" when it can."""
@@ -112,17 +123,6 @@ class Delivery:
     def total(self, last: Usage) -> Usage:
         """The one usage of the app's stream."""
         return merged(self._used, last) if self.continued else last
-
-    async def _sent(self, passed: Passed | None, event: StreamEvent | None) -> None:
-        if passed is None:
-            return
-        await self._exchange.chunk(passed.data)
-        extra = event is not None and bool(event.extra)
-        if passed.text or extra or (event is not None and event.reasoning):
-            self.pieces += 1
-        if passed.text:
-            self._text.append(passed.text)
-        self._more_than_text = self._more_than_text or extra
 
 
 def merged(before: Usage, last: Usage) -> Usage:

@@ -160,14 +160,16 @@ def read_event(data: bytes, *, hide_usage: bool) -> tuple[StreamEvent, Chunk]:
         delta = choice.delta
         if delta is not None:
             said = delta.content
-            if said:
-                text += said if isinstance(said, str) else _joined(said, "text")
-                if not isinstance(said, str):
-                    reasoning += _joined(said, "thinking")
+            if isinstance(said, str):
+                text += said
+            elif said:
+                text += _joined(said, "text")
+                reasoning += _joined(said, "thinking")
             thought = delta.reasoning_content or delta.reasoning
             if thought:
                 reasoning += thought if isinstance(thought, str) else msgspec.json.encode(thought).decode()
-            extra += _more_than_text(delta)
+            if not (delta.tool_calls is delta.function_call is delta.audio is delta.images is _NULL) or delta.refusal:
+                extra += _more_than_text(delta)
         elif choice.text:
             text += choice.text
     content = bool(text or reasoning or extra)

@@ -251,3 +251,12 @@ def test_what_an_attempt_added_is_known_apart() -> None:
     made.go_on()
     tell(made, event("two ", "second"))
     assert (made.text_since, made.text) == ("two ", "one two ")
+
+
+def test_what_the_end_lets_go_of_was_said_too() -> None:
+    made, sink = delivery()
+    tell(made, event("one two three "))
+    made.go_on()
+    tell(made, event("two", "second"), event("", "second", "stop"))
+    assert made.text == sink.text == "one two three two"
+    assert made.pieces == 2
