@@ -144,6 +144,16 @@ def test_a_legacy_completion_goes_on_too(stream, who):
     assert got.mesh["continued"] == 1
 
 
+@pytest.mark.parametrize(("prompt", "goes_on"), [(["hi"], True), ([1, 2, 3], False)])
+def test_a_legacy_prompt_may_be_a_list(stream, prompt, goes_on):
+    got = stream("rest", path="/v1/completions", prompt=prompt)
+    assert got.text == (TEXT if goes_on else "The quick brown ")
+    assert got.ended is goes_on
+    if not goes_on:
+        assert got.end.head.error["code"] == "stream_interrupted"
+        assert got.end.head.mesh["attempts"][1]["reason"] == "unsupported"
+
+
 def test_who_goes_on_may_break_off_too(stream):
     got = stream("twice")
     got.is_one_answer(TEXT)

@@ -31,7 +31,11 @@ _GO_ON = {
 }
 _encode = msgspec.json.Encoder().encode
 _messages = msgspec.json.Decoder(list[msgspec.Raw]).decode
-_prompt = msgspec.json.Decoder(str).decode
+_prompt = msgspec.json.Decoder(str | list[Any]).decode
+
+
+class CannotGoOn(ValueError):
+    """The request has no form in which the rest of its answer can be asked for."""
 
 
 def prefill_of(quirks: Mapping[str, Any], provider: str) -> str:
@@ -43,10 +47,9 @@ def prefill_of(quirks: Mapping[str, Any], provider: str) -> str:
 
 
 def continued(fields: Mapping[str, msgspec.Raw], operation: Operation, so_far: str, how: str) -> dict[str, Any]:
-    """The request's fields, asking for the rest of an answer of which `so_far` is there. Raises msgspec.DecodeError
-    for a prompt that is no text."""
+    """The request's fields, asking for the rest of an answer of which `so_far` is there. Raises CannotGoOn."""
     if operation is Operation.COMPLETION:
-        return {**fields, "prompt": _prompt(fields["prompt"]) + so_far}
+        return {**fields, "prompt": _text(fields["prompt"]) + so_far}
     turn: dict[str, Any] = {"role": "assistant", "content": so_far}
     if how == "prefix":
         turn["prefix"] = True
@@ -55,3 +58,13 @@ def continued(fields: Mapping[str, msgspec.Raw], operation: Operation, so_far: s
     if how == "final_message":
         changed |= {"continue_final_message": True, "add_generation_prompt": False}
     return changed
+
+
+def _text(prompt: msgspec.Raw) -> str:
+    """A prompt may be a list of one."""
+    given = _prompt(prompt)
+    if isinstance(given, list) and len(given) == 1:
+        given = given[0]
+    if not isinstance(given, str):
+        raise CannotGoOn("the prompt is no text, so that no answer can follow it")
+    return given

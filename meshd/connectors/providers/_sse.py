@@ -23,13 +23,11 @@ class EventTooLarge(ValueError):
 
 
 class EventParser:
-    """Feed it chunks, get complete events; `finish` gives what an abrupt end left complete. comments: how many came:
-    servers send them to say that they are still there."""
+    """Feed it chunks, get complete events; `finish` gives what an abrupt end left complete."""
 
-    __slots__ = ("_data", "_data_size", "_name", "_skip_lf", "_started", "_tail", "comments")
+    __slots__ = ("_data", "_data_size", "_name", "_skip_lf", "_started", "_tail")
 
     def __init__(self) -> None:
-        self.comments = 0
         self._tail = bytearray()  # the beginning of a line whose end has not come
         self._data: list[bytes] = []
         self._data_size = 0
@@ -87,7 +85,5 @@ class EventParser:
                 self._name = line[6:].strip()
             elif line == b"data":
                 self._data.append(b"")
-            elif line.startswith(b":"):
-                self.comments += 1
-            # else: `id`, `retry`, or a field unknown to the standard: nothing to us
+            # else: a comment (":…"), `id`, `retry`, or a field unknown to the standard: nothing to us
         return events

@@ -116,8 +116,7 @@ class EventReader:
                 return events
             if self._failure is not None:
                 raise self._failure
-        # Bytes are no sign of life, nor is half an event: only what is complete is.
-        since, comments = self._loop.time(), self._parser.comments
+        since = self._loop.time()  # bytes are no progress, nor are comments or half an event: whole events are
         while True:
             try:
                 chunk = await self._read(self._deadline(since))
@@ -136,8 +135,8 @@ class EventReader:
                 return events
             if self._failure is not None:
                 raise self._failure
-            if received or self._parser.comments > comments:
-                since, comments = self._loop.time(), self._parser.comments
+            if received:
+                since = self._loop.time()
 
     def close(self) -> None:
         """Give the connection back where the stream ended regularly, close it at once otherwise."""

@@ -53,7 +53,7 @@ from meshd.connectors.providers._errors import (
 from meshd.connectors.providers._headers import rate_limits
 from meshd.connectors.providers._http import BodyTooLarge, Transport, UpstreamBody
 from meshd.connectors.providers._models import read_listing, read_model
-from meshd.connectors.providers._prefill import continued, prefill_of
+from meshd.connectors.providers._prefill import CannotGoOn, continued, prefill_of
 from meshd.connectors.providers._quota import QuotaQuirk, read_quota
 from meshd.connectors.providers._stream import MAX_BODY, EventReader
 
@@ -235,7 +235,12 @@ class OpenAIProvider(Provider):
         )
 
     def _encode(self, call: ProviderCall) -> bytes:
-        given = continued(call.fields, call.operation, call.so_far, self._prefill) if call.so_far else call.fields
+        given = call.fields
+        if call.so_far:
+            try:
+                given = continued(given, call.operation, call.so_far, self._prefill)
+            except CannotGoOn as error:
+                raise ProviderFailure(FailureKind.UNSUPPORTED, str(error), unsent=True) from None
         fields: dict[str, Any] = {**given, "model": call.model}
         if call.stream:
             fields["stream"] = _TRUE

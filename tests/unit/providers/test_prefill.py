@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from meshd.cdk import Operation, ProviderSettings
-from meshd.connectors.providers._prefill import PREFILLS, continued, prefill_of
+from meshd.connectors.providers._prefill import PREFILLS, CannotGoOn, continued, prefill_of
 from meshd.connectors.providers.openai import OpenAIProvider
 from meshd.routing.needs import GOING_ON
 
@@ -40,8 +40,11 @@ def test_the_marks_of_each() -> None:
 
 
 def test_a_legacy_prompt_is_made_longer() -> None:
-    fields = {"prompt": msgspec.Raw(b'"count: "')}
-    assert continued(fields, Operation.COMPLETION, "one", "instruct") == {"prompt": "count: one"}
+    for prompt in (b'"count: "', b'["count: "]'):
+        fields = {"prompt": msgspec.Raw(prompt)}
+        assert continued(fields, Operation.COMPLETION, "one", "instruct") == {"prompt": "count: one"}
+    with pytest.raises(CannotGoOn):
+        continued({"prompt": msgspec.Raw(b"[1,2,3]")}, Operation.COMPLETION, "one", "instruct")
 
 
 def test_an_unknown_way_is_an_error_when_the_provider_is_made() -> None:
