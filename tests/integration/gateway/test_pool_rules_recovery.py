@@ -7,7 +7,7 @@ import time
 
 import pytest
 from midnight import DAY, zone_with_midnight_in
-from pool_rule_cases import MESSAGES, Cases, events, limit, member, provider
+from pool_rule_cases import Cases, events, limit, member, provider
 
 from modelmesh import MeshError
 
