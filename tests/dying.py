@@ -1,0 +1,121 @@
+"""Actors of an embedded mesh that die when a test says so, and apps that go on asking meanwhile.
+
+Use `poisonous(monkeypatch)` before a mesh is made.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import modelmesh
+from meshd import messages
+
+INPUT, OUTPUT = 1_000, 2_000
+"""10⁻⁹ USD a token."""
+PRICING = {"input_per_1m": INPUT / 1_000, "output_per_1m": OUTPUT / 1_000}
+
+
+class Poison(messages.Message, frozen=True):
+    """Whoever handles it dies."""
+
+
+def poisonous(monkeypatch: Any) -> None:
+    """Every actor raises at Poison, and is started again at once however often it dies."""
+    from meshd.actors.base import MeshActor
+
+    def handle(self: MeshActor, message: Any) -> Any:
+        if isinstance(message, Poison):
+            raise RuntimeError("poisoned")
+        return original(self, message)
+
+    original = MeshActor.on_receive
+    monkeypatch.setattr(MeshActor, "on_receive", handle)
+    monkeypatch.setattr("meshd.actors.supervisor._LONGEST_DELAY", 0.02)
+
+
+def kill(mesh: Any, name: str, eventually: Callable[..., Any]) -> None:
+    """And return when its next life has taken over."""
+    ward = mesh._supervisor._wards[name]
+    before = ward.restarts
+    mesh.tell(name, Poison())
+    eventually(lambda: ward.restarts > before and not ward.waiting, what=f"{name} is started again")
+    mesh._ask(name, messages.Beat())  # what came before has been handled
+
+
+@dataclass
+class Load:
+    """What apps were told. answers: by kind and model; errors: by kind, of those that had none."""
+
+    answers: Counter[tuple[str, str]] = field(default_factory=Counter)
+    errors: list[tuple[str, Exception]] = field(default_factory=list)
+
+    @property
+    def total(self) -> int:
+        return sum(self.answers.values()) + len(self.errors)
+
+
+Ask = Callable[[Any, int], str]
+"""(client, number) → the model that answered. Raises as the client does."""
+
+
+def unary(client: Any, number: int) -> str:
+    answer = client.chat.completions.create(model="chat", messages=[{"role": "user", "content": f"say {number}"}])
+    assert answer.choices[0].message.content == "one two three"
+    return str(answer.mesh.model)
+
+
+def stream(client: Any, number: int) -> str:
+    chunks = list(
+        client.chat.completions.create(
+            model="chat", messages=[{"role": "user", "content": f"stream {number}"}], stream=True
+        )
+    )
+    text = "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
+    assert text == "one two three", text
+    return str(chunks[-1].mesh.model)
+
+
+@contextmanager
+def under_load(connect: Callable[[], Any], kinds: dict[str, tuple[Ask, int]]) -> Iterator[Load]:
+    """Apps that ask one thing after another until the end of the block. kinds: name → (what they do, how many)."""
+    load, done, lock = Load(), threading.Event(), threading.Lock()
+
+    def app(kind: str, ask: Ask) -> None:
+        number = 0
+        with connect() as client:
+            while not done.is_set():
+                number += 1
+                try:
+                    model = ask(client, number)
+                except (modelmesh.MeshError, AssertionError) as error:
+                    with lock:
+                        load.errors.append((kind, error))
+                else:
+                    with lock:
+                        load.answers[kind, model] += 1
+
+    apps = [
+        threading.Thread(target=app, args=(kind, ask), name=f"app-{kind}-{number}")
+        for kind, (ask, count) in kinds.items()
+        for number in range(count)
+    ]
+    for each in apps:
+        each.start()
+    try:
+        yield load
+    finally:
+        done.set()
+        until = time.monotonic() + 40
+        for each in apps:
+            each.join(max(until - time.monotonic(), 0.0))
+        assert not any(each.is_alive() for each in apps), "an app waits for ever"
+
+
+def price(prompt_tokens: int, completion_tokens: int) -> int:
+    return prompt_tokens * INPUT + completion_tokens * OUTPUT
