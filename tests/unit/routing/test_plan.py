@@ -24,7 +24,7 @@ from routing_builders import (
 from meshd.cdk.provider import FailureKind, Operation
 from meshd.routing.endings import Consulted, nobody
 from meshd.routing.needs import Needs
-from meshd.routing.plan import RequestPlan
+from meshd.routing.plan import RequestPlan, Wait
 from meshd.routing.retry import Verdict
 from meshd.routing.state import Availability
 from meshd.routing.table import DeactivationPolicy, ProviderSpec, RetryPolicy
@@ -118,6 +118,34 @@ def test_of_those_that_are_waited_for_one_that_is_up_comes_before_one_that_is_do
     made.member("q.b").standby = False  # another request has succeeded there
     step = tried(plan.next(made.now))
     assert (step.model.id, step.wait) == ("q.b", 5.0)
+
+
+def test_what_one_request_was_told_holds_for_the_others() -> None:
+    made = mesh("p.a", "q.b")
+    walk(made, made.plan(), LIMITED)
+    assert made.ask() == "q.b"
+    made.now += 30
+    assert made.ask() == "p.a"
+
+
+def test_where_nobody_else_is_the_others_wait_where_all_wait() -> None:
+    made = mesh("p.a")
+    walk(made, made.plan(), LIMITED)
+    step = made.plan().next(made.now)
+    assert isinstance(step, Wait)
+    assert (step.until, list(step.crowds)) == (NOW + 30, ["p.a"])
+
+
+def test_a_request_that_was_told_less_waits_with_those_that_were_told_more() -> None:
+    made = mesh("p.a")
+    first, second, third = made.plan(), made.plan(), made.plan(timeout=10.0)
+    assert {tried(plan.next(made.now)).model.id for plan in (first, second, third)} == {"p.a"}
+    first.failed(failure(FailureKind.RATE_LIMIT, retry_after=5.0), made.now, 0.1)
+    third.failed(failure(FailureKind.RATE_LIMIT, retry_after=5.0), made.now, 0.1)
+    second.failed(LIMITED, made.now, 0.1)
+    assert tried(first.next(made.now)).wait == pytest.approx(30.0)
+    assert tried(second.next(made.now)).wait == pytest.approx(30.0)
+    assert gave_up(third.next(made.now)).status_code == 429, "at once, as it has not so much time"
 
 
 def test_when_retry_after_is_not_honoured_it_is_an_ordinary_back_off() -> None:
@@ -581,3 +609,51 @@ def test_every_strategy_goes_through_all_its_models(strategy: str) -> None:
     assert [model for model, _ in walk(made, plan, *[SERVER] * 3)] == ["p.a", "q.b", "r.c"]
     assert plan.rotations == 2
     gave_up(plan.next(made.now))
+
+
+def test_a_model_that_went_away_during_a_back_off_is_not_asked() -> None:
+    made = mesh("p.a", retry=RetryPolicy(max_attempts=3, jitter=False))
+    plan = made.plan()
+    tried(plan.next(NOW))
+    plan.failed(SERVER, NOW, 0.1)
+    step = tried(plan.next(NOW))
+    assert step.wait > 0
+    made.state.provider("p").availability = Availability(standby=True, until=NOW + 60, reason="it is gone")
+    assert not plan.start(step, NOW + step.wait)
+    assert made.in_flight() == [0, 0]
+
+
+def test_a_model_that_was_away_when_it_was_chosen_is() -> None:
+    made = mesh("p.a", retry=RetryPolicy(max_attempts=3, jitter=False), deactivation=AT_ONCE)
+    plan = made.plan()
+    tried(plan.next(NOW))
+    plan.failed(SERVER, NOW, 0.1)
+    step = tried(plan.next(NOW))
+    assert (step.wait > 0, step.resting) == (True, True)
+    assert plan.start(step, NOW + step.wait)
+
+
+def test_a_model_that_answers_nobody_by_their_deadlines_is_left() -> None:
+    made = mesh("p.a", "q.b")
+    asked = []
+    for _ in range(5):
+        plan = made.plan(deadline=NOW + 30)
+        asked.append(tried(plan.next(NOW)).model.id)
+        if asked[-1] == "p.a":
+            plan.ran_out(NOW + 30, 30.0)
+            assert isinstance(gave_up(plan.next(NOW + 30)), errors.RequestTimeoutError)
+        else:
+            plan.succeeded(NOW, 0.1)
+    assert asked == ["p.a", "p.a", "p.a", "q.b", "q.b"]
+
+
+def test_the_loser_of_a_race_that_rests_by_then_says_nothing_of_when_to_come_back() -> None:
+    made = mesh("p.a", "q.b", retry=RetryPolicy(max_attempts=1))
+    plan = made.plan()
+    first = tried(plan.next(NOW))
+    second = plan.hedge(NOW)
+    assert second is not None
+    plan.lost(NOW, 0.1, step=first)
+    made.state.member("chat", "p.a").availability = Availability(standby=True, until=NOW + 60, reason="it fails")
+    plan.failed(SERVER, NOW, 0.1, step=second)
+    assert isinstance(gave_up(plan.next(NOW)), errors.AllProvidersExhaustedError)

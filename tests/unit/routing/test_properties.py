@@ -18,7 +18,7 @@ from routing_builders import PRIORITY, ROUND_ROBIN, STICK, Mesh, failure, mesh, 
 from meshd.cdk.provider import FailureKind, Operation
 from meshd.routing import deactivation, recovery
 from meshd.routing.needs import Needs
-from meshd.routing.plan import GiveUp, RequestPlan, Try
+from meshd.routing.plan import GiveUp, RequestPlan, Try, Wait
 from meshd.routing.stages import StateStage
 from meshd.routing.state import Availability, availabilities
 from meshd.routing.table import DeactivationPolicy, ModelSpec, RecoveryPolicy, RetryPolicy
@@ -122,7 +122,13 @@ class Traffic(RuleBasedStateMachine):
         tested = {id: self._tests(id) for id in made.pool.members}
         step = plan.next(made.now)
         if isinstance(step, GiveUp):
-            self._justified(request, step.error, up)
+            assert isinstance(step.error, MeshError)
+            self._justified(request, up)
+            return
+        if isinstance(step, Wait):  # who asked to be left alone is waited for; this request has had enough
+            assert step.until is not None
+            assert step.until > made.now
+            self._justified(request, up)
             return
         self._allowed(request, step, down, tested)
         request.asked[step.model.id] = request.asked.get(step.model.id, 0) + 1
@@ -144,10 +150,9 @@ class Traffic(RuleBasedStateMachine):
         for held in request.tests:
             assert all(held not in other.tests for other in holders), "two requests test at once"
 
-    def _justified(self, request: Request, error: MeshError, up: set[str]) -> None:
+    def _justified(self, request: Request, up: set[str]) -> None:
         """Nobody is refused while some model passes every stage and was not tried."""
         plan = request.plan
-        assert isinstance(error, MeshError)
         if plan._fatal or self.made.now >= plan.deadline:
             return
         scope = self.made.pool.retry.scope
