@@ -25,17 +25,30 @@ class WaitingRoom:
         self._max_queue = max_queue
         self._queue_timeout = queue_timeout
         self._timer: asyncio.TimerHandle | None = None
+        self._soon: asyncio.Handle | None = None
 
     def step(self, plan: RequestPlan) -> Try | Wait | GiveUp:
-        """The plan's next step, behind whoever waits already and could go on now."""
+        """The plan's next step: after whoever waits and could go on now, and behind its own app's requests that wait
+        for the same."""
         if len(self.queue):
-            self.queue.serve()
+            if self._soon is not None:
+                self._serve()
+            now = time.time()
+            if not plan.attempts and self.queue.waits(plan.asker.label, plan.line(now)):
+                return Wait(None, {plan.pool.name: "other requests of the same app wait for the same models"})
         return plan.next(time.time())
 
     def freed(self) -> None:
-        """An attempt ended: whoever waits may go on."""
-        if len(self.queue):
-            self.queue.serve()
+        """There may be room: whoever waits may go on. Once for all that ends in the same turn of the loop, and not on
+        the way of the request whose end it was."""
+        if len(self.queue) and self._soon is None:
+            self._soon = asyncio.get_running_loop().call_soon(self._serve)
+
+    def _serve(self) -> None:
+        if self._soon is not None:
+            self._soon.cancel()
+            self._soon = None
+        self.queue.serve()
 
     async def wait(self, plan: RequestPlan, wait: Wait) -> Try | GiveUp:
         """The step that comes after the wait. Cancelled, it leaves nothing reserved."""
@@ -49,7 +62,11 @@ class WaitingRoom:
             nonlocal latest
             if got_on.done():
                 return True
-            step = plan.next(time.time())
+            try:
+                step = plan.next(time.time())
+            except Exception as bug:  # its own, and not that of whoever made room
+                got_on.set_exception(bug)
+                return True
             if isinstance(step, Wait):
                 latest = step
                 self._try_again(step.until)
@@ -75,7 +92,7 @@ class WaitingRoom:
             waited = time.monotonic() - began
             return GiveUp(too_crowded(latest.crowds, self._in(latest.until), waited=waited, full=False))
         except asyncio.CancelledError:
-            if got_on.done() and isinstance(step := got_on.result(), Try):
+            if got_on.done() and got_on.exception() is None and isinstance(step := got_on.result(), Try):
                 plan.cancelled(time.time(), step=step, sent=False)
                 self.freed()
             raise
@@ -85,8 +102,9 @@ class WaitingRoom:
                 self.freed()  # who stood behind it may need less
 
     def close(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
+        for handle in (self._timer, self._soon):
+            if handle is not None:
+                handle.cancel()
 
     def _try_again(self, until: float | None) -> None:
         """At that time (UTC s), or sooner where somebody else's time comes first."""
@@ -102,7 +120,7 @@ class WaitingRoom:
 
     def _time_came(self) -> None:
         self._timer = None
-        self.queue.serve()
+        self._serve()
 
     @staticmethod
     def _in(until: float | None) -> float | None:

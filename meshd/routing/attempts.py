@@ -27,8 +27,8 @@ NOTHING = Usage()
 @dataclass(slots=True, eq=False)
 class Try:
     """Ask `model` after `wait` seconds. rotated_from: the model the pool leaves by this. number: of the attempt,
-    from 1. hedge: it is sent beside another. tests: whose probation it is. usage, cost (10⁻⁹ USD), sent: what it
-    used, and whether it left, once it is closed."""
+    from 1. hedge: it is sent beside another. tests: whose probation it is. resting: it was on standby when it was
+    chosen. usage, cost (10⁻⁹ USD), sent: what it used, and whether it left, once it is closed."""
 
     model: ModelSpec
     pool: PoolSpec
@@ -37,6 +37,7 @@ class Try:
     rotated_from: str | None = None
     hedge: bool = False
     tests: tuple[Availability, ...] = ()
+    resting: bool = False
     reservation: Reservation | None = None
     passage: Passage | None = None
     usage: Usage = NOTHING
@@ -64,6 +65,7 @@ class AttemptBook:
         states = (provider.availability, known.availability, self.state.member(step.pool.name, model.id).availability)
         for availability in states:
             if availability.standby:
+                step.resting = True
                 recovery.begin_probation(availability, self)
                 if availability.tester is self:
                     step.tests += (availability,)

@@ -62,7 +62,6 @@ class FairQueue:
     def __init__(self) -> None:
         self._apps: dict[str, _App] = {}
         self._waiters: set[Waiter] = set()
-        self._at: dict[str, int] = {}  # place → how many wait there
         self._debts: dict[str, float] = {}  # idle app → the virtual time its last turn ended, while that is to come
         self._time = 0.0
         self._arrivals = 0
@@ -82,16 +81,12 @@ class FairQueue:
             app = self._apps[waiter.app] = _App(waiter.app, max(self._time, self._debts.pop(waiter.app, 0.0)))
         insort(app.places.setdefault(waiter.place, []), waiter, key=_rank)
         self._waiters.add(waiter)
-        self._at[waiter.place] = self._at.get(waiter.place, 0) + 1
 
     def remove(self, waiter: Waiter) -> None:
         """It gave up or was cancelled. Idempotent."""
         if waiter not in self._waiters:
             return
         self._waiters.discard(waiter)
-        self._at[waiter.place] -= 1
-        if not self._at[waiter.place]:
-            del self._at[waiter.place]
         app = self._apps[waiter.app]
         waiters = app.places[waiter.place]
         del waiters[bisect_left(waiters, _rank(waiter), key=_rank)]
@@ -102,9 +97,10 @@ class FairQueue:
             del self._apps[waiter.app]
             self._owe(app)
 
-    def waits(self, place: str) -> bool:
-        """Whether somebody waits there: who comes now goes behind them."""
-        return place in self._at
+    def waits(self, app: str, place: str) -> bool:
+        """Whether a request of the app waits there: the next one goes behind it."""
+        known = self._apps.get(app)
+        return known is not None and place in known.places
 
     def serve(self) -> int:
         """Let them try, in order, until nobody gets on; how many did. Each attempt may change what the next finds.

@@ -134,7 +134,8 @@ class RequestPlan:
         if step.reservation is not None:
             return True
         question = self._question(now, step.pool)
-        if not self._fits(step.model, question) or self.state.model(step.model.id).deactivated is not None:
+        gone = _STATE.objection(step.model, question) is not None and not step.resting
+        if gone or not self._fits(step.model, question) or self.state.model(step.model.id).deactivated is not None:
             self.book.close(step, now)
             self.book.release(step)
             self._tries[step.model.id] -= 1
@@ -341,6 +342,8 @@ class RequestPlan:
         """The request's own deadline ended the attempt in flight. An app in a hurry must not cost others a model
         that answers everybody else in time."""
         why = "the request's own deadline passed"
+        step = step or self.book.only()
+        self.changes += deactivation.record_overdue(self.state, step.pool, step.model, duration, now, self.book)
         self._end_blameless(step, FailureKind.TIMEOUT, why, 0, now, duration, usage, sent)
         self._late = True
 
@@ -409,7 +412,7 @@ class RequestPlan:
         for model in self._tries:
             recovers = soonest_recovery(question, [model])
             if recovers is not None:
-                waits.append(max(recovers, self._not_before[model] - now))
+                waits.append(max(recovers, self._not_before.get(model, now) - now))
         return min(waits, default=0.0) or None
 
 

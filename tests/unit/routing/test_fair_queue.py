@@ -54,7 +54,7 @@ def test_an_empty_queue_serves_nobody(it):
     assert it.serve() == ""
     assert len(it.queue) == 0
     assert it.queue.waiting() == {}
-    assert not it.queue.waits("chat")
+    assert not it.queue.waits("a", "chat")
 
 
 def test_in_one_app_by_priority_and_then_by_arrival(it):
@@ -154,8 +154,9 @@ def test_who_cannot_go_is_passed_over_and_tried_once(it):
     assert it.serve(2, "open") == "34"
     assert Counter(it.tried) == {"1": 1, "3": 1, "4": 1, "5": 1}
     assert len(it.queue) == 3
-    assert it.queue.waits("full")
-    assert not it.queue.waits("open")
+    assert it.queue.waits("a", "full")
+    assert it.queue.waits("b", "full")
+    assert not it.queue.waits("a", "open")
 
 
 def test_a_serve_costs_an_attempt_for_each_app_and_place(it):
@@ -306,8 +307,10 @@ def test_nobody_is_lost_or_served_twice(steps):
         assert it.queue.waiting() == Counter(waiter.app for waiter in waiting.values())
         for waiter in waiting.values():
             assert 0 <= it.queue.position(waiter) < len(waiting)
-        for place in "xyz":
-            assert it.queue.waits(place) == any(waiter.place == place for waiter in waiting.values())
+        wait_at = {(waiter.app, waiter.place) for waiter in waiting.values()}
+        for app in {waiter.app for waiter in waiting.values()} | {"nobody"}:
+            for place in "xyz":
+                assert it.queue.waits(app, place) == ((app, place) in wait_at)
 
 
 @given(st.lists(st.sampled_from([0.5, 1.0, 2.0, 4.0]), min_size=2, max_size=5), st.integers(20, 60))

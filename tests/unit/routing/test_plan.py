@@ -612,7 +612,7 @@ def test_every_strategy_goes_through_all_its_models(strategy: str) -> None:
 
 
 def test_a_model_that_went_away_during_a_back_off_is_not_asked() -> None:
-    made = mesh("p.a", retry=RetryPolicy(max_attempts=3, jitter=False))
+    made = mesh("p.a", retry=RetryPolicy(max_attempts=3))
     plan = made.plan()
     tried(plan.next(NOW))
     plan.failed(SERVER, NOW, 0.1)
@@ -624,7 +624,7 @@ def test_a_model_that_went_away_during_a_back_off_is_not_asked() -> None:
 
 
 def test_a_model_that_was_away_when_it_was_chosen_is() -> None:
-    made = mesh("p.a", retry=RetryPolicy(max_attempts=3, jitter=False), deactivation=AT_ONCE)
+    made = mesh("p.a", retry=RetryPolicy(max_attempts=3), deactivation=AT_ONCE)
     plan = made.plan()
     tried(plan.next(NOW))
     plan.failed(SERVER, NOW, 0.1)
@@ -637,7 +637,7 @@ def test_a_model_that_answers_nobody_by_their_deadlines_is_left() -> None:
     made = mesh("p.a", "q.b")
     asked = []
     for _ in range(5):
-        plan = made.plan(deadline=NOW + 30)
+        plan = made.plan()
         asked.append(tried(plan.next(NOW)).model.id)
         if asked[-1] == "p.a":
             plan.ran_out(NOW + 30, 30.0)
