@@ -324,7 +324,7 @@ class _Ending:
             self.failed(RequestTimeoutError("no whole answer before the deadline"))
             return True
         if isinstance(error, asyncio.CancelledError):
-            self.failed(RequestCancelledError("cancelled"))
+            self.failed(self._exchange.cut_off or RequestCancelledError("cancelled"))
         elif isinstance(error, ClientGone):
             self._tell(499, "the app went away")
         return False

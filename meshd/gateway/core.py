@@ -302,16 +302,19 @@ class RouterCore:
 
     def cut_off(self, crashed: bool) -> None:
         """Tell the apps whose requests have not ended that they will not. After a crash those that nobody has sent
-        to a provider hear nothing: their clients send them again, to the next life."""
+        to a provider, and that have nothing of an answer, hear nothing: their clients send them again, to the next
+        life, which is the one that counts them."""
         self.server.stop_receiving()
         for exchange in list(self.server.exchanges.values()):
-            exchange.cancel()
+            if crashed and not exchange.begun and not exchange.sent:
+                exchange.cancel()
+                exchange.done = exchange.handed_on = True
+                continue
             if exchange.begun:
                 self.server.interrupt((exchange.request_id,))
-            if crashed and not exchange.begun:
-                exchange.done = True
-            else:
-                exchange.error(_cut_off(exchange))
+            error = _cut_off(exchange)
+            exchange.cancel(error)
+            exchange.error(error)
 
     def inherit(self, before: RouterCore) -> None:
         """Carry on where another life crashed."""

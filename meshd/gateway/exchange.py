@@ -39,6 +39,7 @@ class Exchange(ABC):
         "cut_off",
         "deadline",
         "done",
+        "handed_on",
         "headers",
         "label",
         "method",
@@ -82,6 +83,7 @@ class Exchange(ABC):
         self.sent = 0  # chunks
         self.done = False
         self.cut_off: MeshError | None = None  # why it was cancelled, if not by the app
+        self.handed_on = False  # this life of the router ends without it: its client sends it again, to the next
         self.task: asyncio.Task[None] | None = None
         self._credit_given: asyncio.Event | None = None
 

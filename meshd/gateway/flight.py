@@ -167,7 +167,7 @@ class FlightExchange(Exchange):
         self.flight = flight
         for name in Exchange.__slots__:
             setattr(self, name, getattr(app, name))
-        self.sent, self.done, self.task, self.cut_off, self._credit_given = 0, False, None, None, None
+        self.sent, self.done, self.task, self._credit_given = 0, False, None, None
         flight.deadline = app.deadline
 
     @property
@@ -178,6 +178,22 @@ class FlightExchange(Exchange):
     @begun.setter
     def begun(self, begun: bool) -> None:
         self._app.begun = begun
+
+    @property
+    def cut_off(self) -> MeshError | None:
+        return self._app.cut_off
+
+    @cut_off.setter
+    def cut_off(self, reason: MeshError | None) -> None:
+        self._app.cut_off = reason
+
+    @property
+    def handed_on(self) -> bool:
+        return self._app.handed_on
+
+    @handed_on.setter
+    def handed_on(self, handed_on: bool) -> None:
+        self._app.handed_on = handed_on
 
     def respond(self, body: bytes, mesh: dict[str, Any], headers: dict[str, str] | None = None) -> None:
         self.done = True

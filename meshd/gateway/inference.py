@@ -294,6 +294,8 @@ class Inference:
     def _account(self, status: int, error: str) -> None:
         """Count and log: once a request, whatever became of it."""
         self._tell_changes()
+        if self.exchange.handed_on:
+            return
         plan, model = self.plan, self.answered_by
         self.mesh.finished(
             outcome(
@@ -333,7 +335,10 @@ class Inference:
 
     def served(self, served: Served) -> None:
         """It was answered without being asked: at no cost."""
-        told = {"pool": served.pool, "model": served.model, "provider": served.provider}
+        if self.exchange.handed_on:
+            return
+        pool = served.pool or ("" if self.target.kind == "model" else self.target.pool.name)
+        told = {"pool": pool, "model": served.model, "provider": served.provider}
         self.mesh.finished(
             outcome(
                 self.exchange, self.operation, self.identity, self.asked, served.status,
