@@ -32,7 +32,7 @@ from meshd.generation import Generation
 from meshd.routing import deactivation, recovery
 from meshd.routing import state as states
 from meshd.routing.pipeline import Pipeline
-from meshd.routing.state import Change, MeshState
+from meshd.routing.state import MeshState
 from meshd.routing.strategies import STRATEGIES
 from meshd.routing.table import RoutingTable
 from meshd.spend.journal import JournalWriter, open_segment
@@ -248,9 +248,8 @@ class RouterCore:
             if former != settings:
                 self.cache.clear(name)
             if former != settings or (unprobed and known.availability.cause == deactivation.PROBE):
-                known.auth_valid = True
-                if recovery.reset(known.availability, time.time()):
-                    self.keeper.changed([Change("provider", True, "its configuration changed", provider=name)])
+                why = "its configuration changed"
+                self.keeper.changed(recovery.new_chance(self.mesh.state, generation.table, name, why, time.time()))
 
     def _announce_membership(self, before: RoutingTable, after: RoutingTable) -> None:
         for name, pool in after.pools.items():

@@ -135,7 +135,7 @@ def _blame_member(
         if not reason:
             return []
         reason += f", the last: {failure.message}"
-    if not stand_by(known, reason, failure.kind, pool.recovery, now, failure.retry_after or 0.0, tester):
+    if not stand_by(known, reason, failure.kind, pool.recovery, now, _told(failure, pool), tester):
         return []
     member.outcomes.clear()  # what is over must not set it aside again
     state.accounts.begin_stint(pool.name, model.id)
@@ -162,6 +162,11 @@ def record_overdue(
     member.overdue = 0
     state.accounts.begin_stint(pool.name, model.id)
     return [Change("member", False, reason, pool.name, model.id, model.provider, member.availability.until)]
+
+
+def _told(failure: ProviderFailure, pool: PoolSpec) -> float:
+    """Seconds that the provider asked for (`Retry-After`), in a pool that honours it."""
+    return failure.retry_after or 0.0 if pool.retry.honor_retry_after else 0.0
 
 
 def _failing_too_often(member: MemberState, pool: PoolSpec, now: float) -> str:
@@ -274,7 +279,7 @@ def record_probe(
     if changes or known.standby or not counts(failure, pool, provider):
         return changes
     reason = f"it does not answer probes: {failure.message}"
-    stand_by(known, reason, failure.kind, pool.recovery, now, failure.retry_after or 0.0)
+    stand_by(known, reason, failure.kind, pool.recovery, now, _told(failure, pool))
     return [Change("member", False, reason, pool.name, model.id, model.provider, known.until)]
 
 

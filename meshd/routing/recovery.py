@@ -292,4 +292,23 @@ def activate(state: MeshState, table: RoutingTable, model: str, now: float) -> l
     return changes
 
 
+def new_chance(state: MeshState, table: RoutingTable, provider: str, reason: str, now: float) -> list[Change]:
+    """With another key or address it is another provider: how the former failed says nothing of it. What was used up is
+    no failure, and what an operator is to bring back waits for that: both stay."""
+    state.provider(provider).auth_valid = True
+    changes = []
+    if reset(state.provider(provider).availability, now):
+        changes.append(Change("provider", True, reason, provider=provider))
+    ids = {id for id, model in table.models.items() if model.provider == provider}
+    for id in ids & state.models.keys():
+        if state.models[id].availability.probation and reset(state.models[id].availability, now):
+            changes.append(Change("model", True, reason, model=id, provider=provider))
+    for (pool, id), member in state.members.items():
+        if id in ids and member.availability.probation and member.availability.cause != HELD:
+            member.failures = 0
+            if reset(member.availability, now):
+                changes.append(Change("member", True, reason, pool, id, provider))
+    return changes
+
+
 _BY_HAND = "by hand"

@@ -8,7 +8,7 @@ from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from pool_rule_cases import Cases, member, provider
+from pool_rule_cases import Cases, events, member, provider
 
 from modelmesh import MeshError
 
@@ -172,3 +172,31 @@ def test_limits_in_headers_are_a_keys_own(meshd, upstream, keyed):
     keyed.refuses["full"] = (200, full)
     assert asked(daemon, 6) == "a" * 6
     assert Counter(keyed.asked) == {"roomy": 5, "full": 1}
+
+
+@pytest.mark.parametrize("rotates", [True, False])
+def test_a_refused_key_is_resolved_again(meshd, upstream, keyed, short, eventually, rotates):
+    """`auth.key_rotation`: somebody has put another one in its place."""
+    secrets = short / "keys.env"
+    secrets.write_text("K=old\n")
+    secrets.chmod(0o600)
+    cases = Cases(upstream(), secrets={"store": "modelmesh.dotenv.v1", "path": str(secrets), "cache_ttl": "1h"})
+    cases.case("keys", recovery={"cooldown": "1h"})
+    cases.config["providers"]["p-keys-a"] = keyed.provider(api_key="${secrets:K}", auth={"key_rotation": rotates})
+    del cases.config["providers"]["p-keys-a"]["api_keys"]
+    cases.play()
+    daemon = meshd(cases.config)
+    assert asked(daemon, 1) == "a"
+    keyed.refuses["old"] = (401, {})
+    secrets.write_text("K=new\n")
+    assert asked(daemon, 1) == "b"
+    if rotates:
+        eventually(lambda: events(daemon, "secret_rotated", secret="K"))
+        eventually(lambda: provider(daemon, "p-keys-a")["available"])
+        assert asked(daemon, 2) == "aa"
+        assert keyed.asked[-1] == "new"
+    else:
+        assert asked(daemon, 2) == "bb"
+        assert keyed.asked == ["old", "old"]
+        assert not events(daemon, "secret_rotated")
+    assert "new" not in daemon.log()

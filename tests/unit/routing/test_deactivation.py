@@ -288,3 +288,12 @@ def test_a_pools_own_cooldown_is_used() -> None:
     made = mesh("p.a", recovery=RecoveryPolicy(5.0, 7.0), deactivation=DeactivationPolicy(retry_limit=1))
     fail(made, "p.a", failure(FailureKind.TIMEOUT))
     assert made.member("p.a").until == NOW + 5
+
+
+def test_a_rest_is_as_long_as_the_provider_asked_where_the_pool_honours_it() -> None:
+    for honours, rest in ((True, 500.0), (False, 60.0)):
+        made = mesh("p.a", deactivation=DeactivationPolicy(1), retry=RetryPolicy(honor_retry_after=honours))
+        failed = failure(FailureKind.RATE_LIMIT, retry_after=500.0)
+        spec = made.table.models["p.a"]
+        deactivation.record_failure(made.state, made.pool, spec, made.table.providers["p"], failed, made.now)
+        assert made.member("p.a").until == made.now + rest

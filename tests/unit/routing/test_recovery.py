@@ -288,3 +288,25 @@ def test_an_operator_who_wants_one_model_back_wants_its_provider_back() -> None:
     assert made.decide() == "p.a"
     assert made.state.member("chat", "q.c").availability.standby, "another provider's"
     assert recovery.activate(made.state, made.table, "p.a", NOW) == []
+
+
+def test_another_key_or_address_is_a_new_chance_for_what_failed_and_for_nothing_else() -> None:
+    made = mesh("p.failed", "p.used", "p.held", "p.well", "q.other", recovery=RecoveryPolicy(3600.0, 3600.0))
+    state, now = made.state, made.now
+    policy = made.pool.recovery
+    for id in ("p.failed", "q.other"):
+        recovery.stand_by(made.member(id), "it fails", "authentication", policy, now)
+        state.member("chat", id).failures = 3
+    recovery.stand_by(state.provider("p").availability, "its key is refused", "authentication", policy, now)
+    recovery.stand_by(state.model("p.failed").availability, "not there", "model_not_found", policy, now)
+    recovery.stand_by_until(made.member("p.used"), "it has used up 1 request", recovery.USED_UP, now + 60, now)
+    recovery.stand_by_indefinitely(made.member("p.held"), "an operator has to", recovery.HELD, now)
+    changes = recovery.new_chance(state, made.table, "p", "another key", now)
+    assert {(change.scope, change.model, change.available) for change in changes} == {
+        ("provider", "", True),
+        ("model", "p.failed", True),
+        ("member", "p.failed", True),
+    }
+    assert state.member("chat", "p.failed").failures == 0
+    standing = [id for id in made.pool.members if made.member(id).standby]
+    assert standing == ["p.used", "p.held", "q.other"]
