@@ -83,8 +83,15 @@ class UpstreamBody(httpx.AsyncByteStream):
         return bytes(body)
 
     async def read_some(self) -> bytes:
-        """What has come, at least a byte; b"" at the end."""
-        return await self._content.readany()
+        """What has come, at least a byte; b"" at the end. An error is raised when everything before it is read."""
+        try:
+            return await self._content.readany()
+        except Exception:
+            # What came before a connection broke is content, and costs something; aiohttp would drop it.
+            rest = self._content._read_nowait(-1)
+            if not rest:
+                raise
+            return rest
 
     def fail(self, reason: Exception) -> None:
         """Wake whoever waits in `read_some` with `reason`."""

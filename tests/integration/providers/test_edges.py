@@ -213,3 +213,37 @@ async def test_the_server_as_a_process(tmp_path):
     await made.aclose()
     process.terminate()
     assert await process.wait() == 0
+
+
+async def test_what_came_before_a_connection_broke_is_not_lost():
+    """However late it is read: all of it was received, and will be charged."""
+    words, done = 20, asyncio.Event()
+    head = HEAD.replace(b"Connection: close", b"Transfer-Encoding: chunked")
+
+    def chunk(content: bytes) -> bytes:
+        return b"%x\r\n%s\r\n" % (len(content), content)
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(head + chunk(WORD))
+        await done.wait()
+        writer.write(chunk(WORD * (words - 1)))
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(handle, "127.0.0.1", 0)
+    made = provider(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1")
+    stream = made.stream(call(stream=True))
+    text = (await anext(stream)).text
+    body = stream.ag_frame.f_locals["body"]  # type: ignore[attr-defined]
+    done.set()
+    async with asyncio.timeout(5.0):
+        while body._content.exception() is None:  # noqa: ASYNC110 - nobody else can be told of it
+            await asyncio.sleep(0)
+    with pytest.raises(ProviderFailure) as caught:  # noqa: PT012
+        async for event in stream:
+            text += event.text
+    assert caught.value.kind is FailureKind.STREAM_CUT
+    assert text == "a" * words
+    await made.aclose()
+    server.close()
