@@ -155,6 +155,19 @@ def test_explain_says_what_would_be_reserved(daemon):
     assert budgets(daemon, name="p-daily")["reserved"] == 0.0
 
 
+def test_statistics_by_anything(daemon):
+    daemon.say(model="remembering")
+    for by in ("model", "provider", "pool", "app", "pool,model", "app,provider,hour", "status,operation"):
+        rows = daemon.ask("GET", f"/mesh/v1/stats?by={by}&since=3600")["data"]
+        assert rows, by
+        assert sum(row["requests_total"] for row in rows) > 0, by
+    [row] = daemon.ask("GET", "/mesh/v1/stats?by=provider,model&pool=remembering&since=3600")["data"]
+    assert row["cost_total"] > 0
+    with pytest.raises(MeshError) as caught:
+        daemon.ask("GET", "/mesh/v1/stats?by=colour")
+    assert caught.value.status_code == 400
+
+
 # -- with a daemon of their own ---------------------------------------------------------------------------
 
 

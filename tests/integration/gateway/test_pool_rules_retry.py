@@ -6,7 +6,7 @@ import time
 from collections import Counter
 
 import pytest
-from pool_rule_cases import Cases, member
+from pool_rule_cases import Cases
 
 from modelmesh import MeshError
 
