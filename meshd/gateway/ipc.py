@@ -22,6 +22,7 @@ from typing import Any
 import zmq
 
 from meshd import __version__
+from meshd.gateway import frames as multipart
 from meshd.gateway.exchange import MOST_CREDIT, ClientGone, Exchange
 from meshd.gateway.identity import OURSELVES_ADDRESS, Caller, identify
 from modelmesh import _protocol as wire
@@ -250,8 +251,10 @@ class IpcServer:
 
     def send(self, peer: Peer, frames: list[bytes]) -> bool:
         """False when the peer has gone."""
+        if self._socket is None:  # closed while a stream was under way
+            return False
         try:
-            self._socket.send_multipart([peer.identity, *frames], zmq.NOBLOCK)
+            multipart.send(self._socket, peer.identity, frames)
         except zmq.ZMQError as error:
             if error.errno == zmq.EHOSTUNREACH:
                 self._lose(peer, "it closed its connection")
@@ -260,9 +263,7 @@ class IpcServer:
             else:
                 logger.warning("cannot send to process %d: %s", peer.caller.pid, error)
             return False
-        except AttributeError:  # closed while a stream was under way
-            return False
-        if self._socket.getsockopt(zmq.EVENTS) & zmq.POLLIN:
+        if multipart.readable(self._socket):
             self._schedule_drain()
         return True
 
@@ -291,11 +292,9 @@ class IpcServer:
             if socket is None or not self._receiving:
                 return
             try:
-                # Only the first part's frame tells who sent it; the rest is taken as bytes.
-                first = socket.recv(zmq.NOBLOCK, copy=False)
+                first, frames = multipart.receive(socket)
             except zmq.Again:
                 return
-            frames = socket.recv_multipart(zmq.NOBLOCK) if first.more else []
             try:
                 self._receive(first, frames)
             except Exception:

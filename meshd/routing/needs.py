@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from typing import Annotated, NamedTuple
 
 import msgspec
+from msgspec.structs import replace
 
 from meshd.cdk.provider import Operation
 
@@ -51,8 +51,7 @@ class UnusableModelField(MalformedBody):
     """`model` is missing or not a string."""
 
 
-@dataclass(frozen=True, slots=True)
-class Needs:
+class Needs(msgspec.Struct, frozen=True):
     """tokens: an estimate of the prompt's. most: as many as its text can be in any vocabulary: one for each byte.
     counts: vocabulary → tokens of the text, where they were counted. attached: tokens at most of inline audio, video
     and files. max_output: what the app asked for at most, None if it did not say. choices: answers to one request.
@@ -72,7 +71,7 @@ class Needs:
     choices: int = 1
     most: int = 0
     attached: int = 0
-    counts: dict[str, int] = field(default_factory=dict)
+    counts: dict[str, int] = {}
 
     def tokens_at_most(self, vocabulary: str) -> int:
         """Of its text: counted with that vocabulary, else `most`."""
@@ -102,6 +101,9 @@ class Needs:
         return {name: value for name, value in asked.items() if value}
 
 
+_ABSENT = msgspec.Raw(b"null")
+
+
 class _ResponseFormat(msgspec.Struct):
     type: str = ""
 
@@ -116,8 +118,8 @@ class _Fields(msgspec.Struct):
 
     model: msgspec.Raw = msgspec.Raw(b"null")
     stream: bool | None = None
-    tools: msgspec.Raw = msgspec.Raw(b"null")
-    functions: msgspec.Raw = msgspec.Raw(b"null")
+    tools: msgspec.Raw = _ABSENT
+    functions: msgspec.Raw = _ABSENT
     response_format: _ResponseFormat | None = None
     max_tokens: _Tokens | None = None
     max_completion_tokens: _Tokens | None = None
@@ -163,6 +165,8 @@ def read(operation: Operation, body: bytes) -> tuple[str, Needs]:
 
 def _given(value: msgspec.Raw) -> bool:
     """Whether a list or map has anything in it."""
+    if value is _ABSENT:
+        return False
     return len(value) > 64 or bytes(value).translate(None, b" \t\r\n") not in _EMPTY
 
 

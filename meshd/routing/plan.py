@@ -101,10 +101,11 @@ class RequestPlan:
             return GiveUp(self._exhausted(now))
         if self._late or now >= self.deadline:
             return GiveUp(self._timed_out())
-        question = self._question(now)
         last = self._last
-        if last is not None and self._stays_with(last, question):
-            return self._begin(question, last)
+        if last is not None and self._stays:
+            question = self._question(now)
+            if self._stays_with(last, question):
+                return self._begin(question, last)
         resting = {model for model, ready in self._not_before.items() if ready > now}
         exclude = self._given_up | resting if resting else self._given_up
         consulted: list[Consulted] = []
@@ -181,7 +182,7 @@ class RequestPlan:
     def _stays_with(self, model: ModelSpec, question: Question) -> bool:
         """Whether to wait for the model that just failed, though others may be free: it is to be asked again, is
         still up, and a back-off is all there is to wait for."""
-        if not self._stays or not self._may_be_asked_again(model.id):
+        if not self._may_be_asked_again(model.id):
             return False
         return self._fits(model, question) and _STATE.objection(model, question) is None
 

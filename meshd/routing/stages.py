@@ -13,6 +13,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+import msgspec
+
 from meshd.cdk.provider import Operation
 from meshd.routing.estimate import Estimate, at_most
 from meshd.routing.needs import Needs
@@ -21,8 +23,7 @@ from meshd.routing.state import MeshState
 from meshd.routing.table import ANY_APP, AppSpec, ModelSpec, PoolSpec, RoutingTable
 
 
-@dataclass(frozen=True, slots=True)
-class Asker:
+class Asker(msgspec.Struct, frozen=True):
     """Who asks, and what belongs to one request alone. app: its rules. account: the name its use is limited
     under. label: the name of the program, in whose line it waits. session: what makes two of its requests one session,
     "" where nothing does. random: uniform in [0, 1).

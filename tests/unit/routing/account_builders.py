@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from routing_builders import CHAT, model
@@ -40,9 +40,7 @@ class Mesh:
 
     def question(self) -> Question:
         pool = PoolSpec(self.pool, CHAT, (PAID.id, FREE.id, UNPRICED.id))
-        return Question(
-            RoutingTable.empty(), self.state, pool, self.needs, self.now, replace(Asker(), account=self.app)
-        )
+        return Question(RoutingTable.empty(), self.state, pool, self.needs, self.now, Asker(account=self.app))
 
     def refusal(self, spec: ModelSpec = PAID) -> Refusal | None:
         return self.accounts.refusal(self.question(), spec)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from routing_builders import CHAT_NEEDS, model
 
 from meshd.cdk.provider import Operation

@@ -1,0 +1,47 @@
+"""Multipart messages to and from a ZeroMQ socket, in as few steps as pyzmq allows.
+
+Owns: sending and receiving the frames of one message. Must never: know what they mean, or wait.
+
+pyzmq's own `send_multipart` and `recv_multipart` combine flags as enums for every frame, and ask the socket by an enum
+whether there is another one: several microseconds a message, on the way of every request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import zmq
+from zmq.backend import Socket as _Socket
+
+_LAST: Final = int(zmq.NOBLOCK)
+_MORE: Final = int(zmq.SNDMORE | zmq.NOBLOCK)
+_EVENTS: Final = int(zmq.EVENTS)
+_POLLIN: Final = int(zmq.POLLIN)
+
+# The sugar around these looks at frames and flags once more; what comes here is bytes and integers.
+_send = _Socket.send
+_receive = _Socket.recv
+_get: Final[Callable[[Any, int], Any]] = _Socket.get
+
+
+def send(socket: zmq.Socket[bytes], identity: bytes, frames: list[bytes]) -> None:
+    """Raises zmq.ZMQError: EHOSTUNREACH, the peer has gone; EAGAIN, it does not take its messages."""
+    _send(socket, identity, _MORE)
+    last = len(frames) - 1
+    for index, frame in enumerate(frames):
+        _send(socket, frame, _MORE if index < last else _LAST)
+
+
+def receive(socket: zmq.Socket[bytes]) -> tuple[zmq.Frame, list[bytes]]:
+    """The next message: the first frame, which tells who sent it, and the others. Raises zmq.Again: there is none."""
+    frame = first = _receive(socket, _LAST, False)
+    frames: list[bytes] = []
+    while frame.more:
+        frame = _receive(socket, _LAST, False)
+        frames.append(frame.bytes)
+    return first, frames
+
+
+def readable(socket: zmq.Socket[bytes]) -> bool:
+    return bool(_get(socket, _EVENTS) & _POLLIN)
