@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from meshd.cdk.provider import Operation, StreamEvent, Usage
@@ -79,6 +79,7 @@ def pieces(text: str, sizes: list[int]) -> list[str]:
 SIZES = some.lists(some.integers(1, 30), max_size=20)
 
 
+@settings(deadline=None)  # it is no benchmark
 @given(cut=some.integers(1, len(STORY) - 1), first=SIZES, second=SIZES)
 def test_who_goes_on_exactly_is_passed_on(cut: int, first: list[int], second: list[int]) -> None:
     made, sink = delivery()
@@ -88,6 +89,7 @@ def test_who_goes_on_exactly_is_passed_on(cut: int, first: list[int], second: li
     assert sink.text == STORY == made.text
 
 
+@settings(deadline=None)  # it is no benchmark
 @given(cut=some.integers(20, len(STORY) - 1), overlap=some.integers(8, 20), first=SIZES, second=SIZES)
 def test_who_repeats_the_end_of_what_was_said_is_not_heard_twice(
     cut: int, overlap: int, first: list[int], second: list[int]
@@ -100,6 +102,7 @@ def test_who_repeats_the_end_of_what_was_said_is_not_heard_twice(
     assert sink.text == STORY
 
 
+@settings(deadline=None)  # it is no benchmark
 @given(cut=some.integers(1, len(STORY)), first=SIZES, second=SIZES, finish=some.sampled_from(["stop", None]))
 def test_who_begins_anew_is_heard_from_where_it_was_cut(
     cut: int, first: list[int], second: list[int], finish: str | None
