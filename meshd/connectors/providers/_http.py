@@ -141,6 +141,7 @@ class Transport(httpx.AsyncBaseTransport):
         extensions = request.extensions
         target = extensions.get("target") or URL(str(request.url), encoded=True)
         headers = extensions.get("headers")
+        ready_made = headers is not None
         if headers is None:
             headers = CIMultiDict(request.headers.multi_items())
             headers.popall("transfer-encoding", None)
@@ -151,7 +152,7 @@ class Transport(httpx.AsyncBaseTransport):
         raw = response.raw_headers
         return httpx.Response(
             response.status,
-            headers=raw,
+            headers=None if ready_made else raw,  # whoever brings their own reads the raw ones
             stream=UpstreamBody(response),
             request=request,
             extensions={"raw_headers": raw, "content_type": response.headers.get("content-type", "")},
