@@ -171,21 +171,6 @@ def test_apps_get_turns_by_their_weights(meshd, upstream, app, program, eventual
     assert turns[:40].count("first") / 40 == pytest.approx(share, abs=0.08)
 
 
-def test_of_two_apps_whose_turn_it_is_the_more_important_goes_first(meshd, upstream, app, program, eventually):
-    server = upstream([{"reply": "done", "delay": 0.3}])
-    apps = {"common": matching(program, "one"), "urgent": matching(program, "two", priority=5)}
-    daemon = meshd(config(server, 1, **apps))
-    holds = app("hold", daemon, 1)
-    holds.begin()
-    eventually(lambda: daemon.model("paced.chat")["in_flight"] == 1)
-    order = [app("one", daemon, 1), app("two", daemon, 1)]
-    for each, name in zip(order, apps, strict=True):
-        each.begin()
-        eventually(lambda name=name: waiting(daemon, name) == 1)
-    common, urgent = (each.next() for each in order)
-    assert urgent["at"] < common["at"]
-
-
 # -- how waiting ends --------------------------------------------------------------------------------------
 
 
@@ -198,7 +183,7 @@ def busy(meshd: Any, upstream: Any, dial: Any, eventually: Any) -> Callable[...,
     """`busy(**settings)`: (daemon, upstream, line) of a provider whose one place is taken by a request of `line`."""
 
     def begin(service: float = 30.0, at_once: int = 1, **settings: Any) -> tuple[Any, Any, Any]:
-        server = upstream([{"reply": "slow", "delay": service}, {"reply": "quick"}])
+        server = upstream([{"reply": "slow", "delay": service}, {"reply": "quick", "delay": 0.05}])
         daemon = meshd(config(server, at_once, **settings))
         line = dial(daemon.socket)
         line.request_id = line.chat(model="chat")
@@ -206,6 +191,18 @@ def busy(meshd: Any, upstream: Any, dial: Any, eventually: Any) -> Callable[...,
         return daemon, server, line
 
     return begin
+
+
+def test_of_two_apps_whose_turn_it_is_the_more_important_goes_first(busy, app, program, eventually):
+    apps = {"common": matching(program, "one"), "urgent": matching(program, "two", priority=5)}
+    daemon, _, holder = busy(**apps)
+    order = [app("one", daemon, 1), app("two", daemon, 1)]
+    for each, name in zip(order, apps, strict=True):
+        each.begin()
+        eventually(lambda name=name: waiting(daemon, name) == 1)
+    holder.send(holder.wire.CANCEL, holder.request_id)
+    common, urgent = (each.next() for each in order)
+    assert urgent["at"] < common["at"]
 
 
 def test_nobody_waits_longer_than_queue_timeout(busy):
