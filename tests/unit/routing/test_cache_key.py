@@ -148,8 +148,8 @@ def test_stream_false_is_no_stream():
 def test_other_requests_have_other_keys():
     others = [
         key(),
-        key({**BODY, "stream": True}, needs=replace(CHAT_NEEDS, stream=True)),
-        key(needs=replace(CHAT_NEEDS, operation=Operation.COMPLETION)),
+        key({**BODY, "stream": True}, needs=msgspec.structs.replace(CHAT_NEEDS, stream=True)),
+        key(needs=msgspec.structs.replace(CHAT_NEEDS, operation=Operation.COMPLETION)),
         key(pool=replace(POOL, name="other")),
         key(asked="capability"),
         key({**BODY, "messages": [{"role": "user", "content": "hi"}]}),

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as some
+from msgspec.structs import replace
 from routing_builders import CHAT_NEEDS, failure, model
 
 from meshd.cdk.provider import FailureKind, Operation, Usage
