@@ -170,9 +170,12 @@ class VirtualGateway:
     # -- inside ---------------------------------------------------------------------------------------
 
     def _advance(self, request: Request, *, may_wait: bool = True) -> None:
+        """Behind its own app's requests that wait for the same, when it has just come."""
+        plan = request.plan
         if len(self.queue):
             self.queue.serve()
-        if not self._take(request, request.plan) and may_wait:
+        behind = not plan.attempts and may_wait and self.queue.waits(plan.asker.label, plan.line(self.now))
+        if (behind or not self._take(request, plan)) and may_wait:
             self._wait(request)
 
     def _take(self, request: Request, plan: RequestPlan) -> bool:
