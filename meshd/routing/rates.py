@@ -16,7 +16,6 @@ response header what the provider makes of it.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from math import ceil
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +23,7 @@ from meshd.cdk.provider import RateLimits
 from meshd.routing.estimate import Estimate
 from meshd.routing.keys import KeyRing, RestingKey
 from meshd.routing.observed import LeftAlone, Observed
+from meshd.routing.places import Holder, ModelRecord, Pace, Passage
 from meshd.routing.room import (
     UNLIMITED,
     Crowd,
@@ -35,7 +35,7 @@ from meshd.routing.room import (
     room_in,
     used_up,
 )
-from meshd.routing.sliding import WINDOW, Sent, SlidingWindow
+from meshd.routing.sliding import WINDOW, SlidingWindow
 from meshd.routing.table import ModelSpec, PacingPolicy, ProviderSpec, RateSpec, RoutingTable
 
 if TYPE_CHECKING:
@@ -51,72 +51,15 @@ _SWEEP_EVERY = 60.0  # s
 _IDLE = 3600.0  # s after which a model's record goes
 
 
-@dataclass(slots=True, eq=False)
-class Passage:
-    """One attempt's place, from `enter` to `leave`. key: the fingerprint of the key to use, "": the only one.
-    tokens: that it counts for. The rest is `Rates`' own."""
-
-    model: ModelSpec
-    pool: str
-    app: str
-    estimate: Estimate
-    at: float
-    key: str = ""
-    left: bool = False
-    tokens: int = 0
-    _holders: tuple[_Holder, ...] = field(default=(), repr=False)  # whose `in_flight` it is counted in
-    _counted: tuple[tuple[SlidingWindow, Sent], ...] = field(default=(), repr=False)
-    _record: _Model | None = field(default=None, repr=False)
-    _observed: Observed | None = field(default=None, repr=False)
-    _number: int = 0  # of the request in `_observed`
-    _mark: int = 0  # the tokens there, itself among them
-    _life: int = 0
-
-
-class _Holder:
-    """A provider or an app: what it has in flight, and what it sent in the last minute if that is limited."""
-
-    __slots__ = ("in_flight", "keys", "window")
-
-    def __init__(self) -> None:
-        self.in_flight = 0
-        self.window = SlidingWindow()
-        self.keys: KeyRing | None = None  # a provider's
-
-
-class _Model:
-    """output: the recent average of tokens beyond the estimated input, None: not known."""
-
-    __slots__ = ("left_alone", "limits_tokens", "observed", "output", "used_at")
-
-    def __init__(self) -> None:
-        self.observed: dict[str, Observed] = {}  # by key
-        self.output: float | None = None
-        self.limits_tokens = False  # a header told of a limit of tokens
-        self.left_alone: LeftAlone | None = None
-        self.used_at = 0.0
-
-
-class _Pace:
-    """Of one pool's requests to one model."""
-
-    __slots__ = ("forget_at", "last", "window")
-
-    def __init__(self) -> None:
-        self.window = SlidingWindow()
-        self.last = 0.0
-        self.forget_at = 0.0
-
-
 class Rates:
     """Of all providers, models, pools and apps. A limit counts from when it was configured on."""
 
     def __init__(self) -> None:
-        self._providers: dict[str, _Holder] = {}
-        self._models: dict[str, _Model] = {}
+        self._providers: dict[str, Holder] = {}
+        self._models: dict[str, ModelRecord] = {}
         self._told: set[str] = set()  # models of which a header told a limit
-        self._apps: dict[str, _Holder] = {}  # apps choose their names: only while they have sent something
-        self._paces: dict[tuple[str, str], _Pace] = {}
+        self._apps: dict[str, Holder] = {}  # apps choose their names: only while they have sent something
+        self._paces: dict[tuple[str, str], Pace] = {}
         self._life = 0
         self._sweep_at = 0.0
         self._table: RoutingTable | None = None
@@ -172,7 +115,7 @@ class Rates:
         spec, of_app, pacing = self._of_now(question, model.provider)
         if now >= self._sweep_at or now < self._sweep_at - 2 * _SWEEP_EVERY:
             self._sweep(now)
-        provider, record = _made(self._providers, spec.name, _Holder), _made(self._models, model.id, _Model)
+        provider, record = _made(self._providers, spec.name, Holder), _made(self._models, model.id, ModelRecord)
         record.used_at = now
         tokens = _expected(estimate, record)
         passage = Passage(model, question.pool.name, asker.account, estimate, now, tokens=tokens)
@@ -192,7 +135,7 @@ class Rates:
         if spec.rate.rpm is not None or spec.rate.tpm is not None:
             passage._counted = ((provider.window, provider.window.add(now, tokens)),)
         if _is_limited(of_app):
-            app = _made(self._apps, asker.account, _Holder)
+            app = _made(self._apps, asker.account, Holder)
             app.in_flight += 1
             passage._holders = (provider, app)
             passage._counted += ((app.window, app.window.add(now, tokens)),)
@@ -297,7 +240,7 @@ class Rates:
             [None if each is None else each.remaining_tokens for each in known], rate.tpm, window.tokens, now
         )
         if question.pool.pacing.max_rpm is not None:
-            pace = self._paces.get((question.pool.name, model.id), _Pace())
+            pace = self._paces.get((question.pool.name, model.id), Pace())
             pace.window.expire(now)
             requests.append((question.pool.pacing.max_rpm - len(pace.window), question.pool.pacing.max_rpm))
         limits = [*requests, *tokens]
@@ -346,12 +289,12 @@ class Rates:
 
     def load_keys(self, saved: Mapping[str, list[dict[str, Any]]], now: float) -> None:
         for name, keys in saved.items():
-            holder = _made(self._providers, name, _Holder)
+            holder = _made(self._providers, name, Holder)
             holder.keys = holder.keys or KeyRing()
             holder.keys.load(keys, now)
 
     @staticmethod
-    def _usable(spec: ProviderSpec, provider: _Holder | None, now: float) -> list[str]:
+    def _usable(spec: ProviderSpec, provider: Holder | None, now: float) -> list[str]:
         """Fingerprints of the keys that do not rest; "" stands for the only one."""
         if not spec.keys:
             return [""]
@@ -383,9 +326,9 @@ class Rates:
     def _keys_crowd(
         self,
         spec: ProviderSpec,
-        provider: _Holder | None,
+        provider: Holder | None,
         model: ModelSpec,
-        record: _Model | None,
+        record: ModelRecord | None,
         tokens: int,
         now: float,
     ) -> Crowd | None:
@@ -411,9 +354,9 @@ class Rates:
         self,
         key: str,
         spec: ProviderSpec,
-        provider: _Holder | None,
+        provider: Holder | None,
         model: ModelSpec,
-        record: _Model | None,
+        record: ModelRecord | None,
         tokens: int,
         now: float,
     ) -> Crowd | None:
@@ -442,7 +385,7 @@ class Rates:
         now = question.now
         if pacing.min_delta is None and pacing.max_rpm is None:
             return
-        pace = _made(self._paces, (question.pool.name, model.id), _Pace)
+        pace = _made(self._paces, (question.pool.name, model.id), Pace)
         pace.last, pace.forget_at = now, now + max(pacing.min_delta or 0.0, WINDOW)
         if pacing.max_rpm is not None:
             pace.window.add(now, 0)
@@ -473,7 +416,7 @@ def _is_limited(rate: RateSpec) -> bool:
     return rate.rpm is not None or rate.tpm is not None or rate.concurrency is not None
 
 
-def _expected(estimate: Estimate, record: _Model | None) -> int:
+def _expected(estimate: Estimate, record: ModelRecord | None) -> int:
     """Tokens that a request counts for."""
     output = EXPECTED_OUTPUT if record is None or record.output is None else ceil(record.output)
     return estimate.tokens_in + min(estimate.tokens_out, output)
