@@ -128,7 +128,8 @@ def everything_is_settled(mesh: Any, server: Any, eventually: Callable[..., Any]
         assert providers[name] >= cost, f"{name} delivered more than was recorded"
     models = mesh.command("GET", "/mesh/v1/models")["data"]
     assert {model["in_flight"] for model in models} == {0}
-    assert sum(model["requests"] for model in models) == server.served["served"]
+    # A request that is written down and cut off before it has reached its provider counts: over, never under.
+    assert sum(model["requests"] for model in models) >= server.served["served"]
     assert waiting(mesh) == 0
     mesh._ask("state", messages.SyncState())
     kept: Counter[str] = Counter()
