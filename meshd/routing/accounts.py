@@ -1,6 +1,6 @@
 """Budgets, quotas and count limits: reserve before sending, settle after, never exceed.
 
-Owns: what every scope has used and reserved in its windows, the reservation of one attempt, and alerts.
+Owns: what every scope has used and reserved in its windows, who is refused, and alerts.
 Must never: read a clock or do I/O. The journal and the ledger (`meshd/spend`) make it durable; this is the copy that
 decisions are made by, in the router's own thread, so that no two requests pass on the same dollar.
 
@@ -12,14 +12,14 @@ or none.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from meshd.routing import limits as wording
-from meshd.routing.estimate import Estimate
 from meshd.routing.limits import NEVER, Limit, precedence
+from meshd.routing.reservations import Reservation, Route, sums_of
 from meshd.routing.table import Allowance, ModelSpec, Window
-from meshd.routing.windows import COST, Bucket, Meter, Rolling, Sums
+from meshd.routing.windows import COST, Meter, Sums
 from meshd.spend.calendar import Calendar, Period
 from meshd.spend.ledger import MOST_APPS, OTHERS
 
@@ -40,37 +40,6 @@ class Refusal:
     spent: int
     reserved: int
     resets_at: float | None
-
-
-@dataclass(slots=True, eq=False)
-class _Route:
-    """What the attempts of one app at one model of one pool are counted in. sums: those that a limit bounds, which are
-    always up to date. others: the rest, which get what is in `lump` when somebody asks for them. checks: (taken,
-    measure, limit's amount, limit) of what is enforced. unpriced: the limit that a model of unknown price meets."""
-
-    model: ModelSpec
-    account: str
-    meters: tuple[Meter, ...]
-    limits: tuple[Limit, ...]
-    sums: tuple[Sums, ...]
-    others: tuple[Sums, ...]
-    rollings: tuple[Rolling, ...]
-    checks: tuple[tuple[list[int], int, int, Limit], ...] = ()
-    unpriced: Limit | None = None
-    lump: Sums = field(default_factory=Sums)
-
-
-@dataclass(slots=True, eq=False)
-class Reservation:
-    """What one attempt holds of all its scopes. day: the calendar day it counts on ("2026-11-23"), account: the name
-    its app counts under, both for the journal."""
-
-    estimate: Estimate
-    day: str
-    account: str
-    route: _Route
-    buckets: list[tuple[Rolling, Bucket]]
-    settled: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +80,8 @@ class Accounts:
         self._meters: dict[tuple[str, str], Meter] = {}
         self._limits: dict[tuple[str, str], tuple[Limit, ...]] = {}
         self._apps = 0  # how many meters are of apps
-        self._routes: dict[tuple[str, str, str], _Route] = {}
-        self._lumped: set[_Route] = set()  # those with something in their lump
+        self._routes: dict[tuple[str, str, str], Route] = {}
+        self._lumped: set[Route] = set()  # those with something in their lump
         self._open: set[Reservation] = set()
         self._alerts: list[Alert] = []
 
@@ -294,8 +263,7 @@ class Accounts:
         """Attempts under way keep theirs, and settle straight: another limit may bound any of its sums now."""
         self._spread()
         for route in self._routes.values():
-            route.sums += route.others
-            route.others = ()
+            route.settle_straight()
         self._routes.clear()
 
     def _begin_anew(self) -> None:
@@ -353,7 +321,7 @@ class Accounts:
         key = ("app", name)
         return name if key in self._meters or key in self._limits or self._apps < MOST_APPS else OTHERS
 
-    def _route(self, question: Question, model: ModelSpec) -> _Route:
+    def _route(self, question: Question, model: ModelSpec) -> Route:
         if not self._start <= question.now < self._end:
             self._today(question.now)
         key = (question.pool.name, model.id, question.asker.account)
@@ -362,7 +330,7 @@ class Accounts:
             route = self._make_route(key, model, question.now)
         return route
 
-    def _make_route(self, key: tuple[str, str, str], model: ModelSpec, now: float) -> _Route:
+    def _make_route(self, key: tuple[str, str, str], model: ModelSpec, now: float) -> Route:
         period = self._today(now)
         pool, _, name = key
         account = self._account(name) if name else ""
@@ -374,15 +342,19 @@ class Accounts:
         for meter in meters:
             if meter.scope == "member" and meter.stint is None:
                 meter.stint = Sums()
+        replaced = self._routes.get(key)
         if len(self._routes) >= _MOST_ROUTES:
             self._forget_routes()
+        elif replaced is not None:  # a request that began before a reload asks with its own table
+            self._spread()
+            replaced.settle_straight()
         limits = [limit for meter in meters for limit in self._limits.get((meter.scope, meter.name), ())]
         bounded = {id(limit.sums) for limit in limits}
-        sums = _sums(meters, period.day)
+        sums = sums_of(meters, period.day)
         enforced = sorted(
             (limit for limit in limits if limit.allowance.enforce), key=lambda limit: precedence(limit.allowance)
         )
-        found = self._routes[key] = _Route(
+        found = self._routes[key] = Route(
             model,
             account,
             meters,
@@ -399,20 +371,10 @@ class Accounts:
         """An open reservation in sums that have been replaced, on the day it was made."""
         estimate = reservation.estimate
         meters = tuple(self._meter(meter.scope, meter.name) for meter in reservation.route.meters)
-        sums = _sums(meters, reservation.day)
+        sums = sums_of(meters, reservation.day)
         rollings = tuple(meter.rolling for meter in meters if meter.rolling is not None)
         before = reservation.route
-        reservation.route = _Route(before.model, before.account, meters, before.limits, sums, (), rollings)
+        reservation.route = Route(before.model, before.account, meters, before.limits, sums, (), rollings)
         for each in sums:
             each.reserve(estimate.tokens, estimate.cost)
         reservation.buckets = [(rolling, rolling.reserve(estimate.tokens, estimate.cost, now)) for rolling in rollings]
-
-
-def _sums(meters: Iterable[Meter], day: str) -> tuple[Sums, ...]:
-    """What counts an attempt of that day, but for rolling windows, whose buckets change by the minute."""
-    found = []
-    for meter in meters:
-        found += [meter.day(day), meter.month(day[:7])]
-        if meter.stint is not None:
-            found.append(meter.stint)
-    return tuple(found)

@@ -15,8 +15,8 @@ from typing import Any
 from meshd.cdk.provider import RateLimits, Usage
 from meshd.messages import Attempt
 from meshd.routing import recovery
-from meshd.routing.accounts import Reservation
 from meshd.routing.rates import Passage
+from meshd.routing.reservations import Reservation
 from meshd.routing.stages import Question
 from meshd.routing.state import Availability, MeshState
 from meshd.routing.table import ModelSpec, PoolSpec

@@ -8,8 +8,9 @@ from typing import Any
 from routing_builders import CHAT, model
 
 from meshd.cdk.provider import Operation
-from meshd.routing.accounts import Accounts, Refusal, Reservation
+from meshd.routing.accounts import Accounts, Refusal
 from meshd.routing.needs import Needs
+from meshd.routing.reservations import Reservation
 from meshd.routing.stages import Asker, Question
 from meshd.routing.state import MeshState
 from meshd.routing.table import Allowance, ModelSpec, PoolSpec, Pricing, RoutingTable

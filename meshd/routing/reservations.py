@@ -1,0 +1,61 @@
+"""What one attempt holds of its scopes, and the sums that count it.
+
+Owns: a reservation, and the route that the attempts of one app at one model share. Must never: decide what fits
+(`accounts.py`), read a clock or do I/O.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from meshd.routing.estimate import Estimate
+from meshd.routing.limits import Limit
+from meshd.routing.table import ModelSpec
+from meshd.routing.windows import Bucket, Meter, Rolling, Sums
+
+
+@dataclass(slots=True, eq=False)
+class Route:
+    """What the attempts of one app at one model of one pool are counted in. sums: those that a limit bounds, which are
+    always up to date. others: the rest, which get what is in `lump` when somebody asks for them. checks: (taken,
+    measure, limit's amount, limit) of what is enforced. unpriced: the limit that a model of unknown price meets."""
+
+    model: ModelSpec
+    account: str
+    meters: tuple[Meter, ...]
+    limits: tuple[Limit, ...]
+    sums: tuple[Sums, ...]
+    others: tuple[Sums, ...]
+    rollings: tuple[Rolling, ...]
+    checks: tuple[tuple[list[int], int, int, Limit], ...] = ()
+    unpriced: Limit | None = None
+    lump: Sums = field(default_factory=Sums)
+
+    def settle_straight(self) -> None:
+        """From now on, by those who hold it still; its lump is spread."""
+        self.sums += self.others
+        self.others = ()
+
+
+@dataclass(slots=True, eq=False)
+class Reservation:
+    """What one attempt holds of all its scopes. day: the calendar day it counts on ("2026-11-23"), account: the name
+    its app counts under, both for the journal."""
+
+    estimate: Estimate
+    day: str
+    account: str
+    route: Route
+    buckets: list[tuple[Rolling, Bucket]]
+    settled: bool = False
+
+
+def sums_of(meters: Iterable[Meter], day: str) -> tuple[Sums, ...]:
+    """What counts an attempt of that day, but for rolling windows, whose buckets change by the minute."""
+    found = []
+    for meter in meters:
+        found += [meter.day(day), meter.month(day[:7])]
+        if meter.stint is not None:
+            found.append(meter.stint)
+    return tuple(found)
