@@ -6,11 +6,12 @@ A `Crowd` has any number of requests in flight over bare sockets, from one threa
 from __future__ import annotations
 
 import json
+import shutil
 import sqlite3
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -195,12 +196,13 @@ def journal(state: Path) -> tuple[dict[tuple[bytes, int], Begin], dict[tuple[byt
     return begun, settled
 
 
-def integrity(state: Path, copy: Callable[[Path, Path], Any], into: Path) -> str:
-    """What SQLite says of the database as it lies there, looked at in a copy: "ok"."""
-    into.mkdir(parents=True, exist_ok=True)
+def integrity(state: Path, copy: Path) -> str:
+    """What SQLite says of the database as a dead daemon left it, looked at in a copy: "ok"."""
+    shutil.rmtree(copy, ignore_errors=True)
+    copy.mkdir()
     for path in state.glob("state.sqlite3*"):
-        copy(path, into / path.name)
-    connection = sqlite3.connect(into / "state.sqlite3")
+        shutil.copy(path, copy / path.name)
+    connection = sqlite3.connect(copy / "state.sqlite3")
     try:
         [found] = connection.execute("PRAGMA integrity_check").fetchone()
         return str(found)

@@ -134,7 +134,7 @@ def check(meshd: Any, upstream: Any, dial: Any, eventually: Any, short: Path, se
     limit = fits * cost
     assert round(held["reservation"]["cost"] * NANO) == cost  # what is reserved is what a whole answer costs
     server.play(script(prompt_tokens))
-    midnight = zone_with_midnight_in(AROUND + 0.5, zones)
+    midnight = zone_with_midnight_in(AROUND + 1.0, zones)
     daemon.write(config(server, limit, ZONE))
     daemon.ask("POST", "/mesh/v1/reload")
     apps = Crowd([dial(daemon.socket) for _ in range(4)])
