@@ -53,6 +53,9 @@ def explain(
         str | None,
         typer.Option("--app", help="As this app of the configuration would ask it.", autocompletion=names.apps),
     ] = None,
+    session: Annotated[
+        str | None, typer.Option("--session", metavar="NAME", help="Of this session, where a pool keeps sessions.")
+    ] = None,
     as_json: out.JsonOption = False,
 ) -> None:
     """Why which model would be chosen, stage by stage. No provider is asked.
@@ -69,6 +72,8 @@ def explain(
         request["max_tokens"] = max_tokens
     if as_app is not None:
         request["app"] = as_app
+    if session is not None:  # whichever of the two is the pool's `session.key`
+        request |= {"user": session, "headers": {"x-session-id": session}}
     found = daemon.tell("explain", request)
     if as_json:
         out.print_json(found)
@@ -165,17 +170,21 @@ def _show_policies(found: Mapping[str, Any]) -> None:
     fallbacks = [f"{row.get('pool')} ({row.get('chosen') or 'nobody'})" for row in found.get("fallbacks") or ()]
     hedge, cache = found.get("hedge"), found.get("cache")
     slow = hedge and (out.seconds(hedge.get("after")) or f"its {hedge.get('rule')}, once that is known")
-    kept = cache and f"for {out.seconds(cache.get('ttl'))} within the same {cache.get('scope')}"
     out.print_fields(
         [
             ("falls back on", fallbacks),
             ("asks a second model", f"after {slow} without an answer" if hedge else None),
-            (
-                "cached",
-                None if not cache else kept if cache.get("applies") else "not this request: its answer may vary",
-            ),
+            ("cached", _cached(cache) if cache else None),
         ]
     )
+
+
+def _cached(cache: Mapping[str, Any]) -> str:
+    if not cache.get("applies"):
+        return "not this request: its answer may vary"
+    if cache.get("age") is not None:
+        return f"yes: it would get the answer of {out.seconds(cache['age'])} ago, and nobody would be asked"
+    return f"for {out.seconds(cache.get('ttl'))} within the same {cache.get('scope')}"
 
 
 def _show_end(found: Mapping[str, Any]) -> None:

@@ -60,9 +60,11 @@ class AppMatcher:
         return found
 
     def named(self, name: str) -> Identity | None:
-        """The configured app of that name, whoever asks; None where there is none."""
+        """The configured app of that name, or one that no entry fits and that has asked; None where there is none."""
         spec = self._default if name == DEFAULT_APP else self._apps.get(name)
-        return None if spec is None else Identity(spec, spec.name, spec.name)
+        if spec is None:
+            return Identity(self._default, DEFAULT_APP, name) if name in self.last_seen else None
+        return Identity(spec, spec.name, spec.name)
 
     def check(self, identity: Identity, target: Target) -> None:
         """Raises AccessDeniedError where the app may not ask for that."""

@@ -83,6 +83,11 @@ class Shelf:
     coalesced: int = 0
     misses: int = 0
 
+    def kept(self, key: bytes, now: float) -> Entry | None:
+        """Without it counting as used."""
+        entry = self.entries.get(key)
+        return None if entry is None or self._expired(entry, now) else entry
+
     def find(self, key: bytes, now: float) -> Entry | None:
         entry = self.entries.get(key)
         if entry is None:
@@ -192,6 +197,12 @@ class ResponseCache:
             }
             for name, shelf in self._shelves.items()
         }
+
+    def age(self, pool: str, lookup: Lookup) -> float | None:
+        """Seconds since the answer was kept that such a request would get now; None where it would be asked."""
+        shelf, now = self._shelf(pool), self._clock()
+        entry = None if shelf is None or not lookup.read else shelf.kept(lookup.key, now)
+        return None if entry is None else now - entry.at
 
     # -- requests -------------------------------------------------------------------------------------
 

@@ -25,6 +25,7 @@ from meshd.gateway.exchange import ClientGone, Exchange
 from meshd.gateway.hedging import Race, hedge_delay
 from meshd.gateway.queueing import WaitingRoom
 from meshd.gateway.recording import outcome
+from meshd.gateway.session import session_of
 from meshd.gateway.tokens import count_all
 from meshd.messages import Outcome
 from meshd.routing import needs as reading
@@ -34,8 +35,7 @@ from meshd.routing.pipeline import Pipeline
 from meshd.routing.plan import GiveUp, RequestPlan, Try, Wait
 from meshd.routing.stages import Asker
 from meshd.routing.state import Change, MeshState
-from meshd.routing.strategies import STICKY
-from meshd.routing.table import ModelSpec, PoolSpec, RoutingTable, Target, UnknownModel
+from meshd.routing.table import ModelSpec, RoutingTable, Target, UnknownModel
 from meshd.routing.tokens import vocabularies_wanted
 from meshd.spend.journal import JournalWriter
 from modelmesh._errors import (
@@ -374,30 +374,12 @@ def begin(mesh: Mesh, exchange: Exchange, operation: Operation) -> Inference:
         raise unknown_model(unknown, table) from None
     identity = mesh.apps.identify(exchange.caller, exchange.arrived_at)
     mesh.apps.check(identity, target)
-    session = _session(target.pool, exchange, fields, identity)
+    session = session_of(target.pool, exchange.headers, fields, identity)
     asker = Asker(identity.spec, identity.account, identity.label, session, random.random)
     pool, arrived = target.pool, exchange.arrived_at
     plan = RequestPlan(mesh.pipeline, table, mesh.state, pool, needs, exchange.deadline, random.random, arrived, asker)
     delivery = Delivery(exchange, operation, needs)
     return Inference(mesh, exchange, operation, table, asked, target, plan, fields, identity, delivery)
-
-
-_SESSION_HEADERS = ("mesh-session", "x-session-id")
-_SESSION_FIELDS = ("user", "safety_identifier", "prompt_cache_key")
-
-
-def _session(pool: PoolSpec, exchange: Exchange, fields: Mapping[str, msgspec.Raw], identity: Identity) -> str:
-    """What makes two requests one session, by the pool's `session.key`; "" where nobody needs to know."""
-    if pool.strategy != STICKY:
-        return ""
-    name = ""
-    if pool.session.key == "header":
-        name = next((exchange.headers[header] for header in _SESSION_HEADERS if header in exchange.headers), "")
-    elif pool.session.key == "user":
-        name = next((bytes(fields[field]).decode() for field in _SESSION_FIELDS if field in fields), "")
-    elif pool.session.key == "app":
-        return identity.label
-    return f"{identity.label}\0{name}" if name else ""
 
 
 def unknown_model(unknown: UnknownModel, table: RoutingTable) -> NotFoundError:

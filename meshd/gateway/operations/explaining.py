@@ -17,6 +17,7 @@ from meshd.gateway.apps import Identity
 from meshd.gateway.dispatch import Call
 from meshd.gateway.hedging import hedge_delay
 from meshd.gateway.operations.group import Group, text
+from meshd.gateway.session import session_of
 from meshd.routing import cache_key
 from meshd.routing import needs as reading
 from meshd.routing.access import pools_to_try
@@ -35,7 +36,9 @@ class Explaining(Group):
     async def explain(self, call: Call) -> dict[str, Any]:
         mesh, body = self.core.mesh, dict(call.body)
         identity = self._asked_for(call, body)
+        headers = _headers(body)
         encoded, (asked, target, needs) = await self._read(body, identity)
+        fields = reading.split(encoded)
         denied = None
         try:
             mesh.apps.check(identity, target)
@@ -43,13 +46,23 @@ class Explaining(Group):
             if not self.is_admin(call):
                 raise
             denied = error
-        asker = Asker(identity.spec, identity.account, identity.label)
+        session = session_of(target.pool, headers, fields, identity)
+        asker = Asker(identity.spec, identity.account, identity.label, session)
         now = time.time()
         pools = pools_to_try(target.pool, identity.spec, mesh.table)
         questions = [Question(mesh.table, mesh.state, pool, needs, now, asker) for pool in pools]
         explained = Account(mesh, identity, asked, target, questions, denied).as_map()
-        explained["cache"] = _cache(questions[0], asked, encoded, call.caller.uid)
+        found = cache_key.lookup(target.pool, asked, needs, fields, headers, identity.spec, call.caller.uid)
+        explained["cache"] = self._cache(target.pool, found)
         return explained
+
+    def _cache(self, pool: PoolSpec, found: cache_key.Lookup | None) -> dict[str, Any] | None:
+        """applies: whether a kept answer to this very request would do, or its answer be kept. age: seconds, of the
+        answer that it would get now. Another app's answers are looked up as if the caller's user ran that app."""
+        if pool.cache is None:
+            return None
+        age = None if found is None else self.core.cache.age(pool.name, found)
+        return {"applies": found is not None, "ttl": pool.cache.ttl, "scope": pool.cache.scope, "age": age}
 
     def _asked_for(self, call: Call, body: dict[str, Any]) -> Identity:
         """As which app: the caller's own; an administrator may ask for another."""
@@ -67,7 +80,10 @@ class Explaining(Group):
         found = apps.named(name)
         if found is None:
             known = ", ".join(self.core.mesh.table.apps)
-            raise NotFoundError(f"no app is configured as {name!r}; there are {known or 'none'}", param="app")
+            raise NotFoundError(
+                f"no app is configured as {name!r}, and none of that name has asked; configured are {known or 'none'}",
+                param="app",
+            )
         return found
 
     async def _read(self, body: dict[str, Any], identity: Identity) -> tuple[bytes, tuple[str, Target, reading.Needs]]:
@@ -230,14 +246,12 @@ class Account:
         }
 
 
-def _cache(question: Question, asked: str, body: bytes, uid: int) -> dict[str, Any] | None:
-    """applies: whether a kept answer to this very request would do, and its answer be kept."""
-    policy = question.pool.cache
-    if policy is None:
-        return None
-    fields = reading.split(body)
-    found = cache_key.lookup(question.pool, asked, question.needs, fields, {}, question.asker.app, uid)
-    return {"applies": found is not None, "ttl": policy.ttl, "scope": policy.scope}
+def _headers(body: dict[str, Any]) -> dict[str, str]:
+    """Those that the request would have: they may name its session, and say what it wants of the cache."""
+    found = body.pop("headers", None) or {}
+    if not isinstance(found, dict) or not all(isinstance(value, str) for value in found.values()):
+        raise InvalidRequestError("`headers` is a map of names to strings", param="headers")
+    return found
 
 
 def _stages(explained: Explanation) -> list[dict[str, Any]]:

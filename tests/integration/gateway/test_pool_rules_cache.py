@@ -99,6 +99,6 @@ def test_failures_are_not_kept_and_answers_of_the_second_model_are(daemon):
 
 def test_explain_says_whether_it_applies(daemon, server):
     before = server.served["served"]
-    assert explain(daemon, "kept")["cache"] == {"applies": False, "ttl": 3600.0, "scope": "app"}
+    assert explain(daemon, "kept")["cache"] == {"applies": False, "ttl": 3600.0, "scope": "app", "age": None}
     assert explain(daemon, "kept", temperature=0)["cache"]["applies"]
     assert server.served["served"] == before

@@ -155,7 +155,8 @@ def test_explain_says_that_it_would_wait(fake: Any, meshctl: Any) -> None:
         "chosen": None, "order": [], "queue": waits, "hedge": {"rule": 1.5, "after": 1.5},
         "cache": {"applies": False, "ttl": 1, "scope": "app"},
     }  # fmt: skip
-    shown = narrow(meshctl("explain", "chat"))
+    shown = narrow(meshctl("explain", "chat", "--session", "ann"))
+    assert (fake.asked[-1][1]["user"], fake.asked[-1][1]["headers"]) == ("ann", {"x-session-id": "ann"})
     assert "would wait: room in about 12.0 s, with 4 waiting already" in shown
     assert "after 1.5 s without an answer" in shown
     assert "its answer may vary" in shown

@@ -7,6 +7,7 @@ from typing import Any
 
 from meshd import messages
 from meshd.gateway.apps import AppMatcher
+from meshd.gateway.cache import ResponseCache
 from meshd.gateway.dispatch import Call, Dispatcher
 from meshd.gateway.identity import Caller
 from meshd.gateway.operations import Operations
@@ -74,6 +75,8 @@ class Core:
         self.generation: Any = None
         self.asks: dict[type, Any] = {messages.QueryStatistics: []}
         self.asked: list[Any] = []
+        self.cache = ResponseCache()
+        self.cache.configure(table)
         Operations(self)  # type: ignore[arg-type]
 
     async def ask(self, actor: str, message: Any, timeout: float) -> Any:

@@ -9,8 +9,8 @@ import pytest
 from mesh_builders import CHAT, MAIL, ROOT, VIM, Core, model
 
 from meshd.routing.rates import Crowd, Headroom
-from meshd.routing.table import Allowance, AppSpec, CachePolicy, PoolSpec
-from modelmesh._errors import AccessDeniedError, InvalidRequestError
+from meshd.routing.table import Allowance, AppSpec, CachePolicy, PoolSpec, SessionPolicy
+from modelmesh._errors import AccessDeniedError, InvalidRequestError, NotFoundError
 
 TWO = ("a.one", "b.two")
 
@@ -112,7 +112,7 @@ async def test_hedging_and_caching():
     core = Core(pools=(pool,))
     explained = await core.explain(temperature=0)
     assert explained["hedge"] == {"rule": "p95", "after": None}
-    assert explained["cache"] == {"applies": True, "ttl": 60.0, "scope": "user"}
+    assert explained["cache"] == {"applies": True, "ttl": 60.0, "scope": "user", "age": None}
     for _ in range(30):
         core.mesh.state.model("a.one").total.add(1.5)
         core.mesh.state.model("a.one").first_token.add(0.5)
@@ -123,6 +123,35 @@ async def test_hedging_and_caching():
     assert (await core.explain())["hedge"]["after"] is None
     plain = await Core().explain()
     assert (plain["hedge"], plain["cache"]) == (None, None)
+
+
+@pytest.mark.parametrize("key", ["user", "header"])
+async def test_a_session_goes_where_its_requests_go(key):
+    models = tuple(model(f"m.{number}") for number in range(5))
+    pool = PoolSpec("chat", CHAT, tuple(each.id for each in models), strategy="modelmesh.session-stickiness.v1",
+                    session=SessionPolicy(key))  # fmt: skip
+    core = Core(pools=(pool,), models=models, apps=(AppSpec("mail"),))
+
+    async def homes(**options):
+        names = [f"person {number}" for number in range(20)]
+        return [(await core.explain(user=name, headers={"X-Session-ID": name}, **options))["chosen"] for name in names]
+
+    found = await homes()
+    assert len(set(found)) == 5
+    assert found == await homes()
+    assert found != await homes(app="mail"), "two apps share no session"
+    assert {(await core.explain(**none))["chosen"] for none in ({}, {"user": None}, {"user": ""})} == {"m.0"}
+    with pytest.raises(InvalidRequestError):
+        await core.explain(headers={"x-session-id": 7})
+
+
+async def test_an_app_without_an_entry_that_has_asked():
+    core = Core(apps=(AppSpec("mail"), AppSpec("default", priority=3)))
+    with pytest.raises(NotFoundError):
+        await core.explain(app="vim")
+    core.mesh.apps.identify(VIM, 1.0)
+    found = (await core.explain(app="vim"))["app"]
+    assert (found["name"], found["account"], found["priority"]) == ("vim", "default", 3)
 
 
 # -- what may be asked ------------------------------------------------------------------------------------
