@@ -305,6 +305,7 @@ def test_a_limit_of_a_reload_knows_what_attempts_of_two_tables_used() -> None:
     first, second = accounts.reserve(asked, old), accounts.reserve(asked, new)
     limit = Allowance("model", old.id, "cost", "day", 10_000)
     accounts.configure({("model", old.id): (limit,)}, "UTC")
+    assert accounts.standing(NOW)[0]["reserved"] == first.estimate.cost + second.estimate.cost
     accounts.settle(first, 5, 77)
     [row] = accounts.standing(NOW)
     assert (row["spent"], row["reserved"]) == (77, second.estimate.cost)
