@@ -80,6 +80,7 @@ def test_what_the_app_wishes(daemon):
     assert not asked(**{"x-mesh-cache": "true"})
     assert asked(**{"x-mesh-cache": "true"})
     assert not asked(**{"x-mesh-cache": "false"})
+    kept(daemon, "kept")
     assert kept(daemon, "kept")
     mesh = daemon.say(model="kept", temperature=0, extra_headers={"cache-control": "no-cache"}).mesh
     assert not mesh.cached
