@@ -221,7 +221,8 @@ class Inference:
 
     def hedged(self, first: Try, second: Try) -> None:
         ids = {"pool": first.pool.name, "model": second.model.id} | self._id()
-        self.mesh.event("request_hedged", "info", ids, f"{first.model.id} has not answered yet")
+        changed = {"from": first.model.id, "to": second.model.id}
+        self.mesh.event("request_hedged", "info", ids, f"{first.model.id} has not answered yet", changed)
 
     def _rotated(self, pool: str, before: str, after: str) -> None:
         self.mesh.state.pool(pool).rotations += 1
