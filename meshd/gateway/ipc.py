@@ -263,8 +263,10 @@ class IpcServer:
             else:
                 logger.warning("cannot send to process %d: %s", peer.caller.pid, error)
             return False
-        if multipart.readable(self._socket):
-            self._schedule_drain()
+        finally:
+            # Sending, also in vain, takes note of what came in the meantime: the descriptor does not tell of it again.
+            if self._socket is not None and multipart.readable(self._socket):
+                self._schedule_drain()
         return True
 
     def finished(self, exchange: IpcExchange, frames: list[bytes], remember: bool) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import stat
+import time
 
 import pytest
 import uvloop
@@ -256,5 +257,31 @@ def test_a_descriptor_that_cannot_be_bound_is_not_leaked(run, short):
                 with pytest.raises(zmq.ZMQError):
                     served.server.bind("nonsense", listening.fileno())
             assert len(os.listdir("/proc/self/fd")) == before
+
+    run(test)
+
+
+def test_what_came_while_somebody_else_was_sent_to_in_vain_is_taken(run, dial, short, monkeypatch):
+    """A send takes note of what has come, and the descriptor does not tell of it again."""
+
+    def in_vain(socket, identity, frames):
+        deadline = time.monotonic() + 10
+        while not socket.get(zmq.EVENTS) & zmq.POLLIN:
+            assert time.monotonic() < deadline, "the other's request does not come"
+        raise zmq.ZMQError(zmq.EHOSTUNREACH)
+
+    async def test(served, address):
+        gone, other = dial(address, greet=False), dial(address, greet=False)
+        gone.send(wire.HELLO)
+        await until(lambda: len(served.server.peers) == 1)
+        (peer,) = served.server.peers.values()
+        other.send(wire.HELLO)
+        await until(lambda: len(served.server.peers) == 2)
+        monkeypatch.setattr(ipc.multipart, "send", in_vain)
+        other.chat()
+        assert not served.server.send(peer, wire.encode(wire.PONG))
+        monkeypatch.undo()
+        await until(lambda: served.accepted)
+        assert served.lost == ["it closed its connection"]
 
     run(test)
