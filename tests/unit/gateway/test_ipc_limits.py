@@ -256,7 +256,7 @@ def test_a_descriptor_that_cannot_be_bound_is_not_leaked(run, short):
             for _ in range(3):
                 with pytest.raises(zmq.ZMQError):
                     served.server.bind("nonsense", listening.fileno())
-            assert len(os.listdir("/proc/self/fd")) == before
+            assert len(os.listdir("/proc/self/fd")) <= before  # an earlier socket may be closing still
 
     run(test)
 
