@@ -6,124 +6,33 @@ answers.
 
 from __future__ import annotations
 
-import contextlib
-import itertools
-import json
+import grp
 import os
+import pwd
 import shutil
-import subprocess
-import sys
-import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
 import pytest
+from other_user import PYTHON, WAIT, App
 from pool_rule_cases import MESSAGES, Cases, events, limit
 
 pytestmark = pytest.mark.skipif(os.getuid() != 0, reason="only root can be somebody else")
 
-WAIT = 20.0
-PYTHON = Path(os.path.realpath(sys.executable))
 CENT = {"pricing": {"per_request": 0.01}}
 ANN, BOB, EVE, OPERATOR, POOR, RICH = range(61001, 61007)  # users of whom this machine knows nothing
-
-CHILD = """
-import itertools, json, os, sys, threading
-from modelmesh import MeshError, OpenAIClient, openai_client
-import modelmesh.testing._daemon  # all there is, while it can be read
-os.setgroups([]); os.setgid(int(sys.argv[2])); os.setuid(int(sys.argv[2]))
-
-def answer(client, number, method, path, body, headers):
-    try:
-        if path == "/v1/chat/completions":
-            told = client.chat.completions.create(**body, extra_headers=headers)
-            found = {"mesh": told.mesh.to_dict()}
-        else:
-            found = client.mesh.request(method, path, body).to_dict()
-    except MeshError as error:
-        names = ("status_code", "code", "message", "allowed", "app", "scope", "name", "spent", "limit")
-        found = {"error": {name: getattr(error, name, None) for name in names}}
-    print(json.dumps([number, found], default=str), flush=True)
-
-print("null", flush=True)
-first = sys.stdin.readline()
-with OpenAIClient(sys.argv[1], timeout=20, max_retries=0) as client:
-    threads = []
-    for line in itertools.chain([first], sys.stdin):
-        threads.append(threading.Thread(target=answer, args=(client, *json.loads(line))))
-        threads[-1].start()
-    for thread in threads:
-        thread.join()
-"""
-
-
-class App:
-    """A process of one user that runs one program. It connects when it is asked for something the first time."""
-
-    def __init__(self, socket: Path, uid: int, program: Path = PYTHON) -> None:
-        environment = {"PATH": os.environ["PATH"], "HOME": "/", "PYTHONHOME": sys.base_prefix,
-                       "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}  # fmt: skip
-        self.process = subprocess.Popen(
-            [str(program), "-c", CHILD, str(socket), str(uid)],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment,
-        )  # fmt: skip
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        self._send, self._lines = self.process.stdin, self.process.stdout
-        assert json.loads(self._lines.readline()) is None
-        self._numbers = itertools.count()
-        self._answers: dict[int, Future[Any]] = {}
-        self._reader = threading.Thread(target=self._read)
-        self._reader.start()
-
-    def begin(self, path: str, body: Any = None, method: str = "GET", **headers: str) -> Future[Any]:
-        number = next(self._numbers)
-        answer = self._answers[number] = Future()
-        self._send.write(json.dumps([number, method, path, body, headers]) + "\n")
-        self._send.flush()
-        return answer
-
-    def chat(self, pool: str, **body: Any) -> Future[Any]:
-        return self.begin("/v1/chat/completions", {"model": pool, "messages": MESSAGES, **body}, "POST")
-
-    def say(self, pool: str, **body: Any) -> Any:
-        return self.chat(pool, **body).result(WAIT)
-
-    def ask(self, path: str) -> Any:
-        return self.begin(f"/mesh/v1/{path}").result(WAIT)
-
-    def tell(self, path: str, **body: Any) -> Any:
-        return self.begin(f"/mesh/v1/{path}", body, "POST").result(WAIT)
-
-    @property
-    def you(self) -> Any:
-        return self.ask("describe")["you"]
-
-    def _read(self) -> None:
-        for line in self._lines:
-            number, found = json.loads(line)
-            self._answers[number].set_result(found)
-
-    def close(self) -> None:
-        self.process.kill()
-        self.process.wait(WAIT)
-        self._reader.join(WAIT)
-        for pipe in (self._send, self._lines):
-            with contextlib.suppress(BrokenPipeError):
-                pipe.close()
 
 
 @pytest.fixture
 def app() -> Iterator[Callable[..., App]]:
-    """`app(daemon, uid, program)`: a child that waits to be asked."""
+    """`app(daemon, uid, program, groups)`: a child that waits to be asked. Its group has its user's number."""
     made: list[App] = []
 
-    def start(daemon: Any, uid: int, program: Path = PYTHON) -> App:
+    def start(daemon: Any, uid: int, *who: Any) -> App:
         for directory in (daemon.directory.parent, daemon.directory, daemon.socket.parent):
             directory.chmod(0o755)
-        made.append(App(daemon.socket, uid, program))
+        made.append(App(daemon.socket, uid, *who))
         return made[-1]
 
     yield start
@@ -213,6 +122,31 @@ def test_a_unit_is_what_the_service_manager_made(unit, app, meshd, upstream):
     assert of_bob.tell("reload", dry_run=True)["error"]["code"] == "access_denied"
     [row] = daemon.ask("GET", "/mesh/v1/apps?name=mail")["data"]
     assert (row["requests"], row["match"]) == (2, {"unit": f"{mine}-mail@*.service"})
+
+
+def test_users_and_groups_by_name_and_number(app, meshd, upstream):
+    nobody, nogroup = pwd.getpwnam("nobody"), grp.getgrgid(pwd.getpwnam("nobody").pw_gid)
+    cases = cases_of(
+        upstream(),
+        both={"match": {"uid": ANN, "gid": RICH}},
+        number={"match": {"gid": POOR}},
+        name={"match": {"group": nogroup.gr_name}},
+        user={"match": {"user": "nobody"}},
+    )
+    cases.pool("chat", cases.model("m"))
+    cases.play()
+    daemon = meshd(cases.config)
+
+    def account(uid: int, *groups: int) -> str:
+        return str(app(daemon, uid, PYTHON, groups).you["account"])
+
+    assert account(ANN) == "default"
+    assert account(ANN, RICH) == "both", "all of a match has to hold"
+    assert account(BOB, RICH) == "default"
+    assert account(BOB, POOR) == account(POOR) == "number", "a further group is as good as the first"
+    assert account(BOB, nogroup.gr_gid) == "name"
+    assert account(BOB, nogroup.gr_gid, POOR) == "number", "the first entry that fits"
+    assert account(nobody.pw_uid) == ("name" if nobody.pw_uid == nogroup.gr_gid else "user")
 
 
 # -- what each may use and command ------------------------------------------------------------------------

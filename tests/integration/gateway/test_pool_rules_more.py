@@ -237,6 +237,29 @@ def test_statistics_of_any_time_by_anything_after_a_restart(meshd, upstream, clo
     assert [(row["group"], row["requests_total"]) for row in told] == [({"app": "me", "pool": "chat"}, 8)]
 
 
+def test_old_statistics_are_days_and_totals_are_for_ever(meshd, upstream, clock):
+    cases = Cases(upstream())
+    cases.case("chat")
+    cases.play()
+    now = clock.now
+    daemon = meshd(cases.config, start=False, env=clock.env)
+    for ago, count in {40 * DAY: 4, 20 * DAY: 3, 9 * DAY: 2, 0: 1}.items():
+        clock.set(now - ago)
+        daemon.start()
+        asked(daemon, "chat", count)
+        daemon.stop()
+    daemon.start()
+
+    def requests(by, since=None):
+        query = "" if since is None else f"&since={since}"
+        return [row["requests_total"] for row in daemon.ask("GET", f"/mesh/v1/stats?by={by}{query}")["data"]]
+
+    for by in ("pool", "model", "provider", "app"):
+        assert [requests(by, since) for since in (DAY, 10 * DAY, 60 * DAY, None)] == [[1], [3], [6], [10]], by
+    assert requests("app,pool", 60 * DAY) == [6]
+    assert requests("day") == [3, 2, 1]
+
+
 # -- events -----------------------------------------------------------------------------------------------
 
 CRASHER = """

@@ -141,12 +141,26 @@ def test_explain_says_what_it_would_cost(fake: Any, meshctl: Any) -> None:
     shown = narrow(meshctl("explain", "chat", "--app", "vim"))
     for text in (
         "vim, by the rules of default", "a.one $0.002 3+4.1k 42%", "b.two no price 3+4.1k 0% limits",
-        "limits that apply", "app mail", "falls back on spare (nobody)", "after its p95, once that is known",
+        "limits that apply", "app mail", "falls back on spare (nobody)", "after its p95 without an answer",
         "for 1 h within the same app", "chosen: a.one",
     ):  # fmt: skip
         assert text in shown, text
     assert shown.index("a.one $0.002") < shown.index("b.two no price")
     assert fake.asked[-1][1]["app"] == "vim"
+
+
+@pytest.mark.parametrize(
+    ("hedge", "text"),
+    [
+        ({"rule": "p95", "after": None}, "after its p95 without an answer, once that is known"),
+        ({"rule": "p95", "after": 1.5}, "after 1.5 s without an answer"),
+        ({"rule": 2.0, "after": None}, "after 2.0 s without an answer"),  # of a model that has not answered yet
+        ({"rule": 2.0, "after": 2.0}, "after 2.0 s without an answer"),
+    ],
+)
+def test_explain_says_when_a_second_model_is_asked(fake: Any, meshctl: Any, hedge: dict[str, Any], text: str) -> None:
+    fake.answers["POST explain"] = EXPLANATION | {"hedge": hedge}
+    assert f"asks a second model {text} cached" in narrow(meshctl("explain", "chat"))
 
 
 def test_explain_says_that_it_would_wait(fake: Any, meshctl: Any) -> None:
@@ -162,6 +176,8 @@ def test_explain_says_that_it_would_wait(fake: Any, meshctl: Any) -> None:
     assert "its answer may vary" in shown
     fake.answers["POST explain"] = EXPLANATION | {"chosen": None, "queue": waits | {"frees_in": None}}
     assert "until another request ends" in narrow(meshctl("explain", "chat"))
+    fake.answers["POST explain"] = EXPLANATION | {"cache": EXPLANATION["cache"] | {"age": 12.0}}
+    assert "it would get the answer of 12.0 s ago, and nobody would be asked" in narrow(meshctl("explain", "chat"))
 
 
 def test_lists_in_detail(fake: Any, meshctl: Any) -> None:
