@@ -169,14 +169,22 @@ def _candidate(row: Mapping[str, Any]) -> list[Any]:
 def _show_policies(found: Mapping[str, Any]) -> None:
     fallbacks = [f"{row.get('pool')} ({row.get('chosen') or 'nobody'})" for row in found.get("fallbacks") or ()]
     hedge, cache = found.get("hedge"), found.get("cache")
-    slow = hedge and (out.seconds(hedge.get("after")) or f"its {hedge.get('rule')}, once that is known")
     out.print_fields(
         [
             ("falls back on", fallbacks),
-            ("asks a second model", f"after {slow} without an answer" if hedge else None),
+            ("asks a second model", _hedge(hedge) if hedge else None),
             ("cached", _cached(cache) if cache else None),
         ]
     )
+
+
+def _hedge(hedge: Mapping[str, Any]) -> str:
+    """`after` is there once the model has answered; a rule that is no figure of its answers needs none."""
+    rule = hedge.get("rule")
+    after = hedge.get("after") if isinstance(rule, str) else rule
+    if after is None:
+        return f"after its {rule} without an answer, once that is known"
+    return f"after {out.seconds(after)} without an answer"
 
 
 def _cached(cache: Mapping[str, Any]) -> str:
