@@ -94,7 +94,9 @@ class Validation:
         kind = fault["type"]
         if kind == "extra_forbidden":
             return  # find_faults says it better
-        path = tuple(fault["loc"])
+        path = self._without_branch(tuple(fault["loc"]))
+        if path is None:
+            return
         message = sentence(kind, fault.get("ctx", {}), fault["msg"])
         if message.startswith("expected"):
             message += self.quote(path)
@@ -103,6 +105,15 @@ class Validation:
         if kind == "literal_error" and isinstance(value, str):
             suggestion = closest(value, re.findall(r"'([^']*)'", str(fault.get("ctx", {}).get("expected", ""))))
         self.report(path, message, suggestion)
+
+    def _without_branch(self, path: Path) -> Path | None:
+        """A key of `api_keys` is a text or a map, and pydantic reports what both of them miss. None: not of the one
+        that was written; else the path as it is in the file."""
+        if len(path) < 5 or path[0] != "providers" or path[2] != "api_keys":
+            return path
+        written = _at(self._written, path[:4])[1]
+        meant = "WeightedKey" if isinstance(written, dict) else "str"
+        return (*path[:4], *path[5:]) if path[4] == meant else None
 
     # -- names ----------------------------------------------------------------------------------------
 

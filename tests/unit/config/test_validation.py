@@ -139,6 +139,20 @@ def test_money_and_keys_of_headers() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("key", "message"),
+    [
+        ({"key": "k", "weight": -2}, "providers.house.api_keys[1].weight: expected a number of at least 0"),
+        ({"weight": 2}, "providers.house.api_keys[1].key: is missing"),
+        (5, "providers.house.api_keys[1]: expected text"),
+    ],
+)
+def test_one_problem_for_a_key_that_is_a_text_or_a_map(key: object, message: str) -> None:
+    """And in the words of the file: not one for each of the two, with the names of their types."""
+    (problem,) = found({"providers": house(api_keys=["first", key])})
+    assert problem.startswith(message), problem
+
+
 def test_a_key_at_the_wrong_level_is_recognised() -> None:
     assert found({"pools": {"ocr": {"cooldown": "5s"}}}) == [
         'pools.ocr.cooldown: unknown key; did you mean "recovery.cooldown"?'
