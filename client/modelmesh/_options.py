@@ -34,6 +34,7 @@ CACHE_HEADER: Final = "x-mesh-cache"
 
 FIRST_BACK_OFF_SECONDS: Final = 0.5
 LONGEST_BACK_OFF_SECONDS: Final = 8.0
+LONGEST_WAIT_SECONDS: Final = 60.0  # for what a refusal says; as in the OpenAI SDK
 
 
 def given(value: object) -> bool:
@@ -92,13 +93,14 @@ def retry_delay(error: MeshError, retries_done: int) -> float | None:
     """
     if not error.retryable:
         return None
-    if error.retry_after is not None and error.status_code in (429, 503):
-        return float(error.retry_after)
-    if not isinstance(error, QueueFullError | NoActiveModelError):
-        return None
-    recovers_in = error.extra.get("recovers_in")
-    if isinstance(recovers_in, int | float):
-        return max(0.0, float(recovers_in))
+    asked = error.retry_after if error.status_code in (429, 503) else None
+    if asked is None:
+        if not isinstance(error, QueueFullError | NoActiveModelError):
+            return None
+        asked = error.extra.get("recovers_in")
+    if isinstance(asked, int | float):
+        # Nobody wants a call that is silent for longer, whatever it comes to: the error says when to ask again.
+        return max(0.0, float(asked)) if asked <= LONGEST_WAIT_SECONDS else None
     import random
 
     back_off = min(LONGEST_BACK_OFF_SECONDS, FIRST_BACK_OFF_SECONDS * 2.0**retries_done)

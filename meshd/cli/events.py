@@ -94,8 +94,14 @@ def _follow(line: daemon.Daemon, past: list[dict[str, Any]], wanted: set[str], a
 
 
 def _shown(name: str, value: Any) -> Any:
-    """A moment as a clock shows it, with its day when that is another."""
-    if name != "until" or not isinstance(value, int | float):
+    """As people write it: a moment as a clock shows it, with its day when that is another; lists without brackets."""
+    if isinstance(value, list):
+        return "; ".join(str(_shown("", each)) for each in value)
+    if isinstance(value, dict):
+        return value.get("message") or value.get("summary") or ", ".join(f"{key} {each}" for key, each in value.items())
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if name not in ("until", "resets_at") or not isinstance(value, int | float):
         return value
     at = datetime.fromtimestamp(value)
     return at.strftime("%H:%M:%S" if at.date() == datetime.now().date() else "%Y-%m-%d %H:%M:%S")

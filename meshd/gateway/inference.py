@@ -363,6 +363,8 @@ def begin(mesh: Mesh, exchange: Exchange, operation: Operation) -> Inference:
         fields = reading.split(exchange.body)
     except reading.UnusableModelField as error:
         raise InvalidRequestError(str(error), param="model") from None
+    except reading.UnusableField as error:
+        raise InvalidRequestError(str(error)) from None
     except reading.MalformedBody as error:
         raise InvalidRequestError(str(error), code="invalid_json") from None
     if exchange.stream and not needs.stream:

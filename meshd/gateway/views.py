@@ -17,6 +17,7 @@ from meshd.cdk.provider import Operation
 from meshd.config.redaction import redact_url
 from meshd.routing import recovery
 from meshd.routing.accounts import Alert
+from meshd.routing.maintenance import ends_in
 from meshd.routing.needs import Needs
 from meshd.routing.rates import Headroom
 from meshd.routing.recovery import ACTIVE, PROBATION, STANDBY
@@ -49,6 +50,10 @@ def availability_of(
         if status == STANDBY:
             return STANDBY, about + availability.reason, recovers
         worst, reason, wait = PROBATION, about + availability.reason, recovers or 0.0
+    spec = table.pools.get(pool)
+    rests = ends_in(spec, now, table.timezone) if spec is not None and worst == ACTIVE else None
+    if rests is not None and spec is not None:
+        return STANDBY, f"maintenance window {spec.deactivation.maintenance!r}", rests
     return worst, reason, wait
 
 

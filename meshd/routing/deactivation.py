@@ -89,7 +89,9 @@ def record_failure(
     gone = failure.kind in (FailureKind.MODEL_NOT_FOUND, FailureKind.QUOTA) or known.standby
     if gone and _rest(known, failure.message, failure, pool.recovery, now, tester, reset):
         changes.append(Change("model", False, failure.message, "", model.id, model.provider, known.until))
-    if failure.kind is not FailureKind.QUOTA and counts(failure, pool, provider):
+    # What its provider rests for is not the model's: it would rest for longer than its provider.
+    providers = state.provider(provider.name).availability.standby and failure.kind not in _OF_ONE_MODEL
+    if failure.kind is not FailureKind.QUOTA and not providers and counts(failure, pool, provider):
         changes += _blame_member(state, pool, model, failure, now, tester)
     return changes
 

@@ -133,7 +133,7 @@ def not_allowed(app: AppSpec, asked: str) -> AccessDeniedError:
 
 def too_crowded(crowds: dict[str, str], frees_in: float | None, *, waited: float, full: bool) -> QueueFullError:
     """429: nobody had room in time, or so many wait already that waiting is no use."""
-    why = "so many requests wait already that this one may not" if full else f"no room within {waited:.0f} s"
+    why = "as many requests wait already as daemon.max_queue allows" if full else f"no room within {waited:.0f} s"
     return QueueFullError(f"{why}: {listed(crowds.items())}", retry_after=frees_in or 1.0, reasons=crowds)
 
 

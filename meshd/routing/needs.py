@@ -47,6 +47,10 @@ class MalformedBody(ValueError):
     """The body is not a JSON object, or a field that routing reads is of the wrong type."""
 
 
+class UnusableField(MalformedBody):
+    """It is JSON, but a field that routing reads cannot be what it says."""
+
+
 class UnusableModelField(MalformedBody):
     """`model` is missing or not a string."""
 
@@ -113,6 +117,10 @@ _Tokens = Annotated[int, msgspec.Meta(le=10**8)]
 _Choices = Annotated[int, msgspec.Meta(le=10**4)]
 
 
+class _Anything(msgspec.Struct):
+    """A map of whatever."""
+
+
 class _Fields(msgspec.Struct):
     """The fields that routing reads; `messages` and the like stay raw."""
 
@@ -134,6 +142,7 @@ class _Fields(msgspec.Struct):
 _fields = msgspec.json.Decoder(_Fields)
 _object = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _string = msgspec.json.Decoder(str)
+_list_of_maps = msgspec.json.Decoder(list[_Anything])
 _EMPTY = (b"null", b"[]", b"{}", b"")
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
@@ -151,7 +160,7 @@ def read(operation: Operation, body: bytes) -> tuple[str, Needs]:
     try:
         fields = _fields.decode(body)
     except msgspec.ValidationError as error:
-        raise MalformedBody(f"the request cannot be read: {error}") from None
+        raise UnusableField(f"the request cannot be read: {error}") from None
     except _UNREADABLE as error:
         raise MalformedBody(f"the body is not JSON: {error}") from None
     try:
@@ -163,6 +172,14 @@ def read(operation: Operation, body: bytes) -> tuple[str, Needs]:
     return model, _needs(operation, fields, body)
 
 
+def _are_messages(messages: msgspec.Raw) -> None:
+    """Raises UnusableField. What some server fails at must not count against it."""
+    try:
+        _list_of_maps.decode(messages)
+    except _UNREADABLE:
+        raise UnusableField("`messages` has to be a list of messages, each of them a map") from None
+
+
 def _given(value: msgspec.Raw) -> bool:
     """Whether a list or map has anything in it."""
     if value is _ABSENT:
@@ -170,8 +187,15 @@ def _given(value: msgspec.Raw) -> bool:
     return len(value) > 64 or bytes(value).translate(None, b" \t\r\n") not in _EMPTY
 
 
+def _larger(*limits: int | None) -> int | None:
+    given = [limit for limit in limits if limit]
+    return max(given) if given and min(given) > 0 else None
+
+
 def _needs(operation: Operation, fields: _Fields, body: bytes) -> Needs:
     prompt = fields.messages or fields.prompt or fields.input
+    if operation is Operation.CHAT and fields.messages:
+        _are_messages(fields.messages)
     kind = fields.response_format.type if fields.response_format else ""
     tools = _given(fields.tools) or _given(fields.functions)
     carried = _NOTHING_CARRIED
@@ -191,7 +215,7 @@ def _needs(operation: Operation, fields: _Fields, body: bytes) -> Needs:
         logprobs=bool(fields.logprobs),
         tokens=text + carried.tokens + TOKENS_PER_IMAGE * carried.images,
         # Of two limits the provider may take either; -1 and the like are none.
-        max_output=max(fields.max_completion_tokens or 0, fields.max_tokens or 0, 0) or None,
+        max_output=_larger(fields.max_tokens, fields.max_completion_tokens),
         choices=choices,
         # A token is a byte of text at least, and JSON only adds to it: the braces of a message are more bytes than
         # any template has tokens around it.

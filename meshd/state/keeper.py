@@ -11,6 +11,7 @@ written when the disk takes it again.
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -123,6 +124,8 @@ class StateKeeper:
     def _open(self) -> str:
         """What hinders, or "". Does what is not done yet."""
         problem = ""
+        if self._segments.current and not os.path.exists(self._segments.path(self._segments.current)):
+            self._begin_anew()
         try:
             self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._lock.acquire()
@@ -145,6 +148,19 @@ class StateKeeper:
         if self._storage.readonly:
             problem = problem or f"{self.directory} can be read and not written: the disk is full or read-only"
         return problem
+
+    def _begin_anew(self) -> None:
+        """Somebody removed the directory, or emptied it: files that nobody can open any more are still written to. All
+        that is known is written once more, and the router gets a new segment."""
+        why = f"{self.directory} was removed while it was in use; what is known is written anew"
+        logger.warning("%s", why)
+        self._report("state_unwritable", "warning", why)
+        self._segments.current = ""
+        if self._storage is not None:
+            self._storage.close()
+            self._storage = None
+        self._lock.release()
+        self._write_all_again()
 
     def _load(self, storage: Storage) -> None:
         now = self._now()

@@ -11,7 +11,9 @@ from calls import ask
 from fake_daemon import echo
 
 import modelmesh
+from modelmesh import _errors as errors
 from modelmesh._errors import _BY_NAME, from_wire
+from modelmesh._options import retry_delay
 from modelmesh._protocol import REQUEST
 
 
@@ -138,3 +140,14 @@ def test_a_wait_longer_than_the_timeout_is_not_begun(start, client):
         ask(client, "hi", timeout=2)
     assert time.monotonic() - began < 2
     assert raised.value.retry_after == 30
+
+
+def test_a_call_waits_for_a_refusal_to_pass_for_a_minute_at_most():
+    def refused(cls, seconds, **extra):
+        return cls("not now", retry_after=seconds, retryable=True, **extra)
+
+    assert retry_delay(refused(errors.QueueFullError, 60.0), 0) == 60.0
+    assert retry_delay(refused(errors.QueueFullError, 61.0), 0) is None
+    assert retry_delay(refused(errors.NoActiveModelError, None, recovers_in=5.0), 0) == 5.0
+    assert retry_delay(refused(errors.NoActiveModelError, None, recovers_in=3600.0), 0) is None
+    assert 0 < retry_delay(refused(errors.QueueFullError, None), 0) <= 8.0

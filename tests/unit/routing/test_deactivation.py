@@ -168,6 +168,7 @@ def test_a_model_that_was_not_found_relapses_by_whatever_failure_its_test_has() 
 
 def test_a_success_brings_back_all_that_was_away() -> None:
     made = mesh("p.a", "p.b", deactivation=DeactivationPolicy(retry_limit=1))
+    fail(made, "p.a", failure(FailureKind.TIMEOUT))
     fail(made, "p.a", failure(FailureKind.AUTHENTICATION))
     fail(made, "p.a", failure(FailureKind.MODEL_NOT_FOUND))
     changes = succeed(made, "p.a", NOW + 60)
@@ -178,6 +179,17 @@ def test_a_success_brings_back_all_that_was_away() -> None:
     ]
     assert made.state.provider("p").auth_valid
     assert succeed(made, "p.a") == []
+
+
+def test_what_its_provider_rests_for_is_not_the_models() -> None:
+    made = mesh("p.a")
+    for _ in range(10):
+        fail(made, "p.a", CONNECTION)
+    assert made.state.provider("p").availability.standby
+    assert (made.member("p.a").standby, made.state.member("chat", "p.a").failures) == (False, 1)
+    assert succeed(made, "p.a", NOW + 60)
+    fail(made, "p.a", failure(FailureKind.TIMEOUT), NOW + 61)
+    assert made.state.member("chat", "p.a").failures == 1
 
 
 # -- providers -----------------------------------------------------------------------------------------

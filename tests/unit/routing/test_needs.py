@@ -18,6 +18,7 @@ from meshd.routing.needs import (
     TOOLS_PREAMBLE,
     MalformedBody,
     Needs,
+    UnusableField,
     UnusableModelField,
     of_the_rest,
     read,
@@ -207,6 +208,7 @@ def test_of_two_output_limits_either_may_be_taken() -> None:
 def test_numbers_that_mean_no_limit_never_lower_an_estimate() -> None:
     assert needs(max_tokens=-1).max_output is None
     assert needs(max_tokens=-(10**9), max_completion_tokens=0).max_output is None
+    assert needs(max_tokens=100, max_completion_tokens=-1).max_output is None, "either may be taken"
     assert needs(n=-5, best_of=0).choices == 1
 
 
@@ -337,3 +339,9 @@ def test_any_body_is_read_or_is_malformed(body: bytes) -> None:
             continue
         assert asked
         assert found.tokens >= 0
+
+
+@pytest.mark.parametrize("messages", ["Hi", 1, {"role": "user"}, [1], ["Hi"], [{"role": "user"}, "Hi"]])
+def test_messages_are_a_list_of_maps(messages: object) -> None:
+    with pytest.raises(UnusableField, match="`messages` has to be a list of messages"):
+        needs(messages=messages)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from routing_builders import CONNECTION, NOW, SERVER, Mesh, failure, mesh
+from routing_builders import NOW, SERVER, Mesh, failure, mesh
 
 from meshd.cdk.provider import FailureKind, ProviderFailure
 from meshd.routing import deactivation, recovery
@@ -112,9 +112,9 @@ def test_a_failure_that_does_not_count_sets_nobody_aside() -> None:
 def test_a_failure_during_the_cooldown_makes_it_no_longer() -> None:
     made = mesh("p.a")
     down(made.member("p.a"))
-    assert probe(made, CONNECTION, NOW + 30) == []
+    assert probe(made, SERVER, NOW + 30) == []
     assert (made.member("p.a").until, made.member("p.a").relapses) == (NOW + 60, 1)
-    (change,) = probe(made, CONNECTION, NOW + 60)[-1:]
+    (change,) = probe(made, SERVER, NOW + 60)[-1:]
     assert change.until is not None
     assert made.member("p.a").relapses == 2, "on probation it is a test like any other"
 

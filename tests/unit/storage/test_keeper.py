@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -360,3 +361,30 @@ def test_an_answer_that_a_crash_may_have_lost_is_not_bought_again(tmp_path: Path
     third = opened(tmp_path, clock)
     assert third.load().answered == frozenset()
     third.close()
+
+
+def test_a_directory_that_was_removed_in_use_is_written_anew(
+    tmp_path: Path, connector: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    reports: list[str] = []
+    first = opened(tmp_path, reports=reports, connector=connector)
+    journal = writer(first)
+    spend(journal, 100)
+    first.changed("manual", "m", {"status": "standby"})
+    assert first.sync().ok
+    shutil.rmtree(tmp_path / "state")
+    assert first.sync().ok
+    assert "was removed while it was in use" in caplog.text
+    assert reports == ["state_unwritable"]
+    anew = first.offer_segment()
+    journal.reopen(open_segment(anew), NOW)
+    first.rotated(anew)
+    spend(journal, 10, number=1)
+    assert first.sync().ok
+    assert first.offer_segment() == ""
+    journal.close()
+    first.close()
+    second = opened(tmp_path, connector=connector)
+    assert usage(second)["cost"] == 110
+    assert second.load().tables["manual"] == {"m": {"status": "standby"}}
+    second.close()
