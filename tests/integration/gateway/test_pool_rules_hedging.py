@@ -25,7 +25,7 @@ def daemon(module_meshd, server):
     case("slow", SLOW, **SOON)
     case("quick", {"reply": "quick"}, **SOON)
     case("stream", {"tokens": WORDS, "delay": "10s"}, **SOON)
-    case("begun", {"tokens": WORDS, "chunk_delay": "100ms"}, **SOON)
+    case("begun", {"tokens": WORDS, "chunk_delay": "800ms"}, hedge={"after": "1500ms"})
     cases.model("first-a", {"reply": "first", "delay": "300ms"})
     cases.model("second-b", {"reply": "second", "delay": "10s"})
     cases.pool("first-wins", "first-a", "second-b", **SOON)

@@ -216,5 +216,5 @@ def test_a_queue_has_an_end_and_so_has_patience(meshd, upstream, eventually):
     assert len(errors) == 3
     assert all((error.status_code, error.code) == (429, "queue_full") for error in errors)
     assert all(error.retry_after for error in errors)
-    assert sorted("so many requests wait" in error.message for error in errors) == [False, False, True]
+    assert sorted("daemon.max_queue" in error.message for error in errors) == [False, False, True]
     eventually(lambda: daemon.status()["waiting"] == 0)
