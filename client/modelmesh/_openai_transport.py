@@ -10,8 +10,9 @@ classes are made over whichever module the installed one imports.
 from __future__ import annotations
 
 import functools
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote
 
 import msgspec
 
@@ -31,6 +32,7 @@ BASE_URL: Final = "http://modelmesh/v1"
 _WITHHELD: Final = frozenset(
     {"authorization", "host", "connection", "content-length", "accept-encoding", "transfer-encoding", "user-agent"}
 )
+_PRINTABLE: Final = " !\"#$&'()*+,/:;<=>?@[\\]^`{|}~"
 _DONE: Final = b"data: [DONE]\n\n"
 
 
@@ -109,6 +111,7 @@ def _raised(http: Any, error: MeshError, request: Any) -> Any:
     }
     if error.retry_after is not None:
         headers["retry-after"] = f"{error.retry_after:g}"
+    headers |= _mesh_headers({"attempts": error.attempts}, error.request_id or "")
     return http.Response(error.status_code, headers=headers, json=_error_body(error), request=request)
 
 
@@ -118,12 +121,30 @@ def _error_body(error: MeshError) -> dict[str, Any]:
 
 
 def _answered(http: Any, message: Message, call: Call, request: Any) -> Any:
-    headers = {"content-type": "application/json", **message.head.headers, "x-request-id": call.name}
+    headers = {
+        "content-type": "application/json",
+        "x-request-id": call.name,  # the provider's own id comes before it
+        **message.head.headers,
+        **_mesh_headers(message.head.mesh, call.name),
+    }
     return http.Response(message.head.status, headers=headers, content=message.body, request=request)
 
 
+def _mesh_headers(mesh: Mapping[str, Any], request_id: str) -> dict[str, str]:
+    """`x-mesh-model`, `x-mesh-cost`, …: what the mesh says of an answer, lists by their length."""
+    headers = {"x-mesh-request-id": request_id}
+    for name, value in mesh.items():
+        if isinstance(value, list | tuple):
+            value = len(value)
+        if isinstance(value, str | int | float):
+            # Decimals, not an exponent; names of models may be of any script.
+            text = f"{value:.9f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
+            headers[f"x-mesh-{name.replace('_', '-')}"] = quote(text, safe=_PRINTABLE)
+    return headers
+
+
 def _streaming(http: Any, body: Any, call: Call, request: Any) -> Any:
-    headers = {"content-type": "text/event-stream", "x-request-id": call.name}
+    headers = {"content-type": "text/event-stream", "x-request-id": call.name, "x-mesh-request-id": call.name}
     return http.Response(200, headers=headers, stream=body, request=request)
 
 

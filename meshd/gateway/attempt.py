@@ -13,6 +13,7 @@ import asyncio
 import enum
 import logging
 import time
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from meshd.cdk.provider import (
@@ -89,6 +90,7 @@ class UpstreamAttempt:
         self.first_token: float | None = None
         self.broken: streaming.Broken | None = None
         self.limits: RateLimits | None = None
+        self.headers: Mapping[str, str] = {}  # of a unary answer, that its app may see
         self._text: list[str] = []  # that came, since the last report of usage
         self._events = 0  # with it
         self._written = False  # in the journal
@@ -161,7 +163,7 @@ class UpstreamAttempt:
             if self.first_token is not None:
                 raise streaming.Broken(failure) from None
             raise failure from None
-        self.body, self.usage, self.limits = answer.body, answer.usage, answer.limits
+        self.body, self.usage, self.limits, self.headers = answer.body, answer.usage, answer.limits, answer.headers
         if self.race is not None:
             self.race.claim(self)  # the loser has used as much
 

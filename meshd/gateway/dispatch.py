@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +16,7 @@ from urllib.parse import parse_qsl, unquote
 
 import msgspec
 
+from meshd.config.problems import closest
 from meshd.gateway.exchange import ClientGone, Exchange
 from meshd.gateway.identity import Caller, user_name
 from modelmesh._errors import AccessDeniedError, InvalidRequestError, MeshError, NotFoundError, RequestTimeoutError
@@ -70,7 +71,8 @@ class Dispatcher:
         try:
             if exchange.path in self._inference_paths:
                 if exchange.method != "POST":
-                    raise InvalidRequestError(f"{exchange.path} takes POST", status_code=405, code="method_not_allowed")
+                    raise _not_allowed(exchange.path, ("POST",))
+                _require_json(exchange)
                 await self._infer(exchange)
             else:
                 await self._call(exchange)
@@ -93,10 +95,11 @@ class Dispatcher:
     # -- inside ---------------------------------------------------------------------------------------
 
     async def _call(self, exchange: Exchange) -> None:
-        path, _, query = exchange.path.partition("?")
-        call = Call(exchange.caller, _object(exchange.body), dict(parse_qsl(query)))
-        operation = self._find(exchange.method, path, call)
+        path, call = exchange.path, Call(exchange.caller, query=dict(parse_qsl(exchange.query)))
+        operation = self._find(exchange.method, path, call)  # before the body is read: which may be a form
         self._authorize(operation, exchange.caller, path)
+        _require_json(exchange)
+        call.body = _object(exchange.body)
         if exchange.stream:
             if operation.stream is None:
                 raise InvalidRequestError(f"{path} does not stream")
@@ -123,10 +126,56 @@ class Dispatcher:
             if prefix_method == method and path.startswith(prefix) and len(path) > len(prefix):
                 call.rest = unquote(path[len(prefix) :])
                 return operation
-        others = sorted({known for known, known_path in self._exact if known_path == path})
+        others = {known for known, known_path in self._exact if known_path == path}
+        others |= {known for known, prefix, _ in self._prefixes if path.startswith(prefix) and len(path) > len(prefix)}
         if others:
-            raise InvalidRequestError(f"{path} takes {', '.join(others)}", status_code=405, code="method_not_allowed")
-        raise NotFoundError(f"there is no {method} {path}", code="unknown_path")
+            raise _not_allowed(path, others)
+        known = self.paths(path.startswith(_OWN_PREFIX))
+        shown = path[:_NAMED]
+        near = closest(shown, [name for name, _ in known])
+        raise NotFoundError(
+            f"there is no path {shown} here{f'; did you mean {near}?' if near else ''}; "
+            f"there are {', '.join(f'{method} {name}' for name, method in known)}",
+            code="unknown_path",
+            paths=[name for name, _ in known],
+        )
+
+    def paths(self, own: bool) -> list[tuple[str, str]]:
+        """(path, method) of all there is: the mesh's own, or those of OpenAI's API."""
+        found = {(path, method) for method, path in self._exact} | {(path, "POST") for path in self._inference_paths}
+        found |= {(f"{prefix}…", method) for method, prefix, _ in self._prefixes}
+        return sorted(each for each in found if each[0].startswith(_OWN_PREFIX) == own)
+
+
+_OWN_PREFIX = "/mesh/"
+_NAMED = 100  # characters of what an app wrote that an error repeats
+
+
+def _not_allowed(path: str, methods: Iterable[str]) -> InvalidRequestError:
+    taken = sorted(methods)
+    return InvalidRequestError(
+        f"{path} takes {', '.join(taken)}", status_code=405, code="method_not_allowed", methods=taken
+    )
+
+
+def _require_json(exchange: Exchange) -> None:
+    """Raises InvalidRequestError where the body says that it is something else, and is. One that is JSON is taken
+    whatever it is called: some programs name none, or a form."""
+    body = exchange.body
+    if not body or body[:64].lstrip()[:1] == b"{":
+        return
+    headers = {name.lower(): value for name, value in exchange.headers.items()}
+    media = headers.get("content-type", "").partition(";")[0].strip().lower()
+    coded = headers.get("content-encoding", "").strip().lower()
+    if coded not in ("", "identity"):
+        what = f"a body compressed with {coded[:_NAMED]}"
+    elif media and not media.endswith(("/json", "+json")) and media != "text/plain":
+        what = media[:_NAMED]
+    else:
+        return
+    raise InvalidRequestError(
+        f"{exchange.path} takes a JSON body, not {what}", status_code=415, code="unsupported_media_type"
+    )
 
 
 _JSON = {"content-type": "application/json"}

@@ -44,6 +44,7 @@ class Exchange(ABC):
         "label",
         "method",
         "path",
+        "query",
         "request_id",
         "resend",
         "sent",
@@ -68,7 +69,7 @@ class Exchange(ABC):
     ) -> None:
         self.request_id = request_id
         self.method = method
-        self.path = path
+        self.path, _, self.query = path.partition("?")  # OpenAI clients may add one of their own to any path
         self.body = body
         self.headers = headers
         self.caller = caller

@@ -243,7 +243,7 @@ class Inference:
         if attempt.body is None:
             self.exchange.end(usage_map(self.usage), self.describe())
         else:
-            self.exchange.respond(attempt.body, self.describe(), _JSON)
+            self.exchange.respond(attempt.body, self.describe(), {**attempt.headers, **_JSON})
         self._account(200, "")
 
     def describe(self) -> dict[str, Any]:

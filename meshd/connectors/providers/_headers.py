@@ -201,3 +201,32 @@ def _moment(text: str) -> float | None:
         except (ValueError, TypeError, IndexError, OverflowError):
             continue
     return None
+
+
+# -- what an app may see ------------------------------------------------------------------------------
+
+_WITHHELD = frozenset(
+    b"connection keep-alive proxy-authenticate proxy-authorization te trailer transfer-encoding upgrade "
+    b"content-length content-encoding content-type set-cookie authorization www-authenticate location "
+    b"openai-organization openai-project date server via alt-svc nel report-to vary strict-transport-security "
+    b"x-content-type-options x-frame-options content-security-policy referrer-policy".split()
+)
+"""Of the connection, the account and the browser: nothing that is for the app."""
+_MOST_HEADERS = 64
+_MOST_BYTES = 8192
+
+
+def kept_headers(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+    """A provider's headers for whoever asked: its own id of the request, what is left of its limits, its times."""
+    kept: dict[str, str] = {}
+    size = 0
+    for name, value in raw:
+        name = name.lower()
+        if name in _WITHHELD or name.startswith((b"x-mesh-", b"access-control-")):
+            continue
+        size += len(name) + len(value)
+        if size > _MOST_BYTES or len(kept) >= _MOST_HEADERS:
+            break
+        if value.isascii():
+            kept[name.decode("latin-1")] = value.decode("ascii")
+    return kept

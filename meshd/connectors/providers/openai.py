@@ -50,7 +50,7 @@ from meshd.connectors.providers._errors import (
     failure_from_response,
     is_error_list,
 )
-from meshd.connectors.providers._headers import rate_limits
+from meshd.connectors.providers._headers import kept_headers, rate_limits
 from meshd.connectors.providers._http import BodyTooLarge, Transport, UpstreamBody
 from meshd.connectors.providers._models import read_listing, read_model
 from meshd.connectors.providers._prefill import CannotGoOn, continued, prefill_of
@@ -121,7 +121,7 @@ class OpenAIProvider(Provider):
         wanted = answer.data if call.operation is Operation.EMBEDDINGS else answer.choices
         if not _wire.is_set(wanted):
             raise self._bad(f"{self._where} answered without {'data' if wanted is answer.data else 'choices'}", body)
-        return ProviderAnswer(body, _wire.usage_of(answer.usage), rate_limits(raw), _kept_headers(raw))
+        return ProviderAnswer(body, _wire.usage_of(answer.usage), rate_limits(raw), kept_headers(raw))
 
     async def stream(self, call: ProviderCall) -> AsyncGenerator[StreamEvent, None]:
         loop = asyncio.get_running_loop()
@@ -370,14 +370,6 @@ def _for_events(headers: CIMultiDict[str]) -> CIMultiDict[str]:
     of_events = headers.copy()
     of_events["Accept"] = "text/event-stream"
     return of_events
-
-
-def _kept_headers(raw: Any) -> dict[str, str]:
-    """The provider's own id of the request: what its support asks for."""
-    for name, value in raw:
-        if name.lower() == b"x-request-id":
-            return {"x-request-id": value.decode("latin-1")}
-    return {}
 
 
 def _count_of_choices(call: ProviderCall) -> int:

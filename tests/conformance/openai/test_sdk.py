@@ -294,3 +294,28 @@ def test_no_port_is_open(daemon, client):
     client.chat.completions.create(**says())
     assert psutil.Process(daemon.process.pid).net_connections(kind="inet") == []
     assert psutil.Process().net_connections(kind="inet") == []
+
+
+def test_a_query_that_the_client_adds_is_no_part_of_the_path(client):
+    answer = client.chat.completions.create(**says(), extra_query={"api-version": "2024-10-21"})
+    assert answer.choices[0].message.content == "[scripted] hello"
+    other = client.with_options(default_query={"api-version": "x", "q": "a b?"})
+    assert other.models.list().data
+    assert list(other.chat.completions.create(**says(), stream=True))
+
+
+def test_raw_responses_say_what_the_mesh_did(client):
+    raw = client.chat.completions.with_raw_response.create(**says())
+    assert raw.headers["x-mesh-model"]
+    assert raw.headers["x-mesh-provider"]
+    assert float(raw.headers["x-mesh-cost"]) >= 0
+    assert len(raw.headers["x-mesh-request-id"]) == 32
+
+
+def test_operations_that_are_not_there_are_told_as_that(client):
+    import openai
+
+    with pytest.raises(openai.NotFoundError) as caught:
+        client.audio.transcriptions.create(model="whisper-1", file=("a.wav", b"RIFF"))
+    assert caught.value.code == "unknown_path"
+    assert "POST /v1/chat/completions" in str(caught.value)

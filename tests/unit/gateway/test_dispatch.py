@@ -172,3 +172,47 @@ async def test_cancel_is_idempotent_and_harmless_when_done():
     exchange.done = True
     exchange.cancel()
     await exchange.task
+
+
+@pytest.mark.parametrize("query", ["", "?", "?api-version=2024-10-21", "?a=1&b=%2F?", "?" + "x" * 3000])
+async def test_a_query_is_no_part_of_any_path(dispatcher, query):
+    assert await answer(dispatcher, "POST", f"/v1/infer{query}", b"{}") == [("respond", "inferred")]
+    assert (await answer(dispatcher, "GET", f"/a{query}"))[0][0] == "respond"
+    assert (await answer(dispatcher, "GET", f"/v1/infer{query}"))[0][1:] == (405, "method_not_allowed")
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "HEAD", "OPTIONS", "PROPFIND"])
+@pytest.mark.parametrize("path", ["/admin", "/v1/infer"])
+async def test_other_methods_of_a_path(dispatcher, method, path):
+    assert (await answer(dispatcher, method, path, caller=ROOT))[0][1:] == (405, "method_not_allowed")
+    assert (await answer(dispatcher, "DELETE", "/below/x"))[0][1:] == (405, "method_not_allowed")
+
+
+@pytest.mark.parametrize("path", ["/", "", "/v1/infers", "/v1/infer/", "/below/", "/v1/\x1b[31m", "/" + "x" * 100_000])
+async def test_a_path_that_is_unknown_names_those_that_are_known(dispatcher, path):
+    with pytest.raises(NotFoundError) as caught:
+        dispatcher._find("POST", path, Call(OTHER))
+    assert {"/v1/infer", "/a", "/below/…"} <= set(caught.value.extra["paths"])
+    assert "POST /v1/infer" in caught.value.message
+    assert len(caught.value.message) < 500
+
+
+@pytest.mark.parametrize("path", ["/v1/infer", "/a"])
+@pytest.mark.parametrize(
+    ("headers", "body", "status"),
+    [
+        ({"Content-Type": "multipart/form-data; boundary=x"}, b"--x\r\n", 415),
+        ({"content-type": "application/x-www-form-urlencoded"}, b"model=a", 415),
+        ({"content-type": "audio/wav"}, b"RIFF", 415),
+        ({"content-type": "application/json", "content-encoding": "gzip"}, b"\x1f\x8b\x08", 415),
+        ({"content-type": "multipart/form-data; boundary=x"}, b" {}", 200),
+        ({"content-type": "application/x-www-form-urlencoded"}, b"{}", 200),
+        ({"content-type": "application/vnd.api+json; charset=utf-8"}, b"\n\t {}", 200),
+        ({}, b"{}", 200),
+    ],
+)
+async def test_a_body_that_is_no_json_is_told_as_that(dispatcher, path, headers, body, status):
+    exchange = Recorded("POST" if path == "/v1/infer" else "GET", path, body)
+    exchange.headers = headers
+    await dispatcher.run(exchange)
+    assert exchange.said[0][:2] == ("error", 415) if status == 415 else exchange.said[0][0] == "respond"
