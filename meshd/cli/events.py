@@ -29,6 +29,7 @@ TYPES = (
     "secret_rotated",
     "request_hedged",
     "stream_continued",
+    "usage_replaced",
     "client_connected",
     "client_lost",
 )

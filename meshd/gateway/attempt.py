@@ -93,6 +93,9 @@ class UpstreamAttempt:
         self.headers: Mapping[str, str] = {}  # of a unary answer, that its app may see
         self._text: list[str] = []  # that came, since the last report of usage
         self._events = 0  # with it
+        self._size = 0  # bytes of all the text that came
+        self._thought = False
+        self.replaced = ""  # what its provider reported that cannot be
         self._written = False  # in the journal
         self._short = False  # the app's own deadline leaves it less time than the mesh would give it
         self._started = time.monotonic()
@@ -140,8 +143,11 @@ class UpstreamAttempt:
     def note(self, event: StreamEvent) -> None:
         """An event came."""
         self.limits = event.limits or self.limits
+        if event.content:
+            self._size += len(event.text) + len(event.reasoning) + len(event.extra)
+            self._thought = self._thought or bool(event.reasoning)
         if event.usage is not None:
-            self.usage = event.usage
+            self.usage = _joined(self.usage, event.usage)
             self._text.clear()
             self._events = 0
         elif event.content:
@@ -235,6 +241,8 @@ class UpstreamAttempt:
                 step.number,
                 step.sent,
             )
+        if self.replaced:
+            self.request.corrected(self)
         self.request.settled(self)
 
     # -- the end --------------------------------------------------------------------------------------
@@ -278,25 +286,39 @@ class UpstreamAttempt:
 
     def _given_up(self) -> None:
         plan, now = self.request.plan, time.time()
-        usage = self._used(None)
+        usage = self._used(None, ended=self.body is not None)
         if self.race is not None and self.race.lost(self):
             plan.lost(now, self.duration, step=self.step, usage=usage, sent=self._written)
         else:
             plan.cancelled(now, self.duration, step=self.step, usage=usage, sent=self._written)
         self._settle(False)
 
-    def _used(self, failure: ProviderFailure | None) -> Usage:
-        """As the provider reports it, else by what came: never nothing for what may have cost something."""
+    def _used(self, failure: ProviderFailure | None, *, ended: bool = True) -> Usage:
+        """As the provider reports it, where that can be true, else by what came: never nothing for what may have cost
+        something. ended: False where the app went away before the end."""
         if not self._written:
             return Usage()
-        reported = self.usage
-        if reported is not None and not self._events:
+        reported, model, needs = self.usage, self.step.model, self.request.plan.needs
+        size = self._size if self.body is None else len(self.body)
+        if reported is not None and not self._events and settlement.may_be_true(reported, needs, model, size):
             return reported
-        model, needs = self.step.model, self.request.plan.needs
         text = "".join(self._text) if self.body is None else settlement.answer_text(self.body)
-        received = Received.of(text, self._events, count_text(model.vocabulary, text))
+        received = Received.of(text, self._events, count_text(model.vocabulary, text), self._thought)
         if reported is None:
-            return settlement.used(failure, needs, model, received)
+            return settlement.used(failure, needs, model, received, ended=ended)
         # A report in the middle of a stream, and what came after it.
-        more = settlement.used(None, needs, model, received).output_tokens
-        return Usage(reported.input_tokens, reported.output_tokens + more, reported.cached_tokens)
+        more = settlement.used(None, needs, model, received).output_tokens if self._events else 0
+        whole = received if self.body is not None else Received(self._size, thought=self._thought)
+        usage, self.replaced = settlement.read(reported, needs, model, whole)
+        return Usage(usage.input_tokens, usage.output_tokens + more, usage.cached_tokens)
+
+
+def _joined(before: Usage | None, now: Usage) -> Usage:
+    """Reports of one stream add up by themselves; but some tell the prompt at its beginning and the rest at its end."""
+    if before is None or (now.input_tokens and now.output_tokens):
+        return now
+    return Usage(
+        now.input_tokens or before.input_tokens,
+        now.output_tokens or before.output_tokens,
+        now.cached_tokens or before.cached_tokens,
+    )

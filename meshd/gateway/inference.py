@@ -11,7 +11,7 @@ import random
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -95,6 +95,7 @@ class Inference:
     first_token: float | None = None
     usage: Usage = _NOTHING
     cost: int = 0  # of all attempts
+    corrections: list[str] = field(default_factory=list)  # of usage that cannot be
     _answered: bool = False
 
     # -- life -----------------------------------------------------------------------------------------
@@ -194,6 +195,15 @@ class Inference:
         self._tell_changes()
         mesh.settled()
 
+    def corrected(self, attempt: UpstreamAttempt) -> None:
+        """A provider reported what cannot be."""
+        model = attempt.step.model
+        self.corrections.append(f"{model.id}: {attempt.replaced}")
+        ids = {"pool": attempt.step.pool.name, "model": model.id, "provider": model.provider} | self._id()
+        usage = attempt.step.usage
+        counted = {"tokens_in": usage.input_tokens, "tokens_out": usage.output_tokens}
+        self.mesh.event("usage_replaced", "warning", ids, attempt.replaced, counted)
+
     def _tell_changes(self) -> None:
         if self.plan.changes:
             self.mesh.changed(self.plan.changes)
@@ -259,6 +269,8 @@ class Inference:
         }
         if plan.attempts:
             described["attempts"] = plan.book.as_maps()
+        if self.corrections:
+            described["usage_replaced"] = self.corrections
         if plan.hedges:
             described["hedges"] = plan.hedges
         if self.delivery.continued:

@@ -144,10 +144,13 @@ class OneToken:
             return Usage()
         if self._answer is None:
             return settlement.used(failure, self._needs, self._model, Received())
-        if self._answer.usage is not None:
-            return self._answer.usage
+        reported = self._answer.usage
+        if reported is not None and settlement.may_be_true(reported, self._needs, self._model, len(self._answer.body)):
+            return reported
         text = settlement.answer_text(self._answer.body)
         received = Received.of(text, 0, count_text(self._model.vocabulary, text))
+        if reported is not None:
+            return settlement.read(reported, self._needs, self._model, received).usage
         return settlement.used(None, self._needs, self._model, received)
 
     def another_key(self, failure: ProviderFailure) -> bool:

@@ -1,19 +1,23 @@
-"""What an attempt used whose provider did not say.
+"""What an attempt is settled with: what its provider reports, where that can be true, else what was counted.
 
-Owns: the rule from how an attempt ended, and what came of it, to the tokens it is settled with.
-Must never: settle by zero what may have cost something. What a provider reports is taken as it is, and not here.
+Owns: the rule from how an attempt ended, and what came of it, to the tokens it is settled with; what a report may say.
+Must never: settle by zero what may have cost something, or by a number that nobody can have used.
 
-| how it ended | input | output |
+| how it ended, without a report | input | output |
 | --- | --- | --- |
 | not sent, or refused with a status of 400 or more, and nothing came | none | none |
 | a 200 that was no answer: HTML, an error event, an empty stream | counted | what came |
-| an answer or a stream to its end, without usage | counted | counted from the text |
-| cut, silent, timed out, lost, the app gone | counted | counted from the text that came |
+| an answer or a stream to its end | counted | counted from the text |
+| a stream that was cut, silent, timed out, lost, the app gone | counted | counted from the text that came; \
+of a model that thinks unheard, and of which no thinking came, what was reserved |
+| an answer in one piece, cut, timed out, lost, the app gone | counted | what was reserved |
 
 Counted: with the model's vocabulary where that was done, else from bytes, erring high. Of output no more is estimated
-than was reserved: the provider keeps to the limit it was sent, so that what is above it is the estimate's error. (What
-a provider reports counts over a reservation too: what was used was used.) Of hidden reasoning nobody hears: a stream
-that is cut is settled without it.
+than was reserved: the provider keeps to the limit it was sent, so that what is above it is the estimate's error.
+
+A report counts, over a reservation too, within bounds: not under a quarter of what was counted of text, and not over
+what was reserved, unless the model's own limits allow it. What is outside is replaced, each half by itself: too little
+by what was counted, too much by what was reserved. Tokens from a cache are a part of the prompt, or none.
 """
 
 from __future__ import annotations
@@ -22,43 +26,146 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from meshd.cdk.provider import ProviderFailure, Usage
+from meshd.cdk.provider import FailureKind, Operation, ProviderFailure, Usage
 from meshd.routing import estimate
-from meshd.routing.needs import Needs
+from meshd.routing.needs import BYTES_PER_TOKEN, TOKENS_PER_IMAGE, Needs
 from meshd.routing.table import ModelSpec
 
 OUTPUT_BYTES_PER_TOKEN = 2
 """Of an answer's text without its vocabulary: English has 4 to 5 bytes a token, Chinese 3, code less than English."""
 
+MARGIN = 4
+"""A report may say so many times less than was counted: vocabularies differ, and what is counted errs high."""
+
+LARGEST_UNKNOWN = 131_072
+"""Tokens that a model may use of which nobody knows its limits, and which was sent none."""
+
+MOST_ESTIMATED = 10**9
+"""Of any attempt. Sums of what is settled fit 64 bits, whatever limits are configured."""
+
 _NOTHING = Usage()
+_CUT = frozenset({FailureKind.TIMEOUT, FailureKind.CONNECTION, FailureKind.STREAM_CUT, FailureKind.CANCELLED})
 
 
 class Received(NamedTuple):
     """What came of an answer. size: bytes of its text. events: of a stream, those with content: a token each at least,
-    a part of a tool call too. tokens: of the text, where the model's vocabulary was there to count them."""
+    a part of a tool call too. tokens: of the text, where the model's vocabulary was there to count them. thought: some
+    of it was thinking."""
 
     size: int = 0
     events: int = 0
     tokens: int | None = None
+    thought: bool = False
 
     @classmethod
-    def of(cls, text: str, events: int = 0, tokens: int | None = None) -> Received:
-        return cls(len(text.encode(errors="replace")), events, tokens)
+    def of(cls, text: str, events: int = 0, tokens: int | None = None, thought: bool = False) -> Received:
+        return cls(len(text.encode(errors="replace")), events, tokens, thought)
 
 
-def used(failure: ProviderFailure | None, needs: Needs, model: ModelSpec, received: Received) -> Usage:
-    """What the attempt is settled with. failure: None where the answer or stream ended well, or the app went away."""
+def used(
+    failure: ProviderFailure | None, needs: Needs, model: ModelSpec, received: Received, *, ended: bool = True
+) -> Usage:
+    """What the attempt is settled with. failure: None where the answer or stream ended well, or the app went away.
+    ended: it came to its end; False: the app went away before."""
     came = received.size > 0 or received.events > 0
+    if failure is not None and not came and (failure.unsent or failure.status >= 400):
+        return _NOTHING
+    cut = not ended if failure is None else failure.kind in _CUT and failure.status < 400
+    if cut and _goes_on_unheard(needs, model, received):
+        return Usage(_input(needs, model), min(estimate.at_most(needs, model).tokens_out, MOST_ESTIMATED))
     if failure is not None and not came:
-        if failure.unsent or failure.status >= 400:
-            return _NOTHING
         return Usage(_input(needs, model))
     return Usage(_input(needs, model), _output(needs, model, received))
 
 
+def _goes_on_unheard(needs: Needs, model: ModelSpec, received: Received) -> bool:
+    """Whether the model may have made more than what came when the attempt was cut."""
+    if needs.operation is Operation.EMBEDDINGS:
+        return False
+    return not needs.stream or (model.thinks_unheard and not received.thought)
+
+
+# -- what a provider reports --------------------------------------------------------------------------
+
+
+class Read(NamedTuple):
+    """usage: to settle with. replaced: what the report said that cannot be true, in words; "" where all of it can."""
+
+    usage: Usage
+    replaced: str = ""
+
+
+def may_be_true(reported: Usage, needs: Needs, model: ModelSpec, size: int) -> bool:
+    """Whether there is nothing to replace, of an answer of at most `size` bytes of text. Cheap, and never wrong where
+    it says yes."""
+    return read(reported, needs, model, Received(size)).usage == reported
+
+
+def read(reported: Usage, needs: Needs, model: ModelSpec, received: Received) -> Read:
+    """A report within bounds. received: all that came of the answer."""
+    most = estimate.at_most(needs, model)
+    given_in, given_out, given_cached = reported.input_tokens, reported.output_tokens, reported.cached_tokens
+    said: list[str] = []
+    tokens_in, tokens_out, cached = given_in, given_out, given_cached
+    if not _floor_in(needs, model) <= tokens_in <= _ceiling_in(model, most.tokens_in):
+        tokens_in = _input(needs, model) if tokens_in < most.tokens_in else min(most.tokens_in, MOST_ESTIMATED)
+        said.append(f"{_number(given_in)} tokens of prompt")
+    if not _floor_out(needs, received) <= tokens_out <= _ceiling_out(needs, model, most.tokens_out, received):
+        low = tokens_out < most.tokens_out or not most.tokens_out
+        tokens_out = _output(needs, model, received) if low else min(most.tokens_out, MOST_ESTIMATED)
+        said.append(f"{_number(given_out)} tokens of answer")
+    if not 0 <= cached <= given_in or cached > tokens_in:
+        cached = 0  # a cache makes it cheaper: only where that is certain
+        said.append(f"{_number(given_cached)} cached tokens of {_number(given_in)}")
+    if not said:
+        return Read(reported)
+    usage = Usage(tokens_in, tokens_out, cached)
+    took = f"{tokens_in:,} and {tokens_out:,} are counted"
+    return Read(usage, f"it reported {', '.join(said)}, which cannot be; {took}")
+
+
+def _floor_in(needs: Needs, model: ModelSpec) -> int:
+    """Of text alone: images and files may be few tokens."""
+    counted = needs.counts.get(model.vocabulary)
+    if counted is None:
+        counted = needs.tokens - needs.attached - TOKENS_PER_IMAGE * needs.images
+    return max(counted // MARGIN, 1)
+
+
+def _ceiling_in(model: ModelSpec, reserved: int) -> int:
+    return max(reserved, model.context_window or LARGEST_UNKNOWN)
+
+
+def _floor_out(needs: Needs, received: Received) -> int:
+    """By the text, and never by the events: some servers send a character in each."""
+    if needs.operation is Operation.EMBEDDINGS:
+        return 0
+    if received.tokens is not None:
+        return max(received.tokens // MARGIN, received.size > 0)
+    return max(received.size // (BYTES_PER_TOKEN * MARGIN), received.size > 0)
+
+
+def _ceiling_out(needs: Needs, model: ModelSpec, reserved: int, received: Received) -> int:
+    if needs.operation is Operation.EMBEDDINGS:
+        return 0
+    heard = received.tokens if received.tokens is not None else received.size
+    known = model.max_output_tokens or model.context_window
+    if known is not None:
+        return max(reserved, known * estimate.choices(needs, model), heard)
+    limited = estimate.output_limit(needs, model) is not None or model.pricing.output_per_1m
+    return max(reserved, heard, 0 if limited else LARGEST_UNKNOWN)
+
+
+def _number(count: int) -> str:
+    return "fewer than no" if count < 0 else f"{count:,}" if count < 10**12 else "more than a billion"
+
+
+# -- what was counted ---------------------------------------------------------------------------------
+
+
 def _input(needs: Needs, model: ModelSpec) -> int:
     counted = model.vocabulary in needs.counts
-    return max(estimate.input_at_most(needs, model) if counted else needs.tokens, 1)
+    return min(max(estimate.input_at_most(needs, model) if counted else needs.tokens, 1), MOST_ESTIMATED)
 
 
 def _output(needs: Needs, model: ModelSpec, received: Received) -> int:

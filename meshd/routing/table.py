@@ -58,8 +58,11 @@ class Pricing:
         cached_price = prices.input_per_1m if prices.cached_input_per_1m is None else prices.cached_input_per_1m
         fresh = max(tokens_in - tokens_cached, 0)
         millionths = fresh * prices.input_per_1m + tokens_cached * cached_price + tokens_out * prices.output_per_1m
-        return -(-millionths // 1_000_000) + self.per_request
+        return min(-(-millionths // 1_000_000) + self.per_request, MOST_COST)
 
+
+MOST_COST = 10**15
+"""Of one request, a million dollars: so that sums of them fit 64 bits, whatever prices are configured."""
 
 FREE = Pricing()
 
@@ -150,6 +153,8 @@ class ModelSpec:
     priced: bool = True  # False: nobody knows its prices, so that no budget can pay for it
     vocabulary: str = ""  # the name of its tokenizer, "" where nobody publishes one (`routing/tokens.py`)
     tokens_per_image: int = 0  # at most, 0: unknown (`routing/estimate.py`)
+    thinks_unheard: bool = False  # it bills thinking that it does not send
+    output_limit: str = "max_tokens"  # the name of the limit it takes, "" where it takes none
     defaults: Mapping[str, Any] = field(default_factory=dict)
     overrides: Mapping[str, Any] = field(default_factory=dict)
 

@@ -126,11 +126,11 @@ class Ledger:
     def add(self, key: UsageKey, usage: Usage) -> None:
         """Count what another place had counted: a stored row, an import."""
         total = self._of(key)
-        total.requests += usage.requests
-        total.tokens_in += usage.tokens_in
-        total.tokens_out += usage.tokens_out
-        total.tokens_cached += usage.tokens_cached
-        total.cost += usage.cost
+        total.requests = _summed(total.requests, usage.requests)
+        total.tokens_in = _summed(total.tokens_in, usage.tokens_in)
+        total.tokens_out = _summed(total.tokens_out, usage.tokens_out)
+        total.tokens_cached = _summed(total.tokens_cached, usage.tokens_cached)
+        total.cost = _summed(total.cost, usage.cost)
 
     def _spend(self, begin: Begin, now: float) -> None:
         self._count(begin, Usage(1, begin.tokens_in, begin.tokens_out, 0, begin.reserved))
@@ -164,6 +164,15 @@ class Ledger:
             if key[1] == "app":
                 self._apps[key[0]] = self._apps.get(key[0], 0) + 1
         return total
+
+
+_MOST = 2**62
+"""Of any sum: what is written down has to fit 64 bits."""
+
+
+def _summed(total: int, more: int) -> int:
+    """An older version may have written down what a provider reported, below nothing too: that takes nothing back."""
+    return min(total + max(more, 0), _MOST)
 
 
 _days: dict[int, str] = {}

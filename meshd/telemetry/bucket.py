@@ -50,6 +50,7 @@ COUNTERS = (
     CACHE_HITS,
 ) = range(len(COUNTERS))
 
+_MOST = 2**62
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(tuple[list[int], dict[int, int], dict[int, int]]).decode
 
@@ -72,7 +73,9 @@ class Bucket:
         sketch.add(self.ttft, other.ttft)
 
     def pack(self) -> bytes:
-        return _encode((self.n, self.latency, self.ttft))
+        # What is packed has to fit 64 bits, whatever was counted.
+        n = self.n if max(self.n) <= _MOST and min(self.n) >= 0 else [max(0, min(count, _MOST)) for count in self.n]
+        return _encode((n, self.latency, self.ttft))
 
     @classmethod
     def unpack(cls, data: bytes | str) -> Bucket:

@@ -6,6 +6,7 @@ Must never: change a byte that is passed on, or refuse an answer for a field it 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,19 +14,22 @@ import msgspec
 
 from meshd.cdk.provider import StreamEvent, Usage
 
-Number = int | float | None
-
-
-class _Details(msgspec.Struct):
-    cached_tokens: Number = None
+MOST_COUNTED = 10**12
+"""A count beyond this is no count: it is cut to it, and `routing/settlement.py` takes something else."""
+_MOST_DIGITS = 20
+_MOST_HIDDEN = 10**7  # tokens of a total that neither half names
 
 
 class WireUsage(msgspec.Struct):
-    prompt_tokens: Number = None
-    completion_tokens: Number = None
-    total_tokens: Number = None
-    prompt_tokens_details: _Details | None = None
-    prompt_cache_hit_tokens: Number = None  # deepseek's
+    """Of any type: a count that is none costs that count, not the chunk it came in."""
+
+    prompt_tokens: Any = None
+    completion_tokens: Any = None
+    total_tokens: Any = None
+    prompt_tokens_details: Any = None
+    prompt_cache_hit_tokens: Any = None  # deepseek's
+    input_tokens: Any = None  # what servers say that speak OpenAI's newer API, too
+    output_tokens: Any = None
 
 
 _NULL = msgspec.Raw(b"null")
@@ -131,17 +135,44 @@ def _decode_leniently(data: bytes, model: type[Any], names: tuple[str, ...]) -> 
 
 
 def usage_of(wire: WireUsage | None) -> Usage | None:
-    """None unless the provider counted something."""
-    if wire is None or (wire.prompt_tokens is None and wire.completion_tokens is None):
+    """As it was reported, whether it can be true or not; None unless the provider counted something. Of a total that is
+    more than its halves the rest is output: thinking, which some leave out of `completion_tokens` (xAI, Gemini)."""
+    if wire is None:
         return None
-    prompt = int(wire.prompt_tokens or 0)
-    output = wire.completion_tokens
-    if output is None:
-        output = max(0, (wire.total_tokens or prompt) - prompt)
-    cached = wire.prompt_tokens_details.cached_tokens if wire.prompt_tokens_details else None
+    prompt, output = wire.prompt_tokens, wire.completion_tokens
+    if type(prompt) is not int or type(output) is not int:
+        prompt, output = _count(prompt, wire.input_tokens), _count(output, wire.output_tokens)
+    if prompt is None and output is None:
+        return None
+    total = wire.total_tokens if type(wire.total_tokens) is int else _count(wire.total_tokens)
+    prompt, output = _within(prompt or 0), _within(output or 0)
+    if total is not None and 0 < total - prompt - output <= _MOST_HIDDEN and prompt >= 0 and output >= 0:
+        output = total - prompt
+    details = wire.prompt_tokens_details
+    cached = details.get("cached_tokens") if type(details) is dict else None
     if cached is None:
         cached = wire.prompt_cache_hit_tokens
-    return Usage(input_tokens=prompt, output_tokens=int(output), cached_tokens=int(cached or 0))
+    return Usage(prompt, output, _within(cached if type(cached) is int else _count(cached) or 0))
+
+
+def _count(*values: Any) -> int | None:
+    """The first that is a number: JSON's, or as text."""
+    for value in values:
+        if isinstance(value, str) and len(value) <= _MOST_DIGITS:
+            try:
+                value = float(value)
+            except ValueError:
+                continue
+        if isinstance(value, float):
+            if math.isfinite(value):
+                return math.ceil(value)
+        elif isinstance(value, int) and not isinstance(value, bool):
+            return value
+    return None
+
+
+def _within(count: int) -> int:
+    return max(-1, min(count, MOST_COUNTED))
 
 
 def read_event(data: bytes, *, hide_usage: bool) -> tuple[StreamEvent, Chunk]:
