@@ -22,6 +22,8 @@ from meshd.routing.state import Availability, MeshState
 from meshd.routing.table import ModelSpec, PoolSpec
 
 NOTHING = Usage()
+MOST_COST = 10**15
+"""Of one attempt, a million dollars: sums of them fit 64 bits, whatever prices are configured."""
 
 
 @dataclass(slots=True, eq=False)
@@ -105,7 +107,8 @@ class AttemptBook:
         provider.in_flight -= 1
         step.usage, step.sent = usage, sent
         if tokens or billed:
-            step.cost = model.pricing.cost(usage.input_tokens, usage.output_tokens, usage.cached_tokens)
+            cost = model.pricing.cost(usage.input_tokens, usage.output_tokens, usage.cached_tokens)
+            step.cost = min(cost, MOST_COST)
             known.tokens_in += usage.input_tokens
             known.tokens_out += usage.output_tokens
             known.cost += step.cost

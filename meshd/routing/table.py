@@ -58,11 +58,8 @@ class Pricing:
         cached_price = prices.input_per_1m if prices.cached_input_per_1m is None else prices.cached_input_per_1m
         fresh = max(tokens_in - tokens_cached, 0)
         millionths = fresh * prices.input_per_1m + tokens_cached * cached_price + tokens_out * prices.output_per_1m
-        return min(-(-millionths // 1_000_000) + self.per_request, MOST_COST)
+        return -(-millionths // 1_000_000) + self.per_request
 
-
-MOST_COST = 10**15
-"""Of one request, a million dollars: so that sums of them fit 64 bits, whatever prices are configured."""
 
 FREE = Pricing()
 
