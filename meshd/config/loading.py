@@ -9,11 +9,11 @@ from __future__ import annotations
 import json
 import re
 import tomllib
-from collections.abc import Hashable
 from dataclasses import dataclass, field
 from pathlib import Path as FilePath
 from typing import Any
 
+from meshd.config.characters import UnreadableText, odd_character, odd_name, odd_value, plain, read_file
 from meshd.config.problems import Path, Problem, dotted
 
 FORMATS = ("yaml", "toml", "json")
@@ -22,16 +22,20 @@ _MOST_NODES = 300_000
 """Values in one file. A few aliases of aliases in YAML can stand for billions."""
 
 Lines = dict[Path, int]
+_Entries = dict[str, tuple[Any, Any]]
+"""Of a YAML map: name → (node of the key, node of the value)."""
 
 
 @dataclass(slots=True)
 class Loaded:
-    """A file's content. `fatal`: the text could not be read as the format at all."""
+    """A file's content. `fatal`: the text could not be read as the format at all. `written`: values without quotes
+    that YAML makes something else of than text (`no`, `1.10`, `0660`), as they stand in the file."""
 
     raw: dict[str, Any] = field(default_factory=dict)
     lines: Lines = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
     fatal: bool = False
+    written: dict[Path, str] = field(default_factory=dict)
 
 
 def format_of(path: str) -> str:
@@ -42,16 +46,17 @@ def format_of(path: str) -> str:
 def load_file(path: str) -> Loaded:
     """Read and parse a file. Never raises: an unreadable file is a fatal problem."""
     try:
-        text = FilePath(path).read_text("utf-8")
-    except OSError as error:
-        return _fatal(path, f"cannot be read: {error.strerror or error}", None)
-    except UnicodeDecodeError as error:
-        return _fatal(path, f"is not UTF-8 text (byte {error.start})", None)
+        text = read_file(path)
+    except (OSError, ValueError) as error:  # ValueError: a name with a zero byte in it
+        return _fatal(path, f"cannot be read: {getattr(error, 'strerror', None) or error}", None)
+    except UnreadableText as error:
+        return _fatal(path, str(error), None)
     return load_text(text, format_of(path), path)
 
 
 def load_text(text: str, format: str = "yaml", file: str | None = None) -> Loaded:
     """Parse a text of one of FORMATS."""
+    text = plain(text)
     if format == "toml":
         loaded = _load_toml(text, file)
     elif format == "json":
@@ -59,8 +64,17 @@ def load_text(text: str, format: str = "yaml", file: str | None = None) -> Loade
     else:
         loaded = _load_yaml(text, file)
     if not loaded.fatal and not isinstance(loaded.raw, dict):
-        return _fatal(file, "expected a map of sections at the top", 1)
-    return loaded
+        loaded = _fatal(file, "expected a map of sections at the top", 1)
+    return _with_hint(loaded, text) if loaded.fatal else loaded
+
+
+def _with_hint(loaded: Loaded, text: str) -> Loaded:
+    """A text that could not be read often holds something that only looks right."""
+    problem = loaded.problems[0]
+    hint = odd_character(text, problem.line)
+    if hint is None or "tab" in problem.message:
+        return loaded
+    return _fatal(problem.file, f"{problem.message}; {hint}", problem.line)
 
 
 def _fatal(file: str | None, message: str, line: int | None) -> Loaded:
@@ -77,7 +91,7 @@ def _load_yaml(text: str, file: str | None) -> Loaded:
     try:
         loader = loader_class(text)
     except yaml.YAMLError as error:
-        return _yaml_error(error, file)
+        return _yaml_error(error, file, text)
     try:
         node = loader.get_single_node()
         if node is None:
@@ -85,20 +99,51 @@ def _load_yaml(text: str, file: str | None) -> Loaded:
         reader = _YamlReader(loader, file)
         raw = reader.read(node, ())
     except yaml.YAMLError as error:
-        return _yaml_error(error, file)
+        return _yaml_error(error, file, text)
     except (ValueError, RecursionError) as error:
         return _fatal(file, str(error) if isinstance(error, ValueError) else "is nested too deeply", None)
     finally:
         loader.dispose()
-    return Loaded({} if raw is None else raw, reader.lines, reader.problems)
+    return Loaded({} if raw is None else raw, reader.lines, reader.problems, written=reader.written)
 
 
-def _yaml_error(error: Any, file: str | None) -> Loaded:
+_COLON = "a colon where none may be: put the value in quotes, or check the indentation"
+_YAML_WORDS = {
+    "mapping values are not allowed here": _COLON,
+    "mapping values are not allowed in this context": _COLON,
+    "could not find expected ':'": "a key without a colon after it",
+    "did not find expected key": "the indentation does not fit the lines above",
+    "did not find expected <block end>": "the indentation does not fit the lines above",
+}
+"""libyaml's words, and what they mean for who wrote the file."""
+
+
+def _yaml_error(error: Any, file: str | None, text: str) -> Loaded:
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
+    line = mark.line + 1 if mark else None
+    tab = _tab_near(text, line)
+    if tab is not None:
+        return _fatal(file, "is not valid YAML: a tab at the beginning of the line; YAML indents with spaces", tab)
     what = getattr(error, "problem", None) or getattr(error, "reason", None) or str(error).splitlines()[0]
     context = getattr(error, "context", None)
-    message = f"is not valid YAML: {what}" + (f" ({context})" if context and context != what else "")
-    return _fatal(file, message, mark.line + 1 if mark else None)
+    plain_words = _YAML_WORDS.get(what)
+    about = plain_words or what + (f" ({context})" if context and context != what else "")
+    if "cannot start any token" in what:
+        about = f"{what}: put the value in quotes"
+    return _fatal(file, f"is not valid YAML: {about}", line)
+
+
+def _tab_near(text: str, line: int | None) -> int | None:
+    """The line with a tab in its indentation, the one of the error or the one before or after it."""
+    lines = text.split("\n")
+    for number in (line or 0, (line or 0) - 1, (line or 0) + 1):
+        if 1 <= number <= len(lines) and "\t" in re.match(r"[\s-]*", lines[number - 1])[0]:  # type: ignore[index]
+            return number
+    return None
+
+
+_TEXT_TAGS = ("str", "timestamp", "value", "merge")
+_TAG = "tag:yaml.org,2002:"
 
 
 class _YamlReader:
@@ -107,15 +152,15 @@ class _YamlReader:
     def __init__(self, loader: Any, file: str | None) -> None:
         self.lines: Lines = {}
         self.problems: list[Problem] = []
+        self.written: dict[Path, str] = {}
         self._loader = loader
         self._file = file
         self._open: set[int] = set()
+        self._entries_of: dict[int, _Entries] = {}
         self._count = 0
 
     def read(self, node: Any, path: Path) -> Any:
-        self._count += 1
-        if self._count > _MOST_NODES:
-            raise ValueError("holds too many values (aliases of aliases?)")
+        self._count_one()
         self.lines.setdefault(path, node.start_mark.line + 1)
         if node.id == "scalar":
             return self._scalar(node, path)
@@ -130,45 +175,84 @@ class _YamlReader:
         finally:
             self._open.discard(id(node))
 
+    def _count_one(self) -> None:
+        self._count += 1
+        if self._count > _MOST_NODES:
+            raise ValueError("holds too many values (aliases of aliases?)")
+
     def _scalar(self, node: Any, path: Path) -> Any:
-        if not node.tag.startswith("tag:yaml.org,2002:"):
-            self._problem(path, node, f"the YAML tag {node.tag} is not accepted here")
+        kind = node.tag.removeprefix(_TAG)
+        if kind == node.tag or kind == "binary":
+            near = {"!env": "env", "!ENV": "env", "!secret": "secrets"}.get(node.tag)
+            meant = f"; write ${{{near}:{node.value}}}" if near else ""
+            self._problem(path, node, f"the YAML tag {node.tag} is not accepted here{meant}")
             return node.value
-        return self._loader.construct_object(node)
+        odd = odd_value(node.value) if not node.style else None
+        if odd:
+            self._problem(path, node, odd)
+        if kind in _TEXT_TAGS:  # a date is what it says, not a point in time
+            return node.value
+        try:
+            value = self._loader.construct_object(node)
+        except ValueError:  # beyond Python's numbers, or explicitly tagged as what it is not
+            self._problem(path, node, f"is not what its YAML tag {node.tag.replace(_TAG, '!!')} says")
+            return node.value
+        if value is not None:
+            self.written[path] = node.value
+        return value
 
     def _mapping(self, node: Any, path: Path) -> dict[str, Any]:
-        self._find_duplicates(node, path)
-        if any(key.tag == "tag:yaml.org,2002:merge" for key, _ in node.value):
-            self._loader.flatten_mapping(node)
         mapping: dict[str, Any] = {}
-        for key_node, value_node in node.value:
-            if key_node.id != "scalar":
-                self._problem(path, key_node, "a key must be a name")
-                continue
-            # As written, whatever YAML would make of it: `on`, `404` and `1.5` are names here.
-            key = str(key_node.value)
-            if key in mapping:
-                self._forget((*path, key))
+        for key, (key_node, value_node) in self._entries(node, path).items():
             self.lines[(*path, key)] = key_node.start_mark.line + 1
             mapping[key] = self.read(value_node, (*path, key))
         return mapping
 
-    def _find_duplicates(self, node: Any, path: Path) -> None:
-        first: dict[Hashable, int] = {}
-        for key_node, _ in node.value:
-            if key_node.id != "scalar" or key_node.tag == "tag:yaml.org,2002:merge":
-                continue
-            line = key_node.start_mark.line + 1
-            if key_node.value in first:
-                self._problem(
-                    (*path, key_node.value), key_node, f"is given twice, first on line {first[key_node.value]}"
-                )
+    def _entries(self, node: Any, path: Path) -> _Entries:
+        """A map's own keys over those it merges (`<<`). Once a node, however many aliases it has."""
+        known = self._entries_of.get(id(node))
+        if known is not None:
+            return known
+        self._entries_of[id(node)] = {}  # what merges itself finds nothing
+        own: _Entries = {}
+        merged: _Entries = {}
+        for key_node, value_node in node.value:
+            if key_node.tag == f"{_TAG}merge":
+                merged |= self._merged(value_node, path)
+            elif key_node.id != "scalar":
+                self._problem(path, key_node, "a key must be a name")
             else:
-                first[key_node.value] = line
+                # As written, whatever YAML would make of it: `on`, `404` and `1.5` are names here.
+                key = str(key_node.value)
+                self._check_key(key, key_node, own, path)
+                own[key] = key_node, value_node
+        entries = {key: pair for key, pair in merged.items() if key not in own} | own
+        self._entries_of[id(node)] = entries
+        return entries
 
-    def _forget(self, path: Path) -> None:
-        for known in [known for known in self.lines if known[: len(path)] == path]:
-            del self.lines[known]
+    def _merged(self, node: Any, path: Path) -> _Entries:
+        """What `<<` brings: of several maps, the first that has a key."""
+        sources = node.value if node.id == "sequence" else [node]
+        merged: _Entries = {}
+        for source in sources:
+            if source.id != "mapping":
+                self._problem(path, source, "`<<` merges a map or a list of maps")
+                continue
+            if id(source) in self._open:
+                self._problem(path, source, "an alias that contains itself")
+                continue
+            for key, pair in self._entries(source, path).items():
+                self._count_one()
+                merged.setdefault(key, pair)
+        return merged
+
+    def _check_key(self, key: str, node: Any, own: _Entries, path: Path) -> None:
+        if key in own:
+            first = own[key][0].start_mark.line + 1
+            self._problem((*path, key), node, f"is given twice, first on line {first}")
+        odd = odd_name(key) if not node.style else None
+        if odd:
+            self._problem((*path, key), node, f"the name has {odd}")
 
     def _problem(self, path: Path, node: Any, message: str) -> None:
         self.problems.append(Problem(dotted(path), node.start_mark.line + 1, message, None, self._file))

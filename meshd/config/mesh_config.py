@@ -25,6 +25,7 @@ from meshd.config.loading import Lines, load_file, load_text
 from meshd.config.problems import Path, Problem, dotted, line_of
 from meshd.config.redaction import redact
 from meshd.config.references import reference_problems, resolve_env, resolve_secrets, secret_names, strings
+from meshd.config.scalars import Written, as_meant
 from meshd.config.schema import RootConfig
 from meshd.config.shape import prune
 from meshd.config.views import complete, implied_keys
@@ -58,6 +59,7 @@ class MeshConfig:
         environ: Mapping[str, str] | None = None,
         problems: tuple[Problem, ...] = (),
         secrets: Mapping[str, str] | None = None,
+        written: Written | None = None,
     ) -> None:
         if raw is not None and not isinstance(raw, Mapping):
             raise ConfigurationError("a configuration is a map of sections", problems=[])
@@ -67,7 +69,9 @@ class MeshConfig:
         self._environ = os.environ if environ is None else environ
         self._load_problems = problems
         self._secrets = dict(secrets or {})
+        self._texts: Written = written or {}
         self._written, self._flat_lines, form_problems = canonical(self.raw, self._lines, file)
+        self._written = as_meant(RootConfig, self._written, self._texts)
         found = reference_problems(self._written, self._environ, self.problem_at)
         self._form_problems = (*form_problems, *found)
         self._flat: dict[str, Any] = with_full_strategies(resolve_env(self._written, self._environ))
@@ -94,7 +98,14 @@ class MeshConfig:
     def _from_loaded(cls, loaded: Any, file: str | None, environ: Mapping[str, str] | None) -> MeshConfig:
         if loaded.fatal:
             raise configuration_error(loaded.problems)
-        return cls(loaded.raw, file=file, lines=loaded.lines, environ=environ, problems=tuple(loaded.problems))
+        return cls(
+            loaded.raw,
+            file=file,
+            lines=loaded.lines,
+            environ=environ,
+            problems=tuple(loaded.problems),
+            written=loaded.written,
+        )
 
     # -- typed views ----------------------------------------------------------------------------------
 
@@ -225,6 +236,7 @@ class MeshConfig:
             environ=self._environ,
             problems=self._load_problems,
             secrets={**self._secrets, **values},
+            written=self._texts,
         )
 
     def redacted(self) -> dict[str, Any]:

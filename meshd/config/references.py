@@ -1,6 +1,6 @@
 """`${env:NAME}` and `${secrets:NAME}` in strings.
 
-Owns: finding and substituting references anywhere in a configuration.
+Owns: finding and substituting references anywhere in a configuration, and telling what only looks like one.
 Must never: put a resolved value into a problem.
 """
 
@@ -8,13 +8,58 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from meshd.config.problems import Path, Problem, closest, dotted
+from meshd.config.redaction import is_secret_path
 
-_ANY = re.compile(r"\$\{([A-Za-z_]+):([^}]*)\}")
+_OPEN = re.compile(r"\$\{([A-Za-z_]+):")
 _ENV_BODY = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(?::-(.*))?", re.DOTALL)
+_SHELL = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
+_BARE = re.compile(r"\$([A-Za-z_][A-Za-z0-9_]*)")
+_OTHERS = re.compile(r"\{\{\s*(?:env\.|secrets\.|\.Env\.)?([A-Za-z_][A-Za-z0-9_]*)\s*\}\}|%([A-Z_][A-Z0-9_]*)%")
 _KINDS = ("env", "secrets")
+_DEEPEST = 8
+"""References inside defaults of references."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Reference:
+    """One `${kind:body}`, from `start` to `end` in its text. A default in it may hold others."""
+
+    start: int
+    end: int
+    kind: str
+    body: str
+
+
+def _references(text: str) -> Iterator[_Reference]:
+    """The outermost references of a text: each ends where its braces do."""
+    position = 0
+    while (opened := _OPEN.search(text, position)) is not None:
+        end = _closed(text, opened.end())
+        if end is None:
+            position = opened.end()
+            continue
+        yield _Reference(opened.start(), end, opened[1], text[opened.end() : end - 1])
+        position = end
+
+
+def _closed(text: str, position: int) -> int | None:
+    depth = 1
+    while position < len(text):
+        if text.startswith("${", position):
+            depth += 1
+            position += 1
+        elif text[position] == "}":
+            depth -= 1
+            if depth == 0:
+                return position + 1
+        position += 1
+        if depth > _DEEPEST:
+            return None
+    return None
 
 
 def strings(value: Any, path: Path = ()) -> Iterator[tuple[Path, str]]:
@@ -40,48 +85,71 @@ def transform(value: Any, change: Callable[[str], str]) -> Any:
     return value
 
 
+def _substituted(text: str, replacement: Callable[[_Reference], str | None]) -> str:
+    """The text with each reference replaced that has a replacement."""
+    parts: list[str] = []
+    position = 0
+    for found in _references(text):
+        new = replacement(found)
+        if new is not None:
+            parts += text[position : found.start], new
+            position = found.end
+    return "".join([*parts, text[position:]])
+
+
 def resolve_env(value: Any, environ: Mapping[str, str]) -> Any:
     """Every `${env:…}` replaced; one that has neither value nor default stays as it stands.
 
-    As in a shell, `:-` also applies when the variable is empty.
+    As in a shell, `:-` also applies when the variable is empty, and a default may hold references.
     """
 
-    def replace(match: re.Match[str]) -> str:
-        body = _ENV_BODY.fullmatch(match[2]) if match[1] == "env" else None
+    def replacement(found: _Reference) -> str | None:
+        body = _ENV_BODY.fullmatch(found.body) if found.kind == "env" else None
         if body is None:
-            return match[0]
-        found = environ.get(body[1])
+            return None
+        value = environ.get(body[1])
         if body[2] is not None:
-            return found or body[2]
-        return match[0] if found is None else found
+            return value or _substituted(body[2], replacement)
+        return value
 
-    return transform(value, lambda text: _ANY.sub(replace, text))
+    return transform(value, lambda text: _substituted(text, replacement))
 
 
 def resolve_secrets(value: Any, secrets: Mapping[str, str]) -> Any:
     """Every `${secrets:NAME}` replaced whose value is given; the others stay."""
 
-    def replace(match: re.Match[str]) -> str:
-        return secrets.get(match[2], match[0]) if match[1] == "secrets" else match[0]
+    def replacement(found: _Reference) -> str | None:
+        return secrets.get(found.body) if found.kind == "secrets" else None
 
-    return transform(value, lambda text: _ANY.sub(replace, text))
+    return transform(value, lambda text: _substituted(text, replacement))
 
 
 def secret_names(text: str) -> list[str]:
-    return [name for kind, name in _ANY.findall(text) if kind == "secrets" and name]
+    return [found.body for found in _references(text) if found.kind == "secrets" and found.body]
 
 
 def reference_problems(value: Any, environ: Mapping[str, str], at: Callable[[Path, str], Problem]) -> list[Problem]:
     """What is wrong with the references themselves. `at` makes a problem for a path."""
     found = []
     for path, text in strings(value):
-        if "${" not in text:
+        if "$" not in text and "{{" not in text and "%" not in text:
             continue
-        for kind, body in _ANY.findall(text):
-            message = _fault(kind, body, path, environ)
-            if message:
-                found.append(at(path, message))
+        faults = dict.fromkeys([*_faults(text, path, environ), *_lookalikes(text, path)])
+        found += [at(path, fault) for fault in faults]
     return found
+
+
+def _faults(text: str, path: Path, environ: Mapping[str, str]) -> Iterator[str]:
+    for found in _references(text):
+        message = _fault(found.kind, found.body, path, environ)
+        if message:
+            yield message
+        body = _ENV_BODY.fullmatch(found.body) if found.kind == "env" else None
+        if body is not None and body[2] and not environ.get(body[1]):
+            yield from _faults(body[2], path, environ)
+    for opened in _OPEN.finditer(text):
+        if opened[1] in _KINDS and _closed(text, opened.end()) is None:
+            yield f"${{{opened[1]}:… is not closed by a }}"
 
 
 def _fault(kind: str, body: str, path: Path, environ: Mapping[str, str]) -> str | None:
@@ -95,8 +163,34 @@ def _fault(kind: str, body: str, path: Path, environ: Mapping[str, str]) -> str 
     if kind == "secrets":
         if not body:
             return "${secrets:} names no secret"
+        name, separator, _ = body.partition(":-")
+        if separator:
+            return f"${{secrets:{name}}} takes no default"
         if path[:1] == ("secrets",):
             return f"{dotted(path[:1])} cannot refer to a secret: it says where secrets come from"
         return None
     near = closest(kind, _KINDS)
     return f"unknown reference ${{{kind}:…}}; did you mean ${{{near}:…}}?" if near else None
+
+
+def _lookalikes(text: str, path: Path) -> Iterator[str]:
+    """What would be a reference in a shell, a compose file or a template. In free text it may be meant as it is."""
+    if not _takes_references(path):
+        return
+    kind = "secrets" if is_secret_path(path) else "env"
+    for shell in _SHELL.finditer(text):
+        name, default = shell[1], shell[2]
+        if default is None:
+            yield f"${{{name}}} does not say what of; did you mean ${{{kind}:{name}}}?"
+        else:
+            yield f"${{{name}:-…}} does not say what of; did you mean ${{env:{name}:-…}}?"
+    for pattern in (_BARE, _OTHERS):
+        bare = pattern.fullmatch(text.strip())
+        if bare is not None:
+            name = bare[1] or bare[2]
+            yield f"{text.strip()} is taken as it stands; did you mean ${{{kind}:{name}}}?"
+
+
+def _takes_references(path: Path) -> bool:
+    """Not in a request's parameters, a script, or the values of a secret store, which hold any text at all."""
+    return not {"defaults", "overrides", "script", "values", "command", "args"} & set(path)
