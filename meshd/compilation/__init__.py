@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 
 from meshd.catalogue import ModelRow, NanoPrices, load_models, provider_row
+from meshd.catalogue.body_fields import limit_of
 from meshd.cdk.provider import ProviderSettings
 from meshd.compilation.apps import compile_allowances, compile_app, compile_matches, compile_rate
 from meshd.compilation.pools import compile_pools
@@ -228,6 +229,7 @@ def _configured(
         tokens_per_image=known.tokens_per_image if known else 0,
         defaults={**(known.parameters if known else {}), **model.defaults},
         overrides=model.overrides,
+        **limit_of(connector, model.model),
     )
 
 
@@ -257,6 +259,7 @@ def _discovered(
         vocabulary=known.vocabulary if known else "",
         tokens_per_image=known.tokens_per_image if known else 0,
         defaults=known.parameters if known else {},
+        **limit_of(connector, entry["id"]),
     )
 
 

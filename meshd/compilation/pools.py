@@ -114,6 +114,7 @@ def _configured_pool(
         ),
         stream=StreamPolicy(pool.stream.first_token_timeout, pool.stream.idle_timeout, pool.stream.on_failure),
         on_budget_exceeded=pool.on_budget_exceeded,
+        unpriced_fields=pool.unpriced_fields,
         pacing=PacingPolicy(pool.rate_limit.threshold, pool.rate_limit.min_delta, pool.rate_limit.max_rpm),
         hedge_after=pool.hedge.after,
         cache=None if cache is None else CachePolicy(cache.ttl, cache.max_size, cache.scope),

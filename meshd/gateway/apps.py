@@ -7,11 +7,15 @@ Must never: do I/O (names were looked up when the generation was made), or count
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+import msgspec
+
+from meshd.catalogue.body_fields import load_body_fields
 from meshd.gateway.identity import Caller
 from meshd.routing.access import DEFAULT_APP, AppMatch, allowed_models, allowed_pools, may_ask
+from meshd.routing.body_fields import forbidden
 from meshd.routing.table import AppSpec, RoutingTable, Target
 from modelmesh._errors import AccessDeniedError
 
@@ -66,9 +70,16 @@ class AppMatcher:
             return Identity(self._default, DEFAULT_APP, name) if name in self.last_seen else None
         return Identity(spec, spec.name, spec.name)
 
-    def check(self, identity: Identity, target: Target) -> None:
-        """Raises AccessDeniedError where the app may not ask for that."""
+    def check(self, identity: Identity, target: Target, fields: Mapping[str, msgspec.Raw] | None = None) -> None:
+        """Raises AccessDeniedError where the app may not ask for that. fields: of the body, which may name models."""
         spec, table = identity.spec, self._table
+        named = None if fields is None else forbidden(load_body_fields(), fields, spec, table)
+        if named is not None:
+            raise AccessDeniedError(
+                f"{identity.label} may not use {named[:_LONGEST_NAME]!r}, which the body names (apps.{spec.name})",
+                app=identity.label,
+                allowed=[model.id for model in allowed_models(spec, table)],
+            )
         if may_ask(spec, target, table):
             return
         if target.kind == "model":
@@ -98,4 +109,5 @@ class AppMatcher:
         return Identity(self._default, DEFAULT_APP, label)
 
 
+_LONGEST_NAME = 100  # characters of a model that a body names
 _NAMED = 10  # allowed names in a message; the error has them all

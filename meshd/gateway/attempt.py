@@ -30,6 +30,8 @@ from meshd.gateway.exchange import ClientGone
 from meshd.gateway.tokens import count_text
 from meshd.routing import needs as reading
 from meshd.routing import settlement
+from meshd.routing.body_fields import without
+from meshd.routing.needs import Needs
 from meshd.routing.plan import Try
 from meshd.routing.settlement import Received
 
@@ -184,10 +186,13 @@ class UpstreamAttempt:
             allowed = request.table.providers[model.provider].timeout
             self._short = timeout < allowed
             timeout = min(timeout, allowed)
+        fields = request.fields_for(model)
+        if self._strips(plan.needs):
+            fields = without(fields, plan.needs.costly + plan.needs.unknown)
         return ProviderCall(
             request.operation,
             model.upstream,
-            reading.with_parameters(request.fields_for(model), model.defaults, model.overrides),
+            reading.with_parameters(fields, model.defaults, model.overrides),
             plan.needs.stream,
             max(timeout, 0.001),
             stream.first_token_timeout,
@@ -196,6 +201,12 @@ class UpstreamAttempt:
             self.step.passage.key if self.step.passage is not None else "",
             request.delivery.text if request.delivery.continued else "",
         )
+
+    def _strips(self, needs: Needs) -> bool:
+        """Whether fields that nobody can price are left out: under a budget, where the pool says so."""
+        if not (needs.costly or needs.unknown) or self.step.pool.unpriced_fields != "strip":
+            return False
+        return self.step.reservation is not None and self.step.reservation.route.budget is not None
 
     # -- the journal ----------------------------------------------------------------------------------
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import msgspec
 
+from meshd.catalogue.body_fields import load_body_fields
 from meshd.cdk.provider import Operation, Provider, ProviderFailure, Usage
 from meshd.gateway.apps import AppMatcher, Identity
 from meshd.gateway.attempt import Fate, UpstreamAttempt
@@ -213,10 +214,10 @@ class Inference:
         """The body's top level as this model is to have it. A limit that was reserved for has to hold."""
         limit = self.plan.needs.max_output
         if self.delivery.continued and limit is not None:
-            return reading.with_output_limit(self.fields, limit)
+            return reading.with_output_limit(self.fields, limit, model.output_limit)
         limitless = model.max_output_tokens is None and model.context_window is None
         if limitless and limit is None and model.pricing.output_per_1m and self.operation is not Operation.EMBEDDINGS:
-            return reading.with_output_limit(self.fields, OUTPUT_UNKNOWN)
+            return reading.with_output_limit(self.fields, OUTPUT_UNKNOWN, model.output_limit)
         return self.fields
 
     def continues(self, attempt: UpstreamAttempt, failure: ProviderFailure) -> None:
@@ -388,7 +389,8 @@ def begin(mesh: Mesh, exchange: Exchange, operation: Operation) -> Inference:
     except UnknownModel as unknown:
         raise unknown_model(unknown, table) from None
     identity = mesh.apps.identify(exchange.caller, exchange.arrived_at)
-    mesh.apps.check(identity, target)
+    mesh.apps.check(identity, target, fields)
+    needs = load_body_fields().judged(needs, fields)
     session = session_of(target.pool, exchange.headers, fields, identity)
     asker = Asker(identity.spec, identity.account, identity.label, session, random.random)
     pool, arrived = target.pool, exchange.arrived_at

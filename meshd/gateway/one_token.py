@@ -30,8 +30,8 @@ logger = logging.getLogger("meshd.router")
 OVERTIME = 1.0  # s that a connector may take to notice its timeout
 
 _ASKS: dict[Operation, dict[str, Any]] = {
-    Operation.CHAT: {"messages": [{"role": "user", "content": "a"}], "max_tokens": 1},
-    Operation.COMPLETION: {"prompt": "a", "max_tokens": 1},
+    Operation.CHAT: {"messages": [{"role": "user", "content": "a"}]},
+    Operation.COMPLETION: {"prompt": "a"},
     Operation.EMBEDDINGS: {"input": "a"},
 }
 _OF_A_KEY = frozenset({FailureKind.AUTHENTICATION, FailureKind.PERMISSION, FailureKind.RATE_LIMIT, FailureKind.QUOTA})
@@ -70,7 +70,10 @@ class OneToken:
         if model.provider not in core.mesh.table.providers:
             raise NotSent("a reload took it away meanwhile")
         operation = _operation(model)
-        body = msgspec.json.encode({"model": model.upstream, **_ASKS[operation]})
+        asked = dict(_ASKS[operation])
+        if operation is not Operation.EMBEDDINGS and model.output_limit:
+            asked[model.output_limit] = 1
+        body = msgspec.json.encode({"model": model.upstream, **asked})
         self._mesh, self._pool, self._model = core.mesh, pool, model
         self._keeper = core.keeper
         state, now = core.mesh.state, time.time()

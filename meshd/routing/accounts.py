@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from meshd.routing import limits as wording
 from meshd.routing.limits import NEVER, Limit, precedence
 from meshd.routing.reservations import Reservation, Route, sums_of
-from meshd.routing.table import Allowance, ModelSpec, Window
+from meshd.routing.table import FREE, Allowance, ModelSpec, Window
 from meshd.routing.windows import COST, Meter, Sums
 from meshd.spend.calendar import Calendar, Period
 from meshd.spend.ledger import MOST_APPS, OTHERS
@@ -153,6 +153,12 @@ class Accounts:
             return Refusal(limit.allowance, limit.unpriced(model.id), limit.spent, limit.reserved, None)
         if not route.checks:
             return None
+        needs = question.needs
+        if (needs.costly or needs.unknown) and route.budget is not None and question.pool.unpriced_fields == "refuse":
+            names = needs.costly + (() if model.pricing == FREE else needs.unknown)
+            if names:
+                limit = route.budget
+                return Refusal(limit.allowance, limit.raised(names), limit.spent, limit.reserved, None)
         now = question.now
         for rolling in route.rollings:
             rolling.advance(now)
@@ -354,6 +360,7 @@ class Accounts:
         enforced = sorted(
             (limit for limit in limits if limit.allowance.enforce), key=lambda limit: precedence(limit.allowance)
         )
+        budget = next((limit for limit in enforced if limit.measure == COST), None)
         found = self._routes[key] = Route(
             model,
             account,
@@ -363,7 +370,8 @@ class Accounts:
             tuple(each for each in sums if id(each) not in bounded),
             tuple(meter.rolling for meter in meters if meter.rolling is not None),
             tuple((limit.sums.taken, limit.measure, limit.allowance.limit, limit) for limit in enforced),
-            None if model.priced else next((limit for limit in enforced if limit.measure == COST), None),
+            None if model.priced else budget,
+            budget,
         )
         return found
 

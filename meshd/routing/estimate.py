@@ -43,7 +43,7 @@ def at_most(needs: Needs, model: ModelSpec) -> Estimate:
     tokens_out = 0
     if needs.operation is not Operation.EMBEDDINGS:
         limit = output_limit(needs, model) or model.max_output_tokens or model.context_window or OUTPUT_UNKNOWN
-        tokens_out = limit * choices(needs, model)
+        tokens_out = (limit + needs.predicted) * choices(needs, model)
     return Estimate(tokens_in, tokens_out, model.pricing.cost(tokens_in, tokens_out))
 
 

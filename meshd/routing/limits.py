@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from meshd.routing.body_fields import shown
 from meshd.routing.table import Allowance
 from meshd.routing.windows import COST, MEASURES, ROLLING, Meter, Sums
 from meshd.spend.calendar import Calendar, Period
@@ -154,6 +155,14 @@ class Limit:
             return said
         again = "there is room again at" if allowance.window == "rolling" else "resets at"
         return f"{said}; {again} {calendar.text(resets_at)}"
+
+    def raised(self, fields: tuple[str, ...]) -> str:
+        """Why a request does not pass that has such fields."""
+        they = "may raise the price" if len(fields) == 1 else "may raise the price, each of them"
+        return (
+            f"{shown(fields)} {they} by what nobody can know before, and {_who(self.allowance)} has a budget: "
+            "leave it out, or set unpriced_fields: strip in the pool"
+        )
 
     def unpriced(self, model: str) -> str:
         """Why a model of unknown price cannot be paid for."""

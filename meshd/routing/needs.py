@@ -60,6 +60,10 @@ class Needs(msgspec.Struct, frozen=True):
     counts: vocabulary → tokens of the text, where they were counted. attached: tokens at most of inline audio, video
     and files. max_output: what the app asked for at most, None if it did not say. choices: answers to one request.
 
+    costly, unknown: fields that may raise the price by what nobody can know, and those of which nobody knows what they
+    do. predicted: tokens at most of an answer foretold, which are billed where the answer is another
+    (`routing/body_fields.py`).
+
     `most` and `counts` are of text alone; images depend on the model (`estimate.at_most`).
     """
 
@@ -76,6 +80,9 @@ class Needs(msgspec.Struct, frozen=True):
     most: int = 0
     attached: int = 0
     counts: dict[str, int] = {}
+    costly: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
+    predicted: int = 0
 
     def tokens_at_most(self, vocabulary: str) -> int:
         """Of its text: counted with that vocabulary, else `most`."""
@@ -101,6 +108,7 @@ class Needs(msgspec.Struct, frozen=True):
             "logprobs": self.logprobs,
             "tokens": self.tokens,
             "max_output_tokens": self.max_output,
+            "unpriced_fields": list(self.costly + self.unknown),
         }
         return {name: value for name, value in asked.items() if value}
 
@@ -290,6 +298,10 @@ def with_parameters(
     return merged
 
 
+def _has(fields: Mapping[str, msgspec.Raw], name: str) -> bool:
+    return name in fields and bytes(fields[name]) != b"null"
+
+
 def of_the_rest(needs: Needs, text: str, output_tokens: int) -> Needs:
     """What going on with an answer needs of which `text` came last: it is a part of the prompt now, and of the output
     limit so much less is left. output_tokens: that the last attempt was settled with."""
@@ -304,10 +316,16 @@ def of_the_rest(needs: Needs, text: str, output_tokens: int) -> Needs:
     )
 
 
-def with_output_limit(fields: Mapping[str, msgspec.Raw], limit: int) -> Mapping[str, msgspec.Raw]:
-    """The body with that output limit, by whichever name it has one already: what was reserved then holds."""
-    name = "max_completion_tokens" if "max_completion_tokens" in fields else "max_tokens"
+def with_output_limit(
+    fields: Mapping[str, msgspec.Raw], limit: int, name: str = "max_tokens"
+) -> Mapping[str, msgspec.Raw]:
+    """The body with that output limit, by whichever name it has one already, else by `name`, "" where the model takes
+    none: what was reserved then holds."""
+    name = next((given for given in ("max_completion_tokens", "max_tokens") if _has(fields, given)), name)
+    if not name:
+        return fields
     limited = {**fields, name: msgspec.Raw(b"%d" % limit)}
-    if name == "max_completion_tokens":
-        limited.pop("max_tokens", None)  # of two limits a provider may take either
+    for other in ("max_tokens", "max_completion_tokens"):
+        if other != name:
+            limited.pop(other, None)  # of two limits a provider may take either
     return limited

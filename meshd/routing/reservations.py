@@ -19,7 +19,8 @@ from meshd.routing.windows import Bucket, Meter, Rolling, Sums
 class Route:
     """What the attempts of one app at one model of one pool are counted in. sums: those that a limit bounds, which are
     always up to date. others: the rest, which get what is in `lump` when somebody asks for them. checks: (taken,
-    measure, limit's amount, limit) of what is enforced. unpriced: the limit that a model of unknown price meets."""
+    measure, limit's amount, limit) of what is enforced. budget: the first of money. unpriced: the same, of a model of
+    unknown price."""
 
     model: ModelSpec
     account: str
@@ -30,6 +31,7 @@ class Route:
     rollings: tuple[Rolling, ...]
     checks: tuple[tuple[list[int], int, int, Limit], ...] = ()
     unpriced: Limit | None = None
+    budget: Limit | None = None
     lump: Sums = field(default_factory=Sums)
 
     def settle_straight(self) -> None:

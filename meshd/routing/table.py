@@ -249,6 +249,7 @@ class PoolSpec:
     balance_mode: Literal["absolute", "relative"] = "relative"
     select: Selection | None = None  # only where it needs what changes with every request
     on_budget_exceeded: Literal["rotate", "error"] = "rotate"
+    unpriced_fields: Literal["refuse", "strip"] = "refuse"  # of a body, under a budget
     pacing: PacingPolicy = PacingPolicy()
     hedge_after: float | Literal["p95"] | None = None
     cache: CachePolicy | None = None

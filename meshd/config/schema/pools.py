@@ -157,6 +157,11 @@ class PoolConfig(Section):
     hedge: HedgeConfig = Field(default=HedgeConfig(), description="Second attempts in parallel.")
     stream: StreamConfig = Field(default=StreamConfig(), description="Streams.")
     budget: BudgetConfig = Field(default=BudgetConfig(), description="Spending limits of all its requests together.")
+    unpriced_fields: Literal["refuse", "strip"] = Field(
+        default="refuse",
+        description="Under a budget, fields of a request that may raise its price by what nobody can know "
+        "(`service_tier`, `web_search_options`, `models`, unknown ones): refuse the request, or leave them out.",
+    )
     on_budget_exceeded: Literal["rotate", "error"] = Field(
         default="rotate", description="What happens when a model's budget is used up."
     )

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from meshd.catalogue.body_fields import load_body_fields
 from meshd.cdk.provider import Operation
 from meshd.gateway import inference, tokens, views
 from meshd.gateway.apps import Identity
@@ -41,7 +42,7 @@ class Explaining(Group):
         fields = reading.split(encoded)
         denied = None
         try:
-            mesh.apps.check(identity, target)
+            mesh.apps.check(identity, target, fields)
         except AccessDeniedError as error:
             if not self.is_admin(call):
                 raise
@@ -97,6 +98,7 @@ class Explaining(Group):
             asked, needs = reading.read(operation, encoded)
         except reading.MalformedBody as error:
             raise InvalidRequestError(str(error), param="model") from None
+        needs = load_body_fields().judged(needs, reading.split(encoded))
         target = self.resolve(asked)
         wanted = vocabularies_wanted(self.core.mesh.table, target.pool, identity.spec)
         return encoded, (asked, target, await tokens.count_all(needs, encoded, wanted))

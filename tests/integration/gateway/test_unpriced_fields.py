@@ -1,0 +1,88 @@
+"""Fields that may raise a price, in a real daemon: refused under a budget, left out where the pool says so."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from odd_provider import OddProvider
+from pool_rule_cases import explain
+from spending import QUIET
+
+from modelmesh import MeshError
+
+PRICED = {"provider": "odd", "pricing": {"input_per_1m": 1, "output_per_1m": 10}}
+
+
+@pytest.fixture(scope="module")
+def odd():
+    provider = OddProvider()
+    yield provider
+    provider.close()
+
+
+@pytest.fixture(scope="module")
+def daemon(module_meshd, odd):
+    budget = {"budget": {"daily_limit": 5}}
+    return module_meshd({
+        "providers": {"odd": {"connector": "openai-compatible.v1", "base_url": odd.url}},
+        "models": {
+            "priced": {**PRICED, "model": "m"},
+            "thinker": {**PRICED, "model": "openai/gpt-5.4"},
+            "free": {"provider": "odd", "model": "f", "pricing": {"input_per_1m": 0}},
+        },
+        "pools": {
+            "guarded": {"models": ["priced"], **budget},
+            "stripped": {"models": ["priced"], "unpriced_fields": "strip", **budget},
+            "open": {"models": ["priced"]},
+            "thinking": {"models": ["thinker"], **budget},
+            "gratis": {"models": ["free"], **budget},
+        },
+        "apps": {"me": {"match": {"uid": os.getuid()}, "models": ["priced", "thinker", "free"], "admin": True}},
+        **QUIET,
+    })  # fmt: skip
+
+
+def sent(daemon, odd, pool, **fields):
+    daemon.say(model=pool, extra_body=fields)
+    return odd.bodies[-1]
+
+
+FIELDS = [{"service_tier": "priority"}, {"web_search_options": {}}, {"frobnicate": 1}, {"plugins": [{"id": "web"}]},
+          {"modalities": ["text", "audio"]}, {"background": True}]  # fmt: skip
+
+
+@pytest.mark.parametrize("fields", FIELDS, ids=lambda fields: next(iter(fields)))
+def test_what_may_raise_a_price(daemon, odd, fields):
+    [name] = fields
+    assert sent(daemon, odd, "open", **fields)[name] == fields[name], "without a budget it passes"
+    assert name not in sent(daemon, odd, "stripped", **fields)
+    before = len(odd.bodies)
+    with pytest.raises(MeshError) as caught:
+        daemon.say(model="guarded", extra_body=fields)
+    assert caught.value.status_code == 402
+    assert f"`{name}` may raise the price" in str(caught.value)
+    assert len(odd.bodies) == before
+    told = explain(daemon, "guarded", **fields)
+    assert f"`{name}` may raise the price" in str(told["error"])
+    assert told["needs"]["unpriced_fields"] == [name]
+
+
+def test_what_raises_none_passes_under_a_budget(daemon, odd):
+    assert sent(daemon, odd, "guarded", service_tier="default", store=True, top_k=4)["service_tier"] == "default"
+    assert sent(daemon, odd, "gratis", frobnicate=1)["frobnicate"] == 1
+
+
+def test_an_apps_models_hold_for_every_name_in_a_body(daemon, odd):
+    assert sent(daemon, odd, "open", models=["m"])["models"] == ["m"]
+    with pytest.raises(MeshError) as caught:
+        daemon.say(model="open", extra_body={"models": ["m", "other/dear"]})
+    assert (caught.value.status_code, "other/dear" in str(caught.value)) == (403, True)
+
+
+def test_the_limit_that_is_added_has_the_name_that_the_model_takes(daemon, odd):
+    assert sent(daemon, odd, "thinking")["max_completion_tokens"] == 4096
+    assert "max_tokens" not in odd.bodies[-1]
+    assert sent(daemon, odd, "guarded")["max_tokens"] == 4096
+    assert sent(daemon, odd, "guarded", max_completion_tokens=7)["max_completion_tokens"] == 7
+    assert "max_tokens" not in odd.bodies[-1]
