@@ -41,7 +41,7 @@ class ModelMesh:
     """A mesh in this process.
 
     sockets: addresses to serve besides `inproc://`; a daemon gives its `ipc://` path. state_dir: None keeps
-    what `daemon.state_dir` says. log_level: instead of `daemon.log_level`. logs: leads
+    what `daemon.state_dir` says; a mesh without sockets that keeps its state in memory needs none. log_level: instead of `daemon.log_level`. logs: leads
     Python's logging to the mesh's sinks while it runs; a program that embeds one keeps its own.
     """
 
@@ -93,9 +93,15 @@ class ModelMesh:
         mesh.start(ConfigSource(read))
         return mesh
 
-    def initialize(self, config: MeshConfig) -> None:
-        """Start everything; returns when ready. On a failure nothing is left running, and it raises."""
-        self.start(ConfigSource.of_config(config))
+    def initialize(self, config: MeshConfig | Mapping[str, Any] | str | os.PathLike[str]) -> None:
+        """Start everything; returns when ready. On a failure nothing is left running, and it raises.
+
+        config: as an object, as a mapping, or a file's path; a file is watched.
+        """
+        if isinstance(config, str | os.PathLike):
+            self.start(ConfigSource.of_file(Path(config)))
+        else:
+            self.start(ConfigSource.of_config(_configured(config)))
 
     # -- life -----------------------------------------------------------------------------------------
 
@@ -120,14 +126,17 @@ class ModelMesh:
 
         source.peek()[0].require_valid(self._registry)
         directories = Directories(self._runtime(), str(data_dir()))
+        private = None if self._sockets else Path(directories.runtime) / "state"
         self._supervisor = Supervisor(self._directory)
         self._supervisor.launch()
         self._ward(
             "telemetry",
-            lambda: TelemetryActor(self._directory, log_level=self._log_level, state_dir=self._state_dir),
+            lambda: TelemetryActor(
+                self._directory, log_level=self._log_level, state_dir=self._state_dir, private_dir=private
+            ),
         )
         self._ward("secret", lambda: SecretActor(self._directory))
-        self._ward("state", lambda: StateActor(self._directory, state_dir=self._state_dir))
+        self._ward("state", lambda: StateActor(self._directory, state_dir=self._state_dir, private_dir=private))
         self._ward("router", lambda: RouterActor(self._directory, self._registry))
         self._ward(
             "config",
@@ -207,11 +216,14 @@ class ModelMesh:
 
     # -- configuration --------------------------------------------------------------------------------
 
-    def reload_config(self, config: MeshConfig | None = None) -> messages.ReloadReport:
-        """Run another configuration (None: read the source again): all of it or nothing. Requests in flight end
+    def reload_config(
+        self, config: MeshConfig | Mapping[str, Any] | str | os.PathLike[str] | None = None
+    ) -> messages.ReloadReport:
+        """Run another configuration (a file's as it is now; None: read the source again): all of it or nothing. Requests in flight end
         under the old one. Raises ConfigurationError with every problem when it is refused."""
+        wanted = None if config is None else _configured(config)
         report: messages.ReloadReport = self._ask(
-            "config", messages.Reload(config=config, reason="asked by the program"), _START_TIMEOUT
+            "config", messages.Reload(config=wanted, reason="asked by the program"), _START_TIMEOUT
         )
         if not report.ok:
             raise _refused(report)
@@ -252,9 +264,10 @@ class ModelMesh:
         return ModelRegistry(self)
 
     def get_client(self, **options: Any) -> Any:
-        """A `modelmesh.OpenAIClient` of this mesh, over inproc://."""
+        """A `modelmesh.OpenAIClient` of this mesh, over inproc://. Raises MeshError where it does not run."""
         from modelmesh import OpenAIClient
 
+        self._require_running()
         return OpenAIClient(self.address, **options)
 
     def stats(self) -> Stats:
@@ -292,7 +305,18 @@ class ModelMesh:
         self._directory.tell(actor, message)
 
     def _ask(self, actor: str, message: messages.Message, timeout: float = 10.0) -> Any:
+        self._require_running()
         return self._directory.ask(actor, message, timeout)
+
+    def _require_running(self) -> None:
+        if not self._started:
+            raise MeshError("the mesh is not running: call initialize() first", code="not_running")
+
+
+def _configured(config: MeshConfig | Mapping[str, Any] | str | os.PathLike[str]) -> MeshConfig:
+    if isinstance(config, MeshConfig):
+        return config
+    return MeshConfig.from_dict(config) if isinstance(config, Mapping) else MeshConfig.from_file(Path(config))
 
 
 def _end(actor: MeshActor) -> None:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from modelmesh._client import OpenAIClient
 from modelmesh._errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from meshd import MeshConfig
 
 
 def create(
@@ -16,43 +19,54 @@ def create(
     providers: Sequence[str] | Mapping[str, Any] | None = None,
     models: Sequence[str] | Mapping[str, Any] | None = None,
     strategy: str | None = None,
-    config: Mapping[str, Any] | str | os.PathLike[str] | None = None,
+    config: MeshConfig | Mapping[str, Any] | str | os.PathLike[str] | None = None,
+    state_dir: str | os.PathLike[str] | None = None,
     **options: Any,
 ) -> OpenAIClient:
     """A client whose calls ask for `pool`, or else for the capability that fits the call, when they name no model.
 
-    config: a mesh's configuration (a mapping or a file), which is then run inside this process; `providers`,
-    `models` and `strategy` refine it, and need it. options: as for OpenAIClient.
+    config: a mesh's configuration (a MeshConfig, a mapping or a file), which is then run inside this process;
+    `providers`, `models` and `strategy` refine it, and need it. state_dir: where that mesh keeps its state. Where
+    neither this nor the configuration says, and no budget has to outlive it, state is kept in memory, so that any
+    number of them run beside each other and beside a daemon. options: as for OpenAIClient.
 
     Raises ValueError for refinements without a configuration, ConfigurationError for one that is wrong or where
     the daemon's packages are not installed.
     """
     wished = (pool,) if pool else capabilities
     if config is None:
-        given = [name for name, value in _refinements(providers, models, strategy).items() if value is not None]
+        refinements = {**_refinements(providers, models, strategy), "state_dir": state_dir}
+        given = [name for name, value in refinements.items() if value is not None]
         if given:
             raise ValueError(
                 f"{', '.join(given)}: a daemon's pools are configured there, not by its clients; "
                 "name one with pool=, or pass config= to run a mesh in this process"
             )
         return OpenAIClient(_models=wished, **options)
-    return _embedded(config, wished, _refinements(providers, models, strategy), options)
+    return _embedded(config, wished, _refinements(providers, models, strategy), state_dir, options)
 
 
 def _refinements(providers: Any, models: Any, strategy: str | None) -> dict[str, Any]:
     return {"providers": providers, "models": models, "strategy": strategy}
 
 
-def _embedded(config: Any, wished: Sequence[str], refinements: dict[str, Any], options: dict[str, Any]) -> OpenAIClient:
+def _embedded(
+    config: Any, wished: Sequence[str], refinements: dict[str, Any], state_dir: Any, options: dict[str, Any]
+) -> OpenAIClient:
     try:
         from meshd import MeshConfig, ModelMesh
     except ImportError as error:
         raise ConfigurationError(
             f'running a mesh in this process needs the daemon\'s packages: pip install "modelmesh[daemon]" ({error})'
         ) from error
-    loaded = MeshConfig.from_dict(dict(config)) if isinstance(config, Mapping) else MeshConfig.from_file(config)
+    if isinstance(config, MeshConfig):
+        loaded = config
+    else:
+        loaded = MeshConfig.from_dict(dict(config)) if isinstance(config, Mapping) else MeshConfig.from_file(config)
     raw = _refined(loaded.raw, wished, refinements)
-    mesh = ModelMesh()
+    if state_dir is None and not _says_where(raw) and not _has_budget(raw):
+        raw["storage"] = {"connector": "modelmesh.memory.v1"}
+    mesh = ModelMesh(state_dir=state_dir)
     mesh.initialize(MeshConfig.from_dict(raw))
     return EmbeddedClient(mesh, wished, options)
 
@@ -75,6 +89,18 @@ def _refined(raw: Mapping[str, Any], wished: Sequence[str], refinements: dict[st
             pools[name] = {"capability": name, **pools.get(name, {}), "strategy": refinements["strategy"]}
         refined["pools"] = pools
     return refined
+
+
+def _says_where(raw: Mapping[str, Any]) -> bool:
+    daemon = raw.get("daemon")
+    return bool(raw.get("storage")) or (isinstance(daemon, Mapping) and bool(daemon.get("state_dir")))
+
+
+def _has_budget(raw: Any) -> bool:
+    """Whether anything has to be counted over a restart."""
+    if isinstance(raw, Mapping):
+        return any(name in ("budget", "budget_limit") or _has_budget(value) for name, value in raw.items())
+    return isinstance(raw, list | tuple) and any(_has_budget(item) for item in raw)
 
 
 class EmbeddedClient(OpenAIClient):

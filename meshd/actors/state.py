@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 from meshd import messages
 from meshd.actors.base import Directory, MeshActor
-from meshd.state import default_state_dir
+from meshd.state import default_state_dir, state_dir_of
 from meshd.state.keeper import StateKeeper, StateSettings
 from meshd.state.lock import StateLocked
 
@@ -21,7 +21,8 @@ _SYNC = "sync"
 
 
 class StateActor(MeshActor):
-    """state_dir: where, if the command line or a test says so; else `daemon.state_dir`, else the default.
+    """state_dir: where, if the command line or a test says so; else `daemon.state_dir`, else the default, or
+    `private_dir` for what is kept in memory alone.
 
     LoadState, OpenJournal and the like work in any order and open the storage when it is first needed: with the
     settings committed, else those prepared, else the defaults.
@@ -49,10 +50,12 @@ class StateActor(MeshActor):
         directory: Directory,
         *,
         state_dir: str | Path | None = None,
+        private_dir: Path | None = None,
         now: Callable[[], float] = time.time,
     ) -> None:
         super().__init__(directory)
         self._given_dir = Path(state_dir) if state_dir else None
+        self._private_dir = private_dir
         self._now = now
         self._keeper: StateKeeper | None = None
         self._committed = False
@@ -76,7 +79,7 @@ class StateActor(MeshActor):
 
     def prepare(self, message: messages.Prepare) -> tuple[str, ...]:
         config = message.generation.config
-        directory = self._directory_of(config)
+        directory = state_dir_of(config, self._given_dir, self._private_dir)
         settings = StateSettings.of(config.storage, config.daemon.timezone)
         if self._keeper is None:
             try:
@@ -162,11 +165,6 @@ class StateActor(MeshActor):
         self._schedule()
 
     # -- inside ---------------------------------------------------------------------------------------
-
-    def _directory_of(self, config: Any) -> Path:
-        if self._given_dir is not None:
-            return self._given_dir
-        return Path(config.daemon.state_dir).expanduser() if config.daemon.state_dir else default_state_dir()
 
     def _opened(self) -> StateKeeper:
         """Raises StateLocked, to whoever asked."""

@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 from meshd import messages
 from meshd.actors.base import Directory, MeshActor
 from meshd.actors.deferred import Forward
-from meshd.state import default_state_dir
+from meshd.state import state_dir_of
 from meshd.telemetry import records
 from meshd.telemetry.kept import Kept
 from meshd.telemetry.logs import set_log_level
@@ -55,11 +55,13 @@ class TelemetryActor(MeshActor):
         *,
         log_level: str | None = None,
         state_dir: str | Path | None = None,
+        private_dir: Path | None = None,
         now: Callable[[], float] = time.time,
     ) -> None:
         super().__init__(directory)
         self._log_level = log_level
         self._state_dir = Path(state_dir) if state_dir else None
+        self._private_dir = private_dir
         self._now = now
         self._prepared: Any = None
         self._kept = Kept(Sinks(self._sink_failed), started=now())
@@ -91,9 +93,7 @@ class TelemetryActor(MeshActor):
         if generation is None:
             return
         kept, config = self._kept, generation.config
-        state_dir = self._state_dir or (
-            Path(config.daemon.state_dir).expanduser() if config.daemon.state_dir else default_state_dir()
-        )
+        state_dir = state_dir_of(config, self._state_dir, self._private_dir)
         level = self._log_level or config.daemon.log_level
         set_log_level(level)
         kept.redactor.learn(secrets_of(generation))

@@ -12,6 +12,7 @@ from meshd.config import MeshConfig
 from meshd.config.schema import PoolConfig
 from meshd.routing.capabilities import PREDEFINED_POOLS, CapabilityTree
 from meshd.routing.selection import compile_selection, unmet
+from meshd.routing.stages import answered
 from meshd.routing.table import (
     CachePolicy,
     DeactivationPolicy,
@@ -27,7 +28,8 @@ from meshd.routing.table import (
 
 def compile_pools(config: MeshConfig, models: list[ModelSpec], tree: CapabilityTree) -> Iterable[PoolSpec]:
     """The configured pools; the predefined ones that nobody configured and a model fits; and, where no pools
-    are configured at all, each leaf that has a model."""
+    are configured at all, each leaf that has a model. None of what no operation asks for yet: every request to it
+    would be refused."""
     models_by_id = {model.id: model for model in models}
     by_capabilities: dict[tuple[str, ...], list[ModelSpec]] = {}
     for model in models:
@@ -49,10 +51,17 @@ def compile_pools(config: MeshConfig, models: list[ModelSpec], tree: CapabilityT
         yield _configured_pool(name, pool, node or "", matching(node) if node else [], models_by_id)
     made = set(config.pools)
     wanted = dict(PREDEFINED_POOLS)
+    asked = dict.fromkeys(leaf for leaves in by_capabilities for leaf in leaves if answered(leaf))
     if not config.pools:
-        wanted |= {tree.alias(leaf): leaf for leaves in by_capabilities for leaf in leaves}
+        wanted |= {tree.alias(leaf): leaf for leaf in asked}
     for name, node in wanted.items():
-        members = tuple(model.id for model in matching(node))
+        if not any(tree.covers(node, leaf) for leaf in asked):
+            continue
+        members = tuple(
+            model.id
+            for model in matching(node)
+            if any(leaf in asked and tree.covers(node, leaf) for leaf in model.capabilities)
+        )
         if members and name not in made:
             yield PoolSpec(name=name, capability=node, members=members)
 

@@ -71,7 +71,10 @@ class ConnectorChecks:
             given = entry.get("connector")
             if given is not None and not isinstance(given, str):
                 continue
-            spec = self._find(given or name, "provider", (*at, "connector") if given else at, named=bool(given))
+            id = given or name
+            if entry.get("enabled") is False and self._registry.is_planned(id, "provider"):
+                continue  # it waits for its connector
+            spec = self._find(id, "provider", (*at, "connector") if given else at, named=bool(given))
             if spec is not None and entry.get("enabled") is not False:
                 self._check_installed(spec, (*at, "connector"))
                 if spec.id == "openai-compatible.v1" and not entry.get("base_url"):
@@ -113,7 +116,7 @@ class ConnectorChecks:
         several = isinstance(value, list | tuple)
         shared = {name: each for name, each in section.items() if key and name not in schema.model_fields}
         specs: list[ConnectorSpec | None] = []
-        for index, item in enumerate(value if isinstance(value, list | tuple) else [value]):
+        for index, item in enumerate(_listed(value)):
             path = (*here, index) if several else here
             id = item.get("connector") if isinstance(item, dict) else item
             if not isinstance(id, str):
@@ -126,6 +129,11 @@ class ConnectorChecks:
             own = {name: each for name, each in item.items() if name != "connector"} if isinstance(item, dict) else {}
             self._check_own_keys(path, own, ConnectorEntry, [spec])
             self._check_required(path, spec, shared | own)
+        if not default and not any(isinstance(item, str | dict) for item in _listed(value)):
+            # No connector is named that they could belong to: the process chooses one later, with its defaults.
+            for name in shared:
+                self._report((*at, name), "unknown key", suggest_key(schema, name, ()))
+            return
         self._check_own_keys(at, shared, schema, specs)
 
     def _check_strategies(self) -> None:
@@ -196,6 +204,10 @@ class ConnectorChecks:
                 if message.startswith("expected"):
                     message += self._quote(path)
                 self._report(path, message, None)
+
+
+def _listed(value: Any) -> list[Any] | tuple[Any, ...]:
+    return value if isinstance(value, list | tuple) else [value]
 
 
 def own_settings(spec: ConnectorSpec | None, given: dict[str, Any]) -> dict[str, Any]:

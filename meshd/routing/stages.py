@@ -94,6 +94,11 @@ def serves(operation: Operation, capability: str) -> bool:
     return not path.startswith(_NOT_CHAT)
 
 
+def answered(capability: str) -> bool:
+    """Whether any operation that there is asks for it."""
+    return any(serves(operation, capability) for operation in Operation)
+
+
 class CapabilityStage:
     """The model answers the endpoint that was called."""
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
+
+MEMORY = "modelmesh.memory.v1"
 
 
 def default_state_dir() -> Path:
@@ -13,3 +16,15 @@ def default_state_dir() -> Path:
         return Path(given)
     home = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
     return Path(home) / "meshd"
+
+
+def state_dir_of(config: Any, given: Path | None, private: Path | None) -> Path:
+    """Where a mesh keeps its state: where it was told to, else what `daemon.state_dir` says, else the default. What
+    keeps state in memory alone needs no place that another mesh could be using: `private`, where there is one."""
+    if given is not None:
+        return given
+    if config.daemon.state_dir:
+        return Path(config.daemon.state_dir).expanduser()
+    if private is not None and config.storage.connector == MEMORY:
+        return private
+    return default_state_dir()

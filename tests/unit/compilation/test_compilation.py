@@ -468,7 +468,6 @@ def test_predefined_pools_exist_where_a_model_fits_and_none_of_that_name_is_conf
     assert pools(compiled({"models": models, "pools": section})) == {
         "embeddings": ("house.a",),
         "text-generation": ("house.a",),
-        "speech-to-text": ("house.s",),
     }
 
 
@@ -510,3 +509,16 @@ def test_every_member_of_every_pool_is_a_model_of_the_table() -> None:
     for members in pools(made).values():
         assert members == tuple(models)
     assert set(made.table.models) == set(models)
+
+
+@pytest.mark.parametrize("capability", ["text-to-image", "text-to-speech", "speech-to-text", "reranking", "inpainting"])
+def test_what_no_operation_asks_for_makes_no_pool(capability: str) -> None:
+    models = {
+        **chat("house.talker"),
+        "house.other": {"provider": "house", "capabilities": [capability]},
+        "house.both": {"provider": "house", "capabilities": ["chat-completion", capability]},
+    }
+    both = ("house.talker", "house.both")
+    assert pools(compiled({"models": models})) == {"text-generation": both, "chat-completion": both}
+    named = {"mine": {"capability": capability}}
+    assert pools(compiled({"models": models, "pools": named}))["mine"] == ("house.other", "house.both")

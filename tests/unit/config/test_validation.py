@@ -448,3 +448,21 @@ def test_every_event_that_is_sent_can_be_chosen() -> None:
     sent = set(re.findall(r'(?:messages\.Event\(|\bEvent\(|\.event\(|_report\()\s*"([a-z_]+)"', source))
     assert len(sent) > 8
     assert sent <= set(get_args(EventType))
+
+
+@pytest.mark.parametrize("part", ["routing", "logging", "statistics"])
+@pytest.mark.parametrize("beside", [{}, {"connector": None}, {"connector": []}])
+def test_a_sink_that_is_not_named_has_no_keys(part: str, beside: dict[str, Any]) -> None:
+    (problem,) = found({"observability": {part: {"path": "/tmp/x", **beside}}})
+    assert problem.startswith(f"observability.{part}.path: unknown key")
+    assert found({"observability": {part: {"path": "/tmp/x", "connector": "modelmesh.file.v1"}}}) == []
+
+
+@pytest.mark.parametrize("how", ["connector", "name"])
+def test_a_disabled_provider_may_wait_for_its_connector(how: str) -> None:
+    planned = "anthropic.claude.v1"
+    name, connector = ("later", {"connector": planned}) if how == "connector" else (planned, {})
+    entry = {"enabled": False, "api_key": "${secrets:X}", "region": "eu", **connector}
+    assert found({"providers": {**house(), name: entry}}) == []
+    (problem,) = found({"providers": {**house(), name: {**entry, "enabled": True}}})
+    assert "not supported yet" in problem
