@@ -41,7 +41,8 @@ class ModelMesh:
     """A mesh in this process.
 
     sockets: addresses to serve besides `inproc://`; a daemon gives its `ipc://` path. state_dir: None keeps
-    what `daemon.state_dir` says; a mesh without sockets that keeps its state in memory needs none. log_level: instead of `daemon.log_level`. logs: leads
+    what `daemon.state_dir` says; a mesh
+    without sockets that keeps its state in memory needs none. log_level: instead of `daemon.log_level`. logs: leads
     Python's logging to the mesh's sinks while it runs; a program that embeds one keeps its own.
     """
 
@@ -219,7 +220,7 @@ class ModelMesh:
     def reload_config(
         self, config: MeshConfig | Mapping[str, Any] | str | os.PathLike[str] | None = None
     ) -> messages.ReloadReport:
-        """Run another configuration (a file's as it is now; None: read the source again): all of it or nothing. Requests in flight end
+        """Run another configuration (None: read the source again): all of it or nothing. Requests in flight end
         under the old one. Raises ConfigurationError with every problem when it is refused."""
         wanted = None if config is None else _configured(config)
         report: messages.ReloadReport = self._ask(

@@ -89,9 +89,9 @@ def test_what_was_kept_in_memory_cannot_become_durable_midway(short):
 
 @pytest.mark.parametrize("kind", [dict, MeshConfig.from_dict])
 def test_create_needs_no_state_directory(kind, short):
-    with modelmesh.create("chat-completion", config=kind(raw())) as one:
-        with modelmesh.create("chat-completion", config=kind(raw())) as other:
-            assert hello(one) == hello(other) == "[scripted] hi"
+    first, second = (modelmesh.create("chat-completion", config=kind(raw())) for _ in range(2))
+    with first, second:
+        assert hello(first) == hello(second) == "[scripted] hi"
     assert not (short / "state-home").exists()
 
 
