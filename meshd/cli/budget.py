@@ -62,7 +62,7 @@ def show(rows: Iterable[Mapping[str, Any]], *, empty: str = "") -> None:
                 amount(row, "spent"),
                 amount(row, "reserved") if row.get("reserved") else "",
                 limit(row),
-                bar(row),
+                bar(row) if out.on_terminal() else f"{left(row)}%",
                 resets(row.get("resets_at")) if row.get("window") != "rolling" else "hour by hour",
             ]
             for row in ordered

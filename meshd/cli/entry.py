@@ -28,6 +28,7 @@ COMMANDS: Final[dict[str, str]] = {
     "models": "pools",
     "providers": "pools",
     "apps": "apps",
+    "clients": "clients",
     "budget": "budget",
     "explain": "explain",
     "stats": "stats",

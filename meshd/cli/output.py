@@ -44,6 +44,11 @@ def console(*, stderr: bool = False) -> Console:
     return Console(file=file, width=width, markup=False, highlight=False, emoji=False, soft_wrap=False)
 
 
+def on_terminal() -> bool:
+    """Whether a person reads: a pipe gets plain columns and no remarks."""
+    return sys.stdout.isatty()
+
+
 def print_json(value: Any) -> None:
     """One JSON document on stdout."""
     sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2, default=str) + "\n")
@@ -57,6 +62,9 @@ def print_json_line(value: Any) -> None:
 
 def say(text: str = "", style: str | None = None) -> None:
     """A line for people."""
+    if not on_terminal():
+        sys.stdout.write(f"{text}\n")
+        return
     console().print(text, style=style, soft_wrap=True)
 
 
@@ -76,29 +84,132 @@ def print_table(
 ) -> None:
     """A table without frames. A cell is a text, a number, or (text, style); `numbers` names the columns set
     to the right; `empty` stands for a table of no rows. A column with nothing in it is left out."""
-    from rich.table import Table
-    from rich.text import Text
-
     rows = [list(row) for row in rows]
     if not rows:
         if empty:
             say(empty, FAINT)
         return
     used = [place for place in range(len(columns)) if place == 0 or any(_plain(row[place]) for row in rows)]
-    right = set(numbers)
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style=HEAD, title=title or None)
-    table.title_justify = "left"
-    table.title_style = HEAD
-    for place in used:
-        justify: Any = "right" if columns[place] in right else "left"
-        table.add_column(columns[place], justify=justify, overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(_plain(row[place]), style=_style(row[place])) for place in used))
-    console().print(table)
+    right = {place for place in used if columns[place] in set(numbers)}
+    if not on_terminal():
+        _plain_table(columns, rows, used, right, title)
+        return
+    _rich_table(columns, rows, used, right, title)
+
+
+def _plain_table(
+    columns: Sequence[str], rows: Sequence[Sequence[Any]], used: Sequence[int], right: set[int], title: str
+) -> None:
+    """For programs that read lines: a row is one, whole, whatever its length; two blanks or more part columns."""
+    if title:
+        sys.stdout.write(f"{title}\n")
+    lines = [[columns[place] for place in used], *([_one_line(row[place]) for place in used] for row in rows)]
+    widths = [max(len(line[at]) for line in lines) for at in range(len(used))]
+    for line in lines:
+        cells = [
+            cell.rjust(widths[at]) if used[at] in right else cell.ljust(widths[at]) for at, cell in enumerate(line)
+        ]
+        sys.stdout.write("  ".join(cells).rstrip() + "\n")
+
+
+def _one_line(cell: Any) -> str:
+    return " ".join(_plain(cell).split()) or "-"
+
+
+def _rich_table(
+    columns: Sequence[str], rows: Sequence[Sequence[Any]], used: Sequence[int], right: set[int], title: str
+) -> None:
+    """As wide as the terminal, and no word is broken: what does not fit beside the others stands below its row."""
+    from rich.text import Text
+
+    screen = console()
+    heads = [columns[place] for place in used]
+    cells = [[(_plain(row[place]), _style(row[place])) for place in used] for row in rows]
+    widths = [max(len(heads[at]), *(_widest(row[at][0]) for row in cells)) for at in range(len(used))]
+    kept, last = _fitting(widths, cells, screen.width)
+    if title:
+        screen.print(title, style=HEAD)
+    if kept > 1 or len(used) == 1:
+        line = (
+            head.rjust(w) if used[at] in right else head.ljust(w)
+            for at, (head, w) in enumerate(_zip(heads, widths, kept))
+        )
+        screen.print(Text("  ".join(line).rstrip(), style=HEAD), no_wrap=True, crop=False)
+    for row in cells:
+        for line in _row_lines(row[:kept], widths[:kept], [used[at] in right for at in range(kept)], last):
+            screen.print(line, no_wrap=True, crop=False, overflow="ignore")
+        for at in range(kept, len(row)):
+            text, style = row[at]
+            if text:
+                # A reason speaks for itself; of many fields each has its name.
+                named = f"{heads[at]} {text}" if kept < len(row) - 1 and heads[at] else text
+                for each in _wrapped(named, screen.width - 4):
+                    screen.print(Text(f"    {each}", style=style), no_wrap=True, crop=False, overflow="ignore")
+
+
+_NARROWEST = 16  # columns that a last column of words needs
+
+
+def _fitting(widths: Sequence[int], cells: Sequence[Sequence[tuple[str, str]]], width: int) -> tuple[int, int]:
+    """(columns that stand side by side, how wide the last of them is)."""
+    if sum(widths) + 2 * (len(widths) - 1) <= width:
+        return len(widths), widths[-1]
+    rest = width - sum(widths[:-1]) - 2 * (len(widths) - 1)
+    word = max((len(word) for row in cells for word in row[-1][0].split()), default=0)
+    if len(widths) == 1 or rest >= max(word, min(widths[-1], _NARROWEST)):
+        return len(widths), max(rest, 1) if len(widths) > 1 else width
+    kept = len(widths) - 1
+    while kept > 1 and sum(widths[:kept]) + 2 * (kept - 1) > width:
+        kept -= 1
+    return kept, widths[kept - 1]
+
+
+def _row_lines(row: Sequence[tuple[str, str]], widths: Sequence[int], right: Sequence[bool], last: int) -> list[Any]:
+    """The lines of one row: one, or more where its last cell is long or a cell has several."""
+    from rich.text import Text
+
+    blocks = [text.splitlines() or [""] for text, _ in row[:-1]] + [_wrapped(row[-1][0], last) or [""]]
+    lines = []
+    for number in range(max(map(len, blocks))):
+        line = Text()
+        for at, block in enumerate(blocks):
+            text = block[number] if number < len(block) else ""
+            size = widths[at] if at < len(blocks) - 1 else min(widths[at], last)
+            shown = text.rjust(size) if right[at] else text.ljust(size)
+            line.append(shown if at < len(blocks) - 1 or right[at] else text, style=row[at][1])
+            if at < len(blocks) - 1:
+                line.append("  ")
+        line.rstrip()
+        lines.append(line)
+    return lines
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    import textwrap
+
+    return [
+        part
+        for line in text.splitlines()
+        for part in textwrap.wrap(line, max(width, 1), break_on_hyphens=False, drop_whitespace=True) or [""]
+    ]
+
+
+def _zip(heads: Sequence[str], widths: Sequence[int], kept: int) -> Iterable[tuple[str, int]]:
+    return zip(heads[:kept], widths[:kept], strict=True)
+
+
+def _widest(text: str) -> int:
+    """Of its lines."""
+    return max((len(line) for line in text.splitlines()), default=0)
 
 
 def print_fields(fields: Iterable[tuple[str, Any]]) -> None:
     """Names and values, one a line; a value of None or "" is left out."""
+    if not on_terminal():
+        shown = [(name, _one_line(value)) for name, value in fields if value is not None and _plain(value) != ""]
+        width = max((len(name) for name, _ in shown), default=0)
+        sys.stdout.write("".join(f"{name.ljust(width)}  {value}\n" for name, value in shown))
+        return
     from rich.table import Table
     from rich.text import Text
 

@@ -19,6 +19,7 @@ from meshd.connectors.registry import ConnectorRegistry
 from meshd.gateway import inference
 from meshd.gateway.apps import AppMatcher
 from meshd.gateway.cache import ResponseCache
+from meshd.gateway.clients import ClientBook
 from meshd.gateway.dispatch import Dispatcher
 from meshd.gateway.exchange import Exchange
 from meshd.gateway.identity import Caller
@@ -72,6 +73,7 @@ class RouterCore:
         self.probing = Probing(self)
         self.listing = Listing(self)
         self.cache = ResponseCache(spawn)
+        self.clients = ClientBook()
         self.mesh = inference.Mesh(
             table=RoutingTable.empty(),
             state=MeshState(),
@@ -136,6 +138,7 @@ class RouterCore:
     def _finished(self, outcome: messages.Outcome) -> None:
         self.requests_total += 1
         self.requests_failed += outcome.status >= 400 and outcome.status != 499
+        self.clients.count(outcome)
         self.keeper.moved(outcome)
         self._take_alerts()  # of a refusal
         if not self._outcomes:
@@ -319,6 +322,7 @@ class RouterCore:
         """Carry on where another life crashed."""
         self.started = before.started
         self.requests_total, self.requests_failed = before.requests_total, before.requests_failed
+        self.clients = before.clients
         self.mesh.state = before.mesh.state
         self.mesh.state.nothing_in_flight()
         self.mesh.state.rates.nothing_in_flight()
@@ -350,6 +354,8 @@ class RouterCore:
         self.tell("telemetry", messages.Event(type, time.time_ns(), severity, ids or {}, reason, changed or {}))
 
     def _peer_event(self, type: str, reason: str, caller: Caller) -> None:
+        if type == "client_connected":
+            self.clients.met(caller)
         ids = {"app": caller.app, "pid": str(caller.pid), "user": caller.user}
         self.event(type, "debug", ids, reason)
 

@@ -12,8 +12,10 @@ on that connection, what it was.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
+
+from meshd.gateway.program_names import is_interpreter, printable, script_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +25,8 @@ class Caller:
 
     system_unit: the unit that the system's service manager put it in; it is `unit` but for a process of a user's own
     service manager, where it is `user@UID.service` and `unit` has whatever name that user gave it.
+
+    script: what an interpreter runs, in the process's own words; a label, which no rule looks at.
     """
 
     uid: int = -1
@@ -34,6 +38,7 @@ class Caller:
     unit: str = ""
     groups: frozenset[int] = frozenset()
     system_unit: str = ""
+    script: str = field(default="", compare=False)
 
     @property
     def user(self) -> str:
@@ -44,10 +49,14 @@ class Caller:
         """What statistics are kept under: the service, else the program's name, else the user.
 
         A script is better known by its own name than by its interpreter's, so the process name comes before
-        the executable; it is the process's to choose, and therefore never decides what somebody may do.
+        the executable, and the script before an interpreter's; it is the process's to choose, and therefore never
+        decides what somebody may do.
         """
         service = self.unit if self.unit.endswith(".service") else ""
-        return service or self.name or os.path.basename(self.exe) or self.user
+        name = printable(self.name)
+        if is_interpreter(name):
+            name = self.script or name
+        return service or name or os.path.basename(self.exe) or self.user
 
 
 _PASSWD = "/etc/passwd"
@@ -76,7 +85,9 @@ def identify(address: str) -> Caller:
 @lru_cache(maxsize=1024)
 def _look_up(uid: int, gid: int, pid: int, started: int) -> Caller:
     system_unit, unit = _units(pid)
-    return Caller(uid, gid, pid, started, _name(pid), _executable(pid), unit, _groups(pid), system_unit)
+    name, exe = _name(pid), _executable(pid)
+    script = script_of(pid, exe, name)
+    return Caller(uid, gid, pid, started, name, exe, unit, _groups(pid), system_unit, script)
 
 
 @lru_cache(maxsize=256)

@@ -54,6 +54,7 @@ class Peer:
     identity: bytes
     caller: Caller
     seen: float  # monotonic s
+    since: float  # monotonic s
     label: str = ""
     client: str = ""
     exchanges: set[IpcExchange] = field(default_factory=set)
@@ -440,7 +441,8 @@ class IpcServer:
     # -- peers ----------------------------------------------------------------------------------------
 
     def _meet(self, identity: bytes, first: zmq.Frame) -> Peer:
-        peer = Peer(identity, identify(_peer_address(first)), time.monotonic())
+        now = time.monotonic()
+        peer = Peer(identity, identify(_peer_address(first)), now, now)
         if identity[:1] == b"\0":
             self.peers[identity] = peer
             self._watch_process(peer)

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from meshd.gateway.core import RouterCore
 from meshd.gateway.operations.activity import Activity
+from meshd.gateway.operations.clients import Clients
 from meshd.gateway.operations.commands import Commands
 from meshd.gateway.operations.explaining import Explaining
 from meshd.gateway.operations.inventory import Inventory
 from meshd.gateway.operations.money import Money
 
-GROUPS = (Inventory, Activity, Money, Explaining, Commands)
+GROUPS = (Inventory, Activity, Clients, Money, Explaining, Commands)
 
 
 class Operations:

@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from meshd.cli import daemon
+from meshd.cli import output as out
 from meshd.cli.entry import app
 from modelmesh import MeshError
 from modelmesh._types import ChatCompletion, ChatCompletionChunk, CreateEmbeddingResponse, MeshDetails, Object
@@ -97,6 +98,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> FakeClient:
     client = FakeClient()
     monkeypatch.setattr(daemon, "client", lambda timeout=0.0: client)
     monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr(out, "on_terminal", lambda: True)
     monkeypatch.setattr(daemon.settings, "socket", None)
     monkeypatch.setattr(daemon.settings, "json", False)
     return client

@@ -9,7 +9,8 @@ import pytest
 from meshd.cli import daemon, entry, names
 
 BUILT = {
-    "apps", "budget", "chat", "config", "connectors", "discover", "doctor", "drain", "embed", "events", "explain",
+    "apps",
+    "clients", "budget", "chat", "config", "connectors", "discover", "doctor", "drain", "embed", "events", "explain",
     "model", "models", "pools", "probe", "providers", "pull", "reload", "rotate", "stats", "status", "top",
 }  # fmt: skip
 

@@ -54,6 +54,7 @@ def test_get_survives_what_is_missing() -> None:
 
 def test_table_in_80_columns_loses_nothing(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr(out, "on_terminal", lambda: True)
     name, reason = "a-provider/with-a-rather-long.model-name", "word " * 30 + "end"
     out.print_table(["model", "failures", "reason"], [[name, 3, reason]], numbers=["failures"])
     shown = capsys.readouterr().out
@@ -68,3 +69,32 @@ def test_the_daemons_words_are_not_markup(capsys: pytest.CaptureFixture[str]) ->
     shown = capsys.readouterr().out
     assert "[red]x[/red] :smile:" in shown
     assert "[bold]y[/bold]" in shown
+
+
+def test_a_pipe_gets_a_line_a_row_and_nothing_cut(capsys: pytest.CaptureFixture[str]) -> None:
+    reason = "a very long reason\nover two lines " + "word " * 60
+    out.print_table(
+        ["model", "", "n", "reason"],
+        [["a" * 90, ("standby", "red"), 3, reason], ["b", ("active", "green"), 12, ""]],
+        numbers=["n"],
+    )
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 3
+    assert " ".join(reason.split()) in lines[1]
+    assert lines[2].split() == ["b", "active", "12", "-"]
+    assert not set("".join(lines)) & set("─│┌█░…\x1b")
+
+
+@pytest.mark.parametrize("width", [80, 100, 200])
+def test_a_terminals_table_breaks_no_word(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, width: int
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.setattr(out, "on_terminal", lambda: True)
+    words = ["provider", "workstation:", "ConnectionRefusedError", "while", "connecting", "to", "127.0.0.1:9000"]
+    rows = [[f"workstation.qwen2.5-coder-{n}", "workstation", ("standby", "red"), 3, " ".join(words)] for n in range(3)]
+    out.print_table(["model", "provider", "", "failures", "reason"], rows, numbers=["failures"])
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= width
+    for word in [*words, "workstation.qwen2.5-coder-2", "failures", "standby"]:
+        assert any(word in line for line in lines), word

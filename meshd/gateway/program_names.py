@@ -1,0 +1,117 @@
+"""What a process that an interpreter runs calls itself: its script or module, out of /proc/PID/cmdline.
+
+Owns: reading a command line, and what in it is a name.
+Must never: decide what somebody may do (a process writes its command line as it likes), keep arguments (they may hold
+keys), or keep the router waiting: to read another process's memory can take as long as that process wants.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+
+_MOST_READ = 4096  # bytes of a command line
+_MOST_SHOWN = 64  # characters of a name
+_PATIENCE = 0.02  # s
+_MOST_STUCK = 4  # readers that never came back, after which no more are sent
+
+_INTERPRETER = re.compile(
+    r"(?:python|pypy|perl|ruby|node|nodejs|php|lua|luajit|tclsh|wish|bash|dash|ash|zsh|ksh|fish|sh|deno|bun|java|"
+    r"Rscript|R|julia|guile|racket|elixir|erl|mono|dotnet|pwsh|uv|uvx|pipx|env|busybox|awk|gawk|mawk)"
+    r"[-.\d]*(?:t|d|m|u)?",
+)
+_WITH_VALUE = {
+    "python": {"-W", "-X", "--check-hash-based-pycs"},
+    "pypy": {"-W", "-X"},
+    "node": {"-r", "--require", "--import", "--loader", "--experimental-loader", "-C", "--conditions", "--env-file"},
+    "ruby": {"-I", "-r", "-C", "-E"},
+    "perl": {"-I", "-M", "-m"},
+    "java": {"-cp", "-classpath", "--class-path", "-p", "--module-path", "--add-modules", "--add-opens"},
+    "sh": {"-o", "-O", "--rcfile", "--init-file"},
+}
+_CODE = {"-c", "-e", "-E", "-r", "-p", "--eval", "--print", "-"}
+"""What follows is a program itself, or it comes on standard input: there is no name."""
+
+_MODULE = re.compile(r"-[bBdEhiIOPqsSuvVx?]*m(.*)", re.DOTALL)
+
+_stuck = threading.Semaphore(_MOST_STUCK)
+
+
+def is_interpreter(program: str) -> bool:
+    """Whether a program (its path, or its name) runs programs of others."""
+    return _INTERPRETER.fullmatch(os.path.basename(program)) is not None
+
+
+def script_of(pid: int, exe: str, name: str) -> str:
+    """The script's or module's own name, "" where the process runs none or it cannot be seen at once."""
+    if not (is_interpreter(exe) if exe else is_interpreter(name)):
+        return ""
+    return script_in(_read(pid))
+
+
+def script_in(line: bytes) -> str:
+    """The name in a command line as /proc has it: words that end in zero bytes."""
+    words = [word.decode(errors="replace") for word in line.split(b"\0")]
+    interpreter = _family(words[0]) if words else ""
+    with_value = _WITH_VALUE.get(interpreter, _WITH_VALUE["sh"] if interpreter.endswith("sh") else set())
+    rest = iter(words[1:])
+    for word in rest:
+        if interpreter in ("python", "pypy") and (module := _MODULE.fullmatch(word)):
+            return printable(module[1] or next(rest, ""))
+        if interpreter == "java" and word in ("-jar", "-m", "--module"):
+            return printable(os.path.basename(next(rest, "")))
+        if interpreter in ("deno", "bun", "uv", "dotnet") and word in ("run", "exec"):
+            continue
+        if word in with_value:
+            next(rest, None)
+        elif word in _CODE or (interpreter in ("python", "pypy") and re.match(r"-[a-zA-Z]*c", word)):
+            return ""
+        elif word and not word.startswith("-"):
+            return printable(_file_name(word))
+    return ""
+
+
+def printable(text: str) -> str:
+    """For terminals and tables: no control characters, no line breaks, of bounded length."""
+    shown = "".join(character for character in text[: _MOST_SHOWN * 2] if character.isprintable()).strip()
+    return shown[: _MOST_SHOWN - 1] + "…" if len(shown) > _MOST_SHOWN else shown
+
+
+def _file_name(path: str) -> str:
+    """`app/__main__.py` is known as `app`."""
+    name = os.path.basename(path.rstrip("/"))
+    if name in ("__main__.py", "main.py", "app.py", "index.js", "manage.py"):  # there are many of each
+        folder = os.path.basename(os.path.dirname(path))
+        return folder if folder and name == "__main__.py" else f"{folder}/{name}" if folder else name
+    return name
+
+
+def _family(program: str) -> str:
+    """`python3.11` is of the family `python`."""
+    return re.sub(r"[-.\d]+[a-z]?$", "", os.path.basename(program)).removesuffix("js")
+
+
+def _read(pid: int) -> bytes:
+    """Its command line, b"" where it is not to be had at once. By a thread, which may never come back."""
+    if not _stuck.acquire(blocking=False):
+        return b""
+    found: list[bytes] = []
+
+    def look() -> None:
+        try:
+            with open(f"/proc/{pid}/cmdline", "rb", buffering=0) as file:
+                found.append(file.read(_MOST_READ))
+        except OSError:
+            pass
+        finally:
+            _stuck.release()
+
+    reader = threading.Thread(target=look, name="meshd-cmdline", daemon=True)
+    try:
+        reader.start()
+    except RuntimeError:  # no more threads
+        _stuck.release()
+        return b""
+    reader.join(_PATIENCE)
+    return found[0] if found else b""
