@@ -10,16 +10,13 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
-import msgspec
-
-from modelmesh import _discovery
+from modelmesh import _discovery, _json
 from modelmesh._call import Call
 from modelmesh._errors import MeshError, ProtocolError, from_wire
 from modelmesh._options import NOT_GIVEN, encode_body, given, retry_delay, seconds, with_cache_wish, with_query
 from modelmesh._protocol import ERROR, RESPONSE, Message, RequestHead
 from modelmesh._types import MeshDetails, Object
 
-_decode = msgspec.json.Decoder().decode
 _JSON = {"content-type": "application/json"}
 
 
@@ -157,8 +154,8 @@ def parsed(message: Message, call: Call, kind: type[Object]) -> Object:
     if message.kind != RESPONSE:
         raise ProtocolError("one answer was asked for, and a stream came", request_id=call.name)
     try:
-        json = _decode(message.body)
-    except msgspec.DecodeError as error:
+        json = _json.decode(message.body)
+    except ValueError as error:
         raise ProtocolError(f"the answer is no JSON: {error}", request_id=call.name) from None
     if not isinstance(json, dict):
         raise ProtocolError("the answer is no JSON object", request_id=call.name)

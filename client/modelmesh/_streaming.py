@@ -11,8 +11,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar
 
-import msgspec
-
+from modelmesh import _json
 from modelmesh._call import Call
 from modelmesh._errors import MeshError, ProtocolError, StreamInterrupted, from_wire
 from modelmesh._protocol import CHUNK, DEFAULT_CREDIT, END, ERROR, RESPONSE, Message
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _TOP_UP: Final = DEFAULT_CREDIT // 2
-_decode = msgspec.json.Decoder().decode
 
 
 def decode_as(kind: type[Object]) -> Callable[[bytes], Any]:
@@ -34,8 +32,8 @@ def decode_as(kind: type[Object]) -> Callable[[bytes], Any]:
 
     def decode(body: bytes) -> Object:
         try:
-            json = _decode(body)
-        except msgspec.DecodeError as error:
+            json = _json.decode(body)
+        except ValueError as error:
             raise ProtocolError(f"a chunk is no JSON: {error}") from None
         return kind.of(json) if isinstance(json, dict) else kind.of({"data": json})
 
@@ -91,11 +89,15 @@ class _Reading(Generic[T]):
             self._last.mesh = self.mesh
 
     def _remember_text(self, item: Object) -> None:
-        for choice in item.__dict__["_json"].get("choices") or ():
+        choices = item.__dict__["_json"].get("choices")
+        for choice in choices if isinstance(choices, list) else ():
             if isinstance(choice, dict) and not choice.get("index"):
-                text = choice.get("text") or (choice.get("delta") or {}).get("content")
-                if text:
-                    self._text.append(text)
+                delta = choice.get("delta")
+                text = choice.get("text") or (delta.get("content") if isinstance(delta, dict) else None)
+                for part in text if isinstance(text, list) else (text,):
+                    said = part.get("text") if isinstance(part, dict) else part
+                    if isinstance(said, str):
+                        self._text.append(said)
 
     def _told(self, error: MeshError) -> MeshError:
         """The error, with the text so far where a stream broke."""

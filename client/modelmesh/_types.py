@@ -13,6 +13,8 @@ from typing import Any, ClassVar, Final, Self
 
 import msgspec
 
+from modelmesh import _json
+
 _ABSENT: Final = object()
 _NESTED: Final = frozenset({dict, list})
 
@@ -144,7 +146,7 @@ def encode_unknown(value: Any) -> Any:
 
 
 def _dump_json(value: Any, indent: int | None) -> str:
-    encoded = msgspec.json.encode(value, enc_hook=encode_unknown)
+    encoded = _json.encode(value, encode_unknown)
     return (msgspec.json.format(encoded, indent=indent) if indent is not None else encoded).decode()
 
 

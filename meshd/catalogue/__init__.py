@@ -1,6 +1,6 @@
 """What is known of providers, models and local weights before anybody is asked: data in TOML files.
 
-Owns: reading `providers.toml`, `models/` (a file for each provider) and `local_models.toml` into frozen rows.
+Owns: reading `providers.toml`, `models/` (a file for each provider), `local_models.toml` and `answers.toml`.
 Must never: hold a fact in code, or touch the network. Each file is read at its first use and kept.
 
 Models: the well-known ones of each provider, so that it has models before it has been asked for its list; best first,
@@ -200,3 +200,9 @@ def providers_with_models() -> tuple[str, ...]:
 @functools.cache
 def load_local_models() -> tuple[LocalModelRow, ...]:
     return msgspec.convert(_read("local_models.toml")["model"], tuple[LocalModelRow, ...])
+
+
+@functools.cache
+def broken_off_reasons() -> frozenset[str]:
+    """Finish reasons that say that an answer is not whole."""
+    return frozenset(row["finish_reason"] for row in _read("answers.toml")["broken_off"])

@@ -16,6 +16,7 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from meshd.cdk.lenient import well_formed
 from meshd.cdk.provider import (
     FailureKind,
     Provider,
@@ -199,7 +200,7 @@ class UpstreamAttempt:
             stream.idle_timeout,
             request.exchange.request_id.hex(),
             self.step.passage.key if self.step.passage is not None else "",
-            request.delivery.text if request.delivery.continued else "",
+            well_formed(request.delivery.text) if request.delivery.continued else "",
         )
 
     def _strips(self, needs: Needs) -> bool:

@@ -13,8 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-import msgspec
-
+from meshd.cdk import lenient
 from meshd.cdk.provider import Operation, StreamEvent, Usage
 from meshd.gateway.exchange import Exchange
 from meshd.routing.needs import Needs
@@ -108,7 +107,7 @@ class Delivery:
         self.continued += 1
         assert self._identity is not None, "nothing was delivered"
         self._seam = len(self._text)
-        self._splice = _Splice(self._identity, self.text, self._operation)
+        self._splice = _Splice(self._identity, lenient.well_formed(self.text), self._operation)
 
     def add_usage(self, usage: Usage) -> None:
         """Of an attempt that ended in the middle: its output is a part of the answer."""
@@ -136,7 +135,7 @@ class _Splice:
     """
 
     def __init__(self, first: bytes, text: str, operation: Operation) -> None:
-        said: dict[str, Any] = msgspec.json.decode(first)
+        said = _object(first)
         self._identity = {name: said[name] for name in _IDENTITY if name in said}
         self._tail = text[-LONGEST_OVERLAP:]
         self._whole = text
@@ -156,19 +155,19 @@ class _Splice:
                 return None  # also where it thinks again: the app has read that already
             if text or ends:
                 text = self._let_go(cut_off=event.finish_reason == "length")
-        chunk: dict[str, Any] = msgspec.json.decode(event.data)
+        chunk = _object(event.data)
         nothing = not text and not event.extra and event.finish_reason is None
         if nothing and (chunk.get("choices") or event.usage is None):
             return None  # a role, a preface, or nothing: the app's stream has begun long ago
         chunk.update(self._identity)
         if isinstance(chunk.get("usage"), dict) and event.usage is not None:
             chunk["usage"] = usage_map(merged(used, event.usage))
-        for choice in chunk.get("choices") or ():
+        for choice in _choices(chunk):
             if isinstance(choice.get("delta"), dict):
                 choice["delta"].pop("role", None)  # it was said at the stream's beginning
         if text != event.text:
             _set_text(chunk, text)
-        return Passed(msgspec.json.encode(chunk), text)
+        return Passed(lenient.encode(chunk), text)
 
     def rest(self) -> Passed | None:
         """What is held at the end of a stream that gave no finish reason."""
@@ -180,7 +179,7 @@ class _Splice:
             if self._operation is Operation.COMPLETION
             else {"index": 0, "delta": {"content": text}, "finish_reason": None}
         )
-        return Passed(msgspec.json.encode({**self._identity, "choices": [choice]}), text)
+        return Passed(lenient.encode({**self._identity, "choices": [choice]}), text)
 
     def _hold(self, text: str) -> None:
         assert self._held is not None
@@ -214,11 +213,24 @@ def _overlap(tail: str, text: str) -> int:
 
 
 def _set_text(chunk: dict[str, Any], text: str) -> None:
-    for choice in chunk.get("choices") or ():
+    for choice in _choices(chunk):
         if isinstance(choice.get("delta"), dict):
             choice["delta"]["content"] = text
         elif "text" in choice:
             choice["text"] = text
+
+
+def _object(data: bytes) -> dict[str, Any]:
+    """A chunk, however oddly it is written."""
+    chunk = lenient.decode(data)
+    return chunk if isinstance(chunk, dict) else {}
+
+
+def _choices(chunk: dict[str, Any]) -> list[dict[str, Any]]:
+    choices = chunk.get("choices")
+    if isinstance(choices, dict):
+        choices = [choices]
+    return [choice for choice in choices if isinstance(choice, dict)] if isinstance(choices, list) else []
 
 
 def usage_map(usage: Usage) -> dict[str, Any]:

@@ -52,9 +52,14 @@ async def relay(attempt: UpstreamAttempt, provider: Provider, call: ProviderCall
                     await delivery.send(event)
                     continue
                 held.append(event)
-                if not event.content and event.finish_reason is None:
+                if not event.content:  # not by a finish reason alone: some servers give it first, or before an error
                     continue
                 attempt.commit()
+                first, held = held, None
+                for each in first:
+                    await delivery.send(each)
+            if held and any(event.finish_reason is not None for event in held):
+                attempt.commit()  # an empty answer is one
                 first, held = held, None
                 for each in first:
                     await delivery.send(each)

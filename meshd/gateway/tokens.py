@@ -18,6 +18,7 @@ from collections.abc import Collection
 from concurrent.futures import Executor
 from typing import Any
 
+from meshd.cdk.lenient import well_formed
 from meshd.routing.needs import MalformedBody, Needs
 from meshd.routing.tokens import Count, count, in_pieces
 
@@ -107,7 +108,9 @@ def count_text(vocabulary: str, text: str) -> int | None:
     """The tokens of an answer's text; None where the vocabulary is not there, as no request was counted with it, and of
     a text that takes too long on the loop."""
     tokenizer = _tokenizers.get(vocabulary)
-    return None if tokenizer is None or len(text) > LONGEST_ANSWER else in_pieces(_counter(tokenizer))(text)
+    return (
+        None if tokenizer is None or len(text) > LONGEST_ANSWER else in_pieces(_counter(tokenizer))(well_formed(text))
+    )
 
 
 def _counted(needs: Needs, body: bytes, vocabularies: Collection[str], counter: Any) -> Needs:

@@ -24,9 +24,9 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-import msgspec
-
+from meshd.cdk import lenient
 from meshd.cdk.provider import FailureKind, Operation, ProviderFailure, Usage
+from meshd.cdk.said import read as read_said
 from meshd.routing import estimate
 from meshd.routing.needs import BYTES_PER_TOKEN, TOKENS_PER_IMAGE, Needs
 from meshd.routing.table import ModelSpec
@@ -176,14 +176,12 @@ def _output(needs: Needs, model: ModelSpec, received: Received) -> int:
 
 # -- the text of an answer ----------------------------------------------------------------------------
 
-_TEXTS = ("content", "reasoning_content", "reasoning", "refusal", "text")
-
 
 def answer_text(body: bytes) -> str:
-    """What a unary answer says, its tool calls as JSON; the whole body where that is not to be found."""
+    """What a unary answer says, thinking and tool calls too; the whole body where that is not to be found."""
     try:
-        answer = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        answer = lenient.decode(body)
+    except lenient.NotJSON:
         return body.decode(errors="replace")
     choices = answer.get("choices") if isinstance(answer, dict) else None
     if not isinstance(choices, list):
@@ -194,8 +192,4 @@ def answer_text(body: bytes) -> str:
 
 def _said(choice: dict[str, Any]) -> list[str]:
     message = choice.get("message")
-    said = []
-    for part in (choice, message if isinstance(message, dict) else {}):
-        said += [part[name] for name in _TEXTS if isinstance(part.get(name), str)]
-        said += [msgspec.json.encode(part[name]).decode() for name in ("tool_calls", "function_call") if part.get(name)]
-    return said
+    return [text for part in (choice, message) if isinstance(part, dict) for text in read_said(part) if text]

@@ -1,6 +1,7 @@
 """Server-sent events: bytes in, at any split, payloads out.
 
-Owns: the framing of an event stream (line endings, comments, multi-line data, event names).
+Owns: the framing of an event stream (line endings, comments, multi-line data, event names). Lines that belong to no
+event are handed on too, as `bare`: servers and proxies tell errors so.
 Must never: look into a payload, or do I/O. The work is linear in the bytes fed, whatever their split.
 """
 
@@ -11,11 +12,15 @@ from typing import NamedTuple
 # A line that never ends is no event stream; without a bound it would be held in memory for ever. The longest events
 # there are hold an image as base64: some megabytes.
 MAX_PENDING = 16 * 1024 * 1024
+_NOTHING_TO_US = (b":", b"id:", b"retry:")  # comments, and what is for reconnecting
 
 
 class ServerEvent(NamedTuple):
+    """bare: lines without `data:`, which a client by the standard does not see."""
+
     data: bytes
     name: bytes = b""
+    bare: bool = False
 
 
 class EventTooLarge(ValueError):
@@ -25,12 +30,13 @@ class EventTooLarge(ValueError):
 class EventParser:
     """Feed it chunks, get complete events; `finish` gives what an abrupt end left complete."""
 
-    __slots__ = ("_data", "_data_size", "_name", "_skip_lf", "_started", "_tail")
+    __slots__ = ("_bare", "_data", "_data_size", "_name", "_skip_lf", "_started", "_tail")
 
     def __init__(self) -> None:
         self._tail = bytearray()  # the beginning of a line whose end has not come
         self._data: list[bytes] = []
-        self._data_size = 0
+        self._data_size = 0  # bytes of these, and of the bare ones
+        self._bare: list[bytes] = []
         self._name = b""
         self._skip_lf = False  # the last chunk ended with CR: a LF that follows belongs to it
         self._started = False
@@ -69,21 +75,40 @@ class EventParser:
         events: list[ServerEvent] = []
         for line in lines.split(b"\n")[:-1]:
             if not line:
+                if self._bare:
+                    events.append(self._lines())
                 if self._data:
-                    data = self._data[0] if len(self._data) == 1 else b"\n".join(self._data)
-                    events.append(ServerEvent(data, self._name))
-                    self._data = []
-                    self._data_size = 0
+                    events.append(self._event())
                 self._name = b""
             elif line.startswith(b"data:"):
+                if self._bare:
+                    events.append(self._lines())
                 value = line[6:] if line[5:6] == b" " else line[5:]
                 self._data.append(value)
-                self._data_size += len(value)
-                if self._data_size > MAX_PENDING:
-                    raise EventTooLarge(f"no event ended within {MAX_PENDING} bytes")
+                self._grow(len(value))
             elif line.startswith(b"event:"):
                 self._name = line[6:].strip()
             elif line == b"data":
                 self._data.append(b"")
-            # else: a comment (":…"), `id`, `retry`, or a field unknown to the standard: nothing to us
+            elif line.startswith(_NOTHING_TO_US) or line in (b"id", b"retry", b"event"):
+                continue
+            elif not self._data or line.lstrip().startswith(b"{"):
+                if self._data:
+                    events.append(self._event())
+                self._bare.append(line)
+                self._grow(len(line))
         return events
+
+    def _event(self) -> ServerEvent:
+        data = self._data[0] if len(self._data) == 1 else b"\n".join(self._data)
+        self._data, self._data_size = [], 0
+        return ServerEvent(data, self._name)
+
+    def _lines(self) -> ServerEvent:
+        lines, self._bare, self._data_size = b"\n".join(self._bare), [], 0
+        return ServerEvent(lines, self._name, bare=True)
+
+    def _grow(self, size: int) -> None:
+        self._data_size += size
+        if self._data_size > MAX_PENDING:
+            raise EventTooLarge(f"no event ended within {MAX_PENDING} bytes")

@@ -1,8 +1,8 @@
 """One event stream from its first byte to its end, and whether that end is a regular one.
 
-Owns: the clocks of a stream (first token, silence, whole call), skipping one broken chunk, telling an end
-from a cut.
-Must never: hold events back, or read ahead of whoever consumes them (that is the flow control).
+Owns: the clocks of a stream (first token, silence, whole call), skipping one broken chunk and signs of life.
+Must never: hold events back, or read ahead of whoever consumes them (that is the flow control); tell an end from a cut
+(`_ending.py`).
 """
 
 from __future__ import annotations
@@ -13,8 +13,10 @@ from collections.abc import Callable
 import aiohttp
 import msgspec
 
-from meshd.cdk.provider import FailureKind, ProviderFailure, RateLimits, StreamEvent
-from meshd.connectors.providers import _wire
+from meshd.cdk import lenient
+from meshd.cdk.provider import FailureKind, Operation, ProviderFailure, RateLimits, StreamEvent
+from meshd.connectors.providers import _answer, _told, _wire
+from meshd.connectors.providers._ending import Ending
 from meshd.connectors.providers._errors import failure_from_error_object, is_error_list
 from meshd.connectors.providers._http import UpstreamBody
 from meshd.connectors.providers._sse import EventParser, EventTooLarge, ServerEvent
@@ -82,6 +84,7 @@ class EventReader:
         event_stream: bool,
         hide_usage: bool,
         choices: int,
+        operation: Operation,
         limits: RateLimits | None,
         failed: Callable[[BaseException], ProviderFailure],
     ) -> None:
@@ -95,48 +98,50 @@ class EventReader:
         self._where = where
         self._event_stream = event_stream
         self._hide_usage = hide_usage
-        self._choices = choices
+        self._operation = operation
         self._limits = limits
         self._failed = failed
         self._events = 0
-        self._content = False
-        self._begun: set[int] = set()  # choices that content came of
-        self._ended: set[int] = set()  # choices with a finish reason
-        self._last_words: float | None = None  # when what comes after the last finish reason has to be there
-        self._broken = 0  # chunks in a row that did not parse
+        self._ending = Ending(choices)
+        self._since = started  # the last content, the time that the app took not counted
+        self._left = started  # when the app got the last events
+        self._usage = False
         self._failure: ProviderFailure | None = None
         self.done = False
 
     async def more(self) -> list[StreamEvent]:
         if self._failure is not None:
             raise self._failure
+        self._since += self._loop.time() - self._left
         if not self._event_stream:
             events = await self._settle_what_it_is()
             if events or self.done:
-                return events
+                return self._given(events)
             if self._failure is not None:
                 raise self._failure
-        since = self._loop.time()  # bytes are no progress, nor are comments or half an event: whole events are
         while True:
             try:
-                chunk = await self._read(self._deadline(since))
+                # Bytes are no progress, nor are comments, half an event or signs of life: content is.
+                chunk = await self._read(self._deadline())
                 received = self._parser.feed(chunk) if chunk else self._parser.finish()
             except EventTooLarge as exc:
                 raise self._cut(f"sent no event that ends: {exc}") from None
             except Silence:
-                if self._finished:
+                if self._ends_in_silence():
                     self.done = True
                     return []
                 raise self._silence() from None
             events = self._take(received)
             if not chunk and not self.done and self._failure is None:
-                self._end()
+                self._end(done=False)
             if events or self.done:
-                return events
+                return self._given(events)
             if self._failure is not None:
                 raise self._failure
-            if received:
-                since = self._loop.time()
+
+    def _given(self, events: list[StreamEvent]) -> list[StreamEvent]:
+        self._left = self._loop.time()
+        return events
 
     def close(self) -> None:
         """Give the connection back where the stream ended regularly, close it at once otherwise."""
@@ -147,27 +152,30 @@ class EventReader:
             self._body.abort()
 
     @property
-    def _finished(self) -> bool:
-        """Every choice that began has ended. Some servers give one where several were asked for."""
-        return bool(self._ended) and self._begun <= self._ended
+    def _content(self) -> bool:
+        return self._ending.content
 
-    def _deadline(self, since: float) -> float:
-        if self._finished and len(self._ended) >= self._choices:
-            if self._last_words is None:
-                self._last_words = self._loop.time() + min(self._idle, LAST_WORDS)
-            deadline = self._last_words
-        elif self._content:
-            deadline = since + self._idle
-        else:
+    def _deadline(self) -> float:
+        if not self._content:
             deadline = self._first_deadline
+        else:
+            patience = min(self._idle, LAST_WORDS) if self._ending.certain else self._idle
+            deadline = self._since + patience
         return min(deadline, self._total_deadline)
+
+    def _ends_in_silence(self) -> bool:
+        if self._ending.certain:
+            return True
+        # A finish reason that came too soon is no proof while text still comes; without any text it needs its usage.
+        in_time = self._loop.time() < self._total_deadline
+        return in_time and self._ending.is_regular(done=False) and (self._content or self._usage)
 
     async def _read(self, deadline: float) -> bytes:
         self._clock.start(deadline)
         try:
             return await self._body.read_some()
         except (aiohttp.ClientError, OSError) as exc:
-            if self._finished:
+            if self._ending.certain:
                 return b""  # everything was said; how the connection ended does not matter
             failure = self._failed(exc)
             kind = FailureKind.STREAM_CUT if self._events else FailureKind.CONNECTION
@@ -177,42 +185,70 @@ class EventReader:
 
     def _take(self, received: list[ServerEvent]) -> list[StreamEvent]:
         events: list[StreamEvent] = []
-        for data, name in received:
-            if data == b"[DONE]":
-                # Some servers never give a finish reason; their [DONE] is as good, unless a chunk was lost.
-                self._end(regular=self._content and not self._broken)
-                break
-            try:
-                event, chunk = _wire.read_event(data, hide_usage=self._hide_usage)
-            except _wire.Broken:
-                if name == b"error" or is_error_list(data):
-                    self._failure = failure_from_error_object(data)
+        for data, name, bare in received:
+            if data[:1] != b"{":
+                data = data.strip()
+                if data.upper() == b"[DONE]":
+                    self._end(done=True)
                     break
-                self._broken += 1
-                if self._broken > 1:
-                    self._failure = self._cut("sends chunks that are not JSON")
-                    break
-                continue
-            if _wire.is_set(chunk.error) or event.finish_reason == "error" or name == b"error":
-                self._failure = failure_from_error_object(bytes(chunk.error) if _wire.is_set(chunk.error) else data)
+            if bare and b"\n" in data and _told.of_words(data) is _told.Sign.BROKEN and not _is_json(data):
+                lines = [ServerEvent(line, name, bare=True) for line in data.split(b"\n")]
+                events += self._take(lines)
+            else:
+                event = self._read_one(data, name, bare)
+                if event is not None:
+                    events.append(event)
+            if self._failure is not None or self.done:
                 break
-            self._broken = 0
-            self._events += 1
-            self._content = self._content or event.content
-            for choice in chunk.choices or ():
-                if choice.finish_reason:
-                    self._ended.add(choice.index)
-                if event.content:
-                    self._begun.add(choice.index)
-            if self._limits is not None:
-                event = msgspec.structs.replace(event, limits=self._limits)
-                self._limits = None
-            events.append(event)
         return events
 
-    def _end(self, regular: bool = False) -> None:
+    def _read_one(self, data: bytes, name: bytes, bare: bool) -> StreamEvent | None:
+        """An event for the app; None of what is nothing to it. An error is set as the stream's failure."""
+        if name == b"error" or (data[:1] != b"{" and self._of_words(data, name, bare)):
+            self._failure = failure_from_error_object(_plain(data))
+            return None
+        if data[:1] != b"{":
+            return None
+        try:
+            if not self._content and _answer.is_whole(data):
+                data = _answer.as_stream(data)
+            event, chunk = _wire.read_event(data, hide_usage=self._hide_usage)
+        except _wire.Broken:
+            self._lose()
+            return None
+        except _wire.Told as told:
+            self._failure = failure_from_error_object(told.error)
+            return None
+        except _wire.Nothing as nothing:
+            self._ending.doubt = self._ending.doubt or nothing.doubtful
+            return None
+        self._events += 1
+        self._usage = self._usage or event.usage is not None
+        if self._ending.note(chunk, event):
+            self._since = self._loop.time()
+        if self._limits is not None:
+            event = msgspec.structs.replace(event, limits=self._limits)
+            self._limits = None
+        return event
+
+    def _of_words(self, data: bytes, name: bytes, bare: bool) -> bool:
+        """Whether what is no object is an error."""
+        sign = _told.of_lines(data) if bare else _told.of_words(data)
+        if sign is _told.Sign.BROKEN:
+            self._lose()
+        elif sign is _told.Sign.DOUBTFUL and _told.of_words(name) is not _told.Sign.ALIVE:
+            self._ending.doubt = True
+        return sign is _told.Sign.ERROR
+
+    def _lose(self) -> None:
+        """A chunk could not be read."""
+        self._ending.lost += 1
+        if self._ending.lost > 1:
+            self._failure = self._cut("sends chunks that are not JSON")
+
+    def _end(self, *, done: bool) -> None:
         """The upstream says that it is at its end, by [DONE] or by closing."""
-        if self._finished or regular:
+        if self._ending.is_regular(done=done):
             self.done = True
         elif not self._content:
             self._failure = ProviderFailure(FailureKind.BAD_ANSWER, f"{self._where} sent an empty stream", status=200)
@@ -256,20 +292,33 @@ class EventReader:
 
     def _plain(self, body: bytes) -> list[StreamEvent]:
         """The server ignored `stream` and answered whole."""
-        self.done = True
         try:
-            answer = _wire.decode_answer(body)
+            body, usage = _answer.read_answer(body, self._operation)
         except _wire.Broken:
-            self.done = False
             if is_error_list(body):
                 raise failure_from_error_object(body) from None
             what = "an empty answer" if not body.strip() else "something that is no event stream"
             raise self._bad(f"sent {what} where a stream was due", body) from None
-        if _wire.is_set(answer.error):
-            raise failure_from_error_object(bytes(answer.error))
-        if not _wire.is_set(answer.choices):
-            raise self._bad("sent no choices", body)
-        data, text = _wire.as_stream(body)
-        event, _ = _wire.read_event(data, hide_usage=False)
-        usage = _wire.usage_of(answer.usage)
-        return [msgspec.structs.replace(event, content=True, text=text, usage=usage, limits=self._limits)]
+        except _wire.Told as told:
+            raise failure_from_error_object(told.error) from None
+        except _answer.Unanswered as why:
+            raise self._bad(f"answered {why}", body) from None
+        self.done = True
+        event, _ = _wire.read_event(_answer.as_stream(body), hide_usage=False)
+        return [msgspec.structs.replace(event, content=True, usage=usage, limits=self._limits)]
+
+
+def _plain(data: bytes) -> bytes:
+    """An error as JSON that can be read, or the words that it is."""
+    try:
+        return lenient.plain(lenient.decode(data))
+    except lenient.NotJSON:
+        return data
+
+
+def _is_json(data: bytes) -> bool:
+    try:
+        lenient.decode(data)
+    except lenient.NotJSON:
+        return False
+    return True

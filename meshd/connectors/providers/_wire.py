@@ -7,12 +7,17 @@ Must never: change a byte that is passed on, or refuse an answer for a field it 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
+from meshd.catalogue import broken_off_reasons
+from meshd.cdk import lenient
 from meshd.cdk.provider import StreamEvent, Usage
+from meshd.cdk.said import read as read_said
+from meshd.connectors.providers import _told
 
 MOST_COUNTED = 10**12
 """A count beyond this is no count: it is cut to it, and `routing/settlement.py` takes something else."""
@@ -32,25 +37,32 @@ class WireUsage(msgspec.Struct):
     output_tokens: Any = None
 
 
-_NULL = msgspec.Raw(b"null")
+NULL = msgspec.Raw(b"null")
 
 
-class _Delta(msgspec.Struct):
-    content: str | list[Any] | None = None
-    reasoning_content: Any = None
-    reasoning: Any = None
+class Delta(msgspec.Struct):
+    """As most servers write it; what is written otherwise is read by `said.py`."""
+
+    content: str | None = None
+    reasoning_content: str | None = None
+    reasoning: str | None = None
     refusal: str | None = None
-    tool_calls: msgspec.Raw = _NULL
-    function_call: msgspec.Raw = _NULL
-    audio: msgspec.Raw = _NULL
-    images: msgspec.Raw = _NULL  # openrouter's
+    tool_calls: msgspec.Raw = NULL
+    function_call: msgspec.Raw = NULL
+    audio: msgspec.Raw = NULL
+    images: msgspec.Raw = NULL  # openrouter's
+    reasoning_details: msgspec.Raw = NULL
+    thinking: msgspec.Raw = NULL
+    thinking_blocks: msgspec.Raw = NULL
 
 
 class _Choice(msgspec.Struct):
     index: int = 0
-    delta: _Delta | None = None
+    delta: Delta | None = None
     text: str | None = None
     finish_reason: str | None = None
+    error: msgspec.Raw = NULL
+    says: bool = msgspec.field(default=False, name="//says")  # found out here, of no server's
 
 
 class _GroqExtra(msgspec.Struct):
@@ -60,17 +72,10 @@ class _GroqExtra(msgspec.Struct):
 class Chunk(msgspec.Struct):
     choices: list[_Choice] | None = None
     usage: WireUsage | None = None
-    error: msgspec.Raw = _NULL
+    error: msgspec.Raw = NULL
+    base_resp: msgspec.Raw = NULL  # minimax's
+    error_code: msgspec.Raw = NULL
     x_groq: _GroqExtra | None = None
-
-
-class Answer(msgspec.Struct):
-    """Choices and data stay raw: an embedding's thousands of numbers are nobody's business here."""
-
-    choices: msgspec.Raw = _NULL
-    data: msgspec.Raw = _NULL
-    usage: WireUsage | None = None
-    error: msgspec.Raw = _NULL
 
 
 class _StreamOptions(msgspec.Struct):
@@ -78,8 +83,9 @@ class _StreamOptions(msgspec.Struct):
 
 
 _NOTHING = (b"null", b"[]", b"", b"{}", b'""')
+_BROKEN_OFF = re.compile(r"error|abort|fail", re.I)
+STRICT_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _decode_chunk = msgspec.json.Decoder(Chunk).decode
-_decode_answer = msgspec.json.Decoder(Answer).decode
 _decode_options = msgspec.json.Decoder(_StreamOptions | None).decode
 _decode_map = msgspec.json.Decoder(dict[str, msgspec.Raw] | None).decode
 _INCLUDE_USAGE = msgspec.Raw(b'{"include_usage":true}')
@@ -90,48 +96,32 @@ class Broken(ValueError):
     """Not JSON, or no object."""
 
 
+class Told(Exception):
+    """What came is an error. `error`: it, or what it is inside of, as plain JSON."""
+
+    def __init__(self, error: bytes) -> None:
+        super().__init__("an error inside a 200")
+        self.error = error
+
+
+class Nothing(Exception):
+    """An object that is no chunk. doubtful: it has words that might be an error's."""
+
+    def __init__(self, doubtful: bool) -> None:
+        super().__init__("no chunk")
+        self.doubtful = doubtful
+
+
 def is_set(raw: msgspec.Raw) -> bool:
-    if raw is _NULL:
+    if raw is NULL:
         return False
     view = memoryview(raw)
     return len(view) > 4 or bytes(view) not in _NOTHING
 
 
-def decode_chunk(data: bytes) -> Chunk:
-    try:
-        return _decode_chunk(data)
-    except msgspec.ValidationError:
-        chunk: Chunk = _decode_leniently(data, Chunk, ("choices", "usage", "error"))
-        return chunk
-    except (msgspec.DecodeError, UnicodeDecodeError) as exc:
-        raise Broken(str(exc)) from None
-
-
-def decode_answer(data: bytes) -> Answer:
-    try:
-        return _decode_answer(data)
-    except msgspec.ValidationError:
-        answer: Answer = _decode_leniently(data, Answer, ("choices", "data", "usage", "error"))
-        return answer
-    except (msgspec.DecodeError, UnicodeDecodeError) as exc:
-        raise Broken(str(exc)) from None
-
-
-def _decode_leniently(data: bytes, model: type[Any], names: tuple[str, ...]) -> Any:
-    """A field of an unexpected type costs that field, not the answer."""
-    try:
-        fields = msgspec.json.decode(data, type=dict[str, msgspec.Raw])
-    except (msgspec.DecodeError, UnicodeDecodeError) as exc:
-        raise Broken(str(exc)) from None
-    result = model()
-    for name in names:
-        if name in fields:
-            try:
-                value = msgspec.json.decode(b'{"%s":%s}' % (name.encode(), bytes(fields[name])), type=model)
-                setattr(result, name, getattr(value, name))
-            except msgspec.ValidationError:
-                continue
-    return result
+def is_broken_off(finish_reason: str) -> bool:
+    """Whether a finish reason says that the answer is not whole."""
+    return bool(_BROKEN_OFF.search(finish_reason)) or finish_reason in broken_off_reasons()
 
 
 def usage_of(wire: WireUsage | None) -> Usage | None:
@@ -176,53 +166,154 @@ def _within(count: int) -> int:
 
 
 def read_event(data: bytes, *, hide_usage: bool) -> tuple[StreamEvent, Chunk]:
-    """One event of a stream. Raises Broken. hide_usage: the app did not ask for the usage event."""
-    chunk = decode_chunk(data)
+    """One event of a stream. hide_usage: the app did not ask for the usage event. Raises Broken, Told, Nothing."""
+    try:
+        chunk = _decode_chunk(data)
+    except STRICT_ERRORS:
+        return _read_oddly(data, hide_usage)
+    if not (chunk.error is chunk.base_resp is chunk.error_code is NULL):
+        return _read_oddly(data, hide_usage)
     wire = chunk.usage or (chunk.x_groq.usage if chunk.x_groq else None)
     usage = usage_of(wire) if wire is not None else None
-    if not chunk.choices:
-        # Without choices it is the usage report, Azure's preface, or nothing that an app knows to read.
-        hidden = chunk.choices is None or (hide_usage and usage is not None)
-        return StreamEvent(data, usage=usage, hidden=hidden), chunk
     text, reasoning, extra, finish = "", "", "", None
-    for choice in chunk.choices:
+    for choice in chunk.choices or ():
         if choice.finish_reason:
             finish = choice.finish_reason
         delta = choice.delta
-        if delta is not None:
-            said = delta.content
-            if isinstance(said, str):
-                text += said
-            elif said:
-                text += _joined(said, "text")
-                reasoning += _joined(said, "thinking")
-            thought = delta.reasoning_content or delta.reasoning
-            if thought:
-                reasoning += thought if isinstance(thought, str) else msgspec.json.encode(thought).decode()
-            if not (delta.tool_calls is delta.function_call is delta.audio is delta.images is _NULL) or delta.refusal:
-                extra += _more_than_text(delta)
-        elif choice.text:
-            text += choice.text
-    content = bool(text or reasoning or extra)
-    return StreamEvent(data, content, text, finish, usage, reasoning=reasoning, extra=extra), chunk
+        if choice.error is not NULL:
+            return _read_oddly(data, hide_usage)
+        if delta is None:
+            if choice.text:
+                choice.says = True
+                text += choice.text
+            continue
+        if delta.content:
+            choice.says = True
+            text += delta.content
+        if thought := delta.reasoning_content or delta.reasoning:
+            choice.says = True
+            reasoning += thought
+        if not (delta.tool_calls is delta.function_call is delta.audio is delta.images is NULL) or delta.refusal:
+            more = _more_than_text(delta)
+            choice.says = choice.says or bool(more)
+            extra += more
+        if not (thought or delta.reasoning_details is delta.thinking is delta.thinking_blocks is NULL):
+            return _read_oddly(data, hide_usage)
+    if not (text or reasoning or extra):
+        # Few have nothing: the first and the last, and what is no chunk. These are looked at closely.
+        return _read_oddly(data, hide_usage)
+    if finish is not None and is_broken_off(finish):
+        return _read_oddly(data, hide_usage)
+    return StreamEvent(data, True, text, finish, usage, reasoning=reasoning, extra=extra), chunk
 
 
-def _joined(parts: list[Any], kind: str) -> str:
-    """Mistral's content as a list of parts, those of one kind: `text`, or `thinking`, which holds parts of its own."""
-    found = ""
-    for part in parts:
-        if isinstance(part, dict) and part.get("type") == kind:
-            inside = part.get(kind, "")
-            found += _joined(inside, "text") if isinstance(inside, list) else str(inside)
-    return found
-
-
-def _more_than_text(delta: _Delta) -> str:
+def _more_than_text(delta: Delta) -> str:
     found = delta.refusal or ""
     for raw in (delta.tool_calls, delta.function_call, delta.audio, delta.images):
         if is_set(raw):
             found += bytes(raw).decode(errors="replace")
     return found
+
+
+def _read_oddly(data: bytes, hide_usage: bool) -> tuple[StreamEvent, Chunk]:
+    """The same of a chunk that is not as it should be, or says nothing: a field of another type costs that field."""
+    document, data = document_of(data)
+    choices, usage = choices_of(document), usage_in(document)
+    if _told.is_flagged(document) or any(map(is_failed, choices)):
+        raise Told(error_of(document))
+    found: list[_Choice] = []
+    said = []
+    for position, choice in enumerate(choices):
+        delta = choice.get("delta")
+        reading = read_said(delta if isinstance(delta, dict) else {"text": choice.get("text")})
+        said.append(reading)
+        finish = finish_reason(choice)
+        found.append(_Choice(_index(choice, position), None, None, finish, says=any(reading)))
+    chunk = Chunk(found)
+    if not any(map(any, said)):
+        if _told.is_error(document):
+            raise Told(lenient.plain(document))
+        if not choices and usage is None:
+            sign = _told.of_object(document)
+            if sign is _told.Sign.ERROR:
+                raise Told(lenient.plain(document))
+            if "choices" not in document or not document.keys() & {"id", "prompt_filter_results"}:
+                raise Nothing(sign is _told.Sign.DOUBTFUL)
+    if not choices:
+        # Without choices it is the usage report, or Azure's preface.
+        hidden = (usage is None and document.get("choices") is None) or (hide_usage and usage is not None)
+        return StreamEvent(data, usage=usage, hidden=hidden), chunk
+    text, reasoning, extra = ("".join(kind) for kind in zip(*said, strict=True))
+    finish = next((choice.finish_reason for choice in reversed(found) if choice.finish_reason), None)
+    content = bool(text or reasoning or extra)
+    return StreamEvent(data, content, text, finish, usage, reasoning=reasoning, extra=extra), chunk
+
+
+def document_of(data: bytes) -> tuple[dict[str, Any], bytes]:
+    """What it holds, and the bytes of it that an app can read. Raises Broken."""
+    try:
+        document = msgspec.json.decode(data)
+    except STRICT_ERRORS:
+        try:
+            document = lenient.decode_odd(data)
+        except lenient.NotJSON as exc:
+            raise Broken(str(exc)) from None
+        data = lenient.readable(data, document)
+    if not isinstance(document, dict):
+        raise Broken("no object")
+    return document, data
+
+
+def choices_of(document: Mapping[str, Any]) -> list[dict[str, Any]]:
+    choices = document.get("choices")
+    if isinstance(choices, dict):
+        choices = [choices]
+    return [choice for choice in choices if isinstance(choice, dict)] if isinstance(choices, list) else []
+
+
+def usage_in(document: Mapping[str, Any]) -> Usage | None:
+    """Its report; a figure of another type costs that figure."""
+    wire = document.get("usage")
+    if not isinstance(wire, dict):
+        groq = document.get("x_groq")
+        wire = groq.get("usage") if isinstance(groq, dict) else None
+    known = WireUsage.__struct_fields__
+    return (
+        usage_of(WireUsage(**{name: wire[name] for name in known if name in wire})) if isinstance(wire, dict) else None
+    )
+
+
+def _index(choice: Mapping[str, Any], position: int) -> int:
+    index = choice.get("index")
+    try:
+        return int(index) if isinstance(index, int | float | str) else position
+    except (ValueError, OverflowError):
+        return position
+
+
+def finish_reason(choice: Mapping[str, Any]) -> str | None:
+    """As text, in whatever it is wrapped; None where it is anything else."""
+    reason = choice.get("finish_reason")
+    if isinstance(reason, dict):
+        reason = next((value for value in reason.values() if isinstance(value, str) and value), None)
+    return reason if isinstance(reason, str) and reason.lower() not in ("", "null", "none") else None
+
+
+def is_failed(choice: Mapping[str, Any]) -> bool:
+    reason = finish_reason(choice)
+    return _told.says_something(choice.get("error")) or (reason is not None and is_broken_off(reason))
+
+
+def error_of(document: Mapping[str, Any]) -> bytes:
+    """The error that is told in a choice, else what tells it."""
+    if not _told.is_flagged(document):
+        for choice in choices_of(document):
+            if _told.says_something(choice.get("error")):
+                return lenient.plain({"error": choice["error"]})
+            if is_failed(choice):
+                message = f"the provider broke its answer off: {finish_reason(choice)}"
+                return lenient.plain({"error": {"message": message}})
+    return lenient.plain(document)
 
 
 def asks_for_usage(fields: Mapping[str, msgspec.Raw]) -> bool:
@@ -244,23 +335,3 @@ def with_usage(raw: msgspec.Raw | None) -> msgspec.Raw:
     except (msgspec.DecodeError, UnicodeDecodeError):
         options = None
     return msgspec.Raw(msgspec.json.encode({**options, "include_usage": _TRUE})) if options else _INCLUDE_USAGE
-
-
-def as_stream(body: bytes) -> tuple[bytes, str]:
-    """A unary answer as one stream event, for servers that ignore `stream`; and its text."""
-    document = msgspec.json.decode(body)
-    text = ""
-    for choice in document.get("choices") or ():
-        message = choice.pop("message", None)
-        if isinstance(message, dict):
-            for index, call in enumerate(message.get("tool_calls") or ()):
-                call.setdefault("index", index)
-            choice["delta"] = message
-            text += message.get("content") or ""
-        else:
-            text += choice.get("text") or ""
-        if not choice.get("finish_reason"):
-            choice["finish_reason"] = "stop"
-    if document.get("object") == "chat.completion":
-        document["object"] = "chat.completion.chunk"
-    return msgspec.json.encode(document), text

@@ -44,6 +44,7 @@ from meshd.cdk.provider import (
 )
 from meshd.config.redaction import redact_url
 from meshd.connectors.providers import _wire
+from meshd.connectors.providers._answer import Unanswered, read_answer
 from meshd.connectors.providers._errors import (
     failure_from_error_object,
     failure_from_exception,
@@ -111,17 +112,16 @@ class OpenAIProvider(Provider):
         raw = response.extensions["raw_headers"]
         body = await self._body(response, call.timeout)
         try:
-            answer = _wire.decode_answer(body)
+            body, usage = read_answer(body, call.operation)
         except _wire.Broken:
             if is_error_list(body):
                 raise self._scrub(failure_from_error_object(body)) from None
             raise self._bad(f"{self._where} answered with something that is not JSON", body) from None
-        if _wire.is_set(answer.error):
-            raise self._scrub(failure_from_error_object(bytes(answer.error)))
-        wanted = answer.data if call.operation is Operation.EMBEDDINGS else answer.choices
-        if not _wire.is_set(wanted):
-            raise self._bad(f"{self._where} answered without {'data' if wanted is answer.data else 'choices'}", body)
-        return ProviderAnswer(body, _wire.usage_of(answer.usage), rate_limits(raw), kept_headers(raw))
+        except _wire.Told as told:
+            raise self._scrub(failure_from_error_object(told.error)) from None
+        except Unanswered as why:
+            raise self._bad(f"{self._where} answered {why}", body) from None
+        return ProviderAnswer(body, usage, rate_limits(raw), kept_headers(raw))
 
     async def stream(self, call: ProviderCall) -> AsyncGenerator[StreamEvent, None]:
         loop = asyncio.get_running_loop()
@@ -145,6 +145,7 @@ class OpenAIProvider(Provider):
             event_stream="event-stream" in response.extensions["content_type"],
             hide_usage=not _wire.asks_for_usage(call.fields),
             choices=_count_of_choices(call),
+            operation=call.operation,
             limits=rate_limits(response.extensions["raw_headers"]),
             failed=lambda exc: self._failure(exc, call.timeout),
         )

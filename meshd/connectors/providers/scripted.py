@@ -24,6 +24,7 @@ from meshd.cdk.provider import (
     StreamEvent,
 )
 from meshd.connectors.providers import _wire, script
+from meshd.connectors.providers._answer import read_answer
 from meshd.connectors.providers._errors import failure_from_error_object, failure_from_response
 from meshd.connectors.providers._headers import rate_limits
 from meshd.connectors.providers._models import guess_capabilities
@@ -59,8 +60,8 @@ class ScriptedProvider(Provider):
             raise _failure(FailureKind.CONNECTION, f"the connection broke ({step.fault})")
         if step.fault not in (None, Fault.PAUSE):
             raise _failure(FailureKind.BAD_ANSWER, f"that was no answer ({step.fault})")
-        answer = _wire.decode_answer(body)
-        return ProviderAnswer(body, _wire.usage_of(answer.usage), rate_limits(_raw(step)))
+        body, usage = read_answer(body, call.operation)
+        return ProviderAnswer(body, usage, rate_limits(_raw(step)))
 
     async def stream(self, call: ProviderCall) -> AsyncGenerator[StreamEvent, None]:
         step = self.script.take(call.model)

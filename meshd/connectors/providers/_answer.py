@@ -1,0 +1,152 @@
+"""A unary answer in OpenAI's format: whether it is one, and its usage.
+
+Owns: telling an answer from an error in its place, and from choices that hold nothing.
+Must never: change a byte that an app can read, or refuse an answer for a field it does not need.
+
+An empty text with a finish reason is an answer, and so are a refusal, a tool call, or thinking alone.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from meshd.cdk import lenient
+from meshd.cdk.provider import Operation, Usage
+from meshd.cdk.said import read as read_said
+from meshd.connectors.providers import _told, _wire
+
+_NO_VECTOR = re.compile(rb'"embedding"\s*:\s*(null|\[\s*\]|"")')
+
+
+class _Part(msgspec.Struct):
+    """A choice of a unary answer."""
+
+    message: _wire.Delta | None = None
+    text: str | None = None
+    finish_reason: str | None = None
+    error: msgspec.Raw = _wire.NULL
+
+
+class Answer(msgspec.Struct):
+    """Data stays raw: an embedding's thousands of numbers are nobody's business here."""
+
+    choices: list[_Part] | None = None
+    data: msgspec.Raw = _wire.NULL
+    usage: _wire.WireUsage | None = None
+    error: msgspec.Raw = _wire.NULL
+    base_resp: msgspec.Raw = _wire.NULL
+    error_code: msgspec.Raw = _wire.NULL
+
+
+_decode = msgspec.json.Decoder(Answer).decode
+
+
+class Unanswered(ValueError):
+    """It is JSON, and no answer. The message says what it lacks."""
+
+
+def read_answer(body: bytes, operation: Operation) -> tuple[bytes, Usage | None]:
+    """A unary answer as the app is to have it, byte for byte where it can be read, and its usage.
+
+    Raises Broken, Told, Unanswered.
+    """
+    try:
+        answer = _decode(body)
+    except _wire.STRICT_ERRORS:
+        return _read_answer_oddly(body, operation)
+    if answer.error is answer.base_resp is answer.error_code is _wire.NULL and _answers(answer, operation):
+        return body, _wire.usage_of(answer.usage)
+    return _read_answer_oddly(body, operation)
+
+
+def _answers(answer: Answer, operation: Operation) -> bool:
+    """Whether it is one without any doubt."""
+    if operation is Operation.EMBEDDINGS:
+        data = answer.data
+        return bytes(memoryview(data)[:16]).lstrip(b"[ \t\r\n")[:1] == b"{" and _NO_VECTOR.search(data) is None
+    if not answer.choices:
+        return False
+    for choice in answer.choices:
+        if choice.error is not _wire.NULL or (choice.finish_reason and _wire.is_broken_off(choice.finish_reason)):
+            return False
+        if operation is Operation.COMPLETION:
+            if not choice.text:
+                return False
+        elif choice.message is None or not choice.message.content:
+            return False
+    return True
+
+
+def _read_answer_oddly(body: bytes, operation: Operation) -> tuple[bytes, Usage | None]:
+    document, body = _wire.document_of(body)
+    if operation is Operation.EMBEDDINGS:
+        return _read_embeddings(document, body)
+    choices = _wire.choices_of(document)
+    if _told.is_flagged(document) or any(map(_wire.is_failed, choices)):
+        raise _wire.Told(_wire.error_of(document))
+    if any(_is_answered(choice) for choice in choices):
+        return body, _wire.usage_in(document)
+    if _told.is_error({**document, "usage": None}):
+        raise _wire.Told(lenient.plain(document))
+    if not choices and _told.of_object(document) is not _told.Sign.ALIVE:
+        raise _wire.Told(lenient.plain(document))
+    raise Unanswered("without choices" if not choices else "with choices that say nothing")
+
+
+def _read_embeddings(document: dict[str, Any], body: bytes) -> tuple[bytes, Usage | None]:
+    if _told.is_flagged(document):
+        raise _wire.Told(lenient.plain(document))
+    data = document.get("data")
+    rows = data if isinstance(data, list) else []
+    if rows and all(isinstance(row, dict) and row.get("embedding") for row in rows):
+        return body, _wire.usage_in(document)
+    if _told.is_error({**document, "usage": None, "data": None}) or _told.of_object(document) is not _told.Sign.ALIVE:
+        raise _wire.Told(lenient.plain(document))
+    raise Unanswered("without data" if not rows else "with data that is no vector")
+
+
+def _is_answered(choice: Mapping[str, Any]) -> bool:
+    """Whether it says anything, or that there is nothing to say."""
+    message = choice.get("message")
+    if isinstance(message, dict):
+        return any(read_said(message)) or _wire.finish_reason(choice) is not None
+    text = choice.get("text")
+    said = message if isinstance(message, str) else text
+    return bool(said) or (isinstance(text, str) and _wire.finish_reason(choice) is not None)
+
+
+def as_stream(body: bytes) -> bytes:
+    """A unary answer as one stream event, for servers that ignore `stream`."""
+    document, _ = _wire.document_of(body)
+    choices = _wire.choices_of(document)
+    for choice in choices:
+        message = choice.pop("message", None)
+        if isinstance(message, str):
+            message = {"role": "assistant", "content": message}
+        if isinstance(message, dict):
+            calls = message.get("tool_calls")
+            for index, call in enumerate(calls if isinstance(calls, list) else ()):
+                if isinstance(call, dict):
+                    call.setdefault("index", index)
+            choice["delta"] = message
+        if not _wire.finish_reason(choice):
+            choice["finish_reason"] = "stop"
+    document["choices"] = choices
+    if document.get("object") == "chat.completion":
+        document["object"] = "chat.completion.chunk"
+    return lenient.encode(document)
+
+
+def is_whole(data: bytes) -> bool:
+    """Whether an event is a unary answer in place of chunks."""
+    if b'"message"' not in data:
+        return False
+    try:
+        choices = _wire.choices_of(_wire.document_of(data)[0])
+    except _wire.Broken:
+        return False
+    return any("delta" not in choice and isinstance(choice.get("message"), dict) for choice in choices)

@@ -1,0 +1,81 @@
+"""Whether a stream that ended is whole: what its finish reasons, its content and its losses say together.
+
+Owns: telling a regular end from a cut.
+Must never: read a clock or bytes.
+
+A finish reason after the content is the provider's word that the answer is whole, however the connection ends then.
+Some servers give one too soon, in their first chunk or in every chunk: then only `[DONE]`, a regular close or silence
+is the end. Some never give one: then only `[DONE]` is, unless something was lost or some words were in doubt.
+"""
+
+from __future__ import annotations
+
+from meshd.cdk.provider import StreamEvent
+from meshd.connectors.providers._wire import Chunk
+
+
+class Ending:
+    """lost: chunks in a row that could not be read. doubt: there were words since the last content that may have been
+    an error. content: some has come."""
+
+    def __init__(self, choices: int) -> None:
+        self.lost = 0
+        self.doubt = False
+        self.content = False
+        self._choices = choices  # that were asked for
+        self._begun: set[int] = set()  # choices that content came of
+        self._finished: set[int] = set()  # with a finish reason, whenever
+        self._ended: set[int] = set()  # with a finish reason and no content after it
+        self._stamped: set[int] = set()  # of these, those whose finish reason came beside content
+        self._early = False  # content came after a finish reason
+        self._unstamped = False  # content came without one
+
+    def note(self, chunk: Chunk, event: StreamEvent) -> bool:
+        """A chunk came; whether it was progress."""
+        self.lost = 0
+        choices = chunk.choices or ()
+        if event.content:
+            self.content = True
+            self.doubt = False
+        progress = event.content
+        for choice in choices:
+            index = choice.index
+            if choice.says or (event.content and len(choices) == 1):
+                self._begun.add(index)
+                if index in self._ended:
+                    self._early = True
+                    self._ended.discard(index)
+                self._stamped.discard(index)
+                if choice.finish_reason:
+                    self._stamped.add(index)
+                else:
+                    self._unstamped = True
+            if choice.finish_reason:
+                progress = progress or index not in self._ended
+                self._finished.add(index)
+                self._ended.add(index)
+        return progress
+
+    @property
+    def certain(self) -> bool:
+        """Whether every choice has content, and a finish reason after it that is none of those given too soon."""
+        if not self._said_all or len(self._ended) < self._choices:
+            return False
+        return self.content
+
+    def is_regular(self, *, done: bool) -> bool:
+        """Whether that is the end. done: it was said; else the connection was closed, or is silent."""
+        if self._said_all:
+            return True
+        if self.lost or self.doubt:
+            return False
+        if self._finished and self._begun <= self._finished:
+            return True
+        return done and self.content
+
+    @property
+    def _said_all(self) -> bool:
+        """Some servers give one choice where several were asked for."""
+        if not self._ended or not self._begun <= self._ended:
+            return False
+        return not self._stamped or (self._unstamped and not self._early)

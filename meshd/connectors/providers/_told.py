@@ -1,0 +1,141 @@
+"""What comes in the place of an answer: an error told inside a 200, or a sign of life.
+
+Owns: telling these apart, in whatever shape they have. Of an error it says only that it is one.
+Must never: read an error's words (`_errors.py`), or take a field beside a good answer that says nothing for an error.
+
+An error is known by a name that only errors have (`error`, `error_code`, `base_resp.status_code`, an object that calls
+itself one), or, where there are no choices, by what else an error has: `detail`, a code, a message. A message without
+a name that says so is in doubt: `[DONE]` after it is no proof that the answer is whole, a finish reason is.
+"""
+
+from __future__ import annotations
+
+import enum
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from meshd.cdk import lenient
+
+
+class Sign(enum.Enum):
+    """What a thing is that is no chunk."""
+
+    ALIVE = "alive"  # means nothing
+    DOUBTFUL = "doubtful"  # some words
+    ERROR = "error"
+    BROKEN = "broken"  # a part of a chunk, or a web page
+
+
+_FLAGS = ("error", "errors", "err", "base_resp", "error_code", "errorCode", "err_code", "errcode", "errno", "error_msg",
+          "error_message", "errorMessage", "errmsg", "err_msg", "errMsg", "error_description", "error_type",
+          "exception", "traceback")  # fmt: skip
+_KINDS = ("object", "type", "event", "status", "state", "result")
+_CODES = ("code", "status_code", "statusCode", "status", "http_status", "ret_code", "retcode", "ret")
+_WORDS = ("message", "msg", "text", "reason", "description", "title", "info", "status_msg")
+_CALLS_ITSELF_ERROR = re.compile(r"(^|[._\s-])(error|err|failed|failure|fail|exception|cancelled|aborted)$", re.I)
+_GOOD = frozenset({"", "0", "200", "201", "202", "ok", "success", "succeeded", "successful", "none", "null", "no error",
+                   "no_error", "normal", "false", "n/a", "-"})  # fmt: skip
+_FAILS = re.compile(
+    r"error|fail|exception|abort|time[d -]*out|unavailable|exceed|overload|denied|refused|forbidden|unauthori|invalid"
+    r"|terminated|interrupt|disconnect|went wrong|insufficient|too many|rate.?limit|quota|not found|crash|cancel",
+    re.I,
+)
+_ALIVE = re.compile(
+    r"ping|pong|heart|alive|keep|process|wait|connected|pending|running|in.progress|queue|loading|idle|noop|start|tick"
+    r"|hello|ack|still|thinking|^ok$",
+    re.I,
+)
+_FIELD = re.compile(rb"[\w-]+:")
+_ONE_WORD = re.compile(r"[\w:.,;+*#~!?/@-]*")
+
+
+def of_words(data: bytes) -> Sign:
+    """Of an event's data, or a line of a stream, that is no object."""
+    text = data.decode(errors="replace").strip().lstrip("\ufeff")
+    if text[:1] in ("[", '"') or text in ("null", "true", "false"):
+        try:
+            value = lenient.decode(text.encode())
+        except lenient.NotJSON:
+            return Sign.BROKEN
+        if isinstance(value, str):
+            return _of_text(value)
+        if isinstance(value, list) and value:
+            return Sign.ERROR if is_error(value) else Sign.BROKEN
+        return Sign.ALIVE
+    if any(mark in text for mark in '{}"<>'):
+        return Sign.BROKEN
+    return _of_text(text)
+
+
+def of_lines(lines: bytes) -> Sign:
+    """Of lines of a stream that belong to no event: a field that the standard does not know means nothing."""
+    sign = of_words(lines)
+    return Sign.ALIVE if sign is Sign.DOUBTFUL and _FIELD.match(lines) else sign
+
+
+def _of_text(text: str) -> Sign:
+    if _FAILS.search(text):
+        return Sign.ERROR
+    return Sign.ALIVE if _ONE_WORD.fullmatch(text) or _ALIVE.search(text) else Sign.DOUBTFUL
+
+
+def of_object(document: Mapping[str, Any]) -> Sign:
+    """Of an object without choices and without usage."""
+    if is_error(document):
+        return Sign.ERROR
+    said = [value for name in _WORDS if isinstance(value := document.get(name), str) and value]
+    if said and not any(isinstance(value := document.get(name), str) and _ALIVE.search(value) for name in _KINDS):
+        signs = {_of_text(text) for text in said}
+        return next((sign for sign in (Sign.ERROR, Sign.DOUBTFUL) if sign in signs), Sign.ALIVE)
+    return Sign.ALIVE
+
+
+def is_error(document: Any) -> bool:
+    """Whether a document is an error, or has one inside."""
+    if isinstance(document, list):
+        return bool(document) and isinstance(document[0], Mapping) and is_error(document[0])
+    if not isinstance(document, Mapping):
+        return False
+    if is_flagged(document):
+        return True
+    if document.get("choices") or document.get("usage") or document.get("data"):
+        return False
+    if says_something(document.get("detail")) or False in (document.get("success"), document.get("ok")):
+        return True
+    return any(_is_bad_code(document.get(name), document) for name in _CODES)
+
+
+def is_flagged(document: Mapping[str, Any]) -> bool:
+    """Whether it has what only errors have, whatever is beside it."""
+    if any(says_something(document[name]) for name in _FLAGS if name in document):
+        return True
+    return any(isinstance(value := document.get(name), str) and _CALLS_ITSELF_ERROR.search(value) for name in _KINDS)
+
+
+def says_something(value: Any) -> bool:
+    """Whether the value of a field for errors tells of one: not null, {}, "", 0, "success", nor a map of these."""
+    if value is None or isinstance(value, bool):
+        return value is True
+    if isinstance(value, int | float):
+        return not (value == 0 or 200 <= value < 300)
+    if isinstance(value, str):
+        return value.strip().lower() not in _GOOD
+    if isinstance(value, Mapping):
+        codes = [value[name] for name in _CODES if value.get(name) is not None]
+        if codes and not any(map(says_something, codes)):  # it says itself that all went well
+            return any(isinstance(entry, str) and _FAILS.search(entry) for entry in value.values())
+        return any(says_something(entry) for entry in value.values())
+    return any(says_something(entry) for entry in value)
+
+
+def _is_bad_code(code: Any, document: Mapping[str, Any]) -> bool:
+    """A code that stands for a failure, beside words; an HTTP status needs none."""
+    if isinstance(code, bool) or not isinstance(code, int | float | str) or not says_something(code):
+        return False
+    text = str(code).strip()
+    if text.isascii() and text.isdigit() and 400 <= int(text[:9]) < 600:
+        return True
+    if isinstance(code, str) and _ALIVE.search(code) and not _FAILS.search(code):
+        return False
+    return any(isinstance(value := document.get(name), str) and value for name in _WORDS)
