@@ -48,7 +48,7 @@ def encode(value: Any) -> bytes:
 def readable(data: bytes, value: Any) -> bytes:
     """`data`, of which `decode_odd` made `value`: unchanged where an OpenAI client can read it, else written again."""
     try:
-        json.loads(data)
+        json.loads(data.decode())
     except (ValueError, RecursionError):
         return encode(value)
     return data

@@ -19,6 +19,7 @@ from meshd.cdk.provider import Operation, Usage
 from meshd.cdk.said import read as read_said
 from meshd.connectors.providers import _told, _wire
 
+_VECTOR = re.compile(rb'"embedding"\s*:\s*(\[\s*[\d.-]|"[^"])')
 _NO_VECTOR = re.compile(rb'"embedding"\s*:\s*(null|\[\s*\]|"")')
 
 
@@ -67,7 +68,7 @@ def _answers(answer: Answer, operation: Operation) -> bool:
     """Whether it is one without any doubt."""
     if operation is Operation.EMBEDDINGS:
         data = answer.data
-        return bytes(memoryview(data)[:16]).lstrip(b"[ \t\r\n")[:1] == b"{" and _NO_VECTOR.search(data) is None
+        return _VECTOR.search(data) is not None and _NO_VECTOR.search(data) is None
     if not answer.choices:
         return False
     for choice in answer.choices:

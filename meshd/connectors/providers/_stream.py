@@ -187,7 +187,7 @@ class EventReader:
         events: list[StreamEvent] = []
         for data, name, bare in received:
             if data[:1] != b"{":
-                data = data.strip()
+                data = data.strip().removeprefix(b"\xef\xbb\xbf")
                 if data.upper() == b"[DONE]":
                     self._end(done=True)
                     break
@@ -236,7 +236,7 @@ class EventReader:
         sign = _told.of_lines(data) if bare else _told.of_words(data)
         if sign is _told.Sign.BROKEN:
             self._lose()
-        elif sign is _told.Sign.DOUBTFUL and _told.of_words(name) is not _told.Sign.ALIVE:
+        elif sign is _told.Sign.DOUBTFUL and not (name and _told.of_words(name) is _told.Sign.ALIVE):
             self._ending.doubt = True
         return sign is _told.Sign.ERROR
 
