@@ -16,7 +16,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,6 +23,7 @@ from typing import Any
 from meshd.gateway.exchange import ClientGone, Exchange
 from meshd.gateway.flight import Flight, FlightExchange, Place
 from meshd.routing.cache_key import Lookup
+from meshd.routing.shares import Shares
 from meshd.routing.table import CachePolicy, ModelSpec, PoolSpec, RoutingTable
 from modelmesh._errors import MeshError, RequestCancelledError, RequestTimeoutError, StreamInterrupted
 
@@ -74,14 +74,18 @@ class Served:
 
 @dataclass(slots=True)
 class Shelf:
-    """One pool's answers, the longest unused first."""
+    """One pool's answers. Over its size, the user who holds most loses the longest unused."""
 
     policy: CachePolicy
-    entries: OrderedDict[bytes, Entry] = field(default_factory=OrderedDict)
-    size: int = 0
+    entries: dict[bytes, Entry] = field(default_factory=dict)
+    shares: Shares[bytes] = field(default_factory=Shares)
     hits: int = 0
     coalesced: int = 0
     misses: int = 0
+
+    @property
+    def size(self) -> int:
+        return self.shares.size
 
     def kept(self, key: bytes, now: float) -> Entry | None:
         """Without it counting as used."""
@@ -95,27 +99,25 @@ class Shelf:
         if self._expired(entry, now):
             self.drop(key)
             return None
-        self.entries.move_to_end(key)
+        self.shares.used(key)
         return entry
 
-    def put(self, key: bytes, entry: Entry) -> None:
-        """Keep it, in the place of an older one, and let go of the longest unused. Not what is too large."""
+    def put(self, key: bytes, entry: Entry, owner: int = -1) -> None:
+        """Keep it, in the place of an older one. Not what is too large. owner: the uid that asked for it."""
         size = entry.size
         if size > self.policy.max_size // LARGEST_SHARE:
             return
-        self.drop(key)
         self.entries[key] = entry
-        self.size += size
+        self.shares.put(key, owner, size)
         self.trim()
 
     def drop(self, key: bytes) -> None:
-        entry = self.entries.pop(key, None)
-        if entry is not None:
-            self.size -= entry.size
+        self.entries.pop(key, None)
+        self.shares.drop(key)
 
     def trim(self) -> None:
         while self.size > self.policy.max_size:
-            self.drop(next(iter(self.entries)))
+            del self.entries[self.shares.pop()]
 
     def sweep(self, now: float) -> None:
         for key in [key for key, entry in self.entries.items() if self._expired(entry, now)]:
@@ -301,7 +303,8 @@ class ResponseCache:
         shelf = self._shelf(pool)
         if keep and flight.whole and not flight.dropped and shelf is not None and self._flights.get(key) is flight:
             chunks, mesh = tuple(flight.chunks), flight.mesh
-            shelf.put(key, Entry(flight.body, flight.headers, chunks, flight.usage, mesh, self._clock()))
+            entry = Entry(flight.body, flight.headers, chunks, flight.usage, mesh, self._clock())
+            shelf.put(key, entry, exchange.caller.uid)
 
     def _landed(self, flight: Flight, key: bytes) -> None:
         """Whatever ended the task: nobody waits for it any longer."""

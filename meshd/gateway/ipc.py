@@ -14,7 +14,6 @@ import logging
 import os
 import secrets
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -25,6 +24,7 @@ from meshd import __version__
 from meshd.gateway import frames as multipart
 from meshd.gateway.exchange import MOST_CREDIT, ClientGone, Exchange
 from meshd.gateway.identity import OURSELVES_ADDRESS, Caller, identify
+from meshd.routing.shares import Shares
 from modelmesh import _protocol as wire
 from modelmesh._errors import (
     InvalidRequestError,
@@ -129,14 +129,15 @@ class IpcServer:
         self.draining = False
         self.exchanges: dict[bytes, IpcExchange] = {}
         self.peers: dict[bytes, Peer] = {}
-        self._interrupted: dict[bytes, None] = {}  # begun, and cut off by a restart or a lost connection
+        self._interrupted: Shares[bytes] = Shares()  # begun, and cut off by a restart or a lost connection
         self._on_request = on_request
         self._on_event = on_event
         self._request_timeout = request_timeout
         self._max_message_size = max_message_size
         self._max_inflight = max_inflight
         self._heartbeat = heartbeat
-        self._answers: OrderedDict[bytes, tuple[Caller, list[bytes]]] = OrderedDict()
+        self._answers: dict[bytes, tuple[Caller, list[bytes]]] = {}
+        self._remembered: Shares[bytes] = Shares()  # whose they are
         self._loop: asyncio.AbstractEventLoop | None = None
         self._socket: Any = None
         self._drain_scheduled = False
@@ -162,7 +163,7 @@ class IpcServer:
     def inherit(self, before: IpcServer) -> None:
         """Remember what a life that crashed had answered and begun."""
         self.malformed = before.malformed
-        self._answers = before._answers
+        self._answers, self._remembered = before._answers, before._remembered
         self._interrupted = before._interrupted
 
     def bind(self, address: str, fd: int | None = None, *, mode: int | None = None, gid: int | None = None) -> None:
@@ -278,8 +279,9 @@ class IpcServer:
         self.send(exchange.peer, frames)
         if remember and not exchange.stream and len(frames[3]) <= _REMEMBERED_BYTES:
             self._answers[exchange.request_id] = (exchange.caller, frames)
+            self._remembered.put(exchange.request_id, exchange.caller.uid)
             if len(self._answers) > _REMEMBERED_ANSWERS:
-                self._answers.popitem(last=False)
+                del self._answers[self._remembered.pop()]
 
     # -- receiving ------------------------------------------------------------------------------------
 
@@ -434,9 +436,11 @@ class IpcServer:
 
     def interrupt(self, request_ids: Iterable[bytes]) -> None:
         """Never begin these again: they were at a provider, and what became of them is not known."""
-        self._interrupted.update(dict.fromkeys(request_ids))
+        for request_id in request_ids:
+            exchange = self.exchanges.get(request_id)
+            self._interrupted.put(request_id, -1 if exchange is None else exchange.caller.uid)
         while len(self._interrupted) > _REMEMBERED_INTERRUPTIONS:
-            del self._interrupted[next(iter(self._interrupted))]
+            self._interrupted.pop()
 
     # -- peers ----------------------------------------------------------------------------------------
 
@@ -471,9 +475,9 @@ class IpcServer:
             return
         self._forget(peer)
         for exchange in list(peer.exchanges):
-            self.exchanges.pop(exchange.request_id, None)
             if exchange.begun:
                 self.interrupt((exchange.request_id,))
+            self.exchanges.pop(exchange.request_id, None)
             exchange.cancel()
         self._on_event("client_lost", why, peer.caller)
 

@@ -7,7 +7,7 @@ Must never: change the body; its values stay raw bytes that pass through.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, NamedTuple
 
 import msgspec
@@ -30,13 +30,11 @@ TOOLS_PREAMBLE = 640
 GOING_ON = 320
 """Bytes at most that are put around the text so far to ask for the rest of it: its turn, and an instruction."""
 
-_BASE64 = b"base64,"
-_TYPED = b'"type"'
-_PART = re.compile(rb'"type"\s*:\s*"(image_url|input_image|input_audio|input_file|file|video_url|input_video)"')
-_IMAGES = frozenset({b"image_url", b"input_image"})
-_DATA_URL = re.compile(rb'"(?:url|image_url|file_data|video_url)"\s*:\s*"data:([a-zA-Z]+)/[^"]{0,100}$')
-_BARE = re.compile(rb'"(data|file_data)"\s*:\s*"([A-Za-z0-9+/=_-]{64,})"')
-_LOOK_BACK = 200  # bytes before "base64," in which a data URL begins
+_PARTS = frozenset({"image_url", "input_image", "input_audio", "input_file", "file", "video_url", "input_video"})
+_IMAGES = frozenset({"image_url", "input_image"})
+_DATA_URL = re.compile(r"\s*data:([a-z]*)[^,]{0,200};\s*base64\s*,", re.IGNORECASE)
+_BARE = re.compile(r"[A-Za-z0-9+/=_\-\s]{64,}")
+_BARE_KEYS = {"data": "audio", "file_data": "file"}
 _AUDIO_BYTES = 32
 """Of base64, per token: speech at 8 kbit/s with 32 tokens a second (Gemini's; OpenAI's are 10) is 41."""
 _ELSEWHERE = 1_000_000
@@ -125,8 +123,10 @@ _Tokens = Annotated[int, msgspec.Meta(le=10**8)]
 _Choices = Annotated[int, msgspec.Meta(le=10**4)]
 
 
-class _Anything(msgspec.Struct):
-    """A map of whatever."""
+class _Message(msgspec.Struct):
+    """A map of whatever; content that is a list has parts."""
+
+    content: msgspec.Raw = msgspec.Raw(b"")
 
 
 class _Fields(msgspec.Struct):
@@ -150,7 +150,7 @@ class _Fields(msgspec.Struct):
 _fields = msgspec.json.Decoder(_Fields)
 _object = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _string = msgspec.json.Decoder(str)
-_list_of_maps = msgspec.json.Decoder(list[_Anything])
+_messages = msgspec.json.Decoder(list[_Message])
 _EMPTY = (b"null", b"[]", b"{}", b"")
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
@@ -180,12 +180,14 @@ def read(operation: Operation, body: bytes) -> tuple[str, Needs]:
     return model, _needs(operation, fields, body)
 
 
-def _are_messages(messages: msgspec.Raw) -> None:
-    """Raises UnusableField. What some server fails at must not count against it."""
+def _contents(messages: msgspec.Raw) -> list[bytes]:
+    """Of those whose content is a list of parts. Raises UnusableField: what some server fails at must not count
+    against it."""
     try:
-        _list_of_maps.decode(messages)
+        read = _messages.decode(messages)
     except _UNREADABLE:
         raise UnusableField("`messages` has to be a list of messages, each of them a map") from None
+    return [content for message in read if (content := bytes(message.content)).startswith(b"[")]
 
 
 def _given(value: msgspec.Raw) -> bool:
@@ -202,13 +204,13 @@ def _larger(*limits: int | None) -> int | None:
 
 def _needs(operation: Operation, fields: _Fields, body: bytes) -> Needs:
     prompt = fields.messages or fields.prompt or fields.input
+    carried = _NOTHING_CARRIED
     if operation is Operation.CHAT and fields.messages:
-        _are_messages(fields.messages)
+        contents = _contents(fields.messages)
+        if contents:
+            carried = _carried(contents)
     kind = fields.response_format.type if fields.response_format else ""
     tools = _given(fields.tools) or _given(fields.functions)
-    carried = _NOTHING_CARRIED
-    if operation is Operation.CHAT and _TYPED in body:
-        carried = _carried(bytes(fields.messages))
     choices = max(fields.n or 1, fields.best_of or 1, 1)
     if operation is Operation.COMPLETION:
         choices *= _prompts(fields.prompt)
@@ -243,39 +245,43 @@ class _Carried(NamedTuple):
 _NOTHING_CARRIED = _Carried()
 
 
-def _carried(messages: bytes) -> _Carried:
-    """Found by its keys, where quotes are not escaped: in a text that quotes such a part, they are."""
-    rest, urls = _without_data_urls(messages)
-    parts = _PART.findall(rest)
-    images = sum(part in _IMAGES for part in parts)
-    carried = [(kind, length) for kind, length in urls if kind != b"image"]
-    size = sum(length for _, length in urls)
-    if len(parts) > images:
-        bare = [(b"audio" if key == b"data" else b"file", len(data)) for key, data in _BARE.findall(rest)]
-        size += sum(length for _, length in bare)
-        carried += bare
-    tokens = sum(length // _AUDIO_BYTES if kind == b"audio" else length for kind, length in carried)
-    elsewhere = max(len(parts) - images - len(carried), 0)
+def _carried(contents: list[bytes]) -> _Carried:
+    """Found in what the JSON says, however it is written: escaped, in any order, with white space."""
+    images = parts = size = tokens = inline = 0
+    for content in contents:
+        try:
+            listed = msgspec.json.decode(content)
+        except _UNREADABLE:
+            continue
+        for part in listed:
+            kind = part.get("type") if isinstance(part, dict) else None
+            if not isinstance(kind, str) or kind not in _PARTS:
+                continue
+            parts += 1
+            images += kind in _IMAGES
+            for media, length in _inside(part):
+                size += length
+                if media != "image":
+                    inline += 1
+                    tokens += length // _AUDIO_BYTES if media == "audio" else length
+    elsewhere = max(parts - images - inline, 0)
     return _Carried(images, size, tokens + elsewhere * _ELSEWHERE)
 
 
-def _without_data_urls(messages: bytes) -> tuple[bytes, list[tuple[bytes, int]]]:
-    """(the messages without the base64 of their data URLs; the media type and bytes of each)."""
-    at = messages.find(_BASE64)
-    if at < 0:
-        return messages, []
-    kept, urls, begin = [], [], 0
-    while at >= 0:
-        start = end = at + len(_BASE64)
-        match = _DATA_URL.search(messages, max(begin, at - _LOOK_BACK), at)
-        if match is not None:
-            end = messages.index(b'"', start)  # it is JSON: every string ends
-            kept.append(messages[begin:start])
-            urls.append((match[1], end - start))
-            begin = end
-        at = messages.find(_BASE64, end)
-    kept.append(messages[begin:])
-    return b"".join(kept), urls
+def _inside(value: object, key: str = "") -> Iterator[tuple[str, int]]:
+    """(media type, bytes of base64) of what a part has in it."""
+    if isinstance(value, str):
+        url = _DATA_URL.match(value)
+        if url is not None:
+            yield url[1].lower(), len(value) - url.end()
+        elif key in _BARE_KEYS and _BARE.fullmatch(value):
+            yield _BARE_KEYS[key], len(value)
+    elif isinstance(value, dict):
+        for name, each in value.items():
+            yield from _inside(each, name)
+    elif isinstance(value, list):
+        for each in value:
+            yield from _inside(each, key)
 
 
 def _prompts(prompt: msgspec.Raw) -> int:

@@ -19,6 +19,7 @@ from meshd.cdk.provider import QuotaStatus
 from meshd.routing.accounts import Accounts
 from meshd.routing.outcomes import OutcomeWindow
 from meshd.routing.rates import Rates
+from meshd.routing.shares import Shares
 
 INDEFINITELY = float("inf")
 _LONGEST_REST = 32 * 86400.0  # s: to the next month
@@ -166,6 +167,7 @@ class PoolState:
     turns: dict[str, float] = field(default_factory=dict)  # model → the virtual time of its next turn
     # session, hashed → (the model that it had to move to, until when it stays there), the longest quiet first
     moved: dict[int, tuple[str, float]] = field(default_factory=dict)
+    moved_by: Shares[int] = field(default_factory=Shares)
 
 
 @dataclass(frozen=True, slots=True)

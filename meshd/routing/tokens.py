@@ -100,6 +100,7 @@ def _content(content: Any, tokens: Count) -> int:
     total = 0
     for part in content:
         kind = part.get("type") if isinstance(part, dict) else None
+        kind = kind if isinstance(kind, str) else None
         if kind in _NOT_TEXT:
             continue
         text = part.get("text", part.get("refusal")) if kind in _TEXT else None

@@ -43,7 +43,8 @@ class SessionStickiness:
 
     With `session.ttl`, one that had to move, because its model was down, stays where it went until it was quiet for so
     long, instead of jumping back in its middle. Only of these something is remembered (`PoolState.moved`), of at most
-    `MOST_MOVED` in a pool, those that were quiet for longest forgotten first; a restart forgets them all.
+    `MOST_MOVED` in a pool: of the app that has most of them, the one that was quiet for longest is forgotten first; a
+    restart forgets them all.
     """
 
     def __init__(self) -> None:
@@ -79,11 +80,11 @@ class SessionStickiness:
         stands = next(self.order(question))
         moves = model != stands and not is_up(question, stands)
         if moves or (model == stands and _moved_to(question, session) is not None):
-            moved, key = question.state.pool(question.pool.name).moved, _key(session)
-            moved.pop(key, None)
-            moved[key] = (model, question.now + ttl)  # the last
-            if len(moved) > MOST_MOVED:
-                del moved[next(iter(moved))]
+            pool, key = question.state.pool(question.pool.name), _key(session)
+            pool.moved[key] = (model, question.now + ttl)
+            pool.moved_by.put(key, question.asker.account)
+            if len(pool.moved) > MOST_MOVED:
+                del pool.moved[pool.moved_by.pop()]
 
 
 MOST_MOVED = 10_000

@@ -355,6 +355,18 @@ def test_sizes_add_up_and_never_exceed_the_most(steps):
         assert shelf.size == sum(entry.size for entry in shelf.entries.values()) <= 10_000
 
 
+def test_a_users_answers_are_not_pushed_out_by_anothers():
+    shelf = caching.Shelf(CachePolicy(ttl=30, max_size=20_000))
+    entry = caching.Entry(bytes(100), None, (), None, MESH, 0.0)
+    for number in range(3):
+        shelf.put(b"ann%d" % number, entry, 1000)
+    for number in range(200):
+        shelf.put(b"ben%d" % number, entry, 1001)
+    assert all(shelf.find(b"ann%d" % number, 1.0) for number in range(3))
+    assert shelf.find(b"ben199", 1.0)
+    assert shelf.size <= 20_000
+
+
 # -- reload -------------------------------------------------------------------------------------------
 
 

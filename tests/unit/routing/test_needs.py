@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -142,6 +143,33 @@ def test_text_that_looks_like_an_image_is_text() -> None:
         found = needs(messages=[{"role": "user", "content": content}])
         assert found.images == 0
         assert found.most > 4000, content
+
+
+def odd_spellings(part: dict[str, Any]) -> Iterator[str]:
+    """The same part as other writers of JSON have it."""
+    plain = json.dumps(part)
+    yield plain
+    yield plain.replace("/", "\\/")
+    yield json.dumps(part, indent=3).replace("\n", "\r\n\t ")
+    yield "".join(f"\\u{ord(c):04x}" if c.isalpha() and c not in "ntrue" else c for c in plain)
+    yield plain.replace('"type"', '"\\u0074ype"').replace('"file"', '"f\\u0069le"').replace("image", "im\\u0061ge")
+    yield plain.replace("data:", "DATA:").replace(";base64,", ";BASE64,")
+    yield plain.replace("data:", "d\\u0061ta:").replace("base64", "b\\u0061se64")
+    yield json.dumps(dict(reversed(part.items())))
+    yield plain.replace('"file_data": "', '"file_data": " ').replace('"url": "', '"url": "\\n')
+
+
+@pytest.mark.parametrize("part", [PIXEL, AUDIO, PDF, BARE_PDF, SPOKEN], ids=["image", "audio", "pdf", "bare", "spoken"])
+def test_what_a_part_carries_is_found_however_it_is_written(part: dict[str, Any]) -> None:
+    plain = carrying(part)
+    for written in odd_spellings(part):
+        assert json.loads(written).get("type") == part["type"]
+        content = f'[{written},{{"type":"text","text":"?"}}]'
+        body = f'{{"model":"m","messages":[{{"role":"user","content":{content}}}]}}'
+        found = read(CHAT, body.encode())[1]
+        assert found.images == plain.images, written[:200]
+        assert plain.attached <= found.attached <= plain.attached + 2, written[:200]
+        assert found.attached < 10_000 or plain.attached >= 10_000, "it is not taken for a file elsewhere"
 
 
 def test_each_prompt_of_a_completion_is_completed() -> None:

@@ -51,6 +51,11 @@ def test_what_is_not_known_is_counted_as_its_json(content: Any) -> None:
     assert chat({"role": "user", "content": content}) > 3 + 3 + 1
 
 
+@pytest.mark.parametrize("kind", [None, 1, ["text"], {"a": 1}])
+def test_a_part_of_an_odd_type_is_counted_too(kind: Any) -> None:
+    assert chat({"role": "user", "content": [{"type": kind, "text": "a b c"}]}) >= 3
+
+
 def test_tool_calls_are_counted_as_their_json() -> None:
     call = {"id": "1", "type": "function", "function": {"name": "f", "arguments": '{"a": 1}'}}
     with_call = chat({"role": "assistant", "content": None, "tool_calls": [call]})
