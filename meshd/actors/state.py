@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
-from meshd import messages
+from meshd import clock, messages
 from meshd.actors.base import Directory, MeshActor
 from meshd.state import default_state_dir, state_dir_of
 from meshd.state.keeper import StateKeeper, StateSettings
@@ -57,6 +57,7 @@ class StateActor(MeshActor):
         self._given_dir = Path(state_dir) if state_dir else None
         self._private_dir = private_dir
         self._now = now
+        self._steady = clock.now if now is time.time else now
         self._keeper: StateKeeper | None = None
         self._committed = False
 
@@ -174,7 +175,7 @@ class StateActor(MeshActor):
         return self._keeper
 
     def _open(self, directory: Path, settings: StateSettings) -> None:
-        keeper = StateKeeper(directory, settings, now=self._now, report=self._report)
+        keeper = StateKeeper(directory, settings, now=self._now, report=self._report, steady=self._steady)
         keeper.open()
         self._keeper = keeper
         self._schedule()

@@ -16,6 +16,7 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from meshd import clock
 from meshd.cdk.lenient import well_formed
 from meshd.cdk.provider import (
     FailureKind,
@@ -112,9 +113,9 @@ class UpstreamAttempt:
         plan, step = self.request.plan, self.step
         try:
             if step.wait:
-                await asyncio.sleep(min(step.wait, max(plan.deadline - time.time(), 0.0)))
+                await asyncio.sleep(min(step.wait, max(plan.deadline - clock.now(), 0.0)))
                 self._started = time.monotonic()
-                if not plan.start(step, time.time()):
+                if not plan.start(step, clock.now()):
                     return Fate.AGAIN
             with self.request.mesh.provider(step.model.provider) as provider:
                 self._write_down()
@@ -179,7 +180,7 @@ class UpstreamAttempt:
     def _call(self) -> ProviderCall:
         request, plan, model = self.request, self.request.plan, self.step.model
         stream = self.step.pool.stream
-        timeout = plan.deadline - time.time()
+        timeout = plan.deadline - clock.now()
         if plan.needs.stream:
             # A stream may go on for as long as it goes on: silence is what ends it, and the request's deadline.
             self._short = timeout < stream.first_token_timeout
@@ -213,18 +214,18 @@ class UpstreamAttempt:
 
     def _write_down(self) -> None:
         """Note, in memory and durably, that an attempt is about to leave."""
-        request, step, now = self.request, self.step, time.time()
+        request, step = self.request, self.step
         model, reservation = step.model, step.reservation
         assert reservation is not None, "nothing was reserved for it"
         known = request.mesh.state.model(model.id)
         known.requests += 1
-        known.last_request = now
+        known.last_request = time.time()
         request.mesh.state.provider(model.provider).requests += 1
         request.leaves()
         self._written = True
         request.mesh.ledger.begin(
             request.exchange.request_id,
-            now,
+            time.time(),
             model.provider,
             model.id,
             step.pool.name,
@@ -261,7 +262,7 @@ class UpstreamAttempt:
 
     def _succeeded(self) -> None:
         usage = self._used(None)
-        self.request.plan.succeeded(time.time(), self.duration, step=self.step, usage=usage, limits=self.limits)
+        self.request.plan.succeeded(clock.now(), self.duration, step=self.step, usage=usage, limits=self.limits)
         self._settle(True)
         known = self.request.mesh.state.model(self.step.model.id)
         if self.first_token is not None:  # how long all of a stream takes is the app's doing, too
@@ -271,7 +272,7 @@ class UpstreamAttempt:
 
     def _failed(self, failure: ProviderFailure, *, begun: bool = False) -> None:
         """Blame whom it may be blamed on."""
-        plan, now = self.request.plan, time.time()
+        plan, now = self.request.plan, clock.now()
         usage = self._used(failure)
         if failure.kind is FailureKind.INVALID_REQUEST and self.request.delivery.continued:
             # Another model has taken the app's request: what is refused here is only how it is asked to go on.
@@ -297,7 +298,7 @@ class UpstreamAttempt:
         return Fate.OVER
 
     def _given_up(self) -> None:
-        plan, now = self.request.plan, time.time()
+        plan, now = self.request.plan, clock.now()
         usage = self._used(None, ended=self.body is not None)
         if self.race is not None and self.race.lost(self):
             plan.lost(now, self.duration, step=self.step, usage=usage, sent=self._written)

@@ -13,7 +13,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from meshd import messages
+from meshd import clock, messages
 from meshd.cdk.provider import FailureKind, ProviderFailure
 from meshd.connectors.registry import ConnectorRegistry
 from meshd.gateway import inference
@@ -46,6 +46,7 @@ _ABOUT_THE_PROVIDER = frozenset(
 )
 _REFUSED = frozenset({FailureKind.AUTHENTICATION, FailureKind.PERMISSION})
 _GATHER = 0.02  # s that the ends of requests are gathered before telemetry hears of them
+_A_STEP = 0.5  # s: what the clocks are apart by more than that, somebody set
 COUNTERS_EVERY = 5.0  # s between two saves of counters that changed
 
 Tell = Callable[[str, messages.Message], None]
@@ -59,7 +60,7 @@ class RouterCore:
         self.tell = tell
         self.ask = ask
         self.spawn = spawn
-        self.started = time.time()
+        self.started = clock.now()
         self.generation: Generation | None = None
         self.providers = ProviderSet(registry)
         self.journal = JournalWriter(-1, self._journal_failed)
@@ -103,6 +104,8 @@ class RouterCore:
     # -- requests -------------------------------------------------------------------------------------
 
     def _accept(self, exchange: Exchange) -> None:
+        self.look_at_clock()
+
         def ended(task: asyncio.Task[None]) -> None:
             if task.cancelled():  # perhaps before it could begin
                 exchange.error(RequestCancelledError("cancelled"))
@@ -178,9 +181,17 @@ class RouterCore:
 
     def every_few_seconds(self) -> None:
         """What is saved, has expired, or is over, without a request that would notice."""
+        self.look_at_clock()
         self.save_counters()
         self.keeper.wake()
         self.cache.sweep()
+
+    def look_at_clock(self) -> None:
+        """The wall clock may have been set: calendars follow it, and nothing else does."""
+        state, ahead = self.mesh.state, clock.ahead()
+        if abs(ahead - state.ahead) > _A_STEP:
+            logger.info("the wall clock was set by %+.1f s", ahead - state.ahead)
+            recovery.clock_set(state, ahead)
 
     def save_counters(self) -> None:
         """Counters that moved since the last time, and what waits for a disk."""
@@ -189,7 +200,7 @@ class RouterCore:
 
     def health(self, report: messages.HealthReport) -> None:
         """What the health monitor thinks of a provider. Only a probe's answer speaks for one that was set aside."""
-        now, known = time.time(), self.mesh.state.provider(report.provider)
+        now, known = clock.now(), self.mesh.state.provider(report.provider)
         known.score = report.score
         if not report.probed:
             return
@@ -202,7 +213,7 @@ class RouterCore:
             # more than such a list, and the cooldown stands.
             if aside.relapses <= 1 and now < aside.until:
                 aside.until = now
-                value = states.dump_provider(known)
+                value = states.by_the_wall_clock(states.dump_provider(known), self.mesh.state.ahead)
                 self.tell("state", messages.StateChanged("provider", report.provider, value))
             return
         # Pools that want an operator's word hold their own members (`recovery.hold`).
@@ -252,7 +263,7 @@ class RouterCore:
                 self.cache.clear(name)
             if former != settings or (unprobed and known.availability.cause == deactivation.PROBE):
                 why = "its configuration changed"
-                self.keeper.changed(recovery.new_chance(self.mesh.state, generation.table, name, why, time.time()))
+                self.keeper.changed(recovery.new_chance(self.mesh.state, generation.table, name, why, clock.now()))
 
     def _announce_membership(self, before: RoutingTable, after: RoutingTable) -> None:
         for name, pool in after.pools.items():

@@ -11,6 +11,7 @@ import time
 from abc import ABC, abstractmethod
 from typing import Any
 
+from meshd import clock
 from meshd.gateway.identity import Caller
 from modelmesh._errors import MeshError
 
@@ -25,7 +26,7 @@ class ClientGone(Exception):
 class Exchange(ABC):
     """A request under way. Exactly one of respond, error, or (chunk…, end) answers it.
 
-    credit: chunks the app still takes. deadline: UTC seconds. arrived, arrived_at: monotonic and UTC seconds.
+    credit: chunks the app still takes. deadline: of `meshd.clock`. arrived, arrived_at: monotonic and UTC seconds.
     """
 
     __slots__ = (
@@ -79,7 +80,7 @@ class Exchange(ABC):
         self.resend = resend
         self.arrived = time.monotonic()
         self.arrived_at = time.time()
-        self.deadline = self.arrived_at + timeout
+        self.deadline = clock.at(self.arrived) + timeout
         self.begun = False  # sent to a provider: from here on it may have cost something
         self.sent = 0  # chunks
         self.done = False
@@ -111,7 +112,7 @@ class Exchange(ABC):
         while self.credit <= 0:
             self._credit_given = self._credit_given or asyncio.Event()
             self._credit_given.clear()
-            await asyncio.wait_for(self._credit_given.wait(), max(self.deadline - time.time(), 0.001))
+            await asyncio.wait_for(self._credit_given.wait(), max(self.deadline - clock.now(), 0.001))
         self.credit -= 1
         self._send_chunk(data)
         self.sent += 1

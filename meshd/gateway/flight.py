@@ -12,11 +12,11 @@ waits for the slow ones, as fast as the slowest.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from meshd import clock
 from meshd.gateway.exchange import Exchange
 from modelmesh._errors import MeshError
 
@@ -55,7 +55,7 @@ class Flight:
         self.orphaned = False  # its own app has left
         self.whole = False
         self.over = False
-        self.deadline = 0.0  # UTC seconds
+        self.deadline = 0.0  # of `meshd.clock`
         self.task: asyncio.Task[None] | None = None
         self._places: set[Place] = set()
         self._moved = asyncio.Event()  # of now: each is set once, and another takes its place
@@ -67,7 +67,7 @@ class Flight:
         """One chunk, when there is room for it. Raises TimeoutError at the deadline."""
         while not self.over and self._full():
             self._taken.clear()
-            async with asyncio.timeout(max(self.deadline - time.time(), 0.001)):
+            async with asyncio.timeout(max(self.deadline - clock.now(), 0.001)):
                 await self._taken.wait()
         self.chunks.append(data)
         self.size += len(data)
@@ -96,7 +96,7 @@ class Flight:
     # -- from the apps' side --------------------------------------------------------------------------
 
     def open_to(self, deadline: float) -> bool:
-        """Whether a request that has until `deadline` (UTC s) can still be answered by this, from the first chunk on.
+        """Whether a request that has until `deadline` can still be answered by this, from the first chunk on.
 
         The request that flies has its own app's deadline, which would cut off those who follow it as well: so it is
         followed only while it has half as much time as they have, or plenty.
@@ -105,7 +105,7 @@ class Flight:
             return self.dropped == 0
         if self.over or self.dropped or not self._places:
             return False
-        now = time.time()
+        now = clock.now()
         return self.deadline - now >= min((deadline - now) / 2, PLENTY)
 
     @contextmanager

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from typing import TYPE_CHECKING, Literal
 
+from meshd import clock
 from meshd.gateway.attempt import Fate, UpstreamAttempt
 from meshd.gateway.exchange import ClientGone
 from meshd.routing.plan import Try
@@ -55,7 +55,7 @@ class Race:
             first = self._send(step)
             await self._something_happens(delay)
             if not first.done() and self.winner is None:
-                another = self.request.plan.hedge(time.time())
+                another = self.request.plan.hedge(clock.now())
                 if another is not None:
                     self.request.hedged(step, another)
                     self._send(another)

@@ -16,6 +16,7 @@ from typing import Any
 
 import msgspec
 
+from meshd import clock
 from meshd.catalogue.body_fields import load_body_fields
 from meshd.cdk.provider import Operation, Provider, ProviderFailure, Usage
 from meshd.gateway.apps import AppMatcher, Identity
@@ -129,7 +130,7 @@ class Inference:
     def _abandon(self, why: str) -> None:
         """Nothing may stay reserved, whatever went wrong."""
         for step in list(self.plan.book.open.values()):
-            self.plan.cancelled(time.time(), step=step)
+            self.plan.cancelled(clock.now(), step=step)
         self.mesh.settled()
         self._account(500, why)
 
@@ -393,7 +394,7 @@ def begin(mesh: Mesh, exchange: Exchange, operation: Operation) -> Inference:
     needs = load_body_fields().judged(needs, fields)
     session = session_of(target.pool, exchange.headers, fields, identity)
     asker = Asker(identity.spec, identity.account, identity.label, session, random.random)
-    pool, arrived = target.pool, exchange.arrived_at
+    pool, arrived = target.pool, clock.at(exchange.arrived)
     plan = RequestPlan(mesh.pipeline, table, mesh.state, pool, needs, exchange.deadline, random.random, arrived, asker)
     delivery = Delivery(exchange, operation, needs)
     return Inference(mesh, exchange, operation, table, asked, target, plan, fields, identity, delivery)

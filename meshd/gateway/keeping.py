@@ -8,11 +8,10 @@ state actor does.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from meshd import messages
+from meshd import clock, messages
 from meshd.gateway import views
 from meshd.routing import deactivation, recovery
 from meshd.routing import state as states
@@ -53,35 +52,43 @@ class Keeper:
         mesh = self._core.mesh
         if not mesh.state.provider(change.provider).availability.probation:
             return []
-        return recovery.hold(mesh.state, mesh.table, change.provider, change.reason, time.time())
+        return recovery.hold(mesh.state, mesh.table, change.provider, change.reason, clock.now())
 
     def _tell(self, change: Change) -> None:
         core, state = self._core, self._core.mesh.state
         ids = {key: value for key in ("pool", "model", "provider") if (value := getattr(change, key))}
         if change.scope == "provider":
             kind = "provider_recovered" if change.available else "provider_deactivated"
-            value = states.dump_provider(state.provider(change.provider))
+            value = self._wall(states.dump_provider(state.provider(change.provider)))
             core.tell("state", messages.StateChanged("provider", change.provider, value))
         else:
             kind = "model_activated" if change.available else "model_deactivated"
             if change.scope == "model":
                 self.save_model(change.model)
             else:
-                member = states.dump_member(state.member(change.pool, change.model))
+                member = self._member(change.pool, change.model)
                 core.tell("state", messages.StateChanged("member", f"{change.pool}\x00{change.model}", member))
-        until = None if change.until in (None, states.INDEFINITELY) else change.until
+        until = None if change.until in (None, states.INDEFINITELY) else change.until + state.ahead
         severity = "info" if change.available else "warning"
         core.event(kind, severity, ids, change.reason, {"until": until} if until else {})
 
+    def _wall(self, value: dict[str, Any]) -> dict[str, Any]:
+        """As it is kept, for a life that knows nothing but the calendar."""
+        return states.by_the_wall_clock(value, self._core.mesh.state.ahead)
+
+    def _member(self, pool: str, model: str) -> dict[str, Any] | None:
+        kept = states.dump_member(self._core.mesh.state.member(pool, model))
+        return None if kept is None else self._wall(kept)
+
     def wake(self) -> None:
         """Who has only been resting, and whose time has come, is back; also where nobody asks for it."""
-        self.changed(recovery.wake(self._core.mesh.state, time.time()))
+        self.changed(recovery.wake(self._core.mesh.state, clock.now()))
 
     # -- limits ---------------------------------------------------------------------------------------
 
     def alert(self, alerts: Iterable[Alert]) -> None:
         """Limits that are near, or reached; an allowance that is used up sets aside whom it belongs to."""
-        now, mesh = time.time(), self._core.mesh
+        now, mesh = clock.now(), self._core.mesh
         for alert in alerts:
             allowance = alert.allowance
             ids = {allowance.scope: allowance.name}
@@ -103,7 +110,7 @@ class Keeper:
 
     def save_model(self, model: str, *, durable: bool = False) -> None:
         """durable: somebody decided it, it is written at once."""
-        value = states.dump_model(self._core.mesh.state.model(model))
+        value = self._wall(states.dump_model(self._core.mesh.state.model(model)))
         self._core.tell("state", messages.StateChanged("model", model, value, durable))
 
     def save_counters(self) -> None:
@@ -114,23 +121,25 @@ class Keeper:
         if self._models:
             self._save_members()
         for provider in self._providers:
-            tell("state", messages.StateChanged("provider", provider, states.dump_provider(state.provider(provider))))
+            value = self._wall(states.dump_provider(state.provider(provider)))
+            tell("state", messages.StateChanged("provider", provider, value))
         self._models.clear()
         self._providers.clear()
         self._save_keys()
 
     def _save_members(self) -> None:
-        for (pool, model), member in self._core.mesh.state.members.items():
+        for pool, model in self._core.mesh.state.members:
             if model not in self._models:
                 continue
-            key, kept = f"{pool}\x00{model}", states.dump_member(member)
+            key, kept = f"{pool}\x00{model}", self._member(pool, model)
             if kept != self._members.get(key):
                 self._members[key] = kept
                 self._core.tell("state", messages.StateChanged("member", key, kept))
 
     def _save_keys(self) -> None:
         """Keys that rest. By their fingerprints: a key itself is nowhere but in memory."""
-        resting = self._core.mesh.state.rates.dump_keys(time.time())
+        state = self._core.mesh.state
+        resting = state.rates.dump_keys(clock.now(), state.ahead)
         for provider in {*resting, *self._keys}:
             if resting.get(provider) != self._keys.get(provider):
                 value = {"resting": resting[provider]} if provider in resting else None
@@ -141,7 +150,7 @@ class Keeper:
 
     def restore(self, tables: dict[str, dict[str, dict[str, Any]]]) -> None:
         """Take up where an earlier life ended."""
-        now, state = time.time(), self._core.mesh.state
+        now, state = clock.now(), self._core.mesh.state
         for key, value in tables.get("member", {}).items():
             pool, _, model = key.partition("\x00")
             state.members[pool, model] = states.load_member(value, now)

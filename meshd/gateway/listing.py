@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from typing import TYPE_CHECKING, Any
 
-from meshd import messages
+from meshd import clock, messages
 from meshd.cdk.provider import FailureKind, ModelListing, Provider, ProviderFailure
 from meshd.routing import recovery
 from meshd.routing.state import Change
@@ -59,7 +58,7 @@ class Listing:
         and does not any more is asked no longer, if `on_deprecated_model` says so."""
         core = self._core
         before, self._listed[provider] = self._listed.get(provider, set()), listed
-        generation, now = core.generation, time.time()
+        generation, now = core.generation, clock.now()
         deactivates = generation is not None and generation.config.discovery.sync.on_deprecated_model == "deactivate"
         for model in core.mesh.table.models.values():
             if model.provider != provider:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from meshd import clock
 from meshd.cdk.provider import FailureKind, Operation, ProviderAnswer, ProviderCall, ProviderFailure, Usage
 from meshd.gateway.tokens import count_text
 from meshd.routing import needs as reading
@@ -76,7 +77,7 @@ class OneToken:
         body = msgspec.json.encode({"model": model.upstream, **asked})
         self._mesh, self._pool, self._model = core.mesh, pool, model
         self._keeper = core.keeper
-        state, now = core.mesh.state, time.time()
+        state, now = core.mesh.state, clock.now()
         question = Question(core.mesh.table, state, pool, reading.read(operation, body)[1], now)
         no_room = state.accounts.refusal(question, model) or state.rates.crowd(question, model)
         if no_room is not None:
@@ -104,17 +105,17 @@ class OneToken:
                 self._answer = await provider.execute(self._call)
 
     def _write_down(self) -> None:
-        now, reservation = time.time(), self._reservation
+        reservation = self._reservation
         self._written = True
         self._mesh.ledger.begin(
             self._request,
-            now,
+            time.time(),
             self._model.provider,
             self._model.id,
             self._pool.name,
             reservation.account,
             reservation.estimate.cost,
-            now + self._call.timeout,
+            clock.now() + self._call.timeout,
             1,
             reservation.day,
             reservation.estimate.tokens_in,
@@ -122,7 +123,7 @@ class OneToken:
         )
 
     def settle(self, failure: ProviderFailure | None) -> None:
-        model, state, now = self._model, self._mesh.state, time.time()
+        model, state, now = self._model, self._mesh.state, clock.now()
         usage = self._used(failure)
         counts = usage.input_tokens, usage.output_tokens, usage.cached_tokens
         tokens = usage.input_tokens + usage.output_tokens
@@ -133,7 +134,7 @@ class OneToken:
         state.rates.observe(self._passage, limits, now)
         state.rates.leave(self._passage, now, tokens)
         if self._written:
-            self._mesh.ledger.settle(self._request, now, *counts, cost, failure is None, 1, sent)
+            self._mesh.ledger.settle(self._request, time.time(), *counts, cost, failure is None, 1, sent)
         known, provider = state.model(model.id), state.provider(model.provider)
         known.tokens_in += usage.input_tokens
         known.tokens_out += usage.output_tokens
@@ -161,7 +162,7 @@ class OneToken:
         if failure.kind not in _OF_A_KEY:
             return False
         rest = failure.retry_after or self._pool.recovery.cooldown
-        rates, now = self._mesh.state.rates, time.time()
+        rates, now = self._mesh.state.rates, clock.now()
         return rates.key_refused(self._passage, failure.message, failure.kind, now, rest)
 
 

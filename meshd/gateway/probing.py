@@ -12,7 +12,7 @@ import logging
 import time
 from typing import TYPE_CHECKING
 
-from meshd import messages
+from meshd import clock, messages
 from meshd.cdk.provider import FailureKind, ProviderFailure
 from meshd.gateway.one_token import OVERTIME, NotSent, ask_one_token
 from meshd.routing import deactivation, maintenance, recovery
@@ -98,15 +98,15 @@ class Probing:
         table = core.mesh.table
         spec = table.providers.get(message.provider)
         if status is not None and spec is not None:
-            core.keeper.changed(deactivation.record_quota(core.mesh.state, spec, status, time.time(), table.timezone))
+            core.keeper.changed(deactivation.record_quota(core.mesh.state, spec, status, clock.now(), table.timezone))
 
     # -- models ---------------------------------------------------------------------------------------
 
     async def models(self, message: messages.ProbeModels) -> None:
         """Ask members of a pool for one token each; what is found out holds at once."""
-        mesh, now = self._core.mesh, time.time()
+        mesh, now = self._core.mesh, clock.now()
         pool = mesh.table.pools.get(message.pool)
-        if pool is None or maintenance.objection_of(pool, now, mesh.table.timezone) is not None:
+        if pool is None or maintenance.objection_of(pool, now + mesh.state.ahead, mesh.table.timezone) is not None:
             return
         wanted = recovery.to_probe(mesh.state, mesh.table, pool, now, message.models, message.resting)
         await asyncio.gather(*(self._probe(pool, mesh.table.models[id], message.timeout) for id in wanted))
@@ -138,7 +138,7 @@ class Probing:
         if provider is None:  # a reload took it away meanwhile
             return
         changes = deactivation.record_probe(
-            core.mesh.state, pool, model, provider, failure, time.time(), tester, table.timezone
+            core.mesh.state, pool, model, provider, failure, clock.now(), tester, table.timezone
         )
         core.keeper.changed(changes)
         if failure is not None:

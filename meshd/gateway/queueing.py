@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections.abc import Callable
 
+from meshd import clock
 from meshd.routing.endings import too_crowded
 from meshd.routing.fair_queue import FairQueue, Waiter
 from meshd.routing.plan import GiveUp, RequestPlan, Try, Wait
@@ -33,10 +34,10 @@ class WaitingRoom:
         if len(self.queue):
             if self._soon is not None:
                 self._serve()
-            now = time.time()
+            now = clock.now()
             if not plan.attempts and self.queue.waits(plan.asker.label, plan.line(now)):
                 return Wait(None, {plan.pool.name: "other requests of the same app wait for the same models"})
-        return plan.next(time.time())
+        return plan.next(clock.now())
 
     def freed(self) -> None:
         """There may be room: whoever waits may go on. Once for all that ends in the same turn of the loop, and not on
@@ -63,7 +64,7 @@ class WaitingRoom:
             if got_on.done():
                 return True
             try:
-                step = plan.next(time.time())
+                step = plan.next(clock.now())
             except Exception as bug:  # its own, and not that of whoever made room
                 got_on.set_exception(bug)
                 return True
@@ -75,10 +76,10 @@ class WaitingRoom:
             return True
 
         app = plan.asker.app
-        waiter = Waiter(plan.asker.label, plan.line(time.time()), attempt, app.weight, app.priority)
+        waiter = Waiter(plan.asker.label, plan.line(clock.now()), attempt, app.weight, app.priority)
         self.queue.add(waiter)
         self._try_again(wait.until)
-        longest, until_deadline = self._queue_timeout(), max(plan.deadline - time.time(), 0.0)
+        longest, until_deadline = self._queue_timeout(), max(plan.deadline - clock.now(), 0.0)
         try:
             async with asyncio.timeout(min(longest, until_deadline)):
                 return await asyncio.shield(got_on)
@@ -86,14 +87,14 @@ class WaitingRoom:
             if got_on.done():  # in the very same turn of the loop
                 return got_on.result()
             if until_deadline <= longest:  # timers may be early by a part of a millisecond
-                step = plan.next(max(time.time(), plan.deadline))
+                step = plan.next(max(clock.now(), plan.deadline))
                 assert isinstance(step, GiveUp), "the deadline has passed"
                 return step
             waited = time.monotonic() - began
             return GiveUp(too_crowded(latest.crowds, self._in(latest.until), waited=waited, full=False))
         except asyncio.CancelledError:
             if got_on.done() and got_on.exception() is None and isinstance(step := got_on.result(), Try):
-                plan.cancelled(time.time(), step=step, sent=False)
+                plan.cancelled(clock.now(), step=step, sent=False)
                 self.freed()
             raise
         finally:
@@ -111,7 +112,7 @@ class WaitingRoom:
         if until is None:
             return
         loop = asyncio.get_running_loop()
-        at = loop.time() + max(until - time.time(), _SOONEST)
+        at = loop.time() + max(until - clock.now(), _SOONEST)
         if self._timer is not None and not self._timer.cancelled() and self._timer.when() <= at:
             return
         if self._timer is not None:
@@ -124,4 +125,4 @@ class WaitingRoom:
 
     @staticmethod
     def _in(until: float | None) -> float | None:
-        return None if until is None else max(until - time.time(), 0.0)
+        return None if until is None else max(until - clock.now(), 0.0)

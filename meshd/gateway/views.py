@@ -51,7 +51,7 @@ def availability_of(
             return STANDBY, about + availability.reason, recovers
         worst, reason, wait = PROBATION, about + availability.reason, recovers or 0.0
     spec = table.pools.get(pool)
-    rests = ends_in(spec, now, table.timezone) if spec is not None and worst == ACTIVE else None
+    rests = ends_in(spec, now + state.ahead, table.timezone) if spec is not None and worst == ACTIVE else None
     if rests is not None and spec is not None:
         return STANDBY, f"maintenance window {spec.deactivation.maintenance!r}", rests
     return worst, reason, wait
@@ -130,7 +130,7 @@ class View:
             "latency": known.total.summary(),
             "first_token": known.first_token.summary(),
             "last_request": known.last_request,
-            "last_failure": known.last_failure,
+            "last_failure": None if known.last_failure is None else known.last_failure + self.state.ahead,
             "last_failure_reason": known.last_failure_reason,
             "headroom": headroom_map(headroom),
             "limits": self.allowances_of({("model", model.id), *(("member", f"{pool}\0{model.id}") for pool in pools)}),
@@ -139,7 +139,7 @@ class View:
     def provider(self, name: str, base_url: str | None, details: dict[str, Any]) -> dict[str, Any]:
         spec, known = self.table.providers[name], self.state.provider(name)
         status = recovery.status(known.availability, self.now)
-        resting = self.state.rates.resting_keys(name, self.now)
+        resting, ahead = self.state.rates.resting_keys(name, self.now), self.state.ahead
         return {
             "name": name,
             "connector": spec.connector,
@@ -157,7 +157,11 @@ class View:
             "cost": known.cost / NANO,
             "keys": max(len(spec.keys), 1),
             "resting_keys": [
-                {"id": key.id, "reason": key.reason, "until": None if math.isinf(key.until) else key.until}
+                {
+                    "id": key.id,
+                    "reason": key.reason,
+                    "until": None if math.isinf(key.until) else key.until + ahead,
+                }
                 for key in resting
             ],
             "quota": None if known.quota is None else msgspec.structs.asdict(known.quota),

@@ -74,6 +74,7 @@ class Accounts:
 
     def __init__(self) -> None:
         self._calendar = Calendar()
+        self._ahead = 0.0  # s
         self._configured = False
         self._period: Period | None = None
         self._start = self._end = 0.0  # of the current day; empty: to be looked up
@@ -108,6 +109,10 @@ class Accounts:
         self._drop_apps(surplus=self._apps - MOST_APPS)
         self._begin_anew()
 
+    def clock_set(self, ahead: float) -> None:
+        """The wall clock, which all windows go by, is so many seconds ahead of the time that questions tell."""
+        self._ahead = ahead
+
     def restore(self, usage: Iterable[tuple[str, str, str, int, int, int]], now: float) -> None:
         """(day, scope, name, requests, tokens, cost) of the ledger, at start: replaces what is known.
 
@@ -125,6 +130,7 @@ class Accounts:
             for key, of_one in allowances.items()
         }
         self._begin_anew()
+        now += self._ahead
         period = self._today(now)
         for meter in self._meters.values():
             meter.forget(period)
@@ -159,7 +165,7 @@ class Accounts:
             if names:
                 limit = route.budget
                 return Refusal(limit.allowance, limit.raised(names), limit.spent, limit.reserved, None)
-        now = question.now
+        now = question.now + self._ahead
         for rolling in route.rollings:
             rolling.advance(now)
         estimate = question.estimate(model)
@@ -190,7 +196,7 @@ class Accounts:
             sums.reserve(tokens, cost)
         route.lump.reserve(tokens, cost)
         self._lumped.add(route)
-        buckets = [(rolling, rolling.reserve(tokens, cost, question.now)) for rolling in route.rollings]
+        buckets = [(rolling, rolling.reserve(tokens, cost, question.now + self._ahead)) for rolling in route.rollings]
         assert self._period is not None, "a route was made in one"
         reservation = Reservation(estimate, self._period.day, route.account, route, buckets)
         self._open.add(reservation)
@@ -241,6 +247,7 @@ class Accounts:
         """Every allowance as `meshctl budget` shows it: scope, name, measure, window, source, limit, spent, reserved,
         remaining, resets_at, since (both UTC s or None), period ("2026-11-23", "2026-11", ""), enforce,
         alert_threshold. Money in 10⁻⁹ USD."""
+        now += self._ahead
         period = self._today(now)
         return [limit.standing(period, now) for limits in self._limits.values() for limit in limits]
 
@@ -328,12 +335,13 @@ class Accounts:
         return name if key in self._meters or key in self._limits or self._apps < MOST_APPS else OTHERS
 
     def _route(self, question: Question, model: ModelSpec) -> Route:
-        if not self._start <= question.now < self._end:
-            self._today(question.now)
+        now = question.now + self._ahead
+        if not self._start <= now < self._end:
+            self._today(now)
         key = (question.pool.name, model.id, question.asker.account)
         route = self._routes.get(key)
         if route is None or route.model is not model:
-            route = self._make_route(key, model, question.now)
+            route = self._make_route(key, model, now)
         return route
 
     def _make_route(self, key: tuple[str, str, str], model: ModelSpec, now: float) -> Route:

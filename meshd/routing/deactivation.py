@@ -83,7 +83,9 @@ def record_failure(
     model_state.failures += 1
     model_state.last_failure = now
     model_state.last_failure_reason = f"{failure.kind}: {failure.message}"
-    reset = quota_reset(pool.recovery, provider, now, timezone) if failure.kind is FailureKind.QUOTA else None
+    reset = None
+    if failure.kind is FailureKind.QUOTA:
+        reset = _evenly(state, quota_reset(pool.recovery, provider, now + state.ahead, timezone))
     changes = _blame_provider(state, pool, model, provider, failure, now, tester, last_key, reset)
     known = model_state.availability
     gone = failure.kind in (FailureKind.MODEL_NOT_FOUND, FailureKind.QUOTA) or known.standby
@@ -319,6 +321,7 @@ def record_used_up(state: MeshState, table: RoutingTable, alert: Alert, now: flo
     allowance = alert.allowance
     if alert.type != "budget_exceeded" or allowance.source == "budget" or not allowance.enforce:
         return []
+    resets_at = _evenly(state, alert.resets_at)
     taken = alert.spent + (alert.reserved if allowance.measure == "requests" else 0)
     if taken < allowance.limit and allowance.window != "stint":
         return []
@@ -329,7 +332,7 @@ def record_used_up(state: MeshState, table: RoutingTable, alert: Alert, now: flo
         if pool not in table.pools or model not in table.models:
             return []
         policy = table.pools[pool].recovery
-        until = _until(alert.resets_at, policy.cooldown, policy.on_quota_reset, now)
+        until = _until(resets_at, policy.cooldown, policy.on_quota_reset, now)
         change = Change("member", False, reason, pool, model, table.models[model].provider, until)
         if not stand_by_until(state.member(pool, model).availability, reason, USED_UP, until, now):
             return []
@@ -337,7 +340,7 @@ def record_used_up(state: MeshState, table: RoutingTable, alert: Alert, now: flo
     else:
         provider = allowance.name
         resets = _resets(table, provider)
-        until = _until(alert.resets_at, RecoveryPolicy().cooldown, resets, now)
+        until = _until(resets_at, RecoveryPolicy().cooldown, resets, now)
         change = Change("provider", False, reason, provider=provider, until=until)
         if not stand_by_until(state.provider(provider).availability, reason, USED_UP, until, now):
             return []
@@ -349,6 +352,11 @@ def _resets(table: RoutingTable, provider: str) -> bool:
     """Whether a reset brings the provider back: unless every pool it serves waits for an operator."""
     pools = [pool for pool in table.pools.values() if any(table.models[id].provider == provider for id in pool.members)]
     return not pools or any(pool.recovery.on_quota_reset for pool in pools)
+
+
+def _evenly(state: MeshState, moment: float | None) -> float | None:
+    """A moment of the calendar in the time that passes evenly."""
+    return None if moment is None else moment - state.ahead
 
 
 def _until(resets_at: float | None, cooldown: float, comes_back: bool, now: float) -> float:
@@ -367,7 +375,7 @@ def record_quota(
     aside = known.availability
     told = aside.standby and aside.cause == FailureKind.QUOTA and not aside.probation
     if status.used_up:
-        reset = next_reset(provider.quota_reset, now, timezone)
+        reset = _evenly(state, next_reset(provider.quota_reset, now + state.ahead, timezone))
         until = now + ASKED_AGAIN if reset is None else reset
         changed = stand_by_until(aside, _NOTHING_LEFT, FailureKind.QUOTA, until, now)
         if changed:

@@ -102,7 +102,7 @@ def comes_back(question: Question, drop: Dropped) -> float | None:
     if drop.stage == "budget":
         refusal = refusal_of(question, drop.model)
         resets_at = None if refusal is None else refusal.resets_at
-        return None if resets_at is None else max(resets_at - question.now, 0.0)
+        return None if resets_at is None else max(resets_at - question.state.ahead - question.now, 0.0)
     return soonest_recovery(question, [drop.model])
 
 

@@ -91,13 +91,13 @@ class KeyRing:
         self._resting.clear()
         return rested
 
-    def dump(self, now: float) -> list[dict[str, Any]]:
+    def dump(self, now: float, ahead: float = 0.0) -> list[dict[str, Any]]:
         return [
             {
                 "id": rest.id,
                 "reason": rest.reason,
                 "cause": rest.cause,
-                "until": None if rest.until == INDEFINITELY else rest.until,
+                "until": None if rest.until == INDEFINITELY else rest.until + ahead,
             }
             for rest in self.resting(now)
         ]

@@ -106,7 +106,7 @@ def parse_maintenance(text: str, timezone: str = "UTC") -> Maintenance:
 
 
 def ends_in(pool: PoolSpec, now: float, timezone: str) -> float | None:
-    """Seconds until the window that the pool is in ends; None outside of one."""
+    """Seconds until the window that the pool is in ends; None outside of one. now: by the wall clock."""
     if pool.deactivation.maintenance is None:
         return None
     end = parse_maintenance(pool.deactivation.maintenance, timezone).covers(now)
@@ -130,4 +130,4 @@ class MaintenanceStage:
     def objection(self, model: ModelSpec, question: Question) -> str | None:
         if question.pool.deactivation.maintenance is None:
             return None
-        return objection_of(question.pool, question.now, question.table.timezone)
+        return objection_of(question.pool, question.now + question.state.ahead, question.table.timezone)

@@ -171,7 +171,7 @@ def _recovers_in(question: Question, model_id: str) -> float | None:
     state, model = question.state, question.table.models[model_id]
     if state.model(model_id).deactivated is not None or question.table.providers[model.provider].disabled:
         return None
-    longest = ends_in(question.pool, question.now, question.table.timezone) or 0.0
+    longest = ends_in(question.pool, question.now + state.ahead, question.table.timezone) or 0.0
     for availability in availabilities(state, question.pool.name, model_id, model.provider):
         wait = recovers_in(availability, question.now)
         if wait is None:

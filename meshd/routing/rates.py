@@ -283,9 +283,13 @@ class Rates:
         holder = self._providers.get(provider)
         return holder is not None and holder.keys is not None and holder.keys.reset()
 
-    def dump_keys(self, now: float) -> dict[str, list[dict[str, Any]]]:
-        """What outlives a restart: provider → its resting keys. Empty when none rests."""
-        return {name: dumped for name, each in self._providers.items() if each.keys and (dumped := each.keys.dump(now))}
+    def dump_keys(self, now: float, ahead: float = 0.0) -> dict[str, list[dict[str, Any]]]:
+        """What outlives a restart: provider → its resting keys, until when by the wall clock. Empty when none rests."""
+        return {
+            name: dumped
+            for name, each in self._providers.items()
+            if each.keys and (dumped := each.keys.dump(now, ahead))
+        }
 
     def load_keys(self, saved: Mapping[str, list[dict[str, Any]]], now: float) -> None:
         for name, keys in saved.items():

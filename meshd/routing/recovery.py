@@ -203,6 +203,17 @@ def reset(availability: Availability, now: float) -> bool:
     return recover(availability, now)
 
 
+def clock_set(state: MeshState, ahead: float) -> None:
+    """The wall clock is `ahead` of the time that passes. What waits for the calendar waits for where it is now;
+    what rests for a while is not touched by it."""
+    step, state.ahead = ahead - state.ahead, ahead
+    state.accounts.clock_set(ahead)
+    for _, availability in _all(state):
+        if availability.standby and not availability.probation and availability.until != INDEFINITELY:
+            availability.until -= step
+    state.wake_at = 0.0
+
+
 # -- the calendar ----------------------------------------------------------------------------------------
 
 

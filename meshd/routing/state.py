@@ -1,7 +1,8 @@
 """What the router learns: availability, failures, latencies and use of models and providers.
 
 Owns: the mutable records that decisions read. They belong to the router actor alone.
-Must never: decide anything, read a clock, or do I/O; times are UTC seconds given by the caller.
+Must never: decide anything, read a clock, or do I/O; times are given by the caller: UTC seconds that pass evenly
+(`meshd.clock`), which the wall clock is `MeshState.ahead` of.
 
 State belongs to a model *within a pool* (a member) where its cause is the pool's rule, and to the model or
 the provider where its cause is the world's (spec/routing.md, State).
@@ -193,6 +194,7 @@ class MeshState:
         self.pools: dict[str, PoolState] = {}
         self.accounts = Accounts()
         self.rates = Rates()
+        self.ahead = 0.0  # s that the wall clock is ahead (`recovery.clock_set`)
         self.wake_at = 0.0  # UTC s: before it, `recovery.wake` has nothing to do
 
     def member(self, pool: str, model: str) -> MemberState:
@@ -250,6 +252,22 @@ def dump_availability(availability: Availability) -> dict[str, Any] | None:
         "quota_resets": availability.quota_resets,
         "downtime": availability.downtime,
     }
+
+
+def by_the_wall_clock(value: dict[str, Any], ahead: float) -> dict[str, Any]:
+    """What was dumped, with its moments as the calendar has them."""
+    if not ahead:
+        return value
+    moved = dict(value)
+    rest = moved.get("availability")
+    if rest is not None:
+        moved["availability"] = {**rest, **{key: rest[key] + ahead for key in _MOMENTS if rest.get(key)}}
+    if moved.get("last_failure") is not None:
+        moved["last_failure"] += ahead
+    return moved
+
+
+_MOMENTS = ("until", "since", "recovered_at")
 
 
 def load_availability(saved: Mapping[str, Any], now: float) -> Availability:

@@ -79,7 +79,11 @@ class Rolling:
         self._buckets: deque[Bucket] = deque()
 
     def advance(self, now: float) -> None:
-        """Let go of what is too old."""
+        """Let go of what is too old. What a clock that was put back has left in the future counts for a day more."""
+        latest = (now // BUCKET + 1) * BUCKET + ROLLING
+        if self._buckets and self._buckets[-1].until > latest:
+            for each in self._buckets:
+                each.until = min(each.until, latest)
         while self._buckets and self._buckets[0].until <= now:
             gone = self._buckets.popleft()
             gone.live = False
@@ -91,7 +95,6 @@ class Rolling:
         """The one that counts now."""
         self.advance(now)
         until = (now // BUCKET + 1) * BUCKET + ROLLING
-        # A clock that was put back goes on in the newest bucket, so that they stay in order.
         if not self._buckets or self._buckets[-1].until < until:
             self._buckets.append(Bucket(until=until))
         return self._buckets[-1]

@@ -47,15 +47,22 @@ class Report(Protocol):
 
 
 class StateKeeper:
-    """now: UTC seconds. report: told of outages and their ends."""
+    """now: UTC seconds. steady: the same, as the router measures deadlines. report: told of outages and their ends."""
 
     def __init__(
-        self, directory: Path, settings: StateSettings, *, now: Callable[[], float], report: Report | None = None
+        self,
+        directory: Path,
+        settings: StateSettings,
+        *,
+        now: Callable[[], float],
+        report: Report | None = None,
+        steady: Callable[[], float] | None = None,
     ) -> None:
         self.directory = directory
         self.settings = settings
         self.error = ""
         self._now = now
+        self._steady = steady or now
         self._report: Report = report or (lambda type, severity, reason: None)
         self._lock = StateLock(directory)
         self._segments = Segments(directory / "journal")
@@ -193,7 +200,7 @@ class StateKeeper:
             self._answered = self._segments.settled_since(now - ANSWERS_MAY_BE_LOST)
         except OSError as error:
             logger.warning("the spend journal cannot be read: %s", error)
-        self._ledger.bury(now)
+        self._ledger.bury(self._steady())
         self._ledger.forget_days(now)
         self._ledger_behind = True
         self._loaded = True
@@ -277,7 +284,7 @@ class StateKeeper:
         try:
             if self._segments.fold(self._ledger):
                 self._ledger_behind = True
-            if self._ledger.expire(self._now()):
+            if self._ledger.expire(self._steady()):
                 self._ledger_behind = True
         except OSError as error:
             if not problem:

@@ -6,13 +6,12 @@ Must never: keep anything; each is asked of its owner.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator
 from typing import Any
 
 import msgspec
 
-from meshd import __version__, messages
+from meshd import __version__, clock, messages
 from meshd.gateway import views
 from meshd.gateway.dispatch import Call
 from meshd.gateway.operations.group import Group, number
@@ -32,7 +31,7 @@ class Activity(Group):
         add("GET", "/mesh/v1/events", self.events, stream=self.follow_events)
 
     async def status(self, call: Call) -> dict[str, Any]:
-        core, mesh, now = self.core, self.core.mesh, time.time()
+        core, mesh, now = self.core, self.core.mesh, clock.now()
         generation = core.generation
         app = self.viewer(call)
         view = views.View(mesh.table, mesh.state, now, app)

@@ -6,12 +6,11 @@ Must never: be open to anybody but an administrator.
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import msgspec
 
-from meshd import messages
+from meshd import clock, messages
 from meshd.gateway import views
 from meshd.gateway.dispatch import Call
 from meshd.gateway.operations.group import Group, number, text
@@ -43,7 +42,7 @@ class Commands(Group):
                 "meshctl model deactivate ID",
                 code="nothing_to_rotate",
             )
-        state, now = mesh.state.pool(pool.name), time.time()
+        state, now = mesh.state.pool(pool.name), clock.now()
         before = state.current or (pool.members[0] if pool.members else None)
         start = pool.members.index(before) + 1 if before in pool.members else 0
         for model_id in pool.members[start:] + pool.members[:start]:
@@ -64,7 +63,7 @@ class Commands(Group):
     async def activate(self, call: Call) -> dict[str, Any]:
         """Undo a deactivation by hand, and end every cooldown of the model, its provider and its provider's keys."""
         model_id, mesh = self.model(call), self.core.mesh
-        changes = recovery.activate(mesh.state, mesh.table, model_id, time.time())
+        changes = recovery.activate(mesh.state, mesh.table, model_id, clock.now())
         mesh.state.rates.reset(mesh.table.models[model_id])
         self.core.keeper.changed(changes)
         self.core.keeper.save_model(model_id, durable=True)

@@ -6,11 +6,11 @@ Must never: change anything: no reservation, no place taken, no pool moved on.
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import msgspec
 
+from meshd import clock
 from meshd.catalogue.body_fields import load_body_fields
 from meshd.cdk.provider import Operation
 from meshd.gateway import inference, tokens, views
@@ -49,7 +49,7 @@ class Explaining(Group):
             denied = error
         session = session_of(target.pool, headers, fields, identity)
         asker = Asker(identity.spec, identity.account, identity.label, session)
-        now = time.time()
+        now = clock.now()
         pools = pools_to_try(target.pool, identity.spec, mesh.table)
         questions = [Question(mesh.table, mesh.state, pool, needs, now, asker) for pool in pools]
         explained = Account(mesh, identity, asked, target, questions, denied).as_map()

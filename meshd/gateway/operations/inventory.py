@@ -6,10 +6,9 @@ Must never: change anything.
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
-from meshd import __version__
+from meshd import __version__, clock
 from meshd.gateway import inference, views
 from meshd.gateway.dispatch import Call
 from meshd.gateway.operations.group import Group
@@ -121,7 +120,7 @@ class Inventory(Group):
 
     def _view(self, call: Call) -> views.View:
         mesh = self.core.mesh
-        return views.View(mesh.table, mesh.state, time.time(), self.viewer(call))
+        return views.View(mesh.table, mesh.state, clock.now(), self.viewer(call))
 
     def _providers_of(self, app: AppSpec) -> list[str]:
         table = self.core.mesh.table

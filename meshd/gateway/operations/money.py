@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from meshd import messages
+from meshd import clock, messages
 from meshd.gateway import inference, views
 from meshd.gateway.apps import Identity
 from meshd.gateway.dispatch import Call
@@ -32,7 +32,7 @@ class Money(Group):
     async def budget(self, call: Call) -> dict[str, Any]:
         mesh = self.core.mesh
         own = None if self.is_admin(call) else mesh.apps.identify(call.caller).account
-        view = views.View(mesh.table, mesh.state, time.time())
+        view = views.View(mesh.table, mesh.state, clock.now())
         return {"timezone": mesh.table.timezone, "data": view.allowances(own)}
 
     async def apps(self, call: Call) -> dict[str, Any]:
@@ -60,7 +60,7 @@ class Money(Group):
             if exchange.path in inference.OPERATIONS
         )
         waiting = mesh.room.queue.waiting()
-        view = views.View(mesh.table, mesh.state, now)
+        view = views.View(mesh.table, mesh.state, clock.now())
         configured = {name: spec for name, spec in mesh.table.apps.items() if name != DEFAULT_APP}
         default = mesh.table.apps.get(DEFAULT_APP, AppSpec(DEFAULT_APP))
         seen = sorted({*used, *connected, *in_flight, *mesh.apps.last_seen} - {*configured, DEFAULT_APP})

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import msgspec
 import pytest
 
+from meshd import clock
 from meshd.cdk.provider import (
     FailureKind,
     Operation,
@@ -282,7 +283,7 @@ async def test_a_stream_that_its_own_deadline_ends_costs_nobody_a_model(monkeypa
         class Late(Scripted):
             async def stream(self, call: ProviderCall) -> AsyncIterator[StreamEvent]:
                 yield content("a")
-                monkeypatch.setattr(time, "time", lambda: app.deadline + 1.0)  # noqa: B023
+                monkeypatch.setattr(clock, "now", lambda: app.deadline + 1.0)  # noqa: B023
                 raise ProviderFailure(FailureKind.STREAM_CUT, "the request's time is over")
 
         made, _ = mesh(told, [])
