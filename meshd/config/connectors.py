@@ -1,7 +1,7 @@
 """What the configuration says to connectors: does each exist, is it built, installed, and are its keys right.
 
 Owns: the check of every place that names a connector, and of the keys that belong to one.
-Must never: import a connector; its settings schema is enough.
+Must never: import a connector; its settings schema is enough, and a look at the files that a key names.
 """
 
 from __future__ import annotations
@@ -80,6 +80,7 @@ class ConnectorChecks:
                 if spec.id == "openai-compatible.v1" and not entry.get("base_url"):
                     self._report((*at, "base_url"), f"is missing: {spec.id} has no address of its own", None)
             self._check_base_url(at, entry, spec)
+            self._check_ca_file(at, entry)
             own = {key: value for key, value in entry.items() if key not in ProviderConfig.model_fields}
             self._check_own_keys(at, own, ProviderConfig, [spec])
 
@@ -99,6 +100,16 @@ class ConnectorChecks:
             self._report(where, "expected http://…, https://… or unix:/… (the path of a socket)", None)
         elif "@" in parts.netloc and self._sends_key(entry, spec):
             self._report(where, "holds a credential, and there is an `api_key` too: give one of them", None)
+
+    def _check_ca_file(self, at: Path, entry: dict[str, Any]) -> None:
+        path = entry.get("ca_file")
+        if not isinstance(path, str) or "${" in path or entry.get("enabled") is False:
+            return
+        from meshd.connectors.providers.tls import certificate_fault
+
+        fault = certificate_fault(path)
+        if fault:
+            self._report((*at, "ca_file"), f"{path} {fault}", None)
 
     @staticmethod
     def _sends_key(entry: dict[str, Any], spec: ConnectorSpec | None) -> bool:

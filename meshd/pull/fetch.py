@@ -13,6 +13,7 @@ import hashlib
 import json
 import os
 import shutil
+import ssl
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ from urllib.parse import unquote, urlsplit
 
 import httpx
 
+from meshd.connectors.providers.proxies import ProxyRefused, find_proxy
 from meshd.connectors.providers.tls import tls_context
 from meshd.pull.errors import PullError
 from meshd.pull.sources import hub_hash
@@ -100,7 +102,7 @@ def download(
     if url.startswith("file://"):
         _copy(part, Path(unquote(urlsplit(url).path)), tell, free)
     else:
-        with httpx.Client(verify=tls_context(ca_file), timeout=_TIMEOUT, follow_redirects=True) as client:
+        with httpx.Client(**_way_to(url), verify=_trusted(ca_file), timeout=_TIMEOUT, follow_redirects=True) as client:
             client.event_hooks = {"response": [lambda response: _note_hub_hash(part, response)]}
             _fetch_all(client, part, dict(headers or {}), tell, sleep, free, trusted=sha256 is not None)
     found: str = part.digest.hexdigest()
@@ -114,6 +116,28 @@ def download(
         raise PullError(f"{url} has the sha256 {found}, not {wanted}", "the file was not kept; try again, or report it")
     _put_in_place(part, target)
     return found
+
+
+def _way_to(url: str) -> dict[str, Any]:
+    """httpx's arguments for the proxy, by the same rules as providers are reached."""
+    parts = urlsplit(url)
+    try:
+        proxy = find_proxy(parts.scheme == "https", parts.hostname or "", parts.port)
+        if proxy is not None and proxy.socks:
+            raise ProxyRefused("a SOCKS proxy is not spoken here: set NO_PROXY, or an HTTP proxy in HTTPS_PROXY")
+    except ProxyRefused as refused:
+        raise PullError(f"{url} cannot be fetched", str(refused)) from None
+    if proxy is None:
+        return {"trust_env": False}
+    auth = (proxy.user, proxy.password or "") if proxy.user is not None else None
+    return {"trust_env": False, "proxy": httpx.Proxy(str(proxy.url), auth=auth)}
+
+
+def _trusted(ca_file: str | None) -> ssl.SSLContext:
+    try:
+        return tls_context(ca_file)
+    except OSError as error:
+        raise PullError(str(error), "give another ca_file") from None
 
 
 def _fetch_all(

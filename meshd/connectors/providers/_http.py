@@ -12,12 +12,7 @@ timeouts for every call. Here the caller hands those over ready made, in the req
 from __future__ import annotations
 
 import asyncio
-import contextvars
-import os
-import ssl
-import urllib.request
 from collections.abc import AsyncIterator, Mapping
-from ipaddress import ip_address
 from typing import Any
 
 import aiohttp
@@ -25,7 +20,8 @@ import httpx
 from multidict import CIMultiDict
 from yarl import URL
 
-from meshd.connectors.providers.tls import tls_context
+from meshd.connectors.providers._connecting import UnixConnector, opened, tcp_connector
+from meshd.connectors.providers.proxies import Proxy, ProxyRefused, find_proxy
 
 # A connection that was idle and is found closed says so within a round trip. What takes longer was being
 # worked on, and must not be sent twice.
@@ -33,24 +29,9 @@ STALE_WITHIN = 1.0
 # What the server may still send after the last event we wanted, so that the connection can be used again.
 LINGER = 1.0
 
-_NO_PROXY_NAMES = ("localhost",)
-_opened: contextvars.ContextVar[bool] = contextvars.ContextVar("connection_opened", default=False)
-
 
 class BodyTooLarge(Exception):
     """The answer is longer than anybody's answer is."""
-
-
-class _TCPConnector(aiohttp.TCPConnector):
-    async def _create_connection(self, *args: Any, **kwargs: Any) -> Any:
-        _opened.set(True)  # this request got a fresh connection: its failure is no stale one
-        return await super()._create_connection(*args, **kwargs)
-
-
-class _UnixConnector(aiohttp.UnixConnector):
-    async def _create_connection(self, *args: Any, **kwargs: Any) -> Any:
-        _opened.set(True)
-        return await super()._create_connection(*args, **kwargs)
 
 
 class UpstreamBody(httpx.AsyncByteStream):
@@ -118,6 +99,7 @@ class Transport(httpx.AsyncBaseTransport):
         *,
         secure: bool,
         host: str,
+        port: int | None = None,
         uds: str | None = None,
         connect_timeout: float = 5.0,
         max_connections: int = 256,
@@ -135,7 +117,13 @@ class Transport(httpx.AsyncBaseTransport):
         self._fresh: aiohttp.ClientSession | None = None  # never reuses; only for the retry of a stale one
         self._opening: asyncio.Lock | None = None
         self._timeouts: dict[float | None, aiohttp.ClientTimeout] = {}
-        self._proxy: dict[str, Any] = {} if uds else proxy_for(secure, host, environ)
+        self._by_proxy: Proxy | None = None
+        self._refused: ProxyRefused | None = None  # said when something is to be sent
+        try:
+            self._by_proxy = None if uds else find_proxy(secure, host, port, environ)
+        except ProxyRefused as refused:
+            self._refused = refused
+        self._proxy = proxy_arguments(self._by_proxy)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         extensions = request.extensions
@@ -165,14 +153,14 @@ class Transport(httpx.AsyncBaseTransport):
         timeout = self._timeout(total)
         loop = asyncio.get_running_loop()
         started = loop.time()
-        _opened.set(False)
+        opened.set(False)
         try:
             return await session.request(
                 method, target, data=body, headers=headers, timeout=timeout, allow_redirects=False, **self._proxy
             )
         except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as exc:
             if (
-                _opened.get()
+                opened.get()
                 or isinstance(exc, aiohttp.ClientConnectorError)
                 or loop.time() - started > STALE_WITHIN
                 or session.closed
@@ -211,13 +199,13 @@ class Transport(httpx.AsyncBaseTransport):
 
     async def _connector(self, *, force_close: bool) -> aiohttp.BaseConnector:
         reuse: dict[str, Any] = {"force_close": True} if force_close else {"keepalive_timeout": self._keepalive}
+        if self._refused is not None:
+            raise ProxyRefused(*self._refused.args)
         if self._uds:
-            return _UnixConnector(self._uds, limit=self._max_connections, **reuse)
-        tls: ssl.SSLContext | bool = True
-        if self._secure:
-            # Reading the CA bundle takes tens of milliseconds: not on the router's loop.
-            tls = await asyncio.get_running_loop().run_in_executor(None, tls_context, self._ca_file)
-        return _TCPConnector(limit=self._max_connections, ssl=tls, ttl_dns_cache=60, **reuse)
+            return UnixConnector(self._uds, limit=self._max_connections, **reuse)
+        return await tcp_connector(
+            secure=self._secure, ca_file=self._ca_file, proxy=self._by_proxy, limit=self._max_connections, **reuse
+        )
 
     async def aclose(self) -> None:
         sessions, self._session, self._fresh = (self._session, self._fresh), None, None
@@ -226,39 +214,11 @@ class Transport(httpx.AsyncBaseTransport):
                 await session.close()
 
 
-def proxy_for(secure: bool, host: str, environ: Mapping[str, str] | None = None) -> dict[str, Any]:
-    """aiohttp's proxy arguments by HTTP(S)_PROXY, ALL_PROXY and NO_PROXY; none for this machine itself.
-
-    Looked up once per provider: the environment of a daemon does not change under it.
-    """
-    if is_loopback(host):
+def proxy_arguments(proxy: Proxy | None) -> dict[str, Any]:
+    """What aiohttp is told of a proxy that speaks HTTP."""
+    if proxy is None or proxy.socks:
         return {}
-    proxies = _proxies(os.environ if environ is None else environ)
-    if urllib.request.proxy_bypass_environment(host, proxies):  # type: ignore[attr-defined]
-        return {}
-    address = proxies.get("https" if secure else "http") or proxies.get("all")
-    if not address:
-        return {}
-    url = URL(address if "://" in address else f"http://{address}")
-    auth = aiohttp.BasicAuth.from_url(url)
-    arguments: dict[str, Any] = {"proxy": url.with_user(None)}
-    if auth is not None:
-        arguments["proxy_auth"] = auth
+    arguments: dict[str, Any] = {"proxy": proxy.url}
+    if proxy.user is not None:
+        arguments["proxy_auth"] = aiohttp.BasicAuth(proxy.user, proxy.password or "", encoding="utf-8")
     return arguments
-
-
-def _proxies(environ: Mapping[str, str]) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for name, value in sorted(environ.items()):  # lower case sorts last and wins, as curl has it
-        if name.lower().endswith("_proxy") and value:
-            found[name.lower().removesuffix("_proxy")] = value
-    return found
-
-
-def is_loopback(host: str) -> bool:
-    if host in _NO_PROXY_NAMES or host.endswith(".localhost"):
-        return True
-    try:
-        return ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False

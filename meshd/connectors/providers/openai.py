@@ -86,6 +86,7 @@ class OpenAIProvider(Provider):
         self._transport = Transport(
             secure=base.scheme == "https",
             host=base.host or "",
+            port=base.port,
             uds=uds,
             connect_timeout=settings.connect_timeout,
             max_connections=settings.max_connections,

@@ -8,27 +8,57 @@ from __future__ import annotations
 
 import os
 import ssl
+import threading
 
-_contexts: dict[str | None, ssl.SSLContext] = {}
+_Version = tuple[int, int, int]
+
+_contexts: dict[str | None, tuple[tuple[_Version | None, ...], ssl.SSLContext]] = {}
+_lock = threading.Lock()
 
 
 def tls_context(ca_file: str | None = None) -> ssl.SSLContext:
-    """Made once and shared: reading the authorities takes tens of milliseconds.
+    """Made once and shared, until the file of the authorities is another: reading them takes tens of milliseconds.
 
     ca_file adds authorities. Otherwise SSL_CERT_FILE and SSL_CERT_DIR, the system's, or, on a Python that does
-    not know where the system keeps them, certifi's.
+    not know where the system keeps them, certifi's. Raises OSError, which says what is wrong with ca_file; one that
+    was read before and cannot be now is trusted as it was.
     """
-    context = _contexts.get(ca_file)
-    if context is None:
+    versions = (_version(ca_file), _version(ssl.get_default_verify_paths().cafile))
+    with _lock:
+        known = _contexts.get(ca_file)
+        if known is not None and (known[0] == versions or (ca_file is not None and certificate_fault(ca_file))):
+            return known[1]
         context = ssl.create_default_context()
         if not _system_has_authorities():
             import certifi
 
             context.load_verify_locations(cafile=certifi.where())
         if ca_file is not None:
+            fault = certificate_fault(ca_file)
+            if fault:
+                raise OSError(f"ca_file {ca_file} {fault}")
             context.load_verify_locations(cafile=ca_file)
-        _contexts[ca_file] = context
+        _contexts[ca_file] = (versions, context)
     return context
+
+
+def certificate_fault(ca_file: str) -> str | None:
+    """What is wrong with a file of authorities, in words that follow its name."""
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=ca_file)
+    except ssl.SSLError:
+        return "holds no certificates in PEM form"
+    except (OSError, ValueError) as error:
+        return f"cannot be read: {getattr(error, 'strerror', None) or error}"
+    return None
+
+
+def _version(path: str | None) -> _Version | None:
+    try:
+        found = os.stat(path) if path else None
+    except (OSError, ValueError):
+        return None
+    return None if found is None else (found.st_mtime_ns, found.st_size, found.st_ino)
 
 
 def _system_has_authorities() -> bool:

@@ -6,8 +6,9 @@ import msgspec
 import pytest
 
 from meshd.cdk import Operation, ProviderCall, ProviderSettings
-from meshd.connectors.providers._http import is_loopback, proxy_for
+from meshd.connectors.providers._http import proxy_arguments
 from meshd.connectors.providers.openai import OpenAIProvider
+from meshd.connectors.providers.proxies import find_proxy, is_loopback
 
 PROXIES = {"HTTPS_PROXY": "http://user:pw@proxy:3128", "http_proxy": "plain:80", "NO_PROXY": "internal.test,10.0.0.1"}
 
@@ -26,11 +27,11 @@ PROXIES = {"HTTPS_PROXY": "http://user:pw@proxy:3128", "http_proxy": "plain:80",
     ],
 )
 def test_proxies(secure, host, proxy):
-    found = proxy_for(secure, host, PROXIES)
+    found = proxy_arguments(find_proxy(secure, host, None, PROXIES))
     assert str(found["proxy"]) == proxy if proxy else found == {}
     if proxy == "http://proxy:3128":
         assert found["proxy_auth"].login == "user"
-    assert proxy_for(secure, host, {}) == {}
+    assert find_proxy(secure, host, None, {}) is None
 
 
 def test_loopback():

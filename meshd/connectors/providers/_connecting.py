@@ -1,0 +1,90 @@
+"""How a provider's connections are opened: straight, by a UNIX socket, or through a SOCKS proxy.
+
+Owns: the aiohttp connectors, and the mark that a request got a fresh connection.
+Must never: know a request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import ssl
+from typing import Any
+
+import aiohttp
+
+from meshd.connectors.providers.proxies import Proxy, ProxyRefused
+from meshd.connectors.providers.tls import tls_context
+
+opened: contextvars.ContextVar[bool] = contextvars.ContextVar("connection_opened", default=False)
+"""This request got a fresh connection: its failure is no stale one."""
+
+
+class _Trusting:
+    """Certificates as their file has them now: it is looked at whenever a connection is opened."""
+
+    _ssl: Any
+    ca_file: str | None = None
+
+    async def _refresh(self) -> None:
+        if isinstance(self._ssl, ssl.SSLContext):
+            self._ssl = await current_context(self.ca_file)
+
+
+class TCPConnector(_Trusting, aiohttp.TCPConnector):
+    async def _create_connection(self, *args: Any, **kwargs: Any) -> Any:
+        opened.set(True)
+        await self._refresh()
+        return await super()._create_connection(*args, **kwargs)
+
+
+class UnixConnector(aiohttp.UnixConnector):
+    async def _create_connection(self, *args: Any, **kwargs: Any) -> Any:
+        opened.set(True)
+        return await super()._create_connection(*args, **kwargs)
+
+
+async def current_context(ca_file: str | None) -> ssl.SSLContext:
+    """Reading the authorities takes tens of milliseconds: not on the router's loop."""
+    return await asyncio.get_running_loop().run_in_executor(None, tls_context, ca_file)
+
+
+async def tcp_connector(
+    *, secure: bool, ca_file: str | None, proxy: Proxy | None, limit: int, **reuse: Any
+) -> aiohttp.TCPConnector:
+    tls: ssl.SSLContext | bool = await current_context(ca_file) if secure else True
+    options: dict[str, Any] = {"limit": limit, "ssl": tls, "ttl_dns_cache": 60, **reuse}
+    connector = _socks_connector(proxy, options) if proxy is not None and proxy.socks else TCPConnector(**options)
+    connector.ca_file = ca_file
+    return connector
+
+
+def _socks_connector(proxy: Proxy, options: dict[str, Any]) -> Any:
+    try:
+        from aiohttp_socks import ProxyConnector, ProxyType
+    except ImportError:
+        raise ProxyRefused('a SOCKS proxy needs a package that is missing: pip install "aiohttp-socks"') from None
+    from python_socks import ProxyError, ProxyTimeoutError
+
+    class SocksConnector(_Trusting, ProxyConnector):
+        async def _create_connection(self, *args: Any, **kwargs: Any) -> Any:
+            opened.set(True)
+            await self._refresh()
+            return await super()._create_connection(*args, **kwargs)
+
+        async def _connect_via_proxy(self, *args: Any, **kwargs: Any) -> Any:
+            try:
+                return await super()._connect_via_proxy(*args, **kwargs)
+            except (ProxyError, ProxyTimeoutError) as error:
+                raise OSError(f"the SOCKS proxy {proxy.host}:{proxy.port} refused: {error}") from None
+
+    kind = ProxyType.SOCKS4 if proxy.scheme.startswith("socks4") else ProxyType.SOCKS5
+    return SocksConnector(
+        host=proxy.host,
+        port=proxy.port,
+        proxy_type=kind,
+        username=proxy.user,
+        password=proxy.password,
+        rdns=proxy.remote_names,
+        **options,
+    )

@@ -1,0 +1,226 @@
+"""NO_PROXY as people write it, proxies of every kind, and certificates that change under a running daemon."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import subprocess
+from pathlib import Path
+
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from meshd.config import MeshConfig
+from meshd.connectors.providers._http import Transport, proxy_arguments
+from meshd.connectors.providers.proxies import ProxyRefused, bypassed, find_proxy
+from meshd.connectors.providers.tls import tls_context
+
+
+@pytest.mark.parametrize(
+    ("no_proxy", "host", "port", "direct"),
+    [
+        ("*", "api.test", 443, True),
+        ("api.test", "api.test", 443, True),
+        ("api.test", "API.Test.", 443, True),
+        ("api.test", "sub.api.test", 443, True),
+        ("api.test", "myapi.test", 443, False),
+        (".api.test", "sub.api.test", 443, True),
+        (".api.test", "api.test", 443, True),
+        ("*.api.test", "sub.api.test", 443, True),
+        ("a.test, api.test", "api.test", 443, True),
+        ("a.test api.test", "api.test", 443, True),
+        ("api.test:8443", "api.test", 8443, True),
+        ("api.test:8443", "api.test", 443, False),
+        ("10.0.0.0/8", "10.1.2.3", 443, True),
+        ("10.0.0.0/8", "11.1.2.3", 443, False),
+        ("10.1.2.3/8", "10.9.9.9", 443, True),
+        ("10.0.0.1", "10.0.0.1", 443, True),
+        ("10.0.0.1", "10.0.0.10", 443, False),
+        ("10.0.0.1:8000", "10.0.0.1", 8000, True),
+        ("10.0.0.1:8000", "10.0.0.1", 80, False),
+        ("fd00::/8", "fd12::1", 443, True),
+        ("[fd00::]/8", "fd12::1", 443, True),
+        ("[fd12::1]", "fd12::1", 443, True),
+        ("fd12::1", "[fd12:0:0::1]", 443, True),
+        ("[fd12::1]:8000", "fd12::1", 8000, True),
+        ("[fd12::1]:8000", "fd12::1", 443, False),
+        ("10.0.0.0/8", "::ffff:10.0.0.1", 443, True),
+        ("10.0.0.0/8", "fd12::1", 443, False),
+        ("10.0.0.0/8", "ten.test", 443, False),
+        ("10.0.0.0/99,x/y,:,[,]", "10.0.0.1", 443, False),
+        ("", "api.test", 443, False),
+        (" , ,", "api.test", 443, False),
+    ],
+)
+def test_no_proxy(no_proxy: str, host: str, port: int, direct: bool) -> None:
+    assert bypassed(host, port, no_proxy) is direct
+    proxied = find_proxy(True, host, port, {"HTTPS_PROXY": "http://proxy:1", "no_proxy": no_proxy})
+    assert (proxied is None) is direct
+
+
+@given(st.ip_addresses(), st.integers(0, 128), st.integers(0, 2**128 - 1))
+def test_a_network_covers_its_addresses_and_no_other(address, prefix, other) -> None:
+    prefix = min(prefix, address.max_prefixlen)
+    network = ipaddress.ip_network((address, prefix), strict=False)
+    candidate = type(address)(other % 2**address.max_prefixlen)
+    for written in (str(network), f"[{network.network_address}]/{prefix}"):
+        assert bypassed(str(address), 443, written) or getattr(address, "ipv4_mapped", None)
+        if not getattr(candidate, "ipv4_mapped", None):
+            assert bypassed(f"[{candidate}]", 443, written) is (candidate in network)
+
+
+@given(st.text(max_size=40), st.text(alphabet="abc.:[]/%019", max_size=20))
+def test_any_no_proxy_is_read(no_proxy: str, host: str) -> None:
+    bypassed(host, 443, no_proxy)
+
+
+@pytest.mark.parametrize("address", ["ftp://proxy:1", "quic://user:secret-pw@proxy", "http://us er:secret-pw@[x", "http://", "http://proxy:port-secret-pw"])  # noqa: E501  # fmt: skip
+def test_a_proxy_that_is_not_spoken_is_refused_by_its_variable(address: str) -> None:
+    with pytest.raises(ProxyRefused, match="HTTPS_PROXY") as refused:
+        find_proxy(True, "api.test", None, {"HTTPS_PROXY": address})
+    assert "secret-pw" not in str(refused.value)
+
+
+@pytest.mark.parametrize("scheme", ["socks", "socks4", "socks4a", "socks5", "socks5h"])
+def test_a_socks_proxy_is_never_spoken_http_to(scheme: str) -> None:
+    proxy = find_proxy(False, "api.test", None, {"ALL_PROXY": f"{scheme}://user:secret-pw@proxy"})
+    assert proxy is not None
+    assert proxy.socks
+    assert proxy.port == 1080
+    assert proxy_arguments(proxy) == {}
+    assert "secret-pw" not in repr(proxy) + str(proxy.url)
+
+
+# -- a SOCKS server -----------------------------------------------------------------------------------
+
+
+class Socks:
+    """A SOCKS5 server that answers for every destination itself, and notes which were asked for."""
+
+    def __init__(self, code: int = 0) -> None:
+        self.code = code
+        self.asked: list[tuple[bytes, int]] = []
+        self.users: list[bytes] = []
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            version, count = await reader.readexactly(2)
+            assert version == 5, "not SOCKS5"
+            methods = await reader.readexactly(count)
+            writer.write(b"\x05\x02" if 2 in methods else b"\x05\x00")
+            if 2 in methods:
+                _, length = await reader.readexactly(2)
+                user = await reader.readexactly(length)
+                (length,) = await reader.readexactly(1)
+                self.users.append(user + b":" + await reader.readexactly(length))
+                writer.write(b"\x01\x00")
+            _, _, _, kind = await reader.readexactly(4)
+            size = 4 if kind == 1 else (await reader.readexactly(1))[0]
+            host = await reader.readexactly(size)
+            self.asked.append((host, int.from_bytes(await reader.readexactly(2), "big")))
+            writer.write(bytes([5, self.code, 0, 1, 0, 0, 0, 0, 0, 0]))
+            if not self.code:
+                await reader.readuntil(b"\r\n\r\n")
+                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi")
+            await writer.drain()
+        finally:
+            writer.close()
+
+
+@pytest.mark.parametrize("scheme", ["socks5h", "socks5"])
+async def test_a_socks_proxy_is_spoken(scheme: str) -> None:
+    socks = Socks()
+    async with await asyncio.start_server(socks.serve, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        host = "api.invalid" if scheme == "socks5h" else "192.0.2.1"
+        environ = {"ALL_PROXY": f"{scheme}://me:pw@127.0.0.1:{port}"}
+        transport = Transport(secure=False, host=host, port=8000, environ=environ)
+        try:
+            answer = await transport.handle_async_request(httpx.Request("GET", f"http://{host}:8000/v1"))
+            assert await answer.aread() == b"hi"
+        finally:
+            await transport.aclose()
+    expected = b"api.invalid" if scheme == "socks5h" else bytes([192, 0, 2, 1])
+    assert socks.asked == [(expected, 8000)]
+    assert socks.users == [b"me:pw"]
+
+
+async def test_a_socks_proxy_that_refuses_is_named_without_its_password() -> None:
+    socks = Socks(code=2)
+    async with await asyncio.start_server(socks.serve, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        environ = {"ALL_PROXY": f"socks5h://me:secret-pw@127.0.0.1:{port}"}
+        transport = Transport(secure=False, host="api.invalid", environ=environ)
+        with pytest.raises(OSError, match="SOCKS proxy") as refused:
+            await transport.handle_async_request(httpx.Request("GET", "http://api.invalid/"))
+        await transport.aclose()
+    assert "secret-pw" not in str(refused.value)
+
+
+async def test_nothing_is_sent_past_a_proxy_that_is_refused() -> None:
+    transport = Transport(secure=False, host="api.invalid", environ={"HTTP_PROXY": "quic://p"})
+    with pytest.raises(ProxyRefused, match="HTTP_PROXY names a proxy of the kind quic"):
+        await transport.handle_async_request(httpx.Request("GET", "http://api.invalid/"))
+    await transport.aclose()
+
+
+# -- certificates -------------------------------------------------------------------------------------
+
+
+def certificate(directory: Path, name: str) -> tuple[Path, Path]:
+    cert, key = directory / f"{name}.pem", directory / f"{name}.key"
+    subprocess.run(
+        [
+            *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"),
+            *("-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", str(key), "-out", str(cert)),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    return cert, key
+
+
+async def test_a_ca_file_is_read_again_after_a_change(tmp_path: Path) -> None:
+    import ssl
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nhi")
+        await writer.drain()
+        writer.close()
+
+    old, _ = certificate(tmp_path, "old")
+    new, key = certificate(tmp_path, "new")
+    ca_file = tmp_path / "ca.pem"
+    ca_file.write_bytes(old.read_bytes())
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(new, key)
+    async with await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context) as server:
+        port = server.sockets[0].getsockname()[1]
+        transport = Transport(secure=True, host="127.0.0.1", port=port, ca_file=str(ca_file), environ={})
+        request = httpx.Request("GET", f"https://127.0.0.1:{port}/")
+        with pytest.raises(OSError, match="certificate"):
+            await transport.handle_async_request(request)
+        ca_file.write_bytes(old.read_bytes() + new.read_bytes())
+        answer = await transport.handle_async_request(request)
+        assert await answer.aread() == b"hi"
+        ca_file.unlink()  # replaced in two steps: what was trusted is until there is another
+        answer = await transport.handle_async_request(request)
+        assert await answer.aread() == b"hi"
+        await transport.aclose()
+
+
+def test_a_wrong_ca_file_is_told_at_validation(tmp_path: Path) -> None:
+    (tmp_path / "empty.pem").write_text("nothing\n")
+
+    def told(path: Path) -> str:
+        provider = {"connector": "openai-compatible.v1", "base_url": "https://h/v1", "ca_file": str(path)}
+        (problem,) = MeshConfig({"providers": {"p": provider}}, environ={}).validate()
+        return str(problem)
+
+    assert told(tmp_path / "absent.pem").endswith("absent.pem cannot be read: No such file or directory")
+    assert told(tmp_path / "empty.pem").endswith("empty.pem holds no certificates in PEM form")
+    with pytest.raises(OSError, match="cannot be read"):
+        tls_context(str(tmp_path / "absent.pem"))
