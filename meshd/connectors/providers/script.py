@@ -17,7 +17,8 @@ and any may have `times` (so many requests), `delay` (before the first byte), `c
 `running_usage` (a stream reports it in every chunk, as far as it has come), `finish_reason`, `headers`,
 `reasoning` (pieces of it, before the text), `preface` (a stream begins with a chunk that only names the role) and
 `byte_delay` (after `after` chunks, one byte at a time with so much between them). Of the faults `error_event` has a
-`shape` (`ErrorShape`), and `pause` lasts for `pause`.
+`shape` (`ErrorShape`), `pause` lasts for `pause`, and `raw` sends the text `raw` as it is, and then `[DONE]` (in place
+of a plain answer: that text alone). `odd` makes good answers odd (`_script_odd.py`).
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ from typing import Any
 import msgspec
 
 from meshd.cdk.provider import Operation
+from meshd.connectors.providers import _script_odd
+from meshd.connectors.providers._script_odd import Odd
 
 FINGERPRINT = "scripted"
 DEFAULT_MODEL = "scripted"
@@ -51,6 +54,7 @@ class Fault(enum.StrEnum):
     HTML = "html"  # 200 with a web page, after content in the middle of the stream
     TIMEOUT = "timeout"  # connected, and never an answer
     PAUSE = "pause"  # nothing comes for a while, then it goes on (after nothing: the headers are there)
+    RAW = "raw"  # some text as it is, and [DONE]
     ENDLESS = "endless"  # a line that never ends
 
 
@@ -88,6 +92,8 @@ class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     shape: ErrorShape = ErrorShape.OPENAI
     finish_reason: str | None = None
     headers: dict[str, str] = {}
+    raw: str = ""
+    odd: Odd | None = None
 
     @property
     def delay_seconds(self) -> float:
@@ -217,7 +223,7 @@ def answer(step: Step, request: Request) -> bytes:
             message["tool_calls"] = [_tool_call(step.tool_call)]
         choice = {"index": 0, "message": message, "finish_reason": finish, "logprobs": None}
     document = _head(request, stream=False) | {"choices": [choice], "usage": usage(step, request, words)}
-    return msgspec.json.encode(document)
+    return _script_odd.answer(step.odd, msgspec.json.encode(document))
 
 
 def preface_chunks(step: Step, request: Request) -> list[bytes]:
@@ -246,7 +252,7 @@ def content_chunks(step: Step, request: Request) -> list[bytes]:
             choice = {"index": 0, "delta": piece, "finish_reason": None}
         running = {"usage": usage_so_far(step, request, len(chunks) + 1)} if step.running_usage else {}
         chunks.append(msgspec.json.encode(head | {"choices": [choice]} | running))
-    return chunks
+    return _script_odd.chunks(step.odd, chunks, content=True)
 
 
 def last_chunks(step: Step, request: Request) -> list[bytes]:
@@ -262,7 +268,7 @@ def last_chunks(step: Step, request: Request) -> list[bytes]:
     if (request.fields.get("stream_options") or {}).get("include_usage"):
         report = usage(step, request, words_of(step, request))
         chunks.append(msgspec.json.encode(head | {"choices": [], "usage": report}))
-    return chunks
+    return _script_odd.chunks(step.odd, chunks, content=False)
 
 
 def error_body(step: Step) -> bytes:
@@ -297,7 +303,10 @@ def error_event(step: Step) -> bytes:
     return name + event(error_inside(step))
 
 
-def event(payload: bytes) -> bytes:
+def event(payload: bytes, odd: Odd | None = None) -> bytes:
+    """With what an odd server sends before every event."""
+    if odd is not None and odd.between:
+        return odd.between.encode() + event(payload)
     return b"data: " + payload + b"\n\n"
 
 

@@ -23,6 +23,7 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
+from meshd.cdk import lenient
 from meshd.cdk.provider import Operation
 from meshd.connectors.providers import script
 from meshd.connectors.providers._scripted_bill import Bill, Item
@@ -125,15 +126,15 @@ class ScriptedServer:
             await asyncio.Event().wait()
         if step.fault is Fault.PAUSE:
             await asyncio.sleep(step.pause_seconds)
-        if step.fault is Fault.EMPTY:
-            return _json(200, b"")
+        if step.fault in (Fault.EMPTY, Fault.RAW):
+            return _json(200, step.raw.encode())
         if step.fault is Fault.ERROR_EVENT:
             return _json(200, script.error_inside(step))
         if step.fault in (Fault.BAD_CHUNK, Fault.BAD_END):
             return _json(200, body[: len(body) // 2])
         whole = step.fault in (None, Fault.PAUSE)
         if whole and not step.byte_delay:
-            item.delivered(msgspec.json.decode(body)["usage"])
+            item.delivered(lenient.decode(body)["usage"])
             return _json(200, body, step.headers)
         response = web.StreamResponse(headers={"Content-Type": "application/json"})
         if step.fault is not Fault.ENDLESS:
@@ -143,7 +144,7 @@ class ScriptedServer:
             await _never_end(response)
         if whole:
             await _trickle(response, body, step)
-            item.delivered(msgspec.json.decode(body)["usage"])
+            item.delivered(lenient.decode(body)["usage"])
             return response
         await response.write(body[: len(body) // 2])
         _reset(http) if step.fault is Fault.RESET else _close(http)
@@ -155,11 +156,13 @@ class ScriptedServer:
         await response.prepare(http)
         chunks = script.content_chunks(step, request)
         before = chunks[: step.after] if step.fault is not None or step.byte_delay else chunks
+        if step.odd is not None and step.odd.before:
+            await response.write(step.odd.before.encode())
         for chunk in script.preface_chunks(step, request):
             await response.write(script.event(chunk))
         for number, chunk in enumerate(before, 1):
             item.delivered(script.usage_so_far(step, request, number))
-            await response.write(script.event(chunk))
+            await response.write(script.event(chunk, step.odd))
             if step.chunk_delay:
                 await asyncio.sleep(step.chunk_delay_seconds)
         if step.fault is not None and await self._break(http, response, step):
@@ -170,8 +173,9 @@ class ScriptedServer:
                 item.delivered(script.usage_so_far(step, request, number))
             before = chunks
         item.delivered(script.usage(step, request, script.words_of(step, request)))
-        for chunk in [*chunks[len(before) :], *script.last_chunks(step, request), b"[DONE]"]:
-            await _trickle(response, script.event(chunk), step)
+        done = [b"[DONE]"] if step.odd is None else [step.odd.done.encode()] if step.odd.done else []
+        for chunk in [*chunks[len(before) :], *script.last_chunks(step, request), *done]:
+            await _trickle(response, script.event(chunk, step.odd), step)
         await response.write_eof()
         return response
 
@@ -188,6 +192,8 @@ class ScriptedServer:
                 await response.write(script.event(script.BROKEN_CHUNK))
             case Fault.ERROR_EVENT:
                 await response.write(script.error_event(step))
+            case Fault.RAW:
+                await response.write(step.raw.encode() + script.event(b"[DONE]"))
             case Fault.HTML:
                 await response.write(script.HTML_PAGE)
             case Fault.ENDLESS:
