@@ -12,13 +12,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
+import msgspec
+
 from meshd import messages
 from meshd.actors.base import Directory, MeshActor
 from meshd.actors.deferred import Forward
+from meshd.spend.recovered import COVERED, LOOK_BACK, LOST, MOST_SEEN, Covered, LostAttempt
 from meshd.state import state_dir_of
 from meshd.telemetry import records
 from meshd.telemetry.kept import Kept
 from meshd.telemetry.logs import set_log_level
+from meshd.telemetry.lost_outcomes import outcomes_of
 from meshd.telemetry.redaction import secrets_of
 from meshd.telemetry.sinks import STATISTICS, Sinks
 
@@ -113,8 +117,9 @@ class TelemetryActor(MeshActor):
     # -- what arrives -----------------------------------------------------------------------------------
 
     def outcome(self, message: messages.Outcome) -> None:
-        kept = self._kept
-        kept.statistics.record(message, self._now())
+        kept, now = self._kept, self._now()
+        kept.statistics.record(message, now)
+        kept.seen.append((now, message.request_id))
         if kept.sinks.wants("request", "warning" if message.status >= 500 else "debug"):
             kept.sinks.put(records.request_entry(message, kept.redactor))
 
@@ -185,9 +190,16 @@ class TelemetryActor(MeshActor):
     def table_loaded(self, message: messages.TableLoaded) -> None:
         if message.table == "statistics" and not self._kept.restored:
             self._kept.restored = True
-            bad = self._kept.statistics.restore(message.rows)
+            rows = dict(message.rows)
+            rows.pop(COVERED, None)
+            lost = rows.pop(LOST, {}).get("attempts", [])
+            bad = self._kept.statistics.restore(rows)
             if bad:
                 logger.warning("%d stored rows of statistics made no sense and are ignored", bad)
+            if lost:
+                for outcome in outcomes_of(msgspec.convert(lost, list[LostAttempt])):
+                    self._kept.statistics.record(outcome, outcome.at)
+                self._save_statistics()  # before the journal's segments are removed
 
     def _takes_stored(self) -> Forward:
         return Forward(self.directory, self.name, lambda rows: messages.TableLoaded("statistics", rows or {}), {})
@@ -198,6 +210,17 @@ class TelemetryActor(MeshActor):
             return
         for key, value in kept.statistics.changes(self._now()):
             self.tell("state", messages.StateChanged("statistics", key, value))
+        self.tell("state", messages.StateChanged("statistics", COVERED, self._covered()))
+
+    def _covered(self) -> dict[str, Any]:
+        seen, now = self._kept.seen, self._now()
+        full = len(seen) == MOST_SEEN
+        while seen and seen[0][0] < now - LOOK_BACK:
+            seen.popleft()
+            full = False
+        since = seen[0][0] if full else now - LOOK_BACK
+        found: dict[str, Any] = msgspec.to_builtins(Covered(now, since, frozenset(request for _, request in seen)))
+        return found
 
     def _sink_failed(self, sink: str, error: str) -> None:
         # In the sink's thread.

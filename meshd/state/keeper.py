@@ -21,7 +21,9 @@ import msgspec
 from meshd.connectors.storage import Storage, StorageError, StorageReset, open_storage
 from meshd.messages import RestoredState, SyncStatus
 from meshd.spend.calendar import Calendar
+from meshd.spend.journal import Begin
 from meshd.spend.ledger import Ledger, Usage, UsageKey, day_of, usage_id, usage_key
+from meshd.spend.recovered import COVERED, LOST, Covered, LostAttempt, find_lost
 from meshd.state.codec import LedgerDocument, OpenItems, read_stored, stored_key, stored_usage_key, table_key, usage_of
 from meshd.state.lock import StateLock
 from meshd.state.segments import SEGMENT_LIMIT, Segments
@@ -73,6 +75,7 @@ class StateKeeper:
         self._tables: dict[str, dict[str, dict[str, Any]]] = {}
         self._pending: dict[tuple[str, str], dict[str, Any] | None] = {}
         self._answered: set[bytes] = set()
+        self._lost: list[LostAttempt] = []  # that the statistics of an earlier life lack
         self._loaded = False
         self._journal_asked = False
         self._synced_at = 0.0
@@ -200,10 +203,24 @@ class StateKeeper:
             self._answered = self._segments.settled_since(now - ANSWERS_MAY_BE_LOST)
         except OSError as error:
             logger.warning("the spend journal cannot be read: %s", error)
+        self._lost = self._find_lost(storage, items.open)
         self._ledger.bury(self._steady())
         self._ledger.forget_days(now)
         self._ledger_behind = True
         self._loaded = True
+
+    def _find_lost(self, storage: Storage, begun: tuple[Begin, ...]) -> list[LostAttempt]:
+        """What statistics lack of a life that was killed. Those of an older version do not say what they cover."""
+        try:
+            covered = read_stored("statistics", storage.load(stored_key("statistics", COVERED)), Covered)
+            if covered is None:
+                if next(iter(storage.items("table/statistics/")), None) is not None:
+                    return []
+                covered = Covered()
+            return find_lost(self._segments.records(), self._ledger.open, covered, begun)
+        except (OSError, StorageError) as error:
+            logger.warning("what the statistics lack cannot be read: %s", error)
+            return []
 
     # -- what the router says and asks ----------------------------------------------------------------
 
@@ -236,6 +253,9 @@ class StateKeeper:
         for (name, key), value in self._pending.items():
             if name == table and value is not None:
                 rows[key] = value
+        if table == "statistics" and self._lost:
+            rows[LOST] = {"attempts": msgspec.to_builtins(self._lost)}
+            self._lost = []
         return rows
 
     def open_journal(self) -> str:

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
-from meshd.spend.journal import Settle, create_segment, read_segment
+from meshd.spend.journal import Begin, Settle, create_segment, read_segment
 from meshd.spend.ledger import Ledger
 
 logger = logging.getLogger("meshd.state")
@@ -70,6 +71,11 @@ class Segments:
                 if isinstance(record, Settle) and record.ok and record.at >= since:
                     found.add(record.request)
         return found
+
+    def records(self) -> Iterator[Begin | Settle]:
+        """All there are. Raises OSError."""
+        for name in self.names():
+            yield from read_segment(self.directory / name)[0]
 
     def unread(self) -> int:
         """Bytes written and not folded."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from meshd.messages import Event
+from meshd.spend.recovered import MOST_SEEN
 from meshd.telemetry.redaction import Redactor
 from meshd.telemetry.sinks import Sinks
 from meshd.telemetry.statistics import Statistics
@@ -16,7 +17,8 @@ RECENT = 200
 
 @dataclass(slots=True, eq=False)
 class Kept:
-    """recent: the last events. restored: what was stored has been read, and may be written over."""
+    """seen: when requests were counted lately, and which. recent: the last events.
+    restored: what was stored has been read, and may be written over."""
 
     sinks: Sinks
     statistics: Statistics = field(default_factory=Statistics)
@@ -27,3 +29,4 @@ class Kept:
     committed: bool = False
     restored: bool = False
     started: float = 0.0
+    seen: deque[tuple[float, str]] = field(default_factory=lambda: deque(maxlen=MOST_SEEN))

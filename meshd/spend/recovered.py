@@ -1,0 +1,77 @@
+"""What a life that was killed had not told the statistics: found in the spend journal, which had it all.
+
+Owns: which attempts are missing, by what the statistics say they cover. Must never: count one twice that they do.
+
+The statistics are saved now and then, with the moment and with the requests counted shortly before it: those that the
+journal settled since, or shortly before, and that are not among them, were lost with the daemon. What was open when it
+was killed counts as the budgets count it, with its reservation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+from meshd.spend.journal import Begin, Settle
+
+COVERED = "covered"
+LOST = "lost"
+"""Rows of the table `statistics` that are no statistics: what they cover, and what they lack."""
+
+LOOK_BACK = 60.0
+"""s before they were saved: a request may be settled so long before it ends."""
+MOST_SEEN = 20_000
+
+
+class Covered(msgspec.Struct, frozen=True):
+    """until: UTC s. since: from when on `seen` has every request that was counted, in hex."""
+
+    until: float = 0.0
+    since: float = 0.0
+    seen: frozenset[str] = frozenset()
+
+
+class LostAttempt(msgspec.Struct, frozen=True):
+    request: str  # hex
+    at: float
+    provider: str
+    model: str
+    pool: str
+    app: str
+    ok: bool
+    duration: float
+    tokens_in: int
+    tokens_out: int
+    tokens_cached: int
+    cost: int
+
+
+def find_lost(
+    records: Iterable[Begin | Settle],
+    open: Mapping[tuple[bytes, int], Begin],
+    covered: Covered,
+    begun: Iterable[Begin] = (),
+) -> list[LostAttempt]:
+    """records: of all segments there are. open: what was not settled, and is spent. begun: attempts of segments that
+    are gone. In the order of time."""
+    begins = {(begin.request, begin.attempt): begin for begin in begun}
+    found: list[LostAttempt] = []
+    for record in records:
+        key = (record.request, record.attempt)
+        if isinstance(record, Begin):
+            begins[key] = record
+            continue
+        begin = begins.pop(key, None)
+        if begin is None or not record.sent or record.at < covered.since or record.request.hex() in covered.seen:
+            continue
+        used = (record.tokens_in, record.tokens_out, record.tokens_cached, record.cost)
+        found.append(_lost(begin, record.at, record.ok, *used))
+    for begin in open.values():
+        found.append(_lost(begin, begin.at, False, begin.tokens_in, begin.tokens_out, 0, begin.reserved))
+    return sorted(found, key=lambda lost: lost.at)
+
+
+def _lost(begin: Begin, at: float, ok: bool, *used: int) -> LostAttempt:
+    names = (begin.provider, begin.model, begin.pool, begin.app)
+    return LostAttempt(begin.request.hex(), at, *names, ok, max(at - begin.at, 0.0), *used)
