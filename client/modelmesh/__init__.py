@@ -50,7 +50,7 @@ if TYPE_CHECKING:
         StreamInterrupted,
         UnprocessableEntityError,
     )
-    from modelmesh._openai_transport import async_openai_client, openai_client
+    from modelmesh._openai_transport import async_http_client, async_openai_client, http_client, openai_client
     from modelmesh._options import NOT_GIVEN, NotGiven
     from modelmesh._streaming import AsyncStream, Stream
     from modelmesh._version import VERSION as __version__
@@ -62,8 +62,10 @@ _HOMES = {
     "NotGiven": "_options",
     "OpenAIClient": "_client",
     "Stream": "_streaming",
+    "async_http_client": "_openai_transport",
     "async_openai_client": "_openai_transport",
     "create": "_create",
+    "http_client": "_openai_transport",
     "openai_client": "_openai_transport",
 }
 """Where each name lives; the others in `__all__` are errors."""
@@ -107,8 +109,10 @@ __all__ = [
     "StreamInterrupted",
     "UnprocessableEntityError",
     "__version__",
+    "async_http_client",
     "async_openai_client",
     "create",
+    "http_client",
     "openai_client",
 ]
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
@@ -14,6 +15,7 @@ from modelmesh import _async_connection
 from modelmesh._base_client import BaseClient, Operation, checked, parsed
 from modelmesh._errors import MeshError
 from modelmesh._options import NOT_GIVEN
+from modelmesh._sdk_errors import as_sdk_error
 from modelmesh._streaming import AsyncStream, decode_as
 from modelmesh.resources.chat import AsyncChat
 from modelmesh.resources.completions import AsyncCompletions
@@ -26,41 +28,51 @@ if TYPE_CHECKING:
 
 
 class Line:
-    """A client's hold on a loop's connection; copies of a client share it."""
+    """A client's hold on the connections of the loops it is used from; copies of a client share it."""
 
     def __init__(self) -> None:
-        self._connection: _async_connection.AsyncConnection | None = None
+        self._connections: dict[int, _async_connection.AsyncConnection] = {}
+        self._lock = threading.RLock()
         self._hung_up = False
 
     def connection(self, client: BaseClient) -> _async_connection.AsyncConnection:
         """The running loop's connection, made where needed. Raises DaemonUnavailableError."""
-        connection = self._connection
-        if connection is not None and not connection.closed and connection.loop is asyncio.get_running_loop():
+        loop = asyncio.get_running_loop()
+        connection = self._connections.get(id(loop))
+        if connection is not None and not connection.closed and connection.loop is loop:
             return connection
-        if self._hung_up:
-            raise MeshError("the client was closed", code="client_closed")
-        if connection is not None and not connection.closed:
-            connection.release_soon()
-        self._connection = _async_connection.acquire(client._address())
-        return self._connection
+        address = client._address()
+        with self._lock:
+            if self._hung_up:
+                raise MeshError("the client was closed", code="client_closed")
+            for key, other in list(self._connections.items()):
+                if other.closed or other.loop.is_closed():
+                    del self._connections[key]
+            connection = self._connections[id(loop)] = _async_connection.acquire(address)
+        return connection
 
     def hang_up(self) -> None:
-        connection, self._connection = self._connection, None
-        self._hung_up = True
-        if connection is not None and not connection.closed:
-            connection.release()
+        with self._lock:
+            self._hung_up = True
+            connections, self._connections = list(self._connections.values()), {}
+        here = asyncio.get_running_loop()
+        for connection in connections:
+            if not connection.closed:
+                connection.release() if connection.loop is here else connection.release_soon()
 
     def __del__(self) -> None:
-        connection = getattr(self, "_connection", None)
-        if connection is not None and not connection.closed:
-            connection.release_soon()
+        for connection in getattr(self, "_connections", {}).values():
+            if not connection.closed:
+                connection.release_soon()
 
 
 class AsyncOpenAIClient(BaseClient):
-    """The OpenAI API over the mesh's socket, for asyncio and uvloop. May be used by several loops in turn.
+    """The OpenAI API over the mesh's socket, for asyncio and uvloop. May be used by several loops, each
+    in a thread of its own or one after the other.
 
     socket: path or `ipc://` address of the daemon; found by itself if None. timeout: seconds a call may take,
-    retries and a restart of the daemon included. app: a label for the daemon's log.
+    retries and a restart of the daemon included. app: a label for the daemon's log. What the OpenAI SDK's client takes
+    besides (`api_key`, `base_url`, …) is accepted, with a warning that it has no effect.
 
     Every method raises MeshError or a class below it: DaemonUnavailableError (nobody there, `.paths` says
     where), RequestTimeoutError, and what the daemon answers.
@@ -80,7 +92,9 @@ class AsyncOpenAIClient(BaseClient):
         max_retries: int = 2,
         default_headers: Mapping[str, str] | None = None,
         app: str | None = None,
+        default_query: Mapping[str, Any] | None = None,
         _models: Sequence[str] = (),
+        **of_the_sdk: Any,
     ) -> None:
         super().__init__(
             socket,
@@ -88,6 +102,8 @@ class AsyncOpenAIClient(BaseClient):
             max_retries=max_retries,
             default_headers=default_headers,
             app=app,
+            default_query=default_query,
+            of_the_sdk=of_the_sdk,
             models=_models,
         )
         self._line = Line()
@@ -99,9 +115,11 @@ class AsyncOpenAIClient(BaseClient):
         timeout: float | Any | None = NOT_GIVEN,
         max_retries: int | Any = NOT_GIVEN,
         default_headers: Mapping[str, str] | None = None,
+        default_query: Mapping[str, Any] | None = None,
+        **of_the_sdk: Any,
     ) -> Self:
         """The same client with other settings, over the same connection."""
-        return self._copied(timeout, max_retries, default_headers)
+        return self._copied(timeout, max_retries, default_headers, default_query, of_the_sdk)
 
     copy = with_options
 
@@ -126,6 +144,13 @@ class AsyncOpenAIClient(BaseClient):
 
     async def _send(self, operation: Operation) -> Any:
         """The answer's object, or an AsyncStream for a streamed call."""
+        try:
+            return await self._sent(operation)
+        except MeshError as error:
+            as_sdk_error(error)
+            raise
+
+    async def _sent(self, operation: Operation) -> Any:
         while True:
             connection = self._line.connection(self)
             call = self._call(operation)

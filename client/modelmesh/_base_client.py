@@ -13,7 +13,16 @@ from typing import Any, Self
 from modelmesh import _discovery, _json
 from modelmesh._call import Call
 from modelmesh._errors import MeshError, ProtocolError, from_wire
-from modelmesh._options import NOT_GIVEN, encode_body, given, retry_delay, seconds, with_cache_wish, with_query
+from modelmesh._options import (
+    NOT_GIVEN,
+    encode_body,
+    given,
+    retry_delay,
+    seconds,
+    warn_of_no_effect,
+    with_cache_wish,
+    with_query,
+)
 from modelmesh._protocol import ERROR, RESPONSE, Message, RequestHead
 from modelmesh._types import MeshDetails, Object
 
@@ -60,11 +69,16 @@ class BaseClient:
         max_retries: int,
         default_headers: Mapping[str, str] | None,
         app: str | None,
+        default_query: Mapping[str, Any] | None = None,
+        of_the_sdk: Mapping[str, Any] | None = None,
         models: Sequence[str] = (),
     ) -> None:
+        if of_the_sdk:
+            warn_of_no_effect(type(self).__name__, of_the_sdk)
         self.timeout = timeout
         self.max_retries = max_retries
         self.default_headers = dict(default_headers or {})
+        self.default_query = dict(default_query or {})
         self.app = app
         self._socket = socket
         self._models = tuple(models)
@@ -72,7 +86,16 @@ class BaseClient:
     def _address(self) -> str:
         return _discovery.find(self._socket)
 
-    def _copied(self, timeout: Any, max_retries: Any, default_headers: Mapping[str, str] | None) -> Self:
+    def _copied(
+        self,
+        timeout: Any = NOT_GIVEN,
+        max_retries: Any = NOT_GIVEN,
+        default_headers: Mapping[str, str] | None = None,
+        default_query: Mapping[str, Any] | None = None,
+        of_the_sdk: Mapping[str, Any] | None = None,
+    ) -> Self:
+        if of_the_sdk:
+            warn_of_no_effect("with_options", of_the_sdk)
         copy = object.__new__(type(self))
         copy.__dict__.update(self.__dict__)
         if given(timeout):
@@ -81,6 +104,8 @@ class BaseClient:
             copy.max_retries = max_retries
         if default_headers:
             copy.default_headers = {**self.default_headers, **default_headers}
+        if default_query:
+            copy.default_query = {**self.default_query, **default_query}
         copy._make_resources()
         return copy
 
@@ -118,6 +143,8 @@ class BaseClient:
         body = b"" if params is None and extra_body is None else encode_body(params or {}, extra_body)
         if extra_headers:
             headers = {**headers, **extra_headers}
+        if self.default_query:
+            extra_query = {**self.default_query, **(extra_query or {})}
         deadline = None if limit is None else time.monotonic() + limit
         return Operation(method, with_query(path, extra_query), body, kind, deadline, headers, stream)
 

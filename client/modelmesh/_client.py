@@ -15,6 +15,7 @@ from modelmesh import _connection, _housekeeping
 from modelmesh._base_client import BaseClient, Operation, checked, parsed
 from modelmesh._errors import MeshError
 from modelmesh._options import NOT_GIVEN
+from modelmesh._sdk_errors import as_sdk_error
 from modelmesh._streaming import Stream, decode_as
 from modelmesh.resources.chat import Chat
 from modelmesh.resources.completions import Completions
@@ -31,20 +32,20 @@ class Line:
 
     def __init__(self) -> None:
         self._connection: _connection.Connection | None = None
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal's handler may ask, too
         self._hung_up = False
 
     def connection(self, client: BaseClient) -> _connection.Connection:
         """The connection, made (or after a fork made anew) where needed. Raises DaemonUnavailableError."""
         connection = self._connection
         if connection is not None and not connection.closed:
-            return connection
+            return connection.for_new_call()
         with self._lock:
             if self._hung_up:
                 raise MeshError("the client was closed", code="client_closed")
             if self._connection is None or self._connection.closed:
                 self._connection = _connection.acquire(client._address())
-            return self._connection
+            return self._connection.for_new_call()
 
     def hang_up(self) -> None:
         with self._lock:
@@ -63,7 +64,8 @@ class OpenAIClient(BaseClient):
     """The OpenAI API over the mesh's socket. May be shared by threads, and used on after a fork.
 
     socket: path or `ipc://` address of the daemon; found by itself if None. timeout: seconds a call may take,
-    retries and a restart of the daemon included. app: a label for the daemon's log.
+    retries and a restart of the daemon included. app: a label for the daemon's log. What the OpenAI SDK's client takes
+    besides (`api_key`, `base_url`, …) is accepted, with a warning that it has no effect.
 
     Every method raises MeshError or a class below it: DaemonUnavailableError (nobody there, `.paths` says
     where), RequestTimeoutError, and what the daemon answers.
@@ -83,7 +85,9 @@ class OpenAIClient(BaseClient):
         max_retries: int = 2,
         default_headers: Mapping[str, str] | None = None,
         app: str | None = None,
+        default_query: Mapping[str, Any] | None = None,
         _models: Sequence[str] = (),
+        **of_the_sdk: Any,
     ) -> None:
         super().__init__(
             socket,
@@ -91,6 +95,8 @@ class OpenAIClient(BaseClient):
             max_retries=max_retries,
             default_headers=default_headers,
             app=app,
+            default_query=default_query,
+            of_the_sdk=of_the_sdk,
             models=_models,
         )
         self._line = Line()
@@ -102,9 +108,11 @@ class OpenAIClient(BaseClient):
         timeout: float | Any | None = NOT_GIVEN,
         max_retries: int | Any = NOT_GIVEN,
         default_headers: Mapping[str, str] | None = None,
+        default_query: Mapping[str, Any] | None = None,
+        **of_the_sdk: Any,
     ) -> Self:
         """The same client with other settings, over the same connection."""
-        return self._copied(timeout, max_retries, default_headers)
+        return self._copied(timeout, max_retries, default_headers, default_query, of_the_sdk)
 
     copy = with_options
 
@@ -129,6 +137,13 @@ class OpenAIClient(BaseClient):
 
     def _send(self, operation: Operation) -> Any:
         """The answer's object, or a Stream for a streamed call."""
+        try:
+            return self._sent(operation)
+        except MeshError as error:
+            as_sdk_error(error)
+            raise
+
+    def _sent(self, operation: Operation) -> Any:
         while True:
             connection = self._line.connection(self)
             call = self._call(operation)

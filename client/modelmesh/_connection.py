@@ -61,7 +61,9 @@ class Connection:
         self.address = address
         self.closed = False
         self.users = 0
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # as a signal's handler may come in between
+        self._inside: set[int] = set()
+        self._nested: Connection | None = None
         self._leading = False
         self._quick = False
         self._jobs: deque[tuple[Callable[..., Any], tuple[Any, ...]]] = deque()
@@ -77,15 +79,31 @@ class Connection:
         self._jobs.append((self._exchange.submit, (call,)))
         return self.receive(call, submitted=False)
 
+    def for_new_call(self) -> Connection:
+        """Itself, or one of its own for a signal's handler that asks while its thread is in the middle of a call here:
+        that call cannot go on before the handler returns."""
+        connection, thread = self, threading.get_ident()
+        while thread in connection._inside:
+            nested = connection._nested
+            if nested is None or nested.closed:
+                nested = connection._nested = Connection(self.address)
+                nested.users = 1
+                _housekeeping.look_after(nested)
+            connection = nested
+        return connection
+
     def receive(self, call: Call, submitted: bool = True) -> Message:
         """The call's next message. Raises the MeshError it ended with, RequestTimeoutError past its deadline."""
         inbox = call.inbox
         if not inbox or not submitted:
+            enters = self._enter()
             try:
                 self._wait(call, submitted)
             except BaseException:
                 self.cancel(call)
                 raise
+            finally:
+                self._leave_to(enters)
         item = inbox.popleft()
         if isinstance(item, MeshError):
             raise item
@@ -128,6 +146,8 @@ class Connection:
         """After a fork: the sockets are the parent's, so nothing of them is touched."""
         self.closed = True
         _parents.append(self)
+        if self._nested is not None:
+            self._nested.abandon()
 
     # Leading
 
@@ -135,14 +155,29 @@ class Connection:
         """Run a job as the leader, or leave it to the one there is."""
         if self.closed:
             return
-        self._jobs.append((job, arguments))
-        with self._lock:
-            leads = not self._leading
-            self._leading = True
-        if leads:
-            self._hand_over()
-        else:
-            self._rouse()
+        enters = self._enter()
+        try:
+            self._jobs.append((job, arguments))
+            with self._lock:
+                leads = not self._leading
+                self._leading = True
+            if leads:
+                self._hand_over()
+            else:
+                self._rouse()
+        finally:
+            self._leave_to(enters)
+
+    def _enter(self) -> int:
+        """Note that this thread is at work here: its id, or 0 where it was already."""
+        thread = threading.get_ident()
+        if thread in self._inside:
+            return 0
+        self._inside.add(thread)
+        return thread
+
+    def _leave_to(self, thread: int) -> None:
+        self._inside.discard(thread)
 
     def _wait(self, call: Call, submitted: bool) -> None:
         """Return when the call's inbox has something."""
@@ -290,8 +325,11 @@ class Connection:
             self.closed = True
             waiters, self._waiters = self._waiters, {}
             os.close(self._wakeup)
+            nested, self._nested = self._nested, None
         for waiter in waiters.values():
             waiter.gate.release()
+        if nested is not None:
+            nested.release()
 
     def _unregister(self) -> None:
         if _connections.get(self.address) is self:
@@ -317,7 +355,7 @@ class _Wake:
             waiter.gate.release()
 
 
-_registry_lock = threading.Lock()
+_registry_lock = threading.RLock()
 _connections: dict[str, Connection] = {}
 _contexts: list[zmq.Context[zmq.Socket[bytes]]] = []
 _parents: list[Any] = []
@@ -350,7 +388,7 @@ def greeting() -> HelloHead:
 
 def _forget_parent() -> None:
     global _registry_lock
-    _registry_lock = threading.Lock()
+    _registry_lock = threading.RLock()
     for connection in _connections.values():
         connection.abandon()
     _connections.clear()

@@ -31,7 +31,7 @@ class _Keeper:
         self.connections: weakref.WeakSet[Connection] = weakref.WeakSet()
         self.due: weakref.WeakKeyDictionary[Connection, float] = weakref.WeakKeyDictionary()
         self.started = False
-        self.lock = threading.Lock()
+        self.lock = threading.RLock()
 
     def run(self) -> None:
         while True:

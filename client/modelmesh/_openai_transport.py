@@ -58,6 +58,45 @@ def async_openai_client(*, socket: str | None = None, app: str | None = None, **
     return package.AsyncOpenAI(**kwargs)  # type: ignore[no-any-return]
 
 
+def http_client(*, socket: str | None = None, app: str | None = None, library: Any = None, **kwargs: Any) -> Any:
+    """An `httpx.Client` whose transport is the mesh's socket, for whatever takes one (`http_client=`).
+
+    library: the module to make it of; if None the one that the installed `openai` package uses, else httpx or httpx2,
+    as installed. kwargs are the client's own. Raises ConfigurationError where none is installed.
+    """
+    http = library or _http_library()
+    return http.Client(transport=_transports(http)[0](OpenAIClient(socket, app=app)), **_http_options(kwargs))
+
+
+def async_http_client(*, socket: str | None = None, app: str | None = None, library: Any = None, **kwargs: Any) -> Any:
+    """An `httpx.AsyncClient` likewise (`http_async_client=`)."""
+    http = library or _http_library()
+    transport = _transports(http)[1](AsyncOpenAIClient(socket, app=app))
+    return http.AsyncClient(transport=transport, **_http_options(kwargs))
+
+
+def _http_options(kwargs: dict[str, Any]) -> dict[str, Any]:
+    if "transport" in kwargs:
+        raise TypeError("transport is what the mesh's socket replaces")
+    return {"base_url": BASE_URL, "timeout": 600.0, "trust_env": False, **kwargs}
+
+
+def _http_library() -> Any:
+    from importlib import import_module
+
+    try:
+        base: Any = import_module("openai._base_client")
+        return getattr(base, "httpx2", None) or base.httpx
+    except (ImportError, AttributeError):
+        pass
+    for name in ("httpx", "httpx2"):
+        try:
+            return import_module(name)
+        except ImportError:
+            continue
+    raise ConfigurationError("no HTTP library is installed: pip install httpx")
+
+
 def _installed(kwargs: dict[str, Any]) -> tuple[Any, Any]:
     """The `openai` package and the HTTP library it uses; completes the arguments of its clients."""
     if "http_client" in kwargs:

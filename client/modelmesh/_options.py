@@ -60,6 +60,39 @@ def with_cache_wish(params: Mapping[str, Any], headers: Mapping[str, str]) -> tu
     return body, {**headers, CACHE_HEADER: "true" if wish else "false"}
 
 
+OF_THE_SDK: Final = frozenset(
+    {
+        "admin_api_key",
+        "api_key",
+        "base_url",
+        "data_residency",
+        "http_client",
+        "organization",
+        "project",
+        "provider",
+        "webhook_secret",
+        "websocket_base_url",
+        "workload_identity",
+        "_enforce_credentials",
+        "_strict_response_validation",
+    }
+)
+"""What the OpenAI SDK's clients take (3.57) and what means nothing here: keys and addresses are the daemon's."""
+
+
+def warn_of_no_effect(where: str, arguments: Mapping[str, Any]) -> None:
+    """Say which of the SDK's arguments have no effect. Raises TypeError for one that is not the SDK's."""
+    for name in arguments:
+        if name not in OF_THE_SDK:
+            raise TypeError(f"{where}() got an unexpected keyword argument {name!r}")
+    names = [name for name, value in arguments.items() if value is not None and given(value) and name[0] != "_"]
+    if names:
+        import warnings
+
+        text = f"{where}: {', '.join(names)} without effect: the mesh's daemon holds the keys and the addresses"
+        warnings.warn(text, UserWarning, stacklevel=4)
+
+
 def quoted(segment: str, safe: str = "") -> str:
     """A name as part of a path."""
     if segment.isalnum() and segment.isascii():

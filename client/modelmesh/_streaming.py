@@ -15,6 +15,7 @@ from modelmesh import _json
 from modelmesh._call import Call
 from modelmesh._errors import MeshError, ProtocolError, StreamInterrupted, from_wire
 from modelmesh._protocol import CHUNK, DEFAULT_CREDIT, END, ERROR, RESPONSE, Message
+from modelmesh._sdk_errors import as_sdk_error
 from modelmesh._types import MeshDetails, Object
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ class _Reading(Generic[T]):
         """The error, with the text so far where a stream broke."""
         if isinstance(error, StreamInterrupted):
             error.extra.setdefault("text", "".join(self._text))
-        return error
+        return as_sdk_error(error)
 
     def _due_credit(self) -> int:
         """Chunks to grant now, 0 for none."""

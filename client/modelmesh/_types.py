@@ -8,7 +8,7 @@ An attribute's first access puts its value into the instance's `__dict__`, so `_
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Final, Self
 
 import msgspec
@@ -62,9 +62,27 @@ class Object:
         """The JSON as it came, with what was set since."""
         return self._dump(exclude_none, complete=False)
 
-    def model_dump(self, *, exclude_none: bool = False, exclude_unset: bool = False, **_: Any) -> dict[str, Any]:
-        """The JSON as nested dicts; known fields that did not come are None, or absent with `exclude_unset`."""
-        return self._dump(exclude_none, complete=not (exclude_unset or exclude_none))
+    def model_dump(
+        self,
+        *,
+        mode: str = "python",
+        include: Any = None,
+        exclude: Any = None,
+        exclude_none: bool = False,
+        exclude_unset: bool = False,
+        exclude_defaults: bool = False,
+        **_: Any,
+    ) -> dict[str, Any]:
+        """The JSON as nested dicts; known fields that did not come are None, or absent with `exclude_unset`.
+
+        include, exclude: names, or a mapping of names to the same of what is below (True and `...`: all of it), as
+        pydantic has them; for lists the index or `__all__`. Every mode gives what JSON has.
+        """
+        complete = not (exclude_unset or exclude_none or exclude_defaults)
+        dumped = self._dump(exclude_none or exclude_defaults, complete=complete)
+        if include is None and exclude is None:
+            return dumped
+        return _selected(dumped, include, exclude)  # type: ignore[no-any-return]
 
     def to_json(self, *, indent: int | None = 2, exclude_none: bool = False, **_: Any) -> str:
         return _dump_json(self.to_dict(exclude_none=exclude_none), indent)
@@ -102,6 +120,52 @@ class Object:
         return _restore, (type(self), self.to_dict(), self.mesh, self._request_id)
 
 
+def _selected(value: Any, include: Any, exclude: Any) -> Any:
+    """What is left of a dumped value; `include` and `exclude` are sets, mappings, or True or `...` for all of it."""
+    if isinstance(value, dict):
+        items: Any = value.items()
+    elif isinstance(value, list):
+        items = enumerate(value)
+    else:
+        return value
+    kept = []
+    for key, item in items:
+        wanted = _below(include, key, len(value))
+        unwanted = _below(exclude, key, len(value))
+        if (include is not None and wanted is None) or unwanted is _ALL:
+            continue
+        below = (None if wanted is _ALL else wanted, unwanted)
+        kept.append((key, _selected(item, *below) if any(part is not None for part in below) else item))
+    return dict(kept) if isinstance(value, dict) else [item for _, item in kept]
+
+
+def _below(selection: Any, key: Any, length: int) -> Any:
+    """What a selection says of a key: None for nothing, _ALL for all of it, or a selection of what is below."""
+    if selection is None:
+        return None
+    if not isinstance(selection, Mapping):
+        return _ALL if key in selection or (isinstance(key, int) and key - length in selection) else None
+    names = (key, key - length, "__all__") if isinstance(key, int) else (key,)
+    found = None
+    for part in (selection[name] for name in names if name in selection):
+        if part is True or part is ...:
+            return _ALL
+        if part is not False and part is not None:
+            found = part if found is None else _both(found, part)
+    return found
+
+
+def _both(one: Any, other: Any) -> dict[Any, Any]:
+    """What either selects, as pydantic joins an index with `__all__`."""
+    first, second = (part if isinstance(part, Mapping) else dict.fromkeys(part, True) for part in (one, other))
+    joined = dict(second)
+    for name, part in first.items():
+        whole = part is True or part is ... or joined.get(name) in (True, ...)
+        joined[name] = True if whole else _both(part, joined[name]) if name in joined else part
+    return joined
+
+
+_ALL: Final = object()
 _NOT_FIELDS = frozenset({"_json", "mesh", "_request_id"})
 
 

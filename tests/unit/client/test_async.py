@@ -69,7 +69,7 @@ def test_one_client_in_several_loops_in_turn(run, daemon, socket_path):
 
     async def once():
         assert await ask(client, "hi") == "hi"
-        client._line._connection.release()
+        next(iter(client._line._connections.values())).release()
 
     run(once)
     run(once)
