@@ -136,7 +136,6 @@ ANSWER = {
         {"exclude_unset": True, "by_alias": True, "warnings": False},
         {"round_trip": False, "exclude_unset": True},
     ],
-    ids=repr,
 )
 def test_a_dump_is_what_the_sdk_dumps(options):
     theirs = SdkChatCompletion.model_validate(ANSWER).model_dump(**{"exclude_unset": True, **options})
