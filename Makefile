@@ -14,7 +14,7 @@ override PROMPT := $(value PROMPT)
 export PROMPT
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint bench soak clean
+.PHONY: help run test conformance lint bench soak clean
 
 help: ## what there is
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -31,6 +31,9 @@ test: $(VENV)/.installed-dev ## the whole test suite, in parallel
 	@$(PY) -m pytest -n auto --dist worksteal -m "not soak" \
 	  --cov=meshd.routing --cov-branch --cov-report=term:skip-covered --cov-fail-under=95 $(TESTS)
 
+conformance: $(VENV)-conformance/.installed ## the frameworks that people use, over the socket
+	@$(VENV)-conformance/bin/python -m pytest --timeout=120 tests/conformance/frameworks
+
 lint: $(VENV)/.installed-dev ## ruff and mypy
 	@$(PY) -m ruff check .
 	@$(PY) -m mypy
@@ -42,7 +45,7 @@ soak: $(VENV)/.installed-dev ## minutes of load and chaos
 	@$(PY) -m pytest -m soak --timeout=1800
 
 clean: ## remove what was installed and built
-	@rm -rf $(VENV) .cache build dist
+	@rm -rf $(VENV) $(VENV)-conformance .cache build dist
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.installed-run: pyproject.toml | $(PY)
@@ -54,6 +57,13 @@ $(VENV)/.installed-dev: pyproject.toml | $(PY)
 	@echo "== installing meshd and its tests into $(VENV)"
 	@$(PIP) install -e '.[dev]'
 	@touch $@ $(VENV)/.installed-run
+
+$(VENV)-conformance/.installed: pyproject.toml | $(PY)
+	@echo "== installing frameworks into $(VENV)-conformance"
+	@$(PIP) install uv
+	@$(PY) -m uv venv --quiet --clear --python $(PY) $(VENV)-conformance
+	@$(PY) -m uv pip install --quiet --python $(VENV)-conformance/bin/python -e '.[conformance]'
+	@touch $@
 
 $(PY):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \

@@ -1,0 +1,74 @@
+"""A daemon with scripted providers, for frameworks that nobody here wrote; each test module has its own.
+
+They want an `openai` package of another generation than the other tests, so they have an environment of their own:
+`make conformance`. Elsewhere each is skipped with what it lacks.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+CALL = {"name": "weather", "arguments": {"city": "Paris"}, "id": "call_1"}
+PERSON = {"name": "Ada", "age": 36}
+BEHAVIOURS: dict[str, list[dict[str, Any]]] = {
+    "echo": [{"echo": True}],
+    "tools": [{"tool_call": CALL}],
+    "agent": [{"tool_call": CALL}, {"reply": "It is sunny in Paris"}],
+    "schema": [{"reply": '{"name": "Ada", "age": 36}'}],
+    "person-tool": [{"tool_call": {"name": "Person", "arguments": PERSON, "id": "call_2"}}],
+    "final-result": [{"tool_call": {"name": "final_result", "arguments": PERSON, "id": "call_3"}}],
+    "final-answer": [{"tool_call": CALL}, {"tool_call": {"name": "final_answer", "arguments": {"answer": "sunny"}}}],
+    "failing": [{"error": 400, "message": "that is no good", "code": "bad_thing"}],
+}
+FEATURES = {"tool_calling": True, "structured_output": True, "vision": True, "json_mode": True}
+CONFIG: dict[str, Any] = {
+    "providers": {
+        name: {"connector": "modelmesh.scripted.v1", "script": script, "cycle": True}
+        for name, script in BEHAVIOURS.items()
+    },
+    "models": {
+        f"{name}.chat": {"provider": name, "capabilities": ["chat-completion"], "features": FEATURES}
+        for name in BEHAVIOURS
+    },
+    "pools": {name: {"models": [f"{name}.chat"]} for name in BEHAVIOURS},
+    "discovery": {"health": {"enabled": False}},
+}
+
+
+@pytest.fixture(scope="module")
+def daemon(module_meshd: Any) -> Any:
+    return module_meshd(CONFIG)
+
+
+@pytest.fixture
+def socket(daemon: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> str:
+    """The daemon's. No key is there, and a proxy in the environment is nobody's business."""
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    monkeypatch.setenv("LITELLM_LOCAL_MODEL_COST_MAP", "True")
+    monkeypatch.setenv("LLM_USER_PATH", str(tmp_path))
+    return str(daemon.socket)
+
+
+@pytest.fixture
+def person() -> Any:
+    """The pydantic class that answers are read into."""
+    pydantic = pytest.importorskip("pydantic")
+    return pydantic.create_model("Person", name=(str, ...), age=(int, ...))
+
+
+def weather(city: str) -> str:
+    """The weather in a city.
+
+    Args:
+        city: the city's name
+    """
+    return f"sunny in {city}"
+
+
+@pytest.fixture(name="weather")
+def _weather() -> Any:
+    return weather

@@ -1,0 +1,50 @@
+"""LiteLLM as a client (1.100.0)."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+import modelmesh
+
+SAID = [{"role": "user", "content": "hi there"}]
+
+
+@pytest.fixture
+def ask(socket):
+    litellm = pytest.importorskip("litellm")
+    with modelmesh.openai_client(socket=socket, max_retries=0) as client:
+
+        def ask(model, **options):
+            return litellm.completion(model=f"openai/{model}", messages=SAID, client=client, api_key="-", **options)
+
+        yield ask
+
+
+def test_chat(ask):
+    assert ask("echo").choices[0].message.content == "[scripted] hi there"
+
+
+def test_stream(ask):
+    chunks = list(ask("echo", stream=True, stream_options={"include_usage": True}))
+    assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices) == "[scripted] hi there"
+
+
+def test_tools(ask):
+    parameters = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
+    tool = {"type": "function", "function": {"name": "weather", "parameters": parameters}}
+    (call,) = ask("tools", tools=[tool], tool_choice="auto").choices[0].message.tool_calls
+    assert (call.function.name, json.loads(call.function.arguments)) == ("weather", {"city": "Paris"})
+
+
+def test_schema(ask, person):
+    answer = ask("schema", response_format=person).choices[0].message.content
+    assert person.model_validate_json(answer) == person(name="Ada", age=36)
+
+
+def test_errors(ask):
+    import litellm
+
+    with pytest.raises(litellm.BadRequestError, match="that is no good"):
+        ask("failing")
