@@ -206,3 +206,19 @@ def load_local_models() -> tuple[LocalModelRow, ...]:
 def broken_off_reasons() -> frozenset[str]:
     """Finish reasons that say that an answer is not whole."""
     return frozenset(row["finish_reason"] for row in _read("answers.toml")["broken_off"])
+
+
+class RefusalRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What some providers say when they refuse a request. kind: of `FailureKind`. codes: whole, in any case. words:
+    regular expressions without unbounded repetition."""
+
+    kind: str
+    provider: str
+    source: str
+    codes: tuple[str, ...] = ()
+    words: tuple[str, ...] = ()
+
+
+@functools.cache
+def load_refusals() -> tuple[RefusalRow, ...]:
+    return msgspec.convert(_read("refusals.toml")["refusal"], tuple[RefusalRow, ...])

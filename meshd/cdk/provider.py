@@ -40,6 +40,7 @@ class FailureKind(enum.StrEnum):
     UNSUPPORTED = "unsupported"  # 400: this model cannot do it, another may
     CONTEXT_LENGTH = "context_length"  # 400: too long for this model
     MODEL_NOT_FOUND = "model_not_found"  # 404: this provider has no such model (any more)
+    CONTENT_POLICY = "content_policy"  # this prompt is flagged here; another provider may see it otherwise
     INVALID_REQUEST = "invalid_request"  # 4xx: wrong for every model
     CANCELLED = "cancelled"
 

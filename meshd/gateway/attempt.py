@@ -278,7 +278,8 @@ class UpstreamAttempt:
             # Another model has taken the app's request: what is refused here is only how it is asked to go on.
             failure.kind = FailureKind.UNSUPPORTED
         # All the time a stream may take is its request's.
-        late = now >= plan.deadline if begun else failure.kind is FailureKind.TIMEOUT and self._short
+        ours = failure.kind is FailureKind.TIMEOUT and not failure.status  # a 408 is the provider's own
+        late = now >= plan.deadline if begun else ours and self._short
         if late:
             plan.ran_out(now, self.duration, step=self.step, usage=usage)
             self._settle(False)

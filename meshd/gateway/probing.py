@@ -27,7 +27,7 @@ logger = logging.getLogger("meshd.router")
 AT_ONCE = 4
 """Probes of models under way together: a start is no load test."""
 
-_THERE = frozenset({FailureKind.UNSUPPORTED, FailureKind.INVALID_REQUEST})
+_THERE = frozenset({FailureKind.UNSUPPORTED, FailureKind.INVALID_REQUEST, FailureKind.CONTENT_POLICY})
 """It took the request apart and did not like it: it is there, and that was the question."""
 
 

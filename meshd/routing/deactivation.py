@@ -39,7 +39,13 @@ PATIENCE = 5.0
 """Seconds that an attempt has to have had before its request's own deadline says anything against the model."""
 
 _BLAMELESS = frozenset(
-    {FailureKind.UNSUPPORTED, FailureKind.CONTEXT_LENGTH, FailureKind.INVALID_REQUEST, FailureKind.CANCELLED}
+    {
+        FailureKind.UNSUPPORTED,
+        FailureKind.CONTEXT_LENGTH,
+        FailureKind.CONTENT_POLICY,
+        FailureKind.INVALID_REQUEST,
+        FailureKind.CANCELLED,
+    }
 )
 _OF_ONE_MODEL = frozenset({FailureKind.RATE_LIMIT, FailureKind.QUOTA, FailureKind.MODEL_NOT_FOUND})
 """Answers that say nothing against the rest of the provider."""
@@ -54,6 +60,8 @@ def counts(failure: ProviderFailure, pool: PoolSpec, provider: ProviderSpec) -> 
     codes = pool.deactivation.error_codes
     if codes is not None:
         return failure.status in codes
+    if failure.status == 409:  # a conflict is between requests
+        return False
     retryable = provider.retryable_codes if pool.retry.retryable_codes is None else pool.retry.retryable_codes
     return failure.status in retryable or failure.status in (401, 402, 403) or failure.status >= 500
 
@@ -77,7 +85,7 @@ def record_failure(
     """
     if failure.status:
         state.provider(provider.name).connection_failures = 0  # it answered
-    if failure.kind in _BLAMELESS:
+    if failure.kind in _BLAMELESS or (failure.status == 409 and not counts(failure, pool, provider)):
         return []
     model_state = state.model(model.id)
     model_state.failures += 1

@@ -148,8 +148,16 @@ NANO = 1_000_000_000
 _TEST_TAKES = 1.0  # s: what to wait for a model that another request is testing, at least
 
 THE_APPS_OWN = frozenset(
-    {FailureKind.INVALID_REQUEST, FailureKind.UNSUPPORTED, FailureKind.CONTEXT_LENGTH, FailureKind.MODEL_NOT_FOUND}
+    {
+        FailureKind.INVALID_REQUEST,
+        FailureKind.UNSUPPORTED,
+        FailureKind.CONTEXT_LENGTH,
+        FailureKind.CONTENT_POLICY,
+        FailureKind.MODEL_NOT_FOUND,
+    }
 )
+
+_LONGEST_MESSAGE = 16384  # characters
 
 _BY_STATUS: dict[int, type[InvalidRequestError]] = {
     404: NotFoundError,
@@ -175,17 +183,31 @@ def passed_on(failure: ProviderFailure, attempts: list[dict[str, Any]]) -> MeshE
         own = parsed["error"] if isinstance(parsed.get("error"), dict) else parsed
     except (ValueError, AttributeError, RecursionError):
         own = {}
+    if not isinstance(own, dict):
+        own = {}
+    said = own.get("message")
+    # The connector has read the words out of whatever shape they came in; only the plain one may say more.
+    message = failure.message
+    if isinstance(said, str) and said.startswith(message):
+        message = said[:_LONGEST_MESSAGE]
     # An error inside a 200 has that for its status, and is none the less an error.
     status = failure.status if 400 <= failure.status < 500 else 400
     cls = _BY_STATUS.get(status, InvalidRequestError)
     return cls(
-        str(own.get("message") or failure.message),
+        message,
         status_code=status,
-        code=own.get("code") or str(failure.kind),
-        type=own.get("type"),
-        param=own.get("param"),
+        code=_code(own.get("code"), status) or str(failure.kind),
+        type=_code(own.get("type"), status) or None,
+        param=_code(own.get("param"), status) or None,
         attempts=attempts,
     )
+
+
+def _code(value: Any, status: int) -> str:
+    """A name as OpenAI's clients expect it: text, and not the status once more."""
+    if not isinstance(value, str | int) or isinstance(value, bool) or str(value) == str(status):
+        return ""
+    return str(value)[:200]
 
 
 def of_one_provider(

@@ -395,7 +395,7 @@ class RequestPlan:
         if failure.kind is FailureKind.CANCELLED:
             return RequestCancelledError("cancelled", attempts=self.book.as_maps())
         # Where one was only down, the request may be all right.
-        if self._fatal or all(attempt.reason in THE_APPS_OWN for attempt in self.attempts):
+        if self._fatal or all(attempt.reason in THE_APPS_OWN or attempt.status == 409 for attempt in self.attempts):
             return passed_on(failure, self.book.as_maps())
         if len(self._tries) == 1:
             rests_for = self._soonest_of_the_tried(now) if failure.kind is FailureKind.QUOTA else None

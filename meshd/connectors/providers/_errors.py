@@ -16,71 +16,58 @@ import aiohttp
 import msgspec
 
 from meshd.cdk.provider import FailureKind, ProviderFailure
+from meshd.connectors.providers._error_words import MAX_MESSAGE, ErrorWords, document_of, read_error, words_of
 from meshd.connectors.providers._headers import RawHeaders, rate_limits, retry_after
+from meshd.connectors.providers._refusals import refusals
 
-MAX_MESSAGE = 600
-
-_CONTEXT = re.compile(
-    r"context.{0,3}(length|window|size)|maximum context|too many (input )?tokens|prompt is too long"
-    r"|exceeds?.{0,40}context|(input|prompt).{0,40}(too long|exceeds?).{0,60}tokens?|max_new_tokens.{0,30}must be"
-    r"|reduce the length",
-    re.I | re.S,
-)
-_NO_MODEL = re.compile(
-    r"model.{0,120}(not (found|exist|available)|does not exist|is not a valid|unknown|no longer|decommission|deprecat)"
-    r"|(unknown|invalid|no such|not a valid|unrecognized) model|deployment.{0,40}does not exist",
-    re.I | re.S,
-)
-_UNSUPPORTED = re.compile(
-    r"(not|n't|un)[ -]?(support|implement|allow|permit)|does not (accept|work with)|only support|extra_forbidden", re.I
-)
-_BAD_KEY = re.compile(
-    r"(incorrect|invalid|expired|missing|not valid).{0,20}(api[ _-]?key|credential)"
-    r"|api[ _-]?key.{0,20}(not valid|invalid|expired|incorrect)",
-    re.I,
-)
-_NO_MONEY = re.compile(
-    r"insufficient.{0,3}(quota|balance|credit|funds)|billing|out of credits|credit balance|payment required"
-    r"|spend(ing)? limit",
-    re.I,
-)
+__all__ = [
+    "MAX_MESSAGE",
+    "ErrorWords",
+    "classify",
+    "failure_from_error_object",
+    "failure_from_exception",
+    "failure_from_response",
+    "is_error_list",
+    "read_error",
+]
 
 _BY_CODE = {
-    "context_length_exceeded": FailureKind.CONTEXT_LENGTH,
-    "exceed_context_size_error": FailureKind.CONTEXT_LENGTH,
-    "string_above_max_length": FailureKind.CONTEXT_LENGTH,
-    "model_not_found": FailureKind.MODEL_NOT_FOUND,
-    "model_decommissioned": FailureKind.MODEL_NOT_FOUND,
-    "DeploymentNotFound": FailureKind.MODEL_NOT_FOUND,
-    "unsupported_parameter": FailureKind.UNSUPPORTED,
-    "unsupported_value": FailureKind.UNSUPPORTED,
-    "unsupported_model": FailureKind.UNSUPPORTED,
     "unsupported_country_region_territory": FailureKind.PERMISSION,
-    "not_supported_error": FailureKind.UNSUPPORTED,
-    "invalid_api_key": FailureKind.AUTHENTICATION,
-    "authentication_error": FailureKind.AUTHENTICATION,
     "permission_error": FailureKind.PERMISSION,
-    "insufficient_quota": FailureKind.QUOTA,
-    "billing_hard_limit_reached": FailureKind.QUOTA,
-    "billing_not_active": FailureKind.QUOTA,
-    "rate_limit_exceeded": FailureKind.RATE_LIMIT,
-    "rate_limit_error": FailureKind.RATE_LIMIT,
     "overloaded_error": FailureKind.SERVER,
     "server_error": FailureKind.SERVER,
     "api_error": FailureKind.SERVER,
+    "internal_server_error": FailureKind.SERVER,
 }
-
-
-class ErrorWords(msgspec.Struct, frozen=True):
-    """What an error body says, whatever its shape."""
-
-    message: str = ""
-    code: str = ""
-    type: str = ""
-
-    @property
-    def kind(self) -> FailureKind | None:
-        return _BY_CODE.get(self.code) or _BY_CODE.get(self.type)
+# What a status says where no word does. The rest of the 4xx are the app's own mistake.
+_BY_STATUS = {
+    401: FailureKind.AUTHENTICATION,
+    402: FailureKind.QUOTA,
+    403: FailureKind.PERMISSION,
+    407: FailureKind.CONNECTION,
+    408: FailureKind.TIMEOUT,
+    409: FailureKind.SERVER,
+    413: FailureKind.CONTEXT_LENGTH,
+    420: FailureKind.RATE_LIMIT,
+    421: FailureKind.SERVER,
+    423: FailureKind.SERVER,
+    424: FailureKind.SERVER,
+    425: FailureKind.SERVER,
+    429: FailureKind.RATE_LIMIT,
+    444: FailureKind.SERVER,
+    451: FailureKind.PERMISSION,
+    460: FailureKind.SERVER,
+    498: FailureKind.SERVER,
+    499: FailureKind.SERVER,
+    501: FailureKind.UNSUPPORTED,
+    505: FailureKind.UNSUPPORTED,
+}
+# A route, a method or a format that this server does not have: another may.
+_NOT_HERE = frozenset({404, 405, 406, 410, 411, 414, 415, 416, 426, 431})
+_LONG = 600.0  # s: a wait beyond that is no rate of a minute
+_PER_DAY = re.compile(r"per.?(day|month)|daily|monthly", re.I)
+_PER_MINUTE = re.compile(r"per.?(minute|second)", re.I)
+_REQUEST_TOO_LARGE = re.compile(r"request too large|input or output tokens must be reduced", re.I)
 
 
 class _Metadata(msgspec.Struct, frozen=True):
@@ -95,85 +82,125 @@ class _WithHeaders(msgspec.Struct, frozen=True):
     error: _ErrorWithMetadata = _ErrorWithMetadata()
 
 
-def read_error(body: bytes) -> ErrorWords:
-    """Read {"error": {…}}, {"error": "…"}, {"message": …}, {"detail": …}, {"errors": […]}, a list of these."""
-    try:
-        document = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return ErrorWords()
-    return _words(document)
+def kind_by_code(words: ErrorWords) -> FailureKind | None:
+    """What its codes say, the innermost first."""
+    for code in (words.code, words.type, *words.codes):
+        kind = refusals().by_code((code,)) or _BY_CODE.get(code)
+        if kind is not None:
+            return kind
+    return None
 
 
-def _words(document: Any) -> ErrorWords:
-    if isinstance(document, list) and document:
-        document = document[0]
-    if isinstance(document, str):
-        return ErrorWords(message=document[:MAX_MESSAGE])
-    if not isinstance(document, dict):
-        return ErrorWords()
-    for key in ("error", "errors"):
-        inner = document.get(key)
-        if inner:
-            words = _words(inner)
-            return words if words.message else msgspec.structs.replace(words, message=_text(document.get("message")))
-    return ErrorWords(
-        message=_text(document.get("message") or document.get("detail")),
-        code=str(document.get("code") or ""),
-        type=str(document.get("type") or ""),
-    )
+def classify(status: int, words: ErrorWords, waits: float | None = None) -> FailureKind:
+    """The kind of an error status. The body's codes win over its times, and these over its words, where a status
+    stands for several things. waits: seconds that the provider asked to be left alone."""
+    if not status >= 400:
+        return FailureKind.BAD_ANSWER
+    by_code = kind_by_code(words)
+    if status in (402, 429):
+        return _classify_used_up(status, by_code, words, waits)
+    if status in (401, 403, 451):
+        return _classify_forbidden(status, by_code, words, waits)
+    if status >= 500:
+        return _classify_server(status, by_code, words)
+    return _classify_request_error(status, by_code, words)
 
 
-def _text(value: Any) -> str:
-    if value is None:
-        return ""
-    text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
-    return text[:MAX_MESSAGE]
-
-
-def classify(status: int, words: ErrorWords) -> FailureKind:
-    """The kind of an error status. The body's own words win where a status stands for several things."""
-    kind, message = words.kind, words.message
-    if status == 401:
-        return FailureKind.AUTHENTICATION
-    if status == 402 or (status in (403, 429) and (kind is FailureKind.QUOTA or _NO_MONEY.search(message))):
+def _classify_used_up(status: int, by_code: FailureKind | None, words: ErrorWords, waits: float | None) -> FailureKind:
+    """Whether it is over in a moment, or only when a quota resets or somebody pays."""
+    if _REQUEST_TOO_LARGE.search(words.message):
+        return FailureKind.CONTEXT_LENGTH  # larger than what it takes in a minute: no wait makes it fit
+    if words.quotas:
+        if any(_PER_DAY.search(quota) for quota in words.quotas):
+            return FailureKind.QUOTA
+        if any(_PER_MINUTE.search(quota) for quota in words.quotas):
+            return FailureKind.RATE_LIMIT
+    if by_code in (FailureKind.QUOTA, FailureKind.RATE_LIMIT):
+        return by_code
+    if status == 402:
         return FailureKind.QUOTA
-    if status == 403:
-        return FailureKind.PERMISSION
-    if status == 404:
-        named = kind is FailureKind.MODEL_NOT_FOUND or _NO_MODEL.search(message)
-        # A route that is missing (no /embeddings here) says nothing of the model: another provider has it.
-        return FailureKind.MODEL_NOT_FOUND if named else FailureKind.UNSUPPORTED
-    if status == 408:
-        return FailureKind.TIMEOUT
-    if status == 407:
-        return FailureKind.CONNECTION
-    if status == 429:
+    if words.flagged or by_code is FailureKind.CONTENT_POLICY:
+        return FailureKind.CONTENT_POLICY
+    if waits is not None and waits <= _LONG:
         return FailureKind.RATE_LIMIT
-    if status in (405, 501):
-        return FailureKind.UNSUPPORTED
-    if status in (409, 425, 498) or status >= 500:
-        return FailureKind.SERVER
-    return _classify_request_error(status, kind, message)
+    return refusals().by_words(words.message, FailureKind.QUOTA) or FailureKind.RATE_LIMIT
 
 
-def _classify_request_error(status: int, kind: FailureKind | None, message: str) -> FailureKind:
-    if kind is not None and kind is not FailureKind.SERVER:
-        return kind
-    if status == 413 or _CONTEXT.search(message):
-        return FailureKind.CONTEXT_LENGTH
-    if _BAD_KEY.search(message):  # some answer 400 to a bad key
+def _classify_forbidden(
+    status: int, by_code: FailureKind | None, words: ErrorWords, waits: float | None
+) -> FailureKind:
+    """401, 403 and 451 say that of a key, of one model, of one prompt, or of an account."""
+    if words.flagged or by_code is FailureKind.CONTENT_POLICY:
+        return FailureKind.CONTENT_POLICY
+    if by_code in (FailureKind.MODEL_NOT_FOUND, FailureKind.QUOTA, FailureKind.RATE_LIMIT):
+        return by_code
+    sure = by_code is FailureKind.AUTHENTICATION and words.code and refusals().by_code((words.code,)) is by_code
+    known = refusals().by_words(words.message, FailureKind.AUTHENTICATION)
+    if known is None and not sure:
+        known = refusals().by_words(words.message, FailureKind.MODEL_NOT_FOUND)
+    if known is None and status != 401:
+        known = refusals().by_words(words.message, FailureKind.CONTENT_POLICY, FailureKind.QUOTA)
+    if status == 401 and known is None:
         return FailureKind.AUTHENTICATION
-    if _NO_MODEL.search(message):
-        return FailureKind.MODEL_NOT_FOUND
-    if _UNSUPPORTED.search(message):
-        return FailureKind.UNSUPPORTED
-    return FailureKind.INVALID_REQUEST
+    return known or by_code_forbidden(by_code) or _BY_STATUS[status]
+
+
+def by_code_forbidden(by_code: FailureKind | None) -> FailureKind | None:
+    return by_code if by_code in (FailureKind.AUTHENTICATION, FailureKind.PERMISSION) else None
+
+
+def _classify_server(status: int, by_code: FailureKind | None, words: ErrorWords) -> FailureKind:
+    if status == 500:  # local servers say so of a prompt that is too long
+        if by_code in (FailureKind.CONTEXT_LENGTH, FailureKind.CONTENT_POLICY):
+            return by_code
+        if refusals().says(FailureKind.CONTEXT_LENGTH, words.message):
+            return FailureKind.CONTEXT_LENGTH
+    return _BY_STATUS.get(status, FailureKind.SERVER)
+
+
+_AS_REFUSED = (
+    FailureKind.AUTHENTICATION,  # some answer 400 to a bad key
+    FailureKind.CONTENT_POLICY,
+    FailureKind.MODEL_NOT_FOUND,
+    FailureKind.CONTEXT_LENGTH,
+    FailureKind.UNSUPPORTED,
+)
+
+
+def _classify_request_error(status: int, by_code: FailureKind | None, words: ErrorWords) -> FailureKind:
+    if status == 413:
+        return FailureKind.CONTEXT_LENGTH
+    if status == 404:
+        # A route that is missing (no /embeddings here) says nothing of the model: another provider has it.
+        named = by_code is FailureKind.MODEL_NOT_FOUND or refusals().says(FailureKind.MODEL_NOT_FOUND, words.message)
+        if by_code not in (None, FailureKind.MODEL_NOT_FOUND, FailureKind.SERVER):
+            return by_code
+        return FailureKind.MODEL_NOT_FOUND if named else FailureKind.UNSUPPORTED
+    if words.flagged:
+        return FailureKind.CONTENT_POLICY
+    if by_code is not None and by_code is not FailureKind.SERVER:
+        return by_code
+    if status in _BY_STATUS:
+        return _BY_STATUS[status]
+    found = refusals().by_words(words.message, *_AS_REFUSED)
+    if found is None and status == 410:
+        found = FailureKind.MODEL_NOT_FOUND if "model" in words.message.lower() else None
+    if found is not None:
+        return found
+    if refusals().says(FailureKind.QUOTA, words.message) and status == 400 and "balance" in words.message.lower():
+        return FailureKind.QUOTA  # Anthropic's: "Your credit balance is too low"
+    return FailureKind.UNSUPPORTED if status in _NOT_HERE else FailureKind.INVALID_REQUEST
 
 
 def failure_from_response(status: int, body: bytes, raw_headers: RawHeaders, url: str) -> ProviderFailure:
     """An answer with an error status, or a redirect."""
     words = read_error(body)
-    kind = classify(status, words)
+    if status == 429:
+        raw_headers = [*_headers_inside(body), *raw_headers]  # its own last, as they win
+    waits = retry_after(raw_headers)
+    if waits is None and (status == 429 or status >= 500):
+        waits = words.retry_after
+    kind = classify(status, words, waits)
     if 300 <= status < 400:
         to = next((value.decode("latin-1") for name, value in raw_headers if name.lower() == b"location"), "elsewhere")
         kind = FailureKind.BAD_ANSWER
@@ -184,14 +211,12 @@ def failure_from_response(status: int, body: bytes, raw_headers: RawHeaders, url
         message = f"{url} does not exist (404): is base_url right?"
     else:
         message = f"{url} answered {status}"
-    if status == 429:
-        raw_headers = [*_headers_inside(body), *raw_headers]  # its own last, as they win
     return ProviderFailure(
         kind,
         message,
         status=status,
         body=body,
-        retry_after=retry_after(raw_headers),
+        retry_after=waits,
         limits=rate_limits(raw_headers),
     )
 
@@ -200,9 +225,9 @@ def _headers_inside(body: bytes) -> list[tuple[bytes, bytes]]:
     """OpenRouter puts the limits of a 429 into its body, as the `headers` of the error's `metadata`."""
     try:
         headers = msgspec.json.decode(body, type=_WithHeaders).error.metadata.headers
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return []
-    return [(name.encode(), value.encode()) for name, value in headers.items()]
+    return [(name.encode(errors="replace"), value.encode(errors="replace")) for name, value in headers.items()]
 
 
 def failure_from_error_object(error: bytes, status: int = 200) -> ProviderFailure:
@@ -211,14 +236,14 @@ def failure_from_error_object(error: bytes, status: int = 200) -> ProviderFailur
 
     Only what the error itself names precisely is taken for that; anything else is a bad answer.
     """
-    document = _document(error)
-    words = _words(document)
+    document = document_of(error)
+    words = words_of(document)
     inside = int(words.code) if words.code.isascii() and words.code.isdigit() and 400 <= int(words.code) < 600 else 0
-    kind = words.kind
+    kind = FailureKind.CONTENT_POLICY if words.flagged else kind_by_code(words)
     if inside and (kind is None or kind is FailureKind.SERVER):
         kind = classify(inside, words)
     if kind is None and words.type == "invalid_request_error":
-        kind = _classify_request_error(400, None, words.message)
+        kind = _classify_request_error(400, None, words)
     if kind is None or kind is FailureKind.SERVER:
         kind = FailureKind.BAD_ANSWER
     message = words.message or "the provider sent an error inside its answer"
@@ -230,16 +255,8 @@ def is_error_list(body: bytes) -> bool:
     """Whether it is `[{"error": …}]`: Google's, in place of an answer or of an event."""
     if body[:64].lstrip()[:1] != b"[":
         return False
-    document = _document(body)
+    document = document_of(body)
     return isinstance(document, list) and bool(document) and isinstance(document[0], dict) and "error" in document[0]
-
-
-def _document(error: bytes) -> Any:
-    """As JSON, else as the text that it is."""
-    try:
-        return msgspec.json.decode(error) if error else None
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return error.decode(errors="replace").strip()
 
 
 def _inside(document: Any) -> Any:

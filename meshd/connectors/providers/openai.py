@@ -262,7 +262,7 @@ class OpenAIProvider(Provider):
             response = await self._transport.handle_async_request(request)
         except _TRANSPORT_ERRORS as exc:
             raise self._failure(exc, timeout) from None
-        if response.status_code in (200, 201, 202):
+        if 200 <= response.status_code < 300:
             return response
         body = b""
         stream = response.stream

@@ -1,0 +1,147 @@
+"""Errors as providers send them, through the real connector: the kind, the times, and the provider's own words."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+import tomllib
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from meshd.catalogue import load_refusals
+from meshd.cdk import FailureKind
+from meshd.cdk.provider import Operation, ProviderCall, ProviderFailure, ProviderSettings
+from meshd.connectors.providers._error_words import MAX_MESSAGE, read_error
+from meshd.connectors.providers._errors import failure_from_response
+from meshd.connectors.providers._refusals import refusals
+from meshd.connectors.providers.openai import OpenAIProvider
+
+_FILE = Path(__file__).parent / "data" / "refusals.toml"
+CASES = [case for case in tomllib.loads(_FILE.read_text())["case"] if not case.get("skip")]
+
+
+async def answered(status: int, headers: dict[str, str], body: bytes, stream: bool = False) -> ProviderFailure:
+    """What the connector makes of this answer."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        await reader.readexactly(int(re.search(rb"content-length: (\d+)", head, re.I)[1]))
+        lines = [f"HTTP/1.1 {status} Odd", f"Content-Length: {len(body)}", "Connection: close"]
+        lines += [f"{name}: {value}" for name, value in headers.items()]
+        writer.write("\r\n".join([*lines, "", ""]).encode() + body)
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    url = f"http://127.0.0.1:{port}/v1"
+    provider = OpenAIProvider(ProviderSettings(name="p", connector="openai.llm.v1", base_url=url, api_key="k" * 20))
+    call = ProviderCall(Operation.CHAT, "m", {"messages": msgspec.Raw(b"[]")}, stream=stream, timeout=20.0)
+    try:
+        if stream:
+            with pytest.raises(ProviderFailure) as caught:
+                [event async for event in provider.stream(call)]
+        else:
+            with pytest.raises(ProviderFailure) as caught:
+                await provider.execute(call)
+        return caught.value
+    finally:
+        await provider.aclose()
+        server.close()
+        await server.wait_closed()
+
+
+@pytest.mark.parametrize("case", CASES, ids=[f"{case['provider']}-{n}" for n, case in enumerate(CASES)])
+async def test_what_a_provider_says_is_understood(case):
+    failure = await answered(case["status"], case.get("headers", {}), case["body"].encode())
+    assert failure.kind == case["kind"], failure.message
+    assert failure.status == case["status"]
+    assert failure.message
+    if "words" in case:
+        assert case["words"] in failure.message
+    if "retry_after" in case:
+        assert failure.retry_after == pytest.approx(case["retry_after"])
+
+
+async def test_a_stream_that_is_refused_is_understood_the_same():
+    failure = await answered(400, {}, b'{"detail":"unknown field `seed`"}', stream=True)
+    assert (failure.kind, failure.message) == (FailureKind.UNSUPPORTED, "unknown field `seed`")
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (408, "timeout"), (409, "server"), (410, "unsupported"), (418, "invalid_request"), (423, "server"),
+        (424, "server"), (425, "server"), (451, "permission"), (499, "server"), (498, "server"), (415, "unsupported"),
+        (520, "server"), (525, "server"), (529, "server"), (530, "server"), (599, "server"), (304, "bad_answer"),
+        (300, "bad_answer"), (420, "rate_limit"), (505, "unsupported"),
+    ],
+)  # fmt: skip
+def test_a_status_alone_says(status, kind):
+    assert failure_from_response(status, b"", [], "https://p/v1").kind == kind
+
+
+def test_every_row_of_the_catalogue_compiles_and_has_no_gap_without_end():
+    for row in load_refusals():
+        FailureKind(row.kind)
+        assert row.source, row
+        for word in row.words:
+            re.compile(word)
+            assert not re.search(r"(?<!\\)[*+]|\{\d+,\}", re.sub(r"\[[^\]]*\]", "", word)), word
+
+
+@pytest.mark.parametrize("piece", ["model ", "max_tokens ", "exceeds ", "token ", "context ", "no ", "a", " ", "load "])
+def test_no_text_makes_the_words_slow(piece):
+    text = (piece * 300_000)[:300_000]
+    started = time.process_time()
+    failure_from_response(400, text.encode(), [], "https://p/v1")
+    read_error(msgspec.json.encode({"error": {"message": text}}))
+    assert time.process_time() - started < 2.0
+
+
+_KEYS = [
+    "error",
+    "errors",
+    "message",
+    "msg",
+    "detail",
+    "metadata",
+    "raw",
+    "details",
+    "code",
+    "status",
+    "base_resp",
+    "loc",
+]
+KEYS = st.sampled_from(_KEYS) | st.text(max_size=5)
+LEAVES = st.none() | st.booleans() | st.integers(-(2**63), 2**63) | st.floats(allow_nan=False) | st.text()
+JUNK = st.recursive(LEAVES, lambda inner: st.lists(inner) | st.dictionaries(KEYS, inner), max_leaves=12)
+
+
+@given(JUNK, st.integers(300, 599))
+def test_no_document_breaks_the_reading(document, status):
+    body = msgspec.json.encode(document)
+    words = read_error(body)
+    assert len(words.message) <= MAX_MESSAGE
+    failure_from_response(status, body, [], "https://p/v1")
+
+
+@given(st.binary(max_size=400))
+def test_no_bytes_break_the_reading(body):
+    assert len(read_error(body).message) <= MAX_MESSAGE
+
+
+@pytest.mark.parametrize(
+    "body", [b"[" * 100_000, b'{"error":' * 50_000, b'"' + b"\\u001b[31m" * 9 + b'"', b"\x1b]0;x\x07"]
+)
+def test_depth_and_terminals(body):
+    assert "\x1b" not in read_error(body).message
+
+
+def test_codes_are_found_in_any_case():
+    assert refusals().by_code(["CONTEXT_LENGTH_EXCEEDED"]) is FailureKind.CONTEXT_LENGTH
