@@ -186,10 +186,9 @@ def passed_on(failure: ProviderFailure, attempts: list[dict[str, Any]]) -> MeshE
     if not isinstance(own, dict):
         own = {}
     said = own.get("message")
-    # The connector has read the words out of whatever shape they came in; only the plain one may say more.
-    message = failure.message
-    if isinstance(said, str) and said.startswith(message):
-        message = said[:_LONGEST_MESSAGE]
+    # The connector has read the words out of whatever shape they came in; only plain ones may say more.
+    plain = isinstance(said, str) and said.strip() and said.lstrip()[:1] not in "{[<" and not own.get("metadata")
+    message = str(said)[:_LONGEST_MESSAGE] if plain else failure.message
     # An error inside a 200 has that for its status, and is none the less an error.
     status = failure.status if 400 <= failure.status < 500 else 400
     cls = _BY_STATUS.get(status, InvalidRequestError)
