@@ -42,8 +42,6 @@ def classify(failure: ProviderFailure, policy: RetryPolicy, provider: ProviderSp
     its provider's; a status in none of them by the kind, unless somebody took it off the retryable ones.
     """
     status = failure.status
-    if failure.kind is FailureKind.INVALID_REQUEST and status >= 400 and _wanted(status, policy, provider):
-        return Verdict.RETRY
     if failure.kind in _FATAL:
         return Verdict.FATAL
     if failure.kind in _ELSEWHERE:
@@ -58,12 +56,6 @@ def classify(failure: ProviderFailure, policy: RetryPolicy, provider: ProviderSp
         if status in provider.non_retryable_codes or status in RETRYABLE_CODES:
             return Verdict.ROTATE
     return Verdict.RETRY
-
-
-def _wanted(status: int, policy: RetryPolicy, provider: ProviderSpec) -> bool:
-    """Whether somebody made a status retryable that nobody understands."""
-    codes = provider.retryable_codes if policy.retryable_codes is None else policy.retryable_codes
-    return status in codes
 
 
 def delay(failure: ProviderFailure, policy: RetryPolicy, attempt: int, random: Callable[[], float]) -> float:
