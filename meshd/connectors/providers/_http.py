@@ -50,7 +50,8 @@ class UpstreamBody(httpx.AsyncByteStream):
     async def read(self, limit: int) -> bytes:
         """The whole body."""
         length = self._response.content_length
-        if length is not None and length <= limit:
+        # A length is that of the compressed body: a megabyte may become gigabytes.
+        if length is not None and length <= limit and not self._response.headers.get("content-encoding"):
             return await self._response.read()
         body = bytearray()
         try:

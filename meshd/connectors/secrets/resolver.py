@@ -28,6 +28,19 @@ def make_store(id: str, settings: Mapping[str, Any]) -> SecretStore:
     return store
 
 
+def usable(name: str, value: str) -> str:
+    """The value without blanks and line breaks at its ends, as copying leaves them. Raises SecretStoreError for what
+    no header can carry, naming the secret and never its value."""
+    value = value.strip()
+    if not value:
+        raise SecretMissing(f"{name} is empty")
+    if any(character < " " or "\x7f" <= character <= "\x9f" for character in value):
+        raise SecretStoreError(f"{name} has a line break or another control character inside: it cannot be a key")
+    if any(character > "\xff" for character in value):
+        raise SecretStoreError(f"{name} has characters that no HTTP header can carry (is it pasted with quotes?)")
+    return value
+
+
 class SecretSection:
     """One `secrets` section made ready: its stores in order and its cache.
 
@@ -57,7 +70,7 @@ class SecretSection:
         reasons = list(self.problems)
         for store in self._stores:
             try:
-                value = store.get(name)
+                value = usable(name, store.get(name))
             except (SecretMissing, SecretStoreError) as error:
                 reasons.append(str(error))
                 continue
