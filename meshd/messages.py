@@ -55,11 +55,13 @@ class Drain(Message, frozen=True):
 
 class Reload(Message, frozen=True):
     """Read the file again → config. Answered with a ReloadReport. `config`: this MeshConfig instead.
-    `digest`: of the content that was seen; if the file has another by now, whoever saw it will say so again."""
+    `digest`: of the content that was seen; if the file has another by now, whoever saw it will say so again.
+    `secrets_only`: the file is not read; what it refers to has other values."""
 
     dry_run: bool = False
     config: Any = None
     digest: bytes | None = None
+    secrets_only: bool = False
     reason: str = "asked"
 
 

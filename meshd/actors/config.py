@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -135,11 +136,11 @@ class ConfigActor(MeshActor):
     def _reload(self, message: messages.Reload) -> messages.ReloadReport | None:
         """None: the file is being written, and the watch will say when that has ended."""
         try:
-            config, source = self._read() if message.config is None else (message.config, "given")
+            config, source = self._wanted(message)
         except ConfigurationError as error:
             if self._written_again(message):
                 return None
-            problems = error.problems or [Problem("", None, str(error)).asdict()]
+            problems = error.extra.get("problems") or [Problem("", None, str(error)).asdict()]
             return messages.ReloadReport(False, problems=tuple(problems))
         except (OSError, UnicodeDecodeError, StorageError) as error:
             problem = Problem("", None, f"the configuration cannot be read: {error}")
@@ -147,6 +148,9 @@ class ConfigActor(MeshActor):
         if self._written_again(message):
             return None
         before = self._current
+        if before is not None and message.config is None and _says_nothing(config) and not _says_nothing(before.stored):
+            problem = Problem("", None, "is empty: the running configuration stays (`providers: {}` runs without any)")
+            return messages.ReloadReport(False, problems=(replace(problem, file=config.file).asdict(),))
         changes = tuple(before.stored.difference(config)) if before is not None else ()
         faults = config.validate(self._registry)
         if not faults and before is not None:
@@ -158,6 +162,14 @@ class ConfigActor(MeshActor):
         if message.config is None and not message.dry_run:
             self._follow_file()
         return messages.ReloadReport(True, changes, generation=self._numbers)
+
+    def _wanted(self, message: messages.Reload) -> tuple[MeshConfig, str]:
+        if message.config is not None:
+            return message.config, "given"
+        if message.secrets_only and self._current is not None:
+            # Only a key is another: what is being typed into the file meanwhile is not meant yet.
+            return self._current.stored, self._current.source
+        return self._read()
 
     def _read(self) -> tuple[MeshConfig, str]:
         self._seen = digest(self._source.path) if self._source.path is not None else None
@@ -294,6 +306,11 @@ class ConfigActor(MeshActor):
             self._seen,
         )
         self._watch.start()
+
+
+def _says_nothing(config: MeshConfig) -> bool:
+    """Emptied, or with comments alone."""
+    return not any(value is not None for value in config.raw.values())
 
 
 def _unchangeable(before: MeshConfig, after: MeshConfig) -> list[Problem]:

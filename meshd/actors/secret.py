@@ -78,7 +78,7 @@ class SecretActor(MeshActor):
         for name in changed:
             self._announce(name, message.reason, provider=message.provider)
         if changed:
-            self.tell("config", messages.Reload(reason=f"secret {', '.join(changed)} rotated"))
+            self.tell("config", messages.Reload(reason=f"secret {', '.join(changed)} rotated", secrets_only=True))
 
     def _announce(self, name: str, reason: str, **ids: str) -> None:
         ids = {"secret": name, **ids}

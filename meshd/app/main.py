@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import errno
 import gc
 import json
 import logging
@@ -21,6 +22,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from meshd import __version__, messages
+from meshd.app.footing import FEWEST_FILES, open_standard_streams, raise_file_limit
 from meshd.app.listen import ListenError, ListenSocket, take_sockets
 from meshd.app.notify import Notifier, watchdog_interval
 from meshd.config import MeshConfig, find_config
@@ -35,6 +37,7 @@ EX_OK = 0
 EX_USAGE = 64
 EX_UNAVAILABLE = 69
 EX_SOFTWARE = 70
+EX_OSERR = 71
 EX_CONFIG = 78
 
 _LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
@@ -45,6 +48,7 @@ _LONG_DRAIN = 5.0  # s of finishing, above which the service manager is asked fo
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Never returns; the exit code follows sysexits(3)."""
+    open_standard_streams()
     sys.exit(run(_parse(arguments)))
 
 
@@ -53,12 +57,18 @@ def run(options: argparse.Namespace) -> int:
     logs = _logs(options.log_level)
     try:
         source = _source(options.config)
-        config = source.read()[0].require_valid()
+        config = source.peek()[0].require_valid()
     except ConfigurationError as error:
         return _refused(error)
     if options.check:
         print(f"{config.file or 'the built-in configuration'}: valid")
         return EX_OK
+    files, warning = raise_file_limit()
+    if files < FEWEST_FILES:
+        print(f"meshd: {warning}", file=sys.stderr)
+        return EX_OSERR
+    if warning:
+        logger.warning("%s", warning)
     try:
         return _Process(options, source, config, logs).run()
     except ConfigurationError as error:
@@ -69,6 +79,24 @@ def run(options: argparse.Namespace) -> int:
     except MeshError as error:
         print(f"meshd: {error}", file=sys.stderr)
         return EX_SOFTWARE
+    except OSError as error:
+        print(f"meshd: cannot run here: {_about(error)}", file=sys.stderr)
+        logger.debug("cannot run", exc_info=True)
+        return EX_OSERR
+
+
+def _about(error: OSError) -> str:
+    """With what to do, where that is one thing."""
+    advice = {
+        errno.EMFILE: "raise `ulimit -n` (LimitNOFILE= in a unit)",
+        errno.ENFILE: "the machine has too many open files",
+        errno.ENOSPC: "make room on the disk",
+        errno.EROFS: "give it a place to write with --socket and daemon.state_dir",
+        errno.EACCES: "give it a place to write with --socket and daemon.state_dir",
+    }.get(error.errno or 0)
+    what = error.strerror or str(error) or type(error).__name__
+    where = f": {error.filename}" if error.filename else ""
+    return f"{what}{where}" + (f"; {advice}" if advice else "")
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -79,7 +107,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         epilog="Signals: SIGTERM finishes what is in flight and ends, SIGHUP reloads, SIGUSR1 logs the state. "
         "Try `meshctl status`, `meshctl chat` and `meshctl doctor` beside it.",
     )
-    parser.add_argument("--config", metavar="FILE", help="configuration (YAML, TOML or JSON)")
+    parser.add_argument("--config", metavar="FILE", help="configuration (YAML, TOML or JSON; - or a pipe: read once)")
     parser.add_argument("--socket", metavar="PATH", help="where to listen")
     parser.add_argument("--log-level", choices=_LOG_LEVELS, help="least severity to log")
     parser.add_argument("--check", action="store_true", help="check the configuration and end")
@@ -95,7 +123,7 @@ def _logs(level: str | None) -> LogBridge:
 
 
 def _source(given: str | None) -> ConfigSource:
-    path = find_config(given)
+    path = Path("/dev/stdin") if given == "-" else find_config(given)
     return ConfigSource.of_file(path) if path is not None else ConfigSource.built_in()
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 import typer
 from typer.core import TyperGroup
 
+from meshd.app.footing import open_standard_streams
 from meshd.cli import daemon
 
 # command → the module in this folder that holds it; in the order of `meshctl --help`.
@@ -149,8 +150,7 @@ def print_version() -> None:
 
 def main() -> None:
     """The console script."""
-    for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="replace")  # type: ignore[union-attr]
+    open_standard_streams()
     try:
         app(prog_name="meshctl")
     except KeyboardInterrupt:

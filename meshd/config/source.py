@@ -7,13 +7,16 @@ Must never: decide what is done with it.
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Callable
 from pathlib import Path
 
 from meshd.config.lookup import find_config
-from meshd.config.mesh_config import MeshConfig
+from meshd.config.mesh_config import MeshConfig, configuration_error
+from meshd.config.problems import Problem
 
 BUILT_IN = "built-in"
+_DESCRIPTORS = ("/dev/stdin", "/dev/fd/", "/proc/self/fd/")
 
 
 class ConfigSource:
@@ -41,14 +44,28 @@ class ConfigSource:
 
     @classmethod
     def of_file(cls, path: Path) -> ConfigSource:
-        """A file, read anew each time. Reading raises ConfigurationError when it cannot be."""
+        """A file, read again each time; what is a pipe or a terminal is read now and never again. Reading raises
+        ConfigurationError when it cannot be."""
+        if _gives_itself_once(path):
+            return cls._of_stream(path)
         absolute = path.absolute()  # not resolved: a symlink that is swapped has to be followed anew
         return cls(lambda: (MeshConfig.from_file(absolute), str(absolute)), absolute)
+
+    @classmethod
+    def _of_stream(cls, path: Path) -> ConfigSource:
+        def again() -> tuple[MeshConfig, str]:
+            advice = "start it with --config and a file, or restart it"
+            message = f"was read when the daemon started and cannot be read again: {advice}"
+            raise configuration_error([Problem("", None, message, None, str(path))])
+
+        return cls(again, first=(MeshConfig.from_file(path), str(path)))
 
     @classmethod
     def of_config(cls, config: MeshConfig) -> ConfigSource:
         """A configuration that is given, as it is (its file may say less); a reload reads its file, if it has one."""
         if config.file is not None:
+            if _gives_itself_once(Path(config.file)):
+                return cls(lambda: (config, "given"))
             of_file = cls.of_file(Path(config.file))
             return cls(of_file.read, of_file.path, (config, str(of_file.path)))
         return cls(lambda: (config, "given"))
@@ -69,3 +86,14 @@ class ConfigSource:
 
         source = cls(read)
         return source
+
+
+def _gives_itself_once(path: Path) -> bool:
+    """A pipe, a terminal, a descriptor that the shell opened (`--config <(…)`): no file to come back to."""
+    if str(path).startswith(_DESCRIPTORS):
+        return True
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError):
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))

@@ -14,8 +14,16 @@ import hashlib
 import logging
 import os
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
+
+from meshd.config.characters import MOST_BYTES
+
+_POLL = 2.0  # s between two looks where changes are not told
+_POLLS = 150
+_CUT_PATIENCE = 2.0  # s of quiet after what may be the first piece of a file
+_MOST_PATIENCE = 30.0  # s: who has the file open for longer is not writing it
 
 logger = logging.getLogger("meshd.config")
 
@@ -31,7 +39,9 @@ class FileWatch:
         self.debounce = debounce
         self._on_change = on_change
         self._stop = threading.Event()
+        self._polling = False
         self._content = known
+        self._text = _read(path) if known is not None and digest(path) == known else b""
         self._thread = threading.Thread(target=self._run, name="meshd-watch", daemon=True)
 
     def start(self) -> None:
@@ -42,11 +52,11 @@ class FileWatch:
         self._stop.set()
 
     def _run(self) -> None:
-        from watchfiles import watch
-
         while not self._stop.is_set():
             directories = watched_directories(self.path)
             try:
+                from watchfiles import watch
+
                 for _ in watch(
                     *directories,
                     watch_filter=None,
@@ -60,20 +70,45 @@ class FileWatch:
                     self._look()
                     if watched_directories(self.path) != directories:
                         break  # a symlink points elsewhere now
-            except OSError as error:
-                logger.warning("cannot watch %s: %s", self.path, error)
-                self._stop.wait(5.0)
+            except Exception as error:  # inotify used up, no descriptor left; what of it is raised differs
+                if not self._polling:
+                    why = str(error).split(" (")[0]
+                    logger.warning("%s is looked at every %g s: changes are not told (%s)", self.path, _POLL, why)
+                self._polling = True
+                self._poll()
+
+    def _poll(self) -> None:
+        """Look now and then, and after a while try to be told again."""
+        for _ in range(_POLLS):
+            if self._stop.wait(_POLL):
+                return
+            self._look()
 
     def _look(self) -> None:
         content = digest(self.path)
         if content is None or content == self._content:
             return  # gone for the moment (an editor at work), or only touched
-        while not self._stop.wait(self.debounce) and (now := digest(self.path)) != content:
+        deadline = time.monotonic() + _MOST_PATIENCE
+        while not self._stop.wait(self._patience(content)):
+            now = digest(self.path)
+            if now == content and (time.monotonic() > deadline or not being_written(self.path)):
+                break
             content = now
         if self._stop.is_set() or content is None or content == self._content:
             return
         self._content = content
+        self._text = _read(self.path)
         self._on_change(content)
+
+    def _patience(self, content: bytes | None) -> float:
+        """How long it has to stay the same. What is the beginning of the text in use, or ends within a line where
+        that did not, may be the first piece of a slow writer, and would be valid and mean less."""
+        text = _read(self.path)
+        known = self._text
+        if content is None or not text or not known or text == known:
+            return self.debounce
+        cut = known.startswith(text) or (known.endswith(b"\n") and not text.endswith(b"\n"))
+        return max(self.debounce, _CUT_PATIENCE) if cut else self.debounce
 
 
 def watched_directories(path: Path) -> list[Path]:
@@ -97,8 +132,40 @@ def watched_directories(path: Path) -> list[Path]:
 
 def digest(path: Path) -> bytes | None:
     """Of a file's content; None for one that is not there or is empty."""
-    try:
-        content = path.read_bytes()
-    except OSError:
-        return None
+    content = _read(path)
     return hashlib.sha256(content).digest() if content else None
+
+
+def _read(path: Path) -> bytes:
+    """At most a little more than a configuration may hold; nothing where there is no file."""
+    try:
+        if not path.is_file():
+            return b""
+        with open(path, "rb") as file:
+            return file.read(MOST_BYTES + 1)
+    except (OSError, ValueError):
+        return b""
+
+
+def being_written(path: Path) -> bool:
+    """Whether a process that we may look into has the file open for writing."""
+    try:
+        wanted = os.stat(path)
+        processes = [name for name in os.listdir("/proc") if name.isdigit()]
+    except OSError:
+        return False
+    return any(_writes(process, wanted) for process in processes)
+
+
+def _writes(process: str, wanted: os.stat_result) -> bool:
+    folder = f"/proc/{process}/fd"
+    try:
+        for number in os.listdir(folder):
+            if (
+                os.path.samestat(os.stat(f"{folder}/{number}"), wanted)
+                and os.lstat(f"{folder}/{number}").st_mode & 0o200
+            ):
+                return True
+    except OSError:  # another user's, or gone meanwhile
+        return False
+    return False

@@ -36,6 +36,8 @@ class FileSink(Sink):
         self._lines.append(self._encode(line | entry.fields) + b"\n")
 
     def flush(self) -> None:
+        if self._lines:
+            self._follow()
         while self._lines:
             room = max(1, self._max_size - self._size)
             taken, size = 0, 0
@@ -69,6 +71,27 @@ class FileSink(Sink):
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         self._size = os.fstat(self._fd).st_size
+
+    def _follow(self) -> None:
+        """Renamed or removed by somebody else (logrotate), the file under the name is another: write there."""
+        try:
+            found, ours = os.stat(self._path), os.fstat(self._fd) if self._fd >= 0 else None
+            if ours is not None and os.path.samestat(found, ours):
+                self._size = found.st_size  # copied and truncated, it begins again
+                return
+        except FileNotFoundError:
+            pass
+        before = self._fd
+        self._fd = -1
+        try:
+            self._open()
+        except OSError:
+            self._fd = before  # better into the old one than nowhere
+            if before < 0:
+                raise
+            return
+        if before >= 0:
+            os.close(before)
 
     def _rotate(self) -> None:
         os.close(self._fd)
