@@ -165,12 +165,9 @@ def test_a_file_that_cannot_be_read_leaves_the_running_configuration(meshd, one,
     daemon = meshd(one(reply="before", daemon={"watch": False}))
     daemon.write(content)
     report = daemon.ask("POST", "/mesh/v1/reload")
-    if content:
-        assert not report["ok"]
-        assert report["problems"]
-        assert says(daemon) == "before"
-    else:
-        assert report["ok"]  # an empty file is a valid configuration, with nothing in it
+    assert not report["ok"]
+    assert report["problems"]
+    assert says(daemon) == "before"
 
 
 def test_a_refusal_of_an_actor_leaves_the_running_configuration(meshd, one):
@@ -277,7 +274,7 @@ def test_twenty_edits_under_load_fail_no_request(meshd, upstream, one, eventuall
 
 
 def test_a_file_that_was_emptied_is_waited_for(daemon, after, eventually):
-    """A disk was full, or somebody writes in place and is slow; to run an empty file takes a command."""
+    """A disk was full, or somebody writes in place and is slow."""
     daemon.config.write_text("")
     eventually(lambda: _looked_again(daemon))
     assert says(daemon) == "before"
