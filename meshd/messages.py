@@ -352,7 +352,7 @@ class Probe(Message, frozen=True):
     is left of its quota."""
 
     provider: str
-    method: str  # models, completion
+    method: str  # auto, models, completion
     timeout: float
     token: int = 0  # given back in Probed
     quota: bool = False
@@ -369,13 +369,16 @@ class ProbeModels(Message, frozen=True):
 
 
 class Probed(Message, frozen=True):
-    """How a probe went (router → health). error: "" when it answered."""
+    """How a probe went (router → health). error: "" when it answered. refused: something is there, and does not list
+    its models. requests: what became of those sent to it, as `ProviderState.answering`."""
 
     provider: str
     token: int
     latency: float
     error: str = ""
     kind: str = ""
+    refused: bool = False
+    requests: str = ""
 
 
 class ProviderFailed(Message, frozen=True):
@@ -390,7 +393,7 @@ class HealthReport(Message, frozen=True):
     """What health thinks of a provider (health → router). score 0…1. kind: the FailureKind of `error`, if any.
 
     probed: a probe ended, rather than a request failed. answered: it was answered; nothing else says that the
-    provider works.
+    provider works. refused: something is there, and refuses its list of models.
     """
 
     provider: str
@@ -402,6 +405,7 @@ class HealthReport(Message, frozen=True):
     kind: str = ""
     probed: bool = False
     answered: bool = False
+    refused: bool = False
 
 
 class ProbeNow(Message, frozen=True):

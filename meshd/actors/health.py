@@ -80,7 +80,8 @@ class HealthActor(MeshActor):
                 for name, provider in config.providers.items()
                 if provider.quota.query_current or provider.quota.query_remaining
             )
-            settings = HealthSettings.of(config.discovery.health, quotas)
+            methods = {name: each.health.method for name, each in config.providers.items() if each.health.method}
+            settings = HealthSettings.of(config.discovery.health, quotas, methods)
             self._monitor.configure(settings, generation.providers, now)
             self._pools.configure(generation.table.pools.values(), settings.timeout, now)
             self._told = {name: told for name, told in self._told.items() if name in generation.providers}

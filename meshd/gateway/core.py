@@ -33,9 +33,9 @@ from meshd.generation import Generation
 from meshd.routing import deactivation, recovery
 from meshd.routing import state as states
 from meshd.routing.pipeline import Pipeline
-from meshd.routing.state import MeshState
+from meshd.routing.state import Change, MeshState
 from meshd.routing.strategies import STRATEGIES
-from meshd.routing.table import RoutingTable
+from meshd.routing.table import RecoveryPolicy, RoutingTable
 from meshd.spend.journal import JournalWriter, open_segment
 from modelmesh._errors import MeshError, RequestCancelledError, RoutingError, StreamInterrupted
 
@@ -205,9 +205,20 @@ class RouterCore:
         if not report.probed:
             return
         known.last_probe, known.latency = report.at, report.latency
+        aside = known.availability
+        known.probe_error = report.error if report.refused and known.answering != "serves" else ""
+        if report.refused:
+            # Nothing but a request finds out more: it rests like one that failed, and is back when it is there.
+            if not report.available and not aside.standby:
+                reason = f"it does not answer probes: {report.error}"
+                recovery.stand_by(aside, reason, deactivation.PROBE, RecoveryPolicy(), now)
+                change = Change("provider", False, reason, provider=report.provider, until=aside.until)
+                self.keeper.changed([change])
+            elif report.available and aside.standby and aside.cause == deactivation.PROBE:
+                self.keeper.changed(deactivation.record_health(self.mesh.state, report.provider, True, "", now))
+            return
         if report.available and not report.answered:
             return
-        aside = known.availability
         if report.answered and aside.standby and aside.cause in _REFUSED:
             # A list of models may be had without a key: a request finds out. One that was refused again is told
             # more than such a list, and the cooldown stands.
@@ -254,13 +265,17 @@ class RouterCore:
     def _give_new_chances(self, previous: Generation, generation: Generation) -> None:
         """A provider with another key or address is another provider; and one that probes set aside must not wait
         for probes that are switched off."""
-        unprobed = not generation.config.discovery.health.enabled
+        health = generation.config.discovery.health
         for name, settings in generation.providers.items():
             known, former = self.mesh.state.providers.get(name), previous.providers.get(name)
             if known is None or former is None:
                 continue
+            unprobed = not health.enabled or bool(health.providers and name not in health.providers)
             if former != settings:
                 self.cache.clear(name)
+                known.answering = ""
+            if unprobed:
+                known.score = 1.0
             if former != settings or (unprobed and known.availability.cause == deactivation.PROBE):
                 why = "its configuration changed"
                 self.keeper.changed(recovery.new_chance(self.mesh.state, generation.table, name, why, clock.now()))

@@ -31,6 +31,10 @@ _THERE = frozenset({FailureKind.UNSUPPORTED, FailureKind.INVALID_REQUEST, Failur
 """It took the request apart and did not like it: it is there, and that was the question."""
 
 
+_LIST_REFUSED = frozenset({401, 403, 404, 405, 500, 501})
+"""By somebody who is there: who may not see the list, or a server that has none."""
+
+
 class Probing:
     """Of one router. Its coroutines raise nothing but CancelledError."""
 
@@ -43,7 +47,7 @@ class Probing:
     async def provider(self, message: messages.Probe) -> None:
         """Ask a provider whether it is there, and tell health; then what is left of its quota, and act on it."""
         began = time.monotonic()
-        error, kind = "", ""
+        error, kind, refused = "", "", False
         try:
             async with asyncio.timeout(message.timeout + OVERTIME):
                 await self._ask_provider(message)
@@ -51,13 +55,21 @@ class Probing:
             if failure.kind is FailureKind.UNSUPPORTED and message.method == "completion":
                 return  # no token may be spent on it now: which says nothing of the provider, nor of tomorrow
             error, kind = failure.message, failure.kind
+            serves = self._core.mesh.state.provider(message.provider).answering == "serves"
+            trusts = message.method == "auto" or (message.method == "models" and serves)
+            refused = trusts and failure.status in _LIST_REFUSED
+            if failure.status == 404 and message.method != "completion":
+                error = f"nothing at this path; check base_url: {error}"
         except TimeoutError:
             error, kind = f"no answer within {message.timeout:g} s", FailureKind.TIMEOUT
         except Exception as bug:
             logger.exception("probing %s failed unexpectedly", message.provider)
             error, kind = f"the connector failed: {type(bug).__name__}", FailureKind.BAD_ANSWER
         latency = time.monotonic() - began
-        self._core.tell("health", messages.Probed(message.provider, message.token, latency, error, kind))
+        known = self._core.mesh.state.provider(message.provider).answering
+        self._core.tell(
+            "health", messages.Probed(message.provider, message.token, latency, error, kind, refused, known)
+        )
         if message.quota and not error:
             await self._ask_quota(message)
 

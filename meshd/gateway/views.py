@@ -147,7 +147,7 @@ class View:
             "enabled": not spec.disabled,
             "available": not spec.disabled and status != STANDBY,
             "auth_valid": known.auth_valid,
-            "reason": spec.disabled or known.availability.reason,
+            "reason": spec.disabled or known.availability.reason or known.probe_error,
             "score": round(known.score, 3),
             "last_probe": known.last_probe,
             "latency": known.latency,

@@ -85,6 +85,7 @@ def record_failure(
     """
     if failure.status:
         state.provider(provider.name).connection_failures = 0  # it answered
+    _note_refusal(state, provider.name, failure)
     if failure.kind in _BLAMELESS or (failure.status == 409 and not counts(failure, pool, provider)):
         return []
     model_state = state.model(model.id)
@@ -104,6 +105,15 @@ def record_failure(
     if failure.kind is not FailureKind.QUOTA and not providers and counts(failure, pool, provider):
         changes += _blame_member(state, pool, model, failure, now, tester)
     return changes
+
+
+def _note_refusal(state: MeshState, provider: str, failure: ProviderFailure) -> None:
+    """For probes, which are refused by some that serve requests. One path that is missing of several is not all."""
+    known = state.provider(provider)
+    if failure.kind is FailureKind.AUTHENTICATION:
+        known.answering = str(failure.kind)
+    elif failure.kind is FailureKind.UNSUPPORTED and failure.status == 404 and known.answering != "serves":
+        known.answering = "nothing"
 
 
 def _rest(
@@ -243,6 +253,7 @@ def record_success(
     known.forbidden_models.clear()
     known.exhausted_models.clear()
     known.auth_valid = True
+    known.answering = "serves"
     member = state.member(pool.name, model.id)
     member.failures = member.overdue = 0
     if not member.availability.standby:

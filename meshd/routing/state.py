@@ -147,12 +147,14 @@ class ModelState:
 class ProviderState:
     availability: Availability = field(default_factory=Availability)
     auth_valid: bool = True
+    answering: str = ""  # requests: serves; authentication: key refused; nothing: at their path; "": not known yet
     connection_failures: int = 0  # consecutive, over all its models
     failing_models: set[str] = field(default_factory=set)  # 5xx since the last success
     forbidden_models: set[str] = field(default_factory=set)  # 403 since the last success
     exhausted_models: set[str] = field(default_factory=set)  # whose quota was used up since the last success
     quota: QuotaStatus | None = None  # what it said when it was asked
     score: float = 1.0
+    probe_error: str = ""  # of a list that is refused, while no request has been answered
     last_probe: float | None = None
     latency: float | None = None
     in_flight: int = 0

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from meshd.config.schema.base import Duration, Names, Positive, Section
 
+ProbeMethod = Literal["auto", "models", "completion"]
 LocalServer = Literal["ollama", "lmstudio", "vllm", "localai", "llama-server"]
 LOCAL_SERVERS: tuple[LocalServer, ...] = ("ollama", "lmstudio", "vllm", "localai", "llama-server")
 
@@ -40,8 +41,11 @@ class HealthConfig(Section):
     providers: Names = Field(
         default=(), description="Only these providers.", json_schema_extra={"shown_default": "all"}
     )
-    method: Literal["models", "completion"] = Field(
-        default="models", description="How to probe: list the models (free of charge), or a completion of one token."
+    method: ProbeMethod = Field(
+        default="auto",
+        description="How to probe: `models` lists the models (free of charge), `completion` asks for one token; "
+        "`auto` lists the models too, and where that is refused relies on what becomes of requests. "
+        "`providers.NAME.health.method` sets it for one provider.",
     )
 
 

@@ -19,6 +19,7 @@ from meshd.config.schema.base import (
     Weight,
 )
 from meshd.config.schema.budget import BudgetConfig
+from meshd.config.schema.discovery import ProbeMethod
 from meshd.config.schema.pricing import PricingConfig
 
 RETRYABLE_CODES = (408, 409, 425, 429, 500, 502, 503, 504, 529)
@@ -72,6 +73,14 @@ class ProviderDiscoveryConfig(Section):
     )
     model_details: bool | None = Field(default=None, description="A sync asks about each model.")
     capability_query: bool | None = Field(default=None, description="A sync asks what each model can do.")
+
+
+class ProviderHealthConfig(Section):
+    method: ProbeMethod | None = Field(
+        default=None,
+        description="How it is probed: `auto`, `models` or `completion`.",
+        json_schema_extra={"shown_default": "`discovery.health.method`"},
+    )
 
 
 class ProviderCatalogueConfig(Section):
@@ -148,6 +157,7 @@ class ProviderConfig(OpenSection):
     rate_limit: ProviderRateLimitConfig = Field(default=ProviderRateLimitConfig(), description="Known limits.")
     budget: BudgetConfig = Field(default=BudgetConfig(), description="Spending limits.")
     discovery: ProviderDiscoveryConfig = Field(default=ProviderDiscoveryConfig(), description="What a sync asks for.")
+    health: ProviderHealthConfig = Field(default=ProviderHealthConfig(), description="How it is probed.")
     catalogue: ProviderCatalogueConfig = Field(default=ProviderCatalogueConfig(), description="Its model list.")
     error: ErrorCodesConfig = Field(default=ErrorCodesConfig(), description="What its statuses mean.")
     pricing: PricingConfig = Field(default=PricingConfig(), description="Prices of all its models.")

@@ -10,7 +10,7 @@ is established and its end noticed within seconds, and a long one costs next to 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,7 +25,16 @@ GRACE = 5.0  # s beyond the timeout after which a probe counts as lost: the rout
 ANSWERED = frozenset({"rate_limit", "quota", "model_not_found", "invalid_request", "context_length"})
 """Failures of a probe that only something which is there can produce."""
 UNABLE = "unsupported"
-"""The connector has no way to be probed."""
+"""The connector has no way to be probed; of a list that was refused: there is nothing at its path."""
+AUTHENTICATION = "authentication"
+UNKNOWN, SERVES, NOTHING_THERE = "", "serves", "nothing"
+"""What became of requests (`ProviderState.answering`), beside AUTHENTICATION: their key was refused."""
+
+
+def _confirmed(message: Probed) -> bool:
+    """Whether requests meet what the list of models met. A list that is refused says nothing alone: some keys may not
+    see it, and many a server has none."""
+    return message.requests == (AUTHENTICATION if message.kind == AUTHENTICATION else NOTHING_THERE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +44,14 @@ class HealthSettings:
     timeout: float = 10.0
     failure_threshold: int = 3
     providers: tuple[str, ...] = ()
-    method: str = "models"
+    method: str = "auto"
     quotas: frozenset[str] = frozenset()  # providers that are asked for their quota with each probe
+    methods: Mapping[str, str] = field(default_factory=dict)  # of providers that have their own
 
     @classmethod
-    def of(cls, section: Any, quotas: frozenset[str] = frozenset()) -> HealthSettings:
+    def of(
+        cls, section: Any, quotas: frozenset[str] = frozenset(), methods: Mapping[str, str] | None = None
+    ) -> HealthSettings:
         """From the configuration's section `discovery.health`."""
         return cls(
             section.enabled,
@@ -49,6 +61,7 @@ class HealthSettings:
             tuple(section.providers),
             section.method,
             quotas,
+            methods or {},
         )
 
 
@@ -91,6 +104,8 @@ class HealthMonitor:
         before, self._watched = self._watched, {}
         for name in providers:
             kept = before.pop(name, None)
+            if kept is not None and not self._scheduled(name) and not kept.waiting:
+                kept = None  # what was found out of it once is not found out any more
             self._watched[name] = kept or _Watched(now)
             if kept is not None and kept.due != float("inf"):
                 kept.due = min(kept.due, now + settings.interval)
@@ -114,7 +129,15 @@ class HealthMonitor:
             watched.probing = self._token
             watched.began = now
             settings = self.settings
-            probes.append(Probe(name, settings.method, settings.timeout, self._token, name in settings.quotas))
+            probes.append(
+                Probe(
+                    name,
+                    settings.methods.get(name, settings.method),
+                    settings.timeout,
+                    self._token,
+                    name in settings.quotas,
+                )
+            )
         return probes
 
     def next_due(self, now: float) -> float | None:
@@ -141,13 +164,15 @@ class HealthMonitor:
         watched.probing = 0
         watched.probed_at = wall
         watched.latency, watched.error, watched.kind = message.latency, message.error, message.kind
-        if message.kind == UNABLE:
+        if message.kind == UNABLE and not message.refused:
             watched.due = float("inf")
             self._answer(message.provider, watched)
             return None
         ok = not message.error or message.kind in ANSWERED
-        self._score(watched, ok)
-        if ok:
+        there = message.refused and not _confirmed(message)
+        if not message.refused or message.requests != UNKNOWN or message.kind == UNABLE:
+            self._score(watched, ok or (there and message.requests == SERVES))
+        if ok or there:
             watched.failures = 0
             watched.available = True
             watched.due = watched.began + self._spread(self.settings.interval)
@@ -156,17 +181,17 @@ class HealthMonitor:
             # The first failure is followed up at once: three strikes must not take three intervals.
             pace = min(self.settings.interval, LEAST_APART * 2.0 ** min(watched.failures - 1, 20))
             watched.due = max(now, watched.began + max(LEAST_APART, self._spread(pace)))
-            if watched.failures >= self.settings.failure_threshold or message.kind == "authentication":
+            if watched.failures >= self.settings.failure_threshold or message.kind == AUTHENTICATION:
                 watched.available = False
         self._answer(message.provider, watched)
         report = self._report(message.provider, watched, wall)
-        return msgspec.structs.replace(report, probed=True, answered=ok)
+        return msgspec.structs.replace(report, probed=True, answered=ok, refused=message.refused)
 
     def failed(self, message: ProviderFailed, now: float, wall: float) -> HealthReport | None:
         """A request met a failure: the score falls, and a probe will tell what it was."""
         watched = self._watched.get(message.provider)
-        if watched is None:
-            return None
+        if watched is None or not self._scheduled(message.provider):
+            return None  # no probe would ever tell that it is over
         self._score(watched, False)
         if watched.due != float("inf") and not watched.probing:
             # Many failures bring one probe, at a moment of its own for every provider and daemon.

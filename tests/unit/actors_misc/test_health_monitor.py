@@ -170,3 +170,55 @@ def test_providers_that_are_to_be_asked_for_their_quota_are_with_each_probe() ->
     bench = Bench("p", "q", interval=60, quotas=frozenset({"q"}))
     bench.run(70)
     assert [(probe.provider, probe.quota) for _, probe in bench.sent] == [("p", False), ("q", True)] * 2
+
+
+# -- lists of models that are refused ------------------------------------------------------------------------
+
+REFUSALS = ["authentication", "permission", "unsupported", "server"]
+
+
+def refused(bench: Bench, kind: str, requests: str, times: int = 6) -> list[HealthReport]:
+    reports = []
+    for _ in range(times):
+        for probe in bench.monitor.due(bench.now):
+            answer = Probed(probe.provider, probe.token, 0.01, "refused", kind, refused=True, requests=requests)
+            report = bench.monitor.probed(answer, bench.now, WALL)
+            if report is not None:
+                reports.append(report)
+        bench.now += bench.monitor.next_due(bench.now) or 0.0
+    return reports
+
+
+@pytest.mark.parametrize("kind", REFUSALS)
+@pytest.mark.parametrize("requests", ["serves", ""])
+def test_a_refused_list_takes_nothing_out_that_answers_requests_or_was_never_asked(kind: str, requests: str) -> None:
+    reports = refused(Bench(), kind, requests)
+    assert len(reports) == 6
+    assert all(report.available and report.refused for report in reports)
+    unsure = kind == "unsupported" and not requests  # a wrong base_url is not shown as good
+    assert (reports[-1].score < 1.0) == unsure
+    assert not any(report.answered for report in reports), "it brings back nothing either"
+
+
+@pytest.mark.parametrize(("kind", "requests"), [("authentication", "authentication"), ("unsupported", "nothing")])
+def test_a_refusal_that_requests_meet_as_well_counts(kind: str, requests: str) -> None:
+    last = refused(Bench(), kind, requests)[-1]
+    assert not last.available
+    assert last.score < 0.2
+    assert last.error == "refused"
+
+
+def test_a_method_of_ones_own() -> None:
+    bench = Bench("p", "q", method="auto", methods={"q": "completion"})
+    bench.run(1)
+    assert [(probe.provider, probe.method) for _, probe in bench.sent] == [("p", "auto"), ("q", "completion")]
+
+
+def test_a_provider_that_is_watched_no_longer_is_freed() -> None:
+    bench = Bench("p", "q", failure_threshold=1)
+    bench.run(1, "down")
+    bench.monitor.configure(HealthSettings(providers=("q",)), ["p", "q"], bench.now)
+    assert bench.monitor.failed(ProviderFailed("p", "server", "500"), bench.now, WALL) is None
+    assert bench.monitor._watched["p"].available
+    assert bench.monitor._watched["p"].score == 1.0
+    assert not bench.monitor._watched["q"].available

@@ -1,0 +1,114 @@
+"""Lists of models that are refused, missing, or at a wrong address, and what a daemon says of their providers."""
+
+from __future__ import annotations
+
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from modelmesh import MeshError
+
+ANSWER = {
+    "id": "a", "object": "chat.completion", "created": 1, "model": "m",
+    "choices": [{"index": 0, "message": {"role": "assistant", "content": "hello"}, "finish_reason": "stop"}],
+    "usage": {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2},
+}  # fmt: skip
+
+
+class Server:
+    """Answers GET with `listed` and POST with `answer`, each (status, body)."""
+
+    def __init__(self) -> None:
+        self.listed, self.answer, self.lists = (200, {"data": [{"id": "m"}]}), (200, ANSWER), 0
+        server = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self) -> None:
+                server.lists += 1
+                self.send(*server.listed)
+
+            def do_POST(self) -> None:
+                self.rfile.read(int(self.headers["content-length"]))
+                self.send(*server.answer)
+
+            def send(self, status: int, body: object) -> None:
+                sent = body if isinstance(body, bytes) else json.dumps(body).encode()
+                self.send_response(status)
+                self.send_header("content-type", "application/json")
+                self.send_header("content-length", str(len(sent)))
+                self.end_headers()
+                self.wfile.write(sent)
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._thread = threading.Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.02})
+        self._thread.start()
+        self.url = f"http://127.0.0.1:{self._http.server_address[1]}/v1"
+
+    def close(self) -> None:
+        self._http.shutdown()
+        self._thread.join(10)
+        self._http.server_close()
+
+
+@pytest.fixture
+def server():
+    made = Server()
+    yield made
+    made.close()
+
+
+def config(server: Server, **health: object) -> dict:
+    return {
+        "providers": {"p": {"connector": "openai-compatible", "base_url": server.url, "api_key": "sk-1234567890"}},
+        "models": {"m": {"provider": "p", "model": "m", "capabilities": ["chat-completion"]}},
+        "discovery": {"health": {"interval": "1s", **health}, "local": {"enabled": False}},
+    }
+
+
+def provider(daemon) -> dict:
+    return daemon.ask("GET", "/mesh/v1/providers")["data"][0]
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 405, 500, 501])
+def test_a_provider_whose_list_is_refused_serves(meshd, server, eventually, status):
+    server.listed = status, {"error": {"message": "you may not"}}
+    daemon = meshd(config(server))
+    eventually(lambda: server.lists >= 4)
+    assert daemon.say().choices[0].message.content == "hello"
+    before = server.lists
+    eventually(lambda: server.lists >= before + 4)
+    assert daemon.say().choices[0].message.content == "hello"
+    assert provider(daemon)["available"]
+    eventually(lambda: provider(daemon)["score"] > 0.9)
+
+
+def test_a_wrong_base_url_is_told_as_that(meshd, server, eventually):
+    server.listed = server.answer = 404, {"detail": "Not Found"}
+    daemon = meshd(config(server))
+    eventually(lambda: "check base_url" in provider(daemon)["reason"] and provider(daemon)["score"] < 1)
+    with pytest.raises(MeshError):
+        daemon.say()
+    eventually(lambda: not provider(daemon)["available"])
+    known = provider(daemon)
+    assert "nothing at this path; check base_url" in known["reason"]
+    assert known["score"] < 0.9
+    server.listed, server.answer = (200, {"data": []}), (200, ANSWER)
+    eventually(lambda: provider(daemon)["available"])
+    assert daemon.say().choices[0].message.content == "hello"
+
+
+def test_a_provider_that_is_probed_no_longer_is_freed(meshd, server, eventually):
+    server.listed = 503, {"error": "down"}
+    daemon = meshd(config(server))
+    eventually(lambda: not provider(daemon)["available"])
+    daemon.write({**config(server, enabled=True, providers=[])} | {"discovery": {"health": {"enabled": False}}})
+    eventually(lambda: provider(daemon)["available"])
+    assert provider(daemon)["score"] == 1.0
+    assert daemon.say().choices[0].message.content == "hello"
