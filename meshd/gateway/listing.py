@@ -49,6 +49,8 @@ class Listing:
         except Exception as bug:
             logger.exception("listing the models of %s failed unexpectedly", message.provider)
             error = f"the connector failed: {type(bug).__name__}"
+        if not error and not found:
+            error = "it lists no models"  # as it may for a moment: which takes nothing away
         if not error:
             self.compare(message.provider, {model["id"] for model in found if not model["deprecated"]})
         self._core.tell("discovery", messages.ModelsListed(message.provider, found, error))

@@ -14,6 +14,10 @@ import msgspec
 from meshd.cdk.provider import ModelListing
 from meshd.connectors.providers._wire import Broken
 
+MOST_MODELS = 10_000  # of one provider: the largest catalogues there are list some hundreds
+LONGEST_ID = 512
+LARGEST_COUNT = 10**12  # tokens
+
 # In this order: the first that matches decides.
 _CAPABILITY_BY_NAME: tuple[tuple[re.Pattern[str], tuple[str, ...]], ...] = tuple(
     (re.compile(pattern, re.I), capabilities)
@@ -71,15 +75,18 @@ def read_listing(body: bytes) -> list[ModelListing]:
     """{"data": […]}, Ollama's {"models": […]}, or a bare list. Raises Broken."""
     document = _decoded(body)
     if isinstance(document, dict):
-        key = next((key for key in ("data", "models", "result") if key in document), None)
-        if key is None:
+        keys = [key for key in ("data", "models", "result") if key in document]
+        if not keys:
             raise Broken("neither `data` nor `models`")
-        document = document[key]
+        document = next((document[key] for key in keys if isinstance(document[key], list)), document[keys[0]])
     if not isinstance(document, list | type(None)):
         raise Broken("no list of models")
     listed: dict[str, ModelListing] = {}
-    for entry in document or ():
-        listing = _listing(entry)
+    for entry in (document or ())[:MOST_MODELS]:
+        try:
+            listing = _listing(entry)
+        except (TypeError, ValueError, ArithmeticError):  # a strange entry costs that entry
+            continue
         if listing is not None:
             listed.setdefault(listing.id, listing)
     return list(listed.values())
@@ -90,8 +97,9 @@ def _listing(entry: Any) -> ModelListing | None:
         entry = {"id": entry}
     if not isinstance(entry, dict):
         return None
-    model = entry.get("id") or entry.get("name") or entry.get("model")
-    if not isinstance(model, str) or not model:
+    names = (entry.get(key) for key in ("id", "name", "model"))
+    model = next((name for name in names if isinstance(name, str) and name), "")
+    if not model or len(model) > LONGEST_ID or not model.isprintable():
         return None
     return ModelListing(
         id=model,
@@ -157,7 +165,8 @@ def _context_window(entry: dict[str, Any]) -> int | None:
 
 
 def _count(value: Any) -> int | None:
-    return int(value) if isinstance(value, int | float) and not isinstance(value, bool) and value > 0 else None
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return int(value) if number and 0 < value <= LARGEST_COUNT else None
 
 
 def _dict(value: Any) -> dict[str, Any]:

@@ -112,3 +112,20 @@ def test_a_provider_that_is_probed_no_longer_is_freed(meshd, server, eventually)
     eventually(lambda: provider(daemon)["available"])
     assert provider(daemon)["score"] == 1.0
     assert daemon.say().choices[0].message.content == "hello"
+
+
+@pytest.mark.parametrize(
+    "listed", [(200, []), (200, {"data": None}), (200, b"<html>"), (200, b'{"data": [{"id"'), (500, {}), (200, 5)]
+)
+def test_a_list_that_says_nothing_takes_nothing_away(meshd, server, eventually, listed):
+    """Models found by their provider's list stay when the list is empty or cannot be read."""
+    found = config(server)
+    del found["models"]
+    found["discovery"]["sync"] = {"interval": "1s"}
+    daemon = meshd(found)
+    eventually(lambda: [model["id"] for model in daemon.ask("GET", "/mesh/v1/models")["data"]] == ["p.m"])
+    server.listed = listed
+    before = server.lists
+    eventually(lambda: server.lists >= before + 3)
+    assert [model["id"] for model in daemon.ask("GET", "/mesh/v1/models")["data"]] == ["p.m"]
+    assert daemon.say().choices[0].message.content == "hello"
