@@ -9,12 +9,15 @@ import asyncio
 import os
 import threading
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 from modelmesh import _async_connection
 from modelmesh._base_client import BaseClient, Operation, checked, parsed
+from modelmesh._call import Call
 from modelmesh._errors import MeshError
 from modelmesh._options import NOT_GIVEN
+from modelmesh._protocol import Message
 from modelmesh._sdk_errors import as_sdk_error
 from modelmesh._streaming import AsyncStream, decode_as
 from modelmesh.resources.chat import AsyncChat
@@ -78,6 +81,7 @@ class AsyncOpenAIClient(BaseClient):
     where), RequestTimeoutError, and what the daemon answers.
     """
 
+    _asynchronous = True
     chat: AsyncChat
     completions: AsyncCompletions
     embeddings: AsyncEmbeddings
@@ -160,9 +164,15 @@ class AsyncOpenAIClient(BaseClient):
                 delay = self._back_off(operation, error)
                 await asyncio.sleep(delay)
                 continue
-            if operation.stream:
-                return AsyncStream(connection, call, decode_as(operation.kind), message)
-            return parsed(message, call, operation.kind)
+            if self._answers is not None:
+                return self._answers(message, call, partial(self._read, connection, call, operation, message))
+            return self._read(connection, call, operation, message)
+
+    @staticmethod
+    def _read(connection: Any, call: Call, operation: Operation, message: Message) -> Any:
+        if operation.stream:
+            return AsyncStream(connection, call, decode_as(operation.kind), message)
+        return parsed(message, call, operation.kind)
 
     async def _listen(self, operation: Operation) -> Any:
         """An AsyncStream that does not wait for its first event."""

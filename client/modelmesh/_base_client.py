@@ -24,6 +24,7 @@ from modelmesh._options import (
     with_query,
 )
 from modelmesh._protocol import ERROR, RESPONSE, Message, RequestHead
+from modelmesh._raw import ClientAnswers, RawResponse
 from modelmesh._types import MeshDetails, Object
 
 _JSON = {"content-type": "application/json"}
@@ -54,12 +55,15 @@ class Operation:
         self.retries = 0
 
 
-class BaseClient:
+class BaseClient(ClientAnswers):
     """Settings of a client.
 
     timeout: seconds for a whole call, retries included; None for no limit of the client's own.
     max_retries: how often a refused call is tried again (never one that may have been begun).
     """
+
+    _asynchronous = False
+    _answers: type[RawResponse] | None = None
 
     def __init__(
         self,
@@ -107,6 +111,12 @@ class BaseClient:
         if default_query:
             copy.default_query = {**self.default_query, **default_query}
         copy._make_resources()
+        return copy
+
+    def _answering(self, kind: type[RawResponse]) -> Self:
+        """The same client, whose calls give such a view of their answers."""
+        copy = self._copied()
+        copy._answers = kind
         return copy
 
     def _make_resources(self) -> None:

@@ -9,12 +9,15 @@ import os
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 from modelmesh import _connection, _housekeeping
 from modelmesh._base_client import BaseClient, Operation, checked, parsed
+from modelmesh._call import Call
 from modelmesh._errors import MeshError
 from modelmesh._options import NOT_GIVEN
+from modelmesh._protocol import Message
 from modelmesh._sdk_errors import as_sdk_error
 from modelmesh._streaming import Stream, decode_as
 from modelmesh.resources.chat import Chat
@@ -153,9 +156,15 @@ class OpenAIClient(BaseClient):
                 delay = self._back_off(operation, error)
                 time.sleep(delay)
                 continue
-            if operation.stream:
-                return Stream(connection, call, decode_as(operation.kind), message)
-            return parsed(message, call, operation.kind)
+            if self._answers is not None:
+                return self._answers(message, call, partial(self._read, connection, call, operation, message))
+            return self._read(connection, call, operation, message)
+
+    @staticmethod
+    def _read(connection: Any, call: Call, operation: Operation, message: Message) -> Any:
+        if operation.stream:
+            return Stream(connection, call, decode_as(operation.kind), message)
+        return parsed(message, call, operation.kind)
 
     def _listen(self, operation: Operation) -> Any:
         """A Stream that does not wait for its first event."""

@@ -57,6 +57,8 @@ def as_sdk_error(error: MeshError) -> MeshError:
 def _name_for(error: MeshError) -> str:
     """The SDK's name: that of the class of our tree that has one, else by the status."""
     own = {cls.__name__ for cls in type(error).__mro__}
+    if cut := own & {"LengthFinishReasonError", "ContentFilterFinishReasonError"}:
+        return cut.pop()
     if own & {"APIConnectionError", "APITimeoutError"} and not own & {"ProviderError"}:
         return "APITimeoutError" if "APITimeoutError" in own else "APIConnectionError"
     if "APIStatusError" not in own:

@@ -196,7 +196,12 @@ def _unwrap(value: Any, exclude_none: bool, complete: bool) -> Any:
     if isinstance(value, dict):
         items = ((name, _unwrap(item, exclude_none, complete)) for name, item in value.items())
         return {name: item for name, item in items if not (exclude_none and item is None)}
+    if value.__class__ not in _PLAIN and callable(dump := getattr(value, "model_dump", None)):
+        return dump()  # what `parse` has read
     return value
+
+
+_PLAIN: Final = frozenset({str, int, float, bool, type(None)})
 
 
 def encode_unknown(value: Any) -> Any:

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final, Literal, overload
 
-from modelmesh._options import NOT_GIVEN
+from modelmesh._errors import MeshError
+from modelmesh._options import NOT_GIVEN, given
+from modelmesh._raw import Answers
+from modelmesh._sdk_errors import as_sdk_error
 from modelmesh._streaming import AsyncStream, Stream
 from modelmesh._types import ChatCompletion, ChatCompletionChunk
 
@@ -17,7 +20,7 @@ PATH: Final = "/v1/chat/completions"
 CAPABILITY: Final = "chat-completion"
 
 
-class ChatCompletions:
+class ChatCompletions(Answers):
     def __init__(self, client: OpenAIClient) -> None:
         self._client = client
 
@@ -92,7 +95,7 @@ class ChatCompletions:
                     "model": model or client._default_model(CAPABILITY),
                     "messages": messages,
                     "stream": stream,
-                    **params,
+                    **_sent(params),
                 },
                 stream=bool(stream),
                 timeout=timeout,
@@ -102,8 +105,31 @@ class ChatCompletions:
             )
         )
 
+    def parse(self, *, response_format: Any = NOT_GIVEN, tools: Any = NOT_GIVEN, **params: Any) -> ChatCompletion:
+        """As `create`, with the answer read into the class that `response_format` is (`message.parsed`) and calls of
+        strict tools into their arguments (`function.parsed_arguments`).
 
-class AsyncChatCompletions:
+        Raises LengthFinishReasonError and its like for an answer that was cut, pydantic's ValidationError.
+        """
+        from modelmesh import _parsing
+
+        listed = _parsing.checked_tools(tools)
+        wanted = {"response_format": response_format, "tools": listed if given(tools) else tools}
+        return _read(self.create(**wanted, **params), response_format, listed)  # type: ignore[no-any-return]
+
+    def stream(self, *, response_format: Any = NOT_GIVEN, tools: Any = NOT_GIVEN, **params: Any) -> Any:
+        """A context manager over the events of a streamed answer, as in the OpenAI SDK; `get_final_completion()` gives
+        what they add up to, read as by `parse`."""
+        from modelmesh import _chat_stream, _parsing
+
+        listed = _parsing.checked_tools(tools)
+        wanted = {"response_format": response_format, "tools": listed if given(tools) else tools}
+        return _chat_stream.ChatCompletionStreamManager(
+            lambda: self.create(stream=True, **wanted, **params), response_format, listed
+        )
+
+
+class AsyncChatCompletions(Answers):
     def __init__(self, client: AsyncOpenAIClient) -> None:
         self._client = client
 
@@ -178,7 +204,7 @@ class AsyncChatCompletions:
                     "model": model or client._default_model(CAPABILITY),
                     "messages": messages,
                     "stream": stream,
-                    **params,
+                    **_sent(params),
                 },
                 stream=bool(stream),
                 timeout=timeout,
@@ -187,6 +213,53 @@ class AsyncChatCompletions:
                 extra_body=extra_body,
             )
         )
+
+    async def parse(self, *, response_format: Any = NOT_GIVEN, tools: Any = NOT_GIVEN, **params: Any) -> ChatCompletion:
+        """As `create`, with the answer read into the class that `response_format` is (`message.parsed`) and calls of
+        strict tools into their arguments (`function.parsed_arguments`).
+
+        Raises LengthFinishReasonError and its like for an answer that was cut, pydantic's ValidationError.
+        """
+        from modelmesh import _parsing
+
+        listed = _parsing.checked_tools(tools)
+        wanted = {"response_format": response_format, "tools": listed if given(tools) else tools}
+        return _read(await self.create(**wanted, **params), response_format, listed)  # type: ignore[no-any-return]
+
+    def stream(self, *, response_format: Any = NOT_GIVEN, tools: Any = NOT_GIVEN, **params: Any) -> Any:
+        """A context manager over the events of a streamed answer, as in the OpenAI SDK; `get_final_completion()` gives
+        what they add up to, read as by `parse`."""
+        from modelmesh import _chat_stream, _parsing
+
+        listed = _parsing.checked_tools(tools)
+        wanted = {"response_format": response_format, "tools": listed if given(tools) else tools}
+        return _chat_stream.AsyncChatCompletionStreamManager(
+            lambda: self.create(stream=True, **wanted, **params), response_format, listed
+        )
+
+
+def _sent(params: dict[str, Any]) -> dict[str, Any]:
+    """The parameters with a class as `response_format` written as its schema."""
+    wanted = params.get("response_format")
+    if not isinstance(wanted, type):
+        return params
+    from modelmesh._parsing import sent_format
+
+    return {**params, "response_format": sent_format(wanted)}
+
+
+def _read(answer: Any, response_format: Any, tools: list[Any]) -> Any:
+    from modelmesh import _parsing
+
+    if not isinstance(answer, ChatCompletion):  # raw: it is read when it is parsed
+        parse = answer._parse
+        answer._parse = lambda: _read(parse(), response_format, tools)
+        return answer
+    try:
+        return _parsing.read_completion(answer, response_format, tools)
+    except MeshError as error:
+        as_sdk_error(error)
+        raise
 
 
 class Chat:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, Literal, overload
 
 from modelmesh._options import NOT_GIVEN
+from modelmesh._raw import Answers
 from modelmesh._streaming import AsyncStream, Stream
 from modelmesh._types import Completion
 
@@ -17,7 +18,7 @@ PATH: Final = "/v1/completions"
 CAPABILITY: Final = "text-completion"
 
 
-class Completions:
+class Completions(Answers):
     def __init__(self, client: OpenAIClient) -> None:
         self._client = client
 
@@ -103,7 +104,7 @@ class Completions:
         )
 
 
-class AsyncCompletions:
+class AsyncCompletions(Answers):
     def __init__(self, client: AsyncOpenAIClient) -> None:
         self._client = client
 

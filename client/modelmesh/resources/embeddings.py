@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from modelmesh._options import NOT_GIVEN
+from modelmesh._raw import Answers
 from modelmesh._types import CreateEmbeddingResponse
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ PATH: Final = "/v1/embeddings"
 CAPABILITY: Final = "text-embeddings"
 
 
-class Embeddings:
+class Embeddings(Answers):
     def __init__(self, client: OpenAIClient) -> None:
         self._client = client
 
@@ -51,7 +52,7 @@ class Embeddings:
         )
 
 
-class AsyncEmbeddings:
+class AsyncEmbeddings(Answers):
     def __init__(self, client: AsyncOpenAIClient) -> None:
         self._client = client
 

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Generator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from modelmesh._options import NOT_GIVEN, quoted
+from modelmesh._raw import Answers
 from modelmesh._types import Model, ModelPage
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 PATH: Final = "/v1/models"
 
 
-class Models:
+class Models(Answers):
     def __init__(self, client: OpenAIClient) -> None:
         self._client = client
 
@@ -37,7 +38,7 @@ class Models:
         )
 
 
-class AsyncModels:
+class AsyncModels(Answers):
     def __init__(self, client: AsyncOpenAIClient) -> None:
         self._client = client
 

@@ -1,0 +1,335 @@
+"""`chat.completions.stream()`: a stream as events, and the completion that it adds up to, as in the OpenAI SDK.
+
+Owns: how deltas are added up, and which events a chunk makes.
+Must never: wait; the two streams below do, by the stream they are made over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Self
+
+from modelmesh import _parsing
+from modelmesh._errors import MeshError
+from modelmesh._sdk_errors import as_sdk_error
+from modelmesh._types import ChatCompletion, ChatCompletionChunk, Object
+
+if TYPE_CHECKING:
+    from modelmesh._streaming import AsyncStream, Stream
+
+
+class Event(Object):
+    """`.type` says which: `chunk`, `content.delta`, `content.done`, `refusal.delta`, `refusal.done`,
+    `tool_calls.function.arguments.delta`, `….done`, `logprobs.content.delta` and its kin."""
+
+
+def _event(type: str, **fields: Any) -> Event:
+    event = Event.of({"type": type})
+    event.__dict__.update(fields)
+    return event
+
+
+class _Choice:
+    """What of a choice has been told as done."""
+
+    def __init__(self) -> None:
+        self.told: set[str] = set()
+        self.calls_told: set[int] = set()
+        self.call: int | None = None
+
+
+class State:
+    """Chunks in, events out; `completion` is what they add up to so far."""
+
+    def __init__(self, response_format: Any, tools: Sequence[Any]) -> None:
+        self._format = response_format
+        self._tools = tools
+        self._json: dict[str, Any] | None = None
+        self._first = True
+        self._choices: dict[int, _Choice] = {}
+        self.completion: ChatCompletion = ChatCompletion.of({"choices": []})
+
+    def final(self) -> ChatCompletion:
+        """Raises what `read_completion` does."""
+        return _parsing.read_completion(ChatCompletion.of(self._json or {"choices": []}), self._format, self._tools)
+
+    def handle(self, chunk: ChatCompletionChunk) -> Iterator[Event]:
+        json = chunk.to_dict()
+        # As in the SDK, nothing is read of the first chunk before its end.
+        self._first = self._json is None
+        if self._json is None:
+            self._json = {"system_fingerprint": None, **json, "object": "chat.completion", "choices": []}
+        choices = [each for each in json.get("choices") or () if isinstance(each, dict)]
+        touched = [(choice, self._added(choice)) for choice in choices]
+        for name in ("usage", "system_fingerprint"):
+            self._json[name] = json.get(name)
+        self.completion = completion = ChatCompletion.of(self._json)
+        for choice, _ in touched:
+            if choice.get("finish_reason") and _parsing.reads_anything(self._format, self._tools):
+                _parsing.refuse_cut(choice["finish_reason"], completion)
+        yield _event("chunk", chunk=chunk, snapshot=completion)
+        for choice, snapshot in touched:
+            yield from self._events(choice, snapshot)
+
+    def _added(self, choice: dict[str, Any]) -> dict[str, Any]:
+        """The choice that a chunk's belongs to, with it added."""
+        assert self._json is not None
+        index = choice.get("index") or 0
+        found: dict[str, Any] | None = next((each for each in self._json["choices"] if each["index"] == index), None)
+        if found is None:
+            found = {"index": index, "finish_reason": None, "logprobs": None, "message": {}}
+            self._json["choices"].append(found)
+            self._json["choices"].sort(key=lambda each: each["index"])
+        found["message"] = _accumulated(found["message"], choice.get("delta") or {})
+        if choice.get("finish_reason"):
+            found["finish_reason"] = choice["finish_reason"]
+        for name, listed in (choice.get("logprobs") or {}).items():
+            found["logprobs"] = found["logprobs"] or {"content": None, "refusal": None}
+            if listed:
+                found["logprobs"][name] = [*(found["logprobs"].get(name) or ()), *listed]
+        return found
+
+    def _events(self, choice: dict[str, Any], snapshot: dict[str, Any]) -> Iterator[Event]:
+        state = self._choices.setdefault(snapshot["index"], _Choice())
+        delta, message = choice.get("delta") or {}, snapshot["message"]
+        if delta.get("content") is not None:
+            parsed = None
+            if not self._first and _parsing.reads_anything(self._format, ()) and not message.get("refusal"):
+                parsed = _parsing.read_partially(message["content"])
+            yield _event("content.delta", delta=delta["content"], snapshot=message["content"], parsed=parsed)
+        if delta.get("refusal") is not None:
+            yield _event("refusal.delta", delta=delta["refusal"], snapshot=message["refusal"])
+        for part in delta.get("tool_calls") or ():
+            yield from self._call_delta(part, message)
+        for name, listed in (choice.get("logprobs") or {}).items():
+            if listed:
+                yield _event(f"logprobs.{name}.delta", content=listed, snapshot=snapshot["logprobs"][name])
+        if snapshot["finish_reason"]:
+            yield from self._content_done(state, snapshot)
+            yield from self._call_done(state, message)
+        for part in delta.get("tool_calls") or ():
+            index = part.get("index") or 0
+            if state.call != index:
+                yield from self._content_done(state, snapshot)
+                yield from self._call_done(state, message)
+            state.call = index
+
+    def _call_delta(self, part: dict[str, Any], message: dict[str, Any]) -> Iterator[Event]:
+        index = part.get("index") or 0
+        function = _call_at(message, index).get("function") or {}
+        name, arguments = function.get("name"), function.get("arguments") or ""
+        strict = any(
+            _parsing._strict_function(tool) for tool in self._tools if (tool.get("function") or {}).get("name") == name
+        )
+        yield _event(
+            "tool_calls.function.arguments.delta",
+            name=name,
+            index=index,
+            arguments=arguments,
+            arguments_delta=(part.get("function") or {}).get("arguments") or "",
+            parsed_arguments=_parsing.read_partially(arguments) if strict and not self._first else None,
+        )
+
+    def _content_done(self, state: _Choice, snapshot: dict[str, Any]) -> Iterator[Event]:
+        message, logprobs = snapshot["message"], snapshot["logprobs"] or {}
+        content, refusal = message.get("content"), message.get("refusal")
+        if content and "content" not in state.told:
+            state.told.add("content")
+            parsed = _parsing.read_content(self._format, content, refusal)
+            yield _event("content.done", content=content, parsed=parsed)
+        if refusal is not None and "refusal" not in state.told:
+            state.told.add("refusal")
+            yield _event("refusal.done", refusal=refusal)
+        for name in ("content", "refusal"):
+            if logprobs.get(name) is not None and f"logprobs.{name}" not in state.told:
+                state.told.add(f"logprobs.{name}")
+                yield _event(f"logprobs.{name}.done", **{name: logprobs[name]})
+
+    def _call_done(self, state: _Choice, message: dict[str, Any]) -> Iterator[Event]:
+        index = state.call
+        if index is None or index in state.calls_told:
+            return
+        state.calls_told.add(index)
+        function = _call_at(message, index).get("function") or {}
+        name, arguments = function.get("name"), function.get("arguments") or ""
+        yield _event(
+            "tool_calls.function.arguments.done",
+            name=name,
+            index=index,
+            arguments=arguments,
+            parsed_arguments=_parsing.read_arguments(self._tools, name, arguments),
+        )
+
+
+def _call_at(message: dict[str, Any], index: int) -> dict[str, Any]:
+    return next((call for call in message.get("tool_calls") or () if (call.get("index") or 0) == index), {})
+
+
+def _accumulated(so_far: dict[str, Any], delta: dict[str, Any]) -> dict[str, Any]:
+    """A message with a delta added: texts joined, lists by the index of their entries."""
+    for name, value in delta.items():
+        before = so_far.get(name)
+        if isinstance(value, list) and any(isinstance(each, dict) and "index" in each for each in value):
+            so_far[name] = _entries(before if isinstance(before, list) else [], value)
+        elif before is None or name in ("index", "type", "role"):
+            so_far[name] = value if value is not None else before
+        elif isinstance(before, str) and isinstance(value, str):
+            so_far[name] = before + value
+        elif isinstance(before, dict) and isinstance(value, dict):
+            so_far[name] = _accumulated(before, value)
+        elif isinstance(before, list) and isinstance(value, list):
+            so_far[name] = [*before, *value]
+    return so_far
+
+
+def _entries(before: list[Any], delta: list[Any]) -> list[Any]:
+    for entry in delta:
+        index = entry.get("index") or 0
+        found = next((each for each in before if (each.get("index") or 0) == index), None)
+        if found is None:
+            before.append(_accumulated({}, entry))
+        else:
+            _accumulated(found, entry)
+    return before
+
+
+class _Reading:
+    def __init__(self, response_format: Any, tools: Sequence[Any]) -> None:
+        self._state = State(response_format, tools)
+
+    @property
+    def current_completion_snapshot(self) -> ChatCompletion:
+        """What has come so far."""
+        return self._state.completion
+
+    def _final(self, mesh: Any, request_id: str | None) -> ChatCompletion:
+        try:
+            completion = self._state.final()
+        except MeshError as error:
+            as_sdk_error(error)
+            raise
+        if mesh is not None:
+            completion.mesh = mesh
+        completion._request_id = request_id
+        return completion
+
+
+class ChatCompletionStream(_Reading):
+    """The events of a streamed chat, in order."""
+
+    def __init__(self, stream: Stream[ChatCompletionChunk], response_format: Any, tools: Sequence[Any]) -> None:
+        super().__init__(response_format, tools)
+        self._stream = stream
+        self._events = self._read()
+
+    def _read(self) -> Iterator[Event]:
+        try:
+            for chunk in self._stream:
+                yield from self._state.handle(chunk)
+        except MeshError as error:
+            as_sdk_error(error)
+            raise
+
+    def __iter__(self) -> Iterator[Event]:
+        return self._events
+
+    def __next__(self) -> Event:
+        return next(self._events)
+
+    def until_done(self) -> Self:
+        """Read to the end."""
+        for _ in self:
+            pass
+        return self
+
+    def get_final_completion(self) -> ChatCompletion:
+        """Read to the end; what it adds up to, with `.parsed` where a class was given."""
+        self.until_done()
+        return self._final(self._stream.mesh, self._stream._request_id)
+
+    def close(self) -> None:
+        self._stream.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+
+class ChatCompletionStreamManager:
+    """Asks when it is entered, and lets go of the stream at the end of `with`."""
+
+    def __init__(self, ask: Callable[[], Any], response_format: Any, tools: Sequence[Any]) -> None:
+        self._ask = ask
+        self._wanted = (response_format, tools)
+        self._stream: ChatCompletionStream | None = None
+
+    def __enter__(self) -> ChatCompletionStream:
+        self._stream = ChatCompletionStream(self._ask(), *self._wanted)
+        return self._stream
+
+    def __exit__(self, *error: object) -> None:
+        if self._stream is not None:
+            self._stream.close()
+
+
+class AsyncChatCompletionStream(_Reading):
+    """The events of a streamed chat, in order."""
+
+    def __init__(self, stream: AsyncStream[ChatCompletionChunk], response_format: Any, tools: Sequence[Any]) -> None:
+        super().__init__(response_format, tools)
+        self._stream = stream
+        self._events = self._read()
+
+    async def _read(self) -> AsyncIterator[Event]:
+        try:
+            async for chunk in self._stream:
+                for event in self._state.handle(chunk):
+                    yield event
+        except MeshError as error:
+            as_sdk_error(error)
+            raise
+
+    def __aiter__(self) -> AsyncIterator[Event]:
+        return self._events
+
+    async def __anext__(self) -> Event:
+        return await anext(self._events)
+
+    async def until_done(self) -> Self:
+        """Read to the end."""
+        async for _ in self:
+            pass
+        return self
+
+    async def get_final_completion(self) -> ChatCompletion:
+        """Read to the end; what it adds up to, with `.parsed` where a class was given."""
+        await self.until_done()
+        return self._final(self._stream.mesh, self._stream._request_id)
+
+    async def close(self) -> None:
+        await self._stream.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        await self.close()
+
+
+class AsyncChatCompletionStreamManager:
+    """Asks when it is entered, and lets go of the stream at the end of `async with`."""
+
+    def __init__(self, ask: Callable[[], Awaitable[Any]], response_format: Any, tools: Sequence[Any]) -> None:
+        self._ask = ask
+        self._wanted = (response_format, tools)
+        self._stream: AsyncChatCompletionStream | None = None
+
+    async def __aenter__(self) -> AsyncChatCompletionStream:
+        self._stream = AsyncChatCompletionStream(await self._ask(), *self._wanted)
+        return self._stream
+
+    async def __aexit__(self, *error: object) -> None:
+        if self._stream is not None:
+            await self._stream.close()

@@ -1,0 +1,163 @@
+"""Answers read into the app's own classes: `chat.completions.parse` and the end of `.stream()`.
+
+Owns: the strict JSON schema of a class, as the OpenAI SDK writes it, and what is read back by it.
+Must never: import pydantic before an app has given one of its classes.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from modelmesh._errors import MeshError
+from modelmesh._options import given
+from modelmesh._types import ChatCompletion
+
+
+class LengthFinishReasonError(MeshError):
+    """The answer was cut by the limit of tokens, so that it cannot be read. extra: completion."""
+
+    code = "length_finish_reason"
+
+
+class ContentFilterFinishReasonError(MeshError):
+    """The answer was cut by a content filter, so that it cannot be read. extra: completion."""
+
+    code = "content_filter_finish_reason"
+
+
+def sent_format(wanted: Any) -> Any:
+    """A `response_format` as it is sent: a class as the strict schema it stands for, anything else as it is."""
+    if not inspect.isclass(wanted) or not given(wanted):
+        return wanted
+    schema = _strict(_adapter(wanted).json_schema())
+    return {"type": "json_schema", "json_schema": {"schema": schema, "name": wanted.__name__, "strict": True}}
+
+
+def _adapter(wanted: Any) -> Any:
+    from pydantic import BaseModel, TypeAdapter
+
+    if not issubclass(wanted, BaseModel) and not hasattr(wanted, "__pydantic_config__"):
+        raise TypeError(f"Unsupported response_format type - {wanted}")
+    return TypeAdapter(wanted)
+
+
+def _strict(schema: dict[str, Any]) -> dict[str, Any]:
+    made: dict[str, Any] = _strictly(schema, schema)
+    return made
+
+
+def _strictly(node: Any, root: dict[str, Any]) -> Any:
+    """Every property required, none besides, references beside other keys resolved: what `strict` asks for."""
+    if not isinstance(node, dict):
+        return node
+    for section in ("$defs", "definitions"):
+        for each in _mapping(node.get(section)).values():
+            _strictly(each, root)
+    if node.get("type") == "object":
+        node.setdefault("additionalProperties", False)
+    properties = node.get("properties")
+    if isinstance(properties, dict):
+        node["required"] = list(properties)
+        node["properties"] = {name: _strictly(each, root) for name, each in properties.items()}
+    if isinstance(node.get("items"), dict):
+        node["items"] = _strictly(node["items"], root)
+    for union in ("anyOf", "allOf"):
+        if isinstance(node.get(union), list):
+            node[union] = [_strictly(each, root) for each in node[union]]
+    if len(node.get("allOf") or ()) == 1:
+        node.update(node.pop("allOf")[0])
+    if "default" in node and node["default"] is None:
+        del node["default"]
+    if isinstance(node.get("$ref"), str) and len(node) > 1:
+        target: Any = root
+        for key in node["$ref"].removeprefix("#/").split("/"):
+            target = target[key]
+        merged = {**target, **node}
+        del merged["$ref"]
+        node.clear()
+        node.update(merged)
+        return _strictly(node, root)
+    return node
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def checked_tools(tools: Any) -> list[Any]:
+    """The tools as a list. Raises ValueError for one whose calls could not be read."""
+    listed = list(tools) if given(tools) and tools is not None else []
+    for tool in listed:
+        if tool["type"] != "function":
+            raise ValueError(f"Currently only `function` tool types support auto-parsing; Received `{tool['type']}`")
+        if tool["function"].get("strict") is not True:
+            name = tool["function"]["name"]
+            raise ValueError(f"`{name}` is not strict. Only `strict` function tools can be auto-parsed")
+    return listed
+
+
+def reads_anything(response_format: Any, tools: Sequence[Any]) -> bool:
+    """Whether an answer that was cut could not be read."""
+    return (inspect.isclass(response_format) and given(response_format)) or any(map(_strict_function, tools))
+
+
+def _strict_function(tool: Any) -> Any:
+    function = tool.get("function") if isinstance(tool, Mapping) else None
+    return hasattr(function, "model") or _mapping(function).get("strict")
+
+
+def read_content(response_format: Any, content: Any, refusal: Any) -> Any:
+    """The text as the class that was asked for; None where none was, or there is no text."""
+    if not inspect.isclass(response_format) or not given(response_format) or not content or refusal:
+        return None
+    return _adapter(response_format).validate_json(content)
+
+
+def read_arguments(tools: Sequence[Any], name: Any, arguments: Any) -> Any:
+    """A call's arguments by the tool that they are for; None for a tool that is not strict."""
+    for tool in tools:
+        function = _mapping(tool).get("function")
+        if _mapping(function).get("name") == name:
+            if (model := getattr(function, "model", None)) is not None:
+                return model.model_validate_json(arguments)
+            return json.loads(arguments) if _mapping(function).get("strict") else None
+    return None
+
+
+def read_partially(text: str) -> Any:
+    """What can be read of JSON that has not ended."""
+    if not text.strip():
+        return None
+    from pydantic_core import from_json
+
+    return from_json(text, allow_partial=True)
+
+
+def read_completion(completion: ChatCompletion, response_format: Any, tools: Sequence[Any]) -> ChatCompletion:
+    """The completion, with `.parsed` on its messages and `.parsed_arguments` on their calls.
+
+    Raises LengthFinishReasonError or ContentFilterFinishReasonError for an answer that was cut, pydantic's
+    ValidationError for one that is not of the class.
+    """
+    for choice in completion.choices or ():
+        refuse_cut(choice.finish_reason, completion)
+        message = choice.message
+        for call in message.tool_calls or ():
+            if call.function is not None:
+                read = read_arguments(tools, call.function.name, call.function.arguments)
+                call.function.__dict__["parsed_arguments"] = read
+        message.__dict__["parsed"] = read_content(response_format, message.content, message.refusal)
+    return completion
+
+
+def refuse_cut(finish_reason: Any, completion: ChatCompletion) -> None:
+    if finish_reason == "length":
+        text = "Could not parse response content as the length limit was reached"
+        usage = f" - {completion.usage}" if completion.usage else ""
+        raise LengthFinishReasonError(text + usage, completion=completion)
+    if finish_reason == "content_filter":
+        text = "Could not parse response content as the request was rejected by the content filter"
+        raise ContentFilterFinishReasonError(text, completion=completion)

@@ -1,0 +1,216 @@
+"""`with_raw_response` and `with_streaming_response`: an answer with its status and headers, before it is read.
+
+Owns: the view of one answer as an HTTP response, in the OpenAI SDK's terms.
+Must never: send; the client does, and hands over what came.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from typing import Any
+
+from modelmesh._call import Call
+from modelmesh._protocol import RESPONSE, Message
+
+
+class Headers(dict[str, str]):
+    """Header names in any case."""
+
+    def __init__(self, headers: Mapping[str, str]) -> None:
+        super().__init__({name.lower(): value for name, value in headers.items()})
+
+    def __getitem__(self, name: str) -> str:
+        return super().__getitem__(name.lower())
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and super().__contains__(name.lower())
+
+    def get(self, name: str, default: Any = None) -> Any:
+        return super().get(name.lower(), default)
+
+
+class RawResponse:
+    """One answer. `headers` are the provider's and `x-mesh-…`; `parse()` gives what the call would have given."""
+
+    def __init__(self, message: Message, call: Call, parse: Callable[[], Any]) -> None:
+        from modelmesh._openai_transport import _mesh_headers
+
+        self._parse = parse
+        self._parsed: Any = None
+        self._body = message.body if message.kind == RESPONSE else None
+        whole = self._body is not None
+        self.status_code: int = message.head.status if whole else 200
+        self.method = call.head.method
+        self.http_version = "HTTP/1.1"
+        headers = {"content-type": "application/json" if whole else "text/event-stream", "x-request-id": call.name}
+        told = message.head.headers if whole else {}
+        self.headers = Headers({**headers, **told, **_mesh_headers(message.head.mesh if whole else {}, call.name)})
+
+    @property
+    def request_id(self) -> str | None:
+        return self.headers.get("x-request-id")  # type: ignore[no-any-return]
+
+    def parse(self) -> Any:
+        """The typed object, or the stream."""
+        if self._parsed is None:
+            self._parsed = self._parse()
+        return self._parsed
+
+    @property
+    def content(self) -> bytes:
+        """The body as it came. Raises TypeError for a stream, which has none before its end."""
+        if self._body is None:
+            raise TypeError("a stream has no body of its own: iterate over parse()")
+        return self._body
+
+    @property
+    def text(self) -> str:
+        return self.content.decode()
+
+
+class StreamingResponse(RawResponse):
+    """The same, with the body read by methods."""
+
+    def read(self) -> bytes:
+        return self.content
+
+    def text(self) -> str:  # type: ignore[override]
+        return self.content.decode()
+
+    def json(self) -> Any:
+        return json.loads(self.content)
+
+    def iter_lines(self) -> Iterator[str]:
+        """The body's lines, or a stream's events as they are written in HTTP."""
+        if self._body is not None:
+            yield from self._body.decode().splitlines()
+            return
+        for chunk in self.parse():
+            yield f"data: {chunk.to_json(indent=None)}"
+            yield ""
+        yield "data: [DONE]"
+        yield ""
+
+    def iter_text(self) -> Iterator[str]:
+        if self._body is not None:
+            yield self._body.decode()
+            return
+        for line in self.iter_lines():
+            yield f"{line}\n"
+
+    def iter_bytes(self) -> Iterator[bytes]:
+        for text in self.iter_text():
+            yield text.encode()
+
+    def close(self) -> None:
+        if self._body is None:
+            self.parse().close()
+
+
+class AsyncStreamingResponse(RawResponse):
+    """The same for asyncio."""
+
+    async def parse(self) -> Any:
+        return super().parse()
+
+    async def read(self) -> bytes:
+        return self.content
+
+    async def text(self) -> str:  # type: ignore[override]
+        return self.content.decode()
+
+    async def json(self) -> Any:
+        return json.loads(self.content)
+
+    async def iter_lines(self) -> AsyncIterator[str]:
+        if self._body is not None:
+            for line in self._body.decode().splitlines():
+                yield line
+            return
+        async for chunk in await self.parse():
+            yield f"data: {chunk.to_json(indent=None)}"
+            yield ""
+        yield "data: [DONE]"
+        yield ""
+
+    async def iter_text(self) -> AsyncIterator[str]:
+        if self._body is not None:
+            yield self._body.decode()
+            return
+        async for line in self.iter_lines():
+            yield f"{line}\n"
+
+    async def iter_bytes(self) -> AsyncIterator[bytes]:
+        async for text in self.iter_text():
+            yield text.encode()
+
+    async def close(self) -> None:
+        if self._body is None:
+            await (await self.parse()).close()
+
+
+class _Managed:
+    """A method's answer, asked for when it is entered."""
+
+    def __init__(self, ask: Callable[[], Any]) -> None:
+        self._ask = ask
+        self._response: Any = None
+
+    def __enter__(self) -> Any:
+        self._response = self._ask()
+        return self._response
+
+    def __exit__(self, *error: object) -> None:
+        self._response.close()
+
+    async def __aenter__(self) -> Any:
+        self._response = await self._ask()
+        return self._response
+
+    async def __aexit__(self, *error: object) -> None:
+        await self._response.close()
+
+
+class _Methods:
+    """A resource whose methods give managers."""
+
+    def __init__(self, resource: Any) -> None:
+        self._resource = resource
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._resource, name)
+        if not callable(found):
+            return _Methods(found)
+        return lambda *args, **kwargs: _Managed(lambda: found(*args, **kwargs))
+
+
+class Answers:
+    """What a resource has so that its answers can be had raw."""
+
+    _client: Any
+
+    @property
+    def with_raw_response(self) -> Any:
+        """The same methods, each with its answer's headers: `.parse()` gives the object."""
+        return type(self)(self._client._answering(RawResponse))  # type: ignore[call-arg]
+
+    @property
+    def with_streaming_response(self) -> Any:
+        """The same methods as context managers over an answer that is not read yet."""
+        client = self._client
+        kind = AsyncStreamingResponse if client._asynchronous else StreamingResponse
+        return _Methods(type(self)(client._answering(kind)))  # type: ignore[call-arg]
+
+
+class ClientAnswers:
+    """The same of a client, for all its resources."""
+
+    @property
+    def with_raw_response(self) -> Any:
+        return self._answering(RawResponse)  # type: ignore[attr-defined]
+
+    @property
+    def with_streaming_response(self) -> Any:
+        kind = AsyncStreamingResponse if self._asynchronous else StreamingResponse  # type: ignore[attr-defined]
+        return _Methods(self._answering(kind))  # type: ignore[attr-defined]
