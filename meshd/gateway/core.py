@@ -87,7 +87,7 @@ class RouterCore:
             ),
             apps=AppMatcher(RoutingTable.empty()),
             settled=self._settled,
-            changed=self.keeper.changed,
+            changed=self._changed,
             failed=self._attempt_failed,
             event=self.event,
             finished=self._finished,
@@ -172,6 +172,11 @@ class RouterCore:
         self._take_alerts()
         self.mesh.room.freed()
 
+    def _changed(self, changes: list[Change]) -> None:
+        self.keeper.changed(changes)
+        if any(change.available for change in changes):
+            self.mesh.room.freed()  # who waits for it need not wait for the next look
+
     def _take_alerts(self) -> None:
         alerts = self.mesh.state.accounts.take_alerts()
         if alerts:
@@ -211,10 +216,10 @@ class RouterCore:
             # Nothing but a request finds out more: it rests like one that failed, and is back when it is there.
             if not report.available and not aside.standby:
                 reason = f"it does not answer probes: {report.error}"
-                recovery.stand_by(aside, reason, deactivation.PROBE, RecoveryPolicy(), now)
+                recovery.stand_by(aside, reason, recovery.PROBE, RecoveryPolicy(), now)
                 change = Change("provider", False, reason, provider=report.provider, until=aside.until)
                 self.keeper.changed([change])
-            elif report.available and aside.standby and aside.cause == deactivation.PROBE:
+            elif report.available and aside.standby and aside.cause == recovery.PROBE:
                 self.keeper.changed(deactivation.record_health(self.mesh.state, report.provider, True, "", now))
             return
         if report.available and not report.answered:
@@ -229,7 +234,7 @@ class RouterCore:
             return
         # Pools that want an operator's word hold their own members (`recovery.hold`).
         changes = deactivation.record_health(self.mesh.state, report.provider, report.available, report.error, now)
-        self.keeper.changed(changes)
+        self._changed(changes)
         generation = self.generation
         if generation is not None and any(change.available for change in changes):
             names = generation.secret_names.get(report.provider, ())
@@ -276,7 +281,7 @@ class RouterCore:
                 known.answering = ""
             if unprobed:
                 known.score = 1.0
-            if former != settings or (unprobed and known.availability.cause == deactivation.PROBE):
+            if former != settings or (unprobed and known.availability.cause == recovery.PROBE):
                 why = "its configuration changed"
                 self.keeper.changed(recovery.new_chance(self.mesh.state, generation.table, name, why, clock.now()))
 

@@ -152,7 +152,7 @@ class Probing:
         changes = deactivation.record_probe(
             core.mesh.state, pool, model, provider, failure, clock.now(), tester, table.timezone
         )
-        core.keeper.changed(changes)
+        core.mesh.changed(changes)
         if failure is not None:
             core.mesh.failed(model.provider, failure)
 

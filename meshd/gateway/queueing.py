@@ -18,6 +18,10 @@ from meshd.routing.plan import GiveUp, RequestPlan, Try, Wait
 _SOONEST = 0.001  # s; a limit that frees up at this very instant must not make the loop spin
 
 
+_UNKNOWN = 5.0  # s to wait for a model that has never answered: perhaps it is only wrongly configured
+_HEARD = 0.2  # s before its deadline, in which a request is told why no model could answer
+
+
 class WaitingRoom:
     """max_queue, queue_timeout: asked each time, as a reload may change them."""
 
@@ -54,6 +58,13 @@ class WaitingRoom:
     async def wait(self, plan: RequestPlan, wait: Wait) -> Try | GiveUp:
         """The step that comes after the wait. Cancelled, it leaves nothing reserved."""
         began = time.monotonic()
+        longest, until_deadline = self._queue_timeout(), max(plan.deadline - clock.now(), 0.0)
+        if wait.resting:  # all that it waits for models that rest, and so that the app still hears why
+            if not wait.known:
+                longest = min(longest, _UNKNOWN)
+            longest = min(longest - (clock.now() - plan.arrived), until_deadline - _HEARD)
+            if longest <= 0:
+                return plan.out_of_patience(clock.now())
         if len(self.queue) >= self._max_queue():
             return GiveUp(too_crowded(wait.crowds, self._in(wait.until), waited=0.0, full=True))
         got_on: asyncio.Future[Try | GiveUp] = asyncio.get_running_loop().create_future()
@@ -79,7 +90,6 @@ class WaitingRoom:
         waiter = Waiter(plan.asker.label, plan.line(clock.now()), attempt, app.weight, app.priority)
         self.queue.add(waiter)
         self._try_again(wait.until)
-        longest, until_deadline = self._queue_timeout(), max(plan.deadline - clock.now(), 0.0)
         try:
             async with asyncio.timeout(min(longest, until_deadline)):
                 return await asyncio.shield(got_on)
@@ -90,6 +100,8 @@ class WaitingRoom:
                 step = plan.next(max(clock.now(), plan.deadline))
                 assert isinstance(step, GiveUp), "the deadline has passed"
                 return step
+            if latest.resting:
+                return plan.out_of_patience(clock.now())
             waited = time.monotonic() - began
             return GiveUp(too_crowded(latest.crowds, self._in(latest.until), waited=waited, full=False))
         except asyncio.CancelledError:

@@ -13,6 +13,7 @@ from __future__ import annotations
 from meshd.cdk.provider import FailureKind, ProviderFailure, QuotaStatus
 from meshd.routing.accounts import Alert
 from meshd.routing.recovery import (
+    PROBE,
     USED_UP,
     next_reset,
     proves,
@@ -30,10 +31,11 @@ UNREACHABLE_AFTER = 2
 FAILING_MODELS = 2
 """Different models of a provider with 5xx (or 403, or no quota left) and no success between, until it is blamed."""
 
-PROBE = "probe"
-"""The cause of a standby that the health monitor's probes began, and only they (or an operator) end."""
 ASKED_AGAIN = 900.0
 """Seconds that a provider rests which says that its quota is used up, and nobody knows when it resets."""
+
+TOGETHER = 2.0
+"""Seconds within which attempts that were under way at the same time fail by one cause, and count once."""
 
 PATIENCE = 5.0
 """Seconds that an attempt has to have had before its request's own deadline says anything against the model."""
@@ -77,8 +79,10 @@ def record_failure(
     *,
     last_key: bool = False,
     timezone: str = "UTC",
+    began: float | None = None,
 ) -> list[Change]:
     """Note a failed attempt; what it put on standby. tester: the request, whose failure ends a probation it holds.
+    began: when it was sent (UTC s), None: it overlaps with no other.
 
     last_key: the provider has several keys, and this was the last of them that was not refused. (While another is
     usable nobody is to blame but the key, `rates.key_refused`.) timezone: of quotas that follow the calendar.
@@ -95,7 +99,7 @@ def record_failure(
     reset = None
     if failure.kind is FailureKind.QUOTA:
         reset = _evenly(state, quota_reset(pool.recovery, provider, now + state.ahead, timezone))
-    changes = _blame_provider(state, pool, model, provider, failure, now, tester, last_key, reset)
+    changes = _blame_provider(state, pool, model, provider, failure, now, tester, last_key, reset, began)
     known = model_state.availability
     gone = failure.kind in (FailureKind.MODEL_NOT_FOUND, FailureKind.QUOTA) or known.standby
     if gone and _rest(known, failure.message, failure, pool.recovery, now, tester, reset):
@@ -103,7 +107,7 @@ def record_failure(
     # What its provider rests for is not the model's: it would rest for longer than its provider.
     providers = state.provider(provider.name).availability.standby and failure.kind not in _OF_ONE_MODEL
     if failure.kind is not FailureKind.QUOTA and not providers and counts(failure, pool, provider):
-        changes += _blame_member(state, pool, model, failure, now, tester)
+        changes += _blame_member(state, pool, model, failure, now, tester, began)
     return changes
 
 
@@ -143,12 +147,25 @@ def _rest(
     return True
 
 
+def _together(failed_at: float | None, began: float | None, now: float) -> bool:
+    """Whether an attempt was under way when another failed, and fails now as well: one crash breaks many streams."""
+    return failed_at is not None and began is not None and began < failed_at <= now <= failed_at + TOGETHER
+
+
 def _blame_member(
-    state: MeshState, pool: PoolSpec, model: ModelSpec, failure: ProviderFailure, now: float, tester: object | None
+    state: MeshState,
+    pool: PoolSpec,
+    model: ModelSpec,
+    failure: ProviderFailure,
+    now: float,
+    tester: object | None,
+    began: float | None,
 ) -> list[Change]:
     member, rule = state.member(pool.name, model.id), pool.deactivation
     known = member.availability
-    member.failures += 1
+    if not _together(member.failed_at, began, now):
+        member.failures += 1
+        member.failed_at = now
     if not known.standby:
         member.outcomes.add(False, now, rule.window)
     reason = f"{member.failures} failures in a row, the last: {failure.message}"
@@ -209,6 +226,7 @@ def _blame_provider(
     tester: object | None,
     last_key: bool,
     reset: float | None,
+    began: float | None,
 ) -> list[Change]:
     known = state.provider(provider.name)
     reason = ""
@@ -229,7 +247,9 @@ def _blame_provider(
         if len(known.exhausted_models) >= FAILING_MODELS:
             reason = f"its quota is used up: {failure.message}"
     elif failure.kind is FailureKind.CONNECTION:
-        known.connection_failures += 1
+        if not _together(known.unreached_at, began, now):
+            known.connection_failures += 1
+            known.unreached_at = now
         if known.connection_failures >= UNREACHABLE_AFTER and pool.deactivate_on_outage:
             reason = f"it cannot be reached: {failure.message}"
     elif failure.kind is FailureKind.SERVER:
@@ -254,6 +274,7 @@ def record_success(
     known.exhausted_models.clear()
     known.auth_valid = True
     known.answering = "serves"
+    state.model(model.id).answered = True
     member = state.member(pool.name, model.id)
     member.failures = member.overdue = 0
     if not member.availability.standby:

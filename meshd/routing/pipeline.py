@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 from meshd.routing.maintenance import MaintenanceStage, ends_in
-from meshd.routing.recovery import recovers_in
+from meshd.routing.recovery import tried_again_in
 from meshd.routing.selection import SelectStage
 from meshd.routing.stages import (
     AccessStage,
@@ -173,7 +173,7 @@ def _recovers_in(question: Question, model_id: str) -> float | None:
         return None
     longest = ends_in(question.pool, question.now + state.ahead, question.table.timezone) or 0.0
     for availability in availabilities(state, question.pool.name, model_id, model.provider):
-        wait = recovers_in(availability, question.now)
+        wait = tried_again_in(availability, question.now)
         if wait is None:
             return None
         longest = max(longest, wait)

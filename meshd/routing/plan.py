@@ -72,6 +72,7 @@ class RequestPlan:
         self.asker = asker
         limit = pool.retry.deadline
         self.deadline = deadline if limit is None else min(deadline, now + limit)
+        self.arrived = now
         self.book = AttemptBook(state)
         self.attempts = self.book.done
         self.changes: list[Change] = []
@@ -82,6 +83,7 @@ class RequestPlan:
         self._random = random
         self._tries: dict[str, int] = {}
         self._given_up: set[str] = set()
+        self._spent: set[str] = set()  # had its attempts, and is asked again where no other can answer
         self._not_before: dict[str, float] = {}  # model that failed → when it may be asked again
         self._first: ModelSpec | None = None
         self._last: ModelSpec | None = None
@@ -107,7 +109,9 @@ class RequestPlan:
             if self._stays_with(last, question):
                 return self._begin(question, last)
         resting = {model for model, ready in self._not_before.items() if ready > now}
-        exclude = self._given_up | resting if resting else self._given_up
+        exclude = self._given_up | self._spent
+        if resting:
+            exclude |= resting
         consulted: list[Consulted] = []
         for pool in self.pools:
             question = self._question(now, pool)
@@ -151,11 +155,88 @@ class RequestPlan:
         crowd = self._crowd(consulted, now)
         if waits_for is not None and (crowd is None or self._not_before[waits_for[1].id] <= now):
             return self._begin(*waits_for)
+        last = self._last_standing(now)
+        if last is not None and crowd is not None:
+            soon = crowd.until is None or crowd.until <= now + recovery.LONGEST_RETRY
+            if soon or isinstance(last, Wait):
+                return crowd
+        if isinstance(last, Wait):
+            return last
+        if last is not None:
+            self._not_before.setdefault(last[1].id, now)
+            return self._begin(*last)
         if crowd is not None:
             return crowd
+        return self._nothing_left(consulted, now)
+
+    def out_of_patience(self, now: float) -> GiveUp:
+        """It has waited for long enough for a model that rests."""
+        consulted = []
+        for pool in self.pools:
+            question = self._question(now, pool)
+            consulted.append(Consulted(question, self.pipeline.decide(question, self._given_up, self._scope())))
+        return self._nothing_left(consulted, now)
+
+    def _nothing_left(self, consulted: list[Consulted], now: float) -> GiveUp:
         if self.attempts:
             return GiveUp(self._exhausted(now))
         return GiveUp(nobody(consulted, self.pipeline.stages))
+
+    def _last_standing(self, now: float) -> tuple[Question, ModelSpec] | Wait | None:
+        """No other model can answer: of those that rest for a cause that may be over by now, or had their attempts,
+        the one that may be tested now; else how long to wait for one, or for the outcome of another's test."""
+        scope, reasons = self._scope(), {}
+        until: float | None = None
+        tested = known = False
+        for pool in self.pools:
+            question = self._question(now, pool)
+            for id in self.pipeline.strategy(question).order(question):
+                model = self.table.models[id]
+                if id in self._given_up or (scope is not None and not scope(model)):
+                    continue
+                found = self._tested_from(model, question)
+                if found is None:
+                    continue
+                at, busy = found
+                if at <= now and not busy:
+                    return question, model
+                reasons[id] = _STATE.objection(model, question) or "it has failed this request, and is asked again soon"
+                tested |= busy
+                known |= self.state.model(id).has_answered
+                if not busy:
+                    until = at if until is None else min(until, at)
+        return Wait(until, reasons, resting=True, known=known) if until is not None or tested else None
+
+    def _tested_from(self, model: ModelSpec, question: Question) -> tuple[float, bool] | None:
+        """From when on (UTC s) this request may test it, and whether another does so already; None: not at all."""
+        state, now = self.state, question.now
+        if self._tries.get(model.id, 0) >= self._most_tries(question.pool) or state.model(model.id).deactivated:
+            return None
+        if self.table.providers[model.provider].disabled:
+            return None
+        at, busy = max(self._not_before.get(model.id, now), now), False
+        for availability in availabilities(state, question.pool.name, model.id, model.provider):
+            wait = recovery.tried_again_in(availability, now)
+            if wait is None:
+                return None
+            if availability.standby and availability.cause not in recovery.PASSING and wait > 0:
+                return None
+            at = max(at, now + wait)
+            busy |= availability.standby and availability.tester not in (None, self.book)
+        for stage in self.pipeline.stages:
+            if stage.name not in (_STATE.name, LimitStage.name) and stage.objection(model, question) is not None:
+                return None
+        fits_from = self._fits_from(model, question)
+        if fits_from is None:
+            return None
+        at = max(at, fits_from)
+        return None if at >= self.deadline else (at, busy)
+
+    @staticmethod
+    def _most_tries(pool: PoolSpec) -> int:
+        """Where no other model can answer: as the OpenAI SDK at least, unless asking again is switched off."""
+        most = pool.retry.max_attempts
+        return most if most <= 1 else max(most, LAST_ATTEMPTS)
 
     def _refused(self, consulted: Consulted) -> GiveUp | None:
         """Where `on_budget_exceeded` is `error`: a model that would be asked does not fit a budget."""
@@ -208,9 +289,13 @@ class RequestPlan:
         for question in (each.question for each in consulted):
             for model_id, ready in self._not_before.items():
                 model = self.table.models[model_id]
-                if model_id not in question.pool.positions or not self._may_be_asked_again(model_id):
+                if (
+                    model_id in self._spent
+                    or model_id not in question.pool.positions
+                    or not self._may_be_asked_again(model_id)
+                ):
                     continue
-                if self._is_tested(model, question.pool, max(ready, question.now)):
+                if self._is_tested(model, question.pool):
                     continue
                 fits_from = self._fits_from(model, question)
                 if fits_from is None or fits_from >= self.deadline:
@@ -229,10 +314,10 @@ class RequestPlan:
             and self.state.model(model).deactivated is None
         )
 
-    def _is_tested(self, model: ModelSpec, pool: PoolSpec, at: float) -> bool:
-        """Whether it is on probation then, with another request in the one place."""
+    def _is_tested(self, model: ModelSpec, pool: PoolSpec) -> bool:
+        """Whether another request tests it."""
         return any(
-            availability.standby and availability.until <= at and availability.tester is not None
+            availability.standby and availability.tester is not None and availability.tester is not self.book
             for availability in availabilities(self.state, pool.name, model.id, model.provider)
         )
 
@@ -306,8 +391,10 @@ class RequestPlan:
         last_key = not usable and step.passage is not None and bool(step.passage.key) and failure.kind in _REFUSED
         self.changes += deactivation.record_failure(
             self.state, step.pool, model, provider, failure, now, self.book,
-            last_key=last_key, timezone=self.table.timezone,
+            last_key=last_key, timezone=self.table.timezone, began=now - duration,
         )  # fmt: skip
+        for availability in step.tests:
+            recovery.test_failed(availability, now)
         self.book.release(step)
         if failure.retry_after and failure.kind in _PASSES and step.passage is not None:
             self.state.rates.leave_alone(step.passage, now, failure.retry_after)
@@ -317,6 +404,9 @@ class RequestPlan:
         elif verdict is Verdict.RETRY and self._tries[model.id] < step.pool.retry.max_attempts:
             told_to_wait = step.pool.retry.honor_retry_after and (failure.retry_after or 0.0) > 0.0
             self._stays = not (begun or told_to_wait or failure.kind is FailureKind.CONNECTION)
+            self._not_before[model.id] = now + delay(failure, step.pool.retry, self._tries[model.id], self._random)
+        elif verdict is Verdict.RETRY and not begun and self._tries[model.id] < self._most_tries(step.pool):
+            self._spent.add(model.id)
             self._not_before[model.id] = now + delay(failure, step.pool.retry, self._tries[model.id], self._random)
         else:
             self._given_up.add(model.id)
@@ -414,9 +504,15 @@ class RequestPlan:
             recovers = soonest_recovery(question, [model])
             if recovers is not None:
                 waits.append(max(recovers, self._not_before.get(model, now) - now))
-        return min(waits, default=0.0) or None
+        soonest = min(waits, default=0.0)
+        if not soonest and any(_STATE.objection(self.table.models[model], question) for model in self._tries):
+            return _SOON if waits else None
+        return soonest or None
 
 
+LAST_ATTEMPTS = 6
+"""Of one request at one model, where no other can answer and `retry.max_attempts` allows for more than one."""
+_SOON = 1.0  # s: a model that rests may be tested at any moment
 _STATE = StateStage()
 _BUDGET = BudgetStage()
 _MAINTENANCE = MaintenanceStage()

@@ -30,6 +30,23 @@ HELD = "provider"
 
 _MAX_DOUBLINGS = 32
 
+PROBE = "probe"
+"""The cause of a standby that the health monitor's probes began."""
+PASSING: frozenset[str] = frozenset(
+    {
+        FailureKind.SERVER,
+        FailureKind.CONNECTION,
+        FailureKind.TIMEOUT,
+        FailureKind.BAD_ANSWER,
+        FailureKind.STREAM_CUT,
+        FailureKind.RATE_LIMIT,
+        PROBE,
+    }
+)
+"""Causes that may be over a moment later: where no other model can answer, asking again is worth it."""
+FIRST_RETRY, LONGEST_RETRY = 0.5, 2.0
+"""Seconds between the tests of a model that is the last one standing: doubled from the first up to the longest."""
+
 Schedule = Literal["monthly", "daily", "daily_utc", "rolling"]
 
 
@@ -65,6 +82,23 @@ def recovers_in(availability: Availability, now: float) -> float | None:
     return max(availability.until - now, 0.0)
 
 
+def tried_again_in(availability: Availability, now: float) -> float | None:
+    """Seconds until a request that no other model can answer may test it; None: not by itself. A Retry-After is waited
+    for, and what asking again cannot cure keeps its rest."""
+    rests = recovers_in(availability, now)
+    if not availability.standby or availability.cause not in PASSING or not availability.probation:
+        return rests
+    soon = max(availability.retry_at - now, 0.0)
+    return soon if rests is None else min(soon, rests)
+
+
+def test_failed(availability: Availability, now: float) -> None:
+    """The request that tested it failed: a moment's peace before the next."""
+    availability.tries += 1
+    wait = min(FIRST_RETRY * 2.0 ** min(availability.tries, _MAX_DOUBLINGS), LONGEST_RETRY)
+    availability.retry_at = max(availability.retry_at, now + wait)
+
+
 def stand_by(
     availability: Availability,
     reason: str,
@@ -83,12 +117,16 @@ def stand_by(
     _awake(availability, now)
     if availability.standby and (now < availability.until or availability.tester is not tester):
         availability.until = max(availability.until, now + at_least)
-        return False
+        if at_least:
+            availability.retry_at = max(availability.retry_at, now + at_least)
+        if cause in PASSING or availability.cause not in PASSING or availability.tester is not tester:
+            return False  # else the test of it found something worse
     longest = max(policy.cooldown, policy.max_cooldown)
     if not availability.standby and now - availability.recovered_at > longest:
         availability.relapses = 0
     doubled = policy.cooldown * 2.0 ** min(availability.relapses, _MAX_DOUBLINGS)
     _set_aside(availability, reason, cause, now + max(min(doubled, longest), at_least), now)
+    availability.retry_at = max(availability.retry_at, now + at_least)
     availability.relapses += 1
     return True
 
@@ -115,6 +153,8 @@ def _set_aside(availability: Availability, reason: str, cause: str, until: float
     if not availability.standby:
         availability.since = now
         availability.standby_events += 1
+        availability.tries = 0
+        availability.retry_at = now + FIRST_RETRY
     availability.standby = True
     availability.probation = True
     availability.until = until
@@ -190,7 +230,8 @@ def recover(availability: Availability, now: float) -> bool:
     availability.standby = False
     availability.probation = True
     availability.tester = None
-    availability.until = 0.0
+    availability.until = availability.retry_at = 0.0
+    availability.tries = 0
     availability.reason = ""
     availability.cause = ""
     availability.recovered_at = now

@@ -49,6 +49,8 @@ class Availability:
     quota_resets: int = 0
     downtime: float = 0.0
     tester: object | None = None
+    retry_at: float = 0.0  # when it is tried again where no other model can answer
+    tries: int = 0  # of these that failed
 
     def down_for(self, now: float) -> float:
         """Seconds of standby in all its life, the present one among them."""
@@ -64,6 +66,7 @@ class MemberState:
 
     availability: Availability = field(default_factory=Availability)
     failures: int = 0  # consecutive
+    failed_at: float | None = None  # when the last of them that counted was
     overdue: int = 0  # ended by their own deadlines after a while, with no success since
     outcomes: OutcomeWindow = field(default_factory=OutcomeWindow, compare=False)
 
@@ -141,6 +144,11 @@ class ModelState:
     last_request: float | None = None
     last_failure: float | None = None
     last_failure_reason: str = ""
+    answered: bool = False  # since the daemon began
+
+    @property
+    def has_answered(self) -> bool:
+        return self.answered or bool(self.total.count or self.first_token.count)
 
 
 @dataclass(slots=True)
@@ -149,6 +157,7 @@ class ProviderState:
     auth_valid: bool = True
     answering: str = ""  # requests: serves; authentication: key refused; nothing: at their path; "": not known yet
     connection_failures: int = 0  # consecutive, over all its models
+    unreached_at: float | None = None  # when the last of them that counted was
     failing_models: set[str] = field(default_factory=set)  # 5xx since the last success
     forbidden_models: set[str] = field(default_factory=set)  # 403 since the last success
     exhausted_models: set[str] = field(default_factory=set)  # whose quota was used up since the last success

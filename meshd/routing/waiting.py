@@ -21,10 +21,14 @@ if TYPE_CHECKING:
 @dataclass(slots=True)
 class Wait:
     """Everybody who could answer is at a limit. until: UTC seconds when there may be room, None: when another
-    request ends. crowds: model → why."""
+    request ends. crowds: model → why. resting: none is at a limit, and who could answer rests, to be tried then.
+    known: one of those has answered before, so that it may well come back.
+    """
 
     until: float | None
     crowds: dict[str, str] = field(default_factory=dict)
+    resting: bool = False
+    known: bool = True
 
 
 def wait_of(consulted: Iterable[Consulted], again: Mapping[str, float], now: float) -> Wait | None:

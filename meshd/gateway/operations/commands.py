@@ -65,7 +65,7 @@ class Commands(Group):
         model_id, mesh = self.model(call), self.core.mesh
         changes = recovery.activate(mesh.state, mesh.table, model_id, clock.now())
         mesh.state.rates.reset(mesh.table.models[model_id])
-        self.core.keeper.changed(changes)
+        self.core.mesh.changed(changes)
         self.core.keeper.save_model(model_id, durable=True)
         mesh.room.freed()  # also where it was only a key that rested
         if not any(change.model == model_id for change in changes):

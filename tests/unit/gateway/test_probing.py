@@ -143,6 +143,7 @@ class Core:
             ledger=Journal(),
             provider=self.lease,
             settled=self.settled,
+            changed=self.changed,
             failed=lambda provider, failure: self.blamed.append(failure.kind),
         )
         self.mesh.state.accounts.configure(table.allowances, "UTC")

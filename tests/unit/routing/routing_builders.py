@@ -10,7 +10,7 @@ from meshd.cdk.provider import FailureKind, Operation, ProviderFailure
 from meshd.routing.capabilities import CapabilityTree
 from meshd.routing.needs import Needs
 from meshd.routing.pipeline import Pipeline
-from meshd.routing.plan import GiveUp, RequestPlan, Try
+from meshd.routing.plan import GiveUp, RequestPlan, Try, Wait
 from meshd.routing.stages import Question
 from meshd.routing.state import Availability, MeshState
 from meshd.routing.table import ModelSpec, PoolSpec, ProviderSpec, RoutingTable
@@ -129,3 +129,10 @@ def tried(step: Try | GiveUp) -> Try:
 def gave_up(step: Try | GiveUp) -> MeshError:
     assert isinstance(step, GiveUp), step
     return step.error
+
+
+def waits(step: Try | Wait | GiveUp) -> Wait:
+    """For a model that rests."""
+    assert isinstance(step, Wait), step
+    assert step.resting, step
+    return step

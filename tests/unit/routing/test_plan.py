@@ -19,6 +19,7 @@ from routing_builders import (
     mesh,
     model,
     tried,
+    waits,
 )
 
 from meshd.cdk.provider import FailureKind, Operation
@@ -176,7 +177,7 @@ def test_the_single_model_that_its_own_failure_put_on_standby_is_tried_again_by_
     plan = made.plan()
     walk(made, plan, SERVER)
     assert made.member("p.a").standby
-    assert isinstance(gave_up(made.plan().next(NOW)), errors.NoActiveModelError), "others wait for its cooldown"
+    assert waits(made.plan().next(NOW)).until == NOW + 0.5, "others wait for its outcome"
     assert tried(plan.next(NOW)).wait == 0.25
     plan.succeeded(NOW + 1, 0.5)
     assert made.ask() == "p.a"
@@ -194,7 +195,7 @@ def test_a_retry_does_not_push_into_another_requests_probation() -> None:
     walk(made, waiting, SERVER)
     made.now += 60
     tried(made.plan().next(made.now))
-    assert isinstance(gave_up(waiting.next(made.now)), errors.ProviderError)
+    assert waits(waiting.next(made.now)).until is None, "for how that ends"
 
 
 def test_a_model_that_an_operator_takes_out_meanwhile_is_not_tried_again() -> None:
@@ -211,7 +212,7 @@ def test_no_model_is_asked_more_often_than_the_pool_allows() -> None:
     steps = walk(made, plan, *[failure(FailureKind.TIMEOUT)] * 8)
     assert [model for model, _ in steps] == ["p.a"] * 4 + ["q.b"] * 4
     assert [wait for _, wait in steps] == [0.0, 0.25, 0.5, 1.0] * 2
-    gave_up(plan.next(made.now))
+    waits(plan.next(made.now))
 
 
 @pytest.mark.parametrize(
@@ -230,7 +231,7 @@ def test_a_concrete_model_is_tried_again_and_not_left() -> None:
     alone = Mesh(made.table, made.table.resolve("p.a").pool, made.state)
     plan = alone.plan()
     assert [model for model, _ in walk(alone, plan, SERVER, SERVER)] == ["p.a", "p.a"]
-    gave_up(plan.next(alone.now))
+    waits(plan.next(alone.now))
 
 
 def test_a_pool_that_leaves_its_model_says_which_it_left() -> None:
@@ -264,7 +265,8 @@ def test_the_place_on_probation_is_given_back_however_the_test_ends(ending: str)
     plan = made.plan()
     tried(plan.next(NOW))
     assert len(made.testers()) == 3
-    assert "one request is testing it" in gave_up(made.plan().next(NOW)).message
+    waiting = waits(made.plan().next(NOW))
+    assert "one request is testing it" in waiting.crowds["p.a"]
     if ending == "succeeded":
         plan.succeeded(NOW + 1, 1.0)
     elif ending == "failed":
@@ -288,7 +290,7 @@ def test_an_older_request_that_ends_does_not_give_away_the_testers_place() -> No
     walk(made, failing, SERVER)
     tried(made.plan().next(NOW + 60))
     older.cancelled(NOW)
-    assert isinstance(gave_up(made.plan().next(NOW + 60)), errors.NoActiveModelError)
+    assert waits(made.plan().next(NOW + 60)).until is None
 
 
 def test_sixty_four_that_fail_together_are_one_failure_of_the_model() -> None:
@@ -489,7 +491,8 @@ def test_the_number_of_attempts_is_told() -> None:
     made = mesh("p.a")
     plan = made.plan()
     walk(made, plan, SERVER, SERVER)
-    assert gave_up(plan.next(made.now)).message == "p, asked for p.a: it failed (2 attempts)"
+    waits(plan.next(made.now))
+    assert plan.out_of_patience(made.now).error.message == "p, asked for p.a: it failed (2 attempts)"
 
 
 def test_a_request_called_off_by_its_connector_ends_as_cancelled() -> None:
@@ -507,7 +510,7 @@ def test_when_all_have_failed_each_attempt_is_told_and_when_to_come_back() -> No
     assert isinstance(error, errors.AllProvidersExhaustedError)
     assert error.message == "every model of chat that could be asked failed: p.a: slow; q.b: it failed"
     assert [attempt["reason"] for attempt in error.attempts] == ["timeout", "rate_limit"]
-    assert error.retry_after == 50.0, "from now, not from the deadline"
+    assert error.retry_after == 1.0, "they may be tested now"
 
 
 def test_who_asked_to_be_left_alone_is_left_alone_also_by_the_app() -> None:
@@ -579,7 +582,9 @@ def test_while_the_only_model_is_being_tested_others_come_back_in_a_moment() -> 
     made = mesh("p.a")
     made.member("p.a").standby = True
     tried(made.plan().next(NOW))
-    error = gave_up(made.plan().next(NOW))
+    plan = made.plan()
+    waits(plan.next(NOW))
+    error = plan.out_of_patience(NOW).error
     assert (error.recovers_in, error.retry_after) == (0.0, 1.0)
     assert error.message.endswith("; the first is being tested now")
 
@@ -657,3 +662,64 @@ def test_the_loser_of_a_race_that_rests_by_then_says_nothing_of_when_to_come_bac
     made.state.member("chat", "p.a").availability = Availability(standby=True, until=NOW + 60, reason="it fails")
     plan.failed(SERVER, NOW, 0.1, step=second)
     assert isinstance(gave_up(plan.next(NOW)), errors.AllProvidersExhaustedError)
+
+
+# -- the last one standing -----------------------------------------------------------------------------
+
+
+def test_the_last_one_standing_is_tried_again_soon_and_by_one_request_at_a_time() -> None:
+    made = mesh("p.a", deactivation=AT_ONCE, retry=RetryPolicy(max_attempts=2))
+    walk(made, made.plan(), SERVER)
+    first, second = made.plan(), made.plan()
+    assert waits(first.next(NOW)).until == NOW + 0.5
+    tried(first.next(NOW + 0.5))
+    assert waits(second.next(NOW + 0.5)).until is None, "for the outcome of the test"
+    first.succeeded(NOW + 0.6, 0.1)
+    tried(second.next(NOW + 0.6))
+    assert not made.member("p.a").standby
+
+
+def test_each_failed_test_doubles_the_wait_up_to_two_seconds() -> None:
+    made = mesh("p.a", deactivation=AT_ONCE)
+    walk(made, made.plan(), SERVER)
+    made.now, pauses = NOW + 0.5, []
+    for _ in range(5):
+        plan = made.plan()
+        tried(plan.next(made.now))
+        plan.failed(SERVER, made.now, 0.0)
+        until = waits(made.plan().next(made.now)).until
+        assert until is not None
+        pauses.append(until - made.now)
+        made.now = until
+    assert pauses == [1.0, 2.0, 2.0, 2.0, 2.0]
+
+
+def test_it_keeps_its_rest_while_another_can_answer() -> None:
+    made = mesh("p.a", "q.b", deactivation=AT_ONCE)
+    walk(made, made.plan(), SERVER)
+    made.now += 10
+    assert tried(made.plan().next(made.now)).model.id == "q.b"
+
+
+@pytest.mark.parametrize("kind", [FailureKind.AUTHENTICATION, FailureKind.MODEL_NOT_FOUND, FailureKind.QUOTA])
+def test_what_asking_again_does_not_cure_keeps_its_rest(kind: FailureKind) -> None:
+    made = mesh("p.a")
+    walk(made, made.plan(), failure(kind))
+    assert isinstance(gave_up(made.plan().next(NOW + 10)), errors.NoActiveModelError)
+
+
+def test_a_retry_after_is_waited_for_by_the_last_one_standing() -> None:
+    made = mesh("p.a", deactivation=AT_ONCE)
+    walk(made, made.plan(), failure(FailureKind.SERVER, 503, retry_after=7.0))
+    assert waits(made.plan().next(NOW + 1)).until == NOW + 7
+
+
+def test_three_streams_that_one_crash_breaks_are_one_failure() -> None:
+    made = mesh("p.a", "q.b")
+    plans = [made.plan() for _ in range(3)]
+    for plan in plans:
+        tried(plan.next(NOW))
+    for number, plan in enumerate(plans):
+        plan.failed(failure(FailureKind.STREAM_CUT), NOW + 5 + number / 10, 5.0 + number / 10)
+    assert made.state.member("chat", "p.a").failures == 1
+    assert not made.member("p.a").standby

@@ -126,29 +126,34 @@ class Traffic(RuleBasedStateMachine):
             self._justified(request, up)
             return
         if isinstance(step, Wait):  # who asked to be left alone is waited for; this request has had enough
-            assert step.until is not None
-            assert step.until > made.now
+            assert step.until is not None or step.resting
+            assert step.until is None or step.until > made.now
             self._justified(request, up)
             return
-        self._allowed(request, step, down, tested)
+        self._allowed(request, step, down, tested, up)
         request.asked[step.model.id] = request.asked.get(step.model.id, 0) + 1
         request.due = made.now + step.wait
         assert step.wait >= 0.0
         assert request.due <= plan.deadline
-        assert request.asked[step.model.id] <= made.pool.retry.max_attempts
+        assert request.asked[step.model.id] <= plan._most_tries(made.pool)
         self.under_way.append(request)
 
-    def _allowed(self, request: Request, step: Try, down: set[str], tested: dict[str, bool]) -> None:
-        """A model on standby is asked by the very request that failed there, when nobody else is left."""
+    def _allowed(self, request: Request, step: Try, down: set[str], tested: dict[str, bool], up: set[str]) -> None:
+        """A model on standby is asked when no other is left, by one request at a time."""
         id = step.model.id
         assert self.made.state.model(id).deactivated is None
         if id in down:
-            assert id in request.failed_at
+            left = up - set(request.failed_at)
+            assert id in request.failed_at or not {each for each in left if self._in_scope(request, each)}
             assert not tested[id], "another request tests it"
         holders = [other for other in self.under_way if other is not request and other.tests]
         request.tests = self._on_probation(id, self.made.now + step.wait)
         for held in request.tests:
             assert all(held not in other.tests for other in holders), "two requests test at once"
+
+    def _in_scope(self, request: Request, id: str) -> bool:
+        scope = request.plan._scope()
+        return scope is None or scope(self.made.table.models[id])
 
     def _justified(self, request: Request, up: set[str]) -> None:
         """Nobody is refused while some model passes every stage and was not tried."""
@@ -205,7 +210,7 @@ class Traffic(RuleBasedStateMachine):
     def _on_probation(self, id: str, at: float) -> list[Availability]:
         spec = self.made.table.models[id]
         found = availabilities(self.made.state, self.made.pool.name, id, spec.provider)
-        return [each for each in found if each.standby and each.until <= at]
+        return [each for each in found if each.standby]
 
 
 Traffic.TestCase.settings = settings(
