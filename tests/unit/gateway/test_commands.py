@@ -21,6 +21,7 @@ def core():
     made.keeper = SimpleNamespace(
         save_model=lambda id, durable: made.saved.append((id, durable)), changed=made.changes.extend
     )
+    made.mesh.changed = made.keeper.changed
     made.tell = lambda actor, message: made.told.append(message)
     return made
 

@@ -72,8 +72,9 @@ class Judge(VirtualGateway):
         assert step.wait >= 0.0
         assert self.now + step.wait <= plan.deadline
         assert self.state.model(id).deactivated is None
-        if id in self.down:  # nobody else is left, and it was this request that it failed
-            assert id in request.failed_at, f"{id} is on standby"
+        if id in self.down:  # no other is left
+            left = self.still_to_ask(request, self.free) - request.failed_at - {id}
+            assert id in request.failed_at or not left, f"{id} is on standby, and {left} could be asked"
             assert not self.tested[id], "another request tests it"
         elif id not in self.free:  # a back-off, or room that is to be there when it is over
             assert id in request.failed_at, f"{id} has an objection"
@@ -294,7 +295,7 @@ class Crowds(RuleBasedStateMachine):
         for request in self.gateway.requests:
             for id, times in request.asked.items():
                 further = max(self.keys - 1, 0) if id.startswith("k.") else 0
-                most = max(pool.retry.max_attempts for pool in request.plan.pools)
+                most = max(request.plan._most_tries(pool) for pool in request.plan.pools)
                 assert times <= most + further, f"{id} was asked {times} times"
         if self.rpm is not None:
             assert sum(at > now - 60.0 and provider == "q" for at, provider in self.gateway.sent) <= self.rpm
