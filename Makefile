@@ -48,9 +48,12 @@ clean: ## remove what was installed and built
 	@rm -rf $(VENV) $(VENV)-conformance .cache build dist
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
+# The engines of the embedded models are fetched by quickstart, beside the weights: the first answer waits for no more
+# than it needs. uv is several times as fast as pip; where it cannot be had, or does not know pip's index, pip does it.
 $(VENV)/.installed-run: pyproject.toml | $(PY)
 	@echo "== installing meshd into $(VENV)"
-	@$(PIP) install -e '.[daemon,local]'
+	@$(PIP) install uv 2>/dev/null && $(PY) -m uv pip install --python $(PY) -e '.[daemon]' \
+	  || $(PY) -m pip --disable-pip-version-check install -e '.[daemon]'
 	@touch $@
 
 $(VENV)/.installed-dev: pyproject.toml | $(PY)

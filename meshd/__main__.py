@@ -1,6 +1,6 @@
 """`python -m meshd`."""
 
-from meshd.app.main import main
+from meshd.app.start import daemon
 
 if __name__ == "__main__":
-    main()
+    daemon()

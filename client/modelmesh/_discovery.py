@@ -14,6 +14,7 @@ from modelmesh._errors import ConfigurationError, DaemonUnavailableError
 
 SYSTEM_SOCKET: Final = "/run/meshd/mesh.sock"
 HOW_TO_START: Final = "start the daemon with `meshd`, or with `systemctl --user start meshd`"
+HOW_TO_BE_LET_IN: Final = "become a member of its group (sudo usermod -aG meshd $USER, and log in again)"
 _SCHEMES: Final = ("ipc://", "inproc://", "tcp://")
 
 
@@ -72,15 +73,34 @@ def find(socket: str | os.PathLike[str] | None = None) -> str:
     for path in paths:
         if os.path.exists(path):
             return address_of(path)
+    if closed := next((path for path in paths if barred(path)), None):
+        raise unavailable(address_of(closed), "not permitted")
     raise DaemonUnavailableError(
         f"no meshd socket found (looked for {', '.join(paths)}): {HOW_TO_START}, or name one with MESH_SOCKET",
         paths=paths,
     )
 
 
+def barred(path: str) -> str:
+    """Why this process may not use a socket that is there, or may be there; "" where nothing bars it."""
+    try:
+        os.stat(path)
+    except PermissionError:
+        return f"you are not permitted to look into {os.path.dirname(path)}"
+    except OSError:
+        return ""
+    if os.access(path, os.R_OK | os.W_OK, effective_ids=True):
+        return ""
+    return "you are not permitted to use it"
+
+
 def unavailable(address: str, why: str) -> DaemonUnavailableError:
     """The error for an address that was found, but where no daemon answers."""
     path = address.removeprefix("ipc://")
+    if address.startswith("ipc://") and (bar := barred(path)):
+        return DaemonUnavailableError(
+            f"permission denied for the socket {path}: {bar}; {HOW_TO_BE_LET_IN}", paths=[path], permitted=False
+        )
     return DaemonUnavailableError(f"no daemon answers at {path} ({why}): {HOW_TO_START}", paths=[path])
 
 

@@ -24,7 +24,7 @@ from typing import Any, Final
 import zmq
 
 from modelmesh._call import Call
-from modelmesh._discovery import unavailable
+from modelmesh._discovery import barred, unavailable
 from modelmesh._errors import (
     InvalidRequestError,
     MeshError,
@@ -255,12 +255,16 @@ class Exchange:
         if not self._welcomed:
             if self._refused_since is None:
                 self._refused_since = now
-            if absent or now - self._refused_since > FIRST_ANSWER_SECONDS:
+            if absent or self._barred() or now - self._refused_since > FIRST_ANSWER_SECONDS:
                 self._refused_since = None
                 for call in list(self._held.values()):
                     self._fail(call, unavailable(self.address, "no such socket" if absent else "nobody listens"))
                 return
         self._retry()
+
+    def _barred(self) -> bool:
+        """Waiting does not help whoever may not connect."""
+        return self.path is not None and bool(barred(self.path))
 
     def _give_up(self, link: Link) -> None:
         """A link that took no message: its daemon is gone, and for an embedded one there will be no other."""

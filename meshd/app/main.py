@@ -61,8 +61,7 @@ def run(options: argparse.Namespace) -> int:
     except ConfigurationError as error:
         return _refused(error)
     if options.check:
-        print(f"{config.file or 'the built-in configuration'}: valid")
-        return EX_OK
+        return _checked(config, options.socket)
     files, warning = raise_file_limit()
     if files < FEWEST_FILES:
         print(f"meshd: {warning}", file=sys.stderr)
@@ -125,6 +124,20 @@ def _logs(level: str | None) -> LogBridge:
 def _source(given: str | None) -> ConfigSource:
     path = Path("/dev/stdin") if given == "-" else find_config(given)
     return ConfigSource.of_file(path) if path is not None else ConfigSource.built_in()
+
+
+def _checked(config: MeshConfig, socket: str | None) -> int:
+    """Everything that would stop a start, a line each."""
+    from meshd.app.preflight import obstacles
+
+    code = EX_OK
+    for found in obstacles(config, socket, strict=True):
+        print(f"meshd: {found.message}" + ("" if found.fatal else " (no obstacle)"), file=sys.stderr)
+        if found.fatal and code != EX_CONFIG:
+            code = EX_CONFIG if found.problem is not None else EX_UNAVAILABLE
+    if code == EX_OK:
+        print(f"{config.file or 'the built-in configuration'}: valid")
+    return code
 
 
 def _refused(error: ConfigurationError) -> int:

@@ -1,5 +1,5 @@
 """`python -m meshd.cli`: meshctl where its script is not on the path."""
 
-from meshd.cli.entry import main
+from meshd.app.start import command
 
-main()
+command()

@@ -13,7 +13,7 @@ import stat
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,7 +89,6 @@ def sockets(paths: Iterable[str]) -> Iterator[Finding]:
         else:
             yield Finding("socket", OK, f"{path} (mode {stat.S_IMODE(mode):04o})")
         return
-    yield Finding("socket", PROBLEM, f"none at {', '.join(paths)}", "start the daemon: meshd")
 
 
 def version(status: Mapping[str, Any]) -> Iterator[Finding]:
@@ -114,66 +113,85 @@ def daemon_health(status: Mapping[str, Any]) -> Iterator[Finding]:
         yield Finding("configuration", OK, str((status.get("config") or {}).get("source") or "built-in"))
     if status.get("draining"):
         yield Finding("daemon", PROBLEM, "is draining: new requests are refused", "restart it")
-    pools = status.get("pools") or ()
-    if not pools:
+
+
+def pools(found: Iterable[Mapping[str, Any]], failing: Collection[str]) -> Iterator[Finding]:
+    """failing: providers of which a line has been said; a pool that has no other needs no line of its own."""
+    found = list(found)
+    if not found:
         yield Finding(
             "pools", PROBLEM, "none: no model was found", "meshctl pull smollm2-135m, or set a provider's key"
         )
-    for pool in pools:
+    for pool in found:
         name = f"pool {pool.get('name')}"
         if pool.get("active"):
             yield Finding(name, OK, f"{pool['active']} active")
         elif pool.get("standby"):
+            if not {str(model.get("provider")) for model in pool.get("models") or ()} - set(failing):
+                continue
             yield Finding(name, PROBLEM, "no model is active", f"meshctl pools {pool.get('name')}")
         else:
             yield Finding(name, WARNING, "no model serves it yet")
 
 
-def providers(probed: Iterable[Mapping[str, Any]]) -> Iterator[Finding]:
-    """What a probe of every provider found."""
+def providers(probed: Iterable[Mapping[str, Any]], known: Mapping[str, Mapping[str, Any]]) -> Iterator[Finding]:
+    """What a probe of every provider found, and what the daemon knows of its key: one line each. known: by name, as
+    the daemon shows them."""
     probed = list(probed)
-    for provider in probed:
-        name = f"provider {provider.get('provider')}"
-        if answers(provider):
-            yield Finding(name, OK, f"answers in {out.seconds(provider.get('latency'))}")
-        else:
-            error = str(provider.get("error") or "does not answer")
-            yield Finding(name, PROBLEM, error, _provider_advice(error, str(provider.get("provider"))))
-    if not probed:
+    for row in probed:
+        name = str(row.get("provider"))
+        yield _provider(name, row, known.get(name, {}))
+    for name in known.keys() - {str(row.get("provider")) for row in probed}:
+        yield _provider(name, {}, known[name])
+    if not probed and not known:
         yield Finding("providers", WARNING, "none", "set a key (OPENAI_API_KEY, …) or meshctl pull smollm2-135m")
 
 
-def _provider_advice(error: str, name: str) -> str:
-    lower = error.lower()
-    if any(word in lower for word in ("401", "auth", "api key", "api_key")):
-        return "the key is refused: give the daemon another and meshctl reload"
-    if any(word in lower for word in ("resolve", "name or service", "dns")):
-        return "see dns below"
-    if any(word in lower for word in ("refused", "connect", "timeout", "timed out")):
-        return "is it running, and is base_url right?"
-    return f"meshctl providers {name}"
+def _provider(name: str, row: Mapping[str, Any], shown: Mapping[str, Any]) -> Finding:
+    subject, key = f"provider {name}", str(shown.get("key") or "")
+    kind, error = str(row.get("kind") or ""), str(row.get("error") or "")
+    if key == "missing":
+        return Finding(subject, WARNING, f"left out: {shown.get('reason')}", "set it, then meshctl reload")
+    if key == "refused" or kind == "authentication":
+        why = error or str(shown.get("reason") or "")
+        return Finding(subject, PROBLEM, f"key refused: {why}".rstrip(": "), "give the daemon another, meshctl reload")
+    if not row:
+        return Finding(subject, WARNING, "was not probed", f"meshctl providers {name}")
+    if answers(row):
+        told = f"; key {key}" if key else ""
+        return Finding(subject, OK, f"answers in {out.seconds(row.get('latency'))}{told}")
+    if kind in ("connection", "timeout") and (host := urlsplit(str(shown.get("base_url") or "")).hostname):
+        if not _is_local(host) and (why := _unresolved(host)):
+            return Finding(subject, PROBLEM, f"{host}: {why}", "check /etc/resolv.conf and the network")
+        return Finding(subject, PROBLEM, error or "does not answer", "is it running, and is base_url right?")
+    return Finding(subject, PROBLEM, error or "does not answer", f"meshctl providers {name}")
 
 
-def names(urls: Iterable[str]) -> Iterator[Finding]:
-    """Whether the providers' host names resolve."""
-    hosts = sorted({host for url in urls if (host := urlsplit(url).hostname) and not _is_local(host)})
-    if not hosts:
-        yield Finding("dns", OK, "no provider needs it")
-        return
-    pool = ThreadPoolExecutor(max_workers=8)
+def _unresolved(host: str) -> str:
+    """Why a host name has no address, "" where it has one."""
+    pool = ThreadPoolExecutor(max_workers=1)
     try:
-        waiting = {host: pool.submit(socket.getaddrinfo, host, 443) for host in hosts}
-        deadline = time.monotonic() + _PATIENCE
-        for host, future in waiting.items():
-            try:
-                future.result(max(0.0, deadline - time.monotonic()))
-            except (OSError, TimeoutError) as error:
-                why = error.strerror if isinstance(error, OSError) and error.strerror else "no answer"
-                yield Finding("dns", PROBLEM, f"{host}: {why}", "check /etc/resolv.conf and the network")
-            else:
-                yield Finding("dns", OK, host)
+        pool.submit(socket.getaddrinfo, host, 443).result(_PATIENCE)
+    except (OSError, TimeoutError) as error:
+        return error.strerror if isinstance(error, OSError) and error.strerror else "its name is not resolved"
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
+    return ""
+
+
+def start(config: Any, socket_path: str | None) -> Iterator[Finding]:
+    """With no daemon: what would stop one."""
+    from meshd.app.preflight import obstacles
+
+    for found in obstacles(config, socket_path):
+        yield Finding(found.subject, PROBLEM if found.fatal else WARNING, found.message, found.advice)
+
+
+def matches(config: Any) -> Iterator[Finding]:
+    from meshd.config.advice import of_matches
+
+    for remark in of_matches(config):
+        yield Finding("apps", WARNING, remark)
 
 
 def keys(environ: Mapping[str, str]) -> Iterator[Finding]:
@@ -193,10 +211,13 @@ def keys(environ: Mapping[str, str]) -> Iterator[Finding]:
 def state_directory(directory: Path, state: Mapping[str, Any] | None) -> Iterator[Finding]:
     """Where the daemon keeps its state: the daemon's own word on it where it runs, else what this user can do."""
     if state is not None and not state.get("ok", True):
-        yield Finding("state", PROBLEM, f"{directory}: {state.get('error')}", "make room or mend its permissions")
+        yield Finding(
+            "state",
+            PROBLEM,
+            f"{directory}: {state.get('error')}",
+            "make room, or make it writable for the daemon's user",
+        )
     existing = next((place for place in (directory, *directory.parents) if place.exists()), Path("/"))
-    if state is None and not os.access(existing, os.W_OK):
-        yield Finding("state", PROBLEM, f"{directory} is not writable", f"chown {_user()} {existing}")
     free = shutil.disk_usage(existing).free
     if free < _NO_DISK:
         yield Finding("disk", PROBLEM, f"{out.size(free)} free at {existing}", "make room")

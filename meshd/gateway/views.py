@@ -22,7 +22,7 @@ from meshd.routing.needs import Needs
 from meshd.routing.rates import Headroom
 from meshd.routing.recovery import ACTIVE, PROBATION, STANDBY
 from meshd.routing.stages import Question
-from meshd.routing.state import MeshState, availabilities
+from meshd.routing.state import MeshState, ProviderState, availabilities
 from meshd.routing.table import ANY_APP, AppSpec, ModelSpec, PoolSpec, RoutingTable
 
 NANO = 1e9
@@ -136,7 +136,8 @@ class View:
             "limits": self.allowances_of({("model", model.id), *(("member", f"{pool}\0{model.id}") for pool in pools)}),
         }
 
-    def provider(self, name: str, base_url: str | None, details: dict[str, Any]) -> dict[str, Any]:
+    def provider(self, name: str, base_url: str | None, details: dict[str, Any], keyed: bool = True) -> dict[str, Any]:
+        """keyed: whether a key is sent to it."""
         spec, known = self.table.providers[name], self.state.provider(name)
         status = recovery.status(known.availability, self.now)
         resting, ahead = self.state.rates.resting_keys(name, self.now), self.state.ahead
@@ -147,6 +148,7 @@ class View:
             "enabled": not spec.disabled,
             "available": not spec.disabled and status != STANDBY,
             "auth_valid": known.auth_valid,
+            "key": _key(known, keyed, spec.disabled),
             "reason": spec.disabled or known.availability.reason or known.probe_error,
             "score": round(known.score, 3),
             "last_probe": known.last_probe,
@@ -187,6 +189,17 @@ class View:
 
     def _headroom(self, pool: PoolSpec, model: ModelSpec) -> Headroom:
         return self.state.rates.headroom(Question(self.table, self.state, pool, _ANY, self.now), model)
+
+
+def _key(known: ProviderState, keyed: bool, disabled: str) -> str:
+    """What is known of a provider's key."""
+    if disabled:
+        return "missing"
+    if not known.auth_valid:
+        return "refused"
+    if not keyed:
+        return "none needed"
+    return "accepted" if known.auth_tried else "not tried"
 
 
 def headroom_map(headroom: Headroom) -> dict[str, Any]:

@@ -231,7 +231,7 @@ def _blame_provider(
     known = state.provider(provider.name)
     reason = ""
     if failure.kind is FailureKind.AUTHENTICATION:
-        known.auth_valid = False
+        known.auth_valid, known.auth_tried = False, True
         if pool.deactivate_on_auth_failure:
             reason = f"its key is refused: {failure.message}"
     elif failure.kind is FailureKind.PERMISSION:
@@ -272,7 +272,7 @@ def record_success(
     known.failing_models.clear()
     known.forbidden_models.clear()
     known.exhausted_models.clear()
-    known.auth_valid = True
+    known.auth_valid = known.auth_tried = True
     known.answering = "serves"
     state.model(model.id).answered = True
     member = state.member(pool.name, model.id)

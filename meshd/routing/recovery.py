@@ -347,7 +347,8 @@ def activate(state: MeshState, table: RoutingTable, model: str, now: float) -> l
 def new_chance(state: MeshState, table: RoutingTable, provider: str, reason: str, now: float) -> list[Change]:
     """With another key or address it is another provider: how the former failed says nothing of it. What was used up is
     no failure, and what an operator is to bring back waits for that: both stay."""
-    state.provider(provider).auth_valid = True
+    known = state.provider(provider)
+    known.auth_valid, known.auth_tried = True, False
     changes = []
     if reset(state.provider(provider).availability, now):
         changes.append(Change("provider", True, reason, provider=provider))

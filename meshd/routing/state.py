@@ -156,6 +156,7 @@ class ProviderState:
     availability: Availability = field(default_factory=Availability)
     auth_valid: bool = True
     answering: str = ""  # requests: serves; authentication: key refused; nothing: at their path; "": not known yet
+    auth_tried: bool = False  # since the key was last another: a list of models may be had without one
     connection_failures: int = 0  # consecutive, over all its models
     unreached_at: float | None = None  # when the last of them that counted was
     failing_models: set[str] = field(default_factory=set)  # 5xx since the last success

@@ -21,7 +21,7 @@ class SecretsConfig(OpenSection):
     cache_enabled: bool = Field(default=True, description="Keep resolved values in memory at all.")
     reload_on_rotation: bool = Field(default=True, description="Resolve again when a standby provider becomes active.")
     fail_on_missing: bool = Field(
-        default=True,
+        default=False,
         description="A missing secret is a configuration error; `false`: the provider that needs it is "
-        "disabled with that reason.",
+        "left out with that reason. Unless written, `meshd --check` takes it for `true`.",
     )

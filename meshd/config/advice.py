@@ -1,0 +1,48 @@
+"""What is valid and still not what was meant: remarks on `apps` for `config validate` and `doctor`.
+
+Must never: refuse anything.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+
+from meshd.config.mesh_config import MeshConfig
+from meshd.gateway.program_names import is_interpreter
+
+
+def of_matches(config: MeshConfig) -> Iterator[str]:
+    """An `exe` whose rights others can have: by another script, by running it, or by writing it."""
+    for name, app in config.apps.items():
+        match = app.match
+        if not match.exe:
+            continue
+        at, real = f"apps.{name}.match.exe", os.path.realpath(match.exe)
+        narrowed = any(each is not None for each in (match.uid, match.user, match.gid, match.group, match.unit))
+        if is_interpreter(real):
+            yield f"{at}: {match.exe} is an interpreter: every script that it runs has these rights; match a unit"
+        if writer := _writable_by_others(real):
+            yield f"{at}: {writer} may be written by everybody, who then have these rights; chmod o-w {writer}"
+        elif not narrowed and not is_interpreter(real) and _mode(real) & stat.S_IXOTH:
+            yield f"{at}: {match.exe} may be run by everybody; name a user, group or unit with it"
+
+
+def _writable_by_others(path: str) -> str:
+    """The program, or a folder on the way to it, that anybody may write; "" for none."""
+    while True:
+        mode = _mode(path)
+        if mode & stat.S_IWOTH and not (stat.S_ISDIR(mode) and mode & stat.S_ISVTX):
+            return path
+        above = os.path.dirname(path)
+        if above == path:
+            return ""
+        path = above
+
+
+def _mode(path: str) -> int:
+    try:
+        return os.stat(path).st_mode
+    except OSError:
+        return 0
