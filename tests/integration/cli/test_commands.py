@@ -32,6 +32,7 @@ LOOKING = [
 ]
 
 
+@pytest.mark.timeout(180)  # some forty processes
 def test_looking_around(meshctl: Any) -> None:
     for words in LOOKING:
         for options in ((), ("--json",)):

@@ -94,7 +94,10 @@ def test_unknown_arguments_are_a_usage_error():
 
 def test_a_missing_secret_at_start_is_78_and_leaves_nothing(short):
     config = short / "mesh.yaml"
-    config.write_text("providers:\n  openai:\n    connector: openai.llm.v1\n    api_key: ${secrets:NO_SUCH_KEY}\n")
+    config.write_text(
+        "providers:\n  openai:\n    connector: openai.llm.v1\n    api_key: ${secrets:NO_SUCH_KEY}\n"
+        "secrets: {fail_on_missing: true}\n"
+    )
     ended = run("--config", config, "--socket", short / "run" / "s", env={**os.environ, "STATE_DIRECTORY": str(short)})
     assert ended.returncode == 78
     assert "NO_SUCH_KEY" in ended.stderr

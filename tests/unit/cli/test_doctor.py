@@ -25,6 +25,9 @@ STATUS = {
 }
 
 
+OTHERS = {"GET pools": {"data": [{"name": "chat-completion", "active": 1}]}, "GET config": {"config": {}}}
+
+
 def levels(findings: Any) -> list[str]:
     return [finding.level for finding in findings]
 
@@ -42,7 +45,7 @@ def quiet(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("quiet")
 def test_all_is_well(fake: Any, meshctl: Any) -> None:
-    fake.answers |= {"GET status": STATUS, "GET providers": {"data": []}}
+    fake.answers |= {"GET status": STATUS, "GET providers": {"data": []}} | OTHERS
     fake.answers["POST probe"] = {"data": [{"provider": "a", "ok": True, "latency": 0.1}]}
     done = meshctl("doctor")
     assert (done.exit_code, done.stdout.splitlines()[-1]) == (0, "all is well")
@@ -52,11 +55,15 @@ def test_all_is_well(fake: Any, meshctl: Any) -> None:
 
 @pytest.mark.usefixtures("quiet")
 def test_a_problem_exits_1_with_advice(fake: Any, meshctl: Any) -> None:
-    fake.answers |= {"GET status": STATUS | {"version": "9.9.9", "draining": True}, "GET providers": {"data": []}}
-    fake.answers["POST probe"] = {"data": [{"provider": "a", "ok": False, "error": "401 invalid api key"}]}
+    fake.answers |= {"GET status": STATUS | {"version": "9.9.9", "draining": True}} | OTHERS
+    fake.answers["GET providers"] = {"data": [{"name": "a", "key": "refused", "reason": "its key is refused"}]}
+    fake.answers["GET pools"] = {"data": [{"name": "p", "active": 0, "standby": 1, "models": [{"provider": "a"}]}]}
+    probed = {"provider": "a", "ok": False, "error": "401 invalid api key", "kind": "authentication"}
+    fake.answers["POST probe"] = {"data": [probed]}
     done = meshctl("doctor")
     assert done.exit_code == 1
-    assert "✗ provider a: 401 invalid api key\n    → the key is refused" in done.stdout
+    assert "✗ provider a: key refused: 401 invalid api key\n    → give the daemon another" in done.stdout
+    assert "pool p" not in done.stdout, "the key has its line already"
     assert "! daemon: meshd 9.9.9" in done.stdout
     assert done.stdout.splitlines()[-1] == "2 problems"
 
@@ -91,7 +98,7 @@ def test_clock(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_sockets(tmp_path: Path) -> None:
     path = tmp_path / "mesh.sock"
-    assert levels(checks.sockets([str(path)])) == ["problem"]
+    assert levels(checks.sockets([str(path)])) == [], "that there is none is said by who finds no daemon"
     path.write_text("")
     assert "not a socket" in next(checks.sockets([str(path)])).message
     path.unlink()
@@ -112,14 +119,42 @@ def test_a_socket_one_may_not_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_daemon_health() -> None:
-    assert levels(checks.daemon_health(STATUS)) == ["ok", "ok"]
+    assert levels(checks.daemon_health(STATUS)) == ["ok"]
     bad = STATUS | {
         "actors": [{"name": "state", "alive": False, "last_error": "disk full"}],
         "last_reload": {"ok": False, "problems": [{"message": "unknown key", "path": "a"}]},
-        "pools": [{"name": "p", "active": 0, "standby": 2}, {"name": "q", "active": 0, "standby": 0}],
     }
-    assert levels(checks.daemon_health(bad)) == ["problem", "problem", "problem", "warning"]
-    assert levels(checks.daemon_health({"pools": []})) == ["ok", "problem"]
+    assert levels(checks.daemon_health(bad)) == ["problem", "problem"]
+
+
+def test_pools() -> None:
+    of = [{"provider": "a"}, {"provider": "b"}]
+    pools = [{"name": "p", "active": 0, "standby": 2, "models": of}, {"name": "q", "active": 0, "standby": 0}]
+    assert levels(checks.pools(pools, [])) == ["problem", "warning"]
+    assert levels(checks.pools(pools, ["a"])) == ["problem", "warning"]
+    assert levels(checks.pools(pools, ["a", "b"])) == ["warning"]
+    assert levels(checks.pools([], [])) == ["problem"]
+
+
+@pytest.mark.parametrize(
+    ("row", "shown", "level", "said"),
+    [
+        ({"ok": True, "latency": 0.1}, {"key": "not tried"}, "ok", "answers in 100 ms; key not tried"),
+        ({"ok": True, "latency": 0.1}, {"key": "none needed"}, "ok", "key none needed"),
+        ({"ok": True, "latency": 0.1}, {"key": "refused", "reason": "bad"}, "problem", "key refused: bad"),
+        ({"ok": False, "error": "x", "kind": "authentication"}, {}, "problem", "key refused: x"),
+        ({}, {"key": "missing", "reason": "secret K is missing"}, "warning", "left out: secret K is missing"),
+        # Words say nothing where a kind is there.
+        ({"ok": False, "error": "auth backend 401 refused", "kind": "server_error"}, {}, "problem", "auth backend"),
+        ({"ok": False, "error": "Connection refused", "kind": "connection"}, {}, "problem", "Connection refused"),
+    ],
+)
+def test_a_provider_has_one_line(row: Any, shown: Any, level: str, said: str) -> None:
+    (found,) = checks.providers([{"provider": "a", **row}] if row else [], {"a": {"name": "a", **shown}})
+    assert found.level == level
+    assert said in found.message
+    if row.get("kind") == "server_error":
+        assert "key" not in found.message + found.advice
 
 
 def test_keys_are_named_never_shown() -> None:
@@ -129,19 +164,14 @@ def test_keys_are_named_never_shown() -> None:
     assert levels(checks.keys({})) == ["ok"]
 
 
-def test_names(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_name_that_does_not_resolve_is_the_providers_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     def resolve(host: str, port: int) -> Any:
-        if host == "gone.example":
-            raise socket.gaierror(-2, "Name or service not known")
-        return []
+        raise socket.gaierror(-2, "Name or service not known")
 
     monkeypatch.setattr(checks.socket, "getaddrinfo", resolve)
-    found = list(checks.names(["https://gone.example/v1", "https://there.example", "http://127.0.0.1:1/v1"]))
-    assert [(finding.level, finding.message) for finding in found] == [
-        ("problem", "gone.example: Name or service not known"),
-        ("ok", "there.example"),
-    ]
-    assert levels(checks.names(["http://localhost:11434"])) == ["ok"]
+    row = {"provider": "a", "ok": False, "error": "cannot connect", "kind": "connection"}
+    (found,) = checks.providers([row], {"a": {"name": "a", "base_url": "https://gone.example/v1"}})
+    assert (found.level, found.message) == ("problem", "gone.example: Name or service not known")
 
 
 def test_state_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -78,6 +78,7 @@ PROVIDER = {
     "enabled": True,
     "available": True,
     "auth_valid": True,
+    "key": "accepted",
     "reason": "",
     "score": 1.0,
     "last_probe": None,

@@ -104,7 +104,7 @@ def test_a_provider_without_its_secret_is_there_and_disabled() -> None:
     made = compiled({"models": chat("house.a")}, missing={"house": "no secret KEY"})
     assert made.table.providers["house"].disabled == "no secret KEY"
     assert list(made.table.models) == ["house.a"]
-    assert made.notes == ["provider house is disabled: no secret KEY"]
+    assert made.notes == ["provider house is left out: no secret KEY"]
 
 
 def test_a_provider_whose_address_lacks_a_variable_is_disabled_and_says_which(monkeypatch: pytest.MonkeyPatch) -> None:
