@@ -1,0 +1,1 @@
+"""Servers from PyPI and npm that other people wrote, as the daemon's providers."""
