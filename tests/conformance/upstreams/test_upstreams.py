@@ -100,9 +100,7 @@ def test_a_tool_call(stage):
 def test_a_streamed_tool_call(stage):
     def ask(client, model):
         name, arguments = "", ""
-        for chunk in client.chat.completions.create(
-            **asked(model, "the weather in Paris?"), tools=[TOOL], stream=True
-        ):
+        for chunk in client.chat.completions.create(**asked(model, "the weather in Paris?"), tools=[TOOL], stream=True):
             for choice in chunk.choices:
                 for call in choice.delta.tool_calls or ():
                     name += call.function.name or ""
@@ -235,6 +233,7 @@ class Load:
                     self.longest = max(self.longest, time.monotonic() - started)
 
 
+@pytest.mark.timeout(240)  # some of them take long to start
 def test_a_restart_under_load_with_a_second_provider(kind, make_server, meshd, upstream):
     needs(kind.chat)
     server = make_server(kind)
@@ -252,6 +251,7 @@ def test_a_restart_under_load_with_a_second_provider(kind, make_server, meshd, u
     assert load.failed == []
 
 
+@pytest.mark.timeout(240)  # some of them take long to start
 def test_a_restart_under_load_without_another(kind, make_server, meshd):
     needs(kind.chat)
     server = make_server(kind)
