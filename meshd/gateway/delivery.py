@@ -81,11 +81,11 @@ class Delivery:
 
     async def finish(self) -> None:
         """The stream ended: what was held back to be compared goes out."""
-        passed = self._splice.rest() if self._splice is not None else None
-        if passed is not None:
+        for passed in self._splice.rest(self._used) if self._splice is not None else ():
             await self._exchange.chunk(passed.data)
-            self.pieces += 1
-            self._text.append(passed.text)
+            if passed.text:
+                self.pieces += 1
+                self._text.append(passed.text)
 
     def cannot_continue(self, policy: StreamPolicy) -> str:
         """Why another model cannot go on, "" when it can."""
@@ -141,6 +141,7 @@ class _Splice:
         self._whole = text
         self._operation = operation
         self._held: list[str] | None = []
+        self._ending: list[StreamEvent] = []  # a finish reason while text is held, and what came with it
         self._size = 0  # characters held
         self._anew = True  # what is held begins as the whole text does
 
@@ -150,11 +151,27 @@ class _Splice:
         if self._held is not None:
             if text:
                 self._hold(text)
-            ends = event.finish_reason is not None or bool(event.extra)
-            if not ends and event.content and (not text or self._may_still_repeat()):
+            if event.content:
+                self._ending.clear()  # it was none
+            if event.extra or (text and not self._may_still_repeat()):
+                text = self._let_go()
+            elif event.finish_reason is not None or (self._ending and not event.content):
+                self._ending.append(event)  # some servers say it before they have said all
+                return None
+            elif event.content:
                 return None  # also where it thinks again: the app has read that already
-            if text or ends:
-                text = self._let_go(cut_off=event.finish_reason == "length")
+        return self._passed(event, text, used)
+
+    def rest(self, used: Usage) -> list[Passed]:
+        """What is held at the end of the stream: text, then the finish reason and what came with it."""
+        if self._held is None:
+            return []
+        ending, self._ending = self._ending, []
+        text = self._let_go(cut_off=any(event.finish_reason == "length" for event in ending))
+        shaped = (self._passed(event, "", used) for event in ending)
+        return [*([self._said(text)] if text else ()), *(passed for passed in shaped if passed is not None)]
+
+    def _passed(self, event: StreamEvent, text: str, used: Usage) -> Passed | None:
         chunk = _object(event.data)
         nothing = not text and not event.extra and event.finish_reason is None
         if nothing and (chunk.get("choices") or event.usage is None):
@@ -169,11 +186,8 @@ class _Splice:
             _set_text(chunk, text)
         return Passed(lenient.encode(chunk), text)
 
-    def rest(self) -> Passed | None:
-        """What is held at the end of a stream that gave no finish reason."""
-        text = self._let_go() if self._held is not None else ""
-        if not text:
-            return None
+    def _said(self, text: str) -> Passed:
+        """A chunk of text alone."""
         choice: Mapping[str, Any] = (
             {"index": 0, "text": text, "finish_reason": None}
             if self._operation is Operation.COMPLETION
