@@ -311,7 +311,8 @@ def event(payload: bytes, odd: Odd | None = None) -> bytes:
 
 
 def usage(step: Step, request: Request, words: list[str]) -> dict[str, Any]:
-    tokens = len(words) + len(step.reasoning)
+    # A word is a token; no vocabulary has one of more than a hundred letters.
+    tokens = sum(1 + len(word) // 16 if len(word) > 100 else 1 for word in words) + len(step.reasoning)
     counted = {"prompt_tokens": _count_words(request.fields), "completion_tokens": tokens} | (step.usage or {})
     return counted | {"total_tokens": counted["prompt_tokens"] + counted["completion_tokens"]}
 
