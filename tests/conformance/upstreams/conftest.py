@@ -23,12 +23,11 @@ class Stage:
 
 
 def configuration(server: Server, **more: Any) -> dict[str, Any]:
-    """Its models as a person would write them down: no word about their features."""
+    """Its models as a person would write them down."""
     kind = server.kind
     chat = {model for model in (kind.chat, kind.tools, kind.broken) if model}
-    models = {
-        f"sut.{model}": {"provider": "sut", "model": model, "capabilities": ["chat-completion"]} for model in chat
-    }
+    can = {"capabilities": ["chat-completion"], "features": {"tool_calling": True}}
+    models = {f"sut.{model}": {"provider": "sut", "model": model, **can} for model in chat}
     if kind.embeddings:
         models[f"sut.{kind.embeddings}"] = {
             "provider": "sut",
