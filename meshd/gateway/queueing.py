@@ -19,7 +19,7 @@ _SOONEST = 0.001  # s; a limit that frees up at this very instant must not make 
 
 
 _UNKNOWN = 5.0  # s to wait for a model that has never answered: perhaps it is only wrongly configured
-_HEARD = 0.2  # s before its deadline, in which a request is told why no model could answer
+_HEARD = 0.2  # s at most before its deadline, in which a request is told why no model could answer
 
 
 class WaitingRoom:
@@ -62,7 +62,7 @@ class WaitingRoom:
         if wait.resting:  # all that it waits for models that rest, and so that the app still hears why
             if not wait.known:
                 longest = min(longest, _UNKNOWN)
-            longest = min(longest - (clock.now() - plan.arrived), until_deadline - _HEARD)
+            longest = min(longest - (clock.now() - plan.arrived), until_deadline - min(_HEARD, until_deadline / 10))
             if longest <= 0:
                 return plan.out_of_patience(clock.now())
         if len(self.queue) >= self._max_queue():
