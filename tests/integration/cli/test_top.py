@@ -178,7 +178,9 @@ async def test_a_reload_and_one_that_is_refused(meshd: Any, top: Any) -> None:
         daemon.write(CONFIG | {"poools": {}})
         await screen.press("R", "y")
         await screen.wait_for("refused:", "poools")
-        assert daemon.status()["config"]["generation"] == 2
+        # The watcher may have read the first one, too; what was refused is no generation.
+        assert daemon.status()["config"]["generation"] in (2, 3)
+        assert "added" in {pool["name"] for pool in daemon.status()["pools"]}
 
 
 async def test_the_daemon_goes_away_and_comes_back(meshd: Any, top: Any) -> None:

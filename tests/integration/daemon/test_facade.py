@@ -289,6 +289,7 @@ def test_an_invalid_configuration_leaves_nothing(nothing_left, short):
 
 def test_a_missing_secret_leaves_nothing(nothing_left, short):
     config = {"providers": {"openai": {"connector": "openai.llm.v1", "api_key": "${secrets:NO_SUCH_KEY}"}}}
+    config["secrets"] = {"fail_on_missing": True}
     with pytest.raises(ConfigurationError, match="NO_SUCH_KEY"):
         ModelMesh(state_dir=short / "state").initialize(MeshConfig.from_dict(config))
 

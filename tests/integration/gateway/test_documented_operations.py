@@ -53,7 +53,18 @@ def _has_been_used(daemon):
     "operation",
     [
         f"GET /mesh/v1/{name}"
-        for name in ("status", "describe", "models", "providers", "capabilities", "apps", "budget", "stats", "config")
+        for name in (
+            "status",
+            "describe",
+            "models",
+            "providers",
+            "capabilities",
+            "apps",
+            "clients",
+            "budget",
+            "stats",
+            "config",
+        )
     ],
 )
 def test_what_there_is(daemon, operation):

@@ -60,7 +60,7 @@ def daemon(module_meshd, server):
     cases.model("impatient-a", {"error": 429, "retry_after": 60}, {"reply": "x"})
     cases.pool("impatient", "impatient-a", retry={"honor_retry_after": False, "initial_delay": "10ms"})
     case("rpm", provider={"rate_limit": {"rpm": 2}})
-    case("tpm", {"reply": "x", "usage": {"prompt_tokens": 500, "completion_tokens": 500}},
+    case("tpm", {"reply": "x", "usage": {"prompt_tokens": 900, "completion_tokens": 100}},
          provider={"rate_limit": {"tpm": 2500}})  # fmt: skip
     case("told", {"reply": "x", "headers": {
         "x-ratelimit-limit-requests": "1000",
