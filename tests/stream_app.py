@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -62,6 +63,22 @@ class Stream:
         assert self.chunks[-1].get("usage") == self.usages[0]
         for name in ("prompt_tokens", "completion_tokens"):
             assert self.usages[0][name] == self.end.head.usage[name] > 0
+
+
+def priced(upstream: Any, names: Iterable[str]) -> dict[str, Any]:
+    """Sections of a configuration: for each name a model at a provider of its own, so that no fault is another's."""
+    return {
+        "providers": {f"p-{name}": upstream.provider() for name in names},
+        "models": {
+            f"m-{name}": {
+                "provider": f"p-{name}",
+                "model": name,
+                "capabilities": ["chat-completion"],
+                "pricing": PRICES,
+            }
+            for name in names
+        },
+    }
 
 
 def ask(line: Any, model: str, *, path: str = "/v1/chat/completions", **body: Any) -> Stream:

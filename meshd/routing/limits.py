@@ -160,7 +160,7 @@ class Limit:
         """Why a request does not pass that has such fields."""
         they = "may raise the price" if len(fields) == 1 else "may raise the price, each of them"
         return (
-            f"{shown(fields)} {they} by what nobody can know before, and {_who(self.allowance)} has a budget: "
+            f"{shown(fields)} {they} by an unknown amount, and {_who(self.allowance)} has a budget: "
             "leave it out, or set unpriced_fields: strip in the pool"
         )
 

@@ -15,7 +15,7 @@ of a model that thinks unheard, and of which no thinking came, what was reserved
 Counted: with the model's vocabulary where that was done, else from bytes, erring high. Of output no more is estimated
 than was reserved: the provider keeps to the limit it was sent, so that what is above it is the estimate's error.
 
-A report counts, over a reservation too, within bounds: not clearly under a quarter of the text's count, and not over
+A report counts, over a reservation too, within bounds: not under a quarter of what longer text counts, and not over
 what was reserved, unless the model's own limits allow it. What is outside is replaced, each half by itself: too little
 by what was counted, too much by what was reserved. Tokens from a cache are a part of the prompt, or none.
 """
@@ -37,8 +37,8 @@ OUTPUT_BYTES_PER_TOKEN = 2
 MARGIN = 4
 """A report may say so many times less than was counted: vocabularies differ, and what is counted errs high."""
 
-FRAME = 16
-"""Tokens of a prompt that no text is: the frame of a conversation, which some count and others do not."""
+SHORT = 64
+"""A prompt of no more tokens is mostly the frame of a conversation, which some count and others do not."""
 
 LARGEST_UNKNOWN = 131_072
 """Tokens that a model may use of which nobody knows its limits, and which was sent none."""
@@ -141,7 +141,7 @@ def _floor_in(needs: Needs, model: ModelSpec) -> int:
     counted = needs.counts.get(model.vocabulary)
     if counted is None:
         counted = needs.tokens - needs.attached - TOKENS_PER_IMAGE * needs.images
-    return max(counted // MARGIN - FRAME, 1)
+    return counted // MARGIN if counted > SHORT else 1
 
 
 def _ceiling_in(model: ModelSpec, reserved: int) -> int:

@@ -7,7 +7,7 @@ import random
 from typing import Any
 
 import pytest
-from stream_app import INPUT, OUTPUT, PRICES, Stream, ask
+from stream_app import INPUT, OUTPUT, Stream, ask, priced
 
 from modelmesh import _protocol as wire
 
@@ -122,16 +122,7 @@ def upstream_server(module_upstream):
 def daemon(module_meshd, upstream_server):
     return module_meshd(
         {
-            "providers": {f"p-{name}": upstream_server.provider() for name in NAMES},
-            "models": {
-                f"m-{name}": {
-                    "provider": f"p-{name}",
-                    "model": name,
-                    "capabilities": ["chat-completion"],
-                    "pricing": PRICES,
-                }
-                for name in NAMES
-            },
+            **priced(upstream_server, NAMES),
             "pools": {
                 "all": {
                     "models": ["m-one", "m-two"],

@@ -6,7 +6,7 @@ import json
 import time
 
 import pytest
-from stream_app import INPUT, OUTPUT, PRICES, Money
+from stream_app import INPUT, OUTPUT, Money, priced
 
 from modelmesh import _protocol as wire
 
@@ -32,16 +32,7 @@ def upstream_server(module_upstream):
 def daemon(module_meshd, upstream_server):
     return module_meshd(
         {
-            "providers": {f"p-{name}": upstream_server.provider() for name in MODELS},
-            "models": {
-                f"m-{name}": {
-                    "provider": f"p-{name}",
-                    "model": name,
-                    "capabilities": ["chat-completion"],
-                    "pricing": PRICES,
-                }
-                for name in MODELS
-            },
+            **priced(upstream_server, MODELS),
             "pools": {
                 name: {
                     "models": [f"m-{model}" for model in models],

@@ -6,7 +6,7 @@ import random
 from typing import Any
 
 import pytest
-from stream_app import PRICES, Money, Stream, ask
+from stream_app import Money, Stream, ask, priced
 
 WORDS = [f"<{number:03d}> " for number in range(60)]
 TEXT = "".join(WORDS)
@@ -75,16 +75,7 @@ def daemon(module_meshd, upstream_server):
     models = [f"m-{name}" for name in NAMES]
     return module_meshd(
         {
-            "providers": {f"p-{name}": upstream_server.provider() for name in NAMES},
-            "models": {
-                f"m-{name}": {
-                    "provider": f"p-{name}",
-                    "model": name,
-                    "capabilities": ["chat-completion"],
-                    "pricing": PRICES,
-                }
-                for name in NAMES
-            },
+            **priced(upstream_server, NAMES),
             "pools": {
                 "all": {
                     "models": models,

@@ -159,7 +159,7 @@ class PoolConfig(Section):
     budget: BudgetConfig = Field(default=BudgetConfig(), description="Spending limits of all its requests together.")
     unpriced_fields: Literal["refuse", "strip"] = Field(
         default="refuse",
-        description="Under a budget, fields of a request that may raise its price by what nobody can know "
+        description="Under a budget, fields of a request that may raise its price by an unknown amount "
         "(`service_tier`, `web_search_options`, `models`, unknown ones): refuse the request, or leave them out.",
     )
     on_budget_exceeded: Literal["rotate", "error"] = Field(

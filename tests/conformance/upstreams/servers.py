@@ -9,9 +9,8 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -97,9 +96,7 @@ class Kind:
     repeats: bool = True  # the same question has the same answer
     lists: bool = True  # has a list of models
     gateway: bool = False  # needs something behind it
-    path: str = "/v1"
     ready: str = "/v1/models"
-    headers: dict[str, str] = field(default_factory=dict)
 
 
 KINDS = {
@@ -139,7 +136,7 @@ class Server:
 
     @property
     def base_url(self) -> str:
-        return f"http://127.0.0.1:{self.port}{self.kind.path}"
+        return f"http://127.0.0.1:{self.port}/v1"
 
     @property
     def headers(self) -> dict[str, str]:
