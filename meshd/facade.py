@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class RoutingDecision:
-    """What would be chosen now, and why not the others. model: None when nobody can be asked."""
+    """What would be chosen now, and why not the others. model: None when no model can be asked."""
 
     model: str | None
     pool: str

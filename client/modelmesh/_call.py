@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from modelmesh._link import Link
 
 
-def _nobody() -> None:
+def _wake_none() -> None:
     return None
 
 
@@ -41,7 +41,7 @@ class Call:
         """A chunk has come: sending the request again would repeat it."""
         self.finished = False
         self.resend = False
-        self.wake: Callable[[], None] = _nobody
+        self.wake: Callable[[], None] = _wake_none
         if head.stream and not head.credit:
             head.credit = DEFAULT_CREDIT
 

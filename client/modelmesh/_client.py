@@ -70,7 +70,7 @@ class OpenAIClient(BaseClient):
     retries and a restart of the daemon included. app: a label for the daemon's log. What the OpenAI SDK's client takes
     besides (`api_key`, `base_url`, …) is accepted, with a warning that it has no effect.
 
-    Every method raises MeshError or a class below it: DaemonUnavailableError (nobody there, `.paths` says
+    Every method raises MeshError or a class below it: DaemonUnavailableError (no daemon there, `.paths` says
     where), RequestTimeoutError, and what the daemon answers.
     """
 

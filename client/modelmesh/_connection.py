@@ -4,7 +4,7 @@ Owns: who of the waiting threads drives the exchange, and the registry of connec
 Must never: hold the lock while it polls, or hand a message over to another thread where the waiter could have
 read it itself.
 
-Leader and followers. A thread that waits for its reply takes the lead if nobody has it: it alone touches the
+Leader and followers. A thread that waits for its reply takes the lead if no other has it: it alone touches the
 sockets, sends what others left as jobs, gives their messages to them, and returns with its own. Another
 thread that calls meanwhile leaves a job, wakes the leader by the eventfd it polls, and sleeps until its reply
 has come or the lead is handed to it. So a lone caller crosses no thread, and no thread is idle overhead.
@@ -270,7 +270,7 @@ class Connection:
         return ready
 
     def _hand_over(self) -> None:
-        """Finish the jobs that are left and give the lead to a waiter, or to nobody, whatever a job raises."""
+        """Finish the jobs that are left and give the lead to a waiter, or to none, whatever a job raises."""
         failure: BaseException | None = None
         while True:
             while self._jobs:

@@ -105,7 +105,7 @@ def unavailable(address: str, why: str) -> DaemonUnavailableError:
 
 
 def _is_private(directory: str, uid: int) -> bool:
-    """Whether nobody but this user can have put a socket there."""
+    """Whether only this user can have put a socket there."""
     try:
         info = os.lstat(directory)
     except OSError:

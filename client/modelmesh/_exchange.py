@@ -60,7 +60,7 @@ FIRST_ANSWER_SECONDS: Final = 5.0
 SILENCE_SLACK_SECONDS: Final = 1.0
 """What is added to three missed heartbeats before a daemon counts as gone."""
 DRAIN_SLACK_SECONDS = 5.0
-"""How much longer than it said a draining daemon may stay before nobody waits for the next one any more."""
+"""How much longer than it said a draining daemon may stay before the next one is not waited for any more."""
 _FIRST_HEARTBEAT_SECONDS: Final = 0.2
 """Until a WELCOME names the interval."""
 _RETRY_SECONDS: Final = (0.01, 0.02, 0.05, 0.1, 0.2)
@@ -258,7 +258,7 @@ class Exchange:
             if absent or self._barred() or now - self._refused_since > FIRST_ANSWER_SECONDS:
                 self._refused_since = None
                 for call in list(self._held.values()):
-                    self._fail(call, unavailable(self.address, "no such socket" if absent else "nobody listens"))
+                    self._fail(call, unavailable(self.address, "no such socket" if absent else "nothing listens"))
                 return
         self._retry()
 

@@ -132,7 +132,7 @@ def retry_delay(error: MeshError, retries_done: int) -> float | None:
             return None
         asked = error.extra.get("recovers_in")
     if isinstance(asked, int | float):
-        # Nobody wants a call that is silent for longer, whatever it comes to: the error says when to ask again.
+        # No caller wants a call that is silent for longer, whatever it comes to: the error says when to ask again.
         return max(0.0, float(asked)) if asked <= LONGEST_WAIT_SECONDS else None
     import random
 

@@ -222,8 +222,9 @@ def _dump_json(value: Any, indent: int | None) -> str:
 class MeshDetails(Object):
     """What the mesh did: pool, real model, provider, attempts (model, provider, status, reason, duration).
 
-    Times are in seconds, cost in USD, None where the daemon said nothing. Also readable as a mapping. cached: nobody
-    was asked, and it cost nothing; it was kept `age` seconds ago, or is that of the same request under way (coalesced).
+    Times are in seconds, cost in USD, None where the daemon said nothing. Also readable as a mapping. cached: no
+    provider was asked, and it cost nothing; it was kept `age` seconds ago, or is that of the same request under way
+    (coalesced).
     """
 
     pool: str | None

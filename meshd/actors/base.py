@@ -45,7 +45,7 @@ class Directory:
         return self._mailboxes.setdefault(name, make())
 
     def tell(self, name: str, message: messages.Message) -> None:
-        """Put a message in a mailbox. A name nobody ever had is ignored (an actor that is switched off)."""
+        """Put a message in a mailbox. A name that no actor ever had is ignored (an actor that is switched off)."""
         mailbox = self._mailboxes.get(name)
         if mailbox is not None:
             mailbox.put(Envelope(message))
@@ -140,7 +140,7 @@ class MeshActor(pykka.ThreadingActor):
             timer.cancel()
             if isinstance(timer, threading.Timer):
                 timer.join(1.0)  # it is a thread, and a mesh that has shut down leaves none
-        # After a crash the mailbox is left for the next life; after a stop nobody will come.
+        # After a crash the mailbox is left for the next life; after a stop there is none.
         if getattr(self, "_stopped_for_good", False):
             super()._actor_loop_teardown()
         if self._failure is not None:

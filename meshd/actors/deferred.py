@@ -25,7 +25,7 @@ logger = logging.getLogger("meshd.actors")
 
 
 class Asked:
-    """A message whose answer is given by `answer` or `fail`, from any thread. Told without asking: nobody waits."""
+    """A message whose answer is given by `answer` or `fail`, from any thread. Told without asking: no caller waits."""
 
     __slots__ = ("_reply_to", "message")
 

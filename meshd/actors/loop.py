@@ -98,7 +98,7 @@ class LoopActor(MeshActor):
             self._unhandled(self.loop, {"message": f"the task {_work(task)} failed", "exception": error})
 
     def _unhandled(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        """What nobody caught in a callback or task of the loop. asyncio's own logger is silenced."""
+        """What was not caught in a callback or task of the loop. asyncio's own logger is silenced."""
         error = context.get("exception")
         what = context.get("message") or "something failed"
         logger.error("in the loop of the %s actor: %s: %s", self.name, what, repr(error) if error else "no exception")
@@ -244,5 +244,5 @@ class _LoopReply:
 
         try:
             self._loop.call_soon_threadsafe(resolve)
-        except RuntimeError:  # the loop has closed: nobody waits any more
+        except RuntimeError:  # the loop has closed: no task waits any more
             logger.debug("an answer came after the %s", "loop had closed")

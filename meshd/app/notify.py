@@ -64,7 +64,7 @@ class Notifier:
 
 
 def watchdog_interval() -> float | None:
-    """Seconds within which systemd wants to hear `watchdog`, or None where it watches nobody or another
+    """Seconds within which systemd wants to hear `watchdog`, or None where it watches no process or another
     process. Feed it at half of this."""
     try:
         microseconds = int(os.environ.get("WATCHDOG_USEC", ""))

@@ -132,7 +132,7 @@ class StreamEvent(msgspec.Struct, frozen=True, gc=False):
 
     content: it carries something the app would show or act on (text, reasoning, a tool call).
     text: the content's text, for taking a stream up elsewhere. reasoning: text of thinking, which is no part of the
-    answer. extra: a part of the answer that is no text and that nobody else can go on with (a tool call, a refusal,
+    answer. extra: a part of the answer that is not text and that no other model can continue (a tool call, a refusal,
     audio), as text or JSON. finish_reason: set on the last content event.
     hidden: an event the app did not ask for (the usage chunk the mesh requested), not to be passed on.
     """

@@ -167,7 +167,7 @@ def _candidate(row: Mapping[str, Any]) -> list[Any]:
 
 
 def _show_policies(found: Mapping[str, Any]) -> None:
-    fallbacks = [f"{row.get('pool')} ({row.get('chosen') or 'nobody'})" for row in found.get("fallbacks") or ()]
+    fallbacks = [f"{row.get('pool')} ({row.get('chosen') or 'no model'})" for row in found.get("fallbacks") or ()]
     hedge, cache = found.get("hedge"), found.get("cache")
     out.print_fields(
         [
@@ -191,7 +191,7 @@ def _cached(cache: Mapping[str, Any]) -> str:
     if not cache.get("applies"):
         return "not this request: its answer may vary"
     if cache.get("age") is not None:
-        return f"yes: it would get the answer of {out.seconds(cache['age'])} ago, and nobody would be asked"
+        return f"yes: it would get the answer of {out.seconds(cache['age'])} ago, and no model would be asked"
     return f"for {out.seconds(cache.get('ttl'))} within the same {cache.get('scope')}"
 
 

@@ -27,7 +27,7 @@ from meshd.routing.table import (
 
 
 def compile_pools(config: MeshConfig, models: list[ModelSpec], tree: CapabilityTree) -> Iterable[PoolSpec]:
-    """The configured pools; the predefined ones that nobody configured and a model fits; and, where no pools
+    """The configured pools; the predefined ones that are not configured and a model fits; and, where no pools
     are configured at all, each leaf that has a model. None of what no operation asks for yet: every request to it
     would be refused."""
     models_by_id = {model.id: model for model in models}

@@ -44,7 +44,7 @@ class AppChecks:
                 self._report((*at, "match"), "`default` is for whoever fits no other entry, and has no `match`", None)
             return
         if not given:
-            self._report(at, "fits nobody: `match` has to name a uid, user, gid, group, exe or unit", None)
+            self._report(at, "fits no process: `match` has to name a uid, user, gid, group, exe or unit", None)
         for key, id_of, names in (("user", users.uid_of, users.user_names), ("group", users.gid_of, users.group_names)):
             value = given.get(key)
             if isinstance(value, str) and id_of(value) is None:

@@ -58,7 +58,7 @@ class ConnectorSpec:
 
     @property
     def short_name(self) -> str:
-        """What an entry of `providers` is called that nobody named: "openai", "ollama", "local-llm"."""
+        """What an entry of `providers` is called that was not named: "openai", "ollama", "local-llm"."""
         name = str(self.row.get("name", ""))
         if _SLUG.fullmatch(name):
             return name

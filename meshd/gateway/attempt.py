@@ -83,7 +83,7 @@ class Limit:
 
 class UpstreamAttempt:
     """`run` once. body: of a unary answer. usage: as the provider reports it, None while it has not. first_token:
-    seconds after it was sent, None before. broken: how a stream broke off that nobody can go on with."""
+    seconds after it was sent, None before. broken: how a stream broke off that no model can continue."""
 
     def __init__(self, request: Inference, step: Try, race: Race | None = None) -> None:
         self.request = request
@@ -205,7 +205,7 @@ class UpstreamAttempt:
         )
 
     def _strips(self, needs: Needs) -> bool:
-        """Whether fields that nobody can price are left out: under a budget, where the pool says so."""
+        """Whether fields that cannot be priced are left out: under a budget, where the pool says so."""
         if not (needs.costly or needs.unknown) or self.step.pool.unpriced_fields != "strip":
             return False
         return self.step.reservation is not None and self.step.reservation.route.budget is not None

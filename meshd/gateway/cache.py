@@ -308,7 +308,7 @@ class ResponseCache:
             shelf.put(key, entry, exchange.caller.uid)
 
     def _landed(self, flight: Flight, key: bytes) -> None:
-        """Whatever ended the task: nobody waits for it any longer."""
+        """Whatever ended the task: no request waits for it any longer."""
         flight.close()
         if flight.bug is not None and flight.orphaned:
             logger.error("a shared request failed after its app had left", exc_info=flight.bug)

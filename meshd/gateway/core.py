@@ -334,7 +334,7 @@ class RouterCore:
         return sum(exchange.path in inference.OPERATIONS for exchange in self.server.exchanges.values())
 
     def cut_off(self, crashed: bool) -> None:
-        """Tell the apps whose requests have not ended that they will not. After a crash those that nobody has sent
+        """Tell the apps whose requests have not ended that they will not. After a crash those that were not sent
         to a provider, and that have nothing of an answer, hear nothing: their clients send them again, to the next
         life, which is the one that counts them."""
         self.server.stop_receiving()

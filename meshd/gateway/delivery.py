@@ -5,7 +5,7 @@ Must never: hold a whole stream's events, only its text; decide who goes on (`ro
 
 Rule: spec/routing.md, Streams. A stream that another model takes up keeps the id it had; what that model repeats of
 the text so far is dropped; the app gets one usage report. Where a part of the answer is more than text (a tool call,
-several choices, a response format) nobody can go on in the middle of it.
+several choices, a response format) no other model can continue in the middle of it.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """An answer on its way to several apps that asked for the same.
 
-Owns: what of the answer has come, how far each app has taken it, and when nobody wants it any more.
+Owns: what of the answer has come, how far each app has taken it, and when no app wants it any more.
 Must never: end because one app of several does, or hold without bound what a slow one does not take.
 
 The request runs in a task of its own, with a `FlightExchange` in the place of its app's exchange; the app that made
@@ -148,7 +148,7 @@ class Flight:
         return self.size > self.limit
 
     def _drop(self, until: int) -> None:
-        """Let go of the chunks that everybody has taken. Nobody can join from here on."""
+        """Let go of the chunks that every app has taken. No app can join from here on."""
         held = self.chunks[until - self.dropped :]
         self.size -= sum(map(len, self.chunks)) - sum(map(len, held))
         self.chunks, self.dropped = held, until

@@ -62,7 +62,7 @@ class Caller:
 _PASSWD = "/etc/passwd"
 
 OURSELVES_ADDRESS = ""
-"""What inproc:// has for a peer address: nothing, since nobody else can be there."""
+"""What inproc:// has for a peer address: nothing, since no other process can be there."""
 
 
 def parse_peer_address(address: str) -> tuple[int, int, int]:

@@ -282,7 +282,7 @@ class Inference:
         return described
 
     def _interrupted(self, attempt: UpstreamAttempt) -> MeshError:
-        """The error of a stream that had begun, and that nobody can go on with."""
+        """The error of a stream that had begun, and that no model can continue."""
         broken = attempt.broken
         assert broken is not None, "it is not broken"
         if broken.error is not None:
@@ -298,7 +298,7 @@ class Inference:
 
     def _fail(self, error: MeshError) -> None:
         if self.delivery.begun and not isinstance(error, StreamInterrupted) and not self._is_the_apps(error):
-            error = self._broken_off("the stream ended", f"and nobody could go on: {error.message}")
+            error = self._broken_off("the stream ended", f"and no other model could continue it: {error.message}")
         self._account(error.status_code, error.message)
         self.exchange.error(error)
 

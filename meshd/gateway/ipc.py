@@ -401,7 +401,7 @@ class IpcServer:
         return None
 
     def _full(self, path: str) -> str:
-        """Why no more of these are taken now, or "". Who listens to events keeps nobody from asking a model."""
+        """Why no more of these are taken now, or "". A listener to events takes no request's place."""
         most = self._max_inflight()
         mesh = path.startswith("/mesh/")
         if len(self.exchanges) < (min(most, _MESH_INFLIGHT) if mesh else most):
@@ -422,7 +422,7 @@ class IpcServer:
                 exchange.peer.exchanges.discard(exchange)
                 exchange.peer = peer
                 peer.exchanges.add(exchange)
-                if exchange.sent:  # nobody knows which of them arrived
+                if exchange.sent:  # which of them arrived is unknown
                     self.interrupt((exchange.request_id,))
                     broken = StreamInterrupted("the connection broke while the answer was streamed")
                     exchange.cancel(broken)
@@ -491,7 +491,7 @@ class IpcServer:
 
 def _peer_address(frame: zmq.Frame) -> str:
     """What the kernel says of the sender. Only inproc:// has no ZMTP handshake, and with it no address: a peer that
-    had one and whose credentials are missing is nobody, not ourselves."""
+    had one and whose credentials are missing is unknown, not ourselves."""
     try:
         return str(frame.get("Peer-Address"))
     except zmq.ZMQError:

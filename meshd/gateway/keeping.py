@@ -81,7 +81,7 @@ class Keeper:
         return None if kept is None else self._wall(kept)
 
     def wake(self) -> None:
-        """Who has only been resting, and whose time has come, is back; also where nobody asks for it."""
+        """Who has only been resting, and whose time has come, is back; also where no request asks for it."""
         self.changed(recovery.wake(self._core.mesh.state, clock.now()))
 
     # -- limits ---------------------------------------------------------------------------------------

@@ -99,7 +99,7 @@ class Claim:
         return lock
 
     def _remove_stale(self) -> None:
-        """A socket file that nobody serves is left over from a daemon that was killed."""
+        """A socket file that no process serves is left over from a daemon that was killed."""
         try:
             mode = self.path.lstat().st_mode
         except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""The connectors in use: made when first needed, kept while their settings stay, closed when nobody uses them.
+"""The connectors in use: made when first needed, kept while their settings stay, closed when they are unused.
 
 Owns: provider instances, across generations.
 Must never: close a connector under a request that uses it.
@@ -39,7 +39,7 @@ class _Held:
             self._close(self.provider)
 
     def retire(self) -> None:
-        """Its settings are gone: closed as soon as nobody uses it."""
+        """Its settings are gone: closed as soon as it is unused."""
         self.stale = True
         if not self.users:
             self._close(self.provider)

@@ -25,7 +25,7 @@ logger = logging.getLogger("meshd.gateway")
 
 
 class Broken(Exception):
-    """A stream broke after content had reached the app. final: why nobody is to go on, whatever is configured;
+    """A stream broke after content had reached the app. final: why it is not continued, whatever is configured;
     error: what the app hears then."""
 
     def __init__(self, failure: ProviderFailure, final: str = "", error: MeshError | None = None) -> None:
@@ -71,7 +71,7 @@ async def relay(attempt: UpstreamAttempt, provider: Provider, call: ProviderCall
     except TimeoutError:
         if held is not None:  # the connector's, as nothing was sent
             raise
-        # The app took nothing until the deadline: nobody's failure but its own.
+        # The app took nothing until the deadline: its own failure alone.
         stopped = ProviderFailure(FailureKind.CANCELLED, "the app stopped taking the stream")
         error = RequestTimeoutError("the stream was not taken before the deadline")
         raise Broken(stopped, "the app took nothing", error) from None

@@ -37,7 +37,7 @@ class Process(Protocol):
 @dataclass(frozen=True, slots=True)
 class AppMatch:
     """`apps.NAME.match`, its names looked up. What is empty is not asked; all the rest has to hold, so that two
-    user ids fit nobody. exe: with its symbolic links resolved. unit: a name, or a pattern such as "mail@*.service"."""
+    user ids fit no app. exe: with its symbolic links resolved. unit: a name, or a pattern such as "mail@*.service"."""
 
     app: str
     uids: frozenset[int] = frozenset()

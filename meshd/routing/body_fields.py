@@ -36,7 +36,7 @@ class BodyFields:
     rules: Mapping[str, Rule]
 
     def judged(self, needs: Needs, fields: Mapping[str, msgspec.Raw]) -> Needs:
-        """The same, knowing what nobody can price."""
+        """The same, knowing what cannot be priced."""
         costly: tuple[str, ...] = ()
         unknown: tuple[str, ...] = ()
         for name, raw in fields.items():

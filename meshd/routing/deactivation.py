@@ -32,7 +32,7 @@ FAILING_MODELS = 2
 """Different models of a provider with 5xx (or 403, or no quota left) and no success between, until it is blamed."""
 
 ASKED_AGAIN = 900.0
-"""Seconds that a provider rests which says that its quota is used up, and nobody knows when it resets."""
+"""Seconds that a provider rests which says that its quota is used up, but not when it resets."""
 
 TOGETHER = 2.0
 """Seconds within which attempts that were under way at the same time fail by one cause, and count once."""
@@ -85,7 +85,7 @@ def record_failure(
     began: when it was sent (UTC s), None: it overlaps with no other.
 
     last_key: the provider has several keys, and this was the last of them that was not refused. (While another is
-    usable nobody is to blame but the key, `rates.key_refused`.) timezone: of quotas that follow the calendar.
+    usable the key alone is to blame, `rates.key_refused`.) timezone: of quotas that follow the calendar.
     """
     if failure.status:
         state.provider(provider.name).connection_failures = 0  # it answered
@@ -186,7 +186,7 @@ def record_overdue(
 ) -> list[Change]:
     """Note an attempt that its request's own deadline ended, after `duration` seconds; what it put on standby.
 
-    An app in a hurry costs nobody a model. But one that answers nobody, each of whom gave it some time, is as good as
+    An app in a hurry sets no model aside. But one that answers no request, though each gave it some time, is as good as
     one that fails: by `deactivation.retry_limit`, with no success in between.
     """
     member, rule = state.member(pool.name, model.id), pool.deactivation
@@ -308,7 +308,7 @@ def record_probe(
 ) -> list[Change]:
     """Note how a probe of one model went (failure None: it answered); what it changed.
 
-    One failure sets a model aside: nobody waits for the answer, and a later probe or request finds out more. One that
+    One failure sets a model aside: no app waits for the answer, and a later probe or request finds out more. One that
     was refused for its form shows that somebody is there, and a request may test it at once.
     """
     if failure is None:
@@ -354,7 +354,7 @@ def record_used_up(state: MeshState, table: RoutingTable, alert: Alert, now: flo
     """An allowance has nothing left: a pool's rule sets its member aside, a quota all of its provider, until the
     reset; for the cooldown where nothing resets it; until an operator's word where a reset does not bring back.
 
-    What has used up what it may has not failed: it comes back untested, and does not relapse. A budget sets nobody
+    What has used up what it may has not failed: it comes back untested, and does not relapse. A budget sets no model
     aside (`on_budget_exceeded`), nor does a request that was refused for being larger than what is left: a smaller
     one may fit. Except in a stint, which no calendar ever ends: there too little is as good as none.
     """
@@ -408,8 +408,8 @@ def _until(resets_at: float | None, cooldown: float, comes_back: bool, now: floa
 def record_quota(
     state: MeshState, provider: ProviderSpec, status: QuotaStatus, now: float, timezone: str = "UTC"
 ) -> list[Change]:
-    """What a provider said of its quota. Nothing left sets all of it aside, until its quota resets (where nobody says
-    when: for a while, as it is asked again meanwhile); something left brings back what such a word set aside."""
+    """What a provider said of its quota. Nothing left sets all of it aside, until its quota resets (where it is not
+    said when: for a while, as it is asked again meanwhile); something left brings back what such a word set aside."""
     known = state.provider(provider.name)
     known.quota = status
     aside = known.availability

@@ -44,7 +44,7 @@ class Consulted(NamedTuple):
     decision: Decision
 
 
-def nobody(consulted: Sequence[Consulted], stages: Collection[Stage] = STANDARD_STAGES) -> MeshError:
+def none_left(consulted: Sequence[Consulted], stages: Collection[Stage] = STANDARD_STAGES) -> MeshError:
     """The error of a request that no model can be asked: which could, or when one will."""
     question = consulted[0].question
     name = question.pool.name
@@ -132,13 +132,13 @@ def not_allowed(app: AppSpec, asked: str) -> AccessDeniedError:
 
 
 def too_crowded(crowds: dict[str, str], frees_in: float | None, *, waited: float, full: bool) -> QueueFullError:
-    """429: nobody had room in time, or so many wait already that waiting is no use."""
+    """429: no model had room in time, or so many wait already that waiting is no use."""
     why = "as many requests wait already as daemon.max_queue allows" if full else f"no room within {waited:.0f} s"
     return QueueFullError(f"{why}: {listed(crowds.items())}", retry_after=frees_in or 1.0, reasons=crowds)
 
 
 def listed(reasons: Iterable[tuple[str, str]]) -> str:
-    """For a message: a pool may have thousands of models, and nobody reads on after the first few."""
+    """For a message: a pool may have thousands of models, and a reader stops after the first few."""
     all_of_them = [f"{model}: {reason}" for model, reason in reasons]
     more = f"; and {len(all_of_them) - 10} more" if len(all_of_them) > 10 else ""
     return "; ".join(all_of_them[:10]) + more

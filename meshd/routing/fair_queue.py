@@ -103,7 +103,7 @@ class FairQueue:
         return known is not None and place in known.places
 
     def serve(self) -> int:
-        """Let them try, in order, until nobody gets on; how many did. Each attempt may change what the next finds.
+        """Let them try, in order, until none gets on; how many did. Each attempt may change what the next finds.
         Reentrant calls (an attempt that frees room) do nothing: the loop that is under way goes round again."""
         if self._serving:
             self._again = True
@@ -178,7 +178,7 @@ class FairQueue:
     def _owe(self, app: _App) -> None:
         """The app waits no more: what it has had beyond the others' is remembered until they have caught up."""
         if not self._apps:
-            self._debts.clear()  # nobody waits, so nobody is behind
+            self._debts.clear()  # none waits, so none is behind
             self._time = 0.0
         elif app.start > self._time:
             if len(self._debts) >= _DEBTS:

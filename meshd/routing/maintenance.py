@@ -1,7 +1,7 @@
 """Maintenance windows: when a pool's models rest by the calendar (`deactivation.maintenance_window`).
 
 Owns: reading a window ("0 3 * * sun 2h", "@daily 30m"), and whether it covers a moment, in the daemon's timezone.
-Must never: read a clock, or touch the state of models: a window begins and ends by itself, and nobody failed.
+Must never: read a clock, or touch the state of models: a window begins and ends by itself, and no model failed.
 
 Where clocks change, windows begin as jobs of cron do: one whose hour is skipped begins when the hour is over, one whose
 hour comes twice begins once. They last as long as they say by the wall, whatever its clock shows.

@@ -38,7 +38,7 @@ _BARE_KEYS = {"data": "audio", "file_data": "file"}
 _AUDIO_BYTES = 32
 """Of base64, per token: speech at 8 kbit/s with 32 tokens a second (Gemini's; OpenAI's are 10) is 41."""
 _ELSEWHERE = 1_000_000
-"""Tokens of a file or video that is only named (`file_id`, a URL): nobody knows, and no context window takes more."""
+"""Tokens of a file or video that is only named (`file_id`, a URL): unknown, and no context window takes more."""
 
 
 class MalformedBody(ValueError):
@@ -58,7 +58,7 @@ class Needs(msgspec.Struct, frozen=True):
     counts: vocabulary → tokens of the text, where they were counted. attached: tokens at most of inline audio, video
     and files. max_output: what the app asked for at most, None if it did not say. choices: answers to one request.
 
-    costly, unknown: fields that may raise the price by what nobody can know, and those of which nobody knows what they
+    costly, unknown: fields that may raise the price by what cannot be known, and those of which it is unknown what they
     do. predicted: tokens at most of an answer foretold, which are billed where the answer is another
     (`routing/body_fields.py`).
 
@@ -118,7 +118,7 @@ class _ResponseFormat(msgspec.Struct):
     type: str = ""
 
 
-# Nobody gives more; and what is estimated with them stays a number that can be written down.
+# No model gives more; and what is estimated with them stays a number that can be written down.
 _Tokens = Annotated[int, msgspec.Meta(le=10**8)]
 _Choices = Annotated[int, msgspec.Meta(le=10**4)]
 

@@ -34,7 +34,7 @@ class Remaining:
         return self.seen - _STEP <= now < self.until
 
     def free_in(self, wanted: int, now: float) -> float | None:
-        """Seconds until `wanted` fit; None: now, or nobody knows better. What is larger than the whole limit fits a
+        """Seconds until `wanted` fit; None: now, or unknown. What is larger than the whole limit fits a
         full one."""
         if self.left >= wanted or not self.live(now):
             return None

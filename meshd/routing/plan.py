@@ -21,7 +21,7 @@ from meshd.routing.endings import (
     THE_APPS_OWN,
     Consulted,
     listed,
-    nobody,
+    none_left,
     of_one_provider,
     over_budget,
     passed_on,
@@ -31,7 +31,7 @@ from meshd.routing.maintenance import MaintenanceStage
 from meshd.routing.needs import Needs
 from meshd.routing.pipeline import Pipeline, soonest_recovery
 from meshd.routing.retry import Verdict, classify, delay
-from meshd.routing.stages import NOBODY, Asker, BudgetStage, LimitStage, Question, StateStage
+from meshd.routing.stages import ANONYMOUS, Asker, BudgetStage, LimitStage, Question, StateStage
 from meshd.routing.state import Change, MeshState, availabilities
 from meshd.routing.table import ModelSpec, PoolSpec, ProviderSpec, RoutingTable
 from meshd.routing.waiting import Wait, line_of, wait_of
@@ -62,7 +62,7 @@ class RequestPlan:
         deadline: float,
         random: Callable[[], float],
         now: float,
-        asker: Asker = NOBODY,
+        asker: Asker = ANONYMOUS,
     ) -> None:
         self.pipeline = pipeline
         self.table = table
@@ -122,7 +122,7 @@ class RequestPlan:
                 return refused
             if decision.model is not None:
                 return self._begin(question, decision.model)
-        return self._nobody_now(consulted, now)
+        return self._none_now(consulted, now)
 
     def hedge(self, now: float) -> Try | None:
         """A second attempt beside the one under way, at another model; None where there is none free."""
@@ -149,7 +149,7 @@ class RequestPlan:
         self.book.reserve(step, question)
         return True
 
-    def _nobody_now(self, consulted: list[Consulted], now: float) -> Try | Wait | GiveUp:
+    def _none_now(self, consulted: list[Consulted], now: float) -> Try | Wait | GiveUp:
         """No model may be asked at this instant: wait for one, ask one that failed again, or give up."""
         waits_for = self._soonest(consulted)
         crowd = self._crowd(consulted, now)
@@ -180,7 +180,7 @@ class RequestPlan:
     def _nothing_left(self, consulted: list[Consulted], now: float) -> GiveUp:
         if self.attempts:
             return GiveUp(self._exhausted(now))
-        return GiveUp(nobody(consulted, self.pipeline.stages))
+        return GiveUp(none_left(consulted, self.pipeline.stages))
 
     def _last_standing(self, now: float) -> tuple[Question, ModelSpec] | Wait | None:
         """No other model can answer: of those that rest for a cause that may be over by now, or had their attempts,
@@ -282,7 +282,7 @@ class RequestPlan:
         return question.now if crowd is None else question.now + (crowd.frees_in or 0.0)
 
     def _soonest(self, consulted: list[Consulted]) -> tuple[Question, ModelSpec] | None:
-        """Nobody else is left: of the models that failed this request and may be asked again the one to wait for,
+        """No other model is left: of those that failed this request and may be asked again the one to wait for,
         at worst one that its failure put on standby."""
         best: tuple[bool, float] | None = None
         found: tuple[Question, ModelSpec] | None = None

@@ -203,8 +203,8 @@ class Rates:
         return Headroom(left / rate.rpm if rate.rpm else 0.0, float(left))
 
     def leave_alone(self, passage: Passage, now: float, for_seconds: float) -> None:
-        """A refusal said not to ask again sooner (`Retry-After`): nobody does, in pools that honour it. Of a provider
-        with several keys it is the key that rests."""
+        """A refusal said not to ask again sooner (`Retry-After`): no request does, in pools that honour it. Of a
+        provider with several keys it is the key that rests."""
         record = passage._record
         assert record is not None
         known = record.left_alone

@@ -170,7 +170,7 @@ def _awake(availability: Availability, now: float) -> bool:
 
 
 def wake(state: MeshState, now: float) -> list[Change]:
-    """Bring back whose time has come and who has not failed; costs nothing where nobody's has.
+    """Bring back whose time has come and who has not failed; costs nothing where no model's has.
 
     `objection` lets requests go there in any case: this is what makes it known.
     """

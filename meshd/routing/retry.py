@@ -18,7 +18,7 @@ from meshd.routing.table import RETRYABLE_CODES, ProviderSpec, RetryPolicy
 class Verdict(enum.Enum):
     RETRY = "retry"  # the same model may well succeed
     ROTATE = "rotate"  # not this model, but another may
-    FATAL = "fatal"  # the request itself is wrong, or nobody wants it any more
+    FATAL = "fatal"  # the request itself is wrong, or no app wants it any more
 
 
 _FATAL = frozenset({FailureKind.INVALID_REQUEST, FailureKind.CANCELLED})

@@ -80,7 +80,7 @@ def limits_left(
     A limit that is not known is 0."""
     live = [each for each in known if each is not None and each.live(now)]
     found: list[tuple[float, float]] = []
-    told = bool(live) and len(live) == len(known)  # else there is a key of which nobody knows a limit
+    told = bool(live) and len(live) == len(known)  # else there is a key whose limits are unknown
     if told:
         found.append((sum(max(each.left, 0) for each in live), sum(each.limit or limit or 0 for each in live)))
     if limit is not None and not (told and not any(each.longer for each in live)):

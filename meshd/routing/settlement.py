@@ -1,7 +1,7 @@
 """What an attempt is settled with: what its provider reports, where that can be true, else what was counted.
 
 Owns: the rule from how an attempt ended, and what came of it, to the tokens it is settled with; what a report may say.
-Must never: settle by zero what may have cost something, or by a number that nobody can have used.
+Must never: settle by zero what may have cost something, or by a number that cannot have been used.
 
 | how it ended, without a report | input | output |
 | --- | --- | --- |
@@ -41,7 +41,7 @@ SHORT = 64
 """A prompt of no more tokens is mostly the frame of a conversation, which some count and others do not."""
 
 LARGEST_UNKNOWN = 131_072
-"""Tokens that a model may use of which nobody knows its limits, and which was sent none."""
+"""Tokens that a model may use whose limits are unknown, and which was sent none."""
 
 MOST_ESTIMATED = 10**9
 """Of any attempt. Sums of what is settled fit 64 bits, whatever limits are configured."""

@@ -1,4 +1,4 @@
-"""Whose entries fill a store that has no room for more, so that nobody is pushed out by another's.
+"""Whose entries fill a store that has no room for more, so that no user's are pushed out by another's.
 
 Owns: who holds how much, and which entry goes next. Must never: hold the entries themselves.
 

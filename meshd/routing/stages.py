@@ -36,7 +36,7 @@ class Asker(msgspec.Struct, frozen=True):
     random: Callable[[], float] = lambda: 0.5
 
 
-NOBODY = Asker()
+ANONYMOUS = Asker()
 
 
 @dataclass(slots=True)
@@ -48,7 +48,7 @@ class Question:
     pool: PoolSpec
     needs: Needs
     now: float
-    asker: Asker = NOBODY
+    asker: Asker = ANONYMOUS
 
     def estimate(self, model: ModelSpec) -> Estimate:
         """The most that this request can use of the model."""
@@ -178,7 +178,7 @@ class FeatureStage:
 
 
 class StateStage:
-    """The model, its membership in the pool and its provider are up, and nobody switched it off."""
+    """The model, its membership in the pool and its provider are up, and it is not switched off."""
 
     name = "state"
     permanent = False

@@ -33,7 +33,7 @@ class Availability:
 
     probation: False: it did not fail, and is active again when the time comes, untested.
     relapses: how often it went to standby without staying well in between; the cooldown doubles with each.
-    tester: the request that is testing it now, when nobody else may. cause: the FailureKind or rule behind `reason`.
+    tester: the request that is testing it now, when no other may. cause: the FailureKind or rule behind `reason`.
     standby_events, quota_resets, downtime (s, up to the last recovery): of all its life.
     """
 

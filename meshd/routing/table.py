@@ -147,8 +147,8 @@ class ModelSpec:
     languages: tuple[str, ...] = ()
     batch: bool = False
     pricing: Pricing = FREE
-    priced: bool = True  # False: nobody knows its prices, so that no budget can pay for it
-    vocabulary: str = ""  # the name of its tokenizer, "" where nobody publishes one (`routing/tokens.py`)
+    priced: bool = True  # False: its prices are unknown, so that no budget can pay for it
+    vocabulary: str = ""  # the name of its tokenizer, "" where none is published (`routing/tokens.py`)
     tokens_per_image: int = 0  # at most, 0: unknown (`routing/estimate.py`)
     thinks_unheard: bool = False  # it bills thinking that it does not send
     output_limit: str = "max_tokens"  # the name of the limit it takes, "" where it takes none

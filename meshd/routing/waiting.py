@@ -56,7 +56,7 @@ def line_of(
     again: Mapping[str, float],
     only: Callable[[ModelSpec], bool] | None,
 ) -> str:
-    """Requests that wait for the same models stand in one line, in which nobody passes another. without: models that
+    """Requests that wait for the same models stand in one line, in which none passes another. without: models that
     this request asks no more; again: those that it asks at that time (UTC s) at the earliest; only: a further
     condition."""
     permanent = [stage for stage in stages if stage.permanent]

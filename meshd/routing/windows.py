@@ -107,7 +107,7 @@ class Rolling:
         return bucket
 
     def settle(self, bucket: Bucket, requests: int, tokens: int, cost: int, more: tuple[int, int, int]) -> None:
-        """As of any sums; of a bucket that has left, nobody asks any more."""
+        """As of any sums; a bucket that has left is not asked for any more."""
         if bucket.live:
             bucket.settle(requests, tokens, cost, more)
             self.total.settle(requests, tokens, cost, more)

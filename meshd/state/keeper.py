@@ -160,7 +160,7 @@ class StateKeeper:
         return problem
 
     def _begin_anew(self) -> None:
-        """Somebody removed the directory, or emptied it: files that nobody can open any more are still written to. All
+        """The directory was removed, or emptied: files that cannot be opened any more are still written to. All
         that is known is written once more, and the router gets a new segment."""
         why = f"{self.directory} was removed while it was in use; what is known is written anew"
         logger.warning("%s", why)

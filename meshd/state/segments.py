@@ -93,7 +93,7 @@ class Segments:
             return 0
 
     def finished(self) -> list[str]:
-        """Segments nobody writes to any more. Raises OSError."""
+        """Segments that are not written to any more. Raises OSError."""
         return [name for name in self.names() if name not in (self.current, self.offered)]
 
     def remove(self, names: list[str]) -> None:

@@ -1,7 +1,7 @@
 """Keys and tokens out of everything that is written.
 
 Owns: the patterns of what looks like a secret, and the values known to be one.
-Must never: be skipped for a "harmless" stream; a key turns up where nobody expects it, in a provider's error
+Must never: be skipped for a "harmless" stream; a key turns up where it is least expected, in a provider's error
 text for one.
 """
 

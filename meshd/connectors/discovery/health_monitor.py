@@ -119,7 +119,7 @@ class HealthMonitor:
         probes = []
         for name, watched in self._watched.items():
             if watched.probing and now - watched.began > self.settings.timeout + GRACE:
-                # Nobody answered for it: says nothing of the provider.
+                # No answer for it: says nothing of the provider.
                 watched.probing = 0
                 watched.due = now
                 self._answer(name, watched)

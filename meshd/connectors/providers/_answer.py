@@ -33,7 +33,7 @@ class _Part(msgspec.Struct):
 
 
 class Answer(msgspec.Struct):
-    """Data stays raw: an embedding's thousands of numbers are nobody's business here."""
+    """Data stays raw: an embedding's thousands of numbers are not needed here."""
 
     choices: list[_Part] | None = None
     data: msgspec.Raw = _wire.NULL

@@ -276,7 +276,7 @@ def failure_from_exception(exc: BaseException, where: str, timeout: float) -> Pr
     # Something answered, but not in HTTP: reachable, and no use.
     no_http = isinstance(exc, aiohttp.ClientResponseError) and not isinstance(exc, aiohttp.ClientHttpProxyError)
     kind = FailureKind.BAD_ANSWER if no_http else FailureKind.CONNECTION
-    # DNS, refusal and TLS come before the request; of what breaks later nobody knows how much of it was read.
+    # DNS, refusal and TLS come before the request; how much was read of what breaks later is unknown.
     unsent = isinstance(exc, aiohttp.ClientConnectorError | aiohttp.ClientHttpProxyError)
     return ProviderFailure(kind, _connection_message(exc, where), unsent=unsent)
 

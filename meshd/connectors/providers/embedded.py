@@ -1,7 +1,7 @@
 """A model's process, seen from the daemon: started when first needed, watched, stopped when idle.
 
 Owns: the child process, its socket and its last words.
-Must never: block the loop, leave a process or a socket behind, or start one that nobody asked for.
+Must never: block the loop, leave a process or a socket behind, or start one unasked.
 """
 
 from __future__ import annotations
@@ -291,7 +291,7 @@ class ChildServer:
         path = os.path.join(runtime_dir, file)
         if runtime_dir and len(os.fsencode(path)) <= LONGEST_PATH:
             return path
-        # Made when the child is; a name that nobody can guess, and mkdir refuses one that is there.
+        # Made when the child is; a name that cannot be guessed, and mkdir refuses one that is there.
         self._own_dir = os.path.join(tempfile.gettempdir(), f"meshd-{secrets.token_hex(8)}")
         return os.path.join(self._own_dir, "model.sock")
 

@@ -51,7 +51,7 @@ def wait_for_ever() -> None:
 
 
 def _die_with_the_daemon(socket: str) -> None:
-    """The kernel closes the daemon's end of stdin however the daemon ends; then there is nobody to serve."""
+    """The kernel closes the daemon's end of stdin however the daemon ends; then there is nothing left to serve."""
     with contextlib.suppress(OSError):
         while os.read(sys.stdin.fileno(), 4096):
             pass

@@ -22,7 +22,7 @@ from meshd.gateway.session import session_of
 from meshd.routing import cache_key
 from meshd.routing import needs as reading
 from meshd.routing.access import pools_to_try
-from meshd.routing.endings import Consulted, nobody, over_budget, refusal_of
+from meshd.routing.endings import Consulted, none_left, over_budget, refusal_of
 from meshd.routing.pipeline import Explanation
 from meshd.routing.stages import Asker, BudgetStage, LimitStage, Question
 from meshd.routing.table import PoolSpec, Target
@@ -155,7 +155,7 @@ class Account:
         }
 
     def _chosen(self) -> str | None:
-        """Of the first pool that has somebody; nobody, where an earlier one would rather have an error."""
+        """Of the first pool that has a model free; none, where an earlier one would rather have an error."""
         for each in self.consulted:
             if self._over_budget(each) is not None:
                 return None
@@ -173,7 +173,7 @@ class Account:
         return None if found is None else over_budget(found)
 
     def _crowds(self) -> list[float | None]:
-        """Of the models that are only at a limit, where nobody is free: seconds until each may have room."""
+        """Of the models that are only at a limit, where none is free: seconds until each may have room."""
         if self.denied is not None or self._chosen() is not None or any(map(self._over_budget, self.consulted)):
             return []
         found = []
@@ -187,7 +187,7 @@ class Account:
     def _error(self, crowds: list[float | None]) -> dict[str, Any] | None:
         refusal = self.denied or next(filter(None, map(self._over_budget, self.consulted)), None)
         if refusal is None and self._chosen() is None and not crowds:
-            refusal = nobody(self.consulted, self.mesh.pipeline.stages)
+            refusal = none_left(self.consulted, self.mesh.pipeline.stages)
         if refusal is None:
             return None
         return {"message": refusal.message, "code": refusal.code, "status": refusal.status_code}

@@ -119,7 +119,7 @@ class Money(Group):
         return self.core.mesh.apps.identify(of.caller)
 
     def _matches(self) -> dict[str, dict[str, Any]]:
-        """As written; a token is nobody's to see."""
+        """As written; a token is not shown."""
         generation = self.core.generation
         if generation is None:
             return {}

@@ -176,7 +176,7 @@ def _times(states: list[ModelState | None], *, stream: bool) -> list[float | Non
 
 
 def _is_untried(state: ModelState | None) -> bool:
-    """Nobody tries it now, and it did not fail whoever tried it: another would wait for the same, or fail too."""
+    """No request tries it now, and it did not fail those that did: another would wait for the same, or fail too."""
     return state is None or (not state.in_flight and state.last_failure is None)
 
 
