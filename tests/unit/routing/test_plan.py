@@ -23,7 +23,7 @@ from routing_builders import (
 )
 
 from meshd.cdk.provider import FailureKind, Operation
-from meshd.routing.endings import Consulted, nobody
+from meshd.routing.endings import Consulted, none_left
 from meshd.routing.needs import Needs
 from meshd.routing.plan import RequestPlan, Wait
 from meshd.routing.retry import Verdict
@@ -594,7 +594,7 @@ def test_an_empty_pool_says_so() -> None:
     assert error.message == "no model of chat can be asked now: it has none"
     made = mesh()
     assert (
-        nobody([Consulted(made.question(CHAT_NEEDS), made.pipeline.decide(made.question()))]).message == error.message
+        none_left([Consulted(made.question(CHAT_NEEDS), made.pipeline.decide(made.question()))]).message == error.message
     )
 
 
