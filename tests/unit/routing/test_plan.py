@@ -593,9 +593,8 @@ def test_an_empty_pool_says_so() -> None:
     error = gave_up(mesh().plan().next(NOW))
     assert error.message == "no model of chat can be asked now: it has none"
     made = mesh()
-    assert (
-        none_left([Consulted(made.question(CHAT_NEEDS), made.pipeline.decide(made.question()))]).message == error.message
-    )
+    consulted = Consulted(made.question(CHAT_NEEDS), made.pipeline.decide(made.question()))
+    assert none_left([consulted]).message == error.message
 
 
 def test_a_message_lists_a_few_models_and_the_error_all_of_them() -> None:
