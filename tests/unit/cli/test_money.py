@@ -141,7 +141,7 @@ def test_explain_says_what_it_would_cost(fake: Any, meshctl: Any) -> None:
     shown = narrow(meshctl("explain", "chat", "--app", "vim"))
     for text in (
         "vim, by the rules of default", "a.one $0.002 3+4.1k 42%", "b.two no price 3+4.1k 0% limits",
-        "limits that apply", "app mail", "falls back on spare (nobody)", "after its p95 without an answer",
+        "limits that apply", "app mail", "falls back on spare (no model)", "after its p95 without an answer",
         "for 1 h within the same app", "chosen: a.one",
     ):  # fmt: skip
         assert text in shown, text
