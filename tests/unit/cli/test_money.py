@@ -177,7 +177,7 @@ def test_explain_says_that_it_would_wait(fake: Any, meshctl: Any) -> None:
     fake.answers["POST explain"] = EXPLANATION | {"chosen": None, "queue": waits | {"frees_in": None}}
     assert "until another request ends" in narrow(meshctl("explain", "chat"))
     fake.answers["POST explain"] = EXPLANATION | {"cache": EXPLANATION["cache"] | {"age": 12.0}}
-    assert "it would get the answer of 12.0 s ago, and nobody would be asked" in narrow(meshctl("explain", "chat"))
+    assert "it would get the answer of 12.0 s ago, and no model would be asked" in narrow(meshctl("explain", "chat"))
 
 
 def test_lists_in_detail(fake: Any, meshctl: Any) -> None:
