@@ -65,9 +65,10 @@ class Ending:
 
     def is_regular(self, *, done: bool) -> bool:
         """Whether that is the end. done: it was said; else the connection was closed, or is silent."""
-        if self._said_all:
+        uncertain = self.lost > 0 or self.doubt
+        if self._said_all and (self.content or not uncertain):  # without any content, what was lost may have been it
             return True
-        if self.lost or self.doubt:
+        if uncertain:
             return False
         if self._finished and self._begun <= self._finished:
             return True

@@ -155,12 +155,13 @@ class ScriptedServer:
         response.enable_chunked_encoding()
         await response.prepare(http)
         chunks = script.content_chunks(step, request)
-        before = chunks[: step.after] if step.fault is not None or step.byte_delay else chunks
+        early = int(step.odd is not None and step.odd.early)  # the first chunk has no text then: nothing is billed
+        before = chunks[: step.after + early] if step.fault is not None or step.byte_delay else chunks
         if step.odd is not None and step.odd.before:
             await response.write(step.odd.before.encode())
         for chunk in script.preface_chunks(step, request):
             await response.write(script.event(chunk))
-        for number, chunk in enumerate(before, 1):
+        for number, chunk in enumerate(before, 1 - early):
             item.delivered(script.usage_so_far(step, request, number))
             await response.write(script.event(chunk, step.odd))
             if step.chunk_delay:
@@ -168,7 +169,7 @@ class ScriptedServer:
         if step.fault is not None and await self._break(http, response, step):
             return response
         if step.byte_delay:
-            for number, chunk in enumerate(chunks[len(before) :], len(before) + 1):
+            for number, chunk in enumerate(chunks[len(before) :], len(before) + 1 - early):
                 await _trickle(response, script.event(chunk), step)
                 item.delivered(script.usage_so_far(step, request, number))
             before = chunks

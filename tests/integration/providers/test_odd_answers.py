@@ -129,6 +129,15 @@ async def test_an_early_finish_reason_and_then_nothing_is_no_answer(say):
     assert failure.kind is FailureKind.TIMEOUT
 
 
+@pytest.mark.parametrize("end", [DONE, b""], ids=["done", "close"])
+@pytest.mark.parametrize("lost", ['{"choices":[{"delta":{"content":"a', "Something has come up"])
+async def test_an_early_finish_reason_and_then_a_lost_chunk_is_no_empty_answer(say, lost, end):
+    text, failure, _ = await read(await say(EARLY, b"data: " + lost.encode() + b"\n\n", end))
+    assert text == ""
+    assert failure is not None
+    assert failure.kind is FailureKind.BAD_ANSWER
+
+
 # -- half surrogate pairs, and JSON beyond the standard -----------------------------------------------
 
 HALF = "\ud83c"
