@@ -15,7 +15,7 @@ import os
 import shutil
 import ssl
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -23,6 +23,7 @@ from urllib.parse import unquote, urlsplit
 
 import httpx
 
+from meshd.connectors.providers.encodings import EncodingError, decoder
 from meshd.connectors.providers.proxies import ProxyRefused, find_proxy
 from meshd.connectors.providers.tls import tls_context
 from meshd.pull.errors import PullError
@@ -35,6 +36,7 @@ FIRST_DELAY = 0.5
 LONGEST_DELAY = 15.0
 BLOCK = 256 * 1024
 SPARE = 16 * 1024 * 1024  # of the disk, left for others
+LOOK_EVERY = 64 * 1024 * 1024  # of a file whose size was not announced: whether there is room for more
 _TIMEOUT = httpx.Timeout(30.0, connect=15.0)
 
 
@@ -102,7 +104,7 @@ def download(
     if url.startswith("file://"):
         _copy(part, Path(unquote(urlsplit(url).path)), tell, free)
     else:
-        with httpx.Client(**_way_to(url), verify=_trusted(ca_file), timeout=_TIMEOUT, follow_redirects=True) as client:
+        with httpx.Client(**_way_to(url), verify=_trusted(ca_file), timeout=_TIMEOUT) as client:
             client.event_hooks = {"response": [lambda response: _note_hub_hash(part, response)]}
             _fetch_all(client, part, dict(headers or {}), tell, sleep, free, trusted=sha256 is not None)
     found: str = part.digest.hexdigest()
@@ -175,7 +177,7 @@ def _fetch_rest(
         asked["Range"] = f"bytes={part.offset}-"
         if part.validator:
             asked["If-Range"] = part.validator
-    with client.stream("GET", part.url, headers=asked) as response:
+    with _answer(client, part.url, asked) as response:
         _check(response, part)
         if response.status_code == 416:
             if _total(response) == part.offset:
@@ -195,14 +197,34 @@ def _fetch_rest(
         _need_room(part, free)
         with part.path.open(mode) as file:
             part.remember()
-            _write(response, part, file, tell)
+            _write(response, part, file, tell, free)
     if part.total is not None and part.offset != part.total:
         raise _CutError(f"ended after {part.offset} of {part.total} bytes")
 
 
-def _write(response: httpx.Response, part: _Part, file: IO[bytes], tell: Progress) -> None:
+@contextlib.contextmanager
+def _answer(client: httpx.Client, url: str, headers: dict[str, str]) -> Iterator[httpx.Response]:
+    """The answer at the end of the redirects. What a redirect has for a body is not read: it has no bound."""
+    request = client.build_request("GET", url, headers=headers)
+    for _ in range(client.max_redirects + 1):
+        response = client.send(request, stream=True, follow_redirects=False)
+        try:
+            if response.next_request is None:
+                yield response
+                return
+        finally:
+            response.close()
+        request = response.next_request
+    raise PullError(f"{url} is redirected without end", "check the address")
+
+
+def _write(response: httpx.Response, part: _Part, file: IO[bytes], tell: Progress, free: Callable[[Path], int]) -> None:
+    looked = part.offset
     try:
         for block in response.iter_raw():  # as it comes: a cut loses none of it
+            if part.total is None and part.offset - looked >= LOOK_EVERY:
+                looked = part.offset
+                _need_room(part, free)
             file.write(block)
             part.digest.update(block)
             part.offset += len(block)
@@ -219,7 +241,7 @@ def _check(response: httpx.Response, part: _Part) -> None:
     if status in (200, 206, 416):
         if "text/html" in response.headers.get("content-type", "") and not part.url.endswith(".html"):
             raise PullError(f"{part.url} is a web page, not a file", "check the address")
-        if response.headers.get("content-encoding", "identity") != "identity":
+        if _is_coded(response.headers.get("content-encoding", "")):
             raise PullError(f"{part.url} comes compressed, against what was asked")
         return
     if status == 429 or status >= 500:
@@ -229,6 +251,13 @@ def _check(response: httpx.Response, part: _Part) -> None:
     if status in (404, 410):
         raise PullError(f"{part.url} does not exist ({status})", "check the name")
     raise PullError(f"{part.url} answered {status}")
+
+
+def _is_coded(header: str) -> bool:
+    try:
+        return decoder(header) is not None
+    except EncodingError:
+        return True
 
 
 def _note_hub_hash(part: _Part, response: httpx.Response) -> None:
@@ -262,12 +291,11 @@ def _total(response: httpx.Response) -> int | None:
 
 
 def _need_room(part: _Part, free: Callable[[Path], int]) -> None:
-    if part.total is None:
-        return
-    missing, there = part.total - part.offset, free(part.path.parent)
+    missing, there = (part.total or part.offset) - part.offset, free(part.path.parent)
     if missing + SPARE > there:
+        needed = f"{missing // 1_000_000} MB are needed" if part.total else "the file's size was not announced"
         raise PullError(
-            f"{part.path.parent} has {there // 1_000_000} MB left, {missing // 1_000_000} MB are needed",
+            f"{part.path.parent} has {there // 1_000_000} MB left, {needed}",
             "free some space, or set XDG_DATA_HOME to another disk",
         )
 

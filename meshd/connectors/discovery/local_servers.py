@@ -210,6 +210,23 @@ def http_get(host: str, port: int, path: str) -> Answer | None:
         try:
             client.request("GET", path, headers={"Accept": "application/json", "Connection": "close"})
             response = client.getresponse()
-            return Answer(response.status, response.getheader("Server") or "", response.read(LARGEST_ANSWER))
+            body = _uncoded(response.read(LARGEST_ANSWER), response.getheader("Content-Encoding") or "")
+            return Answer(response.status, response.getheader("Server") or "", body)
         except (OSError, HTTPException, ValueError):
             return None
+
+
+def _uncoded(body: bytes, coding: str) -> bytes:
+    """A body of which no more is kept than of one that was not compressed. Raises ValueError."""
+    if not coding:
+        return body
+    from meshd.connectors.providers.encodings import decoder
+
+    made = decoder(coding)
+    if made is None:
+        return body
+    made.feed(body)
+    found = bytearray()
+    while made.more and len(found) < LARGEST_ANSWER:
+        found += made.read()
+    return bytes(found)

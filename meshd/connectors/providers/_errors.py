@@ -19,6 +19,7 @@ from meshd.cdk.provider import FailureKind, ProviderFailure
 from meshd.connectors.providers._error_words import MAX_MESSAGE, ErrorWords, document_of, read_error, words_of
 from meshd.connectors.providers._headers import RawHeaders, rate_limits, retry_after
 from meshd.connectors.providers._refusals import refusals
+from meshd.connectors.providers.encodings import EncodingError
 
 __all__ = [
     "MAX_MESSAGE",
@@ -273,6 +274,8 @@ def failure_from_exception(exc: BaseException, where: str, timeout: float) -> Pr
         return ProviderFailure(FailureKind.CONNECTION, f"no connection to {where} in time", unsent=True)
     if isinstance(exc, TimeoutError):
         return ProviderFailure(FailureKind.TIMEOUT, f"no answer from {where} within {timeout:g} s")
+    if isinstance(exc, EncodingError):
+        return ProviderFailure(FailureKind.BAD_ANSWER, f"the answer of {where} {exc}", status=200)
     # Something answered, but not in HTTP: reachable, and no use.
     no_http = isinstance(exc, aiohttp.ClientResponseError) and not isinstance(exc, aiohttp.ClientHttpProxyError)
     kind = FailureKind.BAD_ANSWER if no_http else FailureKind.CONNECTION

@@ -12,6 +12,7 @@ timeouts for every call. Here the caller hands those over ready made, in the req
 from __future__ import annotations
 
 import asyncio
+import base64
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
@@ -21,6 +22,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from meshd.connectors.providers._connecting import UnixConnector, opened, tcp_connector
+from meshd.connectors.providers.encodings import Decoder, decoder
 from meshd.connectors.providers.proxies import Proxy, ProxyRefused, find_proxy
 
 # A connection that was idle and is found closed says so within a round trip. What takes longer was being
@@ -35,27 +37,31 @@ class BodyTooLarge(Exception):
 
 
 class UpstreamBody(httpx.AsyncByteStream):
-    """The body of an answer that has begun, still on its connection."""
+    """The body of an answer that has begun, still on its connection. What was compressed comes piece by piece, so that
+    a bound of what is read is one of what is held. Reading raises EncodingError, too."""
 
-    __slots__ = ("_content", "_response")
+    __slots__ = ("_coded", "_content", "_decoder", "_failed", "_response")
 
     def __init__(self, response: aiohttp.ClientResponse) -> None:
         self._response = response
         self._content = response.content
+        self._coded = "content-encoding" in response.headers
+        self._decoder: Decoder | None = None
+        self._failed: Exception | None = None
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        while chunk := await self._content.readany():
+        while chunk := await self.read_some():
             yield chunk
 
     async def read(self, limit: int) -> bytes:
         """The whole body."""
         length = self._response.content_length
         # A length is that of the compressed body: a megabyte may become gigabytes.
-        if length is not None and length <= limit and not self._response.headers.get("content-encoding"):
+        if length is not None and length <= limit and not self._coded:
             return await self._response.read()
         body = bytearray()
         try:
-            while chunk := await self._content.readany():
+            while chunk := await self.read_some():
                 body += chunk
                 if len(body) > limit:
                     raise BodyTooLarge(f"more than {limit} bytes")
@@ -66,6 +72,33 @@ class UpstreamBody(httpx.AsyncByteStream):
 
     async def read_some(self) -> bytes:
         """What has come, at least a byte; b"" at the end. An error is raised when everything before it is read."""
+        if self._coded:
+            if self._decoder is not None:
+                return await self._read_decoded(self._decoder)
+            self._decoder = decoder(",".join(self._response.headers.getall("content-encoding")))
+            self._coded = self._decoder is not None
+            return await self.read_some()
+        return await self._read_raw()
+
+    async def _read_decoded(self, decoder: Decoder) -> bytes:
+        waited = False
+        while True:
+            while decoder.more:
+                if not waited:  # for the network: others have their turn here, and the clock
+                    await asyncio.sleep(0)
+                    if self._failed is not None:
+                        raise self._failed
+                waited = False
+                if piece := decoder.read():
+                    return piece
+            data = await self._read_raw()
+            waited = True
+            if not data:
+                decoder.finish()
+                return b""
+            decoder.feed(data)
+
+    async def _read_raw(self) -> bytes:
         try:
             return await self._content.readany()
         except Exception:
@@ -77,6 +110,7 @@ class UpstreamBody(httpx.AsyncByteStream):
 
     def fail(self, reason: Exception) -> None:
         """Wake whoever waits in `read_some` with `reason`."""
+        self._failed = reason
         self._content.set_exception(reason)
 
     def abort(self) -> None:
@@ -124,7 +158,7 @@ class Transport(httpx.AsyncBaseTransport):
             self._by_proxy = None if uds else find_proxy(secure, host, port, environ)
         except ProxyRefused as refused:
             self._refused = refused
-        self._proxy = proxy_arguments(self._by_proxy)
+        self._proxy = proxy_arguments(self._by_proxy, secure)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         extensions = request.extensions
@@ -137,6 +171,9 @@ class Transport(httpx.AsyncBaseTransport):
         body = extensions.get("body")
         if body is None:
             body = await request.aread() or None
+        if not self._secure and self._by_proxy is not None and (who := proxy_authorization(self._by_proxy)):
+            headers = CIMultiDict(headers)
+            headers.update(who)
         response = await self._send(request.method, target, headers, body, extensions.get("total"))
         raw = response.raw_headers
         return httpx.Response(
@@ -195,7 +232,7 @@ class Transport(httpx.AsyncBaseTransport):
     def _make_session(connector: aiohttp.BaseConnector) -> aiohttp.ClientSession:
         # No cookies: two apps' requests to one provider have nothing to do with each other.
         return aiohttp.ClientSession(
-            connector=connector, cookie_jar=aiohttp.DummyCookieJar(), max_field_size=65536, auto_decompress=True
+            connector=connector, cookie_jar=aiohttp.DummyCookieJar(), max_field_size=65536, auto_decompress=False
         )
 
     async def _connector(self, *, force_close: bool) -> aiohttp.BaseConnector:
@@ -215,11 +252,19 @@ class Transport(httpx.AsyncBaseTransport):
                 await session.close()
 
 
-def proxy_arguments(proxy: Proxy | None) -> dict[str, Any]:
-    """What aiohttp is told of a proxy that speaks HTTP."""
+def proxy_arguments(proxy: Proxy | None, secure: bool) -> dict[str, Any]:
+    """What aiohttp is told of a proxy that speaks HTTP. Who we are there is a part of the tunnel's opening; where there
+    is no tunnel, it is a part of every request."""
     if proxy is None or proxy.socks:
         return {}
     arguments: dict[str, Any] = {"proxy": proxy.url}
-    if proxy.user is not None:
-        arguments["proxy_auth"] = aiohttp.BasicAuth(proxy.user, proxy.password or "", encoding="utf-8")
+    if secure and (who := proxy_authorization(proxy)):
+        arguments["proxy_headers"] = who
     return arguments
+
+
+def proxy_authorization(proxy: Proxy) -> dict[str, str]:
+    if proxy.user is None or proxy.socks:
+        return {}
+    said = base64.b64encode(f"{proxy.user}:{proxy.password or ''}".encode()).decode()
+    return {"Proxy-Authorization": f"Basic {said}"}

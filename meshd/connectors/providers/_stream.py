@@ -20,6 +20,7 @@ from meshd.connectors.providers._ending import Ending
 from meshd.connectors.providers._errors import failure_from_error_object, is_error_list
 from meshd.connectors.providers._http import UpstreamBody
 from meshd.connectors.providers._sse import EventParser, EventTooLarge, ServerEvent
+from meshd.connectors.providers.encodings import EncodingError
 
 MAX_BODY = 64 * 1024 * 1024
 # After the last finish reason only usage and [DONE] may come; a server that keeps the connection open
@@ -174,11 +175,12 @@ class EventReader:
         self._clock.start(deadline)
         try:
             return await self._body.read_some()
-        except (aiohttp.ClientError, OSError) as exc:
+        except (aiohttp.ClientError, OSError, EncodingError) as exc:
             if self._ending.certain:
                 return b""  # everything was said; how the connection ended does not matter
             failure = self._failed(exc)
-            kind = FailureKind.STREAM_CUT if self._events else FailureKind.CONNECTION
+            before = FailureKind.BAD_ANSWER if isinstance(exc, EncodingError) else FailureKind.CONNECTION
+            kind = FailureKind.STREAM_CUT if self._events else before
             raise ProviderFailure(kind, failure.message) from None
         finally:
             self._clock.pause()
@@ -286,7 +288,9 @@ class EventReader:
                 return self._take(self._parser.feed(bytes(body)))
             if not chunk:
                 break
-            if (len(beginning) > 6 and not beginning.startswith((b"{", b"["))) or len(body) > MAX_BODY:
+            if len(body) > MAX_BODY:
+                raise self._bad(f"sent more than {MAX_BODY} bytes where a stream was due", b"")
+            if len(beginning) > 6 and not beginning.startswith((b"{", b"[")):
                 break
         return self._plain(bytes(body))
 

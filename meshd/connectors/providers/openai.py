@@ -57,9 +57,11 @@ from meshd.connectors.providers._models import read_listing, read_model
 from meshd.connectors.providers._prefill import CannotGoOn, continued, prefill_of
 from meshd.connectors.providers._quota import QuotaQuirk, read_quota
 from meshd.connectors.providers._stream import MAX_BODY, EventReader
+from meshd.connectors.providers.encodings import EncodingError, readable
 
 USER_AGENT = "meshd/0.1"
 MAX_ERROR_BODY = 1024 * 1024
+MAX_LIST = 16 * 1024 * 1024  # of models: the longest there are have half a megabyte
 LIST_TIMEOUT = 15.0
 # Between tries inside the provider: a restarting server is back within a second, or the router goes elsewhere.
 RETRY_DELAY = 0.2
@@ -68,7 +70,7 @@ LONGEST_RETRY_DELAY = 2.0
 _PATHS = {Operation.CHAT: "chat/completions", Operation.COMPLETION: "completions", Operation.EMBEDDINGS: "embeddings"}
 _ENVIRONMENT = re.compile(r"\$\{env:([A-Za-z_][A-Za-z0-9_]*)\}")
 _TRUE = msgspec.Raw(b"true")
-_TRANSPORT_ERRORS = (aiohttp.ClientError, OSError, TimeoutError)
+_TRANSPORT_ERRORS = (aiohttp.ClientError, OSError, TimeoutError, EncodingError)
 _encode = msgspec.json.Encoder().encode
 
 
@@ -276,11 +278,11 @@ class OpenAIProvider(Provider):
         url = redact_url(str(request.extensions["target"].with_query(None)))
         raise self._scrub(failure_from_response(response.status_code, body, response.extensions["raw_headers"], url))
 
-    async def _body(self, response: httpx.Response, timeout: float) -> bytes:
+    async def _body(self, response: httpx.Response, timeout: float, limit: int = MAX_BODY) -> bytes:
         stream = response.stream
         assert isinstance(stream, UpstreamBody)
         try:
-            return await stream.read(MAX_BODY)
+            return await stream.read(limit)
         except BodyTooLarge as exc:
             raise self._bad(f"{self._where} answered {exc}", b"") from None
         except _TRANSPORT_ERRORS as exc:
@@ -289,7 +291,7 @@ class OpenAIProvider(Provider):
     async def _get(self, target: URL, timeout: float) -> bytes:
         extensions = {"target": target, "headers": self._headers, "body": None, "total": timeout}
         request = httpx.Request("GET", str(target), headers=self._httpx_headers, extensions=extensions)
-        return await self._body(await self._send(request, timeout), timeout)
+        return await self._body(await self._send(request, timeout), timeout, MAX_LIST)
 
     def _catalogued(self) -> list[ModelListing]:
         from meshd.catalogue import load_models
@@ -365,6 +367,7 @@ def _headers(settings: ProviderSettings, key: str | None) -> CIMultiDict[str]:
         else:
             headers["Authorization"] = f"Bearer {key}"
     headers.update(settings.headers)
+    headers["Accept-Encoding"] = readable(headers["Accept-Encoding"])
     return headers
 
 

@@ -301,7 +301,7 @@ def test_the_only_provider_gone_is_an_error_in_time_and_an_answer_when_it_is_bac
     assert daemon.say().choices[0].message.content == "here"
     server.kill()
     since = time.monotonic()
-    with pytest.raises((modelmesh.ProviderConnectionError, modelmesh.NoActiveModelError)) :
+    with pytest.raises((modelmesh.ProviderConnectionError, modelmesh.NoActiveModelError)):
         daemon.say(timeout=2.0)
     assert time.monotonic() - since < 5, "it waits for the model, and no longer than the app does"
     server.start()

@@ -27,10 +27,10 @@ PROXIES = {"HTTPS_PROXY": "http://user:pw@proxy:3128", "http_proxy": "plain:80",
     ],
 )
 def test_proxies(secure, host, proxy):
-    found = proxy_arguments(find_proxy(secure, host, None, PROXIES))
+    found = proxy_arguments(find_proxy(secure, host, None, PROXIES), secure)
     assert str(found["proxy"]) == proxy if proxy else found == {}
     if proxy == "http://proxy:3128":
-        assert found["proxy_auth"].login == "user"
+        assert found["proxy_headers"] == {"Proxy-Authorization": "Basic dXNlcjpwdw=="}
     assert find_proxy(secure, host, None, {}) is None
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import ipaddress
 import subprocess
 from pathlib import Path
 
+import aiohttp
 import httpx
 import pytest
 from hypothesis import given
@@ -89,7 +91,7 @@ def test_a_socks_proxy_is_never_spoken_http_to(scheme: str) -> None:
     assert proxy is not None
     assert proxy.socks
     assert proxy.port == 1080
-    assert proxy_arguments(proxy) == {}
+    assert proxy_arguments(proxy, False) == {}
     assert "secret-pw" not in repr(proxy) + str(proxy.url)
 
 
@@ -164,6 +166,44 @@ async def test_nothing_is_sent_past_a_proxy_that_is_refused() -> None:
     with pytest.raises(ProxyRefused, match="HTTP_PROXY names a proxy of the kind quic"):
         await transport.handle_async_request(httpx.Request("GET", "http://api.invalid/"))
     await transport.aclose()
+
+
+# -- a proxy that speaks HTTP ----------------------------------------------------------------------------
+
+
+@pytest.mark.filterwarnings("error::DeprecationWarning")
+@pytest.mark.parametrize("secure", [False, True], ids=["plain", "tunnel"])
+async def test_a_proxy_is_told_who_we_are_and_the_server_is_not(secure: bool) -> None:
+    heads: list[bytes] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heads.append(await reader.readuntil(b"\r\n\r\n"))
+        said = b"407 Proxy Authentication Required" if secure else b"200 OK"
+        writer.write(b"HTTP/1.1 " + said + b"\r\nContent-Length: 2\r\nConnection: close\r\n\r\nhi")
+        await writer.drain()
+        writer.close()
+
+    scheme = "https" if secure else "http"
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        environ = {f"{scheme}_proxy": f"http://m%C3%A9:p%3Aw@127.0.0.1:{port}"}
+        transport = Transport(secure=secure, host="api.invalid", environ=environ)
+        for _ in range(2):
+            request = httpx.Request("GET", f"{scheme}://api.invalid/v1")
+            if secure:
+                with pytest.raises(aiohttp.ClientHttpProxyError):
+                    await transport.handle_async_request(request)
+            else:
+                answer = await transport.handle_async_request(request)
+                assert await answer.aread() == b"hi"
+            assert "proxy-authorization" not in request.headers
+        await transport.aclose()
+    assert len(heads) == 2
+    for head in heads:
+        assert head.startswith(b"CONNECT api.invalid:443" if secure else b"GET http://api.invalid/v1")
+        assert b"proxy-authorization: basic " + base64.b64encode("mé:p:w".encode()) in head.replace(
+            b"Proxy-Authorization: Basic", b"proxy-authorization: basic"
+        )
 
 
 # -- certificates -------------------------------------------------------------------------------------

@@ -36,6 +36,7 @@ class Upstream(ThreadingHTTPServer):
         self.statuses: list[int] = []
         self.asked: list[str | None] = []
         self.linked: str | None = None
+        self.coding: str | None = None
 
     @property
     def url(self) -> str:
@@ -44,6 +45,7 @@ class Upstream(ThreadingHTTPServer):
 
 class Handler(BaseHTTPRequestHandler):
     server: Upstream
+    announced = True
 
     def do_GET(self) -> None:
         upstream = self.server
@@ -52,10 +54,10 @@ class Handler(BaseHTTPRequestHandler):
         if upstream.statuses:
             self._head(upstream.statuses.pop(0), 0)
             return
-        if self.path == "/moved":
+        if self.path in ("/moved", "/round"):
             self.send_response(302)
             self.send_header("X-Linked-Etag", f'"{upstream.linked}"')
-            self.send_header("Location", "/model.gguf")
+            self.send_header("Location", "/model.gguf" if self.path == "/moved" else self.path)
             self.send_header("Content-Length", "0")
             self.end_headers()
             return
@@ -75,7 +77,10 @@ class Handler(BaseHTTPRequestHandler):
 
     def _head(self, status: int, length: int, content_range: str | None = None) -> None:
         self.send_response(status)
-        self.send_header("Content-Length", str(length))
+        if self.announced:
+            self.send_header("Content-Length", str(length))
+        if self.server.coding:
+            self.send_header("Content-Encoding", self.server.coding)
         if content_range:
             self.send_header("Content-Range", content_range)
         if self.server.etag:
@@ -221,6 +226,31 @@ def test_a_full_disk(upstream: Upstream, tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(fetch.os, "fsync", no_space)
     with pytest.raises(PullError, match="is full"):
         download(upstream.url, tmp_path / "f")
+
+
+def test_a_file_without_end_leaves_others_their_room(
+    upstream: Upstream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(fetch, "LOOK_EVERY", 100_000)
+    monkeypatch.setattr(Handler, "announced", False)
+    room = iter([10**9, 10**9, 10**6])
+    with pytest.raises(PullError, match=r"1 MB left, the file's size was not announced"):
+        download(upstream.url, tmp_path / "f", free=lambda path: next(room))
+
+
+def test_what_comes_compressed_is_refused_and_what_only_says_so_is_not(upstream: Upstream, tmp_path: Path):
+    for coding in ("gzip", "X-GZIP", "br, gzip", "snappy"):
+        upstream.coding = coding
+        with pytest.raises(PullError, match="comes compressed"):
+            download(upstream.url, tmp_path / "f")
+    for coding in ("Identity", " identity , identity", "none"):
+        upstream.coding = coding
+        assert download(upstream.url, tmp_path / "f") == SHA
+
+
+def test_redirects_have_an_end(upstream: Upstream, tmp_path: Path):
+    with pytest.raises(PullError, match="redirected without end"):
+        download(upstream.url.replace("model.gguf", "round"), tmp_path / "f")
 
 
 def test_something_that_is_no_model(upstream: Upstream, tmp_path: Path):
