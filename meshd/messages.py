@@ -138,12 +138,23 @@ class SecretsResolved(Message, frozen=True):
 
 
 class RefreshSecret(Message, frozen=True):
-    """A provider refused the key made of this secret: forget the cached value and resolve again → secret.
-    Answered, if it has another value now, by `Reload(reason="secret rotated")` to config."""
+    """A provider refused the key made of these secrets: read them again → secret. Answered with SecretsLookedAt; when
+    one has another value, config has been told by `Reload(secrets_only=True)` before."""
 
     names: tuple[str, ...]
     provider: str
     reason: str = "the provider refused the old value"
+
+
+class SecretFilesTouched(Message, frozen=True):
+    """The watch → secret."""
+
+
+class SecretsLookedAt(Message, frozen=True):
+    """unsettled: they are being written just now; ask again in a moment."""
+
+    changed: tuple[str, ...] = ()
+    unsettled: bool = False
 
 
 # -- what became of requests --------------------------------------------------------------------------

@@ -156,7 +156,7 @@ class ConfigActor(MeshActor):
         if not faults and before is not None:
             faults = _unchangeable(before.stored, config)
         if not faults:
-            faults = self._switch(config, source, message.dry_run, fresh=True)
+            faults = self._switch(config, source, message.dry_run, fresh=not message.secrets_only)
         if faults:
             return messages.ReloadReport(False, problems=tuple(problem.asdict() for problem in faults))
         if message.config is None and not message.dry_run:

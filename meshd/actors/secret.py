@@ -1,31 +1,23 @@
 """The secret actor: names to values, and the news that one has changed.
 
-Owns: the `SecretResolver`. Hears from config (resolve) and from the router (a provider refused a key).
+Owns: the `SecretResolver`, and the watch of the files it reads. Hears from config (resolve) and from the router (a
+provider refused a key).
 Must never: put a value into a log, a repr or an exception; values leave in `SecretsResolved` alone.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 from meshd import messages
 from meshd.actors.base import Directory, MeshActor
-from meshd.connectors.secrets.resolver import SecretResolver
+from meshd.connectors.secrets.resolver import Looked, SecretResolver
+from meshd.connectors.secrets.watch import SecretWatch
 
-
-class _Resolver(SecretResolver):
-    def anew(
-        self, names: Iterable[str], section: Any = None, folder: str = ""
-    ) -> tuple[dict[str, str], dict[str, str], list[str]]:
-        """As `resolve`, from the stores and not from memory; and the names that have another value now."""
-        names = tuple(names)
-        stores = self._section(section, folder) if section is not None else self._current()
-        stores.forget(names)
-        before = {name: self._seen.get(name) for name in names}
-        values, missing = self.resolve(names, section, folder)
-        return values, missing, [name for name in values if before[name] not in (None, self._seen[name])]
+_SETTLING = "settling"
+_AGAIN = 0.1  # s until a file that is being written is looked at again
 
 
 class SecretActor(MeshActor):
@@ -36,29 +28,51 @@ class SecretActor(MeshActor):
         messages.Discard: "discard",
         messages.ResolveSecrets: "resolve",
         messages.RefreshSecret: "refresh",
+        messages.SecretFilesTouched: "touched",
+        messages.Tick: "ticked",
     }
 
     def __init__(self, directory: Directory, *, now: Callable[[], float] = time.monotonic) -> None:
         super().__init__(directory)
-        self._resolver = _Resolver(now=now)
+        self._resolver = SecretResolver(now=now)
         self._folder = ""  # config's last word; Prepare means the same section
+        self._watches = self._to_watch = False  # whether files are, by the generation that runs and the one prepared
+        self._watch: SecretWatch | None = None
+        self._why: dict[str, tuple[str, str]] = {}  # secret → why it was looked at, and for which provider
+
+    # -- life -----------------------------------------------------------------------------------------
 
     def legacy(self) -> Any:
-        return self._resolver, self._folder
+        return self._resolver, self._folder, self._watches
 
     def inherit(self, legacy: Any) -> None:
         if legacy is not None:
-            self._resolver, self._folder = legacy
+            self._resolver, self._folder, self._watches = legacy
+
+    def on_start(self) -> None:
+        self._follow_files()
 
     def on_stop(self) -> None:
         self._resolver.close()
 
+    def _actor_loop_teardown(self) -> None:
+        if self._watch is not None:
+            self._watch.stop()
+        super()._actor_loop_teardown()
+
+    # -- generations ----------------------------------------------------------------------------------
+
     def prepare(self, message: messages.Prepare) -> tuple[str, ...]:
+        config = message.generation.config
+        self._to_watch = config.daemon.watch
         # As written: a store's own settings are never made of secrets that it would have to resolve itself.
-        return tuple(self._resolver.prepare(message.generation.config.secrets, self._folder))
+        return tuple(self._resolver.prepare(config.secrets, self._folder))
 
     def commit(self, message: messages.Commit) -> None:
-        self._resolver.commit()
+        for name in self._resolver.commit():
+            self._announce(name)
+        self._watches = self._to_watch
+        self._follow_files()
 
     def discard(self, message: messages.Discard) -> None:
         self._resolver.discard()
@@ -66,20 +80,42 @@ class SecretActor(MeshActor):
     def resolve(self, message: messages.ResolveSecrets) -> messages.SecretsResolved:
         if message.section is not None:
             self._folder = message.folder
-        if not message.fresh:
-            return messages.SecretsResolved(*self._resolver.resolve(message.names, message.section, message.folder))
-        values, missing, changed = self._resolver.anew(message.names, message.section, message.folder)
-        for name in changed:
-            self._announce(name, "it has another value in its store")
-        return messages.SecretsResolved(values, missing)
+        found = self._resolver.resolve(message.names, message.section, message.folder, fresh=message.fresh)
+        return messages.SecretsResolved(*found)
 
-    def refresh(self, message: messages.RefreshSecret) -> None:
-        changed = self._resolver.refresh(message.names)
-        for name in changed:
-            self._announce(name, message.reason, provider=message.provider)
-        if changed:
-            self.tell("config", messages.Reload(reason=f"secret {', '.join(changed)} rotated", secrets_only=True))
+    # -- other values ---------------------------------------------------------------------------------
 
-    def _announce(self, name: str, reason: str, **ids: str) -> None:
-        ids = {"secret": name, **ids}
+    def refresh(self, message: messages.RefreshSecret) -> messages.SecretsLookedAt:
+        looked = self._resolver.refresh(message.names)
+        return self._tell_of(looked, message.reason, message.provider)
+
+    def touched(self, message: messages.SecretFilesTouched) -> None:
+        self._tell_of(self._resolver.look(), "its file has another value", "")
+
+    def ticked(self, message: messages.Tick) -> None:
+        self._tell_of(self._resolver.look(), "its file has another value", "")
+
+    def _tell_of(self, looked: Looked, reason: str, provider: str) -> messages.SecretsLookedAt:
+        for name in looked.changed:
+            self._why[name] = reason, provider
+        if looked.changed:
+            named = ", ".join(looked.changed)
+            self.tell("config", messages.Reload(reason=f"secret {named} rotated", secrets_only=True))
+        if looked.unsettled:
+            self.tick(_SETTLING, _AGAIN)
+        return messages.SecretsLookedAt(looked.changed, looked.unsettled)
+
+    def _announce(self, name: str) -> None:
+        reason, provider = self._why.pop(name, ("it has another value in its store", ""))
+        ids = {"secret": name} | ({"provider": provider} if provider else {})
         self.tell("telemetry", messages.Event("secret_rotated", time.time_ns(), ids=ids, reason=reason))
+
+    def _follow_files(self) -> None:
+        files = tuple(path for path in self._resolver.files if not path.is_fifo()) if self._watches else ()
+        if self._watch is not None and self._watch.files != files:
+            self._watch.stop()
+            self._watch = None
+        if files and self._watch is None:
+            self._watch = SecretWatch(files, lambda: self.tell(self.name, messages.SecretFilesTouched()))
+            self._watch.start()
+            self.tell(self.name, messages.SecretFilesTouched())  # since they were read

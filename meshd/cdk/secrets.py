@@ -7,7 +7,8 @@ Must never: cache (the secret actor does), or put a value into an exception or a
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 
@@ -19,6 +20,10 @@ class SecretMissing(LookupError):
     """The store was asked and has no such secret."""
 
 
+class SecretUnavailable(SecretMissing):
+    """The source is not there, empty or not readable, which says nothing of the secret: it may be back in a moment."""
+
+
 class SecretStore(ABC):
     """Made from its own keys of the `secrets` section. Used by the secret actor's thread alone; may block."""
 
@@ -28,6 +33,10 @@ class SecretStore(ABC):
     @abstractmethod
     def get(self, name: str) -> str:
         """The value. Raises SecretMissing or SecretStoreError."""
+
+    def files(self, name: str) -> Sequence[Path]:
+        """Files that its value comes from: they are watched, and one that is being written is left to its writer."""
+        return ()
 
     def list(self) -> list[str]:
         """The names there are, never values. Raises SecretStoreError where the store cannot tell."""

@@ -28,20 +28,17 @@ _MOST_PATIENCE = 30.0  # s: who has the file open for longer is not writing it
 logger = logging.getLogger("meshd.config")
 
 
-class FileWatch:
-    """Calls `on_change(digest of the content)` from its own thread. debounce: seconds of quiet that end a burst of
-    changes. known: the digest of the content in use."""
+class DirectoryWatch:
+    """A thread of its own that calls `_look` when something happened in `_directories`, and now and then anyway.
 
-    def __init__(
-        self, path: Path, debounce: float, on_change: Callable[[bytes], None], known: bytes | None = None
-    ) -> None:
-        self.path = path
+    what: in words, for the log. debounce: seconds of quiet that end a burst of changes.
+    """
+
+    def __init__(self, what: str, debounce: float) -> None:
         self.debounce = debounce
-        self._on_change = on_change
+        self._what = what
         self._stop = threading.Event()
         self._polling = False
-        self._content = known
-        self._text = _read(path) if known is not None and digest(path) == known else b""
         self._thread = threading.Thread(target=self._run, name="meshd-watch", daemon=True)
 
     def start(self) -> None:
@@ -51,9 +48,19 @@ class FileWatch:
         """Returns at once; the thread ends by itself."""
         self._stop.set()
 
+    def _directories(self) -> list[Path]:
+        raise NotImplementedError
+
+    def _look(self) -> None:
+        raise NotImplementedError
+
     def _run(self) -> None:
         while not self._stop.is_set():
-            directories = watched_directories(self.path)
+            directories = self._directories()
+            if not directories:  # as yet
+                self._stop.wait(_POLL)
+                self._look()
+                continue
             try:
                 from watchfiles import watch
 
@@ -68,12 +75,12 @@ class FileWatch:
                     recursive=False,
                 ):
                     self._look()
-                    if watched_directories(self.path) != directories:
+                    if self._directories() != directories:
                         break  # a symlink points elsewhere now
             except Exception as error:  # inotify used up, no descriptor left; what of it is raised differs
                 if not self._polling:
                     why = str(error).split(" (")[0]
-                    logger.warning("%s is looked at every %g s: changes are not told (%s)", self.path, _POLL, why)
+                    logger.warning("%s is looked at every %g s: changes are not told (%s)", self._what, _POLL, why)
                 self._polling = True
                 self._poll()
 
@@ -83,6 +90,22 @@ class FileWatch:
             if self._stop.wait(_POLL):
                 return
             self._look()
+
+
+class FileWatch(DirectoryWatch):
+    """Calls `on_change(digest of the content)` from its own thread. known: the digest of the content in use."""
+
+    def __init__(
+        self, path: Path, debounce: float, on_change: Callable[[bytes], None], known: bytes | None = None
+    ) -> None:
+        super().__init__(str(path), debounce)
+        self.path = path
+        self._on_change = on_change
+        self._content = known
+        self._text = _read(path) if known is not None and digest(path) == known else b""
+
+    def _directories(self) -> list[Path]:
+        return watched_directories(self.path)
 
     def _look(self) -> None:
         content = digest(self.path)

@@ -47,7 +47,9 @@ def zero_config(
     says so itself when asked, and works as soon as they are there.
     """
     known = registry or default_registry()
-    at_hand = {name for name, value in environ.items() if value} | _credentials(credentials_dir or environ)
+    named = {name for name, value in environ.items() if value}
+    in_files = {name.removesuffix("_FILE") for name in named if name.endswith("_FILE")}
+    at_hand = named | in_files | _credentials(credentials_dir or environ)
     cloud = _cloud_providers(known, at_hand)
     embedded = [name for name, id in _EMBEDDED.items() if _usable(known.find(id, "provider"), installed)]
     raw: dict[str, Any] = {"secrets": {"store": ["modelmesh.env.v1", "systemd.credentials.v1"]}}

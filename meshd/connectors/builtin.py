@@ -110,8 +110,21 @@ BUILTIN: tuple[dict[str, Any], ...] = (
         _STRATEGIES + "LoadBalanced",
         "By what is left of each model's limits, or evenly, as `balance_mode` says",
     ),
-    _row("modelmesh.env.v1", "secret-store", _SECRETS + "env:EnvStore", "The daemon's environment", "EnvStoreSettings"),
+    _row(
+        "modelmesh.env.v1",
+        "secret-store",
+        _SECRETS + "env:EnvStore",
+        "The daemon's environment; `NAME_FILE` names a file",
+        "EnvStoreSettings",
+    ),
     _row("modelmesh.dotenv.v1", "secret-store", _SECRETS + "dotenv:DotenvStore", "A .env file", "DotenvStoreSettings"),
+    _row(
+        "modelmesh.directory.v1",
+        "secret-store",
+        _SECRETS + "directory:DirectoryStore",
+        "A directory with a file for each secret, as Docker and Kubernetes mount them",
+        "DirectoryStoreSettings",
+    ),
     _row(
         "systemd.credentials.v1",
         "secret-store",

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("meshd.gateway")
 
 _OVERTIME = 1.0  # s that a connector may take to notice its timeout
+_MOST_KEYS = 3  # one after the other, where they are replaced while the attempt is made
 
 
 class Fate(enum.Enum):
@@ -117,9 +118,7 @@ class UpstreamAttempt:
                 self._started = time.monotonic()
                 if not plan.start(step, clock.now()):
                     return Fate.AGAIN
-            with self.request.mesh.provider(step.model.provider) as provider:
-                self._write_down()
-                await self._ask(provider, self._call())
+            await self._send()
         except ProviderFailure as failure:
             self._failed(failure)
             return Fate.AGAIN
@@ -160,6 +159,28 @@ class UpstreamAttempt:
             self._text.append(event.text + event.reasoning + event.extra)
 
     # -- asking ---------------------------------------------------------------------------------------
+
+    async def _send(self) -> None:
+        """Ask, and again where the key that was refused has been replaced: the provider is not to blame for the old."""
+        mesh, plan, passage = self.request.mesh, self.request.plan, self.step.passage
+        for again in range(_MOST_KEYS):
+            with mesh.provider(self.step.model.provider) as provider:
+                self._write_down()
+                try:
+                    await self._ask(provider, self._call())
+                    return
+                except ProviderFailure as failure:
+                    refused = failure
+            if again == _MOST_KEYS - 1:
+                break
+            key = passage.key if passage is not None else ""
+            instead = await mesh.renewed(provider.settings, key, refused, plan.deadline)
+            if instead is None or clock.now() >= plan.deadline:
+                break
+            if passage is not None:
+                passage.key = instead
+            self._started = time.monotonic()
+        raise refused
 
     async def _ask(self, provider: Provider, call: ProviderCall) -> None:
         try:
@@ -213,7 +234,9 @@ class UpstreamAttempt:
     # -- the journal ----------------------------------------------------------------------------------
 
     def _write_down(self) -> None:
-        """Note, in memory and durably, that an attempt is about to leave."""
+        """Note, in memory and durably, that an attempt is about to leave. Once."""
+        if self._written:
+            return
         request, step = self.request, self.step
         model, reservation = step.model, step.reservation
         assert reservation is not None, "nothing was reserved for it"

@@ -29,6 +29,7 @@ from meshd.gateway.listing import Listing
 from meshd.gateway.probing import Probing
 from meshd.gateway.providers import ProviderSet
 from meshd.gateway.queueing import WaitingRoom
+from meshd.gateway.renewal import KEY_REFUSED, KeyRenewal
 from meshd.generation import Generation
 from meshd.routing import deactivation, recovery
 from meshd.routing import state as states
@@ -44,7 +45,6 @@ logger = logging.getLogger("meshd.router")
 _ABOUT_THE_PROVIDER = frozenset(
     {FailureKind.CONNECTION, FailureKind.TIMEOUT, FailureKind.SERVER, FailureKind.AUTHENTICATION}
 )
-_REFUSED = frozenset({FailureKind.AUTHENTICATION, FailureKind.PERMISSION})
 _GATHER = 0.02  # s that the ends of requests are gathered before telemetry hears of them
 _A_STEP = 0.5  # s: what the clocks are apart by more than that, somebody set
 COUNTERS_EVERY = 5.0  # s between two saves of counters that changed
@@ -91,6 +91,7 @@ class RouterCore:
             failed=self._attempt_failed,
             event=self.event,
             finished=self._finished,
+            renewed=KeyRenewal(self).renewed,
         )
         self.dispatcher = Dispatcher(frozenset(inference.OPERATIONS), self._infer)
         self.server = IpcServer(
@@ -160,12 +161,6 @@ class RouterCore:
     def _attempt_failed(self, provider: str, failure: ProviderFailure) -> None:
         if failure.kind in _ABOUT_THE_PROVIDER:
             self.tell("health", messages.ProviderFailed(provider, failure.kind, failure.message))
-        generation = self.generation
-        if failure.kind is FailureKind.AUTHENTICATION and generation is not None:
-            names = generation.secret_names.get(provider, ())
-            configured = generation.config.providers.get(provider)
-            if names and configured is not None and configured.auth.key_rotation:
-                self.tell("secret", messages.RefreshSecret(tuple(names), provider))
 
     def _settled(self) -> None:
         """An attempt ended: room for those who wait, and perhaps an allowance that is used up."""
@@ -224,7 +219,7 @@ class RouterCore:
             return
         if report.available and not report.answered:
             return
-        if report.answered and aside.standby and aside.cause in _REFUSED:
+        if report.answered and aside.standby and aside.cause in KEY_REFUSED:
             # A list of models may be had without a key: a request finds out. One that was refused again is told
             # more than such a list, and the cooldown stands.
             if aside.relapses <= 1 and now < aside.until:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,7 +18,7 @@ import msgspec
 
 from meshd import clock
 from meshd.catalogue.body_fields import load_body_fields
-from meshd.cdk.provider import Operation, Provider, ProviderFailure, Usage
+from meshd.cdk.provider import Operation, Provider, ProviderFailure, ProviderSettings, Usage
 from meshd.gateway.apps import AppMatcher, Identity
 from meshd.gateway.attempt import Fate, UpstreamAttempt
 from meshd.gateway.cache import Served
@@ -75,6 +75,7 @@ class Mesh:
     failed: Callable[[str, ProviderFailure], None]
     event: Callable[..., None]
     finished: Callable[[Outcome], None]
+    renewed: Callable[[ProviderSettings, str, ProviderFailure, float], Awaitable[str | None]]  # `KeyRenewal`
 
 
 @dataclass(slots=True)

@@ -29,6 +29,10 @@ class DotenvStoreSettings(Section):
     override: bool = Field(default=False, description="The file wins over a variable of the same name.")
 
 
+class DirectoryStoreSettings(Section):
+    path: str = Field(description="The directory; relative to the configuration file's folder.")
+
+
 class MemoryStoreSettings(Section):
     values: dict[str, str] = Field(default={}, description="The secrets themselves; for tests.", repr=False)
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import os
 import re
-import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from meshd.cdk.secrets import SecretMissing, SecretStore, SecretStoreError
+from meshd.cdk.secrets import SecretMissing, SecretStore
+from meshd.connectors.secrets._files import read_text
 
 _LINE = re.compile(
     r"""[^\S\n]*(?:export[^\S\n]+)?
@@ -37,11 +37,11 @@ class DotenvStore(SecretStore):
     def __init__(self, settings: Mapping[str, Any]) -> None:
         super().__init__(settings)
         self.path = Path(settings.get("folder") or ".") / Path(settings.get("path") or ".env").expanduser()
-        self._read_at: tuple[int, int, int] | None = None
+        self._read_at: tuple[int, ...] | None = None
         self._values: dict[str, str] = {}
 
     def get(self, name: str) -> str:
-        if not self._settings.get("override", False) and os.environ.get(name):
+        if self._in_environment(name):
             return os.environ[name]
         value = self._load().get(name)
         if value is None:
@@ -54,24 +54,27 @@ class DotenvStore(SecretStore):
     def refresh(self) -> None:
         self._read_at = None
 
+    def files(self, name: str) -> tuple[Path, ...]:
+        return () if self._in_environment(name) else (self.path,)
+
+    def _in_environment(self, name: str) -> bool:
+        return not self._settings.get("override", False) and bool(os.environ.get(name))
+
     def _load(self) -> dict[str, str]:
-        try:
-            with open(self.path, encoding="utf-8-sig") as file:
-                found = os.fstat(file.fileno())
-                others = stat.S_IRWXO | stat.S_IWGRP | stat.S_IRGRP
-                if found.st_mode & others:
-                    raise SecretStoreError(f"{self.path} can be read by others: run `chmod 600 {self.path}`")
-                version = (found.st_mtime_ns, found.st_size, found.st_ino)
-                if version != self._read_at:
-                    self._values = parse_dotenv(file.read())
-                    self._read_at = version
-        except FileNotFoundError:
-            raise SecretMissing(f"there is no file {self.path}") from None
-        except UnicodeDecodeError:
-            raise SecretStoreError(f"{self.path} is not UTF-8 text") from None
-        except OSError as error:
-            raise SecretStoreError(f"{self.path} cannot be read: {error.strerror}") from error
+        version = _version(self.path)
+        if version is None or version != self._read_at:
+            self._values = parse_dotenv(read_text(self.path, private=True))
+            self._read_at = version
         return self._values
+
+
+def _version(path: Path) -> tuple[int, ...] | None:
+    """What a change of the file changes; None where there is nothing to compare."""
+    try:
+        found = os.stat(path)
+    except (OSError, ValueError):
+        return None
+    return found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino, found.st_mode
 
 
 def parse_dotenv(text: str) -> dict[str, str]:

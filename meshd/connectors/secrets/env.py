@@ -1,23 +1,43 @@
-"""`modelmesh.env.v1`: the daemon's environment."""
+"""`modelmesh.env.v1`: the daemon's environment, and files that it names.
+
+`NAME_FILE` is the path of a file with the value of NAME, as images for containers have it.
+"""
 
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 from meshd.cdk.secrets import SecretMissing, SecretStore
+from meshd.connectors.secrets._files import read_value
+from meshd.connectors.secrets.directory import warn_if_others_may_read
+
+FILE_SUFFIX = "_FILE"
 
 
 class EnvStore(SecretStore):
     """Settings: `prefix`, put before a name to get the variable's."""
 
     def get(self, name: str) -> str:
-        variable = f"{self._settings.get('prefix', '')}{name}"
+        variable = self._variable(name)
         value = os.environ.get(variable)
         # An empty variable is how people unset one in a unit file or a compose file.
-        if not value:
-            raise SecretMissing(f"the environment has no {variable}")
-        return value
+        if value:
+            return value
+        for path in self.files(name):
+            value = read_value(path)
+            warn_if_others_may_read(path)
+            return value
+        raise SecretMissing(f"the environment has no {variable}")
 
     def list(self) -> list[str]:
         prefix = self._settings.get("prefix", "")
         return sorted(name.removeprefix(prefix) for name in os.environ if name.startswith(prefix))
+
+    def files(self, name: str) -> tuple[Path, ...]:
+        variable = self._variable(name)
+        path = os.environ.get(f"{variable}{FILE_SUFFIX}")
+        return (Path(path),) if path and not os.environ.get(variable) else ()
+
+    def _variable(self, name: str) -> str:
+        return f"{self._settings.get('prefix', '')}{name}"

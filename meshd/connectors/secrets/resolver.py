@@ -1,6 +1,6 @@
 """Names to values through the stores of a `secrets` section, remembered for a while.
 
-Owns: the stores, the cache, and what a secret's value was last (as a digest), to know when it changed.
+Owns: the stores, the cache, and what a secret's value was last, to know when it changed.
 Must never: show a value; results leave only as values asked for by name.
 """
 
@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from meshd.cdk.secrets import SecretMissing, SecretStore, SecretStoreError
+from meshd.cdk.secrets import SecretMissing, SecretStore, SecretStoreError, SecretUnavailable
+from meshd.config.watching import being_written
+from meshd.connectors.secrets.replacement import Replacements, Verdict
 from modelmesh._errors import ConfigurationError
 
 logger = logging.getLogger("meshd.secrets")
-REFRESH_INTERVAL = 10.0  # s: a key that stays wrong must not make every request read the stores
 
 MakeStore = Callable[[str, Mapping[str, Any]], SecretStore]
 
@@ -41,6 +43,19 @@ def usable(name: str, value: str) -> str:
     return value
 
 
+class _Values(dict[str, str]):
+    def __repr__(self) -> str:  # they are secrets
+        return f"{sorted(self)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """changed: names that have another value now. unsettled: a source is being written; look again in a moment."""
+
+    changed: tuple[str, ...] = ()
+    unsettled: bool = False
+
+
 class SecretSection:
     """One `secrets` section made ready: its stores in order and its cache.
 
@@ -55,6 +70,7 @@ class SecretSection:
         self.problems: list[str] = []
         self._stores: list[SecretStore] = []
         self._cache: dict[str, tuple[str, float]] = {}
+        self._came_from: dict[str, int] = {}  # the number of the store
         for entry in view.store:
             settings = {"folder": folder, **view.settings, **entry.settings}
             try:
@@ -63,21 +79,39 @@ class SecretSection:
                 self.problems.append(f"{entry.connector}: {error}")
 
     def get(self, name: str, now: float) -> str:
-        """Raises SecretMissing with every store's reason."""
+        """Raises SecretMissing with every store's reason, SecretUnavailable where one of them cannot tell for now."""
         cached = self._cache.get(name)
         if cached is not None and now < cached[1]:
             return cached[0]
-        reasons = list(self.problems)
-        for store in self._stores:
+        reasons, unavailable = list(self.problems), False
+        for number, store in enumerate(self._stores):
             try:
                 value = usable(name, store.get(name))
             except (SecretMissing, SecretStoreError) as error:
                 reasons.append(str(error))
+                unreadable = isinstance(error, SecretStoreError | SecretUnavailable)
+                if unreadable and self._came_from.get(name) == number:
+                    break  # a later store's value is not the one that is gone for a moment
+                unavailable = unavailable or unreadable
                 continue
-            if self.ttl:
-                self._cache[name] = (value, now + self.ttl)
+            self._came_from[name] = number
+            self.remember(name, value, now)
             return value
-        raise SecretMissing("; ".join(dict.fromkeys(reasons)) or "no secret store is configured")
+        else:
+            if not unavailable:
+                raise SecretMissing("; ".join(dict.fromkeys(reasons)) or "no secret store is configured")
+        raise SecretUnavailable("; ".join(dict.fromkeys(reasons)))
+
+    def remember(self, name: str, value: str, now: float) -> None:
+        if self.ttl:
+            self._cache[name] = (value, now + self.ttl)
+
+    def files(self, name: str) -> list[Path]:
+        """That its value may come from."""
+        return [path for store in self._stores for path in store.files(name)]
+
+    def being_written(self, name: str) -> bool:
+        return any(being_written(path) for path in self.files(name))
 
     def forget(self, names: Iterable[str]) -> None:
         for name in names:
@@ -92,67 +126,130 @@ class SecretSection:
 
 
 class SecretResolver:
-    """now: a monotonic clock."""
+    """What a value was last, and what it is now. now: a monotonic clock.
+
+    A source that is empty, gone or unreadable for a moment, and one that is being written, never takes away the value
+    that is in use.
+    """
 
     def __init__(self, *, now: Callable[[], float], make: MakeStore = make_store) -> None:
         self._now = now
         self._make = make
         self._committed: SecretSection | None = None
         self._other: SecretSection | None = None  # of a generation that is being prepared
-        self._seen: dict[str, bytes] = {}
-        self._refreshed_at: dict[str, float] = {}
-        # A salt, so that a digest in a core dump is no oracle for guesses.
-        self._salt = os.urandom(16)
+        self._running = _Values()  # of the generation that runs
+        self._missing: frozenset[str] = frozenset()  # that it wants too
+        self._given: tuple[_Values, frozenset[str]] | None = None  # to one that does not run yet
+        self._kept: dict[str, str] = {}  # name → why it could not be read, said once
+        self._replacements = Replacements()
 
     def resolve(
-        self, names: Iterable[str], section: Any = None, folder: str = ""
+        self, names: Iterable[str], section: Any = None, folder: str = "", *, fresh: bool = False
     ) -> tuple[dict[str, str], dict[str, str]]:
-        """(values, missing name → why)."""
+        """(values, missing name → why). fresh: from the stores and not from memory."""
+        names = tuple(names)
         stores = self._section(section, folder) if section is not None else self._current()
-        now = self._now()
+        if fresh:
+            stores.forget(names)
         values: dict[str, str] = {}
         missing: dict[str, str] = {}
         for name in names:
             try:
-                values[name] = stores.get(name, now)
-                self._seen[name] = self._digest(values[name])
+                values[name] = self._value(stores, name, fresh)
             except SecretMissing as error:
                 missing[name] = str(error)
+        self._given = _Values(values), frozenset(missing)
         return values, missing
 
-    def refresh(self, names: Iterable[str]) -> list[str]:
-        """Ask the stores again; the names that have another value now. Each at most every ten seconds."""
-        now = self._now()
-        due = [name for name in names if now - self._refreshed_at.get(name, -REFRESH_INTERVAL) >= REFRESH_INTERVAL]
-        if not due:
-            return []
-        stores = self._current()
-        stores.forget(due)
-        changed = []
-        for name in due:
-            self._refreshed_at[name] = now
-            try:
-                digest = self._digest(stores.get(name, now))
-            except SecretMissing as error:
-                logger.warning("the secret %s cannot be resolved again: %s", name, error)
-                continue
-            before = self._seen.get(name)
-            self._seen[name] = digest
-            if before is not None and before != digest:
+    def look(self, names: Iterable[str] | None = None) -> Looked:
+        """Ask the stores again. names: None for all that come from files."""
+        stores, now = self._current(), self._now()
+        wanted = self.names if names is None else names
+        looked = [name for name in wanted if names is not None or stores.files(name)]
+        stores.forget(looked)
+        changed, unsettled = [], False
+        for name in looked:
+            value, why = self._read(stores, name)
+            held = self._running.get(name)
+            if value is None and held is not None:
+                self._keep(name, why)
+            verdict = self._replacements.judge(name, held, value, stores, now)
+            unsettled = unsettled or verdict is Verdict.UNSETTLED
+            if verdict is Verdict.REPLACED and value is not None:
                 changed.append(name)
-        return changed
+                stores.remember(name, value, now)
+            elif held is not None:
+                stores.remember(name, held, now)
+            else:
+                stores.forget((name,))
+        return Looked(tuple(changed), unsettled)
+
+    def refresh(self, names: Iterable[str]) -> Looked:
+        """As `look`, for a key that was refused: one that stays as it is is looked at less and less often."""
+        return self.look(self._replacements.due(names, self._now()))
+
+    @property
+    def names(self) -> list[str]:
+        """That the running generation wants."""
+        return sorted({*self._running, *self._missing})
+
+    @property
+    def files(self) -> list[Path]:
+        """That they come from."""
+        stores = self._current()
+        return list(dict.fromkeys(path for name in self.names for path in stores.files(name)))
+
+    def _value(self, stores: SecretSection, name: str, fresh: bool) -> str:
+        held = self._running.get(name) if stores is self._committed else None
+        try:
+            value = stores.get(name, self._now())
+        except SecretMissing as error:
+            # Who takes a name out of a file and reloads means it; anything else is of the moment.
+            meant = fresh and not isinstance(error, SecretUnavailable) and not stores.being_written(name)
+            if held is None or meant:
+                raise
+            self._keep(name, str(error))
+            return held
+        if held is not None and value != held and stores.being_written(name):
+            stores.forget((name,))
+            return held
+        self._kept.pop(name, None)
+        return value
+
+    def _read(self, stores: SecretSection, name: str) -> tuple[str | None, str]:
+        try:
+            value = stores.get(name, self._now())
+        except SecretMissing as error:
+            return None, str(error)
+        self._kept.pop(name, None)
+        return value, ""
+
+    def _keep(self, name: str, why: str) -> None:
+        if self._kept.get(name) != why:
+            self._kept[name] = why
+            logger.warning("the secret %s cannot be read again, and stays as it is: %s", name, why)
 
     def prepare(self, section: Any, folder: str = "") -> list[str]:
         """Objections to a section: stores that cannot be made."""
         return [f"secrets.store: {problem}" for problem in self._section(section, folder).problems]
 
-    def commit(self) -> None:
+    def commit(self) -> list[str]:
+        """What was given last runs from now on; the names that had another value."""
+        before, given = self._running, self._given or (_Values(), frozenset())
+        self._given = None
+        self._running, self._missing = given
+        changed = [name for name, value in self._running.items() if before.get(name, value) != value]
         if self._other is not None:
             if self._committed is not None:
                 self._committed.close()
             self._committed, self._other = self._other, None
+        return changed
 
     def discard(self) -> None:
+        self._given = None
+        self._drop_other()
+
+    def _drop_other(self) -> None:
         if self._other is not None:
             self._other.close()
             self._other = None
@@ -176,12 +273,9 @@ class SecretResolver:
             if known is not None and known.key == made.key and not known.problems:
                 made.close()
                 return known
-        self.discard()
+        self._drop_other()
         self._other = made
         return made
-
-    def _digest(self, value: str) -> bytes:
-        return hashlib.blake2b(value.encode(), key=self._salt, digest_size=16).digest()
 
 
 def _typed(section: Any) -> Any:

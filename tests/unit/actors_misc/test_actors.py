@@ -132,10 +132,13 @@ def test_discovery_lists_scans_and_answers(neighbours: Neighbours, start: Start)
 # -- secret --------------------------------------------------------------------------------------------
 
 
+SECRETS = MeshConfig.from_dict({}).secrets.model_dump()
+
+
 def test_a_rotated_secret_reloads(neighbours: Neighbours, start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ROTATING", "one")
     actor = start(SecretActor(neighbours.directory))
-    resolved = neighbours.directory.ask("secret", messages.ResolveSecrets(("ROTATING", "ABSENT"), {}), 5)
+    resolved = neighbours.directory.ask("secret", messages.ResolveSecrets(("ROTATING", "ABSENT"), SECRETS), 5)
     assert resolved.values == {"ROTATING": "one"}
     assert "ABSENT" in resolved.missing
     run(neighbours, "secret", generation())
@@ -144,6 +147,9 @@ def test_a_rotated_secret_reloads(neighbours: Neighbours, start: Start, monkeypa
     monkeypatch.setenv("ROTATING", "two")
     neighbours.directory.tell("secret", messages.RefreshSecret(("ROTATING",), "p"))
     assert neighbours.next("config", messages.Reload).reason == "secret ROTATING rotated"
+    crash_less = neighbours.directory.ask("secret", messages.ResolveSecrets(("ROTATING",)), 5)
+    assert crash_less.values == {"ROTATING": "two"}
+    run(neighbours, "secret", generation())
     event = neighbours.next("telemetry", messages.Event)
     assert (event.type, event.ids) == ("secret_rotated", {"secret": "ROTATING", "provider": "p"})
     assert "two" not in repr(vars(actor))
@@ -159,11 +165,13 @@ def test_a_fresh_look_takes_what_was_edited_and_says_so(
     start(SecretActor(neighbours.directory))
     for value, fresh, expected in (("one", False, "one"), ("two", False, "one"), ("three", True, "three")):
         monkeypatch.setenv("EDITED", value)
-        asked = messages.ResolveSecrets(("EDITED",), {}, fresh=fresh)
+        asked = messages.ResolveSecrets(("EDITED",), SECRETS, fresh=fresh)
         assert neighbours.directory.ask("secret", asked, 5).values == {"EDITED": expected}
+        run(neighbours, "secret", generation())
     event = neighbours.next("telemetry", messages.Event)
     assert (event.type, event.ids) == ("secret_rotated", {"secret": "EDITED"})
-    neighbours.directory.ask("secret", messages.ResolveSecrets(("EDITED",), {}, fresh=True), 5)
+    neighbours.directory.ask("secret", messages.ResolveSecrets(("EDITED",), SECRETS, fresh=True), 5)
+    run(neighbours, "secret", generation())
     assert neighbours.waiting("telemetry") == []
 
 

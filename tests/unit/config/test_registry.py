@@ -97,11 +97,14 @@ def test_entry_points_are_found_when_an_id_is_unknown(monkeypatch: pytest.Monkey
     assert calls == ["meshd.connectors"]
 
 
+WITH_A_PATH = ("modelmesh.file.v1", "modelmesh.directory.v1")
+
+
 def test_every_builtin_has_a_description_and_loadable_settings(registry: ConnectorRegistry) -> None:
     for spec in registry.list_connectors():
         assert spec.type in TYPES
         assert spec.description
-        assert spec.load_settings().model_validate({"path": "x"} if spec.id == "modelmesh.file.v1" else {})
+        assert spec.load_settings().model_validate({"path": "x"} if spec.id in WITH_A_PATH else {})
         assert not registry.is_planned(spec.id, spec.type), f"{spec.id} is both built and planned"
 
 

@@ -110,6 +110,10 @@ class Scripted(Provider):
         return []
 
 
+async def no_other_key(*refused: Any) -> None:
+    return None
+
+
 def mesh(told: list[Any], steps: list[Any], *models: str, **pool: Any) -> tuple[inference.Mesh, list[Outcome]]:
     specs = [ModelSpec(f"p.{name}", "p", name, (CHAT,), pricing=PRICE) for name in models or ("m",)]
     retry = RetryPolicy(max_attempts=1)
@@ -133,6 +137,7 @@ def mesh(told: list[Any], steps: list[Any], *models: str, **pool: Any) -> tuple[
         failed=lambda name, failure: None,
         event=lambda *what: None,
         finished=outcomes.append,
+        renewed=no_other_key,
     ), outcomes
 
 

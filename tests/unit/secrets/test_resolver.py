@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from meshd.connectors.secrets.resolver import SecretResolver
+from meshd.cdk.secrets import SecretStore
+from meshd.connectors.secrets.resolver import Looked, SecretResolver
 
 VALUES: dict[str, str] = {}
 
@@ -25,6 +26,16 @@ def values(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     for name in ("A", "B", "C"):
         monkeypatch.delenv(name, raising=False)
     return VALUES
+
+
+class Counting(SecretStore):
+    def __init__(self, reads: list[str], settings: Any) -> None:
+        super().__init__(settings)
+        self.reads = reads
+
+    def get(self, name: str) -> str:
+        self.reads.append(name)
+        return VALUES[name]
 
 
 def section(**keys: Any) -> dict[str, Any]:
@@ -57,21 +68,35 @@ def test_a_value_is_remembered_for_its_time(env: Any, enabled: bool, later: floa
     assert resolver.resolve(["A"])[0] == {"A": expected}
 
 
-def test_a_refused_key_is_resolved_again_at_most_every_ten_seconds(env: Any) -> None:
+def test_a_refused_key_that_stays_the_same_is_read_less_and_less_often(env: Any) -> None:
     clock = Clock()
-    resolver = SecretResolver(now=clock)
+    reads: list[str] = []
+    resolver = SecretResolver(now=clock, make=lambda id, settings: Counting(reads, settings))
+    resolver.resolve(["A"], section())
+    resolver.commit()
+    reads.clear()
+    for _ in range(1200):  # a minute
+        assert resolver.refresh(["A"]) == Looked()
+        clock.now += 0.05
+    assert 5 <= len(reads) <= 12
+    VALUES["A"] = "a2"
+    clock.now += 10
+    assert resolver.refresh(["A"]).changed == ("A",)
+    assert resolver.refresh(["A"]).changed == ("A",), "until it runs"
+    assert resolver.resolve(["A"])[0] == {"A": "a2"}
+    assert resolver.commit() == ["A"]
+    assert resolver.refresh(["A"]) == Looked()
+
+
+def test_what_was_only_tried_is_not_what_runs(env: Any) -> None:
+    resolver = SecretResolver(now=Clock())
     env("A", "1")
     resolver.resolve(["A"], section())
     resolver.commit()
-    assert resolver.refresh(["A"]) == []
     env("A", "2")
-    clock.now += 9
-    assert resolver.refresh(["A"]) == []
-    clock.now += 2
-    assert resolver.refresh(["A"]) == ["A"]
-    clock.now += 20
-    assert resolver.refresh(["A"]) == []
-    assert resolver.resolve(["A"])[0] == {"A": "2"}
+    assert resolver.resolve(["A"], section(), fresh=True)[0] == {"A": "2"}
+    resolver.discard()
+    assert resolver.refresh(["A"]).changed == ("A",)
 
 
 def test_the_same_section_keeps_its_cache_over_a_reload(env: Any) -> None:

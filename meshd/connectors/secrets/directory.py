@@ -1,0 +1,73 @@
+"""`modelmesh.directory.v1`: a directory with a file for each secret, as Docker and Kubernetes mount them.
+
+Owns: which file a name stands for, links and all. Kubernetes swaps a link (`..data`) under all files at once.
+Must never: leave the directory by a name.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import stat
+from abc import abstractmethod
+from pathlib import Path
+
+from meshd.cdk.secrets import SecretMissing, SecretStore
+from meshd.connectors.secrets._files import read_value
+
+logger = logging.getLogger("meshd.secrets")
+
+
+class FolderStore(SecretStore):
+    """A file for each secret, whose name is the secret's."""
+
+    @abstractmethod
+    def folder(self) -> Path:
+        """Where they lie. Raises SecretMissing."""
+
+    def get(self, name: str) -> str:
+        # systemd's and Kubernetes' own rule for such a name: a plain file name.
+        if "/" in name or "\0" in name or name in ("", ".", ".."):
+            raise SecretMissing(f"{name!r} cannot be the name of a file")
+        return read_value(self.folder() / name)
+
+    def list(self) -> list[str]:
+        try:
+            return sorted(path.name for path in self.folder().iterdir() if path.is_file())
+        except (OSError, SecretMissing):
+            return []
+
+    def files(self, name: str) -> tuple[Path, ...]:
+        try:
+            return (self.folder() / name,)
+        except SecretMissing:
+            return ()
+
+
+class DirectoryStore(FolderStore):
+    """Settings: `path` (relative to `folder`, which the resolver adds)."""
+
+    def folder(self) -> Path:
+        path = Path(self._settings.get("folder") or ".") / Path(self._settings["path"]).expanduser()
+        if not path.is_dir():
+            raise SecretMissing(f"{path} is not a directory" if path.exists() else f"there is no directory {path}")
+        return path
+
+    def get(self, name: str) -> str:
+        value = super().get(name)
+        warn_if_others_may_read(self.folder() / name)
+        return value
+
+
+_warned: set[str] = set()
+
+
+def warn_if_others_may_read(path: Path) -> None:
+    """Once. Not refused: whoever mounts secrets into a container gives them their mode, and nobody else is in it."""
+    try:
+        others = os.stat(path).st_mode & stat.S_IROTH
+    except OSError:
+        return
+    if others and str(path) not in _warned:
+        _warned.add(str(path))
+        logger.warning("%s can be read by every user of this machine", path)

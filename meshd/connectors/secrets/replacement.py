@@ -1,0 +1,69 @@
+"""Whether a secret that reads differently has been replaced, or is being written just now.
+
+Owns: since when a secret has read as it does, and when a refused one is worth a look.
+Must never: do I/O but by the section it is given, or show a value.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from meshd.connectors.secrets.resolver import SecretSection
+
+SETTLE = 0.15  # s that a new value has to stay the same
+PATIENCE = 3.0  # s for which a source that is gone or empty is taken for one that is being written
+_MOST_PATIENCE = 30.0  # s: who has the file open for longer is not writing it
+_SOONEST, _LATEST = 0.5, 10.0  # s between two looks for a refused key that is still the same
+
+
+class Verdict(enum.Enum):
+    SAME = enum.auto()
+    UNSETTLED = enum.auto()
+    REPLACED = enum.auto()
+
+
+class Replacements:
+    def __init__(self) -> None:
+        self._candidates: dict[str, tuple[str | None, float, float]] = {}  # name → value, since when, first odd
+        self._looks: dict[str, tuple[float, float]] = {}  # name → when to look again, after how long then
+
+    def __repr__(self) -> str:  # candidates are secrets
+        return f"Replacements({sorted(self._candidates)})"
+
+    def judge(self, name: str, held: str | None, found: str | None, stores: SecretSection, now: float) -> Verdict:
+        """held: the value in use. found: what the stores say; None where they say nothing."""
+        if found == held:
+            self._candidates.pop(name, None)
+            return Verdict.SAME
+        if found is not None and not stores.files(name):
+            return self._replaced(name)
+        value, since, odd = self._candidates.get(name, (found, now, now))
+        if value != found:
+            since = now
+        self._candidates[name] = (found, since, odd)
+        if found is None:
+            return Verdict.UNSETTLED if now - odd < PATIENCE else Verdict.SAME
+        if now - since >= SETTLE and (now - odd > _MOST_PATIENCE or not stores.being_written(name)):
+            return self._replaced(name)
+        return Verdict.UNSETTLED
+
+    def _unsettled(self, name: str, now: float) -> bool:
+        return name in self._candidates and now - self._candidates[name][2] < PATIENCE
+
+    def _replaced(self, name: str) -> Verdict:
+        self._candidates.pop(name, None)
+        self._looks.pop(name, None)
+        return Verdict.REPLACED
+
+    def due(self, names: Iterable[str], now: float) -> list[str]:
+        """Those whose source is to be read, of keys that were refused."""
+        found = []
+        for name in names:
+            at, after = self._looks.get(name, (now, _SOONEST))
+            if now >= at or self._unsettled(name, now):
+                found.append(name)
+                self._looks[name] = (now + after, min(after * 2, _LATEST))
+        return found

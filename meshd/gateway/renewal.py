@@ -1,0 +1,100 @@
+"""A key that was refused may have been replaced where it comes from: an attempt hears whether there is another.
+
+Owns: one question a provider at a time, however many attempts are refused at once.
+Must never: see a key but to compare it, or keep a request beyond its deadline.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from meshd import clock, messages
+from meshd.actors.base import ActorUnavailable
+from meshd.cdk.provider import FailureKind, ProviderFailure, ProviderSettings
+
+if TYPE_CHECKING:
+    from meshd.gateway.core import RouterCore
+
+KEY_REFUSED = frozenset({FailureKind.AUTHENTICATION, FailureKind.PERMISSION})
+_PATIENCE = 3.0  # s for which a file that is being written is waited for
+_AGAIN = 0.05
+_ANSWER = 5.0  # s that the secret actor may take for a look at its stores
+_RELOAD = 10.0
+
+
+class KeyRenewal:
+    def __init__(self, core: RouterCore) -> None:
+        self._core = core
+        self._asking: dict[str, asyncio.Task[None]] = {}
+
+    async def renewed(
+        self, refused: ProviderSettings, key: str, failure: ProviderFailure, deadline: float
+    ) -> str | None:
+        """The fingerprint of the key to ask with instead ("" for a provider with one key); None where there is none.
+
+        refused, key: what the attempt was made with. deadline: by `clock.now()`.
+        """
+        if failure.kind not in KEY_REFUSED:
+            return None
+        found = self._replacement(refused, key)
+        if found is None and self._may_change(refused.name):
+            await self._ask(refused.name, deadline - clock.now())
+            found = self._replacement(refused, key)
+        return found
+
+    def _replacement(self, refused: ProviderSettings, key: str) -> str | None:
+        current = self._core.providers.settings(refused.name)
+        if current is None:
+            return None
+        instead = successor(refused, current, key)
+        if _credential(refused, key) == _credential(current, instead):
+            return None
+        return instead
+
+    def _may_change(self, provider: str) -> bool:
+        generation = self._core.generation
+        if generation is None or not generation.secret_names.get(provider):
+            return False
+        configured = generation.config.providers.get(provider)
+        return configured is not None and configured.auth.key_rotation
+
+    async def _ask(self, provider: str, seconds: float) -> None:
+        asking = self._asking.get(provider)
+        if asking is None:
+            asking = self._asking[provider] = self._core.spawn(self._question(provider))
+            asking.add_done_callback(lambda _: self._asking.pop(provider, None))
+        if seconds > 0:
+            await asyncio.wait({asking}, timeout=seconds)
+
+    async def _question(self, provider: str) -> None:
+        generation = self._core.generation
+        names = tuple(generation.secret_names.get(provider, ())) if generation is not None else ()
+        until = clock.now() + _PATIENCE
+        try:
+            while True:
+                ask: Callable[..., Any] = self._core.ask
+                looked = await ask("secret", messages.RefreshSecret(names, provider), _ANSWER)
+                if looked.changed or not looked.unsettled or clock.now() > until:
+                    break
+                await asyncio.sleep(_AGAIN)
+            # Answered when a reload that was asked for before, by whomever, is done.
+            await ask("config", messages.LastReload(), _RELOAD)
+        except ActorUnavailable:
+            return
+
+
+def successor(refused: ProviderSettings, current: ProviderSettings, key: str) -> str:
+    """Which of a provider's several keys stands where one stood."""
+    if not key or key in current.api_keys:
+        return key
+    before, now = list(refused.api_keys), list(current.api_keys)
+    if key in before and len(before) == len(now):
+        return now[before.index(key)]
+    return next((id for id in now if id not in refused.api_keys), "")
+
+
+def _credential(settings: ProviderSettings, key: str) -> tuple[Any, ...]:
+    """Whatever a provider knows the asker by."""
+    return settings.api_keys.get(key, settings.api_key), settings.headers, settings.base_url
