@@ -69,7 +69,8 @@ class ProviderFailure(Exception):
 
     status: the provider's HTTP status, 0 where there was none. body: its error body, unchanged, for errors
     that the app must see as they are. retry_after: seconds the provider asked to be left alone. unsent: the request
-    did not reach the provider, so that it cannot have cost anything.
+    did not reach the provider, so that it cannot have cost anything. refused: features that the provider says the
+    model does not do (`meshd/routing/features.py`).
     """
 
     def __init__(
@@ -82,8 +83,10 @@ class ProviderFailure(Exception):
         retry_after: float | None = None,
         limits: RateLimits | None = None,
         unsent: bool = False,
+        refused: tuple[str, ...] = (),
     ) -> None:
         super().__init__(message)
+        self.refused = refused
         self.unsent = unsent
         self.kind = kind
         self.message = message

@@ -31,7 +31,7 @@ from meshd.gateway.providers import ProviderSet
 from meshd.gateway.queueing import WaitingRoom
 from meshd.gateway.renewal import KEY_REFUSED, KeyRenewal
 from meshd.generation import Generation
-from meshd.routing import deactivation, recovery
+from meshd.routing import deactivation, features, recovery
 from meshd.routing import state as states
 from meshd.routing.pipeline import Pipeline
 from meshd.routing.state import Change, MeshState
@@ -258,8 +258,13 @@ class RouterCore:
         self.providers.replace(generation.providers)
         self.cache.configure(generation.table)
         self._announce_membership(before, generation.table)
+        refused = [id for id, known in self.mesh.state.models.items() if known.refused]
+        features.forget_changed(self.mesh.state, before, generation.table)
         if previous is not None:
             self._give_new_chances(previous, generation)
+        for id in refused:
+            if not self.mesh.state.model(id).refused:
+                self.keeper.save_model(id)
         self.mesh.room.freed()
 
     def _give_new_chances(self, previous: Generation, generation: Generation) -> None:

@@ -6,10 +6,11 @@ Must never: send anything, or wait; `plan.py` makes a request out of decisions.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 
+from meshd.routing import features
 from meshd.routing.maintenance import MaintenanceStage, ends_in
 from meshd.routing.recovery import tried_again_in
 from meshd.routing.selection import SelectStage
@@ -67,14 +68,17 @@ class Decision:
 
 @dataclass(slots=True)
 class StageReport:
+    """remarks: of some that were kept, why they are asked after others."""
+
     name: str
     kept: list[str]
     dropped: list[Dropped]
+    remarks: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
 class Explanation:
-    """Every stage with what it kept and dropped, the strategy's order over the rest, and the choice."""
+    """The stages with what each kept and dropped, up to one that kept nothing; the order of the rest, the choice."""
 
     stages: list[StageReport]
     order: list[str]
@@ -113,7 +117,7 @@ class Pipeline:
         """The best model that passes every stage. `exclude`: ids tried already; `only`: a further condition."""
         models = question.table.models
         dropped: list[Dropped] = []
-        for model_id in self.strategy(question).order(question):
+        for model_id in self.preferred(question):
             if model_id in exclude:
                 continue
             model = models[model_id]
@@ -126,12 +130,17 @@ class Pipeline:
             dropped.append(objection)
         return Decision(None, dropped)
 
+    def preferred(self, question: Question) -> Iterator[str]:
+        """The members, best first: those that declare what the request uses, each group by the pool's strategy."""
+        order = self.strategy(question).order(question)
+        return features.declared_first(order, question) if features.used(question.needs) else order
+
     def take(self, question: Question, model: ModelSpec) -> str | None:
         """Note that `model` is asked now; the model that the pool leaves by it, if it does."""
         return self.strategy(question).chosen(question, model.id)
 
     def explain(self, question: Question) -> Explanation:
-        """Ask every stage about every member."""
+        """Ask every stage about every member that the stages before have left, up to the one that leaves none."""
         models = question.table.models
         left = list(question.pool.members)
         reports: list[StageReport] = []
@@ -144,10 +153,13 @@ class Pipeline:
                     kept.append(model_id)
                 else:
                     dropped.append(Dropped(model_id, stage.name, reason, stage.permanent))
-            reports.append(StageReport(stage.name, kept, dropped))
+            remarks = features.remarks(question, kept) if stage.name == FeatureStage.name else {}
+            reports.append(StageReport(stage.name, kept, dropped, remarks))
             left = kept
+            if not left:
+                break
         remaining = set(left)
-        order = [model_id for model_id in self.strategy(question).order(question) if model_id in remaining]
+        order = [model_id for model_id in self.preferred(question) if model_id in remaining]
         return Explanation(reports, order, order[0] if order else None)
 
     @staticmethod
@@ -188,4 +200,4 @@ def able(question: Question, stages: Collection[Stage] = STANDARD_STAGES, limit:
         for model in question.table.models.values()
         if all(stage.objection(model, question) is None for stage in permanent)
     )
-    return list(islice(could, limit))
+    return list(islice(features.declared_first(could, question), limit))

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from meshd.cdk.provider import FailureKind, ProviderFailure, RateLimits, Usage
-from meshd.routing import deactivation, recovery
+from meshd.routing import deactivation, features, recovery
 from meshd.routing.access import pools_to_try
 from meshd.routing.attempts import NOTHING, AttemptBook, Try
 from meshd.routing.endings import (
@@ -190,7 +190,7 @@ class RequestPlan:
         tested = known = False
         for pool in self.pools:
             question = self._question(now, pool)
-            for id in self.pipeline.strategy(question).order(question):
+            for id in self.pipeline.preferred(question):
                 model = self.table.models[id]
                 if id in self._given_up or (scope is not None and not scope(model)):
                     continue
@@ -362,6 +362,7 @@ class RequestPlan:
         step = step or self.book.only()
         self.book.close(step, now, usage, limits, billed=True)
         self.book.note(step, True, "", "", status, duration)
+        features.note_answer(self.state, step.model.id, self.needs)
         self.changes += deactivation.record_success(self.state, step.pool, step.model, self._provider(step.model), now)
         self.book.release(step)
 
@@ -382,6 +383,8 @@ class RequestPlan:
         model, provider = step.model, self._provider(step.model)
         self._failure, self._stays = failure, False
         self.book.note(step, False, failure.kind, failure.message, failure.status, duration)
+        if failure.refused:
+            features.note_refusal(self.state, model.id, self.needs, failure.refused, now)
         usable, untried = self._another_key(step, failure, now)
         if untried:
             self.book.release(step)

@@ -327,6 +327,7 @@ def activate(state: MeshState, table: RoutingTable, model: str, now: float) -> l
     """An operator wants the model back, in all pools: what that brings back. Its provider's other models that were
     held with it are held no longer."""
     state.model(model).deactivated = None
+    state.model(model).refused.clear()
     provider = table.models[model].provider
     changes = []
     if reset(state.provider(provider).availability, now):
@@ -354,6 +355,7 @@ def new_chance(state: MeshState, table: RoutingTable, provider: str, reason: str
         changes.append(Change("provider", True, reason, provider=provider))
     ids = {id for id, model in table.models.items() if model.provider == provider}
     for id in ids & state.models.keys():
+        state.models[id].refused.clear()
         if state.models[id].availability.probation and reset(state.models[id].availability, now):
             changes.append(Change("model", True, reason, model=id, provider=provider))
     for (pool, id), member in state.members.items():

@@ -16,6 +16,7 @@ from typing import Protocol
 import msgspec
 
 from meshd.cdk.provider import Operation
+from meshd.routing import features
 from meshd.routing.estimate import Estimate, at_most
 from meshd.routing.needs import Needs
 from meshd.routing.recovery import objection
@@ -127,37 +128,15 @@ class DeliveryStage:
 
 
 class FeatureStage:
-    """The model declares what the request uses, and the request fits it.
-
-    Nothing undeclared is assumed, except for models that discovery found and of which nothing is known
-    (`features` is None): the provider's own refusal is the answer there.
-    """
+    """The model does not deny what the request uses, and the request fits it. What is not declared is unknown:
+    such a model is asked after those that declare it (`features.py`)."""
 
     name = "features"
     permanent = True
 
     def objection(self, model: ModelSpec, question: Question) -> str | None:
         needs = question.needs
-        return (
-            (self._undeclared(model, needs) if model.features is not None else None)
-            or self._too_long(model, needs)
-            or self._too_many_images(model, needs)
-        )
-
-    @staticmethod
-    def _undeclared(model: ModelSpec, needs: Needs) -> str | None:
-        features = model.features or {}
-        if needs.tools and not features.get("tool_calling"):
-            return "does not declare features.tool_calling"
-        if needs.structured and not features.get("structured_output"):
-            return "does not declare features.structured_output"
-        if needs.json_mode and not (features.get("json_mode") or features.get("structured_output")):
-            return "does not declare features.json_mode"
-        if needs.images and not features.get("vision"):
-            return "does not declare features.vision"
-        if needs.logprobs and features.get("logprobs") is False:
-            return "does not give logprobs"
-        return None
+        return features.denied(model, needs) or self._too_long(model, needs) or self._too_many_images(model, needs)
 
     @staticmethod
     def _too_long(model: ModelSpec, needs: Needs) -> str | None:

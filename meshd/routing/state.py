@@ -18,6 +18,7 @@ from typing import Any
 
 from meshd.cdk.provider import QuotaStatus
 from meshd.routing.accounts import Accounts
+from meshd.routing.features import load_refused
 from meshd.routing.outcomes import OutcomeWindow
 from meshd.routing.rates import Rates
 from meshd.routing.shares import Shares
@@ -145,6 +146,7 @@ class ModelState:
     last_failure: float | None = None
     last_failure_reason: str = ""
     answered: bool = False  # since the daemon began
+    refused: dict[str, float] = field(default_factory=dict)  # feature → when it was last refused
 
     @property
     def has_answered(self) -> bool:
@@ -276,6 +278,8 @@ def by_the_wall_clock(value: dict[str, Any], ahead: float) -> dict[str, Any]:
         moved["availability"] = {**rest, **{key: rest[key] + ahead for key in _MOMENTS if rest.get(key)}}
     if moved.get("last_failure") is not None:
         moved["last_failure"] += ahead
+    if moved.get("refused"):
+        moved["refused"] = {feature: at + ahead for feature, at in moved["refused"].items()}
     return moved
 
 
@@ -349,6 +353,7 @@ def dump_model(model: ModelState) -> dict[str, Any]:
         "last_request": model.last_request,
         "last_failure": model.last_failure,
         "last_failure_reason": model.last_failure_reason,
+        "refused": dict(model.refused),
     }
 
 
@@ -367,6 +372,7 @@ def load_model(saved: Mapping[str, Any], now: float) -> ModelState:
         last_request=_moment(saved, "last_request"),
         last_failure=_moment(saved, "last_failure"),
         last_failure_reason=str(saved.get("last_failure_reason") or ""),
+        refused=load_refused(saved.get("refused"), now),
     )
 
 

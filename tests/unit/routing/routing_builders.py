@@ -24,6 +24,7 @@ STICK = "modelmesh.stick-until-failure.v1"
 PRIORITY = "modelmesh.priority-selection.v1"
 ROUND_ROBIN = "modelmesh.round-robin.v1"
 ALL_FEATURES = {"tool_calling": True, "structured_output": True, "json_mode": True, "vision": True}
+NO_FEATURES = dict.fromkeys(ALL_FEATURES, False)
 CHAT_NEEDS = Needs(Operation.CHAT)
 
 

@@ -5,7 +5,19 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as some
-from routing_builders import CHAT, CHAT_NEEDS, COMPLETION, NOW, PRIORITY, ROUND_ROBIN, STICK, Mesh, mesh, model
+from routing_builders import (
+    CHAT,
+    CHAT_NEEDS,
+    COMPLETION,
+    NO_FEATURES,
+    NOW,
+    PRIORITY,
+    ROUND_ROBIN,
+    STICK,
+    Mesh,
+    mesh,
+    model,
+)
 
 from meshd.cdk.provider import Operation
 from meshd.routing.needs import Needs
@@ -31,10 +43,10 @@ class Only:
 
 
 def test_the_first_in_order_that_passes_every_stage_is_chosen_and_those_before_it_say_why_not() -> None:
-    made = mesh(model("p.a", features={}), "p.b", "p.c")
-    decision = made.pipeline.decide(made.question(TOOLS))
+    made = mesh(model("p.a", streaming=False), "p.b", "p.c")
+    decision = made.pipeline.decide(made.question(Needs(Operation.CHAT, stream=True)))
     assert decision.model is made.table.models["p.b"]
-    assert decision.dropped == [Dropped("p.a", "features", "does not declare features.tool_calling", True)]
+    assert decision.dropped == [Dropped("p.a", "delivery", "does not stream", True)]
 
 
 def test_those_tried_already_and_those_outside_the_scope_are_left_out() -> None:
@@ -45,14 +57,14 @@ def test_those_tried_already_and_those_outside_the_scope_are_left_out() -> None:
 
 
 def test_it_is_impossible_when_no_member_could_ever_do_it() -> None:
-    made = mesh(model("p.a", features={}), model("p.b", capabilities=(COMPLETION,)))
+    made = mesh(model("p.a", features=NO_FEATURES), model("p.b", capabilities=(COMPLETION,)))
     assert made.pipeline.decide(made.question(TOOLS)).impossible
     made.state.model("p.b").deactivated = "by hand"
     assert made.pipeline.decide(made.question(TOOLS)).impossible, "nature comes before state"
 
 
 def test_it_is_only_unavailable_while_one_could_if_it_were_up() -> None:
-    made = mesh(model("p.a", features={}), "p.b")
+    made = mesh(model("p.a", features=NO_FEATURES), "p.b")
     made.state.model("p.b").deactivated = "by hand"
     assert not made.pipeline.decide(made.question(TOOLS)).impossible
     assert not mesh().pipeline.decide(mesh().question()).impossible, "an empty pool says nothing of the request"
@@ -74,7 +86,7 @@ def test_deciding_does_not_look_beyond_the_model_it_chooses() -> None:
 
 
 def test_explaining_asks_every_stage_about_every_model_that_is_left() -> None:
-    made = mesh(model("p.a", capabilities=(COMPLETION,)), model("p.b", features={}), "p.c", "p.d", "p.e")
+    made = mesh(model("p.a", capabilities=(COMPLETION,)), model("p.b", features=NO_FEATURES), "p.c", "p.d", "p.e")
     made.state.model("p.c").deactivated = "by hand"
     made.state.pool("chat").current = "p.e"
     explained = made.pipeline.explain(made.question(TOOLS))
@@ -139,7 +151,7 @@ def test_what_an_operator_or_the_configuration_took_out_does_not_recover_by_itse
 
 
 def test_who_could_do_it_is_told_of_the_whole_table_whatever_its_state_but_not_without_end() -> None:
-    made = mesh(model("p.a", features={}), *[f"q.m{number}" for number in range(50)])
+    made = mesh(model("p.a", features=NO_FEATURES), *[f"q.m{number}" for number in range(50)])
     made.state.model("q.m0").deactivated = "by hand"
     assert able(made.question(TOOLS)) == [f"q.m{number}" for number in range(10)]
     assert able(made.question(TOOLS), stages=[Only("q.m7")]) == ["q.m7"]
@@ -150,13 +162,13 @@ def test_who_could_do_it_is_told_of_the_whole_table_whatever_its_state_but_not_w
 _MODELS = some.lists(
     some.builds(
         lambda tools, streaming, chat, window, weight: {
-            "features": {"tool_calling": True} if tools else {},
+            "features": tools,
             "streaming": streaming,
             "capabilities": (CHAT,) if chat else (COMPLETION,),
             "context_window": window,
             "weight": weight,
         },
-        some.booleans(),
+        some.sampled_from([None, {}, {"tool_calling": True}, {"tool_calling": False}]),
         some.booleans(),
         some.booleans(),
         some.none() | some.integers(1, 100),

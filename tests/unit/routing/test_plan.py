@@ -9,6 +9,7 @@ import pytest
 from routing_builders import (
     CHAT_NEEDS,
     CONNECTION,
+    NO_FEATURES,
     NOW,
     PRIORITY,
     ROUND_ROBIN,
@@ -534,13 +535,14 @@ def test_nobody_says_when_to_come_back_where_nobody_knows() -> None:
 
 
 def test_what_no_model_can_do_is_a_400_that_says_which_could() -> None:
-    made = mesh(model("p.a", features={}), "q.b")
+    made = mesh(model("p.a", features=NO_FEATURES), "q.b")
     alone = Mesh(made.table, made.table.resolve("p.a").pool, made.state)
     error = gave_up(alone.plan(Needs(Operation.CHAT, tools=True)).next(NOW))
     assert (error.status_code, error.code) == (400, "model_cannot")
-    assert error.message == ("no model of p.a can do this: p.a: does not declare features.tool_calling; q.b could")
+    why = "does not do tools (features.tool_calling: false)"
+    assert error.message == f"no model of p.a can do this: p.a: {why}; q.b could"
     assert error.could == ["q.b"]
-    assert error.reasons == {"p.a": "does not declare features.tool_calling"}
+    assert error.reasons == {"p.a": why}
 
 
 def test_what_no_model_of_the_mesh_can_do_names_none() -> None:
@@ -550,7 +552,7 @@ def test_what_no_model_of_the_mesh_can_do_names_none() -> None:
 
 
 def test_when_nobody_is_up_it_is_a_503_with_each_reason_and_the_soonest_recovery() -> None:
-    made = mesh("p.a", "q.b", model("r.c", features={}))
+    made = mesh("p.a", "q.b", model("r.c", features=NO_FEATURES))
     made.state.model("p.a").deactivated = "too dear"
     made.state.provider("q").availability = Availability(standby=True, until=NOW + 42, reason="it is gone")
     error = gave_up(made.plan(Needs(Operation.CHAT, tools=True)).next(NOW))
@@ -560,13 +562,13 @@ def test_when_nobody_is_up_it_is_a_503_with_each_reason_and_the_soonest_recovery
     assert error.reasons == {
         "p.a": "deactivated by hand: too dear",
         "q.b": "provider q: it is gone; tried again in 42 s",
-        "r.c": "does not declare features.tool_calling",
+        "r.c": "does not do tools (features.tool_calling: false)",
     }
     assert error.message.endswith("; the soonest comes back in 42 s")
 
 
 def test_a_model_that_never_could_is_no_hope_of_recovery() -> None:
-    made = mesh("p.a", model("p.b", features={}))
+    made = mesh("p.a", model("p.b", features=NO_FEATURES))
     made.state.model("p.a").deactivated = "too dear"
     error = gave_up(made.plan(Needs(Operation.CHAT, tools=True)).next(NOW))
     assert (error.retry_after, error.recovers_in) == (None, None)

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as some
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from routing_builders import CHAT, PRIORITY, ROUND_ROBIN, STICK, failure, model, table
+from routing_builders import CHAT, NO_FEATURES, PRIORITY, ROUND_ROBIN, STICK, failure, model, table
 from virtual_gateway import Request, VirtualGateway
 
 from meshd.cdk.provider import FailureKind, Operation, Usage
@@ -40,7 +40,7 @@ PRICE = 1_000
 MODELS = {
     spec.id: spec
     for spec in (
-        model("p.a", features={}, pricing=Pricing(per_request=PRICE)),
+        model("p.a", features=NO_FEATURES, pricing=Pricing(per_request=PRICE)),
         model("p.b", streaming=False, pricing=Pricing(per_request=PRICE)),
         model("q.c", pricing=Pricing(per_request=2 * PRICE)),
         model("k.d", pricing=Pricing(per_request=PRICE)),

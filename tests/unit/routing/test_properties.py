@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as some
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from routing_builders import PRIORITY, ROUND_ROBIN, STICK, Mesh, failure, mesh, model
+from routing_builders import NO_FEATURES, PRIORITY, ROUND_ROBIN, STICK, Mesh, failure, mesh, model
 
 from meshd.cdk.provider import FailureKind, Operation
 from meshd.routing import deactivation, recovery
@@ -29,7 +29,7 @@ NEEDS = (Needs(Operation.CHAT), Needs(Operation.CHAT, tools=True), Needs(Operati
 PAUSES = some.sampled_from([0.0, 0.1, 1.0, 30.0, 60.0, 61.0, 1000.0])
 RETRY_AFTER = some.sampled_from([None, None, 0.0, 1.0, 90.0])
 SPECS = (
-    model("p.a", features={}, weight=3),
+    model("p.a", features=NO_FEATURES, weight=3),
     model("p.b", streaming=False),
     model("q.c"),
     model("q.d", weight=0),

@@ -75,30 +75,29 @@ def test_a_model_must_deliver_as_asked() -> None:
 
 
 @pytest.mark.parametrize(
-    ("needs", "feature"),
+    ("needs", "feature", "called"),
     [
-        ({"tools": True}, "tool_calling"),
-        ({"structured": True}, "structured_output"),
-        ({"json_mode": True}, "json_mode"),
-        ({"images": 1}, "vision"),
+        ({"tools": True}, "tool_calling", "tools"),
+        ({"structured": True}, "structured_output", "JSON schemas"),
+        ({"json_mode": True}, "json_mode", "JSON mode"),
+        ({"images": 1}, "vision", "images"),
+        ({"logprobs": True}, "logprobs", "log probabilities"),
     ],
 )
-def test_a_model_must_declare_what_the_request_uses(needs: dict[str, Any], feature: str) -> None:
+def test_only_what_a_model_denies_drops_it(needs: dict[str, Any], feature: str, called: str) -> None:
     stage = FeatureStage()
     assert objection(stage, model("p.a", features={feature: True}), **needs) is None
-    assert objection(stage, model("p.a", features={}), **needs) == f"does not declare features.{feature}"
-    assert objection(stage, model("p.a", features={feature: False}), **needs) == f"does not declare features.{feature}"
-    assert objection(stage, model("p.a", features=None), **needs) is None, "nothing is known of it"
+    denied = f"does not do {called} (features.{feature}: false)"
+    assert objection(stage, model("p.a", features={feature: False}), **needs) == denied
+    assert objection(stage, model("p.a", features={feature: False})) is None, "it does not use it"
+    for nothing_said in ({}, None, {"system_prompt": False}):
+        assert objection(stage, model("p.a", features=nothing_said), **needs) is None
 
 
-def test_who_gives_a_schema_gives_json() -> None:
-    assert objection(FeatureStage(), model("p.a", features={"structured_output": True}), json_mode=True) is None
-
-
-def test_logprobs_need_not_be_declared_but_may_be_denied() -> None:
-    stage = FeatureStage()
-    assert objection(stage, model("p.a", features={}), logprobs=True) is None
-    assert objection(stage, model("p.a", features={"logprobs": False}), logprobs=True) == "does not give logprobs"
+def test_who_denies_json_mode_is_not_asked_for_it_whatever_its_schemas() -> None:
+    said = {"structured_output": True, "json_mode": False}
+    assert objection(FeatureStage(), model("p.a", features=said), json_mode=True) is not None
+    assert objection(FeatureStage(), model("p.a", features={"structured_output": False}), json_mode=True) is None
 
 
 @pytest.mark.parametrize("features", [{}, None])

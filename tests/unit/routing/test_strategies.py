@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 from hypothesis import given
 from hypothesis import strategies as some
-from routing_builders import NOW, PRIORITY, ROUND_ROBIN, STICK, Mesh, mesh, model
+from routing_builders import NO_FEATURES, NOW, PRIORITY, ROUND_ROBIN, STICK, Mesh, mesh, model
 
 from meshd.cdk.provider import Operation
 from meshd.routing.needs import Needs
@@ -67,7 +67,7 @@ def test_a_model_that_left_the_pool_is_no_place_to_stand() -> None:
 
 @pytest.mark.parametrize("strategy", [STICK, PRIORITY])
 def test_a_request_that_only_another_model_can_serve_moves_nobody_else(strategy: str) -> None:
-    made = mesh(model("p.a", features={}), "p.b", strategy=strategy)
+    made = mesh(model("p.a", features=NO_FEATURES), "p.b", strategy=strategy)
     assert made.ask(VISION) == "p.b", "the very first request, too"
     assert made.ask() == "p.a"
     assert made.ask(VISION) == "p.b"
@@ -161,7 +161,7 @@ def test_a_model_that_comes_back_does_not_catch_up_in_a_burst(weight: float) -> 
 
 
 def test_a_model_that_only_some_requests_suit_does_not_starve_the_others() -> None:
-    made = mesh(model("p.a", features={}), "p.b", strategy=ROUND_ROBIN)
+    made = mesh(model("p.a", features=NO_FEATURES), "p.b", strategy=ROUND_ROBIN)
     for _ in range(50):
         made.ask(VISION)
     assert Counter(made.ask() for _ in range(10))["p.a"] >= 5

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as some
-from routing_builders import CHAT_NEEDS, NOW, STICK, Mesh, mesh, model
+from routing_builders import CHAT_NEEDS, NO_FEATURES, NOW, STICK, Mesh, mesh, model
 
 from meshd.cdk.provider import Operation
 from meshd.routing import recovery
@@ -354,7 +354,7 @@ def test_one_that_moved_moves_on_when_it_has_to() -> None:
 
 
 def test_one_request_that_its_model_cannot_answer_moves_no_session() -> None:
-    made = mesh("p.a", model("q.b", features={}), strategy=SESSION, session=SessionPolicy(ttl=60.0))
+    made = mesh("p.a", model("q.b", features=NO_FEATURES), strategy=SESSION, session=SessionPolicy(ttl=60.0))
     session = next(each for each in SESSIONS if order(made, session=each)[0] == "q.b")
     assert ask(made, session, Needs(Operation.CHAT, tools=True)) == "p.a"
     assert ask(made, session) == "q.b"

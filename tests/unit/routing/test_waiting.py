@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from routing_builders import CHAT_NEEDS, SERVER, Mesh, failure, mesh, model, tried
+from routing_builders import CHAT_NEEDS, NO_FEATURES, SERVER, Mesh, failure, mesh, model, tried
 
 from meshd.cdk.provider import FailureKind, Operation
 from meshd.routing import recovery
@@ -105,7 +105,7 @@ def lines(made: Mesh, *needs: Needs) -> set[str]:
 
 
 def test_requests_for_which_the_same_models_are_possible_stand_in_one_line() -> None:
-    made = mesh("p.a", model("q.b", features={}), model("q.c", streaming=False))
+    made = mesh("p.a", model("q.b", features=NO_FEATURES), model("q.c", streaming=False))
     tools, stream = Needs(Operation.CHAT, tools=True), Needs(Operation.CHAT, stream=True)
     assert len(lines(made, CHAT_NEEDS, CHAT_NEEDS)) == 1
     assert len(lines(made, CHAT_NEEDS, tools, stream)) == 3
