@@ -122,13 +122,7 @@ def _show(found: Mapping[str, Any]) -> None:
             ),
         ]
     )
-    for stage in found.get("stages") or ():
-        kept, dropped = stage.get("kept") or (), stage.get("dropped") or ()
-        out.say(f"{stage.get('name')}: {len(kept)} kept" + (f", {len(dropped)} dropped" if dropped else ""))
-        for model in dropped:
-            out.say(f"  ✗ {model.get('model')}: {model.get('reason')}", out.BAD)
-        for name in kept:
-            out.say(f"  ✓ {name}", out.GOOD)
+    _show_stages(found)
     _show_candidates(found)
     if found.get("budgets"):
         out.say("limits that apply", out.HEAD)
@@ -136,6 +130,21 @@ def _show(found: Mapping[str, Any]) -> None:
         out.say()
     _show_policies(found)
     _show_end(found)
+
+
+def _show_stages(found: Mapping[str, Any]) -> None:
+    """Up to one that leaves no model: what comes after has nothing to say."""
+    for stage in found.get("stages") or ():
+        kept, dropped = stage.get("kept") or (), stage.get("dropped") or ()
+        remarks = {remark.get("model"): remark.get("reason") for remark in stage.get("remarks") or ()}
+        left = "" if kept else "; no model is left"
+        out.say(f"{stage.get('name')}: {len(kept)} kept" + (f", {len(dropped)} dropped" if dropped else "") + left)
+        for model in dropped:
+            out.say(f"  ✗ {model.get('model')}: {model.get('reason')}", out.BAD)
+        for name in kept:
+            out.say(f"  ✓ {name}" + (f": {remarks[name]}" if remarks.get(name) else ""), out.GOOD)
+        if not kept:
+            break
 
 
 def _show_candidates(found: Mapping[str, Any]) -> None:
@@ -150,6 +159,30 @@ def _show_candidates(found: Mapping[str, Any]) -> None:
     )
     if rows:
         out.say()
+        _show_reservations(found, list(rows.values()))
+
+
+def _show_reservations(found: Mapping[str, Any], rows: list[Mapping[str, Any]]) -> None:
+    """Why another number of tokens is reserved than the prompt has. Models of the same reasons share a line."""
+    alike: dict[str, list[str]] = {}
+    for way in ("in", "out"):
+        for row in rows:
+            reservation = row.get("reservation") or {}
+            if why := (reservation.get("because") or {}).get(way):
+                reserved = out.count(reservation.get(f"tokens_{way}"))
+                alike.setdefault(f"{reserved} {way}: {why}", []).append(str(row.get("model")))
+    if not alike:
+        return
+    tokens = out.get(found, "needs", "tokens")
+    prompt = f"; the prompt has about {out.count(tokens)} tokens" if tokens else ""
+    out.say(f"what the request can use at most is reserved{prompt}", out.HEAD)
+    for why, models in list(alike.items())[:_MOST_REASONS]:
+        more = f" and {len(models) - _MOST_REASONS} more" if len(models) > _MOST_REASONS else ""
+        out.say(f"  {', '.join(models[:_MOST_REASONS])}{more}\n    {why}")
+    out.say()
+
+
+_MOST_REASONS = 10
 
 
 def _candidate(row: Mapping[str, Any]) -> list[Any]:

@@ -257,8 +257,9 @@ def _setting(name: str, info: FieldInfo) -> str:
 
 def _model_note() -> str:
     return (
-        "A request that needs what a model does not declare (tools, a JSON schema, images, more tokens than the "
-        "window) is never sent to it.\n"
+        "A request that uses what a model denies (`false`), or needs more tokens than its window, is never sent to it. "
+        "What a model does not say, and the catalogue does not know, is unknown: the model is asked after those that "
+        "declare it.\n"
     )
 
 

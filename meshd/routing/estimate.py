@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from meshd.cdk.provider import Operation
-from meshd.routing.needs import Needs
+from meshd.routing.needs import PREAMBLE, TOOLS_PREAMBLE, Needs
 from meshd.routing.table import ModelSpec
 
 OUTPUT_UNKNOWN = 4096
@@ -66,6 +66,49 @@ def output_limit(needs: Needs, model: ModelSpec) -> int | None:
     if needs.max_output is not None or not model.defaults:
         return needs.max_output
     return _largest(model.defaults)
+
+
+def why_input(needs: Needs, model: ModelSpec) -> str:
+    """For `explain`: what `input_at_most` is made of."""
+    if model.vocabulary in needs.counts:
+        parts = [f"{needs.counts[model.vocabulary]} counted by its vocabulary {model.vocabulary}"]
+    else:
+        added = PREAMBLE + (TOOLS_PREAMBLE if needs.tools else 0)
+        parts = [
+            f"at most one for each of {max(needs.most - added, 0)} bytes",
+            f"{PREAMBLE} for its provider's template",
+        ]
+        if needs.tools:
+            parts.append(f"{TOOLS_PREAMBLE} for tools")
+    if needs.images:
+        each = model.tokens_per_image or IMAGE_TOKENS
+        parts.append(f"{needs.images} {'image' if needs.images == 1 else 'images'} of at most {each}")
+    if needs.attached:
+        parts.append(f"{min(needs.attached, model.context_window or needs.attached)} for files")
+    return ", ".join(parts)
+
+
+def why_output(needs: Needs, model: ModelSpec) -> str:
+    """For `explain`: whose limit the output of `at_most` is; "" where there is none."""
+    if needs.operation is Operation.EMBEDDINGS:
+        return ""
+    forced = _largest(model.overrides) if model.overrides else None
+    if forced is not None and forced >= (needs.max_output or 0):
+        parts = [f"its overrides' limit of {forced}"]
+    elif needs.max_output:
+        parts = [f"the request's limit of {needs.max_output}"]
+    elif default := _largest(model.defaults) if model.defaults else None:
+        parts = [f"its default limit of {default}"]
+    elif model.max_output_tokens:
+        parts = [f"no limit in the request, and it writes at most {model.max_output_tokens}"]
+    elif model.context_window:
+        parts = [f"no limit in the request, and its context window is {model.context_window}"]
+    else:
+        parts = [f"no limit is known: {OUTPUT_UNKNOWN}"]
+    if needs.predicted:
+        parts.append(f"{needs.predicted} for the prediction")
+    answers = choices(needs, model)
+    return ", ".join(parts) + (f"; for each of {answers} answers" if answers > 1 else "")
 
 
 def choices(needs: Needs, model: ModelSpec) -> int:

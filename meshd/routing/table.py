@@ -129,8 +129,8 @@ ANY_APP = AppSpec("")
 
 @dataclass(frozen=True, slots=True)
 class ModelSpec:
-    """A model as configured or discovered. `features` says what it declares; None: discovery found it and
-    nothing is known of it, so anything may be asked."""
+    """A model as configured or discovered. `features`: true: it does it, false: it does not; of what is not there, and
+    where it is None, nothing is known (`features.py`)."""
 
     id: str
     provider: str

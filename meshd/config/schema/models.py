@@ -30,7 +30,7 @@ class ModelBatchConfig(Section):
 
 
 class FeaturesConfig(Section):
-    """None: not said here; the catalogue's row decides, else the feature is taken as absent."""
+    """None: not said here; the catalogue's row decides, else nobody knows."""
 
     tool_calling: bool | None = Field(default=None, description="Calls tools.")
     structured_output: bool | None = Field(default=None, description="Answers to a JSON schema.")
@@ -52,7 +52,8 @@ class ConstraintsConfig(Section):
 
 
 class ModelConfig(Section):
-    """One model. A request that needs what it does not declare is never sent to it."""
+    """One model. A request that uses what it denies (`false`) is never sent to it; where it says nothing it is asked
+    after those that declare it."""
 
     provider: str = Field(
         default="",

@@ -23,6 +23,7 @@ from meshd.routing import cache_key
 from meshd.routing import needs as reading
 from meshd.routing.access import pools_to_try
 from meshd.routing.endings import Consulted, none_left, over_budget, refusal_of
+from meshd.routing.estimate import why_input, why_output
 from meshd.routing.pipeline import Explanation
 from meshd.routing.stages import Asker, BudgetStage, LimitStage, Question
 from meshd.routing.table import PoolSpec, Target
@@ -211,6 +212,7 @@ class Account:
                 "tokens_in": most.tokens_in,
                 "tokens_out": most.tokens_out,
                 "cost": most.cost / views.NANO,
+                "because": {"in": why_input(question.needs, model), "out": why_output(question.needs, model)},
             },
             "headroom": views.headroom_map(self.mesh.state.rates.headroom(question, model)),
         }
@@ -262,6 +264,7 @@ def _stages(explained: Explanation) -> list[dict[str, Any]]:
             "name": stage.name,
             "kept": stage.kept,
             "dropped": [{"model": drop.model, "reason": drop.reason} for drop in stage.dropped],
+            "remarks": [{"model": model, "reason": reason} for model, reason in stage.remarks.items()],
         }
         for stage in explained.stages
     ]

@@ -208,6 +208,30 @@ def test_explain(fake: Any, meshctl: Any) -> None:
     assert json.loads(meshctl("explain", "chat-completion", "--json").stdout) == EXPLANATION
 
 
+def test_explain_ends_with_the_stage_that_left_none(fake: Any, meshctl: Any) -> None:
+    emptied = {"name": "state", "kept": [], "dropped": [{"model": "a.one", "reason": "broken"}]}
+    later = {"name": "limits", "kept": [], "dropped": []}
+    fake.answers["POST explain"] = EXPLANATION | {"stages": [*EXPLANATION["stages"], emptied, later], "chosen": None}
+    shown = meshctl("explain", "chat-completion").stdout
+    assert "state: 0 kept, 1 dropped; no model is left" in shown
+    assert "limits" not in shown
+
+
+def test_explain_says_who_is_asked_last_and_why_so_much_is_reserved(fake: Any, meshctl: Any) -> None:
+    remark = {"model": "a.one", "reason": "does not declare tools; asked last"}
+    because = {"in": "at most one for each of 80 bytes, 128 for its provider's template", "out": "no limit is known"}
+    row = {"reservation": {"tokens_in": 208, "tokens_out": 4096, "cost": 0.0, "because": because}}
+    fake.answers["POST explain"] = EXPLANATION | {
+        "stages": [EXPLANATION["stages"][0] | {"remarks": [remark]}],
+        "candidates": [row | {"model": "a.one"}, row | {"model": "b.two"}],
+    }
+    shown = meshctl("explain", "chat-completion").stdout
+    assert "✓ a.one: does not declare tools; asked last" in shown
+    assert "is reserved; the prompt has about 100 tokens" in shown
+    assert "a.one, b.two\n    208 in: at most one for each of 80 bytes" in shown
+    assert "4,096 out: no limit is known" in shown
+
+
 def test_explain_embeddings_and_images(fake: Any, meshctl: Any) -> None:
     fake.answers["POST explain"] = EXPLANATION
     meshctl("explain", "text-embeddings")

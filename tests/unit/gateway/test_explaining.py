@@ -8,6 +8,7 @@ import pickle
 import pytest
 from mesh_builders import CHAT, MAIL, ROOT, VIM, Core, model
 
+from meshd import clock
 from meshd.routing.rates import Crowd, Headroom
 from meshd.routing.table import Allowance, AppSpec, CachePolicy, PoolSpec, SessionPolicy
 from modelmesh._errors import AccessDeniedError, InvalidRequestError, NotFoundError
@@ -39,6 +40,30 @@ async def test_every_reason_against_a_candidate():
     reasons = [(each["stage"], each["reason"]) for each in rows(explained)["a.one"]["reasons"]]
     assert reasons == [("delivery", "does not stream"), ("state", "deactivated by hand: broken")]
     assert explained["order"] == ["b.two"]
+
+
+async def test_why_more_is_reserved_than_the_prompt_has():
+    row = rows(await Core().explain(max_tokens=10, tools=[{}]))["a.one"]
+    because = row["reservation"]["because"]
+    assert "640 for tools" in because["in"]
+    assert because["out"] == "the request's limit of 10"
+
+
+async def test_who_is_asked_last_and_why_and_where_nobody_is_left():
+    core = Core(models=(model("a.one"), model("b.two")), pools=(PoolSpec("chat", CHAT, TWO),))
+    core.mesh.state.model("a.one").refused["tool_calling"] = clock.now()
+    explained = await core.explain(tools=[{"type": "function", "function": {"name": "f"}}])
+    [stage] = (stage for stage in explained["stages"] if stage["name"] == "features")
+    assert stage["remarks"] == [
+        {"model": "a.one", "reason": "lately refused tools (0 s ago); asked last"},
+        {"model": "b.two", "reason": "does not declare tools; asked all the same"},
+    ]
+    assert explained["order"] == ["b.two", "a.one"]
+    for id in TWO:
+        core.mesh.state.model(id).deactivated = "broken"
+    explained = await core.explain()
+    assert [stage["name"] for stage in explained["stages"]] == ["capability", "delivery", "features", "access", "state"]
+    assert explained["stages"][-1]["kept"] == []
 
 
 async def test_limits_that_apply_and_no_others():

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as some
 from msgspec.structs import replace
 from routing_builders import CHAT_NEEDS, model
 
 from meshd.cdk.provider import Operation
-from meshd.routing.estimate import IMAGE_TOKENS, OUTPUT_UNKNOWN, at_most
+from meshd.routing.estimate import IMAGE_TOKENS, OUTPUT_UNKNOWN, at_most, why_input, why_output
 from meshd.routing.needs import Needs
 from meshd.routing.table import LongPrompt, Pricing
 
@@ -68,3 +71,64 @@ def test_a_long_prompt_has_its_own_prices_for_all_of_it() -> None:
     assert tiered.cost(11, 1) == 33 + 4 + 5
     assert tiered.cost(11, 1, 10) == 33 + 4 + 5, "cached as input, where no price is known"
     assert tiered.cost(10, 1, 10) == 5 + 2 + 5
+
+
+# -- why so many -----------------------------------------------------------------------------------------
+
+
+def _numbers(text: str) -> list[int]:
+    return [int(number) for number in re.findall(r"(?<![A-Za-z0-9_])\d+(?![A-Za-z0-9_])", text)]
+
+
+@given(
+    some.builds(
+        Needs,
+        some.sampled_from([Operation.CHAT, Operation.COMPLETION]),
+        tools=some.booleans(),
+        images=some.integers(0, 3),
+        most=some.integers(800, 10**6),
+        counts=some.sampled_from([{}, {"o200k_base": 90}]),
+        attached=some.integers(0, 10**5),
+        max_output=some.none() | some.integers(1, 10**5),
+        predicted=some.integers(0, 99),
+        choices=some.integers(1, 3),
+    ),
+    some.sampled_from(["", "o200k_base"]),
+    some.sampled_from([0, 85]),
+    some.none() | some.integers(1, 10**5),
+    some.none() | some.integers(1, 10**5),
+    some.sampled_from([{}, {"max_tokens": 7}, {"max_completion_tokens": 8, "n": 2}]),
+    some.sampled_from([{}, {"max_tokens": 50_000}, {"n": 4}]),
+)
+def test_the_reasons_add_up_to_what_is_reserved(
+    needs: Needs,
+    vocabulary: str,
+    per_image: int,
+    window: int | None,
+    most: int | None,
+    defaults: dict[str, int],
+    overrides: dict[str, int],
+) -> None:
+    spec = model(
+        "p.m", vocabulary=vocabulary, tokens_per_image=per_image, context_window=window, max_output_tokens=most,
+        defaults=defaults, overrides=overrides,
+    )  # fmt: skip
+    reserved = at_most(needs, spec)
+    total = 0
+    for part in why_input(needs, spec).split(", "):
+        numbers = _numbers(part)
+        total += numbers[0] * (numbers[1] if len(numbers) > 1 else 1)
+    assert total == reserved.tokens_in
+    why, _, each = why_output(needs, spec).partition("; for each of ")
+    answers = int(each.split()[0]) if each else 1
+    assert sum(_numbers(why)) * answers == reserved.tokens_out
+
+
+def test_the_reasons_are_said_plainly() -> None:
+    needs = replace(CHAT_NEEDS, most=937, tools=True)
+    assert why_input(needs, model("p.m")) == (
+        "at most one for each of 169 bytes, 128 for its provider's template, 640 for tools"
+    )
+    assert why_output(needs, model("p.m")) == f"no limit is known: {OUTPUT_UNKNOWN}"
+    assert why_output(needs, model("p.m", max_output_tokens=8)) == "no limit in the request, and it writes at most 8"
+    assert why_output(Needs(Operation.EMBEDDINGS), model("p.m")) == ""
