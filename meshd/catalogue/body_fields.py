@@ -8,30 +8,49 @@ from __future__ import annotations
 import functools
 import re
 import tomllib
+from collections.abc import Iterable
 from importlib import resources
 from typing import Any, Literal
 
 import msgspec
 
-from meshd.routing.body_fields import BodyFields, Rule
+from meshd.routing.body_fields import BodyFields, Does, Rule
+from meshd.routing.inside_body import Inside
 
 
 class FieldRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     names: tuple[str, ...]
-    does: Literal["pass", "priced", "needs_budget_free", "names_models"]
+    does: Does
     harmless: tuple[Any, ...] = ()
+    source: str
+    date: str
+
+
+class InsideRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """of: what has these names: a message; a part of its content, of these kinds; a tool, of these kinds; or a mark for
+    a cache. does: `images`: the part is a picture; `files`: some providers charge for it by the page."""
+
+    of: Literal["message", "part", "tool", "mark"]
+    kinds: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+    does: Literal["pass", "images", "files"] = "pass"
     source: str
     date: str
 
 
 class LimitRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """models: a pattern of upstream ids, whole. connectors: of its provider; none: any. output_limit: the name of the
-    limit that it takes, "" where it takes none. thinks_unheard: it bills thinking that it does not send."""
+    limit that it takes, "" where it takes none. thinks_unheard: it bills thinking that it does not send.
+    cache_write_percent: of the price of input, what it writes to a cache for 5 minutes; caches_unasked: it does so by
+    itself. files_cost_more: than their tokens."""
 
     models: str
     connectors: tuple[str, ...] = ()
     output_limit: str | None = None
     thinks_unheard: bool | None = None
+    cache_write_percent: int | None = None
+    caches_unasked: bool | None = None
+    files_cost_more: bool | None = None
     source: str
     date: str
 
@@ -39,10 +58,34 @@ class LimitRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         return (not self.connectors or connector in self.connectors) and bool(_pattern(self.models).fullmatch(model))
 
 
+_SAYS = ("output_limit", "thinks_unheard", "cache_write_percent", "caches_unasked", "files_cost_more")
+
+
 @functools.cache
 def load_body_fields() -> BodyFields:
     rows = msgspec.convert(_read("body_fields.toml")["field"], tuple[FieldRow, ...])
-    return BodyFields({name: Rule(row.does, row.harmless) for row in rows for name in row.names})
+    return BodyFields({name: Rule(row.does, row.harmless) for row in rows for name in row.names}, _inside())
+
+
+def _inside() -> Inside:
+    rows = msgspec.convert(_read("body_fields.toml")["inside"], tuple[InsideRow, ...])
+
+    def of(kind: str, does: str = "") -> list[InsideRow]:
+        return [row for row in rows if row.of == kind and does in ("", row.does)]
+
+    def joined(sets: Iterable[tuple[str, ...]]) -> frozenset[str]:
+        return frozenset(name for each in sets for name in each)
+
+    marks = joined(row.names for row in of("mark"))
+    return Inside(
+        message=joined(row.names for row in of("message")) | marks,
+        parts={kind: marks | {"type", *row.names} for row in of("part") for kind in row.kinds},
+        files=joined(row.kinds for row in of("part", "files")),
+        images=joined(row.kinds for row in of("part", "images")),
+        tool=joined(row.names for row in of("tool")) | marks,
+        tool_kinds=joined(row.kinds for row in of("tool")),
+        marks=marks,
+    )
 
 
 @functools.cache
@@ -51,12 +94,11 @@ def load_limit_rows() -> tuple[LimitRow, ...]:
 
 
 def limit_of(connector: str, model: str) -> dict[str, Any]:
-    """`output_limit` and `thinks_unheard` of a model, by the rows that fit it, the first that says it; without what
-    none says."""
+    """What the rows say of a model, of each the first that says it; without what none says."""
     found: dict[str, Any] = {}
     for row in load_limit_rows():
         if row.fits(connector, model):
-            for name in ("output_limit", "thinks_unheard"):
+            for name in _SAYS:
                 value = getattr(row, name)
                 if value is not None:
                     found.setdefault(name, value)

@@ -51,6 +51,7 @@ class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
     input_tokens: int = 0
     output_tokens: int = 0
     cached_tokens: int = 0  # of the input tokens
+    written_tokens: int | None = None  # of the input tokens, to a cache, at a price of their own; None: not said
 
 
 class RateLimits(msgspec.Struct, frozen=True, omit_defaults=True):

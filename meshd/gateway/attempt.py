@@ -16,7 +16,10 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from meshd import clock
+from meshd.catalogue.body_fields import load_body_fields
 from meshd.cdk.lenient import well_formed
 from meshd.cdk.provider import (
     FailureKind,
@@ -32,7 +35,6 @@ from meshd.gateway.exchange import ClientGone
 from meshd.gateway.tokens import count_text
 from meshd.routing import needs as reading
 from meshd.routing import settlement
-from meshd.routing.body_fields import without
 from meshd.routing.needs import Needs
 from meshd.routing.plan import Try
 from meshd.routing.settlement import Received
@@ -211,7 +213,7 @@ class UpstreamAttempt:
             timeout = min(timeout, allowed)
         fields = request.fields_for(model)
         if self._strips(plan.needs):
-            fields = without(fields, plan.needs.costly + plan.needs.unknown)
+            fields = load_body_fields().priced(plan.needs, fields)
         return ProviderCall(
             request.operation,
             model.upstream,
@@ -347,7 +349,7 @@ class UpstreamAttempt:
         more = settlement.used(None, needs, model, received).output_tokens if self._events else 0
         whole = received if self.body is not None else Received(self._size, thought=self._thought)
         usage, self.replaced = settlement.read(reported, needs, model, whole)
-        return Usage(usage.input_tokens, usage.output_tokens + more, usage.cached_tokens)
+        return replace(usage, output_tokens=usage.output_tokens + more) if more else usage
 
 
 def _joined(before: Usage | None, now: Usage) -> Usage:
@@ -358,4 +360,5 @@ def _joined(before: Usage | None, now: Usage) -> Usage:
         now.input_tokens or before.input_tokens,
         now.output_tokens or before.output_tokens,
         now.cached_tokens or before.cached_tokens,
+        before.written_tokens if now.written_tokens is None else now.written_tokens,
     )

@@ -392,7 +392,7 @@ def begin(mesh: Mesh, exchange: Exchange, operation: Operation) -> Inference:
         raise unknown_model(unknown, table) from None
     identity = mesh.apps.identify(exchange.caller, exchange.arrived_at)
     mesh.apps.check(identity, target, fields)
-    needs = load_body_fields().judged(needs, fields)
+    needs = load_body_fields().judged(needs, fields, budgeted=table.budgeted)
     session = session_of(target.pool, exchange.headers, fields, identity)
     asker = Asker(identity.spec, identity.account, identity.label, session, random.random)
     pool, arrived = target.pool, clock.at(exchange.arrived)

@@ -19,6 +19,7 @@ from meshd.cdk.provider import FailureKind, Operation, ProviderAnswer, ProviderC
 from meshd.gateway.tokens import count_text
 from meshd.routing import needs as reading
 from meshd.routing import settlement
+from meshd.routing.estimate import cost_of
 from meshd.routing.settlement import Received
 from meshd.routing.stages import Question, serves
 from meshd.routing.table import ModelSpec, PoolSpec
@@ -127,7 +128,7 @@ class OneToken:
         usage = self._used(failure)
         counts = usage.input_tokens, usage.output_tokens, usage.cached_tokens
         tokens = usage.input_tokens + usage.output_tokens
-        cost = model.pricing.cost(*counts) if tokens or failure is None else 0
+        cost = cost_of(usage, model, self._reservation.write_percent) if tokens or failure is None else 0
         sent = self._written and not (failure is not None and failure.unsent)
         state.accounts.settle(self._reservation, tokens, cost, sent=sent)
         limits = self._answer.limits if self._answer is not None else failure.limits if failure is not None else None

@@ -16,9 +16,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from meshd.routing import limits as wording
+from meshd.routing.body_fields import unpriced
+from meshd.routing.estimate import write_percent
 from meshd.routing.limits import NEVER, Limit, precedence
 from meshd.routing.reservations import Reservation, Route, sums_of
-from meshd.routing.table import FREE, Allowance, ModelSpec, Window
+from meshd.routing.table import Allowance, ModelSpec, Window
 from meshd.routing.windows import COST, Meter, Sums
 from meshd.spend.calendar import Calendar, Period
 from meshd.spend.ledger import MOST_APPS, OTHERS
@@ -160,11 +162,11 @@ class Accounts:
         if not route.checks:
             return None
         needs = question.needs
-        if (needs.costly or needs.unknown) and route.budget is not None and question.pool.unpriced_fields == "refuse":
-            names = needs.costly + (() if model.pricing == FREE else needs.unknown)
-            if names:
+        if route.budget is not None and (needs.costly or needs.unknown or needs.fixed or needs.files):
+            names, parts = unpriced(needs, model, question.pool)
+            if names or parts:
                 limit = route.budget
-                return Refusal(limit.allowance, limit.raised(names), limit.spent, limit.reserved, None)
+                return Refusal(limit.allowance, limit.raised(names, parts), limit.spent, limit.reserved, None)
         now = question.now + self._ahead
         for rolling in route.rollings:
             rolling.advance(now)
@@ -198,7 +200,8 @@ class Accounts:
         self._lumped.add(route)
         buckets = [(rolling, rolling.reserve(tokens, cost, question.now + self._ahead)) for rolling in route.rollings]
         assert self._period is not None, "a route was made in one"
-        reservation = Reservation(estimate, self._period.day, route.account, route, buckets)
+        percent = write_percent(question.needs, model)
+        reservation = Reservation(estimate, self._period.day, route.account, route, buckets, write_percent=percent)
         self._open.add(reservation)
         return reservation
 

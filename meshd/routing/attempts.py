@@ -15,6 +15,7 @@ from typing import Any
 from meshd.cdk.provider import RateLimits, Usage
 from meshd.messages import Attempt
 from meshd.routing import recovery
+from meshd.routing.estimate import cost_of
 from meshd.routing.rates import Passage
 from meshd.routing.reservations import Reservation
 from meshd.routing.stages import Question
@@ -107,8 +108,8 @@ class AttemptBook:
         provider.in_flight -= 1
         step.usage, step.sent = usage, sent
         if tokens or billed:
-            cost = model.pricing.cost(usage.input_tokens, usage.output_tokens, usage.cached_tokens)
-            step.cost = min(cost, MOST_COST)
+            percent = step.reservation.write_percent if step.reservation is not None else 100
+            step.cost = min(cost_of(usage, model, percent), MOST_COST)
             known.tokens_in += usage.input_tokens
             known.tokens_out += usage.output_tokens
             known.cost += step.cost

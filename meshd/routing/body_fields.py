@@ -14,18 +14,22 @@ import msgspec
 from msgspec.structs import replace
 
 from meshd.cdk.provider import Operation
+from meshd.routing.inside_body import Found, Inside, few, is_plain_input, longer
 from meshd.routing.needs import Needs
-from meshd.routing.table import AppSpec, RoutingTable
+from meshd.routing.table import FREE, AppSpec, ModelSpec, PoolSpec, RoutingTable
 
 _CARRIES_NAMES = frozenset({"model", "models", "fallbacks", "fallback_models", "allowed_models", "model_list"})
-_OWN_TOOLS = frozenset({"function", "custom"})  # that the app runs
 _NULL = b"null"
+_FILES = "messages[].content[].file"
 _LONGEST = 100  # characters of a field's name that are repeated
+
+
+Does = Literal["pass", "priced", "writes_cache", "needs_budget_free", "names_models"]
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    does: Literal["pass", "priced", "needs_budget_free", "names_models"]
+    does: Does
     harmless: tuple[Any, ...] = ()
 
 
@@ -34,26 +38,60 @@ class BodyFields:
     """rules: by the field's name."""
 
     rules: Mapping[str, Rule]
+    inside: Inside
 
-    def judged(self, needs: Needs, fields: Mapping[str, msgspec.Raw]) -> Needs:
-        """The same, knowing what cannot be priced."""
-        costly: tuple[str, ...] = ()
-        unknown: tuple[str, ...] = ()
+    def judged(self, needs: Needs, fields: Mapping[str, msgspec.Raw], *, budgeted: bool = True) -> Needs:
+        """The same, knowing what cannot be priced. budgeted: False: no budget asks what is inside of messages."""
+        costly: list[str] = []
+        unknown: list[str] = []
+        predicted, found = 0, Found()
+        chat = needs.operation is Operation.CHAT
+        if budgeted:
+            if chat:
+                found = self.inside.of(fields)
+            else:
+                name = "input" if needs.operation is Operation.EMBEDDINGS else "prompt"
+                if name in fields and not is_plain_input(fields[name]):
+                    found.fixed.append(f"{name}[]")
         for name, raw in fields.items():
             rule = self.rules.get(name)
             if rule is None:
                 if bytes(raw) != _NULL:
-                    unknown += (name,)
+                    unknown.append(name)
             elif rule.does in ("needs_budget_free", "names_models") and not _is_harmless(raw, rule.harmless):
-                costly += (name,)
-        predicted = 0
-        if "tools" in fields and not _all_own(fields["tools"]):
-            costly += ("tools",)
-        if "prediction" in fields and bytes(fields["prediction"]) != _NULL and needs.operation is Operation.CHAT:
+                costly.append(name)
+            elif rule.does == "writes_cache" and bytes(raw) != _NULL:
+                found.caches = longer(found.caches, _value(raw))
+        if budgeted and "tools" in fields and not self.inside.own_tools(fields["tools"])[0]:
+            costly.append("tools")
+        if chat and _is_given(fields, "prediction"):
             predicted = len(fields["prediction"])
-        if not (costly or unknown or predicted):
+        unknown += few(found.unknown)
+        if not (costly or unknown or predicted or found.fixed or found.files or found.caches):
             return needs
-        return replace(needs, costly=costly, unknown=unknown, predicted=predicted)
+        return replace(
+            needs,
+            costly=tuple(costly),
+            unknown=tuple(unknown),
+            fixed=few(found.fixed),
+            files=found.files,
+            predicted=predicted,
+            caches=found.caches,
+        )
+
+    def priced(self, needs: Needs, fields: Mapping[str, msgspec.Raw]) -> Mapping[str, msgspec.Raw]:
+        """The body without what cannot be priced."""
+        left_out = {*needs.costly, *needs.unknown}
+        left = {name: raw for name, raw in fields.items() if name not in left_out}
+        if "tools" in needs.costly:
+            own = self.inside.own_tools(fields["tools"])[1]
+            if own:
+                left["tools"] = msgspec.Raw(msgspec.json.encode(own))
+            else:
+                left.pop("tool_choice", None)
+        if any(name.startswith("messages[]") for name in needs.unknown):
+            left["messages"] = self.inside.known_messages(fields["messages"])
+        return left
 
     def names(self, fields: Mapping[str, msgspec.Raw]) -> Iterator[str]:
         """The models that it names beside `model`, as far as that can be seen."""
@@ -85,8 +123,12 @@ def _may_name(app: AppSpec, table: RoutingTable) -> set[str]:
     return ids | {table.models[id].upstream for id in ids}
 
 
-def without(fields: Mapping[str, msgspec.Raw], names: tuple[str, ...]) -> Mapping[str, msgspec.Raw]:
-    return {name: raw for name, raw in fields.items() if name not in names} if names else fields
+def unpriced(needs: Needs, model: ModelSpec, pool: PoolSpec) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """(fields, parts) of a request that a budget cannot pay for at that model."""
+    free = model.pricing == FREE
+    names = () if pool.unpriced_fields == "strip" else needs.costly + (() if free else needs.unknown)
+    parts = () if free else needs.fixed
+    return names, (*parts, _FILES) if needs.files and model.files_cost_more else parts
 
 
 def shown(names: tuple[str, ...]) -> str:
@@ -100,11 +142,8 @@ def _is_harmless(raw: msgspec.Raw, harmless: tuple[Any, ...]) -> bool:
     return value is None or any(value == each and type(value) is type(each) for each in harmless)
 
 
-def _all_own(raw: msgspec.Raw) -> bool:
-    tools = _value(raw)
-    if not isinstance(tools, list):
-        return True  # its provider's to refuse
-    return all(isinstance(tool, dict) and tool.get("type", "function") in _OWN_TOOLS for tool in tools)
+def _is_given(fields: Mapping[str, msgspec.Raw], name: str) -> bool:
+    return name in fields and bytes(fields[name]) != _NULL
 
 
 def _named(value: Any, direct: bool) -> Iterator[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from meshd.cdk.provider import Operation
+from meshd.cdk.provider import Operation, Usage
 from meshd.routing.needs import PREAMBLE, TOOLS_PREAMBLE, Needs
 from meshd.routing.table import ModelSpec
 
@@ -22,6 +22,10 @@ IMAGE_TOKENS = 12_000
 to a fifth more. Claude's largest is 4784."""
 
 _LIMITS = ("max_tokens", "max_completion_tokens")
+
+
+LASTING_WRITE_PERCENT = 200
+"""Of the price of input, what is written to a cache for longer than 5 minutes costs: Anthropic's hour is twice."""
 
 
 class Estimate(NamedTuple):
@@ -44,7 +48,30 @@ def at_most(needs: Needs, model: ModelSpec) -> Estimate:
     if needs.operation is not Operation.EMBEDDINGS:
         limit = output_limit(needs, model) or model.max_output_tokens or model.context_window or OUTPUT_UNKNOWN
         tokens_out = (limit + needs.predicted) * choices(needs, model)
-    return Estimate(tokens_in, tokens_out, model.pricing.cost(tokens_in, tokens_out))
+    percent = write_percent(needs, model)
+    if percent <= 100:
+        return Estimate(tokens_in, tokens_out, model.pricing.cost(tokens_in, tokens_out))
+    cost = model.pricing.cost(tokens_in, tokens_out, tokens_written=tokens_in, write_percent=percent)
+    return Estimate(tokens_in, tokens_out, cost)
+
+
+def write_percent(needs: Needs, model: ModelSpec) -> int:
+    """What the request's writes to a cache cost, 100 where nothing is written that costs more."""
+    if not needs.caches and not model.caches_unasked:
+        return 100
+    percent = model.cache_write_percent
+    return LASTING_WRITE_PERCENT if percent > 100 and needs.caches == "lasting" else percent
+
+
+def cost_of(usage: Usage, model: ModelSpec, percent: int) -> int:
+    """What an attempt is settled with. percent: what writes to a cache cost (`write_percent`): where it is more, all
+    that is not said to be read from the cache may have been written to it."""
+    written = usage.written_tokens
+    if written is None:
+        written = max(usage.input_tokens - usage.cached_tokens, 0) if percent > 100 else 0
+    elif written and percent <= 100:
+        percent = model.cache_write_percent
+    return model.pricing.cost(usage.input_tokens, usage.output_tokens, usage.cached_tokens, written, percent)
 
 
 def input_at_most(needs: Needs, model: ModelSpec) -> int:

@@ -156,13 +156,11 @@ class Limit:
         again = "there is room again at" if allowance.window == "rolling" else "resets at"
         return f"{said}; {again} {calendar.text(resets_at)}"
 
-    def raised(self, fields: tuple[str, ...]) -> str:
-        """Why a request does not pass that has such fields."""
-        they = "may raise the price" if len(fields) == 1 else "may raise the price, each of them"
-        return (
-            f"{shown(fields)} {they} by an unknown amount, and {_who(self.allowance)} has a budget: "
-            "leave it out, or set unpriced_fields: strip in the pool"
-        )
+    def raised(self, fields: tuple[str, ...], parts: tuple[str, ...] = ()) -> str:
+        """Why a request does not pass that has such fields, and such parts, which cannot be left out for the app."""
+        they = "may raise the price" if len(fields + parts) == 1 else "may raise the price, each of them"
+        do = "leave it out" if parts else "leave it out, or set unpriced_fields: strip in the pool"
+        return f"{shown(fields + parts)} {they} by an unknown amount, and {_who(self.allowance)} has a budget: {do}"
 
     def unpriced(self, model: str) -> str:
         """Why a model of unknown price cannot be paid for."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Annotated, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import msgspec
 from msgspec.structs import replace
@@ -53,14 +53,19 @@ class UnusableModelField(MalformedBody):
     """`model` is missing or not a string."""
 
 
+Caches = Literal["", "short", "lasting"]
+"""What is to be written to a provider's cache: nothing, for 5 minutes, for longer."""
+
+
 class Needs(msgspec.Struct, frozen=True):
     """tokens: an estimate of the prompt's. most: as many as its text can be in any vocabulary: one for each byte.
     counts: vocabulary → tokens of the text, where they were counted. attached: tokens at most of inline audio, video
     and files. max_output: what the app asked for at most, None if it did not say. choices: answers to one request.
 
     costly, unknown: fields that may raise the price by what cannot be known, and those of which it is unknown what they
-    do. predicted: tokens at most of an answer foretold, which are billed where the answer is another
-    (`routing/body_fields.py`).
+    do. fixed: the same of parts that cannot be left out; files: there are some, which some providers charge for by the
+    page. predicted: tokens at most of an answer foretold, which are billed where the answer is another. caches: of it
+    something is to be written to a provider's cache (`routing/body_fields.py`, `routing/inside_body.py`).
 
     `most` and `counts` are of text alone; images depend on the model (`estimate.at_most`).
     """
@@ -80,7 +85,10 @@ class Needs(msgspec.Struct, frozen=True):
     counts: dict[str, int] = {}
     costly: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
+    fixed: tuple[str, ...] = ()
+    files: bool = False
     predicted: int = 0
+    caches: Caches = ""
 
     def tokens_at_most(self, vocabulary: str) -> int:
         """Of its text: counted with that vocabulary, else `most`."""
@@ -106,7 +114,7 @@ class Needs(msgspec.Struct, frozen=True):
             "logprobs": self.logprobs,
             "tokens": self.tokens,
             "max_output_tokens": self.max_output,
-            "unpriced_fields": list(self.costly + self.unknown),
+            "unpriced_fields": list(self.costly + self.unknown + self.fixed),
         }
         return {name: value for name, value in asked.items() if value}
 

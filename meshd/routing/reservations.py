@@ -43,7 +43,7 @@ class Route:
 @dataclass(slots=True, eq=False)
 class Reservation:
     """What one attempt holds of all its scopes. day: the calendar day it counts on ("2026-11-23"), account: the name
-    its app counts under, both for the journal."""
+    its app counts under, both for the journal. write_percent: of the price of input, what is written to a cache."""
 
     estimate: Estimate
     day: str
@@ -51,6 +51,7 @@ class Reservation:
     route: Route
     buckets: list[tuple[Rolling, Bucket]]
     settled: bool = False
+    write_percent: int = 100
 
 
 def sums_of(meters: Iterable[Meter], day: str) -> tuple[Sums, ...]:

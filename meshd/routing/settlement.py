@@ -99,41 +99,54 @@ class Read(NamedTuple):
 
 
 def may_be_true(reported: Usage, needs: Needs, model: ModelSpec, size: int) -> bool:
-    """Whether there is nothing to replace, of an answer of at most `size` bytes of text. Cheap, and never wrong where
-    it says yes."""
-    window, longest = model.context_window, model.max_output_tokens
-    if window and longest and needs.operation is not Operation.EMBEDDINGS:  # nearly always, and a quarter of the time
-        received, given = Received(size), reported.input_tokens
-        if (
-            _floor_in(needs, model) <= given <= window
-            and _floor_out(needs, received) <= reported.output_tokens <= longest
-            and 0 <= reported.cached_tokens <= given
-        ):
-            return True
-    return read(reported, needs, model, Received(size)).usage == reported
+    """Whether there is nothing to replace, of an answer of at most `size` bytes of text."""
+    return (
+        _fits_in(reported.input_tokens, needs, model)
+        and _fits_out(reported.output_tokens, needs, model, Received(size))
+        and _fits_cached(reported, reported.input_tokens)
+    )
 
 
 def read(reported: Usage, needs: Needs, model: ModelSpec, received: Received) -> Read:
     """A report within bounds. received: all that came of the answer."""
-    most = estimate.at_most(needs, model)
     given_in, given_out, given_cached = reported.input_tokens, reported.output_tokens, reported.cached_tokens
     said: list[str] = []
-    tokens_in, tokens_out, cached = given_in, given_out, given_cached
-    if not _floor_in(needs, model) <= tokens_in <= _ceiling_in(model, most.tokens_in):
-        tokens_in = _input(needs, model) if tokens_in < most.tokens_in else min(most.tokens_in, MOST_ESTIMATED)
+    tokens_in, tokens_out, cached, written = given_in, given_out, given_cached, reported.written_tokens
+    if not _fits_in(given_in, needs, model):
+        most = estimate.at_most(needs, model).tokens_in
+        tokens_in = _input(needs, model) if given_in < most else min(most, MOST_ESTIMATED)
         said.append(f"{_number(given_in)} tokens of prompt")
-    if not _floor_out(needs, received) <= tokens_out <= _ceiling_out(needs, model, most.tokens_out, received):
-        low = tokens_out < most.tokens_out or not most.tokens_out
-        tokens_out = _output(needs, model, received) if low else min(most.tokens_out, MOST_ESTIMATED)
+    if not _fits_out(given_out, needs, model, received):
+        most = estimate.at_most(needs, model).tokens_out
+        low = given_out < most or not most
+        tokens_out = _output(needs, model, received) if low else min(most, MOST_ESTIMATED)
         said.append(f"{_number(given_out)} tokens of answer")
-    if not 0 <= cached <= given_in or cached > tokens_in:
-        cached = 0  # a cache makes it cheaper: only where that is certain
+    if not _fits_cached(reported, tokens_in):
+        cached, written = 0, None  # a cache makes it cheaper: only where that is certain
         said.append(f"{_number(given_cached)} cached tokens of {_number(given_in)}")
     if not said:
         return Read(reported)
-    usage = Usage(tokens_in, tokens_out, cached)
+    usage = Usage(tokens_in, tokens_out, cached, written)
     took = f"{tokens_in:,} and {tokens_out:,} are counted"
     return Read(usage, f"it reported {', '.join(said)}, which cannot be; {took}")
+
+
+def _fits_in(tokens: int, needs: Needs, model: ModelSpec) -> bool:
+    """The reservation, which takes longest to find out, is asked last."""
+    if tokens < _floor_in(needs, model):
+        return False
+    return tokens <= (model.context_window or LARGEST_UNKNOWN) or tokens <= estimate.at_most(needs, model).tokens_in
+
+
+def _fits_out(tokens: int, needs: Needs, model: ModelSpec, received: Received) -> bool:
+    if tokens < _floor_out(needs, received):
+        return False
+    return tokens <= _longest(needs, model, received) or tokens <= estimate.at_most(needs, model).tokens_out
+
+
+def _fits_cached(reported: Usage, tokens_in: int) -> bool:
+    cached, written = reported.cached_tokens, reported.written_tokens or 0
+    return cached >= 0 <= written and cached + written <= min(reported.input_tokens, tokens_in)
 
 
 def _floor_in(needs: Needs, model: ModelSpec) -> int:
@@ -142,10 +155,6 @@ def _floor_in(needs: Needs, model: ModelSpec) -> int:
     if counted is None:
         counted = needs.tokens - needs.attached - TOKENS_PER_IMAGE * needs.images
     return counted // MARGIN if counted > SHORT else 1
-
-
-def _ceiling_in(model: ModelSpec, reserved: int) -> int:
-    return max(reserved, model.context_window or LARGEST_UNKNOWN)
 
 
 def _floor_out(needs: Needs, received: Received) -> int:
@@ -157,15 +166,16 @@ def _floor_out(needs: Needs, received: Received) -> int:
     return max(received.size // (BYTES_PER_TOKEN * MARGIN), received.size > 0)
 
 
-def _ceiling_out(needs: Needs, model: ModelSpec, reserved: int, received: Received) -> int:
+def _longest(needs: Needs, model: ModelSpec, received: Received) -> int:
+    """Tokens that the answer can have, whatever was reserved."""
     if needs.operation is Operation.EMBEDDINGS:
         return 0
     heard = received.tokens if received.tokens is not None else received.size
     known = model.max_output_tokens or model.context_window
     if known is not None:
-        return max(reserved, known * estimate.choices(needs, model), heard)
+        return max(known * estimate.choices(needs, model), heard)
     limited = estimate.output_limit(needs, model) is not None or model.pricing.output_per_1m
-    return max(reserved, heard, 0 if limited else LARGEST_UNKNOWN)
+    return heard if limited else max(heard, LARGEST_UNKNOWN)
 
 
 def _number(count: int) -> str:

@@ -51,13 +51,18 @@ class Pricing:
     per_1k_chars: int = 0
     long_prompt: LongPrompt | None = None
 
-    def cost(self, tokens_in: int, tokens_out: int, tokens_cached: int = 0) -> int:
-        """Of one request, rounded up, so that a sum of requests never undercounts."""
+    def cost(
+        self, tokens_in: int, tokens_out: int, tokens_cached: int = 0, tokens_written: int = 0, write_percent: int = 100
+    ) -> int:
+        """Of one request, rounded up, so that a sum of requests never undercounts. tokens_written: of the input, to a
+        cache, at `write_percent` of the price of input."""
         long = self.long_prompt
         prices = self if long is None or tokens_in <= long.above else long
         cached_price = prices.input_per_1m if prices.cached_input_per_1m is None else prices.cached_input_per_1m
         fresh = max(tokens_in - tokens_cached, 0)
         millionths = fresh * prices.input_per_1m + tokens_cached * cached_price + tokens_out * prices.output_per_1m
+        if tokens_written and write_percent > 100:
+            millionths += -(-tokens_written * prices.input_per_1m * (write_percent - 100) // 100)
         return -(-millionths // 1_000_000) + self.per_request
 
 
@@ -152,6 +157,9 @@ class ModelSpec:
     tokens_per_image: int = 0  # at most, 0: unknown (`routing/estimate.py`)
     thinks_unheard: bool = False  # it bills thinking that it does not send
     output_limit: str = "max_tokens"  # the name of the limit it takes, "" where it takes none
+    cache_write_percent: int = 200  # of the price of input, what it writes to a cache for 5 minutes costs
+    caches_unasked: bool = False  # it writes to its cache what it likes, and charges for it
+    files_cost_more: bool = False  # than their tokens
     defaults: Mapping[str, Any] = field(default_factory=dict)
     overrides: Mapping[str, Any] = field(default_factory=dict)
 
@@ -304,6 +312,7 @@ class RoutingTable:
         for allowance in allowances:
             key = (allowance.scope, allowance.name)
             self.allowances[key] = (*self.allowances.get(key, ()), allowance)
+        self.budgeted = any(allowance.measure == "cost" for each in self.allowances.values() for allowance in each)
         self.models: dict[str, ModelSpec] = {model.id: model for model in models}
         self.providers: dict[str, ProviderSpec] = {provider.name: provider for provider in providers}
         self.pools: dict[str, PoolSpec] = {pool.name: pool for pool in pools}

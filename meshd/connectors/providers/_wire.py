@@ -33,6 +33,8 @@ class WireUsage(msgspec.Struct):
     total_tokens: Any = None
     prompt_tokens_details: Any = None
     prompt_cache_hit_tokens: Any = None  # deepseek's
+    cache_creation_input_tokens: Any = None  # anthropic's, as litellm and others pass them on
+    cache_read_input_tokens: Any = None
     input_tokens: Any = None  # what servers say that speak OpenAI's newer API, too
     output_tokens: Any = None
 
@@ -141,8 +143,23 @@ def usage_of(wire: WireUsage | None) -> Usage | None:
     details = wire.prompt_tokens_details
     cached = details.get("cached_tokens") if type(details) is dict else None
     if cached is None:
-        cached = wire.prompt_cache_hit_tokens
-    return Usage(prompt, output, _within(cached if type(cached) is int else _count(cached) or 0))
+        cached = _count(wire.prompt_cache_hit_tokens, wire.cache_read_input_tokens)
+    cached = _within(cached if type(cached) is int else _count(cached) or 0)
+    written = _written(wire)
+    if written and prompt >= 0 and cached >= 0 and written + cached > prompt:
+        prompt = _within(prompt + written + cached)  # Anthropic's own counts: neither is a part of the prompt's
+    return Usage(prompt, output, cached, written)
+
+
+_WRITTEN = ("cache_write_tokens", "cache_creation_tokens", "cache_creation_input_tokens")
+
+
+def _written(wire: WireUsage) -> int | None:
+    """Tokens written to a cache, None where nothing is said of it."""
+    details = wire.prompt_tokens_details
+    said = [details.get(name) for name in _WRITTEN] if type(details) is dict else []
+    count = _count(wire.cache_creation_input_tokens, *said)
+    return None if count is None or count < 0 else _within(count)
 
 
 def _count(*values: Any) -> int | None:

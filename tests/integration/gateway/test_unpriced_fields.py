@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 
 import pytest
@@ -86,3 +87,48 @@ def test_the_limit_that_is_added_has_the_name_that_the_model_takes(daemon, odd):
     assert sent(daemon, odd, "guarded")["max_tokens"] == 4096
     assert sent(daemon, odd, "guarded", max_completion_tokens=7)["max_completion_tokens"] == 7
     assert "max_tokens" not in odd.bodies[-1]
+
+
+PART = {"type": "input_audio", "input_audio": {"data": "QUJD" * 40, "format": "wav"}}
+
+
+def asking(content, **more):
+    return [{"role": "user", "content": content, **more}]
+
+
+@pytest.mark.parametrize("pool", ["guarded", "stripped"])
+def test_sound_is_refused_under_a_budget(daemon, odd, pool):
+    messages = asking([{"type": "text", "text": "what is said?"}, PART])
+    sent(daemon, odd, "open", messages=messages)
+    assert odd.bodies[-1]["messages"] == messages
+    sent(daemon, odd, "gratis", messages=messages)
+    before = len(odd.bodies)
+    with pytest.raises(MeshError) as caught:
+        daemon.say(model=pool, extra_body={"messages": messages})
+    assert caught.value.status_code == 402
+    assert "`messages[].content[].input_audio` may raise the price" in str(caught.value)
+    assert len(odd.bodies) == before
+
+
+def test_what_is_unknown_in_a_message_is_left_out_where_the_pool_says_so(daemon, odd):
+    messages = asking("hi", audio={"id": "a1"}, name="ann")
+    with pytest.raises(MeshError):
+        daemon.say(model="guarded", extra_body={"messages": messages})
+    assert sent(daemon, odd, "stripped", messages=messages)["messages"] == asking("hi", name="ann")
+
+
+@pytest.mark.parametrize(
+    ("details", "cost"),
+    [
+        ({}, 2000),  # all of it may have been written
+        ({"prompt_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 100}}, 1100),
+        ({"cache_creation_input_tokens": 0, "prompt_tokens_details": {"cached_tokens": 0}}, 1000),
+    ],
+)
+def test_writes_to_a_cache_are_priced(daemon, odd, details, cost):
+    usage = {"prompt_tokens": 1000, "completion_tokens": 1, "total_tokens": 1001, **details}
+    odd.text = "x"
+    messages = asking([{"type": "text", "text": "x" * 3000, "cache_control": {"type": "ephemeral"}}])
+    answer = daemon.say(model="guarded", extra_body={"messages": messages, "user": json.dumps(usage)})
+    assert odd.bodies[-1]["messages"] == messages
+    assert answer.mesh["cost"] == pytest.approx((cost + 10) / 1e6)

@@ -11,8 +11,16 @@ from hypothesis import strategies as some
 from msgspec.structs import replace
 from routing_builders import CHAT_NEEDS, model
 
-from meshd.cdk.provider import Operation
-from meshd.routing.estimate import IMAGE_TOKENS, OUTPUT_UNKNOWN, at_most, why_input, why_output
+from meshd.cdk.provider import Operation, Usage
+from meshd.routing.estimate import (
+    IMAGE_TOKENS,
+    OUTPUT_UNKNOWN,
+    at_most,
+    cost_of,
+    why_input,
+    why_output,
+    write_percent,
+)
 from meshd.routing.needs import Needs
 from meshd.routing.table import LongPrompt, Pricing
 
@@ -132,3 +140,45 @@ def test_the_reasons_are_said_plainly() -> None:
     assert why_output(needs, model("p.m")) == f"no limit is known: {OUTPUT_UNKNOWN}"
     assert why_output(needs, model("p.m", max_output_tokens=8)) == "no limit in the request, and it writes at most 8"
     assert why_output(Needs(Operation.EMBEDDINGS), model("p.m")) == ""
+
+
+# -- writes to a cache ----------------------------------------------------------------------------------
+
+WRITER = model("p.m", pricing=Pricing(input_per_1m=1_000_000), cache_write_percent=125)
+
+
+@pytest.mark.parametrize(("caches", "percent"), [("", 100), ("short", 125), ("lasting", 200)])
+def test_what_is_marked_for_a_cache_is_reserved_at_its_price(caches: Any, percent: int) -> None:
+    needs = replace(CHAT_NEEDS, most=1000, max_output=1, caches=caches)
+    assert at_most(needs, WRITER).cost == 1000 * percent // 100
+    assert write_percent(needs, model("p.m", cache_write_percent=100)) == 100, "it charges nothing for it"
+    asked = replace(needs, caches="")
+    assert write_percent(asked, model("p.m", cache_write_percent=125, caches_unasked=True)) == 125
+
+
+@pytest.mark.parametrize(
+    ("usage", "percent", "cost"),
+    [
+        (Usage(1000), 100, 1000),
+        (Usage(1000), 125, 1250),  # nothing is said of the cache
+        (Usage(1000, cached_tokens=400), 125, 1150),
+        (Usage(1000, written_tokens=0), 125, 1000),
+        (Usage(1000, written_tokens=100), 200, 1100),
+        (Usage(1000, written_tokens=100), 100, 1025),  # not asked for, and charged
+    ],
+)
+def test_it_is_settled_by_what_was_written(usage: Usage, percent: int, cost: int) -> None:
+    assert cost_of(usage, WRITER, percent) == cost
+
+
+@given(
+    some.integers(1, 10**6),
+    some.integers(0, 10**6),
+    some.integers(0, 10**6),
+    some.sampled_from(["", "short", "lasting"]),
+)
+def test_no_report_settles_above_the_reservation(tokens: int, cached: int, written: int, caches: Any) -> None:
+    needs = replace(CHAT_NEEDS, most=tokens, max_output=1, caches=caches)
+    cached = min(cached, tokens)
+    usage = Usage(tokens, 0, cached, min(written, tokens - cached) if caches else 0)
+    assert cost_of(usage, WRITER, write_percent(needs, WRITER)) <= at_most(needs, WRITER).cost
