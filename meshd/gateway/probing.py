@@ -128,7 +128,7 @@ class Probing:
             state, tester = self._core.mesh.state, object()
             tested = list(availabilities(state, pool.name, model.id, model.provider))
             for availability in tested:
-                recovery.begin_probation(availability, tester)
+                recovery.begin_probation(availability, tester, clock.now())
             try:
                 self._record(pool, model, await self._failure(pool, model, timeout), tester)
             except NotSent as why:

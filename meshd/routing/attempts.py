@@ -69,7 +69,7 @@ class AttemptBook:
         for availability in states:
             if availability.standby:
                 step.resting = True
-                recovery.begin_probation(availability, self)
+                recovery.begin_probation(availability, self, question.now + wait)
                 if availability.tester is self:
                     step.tests += (availability,)
         known.in_flight += 1

@@ -274,7 +274,8 @@ def record_success(
     known.exhausted_models.clear()
     known.auth_valid = known.auth_tried = True
     known.answering = "serves"
-    state.model(model.id).answered = True
+    known_model = state.model(model.id)
+    known_model.answered, known_model.answered_at = True, now
     member = state.member(pool.name, model.id)
     member.failures = member.overdue = 0
     if not member.availability.standby:
@@ -282,7 +283,7 @@ def record_success(
     changes: list[Change] = []
     if _recover(known.availability, now):
         changes.append(Change("provider", True, _SUCCEEDED, provider=provider.name))
-    if _recover(state.model(model.id).availability, now):
+    if _recover(known_model.availability, now):
         changes.append(Change("model", True, _SUCCEEDED, model=model.id, provider=model.provider))
     if _recover(member.availability, now):
         changes.append(Change("member", True, _SUCCEEDED, pool.name, model.id, model.provider))

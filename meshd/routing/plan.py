@@ -85,6 +85,9 @@ class RequestPlan:
         self._given_up: set[str] = set()
         self._spent: set[str] = set()  # had its attempts, and is asked again where no other can answer
         self._not_before: dict[str, float] = {}  # model that failed → when it may be asked again
+        self._failed: dict[str, float] = {}  # model → when it failed this request last
+        self._alone: dict[str, int] = {}  # model → how often it did so while it answered others
+        self._costly: dict[str, int] = {}  # model → failed attempts that may have cost something
         self._first: ModelSpec | None = None
         self._last: ModelSpec | None = None
         self._failure: ProviderFailure | None = None
@@ -108,7 +111,7 @@ class RequestPlan:
             question = self._question(now)
             if self._stays_with(last, question):
                 return self._begin(question, last)
-        resting = {model for model, ready in self._not_before.items() if ready > now}
+        resting = {model for model, ready in self._not_before.items() if ready > now and not self._is_back(model, now)}
         exclude = self._given_up | self._spent
         if resting:
             exclude |= resting
@@ -187,34 +190,31 @@ class RequestPlan:
         the one that may be tested now; else how long to wait for one, or for the outcome of another's test."""
         scope, reasons = self._scope(), {}
         until: float | None = None
-        tested = known = False
+        known = False
         for pool in self.pools:
             question = self._question(now, pool)
             for id in self.pipeline.preferred(question):
                 model = self.table.models[id]
                 if id in self._given_up or (scope is not None and not scope(model)):
                     continue
-                found = self._tested_from(model, question)
-                if found is None:
+                at = self._tested_from(model, question)
+                if at is None:
                     continue
-                at, busy = found
-                if at <= now and not busy:
+                if at <= now:
                     return question, model
                 reasons[id] = _STATE.objection(model, question) or "it has failed this request, and is asked again soon"
-                tested |= busy
                 known |= self.state.model(id).has_answered
-                if not busy:
-                    until = at if until is None else min(until, at)
-        return Wait(until, reasons, resting=True, known=known) if until is not None or tested else None
+                until = at if until is None else min(until, at)
+        return None if until is None else Wait(until, reasons, resting=True, known=known)
 
-    def _tested_from(self, model: ModelSpec, question: Question) -> tuple[float, bool] | None:
-        """From when on (UTC s) this request may test it, and whether another does so already; None: not at all."""
+    def _tested_from(self, model: ModelSpec, question: Question) -> float | None:
+        """From when on (UTC s) this request may test it, at the latest if another does so already; None: not at all."""
         state, now = self.state, question.now
-        if self._tries.get(model.id, 0) >= self._most_tries(question.pool) or state.model(model.id).deactivated:
+        if not self._may_test(model.id, question.pool) or state.model(model.id).deactivated:
             return None
         if self.table.providers[model.provider].disabled:
             return None
-        at, busy = max(self._not_before.get(model.id, now), now), False
+        at = now if self._is_back(model.id, now) else max(self._not_before.get(model.id, now), now)
         for availability in availabilities(state, question.pool.name, model.id, model.provider):
             wait = recovery.tried_again_in(availability, now)
             if wait is None:
@@ -222,7 +222,8 @@ class RequestPlan:
             if availability.standby and availability.cause not in recovery.PASSING and wait > 0:
                 return None
             at = max(at, now + wait)
-            busy |= availability.standby and availability.tester not in (None, self.book)
+            if recovery.tested_by_another(availability, self.book, now):
+                at = max(at, min(availability.tested_at + recovery.LONGEST_TEST, self.deadline - _AT_LAST))
         for stage in self.pipeline.stages:
             if stage.name not in (_STATE.name, LimitStage.name) and stage.objection(model, question) is not None:
                 return None
@@ -230,13 +231,30 @@ class RequestPlan:
         if fits_from is None:
             return None
         at = max(at, fits_from)
-        return None if at >= self.deadline else (at, busy)
+        return None if at >= self.deadline else at
 
-    @staticmethod
-    def _most_tries(pool: PoolSpec) -> int:
-        """Where no other model can answer: as the OpenAI SDK at least, unless asking again is switched off."""
-        most = pool.retry.max_attempts
-        return most if most <= 1 else max(most, LAST_ATTEMPTS)
+    def _may_test(self, model: str, pool: PoolSpec) -> bool:
+        """Whether this request may ask it once more, where no other model can answer and asking again is not switched
+        off: for as long as it may wait while nothing else is answered, but not often at a cost, nor when it is this
+        request alone that fails there."""
+        tries, most = self._tries.get(model, 0), pool.retry.max_attempts
+        if tries < max(most, 1):
+            return True
+        if most <= 1 or self._costly.get(model, 0) >= max(most, LAST_COSTLY):
+            return False
+        return self._alone.get(model, 0) < max(most, LAST_ATTEMPTS)
+
+    def _is_back(self, model: str, now: float) -> bool:
+        """Whether it rested and something has shown since it failed this request that it works: no need to back off."""
+        failed = self._failed.get(model)
+        if failed is None:
+            return False
+        provider = self.table.models[model].provider
+        return any(
+            each.recovered_at > failed and not each.standby
+            for pool in self.pools
+            for each in availabilities(self.state, pool.name, model, provider)
+        )
 
     def _refused(self, consulted: Consulted) -> GiveUp | None:
         """Where `on_budget_exceeded` is `error`: a model that would be asked does not fit a budget."""
@@ -295,7 +313,7 @@ class RequestPlan:
                     or not self._may_be_asked_again(model_id)
                 ):
                     continue
-                if self._is_tested(model, question.pool):
+                if self._is_tested(model, question.pool, question.now):
                     continue
                 fits_from = self._fits_from(model, question)
                 if fits_from is None or fits_from >= self.deadline:
@@ -314,10 +332,10 @@ class RequestPlan:
             and self.state.model(model).deactivated is None
         )
 
-    def _is_tested(self, model: ModelSpec, pool: PoolSpec) -> bool:
+    def _is_tested(self, model: ModelSpec, pool: PoolSpec, now: float) -> bool:
         """Whether another request tests it."""
         return any(
-            availability.standby and availability.tester is not None and availability.tester is not self.book
+            recovery.tested_by_another(availability, self.book, now)
             for availability in availabilities(self.state, pool.name, model.id, model.provider)
         )
 
@@ -382,6 +400,10 @@ class RequestPlan:
         self.book.close(step, now, usage, failure.limits, sent=not failure.unsent)
         model, provider = step.model, self._provider(step.model)
         self._failure, self._stays = failure, False
+        alone = self._failed.get(model.id, now - duration) < self.state.model(model.id).answered_at
+        self._alone[model.id] = self._alone.get(model.id, 0) + alone
+        self._failed[model.id] = now
+        self._costly[model.id] = self._costly.get(model.id, 0) + (step.usage != NOTHING)
         self.book.note(step, False, failure.kind, failure.message, failure.status, duration)
         if failure.refused:
             features.note_refusal(self.state, model.id, self.needs, failure.refused, now)
@@ -408,9 +430,9 @@ class RequestPlan:
             told_to_wait = step.pool.retry.honor_retry_after and (failure.retry_after or 0.0) > 0.0
             self._stays = not (begun or told_to_wait or failure.kind is FailureKind.CONNECTION)
             self._not_before[model.id] = now + delay(failure, step.pool.retry, self._tries[model.id], self._random)
-        elif verdict is Verdict.RETRY and not begun and self._tries[model.id] < self._most_tries(step.pool):
+        elif verdict is Verdict.RETRY and not begun and self._may_test(model.id, step.pool):
             self._spent.add(model.id)
-            self._not_before[model.id] = now + delay(failure, step.pool.retry, self._tries[model.id], self._random)
+            self._not_before[model.id] = now + self._pause(failure, step)
         else:
             self._given_up.add(model.id)
             self._not_before[model.id] = now + (failure.retry_after or 0.0)
@@ -471,6 +493,16 @@ class RequestPlan:
         refused.add(passage.key)
         return usable, usable and not again and len(refused) < len(self.table.providers[provider].keys)
 
+    def _pause(self, failure: ProviderFailure, step: Try) -> float:
+        """Seconds until this request asks again a model that is the last one standing. What costs nothing is asked as
+        often as a model that rests."""
+        policy = step.pool.retry
+        pause = max(delay(failure, policy, self._tries[step.model.id], self._random), recovery.FIRST_RETRY)
+        if step.usage != NOTHING:
+            return pause
+        told = failure.retry_after or 0.0 if policy.honor_retry_after else 0.0
+        return max(min(pause, recovery.LONGEST_RETRY), told)
+
     def _provider(self, model: ModelSpec) -> ProviderSpec:
         return self.table.providers[model.provider]
 
@@ -513,8 +545,12 @@ class RequestPlan:
         return soonest or None
 
 
-LAST_ATTEMPTS = 6
-"""Of one request at one model, where no other can answer and `retry.max_attempts` allows for more than one."""
+LAST_ATTEMPTS = 8
+"""Of one request at one model, where no other can answer and `retry.max_attempts` allows for more than one, that fail
+while the model answers others."""
+LAST_COSTLY = 6
+"""Of these the ones that may have cost something, whoever is answered."""
+_AT_LAST = 1.0  # s before its deadline, a request tests beside a test that takes long
 _SOON = 1.0  # s: a model that rests may be tested at any moment
 _STATE = StateStage()
 _BUDGET = BudgetStage()

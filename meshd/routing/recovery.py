@@ -47,6 +47,9 @@ PASSING: frozenset[str] = frozenset(
 FIRST_RETRY, LONGEST_RETRY = 0.5, 2.0
 """Seconds between the tests of a model that is the last one standing: doubled from the first up to the longest."""
 
+LONGEST_TEST = 5.0
+"""Seconds after which the outcome of a test is waited for no longer: the next request tests beside it."""
+
 Schedule = Literal["monthly", "daily", "daily_utc", "rolling"]
 
 
@@ -199,13 +202,24 @@ def _all(state: MeshState) -> Iterator[tuple[Change, Availability]]:
 _BACK = "its rest is over"
 
 
-def begin_probation(availability: Availability, tester: object) -> None:
-    """A request is about to be sent there: it takes the probation's one place, if there is one to be had.
+def begin_probation(availability: Availability, tester: object, now: float | None = None) -> None:
+    """A request is about to be sent there: it takes the probation's one place, if there is one to be had, or a test
+    that takes too long still has it.
 
     Whatever becomes of it, it has to `end_probation`.
     """
-    if availability.standby and availability.probation and availability.tester is None:
+    if not availability.standby or not availability.probation:
+        return
+    if availability.tester is None or (now is not None and not tested_by_another(availability, tester, now)):
         availability.tester = tester
+        availability.tested_at = INDEFINITELY if now is None else now
+
+
+def tested_by_another(availability: Availability, tester: object, now: float) -> bool:
+    """Whether a request other than `tester` tests it, whose outcome is to be waited for."""
+    if not availability.standby or availability.tester is None or availability.tester is tester:
+        return False
+    return now < availability.tested_at + LONGEST_TEST
 
 
 def end_probation(availability: Availability, tester: object) -> None:

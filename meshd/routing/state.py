@@ -52,6 +52,7 @@ class Availability:
     tester: object | None = None
     retry_at: float = 0.0  # when it is tried again where no other model can answer
     tries: int = 0  # of these that failed
+    tested_at: float = INDEFINITELY  # since when `tester` does
 
     def down_for(self, now: float) -> float:
         """Seconds of standby in all its life, the present one among them."""
@@ -147,6 +148,7 @@ class ModelState:
     last_failure_reason: str = ""
     answered: bool = False  # since the daemon began
     refused: dict[str, float] = field(default_factory=dict)  # feature → when it was last refused
+    answered_at: float = -INDEFINITELY  # the last time
 
     @property
     def has_answered(self) -> bool:

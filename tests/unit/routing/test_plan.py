@@ -24,6 +24,7 @@ from routing_builders import (
 )
 
 from meshd.cdk.provider import FailureKind, Operation
+from meshd.routing import recovery
 from meshd.routing.endings import Consulted, none_left
 from meshd.routing.needs import Needs
 from meshd.routing.plan import RequestPlan, Wait
@@ -196,7 +197,7 @@ def test_a_retry_does_not_push_into_another_requests_probation() -> None:
     walk(made, waiting, SERVER)
     made.now += 60
     tried(made.plan().next(made.now))
-    assert waits(waiting.next(made.now)).until is None, "for how that ends"
+    assert waits(waiting.next(made.now)).until == made.now + recovery.LONGEST_TEST, "for how that ends, at most"
 
 
 def test_a_model_that_an_operator_takes_out_meanwhile_is_not_tried_again() -> None:
@@ -291,7 +292,7 @@ def test_an_older_request_that_ends_does_not_give_away_the_testers_place() -> No
     walk(made, failing, SERVER)
     tried(made.plan().next(NOW + 60))
     older.cancelled(NOW)
-    assert waits(made.plan().next(NOW + 60)).until is None
+    assert waits(made.plan().next(NOW + 60)).until == NOW + 60 + recovery.LONGEST_TEST
 
 
 def test_sixty_four_that_fail_together_are_one_failure_of_the_model() -> None:
@@ -674,7 +675,7 @@ def test_the_last_one_standing_is_tried_again_soon_and_by_one_request_at_a_time(
     first, second = made.plan(), made.plan()
     assert waits(first.next(NOW)).until == NOW + 0.5
     tried(first.next(NOW + 0.5))
-    assert waits(second.next(NOW + 0.5)).until is None, "for the outcome of the test"
+    assert waits(second.next(NOW + 0.5)).until == NOW + 0.5 + recovery.LONGEST_TEST, "or the outcome of the test"
     first.succeeded(NOW + 0.6, 0.1)
     tried(second.next(NOW + 0.6))
     assert not made.member("p.a").standby

@@ -119,7 +119,7 @@ class Traffic(RuleBasedStateMachine):
         explained = made.pipeline.explain(question)
         up = set(explained.order)
         down = {id for id in made.pool.members if StateStage().objection(made.table.models[id], question)}
-        tested = {id: self._tests(id) for id in made.pool.members}
+        tested = {id: self._tests(plan, id) for id in made.pool.members}
         step = plan.next(made.now)
         if isinstance(step, GiveUp):
             assert isinstance(step.error, MeshError)
@@ -135,7 +135,7 @@ class Traffic(RuleBasedStateMachine):
         request.due = made.now + step.wait
         assert step.wait >= 0.0
         assert request.due <= plan.deadline
-        assert request.asked[step.model.id] <= plan._most_tries(made.pool)
+        assert request.asked[step.model.id] == 1 or made.pool.retry.max_attempts > 1
         self.under_way.append(request)
 
     def _allowed(self, request: Request, step: Try, down: set[str], tested: dict[str, bool], up: set[str]) -> None:
@@ -149,7 +149,8 @@ class Traffic(RuleBasedStateMachine):
         holders = [other for other in self.under_way if other is not request and other.tests]
         request.tests = self._on_probation(id, self.made.now + step.wait)
         for held in request.tests:
-            assert all(held not in other.tests for other in holders), "two requests test at once"
+            others = [other for other in holders if held in other.tests]
+            assert all(held.tester is not other.plan.book for other in others), "two requests test at once"
 
     def _in_scope(self, request: Request, id: str) -> bool:
         scope = request.plan._scope()
@@ -204,8 +205,10 @@ class Traffic(RuleBasedStateMachine):
         assert request.plan._last is not None
         return request.plan._last.id
 
-    def _tests(self, id: str) -> bool:
-        return any(found.tester is not None for found in self._on_probation(id, self.made.now))
+    def _tests(self, plan: RequestPlan, id: str) -> bool:
+        """Whether another one does, that has not taken too long over it."""
+        now = self.made.now
+        return any(recovery.tested_by_another(found, plan.book, now) for found in self._on_probation(id, now))
 
     def _on_probation(self, id: str, at: float) -> list[Availability]:
         spec = self.made.table.models[id]
