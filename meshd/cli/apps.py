@@ -37,7 +37,7 @@ def apps(
         _app(found[0])
         return
     out.print_table(
-        ["app", "", "flying", "waiting", "requests", "failed", "today", "left", "seen"],
+        ["app", "kind", "flying", "waiting", "requests", "failed", "today", "left", "seen"],
         [
             [
                 entry.get("name"),

@@ -55,7 +55,7 @@ def show(rows: Iterable[Mapping[str, Any]], *, empty: str = "") -> None:
     """A table of limits, the fullest first within each scope."""
     ordered = sorted(rows, key=lambda row: (_place(row), str(row.get("name")), -taken(row)))
     out.print_table(
-        ["", "spent", "reserved", "limit", "left", "resets"],
+        ["of", "spent", "reserved", "limit", "left", "resets"],
         [
             [
                 whose(row),

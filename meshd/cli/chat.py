@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from meshd.cli import daemon, names
+from meshd.cli import cells, daemon, names
 from meshd.cli import output as out
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ def _whole(client: OpenAIClient, model: str, messages: list[Message], given: Map
     if as_json:
         out.print_json({**reply.to_dict(), "mesh": mesh, "total_time": round(total, 6)})
     else:
-        sys.stdout.write(text if text.endswith("\n") else text + "\n")
+        sys.stdout.write(_shown(text if text.endswith("\n") else text + "\n"))
         sys.stdout.flush()
         _footer(mesh, reply.model, usage, None, total)
     return text
@@ -134,7 +134,7 @@ def _streamed(client: OpenAIClient, model: str, messages: list[Message], given: 
                     first = time.monotonic() - began
                     waiting.set()
                 parts.append(piece)
-                sys.stdout.write(piece)
+                sys.stdout.write(_shown(piece))
                 sys.stdout.flush()
     text = "".join(parts)
     if text and not text.endswith("\n"):
@@ -143,6 +143,11 @@ def _streamed(client: OpenAIClient, model: str, messages: list[Message], given: 
     mesh = stream.mesh.to_dict() if stream.mesh else {}
     _footer(mesh, real, stream.usage, first, time.monotonic() - began)
     return text
+
+
+def _shown(text: str) -> str:
+    """On a terminal without what steers it: a model writes whatever it was told to. In a pipe as it came."""
+    return cells.harmless(text) if out.on_terminal() else text
 
 
 def _footer(
@@ -161,7 +166,7 @@ def _footer(
         f"{tries} attempts" if tries > 1 else "1 attempt",
         out.usd(mesh["cost"]) if isinstance(mesh.get("cost"), int | float) and mesh["cost"] else None,
     ]
-    line = " · ".join(str(part) for part in parts if part)
+    line = cells.one_line(" · ".join(str(part) for part in parts if part))
     sys.stderr.write(f"{_DIM}{line}{_RESET}\n" if _coloured() else f"{line}\n")
     sys.stderr.flush()
 

@@ -110,7 +110,7 @@ def probe(
         out.print_json(answer)
     else:
         out.print_table(
-            ["provider", "", "took", "score", "error"],
+            ["provider", "state", "took", "score", "error"],
             [
                 [
                     entry_.get("provider"),

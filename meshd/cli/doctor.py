@@ -51,6 +51,8 @@ def doctor(as_json: out.JsonOption = False) -> None:
 
 def _print(finding: Finding) -> None:
     mark, style = _MARKS[finding.level]
+    if not out.on_terminal():
+        mark = finding.level  # a word for programs that read lines
     out.say(f"{mark} {finding.subject}: {finding.message}", None if finding.level == "ok" else style)
     if finding.advice:
         out.say(f"    → {finding.advice}")

@@ -7,6 +7,7 @@ Must never: do a command's work, or import a command's module before it is calle
 from __future__ import annotations
 
 import importlib
+import io
 import os
 import sys
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -151,6 +152,9 @@ def print_version() -> None:
 def main() -> None:
     """The console script."""
     open_standard_streams()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal that lacks a letter is no reason to fail
     try:
         app(prog_name="meshctl")
     except KeyboardInterrupt:

@@ -1,6 +1,7 @@
 """How answers look: tables and lines for people, JSON for programs.
 
-Owns: the consoles, number formats and the one way each command prints.
+Owns: the consoles, number formats and the one way each command prints. (`tables.py` lays columns out, `cells.py`
+knows how wide a text is.)
 Must never: ask the daemon anything, or print to stdout beside JSON. Rich is loaded at the first table, not at
 import: `--json` and streamed answers never need it.
 """
@@ -9,12 +10,15 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
+
+from meshd.cli import cells
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -51,27 +55,55 @@ def on_terminal() -> bool:
 
 def print_json(value: Any) -> None:
     """One JSON document on stdout."""
-    sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2, default=str) + "\n")
+    sys.stdout.write(_as_json(value, indent=2) + "\n")
 
 
 def print_json_line(value: Any) -> None:
     """One JSON document on one line, at once: for streams."""
-    sys.stdout.write(json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str) + "\n")
+    sys.stdout.write(_as_json(value, separators=(",", ":")) + "\n")
     sys.stdout.flush()
 
 
+_UNWRITTEN: Final = re.compile("[\x7f-\x9f\ud800-\udfff]")
+
+
+def _as_json(value: Any, **form: Any) -> str:
+    """What steers a terminal, or is not to be encoded, only ever stands within strings: there it is escaped."""
+    text = json.dumps(value, ensure_ascii=False, default=str, **form)
+    return _UNWRITTEN.sub(lambda found: f"\\u{ord(found.group()):04x}", text)
+
+
 def say(text: str = "", style: str | None = None) -> None:
-    """A line for people."""
+    """A line for people, wrapped between words; whole in a pipe."""
+    text = cells.harmless(text)
     if not on_terminal():
         sys.stdout.write(f"{text}\n")
         return
-    console().print(text, style=style, soft_wrap=True)
+    indent = " " * (len(text) - len(text.lstrip(" ")))
+    print_lines([[(line, style or "")] for line in cells.wrapped(text, console().width, indent)])
 
 
 def complain(text: str) -> None:
     """A line about what went wrong, on stderr."""
     sys.stdout.flush()
-    sys.stderr.write(f"meshctl: {text}\n")
+    sys.stderr.write(f"meshctl: {cells.harmless(text)}\n")
+
+
+Line = Sequence[tuple[str, str]]
+"""Pieces of a line, each with its style."""
+
+
+def print_lines(lines: Iterable[Line]) -> None:
+    if not on_terminal():
+        sys.stdout.write("".join("".join(text for text, _ in line).rstrip() + "\n" for line in lines))
+        return
+    from rich.text import Text
+
+    screen = console()
+    for line in lines:
+        text = Text.assemble(*line)
+        text.rstrip()
+        screen.print(text, no_wrap=True, crop=False, overflow="ignore")
 
 
 def print_table(
@@ -89,139 +121,36 @@ def print_table(
         if empty:
             say(empty, FAINT)
         return
-    used = [place for place in range(len(columns)) if place == 0 or any(_plain(row[place]) for row in rows)]
-    right = {place for place in used if columns[place] in set(numbers)}
-    if not on_terminal():
-        _plain_table(columns, rows, used, right, title)
-        return
-    _rich_table(columns, rows, used, right, title)
+    print_lines([*([[(title, HEAD)]] if title else []), *table_lines(columns, rows, numbers=numbers)])
 
 
-def _plain_table(
-    columns: Sequence[str], rows: Sequence[Sequence[Any]], used: Sequence[int], right: set[int], title: str
-) -> None:
-    """For programs that read lines: a row is one, whole, whatever its length; two blanks or more part columns."""
-    if title:
-        sys.stdout.write(f"{title}\n")
-    lines = [[columns[place] for place in used], *([_one_line(row[place]) for place in used] for row in rows)]
-    widths = [max(len(line[at]) for line in lines) for at in range(len(used))]
-    for line in lines:
-        cells = [
-            cell.rjust(widths[at]) if used[at] in right else cell.ljust(widths[at]) for at, cell in enumerate(line)
-        ]
-        sys.stdout.write("  ".join(cells).rstrip() + "\n")
+def table_lines(columns: Sequence[str], rows: Sequence[Sequence[Any]], *, numbers: Iterable[str] = ()) -> list[Line]:
+    """As `print_table` prints it: the head, then one line a row or more."""
+    from meshd.cli import tables
 
-
-def _one_line(cell: Any) -> str:
-    return " ".join(_plain(cell).split()) or "-"
-
-
-def _rich_table(
-    columns: Sequence[str], rows: Sequence[Sequence[Any]], used: Sequence[int], right: set[int], title: str
-) -> None:
-    """As wide as the terminal, and no word is broken: what does not fit beside the others stands below its row."""
-    from rich.text import Text
-
-    screen = console()
-    heads = [columns[place] for place in used]
-    cells = [[(_plain(row[place]), _style(row[place])) for place in used] for row in rows]
-    widths = [max(len(heads[at]), *(_widest(row[at][0]) for row in cells)) for at in range(len(used))]
-    kept, last = _fitting(widths, cells, screen.width)
-    if title:
-        screen.print(title, style=HEAD)
-    if kept > 1 or len(used) == 1:
-        line = (
-            head.rjust(w) if used[at] in right else head.ljust(w)
-            for at, (head, w) in enumerate(_zip(heads, widths, kept))
-        )
-        screen.print(Text("  ".join(line).rstrip(), style=HEAD), no_wrap=True, crop=False)
-    for row in cells:
-        for line in _row_lines(row[:kept], widths[:kept], [used[at] in right for at in range(kept)], last):
-            screen.print(line, no_wrap=True, crop=False, overflow="ignore")
-        for at in range(kept, len(row)):
-            text, style = row[at]
-            if text:
-                # A reason speaks for itself; of many fields each has its name.
-                named = f"{heads[at]} {text}" if kept < len(row) - 1 and heads[at] else text
-                for each in _wrapped(named, screen.width - 4):
-                    screen.print(Text(f"    {each}", style=style), no_wrap=True, crop=False, overflow="ignore")
-
-
-_NARROWEST = 16  # columns that a last column of words needs
-
-
-def _fitting(widths: Sequence[int], cells: Sequence[Sequence[tuple[str, str]]], width: int) -> tuple[int, int]:
-    """(columns that stand side by side, how wide the last of them is)."""
-    if sum(widths) + 2 * (len(widths) - 1) <= width:
-        return len(widths), widths[-1]
-    rest = width - sum(widths[:-1]) - 2 * (len(widths) - 1)
-    word = max((len(word) for row in cells for word in row[-1][0].split()), default=0)
-    if len(widths) == 1 or rest >= max(word, min(widths[-1], _NARROWEST)):
-        return len(widths), max(rest, 1) if len(widths) > 1 else width
-    kept = len(widths) - 1
-    while kept > 1 and sum(widths[:kept]) + 2 * (kept - 1) > width:
-        kept -= 1
-    return kept, widths[kept - 1]
-
-
-def _row_lines(row: Sequence[tuple[str, str]], widths: Sequence[int], right: Sequence[bool], last: int) -> list[Any]:
-    """The lines of one row: one, or more where its last cell is long or a cell has several."""
-    from rich.text import Text
-
-    blocks = [text.splitlines() or [""] for text, _ in row[:-1]] + [_wrapped(row[-1][0], last) or [""]]
-    lines = []
-    for number in range(max(map(len, blocks))):
-        line = Text()
-        for at, block in enumerate(blocks):
-            text = block[number] if number < len(block) else ""
-            size = widths[at] if at < len(blocks) - 1 else min(widths[at], last)
-            shown = text.rjust(size) if right[at] else text.ljust(size)
-            line.append(shown if at < len(blocks) - 1 or right[at] else text, style=row[at][1])
-            if at < len(blocks) - 1:
-                line.append("  ")
-        line.rstrip()
-        lines.append(line)
-    return lines
-
-
-def _wrapped(text: str, width: int) -> list[str]:
-    import textwrap
-
-    return [
-        part
-        for line in text.splitlines()
-        for part in textwrap.wrap(line, max(width, 1), break_on_hyphens=False, drop_whitespace=True) or [""]
-    ]
-
-
-def _zip(heads: Sequence[str], widths: Sequence[int], kept: int) -> Iterable[tuple[str, int]]:
-    return zip(heads[:kept], widths[:kept], strict=True)
-
-
-def _widest(text: str) -> int:
-    """Of its lines."""
-    return max((len(line) for line in text.splitlines()), default=0)
+    shown = [[(cells.harmless(_plain(cell)), _style(cell)) for cell in row] for row in rows]
+    width = console().width if on_terminal() else None
+    return tables.lines(columns, shown, frozenset(numbers), width)
 
 
 def print_fields(fields: Iterable[tuple[str, Any]]) -> None:
     """Names and values, one a line; a value of None or "" is left out."""
-    if not on_terminal():
-        shown = [(name, _one_line(value)) for name, value in fields if value is not None and _plain(value) != ""]
-        width = max((len(name) for name, _ in shown), default=0)
-        sys.stdout.write("".join(f"{name.ljust(width)}  {value}\n" for name, value in shown))
-        return
-    from rich.table import Table
-    from rich.text import Text
+    print_lines(field_lines(fields))
 
-    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column(no_wrap=True, style=FAINT)
-    table.add_column(overflow="fold")
-    for name, value in fields:
-        if value is None or _plain(value) == "":
-            continue
-        table.add_row(name, Text(_plain(value), style=_style(value)))
-    if table.row_count:
-        console().print(table)
+
+def field_lines(fields: Iterable[tuple[str, Any]]) -> list[Line]:
+    shown = [
+        (name, cells.harmless(_plain(value)), _style(value))
+        for name, value in fields
+        if value is not None and _plain(value) != ""
+    ]
+    space = max((len(name) for name, _, _ in shown), default=0) + 2
+    lines: list[Line] = []
+    for name, text, style in shown:
+        parts = cells.wrapped(text, console().width - space) if on_terminal() else [cells.one_line(text)]
+        lines += [[(name.ljust(space), FAINT), (parts[0], style)]]
+        lines += [[(" " * space, ""), (part, style)] for part in parts[1:]]
+    return lines
 
 
 def _plain(cell: Any) -> str:
@@ -234,7 +163,7 @@ def _plain(cell: Any) -> str:
 
 
 def _style(cell: Any) -> str:
-    return cell[1] if isinstance(cell, tuple) else ""
+    return cell[1] or "" if isinstance(cell, tuple) else ""
 
 
 # -- numbers ------------------------------------------------------------------------------------------
@@ -250,7 +179,7 @@ def seconds(value: Any) -> str:
         return ""
     value = float(value)
     if value < 0.9995:
-        return f"{value * 1000:.0f} ms" if value >= 0.01 or value == 0 else f"{value * 1000:.1f} ms"
+        return f"{value * 1000:.0f} ms" if value >= 0.01 or value < 0.00005 else f"{value * 1000:.1f} ms"
     if value < 60:
         return f"{value:.1f} s"
     whole = round(value)

@@ -68,7 +68,7 @@ def _pool(found: Mapping[str, Any]) -> None:
     )
     out.say()
     out.print_table(
-        ["model", "provider", "", "flying", "room", "failures", "errors", "back in", "reason"],
+        ["model", "provider", "state", "flying", "room", "failures", "errors", "back in", "reason"],
         [
             [
                 model.get("id"),
@@ -103,7 +103,7 @@ def models(model_id: ModelId = None, as_json: out.JsonOption = False) -> None:
         _model(_one(found, model_id))
         return
     out.print_table(
-        ["model", "provider", "", "requests", "failures", "p50", "cost", "reason"],
+        ["model", "provider", "state", "requests", "failures", "p50", "cost", "reason"],
         [
             [
                 model.get("id"),
@@ -168,7 +168,7 @@ def providers(name: ProviderName = None, as_json: out.JsonOption = False) -> Non
         _provider(_one(found, name))
         return
     out.print_table(
-        ["provider", "connector", "", "score", "models", "requests", "cost", "reason"],
+        ["provider", "connector", "state", "score", "models", "requests", "cost", "reason"],
         [
             [
                 provider.get("name"),
@@ -279,9 +279,11 @@ def status(model: Mapping[str, Any]) -> tuple[str, str]:
 
 def availability(provider: Mapping[str, Any]) -> tuple[str, str]:
     if provider.get("enabled") is False:
-        return ("left out", out.BAD) if provider.get("key") == "missing" else ("disabled", out.FAINT)
-    if provider.get("key") == "refused" and not provider.get("available"):
+        return ("left out", "yellow") if provider.get("key") == "missing" else ("disabled", out.FAINT)
+    if provider.get("key") == "refused":
         return "key refused", out.BAD
+    if provider.get("answering") == "nothing":  # every request gets a 404
+        return "wrong base_url", out.BAD
     return out.good(provider.get("available"), "available", "away")
 
 

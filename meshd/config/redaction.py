@@ -89,6 +89,11 @@ def redact(value: Any, path: Path = (), *, secret: bool = False) -> Any:
         return [redact(item, (*path, index), secret=secret) for index, item in enumerate(value)]
     if isinstance(value, str):
         return mask_secret(value) if secret else _TOKEN_ALONE.sub(MASK, _USERINFO.sub(rf"\1:{MASK}", value))
-    if secret and isinstance(value, int | float) and not isinstance(value, bool) and path[-1:] != ("tokens",):
+    # A number of tokens is a limit (`max_output_tokens`).
+    if secret and isinstance(value, int | float) and not isinstance(value, bool) and not _counts_tokens(path):
         return MASK
     return value
+
+
+def _counts_tokens(path: Path) -> bool:
+    return bool(path) and str(path[-1]).lower().endswith("tokens")

@@ -159,7 +159,8 @@ class RouterCore:
             self.tell("telemetry", outcome)
 
     def _attempt_failed(self, provider: str, failure: ProviderFailure) -> None:
-        if failure.kind in _ABOUT_THE_PROVIDER:
+        lost = failure.status == 404 and self.mesh.state.provider(provider).answering == "nothing"
+        if failure.kind in _ABOUT_THE_PROVIDER or lost:  # a wrong base_url shows in requests first
             self.tell("health", messages.ProviderFailed(provider, failure.kind, failure.message))
 
     def _settled(self) -> None:

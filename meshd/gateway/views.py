@@ -149,7 +149,8 @@ class View:
             "available": not spec.disabled and status != STANDBY,
             "auth_valid": known.auth_valid,
             "key": _key(known, keyed, spec.disabled),
-            "reason": spec.disabled or known.availability.reason or known.probe_error,
+            "answering": known.answering,
+            "reason": spec.disabled or known.availability.reason or known.probe_error or _nothing_there(known),
             "score": round(known.score, 3),
             "last_probe": known.last_probe,
             "latency": known.latency,
@@ -189,6 +190,11 @@ class View:
 
     def _headroom(self, pool: PoolSpec, model: ModelSpec) -> Headroom:
         return self.state.rates.headroom(Question(self.table, self.state, pool, _ANY, self.now), model)
+
+
+def _nothing_there(known: ProviderState) -> str:
+    """A server that has none of the paths is not the one that was meant."""
+    return "every request gets a 404: nothing is at this path; check base_url" if known.answering == "nothing" else ""
 
 
 def _key(known: ProviderState, keyed: bool, disabled: str) -> str:

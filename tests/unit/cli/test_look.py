@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from meshd.cli.cells import width_of
+
 STATUS = {
     "version": "0.1.0",
     "pid": 42,
@@ -137,7 +139,7 @@ def test_status_says_what_is_wrong(fake: Any, meshctl: Any) -> None:
         "draining": True,
         "pools": [],
     }
-    shown = meshctl("status").stdout
+    shown = " ".join(meshctl("status").stdout.split())
     for text in (
         "disk full (/x): serving on",
         'mesh.yaml:7: pools.chat: unknown key; did you mean "retry"?',
@@ -145,6 +147,34 @@ def test_status_says_what_is_wrong(fake: Any, meshctl: Any) -> None:
         "no pools",
     ):
         assert text in shown
+
+
+@pytest.mark.parametrize("many", [0, 1, 3, 9, 60])
+@pytest.mark.parametrize("broken", [0, 1, 60])
+def test_status_fits_one_screen_and_says_what_it_left_out(fake: Any, meshctl: Any, many: int, broken: int) -> None:
+    reason = "its key is refused: Incorrect API key provided. You can find your API key at https://a.example/keys. " * 2
+    fake.answers["GET status"] = STATUS | {
+        "pools": [
+            {"name": f"pool-{n}-模型" * (1 + n % 3), "active": int(n >= broken), "standby": 1, "current": "m" * 40}
+            for n in range(many)
+        ],
+        "providers": [
+            PROVIDER | {"name": f"p{n}"} | ({"available": False, "reason": reason} if n < broken else {})
+            for n in range(many)
+        ],
+        "notes": [],
+    }
+    short, whole = meshctl("status").stdout, meshctl("status", "--all").stdout
+    assert len(short.splitlines()) <= 23
+    for shown in (short, whole):
+        assert max(map(width_of, shown.splitlines())) <= 80
+    for left_out in ("pools", "providers"):
+        listed = len(re.findall(r"^pool-" if left_out == "pools" else r"^p\d+ ", short, re.MULTILINE))
+        assert (f"and {many - listed} more: meshctl {left_out}" in short) == (listed < many)
+    if many:
+        assert f"p{many - 1} " in whole
+        if broken:
+            assert "key is refused" in "".join(short.split("socket")[0])
 
 
 def test_a_daemon_of_another_version_may_lack_anything(fake: Any, meshctl: Any) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from meshd.cdk.provider import ProviderFailure, ProviderSettings
 from meshd.config import MeshConfig
-from meshd.config.redaction import MASK, redact_url
+from meshd.config.redaction import MASK, redact, redact_url
 from meshd.connectors.providers.openai import OpenAIProvider
 
 
@@ -87,3 +87,10 @@ def test_a_models_process_gets_no_keys():
         "HOME",
         "LD_LIBRARY_PATH",
     }
+
+
+@pytest.mark.parametrize("key", ["max_output_tokens", "tokens", "max_tokens", "maxTokens"])
+def test_a_number_of_tokens_is_shown_and_a_numeric_password_is_not(key: str) -> None:
+    shown = redact({"models": {"a": {"constraints": {key: 100}}}, "providers": {"p": {"api_key": 12345, "token": 9}}})
+    assert shown["models"]["a"]["constraints"][key] == 100
+    assert shown["providers"]["p"] == {"api_key": "•••", "token": "•••"}
