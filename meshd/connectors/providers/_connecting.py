@@ -14,10 +14,15 @@ from typing import Any
 import aiohttp
 
 from meshd.connectors.providers.proxies import Proxy, ProxyRefused
-from meshd.connectors.providers.tls import tls_context
+from meshd.connectors.providers.tls import certificate_fault, tls_context
 
 opened: contextvars.ContextVar[bool] = contextvars.ContextVar("connection_opened", default=False)
 """This request got a fresh connection: its failure is no stale one."""
+trusted: contextvars.ContextVar[ssl.SSLContext | None] = contextvars.ContextVar("connection_trusted", default=None)
+"""The authorities by which this request's connection was judged."""
+
+_REPLACING = 1.5  # s for which a file of authorities that says nothing is taken for one that is being replaced
+_AGAIN = 0.05
 
 
 class _Trusting:
@@ -29,6 +34,7 @@ class _Trusting:
     async def _refresh(self) -> None:
         if isinstance(self._ssl, ssl.SSLContext):
             self._ssl = await current_context(self.ca_file)
+            trusted.set(self._ssl)
 
 
 class TCPConnector(_Trusting, aiohttp.TCPConnector):
@@ -47,6 +53,22 @@ class UnixConnector(aiohttp.UnixConnector):
 async def current_context(ca_file: str | None) -> ssl.SSLContext:
     """Reading the authorities takes tens of milliseconds: not on the router's loop."""
     return await asyncio.get_running_loop().run_in_executor(None, tls_context, ca_file)
+
+
+async def trusts_others(ca_file: str | None, refused: ssl.SSLContext | None) -> bool:
+    """Whether other authorities are trusted by now than those by which a certificate was refused. A file that is
+    being replaced is waited for."""
+    if ca_file is None or refused is None:
+        return False
+    loop = asyncio.get_running_loop()
+    until = loop.time() + _REPLACING
+    while True:
+        fault = await loop.run_in_executor(None, certificate_fault, ca_file)
+        if await current_context(ca_file) is not refused:
+            return True
+        if fault is None or loop.time() > until:
+            return False
+        await asyncio.sleep(_AGAIN)
 
 
 async def tcp_connector(

@@ -21,7 +21,7 @@ import httpx
 from multidict import CIMultiDict
 from yarl import URL
 
-from meshd.connectors.providers._connecting import UnixConnector, opened, tcp_connector
+from meshd.connectors.providers._connecting import UnixConnector, opened, tcp_connector, trusted, trusts_others
 from meshd.connectors.providers.encodings import Decoder, decoder
 from meshd.connectors.providers.proxies import Proxy, ProxyRefused, find_proxy
 
@@ -196,6 +196,9 @@ class Transport(httpx.AsyncBaseTransport):
             return await session.request(
                 method, target, data=body, headers=headers, timeout=timeout, allow_redirects=False, **self._proxy
             )
+        except aiohttp.ClientConnectorCertificateError:
+            if not await trusts_others(self._ca_file, trusted.get()):
+                raise
         except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as exc:
             if (
                 opened.get()
@@ -204,11 +207,12 @@ class Transport(httpx.AsyncBaseTransport):
                 or session.closed
             ):
                 raise
-        # The server closed an idle connection while the request was on its way, so it cannot have read it. Once
-        # more, on a connection of its own: the others in the pool may be as stale.
-        if self._fresh is None:
-            self._fresh = self._make_session(await self._connector(force_close=True))
-        return await self._fresh.request(
+            # The server closed an idle connection while the request was on its way, so it cannot have read it. Once
+            # more, on a connection of its own: the others in the pool may be as stale.
+            if self._fresh is None:
+                self._fresh = self._make_session(await self._connector(force_close=True))
+            session = self._fresh
+        return await session.request(
             method, target, data=body, headers=headers, timeout=timeout, allow_redirects=False, **self._proxy
         )
 

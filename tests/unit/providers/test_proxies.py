@@ -252,6 +252,38 @@ async def test_a_ca_file_is_read_again_after_a_change(tmp_path: Path) -> None:
         await transport.aclose()
 
 
+@pytest.mark.parametrize("first", [b"", b"-----BEGIN CERT", None], ids=["emptied", "in pieces", "gone"])
+async def test_no_request_fails_while_a_ca_file_is_replaced(tmp_path: Path, first: bytes | None) -> None:
+    """The server has its new certificate a moment before the file has who vouches for it."""
+    import ssl
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nhi")
+        await writer.drain()
+        writer.close()
+
+    old, _ = certificate(tmp_path, "old")
+    new, key = certificate(tmp_path, "new")
+    ca_file = tmp_path / "ca.pem"
+    ca_file.write_bytes(old.read_bytes())
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(new, key)
+    async with await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context) as server:
+        port = server.sockets[0].getsockname()[1]
+        transport = Transport(secure=True, host="127.0.0.1", port=port, ca_file=str(ca_file), environ={})
+        request = httpx.Request("GET", f"https://127.0.0.1:{port}/")
+        tls_context(str(ca_file))
+        if first is None:
+            ca_file.unlink()
+        else:
+            ca_file.write_bytes(first)
+        asyncio.get_running_loop().call_later(0.3, ca_file.write_bytes, old.read_bytes() + new.read_bytes())
+        answers = await asyncio.gather(*[transport.handle_async_request(request) for _ in range(16)])
+        assert {await answer.aread() for answer in answers} == {b"hi"}
+        await transport.aclose()
+
+
 def test_a_wrong_ca_file_is_told_at_validation(tmp_path: Path) -> None:
     (tmp_path / "empty.pem").write_text("nothing\n")
 
