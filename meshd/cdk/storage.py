@@ -86,5 +86,9 @@ class Storage(ABC):
     def flush(self) -> None:  # noqa: B027 - most have nothing to do
         """Return when everything saved would survive a power cut."""
 
+    def lost(self) -> bool:
+        """Whether what it writes to is not under its name any more: removed, renamed or replaced by somebody."""
+        return False
+
     def close(self) -> None:  # noqa: B027
         """Give back files and locks. Idempotent."""

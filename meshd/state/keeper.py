@@ -11,7 +11,6 @@ written when the disk takes it again.
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -134,7 +133,7 @@ class StateKeeper:
     def _open(self) -> str:
         """What hinders, or "". Does what is not done yet."""
         problem = ""
-        if self._segments.current and not os.path.exists(self._segments.path(self._segments.current)):
+        if self._segments.lost() or (self._storage is not None and self._storage.lost()):
             self._begin_anew()
         try:
             self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -160,16 +159,19 @@ class StateKeeper:
         return problem
 
     def _begin_anew(self) -> None:
-        """The directory was removed, or emptied: files that cannot be opened any more are still written to. All
-        that is known is written once more, and the router gets a new segment."""
-        why = f"{self.directory} was removed while it was in use; what is known is written anew"
+        """The directory was removed or emptied, or one of its files replaced: files that have no name any more are
+        still written to. All that is known is written once more, and the router gets a new segment."""
+        gone = "was removed" if not self.directory.is_dir() else "has lost a file"
+        why = f"{self.directory} {gone} while it was in use; what is known is written again"
         logger.warning("%s", why)
         self._report("state_unwritable", "warning", why)
-        self._segments.current = ""
+        if self._segments.lost():
+            self._segments.abandon()
         if self._storage is not None:
             self._storage.close()
             self._storage = None
-        self._lock.release()
+        if self._lock.lost():
+            self._lock.release()
         self._write_all_again()
 
     def _load(self, storage: Storage) -> None:

@@ -43,6 +43,13 @@ class StateLock:
             raise
         self._fd = fd
 
+    def lost(self) -> bool:
+        """Whether another process would not meet it: its file is not there any more."""
+        try:
+            return self._fd >= 0 and not os.path.samestat(os.fstat(self._fd), os.stat(self._directory / "lock"))
+        except OSError:
+            return True
+
     def release(self) -> None:
         if self._fd >= 0:
             os.close(self._fd)

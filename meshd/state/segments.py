@@ -25,6 +25,7 @@ class Segments:
         self.offsets: dict[str, int] = {}
         self.last = 0
         self.current = ""
+        self._inodes: dict[str, int] = {}  # of those made here
         self.offered = ""  # a segment the router was asked to switch to
 
     def make(self) -> None:
@@ -40,10 +41,32 @@ class Segments:
         self.last = max([self.last, *(int(name[:-4]) for name in self.names())]) + 1
         name = f"{self.last:08d}.log"
         create_segment(self.directory / name)
+        self._inodes[name] = os.stat(self.directory / name).st_ino
         return name
 
     def path(self, name: str) -> str:
         return str(self.directory / name)
+
+    def lost(self) -> bool:
+        """Whether the router writes to a file that is not there any more, or not as it was: removed, renamed,
+        replaced by a copy, or truncated."""
+        if not self.current:
+            return False
+        try:
+            found = os.stat(self.directory / self.current)
+        except FileNotFoundError:
+            return True
+        except OSError:
+            return False
+        moved = found.st_ino != self._inodes.get(self.current, found.st_ino)
+        return moved or found.st_size < self.offsets.get(self.current, 0)
+
+    def abandon(self) -> None:
+        """Leave the current one to whoever took it; the router is offered another."""
+        self._inodes.pop(self.current, None)
+        if not os.path.exists(self.directory / self.current):  # else what was read of it is not read again
+            self.offsets.pop(self.current, None)
+        self.current = ""
 
     def fold(self, ledger: Ledger) -> bool:
         """Read on in every segment. Whether there was anything. Raises OSError."""
@@ -101,7 +124,8 @@ class Segments:
         for name in names:
             path = self.directory / name
             left = os.stat(path).st_size - self.offsets.get(name, 0)
-            if left:
+            if left > 0:
                 logger.info("%d bytes of a record that a crash tore are cut from %s", left, path)
             path.unlink()
             self.offsets.pop(name, None)
+            self._inodes.pop(name, None)

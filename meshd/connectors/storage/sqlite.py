@@ -36,6 +36,7 @@ class SqliteStorage(Storage):
         self.readonly = False
         self._locks = FileLocks(self.path.parent, f"{self.path.name}.")
         self._connection = self._open()
+        self._file = _identity(self.path)
 
     # -- opening --------------------------------------------------------------------------------------
 
@@ -103,6 +104,7 @@ class SqliteStorage(Storage):
             self._connection.close()
             self._move_aside(error)
             self._connection = self._open()
+            self._file = _identity(self.path)
             raise StorageReset(f"{self.path} was corrupt and begun afresh") from error
 
     # -- values ---------------------------------------------------------------------------------------
@@ -170,6 +172,10 @@ class SqliteStorage(Storage):
         # A checkpoint syncs the log and then the file.
         self._do(lambda: self._connection.execute("PRAGMA wal_checkpoint(FULL)").fetchone())
 
+    def lost(self) -> bool:
+        # SQLite goes on writing to a file that has no name any more, and says nothing of it.
+        return self._file is not None and _identity(self.path) != self._file
+
     def close(self) -> None:
         self._locks.release_all()
         self._connection.close()
@@ -181,6 +187,14 @@ _RANGE = " WHERE key >= ? AND key < ? ORDER BY key"
 def _range(prefix: str) -> tuple[str, str]:
     # U+10FFFF sorts behind every key there is; SQLite compares the UTF-8 bytes.
     return prefix, prefix + "\U0010ffff"
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _is_corrupt(error: sqlite3.Error) -> bool:

@@ -388,3 +388,52 @@ def test_a_directory_that_was_removed_in_use_is_written_anew(
     assert usage(second)["cost"] == 110
     assert second.load().tables["manual"] == {"m": {"status": "standby"}}
     second.close()
+
+
+def copied(path: Path) -> None:
+    """As a backup that is restored, or an editor, does it: another file under the name."""
+    content = path.read_bytes()
+    path.unlink()
+    path.with_suffix(".x").write_bytes(b"")  # so that the inode is not given again
+    path.write_bytes(content)
+
+
+LOSES = {
+    "removed": Path.unlink,
+    "renamed": lambda path: path.rename(path.with_suffix(".old")),
+    "a copy": copied,
+    "truncated": lambda path: os.truncate(path, 0),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "how"),
+    [(name, how) for name in ("journal/00000001.log", "state.sqlite3") for how in LOSES]
+    + [("journal", "renamed"), (".", "renamed")],
+)
+def test_a_file_that_somebody_took_away_loses_nothing(
+    tmp_path: Path, name: str, how: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    if (name, how) == ("state.sqlite3", "truncated"):
+        pytest.skip("SQLite says so itself, and begins a fresh one (test_storages.py)")
+    first = opened(tmp_path)
+    journal = writer(first)
+    spend(journal, 100)
+    first.changed("manual", "m", {"status": "standby"})
+    assert first.sync().ok
+    LOSES[how]((tmp_path / "state" / name).resolve())
+    for number in (1, 2):
+        assert first.sync().ok
+        if another := first.offer_segment():
+            journal.reopen(open_segment(another), NOW)
+            first.rotated(another)
+        spend(journal, 10, number=number)
+        assert first.sync().ok
+    assert first.sync().ok
+    assert caplog.text.count("while it was in use") == 1
+    journal.close()
+    crash(first)
+    second = opened(tmp_path)
+    assert usage(second)["cost"] == 120
+    assert second.load().tables["manual"] == {"m": {"status": "standby"}}
+    second.close()
