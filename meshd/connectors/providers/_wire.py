@@ -18,6 +18,7 @@ from meshd.cdk import lenient
 from meshd.cdk.provider import StreamEvent, Usage
 from meshd.cdk.said import read as read_said
 from meshd.connectors.providers import _told
+from meshd.connectors.providers._bare import is_bare
 
 MOST_COUNTED = 10**12
 """A count beyond this is no count: it is cut to it, and `routing/settlement.py` takes something else."""
@@ -42,7 +43,7 @@ class WireUsage(msgspec.Struct):
 NULL = msgspec.Raw(b"null")
 
 
-class Delta(msgspec.Struct):
+class Delta(msgspec.Struct, gc=False):
     """As most servers write it; what is written otherwise is read by `said.py`."""
 
     content: str | None = None
@@ -58,7 +59,7 @@ class Delta(msgspec.Struct):
     thinking_blocks: msgspec.Raw = NULL
 
 
-class _Choice(msgspec.Struct):
+class _Choice(msgspec.Struct, gc=False):
     index: int = 0
     delta: Delta | None = None
     text: str | None = None
@@ -85,6 +86,7 @@ class _StreamOptions(msgspec.Struct):
 
 
 _NOTHING = (b"null", b"[]", b"", b"{}", b'""')
+_USUAL_ENDS = frozenset({"stop", "length", "tool_calls", "function_call"})
 _BROKEN_OFF = re.compile(r"error|abort|fail", re.I)
 STRICT_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _decode_chunk = msgspec.json.Decoder(Chunk).decode
@@ -123,6 +125,8 @@ def is_set(raw: msgspec.Raw) -> bool:
 
 def is_broken_off(finish_reason: str) -> bool:
     """Whether a finish reason says that the answer is not whole."""
+    if finish_reason in _USUAL_ENDS:
+        return False
     return bool(_BROKEN_OFF.search(finish_reason)) or finish_reason in broken_off_reasons()
 
 
@@ -196,6 +200,8 @@ def read_event(data: bytes, *, hide_usage: bool) -> tuple[StreamEvent, Chunk]:
     for choice in chunk.choices or ():
         if choice.finish_reason:
             finish = choice.finish_reason
+            if finish not in _USUAL_ENDS:
+                return _read_oddly(data, hide_usage)
         delta = choice.delta
         if choice.error is not NULL:
             return _read_oddly(data, hide_usage)
@@ -216,12 +222,13 @@ def read_event(data: bytes, *, hide_usage: bool) -> tuple[StreamEvent, Chunk]:
             extra += more
         if not (thought or delta.reasoning_details is delta.thinking is delta.thinking_blocks is NULL):
             return _read_oddly(data, hide_usage)
-    if not (text or reasoning or extra):
-        # Few have nothing: the first and the last, and what is no chunk. These are looked at closely.
+    if text or reasoning or extra:
+        return StreamEvent(data, True, text, finish, usage, reasoning=reasoning, extra=extra), chunk
+    # Few have nothing: the first and the last, and what is no chunk. These are looked at closely.
+    if (usage is None and not chunk.choices) or chunk.choices is None or not is_bare(data):
         return _read_oddly(data, hide_usage)
-    if finish is not None and is_broken_off(finish):
-        return _read_oddly(data, hide_usage)
-    return StreamEvent(data, True, text, finish, usage, reasoning=reasoning, extra=extra), chunk
+    hidden = not chunk.choices and hide_usage
+    return StreamEvent(data, False, "", finish, usage, hidden), chunk
 
 
 def _more_than_text(delta: Delta) -> str:
