@@ -123,12 +123,14 @@ class ProviderCall:
 
 @dataclass(slots=True)
 class ProviderAnswer:
-    """A unary answer: `body` is the OpenAI-format JSON, unchanged where the provider speaks it."""
+    """A unary answer: `body` is the OpenAI-format JSON, unchanged where the provider speaks it. size: characters of
+    what it says, where that is known anyway: whether its usage can be true is seen by them."""
 
     body: bytes
     usage: Usage | None = None
     limits: RateLimits | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
+    size: int | None = None
 
 
 class StreamEvent(msgspec.Struct, frozen=True, gc=False):

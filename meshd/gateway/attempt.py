@@ -197,6 +197,7 @@ class UpstreamAttempt:
                 raise streaming.Broken(failure) from None
             raise failure from None
         self.body, self.usage, self.limits, self.headers = answer.body, answer.usage, answer.limits, answer.headers
+        self._size = len(answer.body) if answer.size is None else answer.size
         if self.race is not None:
             self.race.claim(self)  # the loser has used as much
 
@@ -338,8 +339,7 @@ class UpstreamAttempt:
         if not self._written:
             return Usage()
         reported, model, needs = self.usage, self.step.model, self.request.plan.needs
-        size = self._size if self.body is None else len(self.body)
-        if reported is not None and not self._events and settlement.may_be_true(reported, needs, model, size):
+        if reported is not None and not self._events and settlement.may_be_true(reported, needs, model, self._size):
             return reported
         text = "".join(self._text) if self.body is None else settlement.answer_text(self.body)
         received = Received.of(text, self._events, count_text(model.vocabulary, text), self._thought)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -50,18 +50,39 @@ class Unanswered(ValueError):
     """It is JSON, and no answer. The message says what it lacks."""
 
 
-def read_answer(body: bytes, operation: Operation) -> tuple[bytes, Usage | None]:
-    """A unary answer as the app is to have it, byte for byte where it can be read, and its usage.
+class Read(NamedTuple):
+    """body: as the app is to have it, byte for byte where it can be read. size: characters of what it says, thinking
+    and tool calls too; None where they were not counted."""
 
-    Raises Broken, Told, Unanswered.
-    """
+    body: bytes
+    usage: Usage | None
+    size: int | None = None
+
+
+def read_answer(body: bytes, operation: Operation) -> Read:
+    """A unary answer. Raises Broken, Told, Unanswered."""
     try:
         answer = _decode(body)
     except _wire.STRICT_ERRORS:
-        return _read_answer_oddly(body, operation)
+        return Read(*_read_answer_oddly(body, operation))
     if answer.error is answer.base_resp is answer.error_code is _wire.NULL and _answers(answer, operation):
-        return body, _wire.usage_of(answer.usage)
-    return _read_answer_oddly(body, operation)
+        return Read(body, _wire.usage_of(answer.usage), _size(answer))
+    return Read(*_read_answer_oddly(body, operation))
+
+
+def _size(answer: Answer) -> int | None:
+    if not answer.choices:
+        return None
+    size = 0
+    for choice in answer.choices:
+        message = choice.message
+        if message is None:
+            size += len(choice.text or "")
+            continue
+        size += len(message.content or "") + len(message.reasoning_content or message.reasoning or "")
+        if message.tool_calls is not _wire.NULL:
+            size += len(memoryview(message.tool_calls))
+    return size
 
 
 def _answers(answer: Answer, operation: Operation) -> bool:

@@ -297,7 +297,7 @@ class EventReader:
     def _plain(self, body: bytes) -> list[StreamEvent]:
         """The server ignored `stream` and answered whole."""
         try:
-            body, usage = _answer.read_answer(body, self._operation)
+            body, usage, _ = _answer.read_answer(body, self._operation)
         except _wire.Broken:
             if is_error_list(body):
                 raise failure_from_error_object(body) from None

@@ -85,7 +85,7 @@ class _StreamOptions(msgspec.Struct):
     include_usage: bool = False
 
 
-_NOTHING = (b"null", b"[]", b"", b"{}", b'""')
+_EMPTY = re.compile(rb'\s*(\[\s*\]|\{\s*\}|"")?\s*|\s*[^\s\["{].*', re.S)
 _USUAL_ENDS = frozenset({"stop", "length", "tool_calls", "function_call"})
 _BROKEN_OFF = re.compile(r"error|abort|fail", re.I)
 STRICT_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
@@ -117,10 +117,8 @@ class Nothing(Exception):
 
 
 def is_set(raw: msgspec.Raw) -> bool:
-    if raw is NULL:
-        return False
-    view = memoryview(raw)
-    return len(view) > 4 or bytes(view) not in _NOTHING
+    """Whether it is a list, a map or a text, and not an empty one."""
+    return raw is not NULL and _EMPTY.fullmatch(raw) is None
 
 
 def is_broken_off(finish_reason: str) -> bool:

@@ -115,7 +115,7 @@ class OpenAIProvider(Provider):
         raw = response.extensions["raw_headers"]
         body = await self._body(response, call.timeout)
         try:
-            body, usage = read_answer(body, call.operation)
+            answer = read_answer(body, call.operation)
         except _wire.Broken:
             if is_error_list(body):
                 raise self._scrub(failure_from_error_object(body)) from None
@@ -124,7 +124,7 @@ class OpenAIProvider(Provider):
             raise self._scrub(failure_from_error_object(told.error)) from None
         except Unanswered as why:
             raise self._bad(f"{self._where} answered {why}", body) from None
-        return ProviderAnswer(body, usage, rate_limits(raw), kept_headers(raw))
+        return ProviderAnswer(answer.body, answer.usage, rate_limits(raw), kept_headers(raw), answer.size)
 
     async def stream(self, call: ProviderCall) -> AsyncGenerator[StreamEvent, None]:
         loop = asyncio.get_running_loop()

@@ -60,8 +60,8 @@ class ScriptedProvider(Provider):
             raise _failure(FailureKind.CONNECTION, f"the connection broke ({step.fault})")
         if step.fault not in (None, Fault.PAUSE):
             raise _failure(FailureKind.BAD_ANSWER, f"that was no answer ({step.fault})")
-        body, usage = read_answer(body, call.operation)
-        return ProviderAnswer(body, usage, rate_limits(_raw(step)))
+        answer = read_answer(body, call.operation)
+        return ProviderAnswer(answer.body, answer.usage, rate_limits(_raw(step)), size=answer.size)
 
     async def stream(self, call: ProviderCall) -> AsyncGenerator[StreamEvent, None]:
         step = self.script.take(call.model)
