@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from meshd.gateway.core import RouterCore
 
 
+_LONG = 10.0  # s: what is over sooner is saved with the counters
+_JUST = 1.0  # s: it was asked for by what has ended now
+
+
 class Keeper:
     """Of one router."""
 
@@ -103,6 +107,15 @@ class Keeper:
         """The counters of those that a request asked are to be saved, at the next turn."""
         for attempt in outcome.attempts:
             self.used(attempt.model, attempt.provider)
+            if not attempt.ok:
+                self._save_what_was_asked(attempt.model)
+
+    def _save_what_was_asked(self, model: str) -> None:
+        """A long rest that a provider asked for is kept at once: another life must not break it."""
+        now = clock.now()
+        alone = self._core.mesh.state.rates.left_alone(model, now)
+        if alone is not None and alone.until - now >= _LONG and alone.since + _JUST >= now:
+            self.save_model(model, durable=True)
 
     def used(self, model: str, provider: str) -> None:
         self._models.add(model)
@@ -110,7 +123,11 @@ class Keeper:
 
     def save_model(self, model: str, *, durable: bool = False) -> None:
         """durable: somebody decided it, it is written at once."""
-        value = self._wall(states.dump_model(self._core.mesh.state.model(model)))
+        state = self._core.mesh.state
+        value = self._wall(states.dump_model(state.model(model)))
+        alone = state.rates.left_alone(model, clock.now())
+        if alone is not None:
+            value = {**value, "left_alone": alone.dump(state.ahead)}
         self._core.tell("state", messages.StateChanged("model", model, value, durable))
 
     def save_counters(self) -> None:
@@ -157,6 +174,7 @@ class Keeper:
             self._members[key] = value
         for key, value in tables.get("model", {}).items():
             state.models[key] = states.load_model(value, now)
+            state.rates.load_left_alone(key, value.get("left_alone"), now)
         for key, value in tables.get("provider", {}).items():
             state.providers[key] = states.load_provider(value, now)
         for key, value in tables.get("pool", {}).items():

@@ -54,6 +54,10 @@ def availability_of(
     rests = ends_in(spec, now + state.ahead, table.timezone) if spec is not None and worst == ACTIVE else None
     if rests is not None and spec is not None:
         return STANDBY, f"maintenance window {spec.deactivation.maintenance!r}", rests
+    alone = state.rates.left_alone(model.id, now)
+    if worst == ACTIVE and alone is not None and (spec is None or spec.retry.honor_retry_after):
+        why = f"{model.provider} asked to leave it alone: {alone.reason}"
+        return STANDBY if alone.longer else ACTIVE, why, alone.left(now)
     return worst, reason, wait
 
 
@@ -91,7 +95,7 @@ class View:
             "provider": model.provider,
             "status": status,
             "reason": reason,
-            "recovers_in": recovers if status != ACTIVE else None,
+            "recovers_in": recovers if status != ACTIVE or reason else None,
             "failures": known.failures,
             "error_rate": known.outcomes.rate(self.now).fraction,
             "headroom": self._headroom(pool, model).fraction,

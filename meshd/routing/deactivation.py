@@ -23,6 +23,7 @@ from meshd.routing.recovery import (
     stand_by_indefinitely,
     stand_by_until,
 )
+from meshd.routing.retry import bound_wait
 from meshd.routing.state import INDEFINITELY, Availability, Change, MemberState, MeshState, availabilities
 from meshd.routing.table import Allowance, ModelSpec, PoolSpec, ProviderSpec, RecoveryPolicy, RoutingTable
 
@@ -192,7 +193,10 @@ def record_overdue(
     member, rule = state.member(pool.name, model.id), pool.deactivation
     if duration < PATIENCE:
         return []
+    if _together(member.overdue_at, now - duration, now):
+        return []
     member.overdue += 1
+    member.overdue_at = now
     if member.overdue < rule.retry_limit:
         return []
     reason = f"{member.overdue} requests in a row had no answer from it by their own deadlines"
@@ -314,6 +318,7 @@ def record_probe(
     """
     if failure is None:
         return record_success(state, pool, model, provider, now)
+    bound_wait(failure, pool.retry, pool.recovery)
     if failure.kind in _BLAMELESS:
         for availability in availabilities(state, pool.name, model.id, model.provider):
             if availability.tester is tester:

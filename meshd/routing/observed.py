@@ -9,6 +9,10 @@ taken off here. Counted twice is a request that waits a moment too long; not cou
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from math import isfinite
+from typing import Any
+
 from meshd.cdk.provider import RateLimits
 from meshd.routing.sliding import WINDOW
 
@@ -50,17 +54,42 @@ class Remaining:
 
 
 class LeftAlone:
-    """A provider asked not to be asked for a model before `until` (`Retry-After`); since: UTC seconds, as all times."""
+    """A provider asked not to be asked for a model before `until` (`Retry-After`); since: UTC seconds, as all times.
+    reason: with what words. longer: it asked for more than is kept to."""
 
-    __slots__ = ("since", "until")
+    __slots__ = ("longer", "reason", "since", "until")
 
-    def __init__(self, since: float, until: float) -> None:
+    def __init__(self, since: float, until: float, reason: str = "", longer: bool = False) -> None:
         self.since = since
         self.until = until
+        self.reason = reason
+        self.longer = longer
 
     def left(self, now: float) -> float | None:
         """Seconds; None when it is over, or the clock was set back."""
         return self.until - now if self.since - _STEP <= now < self.until else None
+
+    def dump(self, ahead: float) -> dict[str, Any]:
+        """As it outlives a restart: by the wall clock, which is `ahead` of the time that passes."""
+        times = {"since": self.since + ahead, "until": self.until + ahead}
+        return {**times, "reason": self.reason, "longer": self.longer}
+
+    @classmethod
+    def load(cls, saved: Any, now: float) -> LeftAlone | None:
+        """Never for longer from now than was asked for, whatever the clock did; None where there is nothing to read."""
+        if not isinstance(saved, Mapping):
+            return None
+        since, until = _time(saved.get("since")), _time(saved.get("until"))
+        if since is None or until is None or until <= now:
+            return None
+        until = min(until, now + max(until - since, 0.0))
+        return cls(min(since, now), until, str(saved.get("reason") or ""), bool(saved.get("longer")))
+
+
+def _time(value: Any) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
+        return None
+    return float(value)
 
 
 class Observed:

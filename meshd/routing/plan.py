@@ -30,7 +30,7 @@ from meshd.routing.endings import (
 from meshd.routing.maintenance import MaintenanceStage
 from meshd.routing.needs import Needs
 from meshd.routing.pipeline import Pipeline, soonest_recovery
-from meshd.routing.retry import Verdict, classify, delay
+from meshd.routing.retry import Verdict, bound_wait, classify, delay
 from meshd.routing.stages import ANONYMOUS, Asker, BudgetStage, LimitStage, Question, StateStage
 from meshd.routing.state import Change, MeshState, availabilities
 from meshd.routing.table import ModelSpec, PoolSpec, ProviderSpec, RoutingTable
@@ -397,6 +397,7 @@ class RequestPlan:
         """Note the failure; the verdict on it (RETRY may still become a rotation in `next`). begun: the app has a
         part of the answer already, which another model is to go on with, at once."""
         step = step or self.book.only()
+        longer = bound_wait(failure, step.pool.retry, step.pool.recovery)
         self.book.close(step, now, usage, failure.limits, sent=not failure.unsent)
         model, provider = step.model, self._provider(step.model)
         self._failure, self._stays = failure, False
@@ -422,7 +423,7 @@ class RequestPlan:
             recovery.test_failed(availability, now)
         self.book.release(step)
         if failure.retry_after and failure.kind in _PASSES and step.passage is not None:
-            self.state.rates.leave_alone(step.passage, now, failure.retry_after)
+            self.state.rates.leave_alone(step.passage, now, failure.retry_after, failure.message, longer)
         verdict = classify(failure, step.pool.retry, provider)
         if verdict is Verdict.FATAL:
             self._fatal = True

@@ -202,14 +202,28 @@ class Rates:
         left = max(rate.rpm - used, 0)
         return Headroom(left / rate.rpm if rate.rpm else 0.0, float(left))
 
-    def leave_alone(self, passage: Passage, now: float, for_seconds: float) -> None:
+    def leave_alone(
+        self, passage: Passage, now: float, for_seconds: float, reason: str = "", longer: bool = False
+    ) -> None:
         """A refusal said not to ask again sooner (`Retry-After`): no request does, in pools that honour it. Of a
         provider with several keys it is the key that rests."""
         record = passage._record
         assert record is not None
         known = record.left_alone
         if not passage.key and (known is None or now + for_seconds > known.until or known.left(now) is None):
-            record.left_alone = LeftAlone(now, now + for_seconds)
+            record.left_alone = LeftAlone(now, now + for_seconds, reason, longer)
+
+    def left_alone(self, model: str, now: float) -> LeftAlone | None:
+        """While its provider asked for that."""
+        record = self._models.get(model)
+        rest = None if record is None else record.left_alone
+        return rest if rest is not None and rest.left(now) is not None else None
+
+    def load_left_alone(self, model: str, saved: Any, now: float) -> None:
+        """What an earlier life was asked for."""
+        rest = LeftAlone.load(saved, now)
+        if rest is not None:
+            _made(self._models, model, ModelRecord).left_alone = rest
 
     def reset(self, model: ModelSpec) -> None:
         """An operator says that it works: it and its provider's keys are tried again, whatever was told."""

@@ -12,7 +12,8 @@ import enum
 from collections.abc import Callable
 
 from meshd.cdk.provider import FailureKind, ProviderFailure
-from meshd.routing.table import RETRYABLE_CODES, ProviderSpec, RetryPolicy
+from meshd.routing.table import RETRYABLE_CODES, ProviderSpec, RecoveryPolicy, RetryPolicy
+from meshd.routing.wording import lasting
 
 
 class Verdict(enum.Enum):
@@ -56,6 +57,20 @@ def classify(failure: ProviderFailure, policy: RetryPolicy, provider: ProviderSp
         if status in provider.non_retryable_codes or status in RETRYABLE_CODES:
             return Verdict.ROTATE
     return Verdict.RETRY
+
+
+def bound_wait(failure: ProviderFailure, retry: RetryPolicy, recovery: RecoveryPolicy) -> bool:
+    """A provider that asks to be left alone for longer than the longest rest is told of, and not left alone for longer,
+    unless a quota of its resets then. Whether it asks for so long."""
+    asked, longest = failure.retry_after, max(recovery.cooldown, recovery.max_cooldown)
+    if asked is None or asked <= longest or not retry.honor_retry_after:
+        return False
+    said = f"its provider asked to be left alone for {lasting(asked)}"
+    if failure.kind is not FailureKind.QUOTA:
+        failure.retry_after = longest
+        said += f" and is asked again in {lasting(longest)}"
+    failure.message = f"{failure.message} ({said})"
+    return True
 
 
 def delay(failure: ProviderFailure, policy: RetryPolicy, attempt: int, random: Callable[[], float]) -> float:

@@ -70,6 +70,7 @@ class MemberState:
     failures: int = 0  # consecutive
     failed_at: float | None = None  # when the last of them that counted was
     overdue: int = 0  # ended by their own deadlines after a while, with no success since
+    overdue_at: float | None = None  # when the last of them that counted was
     outcomes: OutcomeWindow = field(default_factory=OutcomeWindow, compare=False)
 
 

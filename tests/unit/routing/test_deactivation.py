@@ -65,25 +65,35 @@ def test_a_probations_failure_is_a_relapse_at_once() -> None:
     assert change.until == NOW + 60 + 120
 
 
-def overdue(made: Mesh, duration: float = deactivation.PATIENCE) -> list[Change]:
-    return deactivation.record_overdue(made.state, made.pool, made.table.models["p.a"], duration, NOW)
+def overdue(made: Mesh, after: float, duration: float = deactivation.PATIENCE) -> list[Change]:
+    return deactivation.record_overdue(made.state, made.pool, made.table.models["p.a"], duration, NOW + after)
 
 
 def test_a_model_that_answers_nobody_by_their_deadlines_is_left() -> None:
     made = mesh("p.a")
-    assert overdue(made) == overdue(made) == []
-    (change,) = overdue(made)
+    assert overdue(made, -20) == overdue(made, -10) == []
+    (change,) = overdue(made, 0)
     assert change.reason == "3 requests in a row had no answer from it by their own deadlines"
     assert (made.member("p.a").standby, made.member("p.a").until) == (True, NOW + 60)
-    assert overdue(made) == overdue(made) == overdue(made) == [], "it rests already"
+    assert overdue(made, 10) == overdue(made, 20) == overdue(made, 30) == [], "it rests already"
+
+
+def test_requests_whose_deadlines_pass_together_are_one_failure() -> None:
+    made = mesh("p.a")
+    for number in range(50):
+        assert overdue(made, number / 50) == [], "all of them were under way together"
+    assert made.state.member("chat", "p.a").overdue == 1
+    assert overdue(made, 10) == []
+    (change,) = overdue(made, 20)
+    assert change.reason.startswith("3 requests in a row")
 
 
 def test_apps_in_a_hurry_cost_nobody_a_model_nor_does_one_that_answers_others() -> None:
     made = mesh("p.a")
-    for _ in range(10):
-        assert overdue(made, deactivation.PATIENCE - 1) == []
-    for _ in range(2):
-        assert overdue(made) == overdue(made) == []
+    for number in range(10):
+        assert overdue(made, 10 * number, deactivation.PATIENCE - 1) == []
+    for number in range(2):
+        assert overdue(made, 100 + 40 * number) == overdue(made, 120 + 40 * number) == []
         succeed(made, "p.a")
 
 

@@ -643,12 +643,12 @@ def test_a_model_that_was_away_when_it_was_chosen_is() -> None:
 def test_a_model_that_answers_nobody_by_their_deadlines_is_left() -> None:
     made = mesh("p.a", "q.b")
     asked = []
-    for _ in range(5):
-        plan = made.plan()
-        asked.append(tried(plan.next(NOW)).model.id)
+    for number in range(5):
+        plan, then = made.plan(), NOW + 30 * number
+        asked.append(tried(plan.next(then)).model.id)
         if asked[-1] == "p.a":
-            plan.ran_out(NOW + 30, 30.0)
-            assert isinstance(gave_up(plan.next(NOW + 30)), errors.RequestTimeoutError)
+            plan.ran_out(then + 30, 30.0)
+            assert isinstance(gave_up(plan.next(then + 30)), errors.RequestTimeoutError)
         else:
             plan.succeeded(NOW, 0.1)
     assert asked == ["p.a", "p.a", "p.a", "q.b", "q.b"]
