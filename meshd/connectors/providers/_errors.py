@@ -164,6 +164,7 @@ _AS_REFUSED = (
     FailureKind.CONTENT_POLICY,
     FailureKind.MODEL_NOT_FOUND,
     FailureKind.CONTEXT_LENGTH,
+    FailureKind.INVALID_REQUEST,
     FailureKind.UNSUPPORTED,
 )
 

@@ -7,6 +7,7 @@ import re
 import time
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -21,8 +22,15 @@ from meshd.connectors.providers._errors import failure_from_response
 from meshd.connectors.providers._refusals import refusals
 from meshd.connectors.providers.openai import OpenAIProvider
 
-_FILE = Path(__file__).parent / "data" / "refusals.toml"
-CASES = [case for case in tomllib.loads(_FILE.read_text())["case"] if not case.get("skip")]
+
+def read(file: str) -> list[dict[str, Any]]:
+    cases = tomllib.loads((Path(__file__).parent / "data" / file).read_text())["case"]
+    return [case for case in cases if not case.get("skip")]
+
+
+CASES = read("refusals.toml")
+APP_ERRORS, MODEL_ERRORS = read("app_errors.toml"), read("model_errors.toml")
+ELSEWHERE = {"unsupported", "context_length", "model_not_found", "content_policy", "authentication", "quota", "server"}
 
 
 async def answered(status: int, headers: dict[str, str], body: bytes, stream: bool = False) -> ProviderFailure:
@@ -66,6 +74,65 @@ async def test_what_a_provider_says_is_understood(case):
         assert case["words"] in failure.message
     if "retry_after" in case:
         assert failure.retry_after == pytest.approx(case["retry_after"])
+
+
+def refused(case: dict[str, Any]) -> ProviderFailure:
+    return failure_from_response(case.get("status", 400), case["body"].encode(), [], "https://p/v1")
+
+
+def source(case: dict[str, Any]) -> str:
+    return case["source"].removeprefix("https://github.com/")
+
+
+@pytest.mark.parametrize("case", APP_ERRORS, ids=source)
+def test_the_apps_own_mistake_stays_the_apps(case):
+    failure = refused(case)
+    assert failure.kind == FailureKind.INVALID_REQUEST, failure.message
+    assert failure.body == case["body"].encode()
+
+
+@pytest.mark.parametrize("case", MODEL_ERRORS, ids=source)
+def test_what_another_model_would_take_moves_on(case):
+    assert refused(case).kind in ELSEWHERE, refused(case).message
+
+
+def test_enough_of_both_were_tried():
+    assert len(APP_ERRORS) >= 60
+    assert len(MODEL_ERRORS) + sum(case["kind"] in ELSEWHERE and case["status"] < 429 for case in CASES) >= 60
+    assert all(case["source"].startswith("https://github.com/") for case in APP_ERRORS + MODEL_ERRORS)
+
+
+@pytest.mark.parametrize(
+    ("message", "kind"),
+    [
+        ("max_tokens must be at least 1, got -5.", "invalid_request"),
+        (
+            "Invalid 'max_tokens': integer below minimum value. Expected a value >= 1, but got 0 instead.",
+            "invalid_request",
+        ),
+        ("Invalid 'max_tokens': integer above maximum value. Expected a value <= 4096.", "context_length"),
+        ("max_tokens: 100000 > 8192, which is the maximum allowed number of output tokens", "context_length"),
+        ("Invalid max_tokens value, the valid range of max_tokens is [1, 8192]", "context_length"),
+        ("温度超出范围", "invalid_request"),
+        ("输入长度超过模型限制", "context_length"),
+        ("The request was rejected because it was considered high risk", "content_policy"),
+        ("JSON parsing failed at line 1", "invalid_request"),
+        ("Chat template error: role 'foo' is odd", "invalid_request"),
+        ("default chat template is no longer allowed, so you must provide a chat template", "unsupported"),
+        ("temperature: range: 0..1", "unsupported"),
+        ("temperature must be less than or equal to 2", "invalid_request"),
+        ("temperature must be less than or equal to 1.0", "unsupported"),
+    ],
+)
+def test_the_words_are_no_broader_than_their_sources(message, kind):
+    body = msgspec.json.encode({"error": {"message": message, "type": "invalid_request_error"}})
+    assert failure_from_response(400, body, [], "https://p/v1").kind == kind
+
+
+def test_a_number_is_no_code_of_two_providers():
+    """1002 is MiniMax's rate limit, and Zhipu's word for a bad key."""
+    body = b'{"error":{"code":"1002","message":"Authentication Token \\u975e\\u6cd5"}}'
+    assert failure_from_response(401, body, [], "https://p/v1").kind == FailureKind.AUTHENTICATION
 
 
 async def test_a_stream_that_is_refused_is_understood_the_same():
