@@ -97,6 +97,8 @@ class Validation:
         path = self._without_branch(tuple(fault["loc"]))
         if path is None:
             return
+        if path[-1:] == ("[key]",):  # of a map, where pydantic means its name
+            path = path[:-1]
         message = sentence(kind, fault.get("ctx", {}), fault["msg"])
         if message.startswith("expected"):
             message += self.quote(path)
@@ -112,8 +114,8 @@ class Validation:
         if len(path) < 5 or path[0] != "providers" or path[2] != "api_keys":
             return path
         written = _at(self._written, path[:4])[1]
-        meant = "WeightedKey" if isinstance(written, dict) else "str"
-        return (*path[:4], *path[5:]) if path[4] == meant else None
+        branch, is_map = str(path[4]), isinstance(written, dict)
+        return (*path[:4], *path[5:]) if (branch == "WeightedKey") is is_map else None
 
     # -- names ----------------------------------------------------------------------------------------
 

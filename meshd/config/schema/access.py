@@ -6,13 +6,13 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from meshd.config.schema.base import Count, Names, NotBuiltYet, Port, Positive, Section, Size, Weight
+from meshd.config.schema.base import Count, Key, Names, NotBuiltYet, Port, Positive, Section, Size, Weight
 from meshd.config.schema.budget import BudgetConfig
 
 
 class ProxyToken(Section):
     app: str = Field(description="The app that holds it.")
-    token: str = Field(description="The token.", repr=False)
+    token: Key = Field(description="The token.", repr=False)
 
 
 class ProxyAuthConfig(Section):

@@ -6,6 +6,7 @@ Must never: know a section by name.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
@@ -115,6 +116,47 @@ def _mode(value: Any) -> int:
 def _hedge_delay(value: Any) -> Any:
     return value if value == "p95" else _unit(parse_duration, "a duration like 2s, or p95")(value)
 
+
+def _header_value(value: str) -> str:
+    """Without blanks and line breaks at its ends, as copying leaves them; what no header can carry is refused."""
+    value = value.strip()
+    if any((character < " " and character != "\t") or "\x7f" <= character <= "\x9f" for character in value):
+        raise PydanticCustomError(
+            "meshd", "has a line break or another control character inside: no header can carry it"
+        )
+    if any(character > "\xff" for character in value):
+        raise PydanticCustomError("meshd", "has characters that no HTTP header can carry (is it pasted with quotes?)")
+    return value
+
+
+def _key(value: str) -> str:
+    value = _header_value(value)
+    if not value:
+        raise PydanticCustomError("meshd", "is empty")
+    return value
+
+
+def _header_name(value: str) -> str:
+    value = value.strip()
+    if not _TOKEN.fullmatch(value):
+        raise PydanticCustomError("meshd", "is not the name of a header: letters, digits and hyphens")
+    return value
+
+
+def _url(value: str) -> str:
+    value = value.strip()
+    if any(character <= " " or "\x7f" <= character <= "\xa0" for character in value):
+        raise PydanticCustomError("meshd", "has a blank, a line break or a control character inside")
+    return value
+
+
+_TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+
+HeaderValue = Annotated[str, AfterValidator(_header_value)]
+HeaderName = Annotated[str, AfterValidator(_header_name)]
+Key = Annotated[str, AfterValidator(_key)]
+"""Of a provider or an app: it is sent in a header."""
+Url = Annotated[str, AfterValidator(_url)]
 
 Duration = Annotated[
     float,

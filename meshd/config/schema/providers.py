@@ -10,12 +10,16 @@ from meshd.config.schema.base import (
     Codes,
     Count,
     Duration,
+    HeaderName,
+    HeaderValue,
+    Key,
     Names,
     NotBuiltYet,
     OpenSection,
     Positive,
     Section,
     Size,
+    Url,
     Weight,
 )
 from meshd.config.schema.budget import BudgetConfig
@@ -39,7 +43,7 @@ class AuthConfig(Section):
 
 
 class WeightedKey(Section):
-    key: str = Field(description="The key, best as `${secrets:NAME}`.", repr=False)
+    key: Key = Field(description="The key, best as `${secrets:NAME}`.", repr=False)
     weight: Weight = Field(default=1.0, description="Its share of the requests.")
 
 
@@ -133,18 +137,18 @@ class ProviderConfig(OpenSection):
         json_schema_extra={"shown_default": "the entry's name"},
     )
     enabled: bool = Field(default=True, description="Whether it is used at all.")
-    api_key: str | None = Field(
+    api_key: HeaderValue | None = Field(
         default=None,
         description="The key, best as `${secrets:NAME}`.",
         repr=False,
         json_schema_extra={"shown_default": "the connector's variable, as a secret"},
     )
-    api_keys: tuple[str | WeightedKey, ...] = Field(
+    api_keys: tuple[Key | WeightedKey, ...] = Field(
         default=(),
         description="Several keys, used in weighted rotation; one that gets 401 or 429 is set aside alone.",
         repr=False,
     )
-    base_url: str | None = Field(
+    base_url: Url | None = Field(
         default=None, description="Where its API is.", json_schema_extra={"shown_default": "the connector's"}
     )
     auth: AuthConfig = Field(default=AuthConfig(), description="How the key is presented.")
@@ -152,7 +156,7 @@ class ProviderConfig(OpenSection):
     connect_timeout: Duration = Field(default=5.0, description="Longest connecting may take.")
     max_retries: Count = Field(default=0, description="Retries inside the provider, before the router hears of it.")
     connection_pool: ConnectionPoolConfig = Field(default=ConnectionPoolConfig(), description="Its connections.")
-    headers: dict[str, str] = Field(default={}, description="Extra request headers.", repr=False)
+    headers: dict[HeaderName, HeaderValue] = Field(default={}, description="Extra request headers.", repr=False)
     quota: QuotaConfig = Field(default=QuotaConfig(), description="Free-tier allowance.")
     rate_limit: ProviderRateLimitConfig = Field(default=ProviderRateLimitConfig(), description="Known limits.")
     budget: BudgetConfig = Field(default=BudgetConfig(), description="Spending limits.")

@@ -9,13 +9,13 @@ from __future__ import annotations
 import math
 import re
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 from meshd.cdk.provider import RateLimits
 
-RawHeaders = Iterable[tuple[bytes, bytes]]
+RawHeaders = Collection[tuple[bytes, bytes]]
 
 _FAMILY = re.compile(r"(?:x-|anthropic-)?ratelimit-|(x-)?ratelimitbysize-|x-tokenlimit-")
 _PREFIXES = (b"x-ratelimit", b"ratelimit", b"anthropic-ratelimit-", b"x-tokenlimit-")
@@ -23,6 +23,7 @@ _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|us|µs|ns|h|m|s|d)")
 _UNIT = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
 _EPOCH_SECONDS = 1_000_000_000.0  # a reset above this is a date, not a wait
 _LONGEST_WAIT = 32 * 86400.0
+_LONGEST_DATE = 64  # characters
 
 _WHATS = frozenset({"limit", "remaining", "reset"})
 _KINDS = {"requests": "requests", "request": "requests", "req": "requests", "tokens": "tokens", "tokenlimit": "tokens"}
@@ -54,7 +55,7 @@ def rate_limits(raw: RawHeaders, now: float | None = None) -> RateLimits | None:
         if text in ("ratelimit", "ratelimit-policy"):
             draft[text] = f"{draft[text]},{value}" if text in draft else value
         else:
-            _read_figure(text, value, groups, now)
+            _read_figure(text, value, groups, raw, now)
     if draft:
         _read_draft(draft.get("ratelimit", ""), draft.get("ratelimit-policy", ""), groups)
     if not groups:
@@ -73,11 +74,11 @@ def retry_after(raw: RawHeaders, now: float | None = None) -> float | None:
             if milliseconds is not None:
                 return min(max(milliseconds / 1000.0, 0.0), _LONGEST_WAIT)
         elif name == b"retry-after":
-            wait = _wait(raw_value.decode("latin-1").strip(), now)
+            wait = _wait(raw_value.decode("latin-1").strip(), raw, now)
     return wait
 
 
-def _read_figure(name: str, value: str, groups: _Groups, now: float | None) -> None:
+def _read_figure(name: str, value: str, groups: _Groups, raw: RawHeaders, now: float | None) -> None:
     """One header of its own: `x-ratelimit-remaining-tokens-minute`, `anthropic-ratelimit-input-tokens-limit`, …"""
     family = _FAMILY.match(name)
     if family is None:
@@ -99,7 +100,7 @@ def _read_figure(name: str, value: str, groups: _Groups, now: float | None) -> N
     if not what:
         return
     # The triple of the older drafts may have a list of policies behind its figure: `100, 100;w=60`.
-    number = _wait(value.strip(), now) if what == "reset" else _number(value.split(",")[0].split(";")[0])
+    number = _wait(value.strip(), raw, now) if what == "reset" else _number(value.split(",")[0].split(";")[0])
     if number is not None and number >= 0:  # Azure says -1 where it does not know
         groups.setdefault((part + kind, window), {})[what] = number
 
@@ -174,22 +175,33 @@ def _number(text: str) -> float | None:
     return number if abs(number) < 1e15 else None  # NaN and infinity fail this too
 
 
-def _wait(text: str, now: float | None) -> float | None:
+def _wait(text: str, raw: RawHeaders, now: float | None) -> float | None:
     """Seconds from now, out of `1.5`, `6m0s`, `12ms`, an epoch (seconds or milliseconds) or a date."""
     number = _number(text)
     if number is not None:
         if number > _EPOCH_SECONDS * 1000:
             number /= 1000
         if number > _EPOCH_SECONDS:
-            number -= time.time() if now is None else now
+            return _until(number, raw, now)
         return min(max(number, 0.0), _LONGEST_WAIT)
     parts = _DURATION.findall(text)
     if parts and "".join(amount + unit for amount, unit in parts) == text:
         return min(sum(float(amount) * _UNIT[unit] for amount, unit in parts), _LONGEST_WAIT)
     moment = _moment(text)
-    if moment is None:
-        return None
-    return min(max(moment - (time.time() if now is None else now), 0.0), _LONGEST_WAIT)
+    return None if moment is None else _until(moment, raw, now)
+
+
+def _until(moment: float, raw: RawHeaders, now: float | None) -> float | None:
+    """Seconds by the provider's own clock, its `Date`, as ours may be years wrong; without one by ours. None: by
+    neither it is a time that a provider would mean."""
+    clocks = (_date(raw), time.time()) if now is None else (_date(raw), now)
+    waits = [moment - clock for clock in clocks if clock is not None]
+    return next((max(wait, 0.0) for wait in waits if abs(wait) <= _LONGEST_WAIT), None)
+
+
+def _date(raw: RawHeaders) -> float | None:
+    text = next((value for name, value in raw if name.lower() == b"date"), None)
+    return None if text is None else _moment(text.decode("latin-1").strip()[:_LONGEST_DATE])
 
 
 def _moment(text: str) -> float | None:

@@ -10,6 +10,7 @@ import pytest
 
 import meshd
 from meshd.config import MeshConfig
+from meshd.config.schema.access import ProxyToken
 from meshd.config.schema.observability import EventType
 from meshd.connectors.registry import ConnectorRegistry, ConnectorSpec
 
@@ -466,3 +467,45 @@ def test_a_disabled_provider_may_wait_for_its_connector(how: str) -> None:
     assert found({"providers": {**house(), name: entry}}) == []
     (problem,) = found({"providers": {**house(), name: {**entry, "enabled": True}}})
     assert "not supported yet" in problem
+
+
+# -- what is sent in a header ---------------------------------------------------------------------------
+
+
+def test_blanks_at_the_ends_of_what_is_sent_are_left_out() -> None:
+    provider = house(
+        base_url=" http://h/v1\n",
+        api_key="\tsk-1 \r\n",
+        api_keys=["  k1 ", {"key": "k2\n"}],
+        headers={" X-A ": " v \n"},
+    )
+    config = MeshConfig.from_dict({"providers": provider}, environ={})
+    assert found({"providers": provider}) == []
+    read = config.providers["house"]
+    assert (read.base_url, read.api_key, read.headers) == ("http://h/v1", "sk-1", {"X-A": "v"})
+    assert (read.api_keys[0], read.api_keys[1].key) == ("k1", "k2")
+    assert ProxyToken(app="a", token=" t\n").token == "t"
+
+
+BREAK = "has a line break or another control character inside: no header can carry it"
+
+
+@pytest.mark.parametrize(
+    ("provider", "told"),
+    [
+        ({"api_key": "a\nSECRET"}, f"providers.house.api_key: {BREAK}"),
+        ({"api_keys": ["fine", "a\x00SECRET"]}, f"providers.house.api_keys[1]: {BREAK}"),
+        ({"api_keys": [{"key": "a\r\nSECRET"}]}, f"providers.house.api_keys[0].key: {BREAK}"),
+        ({"api_keys": ["  "]}, "providers.house.api_keys[0]: is empty"),
+        ({"api_key": "\u201cSECRET\u201d"}, "providers.house.api_key: has characters that no HTTP header can carry"),
+        ({"headers": {"X-A": "a\nSECRET"}}, f"providers.house.headers.X-A: {BREAK}"),
+        ({"headers": {"X A": "v"}}, "providers.house.headers.X A: is not the name of a header"),
+        ({"headers": {"": "v"}}, "is not the name of a header"),
+        ({"base_url": "http://h/v1\nSECRET"}, "providers.house.base_url: has a blank, a line break"),
+    ],
+)
+def test_what_no_header_can_carry_is_refused_by_name(provider: dict[str, Any], told: str) -> None:
+    problems = found({"providers": house(**provider)})
+    assert len(problems) == 1
+    assert told in problems[0]
+    assert "SECRET" not in problems[0]

@@ -191,7 +191,44 @@ def test_a_value_that_almost_fits_takes_no_time():
     assert rate_limits([(b"ratelimit", value)], NOW) is None
 
 
+HOURS, YEARS = 7200.0, 3 * 365 * 86400.0
+AT = "Fri, 15 Jan 2027 08:00:00 GMT"
+
+
+@pytest.mark.parametrize("off", [0.0, HOURS, -HOURS, YEARS, -YEARS])
+@pytest.mark.parametrize(
+    ("headers", "wait"),
+    [
+        ({"retry_after": "Fri, 15 Jan 2027 08:00:30 GMT"}, 30.0),
+        ({"retry_after": "Fri, 15 Jan 2027 07:00:00 GMT"}, 0.0),
+        ({"retry_after": "1800000045"}, 45.0),
+        ({"retry_after": "1800000045000"}, 45.0),
+        ({"retry_after": "12"}, 12.0),
+        ({"retry_after": "Fri, 15 Jan 2038 08:00:00 GMT"}, None),  # no time that a provider means
+    ],
+)
+def test_a_wrong_clock_of_ours_changes_no_wait(headers, wait, off):
+    assert retry_after(raw(date=AT, **headers), NOW + off) == wait
+    reset = {"x_ratelimit_remaining_requests": "0", "x_ratelimit_reset_requests": headers["retry_after"]}
+    limits = rate_limits(raw(Date=AT, **reset), NOW + off)
+    assert limits.reset_requests == wait
+
+
+@pytest.mark.parametrize("off", [YEARS, -YEARS])
+def test_without_a_date_a_clock_that_is_years_wrong_says_nothing(off):
+    assert retry_after(raw(retry_after="Fri, 15 Jan 2027 08:00:30 GMT"), NOW + off) is None
+    assert retry_after(raw(retry_after="7"), NOW + off) == 7.0
+
+
+@pytest.mark.parametrize(
+    "date", ["", "soon", "Thu, 01 Jan 1970 00:00:00 GMT", "x" * 5000, "Fri, 15 Jan 9999 08:00:00 GMT"]
+)
+def test_a_date_that_cannot_be_is_not_gone_by(date):
+    assert retry_after(raw(date=date, retry_after="Fri, 15 Jan 2027 08:00:30 GMT"), NOW) == 30.0
+
+
 NAMES = [
+    "date",
     "retry-after",
     "retry-after-ms",
     "x-ratelimit-reset-requests",

@@ -140,6 +140,14 @@ async def test_a_stream_that_is_refused_is_understood_the_same():
     assert (failure.kind, failure.message) == (FailureKind.UNSUPPORTED, "unknown field `seed`")
 
 
+@pytest.mark.parametrize("off", [7200.0, -7200.0, 3 * 365 * 86400.0, -3 * 365 * 86400.0])
+async def test_a_retry_after_by_date_is_the_providers_time(off, monkeypatch):
+    monkeypatch.setattr("meshd.connectors.providers._headers.time.time", lambda: 1_800_000_000.0 + off)
+    dates = {"Date": "Fri, 15 Jan 2027 08:00:00 GMT", "Retry-After": "Fri, 15 Jan 2027 08:00:20 GMT"}
+    failure = await answered(429, dates, b'{"error":{"message":"slow down"}}')
+    assert (failure.kind, failure.retry_after) == (FailureKind.RATE_LIMIT, 20.0)
+
+
 @pytest.mark.parametrize(
     ("status", "kind"),
     [
