@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
+from modelmesh import _json
 from modelmesh._errors import MeshError, NoActiveModelError, QueueFullError
 from modelmesh._types import encode_unknown
 
@@ -47,7 +48,10 @@ def encode_body(params: Mapping[str, Any], extra_body: Mapping[str, Any] | None)
     body = {name: value for name, value in params.items() if given(value)}
     if extra_body:
         body.update(extra_body)
-    return _encoder.encode(body)
+    try:
+        return _encoder.encode(body)
+    except UnicodeEncodeError:  # half a surrogate pair, as JavaScript cuts them: its escape is JSON
+        return _json.encode(body, encode_unknown)
 
 
 def with_cache_wish(params: Mapping[str, Any], headers: Mapping[str, str]) -> tuple[Mapping[str, Any], dict[str, str]]:

@@ -8,6 +8,7 @@ Must never: be the way of what is plain JSON: msgspec reads that, and everything
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import msgspec
@@ -78,3 +79,68 @@ def well_formed(text: str) -> str:
     except UnicodeEncodeError:
         return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
     return text
+
+
+_ESCAPE = re.compile(
+    rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)", re.DOTALL
+)
+
+
+_SURROGATES = re.compile(rb"\\u[dD](?:[89abAB][0-9a-fA-F]{2}(?:\\u[dD][c-fC-F][0-9a-fA-F]{2})?|[c-fC-F][0-9a-fA-F]{2})")
+_ALONE = len(rb"\ud83c")
+
+
+def whole(data: bytes) -> bytes:
+    """JSON with U+FFFD for each half of a surrogate pair, in as many bytes: what can be read of it, for those who only
+    look. The same object where there is none."""
+    if not any(len(found[0]) == _ALONE for found in _SURROGATES.finditer(data)):
+        return data  # nearly always
+    return _ESCAPE.sub(lambda escape: b"\\ufffd" if escape[1] else escape[0], data)
+
+
+def members(data: bytes) -> dict[str, bytes]:
+    """The top level of an object, each value in the very bytes that it was sent in. Raises NotJSON."""
+    try:
+        text = data.decode()
+        return _members(text)
+    except (ValueError, RecursionError, IndexError) as error:
+        raise NotJSON(str(error)) from None
+
+
+def _members(text: str) -> dict[str, bytes]:
+    found: dict[str, bytes] = {}
+    at = _past_blanks(text, 0)
+    if text[at] != "{":
+        raise ValueError("it is no object")
+    at = _past_blanks(text, at + 1)
+    while text[at] != "}" or found:
+        name, at = _value(text, at)
+        at = _past_blanks(text, at)
+        if not isinstance(name, str) or text[at] != ":":
+            raise ValueError(f"a name and a colon are expected at character {at}")
+        begin = _past_blanks(text, at + 1)
+        _, at = _value(text, begin)
+        found[name] = text[begin:at].encode()
+        at = _past_blanks(text, at)
+        if text[at] == "}":
+            break
+        if text[at] != ",":
+            raise ValueError(f"a comma is expected at character {at}")
+        at = _past_blanks(text, at + 1)
+    if _past_blanks(text, at + 1) != len(text):
+        raise ValueError("something stands behind the object")
+    return found
+
+
+def _past_blanks(text: str, at: int) -> int:
+    while text[at : at + 1] in _BLANKS:
+        at += 1
+    return at
+
+
+def _no_number(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
+
+
+_BLANKS = frozenset(" \t\r\n")
+_value = json.JSONDecoder(parse_constant=_no_number).raw_decode

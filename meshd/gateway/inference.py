@@ -18,6 +18,7 @@ import msgspec
 
 from meshd import clock
 from meshd.catalogue.body_fields import load_body_fields
+from meshd.cdk import lenient
 from meshd.cdk.provider import Operation, Provider, ProviderFailure, ProviderSettings, Usage
 from meshd.gateway.apps import AppMatcher, Identity
 from meshd.gateway.attempt import Fate, UpstreamAttempt
@@ -80,7 +81,8 @@ class Mesh:
 
 @dataclass(slots=True)
 class Inference:
-    """One request under way. answered_by: the model of the last attempt. queue_time, routing_time: seconds."""
+    """One request under way. body: as it can be read, with no half of a surrogate pair. answered_by: the model of the
+    last attempt. queue_time, routing_time: seconds."""
 
     mesh: Mesh
     exchange: Exchange
@@ -92,6 +94,7 @@ class Inference:
     fields: Mapping[str, msgspec.Raw]
     identity: Identity
     delivery: Delivery
+    body: bytes
     answered_by: ModelSpec | None = None
     queue_time: float = 0.0
     routing_time: float = 0.0
@@ -142,7 +145,7 @@ class Inference:
         for pool in plan.pools[1:]:
             vocabularies |= vocabularies_wanted(self.table, pool, app)
         if vocabularies:
-            plan.needs = await count_all(plan.needs, self.exchange.body, vocabularies)
+            plan.needs = await count_all(plan.needs, self.body, vocabularies)
 
     async def _next(self) -> Try | GiveUp:
         before = time.monotonic()
@@ -374,8 +377,10 @@ _JSON = {"content-type": "application/json"}
 def begin(mesh: Mesh, exchange: Exchange, operation: Operation) -> Inference:
     """Read a request and resolve what it asks for. Raises MeshError."""
     try:
-        asked, needs = reading.read(operation, exchange.body)
-        fields = reading.split(exchange.body)
+        body = lenient.whole(exchange.body)  # to look at; what is sent is what came
+        asked, needs = reading.read(operation, body)
+        fields = reading.split(body)
+        sent = fields if body is exchange.body else reading.split_oddly(exchange.body)
     except reading.UnusableModelField as error:
         raise InvalidRequestError(str(error), param="model") from None
     except reading.UnusableField as error:
@@ -398,7 +403,7 @@ def begin(mesh: Mesh, exchange: Exchange, operation: Operation) -> Inference:
     pool, arrived = target.pool, clock.at(exchange.arrived)
     plan = RequestPlan(mesh.pipeline, table, mesh.state, pool, needs, exchange.deadline, random.random, arrived, asker)
     delivery = Delivery(exchange, operation, needs)
-    return Inference(mesh, exchange, operation, table, asked, target, plan, fields, identity, delivery)
+    return Inference(mesh, exchange, operation, table, asked, target, plan, sent, identity, delivery, body)
 
 
 def unknown_model(unknown: UnknownModel, table: RoutingTable) -> NotFoundError:

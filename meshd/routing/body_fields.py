@@ -13,6 +13,7 @@ from typing import Any, Literal
 import msgspec
 from msgspec.structs import replace
 
+from meshd.cdk.lenient import whole
 from meshd.cdk.provider import Operation
 from meshd.routing.inside_body import Found, Inside, few, is_plain_input, longer
 from meshd.routing.needs import Needs
@@ -84,7 +85,7 @@ class BodyFields:
         left_out = {*needs.costly, *needs.unknown}
         left = {name: raw for name, raw in fields.items() if name not in left_out}
         if "tools" in needs.costly:
-            own = self.inside.own_tools(fields["tools"])[1]
+            own = self.inside.own_tools(msgspec.Raw(whole(bytes(fields["tools"]))))[1]
             if own:
                 left["tools"] = msgspec.Raw(msgspec.json.encode(own))
             else:

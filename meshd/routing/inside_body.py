@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from meshd.cdk.lenient import whole
 from meshd.routing.needs import Caches
 
 _DATA_URL = re.compile(r"\s*data:([a-z]*)", re.IGNORECASE)
@@ -57,7 +58,8 @@ class Inside:
         try:
             messages = _maps.decode(raw)
         except _UNREADABLE:
-            return  # refused, where it was read for what it needs
+            found.fixed.append("messages")
+            return
         for message in messages:
             self._mark(message, found)
             if "tool_calls" in message:
@@ -79,7 +81,8 @@ class Inside:
         try:
             parts = _maps.decode(content)
         except _UNREADABLE:
-            if any(not isinstance(part, str) for part in _read(content) or ()):
+            parts = _read(content)
+            if not isinstance(parts, list) or any(not isinstance(part, str) for part in parts):
                 found.fixed.append("messages[].content")
             return
         for part in parts:
@@ -130,7 +133,7 @@ class Inside:
 
     def known_messages(self, raw: msgspec.Raw) -> msgspec.Raw:
         """The same without the names that are not known."""
-        messages = _maps.decode(raw)
+        messages = _maps.decode(whole(bytes(raw)))
         for message in messages:
             for name in [name for name in message if self._counts(name, message)]:
                 del message[name]

@@ -18,6 +18,7 @@ from typing import Any
 
 import msgspec
 
+from meshd.cdk.lenient import whole
 from meshd.cdk.provider import Operation
 
 PREFILLS = ("assistant", "prefix", "final_message", "instruct")
@@ -54,7 +55,7 @@ def continued(fields: Mapping[str, msgspec.Raw], operation: Operation, so_far: s
     if how == "prefix":
         turn["prefix"] = True
     added = [turn, _GO_ON] if how == "instruct" else [turn]
-    changed: dict[str, Any] = {**fields, "messages": [*_messages(fields["messages"]), *added]}
+    changed: dict[str, Any] = {**fields, "messages": [*_messages(whole(bytes(fields["messages"]))), *added]}
     if how == "final_message":
         changed |= {"continue_final_message": True, "add_generation_prompt": False}
     return changed
@@ -62,7 +63,7 @@ def continued(fields: Mapping[str, msgspec.Raw], operation: Operation, so_far: s
 
 def _text(prompt: msgspec.Raw) -> str:
     """A prompt may be a list of one."""
-    given = _prompt(prompt)
+    given = _prompt(whole(bytes(prompt)))
     if isinstance(given, list) and len(given) == 1:
         given = given[0]
     if not isinstance(given, str):
