@@ -399,7 +399,7 @@ def begin(mesh: Mesh, exchange: Exchange, operation: Operation) -> Inference:
     mesh.apps.check(identity, target, fields)
     needs = load_body_fields().judged(needs, fields, budgeted=table.budgeted)
     session = session_of(target.pool, exchange.headers, fields, identity)
-    asker = Asker(identity.spec, identity.account, identity.label, session, random.random)
+    asker = Asker(identity.spec, identity.account, identity.label, session, random.random, exchange.caller.uid)
     pool, arrived = target.pool, clock.at(exchange.arrived)
     plan = RequestPlan(mesh.pipeline, table, mesh.state, pool, needs, exchange.deadline, random.random, arrived, asker)
     delivery = Delivery(exchange, operation, needs)

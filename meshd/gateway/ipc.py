@@ -40,6 +40,7 @@ logger = logging.getLogger("meshd.gateway")
 _DRAIN_AT_ONCE = 256  # messages taken before the loop may do something else
 _REMEMBERED_ANSWERS = 512
 _REMEMBERED_BYTES = 65536  # of one answer
+_REMEMBERED_SIZE = 8 * 1024**2  # bytes of all of them; each counts for its share of these at least
 _REMEMBERED_INTERRUPTIONS = 65536
 _FRAMING = 1024**2  # bytes of a frame beyond max_message_size that are still read, so that the answer can be a 413
 _WAITING = 10_000  # messages to a peer that does not take them, after which it counts as lost
@@ -279,8 +280,9 @@ class IpcServer:
         self.send(exchange.peer, frames)
         if remember and not exchange.stream and len(frames[3]) <= _REMEMBERED_BYTES:
             self._answers[exchange.request_id] = (exchange.caller, frames)
-            self._remembered.put(exchange.request_id, exchange.caller.uid)
-            if len(self._answers) > _REMEMBERED_ANSWERS:
+            size = max(sum(map(len, frames)), _REMEMBERED_SIZE // _REMEMBERED_ANSWERS)
+            self._remembered.put(exchange.request_id, exchange.caller.uid, size)
+            while self._remembered.size > _REMEMBERED_SIZE:
                 del self._answers[self._remembered.pop()]
 
     # -- receiving ------------------------------------------------------------------------------------

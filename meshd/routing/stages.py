@@ -27,7 +27,7 @@ from meshd.routing.table import ANY_APP, AppSpec, ModelSpec, PoolSpec, RoutingTa
 class Asker(msgspec.Struct, frozen=True):
     """Who asks, and what belongs to one request alone. app: its rules. account: the name its use is limited
     under. label: the name of the program, in whose line it waits. session: what makes two of its requests one session,
-    "" where nothing does. random: uniform in [0, 1).
+    "" where nothing does. random: uniform in [0, 1). uid: the user's, by the kernel, -1: unknown.
     """
 
     app: AppSpec = ANY_APP
@@ -35,6 +35,12 @@ class Asker(msgspec.Struct, frozen=True):
     label: str = ""
     session: str = ""
     random: Callable[[], float] = lambda: 0.5
+    uid: int = -1
+
+    @property
+    def owner(self) -> int | str:
+        """Whose it is what the mesh keeps for the request."""
+        return self.uid if self.uid >= 0 else self.account
 
 
 ANONYMOUS = Asker()

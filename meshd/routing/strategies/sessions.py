@@ -43,7 +43,7 @@ class SessionStickiness:
 
     With `session.ttl`, one that had to move, because its model was down, stays where it went until it was quiet for so
     long, instead of jumping back in its middle. Only of these something is remembered (`PoolState.moved`), of at most
-    `MOST_MOVED` in a pool: of the app that has most of them, the one that was quiet for longest is forgotten first; a
+    `MOST_MOVED` in a pool: of the user who has most of them, the one that was quiet for longest is forgotten first; a
     restart forgets them all.
     """
 
@@ -82,7 +82,7 @@ class SessionStickiness:
         if moves or (model == stands and _moved_to(question, session) is not None):
             pool, key = question.state.pool(question.pool.name), _key(session)
             pool.moved[key] = (model, question.now + ttl)
-            pool.moved_by.put(key, question.asker.account)
+            pool.moved_by.put(key, question.asker.owner)
             if len(pool.moved) > MOST_MOVED:
                 del pool.moved[pool.moved_by.pop()]
 

@@ -14,6 +14,7 @@ import zmq
 
 from meshd.gateway import ipc
 from meshd.gateway.exchange import MOST_CREDIT, Exchange
+from meshd.gateway.identity import Caller
 from meshd.gateway.ipc import IpcServer
 from modelmesh import _protocol as wire
 from modelmesh._errors import InvalidRequestError, MeshError, QueueFullError, RequestCancelledError
@@ -140,6 +141,40 @@ def test_an_error_is_remembered_unless_another_try_may_go_better(run, line, erro
         assert bool(served.server._answers) is kept
 
     assert error.retryable is not kept
+    run(test)
+
+
+@pytest.mark.parametrize("size", [10, 60_000])
+def test_no_user_pushes_out_what_is_remembered_for_another(run, line, monkeypatch, size):
+    """By many answers, small or large: each user has half of the room at least, and the room is in bytes."""
+    uids = iter((1000, 2000))
+    monkeypatch.setattr(ipc, "identify", lambda address: Caller(uid=next(uids)))
+    monkeypatch.setattr(ipc, "_REMEMBERED_SIZE", 1024**2)
+
+    async def test(served, address):
+        mine, other = line(address), line(address)
+
+        async def answered(peer, body):
+            request_id = peer.request()
+            before = len(served.accepted)
+            await until(lambda: len(served.accepted) > before)
+            served.accepted[-1].respond(body, {})
+            await came(peer)
+            return request_id
+
+        kept = [await answered(mine, b"mine %d" % number) for number in range(3)]
+        for _ in range(700):
+            await answered(other, b"x" * size)
+        for number, request_id in enumerate(kept):
+            mine.request(id=request_id, resend=True)
+            assert (await came(mine)).body == b"mine %d" % number
+        # What is counted, and what is there.
+        assert served.server._remembered.size <= 1024**2
+        assert sum(len(frame) for _, frames in served.server._answers.values() for frame in frames) <= 1024**2
+        assert len(served.server._answers) == len(served.server._remembered) <= 512
+        other.request(id=kept[0], resend=True)  # nobody else is given it
+        await until(lambda: len(served.accepted) == 704)
+
     run(test)
 
 

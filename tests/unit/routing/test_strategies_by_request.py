@@ -373,6 +373,30 @@ def test_of_sessions_that_moved_no_more_are_remembered_than_there_is_room_for(mo
     assert ask(made, late) != home
 
 
+def test_no_user_pushes_out_the_sessions_of_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both are apps without an entry, of one account, and one has as many sessions and names as it likes."""
+    monkeypatch.setattr(sessions, "MOST_MOVED", 100)
+    made, home, _ = moving(ttl=60.0)
+    down(made, home)
+    at_home = [session for session in SESSIONS[:2000] if order(moving(60.0)[0], session=session)[0] == home]
+    mine, others = at_home[:5], at_home[5:]
+
+    def asked(session: str, uid: int) -> str:
+        question = replace(made.question(), asker=Asker(account="default", session=session, uid=uid))
+        decision = made.pipeline.decide(question)
+        assert decision.model is not None
+        made.pipeline.take(question, decision.model)
+        return decision.model.id
+
+    stays = {session: asked(session, 1000) for session in mine}
+    for session in others:
+        asked(session, 2000)
+    assert len(made.state.pool("chat").moved) == 100
+    well_again(made, home)
+    assert {session: asked(session, 1000) for session in mine} == stays
+    assert asked(others[0], 2000) == home, "of the other's, the longest unused is forgotten"
+
+
 def test_a_member_that_is_gone_and_a_clock_that_was_set_back_hold_no_session() -> None:
     made, home, second = moving(ttl=60.0)
     down(made, home)
