@@ -360,3 +360,20 @@ def test_who_is_given_whose_answers(app, meshd, upstream, short, scope, shared_b
     assert others["other user"].you["account"] == "mail"
     assert {name for name, child in others.items() if given(child)} == shared_by
     assert all(given(child) for child in others.values()), "each has its own by now"
+
+
+def test_one_users_kept_answers_are_not_pushed_out_by_anothers(app, meshd, upstream):
+    cases = cases_of(upstream())
+    cases.model("m", {"reply": "x" * 2000}, **CENT)
+    cases.pool("chat", "m", cache={"max_size": 40_000})
+    cases.play()
+    daemon = meshd(cases.config)
+    ann, bob = app(daemon, ANN), app(daemon, BOB)
+    mine = [{"temperature": 0, "seed": number} for number in range(4)]
+    for body in mine:
+        assert not ann.say("chat", **body)["mesh"].get("cached")
+    for number in range(60):  # many times what there is room for
+        bob.say("chat", temperature=0, seed=1000 + number)
+    assert all(ann.say("chat", **body)["mesh"]["cached"] for body in mine)
+    assert bob.say("chat", temperature=0, seed=1059)["mesh"]["cached"], "the room that is left is the other's"
+    assert not bob.say("chat", temperature=0, seed=1000)["mesh"].get("cached")
