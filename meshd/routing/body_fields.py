@@ -22,6 +22,7 @@ from meshd.routing.table import FREE, AppSpec, ModelSpec, PoolSpec, RoutingTable
 _CARRIES_NAMES = frozenset({"model", "models", "fallbacks", "fallback_models", "allowed_models", "model_list"})
 _NULL = b"null"
 _FILES = "messages[].content[].file"
+MOST_THOUGHT = 10**7  # tokens
 _LONGEST = 100  # characters of a field's name that are repeated
 
 
@@ -67,6 +68,7 @@ class BodyFields:
             costly.append("tools")
         if chat and _is_given(fields, "prediction"):
             predicted = len(fields["prediction"])
+        predicted += _thinking(fields)
         unknown += few(found.unknown)
         if not (costly or unknown or predicted or found.fixed or found.files or found.caches):
             return needs
@@ -141,6 +143,12 @@ def _is_harmless(raw: msgspec.Raw, harmless: tuple[Any, ...]) -> bool:
     value = _value(raw)
     # 0 is no false here, nor 1 true.
     return value is None or any(value == each and type(value) is type(each) for each in harmless)
+
+
+def _thinking(fields: Mapping[str, msgspec.Raw]) -> int:
+    """Tokens that a request allows for thinking beside its limit."""
+    budget = _value(fields["thinking_budget"]) if "thinking_budget" in fields else 0
+    return min(int(budget), MOST_THOUGHT) if type(budget) is int and budget > 0 else 0
 
 
 def _is_given(fields: Mapping[str, msgspec.Raw], name: str) -> bool:

@@ -65,6 +65,13 @@ def test_what_is_predicted_is_reserved() -> None:
     assert judged(prediction={"type": "content", "content": "x" * 500}).predicted >= 500
 
 
+@pytest.mark.parametrize(
+    ("budget", "reserved"), [(4000, 4000), (0, 0), (-1, 0), (None, 0), ("4000", 0), (True, 0), (10**30, 10**7)]
+)
+def test_what_may_be_thought_beside_the_limit_is_reserved(budget: Any, reserved: int) -> None:
+    assert judged(thinking_budget=budget).predicted == reserved
+
+
 @given(some.dictionaries(some.text(max_size=12), some.none() | some.booleans() | some.integers() | some.text()))
 def test_any_fields_are_judged(fields: dict[str, Any]) -> None:
     needs = load_body_fields().judged(reading.Needs(Operation.CHAT), split(json.dumps(fields).encode()))
