@@ -1,4 +1,5 @@
-"""JSON as providers write it, beyond the standard's: half a surrogate pair, as JavaScript cuts them, and NaN.
+"""JSON as providers write it, beyond the standard's: half a surrogate pair, as JavaScript cuts them, NaN, and numbers
+that nothing holds.
 
 Owns: reading and writing these as the OpenAI SDK does. Must never: be the way of what is plain JSON, but by msgspec.
 """
@@ -10,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+_MOST_DIGITS = 4000
 _decode = msgspec.json.Decoder().decode
 
 
@@ -17,16 +19,24 @@ def decode(data: bytes) -> Any:
     """Raises ValueError."""
     try:
         return _decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         import json  # hardly ever: not for the time it takes to import
 
-        return json.loads(data)
+        try:
+            return json.loads(data, parse_int=_whole)
+        except RecursionError:
+            raise ValueError("it is nested too deep") from None
+
+
+def _whole(digits: str) -> int | float:
+    """Python refuses to read more digits than it can read in good time; they are infinite then."""
+    return int(digits) if len(digits) <= _MOST_DIGITS else float(digits)
 
 
 def encode(value: Any, enc_hook: Callable[[Any], Any]) -> bytes:
     try:
         return msgspec.json.encode(value, enc_hook=enc_hook)
-    except UnicodeEncodeError:
+    except (UnicodeEncodeError, OverflowError):
         import json
 
         return json.dumps(value, default=enc_hook, separators=(",", ":")).encode()

@@ -1,7 +1,7 @@
 """JSON as servers write it, beyond what the standard allows: read all of it, and write it so that anybody can read it.
 
-Owns: half surrogate pairs (as JavaScript cuts them), NaN, control characters in strings, broken UTF-8, a byte order
-mark.
+Owns: half surrogate pairs (as JavaScript cuts them), NaN, numbers that nothing here holds, control characters in
+strings, broken UTF-8, a byte order mark.
 Must never: be the way of what is plain JSON: msgspec reads that, and everything here begins by asking it.
 """
 
@@ -13,6 +13,8 @@ from typing import Any
 
 import msgspec
 
+_MOST_DIGITS = 4000
+_MOST_WRITTEN = 2**63 - 1
 _STRICT_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _decode = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
@@ -33,16 +35,21 @@ def decode(data: bytes) -> Any:
 def decode_odd(data: bytes) -> Any:
     """What msgspec refuses. Raises NotJSON."""
     try:
-        return json.loads(data.decode(errors="replace").removeprefix("\ufeff"), strict=False)
+        return json.loads(data.decode(errors="replace").removeprefix("\ufeff"), strict=False, parse_int=_whole)
     except (ValueError, RecursionError) as error:
         raise NotJSON(str(error)) from None
 
 
+def _whole(digits: str) -> int | float:
+    """Python refuses to read more digits than it can read in good time; they are infinite then."""
+    return int(digits) if len(digits) <= _MOST_DIGITS else float(digits)
+
+
 def encode(value: Any) -> bytes:
-    """Half surrogate pairs and NaN are written as they were read."""
+    """Half surrogate pairs are written as they were read."""
     try:
         return _encode(value)
-    except (UnicodeEncodeError, ValueError):
+    except (UnicodeEncodeError, OverflowError, ValueError):
         return json.dumps(value, separators=(",", ":")).encode()
 
 
@@ -56,7 +63,8 @@ def readable(data: bytes, value: Any) -> bytes:
 
 
 def plain(value: Any) -> bytes:
-    """As JSON that every reader takes: half a surrogate pair is U+FFFD, NaN and infinity are null."""
+    """As JSON that every reader takes: half a surrogate pair is U+FFFD; NaN, infinity and what is beyond 64 bits are
+    null."""
     return _encode(_plain(value))
 
 
@@ -65,6 +73,8 @@ def _plain(value: Any) -> Any:
         return well_formed(value)
     if isinstance(value, float):
         return value if value - value == 0 else None
+    if isinstance(value, int):
+        return value if -_MOST_WRITTEN <= value <= _MOST_WRITTEN else None
     if isinstance(value, list):
         return [_plain(entry) for entry in value]
     if isinstance(value, dict):
