@@ -11,17 +11,17 @@ from typing import Any
 Answer = Callable[[dict[str, Any]], bytes]
 
 
-def answer(text: str, usage: str) -> bytes:
-    choices = [{"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}]
+def answer(text: str, usage: str, finish: str = "stop") -> bytes:
+    choices = [{"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": finish}]
     return _document("chat.completion", choices, usage).encode()
 
 
-def stream(text: str, usage: str) -> bytes:
+def stream(text: str, usage: str, finish: str = "stop") -> bytes:
     chunks = [
         _document("chat.completion.chunk", choices, counted)
         for choices, counted in (
             ([{"index": 0, "delta": {"content": text}, "finish_reason": None}], ""),
-            ([{"index": 0, "delta": {}, "finish_reason": "stop"}], ""),
+            ([{"index": 0, "delta": {}, "finish_reason": finish}], ""),
             ([], usage),
         )
     ]
@@ -39,6 +39,7 @@ class OddProvider:
     def __init__(self, text: str = "x" * 400) -> None:
         self.bodies: list[dict[str, Any]] = []
         self.text = text
+        self.finish = "stop"
         self.hold = threading.Event()  # clear: it does not answer
         self.hold.set()
         odd = self
@@ -55,9 +56,9 @@ class OddProvider:
                 odd.hold.wait(10)
                 usage = body.get("user") or "null"
                 if body.get("stream"):
-                    self._send(stream(odd.text, usage), "text/event-stream")
+                    self._send(stream(odd.text, usage, odd.finish), "text/event-stream")
                 else:
-                    self._send(answer(odd.text, usage), "application/json")
+                    self._send(answer(odd.text, usage, odd.finish), "application/json")
 
             def _send(self, body: bytes, kind: str) -> None:
                 try:
