@@ -7,7 +7,7 @@ Must never: change a body where no budget applies.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import msgspec
@@ -41,9 +41,16 @@ class BodyFields:
 
     rules: Mapping[str, Rule]
     inside: Inside
+    plain: frozenset[str] = field(init=False)  # names that say nothing of a price, but for what is inside of them
+
+    def __post_init__(self) -> None:
+        plain = {name for name, rule in self.rules.items() if rule.does in ("pass", "priced")}
+        object.__setattr__(self, "plain", frozenset(plain - {"prediction"}))
 
     def judged(self, needs: Needs, fields: Mapping[str, msgspec.Raw], *, budgeted: bool = True) -> Needs:
         """The same, knowing what cannot be priced. budgeted: False: no budget asks what is inside of messages."""
+        if not budgeted and self.plain.issuperset(fields):
+            return needs
         costly: list[str] = []
         unknown: list[str] = []
         predicted, found = 0, Found()

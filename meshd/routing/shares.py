@@ -32,9 +32,13 @@ class Shares(Generic[Key]):
 
     def put(self, key: Key, owner: Hashable, size: int = 1) -> None:
         """It is the owner's now, and used last."""
-        self.drop(key)
+        if key in self._owners:
+            self.drop(key)
         self._owners[key] = owner, size
-        self._held.setdefault(owner, OrderedDict())[key] = None
+        held = self._held.get(owner)
+        if held is None:
+            held = self._held[owner] = OrderedDict()
+        held[key] = None
         self._sizes[owner] = self._sizes.get(owner, 0) + size
         self.size += size
 
@@ -56,7 +60,8 @@ class Shares(Generic[Key]):
 
     def pop(self) -> Key:
         """Drop the next one that has to go. Raises ValueError where there is none."""
-        owner = max(self._sizes, key=self._sizes.__getitem__)
+        sizes = self._sizes
+        owner = max(sizes, key=sizes.__getitem__) if len(sizes) != 1 else next(iter(sizes))
         key = next(iter(self._held[owner]))
         self.drop(key)
         return key

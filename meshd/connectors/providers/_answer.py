@@ -93,7 +93,8 @@ def _answers(answer: Answer, operation: Operation) -> bool:
     if not answer.choices:
         return False
     for choice in answer.choices:
-        if choice.error is not _wire.NULL or (choice.finish_reason and _wire.is_broken_off(choice.finish_reason)):
+        finish = choice.finish_reason
+        if choice.error is not _wire.NULL or (finish and finish != "stop" and _wire.is_broken_off(finish)):
             return False
         if operation is Operation.COMPLETION:
             if not choice.text:

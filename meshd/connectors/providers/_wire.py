@@ -134,6 +134,8 @@ def usage_of(wire: WireUsage | None) -> Usage | None:
     if wire is None:
         return None
     prompt, output = wire.prompt_tokens, wire.completion_tokens
+    if _adds_up(wire) and 0 <= prompt <= MOST_COUNTED and 0 <= output <= MOST_COUNTED:
+        return Usage(prompt, output)
     if type(prompt) is not int or type(output) is not int:
         prompt, output = _count(prompt, wire.input_tokens), _count(output, wire.output_tokens)
     if prompt is None and output is None:
@@ -153,6 +155,23 @@ def usage_of(wire: WireUsage | None) -> Usage | None:
     return Usage(prompt, output, cached, written)
 
 
+def _adds_up(wire: WireUsage) -> bool:
+    """Whether it is of three counts that fit each other, and says nothing of a cache: as most reports are."""
+    prompt, output, total, details = (
+        wire.prompt_tokens,
+        wire.completion_tokens,
+        wire.total_tokens,
+        wire.prompt_tokens_details,
+    )
+    if not (type(prompt) is type(output) is type(total) is int and total == prompt + output):
+        return False
+    if details is not None and details != _NO_CACHE and details != _NO_CACHE_OR_AUDIO:
+        return False
+    return wire.prompt_cache_hit_tokens is wire.cache_read_input_tokens is wire.cache_creation_input_tokens is None
+
+
+_NO_CACHE = {"cached_tokens": 0}
+_NO_CACHE_OR_AUDIO = {"cached_tokens": 0, "audio_tokens": 0}  # openai's
 _WRITTEN = ("cache_write_tokens", "cache_creation_tokens", "cache_creation_input_tokens")
 
 

@@ -59,3 +59,17 @@ def test_the_usage_report_is_asked_for_whatever_the_app_wants(given: bytes | Non
     raw = None if given is None else msgspec.Raw(given)
     assert _wire.asks_for_usage({} if raw is None else {"stream_options": raw}) is asks
     assert msgspec.json.decode(_wire.with_usage(raw)) == sent
+
+
+@pytest.mark.parametrize("prompt", [0, 9, -1, 10**13, None, "9", 9.0, True])
+@pytest.mark.parametrize("total", [21, 9, 12, 30, None, "21", 10**13])
+@pytest.mark.parametrize(
+    "details", [None, {}, {"cached_tokens": 0}, {"cached_tokens": 3}, {"cache_write_tokens": 2}, []]
+)
+def test_usage_that_adds_up_is_read_as_any_other(prompt, total, details, monkeypatch) -> None:
+    wire = _wire.WireUsage(
+        prompt_tokens=prompt, completion_tokens=12, total_tokens=total, prompt_tokens_details=details
+    )
+    quick = _wire.usage_of(wire)
+    monkeypatch.setattr(_wire, "_adds_up", lambda wire: False)
+    assert quick == _wire.usage_of(wire)
