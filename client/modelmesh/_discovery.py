@@ -11,10 +11,11 @@ import stat
 from typing import Any, Final
 
 from modelmesh._errors import ConfigurationError, DaemonUnavailableError
+from modelmesh._wording import told
 
 SYSTEM_SOCKET: Final = "/run/meshd/mesh.sock"
-HOW_TO_START: Final = "start the daemon with `meshd`, or with `systemctl --user start meshd`"
-HOW_TO_BE_LET_IN: Final = "become a member of its group (sudo usermod -aG meshd $USER, and log in again)"
+HOW_TO_START: Final = "as a service: systemctl --user start meshd"
+HOW_TO_BE_LET_IN: Final = "for instance: sudo usermod -aG meshd $USER, and log in again"
 _SCHEMES: Final = ("ipc://", "inproc://", "tcp://")
 
 
@@ -76,7 +77,11 @@ def find(socket: str | os.PathLike[str] | None = None) -> str:
     if closed := next((path for path in paths if barred(path)), None):
         raise unavailable(address_of(closed), "not permitted")
     raise DaemonUnavailableError(
-        f"no meshd socket found (looked for {', '.join(paths)}): {HOW_TO_START}, or name one with MESH_SOCKET",
+        told(
+            "No daemon answers; start one with `meshd`, or name its socket with MESH_SOCKET.",
+            *(f"tried {path}: no such socket" for path in paths),
+            HOW_TO_START,
+        ),
         paths=paths,
     )
 
@@ -99,9 +104,17 @@ def unavailable(address: str, why: str) -> DaemonUnavailableError:
     path = address.removeprefix("ipc://")
     if address.startswith("ipc://") and (bar := barred(path)):
         return DaemonUnavailableError(
-            f"permission denied for the socket {path}: {bar}; {HOW_TO_BE_LET_IN}", paths=[path], permitted=False
+            told(
+                "Permission denied for the daemon's socket; become a member of its group.",
+                f"tried {path}: {bar}",
+                HOW_TO_BE_LET_IN,
+            ),
+            paths=[path],
+            permitted=False,
         )
-    return DaemonUnavailableError(f"no daemon answers at {path} ({why}): {HOW_TO_START}", paths=[path])
+    return DaemonUnavailableError(
+        told("No daemon answers; start one with `meshd`.", f"tried {path}: {why}", HOW_TO_START), paths=[path]
+    )
 
 
 def _is_private(directory: str, uid: int) -> bool:

@@ -54,6 +54,7 @@ from modelmesh._protocol import (
     decode,
     encode,
 )
+from modelmesh._wording import told
 
 FIRST_ANSWER_SECONDS: Final = 5.0
 """How long a daemon never heard of may refuse connections before that is an error: it may be starting."""
@@ -180,7 +181,9 @@ class Exchange:
     def late(self, call: Call) -> MeshError:
         """What a call ends with whose time is over."""
         if not self.is_held(call):
-            return RequestTimeoutError("the request's timeout passed without an answer", request_id=call.name)
+            return RequestTimeoutError(
+                "No answer came within the request's timeout; ask again, or give it a longer one.", request_id=call.name
+            )
         if self._left and not self._shut_down and (self.path is None or os.path.exists(self.path)):
             return self._draining()
         return unavailable(self.address, "not within the request's timeout")
@@ -292,7 +295,9 @@ class Exchange:
                 self._fail(
                     call,
                     StreamInterrupted(
-                        "the daemon went away after the answer had begun", code="daemon_lost", request_id=call.name
+                        "The daemon went away after the answer had begun; ask again.",
+                        code="daemon_lost",
+                        request_id=call.name,
                     ),
                 )
                 continue
@@ -340,7 +345,10 @@ class Exchange:
     def _draining(self) -> MeshError:
         path = self.address.removeprefix("ipc://")
         return RoutingError(
-            f"the daemon at {path} is draining: it takes no new requests until it is restarted",
+            told(
+                "The daemon is draining and takes no new requests; ask again when it is restarted.",
+                f"its socket: {path}",
+            ),
             code="draining",
             retryable=True,
         )

@@ -33,7 +33,7 @@ def apps(
         return
     if name is not None:
         if not found:
-            raise daemon.Refused(f"no app is called {name!r}")
+            raise daemon.Refused(f"No app is called {name!r}; see `meshctl apps`.")
         _app(found[0])
         return
     out.print_table(

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode
 
 if TYPE_CHECKING:
-    from modelmesh import OpenAIClient
+    from modelmesh import MeshError, OpenAIClient
 
 OK: Final = 0
 REFUSED: Final = 1
@@ -102,6 +102,7 @@ def _map(answer: Any) -> dict[str, Any]:
 
 def report(error: Exception) -> int:
     """Say on stderr what went wrong, in words (or JSON, with --json); answers the exit code."""
+    from meshd.cli import cells
     from modelmesh._errors import DaemonUnavailableError, MeshError
 
     found: dict[str, Any]
@@ -109,7 +110,7 @@ def report(error: Exception) -> int:
         lines, code, found = [str(error)], REFUSED, {"message": str(error), "code": "refused"}
     elif isinstance(error, DaemonUnavailableError):
         paths = list(error.extra.get("paths", ()))
-        lines, code = _no_daemon(str(error), paths), NO_DAEMON
+        lines, code = _no_daemon(str(error), paths, error.extra.get("permitted", True)), NO_DAEMON
         found = {"message": str(error), "code": error.code, "paths": paths}
     elif isinstance(error, MeshError):
         lines, code = _refusal(error), REFUSED
@@ -122,47 +123,59 @@ def report(error: Exception) -> int:
     if settings.json:
         sys.stderr.write(json.dumps({"error": found}, ensure_ascii=False, default=str) + "\n")
     else:
-        sys.stderr.write("meshctl: " + "\n".join(lines) + "\n")
+        sys.stderr.write(cells.harmless("meshctl: " + "\n".join(lines)) + "\n")
     return code
 
 
-def _no_daemon(message: str, paths: list[Any]) -> list[str]:
-    from modelmesh._discovery import barred
-
-    closed = False
-    lines = ["no daemon answers" if paths else message]
+def _no_daemon(message: str, paths: list[Any], permitted: bool) -> list[str]:
+    if not permitted or not paths:
+        return message.split("\n")
+    lines = ["No daemon answers; start one with `meshd`."]
     for path in map(str, paths):
-        bar, exists = barred(path), os.path.exists(path)
-        why = "not permitted for you" if bar else "nothing answers there" if exists else "no such file"
-        lines.append(f"  tried {path}: {why}")
-        closed = closed or bool(bar)
-    if closed:
-        return ["permission denied: " + message.partition(": ")[2] if "permission denied" in message else message]
+        lines.append(f"  tried {path}: {'nothing answers there' if os.path.exists(path) else 'no such file'}")
     return [
         *lines,
-        "Start one:  meshd                                    (here, in the foreground)",
-        "       or:  systemctl --user enable --now meshd.socket     (your own, in the background)",
-        "       or:  sudo systemctl enable --now meshd.socket       (for the whole machine)",
-        "or name a socket with --socket PATH or MESH_SOCKET.",
+        "  in the foreground:      meshd",
+        "  in the background:      systemctl --user enable --now meshd.socket",
+        "  for the whole machine:  sudo systemctl enable --now meshd.socket",
+        "  one at another place:   --socket PATH, or MESH_SOCKET",
     ]
 
 
-def _refusal(error: Any) -> list[str]:
-    """The daemon's message, and under it what its class adds: attempts, reasons, problems."""
-    lines = [error.message]
-    for attempt in error.attempts:
-        what = attempt.get("reason") or attempt.get("message") or "failed"
-        status = f" ({attempt['status']})" if attempt.get("status") else ""
-        lines.append(f"  {attempt.get('model', '?')}: {what}{status}")
-    reasons = error.extra.get("reasons")
-    if isinstance(reasons, Mapping):
-        lines += [f"  {model}: {reason}" for model, reason in reasons.items()]
+def _refusal(error: MeshError) -> list[str]:
+    """The daemon's message; under one that is a sentence alone what its class adds: attempts, reasons, problems."""
+    lines: list[str] = str(error.message).split("\n")
     for problem in error.extra.get("problems") or ():
         if str(problem.get("message")) not in error.message:  # a client-side error says them all itself
             lines.append("  " + problem_line(problem))
+    if len(lines) > 1:
+        return lines
+    tried = [_attempt(attempt) for attempt in error.attempts]
+    if error.attempts and type(error).__name__ in _PASSED_ON:  # the provider's own words
+        provider = error.attempts[-1].get("provider") or "the provider"
+        return [
+            f"Provider {provider} refuses this request ({error.status_code}); change it and ask again.",
+            f"  {error.attempts[-1].get('model', '?')}: {error.message}",
+        ]
+    lines += [
+        f"  {line}" if tried.count(line) == 1 else f"  {line}, {tried.count(line)} times"
+        for line in dict.fromkeys(tried)
+    ]
+    reasons = error.extra.get("reasons")
+    if isinstance(reasons, Mapping):
+        lines += [f"  {model}: {reason}" for model, reason in reasons.items()]
     if error.retry_after:
         lines.append(f"  try again in {error.retry_after:.0f} s")
     return lines
+
+
+_PASSED_ON: Final = ("InvalidRequestError", "NotFoundError", "ConflictError", "UnprocessableEntityError")
+
+
+def _attempt(attempt: Mapping[str, Any]) -> str:
+    what = attempt.get("reason") or attempt.get("message") or "failed"
+    status = f" ({attempt['status']})" if attempt.get("status") else ""
+    return f"{attempt.get('model', '?')}: {what}{status}"
 
 
 def problem_line(problem: Mapping[str, Any]) -> str:

@@ -93,7 +93,7 @@ def _without_daemon(socket: list[Finding], unreachable: str) -> Iterator[Finding
     if barred is not None:  # there may be one, and this user cannot know
         yield checks.Finding("daemon unreachable", checks.PROBLEM, barred.message, barred.advice)
         return
-    yield checks.Finding("daemon unreachable", checks.PROBLEM, unreachable.partition(": start")[0], "start it: meshd")
+    yield checks.Finding("daemon unreachable", checks.PROBLEM, unreachable.partition(";")[0], "start it: meshd")
     yield from _safely("keys", lambda: checks.keys(os.environ))
     config = None
     try:

@@ -294,7 +294,7 @@ def _one(found: list[dict[str, Any]], name: str) -> dict[str, Any]:
             return entry_
     if len(found) == 1:
         return found[0]
-    raise daemon.Refused(f"nothing here is called {name!r}")
+    raise daemon.Refused(f"Nothing here is called {name!r}; see the list without a name.")
 
 
 def _number_of(models: Any) -> Any:

@@ -18,6 +18,7 @@ from meshd.routing.access import DEFAULT_APP, AppMatch, allowed_models, allowed_
 from meshd.routing.body_fields import forbidden
 from meshd.routing.table import AppSpec, RoutingTable, Target
 from modelmesh._errors import AccessDeniedError
+from modelmesh._wording import short, told
 
 _REMEMBERED = 4096  # callers, and labels with the time they were last seen
 
@@ -76,7 +77,10 @@ class AppMatcher:
         named = None if fields is None else forbidden(load_body_fields(), fields, spec, table)
         if named is not None:
             raise AccessDeniedError(
-                f"{identity.label} may not use {named[:_LONGEST_NAME]!r}, which the body names (apps.{spec.name})",
+                told(
+                    f"{short(identity.label)} may not use {short(repr(named))}; ask for another, or change `apps`.",
+                    f"the body names it; the rules are apps.{spec.name}",
+                ),
                 app=identity.label,
                 allowed=[model.id for model in allowed_models(spec, table)],
             )
@@ -90,7 +94,10 @@ class AppMatcher:
             allowed = [pool.name for pool in allowed_pools(spec, table)]
         few = ", ".join(allowed[:_NAMED]) + (f" and {len(allowed) - _NAMED} more" if len(allowed) > _NAMED else "")
         raise AccessDeniedError(
-            f"{identity.label} may not use {what} (apps.{spec.name}); allowed: {few or 'nothing'}",
+            told(
+                f"{short(identity.label)} may not use {short(what)}; ask for what it may use, or change `apps`.",
+                f"allowed by apps.{spec.name}: {few or 'nothing'}",
+            ),
             app=identity.label,
             allowed=allowed,
         )

@@ -262,7 +262,9 @@ class ResponseCache:
                 ending.mesh = {**_told(flight.mesh), "coalesced": True}
                 ending.whole(flight.body, flight.headers, flight.usage)
             elif place.taken:
-                ending.failed(StreamInterrupted("the request that this one shared its answer with was broken off"))
+                ending.failed(
+                    StreamInterrupted("The request that this one shared its answer with was broken off; ask again.")
+                )
             else:
                 return False
         return True
@@ -276,11 +278,16 @@ class ResponseCache:
                 flight.task = task
                 await _take(exchange, flight, place, task)
         except TimeoutError:
-            exchange.error(flight.error or RequestTimeoutError("the stream was not taken before the deadline"))
+            exchange.error(
+                flight.error
+                or RequestTimeoutError(
+                    "The stream was not taken before the deadline; read it faster, or give it more time."
+                )
+            )
             return
         except asyncio.CancelledError:
             flight.orphaned = True
-            exchange.error(RequestCancelledError("cancelled"))
+            exchange.error(RequestCancelledError("The request was cancelled."))
             raise
         except ClientGone:
             flight.orphaned = True
@@ -292,7 +299,7 @@ class ResponseCache:
         elif flight.bug is not None:
             raise flight.bug
         else:
-            exchange.error(flight.error or RequestCancelledError("cancelled"))
+            exchange.error(flight.error or RequestCancelledError("The request was cancelled."))
 
     async def _fly(self, flight: Flight, exchange: FlightExchange, pool: str, key: bytes, run: Run) -> None:
         exchange.task = flight.task
@@ -336,10 +343,12 @@ class _Ending:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> bool:
         if isinstance(error, TimeoutError):
-            self.failed(RequestTimeoutError("no whole answer before the deadline"))
+            self.failed(
+                RequestTimeoutError("No whole answer came before the deadline; ask again, or give it a longer timeout.")
+            )
             return True
         if isinstance(error, asyncio.CancelledError):
-            self.failed(self._exchange.cut_off or RequestCancelledError("cancelled"))
+            self.failed(self._exchange.cut_off or RequestCancelledError("The request was cancelled."))
         elif isinstance(error, ClientGone):
             self._tell(499, "the app went away")
         return False

@@ -109,7 +109,7 @@ class RouterCore:
 
         def ended(task: asyncio.Task[None]) -> None:
             if task.cancelled():  # perhaps before it could begin
-                exchange.error(RequestCancelledError("cancelled"))
+                exchange.error(RequestCancelledError("The request was cancelled."))
 
         exchange.task = self.spawn(self.dispatcher.run(exchange))
         exchange.task.add_done_callback(ended)
@@ -321,7 +321,7 @@ class RouterCore:
     async def drain(self, timeout: float) -> int:
         """Take nothing new, let what is in flight end; how many did not in time."""
         self.draining = True
-        self.server.drain("the daemon is shutting down", timeout)
+        self.server.drain("The daemon is shutting down; ask again in a moment.", timeout)
         deadline = time.monotonic() + timeout
         while self._inferences() and time.monotonic() < deadline:
             self._idle.clear()
@@ -398,11 +398,13 @@ class RouterCore:
 def _cut_off(exchange: Exchange) -> MeshError:
     """What an app hears whose request did not end before the daemon did."""
     if exchange.sent:
-        return StreamInterrupted("the daemon ended before the stream did")
+        return StreamInterrupted("The daemon ended before the stream did; ask again.")
     if exchange.begun:
         return RoutingError(
-            "the daemon ended while this request was at its provider; ask again if the answer is still wanted",
+            "The daemon ended while this request was at its provider; ask again if the answer is still wanted.",
             status_code=502,
             code="request_interrupted",
         )
-    return RoutingError("the daemon is shutting down", code="draining", retryable=True, retry_after=1.0)
+    return RoutingError(
+        "The daemon is shutting down; ask again in a moment.", code="draining", retryable=True, retry_after=1.0
+    )

@@ -20,6 +20,7 @@ from meshd.config.problems import closest
 from meshd.gateway.exchange import ClientGone, Exchange
 from meshd.gateway.identity import Caller, user_name
 from modelmesh._errors import AccessDeniedError, InvalidRequestError, MeshError, NotFoundError, RequestTimeoutError
+from modelmesh._wording import short, told
 
 logger = logging.getLogger("meshd.gateway")
 
@@ -81,10 +82,14 @@ class Dispatcher:
         except MeshError as error:
             exchange.error(error)
         except TimeoutError:
-            exchange.error(RequestTimeoutError("the stream was not taken before the deadline"))
+            exchange.error(
+                RequestTimeoutError(
+                    "The stream was not taken before the deadline; read it faster, or give it more time."
+                )
+            )
         except Exception:
             logger.exception("%s %s failed", exchange.method, exchange.path)
-            exchange.error(MeshError("the daemon failed at this request; its log says why", code="internal_error"))
+            exchange.error(MeshError("The daemon failed at this request; its log says why.", code="internal_error"))
 
     async def call(self, method: str, path: str, call: Call) -> Any:
         """An operation's answer, for callers inside the process. Raises MeshError."""
@@ -115,7 +120,12 @@ class Dispatcher:
         if operation.admin and not self.is_admin(caller):
             allowed = ["root", user_name(os.getuid()), "apps with admin: true"]
             raise AccessDeniedError(
-                f"{path} is for {', '.join(allowed)}; you are {caller.user}", app=caller.app, allowed=allowed
+                told(
+                    f"{short(caller.user)} may not give this order; ask as root, or as an app with `admin: true`.",
+                    f"{path} is for {', '.join(allowed)}",
+                ),
+                app=caller.app,
+                allowed=allowed,
             )
 
     def _find(self, method: str, path: str, call: Call) -> Operation:
@@ -134,8 +144,10 @@ class Dispatcher:
         shown = path[:_NAMED]
         near = closest(shown, [name for name, _ in known])
         raise NotFoundError(
-            f"there is no path {shown} here{f'; did you mean {near}?' if near else ''}; "
-            f"there are {', '.join(f'{method} {name}' for name, method in known)}",
+            told(
+                f"There is no path {short(shown)} here; {f'did you mean {near}?' if near else 'ask for one of these.'}",
+                f"there are {', '.join(f'{method} {name}' for name, method in known)}",
+            ),
             code="unknown_path",
             paths=[name for name, _ in known],
         )
@@ -154,7 +166,10 @@ _NAMED = 100  # characters of what an app wrote that an error repeats
 def _not_allowed(path: str, methods: Iterable[str]) -> InvalidRequestError:
     taken = sorted(methods)
     return InvalidRequestError(
-        f"{path} takes {', '.join(taken)}", status_code=405, code="method_not_allowed", methods=taken
+        f"{short(path)} takes {', '.join(taken)}; use that method.",
+        status_code=405,
+        code="method_not_allowed",
+        methods=taken,
     )
 
 
@@ -174,7 +189,9 @@ def _require_json(exchange: Exchange) -> None:
     else:
         return
     raise InvalidRequestError(
-        f"{exchange.path} takes a JSON body, not {what}", status_code=415, code="unsupported_media_type"
+        f"{short(exchange.path)} takes a JSON body, not {short(what)}; send it as JSON.",
+        status_code=415,
+        code="unsupported_media_type",
     )
 
 

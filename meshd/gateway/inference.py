@@ -49,6 +49,7 @@ from modelmesh._errors import (
     RequestTimeoutError,
     StreamInterrupted,
 )
+from modelmesh._wording import short, told
 
 OPERATIONS: Mapping[str, Operation] = {
     "/v1/chat/completions": Operation.CHAT,
@@ -123,7 +124,7 @@ class Inference:
                 self._account(499, "the app went away or cancelled")
             else:
                 self._account(exchange.cut_off.status_code, exchange.cut_off.message)
-            exchange.error(RequestCancelledError("cancelled"))
+            exchange.error(RequestCancelledError("The request was cancelled."))
             raise
         except ClientGone:
             self._account(499, "the app went away")
@@ -293,16 +294,17 @@ class Inference:
             error = broken.error
             error.attempts = self.plan.book.as_maps()
             return error
-        return self._broken_off(f"{attempt.step.model.provider} broke the stream off", broken.failure.message)
+        return self._broken_off(f"Provider {short(attempt.step.model.provider)}", broken.failure.message)
 
     def _broken_off(self, what: str, why: str) -> MeshError:
         return StreamInterrupted(
-            f"{what} after {self.delivery.pieces} pieces of content: {why}", attempts=self.plan.book.as_maps()
+            told(f"{what} broke the stream off after {self.delivery.pieces} pieces of content; ask again.", why),
+            attempts=self.plan.book.as_maps(),
         )
 
     def _fail(self, error: MeshError) -> None:
         if self.delivery.begun and not isinstance(error, StreamInterrupted) and not self._is_the_apps(error):
-            error = self._broken_off("the stream ended", f"and no other model could continue it: {error.message}")
+            error = self._broken_off("A provider", f"no other model could continue it: {error.message}")
         self._account(error.status_code, error.message)
         self.exchange.error(error)
 
@@ -408,10 +410,14 @@ def begin(mesh: Mesh, exchange: Exchange, operation: Operation) -> Inference:
 
 def unknown_model(unknown: UnknownModel, table: RoutingTable) -> NotFoundError:
     if table.tree.resolve(unknown.name) is not None:
-        text = f"{unknown.name} is a capability that no model here has: a provider that serves it has to be added"
+        text = f"No model here has the capability {unknown.name}; add a provider that serves it."
     else:
-        near = f"; did you mean {', '.join(unknown.nearest)}?" if unknown.nearest else ""
-        text = f"no pool, capability or model is called {unknown.name!r}{near}"
+        near = f"did you mean {' or '.join(map(short, unknown.nearest[:1]))}?" if unknown.nearest else ""
+        text = told(
+            f"No pool, capability or model is called {short(repr(unknown.name))}; "
+            f"{near or 'see `meshctl pools` and `meshctl models`.'}",
+            f"nearest: {', '.join(unknown.nearest)}" if len(unknown.nearest) > 1 else "",
+        )
     return NotFoundError(text, code="model_not_found", param="model", nearest=unknown.nearest)
 
 

@@ -34,6 +34,7 @@ from modelmesh._errors import (
     RoutingError,
     StreamInterrupted,
 )
+from modelmesh._wording import told
 
 logger = logging.getLogger("meshd.gateway")
 
@@ -383,20 +384,24 @@ class IpcServer:
         size = len(message.body) + sum(map(len, message.attachments))
         if size > limit:
             return InvalidRequestError(
-                f"the message has {size} bytes, and daemon.max_message_size is {limit}",
+                f"The message has {size} bytes, and daemon.max_message_size is {limit}; send less, or raise it.",
                 status_code=413,
                 code="message_too_large",
             )
         if message.head.method != "GET" and self.draining and not message.head.path.startswith("/mesh/"):
-            return RoutingError("the daemon is shutting down", code="draining", retryable=True, retry_after=1.0)
+            return RoutingError(
+                "The daemon is shutting down; ask again in a moment.", code="draining", retryable=True, retry_after=1.0
+            )
         full = self._full(message.head.path)
         if full:
             return QueueFullError(full, retry_after=1.0)
         if message.request_id in self._interrupted:
             return RoutingError(
-                "the connection broke, or the daemon was restarted, while this request was at its provider. It is not "
-                "sent again by itself, "
-                "so that nothing is billed twice; ask again if the answer is still wanted",
+                told(
+                    "This request was cut off while it was at its provider; ask again if the answer is still wanted.",
+                    "the connection broke, or the daemon was restarted; it is not sent again by itself, "
+                    "so that nothing is billed twice",
+                ),
                 status_code=502,
                 code="request_interrupted",
             )
@@ -410,9 +415,17 @@ class IpcServer:
             return ""
         listening = sum(exchange.path.startswith("/mesh/") for exchange in self.exchanges.values())
         if mesh:
-            return f"{listening} listeners and orders are under way, too many" if listening >= _MESH_INFLIGHT else ""
+            return (
+                f"{listening} listeners and orders are under way; ask again in a moment."
+                if listening >= _MESH_INFLIGHT
+                else ""
+            )
         requests = len(self.exchanges) - listening
-        return f"{requests} requests are in flight, as many as daemon.max_inflight allows" if requests >= most else ""
+        return (
+            f"{requests} requests are in flight, as daemon.max_inflight allows; ask again in a moment."
+            if requests >= most
+            else ""
+        )
 
     def _resumed(self, peer: Peer, message: wire.Message) -> bool:
         """Whether this id is known already: under way (then its answer goes to the new connection), or done."""
@@ -426,7 +439,7 @@ class IpcServer:
                 peer.exchanges.add(exchange)
                 if exchange.sent:  # which of them arrived is unknown
                     self.interrupt((exchange.request_id,))
-                    broken = StreamInterrupted("the connection broke while the answer was streamed")
+                    broken = StreamInterrupted("The connection broke while the answer was streamed; ask again.")
                     exchange.cancel(broken)
                     exchange.error(broken)
             return True

@@ -73,7 +73,9 @@ async def relay(attempt: UpstreamAttempt, provider: Provider, call: ProviderCall
             raise
         # The app took nothing until the deadline: its own failure alone.
         stopped = ProviderFailure(FailureKind.CANCELLED, "the app stopped taking the stream")
-        error = RequestTimeoutError("the stream was not taken before the deadline")
+        error = RequestTimeoutError(
+            "The stream was not taken before the deadline; read it faster, or give it more time."
+        )
         raise Broken(stopped, "the app took nothing", error) from None
     except ClientGone:
         raise

@@ -7,6 +7,7 @@ Must never: decide whether it has ended (`plan.py`).
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -35,6 +36,7 @@ from modelmesh._errors import (
     RateLimitError,
     UnprocessableEntityError,
 )
+from modelmesh._wording import short, told
 
 
 class Consulted(NamedTuple):
@@ -50,14 +52,19 @@ def none_left(consulted: Sequence[Consulted], stages: Collection[Stage] = STANDA
     name = question.pool.name
     dropped = [drop for each in consulted for drop in each.decision.dropped]
     reasons = {drop.model: drop.reason for drop in dropped}
+    alone = question.pool.members == (name,)  # a model asked for by its own name
     because = listed(reasons.items())
     if dropped and all(drop.permanent for drop in dropped):
         if all(drop.stage == "access" for drop in dropped):
             return not_allowed(question.asker.app, name)
         could = able(question, stages)
-        hint = f"; {', '.join(could)} could" if could else ""
+        what = f"{short(name)} cannot do this" if alone else f"No model of {short(name)} can do this"
+        hint = f"{short(could[0])} could" if could else f"`meshctl explain {short(name)}` says why"
         return InvalidRequestError(
-            f"no model of {name} can do this: {because}{hint}", code="model_cannot", reasons=reasons, could=could
+            told(f"{what}; {hint}.", *because, f"these could: {', '.join(could)}" if len(could) > 1 else ""),
+            code="model_cannot",
+            reasons=reasons,
+            could=could,
         )
     refusal = _unaffordable(consulted)
     if refusal is not None:
@@ -65,11 +72,15 @@ def none_left(consulted: Sequence[Consulted], stages: Collection[Stage] = STANDA
     # Those that could never do it are no hope, however well they are.
     waits = [comes_back(each.question, drop) for each in consulted for drop in each.decision.dropped]
     recovers = min((wait for wait in waits if wait is not None), default=None)
-    when = ""
-    if recovers is not None:
-        when = f"; the soonest comes back in {lasting(recovers)}" if recovers else "; the first is being tested now"
+    what = f"{short(name)} cannot be asked now" if alone else f"No model of {short(name)} can be asked now"
+    if not dropped:
+        what, then = f"The pool {short(name)} has no model", "`meshctl doctor` says what to add"
+    elif recovers is None:
+        then = f"`meshctl {'models' if alone else 'pools'} {short(name)}` says why"
+    else:
+        then = f"ask again in {lasting(max(recovers, _TEST_TAKES))}"
     return NoActiveModelError(
-        f"no model of {name} can be asked now: {because or 'it has none'}{when}",
+        told(f"{what}; {then}.", *because),
         retry_after=None if recovers is None else max(recovers, _TEST_TAKES),
         pool=name,
         reasons=reasons,
@@ -110,9 +121,15 @@ def over_budget(refusal: Refusal, reasons: dict[str, str] | None = None) -> Budg
     """Money in USD."""
     allowance = refusal.allowance
     resets_at = refusal.resets_at
-    told: dict[str, Any] = {"reasons": reasons} if reasons else {}
+    extra: dict[str, Any] = {"reasons": reasons} if reasons else {}
+    whose = allowance.name.partition("\0")[2] or allowance.name
     return BudgetExceededError(
-        refusal.reason,
+        told(
+            f"The budget of {allowance.scope} {short(whose)} does not cover this request; "
+            "ask for fewer tokens, or see `meshctl budget`.",
+            refusal.reason,
+            *listed((reasons or {}).items()),
+        ),
         scope=allowance.scope,
         name=allowance.name,
         limit_type={"day": "daily_limit", "month": "monthly_limit"}.get(allowance.window, allowance.window),
@@ -120,28 +137,34 @@ def over_budget(refusal: Refusal, reasons: dict[str, str] | None = None) -> Budg
         spent=refusal.spent / NANO,
         reserved=refusal.reserved / NANO,
         resets_at=None if resets_at is None else datetime.fromtimestamp(resets_at, UTC).isoformat(),
-        **told,
+        **extra,
     )
 
 
 def not_allowed(app: AppSpec, asked: str) -> AccessDeniedError:
     allowed = sorted({*(app.pools or ()), *(app.models or ())})
     return AccessDeniedError(
-        f"{app.name} may not use {asked}; it may use {', '.join(allowed) or 'nothing'}", app=app.name, allowed=allowed
+        told(
+            f"{short(app.name)} may not use {short(asked)}; ask for what it may use, or change `apps`.",
+            f"it may use {', '.join(allowed) or 'nothing'}",
+        ),
+        app=app.name,
+        allowed=allowed,
     )
 
 
 def too_crowded(crowds: dict[str, str], frees_in: float | None, *, waited: float, full: bool) -> QueueFullError:
     """429: no model had room in time, or so many wait already that waiting is no use."""
-    why = "as many requests wait already as daemon.max_queue allows" if full else f"no room within {waited:.0f} s"
-    return QueueFullError(f"{why}: {listed(crowds.items())}", retry_after=frees_in or 1.0, reasons=crowds)
+    why = "As many requests wait as daemon.max_queue allows" if full else f"No model had room within {lasting(waited)}"
+    again = frees_in or 1.0
+    message = told(f"{why}; ask again in {lasting(max(again, 1.0))}.", *listed(crowds.items()))
+    return QueueFullError(message, retry_after=again, reasons=crowds)
 
 
-def listed(reasons: Iterable[tuple[str, str]]) -> str:
-    """For a message: a pool may have thousands of models, and a reader stops after the first few."""
-    all_of_them = [f"{model}: {reason}" for model, reason in reasons]
-    more = f"; and {len(all_of_them) - 10} more" if len(all_of_them) > 10 else ""
-    return "; ".join(all_of_them[:10]) + more
+def listed(reasons: Iterable[tuple[str, str]]) -> list[str]:
+    """A line each; how often where it was said several times."""
+    times = Counter(f"{model}: {reason}" for model, reason in reasons)
+    return [line if count == 1 else f"{line} ({count} times)" for line, count in times.items()]
 
 
 NANO = 1_000_000_000
@@ -209,16 +232,47 @@ def _code(value: Any, status: int) -> str:
     return str(value)[:200]
 
 
+_SENTENCES: dict[FailureKind, str] = {
+    FailureKind.AUTHENTICATION: "The key of provider {provider} is refused; give the daemon another.",
+    FailureKind.PERMISSION: "Provider {provider} does not let this key ask for this; check what the key may do.",
+    FailureKind.RATE_LIMIT: "Provider {provider} is asked too often now; ask again {when}.",
+    FailureKind.QUOTA: "The quota of provider {provider} is used up; ask again {when}.",
+    FailureKind.TIMEOUT: "Provider {provider} did not answer in time; ask again, or allow more time.",
+    FailureKind.CONNECTION: "Provider {provider} cannot be reached; check that it runs, and its base_url.",
+    FailureKind.SERVER: "Provider {provider} failed; ask again, or add another to the pool.",
+    FailureKind.BAD_ANSWER: "Provider {provider} gave an answer that cannot be read; ask again.",
+    FailureKind.STREAM_CUT: "Provider {provider} broke its answer off; ask again.",
+}
+_UNNAMED = "Provider {provider} could not be asked; ask again, or see `meshctl doctor`."
+
+
+def nothing_there(failure: ProviderFailure, attempt: Attempt, attempts: list[dict[str, Any]]) -> MeshError:
+    """No request to this provider was ever answered by anything but a 404."""
+    return NotFoundError(
+        told(
+            f"Provider {short(attempt.provider)} has nothing at this path; check its base_url in the configuration.",
+            f"{attempt.model}: {failure.message}",
+        ),
+        code=str(failure.kind),
+        attempts=attempts,
+    )
+
+
 def of_one_provider(
     failure: ProviderFailure, attempt: Attempt, attempts: list[dict[str, Any]], rests_for: float | None = None
 ) -> MeshError:
     """rests_for: seconds that the model rests now, of one whose quota is used up: it is no use to ask sooner."""
     cls = _CLASSES.get(failure.kind, ProviderError)
     retryable = failure.kind in (FailureKind.SERVER, FailureKind.BAD_ANSWER, FailureKind.STREAM_CUT)
+    wait = failure.retry_after if rests_for is None else rests_for
+    when = "later" if wait is None else f"in {lasting(max(wait, 1.0))}"
+    sentence = _SENTENCES.get(failure.kind, _UNNAMED)
     tries = f" ({len(attempts)} attempts)" if len(attempts) > 1 else ""
-    when = "" if rests_for is None else f"; tried again in {lasting(rests_for)}"
     return cls(
-        f"{attempt.provider}, asked for {attempt.model}: {failure.message}{tries}{when}",
+        told(
+            sentence.format(provider=short(attempt.provider), model=short(attempt.model), when=when),
+            f"{attempt.model}: {failure.message}{tries}",
+        ),
         retryable=retryable or cls.retryable_by_default,
         retry_after=failure.retry_after if rests_for is None else rests_for,
         attempts=attempts,

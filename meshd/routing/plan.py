@@ -22,6 +22,7 @@ from meshd.routing.endings import (
     Consulted,
     listed,
     none_left,
+    nothing_there,
     of_one_provider,
     over_budget,
     passed_on,
@@ -35,7 +36,9 @@ from meshd.routing.stages import ANONYMOUS, Asker, BudgetStage, LimitStage, Ques
 from meshd.routing.state import Change, MeshState, availabilities
 from meshd.routing.table import ModelSpec, PoolSpec, ProviderSpec, RoutingTable
 from meshd.routing.waiting import Wait, line_of, wait_of
+from meshd.routing.wording import lasting
 from modelmesh._errors import AllProvidersExhaustedError, MeshError, RequestCancelledError, RequestTimeoutError
+from modelmesh._wording import short, told
 
 __all__ = ["GiveUp", "RequestPlan", "Try", "Wait"]
 
@@ -510,27 +513,34 @@ class RequestPlan:
     # -- with what error it ends ----------------------------------------------------------------------
 
     def _timed_out(self) -> MeshError:
-        tried = ", ".join(f"{attempt.model} ({attempt.reason or 'ok'})" for attempt in self.attempts)
+        tried = listed((attempt.model, attempt.message or attempt.reason or "ok") for attempt in self.attempts)
         return RequestTimeoutError(
-            f"no answer before the request's deadline; tried: {tried or 'nothing yet'}", attempts=self.book.as_maps()
+            told("No answer came before the request's deadline; ask again, or give it a longer timeout.", *tried),
+            attempts=self.book.as_maps(),
         )
 
     def _exhausted(self, now: float) -> MeshError:
         failure = self._failure
         assert failure is not None, "nothing failed"
         if failure.kind is FailureKind.CANCELLED:
-            return RequestCancelledError("cancelled", attempts=self.book.as_maps())
+            return RequestCancelledError("The request was cancelled.", attempts=self.book.as_maps())
         # Where one was only down, the request may be all right.
         if self._fatal or all(attempt.reason in THE_APPS_OWN or attempt.status == 409 for attempt in self.attempts):
+            last = self.attempts[-1]
+            lost = failure.status == 404 and self.state.provider(last.provider).answering == "nothing"
+            if lost and failure.kind is FailureKind.UNSUPPORTED:
+                return nothing_there(failure, last, self.book.as_maps())
             return passed_on(failure, self.book.as_maps())
         if len(self._tries) == 1:
             rests_for = self._soonest_of_the_tried(now) if failure.kind is FailureKind.QUOTA else None
             return of_one_provider(failure, self.attempts[-1], self.book.as_maps(), rests_for)
         reasons = listed((attempt.model, attempt.message) for attempt in self.attempts)
+        soonest = self._soonest_of_the_tried(now)
+        when = "ask again later" if soonest is None else f"ask again in {lasting(max(soonest, 1.0))}"
         return AllProvidersExhaustedError(
-            f"every model of {self.pools[0].name} that could be asked failed: {reasons}",
+            told(f"Every model of {short(self.pools[0].name)} that could be asked failed; {when}.", *reasons),
             attempts=self.book.as_maps(),
-            retry_after=self._soonest_of_the_tried(now),
+            retry_after=soonest,
         )
 
     def _soonest_of_the_tried(self, now: float) -> float | None:

@@ -6,6 +6,7 @@ Must never: ask the daemon, or hold a widget.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from rich.text import Text
@@ -23,7 +24,8 @@ def head(snapshot: Snapshot | None, history: History, lost: str, width: int) -> 
     """lost: why the daemon does not answer."""
     right = Text("● no daemon", "bold red") if lost else Text("● live", "green")
     if lost:
-        left = Text(f"{lost.split(':')[0]}; asking again…", "red")
+        said = re.split(r"[;\n]|: ", lost)[0]
+        left = Text(f"{said}; asking again…", "red")
     elif snapshot is None:
         left, right = Text("asking the daemon"), Text()
     else:

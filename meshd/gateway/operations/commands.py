@@ -17,6 +17,7 @@ from meshd.gateway.operations.group import Group, number, text
 from meshd.routing import recovery
 from meshd.routing.strategies import StickUntilFailure, strategy_of
 from modelmesh._errors import ConflictError, NotFoundError
+from modelmesh._wording import short
 
 _SLOW = 120.0  # s for commands that wait for providers
 
@@ -89,7 +90,7 @@ class Commands(Group):
     async def probe(self, call: Call) -> dict[str, Any]:
         provider = text(call.body, "provider") if call.body.get("provider") is not None else None
         if provider is not None and provider not in self.core.mesh.table.providers:
-            raise NotFoundError(f"no provider is called {provider!r}")
+            raise NotFoundError(f"No provider is called {short(repr(provider))}; see `meshctl providers`.")
         rows = await self.need("health", messages.ProbeNow(provider), _SLOW)
         return {"data": [{**row, "ok": not row["error"]} for row in rows]}
 

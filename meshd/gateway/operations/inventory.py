@@ -16,6 +16,7 @@ from meshd.gateway.operations.group import Group
 from meshd.routing.access import allowed_models, allowed_pools
 from meshd.routing.table import AppSpec, UnknownModel
 from modelmesh._errors import NotFoundError
+from modelmesh._wording import short, told
 
 
 class Inventory(Group):
@@ -77,7 +78,12 @@ class Inventory(Group):
     async def providers(self, call: Call) -> dict[str, Any]:
         wanted, names = call.query.get("name"), self._providers_of(self.viewer(call))
         if wanted is not None and wanted not in names:
-            raise NotFoundError(f"no provider is called {wanted!r}; there are {', '.join(names)}")
+            raise NotFoundError(
+                told(
+                    f"No provider is called {short(repr(wanted))}; see `meshctl providers`.",
+                    f"there are {', '.join(names) or 'none'}",
+                )
+            )
         return {"data": self.provider_maps(call, names if wanted is None else [wanted])}
 
     def provider_maps(self, call: Call, names: list[str]) -> list[dict[str, Any]]:

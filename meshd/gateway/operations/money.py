@@ -19,6 +19,7 @@ from meshd.gateway.operations.group import Group
 from meshd.routing.access import DEFAULT_APP
 from meshd.routing.table import AppSpec
 from modelmesh._errors import NotFoundError
+from modelmesh._wording import short, told
 
 _SUMMED = ("requests", "failed", "tokens_in", "tokens_out", "cost", "cost_today")
 
@@ -45,7 +46,12 @@ class Money(Group):
         if wanted is None:
             return {"data": list(rows.values())}
         if wanted not in rows:
-            raise NotFoundError(f"no app is called {wanted!r}; there are {', '.join(rows)}")
+            raise NotFoundError(
+                told(
+                    f"No app is called {short(repr(wanted))}; see `meshctl apps`.",
+                    f"there are {', '.join(rows) or 'none'}",
+                )
+            )
         return {"data": [rows[wanted]]}
 
     # -- inside ---------------------------------------------------------------------------------------

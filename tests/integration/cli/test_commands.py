@@ -147,7 +147,7 @@ def test_a_killed_daemon_is_no_daemon(mesh: Any, meshctl: Any) -> None:
     done = meshctl("status")
     assert (done.returncode, done.stdout) == (69, "")
     assert mesh.socket in done.stderr
-    assert "Start one" in done.stderr
+    assert "start one" in done.stderr
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

@@ -250,5 +250,5 @@ def test_no_terminal_and_no_daemon(launch: Any, short: Any) -> None:
     assert b"--json" in process.communicate(timeout=40)[1]
     assert process.returncode == 2
     away = launch("top", "--json", stdout=-1, stderr=-1, MESH_SOCKET=str(short / "nobody.sock"))
-    assert b"no daemon answers" in away.communicate(timeout=40)[1]
+    assert b"No daemon answers" in away.communicate(timeout=40)[1]
     assert away.returncode == 69

@@ -155,7 +155,7 @@ def test_the_providers_own_word_is_enough(meshd, upstream, tmp_path):
     last = refused(daemon, until=midnight)
     assert isinstance(last, modelmesh.RateLimitError)
     assert last.status_code == 429
-    assert last.message.startswith("three, asked for three.chat: You exceeded your current quota; tried again in")
+    assert last.message.startswith("The quota of provider three is used up; ask again in")
     error = refused(daemon, until=midnight)
     assert error.code == "no_active_model"
     assert served(servers) == {name: most + 1 for name, most in ALLOWANCES.items()}, "each said no once"

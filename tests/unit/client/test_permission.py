@@ -33,7 +33,9 @@ def test_permission_is_told_as_permission_and_at_once(closed: str) -> None:
     with modelmesh.OpenAIClient(closed, max_retries=0) as client, raised as caught:
         client.models.list()
     assert time.monotonic() - began < 4.0, "an absent daemon is waited for; permission does not come by waiting"
-    assert caught.value.message.startswith(f"permission denied for the socket {closed}")
+    sentence, *details = caught.value.message.split("\n")
+    assert sentence == "Permission denied for the daemon's socket; become a member of its group."
+    assert closed in details[0]
     assert caught.value.extra["permitted"] is False
 
 

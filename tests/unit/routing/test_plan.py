@@ -318,12 +318,12 @@ def test_one_deadline_covers_all_attempts() -> None:
     walk(made, plan, failure(FailureKind.TIMEOUT))
     error = gave_up(plan.next(NOW + 10))
     assert isinstance(error, errors.RequestTimeoutError)
-    assert "tried: p.a (timeout)" in error.message
+    assert "\n  p.a: " in error.message
     assert len(error.attempts) == 1
 
 
 def test_a_request_that_comes_too_late_is_not_sent() -> None:
-    assert "nothing yet" in gave_up(mesh("p.a").plan(timeout=0.0).next(NOW)).message
+    assert "\n" not in gave_up(mesh("p.a").plan(timeout=0.0).next(NOW)).message
 
 
 def test_a_pools_own_deadline_shortens_the_requests_and_never_lengthens_it() -> None:
@@ -475,8 +475,9 @@ def test_the_failure_of_the_only_model_is_told_as_what_it_is(
     walk(made, plan, failure(kind, message="because"))
     error = gave_up(plan.next(made.now))
     assert (type(error), error.status_code, error.retryable) == (cls, status, retryable)
-    rests = "; tried again in 60 s" if kind is FailureKind.QUOTA else ""
-    assert error.message == f"p, asked for p.a: because{rests}"
+    sentence, said = error.message.split("\n")
+    assert said == "  p.a: because"
+    assert ("60 s" in sentence) == (kind is FailureKind.QUOTA)
 
 
 def test_when_the_only_models_quota_is_used_up_it_is_told_when_there_is_some_again() -> None:
@@ -485,7 +486,7 @@ def test_when_the_only_models_quota_is_used_up_it_is_told_when_there_is_some_aga
     plan = made.plan()
     walk(made, plan, failure(FailureKind.QUOTA, message="no credit", retry_after=5.0))
     error = gave_up(plan.next(made.now))
-    assert error.message == "p, asked for p.a: no credit; tried again in 10 h 13 min"
+    assert error.message == "The quota of provider p is used up; ask again in 10 h 13 min.\n  p.a: no credit"
     assert error.retry_after == tonight - NOW
 
 
@@ -494,7 +495,7 @@ def test_the_number_of_attempts_is_told() -> None:
     plan = made.plan()
     walk(made, plan, SERVER, SERVER)
     waits(plan.next(made.now))
-    assert plan.out_of_patience(made.now).error.message == "p, asked for p.a: it failed (2 attempts)"
+    assert plan.out_of_patience(made.now).error.message.endswith("\n  p.a: it failed (2 attempts)")
 
 
 def test_a_request_called_off_by_its_connector_ends_as_cancelled() -> None:
@@ -510,7 +511,7 @@ def test_when_all_have_failed_each_attempt_is_told_and_when_to_come_back() -> No
     walk(made, plan, failure(FailureKind.TIMEOUT, message="slow"), LIMITED)
     error = gave_up(plan.next(made.now + 10))
     assert isinstance(error, errors.AllProvidersExhaustedError)
-    assert error.message == "every model of chat that could be asked failed: p.a: slow; q.b: it failed"
+    assert error.message.split("\n")[1:] == ["  p.a: slow", "  q.b: it failed"]
     assert [attempt["reason"] for attempt in error.attempts] == ["timeout", "rate_limit"]
     assert error.retry_after == 1.0, "they may be tested now"
 
@@ -541,7 +542,7 @@ def test_what_no_model_can_do_is_a_400_that_says_which_could() -> None:
     error = gave_up(alone.plan(Needs(Operation.CHAT, tools=True)).next(NOW))
     assert (error.status_code, error.code) == (400, "model_cannot")
     why = "does not do tools (features.tool_calling: false)"
-    assert error.message == f"no model of p.a can do this: p.a: {why}; q.b could"
+    assert error.message == f"p.a cannot do this; q.b could.\n  p.a: {why}"
     assert error.could == ["q.b"]
     assert error.reasons == {"p.a": why}
 
@@ -565,7 +566,7 @@ def test_when_nobody_is_up_it_is_a_503_with_each_reason_and_the_soonest_recovery
         "q.b": "provider q: it is gone; tried again in 42 s",
         "r.c": "does not do tools (features.tool_calling: false)",
     }
-    assert error.message.endswith("; the soonest comes back in 42 s")
+    assert error.message.startswith("No model of chat can be asked now; ask again in 42 s.\n")
 
 
 def test_a_model_that_never_could_is_no_hope_of_recovery() -> None:
@@ -589,12 +590,12 @@ def test_while_the_only_model_is_being_tested_others_come_back_in_a_moment() -> 
     waits(plan.next(NOW))
     error = plan.out_of_patience(NOW).error
     assert (error.recovers_in, error.retry_after) == (0.0, 1.0)
-    assert error.message.endswith("; the first is being tested now")
+    assert error.message.startswith("No model of chat can be asked now; ask again in 1 s.\n")
 
 
 def test_an_empty_pool_says_so() -> None:
     error = gave_up(mesh().plan().next(NOW))
-    assert error.message == "no model of chat can be asked now: it has none"
+    assert error.message == "The pool chat has no model; `meshctl doctor` says what to add."
     made = mesh()
     consulted = Consulted(made.question(CHAT_NEEDS), made.pipeline.decide(made.question()))
     assert none_left([consulted]).message == error.message
@@ -605,7 +606,7 @@ def test_a_message_lists_a_few_models_and_the_error_all_of_them() -> None:
     made.state.provider("p").availability = Availability(standby=True, until=NOW + 5, reason="gone")
     error = gave_up(made.plan().next(NOW))
     assert len(error.reasons) == 500
-    assert "; and 490 more" in error.message
+    assert "\n  and 490 more" in error.message
     assert len(error.message) < 1000
 
 
