@@ -274,6 +274,8 @@ class ConfigActor(MeshActor):
         text = f"{reason}: {'; '.join(report.changes) or 'nothing changed'}"
         if report.generation == 1:
             severity, text = "debug", reason
+        elif report.ok and not report.changes:
+            severity = "debug"  # the file was read, perhaps by its watcher and again by an order: nothing happened
         elif not report.ok:
             severity = "error"
             lines = [str(Problem(**problem)) for problem in report.problems]

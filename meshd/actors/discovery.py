@@ -162,7 +162,6 @@ class DiscoveryActor(MeshActor):
         for change in self._watch.scanned(message.found):
             self.tell("config", change.catalogue)
             self._announce(change.name, change.new, change.gone, change.reason)
-            logger.info("%s", change.reason or f"the models of {change.name} changed")
         self._answered(_HERE, self._watch.rows())
         if self._watch.enabled:
             self.tick(_LOCAL, self._watch.pause())
@@ -174,7 +173,7 @@ class DiscoveryActor(MeshActor):
             "discovery_models_updated",
             time.time_ns(),
             ids={"provider": provider},
-            reason=reason,
+            reason=reason or f"{len(new)} new, {len(gone)} gone",
             changed={"new": list(new[:50]), "gone": list(gone[:50]), "new_count": len(new), "gone_count": len(gone)},
         )
         self.tell("telemetry", event)

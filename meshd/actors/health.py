@@ -139,7 +139,7 @@ class HealthActor(MeshActor):
             event = messages.Event(
                 "provider_health_changed",
                 int(self._wall() * 1e9),
-                "info" if report.available else "warning",
+                "debug",  # what follows from it for requests is the router's to tell, once
                 {"provider": report.provider},
                 report.error,
                 {"available": report.available, "score": report.score, "latency": report.latency},

@@ -102,7 +102,6 @@ class Supervisor(MeshActor):
             logger.exception("the %s actor cannot be started again", message.what)
             self.failed(messages.ActorFailed(message.what, str(error)))
             return
-        logger.warning("the %s actor was started again after: %s", message.what, ward.last_error)
         event = messages.Event(
             "actor_restarted",
             time.time_ns(),

@@ -9,6 +9,7 @@ import typer
 
 from meshd.cli import daemon
 from meshd.cli import output as out
+from meshd.routing.wording import lasting
 
 app = typer.Typer()
 
@@ -42,7 +43,7 @@ def _types(incomplete: str) -> list[str]:
 
 @app.command(rich_help_panel=out.LOOK)
 def events(
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with those that happen, until Ctrl-C.")] = False,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Continue with what happens, until Ctrl-C.")] = False,
     type: Annotated[
         list[str] | None, typer.Option(help="Only of this type; may be given several times.", autocompletion=_types)
     ] = None,
@@ -90,32 +91,57 @@ def _follow(line: daemon.Daemon, past: list[dict[str, Any]], wanted: set[str], a
         show(event)
     newest = max((event.get("at_ns") or 0 for event in past), default=0)
     for event in line.events():
-        if (not wanted or event.get("type") in wanted) and (event.get("at_ns") or 0) > newest:
+        told = event.get("type") in wanted if wanted else event.get("severity") != "debug"
+        if told and (event.get("at_ns") or 0) > newest:
             show(event)
 
 
 def _shown(name: str, value: Any) -> Any:
-    """As people write it: a moment as a clock shows it, with its day when that is another; lists without brackets."""
+    """As people write it: how long something lasts, a moment as a clock shows it, lists without brackets."""
     if isinstance(value, list):
         return "; ".join(str(_shown("", each)) for each in value)
     if isinstance(value, dict):
-        return value.get("message") or value.get("summary") or ", ".join(f"{key} {each}" for key, each in value.items())
+        said = value.get("message") or value.get("summary")
+        return said or ", ".join(f"{key} {_shown(key, each)}" for key, each in value.items())
     if isinstance(value, bool):
         return "yes" if value else "no"
-    if name not in ("until", "resets_at") or not isinstance(value, int | float):
+    if not isinstance(value, int | float):
         return value
+    if name in ("until", "resets_at"):
+        return _moment(value)
+    if name in ("latency", "duration") or name.endswith("_time"):
+        return out.seconds(value)
+    return f"{value:.3g}" if isinstance(value, float) and abs(value) < 1000 else f"{value:,.0f}"
+
+
+def _moment(value: float) -> str:
     at = datetime.fromtimestamp(value)
     return at.strftime("%H:%M:%S" if at.date() == datetime.now().date() else "%Y-%m-%d %H:%M:%S")
+
+
+def _changes(event: dict[str, Any], at: float) -> str:
+    """Beside the reason: how long it lasts, and what is now otherwise."""
+    changed = {name: value for name, value in (event.get("changed") or {}).items() if value}
+    if event.get("reason") and event.get("type") in ("config_reloaded", "config_rejected"):
+        return ""  # the reason lists them
+    until = changed.pop("until", None)
+    parts = [f"{name}: {_shown(name, value)}" for name, value in changed.items()]
+    if isinstance(until, int | float):
+        parts[:0] = [*([f"for {lasting(until - at)}"] if at else []), f"until {_moment(until)}"]
+    return f"({', '.join(parts)})" if parts else ""
 
 
 def _print(event: dict[str, Any]) -> None:
     import sys
 
-    at = datetime.fromtimestamp((event.get("at_ns") or 0) / 1e9).strftime("%H:%M:%S.%f")[:-3]
+    at = (event.get("at_ns") or 0) / 1e9
     ids = " ".join(f"{name}={value}" for name, value in (event.get("ids") or {}).items())
-    changed = " ".join(
-        f"{name}: {_shown(name, value)}" for name, value in (event.get("changed") or {}).items() if value
-    )
-    parts = [at, str(event.get("type")), ids, str(event.get("reason") or ""), f"({changed})" if changed else ""]
+    parts = [
+        datetime.fromtimestamp(at).strftime("%H:%M:%S"),
+        str(event.get("type")),
+        ids,
+        str(event.get("reason") or ""),
+        _changes(event, at),
+    ]
     out.say("  ".join(part for part in parts if part), _STYLES.get(str(event.get("severity"))))
     sys.stdout.flush()

@@ -37,6 +37,7 @@ from meshd.routing.pipeline import Pipeline
 from meshd.routing.state import Change, MeshState
 from meshd.routing.strategies import STRATEGIES
 from meshd.routing.table import RecoveryPolicy, RoutingTable
+from meshd.routing.wording import lasting
 from meshd.spend.journal import JournalWriter, open_segment
 from modelmesh._errors import MeshError, RequestCancelledError, RoutingError, StreamInterrupted
 
@@ -191,7 +192,8 @@ class RouterCore:
         """The wall clock may have been set: calendars follow it, and nothing else does."""
         state, ahead = self.mesh.state, clock.ahead()
         if abs(ahead - state.ahead) > _A_STEP:
-            logger.info("the wall clock was set by %+.1f s", ahead - state.ahead)
+            moved = ahead - state.ahead
+            logger.info("the wall clock was set %s by %s", "on" if moved > 0 else "back", lasting(abs(moved)))
             recovery.clock_set(state, ahead)
 
     def save_counters(self) -> None:

@@ -26,6 +26,7 @@ from meshd.routing.recovery import (
 from meshd.routing.retry import bound_wait
 from meshd.routing.state import INDEFINITELY, Availability, Change, MemberState, MeshState, availabilities
 from meshd.routing.table import Allowance, ModelSpec, PoolSpec, ProviderSpec, RecoveryPolicy, RoutingTable
+from meshd.routing.wording import lasting
 
 UNREACHABLE_AFTER = 2
 """Connections to a provider that fail one after another, over all its models, until it counts as gone."""
@@ -217,7 +218,7 @@ def _failing_too_often(member: MemberState, pool: PoolSpec, now: float) -> str:
     threshold, rate = pool.deactivation.error_rate_threshold, member.outcomes.rate(now)
     if threshold is None or rate.fraction is None or rate.fraction < threshold:
         return ""
-    return f"{rate.failed} of its last {rate.requests} requests failed within {pool.deactivation.window:g} s"
+    return f"{rate.failed} of its last {rate.requests} requests failed within {lasting(pool.deactivation.window)}"
 
 
 def _blame_provider(

@@ -10,6 +10,7 @@ from typing import Any
 
 from meshd.cdk.observability import Entry
 from meshd.messages import Event, LogWritten, Outcome
+from meshd.routing.wording import lasting
 from meshd.telemetry.redaction import Redactor
 
 NANO = 1e9  # money is counted in 10⁻⁹ USD, and told in USD
@@ -22,8 +23,12 @@ def event_entry(event: Event) -> Entry:
         fields["reason"] = event.reason
     if event.changed:
         fields["changed"] = event.changed
+    until = event.changed.get("until")
+    rests = f" (for {lasting(until - event.at_ns / 1e9)})" if isinstance(until, int | float) else ""
     concerned = " ".join(f"{key}={value}" for key, value in event.ids.items())
-    message = event.type + (f" {concerned}" if concerned else "") + (f": {event.reason}" if event.reason else "")
+    message = (
+        event.type + (f" {concerned}" if concerned else "") + (f": {event.reason}" if event.reason else "") + rests
+    )
     return Entry("event", event.at_ns, event.severity, message, fields)
 
 
@@ -88,7 +93,7 @@ def request_entry(outcome: Outcome, redactor: Redactor) -> Entry:
         f"{outcome.tokens_in}+{outcome.tokens_out} tokens, {outcome.total_time * 1e3:.0f} ms"
     )
     if "error" in fields:
-        message += f": {fields['error']}"
+        message += f": {' '.join(str(fields['error']).split())}"
     # An answered request is routine; one the mesh could not serve is worth a system journal's while.
     severity = "warning" if outcome.status >= 500 else "debug"
     return Entry("request", int(outcome.at * 1e9), severity, message, fields)

@@ -347,4 +347,19 @@ def test_events_say_until_when_as_a_clock_does(fake: Any, meshctl: Any) -> None:
     fake.answers["GET events?limit=50"] = {"data": [event]}
     shown = meshctl("events").stdout
     assert "1795421203" not in shown
-    assert re.search(r"until: (?:\d{4}-\d\d-\d\d\s+)?\d\d:\d\d:\d\d", shown)
+    assert re.search(r"until (?:\d{4}-\d\d-\d\d\s+)?\d\d:\d\d:\d\d", shown)
+
+
+def test_events_tell_durations_and_numbers_as_people_do(fake: Any, meshctl: Any) -> None:
+    at = 1_796_000_000
+    rests = {"type": "model_deactivated", "at_ns": at * 10**9, "ids": {"model": "m"}, "reason": "gone"}
+    health = {
+        "type": "provider_health_changed",
+        "at_ns": at * 10**9,
+        "changed": {"latency": 0.00234567, "score": 0.7351},
+    }
+    fake.answers["GET events?limit=50"] = {"data": [rests | {"changed": {"until": at + 119.99}}, health]}
+    shown = " ".join(meshctl("events").stdout.split())
+    assert "for 2 min, until " in shown
+    assert "latency: 2.3 ms, score: 0.735" in shown
+    assert not re.search(r"\d\.\d{4,}|: \d+\.\d+s", shown)
