@@ -96,14 +96,15 @@ _ESCAPE = re.compile(
 )
 
 
-_SURROGATES = re.compile(rb"\\u[dD](?:[89abAB][0-9a-fA-F]{2}(?:\\u[dD][c-fC-F][0-9a-fA-F]{2})?|[c-fC-F][0-9a-fA-F]{2})")
-_ALONE = len(rb"\ud83c")
+_HALF = re.compile(
+    rb"\\u[dD](?:[89abAB]..(?!\\u[dD][c-fC-F])|[c-fC-F]..(?<!\\u[dD][89abAB]..\\u[dD][c-fC-F]..))", re.DOTALL
+)
 
 
 def whole(data: bytes) -> bytes:
     """JSON with U+FFFD for each half of a surrogate pair, in as many bytes: what can be read of it, for those who only
     look. The same object where there is none."""
-    if not any(len(found[0]) == _ALONE for found in _SURROGATES.finditer(data)):
+    if _HALF.search(data) is None:
         return data  # nearly always
     return _ESCAPE.sub(lambda escape: b"\\ufffd" if escape[1] else escape[0], data)
 
