@@ -82,6 +82,11 @@ def test_an_earlier_answers_sound_is_billed_again() -> None:
     assert needs.unknown == ("messages[].audio", "messages[].frobnicate")
 
 
+def test_an_image_of_more_pixels_than_an_image_has_else_is_more_tokens() -> None:
+    part = {"type": "image_url", "image_url": {"url": PICTURE}, "max_pixels": 16_777_216}
+    assert judged(saying(user([part]))).unknown == ("messages[].content[].max_pixels",)
+
+
 def test_a_name_that_belongs_to_another_kind_of_part_is_unknown() -> None:
     twice = b'{"model":"m","messages":[{"content":[{"type":"input_audio","type":"text","text":"a","input_audio":{}}]}]}'
     assert judged(twice).unknown == ("messages[].content[].input_audio",)
