@@ -8,6 +8,8 @@ import pytest
 from odd_provider import OddProvider
 from spending import QUIET
 
+from meshd.mesh import ModelMesh
+
 HALF = "Elbe\ud83c"
 
 
@@ -69,3 +71,17 @@ def test_it_hides_no_sound_from_a_budget(daemon, odd):
     with pytest.raises(Exception, match="input_audio"):
         daemon.say(model="guarded", extra_body={"messages": messages})
     assert len(odd.bodies) == before
+
+
+def test_an_embedded_mesh_does_the_same(short, odd, monkeypatch):
+    monkeypatch.setenv("XDG_STATE_HOME", str(short / "state"))
+    provider = {"connector": "openai-compatible.v1", "base_url": odd.url}
+    config = {"providers": {"odd": provider}, "models": {"m": {"provider": "odd", "model": "m"}}, **QUIET}
+    mesh = ModelMesh()
+    mesh.initialize({**config, "pools": {"open": {"models": ["m"]}}})
+    try:
+        with mesh.get_client() as client:
+            client.chat.completions.create(model="open", messages=[{"role": "user", "content": HALF}])
+    finally:
+        mesh.shutdown()
+    assert odd.bodies[-1]["messages"] == [{"role": "user", "content": HALF}]
