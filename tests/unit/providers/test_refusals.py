@@ -135,6 +135,15 @@ def test_a_number_is_no_code_of_two_providers():
     assert failure_from_response(401, body, [], "https://p/v1").kind == FailureKind.AUTHENTICATION
 
 
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [(336501, "rate_limit"), (336103, "context_length"), (336007, "context_length"), (1261, "context_length")],
+)
+def test_numbers_are_what_their_providers_mean(code, kind):
+    body = msgspec.json.encode({"error_code": code, "error_msg": "no"})
+    assert failure_from_response(400, body, [], "https://p/v1").kind == kind
+
+
 async def test_a_stream_that_is_refused_is_understood_the_same():
     failure = await answered(400, {}, b'{"detail":"unknown field `seed`"}', stream=True)
     assert (failure.kind, failure.message) == (FailureKind.UNSUPPORTED, "unknown field `seed`")
