@@ -123,12 +123,13 @@ KINDS = {
 
 
 class Server:
-    """One of them as a process. Started again it has the same port."""
+    """One of them as a process. Started again it has the same port. options: of its command line, beside the usual."""
 
-    def __init__(self, kind: Kind, place: Path, behind: str = "") -> None:
+    def __init__(self, kind: Kind, place: Path, behind: str = "", options: tuple[str, ...] = ()) -> None:
         self.kind = kind
         self.place = place
         self.behind = behind
+        self.options = options
         self.process: subprocess.Popen[bytes] | None = None
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
@@ -191,7 +192,7 @@ class Server:
         port = str(self.port)
         match self.kind.name:
             case "llmock":
-                return [str(bin / "llmock"), "serve", "--port", port, "--response-style", "echo"]
+                return [str(bin / "llmock"), "serve", "--port", port, "--response-style", "echo", *self.options]
             case "mocktopus":
                 rules = self._write("scenario.yaml", _MOCKTOPUS)
                 return [str(bin / "mocktopus"), "serve", "-s", rules, "-p", port]

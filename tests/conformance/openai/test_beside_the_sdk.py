@@ -1,0 +1,91 @@
+"""From one flaky server nobody gets fewer answers through the mesh than the OpenAI SDK gets from it by itself."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from flaky_server import FAULTS, FlakyServer
+
+openai = pytest.importorskip("openai")
+
+SHARE = 0.5  # of the calls that fail
+REQUESTS = 16
+SECONDS = 1.0  # that a call may take
+KINDS = (*FAULTS, "mixed")
+pytestmark = pytest.mark.timeout(240)
+
+
+def asked(client: Any, model: str, requests: int = REQUESTS) -> int:
+    """How many had an answer. One that has no text is none."""
+    served = 0
+    for _ in range(requests):
+        try:
+            answer = client.chat.completions.create(model=model, messages=[{"role": "user", "content": "hi"}])
+            choices = getattr(answer, "choices", None)  # the SDK gives a page of HTML as a text
+            served += bool(choices and choices[0].message.content)
+        except (openai.OpenAIError, ValueError):  # ValueError: JSON that the SDK cannot read
+            pass
+    return served
+
+
+@pytest.fixture
+def servers() -> Iterator[Any]:
+    made: list[FlakyServer] = []
+
+    def make(fault: str) -> FlakyServer:
+        made.append(FlakyServer(fault, SHARE, seed=5))
+        return made[-1]
+
+    yield make
+    for server in made:
+        server.close()
+
+
+def configuration(urls: dict[str, str]) -> dict[str, Any]:
+    names = {fault: fault.replace(" ", "-") for fault in urls}
+    return {
+        "providers": {
+            names[fault]: {
+                "connector": "openai-compatible.v1",
+                "base_url": url,
+                "auth": {"method": "none"},
+                "timeout": f"{SECONDS:g}s",
+            }
+            for fault, url in urls.items()
+        },
+        "models": {
+            f"{name}.m": {"provider": name, "model": "m", "capabilities": ["chat-completion"]}
+            for name in names.values()
+        },
+    }
+
+
+def test_the_mesh_gets_no_fewer_answers_than_the_sdk_from_a_flaky_server(servers, meshd):
+    import modelmesh
+
+    daemon = meshd(configuration({kind: servers(kind).url for kind in KINDS}))
+    alone: dict[str, int] = {}
+    mesh: dict[str, int] = {}
+
+    def by_the_sdk(kind: str) -> None:
+        with openai.OpenAI(base_url=servers(kind).url, api_key="none", timeout=SECONDS) as client:
+            alone[kind] = asked(client, "m")
+
+    def by_the_mesh(kind: str) -> None:
+        with modelmesh.openai_client(socket=str(daemon.socket), timeout=60.0) as client:
+            mesh[kind] = asked(client, f"{kind.replace(' ', '-')}.m")
+
+    threads = [threading.Thread(target=each, args=(kind,)) for kind in KINDS for each in (by_the_sdk, by_the_mesh)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(200.0)
+        assert not thread.is_alive()
+    for kind in KINDS:
+        print(f"{kind}: SDK alone {alone[kind]}, mesh {mesh[kind]} of {REQUESTS}")
+    fewer = {kind: (mesh[kind], alone[kind]) for kind in KINDS if mesh[kind] < alone[kind]}
+    assert not fewer, "(mesh, SDK alone)"
+    assert sum(mesh.values()) >= 0.95 * REQUESTS * len(KINDS)
