@@ -233,6 +233,8 @@ class RouterCore:
         # Pools that want an operator's word hold their own members (`recovery.hold`).
         changes = deactivation.record_health(self.mesh.state, report.provider, report.available, report.error, now)
         self._changed(changes)
+        if report.answered and recovery.probe_answered(self.mesh.state, self.mesh.table, report.provider, now):
+            self.mesh.room.freed()
         generation = self.generation
         if generation is not None and any(change.available for change in changes):
             names = generation.secret_names.get(report.provider, ())

@@ -434,7 +434,7 @@ class RequestPlan:
             told_to_wait = step.pool.retry.honor_retry_after and (failure.retry_after or 0.0) > 0.0
             self._stays = not (begun or told_to_wait or failure.kind is FailureKind.CONNECTION)
             self._not_before[model.id] = now + delay(failure, step.pool.retry, self._tries[model.id], self._random)
-        elif verdict is Verdict.RETRY and not begun and self._may_test(model.id, step.pool):
+        elif verdict is Verdict.RETRY and not begun and self._may_pass(failure) and self._may_test(model.id, step.pool):
             self._spent.add(model.id)
             self._not_before[model.id] = now + self._pause(failure, step)
         else:
@@ -496,6 +496,11 @@ class RequestPlan:
         again = passage.key in refused
         refused.add(passage.key)
         return usable, usable and not again and len(refused) < len(self.table.providers[provider].keys)
+
+    @staticmethod
+    def _may_pass(failure: ProviderFailure) -> bool:
+        """Waiting may cure it. A conflict is with what the request is about, and is passed on."""
+        return failure.status != 409
 
     def _pause(self, failure: ProviderFailure, step: Try) -> float:
         """Seconds until this request asks again a model that is the last one standing. What costs nothing is asked as

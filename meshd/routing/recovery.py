@@ -316,6 +316,27 @@ def to_probe(
     return found
 
 
+def probe_answered(state: MeshState, table: RoutingTable, provider: str, now: float) -> bool:
+    """A provider that answers a probe is there again: a request may test its models now. What rests because it could
+    not be reached rests no longer, unless a test has shown that to be too little. Whether that may help somebody."""
+    helped = False
+    for (pool, id), member in state.members.items():
+        model, spec = table.models.get(id), table.pools.get(pool)
+        if model is None or model.provider != provider or (spec is not None and not spec.recover_on_probe):
+            continue
+        for known in (state.model(id).availability, member.availability):
+            if not known.standby or not known.probation or known.cause not in PASSING:
+                continue
+            known.retry_at, known.tries = min(known.retry_at, now), 0
+            if known.cause in _UNREACHED and known.relapses <= 1:
+                known.until = min(known.until, now)
+            helped = True
+    return helped
+
+
+_UNREACHED = frozenset({FailureKind.CONNECTION, FailureKind.TIMEOUT, FailureKind.STREAM_CUT})
+
+
 # -- what a pool or an operator says of it ----------------------------------------------------------------
 
 

@@ -96,3 +96,28 @@ def test_a_start_finds_out_who_does_not_answer_before_an_app_does(meshd, eventua
     eventually(lambda: events(daemon, "model_deactivated") == ["first.chat"])
     answered = daemon.say(model="chat").mesh
     assert (answered.model, len(answered.attempts)) == ("second.chat", 1)
+
+
+def test_a_probe_that_is_answered_ends_a_models_own_rest(meshd, upstream, eventually):
+    """One refused connection sets the model aside for an hour, and not its provider."""
+    server = upstream([{"reply": "first"}])
+    config = behind(server)
+    config["pools"]["chat"] |= {
+        "retry": {"max_attempts": 1},
+        "deactivation": {"retry_limit": 1},
+        "strategy": "priority-selection",
+        "model_priority": ["first.chat", "second.chat"],
+    }
+    config["discovery"] = {"health": {"interval": "1s"}}
+    daemon = meshd(config)
+    server.kill()
+    assert daemon.say(model="chat").mesh.model == "second.chat"
+
+    def own():
+        return daemon.ask("GET", "/mesh/v1/pools/chat")["models"][0]
+
+    assert own()["status"] == "standby"
+    server.start()
+    eventually(lambda: own()["status"] == "probation", what="its rest is over, and a request may test it")
+    assert daemon.say(model="chat").mesh.model == "first.chat"
+    assert own()["status"] == "active"

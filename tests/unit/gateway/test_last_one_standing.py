@@ -15,6 +15,7 @@ from virtual_world import QUEUE_TIMEOUT, START, Acting, Asked, Outcome, World, i
 
 from meshd import clock
 from meshd.cdk.provider import FailureKind, ProviderFailure
+from meshd.routing import recovery
 from meshd.routing.plan import LAST_ATTEMPTS
 from meshd.routing.table import RetryPolicy
 
@@ -151,6 +152,23 @@ def test_who_waits_is_woken_by_the_others_success_not_by_its_own_back_off() -> N
     world = in_virtual_time(load)
     assert all(asked.served for asked in world.asked)
     assert max(asked.at + (asked.ended or 0.0) for asked in world.asked) <= 6.0 + STEPS + 1.0
+
+
+def test_who_waits_is_woken_by_a_probe_that_is_answered() -> None:
+    member = Member(0.1, (Outage(0.0, 6.3, FailureKind.SERVER),))
+
+    async def load() -> tuple[World, bool]:
+        world = World({"p": Acting("p", member.acts, member.takes)})
+        waiting = [asyncio.ensure_future(world.ask()) for _ in range(5)]
+        await asyncio.sleep(6.35)
+        helped = recovery.probe_answered(world.state, world.table, "p", clock.now())
+        world.room.freed()
+        await asyncio.gather(*waiting)
+        return world, helped
+
+    world, helped = in_virtual_time(load)
+    assert helped
+    assert all(asked.served and 6.35 < (asked.ended or 0.0) < 6.8 for asked in world.asked)
 
 
 def test_a_test_that_takes_long_does_not_hold_up_those_behind_it() -> None:
