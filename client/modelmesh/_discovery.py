@@ -15,7 +15,6 @@ from modelmesh._wording import told
 
 SYSTEM_SOCKET: Final = "/run/meshd/mesh.sock"
 HOW_TO_START: Final = "as a service: systemctl --user start meshd"
-HOW_TO_BE_LET_IN: Final = "for instance: sudo usermod -aG meshd $USER, and log in again"
 _SCHEMES: Final = ("ipc://", "inproc://", "tcp://")
 
 
@@ -99,15 +98,32 @@ def barred(path: str) -> str:
     return "you are not permitted to use it"
 
 
+def _let_in(path: str) -> str:
+    """How somebody gets to use a socket; never by becoming a member of root's group."""
+    try:
+        gid = os.stat(path).st_gid
+    except OSError:
+        gid = -1
+    if gid == 0:
+        return "its owner sets daemon.socket_group to a group of yours"
+    import grp
+
+    try:
+        group = grp.getgrgid(gid).gr_name
+    except (KeyError, OverflowError):
+        group = "meshd"
+    return f"for instance: sudo usermod -aG {group} $USER, and log in again"
+
+
 def unavailable(address: str, why: str) -> DaemonUnavailableError:
     """The error for an address that was found, but where no daemon answers."""
     path = address.removeprefix("ipc://")
     if address.startswith("ipc://") and (bar := barred(path)):
         return DaemonUnavailableError(
             told(
-                "Permission denied for the daemon's socket; become a member of its group.",
+                "Permission denied for the daemon's socket; ask to be let into its group.",
                 f"tried {path}: {bar}",
-                HOW_TO_BE_LET_IN,
+                _let_in(path),
             ),
             paths=[path],
             permitted=False,

@@ -75,6 +75,10 @@ def sockets(paths: Iterable[str]) -> Iterator[Finding]:
     for path in paths:
         try:
             mode = os.stat(path).st_mode
+        except PermissionError:
+            folder = os.path.dirname(path)
+            yield Finding("socket", PROBLEM, f"{path}: you may not connect: {folder} is closed to you", _ASK_IN)
+            return
         except OSError:
             continue
         if not stat.S_ISSOCK(mode):
@@ -155,6 +159,9 @@ def _provider(name: str, row: Mapping[str, Any], shown: Mapping[str, Any]) -> Fi
     if key == "refused" or kind == "authentication":
         why = error or str(shown.get("reason") or "")
         return Finding(subject, PROBLEM, f"key refused: {why}".rstrip(": "), "give the daemon another, meshctl reload")
+    if shown.get("answering") == "nothing":
+        where = f"nothing is at its base_url {shown.get('base_url')}: every request gets a 404"
+        return Finding(subject, PROBLEM, where, "correct base_url, then meshctl reload")
     if not row:
         return Finding(subject, WARNING, "was not probed", f"meshctl providers {name}")
     if answers(row):
@@ -264,6 +271,9 @@ def _output(*command: str) -> str:
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return done.stdout.strip()
+
+
+_ASK_IN: Final = "ask its owner to let you into its group"
 
 
 def _is_local(host: str) -> bool:

@@ -118,7 +118,7 @@ class Dispatcher:
 
     def _authorize(self, operation: Operation, caller: Caller, path: str) -> None:
         if operation.admin and not self.is_admin(caller):
-            allowed = ["root", user_name(os.getuid()), "apps with admin: true"]
+            allowed = list(dict.fromkeys(["root", user_name(os.getuid()), "apps with admin: true"]))
             raise AccessDeniedError(
                 told(
                     f"{short(caller.user)} may not give this order; ask as root, or as an app with `admin: true`.",

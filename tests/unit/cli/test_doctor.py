@@ -195,3 +195,12 @@ def test_units(monkeypatch: pytest.MonkeyPatch) -> None:
     assert levels(checks.units()) == ["problem", "problem"]
     answers["LoadState"] = "not-found"
     assert levels(checks.units()) == []
+
+
+def test_a_wrong_base_url_is_told_as_that() -> None:
+    from meshd.cli import checks
+
+    shown = {"name": "p", "answering": "nothing", "key": "none needed", "base_url": "http://127.0.0.1:1/v2"}
+    (found,) = checks.providers([{"provider": "p", "error": "", "latency": 0.1, "ok": True}], {"p": shown})
+    assert (found.level, "base_url" in found.advice) == (checks.PROBLEM, True)
+    assert "http://127.0.0.1:1/v2" in found.message
