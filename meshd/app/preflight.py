@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from meshd.config import MeshConfig, Problem
 from meshd.gateway.listening import default_socket
@@ -33,6 +34,7 @@ class Obstacle:
 def obstacles(config: MeshConfig, socket_path: str | None = None, *, strict: bool = False) -> Iterator[Obstacle]:
     """strict: a missing secret stops it, unless the configuration itself says that it does not."""
     yield from missing_secrets(config, strict)
+    yield from proxies(config)
     yield from state_directory(config)
     yield from socket_place(config, socket_path)
 
@@ -57,6 +59,26 @@ def missing_secrets(config: MeshConfig, strict: bool = False) -> Iterator[Obstac
             left_out = f"; provider {path[1]} is left out" if of_provider and not fatal else ""
             problem = config.problem_at(path, f"secret {name} is missing: {why}{left_out}")
             yield Obstacle("secret", str(problem), fatal or not of_provider, f"set {name}", problem)
+
+
+def proxies(config: MeshConfig) -> Iterator[Obstacle]:
+    """Providers whose proxy cannot be used: the daemon starts, and none of their models answers."""
+    from meshd.connectors.providers.proxies import ProxyRefused, find_proxy
+    from meshd.connectors.registry import default_registry
+
+    registry = default_registry()
+    for name, provider in config.providers.items():
+        spec = registry.find(provider.connector, "provider")
+        url = urlsplit(str(provider.base_url or (spec.row.get("base_url") if spec is not None else "") or ""))
+        try:
+            if url.hostname and provider.enabled:
+                find_proxy(url.scheme == "https", url.hostname, url.port)
+        except ProxyRefused as why:
+            yield Obstacle(
+                "proxy", f"provider {name} cannot be reached: {why}", False, "correct or unset that variable"
+            )
+        except ValueError:  # a port that is none; the configuration's own check tells it
+            continue
 
 
 def state_directory(config: MeshConfig) -> Iterator[Obstacle]:

@@ -106,3 +106,15 @@ def test_a_missing_package_is_said_in_one_line(module: str, package: str, tmp_pa
     assert done.returncode == start.EX_UNAVAILABLE
     assert len(done.stderr.splitlines()) == 1
     assert 'pip install "modelmesh[daemon]"' in done.stderr
+
+
+def test_a_proxy_that_is_refused_is_named_with_its_provider(monkeypatch: pytest.MonkeyPatch) -> None:
+    from meshd.app.preflight import proxies
+
+    monkeypatch.setenv("HTTPS_PROXY", "gopher://user:secret@proxy:1")
+    there = {"connector": "openai-compatible.v1", "base_url": "https://x.example/v1"}
+    here = there | {"base_url": "http://127.0.0.1:1/v1"}
+    (found,) = proxies(MeshConfig({"providers": {"far": there, "near": here}}, environ={}))
+    assert "provider far cannot be reached: HTTPS_PROXY names a proxy of the kind gopher://" in found.message
+    assert "secret" not in found.message
+    assert not found.fatal
