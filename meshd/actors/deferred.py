@@ -108,5 +108,5 @@ class Forward:
         self._directory.tell(self._name, self._make(value))
 
     def set_exception(self, exc_info: Any = None) -> None:
-        logger.warning("%s goes on without an answer: %s", self._name, exc_info[1] if exc_info else "unknown")
+        logger.warning("%s continues without an answer: %s", self._name, exc_info[1] if exc_info else "unknown")
         self.set(self._otherwise)
