@@ -80,9 +80,10 @@ def _pieces(line: str, columns: int) -> Iterator[tuple[str, str]]:
         if not wide and width_of(word) <= columns:
             yield blanks, word
             continue
-        for part in _letters(word) if wide else _parts(word, columns):
-            yield blanks, part
-            blanks = ""
+        for piece in _letters(word) if wide else (word,):
+            for part in _parts(piece, columns):
+                yield blanks, part
+                blanks = ""
 
 
 def _letters(word: str) -> Iterator[str]:

@@ -6,7 +6,7 @@ import unicodedata
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from meshd.cli import cells, tables
@@ -58,6 +58,7 @@ def test_in_a_pipe_a_row_is_a_line_and_nothing_is_lost(rows: list[Any]) -> None:
 
 
 @given(st.text(), st.integers(10, 100))
+@example("000\x1f\x08➕", 10)
 def test_a_wrapped_text_is_the_same_text(text: str, width: int) -> None:
     clean = cells.harmless(text)
     lines = cells.wrapped(clean, width, "  ")
