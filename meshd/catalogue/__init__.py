@@ -210,15 +210,38 @@ def broken_off_reasons() -> frozenset[str]:
 
 class RefusalRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What some providers say when they refuse a request. kind: of `FailureKind`. codes: whole, in any case. words:
-    regular expressions without unbounded repetition."""
+    regular expressions without unbounded repetition. own_failure: the model failed at what it can do."""
 
     kind: str
     provider: str
     source: str
     codes: tuple[str, ...] = ()
     words: tuple[str, ...] = ()
+    own_failure: bool = False
+
+
+class FeatureRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The names that a refusal has for a feature of `meshd/routing/features.py`. says: enough by itself. unlike: no
+    name of any, though it looks like one."""
+
+    feature: str
+    names: tuple[str, ...]
+    source: str
+    says: tuple[str, ...] = ()
+    unlike: tuple[str, ...] = ()
 
 
 @functools.cache
 def load_refusals() -> tuple[RefusalRow, ...]:
     return msgspec.convert(_read("refusals.toml")["refusal"], tuple[RefusalRow, ...])
+
+
+@functools.cache
+def load_refused_features() -> tuple[FeatureRow, ...]:
+    return msgspec.convert(_read("refusals.toml")["refused_feature"], tuple[FeatureRow, ...])
+
+
+@functools.cache
+def load_refusing_words() -> tuple[str, ...]:
+    """What makes a sentence one that refuses a feature."""
+    return msgspec.convert(_read("refusals.toml")["feature_refused"]["words"], tuple[str, ...])

@@ -118,6 +118,8 @@ def _note_refusal(state: MeshState, provider: str, failure: ProviderFailure) -> 
     known = state.provider(provider)
     if failure.kind is FailureKind.AUTHENTICATION:
         known.answering = str(failure.kind)
+    elif failure.refused:
+        pass  # something of this model answered
     elif failure.kind is FailureKind.UNSUPPORTED and failure.status == 404 and known.answering != "serves":
         known.answering = "nothing"
 

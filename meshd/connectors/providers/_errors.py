@@ -92,12 +92,24 @@ def kind_by_code(words: ErrorWords) -> FailureKind | None:
     return None
 
 
+_REFUSES = frozenset({400, 403, 404, 405, 406, 410, 415, 422, 500, 501})
+"""Statuses that are told for a feature that a model does not have."""
+_MAY_NAME_A_FEATURE = (None, FailureKind.UNSUPPORTED, FailureKind.SERVER, FailureKind.PERMISSION)
+
+
+def refused_features(words: ErrorWords) -> tuple[str, ...]:
+    """Features that its words say the model does not do."""
+    return refusals().features(words.message, (words.code, words.type, *words.codes))
+
+
 def classify(status: int, words: ErrorWords, waits: float | None = None) -> FailureKind:
     """The kind of an error status. The body's codes win over its times, and these over its words, where a status
     stands for several things. waits: seconds that the provider asked to be left alone."""
     if not status >= 400:
         return FailureKind.BAD_ANSWER
     by_code = kind_by_code(words)
+    if by_code in _MAY_NAME_A_FEATURE and status in _REFUSES and refused_features(words):
+        return FailureKind.UNSUPPORTED
     if status in (402, 429):
         return _classify_used_up(status, by_code, words, waits)
     if status in (401, 403, 451):
@@ -220,6 +232,7 @@ def failure_from_response(status: int, body: bytes, raw_headers: RawHeaders, url
         body=body,
         retry_after=waits,
         limits=rate_limits(raw_headers),
+        refused=refused_features(words) if kind is FailureKind.UNSUPPORTED else (),
     )
 
 
@@ -244,13 +257,16 @@ def failure_from_error_object(error: bytes, status: int = 200) -> ProviderFailur
     kind = FailureKind.CONTENT_POLICY if words.flagged else kind_by_code(words)
     if inside and (kind is None or kind is FailureKind.SERVER):
         kind = classify(inside, words)
+    refused = refused_features(words) if kind in _MAY_NAME_A_FEATURE else ()
+    if refused:
+        kind = FailureKind.UNSUPPORTED
     if kind is None and words.type == "invalid_request_error":
         kind = _classify_request_error(400, None, words)
     if kind is None or kind is FailureKind.SERVER:
         kind = FailureKind.BAD_ANSWER
     message = words.message or "the provider sent an error inside its answer"
     body = msgspec.json.encode({"error": _inside(document)})
-    return ProviderFailure(kind, message, status=inside or status, body=body)
+    return ProviderFailure(kind, message, status=inside or status, body=body, refused=refused)
 
 
 def is_error_list(body: bytes) -> bool:

@@ -1,6 +1,6 @@
 """What kind of refusal an error body's words and codes are, by `meshd/catalogue/refusals.toml`.
 
-Owns: looking up codes, and searching bounded text for compiled patterns.
+Owns: looking up codes, and searching bounded text for compiled patterns; which features a refusal names.
 Must never: hold a wording itself.
 """
 
@@ -10,7 +10,7 @@ import functools
 import re
 from collections.abc import Iterable
 
-from meshd.catalogue import load_refusals
+from meshd.catalogue import FeatureRow, load_refusals, load_refused_features, load_refusing_words
 from meshd.cdk.provider import FailureKind
 
 MOST_TEXT = 2000  # characters
@@ -21,17 +21,23 @@ class Refusals:
 
     def __init__(self) -> None:
         self._codes: dict[str, FailureKind] = {}
+        self._own_codes: set[str] = set()
+        own: list[str] = []
         words: dict[FailureKind, list[str]] = {}
         for row in load_refusals():
             kind = FailureKind(row.kind)
+            if row.own_failure:
+                self._own_codes.update(code.lower() for code in row.codes)
+                own += row.words
             for code in row.codes:
                 self._codes.setdefault(code.lower(), kind)
             words.setdefault(kind, []).extend(row.words)
-        self._words = {
-            kind: re.compile("|".join(f"(?:{word})" for word in found), re.I | re.S)
-            for kind, found in words.items()
-            if found
-        }
+        self._words = {kind: _any_of(found) for kind, found in words.items() if found}
+        self._own_words = _any_of(own)
+        self._refusing = _any_of(load_refusing_words())
+        features = load_refused_features()
+        self._features = [_Feature(row) for row in features]
+        self._unlike = _any_of(word for row in features for word in row.unlike)
 
     def by_code(self, codes: Iterable[str]) -> FailureKind | None:
         """Of the first that a row knows."""
@@ -43,6 +49,34 @@ class Refusals:
 
     def by_words(self, text: str, *kinds: FailureKind) -> FailureKind | None:
         return next((kind for kind in kinds if self.says(kind, text)), None)
+
+    def features(self, text: str, codes: Iterable[str] = ()) -> tuple[str, ...]:
+        """Those that the text says this model does not do; none where it failed at what it can do."""
+        text = text[:MOST_TEXT]
+        if not self._own_codes.isdisjoint(code.lower() for code in codes) or self._own_words.search(text):
+            return ()
+        if not self._refusing.search(text):
+            return tuple(each.name for each in self._features if each.says.search(text))
+        sentences = [each for each in _SENTENCE.split(self._unlike.sub(" … ", text)) if self._refusing.search(each)]
+        return tuple(each.name for each in self._features if each.says.search(text) or each.is_in(sentences))
+
+
+class _Feature:
+    def __init__(self, row: FeatureRow) -> None:
+        self.name = row.feature
+        self.says = _any_of(row.says)
+        self._names = re.compile(rf"(?<![A-Za-z0-9_-])(?:{_any_of(row.names).pattern})(?![A-Za-z0-9_-])", re.I)
+
+    def is_in(self, sentences: Iterable[str]) -> bool:
+        return any(self._names.search(each) for each in sentences)
+
+
+_SENTENCE = re.compile(r"(?<=[.;!?。])\s|\n")
+
+
+def _any_of(words: Iterable[str]) -> re.Pattern[str]:
+    """Matches nothing where there are none."""
+    return re.compile("|".join(f"(?:{word})" for word in words) or r"(?!)", re.I | re.S)
 
 
 @functools.cache
