@@ -26,7 +26,7 @@ def configuration(server: Server, **more: Any) -> dict[str, Any]:
     """Its models as a person would write them down."""
     kind = server.kind
     chat = {model for model in (kind.chat, kind.tools, kind.broken) if model}
-    can = {"capabilities": ["chat-completion"], "features": {"tool_calling": True}}
+    can = {"capabilities": ["chat-completion"]}
     models = {f"sut.{model}": {"provider": "sut", "model": model, **can} for model in chat}
     if kind.embeddings:
         models[f"sut.{kind.embeddings}"] = {
