@@ -96,7 +96,8 @@ class NanoPrices(msgspec.Struct, frozen=True, kw_only=True):
 class ModelRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A well-known model. `provider` is the connector's id; no prices: not verified, not free. vocabulary:
     the name of its tokenizer (`meshd/routing/tokens.py`). tokens_per_image: at most, of an image it is shown.
-    parameters: of requests that do not give them."""
+    parameters: of requests that do not give them. features: what it does, lacks: what it does not; of all others
+    nothing is known."""
 
     provider: str
     id: str
@@ -104,6 +105,7 @@ class ModelRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     context_window: int | None = None
     max_output_tokens: int | None = None
     features: tuple[str, ...] = ()
+    lacks: tuple[str, ...] = ()
     prices: Prices | None = None
     long_prompt: LongPromptPrices | None = None
     vocabulary: str = ""

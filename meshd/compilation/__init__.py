@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -205,7 +205,7 @@ def _configured(
     tree: CapabilityTree,
 ) -> ModelSpec:
     said = {name: value for name, value in model.features.model_dump().items() if value is not None}
-    features = {**(dict.fromkeys(known.features, True) if known else {}), **said}
+    features = {**_known_features(known), **said}
     capabilities = model.capabilities or (known.capabilities if known else ("chat-completion",))
     constraints = model.constraints
     return ModelSpec(
@@ -241,10 +241,7 @@ def _discovered(
     connector: str,
     tree: CapabilityTree,
 ) -> ModelSpec:
-    features: dict[str, bool] | None = None
-    names = entry.get("features") or (known.features if known else ())
-    if names:
-        features = dict.fromkeys(names, True)
+    features = _known_features(known, entry.get("features") or ()) or None
     capabilities = (known.capabilities if known else ()) or entry.get("capabilities") or ("chat-completion",)
     return ModelSpec(
         id=f"{provider_name}.{entry['id']}",
@@ -261,6 +258,12 @@ def _discovered(
         defaults=known.parameters if known else {},
         **limit_of(connector, entry["id"]),
     )
+
+
+def _known_features(known: ModelRow | None, listed: Collection[str] = ()) -> dict[str, bool]:
+    """What the provider's list says the model does, else its row; and what the row says it does not."""
+    does = listed or (known.features if known is not None else ())
+    return dict.fromkeys(known.lacks if known is not None else (), False) | dict.fromkeys(does, True)
 
 
 def _leaves(names: Iterable[str], tree: CapabilityTree) -> tuple[str, ...]:

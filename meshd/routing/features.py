@@ -11,6 +11,7 @@ pool's strategy decides.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from functools import cache
 from typing import TYPE_CHECKING
 
 from meshd.routing.wording import lasting
@@ -43,14 +44,13 @@ def used(needs: Needs) -> tuple[str, ...]:
     """The features that the request uses; of a plain chat none."""
     if not (needs.tools or needs.structured or needs.json_mode or needs.images or needs.logprobs):
         return _NOTHING
-    uses = {
-        "tool_calling": needs.tools,
-        "structured_output": needs.structured,
-        "json_mode": needs.json_mode,
-        "vision": needs.images,
-        "logprobs": needs.logprobs,
-    }
-    return tuple(name for name, does in uses.items() if does)
+    return _used(needs.tools, needs.structured, needs.json_mode, needs.images > 0, needs.logprobs)
+
+
+@cache
+def _used(*uses: bool) -> tuple[str, ...]:
+    """In the order of `CALLED`."""
+    return tuple(name for name, does in zip(CALLED, uses, strict=True) if does)
 
 
 def declared(model: ModelSpec, feature: str) -> bool | None:
@@ -64,10 +64,11 @@ def declared(model: ModelSpec, feature: str) -> bool | None:
 
 def denied(model: ModelSpec, needs: Needs) -> str | None:
     """Why the model cannot be asked: it says that it does not do what the request uses."""
-    if not model.features:
+    said = model.features
+    if not said:
         return None
     for feature in used(needs):
-        if declared(model, feature) is False:
+        if said.get(feature) is False:
             return f"does not do {CALLED[feature]} (features.{feature}: false)"
     return None
 
@@ -105,7 +106,7 @@ def _named(model: ModelSpec) -> tuple[object, ...]:
 
 def refused_ago(known: ModelState | None, feature: str, now: float) -> float | None:
     """Seconds since the model refused it; None: not lately."""
-    at = known.refused.get(feature) if known is not None and known.refused else None
+    at = None if known is None else known.refused.get(feature)
     return None if at is None or not 0.0 <= now - at < REMEMBERED else now - at
 
 
@@ -126,21 +127,17 @@ def load_refused(saved: object, now: float) -> dict[str, float]:
 
 def standing(model: ModelSpec, uses: Iterable[str], known: ModelState | None, now: float) -> int:
     """DECLARED before UNDECLARED before REFUSED."""
-    found = DECLARED
+    found, refused = DECLARED, known is not None and known.refused
     for feature in uses:
-        if refused_ago(known, feature, now) is not None:
+        if refused and refused_ago(known, feature, now) is not None:
             return REFUSED
         if not declared(model, feature):
             found = UNDECLARED
     return found
 
 
-def declared_first(order: Iterable[str], question: Question) -> Iterator[str]:
+def declared_first(order: Iterable[str], question: Question, uses: Collection[str]) -> Iterator[str]:
     """The strategy's order, sorted by standing, no further than it is asked for."""
-    uses = used(question.needs)
-    if not uses:
-        yield from order
-        return
     models, states = question.table.models, question.state.models
     later: tuple[list[str], ...] = ([], [])
     for id in order:

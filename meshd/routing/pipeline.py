@@ -133,7 +133,8 @@ class Pipeline:
     def preferred(self, question: Question) -> Iterator[str]:
         """The members, best first: those that declare what the request uses, each group by the pool's strategy."""
         order = self.strategy(question).order(question)
-        return features.declared_first(order, question) if features.used(question.needs) else order
+        uses = features.used(question.needs)
+        return features.declared_first(order, question, uses) if uses else order
 
     def take(self, question: Question, model: ModelSpec) -> str | None:
         """Note that `model` is asked now; the model that the pool leaves by it, if it does."""
@@ -200,4 +201,4 @@ def able(question: Question, stages: Collection[Stage] = STANDARD_STAGES, limit:
         for model in question.table.models.values()
         if all(stage.objection(model, question) is None for stage in permanent)
     )
-    return list(islice(features.declared_first(could, question), limit))
+    return list(islice(features.declared_first(could, question, features.used(question.needs)), limit))

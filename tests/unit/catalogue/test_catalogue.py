@@ -10,6 +10,7 @@ from meshd import catalogue
 from meshd.catalogue import ModelRow, NanoLongPrompt, Prices, load_models, providers_with_models
 from meshd.compilation import _pricing
 from meshd.config.schema import PricingConfig
+from meshd.config.schema.models import FeaturesConfig
 from meshd.connectors.providers._prefill import PREFILLS
 from meshd.gateway.tokens import load
 from meshd.routing.capabilities import CapabilityTree
@@ -110,6 +111,8 @@ def test_a_row_can_be_used(row: ModelRow) -> None:
     assert (row.context_window or 1) > 0
     assert (row.max_output_tokens or 1) > 0
     assert not row.tokens_per_image or "vision" in row.features
+    assert set(row.features) | set(row.lacks) <= set(FeaturesConfig.model_fields)
+    assert not set(row.features) & set(row.lacks)
 
 
 def _known(row: ModelRow) -> dict[str, int]:

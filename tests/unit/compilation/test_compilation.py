@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
 import pytest
 
 from meshd import compilation
@@ -244,6 +245,20 @@ def test_a_listing_says_more_of_its_models_than_the_catalogue_but_not_what_they_
     made = compiled({}, found).table.models["house.known"]
     assert made.capabilities[0] == CHAT
     assert (made.features, made.context_window, made.max_output_tokens) == ({"logprobs": True}, 9, 8)
+
+
+def test_what_a_row_says_a_model_lacks_is_denied_unless_somebody_says_otherwise(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    row = msgspec.structs.replace(ROW, features=("vision",), lacks=("tool_calling", "logprobs"))
+    monkeypatch.setattr(compilation, "load_models", lambda connector: (row,))
+    lacking = {"vision": True, "tool_calling": False, "logprobs": False}
+    assert compiled({}).table.models["house.known"].features == lacking
+    assert compiled({}, listed("known")).table.models["house.known"].features == lacking
+    told = compiled({}, listed("known", features=["tool_calling"])).table.models["house.known"].features
+    assert told == {"tool_calling": True, "logprobs": False}
+    configured = {"models": {"house.known": {"provider": "house", "features": {"logprobs": True}}}}
+    assert compiled(configured).table.models["house.known"].features == lacking | {"logprobs": True}
 
 
 def test_a_listed_model_is_what_the_listing_says_where_nothing_else_is_known() -> None:

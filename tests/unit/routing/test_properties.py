@@ -33,7 +33,7 @@ SPECS = (
     model("p.b", streaming=False),
     model("q.c"),
     model("q.d", weight=0),
-    model("r.e"),
+    model("r.e", features={}),
 )
 
 
@@ -92,7 +92,8 @@ class Traffic(RuleBasedStateMachine):
     def an_attempt_fails(self, which: int, pause: float, kind: FailureKind, after: float | None) -> None:
         request = self._take(which, pause)
         request.failed_at.add(self._asked_last(request))
-        request.plan.failed(failure(kind, retry_after=after), self.made.now, pause)
+        named = ("tool_calling",) if kind is FailureKind.UNSUPPORTED else ()
+        request.plan.failed(failure(kind, retry_after=after, refused=named), self.made.now, pause)
         self._advance(request)
 
     @precondition(lambda self: self.under_way)
