@@ -94,11 +94,18 @@ def kind_by_code(words: ErrorWords) -> FailureKind | None:
 
 _REFUSES = frozenset({400, 403, 404, 405, 406, 410, 415, 422, 500, 501})
 """Statuses that are told for a feature that a model does not have."""
+_SAYS_MORE = (FailureKind.CONTENT_POLICY, FailureKind.AUTHENTICATION, FailureKind.CONTEXT_LENGTH)
+_PASSING = re.compile(r"temporar|unavailable|overload|try again|retry|busy|capacity|timed? ?out|crash", re.I)
 _MAY_NAME_A_FEATURE = (None, FailureKind.UNSUPPORTED, FailureKind.SERVER, FailureKind.PERMISSION)
 
 
-def refused_features(words: ErrorWords) -> tuple[str, ...]:
-    """Features that its words say the model does not do."""
+def refused_features(status: int, words: ErrorWords) -> tuple[str, ...]:
+    """Features that its words say the model does not do; none where they say something else as well: that a prompt is
+    not allowed or too long, or that a server cannot do it now."""
+    if words.flagged or (status >= 500 and _PASSING.search(words.message)):
+        return ()
+    if refusals().by_words(words.message, *_SAYS_MORE) is not None:
+        return ()
     return refusals().features(words.message, (words.code, words.type, *words.codes))
 
 
@@ -108,7 +115,7 @@ def classify(status: int, words: ErrorWords, waits: float | None = None) -> Fail
     if not status >= 400:
         return FailureKind.BAD_ANSWER
     by_code = kind_by_code(words)
-    if by_code in _MAY_NAME_A_FEATURE and status in _REFUSES and refused_features(words):
+    if by_code in _MAY_NAME_A_FEATURE and status in _REFUSES and refused_features(status, words):
         return FailureKind.UNSUPPORTED
     if status in (402, 429):
         return _classify_used_up(status, by_code, words, waits)
@@ -232,7 +239,7 @@ def failure_from_response(status: int, body: bytes, raw_headers: RawHeaders, url
         body=body,
         retry_after=waits,
         limits=rate_limits(raw_headers),
-        refused=refused_features(words) if kind is FailureKind.UNSUPPORTED else (),
+        refused=refused_features(status, words) if kind is FailureKind.UNSUPPORTED else (),
     )
 
 
@@ -257,7 +264,7 @@ def failure_from_error_object(error: bytes, status: int = 200) -> ProviderFailur
     kind = FailureKind.CONTENT_POLICY if words.flagged else kind_by_code(words)
     if inside and (kind is None or kind is FailureKind.SERVER):
         kind = classify(inside, words)
-    refused = refused_features(words) if kind in _MAY_NAME_A_FEATURE else ()
+    refused = refused_features(inside, words) if kind in _MAY_NAME_A_FEATURE else ()
     if refused:
         kind = FailureKind.UNSUPPORTED
     if kind is None and words.type == "invalid_request_error":
