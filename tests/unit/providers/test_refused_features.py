@@ -99,6 +99,7 @@ NOT_SAID = [
     "Hosted tool 'code_interpreter' is not supported with gpt-4o.",
     "The following tools are not supported: web_search_preview",
     "Tool names must be unique",
+    "Invalid value for 'tool_choice': 'tool_choice' is only allowed when 'tools' are specified.",
     "Unsupported value: 'tool_choice' does not support 'required' with this model.",
     "Unsupported parameter: 'parallel_tool_calls' is not supported with this model.",
     "Parallel tool calls are not supported",
