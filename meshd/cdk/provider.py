@@ -35,6 +35,7 @@ class FailureKind(enum.StrEnum):
     TIMEOUT = "timeout"  # connected, and no answer in time
     CONNECTION = "connection"  # refused, reset, DNS, TLS: the provider cannot be reached
     SERVER = "server"  # 5xx
+    LOCAL = "local"  # this machine lacks something (descriptors, memory, ports): says nothing of the provider
     BAD_ANSWER = "bad_answer"  # a 2xx that is no answer: HTML, not JSON, an empty stream, an error event inside
     STREAM_CUT = "stream_cut"  # a stream ended without a finish reason, or fell silent
     UNSUPPORTED = "unsupported"  # 400: this model cannot do it, another may

@@ -115,6 +115,9 @@ def daemon_health(status: Mapping[str, Any]) -> Iterator[Finding]:
             yield Finding("configuration", PROBLEM, daemon.problem_line(problem), "mend it, then meshctl reload")
     else:
         yield Finding("configuration", OK, str((status.get("config") or {}).get("source") or "built-in"))
+    for lack in status.get("lacks") or ():
+        what, _, advice = str(lack).partition("; ")
+        yield Finding("machine", PROBLEM, what, advice)
     if status.get("draining"):
         yield Finding("daemon", PROBLEM, "is draining: new requests are refused", "restart it")
 

@@ -73,6 +73,8 @@ def troubles(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """(what is wrong, its style), the worst first; each of them once."""
     if found.get("draining"):
         yield "draining: new requests are refused", out.BAD
+    for lack in found.get("lacks") or ():
+        yield str(lack), out.BAD
     state = found.get("state") or {}
     if not state.get("ok", True):
         yield f"state: {state.get('error') or 'not writable'} ({state.get('directory')}): serving on", out.BAD

@@ -310,9 +310,16 @@ class UpstreamAttempt:
             plan.ran_out(now, self.duration, step=self.step, usage=usage)
             self._settle(False)
             return
+        if failure.kind is FailureKind.LOCAL and failure.unsent:
+            self._never_left()
         plan.failed(failure, now, self.duration, step=self.step, usage=usage, begun=begun)
         self._settle(False)
         self.request.mesh.failed(self.step.model.provider, failure)
+
+    def _never_left(self) -> None:
+        model, state = self.step.model, self.request.mesh.state
+        state.model(model.id).requests -= 1
+        state.provider(model.provider).requests -= 1
 
     def _broke(self, broken: streaming.Broken) -> Fate:
         """The app has a part of the answer: may another model go on with it?"""

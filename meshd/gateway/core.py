@@ -25,6 +25,7 @@ from meshd.gateway.exchange import Exchange
 from meshd.gateway.identity import Caller
 from meshd.gateway.ipc import IpcServer
 from meshd.gateway.keeping import Keeper
+from meshd.gateway.lacks import Lacks
 from meshd.gateway.listing import Listing
 from meshd.gateway.probing import Probing
 from meshd.gateway.providers import ProviderSet
@@ -76,6 +77,7 @@ class RouterCore:
         self.listing = Listing(self)
         self.cache = ResponseCache(spawn)
         self.clients = ClientBook()
+        self.lacks = Lacks()
         self.mesh = inference.Mesh(
             table=RoutingTable.empty(),
             state=MeshState(),
@@ -160,6 +162,8 @@ class RouterCore:
             self.tell("telemetry", outcome)
 
     def _attempt_failed(self, provider: str, failure: ProviderFailure) -> None:
+        if failure.kind is FailureKind.LOCAL:
+            self.lacks.note(failure.message, clock.now())
         lost = failure.status == 404 and self.mesh.state.provider(provider).answering == "nothing"
         if failure.kind in _ABOUT_THE_PROVIDER or lost:  # a wrong base_url shows in requests first
             self.tell("health", messages.ProviderFailed(provider, failure.kind, failure.message))

@@ -10,9 +10,11 @@ again after every send, or messages would get stuck (measured.md).
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import secrets
+import socket
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -20,8 +22,9 @@ from typing import Any
 
 import zmq
 
-from meshd import __version__
+from meshd import __version__, descriptors
 from meshd.gateway import frames as multipart
+from meshd.gateway.doorkeeper import Doorkeeper
 from meshd.gateway.exchange import MOST_CREDIT, ClientGone, Exchange
 from meshd.gateway.identity import OURSELVES_ADDRESS, Caller, identify
 from meshd.routing.shares import Shares
@@ -45,6 +48,7 @@ _REMEMBERED_SIZE = 8 * 1024**2  # bytes of all of them; each counts for its shar
 _REMEMBERED_INTERRUPTIONS = 65536
 _FRAMING = 1024**2  # bytes of a frame beyond max_message_size that are still read, so that the answer can be a 413
 _WAITING = 10_000  # messages to a peer that does not take them, after which it counts as lost
+_BACKLOG = 4096  # connections that wait to be accepted
 _MESH_INFLIGHT = 256  # listeners and orders (/mesh/…) at a time, beside max_inflight
 
 
@@ -144,6 +148,7 @@ class IpcServer:
         self._socket: Any = None
         self._drain_scheduled = False
         self._receiving = True
+        self._doorkeepers: list[Doorkeeper] = []
         self._ceiling = 0  # the largest max_message_size that the listening sockets can take
         self._heartbeat_timer: asyncio.TimerHandle | None = None
 
@@ -151,15 +156,14 @@ class IpcServer:
 
     def open(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        socket: Any = zmq.Context.instance().socket(zmq.ROUTER)
-        self._socket = socket
-        socket.set(zmq.LINGER, 500)
-        socket.set(zmq.ROUTER_MANDATORY, 1)  # a peer that has gone is an error, not silence
+        router: Any = zmq.Context.instance().socket(zmq.ROUTER)
+        self._socket = router
+        router.set(zmq.LINGER, 500)
+        router.set(zmq.ROUTER_MANDATORY, 1)  # a peer that has gone is an error, not silence
         # Streams are bounded by credit and answers by requests in flight; this is for who asks and never reads.
-        socket.set(zmq.SNDHWM, _WAITING)
-        socket.set(zmq.RCVHWM, 0)
-        socket.set(zmq.BACKLOG, 4096)
-        loop.add_reader(socket.fileno(), self._drain)
+        router.set(zmq.SNDHWM, _WAITING)
+        router.set(zmq.RCVHWM, 0)
+        loop.add_reader(router.fileno(), self._drain)
         self._heartbeat_timer = loop.call_later(self._heartbeat, self._beat)
 
     def inherit(self, before: IpcServer) -> None:
@@ -170,22 +174,38 @@ class IpcServer:
 
     def bind(self, address: str, fd: int | None = None, *, mode: int | None = None, gid: int | None = None) -> None:
         """Listen at an address; with `fd`, by a socket that systemd is listening on already. mode, gid: of the
-        socket's file, which has been made for its owner alone. Raises zmq.ZMQError; MeshError when it cannot be given
+        socket's file, which has been made for its owner alone. Raises OSError; MeshError when it cannot be given
         to others.
 
         libzmq reads MAXMSGSIZE when it binds: a listener keeps the limit that it was made with.
         """
         self._socket.set(zmq.MAXMSGSIZE, self._max_message_size() + _FRAMING)
-        if fd is None:
-            self._socket.bind(address)
+        if address.startswith("ipc://"):
+            self._listen(address, fd)
         else:
-            self._bind_to(os.dup(fd), address)  # libzmq closes it with the socket, which may not be the last
+            self._socket.bind(address)
         self.addresses.append(address)
         if fd is None and address.startswith("ipc://"):
             self._open_to(address.removeprefix("ipc://"), mode, gid)
         limit = self._max_message_size()
         self._ceiling = min(self._ceiling, limit) if self._ceiling else limit
         self._schedule_drain()  # a client may have sent before the daemon was there
+
+    def _listen(self, address: str, fd: int | None) -> None:
+        ours = _listening(address.removeprefix("ipc://")) if fd is None else os.dup(fd)
+        try:
+            theirs = os.dup(ours)  # libzmq closes it with the socket
+            self._bind_to(theirs, address)
+        except BaseException:
+            os.close(ours)
+            raise
+        if self._loop is None:
+            os.close(ours)
+        else:
+            self._doorkeepers.append(Doorkeeper(self._loop, ours, theirs, self._no_room))
+
+    def _no_room(self) -> None:
+        logger.warning("who connects has to wait: meshd has no file descriptor left; raise LimitNOFILE= or `ulimit -n`")
 
     def _bind_to(self, fd: int, address: str) -> None:
         self._socket.set(zmq.USE_FD, fd)
@@ -236,6 +256,8 @@ class IpcServer:
         if self._heartbeat_timer is not None:
             self._heartbeat_timer.cancel()
         self.stop_receiving()
+        for doorkeeper in self._doorkeepers:
+            doorkeeper.close()
         for peer in list(self.peers.values()):
             self._forget(peer)
         for address in self.addresses:
@@ -295,12 +317,12 @@ class IpcServer:
 
     def _drain(self) -> None:
         self._drain_scheduled = False
-        socket = self._socket
+        router = self._socket
         for _ in range(_DRAIN_AT_ONCE):
-            if socket is None or not self._receiving:
+            if router is None or not self._receiving:
                 return
             try:
-                first, frames = multipart.receive(socket)
+                first, frames = multipart.receive(router)
             except zmq.Again:
                 return
             try:
@@ -470,7 +492,7 @@ class IpcServer:
 
     def _watch_process(self, peer: Peer) -> None:
         """Hear of the process's end at once, rather than after three silent heartbeats."""
-        if peer.caller.pid in (0, os.getpid()) or self._loop is None:
+        if peer.caller.pid in (0, os.getpid()) or self._loop is None or not descriptors.left(descriptors.reserve()):
             return
         try:
             peer.pidfd = os.pidfd_open(peer.caller.pid)
@@ -502,6 +524,19 @@ class IpcServer:
             self._loop.remove_reader(peer.pidfd)
             os.close(peer.pidfd)
             peer.pidfd = -1
+
+
+def _listening(path: str) -> int:
+    """A socket that listens there, in the place of any file. Raises OSError."""
+    made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    try:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+        made.bind(path)
+        made.listen(_BACKLOG)
+        return made.detach()
+    finally:
+        made.close()
 
 
 def _peer_address(frame: zmq.Frame) -> str:

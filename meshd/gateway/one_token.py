@@ -16,6 +16,7 @@ import msgspec
 
 from meshd import clock
 from meshd.cdk.provider import FailureKind, Operation, ProviderAnswer, ProviderCall, ProviderFailure, Usage
+from meshd.gateway import streaming
 from meshd.gateway.tokens import count_text
 from meshd.routing import needs as reading
 from meshd.routing import settlement
@@ -56,7 +57,7 @@ async def ask_one_token(core: RouterCore, pool: PoolSpec, model: ModelSpec, time
         failure = ProviderFailure(FailureKind.TIMEOUT, f"no answer within {timeout:g} s")
     except Exception as bug:
         logger.exception("probing %s failed unexpectedly", model.id)
-        failure = ProviderFailure(FailureKind.BAD_ANSWER, f"the connector failed: {type(bug).__name__}")
+        failure = streaming.bug(bug)
     finally:
         asked.settle(failure)
     if failure is not None:
@@ -133,7 +134,7 @@ class OneToken:
         state.accounts.settle(self._reservation, tokens, cost, sent=sent)
         limits = self._answer.limits if self._answer is not None else failure.limits if failure is not None else None
         state.rates.observe(self._passage, limits, now)
-        state.rates.leave(self._passage, now, tokens)
+        state.rates.leave(self._passage, now, tokens, sent=sent)
         if self._written:
             self._mesh.ledger.settle(self._request, time.time(), *counts, cost, failure is None, 1, sent)
         known, provider = state.model(model.id), state.provider(model.provider)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from meshd import clock, messages
 from meshd.cdk.provider import FailureKind, ProviderFailure
+from meshd.gateway import streaming
 from meshd.gateway.one_token import OVERTIME, NotSent, ask_one_token
 from meshd.routing import deactivation, maintenance, recovery
 from meshd.routing.state import availabilities
@@ -55,6 +56,8 @@ class Probing:
             if failure.kind is FailureKind.UNSUPPORTED and message.method == "completion":
                 return  # no token may be spent on it now: which says nothing of the provider, nor of tomorrow
             error, kind = failure.message, failure.kind
+            if kind is FailureKind.LOCAL:
+                self._core.lacks.note(error, clock.now())
             serves = self._core.mesh.state.provider(message.provider).answering == "serves"
             trusts = message.method == "auto" or (message.method == "models" and serves)
             refused = trusts and failure.status in _LIST_REFUSED
@@ -64,7 +67,8 @@ class Probing:
             error, kind = f"no answer within {message.timeout:g} s", FailureKind.TIMEOUT
         except Exception as bug:
             logger.exception("probing %s failed unexpectedly", message.provider)
-            error, kind = f"the connector failed: {type(bug).__name__}", FailureKind.BAD_ANSWER
+            failed = streaming.bug(bug)
+            error, kind = failed.message, failed.kind
         latency = time.monotonic() - began
         known = self._core.mesh.state.provider(message.provider).answering
         self._core.tell(

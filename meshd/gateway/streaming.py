@@ -14,6 +14,7 @@ import logging
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
+from meshd.cdk.lack import lack_of
 from meshd.cdk.provider import FailureKind, Provider, ProviderCall, ProviderFailure, StreamEvent
 from meshd.gateway.exchange import ClientGone
 from modelmesh._errors import MeshError, RequestTimeoutError
@@ -96,4 +97,7 @@ def _events(provider: Provider, call: ProviderCall) -> Any:
 
 def bug(error: Exception) -> ProviderFailure:
     """What an exception that a connector must not raise means for its attempt."""
+    lack = lack_of(error)
+    if lack is not None:
+        return ProviderFailure(FailureKind.LOCAL, lack)
     return ProviderFailure(FailureKind.BAD_ANSWER, f"the connector failed: {type(error).__name__}")

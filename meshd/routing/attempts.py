@@ -118,7 +118,7 @@ class AttemptBook:
             self.state.accounts.settle(step.reservation, tokens, step.cost, sent=sent)
         if step.passage is not None:
             self.state.rates.observe(step.passage, limits, now)
-            self.state.rates.leave(step.passage, now, tokens)
+            self.state.rates.leave(step.passage, now, tokens, sent=sent)
 
     def note(self, step: Try, ok: bool, reason: str, message: str, status: int, duration: float) -> None:
         usage = step.usage

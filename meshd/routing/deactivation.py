@@ -49,6 +49,7 @@ _BLAMELESS = frozenset(
         FailureKind.CONTENT_POLICY,
         FailureKind.INVALID_REQUEST,
         FailureKind.CANCELLED,
+        FailureKind.LOCAL,
     }
 )
 _OF_ONE_MODEL = frozenset({FailureKind.RATE_LIMIT, FailureKind.QUOTA, FailureKind.MODEL_NOT_FOUND})
@@ -321,6 +322,8 @@ def record_probe(
     """
     if failure is None:
         return record_success(state, pool, model, provider, now)
+    if failure.kind is FailureKind.LOCAL:  # nothing was found out
+        return []
     bound_wait(failure, pool.retry, pool.recovery)
     if failure.kind in _BLAMELESS:
         for availability in availabilities(state, pool.name, model.id, model.provider):

@@ -34,6 +34,7 @@ from modelmesh._errors import (
     ProviderTimeoutError,
     QueueFullError,
     RateLimitError,
+    RoutingError,
     UnprocessableEntityError,
 )
 from modelmesh._wording import short, told
@@ -256,6 +257,14 @@ def nothing_there(failure: ProviderFailure, attempt: Attempt, attempts: list[dic
         code=str(failure.kind),
         attempts=attempts,
     )
+
+
+def lacking(failure: ProviderFailure, attempts: list[dict[str, Any]]) -> MeshError:
+    """503: this machine lacked something for as long as the request could wait."""
+    what, _, where = failure.message.partition(" (for ")
+    details = (f"to ask {where.rstrip(')')}",) if where else ()
+    message = told(f"{what}.", *details)
+    return RoutingError(message, code="local_lack", retryable=True, retry_after=1.0, attempts=attempts)
 
 
 def of_one_provider(

@@ -116,6 +116,12 @@ class Observed:
         self.tokens += tokens
         return self.sent
 
+    def take_back(self, number: int) -> None:
+        """The request never left."""
+        remaining = self.remaining_requests
+        if remaining is not None and number > remaining.number:
+            remaining.left += 1
+
     def correct(self, number: int, difference: int) -> None:
         """The request used `difference` tokens more than it was counted for."""
         remaining = self.remaining_tokens

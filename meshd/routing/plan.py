@@ -20,6 +20,7 @@ from meshd.routing.attempts import NOTHING, AttemptBook, Try
 from meshd.routing.endings import (
     THE_APPS_OWN,
     Consulted,
+    lacking,
     listed,
     none_left,
     nothing_there,
@@ -97,6 +98,8 @@ class RequestPlan:
         self._stays = False  # a back-off at the model that failed is worth waiting for
         self._fatal = False
         self._late = False  # the request's deadline ended an attempt
+        self._lacks = 0  # attempts in a row that did not leave for our own lack
+        self._lacks_since = now
         self._refused_keys: dict[str, set[str]] = {}  # by provider, those that were refused to this request
 
     # -- what to do next ------------------------------------------------------------------------------
@@ -108,7 +111,7 @@ class RequestPlan:
         if self._fatal:
             return GiveUp(self._exhausted(now))
         if self._late or now >= self.deadline:
-            return GiveUp(self._timed_out())
+            return GiveUp(self._lacking() or self._timed_out())
         last = self._last
         if last is not None and self._stays:
             question = self._question(now)
@@ -404,6 +407,9 @@ class RequestPlan:
         self.book.close(step, now, usage, failure.limits, sent=not failure.unsent)
         model, provider = step.model, self._provider(step.model)
         self._failure, self._stays = failure, False
+        if failure.kind is FailureKind.LOCAL:
+            return self._lacked(step, failure, now, duration)
+        self._lacks = 0
         alone = self._failed.get(model.id, now - duration) < self.state.model(model.id).answered_at
         self._alone[model.id] = self._alone.get(model.id, 0) + alone
         self._failed[model.id] = now
@@ -441,6 +447,22 @@ class RequestPlan:
             self._given_up.add(model.id)
             self._not_before[model.id] = now + (failure.retry_after or 0.0)
         return verdict
+
+    def _lacked(self, step: Try, failure: ProviderFailure, now: float, duration: float) -> Verdict:
+        """It is not the model's fault, and no attempt at it: again soon, for as long as others wait in the queue."""
+        model = step.model.id
+        self._lacks_since = self._lacks_since if self._lacks else now
+        if not self._lacks:
+            self.book.note(step, False, failure.kind, failure.message, failure.status, duration)
+        self._lacks += 1
+        self.book.release(step)
+        if failure.unsent:
+            self._tries[model] -= 1
+        wait = min(LACK_FIRST * 2.0 ** min(self._lacks - 1, 8), LACK_LONGEST) * (0.5 + self._random() / 2)
+        self._not_before[model] = now + wait
+        if now + wait - self._lacks_since >= LACK_PATIENCE or not self._may_test(model, step.pool):
+            self._given_up.add(model)
+        return Verdict.RETRY
 
     def cancelled(
         self, now: float, duration: float = 0.0, *, step: Try | None = None, usage: Usage = NOTHING, sent: bool = True
@@ -517,6 +539,12 @@ class RequestPlan:
 
     # -- with what error it ends ----------------------------------------------------------------------
 
+    def _lacking(self) -> MeshError | None:
+        """Where it ended for our own lack."""
+        if self._failure is None or self._failure.kind is not FailureKind.LOCAL:
+            return None
+        return lacking(self._failure, self.book.as_maps())
+
     def _timed_out(self) -> MeshError:
         tried = listed((attempt.model, attempt.message or attempt.reason or "ok") for attempt in self.attempts)
         return RequestTimeoutError(
@@ -529,6 +557,9 @@ class RequestPlan:
         assert failure is not None, "nothing failed"
         if failure.kind is FailureKind.CANCELLED:
             return RequestCancelledError("The request was cancelled.", attempts=self.book.as_maps())
+        lack = self._lacking()
+        if lack is not None:
+            return lack
         # Where one was only down, the request may be all right.
         if self._fatal or all(attempt.reason in THE_APPS_OWN or attempt.status == 409 for attempt in self.attempts):
             last = self.attempts[-1]
@@ -561,6 +592,10 @@ class RequestPlan:
         return soonest or None
 
 
+LACK_FIRST, LACK_LONGEST = 0.2, 1.0
+"""Seconds between attempts that do not leave for this machine's own lack: doubled from the first up to the longest."""
+LACK_PATIENCE = 30.0
+"""Seconds that a request waits for this machine to have again what it lacks, as for a place in the queue."""
 LAST_ATTEMPTS = 8
 """Of one request at one model, where no other can answer and `retry.max_attempts` allows for more than one, that fail
 while the model answers others."""

@@ -142,21 +142,27 @@ class Rates:
         self._pace(question, pacing, model)
         return passage
 
-    def leave(self, passage: Passage, now: float, tokens: int | None = None) -> None:
-        """The attempt ended. tokens: that it used, None: not known, the estimate stands. Idempotent."""
+    def leave(self, passage: Passage, now: float, tokens: int | None = None, *, sent: bool = True) -> None:
+        """The attempt ended. tokens: that it used, None: not known, the estimate stands. sent: False: it never left,
+        and is no request. Idempotent."""
         if passage.left:
             return
         passage.left = True
         if passage._life == self._life:
             for holder in passage._holders:
                 holder.in_flight -= 1
+        if not sent:
+            for window, entered in passage._counted:
+                window.take_back(entered)
+            if passage._observed is not None:
+                passage._observed.take_back(passage._number)
         if tokens is None:
             return
         record, observed = passage._record, passage._observed
         assert record is not None
         assert observed is not None
-        for window, sent in passage._counted:
-            window.correct(sent, tokens)
+        for window, entered in passage._counted:
+            window.correct(entered, tokens)
         observed.correct(passage._number, tokens - passage.tokens)
         if tokens:  # none at all: it failed, and says nothing of what the model's answers are like
             output = float(max(tokens - passage.estimate.tokens_in, 0))

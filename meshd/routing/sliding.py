@@ -68,6 +68,13 @@ class SlidingWindow:
             self.tokens += tokens - sent.tokens
             sent.tokens = tokens
 
+    def take_back(self, sent: Sent) -> None:
+        """It never left."""
+        if sent.counted:
+            sent.counted = False
+            self._sent.remove(sent)
+            self.tokens -= sent.tokens
+
     def requests_free_in(self, limit: int, now: float) -> float | None:
         """Seconds until one more fits; None: now."""
         self.expire(now)

@@ -20,6 +20,7 @@ from meshd.messages import HealthReport, Probe, Probed, ProviderFailed
 
 SMOOTHING = 0.3  # weight of the newest outcome in the score
 LEAST_APART = 1.0  # s between the beginnings of two probes of one provider
+SOON = 5.0  # s until a probe is sent again that this machine could not send
 GRACE = 5.0  # s beyond the timeout after which a probe counts as lost: the router was restarted
 
 ANSWERED = frozenset({"rate_limit", "quota", "model_not_found", "invalid_request", "context_length"})
@@ -27,6 +28,8 @@ ANSWERED = frozenset({"rate_limit", "quota", "model_not_found", "invalid_request
 UNABLE = "unsupported"
 """The connector has no way to be probed; of a list that was refused: there is nothing at its path."""
 AUTHENTICATION = "authentication"
+OUR_OWN = "local"
+"""This machine could not send the probe, which says nothing of the provider."""
 UNKNOWN, SERVES, NOTHING_THERE = "", "serves", "nothing"
 """What became of requests (`ProviderState.answering`), beside AUTHENTICATION: their key was refused."""
 
@@ -166,6 +169,10 @@ class HealthMonitor:
         watched.latency, watched.error, watched.kind = message.latency, message.error, message.kind
         if message.kind == UNABLE and not message.refused:
             watched.due = float("inf")
+            self._answer(message.provider, watched)
+            return None
+        if message.kind == OUR_OWN:
+            watched.due = max(now, watched.began + self._spread(min(self.settings.interval, SOON)))
             self._answer(message.provider, watched)
             return None
         ok = not message.error or message.kind in ANSWERED

@@ -13,41 +13,57 @@ from typing import Any
 
 import aiohttp
 
+from meshd.connectors.providers._names import Resolver
 from meshd.connectors.providers.proxies import Proxy, ProxyRefused
 from meshd.connectors.providers.tls import certificate_fault, tls_context
+from meshd.descriptors import leave_reserve
 
 opened: contextvars.ContextVar[bool] = contextvars.ContextVar("connection_opened", default=False)
 """This request got a fresh connection: its failure is no stale one."""
 trusted: contextvars.ContextVar[ssl.SSLContext | None] = contextvars.ContextVar("connection_trusted", default=None)
 """The authorities by which this request's connection was judged."""
 
+queued: contextvars.ContextVar[bool] = contextvars.ContextVar("connection_queued", default=False)
+"""This request waits for a connection, all of which are in use."""
+
 _REPLACING = 1.5  # s for which a file of authorities that says nothing is taken for one that is being replaced
 _AGAIN = 0.05
 
 
-class _Trusting:
-    """Certificates as their file has them now: it is looked at whenever a connection is opened."""
+class PoolFull(TimeoutError):
+    """No connection was free in time: the provider has not been asked."""
 
-    _ssl: Any
+
+class _Opening:
+    """A connector that says who waits for a connection, or got a new one; that leaves the last descriptors alone; and
+    trusts certificates as their file has them now: it is looked at whenever a connection is opened."""
+
+    _ssl: Any = None
     ca_file: str | None = None
 
-    async def _refresh(self) -> None:
-        if isinstance(self._ssl, ssl.SSLContext):
-            self._ssl = await current_context(self.ca_file)
-            trusted.set(self._ssl)
+    async def _wait_for_available_connection(self, *args: Any, **kwargs: Any) -> None:
+        queued.set(True)
+        await super()._wait_for_available_connection(*args, **kwargs)  # type: ignore[misc]
+        queued.set(False)  # and where it was cancelled, it stays
 
-
-class TCPConnector(_Trusting, aiohttp.TCPConnector):
-    async def _create_connection(self, *args: Any, **kwargs: Any) -> Any:
+    async def _create_connection(self, req: Any, *args: Any, **kwargs: Any) -> Any:
         opened.set(True)
-        await self._refresh()
-        return await super()._create_connection(*args, **kwargs)
+        try:
+            leave_reserve()
+            if isinstance(self._ssl, ssl.SSLContext):
+                self._ssl = await current_context(self.ca_file)
+                trusted.set(self._ssl)
+        except OSError as error:  # else it would look as if it came later, when something may have been sent
+            raise aiohttp.ClientConnectorError(req.connection_key, error) from error
+        return await super()._create_connection(req, *args, **kwargs)  # type: ignore[misc]
 
 
-class UnixConnector(aiohttp.UnixConnector):
-    async def _create_connection(self, *args: Any, **kwargs: Any) -> Any:
-        opened.set(True)
-        return await super()._create_connection(*args, **kwargs)
+class TCPConnector(_Opening, aiohttp.TCPConnector):
+    pass
+
+
+class UnixConnector(_Opening, aiohttp.UnixConnector):
+    pass
 
 
 async def current_context(ca_file: str | None) -> ssl.SSLContext:
@@ -76,9 +92,14 @@ async def tcp_connector(
 ) -> aiohttp.TCPConnector:
     tls: ssl.SSLContext | bool = await current_context(ca_file) if secure else True
     options: dict[str, Any] = {"limit": limit, "ssl": tls, "ttl_dns_cache": 60, **reuse}
-    connector = _socks_connector(proxy, options) if proxy is not None and proxy.socks else TCPConnector(**options)
+    connector: Any
+    if proxy is not None and proxy.socks:
+        connector = _socks_connector(proxy, options)
+    else:
+        connector = TCPConnector(resolver=Resolver(), **options)
     connector.ca_file = ca_file
-    return connector
+    opened_by: aiohttp.TCPConnector = connector
+    return opened_by
 
 
 def _socks_connector(proxy: Proxy, options: dict[str, Any]) -> Any:
@@ -88,12 +109,7 @@ def _socks_connector(proxy: Proxy, options: dict[str, Any]) -> Any:
         raise ProxyRefused('a SOCKS proxy needs a package that is missing: pip install "aiohttp-socks"') from None
     from python_socks import ProxyError, ProxyTimeoutError
 
-    class SocksConnector(_Trusting, ProxyConnector):
-        async def _create_connection(self, *args: Any, **kwargs: Any) -> Any:
-            opened.set(True)
-            await self._refresh()
-            return await super()._create_connection(*args, **kwargs)
-
+    class SocksConnector(_Opening, ProxyConnector):
         async def _connect_via_proxy(self, *args: Any, **kwargs: Any) -> Any:
             try:
                 return await super()._connect_via_proxy(*args, **kwargs)

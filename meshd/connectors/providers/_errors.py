@@ -7,6 +7,7 @@ Must never: put a key into a message; decide what happens next (`meshd/routing/r
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import socket
 import ssl
@@ -15,7 +16,9 @@ from typing import Any
 import aiohttp
 import msgspec
 
+from meshd.cdk.lack import lack_of
 from meshd.cdk.provider import FailureKind, ProviderFailure
+from meshd.connectors.providers._connecting import PoolFull
 from meshd.connectors.providers._error_words import MAX_MESSAGE, ErrorWords, document_of, read_error, words_of
 from meshd.connectors.providers._headers import RawHeaders, rate_limits, retry_after
 from meshd.connectors.providers._refusals import refusals
@@ -294,6 +297,13 @@ def _inside(document: Any) -> Any:
 
 def failure_from_exception(exc: BaseException, where: str, timeout: float) -> ProviderFailure:
     """What the transport raised, said so that a person knows where to look. `where` is host:port or a path."""
+    # DNS, refusal and TLS come before the request; how much was read of what breaks later is unknown.
+    unsent = isinstance(exc, aiohttp.ClientConnectorError | aiohttp.ClientHttpProxyError)
+    lack = _lack(exc)
+    if lack is not None:
+        # aiohttp's own errors of a connection that was open; anything else came before there was one.
+        open_before = isinstance(exc, aiohttp.ClientError) and not unsent
+        return ProviderFailure(FailureKind.LOCAL, f"{lack} (for {where})", unsent=not open_before)
     if isinstance(exc, aiohttp.ConnectionTimeoutError):
         return ProviderFailure(FailureKind.CONNECTION, f"no connection to {where} in time", unsent=True)
     if isinstance(exc, TimeoutError):
@@ -303,9 +313,19 @@ def failure_from_exception(exc: BaseException, where: str, timeout: float) -> Pr
     # Something answered, but not in HTTP: reachable, and no use.
     no_http = isinstance(exc, aiohttp.ClientResponseError) and not isinstance(exc, aiohttp.ClientHttpProxyError)
     kind = FailureKind.BAD_ANSWER if no_http else FailureKind.CONNECTION
-    # DNS, refusal and TLS come before the request; how much was read of what breaks later is unknown.
-    unsent = isinstance(exc, aiohttp.ClientConnectorError | aiohttp.ClientHttpProxyError)
     return ProviderFailure(kind, _connection_message(exc, where), unsent=unsent)
+
+
+def _lack(exc: BaseException) -> str | None:
+    if isinstance(exc, PoolFull):
+        return str(exc)
+    if isinstance(exc, aiohttp.ClientConnectorCertificateError):
+        try:  # OpenSSL looks for an authority's file when it needs it, and takes one that cannot be opened for none
+            os.close(os.dup(0))
+        except OSError as error:
+            return lack_of(error)
+        return None
+    return lack_of(exc)
 
 
 def _connection_message(exc: BaseException, where: str) -> str:

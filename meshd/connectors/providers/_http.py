@@ -21,7 +21,15 @@ import httpx
 from multidict import CIMultiDict
 from yarl import URL
 
-from meshd.connectors.providers._connecting import UnixConnector, opened, tcp_connector, trusted, trusts_others
+from meshd.connectors.providers._connecting import (
+    PoolFull,
+    UnixConnector,
+    opened,
+    queued,
+    tcp_connector,
+    trusted,
+    trusts_others,
+)
 from meshd.connectors.providers.encodings import Decoder, decoder
 from meshd.connectors.providers.proxies import Proxy, ProxyRefused, find_proxy
 
@@ -192,6 +200,7 @@ class Transport(httpx.AsyncBaseTransport):
         loop = asyncio.get_running_loop()
         started = loop.time()
         opened.set(False)
+        queued.set(False)
         try:
             return await session.request(
                 method, target, data=body, headers=headers, timeout=timeout, allow_redirects=False, **self._proxy
@@ -212,9 +221,17 @@ class Transport(httpx.AsyncBaseTransport):
             if self._fresh is None:
                 self._fresh = self._make_session(await self._connector(force_close=True))
             session = self._fresh
+        except TimeoutError:
+            if not queued.get():
+                raise
+            raise PoolFull(self.full) from None
         return await session.request(
             method, target, data=body, headers=headers, timeout=timeout, allow_redirects=False, **self._proxy
         )
+
+    @property
+    def full(self) -> str:
+        return f"all {self._max_connections} connections that max_connections allows are in use; raise it"
 
     def _timeout(self, total: float | None) -> aiohttp.ClientTimeout:
         timeout = self._timeouts.get(total)

@@ -180,6 +180,7 @@ class EventReader:
                 return b""  # everything was said; how the connection ended does not matter
             failure = self._failed(exc)
             before = FailureKind.BAD_ANSWER if isinstance(exc, EncodingError) else FailureKind.CONNECTION
+            before = FailureKind.LOCAL if failure.kind is FailureKind.LOCAL else before
             kind = FailureKind.STREAM_CUT if self._events else before
             raise ProviderFailure(kind, failure.message) from None
         finally:

@@ -30,6 +30,7 @@ import msgspec
 from multidict import CIMultiDict
 from yarl import URL
 
+from meshd.cdk.lack import lack_of
 from meshd.cdk.provider import (
     FailureKind,
     ModelListing,
@@ -45,6 +46,7 @@ from meshd.cdk.provider import (
 from meshd.config.redaction import redact_url
 from meshd.connectors.providers import _wire
 from meshd.connectors.providers._answer import Unanswered, read_answer
+from meshd.connectors.providers._connecting import PoolFull, queued
 from meshd.connectors.providers._errors import (
     failure_from_error_object,
     failure_from_exception,
@@ -130,10 +132,13 @@ class OpenAIProvider(Provider):
         loop = asyncio.get_running_loop()
         started = loop.time()
         patience = min(call.first_token_timeout, call.timeout)
+        queued.set(False)
         try:
             async with asyncio.timeout(patience):
                 response = await self._open(call, None)
         except TimeoutError:
+            if queued.get():
+                raise self._failure(PoolFull(self._transport.full), patience) from None
             message = f"no answer from {self._where} within {patience:g} s"
             raise ProviderFailure(FailureKind.TIMEOUT, message) from None
         body = response.stream
@@ -263,6 +268,10 @@ class OpenAIProvider(Provider):
         try:
             response = await self._transport.handle_async_request(request)
         except _TRANSPORT_ERRORS as exc:
+            raise self._failure(exc, timeout) from None
+        except (RuntimeError, MemoryError) as exc:
+            if lack_of(exc) is None:
+                raise
             raise self._failure(exc, timeout) from None
         if 200 <= response.status_code < 300:
             return response

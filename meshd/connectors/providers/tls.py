@@ -28,6 +28,7 @@ def tls_context(ca_file: str | None = None) -> ssl.SSLContext:
         known = _contexts.get(ca_file)
         if known is not None and (known[0] == versions or (ca_file is not None and certificate_fault(ca_file))):
             return known[1]
+        os.close(os.dup(0))  # out of descriptors it would find no authorities, and say nothing
         context = ssl.create_default_context()
         if not _system_has_authorities():
             import certifi

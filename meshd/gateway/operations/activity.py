@@ -68,6 +68,7 @@ class Activity(Group):
             "journal": {"error": core.journal.error or "", "waiting": core.journal.waiting},
             "sinks": sinks,
             "notes": list(generation.notes) if generation else [],
+            "lacks": core.lacks.lately(now),
         }
 
     async def stats(self, call: Call) -> dict[str, Any]:

@@ -222,3 +222,16 @@ def test_a_provider_that_is_watched_no_longer_is_freed() -> None:
     assert bench.monitor._watched["p"].available
     assert bench.monitor._watched["p"].score == 1.0
     assert not bench.monitor._watched["q"].available
+
+
+def test_a_probe_that_this_machine_could_not_send_says_nothing() -> None:
+    monitor = HealthMonitor(chance=lambda: 0.5)
+    monitor.configure(HealthSettings(), ["a"], 0)
+    answers: list[Any] = []
+    for n in range(10):
+        now = n * 5.0
+        monitor.probe_now("a", now, answers.append)
+        (probe,) = monitor.due(now)
+        assert monitor.probed(Probed("a", probe.token, 0.1, "no descriptor left", "local"), now, WALL) is None
+        assert monitor.next_due(now) == 5.0
+        assert (answers[-1][0]["available"], answers[-1][0]["score"]) == (True, 1.0)

@@ -1,0 +1,94 @@
+"""What this machine lacks, where an exception says so: that is nobody's fault but ours.
+
+Owns: which errors of the system say nothing of whoever was to be reached, and what to do about each.
+Must never: open or ask anything: where descriptors have run out, there is none to look with.
+
+Sources: errno(3), socket(2), connect(2), getaddrinfo(3), pthread_create(3).
+"""
+
+from __future__ import annotations
+
+import errno
+import re
+import socket
+import ssl
+from collections.abc import Iterator
+
+__all__ = ["ThisNameOnly", "lack_of"]
+
+_NO_MEMORY = "this machine has no memory left for a connection; free some, or stop what uses it"
+_NO_THREAD = "meshd cannot start another thread; raise TasksMax= of its unit, or `ulimit -u`"
+_FULL_DISK = "this machine has no room left on its disk; make some"
+_OF_THE_MACHINE: dict[int, str] = {
+    errno.EMFILE: "meshd has no file descriptor left; raise LimitNOFILE= of its unit, or `ulimit -n`",
+    errno.ENFILE: "this machine has no file descriptor left; raise the sysctl fs.file-max",
+    errno.ENOMEM: _NO_MEMORY,
+    errno.ENOBUFS: _NO_MEMORY,
+    socket.EAI_MEMORY: _NO_MEMORY,
+    errno.ENOSPC: _FULL_DISK,
+    errno.EDQUOT: _FULL_DISK,
+}
+_NO_NAMES = "this machine cannot look up names now; see to its network and its name server (DNS)"
+_OF_THE_NETWORK: dict[int, str] = {
+    errno.ENETUNREACH: "this machine has no way into the network; is it connected?",
+    errno.ENETDOWN: "the network of this machine is down; is it connected?",
+    errno.EADDRNOTAVAIL: "this machine has no local port or address left to connect from; close connections, or widen "
+    "the sysctl net.ipv4.ip_local_port_range",
+    socket.EAI_AGAIN: _NO_NAMES,
+}
+"""Only where no address of several fails otherwise: one without IPv6 has no way to half of them."""
+_INSIDE = re.compile(r"\[Errno (-?\d+)\]")
+_DEEPEST = 16
+_OTHER = 0
+
+
+class ThisNameOnly(socket.gaierror):
+    """A name that cannot be looked up while others can: the fault of whoever wrote it, or serves it."""
+
+
+def lack_of(error: BaseException) -> str | None:
+    """What this machine lacks and what to do, in a sentence without its full stop; None: the error is not of that."""
+    causes = list(_causes(error, 0))
+    for cause in causes:
+        if cause in _OF_THE_MACHINE:
+            return _OF_THE_MACHINE[cause]
+        if cause == errno.EAGAIN:
+            return _NO_THREAD
+    if causes and all(cause in _OF_THE_NETWORK for cause in causes):
+        return _OF_THE_NETWORK[causes[0]]
+    return None
+
+
+def _causes(error: BaseException, depth: int) -> Iterator[int]:
+    """The error numbers at the bottom of an error that others are wrapped around. 0: something else."""
+    if depth > _DEEPEST:
+        return
+    inner = _inside(error)
+    if inner:
+        for each in inner:
+            yield from _causes(each, depth + 1)
+    elif isinstance(error, MemoryError):
+        yield errno.ENOMEM
+    elif isinstance(error, ssl.SSLError | ThisNameOnly) or not isinstance(error, OSError):
+        yield errno.EAGAIN if isinstance(error, RuntimeError) and "start new thread" in str(error) else _OTHER
+    elif error.errno is None:
+        # aiohappyeyeballs tells what became of several addresses in words alone.
+        yield from [int(number) for number in _INSIDE.findall(str(error)[:4096])] or [_OTHER]
+    elif error.errno == errno.EAGAIN:
+        yield _OTHER  # of a socket: whoever listens there has a full queue
+    else:
+        yield error.errno
+
+
+def _inside(error: BaseException) -> list[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        return list(error.exceptions)
+    wrapped = getattr(error, "os_error", None)  # aiohttp's
+    if isinstance(wrapped, BaseException):
+        return [wrapped]
+    if error.__cause__ is not None:
+        return [error.__cause__]
+    says = isinstance(error, OSError) and error.errno is not None
+    if error.__context__ is not None and not error.__suppress_context__ and not says:
+        return [error.__context__]
+    return []

@@ -1,0 +1,32 @@
+"""What this machine lacked lately, said once.
+
+Owns: the list that `meshctl status` and `doctor` show.
+Must never: decide anything by it.
+"""
+
+from __future__ import annotations
+
+import logging
+
+logger = logging.getLogger("meshd.router")
+
+REMEMBERED = 300.0  # s
+_MOST = 16
+
+
+class Lacks:
+    """Times: UTC seconds."""
+
+    def __init__(self) -> None:
+        self._last: dict[str, float] = {}
+
+    def note(self, message: str, now: float) -> None:
+        what = message.partition(" (for ")[0]
+        if now - self._last.pop(what, float("-inf")) > REMEMBERED:
+            logger.warning("%s", what)
+        self._last[what] = now
+        if len(self._last) > _MOST:
+            del self._last[next(iter(self._last))]
+
+    def lately(self, now: float) -> list[str]:
+        return [what for what, at in self._last.items() if now - at <= REMEMBERED]
