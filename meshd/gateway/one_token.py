@@ -134,7 +134,8 @@ class OneToken:
         state.accounts.settle(self._reservation, tokens, cost, sent=sent)
         limits = self._answer.limits if self._answer is not None else failure.limits if failure is not None else None
         state.rates.observe(self._passage, limits, now)
-        state.rates.leave(self._passage, now, tokens, sent=sent)
+        left = sent or failure is None or failure.kind is not FailureKind.LOCAL
+        state.rates.leave(self._passage, now, tokens, sent=left)
         if self._written:
             self._mesh.ledger.settle(self._request, time.time(), *counts, cost, failure is None, 1, sent)
         known, provider = state.model(model.id), state.provider(model.provider)

@@ -97,9 +97,11 @@ class AttemptBook:
         limits: RateLimits | None = None,
         *,
         sent: bool = True,
+        left: bool = True,
         billed: bool = False,
     ) -> None:
-        """Settle what the attempt had reserved, and give back its place. billed: also where no tokens were used.
+        """Settle what the attempt had reserved, and give back its place. left: this machine could send it.
+        billed: also where no tokens were used.
         The probation is `release`d apart, when the attempt's end has been judged."""
         del self.open[step.number]
         model, tokens = step.model, usage.input_tokens + usage.output_tokens
@@ -118,7 +120,7 @@ class AttemptBook:
             self.state.accounts.settle(step.reservation, tokens, step.cost, sent=sent)
         if step.passage is not None:
             self.state.rates.observe(step.passage, limits, now)
-            self.state.rates.leave(step.passage, now, tokens, sent=sent)
+            self.state.rates.leave(step.passage, now, tokens, sent=left)
 
     def note(self, step: Try, ok: bool, reason: str, message: str, status: int, duration: float) -> None:
         usage = step.usage

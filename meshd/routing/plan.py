@@ -404,7 +404,8 @@ class RequestPlan:
         part of the answer already, which another model is to go on with, at once."""
         step = step or self.book.only()
         longer = bound_wait(failure, step.pool.retry, step.pool.recovery)
-        self.book.close(step, now, usage, failure.limits, sent=not failure.unsent)
+        left = not (failure.kind is FailureKind.LOCAL and failure.unsent)
+        self.book.close(step, now, usage, failure.limits, sent=not failure.unsent, left=left)
         model, provider = step.model, self._provider(step.model)
         self._failure, self._stays = failure, False
         if failure.kind is FailureKind.LOCAL:
