@@ -19,7 +19,7 @@ from virtual_gateway import Request, VirtualGateway
 from meshd.cdk.provider import FailureKind, Operation, Usage
 from meshd.routing import recovery
 from meshd.routing.needs import Needs
-from meshd.routing.plan import Try
+from meshd.routing.plan import _AT_LAST, Try
 from meshd.routing.state import availabilities
 from meshd.routing.table import (
     Allowance,
@@ -114,7 +114,7 @@ class Judge(VirtualGateway):
             for pool in request.plan.pools
             for each in availabilities(self.state, pool.name, id, self.table.models[id].provider)
             if each.standby and each.until <= self.now
-        )
+        ) and self.now < request.plan.deadline - _AT_LAST  # the last moment, in which it tests beside another
 
 
 class Crowds(RuleBasedStateMachine):
