@@ -17,7 +17,13 @@ from collections.abc import Callable
 from typing import Any
 
 from modelmesh._call import Call
-from modelmesh._connection import GRACE_SECONDS, context_for, greeting
+from modelmesh._connection import (
+    GRACE_SECONDS,
+    LONGEST_GRACE_SECONDS,
+    OVERSLEPT_SECONDS,
+    context_for,
+    greeting,
+)
 from modelmesh._errors import MeshError
 from modelmesh._exchange import Exchange
 from modelmesh._protocol import Message
@@ -106,18 +112,24 @@ class AsyncConnection:
         self._pump()
 
     async def _wait(self, call: Call) -> None:
+        limit = None if call.deadline is None else call.deadline + GRACE_SECONDS
+        slept = False
         while not call.inbox:
             if self.closed:
                 raise MeshError("the client was closed", code="client_closed")
             future: asyncio.Future[bool] = self.loop.create_future()
             timer = None
-            if call.deadline is not None:
-                left = call.deadline + GRACE_SECONDS - time.monotonic()
+            if limit is not None:
+                left = limit - time.monotonic()
                 timer = self.loop.call_later(max(0.0, left), _resolve, future, False)
             call.wake = lambda future=future: _resolve(future, True)  # type: ignore[misc]
             try:
                 if not await future and not call.inbox:
-                    raise self._late(call)
+                    late = time.monotonic() - (limit or 0.0)
+                    if late <= OVERSLEPT_SECONDS or slept:
+                        raise self._late(call)
+                    slept = True  # we were stopped: what came in time is read first
+                    limit = time.monotonic() + min(late, LONGEST_GRACE_SECONDS)
             finally:
                 if timer is not None:
                     timer.cancel()

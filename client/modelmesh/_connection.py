@@ -33,6 +33,11 @@ from modelmesh._version import CLIENT
 GRACE_SECONDS: Final = 0.1
 """How much longer than the deadline is waited: the daemon's own timeout error says more than ours."""
 
+OVERSLEPT_SECONDS: Final = 0.3
+"""A timeout that comes later than by that was slept through: the process was stopped, or the machine."""
+LONGEST_GRACE_SECONDS: Final = 5.0
+"""How long an answer is waited for after that, at most."""
+
 AWAKE_SECONDS: Final = 0.0005
 """How long a wait begins awake where the last one was short."""
 QUICK_SECONDS: Final = 0.001
@@ -183,6 +188,7 @@ class Connection:
         """Return when the call's inbox has something."""
         inbox = call.inbox
         limit = None if call.deadline is None else call.deadline + GRACE_SECONDS
+        slept = False
         while not inbox:
             if self.closed:
                 raise MeshError("the client was closed", code="client_closed")
@@ -203,7 +209,11 @@ class Connection:
                     self._lead(inbox, limit)
                 finally:
                     self._hand_over()
-            if not inbox and limit is not None and time.monotonic() >= limit:
+            if not inbox and limit is not None and (late := time.monotonic() - limit) >= 0.0:
+                if late > OVERSLEPT_SECONDS and not slept:  # we were stopped: what came in time is read first
+                    slept = True
+                    limit += late + min(late, LONGEST_GRACE_SECONDS)
+                    continue
                 raise self._late(call)
 
     def _sleep(self, call: Call, waiter: Waiter, limit: float | None) -> bool:

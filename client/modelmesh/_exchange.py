@@ -64,6 +64,8 @@ DRAIN_SLACK_SECONDS = 5.0
 """How much longer than it said a draining daemon may stay before the next one is not waited for any more."""
 _FIRST_HEARTBEAT_SECONDS: Final = 0.2
 """Until a WELCOME names the interval."""
+_SLEPT_SECONDS: Final = 1.0
+"""A round of housekeeping that comes later than by that was slept through."""
 _RETRY_SECONDS: Final = (0.01, 0.02, 0.05, 0.1, 0.2)
 _SURELY_TAKEN: Final = 65536
 """Bytes of a body that no daemon is so small as to refuse, sent without waiting for what it takes."""
@@ -108,6 +110,7 @@ class Exchange:
         self._failures = 0
         self._retry_at: float | None = None
         self.heartbeat = _FIRST_HEARTBEAT_SECONDS
+        self._pinged = time.monotonic()
         """Seconds between two calls of `ping`."""
 
     # What the driver needs
@@ -191,9 +194,13 @@ class Exchange:
     def ping(self) -> None:
         """Show the daemons life, and give up links that show none."""
         now = time.monotonic()
+        slept = now - self._pinged - self.heartbeat
+        self._pinged = now
         self.observe()
         for link in self.links():
             self._drain(link)
+            if slept > _SLEPT_SECONDS:  # the silence may be our own: the daemon answers what it is sent
+                link.last_heard = max(link.last_heard, now - link.heartbeat)
             if link.welcome is None or link.closed:
                 continue
             if now - link.last_heard > MISSED_HEARTBEATS * link.heartbeat + SILENCE_SLACK_SECONDS:

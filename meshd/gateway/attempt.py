@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from meshd import clock
+from meshd import awake, clock
+from meshd.awake import Limit
 from meshd.catalogue.body_fields import load_body_fields
 from meshd.cdk.lenient import well_formed
 from meshd.cdk.provider import (
@@ -57,33 +58,6 @@ class Fate(enum.Enum):
     OVER = "over"  # it failed, and nothing can be saved any more
 
 
-class Limit:
-    """For a connector that does not keep to its call's timeout: as `asyncio.timeout`, at a third of what that costs on
-    the way of every request. Raises TimeoutError."""
-
-    __slots__ = ("_cancelled", "_handle", "_over", "_seconds", "_task")
-
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
-        self._over = False
-
-    def __enter__(self) -> None:
-        task = asyncio.current_task()
-        assert task is not None, "a request runs in a task"
-        self._task = task
-        self._cancelled = task.cancelling()  # before
-        self._handle = asyncio.get_running_loop().call_later(self._seconds, self._stop)
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        self._handle.cancel()
-        if self._over and self._task.uncancel() <= self._cancelled and kind is asyncio.CancelledError:
-            raise TimeoutError from error
-
-    def _stop(self) -> None:
-        self._over = True
-        self._task.cancel()
-
-
 class UpstreamAttempt:
     """`run` once. body: of a unary answer. usage: as the provider reports it, None while it has not. first_token:
     seconds after it was sent, None before. broken: how a stream broke off that no model can continue."""
@@ -106,6 +80,7 @@ class UpstreamAttempt:
         self._written = False  # in the journal
         self._short = False  # the app's own deadline leaves it less time than the mesh would give it
         self._started = time.monotonic()
+        self._slept = awake.of_loop().asleep()
 
     @property
     def duration(self) -> float:
@@ -307,7 +282,8 @@ class UpstreamAttempt:
         ours = failure.kind is FailureKind.TIMEOUT and not failure.status  # a 408 is the provider's own
         late = now >= plan.deadline if begun else ours and self._short
         if late:
-            plan.ran_out(now, self.duration, step=self.step, usage=usage)
+            waited = max(self.duration - (awake.of_loop().asleep() - self._slept), 0.0)
+            plan.ran_out(now, waited, step=self.step, usage=usage)
             self._settle(False)
             return
         if failure.kind is FailureKind.LOCAL and failure.unsent:

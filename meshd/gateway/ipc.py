@@ -23,6 +23,7 @@ from typing import Any
 import zmq
 
 from meshd import __version__, descriptors
+from meshd.awake import ON_TIME
 from meshd.gateway import frames as multipart
 from meshd.gateway.doorkeeper import Doorkeeper
 from meshd.gateway.exchange import MOST_CREDIT, ClientGone, Exchange
@@ -49,6 +50,10 @@ _REMEMBERED_INTERRUPTIONS = 65536
 _FRAMING = 1024**2  # bytes of a frame beyond max_message_size that are still read, so that the answer can be a 413
 _WAITING = 10_000  # messages to a peer that does not take them, after which it counts as lost
 _BACKLOG = 4096  # connections that wait to be accepted
+_SILENT = "it fell silent"
+_GAVE_UP = StreamInterrupted(
+    "the daemon heard nothing of this client for longer than three heartbeats, and gave its requests up"
+)
 _MESH_INFLIGHT = 256  # listeners and orders (/mesh/…) at a time, beside max_inflight
 
 
@@ -151,6 +156,7 @@ class IpcServer:
         self._doorkeepers: list[Doorkeeper] = []
         self._ceiling = 0  # the largest max_message_size that the listening sockets can take
         self._heartbeat_timer: asyncio.TimerHandle | None = None
+        self._next_beat = 0.0  # monotonic s
 
     # -- life -----------------------------------------------------------------------------------------
 
@@ -164,7 +170,7 @@ class IpcServer:
         router.set(zmq.SNDHWM, _WAITING)
         router.set(zmq.RCVHWM, 0)
         loop.add_reader(router.fileno(), self._drain)
-        self._heartbeat_timer = loop.call_later(self._heartbeat, self._beat)
+        self._schedule_beat(loop)
 
     def inherit(self, before: IpcServer) -> None:
         """Remember what a life that crashed had answered and begun."""
@@ -502,10 +508,19 @@ class IpcServer:
 
     def _beat(self) -> None:
         assert self._loop is not None
-        self._heartbeat_timer = self._loop.call_later(self._heartbeat, self._beat)
-        oldest = time.monotonic() - self._heartbeat * wire.MISSED_HEARTBEATS
+        now = time.monotonic()
+        slept = now - self._next_beat
+        self._schedule_beat(self._loop)
+        if slept > ON_TIME:  # what came meanwhile has not been read yet
+            for peer in self.peers.values():
+                peer.seen += slept
+        oldest = now - self._heartbeat * wire.MISSED_HEARTBEATS
         for peer in [peer for peer in self.peers.values() if peer.seen < oldest]:
-            self._lose(peer, "it fell silent")
+            self._lose(peer, _SILENT)
+
+    def _schedule_beat(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._next_beat = time.monotonic() + self._heartbeat
+        self._heartbeat_timer = loop.call_later(self._heartbeat, self._beat)
 
     def _lose(self, peer: Peer, why: str) -> None:
         if self.peers.get(peer.identity) is not peer:
@@ -514,6 +529,8 @@ class IpcServer:
         for exchange in list(peer.exchanges):
             if exchange.begun:
                 self.interrupt((exchange.request_id,))
+            if why == _SILENT:  # it may only have been asleep, and would wait for its answer until its deadline
+                exchange.error(_GAVE_UP)
             self.exchanges.pop(exchange.request_id, None)
             exchange.cancel()
         self._on_event("client_lost", why, peer.caller)

@@ -6,7 +6,6 @@ Must never: send a model anything that is over a budget or at a limit; ask for m
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 import time
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from meshd import clock
+from meshd.awake import Limit
 from meshd.cdk.provider import FailureKind, Operation, ProviderAnswer, ProviderCall, ProviderFailure, Usage
 from meshd.gateway import streaming
 from meshd.gateway.tokens import count_text
@@ -103,7 +103,7 @@ class OneToken:
         """Raises ProviderFailure, TimeoutError, and whatever a connector's bug raises."""
         with self._mesh.provider(self._model.provider) as provider:
             self._write_down()
-            async with asyncio.timeout(self._call.timeout + OVERTIME):
+            with Limit(self._call.timeout + OVERTIME):
                 self._answer = await provider.execute(self._call)
 
     def _write_down(self) -> None:

@@ -13,6 +13,7 @@ import time
 from typing import TYPE_CHECKING
 
 from meshd import clock, messages
+from meshd.awake import Limit
 from meshd.cdk.provider import FailureKind, ProviderFailure
 from meshd.gateway import streaming
 from meshd.gateway.one_token import OVERTIME, NotSent, ask_one_token
@@ -50,7 +51,7 @@ class Probing:
         began = time.monotonic()
         error, kind, refused = "", "", False
         try:
-            async with asyncio.timeout(message.timeout + OVERTIME):
+            with Limit(message.timeout + OVERTIME):
                 await self._ask_provider(message)
         except ProviderFailure as failure:
             if failure.kind is FailureKind.UNSUPPORTED and message.method == "completion":
@@ -102,9 +103,8 @@ class Probing:
     async def _ask_quota(self, message: messages.Probe) -> None:
         core = self._core
         try:
-            async with asyncio.timeout(message.timeout):
-                with core.providers.lease(message.provider) as provider:
-                    status = await provider.quota()
+            with Limit(message.timeout), core.providers.lease(message.provider) as provider:
+                status = await provider.quota()
         except (ProviderFailure, TimeoutError) as failure:
             logger.debug("%s does not tell its quota: %s", message.provider, failure)
             return

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 
 from meshd import clock
+from meshd.awake import Limit
 from meshd.routing.endings import too_crowded
 from meshd.routing.fair_queue import FairQueue, Waiter
 from meshd.routing.plan import GiveUp, RequestPlan, Try, Wait
@@ -91,7 +92,7 @@ class WaitingRoom:
         self.queue.add(waiter)
         self._try_again(wait.until)
         try:
-            async with asyncio.timeout(min(longest, until_deadline)):
+            with Limit(min(longest, until_deadline)):
                 return await asyncio.shield(got_on)
         except TimeoutError:
             if got_on.done():  # in the very same turn of the loop

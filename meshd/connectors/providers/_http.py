@@ -22,7 +22,6 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from meshd.connectors.providers._connecting import (
-    PoolFull,
     UnixConnector,
     opened,
     queued,
@@ -221,10 +220,6 @@ class Transport(httpx.AsyncBaseTransport):
             if self._fresh is None:
                 self._fresh = self._make_session(await self._connector(force_close=True))
             session = self._fresh
-        except TimeoutError:
-            if not queued.get():
-                raise
-            raise PoolFull(self.full) from None
         return await session.request(
             method, target, data=body, headers=headers, timeout=timeout, allow_redirects=False, **self._proxy
         )

@@ -13,6 +13,7 @@ from collections.abc import Callable
 import aiohttp
 import msgspec
 
+from meshd import awake
 from meshd.cdk import lenient
 from meshd.cdk.provider import FailureKind, Operation, ProviderFailure, RateLimits, StreamEvent
 from meshd.connectors.providers import _answer, _told, _wire
@@ -36,11 +37,12 @@ class Silence(Exception):
 class Clock:
     """Wakes the body's reader when a deadline passes. One lazy timer: moving the deadline costs nothing."""
 
-    __slots__ = ("_body", "_deadline", "_loop", "_timer")
+    __slots__ = ("_body", "_deadline", "_loop", "_slept", "_timer")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, body: UpstreamBody) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, body: UpstreamBody, slept: Callable[[], float]) -> None:
         self._loop = loop
         self._body = body
+        self._slept = slept
         self._deadline: float | None = None
         self._timer: asyncio.TimerHandle | None = None
 
@@ -64,6 +66,7 @@ class Clock:
         self._timer = None
         if self._deadline is None:
             return
+        self._deadline += self._slept()
         if self._loop.time() < self._deadline:
             self._timer = self._loop.call_at(self._deadline, self._ring)
         else:
@@ -91,7 +94,9 @@ class EventReader:
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._body = body
-        self._clock = Clock(self._loop, body)
+        self._awake = awake.of_loop(self._loop)
+        self._slept = self._awake.asleep()
+        self._clock = Clock(self._loop, body, self._give_back_sleep)
         self._parser = EventParser()
         self._first_deadline = started + first_token
         self._total_deadline = started + total
@@ -156,7 +161,20 @@ class EventReader:
     def _content(self) -> bool:
         return self._ending.content
 
+    def _give_back_sleep(self) -> float:
+        """Move every deadline by what we slept since the last time, and say how much that was."""
+        slept = self._awake.asleep() - self._slept
+        if slept <= 0.0:
+            return 0.0
+        self._slept += slept
+        self._first_deadline += slept
+        self._total_deadline += slept
+        self._since += slept
+        return slept
+
     def _deadline(self) -> float:
+        if self._awake.total > self._slept:
+            self._give_back_sleep()
         if not self._content:
             deadline = self._first_deadline
         else:
@@ -279,7 +297,7 @@ class EventReader:
         body = bytearray()
         while True:
             try:
-                chunk = await self._read(min(self._first_deadline, self._total_deadline))
+                chunk = await self._read(self._deadline())
             except Silence:
                 raise self._silence() from None
             body += chunk

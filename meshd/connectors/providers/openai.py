@@ -30,6 +30,8 @@ import msgspec
 from multidict import CIMultiDict
 from yarl import URL
 
+from meshd import awake
+from meshd.awake import Limit
 from meshd.cdk.lack import lack_of
 from meshd.cdk.provider import (
     FailureKind,
@@ -68,6 +70,7 @@ LIST_TIMEOUT = 15.0
 # Between tries inside the provider: a restarting server is back within a second, or the router goes elsewhere.
 RETRY_DELAY = 0.2
 LONGEST_RETRY_DELAY = 2.0
+_A_MOMENT = 0.05  # s before the end of an attempt, in which its status is told without its error body
 
 _PATHS = {Operation.CHAT: "chat/completions", Operation.COMPLETION: "completions", Operation.EMBEDDINGS: "embeddings"}
 _ENVIRONMENT = re.compile(r"\$\{env:([A-Za-z_][A-Za-z0-9_]*)\}")
@@ -113,9 +116,14 @@ class OpenAIProvider(Provider):
         self._stream_options = not quirks.get("no_stream_options")
 
     async def execute(self, call: ProviderCall) -> ProviderAnswer:
-        response = await self._open(call, call.timeout)
+        queued.set(False)
+        try:
+            with Limit(call.timeout):
+                response = await self._open(call)
+                body = await self._body(response, call.timeout)
+        except TimeoutError:
+            raise self._out_of_time(call.timeout) from None
         raw = response.extensions["raw_headers"]
-        body = await self._body(response, call.timeout)
         try:
             answer = read_answer(body, call.operation)
         except _wire.Broken:
@@ -134,13 +142,10 @@ class OpenAIProvider(Provider):
         patience = min(call.first_token_timeout, call.timeout)
         queued.set(False)
         try:
-            async with asyncio.timeout(patience):
-                response = await self._open(call, None)
+            with Limit(patience):
+                response = await self._open(call)
         except TimeoutError:
-            if queued.get():
-                raise self._failure(PoolFull(self._transport.full), patience) from None
-            message = f"no answer from {self._where} within {patience:g} s"
-            raise ProviderFailure(FailureKind.TIMEOUT, message) from None
+            raise self._out_of_time(patience) from None
         body = response.stream
         assert isinstance(body, UpstreamBody)
         reader = EventReader(
@@ -206,9 +211,9 @@ class OpenAIProvider(Provider):
     async def aclose(self) -> None:
         await self._transport.aclose()
 
-    async def _open(self, call: ProviderCall, total: float | None) -> httpx.Response:
+    async def _open(self, call: ProviderCall) -> httpx.Response:
         """Send; an answer with a good status whose body is still to come. Retries before the first byte."""
-        request = self._request(call, total)
+        request = self._request(call)
         retries = self.settings.max_retries
         if not retries:
             return await self._send(request, call.timeout)
@@ -227,7 +232,7 @@ class OpenAIProvider(Provider):
             await asyncio.sleep(delay)
         raise AssertionError("the last try returns or raises")
 
-    def _request(self, call: ProviderCall, total: float | None) -> httpx.Request:
+    def _request(self, call: ProviderCall) -> httpx.Request:
         body = self._encode(call)
         # A key that a reload took away meanwhile is as good as none named.
         unary, of_events = self._by_key.get(call.key, (self._headers, self._event_headers))
@@ -240,7 +245,7 @@ class OpenAIProvider(Provider):
             self._urls[call.operation],
             headers=self._httpx_headers,
             stream=httpx.ByteStream(body),
-            extensions={"target": self._targets[call.operation], "headers": headers, "body": body, "total": total},
+            extensions={"target": self._targets[call.operation], "headers": headers, "body": body},
         )
 
     def _encode(self, call: ProviderCall) -> bytes:
@@ -265,9 +270,14 @@ class OpenAIProvider(Provider):
         return _encode(fields)
 
     async def _send(self, request: httpx.Request, timeout: float) -> httpx.Response:
+        loop = asyncio.get_running_loop()
+        began, slept = loop.time(), awake.of_loop(loop).asleep()
         try:
             response = await self._transport.handle_async_request(request)
         except _TRANSPORT_ERRORS as exc:
+            if isinstance(exc, aiohttp.ConnectionTimeoutError) and awake.of_loop(loop).asleep() > slept:
+                message = f"meshd was stopped while it connected to {self._where}; ask again"
+                raise ProviderFailure(FailureKind.LOCAL, message, unsent=True) from None
             raise self._failure(exc, timeout) from None
         except (RuntimeError, MemoryError) as exc:
             if lack_of(exc) is None:
@@ -279,7 +289,8 @@ class OpenAIProvider(Provider):
         stream = response.stream
         assert isinstance(stream, UpstreamBody)
         try:
-            body = await stream.read(MAX_ERROR_BODY)
+            with Limit(max(timeout - (loop.time() - began) - _A_MOMENT, 0.0)):
+                body = await stream.read(MAX_ERROR_BODY)
         except (BodyTooLarge, *_TRANSPORT_ERRORS):
             pass  # the status alone says enough
         finally:
@@ -298,9 +309,14 @@ class OpenAIProvider(Provider):
             raise self._failure(exc, timeout) from None
 
     async def _get(self, target: URL, timeout: float) -> bytes:
-        extensions = {"target": target, "headers": self._headers, "body": None, "total": timeout}
+        extensions = {"target": target, "headers": self._headers, "body": None}
         request = httpx.Request("GET", str(target), headers=self._httpx_headers, extensions=extensions)
-        return await self._body(await self._send(request, timeout), timeout, MAX_LIST)
+        queued.set(False)
+        try:
+            with Limit(timeout):
+                return await self._body(await self._send(request, timeout), timeout, MAX_LIST)
+        except TimeoutError:
+            raise self._out_of_time(timeout) from None
 
     def _catalogued(self) -> list[ModelListing]:
         from meshd.catalogue import load_models
@@ -309,6 +325,9 @@ class OpenAIProvider(Provider):
 
     def _bad(self, message: str, body: bytes) -> ProviderFailure:
         return self._scrub(ProviderFailure(FailureKind.BAD_ANSWER, message, status=200, body=body[:4096]))
+
+    def _out_of_time(self, seconds: float) -> ProviderFailure:
+        return self._failure(PoolFull(self._transport.full) if queued.get() else TimeoutError(), seconds)
 
     def _failure(self, exc: BaseException, timeout: float) -> ProviderFailure:
         return self._scrub(failure_from_exception(exc, self._where, timeout))

@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from meshd.awake import Limit
 from meshd.cdk.provider import (
     FailureKind,
     ModelListing,
@@ -47,7 +48,7 @@ class ScriptedProvider(Provider):
         if step.fault is Fault.PAUSE:
             lasts += step.pause_seconds
         try:
-            async with asyncio.timeout(call.timeout):
+            with Limit(call.timeout):
                 await asyncio.sleep(lasts)
                 if step.fault in (Fault.TIMEOUT, Fault.SILENCE):
                     await asyncio.Event().wait()

@@ -21,7 +21,7 @@ def made(**settings: Any) -> OpenAIProvider:
 def sent(provider: OpenAIProvider, key: str = "", stream: bool = False, **headers: str) -> Any:
     fields = {"messages": msgspec.Raw(b"[]")}
     call = ProviderCall(Operation.CHAT, "m", fields, stream=stream, key=key, headers=headers)
-    return provider._request(call, None).extensions["headers"]
+    return provider._request(call).extensions["headers"]
 
 
 @pytest.mark.parametrize(
