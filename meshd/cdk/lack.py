@@ -17,7 +17,7 @@ from collections.abc import Iterator
 __all__ = ["ThisNameOnly", "lack_of"]
 
 _NO_MEMORY = "this machine has no memory left for a connection; free some, or stop what uses it"
-_NO_THREAD = "meshd cannot start another thread; raise TasksMax= of its unit, or `ulimit -u`"
+_THREADS = -1_000_000  # no error number: Python tells it in words
 _FULL_DISK = "this machine has no room left on its disk; make some"
 _OF_THE_MACHINE: dict[int, str] = {
     errno.EMFILE: "meshd has no file descriptor left; raise LimitNOFILE= of its unit, or `ulimit -n`",
@@ -27,6 +27,7 @@ _OF_THE_MACHINE: dict[int, str] = {
     socket.EAI_MEMORY: _NO_MEMORY,
     errno.ENOSPC: _FULL_DISK,
     errno.EDQUOT: _FULL_DISK,
+    _THREADS: "meshd cannot start another thread; raise TasksMax= of its unit, or `ulimit -u`",
 }
 _NO_NAMES = "this machine cannot look up names now; see to its network and its name server (DNS)"
 _OF_THE_NETWORK: dict[int, str] = {
@@ -52,8 +53,6 @@ def lack_of(error: BaseException) -> str | None:
     for cause in causes:
         if cause in _OF_THE_MACHINE:
             return _OF_THE_MACHINE[cause]
-        if cause == errno.EAGAIN:
-            return _NO_THREAD
     if causes and all(cause in _OF_THE_NETWORK for cause in causes):
         return _OF_THE_NETWORK[causes[0]]
     return None
@@ -70,7 +69,7 @@ def _causes(error: BaseException, depth: int) -> Iterator[int]:
     elif isinstance(error, MemoryError):
         yield errno.ENOMEM
     elif isinstance(error, ssl.SSLError | ThisNameOnly) or not isinstance(error, OSError):
-        yield errno.EAGAIN if isinstance(error, RuntimeError) and "start new thread" in str(error) else _OTHER
+        yield _THREADS if isinstance(error, RuntimeError) and "start new thread" in str(error) else _OTHER
     elif error.errno is None:
         # aiohappyeyeballs tells what became of several addresses in words alone.
         yield from [int(number) for number in _INSIDE.findall(str(error)[:4096])] or [_OTHER]

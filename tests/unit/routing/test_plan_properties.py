@@ -109,12 +109,15 @@ class Judge(VirtualGateway):
         )
 
     def _is_tested(self, request: Request, id: str) -> bool:
-        return any(
-            recovery.tested_by_another(each, request.plan.book, self.now)
-            for pool in request.plan.pools
-            for each in availabilities(self.state, pool.name, id, self.table.models[id].provider)
-            if each.standby and each.until <= self.now
-        ) and self.now < request.plan.deadline - _AT_LAST  # the last moment, in which it tests beside another
+        return (
+            any(
+                recovery.tested_by_another(each, request.plan.book, self.now)
+                for pool in request.plan.pools
+                for each in availabilities(self.state, pool.name, id, self.table.models[id].provider)
+                if each.standby and each.until <= self.now
+            )
+            and self.now < request.plan.deadline - _AT_LAST
+        )  # the last moment, in which it tests beside another
 
 
 class Crowds(RuleBasedStateMachine):
