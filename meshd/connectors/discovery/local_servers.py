@@ -16,7 +16,7 @@ import json
 import socket
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Protocol
 
@@ -51,12 +51,15 @@ class Answer:
         """None for what is not JSON."""
         try:
             return json.loads(self.body)
-        except ValueError:
+        except (ValueError, RecursionError):
             return None
 
 
 Get = Callable[[str, int, str], Answer | None]
 """(host, port, path) → the answer, None where there is none."""
+
+
+NO_ANSWER = Answer(0, "", b"")
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,31 +108,42 @@ def find_local(
     environ: Mapping[str, str],
     *,
     skip: Callable[[LocalRow, str, int], bool] = lambda row, host, port: False,
+    known: Iterable[FoundServer] = (),
     get: Get | None = None,
     now: Callable[[], float] = time.monotonic,
 ) -> list[FoundServer]:
-    """Every server of these rows that answers as what it is. skip: addresses that are configured already."""
+    """Every server of these rows that answers as what it is. skip: addresses that are configured already. known: those
+    of an earlier look: one that is there, and says nothing that can be read, is found without models."""
     ask = get or http_get
     found: dict[tuple[str, int], FoundServer] = {}
     asked: dict[tuple[str, int], str] = {}
+    gone: set[tuple[str, int]] = set()
     until = now() + SCAN_TIMEOUT
     rows = [row for row in rows if address_of(row, environ) is not None]
     by_name = {row.name: row for row in rows}
     for row in rows:
         address = address_of(row, environ)
         assert address is not None
-        if address in asked or skip(row, *address):
+        if address in asked:
+            continue
+        if skip(row, *address):
+            gone.add(address)
             continue
         if now() > until:
             break
         listed = ask(*address, "/v1/models")
         asked[address] = ""
         if listed is None:
+            gone.add(address)
             continue
         kind = identify(listed, partial(ask, *address))
         asked[address] = kind
         if kind in by_name:
             found[address] = _found(by_name[kind], address, listed, ask)
+    for server in known:
+        address = parse_host(server.base_url, 80)
+        if server.name in by_name and not asked.get(address) and address not in gone:
+            found.setdefault(address, replace(server, models=()))
     return list(found.values())
 
 
@@ -139,7 +153,8 @@ def identify(listed: Answer, get: Callable[[str], Answer | None]) -> str:
         return "llama-server"
     document = listed.json() if listed.status == 200 else None
     entries = document.get("data") if isinstance(document, dict) else None
-    owners = {entry.get("owned_by") for entry in entries or () if isinstance(entry, dict)}
+    entries = entries if isinstance(entries, list) else []
+    owners = {str(entry.get("owned_by") or "") for entry in entries if isinstance(entry, dict)}
     if "llamacpp" in owners:
         return "llama-server"
     if "vllm" in owners:
@@ -152,7 +167,7 @@ def identify(listed: Answer, get: Callable[[str], Answer | None]) -> str:
     if _says(get("/api/v0/models"), "data"):
         return "lmstudio"
     ready = get("/readyz")
-    if ready is not None and ready.status == 200 and owners <= {None, "", "localai"}:
+    if ready is not None and ready.status == 200 and owners <= {"", "localai"}:
         return "localai"
     return ""
 
@@ -196,7 +211,8 @@ def _models(body: bytes) -> tuple[dict[str, Any], ...]:
 
 
 def http_get(host: str, port: int, path: str) -> Answer | None:
-    """One GET, nothing kept open. A refused connection costs microseconds and imports nothing."""
+    """One GET, nothing kept open; NO_ANSWER of what takes the connection and gives none that can be read. A refused
+    connection costs microseconds and imports nothing."""
     try:
         connection = socket.create_connection((host, port), CONNECT_TIMEOUT)
     except OSError:
@@ -213,7 +229,7 @@ def http_get(host: str, port: int, path: str) -> Answer | None:
             body = _uncoded(response.read(LARGEST_ANSWER), response.getheader("Content-Encoding") or "")
             return Answer(response.status, response.getheader("Server") or "", body)
         except (OSError, HTTPException, ValueError):
-            return None
+            return NO_ANSWER
 
 
 def _uncoded(body: bytes, coding: str) -> bytes:

@@ -74,7 +74,8 @@ class LocalWatch:
     def look(self) -> list[FoundServer]:
         """Blocks for up to some seconds: not in an actor's thread."""
         rows = [row for row in self._rows() if row.name in self._servers]
-        return self._find(rows, self._environ, skip=self._is_configured)
+        known = [each.server for each in self.found.values()]
+        return self._find(rows, self._environ, skip=self._is_configured, known=known)
 
     def scanned(self, found: list[FoundServer] | None) -> list[LocalChange]:
         """What changed by a look; None: it failed and says nothing."""
@@ -96,7 +97,8 @@ class LocalWatch:
                     by_url[server.base_url] = server
                 continue
             known.misses = 0
-            if server.models != known.server.models:
+            # An empty list, or one that cannot be read, takes nothing away: the server is starting, or busy.
+            if server.models and server.models != known.server.models:
                 changes.append(_changed(name, known.server, server))
                 known.server = server
         for server in by_url.values():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -184,7 +185,7 @@ def test_a_server_comes_changes_and_goes() -> None:
 def test_a_server_the_configuration_names_is_not_touched() -> None:
     skipped: list[bool] = []
 
-    def find(rows: Any, environ: Any, skip: Any) -> list[FoundServer]:
+    def find(rows: Any, environ: Any, skip: Any, known: Any) -> list[FoundServer]:
         skipped.append(skip(row("ollama", 11434), "127.0.0.1", 11434))
         return []
 
@@ -200,3 +201,84 @@ def test_a_name_in_use_is_not_taken() -> None:
     watch = LocalWatch({})
     watch.configure(generation(ollama=("openai-compatible.v1", "http://elsewhere/v1")))
     assert watch.scanned([server("a")])[0].name == "ollama-11434"
+
+
+# -- an odd list takes nothing away ----------------------------------------------------------------------
+
+
+ODD: dict[str, bytes] = {
+    "empty": b'{"object": "list", "data": []}',
+    "null": b'{"object": "list", "data": null}',
+    "no list": b'{"object": "list"}',
+    "of things that are no models": b'{"object": "list", "data": [1, null, {"name": 3}]}',
+    "a list that is none": b'{"object": "list", "data": 7}',
+    "owners that are no names": b'{"object": "list", "data": [{"id": [], "owned_by": {}}]}',
+    "html": b"<html>starting</html>",
+    "nothing": b"",
+    "half": b'{"object": "list", "data": [{"id": "a"',
+    "an error": b'{"error": "busy"}',
+    "nested": b"[" * 100_000,
+}
+HOW = {"as it is": 200, "as an error": 503, "not found": 404, "cut off": 0, "never": -1}
+
+
+@pytest.fixture
+def odd() -> Iterator[tuple[int, dict[str, Any]]]:
+    """A port, and what it answers: `body` and `status` (0: less than promised, -1: the connection is closed)."""
+    answers: dict[str, Any] = {"/v1/models": (200, b""), "/api/version": (200, b'{"version": "0.12.0"}')}
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            status, body = answers.get(self.path, (404, b""))
+            if status == -1:
+                return
+            self.send_response(status or 200)
+            self.send_header("Content-Length", str(len(body) + (status == 0)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+    yield int(server.server_address[1]), answers
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.parametrize("body", ODD.values(), ids=ODD)
+@pytest.mark.parametrize("status", HOW.values(), ids=HOW)
+def test_an_odd_list_takes_nothing_away(odd: tuple[int, dict[str, Any]], body: bytes, status: int) -> None:
+    port, answers = odd
+    good = json.dumps(models("a", "b", owned_by="library")).encode()
+    answers["/v1/models"] = (200, good)
+    watch = LocalWatch({}, rows=lambda: [row("ollama", port)])  # type: ignore[list-item]
+    watch.configure(generation())
+    (came,) = watch.scanned(watch.look())
+    assert came.new == ("a", "b")
+    answers["/v1/models"] = (status, body)
+    for _ in range(5):
+        assert watch.scanned(watch.look()) == []
+    answers["/v1/models"] = (200, json.dumps(models("b", owned_by="library")).encode())
+    (changed,) = watch.scanned(watch.look())
+    assert (changed.new, changed.gone) == ((), ("a",))
+
+
+def test_one_that_is_gone_for_several_looks_goes() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = int(free.getsockname()[1])
+    watch = LocalWatch({}, rows=lambda: [row("ollama", port)])  # type: ignore[list-item]
+    watch.configure(generation())
+    watch.scanned([server("a", port=port)])
+    assert watch.scanned(watch.look()) == []
+    (gone,) = watch.scanned(watch.look())
+    assert gone.catalogue.models is None
+
+
+def test_one_that_was_not_asked_for_want_of_time_stays() -> None:
+    clock = iter([0.0, *[1e9] * 50])
+    known = server("a", port=1)
+    found = find_local([row("ollama", 1)], {}, known=[known], now=lambda: next(clock), get=lambda *_: None)  # type: ignore[list-item]
+    assert [each.base_url for each in found] == [known.base_url]
