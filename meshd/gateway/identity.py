@@ -79,7 +79,11 @@ def identify(address: str) -> Caller:
         uid, gid, pid = parse_peer_address(address)
     except ValueError:
         return Caller()
-    return _look_up(uid, gid, pid, _start_time(pid))
+    started = _start_time(pid)
+    found = _look_up(uid, gid, pid, started)
+    if started and (_start_time(pid) != started or uid not in _users(pid)):
+        return Caller(uid, gid, pid)  # it has ended, and its number is another's
+    return found
 
 
 @lru_cache(maxsize=1024)
@@ -117,6 +121,14 @@ def _start_time(pid: int) -> int:
     # The name, field 2, may hold spaces and brackets: count from its closing one. starttime is field 22.
     fields = _read(pid, "stat").rpartition(")")[2].split()
     return int(fields[19]) if len(fields) > 19 else 0
+
+
+def _users(pid: int) -> set[int]:
+    """Real, effective, saved and of the file system: a program may have dropped some since it connected."""
+    for line in _read(pid, "status").splitlines():
+        if line.startswith("Uid:"):
+            return {int(each) for each in line.split()[1:]}
+    return set()
 
 
 def _name(pid: int) -> str:

@@ -101,6 +101,9 @@ PLACES = {
     "a long temporary directory": f"mkdir $D/{LONG}; export TMPDIR=$D/{LONG}; exec $M",
     "no journal": "export JOURNAL_STREAM=8:1 NOTIFY_SOCKET=$D/dead INVOCATION_ID=1; exec $M",
     "no home": "unset HOME; exec $M",
+    "no time zones of the system's": "export PYTHONTZPATH= TZ=Nowhere/Else; exec $M",
+    "no /dev/shm": "exec unshare -Urm sh -c 'mount -t tmpfs -o size=4k,ro none /dev/shm && exec $0 $@' $M",
+    **{f"{which} closed": f"exec $M {which}" for which in ("0<&-", "1>&-", "0<&- 1>&-", "0<&- 2>&-", "1>&- 2>&-")},
 }
 
 
@@ -108,6 +111,8 @@ PLACES = {
 def test_it_runs(odd: Callable[..., Odd], shell: str) -> None:
     if "setpriv" in shell and os.getuid() != 0:
         pytest.skip("needs root")
+    if "unshare" in shell and subprocess.run(["unshare", "-Urm", "true"]).returncode:
+        pytest.skip("user namespaces are not to be had")
     place = odd(shell)
     if "setpriv" in shell and "Permission denied" in place.log():
         pytest.skip("another user cannot run this Python")

@@ -143,3 +143,19 @@ def test_no_directory_service_is_asked_for_a_name(monkeypatch, short):
     identity.user_name.cache_clear()
     assert [Caller(uid=uid).user for uid in (1234, 12, 0)] == ["ann", "12", "root"]
     identity.user_name.cache_clear()
+
+
+def test_a_pid_of_another_user_is_another_process(monkeypatch):
+    """The caller ended between its connection and our look, and somebody else's process got its number."""
+    mine = os.getpid()
+    caller = identity.identify(f"localhost:54321:54321:{mine}")
+    assert (caller.uid, caller.pid, caller.started, caller.exe, caller.unit) == (54321, mine, 0, "", "")
+    assert identity.identify(f"localhost:{os.getuid()}:{os.getgid()}:{mine}").exe
+
+
+def test_a_pid_that_is_used_again_while_it_is_looked_up(monkeypatch):
+    mine = os.getpid()
+    times = iter([identity._start_time(mine), identity._start_time(mine) + 1])
+    monkeypatch.setattr(identity, "_start_time", lambda pid: next(times))
+    caller = identity.identify(f"localhost:{os.getuid()}:{os.getgid()}:{mine}")
+    assert (caller.uid, caller.started, caller.exe) == (os.getuid(), 0, "")
