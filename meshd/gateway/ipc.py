@@ -51,9 +51,7 @@ _FRAMING = 1024**2  # bytes of a frame beyond max_message_size that are still re
 _WAITING = 10_000  # messages to a peer that does not take them, after which it counts as lost
 _BACKLOG = 4096  # connections that wait to be accepted
 _SILENT = "it fell silent"
-_GAVE_UP = StreamInterrupted(
-    "the daemon heard nothing of this client for longer than three heartbeats, and gave its requests up"
-)
+_GAVE_UP = "the daemon heard nothing of this client for three heartbeats, and gave its requests up"
 _MESH_INFLIGHT = 256  # listeners and orders (/mesh/…) at a time, beside max_inflight
 
 
@@ -529,10 +527,10 @@ class IpcServer:
         for exchange in list(peer.exchanges):
             if exchange.begun:
                 self.interrupt((exchange.request_id,))
-            if why == _SILENT:  # it may only have been asleep, and would wait for its answer until its deadline
-                exchange.error(_GAVE_UP)
             self.exchanges.pop(exchange.request_id, None)
             exchange.cancel()
+            if why == _SILENT:  # it may only have been asleep, and would wait for its answer until its deadline
+                exchange.error(StreamInterrupted(_GAVE_UP) if exchange.sent else _given_up())
         self._on_event("client_lost", why, peer.caller)
 
     def _forget(self, peer: Peer) -> None:
@@ -541,6 +539,12 @@ class IpcServer:
             self._loop.remove_reader(peer.pidfd)
             os.close(peer.pidfd)
             peer.pidfd = -1
+
+
+def _given_up() -> MeshError:
+    return RoutingError(
+        f"{_GAVE_UP}; ask again if the answer is still wanted", status_code=502, code="request_interrupted"
+    )
 
 
 def _listening(path: str) -> int:
