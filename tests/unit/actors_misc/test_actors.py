@@ -108,7 +108,7 @@ def test_health_has_the_models_of_pools_probed_and_providers_asked_for_their_quo
 
 def test_discovery_lists_scans_and_answers(neighbours: Neighbours, start: Start) -> None:
     here = [FoundServer("ollama", "ollama.local.v1", "http://127.0.0.1:11434/v1", ({"id": "a"},))]
-    watch = LocalWatch({}, rows=list, find=lambda rows, environ, skip: list(here))
+    watch = LocalWatch({}, rows=list, find=lambda rows, environ, **_: list(here))
     actor = start(DiscoveryActor(neighbours.directory, watch=watch, run=lambda work: work()))
     run(neighbours, "discovery", generation())
     assert neighbours.next("router", messages.ListModels).provider == "p"
