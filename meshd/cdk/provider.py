@@ -72,7 +72,8 @@ class ProviderFailure(Exception):
     status: the provider's HTTP status, 0 where there was none. body: its error body, unchanged, for errors
     that the app must see as they are. retry_after: seconds the provider asked to be left alone. unsent: the request
     did not reach the provider, so that it cannot have cost anything. refused: features that the provider says the
-    model does not do (`meshd/routing/features.py`).
+    model does not do (`meshd/routing/features.py`). elsewhere: there is no API where it was asked for, so the address
+    may be wrong.
     """
 
     def __init__(
@@ -86,10 +87,12 @@ class ProviderFailure(Exception):
         limits: RateLimits | None = None,
         unsent: bool = False,
         refused: tuple[str, ...] = (),
+        elsewhere: bool = False,
     ) -> None:
         super().__init__(message)
         self.refused = refused
         self.unsent = unsent
+        self.elsewhere = elsewhere
         self.kind = kind
         self.message = message
         self.status = status

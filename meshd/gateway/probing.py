@@ -61,8 +61,10 @@ class Probing:
                 self._core.lacks.note(error, clock.now())
             serves = self._core.mesh.state.provider(message.provider).answering == "serves"
             trusts = message.method == "auto" or (message.method == "models" and serves)
-            refused = trusts and failure.status in _LIST_REFUSED
-            if failure.status == 404 and message.method != "completion":
+            refused = trusts and (failure.status in _LIST_REFUSED or failure.elsewhere)
+            if failure.elsewhere:
+                kind = FailureKind.UNSUPPORTED
+            elif failure.status == 404 and message.method != "completion":
                 error = f"nothing at this path; check base_url: {error}"
         except TimeoutError:
             error, kind = f"no answer within {message.timeout:g} s", FailureKind.TIMEOUT

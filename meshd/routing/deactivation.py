@@ -121,7 +121,9 @@ def _note_refusal(state: MeshState, provider: str, failure: ProviderFailure) -> 
         known.answering = str(failure.kind)
     elif failure.refused:
         pass  # something of this model answered
-    elif failure.kind is FailureKind.UNSUPPORTED and failure.status == 404 and known.answering != "serves":
+    elif (failure.elsewhere or (failure.kind is FailureKind.UNSUPPORTED and failure.status == 404)) and (
+        known.answering != "serves"
+    ):
         known.answering = "nothing"
 
 

@@ -18,6 +18,7 @@ import msgspec
 
 from meshd.cdk.lack import lack_of
 from meshd.cdk.provider import FailureKind, ProviderFailure
+from meshd.connectors.providers._address import is_alert, not_there, speaks_no_tls, wants_tls
 from meshd.connectors.providers._connecting import PoolFull
 from meshd.connectors.providers._error_words import MAX_MESSAGE, ErrorWords, document_of, read_error, words_of
 from meshd.connectors.providers._headers import RawHeaders, rate_limits, retry_after
@@ -224,15 +225,18 @@ def failure_from_response(status: int, body: bytes, raw_headers: RawHeaders, url
     waits = retry_after(raw_headers)
     if waits is None and (status == 429 or status >= 500):
         waits = words.retry_after
-    kind = classify(status, words, waits)
+    kind, missing = classify(status, words, waits), False
     if 300 <= status < 400:
         to = next((value.decode("latin-1") for name, value in raw_headers if name.lower() == b"location"), "elsewhere")
         kind = FailureKind.BAD_ANSWER
         message = f"{url} redirects to {to.split('?')[0]}: redirects are not followed, set base_url to where it leads"
+    elif status == 400 and wants_tls(words.message):
+        kind = FailureKind.BAD_ANSWER
+        message = f"{url} wants TLS: base_url has to begin with https://"
+    elif (elsewhere := not_there(url, status, words.message)) is not None:
+        message, missing = elsewhere, True
     elif words.message:
         message = words.message
-    elif status == 404:
-        message = f"{url} does not exist (404): is base_url right?"
     else:
         message = f"{url} answered {status}"
     return ProviderFailure(
@@ -243,6 +247,7 @@ def failure_from_response(status: int, body: bytes, raw_headers: RawHeaders, url
         retry_after=waits,
         limits=rate_limits(raw_headers),
         refused=refused_features(status, words) if kind is FailureKind.UNSUPPORTED else (),
+        elsewhere=missing,
     )
 
 
@@ -338,6 +343,8 @@ def _connection_message(exc: BaseException, where: str) -> str:
         return f"the proxy refused to connect to {where}: {exc.status} {exc.message}"
     if isinstance(cause, socket.gaierror) or isinstance(exc, aiohttp.ClientConnectorDNSError):
         return f"the name {where} cannot be resolved: {getattr(cause, 'strerror', None) or cause}"
+    if isinstance(cause, ssl.SSLError) and speaks_no_tls(cause):
+        return f"{where} does not speak TLS: base_url has to begin with http://"
     if isinstance(cause, ssl.SSLError):
         reason = getattr(cause, "reason", None)  # OpenSSL's own word, where it was OpenSSL that raised
         return f"TLS with {where} failed: {reason or cause}"
@@ -351,6 +358,8 @@ def _connection_message(exc: BaseException, where: str) -> str:
         return f"{where} closed the connection without an answer"
     if isinstance(cause, aiohttp.ClientPayloadError | asyncio.IncompleteReadError):
         return f"{where} closed the connection in the middle of its answer"
+    if isinstance(cause, aiohttp.ClientResponseError) and is_alert(cause.message):
+        return f"{where} wants TLS: base_url has to begin with https://"
     if isinstance(cause, aiohttp.ClientResponseError):
         return f"{where} does not speak HTTP: {cause.message}"
     detail = getattr(cause, "strerror", None) or str(cause) or type(cause).__name__

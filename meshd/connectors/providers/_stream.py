@@ -17,6 +17,7 @@ from meshd import awake
 from meshd.cdk import lenient
 from meshd.cdk.provider import FailureKind, Operation, ProviderFailure, RateLimits, StreamEvent
 from meshd.connectors.providers import _answer, _told, _wire
+from meshd.connectors.providers._address import no_answer
 from meshd.connectors.providers._ending import Ending
 from meshd.connectors.providers._errors import failure_from_error_object, is_error_list
 from meshd.connectors.providers._http import UpstreamBody
@@ -85,6 +86,7 @@ class EventReader:
         idle: float,
         total: float,
         where: str,
+        url: str = "",
         event_stream: bool,
         hide_usage: bool,
         choices: int,
@@ -102,6 +104,7 @@ class EventReader:
         self._total_deadline = started + total
         self._first_token, self._idle, self._total = first_token, idle, total
         self._where = where
+        self._url = url or where
         self._event_stream = event_stream
         self._hide_usage = hide_usage
         self._operation = operation
@@ -320,8 +323,7 @@ class EventReader:
         except _wire.Broken:
             if is_error_list(body):
                 raise failure_from_error_object(body) from None
-            what = "an empty answer" if not body.strip() else "something that is no event stream"
-            raise self._bad(f"sent {what} where a stream was due", body) from None
+            raise no_answer(self._url, body) from None
         except _wire.Told as told:
             raise failure_from_error_object(told.error) from None
         except _answer.Unanswered as why:

@@ -47,6 +47,7 @@ from meshd.cdk.provider import (
 )
 from meshd.config.redaction import redact_url
 from meshd.connectors.providers import _wire
+from meshd.connectors.providers._address import is_no_api, no_answer, no_words, without_endpoint
 from meshd.connectors.providers._answer import Unanswered, read_answer
 from meshd.connectors.providers._connecting import PoolFull, queued
 from meshd.connectors.providers._errors import (
@@ -90,8 +91,10 @@ class OpenAIProvider(Provider):
         keys = (settings.api_key, *settings.api_keys.values())
         written = (*keys, base.password, base.raw_password, base.user, *base.query.values())
         self._credentials = tuple({key for key in written if key and len(key) >= 8})
+        self._secure = base.scheme == "https"
+        self._spoken = False  # the server has answered, whatever it said
         self._transport = Transport(
-            secure=base.scheme == "https",
+            secure=self._secure,
             host=base.host or "",
             port=base.port,
             uds=uds,
@@ -105,6 +108,7 @@ class OpenAIProvider(Provider):
         by_key = {id: _headers(settings, key) for id, key in settings.api_keys.items()}
         self._by_key = {id: (headers, _for_events(headers)) for id, headers in by_key.items()}
         self._targets = {operation: _join(base, path, quirks) for operation, path in _PATHS.items()}
+        self._shown = {operation: _shown(target) for operation, target in self._targets.items()}
         self._urls = {operation: httpx.URL(str(target)) for operation, target in self._targets.items()}
         self._models_target = _join(base, quirks.get("models_path", "models"), quirks)
         self._quota: QuotaQuirk | None = quirks.get("quota")
@@ -129,7 +133,7 @@ class OpenAIProvider(Provider):
         except _wire.Broken:
             if is_error_list(body):
                 raise self._scrub(failure_from_error_object(body)) from None
-            raise self._bad(f"{self._where} answered with something that is not JSON", body) from None
+            raise self._scrub(no_answer(self._shown[call.operation], body)) from None
         except _wire.Told as told:
             raise self._scrub(failure_from_error_object(told.error)) from None
         except Unanswered as why:
@@ -155,6 +159,7 @@ class OpenAIProvider(Provider):
             idle=call.idle_timeout,
             total=call.timeout,
             where=self._where,
+            url=self._shown[call.operation],
             event_stream="event-stream" in response.extensions["content_type"],
             hide_usage=not _wire.asks_for_usage(call.fields),
             choices=_count_of_choices(call),
@@ -178,6 +183,8 @@ class OpenAIProvider(Provider):
         try:
             return read_listing(body)
         except _wire.Broken as exc:
+            if is_no_api(body):
+                raise self._scrub(no_answer(_shown(self._models_target), body)) from None
             raise self._bad(f"{self._where} listed its models in an unknown form: {exc}", body) from None
 
     async def model_details(self, model: str) -> ModelListing | None:
@@ -205,7 +212,9 @@ class OpenAIProvider(Provider):
             raise ProviderFailure(FailureKind.UNSUPPORTED, f"{self.settings.connector} has no probe by `{method}`")
         loop = asyncio.get_running_loop()
         started = loop.time()
-        await self._get(self._models_target, timeout)
+        body = await self._get(self._models_target, timeout)
+        if is_no_api(body):
+            raise self._scrub(no_answer(_shown(self._models_target), body))
         return loop.time() - started
 
     async def aclose(self) -> None:
@@ -283,6 +292,7 @@ class OpenAIProvider(Provider):
             if lack_of(exc) is None:
                 raise
             raise self._failure(exc, timeout) from None
+        self._spoken = True
         if 200 <= response.status_code < 300:
             return response
         body = b""
@@ -295,7 +305,7 @@ class OpenAIProvider(Provider):
             pass  # the status alone says enough
         finally:
             stream.abort()
-        url = redact_url(str(request.extensions["target"].with_query(None)))
+        url = _shown(request.extensions["target"])
         raise self._scrub(failure_from_response(response.status_code, body, response.extensions["raw_headers"], url))
 
     async def _body(self, response: httpx.Response, timeout: float, limit: int = MAX_BODY) -> bytes:
@@ -330,7 +340,10 @@ class OpenAIProvider(Provider):
         return self._failure(PoolFull(self._transport.full) if queued.get() else TimeoutError(), seconds)
 
     def _failure(self, exc: BaseException, timeout: float) -> ProviderFailure:
-        return self._scrub(failure_from_exception(exc, self._where, timeout))
+        failure = failure_from_exception(exc, self._where, timeout)
+        if isinstance(exc, aiohttp.ServerDisconnectedError) and not self._spoken:
+            failure = ProviderFailure(failure.kind, no_words(self._where, self._secure), unsent=failure.unsent)
+        return self._scrub(failure)
 
     def _scrub(self, failure: ProviderFailure) -> ProviderFailure:
         """Some providers repeat the key in their errors, or the address, which may hold one."""
@@ -353,7 +366,8 @@ def _base(settings: ProviderSettings) -> tuple[URL, str | None]:
         base = "http://localhost/v1"
     address, ask, query = base.partition("?")
     scheme, mark, rest = address.partition("://")
-    url = URL(scheme + mark + re.sub(r"/{2,}", "/", rest).rstrip("/") + "/" + ask + query)
+    rest = without_endpoint(re.sub(r"/{2,}", "/", rest))
+    url = URL(scheme + mark + rest.rstrip("/") + "/" + ask + query)
     if url.scheme not in ("http", "https") or not url.host:
         shown = redact_url(base)
         raise ValueError(f"provider {settings.name}: base_url must be http://…, https://… or unix:/…, not {shown!r}")
@@ -366,6 +380,10 @@ def _from_environment(match: re.Match[str]) -> str:
     if not value:
         raise ValueError(f"set {match[1]} in the daemon's environment, or base_url in the configuration")
     return value
+
+
+def _shown(target: URL) -> str:
+    return redact_url(str(target.with_query(None)))
 
 
 def _authority(base: URL) -> str:

@@ -92,12 +92,12 @@ def test_a_provider_whose_list_is_refused_serves(meshd, server, eventually, stat
 def test_a_wrong_base_url_is_told_as_that(meshd, server, eventually):
     server.listed = server.answer = 404, {"detail": "Not Found"}
     daemon = meshd(config(server))
-    eventually(lambda: "check base_url" in provider(daemon)["reason"] and provider(daemon)["score"] < 1)
+    eventually(lambda: "is base_url right" in provider(daemon)["reason"] and provider(daemon)["score"] < 1)
     with pytest.raises(MeshError):
         daemon.say()
     eventually(lambda: not provider(daemon)["available"])
     known = provider(daemon)
-    assert "nothing at this path; check base_url" in known["reason"]
+    assert "does not exist (404): is base_url right" in known["reason"]
     assert known["score"] < 0.9
     server.listed, server.answer = (200, {"data": []}), (200, ANSWER)
     eventually(lambda: provider(daemon)["available"])
