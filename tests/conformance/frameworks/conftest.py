@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from weather_tool import CALL
 
-CALL = {"name": "weather", "arguments": {"city": "Paris"}, "id": "call_1"}
 PERSON = {"name": "Ada", "age": 36}
 BEHAVIOURS: dict[str, list[dict[str, Any]]] = {
     "echo": [{"echo": True}],

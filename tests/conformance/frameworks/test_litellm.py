@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from weather_tool import TOOL
 
 import modelmesh
 
@@ -32,9 +33,7 @@ def test_stream(ask):
 
 
 def test_tools(ask):
-    parameters = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
-    tool = {"type": "function", "function": {"name": "weather", "parameters": parameters}}
-    (call,) = ask("tools", tools=[tool], tool_choice="auto").choices[0].message.tool_calls
+    (call,) = ask("tools", tools=[TOOL], tool_choice="auto").choices[0].message.tool_calls
     assert (call.function.name, json.loads(call.function.arguments)) == ("weather", {"city": "Paris"})
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from weather_tool import CALL
 
 pytest.importorskip("openai")
 
@@ -20,7 +21,6 @@ def model(name: str, **settings: Any) -> dict[str, Any]:
     return {"provider": name, "capabilities": ["chat-completion", "text-completion"], **settings}
 
 
-CALL = {"name": "weather", "arguments": {"city": "Paris"}, "id": "call_1"}
 BEHAVIOURS: dict[str, list[dict[str, Any]]] = {
     "echo": [{"echo": True}],
     "counting": [{"tokens": [f"{number} " for number in range(200)]}],

@@ -12,15 +12,8 @@ import time
 
 import openai
 import pytest
+from weather_tool import TOOL
 
-TOOL = {
-    "type": "function",
-    "function": {
-        "name": "weather",
-        "description": "the weather in a city",
-        "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
-    },
-}
 SCHEMA = {
     "type": "object",
     "properties": {"name": {"type": "string"}, "age": {"type": "integer"}},

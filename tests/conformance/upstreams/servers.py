@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from weather_tool import CALL, WIRE_CALL
+
 from tests.conformance.upstreams.install import ROOT, directory, installed
 
 START_SECONDS = 60.0
-WEATHER = '{"city": "Paris"}'
 WEIGHTS = ROOT / ".cache" / "models" / "models" / "smollm2-135m.gguf"
 
 _MOCKTOPUS = {
@@ -29,9 +30,7 @@ _MOCKTOPUS = {
             "when": {"model": "*", "messages_contains": "weather"},
             "respond": {
                 "content": None,
-                "tool_calls": [
-                    {"id": "call_1", "type": "function", "function": {"name": "weather", "arguments": WEATHER}}
-                ],
+                "tool_calls": [WIRE_CALL],
             },
         },
         {
@@ -47,11 +46,7 @@ _STUBLLM = {
         {
             "name": "tools",
             "match": {"messages": [{"role": "user", "content": {"contains": "weather"}}]},
-            "response": {
-                "tool_calls": [
-                    {"id": "call_1", "type": "function", "function": {"name": "weather", "arguments": WEATHER}}
-                ]
-            },
+            "response": {"tool_calls": [WIRE_CALL]},
         },
         {
             "name": "break",
@@ -64,7 +59,7 @@ _STUBLLM = {
 SCRIPT = {
     "script": {
         "gpt-4o": [{"echo": True}],
-        "tools": [{"tool_call": {"name": "weather", "arguments": {"city": "Paris"}, "id": "call_1"}}],
+        "tools": [{"tool_call": CALL}],
         "vectors": [{"echo": True}],
         "broken": [{"error": 500, "message": "it broke"}],
     }
@@ -77,7 +72,7 @@ p = xllamacpp.CommonParams()
 p.model.path, p.hostnames, p.port = sys.argv[1], ["127.0.0.1"], int(sys.argv[2])
 p.model_alias = {"gpt-4o"}
 p.n_parallel, p.n_ctx, p.n_gpu_layers, p.ui, p.warmup = 2, 2048, 0, False, False
-p.cpuparams.n_threads = p.cpuparams_batch.n_threads = 2
+p.cpuparams.n_threads = p.cpuparams_batch.n_threads = 1
 server = xllamacpp.Server(p)
 threading.Event().wait()
 """

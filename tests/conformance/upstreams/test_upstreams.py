@@ -11,17 +11,9 @@ from typing import Any
 
 import openai
 import pytest
+from weather_tool import TOOL, WIRE_CALL
 
 from tests.conformance.upstreams.conftest import configuration
-
-TOOL = {
-    "type": "function",
-    "function": {
-        "name": "weather",
-        "description": "the weather in a city",
-        "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
-    },
-}
 
 
 def asked(model: str, text: str = "hello there", **options: Any) -> dict[str, Any]:
@@ -113,10 +105,9 @@ def test_a_streamed_tool_call(stage):
 
 
 def test_a_tools_result_goes_back(stage):
-    call = {"id": "call_1", "type": "function", "function": {"name": "weather", "arguments": '{"city": "Paris"}'}}
     conversation = [
         {"role": "user", "content": "what is it like in Paris?"},
-        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "assistant", "content": None, "tool_calls": [WIRE_CALL]},
         {"role": "tool", "tool_call_id": "call_1", "content": "sunny"},
     ]
     if stage.kind.name == "xllamacpp":
@@ -190,16 +181,19 @@ def test_a_probe_does_not_take_it_out(stage):
 
 
 class Load:
-    """A few apps that ask one thing after another, for as long as it is open."""
+    """A few apps that ask one thing after another, for as long as it is open. streams: every other one's are."""
 
-    def __init__(self, daemon: Any, model: str, apps: int = 4) -> None:
+    def __init__(self, daemon: Any, model: str, apps: int = 4, streams: bool = False) -> None:
         self.failed: list[str] = []
         self.longest = 0.0
         self.served = 0
         self._over = threading.Event()
         self._lock = threading.Lock()
         self._clients = [daemon.client(timeout=60.0, max_retries=2) for _ in range(apps)]
-        self._threads = [threading.Thread(target=self._ask, args=(client, model)) for client in self._clients]
+        self._threads = [
+            threading.Thread(target=self._ask, args=(client, model, streams and bool(number % 2)))
+            for number, client in enumerate(self._clients)
+        ]
 
     def __enter__(self) -> Load:
         for thread in self._threads:
@@ -212,17 +206,19 @@ class Load:
             thread.join(90.0)
             assert not thread.is_alive()
 
-    def wait_for(self, more: int, seconds: float = 60.0) -> None:
+    def wait_for(self, more: int, seconds: float = 100.0) -> None:
         wanted, deadline = self.served + more, time.monotonic() + seconds
         while self.served < wanted:
             assert time.monotonic() < deadline, f"{self.served} of {wanted} served; {self.failed[:3]}"
             time.sleep(0.01)
 
-    def _ask(self, client: Any, model: str) -> None:
+    def _ask(self, client: Any, model: str, stream: bool) -> None:
         while not self._over.is_set():
             started = time.monotonic()
             try:
-                client.chat.completions.create(**asked(model))
+                answer = client.chat.completions.create(**asked(model, max_tokens=6, stream=stream))
+                if stream:
+                    assert [1 for chunk in answer for choice in chunk.choices if choice.finish_reason], "no end"
             except Exception as error:
                 with self._lock:
                     self.failed.append(repr(error))
@@ -233,7 +229,7 @@ class Load:
                     self.longest = max(self.longest, time.monotonic() - started)
 
 
-@pytest.mark.timeout(240)  # some of them take long to start
+@pytest.mark.timeout(400)  # some of them take long to start
 def test_a_restart_under_load_with_a_second_provider(kind, make_server, meshd, upstream):
     needs(kind.chat)
     server = make_server(kind)
@@ -242,7 +238,7 @@ def test_a_restart_under_load_with_a_second_provider(kind, make_server, meshd, u
     config["models"]["other.one"] = {"provider": "other", "model": "one", "capabilities": ["chat-completion"]}
     config["pools"] = {"both": {"models": [f"sut.{kind.chat}", "other.one"], "strategy": "round-robin"}}
     daemon = meshd(config)
-    with Load(daemon, "both") as load:
+    with Load(daemon, "both", streams=True) as load:
         load.wait_for(8)
         server.kill()
         load.wait_for(20)
@@ -251,7 +247,7 @@ def test_a_restart_under_load_with_a_second_provider(kind, make_server, meshd, u
     assert load.failed == []
 
 
-@pytest.mark.timeout(240)  # some of them take long to start
+@pytest.mark.timeout(400)  # some of them take long to start
 def test_a_restart_under_load_without_another(kind, make_server, meshd):
     needs(kind.chat)
     server = make_server(kind)
