@@ -8,6 +8,7 @@ they are safe from any thread but the router's own.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import logging
 import os
 import tempfile
@@ -23,10 +24,12 @@ from meshd.actors.router import RouterActor
 from meshd.actors.supervisor import Supervisor
 from meshd.compilation import Directories
 from meshd.config import MeshConfig
+from meshd.config.loading import is_content
 from meshd.config.source import ConfigSource
 from meshd.connectors.registry import ConnectorRegistry, default_registry
 from meshd.facade import ModelRegistry, Router, Stats
 from modelmesh._errors import ConfigurationError, MeshError
+from modelmesh._exchange import ended
 
 if TYPE_CHECKING:
     from meshd.telemetry.logs import LogBridge
@@ -69,7 +72,8 @@ class ModelMesh:
         self._own_runtime: tempfile.TemporaryDirectory[str] | None = None
         self._started: list[str] = []
         self._bound: list[messages.Listen] = []
-        self.address = f"inproc://meshd-{os.getpid()}-{id(self):x}"
+        self._lived = False
+        self.address = _new_address()
 
     # -- making one -----------------------------------------------------------------------------------
 
@@ -99,10 +103,10 @@ class ModelMesh:
 
         config: as an object, as a mapping, or a file's path; a file is watched.
         """
-        if isinstance(config, str | os.PathLike):
+        if isinstance(config, str | os.PathLike) and not is_content(config):
             self.start(ConfigSource.of_file(Path(config)))
         else:
-            self.start(ConfigSource.of_config(_configured(config)))
+            self.start(ConfigSource.of_config(MeshConfig.of(config)))
 
     # -- life -----------------------------------------------------------------------------------------
 
@@ -111,6 +115,9 @@ class ModelMesh:
         if self._supervisor is not None:
             raise MeshError("this mesh is running already", code="already_running")
         self._source = source
+        if self._lived:  # who still holds a client of the former life hears that it was shut down
+            self.address = _new_address()
+        self._lived = True
         try:
             self._boot(source)
         except BaseException:
@@ -186,6 +193,7 @@ class ModelMesh:
             if place.fd is None and place.address.startswith("ipc://"):
                 Path(place.address.removeprefix("ipc://")).unlink(missing_ok=True)
         self._bound.clear()
+        ended(self.address)
         self._directory = Directory()
         if self._own_runtime is not None:
             self._own_runtime.cleanup()
@@ -222,7 +230,7 @@ class ModelMesh:
     ) -> messages.ReloadReport:
         """Run another configuration (None: read the source again): all of it or nothing. Requests in flight end
         under the old one. Raises ConfigurationError with every problem when it is refused."""
-        wanted = None if config is None else _configured(config)
+        wanted = None if config is None else MeshConfig.of(config)
         report: messages.ReloadReport = self._ask(
             "config", messages.Reload(config=wanted, reason="asked by the program"), _START_TIMEOUT
         )
@@ -314,10 +322,12 @@ class ModelMesh:
             raise MeshError("the mesh is not running: call initialize() first", code="not_running")
 
 
-def _configured(config: MeshConfig | Mapping[str, Any] | str | os.PathLike[str]) -> MeshConfig:
-    if isinstance(config, MeshConfig):
-        return config
-    return MeshConfig.from_dict(config) if isinstance(config, Mapping) else MeshConfig.from_file(Path(config))
+_numbers = itertools.count(1)
+
+
+def _new_address() -> str:
+    """That no other mesh of this process has or had: clients keep one connection for an address."""
+    return f"inproc://meshd-{os.getpid()}-{next(_numbers)}"
 
 
 def _end(actor: MeshActor) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import threading
+import weakref
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -59,11 +62,7 @@ def _embedded(
         raise ConfigurationError(
             f'running a mesh in this process needs the daemon\'s packages: pip install "modelmesh[daemon]" ({error})'
         ) from error
-    if isinstance(config, MeshConfig):
-        loaded = config
-    else:
-        loaded = MeshConfig.from_dict(dict(config)) if isinstance(config, Mapping) else MeshConfig.from_file(config)
-    raw = _refined(loaded.raw, wished, refinements)
+    raw = _refined(MeshConfig.of(config).raw, wished, refinements)
     if state_dir is None and not _says_where(raw) and not _has_budget(raw):
         raw["storage"] = {"connector": "modelmesh.memory.v1"}
     mesh = ModelMesh(state_dir=state_dir)
@@ -103,11 +102,23 @@ def _has_budget(raw: Any) -> bool:
     return isinstance(raw, list | tuple) and any(_has_budget(item) for item in raw)
 
 
+class _Held:
+    """What a client and its copies have in common: it is gone with the last of them."""
+
+
+def _shut_down(mesh: Any) -> None:
+    """In a thread of its own: the garbage is collected by whichever thread comes along, one of the mesh's too."""
+    with contextlib.suppress(RuntimeError):  # at the very end of the interpreter there are no more threads
+        threading.Thread(target=mesh.shutdown, kwargs={"drain": 0.0}, name="modelmesh-shutdown", daemon=True).start()
+
+
 class EmbeddedClient(OpenAIClient):
-    """A client of a mesh inside this process, which lives as long as the client does."""
+    """A client of a mesh inside this process, which lives as long as the client and its copies do."""
 
     def __init__(self, mesh: Any, wished: Sequence[str], options: dict[str, Any]) -> None:
         self._mesh = mesh
+        self._held = _Held()
+        weakref.finalize(self._held, _shut_down, mesh).atexit = False
         super().__init__(mesh.get_client()._socket, _models=wished, **options)
 
     def close(self) -> None:

@@ -128,6 +128,8 @@ def unavailable(address: str, why: str) -> DaemonUnavailableError:
             paths=[path],
             permitted=False,
         )
+    if address.startswith("inproc://"):
+        return DaemonUnavailableError(f"the mesh inside this process does not answer: {why}", paths=[path])
     return DaemonUnavailableError(
         told("No daemon answers; start one with `meshd`.", f"tried {path}: {why}", HOW_TO_START), paths=[path]
     )

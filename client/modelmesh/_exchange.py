@@ -77,6 +77,14 @@ def _nothing() -> None:
     return None
 
 
+_ended: set[str] = set()
+
+
+def ended(address: str) -> None:
+    """The mesh inside this process that had this address was shut down, and no other will have it."""
+    _ended.add(address)
+
+
 class Exchange:
     """Calls and links of one socket address. Not thread-safe: one driver at a time.
 
@@ -151,8 +159,8 @@ class Exchange:
         """Send a new call, or hold it back until there is a daemon to send it to."""
         self.calls[call.request_id] = call
         link = self._link
-        if self._shut_down:
-            self._fail(call, unavailable(self.address, "the embedded mesh was shut down"))
+        if self._shut_down or self.address in _ended:
+            self._fail(call, unavailable(self.address, "it was shut down"))
         elif link is None and self._retry_at is None:
             self._held[call.request_id] = call
             self._dial()
@@ -284,7 +292,7 @@ class Exchange:
     def _retry(self) -> None:
         if self._shut_down:
             for call in list(self._held.values()):
-                self._fail(call, unavailable(self.address, "the embedded mesh was shut down"))
+                self._fail(call, unavailable(self.address, "it was shut down"))
         if not self._held:
             return
         delay = _RETRY_SECONDS[min(self._failures, len(_RETRY_SECONDS) - 1)]

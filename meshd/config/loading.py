@@ -7,6 +7,7 @@ Must never: know a key's meaning, or follow anything the text asks for beyond da
 from __future__ import annotations
 
 import json
+import os
 import re
 import tomllib
 from dataclasses import dataclass, field
@@ -41,6 +42,11 @@ class Loaded:
 def format_of(path: str) -> str:
     """The format by the file's ending; YAML unless it says otherwise."""
     return _ENDINGS.get(FilePath(path).suffix.lower(), "yaml")
+
+
+def is_content(path: str | os.PathLike[str]) -> bool:
+    """Whether it is a configuration itself rather than the path of one."""
+    return isinstance(path, str) and ("\n" in path or path.lstrip()[:1] == "{")
 
 
 def load_file(path: str) -> Loaded:

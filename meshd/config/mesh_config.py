@@ -21,7 +21,7 @@ from pydantic import ValidationError
 from meshd.config import dumping
 from meshd.config.canonical import canonical, with_full_strategies
 from meshd.config.difference import describe_difference
-from meshd.config.loading import Lines, load_file, load_text
+from meshd.config.loading import Lines, is_content, load_file, load_text
 from meshd.config.problems import Path, Problem, dotted, line_of
 from meshd.config.redaction import redact
 from meshd.config.references import reference_problems, resolve_env, resolve_secrets, secret_names, strings
@@ -89,6 +89,21 @@ class MeshConfig:
         cls, text: str, format: str = "yaml", *, file: str | None = None, environ: Mapping[str, str] | None = None
     ) -> MeshConfig:
         return cls._from_loaded(load_text(text, format, file), file, environ)
+
+    @classmethod
+    def of(cls, config: Any) -> MeshConfig:
+        """As a program hands it over: an object, a mapping, or a file's path. Raises ConfigurationError."""
+        if isinstance(config, MeshConfig):
+            return config
+        if isinstance(config, Mapping):
+            return cls.from_dict(config)
+        if not isinstance(config, str | os.PathLike) or is_content(config):
+            given = "its content as text" if isinstance(config, str) else type(config).__name__
+            raise ConfigurationError(
+                f"a configuration is given as a MeshConfig, a mapping or a file's path, not as {given}"
+                + ("; MeshConfig.from_text reads that" if isinstance(config, str) else "")
+            )
+        return cls.from_file(config)
 
     @classmethod
     def from_dict(cls, raw: Mapping[str, Any], *, environ: Mapping[str, str] | None = None) -> MeshConfig:

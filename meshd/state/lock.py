@@ -15,9 +15,11 @@ class StateLocked(Exception):
 
     def __init__(self, directory: Path, pid: int) -> None:
         self.pid = pid
-        holder = f"meshd with process id {pid}" if pid else "another meshd"
+        holder, stop = f"meshd with process id {pid}" if pid else "another meshd", "stop it"
+        if pid == os.getpid():
+            holder, stop = "another mesh of this process", "shut it down"
         super().__init__(
-            f"the state directory {directory} is in use by {holder}: stop it, or give this one another daemon.state_dir"
+            f"the state directory {directory} is in use by {holder}: {stop}, or give this one another daemon.state_dir"
         )
 
 

@@ -111,6 +111,190 @@ def test_from_a_storage(two, short, nothing_left):
         ModelMesh.from_storage("modelmesh.local-file.v1", key="other.yaml", directory=str(short / "store"))
 
 
+# -- as programs use it -------------------------------------------------------------------------------------
+
+MEMORY = {"storage": {"connector": "modelmesh.memory.v1"}}
+BEFORE = {
+    "a client": lambda mesh: mesh.get_client(),
+    "the router": lambda mesh: mesh.get_router().route("chat"),
+    "statistics": lambda mesh: mesh.stats().model("x"),
+    "the configuration": lambda mesh: mesh.config,
+    "a reload": lambda mesh: mesh.reload_config({}),
+    "the state": lambda mesh: mesh.export_state(),
+    "one more provider": lambda mesh: mesh.add_provider("x", connector="modelmesh.scripted.v1"),
+}
+
+
+@pytest.mark.parametrize("ask", BEFORE.values(), ids=BEFORE)
+@pytest.mark.parametrize("ended", [False, True], ids=["before", "after"])
+def test_what_needs_a_running_mesh_says_so_at_once(two, nothing_left, ask, ended):
+    mesh = ModelMesh()
+    mesh.shutdown()
+    if ended:
+        mesh.initialize({**two(), **MEMORY})
+        mesh.shutdown()
+    with pytest.raises(MeshError, match=r"not running: call initialize\(\) first"):
+        ask(mesh)
+
+
+FORMS = {
+    "an object": lambda raw, folder: MeshConfig.from_dict(raw),
+    "a mapping": lambda raw, folder: raw,
+    "a name": lambda raw, folder: str(_written(raw, folder)),
+    "a path": lambda raw, folder: _written(raw, folder),
+    "a relative name": lambda raw, folder: os.path.relpath(_written(raw, folder)),
+}
+
+
+def _written(raw, folder):
+    path = folder / "mesh.yaml"
+    path.write_text(json.dumps(raw))
+    return path
+
+
+@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
+def test_a_configuration_in_any_form(two, short, nothing_left, form):
+    given = form({**two(), **MEMORY}, short)
+    with ModelMesh() as mesh:
+        mesh.initialize(given)
+        assert hello(mesh).choices[0].message.content == "first"
+    with modelmesh.create("chat", config=given) as client:
+        answer = client.chat.completions.create(messages=[{"role": "user", "content": "hello"}])
+        assert answer.choices[0].message.content == "first"
+
+
+@pytest.mark.parametrize("given", [1, [1], b"mesh.yaml", "providers:\n  a: {}\n", '{"providers": {}}'])
+def test_what_is_no_configuration_is_told_as_that(nothing_left, given):
+    for use in (lambda: ModelMesh().initialize(given), lambda: modelmesh.create(config=given)):
+        with pytest.raises(ConfigurationError, match="a MeshConfig, a mapping or a file's path, not as"):
+            use()
+
+
+def test_meshes_without_a_place_run_beside_each_other_and_a_daemon(two, meshd, short, monkeypatch):
+    """`state_dir` may be left out."""
+    daemon = meshd({**two([{"reply": "daemon"}]), "daemon": {"state_dir": str(short / "state-home" / "meshd")}})
+    assert daemon.say(model="chat").choices[0].message.content == "daemon"
+    with (
+        modelmesh.create("chat", config=two([{"reply": "one"}])) as one,
+        modelmesh.create("chat", config={**two([{"reply": "other"}]), **MEMORY}) as other,
+    ):
+        for client, text in ((one, "one"), (other, "other"), (one, "one")):
+            answer = client.chat.completions.create(messages=[{"role": "user", "content": "hello"}])
+            assert answer.choices[0].message.content == text
+
+
+def test_a_state_directory_in_use_says_by_whom(two, short):
+    config = {**two(), "daemon": {"state_dir": str(short / "shared")}}
+    with ModelMesh() as first:
+        first.initialize(config)
+        with pytest.raises(ConfigurationError, match="another mesh of this process: shut it down"):
+            ModelMesh().initialize(config)
+        assert hello(first)
+
+
+def test_a_client_of_a_mesh_that_was_shut_down_hears_it_at_once(two, nothing_left):
+    """Whether it has asked anything before or not; and another mesh is never taken for the first."""
+    clients = []
+    for asks in (True, False):
+        mesh = ModelMesh()
+        mesh.initialize({**two(), **MEMORY})
+        clients.append(mesh.get_client(timeout=600))
+        if asks:
+            clients[-1].models.list()
+        mesh.shutdown()
+        del mesh
+    with ModelMesh() as mesh:
+        mesh.initialize({**two(), **MEMORY})
+        assert hello(mesh)
+        for client in clients:
+            with pytest.raises(MeshError, match="inside this process does not answer: it was shut down"):
+                client.models.list()
+            client.close()
+
+
+def test_an_embedded_mesh_ends_with_its_last_client(two, nothing_left, eventually):
+    import gc
+
+    client = modelmesh.create("chat", config=two()).with_options(timeout=9)
+    gc.collect()
+    assert client.chat.completions.create(messages=[{"role": "user", "content": "hello"}])
+    del client
+    gc.collect()
+
+
+async def test_a_mesh_inside_a_running_loop(two, nothing_left):
+    with ModelMesh() as mesh:
+        mesh.initialize({**two(), **MEMORY})
+        async with modelmesh.AsyncOpenAIClient(mesh.address, timeout=10) as client:
+            messages = [{"role": "user", "content": "hello"}]
+            answer = await client.chat.completions.create(model="chat", messages=messages)
+            assert answer.choices[0].message.content == "first"
+            stream = await client.chat.completions.create(model="chat", messages=messages, stream=True)
+            assert "".join([chunk.choices[0].delta.content or "" async for chunk in stream]) == "first"
+
+
+def test_the_sdk_over_an_embedded_mesh(two, nothing_left):
+    pytest.importorskip("openai")
+    with ModelMesh() as mesh:
+        mesh.initialize({**two(), **MEMORY})
+        with modelmesh.openai_client(socket=mesh.address, timeout=10) as client:
+            answer = client.chat.completions.create(model="chat", messages=[{"role": "user", "content": "hello"}])
+            assert answer.choices[0].message.content == "first"
+
+
+def test_initialize_that_failed_may_be_tried_again(two, nothing_left):
+    mesh = ModelMesh()
+    with pytest.raises(ConfigurationError):
+        mesh.initialize({"providers": {"p": {"connector": "nope"}}})
+    mesh.initialize({**two(), **MEMORY})
+    assert hello(mesh)
+    mesh.shutdown()
+
+
+def test_meshes_of_several_threads(two, nothing_left):
+    answers, failures = [], []
+
+    def work():
+        try:
+            with ModelMesh() as mesh:
+                mesh.initialize({**two(), **MEMORY})
+                answers.append(hello(mesh).choices[0].message.content)
+        except Exception as error:
+            failures.append(error)
+
+    workers = [threading.Thread(target=work) for _ in range(4)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(40)
+    assert (answers, failures) == (["first"] * 4, [])
+
+
+@pytest.mark.parametrize("section", ["routing", "logging", "statistics"])
+def test_unknown_keys_of_observability_are_refused(two, section):
+    (problem,) = MeshConfig.from_dict({**two(), "observability": {section: {"colour": 1}}}).validate()
+    assert (problem.path, problem.message) == (f"observability.{section}.colour", "unknown key")
+
+
+def test_a_disabled_provider_of_a_kind_that_is_not_built_yet(two, nothing_left):
+    config = two()
+    config["providers"]["later"] = {"connector": "aws.bedrock.v1", "enabled": False, "region": "eu-central-1"}
+    config["providers"]["anthropic.claude.v1"] = {"enabled": False}
+    with modelmesh.create("chat", config=config) as client:
+        assert client.chat.completions.create(messages=[{"role": "user", "content": "hello"}])
+
+
+def test_capabilities_that_nothing_can_be_asked_for_make_no_pool(two, nothing_left):
+    config = {**two(), **MEMORY}
+    del config["pools"]
+    config["models"]["first.chat"]["capabilities"] += ["text-to-speech", "reranking", "web-search"]
+    with ModelMesh() as mesh:
+        mesh.initialize(config)
+        pools = mesh.get_router().list_pools()
+    assert "chat-completion" in pools
+    assert not {"text-to-speech", "reranking", "web-search"} & set(pools)
+
+
 # -- configuration ----------------------------------------------------------------------------------------
 
 
