@@ -6,9 +6,7 @@ Must never: differ from `_client.py` in anything but how it waits.
 from __future__ import annotations
 
 import asyncio
-import os
 import threading
-from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
@@ -16,7 +14,6 @@ from modelmesh import _async_connection
 from modelmesh._base_client import BaseClient, Operation, checked, parsed
 from modelmesh._call import Call
 from modelmesh._errors import MeshError
-from modelmesh._options import NOT_GIVEN
 from modelmesh._protocol import Message
 from modelmesh._sdk_errors import as_sdk_error
 from modelmesh._streaming import AsyncStream, decode_as
@@ -87,45 +84,7 @@ class AsyncOpenAIClient(BaseClient):
     embeddings: AsyncEmbeddings
     models: AsyncModels
     mesh: AsyncMesh
-
-    def __init__(
-        self,
-        socket: str | os.PathLike[str] | None = None,
-        *,
-        timeout: float | None = 600.0,
-        max_retries: int = 2,
-        default_headers: Mapping[str, str] | None = None,
-        app: str | None = None,
-        default_query: Mapping[str, Any] | None = None,
-        _models: Sequence[str] = (),
-        **of_the_sdk: Any,
-    ) -> None:
-        super().__init__(
-            socket,
-            timeout=timeout,
-            max_retries=max_retries,
-            default_headers=default_headers,
-            app=app,
-            default_query=default_query,
-            of_the_sdk=of_the_sdk,
-            models=_models,
-        )
-        self._line = Line()
-        self._make_resources()
-
-    def with_options(
-        self,
-        *,
-        timeout: float | Any | None = NOT_GIVEN,
-        max_retries: int | Any = NOT_GIVEN,
-        default_headers: Mapping[str, str] | None = None,
-        default_query: Mapping[str, Any] | None = None,
-        **of_the_sdk: Any,
-    ) -> Self:
-        """The same client with other settings, over the same connection."""
-        return self._copied(timeout, max_retries, default_headers, default_query, of_the_sdk)
-
-    copy = with_options
+    _line: Line
 
     async def close(self) -> None:
         """Let go of the connection; it is closed with the last client of the loop. Idempotent."""
@@ -138,6 +97,9 @@ class AsyncOpenAIClient(BaseClient):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.close()
+
+    def _make_line(self) -> Line:
+        return Line()
 
     def _make_resources(self) -> None:
         self.chat = AsyncChat(self)

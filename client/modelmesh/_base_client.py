@@ -67,15 +67,15 @@ class BaseClient(ClientAnswers):
 
     def __init__(
         self,
-        socket: str | os.PathLike[str] | None,
+        socket: str | os.PathLike[str] | None = None,
         *,
-        timeout: float | None,
-        max_retries: int,
-        default_headers: Mapping[str, str] | None,
-        app: str | None,
+        timeout: float | None = 600.0,
+        max_retries: int = 2,
+        default_headers: Mapping[str, str] | None = None,
+        app: str | None = None,
         default_query: Mapping[str, Any] | None = None,
-        of_the_sdk: Mapping[str, Any] | None = None,
-        models: Sequence[str] = (),
+        _models: Sequence[str] = (),
+        **of_the_sdk: Any,
     ) -> None:
         if of_the_sdk:
             warn_of_no_effect(type(self).__name__, of_the_sdk)
@@ -85,7 +85,23 @@ class BaseClient(ClientAnswers):
         self.default_query = dict(default_query or {})
         self.app = app
         self._socket = socket
-        self._models = tuple(models)
+        self._models = tuple(_models)
+        self._line = self._make_line()
+        self._make_resources()
+
+    def with_options(
+        self,
+        *,
+        timeout: float | Any | None = NOT_GIVEN,
+        max_retries: int | Any = NOT_GIVEN,
+        default_headers: Mapping[str, str] | None = None,
+        default_query: Mapping[str, Any] | None = None,
+        **of_the_sdk: Any,
+    ) -> Self:
+        """The same client with other settings, over the same connection."""
+        return self._copied(timeout, max_retries, default_headers, default_query, of_the_sdk)
+
+    copy = with_options
 
     def _address(self) -> str:
         return _discovery.find(self._socket)
@@ -118,6 +134,10 @@ class BaseClient(ClientAnswers):
         copy = self._copied()
         copy._answers = kind
         return copy
+
+    def _make_line(self) -> Any:
+        """Its hold on connections, which its copies share."""
+        raise NotImplementedError
 
     def _make_resources(self) -> None:
         raise NotImplementedError

@@ -5,6 +5,7 @@ Must never: touch a socket. Both clients build their requests here and nowhere e
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -94,7 +95,15 @@ def warn_of_no_effect(where: str, arguments: Mapping[str, Any]) -> None:
         import warnings
 
         text = f"{where}: {', '.join(names)} without effect: the mesh's daemon holds the keys and the addresses"
-        warnings.warn(text, UserWarning, stacklevel=4)
+        warnings.warn(text, UserWarning, stacklevel=_level_of_the_caller())
+
+
+def _level_of_the_caller() -> int:
+    """How far up the stack of our caller the program's own code is."""
+    level, frame = 1, sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith(f"{__package__}."):
+        level, frame = level + 1, frame.f_back
+    return level
 
 
 def quoted(segment: str, safe: str = "") -> str:
