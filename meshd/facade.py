@@ -79,6 +79,8 @@ class Router:
         """An answer or a MeshError for each request, in their order; `parallel` at a time."""
         from concurrent.futures import ThreadPoolExecutor
 
+        if parallel < 1:
+            raise ValueError(f"parallel: at least 1 at a time, not {parallel}")
         with self._mesh.get_client() as client, ThreadPoolExecutor(parallel) as pool:
 
             def one(request: Mapping[str, Any]) -> Any:
@@ -290,7 +292,9 @@ class ModelRegistry:
         return Model(self._mesh, id)
 
     def unregister(self, id: str) -> None:
-        """Switch a model off, by a reload."""
+        """Switch a model off, by a reload. Raises NotFoundError."""
+        if id not in self._mesh.config.models:
+            self.get_model(id)
         self._mesh.reload_config(self._mesh.config.merge({"models": {id: {"enabled": False}}}))
 
     def refresh(self) -> list[dict[str, Any]]:

@@ -12,6 +12,7 @@ import itertools
 import logging
 import os
 import tempfile
+import weakref
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -118,6 +119,7 @@ class ModelMesh:
         if self._lived:  # who still holds a client of the former life hears that it was shut down
             self.address = _new_address()
         self._lived = True
+        _running.add(self)
         try:
             self._boot(source)
         except BaseException:
@@ -193,7 +195,8 @@ class ModelMesh:
             if place.fd is None and place.address.startswith("ipc://"):
                 Path(place.address.removeprefix("ipc://")).unlink(missing_ok=True)
         self._bound.clear()
-        ended(self.address)
+        ended(self.address, "it was shut down")
+        _running.discard(self)
         self._directory = Directory()
         if self._own_runtime is not None:
             self._own_runtime.cleanup()
@@ -323,6 +326,16 @@ class ModelMesh:
 
 
 _numbers = itertools.count(1)
+_running: weakref.WeakSet[ModelMesh] = weakref.WeakSet()
+
+
+def _left_behind() -> None:
+    """In a process that was forked: no thread of a mesh came along."""
+    for mesh in list(_running):
+        ended(mesh.address, "it runs in the process that this one was forked from")
+
+
+os.register_at_fork(after_in_child=_left_behind)
 
 
 def _new_address() -> str:
@@ -349,6 +362,8 @@ def _refused(report: messages.ReloadReport) -> ConfigurationError:
 def _write_private(target: Path, text: str) -> None:
     """All of it or nothing, and for the owner alone: a configuration may hold keys."""
     target = target.resolve()  # a link stays one
+    if not target.parent.is_dir():
+        raise FileNotFoundError(f"there is no directory {target.parent}")
     descriptor, partial = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)  # made with 0600
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 
 def create(
-    *capabilities: str,
+    *capabilities: str | Sequence[str],
     pool: str | None = None,
-    providers: Sequence[str] | Mapping[str, Any] | None = None,
-    models: Sequence[str] | Mapping[str, Any] | None = None,
+    providers: str | Sequence[str] | Mapping[str, Any] | None = None,
+    models: str | Sequence[str] | Mapping[str, Any] | None = None,
     strategy: str | None = None,
     config: MeshConfig | Mapping[str, Any] | str | os.PathLike[str] | None = None,
     state_dir: str | os.PathLike[str] | None = None,
@@ -36,7 +36,8 @@ def create(
     Raises ValueError for refinements without a configuration, ConfigurationError for one that is wrong or where
     the daemon's packages are not installed.
     """
-    wished = (pool,) if pool else capabilities
+    named = [name for each in capabilities for name in ((each,) if isinstance(each, str) else each)]
+    wished = (pool,) if pool else tuple(named)
     if config is None:
         refinements = {**_refinements(providers, models, strategy), "state_dir": state_dir}
         given = [name for name, value in refinements.items() if value is not None]
@@ -67,7 +68,11 @@ def _embedded(
         raw["storage"] = {"connector": "modelmesh.memory.v1"}
     mesh = ModelMesh(state_dir=state_dir)
     mesh.initialize(MeshConfig.from_dict(raw))
-    return EmbeddedClient(mesh, wished, options)
+    try:
+        return EmbeddedClient(mesh, wished, options)
+    except BaseException:
+        mesh.shutdown(drain=0.0)
+        raise
 
 
 def _refined(raw: Mapping[str, Any], wished: Sequence[str], refinements: dict[str, Any]) -> dict[str, Any]:
@@ -75,6 +80,7 @@ def _refined(raw: Mapping[str, Any], wished: Sequence[str], refinements: dict[st
     refined = dict(raw)
     for section in ("providers", "models"):
         value = refinements[section]
+        value = (value,) if isinstance(value, str) else value
         if isinstance(value, Mapping):
             refined[section] = {**refined.get(section, {}), **value}
         elif value is not None:

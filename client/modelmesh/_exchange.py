@@ -77,12 +77,12 @@ def _nothing() -> None:
     return None
 
 
-_ended: set[str] = set()
+_ended: dict[str, str] = {}
 
 
-def ended(address: str) -> None:
-    """The mesh inside this process that had this address was shut down, and no other will have it."""
-    _ended.add(address)
+def ended(address: str, why: str) -> None:
+    """The mesh inside this process that had this address does not answer any more, and no other will."""
+    _ended[address] = why
 
 
 class Exchange:
@@ -160,7 +160,7 @@ class Exchange:
         self.calls[call.request_id] = call
         link = self._link
         if self._shut_down or self.address in _ended:
-            self._fail(call, unavailable(self.address, "it was shut down"))
+            self._fail(call, unavailable(self.address, _ended.get(self.address, "it was shut down")))
         elif link is None and self._retry_at is None:
             self._held[call.request_id] = call
             self._dial()

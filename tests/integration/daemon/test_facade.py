@@ -270,6 +270,65 @@ def test_meshes_of_several_threads(two, nothing_left):
     assert (answers, failures) == (["first"] * 4, [])
 
 
+def asks(client):
+    return client.chat.completions.create(messages=[{"role": "user", "content": "hello"}]).choices[0].message.content
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "refinements"),
+    [
+        ((["chat"],), {}),
+        (("chat",), {"models": "first.chat"}),
+        (("chat",), {"models": ["first.chat"], "providers": ("first",)}),
+        ((), {"pool": "chat", "strategy": "round-robin"}),
+    ],
+)
+def test_one_name_or_several(two, nothing_left, capabilities, refinements):
+    config = {**two(), **MEMORY}
+    if "models" in refinements:
+        config["pools"] = {"chat": {"capability": "chat-completion"}}
+    with modelmesh.create(*capabilities, config=config, **refinements) as client:
+        assert asks(client) == "first"
+
+
+def test_an_option_that_is_none_leaves_nothing(two, nothing_left):
+    with pytest.raises(TypeError, match="tmeout"):
+        modelmesh.create("chat", config=two(), tmeout=3)
+
+
+def test_a_forked_process_hears_at_once_that_its_mesh_is_elsewhere(two, nothing_left):
+    with ModelMesh() as mesh:
+        mesh.initialize({**two(), **MEMORY})
+        used, unused = mesh.get_client(timeout=600), mesh.get_client(timeout=600)
+        assert used.models.list()
+        pid = os.fork()
+        if pid == 0:
+            import signal
+
+            signal.alarm(15)
+            for client in (used, unused):
+                try:
+                    client.models.list()
+                    os._exit(1)
+                except MeshError as error:
+                    if "the process that this one was forked from" not in str(error):
+                        os._exit(2)
+            os._exit(7)
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 7
+        assert used.models.list()
+        used.close()
+        unused.close()
+
+
+def test_what_is_not_there_is_said_by_name(mesh, short):
+    with pytest.raises(NotFoundError, match="'nothing'"):
+        mesh.get_registry().unregister("nothing")
+    with pytest.raises(ValueError, match="parallel"):
+        mesh.get_router().batch("chat", [HELLO], parallel=0)
+    with pytest.raises(FileNotFoundError, match=r"there is no directory .*absent"):
+        mesh.save_config(path=short / "absent" / "mesh.yaml")
+
+
 @pytest.mark.parametrize("section", ["routing", "logging", "statistics"])
 def test_unknown_keys_of_observability_are_refused(two, section):
     (problem,) = MeshConfig.from_dict({**two(), "observability": {section: {"colour": 1}}}).validate()
