@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -27,6 +28,7 @@ class FileSink(Sink):
         self._encode = msgspec.json.Encoder().encode
         self._fd = -1
         self._size = 0
+        self._rotates = True
         self._lines: list[bytes] = []
         self._open()
 
@@ -39,14 +41,14 @@ class FileSink(Sink):
         if self._lines:
             self._follow()
         while self._lines:
-            room = max(1, self._max_size - self._size)
+            room = max(1, self._max_size - self._size) if self._rotates else self._max_size
             taken, size = 0, 0
             for line in self._lines:
                 if taken and size + len(line) > room:
                     break
                 taken += 1
                 size += len(line)
-            if self._size and self._size + size > self._max_size:
+            if self._rotates and self._size and self._size + size > self._max_size:
                 self._rotate()
                 continue
             view = memoryview(b"".join(self._lines[:taken]))
@@ -70,7 +72,8 @@ class FileSink(Sink):
     def _open(self) -> None:
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        self._size = os.fstat(self._fd).st_size
+        found = os.fstat(self._fd)
+        self._size, self._rotates = found.st_size, stat.S_ISREG(found.st_mode)  # never a terminal or a pipe
 
     def _follow(self) -> None:
         """Renamed or removed by somebody else (logrotate), the file under the name is another: write there."""
