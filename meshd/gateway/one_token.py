@@ -15,7 +15,7 @@ import msgspec
 
 from meshd import clock
 from meshd.awake import Limit
-from meshd.cdk.provider import FailureKind, Operation, ProviderAnswer, ProviderCall, ProviderFailure, Usage
+from meshd.cdk.provider import FailureKind, Operation, Provider, ProviderAnswer, ProviderCall, ProviderFailure, Usage
 from meshd.gateway import streaming
 from meshd.gateway.tokens import count_text
 from meshd.routing import needs as reading
@@ -101,10 +101,24 @@ class OneToken:
 
     async def send(self) -> None:
         """Raises ProviderFailure, TimeoutError, and whatever a connector's bug raises."""
+        deadline = clock.now() + self._call.timeout
         with self._mesh.provider(self._model.provider) as provider:
             self._write_down()
-            with Limit(self._call.timeout + OVERTIME):
-                self._answer = await provider.execute(self._call)
+            try:
+                self._answer = await self._execute(provider)
+                return
+            except ProviderFailure as failure:
+                refused = failure
+        instead = await self._mesh.renewed(provider.settings, self._call.key, refused, deadline)
+        if instead is None:
+            raise refused
+        self._call.key = self._passage.key = instead
+        with self._mesh.provider(self._model.provider) as provider:
+            self._answer = await self._execute(provider)
+
+    async def _execute(self, provider: Provider) -> ProviderAnswer:
+        with Limit(self._call.timeout + OVERTIME):
+            return await provider.execute(self._call)
 
     def _write_down(self) -> None:
         reservation = self._reservation

@@ -336,3 +336,18 @@ def test_a_source_without_a_key_never_empties_what_runs(
     if not (reload and content in ("# nothing\n", "K")):  # who writes that, and reloads, means it
         assert daemon.say(model="p.m").choices[0].message.content == "hi"
         assert daemon.log().count("stays as it is") == 1
+
+
+def test_a_probe_asks_with_the_new_key_too(meshd: Any, short: Path, keyed: KeyedProvider) -> None:
+    path = short / "keys.env"
+    write(path, f"K={OLD}\n")
+    raw = config(keyed, {"store": "modelmesh.dotenv.v1", "path": str(path)})
+    raw["discovery"] = {**QUIET, "health": {"method": "completion", "interval": "1h"}}
+    daemon = meshd(raw)
+    daemon.say(model="p.m")
+    write(path, f"K={NEW}\n")
+    keyed.accepted = {NEW}
+    daemon.ask("POST", "/mesh/v1/probe", {"provider": "p"})
+    assert keyed.asked[NEW] == 1
+    assert provider(daemon, "p")["available"]
+    assert not events(daemon, "provider_deactivated")

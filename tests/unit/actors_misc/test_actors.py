@@ -213,7 +213,7 @@ def test_a_second_daemon_is_an_objection(start: Start, tmp_path: Path) -> None:
     start(StateActor(second.directory, state_dir=tmp_path / "s"))
     run(first, "state", generation())
     objections = second.directory.ask("state", messages.Prepare(generation()), 5)
-    assert "in use by meshd" in objections[0]
+    assert "in use by another mesh of this process" in objections[0]
     first.directory.tell("state", messages.Discard(2))
     assert first.directory.ask("state", messages.LoadState(), 5).tables is not None
 

@@ -58,6 +58,7 @@ class FakeProvider:
     """`answer`: returned or raised. `then`: what it waits for."""
 
     name = "p"
+    settings = None
 
     def __init__(self) -> None:
         self.answer: Any = OK
@@ -145,8 +146,12 @@ class Core:
             settled=self.settled,
             changed=self.changed,
             failed=lambda provider, failure: self.blamed.append(failure.kind),
+            renewed=self.no_other_key,
         )
         self.mesh.state.accounts.configure(table.allowances, "UTC")
+
+    async def no_other_key(self, *refused: Any) -> None:
+        return None
 
     @contextlib.contextmanager
     def lease(self, name: str) -> Iterator[FakeProvider]:
