@@ -196,7 +196,9 @@ def test_it_ends(daemon, program):
 
 def test_ctrl_c_in_a_call_is_one(daemon):
     """As a shell sends it: no more noise than Python's own traceback."""
-    program = BEGIN + "\nprint('ready', flush=True)\nask(client, 'wait')"
+    # Whoever starts the tests in the background has it ignored, which children inherit.
+    heeds = "\nsignal.signal(signal.SIGINT, signal.default_int_handler)"
+    program = BEGIN + heeds + "\nprint('ready', flush=True)\nask(client, 'wait')"
     process = subprocess.Popen(
         [sys.executable, "-c", program, daemon.path], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
