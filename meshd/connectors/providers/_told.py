@@ -30,6 +30,7 @@ class Sign(enum.Enum):
 _FLAGS = ("error", "errors", "err", "base_resp", "error_code", "errorCode", "err_code", "errcode", "errno", "error_msg",
           "error_message", "errorMessage", "errmsg", "err_msg", "errMsg", "error_description", "error_type",
           "exception", "traceback")  # fmt: skip
+_BESIDE_CONTENT = ("error", "base_resp", "error_code")
 _KINDS = ("object", "type", "event", "status", "state", "result")
 _CODES = ("code", "status_code", "statusCode", "status", "http_status", "ret_code", "retcode", "ret")
 _WORDS = ("message", "msg", "text", "reason", "description", "title", "info", "status_msg")
@@ -106,10 +107,14 @@ def is_error(document: Any) -> bool:
     return any(_is_bad_code(document.get(name), document) for name in _CODES)
 
 
-def is_flagged(document: Mapping[str, Any]) -> bool:
-    """Whether it has what only errors have, whatever is beside it."""
-    if any(says_something(document[name]) for name in _FLAGS if name in document):
+def is_flagged(document: Mapping[str, Any], *, has_content: bool = False) -> bool:
+    """Whether it has what only errors have. has_content: beside some, where only the names count that servers use so,
+    as `_wire.py` reads no others in a usual chunk."""
+    names = _BESIDE_CONTENT if has_content else _FLAGS
+    if any(says_something(document[name]) for name in names if name in document):
         return True
+    if has_content:
+        return False
     return any(isinstance(value := document.get(name), str) and _CALLS_ITSELF_ERROR.search(value) for name in _KINDS)
 
 

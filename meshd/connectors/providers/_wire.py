@@ -260,8 +260,6 @@ def _read_oddly(data: bytes, hide_usage: bool) -> tuple[StreamEvent, Chunk]:
     """The same of a chunk that is not as it should be, or says nothing: a field of another type costs that field."""
     document, data = document_of(data)
     choices, usage = choices_of(document), usage_in(document)
-    if _told.is_flagged(document) or any(map(is_failed, choices)):
-        raise Told(error_of(document))
     found: list[_Choice] = []
     said = []
     for position, choice in enumerate(choices):
@@ -271,6 +269,8 @@ def _read_oddly(data: bytes, hide_usage: bool) -> tuple[StreamEvent, Chunk]:
         finish = finish_reason(choice)
         found.append(_Choice(_index(choice, position), None, None, finish, says=any(reading)))
     chunk = Chunk(found)
+    if _told.is_flagged(document, has_content=any(map(any, said))) or any(map(is_failed, choices)):
+        raise Told(error_of(document))
     if not any(map(any, said)):
         if _told.is_error(document):
             raise Told(lenient.plain(document))
