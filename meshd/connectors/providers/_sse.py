@@ -77,7 +77,7 @@ class EventParser:
             if not line:
                 if self._bare:
                     events.append(self._lines())
-                if self._data:
+                if self._data or self._name:
                     events.append(self._event())
                 self._name = b""
             elif line.startswith(b"data:"):

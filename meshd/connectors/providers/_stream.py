@@ -212,7 +212,7 @@ class EventReader:
         for data, name, bare in received:
             if data[:1] != b"{":
                 data = data.strip().removeprefix(b"\xef\xbb\xbf")
-                if data.upper() == b"[DONE]":
+                if _told.is_done(data):
                     self._end(done=True)
                     break
             if bare and b"\n" in data and _told.of_words(data) is _told.Sign.BROKEN and not _is_json(data):
@@ -228,10 +228,12 @@ class EventReader:
 
     def _read_one(self, data: bytes, name: bytes, bare: bool) -> StreamEvent | None:
         """An event for the app; None of what is nothing to it. An error is set as the stream's failure."""
-        if name == b"error" or (data[:1] != b"{" and self._of_words(data, name, bare)):
+        if (name and _told.names_error(name)) or (data[:1] != b"{" and self._of_words(data, name, bare)):
             self._failure = failure_from_error_object(_plain(data))
             return None
         if data[:1] != b"{":
+            if name and _told.is_done(name):
+                self._end(done=True)
             return None
         try:
             if not self._content and _answer.is_whole(data):
@@ -245,6 +247,8 @@ class EventReader:
             return None
         except _wire.Nothing as nothing:
             self._ending.doubt = self._ending.doubt or nothing.doubtful
+            if nothing.end or (name and _told.is_done(name)):
+                self._end(done=True)
             return None
         self._events += 1
         self._usage = self._usage or event.usage is not None

@@ -11,6 +11,7 @@ a name that says so is in doubt: `[DONE]` after it is no proof that the answer i
 from __future__ import annotations
 
 import enum
+import functools
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -27,19 +28,20 @@ class Sign(enum.Enum):
     BROKEN = "broken"  # a part of a chunk, or a web page
 
 
-_FLAGS = ("error", "errors", "err", "base_resp", "error_code", "errorCode", "err_code", "errcode", "errno", "error_msg",
-          "error_message", "errorMessage", "errmsg", "err_msg", "errMsg", "error_description", "error_type",
-          "exception", "traceback")  # fmt: skip
-_BESIDE_CONTENT = ("error", "base_resp", "error_code")
+_FLAGS = frozenset({"error", "errors", "err", "baseresp", "errorcode", "errcode", "errno", "errormsg", "errormessage",
+                    "errmsg", "errordescription", "errortype", "exception", "traceback", "fault"})  # fmt: skip
+_INSIDE = frozenset({"data", "response", "responsemetadata", "header", "result", "output", "body"})
 _KINDS = ("object", "type", "event", "status", "state", "result")
-_CODES = ("code", "status_code", "statusCode", "status", "http_status", "ret_code", "retcode", "ret")
-_WORDS = ("message", "msg", "text", "reason", "description", "title", "info", "status_msg")
+_CODES = ("code", "Code", "status_code", "statusCode", "status", "http_status", "httpStatus", "ret_code", "retcode",
+          "ret")  # fmt: skip
+_WORDS = ("message", "Message", "msg", "text", "reason", "description", "title", "info", "status_msg")
 _CALLS_ITSELF_ERROR = re.compile(r"(^|[._\s-])(error|err|failed|failure|fail|exception|cancelled|aborted)$", re.I)
 _GOOD = frozenset({"", "0", "200", "201", "202", "ok", "success", "succeeded", "successful", "none", "null", "no error",
                    "no_error", "normal", "false", "n/a", "-"})  # fmt: skip
 _FAILS = re.compile(
     r"error|fail|exception|abort|time[d -]*out|unavailable|exceed|overload|denied|refused|forbidden|unauthori|invalid"
-    r"|terminated|interrupt|disconnect|went wrong|insufficient|too many|rate.?limit|quota|not found|crash|cancel",
+    r"|terminated|interrupt|disconnect|went wrong|insufficient|too many|rate.?limit|quota|not found|crash|cancel"
+    r"|killed",
     re.I,
 )
 _ALIVE = re.compile(
@@ -48,12 +50,18 @@ _ALIVE = re.compile(
     re.I,
 )
 _FIELD = re.compile(rb"[\w-]+:")
+_BRACKETED = re.compile(r"\[\s{0,9}[A-Za-z][^\[\]{}\"<>]*\][^\[\]{}\"<>]*|<[\w -]*/?>")
+_DONE = re.compile(r"(?:data:\s{0,3})?[\"'<\[]{0,2}(?:done|end)[\"'>\]]{0,2}|\[done\].*", re.I | re.S)
+_NO_BRACKETS = dict.fromkeys(map(ord, "[]<>"), " ")
+_NO_TEXT = " \t\r\n\x00\ufeff"
 _ONE_WORD = re.compile(r"[\w:.,;+*#~!?/@-]*")
 
 
 def of_words(data: bytes) -> Sign:
     """Of an event's data, or a line of a stream, that is no object."""
-    text = data.decode(errors="replace").strip().lstrip("\ufeff")
+    text = data.decode(errors="replace").strip(_NO_TEXT)
+    if _BRACKETED.fullmatch(text) and (text[0] == "[" or _ALIVE.search(text)):
+        return _of_text(text.translate(_NO_BRACKETS).strip())  # `[PING]`, `<keep-alive>`
     if text[:1] in ("[", '"') or text in ("null", "true", "false"):
         try:
             value = lenient.decode(text.encode())
@@ -61,6 +69,8 @@ def of_words(data: bytes) -> Sign:
             return Sign.BROKEN
         if isinstance(value, str):
             return _of_text(value)
+        if isinstance(value, list) and value and all(isinstance(each, str) for each in value):
+            return _of_text(" ".join(value))
         if isinstance(value, list) and value:
             return Sign.ERROR if is_error(value) else Sign.BROKEN
         return Sign.ALIVE
@@ -78,7 +88,25 @@ def of_lines(lines: bytes) -> Sign:
 def _of_text(text: str) -> Sign:
     if _FAILS.search(text):
         return Sign.ERROR
+    if _is_status(text):
+        return Sign.DOUBTFUL
     return Sign.ALIVE if _ONE_WORD.fullmatch(text) or _ALIVE.search(text) else Sign.DOUBTFUL
+
+
+def is_done(text: bytes) -> bool:
+    """Whether an event's data is the end: `[DONE]`, with anything after it as clients have it, or a kin of it."""
+    return _DONE.fullmatch(text.decode(errors="replace").strip(_NO_TEXT + "\xa0")) is not None
+
+
+def ends(document: Mapping[str, Any]) -> bool:
+    """Whether an object without choices says that this is the end."""
+    said = (document.get("type"), document.get("event"))
+    return document.get("done") is True or any(isinstance(each, str) and is_done(each.encode()) for each in said)
+
+
+def names_error(name: bytes) -> bool:
+    """Whether an event's name is that of an error."""
+    return _CALLS_ITSELF_ERROR.search(name.decode(errors="replace")) is not None
 
 
 def of_object(document: Mapping[str, Any]) -> Sign:
@@ -100,18 +128,30 @@ def is_error(document: Any) -> bool:
         return False
     if is_flagged(document):
         return True
-    if document.get("choices") or document.get("usage") or document.get("data"):
+    if document.get("choices"):
         return False
+    if _has_error_inside(document):
+        return True
+    if document.get("usage") or document.get("data"):
+        return any(_is_status(document.get(name)) and _has_words(document) for name in _CODES)
     if says_something(document.get("detail")) or False in (document.get("success"), document.get("ok")):
         return True
     return any(_is_bad_code(document.get(name), document) for name in _CODES)
 
 
-def is_flagged(document: Mapping[str, Any], *, has_content: bool = False) -> bool:
-    """Whether it has what only errors have. has_content: beside some, where only the names count that servers use so,
-    as `_wire.py` reads no others in a usual chunk."""
-    names = _BESIDE_CONTENT if has_content else _FLAGS
-    if any(says_something(document[name]) for name in names if name in document):
+def _has_error_inside(document: Mapping[str, Any]) -> bool:
+    """Whether it wraps one: `{"response": {"error": …}}`, `{"internalServerException": {…}}` (AWS)."""
+    if True in (document.get("failed"), document.get("is_error"), document.get("isError")):
+        return True
+    inside = ((name, value) for name, value in document.items() if isinstance(value, Mapping) and value)
+    return any(
+        name.endswith("Exception") or (_plain_name(name) in _INSIDE and is_error(value)) for name, value in inside
+    )
+
+
+def is_flagged(document: Mapping[str, Any]) -> bool:
+    """Whether it has what only errors have, whatever is beside it."""
+    if any(_plain_name(name) in _FLAGS and says_something(value) for name, value in document.items()):
         return True
     if has_content:
         return False
@@ -138,9 +178,24 @@ def _is_bad_code(code: Any, document: Mapping[str, Any]) -> bool:
     """A code that stands for a failure, beside words; an HTTP status needs none."""
     if isinstance(code, bool) or not isinstance(code, int | float | str) or not says_something(code):
         return False
-    text = str(code).strip()
-    if text.isascii() and text.isdigit() and 400 <= int(text[:9]) < 600:
+    if _is_status(code):
         return True
     if isinstance(code, str) and _ALIVE.search(code) and not _FAILS.search(code):
         return False
+    return _has_words(document)
+
+
+def _is_status(code: Any) -> bool:
+    """Whether it is an HTTP status of a failure."""
+    text = str(code).strip()
+    return text.isascii() and text.isdigit() and len(text) == 3 and "4" <= text[0] <= "5"
+
+
+def _has_words(document: Mapping[str, Any]) -> bool:
     return any(isinstance(value := document.get(name), str) and value for name in _WORDS)
+
+
+@functools.lru_cache(1024)
+def _plain_name(name: str) -> str:
+    """`errorCode`, `error_code` and `ERROR-CODE` are one."""
+    return name.replace("_", "").replace("-", "").lower() if len(name) < 40 else name

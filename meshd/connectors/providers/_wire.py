@@ -87,7 +87,7 @@ class _StreamOptions(msgspec.Struct):
 
 _EMPTY = re.compile(rb'\s*(\[\s*\]|\{\s*\}|"")?\s*|\s*[^\s\["{].*', re.S)
 _USUAL_ENDS = frozenset({"stop", "length", "tool_calls", "function_call"})
-_BROKEN_OFF = re.compile(r"error|abort|fail", re.I)
+_BROKEN_OFF = re.compile(r"error|abort|fail|time[d_ -]*out|overload|malformed|cancel|interrupt|unavailable", re.I)
 STRICT_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _decode_chunk = msgspec.json.Decoder(Chunk).decode
 _decode_options = msgspec.json.Decoder(_StreamOptions | None).decode
@@ -109,11 +109,12 @@ class Told(Exception):
 
 
 class Nothing(Exception):
-    """An object that is no chunk. doubtful: it has words that might be an error's."""
+    """An object that is no chunk. doubtful: it has words that might be an error's. end: it says that it is over."""
 
-    def __init__(self, doubtful: bool) -> None:
+    def __init__(self, doubtful: bool, end: bool) -> None:
         super().__init__("no chunk")
         self.doubtful = doubtful
+        self.end = end
 
 
 def is_set(raw: msgspec.Raw) -> bool:
@@ -279,7 +280,7 @@ def _read_oddly(data: bytes, hide_usage: bool) -> tuple[StreamEvent, Chunk]:
             if sign is _told.Sign.ERROR:
                 raise Told(lenient.plain(document))
             if "choices" not in document or not document.keys() & {"id", "prompt_filter_results"}:
-                raise Nothing(sign is _told.Sign.DOUBTFUL)
+                raise Nothing(sign is _told.Sign.DOUBTFUL, _told.ends(document))
     if not choices:
         # Without choices it is the usage report, or Azure's preface.
         hidden = (usage is None and document.get("choices") is None) or (hide_usage and usage is not None)
@@ -342,15 +343,25 @@ def finish_reason(choice: Mapping[str, Any]) -> str | None:
 
 def is_failed(choice: Mapping[str, Any]) -> bool:
     reason = finish_reason(choice)
-    return _told.says_something(choice.get("error")) or (reason is not None and is_broken_off(reason))
+    return error_in(choice) is not None or (reason is not None and is_broken_off(reason))
+
+
+def error_in(choice: Mapping[str, Any]) -> Any:
+    """The error that is told in a choice, or in what it says; else None."""
+    for inside in (choice, choice.get("delta"), choice.get("message")):
+        if isinstance(inside, dict):
+            for name in ("error", "error_code"):
+                if _told.says_something(inside.get(name)):
+                    return inside[name]
+    return None
 
 
 def error_of(document: Mapping[str, Any]) -> bytes:
     """The error that is told in a choice, else what tells it."""
     if not _told.is_flagged(document):
         for choice in choices_of(document):
-            if _told.says_something(choice.get("error")):
-                return lenient.plain({"error": choice["error"]})
+            if (error := error_in(choice)) is not None:
+                return lenient.plain({"error": error})
             if is_failed(choice):
                 message = f"the provider broke its answer off: {finish_reason(choice)}"
                 return lenient.plain({"error": {"message": message}})

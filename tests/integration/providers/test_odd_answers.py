@@ -275,6 +275,21 @@ ERRORS: list[Any] = [
     {"error_description": "boom"},
     {"errmsg": "boom", "errcode": 7},
     [{"error": {"code": 503, "message": "boom"}}],
+    {"Error": "boom"},
+    {"Message": "Internal failure"},
+    {"fault": {"faultstring": "boom"}},
+    {"internalServerException": {"message": "boom"}},
+    {"response": {"error": {"message": "boom"}}},
+    {"data": {"error": "boom"}},
+    {"header": {"code": 10013, "message": "boom", "sid": "x"}},
+    {"ResponseMetadata": {"Error": {"Code": "InvalidParameter", "Message": "boom"}}},
+    {"httpStatus": 503, "text": "boom"},
+    {"usage": USAGE, "message": "boom", "code": 500},
+    {"is_error": True, "content": "boom"},
+    {"choices": [{"index": 0, "delta": {"error": {"message": "boom"}}}]},
+    {"choices": [{"index": 0, "delta": {}, "finish_reason": "timeout"}]},
+    {"choices": [{"index": 0, "delta": {}, "finish_reason": "engine_overloaded"}]},
+    {"choices": [{"index": 0, "delta": {}, "finish_reason": "function_call_filter: MALFORMED_FUNCTION_CALL"}]},
 ]
 
 
@@ -293,6 +308,13 @@ async def test_an_error_in_any_shape_is_one_and_not_the_end_of_an_answer(say, er
 @pytest.mark.parametrize("framing", ["data: %s\n\n", "%s\n\n", "event: error\ndata: %s\n\n"])
 async def test_an_error_in_bare_words(say, words, framing):
     text, failure, _ = await read(await say(AB + (framing % words).encode() + DONE))
+    assert text == "ab"
+    assert failure is not None
+
+
+@pytest.mark.parametrize("told", ["event: error", "event: exception\ndata: {}", "data: [ERROR] x", 'data: ["error"]'])
+async def test_an_error_in_the_name_of_its_event_or_in_brackets(say, told):
+    text, failure, _ = await read(await say(AB + told.encode() + b"\n\n" + DONE))
     assert text == "ab"
     assert failure is not None
 
@@ -325,7 +347,8 @@ BEATS = [b"data:\n\n", b"data: \n\n", b"data\n\n", b"data: null\n\n", b"data: he
          b'event: ping\ndata: {"type":"ping"}\n\n', b"data: 1700000000\n\n", b"data: 2026-01-01T00:00:00Z\n\n",
          b"data: keep-alive\n\n", b"data: : OPENROUTER PROCESSING\n\n", b"event: heartbeat\n\n", b"id: 7\n\n",
          b'data: {"status":"processing","message":"still working"}\n\n', b"event: ping\ndata: some words\n\n",
-         b"data: true\n\n", b"data: -\n\n", b"foo: bar\n\n"]  # fmt: skip
+         b"data: true\n\n", b"data: -\n\n", b"foo: bar\n\n", b"data: [PING]\n\n", b"data: [STILL ALIVE]\n\n",
+         b"data: <keep-alive>\n\n", b'data: ["ping"]\n\n', b"data: \x00\n\n"]  # fmt: skip
 
 
 @pytest.mark.parametrize("beat", BEATS, ids=str)
@@ -348,6 +371,16 @@ async def test_a_sign_of_life_is_no_progress(say, beat, begun):
     assert text == ("ab" if begun else "")
     assert failure is not None
     assert failure.kind is (FailureKind.STREAM_CUT if begun else FailureKind.TIMEOUT)
+
+
+@pytest.mark.parametrize(
+    "end", ["data: [DONE] and more", 'data: "[DONE]"', "data: [END]", "data: data: [DONE]", "data: [DONE]\xa0",
+            "event: done\ndata: {}", "event: done", 'data: {"done":true}', 'data: {"type":"done"}'],
+)  # fmt: skip
+async def test_the_end_is_known_in_other_words(say, end):
+    assert (await read(await say(AB + end.encode() + b"\n\n")))[:2] == ("ab", None)
+    lost = event(b"Something has come up")
+    assert (await read(await say(AB + lost + end.encode() + b"\n\n")))[1] is not None
 
 
 # -- usage --------------------------------------------------------------------------------------------
