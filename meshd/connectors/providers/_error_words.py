@@ -242,7 +242,9 @@ def _read_details(document: dict[str, Any], found: _Found) -> None:
 
 
 def _seconds(value: Any) -> float | None:
-    """`34`, `34.5`, "34s", "34"."""
+    """`34`, `34.5`, "34s", "34", `{"seconds": 34}`."""
+    if isinstance(value, dict):
+        value = value.get("seconds")
     if isinstance(value, str):
         match = _DELAY.fullmatch(value.strip()[:40]) or re.fullmatch(r"(\d{1,9}(?:\.\d{1,9})?)", value.strip()[:40])
         value = float(match[1]) if match else None

@@ -68,10 +68,10 @@ _BY_STATUS = {
     505: FailureKind.UNSUPPORTED,
 }
 # A route, a method or a format that this server does not have: another may.
-_NOT_HERE = frozenset({404, 405, 406, 410, 411, 414, 415, 416, 426, 431})
+_NOT_HERE = frozenset({404, 405, 406, 410, 411, 412, 414, 415, 416, 417, 426, 428, 431, 494, 495, 496, 497})
 _LONG = 600.0  # s: a wait beyond that is no rate of a minute
 _PER_DAY = re.compile(r"per.?(day|month)|daily|monthly", re.I)
-_PER_MINUTE = re.compile(r"per.?(minute|second)", re.I)
+_PER_MINUTE = re.compile(r"per.?(min|sec)", re.I)
 _REQUEST_TOO_LARGE = re.compile(r"request too large|input or output tokens must be reduced", re.I)
 
 
@@ -147,6 +147,8 @@ def _classify_used_up(status: int, by_code: FailureKind | None, words: ErrorWord
         return FailureKind.CONTENT_POLICY
     if waits is not None and waits <= _LONG:
         return FailureKind.RATE_LIMIT
+    if _PER_MINUTE.search(words.message) and not _PER_DAY.search(words.message):
+        return FailureKind.RATE_LIMIT
     return refusals().by_words(words.message, FailureKind.QUOTA) or FailureKind.RATE_LIMIT
 
 
@@ -189,7 +191,9 @@ _AS_REFUSED = (
     FailureKind.CONTEXT_LENGTH,
     FailureKind.INVALID_REQUEST,
     FailureKind.UNSUPPORTED,
+    FailureKind.SERVER,
 )
+_OWED = re.compile(r"balance|suspend|spend|overdue|arrear|credit|欠费|余额", re.I)
 
 
 def _classify_request_error(status: int, by_code: FailureKind | None, words: ErrorWords) -> FailureKind:
@@ -207,13 +211,13 @@ def _classify_request_error(status: int, by_code: FailureKind | None, words: Err
         return by_code
     if status in _BY_STATUS:
         return _BY_STATUS[status]
+    if status in (400, 412) and refusals().says(FailureKind.QUOTA, words.message) and _OWED.search(words.message):
+        return FailureKind.QUOTA  # Anthropic's "Your credit balance is too low", Fireworks' "Account … is suspended"
     found = refusals().by_words(words.message, *_AS_REFUSED)
     if found is None and status == 410:
         found = FailureKind.MODEL_NOT_FOUND if "model" in words.message.lower() else None
     if found is not None:
         return found
-    if refusals().says(FailureKind.QUOTA, words.message) and status == 400 and "balance" in words.message.lower():
-        return FailureKind.QUOTA  # Anthropic's: "Your credit balance is too low"
     return FailureKind.UNSUPPORTED if status in _NOT_HERE else FailureKind.INVALID_REQUEST
 
 

@@ -122,6 +122,12 @@ def test_enough_of_both_were_tried():
         ("temperature: range: 0..1", "unsupported"),
         ("temperature must be less than or equal to 2", "invalid_request"),
         ("temperature must be less than or equal to 1.0", "unsupported"),
+        ("The model returned the following errors: reasoning: Extra inputs are not permitted", "unsupported"),
+        ("messages[0].role is not one of ['system', 'user']", "invalid_request"),
+        ("InternalError.Algo.InvalidParameter: messages is empty", "invalid_request"),
+        ("upstream error: Invalid type for 'messages'", "invalid_request"),
+        ("Internal server error", "server"),
+        ("Failed to get response from provider", "server"),
     ],
 )
 def test_the_words_are_no_broader_than_their_sources(message, kind):
@@ -163,7 +169,7 @@ async def test_a_retry_after_by_date_is_the_providers_time(off, monkeypatch):
         (408, "timeout"), (409, "server"), (410, "unsupported"), (418, "invalid_request"), (423, "server"),
         (424, "server"), (425, "server"), (451, "permission"), (499, "server"), (498, "server"), (415, "unsupported"),
         (520, "server"), (525, "server"), (529, "server"), (530, "server"), (599, "server"), (304, "bad_answer"),
-        (300, "bad_answer"), (420, "rate_limit"), (505, "unsupported"),
+        (300, "bad_answer"), (420, "rate_limit"), (505, "unsupported"), (412, "unsupported"), (494, "unsupported"),
     ],
 )  # fmt: skip
 def test_a_status_alone_says(status, kind):
