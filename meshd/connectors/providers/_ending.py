@@ -29,9 +29,11 @@ class Ending:
         self._stamped: set[int] = set()  # of these, those whose finish reason came beside content
         self._early = False  # content came after a finish reason
         self._unstamped = False  # content came without one
+        self._missed = False  # something that may have been content was lost
 
     def note(self, chunk: Chunk, event: StreamEvent) -> bool:
         """A chunk came; whether it was progress."""
+        self._missed = self._missed or self.lost > 0
         self.lost = 0
         choices = chunk.choices or ()
         if event.content:
@@ -66,7 +68,8 @@ class Ending:
     def is_regular(self, *, done: bool) -> bool:
         """Whether that is the end. done: it was said; else the connection was closed, or is silent."""
         uncertain = self.lost > 0 or self.doubt
-        if self._said_all and (self.content or not uncertain):  # without any content, what was lost may have been it
+        empty = not self.content and (uncertain or self._missed)  # what was lost may have been the content
+        if self._said_all and not empty:
             return True
         if uncertain:
             return False

@@ -215,7 +215,9 @@ class EventReader:
                 if _told.is_done(data):
                     self._end(done=True)
                     break
-            if bare and b"\n" in data and _told.of_words(data) is _told.Sign.BROKEN and not _is_json(data):
+            if (pieces := _run_together(data)) is not None:
+                events += self._take([ServerEvent(piece, name, bare) for piece in pieces])
+            elif bare and b"\n" in data and _told.of_words(data) is _told.Sign.BROKEN and not _is_json(data):
                 lines = [ServerEvent(line, name, bare=True) for line in data.split(b"\n")]
                 events += self._take(lines)
             else:
@@ -343,6 +345,23 @@ def _plain(data: bytes) -> bytes:
         return lenient.plain(lenient.decode(data))
     except lenient.NotJSON:
         return data
+
+
+def _run_together(data: bytes) -> list[bytes] | None:
+    """The chunks of an event that holds several (no blank line between them, a list) or one in two `data:`; else
+    None."""
+    if data[:1] == b"{" and b"\n" not in data and b"}{" not in data:
+        return None
+    if data[:5] == b"data:":
+        return [data[5:].strip()]
+    if data[:1] == b"[" and b'"choices"' in data and _is_json(data):
+        chunks = lenient.decode(data)
+        return [lenient.encode(chunk) for chunk in chunks] if all(isinstance(each, dict) for each in chunks) else None
+    if data[:1] != b"{" or _is_json(data):
+        return None
+    pieces = [line.strip() for line in data.replace(b"}{", b"}\n{").split(b"\n") if line.strip()]
+    whole = len(pieces) > 1 and all(_is_json(piece) or _told.is_done(piece) for piece in pieces)
+    return pieces if whole else None
 
 
 def _is_json(data: bytes) -> bool:

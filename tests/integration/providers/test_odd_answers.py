@@ -138,6 +138,26 @@ async def test_an_early_finish_reason_and_then_a_lost_chunk_is_no_empty_answer(s
     assert failure.kind is FailureKind.BAD_ANSWER
 
 
+async def test_a_lost_chunk_before_a_finish_reason_is_no_empty_answer(say):
+    _, failure, _ = await read(await say(event(b"{'choices': python}") + END))
+    assert failure is not None
+    assert failure.kind is FailureKind.BAD_ANSWER
+
+
+A, B = (json.dumps(chunk(letter)).encode() for letter in "ab")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"data: %s\ndata: %s\n\n" % (A, B), b"data: %s%s\n\n" % (A, B), b"data: [%s,%s]\n\n" % (A, B),
+     b"data: data: %s\n\ndata: data: %s\n\n" % (A, B), b"data: %s\ndata: %s\ndata: [DONE]\n" % (A, B)],
+)  # fmt: skip
+async def test_chunks_that_run_together_are_all_read(say, body):
+    text, failure, events = await read(await say(body + END))
+    assert (text, failure) == ("ab", None)
+    assert [json.loads(each.data)["choices"][0]["delta"].get("content") for each in events[:2]] == ["a", "b"]
+
+
 # -- half surrogate pairs, and JSON beyond the standard -----------------------------------------------
 
 HALF = "\ud83c"
