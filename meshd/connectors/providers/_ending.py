@@ -71,7 +71,7 @@ class Ending:
         empty = not self.content and (uncertain or self._missed)  # what was lost may have been the content
         if self._said_all and not empty:
             return True
-        if uncertain:
+        if uncertain or empty:
             return False
         if self._finished and self._begun <= self._finished:
             return True

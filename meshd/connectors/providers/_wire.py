@@ -57,6 +57,7 @@ class Delta(msgspec.Struct, gc=False):
     reasoning_details: msgspec.Raw = NULL
     thinking: msgspec.Raw = NULL
     thinking_blocks: msgspec.Raw = NULL
+    error: msgspec.Raw = NULL
 
 
 class _Choice(msgspec.Struct, gc=False):
@@ -86,6 +87,7 @@ class _StreamOptions(msgspec.Struct):
 
 
 _EMPTY = re.compile(rb'\s*(\[\s*\]|\{\s*\}|"")?\s*|\s*[^\s\["{].*', re.S)
+_ERRORS = ("error", "base_resp", "error_code")
 _USUAL_ENDS = frozenset({"stop", "length", "tool_calls", "function_call"})
 _BROKEN_OFF = re.compile(r"error|abort|fail|time[d_ -]*out|overload|malformed|cancel|interrupt|unavailable", re.I)
 STRICT_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
@@ -238,7 +240,9 @@ def read_event(data: bytes, *, hide_usage: bool) -> tuple[StreamEvent, Chunk]:
             more = _more_than_text(delta)
             choice.says = choice.says or bool(more)
             extra += more
-        if not (thought or delta.reasoning_details is delta.thinking is delta.thinking_blocks is NULL):
+        if delta.error is not NULL or not (
+            thought or delta.reasoning_details is delta.thinking is delta.thinking_blocks is NULL
+        ):
             return _read_oddly(data, hide_usage)
     if text or reasoning or extra:
         return StreamEvent(data, True, text, finish, usage, reasoning=reasoning, extra=extra), chunk
@@ -261,6 +265,8 @@ def _read_oddly(data: bytes, hide_usage: bool) -> tuple[StreamEvent, Chunk]:
     """The same of a chunk that is not as it should be, or says nothing: a field of another type costs that field."""
     document, data = document_of(data)
     choices, usage = choices_of(document), usage_in(document)
+    if any(map(is_failed, choices)):
+        raise Told(error_of(document))
     found: list[_Choice] = []
     said = []
     for position, choice in enumerate(choices):
@@ -270,9 +276,11 @@ def _read_oddly(data: bytes, hide_usage: bool) -> tuple[StreamEvent, Chunk]:
         finish = finish_reason(choice)
         found.append(_Choice(_index(choice, position), None, None, finish, says=any(reading)))
     chunk = Chunk(found)
-    if _told.is_flagged(document, has_content=any(map(any, said))) or any(map(is_failed, choices)):
+    # Beside text only what is certainly an error is one.
+    beside = any(map(any, said))
+    if any(_told.says_something(document.get(name)) for name in _ERRORS) if beside else _told.is_flagged(document):
         raise Told(error_of(document))
-    if not any(map(any, said)):
+    if not beside:
         if _told.is_error(document):
             raise Told(lenient.plain(document))
         if not choices and usage is None:
@@ -349,10 +357,8 @@ def is_failed(choice: Mapping[str, Any]) -> bool:
 def error_in(choice: Mapping[str, Any]) -> Any:
     """The error that is told in a choice, or in what it says; else None."""
     for inside in (choice, choice.get("delta"), choice.get("message")):
-        if isinstance(inside, dict):
-            for name in ("error", "error_code"):
-                if _told.says_something(inside.get(name)):
-                    return inside[name]
+        if isinstance(inside, dict) and _told.says_something(inside.get("error")):
+            return inside["error"]
     return None
 
 
