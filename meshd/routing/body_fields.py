@@ -6,6 +6,7 @@ Must never: change a body where no budget applies.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -19,7 +20,8 @@ from meshd.routing.inside_body import Found, Inside, few, is_plain_input, longer
 from meshd.routing.needs import Needs
 from meshd.routing.table import FREE, AppSpec, ModelSpec, PoolSpec, RoutingTable
 
-_CARRIES_NAMES = frozenset({"model", "models", "fallbacks", "fallback_models", "allowed_models", "model_list"})
+_CARRIES_NAMES = re.compile(r"model[_-]?(s|ids?|names?|slugs?|list)?$|fallback", re.I)
+_OF_A_MODEL = frozenset({"id", "name", "slug"})
 _NULL = b"null"
 _FILES = "messages[].content[].file"
 MOST_THOUGHT = 10**7  # tokens
@@ -108,8 +110,13 @@ class BodyFields:
         for name, raw in fields.items():
             rule = self.rules.get(name)
             if rule is None or rule.does in ("needs_budget_free", "names_models"):
-                direct = (rule is not None and rule.does == "names_models") or name in _CARRIES_NAMES
-                yield from _named(_value(raw), direct)
+                value = _value(raw)
+                names = rule is not None and rule.does == "names_models" and not _has_maps(value)
+                yield from _named(value, names or _carries_names(name))
+            elif name == "tools" and isinstance(tools := _value(raw), list):
+                for tool in tools:  # what is inside of a function is the app's own
+                    if isinstance(tool, dict):
+                        yield from _named({name: each for name, each in tool.items() if name != "function"}, False)
 
 
 def forbidden(rules: BodyFields, fields: Mapping[str, msgspec.Raw], app: AppSpec, table: RoutingTable) -> str | None:
@@ -173,7 +180,20 @@ def _named(value: Any, direct: bool) -> Iterator[str]:
             yield from _named(each, direct)
     elif isinstance(value, dict):
         for name, each in value.items():
-            yield from _named(each, name in _CARRIES_NAMES)
+            of_one = direct and (name in _OF_A_MODEL or _is_list_of_names(each))  # `[{"small": ["large"]}]`, as LiteLLM
+            yield from _named(each, of_one or _carries_names(name))
+
+
+def _carries_names(name: str) -> bool:
+    return _CARRIES_NAMES.search(name) is not None
+
+
+def _has_maps(value: Any) -> bool:
+    return isinstance(value, dict) or (isinstance(value, list) and any(isinstance(each, dict) for each in value))
+
+
+def _is_list_of_names(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(each, str) for each in value)
 
 
 def _value(raw: msgspec.Raw) -> Any:

@@ -31,8 +31,9 @@ TOOLS_PREAMBLE = 640
 GOING_ON = 320
 """Bytes at most that are put around the text so far to ask for the rest of it: its turn, and an instruction."""
 
-_PARTS = frozenset({"image_url", "input_image", "input_audio", "input_file", "file", "video_url", "input_video"})
-_IMAGES = frozenset({"image_url", "input_image"})
+_PARTS = frozenset({"image_url", "input_image", "image", "input_audio", "audio_url", "input_file", "file", "document",
+                    "document_url", "video_url", "input_video"})  # fmt: skip
+_IMAGES = frozenset({"image_url", "input_image", "image"})
 _DATA_URL = re.compile(r"\s*data:([a-z]*)[^,]{0,200};\s*base64\s*,", re.IGNORECASE)
 _BARE = re.compile(r"[A-Za-z0-9+/=_\-\s]{64,}")
 _BARE_KEYS = {"data": "audio", "file_data": "file"}
@@ -289,17 +290,18 @@ def _carried(contents: list[bytes]) -> _Carried:
     return _Carried(images, size, tokens + elsewhere * _ELSEWHERE)
 
 
-def _inside(value: object, key: str = "") -> Iterator[tuple[str, int]]:
-    """(media type, bytes of base64) of what a part has in it."""
+def _inside(value: object, key: str = "", media: object = None) -> Iterator[tuple[str, int]]:
+    """(media type, bytes of base64) of what a part has in it. media: the type that stands beside it, as Anthropic and
+    Gemini write it."""
     if isinstance(value, str):
         url = _DATA_URL.match(value)
         if url is not None:
             yield url[1].lower(), len(value) - url.end()
         elif key in _BARE_KEYS and _BARE.fullmatch(value):
-            yield _BARE_KEYS[key], len(value)
+            yield media.partition("/")[0].lower() if isinstance(media, str) else _BARE_KEYS[key], len(value)
     elif isinstance(value, dict):
         for name, each in value.items():
-            yield from _inside(each, name)
+            yield from _inside(each, name, value.get("media_type") or value.get("mime_type"))
     elif isinstance(value, list):
         for each in value:
             yield from _inside(each, key)

@@ -52,6 +52,8 @@ def classify(failure: ProviderFailure, policy: RetryPolicy, provider: ProviderSp
             return Verdict.RETRY
         if policy.non_retryable_codes is not None and status in policy.non_retryable_codes:
             return Verdict.ROTATE
+        if status == 400 and failure.kind is FailureKind.SERVER:  # its words say so, whatever the status
+            return Verdict.RETRY
         if policy.retryable_codes is None and status in provider.retryable_codes:
             return Verdict.RETRY
         if status in provider.non_retryable_codes or status in RETRYABLE_CODES:

@@ -37,7 +37,8 @@ PER_CUT = 8
 """Tokens that cutting a text in two may hide: around the cut, words are merged otherwise than they would be, by a
 token or two."""
 
-_NOT_TEXT = frozenset({"image_url", "input_image", "input_audio", "input_file", "file", "video_url", "input_video"})
+_NOT_TEXT = frozenset({"image_url", "input_image", "image", "input_audio", "audio_url", "input_file", "file",
+                       "document", "document_url", "video_url", "input_video"})  # fmt: skip
 _TEXT = frozenset({"text", "input_text", "output_text", "refusal"})
 
 

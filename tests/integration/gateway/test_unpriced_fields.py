@@ -81,6 +81,32 @@ def test_an_apps_models_hold_for_every_name_in_a_body(daemon, odd):
     assert (caught.value.status_code, "other/dear" in str(caught.value)) == (403, True)
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"fallbacks": [{"small": ["other/dear"]}]},
+        {"context_window_fallbacks": [{"m": ["m", "other/dear"]}]},
+        {"models": [{"id": "other/dear"}]},
+        {"Models": ["other/dear"]},
+        {"fallback_model": "other/dear"},
+        {"plugins": [{"id": "m", "analysis_models": ["other/dear"]}]},
+        {"tools": [{"type": "subagent", "parameters": {"model": "other/dear"}}]},
+        {"agent": {"model_id": "other/dear"}},
+    ],
+    ids=str,
+)
+def test_an_apps_models_hold_wherever_a_name_may_stand(daemon, fields):
+    with pytest.raises(MeshError) as caught:
+        daemon.say(model="open", extra_body=fields)
+    assert (caught.value.status_code, "other/dear" in str(caught.value)) == (403, True)
+
+
+def test_a_functions_own_words_name_no_model(daemon, odd):
+    parameters = {"type": "object", "properties": {"model": {"type": "string", "enum": ["T-Ford"]}}}
+    tools = [{"type": "function", "function": {"name": "buy", "parameters": parameters}}]
+    assert sent(daemon, odd, "open", tools=tools)["tools"] == tools
+
+
 def test_the_limit_that_is_added_has_the_name_that_the_model_takes(daemon, odd):
     assert sent(daemon, odd, "thinking")["max_completion_tokens"] == 4096
     assert "max_tokens" not in odd.bodies[-1]

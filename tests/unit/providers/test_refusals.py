@@ -127,6 +127,8 @@ def test_enough_of_both_were_tried():
         ("InternalError.Algo.InvalidParameter: messages is empty", "invalid_request"),
         ("upstream error: Invalid type for 'messages'", "invalid_request"),
         ("Internal server error", "server"),
+        ("The model has crashed without additional information. (Exit code: 11)", "server"),
+        ("Model was unloaded while the request was still in queue..", "server"),
         ("Failed to get response from provider", "server"),
     ],
 )

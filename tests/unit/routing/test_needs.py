@@ -101,6 +101,18 @@ def carrying(*parts: dict[str, Any]) -> Needs:
     return needs(messages=[{"role": "user", "content": [*parts, {"type": "text", "text": "?"}]}])
 
 
+def test_inline_data_is_found_in_the_shapes_of_other_formats() -> None:
+    held = "QUJD" * 8000
+    source = {"type": "base64", "media_type": "image/png", "data": held}
+    picture = carrying({"type": "image", "source": source})
+    assert (picture.images, picture.tokens < 1100, picture.most < 1000) == (1, True, True)
+    sound = carrying({"type": "audio_url", "audio_url": {"url": f"data:audio/wav;base64,{held}"}})
+    assert sound.attached == len(held) // 32
+    pages = carrying({"type": "document", "source": {**source, "media_type": "application/pdf"}})
+    assert pages.attached == len(held)
+    assert carrying({"type": "document_url", "document_url": "https://x/y.pdf"}).attached >= 1_000_000
+
+
 AUDIO = {"type": "input_audio", "input_audio": {"data": "QUJD" * 8000, "format": "wav"}}
 PDF = {"type": "file", "file": {"filename": "a.pdf", "file_data": "data:application/pdf;base64," + "QUJD" * 1000}}
 BARE_PDF = {"type": "file", "file": {"filename": "a.pdf", "file_data": "QUJD" * 1000}}

@@ -29,6 +29,7 @@ SERVER, LIMIT = FailureKind.SERVER, FailureKind.RATE_LIMIT
         (FailureKind.CONNECTION, 0, RETRY),
         (FailureKind.SERVER, 500, RETRY),
         (FailureKind.SERVER, 503, RETRY),
+        (FailureKind.SERVER, 400, RETRY),
         (FailureKind.SERVER, 520, RETRY),
         (FailureKind.SERVER, 529, RETRY),
         (FailureKind.BAD_ANSWER, 200, RETRY),
