@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from meshd.cdk import lenient
 from meshd.cdk.provider import ModelListing
 from meshd.connectors.providers._wire import Broken
 
@@ -67,7 +68,11 @@ def read_model(body: bytes) -> ModelListing | None:
 def _decoded(body: bytes) -> Any:
     try:
         return msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as exc:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        pass
+    try:
+        return msgspec.json.decode(lenient.plain(lenient.decode_odd(body)))
+    except (lenient.NotJSON, msgspec.DecodeError, RecursionError) as exc:
         raise Broken(str(exc)) from None
 
 

@@ -105,3 +105,11 @@ def test_rows_of_the_catalogue_make_connectors(monkeypatch):
     monkeypatch.delenv("CLOUDFLARE_ACCOUNT_ID")
     with pytest.raises(ValueError, match="set CLOUDFLARE_ACCOUNT_ID"):
         OpenAIProvider(ProviderSettings("c", "x", base_url="https://h/${env:CLOUDFLARE_ACCOUNT_ID}/v1"))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b'\xef\xbb\xbf{"data":[{"id":"a"}]}', b'{"data":[{"id":"a","x":NaN}]}', b'{"data":[{"id":"a","x":"\\ud83c"}]}'],
+)
+def test_a_list_in_json_beyond_the_standard_is_read(body):
+    assert [each.id for each in read_listing(body)] == ["a"]
