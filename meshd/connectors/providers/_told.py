@@ -153,8 +153,6 @@ def is_flagged(document: Mapping[str, Any]) -> bool:
     """Whether it has what only errors have, whatever is beside it."""
     if any(_plain_name(name) in _FLAGS and says_something(value) for name, value in document.items()):
         return True
-    if has_content:
-        return False
     return any(isinstance(value := document.get(name), str) and _CALLS_ITSELF_ERROR.search(value) for name in _KINDS)
 
 
