@@ -97,8 +97,9 @@ def odd_character(text: str, line: int | None = None) -> str | None:
     number, char = min(found, key=lambda each: abs(each[0] - (line or 0)))
     if char in _QUOTES:
         return f"line {number} has a typographic quote ({char}): write ' or \" instead"
-    meant = "a colon" if char == "\uff1a" else "a plain space" if "space" in _BLANKS[char] else "nothing"
-    return f"line {number} has {_BLANKS[char]} (U+{ord(char):04X}): write {meant} instead"
+    meant = "a colon" if char == "\uff1a" else "a plain space" if char.isspace() else ""
+    advice = f"write {meant} instead" if meant else "remove it"
+    return f"line {number} has {_BLANKS[char]} (U+{ord(char):04X}): {advice}"
 
 
 def odd_name(text: str) -> str | None:

@@ -120,6 +120,8 @@ _YAML_WORDS = {
     "could not find expected ':'": "a key without a colon after it",
     "did not find expected key": "the indentation does not fit the lines above",
     "did not find expected <block end>": "the indentation does not fit the lines above",
+    "but found another document": "a second document begins here (`---`): one file holds one",
+    "found undefined alias": "an alias (`*name`) with no anchor (`&name`) before it",
 }
 """libyaml's words, and what they mean for who wrote the file."""
 
@@ -272,12 +274,24 @@ def _load_json(text: str, file: str | None) -> Loaded:
         # Tabs are fine in JSON and not in YAML, so that JSON's own parser has the last word on what it says.
         raw = json.loads(text, parse_constant=_no_constant)
     except json.JSONDecodeError as error:
-        return _fatal(file, f"is not valid JSON: {error.msg}", error.lineno)
-    except (ValueError, RecursionError) as error:
+        return _fatal(file, f"is not valid JSON: {_json_fault(text, error)}", error.lineno)
+    except RecursionError:
+        return _fatal(file, "is nested too deeply", None)
+    except ValueError as error:
         return _fatal(file, f"is not valid JSON: {error}", None)
     marked = _load_yaml(text.replace("\t", "  "), file)
     duplicates = [problem for problem in marked.problems if "given twice" in problem.message]
     return Loaded(raw, marked.lines, duplicates)
+
+
+def _json_fault(text: str, error: json.JSONDecodeError) -> str:
+    """The parser's words, or what YAML, JSON5 and editors allow and JSON does not."""
+    here = text[error.pos : error.pos + 2]
+    if here[:1] == "#" or here in ("//", "/*"):
+        return "JSON has no comments: remove it, or name the file .yaml"
+    if here[:1] in ("}", "]") and text[: error.pos].rstrip().endswith(","):
+        return f"a comma before {here[:1]}: remove it"
+    return error.msg
 
 
 def _no_constant(name: str) -> Any:

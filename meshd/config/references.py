@@ -19,6 +19,13 @@ _ENV_BODY = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(?::-(.*))?", re.DOTALL)
 _SHELL = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 _BARE = re.compile(r"\$([A-Za-z_][A-Za-z0-9_]*)")
 _OTHERS = re.compile(r"\{\{\s*(?:env\.|secrets\.|\.Env\.)?([A-Za-z_][A-Za-z0-9_]*)\s*\}\}|%([A-Z_][A-Z0-9_]*)%")
+_TOLD_ELSEWHERE = re.compile(
+    r"(?:\$?(?:env|ENV)[:.]|os\.environ[/.]|process\.env\.|\$\(|\$?\{?secrets?[:.]|\{env[:.])"
+    r"\s*([A-Za-z_][A-Za-z0-9_]*)\s*[)}]?"
+)
+"""As LiteLLM, PowerShell, JavaScript and make write it, and ours with a sign left out."""
+_PLACEHOLDERS = re.compile(r"<[^<>]+>|(?:\w+-)?(?:\.{3}|…)|your[-_ ].*(?:key|token|secret).*", re.I)
+"""What examples have in a key's place. A server of one's own may take any word, so that no other counts."""
 _KINDS = ("env", "secrets")
 _DEEPEST = 8
 """References inside defaults of references."""
@@ -42,7 +49,8 @@ def _references(text: str) -> Iterator[_Reference]:
         if end is None:
             position = opened.end()
             continue
-        yield _Reference(opened.start(), end, opened[1], text[opened.end() : end - 1])
+        body = text[opened.end() : end - 1]
+        yield _Reference(opened.start(), end, opened[1], body.strip() if opened[1] == "secrets" else body)
         position = end
 
 
@@ -132,8 +140,6 @@ def reference_problems(value: Any, environ: Mapping[str, str], at: Callable[[Pat
     """What is wrong with the references themselves. `at` makes a problem for a path."""
     found = []
     for path, text in strings(value):
-        if "$" not in text and "{{" not in text and "%" not in text:
-            continue
         faults = dict.fromkeys([*_faults(text, path, environ), *_lookalikes(text, path)])
         found += [at(path, fault) for fault in faults]
     return found
@@ -184,11 +190,21 @@ def _lookalikes(text: str, path: Path) -> Iterator[str]:
             yield f"${{{name}}} does not say what of; did you mean ${{{kind}:{name}}}?"
         else:
             yield f"${{{name}:-…}} does not say what of; did you mean ${{env:{name}:-…}}?"
-    for pattern in (_BARE, _OTHERS):
-        bare = pattern.fullmatch(text.strip())
-        if bare is not None:
-            name = bare[1] or bare[2]
-            yield f"{text.strip()} is taken as it stands; did you mean ${{{kind}:{name}}}?"
+    bare = _bare(text.strip(), kind)
+    if bare:
+        yield f"{text.strip()} is taken as it stands; did you mean ${{{kind}:{bare}}}?"
+    elif kind == "secrets" and _PLACEHOLDERS.fullmatch(text.strip()):
+        yield "is a placeholder: write the key itself, or ${secrets:NAME} for the environment's NAME"
+
+
+def _bare(text: str, kind: str) -> str | None:
+    """The name in what is a reference elsewhere. An address may begin with `env:`; a key does not."""
+    elsewhere = [_TOLD_ELSEWHERE] if kind == "secrets" and not _OPEN.match(text) else []
+    for pattern in (_BARE, _OTHERS, *elsewhere):
+        found = pattern.fullmatch(text)
+        if found is not None:
+            return next(group for group in found.groups() if group)
+    return None
 
 
 def _takes_references(path: Path) -> bool:

@@ -155,6 +155,13 @@ def told(text: str, format: str = "yaml", **environ: str) -> str:
         ("[daemon]\nlog_level = “debug”\n", "toml", "line 2 has a typographic quote"),
         ("{“daemon”: {}}", "json", "line 1 has a typographic quote"),
         ('{"daemon":\u00a0{}}', "json", "line 1 has a non-breaking space"),
+        ('{"daemon": {"watch": true},}', "json", "a comma before }: remove it"),
+        ('{"daemon": {}, // no\n}', "json", "JSON has no comments"),
+        ('{\n# no\n"daemon": {}}', "json", "mesh:2: is not valid JSON: JSON has no comments"),
+        ('{"a":' * 5000 + "1" + "}" * 5000, "json", "mesh: is nested too deeply"),
+        ("daemon: {}\n---\npools: {}\n", "yaml", "mesh:2: is not valid YAML: a second document begins here"),
+        ("daemon: *none\n", "yaml", "an alias (`*name`) with no anchor"),
+        ("daemon:\n  log_\u200blevel: debug\n", "yaml", "a zero-width space (U+200B): remove it"),
         ("daemon: !include other.yaml\n", "yaml", "tag !include is not accepted"),
         ("providers:\n  openai:\n    api_key: !secret KEY\n", "yaml", "write ${secrets:KEY}"),
     ],
@@ -241,11 +248,43 @@ def test_references_inside_defaults(written: str, environ: dict[str, str], meant
         ("${secrets:KEY", "is not closed"),
         ("${secrets:KEY:-none}", "takes no default"),
         ("${env:A:-${env:B}}", "the environment variable B is not set"),
+        *(
+            (written, "did you mean ${secrets:OPENAI_API_KEY}?")
+            for written in (
+                "os.environ/OPENAI_API_KEY",
+                "process.env.OPENAI_API_KEY",
+                "env:OPENAI_API_KEY",
+                "$env:OPENAI_API_KEY",
+                "$(OPENAI_API_KEY)",
+                "$secrets:OPENAI_API_KEY",
+                "{secrets:OPENAI_API_KEY}",
+                "secrets:OPENAI_API_KEY",
+                "${secrets.OPENAI_API_KEY}",
+            )
+        ),
+        ("<your key>", "is a placeholder"),
+        ("sk-...", "is a placeholder"),
+        ("YOUR_API_KEY", "is a placeholder"),
     ],
 )
 def test_what_looks_like_a_reference_is_told(value: str, words: str) -> None:
     text = json.dumps({"providers": {"openai": {"api_key": value}}})
     assert words in told(text)
+
+
+@pytest.mark.parametrize(
+    "key", ["my-key", "EMPTY", "xxxx", "changeme", "sk-abc...", "env", "secrets", "a:b", "${env:K}"]
+)
+def test_any_word_may_be_the_key_of_ones_own_server(key: str) -> None:
+    assert not told(json.dumps({"providers": {"openai": {"api_key": key}}}), K="k")
+
+
+@pytest.mark.parametrize("key", ["${secrets:K}", "${secrets: K }", " ${secrets:K\t}"])
+def test_blanks_in_a_reference_are_no_part_of_its_name(key: str) -> None:
+    config = MeshConfig.from_dict({"providers": {"openai": {"api_key": key}}}, environ={})
+    assert list(config.secret_references()) == ["K"]
+    assert not config.validate()
+    assert config.with_secrets({"K": "v"}).providers["openai"].api_key == "v"
 
 
 def test_another_field_means_the_environment() -> None:
