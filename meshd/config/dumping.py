@@ -26,7 +26,7 @@ def dump(raw: dict[str, Any], format: str) -> str:
 def dump_yaml(raw: Any) -> str:
     import yaml
 
-    return yaml.dump(raw, Dumper=_dumper(), sort_keys=False, allow_unicode=True, width=100, default_flow_style=None)
+    return yaml.dump(raw, Dumper=_dumper(), sort_keys=False, allow_unicode=True, width=80, default_flow_style=None)
 
 
 def _dumper() -> Any:
@@ -37,9 +37,27 @@ def _dumper() -> Any:
         def ignore_aliases(self, data: Any) -> bool:
             return True
 
+        def represent_mapping(self, tag: str, mapping: Any, flow_style: bool | None = None) -> Any:
+            node = super().represent_mapping(tag, mapping, flow_style)
+            return _in_lines(node, [part for pair in node.value for part in pair])
+
+        def represent_sequence(self, tag: str, sequence: Any, flow_style: bool | None = None) -> Any:
+            node = super().represent_sequence(tag, sequence, flow_style)
+            return _in_lines(node, node.value)
+
     # Tuples come from code, never from a file.
     Dumper.add_representer(tuple, lambda dumper, data: dumper.represent_list(data))
     return Dumper
+
+
+_SHORT = 56
+"""Signs of a map or list that stand on one line, so that it fits a terminal below its own key."""
+
+
+def _in_lines(node: Any, parts: list[Any]) -> Any:
+    if node.flow_style and sum(len(str(part.value)) + 2 for part in parts) > _SHORT:
+        node.flow_style = False
+    return node
 
 
 def _without_null(value: Any) -> Any:

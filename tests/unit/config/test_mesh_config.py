@@ -308,3 +308,15 @@ def test_raw_is_not_the_callers() -> None:
     config = MeshConfig(raw)
     raw["pools"].clear()
     assert "chat" in config.pools
+
+
+@pytest.mark.parametrize("signs", [1, 20, 40, 60, 90])
+def test_a_file_that_is_shown_fits_a_terminal(signs):
+    """But for a value that is wider itself, which stands alone on its line."""
+    from meshd.config.dumping import dump_yaml
+
+    provider = {"connector": "openai-compatible.v1", "base_url": "http://x/" + "y" * signs, "api_key": "•••"}
+    raw = {"providers": {"workstation": provider}, "pools": {"p": {"models": ["m" * signs, "n" * 20, "o" * 10]}}}
+    wide = [line for line in dump_yaml(raw).splitlines() if len(line) > 80]
+    assert all(line.count(":") <= 2 and "{" not in line and "[" not in line for line in wide)
+    assert not wide or signs >= 60
