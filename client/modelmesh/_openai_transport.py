@@ -151,7 +151,8 @@ def _raised(http: Any, error: MeshError, request: Any) -> Any:
     if error.retry_after is not None:
         headers["retry-after"] = f"{error.retry_after:g}"
     headers |= _mesh_headers({"attempts": error.attempts}, error.request_id or "")
-    return http.Response(error.status_code, headers=headers, json=_error_body(error), request=request)
+    headers["content-type"] = "application/json"
+    return _whole(http, error.status_code, headers, msgspec.json.encode(_error_body(error)), request)
 
 
 def _error_body(error: MeshError) -> dict[str, Any]:
@@ -166,7 +167,13 @@ def _answered(http: Any, message: Message, call: Call, request: Any) -> Any:
         **message.head.headers,
         **_mesh_headers(message.head.mesh, call.name),
     }
-    return http.Response(message.head.status, headers=headers, content=message.body, request=request)
+    return _whole(http, message.head.status, headers, message.body, request)
+
+
+def _whole(http: Any, status: int, headers: Mapping[str, str], body: bytes, request: Any) -> Any:
+    """A response whose body is there. The HTTP client reads it, as from any server: only so is `elapsed` known."""
+    length = {"content-length": str(len(body))}
+    return http.Response(status, headers={**headers, **length}, stream=http.ByteStream(body), request=request)
 
 
 def _mesh_headers(mesh: Mapping[str, Any], request_id: str) -> dict[str, str]:

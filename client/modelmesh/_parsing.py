@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, get_origin
 
 from modelmesh._errors import MeshError
 from modelmesh._options import given
@@ -30,6 +30,8 @@ class ContentFilterFinishReasonError(MeshError):
 
 def sent_format(wanted: Any) -> Any:
     """A `response_format` as it is sent: a class as the strict schema it stands for, anything else as it is."""
+    if get_origin(wanted) is not None:  # `list[Item]` and its kin: no class, and nothing that JSON could hold
+        raise TypeError(f"Unsupported response_format type - {wanted}")
     if not inspect.isclass(wanted) or not given(wanted):
         return wanted
     schema = _strict(_adapter(wanted).json_schema())

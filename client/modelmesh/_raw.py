@@ -69,6 +69,27 @@ class RawResponse:
         return self.content.decode()
 
 
+class _Pieces:
+    """A body in pieces of one size, the last one shorter; as it comes where no size is asked for."""
+
+    def __init__(self, empty: Any, size: int | None) -> None:
+        self._left = empty
+        self._size = size
+
+    def of(self, more: Any) -> Iterator[Any]:
+        if self._size is None:
+            yield more
+            return
+        self._left += more
+        while len(self._left) >= self._size:
+            piece, self._left = self._left[: self._size], self._left[self._size :]
+            yield piece
+
+    def rest(self) -> Iterator[Any]:
+        if self._left:
+            yield self._left
+
+
 class StreamingResponse(RawResponse):
     """The same, with the body read by methods."""
 
@@ -92,16 +113,20 @@ class StreamingResponse(RawResponse):
         yield "data: [DONE]"
         yield ""
 
-    def iter_text(self) -> Iterator[str]:
+    def iter_text(self, chunk_size: int | None = None) -> Iterator[str]:
+        pieces = _Pieces("", chunk_size)
         if self._body is not None:
-            yield self._body.decode()
-            return
-        for line in self.iter_lines():
-            yield f"{line}\n"
+            yield from pieces.of(self._body.decode())
+        else:
+            for line in self.iter_lines():
+                yield from pieces.of(f"{line}\n")
+        yield from pieces.rest()
 
-    def iter_bytes(self) -> Iterator[bytes]:
+    def iter_bytes(self, chunk_size: int | None = None) -> Iterator[bytes]:
+        pieces = _Pieces(b"", chunk_size)
         for text in self.iter_text():
-            yield text.encode()
+            yield from pieces.of(text.encode())
+        yield from pieces.rest()
 
     def close(self) -> None:
         if self._body is None:
@@ -134,16 +159,25 @@ class AsyncStreamingResponse(RawResponse):
         yield "data: [DONE]"
         yield ""
 
-    async def iter_text(self) -> AsyncIterator[str]:
+    async def iter_text(self, chunk_size: int | None = None) -> AsyncIterator[str]:
+        pieces = _Pieces("", chunk_size)
         if self._body is not None:
-            yield self._body.decode()
-            return
-        async for line in self.iter_lines():
-            yield f"{line}\n"
+            for piece in pieces.of(self._body.decode()):
+                yield piece
+        else:
+            async for line in self.iter_lines():
+                for piece in pieces.of(f"{line}\n"):
+                    yield piece
+        for piece in pieces.rest():
+            yield piece
 
-    async def iter_bytes(self) -> AsyncIterator[bytes]:
+    async def iter_bytes(self, chunk_size: int | None = None) -> AsyncIterator[bytes]:
+        pieces = _Pieces(b"", chunk_size)
         async for text in self.iter_text():
-            yield text.encode()
+            for piece in pieces.of(text.encode()):
+                yield piece
+        for piece in pieces.rest():
+            yield piece
 
     async def close(self) -> None:
         if self._body is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Final, Literal, overload
+from typing import TYPE_CHECKING, Any, Final, Literal, get_origin, overload
 
 from modelmesh._errors import MeshError
 from modelmesh._options import NOT_GIVEN, given
@@ -241,7 +241,7 @@ class AsyncChatCompletions(Answers):
 def _sent(params: dict[str, Any]) -> dict[str, Any]:
     """The parameters with a class as `response_format` written as its schema."""
     wanted = params.get("response_format")
-    if not isinstance(wanted, type):
+    if not isinstance(wanted, type) and get_origin(wanted) is None:
         return params
     from modelmesh._parsing import sent_format
 
