@@ -122,8 +122,11 @@ def _moment(value: float) -> str:
 def _changes(event: dict[str, Any], at: float) -> str:
     """Beside the reason: how long it lasts, and what is now otherwise."""
     changed = {name: value for name, value in (event.get("changed") or {}).items() if value}
-    if event.get("reason") and event.get("type") in ("config_reloaded", "config_rejected"):
+    reason = str(event.get("reason") or "")
+    if reason and event.get("type") in ("config_reloaded", "config_rejected"):
         return ""  # the reason lists them
+    if reason == f"{changed.get('from')} → {changed.get('to')}":
+        return ""
     until = changed.pop("until", None)
     parts = [f"{name}: {_shown(name, value)}" for name, value in changed.items()]
     if isinstance(until, int | float):

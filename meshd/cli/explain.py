@@ -134,15 +134,16 @@ def _show(found: Mapping[str, Any]) -> None:
 
 def _show_stages(found: Mapping[str, Any]) -> None:
     """Up to one that leaves no model: what comes after has nothing to say."""
+    yes, no = ("✓", "✗") if out.on_terminal() else ("kept", "dropped")
     for stage in found.get("stages") or ():
         kept, dropped = stage.get("kept") or (), stage.get("dropped") or ()
         remarks = {remark.get("model"): remark.get("reason") for remark in stage.get("remarks") or ()}
         left = "" if kept else "; no model is left"
         out.say(f"{stage.get('name')}: {len(kept)} kept" + (f", {len(dropped)} dropped" if dropped else "") + left)
         for model in dropped:
-            out.say(f"  ✗ {model.get('model')}: {model.get('reason')}", out.BAD)
+            out.say(f"  {no} {model.get('model')}: {model.get('reason')}", out.BAD)
         for name in kept:
-            out.say(f"  ✓ {name}" + (f": {remarks[name]}" if remarks.get(name) else ""), out.GOOD)
+            out.say(f"  {yes} {name}" + (f": {remarks[name]}" if remarks.get(name) else ""), out.GOOD)
         if not kept:
             break
 
@@ -231,7 +232,8 @@ def _cached(cache: Mapping[str, Any]) -> str:
 def _show_end(found: Mapping[str, Any]) -> None:
     queue = found.get("queue") or {}
     if error := found.get("error"):
-        out.say(f"refused: {error.get('message')} ({error.get('code')})", out.BAD)
+        sentence, newline, details = str(error.get("message")).partition("\n")
+        out.say(f"refused: {sentence} ({error.get('code')}){newline}{details}", out.BAD)
     elif queue.get("would_wait"):
         room = out.seconds(queue.get("frees_in"))
         when = f"room in about {room}" if room else "until another request ends"

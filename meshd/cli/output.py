@@ -74,13 +74,15 @@ def _as_json(value: Any, **form: Any) -> str:
 
 
 def say(text: str = "", style: str | None = None) -> None:
-    """A line for people, wrapped between words; whole in a pipe."""
+    """A line for people, or several, each wrapped between words below its own beginning; whole in a pipe."""
     text = cells.harmless(text)
     if not on_terminal():
         sys.stdout.write(f"{text}\n")
         return
-    indent = " " * (len(text) - len(text.lstrip(" ")))
-    print_lines([[(line, style or "")] for line in cells.wrapped(text, console().width, indent)])
+    width = console().width
+    for each in text.split("\n"):
+        indent = " " * (len(each) - len(each.lstrip(" ")))
+        print_lines([[(line, style or "")] for line in cells.wrapped(each, width, indent)])
 
 
 def complain(text: str) -> None:

@@ -54,6 +54,17 @@ def test_all_is_well(fake: Any, meshctl: Any) -> None:
 
 
 @pytest.mark.usefixtures("quiet")
+def test_masked_keys_are_no_problem_of_the_apps(fake: Any, meshctl: Any) -> None:
+    provider = {"connector": "openai-compatible.v1", "base_url": "http://x/v1", "api_key": "•••"}
+    config = {"providers": {"a": provider}, "apps": {"mail": {"match": {"exe": "/bin/sh"}}}}
+    fake.answers |= {"GET status": STATUS, "GET providers": {"data": []}} | OTHERS | {"GET config": {"config": config}}
+    fake.answers["POST probe"] = {"data": [{"provider": "a", "ok": True, "latency": 0.1}]}
+    shown = meshctl("doctor").stdout
+    assert "could not be checked" not in shown
+    assert "apps.mail.match.exe: /bin/sh is an interpreter" in " ".join(shown.split())
+
+
+@pytest.mark.usefixtures("quiet")
 def test_a_problem_exits_1_with_advice(fake: Any, meshctl: Any) -> None:
     fake.answers |= {"GET status": STATUS | {"version": "9.9.9", "draining": True}} | OTHERS
     fake.answers["GET providers"] = {"data": [{"name": "a", "key": "refused", "reason": "its key is refused"}]}

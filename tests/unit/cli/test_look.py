@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from meshd.cli import output as out
 from meshd.cli.cells import width_of
 
 STATUS = {
@@ -363,3 +364,36 @@ def test_events_tell_durations_and_numbers_as_people_do(fake: Any, meshctl: Any)
     assert "for 2 min, until " in shown
     assert "latency: 2.3 ms, score: 0.735" in shown
     assert not re.search(r"\d\.\d{4,}|: \d+\.\d+s", shown)
+
+
+def test_a_pipe_reads_words_where_a_terminal_has_marks(
+    fake: Any, meshctl: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake.answers["POST explain"] = EXPLANATION
+    monkeypatch.setattr(out, "on_terminal", lambda: False)
+    shown = meshctl("explain", "chat-completion").stdout
+    assert "  dropped b.two: no tool calling\n" in shown
+    assert "  kept a.one\n" in shown
+    assert not set(shown) & set("✓✗→")
+
+
+def test_the_code_of_a_refusal_stands_with_its_sentence(fake: Any, meshctl: Any) -> None:
+    message = "No model of all can be asked now; ask again in 1 s.\n" + "\n".join(
+        f"  {name}: provider {name}: it does not answer probes: connection refused by 127.0.0.1:18999"
+        for name in ("first", "second")
+    )
+    fake.answers["POST explain"] = EXPLANATION | {"error": {"code": "no_active_model", "message": message}}
+    lines = meshctl("explain", "chat-completion").stdout.splitlines()
+    assert "refused: No model of all can be asked now; ask again in 1 s. (no_active_model)" in lines
+    rest = lines[lines.index("refused: No model of all can be asked now; ask again in 1 s. (no_active_model)") + 1 :]
+    assert len(rest) > 2
+    assert all(line.startswith("  ") for line in rest), "each detail below its own beginning"
+
+
+def test_a_rotation_says_its_models_once(fake: Any, meshctl: Any) -> None:
+    changed = {"from": "a.one", "to": "b.two"}
+    event = {"type": "model_rotated", "at_ns": 1, "ids": {"pool": "all"}, "reason": "a.one → b.two", "changed": changed}
+    fake.answers["GET events?limit=50"] = {"data": [event, event | {"reason": "by hand", "at_ns": 2}]}
+    by_itself, by_hand = meshctl("events").stdout.splitlines()
+    assert by_itself.count("b.two") == by_hand.count("b.two") == 1
+    assert "from: a.one, to: b.two" in by_hand
