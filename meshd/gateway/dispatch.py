@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
 import msgspec
 
-from meshd.config.problems import closest
 from meshd.gateway.exchange import ClientGone, Exchange
 from meshd.gateway.identity import Caller, user_name
 from modelmesh._errors import AccessDeniedError, InvalidRequestError, MeshError, NotFoundError, RequestTimeoutError
@@ -142,7 +143,7 @@ class Dispatcher:
             raise _not_allowed(path, others)
         known = self.paths(path.startswith(_OWN_PREFIX))
         shown = path[:_NAMED]
-        near = closest(shown, [name for name, _ in known])
+        near = _meant(shown, [name for name, _ in known])
         raise NotFoundError(
             told(
                 f"There is no path {short(shown)} here; {f'did you mean {near}?' if near else 'ask for one of these.'}",
@@ -160,7 +161,19 @@ class Dispatcher:
 
 
 _OWN_PREFIX = "/mesh/"
+_VERSIONS = re.compile(r"^(?:/v\d+(?=/|$))+")
 _NAMED = 100  # characters of what an app wrote that an error repeats
+
+
+def _meant(path: str, known: list[str]) -> str | None:
+    """The path that was probably meant. That both begin with a version, or end in "…ions", says nothing."""
+    by_end = {_bare(name): name for name in known if not name.endswith("…")}
+    found = get_close_matches(_bare(path), list(by_end), n=1, cutoff=0.75)
+    return by_end[found[0]] if found else None
+
+
+def _bare(path: str) -> str:
+    return _VERSIONS.sub("", path).strip("/").lower().replace("_", "-")
 
 
 def _not_allowed(path: str, methods: Iterable[str]) -> InvalidRequestError:

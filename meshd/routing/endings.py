@@ -7,6 +7,7 @@ Must never: decide whether it has ended (`plan.py`).
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime
@@ -247,12 +248,16 @@ _SENTENCES: dict[FailureKind, str] = {
 _UNNAMED = "Provider {provider} could not be asked; ask again, or see `meshctl doctor`."
 
 
+_ASKED = re.compile(r"is base_url right(?:\?\s*|, and )")
+"""What the sentence above it says already."""
+
+
 def nothing_there(failure: ProviderFailure, attempt: Attempt, attempts: list[dict[str, Any]]) -> MeshError:
     """No request to this provider was ever answered by anything but a 404."""
     return NotFoundError(
         told(
             f"Provider {short(attempt.provider)} has nothing at this path; check its base_url in the configuration.",
-            f"{attempt.model}: {failure.message}",
+            f"{attempt.model}: {_ASKED.sub('', failure.message).rstrip(': ')}",
         ),
         code=str(failure.kind),
         attempts=attempts,

@@ -118,7 +118,7 @@ class CapabilityStage:
             if serves(operation, capability):
                 return None
         can = ", ".join(name.rpartition(".")[2] for name in model.capabilities) or "nothing"
-        return f"does not answer {operation}: it can {can}"
+        return f"does not answer {operation}: it offers {can}"
 
 
 class DeliveryStage:

@@ -230,9 +230,9 @@ def test_the_app_and_the_operator_are_told(meshd: Any, eventually: Any, elsewher
             }
         )
         for stream in (False, True):
-            with pytest.raises(Exception, match="is base_url right\\? Most APIs are under /v1") as caught:
+            with pytest.raises(Exception, match=r"base_url(?s:.*) Most APIs are under /v1") as caught:
                 list(daemon.say(model="p.m", stream=stream) if stream else [daemon.say(model="p.m")])
-            assert str(caught.value).count("is base_url right") == 1
+            assert str(caught.value).count("base_url") == 1
         eventually(lambda: "is base_url right" in str(provider(daemon, "p")))
     finally:
         loop.call_soon_threadsafe(loop.stop)

@@ -7,7 +7,7 @@ import os
 
 import pytest
 
-from meshd.gateway.dispatch import Call, Dispatcher, is_owner
+from meshd.gateway.dispatch import Call, Dispatcher, _meant, is_owner
 from meshd.gateway.exchange import ClientGone, Exchange
 from meshd.gateway.identity import Caller
 from modelmesh._errors import AccessDeniedError, InvalidRequestError, NotFoundError
@@ -216,3 +216,22 @@ async def test_a_body_that_is_no_json_is_told_as_that(dispatcher, path, headers,
     exchange.headers = headers
     await dispatcher.run(exchange)
     assert exchange.said[0][:2] == ("error", 415) if status == 415 else exchange.said[0][0] == "respond"
+
+
+@pytest.mark.parametrize(
+    ("path", "meant"),
+    [
+        ("/chat/completions", "/v1/chat/completions"),
+        ("/v1/v1/chat/completions/", "/v1/chat/completions"),
+        ("/v1/chat/completion", "/v1/chat/completions"),
+        ("/v1/embedding", "/v1/embeddings"),
+        ("/v1/responses", None),
+        ("/v1/moderations", None),
+        ("/v1/files", None),
+        ("/v1/audio/transcriptions", None),
+        ("/api/chat", None),
+    ],
+)
+def test_only_a_path_that_was_meant_is_advised(path, meant):
+    known = ["/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/models", "/v1/models/…"]
+    assert _meant(path, known) == meant

@@ -60,8 +60,8 @@ def test_a_model_must_answer_the_endpoint_by_any_of_its_capabilities() -> None:
     stage = CapabilityStage()
     assert objection(stage, model("p.a", capabilities=(EMBEDDINGS, CHAT))) is None
     said = objection(stage, model("p.a", capabilities=(EMBEDDINGS, COMPLETION)))
-    assert said == "does not answer chat.completions: it can text-embeddings, text-completion"
-    assert objection(stage, model("p.a", capabilities=())) == "does not answer chat.completions: it can nothing"
+    assert said == "does not answer chat.completions: it offers text-embeddings, text-completion"
+    assert objection(stage, model("p.a", capabilities=())) == "does not answer chat.completions: it offers nothing"
 
 
 def test_a_model_must_deliver_as_asked() -> None:
