@@ -82,6 +82,14 @@ def run(options: argparse.Namespace) -> int:
         print(f"meshd: cannot run here: {_about(error)}", file=sys.stderr)
         logger.debug("cannot run", exc_info=True)
         return EX_OSERR
+    except (RuntimeError, MemoryError) as error:
+        if isinstance(error, RuntimeError) and "can't start new thread" not in str(error):
+            raise
+        print(f"meshd: cannot run here: {_NO_ROOM}", file=sys.stderr)
+        return EX_OSERR
+
+
+_NO_ROOM = "no more threads or memory; raise `ulimit -u` and `ulimit -v` (TasksMax=, MemoryMax= in a unit)"
 
 
 def _about(error: OSError) -> str:
@@ -210,6 +218,9 @@ class _Process:
 
     def _socket_path(self, given: str | None) -> Path:
         if given:
+            scheme, separator, _ = given.partition("://")
+            if separator and scheme != "ipc":
+                raise ListenError(f"{given}: apps come by a socket file; give its path")
             return Path(given.removeprefix("ipc://")).expanduser().absolute()
         if self._handed_in:
             return Path(self._handed_in[0].path)

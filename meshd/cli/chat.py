@@ -75,7 +75,7 @@ def _sorted_out(client: OpenAIClient, model: str | None, prompt: str | None) -> 
     """(model, prompt) as meant: one word alone is a model where the daemon knows it, else the prompt."""
     if prompt is not None or model is None:
         return model, prompt
-    if model == "-" or any(letter.isspace() for letter in model):
+    if model in ("", "-") or any(letter.isspace() for letter in model):
         return None, model
     return (model, None) if _is_known(client, model) else (None, model)
 

@@ -168,6 +168,8 @@ def convert(
     from meshd.config.dumping import dump
     from meshd.config.loading import format_of
 
+    if str(target) != "-" and target.suffix.lower() not in (".yaml", ".yml", ".toml", ".json"):
+        raise typer.BadParameter(f"{target} ends in no format's name: .yaml, .toml or .json", param_hint="OUT")
     loaded = load_file(str(source))
     if loaded.fatal or loaded.problems:
         raise daemon.Refused("\n".join(str(problem) for problem in loaded.problems))

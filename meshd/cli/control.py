@@ -114,7 +114,7 @@ def probe(
             [
                 [
                     entry_.get("provider"),
-                    out.good(answers(entry_), "answers", "away"),
+                    out.good(answers(entry_), "answers", _unlike(entry_)),
                     out.seconds(entry_.get("latency")),
                     f"{entry_['score']:.2f}" if isinstance(entry_.get("score"), int | float) else "",
                     entry_.get("error"),
@@ -186,3 +186,10 @@ def drain(
         out.complain(f"{left} request{'s' if left != 1 else ''} still in flight after {out.seconds(timeout)}")
     if not answer.get("drained"):
         raise typer.Exit(daemon.REFUSED)
+
+
+def _unlike(row: Mapping[str, Any]) -> str:
+    """What a provider is that does not answer as one: a server that refuses a key is there."""
+    if row.get("kind") == "authentication":
+        return "key refused"
+    return "wrong base_url" if "is base_url right" in str(row.get("error")) else "away"

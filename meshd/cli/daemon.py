@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 import sys
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
@@ -132,7 +133,7 @@ def _no_daemon(message: str, paths: list[Any], permitted: bool) -> list[str]:
         return message.split("\n")
     lines = ["No daemon answers; start one with `meshd`."]
     for path in map(str, paths):
-        lines.append(f"  tried {path}: {'nothing answers there' if os.path.exists(path) else 'no such file'}")
+        lines.append(f"  tried {path}: {_what_is_there(path)}")
     return [
         *lines,
         "  in the foreground:      meshd",
@@ -140,6 +141,14 @@ def _no_daemon(message: str, paths: list[Any], permitted: bool) -> list[str]:
         "  for the whole machine:  sudo systemctl enable --now meshd.socket",
         "  one at another place:   --socket PATH, or MESH_SOCKET",
     ]
+
+
+def _what_is_there(path: str) -> str:
+    try:
+        mode = os.stat(path).st_mode
+    except OSError:
+        return "no such file"
+    return "nothing answers there" if stat.S_ISSOCK(mode) else "that is not a socket"
 
 
 def _refusal(error: MeshError) -> list[str]:

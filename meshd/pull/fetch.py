@@ -12,6 +12,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 import ssl
 import time
@@ -164,7 +165,7 @@ def _fetch_all(
             failures = 1 if part.offset > before else failures + 1
             if failures >= TRIES:
                 kept = f"{part.offset} bytes are kept" if part.offset else "nothing arrived"
-                reason = str(exc) or type(exc).__name__
+                reason = re.sub(r"^\[Errno -?\d+\] ", "", str(exc)) or type(exc).__name__
                 raise PullError(f"{part.url} cannot be read: {reason} ({kept})", "run it again") from None
             sleep(min(FIRST_DELAY * 2 ** (failures - 1), LONGEST_DELAY))
 

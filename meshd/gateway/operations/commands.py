@@ -39,7 +39,7 @@ class Commands(Group):
         pool = self.resolve(text(call.body, "pool")).pool
         if not isinstance(strategy_of(pool), StickUntilFailure):
             raise ConflictError(
-                f"{pool.name} chooses anew for each request ({pool.strategy}); to keep a model out of it: "
+                f"{pool.name} chooses again for each request ({pool.strategy}); to keep a model out of it: "
                 "meshctl model deactivate ID",
                 code="nothing_to_rotate",
             )
@@ -59,7 +59,10 @@ class Commands(Group):
                     changed={"from": before, "to": model_id},
                 )
                 return {"pool": pool.name, "from": before, "to": model_id}
-        raise ConflictError(f"{pool.name} has no other active model to rotate to", code="nothing_to_rotate")
+        raise ConflictError(
+            f"Pool {pool.name} has no other active model; `meshctl pools {pool.name}` says why.",
+            code="nothing_to_rotate",
+        )
 
     async def activate(self, call: Call) -> dict[str, Any]:
         """Undo a deactivation by hand, and end every cooldown of the model, its provider and its provider's keys."""

@@ -83,7 +83,8 @@ class Explaining(Group):
         if found is None:
             known = ", ".join(self.core.mesh.table.apps)
             raise NotFoundError(
-                f"no app is configured as {name!r}, and none of that name has asked; configured are {known or 'none'}",
+                f"No app of the configuration is called {name!r}, and none of that name has asked; see `meshctl apps`."
+                + (f"\n  configured are {known}" if known else ""),
                 param="app",
             )
         return found

@@ -72,6 +72,26 @@ def test_probe(fake: Any, meshctl: Any) -> None:
     assert meshctl("probe", "b", "--json").exit_code == 1
 
 
+def test_a_probe_tells_a_refused_key_from_a_server_that_is_away(fake: Any, meshctl: Any) -> None:
+    no = {"ok": False, "latency": 0.0, "score": 0.0}
+    rows = [
+        no | {"provider": "a", "kind": "authentication", "error": "401 no"},
+        no
+        | {
+            "provider": "b",
+            "kind": "invalid_request",
+            "error": "http://x/models does not exist (404): is base_url right?",
+        },
+        no | {"provider": "c", "kind": "connection", "error": "connection refused"},
+    ]
+    fake.answers["POST probe"] = {"data": rows}
+    lines = meshctl("probe").stdout.splitlines()
+    states = {line.split()[0]: line for line in lines if line[:1] in "abc"}
+    assert "key refused" in states["a"]
+    assert "wrong base_url" in states["b"]
+    assert "away" in states["c"]
+
+
 def test_discover(fake: Any, meshctl: Any) -> None:
     rows = [{"provider": "ollama", "models": ["x", "y"], "new": ["y"], "gone": [], "error": ""}]
     fake.answers["POST discover"] = {"data": rows}
