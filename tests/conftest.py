@@ -27,6 +27,9 @@ from hypothesis import HealthCheck, settings
 settings.register_profile("meshd", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("meshd")
 
+# Where it was ignored (a shell's background), every program that is started here would ignore it, too.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 WAIT = 20.0  # s: until something that has to happen has not
 
 sys.path.append(os.path.dirname(__file__))  # `from midnight import zone_with_midnight_in`

@@ -17,11 +17,13 @@ import select
 import signal
 import sys
 import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from meshd import __version__, messages
+from meshd import __version__, clock, messages
+from meshd.actors.base import ActorUnavailable
 from meshd.app.footing import FEWEST_FILES, open_standard_streams, raise_file_limit
 from meshd.app.listen import ListenError, ListenSocket, take_sockets
 from meshd.app.notify import Notifier, watchdog_interval
@@ -198,7 +200,7 @@ class _Process:
             # What was made until now stays for good: keep the collector from walking it again and again.
             gc.collect()
             gc.freeze()
-            status = mesh.command("GET", "/mesh/v1/status")
+            status = _first_status(mesh)
             self._notifier.ready(_summary(status))
             self._ready = True
             self._greet(status)
@@ -371,6 +373,19 @@ def _summary(status: dict[str, Any]) -> str:
         f"{len(status['pools'])} pools, {up} of {len(status['providers'])} providers available, "
         f"{status['in_flight']} requests in flight"
     )
+
+
+def _first_status(mesh: Any) -> dict[str, Any]:
+    """Clients of a socket that was handed in may be there before: a router that their requests ended is back soon."""
+    deadline = clock.now() + _STUCK_AFTER
+    while True:
+        try:
+            status: dict[str, Any] = mesh.command("GET", "/mesh/v1/status")
+            return status
+        except ActorUnavailable:
+            if clock.now() > deadline:
+                raise
+            time.sleep(0.05)
 
 
 def _dump(mesh: Any) -> None:

@@ -68,7 +68,7 @@ def test_an_error_rate_over_the_window_sets_a_model_aside(daemon):
     assert asked(daemon, "rate", 8) == "ababab" + "bb"  # a fails every other time; the sixth is one half of six
     row = member(daemon, "rate", "rate-a")
     assert row["status"] == "standby"
-    assert "3 of its last 6 requests failed within 3600 s" in row["reason"]
+    assert "3 of its last 6 requests failed within 1 h" in row["reason"]
     assert asked(daemon, "elsewhere") == "a"
 
 
