@@ -276,11 +276,14 @@ def _read_oddly(data: bytes, hide_usage: bool) -> tuple[StreamEvent, Chunk]:
         finish = finish_reason(choice)
         found.append(_Choice(_index(choice, position), None, None, finish, says=any(reading)))
     chunk = Chunk(found)
-    # Beside text only what is certainly an error is one.
-    beside = any(map(any, said))
-    if any(_told.says_something(document.get(name)) for name in _ERRORS) if beside else _told.is_flagged(document):
+    has_content = any(map(any, said))
+    if has_content:  # beside it, only what is certainly an error is one
+        flagged = any(_told.says_something(document.get(name)) for name in _ERRORS)
+    else:
+        flagged = _told.is_flagged(document)
+    if flagged:
         raise Told(error_of(document))
-    if not beside:
+    if not has_content:
         if _told.is_error(document):
             raise Told(lenient.plain(document))
         if not choices and usage is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import ipaddress
+import ssl
 import subprocess
 from pathlib import Path
 
@@ -222,22 +223,27 @@ def certificate(directory: Path, name: str) -> tuple[Path, Path]:
     return cert, key
 
 
-async def test_a_ca_file_is_read_again_after_a_change(tmp_path: Path) -> None:
-    import ssl
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
-        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nhi")
-        await writer.drain()
-        writer.close()
-
+def renewed_certificate(tmp_path: Path) -> tuple[ssl.SSLContext, Path, Path, Path]:
+    """A server's context with its new certificate; the old and the new one; a file that vouches for the old."""
     old, _ = certificate(tmp_path, "old")
     new, key = certificate(tmp_path, "new")
     ca_file = tmp_path / "ca.pem"
     ca_file.write_bytes(old.read_bytes())
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(new, key)
-    async with await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context) as server:
+    return context, old, new, ca_file
+
+
+async def say_hi(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.readuntil(b"\r\n\r\n")
+    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nhi")
+    await writer.drain()
+    writer.close()
+
+
+async def test_a_ca_file_is_read_again_after_a_change(tmp_path: Path) -> None:
+    context, old, new, ca_file = renewed_certificate(tmp_path)
+    async with await asyncio.start_server(say_hi, "127.0.0.1", 0, ssl=context) as server:
         port = server.sockets[0].getsockname()[1]
         transport = Transport(secure=True, host="127.0.0.1", port=port, ca_file=str(ca_file), environ={})
         request = httpx.Request("GET", f"https://127.0.0.1:{port}/")
@@ -255,21 +261,8 @@ async def test_a_ca_file_is_read_again_after_a_change(tmp_path: Path) -> None:
 @pytest.mark.parametrize("first", [b"", b"-----BEGIN CERT", None], ids=["emptied", "in pieces", "gone"])
 async def test_no_request_fails_while_a_ca_file_is_replaced(tmp_path: Path, first: bytes | None) -> None:
     """The server has its new certificate a moment before the file has who vouches for it."""
-    import ssl
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
-        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nhi")
-        await writer.drain()
-        writer.close()
-
-    old, _ = certificate(tmp_path, "old")
-    new, key = certificate(tmp_path, "new")
-    ca_file = tmp_path / "ca.pem"
-    ca_file.write_bytes(old.read_bytes())
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(new, key)
-    async with await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context) as server:
+    context, old, new, ca_file = renewed_certificate(tmp_path)
+    async with await asyncio.start_server(say_hi, "127.0.0.1", 0, ssl=context) as server:
         port = server.sockets[0].getsockname()[1]
         transport = Transport(secure=True, host="127.0.0.1", port=port, ca_file=str(ca_file), environ={})
         request = httpx.Request("GET", f"https://127.0.0.1:{port}/")
