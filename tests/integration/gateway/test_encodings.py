@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import gzip
 import json
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import pytest
+from local_server import LocalServer
 
 CHOICE = {"index": 0, "message": {"role": "assistant", "content": "from first"}, "finish_reason": "stop"}
 ANSWER = json.dumps({"id": "1", "object": "chat.completion", "model": "m", "choices": [CHOICE]}).encode()
@@ -16,7 +16,7 @@ CHUNK = json.dumps({"choices": [{"index": 0, "delta": {"content": "from first"},
 STREAM = f"data: {CHUNK}\n\ndata: [DONE]\n\n".encode()
 
 
-class Coded:
+class Coded(LocalServer):
     """Answers with a body of any coding."""
 
     def __init__(self) -> None:
@@ -39,16 +39,7 @@ class Coded:
             def log_message(self, *_: Any) -> None:
                 pass
 
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._http.daemon_threads = True
-        self._thread = threading.Thread(target=self._http.serve_forever, args=(0.02,))
-        self._thread.start()
-        self.url = f"http://127.0.0.1:{self._http.server_port}/v1"
-
-    def close(self) -> None:
-        self._http.shutdown()
-        self._thread.join(10)
-        self._http.server_close()
+        super().__init__(Handler)
 
 
 @pytest.fixture

@@ -5,11 +5,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import pytest
+from local_server import LocalServer
 
 import modelmesh
 
@@ -43,7 +43,7 @@ def error(place: str, number: str) -> bytes:
     ).encode()
 
 
-class Server:
+class Server(LocalServer):
     """Answers with what the request's `user` names."""
 
     def __init__(self) -> None:
@@ -65,16 +65,7 @@ class Server:
             def log_message(self, *_: Any) -> None:
                 pass
 
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._http.daemon_threads = True
-        self._thread = threading.Thread(target=self._http.serve_forever, args=(0.02,))
-        self._thread.start()
-        self.url = f"http://127.0.0.1:{self._http.server_port}/v1"
-
-    def close(self) -> None:
-        self._http.shutdown()
-        self._thread.join(10)
-        self._http.server_close()
+        super().__init__(Handler)
 
 
 @pytest.fixture(scope="module")
