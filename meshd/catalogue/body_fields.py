@@ -64,7 +64,9 @@ _SAYS = ("output_limit", "thinks_unheard", "cache_write_percent", "caches_unaske
 @functools.cache
 def load_body_fields() -> BodyFields:
     rows = msgspec.convert(_read("body_fields.toml")["field"], tuple[FieldRow, ...])
-    return BodyFields({name: Rule(row.does, row.harmless) for row in rows for name in row.names}, _inside())
+    names = "|".join(_read("body_fields.toml")["carries_names"]["words"])
+    rules = {name: Rule(row.does, row.harmless) for row in rows for name in row.names}
+    return BodyFields(rules, _inside(), re.compile(rf"(?:{names})$", re.IGNORECASE))
 
 
 def _inside() -> Inside:

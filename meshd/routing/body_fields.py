@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 from msgspec.structs import replace
@@ -20,12 +20,19 @@ from meshd.routing.inside_body import Found, Inside, few, is_plain_input, longer
 from meshd.routing.needs import Needs
 from meshd.routing.table import FREE, AppSpec, ModelSpec, PoolSpec, RoutingTable
 
-_CARRIES_NAMES = re.compile(r"model[_-]?(s|ids?|names?|slugs?|list)?$|fallback", re.I)
-_OF_A_MODEL = frozenset({"id", "name", "slug"})
+_OF_A_MODEL = frozenset({"id", "name", "slug", "model", "modelid", "modelname", "modelslug", "deployment", "adapterid"})
+_NOTHING = re.compile(r"(?!)")
 _NULL = b"null"
 _FILES = "messages[].content[].file"
 MOST_THOUGHT = 10**7  # tokens
 _LONGEST = 100  # characters of a field's name that are repeated
+
+
+class Named(NamedTuple):
+    """sure: its field is one that names models, whatever it holds. Else only a name that is known is one."""
+
+    name: str
+    sure: bool
 
 
 Does = Literal["pass", "priced", "writes_cache", "needs_budget_free", "names_models"]
@@ -39,10 +46,11 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class BodyFields:
-    """rules: by the field's name."""
+    """rules: by the field's name. carries_names: what a field is called that names models."""
 
     rules: Mapping[str, Rule]
     inside: Inside
+    carries_names: re.Pattern[str] = _NOTHING
     plain: frozenset[str] = field(init=False)  # names that say nothing of a price, but for what is inside of them
 
     def __post_init__(self) -> None:
@@ -105,31 +113,50 @@ class BodyFields:
             left["messages"] = self.inside.known_messages(fields["messages"])
         return left
 
-    def names(self, fields: Mapping[str, msgspec.Raw]) -> Iterator[str]:
+    def names(self, fields: Mapping[str, msgspec.Raw]) -> Iterator[Named]:
         """The models that it names beside `model`, as far as that can be seen."""
         for name, raw in fields.items():
             rule = self.rules.get(name)
             if rule is None or rule.does in ("needs_budget_free", "names_models"):
                 value = _value(raw)
-                names = rule is not None and rule.does == "names_models" and not _has_maps(value)
-                yield from _named(value, names or _carries_names(name))
+                named = rule is not None and rule.does == "names_models" and not _has_maps(value)
+                yield from self._named(value, named or self._carries_names(name))
             elif name == "tools" and isinstance(tools := _value(raw), list):
                 for tool in tools:  # what is inside of a function is the app's own
                     if isinstance(tool, dict):
-                        yield from _named({name: each for name, each in tool.items() if name != "function"}, False)
+                        yield from self._named({key: each for key, each in tool.items() if key != "function"}, False)
+
+    def _named(self, value: Any, named: bool) -> Iterator[Named]:
+        """named: it is of a field that names models. msgspec reads nothing so deep that this could not follow."""
+        if isinstance(value, str):
+            yield Named(value, named)
+        elif isinstance(value, list):
+            for each in value:
+                yield from self._named(each, named)
+        elif isinstance(value, dict):
+            one = _is_one(value)
+            for key, each in value.items():
+                # Of `{"name": "a", "provider": "b"}` the name, of `{"first": "a"}` and `{"a": {"weight": 1}}` each.
+                alone = named and not one and not isinstance(each, str | list) and not _is_one(each)
+                yield Named(key, alone)
+                yield from self._named(each, (named and (not one or _is_of_one(key))) or self._carries_names(key))
+
+    def _carries_names(self, name: str) -> bool:
+        return self.carries_names.search(name) is not None
 
 
 def forbidden(rules: BodyFields, fields: Mapping[str, msgspec.Raw], app: AppSpec, table: RoutingTable) -> str | None:
     """The first model that the body names and the app may not use; None where there is none."""
     if app.models is None and app.pools is None:
         return None
-    allowed: set[str] | None = None
-    for name in rules.names(fields):
-        if allowed is None:
-            allowed = _may_name(app, table)
-        if name not in allowed:
-            return name
-    return None
+    names = set(rules.names(fields))
+    if not names:
+        return None
+    allowed = _may_name(app, table)
+    known = {each.casefold() for model in table.models.values() for each in (model.id, model.upstream)}
+    known -= {each.casefold() for each in allowed}
+    wrong = (each.name for each in names if (each.name not in allowed if each.sure else each.name.casefold() in known))
+    return min(wrong, default=None)
 
 
 def _may_name(app: AppSpec, table: RoutingTable) -> set[str]:
@@ -169,31 +196,17 @@ def _is_given(fields: Mapping[str, msgspec.Raw], name: str) -> bool:
     return name in fields and bytes(fields[name]) != _NULL
 
 
-def _named(value: Any, direct: bool) -> Iterator[str]:
-    """Strings, of a value that names models or under the keys that do. msgspec reads nothing so deep that this could
-    not follow."""
-    if isinstance(value, str):
-        if direct:
-            yield value
-    elif isinstance(value, list):
-        for each in value:
-            yield from _named(each, direct)
-    elif isinstance(value, dict):
-        for name, each in value.items():
-            of_one = direct and (name in _OF_A_MODEL or _is_list_of_names(each))  # `[{"small": ["large"]}]`, as LiteLLM
-            yield from _named(each, of_one or _carries_names(name))
+def _is_one(value: Any) -> bool:
+    """Whether it describes one model, by whose name is told which."""
+    return isinstance(value, dict) and any(map(_is_of_one, value))
 
 
-def _carries_names(name: str) -> bool:
-    return _CARRIES_NAMES.search(name) is not None
+def _is_of_one(key: str) -> bool:
+    return key.replace("_", "").replace("-", "").lower() in _OF_A_MODEL
 
 
 def _has_maps(value: Any) -> bool:
     return isinstance(value, dict) or (isinstance(value, list) and any(isinstance(each, dict) for each in value))
-
-
-def _is_list_of_names(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(each, str) for each in value)
 
 
 def _value(raw: msgspec.Raw) -> Any:

@@ -25,6 +25,7 @@ _MESSAGES = (
 )  # fmt: skip
 _CODES = ("code", "error_code", "errorCode", "err_code", "errcode", "status_code", "Code", "__type")
 _TYPES = ("type", "error_type", "errorType")
+_METADATA_CODES = ("error_type", "code", "reason", "limit_source", "provider_code")  # the last is the innermost
 _HTML = re.compile(r"\s{0,64}(?:<!doctype|<html|<head|<body|<title|<h1|<\?xml|<error)", re.I)
 _TITLE = re.compile(r"<(title|h1|message)[^>]{0,200}>([^<]{1,600})<", re.I)
 _NOT_SHOWN = re.compile(r"<(script|style)\b[^>]{0,200}>[^<]{0,20000}</\1>", re.I)
@@ -229,16 +230,33 @@ def _read_details(document: dict[str, Any], found: _Found) -> None:
                 ]
     for key in ("retry_after", "retry_after_seconds", "retryAfter", "retryDelay", "retry_delay"):
         found.wait(_seconds(document.get(key)))
-    metadata = document.get("metadata")
-    if isinstance(metadata, dict):
-        found.wait(_seconds(metadata.get("retry_after_seconds")))
-        found.flagged = found.flagged or bool(metadata.get("flagged_input"))
-        found.flagged = found.flagged or (isinstance(metadata.get("reasons"), list) and "provider_name" in metadata)
+    for beside in (document.get("metadata"), document.get("availability")):
+        if isinstance(beside, dict):
+            _read_metadata(beside, found)
     inner = document.get("innererror")
     if isinstance(inner, dict):
         found.codes.append(_name(inner, ("code",)))
         found.flagged = found.flagged or "content_filter_result" in inner
     found.flagged = found.flagged or "content_filter_result" in document or "contentFilter" in document
+
+
+def _read_metadata(metadata: dict[str, Any], found: _Found) -> None:
+    """OpenRouter's: what kind of error it is, whose limit was met, why a prompt was refused, when to ask again."""
+    for key in _METADATA_CODES:
+        if isinstance(value := metadata.get(key), str) and value:
+            found.codes.append(_shown(value)[:200])
+    for key in ("retry_after", "retry_after_seconds"):
+        found.wait(_seconds(metadata.get(key)))
+    moderation = metadata.get("moderation")
+    found.flagged = found.flagged or any(
+        (
+            metadata.get("flagged_input"),
+            metadata.get("flagged") is True,
+            isinstance(moderation, dict) and moderation.get("flagged") is True,
+            isinstance(metadata.get("reasons"), list) and metadata["reasons"],
+            isinstance(metadata.get("patterns"), list) and metadata["patterns"],
+        )
+    )
 
 
 def _seconds(value: Any) -> float | None:

@@ -21,7 +21,7 @@ from meshd.cdk.provider import FailureKind, ProviderFailure
 from meshd.connectors.providers._address import is_alert, not_there, speaks_no_tls, wants_tls
 from meshd.connectors.providers._connecting import PoolFull
 from meshd.connectors.providers._error_words import MAX_MESSAGE, ErrorWords, document_of, read_error, words_of
-from meshd.connectors.providers._headers import RawHeaders, rate_limits, retry_after
+from meshd.connectors.providers._headers import RawHeaders, rate_limits, retry_after, used_up_for
 from meshd.connectors.providers._refusals import refusals
 from meshd.connectors.providers.encodings import EncodingError
 
@@ -139,24 +139,32 @@ def _classify_used_up(status: int, by_code: FailureKind | None, words: ErrorWord
             return FailureKind.QUOTA
         if any(_PER_MINUTE.search(quota) for quota in words.quotas):
             return FailureKind.RATE_LIMIT
-    if by_code in (FailureKind.QUOTA, FailureKind.RATE_LIMIT):
+    if by_code is FailureKind.QUOTA:
         return by_code
-    if status == 402:
+    passes = waits is not None and waits <= _LONG
+    if status == 429 and not passes and _PER_DAY.search(words.message) and not _PER_MINUTE.search(words.message):
         return FailureKind.QUOTA
+    if by_code is FailureKind.RATE_LIMIT:
+        return by_code
+    if status == 402:  # OpenRouter has a budget of what is under way, which is free again in a moment
+        return FailureKind.RATE_LIMIT if passes else FailureKind.QUOTA
     if words.flagged or by_code is FailureKind.CONTENT_POLICY:
         return FailureKind.CONTENT_POLICY
-    if waits is not None and waits <= _LONG:
+    if passes:
         return FailureKind.RATE_LIMIT
     if _PER_MINUTE.search(words.message) and not _PER_DAY.search(words.message):
         return FailureKind.RATE_LIMIT
     return refusals().by_words(words.message, FailureKind.QUOTA) or FailureKind.RATE_LIMIT
 
 
+_OF_A_KEY = (FailureKind.AUTHENTICATION, FailureKind.QUOTA)
+
+
 def _classify_forbidden(
     status: int, by_code: FailureKind | None, words: ErrorWords, waits: float | None
 ) -> FailureKind:
     """401, 403 and 451 say that of a key, of one model, of one prompt, or of an account."""
-    if words.flagged or by_code is FailureKind.CONTENT_POLICY:
+    if by_code is FailureKind.CONTENT_POLICY or (words.flagged and by_code not in _OF_A_KEY):
         return FailureKind.CONTENT_POLICY
     if by_code in (FailureKind.MODEL_NOT_FOUND, FailureKind.QUOTA, FailureKind.RATE_LIMIT):
         return by_code
@@ -226,9 +234,7 @@ def failure_from_response(status: int, body: bytes, raw_headers: RawHeaders, url
     words = read_error(body)
     if status == 429:
         raw_headers = [*_headers_inside(body), *raw_headers]  # its own last, as they win
-    waits = retry_after(raw_headers)
-    if waits is None and (status == 429 or status >= 500):
-        waits = words.retry_after
+    waits = _waits(status, words, raw_headers)
     kind, missing = classify(status, words, waits), False
     if 300 <= status < 400:
         to = next((value.decode("latin-1") for name, value in raw_headers if name.lower() == b"location"), "elsewhere")
@@ -253,6 +259,16 @@ def failure_from_response(status: int, body: bytes, raw_headers: RawHeaders, url
         refused=refused_features(status, words) if kind is FailureKind.UNSUPPORTED else (),
         elsewhere=missing,
     )
+
+
+def _waits(status: int, words: ErrorWords, raw_headers: RawHeaders) -> float | None:
+    """Seconds that the provider asks to be left alone: by its header, its words, or when its limits are reset."""
+    waits = retry_after(raw_headers)
+    if waits is None and (status == 429 or status >= 500):
+        waits = words.retry_after
+    if waits is None and status == 429:
+        waits = used_up_for(raw_headers)
+    return waits
 
 
 def _headers_inside(body: bytes) -> list[tuple[bytes, bytes]]:

@@ -78,6 +78,19 @@ def retry_after(raw: RawHeaders, now: float | None = None) -> float | None:
     return wait
 
 
+def used_up_for(raw: RawHeaders, now: float | None = None) -> float | None:
+    """Seconds until the limits that are used up are reset, by their headers alone; where these do not say which are,
+    until the first is."""
+    limits = rate_limits(raw, now)
+    if limits is None:
+        return None
+    told = ((limits.remaining_requests, limits.reset_requests), (limits.remaining_tokens, limits.reset_tokens))
+    used_up = [reset for left, reset in told if left == 0 and reset]
+    if used_up:
+        return max(used_up)
+    return min((reset for left, reset in told if left is None and reset), default=None)
+
+
 def _read_figure(name: str, value: str, groups: _Groups, raw: RawHeaders, now: float | None) -> None:
     """One header of its own: `x-ratelimit-remaining-tokens-minute`, `anthropic-ratelimit-input-tokens-limit`, …"""
     family = _FAMILY.match(name)

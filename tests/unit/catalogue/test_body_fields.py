@@ -103,11 +103,33 @@ def named(app: AppSpec = APP, **fields: Any) -> str | None:
         {"frobnicate": {"deep": {"model": "up/dear"}}},
         {"provider": {"fallbacks": ["up/dear"]}},
         {"models": ["up/cheap:online", "up/dear"][1:]},
+        {"models": {"first": "up/cheap", "then": "up/dear"}},
+        {"models": {"first": {"model": "up/cheap"}, "then": {"model": "up/dear", "weight": 1}}},
+        {"models": {"up/cheap": {"weight": 1}, "up/dear": {"weight": 2}}},
+        {"models": {"up/dear": 0.5}},
+        {"models": {"primary": "up/cheap", "fallback": "up/dear"}},
+        {"models": {"any": [{"id": "up/dear", "provider": "p"}]}},
+        {"lora": "up/dear"},
+        {"lora": [{"name": "up/dear", "scale": 0.5}]},
+        {"lora_path": ["up/cheap", "up/dear"]},
+        {"adapter_id": "up/dear"},
+        {"adapterId": "up/dear"},
+        {"parameters": {"adapter_id": "up/dear"}},
+        {"deployment_id": "up/dear"},
+        {"deployment": "up/dear"},
+        {"agent_id": "up/dear"},
+        {"draft_model": "up/dear"},
+        {"MODEL": "up/dear"},
+        {"merged_adapters": {"ids": ["up/dear"], "weights": [1.0]}},
+        {"options": {"use": "up/dear"}},  # by its name alone: of a field that nothing says it of
+        {"targets": [{"override": {"to": "UP/Dear"}}]},
+        {"routing": {"up/dear": 1}},
+        {"x": [["up/dear"]]},
     ],
 )
 def test_an_app_may_name_only_models_that_it_may_use(fields: dict[str, Any]) -> None:
-    assert named(**fields) == "up/dear"
-    assert named(AppSpec("app", pools=frozenset({"small"})), **fields) == "up/dear"
+    assert str(named(**fields)).lower() == "up/dear"
+    assert str(named(AppSpec("app", pools=frozenset({"small"})), **fields)).lower() == "up/dear"
     assert named(AppSpec("app"), **fields) is None
 
 
@@ -115,6 +137,39 @@ def test_what_it_may_use_it_may_name() -> None:
     assert named(models=["up/cheap", "cheap"]) is None
     assert named(models=["up/cheap:online"]) == "up/cheap:online", "which is another price"
     assert named(messages=[{"model": "up/dear"}], metadata={"model": "up/dear"}) is None
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"models": [{"name": "up/cheap", "provider": "elsewhere"}]},
+        {"models": {"first": "up/cheap", "then": {"model": "cheap", "weight": 1}}},
+        {"lora": [{"id": 0, "scale": 0.5}]},
+        {"plugins": [{"id": "web", "engine": "exa", "max_results": 3}]},
+        {"provider": {"order": ["p"], "allow_fallbacks": True}},
+        {"user_agent": "app/1.0", "model_kwargs": {"seed": 1, "note": "dearest"}, "disable_fallbacks": True},
+        {"frobnicate": {"deep": ["up/cheap", "cheap", "x"]}},
+    ],
+)
+def test_what_is_no_name_of_a_model_passes(fields: dict[str, Any]) -> None:
+    assert named(**fields) is None
+
+
+JUNK = some.recursive(
+    some.none() | some.booleans() | some.integers() | some.text(max_size=4),
+    lambda inner: some.lists(inner, max_size=3) | some.dictionaries(some.text(max_size=4), inner, max_size=3),
+    max_leaves=8,
+)
+FIELDS = some.sampled_from(["x", "models", "lora", "a_model", "provider", "extra_body", "fallbacks"])
+
+
+@given(JUNK, FIELDS, some.data())
+def test_a_name_is_found_wherever_it_stands(around: Any, field: str, data: Any) -> None:
+    """Whatever a field is called: one that the daemon knows and the app may not use."""
+    place: Any = "up/dear"
+    for kind in data.draw(some.lists(some.sampled_from(["list", "value", "key"]), max_size=4)):
+        place = {"list": [around, place], "value": {"k": place, "r": around}, "key": {"up/dear": place}}[kind]
+    assert named(**{field: place}) is not None
 
 
 # -- output limits ------------------------------------------------------------------------------------
