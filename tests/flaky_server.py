@@ -9,8 +9,8 @@ import socket
 import struct
 import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+
+from local_server import Handler, LocalServer
 
 LATE = 2.5  # s that a slow answer takes
 _LINGER = struct.pack("ii", 1, 0)
@@ -30,7 +30,7 @@ FAULTS = (
 )
 
 
-class FlakyServer:
+class FlakyServer(LocalServer):
     """fault: one of FAULTS, "mixed" for any. share: of the calls that fail. calls: how many there were."""
 
     def __init__(self, fault: str, share: float, seed: int = 1, informational: bytes = b"") -> None:
@@ -41,33 +41,16 @@ class FlakyServer:
         self._lock = threading.Lock()
         flaky = self
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
+        class Answering(Handler):
             def do_GET(self) -> None:
                 flaky._answer(self, 200, b'{"object":"list","data":[{"id":"m","object":"model"}]}')
 
             def do_POST(self) -> None:
-                self.rfile.read(int(self.headers.get("content-length", 0)))
+                self.body()
                 with contextlib.suppress(OSError):
                     flaky._act(self, flaky._next())
 
-            def log_message(self, *args: Any) -> None: ...
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self._server.handle_error = lambda *_: None  # type: ignore[method-assign]
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
-        self._thread.start()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_port}/v1"
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join(5)
+        super().__init__(Answering)
 
     def _next(self) -> str:
         with self._lock:
@@ -75,7 +58,7 @@ class FlakyServer:
             bad, which = self._chance.random() < self._share, self._chance.choice(FAULTS)
         return "" if not bad else which if self._fault == "mixed" else self._fault
 
-    def _act(self, handler: BaseHTTPRequestHandler, fault: str) -> None:
+    def _act(self, handler: Handler, fault: str) -> None:
         number, _, after = fault.partition(" ")
         body = json.dumps(ANSWER).encode()
         if number.isdigit():
@@ -87,7 +70,7 @@ class FlakyServer:
         elif fault == "closed":
             self._end(handler)
         elif fault == "cut":
-            self._answer(handler, 200, body, {"content-length": str(len(body))}, sent=len(body) // 2)
+            self._answer(handler, 200, body[: len(body) // 2], {"content-length": str(len(body))})
             self._end(handler)
         elif fault == "empty":
             self._answer(handler, 200, json.dumps({**ANSWER, "choices": []}).encode())
@@ -98,29 +81,14 @@ class FlakyServer:
                 time.sleep(LATE)
             self._answer(handler, 200, body)
 
-    def _answer(
-        self,
-        handler: BaseHTTPRequestHandler,
-        status: int,
-        body: bytes,
-        headers: dict[str, str] | None = None,
-        sent: int | None = None,
-    ) -> None:
+    def _answer(self, handler: Handler, status: int, body: bytes, headers: dict[str, str] | None = None) -> None:
         if self._informational:
             handler.wfile.write(self._informational)
-        handler.send_response(status)
-        for name, value in {
-            "content-type": "application/json",
-            "content-length": str(len(body)),
-            **(headers or {}),
-        }.items():
-            handler.send_header(name, value)
-        handler.end_headers()
-        handler.wfile.write(body[:sent])
+        handler.send(status, body, headers)
         handler.wfile.flush()
 
     @staticmethod
-    def _end(handler: BaseHTTPRequestHandler) -> None:
+    def _end(handler: Handler) -> None:
         handler.close_connection = True
         with contextlib.suppress(OSError):
             handler.wfile.flush()

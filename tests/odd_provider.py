@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+from local_server import Handler, LocalServer
 
 Answer = Callable[[dict[str, Any]], bytes]
 
@@ -33,7 +34,7 @@ def _document(kind: str, choices: list[Any], usage: str) -> str:
     return f'{document[:-1]}, "usage": {usage}}}' if usage else document
 
 
-class OddProvider:
+class OddProvider(LocalServer):
     """bodies: of the requests it had. text: that it answers."""
 
     def __init__(self, text: str = "x" * 400) -> None:
@@ -44,46 +45,22 @@ class OddProvider:
         self.hold.set()
         odd = self
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
+        class Answering(Handler):
             def do_GET(self) -> None:
-                self._send(b'{"object":"list","data":[{"id":"m"}]}', "application/json")
+                self.send(200, {"object": "list", "data": [{"id": "m"}]})
 
             def do_POST(self) -> None:
-                body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+                body = json.loads(self.body())
                 odd.bodies.append(body)
                 odd.hold.wait(10)
                 usage = body.get("user") or "null"
                 if body.get("stream"):
-                    self._send(stream(odd.text, usage, odd.finish), "text/event-stream")
+                    self.send(200, stream(odd.text, usage, odd.finish), {"content-type": "text/event-stream"})
                 else:
-                    self._send(answer(odd.text, usage, odd.finish), "application/json")
+                    self.send(200, answer(odd.text, usage, odd.finish))
 
-            def _send(self, body: bytes, kind: str) -> None:
-                try:
-                    self.send_response(200)
-                    self.send_header("content-type", kind)
-                    self.send_header("content-length", str(len(body)))
-                    self.end_headers()
-                    self.wfile.write(body)
-                except OSError:
-                    pass  # nobody waits for it any more
-
-            def log_message(self, *args: Any) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
-        self._thread.start()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_port}/v1"
+        super().__init__(Answering)
 
     def close(self) -> None:
         self.hold.set()
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join(5)
+        super().close()

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import gzip
 import json
-from http.server import BaseHTTPRequestHandler
-from typing import Any
 
 import pytest
-from local_server import LocalServer
+from local_server import Handler, LocalServer
 
 CHOICE = {"index": 0, "message": {"role": "assistant", "content": "from first"}, "finish_reason": "stop"}
 ANSWER = json.dumps({"id": "1", "object": "chat.completion", "model": "m", "choices": [CHOICE]}).encode()
@@ -23,23 +21,14 @@ class Coded(LocalServer):
         coded = self
         self.coding, self.code = "gzip", gzip.compress
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
+        class Answering(Handler):
             def do_POST(self) -> None:
-                streams = json.loads(self.rfile.read(int(self.headers["content-length"]))).get("stream")
-                body = coded.code(STREAM if streams else ANSWER)
-                self.send_response(200)
-                self.send_header("content-type", "text/event-stream" if streams else "application/json")
-                self.send_header("content-encoding", coded.coding)
-                self.send_header("content-length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
+                streams = json.loads(self.body()).get("stream")
+                kind = "text/event-stream" if streams else "application/json"
+                headers = {"content-type": kind, "content-encoding": coded.coding}
+                self.send(200, coded.code(STREAM if streams else ANSWER), headers)
 
-            def log_message(self, *_: Any) -> None:
-                pass
-
-        super().__init__(Handler)
+        super().__init__(Answering)
 
 
 @pytest.fixture

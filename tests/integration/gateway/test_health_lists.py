@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-
 import pytest
+from local_server import Handler, LocalServer
 
 from modelmesh import MeshError
 
@@ -17,44 +14,23 @@ ANSWER = {
 }  # fmt: skip
 
 
-class Server:
+class Server(LocalServer):
     """Answers GET with `listed` and POST with `answer`, each (status, body)."""
 
     def __init__(self) -> None:
         self.listed, self.answer, self.lists = (200, {"data": [{"id": "m"}]}), (200, ANSWER), 0
         server = self
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
+        class Answering(Handler):
             def do_GET(self) -> None:
                 server.lists += 1
                 self.send(*server.listed)
 
             def do_POST(self) -> None:
-                self.rfile.read(int(self.headers["content-length"]))
+                self.body()
                 self.send(*server.answer)
 
-            def send(self, status: int, body: object) -> None:
-                sent = body if isinstance(body, bytes) else json.dumps(body).encode()
-                self.send_response(status)
-                self.send_header("content-type", "application/json")
-                self.send_header("content-length", str(len(sent)))
-                self.end_headers()
-                self.wfile.write(sent)
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._thread = threading.Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.02})
-        self._thread.start()
-        self.url = f"http://127.0.0.1:{self._http.server_address[1]}/v1"
-
-    def close(self) -> None:
-        self._http.shutdown()
-        self._thread.join(10)
-        self._http.server_close()
+        super().__init__(Answering)
 
 
 @pytest.fixture

@@ -5,11 +5,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import pytest
-from local_server import LocalServer
+from local_server import Handler, LocalServer
 
 import modelmesh
 
@@ -47,25 +46,16 @@ class Server(LocalServer):
     """Answers with what the request's `user` names."""
 
     def __init__(self) -> None:
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
+        class Answering(Handler):
             def do_POST(self) -> None:
-                asked = json.loads(self.rfile.read(int(self.headers["content-length"])))
+                asked = json.loads(self.body())
                 kind, place, number = json.loads(asked["user"])
                 stream = bool(asked.get("stream"))
                 body = error(place, number) if kind == "error" else answer(place, number, stream=stream)
-                self.send_response(400 if kind == "error" else 200)
-                events = stream and kind != "error"
-                self.send_header("content-type", "text/event-stream" if events else "application/json")
-                self.send_header("content-length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
+                events = {"content-type": "text/event-stream"} if stream and kind != "error" else {}
+                self.send(400 if kind == "error" else 200, body, events)
 
-            def log_message(self, *_: Any) -> None:
-                pass
-
-        super().__init__(Handler)
+        super().__init__(Answering)
 
 
 @pytest.fixture(scope="module")

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
-import threading
 from collections import Counter
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from local_server import Handler, LocalServer
 from pool_rule_cases import Cases, events, member, provider
 
 from modelmesh import MeshError
@@ -19,7 +17,7 @@ ANSWER = {
 }  # fmt: skip
 
 
-class KeyedUpstream:
+class KeyedUpstream(LocalServer):
     """An upstream that answers by the key it is asked with. refuses: key → (status, headers)."""
 
     def __init__(self) -> None:
@@ -27,46 +25,26 @@ class KeyedUpstream:
         self.refuses: dict[str, tuple[int, dict[str, str]]] = {}
         upstream = self
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
+        class Answering(Handler):
             def do_POST(self) -> None:
-                self.rfile.read(int(self.headers["Content-Length"]))
+                self.body()
                 key = self.headers["Authorization"].removeprefix("Bearer ")
                 upstream.asked.append(key)
                 status, headers = upstream.refuses.get(key, (200, {}))
-                self._send(status, headers, ANSWER if status == 200 else {"error": {"message": f"no, {status}"}})
+                self.send(status, ANSWER if status == 200 else {"error": {"message": f"no, {status}"}}, headers)
 
             def do_GET(self) -> None:
-                self._send(200, {}, {"object": "list", "data": []})
+                self.send(200, {"object": "list", "data": []})
 
-            def _send(self, status: int, headers: dict[str, str], document: object) -> None:
-                body = json.dumps(document).encode()
-                self.send_response(status)
-                for name, value in {**headers, "Content-Type": "application/json"}.items():
-                    self.send_header(name, value)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, *arguments: object) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        super().__init__(Answering)
 
     def provider(self, *keys: object, **settings: object) -> dict[str, object]:
         return {
             "connector": "openai-compatible.v1",
-            "base_url": f"http://127.0.0.1:{self.server.server_address[1]}/v1",
+            "base_url": self.url,
             "api_keys": list(keys),
             **settings,
         }
-
-    def close(self) -> None:
-        self.server.shutdown()
-        self.server.server_close()
 
 
 @pytest.fixture

@@ -8,10 +8,10 @@ import json
 import socket
 import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
+from local_server import Handler, LocalServer
 from pool_rule_cases import Cases, events, provider
 
 from modelmesh import MeshError
@@ -24,7 +24,7 @@ ANSWER = {
 }  # fmt: skip
 
 
-class Noting:
+class Noting(LocalServer):
     """An upstream that notes every request. documents: what GET answers, by path below /v1/."""
 
     def __init__(self) -> None:
@@ -39,12 +39,11 @@ class Noting:
         self._lock = threading.Lock()
         upstream = self
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
+        class Answering(Handler):
             connected = False
 
             def do_POST(self) -> None:
-                self.rfile.read(int(self.headers["Content-Length"]))
+                self.body()
                 with upstream._lock:
                     upstream.connections += not self.connected
                     self.connected = True
@@ -56,7 +55,7 @@ class Noting:
                         upstream.together.wait(WAIT)
                 with upstream._lock:
                     upstream._open -= 1
-                self._send(200, ANSWER)
+                self.send(200, ANSWER)
 
             def finish(self) -> None:
                 super().finish()
@@ -67,30 +66,12 @@ class Noting:
                 name = self.path.removeprefix("/v1/")
                 upstream.got.append(name)
                 found = upstream.documents.get(name)
-                self._send(200 if found else 404, found or {"error": {"message": "no"}})
+                self.send(200 if found else 404, found or {"error": {"message": "no"}})
 
-            def _send(self, status: int, document: object) -> None:
-                body = json.dumps(document).encode()
-                self.send_response(status)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, *arguments: object) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        super().__init__(Answering)
 
     def provider(self, **settings: Any) -> dict[str, Any]:
-        url = f"http://127.0.0.1:{self._server.server_address[1]}/v1"
-        return {"connector": "openai-compatible.v1", "base_url": url, "api_key": "sk-1234567890", **settings}
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+        return {"connector": "openai-compatible.v1", "base_url": self.url, "api_key": "sk-1234567890", **settings}
 
 
 @pytest.fixture

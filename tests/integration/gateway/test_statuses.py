@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
 
 import pytest
 from flaky_server import ANSWER, FlakyServer
+from local_server import Handler, LocalServer
 
 import modelmesh
 
 
-class Refusing:
+class Refusing(LocalServer):
     """Answers each request as the last word of its prompt says: a status, or "well"."""
 
     bodies = {
@@ -32,39 +30,18 @@ class Refusing:
         self.asked: list[str] = []
         refusing = self
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
+        class Answering(Handler):
             def do_GET(self) -> None:
-                self._send(200, {"object": "list", "data": [{"id": "m"}]})
+                self.send(200, {"object": "list", "data": [{"id": "m"}]})
 
             def do_POST(self) -> None:
-                body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+                body = json.loads(self.body())
                 word = body["messages"][-1]["content"].split()[-1]
                 refusing.asked.append(word)
                 status = int(word) if word.isdigit() else 200
-                self._send(status, refusing.bodies.get(status, ANSWER))
+                self.send(status, refusing.bodies.get(status, ANSWER))
 
-            def _send(self, status: int, document: Any) -> None:
-                body = json.dumps(document).encode()
-                self.send_response(status)
-                self.send_header("content-type", "application/json")
-                self.send_header("content-length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, *args: Any) -> None: ...
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
-        self._thread.start()
-        self.url = f"http://127.0.0.1:{self._server.server_port}/v1"
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join(5)
+        super().__init__(Answering)
 
 
 @pytest.fixture(scope="module")

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import socket
-import threading
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from local_server import Handler, LocalServer
 
 from meshd.connectors.discovery.local_servers import FoundServer, find_local, http_get, parse_host, same_address
 from meshd.connectors.discovery.local_watch import LocalWatch
@@ -24,33 +23,23 @@ def row(name: str, port: int, host_env: str | None = None) -> SimpleNamespace:
 
 @pytest.fixture
 def serve() -> Iterator[Callable[[Answers, str], int]]:
-    servers: list[ThreadingHTTPServer] = []
+    servers: list[LocalServer] = []
 
     def start(answers: Answers, signature: str = "") -> int:
-        class Handler(BaseHTTPRequestHandler):
+        class Answering(Handler):
             def version_string(self) -> str:
                 return signature
 
             def do_GET(self) -> None:
                 found = answers.get(self.path)
-                body = json.dumps(found).encode() if not isinstance(found, bytes) else found
-                self.send_response(404 if found is None else 200)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
+                self.send(404 if found is None else 200, found)
 
-            def log_message(self, format: str, *args: Any) -> None:
-                pass
-
-        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
-        servers.append(server)
-        return int(server.server_address[1])
+        servers.append(LocalServer(Answering))
+        return servers[-1].port
 
     yield start
     for server in servers:
-        server.shutdown()
-        server.server_close()
+        server.close()
 
 
 def models(*ids: str, **fields: Any) -> dict[str, Any]:
@@ -227,24 +216,17 @@ def odd() -> Iterator[tuple[int, dict[str, Any]]]:
     """A port, and what it answers: `body` and `status` (0: less than promised, -1: the connection is closed)."""
     answers: dict[str, Any] = {"/v1/models": (200, b""), "/api/version": (200, b'{"version": "0.12.0"}')}
 
-    class Handler(BaseHTTPRequestHandler):
+    class Answering(Handler):
+        protocol_version = "HTTP/1.0"  # closes after each
+
         def do_GET(self) -> None:
             status, body = answers.get(self.path, (404, b""))
-            if status == -1:
-                return
-            self.send_response(status or 200)
-            self.send_header("Content-Length", str(len(body) + (status == 0)))
-            self.end_headers()
-            self.wfile.write(body)
+            if status != -1:
+                self.send(status or 200, body, {"content-length": str(len(body) + (status == 0))})
 
-        def log_message(self, format: str, *args: Any) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
-    yield int(server.server_address[1]), answers
-    server.shutdown()
-    server.server_close()
+    server = LocalServer(Answering)
+    yield server.port, answers
+    server.close()
 
 
 @pytest.mark.parametrize("body", ODD.values(), ids=ODD)
