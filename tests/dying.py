@@ -1,6 +1,6 @@
-"""Actors of an embedded mesh that die when a test says so, and apps that go on asking meanwhile.
+"""Actors that die when a test says so, and apps that continue to ask meanwhile.
 
-Use `poisonous(monkeypatch)` before a mesh is made.
+`poisonous(monkeypatch)` before an embedded mesh is made, `crashing(…)` for a daemon.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import modelmesh
@@ -25,8 +26,8 @@ class Poison(messages.Message, frozen=True):
     """Whoever handles it dies."""
 
 
-def poisonous(monkeypatch: Any) -> None:
-    """Every actor raises at Poison, and is started again at once however often it dies."""
+def poisonous(monkeypatch: Any, *, at_once: bool = True) -> None:
+    """Every actor raises at Poison. at_once: it is started again without delay, however often it dies."""
     from meshd.actors.base import MeshActor
 
     def handle(self: MeshActor, message: Any) -> Any:
@@ -36,7 +37,38 @@ def poisonous(monkeypatch: Any) -> None:
 
     original = MeshActor.on_receive
     monkeypatch.setattr(MeshActor, "on_receive", handle)
-    monkeypatch.setattr("meshd.actors.supervisor._LONGEST_DELAY", 0.02)
+    if at_once:
+        monkeypatch.setattr("meshd.actors.supervisor._LONGEST_DELAY", 0.02)
+
+
+# Imported by Python itself at its start.
+_CRASHER = """
+import os, sys, threading, time
+
+def crash():
+    while True:
+        time.sleep(0.02)
+        if os.path.exists({path!r}) and "meshd.messages" in sys.modules:
+            import pykka
+            from meshd import messages
+            found = pykka.ActorRegistry.get_by_class_name({actor!r})
+            if found:
+                os.unlink({path!r})
+                found[0].tell({message})
+
+if "meshd" in sys.orig_argv:
+    threading.Thread(target=crash, daemon=True).start()
+"""
+
+
+def crashing(directory: Path, actor: str, message: str) -> dict[str, str]:
+    """The environment of a daemon whose `actor` (a class name) is told `message`, which it cannot bear, as soon as a
+    file `crash` is in the directory; the file is removed then."""
+    site = directory / "site"
+    site.mkdir()
+    crasher = _CRASHER.format(path=str(directory / "crash"), actor=actor, message=message)
+    (site / "sitecustomize.py").write_text(crasher)
+    return {"PYTHONPATH": str(site)}
 
 
 def kill(mesh: Any, name: str, eventually: Callable[..., Any]) -> None:

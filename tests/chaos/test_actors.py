@@ -7,6 +7,7 @@ import logging
 import threading
 
 import pytest
+from dying import Poison, poisonous
 
 import modelmesh
 from meshd import messages
@@ -35,22 +36,9 @@ CONFIG = {
 OTHERS = ("telemetry", "secret", "state", "config", "health", "discovery")
 
 
-class Poison(messages.Message, frozen=True):
-    """Whoever handles it dies."""
-
-
 @pytest.fixture(autouse=True)
 def _poisonous(monkeypatch):
-    """Every actor raises at Poison. (What an actor does not know it only logs.)"""
-    from meshd.actors.base import MeshActor
-
-    def handle(self, message):
-        if isinstance(message, Poison):
-            raise RuntimeError("poisoned")
-        return original(self, message)
-
-    original = MeshActor.on_receive
-    monkeypatch.setattr(MeshActor, "on_receive", handle)
+    poisonous(monkeypatch, at_once=False)
 
 
 @pytest.fixture

@@ -8,10 +8,10 @@ import errno
 import logging
 
 import pytest
+from dying import Poison, poisonous
 
 import modelmesh
 from meshd import messages
-from meshd.actors.base import MeshActor
 from meshd.config import MeshConfig
 from meshd.gateway.ipc import IpcServer
 from meshd.mesh import ModelMesh
@@ -24,19 +24,9 @@ CONFIG = {
 }
 
 
-class Poison(messages.Message, frozen=True):
-    """Whoever handles it dies."""
-
-
 @pytest.fixture(autouse=True)
 def _poisonous(monkeypatch):
-    def handle(self, message):
-        if isinstance(message, Poison):
-            raise RuntimeError("poisoned")
-        return original(self, message)
-
-    original = MeshActor.on_receive
-    monkeypatch.setattr(MeshActor, "on_receive", handle)
+    poisonous(monkeypatch, at_once=False)
 
 
 @pytest.fixture

@@ -10,27 +10,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from dying import crashing
 
 import modelmesh
-
-# Imported by Python itself at its start: kills the router's life when the file `crash` appears.
-CRASHER = """
-import os, sys, threading, time
-
-def crash():
-    while True:
-        time.sleep(0.02)
-        if os.path.exists({path!r}) and "meshd.messages" in sys.modules:
-            import pykka
-            from meshd import messages
-            routers = pykka.ActorRegistry.get_by_class_name("RouterActor")
-            if routers:
-                os.unlink({path!r})
-                routers[0].tell(messages.HealthReport([], True, 1.0, 0.0))
-
-if "meshd" in sys.orig_argv:
-    threading.Thread(target=crash, daemon=True).start()
-"""
 
 HAND_IN = """
 import os, sys
@@ -48,9 +30,7 @@ daemon: {socket_mode: "0666"}
 
 @pytest.fixture
 def crasher(short):
-    (short / "site").mkdir()
-    (short / "site" / "sitecustomize.py").write_text(CRASHER.format(path=str(short / "crash")))
-    return {"PYTHONPATH": str(short / "site")}
+    return crashing(short, "RouterActor", "messages.HealthReport([], True, 1.0, 0.0)")
 
 
 def say(client):

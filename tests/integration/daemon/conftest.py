@@ -43,3 +43,11 @@ def two() -> Any:
         }
 
     return make
+
+
+@pytest.fixture
+def own_state(short: Any, monkeypatch: Any) -> None:
+    """For a mesh in this process: it neither finds nor leaves anything in the user's directories."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(short / "state-home"))
+    monkeypatch.setenv("XDG_DATA_HOME", str(short / "data-home"))
+    monkeypatch.delenv("STATE_DIRECTORY", raising=False)

@@ -15,12 +15,7 @@ from meshd.config.source import ConfigSource
 from meshd.mesh import ModelMesh
 from modelmesh import ConfigurationError, NotFoundError
 
-
-@pytest.fixture(autouse=True)
-def _own_state(short, monkeypatch):
-    monkeypatch.setenv("XDG_STATE_HOME", str(short / "state-home"))
-    monkeypatch.setenv("XDG_DATA_HOME", str(short / "data-home"))
-    monkeypatch.delenv("STATE_DIRECTORY", raising=False)
+pytestmark = pytest.mark.usefixtures("own_state")
 
 
 @pytest.fixture

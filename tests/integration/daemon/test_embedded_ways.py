@@ -14,12 +14,7 @@ from modelmesh import ConfigurationError, MeshError
 
 MEMORY = {"storage": {"connector": "modelmesh.memory.v1"}}
 
-
-@pytest.fixture(autouse=True)
-def _own_state(short, monkeypatch):
-    monkeypatch.setenv("XDG_STATE_HOME", str(short / "state-home"))
-    monkeypatch.setenv("XDG_DATA_HOME", str(short / "data-home"))
-    monkeypatch.delenv("STATE_DIRECTORY", raising=False)
+pytestmark = pytest.mark.usefixtures("own_state")
 
 
 def raw(**more):

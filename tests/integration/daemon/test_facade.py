@@ -15,12 +15,7 @@ from meshd.mesh import ModelMesh
 from meshd.messages import Listen
 from modelmesh import ConfigurationError, MeshError, NotFoundError
 
-
-@pytest.fixture(autouse=True)
-def _own_state(short, monkeypatch):
-    monkeypatch.setenv("XDG_STATE_HOME", str(short / "state-home"))
-    monkeypatch.setenv("XDG_DATA_HOME", str(short / "data-home"))
-    monkeypatch.delenv("STATE_DIRECTORY", raising=False)
+pytestmark = pytest.mark.usefixtures("own_state")
 
 
 @pytest.fixture

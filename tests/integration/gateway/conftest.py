@@ -58,6 +58,12 @@ def daemon(module_meshd: Any) -> Any:
     return module_meshd(CONFIG)
 
 
+@pytest.fixture(scope="module")
+def server(module_upstream: Any) -> Any:
+    """An upstream without a script yet, for `Cases`."""
+    return module_upstream()
+
+
 @pytest.fixture
 def line(daemon: Any, dial: Any) -> Any:
     """A bare socket to the daemon."""

@@ -8,59 +8,16 @@ import sys
 import time
 
 import pytest
-import uvloop
+from served import served_in, until
 
-from meshd.gateway.exchange import Exchange
-from meshd.gateway.ipc import IpcServer
 from modelmesh import _protocol as wire
 
 BEAT = 0.05
 
 
-class Served:
-    """An IpcServer that answers nothing by itself."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, address: str) -> None:
-        self.accepted: list[Exchange] = []
-        self.events: list[tuple[str, str, int]] = []
-        self.server = IpcServer(
-            self.accept,
-            on_event=lambda type, reason, caller: self.events.append((type, reason, caller.pid)),
-            request_timeout=lambda: 60.0,
-            max_message_size=lambda: 1024**2,
-            max_inflight=lambda: 3,
-            heartbeat=BEAT,
-        )
-        self.server.open(loop)
-        self.server.bind(address)
-
-    def accept(self, exchange: Exchange) -> None:
-        exchange.begun = True
-        exchange.task = asyncio.ensure_future(asyncio.Event().wait())  # type: ignore[assignment]
-        self.accepted.append(exchange)
-
-    async def until(self, condition) -> None:
-        async with asyncio.timeout(10):
-            while not condition():  # noqa: ASYNC110 - what is waited for happens in libzmq
-                await asyncio.sleep(0.002)
-
-
 @pytest.fixture
 def run(short):
-    """Runs a coroutine function with a Served and the address it is at, on uvloop as the router does."""
-
-    def runs(test):
-        async def main():
-            address = f"ipc://{short}/s"
-            served = Served(asyncio.get_running_loop(), address)
-            try:
-                await test(served, address)
-            finally:
-                served.server.close()
-
-        uvloop.run(main())
-
-    return runs
+    return served_in(short, heartbeat=BEAT)
 
 
 @pytest.fixture
@@ -74,7 +31,7 @@ def test_a_client_that_falls_silent_is_gone_after_three_intervals(run, line):
         for each in (silent, lively):
             each.send(wire.HELLO)
             each.request()
-        await served.until(lambda: len(served.accepted) == 2)
+        await until(lambda: len(served.accepted) == 2)
         since = time.monotonic()
 
         async def beat():
@@ -83,7 +40,7 @@ def test_a_client_that_falls_silent_is_gone_after_three_intervals(run, line):
                 await asyncio.sleep(BEAT / 2)
 
         beating = asyncio.ensure_future(beat())
-        await served.until(lambda: len(served.server.peers) == 1)
+        await until(lambda: len(served.server.peers) == 1)
         took = time.monotonic() - since
         beating.cancel()
         assert 2.5 * BEAT < took < 20 * BEAT
@@ -115,14 +72,14 @@ def test_one_taken_for_gone_may_come_back_and_its_requests_stay_cancelled(run, l
     async def test(served, address):
         each = line(address)
         request_id = each.request()
-        await served.until(lambda: served.accepted)
-        await served.until(lambda: not served.server.peers)
+        await until(lambda: served.accepted)
+        await until(lambda: not served.server.peers)
         each.request(id=request_id, resend=True)
-        await served.until(lambda: each.socket.poll(0))
+        await until(lambda: each.socket.poll(0))
         error = each.receive(wire.ERROR)
         assert (error.head.status, error.head.error["code"]) == (502, "request_interrupted")
         each.request()
-        await served.until(lambda: len(served.accepted) == 2)
+        await until(lambda: len(served.accepted) == 2)
 
     run(test)
 
@@ -131,7 +88,7 @@ def test_a_connection_lost_in_a_send_is_gone_at_once(run, line):
     async def test(served, address):
         each = line(address)
         each.request()
-        await served.until(lambda: served.accepted)
+        await until(lambda: served.accepted)
         each.close()
         exchange = served.accepted[0]
 
@@ -142,7 +99,7 @@ def test_a_connection_lost_in_a_send_is_gone_at_once(run, line):
                 return type(gone).__name__ == "ClientGone"
             return False
 
-        await served.until(noticed)
+        await until(noticed)
         assert served.server.peers == {}
         await asyncio.sleep(0)
         assert exchange.task.cancelled()
@@ -164,12 +121,12 @@ def test_the_end_of_a_process_is_noticed_at_once(run, line):
         served.server._heartbeat = 60.0
         with subprocess.Popen([sys.executable, "-c", program, address]) as child:  # noqa: ASYNC220
             try:
-                await served.until(lambda: served.accepted)
+                await until(lambda: served.accepted)
                 served.server._heartbeat_timer.cancel()  # the heartbeat is not what finds out
                 since = time.monotonic()
             finally:
                 child.kill()
-            await served.until(lambda: served.accepted[0].task.cancelled())
+            await until(lambda: served.accepted[0].task.cancelled())
         assert time.monotonic() - since < 1.0
         assert served.events[-1] == ("client_lost", "its process ended", child.pid)
         assert served.server.exchanges == {}
@@ -183,7 +140,7 @@ def test_more_in_flight_than_allowed_is_429(run, line):
         for _ in range(3):
             each.request()
         refused = each.request()
-        await served.until(lambda: each.socket.poll(0))
+        await until(lambda: each.socket.poll(0))
         error = each.receive(wire.ERROR)
         assert error.request_id == refused
         assert (error.head.status, error.head.error["code"]) == (429, "queue_full")
@@ -198,24 +155,24 @@ def test_draining_is_told_to_all_and_refuses_what_is_new(run, line):
     async def test(served, address):
         each, late = line(address), line(address)
         begun = each.request()
-        await served.until(lambda: served.accepted)
+        await until(lambda: served.accepted)
         served.server.drain("leaving", 1.5)
-        await served.until(lambda: each.socket.poll(0))
+        await until(lambda: each.socket.poll(0))
         goaway = each.receive(wire.GOAWAY)
         assert (goaway.head.reason, goaway.head.drain_ms) == ("leaving", 1500)
         request_id = each.request("/v1/embeddings")
-        await served.until(lambda: each.socket.poll(0))
+        await until(lambda: each.socket.poll(0))
         refusal = each.receive(wire.ERROR)
         assert refusal.request_id == request_id
         assert (refusal.head.status, refusal.head.error["code"]) == (503, "draining")
         assert refusal.head.mesh["retryable"]
         each.request("/mesh/v1/status", method="GET")
-        await served.until(lambda: len(served.accepted) == 2)
+        await until(lambda: len(served.accepted) == 2)
         late.send(wire.HELLO)
-        await served.until(lambda: late.socket.poll(0))
+        await until(lambda: late.socket.poll(0))
         assert late.receive(wire.WELCOME).head.draining
         served.accepted[0].respond(b"{}", {})
-        await served.until(lambda: each.socket.poll(0))
+        await until(lambda: each.socket.poll(0))
         assert each.receive(wire.RESPONSE).request_id == begun
 
     run(test)
@@ -225,21 +182,21 @@ def test_a_request_sent_again_over_another_connection_is_answered_there(run, lin
     async def test(served, address):
         first, second = line(address), line(address)
         request_id = first.request()
-        await served.until(lambda: served.accepted)
+        await until(lambda: served.accepted)
         second.request(id=request_id, resend=True)
-        await served.until(lambda: len(served.server.peers) == 2)
+        await until(lambda: len(served.server.peers) == 2)
         served.accepted[0].respond(b'"once"', {})
-        await served.until(lambda: second.socket.poll(0))
+        await until(lambda: second.socket.poll(0))
         assert second.receive(wire.RESPONSE).body == b'"once"'
         assert not first.socket.poll(0)
         assert len(served.accepted) == 1
         # It is remembered: asked again with `resend`, it is the same answer; without, it is a new request.
         first.request(id=request_id, resend=True)
-        await served.until(lambda: first.socket.poll(0))
+        await until(lambda: first.socket.poll(0))
         assert first.receive(wire.RESPONSE).body == b'"once"'
         assert len(served.accepted) == 1
         first.request(id=request_id)
-        await served.until(lambda: len(served.accepted) == 2)
+        await until(lambda: len(served.accepted) == 2)
 
     run(test)
 
@@ -251,13 +208,13 @@ def test_whole_answers_are_remembered_only_while_they_are_few_and_small(run, lin
         async def answered(body, **head):
             request_id = each.request(**head)
             before = len(served.accepted)
-            await served.until(lambda: len(served.accepted) > before)
+            await until(lambda: len(served.accepted) > before)
             exchange = served.accepted[-1]
             if head.get("stream"):
                 exchange.end(None, {})
             else:
                 exchange.respond(body, {})
-            await served.until(lambda: each.socket.poll(0))
+            await until(lambda: each.socket.poll(0))
             each.receive()
             return request_id
 
@@ -269,9 +226,9 @@ def test_whole_answers_are_remembered_only_while_they_are_few_and_small(run, lin
         for request_id in (large, stream, old):
             before = len(served.accepted)
             each.request(id=request_id, resend=True)
-            await served.until(lambda before=before: len(served.accepted) > before)
+            await until(lambda before=before: len(served.accepted) > before)
             served.accepted[-1].respond(b"", {})
-            await served.until(lambda: each.socket.poll(0))
+            await until(lambda: each.socket.poll(0))
             each.receive()
 
     run(test)
@@ -284,12 +241,12 @@ def test_cancelling_a_lost_request_does_not_forget_the_one_sent_again(run, line)
         first, second = line(address), line(address)
         request_id = first.request()
         second.send(wire.PING)
-        await served.until(lambda: served.accepted and len(served.server.peers) == 2)
+        await until(lambda: served.accepted and len(served.server.peers) == 2)
         old = served.accepted[0]
         old.begun = False
         served.server._lose(old.peer, "lost")
         second.request(id=request_id, resend=True)
-        await served.until(lambda: len(served.accepted) == 2)
+        await until(lambda: len(served.accepted) == 2)
         from modelmesh._errors import RequestCancelledError
 
         old.error(RequestCancelledError("cancelled"))

@@ -14,11 +14,6 @@ DOLLAR_A_REQUEST = {"per_request": 1}
 
 
 @pytest.fixture(scope="module")
-def server(module_upstream):
-    return module_upstream()
-
-
-@pytest.fixture(scope="module")
 def daemon(module_meshd, server):
     cases = Cases(server)
     case = cases.case

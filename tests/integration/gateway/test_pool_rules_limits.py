@@ -39,11 +39,6 @@ HEADERS = {
 
 
 @pytest.fixture(scope="module")
-def server(module_upstream):
-    return module_upstream()
-
-
-@pytest.fixture(scope="module")
 def daemon(module_meshd, server):
     cases = Cases(server, daemon={"queue_timeout": "5s"})
     case = cases.case

@@ -14,11 +14,6 @@ CENT = {"pricing": {"per_request": 0.01}}
 
 
 @pytest.fixture(scope="module")
-def server(module_upstream):
-    return module_upstream()
-
-
-@pytest.fixture(scope="module")
 def daemon(module_meshd, server):
     cases = Cases(server)
     model, pool = cases.model, cases.pool

@@ -11,6 +11,7 @@ import sys
 
 import pytest
 from clocked import Clock, last_month_end
+from dying import crashing
 from pool_rule_cases import Cases, events, explain, limit, member, provider
 
 from modelmesh import MeshError
@@ -37,11 +38,6 @@ def meshctl(daemon, *words):
 
 
 # -- where load goes, and whom an outage sets aside -------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def server(module_upstream):
-    return module_upstream()
 
 
 @pytest.fixture(scope="module")
@@ -262,24 +258,6 @@ def test_old_statistics_are_days_and_totals_are_for_ever(meshd, upstream, clock)
 
 # -- events -----------------------------------------------------------------------------------------------
 
-CRASHER = """
-import os, sys, threading, time
-
-def crash():
-    while True:
-        time.sleep(0.02)
-        if os.path.exists({path!r}) and "meshd.messages" in sys.modules:
-            import pykka
-            from meshd import messages
-            found = pykka.ActorRegistry.get_by_class_name("DiscoveryActor")
-            if found:
-                os.unlink({path!r})
-                found[0].tell(messages.ModelsListed("p-paid", (1,)))  # which is no model
-
-if "meshd" in sys.orig_argv:
-    threading.Thread(target=crash, daemon=True).start()
-"""
-
 LEAVES = "import sys, modelmesh; modelmesh.OpenAIClient(sys.argv[1], timeout=15).models.list()"
 
 EVENTS: dict[str, tuple[set[str], str, set[str]]] = {  # type → its ids, its reason, what changed
@@ -299,8 +277,7 @@ EVENTS: dict[str, tuple[set[str], str, set[str]]] = {  # type → its ids, its r
 
 
 def test_events_say_whom_they_concern_and_why(meshd, upstream, short, eventually):
-    (short / "site").mkdir()
-    (short / "site" / "sitecustomize.py").write_text(CRASHER.format(path=str(short / "crash")))
+    crasher = crashing(short, "DiscoveryActor", 'messages.ModelsListed("p-paid", (1,))')  # 1 is not a model
     secrets = short / "secrets.env"
     secrets.write_text("K=sk-old-1234567\n")
     secrets.chmod(0o600)
@@ -313,7 +290,7 @@ def test_events_say_whom_they_concern_and_why(meshd, upstream, short, eventually
     cases.case("broken", {"tokens": ["one ", "two "], "fault": "reset", "after": 1})
     cases.config["providers"]["p-quick"] |= {"api_key": "${secrets:K}", "auth": {"method": "bearer"}}
     cases.play()
-    daemon = meshd(cases.config, env={"PYTHONPATH": str(short / "site")})
+    daemon = meshd(cases.config, env=crasher)
     asked(daemon, "paid", 2)
     with pytest.raises(MeshError):
         daemon.say(model="paid")

@@ -19,11 +19,6 @@ USAGE = {"usage": {"prompt_tokens": 60, "completion_tokens": 40}}
 
 
 @pytest.fixture(scope="module")
-def server(module_upstream):
-    return module_upstream()
-
-
-@pytest.fixture(scope="module")
 def daemon(module_meshd, server):
     cases = Cases(server)
     case = cases.case

@@ -15,11 +15,6 @@ QUIET = {"retry_limit": 100}
 
 
 @pytest.fixture(scope="module")
-def server(module_upstream):
-    return module_upstream()
-
-
-@pytest.fixture(scope="module")
 def daemon(module_meshd, server):
     cases = Cases(server)
     case = cases.case

@@ -15,11 +15,6 @@ LONG = {"recovery": {"cooldown": "1h"}}
 
 
 @pytest.fixture(scope="module")
-def server(module_upstream):
-    return module_upstream()
-
-
-@pytest.fixture(scope="module")
 def daemon(module_meshd, server):
     cases = Cases(server)
     model, pool = cases.model, cases.pool

@@ -16,11 +16,6 @@ SLIP = {"error": 400, "message": "Failed to call a function. See 'failed_generat
 
 
 @pytest.fixture(scope="module")
-def server(module_upstream):
-    return module_upstream()
-
-
-@pytest.fixture(scope="module")
 def daemon(module_meshd, server):
     cases = Cases(server)
     for name, refusal in {"ollama": OLLAMA, "llama": LLAMA, "router": OPENROUTER, "slip": SLIP}.items():

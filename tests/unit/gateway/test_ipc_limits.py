@@ -9,46 +9,16 @@ import stat
 import time
 
 import pytest
-import uvloop
 import zmq
+from served import served_in, until
 
 from meshd.gateway import ipc
-from meshd.gateway.exchange import MOST_CREDIT, Exchange
+from meshd.gateway.exchange import MOST_CREDIT
 from meshd.gateway.identity import Caller
-from meshd.gateway.ipc import IpcServer
 from modelmesh import _protocol as wire
 from modelmesh._errors import InvalidRequestError, MeshError, QueueFullError, RequestCancelledError
 
 LIMIT = 64 * 1024
-
-
-class Served:
-    """An IpcServer that answers nothing by itself."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, address: str) -> None:
-        self.accepted: list[Exchange] = []
-        self.lost: list[str] = []
-        self.limit = LIMIT
-        self.server = IpcServer(
-            self.accept,
-            on_event=lambda type, reason, caller: self.lost.append(reason) if type == "client_lost" else None,
-            request_timeout=lambda: 60.0,
-            max_message_size=lambda: self.limit,
-            max_inflight=lambda: 3,
-        )
-        self.server.open(loop)
-        self.server.bind(address)
-
-    def accept(self, exchange: Exchange) -> None:
-        exchange.begun = True
-        exchange.task = asyncio.ensure_future(asyncio.Event().wait())  # type: ignore[assignment]
-        self.accepted.append(exchange)
-
-
-async def until(condition) -> None:
-    async with asyncio.timeout(10):
-        while not condition():  # noqa: ASYNC110 - what is waited for happens in libzmq
-            await asyncio.sleep(0.002)
 
 
 async def came(line):
@@ -58,18 +28,7 @@ async def came(line):
 
 @pytest.fixture
 def run(short):
-    def runs(test):
-        async def main():
-            address = f"ipc://{short}/s"
-            served = Served(asyncio.get_running_loop(), address)
-            try:
-                await test(served, address)
-            finally:
-                served.server.close()
-
-        uvloop.run(main())
-
-    return runs
+    return served_in(short, LIMIT)
 
 
 @pytest.fixture
