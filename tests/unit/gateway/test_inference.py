@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import msgspec
 import pytest
+from lone_mesh import CHAT, lone_mesh
 
 from meshd import clock
 from meshd.cdk.provider import (
@@ -24,19 +25,14 @@ from meshd.cdk.provider import (
     Usage,
 )
 from meshd.gateway import attempt, inference
-from meshd.gateway.apps import AppMatcher
 from meshd.gateway.exchange import Exchange
 from meshd.gateway.identity import Caller
 from meshd.gateway.queueing import WaitingRoom
 from meshd.messages import Outcome
 from meshd.routing import settlement
-from meshd.routing.capabilities import CapabilityTree
 from meshd.routing.needs import PREAMBLE
-from meshd.routing.pipeline import Pipeline
-from meshd.routing.state import MeshState
-from meshd.routing.table import ModelSpec, PoolSpec, Pricing, ProviderSpec, RetryPolicy, RoutingTable, StreamPolicy
+from meshd.routing.table import ModelSpec, Pricing, ProviderSpec, RetryPolicy, StreamPolicy
 
-CHAT = "generation.text-generation.chat-completion"
 PRICE = Pricing(input_per_1m=1_000_000_000, output_per_1m=2_000_000_000)
 
 
@@ -110,34 +106,17 @@ class Scripted(Provider):
         return []
 
 
-async def no_other_key(*refused: Any) -> None:
-    return None
-
-
 def mesh(told: list[Any], steps: list[Any], *models: str, **pool: Any) -> tuple[inference.Mesh, list[Outcome]]:
     specs = [ModelSpec(f"p.{name}", "p", name, (CHAT,), pricing=PRICE) for name in models or ("m",)]
-    retry = RetryPolicy(max_attempts=1)
-    table = RoutingTable(
-        CapabilityTree.default(),
+    provider, outcomes = Scripted(steps), []
+    return lone_mesh(
         specs,
         [ProviderSpec("p", "scripted")],
-        [PoolSpec("chat", CHAT, tuple(spec.id for spec in specs), retry=retry, **pool)],
-    )
-    provider, outcomes = Scripted(steps), []
-    return inference.Mesh(
-        table,
-        MeshState(),
-        Pipeline(),
-        lambda name: nullcontext(provider),
+        lambda name: provider,
         Ledger(told),
-        room=WaitingRoom(max_queue=lambda: 100, queue_timeout=lambda: 1.0),
-        apps=AppMatcher(table),
-        settled=lambda: None,
-        changed=lambda changes: None,
-        failed=lambda name, failure: None,
-        event=lambda *what: None,
+        WaitingRoom(max_queue=lambda: 100, queue_timeout=lambda: 1.0),
+        pool={"retry": RetryPolicy(max_attempts=1), **pool},
         finished=outcomes.append,
-        renewed=no_other_key,
     ), outcomes
 
 

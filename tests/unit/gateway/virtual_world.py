@@ -9,10 +9,11 @@ import asyncio
 import json
 import selectors
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 from unittest import mock
+
+from lone_mesh import CHAT, lone_mesh
 
 from meshd import clock
 from meshd.cdk.provider import (
@@ -27,16 +28,12 @@ from meshd.cdk.provider import (
     Usage,
 )
 from meshd.gateway import inference
-from meshd.gateway.apps import AppMatcher
 from meshd.gateway.exchange import Exchange
 from meshd.gateway.identity import Caller
 from meshd.gateway.queueing import WaitingRoom
-from meshd.routing.capabilities import CapabilityTree
-from meshd.routing.pipeline import Pipeline
-from meshd.routing.state import Change, MeshState
-from meshd.routing.table import ModelSpec, PoolSpec, ProviderSpec, RoutingTable
+from meshd.routing.state import Change
+from meshd.routing.table import ModelSpec, ProviderSpec
 
-CHAT = "generation.text-generation.chat-completion"
 START = 1_000_000.0
 QUEUE_TIMEOUT = 30.0
 
@@ -135,10 +132,6 @@ class Asked(Exchange):
         return self.ended is not None and self.failed is None
 
 
-async def _no_other_key(*of: Any) -> None:
-    return None
-
-
 class _NoLedger:
     def begin(self, *what: Any) -> None: ...
 
@@ -156,31 +149,20 @@ class World:
 
     def __post_init__(self) -> None:
         specs = [ModelSpec(f"{name}.m", name, "m", (CHAT,)) for name in self.providers]
-        self.table = RoutingTable(
-            CapabilityTree.default(),
+        self.room = WaitingRoom(lambda: 1024, lambda: QUEUE_TIMEOUT)
+        self.mesh = lone_mesh(
             specs,
             [ProviderSpec(name, "acting", timeout=self.timeout) for name in self.providers],
-            [PoolSpec("chat", CHAT, tuple(spec.id for spec in specs), **self.pool)],
-        )
-        self.state = MeshState()
-        for spec in specs:
-            self.state.model(spec.id).answered = self.answered
-        self.room = WaitingRoom(lambda: 1024, lambda: QUEUE_TIMEOUT)
-        self.mesh = inference.Mesh(
-            self.table,
-            self.state,
-            Pipeline(),
-            lambda name: nullcontext(self.providers[name]),
-            _NoLedger(),  # type: ignore[arg-type]
-            room=self.room,
-            apps=AppMatcher(self.table),
+            self.providers.__getitem__,
+            _NoLedger(),
+            self.room,
+            pool=self.pool,
             settled=self.room.freed,
             changed=self._changed,
-            failed=lambda name, failure: None,
-            event=lambda *what, **more: None,
-            finished=lambda outcome: None,
-            renewed=_no_other_key,
         )
+        self.table, self.state = self.mesh.table, self.mesh.state
+        for spec in specs:
+            self.state.model(spec.id).answered = self.answered
         self.asked: list[Asked] = []
 
     def _changed(self, changes: list[Change]) -> None:
