@@ -189,11 +189,7 @@ class LoopActor(MeshActor):
             elif envelope.reply_to is not None:
                 envelope.reply_to.set(answer)
         except Exception:
-            if envelope.reply_to is not None:
-                envelope.reply_to.set_exception(sys.exc_info())
-            else:
-                self._handle_failure(*sys.exc_info())
-                self.loop.stop()
+            self._failed(envelope)
 
     async def _answer(self, envelope: Envelope[Any], work: Awaitable[Any]) -> None:
         try:
@@ -203,14 +199,18 @@ class LoopActor(MeshActor):
                 envelope.reply_to.set_exception((pykka.ActorDeadError, pykka.ActorDeadError("stopped"), None))
             raise
         except Exception:
-            if envelope.reply_to is not None:
-                envelope.reply_to.set_exception(sys.exc_info())
-            else:
-                self._handle_failure(*sys.exc_info())
-                self.loop.stop()
+            self._failed(envelope)
             return
         if envelope.reply_to is not None:
             envelope.reply_to.set(answer)
+
+    def _failed(self, envelope: Envelope[Any]) -> None:
+        """By the exception that is being handled: it is its asker's, or else the actor's end."""
+        if envelope.reply_to is not None:
+            envelope.reply_to.set_exception(sys.exc_info())
+        else:
+            self._handle_failure(*sys.exc_info())
+            self.loop.stop()
 
 
 def _work(task: asyncio.Task[Any]) -> str:

@@ -168,6 +168,17 @@ class ModelListing(msgspec.Struct, frozen=True, omit_defaults=True):
     features: tuple[str, ...] = ()
     deprecated: bool = False
 
+    def to_dict(self) -> dict[str, Any]:
+        """With its defaults, as messages between actors and what is kept of a list hold it."""
+        return {
+            "id": self.id,
+            "capabilities": list(self.capabilities),
+            "context_window": self.context_window,
+            "max_output_tokens": self.max_output_tokens,
+            "features": list(self.features),
+            "deprecated": self.deprecated,
+        }
+
 
 class QuotaStatus(msgspec.Struct, frozen=True, omit_defaults=True):
     """What a provider says of its quota; None where it does not. unit: what the figures count, "USD", "requests", …"""

@@ -41,7 +41,7 @@ class Listing:
                     listed = await provider.list_models()
                 if message.details:
                     listed = await _detailed(provider, listed, message.timeout)
-            found = tuple(_as_map(model) for model in listed)
+            found = tuple(model.to_dict() for model in listed)
         except ProviderFailure as failure:
             error = failure.message
         except TimeoutError:
@@ -103,14 +103,3 @@ def _merged(listed: ModelListing, details: ModelListing) -> ModelListing:
         details.features or listed.features,
         details.deprecated or listed.deprecated,
     )
-
-
-def _as_map(model: ModelListing) -> dict[str, Any]:
-    return {
-        "id": model.id,
-        "capabilities": list(model.capabilities),
-        "context_window": model.context_window,
-        "max_output_tokens": model.max_output_tokens,
-        "features": list(model.features),
-        "deprecated": model.deprecated,
-    }

@@ -198,7 +198,7 @@ def _fetch_rest(
         _need_room(part, free)
         with part.path.open(mode) as file:
             part.remember()
-            _write(response, part, file, tell, free)
+            _write(response.iter_raw(), part, file, tell, free)  # as it comes: a cut loses none of it
     if part.total is not None and part.offset != part.total:
         raise _CutError(f"ended after {part.offset} of {part.total} bytes")
 
@@ -219,10 +219,10 @@ def _answer(client: httpx.Client, url: str, headers: dict[str, str]) -> Iterator
     raise PullError(f"{url} is redirected without end", "check the address")
 
 
-def _write(response: httpx.Response, part: _Part, file: IO[bytes], tell: Progress, free: Callable[[Path], int]) -> None:
+def _write(blocks: Iterator[bytes], part: _Part, file: IO[bytes], tell: Progress, free: Callable[[Path], int]) -> None:
     looked = part.offset
     try:
-        for block in response.iter_raw():  # as it comes: a cut loses none of it
+        for block in blocks:
             if part.total is None and part.offset - looked >= LOOK_EVERY:
                 looked = part.offset
                 _need_room(part, free)
@@ -313,13 +313,7 @@ def _copy(part: _Part, origin: Path, tell: Progress, free: Callable[[Path], int]
         part.total = origin.stat().st_size
         _need_room(part, free)
         with origin.open("rb") as source, part.path.open("wb") as file:
-            while block := source.read(BLOCK):
-                file.write(block)
-                part.digest.update(block)
-                part.offset += len(block)
-                tell(part.offset, part.total)
-            file.flush()
-            os.fsync(file.fileno())
+            _write(iter(lambda: source.read(BLOCK), b""), part, file, tell, free)
     except OSError as exc:
         _no_room(exc, part.path)
         raise PullError(f"{origin} cannot be read: {exc.strerror}") from None

@@ -197,17 +197,7 @@ def _models(body: bytes) -> tuple[dict[str, Any], ...]:
         listed = read_listing(body)
     except Broken:
         return ()
-    return tuple(
-        {
-            "id": model.id,
-            "capabilities": list(model.capabilities),
-            "context_window": model.context_window,
-            "max_output_tokens": model.max_output_tokens,
-            "features": list(model.features),
-            "deprecated": model.deprecated,
-        }
-        for model in listed
-    )
+    return tuple(model.to_dict() for model in listed)
 
 
 def http_get(host: str, port: int, path: str) -> Answer | None:
