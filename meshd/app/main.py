@@ -70,6 +70,7 @@ def run(options: argparse.Namespace) -> int:
         return EX_OSERR
     if warning:
         logger.warning("%s", warning)
+    _warn_of_proxies(config)
     try:
         return _Process(options, source, config, logs).run()
     except ConfigurationError as error:
@@ -151,6 +152,15 @@ def _checked(config: MeshConfig, socket: str | None) -> int:
     if code == EX_OK:
         print(f"{config.file or 'the built-in configuration'}: valid")
     return code
+
+
+def _warn_of_proxies(config: MeshConfig) -> None:
+    """Said at the start: who asks later is told only that a provider cannot be reached."""
+    if any(name.lower().endswith("_proxy") for name in os.environ):
+        from meshd.app.preflight import proxies
+
+        for found in proxies(config):
+            logger.warning("%s", found.message)
 
 
 def _refused(error: ConfigurationError) -> int:

@@ -18,6 +18,7 @@ from meshd.config import MeshConfig, Problem
 from meshd.gateway.listening import default_socket
 
 _PATIENCE = 1.0  # s that whoever listens may take
+_MOST_TOLD = 10  # entries of NO_PROXY
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +63,9 @@ def missing_secrets(config: MeshConfig, strict: bool = False) -> Iterator[Obstac
 
 
 def proxies(config: MeshConfig) -> Iterator[Obstacle]:
-    """Providers whose proxy cannot be used: the daemon starts, and none of their models answers."""
-    from meshd.connectors.providers.proxies import ProxyRefused, find_proxy
+    """Providers whose proxy cannot be used: the daemon starts, and none of their models answers. And what in NO_PROXY
+    has no effect."""
+    from meshd.connectors.providers.proxies import ProxyRefused, find_proxy, no_proxy_faults
     from meshd.connectors.registry import default_registry
 
     registry = default_registry()
@@ -79,6 +81,8 @@ def proxies(config: MeshConfig) -> Iterator[Obstacle]:
             )
         except ValueError:  # a port that is none; the configuration's own check tells it
             continue
+    for fault in no_proxy_faults()[:_MOST_TOLD]:
+        yield Obstacle("proxy", fault, False, "correct or remove that entry")
 
 
 def state_directory(config: MeshConfig) -> Iterator[Obstacle]:

@@ -1,6 +1,7 @@
 """Which proxy a server is reached by: HTTP(S)_PROXY, ALL_PROXY and NO_PROXY, as curl and others read them.
 
-Owns: the rules of NO_PROXY, and which kinds of proxy are spoken.
+Owns: which variable counts, how a proxy's address is read, and which kinds of proxy are spoken. NO_PROXY's rules are in
+`no_proxy.py`.
 Must never: put a proxy's user or password into a message.
 """
 
@@ -10,11 +11,11 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from urllib.parse import unquote
 
 from yarl import URL
 
-_Address = IPv4Address | IPv6Address
+from meshd.connectors.providers.no_proxy import AROUND, address_of, read_no_proxy
 
 _SCHEMES = {
     "http": "http",
@@ -27,7 +28,10 @@ _SCHEMES = {
 }
 _PORTS = {"http": 80, "https": 443}
 _SOCKS_PORT = 1080
-_WITH_PORT = re.compile(r"(\[[^\]]*\]|[^:\[\]]+):(\d{1,5})")
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,19}")
+_PLACE = re.compile(
+    r"(\[[0-9A-Fa-f:.]+(?:%[^\]/?#]*)?\]|[^\s:/?#\[\]\\]+)(?::(\d{1,5}))?(?:[/?#].*)?", re.ASCII | re.DOTALL
+)
 
 
 class ProxyRefused(OSError):
@@ -74,67 +78,46 @@ def find_proxy(secure: bool, host: str, port: int | None, environ: Mapping[str, 
 
 def read_proxy(variable: str, address: str) -> Proxy:
     """From `http://user:password@host:port` or `host:port`. variable: where it was given, for the message."""
-    try:
-        url = URL(address if "://" in address else f"http://{address}")
-        scheme, host, port = _SCHEMES.get(url.scheme), url.host, url.explicit_port
-        user, password = url.user, url.password
-    except ValueError:  # its own message may hold the password
-        raise ProxyRefused(f"{variable} is not the address of a proxy (http://host:port)") from None
+    given, separator, rest = address.strip(AROUND).partition("://")
+    if not separator:
+        given, rest = "http", given.removeprefix("//")
+    scheme = _SCHEMES.get(given.lower())
     if scheme is None:
+        kind = given if _SCHEME.fullmatch(given) else "another kind"
         spoken = ", ".join(_SCHEMES)
-        raise ProxyRefused(f"{variable} names a proxy of the kind {url.scheme}:// and only {spoken} are spoken")
+        raise ProxyRefused(f"{variable} names a proxy of the kind {kind}:// and only {spoken} are spoken")
+    who, at, place = rest.rpartition("@")  # the last: a password may hold one, or a slash
+    found = _PLACE.fullmatch(place)
+    port = int(found[2]) if found and found[2] else _PORTS.get(scheme, _SOCKS_PORT)
+    host = found[1].strip("[]") if found else ""
+    try:
+        # Its own message may hold the password.
+        host = URL.build(scheme="http", host=host, port=port).host or "" if 0 < port < 65536 else ""
+    except ValueError:
+        host = ""
     if not host:
         raise ProxyRefused(f"{variable} is not the address of a proxy (http://host:port)")
-    return Proxy(scheme, host, port or _PORTS.get(scheme, _SOCKS_PORT), user, password)
+    user, colon, password = who.partition(":")
+    return Proxy(scheme, host, port, unquote(user) if at else None, unquote(password) if colon else None)
 
 
 def bypassed(host: str, port: int, no_proxy: str) -> bool:
-    """Whether NO_PROXY (names, addresses, networks, each perhaps with a port; `*`) speaks of a server."""
-    host = host.strip("[]").rstrip(".").lower()
-    address = _address(host)
-    return any(_covers(entry.lower(), host, address, port) for entry in re.split(r"[\s,;]+", no_proxy) if entry)
+    """Whether NO_PROXY speaks of a server."""
+    return read_no_proxy(no_proxy).covers(host, port)
 
 
-def _covers(entry: str, host: str, address: _Address | None, port: int) -> bool:
-    if entry == "*":
-        return True
-    with_port = _WITH_PORT.fullmatch(entry)
-    if with_port is not None:
-        if int(with_port[2]) != port:
-            return False
-        entry = with_port[1]
-    entry = entry.replace("[", "").replace("]", "")
-    if address is not None:
-        return _covers_address(entry, address)
-    name = entry.removeprefix("*").strip(".")
-    return bool(name) and (host == name or host.endswith(f".{name}"))
-
-
-def _covers_address(entry: str, address: _Address) -> bool:
-    try:
-        network = ip_network(entry.partition("%")[0], strict=False)
-    except ValueError:
-        return False
-    mapped = getattr(network.network_address, "ipv4_mapped", None)
-    if mapped is not None and network.prefixlen >= 96:
-        network = ip_network(f"{mapped}/{network.prefixlen - 96}", strict=False)
-    return address.version == network.version and address in network
-
-
-def _address(host: str) -> _Address | None:
-    try:
-        found = ip_address(host.partition("%")[0])
-    except ValueError:
-        return None
-    return getattr(found, "ipv4_mapped", None) or found
+def no_proxy_faults(environ: Mapping[str, str] | None = None) -> list[str]:
+    """What in NO_PROXY has no effect, a sentence each."""
+    variable, text = _proxies(os.environ if environ is None else environ).get("no", ("", ""))
+    return [f"{variable}: {fault}" for fault in read_no_proxy(text).faults]
 
 
 def _proxies(environ: Mapping[str, str]) -> dict[str, tuple[str, str]]:
     """Scheme → (variable, value)."""
     found: dict[str, tuple[str, str]] = {}
     for name, value in sorted(environ.items()):  # lower case sorts last and wins, as curl has it
-        if name.lower().endswith("_proxy") and value.strip():
-            found[name.lower().removesuffix("_proxy")] = (name, value.strip())
+        if name.lower().endswith("_proxy") and (text := value.strip(AROUND)):
+            found[name.lower().removesuffix("_proxy")] = (name, text)
     return found
 
 
@@ -142,5 +125,5 @@ def is_loopback(host: str) -> bool:
     host = host.rstrip(".").lower()
     if host == "localhost" or host.endswith(".localhost"):
         return True
-    address = _address(host.strip("[]"))
+    address = address_of(host.strip("[]"))
     return address is not None and address.is_loopback

@@ -118,3 +118,15 @@ def test_a_proxy_that_is_refused_is_named_with_its_provider(monkeypatch: pytest.
     assert "provider far cannot be reached: HTTPS_PROXY names a proxy of the kind gopher://" in found.message
     assert "secret" not in found.message
     assert not found.fatal
+
+
+def test_what_in_no_proxy_has_no_effect_is_named_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    from meshd.app.preflight import proxies
+
+    monkeypatch.setenv("no_proxy", '"192.168.1.*,10.0.0.0/99,.corp"')
+    there = {"connector": "openai-compatible.v1", "base_url": "https://x.example/v1"}
+    (found,) = proxies(MeshConfig({"providers": {"a": there, "b": there}}, environ={}))
+    assert found.message == "no_proxy: 10.0.0.0/99 is not a network (10.0.0.0/8), so it has no effect"
+    assert not found.fatal
+    monkeypatch.setenv("no_proxy", ",".join(f"10.0.0.{n}/99" for n in range(1000)))
+    assert len(list(proxies(MeshConfig({}, environ={})))) == 10

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from meshd.config import MeshConfig
 from meshd.connectors.providers._http import Transport, proxy_arguments
-from meshd.connectors.providers.proxies import ProxyRefused, bypassed, find_proxy
+from meshd.connectors.providers.proxies import Proxy, ProxyRefused, bypassed, find_proxy, no_proxy_faults
 from meshd.connectors.providers.tls import tls_context
 
 
@@ -63,6 +63,126 @@ def test_no_proxy(no_proxy: str, host: str, port: int, direct: bool) -> None:
     assert (proxied is None) is direct
 
 
+@pytest.mark.parametrize(
+    ("no_proxy", "host", "direct"),
+    [
+        ("192.168.1.*", "192.168.1.7", True),  # as Java and Windows write a network
+        ("192.168.1.*", "192.168.10.7", False),
+        ("192.168.*", "192.168.10.7", True),
+        ("192.168.*.*", "192.168.10.7", True),
+        ("10.*", "100.1.1.1", False),
+        ("fd12:34:*", "fd12:34::1", True),
+        ("192.168.1.*", "192.168.1.7.example", True),
+        ("*corp", "mycorp", True),
+        ("*.corp", "a.b.corp", True),
+        ("*.corp", "corp", True),
+        ("*.corp", "mycorp", False),
+        ("api-*.corp", "api-1.corp", True),
+        ("api-*.corp", "x.api-1.corp", True),
+        ("api-*.corp", "web-1.corp", False),
+        ("api-?.corp", "api-12.corp", False),
+        ("corp.*", "corp.example", True),
+        ("**", "api.test", True),
+        ("*:443", "10.0.0.1", True),
+        ("*:80", "10.0.0.1", False),
+        ('"api.test,10.0.0.0/8"', "api.test", True),  # an --env-file keeps the quotes
+        ('"api.test,10.0.0.0/8"', "10.1.1.1", True),
+        ("'api.test'", "api.test", True),
+        ("“api.test”,‘x’", "api.test", True),
+        ('"a" "api.test"', "api.test", True),
+        ("localhost|*.test", "api.test", True),
+        ("http://api.test", "api.test", True),
+        ("https://api.test:443/v1?x=y", "api.test", True),
+        ("https://api.test:8443/", "api.test", False),
+        ("https://me:pw@api.test/", "api.test", True),
+        ("http://10.0.0.1/v1", "10.0.0.1", True),
+        ("http://[fd12::1]:443/", "fd12::1", True),
+        ("//api.test/", "api.test", True),
+        ("api.test/v1", "api.test", True),
+        ("api.test/", "api.test", True),
+        ("api.test:", "api.test", True),
+        ("api.test:*", "api.test", True),
+        ("10.0.0.0/255.0.0.0", "10.1.1.1", True),
+        ("10.0.0.0/8:443", "10.1.1.1", True),
+        ("10.0.0.0/8:80", "10.1.1.1", False),
+        ("[fd00::]/8:443", "fd12::1", True),
+        ("::ffff:10.0.0.0/104", "10.1.1.1", True),
+        ("0.0.0.0/0", "10.1.1.1", True),
+        ("0.0.0.0/0", "fd12::1", False),
+        ("::/0", "fd12::1", True),
+        ("fe80::1%eth0", "fe80::1", True),
+        ("<local>", "intranet", True),
+        ("<local>", "api.test", False),
+        ("<local>", "10.0.0.1", False),
+        ("müller.example", "xn--mller-kva.example", True),
+        ("xn--mller-kva.example", "müller.example", True),
+        ("*.müller.example", "a.müller.example", True),
+    ],
+)
+def test_no_proxy_as_people_write_it(no_proxy: str, host: str, direct: bool) -> None:
+    assert bypassed(host, 443, no_proxy) is direct
+    assert not no_proxy_faults({"NO_PROXY": no_proxy})
+
+
+MEANINGLESS = {
+    "10.0.0.0/99": "is not a network (10.0.0.0/8)",
+    "fd00::/129": "is not a network",
+    "10.0.0/8": "is not a network",
+    "300.1.1.1": "is not an address",
+    "10.": "is not an address",
+    "192.168": "is not an address",
+    "010.0.0.1": "is not an address",
+    "10.0.0.1-10.0.0.9": "is not an address",
+    "fd00::g1": "is not a name",
+    "api.test:99999": "has no port between 1 and 65535",
+    "api.test:0": "has no port",
+    "api.test:http": "has no port",
+    "api.test:٤٤٣": "has no port",
+    "=": "is not a name",
+    "{api.test}": "is not a name",
+    "api..*:x": "has no port",
+    ".": "is not an address",
+    "*.": "is not a name",
+    "[": "is not a name",
+    "[]": "is not a name",
+    "http://": "is not a name",
+    "a" * 300: "is not a name",
+    "\x1b[31mred": "is not a name",
+    "\udcff\udcfe": "is not a name",
+}
+
+
+@pytest.mark.parametrize("entry", MEANINGLESS)
+def test_an_entry_that_means_nothing_costs_itself_and_is_told(entry: str) -> None:
+    environ = {"no_proxy": f"a.test,{entry}, b.test", "HTTPS_PROXY": "http://proxy:1"}
+    for host in ("a.test", "b.test"):
+        assert find_proxy(True, host, None, environ) is None
+    for host in ("api.test", "10.0.0.1", "fd00::1"):
+        assert find_proxy(True, host, None, environ) is not None
+    (fault,) = no_proxy_faults(environ)
+    assert fault.startswith(f"no_proxy: {entry[:5]}" if entry.isprintable() else "no_proxy: ")
+    assert MEANINGLESS[entry] in fault
+    assert fault.isprintable()
+    assert len(fault) < 160
+
+
+def test_a_fault_does_not_show_who_logs_in() -> None:
+    (fault,) = no_proxy_faults({"NO_PROXY": "https://me:secret-pw@api.test:0"})
+    assert "secret-pw" not in fault
+    assert "api.test:0" in fault
+
+
+def test_many_wildcards_are_matched_at_once() -> None:
+    assert not bypassed("a" * 250, 443, "a*" * 120 + "b")
+    assert not bypassed("a." * 120 + "a", 443, "*a" * 100 + "b")
+
+
+@given(st.text(alphabet="ab.:[]/%019*?-_@\"' ,|<>\udcff\x1b٣ü", max_size=60))
+def test_of_any_entries_what_is_wrong_is_printable(no_proxy: str) -> None:
+    for fault in no_proxy_faults({"no_proxy": no_proxy}):
+        assert fault.isprintable()
+
+
 @given(st.ip_addresses(), st.integers(0, 128), st.integers(0, 2**128 - 1))
 def test_a_network_covers_its_addresses_and_no_other(address, prefix, other) -> None:
     prefix = min(prefix, address.max_prefixlen)
@@ -84,6 +204,71 @@ def test_a_proxy_that_is_not_spoken_is_refused_by_its_variable(address: str) -> 
     with pytest.raises(ProxyRefused, match="HTTPS_PROXY") as refused:
         find_proxy(True, "api.test", None, {"HTTPS_PROXY": address})
     assert "secret-pw" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("written", "scheme", "host", "port", "user", "password"),
+    [
+        ("http://proxy:3128", "http", "proxy", 3128, None, None),
+        ('"http://proxy:3128"', "http", "proxy", 3128, None, None),
+        ("'http://proxy:3128' ", "http", "proxy", 3128, None, None),
+        (' "http://proxy:3128', "http", "proxy", 3128, None, None),
+        ("“http://proxy:3128”\r", "http", "proxy", 3128, None, None),
+        ("` http://proxy `", "http", "proxy", 80, None, None),
+        ("proxy:3128", "http", "proxy", 3128, None, None),
+        ("proxy", "http", "proxy", 80, None, None),
+        ("//proxy:3128/", "http", "proxy", 3128, None, None),
+        ("HTTP://Proxy.Corp:3128/path?x#y", "http", "proxy.corp", 3128, None, None),
+        ("https://proxy", "https", "proxy", 443, None, None),
+        ("10.0.0.1:3128", "http", "10.0.0.1", 3128, None, None),
+        ("[fd12::1]:3128", "http", "fd12::1", 3128, None, None),
+        ("http://[fd12::1]", "http", "fd12::1", 80, None, None),
+        ("me:pw@proxy:3128", "http", "proxy", 3128, "me", "pw"),
+        ("http://me@proxy:3128", "http", "proxy", 3128, "me", None),
+        ("http://me:@proxy:3128", "http", "proxy", 3128, "me", ""),
+        ("http://m%C3%A9:p%3A%40w@proxy", "http", "proxy", 80, "mé", "p:@w"),
+        ("http://me:p@s/s#w?d@proxy:3128", "http", "proxy", 3128, "me", "p@s/s#w?d"),  # as it is typed
+        ("http://me:50%@proxy:3128", "http", "proxy", 3128, "me", "50%"),
+        ("http://CORP\\me:pw@proxy:3128", "http", "proxy", 3128, "CORP\\me", "pw"),
+    ],
+)
+@pytest.mark.parametrize("variable", ["HTTPS_PROXY", "https_proxy", "Https_Proxy", "ALL_PROXY", "all_proxy"])
+def test_a_proxy_as_people_write_it(
+    variable: str, written: str, scheme: str, host: str, port: int, user: str | None, password: str | None
+) -> None:
+    found = find_proxy(True, "api.test", None, {variable: written})
+    assert found == Proxy(scheme, host, port, user, password)
+
+
+@pytest.mark.parametrize("nothing", ["", " ", '""', "''", '" "', "\r\n"])
+def test_nothing_between_quotes_is_no_proxy(nothing: str) -> None:
+    assert find_proxy(True, "api.test", None, {"HTTPS_PROXY": nothing, "NO_PROXY": nothing}) is None
+    found = find_proxy(True, "api.test", None, {"https_proxy": nothing, "HTTPS_PROXY": "p:1", "no_proxy": nothing})
+    assert found == Proxy("http", "p", 1)
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["http:/secret-pw:3128", "http:secret-pw:3128", "proxy:0", "proxy:99999", "proxy:", "a:1,b:2", "proxy one:3128",
+     "::1:3128", "[::1:3128", "http://proxy:3128:secret-pw", "http://u:secret-pw@", "@", "http://u:secret-pw@\x1b[31m:1",
+     "\x1bsecret-pw://proxy:1", "http://\udcffsecret-pw:1", "PROXY proxy:3128", "http://proxy:٣"],
+)  # fmt: skip
+def test_what_is_not_an_address_is_refused_without_being_shown(address: str) -> None:
+    with pytest.raises(ProxyRefused, match="HTTPS_PROXY") as refused:
+        find_proxy(True, "api.test", None, {"HTTPS_PROXY": address})
+    assert "secret-pw" not in str(refused.value)
+    assert str(refused.value).isprintable()
+
+
+@given(st.text(alphabet="htps:/@[]0129.%\"' \\#?ü\udcff\x1b", max_size=40))
+def test_any_address_is_read_or_refused(address: str) -> None:
+    try:
+        found = find_proxy(True, "api.test", None, {"HTTPS_PROXY": address})
+    except ProxyRefused as refused:
+        told = str(refused)
+    else:
+        told = str(found.url) if found is not None else ""
+    assert told.isprintable()
 
 
 @pytest.mark.parametrize("scheme", ["socks", "socks4", "socks4a", "socks5", "socks5h"])
