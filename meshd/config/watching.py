@@ -19,8 +19,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from meshd.config.characters import MOST_BYTES
+from meshd.config.inotify import Inotify
 
 _POLL = 2.0  # s between two looks where changes are not told
+_GATHER = 0.05  # s, at most, that the news of one change is gathered
 _POLLS = 150
 _CUT_PATIENCE = 2.0  # s of quiet after what may be the first piece of a file
 _MOST_PATIENCE = 30.0  # s: who has the file open for longer is not writing it
@@ -29,7 +31,8 @@ logger = logging.getLogger("meshd.config")
 
 
 class DirectoryWatch:
-    """A thread of its own that calls `_look` when something happened in `_directories`, and now and then anyway.
+    """A thread of its own that calls `_look` when something happened in `_directories`, and now and then anyway: not
+    every file system tells.
 
     what: in words, for the log. debounce: seconds of quiet that end a burst of changes.
     """
@@ -38,6 +41,7 @@ class DirectoryWatch:
         self.debounce = debounce
         self._what = what
         self._stop = threading.Event()
+        self._news: Inotify | None = None
         self._polling = False
         self._thread = threading.Thread(target=self._run, name="meshd-watch", daemon=True)
 
@@ -47,6 +51,8 @@ class DirectoryWatch:
     def stop(self) -> None:
         """Returns at once; the thread ends by itself."""
         self._stop.set()
+        if self._news is not None:
+            self._news.end()
 
     def _directories(self) -> list[Path]:
         raise NotImplementedError
@@ -56,33 +62,23 @@ class DirectoryWatch:
 
     def _run(self) -> None:
         while not self._stop.is_set():
-            directories = self._directories()
-            if not directories:  # as yet
-                self._stop.wait(_POLL)
-                self._look()
-                continue
             try:
-                from watchfiles import watch
-
-                for _ in watch(
-                    *directories,
-                    watch_filter=None,
-                    debounce=max(int(self.debounce * 1000), 1),
-                    step=max(min(int(self.debounce * 500), 50), 1),
-                    stop_event=self._stop,
-                    rust_timeout=500,
-                    yield_on_timeout=True,
-                    recursive=False,
-                ):
-                    self._look()
-                    if self._directories() != directories:
-                        break  # a symlink points elsewhere now
-            except Exception as error:  # inotify used up, no descriptor left; what of it is raised differs
+                with Inotify() as self._news:
+                    self._follow(self._news)
+            except Exception as error:  # inotify used up, no descriptor left; or a system without it
                 if not self._polling:
-                    why = str(error).split(" (")[0]
+                    why = getattr(error, "strerror", None) or error
                     logger.warning("%s is looked at every %g s: changes are not told (%s)", self._what, _POLL, why)
                 self._polling = True
                 self._poll()
+
+    def _follow(self, news: Inotify) -> None:
+        while not self._stop.is_set():
+            news.follow(self._directories())
+            self._look()
+            if news.wait(_POLL):
+                self._stop.wait(min(self.debounce, _GATHER))
+                news.forget()
 
     def _poll(self) -> None:
         """Look now and then, and after a while try to be told again."""
