@@ -1,23 +1,21 @@
-"""The HTTP transport under every provider: httpx's request and response over an aiohttp session.
+"""The HTTP transport under every provider: an aiohttp session, and the body of an answer.
 
 Owns: connections (reuse, limits, TLS, proxies, UNIX sockets) and the one transparent retry of a request that
 met a connection the server had just closed.
 Must never: read a body's meaning, follow a redirect, or switch TLS verification off.
 
-`httpx_aiohttp.AiohttpTransport` does the same at twice the cost: it parses the URL again, rebuilds headers and
-timeouts for every call. Here the caller hands those over ready made, in the request's extensions
-(`target`, `headers`); a plain httpx.Request without them works too.
+The caller hands over URL and headers ready made: `httpx_aiohttp.AiohttpTransport` does the same at twice the cost, as
+it parses the URL again and rebuilds headers and timeouts for every call.
 """
 
 from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import aiohttp
-import httpx
 from multidict import CIMultiDict
 from yarl import URL
 
@@ -43,7 +41,7 @@ class BodyTooLarge(Exception):
     """The answer is longer than anybody's answer is."""
 
 
-class UpstreamBody(httpx.AsyncByteStream):
+class UpstreamBody:
     """The body of an answer that has begun, still on its connection. What was compressed comes piece by piece, so that
     a bound of what is read is one of what is held. Reading raises EncodingError, too."""
 
@@ -55,10 +53,6 @@ class UpstreamBody(httpx.AsyncByteStream):
         self._coded = "content-encoding" in response.headers
         self._decoder: Decoder | None = None
         self._failed: Exception | None = None
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        while chunk := await self.read_some():
-            yield chunk
 
     async def read(self, limit: int) -> bytes:
         """The whole body."""
@@ -129,11 +123,8 @@ class UpstreamBody(httpx.AsyncByteStream):
         if not self._content.is_eof():
             loop.call_later(LINGER, self._response.close)
 
-    async def aclose(self) -> None:
-        self.abort()
 
-
-class Transport(httpx.AsyncBaseTransport):
+class Transport:
     """One provider's connections. Made outside a loop, opened at the first request."""
 
     def __init__(
@@ -151,14 +142,13 @@ class Transport(httpx.AsyncBaseTransport):
     ) -> None:
         self._secure = secure
         self._uds = uds
-        self._connect_timeout = connect_timeout
         self._max_connections = max_connections
         self._keepalive = keepalive
         self._ca_file = ca_file
         self._session: aiohttp.ClientSession | None = None
         self._fresh: aiohttp.ClientSession | None = None  # never reuses; only for the retry of a stale one
         self._opening: asyncio.Lock | None = None
-        self._timeouts: dict[float | None, aiohttp.ClientTimeout] = {}
+        self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=connect_timeout)
         self._by_proxy: Proxy | None = None
         self._refused: ProxyRefused | None = None  # said when something is to be sent
         try:
@@ -167,42 +157,21 @@ class Transport(httpx.AsyncBaseTransport):
             self._refused = refused
         self._proxy = proxy_arguments(self._by_proxy, secure)
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        extensions = request.extensions
-        target = extensions.get("target") or URL(str(request.url), encoded=True)
-        headers = extensions.get("headers")
-        ready_made = headers is not None
-        if headers is None:
-            headers = CIMultiDict(request.headers.multi_items())
-            headers.popall("transfer-encoding", None)
-        body = extensions.get("body")
-        if body is None:
-            body = await request.aread() or None
+    async def send(
+        self, method: str, target: URL, headers: CIMultiDict[str], body: bytes | None = None
+    ) -> aiohttp.ClientResponse:
+        """The answer, whose body is still to come (`UpstreamBody`)."""
         if not self._secure and self._by_proxy is not None and (who := proxy_authorization(self._by_proxy)):
             headers = CIMultiDict(headers)
             headers.update(who)
-        response = await self._send(request.method, target, headers, body, extensions.get("total"))
-        raw = response.raw_headers
-        return httpx.Response(
-            response.status,
-            headers=None if ready_made else raw,  # whoever brings their own reads the raw ones
-            stream=UpstreamBody(response),
-            request=request,
-            extensions={"raw_headers": raw, "content_type": response.headers.get("content-type", "")},
-        )
-
-    async def _send(
-        self, method: str, target: URL, headers: CIMultiDict[str], body: bytes | None, total: float | None
-    ) -> aiohttp.ClientResponse:
         session = self._session or await self._open()
-        timeout = self._timeout(total)
         loop = asyncio.get_running_loop()
         started = loop.time()
         opened.set(False)
         queued.set(False)
         try:
             return await session.request(
-                method, target, data=body, headers=headers, timeout=timeout, allow_redirects=False, **self._proxy
+                method, target, data=body, headers=headers, timeout=self._timeout, allow_redirects=False, **self._proxy
             )
         except aiohttp.ClientConnectorCertificateError:
             if not await trusts_others(self._ca_file, trusted.get()):
@@ -221,20 +190,12 @@ class Transport(httpx.AsyncBaseTransport):
                 self._fresh = self._make_session(await self._connector(force_close=True))
             session = self._fresh
         return await session.request(
-            method, target, data=body, headers=headers, timeout=timeout, allow_redirects=False, **self._proxy
+            method, target, data=body, headers=headers, timeout=self._timeout, allow_redirects=False, **self._proxy
         )
 
     @property
     def full(self) -> str:
         return f"all {self._max_connections} connections that max_connections allows are in use; raise it"
-
-    def _timeout(self, total: float | None) -> aiohttp.ClientTimeout:
-        timeout = self._timeouts.get(total)
-        if timeout is None:
-            timeout = aiohttp.ClientTimeout(total=total, sock_connect=self._connect_timeout)
-            if len(self._timeouts) < 64:  # remaining deadlines differ every time, configured ones do not
-                self._timeouts[total] = timeout
-        return timeout
 
     async def _open(self) -> aiohttp.ClientSession:
         if self._opening is None:

@@ -25,7 +25,6 @@ from typing import Any
 from urllib.parse import quote
 
 import aiohttp
-import httpx
 import msgspec
 from multidict import CIMultiDict
 from yarl import URL
@@ -109,11 +108,9 @@ class OpenAIProvider(Provider):
         self._by_key = {id: (headers, _for_events(headers)) for id, headers in by_key.items()}
         self._targets = {operation: _join(base, path, quirks) for operation, path in _PATHS.items()}
         self._shown = {operation: _shown(target) for operation, target in self._targets.items()}
-        self._urls = {operation: httpx.URL(str(target)) for operation, target in self._targets.items()}
         self._models_target = _join(base, quirks.get("models_path", "models"), quirks)
         self._quota: QuotaQuirk | None = quirks.get("quota")
         self._quota_target = _join(base, self._quota["path"], quirks) if self._quota else None
-        self._httpx_headers = httpx.Headers()  # the real ones travel ready made in the request's extensions
         self._rename: dict[str, str] = dict(quirks.get("rename") or {})
         self._drop = frozenset(quirks.get("drop") or ())
         self._prefill = prefill_of(quirks, settings.name)
@@ -127,7 +124,7 @@ class OpenAIProvider(Provider):
                 body = await self._body(response, call.timeout)
         except TimeoutError:
             raise self._out_of_time(call.timeout) from None
-        raw = response.extensions["raw_headers"]
+        raw = response.raw_headers
         try:
             answer = read_answer(body, call.operation)
         except _wire.Broken:
@@ -150,21 +147,19 @@ class OpenAIProvider(Provider):
                 response = await self._open(call)
         except TimeoutError:
             raise self._out_of_time(patience) from None
-        body = response.stream
-        assert isinstance(body, UpstreamBody)
         reader = EventReader(
-            body,
+            UpstreamBody(response),
             started=started,
             first_token=call.first_token_timeout,
             idle=call.idle_timeout,
             total=call.timeout,
             where=self._where,
             url=self._shown[call.operation],
-            event_stream="event-stream" in response.extensions["content_type"],
+            event_stream="event-stream" in response.headers.get("content-type", ""),
             hide_usage=not _wire.asks_for_usage(call.fields),
             choices=_count_of_choices(call),
             operation=call.operation,
-            limits=rate_limits(response.extensions["raw_headers"]),
+            limits=rate_limits(response.raw_headers),
             failed=lambda exc: self._failure(exc, call.timeout),
         )
         try:
@@ -220,17 +215,17 @@ class OpenAIProvider(Provider):
     async def aclose(self) -> None:
         await self._transport.aclose()
 
-    async def _open(self, call: ProviderCall) -> httpx.Response:
+    async def _open(self, call: ProviderCall) -> aiohttp.ClientResponse:
         """Send; an answer with a good status whose body is still to come. Retries before the first byte."""
-        request = self._request(call)
+        target, headers, body = self._targets[call.operation], self._headers_for(call), self._encode(call)
         retries = self.settings.max_retries
         if not retries:
-            return await self._send(request, call.timeout)
+            return await self._send("POST", target, headers, body, call.timeout)
         deadline = asyncio.get_running_loop().time() + call.timeout
         unsent = True
         for attempt in range(retries + 1):
             try:
-                return await self._send(request, call.timeout)
+                return await self._send("POST", target, headers, body, call.timeout)
             except ProviderFailure as failure:
                 failure.unsent = unsent = unsent and failure.unsent  # an earlier try may have cost something
                 delay = max(RETRY_DELAY * 2**attempt, failure.retry_after or 0.0)
@@ -241,21 +236,14 @@ class OpenAIProvider(Provider):
             await asyncio.sleep(delay)
         raise AssertionError("the last try returns or raises")
 
-    def _request(self, call: ProviderCall) -> httpx.Request:
-        body = self._encode(call)
+    def _headers_for(self, call: ProviderCall) -> CIMultiDict[str]:
         # A key that a reload took away meanwhile is as good as none named.
         unary, of_events = self._by_key.get(call.key, (self._headers, self._event_headers))
         headers = of_events if call.stream else unary
         if call.headers:
             headers = headers.copy()
             headers.update(call.headers)
-        return httpx.Request(
-            "POST",
-            self._urls[call.operation],
-            headers=self._httpx_headers,
-            stream=httpx.ByteStream(body),
-            extensions={"target": self._targets[call.operation], "headers": headers, "body": body},
-        )
+        return headers
 
     def _encode(self, call: ProviderCall) -> bytes:
         given = call.fields
@@ -278,11 +266,13 @@ class OpenAIProvider(Provider):
             fields = {self._rename.get(name, name): raw for name, raw in fields.items() if name not in self._drop}
         return _encode(fields)
 
-    async def _send(self, request: httpx.Request, timeout: float) -> httpx.Response:
+    async def _send(
+        self, method: str, target: URL, headers: CIMultiDict[str], body: bytes | None, timeout: float
+    ) -> aiohttp.ClientResponse:
         loop = asyncio.get_running_loop()
         began, slept = loop.time(), awake.of_loop(loop).asleep()
         try:
-            response = await self._transport.handle_async_request(request)
+            response = await self._transport.send(method, target, headers, body)
         except _TRANSPORT_ERRORS as exc:
             if isinstance(exc, aiohttp.ConnectionTimeoutError) and awake.of_loop(loop).asleep() > slept:
                 message = f"meshd was stopped while it connected to {self._where}; ask again"
@@ -293,38 +283,33 @@ class OpenAIProvider(Provider):
                 raise
             raise self._failure(exc, timeout) from None
         self._spoken = True
-        if 200 <= response.status_code < 300:
+        if 200 <= response.status < 300:
             return response
-        body = b""
-        stream = response.stream
-        assert isinstance(stream, UpstreamBody)
+        said = b""
+        stream = UpstreamBody(response)
         try:
             with Limit(max(timeout - (loop.time() - began) - _A_MOMENT, 0.0)):
-                body = await stream.read(MAX_ERROR_BODY)
+                said = await stream.read(MAX_ERROR_BODY)
         except (BodyTooLarge, *_TRANSPORT_ERRORS):
             pass  # the status alone says enough
         finally:
             stream.abort()
-        url = _shown(request.extensions["target"])
-        raise self._scrub(failure_from_response(response.status_code, body, response.extensions["raw_headers"], url))
+        raise self._scrub(failure_from_response(response.status, said, response.raw_headers, _shown(target)))
 
-    async def _body(self, response: httpx.Response, timeout: float, limit: int = MAX_BODY) -> bytes:
-        stream = response.stream
-        assert isinstance(stream, UpstreamBody)
+    async def _body(self, response: aiohttp.ClientResponse, timeout: float, limit: int = MAX_BODY) -> bytes:
         try:
-            return await stream.read(limit)
+            return await UpstreamBody(response).read(limit)
         except BodyTooLarge as exc:
             raise self._bad(f"{self._where} answered {exc}", b"") from None
         except _TRANSPORT_ERRORS as exc:
             raise self._failure(exc, timeout) from None
 
     async def _get(self, target: URL, timeout: float) -> bytes:
-        extensions = {"target": target, "headers": self._headers, "body": None}
-        request = httpx.Request("GET", str(target), headers=self._httpx_headers, extensions=extensions)
         queued.set(False)
         try:
             with Limit(timeout):
-                return await self._body(await self._send(request, timeout), timeout, MAX_LIST)
+                response = await self._send("GET", target, self._headers, None, timeout)
+                return await self._body(response, timeout, MAX_LIST)
         except TimeoutError:
             raise self._out_of_time(timeout) from None
 

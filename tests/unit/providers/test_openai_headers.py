@@ -21,7 +21,7 @@ def made(**settings: Any) -> OpenAIProvider:
 def sent(provider: OpenAIProvider, key: str = "", stream: bool = False, **headers: str) -> Any:
     fields = {"messages": msgspec.Raw(b"[]")}
     call = ProviderCall(Operation.CHAT, "m", fields, stream=stream, key=key, headers=headers)
-    return provider._request(call).extensions["headers"]
+    return provider._headers_for(call)
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ async def test_what_an_earlier_try_may_have_cost_is_not_forgotten(monkeypatch, f
         ProviderFailure(FailureKind.CONNECTION, "refused", unsent=True),
     ]
 
-    async def fail(request: Any, timeout: float) -> Any:
+    async def fail(*_: Any) -> Any:
         raise tries.pop(0)
 
     monkeypatch.setattr(provider, "_send", fail)
