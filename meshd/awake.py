@@ -1,62 +1,76 @@
-"""How long this process was asleep: stopped (SIGSTOP), frozen, or kept from its work.
+"""Whether this process is awake: not stopped (SIGSTOP), frozen, or kept from its work.
 
-Owns: the measure, and `Limit`, a timeout that counts the time we were awake.
+Owns: the tick that tells `clock`, and `Limit`, a timeout of the time that passes there.
 Must never: judge anybody.
 
-A timer that comes due while we sleep fires before what arrived meanwhile has been read, and measures us instead of
-whoever is waited for. So while something is under way, a tick says how late it comes, and a limit gives back what was
-slept.
+A timer that comes due while we sleep fires before what arrived meanwhile has been read, and would measure us instead of
+whoever is waited for. So while something is under way, a tick says that its loop runs; where it is late, no time has
+passed on our clock. What arrived in time is read before any limit counts.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 import weakref
+
+from meshd import clock
 
 TICK = 0.25  # s
 ON_TIME = 0.3  # s that a tick may be late on a busy machine
+TO_READ = 0.5  # s after a sleep, in which no limit ends what may lie in a socket
 
 
 class Awake:
-    """Of one loop. total: seconds slept, as of the last tick."""
+    """Of one loop. The first one in the process that has something under way tells the clock; the others take over
+    from it, so that no two of them count the same sleep."""
 
-    __slots__ = ("__weakref__", "_due", "_loop", "_ticking", "_under_way", "total")
+    __slots__ = ("__weakref__", "_loop", "_ticking", "_under_way")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._under_way = 0
         self._ticking = False
-        self._due = 0.0
-        self.total = 0.0
 
     def begin(self) -> None:
         """Something is under way whose time is limited."""
         self._under_way += 1
-        if not self._ticking:
-            self._ticking = True
-            self._due = self._loop.time() + TICK
-            self._loop.call_at(self._due, self._tick)
+        if self._under_way == 1:
+            self._tell()
+            if not self._ticking:
+                self._ticking = True
+                self._loop.call_later(TICK, self._tick)
 
     def end(self) -> None:
+        global _teller
         self._under_way -= 1
-
-    def asleep(self) -> float:
-        """`total`, with what the tick has not seen yet: other timers may come before it."""
-        return self.total + self._overdue() if self._ticking else self.total
-
-    def _overdue(self) -> float:
-        late = self._loop.time() - self._due
-        return late if late > ON_TIME else 0.0
+        if not self._under_way and _teller is self:
+            _teller = None
+            _told(clock.awake_for(None))
 
     def _tick(self) -> None:
-        self.total += self._overdue()
         self._ticking = self._under_way > 0
         if self._ticking:
-            self._due = self._loop.time() + TICK
-            self._loop.call_at(self._due, self._tick)
+            self._tell()
+            self._loop.call_later(TICK, self._tick)
+
+    def _tell(self) -> None:
+        global _teller
+        if _teller is None or _teller._loop.is_closed():
+            _teller = self
+        if _teller is self:
+            _told(clock.awake_for(TICK + ON_TIME))
 
 
+_teller: Awake | None = None
 _by_loop: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Awake] = weakref.WeakKeyDictionary()
+_woke = float("-inf")  # when the last sleep ended, of `time.monotonic`
+
+
+def _told(overslept: bool) -> None:
+    global _woke
+    if overslept:
+        _woke = time.monotonic()
 
 
 def of_loop(loop: asyncio.AbstractEventLoop | None = None) -> Awake:
@@ -68,11 +82,20 @@ def of_loop(loop: asyncio.AbstractEventLoop | None = None) -> Awake:
     return found
 
 
+def left_until(deadline: float) -> float:
+    """Seconds until a deadline of `clock` ends something, 0.0 when it does: never while we sleep, nor before what came
+    meanwhile has been read."""
+    left = deadline - clock.now()
+    if left > 0.0:
+        return left
+    return TO_READ if clock.sleeps() or time.monotonic() < _woke + TO_READ else 0.0
+
+
 class Limit:
     """As `asyncio.timeout`, of the time that we were awake, at a third of what that costs on the way of every request.
     Raises TimeoutError."""
 
-    __slots__ = ("_awake", "_cancelled", "_handle", "_loop", "_over", "_seconds", "_slept", "_task")
+    __slots__ = ("_awake", "_cancelled", "_deadline", "_handle", "_loop", "_over", "_seconds", "_task")
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
@@ -86,7 +109,7 @@ class Limit:
         self._loop = loop = asyncio.get_running_loop()
         self._awake = awake = of_loop(loop)
         awake.begin()
-        self._slept = awake.asleep()
+        self._deadline = clock.now() + self._seconds
         self._handle = loop.call_later(self._seconds, self._stop)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
@@ -96,10 +119,9 @@ class Limit:
             raise TimeoutError from error
 
     def _stop(self) -> None:
-        slept = self._awake.asleep()
-        if slept > self._slept:
-            self._handle = self._loop.call_later(slept - self._slept, self._stop)
-            self._slept = slept
+        left = left_until(self._deadline)
+        if left > 0.0:
+            self._handle = self._loop.call_later(left, self._stop)
             return
         self._over = True
         self._task.cancel()

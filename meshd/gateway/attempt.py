@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from meshd import awake, clock
+from meshd import clock
 from meshd.awake import Limit
 from meshd.catalogue.body_fields import load_body_fields
 from meshd.cdk.lenient import well_formed
@@ -79,12 +79,11 @@ class UpstreamAttempt:
         self.replaced = ""  # what its provider reported that cannot be
         self._written = False  # in the journal
         self._short = False  # the app's own deadline leaves it less time than the mesh would give it
-        self._started = time.monotonic()
-        self._slept = awake.of_loop().asleep()
+        self._started = clock.now()
 
     @property
     def duration(self) -> float:
-        return time.monotonic() - self._started
+        return clock.now() - self._started
 
     async def run(self) -> Fate:
         """Raises CancelledError and ClientGone, settled."""
@@ -92,7 +91,7 @@ class UpstreamAttempt:
         try:
             if step.wait:
                 await asyncio.sleep(min(step.wait, max(plan.deadline - clock.now(), 0.0)))
-                self._started = time.monotonic()
+                self._started = clock.now()
                 if not plan.start(step, clock.now()):
                     return Fate.AGAIN
             await self._send()
@@ -156,7 +155,7 @@ class UpstreamAttempt:
                 break
             if passage is not None:
                 passage.key = instead
-            self._started = time.monotonic()
+            self._started = clock.now()
         raise refused
 
     async def _ask(self, provider: Provider, call: ProviderCall) -> None:
@@ -282,8 +281,7 @@ class UpstreamAttempt:
         ours = failure.kind is FailureKind.TIMEOUT and not failure.status  # a 408 is the provider's own
         late = now >= plan.deadline if begun else ours and self._short
         if late:
-            waited = max(self.duration - (awake.of_loop().asleep() - self._slept), 0.0)
-            plan.ran_out(now, waited, step=self.step, usage=usage)
+            plan.ran_out(now, self.duration, step=self.step, usage=usage)
             self._settle(False)
             return
         if failure.kind is FailureKind.LOCAL and failure.unsent:

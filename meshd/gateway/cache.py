@@ -20,6 +20,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any
 
+from meshd.awake import Limit
 from meshd.clock import now as evenly
 from meshd.gateway.exchange import ClientGone, Exchange
 from meshd.gateway.flight import Flight, FlightExchange, Place
@@ -254,7 +255,7 @@ class ResponseCache:
     async def _follow(self, exchange: Exchange, flight: Flight, served: Callable[[Served], None]) -> bool:
         """Whether that answered the exchange; if not, it is as it was."""
         with _Ending(exchange, served, {"coalesced": True}) as ending, flight.place() as place:
-            async with asyncio.timeout(max(exchange.deadline - evenly(), 0.001)):
+            with Limit(max(exchange.deadline - evenly(), 0.0)):
                 while (data := await flight.next(place)) is not None:
                     await exchange.chunk(data)
                     flight.took(place)

@@ -197,7 +197,8 @@ class RouterCore:
         state, ahead = self.mesh.state, clock.ahead()
         if abs(ahead - state.ahead) > _A_STEP:
             moved = ahead - state.ahead
-            logger.info("the wall clock was set %s by %s", "on" if moved > 0 else "back", lasting(abs(moved)))
+            how = "moved on by %s: it was set, or this machine or meshd slept" if moved > 0 else "was set back by %s"
+            logger.info(f"the wall clock {how}", lasting(abs(moved)))
             recovery.clock_set(state, ahead)
 
     def save_counters(self) -> None:

@@ -12,6 +12,7 @@ from abc import ABC, abstractmethod
 from typing import Any
 
 from meshd import clock
+from meshd.awake import Limit
 from meshd.gateway.identity import Caller
 from modelmesh._errors import MeshError
 
@@ -112,7 +113,8 @@ class Exchange(ABC):
         while self.credit <= 0:
             self._credit_given = self._credit_given or asyncio.Event()
             self._credit_given.clear()
-            await asyncio.wait_for(self._credit_given.wait(), max(self.deadline - clock.now(), 0.001))
+            with Limit(max(self.deadline - clock.now(), 0.0)):
+                await self._credit_given.wait()
         self.credit -= 1
         self._send_chunk(data)
         self.sent += 1

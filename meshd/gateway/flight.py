@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from meshd import clock
+from meshd.awake import Limit
 from meshd.gateway.exchange import Exchange
 from modelmesh._errors import MeshError
 
@@ -67,7 +68,7 @@ class Flight:
         """One chunk, when there is room for it. Raises TimeoutError at the deadline."""
         while not self.over and self._full():
             self._taken.clear()
-            async with asyncio.timeout(max(self.deadline - clock.now(), 0.001)):
+            with Limit(max(self.deadline - clock.now(), 0.0)):
                 await self._taken.wait()
         self.chunks.append(data)
         self.size += len(data)

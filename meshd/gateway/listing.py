@@ -11,6 +11,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from meshd import clock, messages
+from meshd.awake import Limit
 from meshd.cdk.provider import FailureKind, ModelListing, Provider, ProviderFailure
 from meshd.routing import recovery
 from meshd.routing.state import Change
@@ -37,7 +38,7 @@ class Listing:
         error = ""
         try:
             with self._core.providers.lease(message.provider) as provider:
-                async with asyncio.timeout(message.timeout):
+                with Limit(message.timeout):
                     listed = await provider.list_models()
                 if message.details:
                     listed = await _detailed(provider, listed, message.timeout)
@@ -80,12 +81,13 @@ class Listing:
 async def _detailed(provider: Provider, listed: list[ModelListing], timeout: float) -> list[ModelListing]:
     """Each as its provider describes it by itself, in so far as it says more; as listed where it does not answer.
     timeout: seconds for all of them."""
-    places, deadline = asyncio.Semaphore(AT_ONCE), asyncio.get_running_loop().time() + timeout
+    places, deadline = asyncio.Semaphore(AT_ONCE), clock.now() + timeout
 
     async def asked(model: ModelListing) -> ModelListing:
         try:
-            async with asyncio.timeout_at(deadline), places:
-                details = await provider.model_details(model.id)
+            with Limit(max(deadline - clock.now(), 0.0)):
+                async with places:
+                    details = await provider.model_details(model.id)
         except (ProviderFailure, TimeoutError) as failure:
             logger.debug("%s does not describe %s: %s", provider.name, model.id, failure)
             return model

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from typing import TYPE_CHECKING
 
 from meshd import clock, messages
@@ -48,7 +47,7 @@ class Probing:
 
     async def provider(self, message: messages.Probe) -> None:
         """Ask a provider whether it is there, and tell health; then what is left of its quota, and act on it."""
-        began = time.monotonic()
+        began = clock.now()
         error, kind, refused = "", "", False
         try:
             with Limit(message.timeout + OVERTIME):
@@ -72,7 +71,7 @@ class Probing:
             logger.exception("probing %s failed unexpectedly", message.provider)
             failed = streaming.bug(bug)
             error, kind = failed.message, failed.kind
-        latency = time.monotonic() - began
+        latency = clock.now() - began
         known = self._core.mesh.state.provider(message.provider).answering
         self._core.tell(
             "health", messages.Probed(message.provider, message.token, latency, error, kind, refused, known)

@@ -13,7 +13,8 @@ from collections.abc import Callable
 import aiohttp
 import msgspec
 
-from meshd import awake
+from meshd import clock
+from meshd.awake import left_until
 from meshd.cdk import lenient
 from meshd.cdk.provider import FailureKind, Operation, ProviderFailure, RateLimits, StreamEvent
 from meshd.connectors.providers import _answer, _told, _wire
@@ -38,21 +39,21 @@ class Silence(Exception):
 class Clock:
     """Wakes the body's reader when a deadline passes. One lazy timer: moving the deadline costs nothing."""
 
-    __slots__ = ("_body", "_deadline", "_loop", "_slept", "_timer")
+    __slots__ = ("_body", "_deadline", "_due", "_loop", "_timer")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, body: UpstreamBody, slept: Callable[[], float]) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, body: UpstreamBody) -> None:
         self._loop = loop
         self._body = body
-        self._slept = slept
         self._deadline: float | None = None
+        self._due = 0.0  # the timer's
         self._timer: asyncio.TimerHandle | None = None
 
     def start(self, deadline: float) -> None:
         self._deadline = deadline
-        if self._timer is None or self._timer.when() > deadline:
+        if self._timer is None or self._due > deadline:
             if self._timer is not None:
                 self._timer.cancel()
-            self._timer = self._loop.call_at(deadline, self._ring)
+            self._wait(deadline, deadline - clock.now())
 
     def pause(self) -> None:
         self._deadline = None
@@ -67,11 +68,15 @@ class Clock:
         self._timer = None
         if self._deadline is None:
             return
-        self._deadline += self._slept()
-        if self._loop.time() < self._deadline:
-            self._timer = self._loop.call_at(self._deadline, self._ring)
+        left = left_until(self._deadline)
+        if left > 0.0:
+            self._wait(self._deadline, left)
         else:
             self._body.fail(Silence())
+
+    def _wait(self, deadline: float, seconds: float) -> None:
+        self._due = deadline
+        self._timer = self._loop.call_later(max(seconds, 0.0), self._ring)
 
 
 class EventReader:
@@ -96,9 +101,7 @@ class EventReader:
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._body = body
-        self._awake = awake.of_loop(self._loop)
-        self._slept = self._awake.asleep()
-        self._clock = Clock(self._loop, body, self._give_back_sleep)
+        self._clock = Clock(self._loop, body)
         self._parser = EventParser()
         self._first_deadline = started + first_token
         self._total_deadline = started + total
@@ -121,7 +124,7 @@ class EventReader:
     async def more(self) -> list[StreamEvent]:
         if self._failure is not None:
             raise self._failure
-        self._since += self._loop.time() - self._left
+        self._since += clock.now() - self._left
         if not self._event_stream:
             events = await self._settle_what_it_is()
             if events or self.done:
@@ -149,7 +152,7 @@ class EventReader:
                 raise self._failure
 
     def _given(self, events: list[StreamEvent]) -> list[StreamEvent]:
-        self._left = self._loop.time()
+        self._left = clock.now()
         return events
 
     def close(self) -> None:
@@ -164,20 +167,7 @@ class EventReader:
     def _content(self) -> bool:
         return self._ending.content
 
-    def _give_back_sleep(self) -> float:
-        """Move every deadline by what we slept since the last time, and say how much that was."""
-        slept = self._awake.asleep() - self._slept
-        if slept <= 0.0:
-            return 0.0
-        self._slept += slept
-        self._first_deadline += slept
-        self._total_deadline += slept
-        self._since += slept
-        return slept
-
     def _deadline(self) -> float:
-        if self._awake.total > self._slept:
-            self._give_back_sleep()
         if not self._content:
             deadline = self._first_deadline
         else:
@@ -189,7 +179,7 @@ class EventReader:
         if self._ending.certain:
             return True
         # A finish reason that came too soon is no proof while text still comes; without any text it needs its usage.
-        in_time = self._loop.time() < self._total_deadline
+        in_time = clock.now() < self._total_deadline
         return in_time and self._ending.is_regular(done=False) and (self._content or self._usage)
 
     async def _read(self, deadline: float) -> bytes:
@@ -255,7 +245,7 @@ class EventReader:
         self._events += 1
         self._usage = self._usage or event.usage is not None
         if self._ending.note(chunk, event):
-            self._since = self._loop.time()
+            self._since = clock.now()
         if self._limits is not None:
             event = msgspec.structs.replace(event, limits=self._limits)
             self._limits = None
@@ -293,7 +283,7 @@ class EventReader:
         return ProviderFailure(kind, f"{self._where} {what}", status=200)
 
     def _silence(self) -> ProviderFailure:
-        if self._loop.time() >= self._total_deadline:
+        if clock.now() >= self._total_deadline:
             kind = FailureKind.STREAM_CUT if self._content else FailureKind.TIMEOUT
             return ProviderFailure(kind, f"{self._where} did not finish within {self._total:g} s")
         if self._content:

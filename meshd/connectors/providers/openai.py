@@ -29,7 +29,7 @@ import msgspec
 from multidict import CIMultiDict
 from yarl import URL
 
-from meshd import awake
+from meshd import clock
 from meshd.awake import Limit
 from meshd.cdk.lack import lack_of
 from meshd.cdk.provider import (
@@ -138,8 +138,7 @@ class OpenAIProvider(Provider):
         return ProviderAnswer(answer.body, answer.usage, rate_limits(raw), kept_headers(raw), answer.size)
 
     async def stream(self, call: ProviderCall) -> AsyncGenerator[StreamEvent, None]:
-        loop = asyncio.get_running_loop()
-        started = loop.time()
+        started = clock.now()
         patience = min(call.first_token_timeout, call.timeout)
         queued.set(False)
         try:
@@ -205,12 +204,11 @@ class OpenAIProvider(Provider):
     async def probe(self, method: str, model: str | None, timeout: float) -> float:
         if method != "models" or self.settings.quirks.get("no_models_list"):
             raise ProviderFailure(FailureKind.UNSUPPORTED, f"{self.settings.connector} has no probe by `{method}`")
-        loop = asyncio.get_running_loop()
-        started = loop.time()
+        started = clock.now()
         body = await self._get(self._models_target, timeout)
         if is_no_api(body):
             raise self._scrub(no_answer(_shown(self._models_target), body))
-        return loop.time() - started
+        return clock.now() - started
 
     async def aclose(self) -> None:
         await self._transport.aclose()
@@ -221,7 +219,7 @@ class OpenAIProvider(Provider):
         retries = self.settings.max_retries
         if not retries:
             return await self._send("POST", target, headers, body, call.timeout)
-        deadline = asyncio.get_running_loop().time() + call.timeout
+        deadline = clock.now() + call.timeout
         unsent = True
         for attempt in range(retries + 1):
             try:
@@ -229,7 +227,7 @@ class OpenAIProvider(Provider):
             except ProviderFailure as failure:
                 failure.unsent = unsent = unsent and failure.unsent  # an earlier try may have cost something
                 delay = max(RETRY_DELAY * 2**attempt, failure.retry_after or 0.0)
-                late = asyncio.get_running_loop().time() + delay >= deadline
+                late = clock.now() + delay >= deadline
                 transient = failure.kind in (FailureKind.CONNECTION, FailureKind.SERVER)
                 if attempt == retries or late or not transient or delay > LONGEST_RETRY_DELAY:
                     raise
@@ -269,12 +267,11 @@ class OpenAIProvider(Provider):
     async def _send(
         self, method: str, target: URL, headers: CIMultiDict[str], body: bytes | None, timeout: float
     ) -> aiohttp.ClientResponse:
-        loop = asyncio.get_running_loop()
-        began, slept = loop.time(), awake.of_loop(loop).asleep()
+        began, slept = clock.now(), clock.slept()
         try:
             response = await self._transport.send(method, target, headers, body)
         except _TRANSPORT_ERRORS as exc:
-            if isinstance(exc, aiohttp.ConnectionTimeoutError) and awake.of_loop(loop).asleep() > slept:
+            if isinstance(exc, aiohttp.ConnectionTimeoutError) and clock.slept() > slept:
                 message = f"meshd was stopped while it connected to {self._where}; ask again"
                 raise ProviderFailure(FailureKind.LOCAL, message, unsent=True) from None
             raise self._failure(exc, timeout) from None
@@ -288,7 +285,7 @@ class OpenAIProvider(Provider):
         said = b""
         stream = UpstreamBody(response)
         try:
-            with Limit(max(timeout - (loop.time() - began) - _A_MOMENT, 0.0)):
+            with Limit(max(timeout - (clock.now() - began) - _A_MOMENT, 0.0)):
                 said = await stream.read(MAX_ERROR_BODY)
         except (BodyTooLarge, *_TRANSPORT_ERRORS):
             pass  # the status alone says enough

@@ -7,6 +7,7 @@ import math
 import pytest
 from mesh_builders import MAIL, OWN, ROOT, VIM, Core, model
 
+from meshd import clock
 from meshd.cdk.provider import QuotaStatus
 from meshd.gateway.identity import Caller
 from meshd.routing.keys import RestingKey
@@ -125,10 +126,8 @@ async def test_commands_are_for_administrators():
 async def test_a_member_shows_how_it_fares():
     core = Core(pools=(PoolSpec("chat", "", ("a.one",), fallback_pools=("spare",)),))
     member = core.mesh.state.member("chat", "a.one")
-    import time
-
     for number in range(10):
-        member.outcomes.add(number % 2 == 0, time.time(), 60.0)
+        member.outcomes.add(number % 2 == 0, clock.now(), 60.0)
     core.mesh.state.model("a.one").in_flight = 3
     shown = await core.get("/mesh/v1/pools/chat")
     [row] = shown["models"]

@@ -10,6 +10,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from meshd import clock
 from meshd.cdk.provider import Operation, ProviderFailure
 from meshd.connectors.providers._errors import failure_from_exception
 from meshd.connectors.providers._stream import EventReader
@@ -66,7 +67,7 @@ def read(stream: bytes, cuts: list[int], breaks: bool = False) -> tuple[str, boo
         body: Any = Body([stream[a:b] for a, b in pairwise(edges)], breaks)
         reader = EventReader(
             body,
-            started=asyncio.get_running_loop().time(),
+            started=clock.now(),
             first_token=9.0,
             idle=9.0,
             total=9.0,
