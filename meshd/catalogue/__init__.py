@@ -212,7 +212,8 @@ def broken_off_reasons() -> frozenset[str]:
 
 class RefusalRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What some providers say when they refuse a request. kind: of `FailureKind`. codes: whole, in any case. words:
-    regular expressions without unbounded repetition. own_failure: the model failed at what it can do."""
+    regular expressions without unbounded repetition. own_failure: the model failed at what it can do. never_fits: a
+    429 that says so is of the request's size."""
 
     kind: str
     provider: str
@@ -220,6 +221,7 @@ class RefusalRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     codes: tuple[str, ...] = ()
     words: tuple[str, ...] = ()
     own_failure: bool = False
+    never_fits: bool = False
 
 
 class FeatureRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -33,7 +33,7 @@ _TAG = re.compile(r"<[^<>]{0,2000}>")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 _DELAY = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)s")
 _WORDED = re.compile(
-    r"(?:try again|retry|available|resets?|wait)[^.\d]{0,40}?\b(?:in|after|for|about)\s{0,3}(?:about\s)?"
+    r"(?:(?:try again|retry|available|resets?|wait)[^.\d]{0,40}?\b(?:in|after|for|about)\s{0,3}(?:about\s)?|wait\s)"
     r"((?:\d{1,9}(?:\.\d{1,9})?\s?(?:milliseconds?|seconds?|minutes?|hours?|days?|ms|h|m|s|d)\b[\s,]{0,2}){1,4}"
     r"|(?:\d{1,9}(?:\.\d{1,9})?(?:ms|h|m|s|d)){1,4})",
     re.I,
@@ -45,11 +45,12 @@ _SECONDS = {"ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 class ErrorWords(msgspec.Struct, frozen=True):
     """message: as its provider said it, bounded. code, type: of the innermost error. codes: all that were found, the
     innermost first. retry_after: seconds. quotas: ids of the quotas that were exceeded (Google's). flagged: it names
-    what it found in the prompt."""
+    what it found in the prompt. param: the field that it is about."""
 
     message: str = ""
     code: str = ""
     type: str = ""
+    param: str = ""
     codes: tuple[str, ...] = ()
     retry_after: float | None = None
     quotas: tuple[str, ...] = ()
@@ -94,6 +95,7 @@ def words_of(document: Any) -> ErrorWords:
         message=message[:MAX_MESSAGE],
         code=found.code,
         type=found.type,
+        param=found.param,
         codes=codes[:_MOST_ITEMS],
         retry_after=retry_after,
         quotas=tuple(found.quotas),
@@ -114,6 +116,7 @@ class _Found:
     def __init__(self) -> None:
         self.code = ""
         self.type = ""
+        self.param = ""
         self.codes: list[str] = []
         self.quotas: list[str] = []
         self.retry_after: float | None = None
@@ -160,9 +163,15 @@ def _read_text(text: str, found: _Found, depth: int) -> str:
 
 def _read_list(items: list[Any], found: _Found, depth: int) -> str:
     messages = [_read(item, found, depth + 1) for item in items[:_MOST_ITEMS]]
-    if items and all(isinstance(item, dict) and ("loc" in item or "path" in item) for item in items[:_MOST_ITEMS]):
+    if _validates(items):
         return "; ".join(message for message in messages if message)
     return next((message for message in messages if message), "")
+
+
+def _validates(items: Any) -> bool:
+    """Whether these are the errors of a validation, each with its place."""
+    some = items[:_MOST_ITEMS] if isinstance(items, list) else ()
+    return bool(some) and all(isinstance(item, dict) and ("loc" in item or "path" in item) for item in some)
 
 
 def _read_object(document: dict[str, Any], found: _Found, depth: int) -> str:
@@ -172,6 +181,7 @@ def _read_object(document: dict[str, Any], found: _Found, depth: int) -> str:
     if not code and isinstance(status, int) and not isinstance(status, bool):
         code = str(status)
     found.note(code, kind)
+    found.param = _name(document, ("param",)) or found.param
     _read_details(document, found)
     raw = document.get("metadata")
     said = _read(raw.get("raw"), found, depth + 1) if isinstance(raw, dict) and raw.get("raw") else ""
@@ -186,7 +196,8 @@ def _read_object(document: dict[str, Any], found: _Found, depth: int) -> str:
     for key in _MESSAGES:
         inner = document.get(key)
         if inner and (said := _read(inner, found, depth + 1)):
-            return _located(document, said)
+            where = _read(document["details"], found, depth + 1) if _validates(document.get("details")) else ""
+            return _located(document, f"{said}: {where}" if where else said)
     if depth == 0 and not found.codes and document:
         return _shown(msgspec.json.encode(document).decode())
     return ""

@@ -22,7 +22,7 @@ from meshd.connectors.providers._address import is_alert, not_there, speaks_no_t
 from meshd.connectors.providers._connecting import PoolFull
 from meshd.connectors.providers._error_words import MAX_MESSAGE, ErrorWords, document_of, read_error, words_of
 from meshd.connectors.providers._headers import RawHeaders, rate_limits, retry_after, used_up_for
-from meshd.connectors.providers._refusals import refusals
+from meshd.connectors.providers._refusals import MOST_TEXT, refusals
 from meshd.connectors.providers.encodings import EncodingError
 
 __all__ = [
@@ -70,9 +70,8 @@ _BY_STATUS = {
 # A route, a method or a format that this server does not have: another may.
 _NOT_HERE = frozenset({404, 405, 406, 410, 411, 412, 414, 415, 416, 417, 426, 428, 431, 494, 495, 496, 497})
 _LONG = 600.0  # s: a wait beyond that is no rate of a minute
-_PER_DAY = re.compile(r"per.?(day|month)|daily|monthly", re.I)
-_PER_MINUTE = re.compile(r"per.?(min|sec)", re.I)
-_REQUEST_TOO_LARGE = re.compile(r"request too large|input or output tokens must be reduced", re.I)
+_PER_DAY = re.compile(r"(per|by|/) ?-?(day|month|24 ?h|86400)|daily|monthly|\b[tr]pd\b", re.I)
+_PER_MINUTE = re.compile(r"(per|by|/).?(min|sec)", re.I)
 
 
 class _Metadata(msgspec.Struct, frozen=True):
@@ -132,14 +131,16 @@ def classify(status: int, words: ErrorWords, waits: float | None = None) -> Fail
 
 def _classify_used_up(status: int, by_code: FailureKind | None, words: ErrorWords, waits: float | None) -> FailureKind:
     """Whether it is over in a moment, or only when a quota resets or somebody pays."""
-    if _REQUEST_TOO_LARGE.search(words.message):
-        return FailureKind.CONTEXT_LENGTH  # larger than what it takes in a minute: no wait makes it fit
+    if refusals().never_fits(words.message):
+        return FailureKind.CONTEXT_LENGTH
     if words.quotas:
         if any(_PER_DAY.search(quota) for quota in words.quotas):
             return FailureKind.QUOTA
         if any(_PER_MINUTE.search(quota) for quota in words.quotas):
             return FailureKind.RATE_LIMIT
-    if by_code is FailureKind.QUOTA:
+    if status == 429 and refusals().says(FailureKind.RATE_LIMIT, words.message):
+        return FailureKind.RATE_LIMIT  # though its code may be a quota's
+    if by_code in (FailureKind.QUOTA, FailureKind.MODEL_NOT_FOUND):
         return by_code
     passes = waits is not None and waits <= _LONG
     if status == 429 and not passes and _PER_DAY.search(words.message) and not _PER_MINUTE.search(words.message):
@@ -158,6 +159,7 @@ def _classify_used_up(status: int, by_code: FailureKind | None, words: ErrorWord
 
 
 _OF_A_KEY = (FailureKind.AUTHENTICATION, FailureKind.QUOTA)
+_NOT_THE_KEYS = (FailureKind.CONTENT_POLICY, FailureKind.QUOTA, FailureKind.CONTEXT_LENGTH)  # Together: 403, too long
 
 
 def _classify_forbidden(
@@ -173,7 +175,7 @@ def _classify_forbidden(
     if known is None and not sure:
         known = refusals().by_words(words.message, FailureKind.MODEL_NOT_FOUND)
     if known is None and status != 401:
-        known = refusals().by_words(words.message, FailureKind.CONTENT_POLICY, FailureKind.QUOTA)
+        known = refusals().by_words(words.message, *_NOT_THE_KEYS)
     if status == 401 and known is None:
         return FailureKind.AUTHENTICATION
     return known or by_code_forbidden(by_code) or _BY_STATUS[status]
@@ -194,6 +196,7 @@ def _classify_server(status: int, by_code: FailureKind | None, words: ErrorWords
 
 _AS_REFUSED = (
     FailureKind.AUTHENTICATION,  # some answer 400 to a bad key
+    FailureKind.PERMISSION,
     FailureKind.CONTENT_POLICY,
     FailureKind.MODEL_NOT_FOUND,
     FailureKind.CONTEXT_LENGTH,
@@ -201,7 +204,7 @@ _AS_REFUSED = (
     FailureKind.UNSUPPORTED,
     FailureKind.SERVER,
 )
-_OWED = re.compile(r"balance|suspend|spend|overdue|arrear|credit|欠费|余额", re.I)
+_OWED = re.compile(r"balance|suspend|spend|overdue|arrear|credit|usage limit|欠费|余额", re.I)
 
 
 def _classify_request_error(status: int, by_code: FailureKind | None, words: ErrorWords) -> FailureKind:
@@ -217,11 +220,13 @@ def _classify_request_error(status: int, by_code: FailureKind | None, words: Err
         return FailureKind.CONTENT_POLICY
     if by_code is not None and by_code is not FailureKind.SERVER:
         return by_code
-    if status in _BY_STATUS:
-        return _BY_STATUS[status]
+    if status in _BY_STATUS:  # Cohere: 498, a blocked input
+        return refusals().by_words(words.message, FailureKind.CONTENT_POLICY) or _BY_STATUS[status]
     if status in (400, 412) and refusals().says(FailureKind.QUOTA, words.message) and _OWED.search(words.message):
         return FailureKind.QUOTA  # Anthropic's "Your credit balance is too low", Fireworks' "Account … is suspended"
     found = refusals().by_words(words.message, *_AS_REFUSED)
+    if found is None and words.param:
+        found = refusals().by_words(f"{words.message[:MOST_TEXT - 100]} [{words.param[:90]}]", FailureKind.UNSUPPORTED)
     if found is None and status == 410:
         found = FailureKind.MODEL_NOT_FOUND if "model" in words.message.lower() else None
     if found is not None:

@@ -23,17 +23,21 @@ class Refusals:
         self._codes: dict[str, FailureKind] = {}
         self._own_codes: set[str] = set()
         own: list[str] = []
+        never: list[str] = []
         words: dict[FailureKind, list[str]] = {}
         for row in load_refusals():
             kind = FailureKind(row.kind)
             if row.own_failure:
                 self._own_codes.update(code.lower() for code in row.codes)
                 own += row.words
+            if row.never_fits:
+                never += row.words
             for code in row.codes:
                 self._codes.setdefault(code.lower(), kind)
             words.setdefault(kind, []).extend(row.words)
         self._words = {kind: _any_of(found) for kind, found in words.items() if found}
         self._own_words = _any_of(own)
+        self._never_fits = _any_of(never)
         self._refusing = _any_of(load_refusing_words())
         features = load_refused_features()
         self._features = [_Feature(row) for row in features]
@@ -41,18 +45,23 @@ class Refusals:
 
     def by_code(self, codes: Iterable[str]) -> FailureKind | None:
         """Of the first that a row knows."""
-        return next((kind for code in codes if (kind := self._codes.get(code.lower())) is not None), None)
+        names = (code.lower().rpartition("#")[2] for code in codes)  # `com.amazon.coral.service#…`
+        return next((kind for name in names if (kind := self._codes.get(name)) is not None), None)
 
     def says(self, kind: FailureKind, text: str) -> bool:
         pattern = self._words.get(kind)
-        return pattern is not None and pattern.search(text[:MOST_TEXT]) is not None
+        return pattern is not None and pattern.search(_plain(text)) is not None
 
     def by_words(self, text: str, *kinds: FailureKind) -> FailureKind | None:
         return next((kind for kind in kinds if self.says(kind, text)), None)
 
+    def never_fits(self, text: str) -> bool:
+        """Whether it is too large for what may be asked in a minute, so that no wait helps."""
+        return self._never_fits.search(_plain(text)) is not None
+
     def features(self, text: str, codes: Iterable[str] = ()) -> tuple[str, ...]:
         """Those that the text says this model does not do; none where it failed at what it can do."""
-        text = text[:MOST_TEXT]
+        text = _plain(text)
         if not self._own_codes.isdisjoint(code.lower() for code in codes) or self._own_words.search(text):
             return ()
         if not self._refusing.search(text):
@@ -69,6 +78,11 @@ class _Feature:
 
     def is_in(self, sentences: Iterable[str]) -> bool:
         return any(self._names.search(each) for each in sentences)
+
+
+def _plain(text: str) -> str:
+    """As the patterns have it."""
+    return text[:MOST_TEXT].replace("’", "'")
 
 
 _SENTENCE = re.compile(r"(?<=[.;!?。])\s|\n")
