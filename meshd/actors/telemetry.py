@@ -23,7 +23,7 @@ from meshd.telemetry import records
 from meshd.telemetry.kept import Kept
 from meshd.telemetry.logs import set_log_level
 from meshd.telemetry.lost_outcomes import outcomes_of
-from meshd.telemetry.redaction import secrets_of
+from meshd.telemetry.redaction import secrets_in
 from meshd.telemetry.sinks import STATISTICS, Sinks
 
 logger = logging.getLogger("meshd.telemetry")
@@ -100,7 +100,7 @@ class TelemetryActor(MeshActor):
         state_dir = state_dir_of(config, self._state_dir, self._private_dir)
         level = self._log_level or config.daemon.log_level
         set_log_level(level)
-        kept.redactor.learn(secrets_of(generation))
+        kept.redactor.learn(secrets_in(generation))
         kept.sinks.configure(config.observability, level, state_dir)
         kept.statistics.scopes = tuple(config.observability.statistics.scopes)
         kept.statistics.retention = config.observability.statistics.retention

@@ -16,6 +16,8 @@ from typing import Any
 
 import msgspec
 
+from meshd.cdk.credentials import Credentials, secrets_of
+
 
 class Operation(enum.StrEnum):
     """What is asked, by the name of its OpenAI endpoint."""
@@ -90,6 +92,7 @@ class ProviderFailure(Exception):
         elsewhere: bool = False,
     ) -> None:
         super().__init__(message)
+        self.cleaned = False  # of secrets (`credentials.py`)
         self.refused = refused
         self.unsent = unsent
         self.elsewhere = elsewhere
@@ -198,8 +201,9 @@ class ProviderSettings:
     """What a connector is made from: its configuration with every reference resolved.
 
     api_keys: fingerprint → key, where there are several; each call names the one to use. options: the connector's
-    own keys. quirks: from the catalogue's row. state_dir, runtime_dir, data_dir:
-    private directories of the daemon that a connector may use.
+    own keys. quirks: from the catalogue's row. secrets: values of everything in its section that is secret, or that a
+    reference to a secret stands for. state_dir, runtime_dir, data_dir: private directories of the daemon that a
+    connector may use.
     """
 
     name: str
@@ -216,6 +220,7 @@ class ProviderSettings:
     api_keys: Mapping[str, str] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
     quirks: Mapping[str, Any] = field(default_factory=dict)
+    secrets: tuple[str, ...] = ()
     runtime_dir: str = ""
     data_dir: str = ""
 
@@ -226,9 +231,14 @@ class ProviderSettings:
 class Provider(ABC):
     """A connector instance: lives on the router's loop from the first use until `aclose`."""
 
+    credentials = Credentials()
+    """What must not come back in an error: `credentials.clean(failure)`. The mesh does that with every failure; so does
+    a connector that writes one down itself. The mesh puts in its own, which knows the keys of before as well."""
+
     def __init__(self, settings: ProviderSettings) -> None:
         self.settings = settings
         self.name = settings.name
+        self.credentials = Credentials(secrets_of(settings))
 
     @abstractmethod
     async def execute(self, call: ProviderCall) -> ProviderAnswer:

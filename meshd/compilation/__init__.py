@@ -71,7 +71,7 @@ def compile_config(
     for name, provider in config.providers.items():
         if not provider.enabled:
             continue
-        settings[name] = provider_settings(name, provider, registry, directories)
+        settings[name] = provider_settings(name, provider, registry, directories, config.secrets_of_provider(name))
         disabled = missing_secrets.get(name, "") or _unset_variables(settings[name].base_url)
         if disabled:
             notes.append(f"provider {name} is left out: {disabled}")
@@ -121,7 +121,11 @@ def _unset_variables(base_url: str | None) -> str:
 
 
 def provider_settings(
-    name: str, provider: ProviderConfig, registry: ConnectorRegistry, directories: Directories
+    name: str,
+    provider: ProviderConfig,
+    registry: ConnectorRegistry,
+    directories: Directories,
+    secrets: Iterable[str] = (),
 ) -> ProviderSettings:
     """What the provider's connector is made from."""
     connector = provider.connector or name
@@ -142,6 +146,7 @@ def provider_settings(
         headers=provider.headers,
         options=provider.settings,
         quirks=row.get("quirks", {}),
+        secrets=tuple(sorted(secrets)),
         runtime_dir=directories.runtime,
         data_dir=directories.data,
     )

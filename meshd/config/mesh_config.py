@@ -23,7 +23,7 @@ from meshd.config.canonical import canonical, with_full_strategies
 from meshd.config.difference import describe_difference
 from meshd.config.loading import Lines, is_content, load_file, load_text
 from meshd.config.problems import Path, Problem, dotted, line_of
-from meshd.config.redaction import redact
+from meshd.config.redaction import is_secret_path, redact
 from meshd.config.references import reference_problems, resolve_env, resolve_secrets, secret_names, strings
 from meshd.config.scalars import Written, as_meant
 from meshd.config.schema import RootConfig
@@ -230,6 +230,14 @@ class MeshConfig:
                 for name in secret_names(text):
                     found.setdefault(name, []).append(path)
         return found
+
+    def secrets_of_provider(self, name: str) -> set[str]:
+        """The values in its section that are secret by their key, and those that a reference to a secret stands for."""
+        section, path = self._flat.get("providers", {}).get(name), ("providers", name)
+        found = {value for at, value in strings(resolve_secrets(section, self._secrets), path) if is_secret_path(at)}
+        for _, text in strings(section, path):
+            found |= {self._secrets[secret] for secret in secret_names(text) if secret in self._secrets}
+        return {value for value in found if value and "${" not in value}
 
     def problem_at(self, path: str | Path, message: str) -> Problem:
         """A problem found elsewhere (a secret that is missing), with the line of what it is about."""

@@ -140,13 +140,14 @@ class UpstreamAttempt:
         """Ask, and again where the key that was refused has been replaced: the provider is not to blame for the old."""
         mesh, plan, passage = self.request.mesh, self.request.plan, self.step.passage
         for again in range(_MOST_KEYS):
-            with mesh.provider(self.step.model.provider) as provider:
-                self._write_down()
-                try:
+            lease = mesh.provider(self.step.model.provider)
+            try:
+                with lease as provider:
+                    self._write_down()
                     await self._ask(provider, self._call())
                     return
-                except ProviderFailure as failure:
-                    refused = failure
+            except ProviderFailure as failure:
+                refused = failure
             if again == _MOST_KEYS - 1:
                 break
             key = passage.key if passage is not None else ""

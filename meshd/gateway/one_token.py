@@ -102,13 +102,14 @@ class OneToken:
     async def send(self) -> None:
         """Raises ProviderFailure, TimeoutError, and whatever a connector's bug raises."""
         deadline = clock.now() + self._call.timeout
-        with self._mesh.provider(self._model.provider) as provider:
-            self._write_down()
-            try:
+        lease = self._mesh.provider(self._model.provider)
+        try:
+            with lease as provider:
+                self._write_down()
                 self._answer = await self._execute(provider)
                 return
-            except ProviderFailure as failure:
-                refused = failure
+        except ProviderFailure as failure:
+            refused = failure
         instead = await self._mesh.renewed(provider.settings, self._call.key, refused, deadline)
         if instead is None:
             raise refused

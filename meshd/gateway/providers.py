@@ -10,7 +10,9 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
+from typing import Any
 
+from meshd.cdk.credentials import Credentials, secrets_of
 from meshd.cdk.provider import FailureKind, Provider, ProviderFailure, ProviderSettings
 from meshd.connectors.registry import ConnectorRegistry
 from modelmesh._errors import MeshError
@@ -19,7 +21,8 @@ logger = logging.getLogger("meshd.gateway")
 
 
 class _Held:
-    """A connector and how many use it now. It is its own lease: entering counts, leaving gives back."""
+    """A connector and how many use it now. It is its own lease: entering counts, leaving gives back, and no failure
+    leaves with a secret in it."""
 
     __slots__ = ("_close", "provider", "stale", "users")
 
@@ -33,7 +36,10 @@ class _Held:
         self.users += 1
         return self.provider
 
-    def __exit__(self, *failure: object) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        failure = getattr(error, "failure", error)  # of a stream that broke
+        if isinstance(failure, ProviderFailure):
+            self.provider.credentials.clean(failure)
         self.users -= 1
         if self.stale and not self.users:
             self._close(self.provider)
@@ -51,6 +57,7 @@ class ProviderSet:
     def __init__(self, registry: ConnectorRegistry) -> None:
         self._registry = registry
         self._settings: dict[str, ProviderSettings] = {}
+        self._credentials: dict[str, Credentials] = {}
         self._held: dict[str, _Held] = {}
         self._closing: set[asyncio.Task[None]] = set()
 
@@ -59,6 +66,9 @@ class ProviderSet:
         request that uses it has ended."""
         stale = [name for name, known in self._settings.items() if settings.get(name) != known]
         self._settings = dict(settings)
+        self._credentials = {name: self._credentials.get(name) or Credentials() for name in settings}
+        for name, changed in settings.items():
+            self._credentials[name].learn(secrets_of(changed))
         for name in stale:
             held = self._held.pop(name, None)
             if held is not None:
@@ -75,6 +85,11 @@ class ProviderSet:
         """The connector if somebody has needed it yet."""
         held = self._held.get(name)
         return held.provider if held is not None else None
+
+    def shown(self, name: str, told: Any) -> Any:
+        """What is told of a provider, a text or a structure of them, without its secrets."""
+        known = self._credentials.get(name)
+        return known.value(told) if known is not None else told
 
     def settings(self, name: str) -> ProviderSettings | None:
         return self._settings.get(name)
@@ -95,10 +110,13 @@ class ProviderSet:
             cls = self._registry.get_connector(settings.connector, "provider")
         except MeshError as error:
             raise ProviderFailure(FailureKind.CONNECTION, error.message) from None
+        credentials = self._credentials[name]
         try:
             provider: Provider = cls(settings)
         except ValueError as error:
-            raise ProviderFailure(FailureKind.CONNECTION, f"provider {name}: {error}") from None
+            failure = ProviderFailure(FailureKind.CONNECTION, f"provider {name}: {error}")
+            raise credentials.clean(failure) from None
+        provider.credentials = credentials
         return provider
 
     def _close_soon(self, provider: Provider) -> None:

@@ -30,7 +30,7 @@ class Broken(Exception):
     error: what the app hears then."""
 
     def __init__(self, failure: ProviderFailure, final: str = "", error: MeshError | None = None) -> None:
-        super().__init__(failure.message)
+        super().__init__(failure)  # which may be cleaned of secrets yet
         self.failure = failure
         self.final = final
         self.error = error

@@ -87,9 +87,6 @@ class OpenAIProvider(Provider):
         quirks = settings.quirks
         base, uds = _base(settings)
         self._where = uds or _authority(base)
-        keys = (settings.api_key, *settings.api_keys.values())
-        written = (*keys, base.password, base.raw_password, base.user, *base.query.values())
-        self._credentials = tuple({key for key in written if key and len(key) >= 8})
         self._secure = base.scheme == "https"
         self._spoken = False  # the server has answered, whatever it said
         self._transport = Transport(
@@ -135,7 +132,8 @@ class OpenAIProvider(Provider):
             raise self._scrub(failure_from_error_object(told.error)) from None
         except Unanswered as why:
             raise self._bad(f"{self._where} answered {why}", body) from None
-        return ProviderAnswer(answer.body, answer.usage, rate_limits(raw), kept_headers(raw), answer.size)
+        headers = self.credentials.kept(kept_headers(raw))
+        return ProviderAnswer(answer.body, answer.usage, rate_limits(raw), headers, answer.size)
 
     async def stream(self, call: ProviderCall) -> AsyncGenerator[StreamEvent, None]:
         started = clock.now()
@@ -329,12 +327,7 @@ class OpenAIProvider(Provider):
 
     def _scrub(self, failure: ProviderFailure) -> ProviderFailure:
         """Some providers repeat the key in their errors, or the address, which may hold one."""
-        for key in self._credentials:
-            if key in failure.message:
-                failure.message = failure.message.replace(key, "***")
-                failure.args = (failure.message,)
-            failure.body = failure.body.replace(key.encode(), b"***")
-        return failure
+        return self.credentials.clean(failure)
 
 
 def _base(settings: ProviderSettings) -> tuple[URL, str | None]:

@@ -90,8 +90,8 @@ class Inventory(Group):
         view, found = self._view(call), []
         for name in names:
             settings, made = self.core.providers.settings(name), self.core.providers.made(name)
-            details = made.describe() if made is not None else {}
-            address = settings.base_url if settings is not None else None
+            details = self.core.providers.shown(name, made.describe() if made is not None else {})
+            address = self.core.providers.shown(name, settings.base_url if settings is not None else None)
             keyed = settings is not None and _is_keyed(settings)
             found.append(view.provider(name, address, details, keyed))
         return found

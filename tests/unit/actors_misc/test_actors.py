@@ -15,6 +15,7 @@ from meshd.actors.health import HealthActor
 from meshd.actors.secret import SecretActor
 from meshd.actors.state import StateActor
 from meshd.actors.telemetry import TelemetryActor
+from meshd.cdk.provider import ProviderSettings
 from meshd.config import MeshConfig
 from meshd.connectors.discovery.local_servers import FoundServer
 from meshd.connectors.discovery.local_watch import LocalWatch
@@ -31,10 +32,7 @@ def generation(
 ) -> Any:
     scripted = {"providers": {name: {"connector": "modelmesh.scripted.v1"} for name in providers}}
     config = MeshConfig.from_dict(raw or scripted)
-    settings = {
-        name: SimpleNamespace(name=name, connector="c", base_url=None, api_key="the-known-secret", headers={})
-        for name in providers
-    }
+    settings = {name: ProviderSettings(name, "c", api_key="the-known-secret") for name in providers}
     table = SimpleNamespace(pools={pool.name: pool for pool in pools})
     return SimpleNamespace(number=1, config=config, stored=config, providers=settings, source="", table=table)
 

@@ -71,7 +71,9 @@ class Core:
         )
         self.mesh.state.accounts.configure(table.allowances, "UTC")
         self.server = SimpleNamespace(peers={}, exchanges={}, instance="i", addresses=[], malformed=0)
-        self.providers = SimpleNamespace(settings=lambda name: None, made=lambda name: None)
+        self.providers = SimpleNamespace(
+            settings=lambda name: None, made=lambda name: None, shown=lambda name, told: told
+        )
         self.generation: Any = None
         self.asks: dict[type, Any] = {messages.QueryStatistics: []}
         self.asked: list[Any] = []

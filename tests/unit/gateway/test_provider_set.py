@@ -8,6 +8,7 @@ import pytest
 
 from meshd.cdk.provider import FailureKind, Provider, ProviderFailure, ProviderSettings
 from meshd.gateway.providers import ProviderSet
+from meshd.gateway.streaming import Broken
 
 
 class Closing(Provider):
@@ -96,3 +97,20 @@ async def test_a_connector_that_cannot_be_had_is_a_failure_of_the_attempt(provid
     providers.replace({"a": settings("a", connector="missing")})
     with pytest.raises(ProviderFailure, match="extra"):
         providers.lease("a")
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+async def test_no_failure_leaves_a_lease_with_a_secret_in_it(providers, wrapped):
+    """Whatever connector it is, and whichever of its keys: the one before the last may still be told of."""
+    for key in ("the-first-key-1", "the-second-key-2"):
+        providers.replace({"a": settings("a", api_key=key)})
+    failure = ProviderFailure(FailureKind.SERVER, "no: the-first-key-1, the-second-key-2", body=b"the-first-key-1")
+    with pytest.raises(Exception, match="no: •••, •••"), providers.lease("a"):
+        raise Broken(failure) if wrapped else failure
+    assert failure.message == str(failure) == "no: •••, •••"
+    assert failure.body == "•••".encode()
+
+
+def test_what_is_shown_of_a_provider_has_no_secret(providers):
+    providers.replace({"a": settings("a", base_url="http://h/v1?sig=very-secret-1")})
+    assert "very-secret-1" not in str(providers.shown("a", {"details": ["http://h/v1?sig=very-secret-1"]}))

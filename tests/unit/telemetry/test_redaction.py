@@ -38,6 +38,8 @@ def test_what_looks_like_a_secret_is_masked(text: str, hidden: str) -> None:
         "tokens_in=500 tokens_out=20",
         "providers.x.api_key: secret OPENAI_API_KEY is missing",
         "api_key: ${secrets:OPENAI_API_KEY}",
+        "Missing bearer or basic authentication in header",
+        "a bearer token is required; Basic credentials are refused",
     ],
 )
 def test_ordinary_text_stays(text: str) -> None:
@@ -49,3 +51,9 @@ def test_known_values_go_wherever_they_are() -> None:
     assert redactor.value({"a": ["x correct horse y"], "n": 1}) == {"a": [f"x {MASK} y"], "n": 1}
     assert redactor.text("abc") == "abc"
     assert redactor.value({"api_key": "short", "tokens": 5}) == {"api_key": MASK, "tokens": 5}
+
+
+def test_a_secret_that_was_replaced_is_still_known() -> None:
+    redactor = Redactor(["the-first-one"])
+    redactor.learn(["the-second-one"])
+    assert redactor.text("the-first-one, the-second-one") == f"{MASK}, {MASK}"
