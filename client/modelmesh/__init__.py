@@ -15,6 +15,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from modelmesh._absent import NotOfferedError
     from modelmesh._async_client import AsyncOpenAIClient
     from modelmesh._client import OpenAIClient
     from modelmesh._create import create
@@ -52,14 +53,18 @@ if TYPE_CHECKING:
     )
     from modelmesh._openai_transport import async_http_client, async_openai_client, http_client, openai_client
     from modelmesh._options import NOT_GIVEN, NotGiven
+    from modelmesh._parsing import ContentFilterFinishReasonError, LengthFinishReasonError
     from modelmesh._streaming import AsyncStream, Stream
     from modelmesh._version import VERSION as __version__
 
 _HOMES = {
     "AsyncOpenAIClient": "_async_client",
     "AsyncStream": "_streaming",
+    "ContentFilterFinishReasonError": "_parsing",
+    "LengthFinishReasonError": "_parsing",
     "NOT_GIVEN": "_options",
     "NotGiven": "_options",
+    "NotOfferedError": "_absent",
     "OpenAIClient": "_client",
     "Stream": "_streaming",
     "async_http_client": "_openai_transport",
@@ -86,13 +91,16 @@ __all__ = [
     "BudgetExceededError",
     "ConfigurationError",
     "ConflictError",
+    "ContentFilterFinishReasonError",
     "DaemonUnavailableError",
     "InternalServerError",
     "InvalidRequestError",
+    "LengthFinishReasonError",
     "MeshError",
     "NoActiveModelError",
     "NotFoundError",
     "NotGiven",
+    "NotOfferedError",
     "OpenAIClient",
     "OpenAIError",
     "PermissionDeniedError",

@@ -17,7 +17,7 @@ from modelmesh._errors import MeshError
 from modelmesh._protocol import Message
 from modelmesh._sdk_errors import as_sdk_error
 from modelmesh._streaming import AsyncStream, decode_as
-from modelmesh.resources.chat import AsyncChat
+from modelmesh.resources.chat import AsyncBeta, AsyncChat
 from modelmesh.resources.completions import AsyncCompletions
 from modelmesh.resources.embeddings import AsyncEmbeddings
 from modelmesh.resources.mesh import AsyncMesh
@@ -33,7 +33,7 @@ class Line:
     def __init__(self) -> None:
         self._connections: dict[int, _async_connection.AsyncConnection] = {}
         self._lock = threading.RLock()
-        self._hung_up = False
+        self.hung_up = False
 
     def connection(self, client: BaseClient) -> _async_connection.AsyncConnection:
         """The running loop's connection, made where needed. Raises DaemonUnavailableError."""
@@ -43,7 +43,7 @@ class Line:
             return connection
         address = client._address()
         with self._lock:
-            if self._hung_up:
+            if self.hung_up:
                 raise MeshError("the client was closed", code="client_closed")
             for key, other in list(self._connections.items()):
                 if other.closed or other.loop.is_closed():
@@ -53,7 +53,7 @@ class Line:
 
     def hang_up(self) -> None:
         with self._lock:
-            self._hung_up = True
+            self.hung_up = True
             connections, self._connections = list(self._connections.values()), {}
         here = asyncio.get_running_loop()
         for connection in connections:
@@ -80,6 +80,7 @@ class AsyncOpenAIClient(BaseClient):
 
     _asynchronous = True
     chat: AsyncChat
+    beta: AsyncBeta
     completions: AsyncCompletions
     embeddings: AsyncEmbeddings
     models: AsyncModels
@@ -103,6 +104,7 @@ class AsyncOpenAIClient(BaseClient):
 
     def _make_resources(self) -> None:
         self.chat = AsyncChat(self)
+        self.beta = AsyncBeta(self)
         self.completions = AsyncCompletions(self)
         self.embeddings = AsyncEmbeddings(self)
         self.models = AsyncModels(self)
@@ -127,7 +129,8 @@ class AsyncOpenAIClient(BaseClient):
                 await asyncio.sleep(delay)
                 continue
             if self._answers is not None:
-                return self._answers(message, call, partial(self._read, connection, call, operation, message))
+                parse = partial(self._read, connection, call, operation, message)
+                return self._answers(message, call, operation, parse)
             return self._read(connection, call, operation, message)
 
     @staticmethod

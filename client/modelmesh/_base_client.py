@@ -13,10 +13,13 @@ from typing import Any, Self
 from modelmesh import _discovery, _json
 from modelmesh._call import Call
 from modelmesh._errors import MeshError, ProtocolError, from_wire
+from modelmesh._http_view import BASE_URL
 from modelmesh._options import (
     NOT_GIVEN,
+    checked_retries,
     encode_body,
     given,
+    merged_headers,
     retry_delay,
     seconds,
     warn_of_no_effect,
@@ -28,12 +31,14 @@ from modelmesh._raw import ClientAnswers, RawResponse
 from modelmesh._types import MeshDetails, Object
 
 _JSON = {"content-type": "application/json"}
+DEFAULT_TIMEOUT = 600.0
+DEFAULT_RETRIES = 2
 
 
 class Operation:
     """One call of the API: what is sent, and the kind of object that is expected back."""
 
-    __slots__ = ("body", "deadline", "headers", "kind", "method", "path", "retries", "stream")
+    __slots__ = ("body", "deadline", "headers", "kind", "method", "path", "retries", "started", "stream")
 
     def __init__(
         self,
@@ -41,7 +46,7 @@ class Operation:
         path: str,
         body: bytes,
         kind: type[Object],
-        deadline: float | None,
+        limit: float | None,
         headers: dict[str, str],
         stream: bool,
     ) -> None:
@@ -49,7 +54,8 @@ class Operation:
         self.path = path
         self.body = body
         self.kind = kind
-        self.deadline = deadline
+        self.started = time.monotonic()
+        self.deadline = None if limit is None else self.started + limit
         self.headers = headers
         self.stream = stream
         self.retries = 0
@@ -58,10 +64,14 @@ class Operation:
 class BaseClient(ClientAnswers):
     """Settings of a client.
 
-    timeout: seconds for a whole call, retries included; None for no limit of the client's own.
+    timeout: seconds for a whole call, retries included, or an `httpx.Timeout`; None for no limit of the client's own.
     max_retries: how often a refused call is tried again (never one that may have been begun).
     """
 
+    base_url = f"{BASE_URL}/"
+    api_key = "modelmesh"
+    """The daemon holds the keys."""
+    organization = project = webhook_secret = None
     _asynchronous = False
     _answers: type[RawResponse] | None = None
 
@@ -69,8 +79,8 @@ class BaseClient(ClientAnswers):
         self,
         socket: str | os.PathLike[str] | None = None,
         *,
-        timeout: float | None = 600.0,
-        max_retries: int = 2,
+        timeout: float | Any | None = NOT_GIVEN,
+        max_retries: int | Any = NOT_GIVEN,
         default_headers: Mapping[str, str] | None = None,
         app: str | None = None,
         default_query: Mapping[str, Any] | None = None,
@@ -79,9 +89,9 @@ class BaseClient(ClientAnswers):
     ) -> None:
         if of_the_sdk:
             warn_of_no_effect(type(self).__name__, of_the_sdk)
-        self.timeout = timeout
-        self.max_retries = max_retries
-        self.default_headers = dict(default_headers or {})
+        self.timeout = seconds(timeout) if given(timeout) else DEFAULT_TIMEOUT
+        self.max_retries = checked_retries(max_retries) if given(max_retries) else DEFAULT_RETRIES
+        self.default_headers = merged_headers({}, default_headers or {})
         self.default_query = dict(default_query or {})
         self.app = app
         self._socket = socket
@@ -96,12 +106,27 @@ class BaseClient(ClientAnswers):
         max_retries: int | Any = NOT_GIVEN,
         default_headers: Mapping[str, str] | None = None,
         default_query: Mapping[str, Any] | None = None,
+        set_default_headers: Mapping[str, str] | None = None,
+        set_default_query: Mapping[str, Any] | None = None,
         **of_the_sdk: Any,
     ) -> Self:
-        """The same client with other settings, over the same connection."""
-        return self._copied(timeout, max_retries, default_headers, default_query, of_the_sdk)
+        """The same client with other settings, over the same connection. Defaults are added to, or with `set_…`
+        replaced."""
+        copy = self._copied(timeout, max_retries, default_headers, default_query, of_the_sdk)
+        if set_default_headers is not None:
+            copy.default_headers = merged_headers({}, set_default_headers)
+        if set_default_query is not None:
+            copy.default_query = dict(set_default_query)
+        return copy
 
     copy = with_options
+
+    def is_closed(self) -> bool:
+        """Of this client, or of one that shares its connection."""
+        return bool(self._line.hung_up)
+
+    def _parts(self) -> list[str]:
+        return ["chat.completions", "completions", "embeddings", "mesh", "models"]
 
     def _address(self) -> str:
         return _discovery.find(self._socket)
@@ -121,9 +146,9 @@ class BaseClient(ClientAnswers):
         if given(timeout):
             copy.timeout = seconds(timeout)
         if given(max_retries):
-            copy.max_retries = max_retries
+            copy.max_retries = checked_retries(max_retries)
         if default_headers:
-            copy.default_headers = {**self.default_headers, **default_headers}
+            copy.default_headers = merged_headers(self.default_headers, default_headers)
         if default_query:
             copy.default_query = {**self.default_query, **default_query}
         copy._make_resources()
@@ -172,11 +197,10 @@ class BaseClient(ClientAnswers):
             params, headers = with_cache_wish(params, headers)
         body = b"" if params is None and extra_body is None else encode_body(params or {}, extra_body)
         if extra_headers:
-            headers = {**headers, **extra_headers}
+            headers = merged_headers(headers, extra_headers)
         if self.default_query:
             extra_query = {**self.default_query, **(extra_query or {})}
-        deadline = None if limit is None else time.monotonic() + limit
-        return Operation(method, with_query(path, extra_query), body, kind, deadline, headers, stream)
+        return Operation(method, with_query(path, extra_query), body, kind, limit, headers, stream)
 
     def _call(self, operation: Operation) -> Call:
         head = RequestHead(

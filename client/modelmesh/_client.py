@@ -17,7 +17,7 @@ from modelmesh._errors import MeshError
 from modelmesh._protocol import Message
 from modelmesh._sdk_errors import as_sdk_error
 from modelmesh._streaming import Stream, decode_as
-from modelmesh.resources.chat import Chat
+from modelmesh.resources.chat import Beta, Chat
 from modelmesh.resources.completions import Completions
 from modelmesh.resources.embeddings import Embeddings
 from modelmesh.resources.mesh import Mesh
@@ -33,7 +33,7 @@ class Line:
     def __init__(self) -> None:
         self._connection: _connection.Connection | None = None
         self._lock = threading.RLock()  # a signal's handler may ask, too
-        self._hung_up = False
+        self.hung_up = False
 
     def connection(self, client: BaseClient) -> _connection.Connection:
         """The connection, made (or after a fork made anew) where needed. Raises DaemonUnavailableError."""
@@ -41,7 +41,7 @@ class Line:
         if connection is not None and not connection.closed:
             return connection.for_new_call()
         with self._lock:
-            if self._hung_up:
+            if self.hung_up:
                 raise MeshError("the client was closed", code="client_closed")
             if self._connection is None or self._connection.closed:
                 self._connection = _connection.acquire(client._address())
@@ -50,7 +50,7 @@ class Line:
     def hang_up(self) -> None:
         with self._lock:
             connection, self._connection = self._connection, None
-            self._hung_up = True
+            self.hung_up = True
         if connection is not None and not connection.closed:
             connection.release()
 
@@ -72,6 +72,7 @@ class OpenAIClient(BaseClient):
     """
 
     chat: Chat
+    beta: Beta
     completions: Completions
     embeddings: Embeddings
     models: Models
@@ -95,6 +96,7 @@ class OpenAIClient(BaseClient):
 
     def _make_resources(self) -> None:
         self.chat = Chat(self)
+        self.beta = Beta(self)
         self.completions = Completions(self)
         self.embeddings = Embeddings(self)
         self.models = Models(self)
@@ -119,7 +121,8 @@ class OpenAIClient(BaseClient):
                 time.sleep(delay)
                 continue
             if self._answers is not None:
-                return self._answers(message, call, partial(self._read, connection, call, operation, message))
+                parse = partial(self._read, connection, call, operation, message)
+                return self._answers(message, call, operation, parse)
             return self._read(connection, call, operation, message)
 
     @staticmethod

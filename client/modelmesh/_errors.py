@@ -60,6 +60,10 @@ class MeshError(Exception):
         try:
             return self.__dict__["extra"][name]
         except KeyError:
+            if name == "response" and isinstance(self, APIStatusError):  # as the OpenAI SDK's errors have it
+                from modelmesh._http_view import of_error
+
+                return of_error(self)
             raise AttributeError(f"{type(self).__name__!r} has no attribute {name!r}") from None
 
     def to_wire(self) -> tuple[int, dict[str, Any], dict[str, Any]]:

@@ -21,6 +21,7 @@ from modelmesh._base_client import checked
 from modelmesh._call import Call
 from modelmesh._client import OpenAIClient
 from modelmesh._errors import ConfigurationError, DaemonUnavailableError, MeshError, RequestTimeoutError
+from modelmesh._http_view import BASE_URL
 from modelmesh._options import retry_delay
 from modelmesh._protocol import RESPONSE, Message, RequestHead
 from modelmesh._streaming import AsyncStream, Stream
@@ -28,7 +29,6 @@ from modelmesh._streaming import AsyncStream, Stream
 if TYPE_CHECKING:
     import openai
 
-BASE_URL: Final = "http://modelmesh/v1"
 _WITHHELD: Final = frozenset(
     {"authorization", "host", "connection", "content-length", "accept-encoding", "transfer-encoding", "user-agent"}
 )

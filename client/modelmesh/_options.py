@@ -13,7 +13,7 @@ import msgspec
 
 from modelmesh import _json
 from modelmesh._errors import MeshError, NoActiveModelError, QueueFullError
-from modelmesh._types import encode_unknown
+from modelmesh._objects import encode_unknown
 
 Headers = Mapping[str, str]
 
@@ -48,11 +48,29 @@ def encode_body(params: Mapping[str, Any], extra_body: Mapping[str, Any] | None)
     """A call's parameters as JSON: those not given left out, `extra_body` on top."""
     body = {name: value for name, value in params.items() if given(value)}
     if extra_body:
-        body.update(extra_body)
+        body.update((name, value) for name, value in extra_body.items() if given(value))
     try:
         return _encoder.encode(body)
     except UnicodeEncodeError:  # half a surrogate pair, as JavaScript cuts them: its escape is JSON
         return _json.encode(body, encode_unknown)
+
+
+def merged_headers(headers: Headers, more: Mapping[str, Any]) -> dict[str, str]:
+    """Headers with more of them; one that is not given, or None, is taken away. Case makes no other name."""
+    merged = {name.lower(): value for name, value in headers.items()}
+    for name, value in more.items():
+        if value is None or not given(value):
+            merged.pop(name.lower(), None)
+        else:
+            merged[name.lower()] = value.decode("latin-1") if isinstance(value, bytes) else str(value)
+    return merged
+
+
+def checked_retries(retries: Any) -> int:
+    """As the OpenAI SDK says it. Raises TypeError."""
+    if isinstance(retries, bool) or not isinstance(retries, int | float) or retries != retries:  # not a number
+        raise TypeError(f"max_retries is a number, 0 for none, not {retries!r}")
+    return retries  # type: ignore[return-value]  # math.inf: as often as the timeout lets it
 
 
 def with_cache_wish(params: Mapping[str, Any], headers: Mapping[str, str]) -> tuple[Mapping[str, Any], dict[str, str]]:
@@ -116,6 +134,7 @@ def quoted(segment: str, safe: str = "") -> str:
 
 
 def with_query(path: str, query: Mapping[str, Any] | None) -> str:
+    query = {name: value for name, value in query.items() if given(value)} if query else None
     if not query:
         return path
     from urllib.parse import urlencode
@@ -124,11 +143,17 @@ def with_query(path: str, query: Mapping[str, Any] | None) -> str:
 
 
 def seconds(timeout: Any) -> float | None:
-    """A timeout as seconds, None for none: a number, None, or an `httpx.Timeout` (its read timeout)."""
+    """A timeout as seconds, None for none: a number, None, an `httpx.Timeout` or its tuple (the read timeout), a
+    `timedelta`. Raises TypeError."""
     if timeout is None or isinstance(timeout, int | float):
         return timeout
-    read = getattr(timeout, "read", None)
-    return float(read) if read is not None else None
+    if isinstance(timeout, tuple) and len(timeout) > 1:
+        return seconds(timeout[1])
+    if callable(total := getattr(timeout, "total_seconds", None)):
+        return float(total())
+    if hasattr(timeout, "read"):
+        return seconds(timeout.read)
+    raise TypeError(f"timeout is a number of seconds, None or an httpx.Timeout, not {timeout!r}")
 
 
 def retry_delay(error: MeshError, retries_done: int) -> float | None:

@@ -7,52 +7,81 @@ Must never: send; the client does, and hands over what came.
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from typing import Any
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
 
+from modelmesh._absent import Offers
 from modelmesh._call import Call
+from modelmesh._http_view import Headers, HttpRequest, HttpResponse
 from modelmesh._protocol import RESPONSE, Message
 
-
-class Headers(dict[str, str]):
-    """Header names in any case."""
-
-    def __init__(self, headers: Mapping[str, str]) -> None:
-        super().__init__({name.lower(): value for name, value in headers.items()})
-
-    def __getitem__(self, name: str) -> str:
-        return super().__getitem__(name.lower())
-
-    def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and super().__contains__(name.lower())
-
-    def get(self, name: str, default: Any = None) -> Any:
-        return super().get(name.lower(), default)
+if TYPE_CHECKING:
+    from modelmesh._base_client import Operation
 
 
 class RawResponse:
     """One answer. `headers` are the provider's and `x-mesh-…`; `parse()` gives what the call would have given."""
 
-    def __init__(self, message: Message, call: Call, parse: Callable[[], Any]) -> None:
-        from modelmesh._openai_transport import _mesh_headers
-
+    def __init__(self, message: Message, call: Call, operation: Operation, parse: Callable[[], Any]) -> None:
         self._parse = parse
         self._parsed: Any = None
         self._body = message.body if message.kind == RESPONSE else None
-        whole = self._body is not None
-        self.status_code: int = message.head.status if whole else 200
-        self.method = call.head.method
-        self.http_version = "HTTP/1.1"
-        headers = {"content-type": "application/json" if whole else "text/event-stream", "x-request-id": call.name}
-        told = message.head.headers if whole else {}
-        self.headers = Headers({**headers, **told, **_mesh_headers(message.head.mesh if whole else {}, call.name)})
+        self._closed = self._body is not None
+        self.retries_taken = operation.retries
+        head = call.head
+        request = HttpRequest(head.method, head.path, head.headers, call.body)
+        took = time.monotonic() - operation.started
+        told = message.head if self._body is not None else None
+        self.http_response = HttpResponse(
+            told.status if told is not None else 200,
+            response_headers(call.name, told),
+            request,
+            self._body,
+            took,
+            lambda: self.is_closed,
+            self._stop,
+        )
+        self.method = head.method
+        self.http_version = self.http_response.http_version
+        self.status_code = self.http_response.status_code
+        self.headers = self.http_response.headers
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} [{self.status_code} {self.http_response.reason_phrase}]>"
+
+    def _stop(self) -> None:
+        self._closed = True
+        if self._body is None:
+            self._read().stop()
+
+    @property
+    def http_request(self) -> HttpRequest:
+        return self.http_response.request
+
+    @property
+    def url(self) -> str:
+        return self.http_response.url
+
+    @property
+    def elapsed(self) -> timedelta:
+        """Until the answer was there, or a stream began."""
+        return self.http_response.elapsed
+
+    @property
+    def is_closed(self) -> bool:
+        return self._closed or getattr(self._parsed, "_ended", False)
 
     @property
     def request_id(self) -> str | None:
         return self.headers.get("x-request-id")  # type: ignore[no-any-return]
 
-    def parse(self) -> Any:
-        """The typed object, or the stream."""
+    def parse(self, *, to: Any = None) -> Any:
+        """The typed object, or the stream. to: `str`, `bytes`, `dict` or a model's class to have it as that."""
+        return self._read() if to is None else _read_as(to, self.content)
+
+    def _read(self) -> Any:
         if self._parsed is None:
             self._parsed = self._parse()
         return self._parsed
@@ -60,13 +89,31 @@ class RawResponse:
     @property
     def content(self) -> bytes:
         """The body as it came. Raises TypeError for a stream, which has none before its end."""
-        if self._body is None:
-            raise TypeError("a stream has no body of its own: iterate over parse()")
-        return self._body
+        return self.http_response.content
 
     @property
     def text(self) -> str:
-        return self.content.decode()
+        return self.http_response.text
+
+
+def response_headers(request_id: str, told: Any = None) -> Headers:
+    """Of an answer by its head, of a stream without one."""
+    from modelmesh._openai_transport import _mesh_headers
+
+    kind = "application/json" if told is not None else "text/event-stream"
+    headers = told.headers if told is not None else {}
+    mesh = _mesh_headers(told.mesh if told is not None else {}, request_id)
+    return Headers({"content-type": kind, "x-request-id": request_id, **headers, **mesh})
+
+
+def _read_as(kind: Any, body: bytes) -> Any:
+    if kind is bytes:
+        return body
+    if kind is str:
+        return body.decode()
+    if callable(validate := getattr(kind, "model_validate_json", None)):
+        return validate(body)
+    return json.loads(body)
 
 
 class _Pieces:
@@ -92,6 +139,10 @@ class _Pieces:
 
 class StreamingResponse(RawResponse):
     """The same, with the body read by methods."""
+
+    def __init__(self, *of_the_call: Any) -> None:
+        super().__init__(*of_the_call)
+        self._closed = False
 
     def read(self) -> bytes:
         return self.content
@@ -129,15 +180,18 @@ class StreamingResponse(RawResponse):
         yield from pieces.rest()
 
     def close(self) -> None:
-        if self._body is None:
-            self.parse().close()
+        self._stop()
 
 
 class AsyncStreamingResponse(RawResponse):
     """The same for asyncio."""
 
-    async def parse(self) -> Any:
-        return super().parse()
+    def __init__(self, *of_the_call: Any) -> None:
+        super().__init__(*of_the_call)
+        self._closed = False
+
+    async def parse(self, *, to: Any = None) -> Any:
+        return super().parse(to=to)
 
     async def read(self) -> bytes:
         return self.content
@@ -180,8 +234,7 @@ class AsyncStreamingResponse(RawResponse):
             yield piece
 
     async def close(self) -> None:
-        if self._body is None:
-            await (await self.parse()).close()
+        self._stop()
 
 
 class _Managed:
@@ -219,7 +272,7 @@ class _Methods:
         return lambda *args, **kwargs: _Managed(lambda: found(*args, **kwargs))
 
 
-class Answers:
+class Answers(Offers):
     """What a resource has so that its answers can be had raw."""
 
     _client: Any
@@ -237,7 +290,7 @@ class Answers:
         return _Methods(type(self)(client._answering(kind)))  # type: ignore[call-arg]
 
 
-class ClientAnswers:
+class ClientAnswers(Offers):
     """The same of a client, for all its resources."""
 
     @property

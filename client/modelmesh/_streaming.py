@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from modelmesh._async_connection import AsyncConnection
     from modelmesh._connection import Connection
+    from modelmesh._http_view import HttpResponse
 
 T = TypeVar("T")
 _TOP_UP: Final = DEFAULT_CREDIT // 2
@@ -41,12 +42,14 @@ def decode_as(kind: type[Object]) -> Callable[[bytes], Any]:
     return decode
 
 
-class _Reading(Generic[T]):
+class Reading(Generic[T]):
     """What both kinds of stream know.
 
     `mesh` and `usage` come with the end: None before it, and where the daemon said nothing. The last item's
     `mesh` is set then, too.
     """
+
+    _connection: Any
 
     def __init__(self, call: Call, decode: Callable[[bytes], T], first: Message | None) -> None:
         self._call = call
@@ -59,6 +62,22 @@ class _Reading(Generic[T]):
         self.mesh: MeshDetails | None = None
         self.usage: dict[str, Any] | None = None
         self._request_id = call.name
+
+    @property
+    def response(self) -> HttpResponse:
+        """What an HTTP client would know of it: status, headers, and a way to end it."""
+        from modelmesh._http_view import HttpRequest, HttpResponse
+        from modelmesh._raw import response_headers
+
+        head = self._call.head
+        request = HttpRequest(head.method, head.path, head.headers, self._call.body)
+        headers = response_headers(self._request_id)
+        return HttpResponse(200, headers, request, None, closed=lambda: self._ended, close=self.stop)
+
+    def stop(self) -> None:
+        """As `close`, of either kind of stream."""
+        self._ended = True
+        self._connection.cancel(self._call)
 
     def _item(self, message: Message) -> T | None:
         """The item of a message, None at the end. Raises the error that an ERROR describes."""
@@ -114,7 +133,7 @@ class _Reading(Generic[T]):
         return due
 
 
-class Stream(_Reading[T], Iterator[T]):
+class Stream(Reading[T], Iterator[T]):
     """The items of a streamed answer. Left early (`close`, end of `with`, garbage), it cancels the request.
 
     Raises on reading: MeshError of whatever ended it, StreamInterrupted with `.text` where it broke midway.
@@ -150,8 +169,7 @@ class Stream(_Reading[T], Iterator[T]):
 
     def close(self) -> None:
         """Stop the request, if it has not ended. Idempotent."""
-        self._ended = True
-        self._connection.cancel(self._call)
+        self.stop()
 
     def __enter__(self) -> Self:
         return self
@@ -167,7 +185,7 @@ class Stream(_Reading[T], Iterator[T]):
             self._connection.cancel_soon(call)
 
 
-class AsyncStream(_Reading[T], AsyncIterator[T]):
+class AsyncStream(Reading[T], AsyncIterator[T]):
     """The items of a streamed answer. Left early (`close`, end of `async with`, garbage), it cancels the request.
 
     Raises on reading: MeshError of whatever ended it, StreamInterrupted with `.text` where it broke midway.
@@ -203,8 +221,7 @@ class AsyncStream(_Reading[T], AsyncIterator[T]):
 
     async def close(self) -> None:
         """Stop the request, if it has not ended. Idempotent."""
-        self._ended = True
-        self._connection.cancel(self._call)
+        self.stop()
 
     async def aclose(self) -> None:
         await self.close()

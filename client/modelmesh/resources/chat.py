@@ -21,6 +21,8 @@ CAPABILITY: Final = "chat-completion"
 
 
 class ChatCompletions(Answers):
+    _called = "client.chat.completions"
+
     def __init__(self, client: OpenAIClient) -> None:
         self._client = client
 
@@ -130,6 +132,8 @@ class ChatCompletions(Answers):
 
 
 class AsyncChatCompletions(Answers):
+    _called = "client.chat.completions"
+
     def __init__(self, client: AsyncOpenAIClient) -> None:
         self._client = client
 
@@ -262,11 +266,49 @@ def _read(answer: Any, response_format: Any, tools: list[Any]) -> Any:
         raise
 
 
-class Chat:
+class Chat(Answers):
+    _called = "client.chat"
+
     def __init__(self, client: OpenAIClient) -> None:
+        self._client = client
         self.completions = ChatCompletions(client)
 
+    def _parts(self) -> list[str]:
+        return ["completions"]
 
-class AsyncChat:
+
+class AsyncChat(Answers):
+    _called = "client.chat"
+
     def __init__(self, client: AsyncOpenAIClient) -> None:
+        self._client = client
         self.completions = AsyncChatCompletions(client)
+
+    def _parts(self) -> list[str]:
+        return ["completions"]
+
+
+class Beta(Answers):
+    """Where the OpenAI SDK once had `parse` and `stream`, and still has them."""
+
+    _called = "client.beta"
+
+    def __init__(self, client: OpenAIClient) -> None:
+        self._client = client
+        self.chat = Chat(client)
+
+    def _parts(self) -> list[str]:
+        return ["chat"]
+
+
+class AsyncBeta(Answers):
+    """The same for asyncio."""
+
+    _called = "client.beta"
+
+    def __init__(self, client: AsyncOpenAIClient) -> None:
+        self._client = client
+        self.chat = AsyncChat(client)
+
+    def _parts(self) -> list[str]:
+        return ["chat"]

@@ -19,6 +19,8 @@ CAPABILITY: Final = "text-completion"
 
 
 class Completions(Answers):
+    _called = "client.completions"
+
     def __init__(self, client: OpenAIClient) -> None:
         self._client = client
 
@@ -105,6 +107,8 @@ class Completions(Answers):
 
 
 class AsyncCompletions(Answers):
+    _called = "client.completions"
+
     def __init__(self, client: AsyncOpenAIClient) -> None:
         self._client = client
 

@@ -18,6 +18,8 @@ CAPABILITY: Final = "text-embeddings"
 
 
 class Embeddings(Answers):
+    _called = "client.embeddings"
+
     def __init__(self, client: OpenAIClient) -> None:
         self._client = client
 
@@ -53,6 +55,8 @@ class Embeddings(Answers):
 
 
 class AsyncEmbeddings(Answers):
+    _called = "client.embeddings"
+
     def __init__(self, client: AsyncOpenAIClient) -> None:
         self._client = client
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from modelmesh._objects import Object
 from modelmesh._options import NOT_GIVEN, quoted
 from modelmesh._streaming import AsyncStream, Stream
-from modelmesh._types import Object
 
 if TYPE_CHECKING:
     from modelmesh._async_client import AsyncOpenAIClient

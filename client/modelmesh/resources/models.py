@@ -18,44 +18,74 @@ PATH: Final = "/v1/models"
 
 
 class Models(Answers):
+    _called = "client.models"
+
     def __init__(self, client: OpenAIClient) -> None:
         self._client = client
 
-    def list(self, *, timeout: Any = NOT_GIVEN, extra_headers: Mapping[str, str] | None = None) -> ModelPage:
+    def list(
+        self,
+        *,
+        timeout: Any = NOT_GIVEN,
+        extra_headers: Mapping[str, str] | None = None,
+        extra_query: Mapping[str, Any] | None = None,
+        extra_body: Mapping[str, Any] | None = None,
+    ) -> ModelPage:
         """Every pool, capability and model that `model=` may name; iterates over Model."""
         client = self._client
         return client._send(  # type: ignore[no-any-return]
-            client._operation("GET", PATH, ModelPage, timeout=timeout, extra_headers=extra_headers)
+            client._operation("GET", PATH, ModelPage, **_options(timeout, extra_headers, extra_query))
         )
 
     def retrieve(
-        self, model: str, *, timeout: Any = NOT_GIVEN, extra_headers: Mapping[str, str] | None = None
+        self,
+        model: str,
+        *,
+        timeout: Any = NOT_GIVEN,
+        extra_headers: Mapping[str, str] | None = None,
+        extra_query: Mapping[str, Any] | None = None,
+        extra_body: Mapping[str, Any] | None = None,
     ) -> Model:
         """One of them. Raises NotFoundError."""
         client = self._client
         return client._send(  # type: ignore[no-any-return]
-            client._operation("GET", _one(model), Model, timeout=timeout, extra_headers=extra_headers)
+            client._operation("GET", _one(model), Model, **_options(timeout, extra_headers, extra_query))
         )
 
 
 class AsyncModels(Answers):
+    _called = "client.models"
+
     def __init__(self, client: AsyncOpenAIClient) -> None:
         self._client = client
 
-    def list(self, *, timeout: Any = NOT_GIVEN, extra_headers: Mapping[str, str] | None = None) -> AsyncModelList:
+    def list(
+        self,
+        *,
+        timeout: Any = NOT_GIVEN,
+        extra_headers: Mapping[str, str] | None = None,
+        extra_query: Mapping[str, Any] | None = None,
+        extra_body: Mapping[str, Any] | None = None,
+    ) -> AsyncModelList:
         """Every pool, capability and model that `model=` may name: `await` gives the page, `async for` each."""
         client = self._client
         return AsyncModelList(
-            client, client._operation("GET", PATH, ModelPage, timeout=timeout, extra_headers=extra_headers)
+            client, client._operation("GET", PATH, ModelPage, **_options(timeout, extra_headers, extra_query))
         )
 
     async def retrieve(
-        self, model: str, *, timeout: Any = NOT_GIVEN, extra_headers: Mapping[str, str] | None = None
+        self,
+        model: str,
+        *,
+        timeout: Any = NOT_GIVEN,
+        extra_headers: Mapping[str, str] | None = None,
+        extra_query: Mapping[str, Any] | None = None,
+        extra_body: Mapping[str, Any] | None = None,
     ) -> Model:
         """One of them. Raises NotFoundError."""
         client = self._client
         return await client._send(  # type: ignore[no-any-return]
-            client._operation("GET", _one(model), Model, timeout=timeout, extra_headers=extra_headers)
+            client._operation("GET", _one(model), Model, **_options(timeout, extra_headers, extra_query))
         )
 
 
@@ -72,6 +102,11 @@ class AsyncModelList:
     async def __aiter__(self) -> AsyncIterator[Model]:
         for model in await self:
             yield model
+
+
+def _options(timeout: Any, headers: Any, query: Any) -> dict[str, Any]:
+    """A list is asked for without a body, whatever a program has for one."""
+    return {"timeout": timeout, "extra_headers": headers, "extra_query": query}
 
 
 def _one(model: str) -> str:

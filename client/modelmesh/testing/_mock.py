@@ -124,6 +124,8 @@ class _AsyncMockConnection(MockConnection):
 class _Line:
     """Stands for a client's hold on a connection."""
 
+    hung_up = False
+
     def __init__(self, connection: MockConnection) -> None:
         self._connection = connection
 
@@ -131,7 +133,7 @@ class _Line:
         return self._connection
 
     def hang_up(self) -> None:
-        return None
+        self.hung_up = True
 
 
 class MockClient(OpenAIClient):

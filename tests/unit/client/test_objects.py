@@ -9,6 +9,7 @@ import pickle
 import pytest
 from fake_daemon import completion
 
+from modelmesh import _types
 from modelmesh._types import ChatCompletion, MeshDetails, Object
 
 
@@ -74,3 +75,83 @@ def test_what_the_mesh_did_reads_as_object_and_as_mapping(reply):
 def test_an_object_without_a_kind_is_tolerant():
     assert Object.of({"a": [], "b": [[{"c": 1}]]}).b[0][0].c == 1
     assert Object(x=1).x == 1
+
+
+def test_what_a_provider_adds_is_plain_json_and_has_attributes(reply):
+    added = reply.future_field
+    assert isinstance(added, dict)
+    assert added["inner"][1]["deep"] is added.inner[1].deep is True
+    assert json.loads(json.dumps(reply.model_extra)) == {"future_field": {"inner": [1, {"deep": True}]}}
+    added.inner[1].deep = 5
+    added.more = 6
+    assert reply.to_dict()["future_field"] == {"inner": [1, {"deep": 5}], "more": 6}
+    del added.more
+    with pytest.raises(AttributeError, match="more"):
+        _ = added.more
+    for again in (pickle.loads(pickle.dumps(reply)), copy.deepcopy(reply)):
+        assert again.future_field.inner[1].deep == 5
+
+
+def test_what_was_parsed_is_kept_by_copies():
+    pydantic = pytest.importorskip("pydantic")
+    message = _types.ChatCompletionMessage.of({"content": "{}"})
+    message.__dict__["parsed"] = pydantic.TypeAdapter(dict).validate_json("{}")
+    message.parsed = type("Item", (), {"__reduce__": lambda self: (complex, (1, 2))})()
+    assert copy.deepcopy(message).parsed == 1 + 2j
+
+
+@pytest.mark.parametrize("deep", [False, True])
+def test_a_copy_is_changed_without_its_original(reply, deep):
+    made = reply.model_copy(update={"id": "other", "note": {"a": 1}}, deep=deep)
+    assert (made.id, made.note, reply.id) == ("other", {"a": 1}, "chatcmpl-1")
+    assert made.mesh.pool == "p"
+    assert (made.choices[0] is reply.choices[0]) is not deep
+    assert not hasattr(reply, "note")
+    del made.choices
+    assert reply.choices
+    assert made.to_dict().keys() == reply.to_dict().keys() - {"choices"} | {"note"}
+    assert reply.copy(include={"id"}).to_dict() == {"id": "chatcmpl-1"}
+    assert "usage" not in reply.copy(exclude={"usage"}).to_dict()
+
+
+def test_a_call_is_of_the_kind_that_it_is_of():
+    function = {"id": "1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    custom = {"id": "2", "type": "custom", "custom": {"name": "c", "input": "x"}}
+    calls = _types.ChatCompletionMessage.of({"tool_calls": [function, custom]}).tool_calls
+    assert (calls[0].function.name, calls[1].custom.input) == ("f", "x")
+    assert not hasattr(calls[0], "custom")
+    assert not hasattr(calls[1], "function")
+    assert [call.model_dump() for call in calls] == [function, custom]
+
+
+def of_the_sdk():
+    """(our kind, the SDK's), each that an answer may hold."""
+    import typing
+
+    import openai.types as theirs
+    import openai.types.chat as chat
+    import pydantic
+
+    pairs = [(getattr(_types, name), getattr(chat, name)) for name in ("ChatCompletion", "ChatCompletionChunk")]
+    pairs += [(getattr(_types, name), getattr(theirs, name)) for name in ("Completion", "CreateEmbeddingResponse")]
+    seen = []
+    while pairs:
+        ours, sdk = pairs.pop()
+        seen.append((ours, sdk))
+        for name, field in sdk.model_fields.items():
+            kinds = [field.annotation]
+            while kinds:
+                kind = kinds.pop()
+                kinds += typing.get_args(kind)
+                if isinstance(kind, type) and issubclass(kind, pydantic.BaseModel) and name in ours._kinds:
+                    pairs.append((ours._kinds[name], kind))
+    return seen
+
+
+def test_every_field_of_the_sdks_objects_is_known_here():
+    openai = pytest.importorskip("openai")
+    if tuple(map(int, openai.__version__.split(".")[:2])) > (3, 57):
+        pytest.skip("a newer SDK may know more")
+    for ours, sdk in of_the_sdk():
+        if ours not in (Object, _types.ToolCall):  # whatever it is; told apart by what it holds
+            assert set(sdk.model_fields) <= ours._known, (ours, sdk)

@@ -1,0 +1,154 @@
+"""An exchange with the daemon, for code that looks at the HTTP response below the OpenAI SDK's answers.
+
+Owns: status, headers, URL and times by httpx's names. Must never: be sent anywhere: there is no HTTP.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from typing import Any, Final
+
+ORIGIN: Final = "http://modelmesh"
+BASE_URL: Final = f"{ORIGIN}/v1"
+
+
+class Headers(dict[str, str]):
+    """Header names in any case."""
+
+    def __init__(self, headers: Mapping[str, str]) -> None:
+        super().__init__({name.lower(): value for name, value in headers.items()})
+
+    def __getitem__(self, name: str) -> str:
+        return super().__getitem__(name.lower())
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and super().__contains__(name.lower())
+
+    def get(self, name: str, default: Any = None) -> Any:
+        return super().get(name.lower(), default)
+
+    def get_list(self, name: str) -> list[str]:
+        return [self[name]] if name in self else []
+
+    def multi_items(self) -> list[tuple[str, str]]:
+        return list(self.items())
+
+
+class HttpRequest:
+    """What was asked."""
+
+    def __init__(self, method: str, path: str, headers: Mapping[str, str], content: bytes = b"") -> None:
+        self.method = method
+        self.url = f"{ORIGIN}{path}"
+        self.headers = Headers(headers)
+        self.content = content
+
+
+class HttpResponse:
+    """What was answered: a body, or none for a stream. close: ends the stream."""
+
+    http_version = "HTTP/1.1"
+    encoding = "utf-8"
+    is_redirect = False
+
+    def __init__(
+        self,
+        status_code: int,
+        headers: Headers,
+        request: HttpRequest,
+        body: bytes | None,
+        elapsed: float | None = None,
+        closed: Callable[[], bool] | None = None,
+        close: Callable[[], Any] | None = None,
+    ) -> None:
+        self.status_code = status_code
+        self.headers = headers
+        self.request = request
+        self._body = body
+        self._elapsed = elapsed
+        self._closed = closed
+        self._close = close
+
+    def __repr__(self) -> str:
+        return f"<Response [{self.status_code} {self.reason_phrase}]>"
+
+    @property
+    def reason_phrase(self) -> str:
+        from http import HTTPStatus
+
+        try:
+            return HTTPStatus(self.status_code).phrase
+        except ValueError:
+            return ""
+
+    @property
+    def url(self) -> str:
+        return self.request.url
+
+    @property
+    def elapsed(self) -> timedelta:
+        if self._elapsed is None:
+            raise RuntimeError("'.elapsed' is not known of a stream")
+        return timedelta(seconds=self._elapsed)
+
+    @property
+    def is_success(self) -> bool:
+        return 200 <= self.status_code < 300
+
+    @property
+    def is_error(self) -> bool:
+        return self.status_code >= 400
+
+    @property
+    def is_client_error(self) -> bool:
+        return 400 <= self.status_code < 500
+
+    @property
+    def is_server_error(self) -> bool:
+        return self.status_code >= 500
+
+    @property
+    def is_closed(self) -> bool:
+        return self._closed() if self._closed is not None else True
+
+    @property
+    def content(self) -> bytes:
+        """The body as it came. Raises TypeError for a stream, which has none before its end."""
+        if self._body is None:
+            raise TypeError("a stream has no body of its own: iterate over the stream")
+        return self._body
+
+    @property
+    def text(self) -> str:
+        return self.content.decode(errors="replace")
+
+    def json(self) -> Any:
+        return json.loads(self.content)
+
+    def read(self) -> bytes:
+        return self.content
+
+    async def aread(self) -> bytes:
+        return self.content
+
+    def raise_for_status(self) -> HttpResponse:
+        """Errors were raised already."""
+        return self
+
+    def close(self) -> None:
+        if self._close is not None:
+            self._close()
+
+    async def aclose(self) -> None:
+        self.close()
+
+
+def of_error(error: Any) -> HttpResponse:
+    """The response that an error of a status stands for."""
+    headers = {"content-type": "application/json", "x-request-id": error.request_id or ""}
+    if error.retry_after is not None:
+        headers["retry-after"] = f"{error.retry_after:g}"
+    body = json.dumps({"error": error.body or error.to_wire()[1]}, default=str).encode()
+    return HttpResponse(error.status_code, Headers(headers), HttpRequest("POST", "/v1", {}), body)

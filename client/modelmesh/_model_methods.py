@@ -1,0 +1,124 @@
+"""The methods of pydantic's models, which code written for the OpenAI SDK calls on its answers.
+
+Owns: copies, what was set, what is extra, and objects made from maps. Dumps are in `_types.py`.
+Must never: import pydantic.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar, Self
+
+from modelmesh import _json
+
+_Json = dict[str, Any]
+NOT_FIELDS = frozenset({"_json", "mesh", "_request_id"})
+"""What is no field, though it is in the instance's `__dict__`."""
+
+
+class ModelMethods:
+    """Of an object over JSON: `_json` holds what came, `__dict__` what was read or set since."""
+
+    _known: ClassVar[frozenset[str]]
+
+    @classmethod
+    def of(cls, json: _Json) -> Self:
+        raise NotImplementedError
+
+    def model_dump(self, **options: Any) -> _Json:
+        raise NotImplementedError
+
+    def model_dump_json(self, **options: Any) -> str:
+        raise NotImplementedError
+
+    # -- made from maps -------------------------------------------------------------------------------
+
+    @classmethod
+    def model_construct(cls, _fields_set: Any = None, **values: Any) -> Self:
+        """An object of these fields. Nothing is checked."""
+        return cls.of(values)
+
+    construct = model_construct
+
+    @classmethod
+    def model_validate(cls, obj: Any, **_: Any) -> Self:
+        """An object of a map, or of another object's fields. Raises TypeError for anything else."""
+        if isinstance(obj, cls):
+            return obj
+        if isinstance(obj, Mapping):
+            return cls.of({**obj})
+        if callable(dump := getattr(obj, "model_dump", None)):
+            return cls.of(dump())
+        raise TypeError(f"{cls.__name__} is made of a map, not of {type(obj).__name__}")
+
+    parse_obj = model_validate
+
+    @classmethod
+    def model_validate_json(cls, json_data: str | bytes | bytearray, **_: Any) -> Self:
+        """Raises ValueError for what is not JSON."""
+        data = json_data.encode() if isinstance(json_data, str) else bytes(json_data)
+        return cls.model_validate(_json.decode(data))
+
+    parse_raw = model_validate_json
+
+    # -- what is there --------------------------------------------------------------------------------
+
+    def _names(self) -> dict[str, None]:
+        """Of the fields that came or were set, in order."""
+        own = self.__dict__
+        return dict.fromkeys(name for name in (*own["_json"], *own) if name not in NOT_FIELDS)
+
+    @property
+    def model_fields_set(self) -> set[str]:
+        """The known fields that came or were set."""
+        return set(self._known.intersection(self._names()))
+
+    @property
+    def model_extra(self) -> _Json:
+        """The fields that the API does not know."""
+        return {name: getattr(self, name) for name in self._names() if name not in self._known}
+
+    def __iter__(self) -> Iterator[Any]:
+        """(name, value) of each field, those that did not come as None: `dict(message)`."""
+        for name in dict.fromkeys((*sorted(self._known), *self._names())):
+            yield name, getattr(self, name)
+
+    def __delattr__(self, name: str) -> None:
+        own = self.__dict__
+        if name not in own and name not in own["_json"]:
+            raise AttributeError(f"{type(self).__name__!r} has no field {name!r}")
+        own.pop(name, None)
+        if name in own["_json"]:
+            own["_json"] = {key: value for key, value in own["_json"].items() if key != name}
+
+    # -- copies ---------------------------------------------------------------------------------------
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """The same again, with changes; what is nested is shared unless it is `deep`."""
+        for name in self._names():
+            getattr(self, name)  # what is nested becomes one object for both
+        made = type(self).of(dict(self.__dict__["_json"]))
+        own = {name: value for name, value in self.__dict__.items() if name != "_json"}
+        made.__dict__.update(copy.deepcopy(own) if deep else own)
+        made.__dict__.update(update or {})
+        return made
+
+    def __copy__(self) -> Self:
+        return self.model_copy()
+
+    def copy(self, *, include: Any = None, exclude: Any = None, update: Any = None, deep: bool = False) -> Self:
+        """As `model_copy`; include, exclude: names of fields."""
+        made = self.model_copy(update=update, deep=deep)
+        for name in list(made._names()):
+            if (include is not None and name not in include) or (exclude is not None and name in exclude):
+                delattr(made, name)
+        return made
+
+    # -- by their older names, the last two as they hide what Python calls so ---------------------------
+
+    def json(self, **options: Any) -> str:
+        return self.model_dump_json(**options)
+
+    def dict(self, **options: Any) -> _Json:
+        return self.model_dump(**options)

@@ -1,0 +1,224 @@
+"""What the client hands out: objects over the JSON that the daemon sent.
+
+Owns: attribute access, lazily, and dumps. The kinds and their fields are in `_types.py`.
+Must never: drop a field it does not know, or copy the JSON before somebody asks for it.
+
+An attribute's first access puts its value into the instance's `__dict__`, so `__getattr__` runs once for each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Final, Self
+
+import msgspec
+
+from modelmesh import _json
+from modelmesh._extra import extra
+from modelmesh._model_methods import NOT_FIELDS, ModelMethods
+
+_ABSENT: Final = object()
+_NESTED: Final = frozenset({dict, list})
+
+
+class Object(ModelMethods):
+    """A JSON object with attribute access, and pydantic's methods. Unknown fields are kept, as plain JSON where the
+    kind knows its own, else as Objects.
+
+    A field that the kind knows is None where the JSON lacks it, any other raises AttributeError.
+    `mesh` says what the mesh did for the request, `_request_id` is its id; both are None on nested objects.
+    """
+
+    _known: ClassVar[frozenset[str]] = frozenset()
+    _kinds: ClassVar[dict[str, type[Object]]] = {}
+    mesh: Any = None
+    _request_id: str | None = None
+    _json: dict[str, Any]
+
+    def __init__(self, **fields: Any) -> None:
+        self.__dict__["_json"] = fields
+
+    def __init_subclass__(cls) -> None:
+        own = vars(cls).get("__annotations__", ())
+        cls._known = cls._known | frozenset(name for name in own if not name.startswith("_"))
+
+    @classmethod
+    def of(cls, json: dict[str, Any]) -> Self:
+        """The object over this map, which it does not copy."""
+        self = cls.__new__(cls)
+        self._json = json
+        return self
+
+    def __getattr__(self, name: str) -> Any:
+        fields = self.__dict__
+        value = fields["_json"].get(name, _ABSENT)
+        if value is _ABSENT:
+            if name in self._known:
+                return None
+            raise AttributeError(f"{type(self).__name__!r} has no field {name!r}")
+        if value.__class__ in _NESTED:
+            kind = self._kinds.get(name)
+            value = extra(value) if kind is None and self._known else _wrap(value, kind or Object)
+        fields[name] = value
+        return value
+
+    def to_dict(
+        self, *, exclude_unset: bool = True, exclude_defaults: bool = False, exclude_none: bool = False, **_: Any
+    ) -> dict[str, Any]:
+        """The JSON as it came, with what was set since."""
+        return self.model_dump(
+            exclude_unset=exclude_unset, exclude_defaults=exclude_defaults, exclude_none=exclude_none
+        )
+
+    def model_dump(
+        self,
+        *,
+        include: Any = None,
+        exclude: Any = None,
+        exclude_none: bool = False,
+        exclude_unset: bool = False,
+        exclude_defaults: bool = False,
+        **_: Any,
+    ) -> dict[str, Any]:
+        """The JSON as nested dicts; known fields that did not come are None, or absent with `exclude_unset`.
+
+        include, exclude: names, or a mapping of names to the same of what is below (True and `...`: all of it), as
+        pydantic has them; for lists the index or `__all__`. Every mode gives what JSON has.
+        """
+        complete = not (exclude_unset or exclude_none or exclude_defaults)
+        dumped = self._dump(exclude_none or exclude_defaults, complete=complete)
+        if include is None and exclude is None:
+            return dumped
+        return _selected(dumped, include, exclude)  # type: ignore[no-any-return]
+
+    def to_json(self, *, indent: int | None = 2, **options: Any) -> str:
+        return _dump_json(self.to_dict(**options), indent)
+
+    def model_dump_json(self, *, indent: int | None = None, **options: Any) -> str:
+        return _dump_json(self.model_dump(**options), indent)
+
+    def _dump(self, exclude_none: bool, complete: bool) -> dict[str, Any]:
+        merged = dict(self.__dict__["_json"])
+        merged.update((name, value) for name, value in self.__dict__.items() if name not in NOT_FIELDS)
+        if complete:
+            for name in sorted(self._known - merged.keys()):
+                merged[name] = None
+        dumped = {}
+        for name, value in merged.items():
+            if value is None and exclude_none:
+                continue
+            kind = self._kinds.get(name)
+            if (complete or exclude_none) and kind is not None and isinstance(value, dict | list):
+                value = _wrap(value, kind)
+            # In what providers add, null is what they said.
+            dumped[name] = _unwrap(value, exclude_none and (kind is not None or not self._known), complete)
+        return dumped
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is type(self) and other.to_dict() == self.to_dict()
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        names = dict.fromkeys([*self.__dict__["_json"], *self.__dict__])
+        shown = ", ".join(f"{name}={getattr(self, name)!r}" for name in names if name not in NOT_FIELDS)
+        return f"{type(self).__name__}({shown})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        own = {name: value for name, value in self.__dict__.items() if name != "_json"}
+        return _restore, (type(self), self.__dict__["_json"], own)
+
+
+def _selected(value: Any, include: Any, exclude: Any) -> Any:
+    """What is left of a dumped value; `include` and `exclude` are sets, mappings, or True or `...` for all of it."""
+    if isinstance(value, dict):
+        items: Any = value.items()
+    elif isinstance(value, list):
+        items = enumerate(value)
+    else:
+        return value
+    kept = []
+    for key, item in items:
+        wanted = _below(include, key, len(value))
+        unwanted = _below(exclude, key, len(value))
+        if (include is not None and wanted is None) or unwanted is _ALL:
+            continue
+        below = (None if wanted is _ALL else wanted, unwanted)
+        kept.append((key, _selected(item, *below) if any(part is not None for part in below) else item))
+    return dict(kept) if isinstance(value, dict) else [item for _, item in kept]
+
+
+def _below(selection: Any, key: Any, length: int) -> Any:
+    """What a selection says of a key: None for nothing, _ALL for all of it, or a selection of what is below."""
+    if selection is None:
+        return None
+    if not isinstance(selection, Mapping):
+        return _ALL if key in selection or (isinstance(key, int) and key - length in selection) else None
+    names = (key, key - length, "__all__") if isinstance(key, int) else (key,)
+    found = None
+    for part in (selection[name] for name in names if name in selection):
+        if part is True or part is ...:
+            return _ALL
+        if part is not False and part is not None:
+            found = part if found is None else _both(found, part)
+    return found
+
+
+def _both(one: Any, other: Any) -> dict[Any, Any]:
+    """What either selects, as pydantic joins an index with `__all__`."""
+    first, second = (part if isinstance(part, Mapping) else dict.fromkeys(part, True) for part in (one, other))
+    joined = dict(second)
+    for name, part in first.items():
+        whole = part is True or part is ... or joined.get(name) in (True, ...)
+        joined[name] = True if whole else _both(part, joined[name]) if name in joined else part
+    return joined
+
+
+_ALL: Final = object()
+
+
+def _restore(kind: type[Object], json: dict[str, Any], own: dict[str, Any]) -> Object:
+    restored = kind.of(json)
+    restored.__dict__.update(own)
+    return restored
+
+
+def _wrap(value: Any, kind: type[Object]) -> Any:
+    if isinstance(value, dict):
+        return kind.of(value)
+    if isinstance(value, list):
+        if value and value[0].__class__ is float:
+            return value
+        return [_wrap(item, kind) for item in value]
+    return value
+
+
+def _unwrap(value: Any, exclude_none: bool, complete: bool) -> Any:
+    if isinstance(value, Object):
+        return value._dump(exclude_none, complete)
+    if isinstance(value, list):
+        return [_unwrap(item, exclude_none, complete) for item in value]
+    if isinstance(value, dict):
+        items = ((name, _unwrap(item, exclude_none, complete)) for name, item in value.items())
+        return {name: item for name, item in items if not (exclude_none and item is None)}
+    if value.__class__ not in _PLAIN and callable(dump := getattr(value, "model_dump", None)):
+        return dump()  # what `parse` has read
+    return value
+
+
+_PLAIN: Final = frozenset({str, int, float, bool, type(None)})
+
+
+def encode_unknown(value: Any) -> Any:
+    """For msgspec: how things that are no JSON type are written into a request."""
+    for name in ("to_dict", "model_dump"):
+        if callable(dump := getattr(value, name, None)):
+            return dump()
+    if hasattr(value, "__iter__"):
+        return list(value)
+    raise TypeError(f"{type(value).__name__} cannot be written as JSON")
+
+
+def _dump_json(value: Any, indent: int | None) -> str:
+    encoded = _json.encode(value, encode_unknown)
+    return (msgspec.json.format(encoded, indent=indent) if indent is not None else encoded).decode()
