@@ -75,11 +75,18 @@ class RuleChecks:
                 self._report(at, str(error), None)
 
     def _check_timezone(self, name: Any) -> None:
-        if isinstance(name, str) and not is_timezone(name):
-            self._report(("daemon", "timezone"), f"there is no time zone {name!r}", _nearest_zone(name))
+        if not isinstance(name, str) or is_timezone(name):
+            return
+        if not available_timezones():
+            message = f"{name!r} cannot be looked up: Python finds no time zones here; pip install tzdata"
+            self._report(("daemon", "timezone"), message, None)
+            return
+        self._report(("daemon", "timezone"), f"there is no time zone {name!r}", _nearest_zone(name))
 
 
 def is_timezone(name: str) -> bool:
+    if name == "UTC":  # which needs no database of zones
+        return True
     try:
         ZoneInfo(name)
     except (LookupError, ValueError, OSError):  # a folder of zones ("Europe") is an OSError
