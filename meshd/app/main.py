@@ -140,14 +140,14 @@ def _source(given: str | None) -> ConfigSource:
 def _checked(config: MeshConfig, socket: str | None) -> int:
     """Everything that would stop a start, a line each."""
     from meshd.app.preflight import obstacles
-    from meshd.config.advice import of_matches
+    from meshd.config.advice import remarks
 
     code = EX_OK
     for found in obstacles(config, socket, strict=True):
         print(f"meshd: {found.message}" + ("" if found.fatal else " (meshd starts all the same)"), file=sys.stderr)
         if found.fatal and code != EX_CONFIG:
             code = EX_CONFIG if found.problem is not None else EX_UNAVAILABLE
-    for remark in of_matches(config):
+    for remark in remarks(config):
         print(f"meshd: note: {remark}", file=sys.stderr)
     if code == EX_OK:
         print(f"{config.file or 'the built-in configuration'}: valid")

@@ -204,11 +204,22 @@ def matches(config: Any) -> Iterator[Finding]:
         yield Finding("apps", WARNING, remark)
 
 
+def placeholders(config: Any, environ: Mapping[str, str]) -> Iterator[Finding]:
+    from meshd.config.advice import of_placeholders
+
+    for remark in of_placeholders(config, environ):
+        yield Finding("keys", WARNING, remark, "set the key, or take the provider out")
+
+
 def keys(environ: Mapping[str, str]) -> Iterator[Finding]:
+    from meshd.catalogue.placeholder_keys import is_placeholder
     from meshd.connectors.registry import default_registry
 
     known = dict.fromkeys(name for spec in default_registry().list_connectors("provider") for name in spec.key_env)
-    found = [name for name in known if environ.get(name)]
+    given = [name for name in known if environ.get(name)]
+    found = [name for name in given if not is_placeholder(environ[name])]
+    for name in set(given) - set(found):
+        yield Finding("keys", OK, f"{name} holds a placeholder: its provider is not taken up without being configured")
     for name in found:
         if environ[name] != environ[name].strip():
             yield Finding(f"key {name}", PROBLEM, "has blanks around it", "set it again, without them")

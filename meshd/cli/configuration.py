@@ -124,12 +124,12 @@ def _obstacles(path: Path | None) -> list[str]:
     the running daemon itself holds is no obstacle to a file that it is to read."""
     from meshd.app.preflight import obstacles
     from meshd.config import MeshConfig
-    from meshd.config.advice import of_matches
+    from meshd.config.advice import remarks
 
     config = MeshConfig.from_file(path) if path is not None else _at_hand()[0]
     return [
         *(f"note: {found.message}" for found in obstacles(config)),
-        *(f"note: {remark}" for remark in of_matches(config)),
+        *(f"note: {remark}" for remark in remarks(config)),
     ]
 
 

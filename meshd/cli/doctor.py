@@ -105,6 +105,7 @@ def _without_daemon(socket: list[Finding], unreachable: str) -> Iterator[Finding
     for fault in faults:
         yield checks.Finding("configuration", checks.PROBLEM, str(fault), "mend it before meshd is started")
     yield from _safely("start", lambda: checks.start(config, daemon.settings.socket or os.environ.get("MESH_SOCKET")))
+    yield from _safely("keys", lambda: checks.placeholders(config, os.environ))
     yield from _safely("apps", lambda: checks.matches(config))
     yield from _safely("disk", lambda: checks.state_directory(_state_home(), None))
 

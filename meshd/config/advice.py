@@ -1,4 +1,4 @@
-"""What is valid and still not what was meant: remarks on `apps` for `config validate` and `doctor`.
+"""What is valid and still not what was meant: remarks for `config validate` and `doctor`.
 
 Must never: refuse anything.
 """
@@ -7,10 +7,34 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
+from meshd.catalogue.placeholder_keys import is_placeholder
+from meshd.config.connectors import is_hosted
 from meshd.config.mesh_config import MeshConfig
+from meshd.connectors.registry import default_registry
 from meshd.gateway.program_names import is_interpreter
+
+
+def remarks(config: MeshConfig, environ: Mapping[str, str] = os.environ) -> Iterator[str]:
+    """All of them."""
+    yield from of_matches(config)
+    yield from of_placeholders(config, environ)
+
+
+def of_placeholders(config: MeshConfig, environ: Mapping[str, str]) -> Iterator[str]:
+    """Hosted providers whose key is a word that stands for none, as it is written or in the environment."""
+    registry = default_registry()
+    keys = ("providers", "api_key")
+    wanted = [(path, name) for name, paths in config.secret_paths().items() for path in paths]
+    variables = {path[1]: name for path, name in wanted if len(path) == 3 and (path[0], path[2]) == keys}
+    for name, provider in config.providers.items():
+        spec = registry.find(provider.connector, "provider")
+        if spec is None or not provider.enabled or not is_hosted({"base_url": provider.base_url}, spec):
+            continue
+        variable = variables.get(name)
+        if is_placeholder(environ.get(variable, "") if variable else str(provider.api_key or "")):
+            yield f"{variable or f'providers.{name}.api_key'} is a placeholder, which {name} will refuse"
 
 
 def of_matches(config: MeshConfig) -> Iterator[str]:

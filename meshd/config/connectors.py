@@ -7,13 +7,15 @@ Must never: import a connector; its settings schema is enough, and a look at the
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ValidationError
 
 from meshd.config.problems import Path
+from meshd.config.redaction import is_secret_path
+from meshd.config.references import IS_PLACEHOLDER, is_unfilled, strings
 from meshd.config.schema.base import OpenSection
 from meshd.config.schema.entries import ConnectorEntry
 from meshd.config.schema.observability import LoggingSinks, RoutingSinks, StatisticsSinks
@@ -80,6 +82,7 @@ class ConnectorChecks:
                 if spec.id == "openai-compatible.v1" and not entry.get("base_url"):
                     self._report((*at, "base_url"), f"is missing: {spec.id} has no address of its own", None)
             self._check_base_url(at, entry, spec)
+            self._check_placeholders(at, entry, spec)
             self._check_ca_file(at, entry)
             own = {key: value for key, value in entry.items() if key not in ProviderConfig.model_fields}
             self._check_own_keys(at, own, ProviderConfig, [spec])
@@ -100,6 +103,14 @@ class ConnectorChecks:
             self._report(where, "expected http://…, https://… or unix:/… (the path of a socket)", None)
         elif "@" in parts.netloc and self._sends_key(entry, spec):
             self._report(where, "holds a credential, and there is an `api_key` too: give one of them", None)
+
+    def _check_placeholders(self, at: Path, entry: dict[str, Any], spec: ConnectorSpec | None) -> None:
+        """A server of one's own may take any word for a key, or whatever it is sent; a hosted provider does not."""
+        if spec is None or not is_hosted(entry, spec):
+            return
+        for below, text in strings(entry):
+            if is_secret_path((*at, *below)) and is_unfilled(text):
+                self._report((*at, *below), IS_PLACEHOLDER, None)
 
     def _check_ca_file(self, at: Path, entry: dict[str, Any]) -> None:
         path = entry.get("ca_file")
@@ -215,6 +226,13 @@ class ConnectorChecks:
                 if message.startswith("expected"):
                     message += self._quote(path)
                 self._report(path, message, None)
+
+
+def is_hosted(entry: Mapping[str, Any], spec: ConnectorSpec) -> bool:
+    """Whether a provider is a vendor's own service, which every request needs a key for."""
+    own = urlsplit(str(spec.row.get("base_url") or ""))
+    given = urlsplit(_REFERENCE.sub("1", str(entry.get("base_url") or "")))
+    return bool(own.netloc) and not spec.row.get("local") and (not given.netloc or given.netloc == own.netloc)
 
 
 def _listed(value: Any) -> list[Any] | tuple[Any, ...]:

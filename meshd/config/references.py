@@ -25,7 +25,8 @@ _TOLD_ELSEWHERE = re.compile(
 )
 """As LiteLLM, PowerShell, JavaScript and make write it, and ours with a sign left out."""
 _PLACEHOLDERS = re.compile(r"<[^<>]+>|(?:\w+-)?(?:\.{3}|…)|your[-_ ].*(?:key|token|secret).*", re.I)
-"""What examples have in a key's place. A server of one's own may take any word, so that no other counts."""
+"""What examples have in a key's place, and no key can be. Other words (EMPTY, changeme) are told by `advice.py`."""
+IS_PLACEHOLDER = "is a placeholder: write the key itself, or ${secrets:NAME} for the environment's NAME"
 _KINDS = ("env", "secrets")
 _DEEPEST = 8
 """References inside defaults of references."""
@@ -193,8 +194,12 @@ def _lookalikes(text: str, path: Path) -> Iterator[str]:
     bare = _bare(text.strip(), kind)
     if bare:
         yield f"{text.strip()} is taken as it stands; did you mean ${{{kind}:{bare}}}?"
-    elif kind == "secrets" and _PLACEHOLDERS.fullmatch(text.strip()):
-        yield "is a placeholder: write the key itself, or ${secrets:NAME} for the environment's NAME"
+    elif kind == "secrets" and path[:1] != ("providers",) and is_unfilled(text):
+        yield IS_PLACEHOLDER
+
+
+def is_unfilled(text: str) -> bool:
+    return _PLACEHOLDERS.fullmatch(text.strip()) is not None
 
 
 def _bare(text: str, kind: str) -> str | None:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from meshd.catalogue.placeholder_keys import is_placeholder
 from meshd.config.dumping import dump_yaml
 from meshd.config.mesh_config import MeshConfig
 from meshd.config.schema import LOCAL_SERVERS
@@ -47,7 +48,8 @@ def zero_config(
     says so itself when asked, and works as soon as they are there.
     """
     known = registry or default_registry()
-    named = {name for name, value in environ.items() if value}
+    # A hosted provider whose key is EMPTY would be asked first, in vain: that is for a local server, found by itself.
+    named = {name for name, value in environ.items() if value and not is_placeholder(value)}
     in_files = {name.removesuffix("_FILE") for name in named if name.endswith("_FILE")}
     at_hand = named | in_files | _credentials(credentials_dir or environ)
     cloud = _cloud_providers(known, at_hand)

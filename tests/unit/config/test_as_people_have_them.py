@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from meshd.config import MeshConfig
+from meshd.config.advice import remarks
 from meshd.config.characters import MOST_BYTES
 from meshd.config.loading import load_file, load_text
 from modelmesh._errors import ConfigurationError
@@ -277,6 +278,42 @@ def test_what_looks_like_a_reference_is_told(value: str, words: str) -> None:
 )
 def test_any_word_may_be_the_key_of_ones_own_server(key: str) -> None:
     assert not told(json.dumps({"providers": {"openai": {"api_key": key}}}), K="k")
+
+
+WORDS = [
+    *("EMPTY", "none", "null", "lm-studio", "ollama", "sk-no-key-required", "not-needed", "changeme", "sk-xxx"),
+    *("<key>", "your_api_key", "YOUR_API_KEY", "your-api-key-here", "sk-...", "xxxx", "token-abc123", "dummy"),
+]
+OWN = {
+    "any server": {"connector": "openai-compatible.v1", "base_url": "http://127.0.0.1:9/v1"},
+    "vLLM": {"connector": "vllm.local.v1"},
+    "LM Studio elsewhere": {"connector": "lmstudio.local.v1", "base_url": "http://10.0.0.5:1234/v1"},
+    "a gateway": {"connector": "openai.llm.v1", "base_url": "https://gateway.corp/v1"},
+}
+
+
+@pytest.mark.parametrize("word", WORDS)
+@pytest.mark.parametrize("server", OWN)
+def test_a_server_of_ones_own_is_given_any_word_for_a_key(server: str, word: str) -> None:
+    config = MeshConfig.from_dict({"providers": {"mine": {**OWN[server], "api_key": word}}}, environ={})
+    assert config.validate() == []
+    assert config.providers["mine"].api_key == word
+    assert not list(remarks(config, {}))
+    config = MeshConfig.from_dict({"providers": {"mine": {**OWN[server], "api_key": "${secrets:K}"}}}, environ={})
+    assert config.validate() == []
+    assert not list(remarks(config, {"K": word}))
+    assert config.with_secrets({"K": word}).validate() == []
+
+
+@pytest.mark.parametrize("word", [word for word in WORDS if word not in ("token-abc123", "dummy")])
+def test_a_placeholder_that_a_vendor_will_refuse_is_remarked_upon(word: str) -> None:
+    config = MeshConfig.from_dict({"providers": {"openai": {"api_key": word}}}, environ={})
+    assert list(remarks(config, {})) == ["providers.openai.api_key is a placeholder, which openai will refuse"]
+    config = MeshConfig.from_dict({"providers": {"openai": {}}}, environ={})
+    assert list(remarks(config, {"OPENAI_API_KEY": f" {word}\n"})) == [
+        "OPENAI_API_KEY is a placeholder, which openai will refuse"
+    ]
+    assert not list(remarks(config, {"OPENAI_API_KEY": "sk-proj-1x2y"}))
 
 
 @pytest.mark.parametrize("key", ["${secrets:K}", "${secrets: K }", " ${secrets:K\t}"])

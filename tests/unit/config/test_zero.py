@@ -57,6 +57,12 @@ def test_keys_in_the_environment(registry: ConnectorRegistry) -> None:
     assert config.pools["text-generation"].strategy == "modelmesh.priority-selection.v1"
 
 
+@pytest.mark.parametrize("word", ["EMPTY", "none", "lm-studio", "sk-xxx", "YOUR_API_KEY", "<key>", "changeme"])
+def test_a_placeholder_takes_up_no_hosted_provider(registry: ConnectorRegistry, word: str) -> None:
+    config = zero_config({"ZETA_KEY": word, "ALPHA_KEY": "sk-a"}, installed=nothing, registry=registry)
+    assert list(config.raw["providers"]) == ["alpha"]
+
+
 def test_an_empty_variable_is_none(registry: ConnectorRegistry) -> None:
     assert zero_config({"ZETA_KEY": ""}, installed=nothing, registry=registry).providers == {}
 

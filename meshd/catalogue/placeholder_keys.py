@@ -1,0 +1,22 @@
+"""What stands in a key's place where there is no key: `placeholder_keys.toml`.
+
+Must never: be a reason to refuse a request. A server of one's own may ask for any word at all.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+import tomllib
+from importlib import resources
+
+
+@functools.cache
+def _pattern() -> re.Pattern[str]:
+    data = tomllib.loads(resources.files(__package__).joinpath("placeholder_keys.toml").read_text("utf-8"))
+    forms = [re.escape(row["text"]) for row in data["word"]] + [row["pattern"] for row in data["form"]]
+    return re.compile("|".join(f"(?:{form})" for form in forms), re.IGNORECASE)
+
+
+def is_placeholder(key: str) -> bool:
+    return _pattern().fullmatch(key.strip()) is not None
