@@ -21,7 +21,7 @@ PYTHON = Path(os.path.realpath(sys.executable))
 CHILD = """
 import itertools, json, os, sys, threading
 from modelmesh import MeshError, OpenAIClient, openai_client
-import modelmesh.testing._daemon  # all there is, while it can be read
+from modelmesh.testing import MeshProcess  # all there is, while it can be read
 os.setgroups([int(group) for group in sys.argv[3:]]); os.setgid(int(sys.argv[2])); os.setuid(int(sys.argv[2]))
 
 def answer(client, number, method, path, body, headers):

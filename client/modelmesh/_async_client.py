@@ -80,7 +80,6 @@ class AsyncOpenAIClient(BaseClient):
 
     _asynchronous = True
     chat: AsyncChat
-    beta: AsyncBeta
     completions: AsyncCompletions
     embeddings: AsyncEmbeddings
     models: AsyncModels
@@ -99,12 +98,16 @@ class AsyncOpenAIClient(BaseClient):
     ) -> None:
         await self.close()
 
+    @property
+    def beta(self) -> AsyncBeta:
+        """Where the OpenAI SDK once had `chat.completions.parse` and `stream`, and still has them."""
+        return AsyncBeta(self)
+
     def _make_line(self) -> Line:
         return Line()
 
     def _make_resources(self) -> None:
         self.chat = AsyncChat(self)
-        self.beta = AsyncBeta(self)
         self.completions = AsyncCompletions(self)
         self.embeddings = AsyncEmbeddings(self)
         self.models = AsyncModels(self)

@@ -72,7 +72,6 @@ class OpenAIClient(BaseClient):
     """
 
     chat: Chat
-    beta: Beta
     completions: Completions
     embeddings: Embeddings
     models: Models
@@ -91,12 +90,16 @@ class OpenAIClient(BaseClient):
     ) -> None:
         self.close()
 
+    @property
+    def beta(self) -> Beta:
+        """Where the OpenAI SDK once had `chat.completions.parse` and `stream`, and still has them."""
+        return Beta(self)
+
     def _make_line(self) -> Line:
         return Line()
 
     def _make_resources(self) -> None:
         self.chat = Chat(self)
-        self.beta = Beta(self)
         self.completions = Completions(self)
         self.embeddings = Embeddings(self)
         self.models = Models(self)

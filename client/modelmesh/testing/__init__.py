@@ -4,7 +4,8 @@
     client.chat.completions.create(model="chat-completion", messages=[…]).choices[0].message.content  # "Hello"
     client.calls[0].body["messages"]
 
-The pytest plug-in beside this offers the fixture `mesh`, a real daemon with scripted providers.
+The pytest plug-in beside this offers the fixture `mesh`, a real daemon (MeshProcess) with scripted providers, which is
+configured by SCRIPTED unless a test says otherwise.
 """
 
 from __future__ import annotations
@@ -12,14 +13,24 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from modelmesh.testing._daemon import SCRIPTED, MeshProcess
     from modelmesh.testing._mock import AsyncMockClient, MockClient, RecordedCall, async_mock_client, mock_client
 
-__all__ = ["AsyncMockClient", "MockClient", "RecordedCall", "async_mock_client", "mock_client"]
+__all__ = [
+    "SCRIPTED",
+    "AsyncMockClient",
+    "MeshProcess",
+    "MockClient",
+    "RecordedCall",
+    "async_mock_client",
+    "mock_client",
+]
+_OF_THE_DAEMON = ("SCRIPTED", "MeshProcess")
 
 
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from modelmesh.testing import _mock
+    from importlib import import_module
 
-    return getattr(_mock, name)
+    return getattr(import_module(f"{__name__}.{'_daemon' if name in _OF_THE_DAEMON else '_mock'}"), name)

@@ -16,7 +16,6 @@ from modelmesh._objects import Object
 from tests.conformance.openai.programs import PROGRAMS
 from tests.rich_provider import rich_provider
 
-
 pytestmark = pytest.mark.filterwarnings("ignore::pydantic.PydanticDeprecatedSince20")
 
 

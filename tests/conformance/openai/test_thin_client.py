@@ -11,7 +11,7 @@ import pytest
 from openai.lib._pydantic import to_strict_json_schema
 
 import modelmesh
-from modelmesh._parsing import sent_format
+from modelmesh.testing import mock_client
 
 SAID = [{"role": "user", "content": "hi there"}]
 
@@ -56,7 +56,9 @@ async def athin(daemon):
 
 @pytest.mark.parametrize("cls", [Person, Weather, Node])
 def test_a_class_is_sent_as_the_sdk_sends_it(cls):
-    assert sent_format(cls)["json_schema"] == {
+    mock = mock_client()
+    mock.chat.completions.create(model="m", messages=SAID, response_format=cls)
+    assert mock.calls[0].body["response_format"]["json_schema"] == {
         "schema": to_strict_json_schema(cls),
         "name": cls.__name__,
         "strict": True,

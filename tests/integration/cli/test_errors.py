@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from modelmesh import MeshError, OpenAIClient
-from modelmesh.testing._daemon import MeshProcess
+from modelmesh.testing import MeshProcess
 
 PATIENCE = 40.0
 ERRORS = {

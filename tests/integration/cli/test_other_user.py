@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from modelmesh.testing._daemon import MeshProcess
+from modelmesh.testing import MeshProcess
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root may become another user")
 

@@ -22,7 +22,7 @@ import pytest
 
 from meshd.cli.cells import width_of
 from modelmesh import MeshError, OpenAIClient
-from modelmesh.testing._daemon import MeshProcess
+from modelmesh.testing import MeshProcess
 
 PATIENCE = 40.0
 WIDTHS = (60, 80, 120, 200)

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from modelmesh._errors import MeshError
+from modelmesh import MeshError
 
 PYTHON = [sys.executable, "-m", "meshd"]
 

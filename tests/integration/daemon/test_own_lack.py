@@ -11,8 +11,7 @@ from typing import Any
 
 import pytest
 
-from modelmesh import AsyncOpenAIClient
-from modelmesh._errors import MeshError
+from modelmesh import AsyncOpenAIClient, MeshError
 
 FEW = 64
 

@@ -342,7 +342,7 @@ def test_an_unwritable_state_directory_is_served_on_and_said(meshd, one, eventua
 AS_ANOTHER = """
 import json, os, sys
 from modelmesh import OpenAIClient, MeshError, openai_client
-import modelmesh.testing._daemon  # all there is, while it can be read
+from modelmesh.testing import MeshProcess  # all there is, while it can be read
 os.setgroups([]); os.setgid(65534); os.setuid(65534)
 with OpenAIClient(sys.argv[1], timeout=15, max_retries=0) as client:
     found = {"you": client.mesh.describe().you.to_dict()}

@@ -247,7 +247,7 @@ def test_cancelling_a_lost_request_does_not_forget_the_one_sent_again(run, line)
         served.server._lose(old.peer, "lost")
         second.request(id=request_id, resend=True)
         await until(lambda: len(served.accepted) == 2)
-        from modelmesh._errors import RequestCancelledError
+        from modelmesh import RequestCancelledError
 
         old.error(RequestCancelledError("cancelled"))
         assert served.server.exchanges[request_id] is served.accepted[1]

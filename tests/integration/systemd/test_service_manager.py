@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 import modelmesh
-from modelmesh.testing._daemon import SCRIPTED
+from modelmesh.testing import SCRIPTED
 
 PATIENCE = 20.0
 

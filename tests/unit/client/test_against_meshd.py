@@ -6,7 +6,7 @@ import pytest
 from calls import ask, says
 
 import modelmesh
-from modelmesh.testing._daemon import SCRIPTED
+from modelmesh.testing import SCRIPTED
 
 pytest.importorskip("meshd.mesh")
 ECHO = "[scripted] "

@@ -15,7 +15,7 @@ from meshd.config import MeshConfig
 from meshd.config.advice import remarks
 from meshd.config.characters import MOST_BYTES
 from meshd.config.loading import load_file, load_text
-from modelmesh._errors import ConfigurationError
+from modelmesh import ConfigurationError
 
 BODIES = {
     "yaml": "daemon:\n  log_level: debug # grün\n",

@@ -8,7 +8,7 @@ import pytest
 
 from meshd.config import MeshConfig
 from meshd.config.loading import load_text
-from modelmesh._errors import ConfigurationError
+from modelmesh import ConfigurationError
 
 
 def problems(text: str, format: str = "yaml", **environ: str) -> list[str]:

@@ -10,7 +10,7 @@ from importlib import metadata
 import pytest
 
 from meshd.connectors.registry import TYPES, ConnectorRegistry, ConnectorSpec, default_registry
-from modelmesh._errors import ConfigurationError
+from modelmesh import ConfigurationError
 
 
 class Fake:

@@ -12,7 +12,7 @@ from meshd.config import MeshConfig, Problem
 from meshd.config.loading import load_text
 from meshd.config.schema.root import RootConfig
 from meshd.config.shape import keys_of
-from modelmesh._errors import ConfigurationError
+from modelmesh import ConfigurationError
 
 SCALARS = st.one_of(
     st.none(),

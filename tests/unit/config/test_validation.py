@@ -363,7 +363,7 @@ def test_the_built_values_beside_them_are_not(section: dict[str, Any]) -> None:
 
 
 def test_the_first_shown_error_names_them_all() -> None:
-    from modelmesh._errors import ConfigurationError
+    from modelmesh import ConfigurationError
 
     with pytest.raises(ConfigurationError) as caught:
         MeshConfig({"daemon": {"watch": "x", "socket": 1}, "proxy": {}}).require_valid()

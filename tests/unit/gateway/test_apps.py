@@ -11,7 +11,7 @@ from meshd.gateway.identity import Caller
 from meshd.routing.access import AppMatch
 from meshd.routing.capabilities import CapabilityTree
 from meshd.routing.table import AppSpec, ModelSpec, PoolSpec, ProviderSpec, RoutingTable
-from modelmesh._errors import AccessDeniedError
+from modelmesh import AccessDeniedError
 
 CHAT = "generation.text-generation.chat-completion"
 MAIL = AppSpec("mail", pools=frozenset({"chat"}))

@@ -23,7 +23,7 @@ from meshd.gateway.identity import Caller
 from meshd.routing.cache_key import Lookup
 from meshd.routing.capabilities import CapabilityTree
 from meshd.routing.table import CachePolicy, ModelSpec, PoolSpec, RoutingTable
-from modelmesh._errors import BudgetExceededError, MeshError, ProviderError
+from modelmesh import BudgetExceededError, MeshError, ProviderError
 
 MESH = {"pool": "chat", "model": "p.m", "provider": "p", "cost": 0.5, "routing_time": 0.1, "attempts": [{}]}
 JSON = {"content-type": "application/json"}

@@ -10,7 +10,7 @@ from mesh_builders import CHAT, Core, model
 
 from meshd.routing import recovery
 from meshd.routing.table import PoolSpec
-from modelmesh._errors import ConflictError, NotFoundError
+from modelmesh import ConflictError, NotFoundError
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 from meshd.gateway.dispatch import Call, Dispatcher, _meant, is_owner
 from meshd.gateway.exchange import ClientGone, Exchange
 from meshd.gateway.identity import Caller
-from modelmesh._errors import AccessDeniedError, InvalidRequestError, NotFoundError
+from modelmesh import AccessDeniedError, InvalidRequestError, NotFoundError
 
 ROOT = Caller(uid=0)
 OWN = Caller(uid=os.getuid())

@@ -11,7 +11,7 @@ from mesh_builders import CHAT, MAIL, ROOT, VIM, Core, model
 from meshd import clock
 from meshd.routing.rates import Crowd, Headroom
 from meshd.routing.table import Allowance, AppSpec, CachePolicy, PoolSpec, SessionPolicy
-from modelmesh._errors import AccessDeniedError, InvalidRequestError, NotFoundError
+from modelmesh import AccessDeniedError, InvalidRequestError, NotFoundError
 
 TWO = ("a.one", "b.two")
 

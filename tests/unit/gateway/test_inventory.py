@@ -12,7 +12,7 @@ from meshd.cdk.provider import QuotaStatus
 from meshd.gateway.identity import Caller
 from meshd.routing.keys import RestingKey
 from meshd.routing.table import Allowance, AppSpec, PoolSpec
-from modelmesh._errors import AccessDeniedError, NotFoundError
+from modelmesh import AccessDeniedError, NotFoundError
 
 IN_CHAT = AppSpec("mail", pools=frozenset({"chat"}))
 ONE_MODEL = AppSpec("mail", models=frozenset({"b.two"}))

@@ -15,8 +15,8 @@ from served import served_in, until
 from meshd.gateway import ipc
 from meshd.gateway.exchange import MOST_CREDIT
 from meshd.gateway.identity import Caller
+from modelmesh import InvalidRequestError, MeshError, QueueFullError, RequestCancelledError
 from modelmesh import _protocol as wire
-from modelmesh._errors import InvalidRequestError, MeshError, QueueFullError, RequestCancelledError
 
 LIMIT = 64 * 1024
 

@@ -13,7 +13,7 @@ from meshd.config.schema import AppConfig
 from meshd.gateway.views import alert_map
 from meshd.routing.accounts import Alert
 from meshd.routing.table import Allowance, AppSpec, RateSpec
-from modelmesh._errors import AccessDeniedError, NotFoundError
+from modelmesh import AccessDeniedError, NotFoundError
 
 APPS = (AppSpec("mail", pools=frozenset({"chat"}), rate=RateSpec(rpm=60), priority=3), AppSpec("default"))
 ALLOWANCES = (

@@ -31,7 +31,7 @@ class Closing(Provider):
 
 class Registry:
     def get_connector(self, id, type):
-        from modelmesh._errors import ConfigurationError
+        from modelmesh import ConfigurationError
 
         if id == "missing":
             raise ConfigurationError("the extra `local` is missing")

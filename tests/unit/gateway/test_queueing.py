@@ -12,7 +12,7 @@ import pytest
 from meshd.gateway.queueing import WaitingRoom
 from meshd.routing.plan import GiveUp, Wait
 from meshd.routing.stages import Asker
-from modelmesh._errors import MeshError
+from modelmesh import MeshError
 
 GO = GiveUp(MeshError("it went on"))  # what a plan says matters to nobody here
 

@@ -14,7 +14,7 @@ from meshd.routing.plan import GiveUp, RequestPlan, Try, Wait
 from meshd.routing.stages import Question
 from meshd.routing.state import Availability, MeshState
 from meshd.routing.table import ModelSpec, PoolSpec, ProviderSpec, RoutingTable
-from modelmesh._errors import MeshError
+from modelmesh import MeshError
 
 CHAT = "generation.text-generation.chat-completion"
 COMPLETION = "generation.text-generation.text-completion"

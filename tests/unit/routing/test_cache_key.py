@@ -16,7 +16,7 @@ from meshd.cdk.provider import Operation
 from meshd.routing import needs as reading
 from meshd.routing.cache_key import IMMATERIAL, LONGEST, Lookup, Wish, deterministic, lookup, wished
 from meshd.routing.table import AppSpec, CachePolicy, PoolSpec
-from modelmesh._errors import InvalidRequestError
+from modelmesh import InvalidRequestError
 
 POOL = PoolSpec("chat", "", (), cache=CachePolicy())
 BODY = {"model": "chat", "messages": [{"role": "user", "content": "Hi"}], "temperature": 0}

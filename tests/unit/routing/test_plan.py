@@ -23,6 +23,7 @@ from routing_builders import (
     waits,
 )
 
+import modelmesh as errors
 from meshd.cdk.provider import FailureKind, Operation
 from meshd.routing import recovery
 from meshd.routing.endings import Consulted, none_left
@@ -31,7 +32,6 @@ from meshd.routing.plan import RequestPlan, Wait
 from meshd.routing.retry import Verdict
 from meshd.routing.state import Availability
 from meshd.routing.table import DeactivationPolicy, ProviderSpec, RetryPolicy
-from modelmesh import _errors as errors
 
 ONCE = RetryPolicy(max_attempts=1)
 AT_ONCE = DeactivationPolicy(retry_limit=1)

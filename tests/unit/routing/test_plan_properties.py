@@ -34,7 +34,7 @@ from meshd.routing.table import (
     RecoveryPolicy,
     RetryPolicy,
 )
-from modelmesh._errors import BudgetExceededError, MeshError
+from modelmesh import BudgetExceededError, MeshError
 
 PRICE = 1_000
 MODELS = {

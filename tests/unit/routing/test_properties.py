@@ -22,7 +22,7 @@ from meshd.routing.plan import GiveUp, RequestPlan, Try, Wait
 from meshd.routing.stages import StateStage
 from meshd.routing.state import Availability, availabilities
 from meshd.routing.table import DeactivationPolicy, ModelSpec, RecoveryPolicy, RetryPolicy
-from modelmesh._errors import MeshError
+from modelmesh import MeshError
 
 IDS = ("p.a", "p.b", "q.c", "q.d", "r.e")
 NEEDS = (Needs(Operation.CHAT), Needs(Operation.CHAT, tools=True), Needs(Operation.CHAT, stream=True))

@@ -19,7 +19,7 @@ from meshd.routing.plan import GiveUp, RequestPlan, Try, Wait
 from meshd.routing.stages import Asker, Question
 from meshd.routing.state import MeshState
 from meshd.routing.table import AppSpec, RoutingTable
-from modelmesh._errors import MeshError
+from modelmesh import MeshError
 
 
 @dataclass(eq=False)

@@ -11,7 +11,7 @@ import pytest
 
 from meshd.connectors.storage import Storage, StorageError, StorageReset, open_storage
 from meshd.connectors.storage.sqlite import SqliteStorage
-from modelmesh._errors import ConfigurationError
+from modelmesh import ConfigurationError
 
 
 @pytest.fixture(params=["modelmesh.sqlite.v1", "modelmesh.local-file.v1", "modelmesh.memory.v1"])
