@@ -156,8 +156,9 @@ def _read_text(text: str, found: _Found, depth: int) -> str:
     at = text.find("{", 0, 400)  # `400: {"error": …}`, as proxies put it
     if at > 0 and text.endswith("}"):
         inner = _decoded(text[at:])
-        if isinstance(inner, dict) and _read(inner, found, depth + 1):
-            return _shown(text)
+        said = _read(inner, found, depth + 1) if isinstance(inner, dict) else ""
+        if said:
+            return _shown(f"{text[:at]}{said}" if "\\u" in text else text)
     return _shown(text)
 
 

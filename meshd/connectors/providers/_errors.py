@@ -226,7 +226,7 @@ def _classify_request_error(status: int, by_code: FailureKind | None, words: Err
         return FailureKind.QUOTA  # Anthropic's "Your credit balance is too low", Fireworks' "Account … is suspended"
     found = refusals().by_words(words.message, *_AS_REFUSED)
     if found is None and words.param:
-        found = refusals().by_words(f"{words.message[:MOST_TEXT - 100]} [{words.param[:90]}]", FailureKind.UNSUPPORTED)
+        found = refusals().by_words(f"{words.message[: MOST_TEXT - 100]} [{words.param[:90]}]", FailureKind.UNSUPPORTED)
     if found is None and status == 410:
         found = FailureKind.MODEL_NOT_FOUND if "model" in words.message.lower() else None
     if found is not None:
