@@ -23,7 +23,7 @@ from meshd.connectors.providers._bare import is_bare
 MOST_COUNTED = 10**12
 """A count beyond this is no count: it is cut to it, and `routing/settlement.py` takes something else."""
 _MOST_DIGITS = 20
-_MOST_HIDDEN = 10**7  # tokens of a total that neither half names
+_MOST_HIDDEN = 10**7  # tokens of thinking that `completion_tokens` leaves out
 
 
 class WireUsage(msgspec.Struct):
@@ -38,6 +38,12 @@ class WireUsage(msgspec.Struct):
     cache_read_input_tokens: Any = None
     input_tokens: Any = None  # what servers say that speak OpenAI's newer API, too
     output_tokens: Any = None
+    completion_tokens_details: Any = None
+    output_tokens_details: Any = None
+    reasoning_tokens: Any = None
+    citation_tokens: Any = None  # perplexity's, as the next two
+    num_search_queries: Any = None
+    search_context_size: Any = None
 
 
 NULL = msgspec.Raw(b"null")
@@ -132,8 +138,8 @@ def is_broken_off(finish_reason: str) -> bool:
 
 
 def usage_of(wire: WireUsage | None) -> Usage | None:
-    """As it was reported, whether it can be true or not; None unless the provider counted something. Of a total that is
-    more than its halves the rest is output: thinking, which some leave out of `completion_tokens` (xAI, Gemini)."""
+    """As it was reported, whether it can be true or not; None unless the provider counted something. What is beside the
+    two halves is added to them: of readings that fit a report the one with more tokens counts."""
     if wire is None:
         return None
     prompt, output = wire.prompt_tokens, wire.completion_tokens
@@ -143,10 +149,7 @@ def usage_of(wire: WireUsage | None) -> Usage | None:
         prompt, output = _count(prompt, wire.input_tokens), _count(output, wire.output_tokens)
     if prompt is None and output is None:
         return None
-    total = wire.total_tokens if type(wire.total_tokens) is int else _count(wire.total_tokens)
-    prompt, output = _within(prompt or 0), _within(output or 0)
-    if total is not None and 0 < total - prompt - output <= _MOST_HIDDEN and prompt >= 0 and output >= 0:
-        output = total - prompt
+    prompt, output = _halves(prompt, output, wire)
     details = wire.prompt_tokens_details
     cached = details.get("cached_tokens") if type(details) is dict else None
     if cached is None:
@@ -158,8 +161,36 @@ def usage_of(wire: WireUsage | None) -> Usage | None:
     return Usage(prompt, output, cached, written)
 
 
+def _halves(prompt: int | None, output: int | None, wire: WireUsage) -> tuple[int, int]:
+    """A half that is missing is what the total has beside the other, and so is thinking that `completion_tokens` leaves
+    out (xAI, Gemini). Perplexity's total leaves out its thinking and what it cites, SGLang's `reasoning_tokens` are a
+    part of `completion_tokens`, as OpenAI's are."""
+    total = _within(_count(wire.total_tokens) or 0)
+    if (prompt is None or prompt < 0) and output is not None and 0 <= output < total:
+        prompt = total - output
+    prompt, told = _within(prompt or 0), _within(output or 0)
+    output = told
+    if prompt >= 0 and 0 < total - prompt - max(told, 0) <= _MOST_HIDDEN:
+        output = total - prompt
+    thought = _thought(wire)
+    searches = not (wire.citation_tokens is wire.num_search_queries is wire.search_context_size is None)
+    if thought and told >= 0 and (searches or thought > told):
+        output = max(output, told + thought)
+    cited = _count(wire.citation_tokens) or 0
+    return (_within(prompt + cited) if prompt >= 0 and 0 < cited <= _MOST_HIDDEN else prompt), _within(output)
+
+
+def _thought(wire: WireUsage) -> int:
+    """Tokens of thinking, 0 where none are told that can be."""
+    details = (wire.completion_tokens_details, wire.output_tokens_details)
+    said = [each.get(name) for each in details if type(each) is dict for name in _THINKING]
+    counts = [_count(value) or 0 for value in (wire.reasoning_tokens, *said)]
+    return max((count for count in counts if count <= _MOST_HIDDEN), default=0)
+
+
 def _adds_up(wire: WireUsage) -> bool:
-    """Whether it is of three counts that fit each other, and says nothing of a cache: as most reports are."""
+    """Whether it is of three counts that fit each other, and says nothing of a cache, nor more thinking than output: as
+    most reports are."""
     prompt, output, total, details = (
         wire.prompt_tokens,
         wire.completion_tokens,
@@ -170,9 +201,19 @@ def _adds_up(wire: WireUsage) -> bool:
         return False
     if details is not None and details != _NO_CACHE and details != _NO_CACHE_OR_AUDIO:
         return False
+    details = wire.completion_tokens_details
+    if details is not None:
+        if type(details) is not dict or "thinking_tokens" in details or "thoughts_tokens" in details:
+            return False
+        thought = details.get("reasoning_tokens", 0)
+        if type(thought) is not int or thought > output:
+            return False
+    if not (wire.reasoning_tokens is wire.output_tokens_details is wire.citation_tokens is None):
+        return False
     return wire.prompt_cache_hit_tokens is wire.cache_read_input_tokens is wire.cache_creation_input_tokens is None
 
 
+_THINKING = ("reasoning_tokens", "thinking_tokens", "thoughts_tokens")
 _NO_CACHE = {"cached_tokens": 0}
 _NO_CACHE_OR_AUDIO = {"cached_tokens": 0, "audio_tokens": 0}  # openai's
 _WRITTEN = ("cache_write_tokens", "cache_creation_tokens", "cache_creation_input_tokens")
