@@ -23,6 +23,7 @@ FAULTS: dict[str, dict[str, Any]] = {
     "clean-close": {"fault": "clean_close"},
     "cut-chunk": {"fault": "cut_chunk"},
     "silence": {"fault": "silence"},
+    "bad-chunk": {"fault": "bad_chunk"},
     "bad-end": {"fault": "bad_end"},
     "openai-error": {"fault": "error_event", "message": "The server had an error while processing your request"},
     "anthropic-error": {"fault": "error_event", "shape": "anthropic", "message": "Overloaded"},
@@ -53,7 +54,6 @@ AT_ONCE: dict[str, dict[str, Any] | None] = {
     "refused": None,
 }
 HARMLESS: dict[str, dict[str, Any]] = {
-    "bad-chunk": {"fault": "bad_chunk"},
     "pause": {"fault": "pause", "pause": "50ms"},
     "trickle-in-time": {"byte_delay": 0.00001},
     "big-chunk": {},

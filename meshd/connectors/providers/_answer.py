@@ -17,7 +17,7 @@ import msgspec
 from meshd.cdk import lenient
 from meshd.cdk.provider import Operation, Usage
 from meshd.cdk.said import read as read_said
-from meshd.connectors.providers import _told, _wire
+from meshd.connectors.providers import _told, _usage, _wire
 
 _VECTOR = re.compile(rb'"embedding"\s*:\s*(\[\s*[\d.-]|"[^"])')
 _NO_VECTOR = re.compile(rb'"embedding"\s*:\s*(null|\[\s*\]|"")')
@@ -37,10 +37,13 @@ class Answer(msgspec.Struct):
 
     choices: list[_Part] | None = None
     data: msgspec.Raw = _wire.NULL
-    usage: _wire.WireUsage | None = None
+    usage: _usage.WireUsage | None = None
     error: msgspec.Raw = _wire.NULL
     base_resp: msgspec.Raw = _wire.NULL
     error_code: msgspec.Raw = _wire.NULL
+    status: msgspec.Raw = _wire.NULL
+    type: msgspec.Raw = _wire.NULL
+    x_groq: _wire.GroqExtra | None = None
 
 
 _decode = msgspec.json.Decoder(Answer).decode
@@ -65,8 +68,10 @@ def read_answer(body: bytes, operation: Operation) -> Read:
         answer = _decode(body)
     except _wire.STRICT_ERRORS:
         return Read(*_read_answer_oddly(body, operation))
-    if answer.error is answer.base_resp is answer.error_code is _wire.NULL and _answers(answer, operation):
-        return Read(body, _wire.usage_of(answer.usage), _size(answer))
+    flags = answer.error is answer.base_resp is answer.error_code is answer.status is answer.type is _wire.NULL
+    stopped = answer.x_groq is not None and answer.x_groq.error is not _wire.NULL
+    if flags and not stopped and _answers(answer, operation):
+        return Read(body, _usage.usage_of(answer.usage), _size(answer))
     return Read(*_read_answer_oddly(body, operation))
 
 
@@ -112,7 +117,7 @@ def _read_answer_oddly(body: bytes, operation: Operation) -> tuple[bytes, Usage 
     if _told.is_flagged(document) or any(map(_wire.is_failed, choices)):
         raise _wire.Told(_wire.error_of(document))
     if any(_is_answered(choice) for choice in choices):
-        return body, _wire.usage_in(document)
+        return body, _usage.usage_in(document)
     if _told.is_error({**document, "usage": None}):
         raise _wire.Told(lenient.plain(document))
     if not choices and _told.of_object(document) is not _told.Sign.ALIVE:
@@ -126,7 +131,7 @@ def _read_embeddings(document: dict[str, Any], body: bytes) -> tuple[bytes, Usag
     data = document.get("data")
     rows = data if isinstance(data, list) else []
     if rows and all(isinstance(row, dict) and row.get("embedding") for row in rows):
-        return body, _wire.usage_in(document)
+        return body, _usage.usage_in(document)
     if _told.is_error({**document, "usage": None, "data": None}) or _told.of_object(document) is not _told.Sign.ALIVE:
         raise _wire.Told(lenient.plain(document))
     raise Unanswered("without data" if not rows else "with data that is no vector")

@@ -5,7 +5,7 @@ Must never: read a clock or bytes.
 
 A finish reason after the content is the provider's word that the answer is whole, however the connection ends then.
 Some servers give one too soon, in their first chunk or in every chunk: then only `[DONE]`, a regular close or silence
-is the end. Some never give one: then only `[DONE]` is, unless something was lost or some words were in doubt.
+is the end. Some never give one: then only `[DONE]` is, unless some words were in doubt.
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ from meshd.connectors.providers._wire import Chunk
 
 
 class Ending:
-    """lost: chunks in a row that could not be read. doubt: there were words since the last content that may have been
-    an error. content: some has come."""
+    """lost: a chunk could not be read after all was said. missed: one before content, so that it may have been content,
+    too. doubt: there were words since the last content that may have been an error. content: some has come."""
 
     def __init__(self, choices: int) -> None:
-        self.lost = 0
+        self.lost = False
+        self.missed = False
         self.doubt = False
         self.content = False
         self._choices = choices  # that were asked for
@@ -29,16 +30,14 @@ class Ending:
         self._stamped: set[int] = set()  # of these, those whose finish reason came beside content
         self._early = False  # content came after a finish reason
         self._unstamped = False  # content came without one
-        self._missed = False  # something that may have been content was lost
 
     def note(self, chunk: Chunk, event: StreamEvent) -> bool:
         """A chunk came; whether it was progress."""
-        self._missed = self._missed or self.lost > 0
-        self.lost = 0
         choices = chunk.choices or ()
         if event.content:
             self.content = True
             self.doubt = False
+            self.missed = self.missed or self.lost
         progress = event.content
         for choice in choices:
             index = choice.index
@@ -63,15 +62,15 @@ class Ending:
         """Whether every choice has content, and a finish reason after it that is none of those given too soon."""
         if not self._said_all or len(self._ended) < self._choices:
             return False
-        return self.content
+        return self.content and not self.missed
 
     def is_regular(self, *, done: bool) -> bool:
         """Whether that is the end. done: it was said; else the connection was closed, or is silent."""
-        uncertain = self.lost > 0 or self.doubt
-        empty = not self.content and (uncertain or self._missed)  # what was lost may have been the content
-        if self._said_all and not empty:
+        if self.missed:
+            return False
+        if self._said_all and not (self.doubt and not self.content):
             return True
-        if uncertain or empty:
+        if self.doubt:
             return False
         if self._finished and self._begun <= self._finished:
             return True

@@ -1,6 +1,7 @@
 """One event stream from its first byte to its end, and whether that end is a regular one.
 
-Owns: the clocks of a stream (first token, silence, whole call), skipping one broken chunk and signs of life.
+Owns: the clocks of a stream (first token, silence, whole call), passing over signs of life, and that a chunk which
+cannot be read breaks the stream: it may have held text.
 Must never: hold events back, or read ahead of whoever consumes them (that is the flow control); tell an end from a cut
 (`_ending.py`).
 """
@@ -232,8 +233,8 @@ class EventReader:
                 data = _answer.as_stream(data)
             event, chunk = _wire.read_event(data, hide_usage=self._hide_usage)
         except _wire.Broken:
-            self._lose()
-            return None
+            self._lose(data)
+            return None if bare or self._failure is None else _wire.unread(data)
         except _wire.Told as told:
             self._failure = failure_from_error_object(told.error)
             return None
@@ -255,16 +256,17 @@ class EventReader:
         """Whether what is no object is an error."""
         sign = _told.of_lines(data) if bare else _told.of_words(data)
         if sign is _told.Sign.BROKEN:
-            self._lose()
+            self._lose(data)
         elif sign is _told.Sign.DOUBTFUL and not (name and _told.of_words(name) is _told.Sign.ALIVE):
             self._ending.doubt = True
         return sign is _told.Sign.ERROR
 
-    def _lose(self) -> None:
-        """A chunk could not be read."""
-        self._ending.lost += 1
-        if self._ending.lost > 1:
-            self._failure = self._cut("sends chunks that are not JSON")
+    def _lose(self, data: bytes) -> None:
+        """A chunk cannot be read. It may have held text, unless all was said before, or it is certainly no chunk."""
+        if self._ending.certain:
+            self._ending.lost = True
+        elif not _told.is_beat(data):
+            self._failure = self._cut("sent a chunk that cannot be read")
 
     def _end(self, *, done: bool) -> None:
         """The upstream says that it is at its end, by [DONE] or by closing."""
@@ -272,6 +274,8 @@ class EventReader:
             self.done = True
         elif not self._content:
             self._failure = ProviderFailure(FailureKind.BAD_ANSWER, f"{self._where} sent an empty stream", status=200)
+        elif self._ending.missed:
+            self._failure = self._cut("sent a chunk that cannot be read")
         else:
             self._failure = self._cut("ended its stream without a finish reason")
 

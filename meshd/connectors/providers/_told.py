@@ -31,6 +31,7 @@ class Sign(enum.Enum):
 _FLAGS = frozenset({"error", "errors", "err", "baseresp", "errorcode", "errcode", "errno", "errormsg", "errormessage",
                     "errmsg", "errordescription", "errortype", "exception", "traceback", "fault"})  # fmt: skip
 _INSIDE = frozenset({"data", "response", "responsemetadata", "header", "result", "output", "body"})
+_CERTAIN = ("error", "base_resp", "error_code")
 _KINDS = ("object", "type", "event", "status", "state", "result")
 _CODES = ("code", "Code", "status_code", "statusCode", "status", "http_status", "httpStatus", "ret_code", "retcode",
           "ret")  # fmt: skip
@@ -50,6 +51,12 @@ _ALIVE = re.compile(
     re.I,
 )
 _FIELD = re.compile(rb"[\w-]+:")
+_LONGEST_BEAT = 200
+_WORD = re.compile(r"[^\W\d_]+")
+_BEATS = frozenset({"ping", "pong", "heartbeat", "heartbeats", "heart", "beat", "beats", "keepalive", "keep", "alive",
+                    "noop"})  # fmt: skip
+_AROUND_BEATS = frozenset({"type", "event", "status", "message", "comment", "time", "timestamp", "ts", "t", "z", "id",
+                           "ok", "true", "null", "none"})  # fmt: skip
 _BRACKETED = re.compile(r"\[\s{0,9}[A-Za-z][^\[\]{}\"<>]*\][^\[\]{}\"<>]*|<[\w -]*/?>")
 _DONE = re.compile(r"(?:data:\s{0,3})?[\"'<\[]{0,2}(?:done|end)[\"'>\]]{0,2}|\[done\].*", re.I | re.S)
 _NO_BRACKETS = dict.fromkeys(map(ord, "[]<>"), " ")
@@ -82,7 +89,17 @@ def of_words(data: bytes) -> Sign:
 def of_lines(lines: bytes) -> Sign:
     """Of lines of a stream that belong to no event: a field that the standard does not know means nothing."""
     sign = of_words(lines)
-    return Sign.ALIVE if sign is Sign.DOUBTFUL and _FIELD.match(lines) else sign
+    if sign in (Sign.DOUBTFUL, Sign.BROKEN) and all(map(_FIELD.match, lines.split(b"\n"))) and b"choices" not in lines:
+        return Sign.ALIVE
+    return sign
+
+
+def is_beat(data: bytes) -> bool:
+    """Whether what cannot be read is a sign of life, in whatever brackets: `{ping}`, `<!-- keep-alive -->`."""
+    if len(data) > _LONGEST_BEAT:
+        return False
+    words = set(_WORD.findall(data.decode(errors="replace").lower()))
+    return bool(words & _BEATS) and words <= _BEATS | _AROUND_BEATS
 
 
 def _of_text(text: str) -> Sign:
@@ -133,7 +150,7 @@ def is_error(document: Any) -> bool:
     if _has_error_inside(document):
         return True
     if document.get("usage") or document.get("data"):
-        return any(_is_status(document.get(name)) and _has_words(document) for name in _CODES)
+        return any(_is_status(document.get(name)) and has_words(document) for name in _CODES)
     if says_something(document.get("detail")) or False in (document.get("success"), document.get("ok")):
         return True
     return any(_is_bad_code(document.get(name), document) for name in _CODES)
@@ -153,7 +170,24 @@ def is_flagged(document: Mapping[str, Any]) -> bool:
     """Whether it has what only errors have, whatever is beside it."""
     if any(_plain_name(name) in _FLAGS and says_something(value) for name, value in document.items()):
         return True
-    return any(isinstance(value := document.get(name), str) and _CALLS_ITSELF_ERROR.search(value) for name in _KINDS)
+    return calls_itself_error(document) or stopped_early(document) is not None
+
+
+def is_flagged_beside_text(document: Mapping[str, Any]) -> bool:
+    """The same beside a text that came: only what certainly is an error is one."""
+    if any(says_something(document.get(name)) for name in _CERTAIN):
+        return True
+    return calls_itself_error(document, ("status", "type")) or stopped_early(document) is not None
+
+
+def calls_itself_error(document: Mapping[str, Any], kinds: tuple[str, ...] = _KINDS) -> bool:
+    return any(isinstance(value := document.get(name), str) and _CALLS_ITSELF_ERROR.search(value) for name in kinds)
+
+
+def stopped_early(document: Mapping[str, Any]) -> Any:
+    """Why Groq stopped a stream early, as its `x_groq` tells; None where it did not."""
+    groq = document.get("x_groq")
+    return groq["error"] if isinstance(groq, Mapping) and says_something(groq.get("error")) else None
 
 
 def says_something(value: Any) -> bool:
@@ -180,7 +214,7 @@ def _is_bad_code(code: Any, document: Mapping[str, Any]) -> bool:
         return True
     if isinstance(code, str) and _ALIVE.search(code) and not _FAILS.search(code):
         return False
-    return _has_words(document)
+    return has_words(document)
 
 
 def _is_status(code: Any) -> bool:
@@ -189,7 +223,7 @@ def _is_status(code: Any) -> bool:
     return text.isascii() and text.isdigit() and len(text) == 3 and "4" <= text[0] <= "5"
 
 
-def _has_words(document: Mapping[str, Any]) -> bool:
+def has_words(document: Mapping[str, Any]) -> bool:
     return any(isinstance(value := document.get(name), str) and value for name in _WORDS)
 
 

@@ -6,7 +6,6 @@ Must never: change a byte that is passed on, or refuse an answer for a field it 
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -15,36 +14,11 @@ import msgspec
 
 from meshd.catalogue import broken_off_reasons
 from meshd.cdk import lenient
-from meshd.cdk.provider import StreamEvent, Usage
+from meshd.cdk.provider import StreamEvent
 from meshd.cdk.said import read as read_said
 from meshd.connectors.providers import _told
 from meshd.connectors.providers._bare import is_bare
-
-MOST_COUNTED = 10**12
-"""A count beyond this is no count: it is cut to it, and `routing/settlement.py` takes something else."""
-_MOST_DIGITS = 20
-_MOST_HIDDEN = 10**7  # tokens of thinking that `completion_tokens` leaves out
-
-
-class WireUsage(msgspec.Struct):
-    """Of any type: a count that is none costs that count, not the chunk it came in."""
-
-    prompt_tokens: Any = None
-    completion_tokens: Any = None
-    total_tokens: Any = None
-    prompt_tokens_details: Any = None
-    prompt_cache_hit_tokens: Any = None  # deepseek's
-    cache_creation_input_tokens: Any = None  # anthropic's, as litellm and others pass them on
-    cache_read_input_tokens: Any = None
-    input_tokens: Any = None  # what servers say that speak OpenAI's newer API, too
-    output_tokens: Any = None
-    completion_tokens_details: Any = None
-    output_tokens_details: Any = None
-    reasoning_tokens: Any = None
-    citation_tokens: Any = None  # perplexity's, as the next two
-    num_search_queries: Any = None
-    search_context_size: Any = None
-
+from meshd.connectors.providers._usage import WireUsage, usage_in, usage_of
 
 NULL = msgspec.Raw(b"null")
 
@@ -75,8 +49,9 @@ class _Choice(msgspec.Struct, gc=False):
     says: bool = msgspec.field(default=False, name="//says")  # found out here, of no server's
 
 
-class _GroqExtra(msgspec.Struct):
+class GroqExtra(msgspec.Struct):
     usage: WireUsage | None = None
+    error: msgspec.Raw = NULL
 
 
 class Chunk(msgspec.Struct):
@@ -85,7 +60,9 @@ class Chunk(msgspec.Struct):
     error: msgspec.Raw = NULL
     base_resp: msgspec.Raw = NULL  # minimax's
     error_code: msgspec.Raw = NULL
-    x_groq: _GroqExtra | None = None
+    status: msgspec.Raw = NULL
+    type: msgspec.Raw = NULL
+    x_groq: GroqExtra | None = None
 
 
 class _StreamOptions(msgspec.Struct):
@@ -93,9 +70,9 @@ class _StreamOptions(msgspec.Struct):
 
 
 _EMPTY = re.compile(rb'\s*(\[\s*\]|\{\s*\}|"")?\s*|\s*[^\s\["{].*', re.S)
-_ERRORS = ("error", "base_resp", "error_code")
 _USUAL_ENDS = frozenset({"stop", "length", "tool_calls", "function_call"})
 _BROKEN_OFF = re.compile(r"error|abort|fail|time[d_ -]*out|overload|malformed|cancel|interrupt|unavailable", re.I)
+_WORDS = re.compile(r"[:.\s]+")
 STRICT_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _decode_chunk = msgspec.json.Decoder(Chunk).decode
 _decode_options = msgspec.json.Decoder(_StreamOptions | None).decode
@@ -134,117 +111,10 @@ def is_broken_off(finish_reason: str) -> bool:
     """Whether a finish reason says that the answer is not whole."""
     if finish_reason in _USUAL_ENDS:
         return False
-    return bool(_BROKEN_OFF.search(finish_reason)) or finish_reason in broken_off_reasons()
-
-
-def usage_of(wire: WireUsage | None) -> Usage | None:
-    """As it was reported, whether it can be true or not; None unless the provider counted something. What is beside the
-    two halves is added to them: of readings that fit a report the one with more tokens counts."""
-    if wire is None:
-        return None
-    prompt, output = wire.prompt_tokens, wire.completion_tokens
-    if _adds_up(wire) and 0 <= prompt <= MOST_COUNTED and 0 <= output <= MOST_COUNTED:
-        return Usage(prompt, output)
-    if type(prompt) is not int or type(output) is not int:
-        prompt, output = _count(prompt, wire.input_tokens), _count(output, wire.output_tokens)
-    if prompt is None and output is None:
-        return None
-    prompt, output = _halves(prompt, output, wire)
-    details = wire.prompt_tokens_details
-    cached = details.get("cached_tokens") if type(details) is dict else None
-    if cached is None:
-        cached = _count(wire.prompt_cache_hit_tokens, wire.cache_read_input_tokens)
-    cached = _within(cached if type(cached) is int else _count(cached) or 0)
-    written = _written(wire)
-    if written and prompt >= 0 and cached >= 0 and written + cached > prompt:
-        prompt = _within(prompt + written + cached)  # Anthropic's own counts: neither is a part of the prompt's
-    return Usage(prompt, output, cached, written)
-
-
-def _halves(prompt: int | None, output: int | None, wire: WireUsage) -> tuple[int, int]:
-    """A half that is missing is what the total has beside the other, and so is thinking that `completion_tokens` leaves
-    out (xAI, Gemini). Perplexity's total leaves out its thinking and what it cites, SGLang's `reasoning_tokens` are a
-    part of `completion_tokens`, as OpenAI's are."""
-    total = _within(_count(wire.total_tokens) or 0)
-    if (prompt is None or prompt < 0) and output is not None and 0 <= output < total:
-        prompt = total - output
-    prompt, told = _within(prompt or 0), _within(output or 0)
-    output = told
-    if prompt >= 0 and 0 < total - prompt - max(told, 0) <= _MOST_HIDDEN:
-        output = total - prompt
-    thought = _thought(wire)
-    searches = not (wire.citation_tokens is wire.num_search_queries is wire.search_context_size is None)
-    if thought and told >= 0 and (searches or thought > told):
-        output = max(output, told + thought)
-    cited = _count(wire.citation_tokens) or 0
-    return (_within(prompt + cited) if prompt >= 0 and 0 < cited <= _MOST_HIDDEN else prompt), _within(output)
-
-
-def _thought(wire: WireUsage) -> int:
-    """Tokens of thinking, 0 where none are told that can be."""
-    details = (wire.completion_tokens_details, wire.output_tokens_details)
-    said = [each.get(name) for each in details if type(each) is dict for name in _THINKING]
-    counts = [_count(value) or 0 for value in (wire.reasoning_tokens, *said)]
-    return max((count for count in counts if count <= _MOST_HIDDEN), default=0)
-
-
-def _adds_up(wire: WireUsage) -> bool:
-    """Whether it is of three counts that fit each other, and says nothing of a cache, nor more thinking than output: as
-    most reports are."""
-    prompt, output, total, details = (
-        wire.prompt_tokens,
-        wire.completion_tokens,
-        wire.total_tokens,
-        wire.prompt_tokens_details,
-    )
-    if not (type(prompt) is type(output) is type(total) is int and total == prompt + output):
-        return False
-    if details is not None and details != _NO_CACHE and details != _NO_CACHE_OR_AUDIO:
-        return False
-    details = wire.completion_tokens_details
-    if details is not None:
-        if type(details) is not dict or "thinking_tokens" in details or "thoughts_tokens" in details:
-            return False
-        thought = details.get("reasoning_tokens", 0)
-        if type(thought) is not int or thought > output:
-            return False
-    if not (wire.reasoning_tokens is wire.output_tokens_details is wire.citation_tokens is None):
-        return False
-    return wire.prompt_cache_hit_tokens is wire.cache_read_input_tokens is wire.cache_creation_input_tokens is None
-
-
-_THINKING = ("reasoning_tokens", "thinking_tokens", "thoughts_tokens")
-_NO_CACHE = {"cached_tokens": 0}
-_NO_CACHE_OR_AUDIO = {"cached_tokens": 0, "audio_tokens": 0}  # openai's
-_WRITTEN = ("cache_write_tokens", "cache_creation_tokens", "cache_creation_input_tokens")
-
-
-def _written(wire: WireUsage) -> int | None:
-    """Tokens written to a cache, None where nothing is said of it."""
-    details = wire.prompt_tokens_details
-    said = [details.get(name) for name in _WRITTEN] if type(details) is dict else []
-    count = _count(wire.cache_creation_input_tokens, *said)
-    return None if count is None or count < 0 else _within(count)
-
-
-def _count(*values: Any) -> int | None:
-    """The first that is a number: JSON's, or as text."""
-    for value in values:
-        if isinstance(value, str) and len(value) <= _MOST_DIGITS:
-            try:
-                value = float(value)
-            except ValueError:
-                continue
-        if isinstance(value, float):
-            if math.isfinite(value):
-                return math.ceil(value)
-        elif isinstance(value, int) and not isinstance(value, bool):
-            return value
-    return None
-
-
-def _within(count: int) -> int:
-    return max(-1, min(count, MOST_COUNTED))
+    if _BROKEN_OFF.search(finish_reason) or finish_reason in broken_off_reasons():
+        return True
+    words = _WORDS.split(finish_reason.lower())
+    return words[-1] in broken_off_reasons() and words[0] != "content_filter"
 
 
 def read_event(data: bytes, *, hide_usage: bool) -> tuple[StreamEvent, Chunk]:
@@ -253,9 +123,13 @@ def read_event(data: bytes, *, hide_usage: bool) -> tuple[StreamEvent, Chunk]:
         chunk = _decode_chunk(data)
     except STRICT_ERRORS:
         return _read_oddly(data, hide_usage)
-    if not (chunk.error is chunk.base_resp is chunk.error_code is NULL):
+    if not (chunk.error is chunk.base_resp is chunk.error_code is chunk.status is chunk.type is NULL):
         return _read_oddly(data, hide_usage)
-    wire = chunk.usage or (chunk.x_groq.usage if chunk.x_groq else None)
+    wire = chunk.usage
+    if (groq := chunk.x_groq) is not None:
+        wire = wire or groq.usage
+        if groq.error is not NULL:
+            return _read_oddly(data, hide_usage)
     usage = usage_of(wire) if wire is not None else None
     text, reasoning, extra, finish = "", "", "", None
     for choice in chunk.choices or ():
@@ -294,6 +168,11 @@ def read_event(data: bytes, *, hide_usage: bool) -> tuple[StreamEvent, Chunk]:
     return StreamEvent(data, False, "", finish, usage, hidden), chunk
 
 
+def unread(data: bytes) -> StreamEvent:
+    """A chunk that cannot be read: nothing for the app, but what was generated for it costs something."""
+    return StreamEvent(data, content=True, extra=data.decode(errors="replace"), hidden=True)
+
+
 def _more_than_text(delta: Delta) -> str:
     found = delta.refusal or ""
     for raw in (delta.tool_calls, delta.function_call, delta.audio, delta.images):
@@ -318,11 +197,7 @@ def _read_oddly(data: bytes, hide_usage: bool) -> tuple[StreamEvent, Chunk]:
         found.append(_Choice(_index(choice, position), None, None, finish, says=any(reading)))
     chunk = Chunk(found)
     has_content = any(map(any, said))
-    if has_content:  # beside it, only what is certainly an error is one
-        flagged = any(_told.says_something(document.get(name)) for name in _ERRORS)
-    else:
-        flagged = _told.is_flagged(document)
-    if flagged:
+    if _told.is_flagged_beside_text(document) if has_content else _told.is_flagged(document):
         raise Told(error_of(document))
     if not has_content:
         if _told.is_error(document):
@@ -365,18 +240,6 @@ def choices_of(document: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [choice for choice in choices if isinstance(choice, dict)] if isinstance(choices, list) else []
 
 
-def usage_in(document: Mapping[str, Any]) -> Usage | None:
-    """Its report; a figure of another type costs that figure."""
-    wire = document.get("usage")
-    if not isinstance(wire, dict):
-        groq = document.get("x_groq")
-        wire = groq.get("usage") if isinstance(groq, dict) else None
-    known = WireUsage.__struct_fields__
-    return (
-        usage_of(WireUsage(**{name: wire[name] for name in known if name in wire})) if isinstance(wire, dict) else None
-    )
-
-
 def _index(choice: Mapping[str, Any], position: int) -> int:
     index = choice.get("index")
     try:
@@ -407,15 +270,25 @@ def error_in(choice: Mapping[str, Any]) -> Any:
 
 
 def error_of(document: Mapping[str, Any]) -> bytes:
-    """The error that is told in a choice, else what tells it."""
+    """The error that is told in a choice or in Groq's extra, else what tells it."""
+    choices = choices_of(document)
+    if (why := _told.stopped_early(document)) is not None:
+        return lenient.plain({"error": why})
+    if _told.calls_itself_error(document) and not _told.has_words(document) and (text := _text_of(choices)):
+        return lenient.plain({"error": {"message": text, "type": "error"}})
     if not _told.is_flagged(document):
-        for choice in choices_of(document):
+        for choice in choices:
             if (error := error_in(choice)) is not None:
                 return lenient.plain({"error": error})
             if is_failed(choice):
                 message = f"the provider broke its answer off: {finish_reason(choice)}"
                 return lenient.plain({"error": {"message": message}})
     return lenient.plain(document)
+
+
+def _text_of(choices: list[dict[str, Any]]) -> str:
+    said = (choice.get("delta") or choice.get("message") or choice for choice in choices)
+    return "".join(read_said(each).text for each in said if isinstance(each, dict))
 
 
 def asks_for_usage(fields: Mapping[str, msgspec.Raw]) -> bool:

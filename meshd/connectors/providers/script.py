@@ -47,8 +47,8 @@ class Fault(enum.StrEnum):
     CLEAN_CLOSE = "clean_close"  # a regular end of the stream, without a finish reason
     CUT_CHUNK = "cut_chunk"  # closed inside a chunk
     SILENCE = "silence"  # the stream goes on, nothing comes
-    BAD_CHUNK = "bad_chunk"  # one chunk is no JSON, the good ones follow
-    BAD_END = "bad_end"  # one chunk is no JSON, and that was the last
+    BAD_CHUNK = "bad_chunk"  # one chunk is not JSON, the good ones follow
+    BAD_END = "bad_end"  # one chunk is not JSON, and that was the last
     ERROR_EVENT = "error_event"  # an error event inside the 200
     EMPTY = "empty"  # 200, and no event (more)
     HTML = "html"  # 200 with a web page, after content in the middle of the stream

@@ -86,6 +86,8 @@ class ScriptedProvider(Provider):
         for payload in before:
             yield event(payload)
             await asyncio.sleep(step.chunk_delay_seconds)
+        if step.fault in (Fault.BAD_CHUNK, Fault.BAD_END):
+            yield _wire.unread(script.BROKEN_CHUNK)
         if step.fault is not None:
             await self._break(step, len(before), len(before) + len(preface), call)
         for sent, payload in enumerate([*chunks[len(before) :], *script.last_chunks(step, request)], len(before)):
@@ -114,8 +116,6 @@ class ScriptedProvider(Provider):
     async def _break(self, step: Step, content: int, events: int, call: ProviderCall) -> None:
         """Fail as the real connector fails when the real thing happens; return where the stream goes on."""
         match step.fault:
-            case Fault.BAD_CHUNK:
-                return
             case Fault.PAUSE:
                 await self._wait(step.pause_seconds, content, call)
                 return

@@ -235,7 +235,7 @@ async def test_what_came_before_a_connection_broke_is_not_lost():
     made = provider(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1")
     stream = made.stream(call(stream=True))
     text = (await anext(stream)).text
-    body = stream.ag_frame.f_locals["body"]  # type: ignore[attr-defined]
+    body = stream.ag_frame.f_locals["reader"]._body  # type: ignore[attr-defined]
     done.set()
     async with asyncio.timeout(5.0):
         while body._content.exception() is None:  # noqa: ASYNC110 - nobody else can be told of it

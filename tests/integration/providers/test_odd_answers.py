@@ -2,87 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
-import msgspec
 import pytest
+from saying import AB, DONE, END, STOP, USAGE, call, chunk, event, read
 
-from meshd.cdk import FailureKind, Operation, ProviderCall, ProviderFailure, ProviderSettings, StreamEvent
-from meshd.connectors.providers.openai import OpenAIProvider
-
-DONE = b"data: [DONE]\n\n"
-STOP: dict[str, Any] = {"index": 0, "delta": {}, "finish_reason": "stop"}
-USAGE = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
-
-
-def event(document: Any) -> bytes:
-    return b"data: " + (document if isinstance(document, bytes) else json.dumps(document).encode()) + b"\n\n"
-
-
-def chunk(text: str | None = None, **more: Any) -> dict[str, Any]:
-    delta = {} if text is None else {"content": text}
-    return {"id": "c", "choices": [{"index": 0, "delta": delta, "finish_reason": None, **more}]}
-
-
-AB = event(chunk("a")) + event(chunk("b"))
-END = event({"choices": [STOP]}) + DONE
-
-Say = Callable[..., Awaitable[OpenAIProvider]]
-
-
-@pytest.fixture
-async def say() -> AsyncIterator[Say]:
-    """`say(body)`: a provider that answers with these bytes; `pieces` with a pause after each; `reset` at the end."""
-    servers, providers = [], []
-
-    async def start(
-        *pieces: bytes, pause: float = 0.0, kind: str = "text/event-stream", reset: bool = False, stay: bool = False
-    ) -> OpenAIProvider:
-        async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            head = await reader.readuntil(b"\r\n\r\n")
-            await reader.readexactly(int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0]))
-            framing = "Transfer-Encoding: chunked" if reset or stay else "Connection: close"
-            writer.write(f"HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\n{framing}\r\n\r\n".encode())
-            for piece in pieces:
-                writer.write(b"%x\r\n%s\r\n" % (len(piece), piece) if reset or stay else piece)
-                await writer.drain()
-                await asyncio.sleep(pause)
-            if stay:
-                await reader.read()
-            writer.close()
-
-        server = await asyncio.start_server(handle, "127.0.0.1", 0)
-        servers.append(server)
-        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
-        providers.append(OpenAIProvider(ProviderSettings("p", "openai-compatible.v1", base_url=url)))
-        return providers[-1]
-
-    yield start
-    for provider in providers:
-        await provider.aclose()
-    for server in servers:
-        server.close()
-
-
-def call(stream: bool = True, operation: Operation = Operation.CHAT, **options: Any) -> ProviderCall:
-    body = options.pop("body", {"messages": [{"role": "user", "content": "hi"}]})
-    fields = msgspec.json.decode(msgspec.json.encode(body), type=dict[str, msgspec.Raw])
-    patience = {"timeout": 10.0, "first_token_timeout": 5.0, "idle_timeout": 5.0} | options
-    return ProviderCall(operation, "m", fields, stream=stream, **patience)
-
-
-async def read(provider: OpenAIProvider, **options: Any) -> tuple[str, ProviderFailure | None, list[StreamEvent]]:
-    events: list[StreamEvent] = []
-    try:
-        async for each in provider.stream(call(**options)):
-            events.append(each)
-    except ProviderFailure as failure:
-        return "".join(each.text for each in events), failure, events
-    return "".join(each.text for each in events), None, events
-
+from meshd.cdk import FailureKind, Operation, ProviderFailure
 
 # -- a finish reason before the end -------------------------------------------------------------------
 

@@ -133,6 +133,7 @@ STREAM_FAULTS = [
     ("clean_close", FailureKind.BAD_ANSWER, FailureKind.STREAM_CUT),
     ("cut_chunk", FailureKind.CONNECTION, FailureKind.STREAM_CUT),
     ("silence", FailureKind.TIMEOUT, FailureKind.STREAM_CUT),
+    ("bad_chunk", FailureKind.BAD_ANSWER, FailureKind.STREAM_CUT),
     ("bad_end", FailureKind.BAD_ANSWER, FailureKind.STREAM_CUT),
     ("error_event", FailureKind.BAD_ANSWER, FailureKind.BAD_ANSWER),
 ]
@@ -146,14 +147,6 @@ async def test_stream_faults(upstream, fault, at_once, later, after):
     assert failure is not None
     assert failure.kind is (later if after else at_once)
     assert text(events) == ("one two three four" if after else "")
-
-
-@pytest.mark.parametrize("after", [0, 4])
-async def test_one_bad_chunk_is_skipped_when_the_stream_goes_on(upstream, after):
-    _, provider = await upstream([{"reply": FOUR_WORDS, "fault": "bad_chunk", "after": after}])
-    events, failure = await collect(provider, call(stream=True))
-    assert failure is None
-    assert text(events) == FOUR_WORDS
 
 
 @pytest.mark.parametrize(

@@ -153,3 +153,19 @@ def test_an_error_is_never_told_as_the_end(made, error, beside, data):
     )
     assert not whole
     assert text.startswith(got)
+
+
+@given(chunks(), st.data())
+@settings(deadline=None)
+def test_a_chunk_that_cannot_be_read_is_never_told_as_whole(made, data):
+    """Cut off, or with a byte that is missing, between chunks that are good."""
+    events, text = made
+    at = data.draw(st.integers(0, len(events) - 1))
+    torn = events[at].strip().rpartition(b"data: ")[2]
+    kept = torn[: data.draw(st.integers(1, len(torn) - 1))]
+    garbled = [kept, b"[" + kept, b"{" + torn, torn[:-1] + b"]", torn.replace(b":", b"=", 1)]
+    broken = data.draw(st.sampled_from(garbled))
+    parts = [*events[:at], b"data: " + broken + b"\n\n", *events[at + data.draw(st.integers(0, 1)) :]]
+    got, whole = read(b"".join(parts) + b"data: [DONE]\n\n", data.draw(st.lists(st.integers(0), max_size=3)))
+    assert not whole
+    assert text.startswith(got)

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from meshd.cdk.provider import StreamEvent
-from meshd.connectors.providers import _wire
+from meshd.connectors.providers import _usage, _wire
 
 
 def read(choice: dict[str, Any]) -> StreamEvent:
@@ -67,9 +67,9 @@ def test_the_usage_report_is_asked_for_whatever_the_app_wants(given: bytes | Non
     "details", [None, {}, {"cached_tokens": 0}, {"cached_tokens": 3}, {"cache_write_tokens": 2}, []]
 )
 def test_usage_that_adds_up_is_read_as_any_other(prompt, total, details, monkeypatch) -> None:
-    wire = _wire.WireUsage(
+    wire = _usage.WireUsage(
         prompt_tokens=prompt, completion_tokens=12, total_tokens=total, prompt_tokens_details=details
     )
-    quick = _wire.usage_of(wire)
-    monkeypatch.setattr(_wire, "_adds_up", lambda wire: False)
-    assert quick == _wire.usage_of(wire)
+    quick = _usage.usage_of(wire)
+    monkeypatch.setattr(_usage, "_adds_up", lambda wire: False)
+    assert quick == _usage.usage_of(wire)
