@@ -17,7 +17,7 @@ import msgspec
 from meshd.cdk import lenient
 from meshd.cdk.provider import Operation, Usage
 from meshd.cdk.said import read as read_said
-from meshd.connectors.providers import _told, _usage, _wire
+from meshd.connectors.providers import _shape, _told, _usage, _wire
 
 _VECTOR = re.compile(rb'"embedding"\s*:\s*(\[\s*[\d.-]|"[^"])')
 _NO_VECTOR = re.compile(rb'"embedding"\s*:\s*(null|\[\s*\]|"")')
@@ -113,6 +113,9 @@ def _read_answer_oddly(body: bytes, operation: Operation) -> tuple[bytes, Usage 
     document, body = _wire.document_of(body)
     if operation is Operation.EMBEDDINGS:
         return _read_embeddings(document, body)
+    completion = operation is Operation.COMPLETION
+    if not _told.is_error(document) and (made := _shape.shaped(document, "message", completion=completion)) is not None:
+        document, body = made, lenient.encode(made)
     choices = _wire.choices_of(document)
     if _told.is_flagged(document) or any(map(_wire.is_failed, choices)):
         raise _wire.Told(_wire.error_of(document))

@@ -11,6 +11,7 @@ is the end. Some never give one: then only `[DONE]` is, unless some words were i
 from __future__ import annotations
 
 from meshd.cdk.provider import StreamEvent
+from meshd.cdk.said import Said
 from meshd.connectors.providers._wire import Chunk
 
 
@@ -23,6 +24,7 @@ class Ending:
         self.missed = False
         self.doubt = False
         self.content = False
+        self._text = self._thought = self._extra = False  # these came
         self._choices = choices  # that were asked for
         self._begun: set[int] = set()  # choices that content came of
         self._finished: set[int] = set()  # with a finish reason, whenever
@@ -38,6 +40,12 @@ class Ending:
             self.content = True
             self.doubt = False
             self.missed = self.missed or self.lost
+            if event.text:
+                self._text = True
+            if event.reasoning:
+                self._thought = True
+            if event.extra:
+                self._extra = True
         progress = event.content
         for choice in choices:
             index = choice.index
@@ -56,6 +64,11 @@ class Ending:
                 self._finished.add(index)
                 self._ended.add(index)
         return progress
+
+    @property
+    def came(self) -> Said:
+        """What kinds of content came: each is empty, or not."""
+        return Said("." * self._text, "." * self._thought, "." * self._extra)
 
     @property
     def certain(self) -> bool:

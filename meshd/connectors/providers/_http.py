@@ -124,6 +124,23 @@ class UpstreamBody:
             loop.call_later(LINGER, self._response.close)
 
 
+class BodyInHand:
+    """A body that was read already, to be read as one that comes."""
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+
+    async def read_some(self) -> bytes:
+        body, self._body = self._body, b""
+        return body
+
+    def fail(self, reason: Exception) -> None: ...
+
+    def abort(self) -> None: ...
+
+    def linger(self, loop: asyncio.AbstractEventLoop) -> None: ...
+
+
 class Transport:
     """One provider's connections. Made outside a loop, opened at the first request."""
 

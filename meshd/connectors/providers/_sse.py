@@ -13,6 +13,13 @@ from typing import NamedTuple
 # there are hold an image as base64: some megabytes.
 MAX_PENDING = 16 * 1024 * 1024
 _NOTHING_TO_US = (b":", b"id:", b"retry:")  # comments, and what is for reconnecting
+BLANK = b"\xef\xbb\xbf \t\r\n"
+_BEGINNINGS = (b"data:", b"event:", b"id:", b"retry:", b":")
+
+
+def begins_as_events(body: bytes | bytearray) -> bool:
+    """Whether a body is an event stream, by its first bytes."""
+    return bytes(body[:16]).lstrip(BLANK).startswith(_BEGINNINGS)
 
 
 class ServerEvent(NamedTuple):

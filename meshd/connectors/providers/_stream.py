@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import Any
 
 import aiohttp
 import msgspec
@@ -22,15 +23,15 @@ from meshd.connectors.providers import _answer, _told, _wire
 from meshd.connectors.providers._address import no_answer
 from meshd.connectors.providers._ending import Ending
 from meshd.connectors.providers._errors import failure_from_error_object, is_error_list
-from meshd.connectors.providers._http import UpstreamBody
-from meshd.connectors.providers._sse import EventParser, EventTooLarge, ServerEvent
+from meshd.connectors.providers._http import BodyInHand, UpstreamBody
+from meshd.connectors.providers._messages import Contradiction, Messages, has_message
+from meshd.connectors.providers._sse import BLANK, EventParser, EventTooLarge, ServerEvent, begins_as_events
 from meshd.connectors.providers.encodings import EncodingError
 
 MAX_BODY = 64 * 1024 * 1024
 # After the last finish reason only usage and [DONE] may come; a server that keeps the connection open
 # instead must not hold up the end of the answer.
 LAST_WORDS = 5.0
-_SSE_BEGINNINGS = (b"data:", b"event:", b"id:", b"retry:", b":")
 
 
 class Silence(Exception):
@@ -42,7 +43,7 @@ class Clock:
 
     __slots__ = ("_body", "_deadline", "_due", "_loop", "_timer")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, body: UpstreamBody) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, body: UpstreamBody | BodyInHand) -> None:
         self._loop = loop
         self._body = body
         self._deadline: float | None = None
@@ -85,7 +86,7 @@ class EventReader:
 
     def __init__(
         self,
-        body: UpstreamBody,
+        body: UpstreamBody | BodyInHand,
         *,
         started: float,
         first_token: float,
@@ -112,6 +113,7 @@ class EventReader:
         self._event_stream = event_stream
         self._hide_usage = hide_usage
         self._operation = operation
+        self._completion = operation is Operation.COMPLETION
         self._limits = limits
         self._failed = failed
         self._events = 0
@@ -119,6 +121,9 @@ class EventReader:
         self._since = started  # the last content, the time that the app took not counted
         self._left = started  # when the app got the last events
         self._usage = False
+        self._messages: Messages | None = None  # where whole messages come in the place of deltas
+        self._more: list[StreamEvent] = []  # of these, to be given next
+        self.plain: bytes | None = None  # the body, where it was an answer in one piece
         self._failure: ProviderFailure | None = None
         self.done = False
 
@@ -141,12 +146,14 @@ class EventReader:
                 raise self._cut(f"sent no event that ends: {exc}") from None
             except Silence:
                 if self._ends_in_silence():
+                    self._rest()
                     self.done = True
-                    return []
+                    return self._given(self._more)
                 raise self._silence() from None
             events = self._take(received)
             if not chunk and not self.done and self._failure is None:
                 self._end(done=False)
+                events += self._more
             if events or self.done:
                 return self._given(events)
             if self._failure is not None:
@@ -205,6 +212,8 @@ class EventReader:
                 data = data.strip().removeprefix(b"\xef\xbb\xbf")
                 if _told.is_done(data):
                     self._end(done=True)
+                    events += self._more
+                    self._more = []
                     break
             if (pieces := _run_together(data)) is not None:
                 events += self._take([ServerEvent(piece, name, bare) for piece in pieces])
@@ -215,6 +224,9 @@ class EventReader:
                 event = self._read_one(data, name, bare)
                 if event is not None:
                     events.append(event)
+                elif self._more:
+                    events += self._more
+                    self._more = []
             if self._failure is not None or self.done:
                 break
         return events
@@ -229,9 +241,9 @@ class EventReader:
                 self._end(done=True)
             return None
         try:
-            if not self._content and _answer.is_whole(data):
+            if bare and not self._content and _answer.is_whole(data):
                 data = _answer.as_stream(data)
-            event, chunk = _wire.read_event(data, hide_usage=self._hide_usage)
+            event, chunk = _wire.read_event(data, hide_usage=self._hide_usage, completion=self._completion)
         except _wire.Broken:
             self._lose(data)
             return None if bare or self._failure is None else _wire.unread(data)
@@ -243,6 +255,8 @@ class EventReader:
             if nothing.end or (name and _told.is_done(name)):
                 self._end(done=True)
             return None
+        if not event.content and chunk.choices and b'"message"' in event.data and self._of_messages(event.data):
+            return None
         self._events += 1
         self._usage = self._usage or event.usage is not None
         if self._ending.note(chunk, event):
@@ -251,6 +265,33 @@ class EventReader:
             event = msgspec.structs.replace(event, limits=self._limits)
             self._limits = None
         return event
+
+    def _of_messages(self, data: bytes) -> bool:
+        """Read whole messages in the place of deltas; False where there are none."""
+        document = lenient.decode(data)
+        if not has_message(document):
+            return False
+        if self._messages is None:
+            self._messages = Messages(self._ending.came)
+        self._since = clock.now()
+        try:
+            self._tell(self._messages.deltas(document))
+        except Contradiction as why:
+            self._failure = self._cut(f"sent chunks that cannot be read: {why}")
+        return True
+
+    def _tell(self, documents: list[dict[str, Any]]) -> None:
+        for document in documents:
+            event = self._read_one(lenient.encode(document), b"", bare=False)
+            if event is not None:
+                self._more.append(event)
+
+    def _rest(self) -> None:
+        if self._messages is not None:
+            try:
+                self._tell(self._messages.rest())
+            except Contradiction as why:
+                self._failure = self._cut(f"sent chunks that cannot be read: {why}")
 
     def _of_words(self, data: bytes, name: bytes, bare: bool) -> bool:
         """Whether what is no object is an error."""
@@ -270,6 +311,9 @@ class EventReader:
 
     def _end(self, *, done: bool) -> None:
         """The upstream says that it is at its end, by [DONE] or by closing."""
+        self._rest()
+        if self._failure is not None:
+            return
         if self._ending.is_regular(done=done):
             self.done = True
         elif not self._content:
@@ -304,8 +348,8 @@ class EventReader:
             except Silence:
                 raise self._silence() from None
             body += chunk
-            beginning = bytes(body[:16]).lstrip(b"\xef\xbb\xbf \t\r\n")
-            if beginning.startswith(_SSE_BEGINNINGS):
+            beginning = bytes(body[:16]).lstrip(BLANK)
+            if begins_as_events(body):
                 self._event_stream = True
                 return self._take(self._parser.feed(bytes(body)))
             if not chunk:
@@ -318,6 +362,7 @@ class EventReader:
 
     def _plain(self, body: bytes) -> list[StreamEvent]:
         """The server ignored `stream` and answered whole."""
+        self.plain = body
         try:
             body, usage, _ = _answer.read_answer(body, self._operation)
         except _wire.Broken:
@@ -329,7 +374,7 @@ class EventReader:
         except _answer.Unanswered as why:
             raise self._bad(f"answered {why}", body) from None
         self.done = True
-        event, _ = _wire.read_event(_answer.as_stream(body), hide_usage=False)
+        event, _ = _wire.read_event(_answer.as_stream(body), hide_usage=False, completion=self._completion)
         return [msgspec.structs.replace(event, content=True, usage=usage, limits=self._limits)]
 
 

@@ -35,7 +35,7 @@ _CERTAIN = ("error", "base_resp", "error_code")
 _KINDS = ("object", "type", "event", "status", "state", "result")
 _CODES = ("code", "Code", "status_code", "statusCode", "status", "http_status", "httpStatus", "ret_code", "retcode",
           "ret")  # fmt: skip
-_WORDS = ("message", "Message", "msg", "text", "reason", "description", "title", "info", "status_msg")
+_WORDS = ("message", "Message", "msg", "text", "reason", "description", "title", "info", "status_msg", "response")
 _CALLS_ITSELF_ERROR = re.compile(r"(^|[._\s-])(error|err|failed|failure|fail|exception|cancelled|aborted)$", re.I)
 _GOOD = frozenset({"", "0", "200", "201", "202", "ok", "success", "succeeded", "successful", "none", "null", "no error",
                    "no_error", "normal", "false", "n/a", "-"})  # fmt: skip

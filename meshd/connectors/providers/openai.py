@@ -48,6 +48,7 @@ from meshd.config.redaction import redact_url
 from meshd.connectors.providers import _wire
 from meshd.connectors.providers._address import is_no_api, no_answer, no_words, without_endpoint
 from meshd.connectors.providers._answer import Unanswered, read_answer
+from meshd.connectors.providers._assembled import Assembly
 from meshd.connectors.providers._connecting import PoolFull, queued
 from meshd.connectors.providers._errors import (
     failure_from_error_object,
@@ -56,10 +57,11 @@ from meshd.connectors.providers._errors import (
     is_error_list,
 )
 from meshd.connectors.providers._headers import kept_headers, rate_limits
-from meshd.connectors.providers._http import BodyTooLarge, Transport, UpstreamBody
+from meshd.connectors.providers._http import BodyInHand, BodyTooLarge, Transport, UpstreamBody
 from meshd.connectors.providers._models import read_listing, read_model
 from meshd.connectors.providers._prefill import CannotGoOn, continued, prefill_of
 from meshd.connectors.providers._quota import QuotaQuirk, read_quota
+from meshd.connectors.providers._sse import begins_as_events
 from meshd.connectors.providers._stream import MAX_BODY, EventReader
 from meshd.connectors.providers.encodings import EncodingError, readable
 
@@ -118,7 +120,13 @@ class OpenAIProvider(Provider):
         try:
             with Limit(call.timeout):
                 response = await self._open(call)
-                body = await self._body(response, call.timeout)
+                streamed = "event-stream" in response.headers.get("content-type", "")
+                if streamed and call.operation is not Operation.EMBEDDINGS:
+                    body = await self._assembled(UpstreamBody(response), call)
+                else:
+                    body = await self._body(response, call.timeout)
+                    if body[:1] != b"{" and begins_as_events(body):
+                        body = await self._assembled(BodyInHand(body), call)
         except TimeoutError:
             raise self._out_of_time(call.timeout) from None
         raw = response.raw_headers
@@ -144,21 +152,8 @@ class OpenAIProvider(Provider):
                 response = await self._open(call)
         except TimeoutError:
             raise self._out_of_time(patience) from None
-        reader = EventReader(
-            UpstreamBody(response),
-            started=started,
-            first_token=call.first_token_timeout,
-            idle=call.idle_timeout,
-            total=call.timeout,
-            where=self._where,
-            url=self._shown[call.operation],
-            event_stream="event-stream" in response.headers.get("content-type", ""),
-            hide_usage=not _wire.asks_for_usage(call.fields),
-            choices=_count_of_choices(call),
-            operation=call.operation,
-            limits=rate_limits(response.raw_headers),
-            failed=lambda exc: self._failure(exc, call.timeout),
-        )
+        hide_usage = not _wire.asks_for_usage(call.fields)
+        reader = self._reader(UpstreamBody(response), response, call, started, hide_usage=hide_usage)
         try:
             while not reader.done:
                 for event in await reader.more():
@@ -167,6 +162,49 @@ class OpenAIProvider(Provider):
             raise self._scrub(failure) from None
         finally:
             reader.close()
+
+    async def _assembled(self, body: UpstreamBody | BodyInHand, call: ProviderCall) -> bytes:
+        """The answer of a server that streams though one in one piece was asked for: as that, byte for byte where it is
+        one after all."""
+        reader = self._reader(body, None, call, clock.now(), hide_usage=False)
+        assembly = Assembly()
+        try:
+            while not reader.done:
+                for event in await reader.more():
+                    if not event.hidden:
+                        assembly.add(event.data)
+        except ProviderFailure as failure:
+            raise self._scrub(failure) from None
+        finally:
+            reader.close()
+        return assembly.answer() if reader.plain is None else reader.plain
+
+    def _reader(
+        self,
+        body: UpstreamBody | BodyInHand,
+        response: aiohttp.ClientResponse | None,
+        call: ProviderCall,
+        started: float,
+        *,
+        hide_usage: bool,
+    ) -> EventReader:
+        """response: None where no stream was asked for."""
+        kind = "" if response is None else response.headers.get("content-type", "")
+        return EventReader(
+            body,
+            started=started,
+            first_token=call.first_token_timeout if response is not None else call.timeout,
+            idle=call.idle_timeout if response is not None else call.timeout,
+            total=call.timeout,
+            where=self._where,
+            url=self._shown[call.operation],
+            event_stream="event-stream" in kind,
+            hide_usage=hide_usage,
+            choices=_count_of_choices(call),
+            operation=call.operation,
+            limits=None if response is None else rate_limits(response.raw_headers),
+            failed=lambda exc: self._failure(exc, call.timeout),
+        )
 
     async def list_models(self) -> list[ModelListing]:
         if self.settings.quirks.get("no_models_list"):

@@ -72,9 +72,10 @@ class ScriptedProvider(Provider):
         await asyncio.sleep(step.delay_seconds)
         self._raise_error(step)
         hide_usage = not _wire.asks_for_usage(call.fields)
+        completion = call.operation is Operation.COMPLETION
 
         def event(payload: bytes) -> StreamEvent:
-            return _wire.read_event(payload, hide_usage=hide_usage)[0]
+            return _wire.read_event(payload, hide_usage=hide_usage, completion=completion)[0]
 
         if step.fault is Fault.TIMEOUT:
             await self._fall_silent(call, 0)

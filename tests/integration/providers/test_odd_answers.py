@@ -382,7 +382,6 @@ ANSWERS: list[Any] = [
     whole({"content": [{"type": "text", "text": "a"}]}),
     whole({"content": "a"}, {}), whole({"content": "a"}, False), whole({"content": "a", "tool_calls": False}),
     whole({"content": "a", "refusal": False}), whole({"content": "a"}, error={}), whole({"content": "a"}, usage="x"),
-    {"choices": {"message": {"content": "a"}}}, {"choices": [None, {"message": {"content": "a"}}]},
     whole({"content": "a"}, base_resp={"status_code": 0, "status_msg": "success"}),
     whole({"content": "a"}, code=0, msg="ok"),
 ]  # fmt: skip

@@ -1,0 +1,167 @@
+"""A chunk or an answer in a shape near OpenAI's, brought into OpenAI's, so that an app can read it.
+
+Owns: choices inside of something else (`{"data": {chunk}}`), a choice without its list, `delta` as a text or a list, a
+text beside the place where it is due.
+Must never: touch what an OpenAI client reads, or take what another format calls by the same name for an answer.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from typing import Any
+
+from meshd.cdk import lenient
+from meshd.cdk.said import MORE_THAN_TEXT, REASONING
+from meshd.cdk.said import read as read_said
+
+_DEEPEST = 3
+_MOST_MEMBERS = 32
+_KEPT = ("id", "created", "model", "usage")  # of what the choices are inside of
+_SAYS = ("content", "refusal", *REASONING, *MORE_THAN_TEXT)
+_OF_CHOICE = ("index", "finish_reason", "delta", "message", "done", "done_reason", "response", "logprobs")
+# What stands beside `response` where that is a piece of the answer's text: Cloudflare's, Ollama's.
+_BESIDE_RESPONSE = frozenset(
+    {"response", "p", "usage", "tool_calls", "model", "created_at", "done", "done_reason", "context", "total_duration",
+     "load_duration", "prompt_eval_count", "prompt_eval_duration", "eval_count", "eval_duration", "id", "object",
+     "created", "finish_reason", "index"}
+)  # fmt: skip
+
+
+def shaped(document: dict[str, Any], part: str, *, completion: bool) -> dict[str, Any] | None:
+    """The document as it should be; None where it is. part: `delta` of a chunk, `message` of an answer. completion:
+    the text belongs into `text`, as of the operation of that name."""
+    whole = _unwrapped(document, part, 0)
+    choices = whole.get("choices")
+    if isinstance(choices, Mapping):
+        choices = [choices]
+    if not isinstance(choices, list) or not choices:
+        return None
+    given = [choice for choice in choices if isinstance(choice, Mapping) or (isinstance(choice, str) and choice)]
+    made = [_choice(choice, position, part, completion) for position, choice in enumerate(given)]
+    if not made or (whole is document and made == document["choices"]):
+        return None
+    return {**whole, "choices": made}
+
+
+def _unwrapped(document: Mapping[str, Any], part: str, depth: int) -> Mapping[str, Any]:
+    if document.get("choices"):
+        return document
+    if depth < _DEEPEST:
+        for value in itertools.islice(document.values(), _MOST_MEMBERS):
+            inner = _document(value)
+            if inner is None:
+                continue
+            inner = _unwrapped(inner, part, depth + 1)
+            if inner.get("choices"):
+                missing = {name: document[name] for name in _KEPT if inner.get(name) is None and name in document}
+                return {**inner, **missing}
+    choice = _sole_choice(document)
+    if choice is None:
+        return document
+    return {**{name: value for name, value in document.items() if name not in _OF_CHOICE}, "choices": [choice]}
+
+
+def _document(value: Any) -> Mapping[str, Any] | None:
+    """What is inside: an object, or one written as a text."""
+    if isinstance(value, str) and value[:1] == "{" and '"choices"' in value:
+        try:
+            value = lenient.decode(value.encode(errors="surrogatepass"))
+        except (lenient.NotJSON, UnicodeError):
+            return None
+    return value if isinstance(value, Mapping) else None
+
+
+def _sole_choice(document: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Of a document that is a choice itself: `{"delta": {…}}`, `{"message": {…}}`, `{"response": "…"}`."""
+    delta, message, response = document.get("delta"), document.get("message"), document.get("response")
+    found: dict[str, Any] = {}
+    if isinstance(delta, Mapping) and any(name in delta for name in _SAYS):
+        found["delta"] = delta
+    elif isinstance(delta, str) and delta and "type" not in document:  # OpenAI's newer API has a type
+        found["delta"] = {"content": delta}
+    elif isinstance(message, Mapping) and any(name in message for name in _SAYS):
+        found["message"] = message
+    elif isinstance(response, str) and document.keys() <= _BESIDE_RESPONSE:
+        found["delta"] = {"content": response}
+    else:
+        return None
+    finish = document.get("finish_reason") or document.get("done_reason")
+    if not finish and document.get("done") is True:
+        finish = "stop"
+    return {"index": document.get("index") or 0, **found, "finish_reason": finish}
+
+
+def _choice(choice: Any, position: int, part: str, completion: bool) -> dict[str, Any]:
+    if isinstance(choice, str):
+        choice = {"index": position, "delta": {"content": choice}}
+    made = dict(choice)
+    if completion:
+        said = _said(made, ("delta", "message"))
+        if said is not None and not made.get("text") and (text := read_said(said).text):
+            made["text"] = text
+        return (
+            {name: value for name, value in made.items() if name not in ("delta", "message")}
+            if made.get("text")
+            else made
+        )
+    if part == "message":
+        said = _said(made, ("message", "delta"))
+        if said is not None and said != made.get("message"):
+            made.pop("delta", None)
+            made["message"] = said if "role" in said else {"role": "assistant", **said}
+        return made
+    said = _said(made, ("delta",))
+    if said is None and _said(made, ("message",)) is not None:
+        return made  # it takes knowing what came before (`_messages.py`)
+    if said is not None:
+        made["delta"] = said
+    return made
+
+
+def _said(choice: dict[str, Any], parts: tuple[str, ...]) -> dict[str, Any] | None:
+    """What a choice says, in the first of these parts that says something, else in the choice itself. Unchanged where
+    that can be read."""
+    for name in parts:
+        said = _message(choice.get(name))
+        if said is not None and any(read_said(said)):
+            return said
+    beside = {name: choice[name] for name in _SAYS if choice.get(name)}
+    if not beside and isinstance(choice.get("text"), str) and choice["text"]:
+        beside = {"content": choice["text"]}
+    return beside if beside and any(read_said(beside)) else None
+
+
+def _message(said: Any) -> dict[str, Any] | None:
+    """A delta or a message, whatever it was written as."""
+    if isinstance(said, str | int | float) and not isinstance(said, bool):
+        return {"content": str(said)} if said != "" else None
+    if isinstance(said, list):
+        return _joined(said)
+    if not isinstance(said, Mapping):
+        return None
+    inner = said.get("message") or said.get("delta")
+    if inner and not any(read_said(said)):
+        return _message(inner)
+    if not said.get("content") and isinstance(said.get("text"), str) and said["text"]:
+        return {**{name: value for name, value in said.items() if name not in ("text", "content")},
+                "content": said["text"]}  # fmt: skip
+    return dict(said)
+
+
+def _joined(parts: list[Any]) -> dict[str, Any]:
+    """Parts of content, or of a message."""
+    made: dict[str, Any] = {}
+    for part in parts:
+        said = read_said(part) if isinstance(part, Mapping) and any(name in part for name in _SAYS) else None
+        if said is None:
+            said = read_said({"content": [part]})
+        elif isinstance(part, Mapping):
+            for name in MORE_THAN_TEXT:
+                if isinstance(part.get(name), list):
+                    made[name] = [*made.get(name, []), *part[name]]
+        if said.text:
+            made["content"] = made.get("content", "") + said.text
+        if said.reasoning:
+            made["reasoning_content"] = made.get("reasoning_content", "") + said.reasoning
+    return made
