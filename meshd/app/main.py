@@ -127,7 +127,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def _logs(level: str | None) -> LogBridge:
     """Python's logging: to standard error until the mesh runs, and after."""
-    for chatty in ("pykka", "asyncio"):
+    for chatty in ("pykka", "asyncio", "watchfiles"):
         logging.getLogger(chatty).setLevel(logging.CRITICAL)  # the actors say themselves what failed
     return LogBridge().install(level or "info")
 

@@ -19,10 +19,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from meshd.config.characters import MOST_BYTES
-from meshd.config.inotify import Inotify
 
 _POLL = 2.0  # s between two looks where changes are not told
-_GATHER = 0.05  # s, at most, that the news of one change is gathered
+_STEP = 0.2  # s between two looks of watchfiles at what the system told; 0.05 cost an idle daemon most of its time
+_UNASKED = 1.0  # s between two looks where nothing was told: a change before the watch began, a silent file system
 _POLLS = 150
 _CUT_PATIENCE = 2.0  # s of quiet after what may be the first piece of a file
 _MOST_PATIENCE = 30.0  # s: who has the file open for longer is not writing it
@@ -41,7 +41,6 @@ class DirectoryWatch:
         self.debounce = debounce
         self._what = what
         self._stop = threading.Event()
-        self._news: Inotify | None = None
         self._polling = False
         self._thread = threading.Thread(target=self._run, name="meshd-watch", daemon=True)
 
@@ -51,8 +50,6 @@ class DirectoryWatch:
     def stop(self) -> None:
         """Returns at once; the thread ends by itself."""
         self._stop.set()
-        if self._news is not None:
-            self._news.end()
 
     def _directories(self) -> list[Path]:
         raise NotImplementedError
@@ -62,23 +59,37 @@ class DirectoryWatch:
 
     def _run(self) -> None:
         while not self._stop.is_set():
+            directories = self._directories()
+            if not directories:  # as yet
+                self._stop.wait(_POLL)
+                self._look()
+                continue
             try:
-                with Inotify() as self._news:
-                    self._follow(self._news)
-            except Exception as error:  # inotify used up, no descriptor left; or a system without it
+                self._follow(directories)
+            except Exception as error:  # inotify used up, no descriptor left; what of it is raised differs
                 if not self._polling:
-                    why = getattr(error, "strerror", None) or error
+                    why = str(error).split(" (")[0]
                     logger.warning("%s is looked at every %g s: changes are not told (%s)", self._what, _POLL, why)
                 self._polling = True
                 self._poll()
 
-    def _follow(self, news: Inotify) -> None:
-        while not self._stop.is_set():
-            news.follow(self._directories())
+    def _follow(self, directories: list[Path]) -> None:
+        from watchfiles import watch
+
+        watched = _identities(directories)
+        for _ in watch(
+            *directories,
+            watch_filter=None,
+            debounce=max(int(self.debounce * 1000), 1),
+            step=max(int(min(self.debounce, _STEP) * 1000), 1),
+            stop_event=self._stop,
+            rust_timeout=int(_UNASKED * 1000),
+            yield_on_timeout=True,
+            recursive=False,
+        ):
             self._look()
-            if news.wait(_POLL):
-                self._stop.wait(min(self.debounce, _GATHER))
-                news.forget()
+            if self._directories() != directories or _identities(directories) != watched:
+                return  # a symlink points elsewhere now, or another directory is in one's place
 
     def _poll(self) -> None:
         """Look now and then, and after a while try to be told again."""
@@ -86,6 +97,18 @@ class DirectoryWatch:
             if self._stop.wait(_POLL):
                 return
             self._look()
+
+
+def _identities(directories: list[Path]) -> list[tuple[int, int] | None]:
+    return [_identity(directory) for directory in directories]
+
+
+def _identity(directory: Path) -> tuple[int, int] | None:
+    try:
+        found = directory.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 class FileWatch(DirectoryWatch):

@@ -283,7 +283,7 @@ def test_a_file_that_was_emptied_is_waited_for(daemon, after, eventually):
 
 
 def _looked_again(daemon):
-    """The watch looks as soon as the file is written; this takes longer."""
+    """The watch looks within a fifth of a second; this takes longer."""
     import time
 
     time.sleep(0.8)
