@@ -24,9 +24,9 @@ from meshd.catalogue.body_fields import load_body_fields
 from meshd.cdk.lenient import well_formed
 from meshd.cdk.provider import (
     FailureKind,
-    Provider,
     ProviderCall,
     ProviderFailure,
+    ProviderSettings,
     RateLimits,
     StreamEvent,
     Usage,
@@ -77,6 +77,7 @@ class UpstreamAttempt:
         self._size = 0  # bytes of all the text that came
         self._thought = False
         self.replaced = ""  # what its provider reported that cannot be
+        self._asked: ProviderSettings | None = None  # what its provider was asked with
         self._written = False  # in the journal
         self._short = False  # the app's own deadline leaves it less time than the mesh would give it
         self._started = clock.now()
@@ -94,7 +95,10 @@ class UpstreamAttempt:
                 self._started = clock.now()
                 if not plan.start(step, clock.now()):
                     return Fate.AGAIN
-            await self._send()
+            try:
+                await self._send()
+            except ProviderFailure as refused:
+                await self._send_again(refused)
         except ProviderFailure as failure:
             self._failed(failure)
             return Fate.AGAIN
@@ -137,44 +141,45 @@ class UpstreamAttempt:
     # -- asking ---------------------------------------------------------------------------------------
 
     async def _send(self) -> None:
-        """Ask, and again where the key that was refused has been replaced: the provider is not to blame for the old."""
-        mesh, plan, passage = self.request.mesh, self.request.plan, self.step.passage
-        for again in range(_MOST_KEYS):
-            lease = mesh.provider(self.step.model.provider)
+        """Write down that it leaves, and ask."""
+        with self.request.mesh.provider(self.step.model.provider) as provider:
+            self._asked = provider.settings
+            self._write_down()
+            call = self._call()
             try:
-                with lease as provider:
-                    self._write_down()
-                    await self._ask(provider, self._call())
-                    return
-            except ProviderFailure as failure:
-                refused = failure
-            if again == _MOST_KEYS - 1:
-                break
+                with Limit(call.timeout + _OVERTIME):
+                    if call.stream:
+                        await streaming.relay(self, provider, call)
+                        return
+                    answer = await provider.execute(call)
+            except TimeoutError:
+                failure = ProviderFailure(FailureKind.TIMEOUT, f"no answer within {call.timeout:g} s")
+                if self.first_token is not None:
+                    raise streaming.Broken(failure) from None
+                raise failure from None
+        self.body, self.usage, self.limits, self.headers = answer.body, answer.usage, answer.limits, answer.headers
+        self._size = len(answer.body) if answer.size is None else answer.size
+        if self.race is not None:
+            self.race.claim(self)  # the loser has used as much
+
+    async def _send_again(self, refused: ProviderFailure) -> None:
+        """Where the key that was refused has been replaced: the provider is not to blame for the old one. Raises what
+        was refused where it was not."""
+        plan, passage = self.request.plan, self.step.passage
+        for _ in range(_MOST_KEYS - 1):
+            assert self._asked is not None, "it was sent"
             key = passage.key if passage is not None else ""
-            instead = await mesh.renewed(provider.settings, key, refused, plan.deadline)
+            instead = await self.request.mesh.renewed(self._asked, key, refused, plan.deadline)
             if instead is None or clock.now() >= plan.deadline:
                 break
             if passage is not None:
                 passage.key = instead
             self._started = clock.now()
+            try:
+                return await self._send()
+            except ProviderFailure as failure:
+                refused = failure
         raise refused
-
-    async def _ask(self, provider: Provider, call: ProviderCall) -> None:
-        try:
-            with Limit(call.timeout + _OVERTIME):
-                if call.stream:
-                    await streaming.relay(self, provider, call)
-                    return
-                answer = await provider.execute(call)
-        except TimeoutError:
-            failure = ProviderFailure(FailureKind.TIMEOUT, f"no answer within {call.timeout:g} s")
-            if self.first_token is not None:
-                raise streaming.Broken(failure) from None
-            raise failure from None
-        self.body, self.usage, self.limits, self.headers = answer.body, answer.usage, answer.limits, answer.headers
-        self._size = len(answer.body) if answer.size is None else answer.size
-        if self.race is not None:
-            self.race.claim(self)  # the loser has used as much
 
     def _call(self) -> ProviderCall:
         request, plan, model = self.request, self.request.plan, self.step.model

@@ -15,6 +15,7 @@ from typing import Any
 
 from meshd import clock, messages
 from meshd.cdk.provider import FailureKind, ProviderFailure
+from meshd.config.schema.daemon import DaemonConfig
 from meshd.connectors.registry import ConnectorRegistry
 from meshd.gateway import inference
 from meshd.gateway.apps import AppMatcher
@@ -64,6 +65,7 @@ class RouterCore:
         self.spawn = spawn
         self.started = clock.now()
         self.generation: Generation | None = None
+        self._settings = DaemonConfig()  # of the generation
         self.providers = ProviderSet(registry)
         self.journal = JournalWriter(-1, self._journal_failed)
         self.journal_path = ""
@@ -85,8 +87,8 @@ class RouterCore:
             provider=self.providers.lease,
             ledger=self.journal,
             room=WaitingRoom(
-                max_queue=lambda: self._daemon("max_queue", 1024),
-                queue_timeout=lambda: self._daemon("queue_timeout", 30.0),
+                max_queue=lambda: self._settings.max_queue,
+                queue_timeout=lambda: self._settings.queue_timeout,
             ),
             apps=AppMatcher(RoutingTable.empty()),
             settled=self._settled,
@@ -100,9 +102,9 @@ class RouterCore:
         self.server = IpcServer(
             self._accept,
             on_event=self._peer_event,
-            request_timeout=lambda: self._daemon("request_timeout", 600.0),
-            max_message_size=lambda: self._daemon("max_message_size", 64 * 1024**2),
-            max_inflight=lambda: self._daemon("max_inflight", 4096),
+            request_timeout=lambda: self._settings.request_timeout,
+            max_message_size=lambda: self._settings.max_message_size,
+            max_inflight=lambda: self._settings.max_inflight,
         )
 
     # -- requests -------------------------------------------------------------------------------------
@@ -260,7 +262,7 @@ class RouterCore:
 
     def commit(self, generation: Generation) -> None:
         """The instant from which new requests see another generation; those under way keep theirs."""
-        previous, self.generation = self.generation, generation
+        previous, self.generation, self._settings = self.generation, generation, generation.config.daemon
         before, self.mesh.table = self.mesh.table, generation.table
         self.mesh.apps = AppMatcher(generation.table, generation.matches, self.mesh.apps)
         self.mesh.state.accounts.configure(generation.table.allowances, generation.table.timezone)
@@ -399,9 +401,6 @@ class RouterCore:
             self.clients.met(caller)
         ids = {"app": caller.app, "pid": str(caller.pid), "user": caller.user}
         self.event(type, "debug", ids, reason)
-
-    def _daemon(self, key: str, default: Any) -> Any:
-        return getattr(self.generation.config.daemon, key) if self.generation is not None else default
 
 
 def _cut_off(exchange: Exchange) -> MeshError:

@@ -49,12 +49,14 @@ class Try:
 
 
 class AttemptBook:
-    """Of one request. open: attempts under way, by number; done: the record of the others, in the order they ended."""
+    """Of one request. open: attempts under way, by number; done: the record of the others, in the order they ended;
+    tokens_in, tokens_out: of these."""
 
     def __init__(self, state: MeshState) -> None:
         self.state = state
         self.open: dict[int, Try] = {}
         self.done: list[Attempt] = []
+        self.tokens_in = self.tokens_out = 0
         self._begun = 0
 
     # -- an attempt begins ----------------------------------------------------------------------------
@@ -124,6 +126,8 @@ class AttemptBook:
 
     def note(self, step: Try, ok: bool, reason: str, message: str, status: int, duration: float) -> None:
         usage = step.usage
+        self.tokens_in += usage.input_tokens
+        self.tokens_out += usage.output_tokens
         self.done.append(
             Attempt(
                 step.model.id,

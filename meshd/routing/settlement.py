@@ -141,11 +141,15 @@ def _fits_in(tokens: int, needs: Needs, model: ModelSpec) -> bool:
 def _fits_out(tokens: int, needs: Needs, model: ModelSpec, received: Received) -> bool:
     if tokens < _floor_out(needs, received):
         return False
+    if tokens <= _heard(received) and needs.operation is not Operation.EMBEDDINGS:
+        return True
     return tokens <= _longest(needs, model, received) or tokens <= estimate.at_most(needs, model).tokens_out
 
 
 def _fits_cached(reported: Usage, tokens_in: int) -> bool:
     cached, written = reported.cached_tokens, reported.written_tokens or 0
+    if not cached and not written:
+        return True
     return cached >= 0 <= written and cached + written <= min(reported.input_tokens, tokens_in)
 
 
@@ -170,12 +174,17 @@ def _longest(needs: Needs, model: ModelSpec, received: Received) -> int:
     """Tokens that the answer can have, whatever was reserved."""
     if needs.operation is Operation.EMBEDDINGS:
         return 0
-    heard = received.tokens if received.tokens is not None else received.size
+    heard = _heard(received)
     known = model.max_output_tokens or model.context_window
     if known is not None:
         return max(known * estimate.choices(needs, model), heard)
     limited = estimate.output_limit(needs, model) is not None or model.pricing.output_per_1m
     return heard if limited else max(heard, LARGEST_UNKNOWN)
+
+
+def _heard(received: Received) -> int:
+    """Tokens at most of what came: a token is a byte of text at least."""
+    return received.size if received.tokens is None else received.tokens
 
 
 def _number(count: int) -> str:

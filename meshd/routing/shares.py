@@ -10,9 +10,21 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Hashable
+from operator import attrgetter
 from typing import Generic, TypeVar
 
 Key = TypeVar("Key", bound=Hashable)
+
+
+class _Share(Generic[Key]):
+    """One owner's. keys: the longest unused first."""
+
+    __slots__ = ("keys", "owner", "size")
+
+    def __init__(self, owner: Hashable) -> None:
+        self.owner = owner
+        self.keys: OrderedDict[Key, int] = OrderedDict()  # key → size
+        self.size = 0
 
 
 class Shares(Generic[Key]):
@@ -20,48 +32,48 @@ class Shares(Generic[Key]):
 
     def __init__(self) -> None:
         self.size = 0
-        self._owners: dict[Key, tuple[Hashable, int]] = {}
-        self._held: dict[Hashable, OrderedDict[Key, None]] = {}  # each's, the longest unused first
-        self._sizes: dict[Hashable, int] = {}
+        self._shares: dict[Hashable, _Share[Key]] = {}
+        self._in: dict[Key, _Share[Key]] = {}
 
     def __len__(self) -> int:
-        return len(self._owners)
+        return len(self._in)
 
     def __contains__(self, key: object) -> bool:
-        return key in self._owners
+        return key in self._in
 
     def put(self, key: Key, owner: Hashable, size: int = 1) -> None:
         """It is the owner's now, and used last."""
-        if key in self._owners:
+        if key in self._in:
             self.drop(key)
-        self._owners[key] = owner, size
-        held = self._held.get(owner)
-        if held is None:
-            held = self._held[owner] = OrderedDict()
-        held[key] = None
-        self._sizes[owner] = self._sizes.get(owner, 0) + size
+        share = self._shares.get(owner)
+        if share is None:
+            share = self._shares[owner] = _Share(owner)
+        self._in[key] = share
+        share.keys[key] = size
+        share.size += size
         self.size += size
 
     def used(self, key: Key) -> None:
-        found = self._owners.get(key)
-        if found is not None:
-            self._held[found[0]].move_to_end(key)
+        share = self._in.get(key)
+        if share is not None:
+            share.keys.move_to_end(key)
 
     def drop(self, key: Key) -> None:
-        found = self._owners.pop(key, None)
-        if found is None:
+        share = self._in.pop(key, None)
+        if share is None:
             return
-        owner, size = found
+        size = share.keys.pop(key)
+        share.size -= size
         self.size -= size
-        self._sizes[owner] -= size
-        del self._held[owner][key]
-        if not self._held[owner]:
-            del self._held[owner], self._sizes[owner]
+        if not share.keys:
+            del self._shares[share.owner]
 
     def pop(self) -> Key:
         """Drop the next one that has to go. Raises ValueError where there is none."""
-        sizes = self._sizes
-        owner = max(sizes, key=sizes.__getitem__) if len(sizes) != 1 else next(iter(sizes))
-        key = next(iter(self._held[owner]))
+        share = max(self._shares.values(), key=_size)
+        key = next(iter(share.keys))
         self.drop(key)
         return key
+
+
+_size = attrgetter("size")

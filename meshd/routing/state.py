@@ -11,7 +11,7 @@ the provider where its cause is the world's (spec/routing.md, State).
 from __future__ import annotations
 
 import math
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -205,39 +205,26 @@ class MeshState:
     """All records, made when first asked for."""
 
     def __init__(self) -> None:
-        self.members: dict[tuple[str, str], MemberState] = {}
-        self.models: dict[str, ModelState] = {}
-        self.providers: dict[str, ProviderState] = {}
-        self.pools: dict[str, PoolState] = {}
+        self.members: defaultdict[tuple[str, str], MemberState] = defaultdict(MemberState)
+        self.models: defaultdict[str, ModelState] = defaultdict(ModelState)
+        self.providers: defaultdict[str, ProviderState] = defaultdict(ProviderState)
+        self.pools: defaultdict[str, PoolState] = defaultdict(PoolState)
         self.accounts = Accounts()
         self.rates = Rates()
         self.ahead = 0.0  # s that the wall clock is ahead (`recovery.clock_set`)
         self.wake_at = 0.0  # UTC s: before it, `recovery.wake` has nothing to do
 
     def member(self, pool: str, model: str) -> MemberState:
-        key = (pool, model)
-        found = self.members.get(key)
-        if found is None:
-            found = self.members[key] = MemberState()
-        return found
+        return self.members[pool, model]
 
     def model(self, model: str) -> ModelState:
-        found = self.models.get(model)
-        if found is None:
-            found = self.models[model] = ModelState()
-        return found
+        return self.models[model]
 
     def provider(self, name: str) -> ProviderState:
-        found = self.providers.get(name)
-        if found is None:
-            found = self.providers[name] = ProviderState()
-        return found
+        return self.providers[name]
 
     def pool(self, name: str) -> PoolState:
-        found = self.pools.get(name)
-        if found is None:
-            found = self.pools[name] = PoolState()
-        return found
+        return self.pools[name]
 
     def nothing_in_flight(self) -> None:
         """The requests that were under way have been lost with the router that served them."""

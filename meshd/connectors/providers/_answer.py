@@ -69,44 +69,33 @@ def read_answer(body: bytes, operation: Operation) -> Read:
     except _wire.STRICT_ERRORS:
         return Read(*_read_answer_oddly(body, operation))
     flags = answer.error is answer.base_resp is answer.error_code is answer.status is answer.type is _wire.NULL
-    stopped = answer.x_groq is not None and answer.x_groq.error is not _wire.NULL
-    if flags and not stopped and _answers(answer, operation):
-        return Read(body, _usage.usage_of(answer.usage), _size(answer))
+    if flags and (answer.x_groq is None or answer.x_groq.error is _wire.NULL):
+        if operation is Operation.EMBEDDINGS:
+            if _VECTOR.search(answer.data) is not None and _NO_VECTOR.search(answer.data) is None:
+                return Read(body, _usage.usage_of(answer.usage))
+        elif (size := _said_for_certain(answer.choices, operation)) is not None:
+            return Read(body, _usage.usage_of(answer.usage), size)
     return Read(*_read_answer_oddly(body, operation))
 
 
-def _size(answer: Answer) -> int | None:
-    if not answer.choices:
+def _said_for_certain(choices: list[_Part] | None, operation: Operation) -> int | None:
+    """Characters of what the choices say, where each of them is an answer without any doubt; else None."""
+    if not choices:
         return None
     size = 0
-    for choice in answer.choices:
-        message = choice.message
-        if message is None:
-            size += len(choice.text or "")
-            continue
-        size += len(message.content or "") + len(message.reasoning_content or message.reasoning or "")
-        if message.tool_calls is not _wire.NULL:
-            size += len(memoryview(message.tool_calls))
-    return size
-
-
-def _answers(answer: Answer, operation: Operation) -> bool:
-    """Whether it is one without any doubt."""
-    if operation is Operation.EMBEDDINGS:
-        data = answer.data
-        return _VECTOR.search(data) is not None and _NO_VECTOR.search(data) is None
-    if not answer.choices:
-        return False
-    for choice in answer.choices:
-        finish = choice.finish_reason
+    for choice in choices:
+        message, finish = choice.message, choice.finish_reason
         if choice.error is not _wire.NULL or (finish and finish != "stop" and _wire.is_broken_off(finish)):
-            return False
-        if operation is Operation.COMPLETION:
-            if not choice.text:
-                return False
-        elif choice.message is None or not choice.message.content:
-            return False
-    return True
+            return None
+        text = choice.text if operation is Operation.COMPLETION else message.content if message is not None else None
+        if not text:
+            return None
+        size += len(text)
+        if message is not None:
+            size += len(message.reasoning_content or message.reasoning or "")
+            if message.tool_calls is not _wire.NULL:
+                size += len(memoryview(message.tool_calls))
+    return size
 
 
 def _read_answer_oddly(body: bytes, operation: Operation) -> tuple[bytes, Usage | None]:
