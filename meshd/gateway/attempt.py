@@ -184,7 +184,7 @@ class UpstreamAttempt:
     def _call(self) -> ProviderCall:
         request, plan, model = self.request, self.request.plan, self.step.model
         stream = self.step.pool.stream
-        timeout = plan.deadline - clock.now()
+        timeout = plan.deadline - self._started
         if plan.needs.stream:
             # A stream may go on for as long as it goes on: silence is what ends it, and the request's deadline.
             self._short = timeout < stream.first_token_timeout
@@ -268,13 +268,15 @@ class UpstreamAttempt:
 
     def _succeeded(self) -> None:
         usage = self._used(None)
-        self.request.plan.succeeded(clock.now(), self.duration, step=self.step, usage=usage, limits=self.limits)
+        now = clock.now()
+        took = now - self._started
+        self.request.plan.succeeded(now, took, step=self.step, usage=usage, limits=self.limits)
         self._settle(True)
         known = self.request.mesh.state.model(self.step.model.id)
         if self.first_token is not None:  # how long all of a stream takes is the app's doing, too
             known.first_token.add(self.first_token)
         else:
-            known.total.add(self.duration)
+            known.total.add(took)
 
     def _failed(self, failure: ProviderFailure, *, begun: bool = False) -> None:
         """Blame whom it may be blamed on."""

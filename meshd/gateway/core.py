@@ -110,7 +110,7 @@ class RouterCore:
     # -- requests -------------------------------------------------------------------------------------
 
     def _accept(self, exchange: Exchange) -> None:
-        self.look_at_clock()
+        self.look_at_clock(exchange.arrived_at - exchange.arrived)
 
         def ended(task: asyncio.Task[None]) -> None:
             if task.cancelled():  # perhaps before it could begin
@@ -189,14 +189,15 @@ class RouterCore:
 
     def every_few_seconds(self) -> None:
         """What is saved, has expired, or is over, without a request that would notice."""
-        self.look_at_clock()
+        self.look_at_clock(clock.ahead())
         self.save_counters()
         self.keeper.wake()
         self.cache.sweep()
 
-    def look_at_clock(self) -> None:
-        """The wall clock may have been set: calendars follow it, and nothing else does."""
-        state, ahead = self.mesh.state, clock.ahead()
+    def look_at_clock(self, ahead: float) -> None:
+        """The wall clock may have been set: calendars follow it, and nothing else does. ahead: seconds of it over
+        ours."""
+        state = self.mesh.state
         if abs(ahead - state.ahead) > _A_STEP:
             moved = ahead - state.ahead
             how = "moved on by %s: it was set, or this machine or meshd slept" if moved > 0 else "was set back by %s"

@@ -27,7 +27,7 @@ class ClientGone(Exception):
 class Exchange(ABC):
     """A request under way. Exactly one of respond, error, or (chunk…, end) answers it.
 
-    credit: chunks the app still takes. deadline: of `meshd.clock`. arrived, arrived_at: monotonic and UTC seconds.
+    credit: chunks the app still takes. arrived, deadline: of `meshd.clock`. arrived_at: by the wall clock.
     """
 
     __slots__ = (
@@ -79,9 +79,9 @@ class Exchange(ABC):
         self.credit = credit
         self.label = label
         self.resend = resend
-        self.arrived = time.monotonic()
+        self.arrived = clock.now()
         self.arrived_at = time.time()
-        self.deadline = clock.at(self.arrived) + timeout
+        self.deadline = self.arrived + timeout
         self.begun = False  # sent to a provider: from here on it may have cost something
         self.sent = 0  # chunks
         self.done = False

@@ -27,10 +27,11 @@ _get: Final[Callable[[Any, int], Any]] = _Socket.get
 
 def send(socket: zmq.Socket[bytes], identity: bytes, frames: list[bytes]) -> None:
     """Raises zmq.ZMQError: EHOSTUNREACH, the peer has gone; EAGAIN, it does not take its messages."""
+    *others, last = frames
     _send(socket, identity, _MORE)
-    last = len(frames) - 1
-    for index, frame in enumerate(frames):
-        _send(socket, frame, _MORE if index < last else _LAST)
+    for frame in others:
+        _send(socket, frame, _MORE)
+    _send(socket, last, _LAST)
 
 
 def receive(socket: zmq.Socket[bytes]) -> tuple[zmq.Frame, list[bytes]]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -149,14 +148,14 @@ class Inference:
             plan.needs = await count_all(plan.needs, self.body, vocabularies)
 
     async def _next(self) -> Try | GiveUp:
-        before = time.monotonic()
-        step = self.mesh.room.step(self.plan)
-        decided = time.monotonic()
+        before = clock.now()
+        step = self.mesh.room.step(self.plan, before)
+        decided = clock.now()
         self._tell_changes()
         self.routing_time += decided - before
         if isinstance(step, Wait):
             step = await self.mesh.room.wait(self.plan, step)
-            self.queue_time += time.monotonic() - decided
+            self.queue_time += clock.now() - decided
         return step
 
     async def _attempt(self, step: Try) -> bool:
@@ -190,7 +189,7 @@ class Inference:
         exchange = self.exchange
         if not exchange.begun:
             exchange.begun = True
-            self.queue_time = time.monotonic() - exchange.arrived - self.routing_time
+            self.queue_time = clock.now() - exchange.arrived - self.routing_time
 
     def settled(self, attempt: UpstreamAttempt) -> None:
         """An attempt has ended, in whatever way, and is written down."""
@@ -402,8 +401,9 @@ def begin(mesh: Mesh, exchange: Exchange, operation: Operation) -> Inference:
     needs = load_body_fields().judged(needs, fields, budgeted=table.budgeted)
     session = session_of(target.pool, exchange.headers, fields, identity)
     asker = Asker(identity.spec, identity.account, identity.label, session, random.random, exchange.caller.uid)
-    pool, arrived = target.pool, clock.at(exchange.arrived)
-    plan = RequestPlan(mesh.pipeline, table, mesh.state, pool, needs, exchange.deadline, random.random, arrived, asker)
+    plan = RequestPlan(
+        mesh.pipeline, table, mesh.state, target.pool, needs, exchange.deadline, random.random, exchange.arrived, asker
+    )
     delivery = Delivery(exchange, operation, needs)
     return Inference(mesh, exchange, operation, table, asked, target, plan, sent, identity, delivery, body)
 

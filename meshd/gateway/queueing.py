@@ -33,16 +33,15 @@ class WaitingRoom:
         self._timer: asyncio.TimerHandle | None = None
         self._soon: asyncio.Handle | None = None
 
-    def step(self, plan: RequestPlan) -> Try | Wait | GiveUp:
+    def step(self, plan: RequestPlan, now: float) -> Try | Wait | GiveUp:
         """The plan's next step: after whoever waits and could go on now, and behind its own app's requests that wait
         for the same."""
         if len(self.queue):
             if self._soon is not None:
                 self._serve()
-            now = clock.now()
             if not plan.attempts and self.queue.waits(plan.asker.label, plan.line(now)):
                 return Wait(None, {plan.pool.name: "other requests of the same app wait for the same models"})
-        return plan.next(clock.now())
+        return plan.next(now)
 
     def freed(self) -> None:
         """There may be room: whoever waits may go on. Once for all that ends in the same turn of the loop, and not on

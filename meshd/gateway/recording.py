@@ -5,9 +5,9 @@ Owns: which facts of a request its `Outcome` has. Must never: tell anybody.
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
+from meshd import clock
 from meshd.cdk.provider import Operation
 from meshd.gateway.apps import Identity
 from meshd.gateway.exchange import Exchange
@@ -33,6 +33,6 @@ def outcome(
         exe=caller.exe,
         user=caller.user,
         label=exchange.label,
-        total_time=time.monotonic() - exchange.arrived,
+        total_time=clock.now() - exchange.arrived,
         **rest,
     )

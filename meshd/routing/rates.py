@@ -106,6 +106,8 @@ class Rates:
                 return crowd
         if spec.keys:
             return self._keys_crowd(spec, provider, model, record, tokens, question.now)
+        if spec.rate.rpm is None and spec.rate.tpm is None and model.id not in self._told:
+            return None  # nobody ever said anything of a limit
         return self._key_crowd("", spec, provider, model, record, tokens, question.now)
 
     def enter(self, question: Question, model: ModelSpec, estimate: Estimate) -> Passage:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Protocol
 
 import msgspec
@@ -91,6 +92,7 @@ _NOT_CHAT = (
 so that a configured `evaluation-notes` is not taken for a part of `evaluation`."""
 
 
+@lru_cache(1024)
 def serves(operation: Operation, capability: str) -> bool:
     """Whether a model of this capability answers the operation's endpoint."""
     path = f"{capability}."

@@ -43,6 +43,8 @@ class Standing(ABC):
     def order(self, question: Question) -> Iterator[str]: ...
 
     def chosen(self, question: Question, model: str) -> str | None:
+        if question.state.pool(question.pool.name).current == model:
+            return None
         passed_over = takewhile(lambda better: better != model, self.order(question))
         return None if any(self._is_fit(question, better) for better in passed_over) else stand_on(question, model)
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from meshd import clock
 from meshd.gateway.queueing import WaitingRoom
 from meshd.routing.plan import GiveUp, Wait
 from meshd.routing.stages import Asker
@@ -47,7 +48,7 @@ def room() -> WaitingRoom:
 
 
 def join(room: WaitingRoom, plan: Plan) -> asyncio.Task[Any]:
-    step = room.step(plan)  # type: ignore[arg-type]
+    step = room.step(plan, clock.now())  # type: ignore[arg-type]
     assert isinstance(step, Wait)
     return asyncio.ensure_future(room.wait(plan, step))  # type: ignore[arg-type]
 
@@ -63,10 +64,10 @@ async def test_a_request_of_an_app_does_not_pass_another_that_waits_for_the_same
     places: list[Any] = []
     first, second = Plan(places), Plan([GO])  # which fits where the first does not
     (task,) = await waiting(room, first)
-    step = room.step(second)  # type: ignore[arg-type]
+    step = room.step(second, clock.now())  # type: ignore[arg-type]
     assert isinstance(step, Wait)
     assert second.asked == 0
-    assert room.step(Plan([GO], app="another")) is GO  # type: ignore[arg-type]
+    assert room.step(Plan([GO], app="another"), clock.now()) is GO  # type: ignore[arg-type]
     places.append(GO)
     room.freed()
     assert await asyncio.wait_for(task, 5) is GO
@@ -104,7 +105,7 @@ async def test_room_that_was_made_is_offered_to_those_who_wait_before_who_comes(
     (task,) = await waiting(room, Plan(shared))
     shared.append(GO)
     room.freed()  # the round is yet to come
-    assert isinstance(room.step(Plan(shared, app="newcomer")), Wait)  # type: ignore[arg-type]
+    assert isinstance(room.step(Plan(shared, app="newcomer"), clock.now()), Wait)  # type: ignore[arg-type]
     assert await asyncio.wait_for(task, 5) is GO
 
 

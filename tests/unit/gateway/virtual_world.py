@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import selectors
+import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any
@@ -108,13 +109,13 @@ class Asked(Exchange):
         super().__init__(
             bytes(16), "POST", "/v1/chat/completions", body.encode(), headers={}, caller=Caller(), timeout=timeout
         )
-        self.at = self.arrived - START
+        self.at = time.monotonic() - START
         self.ended: float | None = None
         self.failed: Any = None
 
     def _end(self, error: Any = None) -> None:
         assert self.ended is None, "it is answered twice"
-        self.ended, self.failed = clock.now() - clock.at(self.arrived), error
+        self.ended, self.failed = clock.now() - self.arrived, error
 
     def respond(self, body: bytes, mesh: dict[str, Any], headers: dict[str, str] | None = None) -> None:
         self._end()
