@@ -125,18 +125,20 @@ class UpstreamAttempt:
 
     def note(self, event: StreamEvent) -> None:
         """An event came."""
-        self.limits = event.limits or self.limits
+        if event.limits is not None:
+            self.limits = event.limits
         if event.content:
-            self._size += len(event.text) + len(event.reasoning) + len(event.extra)
-            self._thought = self._thought or bool(event.reasoning)
+            # Everything that was received counts, thinking and tool calls too.
+            said = event.text + event.reasoning + event.extra
+            self._size += len(said)
+            self._events += 1
+            self._text.append(said)
+            if event.reasoning:
+                self._thought = True
         if event.usage is not None:
             self.usage = _joined(self.usage, event.usage)
             self._text.clear()
             self._events = 0
-        elif event.content:
-            self._events += 1
-            # Everything that was received counts, thinking and tool calls too.
-            self._text.append(event.text + event.reasoning + event.extra)
 
     # -- asking ---------------------------------------------------------------------------------------
 

@@ -86,13 +86,12 @@ class EventParser:
                     events.append(self._lines())
                 if self._data or self._name:
                     events.append(self._event())
-                self._name = b""
-            elif line.startswith(b"data:"):
+                    self._name = b""
+            elif line[:5] == b"data:":
                 if self._bare:
                     events.append(self._lines())
-                value = line[6:] if line[5:6] == b" " else line[5:]
-                self._data.append(value)
-                self._grow(len(value))
+                self._data.append(line[6:] if line[5:6] == b" " else line[5:])
+                self._data_size += len(line)
             elif line.startswith(b"event:"):
                 self._name = line[6:].strip()
             elif line == b"data":
@@ -103,19 +102,17 @@ class EventParser:
                 if self._data:
                     events.append(self._event())
                 self._bare.append(line)
-                self._grow(len(line))
+                self._data_size += len(line)
+        if self._data_size > MAX_PENDING:
+            raise EventTooLarge(f"no event ended within {MAX_PENDING} bytes")
         return events
 
     def _event(self) -> ServerEvent:
         data = self._data[0] if len(self._data) == 1 else b"\n".join(self._data)
-        self._data, self._data_size = [], 0
+        self._data.clear()
+        self._data_size = 0
         return ServerEvent(data, self._name)
 
     def _lines(self) -> ServerEvent:
         lines, self._bare, self._data_size = b"\n".join(self._bare), [], 0
         return ServerEvent(lines, self._name, bare=True)
-
-    def _grow(self, size: int) -> None:
-        self._data_size += size
-        if self._data_size > MAX_PENDING:
-            raise EventTooLarge(f"no event ended within {MAX_PENDING} bytes")
