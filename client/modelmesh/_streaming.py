@@ -114,6 +114,9 @@ class Reading(Generic[T]):
             if isinstance(choice, dict) and not choice.get("index"):
                 delta = choice.get("delta")
                 text = choice.get("text") or (delta.get("content") if isinstance(delta, dict) else None)
+                if isinstance(text, str):
+                    self._text.append(text)
+                    continue
                 for part in text if isinstance(text, list) else (text,):
                     said = part.get("text") if isinstance(part, dict) else part
                     if isinstance(said, str):

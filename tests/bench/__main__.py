@@ -10,7 +10,7 @@ import argparse
 import sys
 from collections.abc import Callable
 
-from tests.bench import decisions, process, requests, streams
+from tests.bench import decisions, process, requests, steps, streams
 from tests.bench.figures import Figure
 
 BENCHES: dict[str, Callable[[], list[Figure]]] = {
@@ -23,6 +23,8 @@ BENCHES: dict[str, Callable[[], list[Figure]]] = {
     "reload": process.reload_under_load,
     "decision": decisions.decision,
     "strategies": decisions.strategies,
+    "steps": steps.steps,
+    "idle": steps.idle,
 }
 _HEAD = ["figure", "measured", "target", "reached", "detail"]
 

@@ -165,17 +165,18 @@ def configuration(providers: dict[str, str]) -> str:
 
 
 @contextlib.contextmanager
-def daemon(config: str) -> Iterator[Daemon]:
+def daemon(config: str, module: str = "meshd", env: dict[str, str] | None = None) -> Iterator[Daemon]:
+    """module: the program that it is."""
     with directory() as place:
         file = place / "mesh.json"
         file.write_text(config)
         path = place / "s"
-        env = {"NOTIFY_SOCKET": str(place / "n"), "XDG_STATE_HOME": str(place / "state")}
+        env = {"NOTIFY_SOCKET": str(place / "n"), "XDG_STATE_HOME": str(place / "state"), **(env or {})}
         with contextlib.closing(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)) as notify:
             notify.bind(str(place / "n"))
             notify.settimeout(0.1)
             began = time.monotonic()
-            command = (sys.executable, "-m", "meshd", "--config", str(file), "--socket", str(path))
+            command = (sys.executable, "-m", module, "--config", str(file), "--socket", str(path))
             with process(*command, env=env, log=place / "log") as child:
                 while not _says_ready(notify):
                     if child.poll() is not None or time.monotonic() > began + 20:

@@ -72,21 +72,22 @@ def throughput() -> list[Figure]:
     with places.nginx() as upstream, places.daemon(places.configuration({"chat": upstream.url})) as daemon:
         through, straight = [], []
         for _ in range(3):
-            through.append(_drive(daemon.socket, 12_000))
+            through.append(drive(daemon.socket, 12_000))
             straight.append(uvloop.run(_httpx(upstream.url, 1_920)))
     a, b = statistics.median(through), statistics.median(straight)
     detail = f"{a:,.0f} requests/s through one daemon, {b:,.0f}/s by httpx.AsyncClient"
     return [Figure("throughput at 64 in flight / httpx direct", a / b, 4.5, at_least=True, detail=detail)]
 
 
-def _drive(path: str, count: int) -> float:
-    """Requests a second, `IN_FLIGHT` at a time. Raises RuntimeError for any answer but a RESPONSE."""
+def drive(path: str, count: int, in_flight: int = IN_FLIGHT, stream: bool = False) -> float:
+    """Requests a second, so many at a time. Raises RuntimeError for any end but an answer's."""
     import zmq
 
     from modelmesh import _protocol as wire
 
-    body = b'{"model":"chat","messages":[{"role":"user","content":"Hello"}]}'
-    head = wire.RequestHead(path="/v1/chat/completions")
+    body = b'{"model":"chat","messages":[{"role":"user","content":"Hello"}]%s}' % (b',"stream":true' if stream else b"")
+    head = wire.RequestHead(path="/v1/chat/completions", stream=stream)
+    last = wire.END if stream else wire.RESPONSE
     with zmq.Context() as context, context.socket(zmq.DEALER) as socket:
         socket.set(zmq.LINGER, 0)
         socket.connect(f"ipc://{path}")
@@ -94,17 +95,20 @@ def _drive(path: str, count: int) -> float:
         def send() -> None:
             socket.send_multipart(wire.encode(wire.REQUEST, wire.new_request_id(), head, body))
 
-        for _ in range(IN_FLIGHT):
+        def end() -> None:
+            while (frames := socket.recv_multipart())[0] != last:
+                if frames[0] != wire.CHUNK:
+                    raise RuntimeError(f"not an answer: {frames}")
+
+        for _ in range(in_flight):
             send()
         began = time.perf_counter()
         for _ in range(count):
-            frames = socket.recv_multipart()
-            if frames[0] != wire.RESPONSE:
-                raise RuntimeError(f"not a RESPONSE: {frames}")
+            end()
             send()
         taken = time.perf_counter() - began
-        for _ in range(IN_FLIGHT):
-            socket.recv_multipart()
+        for _ in range(in_flight):
+            end()
         return count / taken
 
 

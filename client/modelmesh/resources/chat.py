@@ -245,7 +245,7 @@ class AsyncChatCompletions(Answers):
 def _sent(params: dict[str, Any]) -> dict[str, Any]:
     """The parameters with a class as `response_format` written as its schema."""
     wanted = params.get("response_format")
-    if not isinstance(wanted, type) and get_origin(wanted) is None:
+    if wanted is None or (not isinstance(wanted, type) and get_origin(wanted) is None):
         return params
     from modelmesh._parsing import sent_format
 
