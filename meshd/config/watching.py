@@ -165,7 +165,10 @@ def watched_directories(path: Path) -> list[Path]:
         link = next((part for part in (current, *current.parents) if part.is_symlink()), None)
         if link is None:
             break
-        target = Path(os.path.normpath(link.parent / os.readlink(link)))
+        try:
+            target = Path(os.path.normpath(link.parent / os.readlink(link)))
+        except OSError:  # it has just been replaced, of which there is news too
+            break
         if link.parent not in found and link.parent.is_dir():
             found.append(link.parent)
         current = target / current.relative_to(link)

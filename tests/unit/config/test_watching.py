@@ -164,3 +164,14 @@ def test_a_folder_that_comes_later_is_found(tmp_path: Path, monkeypatch: pytest.
         assert heard.in_time()
     finally:
         watch.stop()
+
+
+@pytest.mark.parametrize("error", [FileNotFoundError(), OSError(22, "Invalid argument")], ids=["gone", "a file now"])
+def test_a_link_that_is_replaced_while_it_is_read_is_none(
+    place: Path, monkeypatch: pytest.MonkeyPatch, error: OSError
+) -> None:
+    def replaced(link: Path) -> str:
+        raise error
+
+    monkeypatch.setattr(watching.os, "readlink", replaced)
+    assert watching.watched_directories(place / "mesh.yaml") == [place]
