@@ -169,7 +169,8 @@ class UpstreamAttempt:
         was refused where it was not."""
         plan, passage = self.request.plan, self.step.passage
         for _ in range(_MOST_KEYS - 1):
-            assert self._asked is not None, "it was sent"
+            if self._asked is None:  # its connector could not even be made
+                break
             key = passage.key if passage is not None else ""
             instead = await self.request.mesh.renewed(self._asked, key, refused, plan.deadline)
             if instead is None or clock.now() >= plan.deadline:
