@@ -32,10 +32,15 @@ class Ending:
         self._stamped: set[int] = set()  # of these, those whose finish reason came beside content
         self._early = False  # content came after a finish reason
         self._unstamped = False  # content came without one
+        self._flows = False  # more text of a choice that it came of before is nothing new
 
     def note(self, chunk: Chunk, event: StreamEvent) -> bool:
         """A chunk came; whether it was progress."""
         choices = chunk.choices or ()
+        text_alone = event.text and event.finish_reason is None and not (event.reasoning or event.extra)
+        if self._flows and text_alone and len(choices) == 1 and choices[0].index in self._begun:
+            self.doubt = False
+            return True
         if event.content:
             self.content = True
             self.doubt = False
@@ -63,6 +68,7 @@ class Ending:
                 progress = progress or index not in self._ended
                 self._finished.add(index)
                 self._ended.add(index)
+        self._flows = self._text and self._unstamped and not self._ended and not self.lost
         return progress
 
     @property
