@@ -15,7 +15,7 @@ from meshd.cdk import lenient
 from meshd.cdk.said import MORE_THAN_TEXT, REASONING
 from meshd.cdk.said import read as read_said
 
-_DEEPEST = 3
+_DEEPEST = 8
 _MOST_MEMBERS = 32
 _KEPT = ("id", "created", "model", "usage")  # of what the choices are inside of
 _SAYS = ("content", "refusal", *REASONING, *MORE_THAN_TEXT)

@@ -393,6 +393,8 @@ def _run_together(data: bytes) -> list[bytes] | None:
         return None
     if data[:5] == b"data:":
         return [data[5:].strip()]
+    if data[:2] == b'"{' and b"choices" in data and _is_json(data):  # written as a text
+        return [lenient.decode(data).encode(errors="replace")]
     if data[:1] == b"[" and b'"choices"' in data and _is_json(data):
         chunks = lenient.decode(data)
         return [lenient.encode(chunk) for chunk in chunks] if all(isinstance(each, dict) for each in chunks) else None

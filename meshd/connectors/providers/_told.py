@@ -118,7 +118,9 @@ def is_done(text: bytes) -> bool:
 def ends(document: Mapping[str, Any]) -> bool:
     """Whether an object without choices says that this is the end."""
     said = (document.get("type"), document.get("event"))
-    return document.get("done") is True or any(isinstance(each, str) and is_done(each.encode()) for each in said)
+    if document.get("done") is True or any(isinstance(each, str) and is_done(each.encode()) for each in said):
+        return True
+    return any(isinstance(each, str) and each.strip().lower() == "[done]" for each in document.values())
 
 
 def names_error(name: bytes) -> bool:

@@ -212,7 +212,8 @@ def _read_oddly(data: bytes, hide_usage: bool, completion: bool) -> tuple[Stream
             if sign is _told.Sign.ERROR:
                 raise Told(lenient.plain(document))
             if "choices" not in document or not document.keys() & {"id", "prompt_filter_results"}:
-                raise Nothing(sign is _told.Sign.DOUBTFUL, _told.ends(document))
+                unread = document.get("choices") or b'"content"' in data or b'"delta"' in data
+                raise Nothing(sign is _told.Sign.DOUBTFUL or bool(unread), _told.ends(document))
     if not choices:
         # Without choices it is the usage report, or Azure's preface.
         hidden = (usage is None and document.get("choices") is None) or (hide_usage and usage is not None)

@@ -55,6 +55,8 @@ SHAPES: dict[str, Any] = {
     "in result": lambda word: {"result": a_chunk(word), "success": True, "errors": []},
     "in response": lambda word: {"response": a_chunk(word)},
     "in any name": lambda word: {"id": "x", "nested": {"chunk": a_chunk(word)}},
+    "in four others": lambda word: {"data": {"result": {"body": {"x": a_chunk(word)}}}},
+    "as a text": lambda word: json.dumps(a_chunk(word)),
     "as a text in data": lambda word: {"data": json.dumps(a_chunk(word))},
     "beside no choices": lambda word: {"choices": [], "output": a_chunk(word)},
     "a choice alone": delta,
@@ -155,6 +157,18 @@ async def test_a_message_that_takes_back_what_came_is_not_whole(say):
     text, failure, _ = await read(await say(body + END))
     assert text == texts[1]
     assert failure is not None
+
+
+@pytest.mark.parametrize(
+    "document", [{"choices": "ab"}, {"choices": 5, "x": {"content": "ab"}}, {"x": [{"delta": "ab"}]}]
+)
+async def test_what_may_be_a_text_and_is_not_read_is_no_empty_answer(say, document):
+    assert (await read(await say(event(document) + END)))[1] is not None
+
+
+async def test_the_end_inside_of_something_else_is_one(say):
+    body = event({"data": a_chunk("ab")}) + event({"data": "[DONE]"})
+    assert (await read(await say(body)))[:2] == ("ab", None)
 
 
 NO_CHUNKS: list[dict[str, Any]] = [
