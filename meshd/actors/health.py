@@ -82,7 +82,9 @@ class HealthActor(MeshActor):
             )
             methods = {name: each.health.method for name, each in config.providers.items() if each.health.method}
             settings = HealthSettings.of(config.discovery.health, quotas, methods)
-            self._monitor.configure(settings, generation.providers, now)
+            left_out = {spec.name for spec in generation.table.providers.values() if spec.disabled}
+            asked = [name for name in generation.providers if name not in left_out]
+            self._monitor.configure(settings, asked, now)
             self._pools.configure(generation.table.pools.values(), settings.timeout, now)
             self._told = {name: told for name, told in self._told.items() if name in generation.providers}
             self._go_on()

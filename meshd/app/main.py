@@ -45,6 +45,8 @@ EX_CONFIG = 78
 _LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
 _STATUS_EVERY = 10.0  # s between two STATUS lines for the service manager
 _STUCK_AFTER = 5.0  # s the router may take to answer before the watchdog goes hungry
+TOGETHER = 2.0
+"""s in which signals to end are one: a terminal and what forwards them (make, npm, uv run) each send it."""
 _LONG_DRAIN = 5.0  # s of finishing, above which the service manager is asked for patience; and what comes after it
 
 
@@ -182,6 +184,7 @@ class _Process:
         self._source = source
         self._config = config
         self._log_level = options.log_level
+        self._ending_since = 0.0
         self._notifier = Notifier()
         self._signals = -1  # a pipe's end, where each signal is a byte
         self._handed_in = take_sockets()
@@ -284,6 +287,7 @@ class _Process:
             elif caught == signal.SIGUSR1:
                 _dump(mesh)
             elif caught in (signal.SIGTERM, signal.SIGINT):
+                self._ending_since = clock.now()
                 logger.info("%s: finishing what is in flight", signal.Signals(caught).name)
                 return
 
@@ -299,7 +303,7 @@ class _Process:
             logger.warning("no status: %s", _named(error))
 
     def _finish(self, mesh: Any) -> None:
-        """Let what is in flight end; a second SIGTERM or Ctrl-C ends the waiting."""
+        """Let what is in flight end; another SIGTERM or Ctrl-C, a while later, ends the waiting."""
         self._notifier.stopping("finishing what is in flight")
         seconds = self._drain_seconds(mesh)
         if seconds > _LONG_DRAIN:
@@ -324,7 +328,11 @@ class _Process:
         while not finished.is_set():
             caught = self._next_signal(0.1)
             if caught in (signal.SIGTERM, signal.SIGINT):
-                logger.warning("%s again: what is in flight is cut off", signal.Signals(caught).name)
+                name = signal.Signals(caught).name
+                if clock.now() - self._ending_since < TOGETHER:
+                    logger.info("%s again, at once: taken for the same; again later cuts off what is in flight", name)
+                    continue
+                logger.warning("%s again: what is in flight is cut off", name)
                 mesh.tell("router", messages.Drain(0.0))
 
     def _reloading(self, began: bool) -> None:

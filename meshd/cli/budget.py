@@ -12,8 +12,9 @@ from typing import Annotated, Any
 
 import typer
 
-from meshd.cli import daemon
+from meshd.cli import daemon, names
 from meshd.cli import output as out
+from modelmesh._wording import no_such
 
 app = typer.Typer()
 
@@ -28,7 +29,7 @@ NOTHING = (
 @app.command(rich_help_panel=out.LOOK)
 def budget(
     name: Annotated[
-        str | None, typer.Argument(help="Only limits of this provider, model, pool or app.", metavar="[NAME]")
+        str | None, typer.Argument(help="Only limits of this provider, model, pool or app.", metavar="NAME")
     ] = None,
     as_json: out.JsonOption = False,
 ) -> None:
@@ -43,6 +44,10 @@ def budget(
     """
     answer = daemon.ask("budget")
     rows = [row for row in answer.get("data") or () if name in (None, row.get("name"), row.get("pool"))]
+    if name is not None and not rows:
+        known = names.everything()
+        if name not in known:
+            raise daemon.Refused(no_such("provider, model, pool or app", name, known))
     if as_json:
         out.print_json(answer | {"data": rows})
     elif name is not None and not rows:

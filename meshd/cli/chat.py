@@ -37,11 +37,11 @@ def chat(
         typer.Argument(
             help="A pool, capability or model; alone and unknown to the daemon, it is the prompt.",
             autocompletion=names.pools_and_models,
-            metavar="[MODEL]",
+            metavar="MODEL",
         ),
     ] = None,
     prompt: Annotated[
-        str | None, typer.Argument(help="What to ask; - reads it from a pipe.", metavar="[PROMPT]")
+        str | None, typer.Argument(help="What to ask; - reads it from a pipe.", metavar="PROMPT")
     ] = None,
     system: Annotated[str | None, typer.Option(help="Instructions that stand before the conversation.")] = None,
     max_tokens: Annotated[int | None, typer.Option(min=1, metavar="N", help="The answer's longest length.")] = None,

@@ -22,7 +22,7 @@ app = typer.Typer()
 config_app = typer.Typer(no_args_is_help=True, help="The configuration in force, and files of it.")
 app.add_typer(config_app, name="config", rich_help_panel=out.SET_UP)
 
-File = Annotated[Path | None, typer.Argument(help="Default: the file the daemon would read.", metavar="[FILE]")]
+File = Annotated[Path | None, typer.Argument(help="Default: the file the daemon would read.", metavar="FILE")]
 
 
 @config_app.command()

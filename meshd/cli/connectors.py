@@ -11,6 +11,7 @@ import typer
 
 from meshd.cli import daemon
 from meshd.cli import output as out
+from modelmesh._wording import no_such
 
 if TYPE_CHECKING:
     from meshd.connectors.registry import ConnectorRegistry, ConnectorSpec
@@ -27,7 +28,7 @@ def _ids(incomplete: str) -> list[str]:
 @app.command(rich_help_panel=out.SET_UP)
 def connectors(
     connector: Annotated[
-        str | None, typer.Argument(help="One id or alias, in detail.", metavar="[ID]", autocompletion=_ids)
+        str | None, typer.Argument(help="One id or alias, in detail.", metavar="ID", autocompletion=_ids)
     ] = None,
     type: Annotated[
         str | None, typer.Option(help="provider, rotation, secret-store, storage, observability, discovery.")
@@ -42,12 +43,12 @@ def connectors(
     from meshd.connectors.registry import TYPES, default_registry
 
     if type is not None and type not in TYPES:
-        raise typer.BadParameter(f"one of {', '.join(TYPES)}", param_hint="--type")
+        raise daemon.Misused(no_such("type of connector", type, TYPES))
     registry = default_registry()
     if connector is not None:
         spec = registry.find(connector, type)
         if spec is None:
-            raise daemon.Refused(registry.why_unknown(connector, type))
+            raise daemon.Misused(_why_unknown(registry, connector, type))
         found = _described(registry, spec)
         out.print_json(found) if as_json else _show(found)
         return
@@ -60,6 +61,14 @@ def connectors(
         [[spec.id, spec.type, list(spec.key_env), _about(registry, spec)] for spec in specs],
         empty="none",
     )
+
+
+def _why_unknown(registry: ConnectorRegistry, connector: str, type: str | None) -> str:
+    if registry.is_planned(connector, type):
+        return registry.why_unknown(connector, type)
+    specs = registry.list_connectors(type)
+    names = dict.fromkeys(name for spec in specs for name in (spec.id, *spec.aliases))
+    return no_such(f"{type} connector" if type else "connector", connector, names)
 
 
 def _about(registry: ConnectorRegistry, spec: ConnectorSpec) -> str:

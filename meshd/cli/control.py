@@ -190,6 +190,8 @@ def drain(
 
 def _unlike(row: Mapping[str, Any]) -> str:
     """What a provider is that does not answer as one: a server that refuses a key is there."""
+    if row.get("kind") == "left_out":
+        return "left out"
     if row.get("kind") == "authentication":
         return "key refused"
     return "wrong base_url" if "is base_url right" in str(row.get("error")) else "away"

@@ -44,6 +44,10 @@ class Refused(Exception):
     """The command ends with exit code 1 and this message."""
 
 
+class Misused(Exception):
+    """It ends with exit code 2: what it was given is not there to be given."""
+
+
 def client(timeout: float = 600.0) -> OpenAIClient:
     """A client on the socket of `--socket`, else where clients look."""
     import modelmesh
@@ -107,7 +111,9 @@ def report(error: Exception) -> int:
     from modelmesh._errors import DaemonUnavailableError, MeshError
 
     found: dict[str, Any]
-    if isinstance(error, Refused):
+    if isinstance(error, Misused):
+        lines, code, found = [str(error)], USAGE, {"message": str(error), "code": "usage"}
+    elif isinstance(error, Refused):
         lines, code, found = [str(error)], REFUSED, {"message": str(error), "code": "refused"}
     elif isinstance(error, DaemonUnavailableError):
         paths = list(error.extra.get("paths", ()))

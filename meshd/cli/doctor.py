@@ -53,9 +53,9 @@ def _print(finding: Finding) -> None:
     mark, style = _MARKS[finding.level]
     if not out.on_terminal():
         mark = finding.level  # a word for programs that read lines
-    out.say(f"{mark} {finding.subject}: {finding.message}", None if finding.level == "ok" else style)
+    out.say(f"{mark} {finding.subject}: {finding.message}", None if finding.level == "ok" else style, hang=2)
     if finding.advice:
-        out.say(f"    → {finding.advice}")
+        out.say(f"    → {finding.advice}", hang=2)
 
 
 def _examine() -> Iterator[Finding]:

@@ -10,6 +10,7 @@ import typer
 from meshd.cli import daemon
 from meshd.cli import output as out
 from meshd.routing.wording import lasting
+from modelmesh._wording import no_such
 
 app = typer.Typer()
 
@@ -56,7 +57,7 @@ def events(
     """
     wanted = set(type or ())
     if unknown := wanted - set(TYPES):
-        raise typer.BadParameter(f"no event is called {', '.join(sorted(unknown))}", param_hint="--type")
+        raise daemon.Misused(no_such("event", sorted(unknown)[0], TYPES, most=len(TYPES)))
     with daemon.Daemon() as line:
         past = _past(line, wanted, limit)
         if not follow:

@@ -19,6 +19,11 @@ def _names(*sources: tuple[str, str]) -> Iterator[str]:
             yield from (str(entry[key]) for entry in line.get(path).get("data") or () if entry.get(key))
 
 
+def everything() -> list[str]:
+    """Every name that a limit may be of, or statistics. Raises what the daemon answers."""
+    return list(dict.fromkeys(_names(("providers", "name"), ("pools", "name"), ("apps", "name"), ("models", "id"))))
+
+
 def _completer(*sources: tuple[str, str]) -> Callable[[Any, str], list[str]]:
     def complete(ctx: Any, incomplete: str) -> list[str]:
         root = ctx.find_root() if ctx is not None else None

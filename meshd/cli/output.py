@@ -73,15 +73,16 @@ def _as_json(value: Any, **form: Any) -> str:
     return _UNWRITTEN.sub(lambda found: f"\\u{ord(found.group()):04x}", text)
 
 
-def say(text: str = "", style: str | None = None) -> None:
-    """A line for people, or several, each wrapped between words below its own beginning; whole in a pipe."""
+def say(text: str = "", style: str | None = None, *, hang: int = 0) -> None:
+    """A line for people, or several, each wrapped between words below its own beginning, and so many columns further
+    in; whole in a pipe."""
     text = cells.harmless(text)
     if not on_terminal():
         sys.stdout.write(f"{text}\n")
         return
     width = console().width
     for each in text.split("\n"):
-        indent = " " * (len(each) - len(each.lstrip(" ")))
+        indent = " " * (len(each) - len(each.lstrip(" ")) + hang)
         print_lines([[(line, style or "")] for line in cells.wrapped(each, width, indent)])
 
 

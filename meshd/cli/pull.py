@@ -5,16 +5,17 @@ Must never: fetch anything itself (that is `meshd.pull`), or need a daemon.
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from meshd.cli import daemon
+from meshd.cli import cells, daemon
 from meshd.cli import output as out
 
 if TYPE_CHECKING:
@@ -142,7 +143,7 @@ def _progress(name: str, *, silent: bool) -> Iterator[Tell]:
     """A bar on a terminal, a line now and then elsewhere, nothing beside JSON."""
     if silent:
         yield lambda done, total: None
-    elif sys.stderr.isatty():
+    elif sys.stderr.isatty() and os.environ.get("TERM", "dumb") != "dumb":
         with _bar(name) as tell:
             yield tell
     else:
@@ -152,17 +153,27 @@ def _progress(name: str, *, silent: bool) -> Iterator[Tell]:
 @contextmanager
 def _bar(name: str) -> Iterator[Tell]:
     from rich import progress
+    from rich.table import Column
 
-    columns = (
-        progress.TextColumn("{task.description}"),
-        progress.BarColumn(),
-        progress.DownloadColumn(),
-        progress.TransferSpeedColumn(),
-        progress.TimeRemainingColumn(compact=True),
-    )
-    with progress.Progress(*columns, console=out.console(stderr=True), transient=True) as bar:
-        task = bar.add_task(name, total=None)
+    screen = out.console(stderr=True)
+    whole = Column(no_wrap=True)
+    columns: list[progress.ProgressColumn] = [
+        progress.TextColumn("{task.description}", table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1)),
+        progress.BarColumn(bar_width=None if screen.width < _NARROW else 40),
+        progress.TaskProgressColumn(table_column=whole),
+    ]
+    if screen.width >= _NARROW:  # else one line would become two
+        columns[2:] = [
+            progress.DownloadColumn(table_column=whole),
+            progress.TransferSpeedColumn(table_column=whole),
+            progress.TimeRemainingColumn(compact=True, table_column=whole),
+        ]
+    with progress.Progress(*columns, console=screen, transient=True) as bar:
+        task = bar.add_task(cells.one_line(name), total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+_NARROW: Final = 72  # columns
 
 
 def _lines(name: str) -> Tell:

@@ -11,9 +11,10 @@ from typing import Annotated, Any
 
 import typer
 
-from meshd.cli import daemon
+from meshd.cli import daemon, names
 from meshd.cli import output as out
 from meshd.telemetry.dimensions import DIMENSIONS, TIMES, parse_by
+from modelmesh._wording import no_such
 
 app = typer.Typer()
 
@@ -41,12 +42,27 @@ def stats(
     groups, now = _groups(by), time.time()
     back = {"since": seconds_back(since, "--since", now), "until": seconds_back(until, "--until", now)}
     answer = daemon.ask("stats", by=",".join(groups), **back, name=name, **_filters(where or []))
+    rows = answer.get("data") or []
+    if as_json and rows:
+        out.print_json(answer)
+        return
+    if not rows:
+        _check_names({**({groups[0]: name} if name is not None else {}), **_filters(where or [])})
     if as_json:
         out.print_json(answer)
         return
-    rows = answer.get("data") or []
+    empty = "no requests match" if name is not None or where or since or until else "no requests yet"
     numbers = ["requests", "failed", "tokens", "cost", "p50", "p95", "first", "retries", "hedges", "cached", "down"]
-    out.print_table([*groups, *numbers], [_row(groups, row) for row in rows], numbers=numbers, empty="no requests yet")
+    out.print_table([*groups, *numbers], [_row(groups, row) for row in rows], numbers=numbers, empty=empty)
+
+
+def _check_names(wanted: dict[str, str]) -> None:
+    """Of what nothing was counted: it may be there and unused, or misspelt."""
+    for what, name in wanted.items():
+        counted = [str(row.get("name")) for row in daemon.ask("stats", by=what).get("data") or ()]
+        listed = names.everything() if what in ("pool", "model", "provider", "app") else ()
+        if name not in counted and name not in listed:
+            raise daemon.Refused(no_such(what, name, counted))
 
 
 def _row(groups: tuple[str, ...], row: dict[str, Any]) -> list[Any]:

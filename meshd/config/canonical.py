@@ -1,7 +1,7 @@
 """One form for what may be written in several: nested `config:` maps, empty entries, short strategy names.
 
 Owns: the equivalences of the file. What comes out is what is validated, compared and merged.
-Must never: fill in a default or drop a key that somebody wrote.
+Must never: fill in a default, or drop a key that somebody wrote but for `x-…`, which means nothing.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _STRATEGY_KEYS = ("strategy", "fallback_strategy")
 def canonical(raw: dict[str, Any], lines: Lines, file: str | None) -> tuple[dict[str, Any], Lines, list[Problem]]:
     """The flat form of a raw configuration, its lines, and keys given in both forms at once."""
     problems: list[Problem] = []
-    flat = dict(raw)
+    flat = {key: value for key, value in raw.items() if not is_remark(key)}
     moved = dict(lines)
     for section in _NAMED:
         entries = raw.get(section)
@@ -33,6 +33,11 @@ def canonical(raw: dict[str, Any], lines: Lines, file: str | None) -> tuple[dict
                 name: _flatten((section, name), entry, moved, problems, file) for name, entry in entries.items()
             }
     return flat, moved, problems
+
+
+def is_remark(key: object) -> bool:
+    """Whether a top-level key is the author's own: a place for YAML's anchors, as in compose files."""
+    return isinstance(key, str) and key.startswith("x-")
 
 
 def _flatten(at: Path, entry: Any, lines: Lines, problems: list[Problem], file: str | None) -> Any:

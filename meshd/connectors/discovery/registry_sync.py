@@ -195,6 +195,8 @@ def sources_of(generation: Any, found: Mapping[str, Any]) -> list[Source]:
         section = config.providers.get(name)
         if name in found or section is None or section.discovery.enumerate_models is False:
             continue
+        if generation.table.providers[name].disabled:
+            continue  # without its key it would be asked in vain, or list what it does not answer
         everything = section.catalogue.auto_discover or sync.auto_register
         own = "refresh_interval" in section.catalogue.model_fields_set
         interval = section.catalogue.refresh_interval if own else sync.interval

@@ -17,8 +17,10 @@ from meshd.gateway.operations.group import Group, number, text
 from meshd.routing import recovery
 from meshd.routing.strategies import StickUntilFailure, strategy_of
 from modelmesh._errors import ConflictError, NotFoundError
-from modelmesh._wording import short
+from modelmesh._wording import no_such
 
+LEFT_OUT = "left_out"
+"""In the place of a failure's kind: it was not asked."""
 _SLOW = 120.0  # s for commands that wait for providers
 
 
@@ -92,13 +94,28 @@ class Commands(Group):
 
     async def probe(self, call: Call) -> dict[str, Any]:
         provider = text(call.body, "provider") if call.body.get("provider") is not None else None
-        if provider is not None and provider not in self.core.mesh.table.providers:
-            raise NotFoundError(f"No provider is called {short(repr(provider))}; see `meshctl providers`.")
+        providers = self.core.mesh.table.providers
+        if provider is not None and provider not in providers:
+            raise NotFoundError(no_such("provider", provider, providers))
+        left_out = self._left_out(provider)
         rows = await self.need("health", messages.ProbeNow(provider), _SLOW)
-        return {"data": [{**row, "ok": not row["error"]} for row in rows]}
+        found = [{**row, "ok": not row["error"]} for row in rows if row["provider"] not in left_out]
+        for name, why in left_out.items():
+            found.append({"provider": name, "ok": False, "available": False, "kind": LEFT_OUT, "error": why})
+        return {"data": found}
+
+    def _left_out(self, provider: str | None = None) -> dict[str, str]:
+        """Providers that are asked for nothing, and why: the key of one is missing."""
+        specs = self.core.mesh.table.providers.values()
+        return {spec.name: spec.disabled for spec in specs if spec.disabled and provider in (None, spec.name)}
 
     async def discover(self, call: Call) -> dict[str, Any]:
-        return {"data": await self.need("discovery", messages.DiscoverNow(), _SLOW)}
+        left_out = self._left_out()
+        found = await self.need("discovery", messages.DiscoverNow(), _SLOW)
+        rows: list[dict[str, Any]] = [row for row in found if row.get("provider") not in left_out]
+        for name, why in left_out.items():
+            rows.append({"provider": name, "kind": "provider", "models": None, "new": [], "gone": [], "error": why})
+        return {"data": rows}
 
     async def drain(self, call: Call) -> dict[str, Any]:
         left = await self.core.drain(number(call.body, "timeout") or 30.0)

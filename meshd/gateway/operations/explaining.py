@@ -29,6 +29,7 @@ from meshd.routing.stages import Asker, BudgetStage, LimitStage, Question
 from meshd.routing.table import PoolSpec, Target
 from meshd.routing.tokens import vocabularies_wanted
 from modelmesh._errors import AccessDeniedError, InvalidRequestError, MeshError, NotFoundError
+from modelmesh._wording import no_such
 
 
 class Explaining(Group):
@@ -81,12 +82,7 @@ class Explaining(Group):
             )
         found = apps.named(name)
         if found is None:
-            known = ", ".join(self.core.mesh.table.apps)
-            raise NotFoundError(
-                f"No app of the configuration is called {name!r}, and none of that name has asked; see `meshctl apps`."
-                + (f"\n  configured are {known}" if known else ""),
-                param="app",
-            )
+            raise NotFoundError(no_such("app", name, self.core.mesh.table.apps), param="app")
         return found
 
     async def _read(self, body: dict[str, Any], identity: Identity) -> tuple[bytes, tuple[str, Target, reading.Needs]]:

@@ -34,16 +34,17 @@ class Group:
         """By whose rules the answer is cut: the caller's own; an administrator sees everything."""
         return ANY_APP if self.is_admin(call) else self.core.mesh.apps.identify(call.caller).spec
 
-    def resolve(self, name: str) -> Target:
-        """Raises NotFoundError."""
+    def resolve(self, name: str, app: AppSpec = ANY_APP) -> Target:
+        """Raises NotFoundError. app: of whoever asks."""
+        table = self.core.mesh.table
         try:
-            return self.core.mesh.table.resolve(name)
+            return table.resolve(name)
         except UnknownModel as unknown:
-            raise inference.unknown_model(unknown, self.core.mesh.table) from None
+            raise inference.unknown_model(unknown, table, app) from None
 
     def visible(self, call: Call, name: str) -> Target:
         """What `name` stands for. Raises NotFoundError, AccessDeniedError."""
-        target = self.resolve(name)
+        target = self.resolve(name, self.viewer(call))
         if not self.is_admin(call):
             self.core.mesh.apps.check(self.core.mesh.apps.identify(call.caller), target)
         return target

@@ -16,7 +16,7 @@ from meshd.gateway.operations.group import Group
 from meshd.routing.access import allowed_models, allowed_pools
 from meshd.routing.table import AppSpec, UnknownModel
 from modelmesh._errors import NotFoundError
-from modelmesh._wording import short, told
+from modelmesh._wording import no_such
 
 
 class Inventory(Group):
@@ -72,18 +72,13 @@ class Inventory(Group):
         if wanted is None:
             return {"data": [view.model(model) for model in allowed_models(app, view.table)]}
         if wanted not in view.table.models:
-            raise inference.unknown_model(UnknownModel(wanted, view.table.nearest(wanted)), view.table)
+            raise inference.unknown_model(UnknownModel(wanted, view.table.nearest(wanted)), view.table, app)
         return {"data": [view.model(view.table.models[self.visible(call, wanted).pool.members[0]])]}
 
     async def providers(self, call: Call) -> dict[str, Any]:
         wanted, names = call.query.get("name"), self._providers_of(self.viewer(call))
         if wanted is not None and wanted not in names:
-            raise NotFoundError(
-                told(
-                    f"No provider is called {short(repr(wanted))}; see `meshctl providers`.",
-                    f"there are {', '.join(names) or 'none'}",
-                )
-            )
+            raise NotFoundError(no_such("provider", wanted, names))
         return {"data": self.provider_maps(call, names if wanted is None else [wanted])}
 
     def provider_maps(self, call: Call, names: list[str]) -> list[dict[str, Any]]:

@@ -19,7 +19,7 @@ from meshd.gateway.operations.group import Group
 from meshd.routing.access import DEFAULT_APP
 from meshd.routing.table import AppSpec
 from modelmesh._errors import NotFoundError
-from modelmesh._wording import short, told
+from modelmesh._wording import no_such
 
 _SUMMED = ("requests", "failed", "tokens_in", "tokens_out", "cost", "cost_today")
 
@@ -46,12 +46,7 @@ class Money(Group):
         if wanted is None:
             return {"data": list(rows.values())}
         if wanted not in rows:
-            raise NotFoundError(
-                told(
-                    f"No app is called {short(repr(wanted))}; see `meshctl apps`.",
-                    f"there are {', '.join(rows) or 'none'}",
-                )
-            )
+            raise NotFoundError(no_such("app", wanted, rows))
         return {"data": [rows[wanted]]}
 
     # -- inside ---------------------------------------------------------------------------------------

@@ -69,6 +69,19 @@ def meshctl(launch: Any) -> Callable[..., subprocess.CompletedProcess[str]]:
     return run
 
 
+@pytest.fixture
+def run_meshctl() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """`run_meshctl(daemon, "status")`: beside a daemon of the test's own, in a pipe."""
+
+    def run(daemon: Any, *words: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "meshd.cli", "--socket", str(daemon.socket), *words]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=40, stdin=subprocess.DEVNULL)
+        assert "Traceback" not in done.stderr, done.stderr
+        return done
+
+    return run
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "integration/cli" in str(item.path) and item.get_closest_marker("mesh_config") is None:

@@ -235,7 +235,7 @@ def test_apps_are_told_the_rest(told):
 
 
 TELLING = [
-    ("chat", "hi", "--model", "{}"),
+    ("chat", "{}", "hi"),
     ("explain", "{}"),
     ("status", "--all"),
     ("status",),

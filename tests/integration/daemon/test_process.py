@@ -10,6 +10,7 @@ import stat
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import psutil
@@ -225,6 +226,42 @@ def test_what_does_not_end_within_the_drain_timeout_is_cancelled(meshd, one, dia
     assert (error.head.status, error.head.error["code"]) == (502, "request_interrupted")
     assert daemon.wait() == 0
     assert daemon.leftovers() == []
+
+
+@pytest.mark.parametrize("numbers", [(signal.SIGTERM,) * 3, (signal.SIGINT, signal.SIGTERM, signal.SIGINT)])
+def test_signals_that_come_together_are_one(meshd, one, dial, numbers):
+    """A terminal and what forwards them (make, uv run) each send one: no request is cut off by that."""
+    daemon = meshd(one(tokens=["a ", "b ", "c"], chunk_delay="200ms"))
+    line = dial(daemon.socket)
+    line.chat(stream=True)
+    assert line.receive(wire.CHUNK)
+    for number in numbers:
+        daemon.signal(number)
+    kinds = [line.receive().kind]
+    while kinds[-1] in (wire.CHUNK, wire.GOAWAY):
+        kinds.append(line.receive().kind)
+    assert kinds[-1] == wire.END
+    assert daemon.wait() == 0
+    assert daemon.leftovers() == []
+
+
+def test_a_signal_that_comes_again_later_cuts_off(meshd, one, dial, eventually):
+    daemon = meshd(one(fault="timeout", daemon={"drain_timeout": "60s"}))
+    line = dial(daemon.socket)
+    line.chat()
+    line.round_trip()
+    daemon.signal(signal.SIGTERM)
+    assert line.receive(wire.GOAWAY)
+    began = time.monotonic()
+
+    def cut_off():
+        if "cut off" not in daemon.log():
+            daemon.signal(signal.SIGTERM)
+        return "cut off" in daemon.log()
+
+    eventually(cut_off)
+    assert time.monotonic() - began > 1.0
+    assert daemon.wait() in (0, -signal.SIGTERM)  # the last of them may come when nothing is caught any more
 
 
 def test_a_listener_to_events_does_not_hold_the_end_up(meshd, one, dial):

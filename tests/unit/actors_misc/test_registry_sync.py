@@ -12,6 +12,12 @@ from meshd.connectors.discovery.registry_sync import Difference, RegistrySync, S
 from meshd.messages import ModelsListed
 
 
+def running(config: MeshConfig, *left_out: str) -> Any:
+    """A generation, as far as a sync looks at it."""
+    specs = {name: SimpleNamespace(disabled="no key" if name in left_out else "") for name in config.providers}
+    return SimpleNamespace(config=config, providers=dict(config.providers), table=SimpleNamespace(providers=specs))
+
+
 def synced(registers: bool = True, **settings: Any) -> RegistrySync:
     sync = RegistrySync()
     sync.configure(SyncSettings(**settings), [Source("p", registers, 3600)], 0)
@@ -110,8 +116,15 @@ def test_providers_and_switches() -> None:
 def test_a_providers_own_interval_wins(catalogue: dict[str, Any], expected: float) -> None:
     provider = {"connector": "openai-compatible.v1", "base_url": "http://h/v1", "catalogue": catalogue}
     raw = {"providers": {"p": provider}, "discovery": {"sync": {"interval": "10m", "auto_register": True}}}
-    generation = SimpleNamespace(config=MeshConfig.from_dict(raw, environ={}), providers={"p": None})
+    generation = running(MeshConfig.from_dict(raw, environ={}))
     assert [source.interval for source in sources_of(generation, {})] == [expected]
+
+
+def test_a_provider_without_its_key_is_not_asked_what_it_offers() -> None:
+    """It would be asked in vain, or list what it does not answer."""
+    entry = {"connector": "openai-compatible.v1", "base_url": "http://h/v1"}
+    generation = running(MeshConfig.from_dict({"providers": {"p": entry, "q": entry}}, environ={}), "q")
+    assert [source.name for source in sources_of(generation, {})] == ["p"]
 
 
 def test_details_are_asked_for_where_they_are_wanted_and_may_take_longer() -> None:
@@ -147,6 +160,6 @@ def test_a_providers_own_keys_say_what_a_sync_asks_for() -> None:
             }
         }
     )
-    plain, own = sources_of(SimpleNamespace(config=config, providers=dict(config.providers)), {})
+    plain, own = sources_of(running(config), {})
     assert (plain.details, plain.capabilities, plain.interval) == (False, True, 3600.0)
     assert (own.details, own.capabilities, own.interval) == (True, False, 300.0)

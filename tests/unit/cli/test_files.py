@@ -118,5 +118,6 @@ def test_connectors(meshctl: Any) -> None:
     assert "OPENAI_API_KEY" in meshctl("connectors", "openai.llm.v1").stdout
     assert json.loads(meshctl("connectors", "openai.llm.v1", "--json").stdout)["key_env"] == ["OPENAI_API_KEY"]
     unknown = meshctl("connectors", "openai.lml.v1")
-    assert (unknown.exit_code, "openai.llm.v1" in unknown.stderr) == (1, True)
-    assert meshctl("connectors", "--type", "colour").exit_code == 2
+    assert (unknown.exit_code, "openai.llm.v1" in unknown.stderr) == (2, True)
+    wrong = meshctl("connectors", "--type", "colour")
+    assert (wrong.exit_code, "provider, rotation" in wrong.stderr) == (2, True)

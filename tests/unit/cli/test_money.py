@@ -51,7 +51,12 @@ def test_budget_of_one(fake: Any, meshctl: Any) -> None:
     assert json.loads(meshctl("budget", "mail", "--json").stdout) == {"timezone": "UTC", "data": [MAIL]}
     assert json.loads(meshctl("budget", "chat", "--json").stdout)["data"] == [RULE, SOFT]
     assert json.loads(meshctl("budget", "--json").stdout)["data"] == ROWS
-    assert "nothing limits x" in meshctl("budget", "x").stdout
+    names = {"providers": "name", "pools": "name", "apps": "name", "models": "id"}
+    fake.answers.update({f"GET {path}": {"data": [{key: f"some-{path}"}]} for path, key in names.items()})
+    assert "nothing limits some-pools" in meshctl("budget", "some-pools").stdout
+    unknown = meshctl("budget", "some-pool")
+    assert (unknown.exit_code, unknown.stdout) == (1, "")
+    assert "did you mean some-pools?\n  there are: some-providers, some-pools, some-apps" in unknown.stderr
 
 
 def test_no_budget_at_all_says_how_to_have_one(fake: Any, meshctl: Any) -> None:
