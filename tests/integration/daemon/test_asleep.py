@@ -21,6 +21,7 @@ WORDS = [f"w{n} " for n in range(12)]
 TEXT = "".join(WORDS)
 HOWS = ["async-stream", "sync-stream", "async-unary", "sync-unary"]
 SHORT = 5.0  # s of sleep
+LONG = 30.0  # beyond the silence after which client and daemon give each other up
 
 
 def config(upstream: Any, patience: float = 2.0, **pool: Any) -> dict[str, Any]:
@@ -118,6 +119,30 @@ def test_asleep_in_mid_load(
     assert asked.came() == [TEXT] * 8
     nothing_is_blamed(daemon, 8, eventually)
     assert server.served["served"] == 8, "each was asked once"
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("who", ["daemon", "client", "both"])
+@pytest.mark.parametrize("how", HOWS)
+def test_asleep_for_longer_than_a_silence_may_last(
+    meshd: Any, upstream: Any, asking: Callable[..., Asking], eventually: Any, how: str, who: str
+) -> None:
+    """A client that is awake gives up a daemon that sleeps: then each request has its error, and none is sent twice."""
+    server = upstream([SLOW_STREAM if how.endswith("stream") else SLOW_ANSWER])
+    daemon = meshd(config(server))
+    asked = asking(daemon.socket, how, 60, 8)
+    under_way(daemon, asked, how, 8, eventually, server)
+    processes = {"daemon": [daemon.process], "client": [asked.process], "both": [daemon.process, asked.process]}[who]
+    sleep(LONG, *processes)
+    came = asked.came()
+    if who == "daemon":
+        told = ("StreamInterrupted: ", "RoutingError: This request was cut off while it was at its provider")
+        assert all(each == TEXT or each.startswith(told) for each in came), came
+    else:
+        assert came == [TEXT] * 8
+    nothing_is_blamed(daemon, 8, eventually)
+    assert server.served["served"] == 8, "each was asked once"
+    assert daemon.say().choices[0].message.content == TEXT
 
 
 @pytest.mark.parametrize("how", HOWS)
