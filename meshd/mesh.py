@@ -114,7 +114,7 @@ class ModelMesh:
     def start(self, source: ConfigSource) -> None:
         """As `initialize`, with a source that reloads read again."""
         if self._supervisor is not None:
-            raise MeshError("this mesh is running already", code="already_running")
+            raise MeshError("this mesh is already running", code="already_running")
         self._source = source
         if self._lived:  # who still holds a client of the former life hears that it was shut down
             self.address = _new_address()

@@ -214,7 +214,7 @@ class Upstream:
         return self
 
     def play(self, script: Any) -> None:
-        """Another script from now on. Counts begin anew."""
+        """Another script from now on. Counts start again at 0."""
         self._send("PUT", "/_script", json.dumps(script).encode())
 
     @property

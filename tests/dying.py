@@ -23,7 +23,7 @@ PRICING = {"input_per_1m": INPUT / 1_000, "output_per_1m": OUTPUT / 1_000}
 
 
 class Poison(messages.Message, frozen=True):
-    """Whoever handles it dies."""
+    """The actor that handles it dies."""
 
 
 def poisonous(monkeypatch: Any, *, at_once: bool = True) -> None:

@@ -1,4 +1,4 @@
-"""A provider over real HTTP that answers, or fails in one way, by a seed: the same call fails whoever makes it."""
+"""A provider over real HTTP that answers, or fails in one way, by a seed: the same call fails for every caller."""
 
 from __future__ import annotations
 

@@ -224,22 +224,22 @@ class BaseClient(ClientAnswers):
 
 
 def checked(message: Message, call: Call) -> Message:
-    """A message that is no ERROR. Raises the error that it describes otherwise."""
+    """A message that is not an ERROR. Raises the error that it describes otherwise."""
     if message.kind == ERROR:
         raise from_wire(message.head.status, message.head.error, message.head.mesh, call.name)
     return message
 
 
 def parsed(message: Message, call: Call, kind: type[Object]) -> Object:
-    """The object of a RESPONSE. Raises ProtocolError for one that is no JSON object."""
+    """The object of a RESPONSE. Raises ProtocolError for one that is not a JSON object."""
     if message.kind != RESPONSE:
         raise ProtocolError("one answer was asked for, and a stream came", request_id=call.name)
     try:
         json = _json.decode(message.body)
     except ValueError as error:
-        raise ProtocolError(f"the answer is no JSON: {error}", request_id=call.name) from None
+        raise ProtocolError(f"the answer is not JSON: {error}", request_id=call.name) from None
     if not isinstance(json, dict):
-        raise ProtocolError("the answer is no JSON object", request_id=call.name)
+        raise ProtocolError("the answer is not a JSON object", request_id=call.name)
     reply = kind.of(json)
     reply.mesh = MeshDetails.of(message.head.mesh)
     reply._request_id = call.name

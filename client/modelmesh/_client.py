@@ -36,7 +36,7 @@ class Line:
         self.hung_up = False
 
     def connection(self, client: BaseClient) -> _connection.Connection:
-        """The connection, made (or after a fork made anew) where needed. Raises DaemonUnavailableError."""
+        """The connection, made (after a fork, made again) where needed. Raises DaemonUnavailableError."""
         connection = self._connection
         if connection is not None and not connection.closed:
             return connection.for_new_call()

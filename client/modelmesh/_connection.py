@@ -86,7 +86,7 @@ class Connection:
 
     def for_new_call(self) -> Connection:
         """Itself, or one of its own for a signal's handler that asks while its thread is in the middle of a call here:
-        that call cannot go on before the handler returns."""
+        that call cannot continue before the handler returns."""
         connection, thread = self, threading.get_ident()
         while thread in connection._inside:
             nested = connection._nested
@@ -347,7 +347,7 @@ class Connection:
 
 
 class _Wake:
-    """Called by the leader when a call has got something: lets its thread go on where that sleeps."""
+    """Called by the leader when a call has got something: wakes its thread where that sleeps."""
 
     __slots__ = ("_call", "_connection")
 

@@ -268,7 +268,7 @@ _OWN_FIELDS = frozenset(
 class _Received(MeshError):
     """What a client raises for a class whose OpenAI name lies elsewhere in the tree: both catch it.
 
-    Named like the class it stands for. Not in the tree itself, as a full queue is no provider's failure to the
+    Named like the class it stands for. Not in the tree itself, as a full queue is not a provider's failure to the
     daemon, though an app that backs off on the SDK's RateLimitError has to do so here, too.
     """
 

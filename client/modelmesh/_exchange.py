@@ -395,7 +395,7 @@ class Exchange:
                 message = decode(frames)
             except MalformedMessage as error:
                 if (call := self.calls.get(error.request_id)) is not None:
-                    self._fail(call, ProtocolError(f"the daemon's answer is no message: {error}"))
+                    self._fail(call, ProtocolError(f"the daemon's answer cannot be read: {error}"))
                 continue
             if (call := self.calls.get(message.request_id)) is not None:
                 self._deliver(call, link, message)

@@ -210,7 +210,7 @@ _PLAIN: Final = frozenset({str, int, float, bool, type(None)})
 
 
 def encode_unknown(value: Any) -> Any:
-    """For msgspec: how things that are no JSON type are written into a request."""
+    """For msgspec: how things that are not of a JSON type are written into a request."""
     for name in ("to_dict", "model_dump"):
         if callable(dump := getattr(value, name, None)):
             return dump()

@@ -132,7 +132,7 @@ _decoders: Final = {kind: msgspec.msgpack.Decoder(head) for kind, head in _HEAD_
 
 
 class MalformedMessage(ValueError):
-    """Frames that are no message of this protocol; `.request_id` is what could be read of the id, or b""."""
+    """Frames that are not a message of this protocol; `.request_id` is what could be read of the id, or b""."""
 
     def __init__(self, reason: str, request_id: bytes = b"") -> None:
         super().__init__(reason)

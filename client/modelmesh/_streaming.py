@@ -36,7 +36,7 @@ def decode_as(kind: type[Object]) -> Callable[[bytes], Any]:
         try:
             json = _json.decode(body)
         except ValueError as error:
-            raise ProtocolError(f"a chunk is no JSON: {error}") from None
+            raise ProtocolError(f"a chunk is not JSON: {error}") from None
         return kind.of(json) if isinstance(json, dict) else kind.of({"data": json})
 
     return decode

@@ -269,7 +269,7 @@ class ConfigActor(MeshActor):
     # -- saying so ------------------------------------------------------------------------------------
 
     def _announce(self, report: messages.ReloadReport, reason: str) -> None:
-        """One event says it to the log, to listeners and to `meshctl events`; a start that went well is no news."""
+        """One event says it to the log, to listeners and to `meshctl events`; a good start is not reported."""
         severity = "info"
         text = f"{reason}: {'; '.join(report.changes) or 'nothing changed'}"
         if report.generation == 1:

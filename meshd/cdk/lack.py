@@ -1,4 +1,4 @@
-"""What this machine lacks, where an exception says so: that is nobody's fault but ours.
+"""What this machine lacks, where an exception says so: that is our own fault.
 
 Owns: which errors of the system say nothing of whoever was to be reached, and what to do about each.
 Must never: open or ask anything: where descriptors have run out, there is none to look with.

@@ -122,7 +122,7 @@ def _members(text: str) -> dict[str, bytes]:
     found: dict[str, bytes] = {}
     at = _past_blanks(text, 0)
     if text[at] != "{":
-        raise ValueError("it is no object")
+        raise ValueError("it is not an object")
     at = _past_blanks(text, at + 1)
     while text[at] != "}" or found:
         name, at = _value(text, at)

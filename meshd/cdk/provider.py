@@ -38,7 +38,7 @@ class FailureKind(enum.StrEnum):
     CONNECTION = "connection"  # refused, reset, DNS, TLS: the provider cannot be reached
     SERVER = "server"  # 5xx
     LOCAL = "local"  # this machine lacks something (descriptors, memory, ports): says nothing of the provider
-    BAD_ANSWER = "bad_answer"  # a 2xx that is no answer: HTML, not JSON, an empty stream, an error event inside
+    BAD_ANSWER = "bad_answer"  # a 2xx that is not an answer: HTML, not JSON, an empty stream, an error event inside
     STREAM_CUT = "stream_cut"  # a stream ended without a finish reason, or fell silent
     UNSUPPORTED = "unsupported"  # 400: this model cannot do it, another may
     CONTEXT_LENGTH = "context_length"  # 400: too long for this model
@@ -144,7 +144,7 @@ class StreamEvent(msgspec.Struct, frozen=True, gc=False):
     """One event of a stream: `data` is the JSON after `data: `, unchanged.
 
     content: it carries something the app would show or act on (text, reasoning, a tool call).
-    text: the content's text, for taking a stream up elsewhere. reasoning: text of thinking, which is no part of the
+    text: the content's text, for taking a stream up elsewhere. reasoning: text of thinking, which is not part of the
     answer. extra: a part of the answer that is not text and that no other model can continue (a tool call, a refusal,
     audio), as text or JSON. finish_reason: set on the last content event.
     hidden: an event the app did not ask for (the usage chunk the mesh requested), not to be passed on.

@@ -1,4 +1,4 @@
-"""`meshctl budget`: limits, what is spent and reserved of them, and when they begin anew.
+"""`meshctl budget`: limits, what is spent and reserved of them, and when they reset.
 
 Owns: how a limit is shown, wherever one is.
 """

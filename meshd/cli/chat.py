@@ -35,7 +35,7 @@ def chat(
     model: Annotated[
         str | None,
         typer.Argument(
-            help="A pool, capability or model; alone and unknown to the daemon, it is the prompt.",
+            help="A pool, capability or model. A single word that the daemon does not know is the prompt.",
             autocompletion=names.pools_and_models,
             metavar="MODEL",
         ),
@@ -43,9 +43,9 @@ def chat(
     prompt: Annotated[
         str | None, typer.Argument(help="What to ask; - reads it from a pipe.", metavar="PROMPT")
     ] = None,
-    system: Annotated[str | None, typer.Option(help="Instructions that stand before the conversation.")] = None,
-    max_tokens: Annotated[int | None, typer.Option(min=1, metavar="N", help="The answer's longest length.")] = None,
-    temperature: Annotated[float | None, typer.Option(min=0, max=2, help="0: sober; 2: wild.")] = None,
+    system: Annotated[str | None, typer.Option(help="Instructions before the conversation.")] = None,
+    max_tokens: Annotated[int | None, typer.Option(min=1, metavar="N", help="Most tokens of the answer.")] = None,
+    temperature: Annotated[float | None, typer.Option(min=0, max=2, help="0: predictable; 2: random.")] = None,
     stream: Annotated[bool, typer.Option("--stream/--no-stream", help="Print the answer as it comes.")] = True,
     as_json: out.JsonOption = False,
 ) -> None:

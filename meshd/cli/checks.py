@@ -112,7 +112,7 @@ def daemon_health(status: Mapping[str, Any]) -> Iterator[Finding]:
     last = status.get("last_reload") or {}
     if last and not last.get("ok"):
         for problem in last.get("problems") or ():
-            yield Finding("configuration", PROBLEM, daemon.problem_line(problem), "mend it, then meshctl reload")
+            yield Finding("configuration", PROBLEM, daemon.problem_line(problem), "fix it, then meshctl reload")
     else:
         yield Finding("configuration", OK, str((status.get("config") or {}).get("source") or "built-in"))
     for lack in status.get("lacks") or ():
@@ -183,7 +183,7 @@ def _unresolved(host: str) -> str:
     try:
         pool.submit(socket.getaddrinfo, host, 443).result(_PATIENCE)
     except (OSError, TimeoutError) as error:
-        return error.strerror if isinstance(error, OSError) and error.strerror else "its name is not resolved"
+        return error.strerror if isinstance(error, OSError) and error.strerror else "its name cannot be resolved"
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
     return ""

@@ -1,6 +1,6 @@
 """`meshctl config`: the configuration in force, and files of it.
 
-Must never: show a secret's value, or write over a file unasked.
+Must never: show a secret's value, or overwrite a file unless told to.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ def _resolved(config: MeshConfig) -> dict[str, Any]:
 
 @config_app.command()
 def validate(file: File = None, as_json: out.JsonOption = False) -> None:
-    """Check a file: every problem at once, with its line. Exit code 1 where there is one.
+    """Check a file: every problem at once, with its line. Exit code 1 if there is one.
 
     [dim]meshctl config validate /etc/meshd/mesh.yaml[/dim]
     """
@@ -121,7 +121,7 @@ def validate(file: File = None, as_json: out.JsonOption = False) -> None:
 
 def _obstacles(path: Path | None) -> list[str]:
     """Of a valid file: what its daemon would lack here, and which rules of apps give more than they seem to. What
-    the running daemon itself holds is no obstacle to a file that it is to read."""
+    the running daemon itself holds does not stop a file that it is to read."""
     from meshd.app.preflight import obstacles
     from meshd.config import MeshConfig
     from meshd.config.advice import remarks
@@ -157,7 +157,7 @@ def schema(as_json: out.JsonOption = False) -> None:
 def convert(
     source: Annotated[Path, typer.Argument(metavar="IN", help="A .yaml, .toml or .json file.")],
     target: Annotated[Path, typer.Argument(metavar="OUT", help="The same with another ending; - prints YAML.")],
-    force: Annotated[bool, typer.Option("--force", help="Write over OUT.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite OUT.")] = False,
     as_json: out.JsonOption = False,
 ) -> None:
     """Write a configuration in another format, by the ending. Comments are lost.
@@ -169,7 +169,7 @@ def convert(
     from meshd.config.loading import format_of
 
     if str(target) != "-" and target.suffix.lower() not in (".yaml", ".yml", ".toml", ".json"):
-        raise typer.BadParameter(f"{target} ends in no format's name: .yaml, .toml or .json", param_hint="OUT")
+        raise typer.BadParameter(f"{target} does not end in .yaml, .toml or .json", param_hint="OUT")
     loaded = load_file(str(source))
     if loaded.fatal or loaded.problems:
         raise daemon.Refused("\n".join(str(problem) for problem in loaded.problems))
@@ -186,10 +186,10 @@ def init(
     path: Annotated[
         Path | None, typer.Argument(help="Where to; default: the user's configuration file. - prints it.")
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Write over what is there.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
     as_json: out.JsonOption = False,
 ) -> None:
-    """Write a commented starting file from what was found on this machine.
+    """Write a commented file to start from, by what was found on this machine.
 
     [dim]meshctl config init && $EDITOR ~/.config/meshd/mesh.yaml[/dim]
     """
@@ -208,7 +208,7 @@ def init(
 def _write(target: Path, text: str, force: bool) -> None:
     """Whole or not at all; readable by its owner alone, for it may hold keys."""
     if target.exists() and not force:
-        raise daemon.Refused(f"{target} exists already; --force writes over it")
+        raise daemon.Refused(f"{target} already exists; --force overwrites it")
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.name}.{os.getpid()}")
     try:

@@ -1,4 +1,4 @@
-"""`meshctl reload`, `rotate`, `model activate|deactivate`, `probe`, `discover`, `drain`: orders to the daemon.
+"""`meshctl reload`, `rotate`, `model activate|deactivate`, `probe`, `discover`, `drain`: commands to the daemon.
 
 Must never: decide anything itself; each command is one operation of the daemon's, and its answer in words.
 """
@@ -20,7 +20,7 @@ app.add_typer(model_app, name="model", rich_help_panel=out.STEER)
 PROBE_TIMEOUT = 120.0
 
 ModelId = Annotated[str, typer.Argument(help="The model's id.", autocompletion=names.models)]
-Reason = Annotated[str, typer.Option(help="Why, for whoever looks later.")]
+Reason = Annotated[str, typer.Option(help="Why; shown with the model.")]
 
 
 @app.command(rich_help_panel=out.STEER)
@@ -28,7 +28,7 @@ def reload(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would change.")] = False,
     as_json: out.JsonOption = False,
 ) -> None:
-    """Read the configuration file again. All of it is taken, or nothing.
+    """Read the configuration file again. Either all of it takes effect, or nothing.
 
     [dim]meshctl reload --dry-run[/dim]
     """
@@ -45,7 +45,7 @@ def reload(
     else:
         for problem in report.get("problems") or ():
             out.complain(daemon.problem_line(problem))
-        out.complain("refused: the configuration that was running still is")
+        out.complain("refused: the previous configuration stays in force")
     if not report.get("ok"):
         raise typer.Exit(daemon.REFUSED)
 
@@ -68,7 +68,7 @@ def rotate(
 
 @model_app.command()
 def activate(model_id: ModelId, reason: Reason = "", as_json: out.JsonOption = False) -> None:
-    """Put a model back into service at once, whatever it was taken out for.
+    """Put a model back into service at once, whatever took it out.
 
     [dim]meshctl model activate openai.gpt-4o[/dim]
     """
@@ -77,7 +77,7 @@ def activate(model_id: ModelId, reason: Reason = "", as_json: out.JsonOption = F
 
 @model_app.command()
 def deactivate(model_id: ModelId, reason: Reason = "", as_json: out.JsonOption = False) -> None:
-    """Take a model out of service until `activate`, over restarts too.
+    """Take a model out of service until `activate`, across restarts.
 
     [dim]meshctl model deactivate openai.gpt-4o --reason "too expensive today"[/dim]
     """
@@ -96,11 +96,11 @@ def _switch(verb: str, model_id: str, reason: str, as_json: bool) -> None:
 @app.command(rich_help_panel=out.STEER)
 def probe(
     provider: Annotated[
-        str | None, typer.Argument(help="One provider; all where none is named.", autocompletion=names.providers)
+        str | None, typer.Argument(help="One provider; all of them by default.", autocompletion=names.providers)
     ] = None,
     as_json: out.JsonOption = False,
 ) -> None:
-    """Ask providers now whether they are there. Exit code 1 where one is not.
+    """Check now whether providers answer. Exit code 1 if one does not.
 
     [dim]meshctl probe openai[/dim]
     """
@@ -172,7 +172,7 @@ def drain(
     ] = 30.0,
     as_json: out.JsonOption = False,
 ) -> None:
-    """Take no new requests, wait for those in flight. Exit code 1 where some are left.
+    """Take no new requests, wait for those in flight. Exit code 1 if some are left.
 
     [dim]meshctl drain --timeout 60 && systemctl stop meshd[/dim]
     """

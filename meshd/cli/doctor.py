@@ -103,7 +103,7 @@ def _without_daemon(socket: list[Finding], unreachable: str) -> Iterator[Finding
         yield checks.Finding("configuration", checks.PROBLEM, str(error), "meshctl config validate")
         return
     for fault in faults:
-        yield checks.Finding("configuration", checks.PROBLEM, str(fault), "mend it before meshd is started")
+        yield checks.Finding("configuration", checks.PROBLEM, str(fault), "fix it before meshd is started")
     yield from _safely("start", lambda: checks.start(config, daemon.settings.socket or os.environ.get("MESH_SOCKET")))
     yield from _safely("keys", lambda: checks.placeholders(config, os.environ))
     yield from _safely("apps", lambda: checks.matches(config))
@@ -117,7 +117,7 @@ def _config_at_hand() -> Any:
 
 
 def _running_config() -> Any:
-    """The daemon's apps. Not the rest of what it runs by: its keys come masked, and a mask is no key."""
+    """The daemon's apps. Not the rest of what it runs by: its keys come masked, and a mask is not a key."""
     from meshd.config import MeshConfig
 
     return MeshConfig.from_dict({"apps": (daemon.ask("config").get("config") or {}).get("apps") or {}})

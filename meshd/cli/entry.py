@@ -154,7 +154,7 @@ def main() -> None:
     open_standard_streams()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # a terminal that lacks a letter is no reason to fail
+            stream.reconfigure(errors="backslashreplace")  # a terminal that lacks a letter must not stop a command
     try:
         app(prog_name="meshctl")
     except KeyboardInterrupt:

@@ -76,7 +76,7 @@ def pull(
     if as_json:
         out.print_json(_row(model) | {"already_there": model.already_there})
     elif model.already_there:
-        out.say(f"{model.name} is here already ({out.size(model.size)})")
+        out.say(f"{model.name} is already here ({out.size(model.size)})")
     else:
         out.say(f"{model.name}: {out.size(model.size)}, sha256 {model.sha256[:12]}… checked", out.GOOD)
 

@@ -1,7 +1,7 @@
 """`make run`: from an installed project to a model's answer, `python -m meshd.cli.quickstart`.
 
 Owns: the order of it (weights, daemon, question), the daemon it started itself, and leaving nothing behind.
-Must never: touch a daemon that was running already, or report success without a real answer.
+Must never: touch a daemon that was already running, or report success without a real answer.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def main() -> int:
         embeddings = Fetching(EMBEDDINGS)  # while the daemon starts and answers
         running = _status()
         if running is not None:
-            _step(f"a daemon is running already (pid {running.get('pid')}): using it")
+            _step(f"a daemon is already running (pid {running.get('pid')}): using it")
         else:
             server = Server()
             if not server.wait_ready():

@@ -28,7 +28,7 @@ def stats(
     ] = "model",
     since: Annotated[str | None, typer.Option(metavar="WHEN", help=f"From then on: {_WHEN}. Default: all.")] = None,
     until: Annotated[str | None, typer.Option(metavar="WHEN", help="Only before then. Default: now.")] = None,
-    name: Annotated[str | None, typer.Option(help="Only this one of what is counted by.")] = None,
+    name: Annotated[str | None, typer.Option(help="Only this value of the first WHAT.")] = None,
     where: Annotated[
         list[str] | None, typer.Option(metavar="WHAT=NAME", help="Only these: app=x. May be given several times.")
     ] = None,
@@ -119,5 +119,5 @@ def seconds_back(text: str | None, option: str, now: float) -> float | None:
     except ValueError:
         raise typer.BadParameter(f"not a time; write {_WHEN}", param_hint=option) from None
     if back < 0:
-        raise typer.BadParameter("that is yet to come", param_hint=option)
+        raise typer.BadParameter("that is in the future", param_hint=option)
     return back

@@ -77,10 +77,10 @@ def troubles(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield str(lack), out.BAD
     state = found.get("state") or {}
     if not state.get("ok", True):
-        yield f"state: {state.get('error') or 'not writable'} ({state.get('directory')}): serving on", out.BAD
+        yield f"state: {state.get('error') or 'not writable'} ({state.get('directory')}): still serving", out.BAD
     journal = str(out.get(found, "journal", "error") or "")
     if journal and state.get("ok", True):
-        yield f"journal of spend: {journal}: serving on", out.BAD
+        yield f"spend journal: {journal}: still serving", out.BAD
     report = found.get("last_reload") or {}
     if report and not report.get("ok"):
         for problem in report.get("problems") or ():

@@ -48,9 +48,9 @@ def of_matches(config: MeshConfig) -> Iterator[str]:
         if is_interpreter(real):
             yield f"{at}: {match.exe} is an interpreter: every script that it runs has these rights; match a unit"
         if writer := _writable_by_others(real):
-            yield f"{at}: {writer} may be written by everybody, who then have these rights; chmod o-w {writer}"
+            yield f"{at}: {writer} can be written by every user, who would then have these rights; chmod o-w {writer}"
         elif not narrowed and not is_interpreter(real) and _mode(real) & stat.S_IXOTH:
-            yield f"{at}: {match.exe} may be run by everybody; name a user, group or unit with it"
+            yield f"{at}: {match.exe} can be run by every user; name a user, group or unit with it"
 
 
 def _writable_by_others(path: str) -> str:

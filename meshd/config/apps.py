@@ -41,7 +41,7 @@ class AppChecks:
         given = {key: value for key, value in match.items() if value not in (None, "")}
         if name == DEFAULT_APP:
             if given:
-                self._report((*at, "match"), "`default` is for whoever fits no other entry, and has no `match`", None)
+                self._report((*at, "match"), "`default` is for all that no other entry fits, and has no `match`", None)
             return
         if not given:
             self._report(at, "fits no process: `match` has to name a uid, user, gid, group, exe or unit", None)

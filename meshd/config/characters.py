@@ -39,7 +39,7 @@ _ODD = re.compile("[" + "".join(_BLANKS) + _QUOTES + "]")
 
 
 class UnreadableText(Exception):
-    """Bytes that are no text. The message follows the file's name."""
+    """Bytes that are not text. The message follows the file's name."""
 
 
 def read_file(path: str) -> str:

@@ -75,8 +75,8 @@ pools:
 ```
 
 `meshctl config validate` reports every problem at once, each with its line and what was probably meant.
-`meshctl config schema` prints the JSON Schema, with which an editor completes and checks the file.
-A file that is not valid stops the start (exit status 78); at a reload the running configuration stays.
+`meshctl config schema` prints the JSON Schema, which editors use to complete and check the file.
+With an invalid file the daemon does not start (exit status 78); at a reload the running configuration stays.
 
 ## Rules
 
@@ -97,8 +97,8 @@ A file that is not valid stops the start (exit status 78); at a reload the runni
 _SELECTION = """\
 ### Which models, by what they are
 
-`require` holds of every member; of a list any one will do. `select` is an expression: a condition says who is a member,
-a number also prefers the higher, and `condition and number` does both.
+Every member must meet `require`; of a list any one value is enough. `select` is an expression: a condition decides
+membership, a number ranks the members, higher first, and `condition and number` does both.
 
 ```yaml
 pools:

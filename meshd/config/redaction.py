@@ -81,7 +81,7 @@ def redact(value: Any, path: Path = (), *, secret: bool = False) -> Any:
     """The same structure with every literal secret masked."""
     secret = secret or (bool(path) and _marks_secret(path))
     if isinstance(value, dict):
-        # A token's entry names the app that holds it; the name is no secret.
+        # A token's entry names the app that holds it; the name is not a secret.
         return {
             key: redact(item, (*path, key), secret=secret and key not in ("app", "name")) for key, item in value.items()
         }

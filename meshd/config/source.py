@@ -48,7 +48,7 @@ class ConfigSource:
         ConfigurationError when it cannot be."""
         if _gives_itself_once(path):
             return cls._of_stream(path)
-        absolute = path.absolute()  # not resolved: a symlink that is swapped has to be followed anew
+        absolute = path.absolute()  # not resolved: a symlink that is swapped has to be followed again
         return cls(lambda: (MeshConfig.from_file(absolute), str(absolute)), absolute)
 
     @classmethod

@@ -105,7 +105,7 @@ class Claim:
         except FileNotFoundError:
             return
         if not stat.S_ISSOCK(mode):  # connecting to a plain file is refused, too
-            raise SocketTaken(f"{self.path} exists and is no socket")
+            raise SocketTaken(f"{self.path} exists and is not a socket")
         probe = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             probe.settimeout(1.0)
@@ -113,7 +113,7 @@ class Claim:
         except ConnectionRefusedError:
             self.path.unlink(missing_ok=True)
         except OSError as error:
-            raise SocketTaken(f"{self.path} exists and is no socket that could be used: {error.strerror}") from None
+            raise SocketTaken(f"{self.path} exists but cannot be used as a socket: {error.strerror}") from None
         else:
             pid, _, _ = _UCRED.unpack(probe.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))
             raise SocketTaken(f"process {pid} serves {self.path} already; stop it, or use another --socket")

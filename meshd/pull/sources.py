@@ -177,5 +177,5 @@ def _read_report(report: bytes, package: str) -> Wheel:
         sha256 = archive["hash"].removeprefix("sha256=")
     filename = unquote(urlsplit(url).path).rsplit("/", 1)[-1]
     if not filename.endswith(".whl"):
-        raise PullError(f"{package} comes as {filename}, which is no wheel")
+        raise PullError(f"{package} comes as {filename}, which is not a wheel")
     return Wheel(url, filename, sha256)

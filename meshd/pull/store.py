@@ -1,7 +1,7 @@
 """The models on this machine: where they are kept, what they are, and bringing one here.
 
 Owns: the `models` folder of the data directory; one JSON manifest beside each model's file, written last, so that
-a model without one is no model.
+a model without one does not count.
 Must never: touch a file it did not put there, or let two pulls of one model write at once.
 """
 
@@ -171,7 +171,7 @@ def _must_be_gguf(path: Path, source: Source) -> None:
         if file.read(len(GGUF)) == GGUF:
             return
     path.unlink()
-    raise PullError(f"{source.text} is no GGUF file", "name a file that ends in .gguf")
+    raise PullError(f"{source.text} is not a GGUF file", "name a file that ends in .gguf")
 
 
 def _save(model: PulledModel, folder: Path) -> None:

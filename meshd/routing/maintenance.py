@@ -79,7 +79,7 @@ def _read(text: str) -> tuple[str, float]:
     if len(expression.split()) != 5:
         raise ValueError(f"{text!r} is not {_FORM}")
     if not _DURATION.fullmatch(length):
-        raise ValueError(f"{length!r} is no duration: expected {_FORM}")
+        raise ValueError(f"{length!r} is not a duration: expected {_FORM}")
     duration = sum(float(number) * _SECONDS[unit] for number, unit in _PART.findall(length))
     try:
         begins = next(CronSim(expression, _SOME_DAY), None)

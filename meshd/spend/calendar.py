@@ -36,7 +36,7 @@ class Calendar:
                 raise ValueError(f"no timezone is called {timezone!r}") from error
 
     def period(self, at: float) -> Period:
-        """Computed anew each time: a caller keeps it until its end."""
+        """Computed each time: a caller keeps it until its end."""
         today = self._date(at)
         start = self._midnight(today)
         first = today.replace(day=1)

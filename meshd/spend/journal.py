@@ -51,7 +51,7 @@ class Begin(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=_BEGIN):
 
 
 class Settle(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=_SETTLE):
-    """What became of the attempt of this request and number. sent: False: it never left, and is no request."""
+    """How the attempt of this request and number ended. sent: False: it never left, and does not count as a request."""
 
     request: bytes
     at: float
@@ -222,7 +222,7 @@ def open_segment(path: str | os.PathLike[str]) -> int:
 
 
 def read_segment(path: str | os.PathLike[str], offset: int = 0) -> tuple[list[Begin | Settle], int]:
-    """The whole records from `offset` on, and the offset to go on from.
+    """The whole records from `offset` on, and the offset to continue from.
 
     Stops before a record that is not whole yet, which is either being written or was torn by a crash; bytes
     between good records that make no sense (left by a full disk) are passed over. Raises OSError.

@@ -17,7 +17,7 @@ from meshd.spend.journal import Begin, Settle
 
 COVERED = "covered"
 LOST = "lost"
-"""Rows of the table `statistics` that are no statistics: what they cover, and what they lack."""
+"""Rows of the table `statistics` that are not statistics: what they cover, and what they lack."""
 
 LOOK_BACK = 60.0
 """s before they were saved: a request may be settled so long before it ends."""

@@ -4,7 +4,7 @@ Owns: the storage connector, the mirror of the router's tables, the journal's se
 Must never: lose spend. The ledger's sums and the offsets they were read up to are written together, whatever the
 sync policy; a segment is removed only after that. What is in memory is ahead of the storage, never behind it.
 
-A disk that cannot be written is an outage, not a failure: everything goes on in memory, is said once, and is
+A disk that cannot be written is an outage, not a failure: everything continues in memory, is reported once, and is
 written when the disk takes it again.
 """
 
@@ -290,7 +290,7 @@ class StateKeeper:
     def rotated(self, finished: str) -> None:
         """The router left the segment `finished`, or says again that it writes to the one it was offered.
 
-        A router that starts again opens the current one anew and reports that too: no rotation.
+        A router that starts again opens the current one again and reports that too: not a rotation.
         """
         segments = self._segments
         known = {segments.path(name) if name else "" for name in (segments.current, segments.offered)}
@@ -395,7 +395,7 @@ class StateKeeper:
 
     def _outage(self, problem: str) -> None:
         if not self.error:
-            logger.warning("state is not being saved, the daemon goes on in memory: %s", problem)
+            logger.warning("state is not being saved; the daemon continues in memory: %s", problem)
             self._report("state_unwritable", "warning", problem)
         self.error = problem
         self.backoff = min(LONGEST_BACKOFF, max(self.backoff * 2, self.settings.sync_interval))

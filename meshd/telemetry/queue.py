@@ -142,7 +142,7 @@ class SinkQueue:
             self.dropped += max(0, len(rest) - room)
             self._entries.extendleft(reversed(rest[:room]))
         if self._sink is not None:
-            # Made anew: the file may have been removed, the socket closed.
+            # Made again: the file may have been removed, the socket closed.
             self._close_sink()
         if first and self._on_trouble is not None:
             self._on_trouble(self.name, self.error)

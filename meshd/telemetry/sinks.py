@@ -59,7 +59,7 @@ class Sinks:
         return objections
 
     def configure(self, observability: Any, log_level: str, state_dir: Path) -> None:
-        """Use these from now on. Queues that are named again go on, with what waits in them."""
+        """Use these from now on. Queues that are named again continue, with what waits in them."""
         before, self._queues = self._queues, {}
         level = SEVERITIES[log_level]
         parts = {

@@ -61,7 +61,7 @@ def _cost(models: int, pools: int) -> float:
         step = plan.next(1000.0)
         taken.append(time.perf_counter() - began)
         if isinstance(step, GiveUp):
-            raise RuntimeError(f"nobody could be asked: {step.error}")
+            raise RuntimeError(f"no model could be asked: {step.error}")
         plan.succeeded(1001.0, 0.1)
     gc.unfreeze()
     return statistics.median(taken[5_000:])

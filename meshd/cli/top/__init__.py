@@ -23,8 +23,8 @@ def top(
     ] = 1.0,
     as_json: out.JsonOption = False,
 ) -> None:
-    """Pools, models, apps, budgets and events, live; keys rotate, switch models, reload. With --json: one look at it
-    all, over one interval.
+    """Pools, models, apps, budgets and events, live; keys rotate, switch models, reload. With --json: one
+    snapshot, over one interval.
 
     [dim]meshctl top[/dim]
     """
@@ -32,7 +32,7 @@ def top(
         out.print_json(_once(interval))
         return
     if not all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)):  # textual draws on the last
-        raise typer.BadParameter("it needs a terminal; --json prints one look at it all", param_hint="top")
+        raise typer.BadParameter("it needs a terminal; --json prints one snapshot", param_hint="top")
     daemon.ask("describe")  # no daemon: said as every command says it
     from meshd.cli.top.dashboard import Top
     from meshd.cli.top.source import Source

@@ -338,7 +338,7 @@ class Top(App[None]):
             if place < len(latest):
                 shown = lines.event(latest[place])
             elif not latest and place == 0:
-                shown = Text("nothing happened yet", "dim")
+                shown = Text("nothing has happened yet", "dim")
             self._put(f"event{place}", shown)
         if self._tab == "events":
             self._draw_table()

@@ -1,6 +1,6 @@
 """What `meshctl top` asks the daemon, and the orders it gives.
 
-Owns: the connection, made anew after every failure, and how often what is asked.
+Owns: the connection, made again after every failure, and how often what is asked.
 Must never: keep the terminal waiting: everything is awaited, and has an end.
 """
 

@@ -181,7 +181,8 @@ def budget_table(snapshot: Snapshot) -> Table:
         Column("resets", rank=1),
     )
     nothing = "nothing is limited (see `budget` in the configuration)"
-    return Table(columns, tuple(lines), nothing if snapshot.budgets is not None else "this daemon tells no budgets")
+    unknown = "this daemon does not report budgets"
+    return Table(columns, tuple(lines), unknown if snapshot.budgets is None else nothing)
 
 
 def events_table(events: Iterable[Row]) -> Table:
@@ -193,4 +194,4 @@ def events_table(events: Iterable[Row]) -> Table:
         lines.append(Line(f"{when} {type} {concerned}", (Cell(at, FAINT, when), text(type, tone), text(concerned))))
     columns = (Column("time"), Column("event"), Column("what", least=20))
     unique = {line.key: line for line in reversed(lines)}
-    return Table(columns, tuple(unique.values()), "nothing happened yet")
+    return Table(columns, tuple(unique.values()), "nothing has happened yet")

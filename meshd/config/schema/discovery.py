@@ -24,10 +24,10 @@ class SyncConfig(Section):
     )
     on_new_model: Literal["register", "notify", "ignore"] = Field(
         default="register",
-        description="What becomes of a model that appears at a provider whose models are discovered.",
+        description="What happens to a model that appears at a provider whose models are discovered.",
     )
     on_deprecated_model: Literal["deactivate", "notify", "ignore"] = Field(
-        default="deactivate", description="What becomes of a model that is no longer listed."
+        default="deactivate", description="What happens to a model that is no longer listed."
     )
 
 

@@ -22,15 +22,15 @@ class DeliveryConfig(Section):
 class ModelBatchConfig(Section):
     max_items: Positive | None = Field(default=None, description="Requests in one batch.")
     max_payload: Size | None = Field(default=None, description="Bytes in one batch.")
-    completion_window: Duration | None = Field(default=None, description="How long a batch may take.")
+    completion_window: Duration | None = Field(default=None, description="Longest a batch may take.")
     cost_discount: Fraction | None = Field(default=None, description="Fraction off the price.")
     callback: str | None = Field(default=None, description="URL told when a batch is done.")
     polling: Duration | None = Field(default=None, description="How often a batch is asked after.")
-    partial_results: bool | None = Field(default=None, description="Take what is there of an unfinished batch.")
+    partial_results: bool | None = Field(default=None, description="Accept the finished part of a batch.")
 
 
 class FeaturesConfig(Section):
-    """None: not said here; the catalogue's row decides, else nobody knows."""
+    """None: not said here; the catalogue's row decides, else it is unknown."""
 
     tool_calling: bool | None = Field(default=None, description="Calls tools.")
     structured_output: bool | None = Field(default=None, description="Answers to a JSON schema.")

@@ -48,7 +48,7 @@ class RecoveryConfig(Section):
     max_cooldown: Duration = Field(default=900.0, description="Longest rest, unless `cooldown` itself is longer.")
     probe_on_start: bool = Field(default=False, description="Probe its models at start.")
     probe_interval: Duration | None = Field(
-        default=None, description="Probe models that rest, so often.", json_schema_extra={"shown_default": "off"}
+        default=None, description="How often models that rest are probed.", json_schema_extra={"shown_default": "off"}
     )
     on_quota_reset: bool = Field(default=True, description="Back when the quota resets.")
     quota_reset_schedule: Literal["monthly", "daily_utc"] | None = Field(
@@ -115,7 +115,7 @@ class SessionConfig(Section):
     key: Literal["header", "user", "app"] = Field(default="user", description="What makes two requests one session.")
     ttl: Duration | None = Field(
         default=None,
-        description="A session that had to move stays where it went until it was quiet for so long.",
+        description="A session that had to move stays where it went until it has been quiet for that long.",
         json_schema_extra={"shown_default": "it goes back when its model does"},
     )
 

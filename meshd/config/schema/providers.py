@@ -124,7 +124,7 @@ class ManagedConfig(Section):
     cwd: str | None = Field(default=None, description="Its working directory.")
     ready: str | None = Field(default=None, description="URL path that answers once it serves.")
     start_timeout: Duration = Field(default=60.0, description="How long it may take to become ready.")
-    idle_timeout: Duration | None = Field(default=None, description="Stopped when unused for so long.")
+    idle_timeout: Duration | None = Field(default=None, description="Stopped when unused for that long.")
     restart: bool = Field(default=True, description="Started again when it dies.")
 
 

@@ -83,7 +83,7 @@ class LocalLlmSettings(Section):
     threads: Positive | None = Field(
         default=None, description="Threads.", json_schema_extra={"shown_default": "the machine's cores"}
     )
-    idle_timeout: Duration = Field(default=300.0, description="The child process is stopped when unused for so long.")
+    idle_timeout: Duration = Field(default=300.0, description="The child process is stopped when unused for that long.")
     parallel: Positive = Field(default=2, description="Requests answered at once.")
 
 
@@ -91,7 +91,7 @@ class LocalEmbeddingsSettings(Section):
     threads: Positive | None = Field(
         default=None, description="Threads.", json_schema_extra={"shown_default": "the machine's cores"}
     )
-    idle_timeout: Duration = Field(default=300.0, description="The child process is stopped when unused for so long.")
+    idle_timeout: Duration = Field(default=300.0, description="The child process is stopped when unused for that long.")
 
 
 class ScriptedSettings(Section):

@@ -126,7 +126,7 @@ def _read_embeddings(document: dict[str, Any], body: bytes) -> tuple[bytes, Usag
         return body, _usage.usage_in(document)
     if _told.is_error({**document, "usage": None, "data": None}) or _told.of_object(document) is not _told.Sign.ALIVE:
         raise _wire.Told(lenient.plain(document))
-    raise Unanswered("without data" if not rows else "with data that is no vector")
+    raise Unanswered("without data" if not rows else "with data that is not a vector")
 
 
 def _is_answered(choice: Mapping[str, Any]) -> bool:

@@ -67,5 +67,5 @@ def _text(prompt: msgspec.Raw) -> str:
     if isinstance(given, list) and len(given) == 1:
         given = given[0]
     if not isinstance(given, str):
-        raise CannotGoOn("the prompt is no text, so that no answer can follow it")
+        raise CannotGoOn("the prompt is not text, so no answer can follow it")
     return given

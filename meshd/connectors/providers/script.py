@@ -46,14 +46,14 @@ class Fault(enum.StrEnum):
     RESET = "reset"  # the connection is reset (after nothing: before any byte)
     CLEAN_CLOSE = "clean_close"  # a regular end of the stream, without a finish reason
     CUT_CHUNK = "cut_chunk"  # closed inside a chunk
-    SILENCE = "silence"  # the stream goes on, nothing comes
+    SILENCE = "silence"  # the stream stays open, nothing comes
     BAD_CHUNK = "bad_chunk"  # one chunk is not JSON, the good ones follow
     BAD_END = "bad_end"  # one chunk is not JSON, and that was the last
     ERROR_EVENT = "error_event"  # an error event inside the 200
     EMPTY = "empty"  # 200, and no event (more)
     HTML = "html"  # 200 with a web page, after content in the middle of the stream
     TIMEOUT = "timeout"  # connected, and never an answer
-    PAUSE = "pause"  # nothing comes for a while, then it goes on (after nothing: the headers are there)
+    PAUSE = "pause"  # nothing comes for a while, then it continues (after nothing: the headers are there)
     RAW = "raw"  # some text as it is, and [DONE]
     ENDLESS = "endless"  # a line that never ends
 
@@ -137,7 +137,7 @@ def seconds(value: str | float) -> float:
         return float(value)
     match = _DURATION.fullmatch(value.strip())
     if match is None:
-        raise ScriptError(f"{value!r} is no duration: 10ms, 2s, 1m")
+        raise ScriptError(f"{value!r} is not a duration: 10ms, 2s, 1m")
     return float(match[1]) * _UNITS[match[2]]
 
 

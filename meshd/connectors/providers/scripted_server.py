@@ -5,7 +5,7 @@ Must never: be reached from another machine; it listens on the loopback.
 
 It prints `listening on http://127.0.0.1:PORT` once it serves. Beside the OpenAI endpoints (under /v1):
 GET /_served (what was asked so far, and the tokens that were delivered), GET /_bill (the same by request),
-PUT /_script (a new script: counts begin anew), POST /_shutdown.
+PUT /_script (a new script: counts start again at 0), POST /_shutdown.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class ScriptedServer:
             try:
                 fields = msgspec.json.decode(await http.read(), type=dict[str, Any])
             except msgspec.DecodeError:
-                return _json(400, b'{"error":{"message":"the body is no JSON object","type":"invalid_request_error"}}')
+                return _json(400, b'{"error":{"message":"the body is not an object","type":"invalid_request_error"}}')
             request = script.Request(operation, str(fields.get("model", "")), fields)
             step, item = self.script.take(request.model), self.bill.begin(request)
             await self._count(1)

@@ -63,7 +63,7 @@ _warned: set[str] = set()
 
 
 def warn_if_others_may_read(path: Path) -> None:
-    """Once. Not refused: whoever mounts secrets into a container gives them their mode, and nobody else is in it."""
+    """Once. Not refused: their mode is set by what mounts them into a container, and no other user is in it."""
     try:
         others = os.stat(path).st_mode & stat.S_IROTH
     except OSError:

@@ -32,7 +32,7 @@ _ESCAPES = {"n": "\n", "r": "\r", "t": "\t", "b": "\b", "f": "\f", "v": "\v", "a
 
 class DotenvStore(SecretStore):
     """Settings: `path` (relative to `folder`, which the resolver adds); `override`: the file wins over a
-    variable of the environment that has the same name. Read anew when the file has changed."""
+    variable of the environment that has the same name. Read again when the file has changed."""
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
         super().__init__(settings)
@@ -100,5 +100,5 @@ def parse_dotenv(text: str) -> dict[str, str]:
 
 
 def _unescaped(match: re.Match[str]) -> str:
-    # What is no escape stays as written, backslash and all, but for the quote and the backslash themselves.
+    # What is not an escape stays as written, backslash and all, but for the quote and the backslash themselves.
     return _ESCAPES.get(match[1]) or (match[1] if match[1] in "\"'\\" else match[0])

@@ -269,7 +269,7 @@ class SecretResolver:
     def _section(self, section: Any, folder: str) -> SecretSection:
         made = SecretSection(section, folder, self._make)
         for known in (self._committed, self._other):
-            # The same section again keeps its cache: a reload must not read every store anew.
+            # The same section again keeps its cache: a reload must not read every store again.
             if known is not None and known.key == made.key and not known.problems:
                 made.close()
                 return known

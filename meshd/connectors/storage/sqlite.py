@@ -173,7 +173,7 @@ class SqliteStorage(Storage):
         self._do(lambda: self._connection.execute("PRAGMA wal_checkpoint(FULL)").fetchone())
 
     def lost(self) -> bool:
-        # SQLite goes on writing to a file that has no name any more, and says nothing of it.
+        # SQLite continues to write to a file that has no name any more, and says nothing of it.
         return self._file is not None and _identity(self.path) != self._file
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""What goes on: the daemon's own state, statistics, events.
+"""What happens: the daemon's own state, statistics, events.
 
 Must never: keep anything; each is asked of its owner.
 """

@@ -1,4 +1,4 @@
-"""A daemon with scripted providers, for frameworks that nobody here wrote; each test module has its own.
+"""A daemon with scripted providers, for frameworks that others wrote; each test module has its own.
 
 They want an `openai` package of another generation than the other tests, so they have an environment of their own:
 `make conformance`. Elsewhere each is skipped with what it lacks.
@@ -44,7 +44,7 @@ def daemon(module_meshd: Any) -> Any:
 
 @pytest.fixture
 def socket(daemon: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> str:
-    """The daemon's. No key is there, and a proxy in the environment is nobody's business."""
+    """The daemon's. No key is there, and a proxy in the environment does not matter."""
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")

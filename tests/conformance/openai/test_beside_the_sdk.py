@@ -1,4 +1,4 @@
-"""From one flaky server nobody gets fewer answers through the mesh than the OpenAI SDK gets from it by itself."""
+"""From a flaky server an app gets no fewer answers through the mesh than the OpenAI SDK gets from it by itself."""
 
 from __future__ import annotations
 

@@ -72,7 +72,7 @@ def test_a_prompt_is_answered_and_nothing_is_left(home: dict[str, str]) -> None:
     run = start(home, "--prompt", 'How much is $5 "really"?')
     said, _ = run.communicate(timeout=PATIENCE)
     assert run.returncode == 0, said
-    assert f"{quickstart.WEIGHTS} is here already" in said
+    assert f"{quickstart.WEIGHTS} is already here" in said
     assert '> How much is $5 "really"?\nHello from a script\n' in said
     assert "meshd: " not in said, "the daemon's own words are for failures"
     assert nothing_left(home)

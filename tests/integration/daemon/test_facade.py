@@ -81,7 +81,7 @@ def test_a_mesh_may_be_started_again_after_shutdown(two, nothing_left):
     for _ in range(2):
         mesh.initialize(MeshConfig.from_dict(two()))
         assert hello(mesh).choices[0].message.content == "first"
-        with pytest.raises(MeshError, match="running already"):
+        with pytest.raises(MeshError, match="already running"):
             mesh.initialize(MeshConfig.from_dict(two()))
         mesh.shutdown()
 

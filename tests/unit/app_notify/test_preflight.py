@@ -83,7 +83,7 @@ def test_matches_that_give_more_than_they_seem_to(tmp_path: Path) -> None:
     said = "\n".join(of_matches(MeshConfig({"apps": apps}, environ={})))
     assert "apps.script.match.exe: /usr/bin/python3 is an interpreter" in said
     assert "apps.open.match.exe" in said
-    assert "apps.all.match.exe: /bin/ls may be run by everybody" in said
+    assert "apps.all.match.exe: /bin/ls can be run by every user" in said
     assert "apps.narrow" not in said
 
 

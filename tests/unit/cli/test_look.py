@@ -142,7 +142,7 @@ def test_status_says_what_is_wrong(fake: Any, meshctl: Any) -> None:
     }
     shown = " ".join(meshctl("status").stdout.split())
     for text in (
-        "disk full (/x): serving on",
+        "disk full (/x): still serving",
         'mesh.yaml:7: pools.chat: unknown key; did you mean "retry"?',
         "draining",
         "no pools",

@@ -57,7 +57,7 @@ def test_no_daemon_is_no_matter(fake: Any, meshctl: Any, fetched: dict[str, Any]
 
 def test_here_already(fake: Any, meshctl: Any, fetched: dict[str, Any]) -> None:
     fetched["there"] = True
-    assert meshctl("pull", "a").stdout == "a is here already (10 B)\n"
+    assert meshctl("pull", "a").stdout == "a is already here (10 B)\n"
     assert fake.asked == []
 
 

@@ -151,7 +151,7 @@ def test_budgets() -> None:
     found = tables.budget_table(snapshot(budgets=[BUDGET, counts]))
     assert shown(found)[0][:5] == ["app mail", "$1.50", "", "$2.00/day", "██░░░░░░ 25%"]
     assert [line.cells[4].tone for line in found.lines] == [model.WARN, model.BAD]
-    assert tables.budget_table(snapshot()).empty == "this daemon tells no budgets"
+    assert tables.budget_table(snapshot()).empty == "this daemon does not report budgets"
     assert "nothing is limited" in tables.budget_table(snapshot(budgets=[])).empty
     assert model.tightest([BUDGET, counts]) is BUDGET
     assert model.tightest([counts]) is counts

@@ -59,7 +59,7 @@ def test_a_script_for_each_model():
     [
         ([{"reply": "a"}, {"replay": "b"}], "step 2: .*replay"),
         ([{"fault": "explode"}], "step 1"),
-        ([{"reply": "a", "delay": "soon"}], "'soon' is no duration"),
+        ([{"reply": "a", "delay": "soon"}], "'soon' is not a duration"),
         ({"m": []}, "list of steps"),
         ("hello", "list of steps"),
     ],

@@ -255,7 +255,7 @@ def test_redirects_have_an_end(upstream: Upstream, tmp_path: Path):
 
 def test_something_that_is_no_model(upstream: Upstream, tmp_path: Path):
     upstream.body = b"<html>"
-    with pytest.raises(PullError, match="no GGUF file"):
+    with pytest.raises(PullError, match="not a GGUF file"):
         pull(upstream.url, base=tmp_path)
     assert list_models(tmp_path) == []
 

@@ -69,7 +69,7 @@ def test_pips_report():
     assert (wheel.filename, wheel.sha256) == ("a b.whl", SHA)
     assert _read_report(report(url="https://h/a.whl", archive_info={"hash": f"sha256={SHA}"}), "p").sha256 == SHA
     assert _read_report(report(url="https://h/a.whl"), "p").sha256 is None
-    with pytest.raises(PullError, match="no wheel"):
+    with pytest.raises(PullError, match="not a wheel"):
         _read_report(report(url="https://h/a.tar.gz"), "p")
     for broken in (b"", b"{}", b'{"install":[]}'):
         with pytest.raises(PullError, match="cannot be read"):
