@@ -9,6 +9,7 @@ import socket
 import struct
 import threading
 import time
+from typing import Any, NamedTuple
 
 from local_server import Handler, LocalServer
 
@@ -30,10 +31,49 @@ FAULTS = (
 )
 
 
-class FlakyServer(LocalServer):
-    """fault: one of FAULTS, "mixed" for any. share: of the calls that fail. calls: how many there were."""
+class Refusal(NamedTuple):
+    """status, body and headers of an answer that refuses."""
 
-    def __init__(self, fault: str, share: float, seed: int = 1, informational: bytes = b"") -> None:
+    status: int
+    error: Any
+    headers: dict[str, str] = {}
+
+    @property
+    def body(self) -> bytes:
+        return json.dumps({"error": self.error}).encode()
+
+
+_QUOTA_WORDS = "You exceeded your current quota, please check your plan and billing details."
+_NO_QUOTA = {"message": _QUOTA_WORDS, "type": "insufficient_quota", "code": "insufficient_quota"}
+REFUSALS = {
+    "401": Refusal(401, {"message": "Incorrect API key provided", "code": "invalid_api_key"}),
+    "401 bare": Refusal(401, {"message": "Unauthorized"}),
+    "401 no access": Refusal(401, {"message": "You do not have access to this model."}),
+    "402": Refusal(402, {"message": "Insufficient credits"}),
+    "403": Refusal(403, {"message": "Forbidden", "type": "permission_error"}),
+    "403 country": Refusal(403, {"message": "Not here", "code": "unsupported_country_region_territory"}),
+    "404 model": Refusal(404, {"message": "The model `m` does not exist", "code": "model_not_found"}),
+    "404 path": Refusal(404, {"message": "page not found"}),
+    "400 key": Refusal(
+        400, {"message": "API key not valid. Please pass a valid API key.", "status": "INVALID_ARGUMENT"}
+    ),
+    "400 balance": Refusal(400, {"message": "Your credit balance is too low to access the API."}),
+    "429 words": Refusal(429, {"message": _QUOTA_WORDS}),
+    "429 quota": Refusal(429, _NO_QUOTA),
+    "429 quota in a second": Refusal(429, _NO_QUOTA, {"retry-after": "1"}),
+    "429 quota in an hour": Refusal(429, _NO_QUOTA, {"retry-after": "3600"}),
+    "429 in an hour": Refusal(429, {"message": "Rate limit reached"}, {"retry-after": "3600"}),
+    "501": Refusal(501, {"message": "Not implemented"}),
+    "503 in an hour": Refusal(503, {"message": "Overloaded"}, {"retry-after": "3600"}),
+    "503 in two minutes": Refusal(503, {"message": "Overloaded"}, {"retry-after": "120"}),
+}
+
+
+class FlakyServer(LocalServer):
+    """fault: one of FAULTS or REFUSALS, "mixed" for any fault. share: of the calls that fail, None: every third. calls:
+    how many there were."""
+
+    def __init__(self, fault: str, share: float | None, seed: int = 1, informational: bytes = b"") -> None:
         self.calls = 0
         self._fault, self._share = fault, share
         self._chance = random.Random(seed)
@@ -55,13 +95,17 @@ class FlakyServer(LocalServer):
     def _next(self) -> str:
         with self._lock:
             self.calls += 1
-            bad, which = self._chance.random() < self._share, self._chance.choice(FAULTS)
+            bad = self.calls % 3 == 0 if self._share is None else self._chance.random() < self._share
+            which = self._chance.choice(FAULTS)
         return "" if not bad else which if self._fault == "mixed" else self._fault
 
     def _act(self, handler: Handler, fault: str) -> None:
         number, _, after = fault.partition(" ")
         body = json.dumps(ANSWER).encode()
-        if number.isdigit():
+        if fault in REFUSALS:
+            refusal = REFUSALS[fault]
+            self._answer(handler, refusal.status, refusal.body, refusal.headers)
+        elif number.isdigit():
             headers = {"retry-after": "1"} if after else {}
             self._answer(handler, int(number), _BUSY if number == "429" else _ERROR, headers)
         elif fault == "reset":

@@ -68,7 +68,7 @@ class AttemptBook:
         self.open[step.number] = step
         provider, known = self.state.provider(model.provider), self.state.model(model.id)
         states = (provider.availability, known.availability, self.state.member(step.pool.name, model.id).availability)
-        for availability in states:
+        for availability in (*states, *self.state.rates.rests(question, model)):
             if availability.standby:
                 step.resting = True
                 recovery.begin_probation(availability, self, question.now + wait)

@@ -10,6 +10,8 @@ used up, by our count or by the provider's word. Time-based: `maintenance.py`. R
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from meshd.cdk.provider import FailureKind, ProviderFailure, QuotaStatus
 from meshd.routing.accounts import Alert
 from meshd.routing.recovery import (
@@ -274,9 +276,14 @@ def _blame_provider(
 
 
 def record_success(
-    state: MeshState, pool: PoolSpec, model: ModelSpec, provider: ProviderSpec, now: float
+    state: MeshState,
+    pool: PoolSpec,
+    model: ModelSpec,
+    provider: ProviderSpec,
+    now: float,
+    tests: Collection[Availability] = (),
 ) -> list[Change]:
-    """Note a successful attempt; what it brought back."""
+    """Note a successful attempt; what it brought back. tests: what it tested."""
     known = state.provider(provider.name)
     known.connection_failures = 0
     known.failing_models.clear()
@@ -291,11 +298,11 @@ def record_success(
     if not member.availability.standby:
         member.outcomes.add(True, now, pool.deactivation.window)
     changes: list[Change] = []
-    if _recover(known.availability, now):
+    if _recover(known.availability, now, tests):
         changes.append(Change("provider", True, _SUCCEEDED, provider=provider.name))
-    if _recover(known_model.availability, now):
+    if _recover(known_model.availability, now, tests):
         changes.append(Change("model", True, _SUCCEEDED, model=model.id, provider=model.provider))
-    if _recover(member.availability, now):
+    if _recover(member.availability, now, tests):
         changes.append(Change("member", True, _SUCCEEDED, pool.name, model.id, model.provider))
     return changes
 
@@ -303,8 +310,11 @@ def record_success(
 _SUCCEEDED = "a request succeeded"
 
 
-def _recover(availability: Availability, now: float) -> bool:
-    return availability.standby and proves(availability, now) and recover(availability, now)
+def _recover(availability: Availability, now: float, tests: Collection[Availability] = ()) -> bool:
+    if not availability.standby:
+        return False
+    proven = proves(availability, now) or any(tested is availability for tested in tests)
+    return proven and recover(availability, now)
 
 
 def record_probe(

@@ -17,8 +17,9 @@ from meshd.cdk.provider import FailureKind, ProviderFailure
 from meshd.messages import Attempt
 from meshd.routing.accounts import Refusal
 from meshd.routing.pipeline import STANDARD_STAGES, Decision, Dropped, able, soonest_recovery
-from meshd.routing.stages import Question, Stage
-from meshd.routing.table import AppSpec
+from meshd.routing.stages import LimitStage, Question, Stage
+from meshd.routing.state import Availability
+from meshd.routing.table import AppSpec, ModelSpec
 from meshd.routing.wording import lasting
 from modelmesh._errors import (
     AccessDeniedError,
@@ -46,6 +47,11 @@ class Consulted(NamedTuple):
 
     question: Question
     decision: Decision
+
+    def with_room_at(self, models: Collection[str]) -> Consulted:
+        """As if these were at no limit."""
+        dropped = [drop for drop in self.decision.dropped if drop.model not in models or drop.stage != LimitStage.name]
+        return Consulted(self.question, Decision(self.decision.model, dropped))
 
 
 def none_left(consulted: Sequence[Consulted], stages: Collection[Stage] = STANDARD_STAGES) -> MeshError:
@@ -270,6 +276,16 @@ def lacking(failure: ProviderFailure, attempts: list[dict[str, Any]]) -> MeshErr
     details = (f"to ask {where.rstrip(')')}",) if where else ()
     message = told(f"{what}.", *details)
     return RoutingError(message, code="local_lack", retryable=True, retry_after=1.0, attempts=attempts)
+
+
+def as_another_was_refused(model: ModelSpec, availability: Availability, rests_for: float | None) -> MeshError:
+    """As of a request that was refused itself: another has just been, while this one waited for the outcome."""
+    failure = ProviderFailure(FailureKind(availability.cause), availability.reason)
+    if failure.kind is FailureKind.MODEL_NOT_FOUND:
+        failure.status = 404
+        return passed_on(failure, [])
+    attempt = Attempt(model.id, model.provider, False, failure.kind, failure.message, 0, 0.0)
+    return of_one_provider(failure, attempt, [], rests_for if failure.kind is FailureKind.QUOTA else None)
 
 
 def of_one_provider(

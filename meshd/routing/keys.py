@@ -11,10 +11,11 @@ that comes back from a rest starts at the ring's time, so that it does not catch
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from meshd.cdk.provider import FailureKind
+from meshd.routing.availability import FIRST_RETRY, LONGEST_KEPT, Availability
 from meshd.routing.table import KeySpec
 
 INDEFINITELY = float("inf")
@@ -24,12 +25,15 @@ LONGEST_REST = 86400.0  # s that a saved rest with an end may last, whatever the
 @dataclass(frozen=True, slots=True)
 class RestingKey:
     """id: the fingerprint. until: UTC seconds, infinite: until an operator or a probe says otherwise. cause: the
-    FailureKind behind `reason`."""
+    FailureKind behind `reason`. since: when it was refused; told: until when its provider asked to be left alone with
+    it, 0 where it did not."""
 
     id: str
     reason: str
     cause: str
     until: float
+    since: float = field(default=0.0, compare=False)
+    told: float = field(default=0.0, compare=False)
 
     @property
     def for_rates(self) -> bool:
@@ -40,13 +44,14 @@ class RestingKey:
 class KeyRing:
     """One provider's keys, where it has several."""
 
-    __slots__ = ("_keys", "_resting", "_time", "_turns")
+    __slots__ = ("_all_rest", "_keys", "_resting", "_time", "_turns")
 
     def __init__(self) -> None:
         self._keys: Sequence[KeySpec] = ()
         self._resting: dict[str, RestingKey] = {}
         self._turns: dict[str, float] = {}
         self._time = 0.0
+        self._all_rest: Availability | None = None
 
     def configure(self, keys: Sequence[KeySpec]) -> None:
         """Keys from now on; those that are gone are forgotten with all that was known of them."""
@@ -63,6 +68,31 @@ class KeyRing:
 
     def resting(self, now: float) -> list[RestingKey]:
         return [rest for rest in self._resting.values() if rest.until > now]
+
+    def all_rest(self, now: float) -> Availability | None:
+        """While no key is awake: when and by whom one is tested sooner, where no other model can answer."""
+        rests = [self.rest_of(key.id, now) for key in self._keys]
+        if not rests or None in rests:
+            self._all_rest = None
+            return None
+        first = min((rest for rest in rests if rest is not None), key=lambda rest: rest.until)
+        known = self._all_rest
+        if known is None:
+            soon = now + FIRST_RETRY if first.for_rates else now
+            known = self._all_rest = Availability(True, since=now, cause=first.cause, retry_at=soon)
+        known.until, known.reason = first.until, first.reason
+        if first.told - first.since <= LONGEST_KEPT:
+            known.retry_at = max(known.retry_at, first.told)
+        return known
+
+    def nothing_in_flight(self) -> None:
+        self._all_rest = None
+
+    def answered(self, id: str, asked_at: float) -> None:
+        """A request that was sent with it after it had been refused was answered."""
+        rest = self._resting.get(id)
+        if rest is not None and asked_at > rest.since:
+            del self._resting[id]
 
     def take(self, now: float, has_room: Callable[[str], bool]) -> str:
         """The next key's fingerprint: of those that do not rest the ones with room, else of all that do not rest, else

@@ -13,7 +13,8 @@ from collections.abc import Mapping
 from math import isfinite
 from typing import Any
 
-from meshd.cdk.provider import RateLimits
+from meshd.cdk.provider import FailureKind, RateLimits
+from meshd.routing.availability import FIRST_RETRY, LONGEST_KEPT, Availability
 from meshd.routing.sliding import WINDOW
 
 _STEP = 1.0  # s: a clock that is further back than this was set
@@ -55,15 +56,27 @@ class Remaining:
 
 class LeftAlone:
     """A provider asked not to be asked for a model before `until` (`Retry-After`); since: UTC seconds, as all times.
-    reason: with what words. longer: it asked for more than is kept to."""
+    reason: with what words. longer: it asked for more than is kept to. rest: when and by whom it is tested sooner,
+    where no other model can answer."""
 
-    __slots__ = ("longer", "reason", "since", "until")
+    __slots__ = ("longer", "reason", "rest", "since", "until")
 
-    def __init__(self, since: float, until: float, reason: str = "", longer: bool = False) -> None:
+    def __init__(
+        self, since: float, until: float, reason: str = "", longer: bool = False, rest: Availability | None = None
+    ) -> None:
         self.since = since
         self.until = until
         self.reason = reason
         self.longer = longer
+        self.rest = rest or Availability(True, since=since, cause=FailureKind.RATE_LIMIT, retry_at=since + FIRST_RETRY)
+        self.rest.until, self.rest.reason = until, reason
+        if until - since <= LONGEST_KEPT:
+            self.rest.retry_at = until
+
+    @property
+    def kept(self) -> bool:
+        """Whether nobody asks sooner, as it is not for long."""
+        return self.rest.retry_at >= self.until
 
     def left(self, now: float) -> float | None:
         """Seconds; None when it is over, or the clock was set back."""

@@ -11,7 +11,7 @@ is settled then, and a probation place that it took given back; the number of at
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from meshd.cdk.provider import FailureKind, ProviderFailure, RateLimits, Usage
 from meshd.routing import deactivation, features, recovery
@@ -20,6 +20,7 @@ from meshd.routing.attempts import NOTHING, AttemptBook, Try
 from meshd.routing.endings import (
     THE_APPS_OWN,
     Consulted,
+    as_another_was_refused,
     lacking,
     listed,
     none_left,
@@ -32,9 +33,9 @@ from meshd.routing.endings import (
 from meshd.routing.maintenance import MaintenanceStage
 from meshd.routing.needs import Needs
 from meshd.routing.pipeline import Pipeline, soonest_recovery
-from meshd.routing.retry import Verdict, bound_wait, classify, delay
+from meshd.routing.retry import Verdict, asks_for_another, bound_wait, classify, delay, is_final, is_refusal
 from meshd.routing.stages import ANONYMOUS, Asker, BudgetStage, LimitStage, Question, StateStage
-from meshd.routing.state import Change, MeshState, availabilities
+from meshd.routing.state import Availability, Change, MeshState, availabilities
 from meshd.routing.table import ModelSpec, PoolSpec, ProviderSpec, RoutingTable
 from meshd.routing.waiting import Wait, line_of, wait_of
 from meshd.routing.wording import lasting
@@ -47,6 +48,18 @@ __all__ = ["GiveUp", "RequestPlan", "Try", "Wait"]
 @dataclass(slots=True)
 class GiveUp:
     error: MeshError
+
+
+@dataclass(slots=True)
+class Standing:
+    """A model that may be tested where no other can answer, `at` that time (UTC s) at the earliest. refuses: it rests
+    for a cause that mostly lasts. told: its provider asked to be left alone for longer, or refused all its keys."""
+
+    model: ModelSpec
+    question: Question
+    at: float
+    refuses: bool
+    told: bool
 
 
 class RequestPlan:
@@ -92,6 +105,8 @@ class RequestPlan:
         self._failed: dict[str, float] = {}  # model → when it failed this request last
         self._alone: dict[str, int] = {}  # model → how often it did so while it answered others
         self._costly: dict[str, int] = {}  # model → failed attempts that may have cost something
+        self._refusals: dict[str, int] = {}  # model → attempts that it refused
+        self._told_by: tuple[ModelSpec, Availability] | None = None  # what another request's test found out
         self._first: ModelSpec | None = None
         self._last: ModelSpec | None = None
         self._failure: ProviderFailure | None = None
@@ -160,22 +175,25 @@ class RequestPlan:
 
     def _none_now(self, consulted: list[Consulted], now: float) -> Try | Wait | GiveUp:
         """No model may be asked at this instant: wait for one, ask one that failed again, or give up."""
+        standing = self._last_standing(now)
         waits_for = self._soonest(consulted)
-        crowd = self._crowd(consulted, now)
+        told = {id for id, each in standing.items() if each.told}
+        crowd = self._crowd([each.with_room_at(told) for each in consulted] if told else consulted, now)
         if waits_for is not None and (crowd is None or self._not_before[waits_for[1].id] <= now):
             return self._begin(*waits_for)
-        last = self._last_standing(now)
-        if last is not None and crowd is not None:
-            soon = crowd.until is None or crowd.until <= now + recovery.LONGEST_RETRY
-            if soon or isinstance(last, Wait):
+        if crowd is not None:
+            # What refuses is left in peace while another may have room, and what fails while it will have some soon.
+            standing = {id: each for id, each in standing.items() if not each.refuses}
+            if crowd.until is None or crowd.until <= now + recovery.LONGEST_RETRY:
                 return crowd
-        if isinstance(last, Wait):
-            return last
-        if last is not None:
-            self._not_before.setdefault(last[1].id, now)
-            return self._begin(*last)
+        for last in sorted(standing.values(), key=lambda each: each.refuses):
+            if last.at <= now:
+                self._not_before.setdefault(last.model.id, now)
+                return self._begin(last.question, last.model)
         if crowd is not None:
             return crowd
+        if standing:
+            return self._wait_for(standing)
         return self._nothing_left(consulted, now)
 
     def out_of_patience(self, now: float) -> GiveUp:
@@ -189,43 +207,53 @@ class RequestPlan:
     def _nothing_left(self, consulted: list[Consulted], now: float) -> GiveUp:
         if self.attempts:
             return GiveUp(self._exhausted(now))
+        if self._told_by is not None:
+            return GiveUp(as_another_was_refused(*self._told_by, recovery.recovers_in(self._told_by[1], now)))
         return GiveUp(none_left(consulted, self.pipeline.stages))
 
-    def _last_standing(self, now: float) -> tuple[Question, ModelSpec] | Wait | None:
-        """No other model can answer: of those that rest for a cause that may be over by now, or had their attempts,
-        the one that may be tested now; else how long to wait for one, or for the outcome of another's test."""
-        scope, reasons = self._scope(), {}
-        until: float | None = None
-        known = False
+    def _last_standing(self, now: float) -> dict[str, Standing]:
+        """No other model can answer: those that rest for a cause that may be over by now, or had their attempts."""
+        scope, found = self._scope(), {}
+        self._told_by = None
         for pool in self.pools:
             question = self._question(now, pool)
             for id in self.pipeline.preferred(question):
                 model = self.table.models[id]
-                if id in self._given_up or (scope is not None and not scope(model)):
+                if id in found or id in self._given_up or (scope is not None and not scope(model)):
                     continue
-                at = self._tested_from(model, question)
-                if at is None:
-                    continue
-                if at <= now:
-                    return question, model
-                reasons[id] = _STATE.objection(model, question) or "it has failed this request, and is asked again soon"
-                known |= self.state.model(id).has_answered
-                until = at if until is None else min(until, at)
-        return None if until is None else Wait(until, reasons, resting=True, known=known)
+                standing = self._tested_from(model, question)
+                if standing is not None:
+                    found[id] = standing
+        return found
 
-    def _tested_from(self, model: ModelSpec, question: Question) -> float | None:
-        """From when on (UTC s) this request may test it, at the latest if another does so already; None: not at all."""
-        state, now = self.state, question.now
+    def _wait_for(self, standing: dict[str, Standing]) -> Wait:
+        """How long for one of them, or for the outcome of another's test."""
+        reasons = {
+            id: _STATE.objection(each.model, each.question) or "it has failed this request, and is asked again soon"
+            for id, each in standing.items()
+        }
+        known = any(self.state.model(id).has_answered for id in standing)
+        return Wait(min(each.at for each in standing.values()), reasons, resting=True, known=known)
+
+    def _tested_from(self, model: ModelSpec, question: Question) -> Standing | None:
+        """From when on this request may test it, at the latest if another does so already; None: not at all."""
+        state, now, once = self.state, question.now, question.pool.retry.max_attempts <= 1
         if not self._may_test(model.id, question.pool) or state.model(model.id).deactivated:
             return None
         if self.table.providers[model.provider].disabled:
             return None
         at = now if self._is_back(model.id, now) else max(self._not_before.get(model.id, now), now)
-        for availability in availabilities(state, question.pool.name, model.id, model.provider):
-            wait = recovery.tried_again_in(availability, now)
+        told = [] if once else state.rates.rests(question, model)
+        refuses = False
+        for availability in (*availabilities(state, question.pool.name, model.id, model.provider), *told):
+            wait = recovery.tested_in(availability, now)
             if wait is None:
                 return None
-            if availability.standby and availability.cause not in recovery.PASSING and wait > 0:
+            if recovery.refuses(availability, now):
+                refuses = True
+                if (once and availability.cause == FailureKind.QUOTA) or self._is_told_by(model, availability):
+                    return None
+            elif availability.standby and availability.cause not in recovery.PASSING and wait > 0:
                 return None
             at = max(at, now + wait)
             if recovery.tested_by_another(availability, self.book, now):
@@ -233,11 +261,20 @@ class RequestPlan:
         for stage in self.pipeline.stages:
             if stage.name not in (_STATE.name, LimitStage.name) and stage.objection(model, question) is not None:
                 return None
-        fits_from = self._fits_from(model, question)
+        fits_from = self._fits_from(model, question, resting=once)
         if fits_from is None:
             return None
         at = max(at, fits_from)
-        return None if at >= self.deadline else at
+        return None if at >= self.deadline else Standing(model, question, at, refuses, bool(told))
+
+    def _is_told_by(self, model: ModelSpec, availability: Availability) -> bool:
+        """Whether another request has just been refused, so that this one need not be."""
+        if model.id in self._failed:
+            return False
+        if not recovery.refused_since(availability, self.arrived, self.state.model(model.id).answered):
+            return False
+        self._told_by = model, availability
+        return True
 
     def _may_test(self, model: str, pool: PoolSpec) -> bool:
         """Whether this request may ask it once more, where no other model can answer and asking again is not switched
@@ -295,10 +332,10 @@ class RequestPlan:
     def _fits(model: ModelSpec, question: Question) -> bool:
         return all(stage.objection(model, question) is None for stage in _WHATEVER_ITS_STATE)
 
-    def _fits_from(self, model: ModelSpec, question: Question) -> float | None:
+    def _fits_from(self, model: ModelSpec, question: Question, *, resting: bool = True) -> float | None:
         """As `_fits`, of a model that is to be waited for: from when on (UTC s), where its provider asked, perhaps
-        another request, to leave it alone till then. None where it does not fit."""
-        crowd = self.state.rates.crowd(question, model)
+        another request, to leave it alone till then. None where it does not fit. resting: see `rates.crowd`."""
+        crowd = self.state.rates.crowd(question, model, resting=resting)
         if (crowd is not None and not crowd.told) or _BUDGET.objection(model, question) is not None:
             return None
         if _MAINTENANCE.objection(model, question) is not None:
@@ -323,6 +360,8 @@ class RequestPlan:
                     continue
                 fits_from = self._fits_from(model, question)
                 if fits_from is None or fits_from >= self.deadline:
+                    continue
+                if fits_from > question.now + recovery.LONGEST_KEPT and question.pool.retry.max_attempts > 1:
                     continue
                 self._not_before[model_id] = ready = max(ready, fits_from)
                 rank = (_STATE.objection(model, question) is not None, ready)
@@ -387,7 +426,10 @@ class RequestPlan:
         self.book.close(step, now, usage, limits, billed=True)
         self.book.note(step, True, "", "", status, duration)
         features.note_answer(self.state, step.model.id, self.needs)
-        self.changes += deactivation.record_success(self.state, step.pool, step.model, self._provider(step.model), now)
+        self.state.rates.answered(step.passage)
+        self.changes += deactivation.record_success(
+            self.state, step.pool, step.model, self._provider(step.model), now, step.tests
+        )
         self.book.release(step)
 
     def failed(
@@ -424,13 +466,14 @@ class RequestPlan:
             self._tries[model.id] -= 1
             self._not_before[model.id] = now
             return Verdict.RETRY
+        surprising = is_refusal(failure) and self._note_refusal(model, now, now - duration)
         last_key = not usable and step.passage is not None and bool(step.passage.key) and failure.kind in _REFUSED
         self.changes += deactivation.record_failure(
             self.state, step.pool, model, provider, failure, now, self.book,
             last_key=last_key, timezone=self.table.timezone, began=now - duration,
         )  # fmt: skip
         for availability in step.tests:
-            recovery.test_failed(availability, now)
+            recovery.test_failed(availability, now, failure.kind)
         self.book.release(step)
         if failure.retry_after and failure.kind in _PASSES and step.passage is not None:
             self.state.rates.leave_alone(step.passage, now, failure.retry_after, failure.message, longer)
@@ -440,8 +483,8 @@ class RequestPlan:
         elif verdict is Verdict.RETRY and self._tries[model.id] < step.pool.retry.max_attempts:
             told_to_wait = step.pool.retry.honor_retry_after and (failure.retry_after or 0.0) > 0.0
             self._stays = not (begun or told_to_wait or failure.kind is FailureKind.CONNECTION)
-            self._not_before[model.id] = now + delay(failure, step.pool.retry, self._tries[model.id], self._random)
-        elif verdict is Verdict.RETRY and not begun and self._may_pass(failure) and self._may_test(model.id, step.pool):
+            self._not_before[model.id] = now + self._back_off(failure, step)
+        elif not begun and self._may_pass(failure, verdict, step, surprising) and self._may_test(model.id, step.pool):
             self._spent.add(model.id)
             self._not_before[model.id] = now + self._pause(failure, step)
         else:
@@ -514,26 +557,57 @@ class RequestPlan:
             return False, False
         policy, provider = step.pool.recovery, step.model.provider
         rest = policy.max_cooldown if failure.kind in _REFUSED else failure.retry_after or policy.cooldown
-        usable = self.state.rates.key_refused(passage, failure.message, failure.kind, now, rest)
+        told = failure.retry_after or 0.0 if step.pool.retry.honor_retry_after else 0.0
+        usable = self.state.rates.key_refused(passage, failure.message, failure.kind, now, rest, told)
         refused = self._refused_keys.setdefault(provider, set())
         again = passage.key in refused
         refused.add(passage.key)
         return usable, usable and not again and len(refused) < len(self.table.providers[provider].keys)
 
-    @staticmethod
-    def _may_pass(failure: ProviderFailure) -> bool:
-        """Waiting may cure it. A conflict is with what the request is about, and is passed on."""
-        return failure.status != 409
+    def _note_refusal(self, model: ModelSpec, now: float, began: float) -> bool:
+        """Note that it refused; whether that is a surprise: it has answered since it did so last."""
+        known = self.state.model(model.id)
+        self._refusals[model.id] = self._refusals.get(model.id, 0) + 1
+        before, known.refused_at = known.refused_at, now
+        return known.answered and (known.answered_at > before or began < before - _MOMENT)
+
+    def _may_pass(self, failure: ProviderFailure, verdict: Verdict, step: Try, surprising: bool) -> bool:
+        """Waiting may cure it. A conflict is with what the request is about, and is passed on. What refuses is asked
+        again if it is a surprise, or its status says that another attempt may succeed, as long as that is believable.
+        """
+        if verdict is Verdict.RETRY:
+            return failure.status != 409
+        if not is_refusal(failure) or is_final(failure, step.pool.retry, self._provider(step.model)):
+            return False
+        refusals = self._refusals[step.model.id]
+        if not asks_for_another(failure.status):
+            return refusals < LAST_SURPRISES and surprising
+        question = self._question(self._failed[step.model.id], step.pool)
+        policy, provider = step.pool.recovery, self._provider(step.model)
+        if failure.kind is FailureKind.QUOTA and recovery.quota_reset(policy, provider, question.now, "UTC"):
+            return False  # the calendar says when it may succeed
+        since = min(
+            each.since if recovery.refuses(each, question.now) else question.now
+            for each in availabilities(self.state, step.pool.name, step.model.id, step.model.provider)
+        )
+        return refusals < LAST_REFUSALS and question.now < since + policy.cooldown
 
     def _pause(self, failure: ProviderFailure, step: Try) -> float:
         """Seconds until this request asks again a model that is the last one standing. What costs nothing is asked as
         often as a model that rests."""
         policy = step.pool.retry
-        pause = max(delay(failure, policy, self._tries[step.model.id], self._random), recovery.FIRST_RETRY)
+        pause = max(self._back_off(failure, step), recovery.FIRST_RETRY)
         if step.usage != NOTHING:
             return pause
         told = failure.retry_after or 0.0 if policy.honor_retry_after else 0.0
-        return max(min(pause, recovery.LONGEST_RETRY), told)
+        return max(min(pause, recovery.LONGEST_RETRY), told if told <= recovery.LONGEST_KEPT else 0.0)
+
+    def _back_off(self, failure: ProviderFailure, step: Try) -> float:
+        """How long its provider asks to be left alone is the state's to know, where it is long."""
+        policy = step.pool.retry
+        if (failure.retry_after or 0.0) > recovery.LONGEST_KEPT:
+            policy = replace(policy, honor_retry_after=False)
+        return delay(failure, policy, self._tries[step.model.id], self._random)
 
     def _provider(self, model: ModelSpec) -> ProviderSpec:
         return self.table.providers[model.provider]
@@ -602,6 +676,12 @@ LAST_ATTEMPTS = 8
 while the model answers others."""
 LAST_COSTLY = 6
 """Of these the ones that may have cost something, whoever is answered."""
+LAST_REFUSALS = 4
+"""Attempts of one request that are refused though their status says that another may succeed: one more than the OpenAI
+SDK makes, as it would be asked by itself."""
+LAST_SURPRISES = 2
+"""Attempts of one request at a model that answered just before and now refuses."""
+_MOMENT = 0.001  # s: attempts that are apart by less were not under way together
 _AT_LAST = 1.0  # s before its deadline, a request tests beside a test that takes long
 _SOON = 1.0  # s: a model that rests may be tested at any moment
 _STATE = StateStage()

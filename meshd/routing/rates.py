@@ -20,6 +20,7 @@ from math import ceil
 from typing import TYPE_CHECKING, Any
 
 from meshd.cdk.provider import RateLimits
+from meshd.routing.availability import LONGEST_KEPT, Availability
 from meshd.routing.estimate import Estimate
 from meshd.routing.keys import KeyRing, RestingKey
 from meshd.routing.observed import LeftAlone, Observed
@@ -82,8 +83,9 @@ class Rates:
 
     # -- one attempt ----------------------------------------------------------------------------------
 
-    def crowd(self, question: Question, model: ModelSpec) -> Crowd | None:
-        """Why `model` has no room for this request now, None when it has. Changes nothing."""
+    def crowd(self, question: Question, model: ModelSpec, *, resting: bool = True) -> Crowd | None:
+        """Why `model` has no room for this request now, None when it has. Changes nothing. resting: False: apart from
+        what may be tested sooner (`rests`)."""
         spec, app, pacing = self._of_now(question, model.provider)
         provider, most = self._providers.get(model.provider), spec.rate.concurrency
         if most is not None and provider is not None and provider.in_flight >= most:
@@ -91,7 +93,7 @@ class Rates:
         record = self._models.get(model.id)
         if record is not None and record.left_alone is not None and question.pool.retry.honor_retry_after:
             left = record.left_alone.left(question.now)
-            if left is not None:
+            if left is not None and (resting or record.left_alone.kept):
                 return Crowd(f"{spec.name} asked to leave {model.id} alone; {room_in(left)}", left, told=True)
         tokens = 0
         if spec.rate.tpm is not None or app.tpm is not None or (record is not None and record.limits_tokens):
@@ -105,10 +107,24 @@ class Rates:
             if crowd is not None:
                 return crowd
         if spec.keys:
-            return self._keys_crowd(spec, provider, model, record, tokens, question.now)
+            return self._keys_crowd(spec, provider, model, record, tokens, question.now, resting)
         if spec.rate.rpm is None and spec.rate.tpm is None and model.id not in self._told:
             return None  # nobody ever said anything of a limit
         return self._key_crowd("", spec, provider, model, record, tokens, question.now)
+
+    def rests(self, question: Question, model: ModelSpec) -> list[Availability]:
+        """What keeps it from being asked though it may be tested: that its provider asked to be left alone for long,
+        or refused all its keys."""
+        found: list[Availability] = []
+        record, provider = self._models.get(model.id), self._providers.get(model.provider)
+        alone = record.left_alone if record is not None and question.pool.retry.honor_retry_after else None
+        if alone is not None and alone.left(question.now) is not None and not alone.kept:
+            found.append(alone.rest)
+        if provider is not None and provider.keys is not None:
+            ring = provider.keys.all_rest(question.now)
+            if ring is not None and ring.retry_at < ring.until:
+                found.append(ring)
+        return found
 
     def enter(self, question: Question, model: ModelSpec, estimate: Estimate) -> Passage:
         """Take a place (and, where the provider has several keys, choose one by weight). The caller has seen
@@ -218,8 +234,24 @@ class Rates:
         record = passage._record
         assert record is not None
         known = record.left_alone
-        if not passage.key and (known is None or now + for_seconds > known.until or known.left(now) is None):
-            record.left_alone = LeftAlone(now, now + for_seconds, reason, longer)
+        if known is not None and known.left(now) is None:
+            known = None
+        if not passage.key and (known is None or now + for_seconds > known.until):
+            rest = None if known is None else known.rest
+            record.left_alone = LeftAlone(now, now + for_seconds, reason, longer, rest)
+        elif known is not None and for_seconds <= LONGEST_KEPT:
+            known.rest.retry_at = max(known.rest.retry_at, now + for_seconds)
+
+    def answered(self, passage: Passage | None) -> None:
+        """A request was answered that was sent though its provider had asked to be left alone, or with a key that had
+        been refused: neither is so any more."""
+        if passage is None or passage._record is None:
+            return
+        alone, provider = passage._record.left_alone, self._providers.get(passage.model.provider)
+        if alone is not None and passage.at > alone.since:
+            passage._record.left_alone = None
+        if passage.key and provider is not None and provider.keys is not None:
+            provider.keys.answered(passage.key, passage.at)
 
     def left_alone(self, model: str, now: float) -> LeftAlone | None:
         """While its provider asked for that."""
@@ -281,19 +313,28 @@ class Rates:
         self._life += 1  # should one of them leave after all, it is not counted any more
         for holder in (*self._providers.values(), *self._apps.values()):
             holder.in_flight = 0
+            if holder.keys is not None:
+                holder.keys.nothing_in_flight()
+        for record in self._models.values():
+            if record.left_alone is not None:
+                record.left_alone.rest.tester = None
 
     # -- keys -----------------------------------------------------------------------------------------
 
-    def key_refused(self, passage: Passage, reason: str, cause: str, now: float, for_seconds: float) -> bool:
+    def key_refused(
+        self, passage: Passage, reason: str, cause: str, now: float, for_seconds: float, told: float = 0.0
+    ) -> bool:
         """A provider with several keys refused this one: it rests alone. True while another key is usable.
 
-        for_seconds: infinite: until `reset_keys`. cause: a FailureKind. A provider with one key has no other: False,
-        and nothing rests. Of keys that rest for their rate alone it is `crowd` that says so.
+        for_seconds: infinite: until `reset_keys`. told: that the provider asked for. cause: a FailureKind. A provider
+        with one key has no other: False, and nothing rests. Of keys that rest for their rate alone it is `crowd` that
+        says so.
         """
         provider = self._providers.get(passage.model.provider)
         if not passage.key or provider is None or provider.keys is None:
             return False
-        return provider.keys.refuse(RestingKey(passage.key, reason, cause, now + for_seconds), now)
+        rest = RestingKey(passage.key, reason, cause, now + for_seconds, now, now + told)
+        return provider.keys.refuse(rest, now)
 
     def resting_keys(self, provider: str, now: float) -> list[RestingKey]:
         """For views: fingerprints, never keys."""
@@ -357,9 +398,14 @@ class Rates:
         record: ModelRecord | None,
         tokens: int,
         now: float,
+        resting: bool,
     ) -> Crowd | None:
         """None while one key has room, else what is to be said of the one that has it first."""
         ring = provider.keys if provider is not None else None
+        if ring is not None and not resting:
+            all_rest = ring.all_rest(now)
+            if all_rest is not None and all_rest.retry_at < all_rest.until:
+                ring = None  # as if none did
         first: Crowd | None = None
         for key in spec.keys:
             rest = ring.rest_of(key.id, now) if ring is not None else None

@@ -14,6 +14,9 @@ from collections.abc import Collection, Iterator
 from typing import Literal
 
 from meshd.cdk.provider import FailureKind
+from meshd.routing.availability import FIRST_RETRY as FIRST_RETRY
+from meshd.routing.availability import LONGEST_KEPT as LONGEST_KEPT
+from meshd.routing.availability import LONGEST_RETRY as LONGEST_RETRY
 from meshd.routing.state import INDEFINITELY, Availability, Change, MeshState, availabilities
 from meshd.routing.table import PoolSpec, ProviderSpec, RecoveryPolicy, RoutingTable
 from meshd.routing.wording import lasting
@@ -45,9 +48,20 @@ PASSING: frozenset[str] = frozenset(
     }
 )
 """Causes that may be over a moment later: where no other model can answer, asking again is worth it."""
-FIRST_RETRY, LONGEST_RETRY = 0.5, 2.0
-"""Seconds between the tests of a model that is the last one standing: doubled from the first up to the longest."""
-
+REFUSING: frozenset[str] = frozenset(
+    {
+        FailureKind.AUTHENTICATION,
+        FailureKind.PERMISSION,
+        FailureKind.QUOTA,
+        FailureKind.MODEL_NOT_FOUND,
+    }
+)
+"""Causes that mostly last, and of which asking again costs nothing: where no other model can answer, each request finds
+out for itself, and none waits."""
+KNOWN_TO_REFUSE = 3
+"""Tests in a row that are refused, after which one answers for all requests that wait."""
+KNOWN_TO_BE_USED_UP = 10
+"""The same of a quota, which many take for a rate: it may be there again at any moment."""
 LONGEST_TEST = 5.0
 """Seconds after which the outcome of a test is waited for no longer: the next request tests beside it."""
 
@@ -96,9 +110,35 @@ def tried_again_in(availability: Availability, now: float) -> float | None:
     return soon if rests is None else min(soon, rests)
 
 
-def test_failed(availability: Availability, now: float) -> None:
-    """The request that tested it failed: a moment's peace before the next."""
+def tested_in(availability: Availability, now: float) -> float | None:
+    """As `tried_again_in`, of what refuses as well: any request that no other model can answer may find out whether it
+    still does."""
+    rests = tried_again_in(availability, now)
+    if rests is None or not availability.standby or not availability.probation or availability.cause not in REFUSING:
+        return rests
+    return min(rests, max(availability.retry_at - now, 0.0))
+
+
+def refuses(availability: Availability, now: float) -> bool:
+    """Whether it rests for a cause that mostly lasts."""
+    return availability.standby and availability.cause in REFUSING and now < availability.until
+
+
+def refused_since(availability: Availability, began: float, answered: bool) -> bool:
+    """Whether a test has found out since `began` that it refuses, and there is no more to find out. answered: it has
+    answered somebody before, so that one refusal says less."""
+    enough = KNOWN_TO_REFUSE if answered else 1
+    if availability.cause == FailureKind.QUOTA:
+        enough = KNOWN_TO_BE_USED_UP
+    return availability.tries >= enough and availability.failed_since > began
+
+
+def test_failed(availability: Availability, now: float, kind: str) -> None:
+    """The request that tested it failed: a moment's peace before the next, unless nothing but words came of it."""
     availability.tries += 1
+    availability.failed_since = availability.tested_at
+    if kind in REFUSING:
+        return
     wait = min(FIRST_RETRY * 2.0 ** min(availability.tries, _MAX_DOUBLINGS), LONGEST_RETRY)
     availability.retry_at = max(availability.retry_at, now + wait)
 
@@ -121,7 +161,7 @@ def stand_by(
     _awake(availability, now)
     if availability.standby and (now < availability.until or availability.tester is not tester):
         availability.until = max(availability.until, now + at_least)
-        if at_least:
+        if 0 < at_least <= LONGEST_KEPT:
             availability.retry_at = max(availability.retry_at, now + at_least)
         if cause in PASSING or availability.cause not in PASSING or availability.tester is not tester:
             return False  # else the test of it found something worse
@@ -130,7 +170,8 @@ def stand_by(
         availability.relapses = 0
     doubled = policy.cooldown * 2.0 ** min(availability.relapses, _MAX_DOUBLINGS)
     _set_aside(availability, reason, cause, now + max(min(doubled, longest), at_least), now)
-    availability.retry_at = max(availability.retry_at, now + at_least)
+    if at_least <= LONGEST_KEPT:
+        availability.retry_at = max(availability.retry_at, now + at_least)
     availability.relapses += 1
     return True
 
@@ -158,7 +199,8 @@ def _set_aside(availability: Availability, reason: str, cause: str, until: float
         availability.since = now
         availability.standby_events += 1
         availability.tries = 0
-        availability.retry_at = now + FIRST_RETRY
+        availability.retry_at = now if cause in REFUSING else now + FIRST_RETRY
+        availability.failed_since = -INDEFINITELY
     availability.standby = True
     availability.probation = True
     availability.until = until

@@ -12,7 +12,8 @@ import enum
 from collections.abc import Callable
 
 from meshd.cdk.provider import FailureKind, ProviderFailure
-from meshd.routing.table import RETRYABLE_CODES, ProviderSpec, RecoveryPolicy, RetryPolicy
+from meshd.routing.recovery import REFUSING
+from meshd.routing.table import NON_RETRYABLE_CODES, RETRYABLE_CODES, ProviderSpec, RecoveryPolicy, RetryPolicy
 from meshd.routing.wording import lasting
 
 
@@ -59,6 +60,28 @@ def classify(failure: ProviderFailure, policy: RetryPolicy, provider: ProviderSp
         if status in provider.non_retryable_codes or status in RETRYABLE_CODES:
             return Verdict.ROTATE
     return Verdict.RETRY
+
+
+_NO_ROUTE = frozenset({404, 405, 501, 505})
+
+
+def is_refusal(failure: ProviderFailure) -> bool:
+    """Whether somebody refused it who may think better of it: not for what the request is, or the model cannot do."""
+    if failure.kind is FailureKind.UNSUPPORTED:  # a path that was not there: of a server that is being replaced
+        return failure.status in _NO_ROUTE and not failure.refused
+    return failure.kind in REFUSING
+
+
+def asks_for_another(status: int) -> bool:
+    """Whether a status means by itself that the same request may succeed later."""
+    return status == 429 or status >= 500
+
+
+def is_final(failure: ProviderFailure, policy: RetryPolicy, provider: ProviderSpec) -> bool:
+    """Whether it was configured that this status does not change by asking again."""
+    if policy.non_retryable_codes is not None:
+        return failure.status in policy.non_retryable_codes
+    return failure.status in provider.non_retryable_codes - NON_RETRYABLE_CODES
 
 
 def bound_wait(failure: ProviderFailure, retry: RetryPolicy, recovery: RecoveryPolicy) -> bool:

@@ -18,48 +18,15 @@ from typing import Any
 
 from meshd.cdk.provider import QuotaStatus
 from meshd.routing.accounts import Accounts
+from meshd.routing.availability import INDEFINITELY as INDEFINITELY
+from meshd.routing.availability import Availability as Availability
 from meshd.routing.features import load_refused
 from meshd.routing.outcomes import OutcomeWindow
 from meshd.routing.rates import Rates
 from meshd.routing.shares import Shares
 
-INDEFINITELY = float("inf")
 _LONGEST_REST = 32 * 86400.0  # s: to the next month
 _HISTORY = 128  # latencies remembered a model: enough for a p95, small enough for thousands of models
-
-
-@dataclass(slots=True)
-class Availability:
-    """Active, or on standby until a time and then on probation until one request succeeds.
-
-    probation: False: it did not fail, and is active again when the time comes, untested.
-    relapses: how often it went to standby without staying well in between; the cooldown doubles with each.
-    tester: the request that is testing it now, when no other may. cause: the FailureKind or rule behind `reason`.
-    standby_events, quota_resets, downtime (s, up to the last recovery): of all its life.
-    """
-
-    standby: bool = False
-    until: float = 0.0
-    since: float = 0.0
-    reason: str = ""
-    cause: str = ""
-    probation: bool = True
-    relapses: int = 0
-    recovered_at: float = 0.0
-    standby_events: int = 0
-    quota_resets: int = 0
-    downtime: float = 0.0
-    tester: object | None = None
-    retry_at: float = 0.0  # when it is tried again where no other model can answer
-    tries: int = 0  # of these that failed
-    tested_at: float = INDEFINITELY  # since when `tester` does
-
-    def down_for(self, now: float) -> float:
-        """Seconds of standby in all its life, the present one among them."""
-        if not self.standby:
-            return self.downtime
-        end = now if self.probation else min(now, self.until)
-        return self.downtime + max(end - self.since, 0.0)
 
 
 @dataclass(slots=True)
@@ -150,6 +117,7 @@ class ModelState:
     answered: bool = False  # since the daemon began
     refused: dict[str, float] = field(default_factory=dict)  # feature → when it was last refused
     answered_at: float = -INDEFINITELY  # the last time
+    refused_at: float = -INDEFINITELY  # when it last refused a request that it might have answered
 
     @property
     def has_answered(self) -> bool:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import pytest
-from flaky_server import FAULTS, FlakyServer
+from flaky_server import FAULTS, REFUSALS, FlakyServer
 
 openai = pytest.importorskip("openai")
 
@@ -35,8 +35,8 @@ def asked(client: Any, model: str, requests: int = REQUESTS) -> int:
 def servers() -> Iterator[Any]:
     made: list[FlakyServer] = []
 
-    def make(fault: str) -> FlakyServer:
-        made.append(FlakyServer(fault, SHARE, seed=5))
+    def make(fault: str, share: float | None = SHARE) -> FlakyServer:
+        made.append(FlakyServer(fault, share, seed=5))
         return made[-1]
 
     yield make
@@ -63,29 +63,40 @@ def configuration(urls: dict[str, str]) -> dict[str, Any]:
     }
 
 
-def test_the_mesh_gets_no_fewer_answers_than_the_sdk_from_a_flaky_server(servers, meshd):
+def by_both(servers: Any, meshd: Any, kinds: Iterable[str], requests: int, **share: Any) -> Any:
+    """(kind → how many the SDK got by itself, kind → how many the mesh got), each from a server of its own."""
     import modelmesh
 
-    daemon = meshd(configuration({kind: servers(kind).url for kind in KINDS}))
+    daemon = meshd(configuration({kind: servers(kind, **share).url for kind in kinds}))
     alone: dict[str, int] = {}
     mesh: dict[str, int] = {}
 
     def by_the_sdk(kind: str) -> None:
-        with openai.OpenAI(base_url=servers(kind).url, api_key="none", timeout=SECONDS) as client:
-            alone[kind] = asked(client, "m")
+        with openai.OpenAI(base_url=servers(kind, **share).url, api_key="none", timeout=SECONDS) as client:
+            alone[kind] = asked(client, "m", requests)
 
     def by_the_mesh(kind: str) -> None:
         with modelmesh.openai_client(socket=str(daemon.socket), timeout=60.0) as client:
-            mesh[kind] = asked(client, f"{kind.replace(' ', '-')}.m")
+            mesh[kind] = asked(client, f"{kind.replace(' ', '-')}.m", requests)
 
-    threads = [threading.Thread(target=each, args=(kind,)) for kind in KINDS for each in (by_the_sdk, by_the_mesh)]
+    threads = [threading.Thread(target=each, args=(kind,)) for kind in kinds for each in (by_the_sdk, by_the_mesh)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(200.0)
         assert not thread.is_alive()
-    for kind in KINDS:
-        print(f"{kind}: SDK alone {alone[kind]}, mesh {mesh[kind]} of {REQUESTS}")
-    fewer = {kind: (mesh[kind], alone[kind]) for kind in KINDS if mesh[kind] < alone[kind]}
+    for kind in kinds:
+        print(f"{kind}: SDK alone {alone[kind]}, mesh {mesh[kind]} of {requests}")
+    fewer = {kind: (mesh[kind], alone[kind]) for kind in kinds if mesh[kind] < alone[kind]}
     assert not fewer, "(mesh, SDK alone)"
+    return mesh
+
+
+def test_the_mesh_gets_no_fewer_answers_than_the_sdk_from_a_flaky_server(servers, meshd):
+    mesh = by_both(servers, meshd, KINDS, REQUESTS)
     assert sum(mesh.values()) >= 0.95 * REQUESTS * len(KINDS)
+
+
+def test_nor_from_one_that_refuses_for_a_moment(servers, meshd):
+    mesh = by_both(servers, meshd, REFUSALS, 12, share=None)
+    assert mesh == dict.fromkeys(REFUSALS, 12)

@@ -77,11 +77,20 @@ class Acting(Provider):
         self.acts = acts
         self.takes = takes
         self.asked: list[float] = []
+        self.under_way = 0
+        self.at_once: list[int] = []  # calls that were under way when each of `asked` came, itself among them
 
     async def execute(self, call: ProviderCall) -> ProviderAnswer:
         at = clock.now() - clock.at(START)
         self.asked.append(at)
-        outcome = self.acts(at, len(self.asked))
+        self.under_way += 1
+        self.at_once.append(self.under_way)
+        try:
+            return await self._answer(call, self.acts(at, len(self.asked)))
+        finally:
+            self.under_way -= 1
+
+    async def _answer(self, call: ProviderCall, outcome: Outcome) -> ProviderAnswer:
         if outcome is not None and outcome.kind is FailureKind.TIMEOUT and not outcome.status:
             await asyncio.sleep(call.timeout)
         elif outcome is None or not outcome.unsent:
@@ -186,18 +195,21 @@ class World:
 
 
 async def sdk_alone(provider: Acting, requests: int) -> list[bool]:
-    """As `openai` 3.57 asks by itself, one after another: three times each, 0.5 s and 1 s apart less up to a quarter; a
-    body that cannot be read is an error at once."""
+    """As `openai` asks by itself, one after another: three times each, 0.5 s and 1 s apart less up to a quarter; a body
+    that cannot be read, or a status that is not worth it, is an error at once. Up to a minute it waits as it is told
+    to, and not at all for longer (3.57 up to two minutes, and it gives up where it is told to wait for longer)."""
     served = []
     for _ in range(requests):
         for attempt in range(3):
             try:
                 await provider.execute(ProviderCall(Operation.CHAT, "m", {}))
             except ProviderFailure as failure:
-                if failure.kind is FailureKind.BAD_ANSWER or attempt == 2:
+                status, told = failure.status, failure.retry_after or 0.0
+                final = 400 <= status < 500 and status not in (408, 409, 429)
+                if final or failure.kind is FailureKind.BAD_ANSWER or attempt == 2:
                     served.append(False)
                     break
-                await asyncio.sleep(0.5 * 2**attempt * 0.875)
+                await asyncio.sleep(told if 0 < told <= 60 else 0.5 * 2**attempt * 0.875)
             else:
                 served.append(True)
                 break

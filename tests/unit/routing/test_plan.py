@@ -28,10 +28,11 @@ from meshd.cdk.provider import FailureKind, Operation
 from meshd.routing import recovery
 from meshd.routing.endings import Consulted, none_left
 from meshd.routing.needs import Needs
-from meshd.routing.plan import RequestPlan, Wait
+from meshd.routing.plan import LAST_REFUSALS, GiveUp, RequestPlan, Try, Wait
 from meshd.routing.retry import Verdict
 from meshd.routing.state import Availability
-from meshd.routing.table import DeactivationPolicy, ProviderSpec, RetryPolicy
+from meshd.routing.table import DeactivationPolicy, KeySpec, ProviderSpec, RetryPolicy
+from modelmesh import _errors as errors
 
 ONCE = RetryPolicy(max_attempts=1)
 AT_ONCE = DeactivationPolicy(retry_limit=1)
@@ -704,11 +705,140 @@ def test_it_keeps_its_rest_while_another_can_answer() -> None:
     assert tried(made.plan().next(made.now)).model.id == "q.b"
 
 
-@pytest.mark.parametrize("kind", [FailureKind.AUTHENTICATION, FailureKind.MODEL_NOT_FOUND, FailureKind.QUOTA])
-def test_what_asking_again_does_not_cure_keeps_its_rest(kind: FailureKind) -> None:
+REFUSING = [FailureKind.AUTHENTICATION, FailureKind.MODEL_NOT_FOUND, FailureKind.QUOTA, FailureKind.PERMISSION]
+
+
+@pytest.mark.parametrize("kind", REFUSING)
+def test_what_refuses_is_asked_by_each_request_where_no_other_can_answer(kind: FailureKind) -> None:
+    made = mesh("p.a", deactivation=AT_ONCE)
+    walk(made, made.plan(), failure(kind, 401))
+    plan = made.plan()
+    assert tried(plan.next(NOW)).tests
+    plan.succeeded(NOW + 1, 1.0)
+    assert made.decide() == "p.a", "its rest is over"
+
+
+@pytest.mark.parametrize("kind", REFUSING)
+def test_what_refuses_keeps_its_rest_while_another_can_answer(kind: FailureKind) -> None:
+    made = mesh("p.a", "q.b", deactivation=AT_ONCE)
+    walk(made, made.plan(), failure(kind, 401))
+    assert tried(made.plan().next(NOW + 10)).model.id == "q.b"
+
+
+@pytest.mark.parametrize("kind", REFUSING)
+def test_what_never_answered_and_refuses_is_asked_once_a_request(kind: FailureKind) -> None:
+    made = mesh("p.a", deactivation=AT_ONCE)
+    for _ in range(4):
+        plan = made.plan()
+        walk(made, plan, failure(kind, 401, "not with this key"))
+        assert "not with this key" in gave_up(plan.next(made.now)).message
+
+
+@pytest.mark.parametrize("kind", REFUSING)
+def test_what_answered_before_and_refuses_is_asked_once_more(kind: FailureKind) -> None:
+    made = mesh("p.a", deactivation=AT_ONCE)
+    made.ask()
+    plan = made.plan()
+    walk(made, plan, failure(kind, 401))
+    assert waits(plan.next(NOW)).until == NOW + 0.5
+    tried(plan.next(NOW + 0.5))
+    plan.failed(failure(kind, 401), NOW + 0.6, 0.1)
+    gave_up(plan.next(NOW + 0.6))
+    made.now = NOW + 1
+    plan = made.plan()
+    walk(made, plan, failure(kind, 401))
+    gave_up(plan.next(made.now))
+
+
+def test_a_429_is_asked_again_whatever_it_says_but_not_for_ever() -> None:
+    made, asked = mesh("p.a"), []
+    for _ in range(3):
+        plan, number = made.plan(), 0
+        while not isinstance(step := plan.next(made.now), GiveUp):
+            if isinstance(step, Wait):
+                assert step.until is not None
+                made.now = step.until
+                continue
+            number += 1
+            plan.failed(failure(FailureKind.QUOTA, 429), made.now, 0.0)
+        asked.append(number)
+        made.now += 40.0
+    assert asked == [LAST_REFUSALS, LAST_REFUSALS, 1]
+
+
+def test_who_waits_for_the_outcome_of_a_test_hears_of_it_once_it_is_known() -> None:
     made = mesh("p.a")
-    walk(made, made.plan(), failure(kind))
-    assert isinstance(gave_up(made.plan().next(NOW + 10)), errors.NoActiveModelError)
+    walk(made, made.plan(), failure(FailureKind.AUTHENTICATION, message="no such key"))
+    testing, waiting = made.plan(), made.plan()
+    tried(testing.next(NOW + 1))
+    waits(waiting.next(NOW + 1))
+    testing.failed(failure(FailureKind.AUTHENTICATION), NOW + 2, 1.0)
+    error = gave_up(waiting.next(NOW + 2))
+    assert isinstance(error, errors.AuthenticationError)
+    assert error.message == (
+        "The key of provider p is refused; give the daemon another.\n  p.a: its key is refused: no such key"
+    )
+    made.now = NOW + 3
+    assert tried(made.plan().next(NOW + 3)).tests, "who comes later asks"
+
+
+@pytest.mark.parametrize("kind", [FailureKind.SERVER, FailureKind.RATE_LIMIT, FailureKind.QUOTA])
+def test_a_long_retry_after_does_not_keep_the_last_one_standing(kind: FailureKind) -> None:
+    made = mesh("p.a")
+    walk(made, plan := made.plan(), failure(kind, 429, retry_after=3600.0))
+    assert waits(plan.next(NOW)).until == NOW + 0.5
+    step = tried(plan.next(NOW + 0.5))
+    assert step.tests
+    waits(made.plan().next(NOW + 0.5))
+    plan.succeeded(NOW + 1, 0.5, step=step)
+    assert made.decide() == "p.a"
+    assert made.state.rates.left_alone("p.a", NOW + 1) is None
+
+
+@pytest.mark.parametrize("kind", [FailureKind.SERVER, FailureKind.RATE_LIMIT, FailureKind.QUOTA])
+@pytest.mark.parametrize("told", [1.0, 7.0, 60.0])
+def test_a_retry_after_of_a_minute_is_kept(kind: FailureKind, told: float) -> None:
+    for same in (True, False):
+        made = mesh("p.a", deactivation=AT_ONCE)
+        walk(made, plan := made.plan(), failure(kind, 429, retry_after=told))
+        step = (plan if same else made.plan()).next(NOW)
+        assert not isinstance(step, GiveUp)
+        assert (NOW + step.wait if isinstance(step, Try) else step.until) == NOW + told
+
+
+def test_where_asking_again_is_switched_off_a_long_retry_after_is_kept_to() -> None:
+    made = mesh("p.a", retry=ONCE)
+    walk(made, made.plan(), failure(FailureKind.SERVER, 503, retry_after=3600.0))
+    step = made.plan().next(NOW + 10)
+    assert isinstance(step, Wait)
+    assert not step.resting
+
+
+@pytest.mark.parametrize("kind", [FailureKind.AUTHENTICATION, FailureKind.PERMISSION, FailureKind.RATE_LIMIT])
+def test_when_all_keys_rest_one_is_tested_soon(kind: FailureKind) -> None:
+    keys = (KeySpec("one"), KeySpec("two"))
+    made = mesh("p.a", providers=[ProviderSpec("p", "modelmesh.scripted.v1", keys=keys)])
+    for _ in range(2):
+        made.ask()
+    plan = made.plan()
+    walk(made, plan, failure(kind), failure(kind))
+    assert waits(plan.next(NOW)).until == NOW + 0.5
+    step = tried(plan.next(NOW + 0.5))
+    assert step.passage is not None
+    assert step.passage.key == "one", "that was refused first"
+    waits(made.plan().next(NOW + 0.5))
+    plan.succeeded(NOW + 1, 0.5, step=step)
+    made.now += 1
+    assert made.ask() == "p.a"
+    assert [rest.id for rest in made.state.rates.resting_keys("p", NOW + 1)] == ["two"]
+
+
+def test_a_status_that_is_configured_as_final_is_not_asked_again() -> None:
+    made = mesh("p.a", retry=RetryPolicy(non_retryable_codes=frozenset({401})))
+    made.ask()
+    plan = made.plan()
+    walk(made, plan, failure(FailureKind.AUTHENTICATION))
+    gave_up(plan.next(NOW))
 
 
 def test_a_retry_after_is_waited_for_by_the_last_one_standing() -> None:
