@@ -244,6 +244,7 @@ class RequestPlan:
             return None
         at = now if self._is_back(model.id, now) else max(self._not_before.get(model.id, now), now)
         told = [] if once else state.rates.rests(question, model)
+        believed = once or recovery.has_calendar(question.pool.recovery, self._provider(model))
         refuses = False
         for availability in (*availabilities(state, question.pool.name, model.id, model.provider), *told):
             wait = recovery.tested_in(availability, now)
@@ -251,7 +252,7 @@ class RequestPlan:
                 return None
             if recovery.refuses(availability, now):
                 refuses = True
-                if (once and availability.cause == FailureKind.QUOTA) or self._is_told_by(model, availability):
+                if (believed and availability.cause == FailureKind.QUOTA) or self._is_told_by(model, availability):
                     return None
             elif availability.standby and availability.cause not in recovery.PASSING and wait > 0:
                 return None
@@ -583,9 +584,9 @@ class RequestPlan:
         if not asks_for_another(failure.status):
             return refusals < LAST_SURPRISES and surprising
         question = self._question(self._failed[step.model.id], step.pool)
-        policy, provider = step.pool.recovery, self._provider(step.model)
-        if failure.kind is FailureKind.QUOTA and recovery.quota_reset(policy, provider, question.now, "UTC"):
-            return False  # the calendar says when it may succeed
+        policy = step.pool.recovery
+        if failure.kind is FailureKind.QUOTA and recovery.has_calendar(policy, self._provider(step.model)):
+            return False
         since = min(
             each.since if recovery.refuses(each, question.now) else question.now
             for each in availabilities(self.state, step.pool.name, step.model.id, step.model.provider)

@@ -323,6 +323,11 @@ def next_reset(schedule: Schedule | None, now: float, timezone: str = "UTC") -> 
     return period.month_end if schedule == "monthly" else period.end
 
 
+def has_calendar(policy: RecoveryPolicy, provider: ProviderSpec) -> bool:
+    """Whether it is configured when the provider's quota is there again: until then nobody need ask."""
+    return (policy.quota_reset_schedule or provider.quota_reset) not in (None, "rolling")
+
+
 def quota_reset(policy: RecoveryPolicy, provider: ProviderSpec, now: float, timezone: str) -> float | None:
     """When the provider's quota is there again, by the pool's schedule, else by its own."""
     return next_reset(policy.quota_reset_schedule or provider.quota_reset, now, timezone)

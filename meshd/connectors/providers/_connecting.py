@@ -88,7 +88,7 @@ async def trusts_others(ca_file: str | None, refused: ssl.SSLContext | None) -> 
 
 
 async def tcp_connector(
-    *, secure: bool, ca_file: str | None, proxy: Proxy | None, limit: int, **reuse: Any
+    *, secure: bool, ca_file: str | None, proxy: Proxy | None, limit: int, connect_timeout: float = 5.0, **reuse: Any
 ) -> aiohttp.TCPConnector:
     tls: ssl.SSLContext | bool = await current_context(ca_file) if secure else True
     options: dict[str, Any] = {"limit": limit, "ssl": tls, "ttl_dns_cache": 60, **reuse}
@@ -96,7 +96,7 @@ async def tcp_connector(
     if proxy is not None and proxy.socks:
         connector = _socks_connector(proxy, options)
     else:
-        connector = TCPConnector(resolver=Resolver(), **options)
+        connector = TCPConnector(resolver=Resolver(connect_timeout), **options)
     connector.ca_file = ca_file
     opened_by: aiohttp.TCPConnector = connector
     return opened_by

@@ -165,6 +165,7 @@ class Transport:
         self._session: aiohttp.ClientSession | None = None
         self._fresh: aiohttp.ClientSession | None = None  # never reuses; only for the retry of a stale one
         self._opening: asyncio.Lock | None = None
+        self._connect_timeout = connect_timeout
         self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=connect_timeout)
         self._by_proxy: Proxy | None = None
         self._refused: ProxyRefused | None = None  # said when something is to be sent
@@ -236,7 +237,12 @@ class Transport:
         if self._uds:
             return UnixConnector(self._uds, limit=self._max_connections, **reuse)
         return await tcp_connector(
-            secure=self._secure, ca_file=self._ca_file, proxy=self._by_proxy, limit=self._max_connections, **reuse
+            secure=self._secure,
+            ca_file=self._ca_file,
+            proxy=self._by_proxy,
+            limit=self._max_connections,
+            connect_timeout=self._connect_timeout,
+            **reuse,
         )
 
     async def aclose(self) -> None:

@@ -1,17 +1,23 @@
 """Looking up names, and telling a name that does not exist from a name server that does not answer.
 
-Owns: which names were looked up, and with what success.
+Owns: the lookups, each in a thread of its own; which names were looked up, and with what success.
 Must never: look up a name that no provider has.
 """
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import errno
 import socket
+import threading
 import time
+from concurrent.futures import Future, InvalidStateError
 from typing import Any
 
 import aiohttp
 
+from meshd.awake import Limit
 from meshd.cdk.lack import ThisNameOnly
 
 _MOST = 1024
@@ -47,7 +53,69 @@ class Names:
 _names = Names()
 
 
+class _Lookups:
+    """`getaddrinfo` for aiohttp. A name server that is dead keeps each lookup for half a minute, and the loop's own few
+    threads are there for other things as well: nobody waits for another's name, nor the end of the daemon for any."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, timeout: float) -> None:
+        self._loop = loop
+        self._timeout = timeout
+
+    async def getaddrinfo(self, *of: Any, **options: Any) -> list[Any]:
+        found = asyncio.wrap_future(_look_up(of, tuple(options.items())), loop=self._loop)
+        found.add_done_callback(lambda done: done.cancelled() or done.exception())  # whether anybody still waits or not
+        try:
+            with Limit(self._timeout):
+                return await asyncio.shield(found)
+        except TimeoutError:
+            raise socket.gaierror(socket.EAI_AGAIN, "the name server does not answer") from None
+
+    async def getnameinfo(self, *of: Any) -> Any:
+        return await self._loop.getnameinfo(*of)
+
+
+def _look_up(of: tuple[Any, ...], options: tuple[tuple[str, Any], ...]) -> Future[list[Any]]:
+    """In a thread of its own, which all who ask for the same have in common."""
+    key = (of, options)
+    with _lock:
+        if key in _under_way:
+            return _under_way[key]
+        if len(_under_way) >= _MOST_AT_ONCE:
+            raise socket.gaierror(socket.EAI_AGAIN, "too many names are being looked up")
+        found: Future[list[Any]] = Future()
+
+        def work() -> None:
+            result: list[Any] = []
+            failed: BaseException | None = None
+            try:
+                result = socket.getaddrinfo(*of, **dict(options))
+            except Exception as error:
+                failed = error
+            with _lock:
+                del _under_way[key]
+            with contextlib.suppress(InvalidStateError):  # whoever asked has been cancelled
+                found.set_result(result) if failed is None else found.set_exception(failed)
+
+        try:
+            threading.Thread(target=work, name="name lookup", daemon=True).start()
+        except RuntimeError as error:
+            raise OSError(errno.EAGAIN, f"no thread for a name: {error}") from error
+        _under_way[key] = found
+    return found
+
+
+_MOST_AT_ONCE = 256
+_lock = threading.Lock()
+_under_way: dict[Any, Future[list[Any]]] = {}
+
+
 class Resolver(aiohttp.ThreadedResolver):
+    """timeout: seconds."""
+
+    def __init__(self, timeout: float) -> None:
+        super().__init__()
+        self._loop: Any = _Lookups(self._loop, timeout)
+
     async def resolve(self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET) -> list[Any]:
         try:
             found: list[Any] = await super().resolve(host, port, family)
