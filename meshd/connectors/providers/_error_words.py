@@ -240,7 +240,7 @@ def _read_details(document: dict[str, Any], found: _Found) -> None:
                 found.quotas += [str(violation[key])[:200] for key in ("quotaId", "quotaMetric") if violation.get(key)][
                     :1
                 ]
-    for key in ("retry_after", "retry_after_seconds", "retryAfter", "retryDelay", "retry_delay"):
+    for key in ("retry_after", "retry_after_seconds", "retryAfter", "retryDelay", "retry_delay", "resets_in_seconds"):
         found.wait(_seconds(document.get(key)))
     for beside in (document.get("metadata"), document.get("availability")):
         if isinstance(beside, dict):

@@ -159,7 +159,12 @@ def _classify_used_up(status: int, by_code: FailureKind | None, words: ErrorWord
 
 
 _OF_A_KEY = (FailureKind.AUTHENTICATION, FailureKind.QUOTA)
-_NOT_THE_KEYS = (FailureKind.CONTENT_POLICY, FailureKind.QUOTA, FailureKind.CONTEXT_LENGTH)  # Together: 403, too long
+_SAID_WITH_403 = (
+    FailureKind.PERMISSION,  # first: an account is closed for a policy, too
+    FailureKind.CONTENT_POLICY,
+    FailureKind.QUOTA,
+    FailureKind.CONTEXT_LENGTH,  # Together
+)
 
 
 def _classify_forbidden(
@@ -175,7 +180,7 @@ def _classify_forbidden(
     if known is None and not sure:
         known = refusals().by_words(words.message, FailureKind.MODEL_NOT_FOUND)
     if known is None and status != 401:
-        known = refusals().by_words(words.message, *_NOT_THE_KEYS)
+        known = refusals().by_words(words.message, *_SAID_WITH_403)
     if status == 401 and known is None:
         return FailureKind.AUTHENTICATION
     return known or by_code_forbidden(by_code) or _BY_STATUS[status]
@@ -204,7 +209,7 @@ _AS_REFUSED = (
     FailureKind.UNSUPPORTED,
     FailureKind.SERVER,
 )
-_OWED = re.compile(r"balance|suspend|spend|overdue|arrear|credit|usage limit|欠费|余额", re.I)
+_OWED = re.compile(r"balance|suspend|spend|overdue|arrear|credit|usage|欠费|余额", re.I)
 
 
 def _classify_request_error(status: int, by_code: FailureKind | None, words: ErrorWords) -> FailureKind:

@@ -48,6 +48,15 @@ def test_a_mistake_of_the_app_is_no_others(message: str) -> None:
     assert failure_from_response(400, body, [], "https://p/v1").kind is FailureKind.INVALID_REQUEST
 
 
+OTHER_WORDS = [line.split(" ", 2) for line in (DATA / "other_words.txt").read_text().splitlines()]
+
+
+@pytest.mark.parametrize(("status", "kind", "message"), OTHER_WORDS)
+def test_what_no_row_was_written_for_is_understood(status: str, kind: str, message: str) -> None:
+    body = msgspec.json.encode({"error": {"message": message}})
+    assert failure_from_response(int(status), body, [], "https://p/v1").kind == kind
+
+
 # As gateways and frameworks hand on what a provider said.
 WRAPPED: dict[str, Callable[[str], Any]] = {
     "detail": lambda said: {"detail": said},
