@@ -10,18 +10,21 @@ from local_server import Handler, LocalServer
 
 import modelmesh
 
+FLAGS = (
+    {"reasons": ["violence"], "flagged_input": "…", "provider_name": "OpenAI"},
+    {"reasons": ["violence"]},
+    {"moderation": {"flagged": True}},
+    {"error_type": "content_policy_violation"},
+    {"error_type": "content_policy"},
+    {"patterns": ["ignore all previous instructions"]},
+)
+"""How OpenRouter tells that it is the prompt which is refused."""
+
 
 class Refusing(LocalServer):
     """Answers each request as the last word of its prompt says: a status, or "well"."""
 
     bodies = {
-        403: {
-            "error": {
-                "code": 403,
-                "message": "Input was flagged",
-                "metadata": {"reasons": ["violence"], "flagged_input": "…", "provider_name": "OpenAI"},
-            }
-        },
         408: {"error": {"message": "the queue took too long", "type": "timeout"}},
         409: {"error": {"message": "the thread is locked", "type": "conflict", "code": "locked"}},
     }
@@ -39,7 +42,9 @@ class Refusing(LocalServer):
                 word = body["messages"][-1]["content"].split()[-1]
                 refusing.asked.append(word)
                 status = int(word) if word.isdigit() else 200
-                self.send(status, refusing.bodies.get(status, ANSWER))
+                flag = FLAGS[len(refusing.asked) % len(FLAGS)]
+                refused = {"error": {"code": 403, "message": "Refused", "metadata": flag}}
+                self.send(status, refused if status == 403 else refusing.bodies.get(status, ANSWER))
 
         super().__init__(Answering)
 
@@ -104,7 +109,7 @@ def test_flagged_prompts_in_any_number_take_no_model_out(daemon, refusing):
     for _ in range(12):
         with pytest.raises(modelmesh.MeshError) as caught:
             daemon.say("please 403", model="alone")
-        assert "Input was flagged" in str(caught.value)
+        assert "Refused" in str(caught.value)
         assert 400 <= caught.value.status_code < 500
     assert refusing.asked == ["403"] * 12, "once each"
     for pool in ("alone", "both"):
