@@ -72,7 +72,7 @@ class FoundServer:
 
 def address_of(row: LocalRow, environ: Mapping[str, str]) -> tuple[str, int] | None:
     """Where a server of this kind would listen: as its own variable says, else its usual port here."""
-    said = environ.get(row.host_env or "", "").strip()
+    said = environ.get(row.host_env or "", "").strip(" \t\r\n\"'")  # an `--env-file` keeps quotes
     if not said and row.port is None:
         return None
     return parse_host(said, row.port or 80)

@@ -31,9 +31,12 @@ def make_store(id: str, settings: Mapping[str, Any]) -> SecretStore:
 
 
 def usable(name: str, value: str) -> str:
-    """The value without blanks and line breaks at its ends, as copying leaves them. Raises SecretStoreError for what
-    no header can carry, naming the secret and never its value."""
+    """The value without blanks and line breaks at its ends, as copying leaves them, and without quotes around it, as
+    `docker run --env-file` does. Raises SecretStoreError for what no header can carry, naming the secret and never its
+    value."""
     value = value.strip()
+    if len(value) > 1 and value[0] in "\"'" and value[-1] == value[0]:
+        value = value[1:-1].strip()
     if not value:
         raise SecretMissing(f"{name} is empty")
     if any(character < " " or "\x7f" <= character <= "\x9f" for character in value):

@@ -11,7 +11,14 @@ from typing import Any
 import pytest
 from local_server import Handler, LocalServer
 
-from meshd.connectors.discovery.local_servers import FoundServer, find_local, http_get, parse_host, same_address
+from meshd.connectors.discovery.local_servers import (
+    FoundServer,
+    address_of,
+    find_local,
+    http_get,
+    parse_host,
+    same_address,
+)
 from meshd.connectors.discovery.local_watch import LocalWatch
 
 Answers = dict[str, Any]
@@ -264,3 +271,8 @@ def test_one_that_was_not_asked_for_want_of_time_stays() -> None:
     known = server("a", port=1)
     found = find_local([row("ollama", 1)], {}, known=[known], now=lambda: next(clock), get=lambda *_: None)  # type: ignore[list-item]
     assert [each.base_url for each in found] == [known.base_url]
+
+
+@pytest.mark.parametrize("written", ["10.0.0.5:1", '"10.0.0.5:1"', " '10.0.0.5:1'\r\n", '"http://10.0.0.5:1/"'])
+def test_quotes_around_a_servers_variable_are_no_part_of_it(written: str) -> None:
+    assert address_of(row("ollama", 11434, "OLLAMA_HOST"), {"OLLAMA_HOST": written}) == ("10.0.0.5", 1)
