@@ -15,7 +15,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from meshd.config.characters import MOST_BYTES
@@ -31,13 +31,14 @@ logger = logging.getLogger("meshd.config")
 
 
 class DirectoryWatch:
-    """A thread of its own that calls `_look` when something happened in `_directories`, and now and then anyway: not
-    every file system tells.
+    """A thread of its own that calls `_look` when something happened where the files are, and when they are not what
+    they were: not every file system tells.
 
     what: in words, for the log. debounce: seconds of quiet that end a burst of changes.
     """
 
-    def __init__(self, what: str, debounce: float) -> None:
+    def __init__(self, what: str, files: Sequence[Path], debounce: float) -> None:
+        self.files = tuple(files)
         self.debounce = debounce
         self._what = what
         self._stop = threading.Event()
@@ -50,9 +51,6 @@ class DirectoryWatch:
     def stop(self) -> None:
         """Returns at once; the thread ends by itself."""
         self._stop.set()
-
-    def _directories(self) -> list[Path]:
-        raise NotImplementedError
 
     def _look(self) -> None:
         raise NotImplementedError
@@ -77,7 +75,8 @@ class DirectoryWatch:
         from watchfiles import watch
 
         watched = _identities(directories)
-        for _ in watch(
+        state: list[tuple[int, ...] | None] = []
+        for news in watch(
             *directories,
             watch_filter=None,
             debounce=max(int(self.debounce * 1000), 1),
@@ -87,9 +86,18 @@ class DirectoryWatch:
             yield_on_timeout=True,
             recursive=False,
         ):
+            if not news and self._state() == state:
+                continue
+            state = self._state()
             self._look()
             if self._directories() != directories or _identities(directories) != watched:
                 return  # a symlink points elsewhere now, or another directory is in one's place
+
+    def _directories(self) -> list[Path]:
+        return list(dict.fromkeys(folder for file in self.files for folder in watched_directories(file)))
+
+    def _state(self) -> list[tuple[int, ...] | None]:
+        return [state_of(file) for file in self.files]
 
     def _poll(self) -> None:
         """Look now and then, and after a while try to be told again."""
@@ -117,14 +125,11 @@ class FileWatch(DirectoryWatch):
     def __init__(
         self, path: Path, debounce: float, on_change: Callable[[bytes], None], known: bytes | None = None
     ) -> None:
-        super().__init__(str(path), debounce)
+        super().__init__(str(path), [path], debounce)
         self.path = path
         self._on_change = on_change
         self._content = known
         self._text = _read(path) if known is not None and digest(path) == known else b""
-
-    def _directories(self) -> list[Path]:
-        return watched_directories(self.path)
 
     def _look(self) -> None:
         content = digest(self.path)
@@ -153,10 +158,19 @@ class FileWatch(DirectoryWatch):
         return max(self.debounce, _CUT_PATIENCE) if cut else self.debounce
 
 
+def state_of(path: Path) -> tuple[int, ...] | None:
+    """What the system says of it, without reading it; None where there is nothing."""
+    try:
+        found = os.stat(path)
+    except (OSError, ValueError):
+        return None
+    return found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino, found.st_dev, found.st_mode
+
+
 def watched_directories(path: Path) -> list[Path]:
     """The directory of the file and of every link on the way to it, those that exist."""
     found: list[Path] = []
-    current = path
+    current = path.absolute()
     for _ in range(16):
         parent = current.parent
         if parent.is_dir() and parent not in found:
