@@ -32,7 +32,6 @@ from meshd.routing.plan import LAST_REFUSALS, GiveUp, RequestPlan, Try, Wait
 from meshd.routing.retry import Verdict
 from meshd.routing.state import Availability
 from meshd.routing.table import DeactivationPolicy, KeySpec, ProviderSpec, RetryPolicy
-from modelmesh import _errors as errors
 
 ONCE = RetryPolicy(max_attempts=1)
 AT_ONCE = DeactivationPolicy(retry_limit=1)
