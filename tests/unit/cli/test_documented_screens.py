@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import re
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from meshd.cli import checks, doctor
+from meshd.cli import output as out
+from modelmesh._version import VERSION
 
 DOCUMENT = Path(__file__).parents[3] / "docs/operating.md"
 AT = 1_796_000_000
@@ -31,6 +36,14 @@ ANSWERS: dict[str, Any] = {
         ],
         "pools": [{"name": "chat-completion", "active": 4, "standby": 4, "current": "openai.gpt-4o-mini"}],
     },
+    "clients": {
+        "data": [
+            {"pid": 2101, "user": "ada", "program": "/usr/bin/python3", "says": {"script": "mail.py"}}
+            | {"unit": "mail.service", "since": AT, "requests": 812, "cost": 0.31, "in_flight": 2},
+            {"pid": 3417, "user": "ada", "program": "/usr/bin/meshctl", "unit": "", "since": AT, "requests": 1}
+            | {"cost": 0, "in_flight": 0},
+        ]
+    },
     "events?limit=50": {
         "data": [
             {
@@ -46,8 +59,28 @@ ANSWERS: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize("command", ["status", "events"])
-def test_a_documented_screen_is_what_is_printed(fake: Any, meshctl: Any, command: str) -> None:
+def examined() -> Any:
+    """What doctor looks at in a running daemon, found in the answers above."""
+    status = ANSWERS["status"]
+    shown = {row["name"]: row for row in status["providers"]}
+    probed = [
+        {"provider": "openai", "ok": True, "latency": 0.31},
+        {"provider": "groq", "ok": False, "kind": "authentication", "error": "Invalid API Key"},
+    ]
+    yield from checks.version(status | {"version": VERSION})
+    yield from checks.daemon_health(status)
+    yield from checks.providers(probed, shown)
+    yield from checks.pools(status["pools"], {"groq"})
+
+
+@pytest.mark.parametrize("command", ["status", "events", "clients", "doctor"])
+def test_a_documented_screen_is_what_is_printed(
+    fake: Any, meshctl: Any, command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(time, "time", lambda: AT + 240.0)
+    if command == "doctor":
+        monkeypatch.setattr(doctor, "_examine", examined)
+        monkeypatch.setattr(out, "on_terminal", lambda: True)  # in a pipe, words stand for the marks
     fake.answers.update({f"GET {path}": answer for path, answer in ANSWERS.items()})
     printed = meshctl(command).stdout.rstrip()
     found = re.search(rf"```console\n\$ meshctl {command}\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)

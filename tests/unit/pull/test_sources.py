@@ -39,7 +39,7 @@ def test_other_sources():
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("smollm", "known are smollm2-135m"),
+        ("smollm", "did you mean smollm2-135m"),
         ("hf:owner/repo", "hf:OWNER/REPO/FILE"),
         ("hf:owner/../x.gguf", "names no file"),
         ("pip:package", "PATH/IN/WHEEL"),
