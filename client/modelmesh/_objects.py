@@ -18,6 +18,7 @@ from modelmesh._extra import extra
 from modelmesh._model_methods import NOT_FIELDS, ModelMethods
 
 _ABSENT: Final = object()
+_NONE, _DEFAULTS = "none", "defaults"  # what a dump leaves out: every null, or those of fields that its kind knows
 _NESTED: Final = frozenset({dict, list})
 
 
@@ -86,7 +87,8 @@ class Object(ModelMethods):
         pydantic has them; for lists the index or `__all__`. Every mode gives what JSON has.
         """
         complete = not (exclude_unset or exclude_none or exclude_defaults)
-        dumped = self._dump(exclude_none or exclude_defaults, complete=complete)
+        without = _NONE if exclude_none else _DEFAULTS if exclude_defaults else ""
+        dumped = self._dump(without, complete=complete)
         if include is None and exclude is None:
             return dumped
         return _selected(dumped, include, exclude)  # type: ignore[no-any-return]
@@ -97,7 +99,7 @@ class Object(ModelMethods):
     def model_dump_json(self, *, indent: int | None = None, **options: Any) -> str:
         return _dump_json(self.model_dump(**options), indent)
 
-    def _dump(self, exclude_none: bool, complete: bool) -> dict[str, Any]:
+    def _dump(self, without: str, complete: bool) -> dict[str, Any]:
         merged = dict(self.__dict__["_json"])
         merged.update((name, value) for name, value in self.__dict__.items() if name not in NOT_FIELDS)
         if complete:
@@ -105,13 +107,13 @@ class Object(ModelMethods):
                 merged[name] = None
         dumped = {}
         for name, value in merged.items():
-            if value is None and exclude_none:
+            if value is None and (without == _NONE or (without == _DEFAULTS and name in self._known)):
                 continue
             kind = self._kinds.get(name)
-            if (complete or exclude_none) and kind is not None and isinstance(value, dict | list):
+            if (complete or without) and kind is not None and isinstance(value, dict | list):
                 value = _wrap(value, kind)
             # In what providers add, null is what they said.
-            dumped[name] = _unwrap(value, exclude_none and (kind is not None or not self._known), complete)
+            dumped[name] = _unwrap(value, without if kind is not None or not self._known else "", complete)
         return dumped
 
     def __eq__(self, other: object) -> bool:
@@ -193,14 +195,14 @@ def _wrap(value: Any, kind: type[Object]) -> Any:
     return value
 
 
-def _unwrap(value: Any, exclude_none: bool, complete: bool) -> Any:
+def _unwrap(value: Any, without: str, complete: bool) -> Any:
     if isinstance(value, Object):
-        return value._dump(exclude_none, complete)
+        return value._dump(without, complete)
     if isinstance(value, list):
-        return [_unwrap(item, exclude_none, complete) for item in value]
+        return [_unwrap(item, without, complete) for item in value]
     if isinstance(value, dict):
-        items = ((name, _unwrap(item, exclude_none, complete)) for name, item in value.items())
-        return {name: item for name, item in items if not (exclude_none and item is None)}
+        items = ((name, _unwrap(item, without, complete)) for name, item in value.items())
+        return {name: item for name, item in items if item is not None or without != _NONE}
     if value.__class__ not in _PLAIN and callable(dump := getattr(value, "model_dump", None)):
         return dump()  # what `parse` has read
     return value

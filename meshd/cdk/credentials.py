@@ -218,13 +218,20 @@ def _of_address(url: str, path: bool = False) -> set[str]:
 def _forms(secret: str) -> set[bytes]:
     """In lower case."""
     raw = secret.encode("utf-8", "surrogatepass")
-    forms = {raw, raw.hex().encode()}
+    # A text is read as many escapes deep as it may be written: what looks like one in the secret is read so as well.
+    forms = {raw, raw.hex().encode(), *(form for form in _read_deep(raw) if len(form) >= SHORTEST)}
     if len(raw) >= _WHOLE_WORDS:
         for before in range(3):  # wherever in a text it stood that was encoded
             encoded = base64.b64encode(b"\0" * before + raw)
             core = encoded[(before * 8 + 5) // 6 : (before + len(raw)) * 8 // 6]
             forms |= {core, core.translate(bytes.maketrans(b"+/", b"-_"))}
     return {form.lower() for form in forms}
+
+
+def _read_deep(raw: bytes) -> Iterator[bytes]:
+    for _ in range(_DEEPEST):
+        raw, _places = _unescaped(raw, None)
+        yield raw
 
 
 def _unescaped(view: bytes, places: list[int] | None) -> tuple[bytes, list[int]]:

@@ -40,9 +40,7 @@ def chat(
             metavar="MODEL",
         ),
     ] = None,
-    prompt: Annotated[
-        str | None, typer.Argument(help="What to ask; - reads it from a pipe.", metavar="PROMPT")
-    ] = None,
+    prompt: Annotated[str | None, typer.Argument(help="What to ask; - reads it from a pipe.", metavar="PROMPT")] = None,
     system: Annotated[str | None, typer.Option(help="Instructions before the conversation.")] = None,
     max_tokens: Annotated[int | None, typer.Option(min=1, metavar="N", help="Most tokens of the answer.")] = None,
     temperature: Annotated[float | None, typer.Option(min=0, max=2, help="0: predictable; 2: random.")] = None,
