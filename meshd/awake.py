@@ -11,8 +11,8 @@ passed on our clock. What arrived in time is read before any limit counts.
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
-import weakref
 
 from meshd import clock
 
@@ -25,10 +25,10 @@ class Awake:
     """Of one loop. The first one in the process that has something under way tells the clock; the others take over
     from it, so that no two of them count the same sleep."""
 
-    __slots__ = ("__weakref__", "_loop", "_ticking", "_under_way")
+    __slots__ = ("_ticking", "_under_way", "loop")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
+        self.loop = loop
         self._under_way = 0
         self._ticking = False
 
@@ -39,7 +39,7 @@ class Awake:
             self._tell()
             if not self._ticking:
                 self._ticking = True
-                self._loop.call_later(TICK, self._tick)
+                self.loop.call_later(TICK, self._tick)
 
     def end(self) -> None:
         global _teller
@@ -52,18 +52,17 @@ class Awake:
         self._ticking = self._under_way > 0
         if self._ticking:
             self._tell()
-            self._loop.call_later(TICK, self._tick)
+            self.loop.call_later(TICK, self._tick)
 
     def _tell(self) -> None:
         global _teller
-        if _teller is None or _teller._loop.is_closed():
+        if _teller is None or _teller.loop.is_closed():
             _teller = self
         if _teller is self:
             _told(clock.awake_for(TICK + ON_TIME))
 
 
 _teller: Awake | None = None
-_by_loop: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Awake] = weakref.WeakKeyDictionary()
 _woke = float("-inf")  # when the last sleep ended, of `time.monotonic`
 
 
@@ -73,12 +72,18 @@ def _told(overslept: bool) -> None:
         _woke = time.monotonic()
 
 
-def of_loop(loop: asyncio.AbstractEventLoop | None = None) -> Awake:
-    """The running loop's."""
-    loop = loop or asyncio.get_running_loop()
-    found = _by_loop.get(loop)
-    if found is None:
-        found = _by_loop[loop] = Awake(loop)
+class _Here(threading.local):
+    awake: Awake | None = None
+
+
+_here = _Here()
+
+
+def of_running_loop() -> Awake:
+    """The running loop's, of which a thread has one at a time."""
+    loop, found = asyncio.get_running_loop(), _here.awake
+    if found is None or found.loop is not loop:
+        found = _here.awake = Awake(loop)
     return found
 
 
@@ -95,7 +100,7 @@ class Limit:
     """As `asyncio.timeout`, of the time that we were awake, at a third of what that costs on the way of every request.
     Raises TimeoutError."""
 
-    __slots__ = ("_awake", "_cancelled", "_deadline", "_handle", "_loop", "_over", "_seconds", "_task")
+    __slots__ = ("_awake", "_cancelled", "_deadline", "_handle", "_over", "_seconds", "_task")
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
@@ -106,11 +111,10 @@ class Limit:
         assert task is not None, "a request runs in a task"
         self._task = task
         self._cancelled = task.cancelling()  # before
-        self._loop = loop = asyncio.get_running_loop()
-        self._awake = awake = of_loop(loop)
+        self._awake = awake = of_running_loop()
         awake.begin()
         self._deadline = clock.now() + self._seconds
-        self._handle = loop.call_later(self._seconds, self._stop)
+        self._handle = awake.loop.call_later(self._seconds, self._stop)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         self._handle.cancel()
@@ -121,7 +125,7 @@ class Limit:
     def _stop(self) -> None:
         left = left_until(self._deadline)
         if left > 0.0:
-            self._handle = self._loop.call_later(left, self._stop)
+            self._handle = self._awake.loop.call_later(left, self._stop)
             return
         self._over = True
         self._task.cancel()

@@ -13,8 +13,8 @@ import uvloop
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meshd import awake, clock
-from meshd.awake import ON_TIME, TICK, TO_READ, Limit
+from meshd import clock
+from meshd.awake import ON_TIME, TICK, TO_READ, Awake, Limit
 
 EVERY_LOOP = pytest.mark.parametrize("make_loop", [asyncio.new_event_loop, uvloop.new_event_loop])
 ASLEEP = 1.5  # s that a loop is kept from its work, which is as a stopped process is
@@ -124,7 +124,7 @@ def test_two_loops_count_one_sleep() -> None:
         patch.setattr(clock, "time", source)
         first, second = asyncio.new_event_loop(), asyncio.new_event_loop()
         try:
-            one, two = awake.of_loop(first), awake.of_loop(second)
+            one, two = Awake(first), Awake(second)
             one.begin()
             two.begin()
             slept = clock.slept()
@@ -145,12 +145,13 @@ def test_two_loops_count_one_sleep() -> None:
 def test_a_loop_that_was_closed_does_not_stop_the_clock() -> None:
     loop, other = asyncio.new_event_loop(), asyncio.new_event_loop()
     try:
-        left = awake.of_loop(loop)
+        left = Awake(loop)
         left.begin()
         loop.close()
-        awake.of_loop(other).begin()
+        right = Awake(other)
+        right.begin()
         left.end()
         assert not clock.sleeps()
-        awake.of_loop(other).end()
+        right.end()
     finally:
         other.close()
