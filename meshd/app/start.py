@@ -5,6 +5,7 @@ Owns: the console scripts. Must never: import anything but the standard library 
 
 from __future__ import annotations
 
+import signal
 import sys
 from importlib import import_module
 from typing import Any, NoReturn
@@ -15,7 +16,11 @@ _OURS = ("meshd", "modelmesh")
 
 
 def daemon() -> NoReturn:
-    _run("meshd", "meshd.app.main")
+    try:
+        _run("meshd", "meshd.app.main")
+    finally:  # all has ended: one more signal in the last moment must not make it look killed
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.SIG_IGN)
 
 
 def command() -> NoReturn:
