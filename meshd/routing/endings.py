@@ -17,7 +17,7 @@ from meshd.cdk.provider import FailureKind, ProviderFailure
 from meshd.messages import Attempt
 from meshd.routing.accounts import Refusal
 from meshd.routing.pipeline import STANDARD_STAGES, Decision, Dropped, able, soonest_recovery
-from meshd.routing.stages import LimitStage, Question, Stage
+from meshd.routing.stages import Question, Stage
 from meshd.routing.state import Availability
 from meshd.routing.table import AppSpec, ModelSpec
 from meshd.routing.wording import lasting
@@ -47,11 +47,6 @@ class Consulted(NamedTuple):
 
     question: Question
     decision: Decision
-
-    def with_room_at(self, models: Collection[str]) -> Consulted:
-        """As if these were at no limit."""
-        dropped = [drop for drop in self.decision.dropped if drop.model not in models or drop.stage != LimitStage.name]
-        return Consulted(self.question, Decision(self.decision.model, dropped))
 
 
 def none_left(consulted: Sequence[Consulted], stages: Collection[Stage] = STANDARD_STAGES) -> MeshError:
@@ -114,15 +109,15 @@ def refusal_of(question: Question, model: str) -> Refusal | None:
     return question.state.accounts.refusal(question, question.table.models[model])
 
 
-def comes_back(question: Question, drop: Dropped) -> float | None:
-    """Seconds until the model may be asked, None: not by itself."""
+def comes_back(question: Question, drop: Dropped, *, untested: bool = False) -> float | None:
+    """Seconds until the model may be asked, None: not by itself. untested: see `soonest_recovery`."""
     if drop.permanent:
         return None
     if drop.stage == "budget":
         refusal = refusal_of(question, drop.model)
         resets_at = None if refusal is None else refusal.resets_at
         return None if resets_at is None else max(resets_at - question.state.ahead - question.now, 0.0)
-    return soonest_recovery(question, [drop.model])
+    return soonest_recovery(question, [drop.model], untested=untested)
 
 
 def over_budget(refusal: Refusal, reasons: dict[str, str] | None = None) -> BudgetExceededError:

@@ -12,7 +12,7 @@ from itertools import islice
 
 from meshd.routing import features
 from meshd.routing.maintenance import MaintenanceStage, ends_in
-from meshd.routing.recovery import tried_again_in
+from meshd.routing.recovery import recovers_in, tried_again_in
 from meshd.routing.selection import SelectStage
 from meshd.routing.stages import (
     AccessStage,
@@ -25,7 +25,7 @@ from meshd.routing.stages import (
     Stage,
     StateStage,
 )
-from meshd.routing.state import availabilities
+from meshd.routing.state import Availability, availabilities
 from meshd.routing.strategies import Strategy, strategy_of
 from meshd.routing.table import ModelSpec
 
@@ -175,18 +175,22 @@ class Pipeline:
         return None
 
 
-def soonest_recovery(question: Question, models: Iterable[str]) -> float | None:
-    """Seconds until the first of these may be tried; None if none comes back by itself."""
-    return min((wait for model in models if (wait := _recovers_in(question, model)) is not None), default=None)
+def soonest_recovery(question: Question, models: Iterable[str], *, untested: bool = False) -> float | None:
+    """Seconds until the first of these may be tried; None if none comes back by itself. untested: until its rest is
+    over, though it may be tested before where no other can answer."""
+    waits = [_recovers_in(question, model, recovers_in if untested else tried_again_in) for model in models]
+    return min((wait for wait in waits if wait is not None), default=None)
 
 
-def _recovers_in(question: Question, model_id: str) -> float | None:
+def _recovers_in(
+    question: Question, model_id: str, rests_for: Callable[[Availability, float], float | None]
+) -> float | None:
     state, model = question.state, question.table.models[model_id]
     if state.model(model_id).deactivated is not None or question.table.providers[model.provider].disabled:
         return None
     longest = ends_in(question.pool, question.now + state.ahead, question.table.timezone) or 0.0
     for availability in availabilities(state, question.pool.name, model_id, model.provider):
-        wait = tried_again_in(availability, question.now)
+        wait = rests_for(availability, question.now)
         if wait is None:
             return None
         longest = max(longest, wait)

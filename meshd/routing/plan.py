@@ -10,7 +10,7 @@ is settled then, and a probation place that it took given back; the number of at
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 
 from meshd.cdk.provider import FailureKind, ProviderFailure, RateLimits, Usage
@@ -37,7 +37,7 @@ from meshd.routing.retry import Verdict, asks_for_another, bound_wait, classify,
 from meshd.routing.stages import ANONYMOUS, Asker, BudgetStage, LimitStage, Question, StateStage
 from meshd.routing.state import Availability, Change, MeshState, availabilities
 from meshd.routing.table import ModelSpec, PoolSpec, ProviderSpec, RoutingTable
-from meshd.routing.waiting import Wait, line_of, wait_of
+from meshd.routing.waiting import Wait, free_at, line_of, wait_of
 from meshd.routing.wording import lasting
 from modelmesh._errors import AllProvidersExhaustedError, MeshError, RequestCancelledError, RequestTimeoutError
 from modelmesh._wording import short, told
@@ -178,22 +178,22 @@ class RequestPlan:
         standing = self._last_standing(now)
         waits_for = self._soonest(consulted)
         told = {id for id, each in standing.items() if each.told}
-        crowd = self._crowd([each.with_room_at(told) for each in consulted] if told else consulted, now)
+        crowd = self._crowd(consulted, told, now)
         if waits_for is not None and (crowd is None or self._not_before[waits_for[1].id] <= now):
             return self._begin(*waits_for)
         if crowd is not None:
             # What refuses is left in peace while another may have room, and what fails while it will have some soon.
             standing = {id: each for id, each in standing.items() if not each.refuses}
-            if crowd.until is None or crowd.until <= now + recovery.LONGEST_RETRY:
+            if crowd.soon:
                 return crowd
         for last in sorted(standing.values(), key=lambda each: each.refuses):
             if last.at <= now:
                 self._not_before.setdefault(last.model.id, now)
                 return self._begin(last.question, last.model)
         if crowd is not None:
-            return crowd
+            return crowd.no_later_than(each.at for each in standing.values())
         if standing:
-            return self._wait_for(standing)
+            return self._wait_for(standing).no_later_than(free_at(consulted, now))
         return self._nothing_left(consulted, now)
 
     def out_of_patience(self, now: float) -> GiveUp:
@@ -312,10 +312,10 @@ class RequestPlan:
                     return GiveUp(over_budget(refusal))
         return None
 
-    def _crowd(self, consulted: list[Consulted], now: float) -> Wait | None:
-        """Where some are only at a limit: when there may be room."""
+    def _crowd(self, consulted: list[Consulted], told: Collection[str], now: float) -> Wait | None:
+        """Where some are only at a limit, others than those that are `told`: when there may be room."""
         again = {model: ready for model, ready in self._not_before.items() if model not in self._given_up}
-        return wait_of(consulted, again, now)
+        return wait_of(consulted, again, now, told)
 
     def line(self, now: float) -> str:
         """Where it waits: behind requests of the same app for the same models."""

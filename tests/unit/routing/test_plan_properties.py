@@ -97,15 +97,18 @@ class Judge(VirtualGateway):
         }  # fmt: skip
 
     def _is_down(self, request: Request, id: str) -> bool:
-        """In every pool that it could be asked in."""
-        pools = [pool for pool in request.plan.pools if id in pool.positions]
-        return bool(pools) and all(
+        """In every pool that it could be asked in: on standby, or told to be left alone for so long, or without a key
+        that is not refused, that it is asked where no other can answer."""
+        questions = [question for question in self.questions(request.plan) if id in question.pool.positions]
+        model = self.table.models[id]
+        return bool(questions) and all(
             self.state.model(id).deactivated is not None
             or any(
                 recovery.objection(each, self.now)
-                for each in availabilities(self.state, pool.name, id, self.table.models[id].provider)
+                for each in availabilities(self.state, question.pool.name, id, model.provider)
             )
-            for pool in pools
+            or self.state.rates.rests(question, model)
+            for question in questions
         )
 
     def _is_tested(self, request: Request, id: str) -> bool:

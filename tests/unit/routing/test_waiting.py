@@ -118,3 +118,74 @@ def test_who_has_given_a_model_up_keeps_nobody_from_it() -> None:
     plan.next(made.now)
     plan.failed(SERVER, made.now, 0.1)
     assert plan.line(made.now) != before.line(made.now)
+
+
+# -- a rest that may be tested early, and is not -------------------------------------------------------
+
+
+def test_where_an_early_test_is_let_pass_it_still_waits_no_longer_than_the_rest() -> None:
+    """From 0.5 s on q.b would be tested where no other could answer; as p.a may have room at any moment, it is left in
+    peace, but not for longer than it rests."""
+    made = crowded("q.b")
+    recovery.stand_by(made.member("q.b"), "failed", "server", RecoveryPolicy(5.0), made.now)
+    plan, back = made.plan(), made.now + 5.0
+    for _ in range(3):
+        until = waits(plan, made.now).until
+        assert until is not None, "nothing but the end of another request would wake it"
+        made.now = until
+        if until == back:
+            break
+    assert tried(plan.next(made.now)).model.id == "q.b"
+
+
+def test_it_waits_no_longer_than_until_refused_keys_have_rested() -> None:
+    made = mesh(
+        "p.a",
+        "k.d",
+        providers=[ONE_AT_A_TIME, ProviderSpec("k", "x", keys=(KeySpec("one"),))],
+        recovery=RecoveryPolicy(5.0, max_cooldown=5.0),
+        retry=RetryPolicy(3),
+        deactivation=DeactivationPolicy(100),
+        deactivate_on_auth_failure=False,
+    )
+    made.state.model("p.a").deactivated = "by hand"
+    first = made.plan()
+    tried(first.next(made.now))
+    first.failed(failure(FailureKind.AUTHENTICATION), made.now, 0.1)
+    made.state.model("p.a").deactivated = None
+    assert tried(made.plan().next(made.now)).model.id == "p.a"
+    assert waits(made.plan(), made.now).until == made.now + 5.0
+
+
+def test_who_waits_for_a_test_goes_on_when_another_model_is_back_before() -> None:
+    """p.a is to be left alone for longer than q.b, whose quota nobody asks for before its time, has to rest."""
+    made = mesh("p.a", "q.b", retry=RetryPolicy(1), deactivation=DeactivationPolicy(100))
+    rest = RecoveryPolicy(20.0)
+    recovery.stand_by(made.member("p.a"), "slow down", FailureKind.RATE_LIMIT, rest, made.now, at_least=20.0)
+    recovery.stand_by(made.member("q.b"), "used up", FailureKind.QUOTA, RecoveryPolicy(5.0), made.now)
+    plan = made.plan()
+    assert waits(plan, made.now).until == made.now + 5.0
+    made.now += 5.0
+    assert tried(plan.next(made.now)).model.id == "q.b"
+
+
+def test_who_waits_for_room_that_is_far_tests_what_was_told_to_be_left_alone_when_that_may_be() -> None:
+    """Room at p.a is half a minute away, and q.b, told to be left alone for longer than that, may be tested before."""
+    made = mesh(
+        "p.a",
+        "q.b",
+        providers=[ProviderSpec("p", "x", rate=RateSpec(rpm=1))],
+        retry=RetryPolicy(3),
+        deactivation=DeactivationPolicy(100),
+    )
+    assert tried(made.plan().next(made.now)).model.id == "p.a"
+    first = made.plan()
+    assert tried(first.next(made.now)).model.id == "q.b"
+    first.failed(failure(FailureKind.RATE_LIMIT, 429, retry_after=300.0), made.now, 0.1)
+    plan = made.plan()
+    step = plan.next(made.now)
+    if isinstance(step, Wait):
+        assert step.until is not None
+        assert step.until <= made.now + recovery.LONGEST_RETRY
+        step = plan.next(step.until)
+    assert tried(step).model.id == "q.b"
