@@ -65,7 +65,7 @@ def no_answer(url: str, body: bytes) -> ProviderFailure:
     elif _WEB_PAGE.match(body[:256]):
         what = "a web page instead of an API's answer"
     else:
-        what = "something that is not JSON"
+        what = "something that is not a JSON object"
     message, missing = f"{url} answered with {what}: {advice(url)}", _WEB_PAGE.match(body[:256]) is not None
     return ProviderFailure(FailureKind.BAD_ANSWER, message, status=200, body=body[:4096], elsewhere=missing)
 
