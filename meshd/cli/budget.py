@@ -21,8 +21,8 @@ app = typer.Typer()
 SCOPES = ("provider", "model", "pool", "app", "member")
 _BAR = 8  # characters
 NOTHING = (
-    "nothing is limited; in the configuration, `budget: {daily_limit: 5.00}` limits\n"
-    "a provider, a model, a pool or an app"
+    "nothing is limited; in the configuration, `budget: {daily_limit: 5.00}` under\n"
+    "a provider, a model, a pool or an app limits that one"
 )
 
 
