@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import stat
+import struct
 import sys
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
@@ -137,6 +139,14 @@ def report(error: Exception) -> int:
 def _no_daemon(message: str, paths: list[Any], permitted: bool) -> list[str]:
     if not permitted or not paths:
         return message.split("\n")
+    for path in map(str, paths):
+        if (holder := held_by(path)) is not None:  # another one could not be started there
+            return [
+                f"The daemon does not answer: {holder} is stopped, or stuck.",
+                f"  tried {path}: it listens there",
+                "  a stopped one goes on:  kill -CONT PID",
+                "  else restart it, as a service:  systemctl --user restart meshd, or sudo systemctl restart meshd",
+            ]
     lines = ["No daemon answers; start one with `meshd`."]
     for path in map(str, paths):
         lines.append(f"  tried {path}: {_what_is_there(path)}")
@@ -147,6 +157,20 @@ def _no_daemon(message: str, paths: list[Any], permitted: bool) -> list[str]:
         "  for the whole machine:  sudo systemctl enable --now meshd.socket",
         "  one at another place:   --socket PATH, or MESH_SOCKET",
     ]
+
+
+def held_by(path: str) -> str | None:
+    """The process that listens there, though it may not answer; None where none does."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as line:
+        line.setblocking(False)
+        try:
+            line.connect(path)
+            pid, _, _ = struct.unpack("3i", line.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+        except BlockingIOError:  # so many wait already
+            return "its process"
+        except OSError:
+            return None
+    return f"process {pid}"
 
 
 def _what_is_there(path: str) -> str:

@@ -93,6 +93,13 @@ def _without_daemon(socket: list[Finding], unreachable: str) -> Iterator[Finding
     if barred is not None:  # there may be one, and this user cannot know
         yield checks.Finding("daemon unreachable", checks.PROBLEM, barred.message, barred.advice)
         return
+    for path in _paths():
+        if (holder := daemon.held_by(path)) is not None:  # what follows is about starting one
+            message = f"{holder} listens at {path} and does not answer: it is stopped, or stuck"
+            yield checks.Finding(
+                "daemon unreachable", checks.PROBLEM, message, "continue it (kill -CONT), or restart it"
+            )
+            return
     yield checks.Finding("daemon unreachable", checks.PROBLEM, unreachable.partition(";")[0], "start it: meshd")
     yield from _safely("keys", lambda: checks.keys(os.environ))
     config = None

@@ -162,6 +162,13 @@ def _plain(cell: Any) -> str:
         return ""
     if isinstance(value, (list, set)):
         return ", ".join(str(entry) for entry in value)
+    if isinstance(value, dict):  # as a person writes it, however deep
+        return ", ".join(
+            f"{str(name).replace('_', ' ')} ({_plain(entry)})"
+            if isinstance(entry, dict)
+            else f"{str(name).replace('_', ' ')} {_plain(entry)}"
+            for name, entry in value.items()
+        )
     return str(value)
 
 

@@ -2,18 +2,36 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from meshd.cli.daemon import _what_is_there
+from meshd.cli.daemon import _no_daemon, _what_is_there
+from meshd.cli.output import _plain
 
 
 def test_a_path_that_is_no_socket_is_told_as_that(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     assert _what_is_there(str(tmp_path)) == _what_is_there(str(tmp_path / "file")) == "that is not a socket"
     assert _what_is_there(str(tmp_path / "none")) == "no such file"
+
+
+def test_a_daemon_that_listens_and_is_silent_is_not_to_be_started_again(tmp_path: Path) -> None:
+    path = str(tmp_path / "mesh.sock")
+    with socket.socket(socket.AF_UNIX) as line:
+        line.bind(path)
+        line.listen(1)
+        said = "\n".join(_no_daemon("", [path], permitted=True))
+    assert f"process {os.getpid()} is stopped, or stuck" in said
+    assert "start one" not in said
+    assert "start one" in _no_daemon("", [path], permitted=True)[0]  # it has gone and left its file
+
+
+def test_a_map_among_a_providers_details_is_shown_in_words() -> None:
+    assert _plain({"small": {"state": "running", "in_use": 0}}) == "small (state running, in use 0)"
 
 
 @pytest.mark.parametrize("name", ["mesh.ini", "mesh", "mesh.txt"])
