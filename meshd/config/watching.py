@@ -219,12 +219,14 @@ def being_written(path: Path) -> bool:
 def _writes(process: str, wanted: os.stat_result) -> bool:
     folder = f"/proc/{process}/fd"
     try:
-        for number in os.listdir(folder):
-            if (
-                os.path.samestat(os.stat(f"{folder}/{number}"), wanted)
-                and os.lstat(f"{folder}/{number}").st_mode & 0o200
-            ):
-                return True
+        numbers = os.listdir(folder)
     except OSError:  # another user's, or gone meanwhile
         return False
-    return False
+    return any(_is_to_write(f"{folder}/{number}", wanted) for number in numbers)
+
+
+def _is_to_write(descriptor: str, wanted: os.stat_result) -> bool:
+    try:
+        return os.path.samestat(os.stat(descriptor), wanted) and bool(os.lstat(descriptor).st_mode & 0o200)
+    except OSError:  # closed meanwhile, which says nothing of the others
+        return False

@@ -175,3 +175,12 @@ def test_a_link_that_is_replaced_while_it_is_read_is_none(
 
     monkeypatch.setattr(watching.os, "readlink", replaced)
     assert watching.watched_directories(place / "mesh.yaml") == [place]
+
+
+def test_a_descriptor_that_is_closed_meanwhile_does_not_hide_who_writes(tmp_path: Path) -> None:
+    """The list itself is read through one, which is gone when they are looked at."""
+    other = os.open(tmp_path, os.O_RDONLY)
+    with open(tmp_path / "written", "w"):
+        os.close(other)
+        assert watching.being_written(tmp_path / "written")
+    assert not watching.being_written(tmp_path / "written")
