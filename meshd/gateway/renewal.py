@@ -40,8 +40,11 @@ class KeyRenewal:
             return None
         found = self._replacement(refused, key)
         if found is None and self._may_change(refused.name):
-            await self._ask(refused.name, deadline - clock.now())
+            joined = await self._ask(refused.name, deadline - clock.now())
             found = self._replacement(refused, key)
+            if found is None and joined:  # whose look may have been before this key was replaced
+                await self._ask(refused.name, deadline - clock.now())
+                found = self._replacement(refused, key)
         return found
 
     def _replacement(self, refused: ProviderSettings, key: str) -> str | None:
@@ -60,13 +63,16 @@ class KeyRenewal:
         configured = generation.config.providers.get(provider)
         return configured is not None and configured.auth.key_rotation
 
-    async def _ask(self, provider: str, seconds: float) -> None:
+    async def _ask(self, provider: str, seconds: float) -> bool:
+        """Whether somebody had asked already."""
         asking = self._asking.get(provider)
+        joined = asking is not None
         if asking is None:
             asking = self._asking[provider] = self._core.spawn(self._question(provider))
             asking.add_done_callback(lambda _: self._asking.pop(provider, None))
         if seconds > 0:
             await asyncio.wait({asking}, timeout=seconds)
+        return joined
 
     async def _question(self, provider: str) -> None:
         generation = self._core.generation
