@@ -157,7 +157,8 @@ class ConfigActor(MeshActor):
         if not faults and before is not None:
             faults = _unchangeable(before.stored, config)
         if not faults:
-            faults = self._switch(config, source, message.dry_run, fresh=not message.secrets_only)
+            only = message.secrets_only
+            faults = self._switch(config, source, message.dry_run, fresh=not only, secrets_only=only)
         if faults:
             return messages.ReloadReport(False, problems=tuple(problem.asdict() for problem in faults))
         if message.config is None and not message.dry_run:
@@ -180,10 +181,13 @@ class ConfigActor(MeshActor):
         path = self._source.path
         return message.digest is not None and path is not None and digest(path) != message.digest
 
-    def _switch(self, config: MeshConfig, source: str, dry_run: bool, fresh: bool) -> list[Problem]:
+    def _switch(
+        self, config: MeshConfig, source: str, dry_run: bool, fresh: bool, secrets_only: bool = False
+    ) -> list[Problem]:
         """Make a generation of a valid configuration and run it; why not, if somebody objects.
 
-        fresh: with secrets as the stores have them now, not as they were last read."""
+        fresh: with secrets as the stores have them now, not as they were last read. secrets_only: nothing is to be
+        made where they are what runs."""
         merged = self._with_discovered(config)
         try:
             resolved, missing, problems = self._resolve_secrets(merged, fresh)
@@ -191,6 +195,9 @@ class ConfigActor(MeshActor):
             return [Problem("", None, f"{error}; reload again")]
         if problems:
             return problems
+        if secrets_only and self._current is not None and resolved == self._current.config:
+            self.tell("secret", messages.Commit(self._numbers))  # another reload was sooner with what it found
+            return []
         compiled = compile_config(resolved, self._registry, self._discovered, missing, self._directories)
         generation = Generation(
             number=self._numbers + 1,

@@ -76,6 +76,7 @@ class SecretActor(MeshActor):
 
     def discard(self, message: messages.Discard) -> None:
         self._resolver.discard()
+        self._to_watch = self._watches
 
     def resolve(self, message: messages.ResolveSecrets) -> messages.SecretsResolved:
         if message.section is not None:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from meshd.config.watching import state_of
 
 if TYPE_CHECKING:
     from meshd.connectors.secrets.resolver import SecretSection
@@ -28,7 +30,8 @@ class Verdict(enum.Enum):
 class Replacements:
     def __init__(self) -> None:
         self._candidates: dict[str, tuple[str | None, float, float]] = {}  # name → value, since when, first odd
-        self._looks: dict[str, tuple[float, float]] = {}  # name → when to look again, after how long then
+        # name → when to look again, after how long then, and what the system said of its files
+        self._looks: dict[str, tuple[float, float, Any]] = {}
 
     def __repr__(self) -> str:  # candidates are secrets
         return f"Replacements({sorted(self._candidates)})"
@@ -58,12 +61,13 @@ class Replacements:
         self._looks.pop(name, None)
         return Verdict.REPLACED
 
-    def due(self, names: Iterable[str], now: float) -> list[str]:
+    def due(self, names: Iterable[str], stores: SecretSection, now: float) -> list[str]:
         """Those whose source is to be read, of keys that were refused."""
         found = []
         for name in names:
-            at, after = self._looks.get(name, (now, _SOONEST))
-            if now >= at or self._unsettled(name, now):
+            state = [state_of(path) for path in stores.files(name)]  # before they are read
+            at, after, known = self._looks.get(name, (now, _SOONEST, state))
+            if now >= at or state != known or self._unsettled(name, now):
                 found.append(name)
-                self._looks[name] = (now + after, min(after * 2, _LATEST))
+                self._looks[name] = (now + after, min(after * 2, _LATEST), state)
         return found

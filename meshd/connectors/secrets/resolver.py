@@ -142,7 +142,8 @@ class SecretResolver:
         self._other: SecretSection | None = None  # of a generation that is being prepared
         self._running = _Values()  # of the generation that runs
         self._missing: frozenset[str] = frozenset()  # that it wants too
-        self._given: tuple[_Values, frozenset[str]] | None = None  # to one that does not run yet
+        self._given: tuple[_Values, frozenset[str], _Values] | None = None  # to one that does not run yet
+        self._awaited = _Values()  # that were found, and that no generation has yet
         self._kept: dict[str, str] = {}  # name → why it could not be read, said once
         self._replacements = Replacements()
 
@@ -161,7 +162,7 @@ class SecretResolver:
                 values[name] = self._value(stores, name, fresh)
             except SecretMissing as error:
                 missing[name] = str(error)
-        self._given = _Values(values), frozenset(missing)
+        self._given = _Values(values), frozenset(missing), _Values(self._awaited)
         return values, missing
 
     def look(self, names: Iterable[str] | None = None) -> Looked:
@@ -173,23 +174,30 @@ class SecretResolver:
         changed, unsettled = [], False
         for name in looked:
             value, why = self._read(stores, name)
-            held = self._running.get(name)
+            held = self._held(name)
             if value is None and held is not None:
                 self._keep(name, why)
             verdict = self._replacements.judge(name, held, value, stores, now)
             unsettled = unsettled or verdict is Verdict.UNSETTLED
             if verdict is Verdict.REPLACED and value is not None:
-                changed.append(name)
-                stores.remember(name, value, now)
-            elif held is not None:
+                self._awaited[name] = held = value
+            if verdict is Verdict.REPLACED or held != self._running.get(name):
+                changed.append(name)  # until it runs
+            # What is to run next is what has settled, however often its source is looked at until then.
+            if held is not None:
                 stores.remember(name, held, now)
             else:
                 stores.forget((name,))
         return Looked(tuple(changed), unsettled)
 
+    def _held(self, name: str) -> str | None:
+        """Its value that runs, or that is to run as soon as there is a generation with it."""
+        return self._awaited.get(name, self._running.get(name))
+
     def refresh(self, names: Iterable[str]) -> Looked:
-        """As `look`, for a key that was refused: one that stays as it is is looked at less and less often."""
-        return self.look(self._replacements.due(names, self._now()))
+        """As `look`, for a key that was refused: one that stays as it is is looked at less and less often, unless
+        its file is not what it was."""
+        return self.look(self._replacements.due(names, self._current(), self._now()))
 
     @property
     def names(self) -> list[str]:
@@ -203,7 +211,7 @@ class SecretResolver:
         return list(dict.fromkeys(path for name in self.names for path in stores.files(name)))
 
     def _value(self, stores: SecretSection, name: str, fresh: bool) -> str:
-        held = self._running.get(name) if stores is self._committed else None
+        held = self._held(name) if stores is self._committed else None
         try:
             value = stores.get(name, self._now())
         except SecretMissing as error:
@@ -238,9 +246,11 @@ class SecretResolver:
 
     def commit(self) -> list[str]:
         """What was given last runs from now on; the names that had another value."""
-        before, given = self._running, self._given or (_Values(), frozenset())
+        before, given = self._running, self._given or (_Values(), frozenset(), _Values())
         self._given = None
-        self._running, self._missing = given
+        self._running, self._missing, known = given
+        # It was made with those in mind, whatever it took; what was found since is still to come.
+        self._awaited = _Values((name, value) for name, value in self._awaited.items() if known.get(name) != value)
         changed = [name for name, value in self._running.items() if before.get(name, value) != value]
         if self._other is not None:
             if self._committed is not None:

@@ -1,6 +1,6 @@
 """A key that is replaced where it comes from, while 64 requests are in flight: none of them fails.
 
-The provider takes the old key until some moment and from then on only the new one.
+The provider takes the old key until some moment and from then on only the new one, which was made before.
 """
 
 from __future__ import annotations
@@ -166,6 +166,7 @@ def test_no_request_fails(meshd: Any, short: Path, keyed: KeyedProvider, way: An
         path.symlink_to(Path("..data") / path.name)
     else:
         write(path, f"K={OLD}\n")
+    keyed.accepted = {OLD, NEW}  # a key that can be written down is good: who is told of it may use it at once
     daemon = meshd(config(keyed, {"store": "modelmesh.dotenv.v1", "path": str(path)}, watch=watch))
 
     def switch() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -86,6 +87,83 @@ def test_a_refused_key_that_stays_the_same_is_read_less_and_less_often(env: Any)
     assert resolver.resolve(["A"])[0] == {"A": "a2"}
     assert resolver.commit() == ["A"]
     assert resolver.refresh(["A"]) == Looked()
+
+
+def of_a_file(folder: Path, clock: Clock) -> tuple[SecretResolver, Path]:
+    """A resolver that runs with A=old, and the file that says so."""
+    path = folder / "keys.env"
+    path.write_text("A=old\n")
+    path.chmod(0o600)
+    resolver = SecretResolver(now=clock)
+    resolver.resolve(["A"], {"store": [{"connector": "modelmesh.dotenv.v1", "path": str(path)}]})
+    resolver.commit()
+    return resolver, path
+
+
+def settled(resolver: SecretResolver, path: Path, clock: Clock, value: str = "new") -> None:
+    """It has another value, for long enough."""
+    path.write_text(f"A={value}\n")
+    assert resolver.look().unsettled
+    clock.now += 1
+    assert resolver.look().changed == ("A",)
+
+
+def test_a_look_before_the_reload_does_not_take_back_what_was_found(tmp_path: Path) -> None:
+    clock = Clock()
+    resolver, path = of_a_file(tmp_path, clock)
+    settled(resolver, path, clock)
+    assert resolver.look().changed == ("A",), "until it runs"
+    assert resolver.resolve(["A"])[0] == {"A": "new"}
+    assert resolver.look().changed == ("A",)
+    assert resolver.commit() == ["A"]
+    assert resolver.resolve(["A"])[0] == {"A": "new"}
+    assert resolver.look() == Looked()
+
+
+@pytest.mark.parametrize("then", ["", None, "A=newer\n"], ids=["emptied", "gone", "another"])
+def test_what_was_found_stands_while_the_file_is_replaced_once_more(tmp_path: Path, then: str | None) -> None:
+    clock = Clock()
+    resolver, path = of_a_file(tmp_path, clock)
+    settled(resolver, path, clock)
+    path.unlink()
+    if then is not None:
+        path.write_text(then)
+        path.chmod(0o600)
+    assert resolver.look().unsettled
+    assert resolver.resolve(["A"])[0] == {"A": "new"}
+    assert resolver.commit() == ["A"]
+
+
+def test_one_that_runs_without_what_was_found_does_not_end_the_search(tmp_path: Path) -> None:
+    clock = Clock()
+    resolver, path = of_a_file(tmp_path, clock)
+    resolver.resolve(["A"])
+    settled(resolver, path, clock)
+    assert resolver.commit() == []
+    assert resolver.look().changed == ("A",)
+    assert resolver.resolve(["A"])[0] == {"A": "new"}
+
+
+def test_a_value_that_is_put_back_is_found_too(tmp_path: Path) -> None:
+    clock = Clock()
+    resolver, path = of_a_file(tmp_path, clock)
+    settled(resolver, path, clock)
+    settled(resolver, path, clock, "old")
+    assert resolver.resolve(["A"])[0] == {"A": "old"}
+    assert resolver.commit() == []
+    assert resolver.look() == Looked()
+
+
+def test_a_refused_key_is_looked_for_at_once_where_its_file_is_another(tmp_path: Path) -> None:
+    clock = Clock()
+    resolver, path = of_a_file(tmp_path, clock)
+    for _ in range(1200):  # a minute: the next look is some seconds away
+        assert resolver.refresh(["A"]) == Looked()
+        clock.now += 0.05
+    path.write_text("A=another\n")
+    assert resolver.refresh(["A"]).unsettled
+    clock.now += 1
+    assert resolver.refresh(["A"]).changed == ("A",)
 
 
 def test_what_was_only_tried_is_not_what_runs(env: Any) -> None:
