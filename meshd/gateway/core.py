@@ -49,6 +49,7 @@ _ABOUT_THE_PROVIDER = frozenset(
     {FailureKind.CONNECTION, FailureKind.TIMEOUT, FailureKind.SERVER, FailureKind.AUTHENTICATION}
 )
 _GATHER = 0.02  # s that the ends of requests are gathered before telemetry hears of them
+_WORTH_TELLING = 5.0  # s of such a step: less is a busy machine's
 _A_STEP = 0.5  # s: what the clocks are apart by more than that, somebody set
 COUNTERS_EVERY = 5.0  # s between two saves of counters that changed
 
@@ -201,7 +202,8 @@ class RouterCore:
         if abs(ahead - state.ahead) > _A_STEP:
             moved = ahead - state.ahead
             how = "moved on by %s: it was set, or this machine or meshd slept" if moved > 0 else "was set back by %s"
-            logger.info(f"the wall clock {how}", lasting(abs(moved)))
+            level = logging.INFO if abs(moved) >= _WORTH_TELLING else logging.DEBUG
+            logger.log(level, f"the wall clock {how}", lasting(abs(moved)))
             recovery.clock_set(state, ahead)
 
     def save_counters(self) -> None:
