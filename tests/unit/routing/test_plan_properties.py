@@ -259,6 +259,8 @@ class Crowds(RuleBasedStateMachine):
         gateway = self.gateway
         for request in gateway.waiting():
             free = gateway.still_to_ask(request, gateway.free_for(request.plan))
+            if gateway.still_to_ask(request, gateway.crowded_for(request.plan)):  # it comes before a second attempt
+                free -= request.plan._spent
             assert not free, f"{free} is free, and a request waits"
 
     @invariant()
