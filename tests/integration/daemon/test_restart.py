@@ -63,9 +63,12 @@ def test_rotation_moves_the_pool_on(meshd, two):
 
 
 def test_no_active_model_is_503_with_every_reason_and_the_soonest_recovery(meshd, two):
-    """A refused key is no passing cause: there is nothing to be tried again soon."""
-    refused = [{"error": 401, "message": "overloaded, and no such key"}]
-    daemon = meshd(two(refused, refused, **FAST, recovery={"cooldown": "1h", "max_cooldown": "2h"}))
+    """A quota whose reset is known is no passing cause: there is nothing to be tried again soon."""
+    refused = [{"error": 402, "message": "no such key has quota left", "code": "insufficient_quota"}]
+    config = two(refused, refused, **FAST)
+    for provider in config["providers"].values():
+        provider["quota"] = {"reset_schedule": "monthly"}
+    daemon = meshd(config)
     with pytest.raises(modelmesh.MeshError):
         daemon.say(model="chat")
     with pytest.raises(modelmesh.NoActiveModelError) as caught:
