@@ -105,17 +105,25 @@ def nothing_is_blamed(daemon: Any, requests: int, eventually: Any) -> None:
     assert not [each for each in daemon.ask("GET", "/mesh/v1/pools")["data"] if each["standby"]]
 
 
-@pytest.mark.parametrize("who", ["daemon", "client", "both"])
-@pytest.mark.parametrize("how", HOWS)
-def test_asleep_in_mid_load(
-    meshd: Any, upstream: Any, asking: Callable[..., Asking], eventually: Any, how: str, who: str
-) -> None:
+def slept_in_mid_load(
+    meshd: Any, upstream: Any, asking: Callable[..., Asking], eventually: Any, how: str, who: str, seconds: float
+) -> tuple[Any, Any, Asking]:
+    """Eight requests were at the provider meanwhile."""
     server = upstream([SLOW_STREAM if how.endswith("stream") else SLOW_ANSWER])
     daemon = meshd(config(server))
     asked = asking(daemon.socket, how, 60, 8)
     under_way(daemon, asked, how, 8, eventually, server)
     processes = {"daemon": [daemon.process], "client": [asked.process], "both": [daemon.process, asked.process]}[who]
-    sleep(SHORT, *processes)
+    sleep(seconds, *processes)
+    return server, daemon, asked
+
+
+@pytest.mark.parametrize("who", ["daemon", "client", "both"])
+@pytest.mark.parametrize("how", HOWS)
+def test_asleep_in_mid_load(
+    meshd: Any, upstream: Any, asking: Callable[..., Asking], eventually: Any, how: str, who: str
+) -> None:
+    server, daemon, asked = slept_in_mid_load(meshd, upstream, asking, eventually, how, who, SHORT)
     assert asked.came() == [TEXT] * 8
     nothing_is_blamed(daemon, 8, eventually)
     assert server.served["served"] == 8, "each was asked once"
@@ -128,12 +136,7 @@ def test_asleep_for_longer_than_a_silence_may_last(
     meshd: Any, upstream: Any, asking: Callable[..., Asking], eventually: Any, how: str, who: str
 ) -> None:
     """A client that is awake gives up a daemon that sleeps: then each request has its error, and none is sent twice."""
-    server = upstream([SLOW_STREAM if how.endswith("stream") else SLOW_ANSWER])
-    daemon = meshd(config(server))
-    asked = asking(daemon.socket, how, 60, 8)
-    under_way(daemon, asked, how, 8, eventually, server)
-    processes = {"daemon": [daemon.process], "client": [asked.process], "both": [daemon.process, asked.process]}[who]
-    sleep(LONG, *processes)
+    server, daemon, asked = slept_in_mid_load(meshd, upstream, asking, eventually, how, who, LONG)
     came = asked.came()
     if who == "daemon":
         told = ("StreamInterrupted: ", "RoutingError: This request was cut off while it was at its provider")
