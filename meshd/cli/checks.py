@@ -249,7 +249,7 @@ def state_directory(directory: Path, state: Mapping[str, Any] | None) -> Iterato
 
 
 def weights(models: Iterable[Any]) -> Iterator[Finding]:
-    """`models`: what `meshd.pull.list_models` found."""
+    """`models`: what `meshd.pull.store.list_models` found."""
     pulled = [model.name for model in models]
     if pulled:
         yield Finding("weights", OK, ", ".join(pulled))

@@ -167,7 +167,7 @@ def _probed() -> list[dict[str, Any]]:
 
 
 def _weights() -> list[Any]:
-    from meshd.pull import list_models
+    from meshd.pull.store import list_models
 
     return list_models()
 

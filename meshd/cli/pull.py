@@ -19,7 +19,7 @@ from meshd.cli import cells, daemon
 from meshd.cli import output as out
 
 if TYPE_CHECKING:
-    from meshd.pull import PulledModel
+    from meshd.pull.store import PulledModel
 
 app = typer.Typer()
 
@@ -62,8 +62,9 @@ def pull(
         return
     if source is None:
         raise typer.BadParameter("name what to fetch, or see --list", param_hint="SOURCE")
-    from meshd.pull import PullError, resolve
-    from meshd.pull import pull as fetch
+    from meshd.pull.bring import pull as fetch
+    from meshd.pull.bring import resolve
+    from meshd.pull.errors import PullError
 
     try:
         silent = as_json or resolve(source, directory) is not None
@@ -94,7 +95,7 @@ def _row(model: PulledModel) -> dict[str, Any]:
 
 def _list(directory: Path | None, as_json: bool) -> None:
     from meshd.catalogue import load_local_models
-    from meshd.pull import list_models, models_dir
+    from meshd.pull.store import list_models, models_dir
 
     here = {model.name: model for model in list_models(directory)}
     known = {row.name: row for row in load_local_models()}

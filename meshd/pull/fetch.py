@@ -29,6 +29,7 @@ from meshd.connectors.providers.proxies import ProxyRefused, find_proxy
 from meshd.connectors.providers.tls import tls_context
 from meshd.pull.errors import PullError
 from meshd.pull.sources import hub_hash
+from meshd.pull.store import sync_directory
 
 Progress = Callable[[int, int | None], None]
 
@@ -323,15 +324,6 @@ def _put_in_place(part: _Part, target: Path) -> None:
     os.replace(part.path, target)
     part.note.unlink(missing_ok=True)
     sync_directory(target.parent)
-
-
-def sync_directory(path: Path) -> None:
-    """Make a rename in it survive a power cut."""
-    fd = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def ca_file_for(kind: str, environ: Mapping[str, Any]) -> str | None:

@@ -23,7 +23,7 @@ import pytest
 from meshd.cdk import FailureKind, Operation, ProviderCall, ProviderFailure, ProviderSettings
 from meshd.connectors.providers.embedded_embeddings import LocalEmbeddingsProvider
 from meshd.connectors.providers.embedded_llm import LocalLlmProvider
-from meshd.pull import pull
+from meshd.pull.bring import pull
 
 pytestmark = [pytest.mark.local_models, pytest.mark.timeout(180)]
 DATA = Path(__file__).parents[2] / ".cache" / "models"

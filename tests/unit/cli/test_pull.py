@@ -8,15 +8,16 @@ from typing import Any
 
 import pytest
 
-import meshd.pull
 from meshd.cli import pull as command
-from meshd.pull import PulledModel, PullError
+from meshd.pull import bring
+from meshd.pull.errors import PullError
+from meshd.pull.store import PulledModel
 from modelmesh import DaemonUnavailableError
 
 
 @pytest.fixture
 def fetched(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
-    """What was asked of `meshd.pull.pull`, which fetches 10 bytes of nothing."""
+    """What was asked of `meshd.pull.bring.pull`, which fetches 10 bytes of nothing."""
     asked: dict[str, Any] = {"there": False}
 
     def fetch(text: str, progress: Any = None, *, base: Any = None) -> PulledModel:
@@ -35,8 +36,8 @@ def fetched(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
             already_there=asked["there"],
         )
 
-    monkeypatch.setattr(meshd.pull, "pull", fetch)
-    monkeypatch.setattr(meshd.pull, "resolve", lambda text, base: asked["there"] or None)
+    monkeypatch.setattr(bring, "pull", fetch)
+    monkeypatch.setattr(bring, "resolve", lambda text, base: asked["there"] or None)
     return asked
 
 

@@ -15,8 +15,11 @@ from typing import Any
 
 import pytest
 
-from meshd.pull import PullError, fetch, find, list_models, pull, remove, sources, store
+from meshd.pull import fetch, sources, store
+from meshd.pull.bring import pull
+from meshd.pull.errors import PullError
 from meshd.pull.fetch import download
+from meshd.pull.store import find, list_models, remove
 
 BODY = b"GGUF" + bytes(range(256)) * 4096  # a megabyte
 SHA = hashlib.sha256(BODY).hexdigest()

@@ -6,8 +6,9 @@ import json
 
 import pytest
 
-from meshd.pull import PullError, data_dir
+from meshd.pull.errors import PullError
 from meshd.pull.sources import _read_report, hub_hash, parse
+from meshd.pull.store import data_dir
 
 SHA = "a" * 64
 
