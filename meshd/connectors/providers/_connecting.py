@@ -26,6 +26,11 @@ trusted: contextvars.ContextVar[ssl.SSLContext | None] = contextvars.ContextVar(
 queued: contextvars.ContextVar[bool] = contextvars.ContextVar("connection_queued", default=False)
 """This request waits for a connection, all of which are in use."""
 
+# aiohttp reads the system's authorities twice as it is imported, and keeps them. Each connection here has a context of
+# `tls` instead; one that had none would trust no server.
+_TRUSTS_NONE = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+aiohttp.connector._SSL_CONTEXT_VERIFIED = aiohttp.connector._SSL_CONTEXT_UNVERIFIED = _TRUSTS_NONE
+
 _REPLACING = 1.5  # s for which a file of authorities that says nothing is taken for one that is being replaced
 _AGAIN = 0.05
 

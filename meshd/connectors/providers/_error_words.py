@@ -6,7 +6,6 @@ Must never: raise, read without bound, or decide what kind of failure it is (`_e
 
 from __future__ import annotations
 
-import html
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -301,12 +300,14 @@ def _unit(unit: str) -> str:
 
 def _of_page(page: str) -> str:
     """A page's title, else its text."""
+    from html import unescape  # its table is large, and such an error is rare
+
     page = page[:65536]
-    titles = [html.unescape(match[2]).strip() for match in _TITLE.finditer(page)]
+    titles = [unescape(match[2]).strip() for match in _TITLE.finditer(page)]
     titles = list(dict.fromkeys(title for title in titles if title))
     if titles:
         return _shown(": ".join(titles[:2]))
-    return _shown(html.unescape(_TAG.sub(" ", _NOT_SHOWN.sub(" ", page))))
+    return _shown(unescape(_TAG.sub(" ", _NOT_SHOWN.sub(" ", page))))
 
 
 def _shown(text: str) -> str:
