@@ -7,6 +7,7 @@ all targets were reached. Run it on an otherwise idle machine.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable
 
@@ -37,6 +38,7 @@ def main() -> int:
     unknown = set(options.names) - set(BENCHES)
     if unknown:
         parser.error(f"no benchmark {', '.join(sorted(unknown))}; there are {', '.join(BENCHES)}")
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # an installed meshd has its bytecode
     figures = []
     for name in options.names or BENCHES:
         print(f"{name} …", file=sys.stderr, flush=True)

@@ -21,8 +21,10 @@ def memory_and_start() -> list[Figure]:
 
     ready, resident = [], []
     with places.nginx() as upstream:
-        for _ in range(5):
+        for number in range(6):
             with places.daemon(places.configuration({"chat": upstream.url})) as daemon:
+                if not number:  # which writes the bytecode
+                    continue
                 ready.append(daemon.started_in)
                 with modelmesh.OpenAIClient(daemon.socket) as client:
                     client.chat.completions.create(model="chat", messages=MESSAGES)
