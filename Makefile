@@ -26,7 +26,9 @@ run: $(VENV)/.installed-run ## install, start meshd, ask a question, stay until 
 
 # Branches of routing/ are covered to 95 % or the run fails. The weights are fetched once, before tests that run side
 # by side would all fetch them; offline, only the tests of the local language model fail. Servers that others wrote are
-# installed once, each by itself; what cannot be installed is skipped.
+# installed once, each by itself; what cannot be installed is skipped. Daemons start by the hundred: with bytecode, in
+# half the time.
+test: export PYTHONDONTWRITEBYTECODE :=
 test: $(VENV)/.installed-dev ## the whole test suite, in parallel
 	@$(PY) -m meshd.cli pull smollm2-135m --dir .cache/models --json >/dev/null || true
 	@$(PY) -m tests.conformance.upstreams.install
