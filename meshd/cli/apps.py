@@ -8,10 +8,10 @@ from typing import Annotated, Any
 import typer
 
 from meshd.cli import budget as budgets
-from meshd.cli import daemon, names
+from meshd.cli import daemon, helping, names
 from meshd.cli import output as out
 
-app = typer.Typer()
+app = helping.Commands()
 
 
 @app.command(rich_help_panel=out.LOOK)
@@ -24,7 +24,7 @@ def apps(
     An app is an entry of `apps` in the configuration, matched by what the kernel says of a process. Whoever matches
     none is shown by its program's name and shares the limits of `default`.
 
-    [dim]meshctl apps mail.service[/dim]
+    $ meshctl apps mail.service
     """
     answer = daemon.ask("apps", name=name)
     found = answer.get("data") or []

@@ -12,11 +12,11 @@ from typing import Annotated, Any
 
 import typer
 
-from meshd.cli import daemon, names
+from meshd.cli import daemon, helping, names
 from meshd.cli import output as out
 from modelmesh._wording import no_such
 
-app = typer.Typer()
+app = helping.Commands()
 
 SCOPES = ("provider", "model", "pool", "app", "member")
 _BAR = 8  # characters
@@ -38,9 +38,8 @@ def budget(
     A request's highest possible cost is reserved before it is sent and settled by what it used, so spent and reserved
     together never exceed a limit. Times are this machine's.
 
-    [dim]meshctl budget[/dim]
-
-    [dim]meshctl budget openai --json | jq '.data[0].remaining'[/dim]
+    $ meshctl budget
+    $ meshctl budget openai --json | jq '.data[0].remaining'
     """
     answer = daemon.ask("budget")
     rows = [row for row in answer.get("data") or () if name in (None, row.get("name"), row.get("pool"))]

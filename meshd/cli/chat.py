@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from meshd.cli import cells, daemon, names
+from meshd.cli import cells, daemon, helping, names
 from meshd.cli import output as out
 
 if TYPE_CHECKING:
     from modelmesh import OpenAIClient
 
-app = typer.Typer()
+app = helping.Commands()
 
 DEFAULT_MODEL = "chat-completion"
 _DIM, _RESET = "\x1b[2m", "\x1b[0m"
@@ -41,18 +41,20 @@ def chat(
         ),
     ] = None,
     prompt: Annotated[str | None, typer.Argument(help="What to ask; - reads it from a pipe.", metavar="PROMPT")] = None,
-    system: Annotated[str | None, typer.Option(help="Instructions before the conversation.")] = None,
-    max_tokens: Annotated[int | None, typer.Option(min=1, metavar="N", help="Most tokens of the answer.")] = None,
-    temperature: Annotated[float | None, typer.Option(min=0, max=2, help="0: predictable; 2: random.")] = None,
+    system: Annotated[str | None, typer.Option(metavar="TEXT", help="Instructions before the conversation.")] = None,
+    max_tokens: Annotated[int | None, typer.Option(min=1, metavar="N", help="At most N tokens of answer.")] = None,
+    temperature: Annotated[
+        float | None, typer.Option(min=0, max=2, metavar="T", help="From 0, predictable, to 2, random.")
+    ] = None,
     stream: Annotated[bool, typer.Option("--stream/--no-stream", help="Print the answer as it comes.")] = True,
     as_json: out.JsonOption = False,
 ) -> None:
     """Ask one question, or talk.
 
-    [dim]meshctl chat "What is a service mesh?"[/dim]\n
-    [dim]meshctl chat openai.gpt-4o "Three names for a cat" --temperature 1[/dim]\n
-    [dim]git diff | meshctl chat --system "Summarise this change"[/dim]\n
-    [dim]meshctl chat[/dim]   a conversation; Ctrl-D ends it
+    $ meshctl chat "What is a service mesh?"
+    $ meshctl chat openai.gpt-4o "Three names for a cat" --temperature 1
+    $ git diff | meshctl chat --system "Summarise this change"
+    $ meshctl chat   # a conversation; Ctrl-D ends it
     """
     options = {"max_tokens": max_tokens, "temperature": temperature}
     given = {name: value for name, value in options.items() if value is not None}

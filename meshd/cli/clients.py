@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import typer
-
-from meshd.cli import daemon
+from meshd.cli import daemon, helping
 from meshd.cli import output as out
 
-app = typer.Typer()
+app = helping.Commands()
 
 _KERNELS = "The kernel says pid, user, program and unit. “…” is the program's own word, and decides nothing."
 
@@ -22,7 +20,7 @@ def clients(as_json: out.JsonOption = False) -> None:
     The kernel says pid, user, program and unit. A name in “…” is the program's own word: the script or module that
     an interpreter runs.
 
-    [dim]meshctl clients --json | jq '.data[] | {pid, program, cost}'[/dim]
+    $ meshctl clients --json | jq '.data[] | {pid, program, cost}'
     """
     answer = daemon.ask("clients")
     if as_json:

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from meshd.cli import daemon
+from meshd.cli import daemon, helping
 from meshd.cli import output as out
 
 if TYPE_CHECKING:
     from meshd.config import MeshConfig, Problem
 
-app = typer.Typer()
-config_app = typer.Typer(no_args_is_help=True, help="The configuration in force, and files of it.")
+app = helping.Commands()
+config_app = helping.Commands(no_args_is_help=True, help="The configuration in force, and files of it.")
 app.add_typer(config_app, name="config", rich_help_panel=out.SET_UP)
 
 File = Annotated[Path | None, typer.Argument(help="Default: the file the daemon would read.", metavar="FILE")]
@@ -34,7 +34,7 @@ def show(
 ) -> None:
     """The running daemon's configuration, secrets masked; with no daemon, what one would start with.
 
-    [dim]meshctl config show > mesh.yaml[/dim]
+    $ meshctl config show > mesh.yaml
     """
     from meshd.config import MeshConfig
     from modelmesh import DaemonUnavailableError
@@ -93,7 +93,7 @@ def _resolved(config: MeshConfig) -> dict[str, Any]:
 def validate(file: File = None, as_json: out.JsonOption = False) -> None:
     """Check a file: every problem at once, with its line. Exit code 1 if there is one.
 
-    [dim]meshctl config validate /etc/meshd/mesh.yaml[/dim]
+    $ meshctl config validate /etc/meshd/mesh.yaml
     """
     from meshd.config import find_config
 
@@ -146,7 +146,7 @@ def _problems(path: Path) -> list[Problem]:
 def schema(as_json: out.JsonOption = False) -> None:
     """The JSON Schema of the file, for editors that complete and check.
 
-    [dim]meshctl config schema > mesh.schema.json[/dim]
+    $ meshctl config schema > mesh.schema.json
     """
     from meshd.config.json_schema import json_schema
 
@@ -162,7 +162,7 @@ def convert(
 ) -> None:
     """Write a configuration in another format, by the ending. Comments are lost.
 
-    [dim]meshctl config convert mesh.yaml mesh.toml[/dim]
+    $ meshctl config convert mesh.yaml mesh.toml
     """
     from meshd.config import load_file
     from meshd.config.dumping import dump
@@ -191,7 +191,7 @@ def init(
 ) -> None:
     """Write a commented file to start from, by what was found on this machine.
 
-    [dim]meshctl config init && $EDITOR ~/.config/meshd/mesh.yaml[/dim]
+    $ meshctl config init && $EDITOR ~/.config/meshd/mesh.yaml
     """
     from meshd.config.lookup import user_directory
     from meshd.config.zero import commented_yaml, zero_config

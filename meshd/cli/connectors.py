@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from meshd.cli import daemon
+from meshd.cli import daemon, helping
 from meshd.cli import output as out
 from modelmesh._wording import no_such
 
 if TYPE_CHECKING:
     from meshd.connectors.registry import ConnectorRegistry, ConnectorSpec
 
-app = typer.Typer()
+app = helping.Commands()
 
 
 def _ids(incomplete: str) -> list[str]:
@@ -37,8 +37,8 @@ def connectors(
 ) -> None:
     """Providers, stores, policies and sinks this version has, and what each one takes.
 
-    [dim]meshctl connectors openai.llm.v1[/dim]\n
-    [dim]meshctl connectors --type provider[/dim]
+    $ meshctl connectors openai.llm.v1
+    $ meshctl connectors --type provider
     """
     from meshd.connectors.registry import TYPES, default_registry
 

@@ -10,11 +10,11 @@ from typing import Annotated, Any
 
 import typer
 
-from meshd.cli import daemon, names
+from meshd.cli import daemon, helping, names
 from meshd.cli import output as out
 
-app = typer.Typer()
-model_app = typer.Typer(no_args_is_help=True, help="Take a model in or out of service by hand.")
+app = helping.Commands()
+model_app = helping.Commands(no_args_is_help=True, help="Take a model in or out of service by hand.")
 app.add_typer(model_app, name="model", rich_help_panel=out.STEER)
 
 PROBE_TIMEOUT = 120.0
@@ -30,7 +30,7 @@ def reload(
 ) -> None:
     """Read the configuration file again. Either all of it takes effect, or nothing.
 
-    [dim]meshctl reload --dry-run[/dim]
+    $ meshctl reload --dry-run
     """
     report = daemon.tell("reload", {"dry_run": dry_run})
     if as_json:
@@ -57,7 +57,7 @@ def rotate(
 ) -> None:
     """Move a pool on to its next model.
 
-    [dim]meshctl rotate chat-completion[/dim]
+    $ meshctl rotate chat-completion
     """
     answer = daemon.tell("rotate", {"pool": pool})
     if as_json:
@@ -70,7 +70,7 @@ def rotate(
 def activate(model_id: ModelId, reason: Reason = "", as_json: out.JsonOption = False) -> None:
     """Put a model back into service at once, whatever took it out.
 
-    [dim]meshctl model activate openai.gpt-4o[/dim]
+    $ meshctl model activate openai.gpt-4o
     """
     _switch("activate", model_id, reason, as_json)
 
@@ -79,7 +79,7 @@ def activate(model_id: ModelId, reason: Reason = "", as_json: out.JsonOption = F
 def deactivate(model_id: ModelId, reason: Reason = "", as_json: out.JsonOption = False) -> None:
     """Take a model out of service until `activate`, across restarts.
 
-    [dim]meshctl model deactivate openai.gpt-4o --reason "too expensive today"[/dim]
+    $ meshctl model deactivate openai.gpt-4o --reason "too expensive today"
     """
     _switch("deactivate", model_id, reason, as_json)
 
@@ -102,7 +102,7 @@ def probe(
 ) -> None:
     """Check now whether providers answer. Exit code 1 if one does not.
 
-    [dim]meshctl probe openai[/dim]
+    $ meshctl probe openai
     """
     answer = daemon.tell("probe", {"provider": provider}, PROBE_TIMEOUT)
     found = answer.get("data") or []
@@ -137,7 +137,7 @@ def answers(probed: Mapping[str, Any]) -> bool:
 def discover(as_json: out.JsonOption = False) -> None:
     """Look now for local servers and for what each provider offers.
 
-    [dim]meshctl discover[/dim]
+    $ meshctl discover
     """
     answer = daemon.tell("discover", {}, PROBE_TIMEOUT)
     if as_json:
@@ -174,7 +174,7 @@ def drain(
 ) -> None:
     """Take no new requests, wait for those in flight. Exit code 1 if some are left.
 
-    [dim]meshctl drain --timeout 60 && systemctl stop meshd[/dim]
+    $ meshctl drain --timeout 60 && systemctl stop meshd
     """
     answer = daemon.tell("drain", {"timeout": timeout}, timeout + daemon.COMMAND_TIMEOUT)
     left = answer.get("left") or 0

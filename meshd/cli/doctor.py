@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from meshd.cli import daemon
+from meshd.cli import daemon, helping
 from meshd.cli import output as out
 
 if TYPE_CHECKING:
     from meshd.cli.checks import Finding
 
-app = typer.Typer()
+app = helping.Commands()
 
 _MARKS = {"ok": ("✓", out.GOOD), "warning": ("!", "yellow"), "problem": ("✗", out.BAD)}
 _PROBE_TIMEOUT = 60.0

@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
-from meshd.cli import daemon, names
+from meshd.cli import daemon, helping, names
 from meshd.cli import output as out
 
-app = typer.Typer()
+app = helping.Commands()
 
 DEFAULT_MODEL = "text-embeddings"
 _SHOWN = 6
@@ -26,8 +26,8 @@ def embed(
 ) -> None:
     """A text as a vector. The whole of it with --json.
 
-    [dim]meshctl embed "the cat sat on the mat"[/dim]\n
-    [dim]meshctl embed - --json < page.txt | jq '.data[0].embedding'[/dim]
+    $ meshctl embed "the cat sat on the mat"
+    $ meshctl embed - --json < page.txt | jq '.data[0].embedding'
     """
     content = out.piped_text() if text == "-" else text
     if not content.strip():

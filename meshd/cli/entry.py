@@ -16,10 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 import typer
-from typer.core import TyperGroup
 
 from meshd.app.footing import open_standard_streams
-from meshd.cli import daemon
+from meshd.cli import daemon, helping
 
 # command → the module in this folder that holds it; in the order of `meshctl --help`.
 COMMANDS: Final[dict[str, str]] = {
@@ -49,7 +48,7 @@ COMMANDS: Final[dict[str, str]] = {
 }
 
 
-class MeshGroup(TyperGroup):
+class MeshGroup(helping.Group):
     """Loads a command when it is named, takes `--socket` anywhere, and ends every command in order."""
 
     def list_commands(self, ctx: Any) -> list[str]:
@@ -108,17 +107,17 @@ def _socket_first(args: list[str]) -> list[str]:
     return args
 
 
-app = typer.Typer(
+app = helping.Commands(
     name="meshctl",
     cls=MeshGroup,
     no_args_is_help=True,
-    rich_markup_mode="rich",
+    rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Talk to meshd, this machine's model mesh.",
     epilog=(
-        "[dim]meshctl pull smollm2-135m[/dim]  once, then  [dim]meshctl chat 'What is a service mesh?'[/dim]\n\n"
-        "[dim]meshctl status --json | jq .pools[/dim]\n\n"
+        '$ meshctl chat "What is a service mesh?"\n'
+        "$ meshctl status --json | jq .pools\n\n"
         "Exit codes: 0 done, 1 the daemon said no, 2 wrong usage, 69 no daemon."
     ),
 )

@@ -7,12 +7,12 @@ from typing import Annotated, Any
 
 import typer
 
-from meshd.cli import daemon
+from meshd.cli import daemon, helping
 from meshd.cli import output as out
 from meshd.routing.wording import lasting
 from modelmesh._wording import no_such
 
-app = typer.Typer()
+app = helping.Commands()
 
 TYPES = (
     "model_activated",
@@ -53,7 +53,7 @@ def events(
 ) -> None:
     """Rotations, failures, reloads, restarts: what the daemon noticed. With --follow --json, one a line.
 
-    [dim]meshctl events --follow --type model_deactivated --type model_activated[/dim]
+    $ meshctl events --follow --type model_deactivated --type model_activated
     """
     wanted = set(type or ())
     if unknown := wanted - set(TYPES):

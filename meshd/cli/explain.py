@@ -12,10 +12,10 @@ from typing import Annotated, Any
 import typer
 
 from meshd.cli import budget as budgets
-from meshd.cli import daemon, names
+from meshd.cli import daemon, helping, names
 from meshd.cli import output as out
 
-app = typer.Typer()
+app = helping.Commands()
 
 _WORD = "word "  # about one token
 
@@ -47,7 +47,8 @@ def explain(
     tokens: Annotated[int, typer.Option(min=1, metavar="N", help="The prompt is about N tokens long.")] = 1,
     max_tokens: Annotated[int | None, typer.Option(min=1, metavar="N", help="The answer may be N tokens long.")] = None,
     operation: Annotated[
-        Operation | None, typer.Option("--for", help="The call it is for; embeddings where MODEL says so, else chat.")
+        Operation | None,
+        typer.Option("--for", metavar="CALL", help=f"{', '.join(Operation)}. Default: the one that MODEL is for."),
     ] = None,
     as_app: Annotated[
         str | None,
@@ -63,7 +64,7 @@ def explain(
     Then, for each model that could answer: what would be reserved for the request, and how much room its rate limits
     have; every limit that would apply; and whether the request would wait.
 
-    [dim]meshctl explain chat-completion --tools --tokens 20000 --app mail[/dim]
+    $ meshctl explain chat-completion --tools --tokens 20000 --app mail
     """
     if operation is None:
         operation = Operation.embeddings if "embeddings" in model else Operation.chat

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, on standard output.")]
 
-# The panels of `meshctl --help`.
+# The sections of `meshctl --help`.
 ASK: Final = "Ask models"
 LOOK: Final = "Look"
 STEER: Final = "Steer"

@@ -12,10 +12,10 @@ from urllib.parse import quote
 import typer
 
 from meshd.cli import budget as budgets
-from meshd.cli import daemon, names
+from meshd.cli import daemon, helping, names
 from meshd.cli import output as out
 
-app = typer.Typer()
+app = helping.Commands()
 
 STYLES = {"active": out.GOOD, "standby": out.BAD, "probation": "yellow"}
 
@@ -28,7 +28,7 @@ ProviderName = Annotated[str | None, typer.Argument(help="One provider, in detai
 def pools(name: PoolName = None, as_json: out.JsonOption = False) -> None:
     """What apps may ask for: each pool, its strategy, and which model answers now.
 
-    [dim]meshctl pools chat-completion[/dim]
+    $ meshctl pools chat-completion
     """
     if name is not None:
         found = daemon.ask(f"pools/{quote(name, safe='')}")
@@ -92,7 +92,7 @@ def _pool(found: Mapping[str, Any]) -> None:
 def models(model_id: ModelId = None, as_json: out.JsonOption = False) -> None:
     """Every model: where it runs, its state, what it did so far.
 
-    [dim]meshctl models openai.gpt-4o[/dim]
+    $ meshctl models openai.gpt-4o
     """
     answer = daemon.ask("models", id=model_id)
     found = answer.get("data") or []
@@ -157,7 +157,7 @@ def _model(model: Mapping[str, Any]) -> None:
 def providers(name: ProviderName = None, as_json: out.JsonOption = False) -> None:
     """Every provider: whether it answers, its key, its score, its cost.
 
-    [dim]meshctl providers openai[/dim]
+    $ meshctl providers openai
     """
     answer = daemon.ask("providers", name=name)
     found = answer.get("data") or []

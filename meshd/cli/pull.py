@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from meshd.cli import cells, daemon
+from meshd.cli import cells, daemon, helping
 from meshd.cli import output as out
 
 if TYPE_CHECKING:
     from meshd.pull.store import PulledModel
 
-app = typer.Typer()
+app = helping.Commands()
 
 Tell = Callable[[int, int | None], None]
 
@@ -54,8 +54,8 @@ def pull(
 ) -> None:
     """Fetch a model's weights: once, resumed where it was cut, checked by sha256.
 
-    [dim]meshctl pull smollm2-135m[/dim]\n
-    [dim]sudo -u meshd meshctl pull smollm2-135m --dir /var/lib/meshd[/dim]   for the system's daemon
+    $ meshctl pull smollm2-135m
+    $ sudo -u meshd meshctl pull smollm2-135m --dir /var/lib/meshd   # for the service
     """
     if list_them:
         _list(directory, as_json)

@@ -11,12 +11,12 @@ from typing import Annotated, Any
 
 import typer
 
-from meshd.cli import daemon, names
+from meshd.cli import daemon, helping, names
 from meshd.cli import output as out
 from meshd.telemetry.dimensions import DIMENSIONS, TIMES, parse_by
 from modelmesh._wording import no_such
 
-app = typer.Typer()
+app = helping.Commands()
 
 _WHEN = "15m, 24h, 7d, today, 2026-11-01, 2026-11-01T14:00"
 
@@ -37,7 +37,7 @@ def stats(
     """Requests, tokens (in+out), cost, latencies (`first`: to the first token), downtime. By model or provider
     attempts are counted, else requests; times of a group are UTC.
 
-    [dim]meshctl stats --by app,model --since today --where pool=chat-completion[/dim]
+    $ meshctl stats --by app,model --since today --where pool=chat-completion
     """
     groups, now = _groups(by), time.time()
     back = {"since": seconds_back(since, "--since", now), "until": seconds_back(until, "--until", now)}

@@ -11,11 +11,11 @@ from typing import Annotated, Any
 
 import typer
 
-from meshd.cli import cells, daemon
+from meshd.cli import cells, daemon, helping
 from meshd.cli import output as out
 from meshd.cli.pools import availability
 
-app = typer.Typer()
+app = helping.Commands()
 
 _SCREEN = 24  # lines, the last of which is the shell's prompt
 _WRONG = 6  # of them for what is wrong
@@ -29,8 +29,8 @@ def status(
 ) -> None:
     """What is wrong, if anything; requests, spend today, the first pools and providers. On one screen.
 
-    [dim]meshctl status --all[/dim]\n
-    [dim]meshctl status --json | jq .spend_today[/dim]
+    $ meshctl status --all
+    $ meshctl status --json | jq .spend_today
     """
     found = daemon.ask("status")
     if as_json:

@@ -10,10 +10,10 @@ from typing import Annotated
 
 import typer
 
-from meshd.cli import daemon
+from meshd.cli import daemon, helping
 from meshd.cli import output as out
 
-app = typer.Typer()
+app = helping.Commands()
 
 
 @app.command(rich_help_panel=out.LOOK)
@@ -26,7 +26,7 @@ def top(
     """Pools, models, apps, budgets and events, live; keys rotate, switch models, reload. With --json: one
     snapshot, over one interval.
 
-    [dim]meshctl top[/dim]
+    $ meshctl top
     """
     if as_json:
         out.print_json(_once(interval))

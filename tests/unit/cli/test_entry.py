@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -33,6 +35,30 @@ def test_every_command_explains_itself(meshctl: Any) -> None:
             assert "--json" in meshctl(name, leaf, "--help").stdout
         if name not in leaves:
             assert "--json" in shown.stdout
+
+
+@pytest.mark.parametrize("width", [80, 40])
+def test_help_is_filled_and_speaks_of_no_types(meshctl: Any, monkeypatch: pytest.MonkeyPatch, width: int) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    for words in ([], *([name] for name in sorted(BUILT)), ["config", "init"], ["model", "deactivate"]):
+        shown = meshctl(*words, "--help").stdout
+        lines = shown.splitlines()
+        assert max(map(len, lines)) <= width, shown
+        assert not re.search("[<>│─]", re.sub(r"(?m)^ {2,6}\S.*[<>] \S+\.\w+.*$", "", shown)), shown  # but in examples
+        for line, following in pairwise(lines):
+            if line[:1].isalpha() and following[:1].isalpha():  # of one paragraph
+                word = re.match(r"(?:meshctl )?\S+", following)
+                assert word is not None
+                assert len(line) + 1 + len(word.group()) > width, f"{line!r} has room for {word.group()!r}"
+
+
+def test_help_names_values_as_usage_and_errors_do(meshctl: Any) -> None:
+    assert "Usage: meshctl rotate [OPTIONS] POOL\n" in meshctl("rotate", "--help").stdout
+    assert "Usage: meshctl config init [OPTIONS] [PATH]\n" in meshctl("config", "init", "--help").stdout
+    assert "'POOL'" in meshctl("rotate").stderr
+    assert "--stream / --no-stream  Print" in meshctl("chat", "--help").stdout
+    assert "in flight may take. Default: 30." in meshctl("drain", "--help").stdout
+    assert "\n  meshctl models openai.gpt-4o\n" in meshctl("models", "--help").stdout
 
 
 def test_a_slip_of_the_hand(meshctl: Any) -> None:

@@ -1,0 +1,136 @@
+"""`--help`: plain text as wide as the terminal, the same in a pipe.
+
+Owns: how a command explains itself, from its docstring and its options. In a docstring a line that begins with "$ " is
+an example and stays as it is; the lines of any other paragraph are joined, then wrapped.
+Must never: print anything but help.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+from collections.abc import Callable, Iterator
+from typing import Any, Final, TypeVar
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from meshd.cli import cells
+from meshd.cli import output as out
+
+_PIPED_WIDTH: Final = 80
+_WIDEST: Final = 100  # longer lines of text are hard to read
+_NAMES: Final = 26  # columns of names beside their explanations; a longer name has a line of its own
+_NARROW: Final = 60  # below it every explanation stands under its name
+_EXAMPLE: Final = "$ "
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class _Helped:
+    """What both kinds of command of typer's take from here."""
+
+    def collect_usage_pieces(self: Any, ctx: Any) -> list[str]:
+        arguments = [param for param in self.params if param.param_type_name == "argument"]
+        words = [_value(param) if param.required else f"[{_value(param)}]" for param in arguments]
+        return ["[OPTIONS]", *words, *(["COMMAND [ARGS]..."] if isinstance(self, TyperGroup) else [])]
+
+    def format_help(self: Any, ctx: Any, formatter: Any) -> None:
+        formatter.write("\n".join(_lines(self, ctx)) + "\n")
+
+
+class Command(_Helped, TyperCommand):
+    def __init__(self, *words: Any, **given: Any) -> None:
+        super().__init__(*words, **given)
+        for param in self.params:
+            param.metavar = _value(param)  # in errors too
+
+
+class Group(_Helped, TyperGroup):
+    pass
+
+
+class Commands(typer.Typer):
+    """A module's commands."""
+
+    def __init__(self, **given: Any) -> None:
+        super().__init__(**{"cls": Group, **given})
+
+    def command(self, name: str | None = None, **given: Any) -> Callable[[F], F]:
+        return super().command(name, **{"cls": Command, **given})
+
+
+def _lines(command: Any, ctx: Any) -> Iterator[str]:
+    width = _width()
+    usage = " ".join(command.collect_usage_pieces(ctx))
+    yield from cells.wrapped(f"Usage: {ctx.command_path} {usage}", width, "    ")
+    yield from _paragraphs(command.help, width)
+    params = [param for param in command.get_params(ctx) if not getattr(param, "hidden", False)]
+    sections = {
+        "Arguments": [(_value(param), param.help or "") for param in params if param.param_type_name == "argument"],
+        "Options": [_option(param) for param in params if param.param_type_name == "option"],
+    }
+    if isinstance(command, TyperGroup):
+        for name in command.list_commands(ctx):
+            found: Any = command.get_command(ctx, name)
+            section = getattr(found, "rich_help_panel", None)
+            sections.setdefault(section if isinstance(section, str) else "Commands", []).append((name, _first(found)))
+    for title, rows in sections.items():
+        if rows:
+            yield from ("", f"{title}:")
+            yield from _rows(rows, width)
+    yield from _paragraphs(command.epilog, width)
+
+
+def _width() -> int:
+    if not out.on_terminal() and not os.environ.get("COLUMNS"):
+        return _PIPED_WIDTH
+    return min(out.console().width, _WIDEST)
+
+
+def _paragraphs(text: str | None, width: int) -> Iterator[str]:
+    for paragraph in inspect.cleandoc(text or "").split("\n\n"):
+        if not paragraph:
+            continue
+        yield ""
+        if paragraph.startswith(_EXAMPLE):
+            for line in paragraph.split("\n"):
+                yield from cells.wrapped("  " + line.removeprefix(_EXAMPLE), width, "      ")
+        else:
+            yield from cells.wrapped(" ".join(paragraph.split()), width)
+
+
+def _first(command: Any) -> str:
+    """Its first sentence."""
+    sentence, end, _ = " ".join((command.help or "").partition("\n\n")[0].split()).partition(". ")
+    return sentence + end.strip()
+
+
+def _rows(rows: list[tuple[str, str]], width: int) -> Iterator[str]:
+    """Names, and beside each, or below it, what it is."""
+    column = 6 if width < _NARROW else min(max(len(name) for name, _ in rows) + 4, _NAMES)
+    for name, meaning in rows:
+        lines = [" " * column + line for line in cells.wrapped(meaning, width - column)]
+        if len(name) + 4 <= column:
+            lines[0] = f"  {name}".ljust(column) + lines[0][column:]
+        else:
+            lines.insert(0, f"  {name}")
+        yield from lines
+
+
+def _value(param: Any) -> str:
+    """The word that stands for what is given."""
+    if param.metavar:
+        return str(param.metavar)
+    name = param.name if param.param_type_name == "argument" else max(param.opts, key=len).lstrip("-")
+    return str(name).replace("_", "-").upper()
+
+
+def _option(param: Any) -> tuple[str, str]:
+    names, meaning = ", ".join(sorted(param.opts, key=len)), str(param.help or "")
+    if param.secondary_opts:
+        names += " / " + ", ".join(param.secondary_opts)
+    if param.is_flag:
+        return names, meaning
+    default = f"{param.default:g}" if isinstance(param.default, int | float) else param.default
+    return f"{names} {_value(param)}", f"{meaning} Default: {default}." if isinstance(default, str) else meaning
