@@ -14,7 +14,16 @@ from modelmesh._errors import ConfigurationError, DaemonUnavailableError
 from modelmesh._wording import told
 
 SYSTEM_SOCKET: Final = "/run/meshd/mesh.sock"
-HOW_TO_START: Final = "as a service: systemctl --user start meshd"
+_SYSTEMD: Final = "/run/systemd/system"  # is there where systemd runs
+_UNITS: Final = {
+    "systemctl --user": (
+        "~/.config/systemd/user",
+        "/etc/systemd/user",
+        "/usr/local/lib/systemd/user",
+        "/usr/lib/systemd/user",
+    ),
+    "sudo systemctl": ("/etc/systemd/system", "/usr/local/lib/systemd/system", "/usr/lib/systemd/system"),
+}
 _SCHEMES: Final = ("ipc://", "inproc://", "tcp://")
 
 
@@ -79,7 +88,7 @@ def find(socket: str | os.PathLike[str] | None = None) -> str:
         told(
             "No daemon answers; start one with `meshd`, or name its socket with MESH_SOCKET.",
             *(f"tried {path}: no such socket" for path in paths),
-            HOW_TO_START,
+            *how_to_start(),
         ),
         paths=paths,
     )
@@ -131,8 +140,23 @@ def unavailable(address: str, why: str) -> DaemonUnavailableError:
     if address.startswith("inproc://"):
         return DaemonUnavailableError(f"the mesh inside this process does not answer: {why}", paths=[path])
     return DaemonUnavailableError(
-        told("No daemon answers; start one with `meshd`.", f"tried {path}: {why}", HOW_TO_START), paths=[path]
+        told("No daemon answers; start one with `meshd`.", f"tried {path}: {why}", *how_to_start()), paths=[path]
     )
+
+
+def services() -> list[str]:
+    """How systemctl is called for each unit of the daemon's that is installed here."""
+    if not os.path.isdir(_SYSTEMD):
+        return []
+    return [
+        call
+        for call, directories in _UNITS.items()
+        if any(os.path.exists(os.path.expanduser(f"{each}/meshd.service")) for each in directories)
+    ]
+
+
+def how_to_start() -> list[str]:
+    return [f"as a service: {call} start meshd" for call in services()]
 
 
 def _is_private(directory: str, uid: int) -> bool:

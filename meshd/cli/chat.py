@@ -85,7 +85,8 @@ def _is_known(client: OpenAIClient, name: str) -> bool:
 
     request = {"model": name, "path": "/v1/chat/completions", "messages": [{"role": "user", "content": "?"}]}
     try:
-        answer = client.mesh.request("POST", f"{daemon.PREFIX}/explain", request).to_dict()
+        with daemon.waiting():
+            answer = client.mesh.request("POST", f"{daemon.PREFIX}/explain", request).to_dict()
     except NotFoundError:
         return False
     return out.get(answer, "error", "code") not in ("model_not_found", "not_found")
@@ -101,7 +102,7 @@ def _one(
 
 def _whole(client: OpenAIClient, model: str, messages: list[Message], given: Mapping[str, Any], as_json: bool) -> str:
     began = time.monotonic()
-    with _waiting():
+    with daemon.waiting(), _waiting():
         reply = client.chat.completions.create(model=model, messages=messages, **given)
     total = time.monotonic() - began
     text = (reply.choices[0].message.content or "") if reply.choices else ""
@@ -122,7 +123,7 @@ def _streamed(client: OpenAIClient, model: str, messages: list[Message], given: 
     first: float | None = None
     parts: list[str] = []
     real = None
-    with _waiting() as waiting:
+    with daemon.waiting(), _waiting() as waiting:
         stream = client.chat.completions.create(model=model, messages=messages, stream=True, **given)
         with stream:
             for chunk in stream:

@@ -104,7 +104,7 @@ def probe(
 
     $ meshctl probe openai
     """
-    answer = daemon.tell("probe", {"provider": provider}, PROBE_TIMEOUT)
+    answer = daemon.tell("probe", {"provider": provider}, PROBE_TIMEOUT, "the providers")
     found = answer.get("data") or []
     if as_json:
         out.print_json(answer)
@@ -139,7 +139,7 @@ def discover(as_json: out.JsonOption = False) -> None:
 
     $ meshctl discover
     """
-    answer = daemon.tell("discover", {}, PROBE_TIMEOUT)
+    answer = daemon.tell("discover", {}, PROBE_TIMEOUT, "the providers")
     if as_json:
         out.print_json(answer)
         return
@@ -176,7 +176,7 @@ def drain(
 
     $ meshctl drain --timeout 60 && systemctl stop meshd
     """
-    answer = daemon.tell("drain", {"timeout": timeout}, timeout + daemon.COMMAND_TIMEOUT)
+    answer = daemon.tell("drain", {"timeout": timeout}, timeout + daemon.COMMAND_TIMEOUT, "the requests in flight")
     left = answer.get("left") or 0
     if as_json:
         out.print_json(answer)

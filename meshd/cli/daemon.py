@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
 import stat
 import struct
 import sys
+import threading
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode
 
@@ -29,6 +32,9 @@ INTERRUPTED: Final = 130
 BROKEN_PIPE: Final = 141  # as a shell reports SIGPIPE
 
 COMMAND_TIMEOUT: Final = 30.0
+_PATIENCE: Final = 1.0  # s until a command that waits looks whether the daemon is well
+_LIVES: Final = 1.0  # s in which a daemon that is well says so
+_AGAIN: Final = 5.0  # s until the next look
 PREFIX: Final = "/mesh/v1"
 
 
@@ -75,10 +81,12 @@ class Daemon:
         """GET /mesh/v1/`path`; query values of None are left out."""
         given = {name: value for name, value in query.items() if value is not None}
         suffix = f"?{urlencode(given, doseq=True)}" if given else ""
-        return _map(self._client.mesh.request("GET", f"{PREFIX}/{path}{suffix}"))
+        with waiting():
+            return _map(self._client.mesh.request("GET", f"{PREFIX}/{path}{suffix}"))
 
-    def post(self, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        return _map(self._client.mesh.request("POST", f"{PREFIX}/{path}", dict(body or {})))
+    def post(self, path: str, body: Mapping[str, Any] | None = None, waits_for: str = "") -> dict[str, Any]:
+        with waiting(waits_for):
+            return _map(self._client.mesh.request("POST", f"{PREFIX}/{path}", dict(body or {})))
 
     def events(self) -> Iterator[dict[str, Any]]:
         """Every event from now on; ends only when it is left."""
@@ -93,10 +101,58 @@ def ask(path: str, **query: Any) -> dict[str, Any]:
         return daemon.get(path, **query)
 
 
-def tell(path: str, body: Mapping[str, Any] | None = None, timeout: float = COMMAND_TIMEOUT) -> dict[str, Any]:
-    """One POST on a connection of its own."""
+def tell(
+    path: str, body: Mapping[str, Any] | None = None, timeout: float = COMMAND_TIMEOUT, waits_for: str = ""
+) -> dict[str, Any]:
+    """One POST on a connection of its own. waits_for: what a daemon that is well may take long for."""
     with Daemon(timeout) as daemon:
-        return daemon.post(path, body)
+        return daemon.post(path, body, waits_for)
+
+
+@contextmanager
+def waiting(what: str = "") -> Iterator[None]:
+    """Around a question that may take long: stderr says what is waited for, if that is the daemon itself, or `what`."""
+    over = threading.Event()
+    threading.Thread(target=_tell_wait, args=(over, what), daemon=True).start()
+    try:
+        yield
+    finally:
+        over.set()
+
+
+def _tell_wait(over: threading.Event, what: str) -> None:
+    from meshd.cli import cells
+    from modelmesh._errors import DaemonUnavailableError, MeshError, RequestTimeoutError
+
+    silent = settings.json and not sys.stderr.isatty()  # a program reads the error from there
+    patience = _PATIENCE
+    while not over.wait(patience) and not silent:
+        text = f"Waiting for {what}." if what else ""
+        try:
+            with client(_LIVES) as another:
+                another.mesh.describe()
+            over.wait(_LIVES)
+        except (DaemonUnavailableError, RequestTimeoutError):
+            holder = next(filter(None, map(held_by, paths())), "its process")
+            text = f"The daemon does not answer: {holder} is stopped, or stuck. Waiting for it."
+        except MeshError as error:  # one that drains is well
+            text = text or str(error).partition("\n")[0]
+        if text and not over.is_set():
+            sys.stderr.write(cells.harmless(f"meshctl: {text} Ctrl-C ends this.") + "\n")
+            sys.stderr.flush()
+            return
+        patience = _AGAIN
+
+
+def paths() -> list[str]:
+    """Where a daemon is looked for."""
+    from modelmesh import DaemonUnavailableError, _discovery
+
+    try:
+        found = _discovery.find(settings.socket)
+    except DaemonUnavailableError as error:
+        return [str(path) for path in error.extra.get("paths", ())]
+    return [found.removeprefix("ipc://")]
 
 
 def _map(answer: Any) -> dict[str, Any]:
@@ -137,6 +193,8 @@ def report(error: Exception) -> int:
 
 
 def _no_daemon(message: str, paths: list[Any], permitted: bool) -> list[str]:
+    from modelmesh._discovery import how_to_start, services
+
     if not permitted or not paths:
         return message.split("\n")
     for path in map(str, paths):
@@ -144,19 +202,24 @@ def _no_daemon(message: str, paths: list[Any], permitted: bool) -> list[str]:
             return [
                 f"The daemon does not answer: {holder} is stopped, or stuck.",
                 f"  tried {path}: it listens there",
-                "  a stopped one goes on:  kill -CONT PID",
-                "  else restart it, as a service:  systemctl --user restart meshd, or sudo systemctl restart meshd",
+                "  if it is stopped, continue it: kill -CONT PID",
+                *(f"  if it is stuck, restart it: {call} restart meshd" for call in services()),
+                *([] if services() else ["  if it is stuck, end it and start it again: kill -KILL PID"]),
             ]
-    lines = ["No daemon answers; start one with `meshd`."]
-    for path in map(str, paths):
-        lines.append(f"  tried {path}: {_what_is_there(path)}")
     return [
-        *lines,
-        "  in the foreground:      meshd",
-        "  in the background:      systemctl --user enable --now meshd.socket",
-        "  for the whole machine:  sudo systemctl enable --now meshd.socket",
-        "  one at another place:   --socket PATH, or MESH_SOCKET",
+        f"No daemon answers; start one with `{called('meshd')}`.",
+        *(f"  tried {path}: {_what_is_there(path)}" for path in map(str, paths)),
+        *(f"  {each}" for each in how_to_start()),
+        "  one at another place: --socket PATH, or MESH_SOCKET",
     ]
+
+
+def called(program: str) -> str:
+    """How a program of ours is called from here: by its path where the shell does not find it, as after `make run`."""
+    beside = os.path.join(os.path.dirname(sys.executable), program)
+    if shutil.which(program) is not None or not os.path.exists(beside):
+        return program
+    return min(os.path.relpath(beside), beside, key=len)
 
 
 def held_by(path: str) -> str | None:

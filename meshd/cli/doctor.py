@@ -66,7 +66,7 @@ def _examine() -> Iterator[Finding]:
     yield from _safely("weights", lambda: checks.weights(_weights()))
     yield from _safely("units", checks.units)
     status, unreachable = _status()
-    socket = list(_safely("socket", lambda: checks.sockets(_paths())))
+    socket = list(_safely("socket", lambda: checks.sockets(daemon.paths())))
     if status is None:
         yield from _without_daemon(socket, unreachable)
         return
@@ -93,14 +93,16 @@ def _without_daemon(socket: list[Finding], unreachable: str) -> Iterator[Finding
     if barred is not None:  # there may be one, and this user cannot know
         yield checks.Finding("daemon unreachable", checks.PROBLEM, barred.message, barred.advice)
         return
-    for path in _paths():
+    for path in daemon.paths():
         if (holder := daemon.held_by(path)) is not None:  # what follows is about starting one
             message = f"{holder} listens at {path} and does not answer: it is stopped, or stuck"
             yield checks.Finding(
                 "daemon unreachable", checks.PROBLEM, message, "continue it (kill -CONT), or restart it"
             )
             return
-    yield checks.Finding("daemon unreachable", checks.PROBLEM, unreachable.partition(";")[0], "start it: meshd")
+    yield checks.Finding(
+        "daemon unreachable", checks.PROBLEM, unreachable.partition(";")[0], f"start it: {daemon.called('meshd')}"
+    )
     yield from _safely("keys", lambda: checks.keys(os.environ))
     config = None
     try:
@@ -152,18 +154,8 @@ def _status() -> tuple[Mapping[str, Any] | None, str]:
         return None, error.message
 
 
-def _paths() -> list[str]:
-    from modelmesh import DaemonUnavailableError, _discovery
-
-    try:
-        found = _discovery.find(daemon.settings.socket)
-    except DaemonUnavailableError as error:
-        return [str(path) for path in error.extra.get("paths", ())]
-    return [found.removeprefix("ipc://")]
-
-
 def _probed() -> list[dict[str, Any]]:
-    return daemon.tell("probe", {"provider": None}, _PROBE_TIMEOUT).get("data") or []
+    return daemon.tell("probe", {"provider": None}, _PROBE_TIMEOUT, "the providers").get("data") or []
 
 
 def _weights() -> list[Any]:

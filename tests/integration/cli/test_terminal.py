@@ -157,3 +157,42 @@ def test_a_silent_stdin_keeps_no_prompt_waiting(launch: Any) -> None:
     os.close(ours)
     os.close(theirs)
     assert (asking.returncode, answer) == (0, b"Hello from the first\n")
+
+
+@pytest.mark.parametrize("words", [("status",), ("chat", "talk", "hi"), ("chat", "hi"), ("embed", "hi")])
+def test_a_stopped_daemon_is_told_while_a_command_waits(mesh: Any, launch: Any, words: tuple[str, ...]) -> None:
+    mesh.process.send_signal(signal.SIGSTOP)
+    try:
+        asking = launch(*words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        assert asking.stderr is not None
+        assert select.select([asking.stderr], [], [], PATIENCE)[0], "it waits without a word"
+        assert f"process {mesh.process.pid} is stopped, or stuck" in asking.stderr.readline().decode()
+        asking.send_signal(signal.SIGINT)
+        assert asking.communicate(timeout=PATIENCE) == (b"", b"")
+        assert asking.returncode == 130
+    finally:
+        mesh.process.send_signal(signal.SIGCONT)
+
+
+def test_a_daemon_that_stops_amid_a_conversation_is_told(mesh: Any, terminal: Any) -> None:
+    talk = terminal("chat", "slow")
+    talk.wait_for("> ")
+    talk.type("Count\n")
+    talk.wait_for("a")
+    mesh.process.send_signal(signal.SIGSTOP)
+    try:
+        talk.wait_for("is stopped, or stuck")
+        talk.type("\x03")
+        talk.wait_for("> ")
+    finally:
+        mesh.process.send_signal(signal.SIGCONT)
+    talk.type("\x04")
+    assert talk.end()[0] == 0
+
+
+def test_what_a_daemon_is_busy_with_is_told(launch: Any) -> None:
+    asking = launch("chat", "slow", "Count", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert asking.stdout.read(1) == b"a"  # 20 s until the next one
+    draining = launch("drain", "--timeout", "15", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert select.select([draining.stderr], [], [], 10.0)[0]
+    assert draining.stderr.readline() == b"meshctl: Waiting for the requests in flight. Ctrl-C ends this.\n"

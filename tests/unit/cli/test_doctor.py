@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from meshd.cli import checks, doctor
+from meshd.cli import checks, daemon, doctor
 from modelmesh import DaemonUnavailableError
 
 STATUS = {
@@ -36,7 +36,7 @@ def levels(findings: Any) -> list[str]:
 def quiet(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Nothing of this machine's own plays a part."""
     monkeypatch.setattr(doctor, "_weights", lambda: [SimpleNamespace(name="smollm2-135m")])
-    monkeypatch.setattr(doctor, "_paths", lambda: [str(tmp_path / "mesh.sock")])
+    monkeypatch.setattr(daemon, "paths", lambda: [str(tmp_path / "mesh.sock")])
     monkeypatch.setattr(checks, "_has_systemd", lambda: False)
     monkeypatch.setattr(checks.shutil, "disk_usage", lambda _: namedtuple("Usage", "free")(5e9))
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as made:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 
 from meshd.cli.daemon import _no_daemon, _what_is_there
 from meshd.cli.output import _plain
+from modelmesh import _discovery
 
 
 def test_a_path_that_is_no_socket_is_told_as_that(tmp_path: Path) -> None:
@@ -28,6 +30,23 @@ def test_a_daemon_that_listens_and_is_silent_is_not_to_be_started_again(tmp_path
     assert f"process {os.getpid()} is stopped, or stuck" in said
     assert "start one" not in said
     assert "start one" in _no_daemon("", [path], permitted=True)[0]  # it has gone and left its file
+
+
+def test_what_is_advised_can_be_typed_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "bin").mkdir()
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "bin" / "python"))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(_discovery, "_SYSTEMD", str(tmp_path / "none"))
+    assert _no_daemon("", ["/nowhere/mesh.sock"], permitted=True) == [
+        "No daemon answers; start one with `meshd`.",
+        "  tried /nowhere/mesh.sock: no such file",
+        "  one at another place: --socket PATH, or MESH_SOCKET",
+    ]
+    (tmp_path / "bin" / "meshd").touch()  # as after `make run`
+    assert "`bin/meshd`" in _no_daemon("", ["/nowhere/mesh.sock"], permitted=True)[0]
+    (tmp_path / "meshd").touch(0o755)
+    assert "`meshd`" in _no_daemon("", ["/nowhere/mesh.sock"], permitted=True)[0]
 
 
 def test_a_map_among_a_providers_details_is_shown_in_words() -> None:

@@ -38,6 +38,23 @@ def test_none_there_names_the_paths_and_the_way_to_start_one(nowhere, monkeypatc
     assert "`meshd`" in str(raised.value)
 
 
+def test_only_services_that_are_installed_are_advised(nowhere, monkeypatch):
+    def said():
+        with pytest.raises(modelmesh.DaemonUnavailableError) as raised:
+            modelmesh.OpenAIClient().models.list()
+        return str(raised.value)
+
+    monkeypatch.setattr(_discovery, "_SYSTEMD", str(nowhere))
+    units = {"systemctl --user": (f"{nowhere}/u",), "sudo systemctl": (f"{nowhere}/s",)}
+    monkeypatch.setattr(_discovery, "_UNITS", units)
+    assert "systemctl" not in said()
+    (nowhere / "s").mkdir()
+    (nowhere / "s" / "meshd.service").touch()
+    assert said().endswith("\n  as a service: sudo systemctl start meshd")
+    monkeypatch.setattr(_discovery, "_SYSTEMD", str(nowhere / "none"))
+    assert "systemctl" not in said()
+
+
 def test_the_order(nowhere, monkeypatch):
     system = nowhere / "run" / "mesh.sock"
     system.parent.mkdir()

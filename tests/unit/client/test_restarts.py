@@ -24,7 +24,6 @@ def test_no_socket_is_an_error_at_once(socket_path):
         ask(client, "hi")
     assert time.monotonic() - began < 1
     assert raised.value.paths == [socket_path]
-    assert "systemctl --user start meshd" in str(raised.value)
     assert isinstance(raised.value, modelmesh.APIConnectionError)
 
 
