@@ -204,9 +204,10 @@ def _ask(prompt: str, *options: str) -> bool:
 
 
 def _run(*words: str, timeout: float | None = None) -> subprocess.CompletedProcess[bytes]:
-    """meshctl, as a user would call it."""
-    command = [sys.executable, "-m", "meshd.cli", *words]
-    return subprocess.run(command, stdin=subprocess.DEVNULL, timeout=timeout, check=False)
+    """meshctl, as a user would call it: the daemon knows a program by its file."""
+    script = os.path.join(os.path.dirname(sys.executable), "meshctl")
+    program = [script] if os.path.exists(script) else [sys.executable, "-m", "meshd.cli"]
+    return subprocess.run([*program, *words], stdin=subprocess.DEVNULL, timeout=timeout, check=False)
 
 
 def _status() -> dict[str, Any] | None:

@@ -120,3 +120,6 @@ def test_a_running_daemon_is_used_and_left_alone(mesh: Any, home: dict[str, str]
     assert (run.returncode, f"(pid {mesh.process.pid})" in said) == (0, True)
     assert "Hello from a script" in said
     assert mesh.process.poll() is None
+    with mesh.client() as client:
+        apps = client.mesh.request("GET", "/mesh/v1/apps").to_dict()["data"]
+    assert [row["name"] for row in apps if row["requests"] and row["name"] != "default"] == ["meshctl"]
