@@ -54,11 +54,14 @@ clean: ## remove what was installed and built
 
 # The engines of the embedded models are fetched by quickstart, beside the weights: the first answer waits for no more
 # than it needs. uv is several times as fast as pip; where it cannot be had, or does not know pip's index, pip does it.
+# Of what they say, a line for each of 50 packages is left out. The stamp says whether it went well: a pipe does not.
 $(VENV)/.installed-run: pyproject.toml | $(PY)
 	@echo "== installing meshd into $(VENV)"
-	@$(PIP) install uv 2>/dev/null && $(PY) -m uv pip install --python $(PY) -e '.[daemon]' \
-	  || $(PY) -m pip --disable-pip-version-check install -e '.[daemon]'
-	@touch $@
+	@rm -f $@
+	@{ { $(PIP) install uv 2>/dev/null && $(PY) -m uv pip install --python $(PY) -e '.[daemon]' \
+	  || $(PY) -m pip --disable-pip-version-check install -e '.[daemon]'; } && touch $@; } 2>&1 \
+	  | sed -u -E '/^ [-+~] |^Collecting |^Requirement already |^ *Using cached /d'
+	@[ -e $@ ] || { echo '== meshd could not be installed, as told above; pip needs a package index it can reach'; exit 1; }
 
 $(VENV)/.installed-dev: pyproject.toml | $(PY)
 	@echo "== installing meshd and its tests into $(VENV)"

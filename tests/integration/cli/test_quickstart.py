@@ -123,3 +123,29 @@ def test_a_running_daemon_is_used_and_left_alone(mesh: Any, home: dict[str, str]
     with mesh.client() as client:
         apps = client.mesh.request("GET", "/mesh/v1/apps").to_dict()["data"]
     assert [row["name"] for row in apps if row["requests"] and row["name"] != "default"] == ["meshctl"]
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_an_installation_tells_what_it_fetches_and_why_it_failed(tmp_path: Path, fails: bool) -> None:
+    python = tmp_path / "python"  # that has `-m pip` and `-m uv`
+    python.write_text(
+        "#!/bin/sh\n"
+        'case "$*" in *"install uv") exit 0;; esac\n'
+        'echo "Downloading pydantic-core (2.2MiB)" >&2\n'
+        + ('echo "  × No solution found\n  ╰─▶ Because + is so" >&2; exit 2\n' if fails else 'echo " + attrs==1" >&2\n')
+    )
+    python.chmod(0o755)
+    stamp = tmp_path / ".installed-run"
+    stamp.touch()
+    os.utime(stamp, (1, 1))  # of an older pyproject.toml
+    done = subprocess.run(
+        ["make", "--no-print-directory", f"VENV={tmp_path}", f"PY={python}", str(stamp)],
+        cwd=Path(__file__).parents[3],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+    )
+    assert (done.returncode == 0, stamp.exists()) == (not fails, not fails)
+    assert "Downloading pydantic-core (2.2MiB)\n" in done.stdout
+    assert "attrs" not in done.stdout
+    assert ("  × No solution found\n  ╰─▶ Because + is so\n" in done.stdout) == fails
