@@ -255,8 +255,11 @@ def _refusal(error: MeshError) -> list[str]:
     tried = [_attempt(attempt) for attempt in error.attempts]
     if error.attempts and type(error).__name__ in _PASSED_ON:  # the provider's own words
         provider = error.attempts[-1].get("provider") or "the provider"
+        sentence = f"Provider {provider} refuses this request ({error.status_code}); change it and ask again."
+        if error.status_code == 404:
+            sentence = f"Provider {provider} does not have this model (404)."
         return [
-            f"Provider {provider} refuses this request ({error.status_code}); change it and ask again.",
+            sentence,
             f"  {error.attempts[-1].get('model', '?')}: {error.message}",
         ]
     lines += [

@@ -50,7 +50,7 @@ def main() -> int:
     embeddings: Fetching | None = None
     try:
         engine = Fetching(ENGINE)  # beside the weights
-        _pull()
+        fetched = _pull()
         engine.wait()
         embeddings = Fetching(EMBEDDINGS)  # while the daemon starts and answers
         running = _status()
@@ -63,6 +63,8 @@ def main() -> int:
         answered = _ask(prompt) if prompt else _ask(QUESTION, "--temperature", "0")
         if not answered and server is not None:
             server.let_speak()
+        if not answered and not fetched:
+            _step(f"without {WEIGHTS} a key (OPENAI_API_KEY=… make run) or a local server (Ollama, …) has to answer")
         if embeddings.wait() and (prompt == "" or server is None):
             _run("reload")
         if prompt or not answered or server is None:
@@ -183,10 +185,12 @@ class Server:
             sys.stderr.flush()
 
 
-def _pull() -> None:
+def _pull() -> bool:
     """Fetch the weights once. Without them a key or a local server may still answer."""
-    if _run("pull", WEIGHTS).returncode != 0:
+    fetched = _run("pull", WEIGHTS).returncode == 0
+    if not fetched:
         _step(f"{WEIGHTS} could not be fetched; continuing without it")
+    return fetched
 
 
 def _ask(prompt: str, *options: str) -> bool:

@@ -87,6 +87,20 @@ def test_no_answer_is_a_failure(home: dict[str, str]) -> None:
     assert nothing_left(home)
 
 
+def test_without_weights_it_says_what_else_could_answer(home: dict[str, str]) -> None:
+    (Path(home["XDG_DATA_HOME"]) / "meshd/models" / f"{quickstart.WEIGHTS}.json").unlink()
+    Path(home["MESHD_CONFIG"]).write_text('{"providers": {"local": {"connector": "modelmesh.local-llm.v1"}}}')
+    closed = "http://127.0.0.1:9"
+    offline = {"PIP_INDEX_URL": f"{closed}/simple", "PIP_RETRIES": "0", "PIP_NO_INDEX": "0", "PIP_FIND_LINKS": ""}
+    run = start(home | offline | {"HTTPS_PROXY": closed, "HTTP_PROXY": closed}, "--prompt", "Hello")
+    said, _ = run.communicate(timeout=PATIENCE)
+    assert run.returncode == 1
+    assert f"{quickstart.WEIGHTS} could not be fetched" in said
+    assert "does not have this model" in said
+    assert "== without smollm2-135m a key (OPENAI_API_KEY=" in said
+    assert nothing_left(home)
+
+
 def test_a_daemon_that_cannot_start_says_why(home: dict[str, str]) -> None:
     Path(home["MESHD_CONFIG"]).write_text('{"poolz": {}}')
     run = start(home, "--prompt", "Hello")

@@ -101,6 +101,16 @@ def test_each_failed_attempt_is_named(fake: Any, meshctl: Any) -> None:
     ]
 
 
+def test_a_model_that_its_provider_does_not_have(fake: Any, meshctl: Any) -> None:
+    message = "tiny is not on this machine; run: meshctl pull tiny"
+    attempts = [{"model": "local.tiny", "provider": "local", "status": 404, "message": message}]
+    fake.pieces = [NotFoundError(message, status_code=404, attempts=attempts)]
+    assert meshctl("chat", "local.tiny", "Say hello").stderr.splitlines() == [
+        "meshctl: Provider local does not have this model (404).",
+        f"  local.tiny: {message}",
+    ]
+
+
 def test_no_daemon(fake: Any, meshctl: Any) -> None:
     fake.pieces = [DaemonUnavailableError("nobody", paths=["/nowhere/mesh.sock"])]
     done = meshctl("chat", "a.one", "Say hello")
