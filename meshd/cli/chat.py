@@ -58,13 +58,13 @@ def chat(
     """
     options = {"max_tokens": max_tokens, "temperature": temperature}
     given = {name: value for name, value in options.items() if value is not None}
-    history: list[Message] = [{"role": "system", "content": system}] if system else []
+    history: list[Message] = [{"role": "system", "content": out.as_text(system)}] if system else []
     with daemon.client() as client:
         chosen, text = _sorted_out(client, model, prompt)
         if text is None and sys.stdin.isatty():
             _converse(client, chosen or DEFAULT_MODEL, history, given)
             return
-        text = out.piped_text() if text in (None, "-") else text
+        text = out.text_given(text)
         if not text.strip():
             raise typer.BadParameter("there is no prompt: give one, or pipe one in", param_hint="PROMPT")
         history.append({"role": "user", "content": text})
@@ -220,6 +220,9 @@ def _converse(client: OpenAIClient, model: str, history: list[Message], given: M
         except EOFError:
             sys.stdout.write("\n")
             return
+        except KeyboardInterrupt:  # as a shell does: what was typed is dropped
+            sys.stderr.write("\nCtrl-D ends the conversation\n")
+            continue
         if not text:
             continue
         if text in ("/exit", "/quit"):

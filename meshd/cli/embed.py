@@ -29,7 +29,7 @@ def embed(
     $ meshctl embed "the cat sat on the mat"
     $ meshctl embed - --json < page.txt | jq '.data[0].embedding'
     """
-    content = out.piped_text() if text == "-" else text
+    content = out.text_given(text)
     if not content.strip():
         raise typer.BadParameter("there is no text", param_hint="TEXT")
     with daemon.client() as client, daemon.waiting():

@@ -251,6 +251,11 @@ def get(value: Mapping[str, Any] | None, *path: str) -> Any:
     return current
 
 
-def piped_text() -> str:
-    """All of standard input. What is not UTF-8 in it is replaced: a prompt is for reading."""
-    return sys.stdin.buffer.read().decode(errors="replace")
+def text_given(argument: str | None) -> str:
+    """The argument; without one, or for "-", all of standard input."""
+    return sys.stdin.buffer.read().decode(errors="replace") if argument in (None, "-") else as_text(argument)
+
+
+def as_text(argument: str) -> str:
+    """An argument for a model to read: what is not UTF-8 in it is replaced."""
+    return os.fsencode(argument).decode(errors="replace")

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from meshd.awake import Limit
+from meshd.cdk import lenient
 from meshd.cdk.provider import (
     FailureKind,
     ModelListing,
@@ -142,7 +143,7 @@ class ScriptedProvider(Provider):
 
 
 def _request(call: ProviderCall) -> script.Request:
-    fields = {name: msgspec.json.decode(raw) for name, raw in call.fields.items()}
+    fields = {name: msgspec.json.decode(lenient.whole(raw)) for name, raw in call.fields.items()}
     if call.stream and call.operation is not Operation.EMBEDDINGS:
         fields["stream_options"] = {"include_usage": True}
     return script.Request(call.operation, call.model, fields)

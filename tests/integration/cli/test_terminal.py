@@ -35,7 +35,7 @@ class Terminal:
         self.seen = ""
 
     def type(self, text: str) -> None:
-        os.write(self._ours, text.encode())
+        os.write(self._ours, text.encode(errors="surrogateescape"))
 
     def wait_for(self, pattern: str) -> str:
         """What was shown up to the pattern, which is taken away."""
@@ -104,6 +104,36 @@ def test_ctrl_c_ends_an_answer_not_the_conversation(terminal: Any) -> None:
     talk.type("\x04")
     code, rest = talk.end()
     assert (code, "Traceback" in rest) == (0, False)
+
+
+def test_ctrl_c_at_the_prompt_drops_what_was_typed(terminal: Any) -> None:
+    talk = terminal("chat", "echo")
+    talk.wait_for("> ")
+    talk.type("nonsense")
+    talk.wait_for("nonsense")
+    talk.type("\x03")
+    assert "Ctrl-D ends" in talk.wait_for("> ")
+    talk.type("sense\n")
+    assert "[scripted] sense" in talk.wait_for("attempt.*\n")
+    talk.wait_for("> ")
+    talk.type("\x04")
+    assert talk.end()[0] == 0
+
+
+@pytest.mark.parametrize("errors", ["strict", "surrogateescape"])
+def test_bytes_that_are_no_text_are_replaced(terminal: Any, launch: Any, errors: str) -> None:
+    given = {"PYTHONIOENCODING": f"utf-8:{errors}", "LC_ALL": "C.UTF-8"}
+    talk = terminal("chat", "echo", **given)
+    talk.wait_for("> ")
+    talk.type("odd \udcff\udcfe bytes\n")
+    assert "[scripted] odd \ufffd\ufffd bytes" in talk.wait_for("1 attempt.*\n")
+    talk.wait_for("> ")
+    talk.type("\x04")
+    assert talk.end()[0] == 0
+    ends = dict.fromkeys(("stdout", "stderr"), subprocess.PIPE)
+    asking = launch("chat", "echo", b"odd \xff", "--system", b"\xfe", **ends, **given)
+    answer, told = asking.communicate(timeout=PATIENCE)
+    assert (asking.returncode, answer.decode()) == (0, "[scripted] odd \ufffd\n"), told
 
 
 def test_ctrl_c_while_an_answer_streams(launch: Any) -> None:

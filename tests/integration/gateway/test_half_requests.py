@@ -25,8 +25,11 @@ def daemon(module_meshd, odd):
     priced = {"provider": "odd", "pricing": {"input_per_1m": 1, "output_per_1m": 10}}
     budget = {"budget": {"daily_limit": 5}}
     return module_meshd({
-        "providers": {"odd": {"connector": "openai-compatible.v1", "base_url": odd.url}},
-        "models": {"m": {**priced, "model": "m"}},
+        "providers": {
+            "odd": {"connector": "openai-compatible.v1", "base_url": odd.url},
+            "scripted": {"connector": "modelmesh.scripted.v1", "script": [{"echo": True}]},
+        },
+        "models": {"m": {**priced, "model": "m"}, "s": {"provider": "scripted", "capabilities": ["chat-completion"]}},
         "pools": {
             "open": {"models": ["m"]},
             "guarded": {"models": ["m"], **budget},
@@ -85,3 +88,7 @@ def test_an_embedded_mesh_does_the_same(short, odd, monkeypatch):
     finally:
         mesh.shutdown()
     assert odd.bodies[-1]["messages"] == [{"role": "user", "content": HALF}]
+
+
+def test_a_scripted_provider_reads_it(daemon):
+    assert daemon.say(HALF, model="s").choices[0].message.content == "[scripted] Elbe\ufffd"
