@@ -14,10 +14,12 @@ _USAGE = {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}
 
 
 class KeyedProvider:
-    """Answers `delay` seconds later whoever has one of the `accepted` keys, and refuses the others with `status`."""
+    """Answers `delay` seconds later whoever has one of the `accepted` keys, and refuses the others with `status`.
+    guarded: also those who ask for its list of models."""
 
-    def __init__(self, *accepted: str, delay: float = 0.02, status: int = 401) -> None:
+    def __init__(self, *accepted: str, delay: float = 0.02, status: int = 401, guarded: bool = False) -> None:
         self.accepted = set(accepted)
+        self.guarded = guarded
         self.delay = delay
         self.status = status
         self.asked: Counter[str] = Counter()
@@ -60,7 +62,13 @@ class KeyedProvider:
         return request.headers.get("Authorization", "").removeprefix("Bearer ")
 
     async def _models(self, request: web.Request) -> web.Response:
+        if self.guarded and self._key(request) not in self.accepted:
+            return self._refusal()
         return web.json_response({"object": "list", "data": []})
+
+    def _refusal(self) -> web.Response:
+        error = {"message": "Incorrect API key provided", "code": "invalid_api_key"}
+        return web.json_response({"error": error}, status=self.status)
 
     async def _chat(self, request: web.Request) -> web.StreamResponse:
         body = await request.json()
@@ -68,8 +76,7 @@ class KeyedProvider:
         self.asked[key] += 1
         if key not in self.accepted:
             self.refused += 1
-            error = {"message": "Incorrect API key provided", "code": "invalid_api_key"}
-            return web.json_response({"error": error}, status=self.status)
+            return self._refusal()
         await asyncio.sleep(self.delay)
         head = {"id": "x", "created": 1, "model": "m"}
         if not body.get("stream"):

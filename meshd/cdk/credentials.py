@@ -181,18 +181,31 @@ class Credentials:
 
 def secrets_of(settings: ProviderSettings) -> set[str]:
     """Every secret in what a provider's connector is made from."""
-    found = {settings.api_key or "", *settings.api_keys.values()}
+    found = {settings.api_key or "", *settings.api_keys.values(), *_beside_the_key(settings)}
     for secret in settings.secrets:
         found |= _of_address(secret, path=True) if "://" in secret else {secret}
+    for name, option in settings.options.items():
+        if isinstance(option, str) and _SECRET_NAME.search(str(name)):
+            found.add(option)
+    return {each for each in found if each}
+
+
+def is_keyed(settings: ProviderSettings) -> bool:
+    """Whether the provider is sent a key: its own, or one in a header or the address."""
+    if (settings.api_key or settings.api_keys) and settings.auth_method != "none":
+        return True
+    return any(_beside_the_key(settings))
+
+
+def _beside_the_key(settings: ProviderSettings) -> set[str]:
+    """Secrets in its headers and its address."""
+    found: set[str] = set()
     for name, value in settings.headers.items():
         if _SECRET_NAME.search(name) or (_RANDOM.search(value) and not _PLAIN_HEADER.search(name)):
             found |= {value, *value.split()}
     if settings.base_url and "://" in settings.base_url:
         found |= _of_address(settings.base_url)
-    for name, option in settings.options.items():
-        if isinstance(option, str) and _SECRET_NAME.search(str(name)):
-            found.add(option)
-    return {each for each in found if each}
+    return found
 
 
 def _of_address(url: str, path: bool = False) -> set[str]:

@@ -159,8 +159,12 @@ def _provider(name: str, row: Mapping[str, Any], shown: Mapping[str, Any]) -> Fi
     kind, error = str(row.get("kind") or ""), str(row.get("error") or "")
     if key == "missing":
         return Finding(subject, WARNING, f"left out: {shown.get('reason')}", "set it, then meshctl reload")
+    why = error or str(shown.get("reason") or "")
+    if key == "wanted" or (kind == "authentication" and key == "none needed"):
+        why = why.removeprefix("it wants a key and has none: ")
+        advice = "give it an api_key in the configuration, without auth.method none; then meshctl reload"
+        return Finding(subject, PROBLEM, f"wants a key and has none: {why}".rstrip(": "), advice)
     if key == "refused" or kind == "authentication":
-        why = error or str(shown.get("reason") or "")
         return Finding(subject, PROBLEM, f"key refused: {why}".rstrip(": "), "give the daemon another, meshctl reload")
     if shown.get("answering") == "nothing":
         where = f"nothing is at its base_url {shown.get('base_url')}: every request gets a 404"

@@ -193,5 +193,5 @@ def _unlike(row: Mapping[str, Any]) -> str:
     if row.get("kind") == "left_out":
         return "left out"
     if row.get("kind") == "authentication":
-        return "key refused"
+        return "key wanted" if row.get("keyed") is False else "key refused"
     return "wrong base_url" if "is base_url right" in str(row.get("error")) else "away"

@@ -225,7 +225,12 @@ def _provider(provider: Mapping[str, Any]) -> None:
     _limits(provider)
 
 
-_KEYS = {"accepted": ("accepted", out.GOOD), "refused": ("key refused", out.BAD), "missing": ("missing", out.BAD)}
+_KEYS = {
+    "accepted": ("accepted", out.GOOD),
+    "refused": ("key refused", out.BAD),
+    "wanted": ("none, and it wants one", out.BAD),
+    "missing": ("missing", out.BAD),
+}
 
 
 def _key(said: Any) -> Any:
@@ -280,8 +285,8 @@ def status(model: Mapping[str, Any]) -> tuple[str, str]:
 def availability(provider: Mapping[str, Any]) -> tuple[str, str]:
     if provider.get("enabled") is False:
         return ("left out", "yellow") if provider.get("key") == "missing" else ("disabled", out.FAINT)
-    if provider.get("key") == "refused":
-        return "key refused", out.BAD
+    if provider.get("key") in ("refused", "wanted"):
+        return f"key {provider['key']}", out.BAD
     if provider.get("answering") == "nothing":  # every request gets a 404
         return "wrong base_url", out.BAD
     return out.good(provider.get("available"), "available", "away")

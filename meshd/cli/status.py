@@ -109,11 +109,15 @@ def _about(provider: Mapping[str, Any], said: str) -> str:
     reason = str(provider.get("reason") or "")
     if said == "wrong base_url":
         return f": nothing is at its base_url {provider.get('base_url')}: every request gets a 404"
-    if said == "key refused":
-        return f": its key is refused: {reason.removeprefix('its key is refused: ')}".rstrip(": ")
+    if said in _OF_ITS_KEY:
+        why = _OF_ITS_KEY[said]
+        return f": {why}: {reason.removeprefix(f'{why}: ')}".rstrip(": ")
     if said == "away" and reason:
         return f": {reason}"
     return f" is {said}: {reason}".rstrip(": ")
+
+
+_OF_ITS_KEY = {"key refused": "its key is refused", "key wanted": "it wants a key and has none"}
 
 
 def _wrong(found: Mapping[str, Any], most: int | None) -> list[out.Line]:

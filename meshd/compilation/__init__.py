@@ -17,6 +17,7 @@ import msgspec
 
 from meshd.catalogue import ModelRow, NanoPrices, load_models, provider_row
 from meshd.catalogue.body_fields import limit_of
+from meshd.cdk.credentials import is_keyed
 from meshd.cdk.provider import ProviderSettings
 from meshd.compilation.apps import compile_allowances, compile_app, compile_matches, compile_rate
 from meshd.compilation.pools import compile_pools
@@ -75,7 +76,7 @@ def compile_config(
         disabled = missing_secrets.get(name, "") or _unset_variables(settings[name].base_url)
         if disabled:
             notes.append(f"provider {name} is left out: {disabled}")
-        specs[name] = _provider_spec(name, provider, disabled)
+        specs[name] = _provider_spec(name, provider, disabled, is_keyed(settings[name]))
     models = list(_models(config, specs, settings, discovered, tree))
     pools = list(compile_pools(config, models, tree))
     apps = [compile_app(name, app) for name, app in config.apps.items()]
@@ -87,7 +88,7 @@ def compile_config(
 # -- providers ----------------------------------------------------------------------------------------
 
 
-def _provider_spec(name: str, provider: ProviderConfig, disabled: str) -> ProviderSpec:
+def _provider_spec(name: str, provider: ProviderConfig, disabled: str, keyed: bool) -> ProviderSpec:
     return ProviderSpec(
         name=name,
         connector=provider.connector or name,
@@ -96,6 +97,7 @@ def _provider_spec(name: str, provider: ProviderConfig, disabled: str) -> Provid
         non_retryable_codes=frozenset(provider.error.non_retryable_codes),
         disabled=disabled,
         rate=compile_rate(provider.rate_limit),
+        keyed=keyed,
         keys=tuple(KeySpec(fingerprint(key), weight) for key, weight in weighted_keys(provider)),
         quota_reset=provider.quota.reset_schedule,
     )

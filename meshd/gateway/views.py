@@ -23,7 +23,7 @@ from meshd.routing.rates import Headroom
 from meshd.routing.recovery import ACTIVE, PROBATION, STANDBY
 from meshd.routing.stages import Question
 from meshd.routing.state import MeshState, ProviderState, availabilities
-from meshd.routing.table import ANY_APP, AppSpec, ModelSpec, PoolSpec, RoutingTable
+from meshd.routing.table import ANY_APP, AppSpec, ModelSpec, PoolSpec, ProviderSpec, RoutingTable
 
 NANO = 1e9
 _ANY = Needs(Operation.CHAT)
@@ -140,8 +140,7 @@ class View:
             "limits": self.allowances_of({("model", model.id), *(("member", f"{pool}\0{model.id}") for pool in pools)}),
         }
 
-    def provider(self, name: str, base_url: str | None, details: dict[str, Any], keyed: bool = True) -> dict[str, Any]:
-        """keyed: whether a key is sent to it."""
+    def provider(self, name: str, base_url: str | None, details: dict[str, Any]) -> dict[str, Any]:
         spec, known = self.table.providers[name], self.state.provider(name)
         status = recovery.status(known.availability, self.now)
         resting, ahead = self.state.rates.resting_keys(name, self.now), self.state.ahead
@@ -152,7 +151,7 @@ class View:
             "enabled": not spec.disabled,
             "available": not spec.disabled and status != STANDBY,
             "auth_valid": known.auth_valid,
-            "key": _key(known, keyed, spec.disabled),
+            "key": _key(known, spec),
             "answering": known.answering,
             "reason": spec.disabled or known.availability.reason or known.probe_error or _nothing_there(known),
             "score": round(known.score, 3),
@@ -201,13 +200,13 @@ def _nothing_there(known: ProviderState) -> str:
     return "every request gets a 404: nothing is at this path; check base_url" if known.answering == "nothing" else ""
 
 
-def _key(known: ProviderState, keyed: bool, disabled: str) -> str:
+def _key(known: ProviderState, spec: ProviderSpec) -> str:
     """What is known of a provider's key."""
-    if disabled:
+    if spec.disabled:
         return "missing"
     if not known.auth_valid:
-        return "refused"
-    if not keyed:
+        return "refused" if spec.keyed else "wanted"
+    if not spec.keyed:
         return "none needed"
     return "accepted" if known.auth_tried else "not tried"
 

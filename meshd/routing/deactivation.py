@@ -245,7 +245,8 @@ def _blame_provider(
     if failure.kind is FailureKind.AUTHENTICATION:
         known.auth_valid, known.auth_tried = False, True
         if pool.deactivate_on_auth_failure:
-            reason = f"its key is refused: {failure.message}"
+            why = "its key is refused" if provider.keyed else "it wants a key and has none"
+            reason = f"{why}: {failure.message}"
     elif failure.kind is FailureKind.PERMISSION:
         # One model may be closed to this key, or one prompt; several say that the key is.
         known.forbidden_models.add(model.id)

@@ -19,7 +19,7 @@ from meshd.routing.accounts import Refusal
 from meshd.routing.pipeline import STANDARD_STAGES, Decision, Dropped, able, soonest_recovery
 from meshd.routing.stages import Question, Stage
 from meshd.routing.state import Availability
-from meshd.routing.table import AppSpec, ModelSpec
+from meshd.routing.table import AppSpec, ModelSpec, ProviderSpec
 from meshd.routing.wording import lasting
 from modelmesh._errors import (
     AccessDeniedError,
@@ -246,6 +246,13 @@ _SENTENCES: dict[FailureKind, str] = {
     FailureKind.BAD_ANSWER: "Provider {provider} gave an answer that cannot be read; ask again.",
     FailureKind.STREAM_CUT: "Provider {provider} broke its answer off; ask again.",
 }
+_KEYLESS: dict[FailureKind, str] = {
+    FailureKind.AUTHENTICATION: (
+        "Provider {provider} wants a key and has none; give it an `api_key` in the configuration."
+    ),
+    FailureKind.PERMISSION: "Provider {provider} forbids this; check what it allows, or give it an `api_key`.",
+}
+"""What they say of a provider that is sent no key."""
 _UNNAMED = "Provider {provider} could not be asked; ask again, or see `meshctl doctor`."
 
 
@@ -273,18 +280,24 @@ def lacking(failure: ProviderFailure, attempts: list[dict[str, Any]]) -> MeshErr
     return RoutingError(message, code="local_lack", retryable=True, retry_after=1.0, attempts=attempts)
 
 
-def as_another_was_refused(model: ModelSpec, availability: Availability, rests_for: float | None) -> MeshError:
+def as_another_was_refused(
+    model: ModelSpec, provider: ProviderSpec, availability: Availability, rests_for: float | None
+) -> MeshError:
     """As of a request that was refused itself: another has just been, while this one waited for the outcome."""
     failure = ProviderFailure(FailureKind(availability.cause), availability.reason)
     if failure.kind is FailureKind.MODEL_NOT_FOUND:
         failure.status = 404
         return passed_on(failure, [])
     attempt = Attempt(model.id, model.provider, False, failure.kind, failure.message, 0, 0.0)
-    return of_one_provider(failure, attempt, [], rests_for if failure.kind is FailureKind.QUOTA else None)
+    return of_one_provider(failure, attempt, provider, [], rests_for if failure.kind is FailureKind.QUOTA else None)
 
 
 def of_one_provider(
-    failure: ProviderFailure, attempt: Attempt, attempts: list[dict[str, Any]], rests_for: float | None = None
+    failure: ProviderFailure,
+    attempt: Attempt,
+    provider: ProviderSpec,
+    attempts: list[dict[str, Any]],
+    rests_for: float | None = None,
 ) -> MeshError:
     """rests_for: seconds that the model rests now, of one whose quota is used up: it is no use to ask sooner."""
     cls = _CLASSES.get(failure.kind, ProviderError)
@@ -292,6 +305,8 @@ def of_one_provider(
     wait = failure.retry_after if rests_for is None else rests_for
     when = "later" if wait is None else f"in {lasting(max(wait, 1.0))}"
     sentence = _SENTENCES.get(failure.kind, _UNNAMED)
+    if not provider.keyed:
+        sentence = _KEYLESS.get(failure.kind, sentence)
     tries = f" ({len(attempts)} attempts)" if len(attempts) > 1 else ""
     return cls(
         told(

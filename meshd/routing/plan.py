@@ -208,7 +208,9 @@ class RequestPlan:
         if self.attempts:
             return GiveUp(self._exhausted(now))
         if self._told_by is not None:
-            return GiveUp(as_another_was_refused(*self._told_by, recovery.recovers_in(self._told_by[1], now)))
+            model, availability = self._told_by
+            rests_for = recovery.recovers_in(availability, now)
+            return GiveUp(as_another_was_refused(model, self._provider(model), availability, rests_for))
         return GiveUp(none_left(consulted, self.pipeline.stages))
 
     def _last_standing(self, now: float) -> dict[str, Standing]:
@@ -645,7 +647,8 @@ class RequestPlan:
             return passed_on(failure, self.book.as_maps())
         if len(self._tries) == 1:
             rests_for = self._soonest_of_the_tried(now) if failure.kind is FailureKind.QUOTA else None
-            return of_one_provider(failure, self.attempts[-1], self.book.as_maps(), rests_for)
+            last = self.attempts[-1]
+            return of_one_provider(failure, last, self.table.providers[last.provider], self.book.as_maps(), rests_for)
         reasons = listed((attempt.model, attempt.message) for attempt in self.attempts)
         soonest = self._soonest_of_the_tried(now)
         when = "ask again later" if soonest is None else f"ask again in {lasting(max(soonest, 1.0))}"

@@ -173,6 +173,7 @@ class ProviderSpec:
     non_retryable_codes: frozenset[int] = NON_RETRYABLE_CODES
     disabled: str = ""  # why it cannot be used at all, "" when it can
     rate: RateSpec = NO_RATES
+    keyed: bool = True  # it is sent a key, whichever way
     keys: tuple[KeySpec, ...] = ()  # where there are several; one key or none: empty
     quota_reset: Literal["monthly", "daily", "rolling"] | None = None
 

@@ -99,7 +99,11 @@ class Commands(Group):
             raise NotFoundError(no_such("provider", provider, providers))
         left_out = self._left_out(provider)
         rows = await self.need("health", messages.ProbeNow(provider), _SLOW)
-        found = [{**row, "ok": not row["error"]} for row in rows if row["provider"] not in left_out]
+        found = [
+            {**row, "ok": not row["error"], "keyed": providers[row["provider"]].keyed}
+            for row in rows
+            if row["provider"] in providers and row["provider"] not in left_out
+        ]
         for name, why in left_out.items():
             found.append({"provider": name, "ok": False, "available": False, "kind": LEFT_OUT, "error": why})
         return {"data": found}

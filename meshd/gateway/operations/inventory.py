@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import Any
 
 from meshd import __version__, clock
-from meshd.cdk.provider import ProviderSettings
 from meshd.gateway import inference, views
 from meshd.gateway.dispatch import Call
 from meshd.gateway.operations.group import Group
@@ -87,8 +86,7 @@ class Inventory(Group):
             settings, made = self.core.providers.settings(name), self.core.providers.made(name)
             details = self.core.providers.shown(name, made.describe() if made is not None else {})
             address = self.core.providers.shown(name, settings.base_url if settings is not None else None)
-            keyed = settings is not None and _is_keyed(settings)
-            found.append(view.provider(name, address, details, keyed))
+            found.append(view.provider(name, address, details))
         return found
 
     async def capabilities(self, call: Call) -> dict[str, Any]:
@@ -147,16 +145,6 @@ class Inventory(Group):
             "account": identity.account,
             "admin": apps.is_admin(caller),
         }
-
-
-_KEY_HEADERS = ("authorization", "api-key", "x-api-key", "x-goog-api-key")
-
-
-def _is_keyed(settings: ProviderSettings) -> bool:
-    """Whether it is sent a key: one of its own, or in a header that the configuration adds."""
-    if settings.api_key or settings.api_keys:
-        return settings.auth_method != "none"
-    return any(name.lower() in _KEY_HEADERS for name in settings.headers)
 
 
 def _openai_model(id: str, owner: str) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from routing_builders import failure
 from meshd.cdk.provider import FailureKind
 from meshd.messages import Attempt
 from meshd.routing.endings import THE_APPS_OWN, of_one_provider, too_crowded
+from meshd.routing.table import ProviderSpec
 from modelmesh._wording import LONGEST_SENTENCE, told
 
 LONG = "workstation-in-the-second-room/qwen2.5-coder-32b-instruct-q4_k_m.imatrix"
@@ -28,12 +29,14 @@ def check(message: str) -> None:
         assert detail.strip().rstrip(".") not in sentence
 
 
+@pytest.mark.parametrize("keyed", [True, False])
 @pytest.mark.parametrize("name", ["p", LONG])
 @pytest.mark.parametrize("wait", [None, 0.2, 42.0, 36000.0])
 @pytest.mark.parametrize("kind", OURS)
-def test_what_a_provider_did(kind: FailureKind, wait: float | None, name: str) -> None:
+def test_what_a_provider_did(kind: FailureKind, wait: float | None, name: str, keyed: bool) -> None:
     attempt = Attempt(name, name, False, str(kind), "it said so", 500)
-    error = of_one_provider(failure(kind, message="it said so"), attempt, [{}, {}], wait)
+    provider = ProviderSpec(name, "x", keyed=keyed)
+    error = of_one_provider(failure(kind, message="it said so"), attempt, provider, [{}, {}], wait)
     check(error.message)
     assert error.message.count("it said so") == 1
 
