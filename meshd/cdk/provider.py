@@ -75,7 +75,7 @@ class ProviderFailure(Exception):
     that the app must see as they are. retry_after: seconds the provider asked to be left alone. unsent: the request
     did not reach the provider, so that it cannot have cost anything. refused: features that the provider says the
     model does not do (`meshd/routing/features.py`). elsewhere: there is no API where it was asked for, so the address
-    may be wrong.
+    may be wrong. told: an error that the provider told inside a 200.
     """
 
     def __init__(
@@ -90,8 +90,10 @@ class ProviderFailure(Exception):
         unsent: bool = False,
         refused: tuple[str, ...] = (),
         elsewhere: bool = False,
+        told: bool = False,
     ) -> None:
         super().__init__(message)
+        self.told = told
         self.cleaned = False  # of secrets (`credentials.py`)
         self.refused = refused
         self.unsent = unsent

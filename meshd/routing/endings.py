@@ -215,8 +215,10 @@ def passed_on(failure: ProviderFailure, attempts: list[dict[str, Any]]) -> MeshE
     # The connector has read the words out of whatever shape they came in; only plain ones may say more.
     plain = isinstance(said, str) and said.strip() and said.lstrip()[:1] not in "{[<" and not own.get("metadata")
     message = str(said)[:_LONGEST_MESSAGE] if plain else failure.message
-    # An error inside a 200 has that for its status, and is none the less an error.
-    status = failure.status if 400 <= failure.status < 500 else 400
+    # An error inside a 200 has that for its status, and is an error none the less.
+    status = 404 if failure.kind is FailureKind.MODEL_NOT_FOUND else 400
+    if 400 <= failure.status < 500:
+        status = failure.status
     cls = _BY_STATUS.get(status, InvalidRequestError)
     return cls(
         message,
@@ -253,6 +255,7 @@ _KEYLESS: dict[FailureKind, str] = {
     FailureKind.PERMISSION: "Provider {provider} forbids this; check what it allows, or give it an `api_key`.",
 }
 """What they say of a provider that is sent no key."""
+_TOLD = "Provider {provider} answered with an error; ask again, or add another to the pool."
 _UNNAMED = "Provider {provider} could not be asked; ask again, or see `meshctl doctor`."
 
 
@@ -286,7 +289,6 @@ def as_another_was_refused(
     """As of a request that was refused itself: another has just been, while this one waited for the outcome."""
     failure = ProviderFailure(FailureKind(availability.cause), availability.reason)
     if failure.kind is FailureKind.MODEL_NOT_FOUND:
-        failure.status = 404
         return passed_on(failure, [])
     attempt = Attempt(model.id, model.provider, False, failure.kind, failure.message, 0, 0.0)
     return of_one_provider(failure, attempt, provider, [], rests_for if failure.kind is FailureKind.QUOTA else None)
@@ -305,6 +307,8 @@ def of_one_provider(
     wait = failure.retry_after if rests_for is None else rests_for
     when = "later" if wait is None else f"in {lasting(max(wait, 1.0))}"
     sentence = _SENTENCES.get(failure.kind, _UNNAMED)
+    if failure.told and failure.kind is FailureKind.BAD_ANSWER:
+        sentence = _TOLD
     if not provider.keyed:
         sentence = _KEYLESS.get(failure.kind, sentence)
     tries = f" ({len(attempts)} attempts)" if len(attempts) > 1 else ""

@@ -141,6 +141,9 @@ def _read(document: Any, found: _Found, depth: int) -> str:
         return _read_list(document, found, depth)
     if isinstance(document, dict):
         return _read_object(document, found, depth)
+    if isinstance(document, int) and 400 <= document < 600:  # a status in the place of words
+        found.note(str(document), "")
+        return ""
     return str(document)[:MAX_MESSAGE]
 
 
@@ -163,7 +166,7 @@ def _read_text(text: str, found: _Found, depth: int) -> str:
 
 def _read_list(items: list[Any], found: _Found, depth: int) -> str:
     messages = [_read(item, found, depth + 1) for item in items[:_MOST_ITEMS]]
-    if _validates(items):
+    if _validates(items) or all(isinstance(item, str) for item in items[:_MOST_ITEMS]):
         return "; ".join(message for message in messages if message)
     return next((message for message in messages if message), "")
 
@@ -191,7 +194,8 @@ def _read_object(document: dict[str, Any], found: _Found, depth: int) -> str:
         inner = document.get(key)
         if inner and not (key in ("response", "body") and isinstance(inner, str)):
             said = _read(inner, found, depth + 1)
-            if said and not (isinstance(inner, str) and _is_name(inner) and _name(document, _MESSAGES)):
+            bare = not isinstance(inner, dict | list) and _is_name(str(inner))
+            if said and not (bare and _name(document, _MESSAGES)):
                 return said
     for key in _MESSAGES:
         inner = document.get(key)

@@ -11,6 +11,7 @@ import os
 import re
 import socket
 import ssl
+from http.client import responses
 from typing import Any
 
 import aiohttp
@@ -18,7 +19,8 @@ import msgspec
 
 from meshd.cdk.lack import lack_of
 from meshd.cdk.provider import FailureKind, ProviderFailure
-from meshd.connectors.providers._address import is_alert, not_there, speaks_no_tls, wants_tls
+from meshd.connectors.providers import _told
+from meshd.connectors.providers._address import is_alert, no_answer, not_there, speaks_no_tls, wants_tls
 from meshd.connectors.providers._connecting import PoolFull
 from meshd.connectors.providers._error_words import MAX_MESSAGE, ErrorWords, document_of, read_error, words_of
 from meshd.connectors.providers._headers import RawHeaders, rate_limits, retry_after, used_up_for
@@ -31,6 +33,7 @@ __all__ = [
     "classify",
     "failure_from_error_object",
     "failure_from_exception",
+    "failure_from_no_answer",
     "failure_from_response",
     "is_error_list",
     "read_error",
@@ -294,11 +297,11 @@ def failure_from_error_object(error: bytes, status: int = 200) -> ProviderFailur
     """An error inside a 200: as an event of a stream, or in place of the answer. `error`: the object, what it is
     inside of (Google's is in a list too), or bare words.
 
-    Only what the error itself names precisely is taken for that; anything else is a bad answer.
+    What it names, by a code, a status or words that are known, it is taken for; anything else is a bad answer.
     """
     document = document_of(error)
     words = words_of(document)
-    inside = int(words.code) if words.code.isascii() and words.code.isdigit() and 400 <= int(words.code) < 600 else 0
+    inside = _status_in(words)
     kind = FailureKind.CONTENT_POLICY if words.flagged else kind_by_code(words)
     if inside and (kind is None or kind is FailureKind.SERVER):
         kind = classify(inside, words)
@@ -307,11 +310,55 @@ def failure_from_error_object(error: bytes, status: int = 200) -> ProviderFailur
         kind = FailureKind.UNSUPPORTED
     if kind is None and words.type == "invalid_request_error":
         kind = _classify_request_error(400, None, words)
+    if kind is None:
+        kind = _kind_by_words(words)
     if kind is None or kind is FailureKind.SERVER:
         kind = FailureKind.BAD_ANSWER
-    message = words.message or "the provider sent an error inside its answer"
+    named = f": {words.code or words.type}" if words.codes else ""
+    message = words.message or f"the provider sent an error inside its answer{named}"
     body = msgspec.json.encode({"error": _inside(document)})
-    return ProviderFailure(kind, message, status=inside or status, body=body, refused=refused)
+    return ProviderFailure(
+        kind,
+        message,
+        status=inside or status,
+        body=body,
+        retry_after=words.retry_after if kind in _PASSES else None,
+        refused=refused,
+        told=True,
+    )
+
+
+_PASSES = (FailureKind.RATE_LIMIT, FailureKind.QUOTA, FailureKind.BAD_ANSWER)
+_STATUS_FIRST = re.compile(
+    r"(?:HTTP(?:/\d(?:\.\d)?)?|error|status|code|[\s:=]){0,8}?([45]\d\d)(?:$|\s{0,2}[-:,;({]|\s{1,2}(\w{1,30}))", re.I
+)
+_TOO_OFTEN = re.compile(r"rate.?limit|too many requests|throttl|slow down", re.I)
+
+
+def _status_in(words: ErrorWords) -> int:
+    """The status that stands for its code, or before its words ("429 Too Many Requests"); 0: none."""
+    if words.code.isascii() and words.code.isdigit() and 400 <= int(words.code) < 600:
+        return int(words.code)
+    stands = _STATUS_FIRST.match(words.message)
+    if stands is None or not responses.get(int(stands[1]), "").lower().startswith((stands[2] or "").lower()):
+        return 0
+    return int(stands[1])
+
+
+def _kind_by_words(words: ErrorWords) -> FailureKind | None:
+    """Of an error with neither a code nor a status. What is so only for now is nothing against model or key."""
+    if _TOO_OFTEN.search(words.message) or refusals().says(FailureKind.QUOTA, words.message):
+        return _classify_used_up(429, None, words, words.retry_after)
+    if _PASSING.search(words.message):
+        return None
+    return refusals().by_words(words.message, *_AS_REFUSED)
+
+
+def failure_from_no_answer(url: str, body: bytes) -> ProviderFailure:
+    """For a good status with a body that is no JSON object: an error in another shape, or something else."""
+    if is_error_list(body) or (len(body) <= MOST_TEXT and _told.of_words(body) is _told.Sign.ERROR):
+        return failure_from_error_object(body)
+    return no_answer(url, body)
 
 
 def is_error_list(body: bytes) -> bool:

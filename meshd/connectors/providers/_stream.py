@@ -20,9 +20,8 @@ from meshd.awake import left_until
 from meshd.cdk import lenient
 from meshd.cdk.provider import FailureKind, Operation, ProviderFailure, RateLimits, StreamEvent
 from meshd.connectors.providers import _answer, _told, _wire
-from meshd.connectors.providers._address import no_answer
 from meshd.connectors.providers._ending import Ending
-from meshd.connectors.providers._errors import failure_from_error_object, is_error_list
+from meshd.connectors.providers._errors import failure_from_error_object, failure_from_no_answer
 from meshd.connectors.providers._http import BodyInHand, UpstreamBody
 from meshd.connectors.providers._messages import Contradiction, Messages, has_message
 from meshd.connectors.providers._sse import BLANK, EventParser, EventTooLarge, ServerEvent, begins_as_events
@@ -366,9 +365,7 @@ class EventReader:
         try:
             body, usage, _ = _answer.read_answer(body, self._operation)
         except _wire.Broken:
-            if is_error_list(body):
-                raise failure_from_error_object(body) from None
-            raise no_answer(self._url, body) from None
+            raise failure_from_no_answer(self._url, body) from None
         except _wire.Told as told:
             raise failure_from_error_object(told.error) from None
         except _answer.Unanswered as why:

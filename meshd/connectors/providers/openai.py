@@ -53,8 +53,8 @@ from meshd.connectors.providers._connecting import PoolFull, queued
 from meshd.connectors.providers._errors import (
     failure_from_error_object,
     failure_from_exception,
+    failure_from_no_answer,
     failure_from_response,
-    is_error_list,
 )
 from meshd.connectors.providers._headers import kept_headers, rate_limits
 from meshd.connectors.providers._http import BodyInHand, BodyTooLarge, Transport, UpstreamBody
@@ -133,9 +133,7 @@ class OpenAIProvider(Provider):
         try:
             answer = read_answer(body, call.operation)
         except _wire.Broken:
-            if is_error_list(body):
-                raise self._scrub(failure_from_error_object(body)) from None
-            raise self._scrub(no_answer(self._shown[call.operation], body)) from None
+            raise self._scrub(failure_from_no_answer(self._shown[call.operation], body)) from None
         except _wire.Told as told:
             raise self._scrub(failure_from_error_object(told.error)) from None
         except Unanswered as why:
