@@ -5,13 +5,18 @@ Must never: be read back by a program; errors carry their facts as fields.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 LONGEST_SENTENCE: Final = 120  # characters
 MOST_DETAILS: Final = 10
 MOST_NAMES: Final = 12
 _LONGEST_NAME: Final = 40
+_LONGEST_COMPARED: Final = 200
+_SHORTEST_PART: Final = 3
+_LIKE_A_PART: Final = 0.75
+_SEPARATORS: Final = re.compile(r"[./:_-]")
 
 
 def told(sentence: str, *details: str) -> str:
@@ -26,15 +31,41 @@ def told(sentence: str, *details: str) -> str:
     return "\n".join([sentence, *lines])
 
 
-def no_such(what: str, name: object, names: Iterable[object], most: int = MOST_NAMES) -> str:
-    """That nothing of this kind has that name: which was meant, and which there are."""
+def nearest(name: object, names: Iterable[object], count: int = 1, cutoff: float = 0.6) -> list[str]:
+    """Those that were probably meant, the likeliest first: the name is a part of theirs, or misspells it or a part of
+    it. cutoff: how like a whole name it has to be."""
     from difflib import get_close_matches
 
+    wanted = str(name)[:_LONGEST_COMPARED].lower()
     known = {str(each).lower(): str(each) for each in names}
-    near = get_close_matches(str(name).lower(), list(known), n=1, cutoff=0.6)
-    listed = [short(each) for each in list(known.values())[:most]]
+    holding = [each for each in known if len(wanted) >= _SHORTEST_PART and wanted in each]
+    found = [known[each] for each in sorted(holding, key=lambda each: (not each.startswith(wanted), len(each)))]
+    if len(found) < count:
+        parts: dict[str, str] = {}
+        runs = ((at, len(each), part, each) for each in known for at, part in _parts(each))
+        for _, _, part, whole in sorted(runs):
+            parts.setdefault(part, known[whole])  # where several have it: rather at the beginning, of a short name
+        found += [parts[each] for each in get_close_matches(wanted, parts, count, _LIKE_A_PART)]
+        found += [known[each] for each in get_close_matches(wanted, known, count, cutoff)]
+    return list(dict.fromkeys(found))[:count]
+
+
+def _parts(name: str) -> Iterator[tuple[int, str]]:
+    """Where each begins. `openai.gpt-4o`: openai, gpt, openai.gpt, gpt-4o and the whole."""
+    ends = [*(mark.start() for mark in _SEPARATORS.finditer(name)), len(name)]
+    for start in [0, *(end + 1 for end in ends[:-1])]:
+        later = [end for end in ends if end - start >= _SHORTEST_PART]
+        yield from ((start, name[start:end]) for end in {*later[:1], *later[-1:]})
+
+
+def no_such(what: str, name: object, names: Iterable[object], most: int = MOST_NAMES) -> str:
+    """That nothing of this kind has that name: which was meant, and which there are."""
+    known = list({str(each).lower(): str(each) for each in names}.values())
+    near = nearest(name, known, most)
+    first = near if len(known) > most else []
+    listed = [short(each) for each in dict.fromkeys([*first, *known])][:most]
     more = f" and {len(known) - most} more" if len(known) > most else ""
-    ends = f"; did you mean {short(known[near[0]])}?" if near else "."
+    ends = f"; did you mean {short(near[0])}?" if near else "."
     return told(f"No {what} is called {short(repr(name))}{ends}", f"there are: {', '.join(listed) or 'none'}{more}")
 
 

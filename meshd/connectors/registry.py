@@ -6,7 +6,6 @@ Must never: import a connector, or its dependency, before somebody asks for that
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import importlib.util
 import re
@@ -19,6 +18,7 @@ from typing import Any
 
 from meshd.connectors.builtin import BUILTIN, PLANNED
 from modelmesh._errors import ConfigurationError
+from modelmesh._wording import nearest
 
 PROVIDER = "provider"
 ROTATION = "rotation"
@@ -165,8 +165,7 @@ class ConnectorRegistry:
         """The id (or alias) that was most likely meant."""
         kind, plain = _split_type(id)
         known = [name for name_type, name in self._names if (kind or type) in (None, name_type)]
-        found = difflib.get_close_matches(plain.lower(), known, n=1, cutoff=0.6)
-        return found[0] if found else None
+        return next(iter(nearest(plain, known)), None)
 
     def is_planned(self, id: str, type: str | None = None) -> bool:
         """Whether the specification has it but this version does not."""

@@ -9,9 +9,10 @@ stands once in the whole tree is an alias of its path. Rule: spec/capabilities.m
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping
 from typing import Any
+
+from modelmesh._wording import nearest
 
 _STANDARD: dict[str, Any] = {
     "generation": {
@@ -184,7 +185,7 @@ class CapabilityTree:
     def nearest(self, name: str, count: int = 3) -> list[str]:
         """The aliases and ids most like `name`."""
         known = [self.alias(node) for node in self.list_all()]
-        return difflib.get_close_matches(name, known, n=count, cutoff=0.5)
+        return nearest(name, known, count, cutoff=0.5)
 
     def _require(self, name: str) -> str:
         node = self.resolve(name)

@@ -6,13 +6,13 @@ Must never: change after it was built (what changes is in `state.py`), or do I/O
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from meshd.routing.capabilities import CapabilityTree
+from modelmesh._wording import nearest
 
 if TYPE_CHECKING:
     from meshd.routing.selection import Selection
@@ -21,7 +21,7 @@ RETRYABLE_CODES = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
 NON_RETRYABLE_CODES = frozenset({400, 401, 403, 404, 422})
 
 _LONGEST_NAME = 200  # characters of a name that is looked for, or repeated in an error
-_COMPARED = 1000  # names that a misspelt one is compared with
+_COMPARED = 300  # names that a misspelt one is compared with
 _REMEMBERED = 1000  # misspelt names whose nearest are kept: an app repeats its mistake
 _WORD = re.compile(r"[^\W_]+")
 
@@ -360,13 +360,11 @@ class RoutingTable:
     def _find_nearest(self, name: str) -> list[str]:
         known = [*self.pools, *map(self.tree.alias, self._pools_by_capability), *self.models]
         known += (upstream for upstream, ids in self._by_upstream.items() if len(ids) == 1)
-        folded = {candidate.lower(): candidate for candidate in known}
-        if len(folded) > _COMPARED:
+        if len(known) > _COMPARED:
             # Comparing takes microseconds a name, and requests wait: of very many, those that share a word's beginning.
             words = [word[:4] for word in _WORD.findall(name) if len(word) > 2]
-            near = sorted(folded, key=lambda candidate: -sum(word in candidate for word in words))
-            folded = {candidate: folded[candidate] for candidate in near[:_COMPARED]}
-        return [folded[match] for match in difflib.get_close_matches(name, folded, n=3, cutoff=0.4)]
+            known.sort(key=lambda candidate: -sum(word in candidate.lower() for word in words))
+        return nearest(name, known[:_COMPARED], count=3, cutoff=0.4)
 
     def _resolve(self, name: str) -> Target:
         pool = self.pools.get(name)

@@ -71,6 +71,11 @@ UNKNOWN = [
     (("stats", "--where", "app=nosuch"), 1, ""),
     (("events", "--type", "model_rotatd"), 2, "model_rotated"),
     (("connectors", "openai.lml.v1"), 2, "openai.llm.v1"),
+    (("connectors", "opena"), 2, "did you mean openai.llm.v1?"),
+    (("providers", "wit"), 1, "did you mean with?"),
+    (("models", "ith"), 1, "did you mean with"),
+    (("pools", "completoin"), 1, "did you mean"),
+    (("pull", "smolm"), 1, "did you mean smollm2-135m"),
     (("connectors", "--type", "provdier"), 2, "provider"),
     (("pull", "smollm2-135"), 1, "smollm2-135m"),
 ]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from modelmesh._wording import no_such, then
+from modelmesh._wording import nearest, no_such, then
+
+CONNECTORS = ["azure.openai.v1", "openai.llm.v1", "openai-compatible.v1", "groq.api.v1", "modelmesh.dotenv.v1"]
 
 
 @pytest.mark.parametrize(
@@ -32,3 +34,31 @@ def test_a_name_that_is_not_there() -> None:
     many = no_such("app", "q", [f"name{number}" for number in range(40)])
     assert many.endswith("name11 and 28 more")
     assert len(no_such("app", "y" * 5000, ["z" * 5000])) < 300
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("opena", "openai.llm.v1"),
+        ("openia", "openai.llm.v1"),
+        ("OpenAI", "openai.llm.v1"),
+        ("gorq", "groq.api.v1"),
+        ("dotnev", "modelmesh.dotenv.v1"),
+        ("openai.lml.v1", "openai.llm.v1"),
+        ("compatible", "openai-compatible.v1"),
+    ],
+)
+def test_a_part_of_a_name_or_a_typing_error_in_it_is_enough(name: str, meant: str) -> None:
+    assert nearest(name, [f"x{number}.api.v1" for number in range(40)] + CONNECTORS)[0] == meant
+
+
+@pytest.mark.parametrize("name", ["", "x", "zz", "nothing-like-it", "y" * 5000])
+def test_what_is_like_nothing_suggests_nothing(name: str) -> None:
+    assert nearest(name, CONNECTORS) == []
+
+
+def test_of_many_the_likeliest_are_listed() -> None:
+    told = no_such("connector", "opena", [f"x{number}.api.v1" for number in range(40)] + CONNECTORS)
+    assert "did you mean openai.llm.v1?" in told
+    assert "openai-compatible.v1" in told
+    assert told.endswith("and 33 more")
