@@ -67,7 +67,13 @@ def _bring(source: Source, folder: Path, progress: Progress | None, environ: Map
             archive.unlink(missing_ok=True)
     else:
         sha256 = fetch.download(
-            source.url, target, sha256=source.sha256, headers=source.headers, progress=progress, ca_file=ca_file
+            source.url,
+            target,
+            sha256=source.sha256,
+            headers=source.headers,
+            progress=progress,
+            ca_file=ca_file,
+            mirror="HF_ENDPOINT" if source.kind == "hf" else "",
         )
     _must_be_gguf(target, source)
     model = PulledModel(

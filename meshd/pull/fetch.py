@@ -25,7 +25,7 @@ from urllib.parse import unquote, urlsplit
 import httpx
 
 from meshd.connectors.providers.encodings import EncodingError, decoder
-from meshd.connectors.providers.proxies import ProxyRefused, find_proxy
+from meshd.connectors.providers.proxies import Proxy, ProxyRefused, find_proxy
 from meshd.connectors.providers.tls import tls_context
 from meshd.pull.errors import PullError
 from meshd.pull.sources import hub_hash
@@ -39,6 +39,7 @@ LONGEST_DELAY = 15.0
 BLOCK = 256 * 1024
 SPARE = 16 * 1024 * 1024  # of the disk, left for others
 LOOK_EVERY = 64 * 1024 * 1024  # of a file whose size was not announced: whether there is room for more
+_NO_WAY = (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError)
 _TIMEOUT = httpx.Timeout(30.0, connect=15.0)
 
 
@@ -95,10 +96,14 @@ def download(
     headers: Mapping[str, str] | None = None,
     progress: Progress | None = None,
     ca_file: str | None = None,
+    mirror: str = "",
     sleep: Callable[[float], None] = time.sleep,
     free: Callable[[Path], int] = lambda path: shutil.disk_usage(path).free,
 ) -> str:
-    """Bring `url` to `target`; its sha256. Raises PullError; a cut download is kept, to be resumed."""
+    """Bring `url` to `target`; its sha256. Raises PullError; a cut download is kept, to be resumed.
+
+    mirror: the variable that names another server for it.
+    """
     part = _Part(target.with_name(target.name + ".part"), target.with_name(target.name + ".part.json"), url)
     part.resume()
     resumed = part.offset > 0
@@ -108,25 +113,45 @@ def download(
     else:
         with httpx.Client(**_way_to(url), verify=_trusted(ca_file), timeout=_TIMEOUT) as client:
             client.event_hooks = {"response": [lambda response: _note_hub_hash(part, response)]}
-            _fetch_all(client, part, dict(headers or {}), tell, sleep, free, trusted=sha256 is not None)
+            _fetch_all(client, part, dict(headers or {}), tell, sleep, free, trusted=sha256 is not None, mirror=mirror)
     found: str = part.digest.hexdigest()
     wanted = sha256 or part.expected
     if wanted is not None and found != wanted:
         part.discard()
         if resumed:  # what an earlier run left may have been of another file: once more, from the beginning
             return download(
-                url, target, sha256=sha256, headers=headers, progress=progress, ca_file=ca_file, sleep=sleep, free=free
+                url,
+                target,
+                sha256=sha256,
+                headers=headers,
+                progress=progress,
+                ca_file=ca_file,
+                mirror=mirror,
+                sleep=sleep,
+                free=free,
             )
         raise PullError(f"{url} has the sha256 {found}, not {wanted}", "the file was not kept; try again, or report it")
     _put_in_place(part, target)
     return found
 
 
-def _way_to(url: str) -> dict[str, Any]:
-    """httpx's arguments for the proxy, by the same rules as providers are reached."""
+def _proxy_for(url: str) -> Proxy | None:
+    """By the same rules as providers are reached."""
     parts = urlsplit(url)
+    return find_proxy(parts.scheme == "https", parts.hostname or "", parts.port)
+
+
+def _ways(url: str, mirror: str) -> str:
+    """What to check where a host cannot be reached."""
+    proxy = _proxy_for(url)
+    way = "HTTPS_PROXY, if there is a proxy" if proxy is None else f"the proxy {proxy.url}"
+    return f"check the network and {way}" + (f", or name a mirror in {mirror}" if mirror else "")
+
+
+def _way_to(url: str) -> dict[str, Any]:
+    """httpx's arguments for the proxy."""
     try:
-        proxy = find_proxy(parts.scheme == "https", parts.hostname or "", parts.port)
+        proxy = _proxy_for(url)
         if proxy is not None and proxy.socks:
             raise ProxyRefused("a SOCKS proxy is not spoken here: set NO_PROXY, or an HTTP proxy in HTTPS_PROXY")
     except ProxyRefused as refused:
@@ -153,6 +178,7 @@ def _fetch_all(
     free: Callable[[Path], int],
     *,
     trusted: bool,
+    mirror: str,
 ) -> None:
     failures = 0
     while True:
@@ -167,6 +193,9 @@ def _fetch_all(
             if failures >= TRIES:
                 kept = f"{part.offset} bytes are kept" if part.offset else "nothing arrived"
                 reason = re.sub(r"^\[Errno -?\d+\] ", "", str(exc)) or type(exc).__name__
+                if isinstance(exc, _NO_WAY):
+                    host = urlsplit(part.url).hostname
+                    raise PullError(f"{host} cannot be reached: {reason} ({kept})", _ways(part.url, mirror)) from None
                 raise PullError(f"{part.url} cannot be read: {reason} ({kept})", "run it again") from None
             sleep(min(FIRST_DELAY * 2 ** (failures - 1), LONGEST_DELAY))
 

@@ -29,6 +29,9 @@ HF_ENDPOINT = "https://huggingface.co"
 PIP_TIMEOUT = 600.0
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 _PIP = re.compile(r"(?P<package>[A-Za-z0-9][A-Za-z0-9._-]*)(==(?P<version>[A-Za-z0-9.!+_-]+))?/(?P<path>.+)")
+_UNREACHED = "connection broken by"
+_HOST = re.compile(r"host='([^']{1,253})'")
+_WHY = re.compile(r"\[Errno -?\d{1,5}\] ([^'\")]{3,200})|(Cannot connect to proxy|timed out)")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -159,8 +162,16 @@ def ask_pip(package: str, environ: Mapping[str, str] | None = None) -> Wheel:
     except (OSError, subprocess.TimeoutExpired) as exc:
         raise PullError(f"pip could not be asked where {package} is: {exc}") from None
     if done.returncode:
-        said = [line for line in done.stderr.decode(errors="replace").splitlines() if line.startswith("ERROR")]
-        reason = (said or done.stderr.decode(errors="replace").splitlines() or ["no reason given"])[-1]
+        lines = done.stderr.decode(errors="replace").splitlines()
+        if broken := next((line for line in lines if _UNREACHED in line), ""):
+            host, why = _HOST.search(broken), _WHY.search(broken)
+            raise PullError(
+                f"pip's package index{f' at {host[1]}' if host else ''} cannot be reached"
+                + (f": {why[1] or why[2]}" if why else ""),
+                "check the network, HTTPS_PROXY if there is a proxy, and the index (`pip config list`)",
+            )
+        said = [line for line in lines if line.startswith("ERROR")]
+        reason = (said or lines or ["no reason given"])[-1]
         raise PullError(f"pip finds no {package}: {reason.removeprefix('ERROR: ')}", "check its index and the network")
     return _read_report(done.stdout, package)
 

@@ -219,6 +219,28 @@ def test_nobody_there(tmp_path: Path, upstream: Upstream):
     assert len(upstream.asked) == fetch.TRIES
 
 
+@pytest.mark.parametrize(
+    ("url", "proxy", "mirror", "words"),
+    [
+        ("https://no-such-host.invalid/f.gguf", "", "", "no-such-host.invalid cannot be reached: .*HTTPS_PROXY"),
+        ("https://no-such-host.invalid/f", "", "HF_ENDPOINT", "check the network.*or name a mirror in HF_ENDPOINT"),
+        ("http://127.0.0.1:9/f.gguf", "", "", "127.0.0.1 cannot be reached: .*nothing arrived.*check the network"),
+        ("https://no-such-host.invalid/f", "http://me:pw@127.0.0.1:9", "", r"the proxy http://127.0.0.1:9\b"),
+    ],
+)
+def test_no_way_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str, proxy: str, mirror: str, words: str
+) -> None:
+    for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy", "NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    if proxy:
+        monkeypatch.setenv("HTTPS_PROXY", proxy)
+    with pytest.raises(PullError, match=words) as caught:
+        download(url, tmp_path / "f", mirror=mirror, sleep=lambda _: None)
+    assert "again" not in str(caught.value)
+    assert "me:pw" not in str(caught.value)
+
+
 def test_a_full_disk(upstream: Upstream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     with pytest.raises(PullError, match=r"0 MB left, 1 MB are needed; free some space"):
         download(upstream.url, tmp_path / "f", free=lambda path: 1000)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
 
 from meshd.pull.errors import PullError
-from meshd.pull.sources import _read_report, hub_hash, parse
+from meshd.pull.sources import _read_report, ask_pip, hub_hash, parse
 from meshd.pull.store import data_dir
 
 SHA = "a" * 64
@@ -75,6 +76,16 @@ def test_pips_report():
     for broken in (b"", b"{}", b'{"install":[]}'):
         with pytest.raises(PullError, match="cannot be read"):
             _read_report(broken, "p")
+
+
+def test_pips_index_cannot_be_reached():
+    away = {"PIP_INDEX_URL": "http://127.0.0.1:9/simple", "PIP_RETRIES": "1", "PIP_CONFIG_FILE": "/dev/null"}
+    with pytest.raises(PullError) as caught:
+        ask_pip("some-package==1", {**os.environ, **away})
+    assert caught.value.message.startswith("pip's package index")
+    assert caught.value.message.endswith("cannot be reached: Connection refused")
+    assert "HTTPS_PROXY" in caught.value.advice
+    assert "pip config list" in caught.value.advice
 
 
 def test_data_dir():
