@@ -91,10 +91,25 @@ def _summary(registry: ConnectorRegistry, spec: ConnectorSpec) -> dict[str, Any]
 
 
 def _described(registry: ConnectorRegistry, spec: ConnectorSpec) -> dict[str, Any]:
-    """The summary, its row of the catalogue, and the keys it takes."""
+    """The summary, its row of the catalogue, the keys that it takes, and those of the section that it is named in."""
     settings = spec.load_settings()
     schema = settings.model_json_schema() if settings is not None else {}
-    return {**_summary(registry, spec), "row": dict(spec.row), "settings": schema}
+    return {**_summary(registry, spec), "row": dict(spec.row), "settings": schema, "section": _section(spec)}
+
+
+def _section(spec: ConnectorSpec) -> dict[str, Any] | None:
+    """None for what the configuration does not name."""
+    from meshd.config.docs import section_of, settings_of
+
+    if spec.type == "discovery":
+        return None
+    name, section = section_of(spec.type)
+    keys = [
+        {"key": each.key, "default": each.default.replace("`", ""), "meaning": f"{each.meaning} {each.lacks}".strip()}
+        for each in settings_of(section)
+        if not each.whole
+    ]
+    return {"name": name, "keys": keys}
 
 
 def _show(found: dict[str, Any]) -> None:
@@ -121,6 +136,15 @@ def _show(found: dict[str, Any]) -> None:
         ["key", "type", "default", "meaning"],
         [[name, _kind(part), part.get("default"), part.get("description")] for name, part in properties.items()],
     )
+
+    section = found["section"]
+    if section is not None:
+        out.say()
+        out.print_table(
+            ["key", "default", "meaning"],
+            [[row["key"], row["default"], row["meaning"]] for row in section["keys"]],
+            title=f"and every {section['name']} takes",
+        )
 
 
 def _kind(part: dict[str, Any]) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -166,24 +166,42 @@ def _section(title: str, section: type[BaseModel], kind: str) -> str:
     top = RootConfig.model_fields[title.partition(".")[0]]
     unbuilt = marker_of(top.metadata) is not None
     about = f"{top.description}{' **Not supported yet.**' if unbuilt else ''}"
-    rows = "\n".join(_rows(section, ""))
+    rows = "\n".join(map(_row, settings_of(section)))
     table = f"| key | meaning | default |\n| --- | --- | --- |\n{rows}\n"
     return f"## {title}\n\n{about}\n\n{table}" + (_connectors(kind) if kind else "")
 
 
-def _rows(section: type[BaseModel], prefix: str, *, unbuilt: bool = False) -> Iterator[str]:
+class Setting(NamedTuple):
+    """default: as Markdown. lacks: what of it is not supported yet, as a sentence. whole: all of it."""
+
+    key: str
+    meaning: str
+    default: str
+    lacks: str = ""
+    whole: bool = False
+
+
+def section_of(kind: str) -> tuple[str, type[BaseModel]]:
+    """Where connectors of this type are named: its path and its schema."""
+    return next((title, section) for title, section, each in _SECTIONS if each == kind)
+
+
+def settings_of(section: type[BaseModel], prefix: str = "", *, unbuilt: bool = False) -> Iterator[Setting]:
     for name, info in section.model_fields.items():
         key = keys_of(section)[name]
         whole = unbuilt or (key.marker is not None and not key.marker.values)
         if key.below is not None and not key.many:
-            yield from _rows(key.below, f"{prefix}{name}.", unbuilt=whole)
+            yield from settings_of(key.below, f"{prefix}{name}.", unbuilt=whole)
             continue
-        meaning = info.description or ""
-        if whole:
-            meaning += " *Not supported yet.*"
-        elif key.marker is not None:
-            meaning += f" *Not supported yet: {', '.join(f'`{_plain(value)}`' for value in key.marker.values)}.*"
-        yield f"| `{prefix}{name}` | {_cell(meaning)} | {_cell(_default(info))} |"
+        lacks = "Not supported yet." if whole else ""
+        if not whole and key.marker is not None:
+            lacks = f"Not supported yet: {', '.join(f'`{_plain(value)}`' for value in key.marker.values)}."
+        yield Setting(f"{prefix}{name}", info.description or "", _default(info), lacks, whole)
+
+
+def _row(setting: Setting) -> str:
+    meaning = f"{setting.meaning} *{setting.lacks}*" if setting.lacks else setting.meaning
+    return f"| `{setting.key}` | {_cell(meaning)} | {_cell(setting.default)} |"
 
 
 def _default(info: FieldInfo) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +118,13 @@ def test_connectors(meshctl: Any) -> None:
     assert {row["type"] for row in rows} == {"storage"}
     assert "OPENAI_API_KEY" in meshctl("connectors", "openai.llm.v1").stdout
     assert json.loads(meshctl("connectors", "openai.llm.v1", "--json").stdout)["key_env"] == ["OPENAI_API_KEY"]
+    told = meshctl("connectors", "openai.llm.v1").stdout
+    for key in ("ca_file", "base_url", "api_key", "auth.method", "headers", "timeout", "rate_limit.rpm"):
+        assert re.search(rf"^{re.escape(key)}\b", told, re.M), key
+    assert "managed." not in told, "not supported yet"
+    sink = json.loads(meshctl("connectors", "modelmesh.file.v1", "--json").stdout)["section"]
+    assert (sink["name"], "logging.level" in [row["key"] for row in sink["keys"]]) == ("observability", True)
+    assert json.loads(meshctl("connectors", "modelmesh.health-monitor.v1", "--json").stdout)["section"] is None
     unknown = meshctl("connectors", "openai.lml.v1")
     assert (unknown.exit_code, "openai.llm.v1" in unknown.stderr) == (2, True)
     wrong = meshctl("connectors", "--type", "colour")
