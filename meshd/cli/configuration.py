@@ -193,14 +193,18 @@ def init(
 
     $ meshctl config init && $EDITOR ~/.config/meshd/mesh.yaml
     """
-    from meshd.config.lookup import user_directory
+    from meshd.config.lookup import user_file
     from meshd.config.zero import commented_yaml, zero_config
 
+    if path is not None and str(path) != "-" and path.suffix.lower() not in (".yaml", ".yml"):
+        raise typer.BadParameter(
+            f"{path} does not end in .yaml; `config convert` makes other formats", param_hint="PATH"
+        )
     text = commented_yaml(zero_config(os.environ))
     if str(path) == "-":
         sys.stdout.write(text)
         return
-    target = path or user_directory(os.environ) / "mesh.yaml"
+    target = path or user_file(os.environ)
     _write(target, text, force)
     _wrote(target, as_json)
 

@@ -40,3 +40,8 @@ def user_directory(environ: Mapping[str, str]) -> Path:
     """Where a user's configuration is kept."""
     base = environ.get("XDG_CONFIG_HOME") or os.path.join(environ.get("HOME") or os.path.expanduser("~"), ".config")
     return Path(base) / "meshd"
+
+
+def user_file(environ: Mapping[str, str]) -> Path:
+    """Where it is written first."""
+    return user_directory(environ) / "mesh.yaml"

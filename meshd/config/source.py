@@ -11,7 +11,7 @@ import stat
 from collections.abc import Callable
 from pathlib import Path
 
-from meshd.config.lookup import find_config
+from meshd.config.lookup import find_config, user_file
 from meshd.config.mesh_config import MeshConfig, configuration_error
 from meshd.config.problems import Problem
 
@@ -72,8 +72,8 @@ class ConfigSource:
 
     @classmethod
     def built_in(cls) -> ConfigSource:
-        """What the machine offers: keys in the environment, embedded models. A file that is saved in one of the
-        usual places later is taken by the next reload, and followed from then on."""
+        """What the machine offers: keys in the environment, embedded models. The user's file is awaited; one that is
+        saved in another of the usual places is taken by the next reload, and followed from then on."""
 
         def read() -> tuple[MeshConfig, str]:
             path = find_config()
@@ -84,7 +84,7 @@ class ConfigSource:
 
             return zero_config(os.environ, os.environ.get("CREDENTIALS_DIRECTORY")), BUILT_IN
 
-        source = cls(read)
+        source = cls(read, user_file(os.environ).absolute())
         return source
 
 

@@ -129,6 +129,17 @@ def test_inotify_used_up(odd: Callable[..., Odd], one: Any, eventually: Any) -> 
     assert place.log().count("is looked at every") == 1
 
 
+def test_a_first_configuration_is_noticed(odd: Callable[..., Odd], one: Any, eventually: Any) -> None:
+    place = odd("exec $P", XDG_CONFIG_HOME="config", MESHD_CONFIG=None)
+    file = place.directory / "config" / "meshd" / "mesh.yaml"
+    file.parent.mkdir(parents=True)
+    file.write_text(json.dumps(one(reply="first")))
+    eventually(lambda: f"{file} changed" in place.log(), what="the file is noticed")
+    assert place.say() == "first"
+    file.write_text(json.dumps(one(reply="second")))
+    eventually(lambda: place.say() == "second", what="a change of it is noticed")
+
+
 ONCE = {
     "standard input": "cat $D/mesh.yaml | $P --config /dev/stdin",
     "a dash": "$P --config - < $D/mesh.yaml",

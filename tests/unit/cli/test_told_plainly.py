@@ -62,6 +62,14 @@ def test_a_file_is_converted_into_a_format_that_there_is(meshctl: Any, tmp_path:
     assert not (tmp_path / name).exists()
 
 
+@pytest.mark.parametrize("name", ["mesh.toml", "mesh.json", "mesh"])
+def test_a_first_file_is_yaml_and_is_called_so(meshctl: Any, tmp_path: Path, name: str) -> None:
+    done = meshctl("config", "init", str(tmp_path / name))
+    assert (done.exit_code, "does not end in .yaml" in done.stderr) == (2, True)
+    assert not (tmp_path / name).exists()
+    assert meshctl("config", "init", str(tmp_path / "mesh.yml")).exit_code == 0
+
+
 def test_an_empty_word_is_no_model(fake: Any, meshctl: Any) -> None:
     done = meshctl("chat", "")
     assert done.exit_code == 2
