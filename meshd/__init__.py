@@ -12,14 +12,20 @@ if TYPE_CHECKING:
     from meshd.mesh import ModelMesh
 
 
+_HOMES = {"ModelMesh": "meshd.mesh", "MeshConfig": "meshd.config"}
+
+
 def __getattr__(name: str) -> Any:
     # Lazily: most of the package is imported by processes that need one small part of it.
-    if name == "ModelMesh":
-        from meshd.mesh import ModelMesh
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
 
-        return ModelMesh
-    if name == "MeshConfig":
-        from meshd.config import MeshConfig
+    try:
+        return getattr(import_module(_HOMES[name]), name)
+    except ModuleNotFoundError as error:
+        from meshd.app.start import is_ours, what_to_install
 
-        return MeshConfig
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        if is_ours(error):
+            raise
+        raise ModuleNotFoundError(what_to_install(error), name=error.name) from None

@@ -31,18 +31,27 @@ def _run(program: str, module: str) -> NoReturn:
     try:
         main: Any = import_module(module).main
     except ModuleNotFoundError as error:
-        package = (error.name or "").partition(".")[0]
-        if package in _OURS or not package:
+        if is_ours(error):
             raise
-        sys.stderr.write(f"{program}: {what_to_install(package)}\n")
+        sys.stderr.write(f"{program}: {what_to_install(error)}\n")
         sys.exit(EX_UNAVAILABLE)
     sys.exit(main())
 
 
-def what_to_install(package: str) -> str:
+def is_ours(error: ModuleNotFoundError) -> bool:
+    """A defect, that no installation mends."""
+    return _package(error) in ("", *_OURS)
+
+
+def what_to_install(error: ModuleNotFoundError) -> str:
     """One line. The client alone installs without the daemon's packages."""
+    package = _package(error)
     extra = "local" if package in _LOCAL else "daemon"
     return (
         f"the package {package!r} is missing; install the {extra}'s: "
         f'pip install "modelmesh[{extra}]" (in a checkout: pip install ".[{extra}]")'
     )
+
+
+def _package(error: ModuleNotFoundError) -> str:
+    return (error.name or "").partition(".")[0]

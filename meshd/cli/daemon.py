@@ -297,7 +297,7 @@ def _unexpected(error: Exception) -> list[str]:
     if isinstance(error, ModuleNotFoundError):
         from meshd.app.start import what_to_install
 
-        return [what_to_install((error.name or "").partition(".")[0])]
+        return [what_to_install(error)]
     if isinstance(error, OSError) and error.strerror:
         where = f"{error.filename}: " if error.filename else ""
         return [f"{where}{error.strerror}"]

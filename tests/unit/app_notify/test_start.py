@@ -1,0 +1,18 @@
+"""What is said where the daemon's packages are not installed, as beside the client alone."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+LACKING = "import sys; sys.modules['pykka'] = None; sys.argv = ['meshd']; "
+
+
+@pytest.mark.parametrize("use", ["from meshd import ModelMesh", "from meshd.app.start import daemon; daemon()"])
+def test_a_missing_package_is_told_with_what_to_install(use: str) -> None:
+    done = subprocess.run([sys.executable, "-c", LACKING + use], capture_output=True, text=True, timeout=40)
+    assert done.returncode != 0
+    assert 'install the daemon\'s: pip install "modelmesh[daemon]"' in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr or "ModelMesh" in use
