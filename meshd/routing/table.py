@@ -358,7 +358,8 @@ class RoutingTable:
         return found or []
 
     def _find_nearest(self, name: str) -> list[str]:
-        known = [*self.pools, *map(self.tree.alias, self._pools_by_capability), *self.models]
+        served = {node for model in self.models.values() for node in model.capabilities if self._most_specific(node)}
+        known = [*self.pools, *map(self.tree.alias, {*self._pools_by_capability, *served}), *self.models]
         known += (upstream for upstream, ids in self._by_upstream.items() if len(ids) == 1)
         if len(known) > _COMPARED:
             # Comparing takes microseconds a name, and requests wait: of very many, those that share a word's beginning.

@@ -87,6 +87,12 @@ def test_an_unknown_name_comes_with_the_nearest() -> None:
     assert made.nearest("zzzzzzzz") == []
 
 
+def test_a_capability_that_a_wider_pool_serves_is_among_the_nearest() -> None:
+    made = table(["local.smollm2"], [pool("text-generation", TEXT, "local.smollm2")])
+    assert made.nearest("chat-completio")[0] == "chat-completion"
+    assert "ocr" not in made.nearest("ocrs")
+
+
 def test_an_answer_is_kept_and_a_misspelling_remembered_within_bounds() -> None:
     made = table(["openai.gpt-4o"])
     assert made.resolve("gpt-4o") is made.resolve("gpt-4o")
