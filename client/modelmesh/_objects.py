@@ -19,7 +19,7 @@ from modelmesh._model_methods import NOT_FIELDS, ModelMethods
 
 _ABSENT: Final = object()
 _NONE, _DEFAULTS = "none", "defaults"  # what a dump leaves out: every null, or those of fields that its kind knows
-_NESTED: Final = frozenset({dict, list})
+_NESTED: Final = (dict, list)
 
 
 class Object(ModelMethods):
@@ -32,6 +32,7 @@ class Object(ModelMethods):
 
     _known: ClassVar[frozenset[str]] = frozenset()
     _kinds: ClassVar[dict[str, type[Object]]] = {}
+    _lists: ClassVar[frozenset[str]] = frozenset()  # a map in the place of a list stays one, as in the SDK
     mesh: Any = None
     _request_id: str | None = None
     _json: dict[str, Any]
@@ -40,8 +41,9 @@ class Object(ModelMethods):
         self.__dict__["_json"] = fields
 
     def __init_subclass__(cls) -> None:
-        own = vars(cls).get("__annotations__", ())
+        own = vars(cls).get("__annotations__", {})
         cls._known = cls._known | frozenset(name for name in own if not name.startswith("_"))
+        cls._lists = cls._lists | frozenset(name for name, kind in own.items() if str(kind).startswith("list["))
 
     @classmethod
     def of(cls, json: dict[str, Any]) -> Self:
@@ -57,7 +59,7 @@ class Object(ModelMethods):
             if name in self._known:
                 return None
             raise AttributeError(f"{type(self).__name__!r} has no field {name!r}")
-        if value.__class__ in _NESTED:
+        if value.__class__ in _NESTED and not (value.__class__ is dict and name in self._lists):
             kind = self._kinds.get(name)
             value = extra(value) if kind is None and self._known else _wrap(value, kind or Object)
         fields[name] = value
@@ -110,7 +112,8 @@ class Object(ModelMethods):
             if value is None and (without == _NONE or (without == _DEFAULTS and name in self._known)):
                 continue
             kind = self._kinds.get(name)
-            if (complete or without) and kind is not None and isinstance(value, dict | list):
+            nested = list if name in self._lists else _NESTED
+            if (complete or without) and kind is not None and isinstance(value, nested):
                 value = _wrap(value, kind)
             # In what providers add, null is what they said.
             dumped[name] = _unwrap(value, without if kind is not None or not self._known else "", complete)
