@@ -1,7 +1,7 @@
 """JSON as servers write it, beyond what the standard allows: read all of it, and write it so that anybody can read it.
 
 Owns: half surrogate pairs (as JavaScript cuts them), NaN, numbers that nothing here holds, control characters in
-strings, broken UTF-8, a byte order mark.
+strings, broken UTF-8, a byte order mark, UTF-16 and UTF-32.
 Must never: be the way of what is plain JSON: msgspec reads that, and everything here begins by asking it.
 """
 
@@ -35,7 +35,8 @@ def decode(data: bytes) -> Any:
 def decode_odd(data: bytes) -> Any:
     """What msgspec refuses. Raises NotJSON."""
     try:
-        return json.loads(data.decode(errors="replace").removeprefix("\ufeff"), strict=False, parse_int=_whole)
+        text = data.decode(json.detect_encoding(data), errors="replace")
+        return json.loads(text.removeprefix("\ufeff"), strict=False, parse_int=_whole)
     except (ValueError, RecursionError) as error:
         raise NotJSON(str(error)) from None
 

@@ -12,6 +12,8 @@ from typing import Any
 
 import msgspec
 
+from meshd.cdk import lenient
+
 MAX_MESSAGE = 600  # characters
 MAX_READ = 256 * 1024  # bytes of a body; what is longer is no error that a person wrote
 _DEEPEST = 8
@@ -33,11 +35,14 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]"
 _DELAY = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)s")
 _WORDED = re.compile(
     r"(?:(?:try again|retry|available|resets?|wait)[^.\d]{0,40}?\b(?:in|after|for|about)\s{0,3}(?:about\s)?|wait\s)"
-    r"((?:\d{1,9}(?:\.\d{1,9})?\s?(?:milliseconds?|seconds?|minutes?|hours?|days?|ms|h|m|s|d)\b[\s,]{0,2}){1,4}"
+    r"((?:\d{1,9}(?:\.\d{1,9})?\s?(?:milliseconds?|seconds?|secs?|minutes?|mins?|hours?|hrs?|days?|ms|h|m|s|d)\b"
+    r"[\s,]{0,2}){1,4}"
     r"|(?:\d{1,9}(?:\.\d{1,9})?(?:ms|h|m|s|d)){1,4})",
     re.I,
 )
-_PART = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)\s?(milliseconds?|ms|seconds?|s|minutes?|m|hours?|h|days?|d)", re.I)
+_PART = re.compile(
+    r"(\d{1,9}(?:\.\d{1,9})?)\s?(milliseconds?|ms|seconds?|secs?|s|minutes?|mins?|m|hours?|hrs?|h|days?|d)", re.I
+)
 _SECONDS = {"ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
@@ -103,9 +108,16 @@ def words_of(document: Any) -> ErrorWords:
 
 
 def _decoded(text: bytes | str) -> Any:
+    """None where it is no JSON. What no reader takes is not in it, such as half a surrogate pair of a prompt that was
+    quoted."""
     try:
         return msgspec.json.decode(text)
     except (msgspec.DecodeError, UnicodeError, RecursionError):
+        pass
+    try:
+        odd = lenient.decode_odd(text.encode(errors="replace") if isinstance(text, str) else text)
+        return msgspec.json.decode(lenient.plain(odd))
+    except (lenient.NotJSON, RecursionError):
         return None
 
 

@@ -89,6 +89,22 @@ def test_no_json_breaks_the_reading(document):
 
 
 @pytest.mark.parametrize(
+    "body",
+    [
+        rb'{"error":{"message":"too long: Elbe \ud83c","code":"context_length_exceeded"}}',
+        b'{"error":{"message":"too long: a\tb","code":"context_length_exceeded","logprob":NaN}}',
+        b'{"error":{"message":"too long: Stra\xdfe","code":"context_length_exceeded"}}',
+        '{"error":{"message":"too long: ab","code":"context_length_exceeded"}}'.encode("utf-16"),
+    ],
+)
+def test_an_error_that_quotes_half_a_pair_is_read(body):
+    words = read_error(body)
+    assert words.code == "context_length_exceeded"
+    assert words.message.startswith("too long: ")
+    assert words.message.encode()
+
+
+@pytest.mark.parametrize(
     ("error", "kind", "status"),
     [
         ({"message": "Provider returned error", "code": 502}, Kind.BAD_ANSWER, 502),
