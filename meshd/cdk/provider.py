@@ -75,7 +75,8 @@ class ProviderFailure(Exception):
     that the app must see as they are. retry_after: seconds the provider asked to be left alone. unsent: the request
     did not reach the provider, so that it cannot have cost anything. refused: features that the provider says the
     model does not do (`meshd/routing/features.py`). elsewhere: there is no API where it was asked for, so the address
-    may be wrong. told: an error that the provider told inside a 200.
+    may be wrong. told: an error that the provider told inside a 200. usage, said: what the provider reported and what
+    came of an answer, beside the events of a stream: both may cost something.
     """
 
     def __init__(
@@ -91,6 +92,8 @@ class ProviderFailure(Exception):
         refused: tuple[str, ...] = (),
         elsewhere: bool = False,
         told: bool = False,
+        usage: Usage | None = None,
+        said: str = "",
     ) -> None:
         super().__init__(message)
         self.told = told
@@ -104,6 +107,8 @@ class ProviderFailure(Exception):
         self.body = body
         self.retry_after = retry_after
         self.limits = limits
+        self.usage = usage
+        self.said = said
 
 
 @dataclass(slots=True)

@@ -284,6 +284,8 @@ class UpstreamAttempt:
     def _failed(self, failure: ProviderFailure, *, begun: bool = False) -> None:
         """Blame whom it may be blamed on."""
         plan, now = self.request.plan, clock.now()
+        if failure.said or failure.usage is not None:
+            self.note(StreamEvent(b"", bool(failure.said), failure.said, usage=failure.usage))
         usage = self._used(failure)
         if failure.kind is FailureKind.INVALID_REQUEST and self.request.delivery.continued:
             # Another model has taken the app's request: what is refused here is only how it is asked to go on.

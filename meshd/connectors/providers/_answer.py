@@ -50,7 +50,11 @@ _decode = msgspec.json.Decoder(Answer).decode
 
 
 class Unanswered(ValueError):
-    """It is JSON, and no answer. The message says what it lacks."""
+    """It is JSON, and no answer. The message says what it lacks. usage: it may have cost something."""
+
+    def __init__(self, lacks: str, document: Mapping[str, Any]) -> None:
+        super().__init__(lacks)
+        self.usage = _usage.usage_in(document)
 
 
 class Read(NamedTuple):
@@ -107,26 +111,26 @@ def _read_answer_oddly(body: bytes, operation: Operation) -> tuple[bytes, Usage 
         document, body = made, lenient.encode(made)
     choices = _wire.choices_of(document)
     if _told.is_flagged(document) or any(map(_wire.is_failed, choices)):
-        raise _wire.Told(_wire.error_of(document))
+        raise _wire.Told(_wire.error_of(document), document)
     if any(_is_answered(choice) for choice in choices):
         return body, _usage.usage_in(document)
     if _told.is_error({**document, "usage": None}):
-        raise _wire.Told(lenient.plain(document))
+        raise _wire.Told(lenient.plain(document), document)
     if not choices and _told.of_object(document) is not _told.Sign.ALIVE:
-        raise _wire.Told(lenient.plain(document))
-    raise Unanswered("without choices" if not choices else "with choices that say nothing")
+        raise _wire.Told(lenient.plain(document), document)
+    raise Unanswered("without choices" if not choices else "with choices that say nothing", document)
 
 
 def _read_embeddings(document: dict[str, Any], body: bytes) -> tuple[bytes, Usage | None]:
     if _told.is_flagged(document):
-        raise _wire.Told(lenient.plain(document))
+        raise _wire.Told(lenient.plain(document), document)
     data = document.get("data")
     rows = data if isinstance(data, list) else []
     if rows and all(isinstance(row, dict) and row.get("embedding") for row in rows):
         return body, _usage.usage_in(document)
     if _told.is_error({**document, "usage": None, "data": None}) or _told.of_object(document) is not _told.Sign.ALIVE:
-        raise _wire.Told(lenient.plain(document))
-    raise Unanswered("without data" if not rows else "with data that is not a vector")
+        raise _wire.Told(lenient.plain(document), document)
+    raise Unanswered("without data" if not rows else "with data that is not a vector", document)
 
 
 def _is_answered(choice: Mapping[str, Any]) -> bool:

@@ -18,7 +18,7 @@ import aiohttp
 import msgspec
 
 from meshd.cdk.lack import lack_of
-from meshd.cdk.provider import FailureKind, ProviderFailure
+from meshd.cdk.provider import FailureKind, ProviderFailure, Usage
 from meshd.connectors.providers import _told
 from meshd.connectors.providers._address import is_alert, no_answer, not_there, speaks_no_tls, wants_tls
 from meshd.connectors.providers._connecting import PoolFull
@@ -74,6 +74,7 @@ _BY_STATUS = {
 _NOT_HERE = frozenset({404, 405, 406, 410, 411, 412, 414, 415, 416, 417, 426, 428, 431, 494, 495, 496, 497})
 _LONG = 600.0  # s: a wait beyond that is no rate of a minute
 _PER_DAY = re.compile(r"(per|by|/) ?-?(day|month|24 ?h|86400)|daily|monthly|\b[tr]pd\b", re.I)
+_RESETS = re.compile(r"quota.{0,20}\breset", re.I)
 _PER_MINUTE = re.compile(r"(per|by|/).?(min|sec)", re.I)
 
 
@@ -147,6 +148,8 @@ def _classify_used_up(status: int, by_code: FailureKind | None, words: ErrorWord
         return by_code
     passes = waits is not None and waits <= _LONG
     if status == 429 and not passes and _PER_DAY.search(words.message) and not _PER_MINUTE.search(words.message):
+        return FailureKind.QUOTA
+    if waits is not None and not passes and _RESETS.search(words.message):
         return FailureKind.QUOTA
     if by_code is FailureKind.RATE_LIMIT:
         return by_code
@@ -293,9 +296,9 @@ def _headers_inside(body: bytes) -> list[tuple[bytes, bytes]]:
     return [(name.encode(errors="replace"), value.encode(errors="replace")) for name, value in headers.items()]
 
 
-def failure_from_error_object(error: bytes, status: int = 200) -> ProviderFailure:
+def failure_from_error_object(error: bytes, usage: Usage | None = None, said: str = "") -> ProviderFailure:
     """An error inside a 200: as an event of a stream, or in place of the answer. `error`: the object, what it is
-    inside of (Google's is in a list too), or bare words.
+    inside of (Google's is in a list too), or bare words. usage, said: of what it broke off.
 
     What it names, by a code, a status or words that are known, it is taken for; anything else is a bad answer.
     """
@@ -320,11 +323,13 @@ def failure_from_error_object(error: bytes, status: int = 200) -> ProviderFailur
     return ProviderFailure(
         kind,
         message,
-        status=inside or status,
+        status=inside or 200,
         body=body,
         retry_after=words.retry_after if kind in _PASSES else None,
         refused=refused,
         told=True,
+        usage=usage,
+        said=said,
     )
 
 

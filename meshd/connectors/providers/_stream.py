@@ -18,7 +18,7 @@ import msgspec
 from meshd import clock
 from meshd.awake import left_until
 from meshd.cdk import lenient
-from meshd.cdk.provider import FailureKind, Operation, ProviderFailure, RateLimits, StreamEvent
+from meshd.cdk.provider import FailureKind, Operation, ProviderFailure, RateLimits, StreamEvent, Usage
 from meshd.connectors.providers import _answer, _told, _wire
 from meshd.connectors.providers._ending import Ending
 from meshd.connectors.providers._errors import failure_from_error_object, failure_from_no_answer
@@ -247,7 +247,7 @@ class EventReader:
             self._lose(data)
             return None if bare or self._failure is None else _wire.unread(data)
         except _wire.Told as told:
-            self._failure = failure_from_error_object(told.error)
+            self._failure = failure_from_error_object(told.error, told.usage, told.said)
             return None
         except _wire.Nothing as nothing:
             self._ending.doubt = self._ending.doubt or nothing.doubtful
@@ -322,8 +322,9 @@ class EventReader:
         else:
             self._failure = self._cut("ended its stream without a finish reason")
 
-    def _bad(self, what: str, body: bytes) -> ProviderFailure:
-        return ProviderFailure(FailureKind.BAD_ANSWER, f"{self._where} {what}", status=200, body=body[:4096])
+    def _bad(self, what: str, body: bytes, usage: Usage | None = None) -> ProviderFailure:
+        message = f"{self._where} {what}"
+        return ProviderFailure(FailureKind.BAD_ANSWER, message, status=200, body=body[:4096], usage=usage)
 
     def _cut(self, what: str) -> ProviderFailure:
         kind = FailureKind.STREAM_CUT if self._content else FailureKind.BAD_ANSWER
@@ -367,9 +368,9 @@ class EventReader:
         except _wire.Broken:
             raise failure_from_no_answer(self._url, body) from None
         except _wire.Told as told:
-            raise failure_from_error_object(told.error) from None
+            raise failure_from_error_object(told.error, told.usage, told.said) from None
         except _answer.Unanswered as why:
-            raise self._bad(f"answered {why}", body) from None
+            raise self._bad(f"answered {why}", body, why.usage) from None
         self.done = True
         event, _ = _wire.read_event(_answer.as_stream(body), hide_usage=False, completion=self._completion)
         return [msgspec.structs.replace(event, content=True, usage=usage, limits=self._limits)]

@@ -154,11 +154,10 @@ def _within(count: int) -> int:
 
 def usage_in(document: Mapping[str, Any]) -> Usage | None:
     """Its report; a figure of another type costs that figure."""
-    wire = document.get("usage")
-    if not isinstance(wire, dict):
-        groq = document.get("x_groq")
-        wire = groq.get("usage") if isinstance(groq, dict) else None
-    known = WireUsage.__struct_fields__
-    return (
-        usage_of(WireUsage(**{name: wire[name] for name in known if name in wire})) if isinstance(wire, dict) else None
-    )
+    choices = document.get("choices")
+    first = choices[0] if isinstance(choices, list) and choices else None  # Moonshot's is in the last chunk's choice
+    for place in (document, document.get("x_groq"), first):
+        wire = place.get("usage") if isinstance(place, Mapping) else None
+        if isinstance(wire, dict):
+            return usage_of(WireUsage(**{name: wire[name] for name in WireUsage.__struct_fields__ if name in wire}))
+    return None

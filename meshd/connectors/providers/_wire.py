@@ -15,12 +15,15 @@ import msgspec
 from meshd.catalogue import broken_off_reasons
 from meshd.cdk import lenient
 from meshd.cdk.provider import StreamEvent
+from meshd.cdk.said import Said
 from meshd.cdk.said import read as read_said
 from meshd.connectors.providers import _shape, _told
 from meshd.connectors.providers._bare import is_bare
 from meshd.connectors.providers._usage import WireUsage, usage_in, usage_of
 
 NULL = msgspec.Raw(b"null")
+FINISH_REASON = ("finish_reason", "finishReason")
+"""The second is Gemini's, which some of its last chunks have alone."""
 
 
 class Delta(msgspec.Struct, gc=False):
@@ -45,6 +48,7 @@ class _Choice(msgspec.Struct, gc=False):
     delta: Delta | None = None
     text: str | None = None
     finish_reason: str | None = None
+    finish_reason_else: msgspec.Raw = msgspec.field(default=NULL, name="finishReason")
     error: msgspec.Raw = NULL
     says: bool = msgspec.field(default=False, name="//says")  # found out here, of no server's
 
@@ -86,11 +90,14 @@ class Broken(ValueError):
 
 
 class Told(Exception):
-    """What came is an error. `error`: it, or what it is inside of, as plain JSON."""
+    """What came is an error. `error`: it, or what it is inside of, as plain JSON. usage, said: what was reported and
+    came beside it; both cost something."""
 
-    def __init__(self, error: bytes) -> None:
+    def __init__(self, error: bytes, document: Mapping[str, Any]) -> None:
         super().__init__("an error inside a 200")
         self.error = error
+        self.usage = usage_in(document)
+        self.said = "".join(text for said in _said_in(choices_of(document)) for text in said)
 
 
 class Nothing(Exception):
@@ -139,7 +146,7 @@ def read_event(data: bytes, *, hide_usage: bool, completion: bool = False) -> tu
             if finish not in _USUAL_ENDS:
                 return _read_oddly(data, hide_usage, completion)
         delta = choice.delta
-        if choice.error is not NULL:
+        if not (choice.error is choice.finish_reason_else is NULL):
             return _read_oddly(data, hide_usage, completion)
         if completion is (delta is not None):  # a text where a delta is due, or the other way round
             return _read_oddly(data, hide_usage, completion)
@@ -191,7 +198,7 @@ def _read_oddly(data: bytes, hide_usage: bool, completion: bool) -> tuple[Stream
         document, data = made, lenient.encode(made)
     choices, usage = choices_of(document), usage_in(document)
     if any(map(is_failed, choices)):
-        raise Told(error_of(document))
+        raise Told(error_of(document), document)
     found: list[_Choice] = []
     said = []
     for position, choice in enumerate(choices):
@@ -203,14 +210,14 @@ def _read_oddly(data: bytes, hide_usage: bool, completion: bool) -> tuple[Stream
     chunk = Chunk(found)
     has_content = any(map(any, said))
     if _told.is_flagged_beside_text(document) if has_content else _told.is_flagged(document):
-        raise Told(error_of(document))
+        raise Told(error_of(document), document)
     if not has_content:
         if _told.is_error(document):
-            raise Told(lenient.plain(document))
+            raise Told(lenient.plain(document), document)
         if not choices and usage is None:
             sign = _told.of_object(document)
             if sign is _told.Sign.ERROR:
-                raise Told(lenient.plain(document))
+                raise Told(lenient.plain(document), document)
             if "choices" not in document or not document.keys() & {"id", "prompt_filter_results"}:
                 unread = document.get("choices") or b'"content"' in data or b'"delta"' in data
                 raise Nothing(sign is _told.Sign.DOUBTFUL or bool(unread), _told.ends(document))
@@ -255,11 +262,14 @@ def _index(choice: Mapping[str, Any], position: int) -> int:
 
 
 def finish_reason(choice: Mapping[str, Any]) -> str | None:
-    """As text, in whatever it is wrapped; None where it is anything else."""
-    reason = choice.get("finish_reason")
-    if isinstance(reason, dict):
-        reason = next((value for value in reason.values() if isinstance(value, str) and value), None)
-    return reason if isinstance(reason, str) and reason.lower() not in ("", "null", "none") else None
+    """As text, in whatever it is wrapped and by whatever name; None where it is anything else."""
+    for name in FINISH_REASON:
+        reason = choice.get(name)
+        if isinstance(reason, dict):
+            reason = next((value for value in reason.values() if isinstance(value, str) and value), None)
+        if isinstance(reason, str) and reason.lower() not in ("", "null", "none"):
+            return reason
+    return None
 
 
 def is_failed(choice: Mapping[str, Any]) -> bool:
@@ -280,7 +290,11 @@ def error_of(document: Mapping[str, Any]) -> bytes:
     choices = choices_of(document)
     if (why := _told.stopped_early(document)) is not None:
         return lenient.plain({"error": why})
-    if _told.calls_itself_error(document) and not _told.has_words(document) and (text := _text_of(choices)):
+    if (
+        _told.calls_itself_error(document)
+        and not _told.has_words(document)
+        and (text := "".join(said.text for said in _said_in(choices)))
+    ):
         return lenient.plain({"error": {"message": text, "type": "error"}})
     if not _told.is_flagged(document):
         for choice in choices:
@@ -292,9 +306,9 @@ def error_of(document: Mapping[str, Any]) -> bytes:
     return lenient.plain(document)
 
 
-def _text_of(choices: list[dict[str, Any]]) -> str:
+def _said_in(choices: list[dict[str, Any]]) -> list[Said]:
     said = (choice.get("delta") or choice.get("message") or choice for choice in choices)
-    return "".join(read_said(each).text for each in said if isinstance(each, dict))
+    return [read_said(each) for each in said if isinstance(each, dict)]
 
 
 def asks_for_usage(fields: Mapping[str, msgspec.Raw]) -> bool:

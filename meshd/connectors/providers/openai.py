@@ -43,6 +43,7 @@ from meshd.cdk.provider import (
     ProviderSettings,
     QuotaStatus,
     StreamEvent,
+    Usage,
 )
 from meshd.config.redaction import redact_url
 from meshd.connectors.providers import _wire
@@ -135,9 +136,9 @@ class OpenAIProvider(Provider):
         except _wire.Broken:
             raise self._scrub(failure_from_no_answer(self._shown[call.operation], body)) from None
         except _wire.Told as told:
-            raise self._scrub(failure_from_error_object(told.error)) from None
+            raise self._scrub(failure_from_error_object(told.error, told.usage, told.said)) from None
         except Unanswered as why:
-            raise self._bad(f"{self._where} answered {why}", body) from None
+            raise self._bad(f"{self._where} answered {why}", body, why.usage) from None
         headers = self.credentials.kept(kept_headers(raw))
         return ProviderAnswer(answer.body, answer.usage, rate_limits(raw), headers, answer.size)
 
@@ -166,12 +167,15 @@ class OpenAIProvider(Provider):
         one after all."""
         reader = self._reader(body, None, call, clock.now(), hide_usage=False)
         assembly = Assembly()
+        said: list[str] = []
         try:
             while not reader.done:
                 for event in await reader.more():
+                    said.append(event.text + event.reasoning + event.extra)
                     if not event.hidden:
                         assembly.add(event.data)
         except ProviderFailure as failure:
+            failure.said = "".join(said) + failure.said
             raise self._scrub(failure) from None
         finally:
             reader.close()
@@ -349,8 +353,9 @@ class OpenAIProvider(Provider):
 
         return [row.listing() for row in load_models(self.settings.connector)]
 
-    def _bad(self, message: str, body: bytes) -> ProviderFailure:
-        return self._scrub(ProviderFailure(FailureKind.BAD_ANSWER, message, status=200, body=body[:4096]))
+    def _bad(self, message: str, body: bytes, usage: Usage | None = None) -> ProviderFailure:
+        bad = ProviderFailure(FailureKind.BAD_ANSWER, message, status=200, body=body[:4096], usage=usage)
+        return self._scrub(bad)
 
     def _out_of_time(self, seconds: float) -> ProviderFailure:
         return self._failure(PoolFull(self._transport.full) if queued.get() else TimeoutError(), seconds)

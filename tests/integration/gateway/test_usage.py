@@ -9,6 +9,8 @@ from odd_provider import OddProvider
 from pool_rule_cases import events
 from spending import QUIET
 
+import modelmesh
+
 PRICING = {"input_per_1m": 1, "output_per_1m": 10}
 HUGE = ["18446744073709551615", "1e308", "-9223372036854775808", "99999999999999999999999999", "-1", "0"]
 COUNTS = [*HUGE, '"12"', '"many"', "true", "null", "{}", "[1]", "12.5", '"1e308"', '"NaN"', '"-5"']
@@ -96,3 +98,18 @@ def test_what_was_replaced_is_said(meshd, odd):
     assert said.startswith("m: it reported fewer than no tokens of answer, which cannot be")
     [event] = events(daemon, "usage_replaced", model="m")
     assert event["changed"]["tokens_out"] == 200
+
+
+def test_an_answer_that_was_broken_off_costs_what_it_was(meshd, odd):
+    """By its report, else by its text: the provider made it, whatever the app is told."""
+    daemon = meshd(config(odd))
+    odd.finish = "error"
+    before = 0.0
+    for usage, tokens in (('{"prompt_tokens":9,"completion_tokens":100}', 9 + 100 * 10), ("null", 8 + 200 * 10)):
+        daemon.ask("POST", "/mesh/v1/models/activate", {"id": "m"})
+        with pytest.raises(modelmesh.MeshError):
+            daemon.say(model="chat", user=usage)
+        after = spent(daemon)[0]
+        assert round((after - before) * 1e6) == tokens * len(odd.bodies)
+        before = after
+        odd.bodies.clear()

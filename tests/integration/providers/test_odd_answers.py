@@ -70,6 +70,20 @@ async def test_a_lost_chunk_before_a_finish_reason_is_no_empty_answer(say):
     assert failure.kind is FailureKind.BAD_ANSWER
 
 
+LAST = {"index": 0, "delta": {"content": "c"}}
+
+
+@pytest.mark.parametrize("end", [DONE, b""], ids=["done", "close"])
+@pytest.mark.parametrize("beside", [{}, {"finish_reason": None}, {"finish_reason": ""}], ids=str)
+async def test_a_finish_reason_has_another_name_too(say, beside, end):
+    """Gemini's last chunk: https://github.com/jakobdylanc/llmcord/issues/84."""
+    whole = event({"choices": [{**LAST, **beside, "finishReason": "stop"}]})
+    assert (await read(await say(AB, whole, end)))[:2] == ("abc", None)
+    assert (await read(await say(AB, whole, reset=True)))[:2] == ("abc", None)
+    broken = event({"choices": [{**LAST, **beside, "finishReason": "MALFORMED_FUNCTION_CALL"}]})
+    assert (await read(await say(AB, broken, end)))[1] is not None
+
+
 A, B = (json.dumps(chunk(letter)).encode() for letter in "ab")
 
 
@@ -124,6 +138,14 @@ async def test_half_a_pair_in_a_plain_answer(say):
     assert (answer.body, answer.usage.output_tokens) == (raw, 2)
     text, failure, events = await read(provider)
     assert (text, failure, events[0].finish_reason) == ("Elbe" + HALF, None, "stop")
+
+
+@pytest.mark.parametrize("coding", ["utf-16", "utf-16-le", "utf-32", "utf-8-sig"])
+async def test_a_plain_answer_in_another_unicode_than_utf_8(say, coding):
+    """As httpx and `requests` read it, by the first bytes."""
+    raw = json.dumps(whole({"content": "Straße"}), ensure_ascii=False).encode(coding)
+    answer = await (await say(raw, kind="application/json")).execute(call(stream=False))
+    assert json.loads(answer.body) == whole({"content": "Straße"})
 
 
 # -- fields of other types ----------------------------------------------------------------------------
@@ -342,6 +364,13 @@ async def test_the_usage_report_reaches_who_asked_for_it(say, document, asked):
     assert failure is None
     assert (events[-1].usage.output_tokens, events[-1].hidden) == (2, not asked)
     assert json.loads(events[-1].data) == document
+
+
+async def test_a_usage_report_inside_of_a_choice(say):
+    """Moonshot's, in the last chunk: https://github.com/earendil-works/pi/issues/2017."""
+    for last in ({**STOP, "usage": USAGE}, {"index": 0, "delta": {}, "finish_reason": "length", "usage": USAGE}):
+        _, failure, events = await read(await say(AB + event({"choices": [last]}) + DONE))
+        assert (failure, events[-1].usage.input_tokens, events[-1].usage.output_tokens) == (None, 3, 2)
 
 
 # -- plain answers ------------------------------------------------------------------------------------
