@@ -35,12 +35,13 @@ def _document(kind: str, choices: list[Any], usage: str) -> str:
 
 
 class OddProvider(LocalServer):
-    """bodies: of the requests it had. text: that it answers."""
+    """bodies: of the requests it had. text: that it answers. refuses: names of parameters."""
 
     def __init__(self, text: str = "x" * 400) -> None:
         self.bodies: list[dict[str, Any]] = []
         self.text = text
         self.finish = "stop"
+        self.refuses: set[str] = set()
         self.hold = threading.Event()  # clear: it does not answer
         self.hold.set()
         odd = self
@@ -53,6 +54,11 @@ class OddProvider(LocalServer):
                 body = json.loads(self.body())
                 odd.bodies.append(body)
                 odd.hold.wait(10)
+                for name in odd.refuses & body.keys():
+                    message = f"Unsupported parameter: '{name}' is not supported with this model."
+                    error = {"message": message, "type": "invalid_request_error", "param": name}
+                    self.send(400, {"error": {**error, "code": "unsupported_parameter"}})
+                    return
                 usage = body.get("user") or "null"
                 if body.get("stream"):
                     self.send(200, stream(odd.text, usage, odd.finish), {"content-type": "text/event-stream"})

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import enum
 import logging
+import re
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -98,7 +99,10 @@ class UpstreamAttempt:
             try:
                 await self._send()
             except ProviderFailure as refused:
-                await self._send_again(refused)
+                if other := self._other_limit(refused):
+                    await self._send_with(other)
+                else:
+                    await self._send_again(refused)
         except ProviderFailure as failure:
             self._failed(failure)
             return Fate.AGAIN
@@ -163,6 +167,29 @@ class UpstreamAttempt:
         self._size = len(answer.body) if answer.size is None else answer.size
         if self.race is not None:
             self.race.claim(self)  # the loser has used as much
+
+    def _other_limit(self, refused: ProviderFailure) -> str:
+        """The other name of the output limit, where the one that the mesh had added was refused; else "".
+
+        The name of a deployment, or an alias, does not say which one its model takes.
+        """
+        model = self.step.model
+        name = self.request.mesh.state.model(model.id).output_limit or model.output_limit
+        added = name in self.request.fields_for(model) and name not in self.request.fields
+        if refused.kind is not FailureKind.UNSUPPORTED or not added or not re.search(rf"\b{name}\b", refused.message):
+            return ""
+        return next(other for other in reading.OUTPUT_LIMITS if other != name)
+
+    async def _send_with(self, limit: str) -> None:
+        """With this name of the output limit, now and from now on, unless it is refused as well."""
+        known = self.request.mesh.state.model(self.step.model.id)
+        before, known.output_limit = known.output_limit, limit
+        try:
+            await self._send()
+        except ProviderFailure as refused:
+            if self._other_limit(refused):
+                known.output_limit = before
+            raise
 
     async def _send_again(self, refused: ProviderFailure) -> None:
         """Where the key that was refused has been replaced: the provider is not to blame for the old one. Raises what

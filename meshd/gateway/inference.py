@@ -219,11 +219,12 @@ class Inference:
     def fields_for(self, model: ModelSpec) -> Mapping[str, msgspec.Raw]:
         """The body's top level as this model is to have it. A limit that was reserved for has to hold."""
         limit = self.plan.needs.max_output
+        name = self.mesh.state.model(model.id).output_limit or model.output_limit
         if self.delivery.continued and limit is not None:
-            return reading.with_output_limit(self.fields, limit, model.output_limit)
+            return reading.with_output_limit(self.fields, limit, name)
         limitless = model.max_output_tokens is None and model.context_window is None
         if limitless and limit is None and model.pricing.output_per_1m and self.operation is not Operation.EMBEDDINGS:
-            return reading.with_output_limit(self.fields, OUTPUT_UNKNOWN, model.output_limit)
+            return reading.with_output_limit(self.fields, OUTPUT_UNKNOWN, name)
         return self.fields
 
     def continues(self, attempt: UpstreamAttempt, failure: ProviderFailure) -> None:

@@ -74,8 +74,9 @@ class OneToken:
             raise NotSent("a reload took it away meanwhile")
         operation = _operation(model)
         asked = dict(_ASKS[operation])
-        if operation is not Operation.EMBEDDINGS and model.output_limit:
-            asked[model.output_limit] = 1
+        limit = core.mesh.state.model(model.id).output_limit or model.output_limit
+        if operation is not Operation.EMBEDDINGS and limit:
+            asked[limit] = 1
         body = msgspec.json.encode({"model": model.upstream, **asked})
         self._mesh, self._pool, self._model = core.mesh, pool, model
         self._keeper = core.keeper

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from meshd.cdk.provider import Operation, Usage
-from meshd.routing.needs import PREAMBLE, TOOLS_PREAMBLE, Needs
+from meshd.routing.needs import OUTPUT_LIMITS, PREAMBLE, TOOLS_PREAMBLE, Needs
 from meshd.routing.table import ModelSpec
 
 OUTPUT_UNKNOWN = 4096
@@ -20,8 +20,6 @@ this limit (`needs.with_output_limit`), so that it holds."""
 IMAGE_TOKENS = 12_000
 """Of one image at most, where the catalogue does not say: GPT-5.4 at full detail takes 10,000 patches, and is billed up
 to a fifth more. Claude's largest is 4784."""
-
-_LIMITS = ("max_tokens", "max_completion_tokens")
 
 
 LASTING_WRITE_PERCENT = 200
@@ -149,5 +147,5 @@ def choices(needs: Needs, model: ModelSpec) -> int:
 
 
 def _largest(parameters: Mapping[str, Any]) -> int | None:
-    given = [parameters[name] for name in _LIMITS if isinstance(parameters.get(name), int)]
+    given = [parameters[name] for name in OUTPUT_LIMITS if isinstance(parameters.get(name), int)]
     return max(given, default=None)

@@ -28,6 +28,9 @@ PREAMBLE = 128
 TOOLS_PREAMBLE = 640
 """The same where there are tools: Anthropic's instructions for their use are 313 to 530 tokens by model."""
 
+OUTPUT_LIMITS = ("max_completion_tokens", "max_tokens")
+"""The names of a request's output limit, the newer one first."""
+
 GOING_ON = 320
 """Bytes at most that are put around the text so far to ask for the rest of it: its turn, and an instruction."""
 
@@ -350,11 +353,11 @@ def with_output_limit(
 ) -> Mapping[str, msgspec.Raw]:
     """The body with that output limit, by whichever name it has one already, else by `name`, "" where the model takes
     none: what was reserved then holds."""
-    name = next((given for given in ("max_completion_tokens", "max_tokens") if _has(fields, given)), name)
+    name = next((given for given in OUTPUT_LIMITS if _has(fields, given)), name)
     if not name:
         return fields
     limited = {**fields, name: msgspec.Raw(b"%d" % limit)}
-    for other in ("max_tokens", "max_completion_tokens"):
+    for other in OUTPUT_LIMITS:
         if other != name:
             limited.pop(other, None)  # of two limits a provider may take either
     return limited

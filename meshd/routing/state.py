@@ -116,6 +116,7 @@ class ModelState:
     last_failure_reason: str = ""
     answered: bool = False  # since the daemon began
     refused: dict[str, float] = field(default_factory=dict)  # feature → when it was last refused
+    output_limit: str = ""  # the name of the limit that it takes, where it refused the one of `ModelSpec.output_limit`
     answered_at: float = -INDEFINITELY  # the last time
     refused_at: float = -INDEFINITELY  # when it last refused a request that it might have answered
 

@@ -115,6 +115,26 @@ def test_the_limit_that_is_added_has_the_name_that_the_model_takes(daemon, odd):
     assert "max_tokens" not in odd.bodies[-1]
 
 
+def test_a_limit_that_was_added_and_refused_has_its_other_name(daemon, odd):
+    """A deployment's name does not say which model it is: https://github.com/rcourtman/Pulse/pull/1867."""
+    names = ["max_tokens", "max_completion_tokens"]
+    for refused, taken in (names, names[::-1]):
+        odd.refuses = {refused}
+        odd.bodies.clear()
+        daemon.say(model="guarded")
+        list(daemon.say(model="guarded", stream=True))
+        assert [[name for name in names if name in body] for body in odd.bodies] == [[refused], [taken], [taken]]
+        assert odd.bodies[-1][taken] == 4096
+        with pytest.raises(MeshError) as caught:  # the app's own is its own to change
+            daemon.say(model="guarded", **{refused: 7})
+        assert f"'{refused}' is not supported" in str(caught.value)
+    odd.refuses = set(names)
+    with pytest.raises(MeshError):
+        daemon.say(model="guarded")
+    odd.refuses = set()
+    assert sent(daemon, odd, "guarded")["max_tokens"] == 4096
+
+
 PART = {"type": "input_audio", "input_audio": {"data": "QUJD" * 40, "format": "wav"}}
 
 
