@@ -13,6 +13,7 @@ from typing import Any
 
 from meshd.cdk.said import REASONING, Said
 from meshd.cdk.said import read as read_said
+from meshd.connectors.providers._shape import has_content
 
 Document = dict[str, Any]
 
@@ -175,7 +176,7 @@ def _choices(document: Mapping[str, Any]) -> list[Document]:
 def _message(choice: Mapping[str, Any]) -> Mapping[str, Any] | None:
     message = choice.get("message")
     if isinstance(message, str):
-        return {"content": message}
+        return None if has_content(choice.get("delta")) else {"content": message}
     return message if isinstance(message, Mapping) else None
 
 

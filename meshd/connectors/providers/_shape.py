@@ -28,9 +28,12 @@ _BESIDE_RESPONSE = frozenset(
 )  # fmt: skip
 
 
-def shaped(document: dict[str, Any], part: str, *, completion: bool) -> dict[str, Any] | None:
+def shaped(document: dict[str, Any], part: str, *, completion: bool, usual: bool = False) -> dict[str, Any] | None:
     """The document as it should be; None where it is. part: `delta` of a chunk, `message` of an answer. completion:
-    the text belongs into `text`, as of the operation of that name."""
+    the text belongs into `text`, as of the operation of that name. usual: text has come where it is due, so that what
+    is beside an empty delta is none."""
+    if usual and document.get("choices") == []:
+        return None  # the usage report
     whole = _unwrapped(document, part, 0)
     choices = whole.get("choices")
     if isinstance(choices, Mapping):
@@ -38,7 +41,7 @@ def shaped(document: dict[str, Any], part: str, *, completion: bool) -> dict[str
     if not isinstance(choices, list) or not choices:
         return None
     given = [choice for choice in choices if isinstance(choice, Mapping) or (isinstance(choice, str) and choice)]
-    made = [_choice(choice, position, part, completion) for position, choice in enumerate(given)]
+    made = [_choice(choice, position, part, completion, usual) for position, choice in enumerate(given)]
     if not made or (whole is document and made == document["choices"]):
         return None
     return {**whole, "choices": made}
@@ -92,12 +95,17 @@ def _sole_choice(document: Mapping[str, Any]) -> dict[str, Any] | None:
     return {"index": document.get("index") or 0, **found, "finish_reason": finish}
 
 
-def _choice(choice: Any, position: int, part: str, completion: bool) -> dict[str, Any]:
+def has_content(said: Any) -> bool:
+    """Whether a delta has the field that an OpenAI client reads, though it be empty."""
+    return isinstance(said, Mapping) and "content" in said
+
+
+def _choice(choice: Any, position: int, part: str, completion: bool, usual: bool) -> dict[str, Any]:
     if isinstance(choice, str):
         choice = {"index": position, "delta": {"content": choice}}
     made = dict(choice)
     if completion:
-        said = _said(made, ("delta", "message"))
+        said = _said(made, ("delta", "message"), usual)
         if said is not None and not made.get("text") and (text := read_said(said).text):
             made["text"] = text
         return (
@@ -111,7 +119,7 @@ def _choice(choice: Any, position: int, part: str, completion: bool) -> dict[str
             made.pop("delta", None)
             made["message"] = said if "role" in said else {"role": "assistant", **said}
         return made
-    said = _said(made, ("delta",))
+    said = _said(made, ("delta",), usual)
     if said is None and _said(made, ("message",)) is not None:
         return made  # it takes knowing what came before (`_messages.py`)
     if said is not None:
@@ -119,20 +127,22 @@ def _choice(choice: Any, position: int, part: str, completion: bool) -> dict[str
     return made
 
 
-def _said(choice: dict[str, Any], parts: tuple[str, ...]) -> dict[str, Any] | None:
+def _said(choice: dict[str, Any], parts: tuple[str, ...], usual: bool = False) -> dict[str, Any] | None:
     """What a choice says, in the first of these parts that says something, else in the choice itself. Unchanged where
     that can be read."""
     for name in parts:
-        said = _message(choice.get(name))
+        said = _message(choice.get(name), usual)
         if said is not None and any(read_said(said)):
             return said
-    beside = {name: choice[name] for name in _SAYS if choice.get(name)}
-    if not beside and isinstance(choice.get("text"), str) and choice["text"]:
-        beside = {"content": choice["text"]}
-    return beside if beside and any(read_said(beside)) else None
+    if usual or has_content(choice.get("delta")):
+        return None
+    found = {name: choice[name] for name in _SAYS if choice.get(name)}
+    if not found and isinstance(choice.get("text"), str) and choice["text"]:
+        found = {"content": choice["text"]}
+    return found if found and any(read_said(found)) else None
 
 
-def _message(said: Any) -> dict[str, Any] | None:
+def _message(said: Any, usual: bool = False) -> dict[str, Any] | None:
     """A delta or a message, whatever it was written as."""
     if isinstance(said, str | int | float) and not isinstance(said, bool):
         return {"content": str(said)} if said != "" else None
@@ -141,9 +151,13 @@ def _message(said: Any) -> dict[str, Any] | None:
     if not isinstance(said, Mapping):
         return None
     inner = said.get("message") or said.get("delta")
-    if inner and not any(read_said(said)):
+    if (
+        inner
+        and not any(read_said(said))
+        and not (isinstance(inner, str | int | float) and (usual or has_content(said)))
+    ):
         return _message(inner)
-    if not said.get("content") and isinstance(said.get("text"), str) and said["text"]:
+    if not usual and not said.get("content") and isinstance(said.get("text"), str) and said["text"]:
         return {**{name: value for name, value in said.items() if name not in ("text", "content")},
                 "content": said["text"]}  # fmt: skip
     return dict(said)

@@ -120,6 +120,7 @@ class EventReader:
         self._since = started  # the last content, the time that the app took not counted
         self._left = started  # when the app got the last events
         self._usage = False
+        self._usual = False  # text has come where it is due, in a chunk that is passed on as it is
         self._messages: Messages | None = None  # where whole messages come in the place of deltas
         self._more: list[StreamEvent] = []  # of these, to be given next
         self.plain: bytes | None = None  # the body, where it was an answer in one piece
@@ -242,7 +243,9 @@ class EventReader:
         try:
             if bare and not self._content and _answer.is_whole(data):
                 data = _answer.as_stream(data)
-            event, chunk = _wire.read_event(data, hide_usage=self._hide_usage, completion=self._completion)
+            event, chunk = _wire.read_event(
+                data, hide_usage=self._hide_usage, completion=self._completion, usual=self._usual
+            )
         except _wire.Broken:
             self._lose(data)
             return None if bare or self._failure is None else _wire.unread(data)
@@ -257,6 +260,7 @@ class EventReader:
         if not event.content and chunk.choices and b'"message"' in event.data and self._of_messages(event.data):
             return None
         self._events += 1
+        self._usual = self._usual or (event.data is data and bool(event.text))
         self._usage = self._usage or event.usage is not None
         if self._ending.note(chunk, event):
             self._since = clock.now()

@@ -124,32 +124,34 @@ def is_broken_off(finish_reason: str) -> bool:
     return words[-1] in broken_off_reasons() and words[0] != "content_filter"
 
 
-def read_event(data: bytes, *, hide_usage: bool, completion: bool = False) -> tuple[StreamEvent, Chunk]:
+def read_event(
+    data: bytes, *, hide_usage: bool, completion: bool = False, usual: bool = False
+) -> tuple[StreamEvent, Chunk]:
     """One event of a stream. hide_usage: the app did not ask for the usage event. completion: it asked for `text`, not
-    for `delta`. Raises Broken, Told, Nothing."""
+    for `delta`. usual: text has come where it is due. Raises Broken, Told, Nothing."""
     try:
         chunk = _decode_chunk(data)
     except STRICT_ERRORS:
-        return _read_oddly(data, hide_usage, completion)
+        return _read_oddly(data, hide_usage, completion, usual)
     if not (chunk.error is chunk.base_resp is chunk.error_code is chunk.status is chunk.type is NULL):
-        return _read_oddly(data, hide_usage, completion)
+        return _read_oddly(data, hide_usage, completion, usual)
     wire = chunk.usage
     if (groq := chunk.x_groq) is not None:
         wire = wire or groq.usage
         if groq.error is not NULL:
-            return _read_oddly(data, hide_usage, completion)
+            return _read_oddly(data, hide_usage, completion, usual)
     usage = usage_of(wire) if wire is not None else None
     text, reasoning, extra, finish = "", "", "", None
     for choice in chunk.choices or ():
         if choice.finish_reason:
             finish = choice.finish_reason
             if finish not in _USUAL_ENDS:
-                return _read_oddly(data, hide_usage, completion)
+                return _read_oddly(data, hide_usage, completion, usual)
         delta = choice.delta
         if not (choice.error is choice.finish_reason_else is NULL):
-            return _read_oddly(data, hide_usage, completion)
+            return _read_oddly(data, hide_usage, completion, usual)
         if completion is (delta is not None):  # a text where a delta is due, or the other way round
-            return _read_oddly(data, hide_usage, completion)
+            return _read_oddly(data, hide_usage, completion, usual)
         if delta is None:
             if choice.text:
                 choice.says = True
@@ -168,12 +170,12 @@ def read_event(data: bytes, *, hide_usage: bool, completion: bool = False) -> tu
         if delta.error is not NULL or not (
             thought or delta.reasoning_details is delta.thinking is delta.thinking_blocks is NULL
         ):
-            return _read_oddly(data, hide_usage, completion)
+            return _read_oddly(data, hide_usage, completion, usual)
     if text or reasoning or extra:
         return StreamEvent(data, True, text, finish, usage, reasoning=reasoning, extra=extra), chunk
     # Few have nothing: the first and the last, and what is no chunk. These are looked at closely.
     if (usage is None and not chunk.choices) or chunk.choices is None or not is_bare(data):
-        return _read_oddly(data, hide_usage, completion)
+        return _read_oddly(data, hide_usage, completion, usual)
     hidden = not chunk.choices and hide_usage
     return StreamEvent(data, False, "", finish, usage, hidden), chunk
 
@@ -191,10 +193,13 @@ def _more_than_text(delta: Delta) -> str:
     return found
 
 
-def _read_oddly(data: bytes, hide_usage: bool, completion: bool) -> tuple[StreamEvent, Chunk]:
+def _read_oddly(data: bytes, hide_usage: bool, completion: bool, usual: bool = False) -> tuple[StreamEvent, Chunk]:
     """The same of a chunk that is not as it should be, or says nothing: a field of another type costs that field."""
     document, data = document_of(data)
-    if not _told.is_error(document) and (made := _shape.shaped(document, "delta", completion=completion)) is not None:
+    made = None
+    if not _told.is_error(document):
+        made = _shape.shaped(document, "delta", completion=completion, usual=usual)
+    if made is not None:
         document, data = made, lenient.encode(made)
     choices, usage = choices_of(document), usage_in(document)
     if any(map(is_failed, choices)):

@@ -86,6 +86,31 @@ async def test_text_in_a_shape_near_openais_is_shown(say, shape):
     assert "".join(choice.get("text") or "" for each in events for choice in json.loads(each.data)["choices"]) == TEXT
 
 
+BESIDE: dict[str, Any] = {"message": "success", "text": "x", "content": "x", "reasoning": "x", "refusal": "x",
+                          "delta": "x", "response": "x", "status": "ok", "msg": "ok"}  # fmt: skip
+
+
+@pytest.mark.parametrize("where", ["chunk", "choice", "delta"])
+@pytest.mark.parametrize("name", BESIDE)
+async def test_what_is_beside_a_usual_delta_is_no_text(say, name, where):
+    """One strange field in every chunk, as a provider or a gateway adds it: an OpenAI client shows nothing of it."""
+    deltas = [{"role": "assistant", "content": ""}, *({"content": word} for word in WORDS), {}]
+    chunks = [{"id": "c", "choices": [{"index": 0, "delta": delta, "finish_reason": None}]} for delta in deltas]
+    chunks[-1]["choices"][0]["finish_reason"] = "stop"
+    chunks.append({"id": "c", "choices": [], "usage": USAGE})
+    for each in chunks:
+        choices = each["choices"]
+        places = {"chunk": [each], "choice": choices, "delta": [choice["delta"] for choice in choices]}[where]
+        for place in places:
+            place.setdefault(name, BESIDE[name])
+    text, failure, events = await read(await say(b"".join(map(event, chunks)) + DONE))
+    assert failure is None
+    if where == "delta" and name in ("text", "content"):  # where content is due, or nearly
+        assert TEXT in shown(events)
+    else:
+        assert (text, shown(events)) == (TEXT, TEXT)
+
+
 def cumulative(words: list[str]) -> list[str]:
     return ["".join(words[: count + 1]) for count in range(len(words))]
 
