@@ -19,7 +19,7 @@ from meshd.cdk.provider import Operation, Usage
 from meshd.cdk.said import read as read_said
 from meshd.connectors.providers import _shape, _told, _usage, _wire
 
-_VECTOR = re.compile(rb'"embedding"\s*:\s*(\[\s*[\d.-]|"[^"])')
+_VECTORS = re.compile(rb'\[[^\[]*"embedding"\s*:\s*(\[\s*[\d.-]|"[^"])')
 _NO_VECTOR = re.compile(rb'"embedding"\s*:\s*(null|\[\s*\]|"")')
 
 
@@ -75,7 +75,7 @@ def read_answer(body: bytes, operation: Operation) -> Read:
     flags = answer.error is answer.base_resp is answer.error_code is answer.status is answer.type is _wire.NULL
     if flags and (answer.x_groq is None or answer.x_groq.error is _wire.NULL):
         if operation is Operation.EMBEDDINGS:
-            if _VECTOR.search(answer.data) is not None and _NO_VECTOR.search(answer.data) is None:
+            if _VECTORS.match(answer.data) is not None and _NO_VECTOR.search(answer.data) is None:
                 return Read(body, _usage.usage_of(answer.usage))
         elif (size := _said_for_certain(answer.choices, operation)) is not None:
             return Read(body, _usage.usage_of(answer.usage), size)

@@ -252,8 +252,8 @@ def failure_from_response(status: int, body: bytes, raw_headers: RawHeaders, url
         raw_headers = [*_headers_inside(body), *raw_headers]  # its own last, as they win
     waits = _waits(status, words, raw_headers)
     kind, missing = classify(status, words, waits), False
-    if 300 <= status < 400:
-        to = next((value.decode("latin-1") for name, value in raw_headers if name.lower() == b"location"), "elsewhere")
+    to = next((value.decode("latin-1") for name, value in raw_headers if name.lower() == b"location"), "")
+    if 300 <= status < 400 and to:
         kind = FailureKind.BAD_ANSWER
         message = f"{url} redirects to {to.split('?')[0]}: redirects are not followed, set base_url to where it leads"
     elif status == 400 and wants_tls(words.message):

@@ -428,9 +428,10 @@ async def test_an_odd_answer_is_one_byte_for_byte(say, document):
 
 @pytest.mark.parametrize(
     "data",
-    [[], None, {}, [None], [{}], [{"embedding": None}], [{"embedding": []}], [{"embedding": ""}], "x", 0],
+    [[], None, {}, [None], [{}], [{"embedding": None}], [{"embedding": []}], [{"embedding": ""}], "x", 0,
+     {"embedding": [1.0]}, {"data": [{"embedding": [1.0]}]}],
     ids=str,
-)
+)  # fmt: skip
 async def test_embeddings_without_a_vector_are_none(say, data):
     provider = await say(json.dumps({"object": "list", "data": data, "usage": USAGE}).encode(), kind="application/json")
     with pytest.raises(ProviderFailure):
