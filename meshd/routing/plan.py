@@ -35,7 +35,7 @@ from meshd.routing.needs import Needs
 from meshd.routing.pipeline import Pipeline, soonest_recovery
 from meshd.routing.retry import Verdict, asks_for_another, bound_wait, classify, delay, is_final, is_refusal
 from meshd.routing.stages import ANONYMOUS, Asker, BudgetStage, LimitStage, Question, StateStage
-from meshd.routing.state import Availability, Change, MeshState, availabilities
+from meshd.routing.state import INDEFINITELY, Availability, Change, MeshState, availabilities
 from meshd.routing.table import ModelSpec, PoolSpec, ProviderSpec, RoutingTable
 from meshd.routing.waiting import Wait, free_at, line_of, wait_of
 from meshd.routing.wording import lasting
@@ -52,8 +52,9 @@ class GiveUp:
 
 @dataclass(slots=True)
 class Standing:
-    """A model that may be tested where no other can answer, `at` that time (UTC s) at the earliest. refuses: it rests
-    for a cause that mostly lasts. told: its provider asked to be left alone for longer, or refused all its keys."""
+    """A model that may be tested where no other can answer, `at` that time (UTC s) at the earliest, INDEFINITELY: when
+    another request ends and makes room. refuses: it rests for a cause that mostly lasts. told: its provider asked to be
+    left alone for longer, or refused all its keys."""
 
     model: ModelSpec
     question: Question
@@ -191,7 +192,7 @@ class RequestPlan:
                 self._not_before.setdefault(last.model.id, now)
                 return self._begin(last.question, last.model)
         if crowd is not None:
-            return crowd.no_later_than(each.at for each in standing.values())
+            return crowd.no_later_than(_known(standing))
         if standing:
             return self._wait_for(standing).no_later_than(free_at(consulted, now))
         return self._nothing_left(consulted, now)
@@ -235,7 +236,7 @@ class RequestPlan:
             for id, each in standing.items()
         }
         known = any(self.state.model(id).has_answered for id in standing)
-        return Wait(min(each.at for each in standing.values()), reasons, resting=True, known=known)
+        return Wait(min(_known(standing), default=None), reasons, resting=True, known=known)
 
     def _tested_from(self, model: ModelSpec, question: Question) -> Standing | None:
         """From when on this request may test it, at the latest if another does so already; None: not at all."""
@@ -264,11 +265,11 @@ class RequestPlan:
         for stage in self.pipeline.stages:
             if stage.name not in (_STATE.name, LimitStage.name) and stage.objection(model, question) is not None:
                 return None
-        fits_from = self._fits_from(model, question, resting=once)
+        fits_from = self._fits_from(model, question, resting=once, crowded=True)
         if fits_from is None:
             return None
         at = max(at, fits_from)
-        return None if at >= self.deadline else Standing(model, question, at, refuses, bool(told))
+        return None if self.deadline <= at < INDEFINITELY else Standing(model, question, at, refuses, bool(told))
 
     def _is_told_by(self, model: ModelSpec, availability: Availability) -> bool:
         """Whether another request has just been refused, so that this one need not be."""
@@ -335,15 +336,20 @@ class RequestPlan:
     def _fits(model: ModelSpec, question: Question) -> bool:
         return all(stage.objection(model, question) is None for stage in _WHATEVER_ITS_STATE)
 
-    def _fits_from(self, model: ModelSpec, question: Question, *, resting: bool = True) -> float | None:
+    def _fits_from(
+        self, model: ModelSpec, question: Question, *, resting: bool = True, crowded: bool = False
+    ) -> float | None:
         """As `_fits`, of a model that is to be waited for: from when on (UTC s), where its provider asked, perhaps
-        another request, to leave it alone till then. None where it does not fit. resting: see `rates.crowd`."""
+        another request, to leave it alone till then; `crowded`: or where it is at a limit (INDEFINITELY: until another
+        request ends). None where it does not fit. resting: see `rates.crowd`."""
         crowd = self.state.rates.crowd(question, model, resting=resting)
-        if (crowd is not None and not crowd.told) or _BUDGET.objection(model, question) is not None:
+        if crowd is not None and not crowd.told and not crowded:
             return None
-        if _MAINTENANCE.objection(model, question) is not None:
+        if _BUDGET.objection(model, question) is not None or _MAINTENANCE.objection(model, question) is not None:
             return None
-        return question.now if crowd is None else question.now + (crowd.frees_in or 0.0)
+        if crowd is None:
+            return question.now
+        return INDEFINITELY if crowd.frees_in is None else question.now + crowd.frees_in
 
     def _soonest(self, consulted: list[Consulted]) -> tuple[Question, ModelSpec] | None:
         """No other model is left: of those that failed this request and may be asked again the one to wait for,
@@ -669,6 +675,11 @@ class RequestPlan:
         if not soonest and any(_STATE.objection(self.table.models[model], question) for model in self._tries):
             return _SOON if waits else None
         return soonest or None
+
+
+def _known(standing: dict[str, Standing]) -> list[float]:
+    """The times (UTC s) that are known of those at which they may be tested."""
+    return [each.at for each in standing.values() if each.at < INDEFINITELY]
 
 
 LACK_FIRST, LACK_LONGEST = 0.2, 1.0

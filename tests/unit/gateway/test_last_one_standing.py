@@ -17,7 +17,7 @@ from meshd import clock
 from meshd.cdk.provider import FailureKind, ProviderFailure
 from meshd.routing import recovery
 from meshd.routing.plan import LAST_ATTEMPTS
-from meshd.routing.table import RetryPolicy
+from meshd.routing.table import RateSpec, RetryPolicy
 
 STEPS = 3.0
 """Seconds that the documented steps may take in all: up to 2 s between two tests, and the request's own back-off."""
@@ -139,6 +139,32 @@ def test_nobody_waits_longer_than_the_outage_and_the_steps(kind: FailureKind, la
     world = in_virtual_time(load)
     assert [asked.failed for asked in world.asked if not asked.served] == []
     assert max(asked.ended or 0.0 for asked in world.asked) <= lasts + STEPS
+
+
+@pytest.mark.parametrize("rate", [RateSpec(concurrency=1), RateSpec(concurrency=2), RateSpec(rpm=6000)])
+@pytest.mark.parametrize("kind", [*_FREE, FailureKind.BAD_ANSWER])
+@pytest.mark.parametrize("lasts", [0.3, 2.0])
+@pytest.mark.parametrize("takes", [0.02, 0.5])
+def test_where_a_limit_leaves_no_room_for_a_test_the_others_wait_for_it(
+    kind: FailureKind, lasts: float, takes: float, rate: RateSpec
+) -> None:
+    member = Member(takes, (Outage(1.0, lasts, kind),))
+    apps = 6
+
+    async def load() -> World:
+        world = World({"p": Acting("p", member.acts, member.takes)}, rate=rate)
+
+        async def app() -> None:
+            while clock.now() - clock.at(START) < lasts + 4.0:
+                await world.ask()
+                await asyncio.sleep(0.1)
+
+        await asyncio.gather(*(app() for _ in range(apps)))
+        return world
+
+    world = in_virtual_time(load)
+    assert [asked.failed for asked in world.asked if not asked.served] == []
+    assert max(asked.ended or 0.0 for asked in world.asked) <= lasts + STEPS + apps * takes
 
 
 def test_who_waits_is_woken_by_the_others_success_not_by_its_own_back_off() -> None:

@@ -33,7 +33,7 @@ from meshd.gateway.exchange import Exchange
 from meshd.gateway.identity import Caller
 from meshd.gateway.queueing import WaitingRoom
 from meshd.routing.state import Change
-from meshd.routing.table import ModelSpec, ProviderSpec
+from meshd.routing.table import NO_RATES, ModelSpec, ProviderSpec, RateSpec
 
 START = 1_000_000.0
 QUEUE_TIMEOUT = 30.0
@@ -156,13 +156,14 @@ class World:
     pool: dict[str, Any] = field(default_factory=dict)
     answered: bool = True
     timeout: float = 60.0  # s that a provider may take
+    rate: RateSpec = NO_RATES  # of each provider
 
     def __post_init__(self) -> None:
         specs = [ModelSpec(f"{name}.m", name, "m", (CHAT,)) for name in self.providers]
         self.room = WaitingRoom(lambda: 1024, lambda: QUEUE_TIMEOUT)
         self.mesh = lone_mesh(
             specs,
-            [ProviderSpec(name, "acting", timeout=self.timeout) for name in self.providers],
+            [ProviderSpec(name, "acting", timeout=self.timeout, rate=self.rate) for name in self.providers],
             self.providers.__getitem__,
             _NoLedger(),
             self.room,
