@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import os
 import ssl
 from typing import Any
 
 import aiohttp
 
+from meshd.awake import Limit
 from meshd.connectors.providers._names import Resolver
 from meshd.connectors.providers.proxies import Proxy, ProxyRefused
 from meshd.connectors.providers.tls import certificate_fault, tls_context
@@ -33,6 +35,7 @@ aiohttp.connector._SSL_CONTEXT_VERIFIED = aiohttp.connector._SSL_CONTEXT_UNVERIF
 
 _REPLACING = 1.5  # s for which a file of authorities that says nothing is taken for one that is being replaced
 _AGAIN = 0.05
+_CLOSING = 1.0  # s for a SOCKS connection that came to nothing to be closed
 
 
 class PoolFull(TimeoutError):
@@ -109,17 +112,32 @@ async def tcp_connector(
 
 def _socks_connector(proxy: Proxy, options: dict[str, Any]) -> Any:
     try:
-        from aiohttp_socks import ProxyConnector, ProxyType
+        from aiohttp_socks import ProxyConnectionError, ProxyConnector, ProxyError, ProxyTimeoutError, ProxyType
     except ImportError:
         raise ProxyRefused('a SOCKS proxy needs a package that is missing: pip install "aiohttp-socks"') from None
-    from python_socks import ProxyError, ProxyTimeoutError
+    where = f"the SOCKS proxy {proxy.host}:{proxy.port}"
 
     class SocksConnector(_Opening, ProxyConnector):
-        async def _connect_via_proxy(self, *args: Any, **kwargs: Any) -> Any:
+        async def _wrap_create_connection(self, *args: Any, req: Any, **kwargs: Any) -> Any:
+            """In aiohttp's own errors of a connection that could not be opened: nothing was sent."""
+            cause: OSError
             try:
-                return await super()._connect_via_proxy(*args, **kwargs)
-            except (ProxyError, ProxyTimeoutError) as error:
-                raise OSError(f"the SOCKS proxy {proxy.host}:{proxy.port} refused: {error}") from None
+                with Limit(kwargs["timeout"].sock_connect + _CLOSING):  # its own does not end a TLS handshake
+                    return await super()._wrap_create_connection(*args, req=req, **kwargs)
+            except ssl.CertificateError as error:
+                raise aiohttp.ClientConnectorCertificateError(req.connection_key, error) from error
+            except ssl.SSLError as error:
+                raise aiohttp.ClientConnectorSSLError(req.connection_key, error) from error
+            except ProxyError as error:
+                cause = _of_proxy(f"{where} refused: {error}")
+            except ProxyConnectionError as error:
+                number = getattr(error.__cause__, "errno", None)
+                cause = _of_proxy(f"{where} cannot be reached: {os.strerror(number) if number else error}", number)
+            except (ProxyTimeoutError, TimeoutError):
+                cause = _of_proxy(f"{where} gave no connection in time")
+            except OSError as error:
+                cause = error
+            raise aiohttp.ClientConnectorError(req.connection_key, cause) from None
 
     kind = ProxyType.SOCKS4 if proxy.scheme.startswith("socks4") else ProxyType.SOCKS5
     return SocksConnector(
@@ -131,3 +149,10 @@ def _socks_connector(proxy: Proxy, options: dict[str, Any]) -> Any:
         rdns=proxy.remote_names,
         **options,
     )
+
+
+def _of_proxy(text: str, number: int | None = None) -> OSError:
+    """number: what this machine may lack. Given to OSError(), it would make an error that is told of the provider."""
+    error = OSError(text)
+    error.errno, error.strerror = number, text
+    return error

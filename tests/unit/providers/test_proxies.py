@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import base64
 import ipaddress
+import socket
 import ssl
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
@@ -16,7 +18,9 @@ from hypothesis import strategies as st
 from multidict import CIMultiDict
 from yarl import URL
 
+from meshd.cdk.provider import FailureKind, ProviderFailure
 from meshd.config import MeshConfig
+from meshd.connectors.providers._errors import failure_from_exception
 from meshd.connectors.providers._http import Transport, proxy_arguments
 from meshd.connectors.providers.proxies import Proxy, ProxyRefused, bypassed, find_proxy, no_proxy_faults
 from meshd.connectors.providers.tls import tls_context
@@ -311,11 +315,14 @@ class Socks:
             self.asked.append((host, int.from_bytes(await reader.readexactly(2), "big")))
             writer.write(bytes([5, self.code, 0, 1, 0, 0, 0, 0, 0, 0]))
             if not self.code:
-                await reader.readuntil(b"\r\n\r\n")
-                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi")
+                await self.answer(reader, writer)
             await writer.drain()
         finally:
             writer.close()
+
+    async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi")
 
 
 @pytest.mark.parametrize("scheme", ["socks5h", "socks5"])
@@ -346,6 +353,47 @@ async def test_a_socks_proxy_that_refuses_is_named_without_its_password() -> Non
             await transport.send("GET", URL("http://api.invalid/"), CIMultiDict())
         await transport.aclose()
     assert "secret-pw" not in str(refused.value)
+
+
+async def _refused_by_socks(port: int, scheme: str = "http", **secure: Any) -> ProviderFailure:
+    environ = {"ALL_PROXY": f"socks5h://127.0.0.1:{port}"}
+    transport = Transport(secure=scheme == "https", host="api.invalid", environ=environ, connect_timeout=0.3)
+    try:
+        with pytest.raises((OSError, TimeoutError)) as refused:
+            await transport.send("GET", URL(f"{scheme}://api.invalid/"), CIMultiDict())
+    finally:
+        await transport.aclose()
+    return failure_from_exception(refused.value, "api.invalid", 1)
+
+
+@pytest.mark.parametrize("code", [1, 2, 4, 5])
+async def test_a_socks_proxy_that_refuses_was_sent_nothing(code: int) -> None:
+    async with await asyncio.start_server(Socks(code=code).serve, "127.0.0.1", 0) as server:
+        failure = await _refused_by_socks(server.sockets[0].getsockname()[1])
+    assert (failure.kind, failure.unsent) == (FailureKind.CONNECTION, True)
+    assert "the SOCKS proxy 127.0.0.1:" in failure.message
+
+
+async def test_a_socks_proxy_that_is_not_there_was_sent_nothing() -> None:
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))  # and does not listen
+        failure = await _refused_by_socks(silent.getsockname()[1])
+    assert (failure.kind, failure.unsent) == (FailureKind.CONNECTION, True)
+    assert "the SOCKS proxy 127.0.0.1:" in failure.message
+    assert "cannot be reached" in failure.message
+
+
+@pytest.mark.parametrize("answers", [b"", b"HTTP/1.1 400 Bad Request\r\n\r\n"], ids=["silence", "no TLS"])
+async def test_tls_that_fails_behind_a_socks_proxy_was_sent_nothing(answers: bytes) -> None:
+    class WithoutTLS(Socks):
+        async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.read(1)
+            writer.write(answers)
+            await reader.read()
+
+    async with await asyncio.start_server(WithoutTLS().serve, "127.0.0.1", 0) as server:
+        failure = await asyncio.wait_for(_refused_by_socks(server.sockets[0].getsockname()[1], "https"), 10)
+    assert (failure.kind, failure.unsent) == (FailureKind.CONNECTION, True)
 
 
 async def test_nothing_is_sent_past_a_proxy_that_is_refused() -> None:
