@@ -92,17 +92,24 @@ def none_left(consulted: Sequence[Consulted], stages: Collection[Stage] = STANDA
 
 
 def _unaffordable(consulted: Sequence[Consulted]) -> Refusal | None:
-    """The refusal to tell of, where nothing but money hinders."""
+    """The refusal to tell of, where nothing but money hinders, or would if the others were back."""
     found: Refusal | None = None
     for question, decision in consulted:
         for drop in decision.dropped:
             if drop.permanent:
                 continue
-            refusal = refusal_of(question, drop.model) if drop.stage == "budget" else None
+            refusal = _of_budget(question, drop)
             if refusal is None or refusal.allowance.source != "budget":
                 return None
             found = found or refusal
     return found
+
+
+def _of_budget(question: Question, drop: Dropped) -> Refusal | None:
+    """Why it is too dear, also of one that was dropped for something else. What is only reserved may be free before
+    that is over."""
+    refusal = refusal_of(question, drop.model)
+    return None if refusal is None or (refusal.reserved and drop.stage != "budget") else refusal
 
 
 def refusal_of(question: Question, model: str) -> Refusal | None:
@@ -113,11 +120,11 @@ def comes_back(question: Question, drop: Dropped, *, untested: bool = False) -> 
     """Seconds until the model may be asked, None: not by itself. untested: see `soonest_recovery`."""
     if drop.permanent:
         return None
-    if drop.stage == "budget":
-        refusal = refusal_of(question, drop.model)
-        resets_at = None if refusal is None else refusal.resets_at
+    refusal = _of_budget(question, drop)
+    if refusal is not None:
+        resets_at = refusal.resets_at
         return None if resets_at is None else max(resets_at - question.state.ahead - question.now, 0.0)
-    return soonest_recovery(question, [drop.model], untested=untested)
+    return None if drop.stage == "budget" else soonest_recovery(question, [drop.model], untested=untested)
 
 
 def over_budget(refusal: Refusal, reasons: dict[str, str] | None = None) -> BudgetExceededError:

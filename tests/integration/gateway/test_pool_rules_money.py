@@ -30,6 +30,8 @@ def daemon(module_meshd, server):
     pool("strict", "strict", "free", on_budget_exceeded="error")
     model("paid", **CENT)
     pool("of-pool", "paid", budget={"daily_limit": 0.02})
+    model("breaks", {"error": 500}, **CENT)
+    pool("broken", "breaks", "paid", budget={"daily_limit": 0.02}, deactivation={"retry_limit": 1})
     usage = {"usage": {"prompt_tokens": 1000, "completion_tokens": 100}}
     model("of-provider", {"reply": "x", **usage}, provider={"pricing": {"input_per_1m": 2, "output_per_1m": 10}})
     model("own", {"reply": "x", **usage}, provider={"pricing": {"input_per_1m": 2, "output_per_1m": 10}},
@@ -97,6 +99,13 @@ def test_a_pools_budget_is_of_all_its_requests(daemon):
         daemon.say(model="of-pool")
     assert (caught.value.code, caught.value.scope) == ("budget_exceeded", "pool")
     assert asked(daemon, "paid") == ["paid"], "by itself it is in no pool"
+
+
+def test_a_model_that_rests_is_no_hope_where_the_budget_is_used_up(daemon):
+    assert asked(daemon, "broken", 2) == ["paid", "paid"]
+    with pytest.raises(MeshError) as caught:
+        daemon.say(model="broken")
+    assert (caught.value.code, caught.value.scope) == ("budget_exceeded", "pool")
 
 
 def test_one_that_is_not_enforced_only_tells(daemon):
