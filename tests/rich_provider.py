@@ -62,6 +62,9 @@ def chunks(asked: dict[str, Any]) -> list[dict[str, Any]]:
             deltas.append({"reasoning_content": "Because."})
         deltas += [{"content": part} for part in message["content"].partition(" ") if part]
     told = [{**head, "choices": [{"index": 0, "delta": delta, "finish_reason": None}]} for delta in deltas]
+    if asked.get("logprobs"):
+        for chunk in told:
+            chunk["choices"][0]["logprobs"] = {"content": [TOKEN], "refusal": None}
     finish = "tool_calls" if message.get("tool_calls") else "stop"
     told.append({**head, "choices": [{"index": 0, "delta": {}, "finish_reason": finish}]})
     if (asked.get("stream_options") or {}).get("include_usage"):
@@ -93,6 +96,10 @@ class _Handler(BaseHTTPRequestHandler):
             status = int(asked["user"].rpartition(" ")[2])
             error = {"message": f"refused by {status}", "type": "odd_error", "param": "user", "code": "odd_code"}
             self._send(status, {"error": error}, {"retry-after": "0.01"})
+        elif asked.get("user") == "back":
+            answer = completion({})
+            answer["choices"][0]["message"]["content"] = json.dumps({**asked, "model": "m"})
+            self._send(200, answer)
         elif "/embeddings" in self.path:
             self._send(200, embeddings(asked))
         elif "/chat/completions" not in self.path:

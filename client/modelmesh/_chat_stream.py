@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 from modelmesh import _parsing
 from modelmesh._errors import MeshError
+from modelmesh._model_methods import held
 from modelmesh._sdk_errors import as_sdk_error
-from modelmesh._types import ChatCompletion, ChatCompletionChunk, Object
+from modelmesh._types import ChatCompletion, ChatCompletionChunk, Object, TokenLogprob
 
 if TYPE_CHECKING:
     from modelmesh._streaming import AsyncStream, Stream
@@ -25,7 +26,7 @@ class Event(Object):
 
 def _event(type: str, **fields: Any) -> Event:
     event = Event.of({"type": type})
-    event.__dict__.update(fields)
+    held(event).update(fields)
     return event
 
 
@@ -77,33 +78,34 @@ class State:
         index = choice.get("index") or 0
         found: dict[str, Any] | None = next((each for each in self._json["choices"] if each["index"] == index), None)
         if found is None:
-            found = {"index": index, "finish_reason": None, "logprobs": None, "message": {}}
+            found = {"index": index, "finish_reason": None, "logprobs": None, "message": {"parsed": None}}
             self._json["choices"].append(found)
             self._json["choices"].sort(key=lambda each: each["index"])
-        found["message"] = _accumulated(found["message"], choice.get("delta") or {})
+        message = found["message"] = _accumulated(found["message"], choice.get("delta") or {})
         if choice.get("finish_reason"):
             found["finish_reason"] = choice["finish_reason"]
         for name, listed in (choice.get("logprobs") or {}).items():
             found["logprobs"] = found["logprobs"] or {"content": None, "refusal": None}
             if listed:
                 found["logprobs"][name] = [*(found["logprobs"].get(name) or ()), *listed]
+        if not self._first and _parsing.reads_anything(self._format, ()) and not message.get("refusal"):
+            message["parsed"] = _parsing.read_partially(message.get("content") or "")
         return found
 
     def _events(self, choice: dict[str, Any], snapshot: dict[str, Any]) -> Iterator[Event]:
         state = self._choices.setdefault(snapshot["index"], _Choice())
         delta, message = choice.get("delta") or {}, snapshot["message"]
         if delta.get("content") is not None:
-            parsed = None
-            if not self._first and _parsing.reads_anything(self._format, ()) and not message.get("refusal"):
-                parsed = _parsing.read_partially(message["content"])
-            yield _event("content.delta", delta=delta["content"], snapshot=message["content"], parsed=parsed)
+            told = {"snapshot": message["content"], "parsed": message["parsed"]}
+            yield _event("content.delta", delta=delta["content"], **told)
         if delta.get("refusal") is not None:
             yield _event("refusal.delta", delta=delta["refusal"], snapshot=message["refusal"])
         for part in delta.get("tool_calls") or ():
             yield from self._call_delta(part, message)
         for name, listed in (choice.get("logprobs") or {}).items():
             if listed:
-                yield _event(f"logprobs.{name}.delta", content=listed, snapshot=snapshot["logprobs"][name])
+                tokens = _tokens(snapshot["logprobs"][name])
+                yield _event(f"logprobs.{name}.delta", **{name: tokens[-len(listed) :]}, snapshot=tokens)
         if snapshot["finish_reason"]:
             yield from self._content_done(state, snapshot)
             yield from self._call_done(state, message)
@@ -143,7 +145,7 @@ class State:
         for name in ("content", "refusal"):
             if logprobs.get(name) is not None and f"logprobs.{name}" not in state.told:
                 state.told.add(f"logprobs.{name}")
-                yield _event(f"logprobs.{name}.done", **{name: logprobs[name]})
+                yield _event(f"logprobs.{name}.done", **{name: _tokens(logprobs[name])})
 
     def _call_done(self, state: _Choice, message: dict[str, Any]) -> Iterator[Event]:
         index = state.call
@@ -159,6 +161,10 @@ class State:
             arguments=arguments,
             parsed_arguments=_parsing.read_arguments(self._tools, name, arguments),
         )
+
+
+def _tokens(listed: list[dict[str, Any]]) -> list[TokenLogprob]:
+    return [TokenLogprob.of(token) for token in listed]
 
 
 def _call_at(message: dict[str, Any], index: int) -> dict[str, Any]:

@@ -7,18 +7,26 @@ Must never: import pydantic.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar, Self
 
 from modelmesh import _json
 
 _Json = dict[str, Any]
 NOT_FIELDS = frozenset({"_json", "mesh", "_request_id"})
-"""What is no field, though it is in the instance's `__dict__`."""
+"""What is no field, though `held` has it."""
 
 
-class ModelMethods:
-    """Of an object over JSON: `_json` holds what came, `__dict__` what was read or set since."""
+class _Held:
+    """Whose instances have a map of their own."""
+
+
+held: Callable[[Any], dict[str, Any]] = vars(_Held)["__dict__"].__get__
+"""That map, of an object: what is in it needs no `__getattr__`. Programs that look for it find `__dict__` below."""
+
+
+class ModelMethods(_Held):
+    """Of an object over JSON: `_json` is what came, `held` has it and what was read or set since."""
 
     _known: ClassVar[frozenset[str]]
 
@@ -66,7 +74,7 @@ class ModelMethods:
 
     def _names(self) -> dict[str, None]:
         """Of the fields that came or were set, in order."""
-        own = self.__dict__
+        own = held(self)
         return dict.fromkeys(name for name in (*own["_json"], *own) if name not in NOT_FIELDS)
 
     @property
@@ -84,8 +92,20 @@ class ModelMethods:
         for name in dict.fromkeys((*sorted(self._known), *self._names())):
             yield name, getattr(self, name)
 
+    @property
+    def __dict__(self) -> _Json:  # type: ignore[override]
+        """Each field with its value, as `vars` shows them of a pydantic model; a copy."""
+        return dict(ModelMethods.__iter__(self))
+
+    @property
+    def __pydantic_serializer__(self) -> Any:
+        """How pydantic writes it as a part of something else; only pydantic asks for it."""
+        from modelmesh._parsing import serializer
+
+        return serializer()
+
     def __delattr__(self, name: str) -> None:
-        own = self.__dict__
+        own = held(self)
         if name not in own and name not in own["_json"]:
             raise AttributeError(f"{type(self).__name__!r} has no field {name!r}")
         own.pop(name, None)
@@ -98,10 +118,10 @@ class ModelMethods:
         """The same again, with changes; what is nested is shared unless it is `deep`."""
         for name in self._names():
             getattr(self, name)  # what is nested becomes one object for both
-        made = type(self).of(dict(self.__dict__["_json"]))
-        own = {name: value for name, value in self.__dict__.items() if name != "_json"}
-        made.__dict__.update(copy.deepcopy(own) if deep else own)
-        made.__dict__.update(update or {})
+        own = {name: value for name, value in held(self).items() if name != "_json"}
+        made = type(self).of(dict(held(self)["_json"]))
+        held(made).update(copy.deepcopy(own) if deep else own)
+        held(made).update(update or {})
         return made
 
     def __copy__(self) -> Self:

@@ -3,23 +3,31 @@
 Owns: attribute access, lazily, and dumps. The kinds and their fields are in `_types.py`.
 Must never: drop a field it does not know, or copy the JSON before somebody asks for it.
 
-An attribute's first access puts its value into the instance's `__dict__`, so `__getattr__` runs once for each.
+An attribute's first access puts its value into what the instance holds, so `__getattr__` runs once for each.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Final, Self
+from typing import Any, ClassVar, Final, NamedTuple, Self
 
 import msgspec
 
 from modelmesh import _json
 from modelmesh._extra import extra
-from modelmesh._model_methods import NOT_FIELDS, ModelMethods
+from modelmesh._model_methods import NOT_FIELDS, ModelMethods, held
 
 _ABSENT: Final = object()
 _NONE, _DEFAULTS = "none", "defaults"  # what a dump leaves out: every null, or those of fields that its kind knows
 _NESTED: Final = (dict, list)
+
+
+class _How(NamedTuple):
+    """What a dump leaves out, and in pydantic's words for the app's own objects, which `parse` has read."""
+
+    without: str
+    complete: bool
+    of_the_app: dict[str, Any]
 
 
 class Object(ModelMethods):
@@ -38,7 +46,7 @@ class Object(ModelMethods):
     _json: dict[str, Any]
 
     def __init__(self, **fields: Any) -> None:
-        self.__dict__["_json"] = fields
+        self._json = fields
 
     def __init_subclass__(cls) -> None:
         own = vars(cls).get("__annotations__", {})
@@ -53,8 +61,7 @@ class Object(ModelMethods):
         return self
 
     def __getattr__(self, name: str) -> Any:
-        fields = self.__dict__
-        value = fields["_json"].get(name, _ABSENT)
+        value = self._json.get(name, _ABSENT)
         if value is _ABSENT:
             if name in self._known:
                 return None
@@ -62,61 +69,62 @@ class Object(ModelMethods):
         if value.__class__ in _NESTED and not (value.__class__ is dict and name in self._lists):
             kind = self._kinds.get(name)
             value = extra(value) if kind is None and self._known else _wrap(value, kind or Object)
-        fields[name] = value
+        setattr(self, name, value)
         return value
 
-    def to_dict(
-        self, *, exclude_unset: bool = True, exclude_defaults: bool = False, exclude_none: bool = False, **_: Any
-    ) -> dict[str, Any]:
+    def to_dict(self, *, exclude_unset: bool = True, use_api_names: bool = True, **options: Any) -> dict[str, Any]:
         """The JSON as it came, with what was set since."""
-        return self.model_dump(
-            exclude_unset=exclude_unset, exclude_defaults=exclude_defaults, exclude_none=exclude_none
-        )
+        return self.model_dump(exclude_unset=exclude_unset, by_alias=use_api_names, **options)
 
     def model_dump(
         self,
         *,
+        mode: str = "python",
         include: Any = None,
         exclude: Any = None,
         exclude_none: bool = False,
         exclude_unset: bool = False,
         exclude_defaults: bool = False,
+        by_alias: bool | None = None,
         **_: Any,
     ) -> dict[str, Any]:
         """The JSON as nested dicts; known fields that did not come are None, or absent with `exclude_unset`.
 
         include, exclude: names, or a mapping of names to the same of what is below (True and `...`: all of it), as
-        pydantic has them; for lists the index or `__all__`. Every mode gives what JSON has.
+        pydantic has them; for lists the index or `__all__`. mode, by_alias: of what `parse` has read.
         """
         complete = not (exclude_unset or exclude_none or exclude_defaults)
         without = _NONE if exclude_none else _DEFAULTS if exclude_defaults else ""
-        dumped = self._dump(without, complete=complete)
+        of_the_app: dict[str, Any] = {"mode": mode, "by_alias": by_alias, "exclude_none": exclude_none}
+        of_the_app |= {"exclude_unset": exclude_unset, "exclude_defaults": exclude_defaults}
+        dumped = self._dump(_How(without, complete, of_the_app))
         if include is None and exclude is None:
             return dumped
         return _selected(dumped, include, exclude)  # type: ignore[no-any-return]
 
     def to_json(self, *, indent: int | None = 2, **options: Any) -> str:
-        return _dump_json(self.to_dict(**options), indent)
+        return _dump_json(self.to_dict(mode="json", **options), indent)
 
     def model_dump_json(self, *, indent: int | None = None, **options: Any) -> str:
-        return _dump_json(self.model_dump(**options), indent)
+        return _dump_json(self.model_dump(mode="json", **options), indent)
 
-    def _dump(self, without: str, complete: bool) -> dict[str, Any]:
-        merged = dict(self.__dict__["_json"])
-        merged.update((name, value) for name, value in self.__dict__.items() if name not in NOT_FIELDS)
-        if complete:
+    def _dump(self, how: _How) -> dict[str, Any]:
+        own = held(self)
+        merged = dict(own["_json"])
+        merged.update((name, value) for name, value in own.items() if name not in NOT_FIELDS)
+        if how.complete:
             for name in sorted(self._known - merged.keys()):
                 merged[name] = None
         dumped = {}
         for name, value in merged.items():
-            if value is None and (without == _NONE or (without == _DEFAULTS and name in self._known)):
+            if value is None and (how.without == _NONE or (how.without == _DEFAULTS and name in self._known)):
                 continue
             kind = self._kinds.get(name)
             nested = list if name in self._lists else _NESTED
-            if (complete or without) and kind is not None and isinstance(value, nested):
+            if (how.complete or how.without) and kind is not None and isinstance(value, nested):
                 value = _wrap(value, kind)
             # In what providers add, null is what they said.
-            dumped[name] = _unwrap(value, without if kind is not None or not self._known else "", complete)
+            dumped[name] = _unwrap(value, how if kind is not None or not self._known else how._replace(without=""))
         return dumped
 
     def __eq__(self, other: object) -> bool:
@@ -125,13 +133,12 @@ class Object(ModelMethods):
     __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
-        names = dict.fromkeys([*self.__dict__["_json"], *self.__dict__])
-        shown = ", ".join(f"{name}={getattr(self, name)!r}" for name in names if name not in NOT_FIELDS)
+        shown = ", ".join(f"{name}={getattr(self, name)!r}" for name in self._names())
         return f"{type(self).__name__}({shown})"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        own = {name: value for name, value in self.__dict__.items() if name != "_json"}
-        return _restore, (type(self), self.__dict__["_json"], own)
+        own = {name: value for name, value in held(self).items() if name != "_json"}
+        return _restore, (type(self), self._json, own)
 
 
 def _selected(value: Any, include: Any, exclude: Any) -> Any:
@@ -184,7 +191,7 @@ _ALL: Final = object()
 
 def _restore(kind: type[Object], json: dict[str, Any], own: dict[str, Any]) -> Object:
     restored = kind.of(json)
-    restored.__dict__.update(own)
+    held(restored).update(own)
     return restored
 
 
@@ -198,16 +205,16 @@ def _wrap(value: Any, kind: type[Object]) -> Any:
     return value
 
 
-def _unwrap(value: Any, without: str, complete: bool) -> Any:
+def _unwrap(value: Any, how: _How) -> Any:
     if isinstance(value, Object):
-        return value._dump(without, complete)
+        return value._dump(how)
     if isinstance(value, list):
-        return [_unwrap(item, without, complete) for item in value]
+        return [_unwrap(item, how) for item in value]
     if isinstance(value, dict):
-        items = ((name, _unwrap(item, without, complete)) for name, item in value.items())
-        return {name: item for name, item in items if item is not None or without != _NONE}
-    if value.__class__ not in _PLAIN and callable(dump := getattr(value, "model_dump", None)):
-        return dump()  # what `parse` has read
+        items = ((name, _unwrap(item, how)) for name, item in value.items())
+        return {name: item for name, item in items if item is not None or how.without != _NONE}
+    if value.__class__ not in _PLAIN and (of_the_app := getattr(value, "__pydantic_serializer__", None)) is not None:
+        return of_the_app.to_python(value, **how.of_the_app)
     return value
 
 
@@ -216,9 +223,15 @@ _PLAIN: Final = frozenset({str, int, float, bool, type(None)})
 
 def encode_unknown(value: Any) -> Any:
     """For msgspec: how things that are not of a JSON type are written into a request."""
-    for name in ("to_dict", "model_dump"):
-        if callable(dump := getattr(value, name, None)):
-            return dump()
+    if callable(dump := getattr(value, "model_dump", None)):
+        return dump(mode="json", exclude_unset=True, by_alias=True)
+    if callable(dump := getattr(value, "to_dict", None)):
+        return dump()
+    for kind in (str, int, float):
+        if isinstance(value, kind):
+            return getattr(kind, f"__{kind.__name__}__")(value)  # the plain value, whatever the subclass makes of it
+    if isinstance(value, Mapping):
+        return dict(value)
     if hasattr(value, "__iter__"):
         return list(value)
     raise TypeError(f"{type(value).__name__} cannot be written as JSON")

@@ -6,12 +6,14 @@ Must never: import pydantic before an app has given one of its classes.
 
 from __future__ import annotations
 
+import functools
 import inspect
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any, get_origin
 
 from modelmesh._errors import MeshError
+from modelmesh._model_methods import held
 from modelmesh._options import given
 from modelmesh._types import ChatCompletion
 
@@ -89,16 +91,26 @@ def _mapping(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
 
 
-def checked_tools(tools: Any) -> list[Any]:
-    """The tools as a list. Raises ValueError for one whose calls could not be read."""
-    listed = list(tools) if given(tools) and tools is not None else []
-    for tool in listed:
+def check_tools(tools: Sequence[Any]) -> None:
+    """Raises ValueError for one whose calls could not be read."""
+    for tool in tools:
         if tool["type"] != "function":
             raise ValueError(f"Currently only `function` tool types support auto-parsing; Received `{tool['type']}`")
         if tool["function"].get("strict") is not True:
             name = tool["function"]["name"]
             raise ValueError(f"`{name}` is not strict. Only `strict` function tools can be auto-parsed")
-    return listed
+
+
+@functools.cache
+def serializer() -> Any:
+    """Of the client's objects, for pydantic."""
+    from pydantic_core import SchemaSerializer, core_schema
+
+    def dump(value: Any, info: Any) -> Any:
+        return value.model_dump(mode=info.mode)
+
+    written = core_schema.plain_serializer_function_ser_schema(dump, info_arg=True)
+    return SchemaSerializer(core_schema.any_schema(serialization=written))
 
 
 def reads_anything(response_format: Any, tools: Sequence[Any]) -> bool:
@@ -148,10 +160,9 @@ def read_completion(completion: ChatCompletion, response_format: Any, tools: Seq
         refuse_cut(choice.finish_reason, completion)
         message = choice.message
         for call in message.tool_calls or ():
-            if call.function is not None:
-                read = read_arguments(tools, call.function.name, call.function.arguments)
-                call.function.__dict__["parsed_arguments"] = read
-        message.__dict__["parsed"] = read_content(response_format, message.content, message.refusal)
+            if (function := getattr(call, "function", None)) is not None:  # a custom tool has none
+                held(function)["parsed_arguments"] = read_arguments(tools, function.name, function.arguments)
+        held(message)["parsed"] = read_content(response_format, message.content, message.refusal)
     return completion
 
 

@@ -109,7 +109,7 @@ class Reading(Generic[T]):
             self._last.mesh = self.mesh
 
     def _remember_text(self, item: Object) -> None:
-        choices = item.__dict__["_json"].get("choices")
+        choices = item._json.get("choices")
         for choice in choices if isinstance(choices, list) else ():
             if isinstance(choice, dict) and not choice.get("index"):
                 delta = choice.get("delta")

@@ -34,16 +34,16 @@ class MeshDetails(Object):
     coalesced: bool | None
 
     def __getitem__(self, name: str) -> Any:
-        return self.__dict__["_json"][name]
+        return self._json[name]
 
     def __contains__(self, name: object) -> bool:
-        return name in self.__dict__["_json"]
+        return name in self._json
 
     def get(self, name: str, default: Any = None) -> Any:
-        return self.__dict__["_json"].get(name, default)
+        return self._json.get(name, default)
 
     def keys(self) -> Any:
-        return self.__dict__["_json"].keys()
+        return self._json.keys()
 
 
 class PromptTokensDetails(Object):

@@ -113,21 +113,17 @@ class ChatCompletions(Answers):
 
         Raises LengthFinishReasonError and its like for an answer that was cut, pydantic's ValidationError.
         """
-        from modelmesh import _parsing
-
-        listed = _parsing.checked_tools(tools)
-        wanted = {"response_format": response_format, "tools": listed if given(tools) else tools}
-        return _read(self.create(**wanted, **params), response_format, listed)  # type: ignore[no-any-return]
+        listed, asked = _prepared("parse", response_format, tools, params)
+        return _read(self.create(**asked), response_format, listed)  # type: ignore[no-any-return]
 
     def stream(self, *, response_format: Any = NOT_GIVEN, tools: Any = NOT_GIVEN, **params: Any) -> Any:
         """A context manager over the events of a streamed answer, as in the OpenAI SDK; `get_final_completion()` gives
         what they add up to, read as by `parse`."""
-        from modelmesh import _chat_stream, _parsing
+        from modelmesh import _chat_stream
 
-        listed = _parsing.checked_tools(tools)
-        wanted = {"response_format": response_format, "tools": listed if given(tools) else tools}
+        listed, asked = _prepared("stream", response_format, tools, params)
         return _chat_stream.ChatCompletionStreamManager(
-            lambda: self.create(stream=True, **wanted, **params), response_format, listed
+            lambda: self.create(stream=True, **asked), response_format, listed
         )
 
 
@@ -224,21 +220,17 @@ class AsyncChatCompletions(Answers):
 
         Raises LengthFinishReasonError and its like for an answer that was cut, pydantic's ValidationError.
         """
-        from modelmesh import _parsing
-
-        listed = _parsing.checked_tools(tools)
-        wanted = {"response_format": response_format, "tools": listed if given(tools) else tools}
-        return _read(await self.create(**wanted, **params), response_format, listed)  # type: ignore[no-any-return]
+        listed, asked = _prepared("parse", response_format, tools, params)
+        return _read(await self.create(**asked), response_format, listed)  # type: ignore[no-any-return]
 
     def stream(self, *, response_format: Any = NOT_GIVEN, tools: Any = NOT_GIVEN, **params: Any) -> Any:
         """A context manager over the events of a streamed answer, as in the OpenAI SDK; `get_final_completion()` gives
         what they add up to, read as by `parse`."""
-        from modelmesh import _chat_stream, _parsing
+        from modelmesh import _chat_stream
 
-        listed = _parsing.checked_tools(tools)
-        wanted = {"response_format": response_format, "tools": listed if given(tools) else tools}
+        listed, asked = _prepared("stream", response_format, tools, params)
         return _chat_stream.AsyncChatCompletionStreamManager(
-            lambda: self.create(stream=True, **wanted, **params), response_format, listed
+            lambda: self.create(stream=True, **asked), response_format, listed
         )
 
 
@@ -250,6 +242,20 @@ def _sent(params: dict[str, Any]) -> dict[str, Any]:
     from modelmesh._parsing import sent_format
 
     return {**params, "response_format": sent_format(wanted)}
+
+
+def _prepared(
+    helper: str, response_format: Any, tools: Any, params: Mapping[str, Any]
+) -> tuple[list[Any], dict[str, Any]]:
+    """(the tools as a list, all parameters of `create`)."""
+    if "stream" in params:
+        raise TypeError(f"{helper}() got an unexpected keyword argument 'stream'")
+    listed = list(tools) if given(tools) and tools is not None else []
+    if helper == "parse":
+        from modelmesh._parsing import check_tools
+
+        check_tools(listed)
+    return listed, {"response_format": response_format, "tools": listed if given(tools) else tools, **params}
 
 
 def _read(answer: Any, response_format: Any, tools: list[Any]) -> Any:

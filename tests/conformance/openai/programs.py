@@ -5,7 +5,9 @@ Forms are those of public code (parsing, raw responses, headers, dumps, copies, 
 
 from __future__ import annotations
 
+import collections
 import copy
+import enum
 import json
 import pickle
 from collections.abc import Callable
@@ -14,6 +16,7 @@ from typing import Any
 import httpx
 import openai
 import pydantic
+import pydantic_core
 
 MODEL = "chat"
 SAID = [{"role": "user", "content": "Say hello"}]
@@ -33,9 +36,37 @@ TOOL = {
 PROGRAMS: dict[str, Callable[[Any], Any]] = {}
 
 
+class Age(enum.Enum):
+    THIRTY_SIX = 36
+
+
 class Person(pydantic.BaseModel):
     name: str
     age: int
+
+
+class Named(pydantic.BaseModel):
+    """With what a dump shows in more than one way."""
+
+    name: str = pydantic.Field(alias="name", serialization_alias="fullName")
+    age: Age
+    note: str | None = None
+
+
+@pydantic.dataclasses.dataclass
+class Pair:
+    name: str
+    age: int
+
+
+class Turn(pydantic.BaseModel):
+    role: str
+    content: str
+    name: str | None = None
+
+
+class Record(pydantic.BaseModel):
+    answer: Any
 
 
 def program(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
@@ -214,6 +245,24 @@ def fields_in_a_loop(client):
     return sorted(name for name, _ in usage), dict(usage)["total_tokens"]
 
 
+@program
+def as_a_map_of_the_instance(client):
+    answer = ask(client)
+    message = answer.choices[0].message
+    back = ask(client, messages=[*SAID, message.__dict__])
+    return (answer.__dict__["id"], vars(message)["content"], message.__dict__["tool_calls"],
+            back.choices[0].message.content, json.loads(json.dumps(answer, default=vars))["model"],
+            [name for name in ("id", "choices", "usage", "model_dump") if name in dir(answer)])  # fmt: skip
+
+
+@program
+def part_of_a_pydantic_model(client):
+    record = Record(answer=ask(client))
+    return (record.model_dump(), json.loads(record.model_dump_json()), pydantic_core.to_jsonable_python(record.answer),
+            json.loads(pydantic_core.to_json([record.answer.usage])),
+            pydantic.TypeAdapter(Any).dump_python(record.answer.choices))  # fmt: skip
+
+
 # -- classes and tools ------------------------------------------------------------------------------------
 
 
@@ -228,6 +277,31 @@ def parsed_by_beta(client):
 def parsed(client):
     completion = client.chat.completions.parse(model=MODEL, messages=SAID, response_format=Person, temperature=0)
     return completion.choices[0].message.parsed, completion.usage.total_tokens
+
+
+@program
+def dumped_with_what_was_read(client):
+    completion = client.chat.completions.parse(model=MODEL, messages=SAID, response_format=Named)
+    pair = client.chat.completions.parse(model=MODEL, messages=SAID, response_format=Pair)
+
+    def read(dump: Any) -> Any:
+        return (json.loads(dump) if isinstance(dump, str) else dump)["choices"][0]["message"]["parsed"]
+
+    return (read(completion.model_dump()), read(completion.model_dump(mode="json")), read(completion.to_json()),
+            read(completion.to_dict()), read(completion.to_dict(use_api_names=False)),
+            read(completion.model_dump(exclude_none=True)), read(completion.model_dump_json(by_alias=True)),
+            pair.choices[0].message.parsed.name, read(pair.model_dump()), read(pair.model_dump_json()))  # fmt: skip
+
+
+@program
+def told_whether_to_stream(client):
+    refused = []
+    for helper in (client.chat.completions.parse, client.chat.completions.stream):
+        try:
+            helper(model=MODEL, messages=SAID, response_format=Person, stream=True).__enter__()
+        except TypeError as error:
+            refused.append("stream" in str(error))
+    return refused
 
 
 @program
@@ -257,6 +331,31 @@ def streamed_by_beta(client):
         for event in stream:
             kinds.append(event.type)
         return kinds, stream.get_final_completion().choices[0].message.parsed
+
+
+@program
+def streamed_with_a_tool_that_is_not_strict(client):
+    plain = {"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}
+    with client.chat.completions.stream(model=MODEL, messages=SAID, tools=[plain]) as stream:
+        kinds = [event.type for event in stream]
+        call = stream.get_final_completion().choices[0].message.tool_calls[0]
+    return kinds, call.function.name, call.function.parsed_arguments
+
+
+@program
+def what_is_read_so_far(client):
+    with client.chat.completions.stream(model=MODEL, messages=SAID, response_format=Person) as stream:
+        return [copy.deepcopy(event.snapshot.choices[0].message.parsed) for event in stream if event.type == "chunk"]
+
+
+@program
+def tokens_of_a_helpers_stream(client):
+    seen = []
+    with client.chat.completions.stream(model=MODEL, messages=SAID, logprobs=True) as stream:
+        for event in stream:
+            if event.type.startswith("logprobs"):
+                seen.append((event.type, event.content[0].token, event.content[0].top_logprobs[0].logprob))
+    return seen
 
 
 # -- streams ----------------------------------------------------------------------------------------------
@@ -396,6 +495,21 @@ def what_is_not_given(client):
     absent = dict.fromkeys(("temperature", "tools", "response_format", "stop", "stream"), openai.NOT_GIVEN)
     omitted = dict.fromkeys(("top_p", "seed", "tool_choice", "n", "stream_options"), openai.omit)
     return ask(client, **absent, **omitted, extra_headers=None, extra_query=None, extra_body=None).to_dict()
+
+
+class Text(str):
+    """As templates and parsers give it."""
+
+
+class Number(float):
+    pass
+
+
+@program
+def words_and_numbers_of_other_kinds(client):
+    said = [Turn(role="user", content="hi"), {"role": Text("user"), "content": Text("Say hello")}]
+    answer = ask(client, user=Text("back"), messages=said, temperature=Number(0.5), metadata=collections.Counter("aa"))
+    return json.loads(answer.choices[0].message.content)
 
 
 @program
