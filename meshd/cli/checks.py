@@ -122,8 +122,21 @@ def daemon_health(status: Mapping[str, Any]) -> Iterator[Finding]:
         yield Finding("daemon", PROBLEM, "is draining: new requests are refused", "restart it")
 
 
-def pools(found: Iterable[Mapping[str, Any]], failing: Collection[str]) -> Iterator[Finding]:
-    """failing: providers of which a line has been said; a pool that has no other needs no line of its own."""
+def failing_models(status: Mapping[str, Any], told: Collection[str]) -> Iterator[Finding]:
+    """told: providers of which a line has been said."""
+    from meshd.cli.pools import failing
+
+    for model in status.get("failing") or ():
+        if model.get("provider") not in told:
+            name = str(model.get("id"))
+            yield Finding(f"model {name}", PROBLEM, failing(model), f"meshctl models {name}; the next answer clears it")
+
+
+def pools(
+    found: Iterable[Mapping[str, Any]], failing: Collection[str], models: Collection[str] = ()
+) -> Iterator[Finding]:
+    """failing, models: providers and models of which a line has been said; a pool that has no others needs no line of
+    its own."""
     found = list(found)
     if not found:
         yield Finding(
@@ -131,11 +144,14 @@ def pools(found: Iterable[Mapping[str, Any]], failing: Collection[str]) -> Itera
         )
     for pool in found:
         name = f"pool {pool.get('name')}"
-        if pool.get("active"):
-            yield Finding(name, OK, f"{pool['active']} active")
-        elif pool.get("standby"):
-            if not {str(model.get("provider")) for model in pool.get("models") or ()} - set(failing):
-                continue
+        of = pool.get("models") or ()
+        bad = [each for each in of if each.get("provider") in failing or each.get("id") in models]
+        well = (pool.get("active") or 0) - sum(each.get("status") != "standby" for each in bad)
+        if well > 0:
+            yield Finding(name, OK, f"{well} active{f', {len(bad)} failing' if bad else ''}")
+        elif of and len(bad) == len(of):
+            continue
+        elif pool.get("active") or pool.get("standby"):
             yield Finding(name, PROBLEM, "no model is active", f"meshctl pools {pool.get('name')}")
         else:
             yield Finding(name, WARNING, "no model serves it yet")

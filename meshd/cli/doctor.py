@@ -35,14 +35,17 @@ def doctor(as_json: out.JsonOption = False) -> None:
         findings.append(finding)
         if not as_json:
             _print(finding)
-    bad = [finding for finding in findings if finding.level == "problem"]
+    bad, doubtful = ([each for each in findings if each.level == level] for level in ("problem", "warning"))
     if as_json:
         rows = [{name: getattr(finding, name) for name in finding.__slots__} for finding in findings]
         out.print_json({"ok": not bad, "checks": rows})
     else:
-        out.say(
-            f"{len(bad)} problem{'s' if len(bad) != 1 else ''}" if bad else "all is well", out.BAD if bad else out.GOOD
+        said = ", ".join(
+            f"{len(some)} {what}{'s' if len(some) != 1 else ''}"
+            for what, some in (("problem", bad), ("warning", doubtful))
+            if some
         )
+        out.say(said or "all is well", out.BAD if bad else "yellow" if doubtful else out.GOOD)
     if any(finding.subject == "daemon unreachable" for finding in findings):
         raise typer.Exit(daemon.NO_DAEMON)
     if bad:
@@ -81,7 +84,9 @@ def _examine() -> Iterator[Finding]:
         if finding.level != checks.OK:
             failing.add(finding.subject.removeprefix("provider "))
         yield finding
-    yield from _safely("pools", lambda: checks.pools(daemon.ask("pools").get("data") or (), failing))
+    yield from _safely("models", lambda: checks.failing_models(status, failing))
+    models = {str(model.get("id")) for model in status.get("failing") or ()}
+    yield from _safely("pools", lambda: checks.pools(daemon.ask("pools").get("data") or (), failing, models))
     yield from _safely("apps", lambda: checks.matches(_running_config()))
 
 

@@ -5,6 +5,7 @@ Must never: change anything in the daemon.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Annotated, Any
 from urllib.parse import quote
@@ -113,7 +114,7 @@ def models(model_id: ModelId = None, as_json: out.JsonOption = False) -> None:
                 out.count(model.get("failures")),
                 out.seconds(out.get(model, "latency", "p50")),
                 out.usd(model.get("cost")),
-                model.get("reason"),
+                model.get("reason") or failing(model),
             ]
             for model in found
         ],
@@ -132,7 +133,7 @@ def _model(model: Mapping[str, Any]) -> None:
             ("provider", model.get("provider")),
             ("known there as", model.get("model")),
             ("state", status(model)),
-            ("reason", model.get("reason")),
+            ("reason", model.get("reason") or failing(model)),
             ("capabilities", model.get("capabilities")),
             ("features", features),
             ("pools", model.get("pools")),
@@ -290,6 +291,18 @@ def availability(provider: Mapping[str, Any]) -> tuple[str, str]:
     if provider.get("answering") == "nothing":  # every request gets a 404
         return "wrong base_url", out.BAD
     return out.good(provider.get("available"), "available", "away")
+
+
+def failing(model: Mapping[str, Any]) -> str:
+    """Since when every request of it has failed, and why; "" where its last was answered."""
+    since, last = model.get("failing_since"), model.get("last_failure")
+    if not since or not last:
+        return ""
+    kind, _, why = str(model.get("last_failure_reason") or "").partition(": ")
+    what = f"its last request failed {out.ago(last)}"
+    if last - since >= 1:
+        what = f"every request failed in the last {out.seconds(time.time() - since)}, the last {out.ago(last)}"
+    return f"{what}: {why or kind}"
 
 
 def _one(found: list[dict[str, Any]], name: str) -> dict[str, Any]:

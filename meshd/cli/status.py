@@ -13,7 +13,7 @@ import typer
 
 from meshd.cli import cells, daemon, helping
 from meshd.cli import output as out
-from meshd.cli.pools import availability
+from meshd.cli.pools import availability, failing
 
 app = helping.Commands()
 
@@ -92,6 +92,10 @@ def troubles(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         said, style = availability(provider)
         if style and style != out.GOOD:
             yield f"provider {provider.get('name')}{_about(provider, said)}", style
+    told = {row.get("name") for row in found.get("providers") or () if availability(row)[1] != out.GOOD}
+    for model in found.get("failing") or ():
+        if model.get("provider") not in told:  # a line of its own tells why
+            yield f"model {model.get('id')}: {failing(model)}", out.BAD
     idle = [str(pool.get("name")) for pool in found.get("pools") or () if not pool.get("active")]
     if idle:
         yield f"no model is active in {', '.join(idle)}", out.BAD

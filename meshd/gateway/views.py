@@ -7,7 +7,7 @@ Must never: change anything.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import Any
 
@@ -136,9 +136,16 @@ class View:
             "last_request": known.last_request,
             "last_failure": None if known.last_failure is None else known.last_failure + self.state.ahead,
             "last_failure_reason": known.last_failure_reason,
+            "failing_since": None if known.failing_since is None else known.failing_since + self.state.ahead,
             "headroom": headroom_map(headroom),
             "limits": self.allowances_of({("model", model.id), *(("member", f"{pool}\0{model.id}") for pool in pools)}),
         }
+
+    def failing(self, models: Iterable[ModelSpec]) -> list[dict[str, Any]]:
+        """Of these, the models whose every request has failed of late."""
+        shown = ("id", "provider", "failing_since", "last_failure", "last_failure_reason")
+        known = (model for model in models if self.state.model(model.id).failing_since is not None)
+        return [{key: row[key] for key in shown} for row in map(self.model, known)]
 
     def provider(self, name: str, base_url: str | None, details: dict[str, Any]) -> dict[str, Any]:
         spec, known = self.table.providers[name], self.state.provider(name)

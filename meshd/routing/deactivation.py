@@ -56,6 +56,8 @@ _BLAMELESS = frozenset(
 )
 _OF_ONE_MODEL = frozenset({FailureKind.RATE_LIMIT, FailureKind.QUOTA, FailureKind.MODEL_NOT_FOUND})
 """Answers that say nothing against the rest of the provider."""
+_USED_UP = frozenset({FailureKind.RATE_LIMIT, FailureKind.QUOTA})
+"""What passes by itself: a limit was met, and nothing is wrong."""
 
 
 def counts(failure: ProviderFailure, pool: PoolSpec, provider: ProviderSpec) -> bool:
@@ -101,6 +103,8 @@ def record_failure(
     model_state.failures += 1
     model_state.last_failure = now
     model_state.last_failure_reason = f"{failure.kind}: {failure.message}"
+    if failure.kind not in _USED_UP and model_state.failing_since is None:
+        model_state.failing_since = now
     reset = None
     if failure.kind is FailureKind.QUOTA:
         reset = _evenly(state, quota_reset(pool.recovery, provider, now + state.ahead, timezone))
@@ -294,6 +298,7 @@ def record_success(
     known.answering = "serves"
     known_model = state.model(model.id)
     known_model.answered, known_model.answered_at = True, now
+    known_model.failing_since = None
     member = state.member(pool.name, model.id)
     member.failures = member.overdue = 0
     if not member.availability.standby:

@@ -439,6 +439,7 @@ def new_chance(state: MeshState, table: RoutingTable, provider: str, reason: str
     ids = {id for id, model in table.models.items() if model.provider == provider}
     for id in ids & state.models.keys():
         state.models[id].refused.clear()
+        state.models[id].failing_since = None
         if state.models[id].availability.probation and reset(state.models[id].availability, now):
             changes.append(Change("model", True, reason, model=id, provider=provider))
     for (pool, id), member in state.members.items():

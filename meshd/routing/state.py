@@ -114,6 +114,7 @@ class ModelState:
     last_request: float | None = None
     last_failure: float | None = None
     last_failure_reason: str = ""
+    failing_since: float | None = None  # every request has failed since
     answered: bool = False  # since the daemon began
     refused: dict[str, float] = field(default_factory=dict)  # feature → when it was last refused
     output_limit: str = ""  # the name of the limit that it takes, where it refused the one of `ModelSpec.output_limit`
@@ -235,8 +236,9 @@ def by_the_wall_clock(value: dict[str, Any], ahead: float) -> dict[str, Any]:
     rest = moved.get("availability")
     if rest is not None:
         moved["availability"] = {**rest, **{key: rest[key] + ahead for key in _MOMENTS if rest.get(key)}}
-    if moved.get("last_failure") is not None:
-        moved["last_failure"] += ahead
+    for name in ("last_failure", "failing_since"):
+        if moved.get(name) is not None:
+            moved[name] += ahead
     if moved.get("refused"):
         moved["refused"] = {feature: at + ahead for feature, at in moved["refused"].items()}
     return moved
@@ -312,6 +314,7 @@ def dump_model(model: ModelState) -> dict[str, Any]:
         "last_request": model.last_request,
         "last_failure": model.last_failure,
         "last_failure_reason": model.last_failure_reason,
+        "failing_since": model.failing_since,
         "refused": dict(model.refused),
     }
 
@@ -331,6 +334,7 @@ def load_model(saved: Mapping[str, Any], now: float) -> ModelState:
         last_request=_moment(saved, "last_request"),
         last_failure=_moment(saved, "last_failure"),
         last_failure_reason=str(saved.get("last_failure_reason") or ""),
+        failing_since=_moment(saved, "failing_since"),
         refused=load_refused(saved.get("refused"), now),
     )
 

@@ -15,7 +15,7 @@ from meshd import __version__, clock, messages
 from meshd.gateway import views
 from meshd.gateway.dispatch import Call
 from meshd.gateway.operations.group import Group, number
-from meshd.routing.access import allowed_pools
+from meshd.routing.access import allowed_models, allowed_pools
 from meshd.telemetry.dimensions import DIMENSIONS, parse_by
 from modelmesh._errors import InvalidRequestError
 
@@ -61,6 +61,7 @@ class Activity(Group):
             "draining": core.draining,
             "providers": providers,
             "pools": [{key: pool[key] for key in ("name", "active", "standby", "current")} for pool in pools],
+            "failing": view.failing(allowed_models(app, mesh.table)),
             "last_reload": None if reload is None else msgspec.to_builtins(reload),
             "spend_today": sync.get("spend_today", 0.0),
             "requests": {"total": core.requests_total, "failed": core.requests_failed},

@@ -76,7 +76,7 @@ def test_a_problem_exits_1_with_advice(fake: Any, meshctl: Any) -> None:
     assert "✗ provider a: key refused: 401 invalid api key\n    → give the daemon another" in done.stdout
     assert "pool p" not in done.stdout, "the key has its line already"
     assert "! daemon: meshd 9.9.9" in done.stdout
-    assert done.stdout.splitlines()[-1] == "2 problems"
+    assert done.stdout.splitlines()[-1] == "2 problems, 1 warning"
 
 
 @pytest.mark.usefixtures("quiet")
