@@ -133,8 +133,9 @@ def _tell_wait(over: threading.Event, what: str) -> None:
                 another.mesh.describe()
             over.wait(_LIVES)
         except (DaemonUnavailableError, RequestTimeoutError):
-            holder = next(filter(None, map(held_by, paths())), "its process")
-            text = f"The daemon does not answer: {holder} is stopped, or stuck. Waiting for it."
+            holder = next(filter(None, map(held_by, paths())), None)
+            stuck = f"The daemon does not answer: {holder} is stopped, or stuck. Waiting for it."
+            text = stuck if holder else "No daemon answers. Waiting for one."
         except MeshError as error:  # one that drains is well
             text = text or str(error).partition("\n")[0]
         if text and not over.is_set():

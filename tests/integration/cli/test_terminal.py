@@ -13,6 +13,7 @@ import termios
 import time
 from typing import Any
 
+import psutil
 import pytest
 
 PATIENCE = 20.0
@@ -106,11 +107,14 @@ def test_ctrl_c_ends_an_answer_not_the_conversation(terminal: Any) -> None:
     assert (code, "Traceback" in rest) == (0, False)
 
 
-def test_ctrl_c_at_the_prompt_drops_what_was_typed(terminal: Any) -> None:
+def test_ctrl_c_at_the_prompt_drops_what_was_typed(terminal: Any, eventually: Any) -> None:
     talk = terminal("chat", "echo")
     talk.wait_for("> ")
     talk.type("nonsense")
     talk.wait_for("nonsense")
+    process = psutil.Process(talk.process.pid)
+    # Python's readline misses a signal that comes before it sleeps.
+    eventually(lambda: process.status() == psutil.STATUS_SLEEPING, what="the next key is waited for")
     talk.type("\x03")
     assert "Ctrl-D ends" in talk.wait_for("> ")
     talk.type("sense\n")
@@ -216,6 +220,23 @@ def test_a_daemon_that_stops_amid_a_conversation_is_told(mesh: Any, terminal: An
         talk.wait_for("> ")
     finally:
         mesh.process.send_signal(signal.SIGCONT)
+    talk.type("\x04")
+    assert talk.end()[0] == 0
+
+
+def test_a_daemon_that_has_gone_is_told_and_the_next_one_answers(mesh: Any, terminal: Any) -> None:
+    talk = terminal("chat", "echo")
+    talk.wait_for("> ")
+    talk.type("one\n")
+    talk.wait_for("attempt.*\n")
+    mesh.process.kill()
+    mesh.process.wait(PATIENCE)
+    talk.wait_for("> ")
+    talk.type("two\n")
+    assert "stuck" not in talk.wait_for("No daemon answers. Waiting for one")
+    mesh.start()
+    talk.wait_for(r"\[scripted\] two")
+    talk.wait_for("> ")
     talk.type("\x04")
     assert talk.end()[0] == 0
 
