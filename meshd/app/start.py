@@ -28,6 +28,9 @@ def command() -> NoReturn:
 
 
 def _run(program: str, module: str) -> NoReturn:
+    interrupt = signal.getsignal(signal.SIGINT)
+    if interrupt is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C amid the imports is no traceback
     try:
         main: Any = import_module(module).main
     except ModuleNotFoundError as error:
@@ -35,6 +38,7 @@ def _run(program: str, module: str) -> NoReturn:
             raise
         sys.stderr.write(f"{program}: {what_to_install(error)}\n")
         sys.exit(EX_UNAVAILABLE)
+    signal.signal(signal.SIGINT, interrupt)
     sys.exit(main())
 
 

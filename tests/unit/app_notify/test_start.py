@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 
@@ -16,3 +17,23 @@ def test_a_missing_package_is_told_with_what_to_install(use: str) -> None:
     assert done.returncode != 0
     assert 'install the daemon\'s: pip install "modelmesh[daemon]"' in done.stderr.splitlines()[-1]
     assert "Traceback" not in done.stderr or "ModelMesh" in use
+
+
+INTERRUPTED = """
+import os, signal, sys
+
+class Interrupt:
+    def find_spec(self, name, *_):
+        if name in ("meshd.cli.entry", "meshd.app.main"):
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Interrupt())
+from meshd.app import start
+start.%s()
+"""
+
+
+@pytest.mark.parametrize("program", ["command", "daemon"])
+def test_ctrl_c_amid_the_imports_is_quiet(program: str) -> None:
+    done = subprocess.run([sys.executable, "-c", INTERRUPTED % program, "--help"], capture_output=True, timeout=40)
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, b"", b"")
