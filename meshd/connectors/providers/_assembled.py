@@ -8,9 +8,12 @@ from __future__ import annotations
 from typing import Any
 
 from meshd.cdk import lenient
+from meshd.cdk.said import REASONING
+from meshd.connectors.providers import _wire
 
 _OF_THE_FIRST = ("id", "created", "model", "object", "system_fingerprint")
 _NOT_ADDED = ("index", "type", "role", "id", "format", "finish_reason")
+_TEXTS = frozenset({"content", "text", "refusal", "arguments", *REASONING})
 
 
 class Assembly:
@@ -31,8 +34,7 @@ class Assembly:
         choices = chunk.get("choices")
         for position, choice in enumerate(choices if isinstance(choices, list) else ()):
             if isinstance(choice, dict):
-                index = choice.get("index")
-                index = index if type(index) is int else position
+                index = _wire.index_of(choice, position)
                 _add(self._choices.setdefault(index, {}), {**choice, "index": index})
 
     def answer(self) -> bytes:
@@ -49,9 +51,9 @@ def _finished(choice: dict[str, Any]) -> dict[str, Any]:
             if isinstance(call, dict):
                 call.pop("index", None)
         choice["message"] = {"role": "assistant", "content": None, **message}
-        choice["finish_reason"] = choice.get("finish_reason") or ("tool_calls" if calls else "stop")
-    elif not choice.get("finish_reason"):
-        choice["finish_reason"] = "stop"
+        choice["finish_reason"] = _wire.finish_reason(choice) or ("tool_calls" if calls else "stop")
+    else:
+        choice["finish_reason"] = _wire.finish_reason(choice) or "stop"
     return choice
 
 
@@ -59,8 +61,14 @@ def _add(so_far: dict[str, Any], delta: dict[str, Any]) -> None:
     """Texts are joined, lists by the index of their entries."""
     for name, value in delta.items():
         before = so_far.get(name)
+        if name in _TEXTS:
+            value = _as_text(name, value)
         if value is None or value == "":
             so_far.setdefault(name, value)
+        elif name == "tool_calls" and isinstance(value, list):
+            so_far[name] = _calls(before if isinstance(before, list) else [], value)
+        elif name == "content" and {type(before), type(value)} == {str, list}:
+            so_far[name] = [*_parts(before), *_parts(value)]
         elif isinstance(value, list) and any(isinstance(each, dict) and "index" in each for each in value):
             so_far[name] = _by_index(before if isinstance(before, list) else [], value)
         elif isinstance(before, str) and isinstance(value, str) and name not in _NOT_ADDED:
@@ -72,6 +80,38 @@ def _add(so_far: dict[str, Any], delta: dict[str, Any]) -> None:
             so_far[name] = [*before, *value]
         else:
             so_far[name] = value
+
+
+def _as_text(name: str, value: Any) -> Any:
+    """A text or a list of parts. A token may be a number (Cloudflare); what says nothing must not replace what did."""
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int | float):
+        return str(value)
+    return [value] if name == "content" and isinstance(value, dict) else value
+
+
+def _parts(content: Any) -> list[Any]:
+    return content if isinstance(content, list) else [{"type": "text", "text": content}] if content else []
+
+
+def _calls(calls: list[Any], delta: list[Any]) -> list[Any]:
+    """Calls are told apart by their ids, as some servers give all of them one index, or none."""
+    for position, part in enumerate(delta):
+        if not isinstance(part, dict):
+            continue
+        id, index = part.get("id"), part.get("index")
+        same = calls if index is None else [call for call in calls if call.get("index") == index]
+        if id:
+            same = [call for call in same if call.get("id") in (id, None, "")]
+        elif index is None and len(delta) > 1:
+            same = calls[position : position + 1]
+        if same:
+            _add(same[-1], part)
+        else:
+            calls.append({})
+            _add(calls[-1], part)
+    return calls
 
 
 def _by_index(entries: list[Any], delta: list[Any]) -> list[Any]:

@@ -211,7 +211,7 @@ def _read_oddly(data: bytes, hide_usage: bool, completion: bool, usual: bool = F
         reading = read_said(delta if isinstance(delta, dict) else {"text": choice.get("text")})
         said.append(reading)
         finish = finish_reason(choice)
-        found.append(_Choice(_index(choice, position), None, None, finish, says=any(reading)))
+        found.append(_Choice(index_of(choice, position), None, None, finish, says=any(reading)))
     chunk = Chunk(found)
     has_content = any(map(any, said))
     if _told.is_flagged_beside_text(document) if has_content else _told.is_flagged(document):
@@ -258,7 +258,8 @@ def choices_of(document: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [choice for choice in choices if isinstance(choice, dict)] if isinstance(choices, list) else []
 
 
-def _index(choice: Mapping[str, Any], position: int) -> int:
+def index_of(choice: Mapping[str, Any], position: int) -> int:
+    """Whatever type it is of; its position where it says none."""
     index = choice.get("index")
     try:
         return int(index) if isinstance(index, int | float | str) else position
