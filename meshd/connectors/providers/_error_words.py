@@ -31,6 +31,7 @@ _HTML = re.compile(r"\s{0,64}(?:<!doctype|<html|<head|<body|<title|<h1|<\?xml|<e
 _TITLE = re.compile(r"<(title|h1|message)[^>]{0,200}>([^<]{1,600})<", re.I)
 _NOT_SHOWN = re.compile(r"<(script|style)\b[^>]{0,200}>[^<]{0,20000}</\1>", re.I)
 _TAG = re.compile(r"<[^<>]{0,2000}>")
+_SENTENCE = re.compile(r'"[^"]{0,200}\w \w')
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 _DELAY = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)s")
 _WORDED = re.compile(
@@ -214,8 +215,9 @@ def _read_object(document: dict[str, Any], found: _Found, depth: int) -> str:
         if inner and (said := _read(inner, found, depth + 1)):
             where = _read(document["details"], found, depth + 1) if _validates(document.get("details")) else ""
             return _located(document, f"{said}: {where}" if where else said)
-    if depth == 0 and not found.codes and document:
-        return _shown(msgspec.json.encode(document).decode())
+    if depth == 0 and document:  # in fields that are not known
+        text = msgspec.json.encode(document).decode()
+        return _shown(text) if not found.codes or _SENTENCE.search(text) else ""
     return ""
 
 

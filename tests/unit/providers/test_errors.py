@@ -88,6 +88,12 @@ def test_no_json_breaks_the_reading(document):
     read_error(msgspec.json.encode(document))
 
 
+def test_words_in_a_field_that_is_not_known_are_shown():
+    for error in ({"code": "x", "innererror": {"message": "no such thing"}}, {"code": "x", "why": "no such thing"}):
+        assert "no such thing" in read_error(msgspec.json.encode({"error": error})).message
+    assert read_error(b'{"error":{"code":"x","id":"a1"}}').message == ""
+
+
 @pytest.mark.parametrize(
     "body",
     [
