@@ -440,6 +440,12 @@ class ModelsListed(Message, frozen=True):
     error: str = ""
 
 
+class Expecting(Message, frozen=True):
+    """Whether models may yet be found that nobody has heard of: first lists are still to come (discovery → router)."""
+
+    more: bool
+
+
 class LocalScanned(Message, frozen=True):
     """A look around this machine ended (discovery → itself, from the thread that looked). None: it failed."""
 

@@ -21,9 +21,10 @@ from meshd.connectors.discovery.local_watch import LocalWatch
 from meshd.connectors.discovery.registry_sync import RegistrySync, SyncSettings, sources_of
 
 logger = logging.getLogger("meshd.discovery")
-_SYNC, _LOCAL, _GIVE_UP = "sync", "local", "give-up"
+_SYNC, _LOCAL, _GIVE_UP, _EXPECTED = "sync", "local", "give-up", "expected"
 _WAIT = 20.0  # s an operator waits at most
 _SHORTEST = 0.05
+_FIRST_LISTS = 10.0  # s in which new providers may give their first lists, before requests wait for these no longer
 _HERE = "\0here"  # the look around this machine, among names of providers
 
 Run = Callable[[Callable[[], None]], Any]
@@ -67,6 +68,11 @@ class DiscoveryActor(MeshActor):
         self._watch = watch or LocalWatch(os.environ)
         self._scanning = False
         self._questions = Gathering()
+        self._looked = False  # around this machine, and config was told of what is there
+        self._telling = False  # config was told of something that no generation has yet
+        self._unlisted: set[str] = set()
+        self._expects_until = 0.0
+        self._expecting = True  # as the router was told; till then it takes it for granted
 
     def legacy(self) -> Any:
         return self._prepared, self._sync, self._watch, self._questions
@@ -98,6 +104,12 @@ class DiscoveryActor(MeshActor):
         changed = self._watch.configure(generation)
         settings = SyncSettings.of(generation.config.discovery.sync)
         self._sync.configure(settings, sources_of(generation, self._watch.found), now)
+        unlisted, before = self._sync.unlisted(), self._unlisted
+        if changed or unlisted - before:
+            self._expects_until = now + _FIRST_LISTS
+            self.tick(_EXPECTED, _FIRST_LISTS)
+        self._unlisted = unlisted
+        self._telling = False
         self._go_on()
         if not self._watch.enabled:
             self.cancel_tick(_LOCAL)
@@ -115,7 +127,7 @@ class DiscoveryActor(MeshActor):
             if difference.error:
                 logger.debug("%s does not list its models: %s", message.provider, difference.error)
             if difference.change is not None:
-                self.tell("config", difference.change)
+                self._tell_config(difference.change)
             if difference.notify:
                 self._announce(message.provider, difference.new, difference.gone)
             self._answered(message.provider, [difference.row()])
@@ -129,8 +141,18 @@ class DiscoveryActor(MeshActor):
         else:
             self._go_on()
 
+    def _tell_config(self, change: messages.CatalogueChanged) -> None:
+        self.tell("config", change)
+        self._telling = True
+
     def _go_on(self) -> None:
         now = self._now()
+        more = now < self._expects_until and (
+            self._telling or bool(self._sync.unlisted()) or (self._watch.enabled and not self._looked)
+        )
+        if more != self._expecting:
+            self._expecting = more
+            self.tell("router", messages.Expecting(more))
         for ask in self._sync.due(now):
             self.tell("router", ask)
         after = self._sync.next_due(now)
@@ -160,9 +182,11 @@ class DiscoveryActor(MeshActor):
     def local_scanned(self, message: messages.LocalScanned) -> None:
         self._scanning = False
         for change in self._watch.scanned(message.found):
-            self.tell("config", change.catalogue)
+            self._tell_config(change.catalogue)
             self._announce(change.name, change.new, change.gone, change.reason)
+        self._looked = True
         self._answered(_HERE, self._watch.rows())
+        self._go_on()
         if self._watch.enabled:
             self.tick(_LOCAL, self._watch.pause())
 

@@ -37,6 +37,7 @@ class RouterActor(LoopActor):
         messages.Probe: "probe",
         messages.ProbeModels: "probe_models",
         messages.ListModels: "list_models",
+        messages.Expecting: "expecting",
         messages.RotateJournal: "rotate_journal",
         messages.RouterCommand: "command",
         messages.Drain: "drain",
@@ -96,6 +97,7 @@ class RouterActor(LoopActor):
     def restore(self, message: messages.RestoreState) -> None:
         """Adopt the saved state and the journal's segment. Before the first Commit."""
         self.core.restore(message.restored)
+        self.core.expects(True)  # until discovery says otherwise
         if message.journal:
             self.core.use_segment(message.journal)
 
@@ -131,6 +133,9 @@ class RouterActor(LoopActor):
 
     def list_models(self, message: messages.ListModels) -> None:
         self.spawn(self.core.listing.models(message))
+
+    def expecting(self, message: messages.Expecting) -> None:
+        self.core.expects(message.more)
 
     def rotate_journal(self, message: messages.RotateJournal) -> None:
         self.core.use_segment(message.path)

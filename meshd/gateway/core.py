@@ -8,13 +8,15 @@ Must never: be touched from another thread, or wait for one while a request does
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from meshd import clock, messages
-from meshd.cdk.provider import FailureKind, ProviderFailure
+from meshd.awake import Limit
+from meshd.cdk.provider import FailureKind, Operation, ProviderFailure
 from meshd.config.schema.daemon import DaemonConfig
 from meshd.connectors.registry import ConnectorRegistry
 from meshd.gateway import inference
@@ -41,7 +43,7 @@ from meshd.routing.strategies import STRATEGIES
 from meshd.routing.table import RecoveryPolicy, RoutingTable
 from meshd.routing.wording import lasting
 from meshd.spend.journal import JournalWriter, open_segment
-from modelmesh._errors import MeshError, RequestCancelledError, RoutingError, StreamInterrupted
+from modelmesh._errors import MeshError, NotFoundError, RequestCancelledError, RoutingError, StreamInterrupted
 
 logger = logging.getLogger("meshd.router")
 
@@ -51,6 +53,7 @@ _ABOUT_THE_PROVIDER = frozenset(
 _GATHER = 0.02  # s that the ends of requests are gathered before telemetry hears of them
 _WORTH_TELLING = 5.0  # s of such a step: less is a busy machine's
 _A_STEP = 0.5  # s: what the clocks are apart by more than that, somebody set
+_FIRST_LISTS = 5.0  # s that a request waits for what discovery may find
 COUNTERS_EVERY = 5.0  # s between two saves of counters that changed
 
 Tell = Callable[[str, messages.Message], None]
@@ -75,6 +78,8 @@ class RouterCore:
         self.requests_failed = 0
         self.draining = False
         self._idle = asyncio.Event()
+        self._expecting = False  # models that discovery has not found yet
+        self._news = asyncio.Event()  # of another table, or that nothing is expected any more
         self.keeper = Keeper(self)
         self.probing = Probing(self)
         self.listing = Listing(self)
@@ -123,7 +128,7 @@ class RouterCore:
     async def _infer(self, exchange: Exchange) -> None:
         operation = inference.OPERATIONS[exchange.path]
         try:
-            request = inference.begin(self.mesh, exchange, operation)
+            request = await self._begin(exchange, operation)
             lookup = request.lookup()
         except MeshError as error:
             self._finished(inference.refused(self.mesh, exchange, operation, error))
@@ -132,6 +137,36 @@ class RouterCore:
             await request.run()
         else:
             await self.cache.answer(exchange, request.target.pool, lookup, self._ask, request.served)
+
+    async def _begin(self, exchange: Exchange, operation: Operation) -> inference.Inference:
+        """What is asked for may be in a first list of models that is still to come, as after a start. Raises
+        MeshError."""
+        until = min(exchange.arrived + _FIRST_LISTS, exchange.deadline)
+        while True:
+            request, unknown = None, None
+            try:
+                request = inference.begin(self.mesh, exchange, operation)
+            except NotFoundError as error:
+                unknown = error
+            found = request is not None and any(pool.members for pool in request.plan.pools)
+            left = until - clock.now()
+            if found or not self._expecting or left <= 0:
+                break
+            with contextlib.suppress(TimeoutError), Limit(left):
+                await self._news.wait()
+        if unknown is not None:
+            raise unknown
+        assert request is not None, "it was begun, or is unknown"
+        return request
+
+    def expects(self, more: bool) -> None:
+        """Whether discovery may find models soon that are not in the table."""
+        self._expecting = more
+        self._tell_news()
+
+    def _tell_news(self) -> None:
+        self._news.set()
+        self._news = asyncio.Event()
 
     async def _ask(self, exchange: Exchange) -> bool:
         """Answer an exchange that may stand for several, in the place of its app's own; whether to keep the answer."""
@@ -281,6 +316,7 @@ class RouterCore:
             if not self.mesh.state.model(id).refused:
                 self.keeper.save_model(id)
         self.mesh.room.freed()
+        self._tell_news()
 
     def _give_new_chances(self, previous: Generation, generation: Generation) -> None:
         """A provider with another key or address is another provider; and one that probes set aside must not wait
@@ -368,6 +404,7 @@ class RouterCore:
         """Carry on where another life crashed."""
         self.started = before.started
         self.requests_total, self.requests_failed = before.requests_total, before.requests_failed
+        self._expecting = before._expecting
         self.clients = before.clients
         self.mesh.state = before.mesh.state
         self.mesh.state.nothing_in_flight()

@@ -16,6 +16,7 @@ from meshd.messages import CatalogueChanged, ListModels, ModelsListed
 
 LIST_TIMEOUT = 15.0
 FIRST_RETRY = 30.0  # s after a failed listing; doubles up to the interval
+UNLISTED_RETRY = 0.5  # s the same, of a provider that has not listed anything yet: its models cannot be asked till then
 GRACE = 5.0
 
 
@@ -139,6 +140,14 @@ class RegistrySync:
         """Providers whose answer is still to come."""
         return {name for name, listed in self._listed.items() if listed.asked_at is not None}
 
+    def unlisted(self) -> set[str]:
+        """Providers whose models are taken from their first list, which is still to come."""
+        return {
+            name
+            for name, listed in self._listed.items()
+            if listed.source.registers and not listed.told and self._scheduled(name)
+        }
+
     def models_listed(self, message: ModelsListed, now: float) -> Difference | None:
         listed = self._listed.get(message.provider)
         if listed is None:
@@ -147,7 +156,8 @@ class RegistrySync:
         if message.error:
             listed.failures += 1
             listed.error = message.error
-            listed.due = now + min(listed.source.interval, FIRST_RETRY * 2.0 ** min(listed.failures - 1, 20))
+            first = FIRST_RETRY if listed.seen is not None else UNLISTED_RETRY
+            listed.due = now + min(listed.source.interval, first * 2.0 ** min(listed.failures - 1, 20))
             return Difference(message.provider, (), (), len(listed.offered), False, message.error)
         listed.failures, listed.error = 0, ""
         listed.due = now + listed.source.interval
