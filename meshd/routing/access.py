@@ -1,7 +1,7 @@
 """Who may use what: the rules of `apps`.
 
 Owns: when a `match` holds of a process, and which pools and models an app may ask for.
-Must never: find out who somebody is (`meshd/gateway/identity.py`), or count what an app uses (`accounts.py`).
+Must never: identify a process (`meshd/gateway/identity.py`), or count what an app uses (`accounts.py`).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Protocol
 from meshd.routing.table import AppSpec, ModelSpec, PoolSpec, RoutingTable, Target
 
 DEFAULT_APP = "default"
-"""The entry for everybody whom no other fits, and the account of all of them together."""
+"""The entry for every app that no other fits, and the one account that they share."""
 
 
 class Process(Protocol):
@@ -36,8 +36,8 @@ class Process(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class AppMatch:
-    """`apps.NAME.match`, its names looked up. What is empty is not asked; all the rest has to hold, so that two
-    user ids fit no app. exe: with its symbolic links resolved. unit: a name, or a pattern such as "mail@*.service"."""
+    """`apps.NAME.match`, its names looked up. Empty fields are not compared; all others have to match, so an app cannot
+    have two user ids. exe: with its symbolic links resolved. unit: a name, or a pattern such as "mail@*.service"."""
 
     app: str
     uids: frozenset[int] = frozenset()
@@ -46,7 +46,7 @@ class AppMatch:
     unit: str = ""
 
     def holds(self, process: Process, own_uid: int) -> bool:
-        """own_uid: whom the daemon runs as."""
+        """own_uid: the user that the daemon runs as."""
         return (
             self.uids <= {process.uid}
             and self.gids <= {process.gid, *process.groups}
@@ -55,15 +55,15 @@ class AppMatch:
         )
 
     def _is_unit(self, process: Process, own_uid: int) -> bool:
-        """A user may call services of his own what he likes: such a name is believed where the match names the user
-        as well, and of the daemon's own user, who may do everything anyway."""
+        """Users name their own services freely: such a name is trusted only if the match names the user as well, or it
+        is the daemon's own user, who may do everything anyway."""
         believed = bool(self.uids) or process.uid == own_uid
         return fnmatchcase(process.unit if believed else process.system_unit, self.unit)
 
 
 def may_use_pool(app: AppSpec, pool: PoolSpec) -> bool:
-    """Whether it may ask for the pool by name, by its capability, or come to it as a fallback: the pool is allowed,
-    and of its members at least one."""
+    """Whether it may use the pool, by name, by capability or as a fallback: the pool is allowed, and at least one of
+    its members."""
     if app.pools is not None and pool.name not in app.pools:
         return False
     return app.models is None or not pool.members or not app.models.isdisjoint(pool.members)
@@ -96,10 +96,10 @@ def allowed_models(app: AppSpec, table: RoutingTable) -> Collection[ModelSpec]:
 
 
 def pools_to_try(pool: PoolSpec, app: AppSpec, table: RoutingTable) -> list[PoolSpec]:
-    """The pool and those to fall back on that the app may use, each once; those of a fallback pool after all of its
+    """The pool and its fallback pools that the app may use, each once; a fallback pool's own come after its
     siblings."""
     found = [pool]
-    for each in found:  # which grows
+    for each in found: # it grows meanwhile
         for name in each.fallback_pools:
             further = table.pools.get(name)
             if further is not None and further not in found and may_use_pool(app, further):

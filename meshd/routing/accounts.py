@@ -2,7 +2,7 @@
 
 Owns: what every scope has used and reserved in its windows, who is refused, and alerts.
 Must never: read a clock or do I/O. The journal and the ledger (`meshd/spend`) make it durable; this is the copy that
-decisions are made by, in the router's own thread, so that no two requests pass on the same dollar.
+decisions use, in the router's own thread, so that no two requests spend the same dollar.
 
 Invariants: used + reserved never exceeds an enforced limit by a reservation; a reservation is settled exactly once,
 in the windows it was made in, whatever the order of settlements; all scopes of an attempt are reserved together
@@ -28,7 +28,7 @@ from meshd.spend.ledger import MOST_APPS, OTHERS
 if TYPE_CHECKING:
     from meshd.routing.stages import Question
 
-_MOST_ROUTES = 10_000  # remembered; apps name themselves, so that there may be any number
+_MOST_ROUTES = 10_000  # remembered; apps name themselves, so there may be any number
 _ONE_REQUEST = 1
 
 
@@ -70,8 +70,8 @@ class Use(NamedTuple):
 class Accounts:
     """Of all scopes, whether a limit applies to them or not: a reload may bring one.
 
-    Of several limits that refuse, the first by `limits.precedence` is told: budgets, quotas, then rules; the
-    narrowest scope first.
+    If several limits refuse, the first by `limits.precedence` is reported: budgets, quotas, then rules; the narrowest
+    scope first.
     """
 
     def __init__(self) -> None:
@@ -112,14 +112,14 @@ class Accounts:
         self._begin_anew()
 
     def clock_set(self, ahead: float) -> None:
-        """The wall clock, which all windows go by, is so many seconds ahead of the time that questions tell."""
+        """The wall clock, which all windows follow, is `ahead` seconds ahead of the time in questions."""
         self._ahead = ahead
 
     def restore(self, usage: Iterable[tuple[str, str, str, int, int, int]], now: float) -> None:
         """(day, scope, name, requests, tokens, cost) of the ledger, at start: replaces what is known.
 
-        A rolling window knows no hours of an earlier life: its yesterday counts as used at yesterday's end, its
-        today as used now, which errs high. Reservations that are open stay. A stint begins with each life.
+        The hours of an earlier life are unknown to a rolling window: yesterday's use counts as used at yesterday's end,
+        today's as used now, which errs high. Open reservations stay. Each life begins a new stint.
         """
         allowances = {key: tuple(limit.allowance for limit in limits) for key, limits in self._limits.items()}
         self._meters, self._apps, self._limits = {}, 0, {}
@@ -140,7 +140,7 @@ class Accounts:
             self._hold_again(reservation, now)
 
     def begin_stint(self, pool: str, model: str) -> None:
-        """The member came back from standby: what it used before is over."""
+        """The member came back from standby: what it used before no longer counts."""
         key = ("member", f"{pool}\0{model}")
         meter = self._meters.get(key)
         if meter is not None and meter.stint is not None:
@@ -153,8 +153,8 @@ class Accounts:
     # -- an attempt -----------------------------------------------------------------------------------
 
     def refusal(self, question: Question, model: ModelSpec) -> Refusal | None:
-        """Why `model` cannot be reserved for this request now; None when it can. Changes nothing, except that the
-        alert of a limit that refuses becomes due."""
+        """Why `model` cannot be reserved for this request now; None when it can. Changes nothing, except that a limit
+        that refuses raises its alert."""
         route = self._route(question, model)
         if route.unpriced is not None:
             limit = route.unpriced
@@ -190,7 +190,7 @@ class Accounts:
         return Refusal(allowance, reason, spent, reserved, resets_at)
 
     def reserve(self, question: Question, model: ModelSpec) -> Reservation:
-        """Take the estimate of all scopes. The caller has seen `refusal` say None at the same instant."""
+        """Reserve the estimate in all scopes. The caller has just had None from `refusal`."""
         route = self._route(question, model)
         estimate = question.estimate(model)
         tokens, cost = estimate.tokens_in + estimate.tokens_out, estimate.cost
@@ -206,7 +206,7 @@ class Accounts:
         return reservation
 
     def settle(self, reservation: Reservation, tokens: int, cost: int, *, sent: bool = True) -> None:
-        """Replace what was reserved by what was used. sent=False: it never left, and is no request. Idempotent."""
+        """Replace what was reserved by what was used. sent=False: it never left, and does not count. Idempotent."""
         if reservation.settled:
             return
         reservation.settled = True
@@ -232,7 +232,7 @@ class Accounts:
     # -- alerts ---------------------------------------------------------------------------------------
 
     def take_alerts(self) -> list[Alert]:
-        """Those that arose since the last time."""
+        """Those raised since the last call."""
         if not self._alerts:
             return []
         alerts, self._alerts = self._alerts, []
@@ -276,7 +276,7 @@ class Accounts:
         self._lumped.clear()
 
     def _forget_routes(self) -> None:
-        """Attempts under way keep theirs, and settle straight: another limit may bound any of its sums now."""
+        """Open attempts keep theirs and settle into each sum directly, since other limits may apply to them now."""
         self._spread()
         for route in self._routes.values():
             route.settle_straight()
@@ -313,7 +313,7 @@ class Accounts:
             self._drop(key for key in apps if period.month not in self._meters[key].months)
 
     def _drop_apps(self, surplus: int) -> None:
-        """Those that came last, when an earlier life knew more than there may be."""
+        """Drop the newest, if an earlier life had more than may be kept."""
         if surplus > 0:
             free = [key for key in self._meters if key[0] == "app" and key not in self._limits and key[1] != OTHERS]
             self._drop(free[-surplus:])
@@ -333,7 +333,7 @@ class Accounts:
         return meter
 
     def _account(self, name: str) -> str:
-        """Apps name themselves: beyond so many they are counted together, those that have a limit never."""
+        """Apps name themselves: beyond a certain number they share one account, except those with a limit."""
         key = ("app", name)
         return name if key in self._meters or key in self._limits or self._apps < MOST_APPS else OTHERS
 
@@ -362,7 +362,7 @@ class Accounts:
         replaced = self._routes.get(key)
         if len(self._routes) >= _MOST_ROUTES:
             self._forget_routes()
-        elif replaced is not None:  # a request that began before a reload asks with its own table
+        elif replaced is not None: # a request from before a reload uses its own table
             self._spread()
             replaced.settle_straight()
         limits = [limit for meter in meters for limit in self._limits.get((meter.scope, meter.name), ())]
@@ -387,7 +387,7 @@ class Accounts:
         return found
 
     def _hold_again(self, reservation: Reservation, now: float) -> None:
-        """An open reservation in sums that have been replaced, on the day it was made."""
+        """Enter an open reservation into the sums that replaced its own, on the day it was made."""
         estimate = reservation.estimate
         meters = tuple(self._meter(meter.scope, meter.name) for meter in reservation.route.meters)
         sums = sums_of(meters, reservation.day)

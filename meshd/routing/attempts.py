@@ -1,6 +1,6 @@
-"""The attempts of one request: what each holds while it is under way, and what it leaves behind.
+"""The attempts of one request: what each holds while it is in flight, and the record of those that ended.
 
-Owns: the attempts under way, with their reservations, places and probations; the record of those that ended.
+Owns: the attempts in flight, with their reservations, places and probations; the record of the others.
 Must never: choose a model, or judge a failure (`plan.py`).
 
 Invariants: what an attempt reserved is settled when it is closed, once; its place and the probation that it took are
@@ -29,9 +29,9 @@ MOST_COST = 10**15
 
 @dataclass(slots=True, eq=False)
 class Try:
-    """Ask `model` after `wait` seconds. rotated_from: the model the pool leaves by this. number: of the attempt,
-    from 1. hedge: it is sent beside another. tests: whose probation it is. resting: it was on standby when it was
-    chosen. usage, cost (10⁻⁹ USD), sent: what it used, and whether it left, once it is closed."""
+    """Ask `model` after `wait` seconds. rotated_from: the model that the pool leaves. number: of the attempt, from 1.
+    hedge: it is sent beside another. tests: whose probation it is. resting: it was on standby when chosen. usage, cost
+    (10⁻⁹ USD), sent: what it used, and whether it left, once it is closed."""
 
     model: ModelSpec
     pool: PoolSpec
@@ -146,14 +146,14 @@ class AttemptBook:
 
     def release(self, step: Try) -> None:
         for availability in step.tests:
-            # A hedge at the same provider goes on testing it.
+            # A hedge at the same provider continues the test.
             if not any(availability is held for other in self.open.values() for held in other.tests):
                 recovery.end_probation(availability, self)
 
     # -- in words -------------------------------------------------------------------------------------
 
     def as_maps(self) -> list[dict[str, Any]]:
-        """The attempts that ended, as errors and answers tell them."""
+        """The attempts that ended, as errors and answers list them."""
         return [
             {
                 "model": attempt.model,

@@ -1,7 +1,7 @@
 """What can be said of a model in `select` and `require`: its names, and how each is read.
 
-Owns: the tables of attributes, and the error of a condition that is not valid.
-Must never: show anything of a model but what stands in these tables.
+Owns: the tables of attributes, and the error of an invalid condition.
+Must never: show anything of a model that is not in these tables.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ FEATURES = (
 
 
 class SelectionError(ValueError):
-    """The expression or condition is not valid; the message says what, where and what there is instead.
+    """The expression or condition is invalid; the message says what, where, and what to use instead.
 
     problem: the same without the position and the suggestion. position: of a character, from 1.
     """
@@ -85,7 +85,7 @@ def _price(name: str) -> Reader:
 
 def _usd(pricing: Pricing, name: str) -> float:
     value = getattr(pricing, name)
-    if value is None:  # of cached input, which then costs what other input does
+    if value is None: # of cached input, which then costs as much as other input
         value = pricing.input_per_1m
     return float(value) / _USD
 
@@ -130,7 +130,7 @@ def _latency(read: Callable[[Latencies], float | None], prefix: Literal["latency
 
 
 def _count(read: Callable[[ModelState], float]) -> Attribute:
-    """Of a model that was never asked it is none."""
+    """None for a model that was never asked."""
 
     def of(model: ModelSpec, question: Question | None) -> float:
         state = question.state.models.get(model.id) if question is not None else None

@@ -1,7 +1,7 @@
-"""Whether somebody may be asked: a provider, a model, a member of a pool, or the keys of a provider.
+"""Whether a provider, a model, a member of a pool or a provider's keys may be asked.
 
 Owns: the record `Availability`.
-Must never: decide by it (`recovery.py`), read a clock or do I/O.
+Must never: decide anything (`recovery.py`), read a clock or do I/O.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ INDEFINITELY = float("inf")
 FIRST_RETRY, LONGEST_RETRY = 0.5, 2.0
 """Seconds between the tests of a model that is the last one standing: doubled from the first up to the longest."""
 LONGEST_KEPT = 60.0
-"""Seconds of a `Retry-After` that the last one standing is left alone for. A longer one is told, and it is asked as if
-there were none: so do clients by themselves."""
+"""Seconds: the longest `Retry-After` honoured for the last model standing. A longer one is reported, but the model is
+asked as if there were none, as clients do by themselves."""
 
 
 @dataclass(slots=True)
@@ -24,7 +24,7 @@ class Availability:
     probation: False: it did not fail, and is active again when the time comes, untested.
     relapses: how often it went to standby without staying well in between; the cooldown doubles with each.
     tester: the request that is testing it now, when no other may. cause: the FailureKind or rule behind `reason`.
-    standby_events, quota_resets, downtime (s, up to the last recovery): of all its life.
+    standby_events, quota_resets, downtime (s, up to the last recovery): since it exists.
     """
 
     standby: bool = False
@@ -39,13 +39,13 @@ class Availability:
     quota_resets: int = 0
     downtime: float = 0.0
     tester: object | None = None
-    retry_at: float = 0.0  # when it is tried again where no other model can answer
-    tries: int = 0  # of these that failed
-    tested_at: float = INDEFINITELY  # since when `tester` does
+    retry_at: float = 0.0  # when it is tried again if no other model can answer
+    tries: int = 0  # such tries that failed
+    tested_at: float = INDEFINITELY  # since when `tester` tests it
     failed_since: float = -INDEFINITELY  # when the last test that failed had begun
 
     def down_for(self, now: float) -> float:
-        """Seconds of standby in all its life, the present one among them."""
+        """Seconds of standby in total, including the present one."""
         if not self.standby:
             return self.downtime
         end = now if self.probation else min(now, self.until)

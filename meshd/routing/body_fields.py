@@ -1,4 +1,4 @@
-"""What else of a body may raise its price, or name models.
+"""Other fields of a body that may raise its price, or name models.
 
 Owns: the rules by which fields are told apart (the rows are data: `meshd/catalogue/body_fields.toml`).
 Must never: change a body where no budget applies.
@@ -182,12 +182,12 @@ def shown(names: tuple[str, ...]) -> str:
 
 def _is_harmless(raw: msgspec.Raw, harmless: tuple[Any, ...]) -> bool:
     value = _value(raw)
-    # 0 is no false here, nor 1 true.
+    # 0 does not count as false here, nor 1 as true.
     return value is None or any(value == each and type(value) is type(each) for each in harmless)
 
 
 def _thinking(fields: Mapping[str, msgspec.Raw]) -> int:
-    """Tokens that a request allows for thinking beside its limit."""
+    """Reasoning tokens that a request allows beyond its limit."""
     budget = _value(fields["thinking_budget"]) if "thinking_budget" in fields else 0
     return min(int(budget), MOST_THOUGHT) if type(budget) is int and budget > 0 else 0
 
@@ -197,7 +197,7 @@ def _is_given(fields: Mapping[str, msgspec.Raw], name: str) -> bool:
 
 
 def _is_one(value: Any) -> bool:
-    """Whether it describes one model, by whose name is told which."""
+    """Whether it describes one model, identified by its name."""
     return isinstance(value, dict) and any(map(_is_of_one, value))
 
 

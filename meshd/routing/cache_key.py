@@ -22,8 +22,7 @@ from modelmesh._errors import InvalidRequestError
 
 HEADER = "x-mesh-cache"
 LONGEST = 1024**2
-"""Bytes of a body that is looked up. Reading one takes some 7 ns a byte of the router's time, of a longer one too much
-of everybody's."""
+"""Bytes: the longest body that is looked up. Reading takes about 7 ns a byte, during which all other requests wait."""
 
 IMMATERIAL = frozenset(
     {
@@ -36,13 +35,13 @@ IMMATERIAL = frozenset(
         "user",
     }
 )
-"""OpenAI's parameters that say who asks, or what the provider keeps, and do not change the answer. `service_tier` is
-none of them, as the answer names it, nor is `stream_options`, which changes the chunks."""
+"""OpenAI's parameters that say who asks, or what the provider keeps, and do not change the answer. Not `service_tier`,
+which the answer names, nor `stream_options`, which changes the chunks."""
 
 
 class Wish(enum.Enum):
-    """What an app asks of the cache. DEFAULT: as the parameters say. ALWAYS: although they do not say that the answer
-    would be the same again. ANEW: ask, and keep that answer instead. NEVER: ask, and keep nothing."""
+    """What an app asks of the cache. DEFAULT: if the parameters make the answer repeatable. ALWAYS: even if they do
+    not. ANEW: ask, and replace the kept answer. NEVER: ask, and keep nothing."""
 
     DEFAULT = enum.auto()
     ALWAYS = enum.auto()
@@ -52,7 +51,7 @@ class Wish(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Lookup:
-    """key: equal for requests with the same answer. read: a kept answer will do."""
+    """key: equal for requests with the same answer. read: a kept answer may be used."""
 
     key: bytes
     read: bool = True
@@ -67,7 +66,7 @@ def lookup(
     app: AppSpec,
     uid: int,
 ) -> Lookup | None:
-    """Where to look for a request's answer and keep it; None where it is neither looked for nor kept.
+    """Where to look up and keep a request's answer; None if it is neither looked up nor kept.
 
     asked: the body's `model`. fields: the body's top level. app: the account that asks. uid: the caller's, by the
     kernel, -1: unknown. Raises InvalidRequestError for an `x-mesh-cache` that says neither true nor false.
@@ -83,7 +82,7 @@ def lookup(
         return None
     try:
         body = {name: _read(value) for name, value in fields.items() if name not in _LEFT_OUT}
-        # As JSON, which has one reading only: no part can be made to look like two.
+        # As JSON, which has only one reading: one part cannot look like two.
         parts = [str(needs.operation), needs.stream, pool.name, asked, whose, _may_use(app), body]
         text = json.dumps(parts, sort_keys=True, separators=(",", ":"))
     except (ValueError, RecursionError):
@@ -112,11 +111,11 @@ def wished(headers: Mapping[str, str]) -> Wish:
 
 
 def deterministic(operation: Operation, fields: Mapping[str, msgspec.Raw]) -> bool:
-    """Whether the parameters say that the same request has the same answer.
+    """Whether the parameters make the answer repeatable.
 
-    Embeddings always. Else a `temperature` of 0, which is greedy everywhere, or a `seed`, with which an app asks for
-    just that. A `top_p` of 0 says nothing: some providers refuse it, some ignore it. Neither what searches the web,
-    whose answer is of its day, nor what the provider is to `store`, which it has to be asked for each time.
+    Embeddings always. Otherwise with a `temperature` of 0, which is greedy everywhere, or a `seed`, which asks for just
+    that. A `top_p` of 0 says nothing: some providers refuse it, some ignore it. Never a web search, whose answer
+    changes with the day, nor with `store`, where each request must reach the provider.
     """
     if operation is Operation.EMBEDDINGS:
         return True
@@ -126,14 +125,14 @@ def deterministic(operation: Operation, fields: Mapping[str, msgspec.Raw]) -> bo
     return (_is_number(temperature) and temperature == 0) or _is_number(seed)
 
 
-_LEFT_OUT = IMMATERIAL | {"model", "stream"}  # these two are parts of the key of their own
+_LEFT_OUT = IMMATERIAL | {"model", "stream"}  # these two are separate parts of the key
 
 
 def _whose(policy: CachePolicy, app: AppSpec, uid: int) -> list[object] | None:
-    """Who shares an answer; None for somebody who could be anybody.
+    """Who shares an answer; None for a caller that is not identified.
 
-    An app's answers are those of one user: several people run the same program, and all the apps without an entry
-    of their own are one account.
+    An app's answers are kept per user: several people run the same program, and all apps without an entry share one
+    account.
     """
     if policy.scope == "shared":
         return ["shared"]
@@ -167,13 +166,13 @@ def _is_number(value: object) -> bool:
 
 
 def _read(value: msgspec.Raw) -> Any:
-    """Raises ValueError, also for what providers may read in different ways."""
+    """Raises ValueError, also for what providers may read differently."""
     return json.loads(bytes(value), object_pairs_hook=_once)
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object's members. A name given twice counts for the first here and the last there: another app's answer could
-    be planted by it."""
+    """An object's members. Of a name given twice some readers take the first and some the last value: that could plant
+    an answer for another app."""
     members = dict(pairs)
     if len(members) != len(pairs):
         raise ValueError("a name is given twice")

@@ -1,10 +1,10 @@
 """The capability tree: what models can do, and what a pool may target.
 
 Owns: the nodes, their aliases and the arithmetic between them.
-Must never: know of models or pools; those hold node ids.
+Must never: know models or pools; those hold node ids.
 
-An id is the dotted path from the root's child (`generation.text-generation.chat-completion`); a segment that
-stands once in the whole tree is an alias of its path. Rule: spec/capabilities.md.
+An id is the dotted path from the root's child (`generation.text-generation.chat-completion`); a segment that is unique
+in the whole tree is an alias of its path. Rule: spec/capabilities.md.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ PREDEFINED_POOLS: Mapping[str, str] = {
 
 
 class CapabilityTree:
-    """Nodes by id. Grown while a configuration is read, then only asked."""
+    """Nodes by id. Built while a configuration is read, then only queried."""
 
     def __init__(self) -> None:
         self._children: dict[str, list[str]] = {"": []}
@@ -88,7 +88,7 @@ class CapabilityTree:
     # -- growing --------------------------------------------------------------------------------------
 
     def add_node(self, parent: str, name: str) -> str:
-        """Add a node under `parent` ("" for a new category; an id or alias); its id. Adding one twice is no error.
+        """Add a node under `parent` ("" for a new category; an id or alias); its id. Adding one twice is allowed.
 
         Raises KeyError for an unknown parent, ValueError for a name with a dot in it or an empty one.
         """

@@ -3,9 +3,9 @@
 Owns: the consequences of one attempt's success or failure for the state.
 Must never: choose what to try next (`plan.py`).
 
-Error-based rules: consecutive failures by the codes that count, their share of the requests in a window, a refused
-key at once, an unreachable provider, 5xx or 403 over several of a provider's models. Count-based: an allowance that is
-used up, by our count or by the provider's word. Time-based: `maintenance.py`. Rule: spec/routing.md, Deactivation.
+Error-based rules: consecutive failures with codes that count, their share of the requests in a window, a refused key at
+once, an unreachable provider, 5xx or 403 from several of a provider's models. Count-based: a used-up allowance, by our
+count or by the provider's report. Time-based: `maintenance.py`. Rule: spec/routing.md, Deactivation.
 """
 
 from __future__ import annotations
@@ -31,18 +31,18 @@ from meshd.routing.table import Allowance, ModelSpec, PoolSpec, ProviderSpec, Re
 from meshd.routing.wording import lasting
 
 UNREACHABLE_AFTER = 2
-"""Connections to a provider that fail one after another, over all its models, until it counts as gone."""
+"""Consecutive failed connections to a provider, over all its models, until it counts as gone."""
 FAILING_MODELS = 2
-"""Different models of a provider with 5xx (or 403, or no quota left) and no success between, until it is blamed."""
+"""Models of a provider with 5xx (or 403, or no quota left) and no success in between, until the provider is blamed."""
 
 ASKED_AGAIN = 900.0
-"""Seconds that a provider rests which says that its quota is used up, but not when it resets."""
+"""Seconds that a provider rests if it reports a used-up quota, but not when it resets."""
 
 TOGETHER = 2.0
-"""Seconds within which attempts that were under way at the same time fail by one cause, and count once."""
+"""Seconds: attempts in flight together that fail within this time have one cause, and count once."""
 
 PATIENCE = 5.0
-"""Seconds that an attempt has to have had before its request's own deadline says anything against the model."""
+"""Seconds that an attempt must have had before running into its request's deadline counts against the model."""
 
 _BLAMELESS = frozenset(
     {
@@ -64,12 +64,12 @@ def counts(failure: ProviderFailure, pool: PoolSpec, provider: ProviderSpec) -> 
     """Whether the failure is one the pool's `deactivation.error_codes` blames the model for."""
     if failure.kind in _BLAMELESS:
         return False
-    if failure.status < 400:  # no answer, or one that was none: always counts
+    if failure.status < 400:  # no answer, or an invalid one: always counts
         return True
     codes = pool.deactivation.error_codes
     if codes is not None:
         return failure.status in codes
-    if failure.status == 409:  # a conflict is between requests
+    if failure.status == 409:  # a conflict between requests
         return False
     retryable = provider.retryable_codes if pool.retry.retryable_codes is None else pool.retry.retryable_codes
     return failure.status in retryable or failure.status in (401, 402, 403) or failure.status >= 500
@@ -89,10 +89,10 @@ def record_failure(
     began: float | None = None,
 ) -> list[Change]:
     """Note a failed attempt; what it put on standby. tester: the request, whose failure ends a probation it holds.
-    began: when it was sent (UTC s), None: it overlaps with no other.
+    began: when it was sent (UTC s), None: it overlaps no other.
 
-    last_key: the provider has several keys, and this was the last of them that was not refused. (While another is
-    usable the key alone is to blame, `rates.key_refused`.) timezone: of quotas that follow the calendar.
+    last_key: the provider has several keys, and this was the last usable one. (While another is usable only the key is
+    to blame, `rates.key_refused`.) timezone: of quotas that follow the calendar.
     """
     if failure.status:
         state.provider(provider.name).connection_failures = 0  # it answered
@@ -113,7 +113,7 @@ def record_failure(
     gone = failure.kind in (FailureKind.MODEL_NOT_FOUND, FailureKind.QUOTA) or known.standby
     if gone and _rest(known, failure.message, failure, pool.recovery, now, tester, reset):
         changes.append(Change("model", False, failure.message, "", model.id, model.provider, known.until))
-    # What its provider rests for is not the model's: it would rest for longer than its provider.
+    # The provider's rest is not also the model's, which would then outlast it.
     providers = state.provider(provider.name).availability.standby and failure.kind not in _OF_ONE_MODEL
     if failure.kind is not FailureKind.QUOTA and not providers and counts(failure, pool, provider):
         changes += _blame_member(state, pool, model, failure, now, tester, began)
@@ -121,12 +121,12 @@ def record_failure(
 
 
 def _note_refusal(state: MeshState, provider: str, failure: ProviderFailure) -> None:
-    """For probes, which are refused by some that serve requests. One path that is missing of several is not all."""
+    """For probes, which some providers refuse though they serve requests. One missing path is not all of them."""
     known = state.provider(provider)
     if failure.kind is FailureKind.AUTHENTICATION:
         known.answering = str(failure.kind)
     elif failure.refused:
-        pass  # something of this model answered
+        pass  # something answered for this model
     elif (failure.elsewhere or (failure.kind is FailureKind.UNSUPPORTED and failure.status == 404)) and (
         known.answering != "serves"
     ):
@@ -142,10 +142,10 @@ def _rest(
     tester: object | None,
     reset: float | None,
 ) -> bool:
-    """On standby for the cooldown; by a quota that is used up until the `reset`, as long as its provider asks where
-    no calendar is known, and until an operator's word where a reset does not bring it back.
+    """On standby for the cooldown. For a used-up quota: until the `reset`; as long as the provider asks if no calendar
+    is known; until an operator's command if a reset does not bring it back.
 
-    A test that finds the quota used up says that the calendar was wrong: the cooldown decides then.
+    If a test finds the quota still used up, the calendar was wrong, and the cooldown decides.
     """
     if failure.kind is not FailureKind.QUOTA:
         return stand_by(availability, reason, failure.kind, policy, now, tester=tester)
@@ -161,7 +161,7 @@ def _rest(
 
 
 def _together(failed_at: float | None, began: float | None, now: float) -> bool:
-    """Whether an attempt was under way when another failed, and fails now as well: one crash breaks many streams."""
+    """Whether an attempt that fails now was in flight when another failed: one crash breaks many streams."""
     return failed_at is not None and began is not None and began < failed_at <= now <= failed_at + TOGETHER
 
 
@@ -189,7 +189,7 @@ def _blame_member(
         reason += f", the last: {failure.message}"
     if not stand_by(known, reason, failure.kind, pool.recovery, now, _told(failure, pool), tester):
         return []
-    member.outcomes.clear()  # what is over must not set it aside again
+    member.outcomes.clear()  # past failures must not set it aside again
     state.accounts.begin_stint(pool.name, model.id)
     return [Change("member", False, reason, pool.name, model.id, model.provider, known.until)]
 
@@ -199,8 +199,8 @@ def record_overdue(
 ) -> list[Change]:
     """Note an attempt that its request's own deadline ended, after `duration` seconds; what it put on standby.
 
-    An app in a hurry sets no model aside. But one that answers no request, though each gave it some time, is as good as
-    one that fails: by `deactivation.retry_limit`, with no success in between.
+    A short client deadline sets no model aside. But a model that answers none of `deactivation.retry_limit` requests in
+    a row, each of which gave it some time, counts as failing.
     """
     member, rule = state.member(pool.name, model.id), pool.deactivation
     if duration < PATIENCE:
@@ -225,7 +225,7 @@ def _told(failure: ProviderFailure, pool: PoolSpec) -> float:
 
 
 def _failing_too_often(member: MemberState, pool: PoolSpec, now: float) -> str:
-    """By `deactivation.error_rate_threshold`: how often, "" when not."""
+    """By `deactivation.error_rate_threshold`: how often, in words; "" if not too often."""
     threshold, rate = pool.deactivation.error_rate_threshold, member.outcomes.rate(now)
     if threshold is None or rate.fraction is None or rate.fraction < threshold:
         return ""
@@ -252,14 +252,14 @@ def _blame_provider(
             why = "its key is refused" if provider.keyed else "it wants a key and has none"
             reason = f"{why}: {failure.message}"
     elif failure.kind is FailureKind.PERMISSION:
-        # One model may be closed to this key, or one prompt; several say that the key is.
+        # One model may refuse this key, or one prompt; if several do, the key is to blame.
         known.forbidden_models.add(model.id)
         if last_key and pool.deactivate_on_auth_failure:
             reason = f"every key of it is refused: {failure.message}"
         elif len(known.forbidden_models) >= FAILING_MODELS and pool.deactivate_on_auth_failure:
             reason = f"{len(known.forbidden_models)} of its models are forbidden: {failure.message}"
     elif failure.kind is FailureKind.QUOTA:
-        # Some quotas are a model's own; several that are used up are the account's.
+        # Some quotas belong to one model; several used-up ones are the account's.
         known.exhausted_models.add(model.id)
         if len(known.exhausted_models) >= FAILING_MODELS:
             reason = f"its quota is used up: {failure.message}"
@@ -335,12 +335,12 @@ def record_probe(
 ) -> list[Change]:
     """Note how a probe of one model went (failure None: it answered); what it changed.
 
-    One failure sets a model aside: no app waits for the answer, and a later probe or request finds out more. One that
-    was refused for its form shows that somebody is there, and a request may test it at once.
+    One failure sets a model aside: no app waits for the answer, and a later probe or request finds out more. A probe
+    that was refused for its form shows that the server is there, and a request may test it at once.
     """
     if failure is None:
         return record_success(state, pool, model, provider, now)
-    if failure.kind is FailureKind.LOCAL:  # nothing was found out
+    if failure.kind is FailureKind.LOCAL:  # the probe says nothing
         return []
     bound_wait(failure, pool.retry, pool.recovery)
     if failure.kind in _BLAMELESS:
@@ -381,12 +381,12 @@ def record_health(
 
 
 def record_used_up(state: MeshState, table: RoutingTable, alert: Alert, now: float) -> list[Change]:
-    """An allowance has nothing left: a pool's rule sets its member aside, a quota all of its provider, until the
-    reset; for the cooldown where nothing resets it; until an operator's word where a reset does not bring back.
+    """An allowance is used up: a pool's rule sets its member aside, a quota its whole provider, until the reset; for
+    the cooldown if nothing resets it; until an operator's command if a reset does not bring it back.
 
-    What has used up what it may has not failed: it comes back untested, and does not relapse. A budget sets no model
-    aside (`on_budget_exceeded`), nor does a request that was refused for being larger than what is left: a smaller
-    one may fit. Except in a stint, which no calendar ever ends: there too little is as good as none.
+    A used-up allowance is not a failure: the model comes back untested, and does not relapse. A budget sets no model
+    aside (`on_budget_exceeded`), nor does a request that is larger than what is left: a smaller one may fit. The
+    exception is a stint, which no calendar ends: there too little counts as nothing.
     """
     allowance = alert.allowance
     if alert.type != "budget_exceeded" or allowance.source == "budget" or not allowance.enforce:
@@ -425,7 +425,7 @@ def _resets(table: RoutingTable, provider: str) -> bool:
 
 
 def _evenly(state: MeshState, moment: float | None) -> float | None:
-    """A moment of the calendar in the time that passes evenly."""
+    """A moment of the wall clock, by `meshd.clock`."""
     return None if moment is None else moment - state.ahead
 
 
@@ -438,8 +438,9 @@ def _until(resets_at: float | None, cooldown: float, comes_back: bool, now: floa
 def record_quota(
     state: MeshState, provider: ProviderSpec, status: QuotaStatus, now: float, timezone: str = "UTC"
 ) -> list[Change]:
-    """What a provider said of its quota. Nothing left sets all of it aside, until its quota resets (where it is not
-    said when: for a while, as it is asked again meanwhile); something left brings back what such a word set aside."""
+    """A provider's report on its quota. If nothing is left, the whole provider is set aside until the reset (for a
+    while if the time is unknown, since it is asked again); if something is left, what such a report set aside comes
+    back."""
     known = state.provider(provider.name)
     known.quota = status
     aside = known.availability

@@ -43,14 +43,14 @@ from modelmesh._wording import short, told
 
 
 class Consulted(NamedTuple):
-    """What was decided in one pool: a request whose pool is exhausted goes on to its fallback pools."""
+    """What was decided in one pool: a request whose pool is exhausted continues with its fallback pools."""
 
     question: Question
     decision: Decision
 
 
 def none_left(consulted: Sequence[Consulted], stages: Collection[Stage] = STANDARD_STAGES) -> MeshError:
-    """The error of a request that no model can be asked: which could, or when one will."""
+    """The error of a request that no model can be asked: which ones could, or when one can."""
     question = consulted[0].question
     name = question.pool.name
     dropped = [drop for each in consulted for drop in each.decision.dropped]
@@ -72,7 +72,7 @@ def none_left(consulted: Sequence[Consulted], stages: Collection[Stage] = STANDA
     refusal = _unaffordable(consulted)
     if refusal is not None:
         return over_budget(refusal, reasons)
-    # Those that could never do it are no hope, however well they are.
+    # Models that could never do it do not help, even if they are up.
     waits = [comes_back(each.question, drop) for each in consulted for drop in each.decision.dropped]
     recovers = min((wait for wait in waits if wait is not None), default=None)
     what = f"{short(name)} cannot be asked now" if alone else f"No model of {short(name)} can be asked now"
@@ -164,7 +164,7 @@ def not_allowed(app: AppSpec, asked: str) -> AccessDeniedError:
 
 
 def too_crowded(crowds: dict[str, str], frees_in: float | None, *, waited: float, full: bool) -> QueueFullError:
-    """429: no model had room in time, or so many wait already that waiting is no use."""
+    """429: no model had room in time, or the queue is full."""
     why = "As many requests wait as daemon.max_queue allows" if full else f"No model had room within {lasting(waited)}"
     again = frees_in or 1.0
     message = told(f"{why}; ask again in {lasting(max(again, 1.0))}.", *listed(crowds.items()))
@@ -172,7 +172,7 @@ def too_crowded(crowds: dict[str, str], frees_in: float | None, *, waited: float
 
 
 def listed(reasons: Iterable[tuple[str, str]]) -> list[str]:
-    """A line each; how often where it was said several times."""
+    """A line each, with a count if it occurs several times."""
     times = Counter(f"{model}: {reason}" for model, reason in reasons)
     return [line if count == 1 else f"{line} ({count} times)" for line, count in times.items()]
 
@@ -219,7 +219,7 @@ def passed_on(failure: ProviderFailure, attempts: list[dict[str, Any]]) -> MeshE
     if not isinstance(own, dict):
         own = {}
     said = own.get("message")
-    # The connector has read the words out of whatever shape they came in; only plain ones may say more.
+    # The connector has extracted the message from whatever shape it came in; only a plain body may say more.
     plain = isinstance(said, str) and said.strip() and said.lstrip()[:1] not in "{[<" and not own.get("metadata")
     message = str(said)[:_LONGEST_MESSAGE] if plain else failure.message
     # An error inside a 200 has that for its status, and is an error none the less.
@@ -308,7 +308,7 @@ def of_one_provider(
     attempts: list[dict[str, Any]],
     rests_for: float | None = None,
 ) -> MeshError:
-    """rests_for: seconds that the model rests now, of one whose quota is used up: it is no use to ask sooner."""
+    """rests_for: seconds that the model rests now if its quota is used up: asking sooner does not help."""
     cls = _CLASSES.get(failure.kind, ProviderError)
     retryable = failure.kind in (FailureKind.SERVER, FailureKind.BAD_ANSWER, FailureKind.STREAM_CUT)
     wait = failure.retry_after if rests_for is None else rests_for

@@ -1,7 +1,7 @@
 """The most that a request can use of a model: what is reserved before it is sent.
 
 Owns: the arithmetic from a request's needs to tokens and money at most.
-Must never: err low. What a reservation does not cover may overrun a budget.
+Must never: err low: what a reservation does not cover may exceed a budget.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from meshd.routing.needs import OUTPUT_LIMITS, PREAMBLE, TOOLS_PREAMBLE, Needs
 from meshd.routing.table import ModelSpec
 
 OUTPUT_UNKNOWN = 4096
-"""Tokens, of a model that declares no limit, asked without one. Where money is at stake the request is sent with
-this limit (`needs.with_output_limit`), so that it holds."""
+"""Tokens, if neither model nor request has a limit. If output costs money, the request is sent with this limit
+(`needs.with_output_limit`), so that it holds."""
 
 IMAGE_TOKENS = 12_000
 """Of one image at most, where the catalogue does not say: GPT-5.4 at full detail takes 10,000 patches, and is billed up
@@ -23,7 +23,7 @@ to a fifth more. Claude's largest is 4784."""
 
 
 LASTING_WRITE_PERCENT = 200
-"""Of the price of input, what is written to a cache for longer than 5 minutes costs: Anthropic's hour is twice."""
+"""Percent of the input price for what is written to a cache for longer than 5 minutes: Anthropic's hour costs twice."""
 
 
 class Estimate(NamedTuple):
@@ -39,8 +39,8 @@ class Estimate(NamedTuple):
 
 
 def at_most(needs: Needs, model: ModelSpec) -> Estimate:
-    """Input as counted with the model's vocabulary (else the bound that errs high), with its images and files; and
-    the output limit: the request's, else the model's, for each choice."""
+    """Input as counted with the model's vocabulary (else its upper bound), with images and files; and the output limit:
+    the request's, else the model's, for each choice."""
     tokens_in = input_at_most(needs, model)
     tokens_out = 0
     if needs.operation is not Operation.EMBEDDINGS:
@@ -54,7 +54,7 @@ def at_most(needs: Needs, model: ModelSpec) -> Estimate:
 
 
 def write_percent(needs: Needs, model: ModelSpec) -> int:
-    """What the request's writes to a cache cost, 100 where nothing is written that costs more."""
+    """What the request's writes to a cache cost, in percent of the input price; 100 if they cost no more."""
     if not needs.caches and not model.caches_unasked:
         return 100
     percent = model.cache_write_percent
@@ -62,8 +62,8 @@ def write_percent(needs: Needs, model: ModelSpec) -> int:
 
 
 def cost_of(usage: Usage, model: ModelSpec, percent: int) -> int:
-    """What an attempt is settled with. percent: what writes to a cache cost (`write_percent`): where it is more, all
-    that is not said to be read from the cache may have been written to it."""
+    """What an attempt is settled with. percent: what writes to a cache cost (`write_percent`): above 100, all input
+    that is not reported as read from the cache may have been written to it."""
     written = usage.written_tokens
     if written is None:
         written = max(usage.input_tokens - usage.cached_tokens, 0) if percent > 100 else 0
@@ -77,14 +77,14 @@ def input_at_most(needs: Needs, model: ModelSpec) -> int:
     if needs.images:
         tokens += needs.images * (model.tokens_per_image or IMAGE_TOKENS)
     if needs.attached:
-        # A file's bytes say little of its tokens; its provider takes no more than fits the window.
+        # A file's bytes say little about its tokens; its provider accepts no more than fits the window.
         tokens += min(needs.attached, model.context_window or needs.attached)
     return tokens
 
 
 def output_limit(needs: Needs, model: ModelSpec) -> int | None:
-    """The limit that the request is sent with, None without one. A model's `overrides` lie over the request's
-    fields and its `defaults` under them; of two limits the provider may take either, so the larger one counts."""
+    """The limit that the request is sent with, None without one. A model's `overrides` replace the request's fields,
+    its `defaults` fill in missing ones; of two limits the provider may use either, so the larger one counts."""
     forced = _largest(model.overrides) if model.overrides else None
     if forced is not None:
         return max(forced, needs.max_output or 0)

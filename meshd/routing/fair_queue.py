@@ -1,7 +1,7 @@
-"""Who waits at a limit, and who is next: weighted fair between apps, then by priority, then by age.
+"""Which requests wait at a limit, and which is next: weighted fair between apps, then by priority, then by age.
 
 Owns: the order of waiting requests.
-Must never: know what they wait for (each tries for itself), sleep, read a clock or do I/O.
+Must never: know what they wait for (each tries by itself), sleep, read a clock or do I/O.
 
 Between apps: start-time fair queueing, a request costing its app 1/weight. An app that has been idle starts at the
 queue's present virtual time, so that idleness earns no credit. Rule: spec/routing.md, Queueing.
@@ -20,8 +20,8 @@ _DEBTS = 1024  # idle apps whose last turn is remembered: apps choose their name
 
 @dataclass(slots=True, eq=False)
 class Waiter:
-    """A request that waits. place: what it waits at (its pool's name): of one app's requests for one place only
-    the first is tried. attempt: tries to get on; True when it did (it has left the queue then)."""
+    """A waiting request. place: what it waits at (its pool's name): of one app's requests for one place only the first
+    is tried. attempt: tries to continue; True when it did, and has left the queue."""
 
     app: str
     place: str
@@ -37,7 +37,7 @@ def _rank(waiter: Waiter) -> tuple[int, int]:
 
 
 class _App:
-    """One app's waiting requests, never none. start: the virtual time of its next turn."""
+    """One app's waiting requests, at least one. start: the virtual time of its next turn."""
 
     __slots__ = ("name", "places", "start")
 
@@ -48,7 +48,7 @@ class _App:
 
     @property
     def turn(self) -> tuple[float, tuple[int, int], str]:
-        """The least is next: by virtual time, then as its first request ranks among the others' first."""
+        """The least is next: by virtual time, then by the rank of its first request."""
         return self.start, min(_rank(waiters[0]) for waiters in self.places.values()), self.name
 
     def firsts(self) -> list[Waiter]:
@@ -57,12 +57,13 @@ class _App:
 
 
 class FairQueue:
-    """Of all who wait, wherever. A waiter that raises leaves the queue, and the exception goes on to who served."""
+    """All waiting requests, at any place. A waiter that raises leaves the queue; the caller of `serve` gets the
+    exception."""
 
     def __init__(self) -> None:
         self._apps: dict[str, _App] = {}
         self._waiters: set[Waiter] = set()
-        self._debts: dict[str, float] = {}  # idle app → the virtual time its last turn ended, while that is to come
+        self._debts: dict[str, float] = {}  # idle app → the virtual time its last turn ends, while it lies ahead
         self._time = 0.0
         self._arrivals = 0
         self._serving = False
@@ -103,15 +104,15 @@ class FairQueue:
         return known is not None and place in known.places
 
     def serve(self) -> int:
-        """Let them try, in order, until none gets on; how many did. Each attempt may change what the next finds.
-        Reentrant calls (an attempt that frees room) do nothing: the loop that is under way goes round again."""
+        """Let them try, in order, until none continues; how many did. Each attempt may change what the next finds.
+        Reentrant calls (an attempt that frees room) do nothing: the running loop starts another round."""
         if self._serving:
             self._again = True
             return 0
         self._serving, served = True, 0
         try:
             barren = 0
-            while barren < 2:  # attempts that always call this, and get nowhere, must not keep it going
+            while barren < 2:  # attempts that always call this, without success, must not keep it running
                 self._again, waiting = False, len(self._waiters)
                 served += self._go_round()
                 if not self._again:
@@ -122,7 +123,7 @@ class FairQueue:
         return served
 
     def position(self, waiter: Waiter) -> int:
-        """How many are served before it, about."""
+        """About how many are served before it."""
         if waiter not in self._waiters:
             return 0
         own = self._apps[waiter.app]
@@ -139,7 +140,7 @@ class FairQueue:
         return {name: sum(map(len, app.places.values())) for name, app in self._apps.items()}
 
     def _go_round(self) -> int:
-        """Serve until every first waiter of each app and place has failed once."""
+        """Serve until the first waiter of each app and place has failed once."""
         served, failed = 0, set[tuple[str, str]]()
         turns = [app.turn for app in self._apps.values()]
         heapify(turns)
@@ -155,13 +156,13 @@ class FairQueue:
         return served
 
     def _serve_one(self, app: _App, failed: set[tuple[str, str]]) -> bool:
-        """Whether one of the app's requests got on."""
+        """Whether one of the app's requests could continue."""
         for waiter in app.firsts():
             where = (waiter.app, waiter.place)
             if where in failed or waiter not in self._waiters:
                 continue
             before = app.start
-            app.start += 1.0 / _weight(waiter)  # paid beforehand: an attempt may take the app's last waiter away
+            app.start += 1.0 / _weight(waiter)  # paid in advance: an attempt may remove the app's last waiter
             try:
                 got_on = waiter.attempt()
             except BaseException:
@@ -176,7 +177,7 @@ class FairQueue:
         return False
 
     def _owe(self, app: _App) -> None:
-        """The app waits no more: what it has had beyond the others' is remembered until they have caught up."""
+        """The app no longer waits: what it has had beyond the others is remembered until they have caught up."""
         if not self._apps:
             self._debts.clear()  # none waits, so none is behind
             self._time = 0.0
@@ -189,5 +190,5 @@ class FairQueue:
 
 
 def _weight(waiter: Waiter) -> float:
-    """A weight of 0 is no reason never to be served."""
+    """An app with weight 0 is served as well, if last."""
     return waiter.weight or 0.001

@@ -1,10 +1,10 @@
-"""Features that a request uses of a model: who declares them, who says nothing, who lately refused them.
+"""The features that a request uses: which models declare them, which say nothing, which refused them recently.
 
 Owns: which features a request uses, the order that follows, and the memory of refusals.
-Must never: drop a model but by a declared `false`; read a clock.
+Must never: drop a model for anything but a declared `false`; read a clock.
 
-Rule: what a model does not declare is unknown, not absent. Of the models that could be asked those come first that
-declare what the request uses, then those that say nothing of it, then those that lately refused it; within each the
+Rule: what a model does not declare is unknown, not absent. Of the models that could be asked, those that declare what
+the request uses come first, then those that say nothing, then those that refused it recently; within each group the
 pool's strategy decides.
 """
 
@@ -29,10 +29,10 @@ CALLED: Mapping[str, str] = {
     "vision": "images",
     "logprobs": "log probabilities",
 }
-"""Those that a request can use, and what people call them."""
+"""The features that a request can use, and their names for people."""
 
 REMEMBERED = 3600.0
-"""Seconds that a refusal is remembered: a server may have been started anew with what it lacked."""
+"""Seconds that a refusal is remembered: a server may have been restarted with what it lacked."""
 
 DECLARED, UNDECLARED, REFUSED = range(3)
 
@@ -41,7 +41,7 @@ _NOTHING: tuple[str, ...] = ()
 
 
 def used(needs: Needs) -> tuple[str, ...]:
-    """The features that the request uses; of a plain chat none."""
+    """The features that the request uses; a plain chat uses none."""
     if not (needs.tools or needs.structured or needs.json_mode or needs.images or needs.logprobs):
         return _NOTHING
     return _used(needs.tools, needs.structured, needs.json_mode, needs.images > 0, needs.logprobs)
@@ -54,7 +54,7 @@ def _used(*uses: bool) -> tuple[str, ...]:
 
 
 def declared(model: ModelSpec, feature: str) -> bool | None:
-    """What the model says of it; None: nothing. Who answers to a schema answers in JSON."""
+    """What the model declares; None: nothing. A model that follows a schema answers in JSON."""
     said = model.features
     if not said:
         return None
@@ -63,7 +63,7 @@ def declared(model: ModelSpec, feature: str) -> bool | None:
 
 
 def denied(model: ModelSpec, needs: Needs) -> str | None:
-    """Why the model cannot be asked: it says that it does not do what the request uses."""
+    """Why the model cannot be asked: it denies a feature that the request uses."""
     said = model.features
     if not said:
         return None
@@ -73,7 +73,7 @@ def denied(model: ModelSpec, needs: Needs) -> str | None:
     return None
 
 
-# -- who lately refused ----------------------------------------------------------------------------------
+# -- recent refusals -------------------------------------------------------------------------------------
 
 
 def note_refusal(state: MeshState, model: str, needs: Needs, named: Collection[str], now: float) -> None:
@@ -92,7 +92,7 @@ def note_answer(state: MeshState, model: str, needs: Needs) -> None:
 
 
 def forget_changed(state: MeshState, before: RoutingTable, after: RoutingTable) -> None:
-    """Where somebody has said otherwise what a model is or does, its refusals say nothing of it any more."""
+    """If the configuration of a model has changed, its earlier refusals no longer count."""
     for id, known in state.models.items():
         if known.refused:
             former, present = before.models.get(id), after.models.get(id)
@@ -105,13 +105,13 @@ def _named(model: ModelSpec) -> tuple[object, ...]:
 
 
 def refused_ago(known: ModelState | None, feature: str, now: float) -> float | None:
-    """Seconds since the model refused it; None: not lately."""
+    """Seconds since the model refused it; None: not recently."""
     at = None if known is None else known.refused.get(feature)
     return None if at is None or not 0.0 <= now - at < REMEMBERED else now - at
 
 
 def load_refused(saved: object, now: float) -> dict[str, float]:
-    """As it was dumped, or as a hand wrote it: what lies ahead of now was refused now at the latest."""
+    """As it was dumped, or edited by hand: times ahead of now count as now."""
     if not isinstance(saved, Mapping):
         return {}
     moments = {name: saved.get(name) for name in CALLED}
@@ -151,7 +151,7 @@ def declared_first(order: Iterable[str], question: Question, uses: Collection[st
 
 
 def remarks(question: Question, ids: Iterable[str]) -> dict[str, str]:
-    """For `explain`: of these models those that are not asked first, and why."""
+    """For `explain`: which of these models are not asked first, and why."""
     uses = used(question.needs)
     models, states, now = question.table.models, question.state.models, question.now
     standings = {id: standing(models[id], uses, states.get(id), now) for id in ids} if uses else {}

@@ -1,7 +1,7 @@
 """What may raise a price inside the messages, tools and inputs of a body.
 
-Owns: the rules by which what is inside of a field is told apart (data: `meshd/catalogue/body_fields.toml`).
-Must never: change what it reads; what is left out is left out of a copy.
+Owns: the rules for what is inside a field (data: `meshd/catalogue/body_fields.toml`).
+Must never: change what it reads; names are removed from a copy.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ _LIST, _MAP = b"[{"
 
 @dataclass(frozen=True, slots=True)
 class Inside:
-    """What is known there. parts: kind → the names that such a part may have. files: the kinds whose price some
-    providers add to. images: those of pictures. marks: names that mark what is to be written to a cache."""
+    """What is known. parts: kind → the names that such a part may have. files: kinds that some providers charge extra
+    for. images: kinds of pictures. marks: names that mark what is to be written to a cache."""
 
     message: frozenset[str] = frozenset()
     parts: Mapping[str, frozenset[str]] = field(default_factory=dict)
@@ -99,7 +99,7 @@ class Inside:
                 found.fixed.append(f"messages[].content[].{kind}")
 
     def own_tools(self, raw: msgspec.Raw) -> tuple[bool, list[msgspec.Raw]]:
-        """(whether the app runs all of them, those that it runs)."""
+        """(whether the app runs all of them, the ones that it runs)."""
         if bytes(raw) == _NULL:
             return True, []
         try:
@@ -132,7 +132,7 @@ class Inside:
     # -- leaving out ----------------------------------------------------------------------------------
 
     def known_messages(self, raw: msgspec.Raw) -> msgspec.Raw:
-        """The same without the names that are not known."""
+        """The same without unknown names."""
         messages = _maps.decode(whole(bytes(raw)))
         for message in messages:
             for name in [name for name in message if self._counts(name, message)]:
@@ -157,8 +157,8 @@ class Inside:
 
 @dataclass(slots=True)
 class Found:
-    """unknown: names that can be left out. fixed: parts that cannot, without making it another question. files: there
-    are some. caches: what is to be written to one."""
+    """unknown: names that can be left out. fixed: parts that cannot, as it would be another question. files: there are
+    some. caches: what is to be written to one."""
 
     unknown: list[str] = field(default_factory=list)
     fixed: list[str] = field(default_factory=list)
@@ -167,12 +167,12 @@ class Found:
 
 
 def few(names: Iterable[str]) -> tuple[str, ...]:
-    """Each once, and no more than a person reads."""
+    """Each once, and no more than a person would read."""
     return tuple(dict.fromkeys(names))[:_MOST_NAMES]
 
 
 def is_plain_input(raw: msgspec.Raw) -> bool:
-    """Whether what is completed or embedded is text and tokens alone."""
+    """Whether the input to complete or embed is only text and tokens."""
     text = bytes(raw)
     if text.startswith(b'"') or b"{" not in text:
         return True
@@ -183,7 +183,7 @@ def is_plain_input(raw: msgspec.Raw) -> bool:
 
 
 def longer(caches: Caches, mark: Any) -> Caches:
-    """What is asked for with that mark as well. A mark without a time, which is none that is known, may be for long."""
+    """The longest that is asked for, with that mark as well. A mark without a known time may be for long."""
     short = isinstance(mark, dict) and mark.get("ttl") in _SHORT
     return "short" if short and caches != "lasting" else "lasting"
 
@@ -193,7 +193,7 @@ def _is_tokens(value: Any) -> bool:
 
 
 def _is_picture(part: Mapping[str, msgspec.Raw]) -> bool:
-    """Not a film or a sound in an image's clothes, as some servers take it."""
+    """Not video or sound sent as an image, which some servers accept."""
     for name in ("image_url", "file_id"):
         value = _read(bytes(part.get(name, _NULL)))
         url = value.get("url") if isinstance(value, dict) else value
@@ -206,7 +206,7 @@ def _is_picture(part: Mapping[str, msgspec.Raw]) -> bool:
 
 
 def _listed(raw: msgspec.Raw | None) -> list[dict[str, msgspec.Raw]]:
-    """Those of a list that are maps."""
+    """The elements of a list that are maps."""
     try:
         return _maps.decode(raw) if raw is not None else []
     except _UNREADABLE:

@@ -1,11 +1,11 @@
-"""Which of a provider's several keys is used next: by weight, and without those that rest.
+"""Which of a provider's several keys is used next: by weight, skipping those that rest.
 
 Owns: whose turn it is, and which keys rest, until when and why.
 Must never: see a key (a fingerprint names it), read a clock or do I/O.
 
-Stride scheduling: being used moves a key's virtual time on by 1/weight, and the one furthest behind is next. A key
-that comes back from a rest starts at the ring's time, so that it does not catch up in a burst. A key that gets 401 or
-429 rests alone (spec/configuration.md, `api_keys`).
+Stride scheduling: each use advances a key's virtual time by 1/weight, and the key furthest behind is next. A key that
+comes back from a rest starts at the ring's time, so that it does not catch up in a burst. A key that gets 401 or 429
+rests alone (spec/configuration.md, `api_keys`).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from meshd.routing.availability import FIRST_RETRY, LONGEST_KEPT, Availability
 from meshd.routing.table import KeySpec
 
 INDEFINITELY = float("inf")
-LONGEST_REST = 86400.0  # s that a saved rest with an end may last, whatever the clock did meanwhile
+LONGEST_REST = 86400.0  # s: the longest that a saved rest with an end may last, even if the clock was set meanwhile
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class RestingKey:
 
     @property
     def for_rates(self) -> bool:
-        """It was used too much, and nothing is wrong with it."""
+        """It was only used too much; nothing else is wrong with it."""
         return self.cause == FailureKind.RATE_LIMIT
 
 
@@ -54,7 +54,7 @@ class KeyRing:
         self._all_rest: Availability | None = None
 
     def configure(self, keys: Sequence[KeySpec]) -> None:
-        """Keys from now on; those that are gone are forgotten with all that was known of them."""
+        """The keys from now on; removed ones are forgotten with all that was known about them."""
         if keys is self._keys:
             return
         self._keys = keys
@@ -70,7 +70,7 @@ class KeyRing:
         return [rest for rest in self._resting.values() if rest.until > now]
 
     def all_rest(self, now: float) -> Availability | None:
-        """While no key is awake: when and by whom one is tested sooner, where no other model can answer."""
+        """While all keys rest: when and by which request one is tested sooner, if no other model can answer."""
         rests = [self.rest_of(key.id, now) for key in self._keys]
         if not rests or None in rests:
             self._all_rest = None
@@ -89,14 +89,14 @@ class KeyRing:
         self._all_rest = None
 
     def answered(self, id: str, asked_at: float) -> None:
-        """A request that was sent with it after it had been refused was answered."""
+        """A request sent with this key was answered."""
         rest = self._resting.get(id)
         if rest is not None and asked_at > rest.since:
             del self._resting[id]
 
     def take(self, now: float, has_room: Callable[[str], bool]) -> str:
-        """The next key's fingerprint: of those that do not rest the ones with room, else of all that do not rest, else
-        the one that is back first. Those without weight only when no other is left."""
+        """The next key's fingerprint: of the usable keys those with room, else any usable one, else the one that is
+        back first. Keys without weight only when no other is left."""
         awake = [key for key in self._keys if self.rest_of(key.id, now) is None]
         candidates = [key for key in awake if has_room(key.id)] or awake
         if not candidates:
@@ -107,8 +107,8 @@ class KeyRing:
         return chosen.id
 
     def refuse(self, rest: RestingKey, now: float) -> bool:
-        """A key rests, at least until then. True while another is usable: it does not rest, or only for its rate while
-        this one was refused for something worse, so that the provider as a whole is not to blame."""
+        """A key rests, at least until then. True while another is usable, so that the provider is not to blame: it does
+        not rest, or only for its rate while this one was refused for something worse."""
         known = self.rest_of(rest.id, now)
         if known is None or rest.until > known.until:
             self._resting[rest.id] = rest

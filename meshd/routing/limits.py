@@ -1,4 +1,4 @@
-"""One allowance as it is watched: the sums it bounds, which alerts it has given, and how people are told of it.
+"""One allowance in use: the sums it bounds, the alerts it has given, and its wording for people.
 
 Owns: the wording of a refusal, the order of allowances, once-a-window. Must never: change a sum.
 """
@@ -26,8 +26,8 @@ _PER = {
 
 
 def precedence(allowance: Allowance) -> tuple[int, int, int, int]:
-    """Which of several that refuse is told: a budget first (as `on_budget_exceeded` depends on it), then the
-    narrowest scope, the shortest window, and requests before tokens before money."""
+    """Which of several refusals is reported: a budget first (`on_budget_exceeded` depends on it), then the narrowest
+    scope, the shortest window, and requests before tokens before money."""
     return (
         _SOURCES.index(allowance.source),
         _SCOPES.index(allowance.scope),
@@ -37,8 +37,8 @@ def precedence(allowance: Allowance) -> tuple[int, int, int, int]:
 
 
 class Limit:
-    """Of one meter. sums: the current window's, from the first `bind` on. alerts_at: the use at which the next alert
-    is due."""
+    """For one meter. sums: the current window's, after the first `bind`. alerts_at: the use at which the next alert is
+    due."""
 
     __slots__ = ("_day", "_exceeded", "_warned", "_warns_at", "alerts_at", "allowance", "measure", "meter", "sums")
 
@@ -48,13 +48,13 @@ class Limit:
         self.measure = MEASURES[allowance.measure]
         self.sums = Sums()
         self.alerts_at = NEVER
-        # Of a limit of nothing not even free use says that it is reached: a refusal does.
+        # A limit of 0 is not reached by free use, only by a refusal.
         self._warns_at = max(allowance.limit * allowance.alert_threshold, 1)
         self._day = ""
         self._warned = self._exceeded = True
 
     def bind(self, period: Period) -> None:
-        """Look at the current window. A new one may alert again; a rolling one that never begins anew, once a day."""
+        """Look at the current window. A new one may alert again; a rolling one, which never starts over, once a day."""
         sums = self.meter.bounded(self.allowance.window, period)
         if sums is not self.sums or (self.allowance.window == "rolling" and self._day != period.day):
             self.sums, self._day = sums, period.day
@@ -76,7 +76,7 @@ class Limit:
         return self.sums.taken[self.measure] - self.sums.used[self.measure]
 
     def due(self) -> list[str]:
-        """The types of alert that use has reached now, each once a window."""
+        """The types of alert that are due now, each once per window."""
         found = []
         if not self._warned and self.spent >= self._warns_at:
             self._warned = True
@@ -87,7 +87,7 @@ class Limit:
         return found
 
     def used_up(self) -> list[str]:
-        """A reservation was refused, or nothing is left: an alert, the first time in a window."""
+        """A reservation was refused, or nothing is left: alerts, once per window."""
         if self._exceeded:
             return []
         self._exceeded = True
@@ -157,7 +157,7 @@ class Limit:
         return f"{said}; {again} {calendar.text(resets_at)}"
 
     def raised(self, fields: tuple[str, ...], parts: tuple[str, ...] = ()) -> str:
-        """Why a request does not pass that has such fields, and such parts, which cannot be left out for the app."""
+        """Why a request with such fields, and such parts, which cannot be left out, does not pass."""
         they = "may raise the price" if len(fields + parts) == 1 else "may raise the price, each of them"
         do = "leave it out" if parts else "leave it out, or set unpriced_fields: strip in the pool"
         return f"{shown(fields + parts)} {they} by an unknown amount, and {_who(self.allowance)} has a budget: {do}"

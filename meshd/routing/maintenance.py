@@ -3,8 +3,8 @@
 Owns: reading a window ("0 3 * * sun 2h", "@daily 30m"), and whether it covers a moment, in the daemon's timezone.
 Must never: read a clock, or touch the state of models: a window begins and ends by itself, and no model failed.
 
-Where clocks change, windows begin as jobs of cron do: one whose hour is skipped begins when the hour is over, one whose
-hour comes twice begins once. They last as long as they say by the wall, whatever its clock shows.
+At clock changes windows begin as cron jobs do: one in a skipped hour begins when that hour is over, one in a repeated
+hour begins once. Their duration is elapsed time.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ _SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 _DURATION = re.compile(r"(?:\d+(?:\.\d+)?[smhdw])+", re.ASCII)
 _PART = re.compile(r"(\d+(?:\.\d+)?)([smhdw])", re.ASCII)
 _FORM = 'a cron expression and a duration, like "0 3 * * sun 2h" or "@daily 30m"'
-_MERGED = 100  # windows that go over into each other, until it is looked again
+_MERGED = 100  # adjoining windows that are merged, before it is computed again
 _SOME_DAY = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 class Maintenance:
     """Windows by one text in one timezone. Moments are UTC seconds.
 
-    Raises ValueError, which says what is wrong with the text, or that there is no such timezone.
+    Raises ValueError, which says what is wrong with the text, or that the timezone is unknown.
     """
 
     def __init__(self, text: str, timezone: str = "UTC") -> None:
@@ -51,7 +51,7 @@ class Maintenance:
         self._end: float | None = None
 
     def covers(self, now: float) -> float | None:
-        """When the window that `now` is in ends; None outside of all."""
+        """When the window that `now` is in ends; None outside of one."""
         since, until = self._known
         if not since <= now < until:
             self._look(now)
@@ -60,7 +60,7 @@ class Maintenance:
     def _look(self, now: float) -> None:
         starts = CronSim(self._expression, datetime.fromtimestamp(now - self.duration, self._zone))
         begins = next(starts).timestamp()
-        while begins + self.duration <= now:  # of an hour that came twice the first
+        while begins + self.duration <= now:  # the first of a repeated hour
             begins = next(starts).timestamp()
         if begins > now:
             self._known, self._end = (now, begins), None
@@ -101,7 +101,7 @@ def _zone(timezone: str) -> tzinfo:
 
 @lru_cache(maxsize=1024)
 def parse_maintenance(text: str, timezone: str = "UTC") -> Maintenance:
-    """The same one for the same text. Raises ValueError as `Maintenance` does."""
+    """Cached by text. Raises ValueError as `Maintenance` does."""
     return Maintenance(text, timezone)
 
 
@@ -122,7 +122,7 @@ def objection_of(pool: PoolSpec, now: float, timezone: str) -> str | None:
 
 
 class MaintenanceStage:
-    """The pool is in no maintenance window."""
+    """The pool is not in a maintenance window."""
 
     name = "maintenance"
     permanent = False

@@ -1,6 +1,6 @@
 """What a request needs of a model, read from its JSON body once.
 
-Owns: the reading of an OpenAI-format body for what routing decides by.
+Owns: reading from an OpenAI-format body what routing decides by.
 Must never: change the body; its values stay raw bytes that pass through.
 """
 
@@ -17,14 +17,14 @@ from meshd.cdk import lenient
 from meshd.cdk.provider import Operation
 
 BYTES_PER_TOKEN = 4
-"""Of JSON text, for the estimate that decides whether a prompt fits a context window. English prose has 4 to
-5 bytes a token, and JSON adds its own; a model that turns out too small refuses, and a larger one is asked."""
+"""Of JSON text, for the estimate that decides whether a prompt fits a context window. English prose has 4 to 5 bytes a
+token, and JSON adds to it; if a model turns out too small it refuses, and a larger one is asked."""
 
 TOKENS_PER_IMAGE = 1000
-"""An image's bytes are no text: its tokens depend on its size, a few hundred to a thousand or two."""
+"""An image's bytes are not text: it takes a few hundred to two thousand tokens, depending on its size."""
 
 PREAMBLE = 128
-"""Tokens at most that a provider puts before a prompt by itself: a template's own system message."""
+"""Tokens at most that a provider adds to a prompt by itself: a template's own system message."""
 TOOLS_PREAMBLE = 640
 """The same where there are tools: Anthropic's instructions for their use are 313 to 530 tokens by model."""
 
@@ -32,7 +32,7 @@ OUTPUT_LIMITS = ("max_completion_tokens", "max_tokens")
 """The names of a request's output limit, the newer one first."""
 
 GOING_ON = 320
-"""Bytes at most that are put around the text so far to ask for the rest of it: its turn, and an instruction."""
+"""Bytes at most that are added to the text so far to ask for the rest: its turn, and an instruction."""
 
 _PARTS = frozenset({"image_url", "input_image", "image", "input_audio", "audio_url", "input_file", "file", "document",
                     "document_url", "video_url", "input_video"})  # fmt: skip
@@ -51,7 +51,7 @@ class MalformedBody(ValueError):
 
 
 class UnusableField(MalformedBody):
-    """It is JSON, but a field that routing reads cannot be what it says."""
+    """It is JSON, but a field that routing reads has an impossible value."""
 
 
 class UnusableModelField(MalformedBody):
@@ -63,14 +63,14 @@ Caches = Literal["", "short", "lasting"]
 
 
 class Needs(msgspec.Struct, frozen=True):
-    """tokens: an estimate of the prompt's. most: as many as its text can be in any vocabulary: one for each byte.
+    """tokens: an estimate of the prompt's. most: an upper bound for its text in any vocabulary: one for each byte.
     counts: vocabulary → tokens of the text, where they were counted. attached: tokens at most of inline audio, video
     and files. max_output: what the app asked for at most, None if it did not say. choices: answers to one request.
 
-    costly, unknown: fields that may raise the price by what cannot be known, and those of which it is unknown what they
-    do. fixed: the same of parts that cannot be left out; files: there are some, which some providers charge for by the
-    page. predicted: tokens at most of an answer foretold, which are billed where the answer is another. caches: of it
-    something is to be written to a provider's cache (`routing/body_fields.py`, `routing/inside_body.py`).
+    costly, unknown: fields that may raise the price by an unknown amount, and fields whose effect is unknown. fixed:
+    the same for parts that cannot be left out; files: there are some, which some providers charge for by the page.
+    predicted: tokens at most of a predicted output, which are billed if the answer differs. caches: something is to be
+    written to a provider's cache (`routing/body_fields.py`, `routing/inside_body.py`).
 
     `most` and `counts` are of text alone; images depend on the model (`estimate.at_most`).
     """
@@ -96,7 +96,7 @@ class Needs(msgspec.Struct, frozen=True):
     caches: Caches = ""
 
     def tokens_at_most(self, vocabulary: str) -> int:
-        """Of its text: counted with that vocabulary, else `most`."""
+        """For its text: counted with that vocabulary, else `most`."""
         return self.counts.get(vocabulary, self.most)
 
     def counted(self, counts: Mapping[str, int]) -> Needs:
@@ -131,13 +131,13 @@ class _ResponseFormat(msgspec.Struct):
     type: str = ""
 
 
-# No model gives more; and what is estimated with them stays a number that can be written down.
+# No model gives more; and estimates made with them stay finite.
 _Tokens = Annotated[int, msgspec.Meta(le=10**8)]
 _Choices = Annotated[int, msgspec.Meta(le=10**4)]
 
 
 class _Message(msgspec.Struct):
-    """A map of whatever; content that is a list has parts."""
+    """Any map; if its content is a list, it has parts."""
 
     content: msgspec.Raw = msgspec.Raw(b"")
 
@@ -177,7 +177,7 @@ def split(body: bytes) -> dict[str, msgspec.Raw]:
 
 
 def split_oddly(body: bytes) -> dict[str, msgspec.Raw]:
-    """The same of a body with halves of surrogate pairs, as JavaScript cuts them, which msgspec does not pass over.
+    """The same for a body with halves of surrogate pairs, as JavaScript leaves them, which msgspec refuses.
     Raises MalformedBody."""
     try:
         found = lenient.members(body)
@@ -206,8 +206,8 @@ def read(operation: Operation, body: bytes) -> tuple[str, Needs]:
 
 
 def _contents(messages: msgspec.Raw) -> list[bytes]:
-    """Of those whose content is a list of parts. Raises UnusableField: what some server fails at must not count
-    against it."""
+    """The contents that are lists of parts. Raises UnusableField: a body that makes servers fail must not count against
+    them."""
     try:
         read = _messages.decode(messages)
     except _UNREADABLE:
@@ -249,18 +249,18 @@ def _needs(operation: Operation, fields: _Fields, body: bytes) -> Needs:
         images=carried.images,
         logprobs=bool(fields.logprobs),
         tokens=text + carried.tokens + TOKENS_PER_IMAGE * carried.images,
-        # Of two limits the provider may take either; -1 and the like are none.
+        # Of two limits the provider may use either; -1 and the like mean no limit.
         max_output=_larger(fields.max_tokens, fields.max_completion_tokens),
         choices=choices,
-        # A token is a byte of text at least, and JSON only adds to it: the braces of a message are more bytes than
-        # any template has tokens around it.
+        # A token is at least a byte of text, and JSON adds to it: a message's braces are more bytes than any template's
+        # tokens around it.
         most=len(body) - carried.size + PREAMBLE + (TOOLS_PREAMBLE if tools else 0),
         attached=carried.tokens,
     )
 
 
 class _Carried(NamedTuple):
-    """What a chat carries beside text. size: its bytes in the body. tokens: at most, of all but images."""
+    """What a chat has besides text. size: its bytes in the body. tokens: at most, of all but images."""
 
     images: int = 0
     size: int = 0
@@ -294,8 +294,8 @@ def _carried(contents: list[bytes]) -> _Carried:
 
 
 def _inside(value: object, key: str = "", media: object = None) -> Iterator[tuple[str, int]]:
-    """(media type, bytes of base64) of what a part has in it. media: the type that stands beside it, as Anthropic and
-    Gemini write it."""
+    """(media type, bytes of base64) for each attachment in a part. media: the type given beside it, as by Anthropic and
+    Gemini."""
     if isinstance(value, str):
         url = _DATA_URL.match(value)
         if url is not None:
@@ -311,7 +311,7 @@ def _inside(value: object, key: str = "", media: object = None) -> Iterator[tupl
 
 
 def _prompts(prompt: msgspec.Raw) -> int:
-    """How many prompts: each is completed by itself. A list of token numbers is one."""
+    """How many prompts: each is completed separately. A list of token numbers is one."""
     if not bytes(prompt).startswith(b"["):
         return 1
     entries = msgspec.json.decode(prompt)
@@ -321,7 +321,7 @@ def _prompts(prompt: msgspec.Raw) -> int:
 def with_parameters(
     fields: Mapping[str, msgspec.Raw], defaults: Mapping[str, object], overrides: Mapping[str, object]
 ) -> Mapping[str, msgspec.Raw]:
-    """The body with a model's `defaults` under it and its `overrides` over it; the same object if there are none."""
+    """The body with a model's `defaults` filled in and its `overrides` applied; the same object if there are none."""
     if not defaults and not overrides:
         return fields
     merged = {name: msgspec.Raw(msgspec.json.encode(value)) for name, value in defaults.items()}
@@ -335,8 +335,8 @@ def _has(fields: Mapping[str, msgspec.Raw], name: str) -> bool:
 
 
 def of_the_rest(needs: Needs, text: str, output_tokens: int) -> Needs:
-    """What going on with an answer needs of which `text` came last: it is a part of the prompt now, and of the output
-    limit so much less is left. output_tokens: that the last attempt was settled with."""
+    """What continuing an answer needs after `text`: that is part of the prompt now, and the output limit is reduced by
+    it. output_tokens: what the last attempt was settled with."""
     added = len(text.encode(errors="replace")) + GOING_ON
     left = None if needs.max_output is None else max(needs.max_output - output_tokens, 1)
     return replace(
@@ -359,5 +359,5 @@ def with_output_limit(
     limited = {**fields, name: msgspec.Raw(b"%d" % limit)}
     for other in OUTPUT_LIMITS:
         if other != name:
-            limited.pop(other, None)  # of two limits a provider may take either
+            limited.pop(other, None)  # of two limits a provider may use either
     return limited

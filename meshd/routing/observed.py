@@ -1,10 +1,10 @@
-"""What a provider's response headers said is left, less what was sent since.
+"""What is left of a provider's limits by its response headers, less what was sent since.
 
-Owns: one record for each model and key, and the age of what it knows; and until when a model is to be left alone.
+Owns: one record for each model and key, and its age; and until when a model is to be left alone.
 Must never: know of configured limits, read a clock or do I/O.
 
-A response speaks of the moment its request arrived: what entered after that request may not be counted in it and is
-taken off here. Counted twice is a request that waits a moment too long; not counted is a 429.
+A response describes the moment its request arrived: later requests may not be counted in it, and are subtracted here. A
+request counted twice makes another wait a moment too long; one not counted causes a 429.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from meshd.cdk.provider import FailureKind, RateLimits
 from meshd.routing.availability import FIRST_RETRY, LONGEST_KEPT, Availability
 from meshd.routing.sliding import WINDOW
 
-_STEP = 1.0  # s: a clock that is further back than this was set
+_STEP = 1.0  # s: if the clock goes back by more, it was set
 
 
 class Remaining:
-    """Of requests or of tokens, until the reset. limit: None: unknown. number: of the last request that the provider
-    had counted. longer: the limit's window is longer than a minute's (Groq counts requests by the day): it holds beside
-    a configured limit of the minute, not instead of it."""
+    """Requests or tokens left until the reset. limit: None: unknown. number: of the last request that the provider had
+    counted. longer: the window is longer than a minute (Groq counts requests by the day): the limit applies in addition
+    to a configured one per minute, not instead of it."""
 
     __slots__ = ("left", "limit", "longer", "number", "seen", "until")
 
@@ -39,8 +39,7 @@ class Remaining:
         return self.seen - _STEP <= now < self.until
 
     def free_in(self, wanted: int, now: float) -> float | None:
-        """Seconds until `wanted` fit; None: now, or unknown. What is larger than the whole limit fits a
-        full one."""
+        """Seconds until `wanted` fit; None: now, or unknown. A request above the whole limit fits a full one."""
         if self.left >= wanted or not self.live(now):
             return None
         if self.limit is not None and 0 < self.limit <= self.left:
@@ -48,16 +47,16 @@ class Remaining:
         return self.until - now
 
     def start_over(self, now: float, number: int) -> None:
-        """Its reset has passed: all of it is there, as far as anybody knows, until a header says more. Without this
-        everybody who waited for the reset would be sent at once."""
+        """Its reset has passed: the whole limit counts as available until a header says otherwise. Without this, all
+        requests that waited for the reset would be sent at once."""
         if now >= self.until and self.limit:
             self.left, self.seen, self.until, self.number = self.limit, now, now + WINDOW, number
 
 
 class LeftAlone:
-    """A provider asked not to be asked for a model before `until` (`Retry-After`); since: UTC seconds, as all times.
-    reason: with what words. longer: it asked for more than is kept to. rest: when and by whom it is tested sooner,
-    where no other model can answer."""
+    """A provider asked for a pause of a model until `until` (`Retry-After`); since: UTC seconds, as all times. reason:
+    in its words. longer: it asked for more than is honoured. rest: when and by which request it is tested sooner, if no
+    other model can answer."""
 
     __slots__ = ("longer", "reason", "rest", "since", "until")
 
@@ -75,7 +74,7 @@ class LeftAlone:
 
     @property
     def kept(self) -> bool:
-        """Whether nobody asks sooner, as it is not for long."""
+        """Whether no request is sent sooner, as it is short."""
         return self.rest.retry_at >= self.until
 
     def left(self, now: float) -> float | None:
@@ -83,13 +82,13 @@ class LeftAlone:
         return self.until - now if self.since - _STEP <= now < self.until else None
 
     def dump(self, ahead: float) -> dict[str, Any]:
-        """As it outlives a restart: by the wall clock, which is `ahead` of the time that passes."""
+        """For a restart: by the wall clock, which is `ahead` of `meshd.clock`."""
         times = {"since": self.since + ahead, "until": self.until + ahead}
         return {**times, "reason": self.reason, "longer": self.longer}
 
     @classmethod
     def load(cls, saved: Any, now: float) -> LeftAlone | None:
-        """Never for longer from now than was asked for, whatever the clock did; None where there is nothing to read."""
+        """Never for longer from now than was asked for, even if the clock was set; None if there is nothing to read."""
         if not isinstance(saved, Mapping):
             return None
         since, until = _time(saved.get("since")), _time(saved.get("until"))
@@ -142,7 +141,7 @@ class Observed:
             remaining.left -= difference
 
     def observe(self, limits: RateLimits, number: int, tokens: int, now: float) -> None:
-        """number, tokens: `sent` and `tokens` of this record when the request that was answered had entered."""
+        """number, tokens: `sent` and `tokens` of this record when the answered request entered."""
         if limits.remaining_requests is not None:
             self.remaining_requests = _newer(
                 self.remaining_requests,
@@ -166,11 +165,11 @@ class Observed:
 def _newer(
     known: Remaining | None, limit: int | None, left: int, reset: float | None, number: int, now: float
 ) -> Remaining:
-    """What is known after this. Answers overtake each other: an older request's may only say that less is left."""
+    """What is known afterwards. Answers overtake each other: an older request's may only lower what is left."""
     if known is not None and number < known.number and known.live(now):
         known.left = min(known.left, left)
         return known
-    # Azure and Mistral tell no reset; theirs are windows of a minute and less.
+    # Azure and Mistral send no reset; their windows are a minute or less.
     until = now + (WINDOW if reset is None else reset)
     limit = limit if limit is not None or known is None else known.limit
     longer = until - now > WINDOW or (known is not None and known.longer and known.limit == limit)

@@ -1,4 +1,4 @@
-"""The share of recent requests that failed: what `deactivation.error_rate_threshold` is held against.
+"""The share of recent requests that failed, for `deactivation.error_rate_threshold`.
 
 Owns: a member's last outcomes, counted in a fixed number of slots, however many requests there are.
 Must never: decide what a rate means (`deactivation.py`), or read a clock.
@@ -29,7 +29,7 @@ class ErrorRate(NamedTuple):
 
 
 class OutcomeWindow:
-    """now: UTC seconds. window: seconds; another one than before (a reload) starts anew."""
+    """now: UTC seconds. window: seconds; a changed window (a reload) starts over."""
 
     __slots__ = ("_slots", "_window")
 
@@ -56,7 +56,7 @@ class OutcomeWindow:
         self._slots.clear()
 
     def _trim(self, now: float) -> int:
-        """Forget what is too old, or lies in a future that a clock was set back from; the number of now's slot."""
+        """Forget what is too old, or lies in the future after a clock was set back; the number of the current slot."""
         number = int(now * SLOTS / self._window) if self._window else 0
         while self._slots and not number - SLOTS < self._slots[0][0] <= number:
             self._slots.popleft()

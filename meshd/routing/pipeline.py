@@ -38,7 +38,7 @@ STANDARD_STAGES: tuple[Stage, ...] = (
     MaintenanceStage(),
     SelectStage(),
     BudgetStage(),
-    LimitStage(),  # the last: whom only this one drops may be waited for
+    LimitStage(),  # the last: a model that only this one drops may be waited for
 )
 
 
@@ -68,7 +68,7 @@ class Decision:
 
 @dataclass(slots=True)
 class StageReport:
-    """remarks: of some that were kept, why they are asked after others."""
+    """remarks: why some of those kept are asked after others."""
 
     name: str
     kept: list[str]
@@ -78,7 +78,8 @@ class StageReport:
 
 @dataclass(slots=True)
 class Explanation:
-    """The stages with what each kept and dropped, up to one that kept nothing; the order of the rest, the choice."""
+    """The stages with what each kept and dropped, up to one that kept nothing; the order of the remaining models; the
+    choice."""
 
     stages: list[StageReport]
     order: list[str]
@@ -137,11 +138,11 @@ class Pipeline:
         return features.declared_first(order, question, uses) if uses else order
 
     def take(self, question: Question, model: ModelSpec) -> str | None:
-        """Note that `model` is asked now; the model that the pool leaves by it, if it does."""
+        """Note that `model` is asked now; returns the model that the pool leaves for it, if it does."""
         return self.strategy(question).chosen(question, model.id)
 
     def explain(self, question: Question) -> Explanation:
-        """Ask every stage about every member that the stages before have left, up to the one that leaves none."""
+        """Ask each stage about every member that the earlier stages kept, up to the stage that keeps none."""
         models = question.table.models
         left = list(question.pool.members)
         reports: list[StageReport] = []
@@ -177,7 +178,7 @@ class Pipeline:
 
 def soonest_recovery(question: Question, models: Iterable[str], *, untested: bool = False) -> float | None:
     """Seconds until the first of these may be tried; None if none comes back by itself. untested: until its rest is
-    over, though it may be tested before where no other can answer."""
+    over, though it may be tested sooner if no other can answer."""
     waits = [_recovers_in(question, model, recovers_in if untested else tried_again_in) for model in models]
     return min((wait for wait in waits if wait is not None), default=None)
 
@@ -198,7 +199,7 @@ def _recovers_in(
 
 
 def able(question: Question, stages: Collection[Stage] = STANDARD_STAGES, limit: int = 10) -> list[str]:
-    """Models of the table, in whatever pool, that could do what is asked: for the error that says so."""
+    """Models in any pool that could serve the request, for the error that lists them."""
     permanent = [stage for stage in stages if stage.permanent]
     could = (
         model.id

@@ -1,4 +1,4 @@
-"""What is remembered of those whose requests are limited: an attempt's place, and the records it counts in.
+"""The records behind rate limits: an attempt's place, and the counters it is part of.
 
 Owns: the records of `rates.py`. Must never: decide by them.
 """
@@ -17,7 +17,7 @@ from meshd.routing.table import ModelSpec
 @dataclass(slots=True, eq=False)
 class Passage:
     """One attempt's place, from `enter` to `leave`. key: the fingerprint of the key to use, "": the only one.
-    tokens: that it counts for. The rest is `Rates`' own."""
+    tokens: how many it counts for. The rest is private to `Rates`."""
 
     model: ModelSpec
     pool: str
@@ -32,7 +32,7 @@ class Passage:
     _record: ModelRecord | None = field(default=None, repr=False)
     _observed: Observed | None = field(default=None, repr=False)
     _number: int = 0  # of the request in `_observed`
-    _mark: int = 0  # the tokens there, itself among them
+    _mark: int = 0  # the tokens there, including its own
     _life: int = 0
 
 
@@ -55,7 +55,7 @@ class ModelRecord:
     def __init__(self) -> None:
         self.observed: dict[str, Observed] = {}  # by key
         self.output: float | None = None
-        self.limits_tokens = False  # a header told of a limit of tokens
+        self.limits_tokens = False  # a header gave a limit of tokens
         self.left_alone: LeftAlone | None = None
         self.used_at = 0.0
 
