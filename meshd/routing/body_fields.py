@@ -1,6 +1,6 @@
 """Other fields of a body that may raise its price, or name models.
 
-Owns: the rules by which fields are told apart (the rows are data: `meshd/catalogue/body_fields.toml`).
+Owns: the rules for fields (the rows are data: `meshd/catalogue/body_fields.toml`).
 Must never: change a body where no budget applies.
 """
 
@@ -25,11 +25,11 @@ _NOTHING = re.compile(r"(?!)")
 _NULL = b"null"
 _FILES = "messages[].content[].file"
 MOST_THOUGHT = 10**7  # tokens
-_LONGEST = 100  # characters of a field's name that are repeated
+_LONGEST = 100  # characters of a field's name in a message
 
 
 class Named(NamedTuple):
-    """sure: its field is one that names models, whatever it holds. Else only a name that is known is one."""
+    """sure: its field names models, so any text counts. Otherwise only a known model's name does."""
 
     name: str
     sure: bool
@@ -46,19 +46,19 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class BodyFields:
-    """rules: by the field's name. carries_names: what a field is called that names models."""
+    """rules: by the field's name. carries_names: names of fields that name models."""
 
     rules: Mapping[str, Rule]
     inside: Inside
     carries_names: re.Pattern[str] = _NOTHING
-    plain: frozenset[str] = field(init=False)  # names that say nothing of a price, but for what is inside of them
+    plain: frozenset[str] = field(init=False)  # names that do not affect the price, except by their contents
 
     def __post_init__(self) -> None:
         plain = {name for name, rule in self.rules.items() if rule.does in ("pass", "priced")}
         object.__setattr__(self, "plain", frozenset(plain - {"prediction"}))
 
     def judged(self, needs: Needs, fields: Mapping[str, msgspec.Raw], *, budgeted: bool = True) -> Needs:
-        """The same, knowing what cannot be priced. budgeted: False: no budget asks what is inside of messages."""
+        """The same, with what cannot be priced. budgeted: False: no budget applies, and messages are not examined."""
         if not budgeted and self.plain.issuperset(fields):
             return needs
         costly: list[str] = []
@@ -114,7 +114,7 @@ class BodyFields:
         return left
 
     def names(self, fields: Mapping[str, msgspec.Raw]) -> Iterator[Named]:
-        """The models that it names beside `model`, as far as that can be seen."""
+        """The models that it names beside `model`, as far as can be seen."""
         for name, raw in fields.items():
             rule = self.rules.get(name)
             if rule is None or rule.does in ("needs_budget_free", "names_models"):
@@ -122,12 +122,12 @@ class BodyFields:
                 named = rule is not None and rule.does == "names_models" and not _has_maps(value)
                 yield from self._named(value, named or self._carries_names(name))
             elif name == "tools" and isinstance(tools := _value(raw), list):
-                for tool in tools:  # what is inside of a function is the app's own
+                for tool in tools:  # the contents of a function are the app's own
                     if isinstance(tool, dict):
                         yield from self._named({key: each for key, each in tool.items() if key != "function"}, False)
 
     def _named(self, value: Any, named: bool) -> Iterator[Named]:
-        """named: it is of a field that names models. msgspec reads nothing so deep that this could not follow."""
+        """named: it belongs to a field that names models. msgspec reads nothing too deep for this recursion."""
         if isinstance(value, str):
             yield Named(value, named)
         elif isinstance(value, list):
@@ -146,7 +146,7 @@ class BodyFields:
 
 
 def forbidden(rules: BodyFields, fields: Mapping[str, msgspec.Raw], app: AppSpec, table: RoutingTable) -> str | None:
-    """The first model that the body names and the app may not use; None where there is none."""
+    """The first model that the body names and the app may not use; None if there is none."""
     if app.models is None and app.pools is None:
         return None
     names = set(rules.names(fields))
@@ -176,7 +176,7 @@ def unpriced(needs: Needs, model: ModelSpec, pool: PoolSpec) -> tuple[tuple[str,
 
 
 def shown(names: tuple[str, ...]) -> str:
-    """Fields in an error's words."""
+    """Field names as an error lists them."""
     return ", ".join(f"`{name[:_LONGEST]}`" for name in names[:5])
 
 

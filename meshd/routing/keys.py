@@ -89,7 +89,7 @@ class KeyRing:
         self._all_rest = None
 
     def answered(self, id: str, asked_at: float) -> None:
-        """A request sent with this key was answered."""
+        """A request sent with this key at `asked_at` was answered: a refusal before that is over."""
         rest = self._resting.get(id)
         if rest is not None and asked_at > rest.since:
             del self._resting[id]

@@ -1,6 +1,6 @@
-"""One request's way through its attempts: which model next, when, and with what error it ends.
+"""One request's sequence of attempts: which model next, when, and with what error it ends.
 
-Owns: the state machine of a request (`RequestPlan`). It is told how each attempt went and says what to do.
+Owns: the state machine of a request (`RequestPlan`). It receives each attempt's outcome and says what to do next.
 Must never: wait, send or read a clock; `gateway/inference.py` does what it says.
 
 Invariants: an attempt that began is always closed by succeeded, failed, cancelled, lost or ran_out; what it reserved
@@ -101,27 +101,27 @@ class RequestPlan:
         self._random = random
         self._tries: dict[str, int] = {}
         self._given_up: set[str] = set()
-        self._spent: set[str] = set()  # had its attempts, and is asked again where no other can answer
+        self._spent: set[str] = set()  # used up their attempts; asked again if no other can answer
         self._not_before: dict[str, float] = {}  # model that failed → when it may be asked again
         self._failed: dict[str, float] = {}  # model → when it failed this request last
-        self._alone: dict[str, int] = {}  # model → how often it did so while it answered others
+        self._alone: dict[str, int] = {}  # model → how often it failed while it answered others
         self._costly: dict[str, int] = {}  # model → failed attempts that may have cost something
-        self._refusals: dict[str, int] = {}  # model → attempts that it refused
-        self._told_by: tuple[ModelSpec, Availability] | None = None  # what another request's test found out
+        self._refusals: dict[str, int] = {}  # model → refused attempts
+        self._told_by: tuple[ModelSpec, Availability] | None = None  # the outcome of another request's test
         self._first: ModelSpec | None = None
         self._last: ModelSpec | None = None
         self._failure: ProviderFailure | None = None
         self._stays = False  # a back-off at the model that failed is worth waiting for
         self._fatal = False
         self._late = False  # the request's deadline ended an attempt
-        self._lacks = 0  # attempts in a row that did not leave for our own lack
+        self._lacks = 0  # attempts in a row that this machine could not send
         self._lacks_since = now
-        self._refused_keys: dict[str, set[str]] = {}  # by provider, those that were refused to this request
+        self._refused_keys: dict[str, set[str]] = {}  # by provider, the keys that this request was refused with
 
     # -- what to do next ------------------------------------------------------------------------------
 
     def next(self, now: float) -> Try | Wait | GiveUp:
-        """The next step. Every `Try` has to be answered by succeeded, failed, cancelled, lost or ran_out."""
+        """The next step. Every `Try` has to end with succeeded, failed, cancelled, lost or ran_out."""
         assert not self.book.open, "an attempt is not closed"
         self.changes += recovery.wake(self.state, now)
         if self._fatal:
@@ -150,7 +150,7 @@ class RequestPlan:
         return self._none_now(consulted, now)
 
     def hedge(self, now: float) -> Try | None:
-        """A second attempt beside the one under way, at another model; None where there is none free."""
+        """A second attempt beside the current one, at another model; None if none is free."""
         question = self._question(now)
         busy = {each.model.id for each in self.book.open.values()}
         decision = self.pipeline.decide(question, self._given_up | busy | set(self._not_before), self._scope())
@@ -160,7 +160,7 @@ class RequestPlan:
         return self._begin(question, decision.model, hedge=True)
 
     def start(self, step: Try, now: float) -> bool:
-        """Before an attempt that had to wait leaves: reserve for it. False: it does not fit any more, and is over."""
+        """Before an attempt that had to wait leaves: reserve for it. False: it no longer fits, and has ended."""
         if step.reservation is not None:
             return True
         question = self._question(now, step.pool)
@@ -183,7 +183,8 @@ class RequestPlan:
         if waits_for is not None and (crowd is None or self._not_before[waits_for[1].id] <= now):
             return self._begin(*waits_for)
         if crowd is not None:
-            # What refuses is left in peace while another may have room, and what fails while it will have some soon.
+            # A refusing model is not tested while another may have room, a failing one not while another will have some
+            # soon.
             standing = {id: each for id, each in standing.items() if not each.refuses}
             if crowd.soon:
                 return crowd
@@ -198,7 +199,7 @@ class RequestPlan:
         return self._nothing_left(consulted, now)
 
     def out_of_patience(self, now: float) -> GiveUp:
-        """It has waited for long enough for a model that rests."""
+        """It has waited long enough for a resting model."""
         consulted = []
         for pool in self.pools:
             question = self._question(now, pool)
@@ -215,7 +216,8 @@ class RequestPlan:
         return GiveUp(none_left(consulted, self.pipeline.stages))
 
     def _last_standing(self, now: float) -> dict[str, Standing]:
-        """No other model can answer: those that rest for a cause that may be over by now, or had their attempts."""
+        """No other model can answer: the models whose cause of rest may be over by now, or that used up their
+        attempts."""
         scope, found = self._scope(), {}
         self._told_by = None
         for pool in self.pools:
@@ -230,7 +232,7 @@ class RequestPlan:
         return found
 
     def _wait_for(self, standing: dict[str, Standing]) -> Wait:
-        """How long for one of them, or for the outcome of another's test."""
+        """The wait for one of them, or for the outcome of another request's test."""
         reasons = {
             id: _STATE.objection(each.model, each.question) or "it has failed this request, and is asked again soon"
             for id, each in standing.items()
@@ -239,7 +241,7 @@ class RequestPlan:
         return Wait(min(_known(standing), default=None), reasons, resting=True, known=known)
 
     def _tested_from(self, model: ModelSpec, question: Question) -> Standing | None:
-        """From when on this request may test it, at the latest if another does so already; None: not at all."""
+        """When this request may test it, even if another is doing so; None: not at all."""
         state, now, once = self.state, question.now, question.pool.retry.max_attempts <= 1
         if not self._may_test(model.id, question.pool) or state.model(model.id).deactivated:
             return None
@@ -272,7 +274,7 @@ class RequestPlan:
         return None if self.deadline <= at < INDEFINITELY else Standing(model, question, at, refuses, bool(told))
 
     def _is_told_by(self, model: ModelSpec, availability: Availability) -> bool:
-        """Whether another request has just been refused, so that this one need not be."""
+        """Whether another request has just been refused, so that this one need not ask."""
         if model.id in self._failed:
             return False
         if not recovery.refused_since(availability, self.arrived, self.state.model(model.id).answered):
@@ -281,9 +283,9 @@ class RequestPlan:
         return True
 
     def _may_test(self, model: str, pool: PoolSpec) -> bool:
-        """Whether this request may ask it once more, where no other model can answer and asking again is not switched
-        off: for as long as it may wait while nothing else is answered, but not often at a cost, nor when it is this
-        request alone that fails there."""
+        """Whether this request may ask it once more, if no other model can answer and retries are on: for as long as it
+        may wait while no other request is answered, but only a few times if attempts may cost something, or if only
+        this request fails there."""
         tries, most = self._tries.get(model, 0), pool.retry.max_attempts
         if tries < max(most, 1):
             return True
@@ -292,7 +294,7 @@ class RequestPlan:
         return self._alone.get(model, 0) < max(most, LAST_ATTEMPTS)
 
     def _is_back(self, model: str, now: float) -> bool:
-        """Whether it rested and something has shown since it failed this request that it works: no need to back off."""
+        """Whether it has been shown to work since it failed this request: no need to back off."""
         failed = self._failed.get(model)
         if failed is None:
             return False
@@ -316,7 +318,7 @@ class RequestPlan:
         return None
 
     def _crowd(self, consulted: list[Consulted], told: Collection[str], now: float) -> Wait | None:
-        """Where some are only at a limit, others than those that are `told`: when there may be room."""
+        """If some models, other than those in `told`, are only at a limit: when there may be room."""
         again = {model: ready for model, ready in self._not_before.items() if model not in self._given_up}
         return wait_of(consulted, again, now, told)
 
@@ -326,8 +328,8 @@ class RequestPlan:
         return line_of(questions, self.pipeline.stages, self._given_up, self._not_before, self._scope())
 
     def _stays_with(self, model: ModelSpec, question: Question) -> bool:
-        """Whether to wait for the model that just failed, though others may be free: it is to be asked again, is
-        still up, and a back-off is all there is to wait for."""
+        """Whether to wait for the model that just failed, though others may be free: it is to be asked again, is still
+        up, and only the back-off has to pass."""
         if not self._may_be_asked_again(model.id):
             return False
         return self._fits(model, question) and _STATE.objection(model, question) is None
@@ -352,8 +354,8 @@ class RequestPlan:
         return INDEFINITELY if crowd.frees_in is None else question.now + crowd.frees_in
 
     def _soonest(self, consulted: list[Consulted]) -> tuple[Question, ModelSpec] | None:
-        """No other model is left: of those that failed this request and may be asked again the one to wait for,
-        at worst one that its failure put on standby."""
+        """No other model is left: the one to wait for among those that failed this request and may be asked again, at
+        worst one that its failure put on standby."""
         best: tuple[bool, float] | None = None
         found: tuple[Question, ModelSpec] | None = None
         for question in (each.question for each in consulted):
@@ -451,8 +453,8 @@ class RequestPlan:
         usage: Usage = NOTHING,
         begun: bool = False,
     ) -> Verdict:
-        """Note the failure; the verdict on it (RETRY may still become a rotation in `next`). begun: the app has a
-        part of the answer already, which another model is to go on with, at once."""
+        """Note the failure; the verdict on it (RETRY may still become a rotation in `next`). begun: the app has part of
+        the answer already, which another model is to continue at once."""
         step = step or self.book.only()
         longer = bound_wait(failure, step.pool.retry, step.pool.recovery)
         left = not (failure.kind is FailureKind.LOCAL and failure.unsent)
@@ -502,7 +504,7 @@ class RequestPlan:
         return verdict
 
     def _lacked(self, step: Try, failure: ProviderFailure, now: float, duration: float) -> Verdict:
-        """It is not the model's fault, and no attempt at it: again soon, for as long as others wait in the queue."""
+        """Not the model's fault, and not counted as an attempt: again soon, for as long as others wait in the queue."""
         model = step.model.id
         self._lacks_since = self._lacks_since if self._lacks else now
         if not self._lacks:
@@ -520,7 +522,7 @@ class RequestPlan:
     def cancelled(
         self, now: float, duration: float = 0.0, *, step: Try | None = None, usage: Usage = NOTHING, sent: bool = True
     ) -> None:
-        """The attempt in flight ended without a verdict: the app went away. sent: it may have cost something."""
+        """The attempt in flight ended without a verdict, as the app went away. sent: it may have cost something."""
         self._end_blameless(step, FailureKind.CANCELLED, "cancelled", 499, now, duration, usage, sent)
         self._failure, self._fatal = ProviderFailure(FailureKind.CANCELLED, "cancelled"), True
 
@@ -534,8 +536,8 @@ class RequestPlan:
     def ran_out(
         self, now: float, duration: float, *, step: Try | None = None, usage: Usage = NOTHING, sent: bool = True
     ) -> None:
-        """The request's own deadline ended the attempt in flight. An app in a hurry must not cost others a model
-        that answers everybody else in time."""
+        """The request's own deadline ended the attempt in flight. A short deadline must not take a model from others
+        that it answers in time."""
         why = "the request's own deadline passed"
         step = step or self.book.only()
         self.changes += deactivation.record_overdue(self.state, step.pool, step.model, duration, now, self.book)
@@ -559,8 +561,8 @@ class RequestPlan:
         self.book.note(step, False, kind, message, status, duration)
 
     def _another_key(self, step: Try, failure: ProviderFailure, now: float) -> tuple[bool, bool]:
-        """Whether it was the key that was refused, and the provider has another that can be used; and whether this
-        request has not been refused by so many yet that it goes round in circles."""
+        """Whether the key was refused and the provider has another usable one; and whether this request has not yet
+        been refused with so many keys that it would repeat them."""
         passage = step.passage
         if passage is None or not passage.key or failure.kind not in _OF_A_KEY:
             return False, False
@@ -574,15 +576,15 @@ class RequestPlan:
         return usable, usable and not again and len(refused) < len(self.table.providers[provider].keys)
 
     def _note_refusal(self, model: ModelSpec, now: float, began: float) -> bool:
-        """Note that it refused; whether that is a surprise: it has answered since it did so last."""
+        """Note the refusal; whether it is a surprise, as the model has answered since it last refused."""
         known = self.state.model(model.id)
         self._refusals[model.id] = self._refusals.get(model.id, 0) + 1
         before, known.refused_at = known.refused_at, now
         return known.answered and (known.answered_at > before or began < before - _MOMENT)
 
     def _may_pass(self, failure: ProviderFailure, verdict: Verdict, step: Try, surprising: bool) -> bool:
-        """Waiting may cure it. A conflict is with what the request is about, and is passed on. What refuses is asked
-        again if it is a surprise, or its status says that another attempt may succeed, as long as that is believable.
+        """Whether waiting may help. A conflict concerns what the request is about, and is passed on. A refusal is tried
+        again if it is a surprise, or if its status says that another attempt may succeed, as long as that is plausible.
         """
         if verdict is Verdict.RETRY:
             return failure.status != 409
@@ -602,8 +604,8 @@ class RequestPlan:
         return refusals < LAST_REFUSALS and question.now < since + policy.cooldown
 
     def _pause(self, failure: ProviderFailure, step: Try) -> float:
-        """Seconds until this request asks again a model that is the last one standing. What costs nothing is asked as
-        often as a model that rests."""
+        """Seconds until this request asks the last model standing again: as often as a resting model if asking costs
+        nothing."""
         policy = step.pool.retry
         pause = max(self._back_off(failure, step), recovery.FIRST_RETRY)
         if step.usage != NOTHING:
@@ -612,7 +614,7 @@ class RequestPlan:
         return max(min(pause, recovery.LONGEST_RETRY), told if told <= recovery.LONGEST_KEPT else 0.0)
 
     def _back_off(self, failure: ProviderFailure, step: Try) -> float:
-        """How long its provider asks to be left alone is the state's to know, where it is long."""
+        """A long pause that the provider asks for is kept in the state instead."""
         policy = step.pool.retry
         if (failure.retry_after or 0.0) > recovery.LONGEST_KEPT:
             policy = replace(policy, honor_retry_after=False)
@@ -624,7 +626,7 @@ class RequestPlan:
     # -- with what error it ends ----------------------------------------------------------------------
 
     def _lacking(self) -> MeshError | None:
-        """Where it ended for our own lack."""
+        """The error, if this machine's own shortage ended it."""
         if self._failure is None or self._failure.kind is not FailureKind.LOCAL:
             return None
         return lacking(self._failure, self.book.as_maps())
@@ -644,7 +646,7 @@ class RequestPlan:
         lack = self._lacking()
         if lack is not None:
             return lack
-        # Where one was only down, the request may be all right.
+        # If one was only down, the request itself may be valid.
         if self._fatal or all(attempt.reason in THE_APPS_OWN or attempt.status == 409 for attempt in self.attempts):
             last = self.attempts[-1]
             lost = failure.status == 404 and self.state.provider(last.provider).answering == "nothing"
@@ -665,7 +667,7 @@ class RequestPlan:
         )
 
     def _soonest_of_the_tried(self, now: float) -> float | None:
-        """Seconds until the first of them wants to be asked again; None where none says so."""
+        """Seconds until the first of them may be asked again; None if none says so."""
         question, waits = self._question(now), []
         for model in self._tries:
             recovers = soonest_recovery(question, [model])
@@ -683,27 +685,27 @@ def _known(standing: dict[str, Standing]) -> list[float]:
 
 
 LACK_FIRST, LACK_LONGEST = 0.2, 1.0
-"""Seconds between attempts that do not leave for this machine's own lack: doubled from the first up to the longest."""
+"""Seconds between attempts that this machine cannot send: doubled from the first up to the longest."""
 LACK_PATIENCE = 30.0
-"""Seconds that a request waits for this machine to have again what it lacks, as for a place in the queue."""
+"""Seconds that a request waits for a shortage of this machine to end, as for a place in the queue."""
 LAST_ATTEMPTS = 8
-"""Of one request at one model, where no other can answer and `retry.max_attempts` allows for more than one, that fail
-while the model answers others."""
+"""Failed attempts of one request at one model that answers others meanwhile, if no other can answer and
+`retry.max_attempts` allows more than one."""
 LAST_COSTLY = 6
-"""Of these the ones that may have cost something, whoever is answered."""
+"""Such attempts that may have cost something, whether others are answered or not."""
 LAST_REFUSALS = 4
-"""Attempts of one request that are refused though their status says that another may succeed: one more than the OpenAI
-SDK makes, as it would be asked by itself."""
+"""Refused attempts of one request whose status says that another may succeed: one more than the OpenAI SDK makes by
+itself."""
 LAST_SURPRISES = 2
 """Attempts of one request at a model that answered just before and now refuses."""
-_MOMENT = 0.001  # s: attempts that are apart by less were not under way together
-_AT_LAST = 1.0  # s before its deadline, a request tests beside a test that takes long
-_SOON = 1.0  # s: a model that rests may be tested at any moment
+_MOMENT = 0.001  # s: an attempt that overlaps another's refusal by less did not overlap it
+_AT_LAST = 1.0  # s before its deadline, a request tests beside a slow test
+_SOON = 1.0  # s: a resting model may be tested at any moment
 _STATE = StateStage()
 _BUDGET = BudgetStage()
 _MAINTENANCE = MaintenanceStage()
 _WHATEVER_ITS_STATE = (_BUDGET, LimitStage(), _MAINTENANCE)
 _REFUSED = frozenset({FailureKind.AUTHENTICATION, FailureKind.PERMISSION})
 _PASSES = frozenset({FailureKind.RATE_LIMIT, FailureKind.SERVER})
-"""What a provider says will be over after its Retry-After."""
+"""Kinds of failure that a provider says will be over after its Retry-After."""
 _OF_A_KEY = _REFUSED | {FailureKind.RATE_LIMIT, FailureKind.QUOTA}

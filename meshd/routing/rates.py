@@ -1,4 +1,4 @@
-"""Rate limits: how much room there is at a provider, a model, a key, in a pool and for an app, and when there will be.
+"""Rate limits: the room left at a provider, a model or a key, in a pool and for an app, and when there will be more.
 
 Owns: what response headers said, what was sent in the last minute, what is in flight.
 Must never: decide between models, queue (`fair_queue.py`), read a clock or do I/O.
@@ -6,11 +6,11 @@ Must never: decide between models, queue (`fair_queue.py`), read a clock or do I
 Limits come from the provider's response headers where it sends them, else from the configuration, else there are
 none. Rule: spec/routing.md, Strategies and Queueing.
 
-For limits of tokens a request counts as its input and the output to be expected of it: the model's recent average, or
-`EXPECTED_OUTPUT` while there is none, and never more than its own limit. An output limit is often the whole of what a
-model can do, and by it a handful of requests would fill a minute that takes hundreds. Providers mostly count it
-nonetheless, yet nothing is lost by erring here, as a rate is not money: `leave` puts in what was used, and the next
-response header what the provider makes of it.
+For token limits a request counts as its input plus its expected output: the model's recent average, or
+`EXPECTED_OUTPUT` while there is none, and never more than its own limit. An output limit is often the most that a model
+can do: a few requests would fill a minute that takes hundreds. Providers mostly count the limit, but an error here is
+harmless, since a rate is not money: `leave` enters what was used, and the next response header what the provider
+counted.
 """
 
 from __future__ import annotations
@@ -45,21 +45,21 @@ if TYPE_CHECKING:
 __all__ = ["EXPECTED_OUTPUT", "Crowd", "Headroom", "Passage", "Rates"]
 
 EXPECTED_OUTPUT = 1024
-"""Tokens, of a model that nothing is known of."""
+"""Tokens, for a model without any record."""
 
-_SMOOTHING = 0.2  # of the average output: half of it is the last three requests
+_SMOOTHING = 0.2  # of the average output: the last three requests make up half of it
 _SWEEP_EVERY = 60.0  # s
-_IDLE = 3600.0  # s after which a model's record goes
+_IDLE = 3600.0  # s after which a model's record is dropped
 
 
 class Rates:
-    """Of all providers, models, pools and apps. A limit counts from when it was configured on."""
+    """For all providers, models, pools and apps. A limit counts from the moment it was configured."""
 
     def __init__(self) -> None:
         self._providers: dict[str, Holder] = {}
         self._models: dict[str, ModelRecord] = {}
-        self._told: set[str] = set()  # models of which a header told a limit
-        self._apps: dict[str, Holder] = {}  # apps choose their names: only while they have sent something
+        self._told: set[str] = set()  # models with a limit from a header
+        self._apps: dict[str, Holder] = {}  # apps choose their names: kept only while they have sent something
         self._paces: dict[tuple[str, str], Pace] = {}
         self._life = 0
         self._sweep_at = 0.0
@@ -70,7 +70,7 @@ class Rates:
         self._table = table
 
     def _of_now(self, question: Question, provider: str) -> tuple[ProviderSpec, RateSpec, PacingPolicy]:
-        """The provider, and what the app and the pool may: as configured last, where they still exist."""
+        """The provider, and the limits of app and pool, by the latest configuration if they still exist."""
         before, now = question.table, self._table or question.table
         if before is now:
             return before.providers[provider], question.asker.app.rate, question.pool.pacing
@@ -84,8 +84,8 @@ class Rates:
     # -- one attempt ----------------------------------------------------------------------------------
 
     def crowd(self, question: Question, model: ModelSpec, *, resting: bool = True) -> Crowd | None:
-        """Why `model` has no room for this request now, None when it has. Changes nothing. resting: False: apart from
-        what may be tested sooner (`rests`)."""
+        """Why `model` has no room for this request now, None when it has. Changes nothing. resting: False: ignore what
+        may be tested sooner (`rests`)."""
         spec, app, pacing = self._of_now(question, model.provider)
         provider, most = self._providers.get(model.provider), spec.rate.concurrency
         if most is not None and provider is not None and provider.in_flight >= most:
@@ -109,12 +109,11 @@ class Rates:
         if spec.keys:
             return self._keys_crowd(spec, provider, model, record, tokens, question.now, resting)
         if spec.rate.rpm is None and spec.rate.tpm is None and model.id not in self._told:
-            return None  # nobody ever said anything of a limit
+            return None  # no limit is known
         return self._key_crowd("", spec, provider, model, record, tokens, question.now)
 
     def rests(self, question: Question, model: ModelSpec) -> list[Availability]:
-        """What keeps it from being asked though it may be tested: that its provider asked to be left alone for long,
-        or refused all its keys."""
+        """What blocks it although it may be tested: its provider asked for a long pause, or refused all its keys."""
         found: list[Availability] = []
         record, provider = self._models.get(model.id), self._providers.get(model.provider)
         alone = record.left_alone if record is not None and question.pool.retry.honor_retry_after else None
@@ -127,8 +126,8 @@ class Rates:
         return found
 
     def enter(self, question: Question, model: ModelSpec, estimate: Estimate) -> Passage:
-        """Take a place (and, where the provider has several keys, choose one by weight). The caller has seen
-        `crowd` say None at the same instant, or asks regardless (a retry that the provider itself timed)."""
+        """Take a place (and, if the provider has several keys, choose one by weight). The caller has just had None from
+        `crowd`, or asks regardless (a retry that the provider itself timed)."""
         now, asker = question.now, question.asker
         spec, of_app, pacing = self._of_now(question, model.provider)
         if now >= self._sweep_at or now < self._sweep_at - 2 * _SWEEP_EVERY:
@@ -161,8 +160,8 @@ class Rates:
         return passage
 
     def leave(self, passage: Passage, now: float, tokens: int | None = None, *, sent: bool = True) -> None:
-        """The attempt ended. tokens: that it used, None: not known, the estimate stands. sent: False: it never left,
-        and is no request. Idempotent."""
+        """The attempt ended. tokens: how many it used, None: unknown, the estimate stays. sent: False: it never left,
+        and does not count. Idempotent."""
         if passage.left:
             return
         passage.left = True
@@ -182,7 +181,7 @@ class Rates:
         for window, entered in passage._counted:
             window.correct(entered, tokens)
         observed.correct(passage._number, tokens - passage.tokens)
-        if tokens:  # none at all: it failed, and says nothing of what the model's answers are like
+        if tokens:  # 0: it failed, and says nothing about the model's answers
             output = float(max(tokens - passage.estimate.tokens_in, 0))
             before = record.output
             record.output = output if before is None else before + _SMOOTHING * (output - before)
@@ -200,7 +199,7 @@ class Rates:
             self._told.add(passage.model.id)
 
     def headrooms(self, question: Question, members: Sequence[ModelSpec]) -> list[Headroom]:
-        """`headroom` of each of the pool's members. What nothing was told of by itself, and the pool does not pace, has
+        """`headroom` of each of the pool's members. A model without headers of its own, in a pool without pacing, has
         its provider's."""
         if question.pool.pacing.max_rpm is not None:
             return [self.headroom(question, model) for model in members]
@@ -212,7 +211,7 @@ class Rates:
         ]
 
     def _by_configuration(self, question: Question, model: ModelSpec) -> Headroom:
-        """`headroom` where no header told of anything, and the pool does not pace: the same, in fewer steps."""
+        """`headroom` if no header gave a limit and the pool does not pace: the same, in fewer steps."""
         spec, provider = question.table.providers[model.provider], self._providers.get(model.provider)
         rate = spec.rate
         if spec.keys or rate.tpm is not None or rate.concurrency is not None:
@@ -229,8 +228,8 @@ class Rates:
     def leave_alone(
         self, passage: Passage, now: float, for_seconds: float, reason: str = "", longer: bool = False
     ) -> None:
-        """A refusal said not to ask again sooner (`Retry-After`): no request does, in pools that honour it. Of a
-        provider with several keys it is the key that rests."""
+        """A refusal had a `Retry-After`: no request is sent sooner, in pools that honour it. If the provider has
+        several keys, only the key rests."""
         record = passage._record
         assert record is not None
         known = record.left_alone
@@ -243,8 +242,7 @@ class Rates:
             known.rest.retry_at = max(known.rest.retry_at, now + for_seconds)
 
     def answered(self, passage: Passage | None) -> None:
-        """A request was answered that was sent though its provider had asked to be left alone, or with a key that had
-        been refused: neither is so any more."""
+        """A request was answered: a pause that the provider had asked for, or the refusal of its key, is over."""
         if passage is None or passage._record is None:
             return
         alone, provider = passage._record.left_alone, self._providers.get(passage.model.provider)
@@ -254,27 +252,27 @@ class Rates:
             provider.keys.answered(passage.key, passage.at)
 
     def left_alone(self, model: str, now: float) -> LeftAlone | None:
-        """While its provider asked for that."""
+        """The pause that its provider asked for, while it lasts."""
         record = self._models.get(model)
         rest = None if record is None else record.left_alone
         return rest if rest is not None and rest.left(now) is not None else None
 
     def load_left_alone(self, model: str, saved: Any, now: float) -> None:
-        """What an earlier life was asked for."""
+        """Restore a pause that was asked for before a restart."""
         rest = LeftAlone.load(saved, now)
         if rest is not None:
             _made(self._models, model, ModelRecord).left_alone = rest
 
     def reset(self, model: ModelSpec) -> None:
-        """An operator says that it works: it and its provider's keys are tried again, whatever was told."""
+        """An operator says that it works: it and its provider's keys are tried again, whatever was reported."""
         self.reset_keys(model.provider)
         record = self._models.get(model.id)
         if record is not None:
             record.left_alone = None
 
     def headroom(self, question: Question, model: ModelSpec) -> Headroom:
-        """For `rate-limit-aware` and `load-balanced`: of the provider's limits and the pool's. An app's own limits are
-        the same whichever model it is given, and left out."""
+        """For `rate-limit-aware` and `load-balanced`: by the provider's limits and the pool's. An app's own limits are
+        the same for every model, and left out."""
         spec, provider, now = (
             question.table.providers[model.provider],
             self._providers.get(model.provider),
@@ -310,7 +308,7 @@ class Rates:
 
     def nothing_in_flight(self) -> None:
         """The requests under way have been lost with the router that served them."""
-        self._life += 1  # should one of them leave after all, it is not counted any more
+        self._life += 1  # if one of them still ends, it no longer counts
         for holder in (*self._providers.values(), *self._apps.values()):
             holder.in_flight = 0
             if holder.keys is not None:
@@ -324,11 +322,10 @@ class Rates:
     def key_refused(
         self, passage: Passage, reason: str, cause: str, now: float, for_seconds: float, told: float = 0.0
     ) -> bool:
-        """A provider with several keys refused this one: it rests alone. True while another key is usable.
+        """A provider with several keys refused this one: only it rests. True while another key is usable.
 
-        for_seconds: infinite: until `reset_keys`. told: that the provider asked for. cause: a FailureKind. A provider
-        with one key has no other: False, and nothing rests. Of keys that rest for their rate alone it is `crowd` that
-        says so.
+        for_seconds: infinite: until `reset_keys`. told: seconds that the provider asked for. cause: a FailureKind. With
+        a single key: False, and nothing rests. Keys that rest only for their rate are reported by `crowd`.
         """
         provider = self._providers.get(passage.model.provider)
         if not passage.key or provider is None or provider.keys is None:
@@ -342,12 +339,12 @@ class Rates:
         return [] if holder is None or holder.keys is None else holder.keys.resting(now)
 
     def reset_keys(self, provider: str) -> bool:
-        """An operator or a probe says it works: all its keys are tried again. True when one was resting."""
+        """An operator or a probe says that it works: all its keys are tried again. True when one was resting."""
         holder = self._providers.get(provider)
         return holder is not None and holder.keys is not None and holder.keys.reset()
 
     def dump_keys(self, now: float, ahead: float = 0.0) -> dict[str, list[dict[str, Any]]]:
-        """What outlives a restart: provider → its resting keys, until when by the wall clock. Empty when none rests."""
+        """For a restart: provider → its resting keys, with wall-clock times. Empty when none rests."""
         return {
             name: dumped
             for name, each in self._providers.items()
@@ -400,12 +397,12 @@ class Rates:
         now: float,
         resting: bool,
     ) -> Crowd | None:
-        """None while one key has room, else what is to be said of the one that has it first."""
+        """None while one key has room, else the crowd at the key that has room first."""
         ring = provider.keys if provider is not None else None
         if ring is not None and not resting:
             all_rest = ring.all_rest(now)
             if all_rest is not None and all_rest.retry_at < all_rest.until:
-                ring = None  # as if none did
+                ring = None  # as if none rested
         first: Crowd | None = None
         for key in spec.keys:
             rest = ring.rest_of(key.id, now) if ring is not None else None
@@ -432,7 +429,7 @@ class Rates:
         tokens: int,
         now: float,
     ) -> Crowd | None:
-        """By what the headers said of this key, and where they said nothing, by the configuration."""
+        """By the headers for this key, or else by the configuration."""
         rpm, tpm = spec.rate.rpm, spec.rate.tpm
         observed = record.observed.get(key) if record is not None else None
         if observed is not None:
@@ -463,7 +460,7 @@ class Rates:
             pace.window.add(now, 0)
 
     def _sweep(self, now: float) -> None:
-        """Drop the records that decide nothing any more."""
+        """Drop the records that no longer decide anything."""
         self._sweep_at = now + _SWEEP_EVERY
         for app in self._apps.values():
             app.window.expire(now)

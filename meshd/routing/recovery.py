@@ -4,8 +4,8 @@ Owns: the life of an `Availability`.
 Must never: decide *whether* something should be on standby (`deactivation.py`).
 
 After a cooldown comes probation: one request at a time, until one succeeds. A relapse doubles the cooldown;
-staying well for the longest cooldown forgets the relapses. What used up an allowance has not failed: it is active
-again when its time has come, without a test. Rule: spec/routing.md, Recovery.
+staying well for the longest cooldown forgets the relapses. A used-up allowance is not a failure: the model is active
+again at the reset, without a test. Rule: spec/routing.md, Recovery.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ STANDBY = "standby"
 PROBATION = "probation"
 
 USED_UP = "used_up"
-"""The cause of a standby by an allowance that is used up (`deactivation.record_used_up`)."""
+"""The cause of a standby for a used-up allowance (`deactivation.record_used_up`)."""
 HELD = "provider"
-"""The cause of a member's standby where only an operator brings back a provider (`provider_recovery: on_manual`)."""
+"""The cause of a member's standby if only an operator brings back a provider (`provider_recovery: on_manual`)."""
 
 _MAX_DOUBLINGS = 32
 
 PROBE = "probe"
-"""The cause of a standby that the health monitor's probes began."""
+"""The cause of a standby by the health monitor's probes."""
 PASSING: frozenset[str] = frozenset(
     {
         FailureKind.SERVER,
@@ -47,7 +47,7 @@ PASSING: frozenset[str] = frozenset(
         PROBE,
     }
 )
-"""Causes that may be over a moment later: where no other model can answer, asking again is worth it."""
+"""Causes that may be over a moment later: if no other model can answer, asking again may help."""
 REFUSING: frozenset[str] = frozenset(
     {
         FailureKind.AUTHENTICATION,
@@ -56,14 +56,14 @@ REFUSING: frozenset[str] = frozenset(
         FailureKind.MODEL_NOT_FOUND,
     }
 )
-"""Causes that mostly last, and of which asking again costs nothing: where no other model can answer, each request finds
-out for itself, and none waits."""
+"""Causes that usually last, where asking again costs nothing: if no other model can answer, each request tries for
+itself, without waiting."""
 KNOWN_TO_REFUSE = 3
-"""Tests in a row that are refused, after which one answers for all requests that wait."""
+"""After this many refused tests in a row, one refusal answers all waiting requests."""
 KNOWN_TO_BE_USED_UP = 10
-"""The same of a quota, which many take for a rate: it may be there again at any moment."""
+"""The same for a quota, as many providers mean a rate by it: it may be available again at any moment."""
 LONGEST_TEST = 5.0
-"""Seconds after which the outcome of a test is waited for no longer: the next request tests beside it."""
+"""Seconds to wait for a test's outcome; then the next request tests beside it."""
 
 Schedule = Literal["monthly", "daily", "daily_utc", "rolling"]
 
@@ -101,8 +101,8 @@ def recovers_in(availability: Availability, now: float) -> float | None:
 
 
 def tried_again_in(availability: Availability, now: float) -> float | None:
-    """Seconds until a request that no other model can answer may test it; None: not by itself. A Retry-After is waited
-    for, and what asking again cannot cure keeps its rest."""
+    """Seconds until a request that no other model can answer may test it; None: not by itself. A Retry-After is
+    honoured, and a cause that asking again cannot cure keeps its rest."""
     rests = recovers_in(availability, now)
     if not availability.standby or availability.cause not in PASSING or not availability.probation:
         return rests
@@ -111,8 +111,8 @@ def tried_again_in(availability: Availability, now: float) -> float | None:
 
 
 def tested_in(availability: Availability, now: float) -> float | None:
-    """As `tried_again_in`, of what refuses as well: any request that no other model can answer may find out whether it
-    still does."""
+    """As `tried_again_in`, but for refusals as well: any request that no other model can answer may test whether they
+    continue."""
     rests = tried_again_in(availability, now)
     if rests is None or not availability.standby or not availability.probation or availability.cause not in REFUSING:
         return rests
@@ -120,13 +120,13 @@ def tested_in(availability: Availability, now: float) -> float | None:
 
 
 def refuses(availability: Availability, now: float) -> bool:
-    """Whether it rests for a cause that mostly lasts."""
+    """Whether it rests for a cause that usually lasts."""
     return availability.standby and availability.cause in REFUSING and now < availability.until
 
 
 def refused_since(availability: Availability, began: float, answered: bool) -> bool:
-    """Whether a test has found out since `began` that it refuses, and there is no more to find out. answered: it has
-    answered somebody before, so that one refusal says less."""
+    """Whether a test since `began` has shown that it refuses, so that no other test is needed. answered: it has
+    answered before, so that one refusal proves less."""
     enough = KNOWN_TO_REFUSE if answered else 1
     if availability.cause == FailureKind.QUOTA:
         enough = KNOWN_TO_BE_USED_UP
@@ -134,7 +134,7 @@ def refused_since(availability: Availability, began: float, answered: bool) -> b
 
 
 def test_failed(availability: Availability, now: float, kind: str) -> None:
-    """The request that tested it failed: a moment's peace before the next, unless nothing but words came of it."""
+    """The request that tested it failed: a short pause before the next test, unless it was only refused."""
     availability.tries += 1
     availability.failed_since = availability.tested_at
     if kind in REFUSING:
@@ -155,8 +155,8 @@ def stand_by(
     """Put it on standby for the policy's cooldown, doubled for each relapse, and for `at_least` seconds.
 
     No cooldown is longer than `max_cooldown`, unless `cooldown` itself is.
-    True when that is news. What is on standby already relapses only by the failure of its `tester`: the requests
-    that were under way when it was set aside fail, too, and their number says nothing of how long it will last.
+    True when it was not on standby yet. One on standby relapses only if its `tester` fails: requests that were in
+    flight when it was set aside fail too, and their number says nothing about how long it will last.
     """
     _awake(availability, now)
     if availability.standby and (now < availability.until or availability.tester is not tester):
@@ -164,7 +164,7 @@ def stand_by(
         if 0 < at_least <= LONGEST_KEPT:
             availability.retry_at = max(availability.retry_at, now + at_least)
         if cause in PASSING or availability.cause not in PASSING or availability.tester is not tester:
-            return False  # else the test of it found something worse
+            return False  # else its test found something worse
     longest = max(policy.cooldown, policy.max_cooldown)
     if not availability.standby and now - availability.recovered_at > longest:
         availability.relapses = 0
@@ -183,8 +183,8 @@ def stand_by_indefinitely(availability: Availability, reason: str, cause: str, n
 
 
 def stand_by_until(availability: Availability, reason: str, cause: str, until: float, now: float) -> bool:
-    """Put it on standby until a time (INDEFINITELY: an operator's word), from which on it is active again: it has
-    not failed. What has failed already is tested then. True when that is news."""
+    """Put it on standby until a time (INDEFINITELY: an operator's command), when it is active again, as it has not
+    failed. If it had failed before, it is tested then. True when it was not on standby yet."""
     _awake(availability, now)
     if availability.standby and until <= availability.until:
         return False
@@ -209,16 +209,16 @@ def _set_aside(availability: Availability, reason: str, cause: str, until: float
 
 
 def _awake(availability: Availability, now: float) -> bool:
-    """Take note that its time has come, if nothing but time had to pass."""
+    """Note that its standby has ended, if only time had to pass."""
     if not availability.standby or availability.probation or now < availability.until:
         return False
     return recover(availability, availability.until)
 
 
 def wake(state: MeshState, now: float) -> list[Change]:
-    """Bring back whose time has come and who has not failed; costs nothing where no model's has.
+    """Bring back those that have not failed and whose standby has ended; cheap if there are none.
 
-    `objection` lets requests go there in any case: this is what makes it known.
+    `objection` lets requests through in any case; this reports it.
     """
     if now < state.wake_at:
         return []
@@ -233,7 +233,7 @@ def wake(state: MeshState, now: float) -> list[Change]:
 
 
 def _all(state: MeshState) -> Iterator[tuple[Change, Availability]]:
-    """Each with what to say when it is back."""
+    """Each with the change to report when it is back."""
     for name, provider in state.providers.items():
         yield Change("provider", True, _BACK, provider=name), provider.availability
     for id, model in state.models.items():
@@ -246,10 +246,10 @@ _BACK = "its rest is over"
 
 
 def begin_probation(availability: Availability, tester: object, now: float | None = None) -> None:
-    """A request is about to be sent there: it takes the probation's one place, if there is one to be had, or a test
-    that takes too long still has it.
+    """A request is about to be sent there: it takes the probation's one place, if that is free or held by a test that
+    takes too long.
 
-    Whatever becomes of it, it has to `end_probation`.
+    However it ends, it has to call `end_probation`.
     """
     if not availability.standby or not availability.probation:
         return
@@ -259,21 +259,21 @@ def begin_probation(availability: Availability, tester: object, now: float | Non
 
 
 def tested_by_another(availability: Availability, tester: object, now: float) -> bool:
-    """Whether a request other than `tester` tests it, whose outcome is to be waited for."""
+    """Whether another request than `tester` tests it, whose outcome should be awaited."""
     if not availability.standby or availability.tester is None or availability.tester is tester:
         return False
     return now < availability.tested_at + LONGEST_TEST
 
 
 def end_probation(availability: Availability, tester: object) -> None:
-    """The request has ended. If it held the place, the next one may test; the place of another stays taken."""
+    """The request has ended. If it held the place, the next one may test; another's place stays taken."""
     if availability.tester is tester:
         availability.tester = None
 
 
 def proves(availability: Availability, now: float) -> bool:
-    """Whether an answer that comes now shows that it is well again. What has used up something answers the requests
-    that were under way, and lists its models, and takes none the more for it."""
+    """Whether an answer now shows that it works again. A provider with a used-up quota still answers the requests in
+    flight and lists its models, which proves nothing."""
     return now >= availability.until or (availability.probation and availability.cause != FailureKind.QUOTA)
 
 
@@ -296,14 +296,14 @@ def recover(availability: Availability, now: float) -> bool:
 
 
 def reset(availability: Availability, now: float) -> bool:
-    """An operator says it works: as `recover`, with the relapses forgotten. True when it was on standby."""
+    """An operator says that it works: as `recover`, and the relapses are forgotten. True when it was on standby."""
     availability.relapses = 0
     return recover(availability, now)
 
 
 def clock_set(state: MeshState, ahead: float) -> None:
-    """The wall clock is `ahead` of the time that passes. What waits for the calendar waits for where it is now;
-    what rests for a while is not touched by it."""
+    """The wall clock is `ahead` of `meshd.clock`. Rests that end by the calendar are moved; cooldowns are not
+    affected."""
     step, state.ahead = ahead - state.ahead, ahead
     state.accounts.clock_set(ahead)
     for _, availability in _all(state):
@@ -324,12 +324,12 @@ def next_reset(schedule: Schedule | None, now: float, timezone: str = "UTC") -> 
 
 
 def has_calendar(policy: RecoveryPolicy, provider: ProviderSpec) -> bool:
-    """Whether it is configured when the provider's quota is there again: until then nobody need ask."""
+    """Whether the time of the provider's quota reset is configured: no request is sent before it."""
     return (policy.quota_reset_schedule or provider.quota_reset) not in (None, "rolling")
 
 
 def quota_reset(policy: RecoveryPolicy, provider: ProviderSpec, now: float, timezone: str) -> float | None:
-    """When the provider's quota is there again, by the pool's schedule, else by its own."""
+    """When the provider's quota resets, by the pool's schedule, else by its own."""
     return next_reset(policy.quota_reset_schedule or provider.quota_reset, now, timezone)
 
 
@@ -339,10 +339,10 @@ def quota_reset(policy: RecoveryPolicy, provider: ProviderSpec, now: float, time
 def to_probe(
     state: MeshState, table: RoutingTable, pool: PoolSpec, now: float, models: Collection[str] | None, resting: bool
 ) -> list[str]:
-    """The members that a probe may be sent to now: of `models` (None: all), and if `resting`, of those that rest.
+    """The members that a probe may be sent to now: of `models` (None: all), and with `resting` only those that rest.
 
-    Who rests because something is used up waits for the calendar, who was set aside without end for whoever did that,
-    and who is being tested for the test. Of a provider that rests one model is enough.
+    Not those that rest until a reset, until an operator brings them back, or while a test is running. Of a resting
+    provider, one model is enough.
     """
     found, asked = [], set()
     for id in pool.members:
@@ -365,8 +365,8 @@ def to_probe(
 
 
 def probe_answered(state: MeshState, table: RoutingTable, provider: str, now: float) -> bool:
-    """A provider that answers a probe is there again: a request may test its models now. What rests because it could
-    not be reached rests no longer, unless a test has shown that to be too little. Whether that may help somebody."""
+    """A provider answered a probe: a request may test its models now. Models that could not be reached come back,
+    unless a test has failed since. True if that may help a request."""
     helped = False
     for (pool, id), member in state.members.items():
         model, spec = table.models.get(id), table.pools.get(pool)
@@ -390,7 +390,7 @@ _UNREACHED = frozenset({FailureKind.CONNECTION, FailureKind.TIMEOUT, FailureKind
 
 def hold(state: MeshState, table: RoutingTable, provider: str, reason: str, now: float) -> list[Change]:
     """A provider went on standby: in pools with `provider_recovery: on_manual` its models rest until an operator
-    activates them, whatever brings the provider back for others."""
+    activates them, even if the provider recovers for other pools."""
     changes = []
     for pool in table.pools.values():
         if pool.recover_on_probe:
@@ -407,8 +407,8 @@ def hold(state: MeshState, table: RoutingTable, provider: str, reason: str, now:
 
 
 def activate(state: MeshState, table: RoutingTable, model: str, now: float) -> list[Change]:
-    """An operator wants the model back, in all pools: what that brings back. Its provider's other models that were
-    held with it are held no longer."""
+    """An operator activates the model in all pools: what that brings back. The provider's other models that were held
+    with it are released."""
     state.model(model).deactivated = None
     state.model(model).refused.clear()
     provider = table.models[model].provider
@@ -429,8 +429,8 @@ def activate(state: MeshState, table: RoutingTable, model: str, now: float) -> l
 
 
 def new_chance(state: MeshState, table: RoutingTable, provider: str, reason: str, now: float) -> list[Change]:
-    """With another key or address it is another provider: how the former failed says nothing of it. What was used up is
-    no failure, and what an operator is to bring back waits for that: both stay."""
+    """With a new key or address it counts as another provider: earlier failures are forgotten. Used-up quotas and what
+    waits for an operator stay."""
     known = state.provider(provider)
     known.auth_valid, known.auth_tried = True, False
     changes = []

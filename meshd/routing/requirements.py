@@ -60,7 +60,7 @@ class Condition(NamedTuple):
 
 
 def conditions(require: Mapping[str, Any], above: tuple[str, ...] = ()) -> Iterator[Condition]:
-    """Each, however the map is nested and its keys are dotted."""
+    """Each condition, however maps and dotted keys are nested."""
     for name, value in require.items():
         path = (*above, str(name))
         if isinstance(value, Mapping):
@@ -73,8 +73,8 @@ def unmet(require: Mapping[str, Any], model: ModelSpec) -> str | None:
     """The first condition of `require` that the model does not meet; None when it meets all.
 
     Keys: features.*, constraints.*, delivery.*, as `models.ID` has them, or nested maps of these. Values: a value to
-    equal, or a comparison as text (">=100000"); of a list any one. What a model does not declare meets nothing but
-    `false`. Raises SelectionError for a condition that makes no sense.
+    equal, a comparison as text (">=100000"), or a list of which any may hold. An undeclared value meets only `false`.
+    Raises SelectionError for an invalid condition.
     """
     for condition in conditions(require):
         check = condition.compiled()
@@ -101,7 +101,7 @@ def _compiled(kind: Kind, wanted: Any) -> _Check:
 
 
 def _suggested(key: str) -> str | None:
-    """The closest key; a name under the wrong section, or under none, is told the right one."""
+    """The closest key; for a name under the wrong section, or none, the right one."""
     by_name = {known.rpartition(".")[2]: known for known in DECLARED}
     below = next((known for known in DECLARED if known.startswith(f"{key}.")), None)
     name = key.rpartition(".")[2]

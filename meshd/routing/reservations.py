@@ -1,4 +1,4 @@
-"""What one attempt holds of its scopes, and the sums that count it.
+"""What one attempt has reserved in its scopes, and the sums that count it.
 
 Owns: a reservation, and the route that the attempts of one app at one model share. Must never: decide what fits
 (`accounts.py`), read a clock or do I/O.
@@ -17,10 +17,9 @@ from meshd.routing.windows import Bucket, Meter, Rolling, Sums
 
 @dataclass(slots=True, eq=False)
 class Route:
-    """What the attempts of one app at one model of one pool are counted in. sums: those that a limit bounds, which are
-    always up to date. others: the rest, which get what is in `lump` when somebody asks for them. checks: (taken,
-    measure, limit's amount, limit) of what is enforced. budget: the first of money. unpriced: the same, of a model of
-    unknown price."""
+    """The counters for one app's attempts at one model of one pool. sums: those with a limit, always up to date.
+    others: the rest, which get what is in `lump` when they are read. checks: (taken, measure, limit's amount, limit) of
+    what is enforced. budget: the first limit of money. unpriced: the same, for a model of unknown price."""
 
     model: ModelSpec
     account: str
@@ -35,14 +34,14 @@ class Route:
     lump: Sums = field(default_factory=Sums)
 
     def settle_straight(self) -> None:
-        """From now on, by those who hold it still; its lump is spread."""
+        """From now on, by open reservations; its lump has been spread."""
         self.sums += self.others
         self.others = ()
 
 
 @dataclass(slots=True, eq=False)
 class Reservation:
-    """What one attempt holds of all its scopes. day: the calendar day it counts on ("2026-11-23"), account: the name
+    """What one attempt holds in all its scopes. day: the calendar day it counts on ("2026-11-23"), account: the name
     its app counts under, both for the journal. write_percent: of the price of input, what is written to a cache."""
 
     estimate: Estimate
@@ -55,7 +54,7 @@ class Reservation:
 
 
 def sums_of(meters: Iterable[Meter], day: str) -> tuple[Sums, ...]:
-    """What counts an attempt of that day, but for rolling windows, whose buckets change by the minute."""
+    """The sums that count an attempt on that day, except rolling windows, whose buckets change by the minute."""
     found = []
     for meter in meters:
         found += [meter.day(day), meter.month(day[:7])]

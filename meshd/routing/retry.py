@@ -1,7 +1,7 @@
 """What a failure means for the request: try again, try elsewhere, or give up.
 
 Owns: the classification of failures and the delays between attempts.
-Must never: touch state (`deactivation.py`) or sleep; it says how long, and somebody else waits.
+Must never: touch state (`deactivation.py`) or sleep; it says how long, and the caller waits.
 
 Rule: spec/routing.md, Retry.
 """
@@ -20,7 +20,7 @@ from meshd.routing.wording import lasting
 class Verdict(enum.Enum):
     RETRY = "retry"  # the same model may well succeed
     ROTATE = "rotate"  # not this model, but another may
-    FATAL = "fatal"  # the request itself is wrong, or no app wants it any more
+    FATAL = "fatal"  # the request itself is wrong, or its app has gone
 
 
 _FATAL = frozenset({FailureKind.INVALID_REQUEST, FailureKind.CANCELLED})
@@ -40,8 +40,8 @@ _ELSEWHERE = frozenset(
 def classify(failure: ProviderFailure, policy: RetryPolicy, provider: ProviderSpec) -> Verdict:
     """The verdict on one failed attempt.
 
-    The kind decides what asking again cannot cure. The rest is settled by the configured codes, the pool's before
-    its provider's; a status in none of them by the kind, unless somebody took it off the retryable ones.
+    The kind decides where asking again cannot help. Otherwise the configured codes decide, the pool's before its
+    provider's; for a status in none of them the kind decides, unless it was removed from the retryable codes.
     """
     status = failure.status
     if failure.kind in _FATAL:
@@ -66,8 +66,8 @@ _NO_ROUTE = frozenset({404, 405, 501, 505})
 
 
 def is_refusal(failure: ProviderFailure) -> bool:
-    """Whether somebody refused it who may think better of it: not for what the request is, or the model cannot do."""
-    if failure.kind is FailureKind.UNSUPPORTED:  # a path that was not there: of a server that is being replaced
+    """Whether it is a refusal that may change: not for what the request is, or what the model cannot do."""
+    if failure.kind is FailureKind.UNSUPPORTED:  # a missing path, as of a server that is being replaced
         return failure.status in _NO_ROUTE and not failure.refused
     return failure.kind in REFUSING
 
@@ -78,15 +78,15 @@ def asks_for_another(status: int) -> bool:
 
 
 def is_final(failure: ProviderFailure, policy: RetryPolicy, provider: ProviderSpec) -> bool:
-    """Whether it was configured that this status does not change by asking again."""
+    """Whether the configuration says that this status does not change by asking again."""
     if policy.non_retryable_codes is not None:
         return failure.status in policy.non_retryable_codes
     return failure.status in provider.non_retryable_codes - NON_RETRYABLE_CODES
 
 
 def bound_wait(failure: ProviderFailure, retry: RetryPolicy, recovery: RecoveryPolicy) -> bool:
-    """A provider that asks to be left alone for longer than the longest rest is told of, and not left alone for longer,
-    unless a quota of its resets then. Whether it asks for so long."""
+    """Cap a pause that the provider asks for at the longest rest, unless a quota resets at its end; the longer time is
+    reported. Whether it was capped."""
     asked, longest = failure.retry_after, max(recovery.cooldown, recovery.max_cooldown)
     if asked is None or asked <= longest or not retry.honor_retry_after:
         return False
@@ -101,15 +101,15 @@ def bound_wait(failure: ProviderFailure, retry: RetryPolicy, recovery: RecoveryP
 def delay(failure: ProviderFailure, policy: RetryPolicy, attempt: int, random: Callable[[], float]) -> float:
     """Seconds to wait before attempt number `attempt + 1` at the same model. `random()` is uniform in [0, 1).
 
-    `exponential_jitter` draws from the upper half of the doubled delay: never at once, never all together.
-    A provider's own Retry-After is honoured as a least delay, however long; the caller looks elsewhere meanwhile.
+    `exponential_jitter` draws from the upper half of the doubled delay: never immediate, never synchronised. A
+    provider's own Retry-After is a minimum, however long; the caller tries other models meanwhile.
     """
     if policy.backoff == "exponential_jitter":
         ceiling = min(policy.initial_delay * 2.0 ** min(attempt - 1, 32), policy.max_delay)
         backoff = ceiling * (0.5 + random() / 2)
     elif policy.backoff == "fixed":
         backoff = min(policy.initial_delay, policy.max_delay)
-    else:  # as the provider says, where it does
+    else:  # as the provider says, if it does
         said = policy.honor_retry_after and failure.retry_after is not None
         backoff = 0.0 if said else min(policy.initial_delay, policy.max_delay)
     if policy.honor_retry_after and failure.retry_after is not None:

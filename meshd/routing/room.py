@@ -1,6 +1,6 @@
 """Whether one limit has room, in numbers and in words for people.
 
-Owns: `Crowd`, `Headroom`, and how they follow from a window or from what a header told.
+Owns: `Crowd`, `Headroom`, and how they follow from a window or a header.
 Must never: know which limits apply to a request (`rates.py`), read a clock or do I/O.
 """
 
@@ -19,8 +19,8 @@ _INFINITE = float("inf")
 
 @dataclass(frozen=True, slots=True)
 class Crowd:
-    """There is no room. frees_in: seconds until there may be, None: when a request ends. told: the provider asked to be
-    left alone for so long."""
+    """There is no room. frees_in: seconds until there may be, None: when a request ends. told: the provider asked for
+    this pause."""
 
     reason: str
     frees_in: float | None
@@ -42,7 +42,7 @@ UNLIMITED = Headroom()
 def crowd_of_the_minute(
     who: str, window: SlidingWindow, rpm: int | None, tpm: int | None, tokens: int, now: float
 ) -> Crowd | None:
-    """Why one request more, of so many tokens, does not fit."""
+    """Why one more request, of `tokens` tokens, does not fit."""
     wait = None if rpm is None else window.requests_free_in(rpm, now)
     if wait is not None:
         return Crowd(f"{who} is at its limit of {rpm} requests a minute; {room_in(wait)}", wait)
@@ -53,7 +53,7 @@ def crowd_of_the_minute(
 
 
 def used_up(provider: str, model: str, remaining: Remaining, wanted: int, what: str, wait: float) -> Crowd:
-    """Of what a header told: too little of it is left."""
+    """Too little of a header's limit is left."""
     left, of = max(remaining.left, 0), f" of {remaining.limit}" if remaining.limit is not None else ""
     needed = f", and about {wanted} are needed" if left else ""
     return Crowd(f"{provider} has {left}{of} {what} left for {model}{needed}; {room_in(wait)}", wait)
@@ -69,18 +69,18 @@ def frees_at_best(crowd: Crowd) -> float:
 
 
 def overrides(remaining: Remaining | None, now: float) -> bool:
-    """Whether a header's limit holds instead of the configured one."""
+    """Whether a header's limit replaces the configured one."""
     return remaining is not None and not remaining.longer and remaining.live(now)
 
 
 def limits_left(
     known: Collection[Remaining | None], limit: int | None, used: int, now: float
 ) -> list[tuple[float, float]]:
-    """(left, limit) of every limit of one kind that holds, by the headers and as configured. known: by usable key.
-    A limit that is not known is 0."""
+    """(left, limit) of every applicable limit of one kind, by headers and configuration. known: by usable key. An
+    unknown limit is 0."""
     live = [each for each in known if each is not None and each.live(now)]
     found: list[tuple[float, float]] = []
-    told = bool(live) and len(live) == len(known)  # else there is a key whose limits are unknown
+    told = bool(live) and len(live) == len(known)  # else some key's limits are unknown
     if told:
         found.append((sum(max(each.left, 0) for each in live), sum(each.limit or limit or 0 for each in live)))
     if limit is not None and not (told and not any(each.longer for each in live)):

@@ -1,15 +1,15 @@
 """`select`: which models belong to a pool, and which of them are preferred, by an expression over what they are.
 
 Owns: the expression language, its evaluation, and the stage of selections that change with every request.
-Must never: reach anything of Python: no calls but the listed functions, no attributes but a model's own.
+Must never: reach Python itself: no calls but the listed functions, no attributes but a model's own.
 
 The language is the part of Python's expressions that Python's own parser reads and the table `_Compiler` knows; every
 other node is refused. What is compiled are closures over the attributes' readers: nothing is ever evaluated by Python.
 
-A truth says who is a member. A number is a score as well, the higher the better: of attributes that stay the same it
-is the order of the pool's members; of live ones it comes before the strategy, which decides between equals.
-`truth and number` scores some and leaves the others out. A comparison with something unknown is false, and a score
-that cannot be known leaves the model out.
+A boolean decides membership. A number is also a score, the higher the better: over static attributes it orders the
+pool's members; over live ones it comes before the strategy, which decides between equals. `boolean and number` scores
+some models and leaves the others out. A comparison with an unknown value is false, and an unknown score leaves the
+model out.
 """
 
 from __future__ import annotations
@@ -48,8 +48,7 @@ class Selection:
         self._read = read
 
     def score(self, model: ModelSpec, question: Question | None = None) -> float | None:
-        """None: not selected. Else the higher, the more preferred; a truth is 1. Of a live one without a question
-        nothing is known."""
+        """None: not selected. Otherwise higher is better; true is 1. Live attributes are unknown without a question."""
         value = self._read(model, question)
         if not self.scores:
             return 1.0 if value else None
@@ -66,7 +65,7 @@ class Selection:
 
 
 class SelectStage:
-    """A live `select` of the pool chooses the model just now."""
+    """The pool's live `select` includes the model now."""
 
     name = "select"
     permanent = False
@@ -143,11 +142,11 @@ FUNCTIONS: Mapping[str, str] = {
     "endswith": "two texts",
     "matches": 'a text and a pattern like "gpt-*"',
 }
-"""The functions there are, and what each takes."""
+"""The functions, and what each takes."""
 
 
 class _Compiler:
-    """One pass over one expression. Unknown values are None all the way."""
+    """One pass over one expression. Unknown values stay None throughout."""
 
     def __init__(self, text: str, begin: int) -> None:
         self.live = False
@@ -310,7 +309,7 @@ class _Compiler:
         raise self._error(node, f"expected {_A[kind]}, not {_A[part.kind]}")
 
     def _number(self, node: ast.expr, depth: int) -> Reader:
-        """A truth counts as 1 or 0."""
+        """A boolean counts as 1 or 0."""
         return self._of(node, depth, "number").read
 
     def _error(self, node: ast.expr, problem: str, suggestion: str | None = None) -> SelectionError:
@@ -341,7 +340,7 @@ def _arithmetic(operation: Callable[[float, float], float], left: Reader, right:
         if one is None or other is None:
             return None
         try:
-            # As floats: they cannot grow without end.
+            # As floats, which cannot grow without bound.
             return operation(float(one), float(other))
         except ZeroDivisionError:
             return None
@@ -350,7 +349,7 @@ def _arithmetic(operation: Callable[[float, float], float], left: Reader, right:
 
 
 def _called(name: str, parts: list[_Part]) -> _Part | None:
-    """None: these are not what the function takes."""
+    """None: the function does not take these."""
     kinds, reads = [part.kind for part in parts], [part.read for part in parts]
     if name in ("min", "max") and len(parts) > 1 and set(kinds) <= {"number", "truth"}:
         choose = min if name == "min" else max

@@ -1,4 +1,4 @@
-"""What an attempt is settled with: what its provider reports, where that can be true, else what was counted.
+"""What an attempt is settled with: its provider's report where plausible, else what was counted.
 
 Owns: the rule from how an attempt ended, and what came of it, to the tokens it is settled with; what a report may say.
 Must never: settle by zero what may have cost something, or by a number that cannot have been used.
@@ -6,18 +6,18 @@ Must never: settle by zero what may have cost something, or by a number that can
 | how it ended, without a report | input | output |
 | --- | --- | --- |
 | not sent, or refused with a status of 400 or more, and nothing came | none | none |
-| a 200 that was no answer: HTML, an error event, an empty stream | counted | what came |
+| a 200 without an answer: HTML, an error event, an empty stream | counted | what came |
 | an answer or a stream to its end | counted | counted from the text |
 | a stream that was cut, silent, timed out, lost, the app gone | counted | counted from the text that came; \
 of a model that thinks unheard, and of which no thinking came, what was reserved |
 | an answer in one piece, cut, timed out, lost, the app gone | counted | what was reserved |
 
-Counted: with the model's vocabulary where that was done, else from bytes, erring high. Of output no more is estimated
-than was reserved: the provider keeps to the limit it was sent, so that what is above it is the estimate's error.
+Counted: with the model's vocabulary where that was done, else from bytes, erring high. Output is never estimated above
+the reservation: the provider keeps to the limit it was sent, so the excess is the estimate's error.
 
-A report counts, over a reservation too, within bounds: not under a quarter of what longer text counts, and not over
-what was reserved, unless the model's own limits allow it. What is outside is replaced, each half by itself: too little
-by what was counted, too much by what was reserved. Tokens from a cache are a part of the prompt, or none.
+A report counts within bounds: at least a quarter of what was counted for longer text, and at most what was reserved,
+unless the model's own limits allow more. Outside of them each half is replaced separately: too little by the count, too
+much by the reservation. Cached tokens are part of the prompt, or ignored.
 """
 
 from __future__ import annotations
@@ -32,28 +32,28 @@ from meshd.routing.needs import BYTES_PER_TOKEN, TOKENS_PER_IMAGE, Needs
 from meshd.routing.table import ModelSpec
 
 OUTPUT_BYTES_PER_TOKEN = 2
-"""Of an answer's text without its vocabulary: English has 4 to 5 bytes a token, Chinese 3, code less than English."""
+"""For an answer's text without its vocabulary: English has 4 to 5 bytes a token, Chinese 3, code less than English."""
 
 MARGIN = 4
-"""A report may say so many times less than was counted: vocabularies differ, and what is counted errs high."""
+"""A report may be this many times lower than the count: vocabularies differ, and the count errs high."""
 
 SHORT = 64
-"""A prompt of no more tokens is mostly the frame of a conversation, which some count and others do not."""
+"""A prompt of this many tokens or fewer is mostly a conversation's framing, which only some providers count."""
 
 LARGEST_UNKNOWN = 131_072
-"""Tokens that a model may use whose limits are unknown, and which was sent none."""
+"""Tokens that a model may use if its limits are unknown and the request has none."""
 
 MOST_ESTIMATED = 10**9
-"""Of any attempt. Sums of what is settled fit 64 bits, whatever limits are configured."""
+"""For any attempt: sums of settled tokens fit 64 bits, whatever limits are configured."""
 
 _NOTHING = Usage()
 _CUT = frozenset({FailureKind.TIMEOUT, FailureKind.CONNECTION, FailureKind.STREAM_CUT, FailureKind.CANCELLED})
 
 
 class Received(NamedTuple):
-    """What came of an answer. size: bytes of its text. events: of a stream, those with content: a token each at least,
-    a part of a tool call too. tokens: of the text, where the model's vocabulary was there to count them. thought: some
-    of it was thinking."""
+    """What came of an answer. size: bytes of its text. events: of a stream, those with content or part of a tool call:
+    at least a token each. tokens: of the text, if the model's vocabulary was available. thought: some of it was
+    reasoning."""
 
     size: int = 0
     events: int = 0
@@ -69,7 +69,7 @@ def used(
     failure: ProviderFailure | None, needs: Needs, model: ModelSpec, received: Received, *, ended: bool = True
 ) -> Usage:
     """What the attempt is settled with. failure: None where the answer or stream ended well, or the app went away.
-    ended: it came to its end; False: the app went away before."""
+    ended: False: the app went away before the end."""
     came = received.size > 0 or received.events > 0
     if failure is not None and not came and (failure.unsent or failure.status >= 400):
         return _NOTHING
@@ -92,14 +92,14 @@ def _goes_on_unheard(needs: Needs, model: ModelSpec, received: Received) -> bool
 
 
 class Read(NamedTuple):
-    """usage: to settle with. replaced: what the report said that cannot be true, in words; "" where all of it can."""
+    """usage: to settle with. replaced: the implausible part of the report, in words; "" if there is none."""
 
     usage: Usage
     replaced: str = ""
 
 
 def may_be_true(reported: Usage, needs: Needs, model: ModelSpec, size: int) -> bool:
-    """Whether there is nothing to replace, of an answer of at most `size` bytes of text."""
+    """Whether nothing needs replacing, for an answer of at most `size` bytes of text."""
     return (
         _fits_in(reported.input_tokens, needs, model)
         and _fits_out(reported.output_tokens, needs, model, Received(size))
@@ -122,7 +122,7 @@ def read(reported: Usage, needs: Needs, model: ModelSpec, received: Received) ->
         tokens_out = _output(needs, model, received) if low else min(most, MOST_ESTIMATED)
         said.append(f"{_number(given_out)} tokens of answer")
     if not _fits_cached(reported, tokens_in):
-        cached, written = 0, None  # a cache makes it cheaper: only where that is certain
+        cached, written = 0, None  # a cache lowers the price: only if it is certain
         said.append(f"{_number(given_cached)} cached tokens of {_number(given_in)}")
     if not said:
         return Read(reported)
@@ -132,7 +132,7 @@ def read(reported: Usage, needs: Needs, model: ModelSpec, received: Received) ->
 
 
 def _fits_in(tokens: int, needs: Needs, model: ModelSpec) -> bool:
-    """The reservation, which takes longest to find out, is asked last."""
+    """The reservation is checked last, as it takes longest to compute."""
     if tokens < _floor_in(needs, model):
         return False
     return tokens <= (model.context_window or LARGEST_UNKNOWN) or tokens <= estimate.at_most(needs, model).tokens_in
@@ -154,7 +154,7 @@ def _fits_cached(reported: Usage, tokens_in: int) -> bool:
 
 
 def _floor_in(needs: Needs, model: ModelSpec) -> int:
-    """Of text alone: images and files may be few tokens."""
+    """For text only: images and files may be few tokens."""
     counted = needs.counts.get(model.vocabulary)
     if counted is None:
         counted = needs.tokens - needs.attached - TOKENS_PER_IMAGE * needs.images
@@ -162,7 +162,7 @@ def _floor_in(needs: Needs, model: ModelSpec) -> int:
 
 
 def _floor_out(needs: Needs, received: Received) -> int:
-    """By the text, and never by the events: some servers send a character in each."""
+    """By the text, never by events: some servers send single characters."""
     if needs.operation is Operation.EMBEDDINGS:
         return 0
     if received.tokens is not None:
@@ -171,7 +171,7 @@ def _floor_out(needs: Needs, received: Received) -> int:
 
 
 def _longest(needs: Needs, model: ModelSpec, received: Received) -> int:
-    """Tokens that the answer can have, whatever was reserved."""
+    """The most tokens that the answer can have, whatever was reserved."""
     if needs.operation is Operation.EMBEDDINGS:
         return 0
     heard = _heard(received)
@@ -183,7 +183,7 @@ def _longest(needs: Needs, model: ModelSpec, received: Received) -> int:
 
 
 def _heard(received: Received) -> int:
-    """Tokens at most of what came: a token is a byte of text at least."""
+    """Tokens at most in what came: a token is at least a byte of text."""
     return received.size if received.tokens is None else received.tokens
 
 
@@ -200,7 +200,7 @@ def _input(needs: Needs, model: ModelSpec) -> int:
 
 
 def _output(needs: Needs, model: ModelSpec, received: Received) -> int:
-    """None of a request that was given up before anything came, else at least one."""
+    """0 for a request that was given up before anything came, else at least one."""
     tokens = received.tokens if received.tokens is not None else -(-received.size // OUTPUT_BYTES_PER_TOKEN)
     return min(max(tokens, received.events, received.size > 0), estimate.at_most(needs, model).tokens_out)
 
@@ -209,7 +209,7 @@ def _output(needs: Needs, model: ModelSpec, received: Received) -> int:
 
 
 def answer_text(body: bytes) -> str:
-    """What a unary answer says, thinking and tool calls too; the whole body where that is not to be found."""
+    """A unary answer's text, including reasoning and tool calls; the whole body if there is no such text."""
     try:
         answer = lenient.decode(body)
     except lenient.NotJSON:

@@ -1,9 +1,9 @@
-"""Whose entries fill a store that has no room for more, so that no user's are pushed out by another's.
+"""Whose entries leave a full store, so that one user cannot push out another's.
 
 Owns: who holds how much, and which entry goes next. Must never: hold the entries themselves.
 
-Over its room, whoever holds most loses what was unused for longest. One owner alone has all of it; of two that want
-more than there is, each has half.
+When it is full, the owner with the largest share loses its least recently used entry. A single owner may fill it all;
+two that want more than there is get half each.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Key = TypeVar("Key", bound=Hashable)
 
 
 class _Share(Generic[Key]):
-    """One owner's. keys: the longest unused first."""
+    """One owner's entries. keys: the longest unused first."""
 
     __slots__ = ("keys", "owner", "size")
 
@@ -42,7 +42,7 @@ class Shares(Generic[Key]):
         return key in self._in
 
     def put(self, key: Key, owner: Hashable, size: int = 1) -> None:
-        """It is the owner's now, and used last."""
+        """It belongs to the owner now, as its most recently used."""
         if key in self._in:
             self.drop(key)
         share = self._shares.get(owner)
@@ -69,7 +69,7 @@ class Shares(Generic[Key]):
             del self._shares[share.owner]
 
     def pop(self) -> Key:
-        """Drop the next one that has to go. Raises ValueError where there is none."""
+        """Drop the next entry that has to go. Raises ValueError if there is none."""
         share = max(self._shares.values(), key=_size)
         key = next(iter(share.keys))
         self.drop(key)

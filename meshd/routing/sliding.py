@@ -1,4 +1,4 @@
-"""What was sent in the last minute, to the request: the exact sliding window behind every configured rate limit.
+"""The requests of the last minute: the exact sliding window behind every configured rate limit.
 
 Owns: when requests left and how many tokens each counts for, and when there is room again.
 Must never: know whose limit it is, read a clock or do I/O; times are UTC seconds given by the caller.
@@ -13,11 +13,11 @@ from collections import deque
 
 WINDOW = 60.0  # s
 
-_STEP = 1.0  # s: requests are decided within microseconds of each other, so that more than this is the clock's doing
+_STEP = 1.0  # s: decisions are microseconds apart: a larger step back means that the clock was set
 
 
 class Sent:
-    """One request in a window. tokens: the estimate, and what it used once that is known."""
+    """One request in a window. tokens: the estimate, or what it used once that is known."""
 
     __slots__ = ("at", "counted", "tokens")
 
@@ -28,7 +28,7 @@ class Sent:
 
 
 class SlidingWindow:
-    """Requests and tokens of the last 60 s. It holds no more records than requests were sent in them."""
+    """Requests and tokens of the last 60 s, with one record per request."""
 
     __slots__ = ("_sent", "tokens")
 
@@ -44,7 +44,7 @@ class SlidingWindow:
         """Forget what is older than the window."""
         sent = self._sent
         if sent and sent[-1].at > now + _STEP:
-            # The clock was set back: what it left in the future counts for a minute from now, and not for an hour.
+            # The clock was set back: records in the future count for a minute from now, not for an hour.
             for each in sent:
                 each.at = now
         while sent and sent[0].at + WINDOW <= now:
@@ -57,13 +57,13 @@ class SlidingWindow:
         last = self._sent[-1].at if self._sent else now
         sent = Sent(
             max(now, last), tokens
-        )  # in order, though of two requests the later may have looked at the clock first
+        )  # in order, though a later request may have read the clock earlier
         self._sent.append(sent)
         self.tokens += tokens
         return sent
 
     def correct(self, sent: Sent, tokens: int) -> None:
-        """It used `tokens`. What has left the window meanwhile stays as it was."""
+        """It used `tokens`. Nothing changes if it has left the window meanwhile."""
         if sent.counted:
             self.tokens += tokens - sent.tokens
             sent.tokens = tokens
@@ -84,8 +84,7 @@ class SlidingWindow:
         return max(self._sent[over].at + WINDOW - now, 0.0)
 
     def tokens_free_in(self, limit: int, wanted: int, now: float) -> float | None:
-        """Seconds until `wanted` tokens more fit; None: now. What is larger than the whole limit fits an empty window,
-        as it never will better."""
+        """Seconds until `wanted` tokens more fit; None: now. A request above the whole limit fits an empty window."""
         self.expire(now)
         left = self.tokens + wanted - limit
         if left <= 0:

@@ -1,10 +1,10 @@
-"""The filters between a pool's members and the strategy: each drops models, and says why.
+"""The filters between a pool's members and its strategy: each drops models, and says why.
 
-Owns: the rules of what a model must be able to do, and be, to be asked.
-Must never: prefer one model to another (that is the strategy's), or change state.
+Owns: the rules for which models may be asked.
+Must never: prefer one model to another (that is the strategy's task), or change state.
 
 A stage looks at one model at a time and is asked lazily, in the strategy's order of preference, until a model
-passes them all; `explain` asks every stage about every model. Both therefore always agree.
+passes them all; `explain` asks every stage about every model. So both always agree.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from meshd.routing.table import ANY_APP, AppSpec, ModelSpec, PoolSpec, RoutingTa
 
 
 class Asker(msgspec.Struct, frozen=True):
-    """Who asks, and what belongs to one request alone. app: its rules. account: the name its use is limited
-    under. label: the name of the program, in whose line it waits. session: what makes two of its requests one session,
-    "" where nothing does. random: uniform in [0, 1). uid: the user's, by the kernel, -1: unknown.
+    """The caller, and what belongs to one request. app: its rules. account: the name its use is limited under. label:
+    the program's name, in whose line it waits. session: names the session, "" without one. random: uniform in [0, 1).
+    uid: the user's, by the kernel, -1: unknown.
     """
 
     app: AppSpec = ANY_APP
@@ -40,7 +40,7 @@ class Asker(msgspec.Struct, frozen=True):
 
     @property
     def owner(self) -> int | str:
-        """Whose it is what the mesh keeps for the request."""
+        """The owner of what the mesh keeps for the request."""
         return self.uid if self.uid >= 0 else self.account
 
 
@@ -49,7 +49,7 @@ ANONYMOUS = Asker()
 
 @dataclass(slots=True)
 class Question:
-    """What is being decided: for which request, in which pool, knowing what, at what time (UTC s)."""
+    """What a decision needs: the request, the pool, what is known, the time (UTC s)."""
 
     table: RoutingTable
     state: MeshState
@@ -64,8 +64,8 @@ class Question:
 
 
 class Stage(Protocol):
-    """`objection` says why the model cannot be used, None when it can. `permanent` objections are the
-    model's nature (a 400 when nothing is left), the others pass with time (a 503)."""
+    """`objection` says why the model cannot be used, None when it can. `permanent` objections lie in the model's nature
+    (a 400 if no model is left), others pass with time (a 503)."""
 
     name: str
     permanent: bool
@@ -88,8 +88,8 @@ _NOT_CHAT = (
     "retrieval.reranking.",
     "evaluation.",
 )
-"""Nodes whose models do not answer /v1/chat/completions. Everything else is asked by chat. With the dot after them,
-so that a configured `evaluation-notes` is not taken for a part of `evaluation`."""
+"""Nodes whose models do not answer /v1/chat/completions. All others do. With a trailing dot, so that a configured
+`evaluation-notes` does not count as part of `evaluation`."""
 
 
 @lru_cache(1024)
@@ -104,7 +104,7 @@ def serves(operation: Operation, capability: str) -> bool:
 
 
 def answered(capability: str) -> bool:
-    """Whether any operation that there is asks for it."""
+    """Whether any operation asks for it."""
     return any(serves(operation, capability) for operation in Operation)
 
 
@@ -124,7 +124,7 @@ class CapabilityStage:
 
 
 class DeliveryStage:
-    """The model answers in the way asked for: at once, or as a stream."""
+    """The model answers in the way asked for: unary, or as a stream."""
 
     name = "delivery"
     permanent = True
@@ -136,8 +136,8 @@ class DeliveryStage:
 
 
 class FeatureStage:
-    """The model does not deny what the request uses, and the request fits it. What is not declared is unknown:
-    such a model is asked after those that declare it (`features.py`)."""
+    """The model does not deny a feature that the request uses, and is large enough for it. A model that declares
+    nothing is asked after those that do (`features.py`)."""
 
     name = "features"
     permanent = True
@@ -200,7 +200,7 @@ class AccessStage:
 
 
 class BudgetStage:
-    """What the request can cost at most still fits every budget, quota and pool rule it falls under."""
+    """The most that the request can cost still fits every budget, quota and pool rule that applies."""
 
     name = "budget"
     permanent = False
@@ -211,8 +211,8 @@ class BudgetStage:
 
 
 class LimitStage:
-    """There is room at the model now: rate limits, concurrency, pacing, a key that is not resting. What this
-    stage drops may be waited for."""
+    """There is room at the model now: rate limits, concurrency, pacing, a key that is not resting. A request may wait
+    for what this stage drops."""
 
     name = "limits"
     permanent = False

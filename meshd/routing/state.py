@@ -1,11 +1,11 @@
 """What the router learns: availability, failures, latencies and use of models and providers.
 
 Owns: the mutable records that decisions read. They belong to the router actor alone.
-Must never: decide anything, read a clock, or do I/O; times are given by the caller: UTC seconds that pass evenly
-(`meshd.clock`), which the wall clock is `MeshState.ahead` of.
+Must never: decide anything, read a clock, or do I/O; the caller gives times in UTC seconds by `meshd.clock`; the wall
+clock is `MeshState.ahead` of it.
 
-State belongs to a model *within a pool* (a member) where its cause is the pool's rule, and to the model or
-the provider where its cause is the world's (spec/routing.md, State).
+State belongs to a model *within a pool* (a member) if a rule of the pool caused it, otherwise to the model or provider
+(spec/routing.md, State).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from meshd.routing.rates import Rates
 from meshd.routing.shares import Shares
 
 _LONGEST_REST = 32 * 86400.0  # s: to the next month
-_HISTORY = 128  # latencies remembered a model: enough for a p95, small enough for thousands of models
+_HISTORY = 128  # latencies kept per model: enough for a p95, few enough for thousands of models
 
 
 @dataclass(slots=True)
@@ -36,14 +36,14 @@ class MemberState:
     availability: Availability = field(default_factory=Availability)
     failures: int = 0  # consecutive
     failed_at: float | None = None  # when the last of them that counted was
-    overdue: int = 0  # ended by their own deadlines after a while, with no success since
+    overdue: int = 0  # requests that ran into their own deadlines, with no success since
     overdue_at: float | None = None  # when the last of them that counted was
     outcomes: OutcomeWindow = field(default_factory=OutcomeWindow, compare=False)
 
 
 class Latencies:
-    """The last latencies, in seconds; percentiles are exact over them. smoothed: how long it takes at present, an
-    exponential average whose every new value counts an eighth; None when there was none."""
+    """The last latencies, in seconds; percentiles are exact over them. smoothed: an exponential average in which each
+    new value counts an eighth; None while there is none."""
 
     __slots__ = ("_ordered", "_recent", "_sum", "count", "smoothed")
 
@@ -66,11 +66,11 @@ class Latencies:
 
     @property
     def average(self) -> float | None:
-        """Over all there ever were."""
+        """Over all latencies ever."""
         return self._sum / self.count if self.count else None
 
     def percentile(self, fraction: float) -> float | None:
-        """Of the recent ones; None when there are none."""
+        """Of the recent ones; None if there are none."""
         if not self._recent:
             return None
         ordered = self._ordered
@@ -119,7 +119,7 @@ class ModelState:
     refused: dict[str, float] = field(default_factory=dict)  # feature → when it was last refused
     output_limit: str = ""  # the name of the limit that it takes, where it refused the one of `ModelSpec.output_limit`
     answered_at: float = -INDEFINITELY  # the last time
-    refused_at: float = -INDEFINITELY  # when it last refused a request that it might have answered
+    refused_at: float = -INDEFINITELY  # when it last refused an answerable request
 
     @property
     def has_answered(self) -> bool:
@@ -131,15 +131,15 @@ class ProviderState:
     availability: Availability = field(default_factory=Availability)
     auth_valid: bool = True
     answering: str = ""  # requests: serves; authentication: key refused; nothing: at their path; "": not known yet
-    auth_tried: bool = False  # since the key was last another: a list of models may be had without one
+    auth_tried: bool = False  # since the key last changed: a model list may need no key
     connection_failures: int = 0  # consecutive, over all its models
     unreached_at: float | None = None  # when the last of them that counted was
     failing_models: set[str] = field(default_factory=set)  # 5xx since the last success
     forbidden_models: set[str] = field(default_factory=set)  # 403 since the last success
     exhausted_models: set[str] = field(default_factory=set)  # whose quota was used up since the last success
-    quota: QuotaStatus | None = None  # what it said when it was asked
+    quota: QuotaStatus | None = None  # its last report
     score: float = 1.0
-    probe_error: str = ""  # of a list that is refused, while no request has been answered
+    probe_error: str = ""  # of a refused model list, while no request has been answered
     last_probe: float | None = None
     latency: float | None = None
     in_flight: int = 0
@@ -149,11 +149,11 @@ class ProviderState:
 
 @dataclass(slots=True)
 class PoolState:
-    current: str | None = None  # the model that the pool stands on
+    current: str | None = None  # the pool's current model
     rotations: int = 0
     virtual_time: float = 0.0  # round robin's
     turns: dict[str, float] = field(default_factory=dict)  # model → the virtual time of its next turn
-    # session, hashed → (the model that it had to move to, until when it stays there), the longest quiet first
+    # session, hashed → (the model it moved to, until when it stays there), the longest quiet first
     moved: dict[int, tuple[str, float]] = field(default_factory=dict)
     moved_by: Shares[int] = field(default_factory=Shares)
 
@@ -172,7 +172,7 @@ class Change:
 
 
 class MeshState:
-    """All records, made when first asked for."""
+    """All records, created on first use."""
 
     def __init__(self) -> None:
         self.members: defaultdict[tuple[str, str], MemberState] = defaultdict(MemberState)
@@ -229,7 +229,7 @@ def dump_availability(availability: Availability) -> dict[str, Any] | None:
 
 
 def by_the_wall_clock(value: dict[str, Any], ahead: float) -> dict[str, Any]:
-    """What was dumped, with its moments as the calendar has them."""
+    """What was dumped, with its times by the wall clock."""
     if not ahead:
         return value
     moved = dict(value)
@@ -248,7 +248,7 @@ _MOMENTS = ("until", "since", "recovered_at")
 
 
 def load_availability(saved: Mapping[str, Any], now: float) -> Availability:
-    """A saved availability. It never rests longer from now than it was to rest, whatever the clock did."""
+    """A saved availability. It never rests longer from now than it was meant to, even if the clock was set."""
     since = _number(saved, "since", now)
     until = INDEFINITELY if saved.get("until") is None else _number(saved, "until", now)
     if until != INDEFINITELY:
@@ -274,7 +274,7 @@ def _saved_availability(saved: Mapping[str, Any], now: float) -> Availability:
 
 
 def _number(saved: Mapping[str, Any], key: str, default: float = 0.0) -> float:
-    """What another version, or a hand, wrote must not keep the daemon from starting."""
+    """A value written by another version, or by hand, must not keep the daemon from starting."""
     value = saved.get(key)
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         return default
@@ -358,7 +358,7 @@ def load_provider(saved: Mapping[str, Any], now: float) -> ProviderState:
 
 
 def availabilities(state: MeshState, pool: str, model: str, provider: str) -> Iterator[Availability]:
-    """Everything that has to be up for `model` to be asked within `pool`, the widest first."""
+    """Everything that has to be up for `model` to be asked in `pool`, the widest scope first."""
     yield state.provider(provider).availability
     yield state.model(model).availability
     yield state.member(pool, model).availability

@@ -1,4 +1,4 @@
-"""The routing table: what a configuration says, in the form that requests are decided by.
+"""The routing table: a configuration in the form that decisions use.
 
 Owns: the immutable specifications of models, providers and pools, and the resolution of a request's `model`.
 Must never: change after it was built (what changes is in `state.py`), or do I/O.
@@ -30,7 +30,7 @@ DEFAULT_STRATEGY = "modelmesh.stick-until-failure.v1"
 
 @dataclass(frozen=True, slots=True)
 class LongPrompt:
-    """What a whole request costs whose input is more than `above` tokens; 10⁻⁹ USD for 10⁶ tokens."""
+    """Prices of a whole request with more than `above` input tokens; 10⁻⁹ USD per 10⁶ tokens."""
 
     above: int
     input_per_1m: int
@@ -40,7 +40,8 @@ class LongPrompt:
 
 @dataclass(frozen=True, slots=True)
 class Pricing:
-    """10⁻⁹ USD; the per-1M prices are of 10⁶ tokens. per_image: of an image made. per_minute: of audio."""
+    """10⁻⁹ USD; the per-1M prices are per 10⁶ tokens. per_image: per generated image. per_minute: per minute of
+    audio."""
 
     input_per_1m: int = 0
     output_per_1m: int = 0
@@ -54,8 +55,8 @@ class Pricing:
     def cost(
         self, tokens_in: int, tokens_out: int, tokens_cached: int = 0, tokens_written: int = 0, write_percent: int = 100
     ) -> int:
-        """Of one request, rounded up, so that a sum of requests never undercounts. tokens_written: of the input, to a
-        cache, at `write_percent` of the price of input."""
+        """For one request, rounded up, so that sums never undercount. tokens_written: input tokens written to a cache,
+        at `write_percent` of the input price."""
         long = self.long_prompt
         prices = self if long is None or tokens_in <= long.above else long
         cached_price = prices.input_per_1m if prices.cached_input_per_1m is None else prices.cached_input_per_1m
@@ -134,8 +135,8 @@ ANY_APP = AppSpec("")
 
 @dataclass(frozen=True, slots=True)
 class ModelSpec:
-    """A model as configured or discovered. `features`: true: it does it, false: it does not; of what is not there, and
-    where it is None, nothing is known (`features.py`)."""
+    """A model as configured or discovered. `features`: true: supported, false: not supported; missing or None: unknown
+    (`features.py`)."""
 
     id: str
     provider: str
@@ -148,17 +149,17 @@ class ModelSpec:
     context_window: int | None = None
     max_output_tokens: int | None = None
     max_images: int | None = None
-    max_file_size: int | None = None  # bytes, of what a request carries inside it
+    max_file_size: int | None = None  # bytes, of a file inside a request
     languages: tuple[str, ...] = ()
     batch: bool = False
     pricing: Pricing = FREE
-    priced: bool = True  # False: its prices are unknown, so that no budget can pay for it
+    priced: bool = True  # False: its prices are unknown, so no budget can pay for it
     vocabulary: str = ""  # the name of its tokenizer, "" where none is published (`routing/tokens.py`)
     tokens_per_image: int = 0  # at most, 0: unknown (`routing/estimate.py`)
-    thinks_unheard: bool = False  # it bills thinking that it does not send
-    output_limit: str = "max_tokens"  # the name of the limit it takes, "" where it takes none
-    cache_write_percent: int = 200  # of the price of input, what it writes to a cache for 5 minutes costs
-    caches_unasked: bool = False  # it writes to its cache what it likes, and charges for it
+    thinks_unheard: bool = False  # it bills reasoning that it does not send
+    output_limit: str = "max_tokens"  # the field for its output limit, "" if it has none
+    cache_write_percent: int = 200  # of the input price, for writes to a 5-minute cache
+    caches_unasked: bool = False  # it writes to its cache on its own, and charges for it
     files_cost_more: bool = False  # than their tokens
     defaults: Mapping[str, Any] = field(default_factory=dict)
     overrides: Mapping[str, Any] = field(default_factory=dict)
@@ -171,7 +172,7 @@ class ProviderSpec:
     timeout: float = 60.0  # s, a whole call
     retryable_codes: frozenset[int] = RETRYABLE_CODES
     non_retryable_codes: frozenset[int] = NON_RETRYABLE_CODES
-    disabled: str = ""  # why it cannot be used at all, "" when it can
+    disabled: str = ""  # why it cannot be used at all, "" if it can
     rate: RateSpec = NO_RATES
     keyed: bool = True  # it is sent a key, whichever way
     keys: tuple[KeySpec, ...] = ()  # where there are several; one key or none: empty
@@ -236,8 +237,8 @@ class CachePolicy:
 
 @dataclass(frozen=True, slots=True)
 class SessionPolicy:
-    """What makes two requests one session. ttl: seconds of quiet until a session that had to move goes back to where it
-    belongs; None: it goes back at once."""
+    """What makes two requests one session. ttl: seconds of quiet until a session that had to move returns to its own
+    model; None: it returns at once."""
 
     key: Literal["header", "user", "app"] = "user"
     ttl: float | None = None
@@ -245,7 +246,7 @@ class SessionPolicy:
 
 @dataclass(frozen=True, slots=True)
 class PoolSpec:
-    """A pool with its members resolved. positions: of each member, for finding one at once."""
+    """A pool with its members resolved. positions: of each member, for a fast lookup."""
 
     name: str
     capability: str  # a node id, "" for a pool of listed models only
@@ -256,7 +257,7 @@ class PoolSpec:
     fallback_strategy: str | None = None
     fallback_pools: tuple[str, ...] = ()
     balance_mode: Literal["absolute", "relative"] = "relative"
-    select: Selection | None = None  # only where it needs what changes with every request
+    select: Selection | None = None  # only if it uses live attributes
     on_budget_exceeded: Literal["rotate", "error"] = "rotate"
     unpriced_fields: Literal["refuse", "strip"] = "refuse"  # of a body, under a budget
     pacing: PacingPolicy = PacingPolicy()
@@ -285,7 +286,7 @@ class Target:
 
 
 class UnknownModel(LookupError):
-    """No pool, capability or model of that name. `nearest` names those most like it."""
+    """No pool, capability or model of that name. `nearest`: the most similar names."""
 
     def __init__(self, name: str, nearest: list[str]) -> None:
         super().__init__(name)
@@ -322,7 +323,7 @@ class RoutingTable:
             self._by_upstream.setdefault(model.upstream, []).append(model.id)
         self._resolved: dict[str, Target] = {}
         self._nearest: dict[str, list[str]] = {}
-        # In the order of the table, so that "the most specific pool" is decided once.
+        # In the table's order, so that "the most specific pool" is decided once.
         self._pools_by_capability: dict[str, PoolSpec] = {}
         for pool in self.pools.values():
             if pool.capability:
@@ -346,7 +347,7 @@ class RoutingTable:
         return [pool.name for pool in self.pools.values() if model in pool.positions]
 
     def nearest(self, name: str) -> list[str]:
-        """Up to three names like it; of a model that several providers have, the ids it may be meant by."""
+        """Up to three similar names; for a model that several providers have, its possible ids."""
         several = self._by_upstream.get(name, ())
         if len(several) > 1:
             return several[:3]
@@ -394,7 +395,7 @@ class RoutingTable:
         return None
 
     def _pool_of_one(self, model: ModelSpec) -> PoolSpec:
-        """A concrete model is a pool of itself, with the policies of the first pool it is in."""
+        """A single model is a pool of its own, with the policies of the first pool it is in."""
         home = next((pool for pool in self.pools.values() if model.id in pool.positions), None)
         return replace(
             home or PoolSpec("", "", ()),

@@ -1,11 +1,11 @@
 """Counting a request's tokens with its model's vocabulary.
 
-Owns: which text of a body is counted, and what the chat format adds to it; which vocabularies a pool needs.
+Owns: which text of a body is counted, what the chat format adds, and which vocabularies a pool needs.
 Must never: load a vocabulary (`meshd/gateway/tokens.py`), or count fewer tokens than the provider will.
 
 What OpenAI adds to the text of messages is published for messages and names (3 tokens a message, 3 that prime the
 answer, 1 for a name: its cookbook's "How to count tokens with tiktoken"), and only measured for tools and the rest:
-https://community.openai.com/t/strange-token-cost-calculation-for-tool-calls/538914. Those err high: what is no plain
+https://community.openai.com/t/strange-token-cost-calculation-for-tool-calls/538914. Those err high: anything but plain
 text is counted as the JSON it is sent as, which has more tokens than the format the model sees.
 """
 
@@ -22,7 +22,7 @@ from meshd.routing.needs import split
 from meshd.routing.table import ANY_APP, AppSpec, ModelSpec, PoolSpec, RoutingTable
 
 Count = Callable[[str], int]
-"""The tokens of a text, none of it taken for a special token."""
+"""The tokens of a text, without special tokens."""
 
 PRIMING = 3
 PER_MESSAGE = 3
@@ -32,10 +32,9 @@ PER_TOOLS = 16  # for the namespace that functions are listed in
 PER_TOOL = 8
 PER_FORMAT = 32  # for what introduces a JSON schema to the model
 
-PIECE = 65536  # characters of a long text that are counted at once
+PIECE = 65536  # characters of a long text counted at once
 PER_CUT = 8
-"""Tokens that cutting a text in two may hide: around the cut, words are merged otherwise than they would be, by a
-token or two."""
+"""Tokens that cutting a text in two may hide: around the cut, words merge differently, by a token or two."""
 
 _NOT_TEXT = frozenset({"image_url", "input_image", "image", "input_audio", "audio_url", "input_file", "file",
                        "document", "document_url", "video_url", "input_video"})  # fmt: skip
@@ -110,7 +109,7 @@ def _content(content: Any, tokens: Count) -> int:
 
 
 def _texts(value: Any, tokens: Count) -> int:
-    """Of a prompt or input: a text, tokens as numbers, or a list of either."""
+    """Tokens of a prompt or input: a text, tokens as numbers, or a list of either."""
     if isinstance(value, str):
         return tokens(value)
     if isinstance(value, int):
@@ -132,8 +131,8 @@ def _read(value: msgspec.Raw) -> Any:
 
 
 def pieces(text: str, size: int = PIECE) -> Iterator[str]:
-    """The text in pieces of up to `size` characters, cut before a space where there is one near: the way texts are
-    cut into words anyhow."""
+    """The text in pieces of up to `size` characters, cut before a nearby space if there is one, as tokenizers cut
+    words."""
     begin, length = 0, len(text)
     while length - begin > size:
         end = begin + size
@@ -146,7 +145,7 @@ def pieces(text: str, size: int = PIECE) -> Iterator[str]:
 
 
 def in_pieces(tokens: Count, size: int = PIECE) -> Count:
-    """A count of any length of text, by pieces; at least that of the whole."""
+    """Counts text of any length in pieces; the result is at least that of the whole."""
 
     def total(text: str) -> int:
         if len(text) <= size:
@@ -160,8 +159,8 @@ def in_pieces(tokens: Count, size: int = PIECE) -> Count:
 
 
 def vocabularies_wanted(table: RoutingTable, pool: PoolSpec, app: AppSpec = ANY_APP) -> frozenset[str]:
-    """The vocabularies that a request to the pool is counted with before it is decided: those of members that cost
-    something, or that a limit on tokens applies to. The same for the table's whole life."""
+    """The vocabularies to count a request to the pool with before deciding: those of members that cost something, or
+    have a limit on tokens. Constant for a table."""
     known = _wanted.get(table)
     if known is None:
         known = _wanted[table] = {}

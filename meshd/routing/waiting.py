@@ -1,6 +1,6 @@
-"""What a request that finds no room waits for, and in which line.
+"""What a request without room waits for, and in which line.
 
-Owns: `Wait`, the earliest time at which it is worth trying again, and the name of a request's line.
+Owns: `Wait`, the earliest time to try again, and the name of a request's line.
 Must never: decide who is next (`fair_queue.py`), sleep, read a clock or do I/O.
 """
 
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Wait:
-    """Everybody who could answer is at a limit. until: UTC seconds when there may be room, or another is back, None:
-    when another request ends. crowds: model → why. soon: there may be room so soon, perhaps at any moment, that what
-    fails is left in peace till then. resting: none is at a limit, and who could answer rests, to be tried then.
-    known: one of those has answered before, so that it may well come back.
+    """Every model that could answer is at a limit. until: UTC seconds when there may be room, or another is back, None:
+    when another request ends. crowds: model → why. soon: there may be room so soon that failing models are not tested
+    before. resting: none is at a limit, and those that could answer rest, to be tried then. known: one of those has
+    answered before, so that it may well come back.
     """
 
     until: float | None
@@ -40,15 +40,15 @@ class Wait:
 def wait_of(
     consulted: Collection[Consulted], again: Mapping[str, float], now: float, without: Collection[str] = ()
 ) -> Wait | None:
-    """Where some models are only at a limit: until one of them may have room, or another is back that could answer as
-    well. None where none is at a limit. again: model → when this request may ask it again (UTC s); without: models
-    whose limits are no reason to wait, though it may be over at their end."""
+    """If some models are only at a limit: until one of them may have room, or another that could answer is back. None
+    if none is at a limit. again: model → when this request may ask it again (UTC s); without: models whose limits alone
+    do not justify waiting, though the wait may end with them."""
     crowds: dict[str, str] = {}
     expected = [ready for ready in again.values() if ready > now]
     for question, decision in consulted:
         for drop in decision.dropped:
             if drop.stage != LimitStage.name:
-                wait = comes_back(question, drop) or None  # 0: a test is under way, or possible where nobody has room
+                wait = comes_back(question, drop) or None  # 0: a test is running, or possible if no model has room
             elif drop.model not in without:
                 crowds[drop.model] = drop.reason
                 wait = _frees_in(question, drop.model)
@@ -64,8 +64,8 @@ def wait_of(
 
 
 def free_at(consulted: Iterable[Consulted], now: float) -> list[float]:
-    """When (UTC s) each of those that cannot be asked now may be asked by anybody, as far as that is a matter of time
-    alone: at the end of its whole rest, though it may be tested before."""
+    """When (UTC s) any request may ask each of those that only time holds back: at the end of its whole rest, though it
+    may be tested sooner."""
     found = []
     for question, decision in consulted:
         for drop in decision.dropped:
@@ -90,9 +90,8 @@ def line_of(
     again: Mapping[str, float],
     only: Callable[[ModelSpec], bool] | None,
 ) -> str:
-    """Requests that wait for the same models stand in one line, in which none passes another. without: models that
-    this request asks no more; again: those that it asks at that time (UTC s) at the earliest; only: a further
-    condition."""
+    """Requests that wait for the same models stand in one line, in order. without: models that this request no longer
+    asks; again: models that it asks at that time (UTC s) at the earliest; only: a further condition."""
     permanent = [stage for stage in stages if stage.permanent]
     return "\n".join(
         f"{question.pool.name} {id} {again.get(id, '')}"

@@ -1,9 +1,9 @@
-"""What one scope has used and reserved, in each of its windows.
+"""What one scope has used and reserved in each of its windows.
 
 Owns: the sums of days, months, the last 24 hours and a stint. Must never: know a limit, read a clock or do I/O.
 
-A sum is changed in place by whoever holds it: a reservation settles in the very sums it was made in, whichever
-windows are current by then.
+A reservation keeps its sums and changes them in place: it settles where it was made, whichever windows are current by
+then.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ REQUESTS, TOKENS, COST = range(3)
 MEASURES: dict[Measure, int] = {"requests": REQUESTS, "tokens": TOKENS, "cost": COST}
 
 ROLLING = 86400.0  # s
-BUCKET = 60.0  # s of a rolling window that leave it together
+BUCKET = 60.0  # s of a rolling window that expire together
 _DAYS_KEPT = 3
 _MONTHS_KEPT = 2
 
@@ -51,7 +51,7 @@ class Sums:
         self.settle(requests, tokens, cost, (requests, tokens, cost))
 
     def settle(self, requests: int, tokens: int, cost: int, more: tuple[int, int, int]) -> None:
-        """Count what was used. more: that it is more than what was reserved, of each measure."""
+        """Count what was used. more: the excess over what was reserved, for each measure."""
         taken, used = self.taken, self.used
         taken[REQUESTS] += more[REQUESTS]
         taken[TOKENS] += more[TOKENS]
@@ -70,7 +70,7 @@ class Bucket(Sums):
 
 
 class Rolling:
-    """The last 24 hours, in buckets of a minute: what is used leaves up to a minute late, never early."""
+    """The last 24 hours, in buckets of a minute: a use expires up to a minute late, never early."""
 
     __slots__ = ("_buckets", "total")
 
@@ -79,7 +79,7 @@ class Rolling:
         self._buckets: deque[Bucket] = deque()
 
     def advance(self, now: float) -> None:
-        """Let go of what is too old. What a clock that was put back has left in the future counts for a day more."""
+        """Drop what is too old. Buckets in the future, after a clock was set back, count for another day."""
         latest = (now // BUCKET + 1) * BUCKET + ROLLING
         if self._buckets and self._buckets[-1].until > latest:
             for each in self._buckets:
@@ -107,19 +107,19 @@ class Rolling:
         return bucket
 
     def settle(self, bucket: Bucket, requests: int, tokens: int, cost: int, more: tuple[int, int, int]) -> None:
-        """As of any sums; a bucket that has left is not asked for any more."""
+        """As in any sums; a bucket that has left is not read again."""
         if bucket.live:
             bucket.settle(requests, tokens, cost, more)
             self.total.settle(requests, tokens, cost, more)
 
     def presume(self, used: Sums, at: float) -> None:
-        """Count what was taken some time before `at` as used then. In the order of time."""
+        """Count what was used before `at` as used at `at`. Call in order of time."""
         if any(used.taken):
             self.bucket(at).add(*used.taken)
             self.total.add(*used.taken)
 
     def frees_at(self, measure: int, amount: int) -> float | None:
-        """When so much of it will have left (UTC s); None while there is not so much."""
+        """When `amount` of it will have expired (UTC s); None if there is less."""
         for bucket in self._buckets:
             amount -= bucket.taken[measure]
             if amount <= 0:
@@ -130,8 +130,8 @@ class Rolling:
 class Meter:
     """All windows of one scope.
 
-    Days and months are kept by their names, the last few of each, so that a clock that jumps and comes back finds
-    what was counted. rolling, stint: None where they are not counted.
+    Days and months are kept by name, the last few of each, so that a clock that jumps and comes back finds what was
+    counted. rolling, stint: None if they are not counted.
     """
 
     __slots__ = ("days", "months", "name", "rolling", "scope", "stint")
@@ -151,8 +151,8 @@ class Meter:
         return _named(self.months, month)
 
     def begin_rolling(self, period: Period, now: float) -> None:
-        """Count the last 24 hours from now on. The hours of what was used before are not known: yesterday's counts
-        as used at its end and today's as used now, which errs high."""
+        """Count the last 24 hours from now on. The hours of earlier uses are unknown: yesterday's count as used at its
+        end and today's as used now, which errs high."""
         self.rolling = Rolling()
         for day, at in ((period.yesterday, period.start - 1), (period.day, now)):
             if day in self.days:
@@ -160,7 +160,7 @@ class Meter:
         self.rolling.advance(now)
 
     def window(self, window: Window, period: Period) -> Sums | None:
-        """The current sums; None where nothing was counted."""
+        """The current sums; None if nothing was counted."""
         if window == "day":
             return self.days.get(period.day)
         if window == "month":
@@ -170,7 +170,7 @@ class Meter:
         return self.stint
 
     def bounded(self, window: Window, period: Period) -> Sums:
-        """The current sums, made where there are none: a limit watches them."""
+        """The current sums, created if missing: a limit watches them."""
         if window == "day":
             return self.day(period.day)
         if window == "month":
@@ -182,7 +182,7 @@ class Meter:
         return self.stint
 
     def forget(self, period: Period) -> None:
-        """Old windows; a reservation made in one keeps it alive for itself."""
+        """Drop old windows; a reservation made in one keeps it alive for itself."""
         for windows, kept, current in ((self.days, _DAYS_KEPT, period.day), (self.months, _MONTHS_KEPT, period.month)):
             if len(windows) > kept:
                 for name in sorted(windows)[:-kept]:

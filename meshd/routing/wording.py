@@ -1,6 +1,6 @@
-"""Lengths of time as people are told them, in reasons and errors.
+"""Lengths of time as text for people, in reasons and errors.
 
-Must never: be read back by a program; errors carry their times as numbers beside the text.
+Must never: be parsed by a program; errors carry their times as numbers beside the text.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Rotation policies: in which order a pool's models are to be asked.
+"""Rotation policies: the order in which a pool's models are asked.
 
-Owns: preference, and which model a pool stands on. Whether a model may be asked at all is the stages' business.
+Owns: preference, and a pool's current model. The stages decide whether a model may be asked at all.
 Must never: look at a clock or draw a random number itself.
 
 Rule: spec/routing.md, Strategies. A new strategy is a class in one of these modules and a row in STRATEGIES.
@@ -33,7 +33,7 @@ __all__ = [
 ]
 
 STICKY = "modelmesh.session-stickiness.v1"
-"""The one that has to know of a request's session."""
+"""The one that needs a request's session."""
 
 STRATEGIES: dict[str, Strategy] = {
     "modelmesh.stick-until-failure.v1": StickUntilFailure(),
@@ -50,7 +50,7 @@ _SCORED: dict[str, Strategy] = {id: Scored(strategy) for id, strategy in STRATEG
 
 
 def strategy_of(pool: PoolSpec) -> Strategy:
-    """The pool's own; where its `select` scores by what changes with every request, that score before it."""
+    """The pool's own, after the score of its `select` if that is live."""
     if pool.select is not None and pool.select.scores:
         return _SCORED[pool.strategy]
     return STRATEGIES[pool.strategy]

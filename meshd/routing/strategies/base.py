@@ -1,6 +1,6 @@
-"""What every strategy is made of: the protocol, and what the order means for the model that a pool stands on.
+"""What strategies are made of: the protocol, and what the order means for a pool's current model.
 
-Owns: `Strategy`, the two kinds of it (`Standing`, `ByRequest`), and what is derived of a pool once (`Derived`).
+Owns: `Strategy`, its two kinds (`Standing`, `ByRequest`), and what is derived once per pool (`Derived`).
 Must never: look at a clock or draw a random number itself; both come with the question.
 """
 
@@ -18,7 +18,7 @@ from meshd.routing.table import PoolSpec, RoutingTable
 
 class Strategy(Protocol):
     """`order` yields member ids, best first, lazily, and changes nothing. `chosen` is told which one is asked, and
-    returns the model that the pool leaves by it: None where it stays, or where taking turns is the rule."""
+    returns the model that the pool leaves for it: None if it stays, or if the strategy takes turns."""
 
     def order(self, question: Question) -> Iterator[str]: ...
 
@@ -33,10 +33,10 @@ def is_up(question: Question, model: str) -> bool:
 
 
 class Standing(ABC):
-    """The pool stands on the first model in its order that is up.
+    """The pool's current model is the first in its order that is up.
 
-    A request that passes over one which is up, because that one cannot do what it needs or has just failed it,
-    leaves the pool where it stands: the next request is likely to be better served there.
+    A request that passes over a model that is up, because it lacks a feature or has just failed the request, does not
+    move the pool: the model is likely to serve the next request better.
     """
 
     @abstractmethod
@@ -49,12 +49,12 @@ class Standing(ABC):
         return None if any(self._is_fit(question, better) for better in passed_over) else stand_on(question, model)
 
     def _is_fit(self, question: Question, model: str) -> bool:
-        """Whether the pool may stand on it."""
+        """Whether it may be the pool's current model."""
         return is_up(question, model)
 
 
 class ByRequest(ABC):
-    """Chosen anew for each request. To ask another model than last time is then no news, unless the last is down."""
+    """Chosen for each request: a change of model is not reported, unless the last one is down."""
 
     @abstractmethod
     def order(self, question: Question) -> Iterator[str]: ...
@@ -66,7 +66,7 @@ class ByRequest(ABC):
 
 
 def stand_on(question: Question, model: str) -> str | None:
-    """Move the pool to `model`; the one it stood on, if that was another."""
+    """Move the pool to `model`; returns the model that it leaves, if another."""
     pool = question.state.pool(question.pool.name)
     before, pool.current = pool.current, model
     return None if before == model else before
@@ -76,7 +76,7 @@ T = TypeVar("T")
 
 
 class Derived(Generic[T]):
-    """Something worked out of a pool once, for as long as its table lives: decisions have microseconds."""
+    """A value computed once per pool and table, since decisions have only microseconds."""
 
     def __init__(self, make: Callable[[RoutingTable, PoolSpec], T]) -> None:
         self._make = make

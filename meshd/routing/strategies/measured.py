@@ -3,8 +3,8 @@
 Owns: `CostFirst`, `LatencyFirst`.
 Must never: measure or price anything; prices are the table's, latencies the state's.
 
-Rule: spec/routing.md, Strategies. Both look at every member for every request, so that what they do for each is a
-few arithmetic operations on what was laid out before.
+Rule: spec/routing.md, Strategies. Both look at every member for every request, with a few arithmetic operations each on
+figures laid out beforehand.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from meshd.routing.strategies.base import ByRequest, Derived
 from meshd.routing.table import ModelSpec, PoolSpec, RoutingTable
 
 EXPLORED = 0.05
-"""The share of requests that `latency-first` spends on finding out how the others do now."""
-_STALE = 3600.0  # s: knowledge of this age cannot become any older
+"""The share of requests with which `latency-first` measures the other models."""
+_STALE = 3600.0  # s: a measurement of this age counts as no older
 
 _MILLION = 1_000_000
 _LIMITS = frozenset({"max_tokens", "max_completion_tokens", "n"})  # parameters that change an estimate
@@ -33,8 +33,8 @@ _LIMITS = frozenset({"max_tokens", "max_completion_tokens", "n"})  # parameters 
 class _Tariff(NamedTuple):
     """The terms of `Estimate.cost`, unrounded: 10⁻¹⁵ USD a token of input and of output, and a request.
 
-    unset: tokens of output where the request sets no limit. vocabulary: by which its input is counted. image: tokens
-    of one. window: tokens of files at most. Floats: they only order, and are exact up to 9 USD a request.
+    unset: tokens of output if the request sets no limit. vocabulary: counts its input. image: tokens of one. window:
+    tokens of files at most. Floats: they only order, and are exact up to 9 USD a request.
     """
 
     vocabulary: str
@@ -47,8 +47,8 @@ class _Tariff(NamedTuple):
 
 
 class _Tariffs(NamedTuple):
-    """A pool's. special: positions of those whose parameters have a say in what a
-    request is estimated at, or that cost more from some length on."""
+    """A pool's. special: positions of models whose parameters affect the estimate, or that cost more above some
+    length."""
 
     priced: tuple[ModelSpec, ...]
     rows: tuple[_Tariff, ...]
@@ -82,8 +82,8 @@ def _is_special(model: ModelSpec) -> bool:
 
 
 class CostFirst(ByRequest):
-    """The lowest expected cost of this request; of equals the one that cost least so far, then the pool's order.
-    Those of unknown price come last."""
+    """The lowest expected cost of this request; among equals the one that cost least so far, then the pool's order.
+    Models of unknown price come last."""
 
     def __init__(self) -> None:
         self._tariffs = Derived(_tariffs)
@@ -118,7 +118,7 @@ def _costs(tariffs: _Tariffs, question: Question) -> list[float]:
         costs = [tokens[of] * input + out * output + request for of, input, output, request, _, _, _ in rows]
     else:
         costs = [tokens[of] * i + unset * choices * o + request for of, i, o, request, unset, _, _ in rows]
-    if needs.images or needs.attached:  # which each model counts in its own way
+    if needs.images or needs.attached:  # each model counts them in its own way
         images, attached = needs.images, needs.attached
         for at, (_, input, _, _, _, image, window) in enumerate(rows):
             costs[at] += (images * image + (attached if attached < window else window)) * input
@@ -135,7 +135,7 @@ class LatencyFirst(ByRequest):
     """The lowest recent time to first token (of streams) or to the whole answer (of others).
 
     A model that was never measured is tried first, by one request at a time, until one ends. A small share of requests
-    goes to another than the best, rather to one that was not asked for long, so that a slow minute is not for ever.
+    goes to the others, preferring those not asked recently, so that a slow minute is forgotten.
     """
 
     def order(self, question: Question) -> Iterator[str]:
@@ -176,18 +176,18 @@ def _times(states: list[ModelState | None], *, stream: bool) -> list[float | Non
 
 
 def _is_untried(state: ModelState | None) -> bool:
-    """No request tries it now, and it did not fail those that did: another would wait for the same, or fail too."""
+    """No request is trying it now, and earlier tries did not fail: another would wait for the same, or fail too."""
     return state is None or (not state.in_flight and state.last_failure is None)
 
 
 def _longest_unasked(positions: list[int], states: list[ModelState | None], now: float, at: float) -> int:
-    """One of them, with a chance in proportion to the time since it was asked. at: uniform in 0…1."""
+    """One of them, with a probability in proportion to the time since it was asked. at: uniform in 0…1."""
     bounds = list(accumulate(_age(states[position], now) for position in positions))
     return positions[min(bisect_right(bounds, at * bounds[-1]), len(positions) - 1)]
 
 
 def _age(state: ModelState | None, now: float) -> float:
-    """s, at least one, so that each has a chance."""
+    """s, at least 1, so that each may be chosen."""
     if state is None or state.last_request is None:
         return _STALE
     return min(max(now - state.last_request, 1.0), _STALE)

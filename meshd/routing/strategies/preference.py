@@ -16,7 +16,7 @@ from meshd.routing.table import PoolSpec
 
 
 class StickUntilFailure(Standing):
-    """The same model until it leaves `active`; then the next in the pool's order, which becomes the one."""
+    """The same model until it leaves `active`; then the next in the pool's order becomes the current one."""
 
     def order(self, question: Question) -> Iterator[str]:
         members = question.pool.members
@@ -31,8 +31,8 @@ class StickUntilFailure(Standing):
 class RateLimitAware(StickUntilFailure):
     """The same model until `rate_limit.threshold` of one of its limits is used; then the next that is below it.
 
-    Nothing is deactivated: where all are past it, the one with most headroom is asked, and the pool stays where it
-    stands until one has room again.
+    Nothing is deactivated: if all are past it, the one with most headroom is asked, and the pool's current model stays
+    until one has room again.
     """
 
     def order(self, question: Question) -> Iterator[str]:
@@ -57,7 +57,7 @@ class RateLimitAware(StickUntilFailure):
         return is_up(question, model) and _is_enough(question, _headroom(question, model))
 
 
-_ROUNDING = 1e-9  # of a limit: 1 - 0.9 is a little less than 0.1, of which nothing may be sent
+_ROUNDING = 1e-9  # of a limit: 1 - 0.9 is slightly less than 0.1
 
 
 def _is_enough(question: Question, headroom: float) -> bool:
@@ -97,7 +97,7 @@ class PrioritySelection(Standing):
         before = question.state.pool(question.pool.name).current
         left = fallback.chosen(question, model)
         if any(is_up(question, better) for better in prioritised):
-            # One request passed over the list: the pool stands where it stood.
+            # One request passed over the list: the pool does not move.
             question.state.pool(question.pool.name).current = before
             return None
         return before if before in prioritised else left
@@ -108,7 +108,7 @@ class PrioritySelection(Standing):
 
     @staticmethod
     def _prioritised(question: Question) -> Iterator[str]:
-        """Those that a list names, one way or both."""
+        """Those named by either list."""
         pool, models = question.pool, question.table.models
         yield from (model for model in pool.model_priority if model in pool.positions)
         for provider in pool.provider_priority:

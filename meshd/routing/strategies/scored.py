@@ -1,4 +1,4 @@
-"""The order of a pool whose `select` gives a score of what changes with every request.
+"""The order of a pool whose `select` gives a live score.
 
 Owns: `Scored`.
 Must never: evaluate anything itself; expressions are `selection.py`'s.
@@ -14,8 +14,8 @@ from meshd.routing.strategies.base import ByRequest, Strategy
 
 
 class Scored(ByRequest):
-    """By score, the highest first; of equals by the pool's strategy. Those that are not selected come last, where the
-    stage `select` says so."""
+    """By score, the highest first; among equals by the pool's strategy. Those not selected come last, where the stage
+    `select` drops them."""
 
     def __init__(self, strategy: Strategy) -> None:
         self._strategy = strategy

@@ -1,7 +1,7 @@
 """The strategy that keeps a session at one model.
 
-Owns: `SessionStickiness`, and which sessions are elsewhere than they belong, for how long (`session.ttl`).
-Must never: remember any other session: where it belongs follows from its name and the pool's members alone.
+Owns: `SessionStickiness`, and which sessions have moved, for how long (`session.ttl`).
+Must never: remember any other session: its model follows from its name and the pool's members.
 
 Rule: spec/routing.md, Strategies.
 """
@@ -23,7 +23,7 @@ _HASHES = 2.0**64
 
 
 class _Names(NamedTuple):
-    """weights: None where all weigh the same."""
+    """weights: None if all are equal."""
 
     encoded: tuple[bytes, ...]
     weights: tuple[float, ...] | None
@@ -36,15 +36,14 @@ def _names(table: RoutingTable, pool: PoolSpec) -> _Names:
 
 
 class SessionStickiness:
-    """Rendezvous hashing: each model draws a number from the session's name and its own, and the highest has the
-    session. Losing a model therefore moves only its own sessions, and to all the others; and a session is at the same
-    model after a restart and in every daemon. A model of twice the weight has twice the sessions; one without weight
-    has those that no other can serve. Requests without a session stick until failure.
+    """Rendezvous hashing: each model's number is a hash of the session's name and its own, and the highest gets the
+    session. So losing a model moves only its own sessions, spread over the others, and a session is at the same model
+    after a restart and in every daemon. A model of twice the weight has twice the sessions; one of weight 0 those that
+    no other can serve. Requests without a session stick until failure.
 
-    With `session.ttl`, one that had to move, because its model was down, stays where it went until it was quiet for so
-    long, instead of jumping back in its middle. Only of these something is remembered (`PoolState.moved`), of at most
-    `MOST_MOVED` in a pool: of the user who has most of them, the one that was quiet for longest is forgotten first; a
-    restart forgets them all.
+    With `session.ttl`, a session that moved because its model was down stays there until it has been quiet for that
+    long, instead of jumping back in between. Only these are remembered (`PoolState.moved`), at most `MOST_MOVED` in a
+    pool: of the user who has most of them, the one quiet for longest is forgotten first; a restart forgets them all.
     """
 
     def __init__(self) -> None:
@@ -75,7 +74,7 @@ class SessionStickiness:
         return None
 
     def _keep(self, question: Question, model: str, ttl: float) -> None:
-        """Note that the session has moved to `model`, or is there still."""
+        """Note that the session has moved to `model`, or is still there."""
         session = question.asker.session
         stands = next(self.order(question))
         moves = model != stands and not is_up(question, stands)
@@ -91,17 +90,17 @@ MOST_MOVED = 10_000
 
 
 def _moved_to(question: Question, session: str) -> str | None:
-    """The member that the session is at and does not belong to, None where it is at home."""
+    """The member that the session has moved to; None if it has not moved."""
     pool = question.pool
     if pool.session.ttl is None:
         return None
     model, until = question.state.pool(pool.name).moved.get(_key(session), ("", 0.0))
-    # A clock that was set back does not make a session stay for longer than that.
+    # A clock that was set back does not prolong a session's stay.
     return model if question.now < until <= question.now + pool.session.ttl and model in pool.positions else None
 
 
 def _key(session: str) -> int:
-    """Apps choose the names of sessions, of any length."""
+    """Session names come from apps and may have any length."""
     return xxh3_64_intdigest(session.encode("utf-8", "surrogatepass"))
 
 
@@ -111,7 +110,7 @@ def _numbers(names: _Names, session: str) -> list[float]:
     drawn = [xxh3_64_intdigest(name, seed) for name in names.encoded]
     if names.weights is None:
         return drawn  # type: ignore[return-value]  # whole numbers compare all the faster
-    # Of -w / ln(u), u uniform in (0, 1), the highest falls to each in proportion to its w. Those of no weight are
+    # The maximum of -w / ln(u), u uniform in (0, 1), falls to each in proportion to its w. Models of weight 0 rank
     # below all others, in an order of their own.
     uniform = [(number + 0.5) / _HASHES for number in drawn]
     return [

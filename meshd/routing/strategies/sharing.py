@@ -1,7 +1,7 @@
 """Strategies that spread requests over all models: in turn, or by the room that each has left.
 
 Owns: `RoundRobin`, `LoadBalanced`.
-Must never: count limits (`rates.py` does), or draw a random number but the request's own.
+Must never: count limits (`rates.py` does), or draw random numbers except the request's own.
 
 Rule: spec/routing.md, Strategies.
 """
@@ -22,8 +22,8 @@ from meshd.routing.table import ModelSpec, PoolSpec, RoutingTable
 class RoundRobin:
     """All in turn, in proportion to `weight`; those without weight only when no other is left.
 
-    Stride scheduling: being asked moves a model's virtual time on by 1/weight, and the one furthest behind is
-    next. A model that comes back from standby starts at the pool's time, so it does not catch up in a burst.
+    Stride scheduling: each request advances a model's virtual time by 1/weight, and the model furthest behind is next.
+    A model that comes back from standby starts at the pool's time, so it does not catch up in a burst.
     """
 
     def order(self, question: Question) -> Iterator[str]:
@@ -36,7 +36,7 @@ class RoundRobin:
             return not models[model].weight, due if due > time else time
 
         if members:
-            first = min(members, key=turn)  # almost always the one that is taken
+            first = min(members, key=turn)  # almost always the one taken
             yield first
             yield from (model for model in sorted(members, key=turn) if model != first)
 
@@ -63,10 +63,9 @@ class _EvenTurns(RoundRobin):
 class LoadBalanced:
     """`absolute`: as many requests to each, in turn. `relative`: in proportion to what is left of their limits.
 
-    What is left is a number of requests where each member has such a limit, else of tokens where each has one of
-    these, else the fraction that is left of whatever limit is tightest: numbers of different things cannot be
-    compared, and a model without limits has none. `weight` multiplies it. Drawn at random, so that apps that ask at
-    once do not all meet at the model that is best just then.
+    What is left is counted in requests if each member has such a limit, else in tokens if each has one of these, else
+    as the fraction left of the tightest limit: different units cannot be compared, and a model without limits has none.
+    `weight` multiplies it. Drawn at random, so that apps that ask at the same time do not all choose the same model.
     """
 
     def __init__(self) -> None:
@@ -83,8 +82,8 @@ class LoadBalanced:
         shares = self._shares(question)
         first = _drawn(shares, question.asker.random())
         yield members[first]
-        # The rest only where that one cannot be asked: each drawn by its share of those that are left. Of
-        # exponential variables the smallest is so distributed (Efraimidis and Spirakis, 2006).
+        # The others only if that one cannot be asked, each drawn by its share of those left: the minimum of exponential
+        # variables is distributed that way (Efraimidis and Spirakis, 2006).
         draw = question.asker.random
         due = [-log(1.0 - draw()) / share if share > 0 else inf for share in shares]
         yield from (members[at] for at in sorted(range(len(members)), key=due.__getitem__) if at != first)
@@ -96,7 +95,7 @@ class LoadBalanced:
         return None
 
     def _shares(self, question: Question) -> list[float]:
-        """Of each member."""
+        """For each member."""
         specs = self._members.of(question)
         rooms = _comparable(question.state.rates.headrooms(question, specs))
         return [room * spec.weight if room > 0 else 0.0 for room, spec in zip(rooms, specs, strict=True)]
@@ -107,7 +106,7 @@ def _members(table: RoutingTable, pool: PoolSpec) -> tuple[ModelSpec, ...]:
 
 
 def _comparable(headrooms: list[Headroom]) -> list[float]:
-    """What is left of each, in one measure that all of them have."""
+    """What is left of each, in a unit that all of them have."""
     requests = [room for headroom in headrooms if (room := headroom.requests) is not None]
     if len(requests) == len(headrooms):
         return requests
@@ -118,6 +117,6 @@ def _comparable(headrooms: list[Headroom]) -> list[float]:
 
 
 def _drawn(shares: list[float], at: float) -> int:
-    """The position whose share of the whole holds `at` (0…1); where none has any, the first."""
+    """The position whose share of the whole contains `at` (0…1); the first if all are 0."""
     bounds = list(accumulate(shares))
     return min(bisect_right(bounds, at * bounds[-1]), len(shares) - 1) if bounds[-1] > 0 else 0
