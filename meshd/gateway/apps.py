@@ -1,6 +1,6 @@
 """Which app a caller is, by the configuration in use.
 
-Owns: the order of the matches, what an app is called where, and who is an administrator.
+Owns: the order of the matches, an app's names, and who is an administrator.
 Must never: do I/O (names were looked up when the generation was made), or count what an app uses.
 """
 
@@ -25,8 +25,8 @@ _REMEMBERED = 4096  # callers, and labels with the time they were last seen
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """spec: what it may do. account: what its use is limited under: the matched entry, else `default`, which is
-    one account for all the rest, since a process may call itself what it likes. label: what statistics say."""
+    """spec: what it may do. account: the name its use is limited under: the matched entry, else `default`, one account
+    for all the rest, since a process may call itself what it likes. label: its name in statistics."""
 
     spec: AppSpec
     account: str
@@ -34,7 +34,7 @@ class Identity:
 
 
 class AppMatcher:
-    """Of one generation. `before`: the former generation's, of which it keeps when whom was seen last."""
+    """For one generation. `before`: the previous one's, whose times of last use are kept."""
 
     def __init__(
         self,
@@ -52,7 +52,8 @@ class AppMatcher:
         self.last_seen: dict[str, float] = before.last_seen if before is not None else {}
 
     def identify(self, caller: Caller, at: float | None = None) -> Identity:
-        """Who calls: the first entry whose match holds, else `default`. at: UTC s of a request, which is noted."""
+        """The caller's app: the first entry whose match holds, else `default`. at: UTC s of a request, which is
+        noted."""
         found = self._known.get(caller)
         if found is None:
             if len(self._known) >= _REMEMBERED:
@@ -65,14 +66,14 @@ class AppMatcher:
         return found
 
     def named(self, name: str) -> Identity | None:
-        """The configured app of that name, or one that no entry fits and that has asked; None where there is none."""
+        """The configured app of that name, or an app without an entry that has asked before; None if there is none."""
         spec = self._default if name == DEFAULT_APP else self._apps.get(name)
         if spec is None:
             return Identity(self._default, DEFAULT_APP, name) if name in self.last_seen else None
         return Identity(spec, spec.name, spec.name)
 
     def check(self, identity: Identity, target: Target, fields: Mapping[str, msgspec.Raw] | None = None) -> None:
-        """Raises AccessDeniedError where the app may not ask for that. fields: of the body, which may name models."""
+        """Raises AccessDeniedError if the app may not ask for that. fields: of the body, which may name models."""
         spec, table = identity.spec, self._table
         named = None if fields is None else forbidden(load_body_fields(), fields, spec, table)
         if named is not None:
@@ -103,7 +104,7 @@ class AppMatcher:
         )
 
     def is_admin(self, caller: Caller) -> bool:
-        """Root, whoever the daemon runs as, or an app that the configuration says may."""
+        """Root, the daemon's own user, or an app that the configuration makes one."""
         return caller.uid in (0, self._own_uid) or self.identify(caller).spec.admin
 
     def _match(self, caller: Caller) -> Identity:
@@ -111,10 +112,10 @@ class AppMatcher:
             if match.holds(caller, self._own_uid):
                 return Identity(self._apps[match.app], match.app, match.app)
         name = caller.app
-        # It gave itself that name: what it does is not to be found in the app's own statistics.
+        # It chose that name itself, and must not appear in the configured app's statistics.
         label = f"{name} (uid {caller.uid})" if name in self._apps or name == DEFAULT_APP else name
         return Identity(self._default, DEFAULT_APP, label)
 
 
-_LONGEST_NAME = 100  # characters of a model that a body names
+_LONGEST_NAME = 100  # characters of a model's name in a body
 _NAMED = 10  # allowed names in a message; the error has them all

@@ -1,10 +1,10 @@
-"""One attempt at one model: lease a connector, write down that it may cost, ask, settle.
+"""One attempt at one model: lease a connector, record that it may cost something, ask, settle.
 
 Owns: the effects of one `Try`, from its back-off to its settlement.
 Must never: decide what comes next (`routing/plan.py`), or answer the app before it is settled.
 
-Everything that leaves is written to the journal first, and settled before the app hears of its end: a crash between
-the two may over-count, never under-count.
+An attempt is written to the journal before it leaves, and settled before the app gets its outcome: a crash in between
+may over-count, never under-count.
 """
 
 from __future__ import annotations
@@ -48,20 +48,20 @@ if TYPE_CHECKING:
 logger = logging.getLogger("meshd.gateway")
 
 _OVERTIME = 1.0  # s that a connector may take to notice its timeout
-_MOST_KEYS = 3  # one after the other, where they are replaced while the attempt is made
+_MOST_KEYS = 3  # in a row, if they are replaced during the attempt
 
 
 class Fate(enum.Enum):
-    """What an attempt came to."""
+    """The outcome of an attempt."""
 
     ANSWERED = "answered"  # the answer is complete, and settled
-    AGAIN = "again"  # it failed, and the request goes on
-    OVER = "over"  # it failed, and nothing can be saved any more
+    AGAIN = "again"  # it failed, and the request continues
+    OVER = "over"  # it failed, and the request with it
 
 
 class UpstreamAttempt:
-    """`run` once. body: of a unary answer. usage: as the provider reports it, None while it has not. first_token:
-    seconds after it was sent, None before. broken: how a stream broke off that no model can continue."""
+    """`run` once. body: of a unary answer. usage: as the provider reports it, None until it does. first_token: seconds
+    after it was sent, None before. broken: how a stream broke that no model can continue."""
 
     def __init__(self, request: Inference, step: Try, race: Race | None = None) -> None:
         self.request = request
@@ -73,11 +73,11 @@ class UpstreamAttempt:
         self.broken: streaming.Broken | None = None
         self.limits: RateLimits | None = None
         self.headers: Mapping[str, str] = {}  # of a unary answer, that its app may see
-        self._text: list[str] = []  # that came, since the last report of usage
+        self._text: list[str] = []  # received since the last report of usage
         self._events = 0  # with it
-        self._size = 0  # bytes of all the text that came
+        self._size = 0  # bytes of all text received
         self._thought = False
-        self.replaced = ""  # what its provider reported that cannot be
+        self.replaced = ""  # the implausible part of its provider's report
         self._asked: ProviderSettings | None = None  # what its provider was asked with
         self._written = False  # in the journal
         self._short = False  # the app's own deadline leaves it less time than the mesh would give it
@@ -111,7 +111,7 @@ class UpstreamAttempt:
         except (asyncio.CancelledError, ClientGone):
             self._given_up()
             raise
-        except Exception as error:  # a connector's bug must not look like the app's hanging
+        except Exception as error:  # a connector's bug must not leave the app hanging
             logger.exception("connector %s failed unexpectedly", step.model.provider)
             self._failed(streaming.bug(error))
             return Fate.AGAIN
@@ -119,9 +119,9 @@ class UpstreamAttempt:
         return Fate.ANSWERED
 
     def commit(self) -> None:
-        """This attempt has the answer's first content: from here on it is the request's answer, and no other is.
+        """This attempt has the first content: from here on its answer is the request's.
 
-        Raises CancelledError where another one was sooner.
+        Raises CancelledError if another was sooner.
         """
         self.first_token = self.duration
         if self.race is not None:
@@ -132,7 +132,7 @@ class UpstreamAttempt:
         if event.limits is not None:
             self.limits = event.limits
         if event.content:
-            # Everything that was received counts, thinking and tool calls too.
+            # Everything received counts, reasoning and tool calls too.
             said = event.text + event.reasoning + event.extra
             self._size += len(said)
             self._events += 1
@@ -147,7 +147,7 @@ class UpstreamAttempt:
     # -- asking ---------------------------------------------------------------------------------------
 
     async def _send(self) -> None:
-        """Write down that it leaves, and ask."""
+        """Record that it leaves, and ask."""
         with self.request.mesh.provider(self.step.model.provider) as provider:
             self._asked = provider.settings
             self._write_down()
@@ -192,8 +192,8 @@ class UpstreamAttempt:
             raise
 
     async def _send_again(self, refused: ProviderFailure) -> None:
-        """Where the key that was refused has been replaced: the provider is not to blame for the old one. Raises what
-        was refused where it was not."""
+        """Ask again if the refused key has been replaced: the provider is not to blame for the old one. Otherwise
+        raises the refusal."""
         plan, passage = self.request.plan, self.step.passage
         for _ in range(_MOST_KEYS - 1):
             if self._asked is None:  # its connector could not even be made
@@ -216,7 +216,7 @@ class UpstreamAttempt:
         stream = self.step.pool.stream
         timeout = plan.deadline - self._started
         if plan.needs.stream:
-            # A stream may go on for as long as it goes on: silence is what ends it, and the request's deadline.
+            # A stream may take as long as it needs: only silence or the request's deadline ends it.
             self._short = timeout < stream.first_token_timeout
         else:
             allowed = request.table.providers[model.provider].timeout
@@ -239,7 +239,7 @@ class UpstreamAttempt:
         )
 
     def _strips(self, needs: Needs) -> bool:
-        """Whether fields that cannot be priced are left out: under a budget, where the pool says so."""
+        """Whether fields that cannot be priced are left out: under a budget, if the pool says so."""
         if not (needs.costly or needs.unknown) or self.step.pool.unpriced_fields != "strip":
             return False
         return self.step.reservation is not None and self.step.reservation.route.budget is not None
@@ -275,7 +275,7 @@ class UpstreamAttempt:
         )
 
     def _settle(self, ok: bool) -> None:
-        """Write down what the plan has just settled. Once."""
+        """Record what the plan has just settled. Once."""
         if self._written:
             self._written = False
             usage, step = self.step.usage, self.step
@@ -303,19 +303,19 @@ class UpstreamAttempt:
         self.request.plan.succeeded(now, took, step=self.step, usage=usage, limits=self.limits)
         self._settle(True)
         known = self.request.mesh.state.model(self.step.model.id)
-        if self.first_token is not None:  # how long all of a stream takes is the app's doing, too
+        if self.first_token is not None:  # the whole duration of a stream also depends on the app
             known.first_token.add(self.first_token)
         else:
             known.total.add(took)
 
     def _failed(self, failure: ProviderFailure, *, begun: bool = False) -> None:
-        """Blame whom it may be blamed on."""
+        """Note the failure, and blame what caused it."""
         plan, now = self.request.plan, clock.now()
         if failure.said or failure.usage is not None:
             self.note(StreamEvent(b"", bool(failure.said), failure.said, usage=failure.usage))
         usage = self._used(failure)
         if failure.kind is FailureKind.INVALID_REQUEST and self.request.delivery.continued:
-            # Another model has taken the app's request: what is refused here is only how it is asked to go on.
+            # Another model accepted the app's request: only the way of asking to continue is refused here.
             failure.kind = FailureKind.UNSUPPORTED
         # All the time a stream may take is its request's.
         ours = failure.kind is FailureKind.TIMEOUT and not failure.status  # a 408 is the provider's own
@@ -336,7 +336,7 @@ class UpstreamAttempt:
         state.provider(model.provider).requests -= 1
 
     def _broke(self, broken: streaming.Broken) -> Fate:
-        """The app has a part of the answer: may another model go on with it?"""
+        """The app has part of the answer: may another model continue it?"""
         self._failed(broken.failure, begun=True)
         why_not = broken.final or self.request.delivery.cannot_continue(self.step.pool.stream)
         if not why_not:
@@ -355,8 +355,8 @@ class UpstreamAttempt:
         self._settle(False)
 
     def _used(self, failure: ProviderFailure | None, *, ended: bool = True) -> Usage:
-        """As the provider reports it, where that can be true, else by what came: never nothing for what may have cost
-        something. ended: False where the app went away before the end."""
+        """The provider's report if plausible, else by what came: never zero for what may have cost something. ended:
+        False if the app went away before the end."""
         if not self._written:
             return Usage()
         reported, model, needs = self.usage, self.step.model, self.request.plan.needs
@@ -374,7 +374,8 @@ class UpstreamAttempt:
 
 
 def _joined(before: Usage | None, now: Usage) -> Usage:
-    """Reports of one stream add up by themselves; but some tell the prompt at its beginning and the rest at its end."""
+    """A stream's later report includes its earlier ones; but some report the prompt at the beginning and the rest at
+    the end."""
     if before is None or (now.input_tokens and now.output_tokens):
         return now
     return Usage(

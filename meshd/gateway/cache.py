@@ -1,14 +1,14 @@
-"""The exact-match cache: answers that are kept, and requests under way that others wait for.
+"""The exact-match cache: kept answers, and requests in flight that others wait for.
 
 Owns: what is kept, for how long and in how many bytes; and that the same request is asked once at a time.
 Must never: decide what may be kept (`routing/cache_key.py`), let a request fail because another did, or be written
 to a disk.
 
-An answer is given again byte for byte, `id` and `created` included: a stream with the chunks it had, chunk by chunk.
-Rules. A request that finds the same one under way follows it, with its own deadline and its own flow control. Where
-that one fails, whoever has had nothing of it asks anew: the first for itself and those who come after; after two such
-failures everybody for himself. A follower that has had chunks cannot begin anew and hears `stream_interrupted`, as it
-would have by itself. Answers of a superseded request (somebody asked anew, or a reload came in between) are not kept.
+An answer is repeated byte for byte, including `id` and `created`; a stream chunk by chunk. A request that finds the
+same one in flight follows it, with its own deadline and flow control. If that one fails, followers without any chunk
+ask again: the first for itself and later ones; after two such failures each asks for itself. A follower that has had
+chunks cannot start over and gets `stream_interrupted`, as it would have alone. Answers of a superseded request (one
+that was asked again, or before a reload) are not kept.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ from modelmesh._errors import MeshError, RequestCancelledError, RequestTimeoutEr
 logger = logging.getLogger("meshd.gateway")
 
 LARGEST_SHARE = 4  # no answer takes more than this part of a pool's max_size
-_HELD = 1024**2  # bytes of a stream that may wait for slow followers, where answers have to be smaller
-_PER_ENTRY, _PER_CHUNK = 1024, 64  # bytes of memory beside what was answered
-_FOLLOWED = 2  # flights that a request follows in vain before it asks by itself
-_PAUSE = 64  # chunks given in one go, before other requests get their turn
+_HELD = 1024**2  # bytes of a stream that may wait for slow followers, if kept answers have to be smaller
+_PER_ENTRY, _PER_CHUNK = 1024, 64  # bytes of memory beside the answer itself
+_FOLLOWED = 2  # failed flights that a request follows before it asks by itself
+_PAUSE = 64  # chunks delivered before other requests get their turn
 _LANDING = 2.0  # s that a request may take to notice its deadline
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A kept answer: `body` with its headers, or a stream's `chunks` and `usage` (OpenAI's map). mesh: as its own
-    app was told. at: monotonic seconds."""
+    """A kept answer: `body` with its headers, or a stream's `chunks` and `usage` (OpenAI's map). mesh: as its own app
+    got it. at: monotonic seconds."""
 
     body: bytes | None
     headers: dict[str, str] | None
@@ -53,7 +53,7 @@ class Entry:
 
     @property
     def size(self) -> int:
-        """Bytes of memory, by and large."""
+        """Bytes of memory, approximately."""
         return _PER_ENTRY + len(self.body or b"") + sum(map(len, self.chunks)) + _PER_CHUNK * len(self.chunks)
 
     @property
@@ -63,8 +63,8 @@ class Entry:
 
 @dataclass(slots=True)
 class Served:
-    """A request that was answered without being asked: for its outcome. status: as in HTTP; 499: the app left,
-    502 and 504: what followed broke off, or took too long. coalesced: it followed one under way."""
+    """The outcome of a request that was answered without asking a model. status: as in HTTP; 499: the app left, 502 and
+    504: what it followed broke off, or took too long. coalesced: it followed one in flight."""
 
     status: int
     pool: str
@@ -76,7 +76,7 @@ class Served:
 
 @dataclass(slots=True)
 class Shelf:
-    """One pool's answers. Over its size, the user who holds most loses the longest unused."""
+    """One pool's answers. When it is full, the user who holds most loses the least recently used."""
 
     policy: CachePolicy
     entries: dict[bytes, Entry] = field(default_factory=dict)
@@ -90,7 +90,7 @@ class Shelf:
         return self.shares.size
 
     def kept(self, key: bytes, now: float) -> Entry | None:
-        """Without it counting as used."""
+        """Without marking it as used."""
         entry = self.entries.get(key)
         return None if entry is None or self._expired(entry, now) else entry
 
@@ -105,7 +105,7 @@ class Shelf:
         return entry
 
     def put(self, key: bytes, entry: Entry, owner: int = -1) -> None:
-        """Keep it, in the place of an older one. Not what is too large. owner: the uid that asked for it."""
+        """Keep it, replacing an older one, unless it is too large. owner: the uid that asked for it."""
         size = entry.size
         if size > self.policy.max_size // LARGEST_SHARE:
             return
@@ -133,7 +133,7 @@ Run = Callable[[Exchange], Awaitable[bool]]
 
 
 class ResponseCache:
-    """Of all pools. spawn: runs a coroutine beside everything else. clock: monotonic seconds.
+    """For all pools. spawn: runs a coroutine in the background. clock: monotonic seconds.
 
     A model that is asked for by its own name counts in the pool whose policies it has.
     """
@@ -153,8 +153,8 @@ class ResponseCache:
     # -- policy ---------------------------------------------------------------------------------------
 
     def configure(self, table: RoutingTable) -> None:
-        """Policies from now on. Answers go that their models would not give any more: models that were removed,
-        changed, or cannot be reached from the pool; and what is under way is followed and kept no more."""
+        """Policies from now on. Answers are dropped if their model was removed, changed, or cannot be reached from the
+        pool; requests in flight are no longer followed or kept."""
         before, self._table = self._table, table
         self._homes.clear()
         self._flights.clear()
@@ -175,7 +175,7 @@ class ResponseCache:
         self._shelves = shelves
 
     def sweep(self) -> None:
-        """Let go of what has expired. To be called now and then; it is not given out meanwhile."""
+        """Drop what has expired. To be called now and then; expired answers are never used."""
         now = self._clock()
         for shelf in self._shelves.values():
             shelf.sweep(now)
@@ -188,8 +188,8 @@ class ResponseCache:
                     shelf.drop(key)
 
     def statistics(self) -> dict[str, dict[str, int]]:
-        """Pool → what it keeps (entries, bytes, max_size), and how requests fared since the start. hits: answered with
-        a kept answer; coalesced: with another request's; misses: asked."""
+        """Pool → what it keeps (entries, bytes, max_size), and how requests fared since the start. hits: answered from
+        the cache; coalesced: with another request's answer; misses: asked."""
         return {
             name: {
                 "entries": len(shelf.entries),
@@ -203,7 +203,7 @@ class ResponseCache:
         }
 
     def age(self, pool: str, lookup: Lookup) -> float | None:
-        """Seconds since the answer was kept that such a request would get now; None where it would be asked."""
+        """Age in seconds of the answer that such a request would get now; None if it would be asked."""
         shelf, now = self._shelf(pool), self._clock()
         entry = None if shelf is None or not lookup.read else shelf.kept(lookup.key, now)
         return None if entry is None else now - entry.at
@@ -213,11 +213,11 @@ class ResponseCache:
     async def answer(
         self, exchange: Exchange, pool: PoolSpec, lookup: Lookup | None, run: Run, served: Callable[[Served], None]
     ) -> None:
-        """Answer an exchange: with what is kept, with what another is about to get, or by asking.
+        """Answer an exchange: with a kept answer, with one that is in flight, or by asking.
 
-        run(exchange) asks, answers that exchange whatever happens, and says whether the answer may be kept. It may be
-        given another exchange than `exchange`, in a task of its own that goes on when `exchange` has left. served: told
-        once of a request that `run` was not called for.
+        run(exchange) asks, answers that exchange in any case, and says whether the answer may be kept. It may be given
+        another exchange than `exchange`, in a task of its own that continues when `exchange` has left. served: called
+        once for a request that `run` was not called for.
 
         Raises CancelledError, ClientGone, and what `run` raises.
         """
@@ -253,7 +253,7 @@ class ResponseCache:
             ending.whole(entry.body, entry.headers, entry.usage)
 
     async def _follow(self, exchange: Exchange, flight: Flight, served: Callable[[Served], None]) -> bool:
-        """Whether that answered the exchange; if not, it is as it was."""
+        """Whether that answered the exchange; if not, the exchange is unchanged."""
         with _Ending(exchange, served, {"coalesced": True}) as ending, flight.place() as place:
             with Limit(max(exchange.deadline - evenly(), 0.0)):
                 while (data := await flight.next(place)) is not None:
@@ -316,7 +316,7 @@ class ResponseCache:
             shelf.put(key, entry, exchange.caller.uid)
 
     def _landed(self, flight: Flight, key: bytes) -> None:
-        """Whatever ended the task: no request waits for it any longer."""
+        """The task has ended, in any way: requests no longer wait for it."""
         flight.close()
         if flight.bug is not None and flight.orphaned:
             logger.error("a shared request failed after its app had left", exc_info=flight.bug)
@@ -332,7 +332,7 @@ class ResponseCache:
 
 
 class _Ending:
-    """The end of a request that was answered without being asked: once, whatever it is."""
+    """Reports the end of a request that was answered without asking, once."""
 
     def __init__(self, exchange: Exchange, served: Callable[[Served], None], mesh: dict[str, Any]) -> None:
         self._exchange = exchange
@@ -371,25 +371,25 @@ class _Ending:
 
 
 async def _take(exchange: Exchange, flight: Flight, place: Place, task: asyncio.Task[None]) -> None:
-    """Pass a flight's chunks on to the app that it was begun for. Raises ClientGone, TimeoutError."""
+    """Pass a flight's chunks on to the app that started it. Raises ClientGone, TimeoutError."""
     try:
         while (data := await flight.next(place)) is not None:
             await exchange.chunk(data)
             flight.took(place)
     except TimeoutError:
-        # The app took nothing until its deadline, which is the request's too: the request has to say what was wrong.
+        # The app took nothing until its deadline, which is the request's too: the request reports what was wrong.
         await asyncio.wait({task}, timeout=_LANDING)
         raise
 
 
 def _told(mesh: dict[str, Any]) -> dict[str, Any]:
-    """What an app is told of an answer that it did not pay for."""
+    """The `mesh` map of an answer that its app did not pay for."""
     who: dict[str, Any] = {name: mesh[name] for name in ("pool", "model", "provider") if name in mesh}
     return {**who, "routing_time": 0.0, "queue_time": 0.0, "cost": 0.0, "cached": True}
 
 
 def _reached(pool: PoolSpec, table: RoutingTable) -> set[str]:
-    """The models of a pool and of those that it falls back on."""
+    """The models of a pool and of its fallback pools."""
     names: list[str] = [pool.name]
     models: set[str] = set()
     for name in names:

@@ -1,7 +1,7 @@
-"""What each process that is or was connected used: requests and spend.
+"""Requests and spend of each process that is or was connected.
 
 Owns: the counts by process, the ones seen last.
-Must never: decide anything by them; limits are `meshd/routing/accounts.py`'s.
+Must never: decide anything by them; limits are in `meshd/routing/accounts.py`.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ class Use:
 
 
 class ClientBook:
-    """Of one router."""
+    """For one router."""
 
     def __init__(self) -> None:
         self._uses: OrderedDict[tuple[int, int], Use] = OrderedDict()
 
     def met(self, caller: Caller) -> None:
-        """A process connected. Another of the same number begins at nothing."""
+        """A process connected. A new one with the same pid starts at zero."""
         key = caller.uid, caller.pid
         known = self._uses.get(key)
         if known is None or known.started != caller.started:

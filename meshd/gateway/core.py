@@ -1,6 +1,6 @@
 """The router as a plain object: what the actor's thread owns, and what happens to it.
 
-Owns: the live state, the generation in use, the socket, the connectors, the journal; and the commit of another
+Owns: the live state, the generation in use, the socket, the connectors, the journal; and the switch to another
 generation at one instant.
 Must never: be touched from another thread, or wait for one while a request does.
 """
@@ -61,7 +61,7 @@ Ask = Callable[..., Awaitable[Any]]
 
 
 class RouterCore:
-    """tell, ask: to other actors. spawn: runs a coroutine beside everything else."""
+    """tell, ask: to other actors. spawn: runs a coroutine in the background."""
 
     def __init__(self, registry: ConnectorRegistry, tell: Tell, ask: Ask, spawn: Callable[[Any], Any]) -> None:
         self.tell = tell
@@ -119,7 +119,7 @@ class RouterCore:
         self.look_at_clock(exchange.arrived_at - exchange.arrived)
 
         def ended(task: asyncio.Task[None]) -> None:
-            if task.cancelled():  # perhaps before it could begin
+            if task.cancelled():  # perhaps before it began
                 exchange.error(RequestCancelledError("The request was cancelled."))
 
         exchange.task = self.spawn(self.dispatcher.run(exchange))
@@ -169,7 +169,7 @@ class RouterCore:
         self._news = asyncio.Event()
 
     async def _ask(self, exchange: Exchange) -> bool:
-        """Answer an exchange that may stand for several, in the place of its app's own; whether to keep the answer."""
+        """Answer an exchange that may stand for several apps; whether to keep the answer."""
         operation = inference.OPERATIONS[exchange.path]
         try:
             request = inference.begin(self.mesh, exchange, operation)
@@ -193,8 +193,8 @@ class RouterCore:
             asyncio.get_running_loop().call_soon(self._idle.set)
 
     def report_outcomes(self) -> None:
-        """Tell telemetry what has ended. Not one by one: each wakes its thread, which then wants the interpreter
-        just when the next request does."""
+        """Send telemetry the requests that ended. In batches: each message wakes its thread, which then competes for
+        the interpreter with the next request."""
         outcomes, self._outcomes = self._outcomes, []
         for outcome in outcomes:
             self.tell("telemetry", outcome)
@@ -207,14 +207,14 @@ class RouterCore:
             self.tell("health", messages.ProviderFailed(provider, failure.kind, failure.message))
 
     def _settled(self) -> None:
-        """An attempt ended: room for those who wait, and perhaps an allowance that is used up."""
+        """An attempt ended: there is room for waiting requests, and perhaps an allowance is used up."""
         self._take_alerts()
         self.mesh.room.freed()
 
     def _changed(self, changes: list[Change]) -> None:
         self.keeper.changed(changes)
         if any(change.available for change in changes):
-            self.mesh.room.freed()  # who waits for it need not wait for the next look
+            self.mesh.room.freed()  # requests that wait for it need not wait for the next check
 
     def _take_alerts(self) -> None:
         alerts = self.mesh.state.accounts.take_alerts()
@@ -224,15 +224,14 @@ class RouterCore:
     # -- availability ---------------------------------------------------------------------------------
 
     def every_few_seconds(self) -> None:
-        """What is saved, has expired, or is over, without a request that would notice."""
+        """Save, expire and end what no request would notice."""
         self.look_at_clock(clock.ahead())
         self.save_counters()
         self.keeper.wake()
         self.cache.sweep()
 
     def look_at_clock(self, ahead: float) -> None:
-        """The wall clock may have been set: calendars follow it, and nothing else does. ahead: seconds of it over
-        ours."""
+        """The wall clock may have been set: only calendars follow it. ahead: its lead over ours in seconds."""
         state = self.mesh.state
         if abs(ahead - state.ahead) > _A_STEP:
             moved = ahead - state.ahead
@@ -242,12 +241,12 @@ class RouterCore:
             recovery.clock_set(state, ahead)
 
     def save_counters(self) -> None:
-        """Counters that moved since the last time, and what waits for a disk."""
+        """Save the counters that changed since the last call, and what waits for a disk."""
         self.journal.retry(time.time())
         self.keeper.save_counters()
 
     def health(self, report: messages.HealthReport) -> None:
-        """What the health monitor thinks of a provider. Only a probe's answer speaks for one that was set aside."""
+        """The health monitor's report on a provider. Only an answered probe can bring back one that was set aside."""
         now, known = clock.now(), self.mesh.state.provider(report.provider)
         known.score = report.score
         if not report.probed:
@@ -256,7 +255,7 @@ class RouterCore:
         aside = known.availability
         known.probe_error = report.error if report.refused and known.answering != "serves" else ""
         if report.refused:
-            # Nothing but a request finds out more: it rests like one that failed, and is back when it is there.
+            # Only a request can tell more: it rests as after a failure, until it works again.
             if not report.available and not aside.standby:
                 reason = f"it does not answer probes: {report.error}"
                 recovery.stand_by(aside, reason, recovery.PROBE, RecoveryPolicy(), now)
@@ -268,14 +267,14 @@ class RouterCore:
         if report.available and not report.answered:
             return
         if report.answered and aside.standby and aside.cause in KEY_REFUSED:
-            # A list of models may be had without a key: a request finds out. One that was refused again is told
-            # more than such a list, and the cooldown stands.
+            # A list of models may need no key: a request has to test it. A request refused again tells more than such a
+            # list, and the cooldown stays.
             if aside.relapses <= 1 and now < aside.until:
                 aside.until = now
                 value = states.by_the_wall_clock(states.dump_provider(known), self.mesh.state.ahead)
                 self.tell("state", messages.StateChanged("provider", report.provider, value))
             return
-        # Pools that want an operator's word hold their own members (`recovery.hold`).
+        # Pools that wait for an operator hold their own members (`recovery.hold`).
         changes = deactivation.record_health(self.mesh.state, report.provider, report.available, report.error, now)
         self._changed(changes)
         if report.answered and recovery.probe_answered(self.mesh.state, self.mesh.table, report.provider, now):
@@ -294,12 +293,12 @@ class RouterCore:
     # -- generations ----------------------------------------------------------------------------------
 
     def objections(self, generation: Generation) -> tuple[str, ...]:
-        """Why the generation cannot be run, nothing when it can."""
+        """Why the generation cannot be used; empty if it can."""
         unknown = {pool.strategy for pool in generation.table.pools.values()} - set(STRATEGIES)
         return tuple(f"strategy {name} is not known to the router" for name in sorted(unknown))
 
     def commit(self, generation: Generation) -> None:
-        """The instant from which new requests see another generation; those under way keep theirs."""
+        """The instant from which new requests use another generation; those in flight keep theirs."""
         previous, self.generation, self._settings = self.generation, generation, generation.config.daemon
         before, self.mesh.table = self.mesh.table, generation.table
         self.mesh.apps = AppMatcher(generation.table, generation.matches, self.mesh.apps)
@@ -319,7 +318,7 @@ class RouterCore:
         self._tell_news()
 
     def _give_new_chances(self, previous: Generation, generation: Generation) -> None:
-        """A provider with another key or address is another provider; and one that probes set aside must not wait
+        """A provider with a new key or address counts as another provider; and one that probes set aside must not wait
         for probes that are switched off."""
         health = generation.config.discovery.health
         for name, settings in generation.providers.items():
@@ -369,7 +368,7 @@ class RouterCore:
     # -- the end --------------------------------------------------------------------------------------
 
     async def drain(self, timeout: float) -> int:
-        """Take nothing new, let what is in flight end; how many did not in time."""
+        """Accept nothing new and let requests in flight end; how many did not in time."""
         self.draining = True
         self.server.drain("The daemon is shutting down; ask again in a moment.", timeout)
         deadline = time.monotonic() + timeout
@@ -385,9 +384,8 @@ class RouterCore:
         return sum(exchange.path in inference.OPERATIONS for exchange in self.server.exchanges.values())
 
     def cut_off(self, crashed: bool) -> None:
-        """Tell the apps whose requests have not ended that they will not. After a crash those that were not sent
-        to a provider, and that have nothing of an answer, hear nothing: their clients send them again, to the next
-        life, which is the one that counts them."""
+        """Tell apps that their open requests will not end. After a crash, those not sent to a provider and without any
+        part of an answer are not told: their clients send them again, to the next life, which counts them."""
         self.server.stop_receiving()
         for exchange in list(self.server.exchanges.values()):
             if crashed and not exchange.begun and not exchange.sent:
@@ -416,7 +414,7 @@ class RouterCore:
         self.use_segment(before.journal_path)
 
     async def close(self) -> None:
-        """Give back sockets, connections, child processes and the journal."""
+        """Close sockets, connections, child processes and the journal."""
         self.report_outcomes()
         self.save_counters()
         self.mesh.room.close()
@@ -444,7 +442,7 @@ class RouterCore:
 
 
 def _cut_off(exchange: Exchange) -> MeshError:
-    """What an app hears whose request did not end before the daemon did."""
+    """The error for a request that did not end before the daemon did."""
     if exchange.sent:
         return StreamInterrupted("The daemon ended before the stream did; ask again.")
     if exchange.begun:

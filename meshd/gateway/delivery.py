@@ -1,11 +1,11 @@
-"""What of a stream has reached the app: one stream to the app, however many attempts it takes.
+"""What has reached the app of a stream: one stream for the app, however many attempts it takes.
 
-Owns: the text delivered so far, the identity of the app's stream, and the seam where another model goes on.
-Must never: hold a whole stream's events, only its text; decide who goes on (`routing/plan.py`).
+Owns: the text delivered so far, the identity of the app's stream, and the seam where another model continues.
+Must never: hold a whole stream's events, only its text; decide which model continues (`routing/plan.py`).
 
-Rule: spec/routing.md, Streams. A stream that another model takes up keeps the id it had; what that model repeats of
-the text so far is dropped; the app gets one usage report. Where a part of the answer is more than text (a tool call,
-several choices, a response format) no other model can continue in the middle of it.
+Rule: spec/routing.md, Streams. A stream that another model continues keeps its id; what that model repeats is dropped;
+the app gets one usage report. An answer that is more than text (a tool call, several choices, a response format) cannot
+be continued by another model.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from meshd.routing.needs import Needs
 from meshd.routing.table import StreamPolicy
 
 LONGEST_OVERLAP = 400
-"""Characters at the end of the text so far that another model may repeat before it goes on."""
+"""Characters at the end of the text so far that another model may repeat before it continues."""
 _SHORTEST_OVERLAP = 8
-"""Characters. A shorter one ("the ", a space) is as likely to be what comes next."""
+"""Characters. A shorter repetition ("the ", a space) is as likely to be new text."""
 _IDENTITY = ("id", "created", "model", "object", "system_fingerprint", "service_tier")
 
 
@@ -34,7 +34,7 @@ class Passed(NamedTuple):
 
 
 class Delivery:
-    """pieces: of content the app has. usage: of the attempts that ended before the present one."""
+    """pieces: of content that the app has. usage: of the attempts before the current one."""
 
     def __init__(self, exchange: Exchange, operation: Operation, needs: Needs) -> None:
         self.pieces = 0
@@ -44,10 +44,10 @@ class Delivery:
         self._needs = needs
         self._text: list[str] = []
         self._more_than_text = False
-        self._identity: bytes | None = None  # the chunk that the stream's id is in
+        self._identity: bytes | None = None  # the chunk with the stream's id
         self._splice: _Splice | None = None
         self._used = Usage()
-        self._seam = 0  # pieces of the text there were when the present attempt began
+        self._seam = 0  # pieces of text when the current attempt began
 
     @property
     def begun(self) -> bool:
@@ -59,14 +59,14 @@ class Delivery:
 
     @property
     def text_since(self) -> str:
-        """What the present attempt has added to it."""
+        """What the current attempt has added."""
         return "".join(self._text[self._seam :])
 
     async def send(self, event: StreamEvent) -> None:
         """Pass one event on. Raises ClientGone, TimeoutError."""
         if self._splice is None:
             if self._identity is None and (event.content or event.finish_reason is not None):
-                self._identity = event.data  # not an earlier one: Azure begins with a chunk that has no id
+                self._identity = event.data  # not an earlier one: Azure's first chunk has no id
             data, text = event.data, event.text
         else:
             passed = self._splice.take(event, self._used)
@@ -80,7 +80,7 @@ class Delivery:
             self._more_than_text = self._more_than_text or bool(event.extra)
 
     async def finish(self) -> None:
-        """The stream ended: what was held back to be compared goes out."""
+        """The stream ended: send what was held back for comparison."""
         for passed in self._splice.rest(self._used) if self._splice is not None else ():
             await self._exchange.chunk(passed.data)
             if passed.text:
@@ -88,7 +88,7 @@ class Delivery:
                 self._text.append(passed.text)
 
     def cannot_continue(self, policy: StreamPolicy) -> str:
-        """Why another model cannot go on, "" when it can."""
+        """Why another model cannot continue, "" if it can."""
         needs = self._needs
         if policy.on_failure == "terminate":
             return "stream.on_failure is terminate"
@@ -103,16 +103,16 @@ class Delivery:
         return ""
 
     def go_on(self) -> None:
-        """The next attempt takes the stream up where it is."""
+        """The next attempt continues the stream from here."""
         self.continued += 1
         assert self._identity is not None, "nothing was delivered"
         self._seam = len(self._text)
         self._splice = _Splice(self._identity, lenient.well_formed(self.text), self._operation)
 
     def add_usage(self, usage: Usage) -> None:
-        """Of an attempt that ended in the middle: its output is a part of the answer."""
+        """For an attempt that ended in the middle: its output is part of the answer."""
         before = self._used
-        # The prompt is the app's once, whoever read it; what was generated adds up.
+        # The app's prompt counts once, however many models read it; the output adds up.
         self._used = Usage(
             before.input_tokens or usage.input_tokens,
             before.output_tokens + usage.output_tokens,
@@ -131,7 +131,7 @@ def merged(before: Usage, last: Usage) -> Usage:
 class _Splice:
     """The seam: makes another model's events look like the rest of the first one's.
 
-    Its first text is held back until it cannot be a repetition of the text so far, or of its end, any more.
+    Its first text is held back while it may still be a repetition of the text so far, or of its end.
     """
 
     def __init__(self, first: bytes, text: str, operation: Operation) -> None:
@@ -143,7 +143,7 @@ class _Splice:
         self._held: list[str] | None = []
         self._ending: list[StreamEvent] = []  # a finish reason while text is held, and what came with it
         self._size = 0  # characters held
-        self._anew = True  # what is held begins as the whole text does
+        self._anew = True  # the held text begins like the whole text
 
     def take(self, event: StreamEvent, used: Usage) -> Passed | None:
         """What to send for an event."""
@@ -156,14 +156,14 @@ class _Splice:
             if event.extra or (text and not self._may_still_repeat()):
                 text = self._let_go()
             elif event.finish_reason is not None or (self._ending and not event.content):
-                self._ending.append(event)  # some servers say it before they have said all
+                self._ending.append(event)  # some servers send it before all of the text
                 return None
             elif event.content:
-                return None  # also where it thinks again: the app has read that already
+                return None  # also when it reasons again: the app has had that already
         return self._passed(event, text, used)
 
     def rest(self, used: Usage) -> list[Passed]:
-        """What is held at the end of the stream: text, then the finish reason and what came with it."""
+        """What is still held at the end of the stream: text, then the finish reason and what came with it."""
         if self._held is None:
             return []
         ending, self._ending = self._ending, []
@@ -175,19 +175,19 @@ class _Splice:
         chunk = _object(event.data)
         nothing = not text and not event.extra and event.finish_reason is None
         if nothing and (chunk.get("choices") or event.usage is None):
-            return None  # a role, a preface, or nothing: the app's stream has begun long ago
+            return None  # a role, a preface, or nothing: the app's stream has begun already
         chunk.update(self._identity)
         if isinstance(chunk.get("usage"), dict) and event.usage is not None:
             chunk["usage"] = usage_map(merged(used, event.usage))
         for choice in _choices(chunk):
             if isinstance(choice.get("delta"), dict):
-                choice["delta"].pop("role", None)  # it was said at the stream's beginning
+                choice["delta"].pop("role", None)  # sent at the stream's beginning
         if text != event.text:
             _set_text(chunk, text)
         return Passed(lenient.encode(chunk), text)
 
     def _said(self, text: str) -> Passed:
-        """A chunk of text alone."""
+        """A chunk with only text."""
         choice: Mapping[str, Any] = (
             {"index": 0, "text": text, "finish_reason": None}
             if self._operation is Operation.COMPLETION
@@ -202,24 +202,24 @@ class _Splice:
         self._size += len(text)
 
     def _may_still_repeat(self) -> bool:
-        """Whether what comes next could show that what is held repeats the end, or the whole, of the text so far."""
+        """Whether more text could show that the held text repeats the end, or the whole, of the text so far."""
         assert self._held is not None
         if self._anew and self._size < len(self._whole):
             return True
         return self._size < len(self._tail) and "".join(self._held) in self._tail
 
     def _let_go(self, cut_off: bool = False) -> str:
-        """What of it is not a repetition. cut_off: an output limit ended it, perhaps in the middle of one."""
+        """The part that is not a repetition. cut_off: an output limit ended it, perhaps in the middle of one."""
         held, self._held = "".join(self._held or ()), None
         if self._anew and self._size >= len(self._whole):
             return held[len(self._whole) :]
         if self._anew and (cut_off or self._size >= _SHORTEST_OVERLAP):
-            return ""  # it never came to what is new
+            return ""  # it never got to new text
         return held[_overlap(self._tail, held) :]
 
 
 def _overlap(tail: str, text: str) -> int:
-    """How many characters at the beginning of `text` repeat the end of `tail`."""
+    """The number of characters at the beginning of `text` that repeat the end of `tail`."""
     for length in range(min(len(tail), len(text)), _SHORTEST_OVERLAP - 1, -1):
         if tail.endswith(text[:length]):
             return length

@@ -1,6 +1,6 @@
-"""One table of operations for every way in: the socket, an HTTP listener, the facade.
+"""One table of operations for every entry point: the socket, an HTTP listener, the facade.
 
-Owns: which method and path is what, and who may call it.
+Owns: which operation a method and path stand for, and who may call it.
 Must never: know frames or HTTP.
 """
 
@@ -28,7 +28,7 @@ logger = logging.getLogger("meshd.gateway")
 
 @dataclass(slots=True)
 class Call:
-    """A call of one of the mesh's own operations. `rest` is what followed a path that ends in a slash."""
+    """A call of one of the mesh's own operations. `rest`: what follows a path that ends in a slash."""
 
     caller: Caller
     body: dict[str, Any] = field(default_factory=dict)
@@ -48,8 +48,8 @@ class Operation:
 
 
 class Dispatcher:
-    """`infer` takes the exchanges of inference paths; everything else is in the table. is_admin: who may call the
-    operations that are for administrators."""
+    """`infer` takes the exchanges of inference paths; everything else is in the table. is_admin: who may call
+    administrative operations."""
 
     def __init__(self, inference_paths: frozenset[str], infer: Callable[[Exchange], Awaitable[None]]) -> None:
         self._inference_paths = inference_paths
@@ -69,7 +69,7 @@ class Dispatcher:
             self._exact[method, path] = operation
 
     async def run(self, exchange: Exchange) -> None:
-        """Answer an exchange, whatever happens."""
+        """Answer an exchange in any case."""
         try:
             if exchange.path in self._inference_paths:
                 if exchange.method != "POST":
@@ -102,7 +102,7 @@ class Dispatcher:
 
     async def _call(self, exchange: Exchange) -> None:
         path, call = exchange.path, Call(exchange.caller, query=dict(parse_qsl(exchange.query)))
-        operation = self._find(exchange.method, path, call)  # before the body is read: which may be a form
+        operation = self._find(exchange.method, path, call)  # before the body is read, which may be a form
         self._authorize(operation, exchange.caller, path)
         _require_json(exchange)
         call.body = _object(exchange.body)
@@ -154,7 +154,7 @@ class Dispatcher:
         )
 
     def paths(self, own: bool) -> list[tuple[str, str]]:
-        """(path, method) of all there is: the mesh's own, or those of OpenAI's API."""
+        """(path, method) of all operations: the mesh's own, or those of OpenAI's API."""
         found = {(path, method) for method, path in self._exact} | {(path, "POST") for path in self._inference_paths}
         found |= {(f"{prefix}…", method) for method, prefix, _ in self._prefixes}
         return sorted(each for each in found if each[0].startswith(_OWN_PREFIX) == own)
@@ -162,11 +162,11 @@ class Dispatcher:
 
 _OWN_PREFIX = "/mesh/"
 _VERSIONS = re.compile(r"^(?:/v\d+(?=/|$))+")
-_NAMED = 100  # characters of what an app wrote that an error repeats
+_NAMED = 100  # characters of an app's text that an error repeats
 
 
 def _meant(path: str, known: list[str]) -> str | None:
-    """The path that was probably meant. That both begin with a version, or end in "…ions", says nothing."""
+    """The path that was probably meant. A common version prefix, or "…ions" at the end, is not a similarity."""
     by_end = {_bare(name): name for name in known if not name.endswith("…")}
     found = get_close_matches(_bare(path), list(by_end), n=1, cutoff=0.75)
     return by_end[found[0]] if found else None
@@ -187,8 +187,8 @@ def _not_allowed(path: str, methods: Iterable[str]) -> InvalidRequestError:
 
 
 def _require_json(exchange: Exchange) -> None:
-    """Raises InvalidRequestError where the body says that it is something else, and is. One that is JSON is taken
-    whatever it is called: some programs name none, or a form."""
+    """Raises InvalidRequestError if the body is declared as another type and is not JSON. JSON is accepted under any
+    type: some programs send none, or a form's."""
     body = exchange.body
     if not body or body[:64].lstrip()[:1] == b"{":
         return
@@ -221,5 +221,5 @@ def _object(body: bytes) -> dict[str, Any]:
 
 
 def is_owner(caller: Caller) -> bool:
-    """Root, or whoever the daemon runs as."""
+    """Root, or the daemon's own user."""
     return caller.uid in (0, os.getuid())

@@ -3,10 +3,10 @@
 Owns: the readiness of a listening socket in the epoll of libzmq's I/O thread.
 Must never: accept, close or read anything, or touch the epoll once libzmq may have closed the socket.
 
-libzmq ends the whole process where accept(2) finds no descriptor (`ipc_listener.cpp`), and accepts faster than anybody
-could look. So its listening socket is made one-shot: the kernel wakes libzmq once, for one connection, until it is
-armed again, here, where there is room. Who connects meanwhile waits in the kernel's queue, as with any busy server.
-Without /proc, or where libzmq polls otherwise than by epoll, everything is as if this were not here.
+libzmq aborts the process if accept(2) finds no descriptor (`ipc_listener.cpp`), and accepts too fast for a check in
+between. So its listening socket is made one-shot: the kernel wakes libzmq once, for one connection, until it is armed
+again here, if there is room. Clients that connect meanwhile wait in the kernel's queue, as with any busy server.
+Without /proc, or if libzmq does not use epoll, this has no effect.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from meshd import descriptors
 
 _MOD = 3
 _IN, _ONESHOT = 0x001, 1 << 30
-_AGAIN = 0.05  # s between looks for room
-_APPEARS = 0.002  # s between looks for what libzmq's own thread is about to do
+_AGAIN = 0.05  # s between checks for room
+_APPEARS = 0.002  # s between checks whether libzmq's own thread has registered it
 _LOOKS = 500
 _ROW = re.compile(r"^tfd:\s*(\d+)\s+events:\s*([0-9a-f]+)\s+data:\s*([0-9a-f]+)", re.M)
 
@@ -35,8 +35,7 @@ class _Event(ctypes.Structure):
 
 
 class Doorkeeper:
-    """listening: a descriptor of the socket that is ours. theirs: the one that libzmq has. full: hears, once, that
-    somebody has to wait."""
+    """listening: our descriptor of the socket. theirs: libzmq's. full: called once when a client has to wait."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, listening: int, theirs: int, full: Callable[[], None]) -> None:
         self._loop = loop
@@ -62,7 +61,7 @@ class Doorkeeper:
             self._listening = -1
 
     def _look(self) -> None:
-        """libzmq's thread registers the socket some time after bind has returned."""
+        """libzmq's thread registers the socket only after bind has returned."""
         self._timer = None
         found = _registered(self._theirs)
         self._looks += 1
@@ -74,7 +73,7 @@ class Doorkeeper:
 
     def _wait(self) -> None:
         self._timer = None
-        if self._arm(0):  # disarmed: what comes now comes here first
+        if self._arm(0):  # disarmed: connections now come here first
             self._loop.add_reader(self._listening, self._knocked)
 
     def _knocked(self) -> None:
@@ -95,7 +94,7 @@ class Doorkeeper:
 
 
 def _registered(theirs: int) -> tuple[int, int] | None:
-    """The epoll that waits for it, and what it is known by there."""
+    """The epoll that waits for it, and its key there."""
     try:
         for name in os.listdir("/proc/self/fd"):
             if _target(name) != "anon_inode:[eventpoll]":
@@ -113,5 +112,5 @@ def _registered(theirs: int) -> tuple[int, int] | None:
 def _target(name: str) -> str:
     try:
         return os.readlink(f"/proc/self/fd/{name}")
-    except OSError:  # the directory's own, closed by now
+    except OSError:  # the directory's own descriptor, closed by now
         return ""

@@ -1,6 +1,6 @@
-"""One request and the way back to whoever made it, whatever it came in by.
+"""One request and the way back to its app, for any transport.
 
-Owns: the seam between transports (the socket today, an HTTP listener beside it) and the operations.
+Owns: the interface between transports (the socket today, an HTTP listener beside it) and the operations.
 Must never: know a provider or a pool.
 """
 
@@ -17,17 +17,17 @@ from meshd.gateway.identity import Caller
 from modelmesh._errors import MeshError
 
 MOST_CREDIT = 1024
-"""Chunks that an app may have outstanding, whatever it grants."""
+"""Chunks that an app may have outstanding, even if it grants more."""
 
 
 class ClientGone(Exception):
-    """The app went away; nothing can be sent to it any more."""
+    """The app went away; nothing more can be sent to it."""
 
 
 class Exchange(ABC):
-    """A request under way. Exactly one of respond, error, or (chunk…, end) answers it.
+    """A request in flight. Exactly one of respond, error, or (chunk…, end) answers it.
 
-    credit: chunks the app still takes. arrived, deadline: of `meshd.clock`. arrived_at: by the wall clock.
+    credit: chunks that the app still accepts. arrived, deadline: of `meshd.clock`. arrived_at: by the wall clock.
     """
 
     __slots__ = (
@@ -71,7 +71,7 @@ class Exchange(ABC):
     ) -> None:
         self.request_id = request_id
         self.method = method
-        self.path, _, self.query = path.partition("?")  # OpenAI clients may add one of their own to any path
+        self.path, _, self.query = path.partition("?")  # OpenAI clients may add a query to any path
         self.body = body
         self.headers = headers
         self.caller = caller
@@ -86,7 +86,7 @@ class Exchange(ABC):
         self.sent = 0  # chunks
         self.done = False
         self.cut_off: MeshError | None = None  # why it was cancelled, if not by the app
-        self.handed_on = False  # this life of the router ends without it: its client sends it again, to the next
+        self.handed_on = False  # the router's next life gets it: its client sends it again
         self.task: asyncio.Task[None] | None = None
         self._credit_given: asyncio.Event | None = None
 
@@ -94,11 +94,11 @@ class Exchange(ABC):
 
     @abstractmethod
     def respond(self, body: bytes, mesh: dict[str, Any], headers: dict[str, str] | None = None) -> None:
-        """A whole answer. Nothing happens if the app has gone."""
+        """A whole answer. Does nothing if the app has gone."""
 
     @abstractmethod
     def error(self, error: MeshError) -> None:
-        """A failure, also after chunks. Nothing happens if the app has gone."""
+        """A failure, also after chunks. Does nothing if the app has gone."""
 
     @abstractmethod
     def end(self, usage: dict[str, Any] | None, mesh: dict[str, Any]) -> None:
@@ -127,7 +127,7 @@ class Exchange(ABC):
             self._credit_given.set()
 
     def cancel(self, reason: MeshError | None = None) -> None:
-        """Stop whatever is under way: the app does not want it any more, or `reason`. Idempotent."""
+        """Stop what is in flight: the app no longer wants it, or for `reason`. Idempotent."""
         self.cut_off = self.cut_off or reason
         if self.task is not None and not self.done:
             self.task.cancel()

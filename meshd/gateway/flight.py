@@ -1,12 +1,12 @@
-"""An answer on its way to several apps that asked for the same.
+"""An answer in flight for several apps that asked for the same.
 
-Owns: what of the answer has come, how far each app has taken it, and when no app wants it any more.
-Must never: end because one app of several does, or hold without bound what a slow one does not take.
+Owns: what has come of the answer, how far each app has read it, and when no app wants it any more.
+Must never: end because one app of several leaves, or hold an unbounded amount for a slow one.
 
-The request runs in a task of its own, with a `FlightExchange` in the place of its app's exchange; the app that made
-it is one taker among others. It goes on while there is one, so that none loses its answer by another's going away, and
-is cancelled when the last one leaves. The provider is read as fast as the fastest taker takes; once more than `limit`
-waits for the slow ones, as fast as the slowest.
+The request runs in a task of its own, with a `FlightExchange` instead of its app's exchange; the app that started it is
+one reader among others. It continues while there is one, so no app loses its answer when another leaves, and is
+cancelled when the last leaves. The provider is read as fast as the fastest reader; once more than `limit` waits for
+slow ones, as fast as the slowest.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from meshd.gateway.exchange import Exchange
 from modelmesh._errors import MeshError
 
 AHEAD = 8
-"""Chunks that may have come and not gone to any app."""
+"""Chunks that may have come and not been read by any app."""
 
 
 class Place:
-    """How far one app is: `taken` chunks of the whole stream."""
+    """One app's position: `taken` chunks of the whole stream."""
 
     __slots__ = ("taken",)
 
@@ -35,7 +35,7 @@ class Place:
 
 
 class Flight:
-    """limit: bytes of a stream that are held for those who have not taken them.
+    """limit: bytes of a stream that are held for slow readers.
 
     When it is `over`, it is one of: whole, with the `body` of a unary answer (and its headers) or the `chunks` of a
     stream (and its usage); failed, with the `error` its app would have had; broken, with an exception (`bug`) of the
@@ -59,7 +59,7 @@ class Flight:
         self.deadline = 0.0  # of `meshd.clock`
         self.task: asyncio.Task[None] | None = None
         self._places: set[Place] = set()
-        self._moved = asyncio.Event()  # of now: each is set once, and another takes its place
+        self._moved = asyncio.Event()  # the current one: each is set once, then replaced
         self._taken = asyncio.Event()
 
     # -- from the provider's side ---------------------------------------------------------------------
@@ -77,14 +77,14 @@ class Flight:
     def finish(
         self, mesh: dict[str, Any], *, body: bytes | None, headers: dict[str, str] | None, usage: dict[str, Any] | None
     ) -> None:
-        """The answer is whole. Nothing happens when it is over already."""
+        """The answer is whole. Does nothing if it is over already."""
         if not self.over:
             self.mesh, self.body, self.headers, self.usage = mesh, body, headers, usage
             self.whole = True
             self.close()
 
     def fail(self, error: MeshError) -> None:
-        """There will be no answer, or no more of it. Nothing happens when it is over already."""
+        """There will be no answer, or no more of it. Does nothing if it is over already."""
         if not self.over:
             self.error = error
             self.close()
@@ -97,10 +97,10 @@ class Flight:
     # -- from the apps' side --------------------------------------------------------------------------
 
     def open_to(self, deadline: float) -> bool:
-        """Whether a request that has until `deadline` can still be answered by this, from the first chunk on.
+        """Whether a request with this `deadline` can still be answered by it, from the first chunk on.
 
-        The request that flies has its own app's deadline, which would cut off those who follow it as well: so it is
-        followed only while it has half as much time as they have, or plenty.
+        The flight has its own app's deadline, which would cut off its followers as well: so it is followed only while
+        it has half as much time as they have, or plenty.
         """
         if self.whole:
             return self.dropped == 0
@@ -111,7 +111,7 @@ class Flight:
 
     @contextmanager
     def place(self) -> Iterator[Place]:
-        """A taker's stay. The last to leave cancels what is under way."""
+        """A reader's stay. The last to leave cancels the flight."""
         place = Place()
         self._places.add(place)
         try:
@@ -123,7 +123,7 @@ class Flight:
                 self.task.cancel()
 
     async def next(self, place: Place) -> bytes | None:
-        """The chunk after those taken; None when there is no more. It counts as taken by `took`."""
+        """The next chunk; None if there are no more. `took` marks it as read."""
         while place.taken == self.dropped + len(self.chunks):
             if self.over:
                 return None
@@ -149,7 +149,7 @@ class Flight:
         return self.size > self.limit
 
     def _drop(self, until: int) -> None:
-        """Let go of the chunks that every app has taken. No app can join from here on."""
+        """Drop the chunks that every app has read. No app can join from here on."""
         held = self.chunks[until - self.dropped :]
         self.size -= sum(map(len, self.chunks)) - sum(map(len, held))
         self.chunks, self.dropped = held, until
@@ -159,7 +159,7 @@ PLENTY = 60.0  # s
 
 
 class FlightExchange(Exchange):
-    """What a shared request runs with: `app`'s exchange in all but where the answer goes."""
+    """What a shared request runs with: `app`'s exchange, except for where the answer goes."""
 
     __slots__ = ("_app", "flight")
 
@@ -173,7 +173,7 @@ class FlightExchange(Exchange):
 
     @property
     def begun(self) -> bool:
-        """The app's own, as what is done when the daemon ends is decided by that."""
+        """The app's own, which decides what happens when the daemon ends."""
         return self._app.begun
 
     @begun.setter

@@ -3,7 +3,7 @@
 Owns: sending and receiving the frames of one message. Must never: know what they mean, or wait.
 
 pyzmq's own `send_multipart` and `recv_multipart` combine flags as enums for every frame, and ask the socket by an enum
-whether there is another one: several microseconds a message, on the way of every request.
+whether there is another one: several microseconds per message, in every request.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ _MORE: Final = int(zmq.SNDMORE | zmq.NOBLOCK)
 _EVENTS: Final = int(zmq.EVENTS)
 _POLLIN: Final = int(zmq.POLLIN)
 
-# The sugar around these looks at frames and flags once more; what comes here is bytes and integers.
+# pyzmq's wrappers check frames and flags again; here they are bytes and integers.
 _send = _Socket.send
 _receive = _Socket.recv
 _get: Final[Callable[[Any, int], Any]] = _Socket.get
 
 
 def send(socket: zmq.Socket[bytes], identity: bytes, frames: list[bytes]) -> None:
-    """Raises zmq.ZMQError: EHOSTUNREACH, the peer has gone; EAGAIN, it does not take its messages."""
+    """Raises zmq.ZMQError: EHOSTUNREACH, the peer has gone; EAGAIN, it does not read its messages."""
     *others, last = frames
     _send(socket, identity, _MORE)
     for frame in others:
@@ -35,7 +35,7 @@ def send(socket: zmq.Socket[bytes], identity: bytes, frames: list[bytes]) -> Non
 
 
 def receive(socket: zmq.Socket[bytes]) -> tuple[zmq.Frame, list[bytes]]:
-    """The next message: the first frame, which tells who sent it, and the others. Raises zmq.Again: there is none."""
+    """The next message: the first frame, which names the sender, and the others. Raises zmq.Again if there is none."""
     frame = first = _receive(socket, _LAST, False)
     frames: list[bytes] = []
     while frame.more:

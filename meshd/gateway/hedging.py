@@ -1,4 +1,4 @@
-"""Hedging: a second attempt beside the first when no first byte has come; whoever answers first is the answer.
+"""Hedging: a second attempt beside the first when no first byte has come; the first answer wins.
 
 Owns: the race between two attempts, and that the loser is cancelled and settled.
 Must never: let both answer, or leave one running.
@@ -19,7 +19,7 @@ from meshd.routing.state import Latencies
 if TYPE_CHECKING:
     from meshd.gateway.inference import Inference
 
-_ENOUGH = 20  # latencies, for their 95th percentile to mean something
+_ENOUGH = 20  # latencies, for a meaningful 95th percentile
 
 
 def hedge_delay(after: float | Literal["p95"] | None, latencies: Latencies) -> float | None:
@@ -39,7 +39,7 @@ class Race:
         self._claimed = asyncio.Event()
 
     def claim(self, attempt: UpstreamAttempt) -> None:
-        """Raises CancelledError where another was sooner."""
+        """Raises CancelledError if another was sooner."""
         if self.winner is None:
             self.winner = attempt
             self._claimed.set()

@@ -1,12 +1,12 @@
-"""Who is calling, by what the kernel says.
+"""Identifies callers by what the kernel says.
 
 Owns: `Caller`, and the reading of a peer's credentials and of /proc.
-Must never: believe anything a message says of its sender.
+Must never: trust what a message says about its sender.
 
 libzmq asks the kernel for the credentials of the process that connected (SO_PEERCRED) and gives them with
-every message as `Peer-Address`: "localhost:UID:GID:PID". Reading /proc takes some tens of microseconds, once a
-connection; it is memory, not a disk, so the router may do it. A process that runs another program afterwards stays,
-on that connection, what it was.
+every message as `Peer-Address`: "localhost:UID:GID:PID". Reading /proc takes some tens of microseconds, once per
+connection; it is memory, not a disk, so the router may do it. A process that executes another program later keeps its
+identity on that connection.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from meshd.gateway.program_names import is_interpreter, printable, script_of
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """A process that calls. uid -1: unknown. started: clock ticks since boot, which with the pid names a
-    process for good. exe, unit: "" where the kernel does not let us see. groups: the supplementary ones.
+    """A calling process. uid -1: unknown. started: clock ticks since boot, which with the pid names a process uniquely.
+    exe, unit: "" if the kernel does not let us see them. groups: the supplementary ones.
 
-    system_unit: the unit that the system's service manager put it in; it is `unit` but for a process of a user's own
-    service manager, where it is `user@UID.service` and `unit` has whatever name that user gave it.
+    system_unit: the unit that the system's service manager put it in. It equals `unit`, except below a user's service
+    manager: there it is `user@UID.service`, and `unit` has a name of the user's choice.
 
-    script: what an interpreter runs, in the process's own words; a label, which no rule looks at.
+    script: what an interpreter runs, by the process's own claim; a label that no rule uses.
     """
 
     uid: int = -1
@@ -46,11 +46,10 @@ class Caller:
 
     @property
     def app(self) -> str:
-        """What statistics are kept under: the service, else the program's name, else the user.
+        """The name for statistics: the service, else the program's name, else the user.
 
-        A script is better known by its own name than by its interpreter's, so the process name comes before
-        the executable, and the script before an interpreter's; it is the process's to choose, and therefore never
-        decides what somebody may do.
+        A script's own name says more than its interpreter's, so the process name comes before the executable, and the
+        script before an interpreter. The process chooses it, so it never decides permissions.
         """
         service = self.unit if self.unit.endswith(".service") else ""
         name = printable(self.name)
@@ -62,7 +61,7 @@ class Caller:
 _PASSWD = "/etc/passwd"
 
 OURSELVES_ADDRESS = ""
-"""What inproc:// has for a peer address: nothing, since no other process can be there."""
+"""The peer address of inproc://: empty, since no other process can be there."""
 
 
 def parse_peer_address(address: str) -> tuple[int, int, int]:
@@ -72,7 +71,7 @@ def parse_peer_address(address: str) -> tuple[int, int, int]:
 
 
 def identify(address: str) -> Caller:
-    """The caller behind a peer address; the process itself for inproc://, an unknown one for anything odd."""
+    """The caller behind a peer address; the process itself for inproc://, an unknown one if it cannot be read."""
     if address == OURSELVES_ADDRESS:
         return _look_up(os.getuid(), os.getgid(), os.getpid(), _start_time(os.getpid()))
     try:
@@ -82,7 +81,7 @@ def identify(address: str) -> Caller:
     started = _start_time(pid)
     found = _look_up(uid, gid, pid, started)
     if started and (_start_time(pid) != started or uid not in _users(pid)):
-        return Caller(uid, gid, pid)  # it has ended, and its number is another's
+        return Caller(uid, gid, pid)  # it has ended, and its pid is another's
     return found
 
 
@@ -96,8 +95,8 @@ def _look_up(uid: int, gid: int, pid: int, started: int) -> Caller:
 
 @lru_cache(maxsize=256)
 def user_name(uid: int) -> str:
-    """The name of a user of this machine's own, the number itself of all others: to ask a directory service
-    (getpwuid) may take seconds, and this is the router's thread."""
+    """The name of a local user, the number for all others: asking a directory service (getpwuid) may take seconds, and
+    this is the router's thread."""
     try:
         with open(_PASSWD, encoding="utf-8", errors="replace") as file:
             for line in file:
@@ -113,7 +112,7 @@ def _read(pid: int, name: str) -> str:
     try:
         with open(f"/proc/{pid}/{name}", encoding="utf-8", errors="replace") as file:
             return file.read()
-    except OSError:  # it has ended, or is not ours to look at
+    except OSError:  # it has ended, or may not be read
         return ""
 
 
@@ -124,7 +123,7 @@ def _start_time(pid: int) -> int:
 
 
 def _users(pid: int) -> set[int]:
-    """Real, effective, saved and of the file system: a program may have dropped some since it connected."""
+    """Real, effective, saved and file-system uids: a program may have dropped some since it connected."""
     for line in _read(pid, "status").splitlines():
         if line.startswith("Uid:"):
             return {int(each) for each in line.split()[1:]}
@@ -138,7 +137,7 @@ def _name(pid: int) -> str:
 def _executable(pid: int) -> str:
     try:
         if _user_namespace(pid) != _user_namespace("self"):
-            return ""  # whoever made that namespace has mounted there what he liked, over any path
+            return ""  # the creator of that namespace may have mounted anything over any path
         return os.readlink(f"/proc/{pid}/exe").removesuffix(" (deleted)")
     except OSError:
         return ""
@@ -160,13 +159,13 @@ def _groups(pid: int) -> frozenset[int]:
 def _units(pid: int) -> tuple[str, str]:
     """(the unit of the system's service manager, the unit) of the process's control group.
 
-    The outermost unit is the one that counts: below it a service may have been given the right to make groups, under
-    any name. Below `user@UID.service` it is that user's service manager that does.
+    The outermost unit counts: below it a service may have the right to create groups with any name. Below
+    `user@UID.service` that user's service manager names them.
     """
     for line in _read(pid, "cgroup").splitlines():
         _, _, rest = line.partition(":")
         controllers, _, path = rest.partition(":")
-        if controllers not in ("", "name=systemd"):  # systemd's own hierarchy alone: v2, or its named one of v1
+        if controllers not in ("", "name=systemd"):  # only systemd's own hierarchy: v2, or its named one of v1
             continue
         units = [part for part in path.split("/") if part.endswith((".service", ".scope"))]
         if units:
