@@ -384,8 +384,9 @@ class RouterCore:
         return sum(exchange.path in inference.OPERATIONS for exchange in self.server.exchanges.values())
 
     def cut_off(self, crashed: bool) -> None:
-        """Tell apps that their open requests will not end. After a crash, those not sent to a provider and without any
-        part of an answer are not told: their clients send them again, to the next life, which counts them."""
+        """Tell apps that their open requests will not be completed. After a crash, those not sent to a provider and
+        without any part of an answer are not told: their clients send them again, to the next life, which counts
+        them."""
         self.server.stop_receiving()
         for exchange in list(self.server.exchanges.values()):
             if crashed and not exchange.begun and not exchange.sent:

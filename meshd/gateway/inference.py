@@ -1,6 +1,6 @@
-"""The life of an inference request: read it, decide, wait, attempt, go on elsewhere, answer, account.
+"""The life of an inference request: read, decide, wait, attempt, continue elsewhere, answer, account.
 
-Owns: the effects around a `RequestPlan`; one coroutine a request.
+Owns: the effects around a `RequestPlan`; one coroutine per request.
 Must never: hold a rule of routing (those are in `meshd/routing`), or wait for another actor.
 """
 
@@ -63,13 +63,14 @@ _NOTHING = Usage()
 
 @dataclass(slots=True)
 class Mesh:
-    """What an inference needs of the router. `table` is replaced at a reload; a request keeps the one it began with."""
+    """What an inference needs from the router. `table` is replaced at a reload; a request keeps the one it began
+    with."""
 
     table: RoutingTable
     state: MeshState
     pipeline: Pipeline
     provider: Callable[[str], AbstractContextManager[Provider]]  # a lease of the connector in use now
-    ledger: JournalWriter  # where it is written down that an attempt may cost, before it leaves, and what it did
+    ledger: JournalWriter  # records that an attempt may cost something, before it leaves, and what it did cost
     room: WaitingRoom
     apps: AppMatcher
     settled: Callable[[], None]
@@ -82,8 +83,8 @@ class Mesh:
 
 @dataclass(slots=True)
 class Inference:
-    """One request under way. body: as it can be read, with no half of a surrogate pair. answered_by: the model of the
-    last attempt. queue_time, routing_time: seconds."""
+    """One request in flight. body: readable, without halves of surrogate pairs. answered_by: the model of the last
+    attempt. queue_time, routing_time: seconds."""
 
     mesh: Mesh
     exchange: Exchange
@@ -102,13 +103,13 @@ class Inference:
     first_token: float | None = None
     usage: Usage = _NOTHING
     cost: int = 0  # of all attempts
-    corrections: list[str] = field(default_factory=list)  # of usage that cannot be
+    corrections: list[str] = field(default_factory=list)  # of implausible usage
     _answered: bool = False
 
     # -- life -----------------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Until the app has its answer or error. Raises nothing but CancelledError."""
+        """Run until the app has its answer or error. Raises only CancelledError."""
         exchange = self.exchange
         try:
             await self._count()
@@ -133,14 +134,14 @@ class Inference:
             raise
 
     def _abandon(self, why: str) -> None:
-        """Nothing may stay reserved, whatever went wrong."""
+        """Release everything reserved, whatever went wrong."""
         for step in list(self.plan.book.open.values()):
             self.plan.cancelled(clock.now(), step=step)
         self.mesh.settled()
         self._account(500, why)
 
     async def _count(self) -> None:
-        """The prompt's tokens, where money or a limit depends on them. A long prompt's off the loop."""
+        """Count the prompt's tokens if money or a limit depends on them; a long prompt's off the loop."""
         plan, app = self.plan, self.plan.asker.app
         vocabularies = vocabularies_wanted(self.table, plan.pools[0], app)
         for pool in plan.pools[1:]:
@@ -193,7 +194,7 @@ class Inference:
             self.queue_time = clock.now() - exchange.arrived - self.routing_time
 
     def settled(self, attempt: UpstreamAttempt) -> None:
-        """An attempt has ended, in whatever way, and is written down."""
+        """An attempt has ended, in any way, and is recorded."""
         step, mesh = attempt.step, self.mesh
         self.answered_by = step.model
         self.cost += step.cost
@@ -203,7 +204,7 @@ class Inference:
         mesh.settled()
 
     def corrected(self, attempt: UpstreamAttempt) -> None:
-        """A provider reported what cannot be."""
+        """A provider reported implausible usage."""
         model = attempt.step.model
         self.corrections.append(f"{model.id}: {attempt.replaced}")
         ids = {"pool": attempt.step.pool.name, "model": model.id, "provider": model.provider} | self._id()
@@ -217,7 +218,7 @@ class Inference:
             self.plan.changes = []
 
     def fields_for(self, model: ModelSpec) -> Mapping[str, msgspec.Raw]:
-        """The body's top level as this model is to have it. A limit that was reserved for has to hold."""
+        """The body's top level for this model, with the output limit that was reserved for."""
         limit = self.plan.needs.max_output
         name = self.mesh.state.model(model.id).output_limit or model.output_limit
         if self.delivery.continued and limit is not None:
@@ -228,7 +229,7 @@ class Inference:
         return self.fields
 
     def continues(self, attempt: UpstreamAttempt, failure: ProviderFailure) -> None:
-        """A stream broke off in its middle, and another model is to go on."""
+        """A stream broke in the middle, and another model is to continue it."""
         usage = attempt.step.usage
         self.delivery.add_usage(usage)
         self.plan.needs = reading.of_the_rest(self.plan.needs, self.delivery.text_since, usage.output_tokens)
@@ -255,7 +256,7 @@ class Inference:
     # -- the end --------------------------------------------------------------------------------------
 
     def _answer(self, attempt: UpstreamAttempt) -> None:
-        """Everything is settled by now: a crash between the two may over-count, never under-count."""
+        """Everything is settled by now: a crash before the answer may over-count, never under-count."""
         self._answered = True
         self.usage = self.delivery.total(attempt.step.usage)
         if attempt.body is None:
@@ -288,7 +289,7 @@ class Inference:
         return described
 
     def _interrupted(self, attempt: UpstreamAttempt) -> MeshError:
-        """The error of a stream that had begun, and that no model can continue."""
+        """The error of a broken stream that no model can continue."""
         broken = attempt.broken
         assert broken is not None, "it is not broken"
         if broken.error is not None:
@@ -314,7 +315,7 @@ class Inference:
         return isinstance(error, RequestTimeoutError | RequestCancelledError)
 
     def _account(self, status: int, error: str) -> None:
-        """Count and log: once a request, whatever became of it."""
+        """Count and log: once per request, however it ended."""
         self._tell_changes()
         if self.exchange.handed_on:
             return
@@ -356,7 +357,7 @@ class Inference:
         return lookup(self.target.pool, self.asked, needs, self.fields, exchange.headers, app, uid)
 
     def served(self, served: Served) -> None:
-        """It was answered without being asked: at no cost."""
+        """It was answered without asking a model, at no cost."""
         if self.exchange.handed_on:
             return
         pool = served.pool or ("" if self.target.kind == "model" else self.target.pool.name)
@@ -370,7 +371,7 @@ class Inference:
 
     @property
     def may_be_kept(self) -> bool:
-        """Whether it has ended with a whole answer, of one model."""
+        """Whether it has ended with a whole answer from one model."""
         return self._answered and not self.delivery.continued
 
 
@@ -378,9 +379,9 @@ _JSON = {"content-type": "application/json"}
 
 
 def begin(mesh: Mesh, exchange: Exchange, operation: Operation) -> Inference:
-    """Read a request and resolve what it asks for. Raises MeshError."""
+    """Read a request and resolve its `model`. Raises MeshError."""
     try:
-        body = lenient.whole(exchange.body)  # to look at; what is sent is what came
+        body = lenient.whole(exchange.body)  # for reading only; the original is sent
         asked, needs = reading.read(operation, body)
         fields = reading.split(body)
         sent = fields if body is exchange.body else reading.split_oddly(exchange.body)
@@ -411,7 +412,7 @@ def begin(mesh: Mesh, exchange: Exchange, operation: Operation) -> Inference:
 
 
 def unknown_model(unknown: UnknownModel, table: RoutingTable, app: AppSpec) -> NotFoundError:
-    """app: of whoever asks; it hears of no pool that it may not use."""
+    """app: the caller's, which is shown no pool that it may not use."""
     if table.tree.resolve(unknown.name) is not None:
         text = f"No model here has the capability {unknown.name}; add a provider that serves it."
     else:
@@ -428,6 +429,6 @@ def unknown_model(unknown: UnknownModel, table: RoutingTable, app: AppSpec) -> N
 
 
 def refused(mesh: Mesh, exchange: Exchange, operation: Operation, error: MeshError) -> Outcome:
-    """The record of a request that came to no pool: not readable, or for nothing that exists or that it may use."""
+    """The record of a request that reached no pool: unreadable, or for something unknown or not allowed."""
     identity = mesh.apps.identify(exchange.caller)
     return outcome(exchange, operation, identity, "", error.status_code, error=error.message)

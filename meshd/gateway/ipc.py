@@ -1,7 +1,7 @@
-"""The ZeroMQ socket: frames in, frames out, and who is at the other end.
+"""The ZeroMQ socket: frames in, frames out, and the peers.
 
 Owns: the ROUTER socket, its peers, and the mapping between frames and exchanges.
-Must never: block, know what an operation does, or let one peer's rubbish touch another.
+Must never: block, know what an operation does, or let one peer's bad messages affect another.
 
 The socket's file descriptor is edge-triggered: it is drained until `Again` on every wake-up, and looked at
 again after every send, or messages would get stuck (measured.md).
@@ -42,23 +42,23 @@ from modelmesh._wording import told
 
 logger = logging.getLogger("meshd.gateway")
 
-_DRAIN_AT_ONCE = 256  # messages taken before the loop may do something else
+_DRAIN_AT_ONCE = 256  # messages read before the loop may do something else
 _REMEMBERED_ANSWERS = 512
 _REMEMBERED_BYTES = 65536  # of one answer
-_REMEMBERED_SIZE = 8 * 1024**2  # bytes of all of them; each counts for its share of these at least
+_REMEMBERED_SIZE = 8 * 1024**2  # bytes of all of them; each counts for at least its share
 _REMEMBERED_INTERRUPTIONS = 65536
 _FRAMING = 1024**2  # bytes of a frame beyond max_message_size that are still read, so that the answer can be a 413
-_WAITING = 10_000  # messages to a peer that does not take them, after which it counts as lost
-_BACKLOG = 4096  # connections that wait to be accepted
+_WAITING = 10_000  # unread messages to a peer, after which it counts as lost
+_BACKLOG = 4096  # connections waiting to be accepted
 _SILENT = "it fell silent"
 _GAVE_UP = "the daemon heard nothing of this client for three heartbeats, and gave its requests up"
-_MESH_INFLIGHT = 256  # listeners and orders (/mesh/…) at a time, beside max_inflight
+_MESH_INFLIGHT = 256  # listeners and commands (/mesh/…) at a time, beside max_inflight
 
 
 @dataclass(slots=True, eq=False)
 class Peer:
-    """A connection. `identity` is the routing id that libzmq gave it, which no client can forge: libzmq
-    keeps ids that begin with a zero byte to itself, and peers with ids of their own choice are refused."""
+    """A connection. `identity` is the routing id that libzmq gave it, which no client can forge: ids that begin with a
+    zero byte are reserved for libzmq, and peers that choose their own id are refused."""
 
     identity: bytes
     caller: Caller
@@ -98,7 +98,7 @@ class IpcExchange(Exchange):
     def error(self, error: MeshError) -> None:
         status, body, mesh = error.to_wire()
         frames = wire.encode(wire.ERROR, self.request_id, wire.ErrorHead(status, body, mesh))
-        # What may go better at the next try is tried; and whoever has gone was not refused anything.
+        # An error that a retry may cure is retried; and a peer that has gone was not refused anything.
         known = self._server.exchanges.get(self.request_id) is self
         self._finish(frames, remember=known and not error.retryable)
 
@@ -119,7 +119,7 @@ class IpcExchange(Exchange):
 class IpcServer:
     """Serves `on_request` with exchanges.
 
-    limits: callables, because a reload changes what they say. on_event(type, reason, ids) hears of peers.
+    limits: callables, because a reload changes them. on_event(type, reason, ids): called with events of peers.
     """
 
     def __init__(
@@ -138,7 +138,7 @@ class IpcServer:
         self.draining = False
         self.exchanges: dict[bytes, IpcExchange] = {}
         self.peers: dict[bytes, Peer] = {}
-        self._interrupted: Shares[bytes] = Shares()  # begun, and cut off by a restart or a lost connection
+        self._interrupted: Shares[bytes] = Shares()  # begun, then cut off by a restart or a lost connection
         self._on_request = on_request
         self._on_event = on_event
         self._request_timeout = request_timeout
@@ -146,7 +146,7 @@ class IpcServer:
         self._max_inflight = max_inflight
         self._heartbeat = heartbeat
         self._answers: dict[bytes, tuple[Caller, list[bytes]]] = {}
-        self._remembered: Shares[bytes] = Shares()  # whose they are
+        self._remembered: Shares[bytes] = Shares()  # their owners
         self._loop: asyncio.AbstractEventLoop | None = None
         self._socket: Any = None
         self._drain_scheduled = False
@@ -164,24 +164,23 @@ class IpcServer:
         self._socket = router
         router.set(zmq.LINGER, 500)
         router.set(zmq.ROUTER_MANDATORY, 1)  # a peer that has gone is an error, not silence
-        # Streams are bounded by credit and answers by requests in flight; this is for who asks and never reads.
+        # Streams are bounded by credit and answers by requests in flight; this is for peers that never read.
         router.set(zmq.SNDHWM, _WAITING)
         router.set(zmq.RCVHWM, 0)
         loop.add_reader(router.fileno(), self._drain)
         self._schedule_beat(loop)
 
     def inherit(self, before: IpcServer) -> None:
-        """Remember what a life that crashed had answered and begun."""
+        """Take over what a crashed life had answered and begun."""
         self.malformed = before.malformed
         self._answers, self._remembered = before._answers, before._remembered
         self._interrupted = before._interrupted
 
     def bind(self, address: str, fd: int | None = None, *, mode: int | None = None, gid: int | None = None) -> None:
-        """Listen at an address; with `fd`, by a socket that systemd is listening on already. mode, gid: of the
-        socket's file, which has been made for its owner alone. Raises OSError; MeshError when it cannot be given
-        to others.
+        """Listen at an address; with `fd`, on a socket that systemd already listens on. mode, gid: of the socket's
+        file, which was created for its owner only. Raises OSError; MeshError if mode or group cannot be set.
 
-        libzmq reads MAXMSGSIZE when it binds: a listener keeps the limit that it was made with.
+        libzmq reads MAXMSGSIZE when it binds: a listener keeps the limit that it was created with.
         """
         self._socket.set(zmq.MAXMSGSIZE, self._max_message_size() + _FRAMING)
         if address.startswith("ipc://"):
@@ -193,7 +192,7 @@ class IpcServer:
             self._open_to(address.removeprefix("ipc://"), mode, gid)
         limit = self._max_message_size()
         self._ceiling = min(self._ceiling, limit) if self._ceiling else limit
-        self._schedule_drain()  # a client may have sent before the daemon was there
+        self._schedule_drain()  # a client may have sent before the daemon started
 
     def _listen(self, address: str, fd: int | None) -> None:
         ours = _listening(address.removeprefix("ipc://")) if fd is None else os.dup(fd)
@@ -226,7 +225,7 @@ class IpcServer:
         try:
             if gid is not None:
                 os.chown(path, -1, gid)
-            if mode is not None:  # only now may the others connect
+            if mode is not None:  # only now may others connect
                 os.chmod(path, mode)
         except OSError as error:
             whom = "" if gid is None else f" to group {gid}"
@@ -234,12 +233,12 @@ class IpcServer:
 
     @property
     def message_limit(self) -> int:
-        """Bytes that a request may have: what is configured, as far as the listening sockets can take it."""
+        """Bytes that a request may have: as configured, but no more than the listening sockets accept."""
         limit = self._max_message_size()
         return min(limit, self._ceiling) if self._ceiling else limit
 
     def reloaded(self) -> None:
-        """The limits may be others now."""
+        """The limits may have changed."""
         if self._ceiling and self._max_message_size() > self._ceiling:
             logger.warning(
                 "daemon.max_message_size grows to %d bytes when meshd is started again; until then it is %d",
@@ -248,13 +247,13 @@ class IpcServer:
             )
 
     def stop_receiving(self) -> None:
-        """Take no more messages: what a client sends from now on is for the next daemon, or life, at this address."""
+        """Read no more messages: what a client sends from now on is for the next daemon, or life, at this address."""
         self._receiving = False
         if self._socket is not None and self._loop is not None:
             self._loop.remove_reader(self._socket.fileno())
 
     def close(self) -> None:
-        """Stop listening and forget the peers. What was sent still gets half a second to leave."""
+        """Stop listening and forget the peers. Sent messages get half a second to leave."""
         if self._socket is None or self._loop is None:
             return
         if self._heartbeat_timer is not None:
@@ -265,13 +264,13 @@ class IpcServer:
         for peer in list(self.peers.values()):
             self._forget(peer)
         for address in self.addresses:
-            if address.startswith("inproc:"):  # else its name is free only some time later
+            if address.startswith("inproc:"):  # otherwise its name is freed only later
                 self._socket.unbind(address)
         self._socket.close()
         self._socket = None
 
     def drain(self, reason: str, seconds: float) -> None:
-        """Tell every peer to finish and to go elsewhere with anything new."""
+        """Tell every peer to finish and to send new requests elsewhere."""
         self.draining = True
         frames = wire.encode(wire.GOAWAY, b"", wire.GoawayHead(reason, int(seconds * 1000)))
         for peer in list(self.peers.values()):
@@ -281,7 +280,7 @@ class IpcServer:
 
     def send(self, peer: Peer, frames: list[bytes]) -> bool:
         """False when the peer has gone."""
-        if self._socket is None:  # closed while a stream was under way
+        if self._socket is None:  # closed during a stream
             return False
         try:
             multipart.send(self._socket, peer.identity, frames)
@@ -294,7 +293,8 @@ class IpcServer:
                 logger.warning("cannot send to process %d: %s", peer.caller.pid, error)
             return False
         finally:
-            # Sending, also in vain, takes note of what came in the meantime: the descriptor does not tell of it again.
+            # Sending, even if it fails, consumes the signal of messages that came meanwhile: the descriptor gives no
+            # other.
             if self._socket is not None and multipart.readable(self._socket):
                 self._schedule_drain()
         return True
@@ -434,7 +434,7 @@ class IpcServer:
         return None
 
     def _full(self, path: str) -> str:
-        """Why no more of these are taken now, or "". A listener to events takes no request's place."""
+        """Why no more of these are accepted now, or "". A listener to events takes no request's place."""
         most = self._max_inflight()
         mesh = path.startswith("/mesh/")
         if len(self.exchanges) < (min(most, _MESH_INFLIGHT) if mesh else most):
@@ -454,7 +454,7 @@ class IpcServer:
         )
 
     def _resumed(self, peer: Peer, message: wire.Message) -> bool:
-        """Whether this id is known already: under way (then its answer goes to the new connection), or done."""
+        """Whether this id is known already: in flight (then its answer goes to the new connection), or done."""
         exchange = self.exchanges.get(message.request_id)
         if exchange is not None:
             if exchange.peer.caller != peer.caller:
@@ -476,7 +476,7 @@ class IpcServer:
         return False
 
     def interrupt(self, request_ids: Iterable[bytes]) -> None:
-        """Never begin these again: they were at a provider, and what became of them is not known."""
+        """Never begin these again: they were sent to a provider, and their outcome is unknown."""
         for request_id in request_ids:
             exchange = self.exchanges.get(request_id)
             self._interrupted.put(request_id, -1 if exchange is None else exchange.caller.uid)
@@ -495,7 +495,7 @@ class IpcServer:
         return peer
 
     def _watch_process(self, peer: Peer) -> None:
-        """Hear of the process's end at once, rather than after three silent heartbeats."""
+        """Notice the process's end at once, rather than after three missed heartbeats."""
         if peer.caller.pid in (0, os.getpid()) or self._loop is None or not descriptors.left(descriptors.reserve()):
             return
         try:
@@ -509,7 +509,7 @@ class IpcServer:
         now = time.monotonic()
         slept = now - self._next_beat
         self._schedule_beat(self._loop)
-        if slept > ON_TIME:  # what came meanwhile has not been read yet
+        if slept > ON_TIME:  # messages that came meanwhile have not been read yet
             for peer in self.peers.values():
                 peer.seen += slept
         oldest = now - self._heartbeat * wire.MISSED_HEARTBEATS
@@ -529,7 +529,7 @@ class IpcServer:
                 self.interrupt((exchange.request_id,))
             self.exchanges.pop(exchange.request_id, None)
             exchange.cancel()
-            if why == _SILENT:  # it may only have been asleep, and would wait for its answer until its deadline
+            if why == _SILENT:  # it may only have slept, and would wait for its answer until its deadline
                 exchange.error(StreamInterrupted(_GAVE_UP) if exchange.sent else _given_up())
         self._on_event("client_lost", why, peer.caller)
 
@@ -548,7 +548,7 @@ def _given_up() -> MeshError:
 
 
 def _listening(path: str) -> int:
-    """A socket that listens there, in the place of any file. Raises OSError."""
+    """A socket that listens there, replacing any file. Raises OSError."""
     made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
     try:
         with contextlib.suppress(FileNotFoundError):
@@ -561,8 +561,8 @@ def _listening(path: str) -> int:
 
 
 def _peer_address(frame: zmq.Frame) -> str:
-    """What the kernel says of the sender. Only inproc:// has no ZMTP handshake, and with it no address: a peer that
-    had one and whose credentials are missing is unknown, not ourselves."""
+    """What the kernel says about the sender. Only inproc:// has no ZMTP handshake and so no address: a peer with a
+    handshake but without credentials is unknown, not ourselves."""
     try:
         return str(frame.get("Peer-Address"))
     except zmq.ZMQError:

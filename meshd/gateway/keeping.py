@@ -1,7 +1,7 @@
-"""What of the router's state the world is told, and what of it outlives a restart.
+"""Which of the router's state is published, and which survives a restart.
 
-Owns: the events of availability and of limits, which counters have moved since they were last saved, and the taking up
-of what an earlier life saved.
+Owns: the events of availability and limits, which counters changed since they were saved, and restoring what an earlier
+life saved.
 Must never: decide that something is available (`routing/deactivation.py`, `routing/recovery.py`), or touch a disk: the
 state actor does.
 """
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from meshd.gateway.core import RouterCore
 
 
-_LONG = 10.0  # s: what is over sooner is saved with the counters
-_JUST = 1.0  # s: it was asked for by what has ended now
+_LONG = 10.0  # s: a shorter pause is saved with the counters
+_JUST = 1.0  # s: the attempt that just ended asked for it
 
 
 class Keeper:
@@ -32,7 +32,7 @@ class Keeper:
 
     def __init__(self, core: RouterCore) -> None:
         self._core = core
-        self._models: set[str] = set()  # whose counters moved
+        self._models: set[str] = set()  # whose counters changed
         self._providers: set[str] = set()
         self._members: dict[str, dict[str, Any] | None] = {}  # as they were last saved
         self._keys: dict[str, list[dict[str, Any]]] = {}
@@ -40,7 +40,7 @@ class Keeper:
     # -- availability ---------------------------------------------------------------------------------
 
     def changed(self, changes: list[Change]) -> None:
-        """Tell the world what became available or unavailable, and have it kept over a restart."""
+        """Publish what became available or unavailable, and save it for a restart."""
         for change in changes:
             self._tell(change)
         for change in changes:
@@ -51,8 +51,7 @@ class Keeper:
             self._core.mesh.room.freed()
 
     def _held(self, change: Change) -> list[Change]:
-        """Pools that want an operator's word before they use a provider again that failed. One that has used up what
-        it may has not."""
+        """Pools that wait for an operator before they use a failed provider again. A used-up quota is not a failure."""
         mesh = self._core.mesh
         if not mesh.state.provider(change.provider).availability.probation:
             return []
@@ -77,7 +76,7 @@ class Keeper:
         core.event(kind, severity, ids, change.reason, {"until": until} if until else {})
 
     def _wall(self, value: dict[str, Any]) -> dict[str, Any]:
-        """As it is kept, for a life that knows nothing but the calendar."""
+        """As saved, with wall-clock times, for a later life."""
         return states.by_the_wall_clock(value, self._core.mesh.state.ahead)
 
     def _member(self, pool: str, model: str) -> dict[str, Any] | None:
@@ -85,13 +84,13 @@ class Keeper:
         return None if kept is None else self._wall(kept)
 
     def wake(self) -> None:
-        """Who has only been resting, and whose time has come, is back; also where no request asks for it."""
+        """Bring back those whose rest has ended without a test, even if no request asks for them."""
         self.changed(recovery.wake(self._core.mesh.state, clock.now()))
 
     # -- limits ---------------------------------------------------------------------------------------
 
     def alert(self, alerts: Iterable[Alert]) -> None:
-        """Limits that are near, or reached; an allowance that is used up sets aside whom it belongs to."""
+        """Limits that are near, or reached; a used-up allowance sets its model or provider aside."""
         now, mesh = clock.now(), self._core.mesh
         for alert in alerts:
             allowance = alert.allowance
@@ -104,14 +103,14 @@ class Keeper:
     # -- what is saved --------------------------------------------------------------------------------
 
     def moved(self, outcome: messages.Outcome) -> None:
-        """The counters of those that a request asked are to be saved, at the next turn."""
+        """Mark the counters that a request changed, to be saved at the next turn."""
         for attempt in outcome.attempts:
             self.used(attempt.model, attempt.provider)
             if not attempt.ok:
                 self._save_what_was_asked(attempt.model)
 
     def _save_what_was_asked(self, model: str) -> None:
-        """A long rest that a provider asked for is kept at once: another life must not break it."""
+        """A long pause that a provider asked for is saved at once: a restart must not end it."""
         now = clock.now()
         alone = self._core.mesh.state.rates.left_alone(model, now)
         if alone is not None and alone.until - now >= _LONG and alone.since + _JUST >= now:
@@ -122,7 +121,7 @@ class Keeper:
         self._providers.add(provider)
 
     def save_model(self, model: str, *, durable: bool = False) -> None:
-        """durable: somebody decided it, it is written at once."""
+        """durable: write at once, as for an operator's decision."""
         state = self._core.mesh.state
         value = self._wall(states.dump_model(state.model(model)))
         alone = state.rates.left_alone(model, clock.now())
@@ -131,7 +130,7 @@ class Keeper:
         self._core.tell("state", messages.StateChanged("model", model, value, durable))
 
     def save_counters(self) -> None:
-        """Those that moved since the last time."""
+        """Those that changed since the last call."""
         tell, state = self._core.tell, self._core.mesh.state
         for model in self._models:
             self.save_model(model)
@@ -154,7 +153,7 @@ class Keeper:
                 self._core.tell("state", messages.StateChanged("member", key, kept))
 
     def _save_keys(self) -> None:
-        """Keys that rest. By their fingerprints: a key itself is nowhere but in memory."""
+        """Resting keys, by fingerprint: keys themselves are only in memory."""
         state = self._core.mesh.state
         resting = state.rates.dump_keys(clock.now(), state.ahead)
         for provider in {*resting, *self._keys}:
@@ -183,4 +182,4 @@ class Keeper:
         state.rates.load_keys(resting, now)
         self._keys = resting
         state.accounts.restore(usage_rows(tables.get("usage", {})), now)
-        state.wake_at = 0.0  # somebody's rest may have ended meanwhile
+        state.wake_at = 0.0  # a rest may have ended meanwhile

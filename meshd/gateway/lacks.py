@@ -1,4 +1,4 @@
-"""What this machine lacked lately, said once.
+"""This machine's recent shortages, each reported once.
 
 Owns: the list that `meshctl status` and `doctor` show.
 Must never: decide anything by it.

@@ -1,11 +1,11 @@
-"""Taking the place where the socket will be: directory, lock, stale files.
+"""Claiming the socket's path: directory, lock, stale files.
 
 Owns: the claim on a socket's path.
-Must never: remove a socket that somebody serves, or bind one.
+Must never: remove a socket that a process serves, or bind one.
 
-libzmq removes whatever file stands where it binds, so two daemons would steal each other's socket without a
-claim. The claim is a lock on `PATH.lock`, which the kernel lets go when its holder dies; a daemon without such a
-lock (another version, another program) is found by connecting.
+libzmq removes any file at the path it binds, so without a claim two daemons would steal each other's socket. The claim
+is a lock on `PATH.lock`, which the kernel releases when its holder dies; a daemon without such a lock (another version,
+another program) is found by connecting.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _UCRED = struct.Struct("3i")
 
 
 class SocketTaken(MeshError):
-    """Somebody serves this socket, or it cannot be made."""
+    """Another process serves this socket, or it cannot be created."""
 
     code = "socket_taken"
 
@@ -44,7 +44,7 @@ def default_socket() -> Path:
 
 
 class Claim:
-    """The right to bind `path`, until `release`. Raises SocketTaken when somebody else has it."""
+    """The right to bind `path`, until `release`. Raises SocketTaken if another process has it."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -91,7 +91,7 @@ class Claim:
                 f"another meshd (process {holder or 'unknown'}) serves {self.path} already; stop it, "
                 "or give this one another path with --socket"
             ) from None
-        if not _still_there(lock, f"{self.path}.lock"):  # its last holder removed it between open and lock
+        if not _still_there(lock, f"{self.path}.lock"):  # the last holder removed it between open and lock
             os.close(lock)
             return self._take_lock()
         os.ftruncate(lock, 0)
@@ -99,12 +99,12 @@ class Claim:
         return lock
 
     def _remove_stale(self) -> None:
-        """A socket file that no process serves is left over from a daemon that was killed."""
+        """A socket file that no process serves is left from a killed daemon."""
         try:
             mode = self.path.lstat().st_mode
         except FileNotFoundError:
             return
-        if not stat.S_ISSOCK(mode):  # connecting to a plain file is refused, too
+        if not stat.S_ISSOCK(mode):  # connecting to a plain file is refused as well
             raise SocketTaken(f"{self.path} exists and is not a socket")
         probe = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
@@ -129,7 +129,7 @@ def _still_there(fd: int, path: str) -> bool:
 
 
 def _make_private(directory: Path) -> None:
-    """Unless it is there. Its parents are left to the umask."""
+    """Create it if missing. Its parents get the umask's mode."""
     directory.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:
         directory.mkdir(mode=0o700)
@@ -137,11 +137,11 @@ def _make_private(directory: Path) -> None:
         if not directory.is_dir():
             raise
     else:
-        os.chmod(directory, 0o700)  # the umask may have taken something away
+        os.chmod(directory, 0o700)  # the umask may have removed some bits
 
 
 def _require_private(directory: Path) -> None:
-    """Below /tmp anybody could have made it first. Clients trust no directory there that others could enter."""
+    """Below /tmp any user could have created it first. Clients trust no directory there that others can enter."""
     found = directory.lstat()
     if found.st_uid != os.getuid() or not stat.S_ISDIR(found.st_mode):
         raise SocketTaken(f"{directory} is not yours; remove it, or set XDG_RUNTIME_DIR or --socket")

@@ -1,4 +1,4 @@
-"""What providers offer: asking for their lists of models, and what a list means for the models in use.
+"""Asks providers for their model lists, and applies a list to the models in use.
 
 Owns: the last list of every provider, as far as the router acts on it.
 Must never: decide when to ask, or add models (`connectors/discovery/registry_sync.py`).
@@ -22,18 +22,18 @@ if TYPE_CHECKING:
 logger = logging.getLogger("meshd.router")
 
 AT_ONCE = 8
-"""Questions about single models of one provider under way together."""
+"""Concurrent requests about single models of one provider."""
 
 
 class Listing:
-    """Of one router. Its coroutine raises nothing but CancelledError."""
+    """For one router. Its coroutine raises only CancelledError."""
 
     def __init__(self, core: RouterCore) -> None:
         self._core = core
         self._listed: dict[str, set[str]] = {}  # provider → the ids of its last list
 
     async def models(self, message: messages.ListModels) -> None:
-        """Ask a provider what it offers, and tell discovery."""
+        """Ask a provider for its models, and tell discovery."""
         found: tuple[dict[str, Any], ...] = ()
         error = ""
         try:
@@ -51,14 +51,14 @@ class Listing:
             logger.exception("listing the models of %s failed unexpectedly", message.provider)
             error = f"the connector failed: {type(bug).__name__}"
         if not error and not found:
-            error = "it lists no models"  # as it may for a moment: which takes nothing away
+            error = "it lists no models"  # that may be temporary, and removes nothing
         if not error:
             self.compare(message.provider, {model["id"] for model in found if not model["deprecated"]})
         self._core.tell("discovery", messages.ModelsListed(message.provider, found, error))
 
     def compare(self, provider: str, listed: set[str]) -> None:
-        """A model that its provider did not have, and has now, is asked again at once; one that it listed before
-        and does not any more is asked no longer, if `on_deprecated_model` says so."""
+        """A model that its provider newly lists is asked again at once; one that it no longer lists is not asked any
+        more, if `on_deprecated_model` says so."""
         core = self._core
         before, self._listed[provider] = self._listed.get(provider, set()), listed
         generation, now = core.generation, clock.now()
@@ -79,8 +79,8 @@ class Listing:
 
 
 async def _detailed(provider: Provider, listed: list[ModelListing], timeout: float) -> list[ModelListing]:
-    """Each as its provider describes it by itself, in so far as it says more; as listed where it does not answer.
-    timeout: seconds for all of them."""
+    """Each with its provider's own description, if it says more; as listed if there is none. timeout: seconds for all
+    of them."""
     places, deadline = asyncio.Semaphore(AT_ONCE), clock.now() + timeout
 
     async def asked(model: ModelListing) -> ModelListing:

@@ -1,7 +1,7 @@
-"""A probe of one model: the smallest thing that can be asked of it, reserved, written down and settled like any other.
+"""A probe of one model: the smallest possible request, reserved, recorded and settled like any other.
 
 Owns: the request for one token, and its way through budget, limits and journal.
-Must never: send a model anything that is over a budget or at a limit; ask for more than one token; judge the answer.
+Must never: ask a model that is over a budget or at a limit; ask for more than one token; judge the answer.
 """
 
 from __future__ import annotations
@@ -41,11 +41,11 @@ _OF_A_KEY = frozenset({FailureKind.AUTHENTICATION, FailureKind.PERMISSION, Failu
 
 
 class NotSent(Exception):
-    """It may not be asked, or not now; says why."""
+    """It may not be asked, or not now; the message says why."""
 
 
 async def ask_one_token(core: RouterCore, pool: PoolSpec, model: ModelSpec, timeout: float) -> None:
-    """Ask within what pool and model may use. Raises NotSent, ProviderFailure."""
+    """Ask within the limits of pool and model. Raises NotSent, ProviderFailure."""
     asked = OneToken(core, pool, model, timeout)
     failure: ProviderFailure | None = ProviderFailure(FailureKind.CANCELLED, "cancelled")
     try:
@@ -67,7 +67,7 @@ async def ask_one_token(core: RouterCore, pool: PoolSpec, model: ModelSpec, time
 
 
 class OneToken:
-    """`send` once, then `settle`. Raises NotSent where there is no room for it, with nothing taken."""
+    """`send` once, then `settle`. Raises NotSent if there is no room for it, with nothing reserved."""
 
     def __init__(self, core: RouterCore, pool: PoolSpec, model: ModelSpec, timeout: float) -> None:
         if model.provider not in core.mesh.table.providers:
@@ -177,7 +177,7 @@ class OneToken:
         return settlement.used(None, self._needs, self._model, received)
 
     def another_key(self, failure: ProviderFailure) -> bool:
-        """Whether it was the key that was refused, and the provider has another that can be used."""
+        """Whether the key was refused and the provider has another usable one."""
         if failure.kind not in _OF_A_KEY:
             return False
         rest = failure.retry_after or self._pool.recovery.cooldown
@@ -186,7 +186,8 @@ class OneToken:
 
 
 def _operation(model: ModelSpec) -> Operation:
-    """By which the model answers with text or vectors. Raises NotSent: an image, or speech, has no smallest part."""
+    """The one by which the model answers with text or vectors. Raises NotSent: images and speech have no smallest
+    part."""
     if model.synchronous:
         for operation in _ASKS:
             if any(serves(operation, capability) for capability in model.capabilities):

@@ -1,8 +1,8 @@
-"""Probes: what is asked for health's sake, without an app.
+"""Probes: requests without an app, to check health.
 
-Owns: the sending of a probe, of a provider or of a pool's models, and who hears of it.
+Owns: sending a probe to a provider or a pool's models, and reporting its result.
 Must never: decide when to probe whom (`connectors/discovery/health_monitor.py`, `pool_probes.py`), or what an answer
-means (`routing/deactivation.py`). What a token costs is `one_token.py`'s.
+means (`routing/deactivation.py`). `one_token.py` has what a token costs.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ if TYPE_CHECKING:
 logger = logging.getLogger("meshd.router")
 
 AT_ONCE = 4
-"""Probes of models under way together: a start is no load test."""
+"""Concurrent probes of models: a start must not become a load test."""
 
 _THERE = frozenset({FailureKind.UNSUPPORTED, FailureKind.INVALID_REQUEST, FailureKind.CONTENT_POLICY})
-"""It took the request apart and did not like it: it is there, and that was the question."""
+"""It read and refused the request: so it is there, which was the question."""
 
 
 _LIST_REFUSED = frozenset({401, 403, 404, 405, 500, 501})
-"""By somebody who is there: who may not see the list, or a server that has none."""
+"""The server is there: the key may not see the list, or the server has none."""
 
 
 class Probing:
-    """Of one router. Its coroutines raise nothing but CancelledError."""
+    """For one router. Its coroutines raise only CancelledError."""
 
     def __init__(self, core: RouterCore) -> None:
         self._core = core
@@ -46,7 +46,7 @@ class Probing:
     # -- providers ------------------------------------------------------------------------------------
 
     async def provider(self, message: messages.Probe) -> None:
-        """Ask a provider whether it is there, and tell health; then what is left of its quota, and act on it."""
+        """Probe a provider and report to the health monitor; then ask for its quota, and apply it."""
         began = clock.now()
         error, kind, refused = "", "", False
         try:
@@ -54,7 +54,7 @@ class Probing:
                 await self._ask_provider(message)
         except ProviderFailure as failure:
             if failure.kind is FailureKind.UNSUPPORTED and message.method == "completion":
-                return  # no token may be spent on it now: which says nothing of the provider, nor of tomorrow
+                return  # no token may be spent on it now, which says nothing about the provider
             error, kind = failure.message, failure.kind
             if kind is FailureKind.LOCAL:
                 self._core.lacks.note(error, clock.now())
@@ -86,7 +86,7 @@ class Probing:
             await provider.probe("models", None, message.timeout)
 
     async def _ask_any_model(self, message: messages.Probe) -> bool:
-        """Whether there was one that may be asked: where none may, the list of models has to do, which is free."""
+        """Whether there was one that may be asked. If not, the model list has to suffice, which is free."""
         mesh = self._core.mesh
         for model in mesh.table.models.values():
             if model.provider != message.provider or mesh.state.model(model.id).deactivated is not None:
@@ -120,7 +120,7 @@ class Probing:
     # -- models ---------------------------------------------------------------------------------------
 
     async def models(self, message: messages.ProbeModels) -> None:
-        """Ask members of a pool for one token each; what is found out holds at once."""
+        """Ask members of a pool for one token each; results apply at once."""
         mesh, now = self._core.mesh, clock.now()
         pool = mesh.table.pools.get(message.pool)
         if pool is None or maintenance.objection_of(pool, now + mesh.state.ahead, mesh.table.timezone) is not None:
@@ -129,7 +129,7 @@ class Probing:
         await asyncio.gather(*(self._probe(pool, mesh.table.models[id], message.timeout) for id in wanted))
 
     async def _probe(self, pool: PoolSpec, model: ModelSpec, timeout: float) -> None:
-        async with self._places:  # before anything is taken: requests may test the model while its probe waits
+        async with self._places:  # before anything is reserved: requests may test the model while its probe waits
             state, tester = self._core.mesh.state, object()
             tested = list(availabilities(state, pool.name, model.id, model.provider))
             for availability in tested:
@@ -152,7 +152,7 @@ class Probing:
     def _record(self, pool: PoolSpec, model: ModelSpec, failure: ProviderFailure | None, tester: object) -> None:
         core, table = self._core, self._core.mesh.table
         provider = table.providers.get(model.provider)
-        if provider is None:  # a reload took it away meanwhile
+        if provider is None:  # a reload removed it meanwhile
             return
         changes = deactivation.record_probe(
             core.mesh.state, pool, model, provider, failure, clock.now(), tester, table.timezone
@@ -163,6 +163,6 @@ class Probing:
 
 
 def _home_of(table: RoutingTable, model: ModelSpec) -> PoolSpec:
-    """The pool whose rules a provider's probe counts under: the first that the model is in, else one of its own."""
+    """The pool whose rules apply to a provider's probe: the first with the model, else one of its own."""
     found = next((pool for pool in table.pools.values() if model.id in pool.positions), None)
     return found or PoolSpec(model.id, "", (model.id,))

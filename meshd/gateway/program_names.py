@@ -1,8 +1,8 @@
-"""What a process that an interpreter runs calls itself: its script or module, out of /proc/PID/cmdline.
+"""The script or module that an interpreter's process runs, from /proc/PID/cmdline.
 
-Owns: reading a command line, and what in it is a name.
-Must never: decide what somebody may do (a process writes its command line as it likes), keep arguments (they may hold
-keys), or keep the router waiting: to read another process's memory can take as long as that process wants.
+Owns: reading a command line, and finding the name in it.
+Must never: decide permissions (a process writes its own command line), keep arguments (they may hold keys), or keep the
+router waiting: reading another process's memory can take as long as that process wants.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import threading
 _MOST_READ = 4096  # bytes of a command line
 _MOST_SHOWN = 64  # characters of a name
 _PATIENCE = 0.02  # s
-_MOST_STUCK = 4  # readers that never came back, after which no more are sent
+_MOST_STUCK = 4  # hanging readers, after which no more are started
 
 _INTERPRETER = re.compile(
     r"(?:python|pypy|perl|ruby|node|nodejs|php|lua|luajit|tclsh|wish|bash|dash|ash|zsh|ksh|fish|sh|deno|bun|java|"
@@ -31,7 +31,7 @@ _WITH_VALUE = {
     "sh": {"-o", "-O", "--rcfile", "--init-file"},
 }
 _CODE = {"-c", "-e", "-E", "-r", "-p", "--eval", "--print", "-"}
-"""What follows is a program itself, or it comes on standard input: there is no name."""
+"""The program text follows, or comes on standard input: there is no name."""
 
 _MODULE = re.compile(r"-[bBdEhiIOPqsSuvVx?]*m(.*)", re.DOTALL)
 
@@ -39,12 +39,12 @@ _stuck = threading.Semaphore(_MOST_STUCK)
 
 
 def is_interpreter(program: str) -> bool:
-    """Whether a program (its path, or its name) runs programs of others."""
+    """Whether a program (path or name) runs scripts."""
     return _INTERPRETER.fullmatch(os.path.basename(program)) is not None
 
 
 def script_of(pid: int, exe: str, name: str) -> str:
-    """The script's or module's own name, "" where the process runs none or it cannot be seen at once."""
+    """The script's or module's own name, "" if there is none or it cannot be read at once."""
     if not (is_interpreter(exe) if exe else is_interpreter(name)):
         return ""
     return script_in(_read(pid))
@@ -81,19 +81,19 @@ def printable(text: str) -> str:
 def _file_name(path: str) -> str:
     """`app/__main__.py` is known as `app`."""
     name = os.path.basename(path.rstrip("/"))
-    if name in ("__main__.py", "main.py", "app.py", "index.js", "manage.py"):  # there are many of each
+    if name in ("__main__.py", "main.py", "app.py", "index.js", "manage.py"):  # these names are common
         folder = os.path.basename(os.path.dirname(path))
         return folder if folder and name == "__main__.py" else f"{folder}/{name}" if folder else name
     return name
 
 
 def _family(program: str) -> str:
-    """`python3.11` is of the family `python`."""
+    """`python3.11` belongs to the family `python`."""
     return re.sub(r"[-.\d]+[a-z]?$", "", os.path.basename(program)).removesuffix("js")
 
 
 def _read(pid: int) -> bytes:
-    """Its command line, b"" where it is not to be had at once. By a thread, which may never come back."""
+    """Its command line, b"" if it cannot be read at once. By a thread, which may never return."""
     if not _stuck.acquire(blocking=False):
         return b""
     found: list[bytes] = []

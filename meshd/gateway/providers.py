@@ -1,4 +1,4 @@
-"""The connectors in use: made when first needed, kept while their settings stay, closed when they are unused.
+"""The connectors in use: created when first needed, kept while their settings stay, closed when unused.
 
 Owns: provider instances, across generations.
 Must never: close a connector under a request that uses it.
@@ -21,8 +21,8 @@ logger = logging.getLogger("meshd.gateway")
 
 
 class _Held:
-    """A connector and how many use it now. It is its own lease: entering counts, leaving gives back, and no failure
-    leaves with a secret in it."""
+    """A connector and the number of its users. It is its own lease: entering and leaving count, and secrets in failures
+    are masked."""
 
     __slots__ = ("_close", "provider", "stale", "users")
 
@@ -45,7 +45,7 @@ class _Held:
             self._close(self.provider)
 
     def retire(self) -> None:
-        """Its settings are gone: closed as soon as it is unused."""
+        """Its settings are gone: close it as soon as it is unused."""
         self.stale = True
         if not self.users:
             self._close(self.provider)
@@ -62,8 +62,8 @@ class ProviderSet:
         self._closing: set[asyncio.Task[None]] = set()
 
     def replace(self, settings: Mapping[str, ProviderSettings]) -> None:
-        """Run by these settings from now on. A connector whose settings changed or went is closed when the last
-        request that uses it has ended."""
+        """Use these settings from now on. A connector whose settings changed or went is closed when the last request
+        that uses it has ended."""
         stale = [name for name, known in self._settings.items() if settings.get(name) != known]
         self._settings = dict(settings)
         self._credentials = {name: self._credentials.get(name) or Credentials() for name in settings}
@@ -75,19 +75,19 @@ class ProviderSet:
                 held.retire()
 
     def lease(self, name: str) -> AbstractContextManager[Provider]:
-        """The connector of a provider, which stays open within. Raises ProviderFailure when it cannot be made."""
+        """A provider's connector, which stays open within. Raises ProviderFailure if it cannot be created."""
         held = self._held.get(name)
         if held is None:
             held = self._held[name] = _Held(self._make(name), self._close_soon)
         return held
 
     def made(self, name: str) -> Provider | None:
-        """The connector if somebody has needed it yet."""
+        """The connector, if it has been needed yet."""
         held = self._held.get(name)
         return held.provider if held is not None else None
 
     def shown(self, name: str, told: Any) -> Any:
-        """What is told of a provider, a text or a structure of them, without its secrets."""
+        """A text about a provider, or a structure of texts, without its secrets."""
         known = self._credentials.get(name)
         return known.value(told) if known is not None else told
 

@@ -19,8 +19,8 @@ from meshd.routing.plan import GiveUp, RequestPlan, Try, Wait
 _SOONEST = 0.001  # s; a limit that frees up at this very instant must not make the loop spin
 
 
-_UNKNOWN = 5.0  # s to wait for a model that has never answered: perhaps it is only wrongly configured
-_HEARD = 0.2  # s at most before its deadline, in which a request is told why no model could answer
+_UNKNOWN = 5.0  # s to wait for a model that has never answered: it may be misconfigured
+_HEARD = 0.2  # s at most before its deadline, at which a request is told why no model could answer
 
 
 class WaitingRoom:
@@ -34,8 +34,8 @@ class WaitingRoom:
         self._soon: asyncio.Handle | None = None
 
     def step(self, plan: RequestPlan, now: float) -> Try | Wait | GiveUp:
-        """The plan's next step: after whoever waits and could go on now, and behind its own app's requests that wait
-        for the same."""
+        """The plan's next step: after waiting requests that could continue now, and behind its own app's requests that
+        wait for the same."""
         if len(self.queue):
             if self._soon is not None:
                 self._serve()
@@ -44,8 +44,8 @@ class WaitingRoom:
         return plan.next(now)
 
     def freed(self) -> None:
-        """There may be room: whoever waits may go on. Once for all that ends in the same turn of the loop, and not on
-        the way of the request whose end it was."""
+        """There may be room: waiting requests may continue. Once for all that ends in the same turn of the loop,
+        without delaying the answer that just ended."""
         if len(self.queue) and self._soon is None:
             self._soon = asyncio.get_running_loop().call_soon(self._serve)
 
@@ -59,7 +59,7 @@ class WaitingRoom:
         """The step that comes after the wait. Cancelled, it leaves nothing reserved."""
         began = time.monotonic()
         longest, until_deadline = self._queue_timeout(), max(plan.deadline - clock.now(), 0.0)
-        if wait.resting:  # all that it waits for models that rest, and so that the app still hears why
+        if wait.resting:  # the whole wait for resting models, which leaves time to tell the app why
             if not wait.known:
                 longest = min(longest, _UNKNOWN)
             longest = min(longest - (clock.now() - plan.arrived), until_deadline - min(_HEARD, until_deadline / 10))
@@ -76,7 +76,7 @@ class WaitingRoom:
                 return True
             try:
                 step = plan.next(clock.now())
-            except Exception as bug:  # its own, and not that of whoever made room
+            except Exception as bug:  # its own, not that of the request that made room
                 got_on.set_exception(bug)
                 return True
             if isinstance(step, Wait):
@@ -112,7 +112,7 @@ class WaitingRoom:
         finally:
             self.queue.remove(waiter)
             if not got_on.done():
-                self.freed()  # who stood behind it may need less
+                self.freed()  # a request behind it may need less
 
     def close(self) -> None:
         for handle in (self._timer, self._soon):
@@ -120,7 +120,7 @@ class WaitingRoom:
                 handle.cancel()
 
     def _try_again(self, until: float | None) -> None:
-        """At that time (UTC s), or sooner where somebody else's time comes first."""
+        """At that time (UTC s), or sooner if another request's time comes first."""
         if until is None:
             return
         loop = asyncio.get_running_loop()

@@ -1,6 +1,6 @@
-"""The record of a request that has ended, for the log and statistics: once a request, whatever became of it.
+"""The record of an ended request, for the log and statistics: once per request, however it ended.
 
-Owns: which facts of a request its `Outcome` has. Must never: tell anybody.
+Owns: which facts of a request its `Outcome` has. Must never: publish it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from meshd.messages import Outcome
 def outcome(
     exchange: Exchange, operation: Operation, identity: Identity, asked: str, status: int, **rest: Any
 ) -> Outcome:
-    """asked: the `model` field as the app wrote it, "" where it could not be read. rest: `Outcome`'s further fields."""
+    """asked: the `model` field as the app wrote it, "" if it could not be read. rest: `Outcome`'s further fields."""
     caller = exchange.caller
     return Outcome(
         request_id=exchange.request_id.hex(),

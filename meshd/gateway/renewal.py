@@ -1,7 +1,7 @@
-"""A key that was refused may have been replaced where it comes from: an attempt hears whether there is another.
+"""Checks whether a refused key has been replaced at its source.
 
-Owns: one question a provider at a time, however many attempts are refused at once.
-Must never: see a key but to compare it, or keep a request beyond its deadline.
+Owns: one check per provider at a time, however many attempts are refused at once.
+Must never: use a key except to compare it, or hold a request beyond its deadline.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from meshd.gateway.core import RouterCore
 
 KEY_REFUSED = frozenset({FailureKind.AUTHENTICATION, FailureKind.PERMISSION})
-_PATIENCE = 3.0  # s for which a file that is being written is waited for
+_PATIENCE = 3.0  # s to wait for a file that is being written
 _AGAIN = 0.05
-_ANSWER = 5.0  # s that the secret actor may take for a look at its stores
+_ANSWER = 5.0  # s that the secret actor may take to read its stores
 _RELOAD = 10.0
 
 
@@ -32,7 +32,7 @@ class KeyRenewal:
     async def renewed(
         self, refused: ProviderSettings, key: str, failure: ProviderFailure, deadline: float
     ) -> str | None:
-        """The fingerprint of the key to ask with instead ("" for a provider with one key); None where there is none.
+        """The fingerprint of the key to use instead ("" for a provider with one key); None if there is none.
 
         refused, key: what the attempt was made with. deadline: by `clock.now()`.
         """
@@ -42,7 +42,7 @@ class KeyRenewal:
         if found is None and self._may_change(refused.name):
             joined = await self._ask(refused.name, deadline - clock.now())
             found = self._replacement(refused, key)
-            if found is None and joined:  # whose look may have been before this key was replaced
+            if found is None and joined:  # that check may have been before this key was replaced
                 await self._ask(refused.name, deadline - clock.now())
                 found = self._replacement(refused, key)
         return found
@@ -64,7 +64,7 @@ class KeyRenewal:
         return configured is not None and configured.auth.key_rotation
 
     async def _ask(self, provider: str, seconds: float) -> bool:
-        """Whether somebody had asked already."""
+        """Whether a check was already running."""
         asking = self._asking.get(provider)
         joined = asking is not None
         if asking is None:
@@ -85,14 +85,14 @@ class KeyRenewal:
                 if looked.changed or not looked.unsettled or clock.now() > until:
                     break
                 await asyncio.sleep(_AGAIN)
-            # Answered when a reload that was asked for before, by whomever, is done.
+            # Answered when any reload requested earlier is done.
             await ask("config", messages.LastReload(), _RELOAD)
         except ActorUnavailable:
             return
 
 
 def successor(refused: ProviderSettings, current: ProviderSettings, key: str) -> str:
-    """Which of a provider's several keys stands where one stood."""
+    """The key of several that replaced the refused one."""
     if not key or key in current.api_keys:
         return key
     before, now = list(refused.api_keys), list(current.api_keys)
@@ -102,5 +102,5 @@ def successor(refused: ProviderSettings, current: ProviderSettings, key: str) ->
 
 
 def _credential(settings: ProviderSettings, key: str) -> tuple[Any, ...]:
-    """Whatever a provider knows the asker by."""
+    """Everything by which a provider identifies us."""
     return settings.api_keys.get(key, settings.api_key), settings.headers, settings.base_url

@@ -22,7 +22,7 @@ _NO_NAME = ("null", '""')
 def session_of(
     pool: PoolSpec, headers: Mapping[str, str], fields: Mapping[str, msgspec.Raw], identity: Identity
 ) -> str:
-    """The session's name; "" where a request is in none, or its pools do not ask."""
+    """The session's name; "" if the request has none, or no pool needs it."""
     if pool.strategy != STICKY:
         return ""
     name = ""

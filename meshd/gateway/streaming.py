@@ -3,9 +3,9 @@
 Owns: when an attempt's stream is committed to the app, and what a break means before and after.
 Must never: buffer more of a stream than its first events.
 
-Nothing reaches the app until the first content does: whatever fails before is a failure of that attempt, which
-another attempt makes good, unseen. Flow control runs from the app's credit to the provider's TCP window: this
-loop reads no event before the last one is sent. Rule: spec/routing.md, Streams.
+Nothing reaches the app before the first content: an earlier failure is one of that attempt only, and another attempt
+replaces it unseen. Flow control runs from the app's credit to the provider's TCP window: this loop reads no event
+before the last one is sent. Rule: spec/routing.md, Streams.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ logger = logging.getLogger("meshd.gateway")
 
 
 class Broken(Exception):
-    """A stream broke after content had reached the app. final: why it is not continued, whatever is configured;
-    error: what the app hears then."""
+    """A stream broke after content had reached the app. final: why it cannot be continued, in any configuration; error:
+    what the app gets then."""
 
     def __init__(self, failure: ProviderFailure, final: str = "", error: MeshError | None = None) -> None:
-        super().__init__(failure)  # which may be cleaned of secrets yet
+        super().__init__(failure)  # its secrets may still be masked later
         self.failure = failure
         self.final = final
         self.error = error
 
 
 async def relay(attempt: UpstreamAttempt, provider: Provider, call: ProviderCall) -> None:
-    """Pass one stream on until its end; settling it and the END are the caller's.
+    """Pass one stream on until its end; the caller settles it and sends the END.
 
     Raises ProviderFailure before anything of it reached the app, Broken after, ClientGone when the app left.
     """
@@ -53,14 +53,14 @@ async def relay(attempt: UpstreamAttempt, provider: Provider, call: ProviderCall
                     await delivery.send(event)
                     continue
                 held.append(event)
-                if not event.content:  # not by a finish reason alone: some servers give it first, or before an error
+                if not event.content:  # not by a finish reason alone: some servers send it first, or before an error
                     continue
                 attempt.commit()
                 first, held = held, None
                 for each in first:
                     await delivery.send(each)
             if held and any(event.finish_reason is not None for event in held):
-                attempt.commit()  # an empty answer is one
+                attempt.commit()  # an empty answer is an answer
                 first, held = held, None
                 for each in first:
                     await delivery.send(each)
@@ -70,7 +70,7 @@ async def relay(attempt: UpstreamAttempt, provider: Provider, call: ProviderCall
             raise
         raise Broken(failure) from None
     except TimeoutError:
-        if held is not None:  # the connector's, as nothing was sent
+        if held is not None:  # the connector's timeout, as nothing was sent
             raise
         # The app took nothing until the deadline: its own failure alone.
         stopped = ProviderFailure(FailureKind.CANCELLED, "the app stopped taking the stream")
@@ -90,13 +90,13 @@ async def relay(attempt: UpstreamAttempt, provider: Provider, call: ProviderCall
 
 
 def _events(provider: Provider, call: ProviderCall) -> Any:
-    """A provider's stream is an async generator by contract; its type says no more than iterator."""
+    """A provider's stream is an async generator by contract, though typed only as an iterator."""
     stream: Any = provider.stream(call)
     return stream
 
 
 def bug(error: Exception) -> ProviderFailure:
-    """What an exception that a connector must not raise means for its attempt."""
+    """The failure for an exception that a connector must not raise."""
     lack = lack_of(error)
     if lack is not None:
         return ProviderFailure(FailureKind.LOCAL, lack)

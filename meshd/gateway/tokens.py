@@ -1,11 +1,11 @@
-"""Vocabularies: loaded when a model first needs one, and counted with where no request waits for it.
+"""Vocabularies: loaded when a model first needs one; counting does not delay other requests.
 
 Owns: the tokenizer library, and where counting happens: short prompts on the loop, long ones in a thread.
 Must never: block the loop for longer than a short prompt takes, or fail a request because it cannot be counted.
 
 The library (splintr) carries its vocabularies. Measured on the machine of the benchmarks: the first use of one takes
 0.13 s, of which 37 ms hold the interpreter, and 44 MB (o200k_base; a second one 20 MB); counting takes 7 µs for a
-kilobyte of English, 70 µs at worst. Its batch call lets go of the interpreter, its single call does not.
+kilobyte of English, 70 µs at worst. Its batch call releases the interpreter lock, its single call does not.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from meshd.routing.tokens import Count, count, in_pieces
 logger = logging.getLogger("meshd.router")
 
 SHORT = 16 * 1024
-"""Bytes of a body that is counted on the loop: about 120 µs of English, JSON's reading included."""
+"""Bytes: the longest body counted on the loop: about 120 µs for English, including reading the JSON."""
 
 LONGEST_ANSWER = 64 * 1024
-"""Characters of an answer that is counted, where its provider did not: about a millisecond."""
+"""Characters: the longest answer counted if its provider did not: about a millisecond."""
 
 _INSIDE_A_MARK = re.compile(r"(?<=<)(?=\|)")
 _ID = 4  # bytes of a token's number
@@ -39,8 +39,8 @@ _loading = threading.Lock()
 
 
 def load(vocabulary: str) -> Any | None:
-    """The library's tokenizer, from its first use on; None where it has none of that name, or is not installed: the
-    bound in bytes is counted with then. Takes a while the first time."""
+    """The library's tokenizer, cached; None if it has none of that name, or is not installed: then the bound in bytes
+    is used. Slow the first time."""
     with _loading:
         if vocabulary not in _tokenizers:
             _tokenizers[vocabulary] = _load(vocabulary)
@@ -58,7 +58,7 @@ def _load(vocabulary: str) -> Any | None:
     except ValueError as error:
         logger.warning("tokens of models with the vocabulary %s are estimated from bytes: %s", vocabulary, error)
         return None
-    # What it builds at the first word that is not one token is built here, where it lets go of the interpreter.
+    # What it builds at the first word of several tokens is built here, where it releases the interpreter lock.
     tokenizer.encode_batch_flat(["ab" * 500])
     return tokenizer
 
@@ -71,8 +71,8 @@ def _counter(tokenizer: Any) -> Count:
 
 
 def _released_counter(tokenizer: Any) -> Count:
-    """Counts without the interpreter's lock. The call would take `<|endoftext|>` for one special token, which as
-    text is several: it never sees such a mark whole."""
+    """Counts without the interpreter lock. The call would count `<|endoftext|>` as one special token, though as text it
+    is several: so such marks are split first."""
 
     def tokens(text: str) -> int:
         texts = _INSIDE_A_MARK.split(text) if "<|" in text else [text]
@@ -82,8 +82,8 @@ def _released_counter(tokenizer: Any) -> Count:
 
 
 def count_short(needs: Needs, body: bytes, vocabularies: Collection[str]) -> Needs | None:
-    """`needs` with its counts, at once; None where the body is long, or a vocabulary is not there yet, and
-    `count_long` is to be awaited."""
+    """`needs` with its counts, at once; None if the body is long or a vocabulary is not loaded yet: then await
+    `count_long`."""
     if len(body) > SHORT or not all(vocabulary in _tokenizers for vocabulary in vocabularies):
         return None
     return _counted(needs, body, vocabularies, _counter)
@@ -98,15 +98,15 @@ async def count_long(needs: Needs, body: bytes, vocabularies: Collection[str], e
 async def count_all(
     needs: Needs, body: bytes, vocabularies: Collection[str], executor: Executor | None = None
 ) -> Needs:
-    """`needs` with the counts of its text in each vocabulary that can be had."""
+    """`needs` with the counts of its text in each available vocabulary."""
     if not vocabularies:
         return needs
     return count_short(needs, body, vocabularies) or await count_long(needs, body, vocabularies, executor)
 
 
 def count_text(vocabulary: str, text: str) -> int | None:
-    """The tokens of an answer's text; None where the vocabulary is not there, as no request was counted with it, and of
-    a text that takes too long on the loop."""
+    """The tokens of an answer's text; None if the vocabulary is not loaded, as no request was counted with it, or if
+    the text would take too long on the loop."""
     tokenizer = _tokenizers.get(vocabulary)
     return (
         None if tokenizer is None or len(text) > LONGEST_ANSWER else in_pieces(_counter(tokenizer))(well_formed(text))

@@ -1,4 +1,4 @@
-"""What the router shows of itself: its state as JSON maps for `meshctl` and `client.mesh`.
+"""The router's state as JSON maps for `meshctl` and `client.mesh`.
 
 Owns: the shapes that docs/protocol.md gives for pools, models, providers and allowances.
 Must never: change anything.
@@ -62,7 +62,7 @@ def availability_of(
 
 
 class View:
-    """What one caller sees at one instant. app: by whose rules lists are cut."""
+    """What one caller sees at one instant. app: its rules filter the lists."""
 
     def __init__(self, table: RoutingTable, state: MeshState, now: float, app: AppSpec = ANY_APP) -> None:
         self.table = table
@@ -185,11 +185,11 @@ class View:
     # -- limits ---------------------------------------------------------------------------------------
 
     def allowances_of(self, scopes: set[tuple[str, str]]) -> list[dict[str, Any]]:
-        """How the limits of these (scope, name) stand."""
+        """The state of the limits of these (scope, name)."""
         return [allowance_map(row) for row in self._standing if (row["scope"], row["name"]) in scopes]
 
     def allowances(self, own: str | None) -> list[dict[str, Any]]:
-        """How all limits stand; of apps only that of the account `own`, where one is given."""
+        """The state of all limits; for apps only the account `own`, if given."""
         return [
             allowance_map(row) for row in self._standing if own is None or row["scope"] != "app" or row["name"] == own
         ]
@@ -203,7 +203,7 @@ class View:
 
 
 def _nothing_there(known: ProviderState) -> str:
-    """A server that has none of the paths is not the one that was meant."""
+    """A server without any of the paths is probably not the intended one."""
     return "every request gets a 404: nothing is at this path; check base_url" if known.answering == "nothing" else ""
 
 
@@ -223,7 +223,7 @@ def headroom_map(headroom: Headroom) -> dict[str, Any]:
 
 
 def allowance_map(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A row of `Accounts.standing` in USD, or as it is where requests or tokens are counted. pool: of a member."""
+    """A row of `Accounts.standing`, with money in USD. pool: of a member."""
     pool, _, model = row["name"].partition("\0") if row["scope"] == "member" else ("", "", row["name"])
     return {
         "scope": row["scope"],
@@ -240,7 +240,7 @@ def allowance_map(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def alert_map(alert: Alert) -> dict[str, Any]:
-    """What the event of an alert tells beside whom it concerns."""
+    """The details of an alert's event."""
     allowance = alert.allowance
     amounts = {"limit": allowance.limit, "spent": alert.spent, "reserved": alert.reserved}
     return {

@@ -1,7 +1,7 @@
-"""The mesh's own operations: what it is asked about itself, and the commands operators give it.
+"""The mesh's own operations: questions about its state, and operators' commands.
 
 Owns: which groups of operations there are; each registers its own in the dispatch table.
-Must never: hold state; what another actor owns is asked of that actor.
+Must never: hold state; other actors are asked for theirs.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ GROUPS = (Inventory, Activity, Clients, Money, Explaining, Commands)
 
 
 class Operations:
-    """Registers all of them with a core, and who may give commands."""
+    """Registers all groups with a core, and who may give commands."""
 
     def __init__(self, core: RouterCore) -> None:
         core.dispatcher.is_admin = lambda caller: core.mesh.apps.is_admin(caller)

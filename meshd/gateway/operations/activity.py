@@ -1,6 +1,6 @@
-"""What happens: the daemon's own state, statistics, events.
+"""The daemon's status, statistics and events.
 
-Must never: keep anything; each is asked of its owner.
+Must never: keep anything; the owner of each is asked.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from meshd.telemetry.dimensions import DIMENSIONS, parse_by
 from modelmesh._errors import InvalidRequestError
 
 _EVENT_BACKLOG = 1000  # events kept for a listener that is slow to take them
-_PERSONAL = frozenset({"app", "user", "unit"})  # by which one app's use is told from another's
+_PERSONAL = frozenset({"app", "user", "unit"})  # that distinguish one app's use from another's
 
 
 class Activity(Group):
@@ -92,7 +92,7 @@ class Activity(Group):
         limit = int(number(call.query, "limit") or 50)
         recent = await self.need("telemetry", messages.RecentEvents())
         wanted = call.query.get("type")
-        # Of what is only worth a look when somebody looks for it, such as clients coming and going, nothing by default.
+        # Minor events, such as clients coming and going, are left out unless asked for.
         kept = [event for event in recent if (event.severity != "debug" if wanted is None else event.type == wanted)]
         return {"data": [msgspec.to_builtins(event) for event in kept[-limit:]]}
 

@@ -1,6 +1,6 @@
 """Who is connected: the processes at the socket.
 
-Must never: show one user another's processes, but to an administrator; or a command line's arguments.
+Must never: show a user another's processes, unless an administrator; or a command line's arguments.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class Clients(Group):
         self.core.dispatcher.add("GET", "/mesh/v1/clients", self.clients)
 
     async def clients(self, call: Call) -> dict[str, Any]:
-        """One entry a process, those connected longest first."""
+        """One entry per process, those connected longest first."""
         all_of_them = self.is_admin(call)
         peers: dict[Caller, list[Peer]] = {}
         for peer in self.core.server.peers.values():

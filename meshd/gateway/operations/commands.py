@@ -1,7 +1,7 @@
 """The commands operators give: rotate, activate, reload, probe, drain.
 
-Owns: what each changes, and who is told of it.
-Must never: be open to anybody but an administrator.
+Owns: what each changes, and who is told about it.
+Must never: be open to anyone but an administrator.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from modelmesh._errors import ConflictError, NotFoundError
 from modelmesh._wording import no_such
 
 LEFT_OUT = "left_out"
-"""In the place of a failure's kind: it was not asked."""
+"""Instead of a failure's kind: it was not asked."""
 _SLOW = 120.0  # s for commands that wait for providers
 
 
@@ -36,7 +36,7 @@ class Commands(Group):
         add("POST", "/mesh/v1/drain", self.drain, admin=True)
 
     async def rotate(self, call: Call) -> dict[str, Any]:
-        """Move a pool's current model on to the next that can be asked; kept over restarts."""
+        """Move a pool to the next model that can be asked; kept across restarts."""
         mesh = self.core.mesh
         pool = self.resolve(text(call.body, "pool")).pool
         if not isinstance(strategy_of(pool), StickUntilFailure):
@@ -73,13 +73,13 @@ class Commands(Group):
         mesh.state.rates.reset(mesh.table.models[model_id])
         self.core.mesh.changed(changes)
         self.core.keeper.save_model(model_id, durable=True)
-        mesh.room.freed()  # also where it was only a key that rested
+        mesh.room.freed()  # also if only a key rested
         if not any(change.model == model_id for change in changes):
             self.core.event("model_activated", ids={"model": model_id}, reason="by hand")
         return {"id": model_id, "status": "active", "reason": ""}
 
     async def deactivate(self, call: Call) -> dict[str, Any]:
-        """Take a model out of all pools until somebody activates it, also over restarts."""
+        """Take a model out of all pools until it is activated, also across restarts."""
         model_id = self.model(call)
         reason = str(call.body.get("reason") or "no reason given")
         self.core.mesh.state.model(model_id).deactivated = reason
@@ -109,7 +109,7 @@ class Commands(Group):
         return {"data": found}
 
     def _left_out(self, provider: str | None = None) -> dict[str, str]:
-        """Providers that are asked for nothing, and why: the key of one is missing."""
+        """Providers that are not used, and why, such as a missing key."""
         specs = self.core.mesh.table.providers.values()
         return {spec.name: spec.disabled for spec in specs if spec.disabled and provider in (None, spec.name)}
 

@@ -1,7 +1,7 @@
-"""`explain`: what would become of a request now, and why, without sending it.
+"""`explain`: how a request would be routed now, and why, without sending it.
 
-Owns: the account of a decision, by the very objects that decide.
-Must never: change anything: no reservation, no place taken, no pool moved on.
+Owns: the explanation of a decision, by the same objects that decide.
+Must never: change anything: no reservation, no place taken, no pool moved.
 """
 
 from __future__ import annotations
@@ -60,15 +60,15 @@ class Explaining(Group):
         return explained
 
     def _cache(self, pool: PoolSpec, found: cache_key.Lookup | None) -> dict[str, Any] | None:
-        """applies: whether a kept answer to this very request would do, or its answer be kept. age: seconds, of the
-        answer that it would get now. Another app's answers are looked up as if the caller's user ran that app."""
+        """applies: whether this request may be answered from the cache, or its answer kept. age: seconds, of the answer
+        that it would get now. Another app's answers are looked up as if the caller's user ran that app."""
         if pool.cache is None:
             return None
         age = None if found is None else self.core.cache.age(pool.name, found)
         return {"applies": found is not None, "ttl": pool.cache.ttl, "scope": pool.cache.scope, "age": age}
 
     def _asked_for(self, call: Call, body: dict[str, Any]) -> Identity:
-        """As which app: the caller's own; an administrator may ask for another."""
+        """The app to explain for: the caller's own; an administrator may name another."""
         apps = self.core.mesh.apps
         if body.get("app") is None:
             body.pop("app", None)
@@ -103,7 +103,7 @@ class Explaining(Group):
 
 
 class Account:
-    """What becomes of one request. questions: of its pool, and of each it may fall back on."""
+    """The routing of one request. questions: for its pool and each fallback pool."""
 
     def __init__(
         self,
@@ -153,7 +153,7 @@ class Account:
         }
 
     def _chosen(self) -> str | None:
-        """Of the first pool that has a model free; none, where an earlier one would rather have an error."""
+        """From the first pool with a free model; None if an earlier pool answers with an error instead."""
         for each in self.consulted:
             if self._over_budget(each) is not None:
                 return None
@@ -162,7 +162,7 @@ class Account:
         return None
 
     def _over_budget(self, consulted: Consulted) -> MeshError | None:
-        """`on_budget_exceeded: error`: what a model's budget does not cover is not asked of another."""
+        """`on_budget_exceeded: error`: if a model's budget does not cover it, no other model is asked."""
         question, decision = consulted
         if question.pool.on_budget_exceeded != "error":
             return None
@@ -171,7 +171,7 @@ class Account:
         return None if found is None else over_budget(found)
 
     def _crowds(self) -> list[float | None]:
-        """Of the models that are only at a limit, where none is free: seconds until each may have room."""
+        """If none is free: seconds until each model that is only at a limit may have room."""
         if self.denied is not None or self._chosen() is not None or any(map(self._over_budget, self.consulted)):
             return []
         found = []
@@ -191,7 +191,7 @@ class Account:
         return {"message": refusal.message, "code": refusal.code, "status": refusal.status_code}
 
     def _candidate(self, question: Question, id: str) -> dict[str, Any]:
-        """Every reason against it, not only the first; and what it would take."""
+        """Every reason against it, not only the first; and what it would use."""
         model = question.table.models[id]
         most = question.estimate(model)
         expected = model.pricing.cost(min(question.needs.tokens, most.tokens_in), most.tokens_out)
@@ -215,7 +215,7 @@ class Account:
         }
 
     def _budgets(self, question: Question) -> list[dict[str, Any]]:
-        """Every limit that one of the candidates would be held to."""
+        """Every limit that applies to one of the candidates."""
         pool = question.pool
         scopes = {("app", self.identity.account), ("pool", pool.name)}
         for id in pool.members:
@@ -248,7 +248,7 @@ class Account:
 
 
 def _headers(body: dict[str, Any]) -> dict[str, str]:
-    """Those that the request would have: they may name its session, and say what it wants of the cache."""
+    """The request's headers: they may name its session, and control the cache."""
     found = body.pop("headers", None) or {}
     if not isinstance(found, dict) or not all(isinstance(value, str) for value in found.values()):
         raise InvalidRequestError("`headers` is a map of names to strings", param="headers")

@@ -1,4 +1,4 @@
-"""What all groups of operations have in common: names resolved, other actors asked, callers told apart.
+"""What all groups of operations share: resolving names, asking other actors, identifying callers.
 
 Must never: answer an operation.
 """
@@ -31,11 +31,11 @@ class Group:
         return self.core.mesh.apps.is_admin(call.caller)
 
     def viewer(self, call: Call) -> AppSpec:
-        """By whose rules the answer is cut: the caller's own; an administrator sees everything."""
+        """The rules that filter the answer: the caller's own; an administrator sees everything."""
         return ANY_APP if self.is_admin(call) else self.core.mesh.apps.identify(call.caller).spec
 
     def resolve(self, name: str, app: AppSpec = ANY_APP) -> Target:
-        """Raises NotFoundError. app: of whoever asks."""
+        """Raises NotFoundError. app: the caller's."""
         table = self.core.mesh.table
         try:
             return table.resolve(name)
@@ -64,7 +64,7 @@ class Group:
             raise MeshError(f"{error}; try again in a moment", status_code=503, retryable=True) from None
 
     async def ask(self, actor: str, message: messages.Message, otherwise: Any) -> Any:
-        """For the status, which has to come whatever is broken."""
+        """For the status, which must answer whatever is broken."""
         try:
             return await self.core.ask(actor, message, 2.0)
         except (ActorUnavailable, MeshError):
@@ -80,7 +80,7 @@ def text(body: Mapping[str, Any], key: str) -> str:
 
 
 def number(given: Mapping[str, Any], key: str) -> float | None:
-    """A number of zero or more, None where there is none. Raises InvalidRequestError."""
+    """A number of zero or more, None if missing. Raises InvalidRequestError."""
     value = given.get(key)
     if value is None:
         return None

@@ -1,6 +1,6 @@
-"""What there is: pools, models, providers, capabilities, and the configuration they come from.
+"""Lists of pools, models, providers, capabilities, and the configuration they come from.
 
-Owns: the lists, each cut to what the caller may use.
+Owns: the lists, each filtered to what the caller may use.
 Must never: change anything.
 """
 
@@ -34,7 +34,7 @@ class Inventory(Group):
     # -- as OpenAI lists them -------------------------------------------------------------------------
 
     async def list_openai_models(self, call: Call) -> dict[str, Any]:
-        """Pools first: they are what an app should ask for. Only what a request of this caller may name."""
+        """Pools first, as apps should ask for them. Only what this caller may use."""
         table, app = self.core.mesh.table, self.core.mesh.apps.identify(call.caller).spec
         pools = [_openai_model(pool.name, "mesh") for pool in allowed_pools(app, table)]
         models = [_openai_model(model.id, model.provider) for model in allowed_models(app, table)]

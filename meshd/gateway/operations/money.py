@@ -1,6 +1,6 @@
-"""Who may use how much, and has: apps and budgets.
+"""Apps and budgets: limits and use.
 
-Must never: show one app another's, but to an administrator.
+Must never: show an app another's, unless to an administrator.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Money(Group):
         return {"timezone": mesh.table.timezone, "data": view.allowances(own)}
 
     async def apps(self, call: Call) -> dict[str, Any]:
-        """The configured ones in the order they are tried, `default` with the sums of all the rest, then those."""
+        """The configured apps in matching order, `default` with the sums of all others, then those others."""
         now, wanted = time.time(), call.query.get("name")
         rows = await self._rows(now)
         if not self.is_admin(call):
@@ -96,7 +96,7 @@ class Money(Group):
         return {name: row(name, spec) for name, spec in configured.items()} | {DEFAULT_APP: whole} | rest
 
     async def _used(self, now: float) -> dict[str, dict[str, Any]]:
-        """Label → what it used, ever and on this day of the configured time zone."""
+        """Label → its use, in total and today, in the configured time zone."""
         midnight = datetime.fromtimestamp(now, ZoneInfo(self.core.mesh.table.timezone)).replace(
             hour=0, minute=0, second=0, microsecond=0
         )
@@ -120,7 +120,7 @@ class Money(Group):
         return self.core.mesh.apps.identify(of.caller)
 
     def _matches(self) -> dict[str, dict[str, Any]]:
-        """As written; a token is not shown."""
+        """As configured, without tokens."""
         generation = self.core.generation
         if generation is None:
             return {}
