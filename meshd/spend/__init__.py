@@ -1,1 +1,1 @@
-"""Spend: the journal that the router writes on a request's way, and the ledger the state actor folds it into."""
+"""Spend: the journal that the router writes during requests, and the ledger that the state actor folds it into."""

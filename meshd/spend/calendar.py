@@ -1,4 +1,4 @@
-"""The calendar that use is counted by: which day and month a moment belongs to, in the configured timezone.
+"""The calendar for counting use: the day and month of a moment, in the configured timezone.
 
 Owns: the bounds of days and months. Must never: ask for the time; moments are UTC seconds given by the caller.
 """
@@ -25,24 +25,24 @@ class Period:
 
 
 class Calendar:
-    """timezone: an IANA name. Raises ValueError for one that the system does not know."""
+    """timezone: an IANA name. Raises ValueError for an unknown one."""
 
     def __init__(self, timezone: str = "UTC") -> None:
         self._zone: tzinfo = UTC
-        if timezone != "UTC":  # which needs no database of zones
+        if timezone != "UTC":  # UTC needs no time zone database
             try:
                 self._zone = ZoneInfo(timezone)
             except (OSError, LookupError, ValueError) as error:
                 raise ValueError(f"no timezone is called {timezone!r}") from error
 
     def period(self, at: float) -> Period:
-        """Computed each time: a caller keeps it until its end."""
+        """Not cached: a caller keeps it until its end."""
         today = self._date(at)
         start = self._midnight(today)
         first = today.replace(day=1)
         return Period(
             day=today.isoformat(),
-            # Not a day less: zones that crossed the date line have left one out.
+            # Not simply a day less: zones that crossed the date line skipped one.
             yesterday=self._date(start - 1).isoformat(),
             month=today.isoformat()[:7],
             start=start,
@@ -59,5 +59,5 @@ class Calendar:
         return datetime.fromtimestamp(at, self._zone).date()
 
     def _midnight(self, day: date) -> float:
-        # Where clocks skip it, this is the moment they do; where they repeat it, the first of the two.
+        # If clocks skip midnight, this is the moment they do; if they repeat it, the first of the two.
         return datetime(day.year, day.month, day.day, tzinfo=self._zone).timestamp()

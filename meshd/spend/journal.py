@@ -1,7 +1,7 @@
-"""The spend journal: what the router appends on a request's way, and how it is read back.
+"""The spend journal: what the router appends during a request, and how it is read back.
 
 Owns: the form of a record on disk, `JournalWriter` (router) and `read_segment` (state actor).
-Must never: raise into a request's path, block on anything but one append to a file, or know what a sum is.
+Must never: raise into a request, block on anything but one append to a file, or compute sums.
 
 A segment is `MAGIC` and then records: `marker(2) length(2) crc32(4) payload(length)`, little-endian; the payload
 is a MessagePack array that begins with the record's kind. A `kill -9` can leave a torn record only at the end of
@@ -32,8 +32,8 @@ _SETTLE = 2
 class Begin(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=_BEGIN):
     """An attempt is about to leave for a provider. Times UTC in seconds, money in 10⁻⁹ USD.
 
-    reserved, tokens_in, tokens_out: what it uses at most. day: that it counts on, in the timezone of the router that
-    wrote it; "": the UTC day of `at`. The fields from `day` on came later: older segments lack them.
+    reserved, tokens_in, tokens_out: what it uses at most. day: it counts on, in the router's timezone; "": the UTC day
+    of `at`. The fields from `day` on are newer: older segments lack them.
     """
 
     request: bytes  # 16 bytes
@@ -71,9 +71,9 @@ _decode = msgspec.msgpack.Decoder(Begin | Settle).decode
 class JournalWriter:
     """Appends records to an open segment. One per router life; used from its thread alone.
 
-    fd: a segment opened `O_WRONLY | O_APPEND`, or -1 while there is none. on_error: told once per outage.
-    While the disk refuses, records wait in memory (8 MiB at most, then the newest are dropped and counted) and
-    go first when it takes writes again, so an outage that ends loses nothing.
+    fd: a segment opened `O_WRONLY | O_APPEND`, or -1 while there is none. on_error: called once per outage. While the
+    disk refuses writes, records wait in memory (8 MiB at most, then the newest are dropped and counted) and are written
+    first afterwards, so a shorter outage loses nothing.
     """
 
     def __init__(self, fd: int = -1, on_error: Callable[[str], None] | None = None) -> None:
@@ -126,7 +126,7 @@ class JournalWriter:
         self.retry(now)
 
     def retry(self, now: float) -> None:
-        """Write what waits, if the disk takes it. Every later record tries as well, once in a second."""
+        """Write what waits, if the disk accepts it. Every later record tries as well, once a second."""
         if self._backlog:
             self._flush_backlog(now)
 
@@ -161,7 +161,7 @@ class JournalWriter:
         if self.error is None:
             self.error = why
             if self._on_error is not None:
-                with contextlib.suppress(Exception):  # a request's path: nothing may escape
+                with contextlib.suppress(Exception):  # during a request: nothing may escape
                     self._on_error(why)
 
     def _keep(self, record: bytes) -> None:
@@ -181,7 +181,7 @@ class JournalWriter:
             self._backlog.clear()
             self.error = None
             return
-        # Whole records that got through must not be written twice; a torn one is written again from its start.
+        # Whole records that were written must not be repeated; a torn one is written again from its start.
         del self._backlog[: _whole_records(self._backlog, written)]
         self._retry_at = now + RETRY_AFTER
 
@@ -196,7 +196,7 @@ class JournalWriter:
 
 
 def _whole_records(data: bytes | bytearray, limit: int) -> int:
-    """How many of the first `limit` bytes are whole records (data holds nothing else, from its start on)."""
+    """How many of the first `limit` bytes are whole records (data consists only of records)."""
     end = 0
     while end + HEADER.size <= limit:
         length = HEADER.unpack_from(data, end)[1]
@@ -207,7 +207,7 @@ def _whole_records(data: bytes | bytearray, limit: int) -> int:
 
 
 def create_segment(path: str | os.PathLike[str]) -> None:
-    """A fresh segment that holds its magic and nothing else. Raises OSError."""
+    """A fresh segment that holds only its magic. Raises OSError."""
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         if os.write(fd, MAGIC) != len(MAGIC):
@@ -224,8 +224,8 @@ def open_segment(path: str | os.PathLike[str]) -> int:
 def read_segment(path: str | os.PathLike[str], offset: int = 0) -> tuple[list[Begin | Settle], int]:
     """The whole records from `offset` on, and the offset to continue from.
 
-    Stops before a record that is not whole yet, which is either being written or was torn by a crash; bytes
-    between good records that make no sense (left by a full disk) are passed over. Raises OSError.
+    Stops before an incomplete record, which is either being written or was torn by a crash; invalid bytes between good
+    records (left by a full disk) are skipped. Raises OSError.
     """
     with open(path, "rb") as file:
         file.seek(offset)
@@ -249,7 +249,7 @@ def read_segment(path: str | os.PathLike[str], offset: int = 0) -> tuple[list[Be
 
 
 def _record_at(data: bytes, position: int) -> tuple[Any, int]:
-    """The record that begins here and where it ends; (None, position) where none does."""
+    """The record that begins here and where it ends; (None, position) if none does."""
     start = position + HEADER.size
     if start > len(data):
         return None, position
@@ -262,7 +262,7 @@ def _record_at(data: bytes, position: int) -> tuple[Any, int]:
         return None, position
     try:
         return _decode(payload), end
-    except msgspec.MsgspecError:  # of a later version: whole, but not ours to read
+    except msgspec.MsgspecError:  # of a later version: whole, but unknown
         return None, position
 
 

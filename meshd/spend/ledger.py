@@ -1,11 +1,10 @@
-"""The ledger: what the journal adds up to, by day, scope and name.
+"""The ledger: the journal's sums by day, scope and name.
 
-Owns: usage sums, attempts begun and not settled, ids of requests that an earlier life left open.
+Owns: usage sums, unsettled attempts, ids of requests that an earlier life left open.
 Must never: touch a file or a clock. Spend may be over-counted by a crash, never under-counted.
 
-An attempt counts on the day it began (the router's, whose timezone decides), whenever it is settled. One that is
-never settled counts with all it had reserved: when its life is over (`bury`), or a minute after its deadline
-(`expire`).
+An attempt counts on the day it began, in the router's timezone, whenever it is settled. One that is never settled
+counts with all it had reserved: when its life is over (`bury`), or a minute after its deadline (`expire`).
 """
 
 from __future__ import annotations
@@ -18,13 +17,13 @@ import msgspec
 
 from meshd.spend.journal import Begin, Settle
 
-BEGUN_KEPT = 3600.0  # s an id of an earlier life is remembered: longer than an app would try to send it again
+BEGUN_KEPT = 3600.0  # s an id of an earlier life is remembered: longer than an app would resend it
 GRACE = 60.0  # s after the deadline of an attempt
 MOST_APPS = 5000
 OTHERS = "(others)"
-"""Apps name themselves; beyond so many names the router counts the rest together, but for those that have a limit."""
+"""Apps name themselves; beyond this many names the router counts the rest together, except those with a limit."""
 _MOST_NAMES = 2 * MOST_APPS
-"""Of apps, a day, here: more than a router gives, so that one with a limit is never among the others."""
+"""Apps per day here: more than a router reports, so that one with a limit is never among the rest."""
 DAYS_KEPT = 62  # in memory: this month and the last
 
 
@@ -43,12 +42,12 @@ UsageKey = tuple[str, str, str]
 
 
 def usage_id(key: UsageKey) -> str:
-    """The key as one string, for tables: what `usage_key` reads."""
+    """The key as one string, for tables; the inverse of `usage_key`."""
     return "\0".join(key)
 
 
 def usage_key(id: str) -> UsageKey:
-    """Of a table's id; names may hold a NUL, days and scopes do not. Raises ValueError."""
+    """The key of a table's id; names may hold a NUL, days and scopes do not. Raises ValueError."""
     parts = id.split("\0", 2)
     if len(parts) != 3:
         raise ValueError(f"not a day, a scope and a name: {id!r}")
@@ -58,7 +57,7 @@ def usage_key(id: str) -> UsageKey:
 def usage_rows(table: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, str, str, int, int, int]]:
     """The restored table "usage" as `Accounts.restore` takes it: (day, scope, name, requests, tokens, cost).
 
-    Raises ValueError for an id that is none.
+    Raises ValueError for an invalid id.
     """
     for id, sums in table.items():
         tokens = int(sums.get("tokens_in", 0)) + int(sums.get("tokens_out", 0))
@@ -68,8 +67,8 @@ def usage_rows(table: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, st
 class OpenItems(msgspec.Struct, frozen=True):
     """The part of the ledger that is written whole: how far segments are folded, and what is open.
 
-    last_segment: the highest number ever given; a number is never used twice, or an offset left over from a
-    removed segment would skip the beginning of a new one.
+    last_segment: the highest number ever used; numbers are never reused, or the offset of a removed segment would skip
+    the beginning of a new one.
     """
 
     offsets: dict[str, int] = {}
@@ -87,7 +86,7 @@ class Ledger:
         self.begun: dict[bytes, float] = {}
         self.changed: set[UsageKey] = set()
         self._apps: dict[str, int] = {}  # day → names of apps
-        self.orphans = 0  # settlements of attempts that were counted already
+        self.orphans = 0  # settlements of attempts already counted
 
     def apply(self, records: Iterable[Begin | Settle]) -> None:
         for record in records:
@@ -102,14 +101,14 @@ class Ledger:
                 self._count(begin, used)
 
     def bury(self, now: float) -> None:
-        """All that is open belongs to a life that is over: it is spent, and its ids are not sent again."""
+        """Open attempts belong to a life that is over: they count as spent, and their ids are not accepted again."""
         for begin in self.open.values():
             self._spend(begin, now)
         self.open.clear()
         self._forget(now)
 
     def expire(self, now: float) -> bool:
-        """What should have ended long ago is spent. Whether there was any."""
+        """Overdue attempts count as spent. Whether there were any."""
         late = [key for key, begin in self.open.items() if begin.deadline + GRACE < now]
         for key in late:
             self._spend(self.open.pop(key), now)
@@ -117,14 +116,14 @@ class Ledger:
         return bool(late)
 
     def forget_days(self, now: float) -> None:
-        """Drop from memory the days that no budget asks about any more; what is stored stays."""
+        """Drop from memory the days that no budget needs any more; stored ones stay."""
         oldest = day_of(now - DAYS_KEPT * 86400)
         for key in [key for key in self.usage if key[0] < oldest and key not in self.changed]:
             del self.usage[key]
         self._apps = {day: count for day, count in self._apps.items() if day >= oldest}
 
     def add(self, key: UsageKey, usage: Usage) -> None:
-        """Count what another place had counted: a stored row, an import."""
+        """Add usage counted elsewhere: a stored row, an import."""
         total = self._of(key)
         total.requests = _summed(total.requests, usage.requests)
         total.tokens_in = _summed(total.tokens_in, usage.tokens_in)
@@ -167,11 +166,11 @@ class Ledger:
 
 
 _MOST = 2**62
-"""Of any sum: what is written down has to fit 64 bits."""
+"""For any sum: stored values have to fit 64 bits."""
 
 
 def _summed(total: int, more: int) -> int:
-    """An older version may have written down what a provider reported, below nothing too: that takes nothing back."""
+    """An older version may have stored negative reports: they subtract nothing."""
     return min(total + max(more, 0), _MOST)
 
 

@@ -1,10 +1,10 @@
-"""What a life that was killed had not told the statistics: found in the spend journal, which had it all.
+"""Finds in the spend journal the attempts that a killed daemon's statistics lack.
 
-Owns: which attempts are missing, by what the statistics say they cover. Must never: count one twice that they do.
+Owns: which attempts are missing, by what the statistics say they cover. Must never: count one twice.
 
-The statistics are saved now and then, with the moment and with the requests counted shortly before it: those that the
-journal settled since, or shortly before, and that are not among them, were lost with the daemon. What was open when it
-was killed counts as the budgets count it, with its reservation.
+Statistics are saved now and then, with the time and the requests counted shortly before it: requests that the journal
+settled since, or shortly before, and that are not among them, were lost with the daemon. Open attempts count with their
+reservation, as in the budgets.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ LOST = "lost"
 """Rows of the table `statistics` that are not statistics: what they cover, and what they lack."""
 
 LOOK_BACK = 60.0
-"""s before they were saved: a request may be settled so long before it ends."""
+"""s before they were saved: a request may be settled this long before it ends."""
 MOST_SEEN = 20_000
 
 
@@ -53,8 +53,8 @@ def find_lost(
     covered: Covered,
     begun: Iterable[Begin] = (),
 ) -> list[LostAttempt]:
-    """records: of all segments there are. open: what was not settled, and is spent. begun: attempts of segments that
-    are gone. In the order of time."""
+    """records: of all segments. open: unsettled attempts, which count as spent. begun: attempts of removed segments. In
+    order of time."""
     begins = {(begin.request, begin.attempt): begin for begin in begun}
     found: list[LostAttempt] = []
     for record in records:
