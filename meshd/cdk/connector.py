@@ -14,9 +14,9 @@ from meshd.connectors.registry import default_registry
 def make_connector(type: str, id: str, settings: Mapping[str, Any], *arguments: Any) -> Any:
     """An instance of the connector: `cls(settings, *arguments)`.
 
-    Keys of a section are shared by all connectors it names, so those that are not this one's are left out. A
-    connector that declares no schema gets them all. Raises ConfigurationError (from the registry) for an id
-    that is unknown or not installed, ValueError for a setting of a wrong type.
+    A section's keys are shared by all connectors it names, so those of others are left out. A connector without a
+    schema gets them all. Raises ConfigurationError (from the registry) for an id that is unknown or not installed,
+    ValueError for a setting of a wrong type.
     """
     registry = default_registry()
     cls = registry.get_connector(id, type)
@@ -26,6 +26,6 @@ def make_connector(type: str, id: str, settings: Mapping[str, Any], *arguments: 
     # Building a schema takes a while, and every connector knows its own defaults.
     if schema is not None and given:
         given = schema.model_validate({key: given[key] for key in given if key in schema.model_fields}).model_dump()
-        # Keys without a place in the schema yet still reach their connector when it is used as a library.
+        # Keys that the schema does not have yet still reach a connector used as a library.
         given.update({key: value for key, value in settings.items() if key not in given})
     return cls(given, *arguments)

@@ -1,8 +1,8 @@
-"""What a provider is asked with, kept out of what it answers: some repeat the whole key in their errors.
+"""Masks a provider's secrets in its errors: some repeat the whole key.
 
 Owns: the spellings in which a secret comes back (percent, JSON, HTML, base64, hex, any case, cut at an end), and the
 masking of a failure.
-Must never: touch an answer's content. An app may have sent the same text, and is to get it back.
+Must never: touch an answer's content. An app may have sent the same text, and must get it back.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 MASK = "•••"
 SHORTEST = 4
 """A value shorter than this protects nothing, and would mask half of every text."""
-_WHOLE_WORDS = 8  # bytes: what is shorter is masked only where it stands by itself
+_WHOLE_WORDS = 8  # bytes: a shorter one is masked only as a whole word
 _BLOCK = 8
-_SHORTEST_PART = 12  # bytes: what a mask of the provider's own leaves of a key is shorter (`sk-proj-`)
-_MOST_READ = 32 * 1024  # bytes of an error's body: what is longer is not kept, its words were read before
+_SHORTEST_PART = 12  # bytes: a provider's own mask leaves less of a key (`sk-proj-`)
+_MOST_READ = 32 * 1024  # bytes of an error's body: a longer one is dropped, after its message was read
 _MOST_KNOWN = 128
 _DEEPEST = 3  # escapes inside escapes
 _PLACEHOLDERS = frozenset({"none", "null", "empty", "dummy", "test", "ollama", "lm-studio", "not-needed", "no-key",
@@ -44,7 +44,7 @@ _MASK = MASK.encode()
 
 
 class Credentials:
-    """The secrets of one provider. Those that are replaced stay known: an answer may come late."""
+    """The secrets of one provider. Replaced ones stay known: an answer may come late."""
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         self._secrets: dict[str, None] = {}
@@ -67,12 +67,12 @@ class Credentials:
                 if secret not in self._secrets:
                     self._known = None
                 self._secrets.pop(secret, None)
-                self._secrets[secret] = None  # the last in use is the last to be forgotten
+                self._secrets[secret] = None  # the last used is the last to be forgotten
         while len(self._secrets) > _MOST_KNOWN:
             del self._secrets[next(iter(self._secrets))]
 
     def clean(self, failure: ProviderFailure) -> ProviderFailure:
-        """The same failure, without a secret in its words or its body."""
+        """The same failure, without secrets in its message and body."""
         if failure.cleaned:
             return failure
         failure.cleaned = True
@@ -85,11 +85,11 @@ class Credentials:
         return failure
 
     def text(self, text: str) -> str:
-        """Of an error, or of anything else that is told about a provider."""
+        """The text of an error, or any other about a provider, without secrets."""
         return without_keys(self._masked(text.encode("utf-8", "surrogatepass")).decode("utf-8", "surrogatepass"))
 
     def value(self, value: Any) -> Any:
-        """The same of a structure of maps, lists and texts."""
+        """The same for a structure of maps, lists and texts."""
         if isinstance(value, str):
             return self.text(value)
         if isinstance(value, dict):
@@ -107,7 +107,7 @@ class Credentials:
         long = [value for value in headers.values() if len(value) >= self._shortest]
         if not long:
             return headers
-        said = "\n".join(long).lower()  # with every answer: as few steps as there are spellings
+        said = "\n".join(long).lower()  # for every answer: as few steps as there are spellings
         if (
             "%" not in said
             and "\\" not in said
@@ -120,11 +120,11 @@ class Credentials:
     # -- inside ---------------------------------------------------------------------------------------
 
     def _body(self, body: bytes) -> bytes:
-        """As it was where it holds no secret. JSON stays JSON."""
+        """Unchanged if it holds no secret. JSON stays JSON."""
         if len(body) > _MOST_READ:
             return b""
         said = body.decode(errors="surrogateescape")
-        if "\\" not in said and self.text(said) == said:  # as nearly always
+        if "\\" not in said and self.text(said) == said:  # the usual case
             return body
         try:
             document = msgspec.json.decode(body)
@@ -165,7 +165,7 @@ class Credentials:
         self._known = re.compile(b"|".join(map(re.escape, longest_first)))
 
     def _found(self, view: bytes) -> Iterator[tuple[int, int]]:
-        """Where a secret stands, or a part of one that is long enough to be used."""
+        """Positions of secrets, and of parts long enough to be of use."""
         assert self._known is not None
         if not any(block in view for block in self._blocks):
             return
@@ -209,7 +209,7 @@ def _beside_the_key(settings: ProviderSettings) -> set[str]:
 
 
 def _of_address(url: str, path: bool = False) -> set[str]:
-    """path: long parts of its path are secret, too, as the whole is."""
+    """path: the address is secret, and so are long parts of its path."""
     try:
         parts = urlsplit(url)
         user, password = parts.username, parts.password
@@ -231,10 +231,10 @@ def _of_address(url: str, path: bool = False) -> set[str]:
 def _forms(secret: str) -> set[bytes]:
     """In lower case."""
     raw = secret.encode("utf-8", "surrogatepass")
-    # A text is read as many escapes deep as it may be written: what looks like one in the secret is read so as well.
+    # Text is unescaped to a certain depth, and what looks like an escape in the secret as well.
     forms = {raw, raw.hex().encode(), *(form for form in _read_deep(raw) if len(form) >= SHORTEST)}
     if len(raw) >= _WHOLE_WORDS:
-        for before in range(3):  # wherever in a text it stood that was encoded
+        for before in range(3):  # at any offset in the encoded text
             encoded = base64.b64encode(b"\0" * before + raw)
             core = encoded[(before * 8 + 5) // 6 : (before + len(raw)) * 8 // 6]
             forms |= {core, core.translate(bytes.maketrans(b"+/", b"-_"))}
@@ -248,7 +248,7 @@ def _read_deep(raw: bytes) -> Iterator[bytes]:
 
 
 def _unescaped(view: bytes, places: list[int] | None) -> tuple[bytes, list[int]]:
-    """The text without one layer of escapes, and where each of its bytes (and its end) stands in the original."""
+    """The text without one layer of escapes, and the original position of each of its bytes (and its end)."""
     parts: list[bytes] = []
     found: list[int] = []
     position = 0
@@ -277,7 +277,7 @@ def _plain(match: re.Match[bytes]) -> bytes:
 
 
 def _extended(view: bytes, at: int, form: bytes, offset: int) -> tuple[int, int, bytes]:
-    """How much of the form stands around a block of it."""
+    """How far the form extends around a block of it."""
     start, before = at, offset
     while start and before and view[start - 1] == form[before - 1]:
         start, before = start - 1, before - 1
@@ -319,7 +319,7 @@ _PATTERNS = (
     r"|\beyJ[A-Za-z0-9_\-]{8,}\.[A-Za-z0-9_\-]{8,}\.[A-Za-z0-9_\-]*"
 )
 _KEYS = re.compile(rf"(?<![A-Za-z0-9])(?:{_PATTERNS})")
-# "Missing bearer or basic authentication" is none, nor are "bearer tokens".
+# "Missing bearer or basic authentication" is not one, nor are "bearer tokens".
 _BEARER = re.compile(
     r"(?i)(\bauthorization[\"']?\s*[:=]\s*[\"']?(?:bearer|basic)"
     r"|\b(?:bearer|basic)(?!\s+(?:auth\w*|tokens?|headers?|credentials?|schemes?|format|prefix|required|missing|invalid"
@@ -333,7 +333,7 @@ _USERINFO = re.compile(r"(://[^/\s:@]+:)[^@\s/]+(?=@)")
 
 
 def without_keys(text: str) -> str:
-    """Without what looks like a key, a token or a password, whosever it is."""
+    """Without anything that looks like a key, a token or a password."""
     text = _BEARER.sub(rf"\1 {MASK}", text)
     text = _KEYS.sub(MASK, text)
     text = _FIELD.sub(rf"\1{MASK}", text)

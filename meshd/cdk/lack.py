@@ -1,7 +1,7 @@
-"""What this machine lacks, where an exception says so: that is our own fault.
+"""Recognises exceptions caused by this machine's own shortages.
 
-Owns: which errors of the system say nothing of whoever was to be reached, and what to do about each.
-Must never: open or ask anything: where descriptors have run out, there is none to look with.
+Owns: which system errors say nothing about the server to be reached, and what to do about each.
+Must never: open or look up anything: there may be no descriptor left for it.
 
 Sources: errno(3), socket(2), connect(2), getaddrinfo(3), pthread_create(3).
 """
@@ -17,7 +17,7 @@ from collections.abc import Iterator
 __all__ = ["ThisNameOnly", "lack_of"]
 
 _NO_MEMORY = "this machine has no memory left for a connection; free some, or stop what uses it"
-_THREADS = -1_000_000  # no error number: Python tells it in words
+_THREADS = -1_000_000  # not an error number: Python reports it only in words
 _FULL_DISK = "this machine has no room left on its disk; make some"
 _OF_THE_MACHINE: dict[int, str] = {
     errno.EMFILE: "meshd has no file descriptor left; raise LimitNOFILE= of its unit, or `ulimit -n`",
@@ -37,18 +37,18 @@ _OF_THE_NETWORK: dict[int, str] = {
     "the sysctl net.ipv4.ip_local_port_range",
     socket.EAI_AGAIN: _NO_NAMES,
 }
-"""Only where no address of several fails otherwise: one without IPv6 has no way to half of them."""
+"""Only if none of several addresses fails otherwise: without IPv6 half of them are unreachable."""
 _INSIDE = re.compile(r"\[Errno (-?\d+)\]")
 _DEEPEST = 16
 _OTHER = 0
 
 
 class ThisNameOnly(socket.gaierror):
-    """A name that cannot be looked up while others can: the fault of whoever wrote it, or serves it."""
+    """A name that cannot be looked up while others can: it is misspelt, or its server fails."""
 
 
 def lack_of(error: BaseException) -> str | None:
-    """What this machine lacks and what to do, in a sentence without its full stop; None: the error is not of that."""
+    """What this machine lacks and what to do, as a sentence without its full stop; None: another kind of error."""
     causes = list(_causes(error, 0))
     for cause in causes:
         if cause in _OF_THE_MACHINE:
@@ -59,7 +59,7 @@ def lack_of(error: BaseException) -> str | None:
 
 
 def _causes(error: BaseException, depth: int) -> Iterator[int]:
-    """The error numbers at the bottom of an error that others are wrapped around. 0: something else."""
+    """The error numbers at the bottom of wrapped errors. 0: something else."""
     if depth > _DEEPEST:
         return
     inner = _inside(error)
@@ -71,10 +71,10 @@ def _causes(error: BaseException, depth: int) -> Iterator[int]:
     elif isinstance(error, ssl.SSLError | ThisNameOnly) or not isinstance(error, OSError):
         yield _THREADS if isinstance(error, RuntimeError) and "start new thread" in str(error) else _OTHER
     elif error.errno is None:
-        # aiohappyeyeballs tells what became of several addresses in words alone.
+        # aiohappyeyeballs reports the errors of several addresses only in words.
         yield from [int(number) for number in _INSIDE.findall(str(error)[:4096])] or [_OTHER]
     elif error.errno == errno.EAGAIN:
-        yield _OTHER  # of a socket: whoever listens there has a full queue
+        yield _OTHER  # of a socket: its listener's queue is full
     else:
         yield error.errno
 

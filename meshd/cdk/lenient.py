@@ -1,4 +1,4 @@
-"""JSON as servers write it, beyond what the standard allows: read all of it, and write it so that anybody can read it.
+"""JSON as servers write it, beyond the standard: reads all of it, and writes what every reader can read.
 
 Owns: half surrogate pairs (as JavaScript cuts them), NaN, numbers that nothing here holds, control characters in
 strings, broken UTF-8, a byte order mark, UTF-16 and UTF-32.
@@ -21,7 +21,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 class NotJSON(ValueError):
-    """It cannot be read, whatever is forgiven."""
+    """It cannot be read even leniently."""
 
 
 def decode(data: bytes) -> Any:
@@ -33,7 +33,7 @@ def decode(data: bytes) -> Any:
 
 
 def decode_odd(data: bytes) -> Any:
-    """What msgspec refuses. Raises NotJSON."""
+    """Read what msgspec refuses. Raises NotJSON."""
     try:
         text = data.decode(json.detect_encoding(data), errors="replace")
         return json.loads(text.removeprefix("\ufeff"), strict=False, parse_int=_whole)
@@ -42,12 +42,12 @@ def decode_odd(data: bytes) -> Any:
 
 
 def _whole(digits: str) -> int | float:
-    """Python refuses to read more digits than it can read in good time; they are infinite then."""
+    """Python refuses numbers of very many digits; they become infinite."""
     return int(digits) if len(digits) <= _MOST_DIGITS else float(digits)
 
 
 def encode(value: Any) -> bytes:
-    """Half surrogate pairs are written as they were read."""
+    """Half surrogate pairs are written as read."""
     try:
         return _encode(value)
     except (UnicodeEncodeError, OverflowError, ValueError):
@@ -55,7 +55,7 @@ def encode(value: Any) -> bytes:
 
 
 def readable(data: bytes, value: Any) -> bytes:
-    """`data`, of which `decode_odd` made `value`: unchanged where an OpenAI client can read it, else written again."""
+    """`data`, from which `decode_odd` made `value`: unchanged if an OpenAI client can read it, else rewritten."""
     try:
         json.loads(data.decode())
     except (ValueError, RecursionError):
@@ -64,7 +64,7 @@ def readable(data: bytes, value: Any) -> bytes:
 
 
 def plain(value: Any) -> bytes:
-    """As JSON that every reader takes: half a surrogate pair is U+FFFD; NaN, infinity and what is beyond 64 bits are
+    """As JSON for every reader: half a surrogate pair becomes U+FFFD; NaN, infinity and numbers beyond 64 bits become
     null."""
     return _encode(_plain(value))
 
@@ -84,7 +84,7 @@ def _plain(value: Any) -> Any:
 
 
 def well_formed(text: str) -> str:
-    """Text that can be encoded: two halves of a surrogate pair are the character they stand for, one half is U+FFFD."""
+    """Text that can be encoded: two halves of a surrogate pair become their character, a single half U+FFFD."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -103,15 +103,15 @@ _HALF = re.compile(
 
 
 def whole(data: bytes) -> bytes:
-    """JSON with U+FFFD for each half of a surrogate pair, in as many bytes: what can be read of it, for those who only
-    look. The same object where there is none."""
+    """JSON with U+FFFD for each half of a surrogate pair, of the same length, for reading only. The same object if
+    there are none."""
     if _HALF.search(data) is None:
-        return data  # nearly always
+        return data  # the usual case
     return _ESCAPE.sub(lambda escape: b"\\ufffd" if escape[1] else escape[0], data)
 
 
 def members(data: bytes) -> dict[str, bytes]:
-    """The top level of an object, each value in the very bytes that it was sent in. Raises NotJSON."""
+    """The top level of an object, each value as the bytes it was sent in. Raises NotJSON."""
     try:
         text = data.decode()
         return _members(text)

@@ -1,4 +1,4 @@
-"""What an observability connector (a sink) is: entries in, written wherever it writes.
+"""The interface of an observability connector (a sink), which writes entries.
 
 Owns: `Entry` and the abstract `Sink`.
 Must never: run on an actor's thread. A sink has a thread and a bounded queue of its own
@@ -18,8 +18,8 @@ SEVERITIES = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 5
 class Entry(msgspec.Struct, frozen=True, gc=False):
     """One thing to write. Secrets are redacted before an entry is made.
 
-    stream: `event`, `request`, `log` or `statistics`. message: one line for people. fields: all there is to
-    know, JSON-like; `pool`, `model`, `provider`, `request`, `app` are ids where they occur.
+    stream: `event`, `request`, `log` or `statistics`. message: one line for people. fields: all details, JSON-like;
+    `pool`, `model`, `provider`, `request`, `app` are ids if present.
     """
 
     stream: str
@@ -34,20 +34,20 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
 
 
 class Sink(ABC):
-    """Every method runs in the sink's own thread. What raises is tried again later with the same entries."""
+    """Every method runs in the sink's own thread. A method that raises is called again later with the same entries."""
 
     quiet: ClassVar[bool] = True
-    """Whether entries below the daemon's log level are kept from it (a screen, a system journal), or it gets
-    everything sent to it (a file somebody asked for)."""
+    """Whether it gets only entries of the daemon's log level (a screen, a system journal), or all entries (a configured
+    file)."""
 
     people: ClassVar[bool] = False
-    """A screen somebody looks at: request records only at log level debug."""
+    """A screen: request records only at log level debug."""
     buffered: ClassVar[bool] = False
-    """What `write` took is safe only after `flush`: if that raises, the whole batch is given again."""
+    """Entries are safe only after `flush`: if that raises, the whole batch is given again."""
 
     @abstractmethod
     def write(self, entry: Entry) -> None:
-        """Write one entry, of whatever stream. May buffer until `flush`."""
+        """Write one entry of any stream. May buffer until `flush`."""
 
     def emit(self, entry: Entry) -> None:
         """An event."""

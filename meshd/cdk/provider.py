@@ -1,6 +1,6 @@
-"""What a provider connector is: the one interface between the router and the world of models.
+"""The interface of a provider connector, the only one between the router and models.
 
-Owns: the call, the answers and the failures that cross that seam, and the abstract `Provider`.
+Owns: the call, the answers and the failures that cross it, and the abstract `Provider`.
 Must never: know about pools, retries or rotation; a connector makes one attempt and says how it went.
 
 Everything here runs on the router's event loop: a connector awaits, and never blocks.
@@ -20,7 +20,7 @@ from meshd.cdk.credentials import Credentials, secrets_of
 
 
 class Operation(enum.StrEnum):
-    """What is asked, by the name of its OpenAI endpoint."""
+    """The kind of request, named after its OpenAI endpoint."""
 
     CHAT = "chat.completions"
     COMPLETION = "completions"
@@ -28,22 +28,22 @@ class Operation(enum.StrEnum):
 
 
 class FailureKind(enum.StrEnum):
-    """Why an attempt failed, in the terms that routing decides by (`meshd/routing/retry.py`)."""
+    """Why an attempt failed, in routing's terms (`meshd/routing/retry.py`)."""
 
     AUTHENTICATION = "authentication"  # 401: the key is refused
     PERMISSION = "permission"  # 403
     RATE_LIMIT = "rate_limit"  # 429
-    QUOTA = "quota"  # 429/402 that only a new period or money cures
-    TIMEOUT = "timeout"  # connected, and no answer in time
+    QUOTA = "quota"  # 429/402 until a new period or payment
+    TIMEOUT = "timeout"  # connected, but no answer in time
     CONNECTION = "connection"  # refused, reset, DNS, TLS: the provider cannot be reached
     SERVER = "server"  # 5xx
-    LOCAL = "local"  # this machine lacks something (descriptors, memory, ports): says nothing of the provider
+    LOCAL = "local"  # this machine lacks something (descriptors, memory, ports): says nothing about the provider
     BAD_ANSWER = "bad_answer"  # a 2xx that is not an answer: HTML, not JSON, an empty stream, an error event inside
     STREAM_CUT = "stream_cut"  # a stream ended without a finish reason, or fell silent
     UNSUPPORTED = "unsupported"  # 400: this model cannot do it, another may
     CONTEXT_LENGTH = "context_length"  # 400: too long for this model
     MODEL_NOT_FOUND = "model_not_found"  # 404: this provider has no such model (any more)
-    CONTENT_POLICY = "content_policy"  # this prompt is flagged here; another provider may see it otherwise
+    CONTENT_POLICY = "content_policy"  # this prompt is flagged here; another provider may accept it
     INVALID_REQUEST = "invalid_request"  # 4xx: wrong for every model
     CANCELLED = "cancelled"
 
@@ -54,11 +54,11 @@ class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
     input_tokens: int = 0
     output_tokens: int = 0
     cached_tokens: int = 0  # of the input tokens
-    written_tokens: int | None = None  # of the input tokens, to a cache, at a price of their own; None: not said
+    written_tokens: int | None = None  # of the input tokens, written to a cache at a separate price; None: not reported
 
 
 class RateLimits(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Headroom from response headers; None where the provider does not say. Resets in seconds from now."""
+    """Headroom from response headers; None if the provider does not say. Resets in seconds from now."""
 
     limit_requests: int | None = None
     remaining_requests: int | None = None
@@ -117,9 +117,9 @@ class ProviderCall:
 
     fields: the top level of the app's JSON body, each value still raw JSON, so that a connector which speaks
     the same format replaces `model` and passes the rest on byte for byte. Shared between attempts: read only.
-    key: the fingerprint of the key to use (`ProviderSettings.api_keys`), "": the only one there is.
-    so_far: text of the answer that the app has already: what is asked for is the rest of it.
-    timeout: seconds for the whole attempt. first_token_timeout, idle_timeout: seconds, streams only.
+    key: the fingerprint of the key to use (`ProviderSettings.api_keys`), "": the only one. so_far: text of the answer
+    that the app has already: ask for the rest. timeout: seconds for the whole attempt. first_token_timeout,
+    idle_timeout: seconds, streams only.
     """
 
     operation: Operation
@@ -137,8 +137,8 @@ class ProviderCall:
 
 @dataclass(slots=True)
 class ProviderAnswer:
-    """A unary answer: `body` is the OpenAI-format JSON, unchanged where the provider speaks it. size: characters of
-    what it says, where that is known anyway: whether its usage can be true is seen by them."""
+    """A unary answer: `body` is the OpenAI-format JSON, unchanged where the provider speaks it. size: characters of its
+    text, if known anyway, to check its usage."""
 
     body: bytes
     usage: Usage | None = None
@@ -151,10 +151,10 @@ class StreamEvent(msgspec.Struct, frozen=True, gc=False):
     """One event of a stream: `data` is the JSON after `data: `, unchanged.
 
     content: it carries something the app would show or act on (text, reasoning, a tool call).
-    text: the content's text, for taking a stream up elsewhere. reasoning: text of thinking, which is not part of the
-    answer. extra: a part of the answer that is not text and that no other model can continue (a tool call, a refusal,
-    audio), as text or JSON. finish_reason: set on the last content event.
-    hidden: an event the app did not ask for (the usage chunk the mesh requested), not to be passed on.
+    text: the content's text, for continuing a stream elsewhere. reasoning: not part of the answer. extra: a part of the
+    answer that is not text and that no other model can continue (a tool call, a refusal, audio), as text or JSON.
+    finish_reason: set on the last content event. hidden: an event the app did not ask for (the usage chunk the mesh
+    requested), not to be passed on.
     """
 
     data: bytes
@@ -179,7 +179,7 @@ class ModelListing(msgspec.Struct, frozen=True, omit_defaults=True):
     deprecated: bool = False
 
     def to_dict(self) -> dict[str, Any]:
-        """With its defaults, as messages between actors and what is kept of a list hold it."""
+        """With its defaults, as in messages between actors and in saved lists."""
         return {
             "id": self.id,
             "capabilities": list(self.capabilities),
@@ -191,7 +191,7 @@ class ModelListing(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class QuotaStatus(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What a provider says of its quota; None where it does not. unit: what the figures count, "USD", "requests", …"""
+    """A provider's report on its quota; None if unknown. unit: what the figures count, "USD", "requests", …"""
 
     used: float | None = None
     remaining: float | None = None
@@ -205,12 +205,11 @@ class QuotaStatus(msgspec.Struct, frozen=True, omit_defaults=True):
 
 @dataclass(slots=True)
 class ProviderSettings:
-    """What a connector is made from: its configuration with every reference resolved.
+    """What a connector is created from: its configuration with every reference resolved.
 
-    api_keys: fingerprint → key, where there are several; each call names the one to use. options: the connector's
-    own keys. quirks: from the catalogue's row. secrets: values of everything in its section that is secret, or that a
-    reference to a secret stands for. state_dir, runtime_dir, data_dir: private directories of the daemon that a
-    connector may use.
+    api_keys: fingerprint → key, if there are several; each call names the one to use. options: the connector's own
+    keys. quirks: from the catalogue's row. secrets: all secret values in its section, written there or resolved from
+    references. state_dir, runtime_dir, data_dir: private directories of the daemon that a connector may use.
     """
 
     name: str
@@ -239,8 +238,8 @@ class Provider(ABC):
     """A connector instance: lives on the router's loop from the first use until `aclose`."""
 
     credentials = Credentials()
-    """What must not come back in an error: `credentials.clean(failure)`. The mesh does that with every failure; so does
-    a connector that writes one down itself. The mesh puts in its own, which knows the keys of before as well."""
+    """Masks secrets in an error: `credentials.clean(failure)`. The mesh does that with every failure; a connector that
+    logs one has to do it itself. The mesh sets its own, which also knows earlier keys."""
 
     def __init__(self, settings: ProviderSettings) -> None:
         self.settings = settings
@@ -253,34 +252,34 @@ class Provider(ABC):
 
     @abstractmethod
     def stream(self, call: ProviderCall) -> AsyncIterator[StreamEvent]:
-        """One streamed attempt, ending after its finish reason (and usage, where it comes).
+        """One streamed attempt, ending after its finish reason (and usage, if sent).
 
-        Raises ProviderFailure for everything else, an end without a finish reason among it. Closing the
-        iterator (`aclose`) closes the upstream within a second.
+        Raises ProviderFailure for everything else, including an end without a finish reason. Closing the iterator
+        (`aclose`) closes the upstream within a second.
         """
 
     @abstractmethod
     async def list_models(self) -> list[ModelListing]:
-        """What the provider offers now. Raises ProviderFailure."""
+        """The models that the provider offers now. Raises ProviderFailure."""
 
     async def model_details(self, model: str) -> ModelListing | None:
-        """What it says of one of its models; None where it cannot be asked. Raises ProviderFailure."""
+        """The provider's description of one model; None if there is none. Raises ProviderFailure."""
         return None
 
     async def quota(self) -> QuotaStatus | None:
-        """What was used of its quota and what is left; None where it cannot be asked. Raises ProviderFailure."""
+        """What is used and left of its quota; None if it cannot be asked. Raises ProviderFailure."""
         return None
 
     async def probe(self, method: str, model: str | None, timeout: float) -> float:
-        """Ask whether it is there, free of charge; seconds taken. method: `models`, for its list of models.
+        """Check that it is reachable, free of charge; returns seconds taken. method: `models`, for its list of models.
 
-        Raises ProviderFailure. What costs a token is asked by `execute`, as any request is.
+        Raises ProviderFailure. A probe that costs a token uses `execute`, like any request.
         """
         raise ProviderFailure(FailureKind.UNSUPPORTED, f"{self.settings.connector} cannot be probed")
 
     def describe(self) -> dict[str, Any]:
-        """What `meshctl providers NAME` shows of the connector itself: endpoint, child process, …"""
+        """What `meshctl providers NAME` shows about the connector: endpoint, child process, …"""
         return {"base_url": self.settings.base_url}
 
-    async def aclose(self) -> None:  # noqa: B027 - many a connector has nothing to give back
-        """Give back every connection and process. Idempotent."""
+    async def aclose(self) -> None:  # noqa: B027 - many connectors have nothing to close
+        """Close every connection and process. Idempotent."""

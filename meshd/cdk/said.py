@@ -1,12 +1,12 @@
-"""What a message of an answer says: its text, its thinking, and what is more than text.
+"""The contents of an answer's message: its text, its reasoning, and what is more than text.
 
-Owns: reading these out of OpenAI's `message` and `delta`, in any of the shapes that servers give them.
+Owns: reading these from OpenAI's `message` and `delta`, in all shapes that servers use.
 Must never: fail on a shape it does not know, or change what it reads.
 
-Content is a text, one part, or a list of parts. Thinking has a field of its own, `reasoning_content` (DeepSeek and
+Content is a text, one part, or a list of parts. Reasoning has a field of its own, `reasoning_content` (DeepSeek and
 most), `reasoning` (OpenRouter, Ollama, vLLM), `thinking`, or lists of parts, `reasoning_details` (OpenRouter, MiniMax),
-`thinking_blocks` (LiteLLM); many servers send the same thought in two of them. Or it is a part of the content
-(Mistral's `thinking`).
+`thinking_blocks` (LiteLLM); many servers send the same text in two of them. Or it is a part of the content (Mistral's
+`thinking`).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from meshd.cdk import lenient
 
 REASONING = ("reasoning_content", "reasoning", "thinking", "reasoning_text", "reasoning_details", "thinking_blocks")
-"""The first that says something counts: the others say the same."""
+"""The first with text counts: the others repeat it."""
 
 MORE_THAN_TEXT = ("tool_calls", "function_call", "audio", "images")
 _THINKING = re.compile(r"reason|think|thought", re.I)
@@ -33,7 +33,7 @@ class Said(NamedTuple):
 
 
 def read(message: Mapping[str, Any]) -> Said:
-    """Of a message, a delta, or a choice of a completion."""
+    """Read a message, a delta, or a choice of a completion."""
     text, reasoning, extra = _content(message.get("content"))
     if not text:
         text = _plain_text(message.get("text"))
@@ -92,7 +92,7 @@ def _reasoning(message: Mapping[str, Any]) -> str:
 
 
 def thought(value: Any) -> str:
-    """The text of thinking: as it is, or in parts of whatever kind. What is encrypted says nothing."""
+    """The text of reasoning: plain, or in parts of any kind. Encrypted parts have none."""
     if isinstance(value, str):
         return value
     if isinstance(value, list):
@@ -110,7 +110,7 @@ def _is_thinking(name: str) -> bool:
 
 
 def _plain_text(value: Any) -> str:
-    """A number in the place of a text is shown as it is."""
+    """A number instead of a text is used as text."""
     if isinstance(value, str):
         return value
     return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else ""

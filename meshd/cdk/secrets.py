@@ -1,4 +1,4 @@
-"""What a secret store is: a name in, a value or a reason out.
+"""The interface of a secret store: from a name to a value, or a reason.
 
 Owns: the abstract `SecretStore` and the exceptions that cross its seam.
 Must never: cache (the secret actor does), or put a value into an exception or a repr.
@@ -13,19 +13,19 @@ from typing import Any
 
 
 class SecretStoreError(Exception):
-    """The store cannot be asked: unreadable file, wrong permissions, no network. The text says what to do."""
+    """The store cannot be read: unreadable file, wrong permissions, no network. The text says what to do."""
 
 
 class SecretMissing(LookupError):
-    """The store was asked and has no such secret."""
+    """The store has no such secret."""
 
 
 class SecretUnavailable(SecretMissing):
-    """The source is not there, empty or not readable, which says nothing of the secret: it may be back in a moment."""
+    """The source is missing, empty or not readable, perhaps only for a moment; the secret may still exist."""
 
 
 class SecretStore(ABC):
-    """Made from its own keys of the `secrets` section. Used by the secret actor's thread alone; may block."""
+    """Created from its own keys of the `secrets` section. Used only by the secret actor's thread; may block."""
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
         self._settings = settings
@@ -35,18 +35,18 @@ class SecretStore(ABC):
         """The value. Raises SecretMissing or SecretStoreError."""
 
     def files(self, name: str) -> Sequence[Path]:
-        """Files that its value comes from: they are watched, and one that is being written is left to its writer."""
+        """Files that its value comes from: they are watched, and not read while being written."""
         return ()
 
     def list(self) -> list[str]:
-        """The names there are, never values. Raises SecretStoreError where the store cannot tell."""
+        """All names, never values. Raises SecretStoreError if the store cannot list them."""
         raise SecretStoreError(f"{type(self).__name__} cannot list its secrets")
 
-    def refresh(self) -> None:  # noqa: B027 - most read afresh at every get
-        """Forget whatever was read ahead: the next get asks the source."""
+    def refresh(self) -> None:  # noqa: B027 - most read the source at every get
+        """Forget cached values: the next get reads the source."""
 
     def close(self) -> None:  # noqa: B027
-        """Give back connections. Idempotent."""
+        """Close connections. Idempotent."""
 
     def __repr__(self) -> str:  # never the settings: they may hold secrets
         return f"{type(self).__name__}()"

@@ -1,7 +1,7 @@
-"""What a storage connector is: bytes under string keys, and named locks.
+"""The interface of a storage connector: bytes under string keys, and named locks.
 
 Owns: the abstract `Storage` and the exceptions that cross its seam.
-Must never: know what is stored. Used by the state actor's thread alone, so a connector may block.
+Must never: know what is stored. Used only by the state actor's thread, so a connector may block.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from typing import ClassVar
 
 
 class StorageError(Exception):
-    """The storage cannot do it now: full, read-only, unreachable. It may recover; nothing was half done."""
+    """The storage cannot do it now: full, read-only, unreachable. It may recover; nothing is half done."""
 
 
 class StorageReset(StorageError):
-    """What was stored is lost (a corrupt file was moved aside) and the storage is empty: write everything again."""
+    """The stored data is lost (a corrupt file was moved aside) and the storage is empty: write everything again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,15 +29,15 @@ class StoredStat:
 
 
 class Storage(ABC):
-    """atomic: `save_many` is all or nothing; where it is not, one value is the most that is written at once."""
+    """atomic: `save_many` is all or nothing; otherwise only single values are written atomically."""
 
     atomic: ClassVar[bool] = False
     readonly: bool = False
-    """It opened, and cannot be written to now: what was stored can be read."""
+    """It can be read, but not written now."""
 
     @abstractmethod
     def load(self, key: str) -> bytes | None:
-        """The value, None where there is none. Raises StorageError, as all of these do."""
+        """The value, None if there is none. Raises StorageError, as all of these do."""
 
     @abstractmethod
     def save(self, key: str, value: bytes) -> None: ...
@@ -77,18 +77,18 @@ class Storage(ABC):
 
     @abstractmethod
     def release(self, name: str) -> None:
-        """Give it back. Nothing happens to a lock that is not held."""
+        """Release it. Does nothing if it is not held."""
 
     @abstractmethod
     def is_locked(self, name: str) -> bool:
-        """Whether anybody holds it."""
+        """Whether it is held."""
 
     def flush(self) -> None:  # noqa: B027 - most have nothing to do
         """Return when everything saved would survive a power cut."""
 
     def lost(self) -> bool:
-        """Whether what it writes to is not under its name any more: removed, renamed or replaced by somebody."""
+        """Whether its file is no longer under its name: removed, renamed or replaced."""
         return False
 
     def close(self) -> None:  # noqa: B027
-        """Give back files and locks. Idempotent."""
+        """Close files and release locks. Idempotent."""
