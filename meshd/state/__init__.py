@@ -1,4 +1,4 @@
-"""State that outlives a restart: the directory it is in, who may use it, and what is kept there."""
+"""State that survives a restart: its directory, who may use it, and what is kept there."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def default_state_dir() -> Path:
 
 
 def state_dir_of(config: Any, given: Path | None, private: Path | None) -> Path:
-    """Where a mesh keeps its state: where it was told to, else what `daemon.state_dir` says, else the default. What
-    keeps state in memory alone needs no place that another mesh could be using: `private`, where there is one."""
+    """Where a mesh keeps its state: `given`, else `daemon.state_dir`, else the default. A mesh that keeps state only in
+    memory uses `private`, if there is one, rather than a directory that another mesh may use."""
     if given is not None:
         return given
     if config.daemon.state_dir:

@@ -1,8 +1,8 @@
-"""How state is written into a storage: the names of its keys, and the form of what is not a plain map.
+"""How state is stored: the names of its keys, and the form of values that are not plain maps.
 
-Owns: key names. `table/TABLE/ID`, `usage/DAY/SCOPE/NAME` and `journal`; where a storage has no transactions,
-`ledger` in place of the last two, so that sums and offsets are one value. DAY/SCOPE/NAME has the NUL of a member's
-name written as two characters, and is what `ledger` calls its sums, too.
+Owns: key names. `table/TABLE/ID`, `usage/DAY/SCOPE/NAME` and `journal`; without transactions `ledger` instead of the
+last two, so that sums and offsets are one value. DAY/SCOPE/NAME, also used in `ledger`, has the NUL of a member's name
+written as two characters.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class LedgerDocument(msgspec.Struct, frozen=True):
 
 
 def stored_key(table: str, id: str) -> str:
-    # Ids of members hold a NUL, which SQLite's own shell would cut off.
+    # Ids of members hold a NUL, at which SQLite's own shell would stop.
     return f"table/{table}/{id}".replace("\0", "\x1f")
 
 
@@ -54,7 +54,7 @@ def usage_of(stored: str) -> UsageKey:
 
 
 def read_stored(key: str, value: bytes | None, type: type[T]) -> T | None:
-    """A stored value. One that makes no sense is worth a warning, and no refusal to start."""
+    """A stored value. An invalid one gets a warning, and does not stop the start."""
     if value is None:
         return None
     try:

@@ -1,11 +1,11 @@
-"""The state that outlives a restart, as plain objects: the router's tables, the ledger, and their storage.
+"""The state that survives a restart, as plain objects: the router's tables, the ledger, and their storage.
 
 Owns: the storage connector, the mirror of the router's tables, the journal's segments, the lock of the directory.
 Must never: lose spend. The ledger's sums and the offsets they were read up to are written together, whatever the
 sync policy; a segment is removed only after that. What is in memory is ahead of the storage, never behind it.
 
 A disk that cannot be written is an outage, not a failure: everything continues in memory, is reported once, and is
-written when the disk takes it again.
+written when the disk accepts it again.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ __all__ = ["StateKeeper", "StateSettings"]
 logger = logging.getLogger("meshd.state")
 
 WRITE_THROUGH = frozenset({"statistics"})
-"""Tables too large to be mirrored: written and forgotten, read back only by who asks (`table`)."""
+"""Tables too large to be mirrored: written and forgotten, read back only on request (`table`)."""
 USAGE_STORED = 400 * 86400.0  # s a day's sums are kept in the storage
 LONGEST_BACKOFF = 60.0
-ANSWERS_MAY_BE_LOST = 60.0  # s before a crash in which answers may not have reached their apps
+ANSWERS_MAY_BE_LOST = 60.0  # s before a crash: answers since then may not have reached their apps
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.decode
@@ -48,7 +48,8 @@ class Report(Protocol):
 
 
 class StateKeeper:
-    """now: UTC seconds. steady: the same, as the router measures deadlines. report: told of outages and their ends."""
+    """now: UTC seconds. steady: the same by the router's clock for deadlines. report: called at the beginning and end
+    of an outage."""
 
     def __init__(
         self,
@@ -74,7 +75,7 @@ class StateKeeper:
         self._tables: dict[str, dict[str, dict[str, Any]]] = {}
         self._pending: dict[tuple[str, str], dict[str, Any] | None] = {}
         self._answered: set[bytes] = set()
-        self._lost: list[LostAttempt] = []  # that the statistics of an earlier life lack
+        self._lost: list[LostAttempt] = []  # attempts that an earlier life's statistics lack
         self._loaded = False
         self._journal_asked = False
         self._synced_at = 0.0
@@ -84,14 +85,14 @@ class StateKeeper:
     # -- life ---------------------------------------------------------------------------------------
 
     def open(self) -> None:
-        """Take the directory and read what is there. Raises StateLocked, and nothing else."""
+        """Take the directory and read it. Raises only StateLocked."""
         problem = self._open()
         if problem:
             self._outage(problem)
 
     def close(self) -> None:
-        """Write everything and give the directory back."""
-        # The router is gone: what it leaves open is buried by the next life, which reads the segments again.
+        """Write everything and release the directory."""
+        # The router has ended: the next life reads the segments again and counts its open attempts as spent.
         self.sync(boundary=True)
         self._discard()
         if self._storage is not None:
@@ -100,7 +101,7 @@ class StateKeeper:
         self._lock.release()
 
     def prepare(self, settings: StateSettings) -> str:
-        """Whether these could be used: an objection, or "". A storage of another kind is opened already."""
+        """Check new settings: an objection, or "". A storage of another kind is already opened here."""
         self._discard()
         storage: Storage | None = None
         if (settings.connector, settings.settings) != (self.settings.connector, self.settings.settings):
@@ -131,7 +132,7 @@ class StateKeeper:
         self._prepared = None
 
     def _open(self) -> str:
-        """What hinders, or "". Does what is not done yet."""
+        """An objection, or "". Does only what is not done yet."""
         problem = ""
         if self._segments.lost() or (self._storage is not None and self._storage.lost()):
             self._begin_anew()
@@ -159,8 +160,8 @@ class StateKeeper:
         return problem
 
     def _begin_anew(self) -> None:
-        """The directory was removed or emptied, or one of its files replaced: files that have no name any more are
-        still written to. All that is known is written once more, and the router gets a new segment."""
+        """The directory was removed or emptied, or a file replaced, and writes went to files without a name. Write
+        everything that is known once more, and give the router a new segment."""
         gone = "was removed" if not self.directory.is_dir() else "has lost a file"
         why = f"{self.directory} {gone} while it was in use; what is known is written again"
         logger.warning("%s", why)
@@ -179,7 +180,7 @@ class StateKeeper:
         for key, value in storage.items("table/"):
             table, id = table_key(key)
             if table not in WRITE_THROUGH:
-                # What the router said meanwhile, while the storage could not be read, is newer.
+                # What the router sent while the storage could not be read is newer.
                 self._tables.setdefault(table, {}).setdefault(id, read_stored(key, value, dict[str, Any]) or {})
         if storage.atomic:
             oldest = day_of(now - USAGE_STORED)
@@ -212,7 +213,7 @@ class StateKeeper:
         self._loaded = True
 
     def _find_lost(self, storage: Storage, begun: tuple[Begin, ...]) -> list[LostAttempt]:
-        """What statistics lack of a life that was killed. Those of an older version do not say what they cover."""
+        """Attempts of a killed life that statistics lack. Statistics of an older version do not say what they cover."""
         try:
             covered = read_stored("statistics", storage.load(stored_key("statistics", COVERED)), Covered)
             if covered is None:
@@ -245,7 +246,7 @@ class StateKeeper:
             self.sync(boundary=durable)
 
     def table(self, table: str) -> dict[str, dict[str, Any]]:
-        """All rows of a table, of one that is not mirrored too."""
+        """All rows of a table, even if it is not mirrored."""
         rows: dict[str, dict[str, Any]] = dict(self._tables.get(table, {}))
         if table in WRITE_THROUGH and self._storage is not None:
             try:
@@ -261,7 +262,7 @@ class StateKeeper:
         return rows
 
     def open_journal(self) -> str:
-        """A fresh segment's path; "" while the disk takes none (another is offered when it does)."""
+        """A fresh segment's path; "" while the disk refuses it (another is offered later)."""
         self._segments.offered = ""
         self._journal_asked = True
         try:
@@ -273,7 +274,7 @@ class StateKeeper:
         return self._segments.path(self._segments.current)
 
     def offer_segment(self) -> str:
-        """The path of a segment the router should switch to; "" while there is no reason to.
+        """The path of a segment that the router should switch to; "" if it need not.
 
         Offered again until it is taken: the message may have met a router that was just being restarted.
         """
@@ -288,9 +289,9 @@ class StateKeeper:
         return segments.path(segments.offered)
 
     def rotated(self, finished: str) -> None:
-        """The router left the segment `finished`, or says again that it writes to the one it was offered.
+        """The router left the segment `finished`, or repeats that it writes to the one it was offered.
 
-        A router that starts again opens the current one again and reports that too: not a rotation.
+        A restarted router reopens the current one and reports that too, which is not a rotation.
         """
         segments = self._segments
         known = {segments.path(name) if name else "" for name in (segments.current, segments.offered)}
@@ -301,7 +302,7 @@ class StateKeeper:
     # -- writing --------------------------------------------------------------------------------------
 
     def sync(self, *, boundary: bool = False) -> SyncStatus:
-        """Fold the journal, write what changed. boundary: the tables too, where the policy waits for one."""
+        """Fold the journal, write what changed. boundary: also the tables, if the policy waits for one."""
         problem = self._open()
         try:
             if self._segments.fold(self._ledger):
@@ -346,7 +347,7 @@ class StateKeeper:
         try:
             if finished:
                 self._segments.remove(finished)
-                self._ledger_behind = True  # their offsets are gone
+                self._ledger_behind = True  # their offsets are lost
         except OSError as error:
             return str(error)
         return ""
@@ -377,7 +378,7 @@ class StateKeeper:
                 self._pending.update({(table, key): value for key, value in rows.items()})
 
     def spend_today(self) -> int:
-        """10⁻⁹ USD that all providers together had today, up to the last record of the journal."""
+        """10⁻⁹ USD spent at all providers today, up to the last record of the journal."""
         try:
             if self._segments.fold(self._ledger):
                 self._ledger_behind = True

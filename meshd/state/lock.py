@@ -1,6 +1,6 @@
-"""One daemon a state directory: a lock that says who holds it.
+"""One daemon per state directory: a lock that names its holder.
 
-Owns: STATE_DIR/lock. Must never: be broken by force; the kernel gives it back when its holder dies.
+Owns: STATE_DIR/lock. Must never: be broken by force; the kernel releases it when its holder dies.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from pathlib import Path
 
 
 class StateLocked(Exception):
-    """Another daemon uses this state directory. pid: who, 0 where it did not say."""
+    """Another daemon uses this state directory. pid: its process, 0 if unknown."""
 
     def __init__(self, directory: Path, pid: int) -> None:
         self.pid = pid
@@ -29,7 +29,7 @@ class StateLock:
         self._fd = -1
 
     def acquire(self) -> None:
-        """Raises StateLocked, or OSError where the directory cannot be written."""
+        """Raises StateLocked, or OSError if the directory cannot be written."""
         if self._fd >= 0:
             return
         fd = os.open(self._directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -46,7 +46,7 @@ class StateLock:
         self._fd = fd
 
     def lost(self) -> bool:
-        """Whether another process would not meet it: its file is not there any more."""
+        """Whether it no longer protects anything, as its file is gone."""
         try:
             return self._fd >= 0 and not os.path.samestat(os.fstat(self._fd), os.stat(self._directory / "lock"))
         except OSError:

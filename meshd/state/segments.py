@@ -1,6 +1,6 @@
-"""The journal's segment files: which there are, which is written to, how far each is folded into the ledger.
+"""The journal's segment files: the current one, and how far each is folded into the ledger.
 
-Owns: STATE_DIR/journal. Must never: remove a segment before the storage has what was in it.
+Owns: STATE_DIR/journal. Must never: remove a segment before its content is in the storage.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ class Segments:
         self.offsets: dict[str, int] = {}
         self.last = 0
         self.current = ""
-        self._inodes: dict[str, int] = {}  # of those made here
-        self.offered = ""  # a segment the router was asked to switch to
+        self._inodes: dict[str, int] = {}  # of those created here
+        self.offered = ""  # the segment that the router was asked to switch to
 
     def make(self) -> None:
         """Raises OSError."""
@@ -48,8 +48,7 @@ class Segments:
         return str(self.directory / name)
 
     def lost(self) -> bool:
-        """Whether the router writes to a file that is not there any more, or not as it was: removed, renamed,
-        replaced by a copy, or truncated."""
+        """Whether the file that the router writes to was removed, renamed, replaced by a copy, or truncated."""
         if not self.current:
             return False
         try:
@@ -62,14 +61,14 @@ class Segments:
         return moved or found.st_size < self.offsets.get(self.current, 0)
 
     def abandon(self) -> None:
-        """Leave the current one to whoever took it; the router is offered another."""
+        """Give up the current one; the router is offered another."""
         self._inodes.pop(self.current, None)
-        if not os.path.exists(self.directory / self.current):  # else what was read of it is not read again
+        if not os.path.exists(self.directory / self.current):  # otherwise it would be read twice
             self.offsets.pop(self.current, None)
         self.current = ""
 
     def fold(self, ledger: Ledger) -> bool:
-        """Read on in every segment. Whether there was anything. Raises OSError."""
+        """Read new records of every segment. Whether there were any. Raises OSError."""
         found = False
         for name in self.names():
             offset = self.offsets.get(name, 0)
@@ -84,8 +83,8 @@ class Segments:
         return found
 
     def settled_since(self, since: float) -> set[bytes]:
-        """Requests that were answered by their provider since then (UTC s): an answer may not have reached its app
-        when the daemon was killed, and is not bought a second time. Raises OSError."""
+        """Requests answered by their provider since then (UTC s): an answer may not have reached its app when the
+        daemon was killed, and must not be bought again. Raises OSError."""
         found: set[bytes] = set()
         for name in self.names():
             if os.stat(self.directory / name).st_mtime < since:
@@ -96,12 +95,12 @@ class Segments:
         return found
 
     def records(self) -> Iterator[Begin | Settle]:
-        """All there are. Raises OSError."""
+        """All records. Raises OSError."""
         for name in self.names():
             yield from read_segment(self.directory / name)[0]
 
     def unread(self) -> int:
-        """Bytes written and not folded."""
+        """Bytes written but not folded."""
         try:
             return sum(
                 max(0, os.stat(self.directory / name).st_size - self.offsets.get(name, 0)) for name in self.names()
@@ -116,11 +115,11 @@ class Segments:
             return 0
 
     def finished(self) -> list[str]:
-        """Segments that are not written to any more. Raises OSError."""
+        """Segments that are no longer written to. Raises OSError."""
         return [name for name in self.names() if name not in (self.current, self.offered)]
 
     def remove(self, names: list[str]) -> None:
-        """Their records are in the storage. What was torn at the end of one is cut with it. Raises OSError."""
+        """Their records are in the storage, except for a torn end. Raises OSError."""
         for name in names:
             path = self.directory / name
             left = os.stat(path).st_size - self.offsets.get(name, 0)

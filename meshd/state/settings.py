@@ -1,4 +1,4 @@
-"""What the keeper needs of the configuration's section `storage`."""
+"""What the keeper needs from the configuration's section `storage`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class StateSettings:
-    """timezone: whose days spend is counted by."""
+    """timezone: for the days on which spend is counted."""
 
     connector: str = "modelmesh.sqlite.v1"
     settings: Mapping[str, Any] = field(default_factory=dict)
