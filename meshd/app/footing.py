@@ -1,6 +1,6 @@
-"""What a process stands on: its standard streams and its descriptors, whoever started it.
+"""A process's standard streams and descriptor limit, however it was started.
 
-Owns: streams that are always there, and the limit of open files.
+Owns: open standard streams, and the limit of open files.
 Must never: end the process.
 """
 
@@ -11,13 +11,13 @@ import resource
 import sys
 
 FEWEST_FILES = 48
-"""With fewer, a daemon cannot open what it needs to say that it has too few."""
+"""With fewer, a daemon cannot even report that it has too few."""
 _ENOUGH_FILES = 256
 _WANTED_FILES = 65_536
 
 
 def open_standard_streams() -> None:
-    """A descriptor that was closed (`2>&-`) would be the next socket's, and print would write into it."""
+    """A closed descriptor (`2>&-`) would be reused by the next socket, and print would write into it."""
     for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
         try:
             os.fstat(number)
@@ -33,13 +33,13 @@ def open_standard_streams() -> None:
         if getattr(sys, name) is None:
             setattr(sys, name, os.fdopen(number, mode, closefd=False, errors="backslashreplace"))
     for stream in (sys.stdout, sys.stderr):
-        # What cannot be written in this locale is written otherwise, rather than ending the process.
+        # Characters outside the locale are escaped, rather than ending the process.
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace" if stream is sys.stderr else "replace")
 
 
 def raise_file_limit() -> tuple[int, str | None]:
-    """As many files as may be opened; and what is to be said where that is few."""
+    """Raise it as far as allowed; the limit, and a warning if it is low."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = _WANTED_FILES if hard == resource.RLIM_INFINITY else min(hard, _WANTED_FILES)
     if soft != resource.RLIM_INFINITY and soft < wanted:

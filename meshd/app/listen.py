@@ -26,12 +26,12 @@ class ListenSocket(NamedTuple):
 
 
 class ListenError(Exception):
-    """A descriptor was handed in that the daemon cannot listen on."""
+    """The daemon cannot listen on a descriptor that was handed in."""
 
 
 def take_sockets() -> list[ListenSocket]:
-    """The sockets handed in, none where there are none. The variables are removed, so that no child takes
-    them for its own, and the descriptors are closed on exec.
+    """The sockets handed in, if any. The variables are removed, so that no child uses them, and the descriptors are
+    closed on exec.
 
     Raises ListenError: one of them is not a listening AF_UNIX stream socket.
     """
@@ -52,7 +52,7 @@ def take_sockets() -> list[ListenSocket]:
 
 
 def _claim(fd: int, name: str) -> str:
-    """Check one descriptor, set CLOEXEC, and say what path it listens on."""
+    """Check one descriptor, set CLOEXEC, and return the path that it listens on."""
     label = f"descriptor {fd} ({name}) from the service manager"
     try:
         os.set_inheritable(fd, False)

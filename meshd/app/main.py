@@ -1,7 +1,7 @@
 """The process `meshd`: read top to bottom, it is the boot and shutdown sequence.
 
-Owns: arguments, the socket's place, signals, what the service manager and the terminal are told, exit codes.
-Must never: do what an actor does; everything lasting is in `ModelMesh`.
+Owns: arguments, the socket's place, signals, messages to the service manager and the terminal, exit codes.
+Must never: do an actor's work; everything long-lived is in `ModelMesh`.
 """
 
 from __future__ import annotations
@@ -44,10 +44,10 @@ EX_CONFIG = 78
 
 _LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
 _STATUS_EVERY = 10.0  # s between two STATUS lines for the service manager
-_STUCK_AFTER = 5.0  # s the router may take to answer before the watchdog goes hungry
+_STUCK_AFTER = 5.0  # s the router may take to answer before the watchdog is no longer fed
 TOGETHER = 2.0
-"""s in which signals to end are one: a terminal and what forwards them (make, npm, uv run) each send it."""
-_LONG_DRAIN = 5.0  # s of finishing, above which the service manager is asked for patience; and what comes after it
+"""s in which signals to end count as one: a terminal and a forwarding parent (make, npm, uv run) each send it."""
+_LONG_DRAIN = 5.0  # s of draining above which the service manager is asked for more time; and what comes after it
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -98,7 +98,7 @@ _NO_ROOM = "no more threads or memory; raise `ulimit -u` and `ulimit -v` (TasksM
 
 
 def _about(error: OSError) -> str:
-    """With what to do, where that is one thing."""
+    """Its text, with what to do if that is clear."""
     advice = {
         errno.EMFILE: "raise `ulimit -n` (LimitNOFILE= in a unit)",
         errno.ENFILE: "the machine has too many open files",
@@ -128,9 +128,9 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _logs(level: str | None) -> LogBridge:
-    """Python's logging: to standard error until the mesh runs, and after."""
+    """Python's logging: to standard error while the mesh does not run."""
     for chatty in ("pykka", "asyncio", "watchfiles"):
-        logging.getLogger(chatty).setLevel(logging.CRITICAL)  # the actors say themselves what failed
+        logging.getLogger(chatty).setLevel(logging.CRITICAL)  # the actors log their own failures
     return LogBridge().install(level or "info")
 
 
@@ -140,7 +140,7 @@ def _source(given: str | None) -> ConfigSource:
 
 
 def _checked(config: MeshConfig, socket: str | None) -> int:
-    """Everything that would stop a start, a line each."""
+    """Print everything that would stop a start, a line each."""
     from meshd.app.preflight import obstacles
     from meshd.config.advice import remarks
 
@@ -157,7 +157,7 @@ def _checked(config: MeshConfig, socket: str | None) -> int:
 
 
 def _warn_of_proxies(config: MeshConfig) -> None:
-    """Said at the start: who asks later is told only that a provider cannot be reached."""
+    """At the start, since later errors say only that a provider cannot be reached."""
     if any(name.lower().endswith("_proxy") for name in os.environ):
         from meshd.app.preflight import proxies
 
@@ -186,7 +186,7 @@ class _Process:
         self._log_level = options.log_level
         self._ending_since = 0.0
         self._notifier = Notifier()
-        self._signals = -1  # a pipe's end, where each signal is a byte
+        self._signals = -1  # a pipe's end; each signal is a byte
         self._handed_in = take_sockets()
         self._path = self._socket_path(options.socket)
         self._claim: Claim | None = None
@@ -210,7 +210,7 @@ class _Process:
         )
         try:
             mesh.start(self._source)
-            # What was made until now stays for good: keep the collector from walking it again and again.
+            # Objects created until now stay: keep the collector from walking them again and again.
             gc.collect()
             gc.freeze()
             status = _first_status(mesh)
@@ -225,7 +225,7 @@ class _Process:
                 self._path.unlink(missing_ok=True)
                 self._claim.release()
                 if self._children is not None:
-                    with contextlib.suppress(OSError):  # in use by what is left of a child
+                    with contextlib.suppress(OSError):  # still used by a child
                         self._children.rmdir()
         return EX_OK
 
@@ -252,8 +252,8 @@ class _Process:
         return [_handed(socket) for socket in self._handed_in]
 
     def _runtime_directory(self) -> Path | None:
-        """For the sockets of child processes: beside ours where that is the daemon's own place, else a temporary
-        one that the mesh makes and removes."""
+        """For the sockets of child processes: beside ours if that directory is the daemon's own, else a temporary one
+        that the mesh creates and removes."""
         if self._path.parent != default_socket().parent or not os.access(self._path.parent, os.W_OK):
             return None
         private = self._path.parent / "children"
@@ -263,8 +263,8 @@ class _Process:
     # -- signals --------------------------------------------------------------------------------------
 
     def _catch_signals(self) -> None:
-        """Into a pipe, by whatever thread the kernel gives them to: one that came between two looks of the main
-        thread, and not on its sleep, would be noticed only at its next waking."""
+        """Into a pipe, from any thread the kernel chooses: a signal between two checks of the main thread, not during
+        its sleep, would be noticed only when it next wakes."""
         self._signals, written = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.set_wakeup_fd(written, warn_on_full_buffer=False)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):
@@ -303,7 +303,7 @@ class _Process:
             logger.warning("no status: %s", _named(error))
 
     def _finish(self, mesh: Any) -> None:
-        """Let what is in flight end; another SIGTERM or Ctrl-C, a while later, ends the waiting."""
+        """Let requests in flight end; another SIGTERM or Ctrl-C, a while later, stops the waiting."""
         self._notifier.stopping("finishing what is in flight")
         seconds = self._drain_seconds(mesh)
         if seconds > _LONG_DRAIN:
@@ -346,7 +346,7 @@ class _Process:
     # -- a person -------------------------------------------------------------------------------------
 
     def _greet(self, status: dict[str, Any]) -> None:
-        """One short screen, for who started it by hand."""
+        """One short screen for a person who started it by hand."""
         unwritten = status["state"].get("error")
         if unwritten:
             logger.warning("what is learnt and spent is kept in memory only: %s", unwritten)
@@ -394,7 +394,7 @@ def _summary(status: dict[str, Any]) -> str:
 
 
 def _first_status(mesh: Any) -> dict[str, Any]:
-    """Clients of a socket that was handed in may be there before: a router that their requests ended is back soon."""
+    """Clients of a socket that was handed in may come first: a router that their requests crashed is back soon."""
     deadline = clock.now() + _STUCK_AFTER
     while True:
         try:
@@ -417,7 +417,7 @@ def _dump(mesh: Any) -> None:
 
 
 def _ask(mesh: Any, name: str) -> Any:
-    """A command that may not keep signals waiting."""
+    """Run a command without delaying signals."""
     return mesh._ask("router", messages.RouterCommand("GET", f"/mesh/v1/{name}"), _STUCK_AFTER)
 
 

@@ -1,4 +1,4 @@
-"""What the process tells systemd, over the socket of `sd_notify(3)`, with no C library.
+"""Notifications to systemd over the socket of `sd_notify(3)`, without a C library.
 
 Owns: the datagrams to `$NOTIFY_SOCKET` and the watchdog's interval.
 Must never: raise, block, or decide when the daemon is ready or healthy. Outside systemd everything here does
@@ -15,7 +15,7 @@ __all__ = ["Notifier", "watchdog_interval"]
 
 
 class Notifier:
-    """The line to the service manager. Each method answers whether the message went out."""
+    """The line to the service manager. Each method returns whether the message was sent."""
 
     def __init__(self, address: str | None = None) -> None:
         """`address`: instead of `$NOTIFY_SOCKET`; a leading `@` means an abstract socket."""
@@ -23,7 +23,7 @@ class Notifier:
 
     @property
     def active(self) -> bool:
-        """Whether anybody listens."""
+        """Whether a service manager listens."""
         return self._address is not None
 
     def ready(self, status: str = "") -> bool:
@@ -64,8 +64,8 @@ class Notifier:
 
 
 def watchdog_interval() -> float | None:
-    """Seconds within which systemd wants to hear `watchdog`, or None where it watches no process or another
-    process. Feed it at half of this."""
+    """Seconds within which systemd expects `watchdog`, or None if it does not watch this process. Call it at half of
+    this."""
     try:
         microseconds = int(os.environ.get("WATCHDOG_USEC", ""))
         pid = int(os.environ.get("WATCHDOG_PID") or os.getpid())
@@ -83,5 +83,5 @@ def _address(text: str) -> str | None:
 
 
 def _status(text: str) -> tuple[str, ...]:
-    """A status is one line: what follows a line break would be read as another field."""
+    """A status is one line: text after a line break would be another field."""
     return (f"STATUS={' '.join(text.split())}",) if text else ()

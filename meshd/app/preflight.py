@@ -1,6 +1,6 @@
-"""What would stop a start, found without starting: `meshd --check`, `meshctl config validate`, `meshctl doctor`.
+"""Finds what would stop a start, without starting: `meshd --check`, `meshctl config validate`, `meshctl doctor`.
 
-Must never: change anything: no directory made, no lock kept, no socket removed; or show a secret's value.
+Must never: change anything (create a directory, keep a lock, remove a socket), or show a secret's value.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from urllib.parse import urlsplit
 from meshd.config import MeshConfig, Problem
 from meshd.gateway.listening import default_socket
 
-_PATIENCE = 1.0  # s that whoever listens may take
+_PATIENCE = 1.0  # s that a listener may take to answer
 _MOST_TOLD = 10  # entries of NO_PROXY
 
 
 @dataclass(frozen=True, slots=True)
 class Obstacle:
-    """subject: secret, state or socket. fatal: a start fails; else it is worth knowing. advice: what to do."""
+    """subject: secret, state or socket. fatal: a start fails; otherwise a warning. advice: what to do."""
 
     subject: str
     message: str
@@ -33,7 +33,7 @@ class Obstacle:
 
 
 def obstacles(config: MeshConfig, socket_path: str | None = None, *, strict: bool = False) -> Iterator[Obstacle]:
-    """strict: a missing secret stops it, unless the configuration itself says that it does not."""
+    """strict: a missing secret is fatal, unless the configuration says otherwise."""
     yield from missing_secrets(config, strict)
     yield from proxies(config)
     yield from state_directory(config)
@@ -63,8 +63,8 @@ def missing_secrets(config: MeshConfig, strict: bool = False) -> Iterator[Obstac
 
 
 def proxies(config: MeshConfig) -> Iterator[Obstacle]:
-    """Providers whose proxy cannot be used: the daemon starts, and none of their models answers. And what in NO_PROXY
-    has no effect."""
+    """Providers whose proxy cannot be used: the daemon starts, but their models cannot answer. And entries of NO_PROXY
+    without effect."""
     from meshd.connectors.providers.proxies import ProxyRefused, find_proxy, no_proxy_faults
     from meshd.connectors.registry import default_registry
 
@@ -79,14 +79,14 @@ def proxies(config: MeshConfig) -> Iterator[Obstacle]:
             yield Obstacle(
                 "proxy", f"provider {name} cannot be reached: {why}", False, "correct or unset that variable"
             )
-        except ValueError:  # a port that is none; the configuration's own check tells it
+        except ValueError:  # an invalid port, which the configuration's own check reports
             continue
     for fault in no_proxy_faults()[:_MOST_TOLD]:
         yield Obstacle("proxy", fault, False, "correct or remove that entry")
 
 
 def state_directory(config: MeshConfig) -> Iterator[Obstacle]:
-    """A daemon whose state cannot be written serves all the same, and forgets what it learnt and spent."""
+    """A daemon that cannot write its state still serves, but forgets what it learnt and spent."""
     from meshd.state import default_state_dir
 
     given = config.daemon.state_dir
@@ -121,7 +121,7 @@ def socket_place(config: MeshConfig, given: str | None = None) -> Iterator[Obsta
     try:
         probe.connect(str(path))
     except ConnectionRefusedError:
-        return  # left over: a start removes it
+        return  # stale: a start removes it
     except OSError as error:
         yield Obstacle("socket", f"{path}: {error.strerror}", True, "give another path with --socket")
     else:

@@ -1,6 +1,6 @@
-"""`meshd` and `meshctl` as they are called: what is missing is said in one line.
+"""The entry points `meshd` and `meshctl`: a missing package is reported in one line.
 
-Owns: the console scripts. Must never: import anything but the standard library before it has looked.
+Owns: the console scripts. Must never: import anything but the standard library before that check.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _OURS = ("meshd", "modelmesh")
 def daemon() -> NoReturn:
     try:
         _run("meshd", "meshd.app.main")
-    finally:  # all has ended: one more signal in the last moment must not make it look killed
+    finally:  # everything has ended: a last signal must not make it look killed
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, signal.SIG_IGN)
 
