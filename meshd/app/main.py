@@ -299,7 +299,7 @@ class _Process:
             self._notifier.watchdog()
         try:
             self._notifier.status(_summary(_ask(mesh, "status")))
-        except Exception as error:  # whatever an operation raised: it ends no daemon
+        except Exception as error:  # an operation's exception must not end the daemon
             logger.warning("no status: %s", _named(error))
 
     def _finish(self, mesh: Any) -> None:
@@ -410,7 +410,7 @@ def _dump(mesh: Any) -> None:
     try:
         state = {name: _ask(mesh, name) for name in ("status", "pools", "models")}
         text = json.dumps(state)
-    except Exception as error:  # whatever an operation raised: it ends no daemon
+    except Exception as error:  # an operation's exception must not end the daemon
         logger.error("no state dump: %s", _named(error))
         return
     logger.info("state dump: %s", text)
