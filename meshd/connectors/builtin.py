@@ -1,6 +1,6 @@
-"""The connectors that come with the daemon, and the ids the specification has that are not built yet.
+"""The connectors that come with the daemon, and ids of the specification that are not built yet.
 
-Owns: these two tables. Providers that are only data stand in the catalogue instead.
+Owns: these two tables. Providers that are only data are in the catalogue instead.
 Must never: import a connector.
 """
 

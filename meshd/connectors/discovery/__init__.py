@@ -1,1 +1,1 @@
-"""What is out there: health of providers, their model lists, servers on this machine."""
+"""Discovery: health of providers, their model lists, servers on this machine."""

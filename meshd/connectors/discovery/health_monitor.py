@@ -1,10 +1,10 @@
-"""`modelmesh.health-monitor.v1`: when to probe which provider, and what to think of it.
+"""`modelmesh.health-monitor.v1`: when to probe which provider, and how available it is.
 
 Owns: the schedule and the availability scores.
-Must never: do I/O or look at a clock. It says which probes are due and is told how they went.
+Must never: do I/O or read a clock. It says which probes are due and gets their results.
 
-A provider that failed is probed soon, at a pace that slows down from a second to the interval, so that an outage
-is established and its end noticed within seconds, and a long one costs next to nothing.
+A failed provider is probed soon, then at gaps that grow from a second to the interval, so that an outage and its end
+are noticed within seconds, and a long one costs next to nothing.
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ from meshd.messages import HealthReport, Probe, Probed, ProviderFailed
 
 SMOOTHING = 0.3  # weight of the newest outcome in the score
 LEAST_APART = 1.0  # s between the beginnings of two probes of one provider
-SOON = 5.0  # s until a probe is sent again that this machine could not send
+SOON = 5.0  # s until a probe that this machine could not send is repeated
 GRACE = 5.0  # s beyond the timeout after which a probe counts as lost: the router was restarted
 
 ANSWERED = frozenset({"rate_limit", "quota", "model_not_found", "invalid_request", "context_length"})
-"""Failures of a probe that only something which is there can produce."""
+"""Failures of a probe that prove that the server is there."""
 UNABLE = "unsupported"
-"""The connector has no way to be probed; of a list that was refused: there is nothing at its path."""
+"""The connector cannot be probed; for a refused list: there is nothing at its path."""
 AUTHENTICATION = "authentication"
 OUR_OWN = "local"
-"""This machine could not send the probe, which says nothing of the provider."""
+"""This machine could not send the probe, which says nothing about the provider."""
 UNKNOWN, SERVES, NOTHING_THERE = "", "serves", "nothing"
-"""What became of requests (`ProviderState.answering`), beside AUTHENTICATION: their key was refused."""
+"""Outcomes of requests (`ProviderState.answering`), beside AUTHENTICATION: their key was refused."""
 
 
 def _confirmed(message: Probed) -> bool:
-    """Whether requests meet what the list of models met. A list that is refused says nothing alone: some keys may not
-    see it, and many a server has none."""
+    """Whether requests fail like the model list. A refused list alone says nothing: some keys may not see it, and many
+    servers have none."""
     return message.requests == (AUTHENTICATION if message.kind == AUTHENTICATION else NOTHING_THERE)
 
 
@@ -48,8 +48,8 @@ class HealthSettings:
     failure_threshold: int = 3
     providers: tuple[str, ...] = ()
     method: str = "auto"
-    quotas: frozenset[str] = frozenset()  # providers that are asked for their quota with each probe
-    methods: Mapping[str, str] = field(default_factory=dict)  # of providers that have their own
+    quotas: frozenset[str] = frozenset()  # providers whose quota is read with each probe
+    methods: Mapping[str, str] = field(default_factory=dict)  # for providers with a method of their own
 
     @classmethod
     def of(
@@ -84,7 +84,7 @@ class _Watched:
 
 
 class _Round:
-    """Somebody waits for these providers to have answered."""
+    """A caller waits for these providers to answer."""
 
     def __init__(self, names: Iterable[str], done: Callable[[list[dict[str, Any]]], None]) -> None:
         self.names = list(names)
@@ -93,7 +93,7 @@ class _Round:
 
 
 class HealthMonitor:
-    """now arguments: a monotonic clock, but for `wall`, which is UTC seconds and only passed on."""
+    """`now` is of a monotonic clock; `wall` is in UTC seconds and only passed on."""
 
     def __init__(self, *, chance: Callable[[], float] = random.random) -> None:
         self.settings = HealthSettings()
@@ -102,13 +102,13 @@ class HealthMonitor:
         self._token = 0
 
     def configure(self, settings: HealthSettings, providers: Iterable[str], now: float) -> None:
-        """Watch these. What is known of those watched already is kept; new ones are probed at once."""
+        """Watch these. What is known about those already watched is kept; new ones are probed at once."""
         self.settings = settings
         before, self._watched = self._watched, {}
         for name in providers:
             kept = before.pop(name, None)
             if kept is not None and not self._scheduled(name) and not kept.waiting:
-                kept = None  # what was found out of it once is not found out any more
+                kept = None  # its results no longer apply
             self._watched[name] = kept or _Watched(now)
             if kept is not None and kept.due != float("inf"):
                 kept.due = min(kept.due, now + settings.interval)
@@ -122,7 +122,7 @@ class HealthMonitor:
         probes = []
         for name, watched in self._watched.items():
             if watched.probing and now - watched.began > self.settings.timeout + GRACE:
-                # No answer for it: says nothing of the provider.
+                # The probe was lost, which says nothing about the provider.
                 watched.probing = 0
                 watched.due = now
                 self._answer(name, watched)
@@ -144,7 +144,7 @@ class HealthMonitor:
         return probes
 
     def next_due(self, now: float) -> float | None:
-        """Seconds until `due` should be asked again; None: not before something happens."""
+        """Seconds until `due` should be called again; None: not before something happens."""
         times = []
         for name, watched in self._watched.items():
             if watched.probing:
@@ -185,7 +185,7 @@ class HealthMonitor:
             watched.due = watched.began + self._spread(self.settings.interval)
         else:
             watched.failures += 1
-            # The first failure is followed up at once: three strikes must not take three intervals.
+            # The first failure is followed up at once: three failures must not take three intervals.
             pace = min(self.settings.interval, LEAST_APART * 2.0 ** min(watched.failures - 1, 20))
             watched.due = max(now, watched.began + max(LEAST_APART, self._spread(pace)))
             if watched.failures >= self.settings.failure_threshold or message.kind == AUTHENTICATION:
@@ -195,19 +195,19 @@ class HealthMonitor:
         return msgspec.structs.replace(report, probed=True, answered=ok, refused=message.refused)
 
     def failed(self, message: ProviderFailed, now: float, wall: float) -> HealthReport | None:
-        """A request met a failure: the score falls, and a probe will tell what it was."""
+        """A request failed: the score falls, and a probe will tell why."""
         watched = self._watched.get(message.provider)
         if watched is None or not self._scheduled(message.provider):
-            return None  # no probe would ever tell that it is over
+            return None  # no probe would ever show that it is over
         self._score(watched, False)
         if watched.due != float("inf") and not watched.probing:
-            # Many failures bring one probe, at a moment of its own for every provider and daemon.
+            # Many failures cause one probe, at a time that differs by provider and daemon.
             soon = max(now, watched.began + LEAST_APART) + self._chance() * LEAST_APART
             watched.due = min(watched.due, soon)
         return self._report(message.provider, watched, wall, f"{message.kind}: {message.message}", message.kind)
 
     def probe_now(self, provider: str | None, now: float, done: Callable[[list[dict[str, Any]]], None]) -> None:
-        """Probe one or all, also if they are not watched on a schedule; `done` gets a map each."""
+        """Probe one or all, even without a schedule; `done` gets a map for each."""
         names = [name for name in self._watched if provider in (None, name)]
         waiting = _Round(names, done)
         if not names:
@@ -218,7 +218,7 @@ class HealthMonitor:
             watched.due = min(watched.due, max(now, watched.began + LEAST_APART))
 
     def give_up_waiting(self) -> None:
-        """Answer whoever waits with what is known: the end has come."""
+        """Answer waiting callers with what is known, as the daemon ends."""
         for name, watched in self._watched.items():
             self._answer(name, watched)
 

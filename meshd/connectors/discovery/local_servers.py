@@ -1,12 +1,12 @@
 """Model servers on this machine, found by asking.
 
-Owns: where to look (the catalogue's local rows), and telling one server from another by its answers.
-Must never: trust a port. 8080 may be llama-server, LocalAI or anybody's web server; what does not answer as one of
-the servers looked for is left alone.
+Owns: where to look (the catalogue's local rows), and recognising servers by their answers.
+Must never: trust a port. 8080 may be llama-server, LocalAI or any web server; a server that does not answer like a
+known one is left alone.
 
-How they are told apart, cheapest first: llama-server signs with `Server: llama.cpp` and owns its models as
-`llamacpp`; vLLM owns them as `vllm`; Ollama answers GET /api/version, LM Studio GET /api/v0/models; LocalAI answers
-GET /readyz and leaves its models without an owner.
+How they are recognised, cheapest first: llama-server signs with `Server: llama.cpp` and owns its models as `llamacpp`;
+vLLM owns them as `vllm`; Ollama answers GET /api/version, LM Studio GET /api/v0/models; LocalAI answers GET /readyz and
+leaves its models without an owner.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from typing import Any, Protocol
 
 CONNECT_TIMEOUT = 0.3  # s
 ANSWER_TIMEOUT = 1.0
-SCAN_TIMEOUT = 5.0  # s for everything: a server that hangs must not hold up the rest for long
+SCAN_TIMEOUT = 5.0  # s for everything: a hanging server must not delay the rest for long
 LARGEST_ANSWER = 4 * 1024 * 1024
 
 _HERE = frozenset({"localhost", "127.0.0.1", "0.0.0.0", "::1", "::", ""})
 
 
 class LocalRow(Protocol):
-    """What is needed of a row of the catalogue."""
+    """What is needed from a row of the catalogue."""
 
     @property
     def id(self) -> str: ...
@@ -48,7 +48,7 @@ class Answer:
     body: bytes
 
     def json(self) -> Any:
-        """None for what is not JSON."""
+        """None if it is not JSON."""
         try:
             return json.loads(self.body)
         except (ValueError, RecursionError):
@@ -56,7 +56,7 @@ class Answer:
 
 
 Get = Callable[[str, int, str], Answer | None]
-"""(host, port, path) → the answer, None where there is none."""
+"""(host, port, path) → the answer, None if there is none."""
 
 
 NO_ANSWER = Answer(0, "", b"")
@@ -71,7 +71,7 @@ class FoundServer:
 
 
 def address_of(row: LocalRow, environ: Mapping[str, str]) -> tuple[str, int] | None:
-    """Where a server of this kind would listen: as its own variable says, else its usual port here."""
+    """Where a server of this kind would listen: by its own variable, else its usual port on this machine."""
     said = environ.get(row.host_env or "", "").strip(" \t\r\n\"'")  # an `--env-file` keeps quotes
     if not said and row.port is None:
         return None
@@ -79,7 +79,7 @@ def address_of(row: LocalRow, environ: Mapping[str, str]) -> tuple[str, int] | N
 
 
 def parse_host(text: str, port: int) -> tuple[str, int]:
-    """`host`, `host:port`, `:port`, `[v6]:port`, or a URL of these. "Everywhere" is asked for here."""
+    """`host`, `host:port`, `:port`, `[v6]:port`, or a URL of these. A wildcard address means this machine."""
     rest = text.split("://", 1)[-1].split("/", 1)[0]
     host = rest
     if rest.startswith("["):
@@ -112,8 +112,8 @@ def find_local(
     get: Get | None = None,
     now: Callable[[], float] = time.monotonic,
 ) -> list[FoundServer]:
-    """Every server of these rows that answers as what it is. skip: addresses that are configured already. known: those
-    of an earlier look: one that is there, and says nothing that can be read, is found without models."""
+    """Every server of these rows that answers as expected. skip: addresses that are configured already. known: servers
+    of an earlier scan: one that is there but gives no readable answer is found without models."""
     ask = get or http_get
     found: dict[tuple[str, int], FoundServer] = {}
     asked: dict[tuple[str, int], str] = {}
@@ -148,7 +148,7 @@ def find_local(
 
 
 def identify(listed: Answer, get: Callable[[str], Answer | None]) -> str:
-    """The name of the server that answered GET /v1/models like this, "" for none of those known."""
+    """The name of the server that answered GET /v1/models like this, "" if unknown."""
     if "llama.cpp" in listed.server:
         return "llama-server"
     document = listed.json() if listed.status == 200 else None
@@ -160,7 +160,7 @@ def identify(listed: Answer, get: Callable[[str], Answer | None]) -> str:
     if "vllm" in owners:
         return "vllm"
     if not isinstance(document, dict) or document.get("object") != "list":
-        # vLLM, LocalAI and LM Studio with a key set: whoever runs them names them in the configuration.
+        # vLLM, LocalAI and LM Studio with a key: those have to be configured.
         return ""
     if _says(get("/api/version"), "version"):
         return "ollama"
@@ -173,7 +173,7 @@ def identify(listed: Answer, get: Callable[[str], Answer | None]) -> str:
 
 
 def _says(answer: Answer | None, key: str) -> bool:
-    """Whether it is a map that has this key."""
+    """Whether it is a map with this key."""
     document = answer.json() if answer is not None and answer.status == 200 else None
     return isinstance(document, dict) and key in document
 
@@ -182,7 +182,7 @@ def _found(row: LocalRow, address: tuple[str, int], listed: Answer, ask: Get) ->
     host, port = address
     body = listed.body
     if row.name == "lmstudio":
-        # Its own list says what kind of model each is, and its context.
+        # Its own list has each model's kind and context.
         native = ask(host, port, "/api/v0/models")
         body = native.body if native is not None and native.status == 200 else body
     place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
@@ -201,8 +201,8 @@ def _models(body: bytes) -> tuple[dict[str, Any], ...]:
 
 
 def http_get(host: str, port: int, path: str) -> Answer | None:
-    """One GET, nothing kept open; NO_ANSWER of what takes the connection and gives none that can be read. A refused
-    connection costs microseconds and imports nothing."""
+    """One GET on a new connection; NO_ANSWER if it connects without a readable answer. A refused connection costs
+    microseconds and imports nothing."""
     try:
         connection = socket.create_connection((host, port), CONNECT_TIMEOUT)
     except OSError:
@@ -223,7 +223,7 @@ def http_get(host: str, port: int, path: str) -> Answer | None:
 
 
 def _uncoded(body: bytes, coding: str) -> bytes:
-    """A body of which no more is kept than of one that was not compressed. Raises ValueError."""
+    """The body decompressed, up to the same limit as an uncompressed one. Raises ValueError."""
     if not coding:
         return body
     from meshd.connectors.providers.encodings import decoder

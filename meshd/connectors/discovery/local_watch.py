@@ -1,7 +1,7 @@
-"""Which servers of this machine serve the mesh, and which came and went.
+"""Tracks which local servers the mesh uses, and which came and went.
 
-Owns: the servers found so far, under the names they serve by.
-Must never: touch a server the configuration names, or forget one for a single look at which it was busy.
+Owns: the servers found so far, under their provider names.
+Must never: touch a configured server, or forget one because it was busy at a single scan.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import Any
 from meshd.connectors.discovery.local_servers import FoundServer, LocalRow, find_local, same_address
 from meshd.messages import CatalogueChanged
 
-NOTHING_FOUND = 30.0  # s between looks while there is nothing
-SOMETHING_FOUND = 60.0  # a model pulled into a server that runs should not take an hour to be seen
-MISSED = 5.0  # s after which one that was missed is looked for again
+NOTHING_FOUND = 30.0  # s between scans while nothing is found
+SOMETHING_FOUND = 60.0  # a model pulled into a running server should be seen soon
+MISSED = 5.0  # s until a missed one is looked for again
 MISSES = 2
 
 Find = Callable[..., list[FoundServer]]
@@ -37,7 +37,7 @@ class _Known:
 
 
 class LocalWatch:
-    """rows: makes the local rows of the catalogue, at the first look."""
+    """rows: makes the local rows of the catalogue, at the first scan."""
 
     def __init__(
         self,
@@ -57,13 +57,13 @@ class LocalWatch:
         self._seen: list[FoundServer] = []
 
     def configure(self, generation: Any) -> bool:
-        """Whether a look is due: the first time, and when what is looked for has changed."""
+        """Whether a scan is due: the first time, and when the servers to look for have changed."""
         local = generation.config.discovery.local
         before = (self.enabled, self._servers, self._configured)
         self.enabled = bool(local.enabled and local.servers)
         self._servers = tuple(local.servers)
         self._interval = generation.config.discovery.sync.interval
-        # What discovery added is in `providers` and not in `stored`.
+        # Discovered providers are in `providers` but not in `stored`.
         self._configured = {
             name: (settings.connector, settings.base_url)
             for name, settings in generation.providers.items()
@@ -78,7 +78,7 @@ class LocalWatch:
         return self._find(rows, self._environ, skip=self._is_configured, known=known)
 
     def scanned(self, found: list[FoundServer] | None) -> list[LocalChange]:
-        """What changed by a look; None: it failed and says nothing."""
+        """The changes since the last scan. found None: the scan failed, which says nothing."""
         if found is None or not self.enabled:
             return []
         self._seen = found
@@ -97,7 +97,7 @@ class LocalWatch:
                     by_url[server.base_url] = server
                 continue
             known.misses = 0
-            # An empty list, or one that cannot be read, takes nothing away: the server is starting, or busy.
+            # An empty or unreadable list removes nothing: the server is starting, or busy.
             if server.models and server.models != known.server.models:
                 changes.append(_changed(name, known.server, server))
                 known.server = server
@@ -111,13 +111,13 @@ class LocalWatch:
         return changes
 
     def pause(self) -> float:
-        """Seconds until the next look."""
+        """Seconds until the next scan."""
         if any(known.misses for known in self.found.values()):
             return MISSED
         return min(self._interval, SOMETHING_FOUND if self.found else NOTHING_FOUND)
 
     def rows(self) -> list[dict[str, Any]]:
-        """What the last look found, for people."""
+        """What the last scan found, for people."""
         names = {known.server.base_url: name for name, known in self.found.items()}
         return [
             {

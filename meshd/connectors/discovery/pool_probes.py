@@ -1,8 +1,8 @@
-"""When the models of which pool are to be probed: at the start, and at an interval those that rest.
+"""When to probe a pool's models: at the start, and at an interval those that rest.
 
 Owns: the schedule of `recovery.probe_on_start` and `recovery.probe_interval`.
-Must never: know who rests, or what a probe may cost; the router does. Like `HealthMonitor` it does no I/O and looks at
-no clock: it says what is due.
+Must never: know which models rest, or what a probe may cost; the router does. Like `HealthMonitor` it does no I/O and
+reads no clock: it says what is due.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _NEVER = float("inf")
 
 @dataclass(slots=True)
 class _Pool:
-    """due: of the next round of those that rest; never without an interval. new: members to be probed for a start."""
+    """due: when resting models are probed next; never without an interval. new: members to probe at a start."""
 
     interval: float
     due: float
@@ -32,10 +32,10 @@ class PoolProbes:
     def __init__(self) -> None:
         self._timeout = 10.0
         self._pools: dict[str, _Pool] = {}
-        self._met: dict[str, frozenset[str]] = {}  # pool → the members it had at its last start or reload
+        self._met: dict[str, frozenset[str]] = {}  # pool → its members at the last start or reload
 
     def configure(self, pools: Iterable[PoolSpec], timeout: float, now: float) -> None:
-        """These are the pools now. A reload is a start for the members that it brings."""
+        """The current pools. A reload counts as a start for new members."""
         before, self._pools, self._timeout = self._pools, {}, timeout
         met, self._met = self._met, {}
         for spec in pools:
@@ -63,6 +63,6 @@ class PoolProbes:
         return rounds
 
     def next_due(self, now: float) -> float | None:
-        """Seconds until `due` should be asked again; None: not before something happens."""
+        """Seconds until `due` should be called again; None: not before something happens."""
         soonest = min((now if pool.new else pool.due for pool in self._pools.values()), default=_NEVER)
         return None if soonest == _NEVER else max(soonest - now, 0.0)

@@ -1,8 +1,8 @@
-"""`modelmesh.registry-sync.v1`: what providers offer, compared with what they offered before.
+"""`modelmesh.registry-sync.v1`: compares providers' model lists with their earlier ones.
 
-Owns: the schedule of listings, the last list of every provider, and what is offered on because of it.
-Must never: do I/O or look at a clock. The first list a provider gives is where it starts from; `on_new_model` and
-`on_deprecated_model` are about what comes after.
+Owns: the schedule of listings, the last list of every provider, and which models are added because of it.
+Must never: do I/O or read a clock. A provider's first list is the baseline; `on_new_model` and `on_deprecated_model`
+apply to later changes.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ class SyncSettings:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A provider to list. registers: its models are taken from its list, not from the configuration alone. details:
-    each is asked about by itself. capabilities: what the provider says of them is taken; else what their names tell.
+    """A provider to list. registers: models are added from its list. details: each model is asked about separately.
+    capabilities: the provider's statements are used, otherwise guesses from names.
     """
 
     name: str
@@ -74,7 +74,7 @@ class _Listed:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """What a listing brought. change: to be told to config; None when nothing is to change there."""
+    """The result of a listing. change: for the config actor; None if nothing changes."""
 
     provider: str
     new: tuple[str, ...]
@@ -175,7 +175,7 @@ class RegistrySync:
         new = tuple(sorted(current.keys() - before.keys())) if before is not None else ()
         gone = tuple(sorted(before.keys() - current.keys())) if before is not None else ()
         for id, model in current.items():
-            # What was offered is refreshed; what is new is offered if it is to be.
+            # Models in use are refreshed; new ones are added if configured.
             if before is None or id in offered or (id in new and settings.on_new_model == "register"):
                 offered[id] = model
         if before is None or settings.on_deprecated_model == "deactivate":
@@ -196,7 +196,7 @@ class RegistrySync:
 
 
 def sources_of(generation: Any, found: Mapping[str, Any]) -> list[Source]:
-    """The providers a generation runs that are to be listed; those found on this machine are listed by the scan."""
+    """The generation's providers that are to be listed; local servers are listed by the scan."""
     config = generation.config
     sync = config.discovery.sync
     with_models = {model.provider for model in config.models.values()}
@@ -206,7 +206,7 @@ def sources_of(generation: Any, found: Mapping[str, Any]) -> list[Source]:
         if name in found or section is None or section.discovery.enumerate_models is False:
             continue
         if generation.table.providers[name].disabled:
-            continue  # without its key it would be asked in vain, or list what it does not answer
+            continue  # without its key it would refuse, or list models that it does not serve
         everything = section.catalogue.auto_discover or sync.auto_register
         own = "refresh_interval" in section.catalogue.model_fields_set
         interval = section.catalogue.refresh_interval if own else sync.interval

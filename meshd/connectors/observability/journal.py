@@ -1,7 +1,7 @@
 """`modelmesh.journal.v1`: systemd's journal, by its native protocol, with structured fields.
 
-Owns: the datagram socket. Where there is no journal it writes lines to standard error instead.
-Must never: need a C library; the protocol is one datagram an entry (a sealed memory file for a large one).
+Owns: the datagram socket. Without a journal it writes lines to standard error.
+Must never: need a C library; the protocol is one datagram per entry (a sealed memory file for a large one).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`modelmesh.null.v1`: nowhere."""
+"""`modelmesh.null.v1`: a sink that discards everything."""
 
 from __future__ import annotations
 

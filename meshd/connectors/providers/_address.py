@@ -1,7 +1,7 @@
-"""What a wrong `base_url` looks like from here, in words that say what to write instead.
+"""Recognises the symptoms of a wrong `base_url`, and says what to write instead.
 
-Owns: the wording for a path that is not there, a web page or something else in an answer's place, and the two ways to
-get the scheme wrong. Must never: see a key; the addresses it is given are redacted.
+Owns: the wording for a missing path, for a web page or other non-answer, and for the wrong scheme. Must never: see a
+key; the addresses it is given are redacted.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _NO_TLS = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNKNOWN_PROTOCOL",
 
 
 def without_endpoint(path: str) -> str:
-    """A base URL's path as it was meant, where the whole address of an endpoint was pasted."""
+    """A base URL's path without an endpoint that was pasted along with it."""
     bare = path.rstrip("/")
     for endpoint in ENDPOINTS:
         if bare.endswith(endpoint):
@@ -44,7 +44,7 @@ def without_endpoint(path: str) -> str:
 
 
 def not_there(url: str, status: int, words: str) -> str | None:
-    """For a 404 or 405 that speaks of the path and of nothing else; None for any other. words: the provider's."""
+    """For a 404 or 405 that is only about the path; None for any other. words: the provider's."""
     if status not in (404, 405) or (words and not _NO_ROUTE.fullmatch(words) and not _OF_A_ROUTE.search(words)):
         return None
     repeats = not words or _NO_ROUTE.fullmatch(words) or urlsplit(url).path in words
@@ -54,12 +54,12 @@ def not_there(url: str, status: int, words: str) -> str | None:
 
 
 def is_no_api(body: bytes) -> bool:
-    """Whether a good status came with what no API answers."""
+    """Whether the body of a 2xx is not from an API."""
     return not body.lstrip(b"\xef\xbb\xbf \t\r\n").startswith((b"{", b"["))
 
 
 def no_answer(url: str, body: bytes) -> ProviderFailure:
-    """For a good status with a body that is neither an answer nor an error."""
+    """For a 2xx whose body is neither an answer nor an error."""
     if not body.strip():
         what = "nothing"
     elif _WEB_PAGE.match(body[:256]):
@@ -81,18 +81,18 @@ def advice(url: str) -> str:
 
 
 def no_words(where: str, secure: bool) -> str:
-    """For a server that has never answered anything, and closes the connection."""
+    """For a server that has never answered, and closes the connection."""
     hint = "" if secure else ": does base_url have to begin with https://?"
     return f"{where} closed the connection without an answer{hint}"
 
 
 def is_alert(message: str) -> bool:
-    """Whether what came in place of HTTP is TLS's alert."""
+    """Whether a TLS alert came instead of HTTP."""
     return "\\x15\\x03" in message or "\x15\x03" in message
 
 
 def wants_tls(words: str) -> bool:
-    """Whether a server complains that it was spoken to without TLS."""
+    """Whether a server complains about a request without TLS."""
     return _WANTS_TLS.search(words) is not None
 
 

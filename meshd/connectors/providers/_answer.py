@@ -1,9 +1,9 @@
-"""A unary answer in OpenAI's format: whether it is one, and its usage.
+"""A unary answer in OpenAI's format: its validity and its usage.
 
-Owns: telling an answer from an error in its place, and from choices that hold nothing.
+Owns: distinguishing an answer from an error, and from empty choices.
 Must never: change a byte that an app can read, or refuse an answer for a field it does not need.
 
-An empty text with a finish reason is an answer, and so are a refusal, a tool call, or thinking alone.
+An empty text with a finish reason is an answer, and so are a refusal, a tool call, or reasoning alone.
 """
 
 from __future__ import annotations
@@ -58,8 +58,8 @@ class Unanswered(ValueError):
 
 
 class Read(NamedTuple):
-    """body: as the app is to have it, byte for byte where it can be read. size: characters of what it says, thinking
-    and tool calls too; None where they were not counted."""
+    """body: as the app gets it, byte for byte if readable. size: characters of its content, including reasoning and
+    tool calls; None if not counted."""
 
     body: bytes
     usage: Usage | None
@@ -83,7 +83,7 @@ def read_answer(body: bytes, operation: Operation) -> Read:
 
 
 def _said_for_certain(choices: list[_Part] | None, operation: Operation) -> int | None:
-    """Characters of what the choices say, where each of them is an answer without any doubt; else None."""
+    """Characters of the choices' content, if each is certainly an answer; else None."""
     if not choices:
         return None
     size = 0
@@ -134,7 +134,7 @@ def _read_embeddings(document: dict[str, Any], body: bytes) -> tuple[bytes, Usag
 
 
 def _is_answered(choice: Mapping[str, Any]) -> bool:
-    """Whether it says anything, or that there is nothing to say."""
+    """Whether it has content, or a reason for having none."""
     message = choice.get("message")
     if isinstance(message, dict):
         return any(read_said(message)) or _wire.finish_reason(choice) is not None
@@ -166,7 +166,7 @@ def as_stream(body: bytes) -> bytes:
 
 
 def is_whole(data: bytes) -> bool:
-    """Whether an event is a unary answer in place of chunks."""
+    """Whether an event is a unary answer instead of a chunk."""
     if b'"message"' not in data:
         return False
     try:

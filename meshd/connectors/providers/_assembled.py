@@ -1,6 +1,6 @@
-"""A stream's chunks put together to the answer that was asked for in one piece.
+"""Assembles a stream's chunks into the unary answer that was asked for.
 
-Owns: adding deltas up to messages. Must never: judge whether the stream was whole (`_stream.py`).
+Owns: joining deltas into messages. Must never: judge whether the stream was whole (`_stream.py`).
 """
 
 from __future__ import annotations

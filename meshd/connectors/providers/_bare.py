@@ -1,9 +1,9 @@
 """Chunks without content as servers usually write them: the role, the finish reason, the usage report.
 
-Owns: the names that may stand in one and say nothing more. Two or three such chunks are in every stream, and to look at
-each for errors and words under unknown names takes ten times as long as to know that there are none.
-Must never: take for bare what has a name that is not listed, or an unusual type: the tolerant reading decides then, and
-a name that is missing here costs microseconds, never a word. No name is listed that `_told.py` or `cdk/said.py` read.
+Owns: the names that may occur in one and mean nothing. Every stream has two or three such chunks, and searching each
+for errors and text under unknown names takes ten times as long as recognising them.
+Must never: accept an unlisted name, or an unusual type: the tolerant reader decides then, so a name missing here costs
+microseconds, never text. Names that `_told.py` or `cdk/said.py` read are not listed.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class _Delta(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     refusal: _Empty = None
     reasoning_content: _Empty = None
     reasoning: _Empty = None
-    tool_calls: list[None] | None = None  # empty: of one with a call there is content
+    tool_calls: list[None] | None = None  # empty: a chunk with a call has content
     function_call: None = None
     audio: None = None
     images: list[None] | None = None
@@ -74,7 +74,7 @@ _decode = msgspec.json.Decoder(_Chunk).decode
 
 
 def is_bare(data: bytes) -> bool:
-    """Whether a chunk, in which no content was found, certainly has none, and no error."""
+    """Whether a chunk certainly has neither content nor an error."""
     try:
         _decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

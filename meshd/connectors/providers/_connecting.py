@@ -1,4 +1,4 @@
-"""How a provider's connections are opened: straight, by a UNIX socket, or through a SOCKS proxy.
+"""How a provider's connections are opened: directly, by a UNIX socket, or through a SOCKS proxy.
 
 Owns: the aiohttp connectors, and the mark that a request got a fresh connection.
 Must never: know a request.
@@ -21,12 +21,12 @@ from meshd.connectors.providers.tls import certificate_fault, tls_context
 from meshd.descriptors import leave_reserve
 
 opened: contextvars.ContextVar[bool] = contextvars.ContextVar("connection_opened", default=False)
-"""This request got a fresh connection: its failure is no stale one."""
+"""This request got a fresh connection, so its failure is not that of a stale one."""
 trusted: contextvars.ContextVar[ssl.SSLContext | None] = contextvars.ContextVar("connection_trusted", default=None)
-"""The authorities by which this request's connection was judged."""
+"""The TLS context that verified this request's connection."""
 
 queued: contextvars.ContextVar[bool] = contextvars.ContextVar("connection_queued", default=False)
-"""This request waits for a connection, all of which are in use."""
+"""This request waits for a connection, as all are in use."""
 
 # aiohttp reads the system's authorities twice as it is imported, and keeps them. Each connection here has a context of
 # `tls` instead; one that had none would trust no server.
@@ -39,12 +39,12 @@ _CLOSING = 1.0  # s for a SOCKS connection that came to nothing to be closed
 
 
 class PoolFull(TimeoutError):
-    """No connection was free in time: the provider has not been asked."""
+    """No connection was free in time: the request was not sent."""
 
 
 class _Opening:
-    """A connector that says who waits for a connection, or got a new one; that leaves the last descriptors alone; and
-    trusts certificates as their file has them now: it is looked at whenever a connection is opened."""
+    """A connector that marks requests that wait for a connection, or got a new one; leaves the last descriptors alone;
+    and checks the CA file whenever a connection is opened."""
 
     _ssl: Any = None
     ca_file: str | None = None
@@ -61,7 +61,7 @@ class _Opening:
             if isinstance(self._ssl, ssl.SSLContext):
                 self._ssl = await current_context(self.ca_file)
                 trusted.set(self._ssl)
-        except OSError as error:  # else it would look as if it came later, when something may have been sent
+        except OSError as error:  # otherwise it would look like a later error, after something was sent
             raise aiohttp.ClientConnectorError(req.connection_key, error) from error
         return await super()._create_connection(req, *args, **kwargs)  # type: ignore[misc]
 
@@ -75,13 +75,13 @@ class UnixConnector(_Opening, aiohttp.UnixConnector):
 
 
 async def current_context(ca_file: str | None) -> ssl.SSLContext:
-    """Reading the authorities takes tens of milliseconds: not on the router's loop."""
+    """Reading the CA file takes tens of milliseconds: not on the router's loop."""
     return await asyncio.get_running_loop().run_in_executor(None, tls_context, ca_file)
 
 
 async def trusts_others(ca_file: str | None, refused: ssl.SSLContext | None) -> bool:
-    """Whether other authorities are trusted by now than those by which a certificate was refused. A file that is
-    being replaced is waited for."""
+    """Whether the trusted authorities have changed since a certificate was refused. Waits for a file that is being
+    replaced."""
     if ca_file is None or refused is None:
         return False
     loop = asyncio.get_running_loop()

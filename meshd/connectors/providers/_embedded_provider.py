@@ -1,7 +1,7 @@
 """What the embedded providers share: the OpenAI connector over a child's socket.
 
 Owns: starting the child for a call, and keeping it while the call lasts.
-Must never: start a child to answer a question about it (`list_models`, `probe`, `describe`).
+Must never: start a child only to describe it (`list_models`, `probe`, `describe`).
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ class EmbeddedModel:
 
 
 class _Started:
-    """`child.use()`, waited for no longer than the call may take."""
+    """`child.use()`, awaited no longer than the call may take."""
 
     def __init__(self, child: ChildServer, timeout: float) -> None:
         self._child = child

@@ -1,11 +1,11 @@
-"""Whether a stream that ended is whole: what its finish reasons, its content and its losses say together.
+"""Whether an ended stream is whole, by its finish reasons, its content and its unreadable chunks.
 
-Owns: telling a regular end from a cut.
+Owns: distinguishing a regular end from a cut.
 Must never: read a clock or bytes.
 
-A finish reason after the content is the provider's word that the answer is whole, however the connection ends then.
-Some servers give one too soon, in their first chunk or in every chunk: then only `[DONE]`, a regular close or silence
-is the end. Some never give one: then only `[DONE]` is, unless some words were in doubt.
+A finish reason after the content means that the answer is whole, however the connection ends. Some servers send one too
+soon, in the first chunk or in every chunk: then only `[DONE]`, a regular close or silence is the end. Some never send
+one: then only `[DONE]` is, unless some text may have been an error.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from meshd.connectors.providers._wire import Chunk
 
 
 class Ending:
-    """lost: a chunk could not be read after all was said. missed: one before content, so that it may have been content,
-    too. doubt: there were words since the last content that may have been an error. content: some has come."""
+    """lost: a chunk after the end of the content could not be read. missed: an unreadable one before it, which may have
+    been content. doubt: text since the last content may have been an error. content: some has come."""
 
     def __init__(self, choices: int) -> None:
         self.lost = False
@@ -25,14 +25,14 @@ class Ending:
         self.doubt = False
         self.content = False
         self._text = self._thought = self._extra = False  # these came
-        self._choices = choices  # that were asked for
-        self._begun: set[int] = set()  # choices that content came of
-        self._finished: set[int] = set()  # with a finish reason, whenever
+        self._choices = choices  # asked for
+        self._begun: set[int] = set()  # choices with content
+        self._finished: set[int] = set()  # with a finish reason, at any time
         self._ended: set[int] = set()  # with a finish reason and no content after it
-        self._stamped: set[int] = set()  # of these, those whose finish reason came beside content
+        self._stamped: set[int] = set()  # those whose finish reason came beside content
         self._early = False  # content came after a finish reason
         self._unstamped = False  # content came without one
-        self._flows = False  # more text of a choice that it came of before is nothing new
+        self._flows = False  # more text of a known choice changes nothing
 
     def note(self, chunk: Chunk, event: StreamEvent) -> bool:
         """A chunk came; whether it was progress."""
@@ -73,18 +73,18 @@ class Ending:
 
     @property
     def came(self) -> Said:
-        """What kinds of content came: each is empty, or not."""
+        """Which kinds of content came: each empty or not."""
         return Said("." * self._text, "." * self._thought, "." * self._extra)
 
     @property
     def certain(self) -> bool:
-        """Whether every choice has content, and a finish reason after it that is none of those given too soon."""
+        """Whether every choice has content, followed by a finish reason that did not come too soon."""
         if not self._said_all or len(self._ended) < self._choices:
             return False
         return self.content and not self.missed
 
     def is_regular(self, *, done: bool) -> bool:
-        """Whether that is the end. done: it was said; else the connection was closed, or is silent."""
+        """Whether that is the end. done: `[DONE]` came; otherwise the connection was closed, or is silent."""
         if self.missed:
             return False
         if self._said_all and not (self.doubt and not self.content):
@@ -97,7 +97,7 @@ class Ending:
 
     @property
     def _said_all(self) -> bool:
-        """Some servers give one choice where several were asked for."""
+        """Some servers send one choice where several were asked for."""
         if not self._ended or not self._begun <= self._ended:
             return False
         return not self._stamped or (self._unstamped and not self._early)

@@ -1,4 +1,4 @@
-"""What an error body says, whatever its shape: JSON of any provider, JSON inside JSON, plain text, a page of HTML.
+"""Reads error bodies of any shape: JSON of any provider, JSON inside JSON, plain text, a page of HTML.
 
 Owns: finding the provider's own words, its codes and its times in a body.
 Must never: raise, read without bound, or decide what kind of failure it is (`_errors.py`).
@@ -15,7 +15,7 @@ import msgspec
 from meshd.cdk import lenient
 
 MAX_MESSAGE = 600  # characters
-MAX_READ = 256 * 1024  # bytes of a body; what is longer is no error that a person wrote
+MAX_READ = 256 * 1024  # bytes of a body; a longer one is not an error message
 _DEEPEST = 8
 _MOST_ITEMS = 16
 
