@@ -48,9 +48,9 @@ _SECONDS = {"ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
 class ErrorWords(msgspec.Struct, frozen=True):
-    """message: as its provider said it, bounded. code, type: of the innermost error. codes: all that were found, the
-    innermost first. retry_after: seconds. quotas: ids of the quotas that were exceeded (Google's). flagged: it names
-    what it found in the prompt. param: the field that it is about."""
+    """message: the provider's, bounded. code, type: of the innermost error. codes: all found, the innermost first.
+    retry_after: seconds. quotas: ids of exceeded quotas (Google's). flagged: it names what it found in the prompt.
+    param: the field that it is about."""
 
     message: str = ""
     code: str = ""
@@ -63,12 +63,12 @@ class ErrorWords(msgspec.Struct, frozen=True):
 
 
 def read_error(body: bytes) -> ErrorWords:
-    """The words of an error body. Never raises; empty where it says nothing."""
+    """The message and codes of an error body. Never raises; empty if there are none."""
     return words_of(document_of(body))
 
 
 def document_of(body: bytes) -> Any:
-    """As JSON, else as the text that it is; None: empty."""
+    """As JSON, else as text; None: empty."""
     body = body[:MAX_READ].strip()
     if body.startswith(b"\xef\xbb\xbf"):
         body = body[3:]
@@ -86,7 +86,7 @@ def document_of(body: bytes) -> Any:
 
 
 def words_of(document: Any) -> ErrorWords:
-    """The words of a document that is known to be an error."""
+    """The message and codes of a document that is known to be an error."""
     found = _Found()
     try:
         message = _read(document, found, 0)
@@ -123,7 +123,7 @@ def _decoded(text: bytes | str) -> Any:
 
 
 class _Found:
-    """What is gathered on the way in."""
+    """What is collected while descending."""
 
     def __init__(self) -> None:
         self.code = ""
@@ -185,7 +185,7 @@ def _read_list(items: list[Any], found: _Found, depth: int) -> str:
 
 
 def _validates(items: Any) -> bool:
-    """Whether these are the errors of a validation, each with its place."""
+    """Whether these are validation errors, each with its location."""
     some = items[:_MOST_ITEMS] if isinstance(items, list) else ()
     return bool(some) and all(isinstance(item, dict) and ("loc" in item or "path" in item) for item in some)
 
@@ -222,7 +222,7 @@ def _read_object(document: dict[str, Any], found: _Found, depth: int) -> str:
 
 
 def _located(document: dict[str, Any], said: str) -> str:
-    """Validation errors say where: pydantic's `loc`, zod's `path`."""
+    """The message with its location: pydantic's `loc`, zod's `path`."""
     place = document.get("loc") or (document.get("path") if "keys" in document or "code" in document else None)
     if not isinstance(place, list) or not place:
         return said
@@ -270,7 +270,7 @@ def _read_details(document: dict[str, Any], found: _Found) -> None:
 
 
 def _read_metadata(metadata: dict[str, Any], found: _Found) -> None:
-    """OpenRouter's: what kind of error it is, whose limit was met, why a prompt was refused, when to ask again."""
+    """OpenRouter's: the kind of error, whose limit it was, why a prompt was refused, when to ask again."""
     for key in _METADATA_CODES:
         if isinstance(value := metadata.get(key), str) and value:
             found.codes.append(_shown(value)[:200])
@@ -329,6 +329,6 @@ def _of_page(page: str) -> str:
 
 
 def _shown(text: str) -> str:
-    """Without what would act on a terminal, and bounded."""
+    """Bounded, and without terminal control characters."""
     text = _CONTROL.sub("", text[:65536].replace("\r", "")).strip()
     return "\n".join(" ".join(line.split()) for line in text.split("\n") if line.strip())[: 4 * MAX_MESSAGE]

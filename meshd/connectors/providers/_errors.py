@@ -1,4 +1,4 @@
-"""Why a provider's answer is a failure, in routing's terms.
+"""Classifies a provider's failures in routing's terms.
 
 Owns: the classification of HTTP errors, error bodies, error events and exceptions of the transport.
 Must never: put a key into a message; decide what happens next (`meshd/routing/retry.py` does).
@@ -47,7 +47,7 @@ _BY_CODE = {
     "api_error": FailureKind.SERVER,
     "internal_server_error": FailureKind.SERVER,
 }
-# What a status says where no word does. The rest of the 4xx are the app's own mistake.
+# What a status means without words. All other 4xx are the app's own mistake.
 _BY_STATUS = {
     401: FailureKind.AUTHENTICATION,
     402: FailureKind.QUOTA,
@@ -70,9 +70,9 @@ _BY_STATUS = {
     501: FailureKind.UNSUPPORTED,
     505: FailureKind.UNSUPPORTED,
 }
-# A route, a method or a format that this server does not have: another may.
+# A route, a method or a format that this server lacks: another may have it.
 _NOT_HERE = frozenset({404, 405, 406, 410, 411, 412, 414, 415, 416, 417, 426, 428, 431, 494, 495, 496, 497})
-_LONG = 600.0  # s: a wait beyond that is no rate of a minute
+_LONG = 600.0  # s: a longer wait is not a per-minute rate limit
 _PER_DAY = re.compile(r"(per|by|/) ?-?(day|month|24 ?h|86400)|daily|monthly|\b[tr]pd\b", re.I)
 _RESETS = re.compile(r"quota.{0,20}\breset", re.I)
 _PER_MINUTE = re.compile(r"(per|by|/).?(min|sec)", re.I)
@@ -91,7 +91,7 @@ class _WithHeaders(msgspec.Struct, frozen=True):
 
 
 def kind_by_code(words: ErrorWords) -> FailureKind | None:
-    """What its codes say, the innermost first."""
+    """By its codes, the innermost first."""
     for code in (words.code, words.type, *words.codes):
         kind = refusals().by_code((code,)) or _BY_CODE.get(code)
         if kind is not None:
@@ -100,15 +100,15 @@ def kind_by_code(words: ErrorWords) -> FailureKind | None:
 
 
 _REFUSES = frozenset({400, 403, 404, 405, 406, 410, 415, 422, 500, 501})
-"""Statuses that are told for a feature that a model does not have."""
+"""Statuses that servers send for a feature that a model lacks."""
 _SAYS_MORE = (FailureKind.CONTENT_POLICY, FailureKind.AUTHENTICATION, FailureKind.CONTEXT_LENGTH)
 _PASSING = re.compile(r"temporar|unavailable|overload|try again|retry|busy|capacity|timed? ?out|crash", re.I)
 _MAY_NAME_A_FEATURE = (None, FailureKind.UNSUPPORTED, FailureKind.SERVER, FailureKind.PERMISSION)
 
 
 def refused_features(status: int, words: ErrorWords) -> tuple[str, ...]:
-    """Features that its words say the model does not do; none where they say something else as well: that a prompt is
-    not allowed or too long, or that a server cannot do it now."""
+    """Features that the message says the model lacks; none if it also says that a prompt is not allowed or too long, or
+    that a server cannot do it now."""
     if words.flagged or (status >= 500 and _PASSING.search(words.message)):
         return ()
     if refusals().by_words(words.message, *_SAYS_MORE) is not None:
@@ -117,8 +117,8 @@ def refused_features(status: int, words: ErrorWords) -> tuple[str, ...]:
 
 
 def classify(status: int, words: ErrorWords, waits: float | None = None) -> FailureKind:
-    """The kind of an error status. The body's codes win over its times, and these over its words, where a status
-    stands for several things. waits: seconds that the provider asked to be left alone."""
+    """The kind of an error status. For an ambiguous status the body's codes win over its times, and these over its
+    words. waits: seconds of pause that the provider asked for."""
     if not status >= 400:
         return FailureKind.BAD_ANSWER
     by_code = kind_by_code(words)
@@ -134,7 +134,7 @@ def classify(status: int, words: ErrorWords, waits: float | None = None) -> Fail
 
 
 def _classify_used_up(status: int, by_code: FailureKind | None, words: ErrorWords, waits: float | None) -> FailureKind:
-    """Whether it is over in a moment, or only when a quota resets or somebody pays."""
+    """Whether it is over in a moment, or only after a quota's reset or a payment."""
     if refusals().never_fits(words.message):
         return FailureKind.CONTEXT_LENGTH
     if words.quotas:
@@ -153,7 +153,7 @@ def _classify_used_up(status: int, by_code: FailureKind | None, words: ErrorWord
         return FailureKind.QUOTA
     if by_code is FailureKind.RATE_LIMIT:
         return by_code
-    if status == 402:  # OpenRouter has a budget of what is under way, which is free again in a moment
+    if status == 402:  # OpenRouter has a budget for requests in flight, which frees up in a moment
         return FailureKind.RATE_LIMIT if passes else FailureKind.QUOTA
     if words.flagged or by_code is FailureKind.CONTENT_POLICY:
         return FailureKind.CONTENT_POLICY
@@ -176,7 +176,7 @@ _SAID_WITH_403 = (
 def _classify_forbidden(
     status: int, by_code: FailureKind | None, words: ErrorWords, waits: float | None
 ) -> FailureKind:
-    """401, 403 and 451 say that of a key, of one model, of one prompt, or of an account."""
+    """401, 403 and 451 may be about a key, one model, one prompt, or an account."""
     if by_code is FailureKind.CONTENT_POLICY or (words.flagged and by_code not in _OF_A_KEY):
         return FailureKind.CONTENT_POLICY
     if by_code in (FailureKind.MODEL_NOT_FOUND, FailureKind.QUOTA, FailureKind.RATE_LIMIT):
@@ -197,7 +197,7 @@ def by_code_forbidden(by_code: FailureKind | None) -> FailureKind | None:
 
 
 def _classify_server(status: int, by_code: FailureKind | None, words: ErrorWords) -> FailureKind:
-    if status == 500:  # local servers say so of a prompt that is too long
+    if status == 500:  # local servers send it for a prompt that is too long
         if by_code in (FailureKind.CONTEXT_LENGTH, FailureKind.CONTENT_POLICY):
             return by_code
         if refusals().says(FailureKind.CONTEXT_LENGTH, words.message):
@@ -222,7 +222,7 @@ def _classify_request_error(status: int, by_code: FailureKind | None, words: Err
     if status == 413:
         return FailureKind.CONTEXT_LENGTH
     if status == 404:
-        # A route that is missing (no /embeddings here) says nothing of the model: another provider has it.
+        # A missing route (no /embeddings here) says nothing about the model: another provider may have it.
         named = by_code is FailureKind.MODEL_NOT_FOUND or refusals().says(FailureKind.MODEL_NOT_FOUND, words.message)
         if by_code not in (None, FailureKind.MODEL_NOT_FOUND, FailureKind.SERVER):
             return by_code
@@ -249,7 +249,7 @@ def failure_from_response(status: int, body: bytes, raw_headers: RawHeaders, url
     """An answer with an error status, or a redirect."""
     words = read_error(body)
     if status == 429:
-        raw_headers = [*_headers_inside(body), *raw_headers]  # its own last, as they win
+        raw_headers = [*_headers_inside(body), *raw_headers]  # its own last, so that they win
     waits = _waits(status, words, raw_headers)
     kind, missing = classify(status, words, waits), False
     to = next((value.decode("latin-1") for name, value in raw_headers if name.lower() == b"location"), "")
@@ -278,7 +278,7 @@ def failure_from_response(status: int, body: bytes, raw_headers: RawHeaders, url
 
 
 def _waits(status: int, words: ErrorWords, raw_headers: RawHeaders) -> float | None:
-    """Seconds that the provider asks to be left alone: by its header, its words, or when its limits are reset."""
+    """Seconds of pause that the provider asks for: by its header, its words, or when its limits reset."""
     waits = retry_after(raw_headers)
     if waits is None and (status == 429 or status >= 500):
         waits = words.retry_after
@@ -383,12 +383,12 @@ def _inside(document: Any) -> Any:
 
 
 def failure_from_exception(exc: BaseException, where: str, timeout: float) -> ProviderFailure:
-    """What the transport raised, said so that a person knows where to look. `where` is host:port or a path."""
-    # DNS, refusal and TLS come before the request; how much was read of what breaks later is unknown.
+    """An exception of the transport, with a message that says where to look. `where` is host:port or a path."""
+    # DNS, refusal and TLS fail before the request; after that it is unknown how much was read.
     unsent = isinstance(exc, aiohttp.ClientConnectorError | aiohttp.ClientHttpProxyError)
     lack = _lack(exc)
     if lack is not None:
-        # aiohttp's own errors of a connection that was open; anything else came before there was one.
+        # aiohttp's own errors for an open connection; anything else came before there was one.
         open_before = isinstance(exc, aiohttp.ClientError) and not unsent
         return ProviderFailure(FailureKind.LOCAL, f"{lack} (for {where})", unsent=not open_before)
     if isinstance(exc, aiohttp.ConnectionTimeoutError):
@@ -397,7 +397,7 @@ def failure_from_exception(exc: BaseException, where: str, timeout: float) -> Pr
         return ProviderFailure(FailureKind.TIMEOUT, f"no answer from {where} within {timeout:g} s")
     if isinstance(exc, EncodingError):
         return ProviderFailure(FailureKind.BAD_ANSWER, f"the answer of {where} {exc}", status=200)
-    # Something answered, but not in HTTP: reachable, and no use.
+    # Something answered, but not in HTTP: reachable, but of no use.
     no_http = isinstance(exc, aiohttp.ClientResponseError) and not isinstance(exc, aiohttp.ClientHttpProxyError)
     kind = FailureKind.BAD_ANSWER if no_http else FailureKind.CONNECTION
     return ProviderFailure(kind, _connection_message(exc, where), unsent=unsent)

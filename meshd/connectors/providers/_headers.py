@@ -1,7 +1,7 @@
-"""Rate limits and waiting times out of response headers.
+"""Reads rate limits and waiting times from response headers.
 
 Owns: the many spellings of headroom (OpenAI, Azure, Anthropic, Mistral, Cerebras, Together, the IETF drafts).
-Must never: raise; a header that does not parse is as good as none.
+Must never: raise; a header that does not parse is ignored.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ _LONGEST_DATE = 64  # characters
 _WHATS = frozenset({"limit", "remaining", "reset"})
 _KINDS = {"requests": "requests", "request": "requests", "req": "requests", "tokens": "tokens", "tokenlimit": "tokens"}
 _PARTS = frozenset({"input", "output"})  # of the tokens
-_WINDOWS = frozenset({"second", "hour", "day", "month"})  # other than the minute, which is what no word means, too
+_WINDOWS = frozenset({"second", "hour", "day", "month"})  # other than the minute, which is also the default
 
 # A structured field's list items with their parameters (draft-ietf-httpapi-ratelimit-headers).
-# White space has one place only, so that no value can make them try and try again.
+# White space has only one place, so that no value causes backtracking.
 _NAME = r"[a-z*][a-z0-9_.*-]*"
 _VALUE = r'"[^"]*"|:[^:,;]*:|[^;,"\s]*'
 _ITEM = re.compile(rf'(?:"([^"]*)"|([^\s";,=]+))((?:\s*;\s*{_NAME}(?:=(?:{_VALUE}))?)*)\s*(?:,|$)')
@@ -44,7 +44,7 @@ _Groups = dict[tuple[str, str], _Figures]  # (requests, tokens, input tokens or 
 
 
 def rate_limits(raw: RawHeaders, now: float | None = None) -> RateLimits | None:
-    """None where the provider says nothing, which is the common case and costs one pass."""
+    """None if the provider sends none, which is the common case and costs one pass."""
     groups: _Groups = {}
     draft: dict[str, str] = {}
     for raw_name, raw_value in raw:
@@ -79,8 +79,8 @@ def retry_after(raw: RawHeaders, now: float | None = None) -> float | None:
 
 
 def used_up_for(raw: RawHeaders, now: float | None = None) -> float | None:
-    """Seconds until the limits that are used up are reset, by their headers alone; where these do not say which are,
-    until the first is."""
+    """Seconds until the used-up limits reset, by their headers; if these do not say which are used up, until the first
+    resets."""
     limits = rate_limits(raw, now)
     if limits is None:
         return None
@@ -96,7 +96,7 @@ def _read_figure(name: str, value: str, groups: _Groups, raw: RawHeaders, now: f
     family = _FAMILY.match(name)
     if family is None:
         return
-    # Mistral's limit by size is one of tokens; where no word says what is limited, it is requests.
+    # Mistral's limit by size counts tokens; without a unit, a limit counts requests.
     what, part, window = "", "", ""
     kind = "tokens" if "size" in family[0] or "token" in family[0] else "requests"
     for word in name[family.end() :].split("-"):
@@ -112,15 +112,15 @@ def _read_figure(name: str, value: str, groups: _Groups, raw: RawHeaders, now: f
             return  # the limit of something else
     if not what:
         return
-    # The triple of the older drafts may have a list of policies behind its figure: `100, 100;w=60`.
+    # In older drafts a list of policies may follow the figure: `100, 100;w=60`.
     number = _wait(value.strip(), raw, now) if what == "reset" else _number(value.split(",")[0].split(";")[0])
-    if number is not None and number >= 0:  # Azure says -1 where it does not know
+    if number is not None and number >= 0:  # Azure sends -1 for unknown
         groups.setdefault((part + kind, window), {})[what] = number
 
 
 def _read_draft(limits: str, policies: str, groups: _Groups) -> None:
     """`RateLimit: "default";r=50;t=30` with `RateLimit-Policy: "default";q=100;w=60`, as of the current draft; the
-    third had `RateLimit: limit=100, remaining=50, reset=5`. Of several of one kind the one with the least left."""
+    third had `RateLimit: limit=100, remaining=50, reset=5`. Among several of one kind, the one with the least left."""
     known = dict(_items(policies))
     kinds = {name: _KINDS.get(policy.get("qu", "requests"), "") for name, policy in known.items()}
     for name, policy in known.items():
@@ -141,7 +141,7 @@ def _items(text: str) -> Iterator[tuple[str, dict[str, str]]]:
 
 
 def _put(groups: _Groups, kind: str, figures: Mapping[str, str | float | None]) -> None:
-    """In place of whatever is there. kind "": a unit that nothing here counts."""
+    """Replaces an earlier one. kind "": a unit that is not counted here."""
     read = {what: number for what, value in figures.items() if (number := _number(str(value))) is not None}
     if read and kind:
         if "reset" in read:
@@ -150,12 +150,11 @@ def _put(groups: _Groups, kind: str, figures: Mapping[str, str | float | None]) 
 
 
 def _governing(groups: _Groups, kind: str) -> _Figures:
-    """The limit that counts: one that is used up, whatever its window, and the last of these to be reset; else the
-    minute's, the whole before the tighter of input and output. What is limited by the day or the month, and has
-    something left, is no headroom of the minute."""
+    """The limit that applies: a used-up one of any window, the last of these to reset; else the minute's, the total
+    before the tighter of input and output. What is left of a daily or monthly limit is not headroom of the minute."""
     mine = {group: figures for group, figures in groups.items() if group[0].endswith(kind)}
     for figures in mine.values():
-        if figures.get("limit") == 0:  # Mistral, of a model that the plan does not have
+        if figures.get("limit") == 0:  # Mistral, for a model outside the plan
             figures.setdefault("remaining", 0.0)
     used_up = [figures for figures in mine.values() if figures.get("remaining") == 0]
     if used_up:
@@ -185,11 +184,11 @@ def _number(text: str) -> float | None:
         number = float(text.strip())
     except ValueError:
         return None
-    return number if abs(number) < 1e15 else None  # NaN and infinity fail this too
+    return number if abs(number) < 1e15 else None  # false for NaN and infinity as well
 
 
 def _wait(text: str, raw: RawHeaders, now: float | None) -> float | None:
-    """Seconds from now, out of `1.5`, `6m0s`, `12ms`, an epoch (seconds or milliseconds) or a date."""
+    """Seconds from now, from `1.5`, `6m0s`, `12ms`, an epoch (seconds or milliseconds) or a date."""
     number = _number(text)
     if number is not None:
         if number > _EPOCH_SECONDS * 1000:
@@ -205,8 +204,8 @@ def _wait(text: str, raw: RawHeaders, now: float | None) -> float | None:
 
 
 def _until(moment: float, raw: RawHeaders, now: float | None) -> float | None:
-    """Seconds by the provider's own clock, its `Date`, as ours may be years wrong; without one by ours. None: by
-    neither it is a time that a provider would mean."""
+    """Seconds by the provider's own `Date`, as our clock may be years off; without one by ours. None if both give an
+    implausible time."""
     clocks = (_date(raw), time.time()) if now is None else (_date(raw), now)
     waits = [moment - clock for clock in clocks if clock is not None]
     return next((max(wait, 0.0) for wait in waits if abs(wait) <= _LONGEST_WAIT), None)
@@ -221,7 +220,7 @@ def _moment(text: str) -> float | None:
     for parse in (datetime.fromisoformat, parsedate_to_datetime):
         try:
             moment = parse(text)
-            # Without a zone it is UTC, as HTTP's dates are, and not where this machine stands.
+            # Without a zone it is UTC, like HTTP's dates, not this machine's zone.
             return (moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)).timestamp()
         except (ValueError, TypeError, IndexError, OverflowError):
             continue
@@ -236,13 +235,13 @@ _WITHHELD = frozenset(
     b"openai-organization openai-project date server via alt-svc nel report-to vary strict-transport-security "
     b"x-content-type-options x-frame-options content-security-policy referrer-policy".split()
 )
-"""Of the connection, the account and the browser: nothing that is for the app."""
+"""About the connection, the account or browsers: not for the app."""
 _MOST_HEADERS = 64
 _MOST_BYTES = 8192
 
 
 def kept_headers(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
-    """A provider's headers for whoever asked: its own id of the request, what is left of its limits, its times."""
+    """A provider's headers for the app: its request id, what is left of its limits, its times."""
     kept: dict[str, str] = {}
     size = 0
     for name, value in raw:

@@ -1,11 +1,11 @@
 """The HTTP transport under every provider: an aiohttp session, and the body of an answer.
 
-Owns: connections (reuse, limits, TLS, proxies, UNIX sockets) and the one transparent retry of a request that
-met a connection the server had just closed.
-Must never: read a body's meaning, follow a redirect, or switch TLS verification off.
+Owns: connections (reuse, limits, TLS, proxies, UNIX sockets) and the one transparent retry on a connection that the
+server had just closed.
+Must never: interpret a body, follow a redirect, or switch TLS verification off.
 
-The caller hands over URL and headers ready made: `httpx_aiohttp.AiohttpTransport` does the same at twice the cost, as
-it parses the URL again and rebuilds headers and timeouts for every call.
+The caller passes a parsed URL and finished headers: `httpx_aiohttp.AiohttpTransport` costs twice as much, as it parses
+the URL again and rebuilds headers and timeouts for every call.
 """
 
 from __future__ import annotations
@@ -30,20 +30,20 @@ from meshd.connectors.providers._connecting import (
 from meshd.connectors.providers.encodings import Decoder, decoder
 from meshd.connectors.providers.proxies import Proxy, ProxyRefused, find_proxy
 
-# A connection that was idle and is found closed says so within a round trip. What takes longer was being
-# worked on, and must not be sent twice.
+# An idle connection that was closed fails within a round trip. A request that failed later was being processed, and
+# must not be sent twice.
 STALE_WITHIN = 1.0
-# What the server may still send after the last event we wanted, so that the connection can be used again.
+# What the server may still send after the last event, so that the connection can be reused.
 LINGER = 1.0
 
 
 class BodyTooLarge(Exception):
-    """The answer is longer than anybody's answer is."""
+    """The answer exceeds the size limit."""
 
 
 class UpstreamBody:
-    """The body of an answer that has begun, still on its connection. What was compressed comes piece by piece, so that
-    a bound of what is read is one of what is held. Reading raises EncodingError, too."""
+    """The body of an answer, still on its connection. It is decompressed piece by piece, so that a bound on reading
+    bounds memory. Reading may raise EncodingError."""
 
     __slots__ = ("_coded", "_content", "_decoder", "_failed", "_response")
 
@@ -57,7 +57,7 @@ class UpstreamBody:
     async def read(self, limit: int) -> bytes:
         """The whole body."""
         length = self._response.content_length
-        # A length is that of the compressed body: a megabyte may become gigabytes.
+        # This is the compressed length: a megabyte may become gigabytes.
         if length is not None and length <= limit and not self._coded:
             return await self._response.read()
         body = bytearray()
@@ -72,7 +72,7 @@ class UpstreamBody:
         return bytes(body)
 
     async def read_some(self) -> bytes:
-        """What has come, at least a byte; b"" at the end. An error is raised when everything before it is read."""
+        """What has come, at least a byte; b"" at the end. An error is raised after everything before it was read."""
         if self._coded:
             if self._decoder is not None:
                 return await self._read_decoded(self._decoder)
@@ -85,7 +85,7 @@ class UpstreamBody:
         waited = False
         while True:
             while decoder.more:
-                if not waited:  # for the network: others have their turn here, and the clock
+                if not waited:  # for the network: other tasks and timers run here
                     await asyncio.sleep(0)
                     if self._failed is not None:
                         raise self._failed
@@ -103,14 +103,14 @@ class UpstreamBody:
         try:
             return await self._content.readany()
         except Exception:
-            # What came before a connection broke is content, and costs something; aiohttp would drop it.
+            # What came before the connection broke is content, and costs something; aiohttp would drop it.
             rest = self._content._read_nowait(-1)
             if not rest:
                 raise
             return rest
 
     def fail(self, reason: Exception) -> None:
-        """Wake whoever waits in `read_some` with `reason`."""
+        """Wake a waiting `read_some` with `reason`."""
         self._failed = reason
         self._content.set_exception(reason)
 
@@ -119,13 +119,13 @@ class UpstreamBody:
         self._response.close()
 
     def linger(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Done with it, its end is due: keep the connection for reuse if that end comes at once."""
+        """Done with it: keep the connection for reuse if the body ends at once."""
         if not self._content.is_eof():
             loop.call_later(LINGER, self._response.close)
 
 
 class BodyInHand:
-    """A body that was read already, to be read as one that comes."""
+    """A body that was read already, with the interface of one that is arriving."""
 
     def __init__(self, body: bytes) -> None:
         self._body = body
@@ -142,7 +142,7 @@ class BodyInHand:
 
 
 class Transport:
-    """One provider's connections. Made outside a loop, opened at the first request."""
+    """One provider's connections. Created outside a loop, opened at the first request."""
 
     def __init__(
         self,
@@ -168,7 +168,7 @@ class Transport:
         self._connect_timeout = connect_timeout
         self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=connect_timeout)
         self._by_proxy: Proxy | None = None
-        self._refused: ProxyRefused | None = None  # said when something is to be sent
+        self._refused: ProxyRefused | None = None  # raised when something is sent
         try:
             self._by_proxy = None if uds else find_proxy(secure, host, port, environ)
         except ProxyRefused as refused:
@@ -178,7 +178,7 @@ class Transport:
     async def send(
         self, method: str, target: URL, headers: CIMultiDict[str], body: bytes | None = None
     ) -> aiohttp.ClientResponse:
-        """The answer, whose body is still to come (`UpstreamBody`)."""
+        """The answer, with its body still to read (`UpstreamBody`)."""
         if not self._secure and self._by_proxy is not None and (who := proxy_authorization(self._by_proxy)):
             headers = CIMultiDict(headers)
             headers.update(who)
@@ -202,8 +202,8 @@ class Transport:
                 or session.closed
             ):
                 raise
-            # The server closed an idle connection while the request was on its way, so it cannot have read it. Once
-            # more, on a connection of its own: the others in the pool may be as stale.
+            # The server closed an idle connection while the request was on its way, so it cannot have read it. Retry
+            # once on a new connection: others in the pool may be stale as well.
             if self._fresh is None:
                 self._fresh = self._make_session(await self._connector(force_close=True))
             session = self._fresh
@@ -225,7 +225,7 @@ class Transport:
 
     @staticmethod
     def _make_session(connector: aiohttp.BaseConnector) -> aiohttp.ClientSession:
-        # No cookies: two apps' requests to one provider have nothing to do with each other.
+        # No cookies: requests of different apps are unrelated.
         return aiohttp.ClientSession(
             connector=connector, cookie_jar=aiohttp.DummyCookieJar(), max_field_size=65536, auto_decompress=False
         )
@@ -253,8 +253,8 @@ class Transport:
 
 
 def proxy_arguments(proxy: Proxy | None, secure: bool) -> dict[str, Any]:
-    """What aiohttp is told of a proxy that speaks HTTP. Who we are there is a part of the tunnel's opening; where there
-    is no tunnel, it is a part of every request."""
+    """aiohttp's arguments for an HTTP proxy. Credentials go with the opening of a tunnel, or, without a tunnel, with
+    every request."""
     if proxy is None or proxy.socks:
         return {}
     arguments: dict[str, Any] = {"proxy": proxy.url}

@@ -1,8 +1,8 @@
-"""Whole messages in the place of a stream's deltas: what each has that is new.
+"""Whole messages instead of a stream's deltas: finds what is new in each.
 
-Owns: telling servers whose every chunk has all of the answer so far from those whose chunks have a piece each, and the
-whole answer once more at the end of deltas (MiniMax) from an answer.
-Must never: tell a text twice, or drop one that is new. While it cannot be known which it is, chunks are held back.
+Owns: distinguishing servers whose chunks each have the answer so far from those whose chunks are pieces, and
+recognising the whole answer repeated after the deltas (MiniMax).
+Must never: deliver text twice, or drop new text. While the kind of server is unknown, chunks are held back.
 """
 
 from __future__ import annotations
@@ -17,29 +17,29 @@ from meshd.connectors.providers._shape import has_content
 
 Document = dict[str, Any]
 
-_LONG = 8  # characters: a piece of an answer does not begin with a text of this length that came before it
-_MOST_ALIKE = 4  # short pieces that are all the same: they are pieces
+_LONG = 8  # characters: a piece does not begin by repeating this much of the earlier text
+_MOST_ALIKE = 4  # short, equal messages that show them to be pieces
 
 
 class Contradiction(ValueError):
-    """A message has all so far, and another text than came so far."""
+    """A message with the whole answer differs from what was delivered."""
 
 
 class Messages:
-    """came: what the stream's deltas had said before the first message."""
+    """came: what the stream's deltas contained before the first message."""
 
     def __init__(self, came: Said) -> None:
         self._came = came
-        self._whole: bool | None = None  # whether each message has all so far; None: it is not known yet
-        self._last: dict[tuple[int, str], str] = {}  # of each choice's field, in the message before
-        self._told: dict[tuple[int, str], str] = {}  # as the app has it
+        self._whole: bool | None = None  # whether each message has the answer so far; None: not known yet
+        self._last: dict[tuple[int, str], str] = {}  # each choice's field in the previous message
+        self._told: dict[tuple[int, str], str] = {}  # as delivered to the app
         self._others: dict[tuple[int, str], Any] = {}
         self._calls: dict[tuple[int, Any], int] = {}
         self._held: list[Document] = []
         self._messages = self._grown = self._alike = 0
 
     def deltas(self, document: Document) -> list[Document]:
-        """Chunks for what came, with deltas; none while it is held back. Raises Contradiction."""
+        """The chunks as deltas; none while they are held back. Raises Contradiction."""
         self._held.append(document)
         self._messages += 1
         if self._whole is None and self._messages > 1:
@@ -50,7 +50,7 @@ class Messages:
         return self._release() if self._whole is not None or not self._grown + self._alike else []
 
     def rest(self) -> list[Document]:
-        """What is held at the end of the stream."""
+        """What is still held at the end of the stream."""
         if self._whole is None and self._held:
             self._whole = self._grown > 0
         return self._release()
@@ -114,7 +114,7 @@ class Messages:
         return delta
 
     def _had(self, name: str) -> bool:
-        """Whether deltas told it already."""
+        """Whether deltas contained it already."""
         if name == "content":
             return bool(self._came.text)
         return bool(self._came.extra if name == "refusal" else self._came.reasoning)
@@ -130,7 +130,7 @@ class Messages:
                 raise Contradiction("each message has all so far, and one has another text")
             new = ""
         elif told and text.strip() == told.strip() and self._messages > 1 and (ended or len(text) >= _LONG):
-            new = ""  # all of it once more, at the end of pieces
+            new = ""  # the whole text repeated, after the pieces
         elif ended and len(told) >= _LONG and text.startswith(told):
             new = text[len(told) :]
         else:
@@ -163,7 +163,7 @@ class Messages:
 
 
 def has_message(document: Mapping[str, Any]) -> bool:
-    """Whether a choice says something in a whole message."""
+    """Whether a choice has content in a whole message."""
     messages = map(_message, _choices(document))
     return any(message is not None and any(read_said(message)) for message in messages)
 

@@ -1,7 +1,7 @@
-"""What a provider offers: reading the many shapes of `GET models`, and what an id tells of a model.
+"""Reads the many shapes of `GET models`, and derives facts from a model's id.
 
 Owns: guesses from names and from the extra fields that some servers give.
-Must never: leave a model out because its entry has an unknown field; configuration overrides every guess.
+Must never: drop a model because its entry has an unknown field; configuration overrides every guess.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from meshd.cdk import lenient
 from meshd.cdk.provider import ModelListing
 from meshd.connectors.providers._wire import Broken
 
-MOST_MODELS = 10_000  # of one provider: the largest catalogues there are list some hundreds
+MOST_MODELS = 10_000  # of one provider: the largest catalogues list some hundreds
 LONGEST_ID = 512
 LARGEST_COUNT = 10**12  # tokens
 
@@ -58,7 +58,7 @@ def guess_capabilities(model: str) -> tuple[str, ...]:
 
 
 def read_model(body: bytes) -> ModelListing | None:
-    """One model, bare or as {"data": {…}}; None where it has no id. Raises Broken."""
+    """One model, bare or as {"data": {…}}; None if it has no id. Raises Broken."""
     document = _decoded(body)
     if isinstance(document, dict) and isinstance(document.get("data"), dict):
         document = document["data"]
@@ -90,7 +90,7 @@ def read_listing(body: bytes) -> list[ModelListing]:
     for entry in (document or ())[:MOST_MODELS]:
         try:
             listing = _listing(entry)
-        except (TypeError, ValueError, ArithmeticError):  # a strange entry costs that entry
+        except (TypeError, ValueError, ArithmeticError):  # an invalid entry costs only itself
             continue
         if listing is not None:
             listed.setdefault(listing.id, listing)
@@ -132,7 +132,7 @@ def _capabilities(model: str, entry: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _features(entry: dict[str, Any]) -> tuple[str, ...]:
-    """Only what the provider states; a guess here would send requests to models that refuse them."""
+    """Only what the provider declares; a guess would send requests to models that refuse them."""
     found: list[str] = []
     said = entry.get("capabilities")
     flags = {key for key, value in said.items() if value} if isinstance(said, dict) else set()

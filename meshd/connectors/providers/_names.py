@@ -1,6 +1,6 @@
-"""Looking up names, and telling a name that does not exist from a name server that does not answer.
+"""Name lookups, distinguishing a name that does not exist from a name server that does not answer.
 
-Owns: the lookups, each in a thread of its own; which names were looked up, and with what success.
+Owns: the lookups, each in a thread of its own, and which names were found or failed.
 Must never: look up a name that no provider has.
 """
 
@@ -24,7 +24,7 @@ _MOST = 1024
 
 
 class Names:
-    """A name fails alone where another was found after it had begun to fail."""
+    """Only this name fails if another was found after it began to fail."""
 
     def __init__(self) -> None:
         self._failing: dict[str, float] = {}  # since when
@@ -32,11 +32,11 @@ class Names:
 
     def found(self, name: str, now: float) -> None:
         self._failing.pop(name, None)
-        if "." in name.strip("."):  # others are this machine's own, or its neighbours'
+        if "." in name.strip("."):  # names without a dot are local
             self._remember(self._found, name, now)
 
     def failed(self, name: str, now: float) -> bool:
-        """Whether it fails alone."""
+        """Whether only this name fails."""
         if name not in self._failing:
             self._remember(self._failing, name, now)
         since = self._failing[name]
@@ -54,8 +54,8 @@ _names = Names()
 
 
 class _Lookups:
-    """`getaddrinfo` for aiohttp. A name server that is dead keeps each lookup for half a minute, and the loop's own few
-    threads are there for other things as well: nobody waits for another's name, nor the end of the daemon for any."""
+    """`getaddrinfo` for aiohttp. A dead name server blocks each lookup for half a minute, and the loop has few threads:
+    so no lookup waits for another, nor the daemon's end for any."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, timeout: float) -> None:
         self._loop = loop
@@ -63,7 +63,7 @@ class _Lookups:
 
     async def getaddrinfo(self, *of: Any, **options: Any) -> list[Any]:
         found = asyncio.wrap_future(_look_up(of, tuple(options.items())), loop=self._loop)
-        found.add_done_callback(lambda done: done.cancelled() or done.exception())  # whether anybody still waits or not
+        found.add_done_callback(lambda done: done.cancelled() or done.exception())  # even if no caller waits any more
         try:
             with Limit(self._timeout):
                 return await asyncio.shield(found)
@@ -75,7 +75,7 @@ class _Lookups:
 
 
 def _look_up(of: tuple[Any, ...], options: tuple[tuple[str, Any], ...]) -> Future[list[Any]]:
-    """In a thread of its own, which all who ask for the same have in common."""
+    """In a thread of its own, shared by all callers with the same question."""
     key = (of, options)
     with _lock:
         if key in _under_way:
@@ -93,7 +93,7 @@ def _look_up(of: tuple[Any, ...], options: tuple[tuple[str, Any], ...]) -> Futur
                 failed = error
             with _lock:
                 del _under_way[key]
-            with contextlib.suppress(InvalidStateError):  # whoever asked has been cancelled
+            with contextlib.suppress(InvalidStateError):  # the caller was cancelled
                 found.set_result(result) if failed is None else found.set_exception(failed)
 
         try:

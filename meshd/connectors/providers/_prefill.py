@@ -1,12 +1,11 @@
-"""Going on with another model's answer: the text so far as a prefilled assistant turn, or its closest equivalent.
+"""Continues another model's answer: the text so far as a prefilled assistant turn, or its closest equivalent.
 
-Owns: what each OpenAI-format server takes for that (the quirk `prefill`).
+Owns: the form that each OpenAI-format server accepts (the quirk `prefill`).
 Must never: change what the app sent; it only adds to it.
 
-  assistant      a last message of the assistant is gone on with (llama-server, Ollama, Groq)
-  prefix         as above, marked `"prefix": true` (Mistral)
-  final_message  as above, with `continue_final_message` in place of `add_generation_prompt` (vLLM)
-  instruct       a finished turn, and an instruction to go on where it stops (OpenAI, which has no prefill). Understood
+  assistant the assistant's last message is continued (llama-server, Ollama, Groq) prefix as above, marked `"prefix":
+  true` (Mistral) final_message as above, with `continue_final_message` in place of `add_generation_prompt` (vLLM)
+  instruct a finished turn, and an instruction to go on where it stops (OpenAI, which has no prefill). Understood
                  by every server, so it is what is done where nothing is known, and where many models are behind one
                  address of which some refuse to end with the assistant's turn
 """
@@ -36,11 +35,11 @@ _prompt = msgspec.json.Decoder(str | list[Any]).decode
 
 
 class CannotGoOn(ValueError):
-    """The request has no form in which the rest of its answer can be asked for."""
+    """The rest of this request's answer cannot be asked for."""
 
 
 def prefill_of(quirks: Mapping[str, Any], provider: str) -> str:
-    """Raises ValueError for one that is not known."""
+    """Raises ValueError for an unknown one."""
     prefill = str(quirks.get("prefill", DEFAULT))
     if prefill not in PREFILLS:
         raise ValueError(f"provider {provider}: prefill {prefill!r} is none of {', '.join(PREFILLS)}")
@@ -48,7 +47,7 @@ def prefill_of(quirks: Mapping[str, Any], provider: str) -> str:
 
 
 def continued(fields: Mapping[str, msgspec.Raw], operation: Operation, so_far: str, how: str) -> dict[str, Any]:
-    """The request's fields, asking for the rest of an answer of which `so_far` is there. Raises CannotGoOn."""
+    """The request's fields, asking for the rest of an answer after `so_far`. Raises CannotGoOn."""
     if operation is Operation.COMPLETION:
         return {**fields, "prompt": _text(fields["prompt"]) + so_far}
     turn: dict[str, Any] = {"role": "assistant", "content": so_far}

@@ -1,9 +1,9 @@
-"""What a provider tells of the key's quota: reading its figures out of whatever JSON it sends.
+"""Reads a key's quota from a provider's JSON.
 
 Owns: the quirk `quota`: `path` (relative to base_url), and where in the answer the figures are: `used`, `remaining`,
 `limit` (numbers, also in strings), `unit` (a path, or the unit itself after a `=`), `available` (a flag: false means
 that nothing is left, true that something is). A place is keys and positions with dots between: `balances.0.total`.
-Must never: take what is not there for a zero.
+Must never: take a missing figure for zero.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class QuotaQuirk(TypedDict):
 
 
 def read_quota(body: bytes, quirk: QuotaQuirk) -> QuotaStatus:
-    """Raises Broken for what is no JSON object. A figure that is not there is None."""
+    """Raises Broken if it is not a JSON object. A missing figure is None."""
     try:
         document = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError) as exc:

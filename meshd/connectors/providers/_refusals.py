@@ -1,7 +1,7 @@
-"""What kind of refusal an error body's words and codes are, by `meshd/catalogue/refusals.toml`.
+"""The kind of refusal that an error's words and codes mean, by `meshd/catalogue/refusals.toml`.
 
 Owns: looking up codes, and searching bounded text for compiled patterns; which features a refusal names.
-Must never: hold a wording itself.
+Must never: contain a wording itself.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Refusals:
         self._unlike = _any_of(word for row in features for word in row.unlike)
 
     def by_code(self, codes: Iterable[str]) -> FailureKind | None:
-        """Of the first that a row knows."""
+        """By the first code that a row knows."""
         names = (code.lower().rpartition("#")[2] for code in codes)  # `com.amazon.coral.service#…`
         return next((kind for name in names if (kind := self._codes.get(name)) is not None), None)
 
@@ -56,11 +56,11 @@ class Refusals:
         return next((kind for kind in kinds if self.says(kind, text)), None)
 
     def never_fits(self, text: str) -> bool:
-        """Whether it is too large for what may be asked in a minute, so that no wait helps."""
+        """Whether it exceeds the limit of a whole minute, so that waiting does not help."""
         return self._never_fits.search(_plain(text)) is not None
 
     def features(self, text: str, codes: Iterable[str] = ()) -> tuple[str, ...]:
-        """Those that the text says this model does not do; none where it failed at what it can do."""
+        """Features that the text says this model lacks; none if it failed at one that it has."""
         text = _plain(text)
         if not self._own_codes.isdisjoint(code.lower() for code in codes) or self._own_words.search(text):
             return ()
@@ -81,7 +81,7 @@ class _Feature:
 
 
 def _plain(text: str) -> str:
-    """As the patterns have it."""
+    """In the patterns' spelling."""
     return text[:MOST_TEXT].replace("’", "'")
 
 
@@ -89,7 +89,7 @@ _SENTENCE = re.compile(r"(?<=[.;!?。])\s|\n")
 
 
 def _any_of(words: Iterable[str]) -> re.Pattern[str]:
-    """Matches nothing where there are none."""
+    """Matches nothing if there are none."""
     return re.compile("|".join(f"(?:{word})" for word in words) or r"(?!)", re.I | re.S)
 
 

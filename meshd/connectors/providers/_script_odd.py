@@ -1,6 +1,6 @@
-"""What a scripted server does to its good answers, so that they are as odd as real servers' are.
+"""Makes a scripted server's good answers as odd as those of real servers.
 
-Owns: the `odd` of a step, and the bytes that come of it. Must never: make an answer mean something else.
+Owns: a step's `odd`, and the resulting bytes. Must never: change an answer's meaning.
 
   {top, choice, delta}  fields to put into every chunk, its choice and its delta (of a plain answer: its message)
   before, between       text to send as it is, before the first chunk, or before every one
@@ -36,7 +36,7 @@ class Odd(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
 
 
 def chunks(odd: Odd | None, payloads: list[bytes], *, content: bool) -> list[bytes]:
-    """The payloads of a stream's events. content: these have the text; else the finish reason and the usage."""
+    """The payloads of a stream's events. content: these have the text, else the finish reason and usage."""
     if odd is None or not payloads:
         return payloads
     documents = [msgspec.json.decode(payload) for payload in payloads]

@@ -1,6 +1,6 @@
-"""What a scripted server would charge for: the tokens that it delivered, by model and request.
+"""What a scripted server would charge for: delivered tokens, by model and request.
 
-Owns: the count that tests hold a daemon's own against.
+Owns: the count that tests compare with a daemon's own.
 Must never: know a price, or count what was not sent.
 """
 
@@ -16,7 +16,7 @@ _TOKENS = ("prompt_tokens", "completion_tokens")
 
 
 class Item:
-    """One request's. user: the body's field, by which a test knows its requests again. at: UTC s of its arrival.
+    """One request's. user: the body's field, by which a test recognises its requests. at: UTC s of its arrival.
     max_tokens: the output limit it came with. roles: of its messages."""
 
     def __init__(self, request: Request) -> None:
@@ -28,12 +28,12 @@ class Item:
         self.tokens = dict.fromkeys(_TOKENS, 0)
 
     def delivered(self, usage: Mapping[str, Any]) -> None:
-        """So much of the answer goes out now, all of it so far."""
+        """The total delivered so far."""
         self.tokens = {name: int(usage.get(name, 0)) for name in _TOKENS}
 
 
 class Bill:
-    """Of all requests since the server began."""
+    """For all requests since the server started."""
 
     def __init__(self) -> None:
         self._items: list[Item] = []
@@ -43,7 +43,7 @@ class Bill:
         return self._items[-1]
 
     def by_model(self) -> dict[str, dict[str, int]]:
-        """Model → requests that something was delivered for, prompt_tokens, completion_tokens."""
+        """Model → requests with anything delivered, prompt_tokens, completion_tokens."""
         sums: dict[str, dict[str, int]] = {}
         for item in self._items:
             if any(item.tokens.values()):
@@ -54,7 +54,7 @@ class Bill:
         return sums
 
     def rows(self) -> list[dict[str, Any]]:
-        """Every request, in the order of arrival; those that nothing was delivered for too."""
+        """Every request, in order of arrival, including those with nothing delivered."""
         return [
             {
                 "user": item.user,

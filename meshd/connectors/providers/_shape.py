@@ -1,8 +1,8 @@
-"""A chunk or an answer in a shape near OpenAI's, brought into OpenAI's, so that an app can read it.
+"""Converts chunks and answers of nearly OpenAI's shape into OpenAI's, so that apps can read them.
 
-Owns: choices inside of something else (`{"data": {chunk}}`), a choice without its list, `delta` as a text or a list, a
-text beside the place where it is due.
-Must never: touch what an OpenAI client reads, or take what another format calls by the same name for an answer.
+Owns: choices inside another object (`{"data": {chunk}}`), a choice without its list, `delta` as a text or a list, text
+in the wrong place.
+Must never: touch what an OpenAI client can read, or mistake another format's field of the same name for an answer.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from meshd.cdk.said import read as read_said
 
 _DEEPEST = 8
 _MOST_MEMBERS = 32
-_KEPT = ("id", "created", "model", "usage")  # of what the choices are inside of
+_KEPT = ("id", "created", "model", "usage")  # of the object around the choices
 _SAYS = ("content", "refusal", *REASONING, *MORE_THAN_TEXT)
 _OF_CHOICE = ("index", "finish_reason", "delta", "message", "done", "done_reason", "response", "logprobs")
-# What stands beside `response` where that is a piece of the answer's text: Cloudflare's, Ollama's.
+# Names beside `response` where that is a piece of the answer: Cloudflare's, Ollama's.
 _BESIDE_RESPONSE = frozenset(
     {"response", "p", "usage", "tool_calls", "model", "created_at", "done", "done_reason", "context", "total_duration",
      "load_duration", "prompt_eval_count", "prompt_eval_duration", "eval_count", "eval_duration", "id", "object",
@@ -66,7 +66,7 @@ def _unwrapped(document: Mapping[str, Any], part: str, depth: int) -> Mapping[st
 
 
 def _document(value: Any) -> Mapping[str, Any] | None:
-    """What is inside: an object, or one written as a text."""
+    """An object, or one inside a string."""
     if isinstance(value, str) and value[:1] == "{" and '"choices"' in value:
         try:
             value = lenient.decode(value.encode(errors="surrogatepass"))
@@ -76,7 +76,7 @@ def _document(value: Any) -> Mapping[str, Any] | None:
 
 
 def _sole_choice(document: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Of a document that is a choice itself: `{"delta": {…}}`, `{"message": {…}}`, `{"response": "…"}`."""
+    """The choice in a document that is one itself: `{"delta": {…}}`, `{"message": {…}}`, `{"response": "…"}`."""
     delta, message, response = document.get("delta"), document.get("message"), document.get("response")
     found: dict[str, Any] = {}
     if isinstance(delta, Mapping) and any(name in delta for name in _SAYS):
@@ -121,7 +121,7 @@ def _choice(choice: Any, position: int, part: str, completion: bool, usual: bool
         return made
     said = _said(made, ("delta",), usual)
     if said is None and _said(made, ("message",)) is not None:
-        return made  # it takes knowing what came before (`_messages.py`)
+        return made  # `_messages.py` compares it with what came before
     if said is not None:
         made["delta"] = said
     return made

@@ -1,18 +1,18 @@
 """Server-sent events: bytes in, at any split, payloads out.
 
-Owns: the framing of an event stream (line endings, comments, multi-line data, event names). Lines that belong to no
-event are handed on too, as `bare`: servers and proxies tell errors so.
-Must never: look into a payload, or do I/O. The work is linear in the bytes fed, whatever their split.
+Owns: the framing of an event stream (line endings, comments, multi-line data, event names). Lines outside any event are
+passed on as `bare`: servers and proxies send errors that way.
+Must never: look into a payload, or do I/O. Work is linear in the bytes fed, however they are split.
 """
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-# A line that never ends is no event stream; without a bound it would be held in memory for ever. The longest events
-# there are hold an image as base64: some megabytes.
+# Without a bound, a line that never ends would fill the memory. The longest real events hold an image as base64: some
+# megabytes.
 MAX_PENDING = 16 * 1024 * 1024
-_NOTHING_TO_US = (b":", b"id:", b"retry:")  # comments, and what is for reconnecting
+_NOTHING_TO_US = (b":", b"id:", b"retry:")  # comments, and fields for reconnecting
 BLANK = b"\xef\xbb\xbf \t\r\n"
 _BEGINNINGS = (b"data:", b"event:", b"id:", b"retry:", b":")
 
@@ -23,7 +23,7 @@ def begins_as_events(body: bytes | bytearray) -> bool:
 
 
 class ServerEvent(NamedTuple):
-    """bare: lines without `data:`, which a client by the standard does not see."""
+    """bare: lines without `data:`, which a standard client ignores."""
 
     data: bytes
     name: bytes = b""
@@ -35,17 +35,17 @@ class EventTooLarge(ValueError):
 
 
 class EventParser:
-    """Feed it chunks, get complete events; `finish` gives what an abrupt end left complete."""
+    """Feed it chunks, get complete events; `finish` gives those left complete by an abrupt end."""
 
     __slots__ = ("_bare", "_data", "_data_size", "_name", "_skip_lf", "_started", "_tail")
 
     def __init__(self) -> None:
-        self._tail = bytearray()  # the beginning of a line whose end has not come
+        self._tail = bytearray()  # an unfinished line
         self._data: list[bytes] = []
         self._data_size = 0  # bytes of these, and of the bare ones
         self._bare: list[bytes] = []
         self._name = b""
-        self._skip_lf = False  # the last chunk ended with CR: a LF that follows belongs to it
+        self._skip_lf = False  # the last chunk ended with CR: a following LF belongs to it
         self._started = False
 
     def feed(self, chunk: bytes) -> list[ServerEvent]:
@@ -75,7 +75,7 @@ class EventParser:
         return self._read(lines)
 
     def finish(self) -> list[ServerEvent]:
-        """The stream has ended: some servers leave out the last blank line, or even the line's end."""
+        """The stream has ended: some servers omit the last blank line, or even the line's end."""
         return self.feed(b"\n\n")
 
     def _read(self, lines: bytes) -> list[ServerEvent]:

@@ -1,8 +1,8 @@
-"""One event stream from its first byte to its end, and whether that end is a regular one.
+"""One event stream from its first byte to its end, and whether that end is regular.
 
-Owns: the clocks of a stream (first token, silence, whole call), passing over signs of life, and that a chunk which
-cannot be read breaks the stream: it may have held text.
-Must never: hold events back, or read ahead of whoever consumes them (that is the flow control); tell an end from a cut
+Owns: a stream's timeouts (first token, silence, whole call), ignoring signs of life, and that an unreadable chunk
+breaks the stream, as it may have held text.
+Must never: hold events back, or read ahead of the consumer (that is the flow control); distinguish an end from a cut
 (`_ending.py`).
 """
 
@@ -28,13 +28,13 @@ from meshd.connectors.providers._sse import BLANK, EventParser, EventTooLarge, S
 from meshd.connectors.providers.encodings import EncodingError
 
 MAX_BODY = 64 * 1024 * 1024
-# After the last finish reason only usage and [DONE] may come; a server that keeps the connection open
-# instead must not hold up the end of the answer.
+# After the last finish reason only usage and [DONE] may come; a server that keeps the connection open must not delay
+# the end of the answer.
 LAST_WORDS = 5.0
 
 
 class Silence(Exception):
-    """The clock ran out while waiting for the upstream."""
+    """A timeout passed while waiting for the upstream."""
 
 
 class Clock:
@@ -117,7 +117,7 @@ class EventReader:
         self._failed = failed
         self._events = 0
         self._ending = Ending(choices)
-        self._since = started  # the last content, the time that the app took not counted
+        self._since = started  # of the last content, not counting the app's time
         self._left = started  # when the app got the last events
         self._usage = False
         self._usual = False  # text has come where it is due, in a chunk that is passed on as it is
@@ -139,7 +139,7 @@ class EventReader:
                 raise self._failure
         while True:
             try:
-                # Bytes are no progress, nor are comments, half an event or signs of life: content is.
+                # Only content is progress: not bytes, comments, half an event or signs of life.
                 chunk = await self._read(self._deadline())
                 received = self._parser.feed(chunk) if chunk else self._parser.finish()
             except EventTooLarge as exc:
@@ -164,7 +164,7 @@ class EventReader:
         return events
 
     def close(self) -> None:
-        """Give the connection back where the stream ended regularly, close it at once otherwise."""
+        """Release the connection if the stream ended regularly, close it at once otherwise."""
         self._clock.stop()
         if self.done:
             self._body.linger(self._loop)
@@ -186,7 +186,7 @@ class EventReader:
     def _ends_in_silence(self) -> bool:
         if self._ending.certain:
             return True
-        # A finish reason that came too soon is no proof while text still comes; without any text it needs its usage.
+        # A finish reason that came too soon proves nothing while text still comes; without any text it needs its usage.
         in_time = clock.now() < self._total_deadline
         return in_time and self._ending.is_regular(done=False) and (self._content or self._usage)
 
@@ -196,7 +196,7 @@ class EventReader:
             return await self._body.read_some()
         except (aiohttp.ClientError, OSError, EncodingError) as exc:
             if self._ending.certain:
-                return b""  # everything was said; how the connection ended does not matter
+                return b""  # everything has come; how the connection ended does not matter
             failure = self._failed(exc)
             before = FailureKind.BAD_ANSWER if isinstance(exc, EncodingError) else FailureKind.CONNECTION
             before = FailureKind.LOCAL if failure.kind is FailureKind.LOCAL else before
@@ -232,7 +232,7 @@ class EventReader:
         return events
 
     def _read_one(self, data: bytes, name: bytes, bare: bool) -> StreamEvent | None:
-        """An event for the app; None of what is nothing to it. An error is set as the stream's failure."""
+        """An event for the app; None if there is nothing for it. An error is set as the stream's failure."""
         if (name and _told.names_error(name)) or (data[:1] != b"{" and self._of_words(data, name, bare)):
             self._failure = failure_from_error_object(_plain(data))
             return None
@@ -270,7 +270,7 @@ class EventReader:
         return event
 
     def _of_messages(self, data: bytes) -> bool:
-        """Read whole messages in the place of deltas; False where there are none."""
+        """Read whole messages instead of deltas; False if there are none."""
         document = lenient.decode(data)
         if not has_message(document):
             return False
@@ -297,7 +297,7 @@ class EventReader:
                 self._failure = self._cut(f"sent chunks that cannot be read: {why}")
 
     def _of_words(self, data: bytes, name: bytes, bare: bool) -> bool:
-        """Whether what is no object is an error."""
+        """Whether data that is not an object is an error."""
         sign = _told.of_lines(data) if bare else _told.of_words(data)
         if sign is _told.Sign.BROKEN:
             self._lose(data)
@@ -306,14 +306,15 @@ class EventReader:
         return sign is _told.Sign.ERROR
 
     def _lose(self, data: bytes) -> None:
-        """A chunk cannot be read. It may have held text, unless all was said before, or it is certainly no chunk."""
+        """A chunk cannot be read. It may have held text, unless all text came before, or it is certainly not a
+        chunk."""
         if self._ending.certain:
             self._ending.lost = True
         elif not _told.is_beat(data):
             self._failure = self._cut("sent a chunk that cannot be read")
 
     def _end(self, *, done: bool) -> None:
-        """The upstream says that it is at its end, by [DONE] or by closing."""
+        """The upstream ended the stream, by [DONE] or by closing."""
         self._rest()
         if self._failure is not None:
             return
@@ -344,7 +345,7 @@ class EventReader:
         return ProviderFailure(FailureKind.TIMEOUT, f"no first token from {self._where} within {self._first_token:g} s")
 
     async def _settle_what_it_is(self) -> list[StreamEvent]:
-        """A 200 whose content type is no event stream: one by its first bytes, a plain answer, or neither."""
+        """A 200 without the content type of an event stream: one by its first bytes, a unary answer, or neither."""
         body = bytearray()
         while True:
             try:
@@ -365,7 +366,7 @@ class EventReader:
         return self._plain(bytes(body))
 
     def _plain(self, body: bytes) -> list[StreamEvent]:
-        """The server ignored `stream` and answered whole."""
+        """The server ignored `stream` and sent a unary answer."""
         self.plain = body
         try:
             body, usage, _ = _answer.read_answer(body, self._operation)
@@ -381,7 +382,7 @@ class EventReader:
 
 
 def _plain(data: bytes) -> bytes:
-    """An error as JSON that can be read, or the words that it is."""
+    """An error as readable JSON, or as its text."""
     try:
         return lenient.plain(lenient.decode(data))
     except lenient.NotJSON:
@@ -389,13 +390,13 @@ def _plain(data: bytes) -> bytes:
 
 
 def _run_together(data: bytes) -> list[bytes] | None:
-    """The chunks of an event that holds several (no blank line between them, a list) or one in two `data:`; else
-    None."""
+    """The chunks of an event with several (no blank line between them, a list), or with one split into two `data:`;
+    else None."""
     if data[:1] == b"{" and b"\n" not in data and b"}{" not in data:
         return None
     if data[:5] == b"data:":
         return [data[5:].strip()]
-    if data[:2] == b'"{' and b"choices" in data and _is_json(data):  # written as a text
+    if data[:2] == b'"{' and b"choices" in data and _is_json(data):  # inside a string
         return [lenient.decode(data).encode(errors="replace")]
     if data[:1] == b"[" and b'"choices"' in data and _is_json(data):
         chunks = lenient.decode(data)

@@ -1,11 +1,11 @@
-"""What comes in the place of an answer: an error told inside a 200, or a sign of life.
+"""What comes instead of an answer: an error inside a 200, or a sign of life.
 
-Owns: telling these apart, in whatever shape they have. Of an error it says only that it is one.
-Must never: read an error's words (`_errors.py`), or take a field beside a good answer that says nothing for an error.
+Owns: distinguishing these, in any shape. Of an error it says only that it is one.
+Must never: read an error's words (`_errors.py`), or mistake an empty error field beside a good answer for an error.
 
 An error is known by a name that only errors have (`error`, `error_code`, `base_resp.status_code`, an object that calls
-itself one), or, where there are no choices, by what else an error has: `detail`, a code, a message. A message without
-a name that says so is in doubt: `[DONE]` after it is no proof that the answer is whole, a finish reason is.
+itself one), or, without choices, by other parts of an error: `detail`, a code, a message. A message without such a name
+is in doubt: `[DONE]` after it does not prove that the answer is whole, a finish reason does.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from meshd.cdk import lenient
 
 
 class Sign(enum.Enum):
-    """What a thing is that is no chunk."""
+    """The meaning of something that is not a chunk."""
 
-    ALIVE = "alive"  # means nothing
+    ALIVE = "alive"  # a sign of life
     DOUBTFUL = "doubtful"  # some words
     ERROR = "error"
     BROKEN = "broken"  # a part of a chunk, or a web page
@@ -65,7 +65,7 @@ _ONE_WORD = re.compile(r"[\w:.,;+*#~!?/@-]*")
 
 
 def of_words(data: bytes) -> Sign:
-    """Of an event's data, or a line of a stream, that is no object."""
+    """For an event's data, or a line of a stream, that is not an object."""
     text = data.decode(errors="replace").strip(_NO_TEXT)
     if _BRACKETED.fullmatch(text) and (text[0] == "[" or _ALIVE.search(text)):
         return _of_text(text.translate(_NO_BRACKETS).strip())  # `[PING]`, `<keep-alive>`
@@ -87,7 +87,7 @@ def of_words(data: bytes) -> Sign:
 
 
 def of_lines(lines: bytes) -> Sign:
-    """Of lines of a stream that belong to no event: a field that the standard does not know means nothing."""
+    """For lines outside any event: fields unknown to the standard mean nothing."""
     sign = of_words(lines)
     if sign in (Sign.DOUBTFUL, Sign.BROKEN) and all(map(_FIELD.match, lines.split(b"\n"))) and b"choices" not in lines:
         return Sign.ALIVE
@@ -95,7 +95,7 @@ def of_lines(lines: bytes) -> Sign:
 
 
 def is_beat(data: bytes) -> bool:
-    """Whether what cannot be read is a sign of life, in whatever brackets: `{ping}`, `<!-- keep-alive -->`."""
+    """Whether unreadable data is a sign of life, in any brackets: `{ping}`, `<!-- keep-alive -->`."""
     if len(data) > _LONGEST_BEAT:
         return False
     words = set(_WORD.findall(data.decode(errors="replace").lower()))
@@ -111,12 +111,12 @@ def _of_text(text: str) -> Sign:
 
 
 def is_done(text: bytes) -> bool:
-    """Whether an event's data is the end: `[DONE]`, with anything after it as clients have it, or a kin of it."""
+    """Whether an event's data is the end: `[DONE]`, with anything after it, as clients accept, or a variant."""
     return _DONE.fullmatch(text.decode(errors="replace").strip(_NO_TEXT + "\xa0")) is not None
 
 
 def ends(document: Mapping[str, Any]) -> bool:
-    """Whether an object without choices says that this is the end."""
+    """Whether an object without choices marks the end."""
     said = (document.get("type"), document.get("event"))
     if document.get("done") is True or any(isinstance(each, str) and is_done(each.encode()) for each in said):
         return True
@@ -124,12 +124,12 @@ def ends(document: Mapping[str, Any]) -> bool:
 
 
 def names_error(name: bytes) -> bool:
-    """Whether an event's name is that of an error."""
+    """Whether an event's name denotes an error."""
     return _CALLS_ITSELF_ERROR.search(name.decode(errors="replace")) is not None
 
 
 def of_object(document: Mapping[str, Any]) -> Sign:
-    """Of an object without choices and without usage."""
+    """For an object without choices and without usage."""
     if is_error(document):
         return Sign.ERROR
     said = [value for name in _WORDS if isinstance(value := document.get(name), str) and value]
@@ -169,14 +169,14 @@ def _has_error_inside(document: Mapping[str, Any]) -> bool:
 
 
 def is_flagged(document: Mapping[str, Any]) -> bool:
-    """Whether it has what only errors have, whatever is beside it."""
+    """Whether it has a field that only errors have, whatever is beside it."""
     if any(_plain_name(name) in _FLAGS and says_something(value) for name, value in document.items()):
         return True
     return calls_itself_error(document) or stopped_early(document) is not None
 
 
 def is_flagged_beside_text(document: Mapping[str, Any]) -> bool:
-    """The same beside a text that came: only what certainly is an error is one."""
+    """The same beside text: only what is certainly an error counts."""
     if any(says_something(document.get(name)) for name in _CERTAIN):
         return True
     return calls_itself_error(document, ("status", "type")) or stopped_early(document) is not None
@@ -187,13 +187,13 @@ def calls_itself_error(document: Mapping[str, Any], kinds: tuple[str, ...] = _KI
 
 
 def stopped_early(document: Mapping[str, Any]) -> Any:
-    """Why Groq stopped a stream early, as its `x_groq` tells; None where it did not."""
+    """Why Groq stopped a stream early, by its `x_groq`; None if it did not."""
     groq = document.get("x_groq")
     return groq["error"] if isinstance(groq, Mapping) and says_something(groq.get("error")) else None
 
 
 def says_something(value: Any) -> bool:
-    """Whether the value of a field for errors tells of one: not null, {}, "", 0, "success", nor a map of these."""
+    """Whether the value of an error field is an error: not null, {}, "", 0, "success", nor a map of these."""
     if value is None or isinstance(value, bool):
         return value is True
     if isinstance(value, int | float):
@@ -202,14 +202,14 @@ def says_something(value: Any) -> bool:
         return value.strip().lower() not in _GOOD
     if isinstance(value, Mapping):
         codes = [value[name] for name in _CODES if value.get(name) is not None]
-        if codes and not any(map(says_something, codes)):  # it says itself that all went well
+        if codes and not any(map(says_something, codes)):  # its own codes report success
             return any(isinstance(entry, str) and _FAILS.search(entry) for entry in value.values())
         return any(says_something(entry) for entry in value.values())
     return any(says_something(entry) for entry in value)
 
 
 def _is_bad_code(code: Any, document: Mapping[str, Any]) -> bool:
-    """A code that stands for a failure, beside words; an HTTP status needs none."""
+    """A code that means failure, beside a message; an HTTP status needs none."""
     if isinstance(code, bool) or not isinstance(code, int | float | str) or not says_something(code):
         return False
     if _is_status(code):
@@ -220,7 +220,7 @@ def _is_bad_code(code: Any, document: Mapping[str, Any]) -> bool:
 
 
 def _is_status(code: Any) -> bool:
-    """Whether it is an HTTP status of a failure."""
+    """Whether it is an HTTP error status."""
     text = str(code).strip()
     return text.isascii() and text.isdigit() and len(text) == 3 and "4" <= text[0] <= "5"
 
@@ -231,5 +231,5 @@ def has_words(document: Mapping[str, Any]) -> bool:
 
 @functools.lru_cache(1024)
 def _plain_name(name: str) -> str:
-    """`errorCode`, `error_code` and `ERROR-CODE` are one."""
+    """`errorCode`, `error_code` and `ERROR-CODE` are the same."""
     return name.replace("_", "").replace("-", "").lower() if len(name) < 40 else name

@@ -1,7 +1,7 @@
-"""The usage report of an answer or a stream, in OpenAI's format and its kin.
+"""The usage report of an answer or a stream, in OpenAI's and similar formats.
 
-Owns: what a report says: the prompt, the output with all thinking, and the cache's part, wherever they are told.
-Must never: judge whether it can be true (`routing/settlement.py`), or fail on a count of another type.
+Owns: reading a report: the prompt, the output with all reasoning, and the cached part, wherever they are.
+Must never: judge whether it is plausible (`routing/settlement.py`), or fail on a count of another type.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ import msgspec
 from meshd.cdk.provider import Usage
 
 MOST_COUNTED = 10**12
-"""A count beyond this is no count: it is cut to it, and `routing/settlement.py` takes something else."""
+"""A count beyond this is implausible: it is cut to it, and `routing/settlement.py` replaces it."""
 _MOST_DIGITS = 20
-_MOST_HIDDEN = 10**7  # tokens of thinking that `completion_tokens` leaves out
+_MOST_HIDDEN = 10**7  # reasoning tokens that `completion_tokens` leaves out
 
 
 class WireUsage(msgspec.Struct):
-    """Of any type: a count that is none costs that count, not the chunk it came in."""
+    """Of any type: an invalid count costs only itself, not its chunk."""
 
     prompt_tokens: Any = None
     completion_tokens: Any = None
@@ -30,7 +30,7 @@ class WireUsage(msgspec.Struct):
     prompt_cache_hit_tokens: Any = None  # deepseek's
     cache_creation_input_tokens: Any = None  # anthropic's, as litellm and others pass them on
     cache_read_input_tokens: Any = None
-    input_tokens: Any = None  # what servers say that speak OpenAI's newer API, too
+    input_tokens: Any = None  # of servers that also have OpenAI's newer API
     output_tokens: Any = None
     completion_tokens_details: Any = None
     output_tokens_details: Any = None
@@ -41,8 +41,8 @@ class WireUsage(msgspec.Struct):
 
 
 def usage_of(wire: WireUsage | None) -> Usage | None:
-    """As it was reported, whether it can be true or not; None unless the provider counted something. What is beside the
-    two halves is added to them: of readings that fit a report the one with more tokens counts."""
+    """As reported, plausible or not; None unless the provider counted something. Counts beside the two halves are added
+    to them: among readings that fit a report, the one with more tokens counts."""
     if wire is None:
         return None
     prompt, output = wire.prompt_tokens, wire.completion_tokens
@@ -60,14 +60,14 @@ def usage_of(wire: WireUsage | None) -> Usage | None:
     cached = _within(cached if type(cached) is int else _count(cached) or 0)
     written = _written(wire)
     if written and prompt >= 0 and cached >= 0 and written + cached > prompt:
-        prompt = _within(prompt + written + cached)  # Anthropic's own counts: neither is a part of the prompt's
+        prompt = _within(prompt + written + cached)  # Anthropic's counts: not included in the prompt's
     return Usage(prompt, output, cached, written)
 
 
 def _halves(prompt: int | None, output: int | None, wire: WireUsage) -> tuple[int, int]:
-    """A half that is missing is what the total has beside the other, and so is thinking that `completion_tokens` leaves
-    out (xAI, Gemini). Perplexity's total leaves out its thinking and what it cites, SGLang's `reasoning_tokens` are a
-    part of `completion_tokens`, as OpenAI's are."""
+    """A missing half is the rest of the total, and so is reasoning that `completion_tokens` leaves out (xAI, Gemini).
+    Perplexity's total leaves out reasoning and citations; SGLang's `reasoning_tokens` are part of `completion_tokens`,
+    like OpenAI's."""
     total = _within(_count(wire.total_tokens) or 0)
     if (prompt is None or prompt < 0) and output is not None and 0 <= output < total:
         prompt = total - output
@@ -86,7 +86,7 @@ def _halves(prompt: int | None, output: int | None, wire: WireUsage) -> tuple[in
 
 
 def _thought(wire: WireUsage) -> int:
-    """Tokens of thinking, 0 where none are told that can be."""
+    """Reasoning tokens, 0 if no plausible count is given."""
     details = (wire.completion_tokens_details, wire.output_tokens_details)
     said = [each.get(name) for each in details if type(each) is dict for name in _THINKING]
     counts = [_count(value) or 0 for value in (wire.reasoning_tokens, *said)]
@@ -94,8 +94,8 @@ def _thought(wire: WireUsage) -> int:
 
 
 def _adds_up(wire: WireUsage) -> bool:
-    """Whether it is of three counts that fit each other, and says nothing of a cache, nor more thinking than output: as
-    most reports are."""
+    """Whether its three counts fit each other, without a cache and without more reasoning than output, like most
+    reports."""
     prompt, output, total, details = (
         wire.prompt_tokens,
         wire.completion_tokens,
@@ -125,7 +125,7 @@ _WRITTEN = ("cache_write_tokens", "cache_creation_tokens", "cache_creation_input
 
 
 def _written(wire: WireUsage) -> int | None:
-    """Tokens written to a cache, None where nothing is said of it."""
+    """Tokens written to a cache, None if not reported."""
     details = wire.prompt_tokens_details
     said = [details.get(name) for name in _WRITTEN] if type(details) is dict else []
     count = _count(wire.cache_creation_input_tokens, *said)
@@ -133,7 +133,7 @@ def _written(wire: WireUsage) -> int | None:
 
 
 def _count(*values: Any) -> int | None:
-    """The first that is a number: JSON's, or as text."""
+    """The first that is a number, in JSON or as text."""
     for value in values:
         if isinstance(value, str) and len(value) <= _MOST_DIGITS:
             try:

@@ -1,6 +1,6 @@
-"""The OpenAI wire format: as much of an answer as the mesh must understand, and no more.
+"""The OpenAI wire format: only as much of an answer as the mesh must understand.
 
-Owns: reading usage, finish reasons, content and errors out of answers and stream events.
+Owns: reading usage, finish reasons, content and errors from answers and stream events.
 Must never: change a byte that is passed on, or refuse an answer for a field it does not need.
 """
 
@@ -27,7 +27,7 @@ FINISH_REASON = ("finish_reason", "finishReason")
 
 
 class Delta(msgspec.Struct, gc=False):
-    """As most servers write it; what is written otherwise is read by `said.py`."""
+    """As most servers write it; `said.py` reads the others."""
 
     content: str | None = None
     reasoning_content: str | None = None
@@ -50,7 +50,7 @@ class _Choice(msgspec.Struct, gc=False):
     finish_reason: str | None = None
     finish_reason_else: msgspec.Raw = msgspec.field(default=NULL, name="finishReason")
     error: msgspec.Raw = NULL
-    says: bool = msgspec.field(default=False, name="//says")  # found out here, of no server's
+    says: bool = msgspec.field(default=False, name="//says")  # computed here, not sent by servers
 
 
 class GroqExtra(msgspec.Struct):
@@ -86,7 +86,7 @@ _TRUE = msgspec.Raw(b"true")
 
 
 class Broken(ValueError):
-    """Not JSON, or no object."""
+    """Not JSON, or not an object."""
 
 
 class Told(Exception):
@@ -101,7 +101,7 @@ class Told(Exception):
 
 
 class Nothing(Exception):
-    """An object that is no chunk. doubtful: it has words that might be an error's. end: it says that it is over."""
+    """An object that is not a chunk. doubtful: its words might be an error. end: it marks the end."""
 
     def __init__(self, doubtful: bool, end: bool) -> None:
         super().__init__("no chunk")
@@ -110,12 +110,12 @@ class Nothing(Exception):
 
 
 def is_set(raw: msgspec.Raw) -> bool:
-    """Whether it is a list, a map or a text, and not an empty one."""
+    """Whether it is a non-empty list, map or text."""
     return raw is not NULL and _EMPTY.fullmatch(raw) is None
 
 
 def is_broken_off(finish_reason: str) -> bool:
-    """Whether a finish reason says that the answer is not whole."""
+    """Whether a finish reason means that the answer is not whole."""
     if finish_reason in _USUAL_ENDS:
         return False
     if _BROKEN_OFF.search(finish_reason) or finish_reason in broken_off_reasons():
@@ -173,7 +173,7 @@ def read_event(
             return _read_oddly(data, hide_usage, completion, usual)
     if text or reasoning or extra:
         return StreamEvent(data, True, text, finish, usage, reasoning=reasoning, extra=extra), chunk
-    # Few have nothing: the first and the last, and what is no chunk. These are looked at closely.
+    # Few have no content: the first and the last, and what is not a chunk. These are examined closely.
     if (usage is None and not chunk.choices) or chunk.choices is None or not is_bare(data):
         return _read_oddly(data, hide_usage, completion, usual)
     hidden = not chunk.choices and hide_usage
@@ -181,7 +181,7 @@ def read_event(
 
 
 def unread(data: bytes) -> StreamEvent:
-    """A chunk that cannot be read: nothing for the app, but what was generated for it costs something."""
+    """An unreadable chunk: nothing for the app, but its tokens cost something."""
     return StreamEvent(data, content=True, extra=data.decode(errors="replace"), hidden=True)
 
 
@@ -237,7 +237,7 @@ def _read_oddly(data: bytes, hide_usage: bool, completion: bool, usual: bool = F
 
 
 def document_of(data: bytes) -> tuple[dict[str, Any], bytes]:
-    """What it holds, and the bytes of it that an app can read. Raises Broken."""
+    """The document, and its bytes in a form that an app can read. Raises Broken."""
     try:
         document = msgspec.json.decode(data)
     except STRICT_ERRORS:
@@ -284,7 +284,7 @@ def is_failed(choice: Mapping[str, Any]) -> bool:
 
 
 def error_in(choice: Mapping[str, Any]) -> Any:
-    """The error that is told in a choice, or in what it says; else None."""
+    """The error in a choice, or in its content; else None."""
     for inside in (choice, choice.get("delta"), choice.get("message")):
         if isinstance(inside, dict) and _told.says_something(inside.get("error")):
             return inside["error"]
@@ -292,7 +292,7 @@ def error_in(choice: Mapping[str, Any]) -> Any:
 
 
 def error_of(document: Mapping[str, Any]) -> bytes:
-    """The error that is told in a choice or in Groq's extra, else what tells it."""
+    """The error in a choice or in Groq's extra, else the whole document."""
     choices = choices_of(document)
     if (why := _told.stopped_early(document)) is not None:
         return lenient.plain({"error": why})
@@ -330,7 +330,7 @@ def asks_for_usage(fields: Mapping[str, msgspec.Raw]) -> bool:
 
 
 def with_usage(raw: msgspec.Raw | None) -> msgspec.Raw:
-    """A request's `stream_options` with the usage report asked for: what is settled by."""
+    """A request's `stream_options`, asking for the usage report, which is needed for settlement."""
     try:
         options = _decode_map(raw) if raw is not None else None
     except (msgspec.DecodeError, UnicodeDecodeError):
