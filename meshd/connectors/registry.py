@@ -1,7 +1,7 @@
 """The catalogue of connectors: which ids exist, what they need, and where their code is.
 
-Owns: ids, aliases, the lazy way to a connector's class and settings schema, packages that are missing.
-Must never: import a connector, or its dependency, before somebody asks for that very connector.
+Owns: ids, aliases, lazy loading of a connector's class and settings schema, missing packages.
+Must never: import a connector, or its dependency, before that connector is needed.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ OPENAI_PROVIDER = "meshd.connectors.providers.openai:OpenAIProvider"
 
 @dataclass(frozen=True, slots=True)
 class ConnectorSpec:
-    """What is known of a connector without importing it.
+    """What is known about a connector without importing it.
 
     factory, settings: "module:attribute". requires: names that must be importable; extra: what installs
-    them. row: for providers that are data, their row of the catalogue.
+    them. row: for providers that are only data, their row of the catalogue.
     """
 
     id: str
@@ -53,12 +53,12 @@ class ConnectorSpec:
 
     @property
     def key_env(self) -> tuple[str, ...]:
-        """Variables that may hold a provider's key, in order; empty for one that needs none."""
+        """Variables that may hold a provider's key, in order; empty if it needs none."""
         return tuple(self.row.get("key_env", ()))
 
     @property
     def short_name(self) -> str:
-        """What an entry of `providers` is called that was not named: "openai", "ollama", "local-llm"."""
+        """The name of an unnamed entry of `providers`: "openai", "ollama", "local-llm"."""
         name = str(self.row.get("name", ""))
         if _SLUG.fullmatch(name):
             return name
@@ -72,7 +72,7 @@ class ConnectorSpec:
         return f"pip install {' '.join(self.requires)}"
 
     def load_settings(self) -> Any:
-        """The pydantic model (class) of the connector's own keys; None: nothing is known of them."""
+        """The pydantic model (class) of the connector's own keys; None: unknown."""
         return _load(self.settings) if self.settings else None
 
 
@@ -116,7 +116,7 @@ class ConnectorRegistry:
         for name in (spec.id, *spec.aliases):
             self._names[spec.type, name.lower()] = spec.id
         if spec.type == PROVIDER:
-            # The first of a vendor keeps the short name: the catalogue's order is one of preference.
+            # The first of a vendor keeps the short name: the catalogue is in order of preference.
             self._names.setdefault((spec.type, spec.short_name), spec.id)
         if cls is not None:
             self._classes[_key(spec.type, spec.id)] = cls
@@ -125,7 +125,7 @@ class ConnectorRegistry:
     # -- asking ---------------------------------------------------------------------------------------
 
     def find(self, id: str, type: str | None = None) -> ConnectorSpec | None:
-        """The connector an id, an alias, a type-prefixed id or a short name stands for."""
+        """The connector for an id, an alias, a type-prefixed id or a short name."""
         kind, plain = _split_type(id)
         if kind and type and kind != type:
             return None
@@ -136,7 +136,7 @@ class ConnectorRegistry:
         return found
 
     def get_connector(self, id: str, type: str | None = None) -> type:
-        """The connector's class. ConfigurationError when it is unknown, not built or lacks a package."""
+        """The connector's class. Raises ConfigurationError if it is unknown, not built or lacks a package."""
         spec = self.find(id, type)
         if spec is None:
             raise ConfigurationError(self.why_unknown(id, type))
@@ -158,7 +158,7 @@ class ConnectorRegistry:
         return sorted(specs, key=lambda spec: (TYPES.index(spec.type), spec.id))
 
     def catalogue_order(self) -> list[str]:
-        """Provider ids in the order they were registered: the catalogue's, which is one of preference."""
+        """Provider ids in order of registration: the catalogue's, in order of preference."""
         return [spec.id for spec in self._specs.values() if spec.type == PROVIDER]
 
     def nearest(self, id: str, type: str | None = None) -> str | None:
@@ -181,7 +181,7 @@ class ConnectorRegistry:
         return f"unknown {what} {id!r}" + (f'; did you mean "{near}"?' if near else "")
 
     def missing_packages(self, spec: ConnectorSpec) -> tuple[str, ...]:
-        """The packages it needs that are not installed; found out without importing any."""
+        """The packages it needs that are not installed; does not import any."""
         return tuple(name for name in spec.requires if not _installed(name))
 
     def _lookup(self, name: str, types: Iterable[str | None]) -> ConnectorSpec | None:
@@ -195,9 +195,9 @@ class ConnectorRegistry:
         return None
 
     def _read_entry_points(self) -> bool:
-        """Add connectors of installed packages, once; whether any was read now.
+        """Add connectors of installed packages, once; whether any was added now.
 
-        Put off until an id is unknown or all are listed: reading every package's metadata is slow.
+        Done only when an id is unknown or all are listed: reading every package's metadata is slow.
         """
         if self._entry_points_read:
             return False
@@ -261,7 +261,7 @@ def _load(path: str) -> Any:
 
 
 def _provider_rows() -> list[ConnectorSpec]:
-    """The providers that are data: one row of the catalogue each."""
+    """The providers that are only data: one row of the catalogue each."""
     try:
         text = resources.files("meshd.catalogue").joinpath("providers.toml").read_text("utf-8")
     except FileNotFoundError:

@@ -1,6 +1,6 @@
-"""A model's process, seen from the daemon: started when first needed, watched, stopped when idle.
+"""The daemon's side of a model's process: started when first needed, watched, stopped when idle.
 
-Owns: the child process, its socket and its last words.
+Owns: the child process, its socket and its last output.
 Must never: block the loop, leave a process or a socket behind, or start one unasked.
 """
 
@@ -26,9 +26,9 @@ from meshd.connectors.providers.embedded_child import READY
 START_TIMEOUT = 60.0
 IDLE_TIMEOUT = 300.0
 KILL_AFTER = 3.0
-END_WITHIN = 0.5  # of the first broken connection, when the process is dying
-LAST_WORDS = 30  # lines of stderr that are kept
-# The kernel's limit for the path of a UNIX socket is 108 bytes with its end.
+END_WITHIN = 0.5  # s after the first broken connection, if the process is dying
+LAST_WORDS = 30  # lines of stderr kept
+# The kernel's limit for the path of a UNIX socket is 108 bytes including the final zero.
 LONGEST_PATH = 100
 
 _numbers = itertools.count(1)
@@ -41,12 +41,12 @@ _PASSED_ON = re.compile(
 
 
 def child_environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """What a child needs of the daemon's environment; the keys of providers are none of its business."""
+    """What a child needs from the daemon's environment; providers' keys must not be passed to it."""
     return {name: value for name, value in environ.items() if _PASSED_ON.fullmatch(name)}
 
 
 class ChildServer:
-    """One child. `use()` makes sure that it serves, and keeps it from being stopped meanwhile."""
+    """One child. `use()` makes sure that it serves, and is not stopped meanwhile."""
 
     def __init__(
         self,
@@ -72,8 +72,8 @@ class ChildServer:
         self._starting: asyncio.Task[None] | None = None
         self._stopping: asyncio.Task[None] | None = None
         self._said = asyncio.Event()  # `ready`, or the end
-        self._ended = asyncio.Event()  # the process is at its end, its leftovers may still be there
-        self._down = asyncio.Event()  # nothing runs, nothing is left
+        self._ended = asyncio.Event()  # the process has ended, its files may still be there
+        self._down = asyncio.Event()  # no process, no files
         self._down.set()
         self._stderr: deque[str] = deque(maxlen=LAST_WORDS)
         self._rest = b""
@@ -101,8 +101,8 @@ class ChildServer:
         return self._ready
 
     async def suspect(self) -> None:
-        """A connection broke. When a process dies, its sockets may close before its end is noticed: wait for
-        that, so that the next use starts a new one instead of meeting the dead one's socket."""
+        """A connection broke. When a process dies, its sockets may close before its end is noticed: wait for that, so
+        that the next use starts a new one instead of connecting to the dead one's socket."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(END_WITHIN):
                 await self._ended.wait()
@@ -146,7 +146,7 @@ class ChildServer:
             if self._starting is None:
                 self._starting = asyncio.create_task(self._start_for_all())
             try:
-                # Shared: one caller that gives up does not stop the start that others wait for.
+                # Shared: a caller that gives up does not stop the start that others wait for.
                 await asyncio.shield(self._starting)
             except asyncio.CancelledError:
                 if self._closed:
@@ -200,7 +200,7 @@ class ChildServer:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env=child_environment(os.environ) if self._environ is None else dict(self._environ),
-            start_new_session=True,  # Ctrl-C at the daemon's terminal is the daemon's to answer
+            start_new_session=True,  # Ctrl-C at the terminal is for the daemon
         )
 
     def _watch(self, loop: asyncio.AbstractEventLoop, process: subprocess.Popen[bytes]) -> None:
@@ -252,7 +252,7 @@ class ChildServer:
             self._stopping = None
 
     async def _stop(self) -> None:
-        """Terminate, kill what does not listen, reap, and tidy up. Nothing to do when nothing runs."""
+        """Terminate, kill if it does not react, reap, and clean up. Does nothing if no process runs."""
         process, self._process = self._process, None
         if process is None:
             return
@@ -286,12 +286,12 @@ class ChildServer:
         return ": " + " | ".join(words) if words else ""
 
     def _socket_path(self, runtime_dir: str) -> str:
-        # The number keeps two generations of one provider apart while a reload hands over.
+        # The number separates two generations of one provider during a reload.
         file = f"{self.name}-{os.getpid()}-{next(_numbers)}.sock".replace("/", "_")
         path = os.path.join(runtime_dir, file)
         if runtime_dir and len(os.fsencode(path)) <= LONGEST_PATH:
             return path
-        # Made when the child is; a name that cannot be guessed, and mkdir refuses one that is there.
+        # Created with the child; an unguessable name, and mkdir refuses an existing one.
         self._own_dir = os.path.join(tempfile.gettempdir(), f"meshd-{secrets.token_hex(8)}")
         return os.path.join(self._own_dir, "model.sock")
 

@@ -1,6 +1,6 @@
-"""What every embedded model's process does beside its model: die with the daemon, and say when it serves.
+"""What every embedded model's process does besides its model: die with the daemon, and say when it serves.
 
-Owns: the child's end of the agreement with `embedded.py`: stdin is the daemon's life line, one line `ready` on
+Owns: the child's side of the protocol with `embedded.py`: stdin closes when the daemon ends, one line `ready` on
 stdout, everything else on stderr.
 Must never: import the daemon. A child holds its model and little more.
 """
@@ -15,7 +15,7 @@ import threading
 
 READY = "ready"
 NICENESS = 5  # a desktop stays usable while the model thinks
-OOM_SCORE = 500  # when memory runs out, the model goes before the daemon and before the user's programs
+OOM_SCORE = 500  # when memory runs out, the model is killed before the daemon and the user's programs
 
 
 def parser(description: str) -> argparse.ArgumentParser:
@@ -28,7 +28,7 @@ def parser(description: str) -> argparse.ArgumentParser:
 
 
 def settle(socket: str) -> None:
-    """Before the model is loaded: give way to others, remove a stale socket, hold on to the life line."""
+    """Before the model is loaded: lower the priority, remove a stale socket, watch stdin."""
     with contextlib.suppress(OSError):
         os.nice(NICENESS)
     with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
@@ -51,7 +51,7 @@ def wait_for_ever() -> None:
 
 
 def _die_with_the_daemon(socket: str) -> None:
-    """The kernel closes the daemon's end of stdin however the daemon ends; then there is nothing left to serve."""
+    """The kernel closes the daemon's end of stdin however the daemon ends; then the child exits."""
     with contextlib.suppress(OSError):
         while os.read(sys.stdin.fileno(), 4096):
             pass

@@ -1,6 +1,6 @@
 """`modelmesh.local-llm.v1`: language models on this machine, each in a child process (`llm_child.py`).
 
-Owns: finding a model's weights, and which of them are here.
+Owns: finding a model's weights, and which are on this machine.
 Must never: fetch weights itself (`meshctl pull` does), or import xllamacpp into the daemon.
 """
 
@@ -46,7 +46,7 @@ class Weights:
 
 class LocalLlmProvider(Provider):
     """Options: `model` (a pulled name or a path), `context_window`, `threads`, `parallel`, `idle_timeout`,
-    `start_timeout`. Every pulled model can be asked for; `model` is the one that is listed first."""
+    `start_timeout`. Every pulled model can be used; `model` is listed first."""
 
     def __init__(self, settings: ProviderSettings) -> None:
         super().__init__(settings)
@@ -75,7 +75,7 @@ class LocalLlmProvider(Provider):
         ]
 
     async def probe(self, method: str, model: str | None, timeout: float) -> float:
-        """Whether it could serve: the package, the weights. A running child is there as long as it runs."""
+        """Whether it could serve: the package, the weights. A running child counts as available."""
         self._check_package()
         self._weights(model or _name_of(self._default))
         return 0.0
@@ -117,7 +117,7 @@ class LocalLlmProvider(Provider):
             raise ProviderFailure(FailureKind.CONNECTION, message)
 
     def _weights(self, name: str) -> Weights:
-        """Files are looked at, not read: a few microseconds each."""
+        """Files are checked, not read: a few microseconds each."""
         if _is_path(self._default) and name == _name_of(self._default):
             path = Path(self._default).expanduser()
             if path.is_file():

@@ -17,7 +17,7 @@ from typing import Any
 from meshd.connectors.providers import embedded_child
 
 MAX_INPUTS = 2048
-MAX_TOKENS = 512  # of one text: the engine would cut the rest off without a word
+MAX_TOKENS = 512  # of one text: the engine would silently cut off the rest
 MAX_BODY = 64 * 1024 * 1024
 
 
@@ -117,7 +117,7 @@ class Handler(BaseHTTPRequestHandler):
         return "unix"
 
     def log_message(self, format: str, *args: Any) -> None:
-        """The daemon logs requests; this process has nothing to add."""
+        """Not needed: the daemon logs requests."""
 
     def _send(self, status: int, document: dict[str, Any]) -> None:
         body = json.dumps(document, separators=(",", ":")).encode()
@@ -137,7 +137,7 @@ class Server(socketserver.ThreadingUnixStreamServer):
         super().__init__(socket, Handler)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A caller that went away is no event; anything else is worth a line, not a traceback."""
+        """Ignore a caller that went away; log anything else as a line, without a traceback."""
         error = sys.exception()
         if not isinstance(error, ConnectionError):
             print(f"request failed: {error!r}", file=sys.stderr, flush=True)

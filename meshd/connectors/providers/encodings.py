@@ -1,12 +1,11 @@
-"""The codings of an HTTP body (`Content-Encoding`): by their names and aliases, in chains, and never more at a time
-than is asked for.
+"""The codings of an HTTP body (`Content-Encoding`), with aliases and in chains, decoded only as far as asked for.
 
-Owns: what we can read, and undoing it piece by piece.
-Must never: do I/O, or hold more than a piece of what a body grows to: a megabyte may become gigabytes, and who reads a
-body bounds what it keeps.
+Owns: the supported codings, and decoding piece by piece.
+Must never: do I/O, or hold more than a piece of the decoded body: a megabyte may become gigabytes, and the reader
+bounds what it keeps.
 
-Names by IANA's registry of content codings, `x-` as RFC 9110 (8.4.1) has it. What is not a coding but stands in this
-header at some servers (a charset, `none`) means that nothing was done.
+Names are from IANA's registry of content codings, `x-` as in RFC 9110 (8.4.1). Some servers put other words into this
+header (a charset, `none`), which mean no coding.
 """
 
 from __future__ import annotations
@@ -23,19 +22,19 @@ _NAMES = {
 }  # fmt: skip
 _NOTHING = frozenset({"", "identity", "none", "null", "utf-8", "utf8", "us-ascii", "ascii", "iso-8859-1", "7bit",
                       "8bit", "binary", "text"})  # fmt: skip
-MOST_CODINGS = 4  # one after the other: each may be a bomb of its own
-_SHOWN = 40  # characters of a name that a message repeats
+MOST_CODINGS = 4  # in a chain: each may be a decompression bomb
+_SHOWN = 40  # characters of a name in a message
 PIECE = 64 * 1024
-_WINDOW = 16 * 1024  # of what came, given to a coding at a time: what follows the end of a member is copied
+_WINDOW = 16 * 1024  # of input per call: what follows the end of a member is copied
 _ZSTD_WINDOW_LOG = 23  # 8 MB: more is not allowed in HTTP (RFC 9659)
 
 
 class EncodingError(ValueError):
-    """A body that cannot be read. The message is the end of a sentence whose subject it is."""
+    """A body that cannot be read. The message continues a sentence with the body as its subject."""
 
 
 class UnknownEncoding(EncodingError):
-    """A coding that cannot be read here."""
+    """An unsupported coding."""
 
 
 class BrokenEncoding(EncodingError):
@@ -43,8 +42,8 @@ class BrokenEncoding(EncodingError):
 
 
 class _Coding(Protocol):
-    """One coding. `undo` takes more of the coded bytes, or b"", and gives about `limit` bytes of what they stand for;
-    `hungry`: nothing more comes until it gets more; `whole`: the coded bytes might end here."""
+    """One coding. `undo` takes more coded bytes, or b"", and gives about `limit` decoded bytes; `hungry`: it needs more
+    input; `whole`: the coded bytes may end here."""
 
     @property
     def hungry(self) -> bool: ...
@@ -54,7 +53,7 @@ class _Coding(Protocol):
 
 
 def decoder(header: str) -> Decoder | None:
-    """What undoes a `Content-Encoding`; None where there is nothing to undo. Raises UnknownEncoding."""
+    """The decoder for a `Content-Encoding`; None if there is nothing to decode. Raises UnknownEncoding."""
     names = [name for part in header.split(",") if (name := part.strip().lower()) not in _NOTHING]
     if not names:
         return None
@@ -64,7 +63,7 @@ def decoder(header: str) -> Decoder | None:
 
 
 def readable(header: str) -> str:
-    """An `Accept-Encoding` with only what can be read here; `identity` where nothing is left."""
+    """An `Accept-Encoding` with only supported codings; `identity` if none is left."""
     kept = [part.strip() for part in header.split(",") if _is_readable(part.partition(";")[0].strip().lower())]
     return ", ".join(kept) or "identity"
 
@@ -80,11 +79,10 @@ def _is_readable(name: str) -> bool:
 
 
 class Decoder:
-    """`feed` it what comes, `read` what it stands for; `more` says whether reading again gives more. Raises
-    BrokenEncoding."""
+    """`feed` it input, `read` the decoded bytes; `more`: whether reading again gives more. Raises BrokenEncoding."""
 
     def __init__(self, codings: list[_Coding]) -> None:
-        self._stages = [_Stage(coding) for coding in codings]  # the last one that was applied first
+        self._stages = [_Stage(coding) for coding in codings]  # the one applied last comes first
         self._begun = False
 
     def feed(self, data: bytes) -> None:
@@ -96,8 +94,8 @@ class Decoder:
         return any(stage.more for stage in self._stages)
 
     def read(self, limit: int = PIECE) -> bytes:
-        """About `limit` bytes at most, after a bounded time; b"" may be followed by some as long as there is `more`."""
-        for place in range(len(self._stages) - 1, -1, -1):  # the nearest to the end that can go on
+        """About `limit` bytes at most, in bounded time; b"" may be followed by data while there is `more`."""
+        for place in range(len(self._stages) - 1, -1, -1):  # the last one that can continue
             stage = self._stages[place]
             if stage.more:
                 piece = stage.step(limit)
@@ -107,7 +105,7 @@ class Decoder:
         return b""
 
     def finish(self) -> None:
-        """The body has ended and all was read. Raises BrokenEncoding where its coding says that more was to come."""
+        """The body has ended and all was read. Raises BrokenEncoding if it is truncated."""
         if self._begun and not all(stage.coding.whole for stage in self._stages):
             raise BrokenEncoding("ends before its compressed data does")
 
@@ -132,12 +130,12 @@ class _Stage:
 
 
 class _Zlib:
-    """gzip, of one member or several, and deflate: with zlib's header as the standard has it, or bare as others do."""
+    """gzip with one member or several, and deflate, with zlib's header by the standard or without it."""
 
     def __init__(self, *, gzip: bool) -> None:
         self._gzip = gzip
         self._wbits = 16 + zlib.MAX_WBITS if gzip else 0
-        self._head = b""  # before it is clear what deflate's header is
+        self._head = b""  # before it is known whether deflate has a header
         self._inner: Any = zlib.decompressobj(self._wbits) if gzip else None
         self._rest = b""
         self._full = False
@@ -179,7 +177,7 @@ class _Zlib:
         return piece
 
     def _next_member(self, data: bytes) -> bytes:
-        """What follows an end: another member of a gzip; anything else is padding, which means nothing."""
+        """After an end: another member of a gzip; anything else is padding."""
         if not self._gzip or not data.lstrip(b"\0"):
             return b""
         data = data.lstrip(b"\0")

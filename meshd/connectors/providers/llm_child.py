@@ -28,7 +28,7 @@ def main(arguments: list[str] | None = None) -> int:
     parameters.model_alias = {given.alias}
     parameters.hostnames = [given.socket]
     parameters.n_parallel = given.parallel
-    # One cache for all slots: a request alone may fill the whole window, and two rarely do. Half the memory.
+    # One cache for all slots: one request may fill the whole window, two rarely do. It halves the memory.
     parameters.n_ctx = given.context
     parameters.kv_unified = True
     parameters.cpuparams.n_threads = embedded_child.threads(given.threads)

@@ -1,9 +1,9 @@
 """NO_PROXY as people write it: names, addresses and networks, with ports and wildcards, pasted addresses and quotes.
 
-curl, Go, requests and httpx read it each in their own way; this reads what any of them would, and what people take
-from Java's and Windows' lists. Where one of them lets an entry match nothing, so does this, but says so.
-Owns: the rules of an entry, and what is wrong with one.
-Must never: fail. An entry that means nothing costs itself, and no other.
+curl, Go, requests and httpx each read it differently; this accepts what any of them does, and what people copy from
+Java's and Windows' lists. An entry without effect is reported.
+Owns: the rules for entries, and what is wrong with one.
+Must never: fail. A meaningless entry is ignored, without affecting others.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Address = IPv4Address | IPv6Address
 _Covers = Callable[[str, Address | None], bool]
 
 AROUND = " \t\r\n\f\v\u00a0\ufeff\"'`“”‘’„"
-"""Blanks and quotes that an `--env-file` or a copied line leaves around a value."""
+"""Whitespace and quotes that an `--env-file` or a copied line leaves around a value."""
 _BETWEEN = re.compile(r"[\s,;|]+")  # `|`: Java's nonProxyHosts
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*:/+|//+")
 _WITH_PORT = re.compile(r"(\[[^\]]*\](?:/\d+)?|[^:\[\]]+):([^:]*)")
@@ -33,7 +33,7 @@ _LOCAL_NAMES = "<local>"  # Windows: names without a dot
 
 
 class _Meaningless(ValueError):
-    """Says why."""
+    """The message says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ def _read(written: str) -> _Entry:
 
 
 def _place(written: str) -> str:
-    """The part that says where, of an address that was pasted whole."""
+    """The host part of a pasted URL."""
     scheme = _SCHEME.match(written)
     place = written[scheme.end() :] if scheme is not None else written
     place = place.rpartition("@")[2]
@@ -117,10 +117,10 @@ def _network(text: str) -> _Covers:
 
 
 def _names(text: str) -> _Covers:
-    """Names, and what is below them; with wildcards, addresses by how they are written, too."""
+    """Names and their subdomains; with wildcards, also addresses as text."""
     if text and not text.strip("*"):
         return lambda host, address: True
-    # `.corp` and `*.corp` stand for `corp` itself as well: curl and requests have it so.
+    # `.corp` and `*.corp` include `corp` itself, as in curl and requests.
     name = ascii_name(text.removeprefix("*.").strip("."))
     pattern = "*" in name or "?" in name
     if len(name) > _LONGEST_NAME or not (_PATTERN if pattern else _NAME).fullmatch(name) or not name.strip("*.?:"):
@@ -139,7 +139,7 @@ def _names(text: str) -> _Covers:
 
 
 def address_of(host: str) -> Address | None:
-    """The address that a host is; an IPv4 one in IPv6's clothes is that."""
+    """A host as an address; an IPv4-mapped IPv6 address becomes IPv4."""
     try:
         found = ip_address(host.partition("%")[0])
     except ValueError:
@@ -148,7 +148,7 @@ def address_of(host: str) -> Address | None:
 
 
 def ascii_name(name: str) -> str:
-    """As it is asked of the name server."""
+    """The name as sent to the name server."""
     if name.isascii():
         return name
     try:
@@ -158,7 +158,7 @@ def ascii_name(name: str) -> str:
 
 
 def _shown(written: str) -> str:
-    """As it may stand in a log: without who logs in, and without what moves a terminal's cursor."""
+    """For a log: without credentials and terminal control characters."""
     before, at, after = written.rpartition("@")
     text = f"…@{after}" if at and before else written
     text = "".join(character if character.isprintable() else "?" for character in text[: _SHOWN + 1])

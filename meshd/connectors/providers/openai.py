@@ -1,18 +1,14 @@
-"""The OpenAI wire format over HTTP: OpenAI itself and everybody who speaks it.
+"""The OpenAI wire format over HTTP: OpenAI itself and all compatible servers.
 
-Owns: one attempt: the request's bytes, its connection, and telling a good answer from a bad one.
-Must never: parse what it can pass on; know of pools or other providers. What differs between providers is a
-quirk in `meshd/catalogue/providers.toml`, not a class:
+Owns: one attempt: the request's bytes, its connection, and recognising a bad answer.
+Must never: parse what it can pass on; know pools or other providers. Differences between providers are quirks in
+`meshd/catalogue/providers.toml`, not classes:
 
-  api_key_header     the header that carries the key, bare, in place of `Authorization: Bearer`
-  prefill            how it goes on with another model's answer (`_prefill.py`)
-  no_stream_options  refuses `stream_options`
-  rename, drop       request fields to send under another name, or not at all
-  query              query parameters for every request (`api-version`)
-  models_path        where the models are listed, relative to base_url
-  no_models_list     the provider lists none: the catalogue's stand for it
-  quota              where it tells what was used of the key's quota and what is left (`_quota.py`)
-  uds                path of the UNIX socket it listens on
+  api_key_header the header that carries the bare key, instead of `Authorization: Bearer` prefill how it continues
+  another model's answer (`_prefill.py`) no_stream_options refuses `stream_options` rename, drop request fields to send
+  under another name, or not at all query query parameters for every request (`api-version`) models_path where models
+  are listed, relative to base_url no_models_list the provider lists none: the catalogue's are used quota where it
+  reports what is used and left of the key's quota (`_quota.py`) uds path of the UNIX socket it listens on
 """
 
 from __future__ import annotations
@@ -68,12 +64,12 @@ from meshd.connectors.providers.encodings import EncodingError, readable
 
 USER_AGENT = "meshd/0.1"
 MAX_ERROR_BODY = 1024 * 1024
-MAX_LIST = 16 * 1024 * 1024  # of models: the longest there are have half a megabyte
+MAX_LIST = 16 * 1024 * 1024  # of a model list: the longest real ones have half a megabyte
 LIST_TIMEOUT = 15.0
 # Between tries inside the provider: a restarting server is back within a second, or the router goes elsewhere.
 RETRY_DELAY = 0.2
 LONGEST_RETRY_DELAY = 2.0
-_A_MOMENT = 0.05  # s before the end of an attempt, in which its status is told without its error body
+_A_MOMENT = 0.05  # s before an attempt's timeout, at which its status is reported without the error body
 
 _PATHS = {Operation.CHAT: "chat/completions", Operation.COMPLETION: "completions", Operation.EMBEDDINGS: "embeddings"}
 _ENVIRONMENT = re.compile(r"\$\{env:([A-Za-z_][A-Za-z0-9_]*)\}")
@@ -91,7 +87,7 @@ class OpenAIProvider(Provider):
         base, uds = _base(settings)
         self._where = uds or _authority(base)
         self._secure = base.scheme == "https"
-        self._spoken = False  # the server has answered, whatever it said
+        self._spoken = False  # the server has answered in any way
         self._transport = Transport(
             secure=self._secure,
             host=base.host or "",
@@ -163,8 +159,7 @@ class OpenAIProvider(Provider):
             reader.close()
 
     async def _assembled(self, body: UpstreamBody | BodyInHand, call: ProviderCall) -> bytes:
-        """The answer of a server that streams though one in one piece was asked for: as that, byte for byte where it is
-        one after all."""
+        """The unary answer from a server that streamed it unasked; byte for byte if it is unary after all."""
         reader = self._reader(body, None, call, clock.now(), hide_usage=False)
         assembly = Assembly()
         said: list[str] = []
@@ -190,7 +185,7 @@ class OpenAIProvider(Provider):
         *,
         hide_usage: bool,
     ) -> EventReader:
-        """response: None where no stream was asked for."""
+        """response: None if no stream was asked for."""
         kind = "" if response is None else response.headers.get("content-type", "")
         return EventReader(
             body,
@@ -252,7 +247,7 @@ class OpenAIProvider(Provider):
         await self._transport.aclose()
 
     async def _open(self, call: ProviderCall) -> aiohttp.ClientResponse:
-        """Send; an answer with a good status whose body is still to come. Retries before the first byte."""
+        """Send the request; a 2xx answer whose body is still to come. Retries before the first byte."""
         target, headers, body = self._targets[call.operation], self._headers_for(call), self._encode(call)
         retries = self.settings.max_retries
         if not retries:
@@ -273,7 +268,7 @@ class OpenAIProvider(Provider):
         raise AssertionError("the last try returns or raises")
 
     def _headers_for(self, call: ProviderCall) -> CIMultiDict[str]:
-        # A key that a reload took away meanwhile is as good as none named.
+        # If a reload removed the named key meanwhile, use any.
         unary, of_events = self._by_key.get(call.key, (self._headers, self._event_headers))
         headers = of_events if call.stream else unary
         if call.headers:
@@ -326,7 +321,7 @@ class OpenAIProvider(Provider):
             with Limit(max(timeout - (clock.now() - began) - _A_MOMENT, 0.0)):
                 said = await stream.read(MAX_ERROR_BODY)
         except (BodyTooLarge, *_TRANSPORT_ERRORS):
-            pass  # the status alone says enough
+            pass  # the status alone is enough
         finally:
             stream.abort()
         raise self._scrub(failure_from_response(response.status, said, response.raw_headers, _shown(target)))
@@ -367,7 +362,7 @@ class OpenAIProvider(Provider):
         return self._scrub(failure)
 
     def _scrub(self, failure: ProviderFailure) -> ProviderFailure:
-        """Some providers repeat the key in their errors, or the address, which may hold one."""
+        """Some providers repeat the key in their errors, or the address, which may contain one."""
         return self.credentials.clean(failure)
 
 
@@ -391,7 +386,7 @@ def _base(settings: ProviderSettings) -> tuple[URL, str | None]:
 
 
 def _from_environment(match: re.Match[str]) -> str:
-    """A part of a catalogue row's address that only this machine knows (an account, a resource)."""
+    """A part of a catalogue row's address that comes from the environment (an account, a resource)."""
     value = os.environ.get(match[1])
     if not value:
         raise ValueError(f"set {match[1]} in the daemon's environment, or base_url in the configuration")
@@ -417,7 +412,7 @@ def _headers(settings: ProviderSettings, key: str | None) -> CIMultiDict[str]:
         {
             "Content-Type": "application/json",
             "Accept": "application/json",
-            # Compression costs latency and gains nothing on answers of this size.
+            # Compression adds latency and gains nothing for answers of this size.
             "Accept-Encoding": "identity",
             "User-Agent": USER_AGENT,
         }

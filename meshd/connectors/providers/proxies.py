@@ -1,7 +1,7 @@
-"""Which proxy a server is reached by: HTTP(S)_PROXY, ALL_PROXY and NO_PROXY, as curl and others read them.
+"""Finds the proxy for a server: HTTP(S)_PROXY, ALL_PROXY and NO_PROXY, as curl and others read them.
 
-Owns: which variable counts, how a proxy's address is read, and which kinds of proxy are spoken. NO_PROXY's rules are in
-`no_proxy.py`.
+Owns: which variable counts, how a proxy's address is read, and which kinds of proxy are supported. NO_PROXY's rules are
+in `no_proxy.py`.
 Must never: put a proxy's user or password into a message.
 """
 
@@ -35,12 +35,12 @@ _PLACE = re.compile(
 
 
 class ProxyRefused(OSError):
-    """A proxy is named that cannot be used. Nothing is sent, least of all past it."""
+    """A configured proxy cannot be used. Nothing is sent, and nothing bypasses it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Proxy:
-    """Where it is, and who we are there. `remote_names`: it looks names up itself."""
+    """Its address, and our credentials. `remote_names`: it looks names up itself."""
 
     scheme: str
     host: str
@@ -63,9 +63,9 @@ class Proxy:
 
 
 def find_proxy(secure: bool, host: str, port: int | None, environ: Mapping[str, str] | None = None) -> Proxy | None:
-    """The proxy for a server; None for a direct way, and always for this machine itself.
+    """The proxy for a server; None for a direct connection, and always for this machine itself.
 
-    Raises ProxyRefused. Looked up once per provider: the environment of a daemon does not change under it.
+    Raises ProxyRefused. Looked up once per provider, as a daemon's environment does not change.
     """
     if is_loopback(host):
         return None
@@ -86,12 +86,12 @@ def read_proxy(variable: str, address: str) -> Proxy:
         kind = given if _SCHEME.fullmatch(given) else "another kind"
         spoken = ", ".join(_SCHEMES)
         raise ProxyRefused(f"{variable} names a proxy of the kind {kind}:// and only {spoken} are spoken")
-    who, at, place = rest.rpartition("@")  # the last: a password may hold one, or a slash
+    who, at, place = rest.rpartition("@")  # the last: a password may contain one, or a slash
     found = _PLACE.fullmatch(place)
     port = int(found[2]) if found and found[2] else _PORTS.get(scheme, _SOCKS_PORT)
     host = found[1].strip("[]") if found else ""
     try:
-        # Its own message may hold the password.
+        # Its own message may contain the password.
         host = URL.build(scheme="http", host=host, port=port).host or "" if 0 < port < 65536 else ""
     except ValueError:
         host = ""
@@ -102,12 +102,12 @@ def read_proxy(variable: str, address: str) -> Proxy:
 
 
 def bypassed(host: str, port: int, no_proxy: str) -> bool:
-    """Whether NO_PROXY speaks of a server."""
+    """Whether NO_PROXY covers a server."""
     return read_no_proxy(no_proxy).covers(host, port)
 
 
 def no_proxy_faults(environ: Mapping[str, str] | None = None) -> list[str]:
-    """What in NO_PROXY has no effect, a sentence each."""
+    """Entries of NO_PROXY without effect, a sentence each."""
     variable, text = _proxies(os.environ if environ is None else environ).get("no", ("", ""))
     return [f"{variable}: {fault}" for fault in read_no_proxy(text).faults]
 

@@ -1,10 +1,10 @@
 """The language of scripted answers and faults, shared by the scripted provider and the scripted server.
 
-Owns: the steps of a script, which step a request gets, and the OpenAI-format bytes it stands for.
-Must never: do I/O or read a clock; whoever plays a step waits, cuts and resets.
+Owns: the steps of a script, which step a request gets, and the OpenAI-format bytes of each.
+Must never: do I/O or read a clock; the player of a step waits, cuts and resets.
 
-A script is a list of steps. Requests take them in order; the last one stays (`cycle: true`: from the start
-again). A mapping of model id to list gives each model its own (`*`: every other model). A step is one of
+A script is a list of steps. Requests take them in order; the last one repeats (`cycle: true`: from the start again). A
+mapping of model id to list gives each model its own (`*`: every other model). A step is one of
 
   {reply: "text"}              that text, streamed word by word, or as `tokens: ["te", "xt"]`
   {echo: true}                 the last user message, said to be scripted
@@ -43,23 +43,23 @@ _UNITS = {None: 1.0, "": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 class Fault(enum.StrEnum):
-    RESET = "reset"  # the connection is reset (after nothing: before any byte)
+    RESET = "reset"  # the connection is reset (with `after: 0`, before any byte)
     CLEAN_CLOSE = "clean_close"  # a regular end of the stream, without a finish reason
     CUT_CHUNK = "cut_chunk"  # closed inside a chunk
     SILENCE = "silence"  # the stream stays open, nothing comes
-    BAD_CHUNK = "bad_chunk"  # one chunk is not JSON, the good ones follow
-    BAD_END = "bad_end"  # one chunk is not JSON, and that was the last
+    BAD_CHUNK = "bad_chunk"  # one chunk is not JSON, good ones follow
+    BAD_END = "bad_end"  # one chunk is not JSON, and it is the last
     ERROR_EVENT = "error_event"  # an error event inside the 200
     EMPTY = "empty"  # 200, and no event (more)
-    HTML = "html"  # 200 with a web page, after content in the middle of the stream
-    TIMEOUT = "timeout"  # connected, and never an answer
-    PAUSE = "pause"  # nothing comes for a while, then it continues (after nothing: the headers are there)
-    RAW = "raw"  # some text as it is, and [DONE]
+    HTML = "html"  # 200 with a web page; after content, in the middle of the stream
+    TIMEOUT = "timeout"  # connected, but never an answer
+    PAUSE = "pause"  # nothing comes for a while, then it continues (with `after: 0`, after the headers)
+    RAW = "raw"  # some text unchanged, and [DONE]
     ENDLESS = "endless"  # a line that never ends
 
 
 class ErrorShape(enum.StrEnum):
-    """Who says it so."""
+    """Named after the APIs that use it."""
 
     OPENAI = "openai"  # data: {"error": {message, type, code}}
     ANTHROPIC = "anthropic"  # event: error, data: {"type": "error", "error": {type, message}}
@@ -105,7 +105,7 @@ class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
 
     @property
     def at_once(self) -> bool:
-        """Nothing of a stream comes before its fault."""
+        """The fault comes before anything of the stream."""
         return not self.after and not self.preface
 
     @property
@@ -123,7 +123,7 @@ BROKEN_CHUNK = b'{"id":"chatcmpl-scripted","choices":[{"index":0,"delta":{"conte
 
 
 class ScriptError(ValueError):
-    """The script cannot be read; the message says where."""
+    """The script is invalid; the message says where."""
 
 
 class Request(msgspec.Struct, frozen=True):
@@ -142,7 +142,7 @@ def seconds(value: str | float) -> float:
 
 
 class _Track:
-    """One list of steps and how far it has been played."""
+    """One list of steps and its position."""
 
     def __init__(self, steps: list[Step], cycle: bool) -> None:
         self.steps = [step for step in steps for _ in range(max(1, step.times))]
@@ -156,7 +156,7 @@ class _Track:
 
 
 class Script:
-    """What is served, in order, and how much of it was."""
+    """What is served, in order, and how much was served."""
 
     def __init__(self, options: Mapping[str, Any] | None = None) -> None:
         """`options`: `models`, `script`, `cycle`; anything absent has its default. Raises ScriptError."""
@@ -198,7 +198,7 @@ def _steps(listed: Any, model: Any) -> list[Step]:
 
 
 def words_of(step: Step, request: Request) -> list[str]:
-    """The text of an answer in the pieces it is streamed in."""
+    """An answer's text in the pieces in which it is streamed."""
     if step.tokens is not None:
         return list(step.tokens)
     text = step.reply
@@ -227,7 +227,7 @@ def answer(step: Step, request: Request) -> bytes:
 
 
 def preface_chunks(step: Step, request: Request) -> list[bytes]:
-    """What comes before the content, as OpenAI has it."""
+    """The chunks before the content, as OpenAI sends them."""
     if not step.preface or request.operation is Operation.COMPLETION:
         return []
     choice = {"index": 0, "delta": {"role": "assistant", "content": ""}, "finish_reason": None}
@@ -235,7 +235,7 @@ def preface_chunks(step: Step, request: Request) -> list[bytes]:
 
 
 def content_chunks(step: Step, request: Request) -> list[bytes]:
-    """The content of a streamed answer, an event's payload each."""
+    """The content of a streamed answer, one event's payload each."""
     chunks: list[bytes] = []
     head = _head(request, stream=True)
     pieces: list[dict[str, Any]] = [{"content": word} for word in words_of(step, request)]
@@ -256,7 +256,7 @@ def content_chunks(step: Step, request: Request) -> list[bytes]:
 
 
 def last_chunks(step: Step, request: Request) -> list[bytes]:
-    """The finish reason, and the usage where it was asked for."""
+    """The finish reason, and the usage if asked for."""
     finish = step.finish_reason or ("tool_calls" if step.tool_call else "stop")
     choice: dict[str, Any] = {"index": 0, "finish_reason": finish}
     if request.operation is Operation.COMPLETION:
@@ -283,7 +283,7 @@ def error_body(step: Step) -> bytes:
 
 
 def error_inside(step: Step) -> bytes:
-    """An error in place of an answer that has begun well, in the words of the step's `shape`."""
+    """An error inside a 200, in the step's `shape`."""
     message = step.message or "scripted error inside a 200"
     document: Any
     match step.shape:
@@ -304,21 +304,21 @@ def error_event(step: Step) -> bytes:
 
 
 def event(payload: bytes, odd: Odd | None = None) -> bytes:
-    """With what an odd server sends before every event."""
+    """With whatever an odd server sends before every event."""
     if odd is not None and odd.between:
         return odd.between.encode() + event(payload)
     return b"data: " + payload + b"\n\n"
 
 
 def usage(step: Step, request: Request, words: list[str]) -> dict[str, Any]:
-    # A word is a token; no vocabulary has one of more than a hundred letters.
+    # A word is a token; no vocabulary has tokens of more than a hundred letters.
     tokens = sum(1 + len(word) // 16 if len(word) > 100 else 1 for word in words) + len(step.reasoning)
     counted = {"prompt_tokens": _count_words(request.fields), "completion_tokens": tokens} | (step.usage or {})
     return counted | {"total_tokens": counted["prompt_tokens"] + counted["completion_tokens"]}
 
 
 def usage_so_far(step: Step, request: Request, chunks: int) -> dict[str, Any]:
-    """Of a stream that is cut after so many chunks of content: a token each."""
+    """For a stream that is cut after `chunks` chunks of content: a token each."""
     prompt = usage(step, request, [])["prompt_tokens"]
     return {"prompt_tokens": prompt, "completion_tokens": chunks, "total_tokens": prompt + chunks}
 
@@ -362,7 +362,7 @@ def _embeddings(step: Step, request: Request) -> bytes:
 
 
 def vector(text: str, dimensions: int) -> list[float]:
-    """Of length one, the same for the same text."""
+    """A unit vector, the same for the same text."""
     raw = hashlib.shake_256(text.encode()).digest(4 * dimensions)
     values = [int.from_bytes(raw[i : i + 4], "big") / 2**31 - 1.0 for i in range(0, len(raw), 4)]
     length = sum(value * value for value in values) ** 0.5 or 1.0

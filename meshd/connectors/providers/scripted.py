@@ -1,7 +1,7 @@
 """`modelmesh.scripted.v1`: answers and faults from a script, without a network, for tests and demonstrations.
 
 Owns: playing a script's steps as a provider would.
-Must never: pass for a model: every answer carries `"system_fingerprint": "scripted"`.
+Must never: look like a real model: every answer carries `"system_fingerprint": "scripted"`.
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ class ScriptedProvider(Provider):
             raise failure_from_response(step.error, script.error_body(step), _raw(step), "the scripted provider")
 
     async def _break(self, step: Step, content: int, events: int, call: ProviderCall) -> None:
-        """Fail as the real connector fails when the real thing happens; return where the stream goes on."""
+        """Fail as the real connector does for the real fault; return if the stream continues."""
         match step.fault:
             case Fault.PAUSE:
                 await self._wait(step.pause_seconds, content, call)
@@ -132,7 +132,7 @@ class ScriptedProvider(Provider):
         raise _failure(kind, f"the stream broke ({step.fault})")
 
     async def _wait(self, seconds: float, content: int, call: ProviderCall) -> None:
-        """Nothing comes for so long."""
+        """Send nothing for this time."""
         if seconds > (call.idle_timeout if content else call.first_token_timeout):
             await self._fall_silent(call, content)
         await asyncio.sleep(seconds)

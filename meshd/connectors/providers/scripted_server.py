@@ -1,11 +1,11 @@
 """A real HTTP server that answers by script: `python -m meshd.connectors.providers.scripted_server`.
 
 Owns: the OpenAI endpoints of a scripted upstream, and faults on the real socket (RST, cut chunks, silence).
-Must never: be reached from another machine; it listens on the loopback.
+Must never: be reachable from another machine; it listens on the loopback.
 
 It prints `listening on http://127.0.0.1:PORT` once it serves. Beside the OpenAI endpoints (under /v1):
-GET /_served (what was asked so far, and the tokens that were delivered), GET /_bill (the same by request),
-PUT /_script (a new script: counts start again at 0), POST /_shutdown.
+GET /_served (what was asked so far, and the tokens delivered), GET /_bill (the same by request), PUT /_script (a new
+script: counts start again at 0), POST /_shutdown.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ _OPERATIONS = {f"/v1/{operation.value.replace('.', '/')}": operation for operati
 
 
 class ScriptedServer:
-    """One upstream. `start` binds it, `url` is its base URL (without /v1), `stop` ends everything it began."""
+    """One upstream. `start` binds it, `url` is its base URL (without /v1), `stop` ends everything it started."""
 
     def __init__(self, options: dict[str, Any] | None = None) -> None:
         self.script = Script(options)
         self.bill = Bill()
-        self.cancelled = 0  # streams whose caller went away before their end
+        self.cancelled = 0  # streams whose caller left before their end
         self.open = 0  # requests being answered now
         self.connections = 0
         self.url = ""
@@ -93,7 +93,7 @@ class ScriptedServer:
         return handle
 
     async def until_open(self, count: int) -> None:
-        """Wait until so many requests are being answered: how a test waits for a cancel to arrive."""
+        """Wait until `count` requests are being answered: how a test waits for a cancel to arrive."""
         async with self._changed:
             await self._changed.wait_for(lambda: self.open == count)
 
@@ -155,7 +155,7 @@ class ScriptedServer:
         response.enable_chunked_encoding()
         await response.prepare(http)
         chunks = script.content_chunks(step, request)
-        early = int(step.odd is not None and step.odd.early)  # the first chunk has no text then: nothing is billed
+        early = int(step.odd is not None and step.odd.early)  # then the first chunk has no text, and is not billed
         before = chunks[: step.after + early] if step.fault is not None or step.byte_delay else chunks
         if step.odd is not None and step.odd.before:
             await response.write(step.odd.before.encode())
@@ -206,7 +206,7 @@ class ScriptedServer:
                 _reset(http)
                 return True
             case Fault.CUT_CHUNK:
-                # A chunk of 0x400 bytes is announced, and fewer come.
+                # A chunk of 0x400 bytes is announced, but fewer come.
                 if http.transport is not None:
                     http.transport.write(b"400\r\ndata: " + script.BROKEN_CHUNK)
                 _close(http)
@@ -249,7 +249,7 @@ def _json(status: int, body: bytes, headers: dict[str, str] | None = None) -> we
 
 
 async def _trickle(response: web.StreamResponse, content: bytes, step: Step) -> None:
-    """One byte at a time, where the step has a delay between them."""
+    """One byte at a time, if the step has a delay between them."""
     if not step.byte_delay:
         await response.write(content)
         return

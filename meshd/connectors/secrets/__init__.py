@@ -1,1 +1,1 @@
-"""Secret stores, and the resolver that asks them in order and remembers for a while."""
+"""Secret stores, and the resolver that asks them in order and caches their values."""

@@ -1,7 +1,7 @@
-"""Files that hold secrets, as text: whatever lies at the path, an answer comes within a few seconds.
+"""Reads files that hold secrets; whatever the path is, within a few seconds.
 
-Owns: what may be read (a file, or once what a pipe says), how much of it, and how it is decoded.
-Must never: put a part of a file into an error, or wait for a pipe without an end.
+Owns: what may be read (a file, or a pipe once), how much of it, and how it is decoded.
+Must never: put part of a file into an error, or wait for a pipe indefinitely.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from pathlib import Path
 from meshd.cdk.secrets import SecretStoreError, SecretUnavailable
 
 MOST_BYTES = 1024 * 1024
-_PIPE_PATIENCE = 5.0  # s for a pipe's writer to come and to end
+_PIPE_PATIENCE = 5.0  # s for a pipe's writer to open and close it
 _OTHERS = stat.S_IRWXO | stat.S_IWGRP | stat.S_IRGRP
 
-_pipes: dict[tuple[int, int], bytes] = {}  # device and inode: what came, since it comes once
+_pipes: dict[tuple[int, int], bytes] = {}  # device and inode → content, which comes only once
 
 
 def read_text(path: Path, private: bool = False) -> str:
@@ -52,7 +52,7 @@ def read_text(path: Path, private: bool = False) -> str:
 
 
 def read_value(path: Path, private: bool = False) -> str:
-    """Of a file that holds one secret."""
+    """The value in a file that holds one secret."""
     return read_text(path, private).rstrip("\r\n")
 
 
@@ -80,7 +80,7 @@ def _all(fd: int) -> bytes:
 
 
 def _drain(fd: int, path: Path) -> bytes:
-    """What a pipe says until its writer closes it."""
+    """A pipe's content until its writer closes it."""
     deadline, content = time.monotonic() + _PIPE_PATIENCE, bytearray()
     waiting = select.poll()
     waiting.register(fd, select.POLLIN)

@@ -1,7 +1,7 @@
 """`modelmesh.directory.v1`: a directory with a file for each secret, as Docker and Kubernetes mount them.
 
-Owns: which file a name stands for, links and all. Kubernetes swaps a link (`..data`) under all files at once.
-Must never: leave the directory by a name.
+Owns: the file for a name, with its links. Kubernetes swaps a link (`..data`) under all files at once.
+Must never: let a name lead outside the directory.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ logger = logging.getLogger("meshd.secrets")
 
 
 class FolderStore(SecretStore):
-    """A file for each secret, whose name is the secret's."""
+    """One file per secret, with the secret's name."""
 
     @abstractmethod
     def folder(self) -> Path:
-        """Where they lie. Raises SecretMissing."""
+        """The directory. Raises SecretMissing."""
 
     def get(self, name: str) -> str:
-        # systemd's and Kubernetes' own rule for such a name: a plain file name.
+        # systemd's and Kubernetes' rule for such a name: a plain file name.
         if "/" in name or "\0" in name or name in ("", ".", ".."):
             raise SecretMissing(f"{name!r} cannot be the name of a file")
         return read_value(self.folder() / name)
@@ -63,7 +63,7 @@ _warned: set[str] = set()
 
 
 def warn_if_others_may_read(path: Path) -> None:
-    """Once. Not refused: their mode is set by what mounts them into a container, and no other user is in it."""
+    """Once. Not refused: the mode is set by what mounts them into a container, which has no other users."""
     try:
         others = os.stat(path).st_mode & stat.S_IROTH
     except OSError:

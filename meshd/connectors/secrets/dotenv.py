@@ -1,7 +1,7 @@
 """`modelmesh.dotenv.v1`: a `.env` file.
 
-Owns: the file's syntax, as python-dotenv reads it (without interpolation), and the refusal of one that others
-can read. Must never: put a line of the file into an error.
+Owns: the file's syntax, as in python-dotenv (without interpolation), and refusing one that others can read. Must never:
+put a line of the file into an error.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class DotenvStore(SecretStore):
 
 
 def _version(path: Path) -> tuple[int, ...] | None:
-    """What a change of the file changes; None where there is nothing to compare."""
+    """A value that changes with the file; None if it cannot be checked."""
     try:
         found = os.stat(path)
     except (OSError, ValueError):
@@ -78,7 +78,7 @@ def _version(path: Path) -> tuple[int, ...] | None:
 
 
 def parse_dotenv(text: str) -> dict[str, str]:
-    """Names to values. A line that makes no sense is passed over; the last of two with one name wins."""
+    """Names to values. Invalid lines are skipped; the last of two with one name wins."""
     values: dict[str, str] = {}
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     position = 0
@@ -100,5 +100,5 @@ def parse_dotenv(text: str) -> dict[str, str]:
 
 
 def _unescaped(match: re.Match[str]) -> str:
-    # What is not an escape stays as written, backslash and all, but for the quote and the backslash themselves.
+    # Unknown escapes stay as written; only the quote and the backslash can be escaped.
     return _ESCAPES.get(match[1]) or (match[1] if match[1] in "\"'\\" else match[0])

@@ -1,6 +1,6 @@
 """`modelmesh.env.v1`: the daemon's environment, and files that it names.
 
-`NAME_FILE` is the path of a file with the value of NAME, as images for containers have it.
+`NAME_FILE` is the path of a file with the value of NAME, as in container images.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Whether a secret that reads differently has been replaced, or is being written just now.
+"""Decides whether a changed secret has been replaced, or is still being written.
 
-Owns: since when a secret has read as it does, and when a refused one is worth a look.
-Must never: do I/O but by the section it is given, or show a value.
+Owns: how long a value has been stable, and when to read a refused one again.
+Must never: do I/O except by the section it is given, or show a value.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from meshd.connectors.secrets.resolver import SecretSection
 
 SETTLE = 0.15  # s that a new value has to stay the same
-PATIENCE = 3.0  # s for which a source that is gone or empty is taken for one that is being written
-_MOST_PATIENCE = 30.0  # s: who has the file open for longer is not writing it
-_SOONEST, _LATEST = 0.5, 10.0  # s between two looks for a refused key that is still the same
+PATIENCE = 3.0  # s for which a missing or empty source counts as being written
+_MOST_PATIENCE = 30.0  # s: a process that has the file open for longer is not writing it
+_SOONEST, _LATEST = 0.5, 10.0  # s between two reads for a refused key that is still the same
 
 
 class Verdict(enum.Enum):
@@ -30,14 +30,14 @@ class Verdict(enum.Enum):
 class Replacements:
     def __init__(self) -> None:
         self._candidates: dict[str, tuple[str | None, float, float]] = {}  # name → value, since when, first odd
-        # name → when to look again, after how long then, and what the system said of its files
+        # name → when to read again, the next pause, and the state of its files
         self._looks: dict[str, tuple[float, float, Any]] = {}
 
-    def __repr__(self) -> str:  # candidates are secrets
+    def __repr__(self) -> str:  # the candidates are secret
         return f"Replacements({sorted(self._candidates)})"
 
     def judge(self, name: str, held: str | None, found: str | None, stores: SecretSection, now: float) -> Verdict:
-        """held: the value in use. found: what the stores say; None where they say nothing."""
+        """held: the value in use. found: the stores' value; None if they have none."""
         if found == held:
             self._candidates.pop(name, None)
             return Verdict.SAME
@@ -62,7 +62,7 @@ class Replacements:
         return Verdict.REPLACED
 
     def due(self, names: Iterable[str], stores: SecretSection, now: float) -> list[str]:
-        """Those whose source is to be read, of keys that were refused."""
+        """The refused keys whose source is to be read."""
         found = []
         for name in names:
             state = [state_of(path) for path in stores.files(name)]  # before they are read

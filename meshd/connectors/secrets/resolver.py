@@ -1,7 +1,7 @@
-"""Names to values through the stores of a `secrets` section, remembered for a while.
+"""Resolves names to values through the stores of a `secrets` section, with a cache.
 
-Owns: the stores, the cache, and what a secret's value was last, to know when it changed.
-Must never: show a value; results leave only as values asked for by name.
+Owns: the stores, the cache, and each secret's last value, to notice changes.
+Must never: show a value, except to a caller that asks for it by name.
 """
 
 from __future__ import annotations
@@ -31,9 +31,8 @@ def make_store(id: str, settings: Mapping[str, Any]) -> SecretStore:
 
 
 def usable(name: str, value: str) -> str:
-    """The value without blanks and line breaks at its ends, as copying leaves them, and without quotes around it, as
-    `docker run --env-file` does. Raises SecretStoreError for what no header can carry, naming the secret and never its
-    value."""
+    """The value without the whitespace that copying leaves at its ends, and the quotes that `docker run --env-file`
+    keeps. Raises SecretStoreError, without the value, if no header can carry it."""
     value = value.strip()
     if len(value) > 1 and value[0] in "\"'" and value[-1] == value[0]:
         value = value[1:-1].strip()
@@ -53,22 +52,22 @@ class _Values(dict[str, str]):
 
 @dataclass(frozen=True, slots=True)
 class Looked:
-    """changed: names that have another value now. unsettled: a source is being written; look again in a moment."""
+    """changed: names with a new value. unsettled: a source is being written; look again in a moment."""
 
     changed: tuple[str, ...] = ()
     unsettled: bool = False
 
 
 class SecretSection:
-    """One `secrets` section made ready: its stores in order and its cache.
+    """One `secrets` section: its stores in order and its cache.
 
-    section: the typed view, or a map of the same keys. folder: what relative paths in it are relative to.
+    section: typed, or a map of the same keys. folder: the base of its relative paths.
     """
 
     def __init__(self, section: Any, folder: str = "", make: MakeStore = make_store) -> None:
         view = _typed(section)
         self.key = repr((sorted(_plain(view).items(), key=lambda item: item[0]), folder))
-        self.key = hashlib.sha256(self.key.encode()).hexdigest()  # the section itself may hold values
+        self.key = hashlib.sha256(self.key.encode()).hexdigest()  # the section itself may contain values
         self.ttl = float(view.cache_ttl) if view.cache_enabled else 0.0
         self.problems: list[str] = []
         self._stores: list[SecretStore] = []
@@ -82,7 +81,7 @@ class SecretSection:
                 self.problems.append(f"{entry.connector}: {error}")
 
     def get(self, name: str, now: float) -> str:
-        """Raises SecretMissing with every store's reason, SecretUnavailable where one of them cannot tell for now."""
+        """Raises SecretMissing with every store's reason, SecretUnavailable if one of them cannot be read now."""
         cached = self._cache.get(name)
         if cached is not None and now < cached[1]:
             return cached[0]
@@ -94,7 +93,7 @@ class SecretSection:
                 reasons.append(str(error))
                 unreadable = isinstance(error, SecretStoreError | SecretUnavailable)
                 if unreadable and self._came_from.get(name) == number:
-                    break  # a later store's value is not the one that is gone for a moment
+                    break  # a later store's value does not replace one that is missing for a moment
                 unavailable = unavailable or unreadable
                 continue
             self._came_from[name] = number
@@ -110,7 +109,7 @@ class SecretSection:
             self._cache[name] = (value, now + self.ttl)
 
     def files(self, name: str) -> list[Path]:
-        """That its value may come from."""
+        """Files that its value may come from."""
         return [path for store in self._stores for path in store.files(name)]
 
     def being_written(self, name: str) -> bool:
@@ -129,28 +128,27 @@ class SecretSection:
 
 
 class SecretResolver:
-    """What a value was last, and what it is now. now: a monotonic clock.
+    """Secrets' last and current values. now: a monotonic clock.
 
-    A source that is empty, gone or unreadable for a moment, and one that is being written, never takes away the value
-    that is in use.
+    A source that is empty, missing or unreadable for a moment, or being written, never removes the value in use.
     """
 
     def __init__(self, *, now: Callable[[], float], make: MakeStore = make_store) -> None:
         self._now = now
         self._make = make
         self._committed: SecretSection | None = None
-        self._other: SecretSection | None = None  # of a generation that is being prepared
-        self._running = _Values()  # of the generation that runs
-        self._missing: frozenset[str] = frozenset()  # that it wants too
-        self._given: tuple[_Values, frozenset[str], _Values] | None = None  # to one that does not run yet
-        self._awaited = _Values()  # that were found, and that no generation has yet
-        self._kept: dict[str, str] = {}  # name → why it could not be read, said once
+        self._other: SecretSection | None = None  # for a generation in preparation
+        self._running = _Values()  # the running generation's
+        self._missing: frozenset[str] = frozenset()  # names that it needs as well
+        self._given: tuple[_Values, frozenset[str], _Values] | None = None  # for one that does not run yet
+        self._awaited = _Values()  # found, but not in any generation yet
+        self._kept: dict[str, str] = {}  # name → why it could not be read, reported once
         self._replacements = Replacements()
 
     def resolve(
         self, names: Iterable[str], section: Any = None, folder: str = "", *, fresh: bool = False
     ) -> tuple[dict[str, str], dict[str, str]]:
-        """(values, missing name → why). fresh: from the stores and not from memory."""
+        """(values, missing name → why). fresh: from the stores, not the cache."""
         names = tuple(names)
         stores = self._section(section, folder) if section is not None else self._current()
         if fresh:
@@ -166,7 +164,7 @@ class SecretResolver:
         return values, missing
 
     def look(self, names: Iterable[str] | None = None) -> Looked:
-        """Ask the stores again. names: None for all that come from files."""
+        """Read the stores again. names: None for all that come from files."""
         stores, now = self._current(), self._now()
         wanted = self.names if names is None else names
         looked = [name for name in wanted if names is not None or stores.files(name)]
@@ -182,8 +180,8 @@ class SecretResolver:
             if verdict is Verdict.REPLACED and value is not None:
                 self._awaited[name] = held = value
             if verdict is Verdict.REPLACED or held != self._running.get(name):
-                changed.append(name)  # until it runs
-            # What is to run next is what has settled, however often its source is looked at until then.
+                changed.append(name)  # until a generation runs with it
+            # The next generation gets the settled value, however often the source is read until then.
             if held is not None:
                 stores.remember(name, held, now)
             else:
@@ -191,22 +189,22 @@ class SecretResolver:
         return Looked(tuple(changed), unsettled)
 
     def _held(self, name: str) -> str | None:
-        """Its value that runs, or that is to run as soon as there is a generation with it."""
+        """Its value in use, or the one for the next generation."""
         return self._awaited.get(name, self._running.get(name))
 
     def refresh(self, names: Iterable[str]) -> Looked:
-        """As `look`, for a key that was refused: one that stays as it is is looked at less and less often, unless
-        its file is not what it was."""
+        """As `look`, for a refused key: one that stays the same is read less and less often, unless its file
+        changes."""
         return self.look(self._replacements.due(names, self._current(), self._now()))
 
     @property
     def names(self) -> list[str]:
-        """That the running generation wants."""
+        """Names that the running generation needs."""
         return sorted({*self._running, *self._missing})
 
     @property
     def files(self) -> list[Path]:
-        """That they come from."""
+        """Files that they come from."""
         stores = self._current()
         return list(dict.fromkeys(path for name in self.names for path in stores.files(name)))
 
@@ -215,7 +213,7 @@ class SecretResolver:
         try:
             value = stores.get(name, self._now())
         except SecretMissing as error:
-            # Who takes a name out of a file and reloads means it; anything else is of the moment.
+            # Removing a name from a file and reloading is deliberate; anything else may be temporary.
             meant = fresh and not isinstance(error, SecretUnavailable) and not stores.being_written(name)
             if held is None or meant:
                 raise
@@ -241,15 +239,15 @@ class SecretResolver:
             logger.warning("the secret %s cannot be read again, and stays as it is: %s", name, why)
 
     def prepare(self, section: Any, folder: str = "") -> list[str]:
-        """Objections to a section: stores that cannot be made."""
+        """Objections to a section: stores that cannot be created."""
         return [f"secrets.store: {problem}" for problem in self._section(section, folder).problems]
 
     def commit(self) -> list[str]:
-        """What was given last runs from now on; the names that had another value."""
+        """The values given last are in use from now on; returns the names whose value changed."""
         before, given = self._running, self._given or (_Values(), frozenset(), _Values())
         self._given = None
         self._running, self._missing, known = given
-        # It was made with those in mind, whatever it took; what was found since is still to come.
+        # It was built from those values; what was found since is still to come.
         self._awaited = _Values((name, value) for name, value in self._awaited.items() if known.get(name) != value)
         changed = [name for name, value in self._running.items() if before.get(name, value) != value]
         if self._other is not None:
@@ -282,7 +280,7 @@ class SecretResolver:
     def _section(self, section: Any, folder: str) -> SecretSection:
         made = SecretSection(section, folder, self._make)
         for known in (self._committed, self._other):
-            # The same section again keeps its cache: a reload must not read every store again.
+            # An unchanged section keeps its cache: a reload must not read every store again.
             if known is not None and known.key == made.key and not known.problems:
                 made.close()
                 return known

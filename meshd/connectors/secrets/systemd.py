@@ -1,6 +1,6 @@
 """`systemd.credentials.v1`: what LoadCredential= and LoadCredentialEncrypted= of the unit hand to the daemon.
 
-systemd decrypts them, and makes the directory readable by this service alone.
+systemd decrypts them, and makes the directory readable only by this service.
 """
 
 from __future__ import annotations

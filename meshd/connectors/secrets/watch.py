@@ -1,6 +1,6 @@
-"""Notices that files which hold secrets are not what they were.
+"""Notices changes of files that hold secrets.
 
-Owns: a thread that looks at what the system says of them.
+Owns: a thread that watches their metadata.
 Must never: read one.
 """
 

@@ -12,7 +12,7 @@ __all__ = ["Storage", "StorageError", "StorageReset", "open_storage"]
 
 
 def open_storage(id: str, settings: Mapping[str, Any], directory: Path) -> Storage:
-    """A storage, ready. directory: where it keeps its files unless its settings say otherwise.
+    """An open storage. directory: where it keeps its files unless its settings say otherwise.
 
     Raises ConfigurationError (an unknown connector), ValueError (a wrong setting), StorageError.
     """

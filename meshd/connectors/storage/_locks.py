@@ -1,4 +1,4 @@
-"""Named locks of storages that live in files: one flock each, given up by the kernel when the holder dies."""
+"""Named locks of file storages: one flock each, released by the kernel when the holder dies."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`modelmesh.local-file.v1`: one file a key, each replaced by an atomic rename.
+"""`modelmesh.local-file.v1`: one file per key, each replaced by an atomic rename.
 
 Owns: a directory. Must never: leave half a value behind, or one that others can read.
 """

@@ -1,4 +1,4 @@
-"""`modelmesh.memory.v1`: storage that is gone with the process. For tests, and for those who want no files."""
+"""`modelmesh.memory.v1`: storage that ends with the process. For tests, and for use without files."""
 
 from __future__ import annotations
 

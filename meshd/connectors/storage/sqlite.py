@@ -1,7 +1,7 @@
 """`modelmesh.sqlite.v1`: one SQLite file, write-ahead logged. The default.
 
 Owns: that file and its companions (-wal, -shm).
-Must never: delete what it cannot read. A corrupt file is moved aside, whole, and a fresh one begun.
+Must never: delete what it cannot read. A corrupt file is moved aside whole, and a new one is created.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _SCHEMA = """CREATE TABLE IF NOT EXISTS kv (
 
 
 class SqliteStorage(Storage):
-    """Opens read-only where it cannot write (a full or read-only disk), so that what was stored is known."""
+    """Opens read-only if it cannot write (a full or read-only disk), so that stored data can be read."""
 
     atomic: ClassVar[bool] = True
 
@@ -61,20 +61,20 @@ class SqliteStorage(Storage):
             return connection
 
     def _connect(self) -> sqlite3.Connection:
-        # Private from the start: SQLite makes its companions with the permissions of the file itself.
+        # Private from the start: SQLite creates its companions with the file's own permissions.
         fresh = not self.path.exists()
         if fresh:
             try:
                 os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
             except OSError as error:
                 raise sqlite3.OperationalError(error.strerror) from error
-        # One thread uses it, but not always the same one: the actor's next life takes it over.
+        # One thread uses it at a time, but not always the same: the actor's next life takes it over.
         connection = sqlite3.connect(self.path, timeout=1.0, isolation_level=None, check_same_thread=False)
         try:
-            # A file that holds nothing yet has nothing to lose: its making need not wait for the disk.
+            # An empty file has nothing to lose: creating it need not wait for the disk.
             connection.execute(f"PRAGMA synchronous={'OFF' if fresh else 'NORMAL'}")
             connection.execute("PRAGMA journal_mode=WAL")
-            connection.execute("PRAGMA cache_size=-512")  # KiB: idle memory is counted
+            connection.execute("PRAGMA cache_size=-512")  # KiB, to keep idle memory low
             connection.execute(_SCHEMA)
             connection.execute("PRAGMA synchronous=NORMAL")
             connection.execute("SELECT key, length(value) FROM kv LIMIT 1").fetchone()
@@ -139,7 +139,7 @@ class SqliteStorage(Storage):
                 connection.executemany("DELETE FROM kv WHERE key = ?", gone)
             connection.execute("COMMIT")
         except sqlite3.Error:
-            # A full disk has rolled back by itself already.
+            # A full disk has already caused a rollback.
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             raise
@@ -173,7 +173,7 @@ class SqliteStorage(Storage):
         self._do(lambda: self._connection.execute("PRAGMA wal_checkpoint(FULL)").fetchone())
 
     def lost(self) -> bool:
-        # SQLite continues to write to a file that has no name any more, and says nothing of it.
+        # SQLite silently continues to write to a file that was removed.
         return self._file is not None and _identity(self.path) != self._file
 
     def close(self) -> None:
@@ -185,7 +185,7 @@ _RANGE = " WHERE key >= ? AND key < ? ORDER BY key"
 
 
 def _range(prefix: str) -> tuple[str, str]:
-    # U+10FFFF sorts behind every key there is; SQLite compares the UTF-8 bytes.
+    # U+10FFFF sorts after every key; SQLite compares the UTF-8 bytes.
     return prefix, prefix + "\U0010ffff"
 
 
