@@ -6,8 +6,8 @@
     reply = client.chat.completions.create(model="chat-completion", messages=[{"role": "user", "content": "Hello"}])
     reply.choices[0].message.content
 
-Everything is imported when it is first asked for, so that neither the daemon (which shares `_protocol` and
-`_errors`) nor pytest (which loads the plug-in) pays for the client.
+Everything is imported on first use, so that neither the daemon (which shares `_protocol` and `_errors`) nor pytest
+(which loads the plug-in) pays for the client.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ _HOMES = {
     "http_client": "_openai_transport",
     "openai_client": "_openai_transport",
 }
-"""Where each name lives; the others in `__all__` are errors."""
+"""Each name's module; the others in `__all__` are errors."""
 
 
 __all__ = [

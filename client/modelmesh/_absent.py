@@ -1,6 +1,6 @@
-"""What the OpenAI SDK's client has and the mesh does not offer, told as that where it is looked for.
+"""Errors for parts of the OpenAI SDK's client that the mesh does not offer.
 
-Owns: the error, and its words. Must never: be in the way of `hasattr`, `getattr` with a default, or `copy`.
+Owns: the error, and its message. Must never: break `hasattr`, `getattr` with a default, or `copy`.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ class NotOfferedError(NotFoundError, AttributeError):
 
 
 class Offers:
-    """A client or a part of one: looking for what it does not have says what there is."""
+    """A client or a part of one: a missing attribute's error lists what there is."""
 
     _called: ClassVar[str] = "client"
-    """How programs come to it."""
+    """How programs reach it."""
 
-    if not TYPE_CHECKING:  # which knows by itself what is not there
+    if not TYPE_CHECKING:  # a type checker reports missing attributes itself
 
         def __getattr__(self, name: str) -> Any:
             if name.startswith("_"):
@@ -33,7 +33,7 @@ class Offers:
             raise as_sdk_error(NotOfferedError(f"the mesh does not offer {self._called}.{name} (yet), but {there}"))
 
     def _parts(self) -> list[str]:
-        """Names of what it has."""
+        """Names of its parts."""
         names: list[Any] = [name for name, value in vars(type(self)).items() if callable(value)]
         return sorted(name for name in names if not name.startswith("_"))
 

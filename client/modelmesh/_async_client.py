@@ -1,6 +1,6 @@
 """`AsyncOpenAIClient`: the asyncio client.
 
-Must never: differ from `_client.py` in anything but how it waits.
+Must never: differ from `_client.py` except in how it waits.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class Line:
-    """A client's hold on the connections of the loops it is used from; copies of a client share it."""
+    """A client's connections, one per event loop that uses it; copies of the client share them."""
 
     def __init__(self) -> None:
         self._connections: dict[int, _async_connection.AsyncConnection] = {}
@@ -36,7 +36,7 @@ class Line:
         self.hung_up = False
 
     def connection(self, client: BaseClient) -> _async_connection.AsyncConnection:
-        """The running loop's connection, made where needed. Raises DaemonUnavailableError."""
+        """The running loop's connection, opened if needed. Raises DaemonUnavailableError."""
         loop = asyncio.get_running_loop()
         connection = self._connections.get(id(loop))
         if connection is not None and not connection.closed and connection.loop is loop:
@@ -67,12 +67,12 @@ class Line:
 
 
 class AsyncOpenAIClient(BaseClient):
-    """The OpenAI API over the mesh's socket, for asyncio and uvloop. May be used by several loops, each
-    in a thread of its own or one after the other.
+    """The OpenAI API over the mesh's socket, for asyncio and uvloop. May be used from several loops, in different
+    threads or one after the other.
 
-    socket: path or `ipc://` address of the daemon; found by itself if None. timeout: seconds a call may take,
-    retries and a restart of the daemon included. app: a label for the daemon's log. What the OpenAI SDK's client takes
-    besides (`api_key`, `base_url`, …) is accepted, with a warning that it has no effect.
+    socket: path or `ipc://` address of the daemon; found automatically if None. timeout: seconds a call may take,
+    including retries and a restart of the daemon. app: a label for the daemon's log. Other arguments of the OpenAI
+    SDK's client (`api_key`, `base_url`, …) are accepted, with a warning that they have no effect.
 
     Every method raises MeshError or a class below it: DaemonUnavailableError (no daemon there, `.paths` says
     where), RequestTimeoutError, and what the daemon answers.
@@ -87,7 +87,7 @@ class AsyncOpenAIClient(BaseClient):
     _line: Line
 
     async def close(self) -> None:
-        """Let go of the connection; it is closed with the last client of the loop. Idempotent."""
+        """Release the connection; it is closed with the loop's last client. Idempotent."""
         self._line.hang_up()
 
     async def __aenter__(self) -> Self:
@@ -100,7 +100,7 @@ class AsyncOpenAIClient(BaseClient):
 
     @property
     def beta(self) -> AsyncBeta:
-        """Where the OpenAI SDK once had `chat.completions.parse` and `stream`, and still has them."""
+        """The OpenAI SDK's older place for `chat.completions.parse` and `stream`."""
         return AsyncBeta(self)
 
     def _make_line(self) -> Line:

@@ -1,4 +1,4 @@
-"""The asyncio side: one connection per event loop and socket address, with no thread.
+"""The asyncio side: one connection per event loop and socket address, without threads.
 
 Owns: the loop's readers and timers for one exchange, and the registry of such connections.
 Must never: be touched from outside its loop's thread.
@@ -30,7 +30,7 @@ from modelmesh._protocol import Message
 
 
 class AsyncConnection:
-    """One daemon address of one event loop. `users` counts the clients that hold it."""
+    """One daemon address in one event loop. `users` counts its clients."""
 
     def __init__(self, address: str, loop: asyncio.AbstractEventLoop) -> None:
         self.address = address
@@ -62,7 +62,7 @@ class AsyncConnection:
         return item
 
     def submit(self, call: Call) -> None:
-        """Send a call whose answer somebody will `receive`."""
+        """Send a call whose answer `receive` will get."""
         self._do(self._exchange.submit, call)
 
     def cancel(self, call: Call) -> None:
@@ -74,7 +74,7 @@ class AsyncConnection:
         self._do(self._exchange.credit, call, chunks)
 
     def cancel_soon(self, call: Call) -> None:
-        """The same from a finalizer, which may run in any thread."""
+        """As `cancel`, from a finalizer, which may run in any thread."""
         if not self.closed and not self.loop.is_closed():
             self.loop.call_soon_threadsafe(self.cancel, call)
 
@@ -85,12 +85,12 @@ class AsyncConnection:
             self.close()
 
     def release_soon(self) -> None:
-        """The same from a finalizer, or from another loop."""
+        """As `release`, from a finalizer, or from another loop."""
         if not self.loop.is_closed():
             self.loop.call_soon_threadsafe(self.release)
 
     def close(self) -> None:
-        """Close the sockets, also when the loop is closed already."""
+        """Close the sockets, even if the loop is closed already."""
         self.closed = True
         with _registry_lock:
             if _connections.get((id(self.loop), self.address)) is self:
@@ -101,7 +101,7 @@ class AsyncConnection:
             self._timer.cancel()
 
     def abandon(self) -> None:
-        """After a fork: the sockets are the parent's, so nothing of them is touched."""
+        """After a fork: the sockets belong to the parent and are not touched."""
         self.closed = True
         _parents.append(self)
 
@@ -128,7 +128,7 @@ class AsyncConnection:
                     late = time.monotonic() - (limit or 0.0)
                     if late <= OVERSLEPT_SECONDS or slept:
                         raise self._late(call)
-                    slept = True  # we were stopped: what came in time is read first
+                    slept = True  # we were stopped: read what came in time first
                     limit = time.monotonic() + min(late, LONGEST_GRACE_SECONDS)
             finally:
                 if timer is not None:

@@ -1,4 +1,4 @@
-"""What the blocking and the asyncio client have in common: settings, and how a call is put together.
+"""What the blocking and the asyncio client share: settings, and building a call.
 
 Must never: wait or send.
 """
@@ -36,7 +36,7 @@ DEFAULT_RETRIES = 2
 
 
 class Operation:
-    """One call of the API: what is sent, and the kind of object that is expected back."""
+    """One call of the API: what is sent, and the kind of object expected back."""
 
     __slots__ = ("body", "deadline", "headers", "kind", "method", "path", "retries", "started", "stream")
 
@@ -65,7 +65,7 @@ class BaseClient(ClientAnswers):
     """Settings of a client.
 
     timeout: seconds for a whole call, retries included, or an `httpx.Timeout`; None for no limit of the client's own.
-    max_retries: how often a refused call is tried again (never one that may have been begun).
+    max_retries: how often a refused call is tried again (never one that may have begun).
     """
 
     base_url = f"{BASE_URL}/"
@@ -110,8 +110,7 @@ class BaseClient(ClientAnswers):
         set_default_query: Mapping[str, Any] | None = None,
         **of_the_sdk: Any,
     ) -> Self:
-        """The same client with other settings, over the same connection. Defaults are added to, or with `set_…`
-        replaced."""
+        """The same client with other settings, over the same connection. `default_…` are merged, `set_…` replace."""
         copy = self._copied(timeout, max_retries, default_headers, default_query, of_the_sdk)
         if set_default_headers is not None:
             copy.default_headers = merged_headers({}, set_default_headers)
@@ -122,7 +121,7 @@ class BaseClient(ClientAnswers):
     copy = with_options
 
     def is_closed(self) -> bool:
-        """Of this client, or of one that shares its connection."""
+        """Whether this client, or one that shares its connection, is closed."""
         return bool(self._line.hung_up)
 
     def _parts(self) -> list[str]:
@@ -155,21 +154,21 @@ class BaseClient(ClientAnswers):
         return copy
 
     def _answering(self, kind: type[RawResponse]) -> Self:
-        """The same client, whose calls give such a view of their answers."""
+        """The same client, whose calls return answers of this kind."""
         copy = self._copied()
         copy._answers = kind
         return copy
 
     def _make_line(self) -> Any:
-        """Its hold on connections, which its copies share."""
+        """Its connections, which its copies share."""
         raise NotImplementedError
 
     def _make_resources(self) -> None:
         raise NotImplementedError
 
     def _default_model(self, capability: str) -> str:
-        """What a call that names no model asks for: what the client is bound to, the profile's pool, or the
-        capability that the call is about."""
+        """What a call without a model asks for: what the client is bound to, the profile's pool, or the call's
+        capability."""
         for name in self._models:
             if name.rpartition(".")[2] == capability:
                 return name
@@ -215,7 +214,7 @@ class BaseClient(ClientAnswers):
         return call
 
     def _back_off(self, operation: Operation, error: MeshError) -> float:
-        """Seconds until the next try of a call that failed. Raises the error where there is none."""
+        """Seconds until a failed call is tried again. Raises the error if it is not."""
         delay = retry_delay(error, operation.retries) if operation.retries < self.max_retries else None
         if delay is None or (operation.deadline is not None and time.monotonic() + delay >= operation.deadline):
             raise error
@@ -224,7 +223,7 @@ class BaseClient(ClientAnswers):
 
 
 def checked(message: Message, call: Call) -> Message:
-    """A message that is not an ERROR. Raises the error that it describes otherwise."""
+    """The message, unless it is an ERROR. Raises the error that it describes."""
     if message.kind == ERROR:
         raise from_wire(message.head.status, message.head.error, message.head.mesh, call.name)
     return message

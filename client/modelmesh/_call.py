@@ -1,6 +1,6 @@
-"""One request on its way: what is needed to send it (again), and what has come back.
+"""One request in flight: what is needed to send it (again), and what has come back.
 
-Must never: touch a socket. Whoever waits for it says how it is woken by setting `wake`.
+Must never: touch a socket. A waiter sets `wake` to be woken.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ def _wake_none() -> None:
 
 
 class Call:
-    """A request id's life on this side.
+    """A request id on the client's side.
 
-    `inbox` holds the daemon's messages in order, and at its end a MeshError where the call failed here.
-    `deadline` is a time of `time.monotonic()`, None for a call that may last for ever.
+    `inbox` holds the daemon's messages in order, followed by a MeshError if the call failed here. `deadline` is a time
+    of `time.monotonic()`, None for a call without one.
     """
 
     __slots__ = ("begun", "body", "deadline", "finished", "head", "inbox", "link", "request_id", "resend", "wake")
@@ -51,7 +51,7 @@ class Call:
         return self.request_id.hex()
 
     def frames(self) -> list[bytes]:
-        """The REQUEST as it has to be sent now: with the time that is left."""
+        """The REQUEST to send now, with the remaining time."""
         head = self.head
         if self.deadline is not None:
             head.deadline_ms = max(1, int((self.deadline - time.monotonic()) * 1000))

@@ -1,7 +1,7 @@
-"""`chat.completions.stream()`: a stream as events, and the completion that it adds up to, as in the OpenAI SDK.
+"""`chat.completions.stream()`: a stream as events, and the resulting completion, as in the OpenAI SDK.
 
-Owns: how deltas are added up, and which events a chunk makes.
-Must never: wait; the two streams below do, by the stream they are made over.
+Owns: how deltas are joined, and which events a chunk causes.
+Must never: wait; the two classes below do, on the streams they wrap.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def _event(type: str, **fields: Any) -> Event:
 
 
 class _Choice:
-    """What of a choice has been told as done."""
+    """Which parts of a choice were reported as done."""
 
     def __init__(self) -> None:
         self.told: set[str] = set()
@@ -40,7 +40,7 @@ class _Choice:
 
 
 class State:
-    """Chunks in, events out; `completion` is what they add up to so far."""
+    """Chunks in, events out; `completion` is their sum so far."""
 
     def __init__(self, response_format: Any, tools: Sequence[Any]) -> None:
         self._format = response_format
@@ -56,7 +56,7 @@ class State:
 
     def handle(self, chunk: ChatCompletionChunk) -> Iterator[Event]:
         json = chunk.to_dict()
-        # As in the SDK, nothing is read of the first chunk before its end.
+        # As in the SDK, nothing in the first chunk is parsed early.
         self._first = self._json is None
         if self._json is None:
             self._json = {"system_fingerprint": None, **json, "object": "chat.completion", "choices": []}
@@ -73,7 +73,7 @@ class State:
             yield from self._events(choice, snapshot)
 
     def _added(self, choice: dict[str, Any]) -> dict[str, Any]:
-        """The choice that a chunk's belongs to, with it added."""
+        """Add a chunk's choice to its choice here, and return that."""
         assert self._json is not None
         index = choice.get("index") or 0
         found: dict[str, Any] | None = next((each for each in self._json["choices"] if each["index"] == index), None)
@@ -205,7 +205,7 @@ class _Reading:
 
     @property
     def current_completion_snapshot(self) -> ChatCompletion:
-        """What has come so far."""
+        """The completion so far."""
         return self._state.completion
 
     def _final(self, mesh: Any, request_id: str | None) -> ChatCompletion:
@@ -249,7 +249,7 @@ class ChatCompletionStream(_Reading):
         return self
 
     def get_final_completion(self) -> ChatCompletion:
-        """Read to the end; what it adds up to, with `.parsed` where a class was given."""
+        """Read to the end; the completion, with `.parsed` if a class was given."""
         self.until_done()
         return self._final(self._stream.mesh, self._stream._request_id)
 
@@ -264,7 +264,7 @@ class ChatCompletionStream(_Reading):
 
 
 class ChatCompletionStreamManager:
-    """Asks when it is entered, and lets go of the stream at the end of `with`."""
+    """Sends the request when entered, and closes the stream at the end of `with`."""
 
     def __init__(self, ask: Callable[[], Any], response_format: Any, tools: Sequence[Any]) -> None:
         self._ask = ask
@@ -310,7 +310,7 @@ class AsyncChatCompletionStream(_Reading):
         return self
 
     async def get_final_completion(self) -> ChatCompletion:
-        """Read to the end; what it adds up to, with `.parsed` where a class was given."""
+        """Read to the end; the completion, with `.parsed` if a class was given."""
         await self.until_done()
         return self._final(self._stream.mesh, self._stream._request_id)
 
@@ -325,7 +325,7 @@ class AsyncChatCompletionStream(_Reading):
 
 
 class AsyncChatCompletionStreamManager:
-    """Asks when it is entered, and lets go of the stream at the end of `async with`."""
+    """Sends the request when entered, and closes the stream at the end of `async with`."""
 
     def __init__(self, ask: Callable[[], Awaitable[Any]], response_format: Any, tools: Sequence[Any]) -> None:
         self._ask = ask

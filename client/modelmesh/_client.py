@@ -1,6 +1,6 @@
 """`OpenAIClient`: the blocking client.
 
-Must never: differ from `_async_client.py` in anything but how it waits.
+Must never: differ from `_async_client.py` except in how it waits.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ if TYPE_CHECKING:
 
 
 class Line:
-    """A client's hold on the process's connection; copies of a client share it."""
+    """A client's use of the process's connection; copies of the client share it."""
 
     def __init__(self) -> None:
         self._connection: _connection.Connection | None = None
-        self._lock = threading.RLock()  # a signal's handler may ask, too
+        self._lock = threading.RLock()  # a signal handler may use it as well
         self.hung_up = False
 
     def connection(self, client: BaseClient) -> _connection.Connection:
-        """The connection, made (after a fork, made again) where needed. Raises DaemonUnavailableError."""
+        """The connection, opened if needed (again after a fork). Raises DaemonUnavailableError."""
         connection = self._connection
         if connection is not None and not connection.closed:
             return connection.for_new_call()
@@ -61,11 +61,11 @@ class Line:
 
 
 class OpenAIClient(BaseClient):
-    """The OpenAI API over the mesh's socket. May be shared by threads, and used on after a fork.
+    """The OpenAI API over the mesh's socket. May be shared by threads, and used after a fork.
 
-    socket: path or `ipc://` address of the daemon; found by itself if None. timeout: seconds a call may take,
-    retries and a restart of the daemon included. app: a label for the daemon's log. What the OpenAI SDK's client takes
-    besides (`api_key`, `base_url`, …) is accepted, with a warning that it has no effect.
+    socket: path or `ipc://` address of the daemon; found automatically if None. timeout: seconds a call may take,
+    including retries and a restart of the daemon. app: a label for the daemon's log. Other arguments of the OpenAI
+    SDK's client (`api_key`, `base_url`, …) are accepted, with a warning that they have no effect.
 
     Every method raises MeshError or a class below it: DaemonUnavailableError (no daemon there, `.paths` says
     where), RequestTimeoutError, and what the daemon answers.
@@ -79,7 +79,7 @@ class OpenAIClient(BaseClient):
     _line: Line
 
     def close(self) -> None:
-        """Let go of the connection; it is closed with the last client of the process. Idempotent."""
+        """Release the connection; it is closed with the process's last client. Idempotent."""
         self._line.hang_up()
 
     def __enter__(self) -> Self:
@@ -92,7 +92,7 @@ class OpenAIClient(BaseClient):
 
     @property
     def beta(self) -> Beta:
-        """Where the OpenAI SDK once had `chat.completions.parse` and `stream`, and still has them."""
+        """The OpenAI SDK's older place for `chat.completions.parse` and `stream`."""
         return Beta(self)
 
     def _make_line(self) -> Line:

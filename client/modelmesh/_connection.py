@@ -1,13 +1,12 @@
 """The blocking side: one connection per process and socket address, shared by all clients and threads.
 
-Owns: who of the waiting threads drives the exchange, and the registry of connections.
-Must never: hold the lock while it polls, or hand a message over to another thread where the waiter could have
-read it itself.
+Owns: which of the waiting threads drives the exchange, and the registry of connections.
+Must never: hold the lock while it polls, or pass a message between threads if the waiter could have read it itself.
 
-Leader and followers. A thread that waits for its reply takes the lead if no other has it: it alone touches the
-sockets, sends what others left as jobs, gives their messages to them, and returns with its own. Another
-thread that calls meanwhile leaves a job, wakes the leader by the eventfd it polls, and sleeps until its reply
-has come or the lead is handed to it. So a lone caller crosses no thread, and no thread is idle overhead.
+Leader and followers. A thread that waits for its reply becomes the leader if there is none: it alone touches the
+sockets, sends what others left as jobs, gives their messages to them, and returns with its own. Another thread that
+calls meanwhile leaves a job, wakes the leader by the eventfd it polls, and sleeps until its reply has come or it
+becomes the leader. So a single caller needs no other thread, and no thread is idle overhead.
 """
 
 from __future__ import annotations
@@ -31,22 +30,22 @@ from modelmesh._protocol import HelloHead, Message
 from modelmesh._version import CLIENT
 
 GRACE_SECONDS: Final = 0.1
-"""How much longer than the deadline is waited: the daemon's own timeout error says more than ours."""
+"""Seconds to wait beyond the deadline: the daemon's own timeout error says more than ours."""
 
 OVERSLEPT_SECONDS: Final = 0.3
-"""A timeout that comes later than by that was slept through: the process was stopped, or the machine."""
+"""Seconds: if a timeout comes later than that, the process or the machine was asleep."""
 LONGEST_GRACE_SECONDS: Final = 5.0
-"""How long an answer is waited for after that, at most."""
+"""Seconds to wait for an answer after such a sleep, at most."""
 
 AWAKE_SECONDS: Final = 0.0005
-"""How long a wait begins awake where the last one was short."""
+"""Seconds that a wait spins before it sleeps, if the last one was short."""
 QUICK_SECONDS: Final = 0.001
-"""A wait that was short."""
-_SEVERAL_CORES: Final = (os.cpu_count() or 1) > 1  # on one, whoever stays awake keeps the daemon from its work
+"""Seconds: a shorter wait counts as short."""
+_SEVERAL_CORES: Final = (os.cpu_count() or 1) > 1  # on a single core, a spinning thread keeps the daemon from its work
 
 
 class Waiter:
-    """How a thread sleeps until its call has something: a lock used as a binary semaphore."""
+    """Lets a thread sleep until its call has a message: a lock used as a binary semaphore."""
 
     __slots__ = ("gate", "promoted")
 
@@ -57,16 +56,16 @@ class Waiter:
 
 
 class Connection:
-    """One daemon address of this process. Thread-safe.
+    """One daemon address in this process. Thread-safe.
 
-    `users` counts the clients that hold it; the last one that lets go closes it.
+    `users` counts its clients; the last one to release it closes it.
     """
 
     def __init__(self, address: str) -> None:
         self.address = address
         self.closed = False
         self.users = 0
-        self._lock = threading.RLock()  # as a signal's handler may come in between
+        self._lock = threading.RLock()  # as a signal handler may interrupt it
         self._inside: set[int] = set()
         self._nested: Connection | None = None
         self._leading = False
@@ -85,8 +84,8 @@ class Connection:
         return self.receive(call, submitted=False)
 
     def for_new_call(self) -> Connection:
-        """Itself, or one of its own for a signal's handler that asks while its thread is in the middle of a call here:
-        that call cannot continue before the handler returns."""
+        """Itself, or a separate connection for a signal handler that interrupted a call here: that call cannot continue
+        before the handler returns."""
         connection, thread = self, threading.get_ident()
         while thread in connection._inside:
             nested = connection._nested
@@ -115,7 +114,7 @@ class Connection:
         return item
 
     def submit(self, call: Call) -> None:
-        """Send a call whose answer somebody will `receive`."""
+        """Send a call whose answer `receive` will get."""
         call.wake = _Wake(self, call)
         self._do(self._exchange.submit, call)
 
@@ -125,7 +124,7 @@ class Connection:
             self._do(self._exchange.cancel, call)
 
     def cancel_soon(self, call: Call) -> None:
-        """The same from a finalizer, which may run anywhere."""
+        """As `cancel`, from a finalizer, which may run anywhere."""
         _housekeeping.later(lambda: self.cancel(call))
 
     def credit(self, call: Call, chunks: int) -> None:
@@ -148,7 +147,7 @@ class Connection:
         self._do(self._close)
 
     def abandon(self) -> None:
-        """After a fork: the sockets are the parent's, so nothing of them is touched."""
+        """After a fork: the sockets belong to the parent and are not touched."""
         self.closed = True
         _parents.append(self)
         if self._nested is not None:
@@ -157,7 +156,7 @@ class Connection:
     # Leading
 
     def _do(self, job: Callable[..., Any], *arguments: Any) -> None:
-        """Run a job as the leader, or leave it to the one there is."""
+        """Run a job as the leader, or leave it to the current one."""
         if self.closed:
             return
         enters = self._enter()
@@ -174,7 +173,7 @@ class Connection:
             self._leave_to(enters)
 
     def _enter(self) -> int:
-        """Note that this thread is at work here: its id, or 0 where it was already."""
+        """Note that this thread is active here: its id, or 0 if it was already."""
         thread = threading.get_ident()
         if thread in self._inside:
             return 0
@@ -210,17 +209,17 @@ class Connection:
                 finally:
                     self._hand_over()
             if not inbox and limit is not None and (late := time.monotonic() - limit) >= 0.0:
-                if late > OVERSLEPT_SECONDS and not slept:  # we were stopped: what came in time is read first
+                if late > OVERSLEPT_SECONDS and not slept:  # we were stopped: read what came in time first
                     slept = True
                     limit += late + min(late, LONGEST_GRACE_SECONDS)
                     continue
                 raise self._late(call)
 
     def _sleep(self, call: Call, waiter: Waiter, limit: float | None) -> bool:
-        """Wait as a follower; returns whether the lead was handed to this thread.
+        """Wait as a follower; returns whether this thread became the leader.
 
-        The inbox is looked at after the waiter was put where the leader looks, which fills the inbox first: so
-        one of the two sees the other.
+        The waiter is registered before the inbox is checked, and the leader fills the inbox before it looks for
+        waiters: so one of the two sees the other.
         """
         try:
             if not call.inbox:
@@ -237,7 +236,7 @@ class Connection:
             return waiter.promoted
 
     def _lead(self, inbox: deque[Any], limit: float | None) -> None:
-        """Drive the exchange until `inbox` has something or the limit has come."""
+        """Drive the exchange until `inbox` has a message or the limit has passed."""
         exchange = self._exchange
         jobs = self._jobs
         while True:
@@ -265,10 +264,10 @@ class Connection:
                     exchange.observe()
 
     def _ready(self, timeout: float | None) -> list[tuple[int, int]]:
-        """Descriptors with something to read, within so many milliseconds.
+        """Descriptors with something to read, within `timeout` milliseconds.
 
-        A thread that sleeps is woken tens of microseconds late, a good part of what a quick answer takes. So where the
-        last wait was short, this one begins awake; a wait for a model that thinks never does.
+        A sleeping thread is woken tens of microseconds late, a good part of a quick answer's time. So if the last wait
+        was short, this one spins first; a wait for a slow model does not.
         """
         poller, began = self._poller(), time.monotonic()
         if self._quick and (timeout is None or timeout > AWAKE_SECONDS * 1000):
@@ -280,7 +279,7 @@ class Connection:
         return ready
 
     def _hand_over(self) -> None:
-        """Finish the jobs that are left and give the lead to a waiter, or to none, whatever a job raises."""
+        """Finish the remaining jobs and make a waiter the leader, if there is one, whatever a job raises."""
         failure: BaseException | None = None
         while True:
             while self._jobs:
@@ -347,7 +346,7 @@ class Connection:
 
 
 class _Wake:
-    """Called by the leader when a call has got something: wakes its thread where that sleeps."""
+    """Called by the leader when a call got a message: wakes its thread if it sleeps."""
 
     __slots__ = ("_call", "_connection")
 
@@ -369,7 +368,7 @@ _registry_lock = threading.RLock()
 _connections: dict[str, Connection] = {}
 _contexts: list[zmq.Context[zmq.Socket[bytes]]] = []
 _parents: list[Any] = []
-"""What belongs to the process this one was forked from; kept, as freeing it would touch its sockets."""
+"""Objects of the parent process after a fork; kept, as freeing them would touch its sockets."""
 
 
 def acquire(address: str) -> Connection:
@@ -384,7 +383,7 @@ def acquire(address: str) -> Connection:
 
 
 def context_for(address: str) -> zmq.Context[zmq.Socket[bytes]]:
-    """The process's zmq context; an embedded mesh is reached through the process-wide one."""
+    """The zmq context for an address: an embedded mesh needs the process-wide one."""
     if address.startswith("inproc://"):
         return zmq.Context.instance()
     if not _contexts:

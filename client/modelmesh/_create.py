@@ -1,4 +1,4 @@
-"""`modelmesh.create`: a client bound to what an app wants, dialling a daemon or embedding a mesh."""
+"""`modelmesh.create`: a client bound to a pool, which uses a daemon or an embedded mesh."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ def create(
     state_dir: str | os.PathLike[str] | None = None,
     **options: Any,
 ) -> OpenAIClient:
-    """A client whose calls ask for `pool`, or else for the capability that fits the call, when they name no model.
+    """A client whose calls without a model ask for `pool`, or else for the call's capability.
 
     config: a mesh's configuration (a MeshConfig, a mapping or a file), which is then run inside this process;
-    `providers`, `models` and `strategy` refine it, and need it. state_dir: where that mesh keeps its state. Where
-    neither this nor the configuration says, and no budget has to outlive it, state is kept in memory, so that any
+    `providers`, `models` and `strategy` refine it, and need it. state_dir: where that mesh keeps its state. If neither
+    this nor the configuration names a place, and no budget has to outlive it, state is kept in memory, so that any
     number of them run beside each other and beside a daemon. options: as for OpenAIClient.
 
-    Raises ValueError for refinements without a configuration, ConfigurationError for one that is wrong or where
-    the daemon's packages are not installed.
+    Raises ValueError for refinements without a configuration, ConfigurationError for an invalid one, or if the daemon's
+    packages are not installed.
     """
     named = [name for each in capabilities for name in ((each,) if isinstance(each, str) else each)]
     wished = (pool,) if pool else tuple(named)
@@ -102,19 +102,19 @@ def _says_where(raw: Mapping[str, Any]) -> bool:
 
 
 def _has_budget(raw: Any) -> bool:
-    """Whether anything has to be counted over a restart."""
+    """Whether anything has to be counted across a restart."""
     if isinstance(raw, Mapping):
         return any(name in ("budget", "budget_limit") or _has_budget(value) for name, value in raw.items())
     return isinstance(raw, list | tuple) and any(_has_budget(item) for item in raw)
 
 
 class _Held:
-    """What a client and its copies have in common: it is gone with the last of them."""
+    """Shared by a client and its copies, and gone with the last of them."""
 
 
 def _shut_down(mesh: Any) -> None:
-    """In a thread of its own: the garbage is collected by whichever thread comes along, one of the mesh's too."""
-    with contextlib.suppress(RuntimeError):  # at the very end of the interpreter there are no more threads
+    """In a thread of its own: garbage collection may run in any thread, even one of the mesh's."""
+    with contextlib.suppress(RuntimeError):  # no threads can be started when the interpreter ends
         threading.Thread(target=mesh.shutdown, kwargs={"drain": 0.0}, name="modelmesh-shutdown", daemon=True).start()
 
 
@@ -128,6 +128,6 @@ class EmbeddedClient(OpenAIClient):
         super().__init__(mesh.get_client()._socket, _models=wished, **options)
 
     def close(self) -> None:
-        """Let go of the connection and shut the mesh down. Idempotent."""
+        """Release the connection and shut the mesh down. Idempotent."""
         super().close()
         self._mesh.shutdown()

@@ -1,4 +1,4 @@
-"""Where the daemon's socket is.
+"""Finds the daemon's socket.
 
 Must never: create a directory or connect. Looks, in this order, at an explicit address, `MESH_SOCKET`, the
 profile `~/.config/meshd/client.toml` (keys `socket`, `pool`), the user's runtime directory, `/run/meshd`.
@@ -41,7 +41,7 @@ def profile_path() -> str:
 
 
 def profile() -> dict[str, Any]:
-    """The app-side defaults, empty where there is no file. Raises ConfigurationError for one that is no TOML."""
+    """The app-side defaults, empty if there is no file. Raises ConfigurationError if it is not TOML."""
     path = profile_path()
     try:
         with open(path, encoding="utf-8") as file:
@@ -57,7 +57,7 @@ def profile() -> dict[str, Any]:
 
 
 def candidates() -> list[str]:
-    """The sockets of this user's and this system's daemon, the likeliest first."""
+    """The sockets of the user's and the system's daemon, the likeliest first."""
     uid = os.getuid()
     found = []
     runtime = os.environ.get("XDG_RUNTIME_DIR")
@@ -71,7 +71,7 @@ def candidates() -> list[str]:
 
 
 def find(socket: str | os.PathLike[str] | None = None) -> str:
-    """The address to dial. Raises DaemonUnavailableError, with `.paths`, where no socket exists."""
+    """The address to dial. Raises DaemonUnavailableError, with `.paths`, if no socket exists."""
     if socket is not None:
         return address_of(socket)
     if named := os.environ.get("MESH_SOCKET"):
@@ -95,7 +95,7 @@ def find(socket: str | os.PathLike[str] | None = None) -> str:
 
 
 def barred(path: str) -> str:
-    """Why this process may not use a socket that is there, or may be there; "" where nothing bars it."""
+    """Why this process may not use a socket that exists, or may exist; "" if it may."""
     try:
         os.stat(path)
     except PermissionError:
@@ -108,7 +108,7 @@ def barred(path: str) -> str:
 
 
 def _let_in(path: str) -> str:
-    """How somebody gets to use a socket; never by becoming a member of root's group."""
+    """How to get access to a socket; never by joining root's group."""
     try:
         gid = os.stat(path).st_gid
     except OSError:
@@ -125,7 +125,7 @@ def _let_in(path: str) -> str:
 
 
 def unavailable(address: str, why: str) -> DaemonUnavailableError:
-    """The error for an address that was found, but where no daemon answers."""
+    """The error for an address at which no daemon answers."""
     path = address.removeprefix("ipc://")
     if address.startswith("ipc://") and (bar := barred(path)):
         return DaemonUnavailableError(

@@ -1,11 +1,11 @@
-"""Every error of the mesh: raised by the client, put on the wire by the daemon, one class for both.
+"""Every error of the mesh: raised by the client and sent by the daemon, one class for both.
 
 Owns: the tree, and its form on the wire (the OpenAI error object plus a `mesh` map).
-Must never: import anything of the daemon.
+Must never: import the daemon.
 
-The OpenAI SDK's names are classes of the same tree, so that `except` written for that package catches what it
-would there: APIStatusError an answer with an HTTP status, APIConnectionError no answer (APITimeoutError below
-it), InternalServerError a status of 500 and above.
+The OpenAI SDK's names are classes of the same tree, so that an `except` written for that package catches the same:
+APIStatusError an answer with an HTTP status, APIConnectionError no answer (APITimeoutError below it),
+InternalServerError a status of 500 and above.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from typing import Any, ClassVar
 class MeshError(Exception):
     """The root. `extra` holds what a class adds (a budget's limit, a pool's reasons, …).
 
-    status_code: the HTTP status it corresponds to. code: the machine-readable name (OpenAI's where one
-    exists). retryable: the same call may succeed later. retry_after: seconds until it may. attempts: what
-    was tried, in order, each a map with model, provider, status, reason and duration (s).
+    status_code: the corresponding HTTP status. code: the machine-readable name (OpenAI's if there is one). retryable:
+    the same call may succeed later. retry_after: seconds until it may. attempts: in order, each a map with model,
+    provider, status, reason and duration (s).
     """
 
     status_code: ClassVar[int] = 500
@@ -60,7 +60,7 @@ class MeshError(Exception):
         try:
             return self.__dict__["extra"][name]
         except KeyError:
-            if name == "response" and isinstance(self, APIStatusError):  # as the OpenAI SDK's errors have it
+            if name == "response" and isinstance(self, APIStatusError):  # as in the OpenAI SDK's errors
                 from modelmesh._http_view import of_error
 
                 return of_error(self)
@@ -84,7 +84,7 @@ class APIStatusError(MeshError):
 
 
 class APIConnectionError(MeshError):
-    """There was no answer, or not all of it."""
+    """There was no answer, or only part of it."""
 
 
 class APITimeoutError(APIConnectionError):
@@ -109,7 +109,7 @@ class NoActiveModelError(RoutingError):
 
 
 class AllProvidersExhaustedError(RoutingError):
-    """Every attempt failed; `.attempts` says how."""
+    """Every attempt failed; see `.attempts`."""
 
     code = "all_providers_exhausted"
     retryable_by_default = True
@@ -266,10 +266,10 @@ _OWN_FIELDS = frozenset(
 
 
 class _Received(MeshError):
-    """What a client raises for a class whose OpenAI name lies elsewhere in the tree: both catch it.
+    """Raised by a client for a class whose OpenAI name is elsewhere in the tree: both catch it.
 
-    Named like the class it stands for. Not in the tree itself, as a full queue is not a provider's failure to the
-    daemon, though an app that backs off on the SDK's RateLimitError has to do so here, too.
+    Named like the class it stands for. Not in the tree itself: for the daemon a full queue is not a provider's failure,
+    but an app that backs off on the SDK's RateLimitError has to do so here as well.
     """
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -297,7 +297,7 @@ def _restore(status: int, name: str, message: str, state: dict[str, Any]) -> Mes
 
 
 def from_wire(status: int, error: dict[str, Any], mesh: dict[str, Any], request_id: str | None = None) -> MeshError:
-    """The error that an ERROR head describes, of the class it names, else of the status's."""
+    """The error that an ERROR head describes, of the class that it names, else by the status."""
     cls = _class_for(status, mesh.get("class", ""))
     extra = mesh.get("extra", {})
     return cls(

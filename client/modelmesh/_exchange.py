@@ -1,17 +1,17 @@
-"""The client's end of the protocol: calls in flight, links to the daemon, and what becomes of calls when a
-link is lost.
+"""The client's side of the protocol: calls in flight, links to the daemon, and what happens to calls when a link is
+lost.
 
 Owns: which call is on which link, which are held back, when to dial again.
-Must never: wait, start a thread or know of an event loop. A blocking client and an asyncio client drive the
-same object: they poll `fds()`, call `pump()` when one is readable and when `next_due()` has come.
+Must never: wait, start a thread or know an event loop. A blocking client and an asyncio client drive the same object:
+they poll `fds()`, call `pump()` when one is readable and when `next_due()` has come.
 
 Rules kept here
 - HELLO goes first on every link, and requests follow at once: no round trip is spent on the WELCOME.
 - A lost link's unanswered calls are sent again, under the same id and marked `resend`, over the next link;
   a stream that has begun ends with StreamInterrupted instead.
 - After GOAWAY (or an ERROR `draining`) the link keeps its calls and gets no new ones; these are held until a
-  daemon of another `instance` says WELCOME. A daemon that is still there when its time is over is not about
-  to restart: what is held fails with `draining`.
+  daemon of another `instance` says WELCOME. If the daemon is still there after its drain time, it is not about to
+  restart: held calls fail with `draining`.
 """
 
 from __future__ import annotations
@@ -57,18 +57,18 @@ from modelmesh._protocol import (
 from modelmesh._wording import told
 
 FIRST_ANSWER_SECONDS: Final = 5.0
-"""How long a daemon never heard of may refuse connections before that is an error: it may be starting."""
+"""Seconds that a daemon may refuse first connections before that is an error: it may be starting."""
 SILENCE_SLACK_SECONDS: Final = 1.0
-"""What is added to three missed heartbeats before a daemon counts as gone."""
+"""Seconds beyond three missed heartbeats until a daemon counts as gone."""
 DRAIN_SLACK_SECONDS = 5.0
-"""How much longer than it said a draining daemon may stay before the next one is not waited for any more."""
+"""Seconds that a draining daemon may overrun before the client stops waiting for the next one."""
 _FIRST_HEARTBEAT_SECONDS: Final = 0.2
-"""Until a WELCOME names the interval."""
+"""Seconds, until a WELCOME names the interval."""
 _SLEPT_SECONDS: Final = 1.0
-"""A round of housekeeping that comes later than by that was slept through."""
+"""Seconds: if a round of housekeeping comes later than that, the process was asleep."""
 _RETRY_SECONDS: Final = (0.01, 0.02, 0.05, 0.1, 0.2)
 _SURELY_TAKEN: Final = 65536
-"""Bytes of a body that no daemon is so small as to refuse, sent without waiting for what it takes."""
+"""Bytes: a body of up to this size is accepted by every daemon, and sent before its limit is known."""
 _PING: Final = encode(PING)
 _PONG: Final = encode(PONG)
 
@@ -81,7 +81,7 @@ _ended: dict[str, str] = {}
 
 
 def ended(address: str, why: str) -> None:
-    """The mesh inside this process that had this address does not answer any more, and no other will."""
+    """The embedded mesh at this address has ended, and no other will use it."""
     _ended[address] = why
 
 
@@ -108,12 +108,12 @@ class Exchange:
         self._link: Link | None = None
         self._retiring: list[Link] = []
         self._left: dict[str, float] = {}
-        """Instances that said they are going, and until when they may: the next WELCOME has to come from another."""
+        """Instances that are leaving, and until when they may take: the next WELCOME has to come from another."""
         self._settled = True
-        """Requests may follow HELLO at once; else the WELCOME decides."""
+        """Whether requests may follow HELLO at once, or have to wait for the WELCOME."""
         self._welcomed = False
         self._shut_down = False
-        """An embedded mesh said GOAWAY: no other one will ever be at its address."""
+        """An embedded mesh sent GOAWAY: no other will ever use its address."""
         self._refused_since: float | None = None
         self._failures = 0
         self._retry_at: float | None = None
@@ -121,17 +121,17 @@ class Exchange:
         self._pinged = time.monotonic()
         """Seconds between two calls of `ping`."""
 
-    # What the driver needs
+    # For the driver
 
     def links(self) -> list[Link]:
         return ([self._link] if self._link is not None else []) + self._retiring
 
     def next_due(self) -> float | None:
-        """When `pump()` has to be called at the latest (`time.monotonic()`), None for no such time."""
+        """The latest time to call `pump()` (`time.monotonic()`), None if there is none."""
         return self._retry_at
 
     def pump(self) -> None:
-        """Take in all that has arrived, and dial again where that is due. To be called after every send."""
+        """Process all that has arrived, and dial again if due. To be called after every send."""
         link = self._link
         if link is not None:
             self._drain(link)
@@ -146,7 +146,7 @@ class Exchange:
             self._dial()
 
     def observe(self) -> None:
-        """Take in connects and disconnects; to be called when a monitor's descriptor is readable."""
+        """Process connects and disconnects; to be called when a monitor's descriptor is readable."""
         for link in self.links():
             link.observe()
             if link.failed:
@@ -156,7 +156,7 @@ class Exchange:
     # Calls
 
     def submit(self, call: Call) -> None:
-        """Send a new call, or hold it back until there is a daemon to send it to."""
+        """Send a new call, or hold it until there is a daemon."""
         self.calls[call.request_id] = call
         link = self._link
         if self._shut_down or self.address in _ended:
@@ -170,7 +170,7 @@ class Exchange:
             self._send(link, call)
 
     def cancel(self, call: Call) -> None:
-        """Forget a call and tell the daemon, which may be at it. Idempotent."""
+        """Forget a call and tell the daemon, which may be working on it. Idempotent."""
         if call.finished:
             return
         link = call.link
@@ -186,11 +186,11 @@ class Exchange:
             self._drain(call.link)
 
     def is_held(self, call: Call) -> bool:
-        """Whether there was no daemon to send it to, so far."""
+        """Whether it still waits for a daemon."""
         return call.link is None or not call.link.connected
 
     def late(self, call: Call) -> MeshError:
-        """What a call ends with whose time is over."""
+        """The error of a call past its deadline."""
         if not self.is_held(call):
             return RequestTimeoutError(
                 "No answer came within the request's timeout; ask again, or give it a longer one.", request_id=call.name
@@ -200,14 +200,14 @@ class Exchange:
         return unavailable(self.address, "not within the request's timeout")
 
     def ping(self) -> None:
-        """Show the daemons life, and give up links that show none."""
+        """Send PINGs, and give up links whose daemon is silent."""
         now = time.monotonic()
         slept = now - self._pinged - self.heartbeat
         self._pinged = now
         self.observe()
         for link in self.links():
             self._drain(link)
-            if slept > _SLEPT_SECONDS:  # the silence may be our own: the daemon answers what it is sent
+            if slept > _SLEPT_SECONDS:  # we may only have slept: the daemon answers a PING
                 link.last_heard = max(link.last_heard, now - link.heartbeat)
             if link.welcome is None or link.closed:
                 continue
@@ -245,7 +245,7 @@ class Exchange:
         if self._settled:
             self._release(link)
         self._drain(link)
-        link.observe()  # a monitor's descriptor tells nothing before the first look
+        link.observe()  # a monitor's descriptor signals nothing before the first read
         if link.failed:
             self._lose(link)
 
@@ -255,8 +255,8 @@ class Exchange:
             self._send(link, call)
 
     def _may_send(self, link: Link, call: Call) -> bool:
-        """Whether to send before WELCOME has come: not after a restart, and not what could be too large, since the
-        daemon cuts off who sends more than it takes."""
+        """Whether to send before the WELCOME: not after a restart, and not what may be too large, since the daemon
+        closes the connection then."""
         return link.welcome is not None or (self._settled and len(call.body) <= _SURELY_TAKEN)
 
     def _send(self, link: Link, call: Call) -> None:
@@ -281,11 +281,11 @@ class Exchange:
         self._retry()
 
     def _barred(self) -> bool:
-        """Waiting does not help whoever may not connect."""
+        """Whether this process may not connect, so that waiting does not help."""
         return self.path is not None and bool(barred(self.path))
 
     def _give_up(self, link: Link) -> None:
-        """A link that took no message: its daemon is gone, and for an embedded one there will be no other."""
+        """A link refused a message: its daemon is gone, and an embedded one has no successor."""
         self._shut_down = self.address.startswith("inproc://")
         self._lose(link)
 
@@ -300,7 +300,7 @@ class Exchange:
         self._retry_at = time.monotonic() + delay
 
     def _lose(self, link: Link) -> None:
-        """Close a link that has failed, and decide what becomes of its calls."""
+        """Close a failed link, and decide what happens to its calls."""
         if link.closed:
             return
         was_current = link is self._link
@@ -337,7 +337,7 @@ class Exchange:
         link.close()
 
     def _retire(self, link: Link, drain: float = 0.0) -> None:
-        """Its daemon is leaving, within `drain` seconds: let it finish, and look for the next one."""
+        """Its daemon ends within `drain` seconds: let it finish, and look for the next one."""
         now = time.monotonic()
         if link.instance:
             until = now + drain + DRAIN_SLACK_SECONDS

@@ -1,6 +1,6 @@
-"""Fields that the API does not know, which providers add: plain JSON, as in the OpenAI SDK, and with attributes.
+"""Fields that providers add beyond the API: plain JSON, as in the OpenAI SDK, with attribute access.
 
-Must never: be anything but a dict to who reads it as one.
+Must never: differ from a dict for code that expects one.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from typing import Any
 
 
 class Extra(dict[str, Any]):
-    """A map of an unknown field: `extra["url"]` and `extra.url` are the same."""
+    """A map in an unknown field: `extra["url"]` and `extra.url` are the same."""
 
     def __getattr__(self, name: str) -> Any:
         try:
@@ -31,7 +31,7 @@ class Extra(dict[str, Any]):
 
 
 def extra(value: Any) -> Any:
-    """The value with its maps as Extra, one level deep: the rest when it is asked for."""
+    """The value with its maps as Extra, one level deep; deeper ones on access."""
     if value.__class__ is dict:
         return Extra(value)
     if value.__class__ is list:

@@ -1,6 +1,6 @@
-"""The process's one background thread: heartbeats, and what finalizers may not do themselves.
+"""The process's only background thread: heartbeats, and work that finalizers may not do themselves.
 
-Must never: be on the way of a request, or start before the first one.
+Must never: take part in a request, or start before the first one.
 
 Finalizers run anywhere, also in a thread that holds a connection's lock, so they only put a job into a
 `SimpleQueue`, whose `put` is safe there.
@@ -24,7 +24,7 @@ _LONGEST_SLEEP_SECONDS: Final = 30.0
 
 
 class _Keeper:
-    """What the thread knows; a new one in every process."""
+    """The thread's state; a new one in every process."""
 
     def __init__(self) -> None:
         self.jobs: SimpleQueue[Callable[[], Any]] = SimpleQueue()
@@ -40,7 +40,7 @@ class _Keeper:
                 job = self.jobs.get(timeout=max(0.0, wait))
             except Empty:
                 continue
-            except Exception:  # one connection's trouble must not end the others' heartbeat
+            except Exception:  # one connection's failure must not end the others' heartbeat
                 _report()
                 continue
             try:
@@ -50,7 +50,7 @@ class _Keeper:
             del job
 
     def _round(self) -> float:
-        """Look after the connections that are due; returns seconds until the next one is."""
+        """Serve the connections that are due; returns seconds until the next one is."""
         now = time.monotonic()
         wait = _LONGEST_SLEEP_SECONDS
         with self.lock:
@@ -80,7 +80,7 @@ def look_after(connection: Connection) -> None:
 
 
 def later(job: Callable[[], Any]) -> None:
-    """Have the thread do something soon. Safe in a finalizer."""
+    """Let the thread run a job soon. Safe in a finalizer."""
     _keeper.jobs.put(job)
 
 

@@ -1,6 +1,6 @@
-"""An exchange with the daemon, for code that looks at the HTTP response below the OpenAI SDK's answers.
+"""An exchange with the daemon as HTTP, for code that reads the HTTP response of the OpenAI SDK's answers.
 
-Owns: status, headers, URL and times by httpx's names. Must never: be sent anywhere: there is no HTTP.
+Owns: status, headers, URL and times by httpx's names. Must never: be sent: there is no HTTP.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ BASE_URL: Final = f"{ORIGIN}/v1"
 
 
 class Headers(dict[str, str]):
-    """Header names in any case."""
+    """Headers with case-insensitive names."""
 
     def __init__(self, headers: Mapping[str, str]) -> None:
         super().__init__({name.lower(): value for name, value in headers.items()})
@@ -37,7 +37,7 @@ class Headers(dict[str, str]):
 
 
 class HttpRequest:
-    """What was asked."""
+    """The request."""
 
     def __init__(self, method: str, path: str, headers: Mapping[str, str], content: bytes = b"") -> None:
         self.method = method
@@ -47,7 +47,7 @@ class HttpRequest:
 
 
 class HttpResponse:
-    """What was answered: a body, or none for a stream. close: ends the stream."""
+    """The response, without a body for a stream. close: ends the stream."""
 
     http_version = "HTTP/1.1"
     encoding = "utf-8"
@@ -115,7 +115,7 @@ class HttpResponse:
 
     @property
     def content(self) -> bytes:
-        """The body as it came. Raises TypeError for a stream, which has none before its end."""
+        """The body as it came. Raises TypeError for a stream, which has no body before its end."""
         if self._body is None:
             raise TypeError("a stream has no body of its own: iterate over the stream")
         return self._body
@@ -134,7 +134,7 @@ class HttpResponse:
         return self.content
 
     def raise_for_status(self) -> HttpResponse:
-        """Errors were raised already."""
+        """Does nothing: errors were raised already."""
         return self
 
     def close(self) -> None:
@@ -146,7 +146,7 @@ class HttpResponse:
 
 
 def of_error(error: Any) -> HttpResponse:
-    """The response that an error of a status stands for."""
+    """The HTTP response for an error."""
     headers = {"content-type": "application/json", "x-request-id": error.request_id or ""}
     if error.retry_after is not None:
         headers["retry-after"] = f"{error.retry_after:g}"

@@ -1,7 +1,7 @@
-"""JSON as providers write it, beyond the standard's: half a surrogate pair, as JavaScript cuts them, NaN, and numbers
-that nothing holds.
+"""JSON as providers write it, beyond the standard: halves of surrogate pairs, as JavaScript leaves them, NaN, and
+numbers that are too large.
 
-Owns: reading and writing these as the OpenAI SDK does. Must never: be the way of what is plain JSON, but by msgspec.
+Owns: reading and writing these as the OpenAI SDK does. Must never: read plain JSON with anything but msgspec.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ def decode(data: bytes) -> Any:
     try:
         return _decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        import json  # hardly ever: not for the time it takes to import
+        import json  # rarely needed, and slow to import
 
         try:
             return json.loads(data, parse_int=_whole)
@@ -29,7 +29,7 @@ def decode(data: bytes) -> Any:
 
 
 def _whole(digits: str) -> int | float:
-    """Python refuses to read more digits than it can read in good time; they are infinite then."""
+    """Python refuses numbers of very many digits; they become infinite."""
     return int(digits) if len(digits) <= _MOST_DIGITS else float(digits)
 
 

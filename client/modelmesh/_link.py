@@ -1,11 +1,11 @@
 """One zmq socket that dials one daemon once.
 
-Owns: the DEALER socket, its monitor, and what is known of the daemon at the other end.
-Must never: block, redial (whoever owns the link opens another one), or know what a request means.
+Owns: the DEALER socket, its monitor, and what is known about the daemon.
+Must never: block, redial (its owner opens another link), or know what a request means.
 
-A link is never mended: libzmq's own reconnection would send what is still queued before a HELLO, and twice
-what is sent again on purpose. So `RECONNECT_IVL` is set beyond reach (0 or -1 would have libzmq drop messages
-that were received but not read yet), and a lost link is replaced by a new one.
+A link is never repaired: libzmq's own reconnection would send queued messages before a HELLO, and repeat what is resent
+on purpose. So `RECONNECT_IVL` is set to a very long time (with 0 or -1 libzmq would drop messages that were received
+but not read yet), and a lost link is replaced by a new one.
 """
 
 from __future__ import annotations
@@ -32,8 +32,7 @@ _MONITORED: Final = int(
     | zmq.Event.HANDSHAKE_FAILED_PROTOCOL
     | zmq.Event.HANDSHAKE_FAILED_AUTH
 )
-# The backend's own methods take a third of the time of those that pyzmq wraps around them, on the way of every
-# request.
+# The backend's own methods take a third of the time of pyzmq's wrappers, in every request.
 _send = _Socket.send
 _receive = _Socket.recv
 _get: Final[Callable[[Any, int], Any]] = _Socket.get
@@ -46,7 +45,7 @@ _monitor_numbers = itertools.count()
 
 
 class Link:
-    """A dialled socket. `greet` has queued HELLO on it before anything else can be sent."""
+    """A dialled socket. `greet` queues HELLO on it before anything else can be sent."""
 
     __slots__ = (
         "_monitor",
@@ -71,7 +70,7 @@ class Link:
         self._monitor: zmq.Socket[bytes] | None = None
         self.monitor_fd = -1
         self.connected = address.startswith("inproc://")
-        """The zmq handshake is done: what was sent may have been read."""
+        """The zmq handshake is done: sent messages may have been read."""
         if not self.connected:
             endpoint = f"inproc://modelmesh-monitor-{os.getpid()}-{next(_monitor_numbers)}"
             self.socket.monitor(endpoint, _MONITORED)
@@ -100,7 +99,8 @@ class Link:
         return self.welcome.heartbeat_ms / 1000
 
     def send(self, frames: list[bytes]) -> None:
-        """Queue one message. There is no high-water mark, so only a peer that is gone (inproc) refuses it: `failed`."""
+        """Queue one message. There is no high-water mark, so only a closed peer (inproc) refuses it, which sets
+        `failed`."""
         socket = self.socket
         last = len(frames) - 1
         try:
@@ -110,7 +110,7 @@ class Link:
             self.failed = True
 
     def receive(self) -> list[bytes] | None:
-        """The next message, None when there is none now. To be called until None before anyone polls `fd`."""
+        """The next message, None if there is none now. To be called until None before `fd` is polled."""
         socket = self.socket
         if not _get(socket, _EVENTS) & _POLLIN:
             return None
@@ -122,7 +122,7 @@ class Link:
         return frames
 
     def observe(self) -> None:
-        """Read what the monitor has to say into `connected` and `failed`. Nothing of a link that is closed."""
+        """Read the monitor's events into `connected` and `failed`. Does nothing on a closed link."""
         monitor = self._monitor
         if monitor is None or self.closed:
             return
@@ -138,7 +138,7 @@ class Link:
                 self.failed = True
 
     def close(self) -> None:
-        """Let go of the socket at once; a failed link's unsent messages are dropped. Idempotent."""
+        """Close the socket at once; a failed link's unsent messages are dropped. Idempotent."""
         if self.closed:
             return
         self.closed = True

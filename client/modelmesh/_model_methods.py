@@ -1,6 +1,6 @@
 """The methods of pydantic's models, which code written for the OpenAI SDK calls on its answers.
 
-Owns: copies, what was set, what is extra, and objects made from maps. Dumps are in `_types.py`.
+Owns: copies, set and extra fields, and objects created from maps. Dumps are in `_objects.py`.
 Must never: import pydantic.
 """
 
@@ -44,14 +44,14 @@ class ModelMethods(_Held):
 
     @classmethod
     def model_construct(cls, _fields_set: Any = None, **values: Any) -> Self:
-        """An object of these fields. Nothing is checked."""
+        """An object with these fields, unchecked."""
         return cls.of(values)
 
     construct = model_construct
 
     @classmethod
     def model_validate(cls, obj: Any, **_: Any) -> Self:
-        """An object of a map, or of another object's fields. Raises TypeError for anything else."""
+        """An object from a map, or from another object's fields. Raises TypeError for anything else."""
         if isinstance(obj, cls):
             return obj
         if isinstance(obj, Mapping):
@@ -64,7 +64,7 @@ class ModelMethods(_Held):
 
     @classmethod
     def model_validate_json(cls, json_data: str | bytes | bytearray, **_: Any) -> Self:
-        """Raises ValueError for what is not JSON."""
+        """Raises ValueError if it is not JSON."""
         data = json_data.encode() if isinstance(json_data, str) else bytes(json_data)
         return cls.model_validate(_json.decode(data))
 
@@ -88,7 +88,7 @@ class ModelMethods(_Held):
         return {name: getattr(self, name) for name in self._names() if name not in self._known}
 
     def __iter__(self) -> Iterator[Any]:
-        """(name, value) of each field, those that did not come as None: `dict(message)`."""
+        """(name, value) of each field, missing ones as None: `dict(message)`."""
         for name in dict.fromkeys((*sorted(self._known), *self._names())):
             yield name, getattr(self, name)
 
@@ -115,7 +115,7 @@ class ModelMethods(_Held):
     # -- copies ---------------------------------------------------------------------------------------
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
-        """The same again, with changes; what is nested is shared unless it is `deep`."""
+        """A copy, with changes; nested objects are shared unless `deep`."""
         for name in self._names():
             getattr(self, name)  # what is nested becomes one object for both
         own = {name: value for name, value in held(self).items() if name != "_json"}

@@ -1,7 +1,7 @@
-"""What the client hands out: objects over the JSON that the daemon sent.
+"""The client's results: objects over the JSON that the daemon sent.
 
 Owns: attribute access, lazily, and dumps. The kinds and their fields are in `_types.py`.
-Must never: drop a field it does not know, or copy the JSON before somebody asks for it.
+Must never: drop an unknown field, or copy the JSON before it is needed.
 
 An attribute's first access puts its value into what the instance holds, so `__getattr__` runs once for each.
 """
@@ -31,11 +31,11 @@ class _How(NamedTuple):
 
 
 class Object(ModelMethods):
-    """A JSON object with attribute access, and pydantic's methods. Unknown fields are kept, as plain JSON where the
-    kind knows its own, else as Objects.
+    """A JSON object with attribute access, and pydantic's methods. Unknown fields are kept: as plain JSON if the kind
+    has known fields, else as Objects.
 
-    A field that the kind knows is None where the JSON lacks it, any other raises AttributeError.
-    `mesh` says what the mesh did for the request, `_request_id` is its id; both are None on nested objects.
+    A known field that the JSON lacks is None; any other raises AttributeError. `mesh` describes what the mesh did for
+    the request, `_request_id` is its id; both are None on nested objects.
     """
 
     _known: ClassVar[frozenset[str]] = frozenset()
@@ -55,7 +55,7 @@ class Object(ModelMethods):
 
     @classmethod
     def of(cls, json: dict[str, Any]) -> Self:
-        """The object over this map, which it does not copy."""
+        """An object over this map, without copying it."""
         self = cls.__new__(cls)
         self._json = json
         return self
@@ -142,7 +142,8 @@ class Object(ModelMethods):
 
 
 def _selected(value: Any, include: Any, exclude: Any) -> Any:
-    """What is left of a dumped value; `include` and `exclude` are sets, mappings, or True or `...` for all of it."""
+    """The selected part of a dumped value; `include` and `exclude` are sets, mappings, or True or `...` for all of
+    it."""
     if isinstance(value, dict):
         items: Any = value.items()
     elif isinstance(value, list):
@@ -161,7 +162,7 @@ def _selected(value: Any, include: Any, exclude: Any) -> Any:
 
 
 def _below(selection: Any, key: Any, length: int) -> Any:
-    """What a selection says of a key: None for nothing, _ALL for all of it, or a selection of what is below."""
+    """What a selection contains for a key: None for nothing, _ALL for all of it, or a selection one level down."""
     if selection is None:
         return None
     if not isinstance(selection, Mapping):
@@ -177,7 +178,7 @@ def _below(selection: Any, key: Any, length: int) -> Any:
 
 
 def _both(one: Any, other: Any) -> dict[Any, Any]:
-    """What either selects, as pydantic joins an index with `__all__`."""
+    """The union of both, as pydantic joins an index with `__all__`."""
     first, second = (part if isinstance(part, Mapping) else dict.fromkeys(part, True) for part in (one, other))
     joined = dict(second)
     for name, part in first.items():

@@ -1,10 +1,10 @@
 """The installed `openai` package's own clients, with the mesh's socket as their transport.
 
-Owns: the translation between HTTP messages as that package sees them and the protocol's.
+Owns: the translation between that package's HTTP messages and the protocol's.
 Must never: open a port, or send the key and the telemetry headers that the package adds.
 
-The package uses httpx2 since its version 3 and httpx before; both have the same transport interface, so the
-classes are made over whichever module the installed one imports.
+The package uses httpx2 since its version 3 and httpx before; both have the same transport interface, so the classes are
+created for the module that the installed package imports.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ _DONE: Final = b"data: [DONE]\n\n"
 
 
 def openai_client(*, socket: str | None = None, app: str | None = None, **kwargs: Any) -> openai.OpenAI:
-    """The installed package's `OpenAI`, talking to the mesh. kwargs are its own, but for `http_client`.
+    """The installed package's `OpenAI`, talking to the mesh. kwargs are its own, except `http_client`.
 
-    Raises ConfigurationError where `openai` is not installed.
+    Raises ConfigurationError if `openai` is not installed.
     """
     package, http = _installed(kwargs)
     transport = _transports(http)[0](OpenAIClient(socket, app=app))
@@ -48,9 +48,9 @@ def openai_client(*, socket: str | None = None, app: str | None = None, **kwargs
 
 
 def async_openai_client(*, socket: str | None = None, app: str | None = None, **kwargs: Any) -> openai.AsyncOpenAI:
-    """The installed package's `AsyncOpenAI`, talking to the mesh. kwargs are its own, but for `http_client`.
+    """The installed package's `AsyncOpenAI`, talking to the mesh. kwargs are its own, except `http_client`.
 
-    Raises ConfigurationError where `openai` is not installed.
+    Raises ConfigurationError if `openai` is not installed.
     """
     package, http = _installed(kwargs)
     transport = _transports(http)[1](AsyncOpenAIClient(socket, app=app))
@@ -59,10 +59,10 @@ def async_openai_client(*, socket: str | None = None, app: str | None = None, **
 
 
 def http_client(*, socket: str | None = None, app: str | None = None, library: Any = None, **kwargs: Any) -> Any:
-    """An `httpx.Client` whose transport is the mesh's socket, for whatever takes one (`http_client=`).
+    """An `httpx.Client` whose transport is the mesh's socket, for libraries that accept one (`http_client=`).
 
-    library: the module to make it of; if None the one that the installed `openai` package uses, else httpx or httpx2,
-    as installed. kwargs are the client's own. Raises ConfigurationError where none is installed.
+    library: the module to use; if None the one of the installed `openai` package, else httpx or httpx2, as installed.
+    kwargs are the client's own. Raises ConfigurationError if none is installed.
     """
     http = library or _http_library()
     return http.Client(transport=_transports(http)[0](OpenAIClient(socket, app=app)), **_http_options(kwargs))
@@ -139,7 +139,7 @@ def _call_for(request: Any, content: bytes, app: str | None) -> Call:
 
 
 def _raised(http: Any, error: MeshError, request: Any) -> Any:
-    """The HTTP response that stands for an error; raises the HTTP library's own for those that had none."""
+    """The HTTP response for an error; raises the HTTP library's own error if there was no response."""
     if isinstance(error, RequestTimeoutError):
         raise http.ReadTimeout(str(error), request=request) from error
     if isinstance(error, DaemonUnavailableError):
@@ -163,7 +163,7 @@ def _error_body(error: MeshError) -> dict[str, Any]:
 def _answered(http: Any, message: Message, call: Call, request: Any) -> Any:
     headers = {
         "content-type": "application/json",
-        "x-request-id": call.name,  # the provider's own id comes before it
+        "x-request-id": call.name,  # a provider's own id takes precedence
         **message.head.headers,
         **_mesh_headers(message.head.mesh, call.name),
     }
@@ -171,19 +171,19 @@ def _answered(http: Any, message: Message, call: Call, request: Any) -> Any:
 
 
 def _whole(http: Any, status: int, headers: Mapping[str, str], body: bytes, request: Any) -> Any:
-    """A response whose body is there. The HTTP client reads it, as from any server: only so is `elapsed` known."""
+    """A response with its body. The HTTP client reads it as from any server, since `elapsed` is set only then."""
     length = {"content-length": str(len(body))}
     return http.Response(status, headers={**headers, **length}, stream=http.ByteStream(body), request=request)
 
 
 def _mesh_headers(mesh: Mapping[str, Any], request_id: str) -> dict[str, str]:
-    """`x-mesh-model`, `x-mesh-cost`, …: what the mesh says of an answer, lists by their length."""
+    """`x-mesh-model`, `x-mesh-cost`, …: the `mesh` map as headers, lists as their length."""
     headers = {"x-mesh-request-id": request_id}
     for name, value in mesh.items():
         if isinstance(value, list | tuple):
             value = len(value)
         if isinstance(value, str | int | float):
-            # Decimals, not an exponent; names of models may be of any script.
+            # Decimals, without an exponent; model names may be in any script.
             text = f"{value:.9f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
             headers[f"x-mesh-{name.replace('_', '-')}"] = quote(text, safe=_PRINTABLE)
     return headers

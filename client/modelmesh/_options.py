@@ -1,6 +1,6 @@
-"""What one call asks for, before it is a request: parameters, headers, timeout.
+"""One call's parameters, headers and timeout, before it becomes a request.
 
-Must never: touch a socket. Both clients build their requests here and nowhere else.
+Must never: touch a socket. Both clients build their requests only here.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Headers = Mapping[str, str]
 
 
 class NotGiven:
-    """Stands for a parameter that was not given, where None would be sent as null."""
+    """Marks a parameter that was not given, since None would be sent as null."""
 
     def __bool__(self) -> bool:
         return False
@@ -36,7 +36,7 @@ CACHE_HEADER: Final = "x-mesh-cache"
 
 FIRST_BACK_OFF_SECONDS: Final = 0.5
 LONGEST_BACK_OFF_SECONDS: Final = 8.0
-LONGEST_WAIT_SECONDS: Final = 60.0  # for what a refusal says; as in the OpenAI SDK
+LONGEST_WAIT_SECONDS: Final = 60.0  # for a refusal's Retry-After, as in the OpenAI SDK
 
 
 def given(value: object) -> bool:
@@ -45,18 +45,18 @@ def given(value: object) -> bool:
 
 
 def encode_body(params: Mapping[str, Any], extra_body: Mapping[str, Any] | None) -> bytes:
-    """A call's parameters as JSON: those not given left out, `extra_body` on top."""
+    """A call's parameters as JSON, without those not given, and with `extra_body` on top."""
     body = {name: value for name, value in params.items() if given(value)}
     if extra_body:
         body.update((name, value) for name, value in extra_body.items() if given(value))
     try:
         return _encoder.encode(body)
-    except UnicodeEncodeError:  # half a surrogate pair, as JavaScript cuts them: its escape is JSON
+    except UnicodeEncodeError:  # half a surrogate pair, as JavaScript leaves them, is written as an escape
         return _json.encode(body, encode_unknown)
 
 
 def merged_headers(headers: Headers, more: Mapping[str, Any]) -> dict[str, str]:
-    """Headers with more of them; one that is not given, or None, is taken away. Case makes no other name."""
+    """Headers merged with more, ignoring case; one that is not given, or None, is removed."""
     merged = {name.lower(): value for name, value in headers.items()}
     for name, value in more.items():
         if value is None or not given(value):
@@ -67,15 +67,15 @@ def merged_headers(headers: Headers, more: Mapping[str, Any]) -> dict[str, str]:
 
 
 def checked_retries(retries: Any) -> int:
-    """As the OpenAI SDK says it. Raises TypeError."""
+    """Checked as in the OpenAI SDK. Raises TypeError."""
     if isinstance(retries, bool) or not isinstance(retries, int | float) or retries != retries:  # not a number
         raise TypeError(f"max_retries is a number, 0 for none, not {retries!r}")
-    return retries  # type: ignore[return-value]  # math.inf: as often as the timeout lets it
+    return retries  # type: ignore[return-value]  # math.inf: as often as the timeout allows
 
 
 def with_cache_wish(params: Mapping[str, Any], headers: Mapping[str, str]) -> tuple[Mapping[str, Any], dict[str, str]]:
-    """(the body's parameters, the headers) of a call with `cache=True` or `cache=False`. Anything else by that name is
-    a provider's own parameter, and stays one."""
+    """(the body's parameters, the headers) of a call with `cache=True` or `cache=False`. Any other value is a
+    provider's own parameter, and stays."""
     wish = params.get("cache")
     if not isinstance(wish, bool):
         return params, dict(headers)
@@ -100,11 +100,11 @@ OF_THE_SDK: Final = frozenset(
         "_strict_response_validation",
     }
 )
-"""What the OpenAI SDK's clients take (3.57) and what means nothing here: keys and addresses are the daemon's."""
+"""Arguments of the OpenAI SDK's clients (3.57) without effect here: keys and addresses are the daemon's."""
 
 
 def warn_of_no_effect(where: str, arguments: Mapping[str, Any]) -> None:
-    """Say which of the SDK's arguments have no effect. Raises TypeError for one that is not the SDK's."""
+    """Warn about the SDK's arguments that have no effect. Raises TypeError for one that is not the SDK's."""
     for name in arguments:
         if name not in OF_THE_SDK:
             raise TypeError(f"{where}() got an unexpected keyword argument {name!r}")
@@ -117,7 +117,7 @@ def warn_of_no_effect(where: str, arguments: Mapping[str, Any]) -> None:
 
 
 def _level_of_the_caller() -> int:
-    """How far up the stack of our caller the program's own code is."""
+    """The stack level of the program's own code, for warnings."""
     level, frame = 1, sys._getframe(1)
     while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith(f"{__package__}."):
         level, frame = level + 1, frame.f_back
@@ -157,10 +157,10 @@ def seconds(timeout: Any) -> float | None:
 
 
 def retry_delay(error: MeshError, retries_done: int) -> float | None:
-    """Seconds until the same call may be tried again, None where it may not.
+    """Seconds until the same call may be tried again, None if it may not.
 
-    Only where nothing was begun, so that nothing is billed twice: refusals with a time to come back, a full
-    queue, and a pool without an active model.
+    Only if nothing had begun, so that nothing is billed twice: refusals with a retry time, a full queue, and a pool
+    without an active model.
     """
     if not error.retryable:
         return None
@@ -170,7 +170,7 @@ def retry_delay(error: MeshError, retries_done: int) -> float | None:
             return None
         asked = error.extra.get("recovers_in")
     if isinstance(asked, int | float):
-        # No caller wants a call that is silent for longer, whatever it comes to: the error says when to ask again.
+        # A call should not be silent for longer: the error says when to ask again.
         return max(0.0, float(asked)) if asked <= LONGEST_WAIT_SECONDS else None
     import random
 

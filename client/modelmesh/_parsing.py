@@ -1,6 +1,6 @@
-"""Answers read into the app's own classes: `chat.completions.parse` and the end of `.stream()`.
+"""Reads answers into the app's own classes: `chat.completions.parse` and the end of `.stream()`.
 
-Owns: the strict JSON schema of a class, as the OpenAI SDK writes it, and what is read back by it.
+Owns: the strict JSON schema of a class, as the OpenAI SDK writes it, and reading answers back by it.
 Must never: import pydantic before an app has given one of its classes.
 """
 
@@ -19,20 +19,20 @@ from modelmesh._types import ChatCompletion
 
 
 class LengthFinishReasonError(MeshError):
-    """The answer was cut by the limit of tokens, so that it cannot be read. extra: completion."""
+    """The answer was cut by the token limit and cannot be parsed. extra: completion."""
 
     code = "length_finish_reason"
 
 
 class ContentFilterFinishReasonError(MeshError):
-    """The answer was cut by a content filter, so that it cannot be read. extra: completion."""
+    """The answer was cut by a content filter and cannot be parsed. extra: completion."""
 
     code = "content_filter_finish_reason"
 
 
 def sent_format(wanted: Any) -> Any:
-    """A `response_format` as it is sent: a class as the strict schema it stands for, anything else as it is."""
-    if get_origin(wanted) is not None:  # `list[Item]` and its kin: no class, and nothing that JSON could hold
+    """A `response_format` as sent: a class as its strict schema, anything else unchanged."""
+    if get_origin(wanted) is not None:  # `list[Item]` and the like: neither a class nor a JSON value
         raise TypeError(f"Unsupported response_format type - {wanted}")
     if not inspect.isclass(wanted) or not given(wanted):
         return wanted
@@ -54,7 +54,7 @@ def _strict(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def _strictly(node: Any, root: dict[str, Any]) -> Any:
-    """Every property required, none besides, references beside other keys resolved: what `strict` asks for."""
+    """As `strict` demands: every property required, no others, references beside other keys resolved."""
     if not isinstance(node, dict):
         return node
     for section in ("$defs", "definitions"):
@@ -114,7 +114,7 @@ def serializer() -> Any:
 
 
 def reads_anything(response_format: Any, tools: Sequence[Any]) -> bool:
-    """Whether an answer that was cut could not be read."""
+    """Whether anything has to be parsed, so that a cut answer is an error."""
     return (inspect.isclass(response_format) and given(response_format)) or any(map(_strict_function, tools))
 
 
@@ -124,14 +124,14 @@ def _strict_function(tool: Any) -> Any:
 
 
 def read_content(response_format: Any, content: Any, refusal: Any) -> Any:
-    """The text as the class that was asked for; None where none was, or there is no text."""
+    """The text as the requested class; None if there is no class or no text."""
     if not inspect.isclass(response_format) or not given(response_format) or not content or refusal:
         return None
     return _adapter(response_format).validate_json(content)
 
 
 def read_arguments(tools: Sequence[Any], name: Any, arguments: Any) -> Any:
-    """A call's arguments by the tool that they are for; None for a tool that is not strict."""
+    """A call's arguments, parsed for its tool; None if the tool is not strict."""
     for tool in tools:
         function = _mapping(tool).get("function")
         if _mapping(function).get("name") == name:
@@ -142,7 +142,7 @@ def read_arguments(tools: Sequence[Any], name: Any, arguments: Any) -> Any:
 
 
 def read_partially(text: str) -> Any:
-    """What can be read of JSON that has not ended."""
+    """The readable part of incomplete JSON."""
     if not text.strip():
         return None
     from pydantic_core import from_json
@@ -153,8 +153,8 @@ def read_partially(text: str) -> Any:
 def read_completion(completion: ChatCompletion, response_format: Any, tools: Sequence[Any]) -> ChatCompletion:
     """The completion, with `.parsed` on its messages and `.parsed_arguments` on their calls.
 
-    Raises LengthFinishReasonError or ContentFilterFinishReasonError for an answer that was cut, pydantic's
-    ValidationError for one that is not of the class.
+    Raises LengthFinishReasonError or ContentFilterFinishReasonError for a cut answer, pydantic's ValidationError for
+    one that does not fit the class.
     """
     for choice in completion.choices or ():
         refuse_cut(choice.finish_reason, completion)

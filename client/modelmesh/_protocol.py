@@ -1,8 +1,8 @@
 """The frames of the socket protocol, version 1, for both ends of the socket.
 
-Owns: the kinds, the heads' shapes and the one place that turns them into frames and back. `docs/protocol.md`
-is the definition; a test checks its example frames against this module.
-Must never: open a socket, know about providers or routing, or import anything but msgspec.
+Owns: the kinds, the heads' shapes, and their conversion to frames and back. `docs/protocol.md` is the definition; a
+test checks its example frames against this module.
+Must never: open a socket, know providers or routing, or import anything but msgspec.
 
 A message is a list of frames: ``kind`` (1 byte), ``request id`` (16 bytes; empty for connection-level
 kinds), ``head`` (a msgpack map; an empty frame means an empty map), ``body`` (bytes, may be empty), and for
@@ -49,14 +49,14 @@ KIND_NAMES: Final = {
 
 REQUEST_ID_BYTES: Final = 16
 DEFAULT_CREDIT: Final = 64
-"""Chunks a client takes of one stream before it has to send CREDIT, where it names no number itself."""
+"""Chunks of one stream that a client accepts before it has to send CREDIT, unless it names a number itself."""
 HEARTBEAT_SECONDS: Final = 5.0
-"""A client that has nothing to send says PING this often; silent for 3 intervals, it is gone."""
+"""Seconds: an idle client sends PING this often; silent for 3 intervals, it counts as gone."""
 MISSED_HEARTBEATS: Final = 3
 
 
 class HelloHead(msgspec.Struct, omit_defaults=True):
-    """What a client says of itself. None of it is an identity: that comes from the kernel."""
+    """A client's self-description. None of it is an identity: that comes from the kernel."""
 
     version: int = VERSION
     client: str = ""  # library and version: "modelmesh-python/0.1.0"
@@ -65,11 +65,11 @@ class HelloHead(msgspec.Struct, omit_defaults=True):
 
 
 class WelcomeHead(msgspec.Struct, omit_defaults=True):
-    """What the daemon says of itself."""
+    """The daemon's self-description."""
 
     version: int = VERSION
     daemon: str = ""  # "meshd/0.1.0"
-    instance: str = ""  # new at every start of the daemon: a client sees a restart by it
+    instance: str = ""  # new at every start, so that a client notices a restart
     credit: int = DEFAULT_CREDIT
     heartbeat_ms: int = int(HEARTBEAT_SECONDS * 1000)
     max_message_size: int = 0  # bytes
@@ -132,7 +132,7 @@ _decoders: Final = {kind: msgspec.msgpack.Decoder(head) for kind, head in _HEAD_
 
 
 class MalformedMessage(ValueError):
-    """Frames that are not a message of this protocol; `.request_id` is what could be read of the id, or b""."""
+    """Frames that are not a message of this protocol; `.request_id` is the id as far as it could be read, or b""."""
 
     def __init__(self, reason: str, request_id: bytes = b"") -> None:
         super().__init__(reason)

@@ -1,7 +1,7 @@
 """`with_raw_response` and `with_streaming_response`: an answer with its status and headers, before it is read.
 
 Owns: the view of one answer as an HTTP response, in the OpenAI SDK's terms.
-Must never: send; the client does, and hands over what came.
+Must never: send; the client does, and passes the answer.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 
 class RawResponse:
-    """One answer. `headers` are the provider's and `x-mesh-…`; `parse()` gives what the call would have given."""
+    """One answer. `headers` are the provider's and `x-mesh-…`; `parse()` returns what the call itself would have
+    returned."""
 
     def __init__(self, message: Message, call: Call, operation: Operation, parse: Callable[[], Any]) -> None:
         self._parse = parse
@@ -66,7 +67,7 @@ class RawResponse:
 
     @property
     def elapsed(self) -> timedelta:
-        """Until the answer was there, or a stream began."""
+        """The time until the answer came, or a stream began."""
         return self.http_response.elapsed
 
     @property
@@ -78,7 +79,7 @@ class RawResponse:
         return self.headers.get("x-request-id")  # type: ignore[no-any-return]
 
     def parse(self, *, to: Any = None) -> Any:
-        """The typed object, or the stream. to: `str`, `bytes`, `dict` or a model's class to have it as that."""
+        """The typed object, or the stream. to: `str`, `bytes`, `dict` or a model's class for the result."""
         return self._read() if to is None else _read_as(to, self.content)
 
     def _read(self) -> Any:
@@ -88,7 +89,7 @@ class RawResponse:
 
     @property
     def content(self) -> bytes:
-        """The body as it came. Raises TypeError for a stream, which has none before its end."""
+        """The body as it came. Raises TypeError for a stream, which has no body before its end."""
         return self.http_response.content
 
     @property
@@ -97,7 +98,7 @@ class RawResponse:
 
 
 def response_headers(request_id: str, told: Any = None) -> Headers:
-    """Of an answer by its head, of a stream without one."""
+    """The headers of an answer by its head, or of a stream, which has none."""
     from modelmesh._openai_transport import _mesh_headers
 
     kind = "application/json" if told is not None else "text/event-stream"
@@ -117,7 +118,7 @@ def _read_as(kind: Any, body: bytes) -> Any:
 
 
 class _Pieces:
-    """A body in pieces of one size, the last one shorter; as it comes where no size is asked for."""
+    """A body in pieces of one size, the last one shorter; without a size, as it comes."""
 
     def __init__(self, empty: Any, size: int | None) -> None:
         self._left = empty
@@ -154,7 +155,7 @@ class StreamingResponse(RawResponse):
         return json.loads(self.content)
 
     def iter_lines(self) -> Iterator[str]:
-        """The body's lines, or a stream's events as they are written in HTTP."""
+        """The body's lines, or a stream's events as in HTTP."""
         if self._body is not None:
             yield from self._body.decode().splitlines()
             return
@@ -238,7 +239,7 @@ class AsyncStreamingResponse(RawResponse):
 
 
 class _Managed:
-    """A method's answer, asked for when it is entered."""
+    """A context manager that calls the method when entered."""
 
     def __init__(self, ask: Callable[[], Any]) -> None:
         self._ask = ask
@@ -260,7 +261,7 @@ class _Managed:
 
 
 class _Methods:
-    """A resource whose methods give managers."""
+    """A resource whose methods return such managers."""
 
     def __init__(self, resource: Any) -> None:
         self._resource = resource
@@ -273,13 +274,13 @@ class _Methods:
 
 
 class Answers(Offers):
-    """What a resource has so that its answers can be had raw."""
+    """Access to a resource's raw answers."""
 
     _client: Any
 
     @property
     def with_raw_response(self) -> Any:
-        """The same methods, each with its answer's headers: `.parse()` gives the object."""
+        """The same methods, returning answers with headers; `.parse()` gives the object."""
         return type(self)(self._client._answering(RawResponse))  # type: ignore[call-arg]
 
     @property
@@ -291,7 +292,7 @@ class Answers(Offers):
 
 
 class ClientAnswers(Offers):
-    """The same of a client, for all its resources."""
+    """The same for a client, for all its resources."""
 
     @property
     def with_raw_response(self) -> Any:

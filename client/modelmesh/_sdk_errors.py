@@ -1,7 +1,7 @@
 """Our errors as instances of the OpenAI SDK's classes, in a process that uses that package.
 
-Owns: the classes that are both, made when an error is received and kept.
-Must never: import `openai`; a program that has not done so cannot be asking for its classes.
+Owns: the classes that are both, created when an error is received, and cached.
+Must never: import `openai`; a program that has not imported it cannot use its classes.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ _BY_STATUS: Final = {
     422: "UnprocessableEntityError",
     429: "RateLimitError",
 }
-"""As the SDK itself reads a status (`_make_status_error` of its clients)."""
+"""As the SDK maps statuses (`_make_status_error` of its clients)."""
 _made: dict[tuple[type[MeshError], type[Exception]], type[MeshError]] = {}
 
 
 class _Kin:
-    """What makes a class of both: our constructor, our words, and the SDK's attributes."""
+    """The mixin for both: our constructor, our message, and the SDK's attributes."""
 
     def __str__(self) -> str:
         return str(self.message)  # type: ignore[attr-defined]
@@ -36,7 +36,7 @@ class _Kin:
 
 
 def as_sdk_error(error: MeshError) -> MeshError:
-    """The error, as an instance of the SDK's class for it, too, where `openai` is imported."""
+    """The error, also as an instance of the SDK's class for it if `openai` is imported."""
     package = sys.modules.get("openai")
     if package is None or isinstance(error, _Kin):
         return error
@@ -55,7 +55,7 @@ def as_sdk_error(error: MeshError) -> MeshError:
 
 
 def _name_for(error: MeshError) -> str:
-    """The SDK's name: that of the class of our tree that has one, else by the status."""
+    """The SDK's name: of our class if it has one, else by the status."""
     own = {cls.__name__ for cls in type(error).__mro__}
     if cut := own & {"LengthFinishReasonError", "ContentFilterFinishReasonError"}:
         return cut.pop()
@@ -74,14 +74,14 @@ def _class_of(ours: type[MeshError], theirs: type[Exception]) -> type[MeshError]
         members = {"__module__": ours.__module__, "__init__": ours.__init__}
         try:
             made = type(ours.__name__, (_Kin, ours, theirs), members)
-        except TypeError:  # a class of another shape; ours alone is right, too
+        except TypeError:  # a class of another shape: ours alone will do
             return None
         _made[ours, theirs] = made
     return made
 
 
 def _messages(error: MeshError) -> tuple[Any, Any]:
-    """The HTTP request and response that the SDK's errors carry, in the words of its own HTTP library."""
+    """The HTTP request and response for the SDK's errors, as objects of its own HTTP library."""
     base = sys.modules.get("openai._base_client")
     http = getattr(base, "httpx2", None) or getattr(base, "httpx", None)
     if http is None:

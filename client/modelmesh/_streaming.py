@@ -1,9 +1,9 @@
-"""Streams as apps see them: iterators that grant credit as they are read, and cancel when they are left.
+"""Streams for apps: iterators that grant credit while they are read, and cancel the request when left.
 
 Owns: how a stream's messages become items, and when CREDIT and CANCEL are due.
 Must never: hold an item back to see what follows.
 
-The two classes differ in how they wait and in nothing else.
+The two classes differ only in how they wait.
 """
 
 from __future__ import annotations
@@ -43,10 +43,10 @@ def decode_as(kind: type[Object]) -> Callable[[bytes], Any]:
 
 
 class Reading(Generic[T]):
-    """What both kinds of stream know.
+    """What both kinds of stream share.
 
-    `mesh` and `usage` come with the end: None before it, and where the daemon said nothing. The last item's
-    `mesh` is set then, too.
+    `mesh` and `usage` come with the end: None before it, and if the daemon sent none. The last item's `mesh` is set
+    then as well.
     """
 
     _connection: Any
@@ -65,7 +65,7 @@ class Reading(Generic[T]):
 
     @property
     def response(self) -> HttpResponse:
-        """What an HTTP client would know of it: status, headers, and a way to end it."""
+        """The stream as an HTTP response: status, headers, and a way to end it."""
         from modelmesh._http_view import HttpRequest, HttpResponse
         from modelmesh._raw import response_headers
 
@@ -75,7 +75,7 @@ class Reading(Generic[T]):
         return HttpResponse(200, headers, request, None, closed=lambda: self._ended, close=self.stop)
 
     def stop(self) -> None:
-        """As `close`, of either kind of stream."""
+        """As `close`, for either kind of stream."""
         self._ended = True
         self._connection.cancel(self._call)
 
@@ -123,7 +123,7 @@ class Reading(Generic[T]):
                         self._text.append(said)
 
     def _told(self, error: MeshError) -> MeshError:
-        """The error, with the text so far where a stream broke."""
+        """The error, with the text so far if a stream broke."""
         if isinstance(error, StreamInterrupted):
             error.extra.setdefault("text", "".join(self._text))
         return as_sdk_error(error)
@@ -139,7 +139,7 @@ class Reading(Generic[T]):
 class Stream(Reading[T], Iterator[T]):
     """The items of a streamed answer. Left early (`close`, end of `with`, garbage), it cancels the request.
 
-    Raises on reading: MeshError of whatever ended it, StreamInterrupted with `.text` where it broke midway.
+    Raises when read: the MeshError that ended it, StreamInterrupted with `.text` if it broke midway.
     """
 
     def __init__(
@@ -191,7 +191,7 @@ class Stream(Reading[T], Iterator[T]):
 class AsyncStream(Reading[T], AsyncIterator[T]):
     """The items of a streamed answer. Left early (`close`, end of `async with`, garbage), it cancels the request.
 
-    Raises on reading: MeshError of whatever ended it, StreamInterrupted with `.text` where it broke midway.
+    Raises when read: the MeshError that ended it, StreamInterrupted with `.text` if it broke midway.
     """
 
     def __init__(

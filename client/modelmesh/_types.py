@@ -1,4 +1,4 @@
-"""The kinds of objects that the client hands out, each with its known fields, which are None where the JSON lacks them.
+"""The kinds of objects that the client returns, each with its known fields, which are None if the JSON lacks them.
 
 Names and fields are the OpenAI SDK's (3.57).
 """
@@ -16,8 +16,8 @@ __all__ = ["Object", "encode_unknown"]
 class MeshDetails(Object):
     """What the mesh did: pool, real model, provider, attempts (model, provider, status, reason, duration).
 
-    Times are in seconds, cost in USD, None where the daemon said nothing. Also readable as a mapping. cached: no
-    provider was asked, and it cost nothing; it was kept `age` seconds ago, or is that of the same request under way
+    Times are in seconds, cost in USD, None if the daemon sent none. Also readable as a mapping. cached: no provider was
+    asked, and it cost nothing; it was kept `age` seconds ago, or is the answer of the same request in flight
     (coalesced).
     """
 
@@ -107,7 +107,7 @@ class CustomCall(Object):
 
 
 class ToolCall(Object):
-    """Of a function, or of a custom tool."""
+    """A call of a function or of a custom tool."""
 
     id: str | None
     type: str | None
@@ -279,7 +279,7 @@ class Model(Object):
 
 
 class ModelPage(Object):
-    """A list of models, which came whole: iterates over `data`, and is its own and only page."""
+    """A complete list of models: iterates over `data`, and is its own only page."""
 
     data: list[Model]
     object: str

@@ -1,6 +1,6 @@
-"""How an error's message is put: what happened and what to do in one sentence, then what is known besides.
+"""The form of an error's message: what happened and what to do in one sentence, then details.
 
-Must never: be read back by a program; errors carry their facts as fields.
+Must never: be parsed by a program; errors carry their facts as fields.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def no_such(what: str, name: object, names: Iterable[object], most: int = MOST_N
 
 
 def then(said: str, more: str) -> str:
-    """Another clause behind a text that somebody else wrote, which may have ended its sentence."""
+    """Another clause after a foreign text, which may have ended its sentence."""
     said = said.rstrip()
     if said.endswith((".", "?", "!", "…", "。", "？", "！")) and more:
         return f"{said} {more[0].upper()}{more[1:]}"

@@ -83,9 +83,9 @@ class ChatCompletions(Answers):
         """Complete a chat. Unknown parameters are passed through.
 
         model: a pool, a capability or a model; the client's default if left out. timeout: seconds, for the
-        whole call. Returns a ChatCompletion, or a stream of ChatCompletionChunk. With `stream=True` errors that
-        come before the first chunk are raised here. cache: False: not an answer that was given before, and keep none;
-        True: also where sampling makes it one of many; left out: where the parameters say that it is the same.
+        whole call. Returns a ChatCompletion, or a stream of ChatCompletionChunk. With `stream=True` errors before the
+        first chunk are raised here. cache: False: neither use nor keep a cached answer; True: use one even if sampling
+        makes answers differ; left out: use one if the parameters make the answer repeatable.
         """
         client = self._client
         return client._send(  # type: ignore[no-any-return]
@@ -108,10 +108,10 @@ class ChatCompletions(Answers):
         )
 
     def parse(self, *, response_format: Any = NOT_GIVEN, tools: Any = NOT_GIVEN, **params: Any) -> ChatCompletion:
-        """As `create`, with the answer read into the class that `response_format` is (`message.parsed`) and calls of
-        strict tools into their arguments (`function.parsed_arguments`).
+        """As `create`, with the answer parsed into the class given as `response_format` (`message.parsed`), and calls
+        of strict tools into their arguments (`function.parsed_arguments`).
 
-        Raises LengthFinishReasonError and its like for an answer that was cut, pydantic's ValidationError.
+        Raises LengthFinishReasonError and the like for a cut answer, pydantic's ValidationError.
         """
         listed, asked = _prepared("parse", response_format, tools, params)
         return _read(self.create(**asked), response_format, listed)  # type: ignore[no-any-return]
@@ -190,9 +190,9 @@ class AsyncChatCompletions(Answers):
         """Complete a chat. Unknown parameters are passed through.
 
         model: a pool, a capability or a model; the client's default if left out. timeout: seconds, for the
-        whole call. Returns a ChatCompletion, or a stream of ChatCompletionChunk. With `stream=True` errors that
-        come before the first chunk are raised here. cache: False: not an answer that was given before, and keep none;
-        True: also where sampling makes it one of many; left out: where the parameters say that it is the same.
+        whole call. Returns a ChatCompletion, or a stream of ChatCompletionChunk. With `stream=True` errors before the
+        first chunk are raised here. cache: False: neither use nor keep a cached answer; True: use one even if sampling
+        makes answers differ; left out: use one if the parameters make the answer repeatable.
         """
         client = self._client
         return await client._send(  # type: ignore[no-any-return]
@@ -215,10 +215,10 @@ class AsyncChatCompletions(Answers):
         )
 
     async def parse(self, *, response_format: Any = NOT_GIVEN, tools: Any = NOT_GIVEN, **params: Any) -> ChatCompletion:
-        """As `create`, with the answer read into the class that `response_format` is (`message.parsed`) and calls of
-        strict tools into their arguments (`function.parsed_arguments`).
+        """As `create`, with the answer parsed into the class given as `response_format` (`message.parsed`), and calls
+        of strict tools into their arguments (`function.parsed_arguments`).
 
-        Raises LengthFinishReasonError and its like for an answer that was cut, pydantic's ValidationError.
+        Raises LengthFinishReasonError and the like for a cut answer, pydantic's ValidationError.
         """
         listed, asked = _prepared("parse", response_format, tools, params)
         return _read(await self.create(**asked), response_format, listed)  # type: ignore[no-any-return]
@@ -235,7 +235,7 @@ class AsyncChatCompletions(Answers):
 
 
 def _sent(params: dict[str, Any]) -> dict[str, Any]:
-    """The parameters with a class as `response_format` written as its schema."""
+    """The parameters, with a class given as `response_format` replaced by its schema."""
     wanted = params.get("response_format")
     if wanted is None or (not isinstance(wanted, type) and get_origin(wanted) is None):
         return params
@@ -261,7 +261,7 @@ def _prepared(
 def _read(answer: Any, response_format: Any, tools: list[Any]) -> Any:
     from modelmesh import _parsing
 
-    if not isinstance(answer, ChatCompletion):  # raw: it is read when it is parsed
+    if not isinstance(answer, ChatCompletion):  # raw: its `parse` reads it
         parse = answer._parse
         answer._parse = lambda: _read(parse(), response_format, tools)
         return answer
@@ -295,7 +295,7 @@ class AsyncChat(Answers):
 
 
 class Beta(Answers):
-    """Where the OpenAI SDK once had `parse` and `stream`, and still has them."""
+    """The OpenAI SDK's older place for `parse` and `stream`."""
 
     _called = "client.beta"
 

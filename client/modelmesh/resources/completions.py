@@ -81,9 +81,9 @@ class Completions(Answers):
         """Complete a text. Unknown parameters are passed through.
 
         model: a pool, a capability or a model; the client's default if left out. timeout: seconds, for the
-        whole call. Returns a Completion, or a stream of them. With `stream=True` errors that
-        come before the first chunk are raised here. cache: False: not an answer that was given before, and keep none;
-        True: also where sampling makes it one of many; left out: where the parameters say that it is the same.
+        whole call. Returns a Completion, or a stream of them. With `stream=True` errors before the first chunk are
+        raised here. cache: False: neither use nor keep a cached answer; True: use one even if sampling makes answers
+        differ; left out: use one if the parameters make the answer repeatable.
         """
         client = self._client
         return client._send(  # type: ignore[no-any-return]
@@ -169,9 +169,9 @@ class AsyncCompletions(Answers):
         """Complete a text. Unknown parameters are passed through.
 
         model: a pool, a capability or a model; the client's default if left out. timeout: seconds, for the
-        whole call. Returns a Completion, or a stream of them. With `stream=True` errors that
-        come before the first chunk are raised here. cache: False: not an answer that was given before, and keep none;
-        True: also where sampling makes it one of many; left out: where the parameters say that it is the same.
+        whole call. Returns a Completion, or a stream of them. With `stream=True` errors before the first chunk are
+        raised here. cache: False: neither use nor keep a cached answer; True: use one even if sampling makes answers
+        differ; left out: use one if the parameters make the answer repeatable.
         """
         client = self._client
         return await client._send(  # type: ignore[no-any-return]

@@ -37,7 +37,7 @@ class Embeddings(Answers):
         """Vectors of one text or several, as lists of floats unless `encoding_format` says otherwise.
 
         model: a pool, a capability or a model; the client's default if left out. timeout: seconds.
-        cache: False: not an answer that was given before, and keep none.
+        cache: False: neither use nor keep a cached answer.
         """
         client = self._client
         return client._send(  # type: ignore[no-any-return]
@@ -74,7 +74,7 @@ class AsyncEmbeddings(Answers):
         """Vectors of one text or several, as lists of floats unless `encoding_format` says otherwise.
 
         model: a pool, a capability or a model; the client's default if left out. timeout: seconds.
-        cache: False: not an answer that was given before, and keep none.
+        cache: False: neither use nor keep a cached answer.
         """
         client = self._client
         return await client._send(  # type: ignore[no-any-return]

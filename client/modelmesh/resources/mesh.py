@@ -1,6 +1,6 @@
 """`client.mesh`: what the mesh adds to the OpenAI API.
 
-Paths and shapes are those of `docs/protocol.md`; every answer is a JSON object, lists stand under `data`.
+Paths and shapes are those of `docs/protocol.md`; every answer is a JSON object, lists are under `data`.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def _id(capability: Any) -> str:
 
 
 def _resolved(capabilities: list[Any], alias: str) -> str:
-    """The full path that an alias stands for: the one path that ends in it. Raises ValueError."""
+    """The full path of an alias: the only path that ends in it. Raises ValueError."""
     paths = [_id(capability) for capability in capabilities]
     if alias in paths:
         return alias
@@ -70,7 +70,7 @@ class Capabilities:
     def resolve(self, alias: str) -> str:
         """An alias's full path (`chat-completion` → `generation.text-generation.chat-completion`).
 
-        Raises ValueError for one that is unknown or ambiguous.
+        Raises ValueError if it is unknown or ambiguous.
         """
         return _resolved(self.list_all(), alias)
 
@@ -123,11 +123,11 @@ class Mesh:
         return _data(self.request("GET", f"{_BASE}/providers"))
 
     def apps(self) -> list[Any]:
-        """Every app with its rules and what it used; to anybody but an administrator only this one."""
+        """Every app with its rules and its use; only this one unless the caller is an administrator."""
         return _data(self.request("GET", f"{_BASE}/apps"))
 
     def budget(self) -> list[Any]:
-        """Every limit with what is spent and reserved of it and when it resets; of other apps only to an administrator.
+        """Every limit with what is spent and reserved, and its reset; other apps' only for an administrator.
 
         Money is in USD (`measure` is "cost"), `requests` and `tokens` are counts.
         """
@@ -138,11 +138,11 @@ class Mesh:
         return [provider for provider in self.providers() if _may_be_asked(provider)]
 
     def explain(self, *, model: str, **request: Any) -> Object:
-        """Which model a request would get, and why not the others. Nothing is asked of any provider."""
+        """Which model a request would get, and why not the others. No provider is asked."""
         return self.request("POST", f"{_BASE}/explain", {"model": model, **request})  # type: ignore[no-any-return]
 
     def rotate(self, pool: str) -> Object:
-        """Move a pool on to its next model; needs an administrator. Raises AccessDeniedError."""
+        """Move a pool to its next model; only for administrators. Raises AccessDeniedError."""
         return self.request("POST", f"{_BASE}/rotate", {"pool": pool})  # type: ignore[no-any-return]
 
     def describe(self) -> Object:
@@ -169,7 +169,7 @@ class AsyncCapabilities:
     async def resolve(self, alias: str) -> str:
         """An alias's full path (`chat-completion` → `generation.text-generation.chat-completion`).
 
-        Raises ValueError for one that is unknown or ambiguous.
+        Raises ValueError if it is unknown or ambiguous.
         """
         return _resolved(await self.list_all(), alias)
 
@@ -222,11 +222,11 @@ class AsyncMesh:
         return _data(await self.request("GET", f"{_BASE}/providers"))
 
     async def apps(self) -> list[Any]:
-        """Every app with its rules and what it used; to anybody but an administrator only this one."""
+        """Every app with its rules and its use; only this one unless the caller is an administrator."""
         return _data(await self.request("GET", f"{_BASE}/apps"))
 
     async def budget(self) -> list[Any]:
-        """Every limit with what is spent and reserved of it and when it resets; of other apps only to an administrator.
+        """Every limit with what is spent and reserved, and its reset; other apps' only for an administrator.
 
         Money is in USD (`measure` is "cost"), `requests` and `tokens` are counts.
         """
@@ -237,11 +237,11 @@ class AsyncMesh:
         return [provider for provider in await self.providers() if _may_be_asked(provider)]
 
     async def explain(self, *, model: str, **request: Any) -> Object:
-        """Which model a request would get, and why not the others. Nothing is asked of any provider."""
+        """Which model a request would get, and why not the others. No provider is asked."""
         return await self.request("POST", f"{_BASE}/explain", {"model": model, **request})  # type: ignore[no-any-return]
 
     async def rotate(self, pool: str) -> Object:
-        """Move a pool on to its next model; needs an administrator. Raises AccessDeniedError."""
+        """Move a pool to its next model; only for administrators. Raises AccessDeniedError."""
         return await self.request("POST", f"{_BASE}/rotate", {"pool": pool})  # type: ignore[no-any-return]
 
     async def describe(self) -> Object:

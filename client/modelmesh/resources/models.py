@@ -105,7 +105,7 @@ class AsyncModelList:
 
 
 def _options(timeout: Any, headers: Any, query: Any) -> dict[str, Any]:
-    """A list is asked for without a body, whatever a program has for one."""
+    """Options without a body: a list is requested without one, even if the program gives one."""
     return {"timeout": timeout, "extra_headers": headers, "extra_query": query}
 
 

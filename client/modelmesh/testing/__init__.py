@@ -4,8 +4,8 @@
     client.chat.completions.create(model="chat-completion", messages=[…]).choices[0].message.content  # "Hello"
     client.calls[0].body["messages"]
 
-The pytest plug-in beside this offers the fixture `mesh`, a real daemon (MeshProcess) with scripted providers, which is
-configured by SCRIPTED unless a test says otherwise.
+The pytest plug-in offers the fixture `mesh`, a real daemon (MeshProcess) with scripted providers, configured by
+SCRIPTED unless a test says otherwise.
 """
 
 from __future__ import annotations

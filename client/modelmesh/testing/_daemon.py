@@ -31,11 +31,11 @@ SCRIPTED: Final[dict[str, Any]] = {
         "scripted.embeddings": {"provider": "scripted", "capabilities": ["text-embeddings"]},
     },
 }
-"""Two models of a provider that answers by script, each at its capability."""
+"""Two models of a scripted provider, one per capability."""
 
 
 class MeshProcess:
-    """One `meshd` process over a directory of its own. Its clients are closed when it stops."""
+    """One `meshd` process with a directory of its own. Its clients are closed when it stops."""
 
     def __init__(self, directory: str, config: dict[str, Any]) -> None:
         self.directory = directory
@@ -51,14 +51,14 @@ class MeshProcess:
         self.write_config(config)
 
     def write_config(self, config: dict[str, Any]) -> None:
-        """Replace the configuration file; a running daemon sees the change."""
+        """Replace the configuration file; a running daemon notices."""
         partial = self.config_path + ".new"
         with open(partial, "w", encoding="utf-8") as file:
             json.dump(config, file)
         os.replace(partial, self.config_path)
 
     def start(self) -> None:
-        """Start the daemon and wait until it answers. Raises RuntimeError, with its log, where it does not."""
+        """Start the daemon and wait until it answers. Raises RuntimeError with its log if it does not."""
         state = os.path.join(self.directory, "state")
         os.makedirs(state, exist_ok=True)
         os.makedirs(os.path.dirname(self.socket), exist_ok=True)

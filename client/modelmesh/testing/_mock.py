@@ -1,4 +1,4 @@
-"""Clients that answer from a script: the connection behind them is played."""
+"""Clients that answer from a script, over a simulated connection."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _MESH = {"pool": "mock", "model": "mock", "provider": "mock", "attempts": []}
 
 
 class RecordedCall(msgspec.Struct, frozen=True):
-    """What an app asked for. body: the JSON sent, decoded. timeout: seconds that were left, None for no limit."""
+    """A call of the app. body: the JSON sent, decoded. timeout: seconds left, None for no limit."""
 
     method: str
     path: str
@@ -122,7 +122,7 @@ class _AsyncMockConnection(MockConnection):
 
 
 class _Line:
-    """Stands for a client's hold on a connection."""
+    """Replaces a client's connections."""
 
     hung_up = False
 
@@ -165,9 +165,9 @@ def mock_client(responses: Iterable[Response] = (), **options: Any) -> MockClien
     """A client whose calls are answered by `responses`, one each, in order; with none given, all by "ok".
 
     A response is a str (the content), a mapping (the whole JSON answer), an exception (raised), a list (of str,
-    mappings or exceptions: a stream's chunks; joined where no stream is asked for; numbers: an embedding), or a
-    callable that gets the RecordedCall and returns one of these. options: as for OpenAIClient; `max_retries`
-    is 0 unless given. A call too many raises AssertionError.
+    mappings or exceptions: a stream's chunks, joined for a unary call; of numbers: an embedding), or a callable that
+    gets the RecordedCall and returns one of these. options: as for OpenAIClient; `max_retries` is 0 unless given. A
+    further call raises AssertionError.
     """
     return MockClient(responses, options)
 

@@ -1,4 +1,4 @@
-"""The JSON answers that a script's short forms stand for."""
+"""The JSON answers for a script's short forms."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 def reply(path: str, model: str | None, response: Any) -> Any:
-    """A unary answer: a mapping as it is, text and lists in the shape that the path answers in."""
+    """A unary answer: a mapping unchanged, text and lists in the path's shape."""
     if isinstance(response, Mapping):
         return response
     if path.startswith("/v1/embeddings"):
@@ -25,7 +25,7 @@ def reply(path: str, model: str | None, response: Any) -> Any:
 
 
 def chunks(path: str, model: str | None, response: Any) -> Iterator[Any]:
-    """A stream's chunks: mappings and exceptions as they are, text as the path's chunks."""
+    """A stream's chunks: mappings and exceptions unchanged, text as the path's chunks."""
     parts = response if isinstance(response, list | tuple) else [response]
     for part in parts:
         yield part if not isinstance(part, str) else _chunk(path, model, part, None)
