@@ -3,11 +3,12 @@
 Owns: the form that each OpenAI-format server accepts (the quirk `prefill`).
 Must never: change what the app sent; it only adds to it.
 
-  assistant the assistant's last message is continued (llama-server, Ollama, Groq) prefix as above, marked `"prefix":
-  true` (Mistral) final_message as above, with `continue_final_message` in place of `add_generation_prompt` (vLLM)
-  instruct a finished turn, and an instruction to go on where it stops (OpenAI, which has no prefill). Understood
-                 by every server, so it is what is done where nothing is known, and where many models are behind one
-                 address of which some refuse to end with the assistant's turn
+  assistant      the assistant's last message is continued (llama-server, Ollama, Groq)
+  prefix         as above, marked `"prefix": true` (Mistral)
+  final_message  as above, with `continue_final_message` instead of `add_generation_prompt` (vLLM)
+  instruct       a finished turn, and an instruction to continue where it stops (OpenAI, which has no prefill). Every
+                 server understands it, so it is the default, and used for an address with many models of which some
+                 refuse to end with the assistant's turn
 """
 
 from __future__ import annotations

@@ -4,11 +4,15 @@ Owns: one attempt: the request's bytes, its connection, and recognising a bad an
 Must never: parse what it can pass on; know pools or other providers. Differences between providers are quirks in
 `meshd/catalogue/providers.toml`, not classes:
 
-  api_key_header the header that carries the bare key, instead of `Authorization: Bearer` prefill how it continues
-  another model's answer (`_prefill.py`) no_stream_options refuses `stream_options` rename, drop request fields to send
-  under another name, or not at all query query parameters for every request (`api-version`) models_path where models
-  are listed, relative to base_url no_models_list the provider lists none: the catalogue's are used quota where it
-  reports what is used and left of the key's quota (`_quota.py`) uds path of the UNIX socket it listens on
+  api_key_header     the header that carries the bare key, instead of `Authorization: Bearer`
+  prefill            how it continues another model's answer (`_prefill.py`)
+  no_stream_options  refuses `stream_options`
+  rename, drop       request fields to send under another name, or not at all
+  query              query parameters for every request (`api-version`)
+  models_path        where models are listed, relative to base_url
+  no_models_list     the provider lists none: the catalogue's are used
+  quota              where it reports what is used and left of the key's quota (`_quota.py`)
+  uds                path of the UNIX socket it listens on
 """
 
 from __future__ import annotations
