@@ -107,7 +107,7 @@ class Accounts:
             for key, of_one in allowances.items()
         }
         for allowance in before.keys() - {allowance for of_one in allowances.values() for allowance in of_one}:
-            before[allowance].alerts_at = NEVER  # attempts under way know it still
+            before[allowance].alerts_at = NEVER  # attempts in flight still know it
         self._drop_apps(surplus=self._apps - MOST_APPS)
         self._begin_anew()
 
@@ -225,7 +225,7 @@ class Accounts:
                 self._alert(limit, limit.due())
 
     def nothing_reserved(self) -> None:
-        """The requests under way have been lost with the router that served them: what they reserved is spent."""
+        """The requests in flight were lost with the router: what they reserved counts as spent."""
         for reservation in tuple(self._open):
             self.settle(reservation, reservation.estimate.tokens, reservation.estimate.cost)
 

@@ -49,7 +49,7 @@ class Try:
 
 
 class AttemptBook:
-    """Of one request. open: attempts under way, by number; done: the record of the others, in the order they ended;
+    """For one request. open: attempts in flight, by number; done: the record of the others, in the order they ended;
     tokens_in, tokens_out: of these."""
 
     def __init__(self, state: MeshState) -> None:
@@ -85,7 +85,7 @@ class AttemptBook:
         step.passage = self.state.rates.enter(question, step.model, step.reservation.estimate)
 
     def only(self) -> Try:
-        """The one under way."""
+        """The only one in flight."""
         assert len(self.open) == 1, f"{len(self.open)} attempts are under way"
         return next(iter(self.open.values()))
 

@@ -432,7 +432,7 @@ class RequestPlan:
         usage: Usage = NOTHING,
         limits: RateLimits | None = None,
     ) -> None:
-        """step: which of the attempts under way, None: the only one."""
+        """step: which of the attempts in flight, None: the only one."""
         step = step or self.book.only()
         self.book.close(step, now, usage, limits, billed=True)
         self.book.note(step, True, "", "", status, duration)

@@ -307,7 +307,7 @@ class Rates:
         )
 
     def nothing_in_flight(self) -> None:
-        """The requests under way have been lost with the router that served them."""
+        """The requests in flight were lost with the router."""
         self._life += 1  # if one of them still ends, it no longer counts
         for holder in (*self._providers.values(), *self._apps.values()):
             holder.in_flight = 0

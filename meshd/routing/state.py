@@ -197,7 +197,7 @@ class MeshState:
         return self.pools[name]
 
     def nothing_in_flight(self) -> None:
-        """The requests that were under way have been lost with the router that served them."""
+        """The requests in flight were lost with the router."""
         for model in self.models.values():
             model.in_flight, model.availability.tester = 0, None
         for provider in self.providers.values():
