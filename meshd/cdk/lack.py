@@ -31,7 +31,7 @@ _OF_THE_MACHINE: dict[int, str] = {
 }
 _NO_NAMES = "this machine cannot look up names now; see to its network and its name server (DNS)"
 _OF_THE_NETWORK: dict[int, str] = {
-    errno.ENETUNREACH: "this machine has no way into the network; is it connected?",
+    errno.ENETUNREACH: "this machine cannot reach the network; is it connected?",
     errno.ENETDOWN: "the network of this machine is down; is it connected?",
     errno.EADDRNOTAVAIL: "this machine has no local port or address left to connect from; close connections, or widen "
     "the sysctl net.ipv4.ip_local_port_range",

@@ -185,7 +185,7 @@ class ConnectorChecks:
         missing = self._registry.missing_packages(spec)
         if missing:
             self._report(
-                path, f"{spec.id} needs the package {', '.join(missing)}, to be had by {spec.install_hint}", None
+                path, f"{spec.id} needs the package {', '.join(missing)}; install it with {spec.install_hint}", None
             )
 
     def _check_own_keys(

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from meshd.config.characters import MOST_BYTES
 
-_POLL = 2.0  # s between two looks where changes are not told
+_POLL = 2.0  # s between two checks if changes are not reported
 _STEP = 0.2  # s between two looks of watchfiles at what the system told; 0.05 cost an idle daemon most of its time
 _UNASKED = 1.0  # s between two looks where nothing was told: a change before the watch began, a silent file system
 _POLLS = 150
@@ -67,7 +67,7 @@ class DirectoryWatch:
             except Exception as error:  # inotify used up, no descriptor left; what of it is raised differs
                 if not self._polling:
                     why = str(error).split(" (")[0]
-                    logger.warning("%s is looked at every %g s: changes are not told (%s)", self._what, _POLL, why)
+                    logger.warning("%s is checked every %g s: changes are not reported (%s)", self._what, _POLL, why)
                 self._polling = True
                 self._poll()
 

@@ -115,7 +115,7 @@ def _serves(capabilities: Iterable[str], node: str, tree: CapabilityTree) -> boo
 # -- the commented file -------------------------------------------------------------------------------
 
 _HEAD = """\
-# meshd configuration. Check it with `meshctl config validate`; a change is taken up as soon as it is saved.
+# meshd configuration. Check it with `meshctl config validate`; changes take effect as soon as the file is saved.
 # Every key: docs/configuration.md. An editor that knows YAML's language server completes and checks the keys
 # with the output of `meshctl config schema`.
 """

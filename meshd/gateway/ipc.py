@@ -442,7 +442,7 @@ class IpcServer:
         listening = sum(exchange.path.startswith("/mesh/") for exchange in self.exchanges.values())
         if mesh:
             return (
-                f"{listening} listeners and orders are under way; ask again in a moment."
+                f"{listening} event listeners and commands are in progress already; ask again in a moment."
                 if listening >= _MESH_INFLIGHT
                 else ""
             )

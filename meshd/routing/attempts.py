@@ -86,7 +86,7 @@ class AttemptBook:
 
     def only(self) -> Try:
         """The only one in flight."""
-        assert len(self.open) == 1, f"{len(self.open)} attempts are under way"
+        assert len(self.open) == 1, f"{len(self.open)} attempts are in flight"
         return next(iter(self.open.values()))
 
     # -- an attempt ends ------------------------------------------------------------------------------

@@ -211,7 +211,7 @@ def record_overdue(
     member.overdue_at = now
     if member.overdue < rule.retry_limit:
         return []
-    reason = f"{member.overdue} requests in a row had no answer from it by their own deadlines"
+    reason = f"{member.overdue} requests in a row had no answer from it within their own deadlines"
     if not stand_by(member.availability, reason, FailureKind.TIMEOUT, pool.recovery, now, tester=tester):
         return []
     member.overdue = 0
@@ -255,7 +255,7 @@ def _blame_provider(
         # One model may refuse this key, or one prompt; if several do, the key is to blame.
         known.forbidden_models.add(model.id)
         if last_key and pool.deactivate_on_auth_failure:
-            reason = f"every key of it is refused: {failure.message}"
+            reason = f"all of its keys are refused: {failure.message}"
         elif len(known.forbidden_models) >= FAILING_MODELS and pool.deactivate_on_auth_failure:
             reason = f"{len(known.forbidden_models)} of its models are forbidden: {failure.message}"
     elif failure.kind is FailureKind.QUOTA:

@@ -148,7 +148,7 @@ class Limit:
             )
         said = taken(allowance, self.spent)
         if self.reserved:
-            said += f", requests under way may {spends} {self._text(self.reserved)}"
+            said += f", requests in flight may {spends} {self._text(self.reserved)}"
         if self.spent < allowance.limit and self.measure != MEASURES["requests"]:
             said += f", this one may {spends} {self._text(amount)}"
         if resets_at is None:

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from meshd.messages import Attempt, Outcome
 from meshd.spend.recovered import LostAttempt
 
-_KILLED = "the daemon was killed before its end was told"
+_KILLED = "the daemon was killed before its end was recorded"
 
 
 def outcomes_of(lost: Iterable[LostAttempt]) -> list[Outcome]:

@@ -236,7 +236,7 @@ class OpenAIProvider(Provider):
         try:
             return read_quota(body, self._quota)
         except _wire.Broken as exc:
-            raise self._bad(f"{self._where} told its quota in an unknown form: {exc}", body) from None
+            raise self._bad(f"{self._where} reported its quota in an unknown form: {exc}", body) from None
 
     async def probe(self, method: str, model: str | None, timeout: float) -> float:
         if method != "models" or self.settings.quirks.get("no_models_list"):

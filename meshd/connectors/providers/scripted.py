@@ -61,7 +61,7 @@ class ScriptedProvider(Provider):
         if step.fault in (Fault.RESET, Fault.CLEAN_CLOSE, Fault.CUT_CHUNK):
             raise _failure(FailureKind.CONNECTION, f"the connection broke ({step.fault})")
         if step.fault not in (None, Fault.PAUSE):
-            raise _failure(FailureKind.BAD_ANSWER, f"that was no answer ({step.fault})")
+            raise _failure(FailureKind.BAD_ANSWER, f"that was not an answer ({step.fault})")
         answer = read_answer(body, call.operation)
         return ProviderAnswer(answer.body, answer.usage, rate_limits(_raw(step)), size=answer.size)
 

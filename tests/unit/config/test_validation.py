@@ -309,8 +309,8 @@ def test_a_missing_package_names_the_extra() -> None:
     registry.register(ConnectorSpec("acme.llm.v1", "provider", "x", "a:B", requires=("no_such_package",), extra="acme"))
     config = {"providers": {"x": {"connector": "acme.llm.v1", "anything": 1}}}
     assert found(config, registry) == [
-        "providers.x.connector: acme.llm.v1 needs the package no_such_package, "
-        'to be had by pip install "modelmesh[acme]"'
+        "providers.x.connector: acme.llm.v1 needs the package no_such_package; "
+        'install it with pip install "modelmesh[acme]"'
     ]
     config["providers"]["x"]["enabled"] = False
     assert found(config, registry) == []

@@ -90,7 +90,7 @@ async def test_the_quota_is_asked_for_where_the_quirk_says() -> None:
     assert await asked.quota() == QuotaStatus(remaining=2.0, unit="USD")
     assert asked.urls == ["https://openrouter.ai/api/v1/key"]
     asked.body = b"<html>"
-    with pytest.raises(ProviderFailure, match="told its quota in an unknown form"):
+    with pytest.raises(ProviderFailure, match="reported its quota in an unknown form"):
         await asked.quota()
     assert await Asked("https://api.example/v1", b"").quota() is None
 

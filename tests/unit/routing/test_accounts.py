@@ -130,7 +130,7 @@ def test_a_refusal_tells_what_is_under_way() -> None:
     mesh_.spend()
     mesh_.reserve()
     assert mesh_.refused().reason == (
-        "provider groq has spent $0.10 of its $0.25 a day, requests under way may cost $0.10, this one may cost $0.10; "
+        "provider groq has spent $0.10 of its $0.25 a day, requests in flight may cost $0.10, this one may cost $0.10; "
         "resets at 2026-11-24 00:00 UTC"
     )
 

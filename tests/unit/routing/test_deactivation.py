@@ -73,7 +73,7 @@ def test_a_model_that_answers_nobody_by_their_deadlines_is_left() -> None:
     made = mesh("p.a")
     assert overdue(made, -20) == overdue(made, -10) == []
     (change,) = overdue(made, 0)
-    assert change.reason == "3 requests in a row had no answer from it by their own deadlines"
+    assert change.reason == "3 requests in a row had no answer from it within their own deadlines"
     assert (made.member("p.a").standby, made.member("p.a").until) == (True, NOW + 60)
     assert overdue(made, 10) == overdue(made, 20) == overdue(made, 30) == [], "it rests already"
 

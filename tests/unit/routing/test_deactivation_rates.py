@@ -85,7 +85,7 @@ def test_a_403_with_every_key_sets_its_provider_aside() -> None:
     made = mesh("p.a", providers=[keys])
     assert fail(made, failure(FailureKind.PERMISSION)) == []
     (change,) = fail(made, failure(FailureKind.PERMISSION), last_key=True)
-    assert (change.scope, change.reason) == ("provider", "every key of it is refused: it failed")
+    assert (change.scope, change.reason) == ("provider", "all of its keys are refused: it failed")
 
 
 def test_unless_the_pool_leaves_its_providers_alone() -> None:

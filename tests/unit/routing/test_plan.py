@@ -357,13 +357,13 @@ def test_an_app_in_a_hurry_blames_nobody() -> None:
 def test_an_attempt_is_closed_once_and_before_the_next() -> None:
     made = mesh("p.a")
     plan = made.plan()
-    with pytest.raises(AssertionError, match="0 attempts are under way"):
+    with pytest.raises(AssertionError, match="0 attempts are in flight"):
         plan.cancelled(NOW)
     tried(plan.next(NOW))
     with pytest.raises(AssertionError, match="not closed"):
         plan.next(NOW)
     plan.succeeded(NOW, 0.1)
-    with pytest.raises(AssertionError, match="0 attempts are under way"):
+    with pytest.raises(AssertionError, match="0 attempts are in flight"):
         plan.failed(SERVER, NOW, 0.1)
     assert made.in_flight() == [0, 0]
 
