@@ -130,7 +130,7 @@ def unavailable(address: str, why: str) -> DaemonUnavailableError:
     if address.startswith("ipc://") and (bar := barred(path)):
         return DaemonUnavailableError(
             told(
-                "Permission denied for the daemon's socket; ask to be let into its group.",
+                "Permission denied for the daemon's socket; ask for membership of its group.",
                 f"tried {path}: {bar}",
                 _let_in(path),
             ),

@@ -330,7 +330,7 @@ class _Process:
             if caught in (signal.SIGTERM, signal.SIGINT):
                 name = signal.Signals(caught).name
                 if clock.now() - self._ending_since < TOGETHER:
-                    logger.info("%s again, at once: taken for the same; again later cuts off what is in flight", name)
+                    logger.info("%s again, at once: counted once; a later one cuts off requests in flight", name)
                     continue
                 logger.warning("%s again: what is in flight is cut off", name)
                 mesh.tell("router", messages.Drain(0.0))

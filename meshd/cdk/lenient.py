@@ -140,7 +140,7 @@ def _members(text: str) -> dict[str, bytes]:
             raise ValueError(f"a comma is expected at character {at}")
         at = _past_blanks(text, at + 1)
     if _past_blanks(text, at + 1) != len(text):
-        raise ValueError("something stands behind the object")
+        raise ValueError("there is data after the object")
     return found
 
 

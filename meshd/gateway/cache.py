@@ -282,7 +282,7 @@ class ResponseCache:
             exchange.error(
                 flight.error
                 or RequestTimeoutError(
-                    "The stream was not taken before the deadline; read it faster, or give it more time."
+                    "The app did not read the stream before the deadline; read faster, or allow more time."
                 )
             )
             return

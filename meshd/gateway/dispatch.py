@@ -85,7 +85,7 @@ class Dispatcher:
         except TimeoutError:
             exchange.error(
                 RequestTimeoutError(
-                    "The stream was not taken before the deadline; read it faster, or give it more time."
+                    "The app did not read the stream before the deadline; read faster, or allow more time."
                 )
             )
         except Exception:

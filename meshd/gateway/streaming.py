@@ -75,7 +75,7 @@ async def relay(attempt: UpstreamAttempt, provider: Provider, call: ProviderCall
         # The app took nothing until the deadline: its own failure alone.
         stopped = ProviderFailure(FailureKind.CANCELLED, "the app stopped taking the stream")
         error = RequestTimeoutError(
-            "The stream was not taken before the deadline; read it faster, or give it more time."
+            "The app did not read the stream before the deadline; read faster, or allow more time."
         )
         raise Broken(stopped, "the app took nothing", error) from None
     except ClientGone:

@@ -99,7 +99,7 @@ def pools_to_try(pool: PoolSpec, app: AppSpec, table: RoutingTable) -> list[Pool
     """The pool and its fallback pools that the app may use, each once; a fallback pool's own come after its
     siblings."""
     found = [pool]
-    for each in found: # it grows meanwhile
+    for each in found:  # it grows meanwhile
         for name in each.fallback_pools:
             further = table.pools.get(name)
             if further is not None and further not in found and may_use_pool(app, further):

@@ -362,7 +362,7 @@ class Accounts:
         replaced = self._routes.get(key)
         if len(self._routes) >= _MOST_ROUTES:
             self._forget_routes()
-        elif replaced is not None: # a request from before a reload uses its own table
+        elif replaced is not None:  # a request from before a reload uses its own table
             self._spread()
             replaced.settle_straight()
         limits = [limit for meter in meters for limit in self._limits.get((meter.scope, meter.name), ())]

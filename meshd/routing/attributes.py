@@ -85,7 +85,7 @@ def _price(name: str) -> Reader:
 
 def _usd(pricing: Pricing, name: str) -> float:
     value = getattr(pricing, name)
-    if value is None: # of cached input, which then costs as much as other input
+    if value is None:  # of cached input, which then costs as much as other input
         value = pricing.input_per_1m
     return float(value) / _USD
 

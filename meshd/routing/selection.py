@@ -80,7 +80,7 @@ class SelectStage:
 def compile_selection(text: str) -> Selection:
     """Raises SelectionError."""
     if len(text) > LONGEST:
-        raise SelectionError(f"has {len(text)} characters; at most {LONGEST} are taken")
+        raise SelectionError(f"has {len(text)} characters; at most {LONGEST} are allowed")
     for character in "\\#":
         if character in text:
             raise SelectionError(f"{character} is not part of the language", text.index(character) + 1)

@@ -55,9 +55,7 @@ class SlidingWindow:
     def add(self, now: float, tokens: int) -> Sent:
         self.expire(now)
         last = self._sent[-1].at if self._sent else now
-        sent = Sent(
-            max(now, last), tokens
-        )  # in order, though a later request may have read the clock earlier
+        sent = Sent(max(now, last), tokens)  # in order, though a later request may have read the clock earlier
         self._sent.append(sent)
         self.tokens += tokens
         return sent

@@ -43,7 +43,7 @@ def prefill_of(quirks: Mapping[str, Any], provider: str) -> str:
     """Raises ValueError for an unknown one."""
     prefill = str(quirks.get("prefill", DEFAULT))
     if prefill not in PREFILLS:
-        raise ValueError(f"provider {provider}: prefill {prefill!r} is none of {', '.join(PREFILLS)}")
+        raise ValueError(f"provider {provider}: prefill {prefill!r} is not one of {', '.join(PREFILLS)}")
     return prefill
 
 

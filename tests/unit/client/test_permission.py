@@ -34,7 +34,7 @@ def test_permission_is_told_as_permission_and_at_once(closed: str) -> None:
         client.models.list()
     assert time.monotonic() - began < 4.0, "an absent daemon is waited for; permission does not come by waiting"
     sentence, *details = caught.value.message.split("\n")
-    assert sentence == "Permission denied for the daemon's socket; ask to be let into its group."
+    assert sentence == "Permission denied for the daemon's socket; ask for membership of its group."
     assert closed in details[0]
     assert caught.value.extra["permitted"] is False
 

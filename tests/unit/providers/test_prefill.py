@@ -49,7 +49,7 @@ def test_a_legacy_prompt_is_made_longer() -> None:
 
 def test_an_unknown_way_is_an_error_when_the_provider_is_made() -> None:
     assert prefill_of({}, "p") == "instruct"
-    with pytest.raises(ValueError, match="provider p: prefill 'shout' is none of assistant, prefix"):
+    with pytest.raises(ValueError, match="provider p: prefill 'shout' is not one of assistant, prefix"):
         OpenAIProvider(ProviderSettings("p", "c", base_url="http://x.test/v1", quirks={"prefill": "shout"}))
 
 

@@ -279,7 +279,7 @@ def test_the_stage_drops_what_is_not_selected_now() -> None:
         ("-" * DEEPEST + "-1 > 0", f"is nested more than {DEEPEST} deep"),
         ("1 + " * DEEPEST + "1 + 1 + 1", f"is nested more than {DEEPEST} deep"),
         ("(" * 500 + "1" + ")" * 500, "cannot be read"),
-        ("1 > 0 or " * LONGEST, f"at most {LONGEST} are taken"),
+        ("1 > 0 or " * LONGEST, f"at most {LONGEST} are allowed"),
         ("id == '\0'", "cannot be read"),
         ("\ud800 > 1", "cannot be read"),
     ],
