@@ -148,7 +148,7 @@ def test_where_nothing_is_told_it_looks(
             assert heard.in_time()
     finally:
         watch.stop()
-    said = [record.getMessage() for record in caplog.records if "looked at every" in record.getMessage()]
+    said = [record.getMessage() for record in caplog.records if "checked every" in record.getMessage()]
     assert len(said) == 1
     assert "Too many open files" in said[0]
 
