@@ -1,4 +1,4 @@
-"""meshd: a daemon that gives every app on the machine one place to ask for AI."""
+"""meshd: a local gateway for every app that uses AI models."""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
-"""Whether this process is awake: not stopped (SIGSTOP), frozen, or kept from its work.
+"""Whether this process is awake: not stopped (SIGSTOP), frozen, or blocked.
 
-Owns: the tick that tells `clock`, and `Limit`, a timeout of the time that passes there.
-Must never: judge anybody.
+Owns: the tick that `clock` depends on, and `Limit`, a timeout by its time.
+Must never: decide what a timeout means.
 
-A timer that comes due while we sleep fires before what arrived meanwhile has been read, and would measure us instead of
-whoever is waited for. So while something is under way, a tick says that its loop runs; where it is late, no time has
-passed on our clock. What arrived in time is read before any limit counts.
+A timer that comes due while we sleep fires before messages that came meanwhile are read, and would measure our sleep
+instead of the peer's silence. So while something is under way, a tick shows that the loop runs; if it is late, no time
+passes on our clock. What arrived in time is read before any limit counts.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from meshd import clock
 
 TICK = 0.25  # s
 ON_TIME = 0.3  # s that a tick may be late on a busy machine
-TO_READ = 0.5  # s after a sleep, in which no limit ends what may lie in a socket
+TO_READ = 0.5  # s after a sleep in which no limit applies, to read what is in the sockets
 
 
 class Awake:
-    """Of one loop. The first one in the process that has something under way tells the clock; the others take over
-    from it, so that no two of them count the same sleep."""
+    """For one loop. The first in the process with something under way drives the clock; another takes over from it, so
+    that no two count the same sleep."""
 
     __slots__ = ("_ticking", "_under_way", "loop")
 
@@ -33,7 +33,7 @@ class Awake:
         self._ticking = False
 
     def begin(self) -> None:
-        """Something is under way whose time is limited."""
+        """Something with a time limit is under way."""
         self._under_way += 1
         if self._under_way == 1:
             self._tell()
@@ -80,7 +80,7 @@ _here = _Here()
 
 
 def of_running_loop() -> Awake:
-    """The running loop's, of which a thread has one at a time."""
+    """The running loop's instance."""
     loop, found = asyncio.get_running_loop(), _here.awake
     if found is None or found.loop is not loop:
         found = _here.awake = Awake(loop)
@@ -88,8 +88,8 @@ def of_running_loop() -> Awake:
 
 
 def left_until(deadline: float) -> float:
-    """Seconds until a deadline of `clock` ends something, 0.0 when it does: never while we sleep, nor before what came
-    meanwhile has been read."""
+    """Seconds until a deadline of `clock` applies, 0.0 when it does: never during a sleep, nor before messages that
+    came meanwhile are read."""
     left = deadline - clock.now()
     if left > 0.0:
         return left
@@ -97,8 +97,7 @@ def left_until(deadline: float) -> float:
 
 
 class Limit:
-    """As `asyncio.timeout`, of the time that we were awake, at a third of what that costs on the way of every request.
-    Raises TimeoutError."""
+    """As `asyncio.timeout`, but counts only the time that we were awake, and costs a third. Raises TimeoutError."""
 
     __slots__ = ("_awake", "_cancelled", "_deadline", "_handle", "_over", "_seconds", "_task")
 

@@ -1,12 +1,10 @@
-"""The daemon's time: UTC seconds that pass evenly, whatever is done to the wall clock meanwhile.
+"""The daemon's time: UTC seconds that pass evenly, even if the wall clock is set.
 
-Owns: the one moment at which the wall clock was believed, and the time that this process slept. Deadlines, rests, waits
-and rates are measured by `now`; what follows a calendar, is shown to people or is kept on a disk adds `ahead`, the wall
-clock's lead over it.
+Owns: the one moment at which the wall clock was read, and the time that this process slept. Deadlines, rests, waits and
+rates use `now`; calendars, displays and stored times add `ahead`, the wall clock's lead over it.
 
-By CLOCK_MONOTONIC: while a machine is suspended, none of them passes. Nor while this process is stopped (SIGSTOP),
-frozen, or kept from its work, as far as `awake.py` notices: nothing that comes due meanwhile says anything of whoever
-is waited for.
+It follows CLOCK_MONOTONIC: it stands still while the machine is suspended, and while this process is stopped (SIGSTOP),
+frozen or blocked, as far as `awake.py` notices: a timeout during that time would say nothing about the peer.
 """
 
 from __future__ import annotations
@@ -17,7 +15,7 @@ _BEGAN = time.time() - time.monotonic()
 _NEVER = float("inf")
 
 _slept = 0.0  # s, as far as it was noticed
-_until = _NEVER  # the monotonic time up to which the loop that is watched counts as awake
+_until = _NEVER  # the monotonic time up to which the watched loop counts as awake
 
 
 def now() -> float:
@@ -25,7 +23,7 @@ def now() -> float:
 
 
 def at(monotonic: float) -> float:
-    """A moment of `time.monotonic()` that has just been."""
+    """A recent moment of `time.monotonic()` on this clock."""
     return _BEGAN + min(monotonic, _until) - _slept
 
 
@@ -35,7 +33,7 @@ def ahead() -> float:
 
 
 def slept() -> float:
-    """Seconds that this process slept, of which not even `now` can tell."""
+    """Seconds that this process slept, including a sleep not yet noticed."""
     return _slept + max(time.monotonic() - _until, 0.0)
 
 
@@ -45,7 +43,7 @@ def sleeps() -> bool:
 
 
 def awake_for(seconds: float | None) -> bool:
-    """The watched loop runs, and will say so again within so many seconds; None: it is watched no longer.
+    """The watched loop runs, and will report again within `seconds`; None: it is no longer watched.
 
     Whether it slept until now."""
     global _slept, _until

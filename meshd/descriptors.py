@@ -1,10 +1,10 @@
-"""How many file descriptors are left, and for what the last of them are kept.
+"""How many file descriptors are left, and what the last ones are reserved for.
 
-Owns: the reserve, which is for files, the journal and who connects here.
+Owns: the reserve, which is for files, the journal and clients.
 Must never: hold one.
 
-Connections to providers leave it alone: a request that waits a moment costs nothing, while a daemon that cannot open a
-file any more is of no use, and libzmq ends the process where it cannot accept a connection (`ipc_listener.cpp`).
+Connections to providers must not use it: a request can wait, while a daemon that cannot open files is of no use, and
+libzmq aborts the process if it cannot accept a connection (`ipc_listener.cpp`).
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ import resource
 
 _FEWEST, _MOST, _SHARE = 12, 64, 8
 LAST = 6
-"""With fewer left, who connects here waits."""
+"""With fewer left, new clients wait."""
 
 
 def reserve() -> int:
-    """Descriptors that connections to providers leave: an eighth of what may be open, within bounds."""
+    """Descriptors that connections to providers must leave: an eighth of the limit, within bounds."""
     return min(max(_limit() // _SHARE, _FEWEST), _MOST)
 
 
 def left(wanted: int) -> bool:
-    """Whether so many are. The lowest free number is found by the kernel; below it all are in use."""
+    """Whether `wanted` descriptors are left. The kernel gives the lowest free number; all below it are in use."""
     try:
         lowest = os.dup(0)
     except OSError as error:
@@ -34,7 +34,7 @@ def left(wanted: int) -> bool:
 
 
 def leave_reserve() -> None:
-    """Before one is taken for a connection to a provider. Raises OSError (EMFILE)."""
+    """To be called before a connection to a provider takes one. Raises OSError (EMFILE)."""
     if not left(reserve()):
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 

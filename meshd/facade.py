@@ -1,7 +1,7 @@
-"""The proxies `ModelMesh` hands out: objects of spec/facade.md, each method a message to the actor that owns it.
+"""The proxies that `ModelMesh` returns: objects of spec/facade.md, whose methods send messages to the actors.
 
-Owns: the shapes programs see.
-Must never: keep state; two calls may see two different moments.
+Owns: the shapes that programs see.
+Must never: keep state; two calls may see different moments.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class RoutingDecision:
-    """What would be chosen now, and why not the others. model: None when no model can be asked."""
+    """What would be chosen now, and why not the others. model: None if no model can be asked."""
 
     model: str | None
     pool: str
@@ -100,7 +100,7 @@ class Router:
         return [pool["name"] for pool in self._mesh.command("GET", "/mesh/v1/pools")["data"]]
 
     def rotate(self, pool: str) -> str:
-        """Move a pool on to its next active model; that model's id. Raises MeshError when there is none."""
+        """Move a pool to its next active model; that model's id. Raises MeshError if there is none."""
         return str(self._mesh.command("POST", "/mesh/v1/rotate", {"pool": pool})["to"])
 
 
@@ -132,7 +132,7 @@ class CapabilityPool:
         return found
 
     def get_active_models(self) -> list[str]:
-        """Those that may be asked now, models on probation among them."""
+        """Models that may be asked now, including those on probation."""
         return [model["id"] for model in self.get_state()["models"] if model["status"] != "standby"]
 
     def get_standby_models(self) -> dict[str, str]:
@@ -167,20 +167,20 @@ class CapabilityPool:
         return [model["id"] for model in self.get_state()["models"]]
 
     def _change(self, settings: dict[str, Any]) -> None:
-        """Reload with these settings of the pool. The pools that are there because none is configured are written
-        down with it: they would be gone otherwise."""
+        """Reload with these settings of the pool. Pools that exist only because none is configured are written down as
+        well, as they would disappear otherwise."""
         config = self._mesh.config
         pools: dict[str, dict[str, Any]] = {}
         for pool in self._mesh.command("GET", "/mesh/v1/pools")["data"]:
             if pool["name"] == self.name:
-                # Said, as listed models would end what the name implies.
+                # Explicit, as a list of models would end the capability that the name implies.
                 settings = {**({"capability": pool["capability"]} if pool["capability"] else {}), **settings}
             elif not config.pools and pool["name"] not in PREDEFINED_POOLS:
                 pools[pool["name"]] = {"capability": pool["capability"]}
         self._mesh.reload_config(config.merge({"pools": {**pools, self.name: settings}}))
 
     def deactivate(self, model: str, reason: str = "") -> None:
-        """Take a model out of service by hand, kept over restarts."""
+        """Take a model out of service by hand, kept across restarts."""
         self._mesh.command("POST", "/mesh/v1/models/deactivate", {"id": model, "reason": reason})
 
     def recover(self, model: str) -> None:
@@ -206,7 +206,7 @@ class Model:
         return list(self.get_state()["delivery"])
 
     def get_features(self) -> list[str] | None:
-        """Those it declares; None when nothing is known of it."""
+        """The features it declares; None if unknown."""
         features = self.get_state()["features"]
         return None if features is None else list(features)
 
@@ -240,7 +240,7 @@ class Provider:
         return self._mesh.get_registry().find_by_provider(self.name)
 
     def execute(self, model: str, request: Mapping[str, Any]) -> Any:
-        """One answer of one of its models (its id here, or as the provider knows it), without rotation.
+        """One answer from one of its models (by its id here, or the provider's), without rotation.
 
         Raises MeshError; NotFoundError for a model of another provider.
         """
@@ -252,7 +252,7 @@ class Provider:
 
 
 class ModelRegistry:
-    """The models there are."""
+    """All models."""
 
     def __init__(self, mesh: ModelMesh) -> None:
         self._mesh = mesh
@@ -274,7 +274,7 @@ class ModelRegistry:
         return Provider(self._mesh, name)
 
     def find_by_capability(self, capability: str) -> list[Model]:
-        """At the node named, or below it. Raises KeyError for an unknown capability."""
+        """Models at this node, or below it. Raises KeyError for an unknown capability."""
         tree = self._mesh.config.capability_tree()
         node = tree.get_node(capability)
         return [
@@ -298,12 +298,12 @@ class ModelRegistry:
         self._mesh.reload_config(self._mesh.config.merge({"models": {id: {"enabled": False}}}))
 
     def refresh(self) -> list[dict[str, Any]]:
-        """Ask every provider what it offers now."""
+        """Read every provider's model list now."""
         return list(self._mesh.command("POST", "/mesh/v1/discover")["data"])
 
 
 class Stats:
-    """Counts, tokens, cost and latencies; None for a name that nothing was counted under."""
+    """Counts, tokens, cost and latencies; None for a name without any."""
 
     def __init__(self, mesh: ModelMesh) -> None:
         self._mesh = mesh

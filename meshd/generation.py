@@ -1,4 +1,4 @@
-"""A generation: one configuration, ready to run. Made by the config actor, agreed on by all, never changed.
+"""A generation: one configuration, ready to run. Created by the config actor, agreed by all actors, never changed.
 
 Owns: the bundle of what a reload replaces at one instant.
 Must never: hold state that requests change.
@@ -17,9 +17,9 @@ from meshd.routing.table import RoutingTable
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Generation:
-    """`config` has its secrets resolved, `table` is what routing decides by, `providers` what connectors are
-    made from (name → settings), `matches` who is which app, in the order they are tried, `secret_names` which secrets
-    a provider's settings came from (name → names), `stored` the configuration as written, references unresolved."""
+    """`config`: with secrets resolved. `table`: for routing. `providers`: name → connector settings. `matches`: of
+    apps, in the order they are tried. `secret_names`: provider → the secrets in its settings. `stored`: the
+    configuration as written, references unresolved."""
 
     number: int
     config: MeshConfig

@@ -1,8 +1,8 @@
-"""`ModelMesh`: the one entry point. The daemon is a process around it; a program may embed it without one.
+"""`ModelMesh`: the entry point. The daemon is a process around it; a program may embed it without one.
 
 Owns: the order in which the parts start and stop.
-Must never: do a part's work. What it hands out are proxies whose methods send a message and wait for the answer;
-they are safe from any thread but the router's own.
+Must never: do a part's work. It returns proxies whose methods send a message and wait for the answer; they are safe in
+any thread but the router's own.
 """
 
 from __future__ import annotations
@@ -44,10 +44,10 @@ _STOP_TIMEOUT = 5.0  # s an actor may take to end
 class ModelMesh:
     """A mesh in this process.
 
-    sockets: addresses to serve besides `inproc://`; a daemon gives its `ipc://` path. state_dir: None keeps
-    what `daemon.state_dir` says; a mesh
-    without sockets that keeps its state in memory needs none. log_level: instead of `daemon.log_level`. logs: leads
-    Python's logging to the mesh's sinks while it runs; a program that embeds one keeps its own.
+    sockets: addresses to serve besides `inproc://`; a daemon gives its `ipc://` path. state_dir: None uses
+    `daemon.state_dir`; a mesh without sockets that keeps its state in memory needs none. log_level: instead of
+    `daemon.log_level`. logs: sends Python's logging to the mesh's sinks while it runs; an embedding program keeps its
+    own.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class ModelMesh:
 
     @classmethod
     def from_yaml(cls, path: str | Path, **options: Any) -> ModelMesh:
-        """A running mesh of a YAML (TOML, JSON) file, which is watched. Raises ConfigurationError."""
+        """A running mesh from a YAML (TOML, JSON) file, which is watched. Raises ConfigurationError."""
         mesh = cls(**options)
         mesh.start(ConfigSource.of_file(Path(path)))
         return mesh
@@ -100,7 +100,7 @@ class ModelMesh:
         return mesh
 
     def initialize(self, config: MeshConfig | Mapping[str, Any] | str | os.PathLike[str]) -> None:
-        """Start everything; returns when ready. On a failure nothing is left running, and it raises.
+        """Start everything; returns when ready. If that fails, it stops everything and raises.
 
         config: as an object, as a mapping, or a file's path; a file is watched.
         """
@@ -116,7 +116,7 @@ class ModelMesh:
         if self._supervisor is not None:
             raise MeshError("this mesh is already running", code="already_running")
         self._source = source
-        if self._lived:  # who still holds a client of the former life hears that it was shut down
+        if self._lived:  # clients of the former life learn that it was shut down
             self.address = _new_address()
         self._lived = True
         _running.add(self)
@@ -182,7 +182,7 @@ class ModelMesh:
                 self._directory.ask("router", messages.Drain(seconds), seconds + _STOP_TIMEOUT)
         for name in ("discovery", "health", "config", "router", "state", "secret", "telemetry"):
             if name == "state":
-                # What telemetry has counted since its last flush is the state actor's to write.
+                # The state actor has to write what telemetry counted since its last flush.
                 with contextlib.suppress(ActorUnavailable):
                     self._directory.ask("telemetry", messages.FlushTelemetry(), _STOP_TIMEOUT)
             if name in self._started:
@@ -231,8 +231,8 @@ class ModelMesh:
     def reload_config(
         self, config: MeshConfig | Mapping[str, Any] | str | os.PathLike[str] | None = None
     ) -> messages.ReloadReport:
-        """Run another configuration (None: read the source again): all of it or nothing. Requests in flight end
-        under the old one. Raises ConfigurationError with every problem when it is refused."""
+        """Run another configuration (None: read the source again): all of it or nothing. Requests in flight end under
+        the old one. Raises ConfigurationError with every problem if it is refused."""
         wanted = None if config is None else MeshConfig.of(config)
         report: messages.ReloadReport = self._ask(
             "config", messages.Reload(config=wanted, reason="asked by the program"), _START_TIMEOUT
@@ -242,12 +242,12 @@ class ModelMesh:
         return report
 
     def add_provider(self, name: str, **settings: Any) -> messages.ReloadReport:
-        """One more provider, or other settings for one."""
+        """Add a provider, or change its settings."""
         return self.reload_config(self.config.merge({"providers": {name: settings}}))
 
     def save_config(self, connector: str | None = None, path: str | Path | None = None, **settings: Any) -> None:
-        """Write the configuration, references unresolved, to a file (its ending says the format; its owner alone
-        may read it) or a storage's key `path`."""
+        """Write the configuration, references unresolved, to a file (format by its ending; readable only by its owner)
+        or a storage's key `path`."""
         if connector is None:
             if path is None:
                 raise ValueError("save_config needs a path, or a storage connector")
@@ -276,7 +276,7 @@ class ModelMesh:
         return ModelRegistry(self)
 
     def get_client(self, **options: Any) -> Any:
-        """A `modelmesh.OpenAIClient` of this mesh, over inproc://. Raises MeshError where it does not run."""
+        """A `modelmesh.OpenAIClient` of this mesh, over inproc://. Raises MeshError if it does not run."""
         from modelmesh import OpenAIClient
 
         self._require_running()
@@ -286,13 +286,13 @@ class ModelMesh:
         return Stats(self)
 
     def export_state(self) -> dict[str, Any]:
-        """Everything that outlives a restart, as one map."""
+        """Everything that survives a restart, as one map."""
         self._ask("router", messages.SaveCounters())
         exported: dict[str, Any] = self._ask("state", messages.ExportState())
         return exported
 
     def import_state(self, state: Mapping[str, Any]) -> None:
-        """Replace everything that outlives a restart by what `export_state` gave."""
+        """Replace everything that survives a restart by a map from `export_state`."""
         restored = self._ask("state", messages.ImportState(dict(state)))
         self._ask("router", messages.RestoreState(restored))
 
@@ -330,7 +330,7 @@ _running: weakref.WeakSet[ModelMesh] = weakref.WeakSet()
 
 
 def _left_behind() -> None:
-    """In a process that was forked: no thread of a mesh came along."""
+    """In a forked process, which has no threads of a mesh."""
     for mesh in list(_running):
         ended(mesh.address, "it runs in the process that this one was forked from")
 
@@ -339,12 +339,12 @@ os.register_at_fork(after_in_child=_left_behind)
 
 
 def _new_address() -> str:
-    """That no other mesh of this process has or had: clients keep one connection for an address."""
+    """An address never used in this process: clients keep one connection per address."""
     return f"inproc://meshd-{os.getpid()}-{next(_numbers)}"
 
 
 def _end(actor: MeshActor) -> None:
-    """Stop an actor and wait for its thread: when a shutdown is over, nothing of it runs."""
+    """Stop an actor and wait for its thread: after a shutdown none of them runs."""
     if not actor.actor_stopped.is_set():
         actor.actor_ref.stop(block=False)
     if actor.thread is not None:
@@ -360,7 +360,7 @@ def _refused(report: messages.ReloadReport) -> ConfigurationError:
 
 
 def _write_private(target: Path, text: str) -> None:
-    """All of it or nothing, and for the owner alone: a configuration may hold keys."""
+    """All of it or nothing, and readable only by its owner: a configuration may contain keys."""
     target = target.resolve()  # a link stays one
     if not target.parent.is_dir():
         raise FileNotFoundError(f"there is no directory {target.parent}")

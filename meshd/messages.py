@@ -1,7 +1,7 @@
 """Every message that one actor sends another. Immutable; nothing here has behaviour.
 
 Owns: the vocabulary of the system's inside. A message named in the imperative asks for something (`Probe`),
-one in the past tense reports it (`Probed`). Who may send what to whom is the table of `docs/decisions.md`.
+one in the past tense reports it (`Probed`). Each says which actor receives it (`→`).
 Must never: carry a mutable object that two actors would share, or a secret outside `SecretsResolved` and
 `Generation`.
 """
@@ -31,7 +31,7 @@ class ActorFailed(Message, frozen=True):
 
 
 class Beat(Message, frozen=True):
-    """Are you alive? Answered with True by every actor (an `ask`); the router's answer feeds the watchdog."""
+    """Are you alive? Every actor answers True (an `ask`); the router's answer feeds the watchdog."""
 
 
 class Tick(Message, frozen=True):
@@ -55,8 +55,8 @@ class Drain(Message, frozen=True):
 
 class Reload(Message, frozen=True):
     """Read the file again → config. Answered with a ReloadReport. `config`: this MeshConfig instead.
-    `digest`: of the content that was seen; if the file has another by now, whoever saw it will say so again.
-    `secrets_only`: the file is not read; what it refers to has other values."""
+    `digest`: of the content that was seen; if it has changed since, another Reload follows. `secrets_only`: the file is
+    not read, only its secrets have new values."""
 
     dry_run: bool = False
     config: Any = None
@@ -120,8 +120,8 @@ class CatalogueChanged(Message, frozen=True):
 
 class ResolveSecrets(Message, frozen=True):
     """→ secret; answered with SecretsResolved. `stores`: the `secrets` section, for a generation not yet
-    committed; None: the committed one. `folder`: what relative paths in it are relative to (the configuration
-    file's own). `fresh`: ask the stores again, whatever is still cached."""
+    committed; None: the committed one. `folder`: the base of relative paths in it (the configuration file's folder).
+    `fresh`: ask the stores again, ignoring the cache."""
 
     names: tuple[str, ...]
     section: dict[str, Any] | None = None
@@ -138,8 +138,8 @@ class SecretsResolved(Message, frozen=True):
 
 
 class RefreshSecret(Message, frozen=True):
-    """A provider refused the key made of these secrets: read them again → secret. Answered with SecretsLookedAt; when
-    one has another value, config has been told by `Reload(secrets_only=True)` before."""
+    """A provider refused the key made from these secrets: read them again → secret. Answered with SecretsLookedAt; if
+    one has changed, config has got `Reload(secrets_only=True)` before."""
 
     names: tuple[str, ...]
     provider: str
@@ -151,7 +151,7 @@ class SecretFilesTouched(Message, frozen=True):
 
 
 class SecretsLookedAt(Message, frozen=True):
-    """unsettled: they are being written just now; ask again in a moment."""
+    """unsettled: they are being written; ask again in a moment."""
 
     changed: tuple[str, ...] = ()
     unsettled: bool = False
@@ -182,8 +182,8 @@ class Attempt(Message, frozen=True):
 class Outcome(Message, frozen=True):
     """A finished request → telemetry (log, statistics). Times in seconds, money in 10⁻⁹ USD.
 
-    Tokens and cost are sums over all attempts; what the attempts' own do not account for is the answering one's.
-    cached: answered without asking a provider. account: the name the app's use is limited under."""
+    Tokens and cost are sums over all attempts; a remainder that attempts do not account for belongs to the answering
+    one. cached: answered without asking a provider. account: the name the app's use is limited under."""
 
     request_id: str  # hex
     at: float  # UTC, s: when it arrived
@@ -219,7 +219,7 @@ class Outcome(Message, frozen=True):
 
 
 class Event(Message, frozen=True):
-    """Something operators want to know (the list is `spec/telemetry.md`'s) → telemetry, and live listeners."""
+    """Something operators want to know (listed in `spec/telemetry.md`) → telemetry, and live listeners."""
 
     type: str
     at_ns: int  # UTC
