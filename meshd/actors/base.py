@@ -1,10 +1,10 @@
-"""What all actors of the mesh have in common: names, mailboxes that outlive a crash, timers.
+"""What all actors share: names, mailboxes that survive a crash, timers.
 
 Owns: `Directory` (name → mailbox) and `MeshActor`.
 Must never: know what any actor does.
 
-A mailbox belongs to the *name*, an actor to a *life*: when an actor dies of an exception, what others told it
-meanwhile waits for the next life, so a crash loses the one message that caused it and no other.
+A mailbox belongs to the *name*, an actor to a *life*: when an actor dies of an exception, its messages wait for the
+next life, so a crash loses only the message that caused it.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Directory:
             mailbox.put(Envelope(message))
 
     def ask(self, name: str, message: messages.Message, timeout: float = 10.0) -> Any:
-        """Tell and wait for the answer: never from the router's thread, and never on the way of a request.
+        """Tell and wait for the answer: never from the router's thread, and never during a request.
 
         Raises ActorUnavailable, or whatever the actor raised.
         """
@@ -69,7 +69,7 @@ class Directory:
 
     def send(self, name: str, message: messages.Message, reply_to: Any) -> None:
         """Tell, with something to take the answer: its `set(value)` or `set_exception(exc_info)` is called in
-        the answering actor's thread. At once with ActorUnavailable where there is no such actor."""
+        the answering actor's thread. At once with ActorUnavailable if there is no such actor."""
         mailbox = self._mailboxes.get(name)
         if mailbox is None:
             error = ActorUnavailable(f"there is no {name} actor")
@@ -124,7 +124,7 @@ class MeshActor(pykka.ThreadingActor):
         self._start_actor_loop()
 
     def legacy(self) -> Any:
-        """What the next life needs to carry on after a crash (ownership moves with it)."""
+        """What the next life needs to continue after a crash (ownership moves with it)."""
         return None
 
     def inherit(self, legacy: Any) -> None:
@@ -139,7 +139,7 @@ class MeshActor(pykka.ThreadingActor):
         for timer in self._timers.values():
             timer.cancel()
             if isinstance(timer, threading.Timer):
-                timer.join(1.0)  # it is a thread, and a mesh that has shut down leaves none
+                timer.join(1.0)  # it is a thread, and none may be left after a shutdown
         # After a crash the mailbox is left for the next life; after a stop there is none.
         if getattr(self, "_stopped_for_good", False):
             super()._actor_loop_teardown()
@@ -152,8 +152,8 @@ class MeshActor(pykka.ThreadingActor):
         super()._stop()
 
     def _handle_failure(self, exception_type: Any, exception_value: Any, traceback: Any) -> None:
-        """End this life. The supervisor hears of it at the end of the teardown: what it makes then must not meet
-        a life that still closes."""
+        """End this life. The supervisor is told at the end of the teardown, so that the next life does not meet this
+        one."""
         pykka.ActorRegistry.unregister(self.actor_ref)
         self.actor_stopped.set()
         if self._failure is not None:
@@ -185,7 +185,7 @@ class MeshActor(pykka.ThreadingActor):
         self.directory.tell(name, message)
 
     def tick(self, what: str, after: float) -> None:
-        """Send myself `Tick(what)` in `after` seconds, replacing one of the same name that is still due."""
+        """Send this actor `Tick(what)` in `after` seconds, replacing a pending one of the same name."""
         self.cancel_tick(what)
         timer = threading.Timer(after, self.directory.tell, (self.name, messages.Tick(what)))
         timer.daemon = True

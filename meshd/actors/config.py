@@ -1,7 +1,7 @@
-"""The config actor: from the file to a generation that every actor agreed to run.
+"""The config actor: from the file to a generation that every actor agrees to run.
 
 Owns: the parsed configuration, what discovery added to it, the watch on the file, the two phases of a reload.
-Must never: change anything while it is not certain that all of it can be changed.
+Must never: change anything before it is certain that all of it can be changed.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from modelmesh._errors import ConfigurationError
 logger = logging.getLogger("meshd.config")
 
 FOLLOWERS = ("telemetry", "secret", "state", "router", "health", "discovery")
-"""Who is asked to agree, in this order; the router's commit is the instant that counts for requests."""
+"""The actors that have to agree, in this order; for requests the router's commit is the instant of the change."""
 
 _CATALOGUE = "catalogue"
 _GATHER = 0.05  # s in which several findings of discovery become one generation
@@ -62,7 +62,7 @@ class ConfigActor(MeshActor):
         self._current: Generation | None = None
         self._numbers = 0
         self._discovered: dict[str, Discovered] = {}
-        self._unseen = False  # discovery found something that no generation has yet
+        self._unseen = False  # discovery found something that is in no generation yet
         self._last: messages.ReloadReport | None = None
         self._watch: FileWatch | None = None
         self._seen: bytes | None = None  # digest of the file as it was read last
@@ -86,7 +86,7 @@ class ConfigActor(MeshActor):
             self._watch.stop()
 
     def _actor_loop_teardown(self) -> None:
-        if self._watch is not None:  # after a crash too: the next life has a watch of its own
+        if self._watch is not None:  # also after a crash: the next life has its own watch
             self._watch.stop()
         super()._actor_loop_teardown()
 
@@ -152,7 +152,7 @@ class ConfigActor(MeshActor):
             problem = Problem("", None, "is empty: the running configuration stays (`providers: {}` runs without any)")
             return messages.ReloadReport(False, problems=(replace(problem, file=config.file).asdict(),))
         changes = tuple(before.stored.difference(config)) if before is not None else ()
-        # What runs was valid; a file that it names may be in the middle of being replaced, as the key was.
+        # The running one was valid; a file that it names may be being replaced, like the key.
         faults = [] if message.secrets_only else config.validate(self._registry)
         if not faults and before is not None:
             faults = _unchangeable(before.stored, config)
@@ -169,7 +169,7 @@ class ConfigActor(MeshActor):
         if message.config is not None:
             return message.config, "given"
         if message.secrets_only and self._current is not None:
-            # Only a key is another: what is being typed into the file meanwhile is not meant yet.
+            # Only a key changed: unfinished edits of the file do not count yet.
             return self._current.stored, self._current.source
         return self._read()
 
@@ -184,7 +184,7 @@ class ConfigActor(MeshActor):
     def _switch(
         self, config: MeshConfig, source: str, dry_run: bool, fresh: bool, secrets_only: bool = False
     ) -> list[Problem]:
-        """Make a generation of a valid configuration and run it; why not, if somebody objects.
+        """Make a generation from a valid configuration and run it; returns the objections, if any.
 
         fresh: with secrets as the stores have them now, not as they were last read. secrets_only: nothing is to be
         made where they are what runs."""
@@ -196,7 +196,7 @@ class ConfigActor(MeshActor):
         if problems:
             return problems
         if secrets_only and self._current is not None and resolved == self._current.config:
-            self.tell("secret", messages.Commit(self._numbers))  # another reload was sooner with what it found
+            self.tell("secret", messages.Commit(self._numbers))  # another reload already has its findings
             return []
         compiled = compile_config(resolved, self._registry, self._discovered, missing, self._directories)
         generation = Generation(
@@ -220,7 +220,7 @@ class ConfigActor(MeshActor):
         self._numbers = generation.number
         for name in FOLLOWERS:
             if name == "router":
-                # Waited for: who was told that the reload is done gets it with the next request.
+                # Awaited: after the reload's answer, the next request uses it.
                 try:
                     self.directory.ask(name, messages.Commit(generation.number), 10.0)
                 except ActorUnavailable as error:
@@ -231,7 +231,7 @@ class ConfigActor(MeshActor):
         return []
 
     def _restore_router(self) -> None:
-        """Before the first generation runs: what an earlier life learnt, and where to write down spend."""
+        """Before the first generation runs: give the router an earlier life's state, and a journal for spend."""
         restored = self.directory.ask("state", messages.LoadState(), 30.0)
         journal = self.directory.ask("state", messages.OpenJournal(), 30.0)
         self.directory.ask("router", messages.RestoreState(restored, journal), 30.0)
@@ -319,7 +319,7 @@ class ConfigActor(MeshActor):
 
 
 def _says_nothing(config: MeshConfig) -> bool:
-    """Emptied, or with comments alone."""
+    """Whether it is empty, or has only comments."""
     return not any(value is not None for value in config.raw.values())
 
 

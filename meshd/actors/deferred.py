@@ -1,7 +1,7 @@
-"""Questions that are answered later than the handler returns.
+"""Questions that are answered after the handler returns.
 
-Owns: `Asked`, a message together with who waits for the answer, and the mailbox that makes it.
-Must never: leave somebody waiting: an `Asked` is answered, fails, or is answered when the actor stops.
+Owns: `Asked`, a message with its reply, and the mailbox that creates it.
+Must never: leave a caller waiting: an `Asked` is answered, fails, or is answered when the actor stops.
 
 Pykka answers with what the handler returns. Where the answer needs other actors' answers first, the mailbox takes
 the reply out of the envelope before Pykka sees it, and the handler, found under `Asked` of the message's type,
@@ -25,7 +25,7 @@ logger = logging.getLogger("meshd.actors")
 
 
 class Asked:
-    """A message whose answer is given by `answer` or `fail`, from any thread. Told without asking: no caller waits."""
+    """A message answered by `answer` or `fail`, from any thread. If it was only told, no caller waits."""
 
     __slots__ = ("_reply_to", "message")
 
@@ -60,7 +60,7 @@ class DeferringMailbox(queue.SimpleQueue[Any]):
 
 
 class Gathering:
-    """Questions whose answer is made of several others' answers: rows are collected until all named have answered."""
+    """Questions whose answer combines several answers: rows are collected until all named have answered."""
 
     def __init__(self) -> None:
         self._open: list[tuple[Asked, set[str], list[dict[str, Any]]]] = []
@@ -95,7 +95,7 @@ class Gathering:
 class Forward:
     """A `reply_to` that puts the answer into an actor's mailbox, for one that must not wait for it.
 
-    make: the message made of the answer. otherwise: the answer, where there is none.
+    make: creates a message from the answer. otherwise: the answer if there is none.
     """
 
     def __init__(self, directory: Directory, name: str, make: Callable[[Any], Message], otherwise: Any) -> None:

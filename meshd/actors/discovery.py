@@ -1,7 +1,7 @@
-"""The discovery actor: what providers and the servers of this machine offer, told to config when it changes.
+"""The discovery actor: reports changes of providers' model lists and local servers to config.
 
-Owns: the `RegistrySync`, the servers found here, and when to look. A look around this machine runs in a thread of
-its own for the second it may take, so that a reload never waits for it.
+Owns: the `RegistrySync`, the servers found here, and when to look. A scan of this machine takes up to a second, in a
+thread of its own, so that a reload never waits for it.
 Must never: connect to a provider; the router lists their models.
 """
 
@@ -82,7 +82,7 @@ class DiscoveryActor(MeshActor):
             self._prepared, self._sync, self._watch, self._questions = legacy
 
     def on_start(self) -> None:
-        # Nothing to do in the first life; later ones take the schedule up again.
+        # Nothing to do in the first life; later ones resume the schedule.
         self._go_on()
         if self._watch.enabled:
             self.tick(_LOCAL, _SHORTEST)

@@ -1,4 +1,4 @@
-"""The health actor: asks the router to probe, and tells it what to think of each provider.
+"""The health actor: asks the router to probe, and reports each provider's availability to it.
 
 Owns: the `HealthMonitor`, the `PoolProbes` and their timers. Must never: open a connection; the router owns those.
 """
@@ -141,7 +141,7 @@ class HealthActor(MeshActor):
             event = messages.Event(
                 "provider_health_changed",
                 int(self._wall() * 1e9),
-                "debug",  # what follows from it for requests is the router's to tell, once
+                "debug",  # the router reports what it means for requests, once
                 {"provider": report.provider},
                 report.error,
                 {"available": report.available, "score": report.score, "latency": report.latency},

@@ -1,4 +1,4 @@
-"""An actor whose thread runs an asyncio loop, so that sockets, timers and messages are served by one thread.
+"""An actor whose thread runs an asyncio loop, so that one thread serves sockets, timers and messages.
 
 Owns: the mailbox that wakes the loop, and Pykka's receive loop in asyncio's terms.
 Must never: know what the router does.
@@ -60,7 +60,7 @@ class LoopMailbox:
 
 
 class LoopActor(MeshActor):
-    """Handlers may be coroutines: the answer then goes out when they are done, and other messages meanwhile."""
+    """Handlers may be coroutines: the answer is sent when they are done, and other messages are handled meanwhile."""
 
     loop: asyncio.AbstractEventLoop
     actor_inbox: LoopMailbox
@@ -76,13 +76,13 @@ class LoopActor(MeshActor):
     # -- what subclasses do ---------------------------------------------------------------------------
 
     async def opened(self) -> None:
-        """The loop runs; nothing was received yet."""
+        """The loop runs; no message has been received yet."""
 
     async def closing(self, crashed: bool) -> None:
-        """The actor ends, and what was spawned still runs."""
+        """The actor ends; spawned tasks still run."""
 
     async def closed(self) -> None:
-        """The last thing the loop does, after a stop as after a crash."""
+        """The last thing the loop does, after a stop or a crash."""
 
     def spawn(self, work: Awaitable[Any]) -> asyncio.Task[Any]:
         """Run something beside the mailbox; cancelled when the actor ends."""
@@ -98,7 +98,7 @@ class LoopActor(MeshActor):
             self._unhandled(self.loop, {"message": f"the task {_work(task)} failed", "exception": error})
 
     def _unhandled(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        """What was not caught in a callback or task of the loop. asyncio's own logger is silenced."""
+        """An exception that no callback or task of the loop caught. asyncio's own logger is silenced."""
         error = context.get("exception")
         what = context.get("message") or "something failed"
         logger.error("in the loop of the %s actor: %s: %s", self.name, what, repr(error) if error else "no exception")
@@ -205,7 +205,7 @@ class LoopActor(MeshActor):
             envelope.reply_to.set(answer)
 
     def _failed(self, envelope: Envelope[Any]) -> None:
-        """By the exception that is being handled: it is its asker's, or else the actor's end."""
+        """Pass the current exception to the asker, or else end the actor."""
         if envelope.reply_to is not None:
             envelope.reply_to.set_exception(sys.exc_info())
         else:
@@ -218,7 +218,7 @@ def _work(task: asyncio.Task[Any]) -> str:
 
 
 class _LoopReply:
-    """Stands where Pykka expects a future; resolves one of the loop from another actor's thread."""
+    """Replaces Pykka's future; resolves one of the loop's from another actor's thread."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, future: asyncio.Future[Any]) -> None:
         self._loop = loop

@@ -1,7 +1,7 @@
 """The router actor: the thread, the loop and the messages around a `RouterCore`.
 
 Owns: the core, and which message does what to it.
-Must never: wait for another actor on a request's way.
+Must never: wait for another actor during a request.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class RouterActor(LoopActor):
         for place in self._listening:
             _bind(core, place)
         self.tick(_COUNTERS, COUNTERS_EVERY)
-        # Only a life that has taken over whole is one to inherit from.
+        # Only a life that has taken over completely can be inherited from.
         self._core, self._inherited = core, None
 
     async def closing(self, crashed: bool) -> None:
@@ -145,7 +145,7 @@ class RouterActor(LoopActor):
         return await self.core.dispatcher.call(message.method, message.path, call)
 
     async def drain(self, message: messages.Drain) -> int:
-        """A later order takes the place of an earlier one: who is in a hurry says Drain(0)."""
+        """A later command replaces an earlier one: Drain(0) ends it at once."""
         work = asyncio.ensure_future(self.core.drain(message.timeout))
         earlier, self._draining = self._draining, work
         if earlier is not None:

@@ -1,8 +1,8 @@
-"""The secret actor: names to values, and the news that one has changed.
+"""The secret actor: resolves names to values, and reports changes.
 
 Owns: the `SecretResolver`, and the watch of the files it reads. Hears from config (resolve) and from the router (a
 provider refused a key).
-Must never: put a value into a log, a repr or an exception; values leave in `SecretsResolved` alone.
+Must never: put a value into a log, a repr or an exception; values leave only in `SecretsResolved`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from meshd.connectors.secrets.resolver import Looked, SecretResolver
 from meshd.connectors.secrets.watch import SecretWatch
 
 _SETTLING = "settling"
-_AGAIN = 0.1  # s until a file that is being written is looked at again
+_AGAIN = 0.1  # s until a file that is being written is read again
 
 
 class SecretActor(MeshActor):

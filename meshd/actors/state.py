@@ -1,7 +1,7 @@
-"""The state actor: what must outlive a restart, written behind the router's back.
+"""The state actor: writes what must survive a restart, without delaying the router.
 
 Owns: the `StateKeeper` and when it writes. Hears deltas and the journal's rotation from the router.
-Must never: be waited for on a request's way.
+Must never: be waited for during a request.
 """
 
 from __future__ import annotations
@@ -168,7 +168,7 @@ class StateActor(MeshActor):
     # -- inside ---------------------------------------------------------------------------------------
 
     def _opened(self) -> StateKeeper:
-        """Raises StateLocked, to whoever asked."""
+        """Raises StateLocked, to the caller."""
         if self._keeper is None:
             self._open(self._given_dir or default_state_dir(), StateSettings())
         assert self._keeper is not None

@@ -1,7 +1,7 @@
-"""The supervisor: starts actors again that died, and knows whether the whole is well.
+"""The supervisor: restarts actors that died, and knows whether the mesh is healthy.
 
 Owns: the list of actors, how to make each of them, and their restarts.
-Must never: do an actor's work, or start one again so fast that it becomes the load.
+Must never: do an actor's work, or restart one so often that this becomes the load.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ logger = logging.getLogger("meshd.supervisor")
 
 _FIRST_DELAY = 0.05  # s; doubles with every restart in a row
 _LONGEST_DELAY = 5.0
-_IN_A_ROW = 60.0  # s without a crash, after which a restart is the first again
-_TOO_MANY = 20  # restarts in a row, after which the daemon is not well any more
+_IN_A_ROW = 60.0  # s without a crash, after which the count starts over
+_TOO_MANY = 20  # restarts in a row, after which the daemon counts as unhealthy
 
 
 @dataclass(slots=True)
@@ -53,14 +53,14 @@ class Supervisor(MeshActor):
     # -- called by the mesh, before or after the supervisor's own life ----------------------------------
 
     def start_ward(self, make: Callable[[], MeshActor]) -> MeshActor:
-        """Make an actor, start it and watch over it from now on."""
+        """Create an actor, start it and supervise it."""
         actor = make()
         self._wards[actor.name] = Ward(make, actor)
         actor.launch()
         return actor
 
     def release(self) -> None:
-        """Start nothing again from now on: the mesh is shutting down."""
+        """Restart nothing from now on: the mesh is shutting down."""
         self._closing = True
 
     def ward(self, name: str) -> MeshActor | None:
@@ -70,7 +70,7 @@ class Supervisor(MeshActor):
 
     @property
     def well(self) -> bool:
-        """No actor dies again and again."""
+        """Whether no actor dies again and again."""
         return all(ward.in_a_row < _TOO_MANY for ward in self._wards.values())
 
     # -- messages -------------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
-"""The telemetry actor: events, request records, log records and statistics, to the sinks and to who asks.
+"""The telemetry actor: events, request records, log records and statistics, for sinks and queries.
 
 Owns: sinks, statistics, the last events, live listeners.
-Must never: slow anybody. Everything arrives by `tell`; sinks have queues and threads of their own.
+Must never: slow down a sender. Everything arrives by `tell`; sinks have queues and threads of their own.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from meshd.telemetry.sinks import STATISTICS, Sinks
 
 logger = logging.getLogger("meshd.telemetry")
 _FLUSH = "flush"
-WAIT_FOR_STORED = 300.0  # s: what was stored is waited for before it would be overwritten
+WAIT_FOR_STORED = 300.0  # s to wait for stored statistics before overwriting them
 
 
 class TelemetryActor(MeshActor):
-    """log_level: of the command line, over the configuration's. Ask it FlushTelemetry before the state actor
-    stops: the statistics to keep are its last words to that one."""
+    """log_level: of the command line, over the configuration's. Ask it FlushTelemetry before the state actor stops,
+    which has to store the statistics."""
 
     name: ClassVar[str] = "telemetry"
     handlers: ClassVar[dict[type, str]] = {
