@@ -1,1 +1,1 @@
-"""Events, the request log and statistics: what is written of them, and how secrets are kept out."""
+"""Events, the request log and statistics: what is written, and how secrets are kept out."""

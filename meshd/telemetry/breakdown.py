@@ -1,9 +1,9 @@
-"""Statistics by any combination of dimensions, over any time that is kept.
+"""Statistics by any combination of dimensions, over any period that is kept.
 
 Owns: cells over time, in stretches: minutes for two hours, ten minutes for 26 hours, hours for eight days, days up to
-the retention. A stretch is packed as one compressed block of 10 to 60 bytes a cell.
-Must never: look at a clock, or grow without bound: a stretch has at most MOST_CELLS cells (beyond them the apps that
-ask least count together), all stretches MOST_BYTES (beyond them the oldest are dropped).
+the retention. A stretch is packed as one compressed block of 10 to 60 bytes per cell.
+Must never: read a clock, or grow without bound: a stretch has at most MOST_CELLS cells (beyond that the apps with the
+fewest requests are merged), all stretches MOST_BYTES (beyond that the oldest are dropped).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from meshd.telemetry.dimensions import OF_ATTEMPTS, TIMES
 MOST_CELLS = 500
 MOST_BYTES = 2_000_000
 OTHERS = "(others)"
-"""What is too much to be told apart is counted together under this name."""
+"""The name for everything beyond the limits, counted together."""
 SCOPE = "breakdown"
 """The first part of the keys its rows are stored under."""
 
@@ -77,7 +77,7 @@ class Breakdown:
         self._size = 0
 
     def put(self, minute: int, cells: Cells) -> None:
-        """Add what happened in the minute that began then. The buckets stay the caller's."""
+        """Add what happened in the minute from `minute` on. The caller keeps its buckets."""
         for width in reversed(_WIDTHS):
             start = minute - minute % width
             if start in self._stretches and self._stretches[start].step >= width:
@@ -108,7 +108,7 @@ class Breakdown:
         return found
 
     def coarsen(self, now: float, retention: float) -> None:
-        """Merge what is old into longer stretches, drop what is older than the retention."""
+        """Merge old stretches into longer ones, drop those older than the retention."""
         for begin, stretch in sorted(self._stretches.items()):
             age = now - begin - stretch.step
             step = next((step for limit, step in _STEPS if age <= limit), _DAY)
@@ -125,7 +125,7 @@ class Breakdown:
     # -- keeping --------------------------------------------------------------------------------------
 
     def changes(self) -> Iterator[tuple[str, dict[str, Any] | None]]:
-        """Rows to write since the last time: (key, value), None for what is gone."""
+        """Rows changed since the last call: (key, value), None for removed ones."""
         for begin in sorted(self._changed):
             stretch = self._stretches.get(begin)
             value = None if stretch is None else {"step": stretch.step, "cells": stretch.packed}
@@ -133,7 +133,7 @@ class Breakdown:
         self._changed.clear()
 
     def restore(self, part: str, value: dict[str, Any]) -> None:
-        """Add a row that was written. Raises ValueError, KeyError or TypeError for one that makes no sense."""
+        """Add a stored row. Raises ValueError, KeyError or TypeError for an invalid one."""
         begin, step = int(part), int(value["step"])
         if step not in _WIDTHS or begin % step:
             raise ValueError(f"no stretch of {step} s begins at {begin}")
@@ -180,7 +180,8 @@ def merged(into: Cells, cells: Cells) -> Cells:
 
 
 def folded(cells: Cells) -> Cells:
-    """At most MOST_CELLS: those that ask most as they are, then without who asked, then the rest as one of a kind."""
+    """At most MOST_CELLS: the busiest unchanged, then others without app, user and unit, then the rest merged by
+    kind."""
     kept: Cells = {}
     ranked = sorted(cells.items(), key=lambda item: -item[1].n[b.REQUESTS])
     exact, named = MOST_CELLS * 8 // 10, MOST_CELLS - 3

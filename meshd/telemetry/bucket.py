@@ -1,7 +1,7 @@
-"""What is counted of one name in one stretch of time, and its packed form.
+"""The counters of one name in one stretch of time, and their packed form.
 
 Owns: the list of counters and its order in storage (only ever appended to).
-Must never: hold a float; times are whole microseconds, so that adding up is exact in any order.
+Must never: hold a float; times are whole microseconds, so that sums are exact in any order.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class Bucket:
         sketch.add(self.ttft, other.ttft)
 
     def pack(self) -> bytes:
-        # What is packed has to fit 64 bits, whatever was counted.
+        # Packed values have to fit 64 bits.
         n = self.n if max(self.n) <= _MOST and min(self.n) >= 0 else [max(0, min(count, _MOST)) for count in self.n]
         return _encode((n, self.latency, self.ttft))
 
@@ -93,7 +93,7 @@ class Bucket:
         return bucket
 
     def row(self) -> dict[str, Any]:
-        """As `QueryStatistics` answers it: seconds, and 10⁻⁹ USD."""
+        """A row of the answer to `QueryStatistics`: seconds, and 10⁻⁹ USD."""
         n = self.n
         samples = sum(self.latency.values())
         return {

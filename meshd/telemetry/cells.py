@@ -1,11 +1,11 @@
-"""What one outcome or event counts for: cells, the finest there are, from which every statistic is a sum.
+"""What one outcome or event counts for: cells, the finest units, which add up to every statistic.
 
-Owns: which counters a request and its attempts move, and at whose name.
-Must never: keep anything: it answers pairs of a key and what to add there.
+Owns: which counters a request and its attempts change, and under which name.
+Must never: keep anything: it returns pairs of a key and what to add there.
 
-A key is (part, pool, model, provider, app, user, unit, operation, status). `part` says what a cell is a count of:
-a request, an attempt, or both at once, which a request with one attempt is, so that the usual one costs one cell.
-Sums of requests take the first and the last, sums of attempts the second and the last.
+A key is (part, pool, model, provider, app, user, unit, operation, status). `part` says what a cell counts: requests,
+attempts, or both at once, for requests with one attempt, so that the usual request costs one cell. Sums of requests
+take the first and the last, sums of attempts the second and the last.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from meshd.telemetry.sketch import bucket_of
 
 Key = tuple[int, str, str, str, str, str, str, str, str]
 Find = Callable[[Key], Bucket]
-"""The bucket of a key, made where there was none."""
+"""The bucket of a key, created if missing."""
 
 REQUEST, ATTEMPT = 1, 2
 BOTH = REQUEST | ATTEMPT
 
 PLACE = {name: index + 1 for index, name in enumerate(DIMENSIONS)}
-"""Where in a key a dimension stands."""
+"""A dimension's position in a key."""
 
-_WENT_AWAY = 499  # the app: it says nothing of the model
+_WENT_AWAY = 499  # the app left: it says nothing about the model
 
 
 def count_outcome(outcome: Outcome, find: Find) -> None:
@@ -123,7 +123,7 @@ def _key(outcome: Outcome, part: int, model: str, provider: str, status: int) ->
 
 
 def at(part: int, *, pool: str = "", model: str = "", provider: str = "") -> Key:
-    """The key of what no app did."""
+    """The key of an event without an app."""
     return (part, pool, model, provider, "", "", "", "", "")
 
 

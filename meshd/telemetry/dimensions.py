@@ -1,7 +1,7 @@
-"""What statistics can be told apart by.
+"""The dimensions of statistics.
 
 Owns: the names of the dimensions and stretches of time that `--by` takes, and reading such a list.
-Must never: import anything: the command line checks names with it before it asks.
+Must never: import anything: the command line checks names with it before it asks the daemon.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ DIMENSIONS = ("pool", "model", "provider", "app", "user", "unit", "operation", "
 TIMES = {"minute": 60, "hour": 3600, "day": 86400}
 """Seconds. A group's name is its UTC begin; minutes are kept for two hours, hours for eight days."""
 OF_ATTEMPTS = frozenset({"model", "provider"})
-"""Whoever asks for one of these counts attempts, everybody else requests."""
+"""Queries by one of these count attempts, all others requests."""
 MOST_AT_ONCE = 3
 
 
 def parse_by(text: str) -> tuple[str, ...]:
-    """("app", "model") of "app,model". Raises ValueError, whose text says what there is."""
+    """("app", "model") of "app,model". Raises ValueError, whose text lists the valid names."""
     by = tuple(part.strip() for part in text.split(","))
     known = (*DIMENSIONS, *TIMES)
     for name in by:

@@ -1,4 +1,4 @@
-"""What the telemetry actor has that outlives a crash of it: it moves to the next life as a whole."""
+"""The telemetry actor's state that survives its crash: it moves to the next life as a whole."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ RECENT = 200
 @dataclass(slots=True, eq=False)
 class Kept:
     """seen: when requests were counted lately, and which. recent: the last events.
-    restored: what was stored has been read, and may be written over."""
+    restored: stored data has been read, and may be overwritten."""
 
     sinks: Sinks
     statistics: Statistics = field(default_factory=Statistics)

@@ -1,8 +1,8 @@
-"""Python's `logging` of the daemon, led to the same sinks as everything else.
+"""Sends the daemon's Python `logging` to the same sinks as everything else.
 
-Owns: the handler on the root logger. Before the telemetry actor is there, and after it has gone, records go to
-standard error, so that a daemon which cannot start says why.
-Must never: raise, wait, or let a library's chatter through (others than `meshd` from warning on).
+Owns: the handler on the root logger. Before the telemetry actor starts, and after it ends, records go to standard
+error, so that a daemon that cannot start says why.
+Must never: raise, wait, or pass a library's minor records (only warnings and above, except from `meshd`).
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class LogBridge(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         try:
             written = _written(record)
-            # A sink that logs about its own writing would feed itself.
+            # A sink that logs about its own writing would cause an endless loop.
             if self._directory is not None and not threading.current_thread().name.startswith("meshd-sink-"):
                 self._directory.tell("telemetry", written)
             else:

@@ -1,4 +1,4 @@
-"""Attempts of a life that was killed, as the outcomes that it had no time to tell.
+"""Attempts of a killed daemon as the outcomes that it could not report.
 
 Owns: what is assumed of such a request: it ended with its last attempt. Must never: count anything.
 """
@@ -14,7 +14,7 @@ _KILLED = "the daemon was killed before its end was recorded"
 
 
 def outcomes_of(lost: Iterable[LostAttempt]) -> list[Outcome]:
-    """One a request, in the order of time."""
+    """One per request, in order of time."""
     requests: dict[str, list[LostAttempt]] = {}
     for each in lost:
         requests.setdefault(each.request, []).append(each)

@@ -1,9 +1,9 @@
-"""What stands between the telemetry actor and a sink: a bounded queue and a thread of the sink's own.
+"""Between the telemetry actor and a sink: a bounded queue and the sink's own thread.
 
-Owns: entries that wait, drops, and the sink's outages.
-Must never: block or fail whoever puts an entry in. A sink that is slow or dead costs entries, and they are counted.
+Owns: waiting entries, drops, and the sink's outages.
+Must never: block or raise in `put`. A slow or dead sink loses entries, which are counted.
 
-The thread begins with the first entry and ends when nothing came for a while, so an idle daemon has none.
+The thread starts with the first entry and ends when none comes for a while, so an idle daemon has none.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ LONGEST_BACKOFF = 30.0
 
 
 class SinkQueue:
-    """make: makes the sink, in the sink's thread (it may open files). on_trouble: told once per outage."""
+    """make: creates the sink, in the sink's thread (it may open files). on_trouble: called once per outage."""
 
     def __init__(
         self,
@@ -74,7 +74,7 @@ class SinkQueue:
         return True
 
     def close(self, timeout: float = 1.0) -> None:
-        """Write what waits if it goes quickly, then let go of the sink."""
+        """Write waiting entries if that is quick, then release the sink."""
         self.drain(timeout)
         with self._change:
             self._closing = True
@@ -142,7 +142,7 @@ class SinkQueue:
             self.dropped += max(0, len(rest) - room)
             self._entries.extendleft(reversed(rest[:room]))
         if self._sink is not None:
-            # Made again: the file may have been removed, the socket closed.
+            # Created again: the file may have been removed, the socket closed.
             self._close_sink()
         if first and self._on_trouble is not None:
             self._on_trouble(self.name, self.error)

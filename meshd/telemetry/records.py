@@ -1,7 +1,7 @@
-"""Entries made of events, outcomes, log records and statistics: one line for people, and all the fields.
+"""Makes entries from events, outcomes, log records and statistics: one line for people, and all fields.
 
 Owns: what a request record holds (`metadata` level: who, what, how it went; never a prompt), and the wording.
-Must never: make an entry that was not redacted.
+Must never: make an unredacted entry.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from meshd.messages import Event, LogWritten, Outcome
 from meshd.routing.wording import lasting
 from meshd.telemetry.redaction import Redactor
 
-NANO = 1e9  # money is counted in 10⁻⁹ USD, and told in USD
+NANO = 1e9  # money is counted in 10⁻⁹ USD, and shown in USD
 
 
 def event_entry(event: Event) -> Entry:
-    """Of an event that was redacted already."""
+    """For an event that was redacted already."""
     fields: dict[str, Any] = {"type": event.type, **event.ids}
     if event.reason:
         fields["reason"] = event.reason
@@ -82,7 +82,7 @@ def request_entry(outcome: Outcome, redactor: Redactor) -> Entry:
             }
             for each in outcome.attempts
         ]
-    # What the app and the providers wrote may hold anything.
+    # Text from apps and providers may contain anything.
     for name in ("asked", "label", "error", "attempts"):
         if name in fields:
             fields[name] = redactor.value(fields[name])
@@ -94,7 +94,7 @@ def request_entry(outcome: Outcome, redactor: Redactor) -> Entry:
     )
     if "error" in fields:
         message += f": {' '.join(str(fields['error']).split())}"
-    # An answered request is routine; one the mesh could not serve is worth a system journal's while.
+    # An answered request is routine; a failed one belongs in the system's journal.
     severity = "warning" if outcome.status >= 500 else "debug"
     return Entry("request", int(outcome.at * 1e9), severity, message, fields)
 

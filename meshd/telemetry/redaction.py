@@ -1,8 +1,7 @@
-"""Keys and tokens out of everything that is written.
+"""Removes keys and tokens from everything that is written.
 
 Owns: the patterns of what looks like a secret, and the values known to be one.
-Must never: be skipped for a "harmless" stream; a key turns up where it is least expected, in a provider's error
-text for one.
+Must never: be skipped for a "harmless" stream; keys turn up in unexpected places, such as a provider's error text.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from typing import Any
 from meshd.cdk.credentials import MASK, secrets_of, without_keys
 
 SHORTEST_KNOWN = 6
-"""A known value shorter than this would mask half of every text, and protects nothing."""
+"""A shorter known value would mask half of every text, and protects nothing."""
 MOST_KNOWN = 1024
 
 _SECRET_FIELDS = re.compile(r"(?i)(?:^|[-_])(?:api[-_]?keys?|secrets?|passwords?|authorization|access[-_]?tokens?)$")
@@ -27,7 +26,7 @@ class Redactor:
         self.learn(known)
 
     def learn(self, values: Iterable[str]) -> None:
-        """The secrets in use now. Of those before the last are remembered: what was sent with them may still fail."""
+        """The secrets in use now. Recent earlier ones are remembered: requests sent with them may still fail."""
         for value in values:
             if len(value) >= SHORTEST_KNOWN:
                 self._values.pop(value, None)
@@ -43,7 +42,7 @@ class Redactor:
         return without_keys(text)
 
     def value(self, value: Any, name: str = "") -> Any:
-        """The same structure of maps, lists and scalars, clean."""
+        """The same structure of maps, lists and scalars, redacted."""
         if isinstance(value, str):
             return MASK if value and _SECRET_FIELDS.search(name) else self.text(value)
         if isinstance(value, dict):
@@ -54,5 +53,5 @@ class Redactor:
 
 
 def secrets_in(generation: Any) -> set[str]:
-    """Every secret a generation's providers were made with, to be known by value."""
+    """Every secret of a generation's providers, to be masked by value."""
     return set().union(*map(secrets_of, generation.providers.values()))

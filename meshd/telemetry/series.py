@@ -1,11 +1,11 @@
-"""One name's statistics over time, in memory that is bounded whatever the load.
+"""One name's statistics over time, in bounded memory.
 
-Owns: the stretches of time buckets are kept in: minutes for two hours, ten minutes for 26 hours (so that
-`--since 24h` is exact to ten minutes), hours up to the retention. Buckets that are over are kept packed.
-Must never: look at a clock.
+Owns: the periods that buckets cover: minutes for two hours, ten minutes for 26 hours (so that `--since 24h` is exact to
+ten minutes), hours up to the retention. Buckets that are over are kept packed.
+Must never: read a clock.
 
-A name that is busy all the time holds at most 120 + 144 packed buckets of about 60 to 250 bytes and 24 a day beyond:
-190 kB after a month (the test measures it). An idle one holds its total alone.
+A name that is always busy holds at most 120 + 144 packed buckets of about 60 to 250 bytes and 24 a day beyond: 190 kB
+after a month (the test measures it). An idle one holds only its total.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Series:
         self.changed: set[int] = set()
 
     def put(self, minute: int, bucket: Bucket) -> None:
-        """Add what happened in the minute that began then."""
+        """Add what happened in the minute from `minute` on."""
         self.total.add(bucket)
         hour = minute - minute % HOUR
         self.hours.setdefault(hour, Chunk()).put(minute - hour, bucket)
@@ -67,7 +67,7 @@ class Series:
         return found
 
     def coarsen(self, now: float, retention: float) -> None:
-        """Merge what is old into longer stretches, drop what is older than the retention."""
+        """Merge old buckets into longer ones, drop those older than the retention."""
         for hour, chunk in list(self.hours.items()):
             age = now - hour - HOUR
             if age > retention:
@@ -88,7 +88,7 @@ class Series:
 
 
 def rows_of(name: str, series: Series) -> Iterator[tuple[str, dict[str, Any] | None]]:
-    """What is to be written of a series since the last time: (key, value), value None for what is gone."""
+    """A series' rows changed since the last call: (key, value), None for removed ones."""
     if not series.changed:
         return
     yield f"{name}\0total", {"bucket": series.total.pack()}
@@ -103,7 +103,7 @@ def rows_of(name: str, series: Series) -> Iterator[tuple[str, dict[str, Any] | N
 
 
 def restore(series: Series, part: str, value: dict[str, Any]) -> None:
-    """Add a row that was written. Raises ValueError, KeyError or TypeError for one that makes no sense."""
+    """Add a stored row. Raises ValueError, KeyError or TypeError for an invalid one."""
     if part == "total":
         series.total.add(Bucket.unpack(value["bucket"]))
         return

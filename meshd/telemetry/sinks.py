@@ -1,4 +1,4 @@
-"""Which sinks each stream goes to, and what each of them wants of it.
+"""Which sinks each stream goes to, and from which level.
 
 Owns: the sinks' queues; one queue serves every stream that names the same connector with the same settings.
 Must never: make an entry, or wait for a sink.
@@ -38,7 +38,7 @@ def default_connector() -> str:
 
 
 class Sinks:
-    """on_trouble(sink, error): told once per outage, in the sink's thread."""
+    """on_trouble(sink, error): called once per outage, in the sink's thread."""
 
     def __init__(self, on_trouble: Callable[[str, str], None] | None = None) -> None:
         self._on_trouble = on_trouble
@@ -48,7 +48,7 @@ class Sinks:
         self._events: frozenset[str] = frozenset()
 
     def check(self, observability: Any) -> list[str]:
-        """Objections: connectors that cannot be had."""
+        """Objections: connectors that cannot be used."""
         objections = []
         for part in ("routing", "logging", "statistics"):
             for entry in getattr(observability, part).connector:
@@ -59,7 +59,7 @@ class Sinks:
         return objections
 
     def configure(self, observability: Any, log_level: str, state_dir: Path) -> None:
-        """Use these from now on. Queues that are named again continue, with what waits in them."""
+        """Use these from now on. Unchanged queues continue, with their waiting entries."""
         before, self._queues = self._queues, {}
         level = SEVERITIES[log_level]
         parts = {
@@ -81,7 +81,7 @@ class Sinks:
                 queue.close(0.2)
 
     def wants(self, stream: str, severity: str) -> bool:
-        """Whether making such an entry is worth it."""
+        """Whether any sink takes such an entry."""
         return SEVERITIES.get(severity, 20) >= self._least.get(stream, NEVER)
 
     def wants_event(self, type: str, severity: str) -> bool:
@@ -136,7 +136,7 @@ def _entries(observability: Any, part: str) -> Iterable[_Wanted]:
     if section.connector:
         for entry in section.connector:
             yield _Wanted(entry.connector, {**section.settings, **entry.settings})
-    elif part != "statistics":  # kept and asked for, not printed every minute
+    elif part != "statistics":  # kept for queries, not printed every minute
         yield _Wanted(default_connector(), {})
 
 

@@ -1,14 +1,14 @@
-"""Counts, tokens, cost and latencies by model, provider, pool, app, and by what else requests differ in.
+"""Counts, tokens, cost and latencies by model, provider, pool, app and other dimensions.
 
-Owns: the minute that is being counted, every name's series, and the breakdown by all dimensions at once.
-Must never: cost the router anything: an outcome is added to the minute's cells, and cells are dealt out to the names
-once a minute or when somebody asks.
+Owns: the current minute, every name's series, and the breakdown by all dimensions at once.
+Must never: delay the router: an outcome is added to the minute's cells, and these are added to the names once a minute
+or at a query.
 
-A pool and an app count requests; a model and a provider count attempts, so a model that fails shows it although
-another answered. Latencies are those of what succeeded.
+A pool and an app count requests; a model and a provider count attempts, so a model's failure is visible although
+another answered. Latencies are those of successes.
 
-One of the four scopes by itself is answered from its names' series, which know all there ever was; every other
-question from the breakdown, which is bounded as a whole.
+A query by one of the four scopes alone uses its names' series, which are complete; every other query uses the
+breakdown, which is bounded as a whole.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from meshd.telemetry.series import Series, restore, rows_of
 
 SCOPES = ("model", "provider", "pool", "app")
 MOST_NAMES = 5000
-"""Apps come and go; beyond so many names of a scope the rest are counted together."""
+"""Apps come and go; beyond this many names of a scope the rest are counted together."""
 MOST_CELLS = 2000
-"""Cells of a minute, before they are dealt out early."""
+"""Cells of a minute; beyond that they are settled early."""
 
 
 class Statistics:
@@ -51,7 +51,7 @@ class Statistics:
         cells.count_outcome(outcome, self._cell)
 
     def event(self, event: Event, now: float) -> None:
-        """Standby, downtime and quota resets are told by events alone."""
+        """Count standby, downtime and quota resets, which only events report."""
         self._begin_minute(now)
         ids = event.ids
         match event.type:
@@ -85,7 +85,7 @@ class Statistics:
         return found
 
     def settle(self, now: float) -> None:
-        """Deal out the minute's cells to the names they count for."""
+        """Add the minute's cells to their names."""
         minute, self._minute = self._minute, int(now) // 60 * 60
         if not self._cells:
             return
@@ -122,8 +122,8 @@ class Statistics:
         until: float | None = None,
         where: Mapping[str, str] | None = None,
     ) -> list[dict[str, Any]]:
-        """One map a group, most requests first, or by time. since, until: seconds back; None: from the first, until
-        now. Raises ValueError for a scope that there is not."""
+        """One map per group, most requests first, or by time. since, until: seconds back; None: from the first, until
+        now. Raises ValueError for an unknown scope."""
         self.settle(now)
         by = parse_by(scope)
         if any(each in SCOPES and each not in self.scopes for each in (*by, *(where or ()))):
@@ -175,7 +175,7 @@ class Statistics:
         }
 
     def flush(self, now: float) -> list[dict[str, Any]]:
-        """What happened since the last flush, one map a name. A downtime is in the one after its end."""
+        """What happened since the last flush, one map per name. A downtime counts after its end."""
         self.settle(now)
         unflushed, self._unflushed = self._unflushed, {}
         return [{"scope": scope, "name": name, **bucket.row()} for (scope, name), bucket in unflushed.items()]
@@ -187,7 +187,7 @@ class Statistics:
     # -- keeping --------------------------------------------------------------------------------------
 
     def changes(self, now: float) -> Iterator[tuple[str, dict[str, Any] | None]]:
-        """Rows to write since the last time: (key, value)."""
+        """Rows changed since the last call: (key, value)."""
         self.settle(now)
         for (scope, name), series in self._series.items():
             series.coarsen(now, self.retention)
@@ -196,7 +196,7 @@ class Statistics:
         yield from self._breakdown.changes()
 
     def restore(self, rows: dict[str, dict[str, Any]]) -> int:
-        """Add rows that an earlier life wrote; how many made no sense."""
+        """Add rows that an earlier life wrote; how many were invalid."""
         bad = 0
         for key, value in rows.items():
             try:
