@@ -1,4 +1,4 @@
-"""From a configuration to what runs: the routing table and the connectors' settings.
+"""From a configuration to the routing table and the connectors' settings.
 
 Owns: how sections, the catalogue and discovery's findings become models and pools.
 Must never: do I/O, or hold anything between two compilations.
@@ -33,8 +33,8 @@ _VARIABLE = re.compile(r"\$\{env:(\w+)\}")
 
 @dataclass(frozen=True, slots=True)
 class Discovered:
-    """What discovery knows of a provider. models: `ModelListing` fields as maps. settings: its section, where
-    no configuration has one (a local server that was found)."""
+    """What discovery knows about a provider. models: `ModelListing` fields as maps. settings: its section, if the
+    configuration has none (a local server that was found)."""
 
     models: tuple[Mapping[str, Any], ...] = ()
     settings: Mapping[str, Any] | None = None
@@ -61,9 +61,9 @@ def compile_config(
     missing_secrets: Mapping[str, str],
     directories: Directories,
 ) -> Compiled:
-    """Everything a generation runs by. `config` is valid and has its secrets.
+    """The parts of a generation. `config` is valid and has its secrets.
 
-    missing_secrets: provider → why its key cannot be had; such a provider is there, and disabled.
+    missing_secrets: provider → why its key is missing; such a provider is disabled.
     """
     tree = config.capability_tree()
     specs: dict[str, ProviderSpec] = {}
@@ -104,7 +104,7 @@ def _provider_spec(name: str, provider: ProviderConfig, disabled: str, keyed: bo
 
 
 def weighted_keys(provider: ProviderConfig) -> list[tuple[str, float]]:
-    """(key, weight) of a provider with several keys; `api_key` is one of them. Empty where there is one or none."""
+    """(key, weight) of a provider with several keys; `api_key` is one of them. Empty if there are fewer than two."""
     keys = {provider.api_key: 1.0} if provider.api_key else {}
     for entry in provider.api_keys:
         keys |= {entry: 1.0} if isinstance(entry, str) else {entry.key: entry.weight}
@@ -117,7 +117,7 @@ def fingerprint(key: str) -> str:
 
 
 def _unset_variables(base_url: str | None) -> str:
-    """A catalogue's URL may hold variables (an account's id): why it cannot be used without them."""
+    """A catalogue's URL may contain variables (an account's id): the error if one is not set."""
     unset = [name for name in _VARIABLE.findall(base_url or "") if not os.environ.get(name)]
     return f"set {', '.join(unset)}, or base_url" if unset else ""
 
@@ -129,7 +129,7 @@ def provider_settings(
     directories: Directories,
     secrets: Iterable[str] = (),
 ) -> ProviderSettings:
-    """What the provider's connector is made from."""
+    """The settings of the provider's connector."""
     connector = provider.connector or name
     spec = registry.find(connector, "provider")
     row = spec.row if spec is not None else {}
@@ -169,11 +169,11 @@ def _models(
     discovered: Mapping[str, Discovered],
     tree: CapabilityTree,
 ) -> Iterable[ModelSpec]:
-    """The configured models; and of providers for which none is configured, or that are to be discovered,
-    what discovery found, else what the catalogue knows."""
+    """The configured models; and for providers without configured models, or with discovery, the discovered ones, else
+    the catalogue's."""
     taken: set[tuple[str, str]] = set()
     ids = set(config.models)
-    # An entry that is switched off takes away its own model, and no other.
+    # A disabled entry removes only its own model.
     with_models = {model.provider for model in config.models.values() if model.enabled}
     for id, model in config.models.items():
         taken.add((model.provider, model.model))
@@ -193,7 +193,7 @@ def _models(
             listed = [{"id": id} for id in known_models]
         for entry in listed:
             spec = _discovered(name, entry, known_models.get(entry["id"]), provider, settings[name].connector, tree)
-            # What is configured stays as it is, and what is listed twice is there once.
+            # Configured models stay as they are, and models listed twice appear once.
             if (name, spec.upstream) not in taken and spec.id not in ids:
                 ids.add(spec.id)
                 yield spec
@@ -268,7 +268,7 @@ def _discovered(
 
 
 def _known_features(known: ModelRow | None, listed: Collection[str] = ()) -> dict[str, bool]:
-    """What the provider's list says the model does, else its row; and what the row says it does not."""
+    """The features that the provider's list declares, else the row's; and those that the row denies."""
     does = listed or (known.features if known is not None else ())
     return dict.fromkeys(known.lacks if known is not None else (), False) | dict.fromkeys(does, True)
 
@@ -279,7 +279,7 @@ def _leaves(names: Iterable[str], tree: CapabilityTree) -> tuple[str, ...]:
 
 
 def _pricing(model: PricingConfig, provider: PricingConfig, known: ModelRow | None) -> Pricing:
-    """The model's own prices, else its provider's, else the catalogue's: each price by itself."""
+    """Each price: the model's own, else its provider's, else the catalogue's."""
     listed = known.pricing if known is not None else None
 
     def price(name: str) -> int | None:
@@ -302,7 +302,7 @@ def _pricing(model: PricingConfig, provider: PricingConfig, known: ModelRow | No
 
 
 def _long_prompt(model: PricingConfig, provider: PricingConfig, listed: NanoPrices | None) -> LongPrompt | None:
-    """The catalogue's, unless prices are configured: those are for every prompt."""
+    """The catalogue's, unless prices are configured, which apply to every prompt."""
     configured = (model.input_per_1m, model.output_per_1m, provider.input_per_1m, provider.output_per_1m)
     if listed is None or listed.long_prompt is None or any(price is not None for price in configured):
         return None
@@ -310,7 +310,7 @@ def _long_prompt(model: PricingConfig, provider: PricingConfig, listed: NanoPric
 
 
 def _is_priced(model: PricingConfig, provider: PricingConfig, known: ModelRow | None, connector: str) -> bool:
-    """Whether anybody says what it costs. What runs on this machine costs nothing."""
+    """Whether its price is known. Models on this machine cost nothing."""
     if known is not None and known.pricing is not None:
         return True
     said = (*model.model_dump().values(), *provider.model_dump().values())

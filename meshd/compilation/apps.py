@@ -2,7 +2,7 @@
 
 Owns: the translation of `apps`, and of every budget, quota and count limit into allowances.
 Must never: count anything (`meshd/routing/accounts.py`), or run in the router's thread: a directory service may take
-seconds to say who a user is.
+seconds to look up a user.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from meshd.routing.table import Allowance, AppSpec, Measure, PoolSpec, RateSpec,
 
 def compile_app(name: str, app: AppConfig) -> AppSpec:
     rate = app.rate_limit
-    # `concurrency` may stand in both places; the smaller holds.
+    # `concurrency` may be given in both places; the smaller applies.
     at_once = [each for each in (app.concurrency, rate.concurrency) if each is not None]
     return AppSpec(
         name=name,
@@ -33,10 +33,10 @@ def compile_app(name: str, app: AppConfig) -> AppSpec:
 
 
 def compile_matches(config: MeshConfig) -> Iterator[AppMatch]:
-    """In the order of the file, which is the order they are tried in.
+    """In the order of the file, in which they are tried.
 
-    Left out is who can call by no socket: the default, which has the rest; an app that has a token alone; and one
-    whose user or group is gone since the configuration was checked."""
+    Without entries that no process can match: the default, which gets the rest; an app with only a token; and one whose
+    user or group was removed after the check."""
     for name, app in config.apps.items():
         match = app.match
         if name == DEFAULT_APP or match.token is not None:
@@ -56,7 +56,7 @@ def compile_rate(rate: ProviderRateLimitConfig) -> RateSpec:
 
 
 def compile_allowances(config: MeshConfig, pools: Iterable[PoolSpec]) -> Iterator[Allowance]:
-    """Of every scope."""
+    """For every scope."""
     for scope, section in (
         ("provider", config.providers),
         ("model", config.models),
@@ -93,7 +93,7 @@ def _of_quota(name: str, provider: ProviderConfig) -> Iterator[Allowance]:
 
 
 def _of_rules(pool: PoolSpec, configured: PoolConfig) -> Iterator[Allowance]:
-    """`deactivation.request_limit` and its siblings hold for each member by itself."""
+    """`deactivation.request_limit` and the like apply to each member separately."""
     rules = configured.deactivation
     window: Window = {None: "stint", "daily": "day", "monthly": "month"}[rules.quota_window]  # type: ignore[assignment]
     limits: tuple[tuple[Measure, int | None], ...] = (

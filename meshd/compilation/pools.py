@@ -1,7 +1,7 @@
-"""Pools: from the section `pools`, the predefined ones and the capability tree to members and policies.
+"""Pools: members and policies from the section `pools`, the predefined pools and the capability tree.
 
-Owns: who is a member of which pool.
-Must never: look at live state; what is preferred or possible now is decided request by request.
+Owns: the members of each pool.
+Must never: look at live state; what is preferred or possible now is decided per request.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from meshd.routing.table import (
 
 
 def compile_pools(config: MeshConfig, models: list[ModelSpec], tree: CapabilityTree) -> Iterable[PoolSpec]:
-    """The configured pools; the predefined ones that are not configured and a model fits; and, where no pools
-    are configured at all, each leaf that has a model. None of what no operation asks for yet: every request to it
-    would be refused."""
+    """The configured pools; predefined ones that are not configured and have a model; and, if no pools are configured
+    at all, each leaf with a model. Only capabilities that an operation asks for: requests to others would be
+    refused."""
     models_by_id = {model.id: model for model in models}
     by_capabilities: dict[tuple[str, ...], list[ModelSpec]] = {}
     for model in models:
@@ -37,7 +37,7 @@ def compile_pools(config: MeshConfig, models: list[ModelSpec], tree: CapabilityT
     positions = {id: position for position, id in enumerate(models_by_id)}
 
     def matching(node: str) -> list[ModelSpec]:
-        """In the order of the models. Thousands of them have but a few sets of capabilities."""
+        """In the order of the models. Even thousands of them have only a few distinct sets of capabilities."""
         found = [
             model
             for leaves, group in by_capabilities.items()
