@@ -1,6 +1,6 @@
 """The configuration: reading, checking, comparing and writing it.
 
-Owns: everything from the text of a file to the typed sections the actors are given.
+Owns: everything from the text of a file to the typed sections that the actors get.
 Must never: import an actor, a connector or the network.
 """
 

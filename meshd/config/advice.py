@@ -1,4 +1,4 @@
-"""What is valid and still not what was meant: remarks for `config validate` and `doctor`.
+"""Remarks on what is valid but probably not meant, for `config validate` and `doctor`.
 
 Must never: refuse anything.
 """
@@ -23,7 +23,7 @@ def remarks(config: MeshConfig, environ: Mapping[str, str] = os.environ) -> Iter
 
 
 def of_placeholders(config: MeshConfig, environ: Mapping[str, str]) -> Iterator[str]:
-    """Hosted providers whose key is a word that stands for none, as it is written or in the environment."""
+    """Hosted providers whose key is a placeholder, in the file or in the environment."""
     registry = default_registry()
     keys = ("providers", "api_key")
     wanted = [(path, name) for name, paths in config.secret_paths().items() for path in paths]
@@ -38,7 +38,7 @@ def of_placeholders(config: MeshConfig, environ: Mapping[str, str]) -> Iterator[
 
 
 def of_matches(config: MeshConfig) -> Iterator[str]:
-    """An `exe` whose rights others can have: by another script, by running it, or by writing it."""
+    """An `exe` whose rights others can get: by another script, by running it, or by writing to it."""
     for name, app in config.apps.items():
         match = app.match
         if not match.exe:
@@ -54,7 +54,7 @@ def of_matches(config: MeshConfig) -> Iterator[str]:
 
 
 def _writable_by_others(path: str) -> str:
-    """The program, or a folder on the way to it, that anybody may write; "" for none."""
+    """The program, or a folder above it, that every user may write to; "" if none."""
     while True:
         mode = _mode(path)
         if mode & stat.S_IWOTH and not (stat.S_ISDIR(mode) and mode & stat.S_ISVTX):

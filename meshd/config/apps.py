@@ -1,7 +1,7 @@
-"""What the section `apps` says that a type cannot check: does each entry fit somebody, and allow what there is.
+"""Checks of the section `apps` beyond types: each entry must match a process, and allow what exists.
 
-Owns: the rules of `apps`, and of nothing else.
-Must never: decide who a caller is; that is the router's, by the kernel's word.
+Owns: the rules of `apps` only.
+Must never: decide who a caller is; the router does, by what the kernel says.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from meshd.routing.capabilities import PREDEFINED_POOLS, CapabilityTree
 
 
 class AppChecks:
-    """known_model: whether there is, or may be, a model of an id."""
+    """known_model: whether a model with an id exists, or may exist."""
 
     def __init__(
         self, flat: dict[str, Any], report: Report, known_model: Callable[[str], bool], tree: CapabilityTree
@@ -60,7 +60,7 @@ class AppChecks:
                 self._report((*at, index), f"there is no {what} {name!r}", closest(name, names))
 
     def _known_pool(self, name: str) -> bool:
-        """Configured, predefined, or of those that each capability has where none is configured."""
+        """Configured, predefined, or one of the pools that exist per capability if none is configured."""
         if name in self._pools or name in PREDEFINED_POOLS:
             return True
         node = self._tree.resolve(name) if not self._pools else None

@@ -1,7 +1,7 @@
-"""One form for what may be written in several: nested `config:` maps, empty entries, short strategy names.
+"""Normalises what may be written in several ways: nested `config:` maps, empty entries, short strategy names.
 
-Owns: the equivalences of the file. What comes out is what is validated, compared and merged.
-Must never: fill in a default, or drop a key that somebody wrote but for `x-…`, which means nothing.
+Owns: the equivalences of the file. The result is what is validated, compared and merged.
+Must never: fill in a default, or drop a written key except `x-…`, which has no meaning.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def canonical(raw: dict[str, Any], lines: Lines, file: str | None) -> tuple[dict
     for section in _NAMED:
         entries = raw.get(section)
         if isinstance(entries, dict):
-            # An entry with nothing under it is one with defaults alone.
+            # An empty entry has only defaults.
             flat[section] = {name: {} if entry is None else entry for name, entry in entries.items()}
     for section in _NESTED:
         entries = flat.get(section)

@@ -1,6 +1,6 @@
-"""The bytes of a configuration file as text, and the characters in it that only look like what was meant.
+"""Decodes a configuration file, and finds characters that only look like the intended ones.
 
-Owns: encodings by their marks, the bound on a file's size, and the words for what a word processor put in.
+Owns: encodings by their marks, the limit on a file's size, and the wording for a word processor's characters.
 Must never: know a format's grammar, or change what a text says.
 """
 
@@ -13,7 +13,7 @@ from pathlib import Path
 MOST_BYTES = 8 * 1024 * 1024
 """Of one file. The largest sensible one is a few hundred kilobytes."""
 
-_MARKS = (  # the longer ones first: UTF-32's begins as UTF-16's does
+_MARKS = (  # the longer ones first: UTF-32's begins like UTF-16's
     (codecs.BOM_UTF32_LE, "utf-32-le"),
     (codecs.BOM_UTF32_BE, "utf-32-be"),
     (codecs.BOM_UTF8, "utf-8"),
@@ -50,7 +50,7 @@ def read_file(path: str) -> str:
 
 
 def decode(content: bytes) -> str:
-    """By the byte order mark; UTF-8 without one, unless every other byte says UTF-16. Line ends become `\\n`."""
+    """By the byte order mark; without one UTF-8, unless every other byte indicates UTF-16. Line ends become `\\n`."""
     if len(content) > MOST_BYTES:
         raise UnreadableText(f"is larger than {MOST_BYTES // 1024**2} MiB: is it the right file?")
     encoding, start = _encoding(content)
@@ -86,7 +86,7 @@ def _encoding(content: bytes) -> tuple[str, int]:
 
 
 def odd_character(text: str, line: int | None = None) -> str | None:
-    """What in a text that could not be read only looks right, the nearest to the line first."""
+    """The lookalike characters of an unreadable text, the nearest to the line first."""
     found = [
         (number, match[0])
         for number, content in enumerate(text.split("\n"), start=1)
@@ -103,13 +103,13 @@ def odd_character(text: str, line: int | None = None) -> str | None:
 
 
 def odd_name(text: str) -> str | None:
-    """What only looks right in the name of a key."""
+    """The lookalike characters in the name of a key."""
     found = odd_character(text)
     return found.partition(" has ")[2] if found else None
 
 
 def odd_value(text: str) -> str | None:
-    """What only looks right in a value that stands without quotes."""
+    """The lookalike characters in an unquoted value."""
     if len(text) > 1 and text[0] in _QUOTES and text[-1] in _QUOTES:
         return f"stands in typographic quotes ({text[0]}…{text[-1]}): write ' or \" instead"
     pasted = _PASTED.search(text)

@@ -1,7 +1,7 @@
-"""What the configuration says to connectors: does each exist, is it built, installed, and are its keys right.
+"""Checks the configuration's connectors: each must exist, be built and installed, and have valid keys.
 
 Owns: the check of every place that names a connector, and of the keys that belong to one.
-Must never: import a connector; its settings schema is enough, and a look at the files that a key names.
+Must never: import a connector; its settings schema is enough, and the files that a key names.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ SINKS: dict[str, type[OpenSection]] = {
 
 
 class ConnectorChecks:
-    """`quote` gives the end of a sentence that shows what was written at a path."""
+    """`quote` gives the end of a sentence that shows the value at a path."""
 
     def __init__(
         self, flat: dict[str, Any], registry: ConnectorRegistry, report: Report, quote: Callable[[Path], str]
@@ -88,7 +88,7 @@ class ConnectorChecks:
             self._check_own_keys(at, own, ProviderConfig, [spec])
 
     def _check_base_url(self, at: Path, entry: dict[str, Any], spec: ConnectorSpec | None) -> None:
-        """What is written there is not quoted: it may hold a credential."""
+        """Messages do not quote the value, which may contain a credential."""
         url = entry.get("base_url")
         if not isinstance(url, str) or not url or url.startswith(("unix:", "${")):
             return
@@ -105,7 +105,7 @@ class ConnectorChecks:
             self._report(where, "holds a credential, and there is an `api_key` too: give one of them", None)
 
     def _check_placeholders(self, at: Path, entry: dict[str, Any], spec: ConnectorSpec | None) -> None:
-        """A server of one's own may take any word for a key, or whatever it is sent; a hosted provider does not."""
+        """A user's own server may accept any word as a key; a hosted provider does not."""
         if spec is None or not is_hosted(entry, spec):
             return
         for below, text in strings(entry):
@@ -132,7 +132,7 @@ class ConnectorChecks:
     def _check_entries(
         self, at: Path, section: dict[str, Any], schema: type[OpenSection], key: str, kind: str, default: str | None
     ) -> None:
-        """A section that names connectors of one kind under `key` and may hold keys of theirs."""
+        """A section that names connectors of one kind under `key` and may contain their keys."""
         value = section.get(key)
         here = (*at, key) if key else at
         several = isinstance(value, list | tuple)
@@ -152,7 +152,7 @@ class ConnectorChecks:
             self._check_own_keys(path, own, ConnectorEntry, [spec])
             self._check_required(path, spec, shared | own)
         if not default and not any(isinstance(item, str | dict) for item in _listed(value)):
-            # No connector is named that they could belong to: the process chooses one later, with its defaults.
+            # No connector is named for them: the process chooses one later, with its defaults.
             for name in shared:
                 self._report((*at, name), "unknown key", suggest_key(schema, name, ()))
             return
@@ -191,7 +191,7 @@ class ConnectorChecks:
     def _check_own_keys(
         self, at: Path, own: dict[str, Any], schema: type[BaseModel], specs: list[ConnectorSpec | None]
     ) -> None:
-        """Keys the section does not know must be known to a connector it names, and be right for it."""
+        """Keys unknown to the section must be known to a connector it names, and valid for it."""
         if not own:
             return
         schemas = [spec.load_settings() for spec in specs if spec is not None]
@@ -202,7 +202,7 @@ class ConnectorChecks:
             if key in names:
                 continue
             near = suggest_key(schema, key, names)
-            # With no schema to go by, only what looks like a slip of the section's own keys is one.
+            # Without a schema only likely misspellings of the section's own keys are reported.
             if not opaque or near:
                 self._report((*at, key), "unknown key", near)
         for settings in known:
@@ -220,7 +220,7 @@ class ConnectorChecks:
         except ValidationError as error:
             for fault in error.errors(include_url=False, include_input=False):
                 if fault["type"] == "missing":
-                    continue  # it may stand beside the connector's name; _check_required has seen both places
+                    continue  # it may be beside the connector's name; _check_required looks at both places
                 path = (*at, *fault["loc"])
                 message = sentence(fault["type"], fault.get("ctx", {}), fault["msg"])
                 if message.startswith("expected"):
@@ -229,7 +229,7 @@ class ConnectorChecks:
 
 
 def is_hosted(entry: Mapping[str, Any], spec: ConnectorSpec) -> bool:
-    """Whether a provider is a vendor's own service, which every request needs a key for."""
+    """Whether a provider is a vendor's own service, which requires a key."""
     own = urlsplit(str(spec.row.get("base_url") or ""))
     given = urlsplit(_REFERENCE.sub("1", str(entry.get("base_url") or "")))
     return bool(own.netloc) and not spec.row.get("local") and (not given.netloc or given.netloc == own.netloc)
@@ -242,7 +242,7 @@ def _listed(value: Any) -> list[Any] | tuple[Any, ...]:
 def own_settings(spec: ConnectorSpec | None, given: dict[str, Any]) -> dict[str, Any]:
     """Of the keys given for several connectors, those that are this one's, in their types and with its defaults.
 
-    What cannot be read stays as it was given: validation reports it.
+    Invalid values stay as given: validation reports them.
     """
     settings = spec.load_settings() if spec is not None else None
     if settings is None:

@@ -1,4 +1,4 @@
-"""What changed between two configurations, in a line for each.
+"""The changes between two configurations, one line each.
 
 Owns: those lines.
 Must never: show a secret's value, on either side.
@@ -18,7 +18,7 @@ _MISSING: Any = object()
 
 
 def describe_difference(old: Any, new: Any, old_resolved: Any, new_resolved: Any, path: Path = ()) -> list[str]:
-    """Lines from `old` to `new` (as written). The resolved forms tell when only the environment changed."""
+    """Lines from `old` to `new` (as written). The resolved forms show changes of only the environment."""
     if isinstance(old, dict) and isinstance(new, dict):
         lines = []
         for key in dict.fromkeys([*old, *new]):
@@ -41,7 +41,7 @@ def describe_difference(old: Any, new: Any, old_resolved: Any, new_resolved: Any
 def _whole(old: Any, new: Any, where: str, path: Path) -> list[str]:
     verb, value = ("added", new) if old is _MISSING else ("removed", old)
     if isinstance(value, dict) and value and len(path) == 1:
-        # A section is told by its entries.
+        # A section is described by its entries.
         return [f"{where}.{key} {verb}" for key in value]
     return [f"{where} {verb}" if isinstance(value, dict) else f"{where} {verb}: {_value(value, path)}"]
 

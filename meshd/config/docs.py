@@ -1,6 +1,6 @@
 """Writes docs/configuration.md from the schema: `python -m meshd.config.docs`.
 
-Owns: the form of that page. Keys, defaults and meanings come from the schema and the registry alone.
+Owns: the form of that page. Keys, defaults and meanings come only from the schema and the registry.
 Must never: state a fact about a key that the schema does not.
 """
 
@@ -208,7 +208,7 @@ def _default(info: FieldInfo) -> str:
     extra = info.json_schema_extra
     if isinstance(extra, dict) and "shown_default" in extra:
         shown = str(extra["shown_default"])
-        # Words stay words; an id is set as code.
+        # Words stay plain; an id is formatted as code.
         return shown if " " in shown or "`" in shown or "." not in shown else f"`{shown}`"
     if info.is_required():
         return "required"
@@ -255,7 +255,7 @@ def _cell(text: str) -> str:
 
 
 def _builtin(kind: str) -> list[Any]:
-    """The connectors of this distribution: what else is installed where the page is written is not its matter."""
+    """The connectors of this distribution, without others that are installed on the author's machine."""
     return ConnectorRegistry(entry_points=False).list_connectors(kind)
 
 

@@ -1,6 +1,6 @@
 """Writing a configuration as YAML, TOML or JSON.
 
-Owns: the three forms, and that each reads back as the same configuration.
+Owns: the three formats, and that each reads back as the same configuration.
 Must never: decide what may be shown; the caller masks.
 """
 
@@ -33,7 +33,7 @@ def _dumper() -> Any:
     import yaml
 
     class Dumper(yaml.SafeDumper):
-        # An anchor for a list that merely stands twice would puzzle the reader.
+        # An anchor for a list that merely occurs twice would puzzle the reader.
         def ignore_aliases(self, data: Any) -> bool:
             return True
 
@@ -51,7 +51,7 @@ def _dumper() -> Any:
 
 
 _SHORT = 56
-"""Signs of a map or list that stand on one line, so that it fits a terminal below its own key."""
+"""Characters of a map or list on one line, so that it fits a terminal below its key."""
 
 
 def _in_lines(node: Any, parts: list[Any]) -> Any:
@@ -61,7 +61,7 @@ def _in_lines(node: Any, parts: list[Any]) -> Any:
 
 
 def _without_null(value: Any) -> Any:
-    """TOML has no null. An entry of nothing becomes an empty table, other keys are left out."""
+    """TOML has no null. An empty entry becomes an empty table, other keys are left out."""
     if isinstance(value, dict):
         return {
             key: {} if item is None else _without_null(item)
@@ -74,5 +74,5 @@ def _without_null(value: Any) -> Any:
 
 
 def _is_entry_map(value: dict[str, Any]) -> bool:
-    # `providers: {ollama: }` is the one place where nothing means something: entries are maps or nothing.
+    # `providers: {ollama: }` is the only place where an empty value has a meaning.
     return all(item is None or isinstance(item, dict) for item in value.values())

@@ -1,7 +1,7 @@
 """The JSON Schema of the configuration file, for editors (`meshctl config schema`).
 
-Owns: what pydantic's schema says too narrowly: short forms, nested `config:` maps, connectors' own keys.
-Must never: be what the daemon itself validates with.
+Owns: what pydantic's schema lacks: short forms, nested `config:` maps, connectors' own keys.
+Must never: be used for the daemon's own validation.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def json_schema() -> dict[str, Any]:
     definitions: dict[str, Any] = schema.setdefault("$defs", {})
     _tidy(schema)
     for model in _sections(RootConfig):
-        # Sections that are only reached through short forms are written out where they stand.
+        # Sections reached only through short forms are written inline.
         _mark_unbuilt(model, schema if model is RootConfig else definitions.get(model.__name__, {}))
     for name, kind in _OPEN.items():
         _add_connector_keys(definitions, definitions[name], kind)
@@ -69,7 +69,7 @@ def _mark_unbuilt(model: type[BaseModel], definition: dict[str, Any]) -> None:
 
 
 def _add_connector_keys(definitions: dict[str, Any], definition: dict[str, Any], kind: str) -> None:
-    """Offer the keys of every connector that may stand there; which one does is not known to the schema."""
+    """Add the keys of every possible connector; the schema does not know which one is used."""
     for spec in default_registry().list_connectors(kind):
         settings = spec.load_settings()
         if settings is None:
@@ -110,7 +110,7 @@ def _allow_empty_entries(schema: dict[str, Any]) -> None:
 
 
 def _tidy(value: Any) -> None:
-    """Drop what only the documentation uses, and defaults that are internal numbers rather than what one writes."""
+    """Drop what only the documentation uses, and defaults in internal units."""
     if isinstance(value, dict):
         value.pop("shown_default", None)
         if "x-unit" in value or any("x-unit" in part for part in value.get("anyOf", ()) if isinstance(part, dict)):

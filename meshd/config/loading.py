@@ -1,7 +1,7 @@
-"""Reading a configuration file: YAML, TOML or JSON, with the line on which everything stands.
+"""Reads a configuration file: YAML, TOML or JSON, with the line of every value.
 
-Owns: syntax. What could be read comes back as plain data with lines; what could not, as problems.
-Must never: know a key's meaning, or follow anything the text asks for beyond data (no YAML tags).
+Owns: syntax. The result is plain data with lines, and problems.
+Must never: know a key's meaning, or interpret anything but data (no YAML tags).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from meshd.config.problems import Path, Problem, dotted
 FORMATS = ("yaml", "toml", "json")
 _ENDINGS = {".toml": "toml", ".json": "json"}
 _MOST_NODES = 300_000
-"""Values in one file. A few aliases of aliases in YAML can stand for billions."""
+"""Values in one file. In YAML a few nested aliases can expand to billions."""
 
 Lines = dict[Path, int]
 _Entries = dict[str, tuple[Any, Any]]
@@ -29,8 +29,8 @@ _Entries = dict[str, tuple[Any, Any]]
 
 @dataclass(slots=True)
 class Loaded:
-    """A file's content. `fatal`: the text could not be read as the format at all. `written`: values without quotes
-    that YAML makes something else of than text (`no`, `1.10`, `0660`), as they stand in the file."""
+    """A file's content. `fatal`: the text is not in the format at all. `written`: unquoted values that YAML does not
+    read as text (`no`, `1.10`, `0660`), as in the file."""
 
     raw: dict[str, Any] = field(default_factory=dict)
     lines: Lines = field(default_factory=dict)
@@ -45,7 +45,7 @@ def format_of(path: str) -> str:
 
 
 def is_content(path: str | os.PathLike[str]) -> bool:
-    """Whether it is a configuration itself rather than the path of one."""
+    """Whether it is a configuration's text rather than a path."""
     return isinstance(path, str) and ("\n" in path or path.lstrip()[:1] == "{")
 
 
@@ -75,7 +75,7 @@ def load_text(text: str, format: str = "yaml", file: str | None = None) -> Loade
 
 
 def _with_hint(loaded: Loaded, text: str) -> Loaded:
-    """A text that could not be read often holds something that only looks right."""
+    """An unreadable text often contains lookalike characters."""
     problem = loaded.problems[0]
     hint = odd_character(text, problem.line)
     if hint is None or "tab" in problem.message:
@@ -123,7 +123,7 @@ _YAML_WORDS = {
     "but found another document": "a second document begins here (`---`): one file holds one",
     "found undefined alias": "an alias (`*name`) with no anchor (`&name`) before it",
 }
-"""libyaml's words, and what they mean for who wrote the file."""
+"""libyaml's messages, and their meaning for the file's author."""
 
 
 def _yaml_error(error: Any, file: str | None, text: str) -> Loaded:
@@ -198,7 +198,7 @@ class _YamlReader:
         odd = odd_value(node.value) if not node.style else None
         if odd:
             self._problem(path, node, odd)
-        if kind in _TEXT_TAGS:  # a date is what it says, not a point in time
+        if kind in _TEXT_TAGS:  # a date stays text, not a point in time
             return node.value
         try:
             value = self._loader.construct_object(node)
@@ -217,7 +217,7 @@ class _YamlReader:
         return mapping
 
     def _entries(self, node: Any, path: Path) -> _Entries:
-        """A map's own keys over those it merges (`<<`). Once a node, however many aliases it has."""
+        """A map's own keys over those it merges (`<<`). Once per node, however many aliases it has."""
         known = self._entries_of.get(id(node))
         if known is not None:
             return known
@@ -230,7 +230,7 @@ class _YamlReader:
             elif key_node.id != "scalar":
                 self._problem(path, key_node, "a key must be a name")
             else:
-                # As written, whatever YAML would make of it: `on`, `404` and `1.5` are names here.
+                # As written, not as YAML reads it: `on`, `404` and `1.5` are names here.
                 key = str(key_node.value)
                 self._check_key(key, key_node, own, path)
                 own[key] = key_node, value_node
@@ -239,7 +239,7 @@ class _YamlReader:
         return entries
 
     def _merged(self, node: Any, path: Path) -> _Entries:
-        """What `<<` brings: of several maps, the first that has a key."""
+        """The merged keys of `<<`: of several maps the first with a key counts."""
         sources = node.value if node.id == "sequence" else [node]
         merged: _Entries = {}
         for source in sources:
@@ -271,7 +271,7 @@ class _YamlReader:
 
 def _load_json(text: str, file: str | None) -> Loaded:
     try:
-        # Tabs are fine in JSON and not in YAML, so that JSON's own parser has the last word on what it says.
+        # JSON allows tabs and YAML does not, so JSON's own parser decides.
         raw = json.loads(text, parse_constant=_no_constant)
     except json.JSONDecodeError as error:
         return _fatal(file, f"is not valid JSON: {_json_fault(text, error)}", error.lineno)
@@ -285,7 +285,7 @@ def _load_json(text: str, file: str | None) -> Loaded:
 
 
 def _json_fault(text: str, error: json.JSONDecodeError) -> str:
-    """The parser's words, or what YAML, JSON5 and editors allow and JSON does not."""
+    """The parser's message, or the feature that YAML, JSON5 and editors allow and JSON does not."""
     here = text[error.pos : error.pos + 2]
     if here[:1] == "#" or here in ("//", "/*"):
         return "JSON has no comments: remove it, or name the file .yaml"
@@ -323,8 +323,8 @@ def _load_toml(text: str, file: str | None) -> Loaded:
 def _toml_lines(text: str) -> Lines:
     """The lines of tables and keys, by looking at the text: tomllib keeps none.
 
-    Best effort: a line inside a multi-line string that looks like a key is taken for one, and does no harm,
-    because only paths that exist are ever asked for.
+    Best effort: a line inside a multi-line string that looks like a key counts as one, which is harmless, because only
+    existing paths are looked up.
     """
     lines: Lines = {}
     table: Path = ()

@@ -1,4 +1,4 @@
-"""Where the configuration file is looked for.
+"""Finds the configuration file.
 
 Owns: the order of the places.
 Must never: read the file.
@@ -21,8 +21,7 @@ def find_config(
 ) -> Path | None:
     """--config, $MESHD_CONFIG, the user's, the system's; None: zero configuration.
 
-    The first two are taken at their word: a file named there that is missing is an error, not a reason to
-    look elsewhere.
+    The first two are binding: a missing file there is an error, not a reason to look elsewhere.
     """
     env = os.environ if environ is None else environ
     named = given or env.get("MESHD_CONFIG")

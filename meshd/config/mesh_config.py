@@ -1,7 +1,7 @@
 """`MeshConfig`: one configuration, as written and as meant.
 
-Owns: the raw data with its lines; the typed views; validation, merging, comparison, redaction, dumping.
-Must never: change after it was made (every operation gives a new one), or show a secret's value.
+Owns: the raw data with its lines; the typed views; validation, merging, comparison, redaction, dumping. Must never:
+change after its creation (every operation returns a new one), or show a secret's value.
 
 Four stages of the same data: `raw` (as written), `_written` (canonical form), `_flat` (environment resolved, at
 load), and the typed views (secrets too, once `with_secrets` gave them).
@@ -80,7 +80,7 @@ class MeshConfig:
 
     @classmethod
     def from_file(cls, path: str | os.PathLike[str], *, environ: Mapping[str, str] | None = None) -> MeshConfig:
-        """Read YAML, TOML or JSON, by the file's ending. Raises ConfigurationError when it cannot be read as that."""
+        """Read YAML, TOML or JSON, by the file's ending. Raises ConfigurationError if it cannot be read as that."""
         name = os.fspath(path)
         return cls._from_loaded(load_file(name), name, environ)
 
@@ -92,7 +92,7 @@ class MeshConfig:
 
     @classmethod
     def of(cls, config: Any) -> MeshConfig:
-        """As a program hands it over: an object, a mapping, or a file's path. Raises ConfigurationError."""
+        """From a program: an object, a mapping, or a file's path. Raises ConfigurationError."""
         if isinstance(config, MeshConfig):
             return config
         if isinstance(config, Mapping):
@@ -213,7 +213,7 @@ class MeshConfig:
         )
 
     def secret_references(self) -> dict[str, list[str]]:
-        """Secret name → the paths that need it, those of disabled providers left out.
+        """Secret name → the paths that need it, without those of disabled providers.
 
         A provider without `api_key` whose connector has a key variable needs that secret too.
         """
@@ -232,7 +232,7 @@ class MeshConfig:
         return found
 
     def secrets_of_provider(self, name: str) -> set[str]:
-        """The values in its section that are secret by their key, and those that a reference to a secret stands for."""
+        """The values in its section that are secret by their key, and those of referenced secrets."""
         section, path = self._flat.get("providers", {}).get(name), ("providers", name)
         found = {value for at, value in strings(resolve_secrets(section, self._secrets), path) if is_secret_path(at)}
         for _, text in strings(section, path):
@@ -240,7 +240,7 @@ class MeshConfig:
         return {value for value in found if value and "${" not in value}
 
     def problem_at(self, path: str | Path, message: str) -> Problem:
-        """A problem found elsewhere (a secret that is missing), with the line of what it is about."""
+        """A problem found elsewhere (a missing secret), with its line."""
         if isinstance(path, str):
             known = {dotted(each): each for each in self._flat_lines}
             text = path
@@ -263,7 +263,7 @@ class MeshConfig:
         )
 
     def redacted(self) -> dict[str, Any]:
-        """As written, with literal secrets masked; references are shown as they stand."""
+        """As written, with literal secrets masked; references are shown."""
         shown: dict[str, Any] = redact(self.raw)
         return shown
 
@@ -277,7 +277,7 @@ class MeshConfig:
         return [*lines, *(f"secret {name} changed" for name in rotated)]
 
     def dump(self, format: str = "yaml", *, redacted: bool = False) -> str:
-        """The text of a file of this configuration, as written: secrets given literally are in it."""
+        """The configuration as a file's text, as written, including literal secrets."""
         return dumping.dump(self.redacted() if redacted else self.raw, format)
 
     def __eq__(self, other: object) -> bool:

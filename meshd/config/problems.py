@@ -1,4 +1,4 @@
-"""What is wrong with a configuration: one `Problem` a fault, with where it stands and what would be right.
+"""What is wrong with a configuration: one `Problem` per fault, with its place and a suggestion.
 
 Owns: the shape of a problem, its sentence, and the search for the closest valid name.
 Must never: hold a secret's value in a message.
@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 Path = tuple[str | int, ...]
-"""Where a value stands: keys and list positions from the root."""
+"""A value's place: keys and list positions from the root."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ def closest(word: str, candidates: Iterable[str]) -> str | None:
 
 
 def line_of(lines: dict[Path, int], path: Path) -> int | None:
-    """The line of a path, or of the nearest thing above it that has one."""
+    """The line of a path, or of the nearest parent that has one."""
     for length in range(len(path), 0, -1):
         line = lines.get(path[:length])
         if line is not None:

@@ -1,7 +1,7 @@
-"""Which values of a configuration are secret, and what is shown in their place.
+"""Which values of a configuration are secret, and what is shown instead.
 
 Owns: the rule by which a key is known to hold a secret, and the masking of a whole configuration.
-Must never: let a literal secret through because it sits beside a reference.
+Must never: show a literal secret because it is beside a reference.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ _USERINFO = re.compile(r"(?<=://)([^/@\s:]*):([^/@\s]+)(?=@)")
 _TOKEN_ALONE = re.compile(r"(?<=://)[^/@\s:]+(?=@)")
 _URL = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*://)(?P<userinfo>[^/?#]*@)?(?P<rest>[^?#]*)(?P<query>\?[^#]*)?")
 _NAMED = frozenset({"providers", "models", "pools", "apps"})
-"""Sections whose second level is a name somebody chose, which says nothing about what it holds."""
+"""Sections whose second level is a user's name, which says nothing about the content."""
 
 _SCHEME = re.compile(r"^(?:bearer|basic|token)\s+", re.IGNORECASE)
 
 
 def is_secret_key(key: str) -> bool:
-    """Whether a key of this name holds a secret wherever it stands."""
+    """Whether a key of this name holds a secret in any place."""
     return bool(_SECRET_KEY.search(key))
 
 
@@ -51,7 +51,7 @@ def _marks_secret(path: Path) -> bool:
 
 
 def redact_url(url: str) -> str:
-    """A URL as anybody may see it: without who logs in there, and without what is asked in its query."""
+    """A URL without credentials and query."""
     match = _URL.match(url)
     if match is None:
         address, mark, _ = url.partition("?")
@@ -62,7 +62,7 @@ def redact_url(url: str) -> str:
 
 
 def mask_secret(value: str) -> str:
-    """A secret's stand-in. A reference is shown as it stands; whatever is literal is not."""
+    """A mask for a literal secret; a reference is shown as written."""
     scheme = _SCHEME.match(value)
     prefix = scheme[0] if scheme else ""
     rest = value[len(prefix) :]

@@ -1,6 +1,6 @@
 """`${env:NAME}` and `${secrets:NAME}` in strings.
 
-Owns: finding and substituting references anywhere in a configuration, and telling what only looks like one.
+Owns: finding and substituting references anywhere in a configuration, and recognising lookalikes.
 Must never: put a resolved value into a problem.
 """
 
@@ -23,9 +23,9 @@ _TOLD_ELSEWHERE = re.compile(
     r"(?:\$?(?:env|ENV)[:.]|os\.environ[/.]|process\.env\.|\$\(|\$?\{?secrets?[:.]|\{env[:.])"
     r"\s*([A-Za-z_][A-Za-z0-9_]*)\s*[)}]?"
 )
-"""As LiteLLM, PowerShell, JavaScript and make write it, and ours with a sign left out."""
+"""The forms of LiteLLM, PowerShell, JavaScript and make, and ours with a missing character."""
 _PLACEHOLDERS = re.compile(r"<[^<>]+>|(?:\w+-)?(?:\.{3}|…)|your[-_ ].*(?:key|token|secret).*", re.I)
-"""What examples have in a key's place, and no key can be. Other words (EMPTY, changeme) are told by `advice.py`."""
+"""Example values that cannot be keys. `advice.py` reports other words (EMPTY, changeme)."""
 IS_PLACEHOLDER = "is a placeholder: write the key itself, or ${secrets:NAME} for the environment's NAME"
 _KINDS = ("env", "secrets")
 _DEEPEST = 8
@@ -72,7 +72,7 @@ def _closed(text: str, position: int) -> int | None:
 
 
 def strings(value: Any, path: Path = ()) -> Iterator[tuple[Path, str]]:
-    """Every string of a structure, with where it stands."""
+    """Every string of a structure, with its path."""
     if isinstance(value, str):
         yield path, value
     elif isinstance(value, dict):
@@ -95,7 +95,7 @@ def transform(value: Any, change: Callable[[str], str]) -> Any:
 
 
 def _substituted(text: str, replacement: Callable[[_Reference], str | None]) -> str:
-    """The text with each reference replaced that has a replacement."""
+    """The text with each reference replaced, if it has a replacement."""
     parts: list[str] = []
     position = 0
     for found in _references(text):
@@ -107,7 +107,7 @@ def _substituted(text: str, replacement: Callable[[_Reference], str | None]) -> 
 
 
 def resolve_env(value: Any, environ: Mapping[str, str]) -> Any:
-    """Every `${env:…}` replaced; one that has neither value nor default stays as it stands.
+    """Every `${env:…}` replaced; one with neither value nor default stays.
 
     As in a shell, `:-` also applies when the variable is empty, and a default may hold references.
     """
@@ -125,7 +125,7 @@ def resolve_env(value: Any, environ: Mapping[str, str]) -> Any:
 
 
 def resolve_secrets(value: Any, secrets: Mapping[str, str]) -> Any:
-    """Every `${secrets:NAME}` replaced whose value is given; the others stay."""
+    """Every `${secrets:NAME}` with a given value replaced; the others stay."""
 
     def replacement(found: _Reference) -> str | None:
         return secrets.get(found.body) if found.kind == "secrets" else None
@@ -181,7 +181,7 @@ def _fault(kind: str, body: str, path: Path, environ: Mapping[str, str]) -> str 
 
 
 def _lookalikes(text: str, path: Path) -> Iterator[str]:
-    """What would be a reference in a shell, a compose file or a template. In free text it may be meant as it is."""
+    """What would be a reference in a shell, a compose file or a template. In free text it may be intended."""
     if not _takes_references(path):
         return
     kind = "secrets" if is_secret_path(path) else "env"
@@ -203,7 +203,7 @@ def is_unfilled(text: str) -> bool:
 
 
 def _bare(text: str, kind: str) -> str | None:
-    """The name in what is a reference elsewhere. An address may begin with `env:`; a key does not."""
+    """The name in a foreign form of reference. An address may begin with `env:`; a key does not."""
     elsewhere = [_TOLD_ELSEWHERE] if kind == "secrets" and not _OPEN.match(text) else []
     for pattern in (_BARE, _OTHERS, *elsewhere):
         found = pattern.fullmatch(text)

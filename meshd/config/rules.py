@@ -18,11 +18,11 @@ from meshd.routing.requirements import conditions
 from meshd.routing.selection import SelectionError, compile_selection
 
 Listed = Callable[[Path, Any, Callable[[str], bool], str, list[str]], None]
-"""Reports those of a list's names that are not known: path, value, known, what it names, all names."""
+"""Reports unknown names in a list: path, value, known, what it names, all names."""
 
 
 class RuleChecks:
-    """Of every pool, and of `daemon.timezone`."""
+    """For every pool, and for `daemon.timezone`."""
 
     def __init__(self, flat: dict[str, Any], report: Report, check_listed: Listed) -> None:
         self._flat = flat
@@ -85,7 +85,7 @@ class RuleChecks:
 
 
 def is_timezone(name: str) -> bool:
-    if name == "UTC":  # which needs no database of zones
+    if name == "UTC":  # it needs no time zone database
         return True
     try:
         ZoneInfo(name)
@@ -95,7 +95,7 @@ def is_timezone(name: str) -> bool:
 
 
 def _nearest_zone(name: str) -> str | None:
-    """By the whole name, or by the city alone."""
+    """By the whole name, or only by the city."""
     zones = sorted(available_timezones())
     return closest(name, zones) or _by_city(name, zones)
 

@@ -1,4 +1,4 @@
-"""What YAML made of a value without quotes, read as the schema means it: `no` is Norwegian where a text is expected.
+"""Reads unquoted YAML values as the schema means them: `no` is Norwegian where a text is expected.
 
 Owns: putting back the written text of a boolean, number or null where the schema has text; decimal numbers with
 leading zeros; `1e3`; permissions, which are octal however they are written.
@@ -24,7 +24,7 @@ _LEADING_ZEROS = re.compile(r"[+-]?0+\d+", re.ASCII)
 
 
 def as_meant(section: type[BaseModel], value: Any, written: Written, path: Path = ()) -> Any:
-    """The same data with the written texts where the schema says so."""
+    """The same data, with the written text where the schema expects text."""
     if not isinstance(value, dict):
         return value
     fields = section.model_fields
@@ -73,7 +73,7 @@ def _read_map(kinds: list[tuple[Any, Any]], value: dict[str, Any], written: Writ
 
 
 def _alternatives(annotation: Any, metadata: tuple[Any, ...]) -> typing.Iterator[tuple[Any, tuple[Any, ...]]]:
-    """The types that a field may have, each with what its annotation says besides."""
+    """The types that a field may have, each with the rest of its annotation."""
     origin = typing.get_origin(annotation)
     if origin is typing.Annotated:
         inside, *about = typing.get_args(annotation)
@@ -101,5 +101,5 @@ def _is_mode(about: tuple[Any, ...]) -> bool:
 
 
 def _written(written: Written, path: Path) -> str | None:
-    """Where it stands, or under the nested `config:` that canonical form took away."""
+    """At its path, or under the nested `config:` that canonical form removed."""
     return written.get(path) or written.get((*path[:2], "config", *path[2:]))

@@ -1,4 +1,4 @@
-"""The schema seen as a tree of keys: which exist where, which are not built yet, what lies below each.
+"""The schema as a tree of keys: which exist where, which are not built yet, what is below each.
 
 Owns: walking plain data along the schema, for what pydantic does not say well (the closest key) or at all
 (keys that are not built).
@@ -87,7 +87,7 @@ def find_faults(section: type[BaseModel], value: dict[str, Any], path: Path, rep
             continue
         if key.marker is not None:
             if not key.marker.values:
-                # What stands below is not looked at: it would change nothing.
+                # Keys below are not examined: they would change nothing.
                 report(at, "not supported yet", None)
                 continue
             if item in key.marker.values:
@@ -98,7 +98,7 @@ def find_faults(section: type[BaseModel], value: dict[str, Any], path: Path, rep
 
 
 def suggest_key(section: type[BaseModel], name: str, more: tuple[str, ...] = ()) -> str | None:
-    """The closest key of the section; else one of that very name a level further down."""
+    """The closest key of the section; else one of the same name one level down."""
     known = keys_of(section)
     near = closest(name, [*known, *more])
     if near:
@@ -110,9 +110,9 @@ def suggest_key(section: type[BaseModel], name: str, more: tuple[str, ...] = ())
 
 
 def prune(section: type[BaseModel], value: Any) -> Any:
-    """The same without known keys that have nothing behind them (`retry:`): they mean the default.
+    """The same without empty known keys (`retry:`), which mean the default.
 
-    What belongs to a connector or is passed on to a model is left alone: there null may mean something.
+    Values for a connector or a model are left alone: there null may have a meaning.
     """
     if not isinstance(value, dict):
         return value

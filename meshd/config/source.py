@@ -1,7 +1,7 @@
-"""Where a running mesh's configuration comes from, now and at every reload.
+"""The source of a running mesh's configuration, now and at every reload.
 
 Owns: the choice between a file, a given configuration, and the built-in one.
-Must never: decide what is done with it.
+Must never: decide what to do with it.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ _DESCRIPTORS = ("/dev/stdin", "/dev/fd/", "/proc/self/fd/")
 
 
 class ConfigSource:
-    """Where to read. `path`: the file to watch, None where there is none. `first`: what the first read gives,
-    whatever the file holds."""
+    """Where to read. `path`: the file to watch, or None. `first`: the result of the first read, instead of the file's
+    content."""
 
     def __init__(
         self,
@@ -62,7 +62,7 @@ class ConfigSource:
 
     @classmethod
     def of_config(cls, config: MeshConfig) -> ConfigSource:
-        """A configuration that is given, as it is (its file may say less); a reload reads its file, if it has one."""
+        """A given configuration (its file may contain less); a reload reads its file, if it has one."""
         if config.file is not None:
             if _gives_itself_once(Path(config.file)):
                 return cls(lambda: (config, "given"))

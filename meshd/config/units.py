@@ -35,7 +35,7 @@ _SIZE = re.compile(rf"({_NUMBER})\s*([A-Za-z]*)", re.ASCII)
 _BARE = re.compile(rf"(?:{_NUMBER})(?:[eE][+-]?\d{{1,3}})?", re.ASCII)
 
 _LONGEST = 1e12
-"""Seconds. Beyond it a duration is a slip of the hand, and float seconds lose their milliseconds."""
+"""Seconds. A longer duration is a mistake, and float seconds would lose their milliseconds."""
 
 
 def parse_duration(value: object) -> float:
@@ -115,7 +115,7 @@ def parse_money(value: object) -> int:
         raise ValueError(f"not an amount of money: {value!r}") from None
     if not nano.is_finite() or nano < 0 or nano.adjusted() > 24:
         raise ValueError(f"not an amount of money: {value!r}")
-    # Rounded up: a price below a nano-dollar may be over-counted, never under-counted.
+    # Rounded up: prices below a nano-dollar may be over-counted, never under-counted.
     whole = int(nano)
     return whole if whole == nano else whole + 1
 

@@ -1,6 +1,6 @@
 """The users and groups of this machine, by name.
 
-Must never: be asked by the router: a directory service may take seconds to answer.
+Must never: be used by the router: a directory service may take seconds to answer.
 """
 
 from __future__ import annotations

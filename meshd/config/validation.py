@@ -1,4 +1,4 @@
-"""Every rule of the configuration that a type cannot state, and all of its problems at once.
+"""Every rule of the configuration beyond types; reports all problems at once.
 
 Owns: the order of the checks, and those across sections (references by name, connectors, capabilities).
 Must never: stop at the first problem, or read anything but the configuration, the registry and the machine's groups.
@@ -34,7 +34,7 @@ _SELF_LISTING = ("modelmesh.local-llm.v1", "modelmesh.local-embeddings.v1", "mod
 class Validation:
     """One pass over one configuration. `flat` is canonical and has its environment resolved; `written` has not.
 
-    Messages quote from `written`, so that a value that came from the environment shows as its reference.
+    Messages quote from `written`, so that a value from the environment is shown as its reference.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class Validation:
     def _report_type(self, fault: Any) -> None:
         kind = fault["type"]
         if kind == "extra_forbidden":
-            return  # find_faults says it better
+            return  # find_faults reports it better
         path = self._without_branch(tuple(fault["loc"]))
         if path is None:
             return
@@ -109,8 +109,8 @@ class Validation:
         self.report(path, message, suggestion)
 
     def _without_branch(self, path: Path) -> Path | None:
-        """A key of `api_keys` is a text or a map, and pydantic reports what both of them miss. None: not of the one
-        that was written; else the path as it is in the file."""
+        """A key of `api_keys` is a text or a map, and pydantic reports errors for both. None: for the form that was not
+        used; else the path in the file."""
         if len(path) < 5 or path[0] != "providers" or path[2] != "api_keys":
             return path
         written = _at(self._written, path[:4])[1]
@@ -136,7 +136,7 @@ class Validation:
         return name in self._sections["providers"] or name in LOCAL_SERVERS
 
     def _known_model(self, name: str) -> bool:
-        """Listed, or of a provider whose models are not listed but found."""
+        """Listed, or of a provider whose models are discovered."""
         if name in self._sections["models"]:
             return True
         return any(
@@ -215,18 +215,18 @@ class Validation:
             self._check_members(at, pool, matches=bool(capability) or not pool.get("models"))
 
     def _check_members(self, at: Path, pool: dict[str, Any], *, matches: bool) -> None:
-        """Whether the pool leaves itself anybody, as far as the file tells."""
+        """Whether the pool has any members left, as far as the file tells."""
         only, without = _names(pool.get("providers")), _names(pool.get("excluded_providers"))
         excluded = _names(pool.get("excluded_models"))
         if not (only or without or excluded):
             return
         if not all(map(self._known_provider, only + without)) or not all(map(self._known_model, excluded)):
-            return  # which was said, and may be the reason
+            return  # already reported, and perhaps the reason
         providers, models = self._sections["providers"], self._sections["models"]
         candidates = set(_names(pool.get("models")))
         if matches:
             if any(self._discovers(name) for name in (only or providers) if name not in without):
-                return  # whom it will have is seen when it runs
+                return  # its members are only known at run time
             candidates |= {id for id, model in models.items() if _map(model).get("enabled") is not False}
         left = [
             id
@@ -280,7 +280,7 @@ def infer_provider(model_id: str, providers: Iterable[str]) -> str | None:
 
 
 def _are_nodes(below: Any) -> bool:
-    """Whether this is what may stand under a capability: names, or maps of names to the same."""
+    """Whether this is valid under a capability: names, or maps of names to the same."""
     if isinstance(below, dict):
         return all(_SEGMENT.fullmatch(name) and _are_nodes(each) for name, each in below.items())
     if isinstance(below, list | tuple):
@@ -297,7 +297,7 @@ def _names(value: Any) -> list[str]:
 
 
 def _at(value: Any, path: Path) -> tuple[bool, Any]:
-    """Whether there is something at a path, and what."""
+    """Whether there is a value at a path, and which."""
     for part in path:
         try:
             value = value[part]

@@ -1,4 +1,4 @@
-"""The typed views completed with what the file leaves to be inferred.
+"""Completes the typed views with inferred values.
 
 Owns: a provider's connector and implied key, a model's provider and id, which sink has which keys.
 Must never: fail on a configuration that pydantic accepted; validation reports what cannot be inferred.
@@ -16,11 +16,11 @@ from meshd.config.validation import infer_provider
 from meshd.connectors.registry import ConnectorRegistry, default_registry
 
 _VENDOR = re.compile(r"[A-Za-z][A-Za-z-]*\.(?=[A-Za-z])")
-"""What looks like "vendor." and not like the head of a version, as in "gpt-4.1" or "llama3.2"."""
+"""Looks like "vendor.", not like the beginning of a version, as in "gpt-4.1" or "llama3.2"."""
 
 
 def implied_keys(flat: dict[str, Any]) -> dict[str, str]:
-    """Provider name → the reference its key is taken from, for those that give none and need one."""
+    """Provider name → the reference for its key, for those that need one and give none."""
     registry = default_registry()
     providers = flat.get("providers")
     found = {}
@@ -75,7 +75,7 @@ def _complete_model(id: str, model: ModelConfig, root: RootConfig) -> ModelConfi
 
 
 def provider_id(id: str, provider: str, vendor: str) -> str:
-    """The id a provider knows a model by: the part after the vendor prefix, where there is one."""
+    """A model's id at its provider: the part after the vendor prefix, if there is one."""
     for prefix in (provider, vendor):
         for separator in "./:":
             if prefix and id.startswith(prefix + separator) and len(id) > len(prefix) + 1:
@@ -91,7 +91,7 @@ def _complete_pool(name: str, pool: PoolConfig) -> PoolConfig:
 
 
 def _distribute(section: Any, key: str, kind: str, registry: ConnectorRegistry) -> Any:
-    """Give each connector of a section those of the section's open keys that are its own."""
+    """Give each connector of a section its own keys among the section's open keys."""
     assert isinstance(section, OpenSection)
     entries = tuple(
         ConnectorEntry(

@@ -1,11 +1,11 @@
-"""Notices that the configuration file has another content.
+"""Notices changes of the configuration file's content.
 
-Owns: a thread that watches the file's directory, and those of the symlinks it stands behind.
-Must never: read the configuration, or say so twice for one change.
+Owns: a thread that watches the file's directory, and those of symlinks that lead to it.
+Must never: read the configuration, or report one change twice.
 
 Editors replace files, and Kubernetes swaps a symlink two levels up, so the directories are watched rather than
-the file, and what counts is whether the content differs. Who writes in place truncates first: a change is one when
-the content stays the same for `debounce`, and an empty file is one that somebody has not written yet.
+the file, and what counts is whether the content differs. Writers in place truncate first: a change counts when the
+content stays the same for `debounce`, and an empty file has not been written yet.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ from pathlib import Path
 from meshd.config.characters import MOST_BYTES
 
 _POLL = 2.0  # s between two checks if changes are not reported
-_STEP = 0.2  # s between two looks of watchfiles at what the system told; 0.05 cost an idle daemon most of its time
-_UNASKED = 1.0  # s between two looks where nothing was told: a change before the watch began, a silent file system
+_STEP = 0.2  # s between watchfiles' checks; 0.05 was most of an idle daemon's work
+_UNASKED = 1.0  # s between checks without a report: a change before the watch began, a silent file system
 _POLLS = 150
 _CUT_PATIENCE = 2.0  # s of quiet after what may be the first piece of a file
-_MOST_PATIENCE = 30.0  # s: who has the file open for longer is not writing it
+_MOST_PATIENCE = 30.0  # s: a process that has the file open for longer is not writing it
 
 logger = logging.getLogger("meshd.config")
 
 
 class DirectoryWatch:
-    """A thread of its own that calls `_look` when something happened where the files are, and when they are not what
-    they were: not every file system tells.
+    """A thread that calls `_look` when something happened in the directories, or when the files differ: not every file
+    system reports changes.
 
-    what: in words, for the log. debounce: seconds of quiet that end a burst of changes.
+    what: a name for the log. debounce: seconds of quiet that end a burst of changes.
     """
 
     def __init__(self, what: str, files: Sequence[Path], debounce: float) -> None:
@@ -64,7 +64,7 @@ class DirectoryWatch:
                 continue
             try:
                 self._follow(directories)
-            except Exception as error:  # inotify used up, no descriptor left; what of it is raised differs
+            except Exception as error:  # inotify used up, no descriptor left: exceptions differ
                 if not self._polling:
                     why = str(error).split(" (")[0]
                     logger.warning("%s is checked every %g s: changes are not reported (%s)", self._what, _POLL, why)
@@ -100,7 +100,7 @@ class DirectoryWatch:
         return [state_of(file) for file in self.files]
 
     def _poll(self) -> None:
-        """Look now and then, and after a while try to be told again."""
+        """Check now and then, and after a while try to watch again."""
         for _ in range(_POLLS):
             if self._stop.wait(_POLL):
                 return
@@ -148,8 +148,8 @@ class FileWatch(DirectoryWatch):
         self._on_change(content)
 
     def _patience(self, content: bytes | None) -> float:
-        """How long it has to stay the same. What is the beginning of the text in use, or ends within a line where
-        that did not, may be the first piece of a slow writer, and would be valid and mean less."""
+        """How long it has to stay the same. A beginning of the text in use, or one that ends within a line where that
+        did not, may be a slow writer's first piece, which could be valid but incomplete."""
         text = _read(self.path)
         known = self._text
         if content is None or not text or not known or text == known:
@@ -159,7 +159,7 @@ class FileWatch(DirectoryWatch):
 
 
 def state_of(path: Path) -> tuple[int, ...] | None:
-    """What the system says of it, without reading it; None where there is nothing."""
+    """Its metadata, without reading it; None if it does not exist."""
     try:
         found = os.stat(path)
     except (OSError, ValueError):
@@ -168,7 +168,7 @@ def state_of(path: Path) -> tuple[int, ...] | None:
 
 
 def watched_directories(path: Path) -> list[Path]:
-    """The directory of the file and of every link on the way to it, those that exist."""
+    """The existing directories of the file and of every link on the way to it."""
     found: list[Path] = []
     current = path.absolute()
     for _ in range(16):
@@ -181,7 +181,7 @@ def watched_directories(path: Path) -> list[Path]:
             break
         try:
             target = Path(os.path.normpath(link.parent / os.readlink(link)))
-        except OSError:  # it has just been replaced, of which there is news too
+        except OSError:  # it has just been replaced, which is reported as well
             break
         if link.parent not in found and link.parent.is_dir():
             found.append(link.parent)
@@ -190,13 +190,13 @@ def watched_directories(path: Path) -> list[Path]:
 
 
 def digest(path: Path) -> bytes | None:
-    """Of a file's content; None for one that is not there or is empty."""
+    """The digest of a file's content; None if it is missing or empty."""
     content = _read(path)
     return hashlib.sha256(content).digest() if content else None
 
 
 def _read(path: Path) -> bytes:
-    """At most a little more than a configuration may hold; nothing where there is no file."""
+    """At most slightly more than a configuration may have; empty if there is no file."""
     try:
         if not path.is_file():
             return b""
@@ -207,7 +207,7 @@ def _read(path: Path) -> bytes:
 
 
 def being_written(path: Path) -> bool:
-    """Whether a process that we may look into has the file open for writing."""
+    """Whether a process that we may inspect has the file open for writing."""
     try:
         wanted = os.stat(path)
         processes = [name for name in os.listdir("/proc") if name.isdigit()]
@@ -228,5 +228,5 @@ def _writes(process: str, wanted: os.stat_result) -> bool:
 def _is_to_write(descriptor: str, wanted: os.stat_result) -> bool:
     try:
         return os.path.samestat(os.stat(descriptor), wanted) and bool(os.lstat(descriptor).st_mode & 0o200)
-    except OSError:  # closed meanwhile, which says nothing of the others
+    except OSError:  # closed meanwhile, which says nothing about others
         return False

@@ -31,7 +31,7 @@ _EXPECTED = {
 
 
 def sentence(kind: str, context: Mapping[str, Any], fallback: str) -> str:
-    """What was expected, for a pydantic error of this kind; without what was got."""
+    """What was expected, for a pydantic error of this kind, without the value."""
     if kind == "missing":
         return "is missing"
     if kind == "literal_error":
@@ -42,7 +42,7 @@ def sentence(kind: str, context: Mapping[str, Any], fallback: str) -> str:
 
 
 def shown(value: Any) -> str:
-    """A value as it stands in a sentence: short, and in the words of the file rather than Python's."""
+    """A value within a sentence: short, and as in the file rather than in Python."""
     if value is None:
         return "nothing"
     if isinstance(value, bool):
@@ -51,6 +51,6 @@ def shown(value: Any) -> str:
         return "a map"
     if isinstance(value, list | tuple):
         return "a list"
-    # A date that YAML saw, and the like: as it was written, not as Python writes it.
+    # A date that YAML read, and the like: as written, not as Python shows it.
     text = repr(value if isinstance(value, str | int | float) else str(value))
     return text if len(text) <= 60 else text[:57] + "…" + text[0]

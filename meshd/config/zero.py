@@ -1,7 +1,7 @@
-"""The configuration the daemon builds when there is no file: what the machine already offers.
+"""The configuration without a file: what the machine already offers.
 
-Owns: which providers are taken up, in which order of preference, and the commented file `config init` writes.
-Must never: look beyond its arguments, or put a key's value (only its name) into the configuration.
+Owns: which providers are used, in which order of preference, and the commented file that `config init` writes.
+Must never: look beyond its arguments, or put a key's value into the configuration (only its name).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _EMBEDDED_SERVES = {
     LOCAL_EMBEDDINGS: ("text-embeddings",),
 }
 _ALWAYS = ("text-generation", "embeddings")
-"""Pools that stand even when nothing serves them yet: a local server may be started any time."""
+"""Pools that exist even without a model: a local server may be started at any time."""
 _STRATEGY = "modelmesh.priority-selection.v1"
 
 
@@ -41,14 +41,14 @@ def zero_config(
     installed: Callable[[str], bool] = _is_installed,
     registry: ConnectorRegistry | None = None,
 ) -> MeshConfig:
-    """Every provider whose key is at hand, then local servers as they are found, then the embedded models.
+    """Every provider whose key is available, then local servers as they are found, then the embedded models.
 
-    credentials_dir: systemd's, where keys may lie instead of in the environment. installed: whether a
-    package can be imported. Weights that are not pulled are no reason to leave the embedded model out: it
-    says so itself when asked, and works as soon as they are there.
+    credentials_dir: systemd's, where keys may be instead of in the environment. installed: whether a package can be
+    imported. The embedded model is included even without its weights: its error says so, and it works as soon as they
+    are pulled.
     """
     known = registry or default_registry()
-    # A hosted provider whose key is EMPTY would be asked first, in vain: that is for a local server, found by itself.
+    # A hosted provider with the key EMPTY would be asked first and fail: such a key is for a local server.
     named = {name for name, value in environ.items() if value and not is_placeholder(value)}
     in_files = {name.removesuffix("_FILE") for name in named if name.endswith("_FILE")}
     at_hand = named | in_files | _credentials(credentials_dir or environ)
@@ -78,7 +78,7 @@ def _credentials(directory: str | os.PathLike[str] | Mapping[str, str]) -> set[s
 
 
 def _cloud_providers(registry: ConnectorRegistry, at_hand: set[str]) -> dict[str, tuple[ConnectorSpec, str]]:
-    """Name → (row, the variable its key is in), in the order of the catalogue."""
+    """Name → (row, the variable with its key), in the catalogue's order."""
     found: dict[str, tuple[ConnectorSpec, str]] = {}
     for spec in registry.list_connectors("provider"):
         if spec.row.get("local") or spec.row.get("zero_config") is False:
@@ -95,7 +95,7 @@ def _usable(spec: ConnectorSpec | None, installed: Callable[[str], bool]) -> boo
 
 
 def _pools(cloud: Mapping[str, ConnectorSpec], embedded: Iterable[str]) -> dict[str, Any]:
-    """The predefined pools that something fits, each with its providers in order of preference."""
+    """The predefined pools that have models, each with its providers in order of preference."""
     tree = CapabilityTree.default()
     pools = {}
     for pool, node in PREDEFINED_POOLS.items():
@@ -166,7 +166,7 @@ _TAIL = """\
 
 
 def commented_yaml(config: MeshConfig) -> str:
-    """A starting file: what the configuration says, each section with what it is for, and examples to uncomment."""
+    """A starting file: the configuration with an explanation of each section, and examples to uncomment."""
     parts = [_HEAD]
     for section, value in config.raw.items():
         about = f"# {_ABOUT[section]}\n" if section in _ABOUT else ""

@@ -1,4 +1,4 @@
-"""The schema of the configuration file, one module a section.
+"""The schema of the configuration file, one module per section.
 
 Owns: every key, its type, default and description, and which keys are not built yet.
 Must never: read a file, an environment variable or a connector.

@@ -38,7 +38,7 @@ class ProxyConfig(Section):
 
 
 class AppMatch(Section):
-    """Everything given has to hold of a process when it connects; what it does later changes nothing."""
+    """Everything given has to match a process when it connects; later changes have no effect."""
 
     uid: Count | None = Field(default=None, description="User id.")
     user: str | None = Field(default=None, description="User name.")

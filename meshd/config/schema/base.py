@@ -19,7 +19,7 @@ from meshd.config.units import parse_duration, parse_money, parse_size
 
 
 class Section(BaseModel):
-    """A map of known keys. Immutable: configurations are handed from actor to actor.
+    """A map of known keys. Immutable: configurations are passed between actors.
 
     Built on first use (`defer_build`), because most processes that import the schema need little of it.
     """
@@ -29,7 +29,7 @@ class Section(BaseModel):
     def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
         for name, value in super().__repr_args__():
             hidden = name is not None and value and is_secret_key(name)
-            # redact: an address may carry a password in it.
+            # redact: an address may contain a password.
             yield name, MASK if hidden else redact(value) if isinstance(value, str) else value
 
 
@@ -44,7 +44,7 @@ class OpenSection(Section):
         return dict(self.__pydantic_extra__ or {})
 
     def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
-        # What a connector's keys hold is unknown here, so none of their values is shown.
+        # The meaning of a connector's keys is unknown here, so their values are not shown.
         extra = self.__pydantic_extra__ or {}
         for name, value in super().__repr_args__():
             yield name, MASK if name in extra else value
@@ -78,7 +78,7 @@ def _unit(parse: Callable[[object], Any], expected: str) -> Callable[[Any], Any]
 
 
 def _not_bool(value: Any) -> Any:
-    # Pydantic takes `true` for 1, which in a configuration is always a mistake.
+    # Pydantic reads `true` as 1, which in a configuration is always a mistake.
     if isinstance(value, bool):
         raise PydanticCustomError("meshd", "expected {expected}", {"expected": "a number"})
     return value
@@ -118,7 +118,7 @@ def _hedge_delay(value: Any) -> Any:
 
 
 def _header_value(value: str) -> str:
-    """Without blanks and line breaks at its ends, as copying leaves them; what no header can carry is refused."""
+    """Without the whitespace that copying leaves at its ends; a value that no header can carry is refused."""
     value = value.strip()
     if any((character < " " and character != "\t") or "\x7f" <= character <= "\x9f" for character in value):
         raise PydanticCustomError(
@@ -155,7 +155,7 @@ _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 HeaderValue = Annotated[str, AfterValidator(_header_value)]
 HeaderName = Annotated[str, AfterValidator(_header_name)]
 Key = Annotated[str, AfterValidator(_key)]
-"""Of a provider or an app: it is sent in a header."""
+"""For a provider or an app: it is sent in a header."""
 Url = Annotated[str, AfterValidator(_url)]
 
 Duration = Annotated[

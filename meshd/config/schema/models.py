@@ -30,7 +30,7 @@ class ModelBatchConfig(Section):
 
 
 class FeaturesConfig(Section):
-    """None: not said here; the catalogue's row decides, else it is unknown."""
+    """None: the catalogue's row decides, else it is unknown."""
 
     tool_calling: bool | None = Field(default=None, description="Calls tools.")
     structured_output: bool | None = Field(default=None, description="Answers to a JSON schema.")
@@ -52,8 +52,8 @@ class ConstraintsConfig(Section):
 
 
 class ModelConfig(Section):
-    """One model. A request that uses what it denies (`false`) is never sent to it; where it says nothing it is asked
-    after those that declare it."""
+    """One model. A request that uses a denied feature (`false`) is never sent to it; with an undeclared one it is asked
+    after models that declare it."""
 
     provider: str = Field(
         default="",

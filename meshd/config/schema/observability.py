@@ -1,7 +1,7 @@
 """The section `observability`: events, the request log, statistics, traces.
 
 Owns: the three sub-sections and their short forms (an id, a list, a map with `connector`).
-Must never: decide which sink serves when none is named; the process does, by where it runs.
+Must never: choose a sink if none is named; the process does, by its environment.
 """
 
 from __future__ import annotations

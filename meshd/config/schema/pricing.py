@@ -8,7 +8,7 @@ from meshd.config.schema.base import Money, Section
 
 
 class PricingConfig(Section):
-    """What use costs, in nano-dollars. None: not said here, ask the next source."""
+    """Prices in nano-dollars. None: the next source decides."""
 
     input_per_1m: Money | None = Field(default=None, description="USD for a million input tokens.")
     output_per_1m: Money | None = Field(default=None, description="USD for a million output tokens.")

@@ -1,4 +1,4 @@
-"""The keys that belong to one connector alone, for the connectors that come with the daemon.
+"""Connectors' own keys, for the connectors that come with the daemon.
 
 Owns: their types, defaults and descriptions; the registry names each by "module:attribute".
 Must never: import a connector.
