@@ -16,7 +16,9 @@ app = helping.Commands()
 
 @app.command(rich_help_panel=out.LOOK)
 def apps(
-    name: Annotated[str | None, typer.Argument(help="One app, in detail.", autocompletion=names.apps)] = None,
+    name: Annotated[
+        str | None, typer.Argument(help="One app, in detail.", autocompletion=names.apps, callback=names.given)
+    ] = None,
     as_json: out.JsonOption = False,
 ) -> None:
     """Who uses the mesh: each app's rules, requests, cost.

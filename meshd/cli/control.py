@@ -14,12 +14,12 @@ from meshd.cli import daemon, helping, names
 from meshd.cli import output as out
 
 app = helping.Commands()
-model_app = helping.Commands(no_args_is_help=True, help="Take a model in or out of service by hand.")
+model_app = helping.Commands(cls=names.Few, no_args_is_help=True, help="Take a model in or out of service by hand.")
 app.add_typer(model_app, name="model", rich_help_panel=out.STEER)
 
 PROBE_TIMEOUT = 120.0
 
-ModelId = Annotated[str, typer.Argument(help="The model's id.", autocompletion=names.models)]
+ModelId = Annotated[str, typer.Argument(help="The model's id.", autocompletion=names.models, callback=names.given)]
 Reason = Annotated[str, typer.Option(help="Why; shown with the model.")]
 
 
@@ -52,7 +52,7 @@ def reload(
 
 @app.command(rich_help_panel=out.STEER)
 def rotate(
-    pool: Annotated[str, typer.Argument(help="The pool.", autocompletion=names.pools)],
+    pool: Annotated[str, typer.Argument(help="The pool.", autocompletion=names.pools, callback=names.given)],
     as_json: out.JsonOption = False,
 ) -> None:
     """Move a pool on to its next model.
@@ -96,7 +96,10 @@ def _switch(verb: str, model_id: str, reason: str, as_json: bool) -> None:
 @app.command(rich_help_panel=out.STEER)
 def probe(
     provider: Annotated[
-        str | None, typer.Argument(help="One provider; all of them by default.", autocompletion=names.providers)
+        str | None,
+        typer.Argument(
+            help="One provider; all of them by default.", autocompletion=names.providers, callback=names.given
+        ),
     ] = None,
     as_json: out.JsonOption = False,
 ) -> None:

@@ -99,12 +99,18 @@ def _before_dashes(args: Sequence[str]) -> Sequence[str]:
 
 def _socket_first(args: list[str]) -> list[str]:
     """`--socket PATH` may stand after the command too: a global option is looked for at both places."""
-    for place, word in enumerate(_before_dashes(args)):
-        if word == "--socket" and place + 1 < len(args):
-            return [word, args[place + 1], *args[:place], *args[place + 2 :]]
-        if word.startswith("--socket="):
-            return [word, *args[:place], *args[place + 1 :]]
-    return args
+    words = list(_before_dashes(args))
+    first: list[str] = []
+    rest: list[str] = []
+    while words:
+        word = words.pop(0)
+        if word == "--socket":
+            if not words:
+                return [word]  # without its path, which is what is told
+            first += [word, words.pop(0)]
+        else:
+            (first if word.startswith("--socket=") else rest).append(word)
+    return [*first, *rest, *args[len(first) + len(rest) :]]
 
 
 app = helping.Commands(

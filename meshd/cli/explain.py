@@ -38,7 +38,9 @@ def explain(
     model: Annotated[
         str,
         typer.Argument(
-            help="A pool, capability or model, as an app would write it.", autocompletion=names.pools_and_models
+            help="A pool, capability or model, as an app would write it.",
+            autocompletion=names.pools_and_models,
+            callback=names.given,
         ),
     ],
     stream: Annotated[bool, typer.Option("--stream", help="The answer is to be streamed.")] = False,

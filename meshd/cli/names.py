@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from meshd.cli import daemon
+import typer
+
+from meshd.cli import daemon, helping
 
 _PATIENCE = 1.0
 
@@ -35,6 +37,26 @@ def _completer(*sources: tuple[str, str]) -> Callable[[Any, str], list[str]]:
         return [name for name in found if name.startswith(incomplete)]
 
     return complete
+
+
+class Few(helping.Group):
+    """A command with few below it: who names one that is not there hears which there are."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        try:
+            return super().resolve_command(ctx, args)
+        except Exception as error:
+            said = str(getattr(error, "message", ""))
+            if said.startswith("No such command") and "Did you mean" not in said:
+                error.message = f"{said} There are {', '.join(self.list_commands(ctx))}."  # type: ignore[attr-defined]
+            raise
+
+
+def given(name: str | None) -> str | None:
+    """Of an argument that may be left out, but not be empty: a script's variable was not set."""
+    if name is not None and not name.strip():
+        raise typer.BadParameter("it is empty; give a name")
+    return name
 
 
 pools = _completer(("pools", "name"))

@@ -20,9 +20,15 @@ app = helping.Commands()
 
 STYLES = {"active": out.GOOD, "standby": out.BAD, "probation": "yellow"}
 
-PoolName = Annotated[str | None, typer.Argument(help="One pool, in detail.", autocompletion=names.pools)]
-ModelId = Annotated[str | None, typer.Argument(help="One model, in detail.", autocompletion=names.models)]
-ProviderName = Annotated[str | None, typer.Argument(help="One provider, in detail.", autocompletion=names.providers)]
+PoolName = Annotated[
+    str | None, typer.Argument(help="One pool, in detail.", autocompletion=names.pools, callback=names.given)
+]
+ModelId = Annotated[
+    str | None, typer.Argument(help="One model, in detail.", autocompletion=names.models, callback=names.given)
+]
+ProviderName = Annotated[
+    str | None, typer.Argument(help="One provider, in detail.", autocompletion=names.providers, callback=names.given)
+]
 
 
 @app.command(rich_help_panel=out.LOOK)

@@ -6,7 +6,7 @@ Must never: add anything up itself: the daemon knows what is a request and what 
 from __future__ import annotations
 
 import time
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated, Any
 
 import typer
@@ -18,7 +18,7 @@ from modelmesh._wording import no_such
 
 app = helping.Commands()
 
-_WHEN = "15m, 24h, 7d, today, 2026-11-01, 2026-11-01T14:00"
+_WHEN = "15m, 24h, 7d, today, yesterday, 2026-11-01, 2026-11-01T14:00"
 
 
 @app.command(rich_help_panel=out.LOOK)
@@ -107,9 +107,9 @@ def seconds_back(text: str | None, option: str, now: float) -> float | None:
         return None
     from meshd.config.units import parse_duration
 
-    if text == "today":
+    if text in ("today", "yesterday"):
         at = datetime.fromtimestamp(now).replace(hour=0, minute=0, second=0, microsecond=0)
-        return now - at.timestamp()
+        return now - (at - timedelta(days=text == "yesterday")).timestamp()
     try:
         return parse_duration(text)
     except ValueError:
@@ -117,7 +117,7 @@ def seconds_back(text: str | None, option: str, now: float) -> float | None:
     try:
         back = now - datetime.fromisoformat(text).timestamp()
     except ValueError:
-        raise typer.BadParameter(f"not a time; write {_WHEN}", param_hint=option) from None
+        raise typer.BadParameter(f"{text!r} is not a time; write {_WHEN}", param_hint=option) from None
     if back < 0:
         raise typer.BadParameter("that is in the future", param_hint=option)
     return back

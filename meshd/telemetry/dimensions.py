@@ -20,7 +20,7 @@ def parse_by(text: str) -> tuple[str, ...]:
     known = (*DIMENSIONS, *TIMES)
     for name in by:
         if name not in known:
-            raise ValueError(f"by is one of {', '.join(known)}, or several with commas, not {name!r}")
+            raise ValueError(f"cannot count by {name!r}; give one of {', '.join(known)}, or several with commas")
     if len(set(by)) < len(by) or len(by) > MOST_AT_ONCE:
-        raise ValueError(f"by takes at most {MOST_AT_ONCE} names, each of them once, not {text!r}")
+        raise ValueError(f"cannot count by {text!r}; give at most {MOST_AT_ONCE} names, each of them once")
     return by

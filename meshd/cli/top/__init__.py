@@ -32,7 +32,7 @@ def top(
         out.print_json(_once(interval))
         return
     if not all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)):  # textual draws on the last
-        raise typer.BadParameter("it needs a terminal; --json prints one snapshot", param_hint="top")
+        raise daemon.Misused("`meshctl top` needs a terminal; `meshctl top --json` prints one snapshot.")
     daemon.ask("describe")  # no daemon: said as every command says it
     from meshd.cli.top.dashboard import Top
     from meshd.cli.top.source import Source

@@ -54,7 +54,10 @@ class Group:
         name = text(call.body, "id")
         target = self.resolve(name)
         if target.kind != "model":
-            raise NotFoundError(f"{name} is a {target.kind}, not a model", code="model_not_found")
+            raise NotFoundError(
+                f"{name} is a {target.kind}, not a model; see its models by `meshctl pools {target.pool.name}`.",
+                code="model_not_found",
+            )
         return target.pool.members[0]
 
     async def need(self, actor: str, message: messages.Message, timeout: float = 10.0) -> Any:

@@ -1,0 +1,32 @@
+"""Arguments that are missing, empty or wrong: each command says in a sentence what to give instead."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+EMPTY = "it is empty; give a name"
+ODD: list[tuple[tuple[str, ...], int, str]] = [
+    *(((command, ""), 2, EMPTY) for command in ("pools", "models", "providers", "apps", "probe", "rotate", "explain")),
+    (("model", "activate", " "), 2, EMPTY),
+    (("model", "enable", "first.chat"), 2, "No such command 'enable'. There are activate, deactivate."),
+    (("model", "activat", "first.chat"), 2, "Did you mean 'activate'"),
+    (("model", "activate", "talk"), 1, "talk is a pool, not a model; see its models by `meshctl pools talk`."),
+    (("config", "edit"), 2, "There are show, validate, schema, convert, init."),
+    (("top",), 2, "`meshctl top` needs a terminal; `meshctl top --json` prints one snapshot."),
+    (("stats", "--by", "colour"), 2, "cannot count by 'colour'; give one of pool, model, provider"),
+    (("stats", "--by", "model,model"), 2, "cannot count by 'model,model'; give at most 3 names"),
+    (("stats", "--since", "soon"), 2, "'soon' is not a time; write 15m, 24h, 7d, today, yesterday"),
+    (("status", "--socket"), 2, "'--socket' requires an argument"),
+    (("status", "--socket=/nowhere"), 69, "tried /nowhere"),
+    (("--socket", "/elsewhere", "status", "--socket", "/nowhere"), 69, "tried /nowhere"),
+]
+
+
+@pytest.mark.timeout(180)
+def test_what_to_give_is_told(meshctl: Any) -> None:
+    for words, code, told in ODD:
+        done = meshctl(*words, COLUMNS="300")
+        assert (done.returncode, told in done.stderr, done.stdout) == (code, True, ""), (words, done.stderr)
+    assert meshctl("stats", "--since", "yesterday").returncode == 0
