@@ -96,6 +96,8 @@ def troubles(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for model in found.get("failing") or ():
         if model.get("provider") not in told:  # a line of its own tells why
             yield f"model {model.get('id')}: {failing(model)}", out.BAD
+    if found.get("pools") == []:
+        yield "no model was found, so nothing can be asked; see meshctl doctor", out.BAD
     idle = [str(pool.get("name")) for pool in found.get("pools") or () if not pool.get("active")]
     if idle:
         yield f"no model is active in {', '.join(idle)}", out.BAD

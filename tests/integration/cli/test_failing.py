@@ -42,6 +42,13 @@ def test_what_fails_is_told_until_it_answers(meshd: Any, upstream: Any, run_mesh
     assert "! model" not in run_meshctl(daemon, "status").stdout
 
 
+def test_a_daemon_without_a_model_has_something_to_look_at(meshd: Any, run_meshctl: Any) -> None:
+    off = {"enabled": False}
+    daemon = meshd({"providers": {}, "discovery": {"health": off, "sync": off, "local": off}})
+    assert "! no model was found, so nothing can be asked" in run_meshctl(daemon, "status").stdout
+    assert "problem pools: none" in run_meshctl(daemon, "doctor").stdout
+
+
 @pytest.mark.parametrize(("error", "told"), [(500, True), (429, False), (400, False)])
 def test_what_passes_by_itself_is_no_failing_and_a_restart_forgets_nothing(
     meshd: Any, upstream: Any, error: int, told: bool
