@@ -17,7 +17,7 @@ export PROMPT
 .PHONY: help run test conformance lint bench soak clean
 
 help: ## what there is
-	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 20
 	@echo '  make run PROMPT="…"  ask that and exit'
 
 run: $(VENV)/.installed-run ## install, start meshd, ask a question, stay until Ctrl-C

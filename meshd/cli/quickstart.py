@@ -47,12 +47,12 @@ def main() -> int:
     for number in (signal.SIGINT, signal.SIGTERM):  # SIGINT too: a shell's background jobs start with it ignored
         signal.signal(number, _interrupted)
     server: Server | None = None
-    embeddings: Fetching | None = None
+    fetching: list[Fetching] = []
     try:
-        engine = Fetching(ENGINE)  # beside the weights
+        fetching.append(engine := Fetching(ENGINE))  # beside the weights
         fetched = _pull()
         engine.wait()
-        embeddings = Fetching(EMBEDDINGS)  # while the daemon starts and answers
+        fetching.append(embeddings := Fetching(EMBEDDINGS))  # while the daemon starts and answers
         running = _status()
         if running is not None:
             _step(f"a daemon is already running (pid {running.get('pid')}): using it")
@@ -76,8 +76,8 @@ def main() -> int:
     except KeyboardInterrupt:
         return 130 if prompt else 0
     finally:
-        if embeddings is not None:
-            embeddings.stop()
+        for each in fetching:
+            each.stop()
         if server is not None:
             server.stop()
 

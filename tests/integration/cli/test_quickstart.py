@@ -139,6 +139,27 @@ def test_a_running_daemon_is_used_and_left_alone(mesh: Any, home: dict[str, str]
     assert [row["name"] for row in apps if row["requests"] and row["name"] != "default"] == ["meshctl"]
 
 
+INSTALLS = """
+import importlib.util
+real = importlib.util.find_spec
+importlib.util.find_spec = lambda name, *more: None if name == "xllamacpp" else real(name, *more)
+"""
+
+
+def test_ctrl_c_ends_what_is_being_fetched(home: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(INSTALLS)
+    (tmp_path / "uv.py").write_text("import os, time\nprint('installer', os.getpid(), flush=True)\ntime.sleep(60)\n")
+    run = start(home | {"PYTHONPATH": str(tmp_path)})
+    assert run.stdout is not None
+    said = ""
+    while "installer" not in said or "waiting for xllamacpp" not in said:
+        assert select.select([run.stdout], [], [], PATIENCE)[0], said
+        said += os.read(run.stdout.fileno(), 65536).decode()
+    run.send_signal(signal.SIGINT)
+    run.communicate(timeout=PATIENCE)
+    assert not psutil.pid_exists(int(said.partition("installer ")[2].split()[0]))
+
+
 @pytest.mark.parametrize("fails", [False, True])
 def test_an_installation_tells_what_it_fetches_and_why_it_failed(tmp_path: Path, fails: bool) -> None:
     python = tmp_path / "python"  # that has `-m pip` and `-m uv`
