@@ -305,9 +305,10 @@ def failure_from_error_object(error: bytes, usage: Usage | None = None, said: st
     document = document_of(error)
     words = words_of(document)
     inside = _status_in(words)
+    waits = _waits(inside, words, _headers_inside(error) if inside == 429 else [])
     kind = FailureKind.CONTENT_POLICY if words.flagged else kind_by_code(words)
     if inside and (kind is None or kind is FailureKind.SERVER):
-        kind = classify(inside, words)
+        kind = classify(inside, words, waits)
     refused = refused_features(inside, words) if kind in _MAY_NAME_A_FEATURE else ()
     if refused:
         kind = FailureKind.UNSUPPORTED
@@ -325,7 +326,7 @@ def failure_from_error_object(error: bytes, usage: Usage | None = None, said: st
         message,
         status=inside or 200,
         body=body,
-        retry_after=words.retry_after if kind in _PASSES else None,
+        retry_after=waits if inside or kind not in _PASSES else words.retry_after,
         refused=refused,
         told=True,
         usage=usage,

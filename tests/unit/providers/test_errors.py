@@ -127,6 +127,19 @@ def test_errors_inside_a_200(error, kind, status):
     assert msgspec.json.decode(failure.body) == {"error": error}
 
 
+@pytest.mark.parametrize(
+    ("error", "waits"),
+    [
+        ({"code": 429, "message": "slow down", "metadata": {"retry_after": 5}}, 5.0),
+        ({"code": 429, "details": [{"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "26s"}]}, 26.0),
+        ({"code": 503, "message": "Overloaded, try again in 3 seconds"}, 3.0),
+        ({"code": 400, "message": "try again in 3 seconds"}, None),
+    ],
+)
+def test_an_error_inside_a_200_says_how_long_to_wait(error, waits):
+    assert failure_from_error_object(msgspec.json.encode({"error": error})).retry_after == waits
+
+
 def connector_error(error: OSError) -> aiohttp.ClientConnectorError:
     key = aiohttp.client_reqrep.ConnectionKey("h", 1, False, True, None, None, None)
     return aiohttp.ClientConnectorError(key, error)
