@@ -100,6 +100,11 @@ class WaitingRoom:
                 step = plan.next(max(clock.now(), plan.deadline))
                 assert isinstance(step, GiveUp), "the deadline has passed"
                 return step
+            if not latest.resting:
+                step = plan.next(clock.now())  # who stood behind others does not know yet what all of them wait for
+                if not isinstance(step, Wait):
+                    return step
+                latest = step
             if latest.resting:
                 return plan.out_of_patience(clock.now())
             waited = time.monotonic() - began

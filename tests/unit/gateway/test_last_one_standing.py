@@ -167,6 +167,19 @@ def test_where_a_limit_leaves_no_room_for_a_test_the_others_wait_for_it(
     assert max(asked.ended or 0.0 for asked in world.asked) <= lasts + STEPS + apps * takes
 
 
+def test_who_stood_behind_others_is_told_what_all_of_them_waited_for() -> None:
+    async def load() -> World:
+        world = World({"p": Acting("p", Member(0.1, ()).acts, 0.1)}, rate=RateSpec(rpm=2))
+        await asyncio.gather(*(world.ask() for _ in range(6)))
+        return world
+
+    refused = [asked.failed for asked in in_virtual_time(load).asked if not asked.served]
+    assert len(refused) == 4
+    for error in refused:
+        assert "its limit of 2 requests a minute" in error.message
+        assert 29 < error.retry_after <= 31
+
+
 def test_who_waits_is_woken_by_the_others_success_not_by_its_own_back_off() -> None:
     member = Member(0.1, (Outage(0.0, 6.0, FailureKind.BAD_ANSWER),))
 
