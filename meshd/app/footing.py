@@ -38,6 +38,15 @@ def open_standard_streams() -> None:
             stream.reconfigure(errors="backslashreplace" if stream is sys.stderr else "replace")
 
 
+def release_standard_streams() -> None:
+    """At the end: what a full disk, or a reader that has gone, does not take is dropped. Python would exit with 120."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
 def raise_file_limit() -> tuple[int, str | None]:
     """Raise it as far as allowed; the limit, and a warning if it is low."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

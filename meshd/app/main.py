@@ -24,7 +24,7 @@ from typing import Any, NoReturn
 
 from meshd import __version__, clock, messages
 from meshd.actors.base import ActorUnavailable
-from meshd.app.footing import FEWEST_FILES, open_standard_streams, raise_file_limit
+from meshd.app.footing import FEWEST_FILES, open_standard_streams, raise_file_limit, release_standard_streams
 from meshd.app.listen import ListenError, ListenSocket, take_sockets
 from meshd.app.notify import Notifier, watchdog_interval
 from meshd.config import MeshConfig, find_config
@@ -53,7 +53,11 @@ _LONG_DRAIN = 5.0  # s of draining above which the service manager is asked for 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Never returns; the exit code follows sysexits(3)."""
     open_standard_streams()
-    sys.exit(run(_parse(arguments)))
+    try:
+        status = run(_parse(arguments))
+    finally:
+        release_standard_streams()
+    sys.exit(status)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -68,7 +72,7 @@ def run(options: argparse.Namespace) -> int:
         return _checked(config, options.socket)
     files, warning = raise_file_limit()
     if files < FEWEST_FILES:
-        print(f"meshd: {warning}", file=sys.stderr)
+        _complain(str(warning))
         return EX_OSERR
     if warning:
         logger.warning("%s", warning)
@@ -78,19 +82,19 @@ def run(options: argparse.Namespace) -> int:
     except ConfigurationError as error:
         return _refused(error)
     except (SocketTaken, ListenError) as error:
-        print(f"meshd: {error}", file=sys.stderr)
+        _complain(str(error))
         return EX_UNAVAILABLE
     except MeshError as error:
-        print(f"meshd: {error}", file=sys.stderr)
+        _complain(str(error))
         return EX_SOFTWARE
     except OSError as error:
-        print(f"meshd: cannot run here: {_about(error)}", file=sys.stderr)
+        _complain(f"cannot run here: {_about(error)}")
         logger.debug("cannot run", exc_info=True)
         return EX_OSERR
     except (RuntimeError, MemoryError) as error:
         if isinstance(error, RuntimeError) and "can't start new thread" not in str(error):
             raise
-        print(f"meshd: cannot run here: {_NO_ROOM}", file=sys.stderr)
+        _complain(f"cannot run here: {_NO_ROOM}")
         return EX_OSERR
 
 
@@ -146,11 +150,11 @@ def _checked(config: MeshConfig, socket: str | None) -> int:
 
     code = EX_OK
     for found in obstacles(config, socket, strict=True):
-        print(f"meshd: {found.message}" + ("" if found.fatal else " (meshd starts all the same)"), file=sys.stderr)
+        _complain(found.message + ("" if found.fatal else " (meshd starts all the same)"))
         if found.fatal and code != EX_CONFIG:
             code = EX_CONFIG if found.problem is not None else EX_UNAVAILABLE
     for remark in remarks(config):
-        print(f"meshd: note: {remark}", file=sys.stderr)
+        _complain(f"note: {remark}")
     if code == EX_OK:
         print(f"{config.file or 'the built-in configuration'}: valid")
     return code
@@ -165,14 +169,19 @@ def _warn_of_proxies(config: MeshConfig) -> None:
             logger.warning("%s", found.message)
 
 
+def _complain(text: str) -> None:
+    with contextlib.suppress(OSError):  # a full disk: the exit status says it, too
+        print(f"meshd: {text}", file=sys.stderr)
+
+
 def _refused(error: ConfigurationError) -> int:
     from meshd.config import Problem
 
     problems = error.extra.get("problems") or []
     for problem in problems:
-        print(f"meshd: {Problem(**problem)}", file=sys.stderr)
+        _complain(str(Problem(**problem)))
     if not problems:
-        print(f"meshd: {error}", file=sys.stderr)
+        _complain(str(error))
     return EX_CONFIG
 
 

@@ -183,6 +183,20 @@ def test_it_says_in_one_line_what_it_lacks(odd: Callable[..., Odd], shell: str, 
     assert words in line
 
 
+STREAMS = {"a full disk": "> /dev/full 2>&1", "no reader": "> >(exec true) 2>&1"}
+
+
+@pytest.mark.parametrize("streams", STREAMS.values(), ids=STREAMS)
+def test_streams_that_take_nothing_do_not_change_the_exit_status(odd: Callable[..., Odd], streams: str) -> None:
+    place = odd(f"exec $M {streams}")
+    assert place.process is not None
+    assert place.say() == "here"
+    place.process.terminate()
+    assert place.process.wait(20) == 0
+    (place.directory / "mesh.yaml").write_text("nonsense: 1")
+    assert place.start(f"exec $M {streams}").wait(20) == 78
+
+
 @pytest.mark.parametrize("closed", ["0<&-", "1>&-", "2>&-", "0<&- 1>&- 2>&-"])
 def test_meshctl_without_standard_streams(short: Path, closed: str) -> None:
     command = f"exec {sys.executable} -m meshd.cli --socket {short}/no.sock status {closed}"
