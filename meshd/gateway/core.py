@@ -127,8 +127,10 @@ class RouterCore:
 
     async def _infer(self, exchange: Exchange) -> None:
         operation = inference.OPERATIONS[exchange.path]
+        if self._expecting:
+            await self._wait_for_lists(exchange, operation)
         try:
-            request = await self._begin(exchange, operation)
+            request = inference.begin(self.mesh, exchange, operation)
             lookup = request.lookup()
         except MeshError as error:
             self._finished(inference.refused(self.mesh, exchange, operation, error))
@@ -138,26 +140,19 @@ class RouterCore:
         else:
             await self.cache.answer(exchange, request.target.pool, lookup, self._ask, request.served)
 
-    async def _begin(self, exchange: Exchange, operation: Operation) -> inference.Inference:
-        """What is asked for may be in a first list of models that is still to come, as after a start. Raises
-        MeshError."""
+    async def _wait_for_lists(self, exchange: Exchange, operation: Operation) -> None:
+        """What is asked for may be in a first list of models that is still to come, as after a start."""
         until = min(exchange.arrived + _FIRST_LISTS, exchange.deadline)
-        while True:
-            request, unknown = None, None
-            try:
-                request = inference.begin(self.mesh, exchange, operation)
-            except NotFoundError as error:
-                unknown = error
-            found = request is not None and any(pool.members for pool in request.plan.pools)
-            left = until - clock.now()
-            if found or not self._expecting or left <= 0:
-                break
+        while self._expecting and (left := until - clock.now()) > 0 and not self._offers(exchange, operation):
             with contextlib.suppress(TimeoutError), Limit(left):
                 await self._news.wait()
-        if unknown is not None:
-            raise unknown
-        assert request is not None, "it was begun, or is unknown"
-        return request
+
+    def _offers(self, exchange: Exchange, operation: Operation) -> bool:
+        """Whether there is a model for it, or another error than that there is none."""
+        try:
+            return any(pool.members for pool in inference.begin(self.mesh, exchange, operation).plan.pools)
+        except MeshError as error:
+            return not isinstance(error, NotFoundError)
 
     def expects(self, more: bool) -> None:
         """Whether discovery may find models soon that are not in the table."""
