@@ -68,6 +68,9 @@ class State:
         for choice, _ in touched:
             if choice.get("finish_reason") and _parsing.reads_anything(self._format, self._tools):
                 _parsing.refuse_cut(choice["finish_reason"], completion)
+        if not self._first and _parsing.reads_anything(self._format, ()):
+            for message in (snapshot["message"] for _, snapshot in touched if not snapshot["message"].get("refusal")):
+                message["parsed"] = _parsing.read_partially(message.get("content") or "")
         yield _event("chunk", chunk=chunk, snapshot=completion)
         for choice, snapshot in touched:
             yield from self._events(choice, snapshot)
@@ -81,15 +84,13 @@ class State:
             found = {"index": index, "finish_reason": None, "logprobs": None, "message": {"parsed": None}}
             self._json["choices"].append(found)
             self._json["choices"].sort(key=lambda each: each["index"])
-        message = found["message"] = _accumulated(found["message"], choice.get("delta") or {})
+        found["message"] = _accumulated(found["message"], choice.get("delta") or {})
         if choice.get("finish_reason"):
             found["finish_reason"] = choice["finish_reason"]
         for name, listed in (choice.get("logprobs") or {}).items():
             found["logprobs"] = found["logprobs"] or {"content": None, "refusal": None}
             if listed:
                 found["logprobs"][name] = [*(found["logprobs"].get(name) or ()), *listed]
-        if not self._first and _parsing.reads_anything(self._format, ()) and not message.get("refusal"):
-            message["parsed"] = _parsing.read_partially(message.get("content") or "")
         return found
 
     def _events(self, choice: dict[str, Any], snapshot: dict[str, Any]) -> Iterator[Event]:
