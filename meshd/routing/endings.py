@@ -210,14 +210,7 @@ _CLASSES: dict[FailureKind, type[ProviderError]] = {
 
 def passed_on(failure: ProviderFailure, attempts: list[dict[str, Any]]) -> MeshError:
     """The provider's own 4xx, as it is: its status, and its error object where it sent one."""
-    own: dict[str, Any] = {}
-    try:
-        parsed = json.loads(failure.body)
-        own = parsed["error"] if isinstance(parsed.get("error"), dict) else parsed
-    except (ValueError, AttributeError, RecursionError):
-        own = {}
-    if not isinstance(own, dict):
-        own = {}
+    own = _error_object(failure)
     said = own.get("message")
     # The connector has extracted the message from whatever shape it came in; only a plain body may say more.
     plain = isinstance(said, str) and said.strip() and said.lstrip()[:1] not in "{[<" and not own.get("metadata")
@@ -227,14 +220,24 @@ def passed_on(failure: ProviderFailure, attempts: list[dict[str, Any]]) -> MeshE
     if 400 <= failure.status < 500:
         status = failure.status
     cls = _BY_STATUS.get(status, InvalidRequestError)
-    return cls(
-        message,
-        status_code=status,
-        code=_code(own.get("code"), status) or str(failure.kind),
-        type=_code(own.get("type"), status) or None,
-        param=_code(own.get("param"), status) or None,
-        attempts=attempts,
-    )
+    names = _names(own, status)
+    names["code"] = names["code"] or str(failure.kind)
+    return cls(message, status_code=status, attempts=attempts, **names)
+
+
+def _error_object(failure: ProviderFailure) -> dict[str, Any]:
+    """The one that the provider sent, empty where it sent none."""
+    try:
+        parsed = json.loads(failure.body)
+        own = parsed["error"] if isinstance(parsed.get("error"), dict) else parsed
+    except (ValueError, AttributeError, RecursionError):
+        return {}
+    return own if isinstance(own, dict) else {}
+
+
+def _names(own: dict[str, Any], status: int) -> dict[str, str | None]:
+    """What programs tell errors apart by."""
+    return {key: _code(own.get(key), status) or None for key in ("code", "type", "param")}
 
 
 def _code(value: Any, status: int) -> str:
@@ -319,6 +322,9 @@ def of_one_provider(
     if not provider.keyed:
         sentence = _KEYLESS.get(failure.kind, sentence)
     tries = f" ({len(attempts)} attempts)" if len(attempts) > 1 else ""
+    names = _names(_error_object(failure), failure.status) if 400 <= failure.status < 500 else {}
+    if failure.kind is FailureKind.QUOTA and not names.get("code"):
+        names["code"] = "insufficient_quota"
     return cls(
         told(
             sentence.format(provider=short(attempt.provider), model=short(attempt.model), when=when),
@@ -327,4 +333,5 @@ def of_one_provider(
         retryable=retryable or cls.retryable_by_default,
         retry_after=failure.retry_after if rests_for is None else rests_for,
         attempts=attempts,
+        **names,
     )

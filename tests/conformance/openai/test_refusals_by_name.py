@@ -24,7 +24,7 @@ class Refusing(Handler):
     def do_POST(self) -> None:
         self.body()
         status, document = REFUSALS[self.path.split("/")[1]]
-        self.send(status, document, {"retry-after": "0.01"})
+        self.send(status, document, {"retry-after": "0.01"} if status == 429 else None)
 
 
 @pytest.fixture(scope="module")
