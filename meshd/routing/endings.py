@@ -235,7 +235,7 @@ def _error_object(failure: ProviderFailure) -> dict[str, Any]:
     return own if isinstance(own, dict) else {}
 
 
-def _names(own: dict[str, Any], status: int) -> dict[str, str | None]:
+def _names(own: dict[str, Any], status: int) -> dict[str, Any]:
     """What programs tell errors apart by."""
     return {key: _code(own.get(key), status) or None for key in ("code", "type", "param")}
 
