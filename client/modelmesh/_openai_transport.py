@@ -76,8 +76,10 @@ def async_http_client(*, socket: str | None = None, app: str | None = None, libr
 
 
 def _http_options(kwargs: dict[str, Any]) -> dict[str, Any]:
-    if "transport" in kwargs:
-        raise TypeError("transport is what the mesh's socket replaces")
+    for name in ("transport", "proxy", "mounts"):
+        if kwargs.get(name):
+            raise TypeError(f"{name} is what the mesh's socket replaces")
+        kwargs.pop(name, None)
     return {"base_url": BASE_URL, "timeout": 600.0, "trust_env": False, **kwargs}
 
 

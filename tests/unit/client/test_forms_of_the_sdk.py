@@ -68,3 +68,12 @@ def test_how_long_an_answer_took_is_known_over_the_transport(daemon: Any, socket
     with modelmesh.openai_client(socket=socket_path) as sdk:
         raw = sdk.chat.completions.with_raw_response.create(model="m", messages=says("hi"))
         assert raw.elapsed.total_seconds() >= 0
+
+
+@pytest.mark.parametrize("name", ["transport", "proxy", "mounts"])
+@pytest.mark.parametrize("make", [modelmesh.http_client, modelmesh.async_http_client])
+def test_a_way_past_the_socket_is_refused(make: Any, name: str) -> None:
+    with pytest.raises(TypeError, match=name):
+        make(**{name: {"http://": "http://127.0.0.1:9"}})
+    with modelmesh.http_client(socket="/nowhere/x", **{name: None}) as client:
+        assert not client.is_closed
