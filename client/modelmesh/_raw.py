@@ -146,13 +146,16 @@ class StreamingResponse(RawResponse):
         self._closed = False
 
     def read(self) -> bytes:
-        return self.content
+        """All of it, of a stream when it has ended."""
+        if self._body is None:
+            self._body = self.http_response._body = b"".join(self.iter_bytes())
+        return self._body
 
     def text(self) -> str:  # type: ignore[override]
-        return self.content.decode()
+        return self.read().decode()
 
     def json(self) -> Any:
-        return json.loads(self.content)
+        return json.loads(self.read())
 
     def iter_lines(self) -> Iterator[str]:
         """The body's lines, or a stream's events as in HTTP."""
@@ -195,13 +198,16 @@ class AsyncStreamingResponse(RawResponse):
         return super().parse(to=to)
 
     async def read(self) -> bytes:
-        return self.content
+        """All of it, of a stream when it has ended."""
+        if self._body is None:
+            self._body = self.http_response._body = b"".join([piece async for piece in self.iter_bytes()])
+        return self._body
 
     async def text(self) -> str:  # type: ignore[override]
-        return self.content.decode()
+        return (await self.read()).decode()
 
     async def json(self) -> Any:
-        return json.loads(self.content)
+        return json.loads(await self.read())
 
     async def iter_lines(self) -> AsyncIterator[str]:
         if self._body is not None:

@@ -462,6 +462,13 @@ def a_streaming_response(client):
 
 
 @program
+def a_streams_response_read_whole(client):
+    with client.chat.completions.with_streaming_response.create(model=MODEL, messages=SAID, stream=True) as response:
+        events = [line for line in response.read().decode().splitlines() if line]
+        return len(events), events[-1], response.text().endswith("data: [DONE]\n\n"), len(list(response.iter_lines()))
+
+
+@program
 def a_streaming_response_by_lines(client):
     ask_it = client.chat.completions.with_streaming_response.create
     with ask_it(model=MODEL, messages=SAID, stream=True) as response:
