@@ -73,7 +73,7 @@ class ModelMethods(_Held):
     # -- what is there --------------------------------------------------------------------------------
 
     def _names(self) -> dict[str, None]:
-        """Of the fields that came or were set, in order."""
+        """Names of the fields that came or were set, in order."""
         own = held(self)
         return dict.fromkeys(name for name in (*own["_json"], *own) if name not in NOT_FIELDS)
 
@@ -117,7 +117,7 @@ class ModelMethods(_Held):
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """A copy, with changes; nested objects are shared unless `deep`."""
         for name in self._names():
-            getattr(self, name)  # what is nested becomes one object for both
+            getattr(self, name)  # nested objects become shared ones
         own = {name: value for name, value in held(self).items() if name != "_json"}
         made = type(self).of(dict(held(self)["_json"]))
         held(made).update(copy.deepcopy(own) if deep else own)

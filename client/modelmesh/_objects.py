@@ -18,7 +18,7 @@ from modelmesh._extra import extra
 from modelmesh._model_methods import NOT_FIELDS, ModelMethods, held
 
 _ABSENT: Final = object()
-_NONE, _DEFAULTS = "none", "defaults"  # what a dump leaves out: every null, or those of fields that its kind knows
+_NONE, _DEFAULTS = "none", "defaults"  # what a dump leaves out: every null, or nulls in known fields
 _NESTED: Final = (dict, list)
 
 
@@ -73,7 +73,7 @@ class Object(ModelMethods):
         return value
 
     def to_dict(self, *, exclude_unset: bool = True, use_api_names: bool = True, **options: Any) -> dict[str, Any]:
-        """The JSON as it came, with what was set since."""
+        """The JSON as it came, with later changes."""
         return self.model_dump(exclude_unset=exclude_unset, by_alias=use_api_names, **options)
 
     def model_dump(
@@ -123,7 +123,7 @@ class Object(ModelMethods):
             nested = list if name in self._lists else _NESTED
             if (how.complete or how.without) and kind is not None and isinstance(value, nested):
                 value = _wrap(value, kind)
-            # In what providers add, null is what they said.
+            # In fields that providers add, null is kept.
             dumped[name] = _unwrap(value, how if kind is not None or not self._known else how._replace(without=""))
         return dumped
 
@@ -223,7 +223,7 @@ _PLAIN: Final = frozenset({str, int, float, bool, type(None)})
 
 
 def encode_unknown(value: Any) -> Any:
-    """For msgspec: how things that are not of a JSON type are written into a request."""
+    """For msgspec: how values of other types are written into a request."""
     if callable(dump := getattr(value, "model_dump", None)):
         return dump(mode="json", exclude_unset=True, by_alias=True)
     if callable(dump := getattr(value, "to_dict", None)):

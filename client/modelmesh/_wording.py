@@ -59,7 +59,7 @@ def _parts(name: str) -> Iterator[tuple[int, str]]:
 
 
 def no_such(what: str, name: object, names: Iterable[object], most: int = MOST_NAMES) -> str:
-    """That nothing of this kind has that name: which was meant, and which there are."""
+    """That nothing of this kind has that name: the likely one, and all names."""
     known = list({str(each).lower(): str(each) for each in names}.values())
     near = nearest(name, known, most)
     first = near if len(known) > most else []

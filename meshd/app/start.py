@@ -48,7 +48,7 @@ def is_ours(error: ModuleNotFoundError) -> bool:
 
 
 def what_to_install(error: ModuleNotFoundError) -> str:
-    """One line. The client alone installs without the daemon's packages."""
+    """One line. The client can be installed without the daemon's packages."""
     package = _package(error)
     extra = "local" if package in _LOCAL else "daemon"
     return (

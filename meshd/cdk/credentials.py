@@ -180,7 +180,7 @@ class Credentials:
 
 
 def secrets_of(settings: ProviderSettings) -> set[str]:
-    """Every secret in what a provider's connector is made from."""
+    """Every secret in a connector's settings."""
     found = {settings.api_key or "", *settings.api_keys.values(), *_beside_the_key(settings)}
     for secret in settings.secrets:
         found |= _of_address(secret, path=True) if "://" in secret else {secret}

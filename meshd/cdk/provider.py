@@ -71,12 +71,12 @@ class RateLimits(msgspec.Struct, frozen=True, omit_defaults=True):
 class ProviderFailure(Exception):
     """One attempt failed.
 
-    status: the provider's HTTP status, 0 where there was none. body: its error body, unchanged, for errors
-    that the app must see as they are. retry_after: seconds the provider asked to be left alone. unsent: the request
-    did not reach the provider, so that it cannot have cost anything. refused: features that the provider says the
-    model does not do (`meshd/routing/features.py`). elsewhere: there is no API where it was asked for, so the address
-    may be wrong. told: an error that the provider told inside a 200. usage, said: what the provider reported and what
-    came of an answer, beside the events of a stream: both may cost something.
+    status: the provider's HTTP status, 0 if there was none. body: its error body, unchanged, for errors that the app
+    must see as they are. retry_after: seconds of pause that the provider asked for. unsent: the request did not reach
+    the provider, so it cannot have cost anything. refused: features that the provider says the model lacks
+    (`meshd/routing/features.py`). elsewhere: there is no API at this address, which may be wrong. told: an error that
+    the provider told inside a 200. usage, said: what the provider reported and what came of an answer, beside the
+    events of a stream: both may cost something.
     """
 
     def __init__(

@@ -50,9 +50,9 @@ logger = logging.getLogger("meshd.router")
 _ABOUT_THE_PROVIDER = frozenset(
     {FailureKind.CONNECTION, FailureKind.TIMEOUT, FailureKind.SERVER, FailureKind.AUTHENTICATION}
 )
-_GATHER = 0.02  # s that the ends of requests are gathered before telemetry hears of them
-_WORTH_TELLING = 5.0  # s of such a step: less is a busy machine's
-_A_STEP = 0.5  # s: what the clocks are apart by more than that, somebody set
+_GATHER = 0.02  # s that ended requests are gathered before telemetry gets them
+_WORTH_TELLING = 5.0  # s of such a step: less may be a busy machine
+_A_STEP = 0.5  # s: if the clocks drift apart by more, one was set
 _FIRST_LISTS = 5.0  # s that a request waits for what discovery may find
 COUNTERS_EVERY = 5.0  # s between two saves of counters that changed
 

@@ -208,7 +208,7 @@ def _nothing_there(known: ProviderState) -> str:
 
 
 def _key(known: ProviderState, spec: ProviderSpec) -> str:
-    """What is known of a provider's key."""
+    """What is known about a provider's key."""
     if spec.disabled:
         return "missing"
     if not known.auth_valid:

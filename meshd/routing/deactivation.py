@@ -55,7 +55,7 @@ _BLAMELESS = frozenset(
     }
 )
 _OF_ONE_MODEL = frozenset({FailureKind.RATE_LIMIT, FailureKind.QUOTA, FailureKind.MODEL_NOT_FOUND})
-"""Answers that say nothing against the rest of the provider."""
+"""Failures that say nothing about the rest of the provider."""
 _USED_UP = frozenset({FailureKind.RATE_LIMIT, FailureKind.QUOTA})
 """What passes by itself: a limit was met, and nothing is wrong."""
 

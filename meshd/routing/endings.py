@@ -296,7 +296,7 @@ def lacking(failure: ProviderFailure, attempts: list[dict[str, Any]]) -> MeshErr
 def as_another_was_refused(
     model: ModelSpec, provider: ProviderSpec, availability: Availability, rests_for: float | None
 ) -> MeshError:
-    """As of a request that was refused itself: another has just been, while this one waited for the outcome."""
+    """As if this request had been refused itself: another was, while this one waited for the outcome."""
     failure = ProviderFailure(FailureKind(availability.cause), availability.reason)
     if failure.kind is FailureKind.MODEL_NOT_FOUND:
         return passed_on(failure, [])

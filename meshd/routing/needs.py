@@ -351,8 +351,8 @@ def of_the_rest(needs: Needs, text: str, output_tokens: int) -> Needs:
 def with_output_limit(
     fields: Mapping[str, msgspec.Raw], limit: int, name: str = "max_tokens"
 ) -> Mapping[str, msgspec.Raw]:
-    """The body with that output limit, by whichever name it has one already, else by `name`, "" where the model takes
-    none: what was reserved then holds."""
+    """The body with that output limit, so that the reservation holds: under the name it already has, else `name` ("" if
+    the model takes none)."""
     name = next((given for given in OUTPUT_LIMITS if _has(fields, given)), name)
     if not name:
         return fields

@@ -117,8 +117,8 @@ class ChatCompletions(Answers):
         return _read(self.create(**asked), response_format, listed)  # type: ignore[no-any-return]
 
     def stream(self, *, response_format: Any = NOT_GIVEN, tools: Any = NOT_GIVEN, **params: Any) -> Any:
-        """A context manager over the events of a streamed answer, as in the OpenAI SDK; `get_final_completion()` gives
-        what they add up to, read as by `parse`."""
+        """A context manager over the events of a streamed answer, as in the OpenAI SDK; `get_final_completion()`
+        returns the completion, parsed as by `parse`."""
         from modelmesh import _chat_stream
 
         listed, asked = _prepared("stream", response_format, tools, params)
@@ -224,8 +224,8 @@ class AsyncChatCompletions(Answers):
         return _read(await self.create(**asked), response_format, listed)  # type: ignore[no-any-return]
 
     def stream(self, *, response_format: Any = NOT_GIVEN, tools: Any = NOT_GIVEN, **params: Any) -> Any:
-        """A context manager over the events of a streamed answer, as in the OpenAI SDK; `get_final_completion()` gives
-        what they add up to, read as by `parse`."""
+        """A context manager over the events of a streamed answer, as in the OpenAI SDK; `get_final_completion()`
+        returns the completion, parsed as by `parse`."""
         from modelmesh import _chat_stream
 
         listed, asked = _prepared("stream", response_format, tools, params)

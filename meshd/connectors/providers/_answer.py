@@ -50,7 +50,7 @@ _decode = msgspec.json.Decoder(Answer).decode
 
 
 class Unanswered(ValueError):
-    """It is JSON, and no answer. The message says what it lacks. usage: it may have cost something."""
+    """It is JSON, but not an answer. The message says what is missing. usage: it may have cost something."""
 
     def __init__(self, lacks: str, document: Mapping[str, Any]) -> None:
         super().__init__(lacks)

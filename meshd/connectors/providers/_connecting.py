@@ -33,7 +33,7 @@ queued: contextvars.ContextVar[bool] = contextvars.ContextVar("connection_queued
 _TRUSTS_NONE = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 aiohttp.connector._SSL_CONTEXT_VERIFIED = aiohttp.connector._SSL_CONTEXT_UNVERIFIED = _TRUSTS_NONE
 
-_REPLACING = 1.5  # s for which a file of authorities that says nothing is taken for one that is being replaced
+_REPLACING = 1.5  # s for which an empty or missing CA file counts as being replaced
 _AGAIN = 0.05
 _CLOSING = 1.0  # s for a SOCKS connection that came to nothing to be closed
 

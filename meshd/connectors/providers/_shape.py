@@ -29,9 +29,9 @@ _BESIDE_RESPONSE = frozenset(
 
 
 def shaped(document: dict[str, Any], part: str, *, completion: bool, usual: bool = False) -> dict[str, Any] | None:
-    """The document as it should be; None where it is. part: `delta` of a chunk, `message` of an answer. completion:
-    the text belongs into `text`, as of the operation of that name. usual: text has come where it is due, so that what
-    is beside an empty delta is none."""
+    """The converted document; None if it needs no change. part: `delta` of a chunk, `message` of an answer. completion:
+    the text belongs in `text`, as for the operation of that name. usual: text has come where it is due, so that what is
+    beside an empty delta is none."""
     if usual and document.get("choices") == []:
         return None  # the usage report
     whole = _unwrapped(document, part, 0)
@@ -128,8 +128,8 @@ def _choice(choice: Any, position: int, part: str, completion: bool, usual: bool
 
 
 def _said(choice: dict[str, Any], parts: tuple[str, ...], usual: bool = False) -> dict[str, Any] | None:
-    """What a choice says, in the first of these parts that says something, else in the choice itself. Unchanged where
-    that can be read."""
+    """A choice's content, from the first of these parts that has any, else from the choice itself. Unchanged if
+    readable."""
     for name in parts:
         said = _message(choice.get(name), usual)
         if said is not None and any(read_said(said)):
@@ -143,7 +143,7 @@ def _said(choice: dict[str, Any], parts: tuple[str, ...], usual: bool = False) -
 
 
 def _message(said: Any, usual: bool = False) -> dict[str, Any] | None:
-    """A delta or a message, whatever it was written as."""
+    """A delta or a message of any shape."""
     if isinstance(said, str | int | float) and not isinstance(said, bool):
         return {"content": str(said)} if said != "" else None
     if isinstance(said, list):

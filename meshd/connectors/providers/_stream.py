@@ -121,9 +121,9 @@ class EventReader:
         self._left = started  # when the app got the last events
         self._usage = False
         self._usual = False  # text has come where it is due, in a chunk that is passed on as it is
-        self._messages: Messages | None = None  # where whole messages come in the place of deltas
-        self._more: list[StreamEvent] = []  # of these, to be given next
-        self.plain: bytes | None = None  # the body, where it was an answer in one piece
+        self._messages: Messages | None = None  # if whole messages come instead of deltas
+        self._more: list[StreamEvent] = []  # from these, to be given next
+        self.plain: bytes | None = None  # the body, if it was a unary answer
         self._failure: ProviderFailure | None = None
         self.done = False
 

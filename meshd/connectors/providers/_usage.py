@@ -153,7 +153,7 @@ def _within(count: int) -> int:
 
 
 def usage_in(document: Mapping[str, Any]) -> Usage | None:
-    """Its report; a figure of another type costs that figure."""
+    """Its report; a figure of another type is dropped."""
     choices = document.get("choices")
     first = choices[0] if isinstance(choices, list) and choices else None  # Moonshot's is in the last chunk's choice
     for place in (document, document.get("x_groq"), first):

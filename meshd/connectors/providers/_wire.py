@@ -90,8 +90,8 @@ class Broken(ValueError):
 
 
 class Told(Exception):
-    """What came is an error. `error`: it, or what it is inside of, as plain JSON. usage, said: what was reported and
-    came beside it; both cost something."""
+    """An error came. `error`: it, or the object around it, as plain JSON. usage, said: what was reported and came
+    beside it; both cost something."""
 
     def __init__(self, error: bytes, document: Mapping[str, Any]) -> None:
         super().__init__("an error inside a 200")
@@ -150,7 +150,7 @@ def read_event(
         delta = choice.delta
         if not (choice.error is choice.finish_reason_else is NULL):
             return _read_oddly(data, hide_usage, completion, usual)
-        if completion is (delta is not None):  # a text where a delta is due, or the other way round
+        if completion is (delta is not None):  # `text` instead of `delta`, or the other way round
             return _read_oddly(data, hide_usage, completion, usual)
         if delta is None:
             if choice.text:
@@ -194,7 +194,7 @@ def _more_than_text(delta: Delta) -> str:
 
 
 def _read_oddly(data: bytes, hide_usage: bool, completion: bool, usual: bool = False) -> tuple[StreamEvent, Chunk]:
-    """The same of a chunk that is not as it should be, or says nothing: a field of another type costs that field."""
+    """The same for an unusual or empty chunk: a field of another type is dropped."""
     document, data = document_of(data)
     made = None
     if not _told.is_error(document):
