@@ -71,8 +71,9 @@ class AsyncOpenAIClient(BaseClient):
     threads or one after the other.
 
     socket: path or `ipc://` address of the daemon; found automatically if None. timeout: seconds a call may take,
-    including retries and a restart of the daemon. app: a label for the daemon's log. Other arguments of the OpenAI
-    SDK's client (`api_key`, `base_url`, …) are accepted, with a warning that they have no effect.
+    including retries and a restart of the daemon, and then each chunk of a stream. app: a label for the daemon's log.
+    Other arguments of the OpenAI SDK's client (`api_key`, `base_url`, …) are accepted, with a warning that they have no
+    effect.
 
     Every method raises MeshError or a class below it: DaemonUnavailableError (no daemon there, `.paths` says
     where), RequestTimeoutError, and what the daemon answers.

@@ -38,7 +38,7 @@ DEFAULT_RETRIES = 2
 class Operation:
     """One call of the API: what is sent, and the kind of object expected back."""
 
-    __slots__ = ("body", "deadline", "headers", "kind", "method", "path", "retries", "started", "stream")
+    __slots__ = ("body", "deadline", "headers", "kind", "limit", "method", "path", "retries", "started", "stream")
 
     def __init__(
         self,
@@ -54,6 +54,7 @@ class Operation:
         self.path = path
         self.body = body
         self.kind = kind
+        self.limit = limit
         self.started = time.monotonic()
         self.deadline = None if limit is None else self.started + limit
         self.headers = headers
@@ -64,7 +65,8 @@ class Operation:
 class BaseClient(ClientAnswers):
     """Settings of a client.
 
-    timeout: seconds for a whole call, retries included, or an `httpx.Timeout`; None for no limit of the client's own.
+    timeout: seconds for a whole call, retries included, and then for each chunk of a stream; or an `httpx.Timeout`;
+    None for no limit of the client's own.
     max_retries: how often a refused call is tried again (never one that may have begun).
     """
 
@@ -211,6 +213,8 @@ class BaseClient(ClientAnswers):
         )
         call = Call(head, operation.body, None)
         call.deadline = operation.deadline
+        if operation.stream:
+            call.patience = operation.limit
         return call
 
     def _back_off(self, operation: Operation, error: MeshError) -> float:

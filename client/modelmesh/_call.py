@@ -25,16 +25,30 @@ class Call:
     """A request id on the client's side.
 
     `inbox` holds the daemon's messages in order, followed by a MeshError if the call failed here. `deadline` is a time
-    of `time.monotonic()`, None for a call without one.
+    of `time.monotonic()`, None for a call without one. `patience`: seconds to wait for each chunk of a stream; its
+    deadline is that of the next one.
     """
 
-    __slots__ = ("begun", "body", "deadline", "finished", "head", "inbox", "link", "request_id", "resend", "wake")
+    __slots__ = (
+        "begun",
+        "body",
+        "deadline",
+        "finished",
+        "head",
+        "inbox",
+        "link",
+        "patience",
+        "request_id",
+        "resend",
+        "wake",
+    )
 
     def __init__(self, head: RequestHead, body: bytes, timeout: float | None) -> None:
         self.request_id = new_request_id()
         self.head = head
         self.body = body
         self.deadline = None if timeout is None else time.monotonic() + timeout
+        self.patience: float | None = None
         self.inbox: deque[Message | MeshError] = deque()
         self.link: Link | None = None
         self.begun = False
@@ -54,7 +68,11 @@ class Call:
         """The REQUEST to send now, with the remaining time."""
         head = self.head
         if self.deadline is not None:
-            head.deadline_ms = max(1, int((self.deadline - time.monotonic()) * 1000))
+            left = max(1, int((self.deadline - time.monotonic()) * 1000))
+            if self.patience is None:
+                head.deadline_ms = left
+            else:
+                head.first_chunk_ms = left
         head.resend = self.resend
         return encode(REQUEST, self.request_id, head, self.body)
 

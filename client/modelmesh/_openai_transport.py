@@ -137,7 +137,11 @@ def _call_for(request: Any, content: bytes, app: str | None) -> Call:
         stream=stream,
         app=app or "",
     )
-    return Call(head, content, request.extensions.get("timeout", {}).get("read"))
+    timeout = request.extensions.get("timeout", {}).get("read")
+    call = Call(head, content, timeout)
+    if stream:  # an HTTP client's timeout is that of one read
+        call.patience = timeout
+    return call
 
 
 def _raised(http: Any, error: MeshError, request: Any) -> Any:

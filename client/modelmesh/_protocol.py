@@ -83,6 +83,7 @@ class RequestHead(msgspec.Struct, omit_defaults=True):
     path: str = ""
     headers: dict[str, str] = {}
     deadline_ms: int = 0  # from now; 0: the daemon's request_timeout
+    first_chunk_ms: int = 0  # from now, of a stream; 0: by the deadline
     stream: bool = False
     credit: int = 0  # 0: WELCOME's
     resend: bool = False  # the same id was sent before, over a connection that broke

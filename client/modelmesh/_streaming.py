@@ -8,6 +8,7 @@ The two classes differ only in how they wait.
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar
 
@@ -128,6 +129,10 @@ class Reading(Generic[T]):
             error.extra.setdefault("text", "".join(self._text))
         return as_sdk_error(error)
 
+    def _wait_anew(self) -> None:
+        if self._call.patience is not None:
+            self._call.deadline = time.monotonic() + self._call.patience
+
     def _due_credit(self) -> int:
         """Chunks to grant now, 0 for none."""
         if self._unacknowledged < _TOP_UP:
@@ -159,6 +164,7 @@ class Stream(Reading[T], Iterator[T]):
             if message is None:
                 if credit := self._due_credit():
                     self._connection.credit(self._call, credit)
+                self._wait_anew()
                 message = self._connection.receive(self._call)
             item = self._item(message)
         except BaseException as error:
@@ -211,6 +217,7 @@ class AsyncStream(Reading[T], AsyncIterator[T]):
             if message is None:
                 if credit := self._due_credit():
                     self._connection.credit(self._call, credit)
+                self._wait_anew()
                 message = await self._connection.receive(self._call)
             item = self._item(message)
         except BaseException as error:

@@ -126,6 +126,7 @@ class UpstreamAttempt:
         self.first_token = self.duration
         if self.race is not None:
             self.race.claim(self)
+        self.request.plan.has_begun()
 
     def note(self, event: StreamEvent) -> None:
         """An event came."""
@@ -214,10 +215,12 @@ class UpstreamAttempt:
     def _call(self) -> ProviderCall:
         request, plan, model = self.request, self.request.plan, self.step.model
         stream = self.step.pool.stream
-        timeout = plan.deadline - self._started
+        timeout, first_token = plan.deadline - self._started, stream.first_token_timeout
         if plan.needs.stream:
-            # A stream may take as long as it needs: only silence or the request's deadline ends it.
-            self._short = timeout < stream.first_token_timeout
+            # A stream may take as long as it needs: only silence, or the latest time of the request, ends it.
+            self._short = timeout < first_token
+            first_token = min(timeout, first_token)
+            timeout = plan.latest - self._started
         else:
             allowed = request.table.providers[model.provider].timeout
             self._short = timeout < allowed
@@ -231,7 +234,7 @@ class UpstreamAttempt:
             reading.with_parameters(fields, model.defaults, model.overrides),
             plan.needs.stream,
             max(timeout, 0.001),
-            stream.first_token_timeout,
+            max(first_token, 0.001),
             stream.idle_timeout,
             request.exchange.request_id.hex(),
             self.step.passage.key if self.step.passage is not None else "",
@@ -267,7 +270,7 @@ class UpstreamAttempt:
             step.pool.name,
             reservation.account,
             reservation.estimate.cost,
-            request.exchange.deadline,
+            request.exchange.latest,
             step.number,
             reservation.day,
             reservation.estimate.tokens_in,

@@ -255,10 +255,13 @@ class ResponseCache:
     async def _follow(self, exchange: Exchange, flight: Flight, served: Callable[[Served], None]) -> bool:
         """Whether that answered the exchange; if not, the exchange is unchanged."""
         with _Ending(exchange, served, {"coalesced": True}) as ending, flight.place() as place:
-            with Limit(max(exchange.deadline - evenly(), 0.0)):
-                while (data := await flight.next(place)) is not None:
-                    await exchange.chunk(data)
-                    flight.took(place)
+            while True:
+                with Limit(max(exchange.deadline - evenly(), 0.0)):
+                    data = await flight.next(place)
+                if data is None:
+                    break
+                await exchange.chunk(data)
+                flight.took(place)
             if flight.whole:
                 ending.mesh = {**_told(flight.mesh), "coalesced": True}
                 ending.whole(flight.body, flight.headers, flight.usage)

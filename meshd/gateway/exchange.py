@@ -27,7 +27,8 @@ class ClientGone(Exception):
 class Exchange(ABC):
     """A request in flight. Exactly one of respond, error, or (chunk…, end) answers it.
 
-    credit: chunks that the app still accepts. arrived, deadline: of `meshd.clock`. arrived_at: by the wall clock.
+    credit: chunks that the app still accepts. arrived_at: by the wall clock. arrived, deadline, latest: of
+    `meshd.clock`. With a stream's first chunk its deadline becomes the latest.
     """
 
     __slots__ = (
@@ -44,6 +45,7 @@ class Exchange(ABC):
         "handed_on",
         "headers",
         "label",
+        "latest",
         "method",
         "path",
         "query",
@@ -64,6 +66,7 @@ class Exchange(ABC):
         headers: dict[str, str],
         caller: Caller,
         timeout: float,
+        first_chunk: float | None = None,
         stream: bool = False,
         credit: int = 0,
         label: str = "",
@@ -81,7 +84,8 @@ class Exchange(ABC):
         self.resend = resend
         self.arrived = clock.now()
         self.arrived_at = time.time()
-        self.deadline = self.arrived + timeout
+        self.latest = self.arrived + timeout
+        self.deadline = self.latest if first_chunk is None else min(self.arrived + first_chunk, self.latest)
         self.begun = False  # sent to a provider: from here on it may have cost something
         self.sent = 0  # chunks
         self.done = False
@@ -118,6 +122,7 @@ class Exchange(ABC):
         self.credit -= 1
         self._send_chunk(data)
         self.sent += 1
+        self.deadline = self.latest
 
     # -- from the app ---------------------------------------------------------------------------------
 

@@ -56,7 +56,7 @@ class Flight:
         self.orphaned = False  # its own app has left
         self.whole = False
         self.over = False
-        self.deadline = 0.0  # of `meshd.clock`
+        self.deadline = self.latest = 0.0  # as of an exchange
         self.task: asyncio.Task[None] | None = None
         self._places: set[Place] = set()
         self._moved = asyncio.Event()  # the current one: each is set once, then replaced
@@ -66,6 +66,7 @@ class Flight:
 
     async def put(self, data: bytes) -> None:
         """One chunk, when there is room for it. Raises TimeoutError at the deadline."""
+        self.deadline = self.latest
         while not self.over and self._full():
             self._taken.clear()
             with Limit(max(self.deadline - clock.now(), 0.0)):
@@ -169,7 +170,7 @@ class FlightExchange(Exchange):
         for name in Exchange.__slots__:
             setattr(self, name, getattr(app, name))
         self.sent, self.done, self.task, self._credit_given = 0, False, None, None
-        flight.deadline = app.deadline
+        flight.deadline, flight.latest = app.deadline, app.latest
 
     @property
     def begun(self) -> bool:

@@ -405,7 +405,16 @@ def begin(mesh: Mesh, exchange: Exchange, operation: Operation) -> Inference:
     session = session_of(target.pool, exchange.headers, fields, identity)
     asker = Asker(identity.spec, identity.account, identity.label, session, random.random, exchange.caller.uid)
     plan = RequestPlan(
-        mesh.pipeline, table, mesh.state, target.pool, needs, exchange.deadline, random.random, exchange.arrived, asker
+        mesh.pipeline,
+        table,
+        mesh.state,
+        target.pool,
+        needs,
+        exchange.deadline,
+        random.random,
+        exchange.arrived,
+        asker,
+        exchange.latest,
     )
     delivery = Delivery(exchange, operation, needs)
     return Inference(mesh, exchange, operation, table, asked, target, plan, sent, identity, delivery, body)

@@ -75,6 +75,8 @@ class IpcExchange(Exchange):
 
     def __init__(self, server: IpcServer, peer: Peer, message: wire.Message, timeout: float) -> None:
         head: wire.RequestHead = message.head
+        if head.deadline_ms > 0:
+            timeout = min(timeout, head.deadline_ms / 1000)
         super().__init__(
             message.request_id,
             head.method,
@@ -83,6 +85,7 @@ class IpcExchange(Exchange):
             headers=head.headers,
             caller=peer.caller,
             timeout=timeout,
+            first_chunk=head.first_chunk_ms / 1000 if head.stream and head.first_chunk_ms > 0 else None,
             stream=head.stream,
             credit=min(head.credit or wire.DEFAULT_CREDIT, MOST_CREDIT),
             label=head.app or peer.label,
@@ -393,10 +396,7 @@ class IpcServer:
             return
         if self._resumed(peer, message):
             return
-        timeout = self._request_timeout()
-        if message.head.deadline_ms > 0:
-            timeout = min(timeout, message.head.deadline_ms / 1000)
-        exchange = IpcExchange(self, peer, message, timeout)
+        exchange = IpcExchange(self, peer, message, self._request_timeout())
         refusal = self._refusal(message)
         self.exchanges[request_id] = exchange
         peer.exchanges.add(exchange)

@@ -66,8 +66,8 @@ class Standing:
 class RequestPlan:
     """next → (the attempt is made) → succeeded | failed | cancelled | lost | ran_out → next → …
 
-    deadline: UTC seconds. `changes` collects what attempts did to availability. pool: the one in use, the request's
-    own or one of its fallback pools.
+    deadline: UTC seconds. latest: what it becomes with the first chunk of a stream. `changes` collects what attempts
+    did to availability. pool: the one in use, the request's own or one of its fallback pools.
     """
 
     def __init__(
@@ -81,6 +81,7 @@ class RequestPlan:
         random: Callable[[], float],
         now: float,
         asker: Asker = ANONYMOUS,
+        latest: float | None = None,
     ) -> None:
         self.pipeline = pipeline
         self.table = table
@@ -90,6 +91,8 @@ class RequestPlan:
         self.asker = asker
         limit = pool.retry.deadline
         self.deadline = deadline if limit is None else min(deadline, now + limit)
+        latest = deadline if latest is None else latest
+        self.latest = latest if limit is None else min(latest, now + limit)
         self.arrived = now
         self.book = AttemptBook(state)
         self.attempts = self.book.done
@@ -148,6 +151,10 @@ class RequestPlan:
             if decision.model is not None:
                 return self._begin(question, decision.model)
         return self._none_now(consulted, now)
+
+    def has_begun(self) -> None:
+        """The app has the first chunk of a stream: from here on only the latest time counts."""
+        self.deadline = self.latest
 
     def hedge(self, now: float) -> Try | None:
         """A second attempt beside the current one, at another model; None if none is free."""

@@ -82,10 +82,10 @@ class ChatCompletions(Answers):
     ) -> ChatCompletion | Stream[ChatCompletionChunk]:
         """Complete a chat. Unknown parameters are passed through.
 
-        model: a pool, a capability or a model; the client's default if left out. timeout: seconds, for the
-        whole call. Returns a ChatCompletion, or a stream of ChatCompletionChunk. With `stream=True` errors before the
-        first chunk are raised here. cache: False: neither use nor keep a cached answer; True: use one even if sampling
-        makes answers differ; left out: use one if the parameters make the answer repeatable.
+        model: a pool, a capability or a model; the client's default if left out. timeout: seconds, for the whole call,
+        or for each chunk of a stream. Returns a ChatCompletion, or a stream of ChatCompletionChunk. With `stream=True`
+        errors before the first chunk are raised here. cache: False: neither use nor keep a cached answer; True: use one
+        even if sampling makes answers differ; left out: use one if the parameters make the answer repeatable.
         """
         client = self._client
         return client._send(  # type: ignore[no-any-return]
@@ -189,10 +189,10 @@ class AsyncChatCompletions(Answers):
     ) -> ChatCompletion | AsyncStream[ChatCompletionChunk]:
         """Complete a chat. Unknown parameters are passed through.
 
-        model: a pool, a capability or a model; the client's default if left out. timeout: seconds, for the
-        whole call. Returns a ChatCompletion, or a stream of ChatCompletionChunk. With `stream=True` errors before the
-        first chunk are raised here. cache: False: neither use nor keep a cached answer; True: use one even if sampling
-        makes answers differ; left out: use one if the parameters make the answer repeatable.
+        model: a pool, a capability or a model; the client's default if left out. timeout: seconds, for the whole call,
+        or for each chunk of a stream. Returns a ChatCompletion, or a stream of ChatCompletionChunk. With `stream=True`
+        errors before the first chunk are raised here. cache: False: neither use nor keep a cached answer; True: use one
+        even if sampling makes answers differ; left out: use one if the parameters make the answer repeatable.
         """
         client = self._client
         return await client._send(  # type: ignore[no-any-return]

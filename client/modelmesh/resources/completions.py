@@ -80,10 +80,10 @@ class Completions(Answers):
     ) -> Completion | Stream[Completion]:
         """Complete a text. Unknown parameters are passed through.
 
-        model: a pool, a capability or a model; the client's default if left out. timeout: seconds, for the
-        whole call. Returns a Completion, or a stream of them. With `stream=True` errors before the first chunk are
-        raised here. cache: False: neither use nor keep a cached answer; True: use one even if sampling makes answers
-        differ; left out: use one if the parameters make the answer repeatable.
+        model: a pool, a capability or a model; the client's default if left out. timeout: seconds, for the whole call,
+        or for each chunk of a stream. Returns a Completion, or a stream of them. With `stream=True` errors before the
+        first chunk are raised here. cache: False: neither use nor keep a cached answer; True: use one even if sampling
+        makes answers differ; left out: use one if the parameters make the answer repeatable.
         """
         client = self._client
         return client._send(  # type: ignore[no-any-return]
@@ -168,10 +168,10 @@ class AsyncCompletions(Answers):
     ) -> Completion | AsyncStream[Completion]:
         """Complete a text. Unknown parameters are passed through.
 
-        model: a pool, a capability or a model; the client's default if left out. timeout: seconds, for the
-        whole call. Returns a Completion, or a stream of them. With `stream=True` errors before the first chunk are
-        raised here. cache: False: neither use nor keep a cached answer; True: use one even if sampling makes answers
-        differ; left out: use one if the parameters make the answer repeatable.
+        model: a pool, a capability or a model; the client's default if left out. timeout: seconds, for the whole call,
+        or for each chunk of a stream. Returns a Completion, or a stream of them. With `stream=True` errors before the
+        first chunk are raised here. cache: False: neither use nor keep a cached answer; True: use one even if sampling
+        makes answers differ; left out: use one if the parameters make the answer repeatable.
         """
         client = self._client
         return await client._send(  # type: ignore[no-any-return]

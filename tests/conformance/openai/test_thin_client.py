@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from enum import Enum
 from typing import Literal
 
@@ -167,3 +168,32 @@ async def test_streaming_responses(thin, athin):
     asked = athin.chat.completions.with_streaming_response.create(model="echo", messages=SAID)
     async with asked as response:
         assert (await response.parse()).choices[0].message.content == "[scripted] hi there"
+
+
+OUTLASTS = 1.2  # s, and a timeout that is much shorter
+IN_A_HURRY = {"messages": SAID, "stream": True, "timeout": 0.5}
+
+
+@pytest.mark.parametrize("which", ["client", "thin"])
+def test_a_stream_may_last_longer_than_its_timeout_but_not_be_silent(request, which):
+    ask = request.getfixturevalue(which).chat.completions.create
+    with ask(model="endless", **IN_A_HURRY) as stream:
+        until = time.monotonic() + OUTLASTS
+        assert any(time.monotonic() > until for _ in stream)
+    with pytest.raises(openai.APITimeoutError):
+        list(ask(model="silent", **IN_A_HURRY))
+
+
+@pytest.mark.parametrize("which", ["aclient", "athin"])
+async def test_nor_one_for_asyncio(which, aclient, athin):
+    ask = {"aclient": aclient, "athin": athin}[which].chat.completions.create
+    async with await ask(model="endless", **IN_A_HURRY) as stream:
+        until = time.monotonic() + OUTLASTS
+        async for _ in stream:
+            if time.monotonic() > until:
+                break
+        else:
+            pytest.fail("it ended")
+    with pytest.raises(openai.APITimeoutError):
+        async for _ in await ask(model="silent", **IN_A_HURRY):
+            pass

@@ -88,6 +88,27 @@ def test_who_asked_first_may_leave(daemon, dial):
     assert daemon.model("up.chat")["requests"] == 1
 
 
+def test_streams_that_share_an_answer_may_last_longer_than_the_first_chunk_may_take(meshd, upstream, dial):
+    slow = upstream([{"tokens": ["a "] * 8, "chunk_delay": "100ms"}])
+    daemon = meshd(
+        {
+            "providers": {"up": slow.provider()},
+            "models": {"up.chat": {"provider": "up", "capabilities": ["chat-completion"]}},
+            "pools": {"chat": {"capability": "chat-completion", "cache": {"ttl": "1h"}}},
+        }
+    )
+    line = dial(daemon.socket)
+    body = {"model": "chat", "messages": SAID, "temperature": 0, "stream": True}
+    asked = {line.request(body=body, stream=True, credit=100, first_chunk_ms=500) for _ in range(2)}
+    ended = set()
+    while len(ended) < 2:
+        message = line.receive()
+        if message.kind != wire.CHUNK:
+            ended.add((message.request_id, message.kind))
+    assert ended == {(request_id, wire.END) for request_id in asked}
+    assert daemon.model("up.chat")["requests"] == 1
+
+
 def test_a_reload_that_switches_it_off_does(daemon):
     daemon.say(temperature=0)
     config = json.loads(daemon.config.read_text())

@@ -91,6 +91,21 @@ def test_a_stream_nobody_takes_ends_at_its_deadline(line):
     assert (error.status, error.mesh["class"]) == (504, "RequestTimeoutError")
 
 
+def test_a_stream_may_last_longer_than_its_first_chunk_may_take(line):
+    request_id = line.chat(model="endless", stream=True, credit=10_000, first_chunk_ms=400)
+    began = time.monotonic()
+    while time.monotonic() - began < 1.0:
+        assert line.receive(wire.CHUNK).request_id == request_id
+    line.send(wire.CANCEL, request_id)
+
+
+def test_a_first_chunk_that_does_not_come_in_time_is_told_with_the_attempts(line):
+    request_id = line.chat(model="silent", stream=True, first_chunk_ms=400)
+    error = line.receive(wire.ERROR)
+    assert (error.request_id, error.head.status) == (request_id, 504)
+    assert [attempt["model"] for attempt in error.head.mesh["attempts"]] == ["silent.chat"]
+
+
 def test_an_event_stream_nobody_takes_ends_at_its_deadline(daemon, line):
     request_id = line.request("/mesh/v1/events", method="GET", stream=True, credit=1, deadline_ms=300)
     line.round_trip()
