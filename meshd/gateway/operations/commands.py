@@ -6,6 +6,7 @@ Must never: be open to anyone but an administrator.
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import msgspec
@@ -18,6 +19,8 @@ from meshd.routing import recovery
 from meshd.routing.strategies import StickUntilFailure, strategy_of
 from modelmesh._errors import ConflictError, NotFoundError
 from modelmesh._wording import no_such
+
+logger = logging.getLogger(__name__)
 
 LEFT_OUT = "left_out"
 """Instead of a failure's kind: it was not asked."""
@@ -122,5 +125,7 @@ class Commands(Group):
         return {"data": rows}
 
     async def drain(self, call: Call) -> dict[str, Any]:
+        pid = call.caller.pid
+        logger.info("draining, by order of process %d: no new requests until the daemon is started again", pid)
         left = await self.core.drain(number(call.body, "timeout") or 30.0)
         return {"drained": left == 0, "left": left}

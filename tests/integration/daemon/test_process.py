@@ -319,6 +319,7 @@ def test_draining_ends_at_once_when_the_last_request_does(meshd, one, dial):
     line.chat(stream=True)
     line.receive(wire.CHUNK)
     assert daemon.ask("POST", "/mesh/v1/drain", {"timeout": 20}) == {"drained": True, "left": 0}
+    assert "no new requests until the daemon is started again" in daemon.log()
 
 
 # -- while it runs ----------------------------------------------------------------------------------------
