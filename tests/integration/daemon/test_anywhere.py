@@ -126,7 +126,7 @@ def test_inotify_used_up(odd: Callable[..., Odd], one: Any, eventually: Any) -> 
     assert place.say() == "here"
     (place.directory / "mesh.yaml").write_text(json.dumps(one(reply="there")))
     eventually(lambda: place.say() == "there", what="the change is found by looking")
-    assert place.log().count("is looked at every") == 1
+    assert place.log().count("is checked every") == 1
 
 
 def test_a_first_configuration_is_noticed(odd: Callable[..., Odd], one: Any, eventually: Any) -> None:
