@@ -72,7 +72,7 @@ class DiscoveryActor(MeshActor):
         self._telling = False  # config was told of something that no generation has yet
         self._unlisted: set[str] = set()
         self._expects_until = 0.0
-        self._expecting = True  # as the router was told; till then it takes it for granted
+        self._expecting: bool | None = None  # as the router was told since the last commit
 
     def legacy(self) -> Any:
         return self._prepared, self._sync, self._watch, self._questions
@@ -110,6 +110,7 @@ class DiscoveryActor(MeshActor):
             self.tick(_EXPECTED, _FIRST_LISTS)
         self._unlisted = unlisted
         self._telling = False
+        self._expecting = None
         self._go_on()
         if not self._watch.enabled:
             self.cancel_tick(_LOCAL)

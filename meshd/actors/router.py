@@ -95,9 +95,10 @@ class RouterActor(LoopActor):
         self._listening.append(message)
 
     def restore(self, message: messages.RestoreState) -> None:
-        """Adopt the saved state and the journal's segment. Before the first Commit."""
+        """Adopt the saved state and the journal's segment."""
         self.core.restore(message.restored)
-        self.core.expects(True)  # until discovery says otherwise
+        if self.core.generation is None:  # else it is an import
+            self.core.expects(True)  # until discovery has the first generation too, and says otherwise
         if message.journal:
             self.core.use_segment(message.journal)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import threading
+import time
 
 import pykka
 import pytest
@@ -494,6 +495,10 @@ def test_state_is_exported_and_imported(file, nothing_left, short):
         mesh.import_state(exported)
         assert "kept" in mesh.get_router().get_pool("chat").get_standby_models()["first.chat"]
         assert mesh.get_registry().get_model("first.chat").get_state()["requests"] == 1
+        began = time.monotonic()
+        with pytest.raises(NotFoundError):
+            mesh.get_client().chat.completions.create(model="nothing", messages=HELLO["messages"])
+        assert time.monotonic() - began < 2, "lists of models are not waited for again"
 
 
 def test_proxies_are_safe_from_many_threads(mesh):

@@ -71,9 +71,16 @@ def test_a_request_waits_for_the_first_list(
     assert line.receive(line.wire.RESPONSE, 10).body
 
 
-def test_nothing_is_waited_for_when_all_have_listed(meshd: Callable[..., Any], listing: Listing) -> None:
+@pytest.mark.parametrize("lists", [True, False], ids=["all have listed", "no lists"])
+def test_nothing_is_waited_for_when_nothing_is_expected(
+    meshd: Callable[..., Any], listing: Listing, lists: bool
+) -> None:
     listing.ready.set()
-    daemon = meshd(config(listing))
+    settings = config(listing)
+    if not lists:
+        settings["discovery"]["sync"] = {"enabled": False}
+        settings["models"] = {"p.m-chat": {"provider": "p", "capabilities": ["chat-completion"]}}
+    daemon = meshd(settings)
     assert daemon.say().choices
     began = time.monotonic()
     with pytest.raises(MeshError) as caught:
