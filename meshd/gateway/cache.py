@@ -22,7 +22,7 @@ from typing import Any
 
 from meshd.awake import Limit
 from meshd.clock import now as evenly
-from meshd.gateway.exchange import ClientGone, Exchange
+from meshd.gateway.exchange import ClientGone, Exchange, not_read
 from meshd.gateway.flight import Flight, FlightExchange, Place
 from meshd.routing.cache_key import Lookup
 from meshd.routing.shares import Shares
@@ -282,12 +282,7 @@ class ResponseCache:
                 flight.task = task
                 await _take(exchange, flight, place, task)
         except TimeoutError:
-            exchange.error(
-                flight.error
-                or RequestTimeoutError(
-                    "The app did not read the stream before the deadline; read faster, or allow more time."
-                )
-            )
+            exchange.error(flight.error or not_read())
             return
         except asyncio.CancelledError:
             flight.orphaned = True

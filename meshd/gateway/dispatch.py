@@ -18,9 +18,9 @@ from urllib.parse import parse_qsl, unquote
 
 import msgspec
 
-from meshd.gateway.exchange import ClientGone, Exchange
+from meshd.gateway.exchange import ClientGone, Exchange, not_read
 from meshd.gateway.identity import Caller, user_name
-from modelmesh._errors import AccessDeniedError, InvalidRequestError, MeshError, NotFoundError, RequestTimeoutError
+from modelmesh._errors import AccessDeniedError, InvalidRequestError, MeshError, NotFoundError
 from modelmesh._wording import short, told
 
 logger = logging.getLogger("meshd.gateway")
@@ -83,11 +83,7 @@ class Dispatcher:
         except MeshError as error:
             exchange.error(error)
         except TimeoutError:
-            exchange.error(
-                RequestTimeoutError(
-                    "The app did not read the stream before the deadline; read faster, or allow more time."
-                )
-            )
+            exchange.error(not_read())
         except Exception:
             logger.exception("%s %s failed", exchange.method, exchange.path)
             exchange.error(MeshError("The daemon failed at this request; its log says why.", code="internal_error"))

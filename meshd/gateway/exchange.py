@@ -14,7 +14,7 @@ from typing import Any
 from meshd import clock
 from meshd.awake import Limit
 from meshd.gateway.identity import Caller
-from modelmesh._errors import MeshError
+from modelmesh._errors import MeshError, RequestTimeoutError
 
 MOST_CREDIT = 1024
 """Chunks that an app may have outstanding, even if it grants more."""
@@ -22,6 +22,11 @@ MOST_CREDIT = 1024
 
 class ClientGone(Exception):
     """The app went away; nothing more can be sent to it."""
+
+
+def not_read() -> RequestTimeoutError:
+    """What became of a request whose app took no more of its stream."""
+    return RequestTimeoutError("The app did not read the stream before the deadline; read faster, or allow more time.")
 
 
 class Exchange(ABC):

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from meshd.cdk.lack import lack_of
 from meshd.cdk.provider import FailureKind, Provider, ProviderCall, ProviderFailure, StreamEvent
-from meshd.gateway.exchange import ClientGone
-from modelmesh._errors import MeshError, RequestTimeoutError
+from meshd.gateway.exchange import ClientGone, not_read
+from modelmesh._errors import MeshError
 
 if TYPE_CHECKING:
     from meshd.gateway.attempt import UpstreamAttempt
@@ -74,10 +74,7 @@ async def relay(attempt: UpstreamAttempt, provider: Provider, call: ProviderCall
             raise
         # The app took nothing until the deadline: its own failure alone.
         stopped = ProviderFailure(FailureKind.CANCELLED, "the app stopped taking the stream")
-        error = RequestTimeoutError(
-            "The app did not read the stream before the deadline; read faster, or allow more time."
-        )
-        raise Broken(stopped, "the app took nothing", error) from None
+        raise Broken(stopped, "the app took nothing", not_read()) from None
     except ClientGone:
         raise
     except Exception as error:
