@@ -126,7 +126,7 @@ class UpstreamAttempt:
         self.first_token = self.duration
         if self.race is not None:
             self.race.claim(self)
-        self.request.plan.has_begun()
+        self.request.plan.note_begun()
 
     def note(self, event: StreamEvent) -> None:
         """An event came."""
@@ -175,7 +175,7 @@ class UpstreamAttempt:
         The name of a deployment, or an alias, does not say which one its model takes.
         """
         model = self.step.model
-        name = self.request.mesh.state.model(model.id).output_limit or model.output_limit
+        name = self.request.mesh.state.output_limit(model)
         added = name in self.request.fields_for(model) and name not in self.request.fields
         if refused.kind is not FailureKind.UNSUPPORTED or not added or not re.search(rf"\b{name}\b", refused.message):
             return ""

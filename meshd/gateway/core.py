@@ -53,7 +53,7 @@ _ABOUT_THE_PROVIDER = frozenset(
 _GATHER = 0.02  # s that ended requests are gathered before telemetry gets them
 _WORTH_TELLING = 5.0  # s of such a step: less may be a busy machine
 _A_STEP = 0.5  # s: if the clocks drift apart by more, one was set
-_FIRST_LISTS = 5.0  # s that a request waits for what discovery may find
+_LISTS_AWAITED = 5.0  # s that a request waits for what discovery may find
 COUNTERS_EVERY = 5.0  # s between two saves of counters that changed
 
 Tell = Callable[[str, messages.Message], None]
@@ -142,7 +142,7 @@ class RouterCore:
 
     async def _wait_for_lists(self, exchange: Exchange, operation: Operation) -> None:
         """What is asked for may be in a first list of models that is still to come, as after a start."""
-        until = min(exchange.arrived + _FIRST_LISTS, exchange.deadline)
+        until = min(exchange.arrived + _LISTS_AWAITED, exchange.deadline)
         while self._expecting and (left := until - clock.now()) > 0 and not self._offers(exchange, operation):
             with contextlib.suppress(TimeoutError), Limit(left):
                 await self._news.wait()

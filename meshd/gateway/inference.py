@@ -220,7 +220,7 @@ class Inference:
     def fields_for(self, model: ModelSpec) -> Mapping[str, msgspec.Raw]:
         """The body's top level for this model, with the output limit that was reserved for."""
         limit = self.plan.needs.max_output
-        name = self.mesh.state.model(model.id).output_limit or model.output_limit
+        name = self.mesh.state.output_limit(model)
         if self.delivery.continued and limit is not None:
             return reading.with_output_limit(self.fields, limit, name)
         limitless = model.max_output_tokens is None and model.context_window is None

@@ -74,7 +74,7 @@ class OneToken:
             raise NotSent("a reload took it away meanwhile")
         operation = _operation(model)
         asked = dict(_ASKS[operation])
-        limit = core.mesh.state.model(model.id).output_limit or model.output_limit
+        limit = core.mesh.state.output_limit(model)
         if operation is not Operation.EMBEDDINGS and limit:
             asked[limit] = 1
         body = msgspec.json.encode({"model": model.upstream, **asked})

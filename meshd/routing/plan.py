@@ -152,7 +152,7 @@ class RequestPlan:
                 return self._begin(question, decision.model)
         return self._none_now(consulted, now)
 
-    def has_begun(self) -> None:
+    def note_begun(self) -> None:
         """The app has the first chunk of a stream: from here on only the latest time counts."""
         self.deadline = self.latest
 

@@ -24,6 +24,7 @@ from meshd.routing.features import load_refused
 from meshd.routing.outcomes import OutcomeWindow
 from meshd.routing.rates import Rates
 from meshd.routing.shares import Shares
+from meshd.routing.table import ModelSpec
 
 _LONGEST_REST = 32 * 86400.0  # s: to the next month
 _HISTORY = 128  # latencies kept per model: enough for a p95, few enough for thousands of models
@@ -189,6 +190,10 @@ class MeshState:
 
     def model(self, model: str) -> ModelState:
         return self.models[model]
+
+    def output_limit(self, model: ModelSpec) -> str:
+        """The name of the output limit that it takes, "" if it has none."""
+        return self.model(model.id).output_limit or model.output_limit
 
     def provider(self, name: str) -> ProviderState:
         return self.providers[name]

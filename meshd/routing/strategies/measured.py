@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 from meshd.cdk.provider import Operation
 from meshd.routing.estimate import IMAGE_TOKENS, OUTPUT_UNKNOWN
+from meshd.routing.needs import OUTPUT_LIMITS
 from meshd.routing.stages import Question
 from meshd.routing.state import ModelState
 from meshd.routing.strategies.base import ByRequest, Derived
@@ -27,7 +28,7 @@ EXPLORED = 0.05
 _STALE = 3600.0  # s: a measurement of this age counts as no older
 
 _MILLION = 1_000_000
-_LIMITS = frozenset({"max_tokens", "max_completion_tokens", "n"})  # parameters that change an estimate
+_LIMITS = frozenset({*OUTPUT_LIMITS, "n"})  # parameters that change an estimate
 
 
 class _Tariff(NamedTuple):
