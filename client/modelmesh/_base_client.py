@@ -211,10 +211,8 @@ class BaseClient(ClientAnswers):
             stream=operation.stream,
             app=self.app or "",
         )
-        call = Call(head, operation.body, None)
+        call = Call(head, operation.body, operation.limit)
         call.deadline = operation.deadline
-        if operation.stream:
-            call.patience = operation.limit
         return call
 
     def _back_off(self, operation: Operation, error: MeshError) -> float:

@@ -25,8 +25,8 @@ class Call:
     """A request id on the client's side.
 
     `inbox` holds the daemon's messages in order, followed by a MeshError if the call failed here. `deadline` is a time
-    of `time.monotonic()`, None for a call without one. `patience`: seconds to wait for each chunk of a stream; its
-    deadline is that of the next one.
+    of `time.monotonic()`, None for a call without one. A stream's is that of its next chunk, for each of which the call
+    waits its whole timeout, `patience`.
     """
 
     __slots__ = (
@@ -48,7 +48,7 @@ class Call:
         self.head = head
         self.body = body
         self.deadline = None if timeout is None else time.monotonic() + timeout
-        self.patience: float | None = None
+        self.patience = timeout if head.stream else None
         self.inbox: deque[Message | MeshError] = deque()
         self.link: Link | None = None
         self.begun = False

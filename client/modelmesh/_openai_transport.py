@@ -77,9 +77,8 @@ def async_http_client(*, socket: str | None = None, app: str | None = None, libr
 
 def _http_options(kwargs: dict[str, Any]) -> dict[str, Any]:
     for name in ("transport", "proxy", "mounts"):
-        if kwargs.get(name):
+        if kwargs.pop(name, None):
             raise TypeError(f"{name} is what the mesh's socket replaces")
-        kwargs.pop(name, None)
     return {"base_url": BASE_URL, "timeout": 600.0, "trust_env": False, **kwargs}
 
 
@@ -137,11 +136,7 @@ def _call_for(request: Any, content: bytes, app: str | None) -> Call:
         stream=stream,
         app=app or "",
     )
-    timeout = request.extensions.get("timeout", {}).get("read")
-    call = Call(head, content, timeout)
-    if stream:  # an HTTP client's timeout is that of one read
-        call.patience = timeout
-    return call
+    return Call(head, content, request.extensions.get("timeout", {}).get("read"))
 
 
 def _raised(http: Any, error: MeshError, request: Any) -> Any:
