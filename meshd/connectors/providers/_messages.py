@@ -14,6 +14,7 @@ from typing import Any
 from meshd.cdk.said import REASONING, Said
 from meshd.cdk.said import read as read_said
 from meshd.connectors.providers._shape import has_content
+from meshd.connectors.providers._wire import choices_of, finish_reason, index_of
 
 Document = dict[str, Any]
 
@@ -56,7 +57,7 @@ class Messages:
         return self._release()
 
     def _weigh(self, document: Document) -> None:
-        ended = any(choice.get("finish_reason") for choice in _choices(document))
+        ended = any(map(finish_reason, choices_of(document)))
         longest = 0
         for key, text in _texts(document):
             before = self._last.get(key, "")
@@ -86,13 +87,13 @@ class Messages:
 
     def _as_chunk(self, document: Document) -> Document:
         made = []
-        for position, choice in enumerate(_choices(document)):
+        for position, choice in enumerate(choices_of(document)):
             message = _message(choice)
             if message is None:
                 made.append(choice)
                 continue
-            index = _index(choice, position)
-            ended = bool(choice.get("finish_reason"))
+            index = index_of(choice, position)
+            ended = finish_reason(choice) is not None
             rest = {name: value for name, value in choice.items() if name != "message"}
             made.append({**rest, "index": index, "delta": self._delta(index, message, ended)})
         return {**document, "object": "chat.completion.chunk", "choices": made}
@@ -164,13 +165,8 @@ class Messages:
 
 def has_message(document: Mapping[str, Any]) -> bool:
     """Whether a choice has content in a whole message."""
-    messages = map(_message, _choices(document))
+    messages = map(_message, choices_of(document))
     return any(message is not None and any(read_said(message)) for message in messages)
-
-
-def _choices(document: Mapping[str, Any]) -> list[Document]:
-    choices = document.get("choices")
-    return [choice for choice in choices if isinstance(choice, dict)] if isinstance(choices, list) else []
 
 
 def _message(choice: Mapping[str, Any]) -> Mapping[str, Any] | None:
@@ -180,16 +176,11 @@ def _message(choice: Mapping[str, Any]) -> Mapping[str, Any] | None:
     return message if isinstance(message, Mapping) else None
 
 
-def _index(choice: Mapping[str, Any], position: int) -> int:
-    index = choice.get("index")
-    return index if type(index) is int else position
-
-
 def _texts(document: Mapping[str, Any]) -> list[tuple[tuple[int, str], str]]:
     found = []
-    for position, choice in enumerate(_choices(document)):
+    for position, choice in enumerate(choices_of(document)):
         message = _message(choice) or {}
-        index = _index(choice, position)
+        index = index_of(choice, position)
         found += [((index, name), _text(name, message[name])) for name in ("content", *REASONING) if name in message]
     return found
 

@@ -22,7 +22,7 @@ from meshd.connectors.providers._bare import is_bare
 from meshd.connectors.providers._usage import WireUsage, usage_in, usage_of
 
 NULL = msgspec.Raw(b"null")
-FINISH_REASON = ("finish_reason", "finishReason")
+_FINISH_REASON = ("finish_reason", "finishReason")
 """The second is Gemini's, which some of its last chunks have alone."""
 
 
@@ -269,7 +269,7 @@ def index_of(choice: Mapping[str, Any], position: int) -> int:
 
 def finish_reason(choice: Mapping[str, Any]) -> str | None:
     """As text, in whatever it is wrapped and by whatever name; None where it is anything else."""
-    for name in FINISH_REASON:
+    for name in _FINISH_REASON:
         reason = choice.get(name)
         if isinstance(reason, dict):
             reason = next((value for value in reason.values() if isinstance(value, str) and value), None)
