@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 
 from meshd.pull import fetch, sources
-from meshd.pull.errors import PullError
+from meshd.pull.errors import PullError, Unreachable
 from meshd.pull.fetch import Progress
 from meshd.pull.sources import Source
 from meshd.pull.store import PulledModel, find, lock, models_dir, save, sync_directory
@@ -66,15 +66,14 @@ def _bring(source: Source, folder: Path, progress: Progress | None, environ: Map
         finally:
             archive.unlink(missing_ok=True)
     else:
-        sha256 = fetch.download(
-            source.url,
-            target,
-            sha256=source.sha256,
-            headers=source.headers,
-            progress=progress,
-            ca_file=ca_file,
-            mirror="HF_ENDPOINT" if source.kind == "hf" else "",
-        )
+        try:
+            sha256 = fetch.download(
+                source.url, target, sha256=source.sha256, headers=source.headers, progress=progress, ca_file=ca_file
+            )
+        except Unreachable as lost:
+            if source.kind != "hf":
+                raise
+            raise PullError(lost.message, f"{lost.advice}, or name a mirror in HF_ENDPOINT") from None
     _must_be_gguf(target, source)
     model = PulledModel(
         name=source.name,

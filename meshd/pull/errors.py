@@ -10,3 +10,7 @@ class PullError(Exception):
         super().__init__(f"{message}; {advice}" if advice else message)
         self.message = message
         self.advice = advice
+
+
+class Unreachable(PullError):
+    """There is no way to the host."""

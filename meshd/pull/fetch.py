@@ -27,7 +27,7 @@ import httpx
 from meshd.connectors.providers.encodings import EncodingError, decoder
 from meshd.connectors.providers.proxies import Proxy, ProxyRefused, find_proxy
 from meshd.connectors.providers.tls import tls_context
-from meshd.pull.errors import PullError
+from meshd.pull.errors import PullError, Unreachable
 from meshd.pull.sources import hub_hash
 from meshd.pull.store import sync_directory
 
@@ -96,14 +96,10 @@ def download(
     headers: Mapping[str, str] | None = None,
     progress: Progress | None = None,
     ca_file: str | None = None,
-    mirror: str = "",
     sleep: Callable[[float], None] = time.sleep,
     free: Callable[[Path], int] = lambda path: shutil.disk_usage(path).free,
 ) -> str:
-    """Bring `url` to `target`; its sha256. Raises PullError; a cut download is kept, to be resumed.
-
-    mirror: the variable that names another server for it.
-    """
+    """Bring `url` to `target`; its sha256. Raises PullError; a cut download is kept, to be resumed."""
     part = _Part(target.with_name(target.name + ".part"), target.with_name(target.name + ".part.json"), url)
     part.resume()
     resumed = part.offset > 0
@@ -113,22 +109,14 @@ def download(
     else:
         with httpx.Client(**_way_to(url), verify=_trusted(ca_file), timeout=_TIMEOUT) as client:
             client.event_hooks = {"response": [lambda response: _note_hub_hash(part, response)]}
-            _fetch_all(client, part, dict(headers or {}), tell, sleep, free, trusted=sha256 is not None, mirror=mirror)
+            _fetch_all(client, part, dict(headers or {}), tell, sleep, free, trusted=sha256 is not None)
     found: str = part.digest.hexdigest()
     wanted = sha256 or part.expected
     if wanted is not None and found != wanted:
         part.discard()
         if resumed:  # what an earlier run left may have been of another file: once more, from the beginning
             return download(
-                url,
-                target,
-                sha256=sha256,
-                headers=headers,
-                progress=progress,
-                ca_file=ca_file,
-                mirror=mirror,
-                sleep=sleep,
-                free=free,
+                url, target, sha256=sha256, headers=headers, progress=progress, ca_file=ca_file, sleep=sleep, free=free
             )
         raise PullError(f"{url} has the sha256 {found}, not {wanted}", "the file was not kept; try again, or report it")
     _put_in_place(part, target)
@@ -141,11 +129,10 @@ def _proxy_for(url: str) -> Proxy | None:
     return find_proxy(parts.scheme == "https", parts.hostname or "", parts.port)
 
 
-def _ways(url: str, mirror: str) -> str:
+def _ways(url: str) -> str:
     """What to check where a host cannot be reached."""
     proxy = _proxy_for(url)
-    way = "HTTPS_PROXY, if there is a proxy" if proxy is None else f"the proxy {proxy.url}"
-    return f"check the network and {way}" + (f", or name a mirror in {mirror}" if mirror else "")
+    return f"check the network and {'HTTPS_PROXY, if there is a proxy' if proxy is None else f'the proxy {proxy.url}'}"
 
 
 def _way_to(url: str) -> dict[str, Any]:
@@ -178,7 +165,6 @@ def _fetch_all(
     free: Callable[[Path], int],
     *,
     trusted: bool,
-    mirror: str,
 ) -> None:
     failures = 0
     while True:
@@ -195,7 +181,7 @@ def _fetch_all(
                 reason = re.sub(r"^\[Errno -?\d+\] ", "", str(exc)) or type(exc).__name__
                 if isinstance(exc, _NO_WAY):
                     host = urlsplit(part.url).hostname
-                    raise PullError(f"{host} cannot be reached: {reason} ({kept})", _ways(part.url, mirror)) from None
+                    raise Unreachable(f"{host} cannot be reached: {reason} ({kept})", _ways(part.url)) from None
                 raise PullError(f"{part.url} cannot be read: {reason} ({kept})", "run it again") from None
             sleep(min(FIRST_DELAY * 2 ** (failures - 1), LONGEST_DELAY))
 

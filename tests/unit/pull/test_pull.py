@@ -220,24 +220,24 @@ def test_nobody_there(tmp_path: Path, upstream: Upstream):
 
 
 @pytest.mark.parametrize(
-    ("url", "proxy", "mirror", "words"),
+    ("source", "proxy", "words"),
     [
-        ("https://no-such-host.invalid/f.gguf", "", "", "no-such-host.invalid cannot be reached: .*HTTPS_PROXY"),
-        ("https://no-such-host.invalid/f", "", "HF_ENDPOINT", "check the network.*or name a mirror in HF_ENDPOINT"),
-        ("http://127.0.0.1:9/f.gguf", "", "", "127.0.0.1 cannot be reached: .*nothing arrived.*check the network"),
-        ("https://no-such-host.invalid/f", "http://me:pw@127.0.0.1:9", "", r"the proxy http://127.0.0.1:9\b"),
+        ("https://no-such-host.invalid/f.gguf", "", "no-such-host.invalid cannot be reached: .*HTTPS_PROXY"),
+        ("hf:o/r/f.gguf", "", "check the network.*or name a mirror in HF_ENDPOINT"),
+        ("http://127.0.0.1:9/f.gguf", "", "127.0.0.1 cannot be reached: .*nothing arrived.*check the network"),
+        ("https://no-such-host.invalid/f.gguf", "http://me:pw@127.0.0.1:9", r"the proxy http://127.0.0.1:9\b"),
     ],
 )
-def test_no_way_there(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str, proxy: str, mirror: str, words: str
-) -> None:
+def test_no_way_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str, proxy: str, words: str) -> None:
     for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy", "NO_PROXY", "no_proxy"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(fetch, "TRIES", 1)
     if proxy:
         monkeypatch.setenv("HTTPS_PROXY", proxy)
     with pytest.raises(PullError, match=words) as caught:
-        download(url, tmp_path / "f", mirror=mirror, sleep=lambda _: None)
+        pull(source, base=tmp_path, environ={"HF_ENDPOINT": "https://no-such-host.invalid"})
     assert "again" not in str(caught.value)
+    assert ("HF_ENDPOINT" in str(caught.value)) == source.startswith("hf:")
     assert "me:pw" not in str(caught.value)
 
 
