@@ -23,6 +23,7 @@ from urllib.parse import urlsplit
 from meshd.cli import daemon
 from meshd.cli import output as out
 from meshd.cli.control import answers
+from meshd.cli.pools import failing, of_its_key
 
 OK: Final = "ok"
 WARNING: Final = "warning"
@@ -124,8 +125,6 @@ def daemon_health(status: Mapping[str, Any]) -> Iterator[Finding]:
 
 def failing_models(status: Mapping[str, Any], told: Collection[str]) -> Iterator[Finding]:
     """told: providers of which a line has been said."""
-    from meshd.cli.pools import failing
-
     for model in status.get("failing") or ():
         if model.get("provider") not in told:
             name = str(model.get("id"))
@@ -175,9 +174,8 @@ def _provider(name: str, row: Mapping[str, Any], shown: Mapping[str, Any]) -> Fi
     kind, error = str(row.get("kind") or ""), str(row.get("error") or "")
     if key == "missing":
         return Finding(subject, WARNING, f"left out: {shown.get('reason')}", "set it, then meshctl reload")
-    why = error or str(shown.get("reason") or "")
+    why = error or of_its_key(shown)[1]
     if key == "wanted" or (kind == "authentication" and key == "none needed"):
-        why = why.removeprefix("it wants a key and has none: ")
         advice = "give it an api_key in the configuration, without auth.method none; then meshctl reload"
         return Finding(subject, PROBLEM, f"wants a key and has none: {why}".rstrip(": "), advice)
     if key == "refused" or kind == "authentication":

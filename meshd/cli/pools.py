@@ -299,6 +299,16 @@ def availability(provider: Mapping[str, Any]) -> tuple[str, str]:
     return out.good(provider.get("available"), "available", "away")
 
 
+def of_its_key(provider: Mapping[str, Any]) -> tuple[str, str]:
+    """What is wrong with its key, "" for nothing; and what the provider said to that."""
+    what = _WRONG_KEYS.get(str(provider.get("key")), "")
+    return what, str(provider.get("reason") or "").removeprefix(what).removeprefix(": ")
+
+
+_WRONG_KEYS = {"refused": "its key is refused", "wanted": "it wants a key and has none"}
+"""As the daemon's reason begins (`routing/deactivation.py`)."""
+
+
 def failing(model: Mapping[str, Any]) -> str:
     """Since when every request of it has failed, and why; "" where its last was answered."""
     since, last = model.get("failing_since"), model.get("last_failure")

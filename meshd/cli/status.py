@@ -13,7 +13,7 @@ import typer
 
 from meshd.cli import cells, daemon, helping
 from meshd.cli import output as out
-from meshd.cli.pools import availability, failing
+from meshd.cli.pools import availability, failing, of_its_key
 
 app = helping.Commands()
 
@@ -115,15 +115,11 @@ def _about(provider: Mapping[str, Any], said: str) -> str:
     reason = str(provider.get("reason") or "")
     if said == "wrong base_url":
         return f": nothing is at its base_url {provider.get('base_url')}: every request gets a 404"
-    if said in _OF_ITS_KEY:
-        why = _OF_ITS_KEY[said]
-        return f": {why}: {reason.removeprefix(f'{why}: ')}".rstrip(": ")
+    if said.startswith("key "):
+        return ": " + ": ".join(filter(None, of_its_key(provider)))
     if said == "away" and reason:
         return f": {reason}"
     return f" is {said}: {reason}".rstrip(": ")
-
-
-_OF_ITS_KEY = {"key refused": "its key is refused", "key wanted": "it wants a key and has none"}
 
 
 def _wrong(found: Mapping[str, Any], most: int | None) -> list[out.Line]:

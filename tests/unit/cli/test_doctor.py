@@ -67,16 +67,24 @@ def test_masked_keys_are_no_problem_of_the_apps(fake: Any, meshctl: Any) -> None
 @pytest.mark.usefixtures("quiet")
 def test_a_problem_exits_1_with_advice(fake: Any, meshctl: Any) -> None:
     fake.answers |= {"GET status": STATUS | {"version": "9.9.9", "draining": True}} | OTHERS
-    fake.answers["GET providers"] = {"data": [{"name": "a", "key": "refused", "reason": "its key is refused"}]}
+    fake.answers["GET providers"] = {
+        "data": [
+            {"name": "a", "key": "refused", "reason": "its key is refused"},
+            {"name": "b", "key": "refused", "reason": "its key is refused: no such key"},
+            {"name": "c", "key": "wanted", "reason": "it wants a key and has none: no key"},
+        ]
+    }
     fake.answers["GET pools"] = {"data": [{"name": "p", "active": 0, "standby": 1, "models": [{"provider": "a"}]}]}
     probed = {"provider": "a", "ok": False, "error": "401 invalid api key", "kind": "authentication"}
     fake.answers["POST probe"] = {"data": [probed]}
     done = meshctl("doctor")
     assert done.exit_code == 1
+    assert "✗ provider b: key refused: no such key\n" in done.stdout
+    assert "✗ provider c: wants a key and has none: no key\n" in done.stdout
     assert "✗ provider a: key refused: 401 invalid api key\n    → give the daemon another" in done.stdout
     assert "pool p" not in done.stdout, "the key has its line already"
     assert "! daemon: meshd 9.9.9" in done.stdout
-    assert done.stdout.splitlines()[-1] == "2 problems, 1 warning"
+    assert done.stdout.splitlines()[-1] == "4 problems, 1 warning"
 
 
 @pytest.mark.usefixtures("quiet")
