@@ -102,7 +102,7 @@ def _one(
 
 def _whole(client: OpenAIClient, model: str, messages: list[Message], given: Mapping[str, Any], as_json: bool) -> str:
     began = time.monotonic()
-    with daemon.waiting(), _waiting():
+    with daemon.waiting(), _spinner():
         reply = client.chat.completions.create(model=model, messages=messages, **given)
     total = time.monotonic() - began
     text = (reply.choices[0].message.content or "") if reply.choices else ""
@@ -123,7 +123,7 @@ def _streamed(client: OpenAIClient, model: str, messages: list[Message], given: 
     first: float | None = None
     parts: list[str] = []
     real = None
-    with daemon.waiting(), _waiting() as waiting:
+    with daemon.waiting(), _spinner() as spinner:
         stream = client.chat.completions.create(model=model, messages=messages, stream=True, **given)
         with stream:
             for chunk in stream:
@@ -133,7 +133,7 @@ def _streamed(client: OpenAIClient, model: str, messages: list[Message], given: 
                     continue
                 if first is None:
                     first = time.monotonic() - began
-                    waiting.set()
+                    spinner.set()
                 parts.append(piece)
                 sys.stdout.write(_shown(piece))
                 sys.stdout.flush()
@@ -177,7 +177,7 @@ def _coloured() -> bool:
 
 
 @contextmanager
-def _waiting() -> Iterator[Any]:
+def _spinner() -> Iterator[Any]:
     """A spinner on a terminal until the event it gives is set. A thread loads rich and draws it, so that
     neither delays the first token."""
     import threading

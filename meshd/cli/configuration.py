@@ -12,14 +12,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from meshd.cli import daemon, helping, names
+from meshd.cli import daemon, helping
 from meshd.cli import output as out
 
 if TYPE_CHECKING:
     from meshd.config import MeshConfig, Problem
 
 app = helping.Commands()
-config_app = helping.Commands(cls=names.Few, no_args_is_help=True, help="The configuration in force, and files of it.")
+config_app = helping.Commands(
+    cls=helping.Few, no_args_is_help=True, help="The configuration in force, and files of it."
+)
 app.add_typer(config_app, name="config", rich_help_panel=out.SET_UP)
 
 File = Annotated[Path | None, typer.Argument(help="Default: the file the daemon would read.", metavar="FILE")]

@@ -14,7 +14,7 @@ from meshd.cli import daemon, helping, names
 from meshd.cli import output as out
 
 app = helping.Commands()
-model_app = helping.Commands(cls=names.Few, no_args_is_help=True, help="Take a model in or out of service by hand.")
+model_app = helping.Commands(cls=helping.Few, no_args_is_help=True, help="Take a model in or out of service by hand.")
 app.add_typer(model_app, name="model", rich_help_panel=out.STEER)
 
 PROBE_TIMEOUT = 120.0

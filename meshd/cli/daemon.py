@@ -113,7 +113,8 @@ def tell(
 def waiting(what: str = "") -> Iterator[None]:
     """Around a question that may take long: stderr says what is waited for, if that is the daemon itself, or `what`."""
     over = threading.Event()
-    threading.Thread(target=_tell_wait, args=(over, what), daemon=True).start()
+    if not settings.json or sys.stderr.isatty():  # else a program reads the error from there
+        threading.Thread(target=_tell_wait, args=(over, what), daemon=True).start()
     try:
         yield
     finally:
@@ -124,9 +125,8 @@ def _tell_wait(over: threading.Event, what: str) -> None:
     from meshd.cli import cells
     from modelmesh._errors import DaemonUnavailableError, MeshError, RequestTimeoutError
 
-    silent = settings.json and not sys.stderr.isatty()  # a program reads the error from there
     patience = _PATIENCE
-    while not over.wait(patience) and not silent:
+    while not over.wait(patience):
         text = f"Waiting for {what}." if what else ""
         try:
             with client(_LIVES) as another:

@@ -1,7 +1,8 @@
 """`--help`: plain text as wide as the terminal, the same in a pipe.
 
-Owns: how a command explains itself, from its docstring and its options. In a docstring a line that begins with "$ " is
-an example and stays as it is; the lines of any other paragraph are joined, then wrapped.
+Owns: how a command explains itself, from its docstring and its options, and which commands are below it. In a
+docstring a line that begins with "$ " is an example and stays as it is; the lines of any other paragraph are joined,
+then wrapped.
 Must never: print anything but help.
 """
 
@@ -48,6 +49,19 @@ class Command(_Helped, TyperCommand):
 
 class Group(_Helped, TyperGroup):
     pass
+
+
+class Few(Group):
+    """A command with few below it: who names one that is not there hears which there are."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        try:
+            return super().resolve_command(ctx, args)
+        except Exception as error:
+            said = str(getattr(error, "message", ""))
+            if said.startswith("No such command") and "Did you mean" not in said:
+                error.message = f"{said} There are {', '.join(self.list_commands(ctx))}."  # type: ignore[attr-defined]
+            raise
 
 
 class Commands(typer.Typer):

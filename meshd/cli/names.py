@@ -1,6 +1,6 @@
-"""Names for shell completion, from the running daemon.
+"""Names in commands: their completion by a shell, from the running daemon, and that one is given at all.
 
-Must never: fail, print, or keep a shell waiting: no daemon means no names.
+Must never: fail, print, or keep a shell waiting while it completes: no daemon means no names.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Any
 
 import typer
 
-from meshd.cli import daemon, helping
+from meshd.cli import daemon
 
 _PATIENCE = 1.0
 
@@ -37,19 +37,6 @@ def _completer(*sources: tuple[str, str]) -> Callable[[Any, str], list[str]]:
         return [name for name in found if name.startswith(incomplete)]
 
     return complete
-
-
-class Few(helping.Group):
-    """A command with few below it: who names one that is not there hears which there are."""
-
-    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        try:
-            return super().resolve_command(ctx, args)
-        except Exception as error:
-            said = str(getattr(error, "message", ""))
-            if said.startswith("No such command") and "Did you mean" not in said:
-                error.message = f"{said} There are {', '.join(self.list_commands(ctx))}."  # type: ignore[attr-defined]
-            raise
 
 
 def given(name: str | None) -> str | None:
