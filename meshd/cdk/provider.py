@@ -74,9 +74,9 @@ class ProviderFailure(Exception):
     status: the provider's HTTP status, 0 if there was none. body: its error body, unchanged, for errors that the app
     must see as they are. retry_after: seconds of pause that the provider asked for. unsent: the request did not reach
     the provider, so it cannot have cost anything. refused: features that the provider says the model lacks
-    (`meshd/routing/features.py`). elsewhere: there is no API at this address, which may be wrong. told: an error that
-    the provider told inside a 200. usage, said: what the provider reported and what came of an answer, beside the
-    events of a stream: both may cost something.
+    (`meshd/routing/features.py`). elsewhere: there is no API at this address, which may be wrong. inside: an error
+    inside a 200. usage, said: what the provider reported and what came of an answer, beside the events of a stream:
+    both may cost something.
     """
 
     def __init__(
@@ -91,12 +91,12 @@ class ProviderFailure(Exception):
         unsent: bool = False,
         refused: tuple[str, ...] = (),
         elsewhere: bool = False,
-        told: bool = False,
+        inside: bool = False,
         usage: Usage | None = None,
         said: str = "",
     ) -> None:
         super().__init__(message)
-        self.told = told
+        self.inside = inside
         self.cleaned = False  # of secrets (`credentials.py`)
         self.refused = refused
         self.unsent = unsent

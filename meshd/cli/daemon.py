@@ -204,8 +204,10 @@ def _no_daemon(message: str, paths: list[Any], permitted: bool) -> list[str]:
                 f"The daemon does not answer: {holder} is stopped, or stuck.",
                 f"  tried {path}: it listens there",
                 "  if it is stopped, continue it: kill -CONT PID",
-                *(f"  if it is stuck, restart it: {call} restart meshd" for call in services()),
-                *([] if services() else ["  if it is stuck, end it and start it again: kill -KILL PID"]),
+                *(
+                    [f"  if it is stuck, restart it: {call} restart meshd" for call in services()]
+                    or ["  if it is stuck, end it and start it again: kill -KILL PID"]
+                ),
             ]
     return [
         f"No daemon answers; start one with `{called('meshd')}`.",

@@ -265,7 +265,7 @@ _KEYLESS: dict[FailureKind, str] = {
     FailureKind.PERMISSION: "Provider {provider} forbids this; check what it allows, or give it an `api_key`.",
 }
 """What they say of a provider that is sent no key."""
-_TOLD = "Provider {provider} answered with an error; ask again, or add another to the pool."
+_WORDED = "Provider {provider} answered with an error; ask again, or add another to the pool."
 _UNNAMED = "Provider {provider} could not be asked; ask again, or see `meshctl doctor`."
 
 
@@ -317,8 +317,8 @@ def of_one_provider(
     wait = failure.retry_after if rests_for is None else rests_for
     when = "later" if wait is None else f"in {lasting(max(wait, 1.0))}"
     sentence = _SENTENCES.get(failure.kind, _UNNAMED)
-    if failure.told and failure.kind is FailureKind.BAD_ANSWER:
-        sentence = _TOLD
+    if failure.inside and failure.kind is FailureKind.BAD_ANSWER:
+        sentence = _WORDED
     if not provider.keyed:
         sentence = _KEYLESS.get(failure.kind, sentence)
     tries = f" ({len(attempts)} attempts)" if len(attempts) > 1 else ""

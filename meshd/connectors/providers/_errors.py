@@ -328,7 +328,7 @@ def failure_from_error_object(error: bytes, usage: Usage | None = None, said: st
         body=body,
         retry_after=waits if inside or kind not in _PASSES else words.retry_after,
         refused=refused,
-        told=True,
+        inside=True,
         usage=usage,
         said=said,
     )
