@@ -120,6 +120,11 @@ class HttpResponse:
             raise TypeError("a stream has no body of its own: iterate over the stream")
         return self._body
 
+    def fill(self, body: bytes) -> bytes:
+        """Give it the body of a stream that has been read whole; returns it."""
+        self._body = body
+        return body
+
     @property
     def text(self) -> str:
         return self.content.decode(errors="replace")

@@ -148,7 +148,7 @@ class StreamingResponse(RawResponse):
     def read(self) -> bytes:
         """All of it, of a stream when it has ended."""
         if self._body is None:
-            self._body = self.http_response._body = b"".join(self.iter_bytes())
+            self._body = self.http_response.fill(b"".join(self.iter_bytes()))
         return self._body
 
     def text(self) -> str:  # type: ignore[override]
@@ -200,7 +200,7 @@ class AsyncStreamingResponse(RawResponse):
     async def read(self) -> bytes:
         """All of it, of a stream when it has ended."""
         if self._body is None:
-            self._body = self.http_response._body = b"".join([piece async for piece in self.iter_bytes()])
+            self._body = self.http_response.fill(b"".join([piece async for piece in self.iter_bytes()]))
         return self._body
 
     async def text(self) -> str:  # type: ignore[override]
