@@ -121,6 +121,10 @@ class Limit:
         if self._over and self._task.uncancel() <= self._cancelled and kind is asyncio.CancelledError:
             raise TimeoutError from error
 
+    def extend(self, seconds: float) -> None:
+        """From now on, if that is later than before."""
+        self._deadline = max(self._deadline, clock.now() + seconds)
+
     def _stop(self) -> None:
         left = left_until(self._deadline)
         if left > 0.0:

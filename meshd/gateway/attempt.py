@@ -82,6 +82,7 @@ class UpstreamAttempt:
         self._written = False  # in the journal
         self._short = False  # the app's own deadline leaves it less time than the mesh would give it
         self._started = clock.now()
+        self._limit: Limit | None = None  # of the asking, where a connector ignores its own
 
     @property
     def duration(self) -> float:
@@ -127,6 +128,8 @@ class UpstreamAttempt:
         if self.race is not None:
             self.race.claim(self)
         self.request.plan.note_begun()
+        if self._limit is not None:
+            self._limit.extend(self.request.plan.deadline - clock.now() + _OVERTIME)
 
     def note(self, event: StreamEvent) -> None:
         """An event came."""
@@ -153,14 +156,17 @@ class UpstreamAttempt:
             self._asked = provider.settings
             self._write_down()
             call = self._call()
+            patience = self.request.plan.deadline - self._started if call.stream else call.timeout
+            self._limit = Limit(patience + _OVERTIME)
             try:
-                with Limit(call.timeout + _OVERTIME):
+                with self._limit:
                     if call.stream:
                         await streaming.relay(self, provider, call)
                         return
                     answer = await provider.execute(call)
             except TimeoutError:
-                failure = ProviderFailure(FailureKind.TIMEOUT, f"no answer within {call.timeout:g} s")
+                patience = call.timeout if self.first_token is not None else patience
+                failure = ProviderFailure(FailureKind.TIMEOUT, f"no answer within {patience:g} s")
                 if self.first_token is not None:
                     raise streaming.Broken(failure) from None
                 raise failure from None

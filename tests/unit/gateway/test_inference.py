@@ -41,7 +41,9 @@ class Recording(Exchange):
 
     __slots__ = ("told",)
 
-    def __init__(self, told: list[Any], stream: bool = False, timeout: float = 5.0) -> None:
+    def __init__(
+        self, told: list[Any], stream: bool = False, timeout: float = 5.0, first_chunk: float | None = None
+    ) -> None:
         extra = b',"stream":true' if stream else b""
         body = b'{"model":"chat","messages":[{"role":"user","content":"Hello"}],"max_tokens":100' + extra + b"}"
         super().__init__(
@@ -52,6 +54,7 @@ class Recording(Exchange):
             headers={},
             caller=Caller(),
             timeout=timeout,
+            first_chunk=first_chunk,
             stream=stream,
             credit=64,
         )
@@ -100,7 +103,10 @@ class Scripted(Provider):
         for step in self.steps.pop(0):
             if isinstance(step, Exception):
                 raise step
-            yield step
+            if isinstance(step, float):
+                await asyncio.sleep(step)
+            else:
+                yield step
 
     async def list_models(self):
         return []
@@ -198,6 +204,25 @@ async def test_a_connector_that_ignores_its_timeout_is_stopped(monkeypatch: pyte
     await run(made, Recording(told, timeout=0.05))
     assert time.monotonic() - began < 5
     assert told[-1][1].status_code == 504
+
+
+async def test_a_connector_that_ignores_when_a_first_chunk_is_due_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attempt, "_OVERTIME", 0.01)
+    told: list[Any] = []
+    made, _ = mesh(told, [[20.0]])
+    began = time.monotonic()
+    await run(made, Recording(told, stream=True, timeout=20.0, first_chunk=0.05))
+    assert time.monotonic() - began < 5
+    assert told[-1][1].status_code == 504
+
+
+async def test_but_a_stream_that_has_begun_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attempt, "_OVERTIME", 0.01)
+    told: list[Any] = []
+    ends = StreamEvent(b'{"id":"1","choices":[]}', finish_reason="stop")
+    made, _ = mesh(told, [[content("a"), 0.5, content("b"), ends]])
+    await run(made, Recording(told, stream=True, timeout=20.0, first_chunk=0.3))
+    assert [what for what, *_ in told if what in ("chunk", "end", "error")] == ["chunk", "chunk", "chunk", "end"]
 
 
 # -- what review found ---------------------------------------------------------------------------------
