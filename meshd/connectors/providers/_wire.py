@@ -129,29 +129,34 @@ def read_event(
 ) -> tuple[StreamEvent, Chunk]:
     """One event of a stream. hide_usage: the app did not ask for the usage event. completion: it asked for `text`, not
     for `delta`. usual: text has come where it is due. Raises Broken, Told, Nothing."""
+    return _read_usual(data, hide_usage, completion) or _read_oddly(data, hide_usage, completion, usual)
+
+
+def _read_usual(data: bytes, hide_usage: bool, completion: bool) -> tuple[StreamEvent, Chunk] | None:
+    """None if it takes a closer look."""
     try:
         chunk = _decode_chunk(data)
     except STRICT_ERRORS:
-        return _read_oddly(data, hide_usage, completion, usual)
+        return None
     if not (chunk.error is chunk.base_resp is chunk.error_code is chunk.status is chunk.type is NULL):
-        return _read_oddly(data, hide_usage, completion, usual)
+        return None
     wire = chunk.usage
     if (groq := chunk.x_groq) is not None:
         wire = wire or groq.usage
         if groq.error is not NULL:
-            return _read_oddly(data, hide_usage, completion, usual)
+            return None
     usage = usage_of(wire) if wire is not None else None
     text, reasoning, extra, finish = "", "", "", None
     for choice in chunk.choices or ():
         if choice.finish_reason:
             finish = choice.finish_reason
             if finish not in _USUAL_ENDS:
-                return _read_oddly(data, hide_usage, completion, usual)
+                return None
         delta = choice.delta
         if not (choice.error is choice.finish_reason_else is NULL):
-            return _read_oddly(data, hide_usage, completion, usual)
+            return None
         if completion is (delta is not None):  # `text` instead of `delta`, or the other way round
-            return _read_oddly(data, hide_usage, completion, usual)
+            return None
         if delta is None:
             if choice.text:
                 choice.says = True
@@ -170,12 +175,12 @@ def read_event(
         if delta.error is not NULL or not (
             thought or delta.reasoning_details is delta.thinking is delta.thinking_blocks is NULL
         ):
-            return _read_oddly(data, hide_usage, completion, usual)
+            return None
     if text or reasoning or extra:
         return StreamEvent(data, True, text, finish, usage, reasoning=reasoning, extra=extra), chunk
     # Few have no content: the first and the last, and what is not a chunk. These are examined closely.
     if (usage is None and not chunk.choices) or chunk.choices is None or not is_bare(data):
-        return _read_oddly(data, hide_usage, completion, usual)
+        return None
     hidden = not chunk.choices and hide_usage
     return StreamEvent(data, False, "", finish, usage, hidden), chunk
 
@@ -193,7 +198,7 @@ def _more_than_text(delta: Delta) -> str:
     return found
 
 
-def _read_oddly(data: bytes, hide_usage: bool, completion: bool, usual: bool = False) -> tuple[StreamEvent, Chunk]:
+def _read_oddly(data: bytes, hide_usage: bool, completion: bool, usual: bool) -> tuple[StreamEvent, Chunk]:
     """The same for an unusual or empty chunk: a field of another type is dropped."""
     document, data = document_of(data)
     made = None

@@ -67,7 +67,7 @@ def outcome(read: Any) -> Any:
 def test_both_readings_say_the_same(chunk, hide):
     data = json.dumps(chunk, separators=(",", ":")).encode()
     quick = outcome(lambda: _wire.read_event(data, hide_usage=hide))
-    assert quick == outcome(lambda: _wire._read_oddly(data, hide, completion=False))
+    assert quick == outcome(lambda: _wire._read_oddly(data, hide, completion=False, usual=False))
 
 
 def test_no_listed_name_is_one_that_says_something():
