@@ -21,7 +21,7 @@ help: ## what there is
 	@echo '  make run PROMPT="…"  ask that and exit'
 
 run: $(VENV)/.installed-run ## install, start meshd, ask a question, stay until Ctrl-C
-	@if [ -n "$$PROMPT" ]; then exec $(PY) -m meshd.cli.quickstart --prompt "$$PROMPT"; \
+	@if [ -n "$$PROMPT" ]; then exec $(PY) -m meshd.cli.quickstart --prompt="$$PROMPT"; \
 	else exec $(PY) -m meshd.cli.quickstart; fi
 
 # Branches of routing/ are covered to 95 % or the run fails. The weights are fetched once, before tests that run side

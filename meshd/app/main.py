@@ -115,8 +115,14 @@ def _about(error: OSError) -> str:
     return f"{what}{where}" + (f"; {advice}" if advice else "")
 
 
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        self.print_usage(sys.stderr)
+        self.exit(EX_USAGE, f"{self.prog}: {message}\n")
+
+
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="meshd",
         description="Gives every app on this machine one place to ask for AI. Without a configuration it takes "
         "what it finds: keys in the environment, local servers, embedded models.",

@@ -81,7 +81,7 @@ class View:
             "strategy": pool.strategy,
             "active": len(members) - standby,
             "standby": standby,
-            "current": known.current if allowed is None or known.current in allowed else None,
+            "current": known.current if known.current in (member["id"] for member in members) else None,
             "rotations": known.rotations,
             "fallback_pools": list(pool.fallback_pools),
             "models": members,

@@ -66,12 +66,13 @@ class Read(NamedTuple):
     size: int | None = None
 
 
-def read_answer(body: bytes, operation: Operation) -> Read:
-    """A unary answer. Raises Broken, Told, Unanswered."""
+def read_answer(body: bytes, operation: Operation, *, empty: bool = False) -> Read:
+    """A unary answer. empty: the request asks for no vectors, so that an empty list is one. Raises Broken, Told,
+    Unanswered."""
     try:
         answer = _decode(body)
     except _wire.STRICT_ERRORS:
-        return Read(*_read_answer_oddly(body, operation))
+        return Read(*_read_answer_oddly(body, operation, empty))
     flags = answer.error is answer.base_resp is answer.error_code is answer.status is answer.type is _wire.NULL
     if flags and (answer.x_groq is None or answer.x_groq.error is _wire.NULL):
         if operation is Operation.EMBEDDINGS:
@@ -79,7 +80,7 @@ def read_answer(body: bytes, operation: Operation) -> Read:
                 return Read(body, _usage.usage_of(answer.usage))
         elif (size := _said_for_certain(answer.choices, operation)) is not None:
             return Read(body, _usage.usage_of(answer.usage), size)
-    return Read(*_read_answer_oddly(body, operation))
+    return Read(*_read_answer_oddly(body, operation, empty))
 
 
 def _said_for_certain(choices: list[_Part] | None, operation: Operation) -> int | None:
@@ -102,10 +103,10 @@ def _said_for_certain(choices: list[_Part] | None, operation: Operation) -> int 
     return size
 
 
-def _read_answer_oddly(body: bytes, operation: Operation) -> tuple[bytes, Usage | None]:
+def _read_answer_oddly(body: bytes, operation: Operation, empty: bool) -> tuple[bytes, Usage | None]:
     document, body = _wire.document_of(body)
     if operation is Operation.EMBEDDINGS:
-        return _read_embeddings(document, body)
+        return _read_embeddings(document, body, empty)
     completion = operation is Operation.COMPLETION
     if not _told.is_error(document) and (made := _shape.shaped(document, "message", completion=completion)) is not None:
         document, body = made, lenient.encode(made)
@@ -121,12 +122,12 @@ def _read_answer_oddly(body: bytes, operation: Operation) -> tuple[bytes, Usage 
     raise Unanswered("without choices" if not choices else "with choices that say nothing", document)
 
 
-def _read_embeddings(document: dict[str, Any], body: bytes) -> tuple[bytes, Usage | None]:
+def _read_embeddings(document: dict[str, Any], body: bytes, empty: bool) -> tuple[bytes, Usage | None]:
     if _told.is_flagged(document):
         raise _wire.Told(lenient.plain(document), document)
     data = document.get("data")
     rows = data if isinstance(data, list) else []
-    if rows and all(isinstance(row, dict) and row.get("embedding") for row in rows):
+    if (rows or (empty and data == [])) and all(isinstance(row, dict) and row.get("embedding") for row in rows):
         return body, _usage.usage_in(document)
     if _told.is_error({**document, "usage": None, "data": None}) or _told.of_object(document) is not _told.Sign.ALIVE:
         raise _wire.Told(lenient.plain(document), document)

@@ -89,7 +89,7 @@ def test_a_missing_file_is_78(short):
 
 
 def test_unknown_arguments_are_a_usage_error():
-    assert run("--colour").returncode == 2
+    assert run("--colour").returncode == 64
     assert run("--version").stdout.startswith("meshd ")
 
 

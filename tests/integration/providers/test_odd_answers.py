@@ -438,6 +438,15 @@ async def test_embeddings_without_a_vector_are_none(say, data):
         await provider.execute(call(False, Operation.EMBEDDINGS, body={"input": "a"}))
 
 
+async def test_no_vectors_are_an_answer_to_no_texts(say):
+    none = b'{"object":"list","data":[],"usage":{"prompt_tokens":0,"total_tokens":0}}'
+    provider = await say(none, kind="application/json")
+    assert (await provider.execute(call(False, Operation.EMBEDDINGS, body={"input": []}))).body == none
+    provider = await say(none, kind="application/json")
+    with pytest.raises(ProviderFailure):
+        await provider.execute(call(False, Operation.EMBEDDINGS, body={"input": ["a"]}))
+
+
 @pytest.mark.parametrize("text", [None, "", 0, False])
 async def test_a_completion_without_a_text_is_none(say, text):
     raw = json.dumps({"choices": [{"index": 0, "text": text, "finish_reason": None}], "usage": USAGE}).encode()
