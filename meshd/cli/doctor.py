@@ -142,10 +142,13 @@ def _providers() -> dict[str, Mapping[str, Any]]:
 
 
 def _safely(subject: str, check: Callable[[], Iterable[Finding]]) -> Iterator[Finding]:
-    from meshd.cli.checks import PROBLEM, Finding
+    from meshd.cli.checks import PROBLEM, WARNING, Finding
+    from modelmesh import AccessDeniedError
 
     try:
         yield from check()
+    except (AccessDeniedError, PermissionError):
+        yield Finding(subject, WARNING, "not checked: only the daemon's own user or an administrator may")
     except Exception as error:
         yield Finding(subject, PROBLEM, f"could not be checked: {error}")
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from meshd.cli import checks, daemon, doctor
-from modelmesh import DaemonUnavailableError
+from modelmesh import AccessDeniedError, DaemonUnavailableError
 
 STATUS = {
     "version": "0.1.0",
@@ -51,6 +51,15 @@ def test_all_is_well(fake: Any, meshctl: Any) -> None:
     assert (done.exit_code, done.stdout.splitlines()[-1]) == (0, "all is well")
     assert "✓ provider a: answers in 100 ms" in done.stdout
     assert json.loads(meshctl("doctor", "--json").stdout)["ok"] is True
+
+
+@pytest.mark.usefixtures("quiet")
+def test_what_an_ordinary_user_may_not_ask_is_no_problem(fake: Any, meshctl: Any) -> None:
+    fake.answers |= {"GET status": STATUS, "GET providers": {"data": []}} | OTHERS
+    fake.answers |= {name: AccessDeniedError("You may not.") for name in ("POST probe", "GET config")}
+    done = meshctl("doctor")
+    assert (done.exit_code, done.stdout.splitlines()[-1]) == (0, "2 warnings")
+    assert "! providers: not checked: only the daemon's own user or an administrator may" in done.stdout
 
 
 @pytest.mark.usefixtures("quiet")
