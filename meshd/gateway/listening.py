@@ -89,7 +89,7 @@ class Claim:
             os.close(lock)
             raise SocketTaken(
                 f"another meshd (process {holder or 'unknown'}) serves {self.path} already; stop it, "
-                "or give this one another path with --socket"
+                "or give this one another path with --socket and another daemon.state_dir"
             ) from None
         if not _still_there(lock, f"{self.path}.lock"):  # the last holder removed it between open and lock
             os.close(lock)
