@@ -147,4 +147,6 @@ def _option(param: Any) -> tuple[str, str]:
     if param.is_flag:
         return names, meaning
     default = f"{param.default:g}" if isinstance(param.default, int | float) else param.default
-    return f"{names} {_value(param)}", f"{meaning} Default: {default}." if isinstance(default, str) and default else meaning
+    if isinstance(default, str) and default:
+        meaning += f" Default: {default}."
+    return f"{names} {_value(param)}", meaning

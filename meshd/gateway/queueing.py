@@ -30,7 +30,8 @@ class WaitingRoom:
         self.queue = FairQueue()
         self._max_queue = max_queue
         self._queue_timeout = queue_timeout
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None
+        self._timer_at = 0.0  # which uvloop's handle does not know if it is due at once
         self._soon: asyncio.Handle | None = None
 
     def step(self, plan: RequestPlan, now: float) -> Try | Wait | GiveUp:
@@ -130,11 +131,11 @@ class WaitingRoom:
             return
         loop = asyncio.get_running_loop()
         at = loop.time() + max(until - clock.now(), _SOONEST)
-        if self._timer is not None and not self._timer.cancelled() and self._timer.when() <= at:
-            return
         if self._timer is not None:
+            if self._timer_at <= at and not self._timer.cancelled():
+                return
             self._timer.cancel()
-        self._timer = loop.call_at(at, self._time_came)
+        self._timer, self._timer_at = loop.call_at(at, self._time_came), at
 
     def _time_came(self) -> None:
         self._timer = None

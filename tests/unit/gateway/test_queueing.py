@@ -119,3 +119,24 @@ async def test_no_place_in_the_queue(room: WaitingRoom) -> None:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
     room.close()
+
+
+async def test_a_loop_may_give_what_is_due_at_once_no_time(room: WaitingRoom, monkeypatch: pytest.MonkeyPatch) -> None:
+    """uvloop's `call_at` is its `call_soon` then, whose handle has no `when`."""
+    loop = asyncio.get_running_loop()
+    uvloops = SimpleNamespace(
+        time=loop.time,
+        call_at=lambda at, call: loop.call_soon(call),
+        call_soon=loop.call_soon,
+        create_future=loop.create_future,
+    )
+    monkeypatch.setattr("meshd.gateway.queueing.asyncio", SimpleNamespace(**vars(asyncio)))
+    monkeypatch.setattr("meshd.gateway.queueing.asyncio.get_running_loop", lambda: uvloops)
+
+    class Timed(Plan):
+        def next(self, now: float) -> Any:
+            self.asked += 1
+            return GO if self.asked > 3 else Wait(now, {"m": "full"})
+
+    tasks = await waiting(room, Timed([]), Timed([], app="b"))
+    assert await asyncio.wait_for(asyncio.gather(*tasks), 5) == [GO, GO]
