@@ -441,7 +441,7 @@ class ModelsListed(Message, frozen=True):
 
 
 class Expecting(Message, frozen=True):
-    """Whether models may yet be found that nobody has heard of: first lists are still to come (discovery → router)."""
+    """Whether models that are not known yet may still be found, as first lists are awaited (discovery → router)."""
 
     more: bool
 

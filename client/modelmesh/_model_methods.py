@@ -14,7 +14,7 @@ from modelmesh import _json
 
 _Json = dict[str, Any]
 NOT_FIELDS = frozenset({"_json", "mesh", "_request_id"})
-"""What is no field, though `held` has it."""
+"""What is not a field, though `held` has it."""
 
 
 class _Held:

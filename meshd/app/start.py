@@ -30,7 +30,7 @@ def command() -> NoReturn:
 def _run(program: str, module: str) -> NoReturn:
     interrupt = signal.getsignal(signal.SIGINT)
     if interrupt is signal.default_int_handler:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C amid the imports is no traceback
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C during the imports prints no traceback
     try:
         main: Any = import_module(module).main
     except ModuleNotFoundError as error:

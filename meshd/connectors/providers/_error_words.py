@@ -109,7 +109,7 @@ def words_of(document: Any) -> ErrorWords:
 
 
 def _decoded(text: bytes | str) -> Any:
-    """None where it is no JSON. What no reader takes is not in it, such as half a surrogate pair of a prompt that was
+    """None if it is not JSON. What no reader accepts is left out, such as half a surrogate pair of a prompt that was
     quoted."""
     try:
         return msgspec.json.decode(text)

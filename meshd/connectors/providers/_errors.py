@@ -361,7 +361,7 @@ def _kind_by_words(words: ErrorWords) -> FailureKind | None:
 
 
 def failure_from_no_answer(url: str, body: bytes) -> ProviderFailure:
-    """For a good status with a body that is no JSON object: an error in another shape, or something else."""
+    """For a good status with a body that is not a JSON object: an error in another shape, or something else."""
     if is_error_list(body) or (len(body) <= MOST_TEXT and _told.of_words(body) is _told.Sign.ERROR):
         return failure_from_error_object(body)
     return no_answer(url, body)
