@@ -25,6 +25,7 @@ from meshd.connectors.providers._connecting import PoolFull
 from meshd.connectors.providers._error_words import MAX_MESSAGE, ErrorWords, document_of, read_error, words_of
 from meshd.connectors.providers._headers import RawHeaders, rate_limits, retry_after, used_up_for
 from meshd.connectors.providers._refusals import MOST_TEXT, refusals
+from meshd.connectors.providers._wire import Told
 from meshd.connectors.providers.encodings import EncodingError
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "failure_from_exception",
     "failure_from_no_answer",
     "failure_from_response",
+    "failure_from_told",
     "is_error_list",
     "read_error",
 ]
@@ -358,6 +360,11 @@ def _kind_by_words(words: ErrorWords) -> FailureKind | None:
     if _PASSING.search(words.message):
         return None
     return refusals().by_words(words.message, *_AS_REFUSED)
+
+
+def failure_from_told(told: Told) -> ProviderFailure:
+    """For an answer, or a chunk of one, that turned out to be an error."""
+    return failure_from_error_object(told.error, told.usage, told.said)
 
 
 def failure_from_no_answer(url: str, body: bytes) -> ProviderFailure:

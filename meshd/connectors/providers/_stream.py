@@ -21,7 +21,7 @@ from meshd.cdk import lenient
 from meshd.cdk.provider import FailureKind, Operation, ProviderFailure, RateLimits, StreamEvent, Usage
 from meshd.connectors.providers import _answer, _told, _wire
 from meshd.connectors.providers._ending import Ending
-from meshd.connectors.providers._errors import failure_from_error_object, failure_from_no_answer
+from meshd.connectors.providers._errors import failure_from_error_object, failure_from_no_answer, failure_from_told
 from meshd.connectors.providers._http import BodyInHand, UpstreamBody
 from meshd.connectors.providers._messages import Contradiction, Messages, has_message
 from meshd.connectors.providers._sse import BLANK, EventParser, EventTooLarge, ServerEvent, begins_as_events
@@ -250,7 +250,7 @@ class EventReader:
             self._lose(data)
             return None if bare or self._failure is None else _wire.unread(data)
         except _wire.Told as told:
-            self._failure = failure_from_error_object(told.error, told.usage, told.said)
+            self._failure = failure_from_told(told)
             return None
         except _wire.Nothing as nothing:
             self._ending.doubt = self._ending.doubt or nothing.doubtful
@@ -373,7 +373,7 @@ class EventReader:
         except _wire.Broken:
             raise failure_from_no_answer(self._url, body) from None
         except _wire.Told as told:
-            raise failure_from_error_object(told.error, told.usage, told.said) from None
+            raise failure_from_told(told) from None
         except _answer.Unanswered as why:
             raise self._bad(f"answered {why}", body, why.usage) from None
         self.done = True

@@ -52,10 +52,10 @@ from meshd.connectors.providers._answer import Unanswered, read_answer
 from meshd.connectors.providers._assembled import Assembly
 from meshd.connectors.providers._connecting import PoolFull, queued
 from meshd.connectors.providers._errors import (
-    failure_from_error_object,
     failure_from_exception,
     failure_from_no_answer,
     failure_from_response,
+    failure_from_told,
 )
 from meshd.connectors.providers._headers import kept_headers, rate_limits
 from meshd.connectors.providers._http import BodyInHand, BodyTooLarge, Transport, UpstreamBody
@@ -136,7 +136,7 @@ class OpenAIProvider(Provider):
         except _wire.Broken:
             raise self._scrub(failure_from_no_answer(self._shown[call.operation], body)) from None
         except _wire.Told as told:
-            raise self._scrub(failure_from_error_object(told.error, told.usage, told.said)) from None
+            raise self._scrub(failure_from_told(told)) from None
         except Unanswered as why:
             raise self._bad(f"{self._where} answered {why}", body, why.usage) from None
         headers = self.credentials.kept(kept_headers(raw))
