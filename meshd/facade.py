@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from meshd.routing.capabilities import PREDEFINED_POOLS
-from modelmesh._errors import MeshError, NotFoundError
+from modelmesh.errors import MeshError, NotFoundError
 
 if TYPE_CHECKING:
     from meshd.mesh import ModelMesh

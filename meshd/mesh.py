@@ -29,8 +29,8 @@ from meshd.config.loading import is_content
 from meshd.config.source import ConfigSource
 from meshd.connectors.registry import ConnectorRegistry, default_registry
 from meshd.facade import ModelRegistry, Router, Stats
-from modelmesh._errors import ConfigurationError, MeshError
 from modelmesh._exchange import ended
+from modelmesh.errors import ConfigurationError, MeshError
 
 if TYPE_CHECKING:
     from meshd.telemetry.logs import LogBridge

@@ -259,9 +259,9 @@ class Line:
     def __init__(self, path: Any, greet: bool = True, **options: Any) -> None:
         import zmq
 
-        from modelmesh import _protocol
+        from modelmesh import protocol
 
-        self.wire = _protocol
+        self.wire = protocol
         self.socket = zmq.Context.instance().socket(zmq.DEALER)
         self.socket.set(zmq.LINGER, 0)
         self.socket.set(zmq.RCVHWM, 0)
@@ -269,8 +269,8 @@ class Line:
             self.socket.set(getattr(zmq, name), value)
         self.socket.connect(str(path) if "://" in str(path) else f"ipc://{path}")
         if greet:
-            self.send(_protocol.HELLO)
-            self.welcome = self.receive(_protocol.WELCOME).head
+            self.send(protocol.HELLO)
+            self.welcome = self.receive(protocol.WELCOME).head
 
     def send(self, kind: bytes, request_id: bytes = b"", head: Any = None, body: bytes = b"") -> None:
         self.socket.send_multipart(self.wire.encode(kind, request_id, head, body))

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from modelmesh import _protocol as wire
+from modelmesh import protocol as wire
 
 INPUT, OUTPUT = 1_000, 2_000
 """Nano-USD a token."""

@@ -6,7 +6,7 @@
     reply = client.chat.completions.create(model="chat-completion", messages=[{"role": "user", "content": "Hello"}])
     reply.choices[0].message.content
 
-Everything is imported on first use, so that neither the daemon (which shares `_protocol` and `_errors`) nor pytest
+Everything is imported on first use, so that neither the daemon (which shares `protocol` and `errors`) nor pytest
 (which loads the plug-in) pays for the client.
 """
 
@@ -19,7 +19,11 @@ if TYPE_CHECKING:
     from modelmesh._async_client import AsyncOpenAIClient
     from modelmesh._client import OpenAIClient
     from modelmesh._create import create
-    from modelmesh._errors import (
+    from modelmesh._openai_transport import async_http_client, async_openai_client, http_client, openai_client
+    from modelmesh._options import NOT_GIVEN, NotGiven
+    from modelmesh._parsing import ContentFilterFinishReasonError, LengthFinishReasonError
+    from modelmesh._streaming import AsyncStream, Stream
+    from modelmesh.errors import (
         AccessDeniedError,
         AllProvidersExhaustedError,
         APIConnectionError,
@@ -51,11 +55,7 @@ if TYPE_CHECKING:
         StreamInterrupted,
         UnprocessableEntityError,
     )
-    from modelmesh._openai_transport import async_http_client, async_openai_client, http_client, openai_client
-    from modelmesh._options import NOT_GIVEN, NotGiven
-    from modelmesh._parsing import ContentFilterFinishReasonError, LengthFinishReasonError
-    from modelmesh._streaming import AsyncStream, Stream
-    from modelmesh._version import VERSION as __version__
+    from modelmesh.version import VERSION as __version__
 
 _HOMES = {
     "AsyncOpenAIClient": "_async_client",
@@ -129,12 +129,12 @@ def __getattr__(name: str) -> Any:
     from importlib import import_module
 
     if name == "__version__":
-        return import_module("modelmesh._version").VERSION
+        return import_module("modelmesh.version").VERSION
     if name == "testing":
         return import_module("modelmesh.testing")
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = globals()[name] = getattr(import_module(f"modelmesh.{_HOMES.get(name, '_errors')}"), name)
+    value = globals()[name] = getattr(import_module(f"modelmesh.{_HOMES.get(name, 'errors')}"), name)
     return value
 
 

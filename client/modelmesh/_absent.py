@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from modelmesh._errors import NotFoundError
+from modelmesh.errors import NotFoundError
 
 
 class NotOfferedError(NotFoundError, AttributeError):

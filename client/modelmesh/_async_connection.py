@@ -24,9 +24,9 @@ from modelmesh._connection import (
     context_for,
     greeting,
 )
-from modelmesh._errors import MeshError
 from modelmesh._exchange import Exchange
-from modelmesh._protocol import Message
+from modelmesh.errors import MeshError
+from modelmesh.protocol import Message
 
 
 class AsyncConnection:

@@ -12,7 +12,6 @@ from typing import Any, Self
 
 from modelmesh import _discovery, _json
 from modelmesh._call import Call
-from modelmesh._errors import MeshError, ProtocolError, from_wire
 from modelmesh._http_view import BASE_URL
 from modelmesh._options import (
     NOT_GIVEN,
@@ -26,9 +25,10 @@ from modelmesh._options import (
     with_cache_wish,
     with_query,
 )
-from modelmesh._protocol import ERROR, RESPONSE, Message, RequestHead
 from modelmesh._raw import ClientAnswers, RawResponse
 from modelmesh._types import MeshDetails, Object
+from modelmesh.errors import MeshError, ProtocolError, from_wire
+from modelmesh.protocol import ERROR, RESPONSE, Message, RequestHead
 
 _JSON = {"content-type": "application/json"}
 DEFAULT_TIMEOUT = 600.0

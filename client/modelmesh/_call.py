@@ -10,8 +10,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from modelmesh._errors import MeshError
-from modelmesh._protocol import DEFAULT_CREDIT, REQUEST, Message, RequestHead, encode, new_request_id
+from modelmesh.errors import MeshError
+from modelmesh.protocol import DEFAULT_CREDIT, REQUEST, Message, RequestHead, encode, new_request_id
 
 if TYPE_CHECKING:
     from modelmesh._link import Link

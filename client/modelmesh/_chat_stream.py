@@ -10,10 +10,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequen
 from typing import TYPE_CHECKING, Any, Self
 
 from modelmesh import _parsing
-from modelmesh._errors import MeshError
 from modelmesh._model_methods import held
 from modelmesh._sdk_errors import as_sdk_error
 from modelmesh._types import ChatCompletion, ChatCompletionChunk, Object, TokenLogprob
+from modelmesh.errors import MeshError
 
 if TYPE_CHECKING:
     from modelmesh._streaming import AsyncStream, Stream

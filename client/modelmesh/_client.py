@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any, Self
 from modelmesh import _connection, _housekeeping
 from modelmesh._base_client import BaseClient, Operation, checked, parsed
 from modelmesh._call import Call
-from modelmesh._errors import MeshError
-from modelmesh._protocol import Message
 from modelmesh._sdk_errors import as_sdk_error
 from modelmesh._streaming import Stream, decode_as
+from modelmesh.errors import MeshError
+from modelmesh.protocol import Message
 from modelmesh.resources.chat import Beta, Chat
 from modelmesh.resources.completions import Completions
 from modelmesh.resources.embeddings import Embeddings

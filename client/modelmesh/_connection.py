@@ -24,10 +24,10 @@ import zmq
 
 from modelmesh import _housekeeping
 from modelmesh._call import Call
-from modelmesh._errors import MeshError
 from modelmesh._exchange import Exchange
-from modelmesh._protocol import HelloHead, Message
-from modelmesh._version import CLIENT
+from modelmesh.errors import MeshError
+from modelmesh.protocol import HelloHead, Message
+from modelmesh.version import CLIENT
 
 GRACE_SECONDS: Final = 0.1
 """Seconds to wait beyond the deadline: the daemon's own timeout error says more than ours."""

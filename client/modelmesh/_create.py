@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from modelmesh._client import OpenAIClient
-from modelmesh._errors import ConfigurationError
+from modelmesh.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from meshd import MeshConfig

@@ -10,8 +10,8 @@ import os
 import stat
 from typing import Any, Final
 
-from modelmesh._errors import ConfigurationError, DaemonUnavailableError
-from modelmesh._wording import told
+from modelmesh.errors import ConfigurationError, DaemonUnavailableError
+from modelmesh.wording import told
 
 SYSTEM_SOCKET: Final = "/run/meshd/mesh.sock"
 _SYSTEMD: Final = "/run/systemd/system"  # is there where systemd runs

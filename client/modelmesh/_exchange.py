@@ -25,7 +25,8 @@ import zmq
 
 from modelmesh._call import Call
 from modelmesh._discovery import barred, unavailable
-from modelmesh._errors import (
+from modelmesh._link import Link
+from modelmesh.errors import (
     InvalidRequestError,
     MeshError,
     ProtocolError,
@@ -34,8 +35,7 @@ from modelmesh._errors import (
     StreamInterrupted,
     from_wire,
 )
-from modelmesh._link import Link
-from modelmesh._protocol import (
+from modelmesh.protocol import (
     CANCEL,
     CHUNK,
     CREDIT,
@@ -54,7 +54,7 @@ from modelmesh._protocol import (
     decode,
     encode,
 )
-from modelmesh._wording import told
+from modelmesh.wording import told
 
 FIRST_ANSWER_SECONDS: Final = 5.0
 """Seconds that a daemon may refuse first connections before that is an error: it may be starting."""

@@ -20,7 +20,7 @@ from typing import Any, Final
 import zmq
 from zmq.backend import Socket as _Socket
 
-from modelmesh._protocol import HEARTBEAT_SECONDS, HELLO, HelloHead, WelcomeHead, encode
+from modelmesh.protocol import HEARTBEAT_SECONDS, HELLO, HelloHead, WelcomeHead, encode
 
 _NEVER_MS: Final = 24 * 3600 * 1000
 _LINGER_MS: Final = 100

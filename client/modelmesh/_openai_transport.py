@@ -20,11 +20,11 @@ from modelmesh._async_client import AsyncOpenAIClient
 from modelmesh._base_client import checked
 from modelmesh._call import Call
 from modelmesh._client import OpenAIClient
-from modelmesh._errors import ConfigurationError, DaemonUnavailableError, MeshError, RequestTimeoutError
 from modelmesh._http_view import BASE_URL
 from modelmesh._options import retry_delay
-from modelmesh._protocol import RESPONSE, Message, RequestHead
 from modelmesh._streaming import AsyncStream, Stream
+from modelmesh.errors import ConfigurationError, DaemonUnavailableError, MeshError, RequestTimeoutError
+from modelmesh.protocol import RESPONSE, Message, RequestHead
 
 if TYPE_CHECKING:
     import openai

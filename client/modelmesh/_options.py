@@ -12,8 +12,8 @@ from typing import Any, Final
 import msgspec
 
 from modelmesh import _json
-from modelmesh._errors import MeshError, NoActiveModelError, QueueFullError
 from modelmesh._objects import encode_unknown
+from modelmesh.errors import MeshError, NoActiveModelError, QueueFullError
 
 Headers = Mapping[str, str]
 

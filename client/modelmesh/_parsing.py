@@ -12,10 +12,10 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, get_origin
 
-from modelmesh._errors import MeshError
 from modelmesh._model_methods import held
 from modelmesh._options import given
 from modelmesh._types import ChatCompletion
+from modelmesh.errors import MeshError
 
 
 class LengthFinishReasonError(MeshError):

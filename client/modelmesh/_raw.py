@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from modelmesh._absent import Offers
 from modelmesh._call import Call
 from modelmesh._http_view import Headers, HttpRequest, HttpResponse
-from modelmesh._protocol import RESPONSE, Message
+from modelmesh.protocol import RESPONSE, Message
 
 if TYPE_CHECKING:
     from modelmesh._base_client import Operation

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from typing import Any, Final
 
-from modelmesh._errors import MeshError, _restore
+from modelmesh.errors import MeshError, _restore
 
 _BY_STATUS: Final = {
     400: "BadRequestError",

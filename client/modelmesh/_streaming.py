@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar
 
 from modelmesh import _json
 from modelmesh._call import Call
-from modelmesh._errors import MeshError, ProtocolError, StreamInterrupted, from_wire
-from modelmesh._protocol import CHUNK, DEFAULT_CREDIT, END, ERROR, RESPONSE, Message
 from modelmesh._sdk_errors import as_sdk_error
 from modelmesh._types import MeshDetails, Object
+from modelmesh.errors import MeshError, ProtocolError, StreamInterrupted, from_wire
+from modelmesh.protocol import CHUNK, DEFAULT_CREDIT, END, ERROR, RESPONSE, Message
 
 if TYPE_CHECKING:
     from types import TracebackType

@@ -19,7 +19,7 @@ import pykka
 from pykka._envelope import Envelope
 
 from meshd import messages
-from modelmesh._errors import MeshError
+from modelmesh.errors import MeshError
 
 logger = logging.getLogger("meshd.actors")
 

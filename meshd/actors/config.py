@@ -23,7 +23,7 @@ from meshd.config.source import ConfigSource
 from meshd.config.watching import FileWatch, digest
 from meshd.connectors.registry import ConnectorRegistry
 from meshd.generation import Generation
-from modelmesh._errors import ConfigurationError
+from modelmesh.errors import ConfigurationError
 
 logger = logging.getLogger("meshd.config")
 

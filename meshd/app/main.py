@@ -31,7 +31,7 @@ from meshd.config import MeshConfig, find_config
 from meshd.config.source import ConfigSource
 from meshd.gateway.listening import Claim, SocketTaken, default_socket
 from meshd.telemetry.logs import LogBridge
-from modelmesh._errors import ConfigurationError, MeshError
+from modelmesh.errors import ConfigurationError, MeshError
 
 logger = logging.getLogger("meshd")
 

@@ -14,7 +14,7 @@ import typer
 
 from meshd.cli import daemon, helping, names
 from meshd.cli import output as out
-from modelmesh._wording import no_such
+from modelmesh.wording import no_such
 
 app = helping.Commands()
 

@@ -97,7 +97,7 @@ def sockets(paths: Iterable[str]) -> Iterator[Finding]:
 
 
 def version(status: Mapping[str, Any]) -> Iterator[Finding]:
-    from modelmesh._version import VERSION
+    from modelmesh.version import VERSION
 
     running = status.get("version")
     if running == VERSION:

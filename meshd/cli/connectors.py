@@ -11,7 +11,7 @@ import typer
 
 from meshd.cli import daemon, helping
 from meshd.cli import output as out
-from modelmesh._wording import no_such
+from modelmesh.wording import no_such
 
 if TYPE_CHECKING:
     from meshd.connectors.registry import ConnectorRegistry, ConnectorSpec

@@ -123,7 +123,7 @@ def waiting(what: str = "") -> Iterator[None]:
 
 def _tell_wait(over: threading.Event, what: str) -> None:
     from meshd.cli import cells
-    from modelmesh._errors import DaemonUnavailableError, MeshError, RequestTimeoutError
+    from modelmesh.errors import DaemonUnavailableError, MeshError, RequestTimeoutError
 
     patience = _PATIENCE
     while not over.wait(patience):
@@ -167,7 +167,7 @@ def _map(answer: Any) -> dict[str, Any]:
 def report(error: Exception) -> int:
     """Say on stderr what went wrong, in words (or JSON, with --json); answers the exit code."""
     from meshd.cli import cells
-    from modelmesh._errors import DaemonUnavailableError, MeshError
+    from modelmesh.errors import DaemonUnavailableError, MeshError
 
     found: dict[str, Any]
     if isinstance(error, Misused):

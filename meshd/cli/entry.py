@@ -149,7 +149,7 @@ def _root(
 
 
 def print_version() -> None:
-    from modelmesh._version import VERSION
+    from modelmesh.version import VERSION
 
     print(f"meshctl {VERSION}")
 

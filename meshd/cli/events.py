@@ -10,7 +10,7 @@ import typer
 from meshd.cli import daemon, helping
 from meshd.cli import output as out
 from meshd.routing.wording import lasting
-from modelmesh._wording import no_such
+from modelmesh.wording import no_such
 
 app = helping.Commands()
 

@@ -29,7 +29,7 @@ from meshd.config.scalars import Written, as_meant
 from meshd.config.schema import RootConfig
 from meshd.config.shape import prune
 from meshd.config.views import complete, implied_keys
-from modelmesh._errors import ConfigurationError
+from modelmesh.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from meshd.config.schema import (

@@ -17,8 +17,8 @@ from importlib import resources
 from typing import Any
 
 from meshd.connectors.builtin import BUILTIN, PLANNED
-from modelmesh._errors import ConfigurationError
-from modelmesh._wording import nearest
+from modelmesh.errors import ConfigurationError
+from modelmesh.wording import nearest
 
 PROVIDER = "provider"
 ROTATION = "rotation"

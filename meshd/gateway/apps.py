@@ -17,8 +17,8 @@ from meshd.gateway.identity import Caller
 from meshd.routing.access import DEFAULT_APP, AppMatch, allowed_models, allowed_pools, may_ask
 from meshd.routing.body_fields import forbidden
 from meshd.routing.table import AppSpec, RoutingTable, Target
-from modelmesh._errors import AccessDeniedError
-from modelmesh._wording import short, told
+from modelmesh.errors import AccessDeniedError
+from modelmesh.wording import short, told
 
 _REMEMBERED = 4096  # callers, and labels with the time they were last seen
 

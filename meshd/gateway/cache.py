@@ -27,7 +27,7 @@ from meshd.gateway.flight import Flight, FlightExchange, Place
 from meshd.routing.cache_key import Lookup
 from meshd.routing.shares import Shares
 from meshd.routing.table import CachePolicy, ModelSpec, PoolSpec, RoutingTable
-from modelmesh._errors import MeshError, RequestCancelledError, RequestTimeoutError, StreamInterrupted
+from modelmesh.errors import MeshError, RequestCancelledError, RequestTimeoutError, StreamInterrupted
 
 logger = logging.getLogger("meshd.gateway")
 

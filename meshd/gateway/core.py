@@ -43,7 +43,7 @@ from meshd.routing.strategies import STRATEGIES
 from meshd.routing.table import RecoveryPolicy, RoutingTable
 from meshd.routing.wording import lasting
 from meshd.spend.journal import JournalWriter, open_segment
-from modelmesh._errors import MeshError, NotFoundError, RequestCancelledError, RoutingError, StreamInterrupted
+from modelmesh.errors import MeshError, NotFoundError, RequestCancelledError, RoutingError, StreamInterrupted
 
 logger = logging.getLogger("meshd.router")
 

@@ -20,8 +20,8 @@ import msgspec
 
 from meshd.gateway.exchange import ClientGone, Exchange, not_read
 from meshd.gateway.identity import Caller, user_name
-from modelmesh._errors import AccessDeniedError, InvalidRequestError, MeshError, NotFoundError
-from modelmesh._wording import short, told
+from modelmesh.errors import AccessDeniedError, InvalidRequestError, MeshError, NotFoundError
+from modelmesh.wording import short, told
 
 logger = logging.getLogger("meshd.gateway")
 

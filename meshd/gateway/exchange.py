@@ -14,7 +14,7 @@ from typing import Any
 from meshd import clock
 from meshd.awake import Limit
 from meshd.gateway.identity import Caller
-from modelmesh._errors import MeshError, RequestTimeoutError
+from modelmesh.errors import MeshError, RequestTimeoutError
 
 MOST_CREDIT = 1024
 """Chunks that an app may have outstanding, even if it grants more."""

@@ -19,7 +19,7 @@ from typing import Any
 from meshd import clock
 from meshd.awake import Limit
 from meshd.gateway.exchange import Exchange
-from modelmesh._errors import MeshError
+from modelmesh.errors import MeshError
 
 AHEAD = 8
 """Chunks that may have come and not been read by any app."""

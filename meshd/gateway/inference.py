@@ -41,7 +41,7 @@ from meshd.routing.state import Change, MeshState
 from meshd.routing.table import AppSpec, ModelSpec, RoutingTable, Target, UnknownModel
 from meshd.routing.tokens import vocabularies_wanted
 from meshd.spend.journal import JournalWriter
-from modelmesh._errors import (
+from modelmesh.errors import (
     InvalidRequestError,
     MeshError,
     NotFoundError,
@@ -49,7 +49,7 @@ from modelmesh._errors import (
     RequestTimeoutError,
     StreamInterrupted,
 )
-from modelmesh._wording import MOST_NAMES, short, told
+from modelmesh.wording import MOST_NAMES, short, told
 
 OPERATIONS: Mapping[str, Operation] = {
     "/v1/chat/completions": Operation.CHAT,

@@ -29,8 +29,8 @@ from meshd.gateway.doorkeeper import Doorkeeper
 from meshd.gateway.exchange import MOST_CREDIT, ClientGone, Exchange
 from meshd.gateway.identity import OURSELVES_ADDRESS, Caller, identify
 from meshd.routing.shares import Shares
-from modelmesh import _protocol as wire
-from modelmesh._errors import (
+from modelmesh import protocol as wire
+from modelmesh.errors import (
     InvalidRequestError,
     MeshError,
     ProtocolError,
@@ -38,7 +38,7 @@ from modelmesh._errors import (
     RoutingError,
     StreamInterrupted,
 )
-from modelmesh._wording import told
+from modelmesh.wording import told
 
 logger = logging.getLogger("meshd.gateway")
 

@@ -19,7 +19,7 @@ import stat
 import struct
 from pathlib import Path
 
-from modelmesh._errors import MeshError
+from modelmesh.errors import MeshError
 
 _LONGEST_PATH = 107  # bytes of sockaddr_un.sun_path, less the final zero
 _UCRED = struct.Struct("3i")

@@ -15,7 +15,7 @@ from typing import Any
 from meshd.cdk.credentials import Credentials, secrets_of
 from meshd.cdk.provider import FailureKind, Provider, ProviderFailure, ProviderSettings
 from meshd.connectors.registry import ConnectorRegistry
-from modelmesh._errors import MeshError
+from modelmesh.errors import MeshError
 
 logger = logging.getLogger("meshd.gateway")
 

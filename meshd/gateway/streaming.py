@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from meshd.cdk.lack import lack_of
 from meshd.cdk.provider import FailureKind, Provider, ProviderCall, ProviderFailure, StreamEvent
 from meshd.gateway.exchange import ClientGone, not_read
-from modelmesh._errors import MeshError
+from modelmesh.errors import MeshError
 
 if TYPE_CHECKING:
     from meshd.gateway.attempt import UpstreamAttempt

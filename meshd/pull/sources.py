@@ -23,7 +23,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 from meshd.catalogue import LocalModelRow, load_local_models
 from meshd.pull.errors import PullError
-from modelmesh._wording import no_such
+from modelmesh.wording import no_such
 
 HF_ENDPOINT = "https://huggingface.co"
 PIP_TIMEOUT = 600.0

@@ -18,7 +18,7 @@ import msgspec
 from meshd.cdk.provider import Operation
 from meshd.routing.needs import Needs
 from meshd.routing.table import AppSpec, CachePolicy, PoolSpec
-from modelmesh._errors import InvalidRequestError
+from modelmesh.errors import InvalidRequestError
 
 HEADER = "x-mesh-cache"
 LONGEST = 1024**2

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from modelmesh._wording import nearest
+from modelmesh.wording import nearest
 
 _STANDARD: dict[str, Any] = {
     "generation": {

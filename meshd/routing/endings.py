@@ -21,7 +21,7 @@ from meshd.routing.stages import Question, Stage
 from meshd.routing.state import Availability
 from meshd.routing.table import AppSpec, ModelSpec, ProviderSpec
 from meshd.routing.wording import lasting
-from modelmesh._errors import (
+from modelmesh.errors import (
     AccessDeniedError,
     AuthenticationError,
     BudgetExceededError,
@@ -39,7 +39,7 @@ from modelmesh._errors import (
     RoutingError,
     UnprocessableEntityError,
 )
-from modelmesh._wording import short, told
+from modelmesh.wording import short, told
 
 
 class Consulted(NamedTuple):

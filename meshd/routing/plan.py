@@ -39,8 +39,8 @@ from meshd.routing.state import INDEFINITELY, Availability, Change, MeshState, a
 from meshd.routing.table import ModelSpec, PoolSpec, ProviderSpec, RoutingTable
 from meshd.routing.waiting import Wait, free_at, line_of, wait_of
 from meshd.routing.wording import lasting
-from modelmesh._errors import AllProvidersExhaustedError, MeshError, RequestCancelledError, RequestTimeoutError
-from modelmesh._wording import short, told
+from modelmesh.errors import AllProvidersExhaustedError, MeshError, RequestCancelledError, RequestTimeoutError
+from modelmesh.wording import short, told
 
 __all__ = ["GiveUp", "RequestPlan", "Try", "Wait"]
 

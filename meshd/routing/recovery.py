@@ -21,7 +21,7 @@ from meshd.routing.state import INDEFINITELY, Availability, Change, MeshState, a
 from meshd.routing.table import PoolSpec, ProviderSpec, RecoveryPolicy, RoutingTable
 from meshd.routing.wording import lasting
 from meshd.spend.calendar import Calendar
-from modelmesh._wording import then
+from modelmesh.wording import then
 
 ACTIVE = "active"
 STANDBY = "standby"

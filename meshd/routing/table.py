@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from meshd.routing.capabilities import CapabilityTree
-from modelmesh._wording import nearest
+from modelmesh.wording import nearest
 
 if TYPE_CHECKING:
     from meshd.routing.selection import Selection

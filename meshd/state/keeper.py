@@ -27,7 +27,7 @@ from meshd.state.codec import LedgerDocument, OpenItems, read_stored, stored_key
 from meshd.state.lock import StateLock
 from meshd.state.segments import SEGMENT_LIMIT, Segments
 from meshd.state.settings import StateSettings
-from modelmesh._errors import ConfigurationError
+from modelmesh.errors import ConfigurationError
 
 __all__ = ["StateKeeper", "StateSettings"]
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from meshd.cdk.observability import SEVERITIES, Entry, Sink
 from meshd.telemetry.queue import SinkQueue
-from modelmesh._errors import ConfigurationError
+from modelmesh.errors import ConfigurationError
 
 EVENTS, REQUESTS, LOGS, STATISTICS = "event", "request", "log", "statistics"
 NEVER = 1000

@@ -83,7 +83,7 @@ def drive(path: str, count: int, in_flight: int = IN_FLIGHT, stream: bool = Fals
     """Requests a second, so many at a time. Raises RuntimeError for any end but an answer's."""
     import zmq
 
-    from modelmesh import _protocol as wire
+    from modelmesh import protocol as wire
 
     body = b'{"model":"chat","messages":[{"role":"user","content":"Hello"}]%s}' % (b',"stream":true' if stream else b"")
     head = wire.RequestHead(path="/v1/chat/completions", stream=stream)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from stream_app import INPUT, OUTPUT, Stream, ask, priced
 
-from modelmesh import _protocol as wire
+from modelmesh import protocol as wire
 
 WORDS = ["the ", "quick ", "brown ", "fox ", "jumps ", "over ", "a ", "lazy ", "dog ", "and ", "runs ", "away"]
 TEXT = "".join(WORDS)

@@ -8,7 +8,7 @@ import time
 import pytest
 from stream_app import INPUT, OUTPUT, Money, priced
 
-from modelmesh import _protocol as wire
+from modelmesh import protocol as wire
 
 WORDS = [f"word{number} " for number in range(2000)]
 LONG = {"tokens": WORDS, "chunk_delay": "5ms"}

@@ -17,7 +17,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "unit", "client
 from fake_daemon import FakeDaemon, chunk, echo
 
 import modelmesh
-from modelmesh._protocol import CANCEL, REQUEST
+from modelmesh.protocol import CANCEL, REQUEST
 
 openai = pytest.importorskip("openai")
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final, Literal, get_origin, overload
 
-from modelmesh._errors import MeshError
 from modelmesh._options import NOT_GIVEN, given
 from modelmesh._raw import Answers
 from modelmesh._sdk_errors import as_sdk_error
 from modelmesh._streaming import AsyncStream, Stream
 from modelmesh._types import ChatCompletion, ChatCompletionChunk
+from modelmesh.errors import MeshError
 
 if TYPE_CHECKING:
     from modelmesh._async_client import AsyncOpenAIClient

@@ -17,8 +17,8 @@ import zmq
 from modelmesh._async_client import AsyncOpenAIClient
 from modelmesh._client import OpenAIClient
 from modelmesh._link import Link
-from modelmesh._protocol import HelloHead
-from modelmesh._version import CLIENT
+from modelmesh.protocol import HelloHead
+from modelmesh.version import CLIENT
 
 READY_SECONDS: Final = 20.0
 STOP_SECONDS: Final = 10.0

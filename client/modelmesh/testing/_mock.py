@@ -12,8 +12,8 @@ import msgspec
 from modelmesh._async_client import AsyncOpenAIClient
 from modelmesh._call import Call
 from modelmesh._client import OpenAIClient
-from modelmesh._errors import RequestTimeoutError
-from modelmesh._protocol import CHUNK, END, RESPONSE, EndHead, Message, ResponseHead
+from modelmesh.errors import RequestTimeoutError
+from modelmesh.protocol import CHUNK, END, RESPONSE, EndHead, Message, ResponseHead
 from modelmesh.testing._shapes import chunks, reply
 
 _MESH = {"pool": "mock", "model": "mock", "provider": "mock", "attempts": []}

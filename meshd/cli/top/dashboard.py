@@ -27,7 +27,7 @@ from meshd.cli.top import lines, model, tables
 from meshd.cli.top.model import History, Row, Snapshot, Table
 from meshd.cli.top.screens import Answer, Help
 from meshd.cli.top.source import Source
-from modelmesh._errors import MeshError
+from modelmesh.errors import MeshError
 
 TABS = ("pools", "models", "apps", "budget", "events")
 W = TypeVar("W", bound=Widget)

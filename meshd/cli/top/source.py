@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from meshd.cli.top.model import Row, Snapshot
-from modelmesh._errors import MeshError
+from modelmesh.errors import MeshError
 
 if TYPE_CHECKING:
     from modelmesh import AsyncOpenAIClient

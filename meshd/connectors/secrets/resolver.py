@@ -16,7 +16,7 @@ from typing import Any
 from meshd.cdk.secrets import SecretMissing, SecretStore, SecretStoreError, SecretUnavailable
 from meshd.config.watching import being_written
 from meshd.connectors.secrets.replacement import Replacements, Verdict
-from modelmesh._errors import ConfigurationError
+from modelmesh.errors import ConfigurationError
 
 logger = logging.getLogger("meshd.secrets")
 

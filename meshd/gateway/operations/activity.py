@@ -17,7 +17,7 @@ from meshd.gateway.dispatch import Call
 from meshd.gateway.operations.group import Group, number
 from meshd.routing.access import allowed_models, allowed_pools
 from meshd.telemetry.dimensions import DIMENSIONS, parse_by
-from modelmesh._errors import InvalidRequestError
+from modelmesh.errors import InvalidRequestError
 
 _EVENT_BACKLOG = 1000  # events kept for a listener that is slow to take them
 _PERSONAL = frozenset({"app", "user", "unit"})  # that distinguish one app's use from another's

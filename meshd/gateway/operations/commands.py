@@ -17,8 +17,8 @@ from meshd.gateway.dispatch import Call
 from meshd.gateway.operations.group import Group, number, text
 from meshd.routing import recovery
 from meshd.routing.strategies import StickUntilFailure, strategy_of
-from modelmesh._errors import ConflictError, NotFoundError
-from modelmesh._wording import no_such
+from modelmesh.errors import ConflictError, NotFoundError
+from modelmesh.wording import no_such
 
 logger = logging.getLogger(__name__)
 

@@ -28,8 +28,8 @@ from meshd.routing.pipeline import Explanation
 from meshd.routing.stages import Asker, BudgetStage, LimitStage, Question
 from meshd.routing.table import PoolSpec, Target
 from meshd.routing.tokens import vocabularies_wanted
-from modelmesh._errors import AccessDeniedError, InvalidRequestError, MeshError, NotFoundError
-from modelmesh._wording import no_such
+from modelmesh.errors import AccessDeniedError, InvalidRequestError, MeshError, NotFoundError
+from modelmesh.wording import no_such
 
 
 class Explaining(Group):

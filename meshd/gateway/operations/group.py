@@ -15,7 +15,7 @@ from meshd.gateway import inference
 from meshd.gateway.core import RouterCore
 from meshd.gateway.dispatch import Call
 from meshd.routing.table import ANY_APP, AppSpec, Target, UnknownModel
-from modelmesh._errors import InvalidRequestError, MeshError, NotFoundError
+from modelmesh.errors import InvalidRequestError, MeshError, NotFoundError
 
 
 class Group:

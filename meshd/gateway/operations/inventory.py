@@ -14,8 +14,8 @@ from meshd.gateway.dispatch import Call
 from meshd.gateway.operations.group import Group
 from meshd.routing.access import allowed_models, allowed_pools
 from meshd.routing.table import AppSpec, UnknownModel
-from modelmesh._errors import NotFoundError
-from modelmesh._wording import no_such
+from modelmesh.errors import NotFoundError
+from modelmesh.wording import no_such
 
 
 class Inventory(Group):

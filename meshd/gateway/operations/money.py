@@ -18,8 +18,8 @@ from meshd.gateway.dispatch import Call
 from meshd.gateway.operations.group import Group
 from meshd.routing.access import DEFAULT_APP
 from meshd.routing.table import AppSpec
-from modelmesh._errors import NotFoundError
-from modelmesh._wording import no_such
+from modelmesh.errors import NotFoundError
+from modelmesh.wording import no_such
 
 _SUMMED = ("requests", "failed", "tokens_in", "tokens_out", "cost", "cost_today")
 

@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 import modelmesh
-from modelmesh import _protocol as wire
+from modelmesh import protocol as wire
 
 ROOT = Path(__file__).parents[3]
 

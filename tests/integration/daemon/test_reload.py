@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-from modelmesh import _protocol as wire
+from modelmesh import protocol as wire
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from modelmesh import _protocol as wire
+from modelmesh import protocol as wire
 
 SAID = [{"role": "user", "content": "hi"}]
 

@@ -10,7 +10,7 @@ import time
 import pytest
 from served import served_in, until
 
-from modelmesh import _protocol as wire
+from modelmesh import protocol as wire
 
 BEAT = 0.05
 
@@ -110,7 +110,7 @@ def test_a_connection_lost_in_a_send_is_gone_at_once(run, line):
 def test_the_end_of_a_process_is_noticed_at_once(run, line):
     program = (
         "import sys, zmq, time\n"
-        "from modelmesh import _protocol as wire\n"
+        "from modelmesh import protocol as wire\n"
         "socket = zmq.Context.instance().socket(zmq.DEALER)\n"
         "socket.connect(sys.argv[1])\n"
         "socket.send_multipart(wire.encode(wire.REQUEST, wire.new_request_id(), wire.RequestHead(path='/x')))\n"

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 import zmq
 
-from modelmesh import _protocol as wire
+from modelmesh import protocol as wire
 
 ID = b"0123456789abcdef"
 CASES = {
@@ -126,7 +126,7 @@ def test_cancel_and_credit_for_what_is_not_there_are_ignored(line):
 
 OTHER_PROCESS = """
 import sys, json
-from modelmesh import _protocol as wire
+from modelmesh import protocol as wire
 import zmq
 socket = zmq.Context.instance().socket(zmq.DEALER)
 socket.set(zmq.LINGER, 1000)
@@ -165,7 +165,7 @@ def test_another_processs_request_can_be_neither_taken_nor_stopped(daemon, line)
 
 ASK_FOR_ANSWER = """
 import sys, json
-from modelmesh import _protocol as wire
+from modelmesh import protocol as wire
 import zmq
 socket = zmq.Context.instance().socket(zmq.DEALER)
 socket.connect("ipc://" + sys.argv[1])

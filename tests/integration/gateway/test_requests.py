@@ -9,7 +9,7 @@ import sys
 import pytest
 
 import modelmesh
-from modelmesh import _protocol as wire
+from modelmesh import protocol as wire
 
 
 def test_hello_is_answered_with_what_the_daemon_is(daemon, dial):

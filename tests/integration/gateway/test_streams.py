@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 import modelmesh
-from modelmesh import _protocol as wire
+from modelmesh import protocol as wire
 
 
 def text_of(chunk):

@@ -11,7 +11,7 @@ import pytest
 
 from meshd.cli import checks, doctor
 from meshd.cli import output as out
-from modelmesh._version import VERSION
+from modelmesh.version import VERSION
 
 DOCUMENT = Path(__file__).parents[3] / "docs/operating.md"
 AT = 1_796_000_000

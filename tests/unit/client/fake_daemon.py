@@ -16,7 +16,7 @@ from typing import Any
 
 import zmq
 
-from modelmesh._protocol import (
+from modelmesh.protocol import (
     CHUNK,
     CREDIT,
     END,

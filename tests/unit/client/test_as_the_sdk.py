@@ -12,18 +12,18 @@ import pytest
 from openai.types.chat import ChatCompletion as SdkChatCompletion
 
 import modelmesh
-from modelmesh import _errors
-from modelmesh._errors import from_wire
+from modelmesh import errors
 from modelmesh._sdk_errors import as_sdk_error
 from modelmesh._types import ChatCompletion
+from modelmesh.errors import from_wire
 
-NAMES = sorted(_errors._BY_NAME)
+NAMES = sorted(errors._BY_NAME)
 STATUSES = [400, 401, 402, 403, 404, 408, 409, 418, 422, 429, 500, 502, 503, 504, 529]
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_error_is_one_of_the_sdks_and_still_its_own(name):
-    own = _errors._BY_NAME[name]
+    own = errors._BY_NAME[name]
     error = as_sdk_error(from_wire(own.status_code, {"message": "m", "code": "c"}, {"class": name}, "id"))
     assert isinstance(error, openai.APIError)
     assert isinstance(error, own)

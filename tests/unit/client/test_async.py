@@ -14,7 +14,7 @@ from fake_daemon import BOUND, Paced, chunk, echo
 
 import modelmesh
 from modelmesh import _async_connection
-from modelmesh._protocol import CANCEL, CREDIT, DEFAULT_CREDIT, HELLO, PING, REQUEST
+from modelmesh.protocol import CANCEL, CREDIT, DEFAULT_CREDIT, HELLO, PING, REQUEST
 
 
 @pytest.fixture(params=["asyncio", "uvloop"])

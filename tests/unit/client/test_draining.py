@@ -11,7 +11,7 @@ from fake_daemon import FakeDaemon
 
 import modelmesh
 from modelmesh import _exchange
-from modelmesh._protocol import GOAWAY, GoawayHead, encode
+from modelmesh.protocol import GOAWAY, GoawayHead, encode
 
 
 @pytest.fixture(autouse=True)

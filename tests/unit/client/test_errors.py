@@ -11,10 +11,10 @@ from calls import ask
 from fake_daemon import echo
 
 import modelmesh
-from modelmesh import _errors as errors
-from modelmesh._errors import _BY_NAME, from_wire
+from modelmesh import errors as errors
 from modelmesh._options import retry_delay
-from modelmesh._protocol import REQUEST
+from modelmesh.errors import _BY_NAME, from_wire
+from modelmesh.protocol import REQUEST
 
 
 def received(name, status):

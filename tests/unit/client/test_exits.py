@@ -13,7 +13,7 @@ import time
 import pytest
 from fake_daemon import FakeDaemon, echo
 
-from modelmesh._protocol import REQUEST
+from modelmesh.protocol import REQUEST
 
 SOON = 20.0  # s: generous for a machine with other things to do, and far below the clients' timeout
 

@@ -12,7 +12,7 @@ from fake_daemon import BOUND
 import modelmesh
 from modelmesh._async_client import AsyncOpenAIClient
 from modelmesh._client import OpenAIClient
-from modelmesh._protocol import REQUEST
+from modelmesh.protocol import REQUEST
 
 CAPABILITIES = [
     {"id": "generation.text-generation.chat-completion", "alias": "chat-completion"},

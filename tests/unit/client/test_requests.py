@@ -13,7 +13,7 @@ from calls import InThread, ask, in_threads, says
 from fake_daemon import FakeDaemon, completion, echo
 
 import modelmesh
-from modelmesh._protocol import CANCEL, HELLO, REQUEST, RESPONSE, encode
+from modelmesh.protocol import CANCEL, HELLO, REQUEST, RESPONSE, encode
 
 
 def test_a_reply_is_the_sdks_object_with_what_the_mesh_did(daemon, client):

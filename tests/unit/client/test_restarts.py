@@ -11,7 +11,7 @@ from calls import InThread, ask, says
 from fake_daemon import FakeDaemon, chunk, echo
 
 import modelmesh
-from modelmesh._protocol import ERROR, HELLO, PING, PONG, REQUEST, ErrorHead, encode
+from modelmesh.protocol import ERROR, HELLO, PING, PONG, REQUEST, ErrorHead, encode
 
 
 def silent(daemon, peer, message):

@@ -9,7 +9,7 @@ from calls import InThread, ask, says
 from fake_daemon import Paced, chunk, echo
 
 import modelmesh
-from modelmesh._protocol import CANCEL, CREDIT, DEFAULT_CREDIT, REQUEST
+from modelmesh.protocol import CANCEL, CREDIT, DEFAULT_CREDIT, REQUEST
 
 
 def stream_of(client, text="a b c", **options):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from modelmesh._wording import nearest, no_such, then
+from modelmesh.wording import nearest, no_such, then
 
 CONNECTORS = ["azure.openai.v1", "openai.llm.v1", "openai-compatible.v1", "groq.api.v1", "modelmesh.dotenv.v1"]
 

@@ -16,7 +16,7 @@ from meshd.gateway import ipc
 from meshd.gateway.exchange import MOST_CREDIT
 from meshd.gateway.identity import Caller
 from modelmesh import InvalidRequestError, MeshError, QueueFullError, RequestCancelledError
-from modelmesh import _protocol as wire
+from modelmesh import protocol as wire
 
 LIMIT = 64 * 1024
 

@@ -10,8 +10,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from modelmesh import _errors as errors
-from modelmesh import _protocol as wire
+from modelmesh import errors as errors
+from modelmesh import protocol as wire
 
 PAGE = (Path(__file__).parents[3] / "docs" / "protocol.md").read_text(encoding="utf-8")
 

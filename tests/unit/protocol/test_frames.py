@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from modelmesh import _protocol as wire
+from modelmesh import protocol as wire
 
 TEXTS = st.text(max_size=30)
 JSON = st.recursive(

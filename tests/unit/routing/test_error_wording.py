@@ -11,7 +11,7 @@ from meshd.cdk.provider import FailureKind
 from meshd.messages import Attempt
 from meshd.routing.endings import THE_APPS_OWN, of_one_provider, too_crowded
 from meshd.routing.table import ProviderSpec
-from modelmesh._wording import LONGEST_SENTENCE, told
+from modelmesh.wording import LONGEST_SENTENCE, told
 
 LONG = "workstation-in-the-second-room/qwen2.5-coder-32b-instruct-q4_k_m.imatrix"
 OURS = [kind for kind in FailureKind if kind not in THE_APPS_OWN and kind is not FailureKind.CANCELLED]
