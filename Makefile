@@ -21,8 +21,8 @@ help: ## what there is
 	@echo '  make run PROMPT="…"  ask that and exit'
 
 run: $(VENV)/.installed-run ## install, start meshd, ask a question, stay until Ctrl-C
-	@if [ -n "$$PROMPT" ]; then exec $(PY) -m meshd.cli.quickstart --prompt="$$PROMPT"; \
-	else exec $(PY) -m meshd.cli.quickstart; fi
+	@if [ -n "$$PROMPT" ]; then exec $(PY) -m meshd.cli.setup.quickstart --prompt="$$PROMPT"; \
+	else exec $(PY) -m meshd.cli.setup.quickstart; fi
 
 # Branches of routing/ are covered to 95 % or the run fails. The weights are fetched once, before tests that run side
 # by side would all fetch them; offline, only the tests of the local language model fail. Servers that others wrote are

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from meshd.routing.capabilities import PREDEFINED_POOLS
+from meshd.routing.table.capabilities import PREDEFINED_POOLS
 from modelmesh.errors import MeshError, NotFoundError
 
 if TYPE_CHECKING:

@@ -23,10 +23,10 @@ from meshd.actors.base import ActorUnavailable, Directory, MeshActor
 from meshd.actors.config import ConfigActor
 from meshd.actors.router import RouterActor
 from meshd.actors.supervisor import Supervisor
-from meshd.compilation import Directories
+from meshd.compilation.compile import Directories
 from meshd.config import MeshConfig
-from meshd.config.loading import is_content
-from meshd.config.source import ConfigSource
+from meshd.config.read.loading import is_content
+from meshd.config.read.source import ConfigSource
 from meshd.connectors.registry import ConnectorRegistry, default_registry
 from meshd.facade import ModelRegistry, Router, Stats
 from modelmesh._exchange import ended
@@ -377,8 +377,8 @@ def _write_private(target: Path, text: str) -> None:
 
 
 def _open_storage(connector: str, settings: Mapping[str, Any]) -> Any:
-    from meshd.connectors.storage import open_storage
-    from meshd.state import default_state_dir
+    from meshd.connectors.storage.open import open_storage
+    from meshd.state.directory import default_state_dir
 
     return open_storage(connector, settings, default_state_dir())
 

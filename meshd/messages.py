@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 if TYPE_CHECKING:
-    from meshd.generation import Generation
+    from meshd.compilation.running_config import Generation
 
 
 class Message(msgspec.Struct, frozen=True, gc=False):

@@ -32,8 +32,6 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 WAIT = 20.0  # s: until something that has to happen has not
 
-sys.path.append(os.path.dirname(__file__))  # `from midnight import zone_with_midnight_in`
-
 
 def until(condition: Callable[[], Any], seconds: float = WAIT, what: str = "") -> Any:
     """The condition's value, as soon as it is true. Fails when it does not become so."""
@@ -187,7 +185,7 @@ class Daemon:
 
 
 class Upstream:
-    """`meshd.connectors.providers.scripted_server` as a process; started again it has the same port."""
+    """`meshd.connectors.providers.scripted.server` as a process; started again it has the same port."""
 
     def __init__(self, directory: Path, script: Any = None) -> None:
         self.script_path = directory / f"script-{time.monotonic_ns()}.json"
@@ -201,7 +199,7 @@ class Upstream:
     def start(self) -> Upstream:
         self.process = subprocess.Popen(
             [
-                *(sys.executable, "-m", "meshd.connectors.providers.scripted_server"),
+                *(sys.executable, "-m", "meshd.connectors.providers.scripted.server"),
                 *("--port", str(self.port), "--script", str(self.script_path)),
             ],
             stdout=subprocess.PIPE,

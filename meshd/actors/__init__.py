@@ -1,0 +1,1 @@
+"""The Pykka actors: mailboxes around the parts below, one file an actor."""

@@ -15,14 +15,14 @@ from typing import Any, ClassVar
 
 from meshd import messages
 from meshd.actors.base import ActorUnavailable, Directory, MeshActor
-from meshd.cdk.storage import StorageError
-from meshd.compilation import Directories, Discovered, compile_config
+from meshd.compilation.compile import Directories, Discovered, compile_config
+from meshd.compilation.running_config import Generation
 from meshd.config import MeshConfig
-from meshd.config.problems import Problem
-from meshd.config.source import ConfigSource
-from meshd.config.watching import FileWatch, digest
+from meshd.config.check.problems import Problem
+from meshd.config.read.source import ConfigSource
+from meshd.config.read.watching import FileWatch, digest
 from meshd.connectors.registry import ConnectorRegistry
-from meshd.generation import Generation
+from meshd.sdk.storage import StorageError
 from modelmesh.errors import ConfigurationError
 
 logger = logging.getLogger("meshd.config")

@@ -16,9 +16,9 @@ from typing import Any, ClassVar
 
 from meshd import messages
 from meshd.actors.base import Directory, MeshActor
-from meshd.actors.deferred import Asked, DeferringMailbox, Gathering
-from meshd.connectors.discovery.local_watch import LocalWatch
-from meshd.connectors.discovery.registry_sync import RegistrySync, SyncSettings, sources_of
+from meshd.actors.replies import Asked, DeferringMailbox, Gathering
+from meshd.discovery.local_watch import LocalWatch
+from meshd.discovery.model_lists import RegistrySync, SyncSettings, sources_of
 
 logger = logging.getLogger("meshd.discovery")
 _SYNC, _LOCAL, _GIVE_UP, _EXPECTED = "sync", "local", "give-up", "expected"

@@ -11,9 +11,9 @@ from typing import Any, ClassVar
 
 from meshd import messages
 from meshd.actors.base import Directory, MeshActor
-from meshd.actors.deferred import Asked, DeferringMailbox
-from meshd.connectors.discovery.health_monitor import HealthMonitor, HealthSettings
-from meshd.connectors.discovery.pool_probes import PoolProbes
+from meshd.actors.replies import Asked, DeferringMailbox
+from meshd.discovery.health_monitor import HealthMonitor, HealthSettings
+from meshd.discovery.pool_probes import PoolProbes
 
 __all__ = ["HealthActor", "HealthMonitor"]
 

@@ -13,12 +13,12 @@ from typing import Any, ClassVar
 from meshd import messages
 from meshd.actors.base import Directory
 from meshd.actors.loop import LoopActor
+from meshd.compilation.running_config import Generation
 from meshd.connectors.registry import ConnectorRegistry
-from meshd.gateway.core import COUNTERS_EVERY, RouterCore
-from meshd.gateway.dispatch import Call
-from meshd.gateway.identity import OURSELVES_ADDRESS, identify
-from meshd.gateway.operations import Operations
-from meshd.generation import Generation
+from meshd.gateway.control.dispatcher import Call
+from meshd.gateway.control.operations import Operations
+from meshd.gateway.frontends.ipc.identity import OURSELVES_ADDRESS, identify
+from meshd.gateway.router import COUNTERS_EVERY, RouterCore
 
 logger = logging.getLogger("meshd.router")
 

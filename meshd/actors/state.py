@@ -11,9 +11,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
-from meshd import clock, messages
+from meshd import messages
 from meshd.actors.base import Directory, MeshActor
-from meshd.state import default_state_dir, state_dir_of
+from meshd.host import clock
+from meshd.state.directory import default_state_dir, state_dir_of
 from meshd.state.keeper import StateKeeper, StateSettings
 from meshd.state.lock import StateLocked
 

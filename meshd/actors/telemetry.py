@@ -16,11 +16,11 @@ import msgspec
 
 from meshd import messages
 from meshd.actors.base import Directory, MeshActor
-from meshd.actors.deferred import Forward
+from meshd.actors.replies import Forward
 from meshd.spend.recovered import COVERED, LOOK_BACK, LOST, MOST_SEEN, Covered, LostAttempt
-from meshd.state import state_dir_of
+from meshd.state.directory import state_dir_of
 from meshd.telemetry import records
-from meshd.telemetry.kept import Kept
+from meshd.telemetry.carry_over import Kept
 from meshd.telemetry.logs import set_log_level
 from meshd.telemetry.lost_outcomes import outcomes_of
 from meshd.telemetry.redaction import secrets_in

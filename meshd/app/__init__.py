@@ -1,0 +1,1 @@
+"""The process `meshd`: signals, systemd, boot and shutdown."""

@@ -22,14 +22,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from meshd import __version__, clock, messages
+from meshd import __version__, messages
 from meshd.actors.base import ActorUnavailable
 from meshd.app.footing import FEWEST_FILES, open_standard_streams, raise_file_limit, release_standard_streams
 from meshd.app.listen import ListenError, ListenSocket, take_sockets
 from meshd.app.notify import Notifier, watchdog_interval
 from meshd.config import MeshConfig, find_config
-from meshd.config.source import ConfigSource
-from meshd.gateway.listening import Claim, SocketTaken, default_socket
+from meshd.config.read.source import ConfigSource
+from meshd.gateway.frontends.ipc.socket_claim import Claim, SocketTaken, default_socket
+from meshd.host import clock
 from meshd.telemetry.logs import LogBridge
 from modelmesh.errors import ConfigurationError, MeshError
 
@@ -152,7 +153,7 @@ def _source(given: str | None) -> ConfigSource:
 def _checked(config: MeshConfig, socket: str | None) -> int:
     """Print everything that would stop a start, a line each."""
     from meshd.app.preflight import obstacles
-    from meshd.config.advice import remarks
+    from meshd.config.check.advice import remarks
 
     code = EX_OK
     for found in obstacles(config, socket, strict=True):

@@ -15,7 +15,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from meshd.config import MeshConfig, Problem
-from meshd.gateway.listening import default_socket
+from meshd.gateway.frontends.ipc.socket_claim import default_socket
 
 _PATIENCE = 1.0  # s that a listener may take to answer
 _MOST_TOLD = 10  # entries of NO_PROXY
@@ -65,8 +65,8 @@ def missing_secrets(config: MeshConfig, strict: bool = False) -> Iterator[Obstac
 def proxies(config: MeshConfig) -> Iterator[Obstacle]:
     """Providers whose proxy cannot be used: the daemon starts, but their models cannot answer. And entries of NO_PROXY
     without effect."""
-    from meshd.connectors.providers.proxies import ProxyRefused, find_proxy, no_proxy_faults
     from meshd.connectors.registry import default_registry
+    from meshd.net.proxies import ProxyRefused, find_proxy, no_proxy_faults
 
     registry = default_registry()
     for name, provider in config.providers.items():
@@ -87,7 +87,7 @@ def proxies(config: MeshConfig) -> Iterator[Obstacle]:
 
 def state_directory(config: MeshConfig) -> Iterator[Obstacle]:
     """A daemon that cannot write its state still serves, but forgets what it learnt and spent."""
-    from meshd.state import default_state_dir
+    from meshd.state.directory import default_state_dir
 
     given = config.daemon.state_dir
     directory = Path(given).expanduser() if given else default_state_dir()
@@ -132,6 +132,6 @@ def socket_place(config: MeshConfig, given: str | None = None) -> Iterator[Obsta
 
 
 def _user() -> str:
-    from meshd.gateway.identity import user_name
+    from meshd.gateway.frontends.ipc.identity import user_name
 
     return user_name(os.getuid())

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from meshd.cli import daemon, helping, names
-from meshd.cli import output as out
+from meshd.cli.screen import output as out
 
 app = helping.Commands()
 model_app = helping.Commands(cls=helping.Few, no_args_is_help=True, help="Take a model in or out of service by hand.")

@@ -122,7 +122,7 @@ def waiting(what: str = "") -> Iterator[None]:
 
 
 def _tell_wait(over: threading.Event, what: str) -> None:
-    from meshd.cli import cells
+    from meshd.cli.screen import cells
     from modelmesh.errors import DaemonUnavailableError, MeshError, RequestTimeoutError
 
     patience = _PATIENCE
@@ -166,7 +166,7 @@ def _map(answer: Any) -> dict[str, Any]:
 
 def report(error: Exception) -> int:
     """Say on stderr what went wrong, in words (or JSON, with --json); answers the exit code."""
-    from meshd.cli import cells
+    from meshd.cli.screen import cells
     from modelmesh.errors import DaemonUnavailableError, MeshError
 
     found: dict[str, Any]

@@ -16,8 +16,8 @@ from typing import Any, Final, TypeVar
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from meshd.cli import cells
-from meshd.cli import output as out
+from meshd.cli.screen import cells
+from meshd.cli.screen import output as out
 
 _PIPED_WIDTH: Final = 80
 _WIDEST: Final = 100  # longer lines of text are hard to read

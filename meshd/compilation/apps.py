@@ -1,8 +1,8 @@
 """Apps and allowances: who may do what, and how much.
 
 Owns: the translation of `apps`, and of every budget, quota and count limit into allowances.
-Must never: count anything (`meshd/routing/accounts.py`), or run in the router's thread: a directory service may take
-seconds to look up a user.
+Must never: count anything (`meshd/routing/budgets/accounts.py`), or run in the router's thread: a directory service may
+take seconds to look up a user.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from collections.abc import Iterable, Iterator
 from meshd.config import MeshConfig
 from meshd.config.schema import AppConfig, BudgetConfig, PoolConfig, ProviderConfig, ProviderRateLimitConfig
 from meshd.config.users import gid_of, uid_of
-from meshd.routing.access import DEFAULT_APP, AppMatch
-from meshd.routing.table import Allowance, AppSpec, Measure, PoolSpec, RateSpec, Window
+from meshd.routing.table.access import DEFAULT_APP, AppMatch
+from meshd.routing.table.specs import Allowance, AppSpec, Measure, PoolSpec, RateSpec, Window
 
 
 def compile_app(name: str, app: AppConfig) -> AppSpec:

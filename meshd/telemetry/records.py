@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from meshd.cdk.observability import Entry
 from meshd.messages import Event, LogWritten, Outcome
-from meshd.routing.wording import lasting
+from meshd.routing.durations import lasting
+from meshd.sdk.observability import Entry
 from meshd.telemetry.redaction import Redactor
 
 NANO = 1e9  # money is counted in 10⁻⁹ USD, and shown in USD

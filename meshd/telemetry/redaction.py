@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from meshd.cdk.credentials import MASK, secrets_of, without_keys
+from meshd.sdk.credentials import MASK, secrets_of, without_keys
 
 SHORTEST_KNOWN = 6
 """A shorter known value would mask half of every text, and protects nothing."""

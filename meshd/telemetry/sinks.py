@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from meshd.cdk.observability import SEVERITIES, Entry, Sink
+from meshd.sdk.observability import SEVERITIES, Entry, Sink
 from meshd.telemetry.queue import SinkQueue
 from modelmesh.errors import ConfigurationError
 
@@ -155,7 +155,7 @@ def _sink_class(id: str) -> type[Sink]:
 
 def _maker(id: str, settings: dict[str, Any]) -> Callable[[], Sink]:
     def make() -> Sink:
-        from meshd.cdk.connector import make_connector
+        from meshd.connectors.make import make_connector
 
         sink: Sink = make_connector("observability", id, settings)
         return sink

@@ -7,24 +7,16 @@ import statistics
 import time
 from random import random
 
-from meshd.cdk.provider import Operation, Usage
-from meshd.routing.capabilities import CapabilityTree
-from meshd.routing.needs import read
-from meshd.routing.pipeline import Pipeline
-from meshd.routing.plan import GiveUp, RequestPlan, Try
-from meshd.routing.selection import compile_selection
-from meshd.routing.stages import Asker
-from meshd.routing.state import MeshState
-from meshd.routing.strategies import STRATEGIES
-from meshd.routing.table import (
-    Allowance,
-    ModelSpec,
-    PoolSpec,
-    Pricing,
-    ProviderSpec,
-    RateSpec,
-    RoutingTable,
-)
+from meshd.routing.attempts.plan import GiveUp, RequestPlan, Try
+from meshd.routing.availability.state import MeshState
+from meshd.routing.decision.pipeline import Pipeline
+from meshd.routing.decision.stages import Asker
+from meshd.routing.decision.strategies.registry import STRATEGIES
+from meshd.routing.request.needs import read
+from meshd.routing.select.expression import compile_selection
+from meshd.routing.table.capabilities import CapabilityTree
+from meshd.routing.table.specs import Allowance, ModelSpec, PoolSpec, Pricing, ProviderSpec, RateSpec, RoutingTable
+from meshd.sdk.provider import Operation, Usage
 from tests.bench.figures import Figure
 
 CHAT = "generation.text-generation.chat-completion"

@@ -20,10 +20,10 @@ import msgspec
 import psutil
 import pytest
 
-from meshd.cdk import FailureKind, Operation, ProviderCall, ProviderFailure, ProviderSettings
-from meshd.connectors.providers.embedded_embeddings import LocalEmbeddingsProvider
-from meshd.connectors.providers.embedded_llm import LocalLlmProvider
+from meshd.connectors.providers.embedded.embeddings import LocalEmbeddingsProvider
+from meshd.connectors.providers.embedded.llm import LocalLlmProvider
 from meshd.pull.bring import pull
+from meshd.sdk import FailureKind, Operation, ProviderCall, ProviderFailure, ProviderSettings
 
 pytestmark = [pytest.mark.local_models, pytest.mark.timeout(180)]
 DATA = Path(__file__).parents[2] / ".cache" / "models"
@@ -156,8 +156,8 @@ async def test_a_damaged_file_is_said_with_the_childs_last_words(tmp_path: Path)
 async def test_the_child_dies_with_a_daemon_that_is_killed(weights: Path, tmp_path: Path):
     program = f"""
 import asyncio, msgspec
-from meshd.cdk import *
-from meshd.connectors.providers.embedded_embeddings import LocalEmbeddingsProvider
+from meshd.sdk import *
+from meshd.connectors.providers.embedded.embeddings import LocalEmbeddingsProvider
 async def main():
     p = LocalEmbeddingsProvider(ProviderSettings("e", "x", runtime_dir={str(tmp_path)!r}))
     await p.execute(ProviderCall(Operation.EMBEDDINGS, {E5!r}, {{"input": msgspec.Raw(b'"a"')}}))

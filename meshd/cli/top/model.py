@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from meshd.cli import budget
-from meshd.cli import output as out
+from meshd.cli.screen import output as out
+from meshd.cli.show import budget
 
 GOOD, BAD, WARN, FAINT = "good", "bad", "warn", "faint"
 """Tones of a cell: accents, never the only sign of anything."""

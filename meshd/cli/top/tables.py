@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from meshd.cli import budget
-from meshd.cli import output as out
+from meshd.cli.screen import output as out
+from meshd.cli.show import budget
 from meshd.cli.top.model import (
     BAD,
     FAINT,

@@ -14,8 +14,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from meshd.config.redaction import MASK, is_secret_key, redact
 from meshd.config.units import parse_duration, parse_money, parse_size
+from meshd.core.redaction import MASK, is_secret_key, redact
 
 
 class Section(BaseModel):

@@ -1,1 +1,1 @@
-"""Sinks: where events, request records, log records and statistics are written."""
+"""Sinks: where events, the request log and statistics are written."""

@@ -12,7 +12,7 @@ import time
 from collections.abc import Mapping
 from typing import Any, ClassVar, TextIO
 
-from meshd.cdk.observability import Entry, Sink
+from meshd.sdk.observability import Entry, Sink
 
 _COLOURS = {"debug": "2", "info": "", "warning": "33", "error": "31", "critical": "1;31"}
 _PRIORITIES = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}

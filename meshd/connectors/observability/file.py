@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from meshd.cdk.observability import Entry, Sink
+from meshd.sdk.observability import Entry, Sink
 
 
 class FileSink(Sink):

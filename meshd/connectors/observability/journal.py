@@ -17,8 +17,8 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from meshd.cdk.observability import Entry, Sink
 from meshd.connectors.observability.console import ConsoleSink
+from meshd.sdk.observability import Entry, Sink
 
 SOCKET = "/run/systemd/journal/socket"
 _PRIORITIES = {"debug": b"7", "info": b"6", "warning": b"4", "error": b"3", "critical": b"2"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from meshd.cdk.observability import Entry, Sink
+from meshd.sdk.observability import Entry, Sink
 
 
 class NullSink(Sink):

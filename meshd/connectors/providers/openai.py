@@ -29,10 +29,30 @@ import msgspec
 from multidict import CIMultiDict
 from yarl import URL
 
-from meshd import clock
-from meshd.awake import Limit
-from meshd.cdk.lack import lack_of
-from meshd.cdk.provider import (
+from meshd.core.redaction import redact_url
+from meshd.formats.errors.failures import (
+    failure_from_exception,
+    failure_from_no_answer,
+    failure_from_response,
+    failure_from_told,
+)
+from meshd.formats.errors.wrong_address import is_no_api, no_answer, no_words, without_endpoint
+from meshd.formats.headers import kept_headers, rate_limits
+from meshd.formats.openai import wire
+from meshd.formats.openai.answer import Unanswered, read_answer
+from meshd.formats.openai.models import read_listing, read_model
+from meshd.formats.openai.prefill import CannotGoOn, continued, prefill_of
+from meshd.formats.openai.quota import QuotaQuirk, read_quota
+from meshd.formats.openai.stream.assembled import Assembly
+from meshd.formats.openai.stream.event_stream import MAX_BODY, EventReader
+from meshd.formats.sse import begins_as_events
+from meshd.host import clock
+from meshd.host.awake import Limit
+from meshd.host.shortages import lack_of
+from meshd.net.connecting import PoolFull, queued
+from meshd.net.encodings import EncodingError, readable
+from meshd.net.http import BodyInHand, BodyTooLarge, Transport, UpstreamBody
+from meshd.sdk.provider import (
     FailureKind,
     ModelListing,
     Operation,
@@ -45,26 +65,6 @@ from meshd.cdk.provider import (
     StreamEvent,
     Usage,
 )
-from meshd.config.redaction import redact_url
-from meshd.connectors.providers import _wire
-from meshd.connectors.providers._address import is_no_api, no_answer, no_words, without_endpoint
-from meshd.connectors.providers._answer import Unanswered, read_answer
-from meshd.connectors.providers._assembled import Assembly
-from meshd.connectors.providers._connecting import PoolFull, queued
-from meshd.connectors.providers._errors import (
-    failure_from_exception,
-    failure_from_no_answer,
-    failure_from_response,
-    failure_from_told,
-)
-from meshd.connectors.providers._headers import kept_headers, rate_limits
-from meshd.connectors.providers._http import BodyInHand, BodyTooLarge, Transport, UpstreamBody
-from meshd.connectors.providers._models import read_listing, read_model
-from meshd.connectors.providers._prefill import CannotGoOn, continued, prefill_of
-from meshd.connectors.providers._quota import QuotaQuirk, read_quota
-from meshd.connectors.providers._sse import begins_as_events
-from meshd.connectors.providers._stream import MAX_BODY, EventReader
-from meshd.connectors.providers.encodings import EncodingError, readable
 
 USER_AGENT = "meshd/0.1"
 MAX_ERROR_BODY = 1024 * 1024
@@ -133,9 +133,9 @@ class OpenAIProvider(Provider):
         raw = response.raw_headers
         try:
             answer = read_answer(body, call.operation, empty=_asks_for_no_vectors(call))
-        except _wire.Broken:
+        except wire.Broken:
             raise self._scrub(failure_from_no_answer(self._shown[call.operation], body)) from None
-        except _wire.Told as told:
+        except wire.Told as told:
             raise self._scrub(failure_from_told(told)) from None
         except Unanswered as why:
             raise self._bad(f"{self._where} answered {why}", body, why.usage) from None
@@ -151,7 +151,7 @@ class OpenAIProvider(Provider):
                 response = await self._open(call)
         except TimeoutError:
             raise self._out_of_time(patience) from None
-        hide_usage = not _wire.asks_for_usage(call.fields)
+        hide_usage = not wire.asks_for_usage(call.fields)
         reader = self._reader(UpstreamBody(response), response, call, started, hide_usage=hide_usage)
         try:
             while not reader.done:
@@ -213,7 +213,7 @@ class OpenAIProvider(Provider):
         body = await self._get(self._models_target, min(self.settings.timeout, LIST_TIMEOUT))
         try:
             return read_listing(body)
-        except _wire.Broken as exc:
+        except wire.Broken as exc:
             if is_no_api(body):
                 raise self._scrub(no_answer(_shown(self._models_target), body)) from None
             raise self._bad(f"{self._where} listed its models in an unknown form: {exc}", body) from None
@@ -226,7 +226,7 @@ class OpenAIProvider(Provider):
         body = await self._get(target, min(self.settings.timeout, LIST_TIMEOUT))
         try:
             return read_model(body)
-        except _wire.Broken as exc:
+        except wire.Broken as exc:
             raise self._bad(f"{self._where} described {model} in an unknown form: {exc}", body) from None
 
     async def quota(self) -> QuotaStatus | None:
@@ -235,7 +235,7 @@ class OpenAIProvider(Provider):
         body = await self._get(self._quota_target, min(self.settings.timeout, LIST_TIMEOUT))
         try:
             return read_quota(body, self._quota)
-        except _wire.Broken as exc:
+        except wire.Broken as exc:
             raise self._bad(f"{self._where} reported its quota in an unknown form: {exc}", body) from None
 
     async def probe(self, method: str, model: str | None, timeout: float) -> float:
@@ -292,8 +292,8 @@ class OpenAIProvider(Provider):
             fields["stream"] = _TRUE
             if not self._stream_options:
                 fields.pop("stream_options", None)
-            elif not _wire.asks_for_usage(call.fields):
-                fields["stream_options"] = _wire.with_usage(call.fields.get("stream_options"))
+            elif not wire.asks_for_usage(call.fields):
+                fields["stream_options"] = wire.with_usage(call.fields.get("stream_options"))
         else:
             fields.pop("stream", None)
             fields.pop("stream_options", None)
@@ -348,7 +348,7 @@ class OpenAIProvider(Provider):
             raise self._out_of_time(timeout) from None
 
     def _catalogued(self) -> list[ModelListing]:
-        from meshd.catalogue import load_models
+        from meshd.catalogue.known import load_models
 
         return [row.listing() for row in load_models(self.settings.connector)]
 

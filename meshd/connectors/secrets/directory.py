@@ -12,8 +12,8 @@ import stat
 from abc import abstractmethod
 from pathlib import Path
 
-from meshd.cdk.secrets import SecretMissing, SecretStore
-from meshd.connectors.secrets._files import read_value
+from meshd.connectors.secrets.files import read_value
+from meshd.sdk.secrets import SecretMissing, SecretStore
 
 logger = logging.getLogger("meshd.secrets")
 

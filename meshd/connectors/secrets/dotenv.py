@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from meshd.cdk.secrets import SecretMissing, SecretStore
-from meshd.connectors.secrets._files import read_text
+from meshd.connectors.secrets.files import read_text
+from meshd.sdk.secrets import SecretMissing, SecretStore
 
 _LINE = re.compile(
     r"""[^\S\n]*(?:export[^\S\n]+)?

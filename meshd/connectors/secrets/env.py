@@ -8,9 +8,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from meshd.cdk.secrets import SecretMissing, SecretStore
-from meshd.connectors.secrets._files import read_value
 from meshd.connectors.secrets.directory import warn_if_others_may_read
+from meshd.connectors.secrets.files import read_value
+from meshd.sdk.secrets import SecretMissing, SecretStore
 
 FILE_SUFFIX = "_FILE"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from meshd.cdk.secrets import SecretMissing, SecretStore
+from meshd.sdk.secrets import SecretMissing, SecretStore
 
 
 class MemoryStore(SecretStore):

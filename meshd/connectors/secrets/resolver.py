@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from meshd.cdk.secrets import SecretMissing, SecretStore, SecretStoreError, SecretUnavailable
-from meshd.config.watching import being_written
+from meshd.config.read.watching import being_written
 from meshd.connectors.secrets.replacement import Replacements, Verdict
+from meshd.sdk.secrets import SecretMissing, SecretStore, SecretStoreError, SecretUnavailable
 from modelmesh.errors import ConfigurationError
 
 logger = logging.getLogger("meshd.secrets")
@@ -24,7 +24,7 @@ MakeStore = Callable[[str, Mapping[str, Any]], SecretStore]
 
 
 def make_store(id: str, settings: Mapping[str, Any]) -> SecretStore:
-    from meshd.cdk.connector import make_connector
+    from meshd.connectors.make import make_connector
 
     store: SecretStore = make_connector("secret-store", id, settings)
     return store

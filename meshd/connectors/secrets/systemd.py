@@ -8,8 +8,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from meshd.cdk.secrets import SecretMissing, SecretUnavailable
 from meshd.connectors.secrets.directory import FolderStore
+from meshd.sdk.secrets import SecretMissing, SecretUnavailable
 
 
 class SystemdCredentialsStore(FolderStore):

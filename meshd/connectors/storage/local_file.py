@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
 
-from meshd.cdk.storage import Storage, StorageError, StoredStat
-from meshd.connectors.storage._locks import FileLocks
+from meshd.connectors.storage.locks import FileLocks
+from meshd.sdk.storage import Storage, StorageError, StoredStat
 
 _ENDING = ".value"
 

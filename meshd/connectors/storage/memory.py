@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
-from meshd.cdk.storage import Storage, StoredStat
+from meshd.sdk.storage import Storage, StoredStat
 
 
 class MemoryStorage(Storage):

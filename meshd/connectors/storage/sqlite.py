@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
-from meshd.cdk.storage import Storage, StorageError, StorageReset, StoredStat
-from meshd.connectors.storage._locks import FileLocks
+from meshd.connectors.storage.locks import FileLocks
+from meshd.sdk.storage import Storage, StorageError, StorageReset, StoredStat
 
 logger = logging.getLogger("meshd.storage")
 T = TypeVar("T")

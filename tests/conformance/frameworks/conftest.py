@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from weather_tool import CALL
+
+from tests.support.weather_tool import CALL
 
 PERSON = {"name": "Ada", "age": 36}
 BEHAVIOURS: dict[str, list[dict[str, Any]]] = {

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 
 import pytest
-from weather_tool import TOOL
 
 import modelmesh
+from tests.support.weather_tool import TOOL
 
 SAID = [{"role": "user", "content": "hi there"}]
 

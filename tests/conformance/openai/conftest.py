@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from weather_tool import CALL
+
+from tests.support.weather_tool import CALL
 
 pytest.importorskip("openai")
 

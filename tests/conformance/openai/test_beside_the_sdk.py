@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import pytest
-from flaky_server import FAULTS, REFUSALS, FlakyServer
+
+from tests.support.flaky_server import FAULTS, REFUSALS, FlakyServer
 
 openai = pytest.importorskip("openai")
 

@@ -14,7 +14,7 @@ import modelmesh
 from modelmesh._http_view import HttpResponse
 from modelmesh._objects import Object
 from tests.conformance.openai.programs import PROGRAMS
-from tests.rich_provider import rich_provider
+from tests.support.rich_provider import rich_provider
 
 pytestmark = pytest.mark.filterwarnings("ignore::pydantic.PydanticDeprecatedSince20")
 

@@ -12,7 +12,8 @@ import time
 
 import openai
 import pytest
-from weather_tool import TOOL
+
+from tests.support.weather_tool import TOOL
 
 SCHEMA = {
     "type": "object",

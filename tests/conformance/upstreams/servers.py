@@ -14,9 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from weather_tool import CALL, WIRE_CALL
-
 from tests.conformance.upstreams.install import ROOT, directory, installed
+from tests.support.weather_tool import CALL, WIRE_CALL
 
 START_SECONDS = 60.0
 WEIGHTS = ROOT / ".cache" / "models" / "models" / "smollm2-135m.gguf"

@@ -11,9 +11,9 @@ from typing import Any
 
 import openai
 import pytest
-from weather_tool import TOOL, WIRE_CALL
 
 from tests.conformance.upstreams.conftest import configuration
+from tests.support.weather_tool import TOOL, WIRE_CALL
 
 
 def asked(model: str, text: str = "hello there", **options: Any) -> dict[str, Any]:

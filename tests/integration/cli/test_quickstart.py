@@ -17,8 +17,8 @@ from typing import Any
 import psutil
 import pytest
 
-from meshd.catalogue import load_local_models
-from meshd.cli import quickstart
+from meshd.catalogue.known import load_local_models
+from meshd.cli.setup import quickstart
 
 PATIENCE = 40.0
 CONFIG = {
@@ -53,7 +53,7 @@ def home(tmp_path: Path) -> Iterator[dict[str, str]]:
 
 def start(environment: dict[str, str], *words: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "meshd.cli.quickstart", *words],
+        [sys.executable, "-m", "meshd.cli.setup.quickstart", *words],
         env=environment,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,

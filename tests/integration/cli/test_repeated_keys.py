@@ -16,10 +16,10 @@ from typing import Any
 from urllib.parse import quote, unquote
 
 import pytest
-from local_server import LocalServer
 
 from modelmesh import MeshError
 from tests.conftest import until
+from tests.support.local_server import LocalServer
 
 SECRETS = {
     "KEY": "hK7-first+key/of=the.provider-93",

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from keyed_provider import KeyedProvider
 
 from modelmesh import AuthenticationError
+from tests.support.keyed_provider import KeyedProvider
 
 WANTED = "Provider none wants a key and has none; give it an `api_key` in the configuration."
 REFUSED = "The key of provider {} is refused; give the daemon another."

@@ -34,7 +34,7 @@ def bomb(coding: str, begin: bytes, fill: bytes = b" ") -> bytes:
         made = brotli.Compressor(quality=5)
         return grown(begin, fill, made.process, made.flush)
     if coding == "zstd":
-        from meshd.connectors.providers.encodings import _zstd
+        from meshd.net.encodings import _zstd
 
         zstd = _zstd().ZstdCompressor()
         return grown(begin, fill, zstd.compress, lambda: zstd.flush(zstd.FLUSH_BLOCK))
@@ -75,8 +75,8 @@ def peak() -> float:
 
 
 def of_provider(ask: Callable[[Any, Any], Awaitable[Any]]) -> Callable[[str], str]:
-    from meshd.cdk import Operation, ProviderCall, ProviderFailure, ProviderSettings
     from meshd.connectors.providers.openai import OpenAIProvider
+    from meshd.sdk import Operation, ProviderCall, ProviderFailure, ProviderSettings
 
     async def run(url: str) -> str:
         made = OpenAIProvider(ProviderSettings("p", "c", base_url=f"{url}/v1"))
@@ -97,7 +97,7 @@ async def streamed(made: Any, call: Any) -> int:
 
 
 def scanned(url: str) -> str:
-    from meshd.connectors.discovery.local_servers import http_get
+    from meshd.discovery.local_servers import http_get
 
     answer = http_get("127.0.0.1", int(url.rpartition(":")[2]), "/v1/models")
     return f"{answer and len(answer.body)} bytes"

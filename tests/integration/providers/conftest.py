@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from meshd.cdk import ProviderSettings
 from meshd.connectors.providers.openai import OpenAIProvider
-from meshd.connectors.providers.scripted_server import ScriptedServer
+from meshd.connectors.providers.scripted.server import ScriptedServer
+from meshd.sdk import ProviderSettings
 
 Start = Callable[..., Awaitable[tuple[ScriptedServer, OpenAIProvider]]]
 

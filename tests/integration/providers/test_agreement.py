@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from meshd.cdk import FailureKind, Operation, Provider, ProviderCall, ProviderFailure, ProviderSettings
-from meshd.connectors.providers.scripted import ScriptedProvider
+from meshd.connectors.providers.scripted.provider import ScriptedProvider
+from meshd.sdk import FailureKind, Operation, Provider, ProviderCall, ProviderFailure, ProviderSettings
 
 STEPS: dict[str, dict[str, Any]] = {
     "nothing": {},

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from meshd.cdk import Operation, ProviderCall, ProviderFailure, Usage
+from meshd.sdk import Operation, ProviderCall, ProviderFailure, Usage
 
 
 def call(model: str, user: str = "", stream: bool = False) -> ProviderCall:

@@ -6,9 +6,9 @@ import json
 from typing import Any
 
 import pytest
-from saying import AB, DONE, END, STOP, USAGE, call, chunk, event, read
 
-from meshd.cdk import FailureKind, ProviderFailure
+from meshd.sdk import FailureKind, ProviderFailure
+from tests.support.saying import AB, DONE, END, STOP, USAGE, call, chunk, event, read
 
 TORN = json.dumps(chunk("torn")).encode()
 

@@ -12,9 +12,9 @@ import httpx
 import msgspec
 import pytest
 
-from meshd.cdk import FailureKind, Operation, ProviderCall, ProviderFailure, ProviderSettings
 from meshd.connectors.providers.openai import OpenAIProvider
-from meshd.connectors.providers.tls import tls_context
+from meshd.net.tls import tls_context
+from meshd.sdk import FailureKind, Operation, ProviderCall, ProviderFailure, ProviderSettings
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n"
 WORD = b'data: {"choices":[{"delta":{"content":"a"}}]}\n\n'
@@ -77,9 +77,9 @@ async def test_bytes_of_an_event_that_does_not_end_are_silence(beginning):
 
 @pytest.mark.parametrize("beginning", [b"", WORD], ids=["at once", "later"])
 async def test_a_line_that_never_ends_is_not_held_without_bound(monkeypatch, beginning):
-    from meshd.connectors.providers import _sse
+    from meshd.formats import sse
 
-    monkeypatch.setattr(_sse, "MAX_PENDING", 1024 * 1024)
+    monkeypatch.setattr(sse, "MAX_PENDING", 1024 * 1024)
     server, url = await endless(beginning + b'data: {"choices":[{"delta":{"content":"', b"x" * 65536, every=0.0)
     made = provider(url)
     with pytest.raises(ProviderFailure, match="no event ended within 1048576 bytes") as caught:
@@ -133,9 +133,9 @@ async def test_a_slow_reader_is_no_silence_and_holds_the_upstream_back():
 
 @pytest.mark.parametrize("piece", [b": still here\n\n", b'event: ping\ndata: {"type":"ping"}\n\n'])
 async def test_a_finished_stream_that_stays_open_ends_all_the_same(monkeypatch, piece):
-    from meshd.connectors.providers import _stream
+    from meshd.formats.openai.stream import event_stream
 
-    monkeypatch.setattr(_stream, "LAST_WORDS", 0.1)
+    monkeypatch.setattr(event_stream, "LAST_WORDS", 0.1)
     last = b'data: {"choices":[{"delta":{},"finish_reason":"stop"}]}\n\n'
     server, url = await endless(WORD + last, piece, every=0.02)
     made = provider(url)
@@ -194,7 +194,7 @@ async def test_a_name_that_does_not_exist():
 async def test_the_server_as_a_process(tmp_path):
     script = tmp_path / "script.json"
     script.write_text(json.dumps([{"reply": "from a process"}]))
-    module = "meshd.connectors.providers.scripted_server"
+    module = "meshd.connectors.providers.scripted.server"
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", module, "--port", "0", "--script", str(script), stdout=asyncio.subprocess.PIPE
     )

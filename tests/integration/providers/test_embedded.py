@@ -11,8 +11,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from meshd.cdk import FailureKind, ProviderFailure
-from meshd.connectors.providers.embedded import LONGEST_PATH, ChildServer
+from meshd.connectors.providers.embedded.process import LONGEST_PATH, ChildServer
+from meshd.sdk import FailureKind, ProviderFailure
 
 SERVES = "import sys; open(sys.argv[1], 'w').close(); print('ready', flush=True); sys.stdin.read()"
 DEAF = """
@@ -119,7 +119,7 @@ async def test_a_caller_that_gives_up_leaves_the_start_to_the_others(make: Make)
 
 
 async def test_one_that_ignores_terminate_is_killed(make: Make, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("meshd.connectors.providers.embedded.KILL_AFTER", 0.1)
+    monkeypatch.setattr("meshd.connectors.providers.embedded.process.KILL_AFTER", 0.1)
     child = make(DEAF)
     async with child.use():
         pid = child.describe()["pid"]

@@ -13,9 +13,9 @@ import brotli
 import msgspec
 import pytest
 
-from meshd.cdk import FailureKind, Operation, ProviderCall, ProviderFailure, ProviderSettings
-from meshd.connectors.providers.encodings import _zstd
 from meshd.connectors.providers.openai import OpenAIProvider
+from meshd.net.encodings import _zstd
+from meshd.sdk import FailureKind, Operation, ProviderCall, ProviderFailure, ProviderSettings
 
 ANSWER = json.dumps(
     {"id": "a", "object": "chat.completion", "model": "m", "usage": {"prompt_tokens": 1, "completion_tokens": 2},

@@ -6,9 +6,9 @@ import json
 from typing import Any
 
 import pytest
-from saying import AB, DONE, END, STOP, USAGE, call, chunk, event, read
 
-from meshd.cdk import FailureKind, Operation, ProviderFailure
+from meshd.sdk import FailureKind, Operation, ProviderFailure
+from tests.support.saying import AB, DONE, END, STOP, USAGE, call, chunk, event, read
 
 # -- a finish reason before the end -------------------------------------------------------------------
 
@@ -21,9 +21,9 @@ STAMPED = [event(chunk(letter, finish_reason="stop")) for letter in "abc"]
 )
 @pytest.mark.parametrize("pieces", [[EARLY, AB, AB], STAMPED, [EARLY, *STAMPED]], ids=["first", "each", "both"])
 async def test_a_finish_reason_before_the_end_cuts_nothing(say, monkeypatch, pieces, end):
-    from meshd.connectors.providers import _stream
+    from meshd.formats.openai.stream import event_stream
 
-    monkeypatch.setattr(_stream, "LAST_WORDS", 0.02)
+    monkeypatch.setattr(event_stream, "LAST_WORDS", 0.02)
     provider = await say(*pieces, end, pause=0.06)
     text, failure, _ = await read(provider)
     assert (text, failure) == ("abab" if AB in pieces else "abc", None)

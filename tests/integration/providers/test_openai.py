@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from meshd.cdk import FailureKind, Operation, ProviderCall, ProviderFailure, StreamEvent
+from meshd.sdk import FailureKind, Operation, ProviderCall, ProviderFailure, StreamEvent
 
 FOUR_WORDS = "one two three four five six"
 

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from saying import AB, DONE, END, STOP, USAGE, call, event, read
 
-from meshd.cdk import Operation, ProviderFailure, StreamEvent
-from meshd.cdk.said import Said
-from meshd.connectors.providers._messages import Messages
+from meshd.formats.openai.stream.whole_messages import Messages
+from meshd.sdk import Operation, ProviderFailure, StreamEvent
+from meshd.sdk.message_content import Said
+from tests.support.saying import AB, DONE, END, STOP, USAGE, call, event, read
 
 WORDS = ["The ", "quick ", "brown ", "fox."]
 TEXT = "".join(WORDS)

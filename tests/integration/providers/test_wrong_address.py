@@ -15,8 +15,8 @@ import msgspec
 import pytest
 from aiohttp import web
 
-from meshd.cdk.provider import FailureKind, Operation, ProviderCall, ProviderFailure, ProviderSettings
 from meshd.connectors.providers.openai import OpenAIProvider
+from meshd.sdk.provider import FailureKind, Operation, ProviderCall, ProviderFailure, ProviderSettings
 
 PAGE = "<!DOCTYPE html><html><head><title>Open WebUI</title></head><body><div id=app></div></body></html>"
 NGINX = "<html><head><title>404 Not Found</title></head><body><center><h1>404 Not Found</h1></center></body></html>"
@@ -210,7 +210,7 @@ async def test_a_server_that_has_answered_before_is_not_suspected(serve: Any) ->
 
 @pytest.mark.parametrize("elsewhere", ["FastAPI", "a web page"])
 def test_the_app_and_the_operator_are_told(meshd: Any, eventually: Any, elsewhere: str) -> None:
-    from pool_rule_cases import provider
+    from tests.support.pool_rule_cases import provider
 
     loop = asyncio.new_event_loop()
     runner = web.AppRunner(application(ELSEWHERE[elsewhere]), shutdown_timeout=0.1)

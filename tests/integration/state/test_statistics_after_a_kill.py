@@ -7,11 +7,11 @@ import threading
 from typing import Any
 
 import pytest
-from odd_provider import OddProvider
-from spending import QUIET
 
 from modelmesh import MeshError
 from tests.conftest import until
+from tests.support.odd_provider import OddProvider
+from tests.support.spending import QUIET
 
 
 @pytest.fixture

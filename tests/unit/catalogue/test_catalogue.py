@@ -6,15 +6,15 @@ from decimal import Decimal
 
 import pytest
 
-from meshd import catalogue
-from meshd.catalogue import ModelRow, NanoLongPrompt, Prices, load_models, providers_with_models
-from meshd.compilation import _pricing
+from meshd.catalogue import known as catalogue
+from meshd.catalogue.known import ModelRow, NanoLongPrompt, Prices, load_models, providers_with_models
+from meshd.compilation.compile import _pricing
 from meshd.config.schema import PricingConfig
 from meshd.config.schema.models import FeaturesConfig
-from meshd.connectors.providers._prefill import PREFILLS
-from meshd.gateway.tokens import load
-from meshd.routing.capabilities import CapabilityTree
-from meshd.routing.table import LongPrompt, Pricing
+from meshd.formats.openai.prefill import PREFILLS
+from meshd.gateway.requests.token_counting import load
+from meshd.routing.table.capabilities import CapabilityTree
+from meshd.routing.table.specs import LongPrompt, Pricing
 
 ROWS = [row for provider in providers_with_models() for row in load_models(provider)]
 TREE = CapabilityTree.default()

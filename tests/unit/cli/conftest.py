@@ -10,8 +10,8 @@ import pytest
 from typer.testing import CliRunner
 
 from meshd.cli import daemon
-from meshd.cli import output as out
 from meshd.cli.entry import app
+from meshd.cli.screen import output as out
 from modelmesh import MeshError
 from modelmesh._types import ChatCompletion, ChatCompletionChunk, CreateEmbeddingResponse, MeshDetails, Object
 

@@ -10,7 +10,7 @@ import pytest
 
 from meshd.compilation import apps
 from meshd.config import MeshConfig
-from meshd.routing.access import AppMatch
+from meshd.routing.table.access import AppMatch
 
 ME = pwd.getpwuid(os.getuid())
 GROUP = grp.getgrgid(0)

@@ -8,12 +8,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from meshd import compilation
-from meshd.catalogue import ModelRow, Prices
-from meshd.compilation import Compiled, Directories, Discovered, compile_config
+from meshd.catalogue.known import ModelRow, Prices
+from meshd.compilation import compile
+from meshd.compilation.compile import Compiled, Directories, Discovered, compile_config
 from meshd.config import MeshConfig
 from meshd.connectors.registry import ConnectorRegistry, default_registry
-from meshd.routing.table import ModelSpec, PoolSpec, Pricing, UnknownModel
+from meshd.routing.table.specs import ModelSpec, PoolSpec, Pricing, UnknownModel
 
 HOUSE = {"connector": "openai-compatible.v1", "base_url": "http://house/v1"}
 CHAT = "generation.text-generation.chat-completion"
@@ -36,7 +36,7 @@ ROW = ModelRow(
 def catalogue(monkeypatch: pytest.MonkeyPatch) -> None:
     """One well-known model, "known", of every openai-compatible provider."""
     rows = {"openai-compatible.v1": (ROW,)}
-    monkeypatch.setattr(compilation, "load_models", lambda connector: rows.get(connector, ()))
+    monkeypatch.setattr(compile, "load_models", lambda connector: rows.get(connector, ()))
 
 
 def compiled(
@@ -251,7 +251,7 @@ def test_what_a_row_says_a_model_lacks_is_denied_unless_somebody_says_otherwise(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     row = msgspec.structs.replace(ROW, features=("vision",), lacks=("tool_calling", "logprobs"))
-    monkeypatch.setattr(compilation, "load_models", lambda connector: (row,))
+    monkeypatch.setattr(compile, "load_models", lambda connector: (row,))
     lacking = {"vision": True, "tool_calling": False, "logprobs": False}
     assert compiled({}).table.models["house.known"].features == lacking
     assert compiled({}, listed("known")).table.models["house.known"].features == lacking

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from meshd.config import MeshConfig
-from meshd.config.loading import load_text
+from meshd.config.read.loading import load_text
 
 RAW: dict[str, Any] = {
     "secrets": {"store": "modelmesh.memory-secrets.v1", "values": {"A": "sk-memory"}},
@@ -313,7 +313,7 @@ def test_raw_is_not_the_callers() -> None:
 @pytest.mark.parametrize("signs", [1, 20, 40, 60, 90])
 def test_a_file_that_is_shown_fits_a_terminal(signs):
     """But for a value that is wider itself, which stands alone on its line."""
-    from meshd.config.dumping import dump_yaml
+    from meshd.config.write.dumping import dump_yaml
 
     provider = {"connector": "openai-compatible.v1", "base_url": "http://x/" + "y" * signs, "api_key": "•••"}
     raw = {"providers": {"workstation": provider}, "pools": {"p": {"models": ["m" * signs, "n" * 20, "o" * 10]}}}

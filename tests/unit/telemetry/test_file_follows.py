@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from meshd.cdk.observability import Entry
 from meshd.connectors.observability.file import FileSink
+from meshd.sdk.observability import Entry
 
 
 @pytest.mark.parametrize("happens", ["renamed", "removed", "truncated", "with its directory"])

@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 
-from meshd.cdk.observability import Entry, Sink
 from meshd.config import MeshConfig
 from meshd.connectors.observability.console import ConsoleSink
 from meshd.connectors.observability.file import FileSink
 from meshd.connectors.observability.journal import JournalSink
 from meshd.messages import Outcome
+from meshd.sdk.observability import Entry, Sink
 from meshd.telemetry import records
 from meshd.telemetry.queue import SinkQueue
 from meshd.telemetry.redaction import Redactor

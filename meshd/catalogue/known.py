@@ -1,0 +1,251 @@
+"""What is known of providers, models and local weights before anybody is asked: data in TOML files.
+
+Owns: reading `providers.toml`, `models/` (a file for each provider), `local_models.toml` and `answers.toml`.
+Must never: hold a fact in code, or touch the network. Each file is read at its first use and kept.
+
+Models: the well-known ones of each provider, so that it has models before it has been asked for its list; best first,
+and the first is its sensible default. Providers whose connector is not there yet have rows too. Prices are text (money
+is never a float), each with its source and date. Where two sources disagree the newer one counts if it is the dearer
+one, for then no budget can be overrun by it; else the price is left out: unknown is not free.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import re
+import tomllib
+from decimal import Decimal
+from importlib import resources
+from typing import Any
+
+import msgspec
+
+from meshd.sdk.provider import ModelListing
+
+
+class ProviderRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One provider that the OpenAI connector serves.
+
+    name: what zero configuration calls it. base_url may hold `${env:NAME}`, which the connector fills in.
+    key_env: variables that hold the key, the first that is set wins. host_env: the variable that says where a
+    local server is. quirks: see `meshd/connectors/providers/openai.py`.
+    """
+
+    id: str
+    name: str
+    description: str
+    base_url: str | None = None
+    aliases: tuple[str, ...] = ()
+    key_env: tuple[str, ...] = ()
+    host_env: str | None = None
+    port: int | None = None
+    capabilities: tuple[str, ...] = ()
+    quirks: dict[str, Any] = {}
+    local: bool = False
+    zero_config: bool = True
+    source: str = ""
+    date: str = ""
+
+
+class LongPromptPrices(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """USD for a million tokens of a request whose input is more than `above` tokens."""
+
+    above: int
+    input_per_1m: str
+    output_per_1m: str
+    cached_input_per_1m: str | None = None
+
+
+class Prices(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """USD, as decimal strings: money is never a float. The per-1M prices are of tokens; per_image: of an image made;
+    per_minute: of audio; per_1k_chars: of text spoken or translated; per_request: of a call or a page. A price that is
+    not given is not asked."""
+
+    input_per_1m: str | None = None
+    output_per_1m: str | None = None
+    cached_input_per_1m: str | None = None
+    per_request: str | None = None
+    per_image: str | None = None
+    per_minute: str | None = None
+    per_1k_chars: str | None = None
+
+
+class NanoLongPrompt(msgspec.Struct, frozen=True, kw_only=True):
+    """In nano-dollars; its fields are `LongPrompt`'s (`meshd/routing/table/specs.py`)."""
+
+    above: int
+    input_per_1m: int
+    output_per_1m: int
+    cached_input_per_1m: int | None = None
+
+
+class NanoPrices(msgspec.Struct, frozen=True, kw_only=True):
+    """The same in nano-dollars, as the daemon counts."""
+
+    input_per_1m: int | None = None
+    output_per_1m: int | None = None
+    cached_input_per_1m: int | None = None
+    per_request: int | None = None
+    per_image: int | None = None
+    per_minute: int | None = None
+    per_1k_chars: int | None = None
+    long_prompt: NanoLongPrompt | None = None
+
+
+class ModelRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A well-known model. `provider` is the connector's id; no prices: not verified, not free. vocabulary:
+    the name of its tokenizer (`meshd/routing/request/tokens.py`). tokens_per_image: at most, of an image it is shown.
+    parameters: of requests that do not give them. features: what it does, lacks: what it does not; of all others
+    nothing is known."""
+
+    provider: str
+    id: str
+    capabilities: tuple[str, ...]
+    context_window: int | None = None
+    max_output_tokens: int | None = None
+    features: tuple[str, ...] = ()
+    lacks: tuple[str, ...] = ()
+    prices: Prices | None = None
+    long_prompt: LongPromptPrices | None = None
+    vocabulary: str = ""
+    tokens_per_image: int = 0
+    parameters: dict[str, Any] = {}
+    source: str
+    date: str
+
+    @property
+    def pricing(self) -> NanoPrices | None:
+        """None: unknown, which is not free."""
+        if self.prices is None:
+            return None
+        long = self.long_prompt
+        return NanoPrices(
+            **_nano_prices(self.prices),
+            long_prompt=None if long is None else NanoLongPrompt(above=long.above, **_nano_prices(long)),
+        )
+
+    def listing(self) -> ModelListing:
+        return ModelListing(
+            id=self.id,
+            capabilities=self.capabilities,
+            context_window=self.context_window,
+            max_output_tokens=self.max_output_tokens,
+            features=self.features,
+        )
+
+
+class LocalModelRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Weights that `meshctl pull NAME` stands for. `source` is a pull source (`meshd/pull/sources.py`)."""
+
+    name: str
+    source: str
+    licence: str
+    description: str
+    context_window: int
+    sha256: str | None = None
+    size: int | None = None
+    features: tuple[str, ...] = ()
+    reference: str = ""
+    date: str = ""
+
+
+_PROVIDER = re.compile(r"[a-z0-9.-]+")  # an id, and no path
+
+
+def _nano_prices(prices: Prices | LongPromptPrices) -> dict[str, int]:
+    given = msgspec.structs.asdict(prices).items()
+    return {name: _nano(price) for name, price in given if isinstance(price, str)}
+
+
+def _nano(dollars: str) -> int:
+    return math.ceil(Decimal(dollars) * 1_000_000_000)
+
+
+def _read(file: str) -> dict[str, Any]:
+    return tomllib.loads(resources.files(__package__).joinpath(file).read_text(encoding="utf-8"))
+
+
+@functools.cache
+def load_provider_rows() -> tuple[ProviderRow, ...]:
+    return msgspec.convert(_read("providers.toml")["provider"], tuple[ProviderRow, ...])
+
+
+@functools.cache
+def provider_row(connector: str) -> ProviderRow | None:
+    """The row of a connector id or one of its old spellings."""
+    return next((row for row in load_provider_rows() if connector == row.id or connector in row.aliases), None)
+
+
+@functools.cache
+def _models(provider: str) -> tuple[ModelRow, ...]:
+    file = resources.files(__package__).joinpath("models", f"{provider}.toml")
+    if not _PROVIDER.fullmatch(provider) or not file.is_file():
+        return ()
+    read = tomllib.loads(file.read_text(encoding="utf-8"))
+    rows = [{"provider": read["provider"], **row} for row in read["model"]]
+    return msgspec.convert(rows, tuple[ModelRow, ...])
+
+
+def load_models(connector: str) -> tuple[ModelRow, ...]:
+    """The well-known models of a provider connector, best first; empty where none are known."""
+    row = provider_row(connector)
+    return _models(row.id if row else connector)
+
+
+def providers_with_models() -> tuple[str, ...]:
+    """The ids of the connectors that have rows, known to this version or not."""
+    files = resources.files(__package__).joinpath("models").iterdir()
+    return tuple(sorted(file.name.removesuffix(".toml") for file in files if file.name.endswith(".toml")))
+
+
+@functools.cache
+def load_local_models() -> tuple[LocalModelRow, ...]:
+    return msgspec.convert(_read("local_models.toml")["model"], tuple[LocalModelRow, ...])
+
+
+@functools.cache
+def broken_off_reasons() -> frozenset[str]:
+    """Finish reasons that say that an answer is not whole."""
+    return frozenset(row["finish_reason"] for row in _read("answers.toml")["broken_off"])
+
+
+class RefusalRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What some providers say when they refuse a request. kind: of `FailureKind`. codes: whole, in any case. words:
+    regular expressions without unbounded repetition. own_failure: the model failed at what it can do. never_fits: a
+    429 that says so is of the request's size."""
+
+    kind: str
+    provider: str
+    source: str
+    codes: tuple[str, ...] = ()
+    words: tuple[str, ...] = ()
+    own_failure: bool = False
+    never_fits: bool = False
+
+
+class FeatureRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The names that a refusal has for a feature of `meshd/routing/decision/features.py`. says: enough by itself.
+    unlike: no name of any, though it looks like one."""
+
+    feature: str
+    names: tuple[str, ...]
+    source: str
+    says: tuple[str, ...] = ()
+    unlike: tuple[str, ...] = ()
+
+
+@functools.cache
+def load_refusals() -> tuple[RefusalRow, ...]:
+    return msgspec.convert(_read("refusals.toml")["refusal"], tuple[RefusalRow, ...])
+
+
+@functools.cache
+def load_refused_features() -> tuple[FeatureRow, ...]:
+    return msgspec.convert(_read("refusals.toml")["refused_feature"], tuple[FeatureRow, ...])
+
+
+@functools.cache
+def load_refusing_words() -> tuple[str, ...]:
+    """What makes a sentence one that refuses a feature."""
+    return msgspec.convert(_read("refusals.toml")["feature_refused"]["words"], tuple[str, ...])

@@ -1,0 +1,1 @@
+"""`meshctl chat` and `embed`: commands that ask a model."""

@@ -1,0 +1,261 @@
+"""How answers look: tables and lines for people, JSON for programs.
+
+Owns: the consoles, number formats and the one way each command prints. (`tables.py` lays columns out, `cells.py`
+knows how wide a text is.)
+Must never: ask the daemon anything, or print to stdout beside JSON. Rich is loaded at the first table, not at
+import: `--json` and streamed answers never need it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from meshd.cli.screen import cells
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, on standard output.")]
+
+# The sections of `meshctl --help`.
+ASK: Final = "Ask models"
+LOOK: Final = "Look"
+STEER: Final = "Steer"
+SET_UP: Final = "Set up"
+
+_PIPED_WIDTH: Final = 160
+GOOD, BAD, FAINT, HEAD = "green", "red", "dim", "bold"
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Colour only on a terminal and without NO_COLOR; no markup in what the daemon says."""
+    import rich.console
+
+    class Console(rich.console.Console):
+        def on_broken_pipe(self) -> None:
+            raise BrokenPipeError  # rich would exit with 1 itself
+
+    file = sys.stderr if stderr else sys.stdout
+    width = None if file.isatty() or os.environ.get("COLUMNS") else _PIPED_WIDTH
+    return Console(file=file, width=width, markup=False, highlight=False, emoji=False, soft_wrap=False)
+
+
+def on_terminal() -> bool:
+    """Whether a person reads: a pipe gets plain columns and no remarks."""
+    return sys.stdout.isatty()
+
+
+def print_json(value: Any) -> None:
+    """One JSON document on stdout."""
+    sys.stdout.write(_as_json(value, indent=2) + "\n")
+
+
+def print_json_line(value: Any) -> None:
+    """One JSON document on one line, at once: for streams."""
+    sys.stdout.write(_as_json(value, separators=(",", ":")) + "\n")
+    sys.stdout.flush()
+
+
+_UNWRITTEN: Final = re.compile("[\x7f-\x9f\ud800-\udfff]")
+
+
+def _as_json(value: Any, **form: Any) -> str:
+    """What steers a terminal, or is not to be encoded, only ever stands within strings: there it is escaped."""
+    text = json.dumps(value, ensure_ascii=False, default=str, **form)
+    return _UNWRITTEN.sub(lambda found: f"\\u{ord(found.group()):04x}", text)
+
+
+def say(text: str = "", style: str | None = None, *, hang: int = 0) -> None:
+    """A line for people, or several, each wrapped between words below its own beginning, and so many columns further
+    in; whole in a pipe."""
+    text = cells.harmless(text)
+    if not on_terminal():
+        sys.stdout.write(f"{text}\n")
+        return
+    width = console().width
+    for each in text.split("\n"):
+        indent = " " * (len(each) - len(each.lstrip(" ")) + hang)
+        print_lines([[(line, style or "")] for line in cells.wrapped(each, width, indent)])
+
+
+def complain(text: str) -> None:
+    """A line about what went wrong, on stderr."""
+    sys.stdout.flush()
+    sys.stderr.write(f"meshctl: {cells.harmless(text)}\n")
+
+
+Line = Sequence[tuple[str, str]]
+"""Pieces of a line, each with its style."""
+
+
+def print_lines(lines: Iterable[Line]) -> None:
+    if not on_terminal():
+        sys.stdout.write("".join("".join(text for text, _ in line).rstrip() + "\n" for line in lines))
+        return
+    from rich.text import Text
+
+    screen = console()
+    for line in lines:
+        text = Text.assemble(*line)
+        text.rstrip()
+        screen.print(text, no_wrap=True, crop=False, overflow="ignore")
+
+
+def print_table(
+    columns: Sequence[str],
+    rows: Iterable[Sequence[Any]],
+    *,
+    title: str = "",
+    numbers: Iterable[str] = (),
+    empty: str = "",
+) -> None:
+    """A table without frames. A cell is a text, a number, or (text, style); `numbers` names the columns set
+    to the right; `empty` stands for a table of no rows. A column with nothing in it is left out."""
+    rows = [list(row) for row in rows]
+    if not rows:
+        if empty:
+            say(empty, FAINT)
+        return
+    print_lines([*([[(title, HEAD)]] if title else []), *table_lines(columns, rows, numbers=numbers)])
+
+
+def table_lines(columns: Sequence[str], rows: Sequence[Sequence[Any]], *, numbers: Iterable[str] = ()) -> list[Line]:
+    """As `print_table` prints it: the head, then one line a row or more."""
+    from meshd.cli.screen import tables
+
+    shown = [[(cells.harmless(_plain(cell)), _style(cell)) for cell in row] for row in rows]
+    width = console().width if on_terminal() else None
+    return tables.lines(columns, shown, frozenset(numbers), width)
+
+
+def print_fields(fields: Iterable[tuple[str, Any]]) -> None:
+    """Names and values, one a line; a value of None or "" is left out."""
+    print_lines(field_lines(fields))
+
+
+def field_lines(fields: Iterable[tuple[str, Any]]) -> list[Line]:
+    shown = [
+        (name, cells.harmless(_plain(value)), _style(value))
+        for name, value in fields
+        if value is not None and _plain(value) != ""
+    ]
+    space = max((len(name) for name, _, _ in shown), default=0) + 2
+    lines: list[Line] = []
+    for name, text, style in shown:
+        parts = cells.wrapped(text, console().width - space) if on_terminal() else [cells.one_line(text)]
+        lines += [[(name.ljust(space), FAINT), (parts[0], style)]]
+        lines += [[(" " * space, ""), (part, style)] for part in parts[1:]]
+    return lines
+
+
+def _plain(cell: Any) -> str:
+    value = cell[0] if isinstance(cell, tuple) else cell
+    if value is None:
+        return ""
+    if isinstance(value, (list, set)):
+        return ", ".join(str(entry) for entry in value)
+    if isinstance(value, dict):  # as a person writes it, however deep
+        return ", ".join(
+            f"{str(name).replace('_', ' ')} ({_plain(entry)})"
+            if isinstance(entry, dict)
+            else f"{str(name).replace('_', ' ')} {_plain(entry)}"
+            for name, entry in value.items()
+        )
+    return str(value)
+
+
+def _style(cell: Any) -> str:
+    return cell[1] or "" if isinstance(cell, tuple) else ""
+
+
+# -- numbers ------------------------------------------------------------------------------------------
+
+
+def good(yes: Any, true: str = "yes", false: str = "no") -> tuple[str, str]:
+    return (true, GOOD) if yes else (false, BAD)
+
+
+def seconds(value: Any) -> str:
+    """A length of time: 12 ms, 1.3 s, 4 m 10 s, 3 h 12 m, 2 d 4 h. Empty for None."""
+    if value is None or value == "":
+        return ""
+    value = float(value)
+    if value < 0.9995:
+        return f"{value * 1000:.0f} ms" if value >= 0.01 or value < 0.00005 else f"{value * 1000:.1f} ms"
+    if value < 60:
+        return f"{value:.1f} s"
+    whole = round(value)
+    for size, unit, part, small in ((86400, "d", 3600, "h"), (3600, "h", 60, "m"), (60, "m", 1, "s")):
+        if whole >= size:
+            rest = whole % size // part
+            return f"{whole // size} {unit} {rest} {small}" if rest else f"{whole // size} {unit}"
+    return f"{whole} s"
+
+
+def ago(at: Any, now: float | None = None) -> str:
+    """A moment (UTC seconds) seen from now."""
+    if not at:
+        return ""
+    past = (time.time() if now is None else now) - float(at)
+    return "just now" if past < 1 else f"{seconds(int(past))} ago"
+
+
+def usd(value: Any) -> str:
+    """Money: four significant digits below a dollar, cents above; empty for None."""
+    if value is None:
+        return ""
+    value = float(value)
+    if value == 0:
+        return "$0"
+    return f"${value:,.2f}" if abs(value) >= 1 else f"${value:.6f}".rstrip("0")
+
+
+def count(value: Any) -> str:
+    return "" if value is None else f"{int(value):,}"
+
+
+def compact(value: Any) -> str:
+    """A count in three digits: 950, 1.2k, 34k, 5.6M."""
+    value = float(value or 0)
+    for unit in ("", "k", "M"):
+        if value < 999.5 or unit == "M":
+            return f"{value:.0f}{unit}" if unit == "" or value >= 9.95 else f"{value:.1f}{unit}"
+        value /= 1000
+    return ""
+
+
+def size(value: float) -> str:
+    """Bytes, in the units disks are sold in."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if value < 1000:
+            return f"{value:.0f} {unit}" if unit == "B" or value >= 100 else f"{value:.1f} {unit}"
+        value /= 1000
+    return f"{value:.1f} TB"
+
+
+def get(value: Mapping[str, Any] | None, *path: str) -> Any:
+    """`value[path[0]][path[1]]…`, None where a step is missing: daemons of another version may lack it."""
+    current: Any = value
+    for name in path:
+        if not isinstance(current, Mapping):
+            return None
+        current = current.get(name)
+    return current
+
+
+def text_given(argument: str | None) -> str:
+    """The argument; without one, or for "-", all of standard input."""
+    return sys.stdin.buffer.read().decode(errors="replace") if argument in (None, "-") else as_text(argument)
+
+
+def as_text(argument: str) -> str:
+    """An argument for a model to read: what is not UTF-8 in it is replaced."""
+    return os.fsencode(argument).decode(errors="replace")

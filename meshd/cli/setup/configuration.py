@@ -1,0 +1,233 @@
+"""`meshctl config`: the configuration in force, and files of it.
+
+Must never: show a secret's value, or overwrite a file unless told to.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from meshd.cli import daemon, helping
+from meshd.cli.screen import output as out
+
+if TYPE_CHECKING:
+    from meshd.config import MeshConfig, Problem
+
+app = helping.Commands()
+config_app = helping.Commands(
+    cls=helping.Few, no_args_is_help=True, help="The configuration in force, and files of it."
+)
+app.add_typer(config_app, name="config", rich_help_panel=out.SET_UP)
+
+File = Annotated[Path | None, typer.Argument(help="Default: the file the daemon would read.", metavar="FILE")]
+
+
+@config_app.command()
+def show(
+    resolved: Annotated[
+        bool, typer.Option("--resolved", help="With every default filled in; ${env:…} as this shell has it.")
+    ] = False,
+    as_json: out.JsonOption = False,
+) -> None:
+    """The running daemon's configuration, secrets masked; with no daemon, what one would start with.
+
+    $ meshctl config show > mesh.yaml
+    """
+    from meshd.config import MeshConfig
+    from modelmesh import DaemonUnavailableError
+
+    try:
+        answer = daemon.ask("config")
+        if resolved:  # the daemon gives it as written
+            answer = {**answer, "config": _resolved(MeshConfig.from_dict(answer.get("config") or {}))}
+    except DaemonUnavailableError:
+        if daemon.settings.socket is not None:
+            raise
+        config, source = _at_hand()
+        shown = _resolved(config) if resolved else config.redacted()
+        answer = {"source": source, "generation": 0, "config": shown}
+    if as_json:
+        out.print_json(answer)
+        return
+    from meshd.config.write.dumping import dump_yaml
+
+    generation = f"generation {answer.get('generation')}" if answer.get("generation") else "no daemon is running"
+    sys.stdout.write(f"# {answer.get('source') or 'built-in'}, {generation}\n")
+    sys.stdout.write(dump_yaml(answer.get("config") or {}))
+
+
+def _at_hand() -> tuple[MeshConfig, str]:
+    """What a daemon started now would read, and where it is from."""
+    from meshd.config import MeshConfig, find_config
+    from meshd.config.read.zero_config import zero_config
+
+    path = find_config()
+    if path is not None:
+        return MeshConfig.from_file(path), str(path)
+    return zero_config(os.environ), "built-in"
+
+
+def _resolved(config: MeshConfig) -> dict[str, Any]:
+    """Every section with its defaults, secrets masked."""
+    from meshd.core.redaction import redact
+
+    views: dict[str, dict[str, Any]] = {
+        "providers": dict(config.providers),
+        "models": dict(config.models),
+        "pools": dict(config.pools),
+    }
+    filled: dict[str, Any] = {
+        section: {name: entry.model_dump(mode="json", exclude_none=True) for name, entry in view.items()}
+        for section, view in views.items()
+    }
+    for section in ("secrets", "storage", "observability", "discovery", "daemon"):
+        filled[section] = getattr(config, section).model_dump(mode="json", exclude_none=True)
+    shown: dict[str, Any] = redact(filled)
+    return shown
+
+
+@config_app.command()
+def validate(file: File = None, as_json: out.JsonOption = False) -> None:
+    """Check a file: every problem at once, with its line. Exit code 1 if there is one.
+
+    $ meshctl config validate /etc/meshd/mesh.yaml
+    """
+    from meshd.config import find_config
+
+    path = file or find_config()
+    if path is None:
+        config, _ = _at_hand()
+        problems, name = config.validate(), "the built-in configuration"
+    else:
+        problems, name = _problems(path), str(path)
+    if as_json:
+        out.print_json({"file": name, "valid": not problems, "problems": [problem.asdict() for problem in problems]})
+    elif problems:
+        for problem in problems:
+            sys.stdout.write(f"{problem}\n")
+        out.complain(f"{name}: {len(problems)} problem{'s' if len(problems) != 1 else ''}")
+    else:
+        out.say(f"{name} is valid", out.GOOD)
+    found = [] if problems else _obstacles(path)
+    if not as_json:
+        for line in found:
+            out.complain(line)
+    if problems:
+        raise typer.Exit(daemon.REFUSED)
+
+
+def _obstacles(path: Path | None) -> list[str]:
+    """Of a valid file: what its daemon would lack here, and which rules of apps give more than they seem to. What
+    the running daemon itself holds does not stop a file that it is to read."""
+    from meshd.app.preflight import obstacles
+    from meshd.config import MeshConfig
+    from meshd.config.check.advice import remarks
+
+    config = MeshConfig.from_file(path) if path is not None else _at_hand()[0]
+    return [
+        *(f"note: {found.message}" for found in obstacles(config)),
+        *(f"note: {remark}" for remark in remarks(config)),
+    ]
+
+
+def _problems(path: Path) -> list[Problem]:
+    from meshd.config import MeshConfig, load_file
+
+    loaded = load_file(str(path))
+    if loaded.fatal:
+        return loaded.problems
+    return MeshConfig.from_file(path).validate()
+
+
+@config_app.command()
+def schema(as_json: out.JsonOption = False) -> None:
+    """The JSON Schema of the file, for editors that complete and check.
+
+    $ meshctl config schema > mesh.schema.json
+    """
+    from meshd.config.write.json_schema import json_schema
+
+    out.print_json(json_schema())
+
+
+@config_app.command()
+def convert(
+    source: Annotated[Path, typer.Argument(metavar="IN", help="A .yaml, .toml or .json file.")],
+    target: Annotated[Path, typer.Argument(metavar="OUT", help="The same with another ending; - prints YAML.")],
+    force: Annotated[bool, typer.Option("--force", help="Overwrite OUT.")] = False,
+    as_json: out.JsonOption = False,
+) -> None:
+    """Write a configuration in another format, by the ending. Comments are lost.
+
+    $ meshctl config convert mesh.yaml mesh.toml
+    """
+    from meshd.config import load_file
+    from meshd.config.read.loading import format_of
+    from meshd.config.write.dumping import dump
+
+    if str(target) != "-" and target.suffix.lower() not in (".yaml", ".yml", ".toml", ".json"):
+        raise typer.BadParameter(f"{target} does not end in .yaml, .toml or .json", param_hint="OUT")
+    loaded = load_file(str(source))
+    if loaded.fatal or loaded.problems:
+        raise daemon.Refused("\n".join(str(problem) for problem in loaded.problems))
+    text = dump(loaded.raw, "yaml" if str(target) == "-" else format_of(str(target)))
+    if str(target) == "-":
+        sys.stdout.write(text)
+        return
+    _write(target, text, force)
+    _wrote(target, as_json)
+
+
+@config_app.command()
+def init(
+    path: Annotated[
+        Path | None, typer.Argument(help="Where to; default: the user's configuration file. - prints it.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
+    as_json: out.JsonOption = False,
+) -> None:
+    """Write a commented file to start from, by what was found on this machine.
+
+    $ meshctl config init && $EDITOR ~/.config/meshd/mesh.yaml
+    """
+    from meshd.config.read.lookup import user_file
+    from meshd.config.read.zero_config import commented_yaml, zero_config
+
+    if path is not None and str(path) != "-" and path.suffix.lower() not in (".yaml", ".yml"):
+        raise typer.BadParameter(
+            f"{path} does not end in .yaml; `config convert` makes other formats", param_hint="PATH"
+        )
+    text = commented_yaml(zero_config(os.environ))
+    if str(path) == "-":
+        sys.stdout.write(text)
+        return
+    target = path or user_file(os.environ)
+    _write(target, text, force)
+    _wrote(target, as_json)
+
+
+def _write(target: Path, text: str, force: bool) -> None:
+    """Whole or not at all; readable by its owner alone, for it may hold keys."""
+    if target.exists() and not force:
+        raise daemon.Refused(f"{target} already exists; --force overwrites it")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+            file.write(text)
+        temporary.replace(target)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def _wrote(target: Path, as_json: bool) -> None:
+    if as_json:
+        out.print_json({"file": str(target)})
+    else:
+        out.say(f"wrote {target}", out.GOOD)

@@ -1,0 +1,153 @@
+"""`meshctl connectors`: what this installation can talk to. No daemon needed.
+
+Must never: import a connector to list it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from meshd.cli import daemon, helping
+from meshd.cli.screen import output as out
+from modelmesh.wording import no_such
+
+if TYPE_CHECKING:
+    from meshd.connectors.registry import ConnectorRegistry, ConnectorSpec
+
+app = helping.Commands()
+
+
+def _ids(incomplete: str) -> list[str]:
+    from meshd.connectors.registry import default_registry
+
+    return [spec.id for spec in default_registry().list_connectors() if spec.id.startswith(incomplete)]
+
+
+@app.command(rich_help_panel=out.SET_UP)
+def connectors(
+    connector: Annotated[
+        str | None, typer.Argument(help="One id or alias, in detail.", metavar="ID", autocompletion=_ids)
+    ] = None,
+    type: Annotated[
+        str | None, typer.Option(help="provider, rotation, secret-store, storage, observability, discovery.")
+    ] = None,
+    as_json: out.JsonOption = False,
+) -> None:
+    """Providers, stores, policies and sinks this version has, and what each one takes.
+
+    $ meshctl connectors openai.llm.v1
+    $ meshctl connectors --type provider
+    """
+    from meshd.connectors.registry import TYPES, default_registry
+
+    if type is not None and type not in TYPES:
+        raise daemon.Misused(no_such("type of connector", type, TYPES))
+    registry = default_registry()
+    if connector is not None:
+        spec = registry.find(connector, type)
+        if spec is None:
+            raise daemon.Misused(_why_unknown(registry, connector, type))
+        found = _described(registry, spec)
+        out.print_json(found) if as_json else _show(found)
+        return
+    specs = registry.list_connectors(type)
+    if as_json:
+        out.print_json({"data": [_summary(registry, spec) for spec in specs]})
+        return
+    out.print_table(
+        ["id", "type", "key from", "description"],
+        [[spec.id, spec.type, list(spec.key_env), _about(registry, spec)] for spec in specs],
+        empty="none",
+    )
+
+
+def _why_unknown(registry: ConnectorRegistry, connector: str, type: str | None) -> str:
+    if registry.is_planned(connector, type):
+        return registry.why_unknown(connector, type)
+    specs = registry.list_connectors(type)
+    names = dict.fromkeys(name for spec in specs for name in (spec.id, *spec.aliases))
+    return no_such(f"{type} connector" if type else "connector", connector, names)
+
+
+def _about(registry: ConnectorRegistry, spec: ConnectorSpec) -> str:
+    if registry.missing_packages(spec):
+        return f"{spec.description} (not installed: {spec.install_hint})".strip()
+    return spec.description
+
+
+def _summary(registry: ConnectorRegistry, spec: ConnectorSpec) -> dict[str, Any]:
+    missing = registry.missing_packages(spec)
+    return {
+        "id": spec.id,
+        "type": spec.type,
+        "description": spec.description,
+        "aliases": list(spec.aliases),
+        "key_env": list(spec.key_env),
+        "missing": list(missing),
+        "install": spec.install_hint if missing else None,
+    }
+
+
+def _described(registry: ConnectorRegistry, spec: ConnectorSpec) -> dict[str, Any]:
+    """The summary, its row of the catalogue, the keys that it takes, and those of the section that it is named in."""
+    settings = spec.load_settings()
+    schema = settings.model_json_schema() if settings is not None else {}
+    return {**_summary(registry, spec), "row": dict(spec.row), "settings": schema, "section": _section(spec)}
+
+
+def _section(spec: ConnectorSpec) -> dict[str, Any] | None:
+    """None for what the configuration does not name."""
+    from meshd.config.write.docs import section_of, settings_of
+
+    if spec.type == "discovery":
+        return None
+    name, section = section_of(spec.type)
+    keys = [
+        {"key": each.key, "default": each.default.replace("`", ""), "meaning": f"{each.meaning} {each.lacks}".strip()}
+        for each in settings_of(section)
+        if not each.whole
+    ]
+    return {"name": name, "keys": keys}
+
+
+def _show(found: dict[str, Any]) -> None:
+    out.say(found["id"], out.HEAD)
+    row = found["row"]
+    shown = {
+        name: value for name, value in row.items() if name not in ("id", "aliases", "description", "key_env", "models")
+    }
+    out.print_fields(
+        [
+            ("type", found["type"]),
+            ("description", found["description"]),
+            ("also called", found["aliases"]),
+            ("key from", found["key_env"]),
+            ("not installed", (found["install"], out.BAD) if found["install"] else None),
+            *((name.replace("_", " "), value) for name, value in shown.items() if not isinstance(value, dict)),
+            ("models", [model.get("id") for model in row.get("models") or () if isinstance(model, dict)]),
+        ]
+    )
+    properties = found["settings"].get("properties") or {}
+    if properties:
+        out.say()
+    out.print_table(
+        ["key", "type", "default", "meaning"],
+        [[name, _kind(part), part.get("default"), part.get("description")] for name, part in properties.items()],
+    )
+
+    section = found["section"]
+    if section is not None:
+        out.say()
+        out.print_table(
+            ["key", "default", "meaning"],
+            [[row["key"], row["default"], row["meaning"]] for row in section["keys"]],
+            title=f"and every {section['name']} takes",
+        )
+
+
+def _kind(part: dict[str, Any]) -> str:
+    if "anyOf" in part:
+        return " or ".join(kind for kind in map(_kind, part["anyOf"]) if kind != "null")
+    return str(part.get("type") or part.get("$ref", "").rpartition("/")[2])

@@ -1,0 +1,178 @@
+"""`meshctl doctor`: what is wrong, and what to do about each.
+
+Must never: change anything; a check that itself fails is a finding, not an end.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from meshd.cli import daemon, helping
+from meshd.cli.screen import output as out
+
+if TYPE_CHECKING:
+    from meshd.cli.setup.checks import Finding
+
+app = helping.Commands()
+
+_MARKS = {"ok": ("✓", out.GOOD), "warning": ("!", "yellow"), "problem": ("✗", out.BAD)}
+_PROBE_TIMEOUT = 60.0
+
+
+@app.command(rich_help_panel=out.SET_UP)
+def doctor(as_json: out.JsonOption = False) -> None:
+    """Check everything there is to check, and say what to do about each problem.
+
+    Exit code 1 where there is a problem, 69 where no daemon runs.
+    """
+    findings: list[Finding] = []
+    for finding in _examine():
+        findings.append(finding)
+        if not as_json:
+            _print(finding)
+    bad, doubtful = ([each for each in findings if each.level == level] for level in ("problem", "warning"))
+    if as_json:
+        rows = [{name: getattr(finding, name) for name in finding.__slots__} for finding in findings]
+        out.print_json({"ok": not bad, "checks": rows})
+    else:
+        said = ", ".join(
+            f"{len(some)} {what}{'s' if len(some) != 1 else ''}"
+            for what, some in (("problem", bad), ("warning", doubtful))
+            if some
+        )
+        out.say(said or "all is well", out.BAD if bad else "yellow" if doubtful else out.GOOD)
+    if any(finding.subject == "daemon unreachable" for finding in findings):
+        raise typer.Exit(daemon.NO_DAEMON)
+    if bad:
+        raise typer.Exit(daemon.REFUSED)
+
+
+def _print(finding: Finding) -> None:
+    mark, style = _MARKS[finding.level]
+    if not out.on_terminal():
+        mark = finding.level  # a word for programs that read lines
+    out.say(f"{mark} {finding.subject}: {finding.message}", None if finding.level == "ok" else style, hang=2)
+    if finding.advice:
+        out.say(f"    → {finding.advice}", hang=2)
+
+
+def _examine() -> Iterator[Finding]:
+    from meshd.cli.setup import checks
+
+    yield from _safely("python", checks.python_and_packages)
+    yield from _safely("clock", checks.clock)
+    yield from _safely("weights", lambda: checks.weights(_weights()))
+    yield from _safely("units", checks.units)
+    status, unreachable = _status()
+    socket = list(_safely("socket", lambda: checks.sockets(daemon.paths())))
+    if status is None:
+        yield from _without_daemon(socket, unreachable)
+        return
+    yield from socket
+    yield from _safely("daemon", lambda: checks.version(status))
+    yield from _safely("daemon", lambda: checks.daemon_health(status))
+    state = status.get("state") or {}
+    directory = Path(str(state.get("directory") or _state_home()))
+    yield from _safely("state", lambda: checks.state_directory(directory, state))
+    failing = set()
+    for finding in _safely("providers", lambda: checks.providers(_probed(), _providers())):
+        if finding.level != checks.OK:
+            failing.add(finding.subject.removeprefix("provider "))
+        yield finding
+    yield from _safely("models", lambda: checks.failing_models(status, failing))
+    models = {str(model.get("id")) for model in status.get("failing") or ()}
+    yield from _safely("pools", lambda: checks.pools(daemon.ask("pools").get("data") or (), failing, models))
+    yield from _safely("apps", lambda: checks.matches(_running_config()))
+
+
+def _without_daemon(socket: list[Finding], unreachable: str) -> Iterator[Finding]:
+    """That there is none, once; and what would stop one that is started now."""
+    from meshd.cli.setup import checks
+
+    barred = next((finding for finding in socket if finding.level == checks.PROBLEM), None)
+    if barred is not None:  # there may be one, and this user cannot know
+        yield checks.Finding("daemon unreachable", checks.PROBLEM, barred.message, barred.advice)
+        return
+    for path in daemon.paths():
+        if (holder := daemon.held_by(path)) is not None:  # what follows is about starting one
+            message = f"{holder} listens at {path} and does not answer: it is stopped, or stuck"
+            yield checks.Finding(
+                "daemon unreachable", checks.PROBLEM, message, "continue it (kill -CONT), or restart it"
+            )
+            return
+    yield checks.Finding(
+        "daemon unreachable", checks.PROBLEM, unreachable.partition(";")[0], f"start it: {daemon.called('meshd')}"
+    )
+    yield from _safely("keys", lambda: checks.keys(os.environ))
+    config = None
+    try:
+        config = _config_at_hand()
+        faults = config.validate()
+    except Exception as error:
+        yield checks.Finding("configuration", checks.PROBLEM, str(error), "meshctl config validate")
+        return
+    for fault in faults:
+        yield checks.Finding("configuration", checks.PROBLEM, str(fault), "fix it before meshd is started")
+    yield from _safely("start", lambda: checks.start(config, daemon.settings.socket or os.environ.get("MESH_SOCKET")))
+    yield from _safely("keys", lambda: checks.placeholders(config, os.environ))
+    yield from _safely("apps", lambda: checks.matches(config))
+    yield from _safely("disk", lambda: checks.state_directory(_state_home(), None))
+
+
+def _config_at_hand() -> Any:
+    from meshd.cli.setup.configuration import _at_hand
+
+    return _at_hand()[0]
+
+
+def _running_config() -> Any:
+    """The daemon's apps. Not the rest of what it runs by: its keys come masked, and a mask is not a key."""
+    from meshd.config import MeshConfig
+
+    return MeshConfig.from_dict({"apps": (daemon.ask("config").get("config") or {}).get("apps") or {}})
+
+
+def _providers() -> dict[str, Mapping[str, Any]]:
+    return {str(row.get("name")): row for row in daemon.ask("providers").get("data") or ()}
+
+
+def _safely(subject: str, check: Callable[[], Iterable[Finding]]) -> Iterator[Finding]:
+    from meshd.cli.setup.checks import PROBLEM, WARNING, Finding
+    from modelmesh import AccessDeniedError
+
+    try:
+        yield from check()
+    except (AccessDeniedError, PermissionError):
+        yield Finding(subject, WARNING, "not checked: only the daemon's own user or an administrator may")
+    except Exception as error:
+        yield Finding(subject, PROBLEM, f"could not be checked: {error}")
+
+
+def _status() -> tuple[Mapping[str, Any] | None, str]:
+    from modelmesh import MeshError
+
+    try:
+        return daemon.ask("status"), ""
+    except MeshError as error:
+        return None, error.message
+
+
+def _probed() -> list[dict[str, Any]]:
+    return daemon.tell("probe", {"provider": None}, _PROBE_TIMEOUT, "the providers").get("data") or []
+
+
+def _weights() -> list[Any]:
+    from meshd.pull.store import list_models
+
+    return list_models()
+
+
+def _state_home() -> Path:
+    """Where a daemon of this user's keeps its state."""
+    base = os.environ.get("STATE_DIRECTORY") or os.environ.get("XDG_STATE_HOME")
+    return Path(base) / "meshd" if base else Path.home() / ".local/state/meshd"

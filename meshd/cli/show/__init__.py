@@ -1,0 +1,1 @@
+"""Commands that show what the daemon does and has done."""

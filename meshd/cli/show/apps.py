@@ -1,0 +1,108 @@
+"""`meshctl apps`: who uses the mesh, by what rules, and how much."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import typer
+
+from meshd.cli import daemon, helping, names
+from meshd.cli.screen import output as out
+from meshd.cli.show import budget as budgets
+
+app = helping.Commands()
+
+
+@app.command(rich_help_panel=out.LOOK)
+def apps(
+    name: Annotated[
+        str | None, typer.Argument(help="One app, in detail.", autocompletion=names.apps, callback=names.given)
+    ] = None,
+    as_json: out.JsonOption = False,
+) -> None:
+    """Who uses the mesh: each app's rules, requests, cost.
+
+    An app is an entry of `apps` in the configuration, matched by what the kernel says of a process. Whoever matches
+    none is shown by its program's name and shares the limits of `default`.
+
+    $ meshctl apps mail.service
+    """
+    answer = daemon.ask("apps", name=name)
+    found = answer.get("data") or []
+    if as_json:
+        out.print_json(found[0] if name is not None and found else answer)
+        return
+    if name is not None:
+        if not found:
+            raise daemon.Refused(f"No app is called {name!r}; see `meshctl apps`.")
+        _app(found[0])
+        return
+    out.print_table(
+        ["app", "kind", "flying", "waiting", "requests", "failed", "today", "left", "seen"],
+        [
+            [
+                entry.get("name"),
+                _kind(entry),
+                entry.get("in_flight") or "",
+                entry.get("waiting") or "",
+                out.count(entry.get("requests") or 0),
+                (out.count(entry["failed"]), out.BAD) if entry.get("failed") else "",
+                out.usd(entry.get("cost_today")),
+                _least_left(entry),
+                out.ago(entry.get("last_seen")).removesuffix(" ago"),
+            ]
+            for entry in found
+        ],
+        numbers=["flying", "waiting", "requests", "failed", "today", "left"],
+        empty="no app has asked for anything yet",
+    )
+
+
+def _kind(entry: Mapping[str, Any]) -> tuple[str, str]:
+    """Whether it has rules of its own."""
+    if entry.get("admin"):
+        return "admin", "yellow"
+    return ("", "") if entry.get("configured") or entry.get("name") == "default" else ("default", out.FAINT)
+
+
+def _least_left(entry: Mapping[str, Any]) -> Any:
+    """Of its tightest limit; the default's stands at the default alone."""
+    rows = entry.get("budget") or ()
+    if not rows or entry.get("account") != entry.get("name"):
+        return ""
+    tightest = max(rows, key=budgets.taken)
+    return f"{budgets.left(tightest)}%", budgets.tone(tightest)
+
+
+def _app(entry: Mapping[str, Any]) -> None:
+    out.say(str(entry.get("name")), out.HEAD)
+    match = entry.get("match") or {}
+    rate = entry.get("rate_limit") or {}
+    own = entry.get("account") in (None, entry.get("name"))
+    out.print_fields(
+        [
+            ("matches", ", ".join(f"{key} {value}" for key, value in match.items())),
+            ("rules of", None if own else f"{entry.get('account')}, shared by all without an entry"),
+            ("administrator", "yes" if entry.get("admin") else None),
+            ("pools", _allowed(entry.get("pools"))),
+            ("models", _allowed(entry.get("models"))),
+            ("rate limit", ", ".join(f"{value:,} {key}" for key, value in rate.items() if value is not None)),
+            ("priority", entry.get("priority") or None),
+            ("weight", f"{entry['weight']:g}" if entry.get("weight") not in (None, 1.0) else None),
+            ("connected", entry.get("connected")),
+            ("in flight", entry.get("in_flight")),
+            ("waiting", entry.get("waiting")),
+            ("requests", f"{out.count(entry.get('requests') or 0)}, {out.count(entry.get('failed') or 0)} failed"),
+            ("tokens", f"{out.count(entry.get('tokens_in') or 0)} in, {out.count(entry.get('tokens_out') or 0)} out"),
+            ("cost", f"{out.usd(entry.get('cost') or 0)}, {out.usd(entry.get('cost_today') or 0)} today"),
+            ("last seen", out.ago(entry.get("last_seen"))),
+        ]
+    )
+    if entry.get("budget"):
+        out.say()
+        budgets.show(entry["budget"])
+
+
+def _allowed(names: Any) -> str:
+    return "all" if names is None else ", ".join(map(str, names)) or "none"

@@ -1,0 +1,62 @@
+"""`meshctl clients`: the processes that are connected."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from meshd.cli import daemon, helping
+from meshd.cli.screen import output as out
+
+app = helping.Commands()
+
+_KERNELS = "The kernel says pid, user, program and unit. “…” is the program's own word, and decides nothing."
+
+
+@app.command(rich_help_panel=out.LOOK)
+def clients(as_json: out.JsonOption = False) -> None:
+    """Who is there: each connected process, since when, what it asked for. Others' processes: for administrators.
+
+    The kernel says pid, user, program and unit. A name in “…” is the program's own word: the script or module that
+    an interpreter runs.
+
+    $ meshctl clients --json | jq '.data[] | {pid, program, cost}'
+    """
+    answer = daemon.ask("clients")
+    if as_json:
+        out.print_json(answer)
+        return
+    found = answer.get("data") or []
+    out.print_table(
+        ["pid", "user", "program", "unit", "since", "flying", "requests", "spent"],
+        [
+            [
+                entry.get("pid"),
+                entry.get("user"),
+                _program(entry),
+                entry.get("unit"),
+                out.ago(entry.get("since")).removesuffix(" ago"),
+                entry.get("in_flight") or "",
+                out.count(entry.get("requests") or 0),
+                out.usd(entry.get("cost") or 0),
+            ]
+            for entry in found
+        ],
+        numbers=["pid", "flying", "requests", "spent"],
+        empty="nothing is connected",
+    )
+    if out.on_terminal() and any(_own_word(entry) for entry in found):
+        out.say(_KERNELS, out.FAINT)
+
+
+def _program(entry: Mapping[str, Any]) -> str:
+    """`python3.11 “digest.py”`: what runs by the kernel's word, and what that runs by its own."""
+    exe = str(entry.get("program") or "").rpartition("/")[2]
+    own = _own_word(entry)
+    if not exe:  # another user's, where the daemon may not look
+        return f"“{own or entry.get('name')}”"
+    return f"{exe} “{own}”" if own else exe
+
+
+def _own_word(entry: Mapping[str, Any]) -> str:
+    return str(out.get(entry, "says", "script") or "")

@@ -1,0 +1,151 @@
+"""`meshctl events`: what happened, and with `--follow` what happens."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any
+
+import typer
+
+from meshd.cli import daemon, helping
+from meshd.cli.screen import output as out
+from meshd.routing.durations import lasting
+from modelmesh.wording import no_such
+
+app = helping.Commands()
+
+TYPES = (
+    "model_activated",
+    "model_deactivated",
+    "model_rotated",
+    "provider_health_changed",
+    "provider_deactivated",
+    "provider_recovered",
+    "pool_membership_changed",
+    "discovery_models_updated",
+    "budget_alert",
+    "budget_exceeded",
+    "config_reloaded",
+    "config_rejected",
+    "actor_restarted",
+    "secret_rotated",
+    "request_hedged",
+    "stream_continued",
+    "usage_replaced",
+    "client_connected",
+    "client_lost",
+)
+_STYLES = {"debug": out.FAINT, "warning": "yellow", "error": out.BAD, "critical": out.BAD}
+
+
+def _types(incomplete: str) -> list[str]:
+    return [name for name in TYPES if name.startswith(incomplete)]
+
+
+@app.command(rich_help_panel=out.LOOK)
+def events(
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Continue with what happens, until Ctrl-C.")] = False,
+    type: Annotated[
+        list[str] | None, typer.Option(help="Only of this type; may be given several times.", autocompletion=_types)
+    ] = None,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=0, metavar="N", help="At most N of the past.")] = 50,
+    as_json: out.JsonOption = False,
+) -> None:
+    """Rotations, failures, reloads, restarts: what the daemon noticed. With --follow --json, one a line.
+
+    $ meshctl events --follow --type model_deactivated --type model_activated
+    """
+    wanted = set(type or ())
+    if unknown := wanted - set(TYPES):
+        raise daemon.Misused(no_such("event", sorted(unknown)[0], TYPES, most=len(TYPES)))
+    with daemon.Daemon() as line:
+        past = _past(line, wanted, limit)
+        if not follow:
+            _print_all(past, as_json)
+            return
+        _follow(line, past, wanted, as_json)
+
+
+def _past(line: daemon.Daemon, wanted: set[str], limit: int) -> list[dict[str, Any]]:
+    """The last `limit` events of the wanted types, oldest first."""
+    single = next(iter(wanted)) if len(wanted) == 1 else None
+    if limit == 0:
+        return []
+    found = line.get("events", limit=limit, type=single).get("data") or []
+    kept = [event for event in found if not wanted or event.get("type") in wanted]
+    return sorted(kept, key=lambda event: event.get("at_ns") or 0)[-limit:]
+
+
+def _print_all(found: list[dict[str, Any]], as_json: bool) -> None:
+    if as_json:
+        out.print_json({"data": found})
+    elif not found:
+        out.say("no events yet", out.FAINT)
+    else:
+        for event in found:
+            _print(event)
+
+
+def _follow(line: daemon.Daemon, past: list[dict[str, Any]], wanted: set[str], as_json: bool) -> None:
+    show = out.print_json_line if as_json else _print
+    for event in past:
+        show(event)
+    newest = max((event.get("at_ns") or 0 for event in past), default=0)
+    for event in line.events():
+        told = event.get("type") in wanted if wanted else event.get("severity") != "debug"
+        if told and (event.get("at_ns") or 0) > newest:
+            show(event)
+
+
+def _shown(name: str, value: Any) -> Any:
+    """As people write it: how long something lasts, a moment as a clock shows it, lists without brackets."""
+    if isinstance(value, list):
+        return "; ".join(str(_shown("", each)) for each in value)
+    if isinstance(value, dict):
+        said = value.get("message") or value.get("summary")
+        return said or ", ".join(f"{key} {_shown(key, each)}" for key, each in value.items())
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if not isinstance(value, int | float):
+        return value
+    if name in ("until", "resets_at"):
+        return _moment(value)
+    if name in ("latency", "duration") or name.endswith("_time"):
+        return out.seconds(value)
+    return f"{value:.3g}" if isinstance(value, float) and abs(value) < 1000 else f"{value:,.0f}"
+
+
+def _moment(value: float) -> str:
+    at = datetime.fromtimestamp(value)
+    return at.strftime("%H:%M:%S" if at.date() == datetime.now().date() else "%Y-%m-%d %H:%M:%S")
+
+
+def _changes(event: dict[str, Any], at: float) -> str:
+    """Beside the reason: how long it lasts, and what is now otherwise."""
+    changed = {name: value for name, value in (event.get("changed") or {}).items() if value}
+    reason = str(event.get("reason") or "")
+    if reason and event.get("type") in ("config_reloaded", "config_rejected"):
+        return ""  # the reason lists them
+    if reason == f"{changed.get('from')} → {changed.get('to')}":
+        return ""
+    until = changed.pop("until", None)
+    parts = [f"{name}: {_shown(name, value)}" for name, value in changed.items()]
+    if isinstance(until, int | float):
+        parts[:0] = [*([f"for {lasting(until - at)}"] if at else []), f"until {_moment(until)}"]
+    return f"({', '.join(parts)})" if parts else ""
+
+
+def _print(event: dict[str, Any]) -> None:
+    import sys
+
+    at = (event.get("at_ns") or 0) / 1e9
+    ids = " ".join(f"{name}={value}" for name, value in (event.get("ids") or {}).items())
+    parts = [
+        datetime.fromtimestamp(at).strftime("%H:%M:%S"),
+        str(event.get("type")),
+        ids,
+        str(event.get("reason") or ""),
+        _changes(event, at),
+    ]
+    out.say("  ".join(part for part in parts if part), _STYLES.get(str(event.get("severity"))))
+    sys.stdout.flush()

@@ -1,0 +1,258 @@
+"""`meshctl explain`: why which model would answer, stage by stage, at what cost, without asking it.
+
+Must never: send anything to a provider.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+
+from meshd.cli import daemon, helping, names
+from meshd.cli.screen import output as out
+from meshd.cli.show import budget as budgets
+
+app = helping.Commands()
+
+_WORD = "word "  # about one token
+
+
+class Operation(StrEnum):
+    chat = "chat"
+    completion = "completion"
+    embeddings = "embeddings"
+
+
+_PATHS = {
+    Operation.chat: "/v1/chat/completions",
+    Operation.completion: "/v1/completions",
+    Operation.embeddings: "/v1/embeddings",
+}
+
+
+@app.command(rich_help_panel=out.LOOK)
+def explain(
+    model: Annotated[
+        str,
+        typer.Argument(
+            help="A pool, capability or model, as an app would write it.",
+            autocompletion=names.pools_and_models,
+            callback=names.given,
+        ),
+    ],
+    stream: Annotated[bool, typer.Option("--stream", help="The answer is to be streamed.")] = False,
+    tools: Annotated[bool, typer.Option("--tools", help="The request carries tools.")] = False,
+    image: Annotated[bool, typer.Option("--image", help="The request carries an image.")] = False,
+    tokens: Annotated[int, typer.Option(min=1, metavar="N", help="The prompt is about N tokens long.")] = 1,
+    max_tokens: Annotated[int | None, typer.Option(min=1, metavar="N", help="The answer may be N tokens long.")] = None,
+    operation: Annotated[
+        Operation | None,
+        typer.Option("--for", metavar="CALL", help=f"{', '.join(Operation)}. Default: the one that MODEL is for."),
+    ] = None,
+    as_app: Annotated[
+        str | None,
+        typer.Option("--app", help="As this app of the configuration would ask it.", autocompletion=names.apps),
+    ] = None,
+    session: Annotated[
+        str | None, typer.Option("--session", metavar="NAME", help="Of this session, where a pool keeps sessions.")
+    ] = None,
+    as_json: out.JsonOption = False,
+) -> None:
+    """Why which model would be chosen, stage by stage. No provider is asked.
+
+    Then, for each model that could answer: what would be reserved for the request, and how much room its rate limits
+    have; every limit that would apply; and whether the request would wait.
+
+    $ meshctl explain chat-completion --tools --tokens 20000 --app mail
+    """
+    if operation is None:
+        operation = Operation.embeddings if "embeddings" in model else Operation.chat
+    request = _request(model, operation, stream=stream, tools=tools, image=image, tokens=tokens)
+    if max_tokens is not None:
+        request["max_tokens"] = max_tokens
+    if as_app is not None:
+        request["app"] = as_app
+    if session is not None:  # whichever of the two is the pool's `session.key`
+        request |= {"user": session, "headers": {"x-session-id": session}}
+    found = daemon.tell("explain", request)
+    if as_json:
+        out.print_json(found)
+    else:
+        _show(found)
+    if found.get("error"):
+        raise typer.Exit(daemon.REFUSED)
+
+
+def _request(
+    model: str, operation: Operation, *, stream: bool, tools: bool, image: bool, tokens: int
+) -> dict[str, Any]:
+    text = (_WORD * tokens).strip()
+    request: dict[str, Any] = {"model": model, "path": _PATHS[operation]}
+    if operation is Operation.embeddings:
+        request["input"] = text
+    elif operation is Operation.completion:
+        request["prompt"] = text
+    else:
+        content: Any = text
+        if image:
+            pixel = {"url": "data:image/gif;base64,R0lGODlhAQABAAAAACwAAAAAAQABAAA="}
+            content = [{"type": "text", "text": text}, {"type": "image_url", "image_url": pixel}]
+        request["messages"] = [{"role": "user", "content": content}]
+    if stream:
+        request["stream"] = True
+    if tools:
+        example = {"name": "example", "parameters": {"type": "object", "properties": {}}}
+        request["tools"] = [{"type": "function", "function": example}]
+    return request
+
+
+def _show(found: Mapping[str, Any]) -> None:
+    resolution = found.get("resolution") or {}
+    if resolution:
+        out.say(f"{found.get('asked')} is the {resolution.get('kind', 'name')} {resolution.get('name', '')}", out.HEAD)
+    needs = found.get("needs") or {}
+    out.print_fields(
+        [
+            ("pool", found.get("pool")),
+            ("strategy", found.get("strategy")),
+            ("asked by", _asker(found.get("app") or {})),
+            (
+                "the request needs",
+                [_need(name, value) for name, value in needs.items() if value not in (None, False, 0, [], "")],
+            ),
+        ]
+    )
+    _show_stages(found)
+    _show_candidates(found)
+    if found.get("budgets"):
+        out.say("limits that apply", out.HEAD)
+        budgets.show(found["budgets"])
+        out.say()
+    _show_policies(found)
+    _show_end(found)
+
+
+def _show_stages(found: Mapping[str, Any]) -> None:
+    """Up to one that leaves no model: what comes after has nothing to say."""
+    yes, no = ("✓", "✗") if out.on_terminal() else ("kept", "dropped")
+    for stage in found.get("stages") or ():
+        kept, dropped = stage.get("kept") or (), stage.get("dropped") or ()
+        remarks = {remark.get("model"): remark.get("reason") for remark in stage.get("remarks") or ()}
+        left = "" if kept else "; no model is left"
+        out.say(f"{stage.get('name')}: {len(kept)} kept" + (f", {len(dropped)} dropped" if dropped else "") + left)
+        for model in dropped:
+            out.say(f"  {no} {model.get('model')}: {model.get('reason')}", out.BAD)
+        for name in kept:
+            out.say(f"  {yes} {name}" + (f": {remarks[name]}" if remarks.get(name) else ""), out.GOOD)
+        if not kept:
+            break
+
+
+def _show_candidates(found: Mapping[str, Any]) -> None:
+    """In the strategy's order, then those with something against them."""
+    rows = {str(row.get("model")): row for row in found.get("candidates") or ()}
+    order = [name for name in found.get("order") or () if name in rows]
+    out.say()
+    out.print_table(
+        ["candidate", "at most", "reserves tokens", "room", "against it"],
+        [_candidate(rows[name]) for name in [*order, *(name for name in rows if name not in order)]],
+        numbers=["at most", "room"],
+    )
+    if rows:
+        out.say()
+        _show_reservations(found, list(rows.values()))
+
+
+def _show_reservations(found: Mapping[str, Any], rows: list[Mapping[str, Any]]) -> None:
+    """Why another number of tokens is reserved than the prompt has. Models of the same reasons share a line."""
+    alike: dict[str, list[str]] = {}
+    for way in ("in", "out"):
+        for row in rows:
+            reservation = row.get("reservation") or {}
+            if why := (reservation.get("because") or {}).get(way):
+                reserved = out.count(reservation.get(f"tokens_{way}"))
+                alike.setdefault(f"{reserved} {way}: {why}", []).append(str(row.get("model")))
+    if not alike:
+        return
+    tokens = out.get(found, "needs", "tokens")
+    prompt = f"; the prompt has about {out.count(tokens)} tokens" if tokens else ""
+    out.say(f"what the request can use at most is reserved{prompt}", out.HEAD)
+    for why, models in list(alike.items())[:_MOST_REASONS]:
+        more = f" and {len(models) - _MOST_REASONS} more" if len(models) > _MOST_REASONS else ""
+        out.say(f"  {', '.join(models[:_MOST_REASONS])}{more}\n    {why}")
+    out.say()
+
+
+_MOST_REASONS = 10
+
+
+def _candidate(row: Mapping[str, Any]) -> list[Any]:
+    reservation, fraction = row.get("reservation") or {}, out.get(row, "headroom", "fraction")
+    cost = out.usd(reservation.get("cost")) if row.get("priced", True) else ("no price", "yellow")
+    room = f"{fraction:.0%}" if isinstance(fraction, int | float) else ""
+    against = [str(reason.get("stage")) for reason in row.get("reasons") or ()]
+    return [
+        row.get("model"),
+        cost,
+        f"{out.compact(reservation.get('tokens_in'))}+{out.compact(reservation.get('tokens_out'))}",
+        (room, out.BAD if fraction == 0 else ""),
+        (", ".join(against), out.BAD),
+    ]
+
+
+def _show_policies(found: Mapping[str, Any]) -> None:
+    fallbacks = [f"{row.get('pool')} ({row.get('chosen') or 'no model'})" for row in found.get("fallbacks") or ()]
+    hedge, cache = found.get("hedge"), found.get("cache")
+    out.print_fields(
+        [
+            ("falls back on", fallbacks),
+            ("asks a second model", _hedge(hedge) if hedge else None),
+            ("cached", _cached(cache) if cache else None),
+        ]
+    )
+
+
+def _hedge(hedge: Mapping[str, Any]) -> str:
+    """`after` is there once the model has answered; a rule that is no figure of its answers needs none."""
+    rule = hedge.get("rule")
+    after = hedge.get("after") if isinstance(rule, str) else rule
+    if after is None:
+        return f"after its {rule} without an answer, once that is known"
+    return f"after {out.seconds(after)} without an answer"
+
+
+def _cached(cache: Mapping[str, Any]) -> str:
+    if not cache.get("applies"):
+        return "not this request: its answer may vary"
+    if cache.get("age") is not None:
+        return f"yes: it would get the answer of {out.seconds(cache['age'])} ago, and no model would be asked"
+    return f"for {out.seconds(cache.get('ttl'))} within the same {cache.get('scope')}"
+
+
+def _show_end(found: Mapping[str, Any]) -> None:
+    queue = found.get("queue") or {}
+    if error := found.get("error"):
+        sentence, newline, details = str(error.get("message")).partition("\n")
+        out.say(f"refused: {sentence} ({error.get('code')}){newline}{details}", out.BAD)
+    elif queue.get("would_wait"):
+        room = out.seconds(queue.get("frees_in"))
+        when = f"room in about {room}" if room else "until another request ends"
+        out.say(f"would wait: {when}, with {queue.get('waiting') or 0} waiting already", "yellow")
+    else:
+        out.say(f"chosen: {found.get('chosen')}", out.HEAD)
+        if rest := [name for name in found.get("order") or () if name != found.get("chosen")]:
+            out.say(f"then: {', '.join(rest)}")
+
+
+def _asker(app: Mapping[str, Any]) -> str:
+    name, account = app.get("name"), app.get("account")
+    return f"{name}, by the rules of {account}" if account and account != name else str(name or "")
+
+
+def _need(name: str, value: Any) -> str:
+    if value is True:
+        return name
+    return f"{name}: {', '.join(map(str, value)) if isinstance(value, list) else value}"

@@ -1,0 +1,123 @@
+"""`meshctl stats`: counts, tokens, cost and latencies by anything, over any time.
+
+Must never: add anything up itself: the daemon knows what is a request and what an attempt.
+"""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime, timedelta
+from typing import Annotated, Any
+
+import typer
+
+from meshd.cli import daemon, helping, names
+from meshd.cli.screen import output as out
+from meshd.telemetry.statistics.dimensions import DIMENSIONS, TIMES, parse_by
+from modelmesh.wording import no_such
+
+app = helping.Commands()
+
+_WHEN = "15m, 24h, 7d, today, yesterday, 2026-11-01, 2026-11-01T14:00"
+
+
+@app.command(rich_help_panel=out.LOOK)
+def stats(
+    by: Annotated[
+        str, typer.Option(metavar="WHAT", help=f"{', '.join((*DIMENSIONS, *TIMES))}; or several: app,model.")
+    ] = "model",
+    since: Annotated[str | None, typer.Option(metavar="WHEN", help=f"From then on: {_WHEN}. Default: all.")] = None,
+    until: Annotated[str | None, typer.Option(metavar="WHEN", help="Only before then. Default: now.")] = None,
+    name: Annotated[str | None, typer.Option(help="Only this value of the first WHAT.")] = None,
+    where: Annotated[
+        list[str] | None, typer.Option(metavar="WHAT=NAME", help="Only these: app=x. May be given several times.")
+    ] = None,
+    as_json: out.JsonOption = False,
+) -> None:
+    """Requests, tokens (in+out), cost, latencies (`first`: to the first token), downtime. By model or provider
+    attempts are counted, else requests; times of a group are UTC.
+
+    $ meshctl stats --by app,model --since today --where pool=chat-completion
+    """
+    groups, now = _groups(by), time.time()
+    back = {"since": seconds_back(since, "--since", now), "until": seconds_back(until, "--until", now)}
+    answer = daemon.ask("stats", by=",".join(groups), **back, name=name, **_filters(where or []))
+    rows = answer.get("data") or []
+    if as_json and rows:
+        out.print_json(answer)
+        return
+    if not rows:
+        _check_names({**({groups[0]: name} if name is not None else {}), **_filters(where or [])})
+    if as_json:
+        out.print_json(answer)
+        return
+    empty = "no requests match" if name is not None or where or since or until else "no requests yet"
+    numbers = ["requests", "failed", "tokens", "cost", "p50", "p95", "first", "retries", "hedges", "cached", "down"]
+    out.print_table([*groups, *numbers], [_row(groups, row) for row in rows], numbers=numbers, empty=empty)
+
+
+def _check_names(wanted: dict[str, str]) -> None:
+    """Of what nothing was counted: it may be there and unused, or misspelt."""
+    for what, name in wanted.items():
+        counted = [str(row.get("name")) for row in daemon.ask("stats", by=what).get("data") or ()]
+        listed = names.everything() if what in ("pool", "model", "provider", "app") else ()
+        if name not in counted and name not in listed:
+            raise daemon.Refused(no_such(what, name, counted))
+
+
+def _row(groups: tuple[str, ...], row: dict[str, Any]) -> list[Any]:
+    failed = row.get("requests_failed") or 0
+    group = row.get("group") or {groups[0]: row.get("name")}
+    return [
+        *(group.get(each) or "–" for each in groups),
+        out.count(row.get("requests_total") or 0),
+        (out.count(failed), out.BAD) if failed else "",
+        f"{out.compact(row.get('tokens_in'))}+{out.compact(row.get('tokens_out'))}",
+        out.usd(row.get("cost_total")),
+        out.seconds(row.get("latency_p50")),
+        out.seconds(row.get("latency_p95")),
+        out.seconds(row.get("ttft_p50")),
+        *(out.count(row[each]) if row.get(each) else "" for each in ("retries", "hedges", "cache_hits")),
+        out.seconds(row["downtime_total"]) if row.get("downtime_total") else "",
+    ]
+
+
+def _groups(by: str) -> tuple[str, ...]:
+    try:
+        return parse_by(by)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--by") from None
+
+
+def _filters(where: list[str]) -> dict[str, str]:
+    found = {}
+    for each in where:
+        name, equals, value = each.partition("=")
+        if name not in DIMENSIONS or not equals:
+            raise typer.BadParameter(
+                f"{each!r} is not WHAT=NAME, with one of {', '.join(DIMENSIONS)}", param_hint="--where"
+            )
+        found[name] = value
+    return found
+
+
+def seconds_back(text: str | None, option: str, now: float) -> float | None:
+    """A length of time before now, or a moment by this machine's clock, as seconds before `now`."""
+    if text is None:
+        return None
+    from meshd.config.units import parse_duration
+
+    if text in ("today", "yesterday"):
+        at = datetime.fromtimestamp(now).replace(hour=0, minute=0, second=0, microsecond=0)
+        return now - (at - timedelta(days=text == "yesterday")).timestamp()
+    try:
+        return parse_duration(text)
+    except ValueError:
+        pass
+    try:
+        back = now - datetime.fromisoformat(text).timestamp()
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is not a time; write {_WHEN}", param_hint=option) from None
+    if back < 0:
+        raise typer.BadParameter("that is in the future", param_hint=option)
+    return back

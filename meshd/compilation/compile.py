@@ -1,0 +1,319 @@
+"""From a configuration to the routing table and the connectors' settings.
+
+Owns: how sections, the catalogue and discovery's findings become models and pools.
+Must never: do I/O, or hold anything between two compilations.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from meshd.catalogue.known import ModelRow, NanoPrices, load_models, provider_row
+from meshd.compilation.apps import compile_allowances, compile_app, compile_matches, compile_rate
+from meshd.compilation.body_fields import limit_of
+from meshd.compilation.pools import compile_pools
+from meshd.config import MeshConfig
+from meshd.config.schema import ModelConfig, PricingConfig, ProviderConfig
+from meshd.connectors.registry import ConnectorRegistry
+from meshd.routing.table.access import AppMatch
+from meshd.routing.table.capabilities import CapabilityTree
+from meshd.routing.table.specs import KeySpec, LongPrompt, ModelSpec, Pricing, ProviderSpec, RoutingTable
+from meshd.sdk.credentials import is_keyed
+from meshd.sdk.provider import ProviderSettings
+
+_VARIABLE = re.compile(r"\$\{env:(\w+)\}")
+
+
+@dataclass(frozen=True, slots=True)
+class Discovered:
+    """What discovery knows about a provider. models: `ModelListing` fields as maps. settings: its section, if the
+    configuration has none (a local server that was found)."""
+
+    models: tuple[Mapping[str, Any], ...] = ()
+    settings: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Directories:
+    runtime: str = ""
+    data: str = ""
+
+
+@dataclass(slots=True)
+class Compiled:
+    table: RoutingTable
+    providers: dict[str, ProviderSettings]
+    matches: tuple[AppMatch, ...] = ()
+    notes: list[str] = field(default_factory=list)
+
+
+def compile_config(
+    config: MeshConfig,
+    registry: ConnectorRegistry,
+    discovered: Mapping[str, Discovered],
+    missing_secrets: Mapping[str, str],
+    directories: Directories,
+) -> Compiled:
+    """The parts of a generation. `config` is valid and has its secrets.
+
+    missing_secrets: provider → why its key is missing; such a provider is disabled.
+    """
+    tree = config.capability_tree()
+    specs: dict[str, ProviderSpec] = {}
+    settings: dict[str, ProviderSettings] = {}
+    notes: list[str] = []
+    for name, provider in config.providers.items():
+        if not provider.enabled:
+            continue
+        settings[name] = provider_settings(name, provider, registry, directories, config.secrets_of_provider(name))
+        disabled = missing_secrets.get(name, "") or _unset_variables(settings[name].base_url)
+        if disabled:
+            notes.append(f"provider {name} is left out: {disabled}")
+        specs[name] = _provider_spec(name, provider, disabled, is_keyed(settings[name]))
+    models = list(_models(config, specs, settings, discovered, tree))
+    pools = list(compile_pools(config, models, tree))
+    apps = [compile_app(name, app) for name, app in config.apps.items()]
+    allowances = compile_allowances(config, pools)
+    table = RoutingTable(tree, models, specs.values(), pools, apps, allowances, config.daemon.timezone)
+    return Compiled(table, settings, tuple(compile_matches(config)), notes)
+
+
+# -- providers ----------------------------------------------------------------------------------------
+
+
+def _provider_spec(name: str, provider: ProviderConfig, disabled: str, keyed: bool) -> ProviderSpec:
+    return ProviderSpec(
+        name=name,
+        connector=provider.connector or name,
+        timeout=provider.timeout,
+        retryable_codes=frozenset(provider.error.retryable_codes),
+        non_retryable_codes=frozenset(provider.error.non_retryable_codes),
+        disabled=disabled,
+        rate=compile_rate(provider.rate_limit),
+        keyed=keyed,
+        keys=tuple(KeySpec(fingerprint(key), weight) for key, weight in weighted_keys(provider)),
+        quota_reset=provider.quota.reset_schedule,
+    )
+
+
+def weighted_keys(provider: ProviderConfig) -> list[tuple[str, float]]:
+    """(key, weight) of a provider with several keys; `api_key` is one of them. Empty if there are fewer than two."""
+    keys = {provider.api_key: 1.0} if provider.api_key else {}
+    for entry in provider.api_keys:
+        keys |= {entry: 1.0} if isinstance(entry, str) else {entry.key: entry.weight}
+    return list(keys.items()) if len(keys) > 1 else []
+
+
+def fingerprint(key: str) -> str:
+    """What names a key in logs and state."""
+    return hashlib.sha256(key.encode()).hexdigest()[:8]
+
+
+def _unset_variables(base_url: str | None) -> str:
+    """A catalogue's URL may contain variables (an account's id): the error if one is not set."""
+    unset = [name for name in _VARIABLE.findall(base_url or "") if not os.environ.get(name)]
+    return f"set {', '.join(unset)}, or base_url" if unset else ""
+
+
+def provider_settings(
+    name: str,
+    provider: ProviderConfig,
+    registry: ConnectorRegistry,
+    directories: Directories,
+    secrets: Iterable[str] = (),
+) -> ProviderSettings:
+    """The settings of the provider's connector."""
+    connector = provider.connector or name
+    spec = registry.find(connector, "provider")
+    row = spec.row if spec is not None else {}
+    return ProviderSettings(
+        name=name,
+        connector=spec.id if spec is not None else connector,
+        base_url=provider.base_url or row.get("base_url"),
+        api_key=provider.api_key or _only_key(provider),
+        api_keys={fingerprint(key): key for key, _ in weighted_keys(provider)},
+        auth_method=provider.auth.method or (None if provider.api_key or provider.api_keys else "none"),
+        timeout=provider.timeout,
+        connect_timeout=provider.connect_timeout,
+        max_retries=provider.max_retries,
+        max_connections=provider.connection_pool.max_connections,
+        keepalive=provider.connection_pool.keepalive,
+        headers=provider.headers,
+        options=provider.settings,
+        quirks=row.get("quirks", {}),
+        secrets=tuple(sorted(secrets)),
+        runtime_dir=directories.runtime,
+        data_dir=directories.data,
+    )
+
+
+def _only_key(provider: ProviderConfig) -> str | None:
+    first = next(iter(provider.api_keys), None)
+    return first if first is None or isinstance(first, str) else first.key
+
+
+# -- models -------------------------------------------------------------------------------------------
+
+
+def _models(
+    config: MeshConfig,
+    specs: Mapping[str, ProviderSpec],
+    settings: Mapping[str, ProviderSettings],
+    discovered: Mapping[str, Discovered],
+    tree: CapabilityTree,
+) -> Iterable[ModelSpec]:
+    """The configured models; and for providers without configured models, or with discovery, the discovered ones, else
+    the catalogue's."""
+    taken: set[tuple[str, str]] = set()
+    ids = set(config.models)
+    # A disabled entry removes only its own model.
+    with_models = {model.provider for model in config.models.values() if model.enabled}
+    for id, model in config.models.items():
+        taken.add((model.provider, model.model))
+        if model.enabled and model.provider in specs:
+            connector = settings[model.provider].connector
+            known = _catalogued(connector).get(model.model)
+            yield _configured(id, model, known, config.providers[model.provider], connector, tree)
+    for name in specs:
+        provider = config.providers[name]
+        everything = provider.catalogue.auto_discover or config.discovery.sync.auto_register
+        if name in with_models and not everything:
+            continue
+        known_models = _catalogued(settings[name].connector)
+        found = discovered.get(name)
+        listed = [dict(entry) for entry in found.models] if found is not None and found.models else None
+        if listed is None:
+            listed = [{"id": id} for id in known_models]
+        for entry in listed:
+            spec = _discovered(name, entry, known_models.get(entry["id"]), provider, settings[name].connector, tree)
+            # Configured models stay as they are, and models listed twice appear once.
+            if (name, spec.upstream) not in taken and spec.id not in ids:
+                ids.add(spec.id)
+                yield spec
+
+
+def _catalogued(connector: str) -> dict[str, ModelRow]:
+    return {model.id: model for model in load_models(connector)}
+
+
+def _configured(
+    id: str,
+    model: ModelConfig,
+    known: ModelRow | None,
+    provider: ProviderConfig,
+    connector: str,
+    tree: CapabilityTree,
+) -> ModelSpec:
+    said = {name: value for name, value in model.features.model_dump().items() if value is not None}
+    features = {**_known_features(known), **said}
+    capabilities = model.capabilities or (known.capabilities if known else ("chat-completion",))
+    constraints = model.constraints
+    return ModelSpec(
+        id=id,
+        provider=model.provider,
+        upstream=model.model,
+        capabilities=_leaves(capabilities, tree),
+        weight=model.weight,
+        features=features,
+        synchronous=model.delivery.synchronous,
+        streaming=model.delivery.streaming is not False,
+        context_window=constraints.context_window or (known.context_window if known else None),
+        max_output_tokens=constraints.max_output_tokens or (known.max_output_tokens if known else None),
+        max_images=constraints.max_images,
+        max_file_size=constraints.max_file_size,
+        languages=constraints.supported_languages,
+        batch=model.delivery.batch,
+        pricing=_pricing(model.pricing, provider.pricing, known),
+        priced=_is_priced(model.pricing, provider.pricing, known, connector),
+        vocabulary=known.vocabulary if known else "",
+        tokens_per_image=known.tokens_per_image if known else 0,
+        defaults={**(known.parameters if known else {}), **model.defaults},
+        overrides=model.overrides,
+        **limit_of(connector, model.model),
+    )
+
+
+def _discovered(
+    provider_name: str,
+    entry: Mapping[str, Any],
+    known: ModelRow | None,
+    provider: ProviderConfig,
+    connector: str,
+    tree: CapabilityTree,
+) -> ModelSpec:
+    features = _known_features(known, entry.get("features") or ()) or None
+    capabilities = (known.capabilities if known else ()) or entry.get("capabilities") or ("chat-completion",)
+    return ModelSpec(
+        id=f"{provider_name}.{entry['id']}",
+        provider=provider_name,
+        upstream=entry["id"],
+        capabilities=_leaves(capabilities, tree),
+        features=features,
+        context_window=entry.get("context_window") or (known.context_window if known else None),
+        max_output_tokens=entry.get("max_output_tokens") or (known.max_output_tokens if known else None),
+        pricing=_pricing(PricingConfig(), provider.pricing, known),
+        priced=_is_priced(PricingConfig(), provider.pricing, known, connector),
+        vocabulary=known.vocabulary if known else "",
+        tokens_per_image=known.tokens_per_image if known else 0,
+        defaults=known.parameters if known else {},
+        **limit_of(connector, entry["id"]),
+    )
+
+
+def _known_features(known: ModelRow | None, listed: Collection[str] = ()) -> dict[str, bool]:
+    """The features that the provider's list declares, else the row's; and those that the row denies."""
+    does = listed or (known.features if known is not None else ())
+    return dict.fromkeys(known.lacks if known is not None else (), False) | dict.fromkeys(does, True)
+
+
+def _leaves(names: Iterable[str], tree: CapabilityTree) -> tuple[str, ...]:
+    found = (tree.resolve(name) for name in names)
+    return tuple(dict.fromkeys(node for node in found if node is not None))
+
+
+def _pricing(model: PricingConfig, provider: PricingConfig, known: ModelRow | None) -> Pricing:
+    """Each price: the model's own, else its provider's, else the catalogue's."""
+    listed = known.pricing if known is not None else None
+
+    def price(name: str) -> int | None:
+        for source in (model, provider, listed):
+            value: int | None = getattr(source, name, None)
+            if value is not None:
+                return value
+        return None
+
+    return Pricing(
+        input_per_1m=price("input_per_1m") or 0,
+        output_per_1m=price("output_per_1m") or 0,
+        cached_input_per_1m=price("cached_input_per_1m"),
+        per_request=price("per_request") or 0,
+        per_image=price("per_image") or 0,
+        per_minute=price("per_minute") or 0,
+        per_1k_chars=price("per_1k_chars") or 0,
+        long_prompt=_long_prompt(model, provider, listed),
+    )
+
+
+def _long_prompt(model: PricingConfig, provider: PricingConfig, listed: NanoPrices | None) -> LongPrompt | None:
+    """The catalogue's, unless prices are configured, which apply to every prompt."""
+    configured = (model.input_per_1m, model.output_per_1m, provider.input_per_1m, provider.output_per_1m)
+    if listed is None or listed.long_prompt is None or any(price is not None for price in configured):
+        return None
+    return LongPrompt(**msgspec.structs.asdict(listed.long_prompt))
+
+
+def _is_priced(model: PricingConfig, provider: PricingConfig, known: ModelRow | None, connector: str) -> bool:
+    """Whether its price is known. Models on this machine cost nothing."""
+    if known is not None and known.pricing is not None:
+        return True
+    said = (*model.model_dump().values(), *provider.model_dump().values())
+    row = provider_row(connector)
+    local = connector.startswith("modelmesh.") or (row is not None and row.local)
+    return local or any(price is not None for price in said)

@@ -1,0 +1,32 @@
+"""A generation: one configuration, ready to run. Created by the config actor, agreed by all actors, never changed.
+
+Owns: the bundle of what a reload replaces at one instant.
+Must never: hold state that requests change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from meshd.config import MeshConfig
+from meshd.routing.table.access import AppMatch
+from meshd.routing.table.specs import RoutingTable
+from meshd.sdk.provider import ProviderSettings
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Generation:
+    """`config`: with secrets resolved. `table`: for routing. `providers`: name → connector settings. `matches`: of
+    apps, in the order they are tried. `secret_names`: provider → the secrets in its settings. `stored`: the
+    configuration as written, references unresolved."""
+
+    number: int
+    config: MeshConfig
+    stored: MeshConfig
+    table: RoutingTable
+    providers: Mapping[str, ProviderSettings]
+    matches: tuple[AppMatch, ...] = ()
+    secret_names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    source: str = ""  # the file, or "built-in"
+    notes: tuple[str, ...] = ()  # what the user should know: disabled providers and why, …

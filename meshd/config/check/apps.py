@@ -1,0 +1,71 @@
+"""Checks of the section `apps` beyond types: each entry must match a process, and allow what exists.
+
+Owns: the rules of `apps` only.
+Must never: decide who a caller is; the router does, by what the kernel says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from meshd.config import users
+from meshd.config.check.problems import Path, closest
+from meshd.config.schema_walk import Report
+from meshd.routing.table.access import DEFAULT_APP
+from meshd.routing.table.capabilities import PREDEFINED_POOLS, CapabilityTree
+
+
+class AppChecks:
+    """known_model: whether a model with an id exists, or may exist."""
+
+    def __init__(
+        self, flat: dict[str, Any], report: Report, known_model: Callable[[str], bool], tree: CapabilityTree
+    ) -> None:
+        self._apps = _map(flat.get("apps"))
+        self._pools = _map(flat.get("pools"))
+        self._models = list(_map(flat.get("models")))
+        self._report = report
+        self._known_model = known_model
+        self._tree = tree
+
+    def run(self) -> None:
+        for name, entry in self._apps.items():
+            app, at = _map(entry), ("apps", name)
+            self._check_match(name, _map(app.get("match")), at)
+            pools = [*self._pools, *(pool for pool in PREDEFINED_POOLS if pool not in self._pools)]
+            self._check_listed((*at, "pools"), app.get("pools"), self._known_pool, "pool", pools)
+            self._check_listed((*at, "models"), app.get("models"), self._known_model, "model", self._models)
+
+    def _check_match(self, name: str, match: dict[str, Any], at: Path) -> None:
+        given = {key: value for key, value in match.items() if value not in (None, "")}
+        if name == DEFAULT_APP:
+            if given:
+                self._report((*at, "match"), "`default` is for all that no other entry fits, and has no `match`", None)
+            return
+        if not given:
+            self._report(at, "fits no process: `match` has to name a uid, user, gid, group, exe or unit", None)
+        for key, id_of, names in (("user", users.uid_of, users.user_names), ("group", users.gid_of, users.group_names)):
+            value = given.get(key)
+            if isinstance(value, str) and id_of(value) is None:
+                near = closest(value, names())
+                self._report((*at, "match", key), f"there is no {key} {value!r} on this machine", near)
+        exe = given.get("exe")
+        if isinstance(exe, str) and not exe.startswith("/"):
+            self._report((*at, "match", "exe"), f"expected the whole path of a program, got {exe!r}", None)
+
+    def _check_listed(self, at: Path, value: Any, known: Callable[[str], bool], what: str, names: list[str]) -> None:
+        for index, name in enumerate(value if isinstance(value, list | tuple) else ()):
+            if isinstance(name, str) and not known(name):
+                self._report((*at, index), f"there is no {what} {name!r}", closest(name, names))
+
+    def _known_pool(self, name: str) -> bool:
+        """Configured, predefined, or one of the pools that exist per capability if none is configured."""
+        if name in self._pools or name in PREDEFINED_POOLS:
+            return True
+        node = self._tree.resolve(name) if not self._pools else None
+        return node is not None and self._tree.alias(node) == name
+
+
+def _map(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}

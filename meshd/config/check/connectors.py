@@ -1,0 +1,255 @@
+"""Checks the configuration's connectors: each must exist, be built and installed, and have valid keys.
+
+Owns: the check of every place that names a connector, and of the keys that belong to one.
+Must never: import a connector; its settings schema is enough, and the files that a key names.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ValidationError
+
+from meshd.config.check.error_messages import sentence
+from meshd.config.check.problems import Path
+from meshd.config.check.references import IS_PLACEHOLDER, is_unfilled, strings
+from meshd.config.schema.base import OpenSection
+from meshd.config.schema.entries import ConnectorEntry
+from meshd.config.schema.observability import LoggingSinks, RoutingSinks, StatisticsSinks
+from meshd.config.schema.providers import ProviderConfig
+from meshd.config.schema.secrets import SecretsConfig
+from meshd.config.schema.storage import StorageConfig
+from meshd.config.schema_walk import Report, keys_of, suggest_key
+from meshd.connectors.registry import ConnectorRegistry, ConnectorSpec
+from meshd.core.redaction import is_secret_path
+
+_REFERENCE = re.compile(r"\$\{[^}]*\}")
+SINKS: dict[str, type[OpenSection]] = {
+    "routing": RoutingSinks,
+    "logging": LoggingSinks,
+    "statistics": StatisticsSinks,
+}
+
+
+class ConnectorChecks:
+    """`quote` gives the end of a sentence that shows the value at a path."""
+
+    def __init__(
+        self, flat: dict[str, Any], registry: ConnectorRegistry, report: Report, quote: Callable[[Path], str]
+    ) -> None:
+        self._flat = flat
+        self._quote = quote
+        self._registry = registry
+        self._report = report
+
+    def run(self) -> None:
+        self._check_providers()
+        secrets = self._flat.get("secrets")
+        if isinstance(secrets, dict):
+            self._check_entries(("secrets",), secrets, SecretsConfig, "store", "secret-store", "modelmesh.env.v1")
+        storage = self._flat.get("storage")
+        if isinstance(storage, dict):
+            self._check_entries(("storage",), storage, StorageConfig, "connector", "storage", "modelmesh.sqlite.v1")
+        observability = self._flat.get("observability")
+        for name, section in SINKS.items():
+            value = observability.get(name) if isinstance(observability, dict) else None
+            if isinstance(value, str | list | tuple):
+                self._check_entries(("observability", name), {"": value}, section, "", "observability", None)
+            elif isinstance(value, dict):
+                self._check_entries(("observability", name), value, section, "connector", "observability", None)
+        self._check_strategies()
+
+    # -- places that name one -------------------------------------------------------------------------
+
+    def _check_providers(self) -> None:
+        providers = self._flat.get("providers")
+        for name, entry in (providers if isinstance(providers, dict) else {}).items():
+            if not isinstance(entry, dict):
+                continue
+            at: Path = ("providers", name)
+            given = entry.get("connector")
+            if given is not None and not isinstance(given, str):
+                continue
+            id = given or name
+            if entry.get("enabled") is False and self._registry.is_planned(id, "provider"):
+                continue  # it waits for its connector
+            spec = self._find(id, "provider", (*at, "connector") if given else at, named=bool(given))
+            if spec is not None and entry.get("enabled") is not False:
+                self._check_installed(spec, (*at, "connector"))
+                if spec.id == "openai-compatible.v1" and not entry.get("base_url"):
+                    self._report((*at, "base_url"), f"is missing: {spec.id} has no address of its own", None)
+            self._check_base_url(at, entry, spec)
+            self._check_placeholders(at, entry, spec)
+            self._check_ca_file(at, entry)
+            own = {key: value for key, value in entry.items() if key not in ProviderConfig.model_fields}
+            self._check_own_keys(at, own, ProviderConfig, [spec])
+
+    def _check_base_url(self, at: Path, entry: dict[str, Any], spec: ConnectorSpec | None) -> None:
+        """Messages do not quote the value, which may contain a credential."""
+        url = entry.get("base_url")
+        if not isinstance(url, str) or not url or url.startswith(("unix:", "${")):
+            return
+        where = (*at, "base_url")
+        try:
+            parts = urlsplit(_REFERENCE.sub("1", url))
+            usable = parts.scheme in ("http", "https") and bool(parts.hostname)
+            _ = parts.port
+        except ValueError:
+            usable = False
+        if not usable:
+            self._report(where, "expected http://…, https://… or unix:/… (the path of a socket)", None)
+        elif "@" in parts.netloc and self._sends_key(entry, spec):
+            self._report(where, "holds a credential, and there is an `api_key` too: give one of them", None)
+
+    def _check_placeholders(self, at: Path, entry: dict[str, Any], spec: ConnectorSpec | None) -> None:
+        """A user's own server may accept any word as a key; a hosted provider does not."""
+        if spec is None or not is_hosted(entry, spec):
+            return
+        for below, text in strings(entry):
+            if is_secret_path((*at, *below)) and is_unfilled(text):
+                self._report((*at, *below), IS_PLACEHOLDER, None)
+
+    def _check_ca_file(self, at: Path, entry: dict[str, Any]) -> None:
+        path = entry.get("ca_file")
+        if not isinstance(path, str) or "${" in path or entry.get("enabled") is False:
+            return
+        from meshd.net.tls import certificate_fault
+
+        fault = certificate_fault(path)
+        if fault:
+            self._report((*at, "ca_file"), f"{path} {fault}", None)
+
+    @staticmethod
+    def _sends_key(entry: dict[str, Any], spec: ConnectorSpec | None) -> bool:
+        auth = entry.get("auth")
+        if isinstance(auth, dict) and auth.get("method") == "none":
+            return False
+        return bool(entry.get("api_key") or (spec is not None and spec.key_env))
+
+    def _check_entries(
+        self, at: Path, section: dict[str, Any], schema: type[OpenSection], key: str, kind: str, default: str | None
+    ) -> None:
+        """A section that names connectors of one kind under `key` and may contain their keys."""
+        value = section.get(key)
+        here = (*at, key) if key else at
+        several = isinstance(value, list | tuple)
+        shared = {name: each for name, each in section.items() if key and name not in schema.model_fields}
+        specs: list[ConnectorSpec | None] = []
+        for index, item in enumerate(_listed(value)):
+            path = (*here, index) if several else here
+            id = item.get("connector") if isinstance(item, dict) else item
+            if not isinstance(id, str):
+                specs.append(self._registry.find(default, kind) if id is None and default else None)
+                continue
+            spec = self._find(id, kind, path)
+            specs.append(spec)
+            if spec is not None:
+                self._check_installed(spec, path)
+            own = {name: each for name, each in item.items() if name != "connector"} if isinstance(item, dict) else {}
+            self._check_own_keys(path, own, ConnectorEntry, [spec])
+            self._check_required(path, spec, shared | own)
+        if not default and not any(isinstance(item, str | dict) for item in _listed(value)):
+            # No connector is named for them: the process chooses one later, with its defaults.
+            for name in shared:
+                self._report((*at, name), "unknown key", suggest_key(schema, name, ()))
+            return
+        self._check_own_keys(at, shared, schema, specs)
+
+    def _check_strategies(self) -> None:
+        pools = self._flat.get("pools")
+        for name, pool in (pools if isinstance(pools, dict) else {}).items():
+            for key in ("strategy", "fallback_strategy"):
+                strategy = pool.get(key) if isinstance(pool, dict) else None
+                if isinstance(strategy, str):
+                    self._find(strategy, "rotation", ("pools", name, key))
+
+    # -- one connector --------------------------------------------------------------------------------
+
+    def _find(self, id: str, kind: str, path: Path, *, named: bool = True) -> ConnectorSpec | None:
+        spec = self._registry.find(id, kind)
+        if spec is not None:
+            return spec
+        if self._registry.is_planned(id, kind):
+            self._report(path, f"the connector {id} is not supported yet", None)
+        else:
+            near = self._registry.nearest(id, kind)
+            what = "rotation policy" if kind == "rotation" else f"{kind} connector"
+            message = f"unknown {what} {id!r}" if named else f"names no `connector`, and {id!r} is not one"
+            self._report(path, message, near)
+        return None
+
+    def _check_installed(self, spec: ConnectorSpec, path: Path) -> None:
+        missing = self._registry.missing_packages(spec)
+        if missing:
+            self._report(
+                path, f"{spec.id} needs the package {', '.join(missing)}; install it with {spec.install_hint}", None
+            )
+
+    def _check_own_keys(
+        self, at: Path, own: dict[str, Any], schema: type[BaseModel], specs: list[ConnectorSpec | None]
+    ) -> None:
+        """Keys unknown to the section must be known to a connector it names, and valid for it."""
+        if not own:
+            return
+        schemas = [spec.load_settings() for spec in specs if spec is not None]
+        opaque = not schemas or any(settings is None for settings in schemas)
+        known: list[type[BaseModel]] = [settings for settings in schemas if settings is not None]
+        names = tuple(name for settings in known for name in keys_of(settings))
+        for key in own:
+            if key in names:
+                continue
+            near = suggest_key(schema, key, names)
+            # Without a schema only likely misspellings of the section's own keys are reported.
+            if not opaque or near:
+                self._report((*at, key), "unknown key", near)
+        for settings in known:
+            self._check_values(at, {key: own[key] for key in own if key in keys_of(settings)}, settings)
+
+    def _check_required(self, at: Path, spec: ConnectorSpec | None, given: dict[str, Any]) -> None:
+        settings = spec.load_settings() if spec is not None else None
+        for name, info in settings.model_fields.items() if settings is not None else ():
+            if info.is_required() and given.get(name) is None:
+                self._report((*at, name), "is missing", None)
+
+    def _check_values(self, at: Path, own: dict[str, Any], settings: type[BaseModel]) -> None:
+        try:
+            settings.model_validate({key: value for key, value in own.items() if value is not None})
+        except ValidationError as error:
+            for fault in error.errors(include_url=False, include_input=False):
+                if fault["type"] == "missing":
+                    continue  # it may be beside the connector's name; _check_required looks at both places
+                path = (*at, *fault["loc"])
+                message = sentence(fault["type"], fault.get("ctx", {}), fault["msg"])
+                if message.startswith("expected"):
+                    message += self._quote(path)
+                self._report(path, message, None)
+
+
+def is_hosted(entry: Mapping[str, Any], spec: ConnectorSpec) -> bool:
+    """Whether a provider is a vendor's own service, which requires a key."""
+    own = urlsplit(str(spec.row.get("base_url") or ""))
+    given = urlsplit(_REFERENCE.sub("1", str(entry.get("base_url") or "")))
+    return bool(own.netloc) and not spec.row.get("local") and (not given.netloc or given.netloc == own.netloc)
+
+
+def _listed(value: Any) -> list[Any] | tuple[Any, ...]:
+    return value if isinstance(value, list | tuple) else [value]
+
+
+def own_settings(spec: ConnectorSpec | None, given: dict[str, Any]) -> dict[str, Any]:
+    """Of the keys given for several connectors, those that are this one's, in their types and with its defaults.
+
+    Invalid values stay as given: validation reports them.
+    """
+    settings = spec.load_settings() if spec is not None else None
+    if settings is None:
+        return dict(given)
+    own = {key: value for key, value in given.items() if key in keys_of(settings) and value is not None}
+    try:
+        read = settings.model_validate(own)
+    except ValidationError:
+        return own
+    return {key: getattr(read, key) for key in keys_of(settings) if getattr(read, key) is not None}

@@ -1,0 +1,109 @@
+"""The rules of pools that are written in a language of their own, or name other pools.
+
+Owns: the checks of `select`, `require`, fallbacks, maintenance windows, and the time zone these are in.
+Must never: evaluate anything, or read anything but the configuration and the machine's time zones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+from zoneinfo import ZoneInfo, available_timezones
+
+from meshd.config.check.problems import Path, closest
+from meshd.config.schema_walk import Report
+from meshd.routing.decision.maintenance import parse_maintenance
+from meshd.routing.select.expression import SelectionError, compile_selection
+from meshd.routing.select.require import conditions
+from meshd.routing.table.capabilities import PREDEFINED_POOLS
+
+Listed = Callable[[Path, Any, Callable[[str], bool], str, list[str]], None]
+"""Reports unknown names in a list: path, value, known, what it names, all names."""
+
+
+class RuleChecks:
+    """For every pool, and for `daemon.timezone`."""
+
+    def __init__(self, flat: dict[str, Any], report: Report, check_listed: Listed) -> None:
+        self._flat = flat
+        self._report = report
+        self._check_listed = check_listed
+        self._pools = _map(flat.get("pools"))
+        self._pool_names = dict.fromkeys([*self._pools, *PREDEFINED_POOLS])
+
+    def run(self) -> None:
+        for name, entry in self._pools.items():
+            at, pool = ("pools", name), _map(entry)
+            self._check_select((*at, "select"), pool.get("select"))
+            self._check_require((*at, "require"), pool.get("require"))
+            self._check_fallbacks(at, name, pool)
+            window = _map(pool.get("deactivation")).get("maintenance_window")
+            self._check_maintenance((*at, "deactivation", "maintenance_window"), window)
+        self._check_timezone(_map(self._flat.get("daemon")).get("timezone"))
+
+    def _check_select(self, at: Path, text: Any) -> None:
+        if isinstance(text, str):
+            try:
+                compile_selection(text)
+            except SelectionError as error:
+                where = f"character {error.position}: " if error.position is not None else ""
+                self._report(at, where + error.problem, error.suggestion)
+
+    def _check_require(self, at: Path, require: Any) -> None:
+        for condition in conditions(_map(require)):
+            try:
+                condition.compiled()
+            except SelectionError as error:
+                self._report((*at, *condition.path), error.problem, error.suggestion)
+
+    def _check_fallbacks(self, at: Path, name: str, pool: dict[str, Any]) -> None:
+        names = pool.get("fallback_pools")
+        others = [other for other in self._pool_names if other != name]
+        self._check_listed((*at, "fallback_pools"), names, self._pool_names.__contains__, "pool", others)
+        for index, other in enumerate(names if isinstance(names, list | tuple) else ()):
+            if other == name:
+                self._report((*at, "fallback_pools", index), "is the pool itself", None)
+        strategy = pool.get("fallback_strategy")
+        if strategy is not None and strategy == pool.get("strategy"):
+            self._report((*at, "fallback_strategy"), "is the strategy that it is to follow on", None)
+
+    def _check_maintenance(self, at: Path, text: Any) -> None:
+        if isinstance(text, str):
+            try:
+                parse_maintenance(text)
+            except ValueError as error:
+                self._report(at, str(error), None)
+
+    def _check_timezone(self, name: Any) -> None:
+        if not isinstance(name, str) or is_timezone(name):
+            return
+        if not available_timezones():
+            message = f"{name!r} cannot be looked up: Python finds no time zones here; pip install tzdata"
+            self._report(("daemon", "timezone"), message, None)
+            return
+        self._report(("daemon", "timezone"), f"there is no time zone {name!r}", _nearest_zone(name))
+
+
+def is_timezone(name: str) -> bool:
+    if name == "UTC":  # it needs no time zone database
+        return True
+    try:
+        ZoneInfo(name)
+    except (LookupError, ValueError, OSError):  # a folder of zones ("Europe") is an OSError
+        return False
+    return True
+
+
+def _nearest_zone(name: str) -> str | None:
+    """By the whole name, or only by the city."""
+    zones = sorted(available_timezones())
+    return closest(name, zones) or _by_city(name, zones)
+
+
+def _by_city(name: str, zones: Iterable[str]) -> str | None:
+    by_city = {zone.rpartition("/")[2]: zone for zone in zones}
+    return by_city.get(closest(name.rpartition("/")[2], by_city) or "")
+
+
+def _map(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}

@@ -1,0 +1,306 @@
+"""Every rule of the configuration beyond types; reports all problems at once.
+
+Owns: the order of the checks, and those across sections (references by name, connectors, capabilities).
+Must never: stop at the first problem, or read anything but the configuration, the registry and the machine's groups.
+"""
+
+from __future__ import annotations
+
+import grp
+import re
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from pydantic import ValidationError
+
+from meshd.config.check.apps import AppChecks
+from meshd.config.check.connectors import ConnectorChecks
+from meshd.config.check.error_messages import sentence, shown
+from meshd.config.check.pool_checks import RuleChecks
+from meshd.config.check.problems import Path, Problem, closest, dotted, line_of
+from meshd.config.schema import LOCAL_SERVERS, RootConfig
+from meshd.config.schema_walk import find_faults, prune
+from meshd.connectors.registry import ConnectorRegistry
+from meshd.core.redaction import is_secret_path
+from meshd.routing.table.capabilities import CapabilityTree
+
+NAME = re.compile(r"[A-Za-z0-9.\-_/:]+")
+_SEGMENT = re.compile(r"[A-Za-z0-9_-]+")
+_CHOSEN_NAMES = ("providers", "models", "pools", "apps")
+_SELF_LISTING = ("modelmesh.local-llm.v1", "modelmesh.local-embeddings.v1", "modelmesh.scripted.v1")
+"""Connectors whose models exist without an entry in `models`."""
+
+
+class Validation:
+    """One pass over one configuration. `flat` is canonical and has its environment resolved; `written` has not.
+
+    Messages quote from `written`, so that a value from the environment is shown as its reference.
+    """
+
+    def __init__(
+        self,
+        flat: dict[str, Any],
+        written: dict[str, Any],
+        lines: dict[Path, int],
+        file: str | None,
+        registry: ConnectorRegistry,
+    ) -> None:
+        self.flat = flat
+        self.registry = registry
+        self._written = written
+        self._lines = lines
+        self._file = file
+        self._found: list[Problem] = []
+        self._sections = {name: _map(flat.get(name)) for name in ("providers", "models", "pools")}
+        self._providers_with_models = {
+            str(_map(model).get("provider") or infer_provider(id, self._sections["providers"]))
+            for id, model in self._sections["models"].items()
+            if str(_map(model).get("enabled", True)).lower() != "false"
+        }
+
+    def run(self) -> list[Problem]:
+        find_faults(RootConfig, self.flat, (), self.report)
+        self._check_types()
+        self._check_names()
+        ConnectorChecks(self.flat, self.registry, self.report, self.quote).run()
+        self._check_models(self._capability_tree())
+        self._check_pools(self._capability_tree(quiet=True))
+        RuleChecks(self.flat, self.report, self._check_listed).run()
+        AppChecks(self.flat, self.report, self._known_model, self._capability_tree(quiet=True)).run()
+        self._check_discovery()
+        self._check_socket()
+        return self._found
+
+    def report(self, path: Path, message: str, suggestion: str | None = None) -> None:
+        self._found.append(Problem(dotted(path), line_of(self._lines, path), message, suggestion, self._file))
+
+    def quote(self, path: Path) -> str:
+        """ ", got …": what was written there, unless that is secret."""
+        there, value = _at(self._written, path)
+        if not there:
+            return ""
+        return ", got a value that is not shown" if is_secret_path(path) else f", got {shown(value)}"
+
+    # -- types ----------------------------------------------------------------------------------------
+
+    def _check_types(self) -> None:
+        try:
+            RootConfig.model_validate(prune(RootConfig, self.flat))
+        except ValidationError as error:
+            for fault in error.errors(include_url=False, include_input=False):
+                self._report_type(fault)
+
+    def _report_type(self, fault: Any) -> None:
+        kind = fault["type"]
+        if kind == "extra_forbidden":
+            return  # find_faults reports it better
+        path = self._without_branch(tuple(fault["loc"]))
+        if path is None:
+            return
+        if path[-1:] == ("[key]",):  # of a map, where pydantic means its name
+            path = path[:-1]
+        message = sentence(kind, fault.get("ctx", {}), fault["msg"])
+        if message.startswith("expected"):
+            message += self.quote(path)
+        suggestion = None
+        value = _at(self._written, path)[1]
+        if kind == "literal_error" and isinstance(value, str):
+            suggestion = closest(value, re.findall(r"'([^']*)'", str(fault.get("ctx", {}).get("expected", ""))))
+        self.report(path, message, suggestion)
+
+    def _without_branch(self, path: Path) -> Path | None:
+        """A key of `api_keys` is a text or a map, and pydantic reports errors for both. None: for the form that was not
+        used; else the path in the file."""
+        if len(path) < 5 or path[0] != "providers" or path[2] != "api_keys":
+            return path
+        written = _at(self._written, path[:4])[1]
+        branch, is_map = str(path[4]), isinstance(written, dict)
+        return (*path[:4], *path[5:]) if (branch == "WeightedKey") is is_map else None
+
+    # -- names ----------------------------------------------------------------------------------------
+
+    def _check_names(self) -> None:
+        for section in _CHOSEN_NAMES:
+            for name in _map(self.flat.get(section)):
+                if not NAME.fullmatch(name):
+                    self.report((section, name), "a name may hold letters, digits and . - _ / : only")
+
+    def _check_listed(self, path: Path, value: Any, known: Callable[[str], bool], what: str, names: list[str]) -> None:
+        if not isinstance(value, list | tuple):
+            return
+        for index, name in enumerate(value):
+            if isinstance(name, str) and not known(name):
+                self.report((*path, index), f"there is no {what} {name!r}", closest(name, names))
+
+    def _known_provider(self, name: str) -> bool:
+        return name in self._sections["providers"] or name in LOCAL_SERVERS
+
+    def _known_model(self, name: str) -> bool:
+        """Listed, or of a provider whose models are discovered."""
+        if name in self._sections["models"]:
+            return True
+        return any(
+            name.startswith((f"{provider}.", f"{provider}/", f"{provider}:"))
+            for provider in (*self._sections["providers"], *LOCAL_SERVERS)
+            if self._discovers(provider)
+        )
+
+    def _discovers(self, provider: str) -> bool:
+        entry = self._sections["providers"].get(provider)
+        if entry is None:
+            return provider in LOCAL_SERVERS
+        spec = self.registry.find(str(_map(entry).get("connector") or provider), "provider")
+        sync = _map(_map(self.flat.get("discovery")).get("sync"))
+        return (
+            provider not in self._providers_with_models
+            or _map(_map(entry).get("catalogue")).get("auto_discover") is True
+            or sync.get("auto_register") is True
+            or (spec is not None and (spec.id in _SELF_LISTING or spec.row.get("local") is True))
+        )
+
+    # -- sections -------------------------------------------------------------------------------------
+
+    def _check_models(self, tree: CapabilityTree) -> None:
+        providers = self._sections["providers"]
+        for id, entry in self._sections["models"].items():
+            model = _map(entry)
+            provider = model.get("provider")
+            if isinstance(provider, str) and provider:
+                if provider not in providers and provider not in LOCAL_SERVERS:
+                    near = closest(provider, providers)
+                    self.report(("models", id, "provider"), f"there is no provider {provider!r}", near)
+            elif not provider and infer_provider(id, self._sections["providers"]) is None:
+                self.report(("models", id), "`provider` is missing, and the id begins with the name of none")
+            self._check_capabilities(("models", id, "capabilities"), model.get("capabilities"), tree)
+
+    def _check_capabilities(self, path: Path, value: Any, tree: CapabilityTree) -> None:
+        if not isinstance(value, list | tuple):
+            return
+        for index, name in enumerate(value):
+            if not isinstance(name, str):
+                continue
+            node = tree.resolve(name)
+            if node is None:
+                self._report_capability((*path, index), name, tree)
+            elif not tree.is_leaf(node):
+                leaves = ", ".join(tree.alias(leaf) for leaf in tree.get_leaves(node)[:4])
+                self.report((*path, index), f"{name} is a branch; a model serves leaves, such as {leaves}")
+
+    def _report_capability(self, path: Path, name: str, tree: CapabilityTree) -> None:
+        near = tree.nearest(name)
+        others = f" (also near: {', '.join(near[1:])})" if near[1:] else ""
+        self.report(path, f"unknown capability {name!r}{others}", near[0] if near else None)
+
+    def _check_pools(self, tree: CapabilityTree) -> None:
+        providers, models = list(self._sections["providers"]), list(self._sections["models"])
+        for name, entry in self._sections["pools"].items():
+            pool = _map(entry)
+            at: Path = ("pools", name)
+            capability = pool.get("capability")
+            if isinstance(capability, str):
+                if tree.resolve(capability) is None:
+                    self._report_capability((*at, "capability"), capability, tree)
+            elif capability is None and not pool.get("models") and tree.resolve(name) is None:
+                near = tree.nearest(name, 1)
+                self.report(
+                    at, "names no `models` and no `capability`, and is itself no capability", near[0] if near else None
+                )
+            for key in ("models", "excluded_models", "model_priority"):
+                self._check_listed((*at, key), pool.get(key), self._known_model, "model", models)
+            for key in ("providers", "excluded_providers", "provider_priority"):
+                self._check_listed(
+                    (*at, key), pool.get(key), self._known_provider, "provider", [*providers, *LOCAL_SERVERS]
+                )
+
+            self._check_members(at, pool, matches=bool(capability) or not pool.get("models"))
+
+    def _check_members(self, at: Path, pool: dict[str, Any], *, matches: bool) -> None:
+        """Whether the pool has any members left, as far as the file tells."""
+        only, without = _names(pool.get("providers")), _names(pool.get("excluded_providers"))
+        excluded = _names(pool.get("excluded_models"))
+        if not (only or without or excluded):
+            return
+        if not all(map(self._known_provider, only + without)) or not all(map(self._known_model, excluded)):
+            return  # already reported, and perhaps the reason
+        providers, models = self._sections["providers"], self._sections["models"]
+        candidates = set(_names(pool.get("models")))
+        if matches:
+            if any(self._discovers(name) for name in (only or providers) if name not in without):
+                return  # its members are only known at run time
+            candidates |= {id for id, model in models.items() if _map(model).get("enabled") is not False}
+        left = [
+            id
+            for id in candidates
+            if id not in excluded
+            and (provider := _map(models.get(id)).get("provider") or infer_provider(id, providers)) not in without
+            and (not only or provider in only)
+        ]
+        if candidates and not left:
+            keys = [key for key in ("providers", "excluded_providers", "excluded_models") if pool.get(key)]
+            self.report(at, f"has no model left: {' and '.join(f'`{key}`' for key in keys)} take all of them away")
+
+    def _check_socket(self) -> None:
+        daemon = _map(self.flat.get("daemon"))
+        socket, group = daemon.get("socket"), daemon.get("socket_group")
+        if isinstance(socket, str) and "://" in socket and not socket.startswith("ipc://"):
+            self.report(("daemon", "socket"), f"expected the path of a socket{self.quote(('daemon', 'socket'))}")
+        if isinstance(group, str) and group:
+            try:
+                grp.getgrnam(group)
+            except KeyError:
+                near = closest(group, (entry.gr_name for entry in grp.getgrall()))
+                self.report(("daemon", "socket_group"), f"there is no group {group!r} on this machine", near)
+
+    def _check_discovery(self) -> None:
+        discovery = _map(self.flat.get("discovery"))
+        names = [*self._sections["providers"], *LOCAL_SERVERS]
+        for part in ("sync", "health"):
+            value = _map(discovery.get(part)).get("providers")
+            self._check_listed(("discovery", part, "providers"), value, self._known_provider, "provider", names)
+
+    def _capability_tree(self, *, quiet: bool = False) -> CapabilityTree:
+        tree = CapabilityTree.default()
+        for name, below in _map(self.flat.get("capabilities")).items():
+            if (tree.resolve(name) or _SEGMENT.fullmatch(name)) and _are_nodes(below):
+                tree.add_all({name: below})
+            elif not quiet:
+                message = "expected a map or list of capability names, each one segment without dots"
+                self.report(("capabilities", name), message)
+        return tree
+
+
+def infer_provider(model_id: str, providers: Iterable[str]) -> str | None:
+    """The provider that a model's id begins with, the longest if several."""
+    found = [name for name in providers if model_id.startswith((f"{name}.", f"{name}/", f"{name}:"))]
+    if found:
+        return max(found, key=len)
+    vendor = model_id.partition(".")[0].partition("/")[0]
+    same_vendor = [name for name in providers if name.partition(".")[0] == vendor]
+    return same_vendor[0] if len(same_vendor) == 1 else None
+
+
+def _are_nodes(below: Any) -> bool:
+    """Whether this is valid under a capability: names, or maps of names to the same."""
+    if isinstance(below, dict):
+        return all(_SEGMENT.fullmatch(name) and _are_nodes(each) for name, each in below.items())
+    if isinstance(below, list | tuple):
+        return all(isinstance(name, str) and _SEGMENT.fullmatch(name) for name in below)
+    return below is None
+
+
+def _map(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _names(value: Any) -> list[str]:
+    return [name for name in value if isinstance(name, str)] if isinstance(value, list | tuple) else []
+
+
+def _at(value: Any, path: Path) -> tuple[bool, Any]:
+    """Whether there is a value at a path, and which."""
+    for part in path:
+        try:
+            value = value[part]
+        except (LookupError, TypeError):
+            return False, None
+    return True, value

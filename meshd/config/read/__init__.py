@@ -1,0 +1,1 @@
+"""From a file, or from no file, to plain values with the line of each."""

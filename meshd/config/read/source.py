@@ -1,0 +1,99 @@
+"""The source of a running mesh's configuration, now and at every reload.
+
+Owns: the choice between a file, a given configuration, and the built-in one.
+Must never: decide what to do with it.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+from meshd.config.check.problems import Problem
+from meshd.config.mesh_config import MeshConfig, configuration_error
+from meshd.config.read.lookup import find_config, user_file
+
+BUILT_IN = "built-in"
+_DESCRIPTORS = ("/dev/stdin", "/dev/fd/", "/proc/self/fd/")
+
+
+class ConfigSource:
+    """Where to read. `path`: the file to watch, or None. `first`: the result of the first read, instead of the file's
+    content."""
+
+    def __init__(
+        self,
+        read: Callable[[], tuple[MeshConfig, str]],
+        path: Path | None = None,
+        first: tuple[MeshConfig, str] | None = None,
+    ) -> None:
+        self._read = read
+        self._first = first
+        self.path = path
+
+    def read(self) -> tuple[MeshConfig, str]:
+        """The configuration as it is now, and the name of where it is from."""
+        first, self._first = self._first, None
+        return first if first is not None else self._read()
+
+    def peek(self) -> tuple[MeshConfig, str]:
+        """What `read` would give."""
+        return self._first if self._first is not None else self._read()
+
+    @classmethod
+    def of_file(cls, path: Path) -> ConfigSource:
+        """A file, read again each time; what is a pipe or a terminal is read now and never again. Reading raises
+        ConfigurationError when it cannot be."""
+        if _gives_itself_once(path):
+            return cls._of_stream(path)
+        absolute = path.absolute()  # not resolved: a symlink that is swapped has to be followed again
+        return cls(lambda: (MeshConfig.from_file(absolute), str(absolute)), absolute)
+
+    @classmethod
+    def _of_stream(cls, path: Path) -> ConfigSource:
+        def again() -> tuple[MeshConfig, str]:
+            advice = "start it with --config and a file, or restart it"
+            message = f"was read when the daemon started and cannot be read again: {advice}"
+            raise configuration_error([Problem("", None, message, None, str(path))])
+
+        return cls(again, first=(MeshConfig.from_file(path), str(path)))
+
+    @classmethod
+    def of_config(cls, config: MeshConfig) -> ConfigSource:
+        """A given configuration (its file may contain less); a reload reads its file, if it has one."""
+        if config.file is not None:
+            if _gives_itself_once(Path(config.file)):
+                return cls(lambda: (config, "given"))
+            of_file = cls.of_file(Path(config.file))
+            return cls(of_file.read, of_file.path, (config, str(of_file.path)))
+        return cls(lambda: (config, "given"))
+
+    @classmethod
+    def built_in(cls) -> ConfigSource:
+        """What the machine offers: keys in the environment, embedded models. The user's file is awaited; one that is
+        saved in another of the usual places is taken by the next reload, and followed from then on."""
+
+        def read() -> tuple[MeshConfig, str]:
+            path = find_config()
+            if path is not None:
+                source.path = path.absolute()
+                return MeshConfig.from_file(source.path), str(source.path)
+            from meshd.config.read.zero_config import zero_config
+
+            return zero_config(os.environ, os.environ.get("CREDENTIALS_DIRECTORY")), BUILT_IN
+
+        source = cls(read, user_file(os.environ).absolute())
+        return source
+
+
+def _gives_itself_once(path: Path) -> bool:
+    """A pipe, a terminal, a descriptor that the shell opened (`--config <(…)`): no file to come back to."""
+    if str(path).startswith(_DESCRIPTORS):
+        return True
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError):
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))

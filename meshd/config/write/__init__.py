@@ -1,0 +1,1 @@
+"""A configuration as text, as a difference, as a reference page and as a JSON Schema."""

@@ -1,0 +1,323 @@
+"""Writes docs/configuration.md from the schema: `python -m meshd.config.write.docs`.
+
+Owns: the form of that page. Keys, defaults and meanings come only from the schema and the registry.
+Must never: state a fact about a key that the schema does not.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from meshd.config.schema import (
+    DaemonConfig,
+    DiscoveryConfig,
+    ModelConfig,
+    ObservabilityConfig,
+    PoolConfig,
+    ProviderConfig,
+    SecretsConfig,
+    StorageConfig,
+)
+from meshd.config.schema.access import AppConfig, ConnectorsConfig, ProxyConfig
+from meshd.config.schema.base import marker_of
+from meshd.config.schema.root import RootConfig
+from meshd.config.schema_walk import keys_of
+from meshd.config.units import format_duration, format_size
+from meshd.connectors.registry import ConnectorRegistry
+from meshd.routing.select.attributes import ATTRIBUTES
+from meshd.routing.select.expression import FUNCTIONS
+
+PAGE = Path("docs") / "configuration.md"
+
+_INTRO = """\
+# Configuration
+
+<!-- Written by `python -m meshd.config.write.docs` from the schema. Change that, not this. -->
+
+One file, in YAML, TOML or JSON (by its ending; the shape is the same). It is looked for in this order:
+
+1. `meshd --config PATH`
+2. `$MESHD_CONFIG`
+3. `$XDG_CONFIG_HOME/meshd/mesh.yaml` (`~/.config/meshd/mesh.yaml`)
+4. `/etc/meshd/mesh.yaml`
+5. none: the daemon builds its own, see [Without a file](#without-a-file)
+
+```yaml
+secrets:
+  store: [modelmesh.env.v1, systemd.credentials.v1]
+
+providers:
+  openai:
+    api_key: ${secrets:OPENAI_API_KEY}
+    timeout: 30s
+  house:
+    connector: openai-compatible.v1
+    base_url: http://${env:HOUSE_HOST:-127.0.0.1}:9000/v1
+    auth: {method: none}
+
+models:
+  house.qwen:
+    capabilities: [chat-completion]
+    constraints: {context_window: 32768}
+
+pools:
+  chat:
+    capability: chat-completion
+    models: [house.qwen]
+    strategy: priority-selection
+    provider_priority: [house, openai]
+```
+
+`meshctl config validate` reports every problem at once, each with its line and what was probably meant.
+`meshctl config schema` prints the JSON Schema, which editors use to complete and check the file.
+With an invalid file the daemon does not start (exit status 78); at a reload the running configuration stays.
+
+## Rules
+
+- **Durations**: `500ms`, `60s`, `5m`, `1h30m`, `7d`, or a number of seconds.
+- **Sizes**: `512MB` (decimal), `1GiB` (binary), or a number of bytes.
+- **Money**: USD, such as `0.15`; kept as whole billionths of a dollar, never as a float.
+- **`x-…`** at the top level is yours: not read, so that YAML's anchors have a place.
+  `x-slow: &slow {timeout: 5m, max_retries: 2}`, and `house: {<<: *slow, …}` below `providers`.
+- **Names**: letters, digits and `. - _ / :`.
+- **`${secrets:NAME}`** in any text is a secret, taken from the stores below when the provider needs it. Its value
+  never appears in a log, an error or `meshctl config show`.
+- **`${env:NAME}`** and **`${env:NAME:-default}`** are environment variables, read when the file is read. The
+  default also stands in for an empty variable.
+- **`config:`** under a provider's or pool's name may hold its keys too; both forms mean the same.
+- A key that is **not supported yet** is refused rather than ignored.
+"""
+
+_SELECTION = """\
+### Which models, by what they are
+
+Every member must meet `require`; of a list any one value is enough. `select` is an expression: a condition decides
+membership, a number ranks the members, higher first, and `condition and number` does both.
+
+```yaml
+pools:
+  text-generation:
+    require:
+      features.tool_calling: true
+      constraints.context_window: ">=100000"
+    select: pricing.output_per_1m < 5 and -pricing.output_per_1m
+  chat-completion:
+    select: error_rate < 0.2 or not known(error_rate)
+```
+
+- Of a model: {declared}. Prices are in USD; `capabilities` are those it serves and all above them.
+- Of how it does, looked at for each request: {live}. Times are in seconds, costs in USD, `headroom` is the fraction
+  left of its rate limits; `failures` and `error_rate` are the pool's own, as `deactivation` counts them.
+- `and`, `or`, `not`, `in`, `if … else`, comparisons, `+ - * /`, lists of texts or numbers, and {functions}.
+- A comparison with something that is not known is false; `known()` and `default()` are for that.
+- A number of the first kind orders the members for the strategy. One of the second kind is the order itself, and the
+  strategy decides between equals.
+"""
+
+_ZERO = """\
+## Without a file
+
+The daemon takes what the machine offers, best first:
+
+1. every provider whose key is in the environment or in systemd's credentials:
+{providers}
+2. every local server that answers: {servers};
+3. the embedded models, where the extra `local` is installed.
+
+`meshctl config show` prints what it built, `meshctl config init` writes it as a commented file to start from.
+"""
+
+_SECTIONS: tuple[tuple[str, type[BaseModel], str], ...] = (
+    ("secrets", SecretsConfig, "secret-store"),
+    ("providers.NAME", ProviderConfig, "provider"),
+    ("models.ID", ModelConfig, ""),
+    ("pools.NAME", PoolConfig, "rotation"),
+    ("storage", StorageConfig, "storage"),
+    ("observability", ObservabilityConfig, "observability"),
+    ("discovery", DiscoveryConfig, ""),
+    ("daemon", DaemonConfig, ""),
+    ("connectors", ConnectorsConfig, ""),
+    ("proxy", ProxyConfig, ""),
+    ("apps.NAME", AppConfig, ""),
+)
+
+
+def page() -> str:
+    """The whole page."""
+    parts = [_INTRO]
+    for title, section, kind in _SECTIONS:
+        parts.append(_section(title, section, kind))
+        if title == "models.ID":
+            parts.append(_model_note())
+        elif title == "pools.NAME":
+            parts.append(_selection())
+    parts.append(_capabilities())
+    parts.append(_ZERO.format(providers=_keys(), servers=_servers()))
+    return "\n".join(parts)
+
+
+def _section(title: str, section: type[BaseModel], kind: str) -> str:
+    top = RootConfig.model_fields[title.partition(".")[0]]
+    unbuilt = marker_of(top.metadata) is not None
+    about = f"{top.description}{' **Not supported yet.**' if unbuilt else ''}"
+    rows = "\n".join(map(_row, settings_of(section)))
+    table = f"| key | meaning | default |\n| --- | --- | --- |\n{rows}\n"
+    return f"## {title}\n\n{about}\n\n{table}" + (_connectors(kind) if kind else "")
+
+
+class Setting(NamedTuple):
+    """default: as Markdown. lacks: what of it is not supported yet, as a sentence. whole: all of it."""
+
+    key: str
+    meaning: str
+    default: str
+    lacks: str = ""
+    whole: bool = False
+
+
+def section_of(kind: str) -> tuple[str, type[BaseModel]]:
+    """Where connectors of this type are named: its path and its schema."""
+    return next((title, section) for title, section, each in _SECTIONS if each == kind)
+
+
+def settings_of(section: type[BaseModel], prefix: str = "", *, unbuilt: bool = False) -> Iterator[Setting]:
+    for name, info in section.model_fields.items():
+        key = keys_of(section)[name]
+        whole = unbuilt or (key.marker is not None and not key.marker.values)
+        if key.below is not None and not key.many:
+            yield from settings_of(key.below, f"{prefix}{name}.", unbuilt=whole)
+            continue
+        lacks = "Not supported yet." if whole else ""
+        if not whole and key.marker is not None:
+            lacks = f"Not supported yet: {', '.join(f'`{_plain(value)}`' for value in key.marker.values)}."
+        yield Setting(f"{prefix}{name}", info.description or "", _default(info), lacks, whole)
+
+
+def _row(setting: Setting) -> str:
+    meaning = f"{setting.meaning} *{setting.lacks}*" if setting.lacks else setting.meaning
+    return f"| `{setting.key}` | {_cell(meaning)} | {_cell(setting.default)} |"
+
+
+def _default(info: FieldInfo) -> str:
+    extra = info.json_schema_extra
+    if isinstance(extra, dict) and "shown_default" in extra:
+        shown = str(extra["shown_default"])
+        # Words stay plain; an id is formatted as code.
+        return shown if " " in shown or "`" in shown or "." not in shown else f"`{shown}`"
+    if info.is_required():
+        return "required"
+    value = info.default
+    if value is None or value == () or value == {}:
+        return ""
+    return f"`{_with_unit(value, info)}`"
+
+
+def _with_unit(value: Any, info: FieldInfo) -> str:
+    unit = _unit_of(info)
+    if unit == "duration":
+        return format_duration(value)
+    if unit == "size":
+        return format_size(value)
+    if unit == "mode":
+        return f"{value:04o}"
+    return _plain(value)
+
+
+def _unit_of(info: FieldInfo) -> str | None:
+    for item in info.metadata:
+        schema = getattr(item, "json_schema", None)
+        if isinstance(schema, dict) and "x-unit" in schema:
+            return str(schema["x-unit"])
+    return None
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, tuple | list):
+        return "[" + ", ".join(_plain(item) for item in value) + "]"
+    if isinstance(value, float):
+        return f"{value:g}"
+    return str(value)
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+# -- connectors ---------------------------------------------------------------------------------------
+
+
+def _builtin(kind: str) -> list[Any]:
+    """The connectors of this distribution, without others that are installed on the author's machine."""
+    return ConnectorRegistry(entry_points=False).list_connectors(kind)
+
+
+def _connectors(kind: str) -> str:
+    lines = ["", "| connector | what it is | its own keys |", "| --- | --- | --- |"]
+    for spec in _builtin(kind):
+        settings = spec.load_settings()
+        keys = ", ".join(_setting(name, info) for name, info in settings.model_fields.items()) if settings else ""
+        names = f"`{spec.id}`" + "".join(f", `{alias}`" for alias in spec.aliases)
+        extra = f" Needs the extra `{spec.extra}`." if spec.extra else ""
+        lines.append(f"| {names} | {_cell(spec.description)}.{extra} | {_cell(keys)} |".replace("..", "."))
+    return "\n".join(lines) + "\n"
+
+
+def _setting(name: str, info: FieldInfo) -> str:
+    default = _default(info)
+    return f"`{name}` ({(info.description or '').rstrip('.')}{f'; {default}' if default else ''})"
+
+
+def _model_note() -> str:
+    return (
+        "A request that uses what a model denies (`false`), or needs more tokens than its window, is never sent to it. "
+        "What a model does not say, and the catalogue does not know, is unknown: the model is asked after those that "
+        "declare it.\n"
+    )
+
+
+def _selection() -> str:
+    names = {
+        live: ", ".join(f"`{name}`" for name, attribute in ATTRIBUTES.items() if attribute.live is live)
+        for live in (False, True)
+    }
+    functions = ", ".join(f"`{name}()`" for name in FUNCTIONS)
+    return _SELECTION.format(declared=names[False], live=names[True], functions=functions)
+
+
+def _capabilities() -> str:
+    about = RootConfig.model_fields["capabilities"].description
+    return (
+        f"## capabilities\n\n{about}\n\n"
+        "```yaml\ncapabilities:\n  compliance: [pii-detection, regulatory-review]\n"
+        "  text-generation: [poetry]   # under a node that exists\n```\n"
+    )
+
+
+def _keys() -> str:
+    rows = [spec for spec in _builtin("provider") if spec.key_env and spec.row.get("zero_config") is not False]
+    return "\n".join(f"   - {spec.short_name}: {' or '.join(f'`{name}`' for name in spec.key_env)}" for spec in rows)
+
+
+def _servers() -> str:
+    ports = {spec.short_name: spec.row.get("port") for spec in _builtin("provider") if spec.row.get("local")}
+    names: tuple[str, ...] = DiscoveryConfig().local.servers
+    return ", ".join(f"{name} ({ports[name]})" if ports.get(name) else name for name in names)
+
+
+def main(arguments: list[str]) -> int:
+    target = Path(arguments[0]) if arguments else PAGE
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text(page(), "utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,1 +1,0 @@
-"""Discovery: health of providers, their model lists, servers on this machine."""

@@ -1,0 +1,152 @@
+"""`modelmesh.local-llm.v1`: language models on this machine, each in a child process (`llm_child.py`).
+
+Owns: finding a model's weights, and which are on this machine.
+Must never: fetch weights itself (`meshctl pull` does), or import xllamacpp into the daemon.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from collections.abc import AsyncGenerator
+from contextlib import aclosing, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from meshd.catalogue.known import load_local_models
+from meshd.connectors.providers.embedded.provider import EmbeddedModel
+from meshd.pull.store import find, list_models
+from meshd.sdk.provider import (
+    FailureKind,
+    ModelListing,
+    Operation,
+    Provider,
+    ProviderAnswer,
+    ProviderCall,
+    ProviderFailure,
+    ProviderSettings,
+    StreamEvent,
+)
+
+DEFAULT_MODEL = "smollm2-135m"
+DEFAULT_CONTEXT = 4096
+PARALLEL = 2
+CAPABILITIES = ("chat-completion", "text-completion")
+PACKAGE = "xllamacpp"
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    model: str
+    path: Path
+    context: int
+    features: tuple[str, ...]
+
+
+class LocalLlmProvider(Provider):
+    """Options: `model` (a pulled name or a path), `context_window`, `threads`, `parallel`, `idle_timeout`,
+    `start_timeout`. Every pulled model can be used; `model` is listed first."""
+
+    def __init__(self, settings: ProviderSettings) -> None:
+        super().__init__(settings)
+        self._default = str(settings.options.get("model") or DEFAULT_MODEL)
+        self._models: dict[str, EmbeddedModel] = {}
+
+    async def execute(self, call: ProviderCall) -> ProviderAnswer:
+        return await self._model(call).execute(call)
+
+    async def stream(self, call: ProviderCall) -> AsyncGenerator[StreamEvent, None]:
+        async with aclosing(self._model(call).stream(call)) as events:
+            async for event in events:
+                yield event
+
+    async def list_models(self) -> list[ModelListing]:
+        found = {weights.model: weights for weights in self._all_weights()}
+        return [
+            ModelListing(
+                id=weights.model,
+                capabilities=CAPABILITIES,
+                context_window=weights.context,
+                max_output_tokens=weights.context,
+                features=weights.features,
+            )
+            for weights in found.values()
+        ]
+
+    async def probe(self, method: str, model: str | None, timeout: float) -> float:
+        """Whether it could serve: the package, the weights. A running child counts as available."""
+        self._check_package()
+        self._weights(model or _name_of(self._default))
+        return 0.0
+
+    def describe(self) -> dict[str, Any]:
+        return {
+            "embedded": PACKAGE,
+            "model": _name_of(self._default),
+            "children": {name: model.describe() for name, model in self._models.items()},
+        }
+
+    async def aclose(self) -> None:
+        models, self._models = self._models, {}
+        for model in models.values():
+            await model.aclose()
+
+    def _model(self, call: ProviderCall) -> EmbeddedModel:
+        if call.operation is Operation.EMBEDDINGS:
+            raise ProviderFailure(FailureKind.UNSUPPORTED, f"{call.model} makes no embeddings", status=400)
+        model = self._models.get(call.model)
+        if model is None:
+            self._check_package()
+            weights = self._weights(call.model)
+            model = EmbeddedModel(self.settings, weights.model, lambda socket: self._command(weights, socket))
+            self._models[call.model] = model
+        return model
+
+    def _command(self, weights: Weights, socket: str) -> list[str]:
+        options = self.settings.options
+        return [
+            *("-m", "meshd.connectors.providers.embedded.llm_child", "--socket", socket, "--alias", weights.model),
+            *("--model", str(weights.path), "--context", str(weights.context)),
+            *("--parallel", str(options.get("parallel") or PARALLEL), "--threads", str(options.get("threads") or 0)),
+        ]
+
+    def _check_package(self) -> None:
+        if importlib.util.find_spec(PACKAGE) is None:
+            message = f'the package {PACKAGE} is not installed: pip install "modelmesh[local]"'
+            raise ProviderFailure(FailureKind.CONNECTION, message)
+
+    def _weights(self, name: str) -> Weights:
+        """Files are checked, not read: a few microseconds each."""
+        if _is_path(self._default) and name == _name_of(self._default):
+            path = Path(self._default).expanduser()
+            if path.is_file():
+                return self._described(name, path)
+            raise ProviderFailure(FailureKind.MODEL_NOT_FOUND, f"there is no file {path}", status=404)
+        pulled = find(name, self.settings.data_dir or None)
+        if pulled is not None:
+            return self._described(name, pulled.path)
+        known = {row.name for row in load_local_models()}
+        cure = f"run: meshctl pull {name}" if name in known else f"known are: {', '.join(sorted(known))}"
+        raise ProviderFailure(FailureKind.MODEL_NOT_FOUND, f"{name} is not on this machine; {cure}", status=404)
+
+    def _all_weights(self) -> list[Weights]:
+        first: list[Weights] = []
+        with suppress(ProviderFailure):
+            first.append(self._weights(_name_of(self._default)))
+        pulled = list_models(self.settings.data_dir or None)
+        return first + [self._described(model.name, model.path) for model in pulled]
+
+    def _described(self, name: str, path: Path) -> Weights:
+        row = next((row for row in load_local_models() if row.name == name), None)
+        configured = self.settings.options.get("context_window") if name == _name_of(self._default) else None
+        context = int(configured or (row.context_window if row else DEFAULT_CONTEXT))
+        return Weights(name, path, context, row.features if row else ())
+
+
+def _is_path(model: str) -> bool:
+    return os.sep in model or model.lower().endswith(".gguf")
+
+
+def _name_of(model: str) -> str:
+    return Path(model).stem.lower() if _is_path(model) else model

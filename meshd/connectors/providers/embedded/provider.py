@@ -1,0 +1,96 @@
+"""What the embedded providers share: the OpenAI connector over a child's socket.
+
+Owns: starting the child for a call, and keeping it while the call lasts.
+Must never: start a child only to describe it (`list_models`, `probe`, `describe`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from typing import Any
+
+from meshd.connectors.providers.embedded.process import IDLE_TIMEOUT, START_TIMEOUT, ChildServer
+from meshd.connectors.providers.openai import OpenAIProvider
+from meshd.sdk.provider import FailureKind, ProviderAnswer, ProviderCall, ProviderFailure, ProviderSettings, StreamEvent
+
+
+class EmbeddedModel:
+    """One model: its child and the connector that speaks to it."""
+
+    def __init__(self, settings: ProviderSettings, model: str, command: Callable[[str], list[str]]) -> None:
+        options = settings.options
+        self.model = model
+        self.child = ChildServer(
+            f"{settings.name}-{model}",
+            command,
+            runtime_dir=settings.runtime_dir,
+            start_timeout=float(options.get("start_timeout") or START_TIMEOUT),
+            idle_timeout=float(options.get("idle_timeout") or IDLE_TIMEOUT),
+        )
+        self._http = OpenAIProvider(
+            ProviderSettings(
+                name=settings.name,
+                connector=settings.connector,
+                base_url=f"unix:{self.child.socket}",
+                auth_method="none",
+                timeout=settings.timeout,
+                connect_timeout=settings.connect_timeout,
+                max_connections=settings.max_connections,
+            )
+        )
+
+    async def execute(self, call: ProviderCall) -> ProviderAnswer:
+        async with self._started(call):
+            try:
+                return await self._http.execute(call)
+            except ProviderFailure as failure:
+                await self._look_after(failure)
+                raise
+
+    async def stream(self, call: ProviderCall) -> AsyncGenerator[StreamEvent, None]:
+        async with self._started(call), aclosing(self._http.stream(call)) as events:
+            try:
+                async for event in events:
+                    yield event
+            except ProviderFailure as failure:
+                await self._look_after(failure)
+                raise
+
+    async def _look_after(self, failure: ProviderFailure) -> None:
+        if failure.kind in (FailureKind.CONNECTION, FailureKind.STREAM_CUT):
+            await self.child.suspect()
+
+    def describe(self) -> dict[str, Any]:
+        return self.child.describe()
+
+    async def aclose(self) -> None:
+        await self._http.aclose()
+        await self.child.aclose()
+
+    def _started(self, call: ProviderCall) -> _Started:
+        return _Started(self.child, call.timeout)
+
+
+class _Started:
+    """`child.use()`, awaited no longer than the call may take."""
+
+    def __init__(self, child: ChildServer, timeout: float) -> None:
+        self._child = child
+        self._use = child.use()
+        self._timeout = timeout
+
+    async def __aenter__(self) -> None:
+        if self._child.running:
+            await self._use.__aenter__()
+            return
+        try:
+            async with asyncio.timeout(self._timeout):
+                await self._use.__aenter__()
+        except TimeoutError:
+            message = f"{self._child.name} was not ready within {self._timeout:g} s"
+            raise ProviderFailure(FailureKind.TIMEOUT, message) from None
+
+    async def __aexit__(self, *exc: Any) -> None:
+        await self._use.__aexit__(*exc)

@@ -1,0 +1,1 @@
+"""Answers and faults by script, for tests and demonstrations."""

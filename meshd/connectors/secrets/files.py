@@ -1,0 +1,99 @@
+"""Reads files that hold secrets; whatever the path is, within a few seconds.
+
+Owns: what may be read (a file, or a pipe once), how much of it, and how it is decoded.
+Must never: put part of a file into an error, or wait for a pipe indefinitely.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import stat
+import time
+from pathlib import Path
+
+from meshd.sdk.secrets import SecretStoreError, SecretUnavailable
+
+MOST_BYTES = 1024 * 1024
+_PIPE_PATIENCE = 5.0  # s for a pipe's writer to open and close it
+_OTHERS = stat.S_IRWXO | stat.S_IWGRP | stat.S_IRGRP
+
+_pipes: dict[tuple[int, int], bytes] = {}  # device and inode → content, which comes only once
+
+
+def read_text(path: Path, private: bool = False) -> str:
+    """The whole text, without its byte order mark. private: refuse a file that others may read.
+
+    Raises SecretUnavailable or SecretStoreError, in words that name the path.
+    """
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except (FileNotFoundError, NotADirectoryError):
+        raise SecretUnavailable(f"there is no file {path}") from None
+    except (OSError, ValueError) as error:
+        raise SecretStoreError(f"{path} cannot be read: {_why(error)}") from None
+    try:
+        content = _read(fd, path, private)
+    except OSError as error:
+        raise SecretStoreError(f"{path} cannot be read: {_why(error)}") from None
+    finally:
+        os.close(fd)
+    if len(content) > MOST_BYTES:
+        raise SecretStoreError(f"{path} is larger than 1 MiB: it cannot be a file of secrets")
+    if not content.strip():
+        raise SecretUnavailable(f"{path} is empty")
+    try:
+        text = content.decode("utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
+    except UnicodeDecodeError:
+        raise SecretStoreError(f"{path} is not UTF-8 text") from None
+    if "\0" in text:
+        raise SecretStoreError(f"{path} is not a text file")
+    return text
+
+
+def read_value(path: Path, private: bool = False) -> str:
+    """The value in a file that holds one secret."""
+    return read_text(path, private).rstrip("\r\n")
+
+
+def _read(fd: int, path: Path, private: bool) -> bytes:
+    found = os.fstat(fd)
+    if stat.S_ISREG(found.st_mode):
+        if private and found.st_mode & _OTHERS:
+            raise SecretStoreError(f"{path} can be read by others: run `chmod 600 {path}`")
+        return _all(fd)
+    if stat.S_ISDIR(found.st_mode):
+        raise SecretStoreError(f"{path} is a directory, and not a file")
+    if not stat.S_ISFIFO(found.st_mode):
+        raise SecretStoreError(f"{path} is neither a file nor a pipe")
+    known = (found.st_dev, found.st_ino)
+    if known not in _pipes:
+        _pipes[known] = _drain(fd, path)
+    return _pipes[known]
+
+
+def _all(fd: int) -> bytes:
+    content = bytearray()
+    while len(content) <= MOST_BYTES and (piece := os.read(fd, 65536)):
+        content += piece
+    return bytes(content)
+
+
+def _drain(fd: int, path: Path) -> bytes:
+    """A pipe's content until its writer closes it."""
+    deadline, content = time.monotonic() + _PIPE_PATIENCE, bytearray()
+    waiting = select.poll()
+    waiting.register(fd, select.POLLIN)
+    while len(content) <= MOST_BYTES:
+        left = deadline - time.monotonic()
+        if left <= 0 or not waiting.poll(left * 1000):
+            raise SecretStoreError(f"{path} is a pipe, and what it holds did not come to an end within 5 s")
+        piece = os.read(fd, 65536)
+        if not piece:
+            break
+        content += piece
+    return bytes(content)
+
+
+def _why(error: OSError | ValueError) -> str:
+    return getattr(error, "strerror", None) or str(error)

@@ -1,0 +1,21 @@
+"""Storage connectors: where state is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+from meshd.sdk.storage import Storage, StorageError, StorageReset
+
+__all__ = ["Storage", "StorageError", "StorageReset", "open_storage"]
+
+
+def open_storage(id: str, settings: Mapping[str, Any], directory: Path) -> Storage:
+    """An open storage. directory: where it keeps its files unless its settings say otherwise.
+
+    Raises ConfigurationError (an unknown connector), ValueError (a wrong setting), StorageError.
+    """
+    from meshd.connectors.make import make_connector  # the registry reads the catalogue: not before it is needed
+
+    return cast(Storage, make_connector("storage", id, settings, directory))

@@ -1,0 +1,1 @@
+"""What everything above may import: records, mailboxes, redaction."""

@@ -1,0 +1,99 @@
+"""Which values of a configuration are secret, and what is shown instead.
+
+Owns: the rule by which a key is known to hold a secret, and the masking of a whole configuration.
+Must never: show a literal secret because it is beside a reference.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from meshd.config.check.problems import Path
+
+MASK = "•••"
+
+_SECRET_KEY = re.compile(
+    r"(?:api[-_]?keys?|(?:secret|private|access|account|subscription|encryption)[-_]?keys?|auth[-_]?keys?"
+    r"|(?:^|[-_])tokens?|secrets?|passwords?|passphrase|authorization|cookie|credentials?)$",
+    re.IGNORECASE,
+)
+_REFERENCE = re.compile(r"\$\{(secrets|env):([^}]*)\}")
+_USERINFO = re.compile(r"(?<=://)([^/@\s:]*):([^/@\s]+)(?=@)")
+_TOKEN_ALONE = re.compile(r"(?<=://)[^/@\s:]+(?=@)")
+_URL = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*://)(?P<userinfo>[^/?#]*@)?(?P<rest>[^?#]*)(?P<query>\?[^#]*)?")
+_NAMED = frozenset({"providers", "models", "pools", "apps"})
+"""Sections whose second level is a user's name, which says nothing about the content."""
+
+_SCHEME = re.compile(r"^(?:bearer|basic|token)\s+", re.IGNORECASE)
+
+
+def is_secret_key(key: str) -> bool:
+    """Whether a key of this name holds a secret in any place."""
+    return bool(_SECRET_KEY.search(key))
+
+
+def is_secret_path(path: Path) -> bool:
+    """Whether the value at this path is secret, by its own key or one above it."""
+    return any(_marks_secret(path[: end + 1]) for end in range(len(path)))
+
+
+def _marks_secret(path: Path) -> bool:
+    """Whether the last part of the path is a key that makes all below it secret."""
+    last = path[-1]
+    if isinstance(last, int) or len(path) == 1:
+        return False
+    if len(path) == 2 and path[0] in _NAMED:
+        return False
+    if path[0] == "secrets":
+        return last == "values" or is_secret_key(last)
+    return is_secret_key(last)
+
+
+def redact_url(url: str) -> str:
+    """A URL without credentials and query."""
+    match = _URL.match(url)
+    if match is None:
+        address, mark, _ = url.partition("?")
+        return f"{address}?{MASK}" if mark else url
+    userinfo = f"{MASK}@" if match["userinfo"] else ""
+    query = f"?{MASK}" if match["query"] and match["query"] != "?" else ""
+    return f"{match['scheme']}{userinfo}{match['rest']}{query}"
+
+
+def mask_secret(value: str) -> str:
+    """A mask for a literal secret; a reference is shown as written."""
+    scheme = _SCHEME.match(value)
+    prefix = scheme[0] if scheme else ""
+    rest = value[len(prefix) :]
+    if not value or not _REFERENCE.fullmatch(rest):
+        return MASK if value else value
+    return prefix + _REFERENCE.sub(_masked_default, rest)
+
+
+def _masked_default(match: re.Match[str]) -> str:
+    kind, inner = match[1], match[2]
+    name, separator, default = inner.partition(":-")
+    return f"${{{kind}:{name}:-{MASK}}}" if separator and default else match[0]
+
+
+def redact(value: Any, path: Path = (), *, secret: bool = False) -> Any:
+    """The same structure with every literal secret masked."""
+    secret = secret or (bool(path) and _marks_secret(path))
+    if isinstance(value, dict):
+        # A token's entry names the app that holds it; the name is not a secret.
+        return {
+            key: redact(item, (*path, key), secret=secret and key not in ("app", "name")) for key, item in value.items()
+        }
+    if isinstance(value, list | tuple):
+        return [redact(item, (*path, index), secret=secret) for index, item in enumerate(value)]
+    if isinstance(value, str):
+        return mask_secret(value) if secret else _TOKEN_ALONE.sub(MASK, _USERINFO.sub(rf"\1:{MASK}", value))
+    # A number of tokens is a limit (`max_output_tokens`).
+    if secret and isinstance(value, int | float) and not isinstance(value, bool) and not _counts_tokens(path):
+        return MASK
+    return value
+
+
+def _counts_tokens(path: Path) -> bool:
+    return bool(path) and str(path[-1]).lower().endswith("tokens")

@@ -1,0 +1,1 @@
+"""What providers and local servers offer, and whether they are healthy."""

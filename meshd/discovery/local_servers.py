@@ -1,0 +1,238 @@
+"""Model servers on this machine, found by asking.
+
+Owns: where to look (the catalogue's local rows), and recognising servers by their answers.
+Must never: trust a port. 8080 may be llama-server, LocalAI or any web server; a server that does not answer like a
+known one is left alone.
+
+How they are recognised, cheapest first: llama-server signs with `Server: llama.cpp` and owns its models as `llamacpp`;
+vLLM owns them as `vllm`; Ollama answers GET /api/version, LM Studio GET /api/v0/models; LocalAI answers GET /readyz and
+leaves its models without an owner.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, Protocol
+
+CONNECT_TIMEOUT = 0.3  # s
+ANSWER_TIMEOUT = 1.0
+SCAN_TIMEOUT = 5.0  # s for everything: a hanging server must not delay the rest for long
+LARGEST_ANSWER = 4 * 1024 * 1024
+
+_HERE = frozenset({"localhost", "127.0.0.1", "0.0.0.0", "::1", "::", ""})
+
+
+class LocalRow(Protocol):
+    """What is needed from a row of the catalogue."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def port(self) -> int | None: ...
+    @property
+    def host_env(self) -> str | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    status: int
+    server: str
+    body: bytes
+
+    def json(self) -> Any:
+        """None if it is not JSON."""
+        try:
+            return json.loads(self.body)
+        except (ValueError, RecursionError):
+            return None
+
+
+Get = Callable[[str, int, str], Answer | None]
+"""(host, port, path) → the answer, None if there is none."""
+
+
+NO_ANSWER = Answer(0, "", b"")
+
+
+@dataclass(frozen=True, slots=True)
+class FoundServer:
+    name: str
+    connector: str
+    base_url: str
+    models: tuple[dict[str, Any], ...]
+
+
+def address_of(row: LocalRow, environ: Mapping[str, str]) -> tuple[str, int] | None:
+    """Where a server of this kind would listen: by its own variable, else its usual port on this machine."""
+    said = environ.get(row.host_env or "", "").strip(" \t\r\n\"'")  # an `--env-file` keeps quotes
+    if not said and row.port is None:
+        return None
+    return parse_host(said, row.port or 80)
+
+
+def parse_host(text: str, port: int) -> tuple[str, int]:
+    """`host`, `host:port`, `:port`, `[v6]:port`, or a URL of these. A wildcard address means this machine."""
+    rest = text.split("://", 1)[-1].split("/", 1)[0]
+    host = rest
+    if rest.startswith("["):
+        host, _, tail = rest[1:].partition("]")
+        rest = tail
+    elif rest.count(":") == 1:
+        host = rest.partition(":")[0]
+    elif rest.count(":") > 1:
+        rest = ""
+    number = rest.rpartition(":")[2] if ":" in rest else ""
+    if number.isdigit():
+        port = int(number)
+    elif text.startswith("https://"):
+        port = 443
+    return ("127.0.0.1" if host in _HERE else host), port
+
+
+def same_address(url: str, host: str, port: int) -> bool:
+    """Whether a configured base URL names this server."""
+    other, other_port = parse_host(url, 443 if url.startswith("https:") else 80)
+    return (other, other_port) == (host, port)
+
+
+def find_local(
+    rows: Iterable[LocalRow],
+    environ: Mapping[str, str],
+    *,
+    skip: Callable[[LocalRow, str, int], bool] = lambda row, host, port: False,
+    known: Iterable[FoundServer] = (),
+    get: Get | None = None,
+    now: Callable[[], float] = time.monotonic,
+) -> list[FoundServer]:
+    """Every server of these rows that answers as expected. skip: addresses that are configured already. known: servers
+    of an earlier scan: one that is there but gives no readable answer is found without models."""
+    ask = get or http_get
+    found: dict[tuple[str, int], FoundServer] = {}
+    asked: dict[tuple[str, int], str] = {}
+    gone: set[tuple[str, int]] = set()
+    until = now() + SCAN_TIMEOUT
+    rows = [row for row in rows if address_of(row, environ) is not None]
+    by_name = {row.name: row for row in rows}
+    for row in rows:
+        address = address_of(row, environ)
+        assert address is not None
+        if address in asked:
+            continue
+        if skip(row, *address):
+            gone.add(address)
+            continue
+        if now() > until:
+            break
+        listed = ask(*address, "/v1/models")
+        asked[address] = ""
+        if listed is None:
+            gone.add(address)
+            continue
+        kind = identify(listed, partial(ask, *address))
+        asked[address] = kind
+        if kind in by_name:
+            found[address] = _found(by_name[kind], address, listed, ask)
+    for server in known:
+        address = parse_host(server.base_url, 80)
+        if server.name in by_name and not asked.get(address) and address not in gone:
+            found.setdefault(address, replace(server, models=()))
+    return list(found.values())
+
+
+def identify(listed: Answer, get: Callable[[str], Answer | None]) -> str:
+    """The name of the server that answered GET /v1/models like this, "" if unknown."""
+    if "llama.cpp" in listed.server:
+        return "llama-server"
+    document = listed.json() if listed.status == 200 else None
+    entries = document.get("data") if isinstance(document, dict) else None
+    entries = entries if isinstance(entries, list) else []
+    owners = {str(entry.get("owned_by") or "") for entry in entries if isinstance(entry, dict)}
+    if "llamacpp" in owners:
+        return "llama-server"
+    if "vllm" in owners:
+        return "vllm"
+    if not isinstance(document, dict) or document.get("object") != "list":
+        # vLLM, LocalAI and LM Studio with a key: those have to be configured.
+        return ""
+    if _says(get("/api/version"), "version"):
+        return "ollama"
+    if _says(get("/api/v0/models"), "data"):
+        return "lmstudio"
+    ready = get("/readyz")
+    if ready is not None and ready.status == 200 and owners <= {"", "localai"}:
+        return "localai"
+    return ""
+
+
+def _says(answer: Answer | None, key: str) -> bool:
+    """Whether it is a map with this key."""
+    document = answer.json() if answer is not None and answer.status == 200 else None
+    return isinstance(document, dict) and key in document
+
+
+def _found(row: LocalRow, address: tuple[str, int], listed: Answer, ask: Get) -> FoundServer:
+    host, port = address
+    body = listed.body
+    if row.name == "lmstudio":
+        # Its own list has each model's kind and context.
+        native = ask(host, port, "/api/v0/models")
+        body = native.body if native is not None and native.status == 200 else body
+    place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return FoundServer(row.name, row.id, f"http://{place}/v1", _models(body))
+
+
+def _models(body: bytes) -> tuple[dict[str, Any], ...]:
+    from meshd.formats.openai.models import read_listing
+    from meshd.formats.openai.wire import Broken
+
+    try:
+        listed = read_listing(body)
+    except Broken:
+        return ()
+    return tuple(model.to_dict() for model in listed)
+
+
+def http_get(host: str, port: int, path: str) -> Answer | None:
+    """One GET on a new connection; NO_ANSWER if it connects without a readable answer. A refused connection costs
+    microseconds and imports nothing."""
+    try:
+        connection = socket.create_connection((host, port), CONNECT_TIMEOUT)
+    except OSError:
+        return None
+    from http.client import HTTPConnection, HTTPException
+
+    with contextlib.closing(connection):
+        client = HTTPConnection(host, port, timeout=ANSWER_TIMEOUT)
+        connection.settimeout(ANSWER_TIMEOUT)
+        client.sock = connection
+        try:
+            client.request("GET", path, headers={"Accept": "application/json", "Connection": "close"})
+            response = client.getresponse()
+            body = _uncoded(response.read(LARGEST_ANSWER), response.getheader("Content-Encoding") or "")
+            return Answer(response.status, response.getheader("Server") or "", body)
+        except (OSError, HTTPException, ValueError):
+            return NO_ANSWER
+
+
+def _uncoded(body: bytes, coding: str) -> bytes:
+    """The body decompressed, up to the same limit as an uncompressed one. Raises ValueError."""
+    if not coding:
+        return body
+    from meshd.net.encodings import decoder
+
+    made = decoder(coding)
+    if made is None:
+        return body
+    made.feed(body)
+    found = bytearray()
+    while made.more and len(found) < LARGEST_ANSWER:
+        found += made.read()
+    return bytes(found)

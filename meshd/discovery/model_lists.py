@@ -1,0 +1,222 @@
+"""`modelmesh.registry-sync.v1`: compares providers' model lists with their earlier ones.
+
+Owns: the schedule of listings, the last list of every provider, and which models are added because of it.
+Must never: do I/O or read a clock. A provider's first list is the baseline; `on_new_model` and `on_deprecated_model`
+apply to later changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from meshd.formats.openai.models import guess_capabilities
+from meshd.messages import CatalogueChanged, ListModels, ModelsListed
+
+LIST_TIMEOUT = 15.0
+FIRST_RETRY = 30.0  # s after a failed listing; doubles up to the interval
+UNLISTED_RETRY = 0.5  # s the same, of a provider that has not listed anything yet: its models cannot be asked till then
+GRACE = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class SyncSettings:
+    enabled: bool = True
+    interval: float = 3600.0
+    auto_register: bool = False
+    providers: tuple[str, ...] = ()
+    on_new_model: str = "register"
+    on_deprecated_model: str = "deactivate"
+
+    @classmethod
+    def of(cls, section: Any) -> SyncSettings:
+        """From the configuration's section `discovery.sync`."""
+        return cls(
+            section.enabled,
+            max(section.interval, 1.0),
+            section.auto_register,
+            tuple(section.providers),
+            section.on_new_model,
+            section.on_deprecated_model,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A provider to list. registers: models are added from its list. details: each model is asked about separately.
+    capabilities: the provider's statements are used, otherwise guesses from names.
+    """
+
+    name: str
+    registers: bool
+    interval: float
+    details: bool = False
+    capabilities: bool = True
+
+    @property
+    def patience(self) -> float:
+        """Seconds after which a listing counts as lost."""
+        return LIST_TIMEOUT * (2 if self.details else 1) + GRACE
+
+
+@dataclass(slots=True)
+class _Listed:
+    source: Source
+    due: float
+    asked_at: float | None = None
+    failures: int = 0
+    error: str = ""
+    seen: dict[str, dict[str, Any]] | None = None  # the last list
+    offered: dict[str, dict[str, Any]] = field(default_factory=dict)
+    told: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """The result of a listing. change: for the config actor; None if nothing changes."""
+
+    provider: str
+    new: tuple[str, ...]
+    gone: tuple[str, ...]
+    models: int
+    first: bool
+    error: str = ""
+    change: CatalogueChanged | None = None
+    notify: bool = False
+
+    def row(self) -> dict[str, Any]:
+        return {
+            "provider": self.provider,
+            "kind": "provider",
+            "models": self.models,
+            "new": list(self.new),
+            "gone": list(self.gone),
+            "error": self.error,
+        }
+
+
+class RegistrySync:
+    def __init__(self) -> None:
+        self.settings = SyncSettings()
+        self._listed: dict[str, _Listed] = {}
+
+    def configure(self, settings: SyncSettings, sources: Iterable[Source], now: float) -> None:
+        self.settings = settings
+        before, self._listed = self._listed, {}
+        for source in sources:
+            kept = before.get(source.name)
+            if kept is None:
+                kept = _Listed(source, now)
+            elif source.registers and not kept.source.registers and kept.seen is not None:
+                kept.due = now  # its list counts now
+                kept.seen = None
+            kept.source = source
+            kept.due = min(kept.due, now + source.interval)
+            self._listed[source.name] = kept
+
+    def due(self, now: float, *, everything: bool = False) -> list[ListModels]:
+        """Listings to ask for now."""
+        asks = []
+        for name, listed in self._listed.items():
+            if listed.asked_at is not None and now - listed.asked_at > listed.source.patience:
+                listed.asked_at = None  # the router was restarted meanwhile
+            if listed.asked_at is not None:
+                continue
+            if everything or (self._scheduled(name) and listed.due <= now):
+                listed.asked_at = now
+                asks.append(ListModels(name, LIST_TIMEOUT, listed.source.details))
+        return asks
+
+    def next_due(self, now: float) -> float | None:
+        times = [
+            listed.asked_at + listed.source.patience if listed.asked_at is not None else listed.due
+            for name, listed in self._listed.items()
+            if self._scheduled(name)
+        ]
+        return max(0.0, min(times) - now) if times else None
+
+    def awaited(self) -> set[str]:
+        """Providers whose answer is still to come."""
+        return {name for name, listed in self._listed.items() if listed.asked_at is not None}
+
+    def unlisted(self) -> set[str]:
+        """Providers whose models are taken from their first list, which is still to come."""
+        return {
+            name
+            for name, listed in self._listed.items()
+            if listed.source.registers and not listed.told and self._scheduled(name)
+        }
+
+    def models_listed(self, message: ModelsListed, now: float) -> Difference | None:
+        listed = self._listed.get(message.provider)
+        if listed is None:
+            return None
+        listed.asked_at = None
+        if message.error:
+            listed.failures += 1
+            listed.error = message.error
+            first = FIRST_RETRY if listed.seen is not None else UNLISTED_RETRY
+            listed.due = now + min(listed.source.interval, first * 2.0 ** min(listed.failures - 1, 20))
+            return Difference(message.provider, (), (), len(listed.offered), False, message.error)
+        listed.failures, listed.error = 0, ""
+        listed.due = now + listed.source.interval
+        current = {str(model["id"]): dict(model) for model in message.models if not model.get("deprecated")}
+        if not listed.source.capabilities:
+            for id, model in current.items():
+                model["capabilities"], model["features"] = list(guess_capabilities(id)), []
+        return self._compare(listed, current)
+
+    def _compare(self, listed: _Listed, current: dict[str, dict[str, Any]]) -> Difference:
+        settings, name = self.settings, listed.source.name
+        before = listed.seen
+        listed.seen = current
+        offered = dict(listed.offered)
+        new = tuple(sorted(current.keys() - before.keys())) if before is not None else ()
+        gone = tuple(sorted(before.keys() - current.keys())) if before is not None else ()
+        for id, model in current.items():
+            # Models in use are refreshed; new ones are added if configured.
+            if before is None or id in offered or (id in new and settings.on_new_model == "register"):
+                offered[id] = model
+        if before is None or settings.on_deprecated_model == "deactivate":
+            offered = {id: model for id, model in offered.items() if id in current}
+        change = None
+        if listed.source.registers and (offered != listed.offered or not listed.told):
+            change = CatalogueChanged(name, tuple(offered.values()))
+            listed.told = True
+        listed.offered = offered
+        said_new = new and settings.on_new_model != "ignore"
+        said_gone = gone and settings.on_deprecated_model != "ignore"
+        notify = bool(said_new or said_gone)
+        return Difference(name, new, gone, len(current), before is None, change=change, notify=notify)
+
+    def _scheduled(self, name: str) -> bool:
+        settings = self.settings
+        return settings.enabled and (not settings.providers or name in settings.providers)
+
+
+def sources_of(generation: Any, found: Mapping[str, Any]) -> list[Source]:
+    """The generation's providers that are to be listed; local servers are listed by the scan."""
+    config = generation.config
+    sync = config.discovery.sync
+    with_models = {model.provider for model in config.models.values()}
+    sources = []
+    for name in generation.providers:
+        section = config.providers.get(name)
+        if name in found or section is None or section.discovery.enumerate_models is False:
+            continue
+        if generation.table.providers[name].disabled:
+            continue  # without its key it would refuse, or list models that it does not serve
+        everything = section.catalogue.auto_discover or sync.auto_register
+        own = "refresh_interval" in section.catalogue.model_fields_set
+        interval = section.catalogue.refresh_interval if own else sync.interval
+        sources.append(
+            Source(
+                name,
+                everything or name not in with_models,
+                max(interval, 1.0),
+                section.discovery.model_details is True,
+                section.discovery.capability_query is not False,
+            )
+        )
+    return sources

@@ -1,0 +1,1 @@
+"""Wire formats: how apps speak to the daemon, and the daemon to providers."""

@@ -1,0 +1,1 @@
+"""Failures of providers in any wording, classified."""

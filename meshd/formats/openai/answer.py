@@ -1,0 +1,185 @@
+"""A unary answer in OpenAI's format: its validity and its usage.
+
+Owns: distinguishing an answer from an error, and from empty choices.
+Must never: change a byte that an app can read, or refuse an answer for a field it does not need.
+
+An empty text with a finish reason is an answer, and so are a refusal, a tool call, or reasoning alone.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import msgspec
+
+from meshd.formats.errors import error_answers
+from meshd.formats.openai import shape, wire
+from meshd.formats.openai import usage as _usage
+from meshd.sdk import lenient
+from meshd.sdk.message_content import read as read_said
+from meshd.sdk.provider import Operation, Usage
+
+_VECTORS = re.compile(rb'\[[^\[]*"embedding"\s*:\s*(\[\s*[\d.-]|"[^"])')
+_NO_VECTOR = re.compile(rb'"embedding"\s*:\s*(null|\[\s*\]|"")')
+
+
+class _Part(msgspec.Struct):
+    """A choice of a unary answer."""
+
+    message: wire.Delta | None = None
+    text: str | None = None
+    finish_reason: str | None = None
+    error: msgspec.Raw = wire.NULL
+
+
+class Answer(msgspec.Struct):
+    """Data stays raw: an embedding's thousands of numbers are not needed here."""
+
+    choices: list[_Part] | None = None
+    data: msgspec.Raw = wire.NULL
+    usage: _usage.WireUsage | None = None
+    error: msgspec.Raw = wire.NULL
+    base_resp: msgspec.Raw = wire.NULL
+    error_code: msgspec.Raw = wire.NULL
+    status: msgspec.Raw = wire.NULL
+    type: msgspec.Raw = wire.NULL
+    x_groq: wire.GroqExtra | None = None
+
+
+_decode = msgspec.json.Decoder(Answer).decode
+
+
+class Unanswered(ValueError):
+    """It is JSON, but not an answer. The message says what is missing. usage: it may have cost something."""
+
+    def __init__(self, lacks: str, document: Mapping[str, Any]) -> None:
+        super().__init__(lacks)
+        self.usage = _usage.usage_in(document)
+
+
+class Read(NamedTuple):
+    """body: as the app gets it, byte for byte if readable. size: characters of its content, including reasoning and
+    tool calls; None if not counted."""
+
+    body: bytes
+    usage: Usage | None
+    size: int | None = None
+
+
+def read_answer(body: bytes, operation: Operation, *, empty: bool = False) -> Read:
+    """A unary answer. empty: the request asks for no vectors, so that an empty list is one. Raises Broken, Told,
+    Unanswered."""
+    try:
+        answer = _decode(body)
+    except wire.STRICT_ERRORS:
+        return Read(*_read_answer_oddly(body, operation, empty))
+    flags = answer.error is answer.base_resp is answer.error_code is answer.status is answer.type is wire.NULL
+    if flags and (answer.x_groq is None or answer.x_groq.error is wire.NULL):
+        if operation is Operation.EMBEDDINGS:
+            if _VECTORS.match(answer.data) is not None and _NO_VECTOR.search(answer.data) is None:
+                return Read(body, _usage.usage_of(answer.usage))
+        elif (size := _said_for_certain(answer.choices, operation)) is not None:
+            return Read(body, _usage.usage_of(answer.usage), size)
+    return Read(*_read_answer_oddly(body, operation, empty))
+
+
+def _said_for_certain(choices: list[_Part] | None, operation: Operation) -> int | None:
+    """Characters of the choices' content, if each is certainly an answer; else None."""
+    if not choices:
+        return None
+    size = 0
+    for choice in choices:
+        message, finish = choice.message, choice.finish_reason
+        if choice.error is not wire.NULL or (finish and finish != "stop" and wire.is_broken_off(finish)):
+            return None
+        text = choice.text if operation is Operation.COMPLETION else message.content if message is not None else None
+        if not text:
+            return None
+        size += len(text)
+        if message is not None:
+            size += len(message.reasoning_content or message.reasoning or "")
+            if message.tool_calls is not wire.NULL:
+                size += len(memoryview(message.tool_calls))
+    return size
+
+
+def _read_answer_oddly(body: bytes, operation: Operation, empty: bool) -> tuple[bytes, Usage | None]:
+    document, body = wire.document_of(body)
+    if operation is Operation.EMBEDDINGS:
+        return _read_embeddings(document, body, empty)
+    completion = operation is Operation.COMPLETION
+    if (
+        not error_answers.is_error(document)
+        and (made := shape.shaped(document, "message", completion=completion)) is not None
+    ):
+        document, body = made, lenient.encode(made)
+    choices = wire.choices_of(document)
+    if error_answers.is_flagged(document) or any(map(wire.is_failed, choices)):
+        raise wire.Told(wire.error_of(document), document)
+    if any(_is_answered(choice) for choice in choices):
+        return body, _usage.usage_in(document)
+    if error_answers.is_error({**document, "usage": None}):
+        raise wire.Told(lenient.plain(document), document)
+    if not choices and error_answers.of_object(document) is not error_answers.Sign.ALIVE:
+        raise wire.Told(lenient.plain(document), document)
+    raise Unanswered("without choices" if not choices else "with choices that say nothing", document)
+
+
+def _read_embeddings(document: dict[str, Any], body: bytes, empty: bool) -> tuple[bytes, Usage | None]:
+    if error_answers.is_flagged(document):
+        raise wire.Told(lenient.plain(document), document)
+    data = document.get("data")
+    rows = data if isinstance(data, list) else []
+    if (rows or (empty and data == [])) and all(isinstance(row, dict) and row.get("embedding") for row in rows):
+        return body, _usage.usage_in(document)
+    if (
+        error_answers.is_error({**document, "usage": None, "data": None})
+        or error_answers.of_object(document) is not error_answers.Sign.ALIVE
+    ):
+        raise wire.Told(lenient.plain(document), document)
+    raise Unanswered("without data" if not rows else "with data that is not a vector", document)
+
+
+def _is_answered(choice: Mapping[str, Any]) -> bool:
+    """Whether it has content, or a reason for having none."""
+    message = choice.get("message")
+    if isinstance(message, dict):
+        return any(read_said(message)) or wire.finish_reason(choice) is not None
+    text = choice.get("text")
+    said = message if isinstance(message, str) else text
+    return bool(said) or (isinstance(text, str) and wire.finish_reason(choice) is not None)
+
+
+def as_stream(body: bytes) -> bytes:
+    """A unary answer as one stream event, for servers that ignore `stream`."""
+    document, _ = wire.document_of(body)
+    choices = wire.choices_of(document)
+    for choice in choices:
+        message = choice.pop("message", None)
+        if isinstance(message, str):
+            message = {"role": "assistant", "content": message}
+        if isinstance(message, dict):
+            calls = message.get("tool_calls")
+            for index, call in enumerate(calls if isinstance(calls, list) else ()):
+                if isinstance(call, dict):
+                    call.setdefault("index", index)
+            choice["delta"] = message
+        if not wire.finish_reason(choice):
+            choice["finish_reason"] = "stop"
+    document["choices"] = choices
+    if document.get("object") == "chat.completion":
+        document["object"] = "chat.completion.chunk"
+    return lenient.encode(document)
+
+
+def is_whole(data: bytes) -> bool:
+    """Whether an event is a unary answer instead of a chunk."""
+    if b'"message"' not in data:
+        return False
+    try:
+        choices = wire.choices_of(wire.document_of(data)[0])
+    except wire.Broken:
+        return False
+    return any("delta" not in choice and isinstance(choice.get("message"), dict) for choice in choices)

@@ -1,0 +1,71 @@
+"""Continues another model's answer: the text so far as a prefilled assistant turn, or its closest equivalent.
+
+Owns: the form that each OpenAI-format server accepts (the quirk `prefill`).
+Must never: change what the app sent; it only adds to it.
+
+  assistant      the assistant's last message is continued (llama-server, Ollama, Groq)
+  prefix         as above, marked `"prefix": true` (Mistral)
+  final_message  as above, with `continue_final_message` instead of `add_generation_prompt` (vLLM)
+  instruct       a finished turn, and an instruction to continue where it stops (OpenAI, which has no prefill). Every
+                 server understands it, so it is the default, and used for an address with many models of which some
+                 refuse to end with the assistant's turn
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from meshd.sdk.lenient import whole
+from meshd.sdk.provider import Operation
+
+PREFILLS = ("assistant", "prefix", "final_message", "instruct")
+DEFAULT = "instruct"
+
+# With its turn no longer than what is reserved for it (`routing/needs.py`: GOING_ON).
+_GO_ON = {
+    "role": "user",
+    "content": "Your last message was cut off. Write what comes next, beginning with the very next character: repeat "
+    "nothing, and say nothing about the interruption.",
+}
+_encode = msgspec.json.Encoder().encode
+_messages = msgspec.json.Decoder(list[msgspec.Raw]).decode
+_prompt = msgspec.json.Decoder(str | list[Any]).decode
+
+
+class CannotGoOn(ValueError):
+    """The rest of this request's answer cannot be asked for."""
+
+
+def prefill_of(quirks: Mapping[str, Any], provider: str) -> str:
+    """Raises ValueError for an unknown one."""
+    prefill = str(quirks.get("prefill", DEFAULT))
+    if prefill not in PREFILLS:
+        raise ValueError(f"provider {provider}: prefill {prefill!r} is not one of {', '.join(PREFILLS)}")
+    return prefill
+
+
+def continued(fields: Mapping[str, msgspec.Raw], operation: Operation, so_far: str, how: str) -> dict[str, Any]:
+    """The request's fields, asking for the rest of an answer after `so_far`. Raises CannotGoOn."""
+    if operation is Operation.COMPLETION:
+        return {**fields, "prompt": _text(fields["prompt"]) + so_far}
+    turn: dict[str, Any] = {"role": "assistant", "content": so_far}
+    if how == "prefix":
+        turn["prefix"] = True
+    added = [turn, _GO_ON] if how == "instruct" else [turn]
+    changed: dict[str, Any] = {**fields, "messages": [*_messages(whole(bytes(fields["messages"]))), *added]}
+    if how == "final_message":
+        changed |= {"continue_final_message": True, "add_generation_prompt": False}
+    return changed
+
+
+def _text(prompt: msgspec.Raw) -> str:
+    """A prompt may be a list of one."""
+    given = _prompt(whole(bytes(prompt)))
+    if isinstance(given, list) and len(given) == 1:
+        given = given[0]
+    if not isinstance(given, str):
+        raise CannotGoOn("the prompt is not text, so no answer can follow it")
+    return given

@@ -1,0 +1,1 @@
+"""Event streams in the OpenAI format, from the first byte to the end."""

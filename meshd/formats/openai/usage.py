@@ -1,0 +1,163 @@
+"""The usage report of an answer or a stream, in OpenAI's and similar formats.
+
+Owns: reading a report: the prompt, the output with all reasoning, and the cached part, wherever they are.
+Must never: judge whether it is plausible (`routing/settlement.py`), or fail on a count of another type.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from meshd.sdk.provider import Usage
+
+MOST_COUNTED = 10**12
+"""A count beyond this is implausible: it is cut to it, and `routing/settlement.py` replaces it."""
+_MOST_DIGITS = 20
+_MOST_HIDDEN = 10**7  # reasoning tokens that `completion_tokens` leaves out
+
+
+class WireUsage(msgspec.Struct):
+    """Of any type: an invalid count costs only itself, not its chunk."""
+
+    prompt_tokens: Any = None
+    completion_tokens: Any = None
+    total_tokens: Any = None
+    prompt_tokens_details: Any = None
+    prompt_cache_hit_tokens: Any = None  # deepseek's
+    cache_creation_input_tokens: Any = None  # anthropic's, as litellm and others pass them on
+    cache_read_input_tokens: Any = None
+    input_tokens: Any = None  # of servers that also have OpenAI's newer API
+    output_tokens: Any = None
+    completion_tokens_details: Any = None
+    output_tokens_details: Any = None
+    reasoning_tokens: Any = None
+    citation_tokens: Any = None  # perplexity's, as the next two
+    num_search_queries: Any = None
+    search_context_size: Any = None
+
+
+def usage_of(wire: WireUsage | None) -> Usage | None:
+    """As reported, plausible or not; None unless the provider counted something. Counts beside the two halves are added
+    to them: among readings that fit a report, the one with more tokens counts."""
+    if wire is None:
+        return None
+    prompt, output = wire.prompt_tokens, wire.completion_tokens
+    if _adds_up(wire) and 0 <= prompt <= MOST_COUNTED and 0 <= output <= MOST_COUNTED:
+        return Usage(prompt, output)
+    if type(prompt) is not int or type(output) is not int:
+        prompt, output = _count(prompt, wire.input_tokens), _count(output, wire.output_tokens)
+    if prompt is None and output is None:
+        return None
+    prompt, output = _halves(prompt, output, wire)
+    details = wire.prompt_tokens_details
+    cached = details.get("cached_tokens") if type(details) is dict else None
+    if cached is None:
+        cached = _count(wire.prompt_cache_hit_tokens, wire.cache_read_input_tokens)
+    cached = _within(cached if type(cached) is int else _count(cached) or 0)
+    written = _written(wire)
+    if written and prompt >= 0 and cached >= 0 and written + cached > prompt:
+        prompt = _within(prompt + written + cached)  # Anthropic's counts: not included in the prompt's
+    return Usage(prompt, output, cached, written)
+
+
+def _halves(prompt: int | None, output: int | None, wire: WireUsage) -> tuple[int, int]:
+    """A missing half is the rest of the total, and so is reasoning that `completion_tokens` leaves out (xAI, Gemini).
+    Perplexity's total leaves out reasoning and citations; SGLang's `reasoning_tokens` are part of `completion_tokens`,
+    like OpenAI's."""
+    total = _within(_count(wire.total_tokens) or 0)
+    if (prompt is None or prompt < 0) and output is not None and 0 <= output < total:
+        prompt = total - output
+    prompt, told = _within(prompt or 0), _within(output or 0)
+    output = told
+    if prompt >= 0 and 0 < total - prompt - max(told, 0) <= _MOST_HIDDEN:
+        output = total - prompt
+    thought = _thought(wire)
+    beside = wire.reasoning_tokens is not None and not (
+        wire.citation_tokens is wire.num_search_queries is wire.search_context_size is None
+    )
+    if thought and told >= 0 and (beside or thought > told):
+        output = max(output, told + thought)
+    cited = _count(wire.citation_tokens) or 0
+    return (_within(prompt + cited) if prompt >= 0 and 0 < cited <= _MOST_HIDDEN else prompt), _within(output)
+
+
+def _thought(wire: WireUsage) -> int:
+    """Reasoning tokens, 0 if no plausible count is given."""
+    details = (wire.completion_tokens_details, wire.output_tokens_details)
+    said = [each.get(name) for each in details if type(each) is dict for name in _THINKING]
+    counts = [_count(value) or 0 for value in (wire.reasoning_tokens, *said)]
+    return max((count for count in counts if count <= _MOST_HIDDEN), default=0)
+
+
+def _adds_up(wire: WireUsage) -> bool:
+    """Whether its three counts fit each other, without a cache and without more reasoning than output, like most
+    reports."""
+    prompt, output, total, details = (
+        wire.prompt_tokens,
+        wire.completion_tokens,
+        wire.total_tokens,
+        wire.prompt_tokens_details,
+    )
+    if not (type(prompt) is type(output) is type(total) is int and total == prompt + output):
+        return False
+    if details is not None and details != _NO_CACHE and details != _NO_CACHE_OR_AUDIO:
+        return False
+    details = wire.completion_tokens_details
+    if details is not None:
+        if type(details) is not dict or "thinking_tokens" in details or "thoughts_tokens" in details:
+            return False
+        thought = details.get("reasoning_tokens", 0)
+        if type(thought) is not int or thought > output:
+            return False
+    if not (wire.reasoning_tokens is wire.output_tokens_details is wire.citation_tokens is None):
+        return False
+    return wire.prompt_cache_hit_tokens is wire.cache_read_input_tokens is wire.cache_creation_input_tokens is None
+
+
+_THINKING = ("reasoning_tokens", "thinking_tokens", "thoughts_tokens")
+_NO_CACHE = {"cached_tokens": 0}
+_NO_CACHE_OR_AUDIO = {"cached_tokens": 0, "audio_tokens": 0}  # openai's
+_WRITTEN = ("cache_write_tokens", "cache_creation_tokens", "cache_creation_input_tokens")
+
+
+def _written(wire: WireUsage) -> int | None:
+    """Tokens written to a cache, None if not reported."""
+    details = wire.prompt_tokens_details
+    said = [details.get(name) for name in _WRITTEN] if type(details) is dict else []
+    count = _count(wire.cache_creation_input_tokens, *said)
+    return None if count is None or count < 0 else _within(count)
+
+
+def _count(*values: Any) -> int | None:
+    """The first that is a number, in JSON or as text."""
+    for value in values:
+        if isinstance(value, str) and len(value) <= _MOST_DIGITS:
+            try:
+                value = float(value)
+            except ValueError:
+                continue
+        if isinstance(value, float):
+            if math.isfinite(value):
+                return math.ceil(value)
+        elif isinstance(value, int) and not isinstance(value, bool):
+            return value
+    return None
+
+
+def _within(count: int) -> int:
+    return max(-1, min(count, MOST_COUNTED))
+
+
+def usage_in(document: Mapping[str, Any]) -> Usage | None:
+    """Its report; a figure of another type is dropped."""
+    choices = document.get("choices")
+    first = choices[0] if isinstance(choices, list) and choices else None  # Moonshot's is in the last chunk's choice
+    for place in (document, document.get("x_groq"), first):
+        wire = place.get("usage") if isinstance(place, Mapping) else None
+        if isinstance(wire, dict):
+            return usage_of(WireUsage(**{name: wire[name] for name in WireUsage.__struct_fields__ if name in wire}))
+    return None

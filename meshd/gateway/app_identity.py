@@ -1,0 +1,121 @@
+"""Which app a caller is, by the configuration in use.
+
+Owns: the order of the matches, an app's names, and who is an administrator.
+Must never: do I/O (names were looked up when the generation was made), or count what an app uses.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import msgspec
+
+from meshd.compilation.body_fields import load_body_fields
+from meshd.gateway.frontends.ipc.identity import Caller
+from meshd.routing.request.body_fields import forbidden
+from meshd.routing.table.access import DEFAULT_APP, AppMatch, allowed_models, allowed_pools, may_ask
+from meshd.routing.table.specs import AppSpec, RoutingTable, Target
+from modelmesh.errors import AccessDeniedError
+from modelmesh.wording import short, told
+
+_REMEMBERED = 4096  # callers, and labels with the time they were last seen
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """spec: what it may do. account: the name its use is limited under: the matched entry, else `default`, one account
+    for all the rest, since a process may call itself what it likes. label: its name in statistics."""
+
+    spec: AppSpec
+    account: str
+    label: str
+
+
+class AppMatcher:
+    """For one generation. `before`: the previous one's, whose times of last use are kept."""
+
+    def __init__(
+        self,
+        table: RoutingTable,
+        matches: Iterable[AppMatch] = (),
+        before: AppMatcher | None = None,
+        own_uid: int | None = None,
+    ) -> None:
+        self._table = table
+        self._apps = table.apps
+        self._matches = tuple(matches)
+        self._default = table.apps.get(DEFAULT_APP, AppSpec(DEFAULT_APP))
+        self._own_uid = os.getuid() if own_uid is None else own_uid
+        self._known: dict[Caller, Identity] = {}
+        self.last_seen: dict[str, float] = before.last_seen if before is not None else {}
+
+    def identify(self, caller: Caller, at: float | None = None) -> Identity:
+        """The caller's app: the first entry whose match holds, else `default`. at: UTC s of a request, which is
+        noted."""
+        found = self._known.get(caller)
+        if found is None:
+            if len(self._known) >= _REMEMBERED:
+                self._known.clear()
+            found = self._known[caller] = self._match(caller)
+        if at is not None:
+            if found.label not in self.last_seen and len(self.last_seen) >= _REMEMBERED:
+                del self.last_seen[min(self.last_seen, key=self.last_seen.__getitem__)]
+            self.last_seen[found.label] = at
+        return found
+
+    def named(self, name: str) -> Identity | None:
+        """The configured app of that name, or an app without an entry that has asked before; None if there is none."""
+        spec = self._default if name == DEFAULT_APP else self._apps.get(name)
+        if spec is None:
+            return Identity(self._default, DEFAULT_APP, name) if name in self.last_seen else None
+        return Identity(spec, spec.name, spec.name)
+
+    def check(self, identity: Identity, target: Target, fields: Mapping[str, msgspec.Raw] | None = None) -> None:
+        """Raises AccessDeniedError if the app may not ask for that. fields: of the body, which may name models."""
+        spec, table = identity.spec, self._table
+        named = None if fields is None else forbidden(load_body_fields(), fields, spec, table)
+        if named is not None:
+            raise AccessDeniedError(
+                told(
+                    f"{short(identity.label)} may not use {short(repr(named))}; ask for another, or change `apps`.",
+                    f"the body names it; the rules are apps.{spec.name}",
+                ),
+                app=identity.label,
+                allowed=[model.id for model in allowed_models(spec, table)],
+            )
+        if may_ask(spec, target, table):
+            return
+        if target.kind == "model":
+            what = f"model {target.pool.name}"
+            allowed = [model.id for model in allowed_models(spec, table)]
+        else:
+            what = f"pool {target.pool.name}"
+            allowed = [pool.name for pool in allowed_pools(spec, table)]
+        few = ", ".join(allowed[:_NAMED]) + (f" and {len(allowed) - _NAMED} more" if len(allowed) > _NAMED else "")
+        raise AccessDeniedError(
+            told(
+                f"{short(identity.label)} may not use {short(what)}; ask for what it may use, or change `apps`.",
+                f"allowed by apps.{spec.name}: {few or 'nothing'}",
+            ),
+            app=identity.label,
+            allowed=allowed,
+        )
+
+    def is_admin(self, caller: Caller) -> bool:
+        """Root, the daemon's own user, or an app that the configuration makes one."""
+        return caller.uid in (0, self._own_uid) or self.identify(caller).spec.admin
+
+    def _match(self, caller: Caller) -> Identity:
+        for match in self._matches:
+            if match.holds(caller, self._own_uid):
+                return Identity(self._apps[match.app], match.app, match.app)
+        name = caller.app
+        # It chose that name itself, and must not appear in the configured app's statistics.
+        label = f"{name} (uid {caller.uid})" if name in self._apps or name == DEFAULT_APP else name
+        return Identity(self._default, DEFAULT_APP, label)
+
+
+_LONGEST_NAME = 100  # characters of a model's name in a body
+_NAMED = 10  # allowed names in a message; the error has them all

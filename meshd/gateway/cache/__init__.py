@@ -1,0 +1,1 @@
+"""The exact cache, and requests that several apps share."""

@@ -1,0 +1,407 @@
+"""The exact-match cache: kept answers, and requests in flight that others wait for.
+
+Owns: what is kept, for how long and in how many bytes; and that the same request is asked once at a time.
+Must never: decide what may be kept (`routing/cache_key.py`), let a request fail because another did, or be written
+to a disk.
+
+An answer is repeated byte for byte, including `id` and `created`; a stream chunk by chunk. A request that finds the
+same one in flight follows it, with its own deadline and flow control. If that one fails, followers without any chunk
+ask again: the first for itself and later ones; after two such failures each asks for itself. A follower that has had
+chunks cannot start over and gets `stream_interrupted`, as it would have alone. Answers of a superseded request (one
+that was asked again, or before a reload) are not kept.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass, field
+from typing import Any
+
+from meshd.core.fair_eviction import Shares
+from meshd.gateway.cache.shared_request import Flight, FlightExchange, Place
+from meshd.gateway.frontends.exchange import ClientGone, Exchange, not_read
+from meshd.host.awake import Limit
+from meshd.host.clock import now as evenly
+from meshd.routing.request.cache_key import Lookup
+from meshd.routing.table.specs import CachePolicy, ModelSpec, PoolSpec, RoutingTable
+from modelmesh.errors import MeshError, RequestCancelledError, RequestTimeoutError, StreamInterrupted
+
+logger = logging.getLogger("meshd.gateway")
+
+LARGEST_SHARE = 4  # no answer takes more than this part of a pool's max_size
+_HELD = 1024**2  # bytes of a stream that may wait for slow followers, if kept answers have to be smaller
+_PER_ENTRY, _PER_CHUNK = 1024, 64  # bytes of memory beside the answer itself
+_FOLLOWED = 2  # failed flights that a request follows before it asks by itself
+_PAUSE = 64  # chunks delivered before other requests get their turn
+_LANDING = 2.0  # s that a request may take to notice its deadline
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A kept answer: `body` with its headers, or a stream's `chunks` and `usage` (OpenAI's map). mesh: as its own app
+    got it. at: monotonic seconds."""
+
+    body: bytes | None
+    headers: dict[str, str] | None
+    chunks: tuple[bytes, ...]
+    usage: dict[str, Any] | None
+    mesh: dict[str, Any]
+    at: float
+
+    @property
+    def size(self) -> int:
+        """Bytes of memory, approximately."""
+        return _PER_ENTRY + len(self.body or b"") + sum(map(len, self.chunks)) + _PER_CHUNK * len(self.chunks)
+
+    @property
+    def model(self) -> str:
+        return str(self.mesh.get("model", ""))
+
+
+@dataclass(slots=True)
+class Served:
+    """The outcome of a request that was answered without asking a model. status: as in HTTP; 499: the app left, 502 and
+    504: what it followed broke off, or took too long. coalesced: it followed one in flight."""
+
+    status: int
+    pool: str
+    model: str
+    provider: str
+    coalesced: bool
+    error: str = ""
+
+
+@dataclass(slots=True)
+class Shelf:
+    """One pool's answers. When it is full, the user who holds most loses the least recently used."""
+
+    policy: CachePolicy
+    entries: dict[bytes, Entry] = field(default_factory=dict)
+    shares: Shares[bytes] = field(default_factory=Shares)
+    hits: int = 0
+    coalesced: int = 0
+    misses: int = 0
+
+    @property
+    def size(self) -> int:
+        return self.shares.size
+
+    def kept(self, key: bytes, now: float) -> Entry | None:
+        """Without marking it as used."""
+        entry = self.entries.get(key)
+        return None if entry is None or self._expired(entry, now) else entry
+
+    def find(self, key: bytes, now: float) -> Entry | None:
+        entry = self.entries.get(key)
+        if entry is None:
+            return None
+        if self._expired(entry, now):
+            self.drop(key)
+            return None
+        self.shares.used(key)
+        return entry
+
+    def put(self, key: bytes, entry: Entry, owner: int = -1) -> None:
+        """Keep it, replacing an older one, unless it is too large. owner: the uid that asked for it."""
+        size = entry.size
+        if size > self.policy.max_size // LARGEST_SHARE:
+            return
+        self.entries[key] = entry
+        self.shares.put(key, owner, size)
+        self.trim()
+
+    def drop(self, key: bytes) -> None:
+        self.entries.pop(key, None)
+        self.shares.drop(key)
+
+    def trim(self) -> None:
+        while self.size > self.policy.max_size:
+            del self.entries[self.shares.pop()]
+
+    def sweep(self, now: float) -> None:
+        for key in [key for key, entry in self.entries.items() if self._expired(entry, now)]:
+            self.drop(key)
+
+    def _expired(self, entry: Entry, now: float) -> bool:
+        return now - entry.at >= self.policy.ttl
+
+
+Run = Callable[[Exchange], Awaitable[bool]]
+
+
+class ResponseCache:
+    """For all pools. spawn: runs a coroutine in the background. clock: monotonic seconds.
+
+    A model that is asked for by its own name counts in the pool whose policies it has.
+    """
+
+    def __init__(
+        self,
+        spawn: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]] = asyncio.create_task,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._spawn = spawn
+        self._clock = clock
+        self._table = RoutingTable.empty()
+        self._shelves: dict[str, Shelf] = {}
+        self._homes: dict[str, str] = {}
+        self._flights: dict[bytes, Flight] = {}
+
+    # -- policy ---------------------------------------------------------------------------------------
+
+    def configure(self, table: RoutingTable) -> None:
+        """Policies from now on. Answers are dropped if their model was removed, changed, or cannot be reached from the
+        pool; requests in flight are no longer followed or kept."""
+        before, self._table = self._table, table
+        self._homes.clear()
+        self._flights.clear()
+        shelves: dict[str, Shelf] = {}
+        for name, pool in table.pools.items():
+            policy, shelf = pool.cache, self._shelves.get(name)
+            if policy is None:
+                continue
+            if shelf is None or shelf.policy.scope != policy.scope:
+                shelves[name] = Shelf(policy)
+                continue
+            shelf.policy = policy
+            unchanged = {model for model in _reached(pool, table) if _unchanged(model, before, table)}
+            for key in [key for key, entry in shelf.entries.items() if entry.model not in unchanged]:
+                shelf.drop(key)
+            shelf.trim()
+            shelves[name] = shelf
+        self._shelves = shelves
+
+    def sweep(self) -> None:
+        """Drop what has expired. To be called now and then; expired answers are never used."""
+        now = self._clock()
+        for shelf in self._shelves.values():
+            shelf.sweep(now)
+
+    def clear(self, provider: str | None = None) -> None:
+        """Forget the answers of one provider, or all."""
+        for shelf in self._shelves.values():
+            for key, entry in list(shelf.entries.items()):
+                if provider is None or entry.mesh.get("provider") == provider:
+                    shelf.drop(key)
+
+    def statistics(self) -> dict[str, dict[str, int]]:
+        """Pool → what it keeps (entries, bytes, max_size), and how requests fared since the start. hits: answered from
+        the cache; coalesced: with another request's answer; misses: asked."""
+        return {
+            name: {
+                "entries": len(shelf.entries),
+                "bytes": shelf.size,
+                "max_size": shelf.policy.max_size,
+                "hits": shelf.hits,
+                "coalesced": shelf.coalesced,
+                "misses": shelf.misses,
+            }
+            for name, shelf in self._shelves.items()
+        }
+
+    def age(self, pool: str, lookup: Lookup) -> float | None:
+        """Age in seconds of the answer that such a request would get now; None if it would be asked."""
+        shelf, now = self._shelf(pool), self._clock()
+        entry = None if shelf is None or not lookup.read else shelf.kept(lookup.key, now)
+        return None if entry is None else now - entry.at
+
+    # -- requests -------------------------------------------------------------------------------------
+
+    async def answer(
+        self, exchange: Exchange, pool: PoolSpec, lookup: Lookup | None, run: Run, served: Callable[[Served], None]
+    ) -> None:
+        """Answer an exchange: with a kept answer, with one that is in flight, or by asking.
+
+        run(exchange) asks, answers that exchange in any case, and says whether the answer may be kept. It may be given
+        another exchange than `exchange`, in a task of its own that continues when `exchange` has left. served: called
+        once for a request that `run` was not called for.
+
+        Raises CancelledError, ClientGone, and what `run` raises.
+        """
+        shelf = None if lookup is None else self._shelf(pool.name)
+        for _ in range(_FOLLOWED):
+            if lookup is None or shelf is None or not lookup.read:
+                break
+            entry = shelf.find(lookup.key, self._clock())
+            if entry is not None:
+                shelf.hits += 1
+                await self._replay(exchange, entry, served)
+                return
+            flight = self._flights.get(lookup.key)
+            if flight is None or not flight.open_to(exchange.deadline):
+                break
+            if await self._follow(exchange, flight, served):
+                shelf.coalesced += 1
+                return
+            shelf = self._shelf(pool.name)  # a reload may have come in between
+        if lookup is None or shelf is None:
+            await run(exchange)
+            return
+        shelf.misses += 1
+        await self._lead(exchange, pool.name, lookup.key, run, shelf.policy.max_size // LARGEST_SHARE)
+
+    async def _replay(self, exchange: Exchange, entry: Entry, served: Callable[[Served], None]) -> None:
+        mesh = {**_told(entry.mesh), "age": round(self._clock() - entry.at, 3)}
+        with _Ending(exchange, served, mesh) as ending:
+            for number, data in enumerate(entry.chunks, 1):
+                await exchange.chunk(data)
+                if number % _PAUSE == 0:
+                    await asyncio.sleep(0)
+            ending.whole(entry.body, entry.headers, entry.usage)
+
+    async def _follow(self, exchange: Exchange, flight: Flight, served: Callable[[Served], None]) -> bool:
+        """Whether that answered the exchange; if not, the exchange is unchanged."""
+        with _Ending(exchange, served, {"coalesced": True}) as ending, flight.place() as place:
+            while True:
+                with Limit(max(exchange.deadline - evenly(), 0.0)):
+                    data = await flight.next(place)
+                if data is None:
+                    break
+                await exchange.chunk(data)
+                flight.took(place)
+            if flight.whole:
+                ending.mesh = {**_told(flight.mesh), "coalesced": True}
+                ending.whole(flight.body, flight.headers, flight.usage)
+            elif place.taken:
+                ending.failed(
+                    StreamInterrupted("The request that this one shared its answer with was broken off; ask again.")
+                )
+            else:
+                return False
+        return True
+
+    async def _lead(self, exchange: Exchange, pool: str, key: bytes, run: Run, largest: int) -> None:
+        flight = self._flights[key] = Flight(max(largest, _HELD))
+        try:
+            with flight.place() as place:
+                task = self._spawn(self._fly(flight, FlightExchange(exchange, flight), pool, key, run))
+                task.add_done_callback(lambda _: self._landed(flight, key))
+                flight.task = task
+                await _take(exchange, flight, place, task)
+        except TimeoutError:
+            exchange.error(flight.error or not_read())
+            return
+        except asyncio.CancelledError:
+            flight.orphaned = True
+            exchange.error(RequestCancelledError("The request was cancelled."))
+            raise
+        except ClientGone:
+            flight.orphaned = True
+            raise
+        if flight.body is not None:
+            exchange.respond(flight.body, flight.mesh, flight.headers)
+        elif flight.whole:
+            exchange.end(flight.usage, flight.mesh)
+        elif flight.bug is not None:
+            raise flight.bug
+        else:
+            exchange.error(flight.error or RequestCancelledError("The request was cancelled."))
+
+    async def _fly(self, flight: Flight, exchange: FlightExchange, pool: str, key: bytes, run: Run) -> None:
+        exchange.task = flight.task
+        try:
+            keep = await run(exchange)
+        except Exception as error:
+            flight.bug = error
+            return
+        shelf = self._shelf(pool)
+        if keep and flight.whole and not flight.dropped and shelf is not None and self._flights.get(key) is flight:
+            chunks, mesh = tuple(flight.chunks), flight.mesh
+            entry = Entry(flight.body, flight.headers, chunks, flight.usage, mesh, self._clock())
+            shelf.put(key, entry, exchange.caller.uid)
+
+    def _landed(self, flight: Flight, key: bytes) -> None:
+        """The task has ended, in any way: requests no longer wait for it."""
+        flight.close()
+        if flight.bug is not None and flight.orphaned:
+            logger.error("a shared request failed after its app had left", exc_info=flight.bug)
+        if self._flights.get(key) is flight:
+            del self._flights[key]
+
+    def _shelf(self, pool: str) -> Shelf | None:
+        home = self._homes.get(pool)
+        if home is None:
+            of_model = [] if pool in self._table.pools else self._table.pools_of(pool)
+            home = self._homes[pool] = of_model[0] if of_model else pool
+        return self._shelves.get(home)
+
+
+class _Ending:
+    """Reports the end of a request that was answered without asking, once."""
+
+    def __init__(self, exchange: Exchange, served: Callable[[Served], None], mesh: dict[str, Any]) -> None:
+        self._exchange = exchange
+        self._served = served
+        self.mesh = mesh
+
+    def __enter__(self) -> _Ending:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> bool:
+        if isinstance(error, TimeoutError):
+            self.failed(
+                RequestTimeoutError("No whole answer came before the deadline; ask again, or give it a longer timeout.")
+            )
+            return True
+        if isinstance(error, asyncio.CancelledError):
+            self.failed(self._exchange.cut_off or RequestCancelledError("The request was cancelled."))
+        elif isinstance(error, ClientGone):
+            self._tell(499, "the app went away")
+        return False
+
+    def whole(self, body: bytes | None, headers: dict[str, str] | None, usage: dict[str, Any] | None) -> None:
+        if body is None:
+            self._exchange.end(usage, self.mesh)
+        else:
+            self._exchange.respond(body, self.mesh, headers)
+        self._tell(200)
+
+    def failed(self, error: MeshError) -> None:
+        self._exchange.error(error)
+        self._tell(error.status_code, error.message)
+
+    def _tell(self, status: int, error: str = "") -> None:
+        pool, model, provider = (str(self.mesh.get(name, "")) for name in ("pool", "model", "provider"))
+        self._served(Served(status, pool, model, provider, self.mesh.get("coalesced", False), error))
+
+
+async def _take(exchange: Exchange, flight: Flight, place: Place, task: asyncio.Task[None]) -> None:
+    """Pass a flight's chunks on to the app that started it. Raises ClientGone, TimeoutError."""
+    try:
+        while (data := await flight.next(place)) is not None:
+            await exchange.chunk(data)
+            flight.took(place)
+    except TimeoutError:
+        # The app took nothing until its deadline, which is the request's too: the request reports what was wrong.
+        await asyncio.wait({task}, timeout=_LANDING)
+        raise
+
+
+def _told(mesh: dict[str, Any]) -> dict[str, Any]:
+    """The `mesh` map of an answer that its app did not pay for."""
+    who: dict[str, Any] = {name: mesh[name] for name in ("pool", "model", "provider") if name in mesh}
+    return {**who, "routing_time": 0.0, "queue_time": 0.0, "cost": 0.0, "cached": True}
+
+
+def _reached(pool: PoolSpec, table: RoutingTable) -> set[str]:
+    """The models of a pool and of its fallback pools."""
+    names: list[str] = [pool.name]
+    models: set[str] = set()
+    for name in names:
+        found = table.pools.get(name)
+        if found is not None:
+            models.update(found.members)
+            names += (other for other in found.fallback_pools if other not in names)
+    return models
+
+
+def _unchanged(model: str, before: RoutingTable, after: RoutingTable) -> bool:
+    old, new = before.models.get(model), after.models.get(model)
+    return old is not None and new is not None and _what_answers(old) == _what_answers(new)
+
+
+def _what_answers(model: ModelSpec) -> tuple[object, ...]:
+    return model.provider, model.upstream, model.defaults, model.overrides

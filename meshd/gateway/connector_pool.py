@@ -1,0 +1,132 @@
+"""The connectors in use: created when first needed, kept while their settings stay, closed when unused.
+
+Owns: provider instances, across generations.
+Must never: close a connector under a request that uses it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from typing import Any
+
+from meshd.connectors.registry import ConnectorRegistry
+from meshd.sdk.credentials import Credentials, secrets_of
+from meshd.sdk.provider import FailureKind, Provider, ProviderFailure, ProviderSettings
+from modelmesh.errors import MeshError
+
+logger = logging.getLogger("meshd.gateway")
+
+
+class _Held:
+    """A connector and the number of its users. It is its own lease: entering and leaving count, and secrets in failures
+    are masked."""
+
+    __slots__ = ("_close", "provider", "stale", "users")
+
+    def __init__(self, provider: Provider, close: Callable[[Provider], None]) -> None:
+        self.provider = provider
+        self.users = 0
+        self.stale = False
+        self._close = close
+
+    def __enter__(self) -> Provider:
+        self.users += 1
+        return self.provider
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        failure = getattr(error, "failure", error)  # of a stream that broke
+        if isinstance(failure, ProviderFailure):
+            self.provider.credentials.clean(failure)
+        self.users -= 1
+        if self.stale and not self.users:
+            self._close(self.provider)
+
+    def retire(self) -> None:
+        """Its settings are gone: close it as soon as it is unused."""
+        self.stale = True
+        if not self.users:
+            self._close(self.provider)
+
+
+class ProviderSet:
+    """Lives on the router's loop."""
+
+    def __init__(self, registry: ConnectorRegistry) -> None:
+        self._registry = registry
+        self._settings: dict[str, ProviderSettings] = {}
+        self._credentials: dict[str, Credentials] = {}
+        self._held: dict[str, _Held] = {}
+        self._closing: set[asyncio.Task[None]] = set()
+
+    def replace(self, settings: Mapping[str, ProviderSettings]) -> None:
+        """Use these settings from now on. A connector whose settings changed or went is closed when the last request
+        that uses it has ended."""
+        stale = [name for name, known in self._settings.items() if settings.get(name) != known]
+        self._settings = dict(settings)
+        self._credentials = {name: self._credentials.get(name) or Credentials() for name in settings}
+        for name, changed in settings.items():
+            self._credentials[name].learn(secrets_of(changed))
+        for name in stale:
+            held = self._held.pop(name, None)
+            if held is not None:
+                held.retire()
+
+    def lease(self, name: str) -> AbstractContextManager[Provider]:
+        """A provider's connector, which stays open within. Raises ProviderFailure if it cannot be created."""
+        held = self._held.get(name)
+        if held is None:
+            held = self._held[name] = _Held(self._make(name), self._close_soon)
+        return held
+
+    def made(self, name: str) -> Provider | None:
+        """The connector, if it has been needed yet."""
+        held = self._held.get(name)
+        return held.provider if held is not None else None
+
+    def shown(self, name: str, told: Any) -> Any:
+        """A text about a provider, or a structure of texts, without its secrets."""
+        known = self._credentials.get(name)
+        return known.value(told) if known is not None else told
+
+    def settings(self, name: str) -> ProviderSettings | None:
+        return self._settings.get(name)
+
+    async def close(self) -> None:
+        """Close them all. Requests have ended by now."""
+        held, self._held = list(self._held.values()), {}
+        for one in held:
+            one.users = 0
+            one.retire()
+        await asyncio.gather(*self._closing, return_exceptions=True)
+
+    def _make(self, name: str) -> Provider:
+        settings = self._settings.get(name)
+        if settings is None:
+            raise ProviderFailure(FailureKind.CONNECTION, f"provider {name} is not configured any more")
+        try:
+            cls = self._registry.get_connector(settings.connector, "provider")
+        except MeshError as error:
+            raise ProviderFailure(FailureKind.CONNECTION, error.message) from None
+        credentials = self._credentials[name]
+        try:
+            provider: Provider = cls(settings)
+        except ValueError as error:
+            failure = ProviderFailure(FailureKind.CONNECTION, f"provider {name}: {error}")
+            raise credentials.clean(failure) from None
+        provider.credentials = credentials
+        return provider
+
+    def _close_soon(self, provider: Provider) -> None:
+        task = asyncio.get_running_loop().create_task(self._close(provider))
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
+
+    @staticmethod
+    async def _close(provider: Provider) -> None:
+        try:
+            await provider.aclose()
+        except Exception as error:
+            logger.warning("provider %s did not close cleanly: %s", provider.name, error)

@@ -1,0 +1,1 @@
+"""What `meshctl` and `client.mesh` ask of the daemon."""

@@ -1,0 +1,132 @@
+"""The commands operators give: rotate, activate, reload, probe, drain.
+
+Owns: what each changes, and who is told about it.
+Must never: be open to anyone but an administrator.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import msgspec
+
+from meshd import messages
+from meshd.gateway.control import views
+from meshd.gateway.control.base import Group, number, text
+from meshd.gateway.control.dispatcher import Call
+from meshd.host import clock
+from meshd.routing.availability import recovery
+from meshd.routing.decision.strategies.registry import StickUntilFailure, strategy_of
+from modelmesh.errors import ConflictError, NotFoundError
+from modelmesh.wording import no_such
+
+logger = logging.getLogger(__name__)
+
+LEFT_OUT = "left_out"
+"""Instead of a failure's kind: it was not asked."""
+_SLOW = 120.0  # s for commands that wait for providers
+
+
+class Commands(Group):
+    def register(self) -> None:
+        add = self.core.dispatcher.add
+        add("POST", "/mesh/v1/rotate", self.rotate, admin=True)
+        add("POST", "/mesh/v1/models/activate", self.activate, admin=True)
+        add("POST", "/mesh/v1/models/deactivate", self.deactivate, admin=True)
+        add("POST", "/mesh/v1/reload", self.reload, admin=True)
+        add("POST", "/mesh/v1/probe", self.probe, admin=True)
+        add("POST", "/mesh/v1/discover", self.discover, admin=True)
+        add("POST", "/mesh/v1/drain", self.drain, admin=True)
+
+    async def rotate(self, call: Call) -> dict[str, Any]:
+        """Move a pool to the next model that can be asked; kept across restarts."""
+        mesh = self.core.mesh
+        pool = self.resolve(text(call.body, "pool")).pool
+        if not isinstance(strategy_of(pool), StickUntilFailure):
+            raise ConflictError(
+                f"{pool.name} chooses again for each request ({pool.strategy}); to keep a model out of it: "
+                "meshctl model deactivate ID",
+                code="nothing_to_rotate",
+            )
+        state, now = mesh.state.pool(pool.name), clock.now()
+        before = state.current or (pool.members[0] if pool.members else None)
+        start = pool.members.index(before) + 1 if before in pool.members else 0
+        for model_id in pool.members[start:] + pool.members[:start]:
+            model = mesh.table.models[model_id]
+            status = views.availability_of(mesh.table, mesh.state, pool.name, model, now)[0]
+            if model_id != before and status == recovery.ACTIVE:
+                state.current = model_id
+                self.core.tell("state", messages.StateChanged("pool", pool.name, {"current": model_id}, True))
+                self.core.event(
+                    "model_rotated",
+                    ids={"pool": pool.name, "model": model_id},
+                    reason="by hand",
+                    changed={"from": before, "to": model_id},
+                )
+                return {"pool": pool.name, "from": before, "to": model_id}
+        raise ConflictError(
+            f"Pool {pool.name} has no other active model; `meshctl pools {pool.name}` says why.",
+            code="nothing_to_rotate",
+        )
+
+    async def activate(self, call: Call) -> dict[str, Any]:
+        """Undo a deactivation by hand, and end every cooldown of the model, its provider and its provider's keys."""
+        model_id, mesh = self.model(call), self.core.mesh
+        changes = recovery.activate(mesh.state, mesh.table, model_id, clock.now())
+        mesh.state.rates.reset(mesh.table.models[model_id])
+        self.core.mesh.changed(changes)
+        self.core.keeper.save_model(model_id, durable=True)
+        mesh.room.freed()  # also if only a key rested
+        if not any(change.model == model_id for change in changes):
+            self.core.event("model_activated", ids={"model": model_id}, reason="by hand")
+        return {"id": model_id, "status": "active", "reason": ""}
+
+    async def deactivate(self, call: Call) -> dict[str, Any]:
+        """Take a model out of all pools until it is activated, also across restarts."""
+        model_id = self.model(call)
+        reason = str(call.body.get("reason") or "no reason given")
+        self.core.mesh.state.model(model_id).deactivated = reason
+        self.core.keeper.save_model(model_id, durable=True)
+        self.core.event("model_deactivated", "warning", {"model": model_id}, f"by hand: {reason}")
+        return {"id": model_id, "status": "standby", "reason": reason}
+
+    async def reload(self, call: Call) -> dict[str, Any]:
+        dry_run = bool(call.body.get("dry_run"))
+        report = await self.need("config", messages.Reload(dry_run=dry_run, reason="asked by an operator"), _SLOW)
+        return dict(msgspec.to_builtins(report))
+
+    async def probe(self, call: Call) -> dict[str, Any]:
+        provider = text(call.body, "provider") if call.body.get("provider") is not None else None
+        providers = self.core.mesh.table.providers
+        if provider is not None and provider not in providers:
+            raise NotFoundError(no_such("provider", provider, providers))
+        left_out = self._left_out(provider)
+        rows = await self.need("health", messages.ProbeNow(provider), _SLOW)
+        found = [
+            {**row, "ok": not row["error"], "keyed": providers[row["provider"]].keyed}
+            for row in rows
+            if row["provider"] in providers and row["provider"] not in left_out
+        ]
+        for name, why in left_out.items():
+            found.append({"provider": name, "ok": False, "available": False, "kind": LEFT_OUT, "error": why})
+        return {"data": found}
+
+    def _left_out(self, provider: str | None = None) -> dict[str, str]:
+        """Providers that are not used, and why, such as a missing key."""
+        specs = self.core.mesh.table.providers.values()
+        return {spec.name: spec.disabled for spec in specs if spec.disabled and provider in (None, spec.name)}
+
+    async def discover(self, call: Call) -> dict[str, Any]:
+        left_out = self._left_out()
+        found = await self.need("discovery", messages.DiscoverNow(), _SLOW)
+        rows: list[dict[str, Any]] = [row for row in found if row.get("provider") not in left_out]
+        for name, why in left_out.items():
+            rows.append({"provider": name, "kind": "provider", "models": None, "new": [], "gone": [], "error": why})
+        return {"data": rows}
+
+    async def drain(self, call: Call) -> dict[str, Any]:
+        pid = call.caller.pid
+        logger.info("draining, by order of process %d: no new requests until the daemon is started again", pid)
+        left = await self.core.drain(number(call.body, "timeout") or 30.0)
+        return {"drained": left == 0, "left": left}

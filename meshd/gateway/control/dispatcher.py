@@ -1,0 +1,221 @@
+"""One table of operations for every entry point: the socket, an HTTP listener, the facade.
+
+Owns: which operation a method and path stand for, and who may call it.
+Must never: know frames or HTTP.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from typing import Any
+from urllib.parse import parse_qsl, unquote
+
+import msgspec
+
+from meshd.gateway.frontends.exchange import ClientGone, Exchange, not_read
+from meshd.gateway.frontends.ipc.identity import Caller, user_name
+from modelmesh.errors import AccessDeniedError, InvalidRequestError, MeshError, NotFoundError
+from modelmesh.wording import short, told
+
+logger = logging.getLogger("meshd.gateway")
+
+
+@dataclass(slots=True)
+class Call:
+    """A call of one of the mesh's own operations. `rest`: what follows a path that ends in a slash."""
+
+    caller: Caller
+    body: dict[str, Any] = field(default_factory=dict)
+    query: dict[str, str] = field(default_factory=dict)
+    rest: str = ""
+
+
+Handler = Callable[[Call], Awaitable[Any]]
+StreamHandler = Callable[[Call], AsyncIterator[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    handler: Handler
+    admin: bool = False
+    stream: StreamHandler | None = None
+
+
+class Dispatcher:
+    """`infer` takes the exchanges of inference paths; everything else is in the table. is_admin: who may call
+    administrative operations."""
+
+    def __init__(self, inference_paths: frozenset[str], infer: Callable[[Exchange], Awaitable[None]]) -> None:
+        self._inference_paths = inference_paths
+        self._infer = infer
+        self.is_admin: Callable[[Caller], bool] = is_owner
+        self._exact: dict[tuple[str, str], Operation] = {}
+        self._prefixes: list[tuple[str, str, Operation]] = []
+
+    def add(
+        self, method: str, path: str, handler: Handler, *, admin: bool = False, stream: StreamHandler | None = None
+    ) -> None:
+        """A path that ends in "/" takes everything below it."""
+        operation = Operation(handler, admin, stream)
+        if path.endswith("/"):
+            self._prefixes.append((method, path, operation))
+        else:
+            self._exact[method, path] = operation
+
+    async def run(self, exchange: Exchange) -> None:
+        """Answer an exchange in any case."""
+        try:
+            if exchange.path in self._inference_paths:
+                if exchange.method != "POST":
+                    raise _not_allowed(exchange.path, ("POST",))
+                _require_json(exchange)
+                await self._infer(exchange)
+            else:
+                await self._call(exchange)
+        except ClientGone:
+            logger.debug("the app went away before its answer")
+        except MeshError as error:
+            exchange.error(error)
+        except TimeoutError:
+            exchange.error(not_read())
+        except Exception:
+            logger.exception("%s %s failed", exchange.method, exchange.path)
+            exchange.error(MeshError("The daemon failed at this request; its log says why.", code="internal_error"))
+
+    async def call(self, method: str, path: str, call: Call) -> Any:
+        """An operation's answer, for callers inside the process. Raises MeshError."""
+        operation = self._find(method, path, call)
+        self._authorize(operation, call.caller, path)
+        return await operation.handler(call)
+
+    # -- inside ---------------------------------------------------------------------------------------
+
+    async def _call(self, exchange: Exchange) -> None:
+        path, call = exchange.path, Call(exchange.caller, query=dict(parse_qsl(exchange.query)))
+        operation = self._find(exchange.method, path, call)  # before the body is read, which may be a form
+        self._authorize(operation, exchange.caller, path)
+        _require_json(exchange)
+        call.body = _object(exchange.body)
+        if exchange.stream:
+            if operation.stream is None:
+                raise InvalidRequestError(f"{path} does not stream")
+            items: Any = operation.stream(call)
+            async with aclosing(items):
+                async for item in items:
+                    await exchange.chunk(msgspec.json.encode(item))
+            exchange.end(None, {})
+        else:
+            exchange.respond(msgspec.json.encode(await operation.handler(call)), {}, _JSON)
+
+    def _authorize(self, operation: Operation, caller: Caller, path: str) -> None:
+        if operation.admin and not self.is_admin(caller):
+            allowed = list(dict.fromkeys(["root", user_name(os.getuid()), "apps with admin: true"]))
+            raise AccessDeniedError(
+                told(
+                    f"{short(caller.user)} may not give this order; ask as root, or as an app with `admin: true`.",
+                    f"{path} is for {', '.join(allowed)}",
+                ),
+                app=caller.app,
+                allowed=allowed,
+            )
+
+    def _find(self, method: str, path: str, call: Call) -> Operation:
+        operation = self._exact.get((method, path))
+        if operation is not None:
+            return operation
+        for prefix_method, prefix, operation in self._prefixes:
+            if prefix_method == method and path.startswith(prefix) and len(path) > len(prefix):
+                call.rest = unquote(path[len(prefix) :])
+                return operation
+        others = {known for known, known_path in self._exact if known_path == path}
+        others |= {known for known, prefix, _ in self._prefixes if path.startswith(prefix) and len(path) > len(prefix)}
+        if others:
+            raise _not_allowed(path, others)
+        known = self.paths(path.startswith(_OWN_PREFIX))
+        shown = path[:_NAMED]
+        near = _meant(shown, [name for name, _ in known])
+        raise NotFoundError(
+            told(
+                f"There is no path {short(shown)} here; {f'did you mean {near}?' if near else 'ask for one of these.'}",
+                f"there are {', '.join(f'{method} {name}' for name, method in known)}",
+            ),
+            code="unknown_path",
+            paths=[name for name, _ in known],
+        )
+
+    def paths(self, own: bool) -> list[tuple[str, str]]:
+        """(path, method) of all operations: the mesh's own, or those of OpenAI's API."""
+        found = {(path, method) for method, path in self._exact} | {(path, "POST") for path in self._inference_paths}
+        found |= {(f"{prefix}…", method) for method, prefix, _ in self._prefixes}
+        return sorted(each for each in found if each[0].startswith(_OWN_PREFIX) == own)
+
+
+_OWN_PREFIX = "/mesh/"
+_VERSIONS = re.compile(r"^(?:/v\d+(?=/|$))+")
+_NAMED = 100  # characters of an app's text that an error repeats
+
+
+def _meant(path: str, known: list[str]) -> str | None:
+    """The path that was probably meant. A common version prefix, or "…ions" at the end, is not a similarity."""
+    by_end = {_bare(name): name for name in known if not name.endswith("…")}
+    found = get_close_matches(_bare(path), list(by_end), n=1, cutoff=0.75)
+    return by_end[found[0]] if found else None
+
+
+def _bare(path: str) -> str:
+    return _VERSIONS.sub("", path).strip("/").lower().replace("_", "-")
+
+
+def _not_allowed(path: str, methods: Iterable[str]) -> InvalidRequestError:
+    taken = sorted(methods)
+    return InvalidRequestError(
+        f"{short(path)} takes {', '.join(taken)}; use that method.",
+        status_code=405,
+        code="method_not_allowed",
+        methods=taken,
+    )
+
+
+def _require_json(exchange: Exchange) -> None:
+    """Raises InvalidRequestError if the body is declared as another type and is not JSON. JSON is accepted under any
+    type: some programs send none, or a form's."""
+    body = exchange.body
+    if not body or body[:64].lstrip()[:1] == b"{":
+        return
+    headers = {name.lower(): value for name, value in exchange.headers.items()}
+    media = headers.get("content-type", "").partition(";")[0].strip().lower()
+    coded = headers.get("content-encoding", "").strip().lower()
+    if coded not in ("", "identity"):
+        what = f"a body compressed with {coded[:_NAMED]}"
+    elif media and not media.endswith(("/json", "+json")) and media != "text/plain":
+        what = media[:_NAMED]
+    else:
+        return
+    raise InvalidRequestError(
+        f"{short(exchange.path)} takes a JSON body, not {short(what)}; send it as JSON.",
+        status_code=415,
+        code="unsupported_media_type",
+    )
+
+
+_JSON = {"content-type": "application/json"}
+
+
+def _object(body: bytes) -> dict[str, Any]:
+    if not body:
+        return {}
+    try:
+        return msgspec.json.decode(body, type=dict[str, Any])
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidRequestError(f"the body is not a JSON object: {error}", code="invalid_json") from None
+
+
+def is_owner(caller: Caller) -> bool:
+    """Root, or the daemon's own user."""
+    return caller.uid in (0, os.getuid())

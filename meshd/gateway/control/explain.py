@@ -1,0 +1,278 @@
+"""`explain`: how a request would be routed now, and why, without sending it.
+
+Owns: the explanation of a decision, by the same objects that decide.
+Must never: change anything: no reservation, no place taken, no pool moved.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from meshd.compilation.body_fields import load_body_fields
+from meshd.gateway.app_identity import Identity
+from meshd.gateway.control import views
+from meshd.gateway.control.base import Group, text
+from meshd.gateway.control.dispatcher import Call
+from meshd.gateway.requests import request, token_counting
+from meshd.gateway.requests.hedging import hedge_delay
+from meshd.host import clock
+from meshd.routing.attempts.errors import Consulted, none_left, over_budget, refusal_of
+from meshd.routing.decision.pipeline import Explanation
+from meshd.routing.decision.stages import Asker, BudgetStage, LimitStage, Question
+from meshd.routing.request import cache_key
+from meshd.routing.request import needs as reading
+from meshd.routing.request.estimate import why_input, why_output
+from meshd.routing.request.session import session_of
+from meshd.routing.request.tokens import vocabularies_wanted
+from meshd.routing.table.access import pools_to_try
+from meshd.routing.table.specs import PoolSpec, Target
+from meshd.sdk.provider import Operation
+from modelmesh.errors import AccessDeniedError, InvalidRequestError, MeshError, NotFoundError
+from modelmesh.wording import no_such
+
+
+class Explaining(Group):
+    def register(self) -> None:
+        self.core.dispatcher.add("POST", "/mesh/v1/explain", self.explain)
+
+    async def explain(self, call: Call) -> dict[str, Any]:
+        mesh, body = self.core.mesh, dict(call.body)
+        identity = self._asked_for(call, body)
+        headers = _headers(body)
+        encoded, (asked, target, needs) = await self._read(body, identity)
+        fields = reading.split(encoded)
+        denied = None
+        try:
+            mesh.apps.check(identity, target, fields)
+        except AccessDeniedError as error:
+            if not self.is_admin(call):
+                raise
+            denied = error
+        session = session_of(target.pool, headers, fields, identity)
+        asker = Asker(identity.spec, identity.account, identity.label, session)
+        now = clock.now()
+        pools = pools_to_try(target.pool, identity.spec, mesh.table)
+        questions = [Question(mesh.table, mesh.state, pool, needs, now, asker) for pool in pools]
+        explained = Account(mesh, identity, asked, target, questions, denied).as_map()
+        found = cache_key.lookup(target.pool, asked, needs, fields, headers, identity.spec, call.caller.uid)
+        explained["cache"] = self._cache(target.pool, found)
+        return explained
+
+    def _cache(self, pool: PoolSpec, found: cache_key.Lookup | None) -> dict[str, Any] | None:
+        """applies: whether this request may be answered from the cache, or its answer kept. age: seconds, of the answer
+        that it would get now. Another app's answers are looked up as if the caller's user ran that app."""
+        if pool.cache is None:
+            return None
+        age = None if found is None else self.core.cache.age(pool.name, found)
+        return {"applies": found is not None, "ttl": pool.cache.ttl, "scope": pool.cache.scope, "age": age}
+
+    def _asked_for(self, call: Call, body: dict[str, Any]) -> Identity:
+        """The app to explain for: the caller's own; an administrator may name another."""
+        apps = self.core.mesh.apps
+        if body.get("app") is None:
+            body.pop("app", None)
+            return apps.identify(call.caller)
+        name = text(body, "app")
+        del body["app"]
+        own = apps.identify(call.caller)
+        if not self.is_admin(call) and name not in (own.label, own.account):
+            raise AccessDeniedError(
+                f"only an administrator may ask as another app; you are {own.label}", app=own.label, allowed=[own.label]
+            )
+        found = apps.named(name)
+        if found is None:
+            raise NotFoundError(no_such("app", name, self.core.mesh.table.apps), param="app")
+        return found
+
+    async def _read(self, body: dict[str, Any], identity: Identity) -> tuple[bytes, tuple[str, Target, reading.Needs]]:
+        """(the body, (what it asks for, what that is, what it needs)). Raises InvalidRequestError, NotFoundError."""
+        path = str(body.pop("path", "") or _path_for(body))
+        operation = request.OPERATIONS.get(path)
+        if operation is None:
+            raise InvalidRequestError(f"path is one of {', '.join(request.OPERATIONS)}", param="path")
+        encoded = msgspec.json.encode(body)
+        try:
+            asked, needs = reading.read(operation, encoded)
+        except reading.MalformedBody as error:
+            raise InvalidRequestError(str(error), param="model") from None
+        needs = load_body_fields().judged(needs, reading.split(encoded))
+        target = self.resolve(asked)
+        wanted = vocabularies_wanted(self.core.mesh.table, target.pool, identity.spec)
+        return encoded, (asked, target, await token_counting.count_all(needs, encoded, wanted))
+
+
+class Account:
+    """The routing of one request. questions: for its pool and each fallback pool."""
+
+    def __init__(
+        self,
+        mesh: request.Mesh,
+        identity: Identity,
+        asked: str,
+        target: Target,
+        questions: list[Question],
+        denied: MeshError | None,
+    ) -> None:
+        self.mesh = mesh
+        self.identity = identity
+        self.asked = asked
+        self.target = target
+        self.questions = questions
+        self.denied = denied
+        self.consulted = [Consulted(question, mesh.pipeline.decide(question)) for question in questions]
+
+    def as_map(self) -> dict[str, Any]:
+        question = self.questions[0]
+        explained = self.mesh.pipeline.explain(question)
+        crowds = self._crowds()
+        return {
+            "asked": self.asked,
+            "resolution": {"kind": self.target.kind, "name": self.target.pool.name},
+            "app": {
+                "name": self.identity.label,
+                "account": self.identity.account,
+                "priority": self.identity.spec.priority,
+                "weight": self.identity.spec.weight,
+            },
+            "pool": self.target.pool.name,
+            "strategy": self.target.pool.strategy,
+            "needs": question.needs.describe(),
+            "stages": _stages(explained),
+            "order": explained.order,
+            "chosen": None if self.denied else self._chosen(),
+            "error": self._error(crowds),
+            "candidates": [self._candidate(question, id) for id in question.pool.members],
+            "budgets": self._budgets(question),
+            "queue": self._queue(crowds),
+            "fallbacks": [
+                {"pool": each.question.pool.name, "chosen": each.decision.model.id if each.decision.model else None}
+                for each in self.consulted[1:]
+            ],
+            "hedge": self._hedge(question.pool),
+        }
+
+    def _chosen(self) -> str | None:
+        """From the first pool with a free model; None if an earlier pool answers with an error instead."""
+        for each in self.consulted:
+            if self._over_budget(each) is not None:
+                return None
+            if each.decision.model is not None:
+                return each.decision.model.id
+        return None
+
+    def _over_budget(self, consulted: Consulted) -> MeshError | None:
+        """`on_budget_exceeded: error`: if a model's budget does not cover it, no other model is asked."""
+        question, decision = consulted
+        if question.pool.on_budget_exceeded != "error":
+            return None
+        refusals = (refusal_of(question, drop.model) for drop in decision.dropped if drop.stage == BudgetStage.name)
+        found = next((refusal for refusal in refusals if refusal and refusal.allowance.source == "budget"), None)
+        return None if found is None else over_budget(found)
+
+    def _crowds(self) -> list[float | None]:
+        """If none is free: seconds until each model that is only at a limit may have room."""
+        if self.denied is not None or self._chosen() is not None or any(map(self._over_budget, self.consulted)):
+            return []
+        found = []
+        for question, decision in self.consulted:
+            for drop in decision.dropped:
+                if drop.stage == LimitStage.name:
+                    crowd = self.mesh.state.rates.crowd(question, question.table.models[drop.model])
+                    found.append(None if crowd is None else crowd.frees_in)
+        return found
+
+    def _error(self, crowds: list[float | None]) -> dict[str, Any] | None:
+        refusal = self.denied or next(filter(None, map(self._over_budget, self.consulted)), None)
+        if refusal is None and self._chosen() is None and not crowds:
+            refusal = none_left(self.consulted, self.mesh.pipeline.stages)
+        if refusal is None:
+            return None
+        return {"message": refusal.message, "code": refusal.code, "status": refusal.status_code}
+
+    def _candidate(self, question: Question, id: str) -> dict[str, Any]:
+        """Every reason against it, not only the first; and what it would use."""
+        model = question.table.models[id]
+        most = question.estimate(model)
+        expected = model.pricing.cost(min(question.needs.tokens, most.tokens_in), most.tokens_out)
+        return {
+            "model": id,
+            "provider": model.provider,
+            "reasons": [
+                {"stage": stage.name, "reason": reason}
+                for stage in self.mesh.pipeline.stages
+                if (reason := stage.objection(model, question)) is not None
+            ],
+            "priced": model.priced,
+            "expected_cost": expected / views.NANO,
+            "reservation": {
+                "tokens_in": most.tokens_in,
+                "tokens_out": most.tokens_out,
+                "cost": most.cost / views.NANO,
+                "because": {"in": why_input(question.needs, model), "out": why_output(question.needs, model)},
+            },
+            "headroom": views.headroom_map(self.mesh.state.rates.headroom(question, model)),
+        }
+
+    def _budgets(self, question: Question) -> list[dict[str, Any]]:
+        """Every limit that applies to one of the candidates."""
+        pool = question.pool
+        scopes = {("app", self.identity.account), ("pool", pool.name)}
+        for id in pool.members:
+            scopes |= {
+                ("model", id),
+                ("provider", question.table.models[id].provider),
+                ("member", f"{pool.name}\0{id}"),
+            }
+        return views.View(question.table, question.state, question.now).allowances_of(scopes)
+
+    def _queue(self, crowds: list[float | None]) -> dict[str, Any]:
+        waits = [crowd for crowd in crowds if crowd is not None]
+        return {
+            "would_wait": bool(crowds),
+            "waiting": len(self.mesh.room.queue),
+            "frees_in": min(waits, default=None),
+        }
+
+    def _hedge(self, pool: PoolSpec) -> dict[str, Any] | None:
+        if pool.hedge_after is None:
+            return None
+        model = self._chosen()
+        known = None if model is None else self.mesh.state.model(model)
+        stream = self.questions[0].needs.stream
+        latencies = None if known is None else known.first_token if stream else known.total
+        return {
+            "rule": pool.hedge_after,
+            "after": None if latencies is None else hedge_delay(pool.hedge_after, latencies),
+        }
+
+
+def _headers(body: dict[str, Any]) -> dict[str, str]:
+    """The request's headers: they may name its session, and control the cache."""
+    found = body.pop("headers", None) or {}
+    if not isinstance(found, dict) or not all(isinstance(value, str) for value in found.values()):
+        raise InvalidRequestError("`headers` is a map of names to strings", param="headers")
+    return found
+
+
+def _stages(explained: Explanation) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": stage.name,
+            "kept": stage.kept,
+            "dropped": [{"model": drop.model, "reason": drop.reason} for drop in stage.dropped],
+            "remarks": [{"model": model, "reason": reason} for model, reason in stage.remarks.items()],
+        }
+        for stage in explained.stages
+    ]
+
+
+def _path_for(body: dict[str, Any]) -> str:
+    """The endpoint that a request of this shape goes to."""
+    wanted = Operation.CHAT
+    if "input" in body:
+        wanted = Operation.EMBEDDINGS
+    elif "prompt" in body:
+        wanted = Operation.COMPLETION
+    return next(path for path, operation in request.OPERATIONS.items() if operation is wanted)

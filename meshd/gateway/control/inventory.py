@@ -1,0 +1,153 @@
+"""Lists of pools, models, providers, capabilities, and the configuration they come from.
+
+Owns: the lists, each filtered to what the caller may use.
+Must never: change anything.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from meshd import __version__
+from meshd.gateway.control import views
+from meshd.gateway.control.base import Group
+from meshd.gateway.control.dispatcher import Call
+from meshd.gateway.requests import request
+from meshd.host import clock
+from meshd.routing.table.access import allowed_models, allowed_pools
+from meshd.routing.table.specs import AppSpec, UnknownModel
+from modelmesh.errors import NotFoundError
+from modelmesh.wording import no_such
+
+
+class Inventory(Group):
+    def register(self) -> None:
+        add = self.core.dispatcher.add
+        add("GET", "/v1/models", self.list_openai_models)
+        add("GET", "/v1/models/", self.get_openai_model)
+        add("GET", "/mesh/v1/describe", self.describe)
+        add("GET", "/mesh/v1/pools", self.pools)
+        add("GET", "/mesh/v1/pools/", self.pool)
+        add("GET", "/mesh/v1/models", self.models)
+        add("GET", "/mesh/v1/providers", self.providers)
+        add("GET", "/mesh/v1/capabilities", self.capabilities)
+        add("GET", "/mesh/v1/config", self.config, admin=True)
+
+    # -- as OpenAI lists them -------------------------------------------------------------------------
+
+    async def list_openai_models(self, call: Call) -> dict[str, Any]:
+        """Pools first, as apps should ask for them. Only what this caller may use."""
+        table, app = self.core.mesh.table, self.core.mesh.apps.identify(call.caller).spec
+        pools = [_openai_model(pool.name, "mesh") for pool in allowed_pools(app, table)]
+        models = [_openai_model(model.id, model.provider) for model in allowed_models(app, table)]
+        return {"object": "list", "data": pools + models}
+
+    async def get_openai_model(self, call: Call) -> dict[str, Any]:
+        mesh, target = self.core.mesh, self.resolve(call.rest)
+        mesh.apps.check(mesh.apps.identify(call.caller), target)
+        owner = mesh.table.models[target.pool.members[0]].provider if target.kind == "model" else "mesh"
+        return _openai_model(call.rest, owner)
+
+    # -- the mesh's own lists -------------------------------------------------------------------------
+
+    async def describe(self, call: Call) -> dict[str, Any]:
+        table, app = self.core.mesh.table, self.viewer(call)
+        return {
+            "daemon": f"meshd/{__version__}",
+            "instance": self.core.server.instance,
+            "pools": [pool.name for pool in allowed_pools(app, table)],
+            "models": [model.id for model in allowed_models(app, table)],
+            "providers": self._providers_of(app),
+            "you": self._caller_map(call),
+        }
+
+    async def pools(self, call: Call) -> dict[str, Any]:
+        view, app = self._view(call), self.viewer(call)
+        return {"data": [view.pool(pool) for pool in allowed_pools(app, view.table)]}
+
+    async def pool(self, call: Call) -> dict[str, Any]:
+        return self._view(call).pool(self.visible(call, call.rest).pool)
+
+    async def models(self, call: Call) -> dict[str, Any]:
+        view, app, wanted = self._view(call), self.viewer(call), call.query.get("id")
+        if wanted is None:
+            return {"data": [view.model(model) for model in allowed_models(app, view.table)]}
+        if wanted not in view.table.models:
+            raise request.unknown_model(UnknownModel(wanted, view.table.nearest(wanted)), view.table, app)
+        return {"data": [view.model(view.table.models[self.visible(call, wanted).pool.members[0]])]}
+
+    async def providers(self, call: Call) -> dict[str, Any]:
+        wanted, names = call.query.get("name"), self._providers_of(self.viewer(call))
+        if wanted is not None and wanted not in names:
+            raise NotFoundError(no_such("provider", wanted, names))
+        return {"data": self.provider_maps(call, names if wanted is None else [wanted])}
+
+    def provider_maps(self, call: Call, names: list[str]) -> list[dict[str, Any]]:
+        view, found = self._view(call), []
+        for name in names:
+            settings, made = self.core.providers.settings(name), self.core.providers.made(name)
+            details = self.core.providers.shown(name, made.describe() if made is not None else {})
+            address = self.core.providers.shown(name, settings.base_url if settings is not None else None)
+            found.append(view.provider(name, address, details))
+        return found
+
+    async def capabilities(self, call: Call) -> dict[str, Any]:
+        table = self.core.mesh.table
+        counts: dict[str, int] = {}
+        for model in allowed_models(self.viewer(call), table):
+            for leaf in model.capabilities:
+                for node in [leaf, *table.tree.get_ancestors(leaf)]:
+                    counts[node] = counts.get(node, 0) + 1
+        return {
+            "data": [
+                {
+                    "id": node,
+                    "alias": table.tree.alias(node),
+                    "leaf": table.tree.is_leaf(node),
+                    "models": counts.get(node, 0),
+                }
+                for node in table.tree.list_all()
+            ]
+        }
+
+    async def config(self, call: Call) -> dict[str, Any]:
+        generation = self.core.generation
+        if generation is None:
+            return {"source": "", "generation": 0, "config": {}}
+        return {
+            "source": generation.source,
+            "generation": generation.number,
+            "config": generation.stored.redacted(),
+        }
+
+    # -- inside ---------------------------------------------------------------------------------------
+
+    def _view(self, call: Call) -> views.View:
+        mesh = self.core.mesh
+        return views.View(mesh.table, mesh.state, clock.now(), self.viewer(call))
+
+    def _providers_of(self, app: AppSpec) -> list[str]:
+        table = self.core.mesh.table
+        if app.pools is None and app.models is None:
+            return list(table.providers)
+        used = {model.provider for model in allowed_models(app, table)}
+        return [name for name in table.providers if name in used]
+
+    def _caller_map(self, call: Call) -> dict[str, Any]:
+        caller, apps = call.caller, self.core.mesh.apps
+        identity = apps.identify(caller)
+        return {
+            "uid": caller.uid,
+            "user": caller.user,
+            "gid": caller.gid,
+            "pid": caller.pid,
+            "exe": caller.exe,
+            "unit": caller.unit,
+            "app": identity.label,
+            "account": identity.account,
+            "admin": apps.is_admin(caller),
+        }
+
+
+def _openai_model(id: str, owner: str) -> dict[str, Any]:
+    return {"id": id, "object": "model", "created": 0, "owned_by": owner}

@@ -1,0 +1,118 @@
+"""The daemon's status, statistics and events.
+
+Must never: keep anything; the owner of each is asked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import msgspec
+
+from meshd import __version__, messages
+from meshd.gateway.control import views
+from meshd.gateway.control.base import Group, number
+from meshd.gateway.control.dispatcher import Call
+from meshd.host import clock
+from meshd.routing.table.access import allowed_models, allowed_pools
+from meshd.telemetry.statistics.dimensions import DIMENSIONS, parse_by
+from modelmesh.errors import InvalidRequestError
+
+_EVENT_BACKLOG = 1000  # events kept for a listener that is slow to take them
+_PERSONAL = frozenset({"app", "user", "unit"})  # that distinguish one app's use from another's
+
+
+class Activity(Group):
+    def register(self) -> None:
+        add = self.core.dispatcher.add
+        add("GET", "/mesh/v1/status", self.status)
+        add("GET", "/mesh/v1/stats", self.stats)
+        add("GET", "/mesh/v1/events", self.events, stream=self.follow_events)
+
+    async def status(self, call: Call) -> dict[str, Any]:
+        core, mesh, now = self.core, self.core.mesh, clock.now()
+        generation = core.generation
+        app = self.viewer(call)
+        view = views.View(mesh.table, mesh.state, now, app)
+        pools = [view.pool(pool) for pool in allowed_pools(app, mesh.table)]
+        providers = (await core.dispatcher.call("GET", "/mesh/v1/providers", Call(call.caller)))["data"]
+        supervisor, reload, sync, sinks = await asyncio.gather(
+            self.ask("supervisor", messages.Supervision(), {}),
+            self.ask("config", messages.LastReload(), None),
+            self.ask("state", messages.GetSyncStatus(), {}),
+            self.ask("telemetry", messages.TelemetryStatus(), []),
+        )
+        return {
+            "version": __version__,
+            "pid": supervisor.get("pid", 0),
+            "uptime": now - core.started,
+            "instance": core.server.instance,
+            "sockets": core.server.addresses,
+            "config": {
+                "source": generation.source if generation else "",
+                "generation": generation.number if generation else 0,
+            },
+            "state": sync,
+            "actors": supervisor.get("actors", []),
+            "in_flight": max(len(core.server.exchanges) - 1, 0),
+            "waiting": len(mesh.room.queue),
+            "peers": len(core.server.peers),
+            "draining": core.draining,
+            "providers": providers,
+            "pools": [{key: pool[key] for key in ("name", "active", "standby", "current")} for pool in pools],
+            "failing": view.failing(allowed_models(app, mesh.table)),
+            "last_reload": None if reload is None else msgspec.to_builtins(reload),
+            "spend_today": sync.get("spend_today", 0.0),
+            "requests": {"total": core.requests_total, "failed": core.requests_failed},
+            "malformed": core.server.malformed,
+            "journal": {"error": core.journal.error or "", "waiting": core.journal.waiting},
+            "sinks": sinks,
+            "notes": list(generation.notes) if generation else [],
+            "lacks": core.lacks.lately(now),
+        }
+
+    async def stats(self, call: Call) -> dict[str, Any]:
+        by = call.query.get("by", "model")
+        try:
+            dimensions = parse_by(by)
+        except ValueError as error:
+            raise InvalidRequestError(str(error), param="by") from None
+        since, until = number(call.query, "since"), number(call.query, "until")
+        where = {name: value for name, value in call.query.items() if name in DIMENSIONS}
+        if not _PERSONAL.isdisjoint({*dimensions, *where}) and not self.is_admin(call):
+            where["app"] = self.core.mesh.apps.identify(call.caller).label
+        self.core.report_outcomes()
+        query = messages.QueryStatistics(by, call.query.get("name"), since, until, where)
+        rows = await self.need("telemetry", query)
+        data = [{**row, "cost_total": row["cost_total"] / views.NANO} for row in rows]
+        return {"by": by, "since": since, "data": data}
+
+    async def events(self, call: Call) -> dict[str, Any]:
+        limit = int(number(call.query, "limit") or 50)
+        recent = await self.need("telemetry", messages.RecentEvents())
+        wanted = call.query.get("type")
+        # Minor events, such as clients coming and going, are left out unless asked for.
+        kept = [event for event in recent if (event.severity != "debug" if wanted is None else event.type == wanted)]
+        return {"data": [msgspec.to_builtins(event) for event in kept[-limit:]]}
+
+    async def follow_events(self, call: Call) -> AsyncIterator[Any]:
+        loop = asyncio.get_running_loop()
+        queue: asyncio.Queue[messages.Event] = asyncio.Queue(_EVENT_BACKLOG)
+
+        def put(event: messages.Event) -> None:
+            if not queue.full():
+                queue.put_nowait(event)
+
+        def listener(event: messages.Event) -> None:  # called in telemetry's thread
+            loop.call_soon_threadsafe(put, event)
+
+        wanted = call.query.get("type")
+        types = frozenset(wanted.split(",")) if wanted else frozenset()
+        self.core.tell("telemetry", messages.Subscribe(listener, types))
+        try:
+            while True:
+                yield msgspec.to_builtins(await queue.get())
+        finally:
+            self.core.tell("telemetry", messages.Unsubscribe(listener))

@@ -1,0 +1,132 @@
+"""Apps and budgets: limits and use.
+
+Must never: show an app another's, unless to an administrator.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from meshd import messages
+from meshd.gateway.app_identity import Identity
+from meshd.gateway.control import views
+from meshd.gateway.control.base import Group
+from meshd.gateway.control.dispatcher import Call
+from meshd.gateway.requests import request
+from meshd.host import clock
+from meshd.routing.table.access import DEFAULT_APP
+from meshd.routing.table.specs import AppSpec
+from modelmesh.errors import NotFoundError
+from modelmesh.wording import no_such
+
+_SUMMED = ("requests", "failed", "tokens_in", "tokens_out", "cost", "cost_today")
+
+
+class Money(Group):
+    def register(self) -> None:
+        add = self.core.dispatcher.add
+        add("GET", "/mesh/v1/apps", self.apps)
+        add("GET", "/mesh/v1/budget", self.budget)
+
+    async def budget(self, call: Call) -> dict[str, Any]:
+        mesh = self.core.mesh
+        own = None if self.is_admin(call) else mesh.apps.identify(call.caller).account
+        view = views.View(mesh.table, mesh.state, clock.now())
+        return {"timezone": mesh.table.timezone, "data": view.allowances(own)}
+
+    async def apps(self, call: Call) -> dict[str, Any]:
+        """The configured apps in matching order, `default` with the sums of all others, then those others."""
+        now, wanted = time.time(), call.query.get("name")
+        rows = await self._rows(now)
+        if not self.is_admin(call):
+            own = self.core.mesh.apps.identify(call.caller)
+            rows = {name: row for name, row in rows.items() if name in (own.label, own.account)}
+        if wanted is None:
+            return {"data": list(rows.values())}
+        if wanted not in rows:
+            raise NotFoundError(no_such("app", wanted, rows))
+        return {"data": [rows[wanted]]}
+
+    # -- inside ---------------------------------------------------------------------------------------
+
+    async def _rows(self, now: float) -> dict[str, dict[str, Any]]:
+        core, mesh = self.core, self.core.mesh
+        used = await self._used(now)
+        connected = Counter(self._identity(peer).label for peer in core.server.peers.values())
+        in_flight = Counter(
+            self._identity(exchange).label
+            for exchange in core.server.exchanges.values()
+            if exchange.path in request.OPERATIONS
+        )
+        waiting = mesh.room.queue.waiting()
+        view = views.View(mesh.table, mesh.state, clock.now())
+        configured = {name: spec for name, spec in mesh.table.apps.items() if name != DEFAULT_APP}
+        default = mesh.table.apps.get(DEFAULT_APP, AppSpec(DEFAULT_APP))
+        seen = sorted({*used, *connected, *in_flight, *mesh.apps.last_seen} - {*configured, DEFAULT_APP})
+        matches = self._matches()
+
+        def row(name: str, spec: AppSpec) -> dict[str, Any]:
+            return {
+                "name": name,
+                "account": spec.name,
+                "configured": name in mesh.table.apps,
+                "match": matches.get(name, {}),
+                "pools": None if spec.pools is None else sorted(spec.pools),
+                "models": None if spec.models is None else sorted(spec.models),
+                "admin": spec.admin,
+                "priority": spec.priority,
+                "weight": spec.weight,
+                "rate_limit": {"rpm": spec.rate.rpm, "tpm": spec.rate.tpm, "concurrency": spec.rate.concurrency},
+                "budget": view.allowances_of({("app", spec.name)}),
+                "connected": connected[name],
+                "in_flight": in_flight[name],
+                "waiting": waiting.get(name, 0),
+                **used.get(name, dict.fromkeys(_SUMMED, 0) | {"cost": 0.0, "cost_today": 0.0}),
+                "last_seen": mesh.apps.last_seen.get(name),
+            }
+
+        rest = {name: row(name, default) for name in seen}
+        whole = row(DEFAULT_APP, default)
+        for key in (*_SUMMED, "connected", "in_flight", "waiting"):
+            whole[key] += sum(each[key] for each in rest.values())
+        times = [each["last_seen"] for each in rest.values() if each["last_seen"] is not None]
+        whole["last_seen"] = max(times, default=None)
+        return {name: row(name, spec) for name, spec in configured.items()} | {DEFAULT_APP: whole} | rest
+
+    async def _used(self, now: float) -> dict[str, dict[str, Any]]:
+        """Label → its use, in total and today, in the configured time zone."""
+        midnight = datetime.fromtimestamp(now, ZoneInfo(self.core.mesh.table.timezone)).replace(
+            hour=0, minute=0, second=0, microsecond=0
+        )
+        self.core.report_outcomes()
+        ever = await self.need("telemetry", messages.QueryStatistics("app"))
+        today = await self.need("telemetry", messages.QueryStatistics("app", since=now - midnight.timestamp()))
+        costs = {row["name"]: row["cost_total"] / views.NANO for row in today}
+        return {
+            row["name"]: {
+                "requests": row["requests_total"],
+                "failed": row["requests_failed"],
+                "tokens_in": row["tokens_in"],
+                "tokens_out": row["tokens_out"],
+                "cost": row["cost_total"] / views.NANO,
+                "cost_today": costs.get(row["name"], 0.0),
+            }
+            for row in ever
+        }
+
+    def _identity(self, of: Any) -> Identity:
+        return self.core.mesh.apps.identify(of.caller)
+
+    def _matches(self) -> dict[str, dict[str, Any]]:
+        """As configured, without tokens."""
+        generation = self.core.generation
+        if generation is None:
+            return {}
+        return {
+            name: app.match.model_dump(exclude_none=True, exclude={"token"})
+            for name, app in generation.config.apps.items()
+        }

@@ -1,0 +1,257 @@
+"""The router's state as JSON maps for `meshctl` and `client.mesh`.
+
+Owns: the shapes that docs/protocol.md gives for pools, models, providers and allowances.
+Must never: change anything.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from typing import Any
+
+import msgspec
+
+from meshd.core.redaction import redact_url
+from meshd.routing.availability import recovery
+from meshd.routing.availability.recovery import ACTIVE, PROBATION, STANDBY
+from meshd.routing.availability.state import MeshState, ProviderState, availabilities
+from meshd.routing.budgets.accounts import Alert
+from meshd.routing.decision.maintenance import ends_in
+from meshd.routing.decision.stages import Question
+from meshd.routing.rates.rates import Headroom
+from meshd.routing.request.needs import Needs
+from meshd.routing.table.specs import ANY_APP, AppSpec, ModelSpec, PoolSpec, ProviderSpec, RoutingTable
+from meshd.sdk.provider import Operation
+
+NANO = 1e9
+_ANY = Needs(Operation.CHAT)
+
+
+def availability_of(
+    table: RoutingTable, state: MeshState, pool: str, model: ModelSpec, now: float
+) -> tuple[str, str, float | None]:
+    """(status, why, seconds until it may be tried) of a model within a pool ("" for none in particular)."""
+    provider = table.providers.get(model.provider)
+    if provider is not None and provider.disabled:
+        return STANDBY, provider.disabled, None
+    manual = state.model(model.id).deactivated
+    if manual is not None:
+        return STANDBY, f"deactivated by hand: {manual}", None
+    worst, reason, wait = ACTIVE, "", 0.0
+    scopes = ("provider", "model", "pool")
+    for scope, availability in zip(scopes, availabilities(state, pool, model.id, model.provider), strict=True):
+        status = recovery.status(availability, now)
+        if status == ACTIVE:
+            continue
+        about = f"provider {model.provider}: " if scope == "provider" else ""
+        recovers = recovery.recovers_in(availability, now)
+        if status == STANDBY:
+            return STANDBY, about + availability.reason, recovers
+        worst, reason, wait = PROBATION, about + availability.reason, recovers or 0.0
+    spec = table.pools.get(pool)
+    rests = ends_in(spec, now + state.ahead, table.timezone) if spec is not None and worst == ACTIVE else None
+    if rests is not None and spec is not None:
+        return STANDBY, f"maintenance window {spec.deactivation.maintenance!r}", rests
+    alone = state.rates.left_alone(model.id, now)
+    if worst == ACTIVE and alone is not None and (spec is None or spec.retry.honor_retry_after):
+        why = f"{model.provider} asked to leave it alone: {alone.reason}"
+        return STANDBY if alone.longer else ACTIVE, why, alone.left(now)
+    return worst, reason, wait
+
+
+class View:
+    """What one caller sees at one instant. app: its rules filter the lists."""
+
+    def __init__(self, table: RoutingTable, state: MeshState, now: float, app: AppSpec = ANY_APP) -> None:
+        self.table = table
+        self.state = state
+        self.now = now
+        self.app = app
+
+    def pool(self, pool: PoolSpec) -> dict[str, Any]:
+        allowed = self.app.models
+        members = [self._member(pool, id) for id in pool.members if allowed is None or id in allowed]
+        standby = sum(member["status"] == STANDBY for member in members)
+        known = self.state.pool(pool.name)
+        return {
+            "name": pool.name,
+            "capability": pool.capability,
+            "strategy": pool.strategy,
+            "active": len(members) - standby,
+            "standby": standby,
+            "current": known.current if known.current in (member["id"] for member in members) else None,
+            "rotations": known.rotations,
+            "fallback_pools": list(pool.fallback_pools),
+            "models": members,
+        }
+
+    def _member(self, pool: PoolSpec, id: str) -> dict[str, Any]:
+        model, known = self.table.models[id], self.state.member(pool.name, id)
+        status, reason, recovers = availability_of(self.table, self.state, pool.name, model, self.now)
+        return {
+            "id": id,
+            "provider": model.provider,
+            "status": status,
+            "reason": reason,
+            "recovers_in": recovers if status != ACTIVE or reason else None,
+            "failures": known.failures,
+            "error_rate": known.outcomes.rate(self.now).fraction,
+            "headroom": self._headroom(pool, model).fraction,
+            "in_flight": self.state.model(id).in_flight,
+        }
+
+    def model(self, model: ModelSpec) -> dict[str, Any]:
+        known = self.state.model(model.id)
+        pools = [name for name in self.table.pools_of(model.id) if self.app.pools is None or name in self.app.pools]
+        statuses = [availability_of(self.table, self.state, pool, model, self.now) for pool in pools or [""]]
+        status, reason, _ = next((found for found in statuses if found[0] == ACTIVE), statuses[0])
+        rates = [self.state.member(pool, model.id).outcomes.rate(self.now).fraction for pool in pools]
+        delivery = (("synchronous", model.synchronous), ("streaming", model.streaming))
+        headroom = self._headroom(self.table.resolve(model.id).pool, model)
+        return {
+            "id": model.id,
+            "provider": model.provider,
+            "model": model.upstream,
+            "capabilities": list(model.capabilities),
+            "features": None if model.features is None else sorted(name for name, has in model.features.items() if has),
+            "context_window": model.context_window,
+            "max_output_tokens": model.max_output_tokens,
+            "max_images": model.max_images,
+            "delivery": [mode for mode, has in delivery if has],
+            "pools": pools,
+            "status": status,
+            "reason": reason,
+            "deactivated": known.deactivated,
+            "in_flight": known.in_flight,
+            "requests": known.requests,
+            "failures": known.failures,
+            "error_rate": max((rate for rate in rates if rate is not None), default=None),
+            "tokens_in": known.tokens_in,
+            "tokens_out": known.tokens_out,
+            "cost": known.cost / NANO,
+            "latency": known.total.summary(),
+            "first_token": known.first_token.summary(),
+            "last_request": known.last_request,
+            "last_failure": None if known.last_failure is None else known.last_failure + self.state.ahead,
+            "last_failure_reason": known.last_failure_reason,
+            "failing_since": None if known.failing_since is None else known.failing_since + self.state.ahead,
+            "headroom": headroom_map(headroom),
+            "limits": self.allowances_of({("model", model.id), *(("member", f"{pool}\0{model.id}") for pool in pools)}),
+        }
+
+    def failing(self, models: Iterable[ModelSpec]) -> list[dict[str, Any]]:
+        """Of these, the models whose every request has failed of late."""
+        shown = ("id", "provider", "failing_since", "last_failure", "last_failure_reason")
+        known = (model for model in models if self.state.model(model.id).failing_since is not None)
+        return [{key: row[key] for key in shown} for row in map(self.model, known)]
+
+    def provider(self, name: str, base_url: str | None, details: dict[str, Any]) -> dict[str, Any]:
+        spec, known = self.table.providers[name], self.state.provider(name)
+        status = recovery.status(known.availability, self.now)
+        resting, ahead = self.state.rates.resting_keys(name, self.now), self.state.ahead
+        return {
+            "name": name,
+            "connector": spec.connector,
+            "base_url": redact_url(base_url) if base_url else base_url,
+            "enabled": not spec.disabled,
+            "available": not spec.disabled and status != STANDBY,
+            "auth_valid": known.auth_valid,
+            "key": _key(known, spec),
+            "answering": known.answering,
+            "reason": spec.disabled or known.availability.reason or known.probe_error or _nothing_there(known),
+            "score": round(known.score, 3),
+            "last_probe": known.last_probe,
+            "latency": known.latency,
+            "models": sum(model.provider == name for model in self.table.models.values()),
+            "in_flight": known.in_flight,
+            "requests": known.requests,
+            "cost": known.cost / NANO,
+            "keys": max(len(spec.keys), 1),
+            "resting_keys": [
+                {
+                    "id": key.id,
+                    "reason": key.reason,
+                    "until": None if math.isinf(key.until) else key.until + ahead,
+                }
+                for key in resting
+            ],
+            "quota": None if known.quota is None else msgspec.structs.asdict(known.quota),
+            "limits": self.allowances_of({("provider", name)}),
+            "details": details,
+        }
+
+    # -- limits ---------------------------------------------------------------------------------------
+
+    def allowances_of(self, scopes: set[tuple[str, str]]) -> list[dict[str, Any]]:
+        """The state of the limits of these (scope, name)."""
+        return [allowance_map(row) for row in self._standing if (row["scope"], row["name"]) in scopes]
+
+    def allowances(self, own: str | None) -> list[dict[str, Any]]:
+        """The state of all limits; for apps only the account `own`, if given."""
+        return [
+            allowance_map(row) for row in self._standing if own is None or row["scope"] != "app" or row["name"] == own
+        ]
+
+    @cached_property
+    def _standing(self) -> list[dict[str, Any]]:
+        return self.state.accounts.standing(self.now)
+
+    def _headroom(self, pool: PoolSpec, model: ModelSpec) -> Headroom:
+        return self.state.rates.headroom(Question(self.table, self.state, pool, _ANY, self.now), model)
+
+
+def _nothing_there(known: ProviderState) -> str:
+    """A server without any of the paths is probably not the intended one."""
+    return "every request gets a 404: nothing is at this path; check base_url" if known.answering == "nothing" else ""
+
+
+def _key(known: ProviderState, spec: ProviderSpec) -> str:
+    """What is known about a provider's key."""
+    if spec.disabled:
+        return "missing"
+    if not known.auth_valid:
+        return "refused" if spec.keyed else "wanted"
+    if not spec.keyed:
+        return "none needed"
+    return "accepted" if known.auth_tried else "not tried"
+
+
+def headroom_map(headroom: Headroom) -> dict[str, Any]:
+    return {"fraction": headroom.fraction, "requests": headroom.requests, "tokens": headroom.tokens}
+
+
+def allowance_map(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row of `Accounts.standing`, with money in USD. pool: of a member."""
+    pool, _, model = row["name"].partition("\0") if row["scope"] == "member" else ("", "", row["name"])
+    return {
+        "scope": row["scope"],
+        "name": model,
+        "pool": pool,
+        "measure": row["measure"],
+        "window": row["window"],
+        "source": row["source"],
+        **{key: _amount(row["measure"], row[key]) for key in ("limit", "spent", "reserved", "remaining")},
+        "resets_at": row["resets_at"],
+        "enforce": row["enforce"],
+        "alert_threshold": row["alert_threshold"],
+    }
+
+
+def alert_map(alert: Alert) -> dict[str, Any]:
+    """The details of an alert's event."""
+    allowance = alert.allowance
+    amounts = {"limit": allowance.limit, "spent": alert.spent, "reserved": alert.reserved}
+    return {
+        "measure": allowance.measure,
+        "window": allowance.window,
+        "source": allowance.source,
+        **{key: _amount(allowance.measure, amount) for key, amount in amounts.items()},
+        "resets_at": alert.resets_at,
+        "enforce": allowance.enforce,
+    }
+
+
+def _amount(measure: str, amount: int) -> float | int:
+    return amount / NANO if measure == "cost" else amount

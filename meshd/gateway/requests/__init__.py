@@ -1,0 +1,1 @@
+"""One request: attempts, hedging, streams, waiting, the outcome."""

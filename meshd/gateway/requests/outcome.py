@@ -1,0 +1,38 @@
+"""The record of an ended request, for the log and statistics: once per request, however it ended.
+
+Owns: which facts of a request its `Outcome` has. Must never: publish it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from meshd.gateway.app_identity import Identity
+from meshd.gateway.frontends.exchange import Exchange
+from meshd.host import clock
+from meshd.messages import Outcome
+from meshd.sdk.provider import Operation
+
+
+def outcome(
+    exchange: Exchange, operation: Operation, identity: Identity, asked: str, status: int, **rest: Any
+) -> Outcome:
+    """asked: the `model` field as the app wrote it, "" if it could not be read. rest: `Outcome`'s further fields."""
+    caller = exchange.caller
+    return Outcome(
+        request_id=exchange.request_id.hex(),
+        at=exchange.arrived_at,
+        operation=operation,
+        asked=asked,
+        status=status,
+        app=identity.label,
+        account=identity.account,
+        uid=caller.uid,
+        pid=caller.pid,
+        unit=caller.unit,
+        exe=caller.exe,
+        user=caller.user,
+        label=exchange.label,
+        total_time=clock.now() - exchange.arrived,
+        **rest,
+    )

@@ -1,0 +1,257 @@
+"""What has reached the app of a stream: one stream for the app, however many attempts it takes.
+
+Owns: the text delivered so far, the identity of the app's stream, and the seam where another model continues.
+Must never: hold a whole stream's events, only its text; decide which model continues (`routing/plan.py`).
+
+Rule: spec/routing.md, Streams. A stream that another model continues keeps its id; what that model repeats is dropped;
+the app gets one usage report. An answer that is more than text (a tool call, several choices, a response format) cannot
+be continued by another model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from meshd.gateway.frontends.exchange import Exchange
+from meshd.routing.request.needs import Needs
+from meshd.routing.table.specs import StreamPolicy
+from meshd.sdk import lenient
+from meshd.sdk.provider import Operation, StreamEvent, Usage
+
+LONGEST_OVERLAP = 400
+"""Characters at the end of the text so far that another model may repeat before it continues."""
+_SHORTEST_OVERLAP = 8
+"""Characters. A shorter repetition ("the ", a space) is as likely to be new text."""
+_IDENTITY = ("id", "created", "model", "object", "system_fingerprint", "service_tier")
+
+
+class Passed(NamedTuple):
+    """A chunk that goes to the app, and the text in it."""
+
+    data: bytes
+    text: str
+
+
+class Delivery:
+    """pieces: of content that the app has. usage: of the attempts before the current one."""
+
+    def __init__(self, exchange: Exchange, operation: Operation, needs: Needs) -> None:
+        self.pieces = 0
+        self.continued = 0
+        self._exchange = exchange
+        self._operation = operation
+        self._needs = needs
+        self._text: list[str] = []
+        self._more_than_text = False
+        self._identity: bytes | None = None  # the chunk with the stream's id
+        self._splice: _Splice | None = None
+        self._used = Usage()
+        self._seam = 0  # pieces of text when the current attempt began
+
+    @property
+    def begun(self) -> bool:
+        return self._identity is not None
+
+    @property
+    def text(self) -> str:
+        return "".join(self._text)
+
+    @property
+    def text_since(self) -> str:
+        """What the current attempt has added."""
+        return "".join(self._text[self._seam :])
+
+    async def send(self, event: StreamEvent) -> None:
+        """Pass one event on. Raises ClientGone, TimeoutError."""
+        if self._splice is None:
+            if self._identity is None and (event.content or event.finish_reason is not None):
+                self._identity = event.data  # not an earlier one: Azure's first chunk has no id
+            data, text = event.data, event.text
+        else:
+            passed = self._splice.take(event, self._used)
+            if passed is None:
+                return
+            data, text = passed
+        await self._exchange.chunk(data)
+        if text or event.content:
+            self.pieces += 1
+            self._text.append(text)
+            self._more_than_text = self._more_than_text or bool(event.extra)
+
+    async def finish(self) -> None:
+        """The stream ended: send what was held back for comparison."""
+        for passed in self._splice.rest(self._used) if self._splice is not None else ():
+            await self._exchange.chunk(passed.data)
+            if passed.text:
+                self.pieces += 1
+                self._text.append(passed.text)
+
+    def cannot_continue(self, policy: StreamPolicy) -> str:
+        """Why another model cannot continue, "" if it can."""
+        needs = self._needs
+        if policy.on_failure == "terminate":
+            return "stream.on_failure is terminate"
+        if needs.choices > 1:
+            return "several choices were asked for"
+        if needs.structured or needs.json_mode:
+            return "a response format was asked for"
+        if needs.logprobs:
+            return "log probabilities were asked for"
+        if self._more_than_text:
+            return "a part of the answer is more than text"
+        return ""
+
+    def go_on(self) -> None:
+        """The next attempt continues the stream from here."""
+        self.continued += 1
+        assert self._identity is not None, "nothing was delivered"
+        self._seam = len(self._text)
+        self._splice = _Splice(self._identity, lenient.well_formed(self.text), self._operation)
+
+    def add_usage(self, usage: Usage) -> None:
+        """For an attempt that ended in the middle: its output is part of the answer."""
+        before = self._used
+        # The app's prompt counts once, however many models read it; the output adds up.
+        self._used = Usage(
+            before.input_tokens or usage.input_tokens,
+            before.output_tokens + usage.output_tokens,
+            before.cached_tokens or usage.cached_tokens,
+        )
+
+    def total(self, last: Usage) -> Usage:
+        """The one usage of the app's stream."""
+        return merged(self._used, last) if self.continued else last
+
+
+def merged(before: Usage, last: Usage) -> Usage:
+    return Usage(before.input_tokens, before.output_tokens + last.output_tokens, before.cached_tokens)
+
+
+class _Splice:
+    """The seam: makes another model's events look like the rest of the first one's.
+
+    Its first text is held back while it may still be a repetition of the text so far, or of its end.
+    """
+
+    def __init__(self, first: bytes, text: str, operation: Operation) -> None:
+        said = _object(first)
+        self._identity = {name: said[name] for name in _IDENTITY if name in said}
+        self._tail = text[-LONGEST_OVERLAP:]
+        self._whole = text
+        self._operation = operation
+        self._held: list[str] | None = []
+        self._ending: list[StreamEvent] = []  # a finish reason while text is held, and what came with it
+        self._size = 0  # characters held
+        self._anew = True  # the held text begins like the whole text
+
+    def take(self, event: StreamEvent, used: Usage) -> Passed | None:
+        """What to send for an event."""
+        text = event.text
+        if self._held is not None:
+            if text:
+                self._hold(text)
+            if event.content:
+                self._ending.clear()  # it was none
+            if event.extra or (text and not self._may_still_repeat()):
+                text = self._let_go()
+            elif event.finish_reason is not None or (self._ending and not event.content):
+                self._ending.append(event)  # some servers send it before all of the text
+                return None
+            elif event.content:
+                return None  # also when it reasons again: the app has had that already
+        return self._passed(event, text, used)
+
+    def rest(self, used: Usage) -> list[Passed]:
+        """What is still held at the end of the stream: text, then the finish reason and what came with it."""
+        if self._held is None:
+            return []
+        ending, self._ending = self._ending, []
+        text = self._let_go(cut_off=any(event.finish_reason == "length" for event in ending))
+        shaped = (self._passed(event, "", used) for event in ending)
+        return [*([self._said(text)] if text else ()), *(passed for passed in shaped if passed is not None)]
+
+    def _passed(self, event: StreamEvent, text: str, used: Usage) -> Passed | None:
+        chunk = _object(event.data)
+        nothing = not text and not event.extra and event.finish_reason is None
+        if nothing and (chunk.get("choices") or event.usage is None):
+            return None  # a role, a preface, or nothing: the app's stream has begun already
+        chunk.update(self._identity)
+        if isinstance(chunk.get("usage"), dict) and event.usage is not None:
+            chunk["usage"] = usage_map(merged(used, event.usage))
+        for choice in _choices(chunk):
+            if isinstance(choice.get("delta"), dict):
+                choice["delta"].pop("role", None)  # sent at the stream's beginning
+        if text != event.text:
+            _set_text(chunk, text)
+        return Passed(lenient.encode(chunk), text)
+
+    def _said(self, text: str) -> Passed:
+        """A chunk with only text."""
+        choice: Mapping[str, Any] = (
+            {"index": 0, "text": text, "finish_reason": None}
+            if self._operation is Operation.COMPLETION
+            else {"index": 0, "delta": {"content": text}, "finish_reason": None}
+        )
+        return Passed(lenient.encode({**self._identity, "choices": [choice]}), text)
+
+    def _hold(self, text: str) -> None:
+        assert self._held is not None
+        self._anew = self._anew and text.startswith(self._whole[self._size : self._size + len(text)])
+        self._held.append(text)
+        self._size += len(text)
+
+    def _may_still_repeat(self) -> bool:
+        """Whether more text could show that the held text repeats the end, or the whole, of the text so far."""
+        assert self._held is not None
+        if self._anew and self._size < len(self._whole):
+            return True
+        return self._size < len(self._tail) and "".join(self._held) in self._tail
+
+    def _let_go(self, cut_off: bool = False) -> str:
+        """The part that is not a repetition. cut_off: an output limit ended it, perhaps in the middle of one."""
+        held, self._held = "".join(self._held or ()), None
+        if self._anew and self._size >= len(self._whole):
+            return held[len(self._whole) :]
+        if self._anew and (cut_off or self._size >= _SHORTEST_OVERLAP):
+            return ""  # it never got to new text
+        return held[_overlap(self._tail, held) :]
+
+
+def _overlap(tail: str, text: str) -> int:
+    """The number of characters at the beginning of `text` that repeat the end of `tail`."""
+    for length in range(min(len(tail), len(text)), _SHORTEST_OVERLAP - 1, -1):
+        if tail.endswith(text[:length]):
+            return length
+    return 0
+
+
+def _set_text(chunk: dict[str, Any], text: str) -> None:
+    for choice in _choices(chunk):
+        if isinstance(choice.get("delta"), dict):
+            choice["delta"]["content"] = text
+        elif "text" in choice:
+            choice["text"] = text
+
+
+def _object(data: bytes) -> dict[str, Any]:
+    """A chunk, however oddly it is written."""
+    chunk = lenient.decode(data)
+    return chunk if isinstance(chunk, dict) else {}
+
+
+def _choices(chunk: dict[str, Any]) -> list[dict[str, Any]]:
+    choices = chunk.get("choices")
+    if isinstance(choices, dict):
+        choices = [choices]
+    return [choice for choice in choices if isinstance(choice, dict)] if isinstance(choices, list) else []
+
+
+def usage_map(usage: Usage) -> dict[str, Any]:
+    """In OpenAI's names."""
+    return {
+        "prompt_tokens": usage.input_tokens,
+        "completion_tokens": usage.output_tokens,
+        "total_tokens": usage.input_tokens + usage.output_tokens,
+        "prompt_tokens_details": {"cached_tokens": usage.cached_tokens},
+    }

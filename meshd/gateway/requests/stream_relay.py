@@ -1,0 +1,100 @@
+"""Streams: from a provider's events to the app's stream.
+
+Owns: when an attempt's stream is committed to the app, and what a break means before and after.
+Must never: buffer more of a stream than its first events.
+
+Nothing reaches the app before the first content: an earlier failure is one of that attempt only, and another attempt
+replaces it unseen. Flow control runs from the app's credit to the provider's TCP window: this loop reads no event
+before the last one is sent. Rule: spec/routing.md, Streams.
+"""
+
+from __future__ import annotations
+
+import logging
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any
+
+from meshd.gateway.frontends.exchange import ClientGone, not_read
+from meshd.host.shortages import lack_of
+from meshd.sdk.provider import FailureKind, Provider, ProviderCall, ProviderFailure, StreamEvent
+from modelmesh.errors import MeshError
+
+if TYPE_CHECKING:
+    from meshd.gateway.requests.attempt import UpstreamAttempt
+
+logger = logging.getLogger("meshd.gateway")
+
+
+class Broken(Exception):
+    """A stream broke after content had reached the app. final: why it cannot be continued, in any configuration; error:
+    what the app gets then."""
+
+    def __init__(self, failure: ProviderFailure, final: str = "", error: MeshError | None = None) -> None:
+        super().__init__(failure)  # its secrets may still be masked later
+        self.failure = failure
+        self.final = final
+        self.error = error
+
+
+async def relay(attempt: UpstreamAttempt, provider: Provider, call: ProviderCall) -> None:
+    """Pass one stream on until its end; the caller settles it and sends the END.
+
+    Raises ProviderFailure before anything of it reached the app, Broken after, ClientGone when the app left.
+    """
+    delivery = attempt.request.delivery
+    held: list[StreamEvent] | None = []  # events before the first content; None once committed
+    try:
+        async with aclosing(_events(provider, call)) as events:
+            async for event in events:
+                attempt.note(event)
+                if event.hidden:
+                    continue
+                if held is None:
+                    await delivery.send(event)
+                    continue
+                held.append(event)
+                if not event.content:  # not by a finish reason alone: some servers send it first, or before an error
+                    continue
+                attempt.commit()
+                first, held = held, None
+                for each in first:
+                    await delivery.send(each)
+            if held and any(event.finish_reason is not None for event in held):
+                attempt.commit()  # an empty answer is an answer
+                first, held = held, None
+                for each in first:
+                    await delivery.send(each)
+            await delivery.finish()
+    except ProviderFailure as failure:
+        if held is not None:
+            raise
+        raise Broken(failure) from None
+    except TimeoutError:
+        if held is not None:  # the connector's timeout, as nothing was sent
+            raise
+        # The app took nothing until the deadline: its own failure alone.
+        stopped = ProviderFailure(FailureKind.CANCELLED, "the app stopped taking the stream")
+        raise Broken(stopped, "the app took nothing", not_read()) from None
+    except ClientGone:
+        raise
+    except Exception as error:
+        if held is not None:
+            raise
+        logger.exception("connector %s failed unexpectedly in a stream", provider.name)
+        raise Broken(bug(error)) from None
+    if held is not None:
+        raise ProviderFailure(FailureKind.BAD_ANSWER, "the stream ended without any content", status=200)
+
+
+def _events(provider: Provider, call: ProviderCall) -> Any:
+    """A provider's stream is an async generator by contract, though typed only as an iterator."""
+    stream: Any = provider.stream(call)
+    return stream
+
+
+def bug(error: Exception) -> ProviderFailure:
+    """The failure for an exception that a connector must not raise."""
+    lack = lack_of(error)
+    if lack is not None:
+        return ProviderFailure(FailureKind.LOCAL, lack)
+    return ProviderFailure(FailureKind.BAD_ANSWER, f"the connector failed: {type(error).__name__}")

@@ -1,0 +1,126 @@
+"""Vocabularies: loaded when a model first needs one; counting does not delay other requests.
+
+Owns: the tokenizer library, and where counting happens: short prompts on the loop, long ones in a thread.
+Must never: block the loop for longer than a short prompt takes, or fail a request because it cannot be counted.
+
+The library (splintr) carries its vocabularies. Measured on the machine of the benchmarks: the first use of one takes
+0.13 s, of which 37 ms hold the interpreter, and 44 MB (o200k_base; a second one 20 MB); counting takes 7 µs for a
+kilobyte of English, 70 µs at worst. Its batch call releases the interpreter lock, its single call does not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import threading
+from collections.abc import Collection
+from concurrent.futures import Executor
+from typing import Any
+
+from meshd.routing.request.needs import MalformedBody, Needs
+from meshd.routing.request.tokens import Count, count, in_pieces
+from meshd.sdk.lenient import well_formed
+
+logger = logging.getLogger("meshd.router")
+
+SHORT = 16 * 1024
+"""Bytes: the longest body counted on the loop: about 120 µs for English, including reading the JSON."""
+
+LONGEST_ANSWER = 64 * 1024
+"""Characters: the longest answer counted if its provider did not: about a millisecond."""
+
+_INSIDE_A_MARK = re.compile(r"(?<=<)(?=\|)")
+_ID = 4  # bytes of a token's number
+
+
+_tokenizers: dict[str, Any | None] = {}
+_loading = threading.Lock()
+
+
+def load(vocabulary: str) -> Any | None:
+    """The library's tokenizer, cached; None if it has none of that name, or is not installed: then the bound in bytes
+    is used. Slow the first time."""
+    with _loading:
+        if vocabulary not in _tokenizers:
+            _tokenizers[vocabulary] = _load(vocabulary)
+    return _tokenizers[vocabulary]
+
+
+def _load(vocabulary: str) -> Any | None:
+    try:
+        import splintr
+    except ImportError as error:
+        logger.warning("tokens are not counted but estimated from bytes: %s", error)
+        return None
+    try:
+        tokenizer = splintr.Tokenizer.from_pretrained(vocabulary)
+    except ValueError as error:
+        logger.warning("tokens of models with the vocabulary %s are estimated from bytes: %s", vocabulary, error)
+        return None
+    # What it builds at the first word of several tokens is built here, where it releases the interpreter lock.
+    tokenizer.encode_batch_flat(["ab" * 500])
+    return tokenizer
+
+
+def _counter(tokenizer: Any) -> Count:
+    def tokens(text: str) -> int:
+        return len(tokenizer.encode_ordinary(text))
+
+    return tokens
+
+
+def _released_counter(tokenizer: Any) -> Count:
+    """Counts without the interpreter lock. The call would count `<|endoftext|>` as one special token, though as text it
+    is several: so such marks are split first."""
+
+    def tokens(text: str) -> int:
+        texts = _INSIDE_A_MARK.split(text) if "<|" in text else [text]
+        return len(tokenizer.encode_batch_flat(texts)[0]) // _ID + len(texts) - 1
+
+    return in_pieces(tokens)
+
+
+def count_short(needs: Needs, body: bytes, vocabularies: Collection[str]) -> Needs | None:
+    """`needs` with its counts, at once; None if the body is long or a vocabulary is not loaded yet: then await
+    `count_long`."""
+    if len(body) > SHORT or not all(vocabulary in _tokenizers for vocabulary in vocabularies):
+        return None
+    return _counted(needs, body, vocabularies, _counter)
+
+
+async def count_long(needs: Needs, body: bytes, vocabularies: Collection[str], executor: Executor | None) -> Needs:
+    """The same in a thread of `executor`, None: the loop's own."""
+    loop = asyncio.get_running_loop()
+    return await loop.run_in_executor(executor, _counted, needs, body, vocabularies, _released_counter)
+
+
+async def count_all(
+    needs: Needs, body: bytes, vocabularies: Collection[str], executor: Executor | None = None
+) -> Needs:
+    """`needs` with the counts of its text in each available vocabulary."""
+    if not vocabularies:
+        return needs
+    return count_short(needs, body, vocabularies) or await count_long(needs, body, vocabularies, executor)
+
+
+def count_text(vocabulary: str, text: str) -> int | None:
+    """The tokens of an answer's text; None if the vocabulary is not loaded, as no request was counted with it, or if
+    the text would take too long on the loop."""
+    tokenizer = _tokenizers.get(vocabulary)
+    return (
+        None if tokenizer is None or len(text) > LONGEST_ANSWER else in_pieces(_counter(tokenizer))(well_formed(text))
+    )
+
+
+def _counted(needs: Needs, body: bytes, vocabularies: Collection[str], counter: Any) -> Needs:
+    counts = {}
+    for vocabulary in vocabularies:
+        tokenizer = load(vocabulary)
+        if tokenizer is None:
+            continue
+        try:
+            counts[vocabulary] = count(needs.operation, body, counter(tokenizer))
+        except (MalformedBody, UnicodeError, RecursionError) as error:
+            logger.debug("a body could not be counted: %s", error)
+    return needs.counted(counts)

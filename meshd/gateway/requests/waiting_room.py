@@ -1,0 +1,146 @@
+"""Requests that wait at a limit: until there is room, until `queue_timeout`, or not at all.
+
+Owns: the waiting itself, and the one timer that tries again when time alone makes room.
+Must never: decide who is next (`routing/fair_queue.py`) or whether there is room (`routing/plan.py`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+
+from meshd.host import clock
+from meshd.host.awake import Limit
+from meshd.routing.attempts.errors import too_crowded
+from meshd.routing.attempts.fair_queue import FairQueue, Waiter
+from meshd.routing.attempts.plan import GiveUp, RequestPlan, Try, Wait
+
+_SOONEST = 0.001  # s; a limit that frees up at this very instant must not make the loop spin
+
+
+_UNKNOWN = 5.0  # s to wait for a model that has never answered: it may be misconfigured
+_HEARD = 0.2  # s at most before its deadline, at which a request is told why no model could answer
+
+
+class WaitingRoom:
+    """max_queue, queue_timeout: asked each time, as a reload may change them."""
+
+    def __init__(self, max_queue: Callable[[], int], queue_timeout: Callable[[], float]) -> None:
+        self.queue = FairQueue()
+        self._max_queue = max_queue
+        self._queue_timeout = queue_timeout
+        self._timer: asyncio.Handle | None = None
+        self._timer_at = 0.0  # which uvloop's handle does not know if it is due at once
+        self._soon: asyncio.Handle | None = None
+
+    def step(self, plan: RequestPlan, now: float) -> Try | Wait | GiveUp:
+        """The plan's next step: after waiting requests that could continue now, and behind its own app's requests that
+        wait for the same."""
+        if len(self.queue):
+            if self._soon is not None:
+                self._serve()
+            if not plan.attempts and self.queue.waits(plan.asker.label, plan.line(now)):
+                return Wait(None, {plan.pool.name: "other requests of the same app wait for the same models"})
+        return plan.next(now)
+
+    def freed(self) -> None:
+        """There may be room: waiting requests may continue. Once for all that ends in the same turn of the loop,
+        without delaying the answer that just ended."""
+        if len(self.queue) and self._soon is None:
+            self._soon = asyncio.get_running_loop().call_soon(self._serve)
+
+    def _serve(self) -> None:
+        if self._soon is not None:
+            self._soon.cancel()
+            self._soon = None
+        self.queue.serve()
+
+    async def wait(self, plan: RequestPlan, wait: Wait) -> Try | GiveUp:
+        """The step that comes after the wait. Cancelled, it leaves nothing reserved."""
+        began = time.monotonic()
+        longest, until_deadline = self._queue_timeout(), max(plan.deadline - clock.now(), 0.0)
+        if wait.resting:  # the whole wait for resting models, which leaves time to tell the app why
+            if not wait.known:
+                longest = min(longest, _UNKNOWN)
+            longest = min(longest - (clock.now() - plan.arrived), until_deadline - min(_HEARD, until_deadline / 10))
+            if longest <= 0:
+                return plan.out_of_patience(clock.now())
+        if len(self.queue) >= self._max_queue():
+            return GiveUp(too_crowded(wait.crowds, self._in(wait.until), waited=0.0, full=True))
+        got_on: asyncio.Future[Try | GiveUp] = asyncio.get_running_loop().create_future()
+        latest = wait
+
+        def attempt() -> bool:
+            nonlocal latest
+            if got_on.done():
+                return True
+            try:
+                step = plan.next(clock.now())
+            except Exception as bug:  # its own, not that of the request that made room
+                got_on.set_exception(bug)
+                return True
+            if isinstance(step, Wait):
+                latest = step
+                self._try_again(step.until)
+                return False
+            got_on.set_result(step)
+            return True
+
+        app = plan.asker.app
+        waiter = Waiter(plan.asker.label, plan.line(clock.now()), attempt, app.weight, app.priority)
+        self.queue.add(waiter)
+        self._try_again(wait.until)
+        try:
+            with Limit(min(longest, until_deadline)):
+                return await asyncio.shield(got_on)
+        except TimeoutError:
+            if got_on.done():  # in the very same turn of the loop
+                return got_on.result()
+            if until_deadline <= longest:  # timers may be early by a part of a millisecond
+                step = plan.next(max(clock.now(), plan.deadline))
+                assert isinstance(step, GiveUp), "the deadline has passed"
+                return step
+            if not latest.resting:
+                step = plan.next(clock.now())  # who stood behind others does not know yet what all of them wait for
+                if not isinstance(step, Wait):
+                    return step
+                latest = step
+            if latest.resting:
+                return plan.out_of_patience(clock.now())
+            waited = time.monotonic() - began
+            return GiveUp(too_crowded(latest.crowds, self._in(latest.until), waited=waited, full=False))
+        except asyncio.CancelledError:
+            if got_on.done() and got_on.exception() is None and isinstance(step := got_on.result(), Try):
+                plan.cancelled(clock.now(), step=step, sent=False)
+                self.freed()
+            raise
+        finally:
+            self.queue.remove(waiter)
+            if not got_on.done():
+                self.freed()  # a request behind it may need less
+
+    def close(self) -> None:
+        for handle in (self._timer, self._soon):
+            if handle is not None:
+                handle.cancel()
+
+    def _try_again(self, until: float | None) -> None:
+        """At that time (UTC s), or sooner if another request's time comes first."""
+        if until is None:
+            return
+        loop = asyncio.get_running_loop()
+        at = loop.time() + max(until - clock.now(), _SOONEST)
+        if self._timer is not None:
+            if self._timer_at <= at and not self._timer.cancelled():
+                return
+            self._timer.cancel()
+        self._timer, self._timer_at = loop.call_at(at, self._time_came), at
+
+    def _time_came(self) -> None:
+        self._timer = None
+        self._serve()
+
+    @staticmethod
+    def _in(until: float | None) -> float | None:
+        return None if until is None else max(until - clock.now(), 0.0)

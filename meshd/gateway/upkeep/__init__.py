@@ -1,0 +1,1 @@
+"""What the router does between requests: state, probes, lists of models."""

@@ -1,0 +1,53 @@
+"""Requests and spend of each process that is or was connected.
+
+Owns: the counts by process, the ones seen last.
+Must never: decide anything by them; limits are in `meshd/routing/budgets/accounts.py`.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+
+from meshd.gateway.frontends.ipc.identity import Caller
+from meshd.messages import Outcome
+
+_REMEMBERED = 4096
+
+
+@dataclass(slots=True)
+class Use:
+    """started: of the process, as the kernel counts it. cost: 10⁻⁹ USD."""
+
+    started: int
+    requests: int = 0
+    failed: int = 0
+    cost: int = 0
+
+
+class ClientBook:
+    """For one router."""
+
+    def __init__(self) -> None:
+        self._uses: OrderedDict[tuple[int, int], Use] = OrderedDict()
+
+    def met(self, caller: Caller) -> None:
+        """A process connected. A new one with the same pid starts at zero."""
+        key = caller.uid, caller.pid
+        known = self._uses.get(key)
+        if known is None or known.started != caller.started:
+            self._uses[key] = Use(caller.started)
+        self._uses.move_to_end(key)
+        while len(self._uses) > _REMEMBERED:
+            self._uses.popitem(last=False)
+
+    def count(self, outcome: Outcome) -> None:
+        use = self._uses.get((outcome.uid, outcome.pid))
+        if use is not None:
+            use.requests += 1
+            use.failed += outcome.status >= 400 and outcome.status != 499
+            use.cost += outcome.cost
+
+    def use(self, caller: Caller) -> Use:
+        found = self._uses.get((caller.uid, caller.pid))
+        return found if found is not None and found.started == caller.started else Use(caller.started)

@@ -1,0 +1,108 @@
+"""Asks providers for their model lists, and applies a list to the models in use.
+
+Owns: the last list of every provider, as far as the router acts on it.
+Must never: decide when to ask, or add models (`discovery/model_lists.py`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Any
+
+from meshd import messages
+from meshd.host import clock
+from meshd.host.awake import Limit
+from meshd.routing.availability import recovery
+from meshd.routing.availability.state import Change
+from meshd.sdk.provider import FailureKind, ModelListing, Provider, ProviderFailure
+
+if TYPE_CHECKING:
+    from meshd.gateway.router import RouterCore
+
+logger = logging.getLogger("meshd.router")
+
+AT_ONCE = 8
+"""Concurrent requests about single models of one provider."""
+
+
+class Listing:
+    """For one router. Its coroutine raises only CancelledError."""
+
+    def __init__(self, core: RouterCore) -> None:
+        self._core = core
+        self._listed: dict[str, set[str]] = {}  # provider → the ids of its last list
+
+    async def models(self, message: messages.ListModels) -> None:
+        """Ask a provider for its models, and tell discovery."""
+        found: tuple[dict[str, Any], ...] = ()
+        error = ""
+        try:
+            with self._core.providers.lease(message.provider) as provider:
+                with Limit(message.timeout):
+                    listed = await provider.list_models()
+                if message.details:
+                    listed = await _detailed(provider, listed, message.timeout)
+            found = tuple(model.to_dict() for model in listed)
+        except ProviderFailure as failure:
+            error = failure.message
+        except TimeoutError:
+            error = f"no answer within {message.timeout:g} s"
+        except Exception as bug:
+            logger.exception("listing the models of %s failed unexpectedly", message.provider)
+            error = f"the connector failed: {type(bug).__name__}"
+        if not error and not found:
+            error = "it lists no models"  # that may be temporary, and removes nothing
+        if not error:
+            self.compare(message.provider, {model["id"] for model in found if not model["deprecated"]})
+        self._core.tell("discovery", messages.ModelsListed(message.provider, found, error))
+
+    def compare(self, provider: str, listed: set[str]) -> None:
+        """A model that its provider newly lists is asked again at once; one that it no longer lists is not asked any
+        more, if `on_deprecated_model` says so."""
+        core = self._core
+        before, self._listed[provider] = self._listed.get(provider, set()), listed
+        generation, now = core.generation, clock.now()
+        deactivates = generation is not None and generation.config.discovery.sync.on_deprecated_model == "deactivate"
+        for model in core.mesh.table.models.values():
+            if model.provider != provider:
+                continue
+            known = core.mesh.state.model(model.id).availability
+            reason = ""
+            if model.upstream in listed:
+                if known.cause == FailureKind.MODEL_NOT_FOUND and recovery.reset(known, now):
+                    reason = "its provider has it now"
+            elif deactivates and model.upstream in before:
+                reason = "its provider lists it no longer"
+                recovery.stand_by_indefinitely(known, reason, FailureKind.MODEL_NOT_FOUND, now)
+            if reason:
+                core.keeper.changed([Change("model", not known.standby, reason, model=model.id, provider=provider)])
+
+
+async def _detailed(provider: Provider, listed: list[ModelListing], timeout: float) -> list[ModelListing]:
+    """Each with its provider's own description, if it says more; as listed if there is none. timeout: seconds for all
+    of them."""
+    places, deadline = asyncio.Semaphore(AT_ONCE), clock.now() + timeout
+
+    async def asked(model: ModelListing) -> ModelListing:
+        try:
+            with Limit(max(deadline - clock.now(), 0.0)):
+                async with places:
+                    details = await provider.model_details(model.id)
+        except (ProviderFailure, TimeoutError) as failure:
+            logger.debug("%s does not describe %s: %s", provider.name, model.id, failure)
+            return model
+        return model if details is None else _merged(model, details)
+
+    return list(await asyncio.gather(*map(asked, listed)))
+
+
+def _merged(listed: ModelListing, details: ModelListing) -> ModelListing:
+    return ModelListing(
+        listed.id,
+        details.capabilities or listed.capabilities,
+        details.context_window or listed.context_window,
+        details.max_output_tokens or listed.max_output_tokens,
+        details.features or listed.features,
+        details.deprecated or listed.deprecated,
+    )

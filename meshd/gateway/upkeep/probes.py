@@ -1,0 +1,170 @@
+"""Probes: requests without an app, to check health.
+
+Owns: sending a probe to a provider or a pool's models, and reporting its result.
+Must never: decide when to probe whom (`discovery/health_monitor.py`, `pool_probes.py`), or what an answer
+means (`routing/deactivation.py`). `one_token.py` has what a token costs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+from meshd import messages
+from meshd.gateway.requests import stream_relay
+from meshd.gateway.upkeep.token_probe import OVERTIME, NotSent, ask_one_token
+from meshd.host import clock
+from meshd.host.awake import Limit
+from meshd.routing.availability import failures, recovery
+from meshd.routing.availability.state import availabilities
+from meshd.routing.decision import maintenance
+from meshd.routing.table.specs import ModelSpec, PoolSpec, RoutingTable
+from meshd.sdk.provider import FailureKind, ProviderFailure
+
+if TYPE_CHECKING:
+    from meshd.gateway.router import RouterCore
+
+logger = logging.getLogger("meshd.router")
+
+AT_ONCE = 4
+"""Concurrent probes of models: a start must not become a load test."""
+
+_THERE = frozenset({FailureKind.UNSUPPORTED, FailureKind.INVALID_REQUEST, FailureKind.CONTENT_POLICY})
+"""It read and refused the request: so it is there, which was the question."""
+
+
+_LIST_REFUSED = frozenset({401, 403, 404, 405, 500, 501})
+"""The server is there: the key may not see the list, or the server has none."""
+
+
+class Probing:
+    """For one router. Its coroutines raise only CancelledError."""
+
+    def __init__(self, core: RouterCore) -> None:
+        self._core = core
+        self._places = asyncio.Semaphore(AT_ONCE)
+
+    # -- providers ------------------------------------------------------------------------------------
+
+    async def provider(self, message: messages.Probe) -> None:
+        """Probe a provider and report to the health monitor; then ask for its quota, and apply it."""
+        began = clock.now()
+        error, kind, refused = "", "", False
+        try:
+            with Limit(message.timeout + OVERTIME):
+                await self._ask_provider(message)
+        except ProviderFailure as failure:
+            if failure.kind is FailureKind.UNSUPPORTED and message.method == "completion":
+                return  # no token may be spent on it now, which says nothing about the provider
+            error, kind = failure.message, failure.kind
+            if kind is FailureKind.LOCAL:
+                self._core.lacks.note(error, clock.now())
+            serves = self._core.mesh.state.provider(message.provider).answering == "serves"
+            trusts = message.method == "auto" or (message.method == "models" and serves)
+            refused = trusts and (failure.status in _LIST_REFUSED or failure.elsewhere)
+            if failure.elsewhere:
+                kind = FailureKind.UNSUPPORTED
+            elif failure.status == 404 and message.method != "completion":
+                error = f"nothing at this path; check base_url: {error}"
+        except TimeoutError:
+            error, kind = f"no answer within {message.timeout:g} s", FailureKind.TIMEOUT
+        except Exception as bug:
+            logger.exception("probing %s failed unexpectedly", message.provider)
+            failed = stream_relay.bug(bug)
+            error, kind = failed.message, failed.kind
+        latency = clock.now() - began
+        known = self._core.mesh.state.provider(message.provider).answering
+        self._core.tell(
+            "health", messages.Probed(message.provider, message.token, latency, error, kind, refused, known)
+        )
+        if message.quota and not error:
+            await self._ask_quota(message)
+
+    async def _ask_provider(self, message: messages.Probe) -> None:
+        if message.method == "completion" and await self._ask_any_model(message):
+            return
+        with self._core.providers.lease(message.provider) as provider:
+            await provider.probe("models", None, message.timeout)
+
+    async def _ask_any_model(self, message: messages.Probe) -> bool:
+        """Whether there was one that may be asked. If not, the model list has to suffice, which is free."""
+        mesh = self._core.mesh
+        for model in mesh.table.models.values():
+            if model.provider != message.provider or mesh.state.model(model.id).deactivated is not None:
+                continue
+            try:
+                await ask_one_token(self._core, _home_of(mesh.table, model), model, message.timeout)
+            except NotSent:
+                continue
+            except ProviderFailure as failure:
+                if failure.kind not in _THERE:
+                    raise
+            return True
+        return False
+
+    async def _ask_quota(self, message: messages.Probe) -> None:
+        core = self._core
+        try:
+            with Limit(message.timeout), core.providers.lease(message.provider) as provider:
+                status = await provider.quota()
+        except (ProviderFailure, TimeoutError) as failure:
+            logger.debug("%s does not tell its quota: %s", message.provider, failure)
+            return
+        except Exception:
+            logger.exception("asking %s for its quota failed unexpectedly", message.provider)
+            return
+        table = core.mesh.table
+        spec = table.providers.get(message.provider)
+        if status is not None and spec is not None:
+            core.keeper.changed(failures.record_quota(core.mesh.state, spec, status, clock.now(), table.timezone))
+
+    # -- models ---------------------------------------------------------------------------------------
+
+    async def models(self, message: messages.ProbeModels) -> None:
+        """Ask members of a pool for one token each; results apply at once."""
+        mesh, now = self._core.mesh, clock.now()
+        pool = mesh.table.pools.get(message.pool)
+        if pool is None or maintenance.objection_of(pool, now + mesh.state.ahead, mesh.table.timezone) is not None:
+            return
+        wanted = recovery.to_probe(mesh.state, mesh.table, pool, now, message.models, message.resting)
+        await asyncio.gather(*(self._probe(pool, mesh.table.models[id], message.timeout) for id in wanted))
+
+    async def _probe(self, pool: PoolSpec, model: ModelSpec, timeout: float) -> None:
+        async with self._places:  # before anything is reserved: requests may test the model while its probe waits
+            state, tester = self._core.mesh.state, object()
+            tested = list(availabilities(state, pool.name, model.id, model.provider))
+            for availability in tested:
+                recovery.begin_probation(availability, tester, clock.now())
+            try:
+                self._record(pool, model, await self._failure(pool, model, timeout), tester)
+            except NotSent as why:
+                logger.debug("%s is not probed: %s", model.id, why)
+            finally:
+                for availability in tested:
+                    recovery.end_probation(availability, tester)
+
+    async def _failure(self, pool: PoolSpec, model: ModelSpec, timeout: float) -> ProviderFailure | None:
+        try:
+            await ask_one_token(self._core, pool, model, timeout)
+        except ProviderFailure as failure:
+            return failure
+        return None
+
+    def _record(self, pool: PoolSpec, model: ModelSpec, failure: ProviderFailure | None, tester: object) -> None:
+        core, table = self._core, self._core.mesh.table
+        provider = table.providers.get(model.provider)
+        if provider is None:  # a reload removed it meanwhile
+            return
+        changes = failures.record_probe(
+            core.mesh.state, pool, model, provider, failure, clock.now(), tester, table.timezone
+        )
+        core.mesh.changed(changes)
+        if failure is not None:
+            core.mesh.failed(model.provider, failure)
+
+
+def _home_of(table: RoutingTable, model: ModelSpec) -> PoolSpec:
+    """The pool whose rules apply to a provider's probe: the first with the model, else one of its own."""
+    found = next((pool for pool in table.pools.values() if model.id in pool.positions), None)
+    return found or PoolSpec(model.id, "", (model.id,))

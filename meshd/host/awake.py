@@ -1,0 +1,134 @@
+"""Whether this process is awake: not stopped (SIGSTOP), frozen, or blocked.
+
+Owns: the tick that `clock` depends on, and `Limit`, a timeout by its time.
+Must never: decide what a timeout means.
+
+A timer that comes due while we sleep fires before messages that came meanwhile are read, and would measure our sleep
+instead of the peer's silence. So while something is under way, a tick shows that the loop runs; if it is late, no time
+passes on our clock. What arrived in time is read before any limit counts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+
+from meshd.host import clock
+
+TICK = 0.25  # s
+ON_TIME = 0.3  # s that a tick may be late on a busy machine
+TO_READ = 0.5  # s after a sleep in which no limit applies, to read what is in the sockets
+
+
+class Awake:
+    """For one loop. The first in the process with something under way drives the clock; another takes over from it, so
+    that no two count the same sleep."""
+
+    __slots__ = ("_ticking", "_under_way", "loop")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self._under_way = 0
+        self._ticking = False
+
+    def begin(self) -> None:
+        """Something with a time limit is under way."""
+        self._under_way += 1
+        if self._under_way == 1:
+            self._tell()
+            if not self._ticking:
+                self._ticking = True
+                self.loop.call_later(TICK, self._tick)
+
+    def end(self) -> None:
+        global _teller
+        self._under_way -= 1
+        if not self._under_way and _teller is self:
+            _teller = None
+            _told(clock.awake_for(None))
+
+    def _tick(self) -> None:
+        self._ticking = self._under_way > 0
+        if self._ticking:
+            self._tell()
+            self.loop.call_later(TICK, self._tick)
+
+    def _tell(self) -> None:
+        global _teller
+        if _teller is None or _teller.loop.is_closed():
+            _teller = self
+        if _teller is self:
+            _told(clock.awake_for(TICK + ON_TIME))
+
+
+_teller: Awake | None = None
+_woke = float("-inf")  # when the last sleep ended, of `time.monotonic`
+
+
+def _told(overslept: bool) -> None:
+    global _woke
+    if overslept:
+        _woke = time.monotonic()
+
+
+class _Here(threading.local):
+    awake: Awake | None = None
+
+
+_here = _Here()
+
+
+def of_running_loop() -> Awake:
+    """The running loop's instance."""
+    loop, found = asyncio.get_running_loop(), _here.awake
+    if found is None or found.loop is not loop:
+        found = _here.awake = Awake(loop)
+    return found
+
+
+def left_until(deadline: float) -> float:
+    """Seconds until a deadline of `clock` applies, 0.0 when it does: never during a sleep, nor before messages that
+    came meanwhile are read."""
+    left = deadline - clock.now()
+    if left > 0.0:
+        return left
+    return TO_READ if clock.sleeps() or time.monotonic() < _woke + TO_READ else 0.0
+
+
+class Limit:
+    """As `asyncio.timeout`, but counts only the time that we were awake, and costs a third. Raises TimeoutError."""
+
+    __slots__ = ("_awake", "_cancelled", "_deadline", "_handle", "_over", "_seconds", "_task")
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._over = False
+
+    def __enter__(self) -> None:
+        task = asyncio.current_task()
+        assert task is not None, "a request runs in a task"
+        self._task = task
+        self._cancelled = task.cancelling()  # before
+        self._awake = awake = of_running_loop()
+        awake.begin()
+        self._deadline = clock.now() + self._seconds
+        self._handle = awake.loop.call_later(self._seconds, self._stop)
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        self._handle.cancel()
+        self._awake.end()
+        if self._over and self._task.uncancel() <= self._cancelled and kind is asyncio.CancelledError:
+            raise TimeoutError from error
+
+    def extend(self, seconds: float) -> None:
+        """From now on, if that is later than before."""
+        self._deadline = max(self._deadline, clock.now() + seconds)
+
+    def _stop(self) -> None:
+        left = left_until(self._deadline)
+        if left > 0.0:
+            self._handle = self._awake.loop.call_later(left, self._stop)
+            return
+        self._over = True
+        self._task.cancel()

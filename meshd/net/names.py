@@ -1,0 +1,127 @@
+"""Name lookups, distinguishing a name that does not exist from a name server that does not answer.
+
+Owns: the lookups, each in a thread of its own, and which names were found or failed.
+Must never: look up a name that no provider has.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import socket
+import threading
+import time
+from concurrent.futures import Future, InvalidStateError
+from typing import Any
+
+import aiohttp
+
+from meshd.host.awake import Limit
+from meshd.host.shortages import ThisNameOnly
+
+_MOST = 1024
+
+
+class Names:
+    """Only this name fails if another was found after it began to fail."""
+
+    def __init__(self) -> None:
+        self._failing: dict[str, float] = {}  # since when
+        self._found: dict[str, float] = {}  # last
+
+    def found(self, name: str, now: float) -> None:
+        self._failing.pop(name, None)
+        if "." in name.strip("."):  # names without a dot are local
+            self._remember(self._found, name, now)
+
+    def failed(self, name: str, now: float) -> bool:
+        """Whether only this name fails."""
+        if name not in self._failing:
+            self._remember(self._failing, name, now)
+        since = self._failing[name]
+        return any(at > since for other, at in self._found.items() if other != name)
+
+    @staticmethod
+    def _remember(names: dict[str, float], name: str, now: float) -> None:
+        names.pop(name, None)
+        names[name] = now
+        if len(names) > _MOST:
+            del names[next(iter(names))]
+
+
+_names = Names()
+
+
+class _Lookups:
+    """`getaddrinfo` for aiohttp. A dead name server blocks each lookup for half a minute, and the loop has few threads:
+    so no lookup waits for another, nor the daemon's end for any."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, timeout: float) -> None:
+        self._loop = loop
+        self._timeout = timeout
+
+    async def getaddrinfo(self, *of: Any, **options: Any) -> list[Any]:
+        found = asyncio.wrap_future(_look_up(of, tuple(options.items())), loop=self._loop)
+        found.add_done_callback(lambda done: done.cancelled() or done.exception())  # even if no caller waits any more
+        try:
+            with Limit(self._timeout):
+                return await asyncio.shield(found)
+        except TimeoutError:
+            raise socket.gaierror(socket.EAI_AGAIN, "the name server does not answer") from None
+
+    async def getnameinfo(self, *of: Any) -> Any:
+        return await self._loop.getnameinfo(*of)
+
+
+def _look_up(of: tuple[Any, ...], options: tuple[tuple[str, Any], ...]) -> Future[list[Any]]:
+    """In a thread of its own, shared by all callers with the same question."""
+    key = (of, options)
+    with _lock:
+        if key in _under_way:
+            return _under_way[key]
+        if len(_under_way) >= _MOST_AT_ONCE:
+            raise socket.gaierror(socket.EAI_AGAIN, "too many names are being looked up")
+        found: Future[list[Any]] = Future()
+
+        def work() -> None:
+            result: list[Any] = []
+            failed: BaseException | None = None
+            try:
+                result = socket.getaddrinfo(*of, **dict(options))
+            except Exception as error:
+                failed = error
+            with _lock:
+                del _under_way[key]
+            with contextlib.suppress(InvalidStateError):  # the caller was cancelled
+                found.set_result(result) if failed is None else found.set_exception(failed)
+
+        try:
+            threading.Thread(target=work, name="name lookup", daemon=True).start()
+        except RuntimeError as error:
+            raise OSError(errno.EAGAIN, f"no thread for a name: {error}") from error
+        _under_way[key] = found
+    return found
+
+
+_MOST_AT_ONCE = 256
+_lock = threading.Lock()
+_under_way: dict[Any, Future[list[Any]]] = {}
+
+
+class Resolver(aiohttp.ThreadedResolver):
+    """timeout: seconds."""
+
+    def __init__(self, timeout: float) -> None:
+        super().__init__()
+        self._loop: Any = _Lookups(self._loop, timeout)
+
+    async def resolve(self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET) -> list[Any]:
+        try:
+            found: list[Any] = await super().resolve(host, port, family)
+        except socket.gaierror as error:
+            if error.errno == socket.EAI_AGAIN and _names.failed(host, time.monotonic()):
+                raise ThisNameOnly(*error.args) from None
+            raise
+        _names.found(host, time.monotonic())
+        return found

@@ -1,0 +1,1 @@
+"""One request as a sequence of attempts: which next, when, and how it ends."""

@@ -1,0 +1,167 @@
+"""The attempts of one request: what each holds while it is in flight, and the record of those that ended.
+
+Owns: the attempts in flight, with their reservations, places and probations; the record of the others.
+Must never: choose a model, or judge a failure (`plan.py`).
+
+Invariants: what an attempt reserved is settled when it is closed, once; its place and the probation that it took are
+given back then.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from meshd.messages import Attempt
+from meshd.routing.availability import recovery
+from meshd.routing.availability.state import Availability, MeshState
+from meshd.routing.budgets.reservations import Reservation
+from meshd.routing.decision.stages import Question
+from meshd.routing.rates.rates import Passage
+from meshd.routing.request.estimate import cost_of
+from meshd.routing.table.specs import ModelSpec, PoolSpec
+from meshd.sdk.provider import RateLimits, Usage
+
+NOTHING = Usage()
+MOST_COST = 10**15
+"""Of one attempt, a million dollars: sums of them fit 64 bits, whatever prices are configured."""
+
+
+@dataclass(slots=True, eq=False)
+class Try:
+    """Ask `model` after `wait` seconds. rotated_from: the model that the pool leaves. number: of the attempt, from 1.
+    hedge: it is sent beside another. tests: whose probation it is. resting: it was on standby when chosen. usage, cost
+    (10⁻⁹ USD), sent: what it used, and whether it left, once it is closed."""
+
+    model: ModelSpec
+    pool: PoolSpec
+    number: int = 1
+    wait: float = 0.0
+    rotated_from: str | None = None
+    hedge: bool = False
+    tests: tuple[Availability, ...] = ()
+    resting: bool = False
+    reservation: Reservation | None = None
+    passage: Passage | None = None
+    usage: Usage = NOTHING
+    cost: int = 0
+    sent: bool = True
+
+
+class AttemptBook:
+    """For one request. open: attempts in flight, by number; done: the record of the others, in the order they ended;
+    tokens_in, tokens_out: of these."""
+
+    def __init__(self, state: MeshState) -> None:
+        self.state = state
+        self.open: dict[int, Try] = {}
+        self.done: list[Attempt] = []
+        self.tokens_in = self.tokens_out = 0
+        self._begun = 0
+
+    # -- an attempt begins ----------------------------------------------------------------------------
+
+    def begin(self, question: Question, model: ModelSpec, wait: float, rotated_from: str | None, hedge: bool) -> Try:
+        """Takes the place of a probation and, where there is no `wait`, reserves."""
+        self._begun += 1
+        step = Try(model, question.pool, self._begun, wait, rotated_from, hedge)
+        self.open[step.number] = step
+        provider, known = self.state.provider(model.provider), self.state.model(model.id)
+        states = (provider.availability, known.availability, self.state.member(step.pool.name, model.id).availability)
+        for availability in (*states, *self.state.rates.rests(question, model)):
+            if availability.standby:
+                step.resting = True
+                recovery.begin_probation(availability, self, question.now + wait)
+                if availability.tester is self:
+                    step.tests += (availability,)
+        known.in_flight += 1
+        provider.in_flight += 1
+        if not wait:
+            self.reserve(step, question)
+        return step
+
+    def reserve(self, step: Try, question: Question) -> None:
+        step.reservation = self.state.accounts.reserve(question, step.model)
+        step.passage = self.state.rates.enter(question, step.model, step.reservation.estimate)
+
+    def only(self) -> Try:
+        """The only one in flight."""
+        assert len(self.open) == 1, f"{len(self.open)} attempts are in flight"
+        return next(iter(self.open.values()))
+
+    # -- an attempt ends ------------------------------------------------------------------------------
+
+    def close(
+        self,
+        step: Try,
+        now: float,
+        usage: Usage = NOTHING,
+        limits: RateLimits | None = None,
+        *,
+        sent: bool = True,
+        left: bool = True,
+        billed: bool = False,
+    ) -> None:
+        """Settle what the attempt had reserved, and give back its place. left: this machine could send it.
+        billed: also where no tokens were used.
+        The probation is `release`d apart, when the attempt's end has been judged."""
+        del self.open[step.number]
+        model, tokens = step.model, usage.input_tokens + usage.output_tokens
+        known, provider = self.state.model(model.id), self.state.provider(model.provider)
+        known.in_flight -= 1
+        provider.in_flight -= 1
+        step.usage, step.sent = usage, sent
+        if tokens or billed:
+            percent = step.reservation.write_percent if step.reservation is not None else 100
+            step.cost = min(cost_of(usage, model, percent), MOST_COST)
+            known.tokens_in += usage.input_tokens
+            known.tokens_out += usage.output_tokens
+            known.cost += step.cost
+            provider.cost += step.cost
+        if step.reservation is not None:
+            self.state.accounts.settle(step.reservation, tokens, step.cost, sent=sent)
+        if step.passage is not None:
+            self.state.rates.observe(step.passage, limits, now)
+            self.state.rates.leave(step.passage, now, tokens, sent=left)
+
+    def note(self, step: Try, ok: bool, reason: str, message: str, status: int, duration: float) -> None:
+        usage = step.usage
+        self.tokens_in += usage.input_tokens
+        self.tokens_out += usage.output_tokens
+        self.done.append(
+            Attempt(
+                step.model.id,
+                step.model.provider,
+                ok,
+                reason,
+                message,
+                status,
+                duration,
+                tokens_in=usage.input_tokens,
+                tokens_out=usage.output_tokens,
+                cost=step.cost,
+                hedge=step.hedge,
+            )
+        )
+
+    def release(self, step: Try) -> None:
+        for availability in step.tests:
+            # A hedge at the same provider continues the test.
+            if not any(availability is held for other in self.open.values() for held in other.tests):
+                recovery.end_probation(availability, self)
+
+    # -- in words -------------------------------------------------------------------------------------
+
+    def as_maps(self) -> list[dict[str, Any]]:
+        """The attempts that ended, as errors and answers list them."""
+        return [
+            {
+                "model": attempt.model,
+                "provider": attempt.provider,
+                "status": attempt.status,
+                "reason": attempt.reason,
+                "message": attempt.message,
+                "duration": round(attempt.duration, 6),
+            }
+            for attempt in self.done
+        ]

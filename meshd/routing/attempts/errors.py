@@ -1,0 +1,337 @@
+"""With what error a request ends, and why in words an app's developer can act on.
+
+Owns: the errors of a request that no model answered.
+Must never: decide whether it has ended (`plan.py`).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+from meshd.messages import Attempt
+from meshd.routing.availability.state import Availability
+from meshd.routing.budgets.accounts import Refusal
+from meshd.routing.decision.pipeline import STANDARD_STAGES, Decision, Dropped, able, soonest_recovery
+from meshd.routing.decision.stages import Question, Stage
+from meshd.routing.durations import lasting
+from meshd.routing.table.specs import AppSpec, ModelSpec, ProviderSpec
+from meshd.sdk.provider import FailureKind, ProviderFailure
+from modelmesh.errors import (
+    AccessDeniedError,
+    AuthenticationError,
+    BudgetExceededError,
+    ConflictError,
+    InvalidRequestError,
+    MeshError,
+    NoActiveModelError,
+    NotFoundError,
+    PermissionDeniedError,
+    ProviderConnectionError,
+    ProviderError,
+    ProviderTimeoutError,
+    QueueFullError,
+    RateLimitError,
+    RoutingError,
+    UnprocessableEntityError,
+)
+from modelmesh.wording import short, told
+
+
+class Consulted(NamedTuple):
+    """What was decided in one pool: a request whose pool is exhausted continues with its fallback pools."""
+
+    question: Question
+    decision: Decision
+
+
+def none_left(consulted: Sequence[Consulted], stages: Collection[Stage] = STANDARD_STAGES) -> MeshError:
+    """The error of a request that no model can be asked: which ones could, or when one can."""
+    question = consulted[0].question
+    name = question.pool.name
+    dropped = [drop for each in consulted for drop in each.decision.dropped]
+    reasons = {drop.model: drop.reason for drop in dropped}
+    alone = question.pool.members == (name,)  # a model asked for by its own name
+    because = listed(reasons.items())
+    if dropped and all(drop.permanent for drop in dropped):
+        if all(drop.stage == "access" for drop in dropped):
+            return not_allowed(question.asker.app, name)
+        could = able(question, stages)
+        what = f"{short(name)} cannot do this" if alone else f"No model of {short(name)} can do this"
+        hint = f"{short(could[0])} could" if could else f"`meshctl explain {short(name)}` says why"
+        return InvalidRequestError(
+            told(f"{what}; {hint}.", *because, f"these could: {', '.join(could)}" if len(could) > 1 else ""),
+            code="model_cannot",
+            reasons=reasons,
+            could=could,
+        )
+    refusal = _unaffordable(consulted)
+    if refusal is not None:
+        return over_budget(refusal, reasons)
+    # Models that could never do it do not help, even if they are up.
+    waits = [comes_back(each.question, drop) for each in consulted for drop in each.decision.dropped]
+    recovers = min((wait for wait in waits if wait is not None), default=None)
+    what = f"{short(name)} cannot be asked now" if alone else f"No model of {short(name)} can be asked now"
+    if not dropped:
+        what, then = f"The pool {short(name)} has no model", "`meshctl doctor` says what to add"
+    elif recovers is None:
+        then = f"`meshctl {'models' if alone else 'pools'} {short(name)}` says why"
+    else:
+        then = f"ask again in {lasting(max(recovers, _TEST_TAKES))}"
+    return NoActiveModelError(
+        told(f"{what}; {then}.", *because),
+        retry_after=None if recovers is None else max(recovers, _TEST_TAKES),
+        pool=name,
+        reasons=reasons,
+        recovers_in=recovers,
+    )
+
+
+def _unaffordable(consulted: Sequence[Consulted]) -> Refusal | None:
+    """The refusal to tell of, where nothing but money hinders, or would if the others were back."""
+    found: Refusal | None = None
+    for question, decision in consulted:
+        for drop in decision.dropped:
+            if drop.permanent:
+                continue
+            refusal = _of_budget(question, drop)
+            if refusal is None or refusal.allowance.source != "budget":
+                return None
+            found = found or refusal
+    return found
+
+
+def _of_budget(question: Question, drop: Dropped) -> Refusal | None:
+    """Why it is too dear, also of one that was dropped for something else. What is only reserved may be free before
+    that is over."""
+    refusal = refusal_of(question, drop.model)
+    return None if refusal is None or (refusal.reserved and drop.stage != "budget") else refusal
+
+
+def refusal_of(question: Question, model: str) -> Refusal | None:
+    return question.state.accounts.refusal(question, question.table.models[model])
+
+
+def comes_back(question: Question, drop: Dropped, *, untested: bool = False) -> float | None:
+    """Seconds until the model may be asked, None: not by itself. untested: see `soonest_recovery`."""
+    if drop.permanent:
+        return None
+    refusal = _of_budget(question, drop)
+    if refusal is not None:
+        resets_at = refusal.resets_at
+        return None if resets_at is None else max(resets_at - question.state.ahead - question.now, 0.0)
+    return None if drop.stage == "budget" else soonest_recovery(question, [drop.model], untested=untested)
+
+
+def over_budget(refusal: Refusal, reasons: dict[str, str] | None = None) -> BudgetExceededError:
+    """Money in USD."""
+    allowance = refusal.allowance
+    resets_at = refusal.resets_at
+    extra: dict[str, Any] = {"reasons": reasons} if reasons else {}
+    whose = allowance.name.partition("\0")[2] or allowance.name
+    return BudgetExceededError(
+        told(
+            f"The budget of {allowance.scope} {short(whose)} does not cover this request; "
+            "ask for fewer tokens, or see `meshctl budget`.",
+            refusal.reason,
+            *listed((reasons or {}).items()),
+        ),
+        scope=allowance.scope,
+        name=allowance.name,
+        limit_type={"day": "daily_limit", "month": "monthly_limit"}.get(allowance.window, allowance.window),
+        limit=allowance.limit / NANO,
+        spent=refusal.spent / NANO,
+        reserved=refusal.reserved / NANO,
+        resets_at=None if resets_at is None else datetime.fromtimestamp(resets_at, UTC).isoformat(),
+        **extra,
+    )
+
+
+def not_allowed(app: AppSpec, asked: str) -> AccessDeniedError:
+    allowed = sorted({*(app.pools or ()), *(app.models or ())})
+    return AccessDeniedError(
+        told(
+            f"{short(app.name)} may not use {short(asked)}; ask for what it may use, or change `apps`.",
+            f"it may use {', '.join(allowed) or 'nothing'}",
+        ),
+        app=app.name,
+        allowed=allowed,
+    )
+
+
+def too_crowded(crowds: dict[str, str], frees_in: float | None, *, waited: float, full: bool) -> QueueFullError:
+    """429: no model had room in time, or the queue is full."""
+    why = "As many requests wait as daemon.max_queue allows" if full else f"No model had room within {lasting(waited)}"
+    again = frees_in or 1.0
+    message = told(f"{why}; ask again in {lasting(max(again, 1.0))}.", *listed(crowds.items()))
+    return QueueFullError(message, retry_after=again, reasons=crowds)
+
+
+def listed(reasons: Iterable[tuple[str, str]]) -> list[str]:
+    """A line each, with a count if it occurs several times."""
+    times = Counter(f"{model}: {reason}" for model, reason in reasons)
+    return [line if count == 1 else f"{line} ({count} times)" for line, count in times.items()]
+
+
+NANO = 1_000_000_000
+_TEST_TAKES = 1.0  # s: what to wait for a model that another request is testing, at least
+
+THE_APPS_OWN = frozenset(
+    {
+        FailureKind.INVALID_REQUEST,
+        FailureKind.UNSUPPORTED,
+        FailureKind.CONTEXT_LENGTH,
+        FailureKind.CONTENT_POLICY,
+        FailureKind.MODEL_NOT_FOUND,
+    }
+)
+
+_LONGEST_MESSAGE = 16384  # characters
+
+_BY_STATUS: dict[int, type[InvalidRequestError]] = {
+    404: NotFoundError,
+    409: ConflictError,
+    422: UnprocessableEntityError,
+}
+
+_CLASSES: dict[FailureKind, type[ProviderError]] = {
+    FailureKind.AUTHENTICATION: AuthenticationError,
+    FailureKind.PERMISSION: PermissionDeniedError,
+    FailureKind.RATE_LIMIT: RateLimitError,
+    FailureKind.QUOTA: RateLimitError,
+    FailureKind.TIMEOUT: ProviderTimeoutError,
+    FailureKind.CONNECTION: ProviderConnectionError,
+}
+
+
+def passed_on(failure: ProviderFailure, attempts: list[dict[str, Any]]) -> MeshError:
+    """The provider's own 4xx, as it is: its status, and its error object where it sent one."""
+    own = _error_object(failure)
+    said = own.get("message")
+    # The connector has extracted the message from whatever shape it came in; only a plain body may say more.
+    plain = isinstance(said, str) and said.strip() and said.lstrip()[:1] not in "{[<" and not own.get("metadata")
+    message = str(said)[:_LONGEST_MESSAGE] if plain else failure.message
+    # An error inside a 200 has that for its status, and is an error none the less.
+    status = 404 if failure.kind is FailureKind.MODEL_NOT_FOUND else 400
+    if 400 <= failure.status < 500:
+        status = failure.status
+    cls = _BY_STATUS.get(status, InvalidRequestError)
+    names = _names(own, status)
+    names["code"] = names["code"] or str(failure.kind)
+    return cls(message, status_code=status, attempts=attempts, **names)
+
+
+def _error_object(failure: ProviderFailure) -> dict[str, Any]:
+    """The one that the provider sent, empty where it sent none."""
+    try:
+        parsed = json.loads(failure.body)
+        own = parsed["error"] if isinstance(parsed.get("error"), dict) else parsed
+    except (ValueError, AttributeError, RecursionError):
+        return {}
+    return own if isinstance(own, dict) else {}
+
+
+def _names(own: dict[str, Any], status: int) -> dict[str, Any]:
+    """What programs tell errors apart by."""
+    return {key: _code(own.get(key), status) or None for key in ("code", "type", "param")}
+
+
+def _code(value: Any, status: int) -> str:
+    """A name as OpenAI's clients expect it: text, and not the status once more."""
+    if not isinstance(value, str | int) or isinstance(value, bool) or str(value) == str(status):
+        return ""
+    return str(value)[:200]
+
+
+_SENTENCES: dict[FailureKind, str] = {
+    FailureKind.AUTHENTICATION: "The key of provider {provider} is refused; give the daemon another.",
+    FailureKind.PERMISSION: "Provider {provider} does not let this key ask for this; check what the key may do.",
+    FailureKind.RATE_LIMIT: "Provider {provider} is asked too often now; ask again {when}.",
+    FailureKind.QUOTA: "The quota of provider {provider} is used up; ask again {when}.",
+    FailureKind.TIMEOUT: "Provider {provider} did not answer in time; ask again, or allow more time.",
+    FailureKind.CONNECTION: "Provider {provider} cannot be reached; check that it runs, and its base_url.",
+    FailureKind.SERVER: "Provider {provider} failed; ask again, or add another to the pool.",
+    FailureKind.BAD_ANSWER: "Provider {provider} gave an answer that cannot be read; ask again.",
+    FailureKind.STREAM_CUT: "Provider {provider} broke its answer off; ask again.",
+}
+_KEYLESS: dict[FailureKind, str] = {
+    FailureKind.AUTHENTICATION: (
+        "Provider {provider} wants a key and has none; give it an `api_key` in the configuration."
+    ),
+    FailureKind.PERMISSION: "Provider {provider} forbids this; check what it allows, or give it an `api_key`.",
+}
+"""What they say of a provider that is sent no key."""
+_WORDED = "Provider {provider} answered with an error; ask again, or add another to the pool."
+_UNNAMED = "Provider {provider} could not be asked; ask again, or see `meshctl doctor`."
+
+
+_ASKED = re.compile(r"is base_url right(?:\?\s*|, and )")
+"""What the sentence above it says already."""
+
+
+def nothing_there(failure: ProviderFailure, attempt: Attempt, attempts: list[dict[str, Any]]) -> MeshError:
+    """No request to this provider was ever answered by anything but a 404."""
+    return NotFoundError(
+        told(
+            f"Provider {short(attempt.provider)} has nothing at this path; check its base_url in the configuration.",
+            f"{attempt.model}: {_ASKED.sub('', failure.message).rstrip(': ')}",
+        ),
+        code=str(failure.kind),
+        attempts=attempts,
+    )
+
+
+def lacking(failure: ProviderFailure, attempts: list[dict[str, Any]]) -> MeshError:
+    """503: this machine lacked something for as long as the request could wait."""
+    what, _, where = failure.message.partition(" (for ")
+    details = (f"to ask {where.rstrip(')')}",) if where else ()
+    message = told(f"{what}.", *details)
+    return RoutingError(message, code="local_lack", retryable=True, retry_after=1.0, attempts=attempts)
+
+
+def as_another_was_refused(
+    model: ModelSpec, provider: ProviderSpec, availability: Availability, rests_for: float | None
+) -> MeshError:
+    """As if this request had been refused itself: another was, while this one waited for the outcome."""
+    failure = ProviderFailure(FailureKind(availability.cause), availability.reason)
+    if failure.kind is FailureKind.MODEL_NOT_FOUND:
+        return passed_on(failure, [])
+    attempt = Attempt(model.id, model.provider, False, failure.kind, failure.message, 0, 0.0)
+    return of_one_provider(failure, attempt, provider, [], rests_for if failure.kind is FailureKind.QUOTA else None)
+
+
+def of_one_provider(
+    failure: ProviderFailure,
+    attempt: Attempt,
+    provider: ProviderSpec,
+    attempts: list[dict[str, Any]],
+    rests_for: float | None = None,
+) -> MeshError:
+    """rests_for: seconds that the model rests now if its quota is used up: asking sooner does not help."""
+    cls = _CLASSES.get(failure.kind, ProviderError)
+    retryable = failure.kind in (FailureKind.SERVER, FailureKind.BAD_ANSWER, FailureKind.STREAM_CUT)
+    wait = failure.retry_after if rests_for is None else rests_for
+    when = "later" if wait is None else f"in {lasting(max(wait, 1.0))}"
+    sentence = _SENTENCES.get(failure.kind, _UNNAMED)
+    if failure.inside and failure.kind is FailureKind.BAD_ANSWER:
+        sentence = _WORDED
+    if not provider.keyed:
+        sentence = _KEYLESS.get(failure.kind, sentence)
+    tries = f" ({len(attempts)} attempts)" if len(attempts) > 1 else ""
+    names = _names(_error_object(failure), failure.status) if 400 <= failure.status < 500 else {}
+    if failure.kind is FailureKind.QUOTA and not names.get("code"):
+        names["code"] = "insufficient_quota"
+    return cls(
+        told(
+            sentence.format(provider=short(attempt.provider), model=short(attempt.model), when=when),
+            f"{attempt.model}: {failure.message}{tries}",
+        ),
+        retryable=retryable or cls.retryable_by_default,
+        retry_after=failure.retry_after if rests_for is None else rests_for,
+        attempts=attempts,
+        **names,
+    )

@@ -1,0 +1,103 @@
+"""What a request without room waits for, and in which line.
+
+Owns: `Wait`, the earliest time to try again, and the name of a request's line.
+Must never: decide who is next (`fair_queue.py`), sleep, read a clock or do I/O.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from meshd.routing.attempts.errors import Consulted, comes_back
+from meshd.routing.availability.recovery import LONGEST_RETRY
+from meshd.routing.decision.stages import LimitStage, Stage
+
+if TYPE_CHECKING:
+    from meshd.routing.decision.stages import Question
+    from meshd.routing.table.specs import ModelSpec
+
+
+@dataclass(slots=True)
+class Wait:
+    """Every model that could answer is at a limit. until: UTC seconds when there may be room, or another is back, None:
+    when another request ends. crowds: model → why. soon: there may be room so soon that failing models are not tested
+    before. resting: none is at a limit, and those that could answer rest, to be tried then. known: one of those has
+    answered before, so that it may well come back.
+    """
+
+    until: float | None
+    crowds: dict[str, str] = field(default_factory=dict)
+    resting: bool = False
+    known: bool = True
+    soon: bool = False
+
+    def no_later_than(self, times: Iterable[float]) -> Wait:
+        return replace(self, until=min((*times, *(() if self.until is None else (self.until,))), default=None))
+
+
+def wait_of(
+    consulted: Collection[Consulted], again: Mapping[str, float], now: float, without: Collection[str] = ()
+) -> Wait | None:
+    """If some models are only at a limit: until one of them may have room, or another that could answer is back. None
+    if none is at a limit. again: model → when this request may ask it again (UTC s); without: models whose limits alone
+    do not justify waiting, though the wait may end with them."""
+    crowds: dict[str, str] = {}
+    expected = [ready for ready in again.values() if ready > now]
+    for question, decision in consulted:
+        for drop in decision.dropped:
+            if drop.stage != LimitStage.name:
+                wait = comes_back(question, drop) or None  # 0: a test is running, or possible if no model has room
+            elif drop.model not in without:
+                crowds[drop.model] = drop.reason
+                wait = _frees_in(question, drop.model)
+            else:
+                continue
+            if wait is not None:
+                expected.append(now + wait)
+    if not crowds:
+        return None
+    first = min(expected, default=None)
+    soon = first is None or first <= now + LONGEST_RETRY
+    return Wait(first, crowds, soon=soon).no_later_than(free_at(consulted, now))
+
+
+def free_at(consulted: Iterable[Consulted], now: float) -> list[float]:
+    """When (UTC s) any request may ask each of those that only time holds back: at the end of its whole rest, though it
+    may be tested sooner."""
+    found = []
+    for question, decision in consulted:
+        for drop in decision.dropped:
+            if drop.stage == LimitStage.name:
+                wait = _frees_in(question, drop.model)
+            else:
+                wait = comes_back(question, drop, untested=True)
+            if wait:
+                found.append(now + wait)
+    return found
+
+
+def _frees_in(question: Question, model: str) -> float | None:
+    crowd = question.state.rates.crowd(question, question.table.models[model])
+    return None if crowd is None else crowd.frees_in
+
+
+def line_of(
+    questions: Iterable[Question],
+    stages: Iterable[Stage],
+    without: Collection[str],
+    again: Mapping[str, float],
+    only: Callable[[ModelSpec], bool] | None,
+) -> str:
+    """Requests that wait for the same models stand in one line, in order. without: models that this request no longer
+    asks; again: models that it asks at that time (UTC s) at the earliest; only: a further condition."""
+    permanent = [stage for stage in stages if stage.permanent]
+    return "\n".join(
+        f"{question.pool.name} {id} {again.get(id, '')}"
+        for question in questions
+        for id in question.pool.members
+        if id not in without
+        and (only is None or only(question.table.models[id]))
+        and all(stage.objection(question.table.models[id], question) is None for stage in permanent)
+    )

@@ -1,0 +1,1 @@
+"""Budgets, quotas and count limits: reserved before sending, settled after."""

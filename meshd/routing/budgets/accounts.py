@@ -1,0 +1,399 @@
+"""Budgets, quotas and count limits: reserve before sending, settle after, never exceed.
+
+Owns: what every scope has used and reserved in its windows, who is refused, and alerts.
+Must never: read a clock or do I/O. The journal and the ledger (`meshd/spend`) make it durable; this is the copy that
+decisions use, in the router's own thread, so that no two requests spend the same dollar.
+
+Invariants: used + reserved never exceeds an enforced limit by a reservation; a reservation is settled exactly once,
+in the windows it was made in, whatever the order of settlements; all scopes of an attempt are reserved together
+or none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from meshd.routing.budgets import limit as wording
+from meshd.routing.budgets.limit import NEVER, Limit, precedence
+from meshd.routing.budgets.reservations import Reservation, Route, sums_of
+from meshd.routing.budgets.windows import COST, Meter, Sums
+from meshd.routing.request.body_fields import unpriced
+from meshd.routing.request.estimate import write_percent
+from meshd.routing.table.specs import Allowance, ModelSpec, Window
+from meshd.spend.calendar import Calendar, Period
+from meshd.spend.ledger import MOST_APPS, OTHERS
+
+if TYPE_CHECKING:
+    from meshd.routing.decision.stages import Question
+
+_MOST_ROUTES = 10_000  # remembered; apps name themselves, so there may be any number
+_ONE_REQUEST = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why an attempt does not fit. resets_at: UTC seconds, None: not by itself. spent, reserved, limit: in the
+    allowance's measure."""
+
+    allowance: Allowance
+    reason: str
+    spent: int
+    reserved: int
+    resets_at: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """A limit reached its `alert_threshold` ("budget_alert") or was used up ("budget_exceeded"), once a window."""
+
+    type: str
+    allowance: Allowance
+    spent: int
+    reserved: int
+    resets_at: float | None
+
+    @property
+    def reason(self) -> str:
+        return wording.taken(self.allowance, self.spent)
+
+
+class Use(NamedTuple):
+    """cost: 10⁻⁹ USD."""
+
+    requests: int = 0
+    tokens: int = 0
+    cost: int = 0
+
+
+class Accounts:
+    """Of all scopes, whether a limit applies to them or not: a reload may bring one.
+
+    If several limits refuse, the first by `limits.precedence` is reported: budgets, quotas, then rules; the narrowest
+    scope first.
+    """
+
+    def __init__(self) -> None:
+        self._calendar = Calendar()
+        self._ahead = 0.0  # s
+        self._configured = False
+        self._period: Period | None = None
+        self._start = self._end = 0.0  # of the current day; empty: to be looked up
+        self._meters: dict[tuple[str, str], Meter] = {}
+        self._limits: dict[tuple[str, str], tuple[Limit, ...]] = {}
+        self._apps = 0  # how many meters are of apps
+        self._routes: dict[tuple[str, str, str], Route] = {}
+        self._lumped: set[Route] = set()  # those with something in their lump
+        self._open: set[Reservation] = set()
+        self._alerts: list[Alert] = []
+
+    # -- what holds -----------------------------------------------------------------------------------
+
+    def configure(self, allowances: Mapping[tuple[str, str], tuple[Allowance, ...]], timezone: str) -> None:
+        """Limits from now on. What was used and is reserved stays, on the days it was counted on.
+
+        Raises ValueError for an unknown timezone, with nothing changed.
+        """
+        self._calendar = Calendar(timezone)
+        if not self._configured:
+            # What was restored before was taken for days of UTC.
+            for meter in self._meters.values():
+                meter.rolling = None
+            self._configured = True
+        before = {limit.allowance: limit for limits in self._limits.values() for limit in limits}
+        self._limits = {
+            key: tuple(before.get(allowance) or Limit(allowance, self._meter(*key)) for allowance in of_one)
+            for key, of_one in allowances.items()
+        }
+        for allowance in before.keys() - {allowance for of_one in allowances.values() for allowance in of_one}:
+            before[allowance].alerts_at = NEVER  # attempts in flight still know it
+        self._drop_apps(surplus=self._apps - MOST_APPS)
+        self._begin_anew()
+
+    def clock_set(self, ahead: float) -> None:
+        """The wall clock, which all windows follow, is `ahead` seconds ahead of the time in questions."""
+        self._ahead = ahead
+
+    def restore(self, usage: Iterable[tuple[str, str, str, int, int, int]], now: float) -> None:
+        """(day, scope, name, requests, tokens, cost) of the ledger, at start: replaces what is known.
+
+        The hours of an earlier life are unknown to a rolling window: yesterday's use counts as used at yesterday's end,
+        today's as used now, which errs high. Open reservations stay. Each life begins a new stint.
+        """
+        allowances = {key: tuple(limit.allowance for limit in limits) for key, limits in self._limits.items()}
+        self._meters, self._apps, self._limits = {}, 0, {}
+        for day, scope, name, requests, tokens, cost in usage:
+            meter = self._meter(scope, name)
+            meter.day(day).add(requests, tokens, cost)
+            meter.month(day[:7]).add(requests, tokens, cost)
+        self._limits = {
+            key: tuple(Limit(allowance, self._meter(*key)) for allowance in of_one)
+            for key, of_one in allowances.items()
+        }
+        self._begin_anew()
+        now += self._ahead
+        period = self._today(now)
+        for meter in self._meters.values():
+            meter.forget(period)
+        for reservation in self._open:
+            self._hold_again(reservation, now)
+
+    def begin_stint(self, pool: str, model: str) -> None:
+        """The member came back from standby: what it used before no longer counts."""
+        key = ("member", f"{pool}\0{model}")
+        meter = self._meters.get(key)
+        if meter is not None and meter.stint is not None:
+            meter.stint = Sums()
+            self._forget_routes()
+            assert self._period is not None, "a stint was begun in one"
+            for limit in self._limits.get(key, ()):
+                limit.bind(self._period)
+
+    # -- an attempt -----------------------------------------------------------------------------------
+
+    def refusal(self, question: Question, model: ModelSpec) -> Refusal | None:
+        """Why `model` cannot be reserved for this request now; None when it can. Changes nothing, except that a limit
+        that refuses raises its alert."""
+        route = self._route(question, model)
+        if route.unpriced is not None:
+            limit = route.unpriced
+            return Refusal(limit.allowance, limit.unpriced(model.id), limit.spent, limit.reserved, None)
+        if not route.checks:
+            return None
+        needs = question.needs
+        if route.budget is not None and (needs.costly or needs.unknown or needs.fixed or needs.files):
+            names, parts = unpriced(needs, model, question.pool)
+            if names or parts:
+                limit = route.budget
+                return Refusal(limit.allowance, limit.raised(names, parts), limit.spent, limit.reserved, None)
+        now = question.now + self._ahead
+        for rolling in route.rollings:
+            rolling.advance(now)
+        estimate = question.estimate(model)
+        amounts = (_ONE_REQUEST, estimate.tokens_in + estimate.tokens_out, estimate.cost)
+        for taken, measure, most, limit in route.checks:
+            amount = amounts[measure]
+            # What costs nothing fits a budget that is used up.
+            if amount and taken[measure] + amount > most:
+                return self._refuse(limit, amount, now)
+        return None
+
+    def _refuse(self, limit: Limit, amount: int, now: float) -> Refusal:
+        allowance, spent, reserved = limit.allowance, limit.spent, limit.reserved
+        resets_at = None  # of one that never fits
+        if amount <= allowance.limit:
+            resets_at = limit.resets_at(self._today(now), spent + reserved + amount - allowance.limit)
+        if amount <= allowance.limit or spent >= allowance.limit:
+            self._alert(limit, limit.used_up())
+        reason = limit.refusal(amount, resets_at, self._calendar)
+        return Refusal(allowance, reason, spent, reserved, resets_at)
+
+    def reserve(self, question: Question, model: ModelSpec) -> Reservation:
+        """Reserve the estimate in all scopes. The caller has just had None from `refusal`."""
+        route = self._route(question, model)
+        estimate = question.estimate(model)
+        tokens, cost = estimate.tokens_in + estimate.tokens_out, estimate.cost
+        for sums in route.sums:
+            sums.reserve(tokens, cost)
+        route.lump.reserve(tokens, cost)
+        self._lumped.add(route)
+        buckets = [(rolling, rolling.reserve(tokens, cost, question.now + self._ahead)) for rolling in route.rollings]
+        assert self._period is not None, "a route was made in one"
+        percent = write_percent(question.needs, model)
+        reservation = Reservation(estimate, self._period.day, route.account, route, buckets, write_percent=percent)
+        self._open.add(reservation)
+        return reservation
+
+    def settle(self, reservation: Reservation, tokens: int, cost: int, *, sent: bool = True) -> None:
+        """Replace what was reserved by what was used. sent=False: it never left, and does not count. Idempotent."""
+        if reservation.settled:
+            return
+        reservation.settled = True
+        self._open.discard(reservation)
+        estimate, route = reservation.estimate, reservation.route
+        requests = 1 if sent else 0
+        more = requests - 1, tokens - estimate.tokens_in - estimate.tokens_out, cost - estimate.cost
+        for sums in route.sums:
+            sums.settle(requests, tokens, cost, more)
+        route.lump.settle(requests, tokens, cost, more)
+        self._lumped.add(route)
+        for rolling, bucket in reservation.buckets:
+            rolling.settle(bucket, requests, tokens, cost, more)
+        for limit in route.limits:
+            if limit.sums.used[limit.measure] >= limit.alerts_at:
+                self._alert(limit, limit.due())
+
+    def nothing_reserved(self) -> None:
+        """The requests in flight were lost with the router: what they reserved counts as spent."""
+        for reservation in tuple(self._open):
+            self.settle(reservation, reservation.estimate.tokens, reservation.estimate.cost)
+
+    # -- alerts ---------------------------------------------------------------------------------------
+
+    def take_alerts(self) -> list[Alert]:
+        """Those raised since the last call."""
+        if not self._alerts:
+            return []
+        alerts, self._alerts = self._alerts, []
+        return alerts
+
+    def _alert(self, limit: Limit, types: Iterable[str]) -> None:
+        assert self._period is not None, "a limit is reached in one"
+        for type in types:
+            resets_at = limit.resets_at(self._period)
+            self._alerts.append(Alert(type, limit.allowance, limit.spent, limit.reserved, resets_at))
+
+    # -- how it stands --------------------------------------------------------------------------------
+
+    def standing(self, now: float) -> list[dict[str, Any]]:
+        """Every allowance as `meshctl budget` shows it: scope, name, measure, window, source, limit, spent, reserved,
+        remaining, resets_at, since (both UTC s or None), period ("2026-11-23", "2026-11", ""), enforce,
+        alert_threshold. Money in 10⁻⁹ USD."""
+        now += self._ahead
+        period = self._today(now)
+        return [limit.standing(period, now) for limits in self._limits.values() for limit in limits]
+
+    def used(self, scope: str, name: str, window: Window = "month") -> Use:
+        """What was used, as of the last attempt; reservations apart."""
+        self._spread()
+        meter, period = self._meters.get((scope, name)), self._period
+        sums = None if meter is None or period is None else meter.window(window, period)
+        return Use() if sums is None else Use(*sums.used)
+
+    def cost_of(self, model: str) -> int:
+        """10⁻⁹ USD that the model has cost this month."""
+        return self.used("model", model).cost
+
+    # -- windows --------------------------------------------------------------------------------------
+
+    def _spread(self) -> None:
+        """Bring the sums that no limit bounds up to date."""
+        for route in self._lumped:
+            lump, route.lump = route.lump, Sums()
+            for sums in route.others:
+                sums.merge(lump)
+        self._lumped.clear()
+
+    def _forget_routes(self) -> None:
+        """Open attempts keep theirs and settle into each sum directly, since other limits may apply to them now."""
+        self._spread()
+        for route in self._routes.values():
+            route.settle_straight()
+        self._routes.clear()
+
+    def _begin_anew(self) -> None:
+        self._forget_routes()
+        self._start = self._end = 0.0
+
+    def _today(self, now: float) -> Period:
+        """All windows of all scopes roll over together, here."""
+        period = self._period
+        if period is None or not self._start <= now < self._end:
+            before, self._period = period, self._calendar.period(now)
+            period = self._period
+            self._start, self._end = period.start, period.end
+            self._forget_routes()
+            if before is None or before.day != period.day:
+                self._forget(period)
+            for key, meter in self._meters.items():
+                limits = self._limits.get(key, ())
+                wanted = any(limit.allowance.window == "rolling" for limit in limits)
+                if wanted and meter.rolling is None:
+                    meter.begin_rolling(period, now)
+                for limit in limits:
+                    limit.bind(period)
+        return period
+
+    def _forget(self, period: Period) -> None:
+        for meter in self._meters.values():
+            meter.forget(period)
+        if self._apps >= MOST_APPS:
+            apps = [key for key in self._meters if key[0] == "app" and key not in self._limits]
+            self._drop(key for key in apps if period.month not in self._meters[key].months)
+
+    def _drop_apps(self, surplus: int) -> None:
+        """Drop the newest, if an earlier life had more than may be kept."""
+        if surplus > 0:
+            free = [key for key in self._meters if key[0] == "app" and key not in self._limits and key[1] != OTHERS]
+            self._drop(free[-surplus:])
+
+    def _drop(self, apps: Iterable[tuple[str, str]]) -> None:
+        for key in apps:
+            del self._meters[key]
+            self._apps -= 1
+
+    # -- scopes ---------------------------------------------------------------------------------------
+
+    def _meter(self, scope: str, name: str) -> Meter:
+        meter = self._meters.get((scope, name))
+        if meter is None:
+            meter = self._meters[scope, name] = Meter(scope, name)
+            self._apps += scope == "app"
+        return meter
+
+    def _account(self, name: str) -> str:
+        """Apps name themselves: beyond a certain number they share one account, except those with a limit."""
+        key = ("app", name)
+        return name if key in self._meters or key in self._limits or self._apps < MOST_APPS else OTHERS
+
+    def _route(self, question: Question, model: ModelSpec) -> Route:
+        now = question.now + self._ahead
+        if not self._start <= now < self._end:
+            self._today(now)
+        key = (question.pool.name, model.id, question.asker.account)
+        route = self._routes.get(key)
+        if route is None or route.model is not model:
+            route = self._make_route(key, model, now)
+        return route
+
+    def _make_route(self, key: tuple[str, str, str], model: ModelSpec, now: float) -> Route:
+        period = self._today(now)
+        pool, _, name = key
+        account = self._account(name) if name else ""
+        scopes = [("provider", model.provider), ("model", model.id), ("pool", pool)]
+        if pool:
+            scopes.append(("member", f"{pool}\0{model.id}"))
+        scopes.append(("app", account))
+        meters = tuple(self._meter(*scope) for scope in scopes if scope[1])
+        for meter in meters:
+            if meter.scope == "member" and meter.stint is None:
+                meter.stint = Sums()
+        replaced = self._routes.get(key)
+        if len(self._routes) >= _MOST_ROUTES:
+            self._forget_routes()
+        elif replaced is not None:  # a request from before a reload uses its own table
+            self._spread()
+            replaced.settle_straight()
+        limits = [limit for meter in meters for limit in self._limits.get((meter.scope, meter.name), ())]
+        bounded = {id(limit.sums) for limit in limits}
+        sums = sums_of(meters, period.day)
+        enforced = sorted(
+            (limit for limit in limits if limit.allowance.enforce), key=lambda limit: precedence(limit.allowance)
+        )
+        budget = next((limit for limit in enforced if limit.measure == COST), None)
+        found = self._routes[key] = Route(
+            model,
+            account,
+            meters,
+            tuple(limits),
+            tuple(each for each in sums if id(each) in bounded),
+            tuple(each for each in sums if id(each) not in bounded),
+            tuple(meter.rolling for meter in meters if meter.rolling is not None),
+            tuple((limit.sums.taken, limit.measure, limit.allowance.limit, limit) for limit in enforced),
+            None if model.priced else budget,
+            budget,
+        )
+        return found
+
+    def _hold_again(self, reservation: Reservation, now: float) -> None:
+        """Enter an open reservation into the sums that replaced its own, on the day it was made."""
+        estimate = reservation.estimate
+        meters = tuple(self._meter(meter.scope, meter.name) for meter in reservation.route.meters)
+        sums = sums_of(meters, reservation.day)
+        rollings = tuple(meter.rolling for meter in meters if meter.rolling is not None)
+        before = reservation.route
+        reservation.route = Route(before.model, before.account, meters, before.limits, sums, (), rollings)
+        for each in sums:
+            each.reserve(estimate.tokens, estimate.cost)
+        reservation.buckets = [(rolling, rolling.reserve(estimate.tokens, estimate.cost, now)) for rolling in rollings]

@@ -1,0 +1,1 @@
+"""The decision: from a pool to the model to ask now."""

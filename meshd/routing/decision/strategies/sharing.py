@@ -1,0 +1,122 @@
+"""Strategies that spread requests over all models: in turn, or by the room that each has left.
+
+Owns: `RoundRobin`, `LoadBalanced`.
+Must never: count limits (`rates.py` does), or draw random numbers except the request's own.
+
+Rule: spec/routing.md, Strategies.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator
+from itertools import accumulate
+from math import inf, log
+
+from meshd.routing.decision.stages import Question
+from meshd.routing.decision.strategies.base import Derived
+from meshd.routing.rates.rates import Headroom
+from meshd.routing.table.specs import ModelSpec, PoolSpec, RoutingTable
+
+
+class RoundRobin:
+    """All in turn, in proportion to `weight`; those without weight only when no other is left.
+
+    Stride scheduling: each request advances a model's virtual time by 1/weight, and the model furthest behind is next.
+    A model that comes back from standby starts at the pool's time, so it does not catch up in a burst.
+    """
+
+    def order(self, question: Question) -> Iterator[str]:
+        members, models = question.pool.members, question.table.models
+        pool = question.state.pool(question.pool.name)
+        turns, time = pool.turns, pool.virtual_time
+
+        def turn(model: str) -> tuple[bool, float]:
+            due = turns.get(model, 0.0)
+            return not models[model].weight, due if due > time else time
+
+        if members:
+            first = min(members, key=turn)  # almost always the one taken
+            yield first
+            yield from (model for model in sorted(members, key=turn) if model != first)
+
+    def chosen(self, question: Question, model: str) -> str | None:
+        pool = question.state.pool(question.pool.name)
+        pool.current = model
+        pool.virtual_time = max(pool.turns.get(model, 0.0), pool.virtual_time)
+        pool.turns[model] = pool.virtual_time + self._stride(question.table.models[model])
+        return None
+
+    @staticmethod
+    def _stride(model: ModelSpec) -> float:
+        return 1.0 / (model.weight or 1.0)
+
+
+class _EvenTurns(RoundRobin):
+    """Whatever they weigh."""
+
+    @staticmethod
+    def _stride(model: ModelSpec) -> float:
+        return 1.0
+
+
+class LoadBalanced:
+    """`absolute`: as many requests to each, in turn. `relative`: in proportion to what is left of their limits.
+
+    What is left is counted in requests if each member has such a limit, else in tokens if each has one of these, else
+    as the fraction left of the tightest limit: different units cannot be compared, and a model without limits has none.
+    `weight` multiplies it. Drawn at random, so that apps that ask at the same time do not all choose the same model.
+    """
+
+    def __init__(self) -> None:
+        self._even = _EvenTurns()
+        self._members = Derived(_members)
+
+    def order(self, question: Question) -> Iterator[str]:
+        if question.pool.balance_mode == "absolute":
+            yield from self._even.order(question)
+            return
+        members = question.pool.members
+        if not members:
+            return
+        shares = self._shares(question)
+        first = _drawn(shares, question.asker.random())
+        yield members[first]
+        # The others only if that one cannot be asked, each drawn by its share of those left: the minimum of exponential
+        # variables is distributed that way (Efraimidis and Spirakis, 2006).
+        draw = question.asker.random
+        due = [-log(1.0 - draw()) / share if share > 0 else inf for share in shares]
+        yield from (members[at] for at in sorted(range(len(members)), key=due.__getitem__) if at != first)
+
+    def chosen(self, question: Question, model: str) -> str | None:
+        if question.pool.balance_mode == "absolute":
+            return self._even.chosen(question, model)
+        question.state.pool(question.pool.name).current = model
+        return None
+
+    def _shares(self, question: Question) -> list[float]:
+        """For each member."""
+        specs = self._members.of(question)
+        rooms = _comparable(question.state.rates.headrooms(question, specs))
+        return [room * spec.weight if room > 0 else 0.0 for room, spec in zip(rooms, specs, strict=True)]
+
+
+def _members(table: RoutingTable, pool: PoolSpec) -> tuple[ModelSpec, ...]:
+    return tuple(table.models[model] for model in pool.members)
+
+
+def _comparable(headrooms: list[Headroom]) -> list[float]:
+    """What is left of each, in a unit that all of them have."""
+    requests = [room for headroom in headrooms if (room := headroom.requests) is not None]
+    if len(requests) == len(headrooms):
+        return requests
+    tokens = [room for headroom in headrooms if (room := headroom.tokens) is not None]
+    if len(tokens) == len(headrooms):
+        return tokens
+    return [headroom.fraction for headroom in headrooms]
+
+
+def _drawn(shares: list[float], at: float) -> int:
+    """The position whose share of the whole contains `at` (0…1); the first if all are 0."""
+    bounds = list(accumulate(shares))
+    return min(bisect_right(bounds, at * bounds[-1]), len(shares) - 1) if bounds[-1] > 0 else 0

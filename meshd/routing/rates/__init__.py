@@ -1,0 +1,1 @@
+"""Rate limits: configured, reported by providers, and per key."""

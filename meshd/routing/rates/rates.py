@@ -1,0 +1,491 @@
+"""Rate limits: the room left at a provider, a model or a key, in a pool and for an app, and when there will be more.
+
+Owns: what response headers said, what was sent in the last minute, what is in flight.
+Must never: decide between models, queue (`fair_queue.py`), read a clock or do I/O.
+
+Limits come from the provider's response headers where it sends them, else from the configuration, else there are
+none. Rule: spec/routing.md, Strategies and Queueing.
+
+For token limits a request counts as its input plus its expected output: the model's recent average, or
+`EXPECTED_OUTPUT` while there is none, and never more than its own limit. An output limit is often the most that a model
+can do: a few requests would fill a minute that takes hundreds. Providers mostly count the limit, but an error here is
+harmless, since a rate is not money: `leave` enters what was used, and the next response header what the provider
+counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from math import ceil
+from typing import TYPE_CHECKING, Any
+
+from meshd.routing.availability.standing import LONGEST_KEPT, Availability
+from meshd.routing.rates.header_limits import LeftAlone, Observed
+from meshd.routing.rates.headroom import (
+    UNLIMITED,
+    Crowd,
+    Headroom,
+    crowd_of_the_minute,
+    frees_at_best,
+    limits_left,
+    overrides,
+    room_in,
+    used_up,
+)
+from meshd.routing.rates.key_ring import KeyRing, RestingKey
+from meshd.routing.rates.records import Holder, ModelRecord, Pace, Passage
+from meshd.routing.rates.sliding_window import WINDOW, SlidingWindow
+from meshd.routing.request.estimate import Estimate
+from meshd.routing.table.specs import ModelSpec, PacingPolicy, ProviderSpec, RateSpec, RoutingTable
+from meshd.sdk.provider import RateLimits
+
+if TYPE_CHECKING:
+    from meshd.routing.decision.stages import Question
+
+__all__ = ["EXPECTED_OUTPUT", "Crowd", "Headroom", "Passage", "Rates"]
+
+EXPECTED_OUTPUT = 1024
+"""Tokens, for a model without any record."""
+
+_SMOOTHING = 0.2  # of the average output: the last three requests make up half of it
+_SWEEP_EVERY = 60.0  # s
+_IDLE = 3600.0  # s after which a model's record is dropped
+
+
+class Rates:
+    """For all providers, models, pools and apps. A limit counts from the moment it was configured."""
+
+    def __init__(self) -> None:
+        self._providers: dict[str, Holder] = {}
+        self._models: dict[str, ModelRecord] = {}
+        self._told: set[str] = set()  # models with a limit from a header
+        self._apps: dict[str, Holder] = {}  # apps choose their names: kept only while they have sent something
+        self._paces: dict[tuple[str, str], Pace] = {}
+        self._life = 0
+        self._sweep_at = 0.0
+        self._table: RoutingTable | None = None
+
+    def configure(self, table: RoutingTable) -> None:
+        """Limits and keys from now on, also for requests that began before."""
+        self._table = table
+
+    def _of_now(self, question: Question, provider: str) -> tuple[ProviderSpec, RateSpec, PacingPolicy]:
+        """The provider, and the limits of app and pool, by the latest configuration if they still exist."""
+        before, now = question.table, self._table or question.table
+        if before is now:
+            return before.providers[provider], question.asker.app.rate, question.pool.pacing
+        app, pool = question.asker.app, question.pool
+        return (
+            now.providers.get(provider) or before.providers[provider],
+            now.apps.get(app.name, app).rate,
+            now.pools.get(pool.name, pool).pacing,
+        )
+
+    # -- one attempt ----------------------------------------------------------------------------------
+
+    def crowd(self, question: Question, model: ModelSpec, *, resting: bool = True) -> Crowd | None:
+        """Why `model` has no room for this request now, None when it has. Changes nothing. resting: False: ignore what
+        may be tested sooner (`rests`)."""
+        spec, app, pacing = self._of_now(question, model.provider)
+        provider, most = self._providers.get(model.provider), spec.rate.concurrency
+        if most is not None and provider is not None and provider.in_flight >= most:
+            return Crowd(f"{spec.name} is at its concurrency of {most}", None)
+        record = self._models.get(model.id)
+        if record is not None and record.left_alone is not None and question.pool.retry.honor_retry_after:
+            left = record.left_alone.left(question.now)
+            if left is not None and (resting or record.left_alone.kept):
+                return Crowd(f"{spec.name} asked to leave {model.id} alone; {room_in(left)}", left, told=True)
+        tokens = 0
+        if spec.rate.tpm is not None or app.tpm is not None or (record is not None and record.limits_tokens):
+            tokens = _expected(question.estimate(model), record)
+        if _is_limited(app):
+            crowd = self._app_crowd(question, app, tokens)
+            if crowd is not None:
+                return crowd
+        if pacing.min_delta is not None or pacing.max_rpm is not None:
+            crowd = self._pacing_crowd(question, pacing, model)
+            if crowd is not None:
+                return crowd
+        if spec.keys:
+            return self._keys_crowd(spec, provider, model, record, tokens, question.now, resting)
+        if spec.rate.rpm is None and spec.rate.tpm is None and model.id not in self._told:
+            return None  # no limit is known
+        return self._key_crowd("", spec, provider, model, record, tokens, question.now)
+
+    def rests(self, question: Question, model: ModelSpec) -> list[Availability]:
+        """What blocks it although it may be tested: its provider asked for a long pause, or refused all its keys."""
+        found: list[Availability] = []
+        record, provider = self._models.get(model.id), self._providers.get(model.provider)
+        alone = record.left_alone if record is not None and question.pool.retry.honor_retry_after else None
+        if alone is not None and alone.left(question.now) is not None and not alone.kept:
+            found.append(alone.rest)
+        if provider is not None and provider.keys is not None:
+            ring = provider.keys.all_rest(question.now)
+            if ring is not None and ring.retry_at < ring.until:
+                found.append(ring)
+        return found
+
+    def enter(self, question: Question, model: ModelSpec, estimate: Estimate) -> Passage:
+        """Take a place (and, if the provider has several keys, choose one by weight). The caller has just had None from
+        `crowd`, or asks regardless (a retry that the provider itself timed)."""
+        now, asker = question.now, question.asker
+        spec, of_app, pacing = self._of_now(question, model.provider)
+        if now >= self._sweep_at or now < self._sweep_at - 2 * _SWEEP_EVERY:
+            self._sweep(now)
+        provider, record = _made(self._providers, spec.name, Holder), _made(self._models, model.id, ModelRecord)
+        record.used_at = now
+        tokens = _expected(estimate, record)
+        passage = Passage(model, question.pool.name, asker.account, estimate, now, tokens=tokens)
+        if spec.keys:
+            ring = provider.keys = provider.keys or KeyRing()
+            ring.configure(spec.keys)
+            room: Callable[[str], bool] = lambda id: (  # noqa: E731 - of this attempt alone
+                self._key_crowd(id, spec, provider, model, record, tokens, now) is None
+            )
+            passage.key = ring.take(now, room)
+        passage._record, passage._life = record, self._life
+        observed = passage._observed = _made(record.observed, passage.key, Observed)
+        passage._number = observed.enter(tokens, now)
+        passage._mark = observed.tokens
+        provider.in_flight += 1
+        passage._holders = (provider,)
+        if spec.rate.rpm is not None or spec.rate.tpm is not None:
+            passage._counted = ((provider.window, provider.window.add(now, tokens)),)
+        if _is_limited(of_app):
+            app = _made(self._apps, asker.account, Holder)
+            app.in_flight += 1
+            passage._holders = (provider, app)
+            passage._counted += ((app.window, app.window.add(now, tokens)),)
+        self._pace(question, pacing, model)
+        return passage
+
+    def leave(self, passage: Passage, now: float, tokens: int | None = None, *, sent: bool = True) -> None:
+        """The attempt ended. tokens: how many it used, None: unknown, the estimate stays. sent: False: it never left,
+        and does not count. Idempotent."""
+        if passage.left:
+            return
+        passage.left = True
+        if passage._life == self._life:
+            for holder in passage._holders:
+                holder.in_flight -= 1
+        if not sent:
+            for window, entered in passage._counted:
+                window.take_back(entered)
+            if passage._observed is not None:
+                passage._observed.take_back(passage._number)
+        if tokens is None:
+            return
+        record, observed = passage._record, passage._observed
+        assert record is not None
+        assert observed is not None
+        for window, entered in passage._counted:
+            window.correct(entered, tokens)
+        observed.correct(passage._number, tokens - passage.tokens)
+        if tokens:  # 0: it failed, and says nothing about the model's answers
+            output = float(max(tokens - passage.estimate.tokens_in, 0))
+            before = record.output
+            record.output = output if before is None else before + _SMOOTHING * (output - before)
+
+    def observe(self, passage: Passage, limits: RateLimits | None, now: float) -> None:
+        """What the response headers said."""
+        if limits is None:
+            return
+        record, observed = passage._record, passage._observed
+        assert record is not None
+        assert observed is not None
+        observed.observe(limits, passage._number, passage._mark, now)
+        record.limits_tokens = record.limits_tokens or limits.remaining_tokens is not None
+        if record.limits_tokens or limits.remaining_requests is not None:
+            self._told.add(passage.model.id)
+
+    def headrooms(self, question: Question, members: Sequence[ModelSpec]) -> list[Headroom]:
+        """`headroom` of each of the pool's members. A model without headers of its own, in a pool without pacing, has
+        its provider's."""
+        if question.pool.pacing.max_rpm is not None:
+            return [self.headroom(question, model) for model in members]
+        told = self._told
+        one_of_each = {model.provider: model for model in members if model.id not in told}
+        of_providers = {name: self._by_configuration(question, model) for name, model in one_of_each.items()}
+        return [
+            self.headroom(question, model) if model.id in told else of_providers[model.provider] for model in members
+        ]
+
+    def _by_configuration(self, question: Question, model: ModelSpec) -> Headroom:
+        """`headroom` if no header gave a limit and the pool does not pace: the same, in fewer steps."""
+        spec, provider = question.table.providers[model.provider], self._providers.get(model.provider)
+        rate = spec.rate
+        if spec.keys or rate.tpm is not None or rate.concurrency is not None:
+            return self.headroom(question, model)
+        if rate.rpm is None:
+            return UNLIMITED
+        used = 0
+        if provider is not None:
+            provider.window.expire(question.now)
+            used = len(provider.window)
+        left = max(rate.rpm - used, 0)
+        return Headroom(left / rate.rpm if rate.rpm else 0.0, float(left))
+
+    def leave_alone(
+        self, passage: Passage, now: float, for_seconds: float, reason: str = "", longer: bool = False
+    ) -> None:
+        """A refusal had a `Retry-After`: no request is sent sooner, in pools that honour it. If the provider has
+        several keys, only the key rests."""
+        record = passage._record
+        assert record is not None
+        known = record.left_alone
+        if known is not None and known.left(now) is None:
+            known = None
+        if not passage.key and (known is None or now + for_seconds > known.until):
+            rest = None if known is None else known.rest
+            record.left_alone = LeftAlone(now, now + for_seconds, reason, longer, rest)
+        elif known is not None and for_seconds <= LONGEST_KEPT:
+            known.rest.retry_at = max(known.rest.retry_at, now + for_seconds)
+
+    def answered(self, passage: Passage | None) -> None:
+        """A request was answered: a pause that the provider had asked for, or the refusal of its key, is over."""
+        if passage is None or passage._record is None:
+            return
+        alone, provider = passage._record.left_alone, self._providers.get(passage.model.provider)
+        if alone is not None and passage.at > alone.since:
+            passage._record.left_alone = None
+        if passage.key and provider is not None and provider.keys is not None:
+            provider.keys.answered(passage.key, passage.at)
+
+    def left_alone(self, model: str, now: float) -> LeftAlone | None:
+        """The pause that its provider asked for, while it lasts."""
+        record = self._models.get(model)
+        rest = None if record is None else record.left_alone
+        return rest if rest is not None and rest.left(now) is not None else None
+
+    def load_left_alone(self, model: str, saved: Any, now: float) -> None:
+        """Restore a pause that was asked for before a restart."""
+        rest = LeftAlone.load(saved, now)
+        if rest is not None:
+            _made(self._models, model, ModelRecord).left_alone = rest
+
+    def reset(self, model: ModelSpec) -> None:
+        """An operator says that it works: it and its provider's keys are tried again, whatever was reported."""
+        self.reset_keys(model.provider)
+        record = self._models.get(model.id)
+        if record is not None:
+            record.left_alone = None
+
+    def headroom(self, question: Question, model: ModelSpec) -> Headroom:
+        """For `rate-limit-aware` and `load-balanced`: by the provider's limits and the pool's. An app's own limits are
+        the same for every model, and left out."""
+        spec, provider, now = (
+            question.table.providers[model.provider],
+            self._providers.get(model.provider),
+            question.now,
+        )
+        record, rate = self._models.get(model.id), spec.rate
+        ids = self._usable(spec, provider, now)
+        if not ids:
+            return Headroom(0.0, 0.0, None)
+        known = [record.observed.get(id) for id in ids] if record is not None else []
+        window = provider.window if provider is not None else SlidingWindow()
+        window.expire(now)
+        requests = limits_left(
+            [None if each is None else each.remaining_requests for each in known], rate.rpm, len(window), now
+        )
+        tokens = limits_left(
+            [None if each is None else each.remaining_tokens for each in known], rate.tpm, window.tokens, now
+        )
+        if question.pool.pacing.max_rpm is not None:
+            pace = self._paces.get((question.pool.name, model.id), Pace())
+            pace.window.expire(now)
+            requests.append((question.pool.pacing.max_rpm - len(pace.window), question.pool.pacing.max_rpm))
+        limits = [*requests, *tokens]
+        if rate.concurrency is not None:
+            limits.append((rate.concurrency - (provider.in_flight if provider is not None else 0), rate.concurrency))
+        if not limits:
+            return UNLIMITED
+        return Headroom(
+            min(max(left / limit, 0.0) if limit else float(left > 0) for left, limit in limits),
+            min((float(max(left, 0)) for left, _ in requests), default=None),
+            min((float(max(left, 0)) for left, _ in tokens), default=None),
+        )
+
+    def nothing_in_flight(self) -> None:
+        """The requests in flight were lost with the router."""
+        self._life += 1  # if one of them still ends, it no longer counts
+        for holder in (*self._providers.values(), *self._apps.values()):
+            holder.in_flight = 0
+            if holder.keys is not None:
+                holder.keys.nothing_in_flight()
+        for record in self._models.values():
+            if record.left_alone is not None:
+                record.left_alone.rest.tester = None
+
+    # -- keys -----------------------------------------------------------------------------------------
+
+    def key_refused(
+        self, passage: Passage, reason: str, cause: str, now: float, for_seconds: float, told: float = 0.0
+    ) -> bool:
+        """A provider with several keys refused this one: only it rests. True while another key is usable.
+
+        for_seconds: infinite: until `reset_keys`. told: seconds that the provider asked for. cause: a FailureKind. With
+        a single key: False, and nothing rests. Keys that rest only for their rate are reported by `crowd`.
+        """
+        provider = self._providers.get(passage.model.provider)
+        if not passage.key or provider is None or provider.keys is None:
+            return False
+        rest = RestingKey(passage.key, reason, cause, now + for_seconds, now, now + told)
+        return provider.keys.refuse(rest, now)
+
+    def resting_keys(self, provider: str, now: float) -> list[RestingKey]:
+        """For views: fingerprints, never keys."""
+        holder = self._providers.get(provider)
+        return [] if holder is None or holder.keys is None else holder.keys.resting(now)
+
+    def reset_keys(self, provider: str) -> bool:
+        """An operator or a probe says that it works: all its keys are tried again. True when one was resting."""
+        holder = self._providers.get(provider)
+        return holder is not None and holder.keys is not None and holder.keys.reset()
+
+    def dump_keys(self, now: float, ahead: float = 0.0) -> dict[str, list[dict[str, Any]]]:
+        """For a restart: provider → its resting keys, with wall-clock times. Empty when none rests."""
+        return {
+            name: dumped
+            for name, each in self._providers.items()
+            if each.keys and (dumped := each.keys.dump(now, ahead))
+        }
+
+    def load_keys(self, saved: Mapping[str, list[dict[str, Any]]], now: float) -> None:
+        for name, keys in saved.items():
+            holder = _made(self._providers, name, Holder)
+            holder.keys = holder.keys or KeyRing()
+            holder.keys.load(keys, now)
+
+    @staticmethod
+    def _usable(spec: ProviderSpec, provider: Holder | None, now: float) -> list[str]:
+        """Fingerprints of the keys that do not rest; "" stands for the only one."""
+        if not spec.keys:
+            return [""]
+        ring = provider.keys if provider is not None else None
+        return [key.id for key in spec.keys if ring is None or ring.rest_of(key.id, now) is None]
+
+    # -- why there is no room -------------------------------------------------------------------------
+
+    def _app_crowd(self, question: Question, rate: RateSpec, tokens: int) -> Crowd | None:
+        account = question.asker.account
+        app = self._apps.get(account)
+        if app is None:
+            return None
+        if rate.concurrency is not None and app.in_flight >= rate.concurrency:
+            return Crowd(f"app {account} is at its concurrency of {rate.concurrency}", None)
+        return crowd_of_the_minute(f"app {account}", app.window, rate.rpm, rate.tpm, tokens, question.now)
+
+    def _pacing_crowd(self, question: Question, pacing: PacingPolicy, model: ModelSpec) -> Crowd | None:
+        pool, now = question.pool, question.now
+        pace = self._paces.get((pool.name, model.id))
+        if pace is None:
+            return None
+        delta = pacing.min_delta
+        if delta is not None and pace.last <= now < pace.last + delta:
+            wait = pace.last + delta - now
+            return Crowd(f"pool {pool.name} asks {model.id} once in {delta:g} s; {room_in(wait)}", wait)
+        return crowd_of_the_minute(f"pool {pool.name} at {model.id}", pace.window, pacing.max_rpm, None, 0, now)
+
+    def _keys_crowd(
+        self,
+        spec: ProviderSpec,
+        provider: Holder | None,
+        model: ModelSpec,
+        record: ModelRecord | None,
+        tokens: int,
+        now: float,
+        resting: bool,
+    ) -> Crowd | None:
+        """None while one key has room, else the crowd at the key that has room first."""
+        ring = provider.keys if provider is not None else None
+        if ring is not None and not resting:
+            all_rest = ring.all_rest(now)
+            if all_rest is not None and all_rest.retry_at < all_rest.until:
+                ring = None  # as if none rested
+        first: Crowd | None = None
+        for key in spec.keys:
+            rest = ring.rest_of(key.id, now) if ring is not None else None
+            if rest is None:
+                crowd = self._key_crowd(key.id, spec, provider, model, record, tokens, now)
+                if crowd is None:
+                    return None
+            else:
+                crowd = Crowd(
+                    f"no key of {spec.name} can be used now: {key.id} rests ({rest.reason})", rest.until - now
+                )
+            if first is None or frees_at_best(crowd) < frees_at_best(first):
+                first = crowd
+        assert first is not None
+        return first if frees_at_best(first) < float("inf") else Crowd(first.reason, None)
+
+    def _key_crowd(
+        self,
+        key: str,
+        spec: ProviderSpec,
+        provider: Holder | None,
+        model: ModelSpec,
+        record: ModelRecord | None,
+        tokens: int,
+        now: float,
+    ) -> Crowd | None:
+        """By the headers for this key, or else by the configuration."""
+        rpm, tpm = spec.rate.rpm, spec.rate.tpm
+        observed = record.observed.get(key) if record is not None else None
+        if observed is not None:
+            for remaining, wanted, what in (
+                (observed.remaining_requests, 1, "requests"),
+                (observed.remaining_tokens, tokens, "tokens"),
+            ):
+                wait = None if remaining is None else remaining.free_in(wanted, now)
+                if remaining is not None and wait is not None:
+                    return used_up(spec.name, model.id, remaining, wanted, what, wait)
+            if overrides(observed.remaining_requests, now):
+                rpm = None
+            if overrides(observed.remaining_tokens, now):
+                tpm = None
+        if provider is None or (rpm is None and tpm is None):
+            return None
+        return crowd_of_the_minute(spec.name, provider.window, rpm, tpm, tokens, now)
+
+    # -- records --------------------------------------------------------------------------------------
+
+    def _pace(self, question: Question, pacing: PacingPolicy, model: ModelSpec) -> None:
+        now = question.now
+        if pacing.min_delta is None and pacing.max_rpm is None:
+            return
+        pace = _made(self._paces, (question.pool.name, model.id), Pace)
+        pace.last, pace.forget_at = now, now + max(pacing.min_delta or 0.0, WINDOW)
+        if pacing.max_rpm is not None:
+            pace.window.add(now, 0)
+
+    def _sweep(self, now: float) -> None:
+        """Drop the records that no longer decide anything."""
+        self._sweep_at = now + _SWEEP_EVERY
+        for app in self._apps.values():
+            app.window.expire(now)
+        self._apps = {name: app for name, app in self._apps.items() if app.in_flight or len(app.window)}
+        self._paces = {key: pace for key, pace in self._paces.items() if pace.forget_at > now}
+        self._models = {
+            id: model
+            for id, model in self._models.items()
+            if model.used_at + _IDLE > now or (model.left_alone is not None and model.left_alone.left(now) is not None)
+        }
+        self._told &= self._models.keys()
+
+
+def _made(records: dict[Any, Any], name: Any, make: Callable[[], Any]) -> Any:
+    found = records.get(name)
+    if found is None:
+        found = records[name] = make()
+    return found
+
+
+def _is_limited(rate: RateSpec) -> bool:
+    return rate.rpm is not None or rate.tpm is not None or rate.concurrency is not None
+
+
+def _expected(estimate: Estimate, record: ModelRecord | None) -> int:
+    """Tokens that a request counts for."""
+    output = EXPECTED_OUTPUT if record is None or record.output is None else ceil(record.output)
+    return estimate.tokens_in + min(estimate.tokens_out, output)

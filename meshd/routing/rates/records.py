@@ -1,0 +1,71 @@
+"""The records behind rate limits: an attempt's place, and the counters it is part of.
+
+Owns: the records of `rates.py`. Must never: decide by them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from meshd.routing.rates.header_limits import LeftAlone, Observed
+from meshd.routing.rates.key_ring import KeyRing
+from meshd.routing.rates.sliding_window import Sent, SlidingWindow
+from meshd.routing.request.estimate import Estimate
+from meshd.routing.table.specs import ModelSpec
+
+
+@dataclass(slots=True, eq=False)
+class Passage:
+    """One attempt's place, from `enter` to `leave`. key: the fingerprint of the key to use, "": the only one.
+    tokens: how many it counts for. The rest is private to `Rates`."""
+
+    model: ModelSpec
+    pool: str
+    app: str
+    estimate: Estimate
+    at: float
+    key: str = ""
+    left: bool = False
+    tokens: int = 0
+    _holders: tuple[Holder, ...] = field(default=(), repr=False)  # whose `in_flight` it is counted in
+    _counted: tuple[tuple[SlidingWindow, Sent], ...] = field(default=(), repr=False)
+    _record: ModelRecord | None = field(default=None, repr=False)
+    _observed: Observed | None = field(default=None, repr=False)
+    _number: int = 0  # of the request in `_observed`
+    _mark: int = 0  # the tokens there, including its own
+    _life: int = 0
+
+
+class Holder:
+    """A provider or an app: what it has in flight, and what it sent in the last minute if that is limited."""
+
+    __slots__ = ("in_flight", "keys", "window")
+
+    def __init__(self) -> None:
+        self.in_flight = 0
+        self.window = SlidingWindow()
+        self.keys: KeyRing | None = None  # a provider's
+
+
+class ModelRecord:
+    """output: the recent average of tokens beyond the estimated input, None: not known."""
+
+    __slots__ = ("left_alone", "limits_tokens", "observed", "output", "used_at")
+
+    def __init__(self) -> None:
+        self.observed: dict[str, Observed] = {}  # by key
+        self.output: float | None = None
+        self.limits_tokens = False  # a header gave a limit of tokens
+        self.left_alone: LeftAlone | None = None
+        self.used_at = 0.0
+
+
+class Pace:
+    """Of one pool's requests to one model."""
+
+    __slots__ = ("forget_at", "last", "window")
+
+    def __init__(self) -> None:
+        self.window = SlidingWindow()
+        self.last = 0.0
+        self.forget_at = 0.0

@@ -1,0 +1,1 @@
+"""What a request needs, is estimated at, and belongs to."""

@@ -1,0 +1,179 @@
+"""Which requests an answer may be kept for, and which of them are the same.
+
+Owns: the rule of what is deterministic, what an app may ask of the cache, and the key of a request.
+Must never: keep an answer (`gateway/cache.py` does), or let two requests share a key whose answers could differ.
+"""
+
+from __future__ import annotations
+
+import enum
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any
+
+import msgspec
+
+from meshd.routing.request.needs import Needs
+from meshd.routing.table.specs import AppSpec, CachePolicy, PoolSpec
+from meshd.sdk.provider import Operation
+from modelmesh.errors import InvalidRequestError
+
+HEADER = "x-mesh-cache"
+LONGEST = 1024**2
+"""Bytes: the longest body that is looked up. Reading takes about 7 ns a byte, during which all other requests wait."""
+
+IMMATERIAL = frozenset(
+    {
+        "metadata",
+        "prompt_cache_key",
+        "prompt_cache_options",
+        "prompt_cache_retention",
+        "safety_identifier",
+        "store",
+        "user",
+    }
+)
+"""OpenAI's parameters that say who asks, or what the provider keeps, and do not change the answer. Not `service_tier`,
+which the answer names, nor `stream_options`, which changes the chunks."""
+
+
+class Wish(enum.Enum):
+    """What an app asks of the cache. DEFAULT: if the parameters make the answer repeatable. ALWAYS: even if they do
+    not. ANEW: ask, and replace the kept answer. NEVER: ask, and keep nothing."""
+
+    DEFAULT = enum.auto()
+    ALWAYS = enum.auto()
+    ANEW = enum.auto()
+    NEVER = enum.auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Lookup:
+    """key: equal for requests with the same answer. read: a kept answer may be used."""
+
+    key: bytes
+    read: bool = True
+
+
+def lookup(
+    pool: PoolSpec,
+    asked: str,
+    needs: Needs,
+    fields: Mapping[str, msgspec.Raw],
+    headers: Mapping[str, str],
+    app: AppSpec,
+    uid: int,
+) -> Lookup | None:
+    """Where to look up and keep a request's answer; None if it is neither looked up nor kept.
+
+    asked: the body's `model`. fields: the body's top level. app: the account that asks. uid: the caller's, by the
+    kernel, -1: unknown. Raises InvalidRequestError for an `x-mesh-cache` that says neither true nor false.
+    """
+    policy = pool.cache
+    if policy is None:
+        return None
+    wish = wished(headers)
+    if wish is Wish.NEVER or not (wish is Wish.ALWAYS or deterministic(needs.operation, fields)):
+        return None
+    whose = _whose(policy, app, uid)
+    if whose is None or sum(map(len, fields.values())) > LONGEST:
+        return None
+    try:
+        body = {name: _read(value) for name, value in fields.items() if name not in _LEFT_OUT}
+        # As JSON, which has only one reading: one part cannot look like two.
+        parts = [str(needs.operation), needs.stream, pool.name, asked, whose, _may_use(app), body]
+        text = json.dumps(parts, sort_keys=True, separators=(",", ":"))
+    except (ValueError, RecursionError):
+        return None
+    return Lookup(blake2b(text.encode(), digest_size=32).digest(), read=wish is not Wish.ANEW)
+
+
+def wished(headers: Mapping[str, str]) -> Wish:
+    """By `x-mesh-cache: true|false`, or else by HTTP's `cache-control`. Raises InvalidRequestError."""
+    directives: set[str] = set()
+    for name, value in headers.items():
+        match name.lower():
+            case "x-mesh-cache":
+                match value.strip().lower():
+                    case "true":
+                        return Wish.ALWAYS
+                    case "false":
+                        return Wish.NEVER
+                    case _:
+                        raise InvalidRequestError(f"{HEADER} is true or false, not {value[:50]!r}", param=HEADER)
+            case "cache-control":
+                directives |= {directive.strip().lower() for directive in value.split(",")}
+    if "no-store" in directives:
+        return Wish.NEVER
+    return Wish.ANEW if "no-cache" in directives else Wish.DEFAULT
+
+
+def deterministic(operation: Operation, fields: Mapping[str, msgspec.Raw]) -> bool:
+    """Whether the parameters make the answer repeatable.
+
+    Embeddings always. Otherwise with a `temperature` of 0, which is greedy everywhere, or a `seed`, which asks for just
+    that. A `top_p` of 0 says nothing: some providers refuse it, some ignore it. Never a web search, whose answer
+    changes with the day, nor with `store`, where each request must reach the provider.
+    """
+    if operation is Operation.EMBEDDINGS:
+        return True
+    if _given(fields, "web_search_options") or _scalar(fields, "store") is True:
+        return False
+    temperature, seed = _scalar(fields, "temperature"), _scalar(fields, "seed")
+    return (_is_number(temperature) and temperature == 0) or _is_number(seed)
+
+
+_LEFT_OUT = IMMATERIAL | {"model", "stream"}  # these two are separate parts of the key
+
+
+def _whose(policy: CachePolicy, app: AppSpec, uid: int) -> list[object] | None:
+    """Who shares an answer; None for a caller that is not identified.
+
+    An app's answers are kept per user: several people run the same program, and all apps without an entry share one
+    account.
+    """
+    if policy.scope == "shared":
+        return ["shared"]
+    if uid < 0:
+        return None
+    return ["user", uid] if policy.scope == "user" else ["app", uid, app.name]
+
+
+def _may_use(app: AppSpec) -> list[list[str] | None]:
+    """An app must not be given the answer of a model that it may not use."""
+    return [None if allowed is None else sorted(allowed) for allowed in (app.pools, app.models)]
+
+
+def _given(fields: Mapping[str, msgspec.Raw], name: str) -> bool:
+    return name in fields and bytes(fields[name]).strip() != b"null"
+
+
+def _scalar(fields: Mapping[str, msgspec.Raw], name: str) -> object:
+    """The value of a number or bool, None for anything else."""
+    try:
+        return _number_or_bool.decode(fields[name])
+    except (KeyError, msgspec.DecodeError):
+        return None
+
+
+_number_or_bool: msgspec.json.Decoder[int | float | bool] = msgspec.json.Decoder(int | float | bool)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _read(value: msgspec.Raw) -> Any:
+    """Raises ValueError, also for what providers may read differently."""
+    return json.loads(bytes(value), object_pairs_hook=_once)
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object's members. Of a name given twice some readers take the first and some the last value: that could plant
+    an answer for another app."""
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise ValueError("a name is given twice")
+    return members

@@ -1,0 +1,151 @@
+"""The most that a request can use of a model: what is reserved before it is sent.
+
+Owns: the arithmetic from a request's needs to tokens and money at most.
+Must never: err low: what a reservation does not cover may exceed a budget.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from meshd.routing.request.needs import OUTPUT_LIMITS, PREAMBLE, TOOLS_PREAMBLE, Needs
+from meshd.routing.table.specs import ModelSpec
+from meshd.sdk.provider import Operation, Usage
+
+OUTPUT_UNKNOWN = 4096
+"""Tokens, if neither model nor request has a limit. If output costs money, the request is sent with this limit
+(`needs.with_output_limit`), so that it holds."""
+
+IMAGE_TOKENS = 12_000
+"""Of one image at most, where the catalogue does not say: GPT-5.4 at full detail takes 10,000 patches, and is billed up
+to a fifth more. Claude's largest is 4784."""
+
+
+LASTING_WRITE_PERCENT = 200
+"""Percent of the input price for what is written to a cache for longer than 5 minutes: Anthropic's hour costs twice."""
+
+
+class Estimate(NamedTuple):
+    """At most: tokens in and out, and 10⁻⁹ USD."""
+
+    tokens_in: int = 0
+    tokens_out: int = 0
+    cost: int = 0
+
+    @property
+    def tokens(self) -> int:
+        return self.tokens_in + self.tokens_out
+
+
+def at_most(needs: Needs, model: ModelSpec) -> Estimate:
+    """Input as counted with the model's vocabulary (else its upper bound), with images and files; and the output limit:
+    the request's, else the model's, for each choice."""
+    tokens_in = input_at_most(needs, model)
+    tokens_out = 0
+    if needs.operation is not Operation.EMBEDDINGS:
+        limit = output_limit(needs, model) or model.max_output_tokens or model.context_window or OUTPUT_UNKNOWN
+        tokens_out = (limit + needs.predicted) * choices(needs, model)
+    percent = write_percent(needs, model)
+    if percent <= 100:
+        return Estimate(tokens_in, tokens_out, model.pricing.cost(tokens_in, tokens_out))
+    cost = model.pricing.cost(tokens_in, tokens_out, tokens_written=tokens_in, write_percent=percent)
+    return Estimate(tokens_in, tokens_out, cost)
+
+
+def write_percent(needs: Needs, model: ModelSpec) -> int:
+    """What the request's writes to a cache cost, in percent of the input price; 100 if they cost no more."""
+    if not needs.caches and not model.caches_unasked:
+        return 100
+    percent = model.cache_write_percent
+    return LASTING_WRITE_PERCENT if percent > 100 and needs.caches == "lasting" else percent
+
+
+def cost_of(usage: Usage, model: ModelSpec, percent: int) -> int:
+    """What an attempt is settled with. percent: what writes to a cache cost (`write_percent`): above 100, all input
+    that is not reported as read from the cache may have been written to it."""
+    written = usage.written_tokens
+    if written is None:
+        written = max(usage.input_tokens - usage.cached_tokens, 0) if percent > 100 else 0
+    elif written and percent <= 100:
+        percent = model.cache_write_percent
+    return model.pricing.cost(usage.input_tokens, usage.output_tokens, usage.cached_tokens, written, percent)
+
+
+def input_at_most(needs: Needs, model: ModelSpec) -> int:
+    tokens = needs.tokens_at_most(model.vocabulary)
+    if needs.images:
+        tokens += needs.images * (model.tokens_per_image or IMAGE_TOKENS)
+    if needs.attached:
+        # A file's bytes say little about its tokens; its provider accepts no more than fits the window.
+        tokens += min(needs.attached, model.context_window or needs.attached)
+    return tokens
+
+
+def output_limit(needs: Needs, model: ModelSpec) -> int | None:
+    """The limit that the request is sent with, None without one. A model's `overrides` replace the request's fields,
+    its `defaults` fill in missing ones; of two limits the provider may use either, so the larger one counts."""
+    forced = _largest(model.overrides) if model.overrides else None
+    if forced is not None:
+        return max(forced, needs.max_output or 0)
+    if needs.max_output is not None or not model.defaults:
+        return needs.max_output
+    return _largest(model.defaults)
+
+
+def why_input(needs: Needs, model: ModelSpec) -> str:
+    """For `explain`: what `input_at_most` is made of."""
+    if model.vocabulary in needs.counts:
+        parts = [f"{needs.counts[model.vocabulary]} counted by its vocabulary {model.vocabulary}"]
+    else:
+        added = PREAMBLE + (TOOLS_PREAMBLE if needs.tools else 0)
+        parts = [
+            f"at most one for each of {max(needs.most - added, 0)} bytes",
+            f"{PREAMBLE} for its provider's template",
+        ]
+        if needs.tools:
+            parts.append(f"{TOOLS_PREAMBLE} for tools")
+    if needs.images:
+        each = model.tokens_per_image or IMAGE_TOKENS
+        parts.append(f"{needs.images} {'image' if needs.images == 1 else 'images'} of at most {each}")
+    if needs.attached:
+        parts.append(f"{min(needs.attached, model.context_window or needs.attached)} for files")
+    return ", ".join(parts)
+
+
+def why_output(needs: Needs, model: ModelSpec) -> str:
+    """For `explain`: whose limit the output of `at_most` is; "" where there is none."""
+    if needs.operation is Operation.EMBEDDINGS:
+        return ""
+    forced = _largest(model.overrides) if model.overrides else None
+    if forced is not None and forced >= (needs.max_output or 0):
+        parts = [f"its overrides' limit of {forced}"]
+    elif needs.max_output:
+        parts = [f"the request's limit of {needs.max_output}"]
+    elif default := _largest(model.defaults) if model.defaults else None:
+        parts = [f"its default limit of {default}"]
+    elif model.max_output_tokens:
+        parts = [f"no limit in the request, and it writes at most {model.max_output_tokens}"]
+    elif model.context_window:
+        parts = [f"no limit in the request, and its context window is {model.context_window}"]
+    else:
+        parts = [f"no limit is known: {OUTPUT_UNKNOWN}"]
+    if needs.predicted:
+        parts.append(f"{needs.predicted} for the prediction")
+    answers = choices(needs, model)
+    return ", ".join(parts) + (f"; for each of {answers} answers" if answers > 1 else "")
+
+
+def choices(needs: Needs, model: ModelSpec) -> int:
+    """How many answers are made at once."""
+    asked = max(needs.choices, 1)
+    forced = model.overrides.get("n") if model.overrides else None
+    if isinstance(forced, int):
+        return max(asked, forced)
+    default = model.defaults.get("n") if model.defaults else None
+    return max(asked, default) if isinstance(default, int) else asked
+
+
+def _largest(parameters: Mapping[str, Any]) -> int | None:
+    given = [parameters[name] for name in OUTPUT_LIMITS if isinstance(parameters.get(name), int)]
+    return max(given, default=None)

@@ -1,0 +1,236 @@
+"""What may raise a price inside the messages, tools and inputs of a body.
+
+Owns: the rules for what is inside a field (data: `meshd/catalogue/body_fields.toml`).
+Must never: change what it reads; names are removed from a copy.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from meshd.routing.request.needs import Caches
+from meshd.sdk.lenient import whole
+
+_DATA_URL = re.compile(r"\s*data:([a-z]*)", re.IGNORECASE)
+_SHORT = (None, "5m")
+_MOST_NAMES = 16
+_LONGEST = 60  # characters
+
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+_maps = msgspec.json.Decoder(list[dict[str, msgspec.Raw]])
+_any = msgspec.json.Decoder()
+_NULL = b"null"
+_TEXT = msgspec.Raw(b'""')
+_LIST, _MAP = b"[{"
+
+
+@dataclass(frozen=True, slots=True)
+class Inside:
+    """What is known. parts: kind → the names that such a part may have. files: kinds that some providers charge extra
+    for. images: kinds of pictures. marks: names that mark what is to be written to a cache."""
+
+    message: frozenset[str] = frozenset()
+    parts: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    files: frozenset[str] = frozenset()
+    images: frozenset[str] = frozenset()
+    tool: frozenset[str] = frozenset()
+    tool_kinds: frozenset[str] = frozenset()
+    marks: frozenset[str] = frozenset()
+
+    # -- reading --------------------------------------------------------------------------------------
+
+    def of(self, fields: Mapping[str, msgspec.Raw]) -> Found:
+        """Of a chat's messages and tools."""
+        found = Found()
+        if "messages" in fields:
+            self._of_messages(fields["messages"], found)
+        for name in ("tools", "functions", "system"):
+            if name in fields:
+                self._mark_each(fields[name], found)
+        return found
+
+    def _of_messages(self, raw: msgspec.Raw, found: Found) -> None:
+        try:
+            messages = _maps.decode(raw)
+        except _UNREADABLE:
+            found.fixed.append("messages")
+            return
+        for message in messages:
+            self._mark(message, found)
+            if "tool_calls" in message:
+                self._mark_each(message["tool_calls"], found)
+            if not message.keys() <= self.message:
+                found.unknown += [f"messages[].{name}" for name in message if self._counts(name, message)]
+            content = message.get("content", _TEXT)
+            first = memoryview(content)[0]
+            if first == _LIST:
+                self._of_parts(bytes(content), found)
+            elif first == _MAP:
+                found.fixed.append("messages[].content")
+
+    def _counts(self, name: str, values: Mapping[str, msgspec.Raw], known: frozenset[str] | None = None) -> bool:
+        known = self.message if known is None else known
+        return name not in known and name not in self.marks and bytes(values[name]) != _NULL
+
+    def _of_parts(self, content: bytes, found: Found) -> None:
+        try:
+            parts = _maps.decode(content)
+        except _UNREADABLE:
+            parts = _read(content)
+            if not isinstance(parts, list) or any(not isinstance(part, str) for part in parts):
+                found.fixed.append("messages[].content")
+            return
+        for part in parts:
+            kind = _text(part["type"]) if "type" in part else "text"
+            known = self.parts.get(kind)
+            if known is None:
+                found.fixed.append(f"messages[].content[].{kind[:_LONGEST] or 'type'}")
+                continue
+            self._mark(part, found)
+            found.files = found.files or kind in self.files
+            if not part.keys() <= known:
+                found.unknown += [f"messages[].content[].{name}" for name in part if self._counts(name, part, known)]
+            if kind in self.images and not _is_picture(part):
+                found.fixed.append(f"messages[].content[].{kind}")
+
+    def own_tools(self, raw: msgspec.Raw) -> tuple[bool, list[msgspec.Raw]]:
+        """(whether the app runs all of them, the ones that it runs)."""
+        if bytes(raw) == _NULL:
+            return True, []
+        try:
+            tools = msgspec.json.decode(raw, type=list[msgspec.Raw])
+        except _UNREADABLE:
+            return False, []
+        own = [tool for tool in tools if self._is_own(tool)]
+        return len(own) == len(tools), own
+
+    def _is_own(self, raw: msgspec.Raw) -> bool:
+        tool = _mapped(raw)
+        if not tool:
+            return False
+        if "type" in tool and bytes(tool["type"]) != _NULL and _text(tool["type"]) not in self.tool_kinds:
+            return False
+        return not any(self._counts(name, tool, self.tool) for name in tool)
+
+    def _mark(self, values: Mapping[str, msgspec.Raw], found: Found) -> None:
+        for name in self.marks & values.keys():
+            if bytes(values[name]) != _NULL:
+                found.caches = longer(found.caches, _read(bytes(values[name])))
+
+    def _mark_each(self, raw: msgspec.Raw | None, found: Found) -> None:
+        """Of a list of tools or of their calls, and of the function that each has in it."""
+        for values in _listed(raw):
+            self._mark(values, found)
+            if "function" in values:
+                self._mark(_mapped(values["function"]), found)
+
+    # -- leaving out ----------------------------------------------------------------------------------
+
+    def known_messages(self, raw: msgspec.Raw) -> msgspec.Raw:
+        """The same without unknown names."""
+        messages = _maps.decode(whole(bytes(raw)))
+        for message in messages:
+            for name in [name for name in message if self._counts(name, message)]:
+                del message[name]
+            content = message.get("content")
+            if content is not None and bytes(content).startswith(b"["):
+                message["content"] = self._known_parts(content)
+        return msgspec.Raw(msgspec.json.encode(messages))
+
+    def _known_parts(self, content: msgspec.Raw) -> msgspec.Raw:
+        try:
+            parts = _maps.decode(content)
+        except _UNREADABLE:
+            return content
+        for part in parts:
+            known = self.parts.get(_text(part["type"]) if "type" in part else "text")
+            if known is not None:
+                for name in [name for name in part if self._counts(name, part, known)]:
+                    del part[name]
+        return msgspec.Raw(msgspec.json.encode(parts))
+
+
+@dataclass(slots=True)
+class Found:
+    """unknown: names that can be left out. fixed: parts that cannot, as it would be another question. files: there are
+    some. caches: what is to be written to one."""
+
+    unknown: list[str] = field(default_factory=list)
+    fixed: list[str] = field(default_factory=list)
+    files: bool = False
+    caches: Caches = ""
+
+
+def few(names: Iterable[str]) -> tuple[str, ...]:
+    """Each once, and no more than a person would read."""
+    return tuple(dict.fromkeys(names))[:_MOST_NAMES]
+
+
+def is_plain_input(raw: msgspec.Raw) -> bool:
+    """Whether the input to complete or embed is only text and tokens."""
+    text = bytes(raw)
+    if text.startswith(b'"') or b"{" not in text:
+        return True
+    value = _read(text)
+    return not isinstance(value, dict) and not (
+        isinstance(value, list) and any(isinstance(each, dict | list) and not _is_tokens(each) for each in value)
+    )
+
+
+def longer(caches: Caches, mark: Any) -> Caches:
+    """The longest that is asked for, with that mark as well. A mark without a known time may be for long."""
+    short = isinstance(mark, dict) and mark.get("ttl") in _SHORT
+    return "short" if short and caches != "lasting" else "lasting"
+
+
+def _is_tokens(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(each, int) for each in value)
+
+
+def _is_picture(part: Mapping[str, msgspec.Raw]) -> bool:
+    """Not video or sound sent as an image, which some servers accept."""
+    for name in ("image_url", "file_id"):
+        value = _read(bytes(part.get(name, _NULL)))
+        url = value.get("url") if isinstance(value, dict) else value
+        if isinstance(value, dict) and not str(value.get("format") or "image").lower().startswith("image"):
+            return False
+        data = _DATA_URL.match(url) if isinstance(url, str) else None
+        if data is not None and data[1].lower() not in ("image", ""):
+            return False
+    return True
+
+
+def _listed(raw: msgspec.Raw | None) -> list[dict[str, msgspec.Raw]]:
+    """The elements of a list that are maps."""
+    try:
+        return _maps.decode(raw) if raw is not None else []
+    except _UNREADABLE:
+        pass
+    try:
+        return [_mapped(each) for each in msgspec.json.decode(raw or b"[]", type=list[msgspec.Raw])]
+    except _UNREADABLE:
+        return []
+
+
+def _mapped(raw: msgspec.Raw) -> dict[str, msgspec.Raw]:
+    try:
+        return msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
+    except _UNREADABLE:
+        return {}
+
+
+def _text(raw: msgspec.Raw) -> str:
+    value = _read(bytes(raw))
+    return value if isinstance(value, str) else ""
+
+
+def _read(text: bytes) -> Any:
+    try:
+        return _any.decode(text)
+    except _UNREADABLE:
+        return None

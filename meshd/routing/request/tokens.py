@@ -1,0 +1,207 @@
+"""Counting a request's tokens with its model's vocabulary.
+
+Owns: which text of a body is counted, what the chat format adds, and which vocabularies a pool needs.
+Must never: load a vocabulary (`meshd/gateway/requests/token_counting.py`), or count fewer tokens than the
+provider will.
+
+What OpenAI adds to the text of messages is published for messages and names (3 tokens a message, 3 that prime the
+answer, 1 for a name: its cookbook's "How to count tokens with tiktoken"), and only measured for tools and the rest:
+https://community.openai.com/t/strange-token-cost-calculation-for-tool-calls/538914. Those err high: anything but plain
+text is counted as the JSON it is sent as, which has more tokens than the format the model sees.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import msgspec
+
+from meshd.routing.request.needs import split
+from meshd.routing.table.specs import ANY_APP, AppSpec, ModelSpec, PoolSpec, RoutingTable
+from meshd.sdk.provider import Operation
+
+Count = Callable[[str], int]
+"""The tokens of a text, without special tokens."""
+
+PRIMING = 3
+PER_MESSAGE = 3
+PER_NAME = 1
+PER_CALLS = 32  # of a message with tool calls: 24 more were measured for several at once
+PER_TOOLS = 16  # for the namespace that functions are listed in
+PER_TOOL = 8
+PER_FORMAT = 32  # for what introduces a JSON schema to the model
+
+PIECE = 65536  # characters of a long text counted at once
+PER_CUT = 8
+"""Tokens that cutting a text in two may hide: around the cut, words merge differently, by a token or two."""
+
+_NOT_TEXT = frozenset({"image_url", "input_image", "image", "input_audio", "audio_url", "input_file", "file",
+                       "document", "document_url", "video_url", "input_video"})  # fmt: skip
+_TEXT = frozenset({"text", "input_text", "output_text", "refusal"})
+
+
+def count(operation: Operation, body: bytes, tokens: Count) -> int:
+    """The tokens of a request's text, at most. What `Needs.images` and `Needs.attached` count is not text.
+
+    Raises MalformedBody.
+    """
+    fields = split(body)
+    if operation is Operation.CHAT:
+        return _chat(fields, tokens)
+    value = fields.get("prompt" if operation is Operation.COMPLETION else "input")
+    total = 0 if value is None else _texts(_read(value), tokens)
+    suffix = fields.get("suffix")
+    return total + (0 if suffix is None else _texts(_read(suffix), tokens))
+
+
+def _chat(fields: Mapping[str, msgspec.Raw], tokens: Count) -> int:
+    messages = _read(fields.get("messages", msgspec.Raw(b"[]")))
+    total = PRIMING
+    if isinstance(messages, list):
+        for message in messages:
+            total += PER_MESSAGE + _message(message, tokens)
+    else:
+        total += _json(messages, tokens)
+    for name in ("tools", "functions"):
+        listed = _read(fields.get(name, msgspec.Raw(b"null")))
+        if listed:
+            total += PER_TOOLS + PER_TOOL * (len(listed) if isinstance(listed, list) else 1) + _json(listed, tokens)
+    for name in ("response_format", "prediction", "function_call", "tool_choice", "web_search_options"):
+        value = _read(fields.get(name, msgspec.Raw(b"null")))
+        if isinstance(value, dict):
+            total += PER_FORMAT + _json(value, tokens)
+    return total
+
+
+def _message(message: Any, tokens: Count) -> int:
+    if not isinstance(message, dict):
+        return _json(message, tokens)
+    total = 0
+    for name, value in message.items():
+        if value is None:
+            continue
+        if name == "content":
+            total += _content(value, tokens)
+        elif isinstance(value, str):
+            total += tokens(value) + (PER_NAME if name != "role" else 0)
+        elif name == "audio":  # an earlier answer's, by its id
+            total += PER_NAME
+        else:
+            total += PER_CALLS + _json(value, tokens)
+    return total
+
+
+def _content(content: Any, tokens: Count) -> int:
+    if isinstance(content, str):
+        return tokens(content)
+    if not isinstance(content, list):
+        return _json(content, tokens)
+    total = 0
+    for part in content:
+        kind = part.get("type") if isinstance(part, dict) else None
+        kind = kind if isinstance(kind, str) else None
+        if kind in _NOT_TEXT:
+            continue
+        text = part.get("text", part.get("refusal")) if kind in _TEXT else None
+        total += tokens(text) if isinstance(text, str) else _json(part, tokens)
+    return total
+
+
+def _texts(value: Any, tokens: Count) -> int:
+    """Tokens of a prompt or input: a text, tokens as numbers, or a list of either."""
+    if isinstance(value, str):
+        return tokens(value)
+    if isinstance(value, int):
+        return 1
+    if isinstance(value, list):
+        return sum(_texts(entry, tokens) for entry in value)
+    return 0 if value is None else _json(value, tokens)
+
+
+def _json(value: Any, tokens: Count) -> int:
+    return tokens(msgspec.json.encode(value).decode())
+
+
+def _read(value: msgspec.Raw) -> Any:
+    return msgspec.json.decode(value)
+
+
+# -- long texts ---------------------------------------------------------------------------------------
+
+
+def pieces(text: str, size: int = PIECE) -> Iterator[str]:
+    """The text in pieces of up to `size` characters, cut before a nearby space if there is one, as tokenizers cut
+    words."""
+    begin, length = 0, len(text)
+    while length - begin > size:
+        end = begin + size
+        space = text.rfind(" ", end - size // 8, end)
+        if space > begin:
+            end = space
+        yield text[begin:end]
+        begin = end
+    yield text[begin:]
+
+
+def in_pieces(tokens: Count, size: int = PIECE) -> Count:
+    """Counts text of any length in pieces; the result is at least that of the whole."""
+
+    def total(text: str) -> int:
+        if len(text) <= size:
+            return tokens(text)
+        return sum(tokens(piece) + PER_CUT for piece in pieces(text, size))
+
+    return total
+
+
+# -- which to count with ------------------------------------------------------------------------------
+
+
+def vocabularies_wanted(table: RoutingTable, pool: PoolSpec, app: AppSpec = ANY_APP) -> frozenset[str]:
+    """The vocabularies to count a request to the pool with before deciding: those of members that cost something, or
+    have a limit on tokens. Constant for a table."""
+    known = _wanted.get(table)
+    if known is None:
+        known = _wanted[table] = {}
+    key = (pool.name, app.name)
+    found = known.get(key)
+    if found is None:
+        found = known[key] = _find_wanted(table, pool, app)
+    return found
+
+
+_wanted: WeakKeyDictionary[RoutingTable, dict[tuple[str, str], frozenset[str]]] = WeakKeyDictionary()
+
+
+def _find_wanted(table: RoutingTable, pool: PoolSpec, app: AppSpec) -> frozenset[str]:
+    limited = (
+        app.rate.tpm is not None
+        or _counted(table, "app", app.name)
+        or (bool(pool.name) and _counted(table, "pool", pool.name))
+    )
+    models = (table.models.get(id) for id in pool.members)
+    return frozenset(
+        model.vocabulary
+        for model in models
+        if model is not None and model.vocabulary and (limited or _is_charged(model) or _is_limited(table, pool, model))
+    )
+
+
+def _is_charged(model: ModelSpec) -> bool:
+    return model.pricing.input_per_1m > 0 or model.pricing.output_per_1m > 0
+
+
+def _is_limited(table: RoutingTable, pool: PoolSpec, model: ModelSpec) -> bool:
+    provider = table.providers.get(model.provider)
+    return (
+        (provider is not None and provider.rate.tpm is not None)
+        or _counted(table, "model", model.id)
+        or _counted(table, "provider", model.provider)
+        or _counted(table, "member", f"{pool.name}\x00{model.id}")
+    )
+
+
+def _counted(table: RoutingTable, scope: str, name: str) -> bool:
+    return any(allowance.measure == "tokens" for allowance in table.allowances.get((scope, name), ()))

@@ -1,0 +1,1 @@
+"""`select` and `require`: which models belong to a pool."""

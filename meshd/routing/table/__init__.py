@@ -1,0 +1,1 @@
+"""The configuration in the form that decisions use."""

@@ -1,0 +1,107 @@
+"""Who may use what: the rules of `apps`.
+
+Owns: when a `match` holds of a process, and which pools and models an app may ask for.
+Must never: identify a process (`meshd/gateway/frontends/ipc/identity.py`), or count what an app uses (`accounts.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Protocol
+
+from meshd.routing.table.specs import AppSpec, ModelSpec, PoolSpec, RoutingTable, Target
+
+DEFAULT_APP = "default"
+"""The entry for every app that no other fits, and the one account that they share."""
+
+
+class Process(Protocol):
+    """What a match looks at: `meshd.gateway.frontends.ipc.identity.Caller` has it from the kernel."""
+
+    @property
+    def uid(self) -> int: ...
+    @property
+    def gid(self) -> int: ...
+    @property
+    def groups(self) -> frozenset[int]: ...
+    @property
+    def exe(self) -> str: ...
+    @property
+    def unit(self) -> str: ...
+    @property
+    def system_unit(self) -> str: ...
+
+
+@dataclass(frozen=True, slots=True)
+class AppMatch:
+    """`apps.NAME.match`, its names looked up. Empty fields are not compared; all others have to match, so an app cannot
+    have two user ids. exe: with its symbolic links resolved. unit: a name, or a pattern such as "mail@*.service"."""
+
+    app: str
+    uids: frozenset[int] = frozenset()
+    gids: frozenset[int] = frozenset()
+    exe: str = ""
+    unit: str = ""
+
+    def holds(self, process: Process, own_uid: int) -> bool:
+        """own_uid: the user that the daemon runs as."""
+        return (
+            self.uids <= {process.uid}
+            and self.gids <= {process.gid, *process.groups}
+            and self.exe in ("", process.exe)
+            and (not self.unit or self._is_unit(process, own_uid))
+        )
+
+    def _is_unit(self, process: Process, own_uid: int) -> bool:
+        """Users name their own services freely: such a name is trusted only if the match names the user as well, or it
+        is the daemon's own user, who may do everything anyway."""
+        believed = bool(self.uids) or process.uid == own_uid
+        return fnmatchcase(process.unit if believed else process.system_unit, self.unit)
+
+
+def may_use_pool(app: AppSpec, pool: PoolSpec) -> bool:
+    """Whether it may use the pool, by name, by capability or as a fallback: the pool is allowed, and at least one of
+    its members."""
+    if app.pools is not None and pool.name not in app.pools:
+        return False
+    return app.models is None or not pool.members or not app.models.isdisjoint(pool.members)
+
+
+def may_use_model(app: AppSpec, model: ModelSpec, table: RoutingTable) -> bool:
+    """Whether it may ask for this very model. `models` says which; without it, those of the allowed pools."""
+    if app.models is not None:
+        return model.id in app.models
+    return app.pools is None or any(pool in app.pools for pool in table.pools_of(model.id))
+
+
+def may_ask(app: AppSpec, target: Target, table: RoutingTable) -> bool:
+    if target.kind == "model":
+        return may_use_model(app, table.models[target.pool.members[0]], table)
+    return may_use_pool(app, target.pool)
+
+
+def allowed_pools(app: AppSpec, table: RoutingTable) -> list[PoolSpec]:
+    return [pool for pool in table.pools.values() if may_use_pool(app, pool)]
+
+
+def allowed_models(app: AppSpec, table: RoutingTable) -> Collection[ModelSpec]:
+    if app.models is None and app.pools is None:
+        return table.models.values()
+    if app.models is not None:
+        return [model for model in table.models.values() if model.id in app.models]
+    members = {id for pool in allowed_pools(app, table) for id in pool.members}
+    return [model for model in table.models.values() if model.id in members]
+
+
+def pools_to_try(pool: PoolSpec, app: AppSpec, table: RoutingTable) -> list[PoolSpec]:
+    """The pool and its fallback pools that the app may use, each once; a fallback pool's own come after its
+    siblings."""
+    found = [pool]
+    for each in found:  # it grows meanwhile
+        for name in each.fallback_pools:
+            further = table.pools.get(name)
+            if further is not None and further not in found and may_use_pool(app, further):
+                found.append(further)
+    return found

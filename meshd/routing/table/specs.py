@@ -1,0 +1,413 @@
+"""The routing table: a configuration in the form that decisions use.
+
+Owns: the immutable specifications of models, providers and pools, and the resolution of a request's `model`.
+Must never: change after it was built (what changes is in `state.py`), or do I/O.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+from meshd.routing.table.capabilities import CapabilityTree
+from modelmesh.wording import nearest
+
+if TYPE_CHECKING:
+    from meshd.routing.select.expression import Selection
+
+RETRYABLE_CODES = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
+NON_RETRYABLE_CODES = frozenset({400, 401, 403, 404, 422})
+
+_LONGEST_NAME = 200  # characters of a name that is looked up, or shown in an error
+_COMPARED = 100  # names that a misspelt one is compared with
+_REMEMBERED = 1000  # misspelt names whose nearest are kept: an app repeats its mistake
+_WORD = re.compile(r"[^\W_]+")
+
+DEFAULT_STRATEGY = "modelmesh.stick-until-failure.v1"
+
+
+@dataclass(frozen=True, slots=True)
+class LongPrompt:
+    """Prices of a whole request with more than `above` input tokens; 10⁻⁹ USD per 10⁶ tokens."""
+
+    above: int
+    input_per_1m: int
+    output_per_1m: int
+    cached_input_per_1m: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pricing:
+    """10⁻⁹ USD; the per-1M prices are per 10⁶ tokens. per_image: per generated image. per_minute: per minute of
+    audio."""
+
+    input_per_1m: int = 0
+    output_per_1m: int = 0
+    cached_input_per_1m: int | None = None  # None: as input
+    per_request: int = 0
+    per_image: int = 0
+    per_minute: int = 0
+    per_1k_chars: int = 0
+    long_prompt: LongPrompt | None = None
+
+    def cost(
+        self, tokens_in: int, tokens_out: int, tokens_cached: int = 0, tokens_written: int = 0, write_percent: int = 100
+    ) -> int:
+        """For one request, rounded up, so that sums never undercount. tokens_written: input tokens written to a cache,
+        at `write_percent` of the input price."""
+        long = self.long_prompt
+        prices = self if long is None or tokens_in <= long.above else long
+        cached_price = prices.input_per_1m if prices.cached_input_per_1m is None else prices.cached_input_per_1m
+        fresh = max(tokens_in - tokens_cached, 0)
+        millionths = fresh * prices.input_per_1m + tokens_cached * cached_price + tokens_out * prices.output_per_1m
+        if tokens_written and write_percent > 100:
+            millionths += -(-tokens_written * prices.input_per_1m * (write_percent - 100) // 100)
+        return -(-millionths // 1_000_000) + self.per_request
+
+
+FREE = Pricing()
+
+
+# -- what may be used ---------------------------------------------------------------------------------
+
+Measure = Literal["cost", "requests", "tokens"]
+Window = Literal["day", "month", "rolling", "stint"]
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """A limit on what one scope may use in one window.
+
+    scope: provider, model, pool, app, or member ("pool\\0model"). limit: 10⁻⁹ USD, requests or tokens.
+    window: a calendar day or month, the last 24 hours, or a stint (since it last came back from standby).
+    source: the configuration key's meaning, which decides what happens at the limit: a `budget` is money (402,
+    `on_budget_exceeded`), a `quota` is a provider's allowance, a `rule` is the pool's deactivation.
+    enforce: False: only alerts, at `alert_threshold` of the limit and at the limit.
+    """
+
+    scope: str
+    name: str
+    measure: Measure
+    window: Window
+    limit: int
+    source: Literal["budget", "quota", "rule"] = "budget"
+    alert_threshold: float = 0.8
+    enforce: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class RateSpec:
+    """Known limits. rpm, tpm: in any 60 s. concurrency: at once."""
+
+    rpm: int | None = None
+    tpm: int | None = None
+    concurrency: int | None = None
+
+
+NO_RATES = RateSpec()
+
+
+@dataclass(frozen=True, slots=True)
+class KeySpec:
+    """One of a provider's keys. id: a fingerprint that names it in logs and state, never the key."""
+
+    id: str
+    weight: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class AppSpec:
+    """What an app may do. pools, models: None: all. weight: share under contention."""
+
+    name: str
+    pools: frozenset[str] | None = None
+    models: frozenset[str] | None = None
+    rate: RateSpec = NO_RATES
+    priority: int = 0
+    weight: float = 1.0
+    admin: bool = False
+
+
+ANY_APP = AppSpec("")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSpec:
+    """A model as configured or discovered. `features`: true: supported, false: not supported; missing or None: unknown
+    (`features.py`)."""
+
+    id: str
+    provider: str
+    upstream: str  # the id the provider knows
+    capabilities: tuple[str, ...]  # leaf ids
+    weight: float = 1.0
+    features: Mapping[str, bool] | None = field(default_factory=dict)
+    synchronous: bool = True
+    streaming: bool = True
+    context_window: int | None = None
+    max_output_tokens: int | None = None
+    max_images: int | None = None
+    max_file_size: int | None = None  # bytes, of a file inside a request
+    languages: tuple[str, ...] = ()
+    batch: bool = False
+    pricing: Pricing = FREE
+    priced: bool = True  # False: its prices are unknown, so no budget can pay for it
+    vocabulary: str = ""  # the name of its tokenizer, "" where none is published (`routing/tokens.py`)
+    tokens_per_image: int = 0  # at most, 0: unknown (`routing/estimate.py`)
+    thinks_unheard: bool = False  # it bills reasoning that it does not send
+    output_limit: str = "max_tokens"  # the field for its output limit, "" if it has none
+    cache_write_percent: int = 200  # of the input price, for writes to a 5-minute cache
+    caches_unasked: bool = False  # it writes to its cache on its own, and charges for it
+    files_cost_more: bool = False  # than their tokens
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderSpec:
+    name: str
+    connector: str
+    timeout: float = 60.0  # s, a whole call
+    retryable_codes: frozenset[int] = RETRYABLE_CODES
+    non_retryable_codes: frozenset[int] = NON_RETRYABLE_CODES
+    disabled: str = ""  # why it cannot be used at all, "" if it can
+    rate: RateSpec = NO_RATES
+    keyed: bool = True  # it is sent a key, whichever way
+    keys: tuple[KeySpec, ...] = ()  # only if there are several, else empty
+    quota_reset: Literal["monthly", "daily", "rolling"] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    max_attempts: int = 2  # on the same model
+    backoff: Literal["fixed", "exponential_jitter", "retry_after"] = "exponential_jitter"
+    initial_delay: float = 0.5  # s
+    max_delay: float = 10.0  # s
+    retryable_codes: frozenset[int] | None = None  # None: the provider's
+    non_retryable_codes: frozenset[int] | None = None
+    scope: Literal["same_model", "same_provider", "any"] = "any"
+    honor_retry_after: bool = True
+    deadline: float | None = None  # s, all attempts; None: the request's
+
+
+@dataclass(frozen=True, slots=True)
+class DeactivationPolicy:
+    retry_limit: int = 3  # consecutive failures
+    error_codes: frozenset[int] | None = None  # those that count; None: retryable codes, 401, 403
+    error_rate_threshold: float | None = None  # of the requests within `window`
+    window: float = 60.0  # s
+    maintenance: str | None = None  # cron expression and duration, "0 3 * * sun 2h"
+
+
+@dataclass(frozen=True, slots=True)
+class RecoveryPolicy:
+    cooldown: float = 60.0  # s
+    max_cooldown: float = 900.0  # s
+    probe_on_start: bool = False
+    probe_interval: float | None = None  # s
+    on_quota_reset: bool = True
+    quota_reset_schedule: Literal["monthly", "daily_utc"] | None = None  # None: the provider's
+
+
+@dataclass(frozen=True, slots=True)
+class StreamPolicy:
+    first_token_timeout: float = 30.0  # s
+    idle_timeout: float = 30.0  # s
+    on_failure: Literal["continue", "terminate"] = "continue"
+
+
+@dataclass(frozen=True, slots=True)
+class PacingPolicy:
+    """`rate_limit` of a pool. threshold: the fraction of a limit at which `rate-limit-aware` moves on.
+    min_delta (s), max_rpm: of the requests to one model of the pool."""
+
+    threshold: float = 0.9
+    min_delta: float | None = None
+    max_rpm: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CachePolicy:
+    ttl: float = 3600.0  # s
+    max_size: int = 64 * 1024**2  # bytes
+    scope: Literal["app", "user", "shared"] = "app"
+
+
+@dataclass(frozen=True, slots=True)
+class SessionPolicy:
+    """What makes two requests one session. ttl: seconds of quiet until a session that had to move returns to its own
+    model; None: it returns at once."""
+
+    key: Literal["header", "user", "app"] = "user"
+    ttl: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PoolSpec:
+    """A pool with its members resolved. positions: of each member, for a fast lookup."""
+
+    name: str
+    capability: str  # a node id, "" for a pool of listed models only
+    members: tuple[str, ...]  # model ids, in configuration order
+    strategy: str = DEFAULT_STRATEGY
+    model_priority: tuple[str, ...] = ()
+    provider_priority: tuple[str, ...] = ()
+    fallback_strategy: str | None = None
+    fallback_pools: tuple[str, ...] = ()
+    balance_mode: Literal["absolute", "relative"] = "relative"
+    select: Selection | None = None  # only if it uses live attributes
+    on_budget_exceeded: Literal["rotate", "error"] = "rotate"
+    unpriced_fields: Literal["refuse", "strip"] = "refuse"  # of a body, under a budget
+    pacing: PacingPolicy = PacingPolicy()
+    hedge_after: float | Literal["p95"] | None = None
+    cache: CachePolicy | None = None
+    session: SessionPolicy = SessionPolicy()
+    retry: RetryPolicy = RetryPolicy()
+    deactivation: DeactivationPolicy = DeactivationPolicy()
+    recovery: RecoveryPolicy = RecoveryPolicy()
+    stream: StreamPolicy = StreamPolicy()
+    deactivate_on_auth_failure: bool = True
+    deactivate_on_outage: bool = True
+    recover_on_probe: bool = True
+    positions: Mapping[str, int] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "positions", {model: at for at, model in enumerate(self.members)})
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What a request's `model` field stands for."""
+
+    kind: Literal["pool", "capability", "model"]
+    pool: PoolSpec
+
+
+class UnknownModel(LookupError):
+    """No pool, capability or model of that name. `nearest`: the most similar names."""
+
+    def __init__(self, name: str, nearest: list[str]) -> None:
+        super().__init__(name)
+        self.name = name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]}…"
+        self.nearest = nearest
+
+
+class RoutingTable:
+    """Everything a decision needs that a reload replaces. Shared read-only between threads."""
+
+    def __init__(
+        self,
+        tree: CapabilityTree,
+        models: Iterable[ModelSpec],
+        providers: Iterable[ProviderSpec],
+        pools: Iterable[PoolSpec],
+        apps: Iterable[AppSpec] = (),
+        allowances: Iterable[Allowance] = (),
+        timezone: str = "UTC",
+    ) -> None:
+        self.tree = tree
+        self.apps: dict[str, AppSpec] = {app.name: app for app in apps}
+        self.timezone = timezone  # of calendar windows
+        self.allowances: dict[tuple[str, str], tuple[Allowance, ...]] = {}
+        for allowance in allowances:
+            key = (allowance.scope, allowance.name)
+            self.allowances[key] = (*self.allowances.get(key, ()), allowance)
+        self.budgeted = any(allowance.measure == "cost" for each in self.allowances.values() for allowance in each)
+        self.models: dict[str, ModelSpec] = {model.id: model for model in models}
+        self.providers: dict[str, ProviderSpec] = {provider.name: provider for provider in providers}
+        self.pools: dict[str, PoolSpec] = {pool.name: pool for pool in pools}
+        self._by_upstream: dict[str, list[str]] = {}
+        for model in self.models.values():
+            self._by_upstream.setdefault(model.upstream, []).append(model.id)
+        self._resolved: dict[str, Target] = {}
+        self._nearest: dict[str, list[str]] = {}
+        # In the table's order, so that "the most specific pool" is decided once.
+        self._pools_by_capability: dict[str, PoolSpec] = {}
+        for pool in self.pools.values():
+            if pool.capability:
+                self._pools_by_capability.setdefault(pool.capability, pool)
+
+    @classmethod
+    def empty(cls) -> RoutingTable:
+        return cls(CapabilityTree.default(), (), (), ())
+
+    def resolve(self, name: str) -> Target:
+        """What `name` stands for: a pool, a capability, a model. First match wins (spec/capabilities.md).
+
+        Raises UnknownModel.
+        """
+        target = self._resolved.get(name)
+        if target is None:
+            target = self._resolved[name] = self._resolve(name)
+        return target
+
+    def pools_of(self, model: str) -> list[str]:
+        return [pool.name for pool in self.pools.values() if model in pool.positions]
+
+    def nearest(self, name: str) -> list[str]:
+        """Up to three similar names; for a model that several providers have, its possible ids."""
+        several = self._by_upstream.get(name, ())
+        if len(several) > 1:
+            return several[:3]
+        found = self._nearest.get(name)
+        if found is None and len(name) <= _LONGEST_NAME:
+            if len(self._nearest) >= _REMEMBERED:
+                self._nearest.clear()
+            found = self._nearest[name] = self._find_nearest(name.lower())
+        return found or []
+
+    def _find_nearest(self, name: str) -> list[str]:
+        served = {node for model in self.models.values() for node in model.capabilities if self._most_specific(node)}
+        known = [*self.pools, *map(self.tree.alias, {*self._pools_by_capability, *served}), *self.models]
+        known += (upstream for upstream, ids in self._by_upstream.items() if len(ids) == 1)
+        if len(known) > _COMPARED:
+            # Comparing takes some 50 µs per name, and requests wait: among very many, only those that share a word's
+            # beginning.
+            words = [word[:4] for word in _WORD.findall(name) if len(word) > 2]
+            known.sort(key=lambda candidate: -sum(word in candidate.lower() for word in words))
+        return nearest(name, known[:_COMPARED], count=3, cutoff=0.4)
+
+    def _resolve(self, name: str) -> Target:
+        pool = self.pools.get(name)
+        if pool is not None:
+            return Target("pool", pool)
+        node = self.tree.resolve(name)
+        if node is not None:
+            pool = self._most_specific(node)
+            if pool is not None:
+                return Target("capability", pool)
+        model = self.models.get(name)
+        if model is None:
+            ids = self._by_upstream.get(name, ())
+            model = self.models[ids[0]] if len(ids) == 1 else None
+        if model is not None:
+            return Target("model", self._pool_of_one(model))
+        raise UnknownModel(name, self.nearest(name))
+
+    def _most_specific(self, node: str) -> PoolSpec | None:
+        """The pool whose target is `node` or its closest ancestor."""
+        while node:
+            pool = self._pools_by_capability.get(node)
+            if pool is not None:
+                return pool
+            node = node.rpartition(".")[0]
+        return None
+
+    def _pool_of_one(self, model: ModelSpec) -> PoolSpec:
+        """A single model is a pool of its own, with the policies of the first pool it is in."""
+        home = next((pool for pool in self.pools.values() if model.id in pool.positions), None)
+        return replace(
+            home or PoolSpec("", "", ()),
+            name=model.id,
+            capability=model.capabilities[0] if model.capabilities else "",
+            members=(model.id,),
+            strategy=DEFAULT_STRATEGY,
+            model_priority=(),
+            provider_priority=(),
+            fallback_strategy=None,
+            fallback_pools=(),
+            select=None,
+            hedge_after=None,
+        )

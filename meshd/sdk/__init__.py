@@ -1,0 +1,29 @@
+"""What the author of a connector imports."""
+
+from meshd.sdk.provider import (
+    FailureKind,
+    ModelListing,
+    Operation,
+    Provider,
+    ProviderAnswer,
+    ProviderCall,
+    ProviderFailure,
+    ProviderSettings,
+    RateLimits,
+    StreamEvent,
+    Usage,
+)
+
+__all__ = [
+    "FailureKind",
+    "ModelListing",
+    "Operation",
+    "Provider",
+    "ProviderAnswer",
+    "ProviderCall",
+    "ProviderFailure",
+    "ProviderSettings",
+    "RateLimits",
+    "StreamEvent",
+    "Usage",
+]

@@ -1,0 +1,340 @@
+"""Masks a provider's secrets in its errors: some repeat the whole key.
+
+Owns: the spellings in which a secret comes back (percent, JSON, HTML, base64, hex, any case, cut at an end), and the
+masking of a failure.
+Must never: touch an answer's content. An app may have sent the same text, and must get it back.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+import msgspec
+
+if TYPE_CHECKING:
+    from meshd.sdk.provider import ProviderFailure, ProviderSettings
+
+MASK = "•••"
+SHORTEST = 4
+"""A value shorter than this protects nothing, and would mask half of every text."""
+_WHOLE_WORDS = 8  # bytes: a shorter one is masked only as a whole word
+_BLOCK = 8
+_SHORTEST_PART = 12  # bytes: a provider's own mask leaves less of a key (`sk-proj-`)
+_MOST_READ = 32 * 1024  # bytes of an error's body: a longer one is dropped, after its message was read
+_MOST_KNOWN = 128
+_DEEPEST = 3  # escapes inside escapes
+_PLACEHOLDERS = frozenset({"none", "null", "empty", "dummy", "test", "ollama", "lm-studio", "not-needed", "no-key",
+                           "bearer", "basic", "token", "true", "false"})  # fmt: skip
+_SECRET_NAME = re.compile(r"(?i)key|token|auth|secret|passw|passphrase|cookie|credential|signature|session|jwt|bearer")
+_RANDOM = re.compile(r"(?=\S*[0-9])(?=\S*[A-Za-z])[A-Za-z0-9_+=.~-]{16,}")
+_PLAIN_HEADER = re.compile(r"(?i)accept|agent|content|version|beta|title|referer|trace")
+_NO_SECRET = re.compile(r"[\d.\-]{0,12}(?:-?preview)?|v\d[\w.]{0,6}", re.I)  # an API's version
+_ESCAPE = re.compile(
+    rb"%([0-9a-fA-F]{2})"
+    rb"|\\+u00([0-9a-fA-F]{2})|\\+x([0-9a-fA-F]{2})"
+    rb"|&#0{0,4}(\d{2,3});|&#[xX]0{0,4}([0-9a-fA-F]{2});|&(amp|lt|gt|quot|apos);"
+    rb"|\\+([/\"'\\])|([\x00-\x1f\x7f])"
+)
+_NAMED = {b"amp": b"&", b"lt": b"<", b"gt": b">", b"quot": b'"', b"apos": b"'"}
+_MASK = MASK.encode()
+
+
+class Credentials:
+    """The secrets of one provider. Replaced ones stay known: an answer may come late."""
+
+    def __init__(self, secrets: Iterable[str] = ()) -> None:
+        self._secrets: dict[str, None] = {}
+        self._blocks: dict[bytes, list[tuple[bytes, int]]] = {}
+        self._known: re.Pattern[bytes] | None = None
+        self._spelled: tuple[str, ...] = ()
+        self._shortest = 0
+        self.learn(secrets)
+
+    def __repr__(self) -> str:
+        return f"Credentials({len(self._secrets)})"
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        return tuple(self._secrets)
+
+    def learn(self, secrets: Iterable[str]) -> None:
+        for secret in map(str.strip, secrets):
+            if len(secret) >= SHORTEST and secret.lower() not in _PLACEHOLDERS:
+                if secret not in self._secrets:
+                    self._known = None
+                self._secrets.pop(secret, None)
+                self._secrets[secret] = None  # the last used is the last to be forgotten
+        while len(self._secrets) > _MOST_KNOWN:
+            del self._secrets[next(iter(self._secrets))]
+
+    def clean(self, failure: ProviderFailure) -> ProviderFailure:
+        """The same failure, without secrets in its message and body."""
+        if failure.cleaned:
+            return failure
+        failure.cleaned = True
+        message = self.text(failure.message)
+        if message != failure.message:
+            failure.message = message
+            failure.args = (message, *failure.args[1:])
+        if failure.body:
+            failure.body = self._body(failure.body)
+        return failure
+
+    def text(self, text: str) -> str:
+        """The text of an error, or any other about a provider, without secrets."""
+        return without_keys(self._masked(text.encode("utf-8", "surrogatepass")).decode("utf-8", "surrogatepass"))
+
+    def value(self, value: Any) -> Any:
+        """The same for a structure of maps, lists and texts."""
+        if isinstance(value, str):
+            return self.text(value)
+        if isinstance(value, dict):
+            return {self.text(key): self.value(item) for key, item in value.items()}
+        if isinstance(value, list):
+            return [self.value(item) for item in value]
+        return value
+
+    def kept(self, headers: dict[str, str]) -> dict[str, str]:
+        """Headers for the app: without those that repeat a secret."""
+        if not self._secrets or not headers:
+            return headers
+        if self._known is None:
+            self._prepare()
+        long = [value for value in headers.values() if len(value) >= self._shortest]
+        if not long:
+            return headers
+        said = "\n".join(long).lower()  # for every answer: as few steps as there are spellings
+        if (
+            "%" not in said
+            and "\\" not in said
+            and "&#" not in said
+            and not any(form in said for form in self._spelled)
+        ):
+            return headers
+        return {name: value for name, value in headers.items() if self._masked(value.encode()) == value.encode()}
+
+    # -- inside ---------------------------------------------------------------------------------------
+
+    def _body(self, body: bytes) -> bytes:
+        """Unchanged if it holds no secret. JSON stays JSON."""
+        if len(body) > _MOST_READ:
+            return b""
+        said = body.decode(errors="surrogateescape")
+        if "\\" not in said and self.text(said) == said:  # the usual case
+            return body
+        try:
+            document = msgspec.json.decode(body)
+            if isinstance(document, dict | list):
+                cleaned = self.value(document)
+                return body if cleaned == document else msgspec.json.encode(cleaned)
+        except RecursionError:
+            return b""
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            pass
+        return self.text(said).encode(errors="surrogateescape")
+
+    def _masked(self, raw: bytes) -> bytes:
+        if not self._secrets:
+            return raw
+        if self._known is None:
+            self._prepare()
+        view, places = raw, None
+        spans: list[tuple[int, int]] = []
+        for _ in range(_DEEPEST):
+            for start, end in self._found(view.lower()):
+                spans.append((start, end) if places is None else (places[start], places[end]))
+            if _ESCAPE.search(view) is None:
+                break
+            view, places = _unescaped(view, places)
+        return _with_masks(raw, spans)
+
+    def _prepare(self) -> None:
+        self._blocks = {}
+        forms = {form for secret in self._secrets for form in _forms(secret)}
+        self._spelled = tuple(form.decode(errors="replace") for form in forms)
+        self._shortest = min(map(len, forms), default=0)
+        for form in forms:
+            last = max(len(form) - _BLOCK, 0)
+            for start in {*range(0, last, _BLOCK), last}:
+                self._blocks.setdefault(form[start : start + _BLOCK], []).append((form, start))
+        longest_first = sorted(self._blocks, key=len, reverse=True)
+        self._known = re.compile(b"|".join(map(re.escape, longest_first)))
+
+    def _found(self, view: bytes) -> Iterator[tuple[int, int]]:
+        """Positions of secrets, and of parts long enough to be of use."""
+        assert self._known is not None
+        if not any(block in view for block in self._blocks):
+            return
+        position = 0
+        while (match := self._known.search(view, position)) is not None:
+            spans = [_extended(view, match.start(), *place) for place in self._blocks[match[0]]]
+            start, end, form = max(spans, key=lambda span: span[1] - span[0])
+            position = match.start() + 1
+            if _counts(view, start, end, form):
+                yield start, end
+                position = max(position, end)
+
+
+def secrets_of(settings: ProviderSettings) -> set[str]:
+    """Every secret in a connector's settings."""
+    found = {settings.api_key or "", *settings.api_keys.values(), *_beside_the_key(settings)}
+    for secret in settings.secrets:
+        found |= _of_address(secret, path=True) if "://" in secret else {secret}
+    for name, option in settings.options.items():
+        if isinstance(option, str) and _SECRET_NAME.search(str(name)):
+            found.add(option)
+    return {each for each in found if each}
+
+
+def is_keyed(settings: ProviderSettings) -> bool:
+    """Whether the provider is sent a key: its own, or one in a header or the address."""
+    if (settings.api_key or settings.api_keys) and settings.auth_method != "none":
+        return True
+    return any(_beside_the_key(settings))
+
+
+def _beside_the_key(settings: ProviderSettings) -> set[str]:
+    """Secrets in its headers and its address."""
+    found: set[str] = set()
+    for name, value in settings.headers.items():
+        if _SECRET_NAME.search(name) or (_RANDOM.search(value) and not _PLAIN_HEADER.search(name)):
+            found |= {value, *value.split()}
+    if settings.base_url and "://" in settings.base_url:
+        found |= _of_address(settings.base_url)
+    return found
+
+
+def _of_address(url: str, path: bool = False) -> set[str]:
+    """path: the address is secret, and so are long parts of its path."""
+    try:
+        parts = urlsplit(url)
+        user, password = parts.username, parts.password
+        query = parse_qsl(parts.query)
+    except ValueError:
+        return set()
+    written = {user if password is None else "", password or ""}
+    found = {part for part in (*written, *map(unquote, filter(None, written))) if part}
+    if user and password:
+        found.add(f"{user}:{password}")
+        found.add(f"{unquote(user)}:{unquote(password)}")
+    found |= {each for each in parts.path.split("/") if path and _RANDOM.fullmatch(each)}
+    return found | {value for _, value in query if len(value) >= _WHOLE_WORDS and not _NO_SECRET.fullmatch(value)}
+
+
+# -- spellings ----------------------------------------------------------------------------------------
+
+
+def _forms(secret: str) -> set[bytes]:
+    """In lower case."""
+    raw = secret.encode("utf-8", "surrogatepass")
+    # Text is unescaped to a certain depth, and what looks like an escape in the secret as well.
+    forms = {raw, raw.hex().encode(), *(form for form in _read_deep(raw) if len(form) >= SHORTEST)}
+    if len(raw) >= _WHOLE_WORDS:
+        for before in range(3):  # at any offset in the encoded text
+            encoded = base64.b64encode(b"\0" * before + raw)
+            core = encoded[(before * 8 + 5) // 6 : (before + len(raw)) * 8 // 6]
+            forms |= {core, core.translate(bytes.maketrans(b"+/", b"-_"))}
+    return {form.lower() for form in forms}
+
+
+def _read_deep(raw: bytes) -> Iterator[bytes]:
+    for _ in range(_DEEPEST):
+        raw, _places = _unescaped(raw, None)
+        yield raw
+
+
+def _unescaped(view: bytes, places: list[int] | None) -> tuple[bytes, list[int]]:
+    """The text without one layer of escapes, and the original position of each of its bytes (and its end)."""
+    parts: list[bytes] = []
+    found: list[int] = []
+    position = 0
+    for match in _ESCAPE.finditer(view):
+        parts.append(view[position : match.start()])
+        found += range(position, match.start())
+        plain = _plain(match)
+        parts.append(plain)
+        found += [match.start()] * len(plain)
+        position = match.end()
+    parts.append(view[position:])
+    found += range(position, len(view) + 1)
+    if places is not None:
+        found = [places[each] for each in found]
+    return b"".join(parts), found
+
+
+def _plain(match: re.Match[bytes]) -> bytes:
+    percent, unicode, byte, decimal, hexadecimal, named, itself, _control = match.groups()
+    if decimal:
+        return bytes([int(decimal)]) if int(decimal) < 256 else b"?"
+    code = percent or unicode or byte or hexadecimal
+    if code:
+        return bytes([int(code, 16)])
+    return _NAMED[named] if named else itself or b""
+
+
+def _extended(view: bytes, at: int, form: bytes, offset: int) -> tuple[int, int, bytes]:
+    """How far the form extends around a block of it."""
+    start, before = at, offset
+    while start and before and view[start - 1] == form[before - 1]:
+        start, before = start - 1, before - 1
+    end, after = at, offset
+    while end < len(view) and after < len(form) and view[end] == form[after]:
+        end, after = end + 1, after + 1
+    return start, end, form
+
+
+def _counts(view: bytes, start: int, end: int, form: bytes) -> bool:
+    if end - start < len(form):
+        return end - start >= _SHORTEST_PART
+    if len(form) >= _WHOLE_WORDS:
+        return True
+    return not (view[max(start - 1, 0) : start].isalnum() or view[end : end + 1].isalnum())
+
+
+def _with_masks(raw: bytes, spans: list[tuple[int, int]]) -> bytes:
+    if not spans:
+        return raw
+    parts: list[bytes] = []
+    position = 0
+    for start, end in sorted(spans):
+        if end <= position:
+            continue
+        if start > position or not parts:
+            parts += [raw[position : max(start, position)], _MASK]
+        position = end
+    return b"".join([*parts, raw[position:]])
+
+
+# -- what looks like a secret -------------------------------------------------------------------------
+
+_PATTERNS = (
+    r"(?:sk|pk|rk|gsk|xai|tgp|pplx|csk|nvapi|fw|r8|key|jina|tvly|fc|ghp|gho|github_pat|glpat|hf|xox[abprs])"
+    r"[-_][A-Za-z0-9_\-]{12,}"
+    r"|AIza[A-Za-z0-9_\-]{30,}"
+    r"|\b(?:AKIA|ASIA)[A-Z0-9]{16}\b"
+    r"|\beyJ[A-Za-z0-9_\-]{8,}\.[A-Za-z0-9_\-]{8,}\.[A-Za-z0-9_\-]*"
+)
+_KEYS = re.compile(rf"(?<![A-Za-z0-9])(?:{_PATTERNS})")
+# "Missing bearer or basic authentication" is not one, nor are "bearer tokens".
+_BEARER = re.compile(
+    r"(?i)(\bauthorization[\"']?\s*[:=]\s*[\"']?(?:bearer|basic)"
+    r"|\b(?:bearer|basic)(?!\s+(?:auth\w*|tokens?|headers?|credentials?|schemes?|format|prefix|required|missing|invalid"
+    r"|expired|access|security|strings?|values?|support\w*)\b[^\w.]))\s+[A-Za-z0-9._~+/=\-]{6,}"
+)
+_FIELD = re.compile(
+    r"(?i)([\"']?\b(?:x-)?(?:api[-_]?key|access[-_]?token|auth[-_]?token|secret|password|passwd|authorization)\b[\"']?"
+    r"\s*[:=]\s*[\"']?)(?!(?:bearer|basic)\b|\$\{)(?=[^\s\"'&,;}]*[0-9]|[^\s\"'&,;}]{16})[^\s\"'&,;}]{6,}"
+)
+_USERINFO = re.compile(r"(://[^/\s:@]+:)[^@\s/]+(?=@)")
+
+
+def without_keys(text: str) -> str:
+    """Without anything that looks like a key, a token or a password."""
+    text = _BEARER.sub(rf"\1 {MASK}", text)
+    text = _KEYS.sub(MASK, text)
+    text = _FIELD.sub(rf"\1{MASK}", text)
+    return _USERINFO.sub(rf"\1{MASK}", text) if "://" in text else text

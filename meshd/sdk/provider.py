@@ -1,0 +1,285 @@
+"""The interface of a provider connector, the only one between the router and models.
+
+Owns: the call, the answers and the failures that cross it, and the abstract `Provider`.
+Must never: know about pools, retries or rotation; a connector makes one attempt and says how it went.
+
+Everything here runs on the router's event loop: a connector awaits, and never blocks.
+"""
+
+from __future__ import annotations
+
+import enum
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from meshd.sdk.credentials import Credentials, secrets_of
+
+
+class Operation(enum.StrEnum):
+    """The kind of request, named after its OpenAI endpoint."""
+
+    CHAT = "chat.completions"
+    COMPLETION = "completions"
+    EMBEDDINGS = "embeddings"
+
+
+class FailureKind(enum.StrEnum):
+    """Why an attempt failed, in routing's terms (`meshd/routing/attempts/retry.py`)."""
+
+    AUTHENTICATION = "authentication"  # 401: the key is refused
+    PERMISSION = "permission"  # 403
+    RATE_LIMIT = "rate_limit"  # 429
+    QUOTA = "quota"  # 429/402 until a new period or payment
+    TIMEOUT = "timeout"  # connected, but no answer in time
+    CONNECTION = "connection"  # refused, reset, DNS, TLS: the provider cannot be reached
+    SERVER = "server"  # 5xx
+    LOCAL = "local"  # this machine lacks something (descriptors, memory, ports): says nothing about the provider
+    BAD_ANSWER = "bad_answer"  # a 2xx that is not an answer: HTML, not JSON, an empty stream, an error event inside
+    STREAM_CUT = "stream_cut"  # a stream ended without a finish reason, or fell silent
+    UNSUPPORTED = "unsupported"  # 400: this model cannot do it, another may
+    CONTEXT_LENGTH = "context_length"  # 400: too long for this model
+    MODEL_NOT_FOUND = "model_not_found"  # 404: this provider has no such model (any more)
+    CONTENT_POLICY = "content_policy"  # this prompt is flagged here; another provider may accept it
+    INVALID_REQUEST = "invalid_request"  # 4xx: wrong for every model
+    CANCELLED = "cancelled"
+
+
+class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Tokens as the provider counted them."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cached_tokens: int = 0  # of the input tokens
+    written_tokens: int | None = None  # of the input tokens, written to a cache at a separate price; None: not reported
+
+
+class RateLimits(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Headroom from response headers; None if the provider does not say. Resets in seconds from now."""
+
+    limit_requests: int | None = None
+    remaining_requests: int | None = None
+    reset_requests: float | None = None
+    limit_tokens: int | None = None
+    remaining_tokens: int | None = None
+    reset_tokens: float | None = None
+
+
+class ProviderFailure(Exception):
+    """One attempt failed.
+
+    status: the provider's HTTP status, 0 if there was none. body: its error body, unchanged, for errors that the app
+    must see as they are. retry_after: seconds of pause that the provider asked for. unsent: the request did not reach
+    the provider, so it cannot have cost anything. refused: features that the provider says the model lacks
+    (`meshd/routing/decision/features.py`). elsewhere: there is no API at this address, which may be wrong. inside: an
+    error inside a 200. usage, said: what the provider reported and what came of an answer, beside the events of a
+    stream: both may cost something.
+    """
+
+    def __init__(
+        self,
+        kind: FailureKind,
+        message: str,
+        *,
+        status: int = 0,
+        body: bytes = b"",
+        retry_after: float | None = None,
+        limits: RateLimits | None = None,
+        unsent: bool = False,
+        refused: tuple[str, ...] = (),
+        elsewhere: bool = False,
+        inside: bool = False,
+        usage: Usage | None = None,
+        said: str = "",
+    ) -> None:
+        super().__init__(message)
+        self.inside = inside
+        self.cleaned = False  # of secrets (`credentials.py`)
+        self.refused = refused
+        self.unsent = unsent
+        self.elsewhere = elsewhere
+        self.kind = kind
+        self.message = message
+        self.status = status
+        self.body = body
+        self.retry_after = retry_after
+        self.limits = limits
+        self.usage = usage
+        self.said = said
+
+
+@dataclass(slots=True)
+class ProviderCall:
+    """One attempt at one model.
+
+    fields: the top level of the app's JSON body, each value still raw JSON, so that a connector which speaks
+    the same format replaces `model` and passes the rest on byte for byte. Shared between attempts: read only.
+    key: the fingerprint of the key to use (`ProviderSettings.api_keys`), "": the only one. so_far: text of the answer
+    that the app has already: ask for the rest. timeout: seconds for the whole attempt. first_token_timeout,
+    idle_timeout: seconds, streams only.
+    """
+
+    operation: Operation
+    model: str
+    fields: Mapping[str, msgspec.Raw]
+    stream: bool = False
+    timeout: float = 60.0
+    first_token_timeout: float = 30.0
+    idle_timeout: float = 30.0
+    request_id: str = ""
+    key: str = ""
+    so_far: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class ProviderAnswer:
+    """A unary answer: `body` is the OpenAI-format JSON, unchanged where the provider speaks it. size: characters of its
+    text, if known anyway, to check its usage."""
+
+    body: bytes
+    usage: Usage | None = None
+    limits: RateLimits | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    size: int | None = None
+
+
+class StreamEvent(msgspec.Struct, frozen=True, gc=False):
+    """One event of a stream: `data` is the JSON after `data: `, unchanged.
+
+    content: it carries something the app would show or act on (text, reasoning, a tool call).
+    text: the content's text, for continuing a stream elsewhere. reasoning: not part of the answer. extra: a part of the
+    answer that is not text and that no other model can continue (a tool call, a refusal, audio), as text or JSON.
+    finish_reason: set on the last content event. hidden: an event the app did not ask for (the usage chunk the mesh
+    requested), not to be passed on.
+    """
+
+    data: bytes
+    content: bool = False
+    text: str = ""
+    finish_reason: str | None = None
+    usage: Usage | None = None
+    hidden: bool = False
+    limits: RateLimits | None = None
+    reasoning: str = ""
+    extra: str = ""
+
+
+class ModelListing(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A model as the provider lists it. `id` is the provider's own; capabilities are leaf ids or aliases."""
+
+    id: str
+    capabilities: tuple[str, ...] = ()
+    context_window: int | None = None
+    max_output_tokens: int | None = None
+    features: tuple[str, ...] = ()
+    deprecated: bool = False
+
+    def to_dict(self) -> dict[str, Any]:
+        """With its defaults, as in messages between actors and in saved lists."""
+        return {
+            "id": self.id,
+            "capabilities": list(self.capabilities),
+            "context_window": self.context_window,
+            "max_output_tokens": self.max_output_tokens,
+            "features": list(self.features),
+            "deprecated": self.deprecated,
+        }
+
+
+class QuotaStatus(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A provider's report on its quota; None if unknown. unit: what the figures count, "USD", "requests", …"""
+
+    used: float | None = None
+    remaining: float | None = None
+    limit: float | None = None
+    unit: str = ""
+
+    @property
+    def used_up(self) -> bool:
+        return self.remaining is not None and self.remaining <= 0.0
+
+
+@dataclass(slots=True)
+class ProviderSettings:
+    """What a connector is created from: its configuration with every reference resolved.
+
+    api_keys: fingerprint → key, if there are several; each call names the one to use. options: the connector's own
+    keys. quirks: from the catalogue's row. secrets: all secret values in its section, written there or resolved from
+    references. state_dir, runtime_dir, data_dir: private directories of the daemon that a connector may use.
+    """
+
+    name: str
+    connector: str
+    base_url: str | None = None
+    api_key: str | None = None
+    auth_method: str | None = None
+    timeout: float = 60.0
+    connect_timeout: float = 5.0
+    max_retries: int = 0
+    max_connections: int = 256
+    keepalive: float = 90.0
+    headers: Mapping[str, str] = field(default_factory=dict)
+    api_keys: Mapping[str, str] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
+    quirks: Mapping[str, Any] = field(default_factory=dict)
+    secrets: tuple[str, ...] = ()
+    runtime_dir: str = ""
+    data_dir: str = ""
+
+    def __repr__(self) -> str:  # never the key, never a header
+        return f"ProviderSettings(name={self.name!r}, connector={self.connector!r}, base_url={self.base_url!r})"
+
+
+class Provider(ABC):
+    """A connector instance: lives on the router's loop from the first use until `aclose`."""
+
+    credentials = Credentials()
+    """Masks secrets in an error: `credentials.clean(failure)`. The mesh does that with every failure; a connector that
+    logs one has to do it itself. The mesh sets its own, which also knows earlier keys."""
+
+    def __init__(self, settings: ProviderSettings) -> None:
+        self.settings = settings
+        self.name = settings.name
+        self.credentials = Credentials(secrets_of(settings))
+
+    @abstractmethod
+    async def execute(self, call: ProviderCall) -> ProviderAnswer:
+        """One unary attempt. Raises ProviderFailure; cancelling it closes the upstream request."""
+
+    @abstractmethod
+    def stream(self, call: ProviderCall) -> AsyncIterator[StreamEvent]:
+        """One streamed attempt, ending after its finish reason (and usage, if sent).
+
+        Raises ProviderFailure for everything else, including an end without a finish reason. Closing the iterator
+        (`aclose`) closes the upstream within a second.
+        """
+
+    @abstractmethod
+    async def list_models(self) -> list[ModelListing]:
+        """The models that the provider offers now. Raises ProviderFailure."""
+
+    async def model_details(self, model: str) -> ModelListing | None:
+        """The provider's description of one model; None if there is none. Raises ProviderFailure."""
+        return None
+
+    async def quota(self) -> QuotaStatus | None:
+        """What is used and left of its quota; None if it cannot be asked. Raises ProviderFailure."""
+        return None
+
+    async def probe(self, method: str, model: str | None, timeout: float) -> float:
+        """Check that it is reachable, free of charge; returns seconds taken. method: `models`, for its list of models.
+
+        Raises ProviderFailure. A probe that costs a token uses `execute`, like any request.
+        """
+        raise ProviderFailure(FailureKind.UNSUPPORTED, f"{self.settings.connector} cannot be probed")
+
+    def describe(self) -> dict[str, Any]:
+        """What `meshctl providers NAME` shows about the connector: endpoint, child process, …"""
+        return {"base_url": self.settings.base_url}
+
+    async def aclose(self) -> None:  # noqa: B027 - many connectors have nothing to close
+        """Close every connection and process. Idempotent."""

@@ -1,0 +1,30 @@
+"""State that survives a restart: its directory, who may use it, and what is kept there."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+MEMORY = "modelmesh.memory.v1"
+
+
+def default_state_dir() -> Path:
+    """`$STATE_DIRECTORY` (systemd's, the first of several), else `$XDG_STATE_HOME/meshd`, else below the home."""
+    given = os.environ.get("STATE_DIRECTORY", "").split(":")[0]
+    if given:
+        return Path(given)
+    home = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
+    return Path(home) / "meshd"
+
+
+def state_dir_of(config: Any, given: Path | None, private: Path | None) -> Path:
+    """Where a mesh keeps its state: `given`, else `daemon.state_dir`, else the default. A mesh that keeps state only in
+    memory uses `private`, if there is one, rather than a directory that another mesh may use."""
+    if given is not None:
+        return given
+    if config.daemon.state_dir:
+        return Path(config.daemon.state_dir).expanduser()
+    if private is not None and config.storage.connector == MEMORY:
+        return private
+    return default_state_dir()

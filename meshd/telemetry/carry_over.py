@@ -1,0 +1,32 @@
+"""The telemetry actor's state that survives its crash: it moves to the next life as a whole."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Any
+
+from meshd.messages import Event
+from meshd.spend.recovered import MOST_SEEN
+from meshd.telemetry.redaction import Redactor
+from meshd.telemetry.sinks import Sinks
+from meshd.telemetry.statistics.statistics import Statistics
+
+RECENT = 200
+
+
+@dataclass(slots=True, eq=False)
+class Kept:
+    """seen: when requests were counted lately, and which. recent: the last events.
+    restored: stored data has been read, and may be overwritten."""
+
+    sinks: Sinks
+    statistics: Statistics = field(default_factory=Statistics)
+    redactor: Redactor = field(default_factory=Redactor)
+    recent: deque[Event] = field(default_factory=lambda: deque(maxlen=RECENT))
+    listeners: dict[Any, frozenset[str]] = field(default_factory=dict)
+    flush_interval: float = 60.0
+    committed: bool = False
+    restored: bool = False
+    started: float = 0.0
+    seen: deque[tuple[float, str]] = field(default_factory=lambda: deque(maxlen=MOST_SEEN))

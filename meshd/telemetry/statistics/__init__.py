@@ -1,0 +1,1 @@
+"""Counts, tokens, cost and latencies, by any dimension, over time."""

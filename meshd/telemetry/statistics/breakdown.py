@@ -1,0 +1,200 @@
+"""Statistics by any combination of dimensions, over any period that is kept.
+
+Owns: cells over time, in stretches: minutes for two hours, ten minutes for 26 hours, hours for eight days, days up to
+the retention. A stretch is packed as one compressed block of 10 to 60 bytes per cell.
+Must never: read a clock, or grow without bound: a stretch has at most MOST_CELLS cells (beyond that the apps with the
+fewest requests are merged), all stretches MOST_BYTES (beyond that the oldest are dropped).
+"""
+
+from __future__ import annotations
+
+import math
+import time
+import zlib
+from base64 import b64decode
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+import msgspec
+
+from meshd.telemetry.statistics import bucket as b
+from meshd.telemetry.statistics.bucket import Bucket
+from meshd.telemetry.statistics.cells import ATTEMPT, PLACE, REQUEST, Key
+from meshd.telemetry.statistics.dimensions import OF_ATTEMPTS, TIMES
+
+MOST_CELLS = 500
+MOST_BYTES = 2_000_000
+OTHERS = "(others)"
+"""The name for everything beyond the limits, counted together."""
+SCOPE = "breakdown"
+"""The first part of the keys its rows are stored under."""
+
+_HOUR, _DAY = 3600, 86400
+_STEPS = ((2 * _HOUR, 60), (26 * _HOUR, 600), (8 * _DAY, _HOUR))
+_WIDTHS = (60, 600, _HOUR, _DAY)
+
+Cells = dict[Key, Bucket]
+_Packed = list[tuple[Key, list[int], dict[int, int], dict[int, int]]]
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(_Packed).decode
+
+
+class Stretch(NamedTuple):
+    """step: how long it is, s."""
+
+    step: int
+    packed: bytes
+
+    def cells(self) -> Cells:
+        """Raises ValueError."""
+        return unpack(self.packed)
+
+
+def pack(cells: Cells) -> bytes:
+    rows = [(key, cell.n, cell.latency, cell.ttft) for key, cell in cells.items()]
+    return zlib.compress(_encode(rows), 1)
+
+
+def unpack(data: bytes | str) -> Cells:
+    """Raises ValueError."""
+    # Storages keep JSON, in which bytes become base64.
+    try:
+        rows = _decode(zlib.decompress(b64decode(data) if isinstance(data, str) else data))
+    except (msgspec.MsgspecError, zlib.error) as error:
+        raise ValueError(str(error)) from error
+    cells = {}
+    for key, n, latency, ttft in rows:
+        cell = cells[key] = Bucket()
+        cell.n[: len(n)] = n[: len(cell.n)]
+        cell.latency, cell.ttft = latency, ttft
+    return cells
+
+
+class Breakdown:
+    def __init__(self) -> None:
+        self._stretches: dict[int, Stretch] = {}  # its begin, UTC s
+        self._changed: set[int] = set()
+        self._size = 0
+
+    def put(self, minute: int, cells: Cells) -> None:
+        """Add what happened in the minute from `minute` on. The caller keeps its buckets."""
+        for width in reversed(_WIDTHS):
+            start = minute - minute % width
+            if start in self._stretches and self._stretches[start].step >= width:
+                self._add(start, width, cells)
+                return
+        self._add(minute - minute % 60, 60, cells)
+
+    def query(
+        self, by: tuple[str, ...], where: Mapping[str, str], start: float = -math.inf, end: float = math.inf
+    ) -> dict[tuple[str, ...], Bucket]:
+        """Sums of every stretch that had not ended by `start` and had begun before `end`: group → sum."""
+        wanted = ATTEMPT if OF_ATTEMPTS.intersection((*by, *where)) else REQUEST
+        places = [(PLACE.get(name, 0), TIMES.get(name, 0)) for name in by]
+        filters = [(PLACE[name], value) for name, value in where.items()]
+        found: dict[tuple[str, ...], Bucket] = {}
+        for begin, stretch in self._stretches.items():
+            if begin + stretch.step <= start or begin >= end:
+                continue
+            times = {width: _moment(begin, width) for _, width in places if width}
+            for key, cell in stretch.cells().items():
+                if not key[0] & wanted or any(key[place] != value for place, value in filters):
+                    continue
+                group = tuple(times[width] if width else str(key[place]) for place, width in places)
+                sums = found.get(group)
+                if sums is None:
+                    sums = found[group] = Bucket()
+                sums.add(cell)
+        return found
+
+    def coarsen(self, now: float, retention: float) -> None:
+        """Merge old stretches into longer ones, drop those older than the retention."""
+        for begin, stretch in sorted(self._stretches.items()):
+            age = now - begin - stretch.step
+            step = next((step for limit, step in _STEPS if age <= limit), _DAY)
+            if age > retention:
+                self._remove(begin)
+            elif step > stretch.step:
+                self._remove(begin)
+                self._add(begin - begin % step, step, stretch.cells())
+
+    def size(self) -> int:
+        """Bytes of packed cells."""
+        return self._size
+
+    # -- keeping --------------------------------------------------------------------------------------
+
+    def changes(self) -> Iterator[tuple[str, dict[str, Any] | None]]:
+        """Rows changed since the last call: (key, value), None for removed ones."""
+        for begin in sorted(self._changed):
+            stretch = self._stretches.get(begin)
+            value = None if stretch is None else {"step": stretch.step, "cells": stretch.packed}
+            yield f"{SCOPE}\0\0{begin}", value
+        self._changed.clear()
+
+    def restore(self, part: str, value: dict[str, Any]) -> None:
+        """Add a stored row. Raises ValueError, KeyError or TypeError for an invalid one."""
+        begin, step = int(part), int(value["step"])
+        if step not in _WIDTHS or begin % step:
+            raise ValueError(f"no stretch of {step} s begins at {begin}")
+        packed = value["cells"]
+        cells = unpack(packed)
+        if begin in self._stretches:
+            self._add(begin, step, cells)
+        else:
+            self._keep(begin, Stretch(step, b64decode(packed) if isinstance(packed, str) else packed))
+
+    # -- inside ---------------------------------------------------------------------------------------
+
+    def _add(self, begin: int, step: int, cells: Cells) -> None:
+        before = self._stretches.get(begin)
+        if before is not None:
+            step = max(step, before.step)
+            cells = merged(before.cells(), cells)
+        if len(cells) > MOST_CELLS:
+            cells = folded(cells)
+        self._remove(begin)
+        self._changed.add(begin)
+        self._keep(begin, Stretch(step, pack(cells)))
+
+    def _keep(self, begin: int, stretch: Stretch) -> None:
+        self._stretches[begin] = stretch
+        self._size += len(stretch.packed)
+        while self._size > MOST_BYTES and len(self._stretches) > 1:
+            self._remove(min(self._stretches))
+
+    def _remove(self, begin: int) -> None:
+        stretch = self._stretches.pop(begin, None)
+        if stretch is not None:
+            self._size -= len(stretch.packed)
+            self._changed.add(begin)
+
+
+def merged(into: Cells, cells: Cells) -> Cells:
+    for key, cell in cells.items():
+        sums = into.get(key)
+        if sums is None:
+            sums = into[key] = Bucket()
+        sums.add(cell)
+    return into
+
+
+def folded(cells: Cells) -> Cells:
+    """At most MOST_CELLS: the busiest unchanged, then others without app, user and unit, then the rest merged by
+    kind."""
+    kept: Cells = {}
+    ranked = sorted(cells.items(), key=lambda item: -item[1].n[b.REQUESTS])
+    exact, named = MOST_CELLS * 8 // 10, MOST_CELLS - 3
+    for key, cell in ranked:
+        if len(kept) >= exact:
+            part, pool, model, provider, _, _, _, operation, status = key
+            key = (part, pool, model, provider, OTHERS, OTHERS, OTHERS, operation, status)
+            if key not in kept and len(kept) >= named:
+                key = (part, OTHERS, OTHERS, OTHERS, OTHERS, OTHERS, OTHERS, OTHERS, OTHERS)
+        merged(kept, {key: cell})
+    return kept
+
+
+def _moment(begin: int, width: int) -> str:
+    """The begin of the minute, hour or day it is in, UTC."""
+    return time.strftime("%Y-%m-%d" if width == _DAY else "%Y-%m-%d %H:%M", time.gmtime(begin - begin % width))

@@ -1,0 +1,149 @@
+"""What one outcome or event counts for: cells, the finest units, which add up to every statistic.
+
+Owns: which counters a request and its attempts change, and under which name.
+Must never: keep anything: it returns pairs of a key and what to add there.
+
+A key is (part, pool, model, provider, app, user, unit, operation, status). `part` says what a cell counts: requests,
+attempts, or both at once, for requests with one attempt, so that the usual request costs one cell. Sums of requests
+take the first and the last, sums of attempts the second and the last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from meshd.messages import Attempt, Event, Outcome
+from meshd.telemetry.statistics import bucket as b
+from meshd.telemetry.statistics.bucket import Bucket
+from meshd.telemetry.statistics.dimensions import DIMENSIONS
+from meshd.telemetry.statistics.sketch import bucket_of
+
+Key = tuple[int, str, str, str, str, str, str, str, str]
+Find = Callable[[Key], Bucket]
+"""The bucket of a key, created if missing."""
+
+REQUEST, ATTEMPT = 1, 2
+BOTH = REQUEST | ATTEMPT
+
+PLACE = {name: index + 1 for index, name in enumerate(DIMENSIONS)}
+"""A dimension's position in a key."""
+
+_WENT_AWAY = 499  # the app left: it says nothing about the model
+
+
+def count_outcome(outcome: Outcome, find: Find) -> None:
+    attempts = outcome.attempts
+    model, provider = outcome.model, outcome.provider
+    if attempts and not model:
+        model, provider = attempts[-1].model, attempts[-1].provider
+    alone = bool(model) and not outcome.cached and [attempt.model for attempt in attempts] in ([], [model])
+    cell = find(_key(outcome, BOTH if alone else REQUEST, model, provider, outcome.status))
+    _count_request(outcome, cell.n)
+    if outcome.status < 400:
+        _add_times(cell, outcome.total_time, outcome.first_token_time)
+    if outcome.cached and model:
+        find(_key(outcome, ATTEMPT, model, provider, outcome.status)).n[b.CACHE_HITS] += 1
+    if not alone:
+        _count_attempts(outcome, model, find)
+
+
+def _count_request(outcome: Outcome, n: list[int]) -> None:
+    n[b.REQUESTS] += 1
+    if outcome.status < 400:
+        n[b.SUCCESS] += 1
+    elif outcome.status != _WENT_AWAY:
+        n[b.FAILED] += 1
+    n[b.TOKENS_IN] += outcome.tokens_in
+    n[b.TOKENS_OUT] += outcome.tokens_out
+    n[b.TOKENS_CACHED] += outcome.tokens_cached
+    n[b.COST] += outcome.cost
+    n[b.ROTATIONS] += outcome.rotations
+    n[b.RETRIES] += outcome.retries
+    n[b.HEDGES] += outcome.hedges
+    n[b.CACHE_HITS] += outcome.cached
+    if outcome.queue_time:
+        n[b.QUEUE] += int(outcome.queue_time * 1e6)
+
+
+def _count_attempts(outcome: Outcome, model: str, find: Find) -> None:
+    """Each attempt at its own model and provider, with its own tokens and cost."""
+    attempts = outcome.attempts
+    answering = _answering(attempts, model)
+    for index, attempt in enumerate(attempts):
+        blamed = not attempt.ok and attempt.status != _WENT_AWAY
+        status = attempt.status or (200 if attempt.ok else 0)
+        cell = find(_key(outcome, ATTEMPT, attempt.model, attempt.provider, status))
+        n = cell.n
+        n[b.REQUESTS] += 1
+        n[b.SUCCESS] += attempt.ok
+        n[b.FAILED] += blamed
+        n[b.TOKENS_IN] += attempt.tokens_in
+        n[b.TOKENS_OUT] += attempt.tokens_out
+        n[b.COST] += attempt.cost
+        n[b.HEDGES] += attempt.hedge
+        following = next((each for each in attempts[index + 1 :] if not each.hedge), None)
+        if blamed and following is not None:
+            n[b.RETRIES if following.model == attempt.model else b.ROTATIONS] += 1
+        if index == 0 and outcome.queue_time:
+            n[b.QUEUE] += int(outcome.queue_time * 1e6)
+        if index == answering:
+            n[b.TOKENS_IN] += max(0, outcome.tokens_in - sum(each.tokens_in for each in attempts))
+            n[b.TOKENS_OUT] += max(0, outcome.tokens_out - sum(each.tokens_out for each in attempts))
+            n[b.TOKENS_CACHED] += outcome.tokens_cached
+            n[b.COST] += max(0, outcome.cost - sum(each.cost for each in attempts))
+        if attempt.ok:
+            first = outcome.first_token_time if index == answering else None
+            _add_times(cell, attempt.duration or outcome.total_time, first)
+
+
+def _answering(attempts: tuple[Attempt, ...], model: str) -> int:
+    """The last attempt at the model that the outcome names, else the last of all."""
+    for index in range(len(attempts) - 1, -1, -1):
+        if attempts[index].model == model:
+            return index
+    return len(attempts) - 1
+
+
+def _add_times(cell: Bucket, total: float, first: float | None) -> None:
+    cell.n[b.LATENCY] += int(total * 1e6)
+    place = bucket_of(total)
+    cell.latency[place] = cell.latency.get(place, 0) + 1
+    if first is not None:
+        place = bucket_of(first)
+        cell.ttft[place] = cell.ttft.get(place, 0) + 1
+
+
+def _key(outcome: Outcome, part: int, model: str, provider: str, status: int) -> Key:
+    user = outcome.user or (str(outcome.uid) if outcome.uid >= 0 else "")
+    who = (outcome.app, user, outcome.unit)
+    return (part, outcome.pool, model, provider, *who, str(outcome.operation), str(status) if status else "")
+
+
+# -- events ---------------------------------------------------------------------------------------------
+
+
+def at(part: int, *, pool: str = "", model: str = "", provider: str = "") -> Key:
+    """The key of an event without an app."""
+    return (part, pool, model, provider, "", "", "", "", "")
+
+
+def count_standby(event: Event, find: Find) -> None:
+    """A model or provider was set aside."""
+    ids = event.ids
+    if event.type == "provider_deactivated":
+        if ids.get("provider"):
+            find(at(ATTEMPT, provider=ids["provider"])).n[b.STANDBY] += 1
+        return
+    if ids.get("model"):
+        find(at(ATTEMPT, model=ids["model"])).n[b.STANDBY] += 1
+    if ids.get("pool"):
+        find(at(REQUEST, pool=ids["pool"])).n[b.STANDBY] += 1
+
+
+def count_quota_reset(event: Event, find: Find) -> None:
+    ids = event.ids
+    if ids.get("pool"):
+        find(at(REQUEST, pool=ids["pool"])).n[b.QUOTA_RESETS] += 1
+    if ids.get("model") or ids.get("provider"):
+        key = at(ATTEMPT, model=ids.get("model", ""), provider=ids.get("provider", ""))
+        find(key).n[b.QUOTA_RESETS] += 1

@@ -1,0 +1,37 @@
+"""Models, pools, apps and allowances of every kind, for properties of accounts."""
+
+from __future__ import annotations
+
+from meshd.routing.availability.state import MeshState
+from meshd.routing.budgets.accounts import Accounts
+from meshd.routing.decision.stages import Asker, Question
+from meshd.routing.request.needs import Needs
+from meshd.routing.table.specs import Allowance, PoolSpec, Pricing, RoutingTable
+from meshd.sdk.provider import Operation
+from tests.support.routing.routing_builders import CHAT, model
+
+NOW = 1_796_036_400.0  # 2026-11-30 11:00 UTC: a month ends with the day
+ZONES = ("UTC", "Europe/Berlin", "America/New_York", "Pacific/Kiritimati")
+MODELS = [
+    model("groq.a", pricing=Pricing(input_per_1m=7_000_000, output_per_1m=11_000_000)),
+    model("groq.b", pricing=Pricing(per_request=90)),
+    model("local.c"),
+]
+POOLS = [PoolSpec(name, CHAT, tuple(each.id for each in MODELS)) for name in ("chat", "other")]
+APPS = ("notes", "mail", "")
+ALLOWANCES = [
+    Allowance("provider", "groq", "cost", "day", 2500),
+    Allowance("provider", "groq", "requests", "rolling", 12, "quota"),
+    Allowance("model", "groq.b", "cost", "month", 1500),
+    Allowance("pool", "chat", "tokens", "day", 1500, "quota"),
+    Allowance("app", "notes", "requests", "month", 15, "budget", enforce=False),
+    Allowance("app", "mail", "cost", "day", 900),
+    Allowance("member", "chat\0groq.a", "tokens", "stint", 600, "rule"),
+]
+TABLE = RoutingTable(RoutingTable.empty().tree, MODELS, (), POOLS, allowances=ALLOWANCES)
+
+
+def question(accounts: Accounts, pool: PoolSpec, app: str, tokens: int, now: float) -> Question:
+    state = MeshState()
+    state.accounts = accounts
+    return Question(TABLE, state, pool, Needs(Operation.CHAT, most=tokens, max_output=tokens), now, Asker(account=app))

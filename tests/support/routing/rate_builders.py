@@ -1,0 +1,43 @@
+"""One pool of rate-limited models, and what is taken there."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from meshd.routing.decision.stages import Asker, Question
+from meshd.routing.rates.rates import Crowd, Headroom, Passage
+from meshd.routing.request.needs import Needs
+from meshd.routing.table.specs import NO_RATES, AppSpec, ProviderSpec, RateSpec
+from meshd.sdk.provider import Operation
+from tests.support.routing.routing_builders import NOW, Mesh, mesh
+
+__all__ = ["NOW", "Room"]
+
+
+class Room:
+    """One pool of models of the provider "p", and the passages that were taken there."""
+
+    def __init__(self, *models: str, rate: RateSpec = NO_RATES, app: RateSpec = NO_RATES, **pool: Any) -> None:
+        provider = ProviderSpec("p", "modelmesh.scripted.v1", rate=rate)
+        self.mesh: Mesh = mesh(*(models or ("p.m",)), providers=[provider], **pool)
+        self.rates = self.mesh.state.rates
+        self.app = AppSpec("app", rate=app)
+
+    def question(self, at: float = 0.0, tokens: int = 0, output: int | None = None, account: str = "app") -> Question:
+        question = self.mesh.question(Needs(Operation.CHAT, most=tokens, max_output=output))
+        question.now = NOW + at
+        question.asker = Asker(self.app, account)
+        return question
+
+    def crowd(self, at: float = 0.0, model: str = "p.m", **asked: Any) -> Crowd | None:
+        return self.rates.crowd(self.question(at, **asked), self.mesh.table.models[model])
+
+    def enter(self, at: float = 0.0, model: str = "p.m", **asked: Any) -> Passage:
+        question, spec = self.question(at, **asked), self.mesh.table.models[model]
+        return self.rates.enter(question, spec, question.estimate(spec))
+
+    def leave(self, passage: Passage, at: float = 0.0, tokens: int | None = None) -> None:
+        self.rates.leave(passage, NOW + at, tokens)
+
+    def headroom(self, at: float = 0.0, model: str = "p.m") -> Headroom:
+        return self.rates.headroom(self.question(at), self.mesh.table.models[model])

@@ -1,0 +1,65 @@
+"""The socket's server alone, without a daemon around it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import uvloop
+
+from meshd.gateway.frontends.exchange import Exchange
+from meshd.gateway.frontends.ipc.server import IpcServer
+
+
+class Served:
+    """An IpcServer that answers nothing by itself. limit: of a message's size, in bytes."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, address: str, limit: int, **options: Any) -> None:
+        self.accepted: list[Exchange] = []
+        self.events: list[tuple[str, str, int]] = []
+        self.limit = limit
+        self.server = IpcServer(
+            self.accept,
+            on_event=lambda type, reason, caller: self.events.append((type, reason, caller.pid)),
+            request_timeout=lambda: 60.0,
+            max_message_size=lambda: self.limit,
+            max_inflight=lambda: 3,
+            **options,
+        )
+        self.server.open(loop)
+        self.server.bind(address)
+
+    def accept(self, exchange: Exchange) -> None:
+        exchange.begun = True
+        exchange.task = asyncio.ensure_future(asyncio.Event().wait())  # type: ignore[assignment]
+        self.accepted.append(exchange)
+
+    @property
+    def lost(self) -> list[str]:
+        """Why clients were given up, in order."""
+        return [reason for type, reason, _ in self.events if type == "client_lost"]
+
+
+def served_in(directory: Path, limit: int = 1024**2, **options: Any) -> Callable[[Any], None]:
+    """Runs a coroutine function with a Served and the address it is at, on uvloop as the router does."""
+
+    def run(test: Callable[[Served, str], Awaitable[None]]) -> None:
+        async def main() -> None:
+            address = f"ipc://{directory}/s"
+            served = Served(asyncio.get_running_loop(), address, limit, **options)
+            try:
+                await test(served, address)
+            finally:
+                served.server.close()
+
+        uvloop.run(main())
+
+    return run
+
+
+async def until(condition: Callable[[], Any]) -> None:
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110 - what is waited for happens in libzmq
+            await asyncio.sleep(0.002)

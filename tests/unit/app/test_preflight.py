@@ -1,0 +1,132 @@
+"""What would stop a start, found before it."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from meshd.app import preflight, start
+from meshd.config import MeshConfig
+from meshd.config.check.advice import of_matches
+
+
+def config(tmp_path: Path, **sections: Any) -> MeshConfig:
+    written: dict[str, Any] = {"daemon": {"state_dir": str(tmp_path / "state"), "socket": str(tmp_path / "m.sock")}}
+    return MeshConfig({**written, **sections}, environ={})
+
+
+def found(config: MeshConfig, **options: Any) -> list[tuple[str, bool]]:
+    return [(each.subject, each.fatal) for each in preflight.obstacles(config, **options)]
+
+
+def test_nothing_is_in_the_way_and_nothing_is_made(tmp_path: Path) -> None:
+    assert found(config(tmp_path), strict=True) == []
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("written", "strict", "fatal"),
+    [({}, False, False), ({}, True, True), ({"fail_on_missing": True}, False, True),
+     ({"fail_on_missing": False}, True, False)],
+)  # fmt: skip
+def test_a_missing_secret(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: Any, strict: bool, fatal: bool
+) -> None:
+    monkeypatch.delenv("GROQ_API_KEY", raising=False)
+    made = config(tmp_path, providers={"groq": {"api_key": "${secrets:GROQ_API_KEY}"}}, secrets=written)
+    assert found(made, strict=strict) == [("secret", fatal)]
+    monkeypatch.setenv("GROQ_API_KEY", "x")
+    assert found(made, strict=strict) == []
+
+
+def test_a_socket_that_is_taken_or_none(tmp_path: Path) -> None:
+    place = tmp_path / "m.sock"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as other:
+        other.bind(str(place))
+        other.listen()
+        assert found(config(tmp_path)) == [("socket", True)]
+    assert found(config(tmp_path)) == [], "one that is left over is removed by a start"
+    assert place.exists()
+    place.unlink()
+    place.write_text("")
+    assert found(config(tmp_path)) == [("socket", True)]
+
+
+def test_a_state_directory_that_cannot_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("")
+    made = config(tmp_path, daemon={"state_dir": str(tmp_path / "file/state"), "socket": str(tmp_path / "m.sock")})
+    assert found(made) == [("state", True)]
+    monkeypatch.setattr(preflight.os, "access", lambda *a, **k: False)
+    subjects = list(preflight.state_directory(config(tmp_path)))
+    assert "not writable" in subjects[0].message
+    assert "chown" not in subjects[0].advice
+
+
+def test_matches_that_give_more_than_they_seem_to(tmp_path: Path) -> None:
+    own, open_ = tmp_path / "own", tmp_path / "open"
+    for path, mode in ((own, 0o700), (open_, 0o777)):
+        path.write_text("")
+        path.chmod(mode)
+    apps = {
+        "script": {"match": {"exe": "/usr/bin/python3"}},
+        "own": {"match": {"exe": str(own)}},
+        "open": {"match": {"exe": str(open_), "uid": os.getuid()}},
+        "all": {"match": {"exe": "/bin/ls"}},
+        "narrow": {"match": {"exe": "/bin/ls", "uid": os.getuid()}},
+    }
+    said = "\n".join(of_matches(MeshConfig({"apps": apps}, environ={})))
+    assert "apps.script.match.exe: /usr/bin/python3 is an interpreter" in said
+    assert "apps.open.match.exe" in said
+    assert "apps.all.match.exe: /bin/ls can be run by every user" in said
+    assert "apps.narrow" not in said
+
+
+@pytest.mark.parametrize("module", ["meshd", "meshd.cli"])
+@pytest.mark.parametrize("package", ["pydantic", "typer", "pykka", "aiohttp"])
+def test_a_missing_package_is_said_in_one_line(module: str, package: str, tmp_path: Path) -> None:
+    """As after `pip install .` without the daemon's extra."""
+    barred = tmp_path / "sitecustomize.py"
+    names = "pydantic typer pykka aiohttp httpx rich uvloop yaml".split()  # noqa: SIM905
+    barred.write_text(
+        "import sys\nclass Barred:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        f"        if name.partition('.')[0] in {names!r}: raise ModuleNotFoundError('none', name=name)\n"
+        "sys.meta_path.insert(0, Barred())\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", module, "status"] if module == "meshd.cli" else [sys.executable, "-m", module],
+        env={**os.environ, "PYTHONPATH": str(tmp_path)}, capture_output=True, text=True, timeout=50, check=False,
+    )  # fmt: skip
+    assert done.returncode == start.EX_UNAVAILABLE
+    assert len(done.stderr.splitlines()) == 1
+    assert 'pip install "modelmesh[daemon]"' in done.stderr
+
+
+def test_a_proxy_that_is_refused_is_named_with_its_provider(monkeypatch: pytest.MonkeyPatch) -> None:
+    from meshd.app.preflight import proxies
+
+    monkeypatch.setenv("HTTPS_PROXY", "gopher://user:secret@proxy:1")
+    there = {"connector": "openai-compatible.v1", "base_url": "https://x.example/v1"}
+    here = there | {"base_url": "http://127.0.0.1:1/v1"}
+    (found,) = proxies(MeshConfig({"providers": {"far": there, "near": here}}, environ={}))
+    assert "provider far cannot be reached: HTTPS_PROXY names a proxy of the kind gopher://" in found.message
+    assert "secret" not in found.message
+    assert not found.fatal
+
+
+def test_what_in_no_proxy_has_no_effect_is_named_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    from meshd.app.preflight import proxies
+
+    monkeypatch.setenv("no_proxy", '"192.168.1.*,10.0.0.0/99,.corp"')
+    there = {"connector": "openai-compatible.v1", "base_url": "https://x.example/v1"}
+    (found,) = proxies(MeshConfig({"providers": {"a": there, "b": there}}, environ={}))
+    assert found.message == "no_proxy: 10.0.0.0/99 is not a network (10.0.0.0/8), so it has no effect"
+    assert not found.fatal
+    monkeypatch.setenv("no_proxy", ",".join(f"10.0.0.{n}/99" for n in range(1000)))
+    assert len(list(proxies(MeshConfig({}, environ={})))) == 10

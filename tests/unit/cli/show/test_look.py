@@ -1,0 +1,399 @@
+"""Commands that only look: what they ask the daemon, what they print, and that --json is the answer itself."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import pytest
+
+from meshd.cli.screen import output as out
+from meshd.cli.screen.cells import width_of
+
+STATUS = {
+    "version": "0.1.0",
+    "pid": 42,
+    "uptime": 3725.0,
+    "instance": "i",
+    "sockets": ["/run/meshd/mesh.sock"],
+    "config": {"source": "/etc/meshd/mesh.yaml", "generation": 3},
+    "state": {"ok": True, "error": "", "directory": "/var/lib/meshd"},
+    "actors": [{"name": "router", "alive": True, "restarts": 0, "last_error": ""}],
+    "in_flight": 2,
+    "peers": 5,
+    "draining": False,
+    "providers": [
+        {
+            "name": "openai",
+            "connector": "openai.llm.v1",
+            "available": False,
+            "reason": "401",
+            "score": 0.25,
+            "models": 7,
+        }
+    ],
+    "pools": [{"name": "chat-completion", "active": 1, "standby": 2}],
+    "last_reload": {"ok": True, "changes": ["a"], "problems": [], "at": 0, "duration": 0.01},
+    "spend_today": 0.0123,
+    "requests": {"total": 1204, "failed": 3},
+    "malformed": 0,
+    "notes": ["provider groq is disabled: no key"],
+}
+POOL = {
+    "name": "chat-completion",
+    "capability": "generation.text-generation.chat-completion",
+    "strategy": "modelmesh.round-robin.v1",
+    "active": 1,
+    "standby": 1,
+    "current": "a.one",
+    "models": [
+        {"id": "a.one", "provider": "a", "status": "active", "reason": "", "recovers_in": None, "failures": 0},
+        {"id": "b.two", "provider": "b", "status": "standby", "reason": "3 failures", "recovers_in": 42, "failures": 3},
+    ],
+}
+MODEL = {
+    "id": "a.one",
+    "provider": "a",
+    "model": "one",
+    "capabilities": ["chat-completion"],
+    "features": {"vision": True, "tool_calling": False},
+    "context_window": 8192,
+    "max_output_tokens": None,
+    "pools": ["chat-completion"],
+    "status": "active",
+    "reason": "",
+    "in_flight": 0,
+    "requests": 10,
+    "failures": 1,
+    "tokens_in": 100,
+    "tokens_out": 200,
+    "cost": 0.5,
+    "latency": {"average": 1.0, "p50": 0.9, "p95": 2.0},
+    "first_token": {"average": None, "p50": None, "p95": None},
+    "last_request": None,
+    "last_failure": None,
+}
+PROVIDER = {
+    "name": "a",
+    "connector": "openai.llm.v1",
+    "base_url": "https://a.example/v1",
+    "enabled": True,
+    "available": True,
+    "auth_valid": True,
+    "key": "accepted",
+    "reason": "",
+    "score": 1.0,
+    "last_probe": None,
+    "latency": 0.2,
+    "models": 4,
+    "in_flight": 0,
+    "requests": 10,
+    "cost": 0.5,
+    "details": {"requests_left": 99},
+}
+STATISTIC = {
+    "name": "a.one",
+    "requests_total": 10,
+    "requests_failed": 1,
+    "tokens_in": 5,
+    "cost_total": 1.5,
+    "latency_p50": 0.2,
+}
+EXPLANATION = {
+    "asked": "chat-completion",
+    "resolution": {"kind": "pool", "name": "chat-completion"},
+    "pool": "chat-completion",
+    "strategy": "round-robin",
+    "needs": {"tools": True, "tokens": 100, "images": 0},
+    "stages": [{"name": "features", "kept": ["a.one"], "dropped": [{"model": "b.two", "reason": "no tool calling"}]}],
+    "chosen": "a.one",
+    "order": ["a.one", "c.three"],
+    "error": None,
+}
+
+
+def test_status(fake: Any, meshctl: Any) -> None:
+    fake.answers["GET status"] = STATUS
+    shown = meshctl("status")
+    assert shown.exit_code == 0
+    for text in (
+        "meshd 0.1.0, up 1 h 2 m",
+        "generation 3",
+        "1,204, 3 failed, 2 in flight",
+        "$0.0123",
+        "away",
+        "401",
+        "note: provider groq",
+    ):
+        assert text in shown.stdout
+    assert max(map(len, shown.stdout.splitlines())) <= 80
+    assert "\x1b" not in shown.stdout
+    assert json.loads(meshctl("status", "--json").stdout) == STATUS
+
+
+def test_status_says_what_is_wrong(fake: Any, meshctl: Any) -> None:
+    problem = {"path": "pools.chat", "file": "mesh.yaml", "line": 7, "message": "unknown key", "suggestion": "retry"}
+    fake.answers["GET status"] = STATUS | {
+        "state": {"ok": False, "error": "disk full", "directory": "/x"},
+        "last_reload": {"ok": False, "changes": [], "problems": [problem], "at": 0},
+        "draining": True,
+        "pools": [],
+    }
+    shown = " ".join(meshctl("status").stdout.split())
+    for text in (
+        "disk full (/x): still serving",
+        'mesh.yaml:7: pools.chat: unknown key; did you mean "retry"?',
+        "draining",
+        "no pools",
+    ):
+        assert text in shown
+
+
+@pytest.mark.parametrize("many", [0, 1, 3, 9, 60])
+@pytest.mark.parametrize("broken", [0, 1, 60])
+def test_status_fits_one_screen_and_says_what_it_left_out(fake: Any, meshctl: Any, many: int, broken: int) -> None:
+    reason = "its key is refused: Incorrect API key provided. You can find your API key at https://a.example/keys. " * 2
+    fake.answers["GET status"] = STATUS | {
+        "pools": [
+            {"name": f"pool-{n}-模型" * (1 + n % 3), "active": int(n >= broken), "standby": 1, "current": "m" * 40}
+            for n in range(many)
+        ],
+        "providers": [
+            PROVIDER | {"name": f"p{n}"} | ({"available": False, "reason": reason} if n < broken else {})
+            for n in range(many)
+        ],
+        "notes": [],
+    }
+    short, whole = meshctl("status").stdout, meshctl("status", "--all").stdout
+    assert len(short.splitlines()) <= 23
+    for shown in (short, whole):
+        assert max(map(width_of, shown.splitlines())) <= 80
+    for left_out in ("pools", "providers"):
+        listed = len(re.findall(r"^pool-" if left_out == "pools" else r"^p\d+ ", short, re.MULTILINE))
+        assert (f"and {many - listed} more: meshctl {left_out}" in short) == (listed < many)
+    if many:
+        assert f"p{many - 1} " in whole
+        if broken:
+            assert "key is refused" in "".join(short.split("socket")[0])
+
+
+def test_a_daemon_of_another_version_may_lack_anything(fake: Any, meshctl: Any) -> None:
+    fake.answers["GET status"] = {}
+    assert meshctl("status").exit_code == 0
+
+
+def test_pools(fake: Any, meshctl: Any) -> None:
+    fake.answers["GET pools"] = {"data": [POOL]}
+    fake.answers["GET pools/chat-completion"] = POOL
+    assert "a.one  round-robin" in meshctl("pools").stdout
+    shown = meshctl("pools", "chat-completion").stdout
+    assert "3 failures" in shown
+    assert "42.0 s" in shown
+    assert json.loads(meshctl("pools", "--json").stdout) == {"data": [POOL]}
+    assert json.loads(meshctl("pools", "chat-completion", "--json").stdout) == POOL
+
+
+def test_models(fake: Any, meshctl: Any) -> None:
+    fake.answers["GET models"] = {"data": [MODEL]}
+    fake.answers["GET models?id=a.one"] = {"data": [MODEL]}
+    assert "900 ms" in meshctl("models").stdout
+    shown = meshctl("models", "a.one").stdout
+    for text in ("8,192", "vision", "p50 900 ms, p95 2.0 s", "10, 1 failed"):
+        assert text in shown
+    assert "tool_calling" not in shown
+    assert json.loads(meshctl("models", "a.one", "--json").stdout) == MODEL
+
+
+def test_providers(fake: Any, meshctl: Any) -> None:
+    fake.answers["GET providers"] = {"data": [PROVIDER]}
+    fake.answers["GET providers?name=a"] = {"data": [PROVIDER]}
+    fake.answers["GET providers?name=b"] = {"data": []}
+    assert "openai.llm.v1" in meshctl("providers").stdout
+    shown = meshctl("providers", "a").stdout
+    assert "accepted" in shown
+    assert "requests left" in shown
+    assert json.loads(meshctl("providers", "--json").stdout) == {"data": [PROVIDER]}
+    unknown = meshctl("providers", "b")
+    assert unknown.exit_code == 1
+    assert "'b'" in unknown.stderr
+
+
+@pytest.mark.parametrize("command", ["pools", "models", "providers"])
+def test_nothing_there_yet(fake: Any, meshctl: Any, command: str) -> None:
+    fake.answers[f"GET {command}"] = {"data": []}
+    fake.answers["GET config"] = {"config": {}}
+    shown = meshctl(command)
+    assert (shown.exit_code, "meshctl pull" in shown.stdout) == (0, True)
+
+
+def test_explain(fake: Any, meshctl: Any) -> None:
+    fake.answers["POST explain"] = EXPLANATION
+    shown = meshctl("explain", "chat-completion", "--tools", "--stream", "--tokens", "3", "--max-tokens", "9")
+    assert shown.exit_code == 0
+    for text in ("✗ b.two: no tool calling", "✓ a.one", "chosen: a.one", "then: c.three", "tools, tokens: 100"):
+        assert text in shown.stdout
+    request = fake.asked[-1][1]
+    assert request["messages"] == [{"role": "user", "content": "word word word"}]
+    assert (request["stream"], request["max_tokens"], len(request["tools"])) == (True, 9, 1)
+    assert json.loads(meshctl("explain", "chat-completion", "--json").stdout) == EXPLANATION
+
+
+def test_explain_ends_with_the_stage_that_left_none(fake: Any, meshctl: Any) -> None:
+    emptied = {"name": "state", "kept": [], "dropped": [{"model": "a.one", "reason": "broken"}]}
+    later = {"name": "limits", "kept": [], "dropped": []}
+    fake.answers["POST explain"] = EXPLANATION | {"stages": [*EXPLANATION["stages"], emptied, later], "chosen": None}
+    shown = meshctl("explain", "chat-completion").stdout
+    assert "state: 0 kept, 1 dropped; no model is left" in shown
+    assert "limits" not in shown
+
+
+def test_explain_says_who_is_asked_last_and_why_so_much_is_reserved(fake: Any, meshctl: Any) -> None:
+    remark = {"model": "a.one", "reason": "does not declare tools; asked last"}
+    because = {"in": "at most one for each of 80 bytes, 128 for its provider's template", "out": "no limit is known"}
+    row = {"reservation": {"tokens_in": 208, "tokens_out": 4096, "cost": 0.0, "because": because}}
+    fake.answers["POST explain"] = EXPLANATION | {
+        "stages": [EXPLANATION["stages"][0] | {"remarks": [remark]}],
+        "candidates": [row | {"model": "a.one"}, row | {"model": "b.two"}],
+    }
+    shown = meshctl("explain", "chat-completion").stdout
+    assert "✓ a.one: does not declare tools; asked last" in shown
+    assert "is reserved; the prompt has about 100 tokens" in shown
+    assert "a.one, b.two\n    208 in: at most one for each of 80 bytes" in shown
+    assert "4,096 out: no limit is known" in shown
+
+
+def test_explain_embeddings_and_images(fake: Any, meshctl: Any) -> None:
+    fake.answers["POST explain"] = EXPLANATION
+    meshctl("explain", "text-embeddings")
+    assert fake.asked[-1][1] == {"model": "text-embeddings", "path": "/v1/embeddings", "input": "word"}
+    meshctl("explain", "m", "--for", "completion")
+    assert fake.asked[-1][1]["prompt"] == "word"
+    meshctl("explain", "m", "--image")
+    assert fake.asked[-1][1]["messages"][0]["content"][1]["type"] == "image_url"
+
+
+def test_explain_a_refusal_exits_1(fake: Any, meshctl: Any) -> None:
+    refused = EXPLANATION | {
+        "chosen": None,
+        "order": [],
+        "error": {"message": "no model can", "code": "no_active_model"},
+    }
+    fake.answers["POST explain"] = refused
+    shown = meshctl("explain", "chat-completion")
+    assert (shown.exit_code, "refused: no model can" in shown.stdout) == (1, True)
+    again = meshctl("explain", "chat-completion", "--json")
+    assert (again.exit_code, json.loads(again.stdout)) == (1, refused)
+
+
+def test_stats(fake: Any, meshctl: Any) -> None:
+    answer = {"by": "pool", "since": 86400, "data": [STATISTIC]}
+    fake.answers["GET stats?by=pool&since=86400.0"] = answer
+    fake.answers["GET stats?by=model"] = {"data": []}
+    shown = meshctl("stats", "--by", "pool", "--since", "24h").stdout
+    assert "$1.50" in shown
+    assert json.loads(meshctl("stats", "--by", "pool", "--since", "1d", "--json").stdout) == answer
+    assert "no requests yet" in meshctl("stats").stdout
+    assert meshctl("stats", "--since", "soon").exit_code == 2
+    assert meshctl("stats", "--by", "colour").exit_code == 2
+
+
+EVENTS = [
+    {
+        "type": "model_rotated",
+        "at_ns": 2_000_000_000,
+        "severity": "info",
+        "ids": {"pool": "c"},
+        "reason": "asked",
+        "changed": {"to": "b"},
+    },
+    {"type": "config_reloaded", "at_ns": 1_000_000_000, "severity": "info", "ids": {}, "reason": "", "changed": {}},
+]
+
+
+def test_events(fake: Any, meshctl: Any) -> None:
+    fake.answers["GET events?limit=50"] = {"data": EVENTS}
+    fake.answers["GET events?limit=50&type=model_rotated"] = {"data": EVENTS[:1]}
+    lines = meshctl("events").stdout.splitlines()
+    assert ["config_reloaded" in lines[0], "pool=c  asked  (to: b)" in lines[1]] == [True, True]
+    assert json.loads(meshctl("events", "--json").stdout) == {"data": EVENTS[::-1]}
+    assert len(meshctl("events", "--type", "model_rotated").stdout.splitlines()) == 1
+    assert meshctl("events", "--type", "model_roteted").exit_code == 2
+
+
+def test_events_follow(fake: Any, meshctl: Any) -> None:
+    fake.answers["GET events?limit=50"] = {"data": EVENTS}
+    late = {"type": "client_lost", "at_ns": 3_000_000_000}
+    fake.live = [EVENTS[0], late, KeyboardInterrupt()]
+    followed = meshctl("events", "--follow", "--json")
+    assert [json.loads(line)["type"] for line in followed.stdout.splitlines()] == [
+        "config_reloaded",
+        "model_rotated",
+        "client_lost",
+    ]
+    assert followed.exit_code == 130
+    assert followed.stderr == ""
+
+
+def test_providers_that_are_switched_off_are_named(fake: Any, meshctl: Any) -> None:
+    fake.answers["GET providers"] = {"data": []}
+    fake.answers["GET config"] = {"config": {"providers": {"a": {"enabled": False}, "b": {"enabled": False}}}}
+    assert "switched off by `enabled: false`: a, b" in " ".join(meshctl("providers").output.split())
+    fake.answers["GET config"] = {"config": {}}
+    assert "set a key" in meshctl("providers").output
+
+
+def test_events_say_until_when_as_a_clock_does(fake: Any, meshctl: Any) -> None:
+    event = {"type": "model_deactivated", "at_ns": 1, "changed": {"until": 1795421203.48}}
+    fake.answers["GET events?limit=50"] = {"data": [event]}
+    shown = meshctl("events").stdout
+    assert "1795421203" not in shown
+    assert re.search(r"until (?:\d{4}-\d\d-\d\d\s+)?\d\d:\d\d:\d\d", shown)
+
+
+def test_events_tell_durations_and_numbers_as_people_do(fake: Any, meshctl: Any) -> None:
+    at = 1_796_000_000
+    rests = {"type": "model_deactivated", "at_ns": at * 10**9, "ids": {"model": "m"}, "reason": "gone"}
+    health = {
+        "type": "provider_health_changed",
+        "at_ns": at * 10**9,
+        "changed": {"latency": 0.00234567, "score": 0.7351},
+    }
+    fake.answers["GET events?limit=50"] = {"data": [rests | {"changed": {"until": at + 119.99}}, health]}
+    shown = " ".join(meshctl("events").stdout.split())
+    assert "for 2 min, until " in shown
+    assert "latency: 2.3 ms, score: 0.735" in shown
+    assert not re.search(r"\d\.\d{4,}|: \d+\.\d+s", shown)
+
+
+def test_a_pipe_reads_words_where_a_terminal_has_marks(
+    fake: Any, meshctl: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake.answers["POST explain"] = EXPLANATION
+    monkeypatch.setattr(out, "on_terminal", lambda: False)
+    shown = meshctl("explain", "chat-completion").stdout
+    assert "  dropped b.two: no tool calling\n" in shown
+    assert "  kept a.one\n" in shown
+    assert not set(shown) & set("✓✗→")
+
+
+def test_the_code_of_a_refusal_stands_with_its_sentence(fake: Any, meshctl: Any) -> None:
+    message = "No model of all can be asked now; ask again in 1 s.\n" + "\n".join(
+        f"  {name}: provider {name}: it does not answer probes: connection refused by 127.0.0.1:18999"
+        for name in ("first", "second")
+    )
+    fake.answers["POST explain"] = EXPLANATION | {"error": {"code": "no_active_model", "message": message}}
+    lines = meshctl("explain", "chat-completion").stdout.splitlines()
+    assert "refused: No model of all can be asked now; ask again in 1 s. (no_active_model)" in lines
+    rest = lines[lines.index("refused: No model of all can be asked now; ask again in 1 s. (no_active_model)") + 1 :]
+    assert len(rest) > 2
+    assert all(line.startswith("  ") for line in rest), "each detail below its own beginning"
+
+
+def test_a_rotation_says_its_models_once(fake: Any, meshctl: Any) -> None:
+    changed = {"from": "a.one", "to": "b.two"}
+    event = {"type": "model_rotated", "at_ns": 1, "ids": {"pool": "all"}, "reason": "a.one → b.two", "changed": changed}
+    fake.answers["GET events?limit=50"] = {"data": [event, event | {"reason": "by hand", "at_ns": 2}]}
+    by_itself, by_hand = meshctl("events").stdout.splitlines()
+    assert by_itself.count("b.two") == by_hand.count("b.two") == 1
+    assert "from: a.one, to: b.two" in by_hand

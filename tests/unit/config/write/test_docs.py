@@ -1,0 +1,64 @@
+"""The generated page and the JSON Schema agree with the schema."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from meshd.config import MeshConfig
+from meshd.config.schema.root import RootConfig
+from meshd.config.schema_walk import keys_of
+from meshd.config.write.docs import page
+from meshd.config.write.json_schema import json_schema
+
+ROOT = Path(__file__).parents[4]
+
+
+def test_the_page_is_not_stale() -> None:
+    written = (ROOT / "docs" / "configuration.md").read_text("utf-8")
+    assert written == page(), "stale: run python -m meshd.config.write.docs"
+
+
+def test_the_pages_examples_are_valid() -> None:
+    examples = re.findall(r"```yaml\n(.*?)```", page(), re.DOTALL)
+    assert examples
+    for example in examples:
+        assert MeshConfig.from_text(example, environ={}).validate() == []
+
+
+def sections(model: Any) -> Iterator[Any]:
+    yield model
+    for key in keys_of(model).values():
+        if key.below is not None:
+            yield from sections(key.below)
+
+
+def test_every_key_is_described() -> None:
+    for section in sections(RootConfig):
+        for name, info in section.model_fields.items():
+            assert info.description, f"{section.__name__}.{name}"
+            assert info.description.endswith("."), f"{section.__name__}.{name}"
+
+
+def test_the_json_schema_knows_units_and_short_forms() -> None:
+    schema = json_schema()
+    json.dumps(schema)
+    definitions = schema["$defs"]
+    timeout = definitions["ProviderConfig"]["properties"]["timeout"]
+    assert {part["type"] for part in timeout["anyOf"]} == {"string", "number"}
+    assert "threads" in definitions["ProviderConfig"]["properties"]
+    assert "config" in definitions["PoolConfig"]["properties"]
+    assert definitions["PoolConfig"]["additionalProperties"] is False
+    assert {"type": "string"} in definitions["LoggingSinks"]["anyOf"]
+    assert schema["properties"]["proxy"]["deprecated"] is True
+    assert "Not supported yet: power." in definitions["StorageConfig"]["properties"]["durability"]["description"]
+    assert "shown_default" not in json.dumps(schema)
+
+
+def test_every_reference_of_the_json_schema_is_there() -> None:
+    schema = json_schema()
+    wanted = set(re.findall(r'"#/\$defs/([^"]+)"', json.dumps(schema)))
+    assert wanted <= set(schema["$defs"])

@@ -1,0 +1,74 @@
+"""With which key a call goes out, and that no key comes back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from meshd.connectors.providers.openai import OpenAIProvider
+from meshd.sdk import FailureKind, Operation, ProviderCall, ProviderFailure, ProviderSettings
+
+KEYS = {"f1": "sk-first-key", "f2": "sk-second-key"}
+
+
+def made(**settings: Any) -> OpenAIProvider:
+    given = {"base_url": "https://h/v1", "api_key": "sk-first-key", "api_keys": KEYS} | settings
+    return OpenAIProvider(ProviderSettings("p", "c", **given))
+
+
+def sent(provider: OpenAIProvider, key: str = "", stream: bool = False, **headers: str) -> Any:
+    fields = {"messages": msgspec.Raw(b"[]")}
+    call = ProviderCall(Operation.CHAT, "m", fields, stream=stream, key=key, headers=headers)
+    return provider._headers_for(call)
+
+
+@pytest.mark.parametrize(
+    ("key", "carried"),
+    [("", "sk-first-key"), ("f1", "sk-first-key"), ("f2", "sk-second-key"), ("gone", "sk-first-key")],
+)
+@pytest.mark.parametrize(("stream", "accept"), [(False, "application/json"), (True, "text/event-stream")])
+def test_the_call_names_the_key(key, carried, stream, accept):
+    headers = sent(made(), key, stream)
+    assert headers["Authorization"] == f"Bearer {carried}"
+    assert headers["Accept"] == accept
+
+
+def test_the_key_travels_as_the_provider_wants_it():
+    headers = sent(made(quirks={"api_key_header": "api-key"}), "f2")
+    assert headers["api-key"] == "sk-second-key"
+    assert "Authorization" not in headers
+    assert "Authorization" not in sent(made(auth_method="none"), "f2")
+
+
+def test_a_calls_own_headers_stay_its_own():
+    provider = made()
+    assert sent(provider, "f2", **{"X-A": "1"})["X-A"] == "1"
+    assert "X-A" not in sent(provider, "f2")
+
+
+def test_no_key_is_repeated_in_a_failure():
+    failure = ProviderFailure(FailureKind.AUTHENTICATION, "sk-second-key is wrong", body=b"sk-second-key, sk-first-key")
+    made()._scrub(failure)
+    assert failure.message == "••• is wrong"
+    assert failure.body == "•••, •••".encode()
+
+
+@pytest.mark.parametrize(("first", "unsent"), [(True, True), (False, False)])
+async def test_what_an_earlier_try_may_have_cost_is_not_forgotten(monkeypatch, first, unsent):
+    """Only if no try of them all arrived was nothing sent."""
+    provider = made(max_retries=1)
+    tries = [
+        ProviderFailure(FailureKind.CONNECTION, "first", unsent=first),
+        ProviderFailure(FailureKind.CONNECTION, "refused", unsent=True),
+    ]
+
+    async def fail(*_: Any) -> Any:
+        raise tries.pop(0)
+
+    monkeypatch.setattr(provider, "_send", fail)
+    monkeypatch.setattr("meshd.connectors.providers.openai.RETRY_DELAY", 0.0)
+    with pytest.raises(ProviderFailure, match="refused") as caught:
+        await provider.execute(ProviderCall(Operation.CHAT, "m", {"messages": msgspec.Raw(b"[]")}))
+    assert caught.value.unsent is unsent

@@ -1,0 +1,60 @@
+"""Asking for the rest of an answer, as each server wants to be asked."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from meshd.connectors.providers.openai import OpenAIProvider
+from meshd.formats.openai.prefill import PREFILLS, CannotGoOn, continued, prefill_of
+from meshd.routing.request.needs import GOING_ON
+from meshd.sdk import Operation, ProviderSettings
+
+FIELDS = {"messages": msgspec.Raw(b'[ {"role":"user","content":"count"} ]'), "seed": msgspec.Raw(b"1")}
+
+
+def sent(how: str) -> dict[str, Any]:
+    read: dict[str, Any] = msgspec.json.decode(
+        msgspec.json.encode(continued(FIELDS, Operation.CHAT, "one two", how)), type=dict[str, Any]
+    )
+    return read
+
+
+@pytest.mark.parametrize("how", PREFILLS)
+def test_the_text_so_far_follows_what_the_app_sent(how: str) -> None:
+    messages = sent(how)["messages"]
+    assert messages[0] == {"role": "user", "content": "count"}
+    assert messages[1].items() >= {"role": "assistant", "content": "one two"}.items()
+    assert sent(how)["seed"] == 1
+    assert len(messages) == (3 if how == "instruct" else 2)
+
+
+def test_the_marks_of_each() -> None:
+    assert sent("prefix")["messages"][-1]["prefix"] is True
+    final = sent("final_message")
+    assert (final["continue_final_message"], final["add_generation_prompt"]) == (True, False)
+    assert sent("instruct")["messages"][-1]["role"] == "user"
+    assert set(sent("assistant")) == set(FIELDS)
+
+
+def test_a_legacy_prompt_is_made_longer() -> None:
+    for prompt in (b'"count: "', b'["count: "]'):
+        fields = {"prompt": msgspec.Raw(prompt)}
+        assert continued(fields, Operation.COMPLETION, "one", "instruct") == {"prompt": "count: one"}
+    with pytest.raises(CannotGoOn):
+        continued({"prompt": msgspec.Raw(b"[1,2,3]")}, Operation.COMPLETION, "one", "instruct")
+
+
+def test_an_unknown_way_is_an_error_when_the_provider_is_made() -> None:
+    assert prefill_of({}, "p") == "instruct"
+    with pytest.raises(ValueError, match="provider p: prefill 'shout' is not one of assistant, prefix"):
+        OpenAIProvider(ProviderSettings("p", "c", base_url="http://x.test/v1", quirks={"prefill": "shout"}))
+
+
+@pytest.mark.parametrize("how", PREFILLS)
+def test_what_is_added_is_reserved_for(how: str) -> None:
+    added = continued(FIELDS, Operation.CHAT, "one two", how)
+    size = len(msgspec.json.encode(added)) - len(msgspec.json.encode(FIELDS)) - len("one two")
+    assert 0 < size <= GOING_ON

@@ -1,0 +1,237 @@
+"""The table of operations, without a socket."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import pytest
+
+from meshd.gateway.control.dispatcher import Call, Dispatcher, _meant, is_owner
+from meshd.gateway.frontends.exchange import ClientGone, Exchange
+from meshd.gateway.frontends.ipc.identity import Caller
+from modelmesh import AccessDeniedError, InvalidRequestError, NotFoundError
+
+ROOT = Caller(uid=0)
+OWN = Caller(uid=os.getuid())
+OTHER = Caller(uid=os.getuid() + 12345, name="other")
+
+
+class Recorded(Exchange):
+    """Keeps what it is answered with."""
+
+    def __init__(self, method="GET", path="/a", body=b"", caller=OTHER, timeout=60.0, **options):
+        super().__init__(b"i" * 16, method, path, body, headers={}, caller=caller, timeout=timeout, **options)
+        self.said: list = []
+
+    def respond(self, body, mesh, headers=None):
+        self.said.append(("respond", json.loads(body)))
+
+    def error(self, error):
+        self.said.append(("error", error.status_code, error.code))
+
+    def end(self, usage, mesh):
+        self.said.append(("end",))
+
+    def _send_chunk(self, data):
+        self.said.append(("chunk", json.loads(data)))
+
+
+@pytest.fixture
+def dispatcher():
+    async def infer(exchange):
+        exchange.respond(b'"inferred"', {})
+
+    async def echo(call: Call):
+        return {"body": call.body, "query": call.query, "rest": call.rest}
+
+    async def numbers(call: Call):
+        for number in range(3):
+            yield number
+
+    async def gone(call: Call):
+        raise ClientGone
+
+    async def bug(call: Call):
+        raise ZeroDivisionError
+
+    table = Dispatcher(frozenset({"/v1/infer"}), infer)
+    table.add("GET", "/a", echo, stream=numbers)
+    table.add("GET", "/below/", echo)
+    table.add("POST", "/admin", echo, admin=True)
+    table.add("GET", "/gone", gone)
+    table.add("GET", "/bug", bug)
+    return table
+
+
+async def answer(dispatcher, *arguments, **options):
+    exchange = Recorded(*arguments, **options)
+    await dispatcher.run(exchange)
+    return exchange.said
+
+
+async def test_paths_queries_and_bodies(dispatcher):
+    said = await answer(dispatcher, "GET", "/a?x=1&y=a%20b&x=2", b'{"k": [1]}')
+    assert said == [("respond", {"body": {"k": [1]}, "query": {"x": "2", "y": "a b"}, "rest": ""})]
+    said = await answer(dispatcher, "GET", "/below/a%2Fb/c")
+    assert said[0][1]["rest"] == "a/b/c"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "refusal"),
+    [
+        ("GET", "/nowhere", b"", (404, "unknown_path")),
+        ("GET", "/below/", b"", (404, "unknown_path")),
+        ("POST", "/a", b"", (405, "method_not_allowed")),
+        ("GET", "/v1/infer", b"", (405, "method_not_allowed")),
+        ("GET", "/a", b"[]", (400, "invalid_json")),
+        ("GET", "/a", b"{", (400, "invalid_json")),
+        ("GET", "/a", b"\xff", (400, "invalid_json")),
+        ("GET", "/a", b'{"a":' * 50_000, (400, "invalid_json")),
+        ("GET", "/bug", b"", (500, "internal_error")),
+    ],
+)
+async def test_refusals(dispatcher, method, path, body, refusal):
+    assert await answer(dispatcher, method, path, body) == [("error", *refusal)]
+
+
+async def test_inference_paths_go_to_inference(dispatcher):
+    assert await answer(dispatcher, "POST", "/v1/infer", b"anything") == [("respond", "inferred")]
+
+
+async def test_streams(dispatcher):
+    assert await answer(dispatcher, stream=True, credit=9) == [("chunk", 0), ("chunk", 1), ("chunk", 2), ("end",)]
+    assert await answer(dispatcher, path="/below/x", stream=True) == [("error", 400, "invalid_request")]
+
+
+async def test_a_stream_that_is_not_taken_ends_at_the_deadline(dispatcher):
+    said = await answer(dispatcher, stream=True, credit=1, timeout=0.01)
+    assert said == [("chunk", 0), ("error", 504, "timeout")]
+
+
+async def test_a_client_that_went_away_is_told_nothing(dispatcher):
+    assert await answer(dispatcher, path="/gone") == []
+
+
+async def test_operators_commands(dispatcher):
+    assert await answer(dispatcher, "POST", "/admin", caller=OTHER) == [("error", 403, "access_denied")]
+    for caller in (ROOT, OWN):
+        assert (await answer(dispatcher, "POST", "/admin", caller=caller))[0][0] == "respond"
+    with pytest.raises(AccessDeniedError, match="root") as caught:
+        await dispatcher.call("POST", "/admin", Call(OTHER))
+    assert caught.value.app == "other"
+    assert await dispatcher.call("POST", "/admin", Call(ROOT, {"a": 1})) == {"body": {"a": 1}, "query": {}, "rest": ""}
+
+
+async def test_calls_from_inside_raise(dispatcher):
+    with pytest.raises(NotFoundError):
+        await dispatcher.call("GET", "/nowhere", Call(ROOT))
+    with pytest.raises(InvalidRequestError):
+        await dispatcher.call("POST", "/a", Call(ROOT))
+
+
+def test_nobody_unknown_is_an_operator():
+    assert not is_owner(Caller())
+    assert is_owner(ROOT)
+
+
+async def test_who_is_an_administrator_can_be_told(dispatcher):
+    dispatcher.is_admin = lambda caller: caller == OTHER
+    assert (await answer(dispatcher, "POST", "/admin", caller=OTHER))[0][0] == "respond"
+    assert await answer(dispatcher, "POST", "/admin", caller=ROOT) == [("error", 403, "access_denied")]
+
+
+# -- credit -----------------------------------------------------------------------------------------------
+
+
+async def test_chunks_wait_for_credit():
+    import asyncio
+
+    exchange = Recorded(stream=True, credit=1)
+    await exchange.chunk(b"1")
+    waiting = asyncio.ensure_future(exchange.chunk(b"2"))
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    exchange.add_credit(2)
+    await waiting
+    await exchange.chunk(b"3")
+    assert (exchange.credit, exchange.sent) == (0, 3)
+
+
+async def test_cancel_is_idempotent_and_harmless_when_done():
+    import asyncio
+
+    exchange = Recorded()
+    exchange.cancel()  # no task yet
+    exchange.task = asyncio.ensure_future(asyncio.Event().wait())
+    exchange.cancel()
+    exchange.cancel()
+    await asyncio.wait([exchange.task])
+    assert exchange.task.cancelled()
+    exchange.task = asyncio.ensure_future(asyncio.sleep(0))
+    exchange.done = True
+    exchange.cancel()
+    await exchange.task
+
+
+@pytest.mark.parametrize("query", ["", "?", "?api-version=2024-10-21", "?a=1&b=%2F?", "?" + "x" * 3000])
+async def test_a_query_is_no_part_of_any_path(dispatcher, query):
+    assert await answer(dispatcher, "POST", f"/v1/infer{query}", b"{}") == [("respond", "inferred")]
+    assert (await answer(dispatcher, "GET", f"/a{query}"))[0][0] == "respond"
+    assert (await answer(dispatcher, "GET", f"/v1/infer{query}"))[0][1:] == (405, "method_not_allowed")
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "HEAD", "OPTIONS", "PROPFIND"])
+@pytest.mark.parametrize("path", ["/admin", "/v1/infer"])
+async def test_other_methods_of_a_path(dispatcher, method, path):
+    assert (await answer(dispatcher, method, path, caller=ROOT))[0][1:] == (405, "method_not_allowed")
+    assert (await answer(dispatcher, "DELETE", "/below/x"))[0][1:] == (405, "method_not_allowed")
+
+
+@pytest.mark.parametrize("path", ["/", "", "/v1/infers", "/v1/infer/", "/below/", "/v1/\x1b[31m", "/" + "x" * 100_000])
+async def test_a_path_that_is_unknown_names_those_that_are_known(dispatcher, path):
+    with pytest.raises(NotFoundError) as caught:
+        dispatcher._find("POST", path, Call(OTHER))
+    assert {"/v1/infer", "/a", "/below/…"} <= set(caught.value.extra["paths"])
+    assert "POST /v1/infer" in caught.value.message
+    assert len(caught.value.message) < 500
+
+
+@pytest.mark.parametrize("path", ["/v1/infer", "/a"])
+@pytest.mark.parametrize(
+    ("headers", "body", "status"),
+    [
+        ({"Content-Type": "multipart/form-data; boundary=x"}, b"--x\r\n", 415),
+        ({"content-type": "application/x-www-form-urlencoded"}, b"model=a", 415),
+        ({"content-type": "audio/wav"}, b"RIFF", 415),
+        ({"content-type": "application/json", "content-encoding": "gzip"}, b"\x1f\x8b\x08", 415),
+        ({"content-type": "multipart/form-data; boundary=x"}, b" {}", 200),
+        ({"content-type": "application/x-www-form-urlencoded"}, b"{}", 200),
+        ({"content-type": "application/vnd.api+json; charset=utf-8"}, b"\n\t {}", 200),
+        ({}, b"{}", 200),
+    ],
+)
+async def test_a_body_that_is_no_json_is_told_as_that(dispatcher, path, headers, body, status):
+    exchange = Recorded("POST" if path == "/v1/infer" else "GET", path, body)
+    exchange.headers = headers
+    await dispatcher.run(exchange)
+    assert exchange.said[0][:2] == ("error", 415) if status == 415 else exchange.said[0][0] == "respond"
+
+
+@pytest.mark.parametrize(
+    ("path", "meant"),
+    [
+        ("/chat/completions", "/v1/chat/completions"),
+        ("/v1/v1/chat/completions/", "/v1/chat/completions"),
+        ("/v1/chat/completion", "/v1/chat/completions"),
+        ("/v1/embedding", "/v1/embeddings"),
+        ("/v1/responses", None),
+        ("/v1/moderations", None),
+        ("/v1/files", None),
+        ("/v1/audio/transcriptions", None),
+        ("/api/chat", None),
+    ],
+)
+def test_only_a_path_that_was_meant_is_advised(path, meant):
+    known = ["/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/models", "/v1/models/…"]
+    assert _meant(path, known) == meant

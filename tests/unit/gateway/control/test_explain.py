@@ -1,0 +1,242 @@
+"""`explain` tells what a request would get, to the cent, and leaves no trace."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+
+import pytest
+
+from meshd.host import clock
+from meshd.routing.rates.rates import Crowd, Headroom
+from meshd.routing.table.specs import Allowance, AppSpec, CachePolicy, PoolSpec, SessionPolicy
+from modelmesh import AccessDeniedError, InvalidRequestError, NotFoundError
+from tests.support.gateway.mesh_builders import CHAT, MAIL, ROOT, VIM, Core, model
+
+TWO = ("a.one", "b.two")
+
+
+def rows(explained):
+    return {row["model"]: row for row in explained["candidates"]}
+
+
+async def test_what_would_be_reserved():
+    explained = await Core().explain(max_tokens=10)
+    row = rows(explained)["a.one"]
+    assert row["reservation"]["tokens_out"] == 10
+    expected = row["reservation"]["tokens_in"] * 1e-6 + 10 * 2e-6
+    assert row["reservation"]["cost"] == pytest.approx(expected)
+    assert 0 < row["expected_cost"] <= row["reservation"]["cost"]
+    assert row["reasons"] == []
+    assert explained["chosen"] == "a.one"
+    assert explained["error"] is None
+    assert explained["queue"] == {"would_wait": False, "waiting": 0, "frees_in": None}
+
+
+async def test_every_reason_against_a_candidate():
+    core = Core(models=(model("a.one", streaming=False), model("b.two")), pools=(PoolSpec("chat", CHAT, TWO),))
+    core.mesh.state.model("a.one").deactivated = "broken"
+    explained = await core.explain(stream=True)
+    reasons = [(each["stage"], each["reason"]) for each in rows(explained)["a.one"]["reasons"]]
+    assert reasons == [("delivery", "does not stream"), ("state", "deactivated by hand: broken")]
+    assert explained["order"] == ["b.two"]
+
+
+async def test_why_more_is_reserved_than_the_prompt_has():
+    row = rows(await Core().explain(max_tokens=10, tools=[{}]))["a.one"]
+    because = row["reservation"]["because"]
+    assert "640 for tools" in because["in"]
+    assert because["out"] == "the request's limit of 10"
+
+
+async def test_who_is_asked_last_and_why_and_where_nobody_is_left():
+    core = Core(models=(model("a.one"), model("b.two")), pools=(PoolSpec("chat", CHAT, TWO),))
+    core.mesh.state.model("a.one").refused["tool_calling"] = clock.now()
+    explained = await core.explain(tools=[{"type": "function", "function": {"name": "f"}}])
+    [stage] = (stage for stage in explained["stages"] if stage["name"] == "features")
+    assert stage["remarks"] == [
+        {"model": "a.one", "reason": "lately refused tools (0 s ago); asked last"},
+        {"model": "b.two", "reason": "does not declare tools; asked all the same"},
+    ]
+    assert explained["order"] == ["b.two", "a.one"]
+    for id in TWO:
+        core.mesh.state.model(id).deactivated = "broken"
+    explained = await core.explain()
+    assert [stage["name"] for stage in explained["stages"]] == ["capability", "delivery", "features", "access", "state"]
+    assert explained["stages"][-1]["kept"] == []
+
+
+async def test_limits_that_apply_and_no_others():
+    allowances = tuple(
+        Allowance(scope, name, "cost", "day", 10**12)
+        for scope, name in (
+            ("app", "default"), ("app", "mail"), ("pool", "chat"), ("pool", "other"), ("provider", "a"),
+            ("model", "b.two"), ("model", "b.three"), ("member", "chat\0a.one"), ("member", "other\0b.three"),
+        )
+    )  # fmt: skip
+    core = Core(apps=(AppSpec("mail"),), allowances=allowances)
+    found = {(row["scope"], row["pool"] or row["name"]) for row in (await core.explain(VIM))["budgets"]}
+    assert found == {("app", "default"), ("pool", "chat"), ("provider", "a"), ("model", "b.two"), ("member", "chat")}
+
+
+async def test_a_request_that_fits_no_budget():
+    core = Core(allowances=(Allowance("pool", "chat", "cost", "day", 1),))
+    explained = await core.explain()
+    assert explained["chosen"] is None
+    assert (explained["error"]["status"], explained["error"]["code"]) == (402, "budget_exceeded")
+
+
+@pytest.mark.parametrize(("rule", "chosen"), [("rotate", "b.two"), ("error", None)])
+async def test_on_budget_exceeded(rule, chosen):
+    pool = PoolSpec("chat", CHAT, TWO, on_budget_exceeded=rule)
+    core = Core(pools=(pool,), allowances=(Allowance("model", "a.one", "cost", "day", 1),))
+    explained = await core.explain()
+    assert explained["chosen"] == chosen
+    assert (explained["error"] or {}).get("code") == (None if chosen else "budget_exceeded")
+
+
+# -- waiting, falling back, and other policies ------------------------------------------------------------
+
+
+async def test_it_would_wait_where_everybody_is_only_at_a_limit(monkeypatch):
+    core = Core(waiting={"vim": 3})
+    crowds = {"a.one": Crowd("full", 7.0), "b.two": Crowd("busy", None)}
+    monkeypatch.setattr(core.mesh.state.rates, "crowd", lambda question, model: crowds[model.id])
+    monkeypatch.setattr(core.mesh.state.rates, "headroom", lambda question, model: Headroom(0.25, 2.0, None))
+    explained = await core.explain()
+    assert (explained["chosen"], explained["error"]) == (None, None)
+    assert explained["queue"] == {"would_wait": True, "waiting": 3, "frees_in": 7.0}
+    assert rows(explained)["a.one"]["headroom"] == {"fraction": 0.25, "requests": 2.0, "tokens": None}
+
+
+async def test_it_falls_back_on_pools_that_the_app_may_use():
+    pools = (
+        PoolSpec("chat", CHAT, ("a.one",), fallback_pools=("secret", "spare")),
+        PoolSpec("secret", "", ("b.two",)),
+        PoolSpec("spare", "", ("b.three",)),
+    )
+    core = Core(pools=pools, apps=(AppSpec("mail", pools=frozenset({"chat", "spare"})),))
+    core.mesh.state.model("a.one").deactivated = "broken"
+    explained = await core.explain(MAIL)
+    assert explained["fallbacks"] == [{"pool": "spare", "chosen": "b.three"}]
+    assert explained["chosen"] == "b.three"
+    assert (await core.explain(VIM))["fallbacks"][0] == {"pool": "secret", "chosen": "b.two"}
+
+
+async def test_nobody_at_all():
+    core = Core()
+    for id in TWO:
+        core.mesh.state.model(id).deactivated = "broken"
+    explained = await core.explain()
+    assert (explained["chosen"], explained["error"]["status"]) == (None, 503)
+    assert explained["order"] == []
+
+
+async def test_hedging_and_caching():
+    pool = PoolSpec("chat", CHAT, ("a.one",), hedge_after="p95", cache=CachePolicy(60.0, 1000, "user"))
+    core = Core(pools=(pool,))
+    explained = await core.explain(temperature=0)
+    assert explained["hedge"] == {"rule": "p95", "after": None}
+    assert explained["cache"] == {"applies": True, "ttl": 60.0, "scope": "user", "age": None}
+    for _ in range(30):
+        core.mesh.state.model("a.one").total.add(1.5)
+        core.mesh.state.model("a.one").first_token.add(0.5)
+    assert (await core.explain(temperature=1))["cache"]["applies"] is False
+    assert (await core.explain())["hedge"]["after"] == 1.5
+    assert (await core.explain(stream=True))["hedge"]["after"] == 0.5
+    core.mesh.state.model("a.one").deactivated = "broken"
+    assert (await core.explain())["hedge"]["after"] is None
+    plain = await Core().explain()
+    assert (plain["hedge"], plain["cache"]) == (None, None)
+
+
+@pytest.mark.parametrize("key", ["user", "header"])
+async def test_a_session_goes_where_its_requests_go(key):
+    models = tuple(model(f"m.{number}") for number in range(5))
+    pool = PoolSpec("chat", CHAT, tuple(each.id for each in models), strategy="modelmesh.session-stickiness.v1",
+                    session=SessionPolicy(key))  # fmt: skip
+    core = Core(pools=(pool,), models=models, apps=(AppSpec("mail"),))
+
+    async def homes(**options):
+        names = [f"person {number}" for number in range(20)]
+        return [(await core.explain(user=name, headers={"X-Session-ID": name}, **options))["chosen"] for name in names]
+
+    found = await homes()
+    assert len(set(found)) == 5
+    assert found == await homes()
+    assert found != await homes(app="mail"), "two apps share no session"
+    assert {(await core.explain(**none))["chosen"] for none in ({}, {"user": None}, {"user": ""})} == {"m.0"}
+    with pytest.raises(InvalidRequestError):
+        await core.explain(headers={"x-session-id": 7})
+
+
+async def test_an_app_without_an_entry_that_has_asked():
+    core = Core(apps=(AppSpec("mail"), AppSpec("default", priority=3)))
+    with pytest.raises(NotFoundError):
+        await core.explain(app="vim")
+    core.mesh.apps.identify(VIM, 1.0)
+    found = (await core.explain(app="vim"))["app"]
+    assert (found["name"], found["account"], found["priority"]) == ("vim", "default", 3)
+
+
+# -- what may be asked ------------------------------------------------------------------------------------
+
+
+async def test_what_is_not_allowed():
+    core = Core(apps=(AppSpec("mail", pools=frozenset({"other"})),))
+    with pytest.raises(AccessDeniedError):
+        await core.explain(MAIL)
+    explained = await core.explain(ROOT, app="mail")
+    assert (explained["chosen"], explained["error"]["status"]) == (None, 403)
+    assert explained["queue"]["would_wait"] is False
+
+
+async def test_models_that_the_app_may_not_have_are_dropped():
+    core = Core(apps=(AppSpec("mail", models=frozenset({"b.two"})),))
+    explained = await core.explain(MAIL)
+    assert explained["chosen"] == "b.two"
+    assert [each["stage"] for each in rows(explained)["a.one"]["reasons"]] == ["access"]
+
+
+async def test_requests_that_make_no_sense():
+    core = Core()
+    for body in ({"path": "/v1/nothing"}, {"model": 7}, {"messages": [], "max_tokens": "many"}, {"app": 7}):
+        with pytest.raises(InvalidRequestError):
+            await core.explain(**body)
+
+
+@pytest.mark.parametrize(
+    ("body", "operation"), [({"input": "x"}, "embeddings"), ({"prompt": "x"}, "completions"), ({}, "chat.completions")]
+)
+async def test_the_endpoint_is_guessed_by_the_body(body, operation):
+    explained = await Core().post("/mesh/v1/explain", ROOT, model="chat", **body)
+    assert explained["needs"]["operation"] == operation
+
+
+# -- no trace ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "strategy",
+    [
+        "stick-until-failure", "round-robin", "priority-selection", "cost-first", "latency-first",
+        "session-stickiness", "rate-limit-aware", "load-balanced",
+    ],
+)  # fmt: skip
+async def test_nothing_is_changed(strategy):
+    pool = PoolSpec("chat", CHAT, TWO, strategy=f"modelmesh.{strategy}.v1", fallback_pools=("other",))
+    core = Core(
+        pools=(pool, PoolSpec("other", "", ("b.three",))),
+        allowances=(
+            Allowance("pool", "chat", "cost", "day", 10**12),
+            Allowance("app", "default", "requests", "day", 5),
+        ),
+    )
+    first = await core.explain(VIM, stream=True)
+    before = pickle.dumps(core.mesh.state)
+    asked = copy.deepcopy(first)
+    for _ in range(20):
+        again = await core.explain(VIM, stream=True)
+        assert again["chosen"] == asked["chosen"]
+    assert pickle.dumps(core.mesh.state) == before
+    assert all(row["spent"] == row["reserved"] == 0 for row in again["budgets"])

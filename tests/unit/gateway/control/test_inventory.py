@@ -1,0 +1,170 @@
+"""Lists of what there is: an app sees what it may use, an administrator everything."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from meshd.gateway.frontends.ipc.identity import Caller
+from meshd.host import clock
+from meshd.routing.rates.key_ring import RestingKey
+from meshd.routing.table.specs import Allowance, AppSpec, PoolSpec
+from meshd.sdk.provider import QuotaStatus
+from modelmesh import AccessDeniedError, NotFoundError
+from tests.support.gateway.mesh_builders import MAIL, OWN, ROOT, VIM, Core, model
+
+IN_CHAT = AppSpec("mail", pools=frozenset({"chat"}))
+ONE_MODEL = AppSpec("mail", models=frozenset({"b.two"}))
+
+
+async def seen(core, caller):
+    return {
+        "openai": [each["id"] for each in (await core.get("/v1/models", caller))["data"]],
+        "pools": [each["name"] for each in (await core.get("/mesh/v1/pools", caller))["data"]],
+        "models": [each["id"] for each in (await core.get("/mesh/v1/models", caller))["data"]],
+        "providers": [each["name"] for each in (await core.get("/mesh/v1/providers", caller))["data"]],
+    }
+
+
+EVERYTHING = {
+    "openai": ["chat", "other", "a.one", "b.two", "b.three"],
+    "pools": ["chat", "other"],
+    "models": ["a.one", "b.two", "b.three"],
+    "providers": ["a", "b"],
+}
+
+
+@pytest.mark.parametrize(
+    ("app", "expected"),
+    [
+        (
+            IN_CHAT,
+            {
+                "openai": ["chat", "a.one", "b.two"],
+                "pools": ["chat"],
+                "models": ["a.one", "b.two"],
+                "providers": ["a", "b"],
+            },
+        ),
+        (ONE_MODEL, {"openai": ["chat", "b.two"], "pools": ["chat"], "models": ["b.two"], "providers": ["b"]}),
+        (AppSpec("mail"), EVERYTHING),
+    ],
+)
+async def test_an_app_sees_what_it_may_use(app, expected):
+    core = Core(apps=(app,))
+    assert await seen(core, MAIL) == expected
+    described = await core.get("/mesh/v1/describe", MAIL)
+    assert {key: described[key] for key in ("pools", "models", "providers")} == {
+        key: expected[key] for key in ("pools", "models", "providers")
+    }
+    assert await seen(core, VIM) == EVERYTHING
+
+
+async def test_an_operator_sees_everything_but_what_openai_lists_are_requests():
+    core = Core(apps=(AppSpec("default", pools=frozenset({"chat"})),))
+    assert await seen(core, ROOT) == EVERYTHING | {"openai": ["chat", "a.one", "b.two"]}
+    assert (await core.get("/mesh/v1/models", VIM, id="a.one"))["data"][0]["pools"] == ["chat"]
+
+
+async def test_what_is_not_allowed_is_refused_by_name():
+    core = Core(apps=(ONE_MODEL,))
+    for path, query in (
+        ("/v1/models/a.one", {}),
+        ("/v1/models/other", {}),
+        ("/mesh/v1/pools/other", {}),
+        ("/mesh/v1/models", {"id": "a.one"}),
+    ):
+        with pytest.raises(AccessDeniedError):
+            await core.get(path, MAIL, **query)
+    with pytest.raises(NotFoundError):
+        await core.get("/mesh/v1/providers", MAIL, name="a")
+    with pytest.raises(NotFoundError):
+        await core.get("/mesh/v1/models", MAIL, id="nothing")
+    assert (await core.get("/v1/models/chat", MAIL))["owned_by"] == "mesh"
+    assert (await core.get("/v1/models/b.two", MAIL))["owned_by"] == "b"
+
+
+async def test_a_pool_shows_the_members_that_the_app_may_have():
+    core = Core(apps=(ONE_MODEL,))
+    core.mesh.state.pool("chat").current = "a.one"
+    shown = await core.get("/mesh/v1/pools/chat", MAIL)
+    assert ([each["id"] for each in shown["models"]], shown["active"], shown["current"]) == (["b.two"], 1, None)
+    shown = await core.get("/mesh/v1/pools/chat")
+    assert ([each["id"] for each in shown["models"]], shown["current"]) == (["a.one", "b.two"], "a.one")
+
+
+async def test_capabilities_count_what_the_app_may_use():
+    core = Core(apps=(ONE_MODEL,))
+    rows = {each["alias"]: each["models"] for each in (await core.get("/mesh/v1/capabilities", MAIL))["data"]}
+    assert rows["chat-completion"] == 1
+
+
+async def test_who_you_are():
+    core = Core(apps=(IN_CHAT, AppSpec("default")))
+    you = (await core.get("/mesh/v1/describe", MAIL))["you"]
+    assert (you["app"], you["account"], you["admin"], you["exe"]) == ("mail", "mail", False, "/usr/bin/mail")
+    you = (await core.get("/mesh/v1/describe", VIM))["you"]
+    assert (you["app"], you["account"]) == ("vim", "default")
+    assert (await core.get("/mesh/v1/describe", Caller(uid=OWN)))["you"]["admin"]
+
+
+async def test_commands_are_for_administrators():
+    boss = AppSpec("mail", admin=True)
+    for app, allowed in ((IN_CHAT, False), (boss, True)):
+        core = Core(apps=(app,))
+        if allowed:
+            assert await core.get("/mesh/v1/config", MAIL) == {"source": "", "generation": 0, "config": {}}
+        else:
+            with pytest.raises(AccessDeniedError, match="admin: true"):
+                await core.get("/mesh/v1/config", MAIL)
+
+
+# -- the views --------------------------------------------------------------------------------------------
+
+
+async def test_a_member_shows_how_it_fares():
+    core = Core(pools=(PoolSpec("chat", "", ("a.one",), fallback_pools=("spare",)),))
+    member = core.mesh.state.member("chat", "a.one")
+    for number in range(10):
+        member.outcomes.add(number % 2 == 0, clock.now(), 60.0)
+    core.mesh.state.model("a.one").in_flight = 3
+    shown = await core.get("/mesh/v1/pools/chat")
+    [row] = shown["models"]
+    assert (row["error_rate"], row["headroom"], row["in_flight"]) == (0.5, 1.0, 3)
+    assert shown["fallback_pools"] == ["spare"]
+    [row] = (await core.get("/mesh/v1/models", id="a.one"))["data"]
+    assert row["error_rate"] == 0.5
+    assert row["headroom"] == {"fraction": 1.0, "requests": None, "tokens": None}
+    assert row["limits"] == []
+
+
+async def test_a_model_and_a_provider_show_their_limits():
+    allowances = (
+        Allowance("provider", "a", "requests", "month", 100, "quota"),
+        Allowance("model", "a.one", "cost", "day", 5_000_000_000),
+        Allowance("member", "chat\0a.one", "tokens", "stint", 50, "rule"),
+        Allowance("app", "mail", "cost", "day", 1),
+    )
+    core = Core(allowances=allowances, models=(model("a.one"),), pools=(PoolSpec("chat", "", ("a.one",)),))
+    [shown] = (await core.get("/mesh/v1/providers", name="a"))["data"]
+    assert [(row["scope"], row["limit"], row["measure"]) for row in shown["limits"]] == [("provider", 100, "requests")]
+    [shown] = (await core.get("/mesh/v1/models", id="a.one"))["data"]
+    assert {(row["scope"], row["pool"], row["name"], row["limit"]) for row in shown["limits"]} == {
+        ("model", "", "a.one", 5.0),
+        ("member", "chat", "a.one", 50),
+    }
+
+
+async def test_a_provider_shows_its_keys_and_what_it_says_of_its_quota(monkeypatch):
+    core = Core()
+    resting = [RestingKey("ab", "401", "authentication", math.inf), RestingKey("cd", "429", "rate_limit", 20.0)]
+    monkeypatch.setattr(core.mesh.state.rates, "resting_keys", lambda name, now: resting if name == "a" else [])
+    core.mesh.state.provider("a").quota = QuotaStatus(used=1.0, unit="USD")
+    first, second = (await core.get("/mesh/v1/providers"))["data"]
+    assert first["resting_keys"] == [
+        {"id": "ab", "reason": "401", "until": None},
+        {"id": "cd", "reason": "429", "until": 20.0},
+    ]
+    assert first["quota"] == {"used": 1.0, "remaining": None, "limit": None, "unit": "USD"}
+    assert (second["resting_keys"], second["quota"], second["keys"]) == ([], None, 1)

@@ -1,0 +1,281 @@
+"""What one client cannot do to the others, and what a resend gets: the server alone."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import stat
+import time
+
+import pytest
+import zmq
+
+from meshd.gateway.frontends.exchange import MOST_CREDIT
+from meshd.gateway.frontends.ipc import server
+from meshd.gateway.frontends.ipc.identity import Caller
+from modelmesh import InvalidRequestError, MeshError, QueueFullError, RequestCancelledError
+from modelmesh import protocol as wire
+from tests.support.served import served_in, until
+
+LIMIT = 64 * 1024
+
+
+async def came(line):
+    await until(lambda: line.socket.poll(0))
+    return line.receive()
+
+
+@pytest.fixture
+def run(short):
+    return served_in(short, LIMIT)
+
+
+@pytest.fixture
+def line(dial):
+    return lambda address, **options: dial(address, greet=False, **options)
+
+
+# -- resends ----------------------------------------------------------------------------------------------
+
+
+def test_a_stream_that_has_sent_something_is_not_carried_on_over_another_connection(run, line):
+    async def test(served, address):
+        first, second = line(address), line(address)
+        id = first.request(stream=True)
+        await until(lambda: served.accepted)
+        await served.accepted[0].chunk(b"one")
+        assert (await came(first)).body == b"one"
+        second.request(id=id, stream=True, resend=True)
+        error = await came(second)
+        assert error.head.error["code"] == "stream_interrupted"
+        await until(lambda: served.accepted[0].task.cancelled())
+        assert isinstance(served.accepted[0].cut_off, MeshError)
+        second.request(id=id, stream=True, resend=True)
+        assert (await came(second)).head.error["code"] == "request_interrupted"
+        assert len(served.accepted) == 1
+
+    run(test)
+
+
+def test_a_stream_that_has_sent_nothing_is_carried_on(run, line):
+    async def test(served, address):
+        first, second = line(address), line(address)
+        id = first.request(stream=True)
+        await until(lambda: served.accepted)
+        second.request(id=id, stream=True, resend=True)
+        await until(
+            lambda: (
+                len(served.accepted[0].peer.exchanges)
+                and served.accepted[0].peer.seen
+                and len(served.server.peers) == 2
+            )
+        )
+        await served.accepted[0].chunk(b"one")
+        assert (await came(second)).body == b"one"
+
+    run(test)
+
+
+def test_what_a_lost_peer_is_answered_is_not_remembered(run, line):
+    async def test(served, address):
+        first = line(address)
+        first.request()
+        await until(lambda: served.accepted)
+        (peer,) = served.server.peers.values()
+        served.server._lose(peer, "gone")
+        served.accepted[0].error(RequestCancelledError("cancelled"))
+        assert not served.server._answers
+
+    run(test)
+
+
+@pytest.mark.parametrize(("error", "kept"), [(QueueFullError("full"), False), (InvalidRequestError("wrong"), True)])
+def test_an_error_is_remembered_unless_another_try_may_go_better(run, line, error, kept):
+    async def test(served, address):
+        first = line(address)
+        first.request()
+        await until(lambda: served.accepted)
+        served.accepted[0].error(error)
+        assert bool(served.server._answers) is kept
+
+    assert error.retryable is not kept
+    run(test)
+
+
+@pytest.mark.parametrize("size", [10, 60_000])
+def test_no_user_pushes_out_what_is_remembered_for_another(run, line, monkeypatch, size):
+    """By many answers, small or large: each user has half of the room at least, and the room is in bytes."""
+    uids = iter((1000, 2000))
+    monkeypatch.setattr(server, "identify", lambda address: Caller(uid=next(uids)))
+    monkeypatch.setattr(server, "_REMEMBERED_SIZE", 1024**2)
+
+    async def test(served, address):
+        mine, other = line(address), line(address)
+
+        async def answered(peer, body):
+            request_id = peer.request()
+            before = len(served.accepted)
+            await until(lambda: len(served.accepted) > before)
+            served.accepted[-1].respond(body, {})
+            await came(peer)
+            return request_id
+
+        kept = [await answered(mine, b"mine %d" % number) for number in range(3)]
+        for _ in range(700):
+            await answered(other, b"x" * size)
+        for number, request_id in enumerate(kept):
+            mine.request(id=request_id, resend=True)
+            assert (await came(mine)).body == b"mine %d" % number
+        # What is counted, and what is there.
+        assert served.server._remembered.size <= 1024**2
+        assert sum(len(frame) for _, frames in served.server._answers.values() for frame in frames) <= 1024**2
+        assert len(served.server._answers) == len(served.server._remembered) <= 512
+        other.request(id=kept[0], resend=True)  # nobody else is given it
+        await until(lambda: len(served.accepted) == 704)
+
+    run(test)
+
+
+# -- limits -----------------------------------------------------------------------------------------------
+
+
+def test_nobody_grants_more_credit_than_there_is(run, line):
+    async def test(served, address):
+        first = line(address)
+        id = first.request(stream=True, credit=10**9)
+        await until(lambda: served.accepted)
+        assert served.accepted[0].credit == MOST_CREDIT
+        served.accepted[0].credit = 0
+        first.send(wire.CREDIT, id, wire.CreditHead(10**9))
+        await until(lambda: served.accepted[0].credit)
+        assert served.accepted[0].credit == MOST_CREDIT
+
+    run(test)
+
+
+def test_listeners_keep_nobody_from_asking(run, line, monkeypatch):
+    monkeypatch.setattr(server, "_MESH_INFLIGHT", 5)
+
+    async def test(served, address):
+        first = line(address)
+        for _ in range(5):
+            first.request("/mesh/v1/events", stream=True)
+        for _ in range(3):
+            first.request()
+        await until(lambda: len(served.accepted) == 8)
+        for path in ("/mesh/v1/status", "/v1/chat/completions"):
+            first.request(path)
+            assert (await came(first)).head.error["code"] == "queue_full"
+        served.accepted[0].respond(b"", {})
+        await came(first)
+        first.request("/mesh/v1/status")
+        await until(lambda: len(served.accepted) == 9)
+
+    run(test)
+
+
+def test_a_message_beyond_all_measure_is_not_even_read(run, line):
+    async def test(served, address):
+        first, second = line(address), line(address)
+        first.request(body=b"x" * (LIMIT + 1))  # an answer
+        assert (await came(first)).head.error["code"] == "message_too_large"
+        first.request(body=b"x" * (LIMIT + 2 * 1024**2))  # a closed connection
+        second.send(wire.HELLO)
+        assert (await came(second)).head.max_message_size == LIMIT
+        await asyncio.sleep(0.2)
+        assert not served.accepted
+
+    run(test)
+
+
+def test_a_limit_that_grows_is_not_promised_before_there_is_a_listener_for_it(run, line, caplog):
+    async def test(served, address):
+        first = line(address)
+        served.limit = 10 * LIMIT
+        served.server.reloaded()
+        first.send(wire.HELLO)
+        assert (await came(first)).head.max_message_size == LIMIT
+        served.limit = LIMIT // 2
+        served.server.reloaded()
+        first.send(wire.HELLO)
+        assert (await came(first)).head.max_message_size == LIMIT // 2
+
+    with caplog.at_level(logging.WARNING, "meshd"):
+        run(test)
+    assert len([record for record in caplog.records if "max_message_size" in record.message]) == 1
+
+
+def test_a_peer_that_takes_nothing_is_lost(run, line, monkeypatch):
+    monkeypatch.setattr(server, "_WAITING", 100)
+
+    async def test(served, address):
+        first = line(address, RCVHWM=1)
+        first.send(wire.HELLO)
+        await until(lambda: served.server.peers)
+        (peer,) = served.server.peers.values()
+        frames = wire.encode(wire.CHUNK, b"1" * 16, None, b"x" * 10_000)
+        for _ in range(10_000):
+            if not served.server.send(peer, frames):
+                break
+            await asyncio.sleep(0)
+        assert served.lost == ["it does not take its messages"]
+
+    run(test)
+
+
+# -- listening --------------------------------------------------------------------------------------------
+
+
+def test_the_socket_gets_its_mode_and_group_at_every_bind(run, short):
+    async def test(served, address):
+        served.server.bind(f"ipc://{short}/t", mode=0o640, gid=os.getgid())
+        found = (short / "t").stat()
+        assert (stat.S_IMODE(found.st_mode), found.st_gid) == (0o640, os.getgid())
+        if os.getuid():
+            with pytest.raises(MeshError, match="cannot give"):
+                served.server.bind(f"ipc://{short}/u", gid=0)
+
+    run(test)
+
+
+def test_a_descriptor_that_cannot_be_bound_is_not_leaked(run, short):
+    import socket
+
+    async def test(served, address):
+        with socket.socket(socket.AF_UNIX) as listening:
+            listening.bind(str(short / "h"))
+            listening.listen()
+            before = len(os.listdir("/proc/self/fd"))
+            for _ in range(3):
+                with pytest.raises(zmq.ZMQError):
+                    served.server.bind("nonsense", listening.fileno())
+            assert len(os.listdir("/proc/self/fd")) <= before  # an earlier socket may be closing still
+
+    run(test)
+
+
+def test_what_came_while_somebody_else_was_sent_to_in_vain_is_taken(run, dial, short, monkeypatch):
+    """A send takes note of what has come, and the descriptor does not tell of it again."""
+
+    def in_vain(socket, identity, frames):
+        deadline = time.monotonic() + 10
+        while not socket.get(zmq.EVENTS) & zmq.POLLIN:
+            assert time.monotonic() < deadline, "the other's request does not come"
+        raise zmq.ZMQError(zmq.EHOSTUNREACH)
+
+    async def test(served, address):
+        gone, other = dial(address, greet=False), dial(address, greet=False)
+        gone.send(wire.HELLO)
+        await until(lambda: len(served.server.peers) == 1)
+        (peer,) = served.server.peers.values()
+        other.send(wire.HELLO)
+        await until(lambda: len(served.server.peers) == 2)
+        monkeypatch.setattr(server.multipart, "send", in_vain)
+        other.chat()
+        assert not served.server.send(peer, wire.encode(wire.PONG))
+        monkeypatch.undo()
+        await until(lambda: served.accepted)
+        assert served.lost == ["it closed its connection"]
+
+    run(test)

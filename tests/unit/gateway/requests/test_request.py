@@ -1,0 +1,330 @@
+"""One request's effects: what is settled when, and what an app may be given."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import nullcontext
+from typing import Any, Literal
+
+import msgspec
+import pytest
+
+from meshd.gateway.frontends.exchange import Exchange
+from meshd.gateway.frontends.ipc.identity import Caller
+from meshd.gateway.requests import attempt
+from meshd.gateway.requests import request as inference
+from meshd.gateway.requests.waiting_room import WaitingRoom
+from meshd.host import clock
+from meshd.messages import Outcome
+from meshd.routing.attempts import usage as settlement
+from meshd.routing.request.needs import PREAMBLE
+from meshd.routing.table.specs import ModelSpec, Pricing, ProviderSpec, RetryPolicy, StreamPolicy
+from meshd.sdk.provider import (
+    FailureKind,
+    Operation,
+    Provider,
+    ProviderAnswer,
+    ProviderCall,
+    ProviderFailure,
+    ProviderSettings,
+    StreamEvent,
+    Usage,
+)
+from tests.support.gateway.lone_mesh import CHAT, lone_mesh
+
+PRICE = Pricing(input_per_1m=1_000_000_000, output_per_1m=2_000_000_000)
+
+
+class Recording(Exchange):
+    """What the app and the ledger were told, in order."""
+
+    __slots__ = ("told",)
+
+    def __init__(
+        self, told: list[Any], stream: bool = False, timeout: float = 5.0, first_chunk: float | None = None
+    ) -> None:
+        extra = b',"stream":true' if stream else b""
+        body = b'{"model":"chat","messages":[{"role":"user","content":"Hello"}],"max_tokens":100' + extra + b"}"
+        super().__init__(
+            bytes(16),
+            "POST",
+            "/v1/chat/completions",
+            body,
+            headers={},
+            caller=Caller(),
+            timeout=timeout,
+            first_chunk=first_chunk,
+            stream=stream,
+            credit=64,
+        )
+        self.told = told
+
+    def respond(self, body, mesh, headers=None):
+        self.told.append(("respond", body))
+
+    def error(self, error):
+        self.told.append(("error", error))
+
+    def end(self, usage, mesh):
+        self.told.append(("end", usage))
+
+    def _send_chunk(self, data):
+        self.told.append(("chunk", data))
+
+
+class Ledger:
+    def __init__(self, told: list[Any]) -> None:
+        self.told = told
+
+    def begin(self, request, at, provider, model, pool, app, reserved, deadline, attempt, *_):
+        self.told.append(("begin", reserved))
+
+    def settle(self, request, at, tokens_in, tokens_out, tokens_cached, cost, ok, attempt, sent):
+        self.told.append(("settle", tokens_in, tokens_out, cost, ok))
+
+
+class Scripted(Provider):
+    """Each call takes the next step: an answer, an exception, or a list of events and exceptions."""
+
+    def __init__(self, steps: list[Any]) -> None:
+        super().__init__(ProviderSettings("p", "scripted"))
+        self.steps = steps
+
+    async def execute(self, call: ProviderCall) -> ProviderAnswer:
+        step = self.steps.pop(0)
+        if step == "hang":
+            await asyncio.Event().wait()
+        if isinstance(step, Exception):
+            raise step
+        return step
+
+    async def stream(self, call: ProviderCall) -> AsyncIterator[StreamEvent]:
+        for step in self.steps.pop(0):
+            if isinstance(step, Exception):
+                raise step
+            if isinstance(step, float):
+                await asyncio.sleep(step)
+            else:
+                yield step
+
+    async def list_models(self):
+        return []
+
+
+def mesh(told: list[Any], steps: list[Any], *models: str, **pool: Any) -> tuple[inference.Mesh, list[Outcome]]:
+    specs = [ModelSpec(f"p.{name}", "p", name, (CHAT,), pricing=PRICE) for name in models or ("m",)]
+    provider, outcomes = Scripted(steps), []
+    return lone_mesh(
+        specs,
+        [ProviderSpec("p", "scripted")],
+        lambda name: provider,
+        Ledger(told),
+        WaitingRoom(max_queue=lambda: 100, queue_timeout=lambda: 1.0),
+        pool={"retry": RetryPolicy(max_attempts=1), **pool},
+        finished=outcomes.append,
+    ), outcomes
+
+
+async def run(made: inference.Mesh, exchange: Recording) -> None:
+    await asyncio.wait_for(inference.begin(made, exchange, Operation.CHAT).run(), 10)
+
+
+async def test_an_answer_is_settled_before_the_app_has_it() -> None:
+    told: list[Any] = []
+    made, (*_,) = mesh(told, [ProviderAnswer(b"{}", Usage(10, 5))])
+    await run(made, Recording(told))
+    assert [what[0] for what in told] == ["begin", "settle", "respond"]
+    assert told[1][1:] == (10, 5, 10_000 + 10_000, True)
+
+
+async def test_what_an_attempt_may_cost_at_most_is_written_down_before_it_leaves() -> None:
+    told: list[Any] = []
+    made, _ = mesh(told, [ProviderAnswer(b"{}", Usage(1, 1))])
+    await run(made, Recording(told))
+    prompt = len(Recording([]).body) + PREAMBLE
+    assert told[0] == ("begin", prompt * 1000 + 100 * 2000)
+
+
+async def test_an_answer_without_usage_is_not_free() -> None:
+    told: list[Any] = []
+    made, outcomes = mesh(told, [ProviderAnswer(b"x" * 40, None)])
+    await run(made, Recording(told))
+    assert told[1][1] > 0
+    assert told[1][2] == 40 // settlement.OUTPUT_BYTES_PER_TOKEN
+    assert outcomes[0].cost > 0
+
+
+async def test_what_an_attempt_used_is_not_counted_for_the_next() -> None:
+    told: list[Any] = []
+    cut = [StreamEvent(b"{}", usage=Usage(50, 5)), ProviderFailure(FailureKind.STREAM_CUT, "cut")]
+    refused = [ProviderFailure(FailureKind.SERVER, "down", status=500)]
+    made, _ = mesh(told, [cut, refused], "a", "b")
+    await run(made, Recording(told, stream=True))
+    settled = [what[1:] for what in told if what[0] == "settle"]
+    assert settled == [(50, 5, 60_000, False), (0, 0, 0, False)]
+
+
+@pytest.mark.parametrize("on_failure", ["terminate", "continue"])
+async def test_a_connectors_bug_after_content_never_begins_the_stream_anew(
+    on_failure: Literal["terminate", "continue"], caplog: pytest.LogCaptureFixture
+) -> None:
+    told: list[Any] = []
+    begins = StreamEvent(b'{"id":"1","choices":[{"delta":{"content":"a"}}]}', content=True, text="a")
+    goes_on = StreamEvent(b'{"id":"2","choices":[{"delta":{"content":"b"}}]}', content=True, text="b")
+    ends = StreamEvent(b'{"id":"2","choices":[{"delta":{},"finish_reason":"stop"}]}', finish_reason="stop")
+    made, outcomes = mesh(
+        told, [[begins, KeyError("oops")], [goes_on, ends]], "a", "b", stream=StreamPolicy(on_failure=on_failure)
+    )
+    await run(made, Recording(told, stream=True))
+    if on_failure == "terminate":
+        assert [what[0] for what in told] == ["begin", "chunk", "settle", "error"]
+        assert told[-1][1].code == "stream_interrupted"
+        return
+    assert [what[0] for what in told] == ["begin", "chunk", "settle", "begin", "chunk", "chunk", "settle", "end"]
+    assert {msgspec.json.decode(what[1])["id"] for what in told if what[0] == "chunk"} == {"1"}
+    assert outcomes[0].status == 200
+
+
+async def test_an_app_in_a_hurry_costs_nobody_a_model() -> None:
+    told: list[Any] = []
+    slow = ProviderFailure(FailureKind.TIMEOUT, "no answer")
+    made, _ = mesh(told, [slow, slow, slow])
+    for _ in range(3):
+        await run(made, Recording(told, timeout=0.05))
+    assert made.state.model("p.m").failures == 0
+    assert {type(what[1]).__name__ for what in told if what[0] == "error"} == {"RequestTimeoutError"}
+
+
+async def test_a_connector_that_ignores_its_timeout_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attempt, "_OVERTIME", 0.01)
+    told: list[Any] = []
+    made, _ = mesh(told, ["hang"])
+    began = time.monotonic()
+    await run(made, Recording(told, timeout=0.05))
+    assert time.monotonic() - began < 5
+    assert told[-1][1].status_code == 504
+
+
+async def test_a_connector_that_ignores_when_a_first_chunk_is_due_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attempt, "_OVERTIME", 0.01)
+    told: list[Any] = []
+    made, _ = mesh(told, [[20.0]])
+    began = time.monotonic()
+    await run(made, Recording(told, stream=True, timeout=20.0, first_chunk=0.05))
+    assert time.monotonic() - began < 5
+    assert told[-1][1].status_code == 504
+
+
+async def test_but_a_stream_that_has_begun_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attempt, "_OVERTIME", 0.01)
+    told: list[Any] = []
+    ends = StreamEvent(b'{"id":"1","choices":[]}', finish_reason="stop")
+    made, _ = mesh(told, [[content("a"), 0.5, content("b"), ends]])
+    await run(made, Recording(told, stream=True, timeout=20.0, first_chunk=0.3))
+    assert [what for what, *_ in told if what in ("chunk", "end", "error")] == ["chunk", "chunk", "chunk", "end"]
+
+
+# -- what review found ---------------------------------------------------------------------------------
+
+
+def content(text: str, usage: Usage | None = None) -> StreamEvent:
+    data = msgspec.json.encode({"id": "1", "choices": [{"index": 0, "delta": {"content": text}}]})
+    return StreamEvent(data, content=True, text=text, usage=usage)
+
+
+class Gated(Scripted):
+    """Answers when the gate opens."""
+
+    def __init__(self, gate: asyncio.Event) -> None:
+        super().__init__([])
+        self.gate = gate
+
+    async def execute(self, call: ProviderCall) -> ProviderAnswer:
+        await self.gate.wait()
+        return ProviderAnswer(b'{"choices":[{"message":{"content":"x"}}]}', Usage(10, 50))
+
+
+async def test_who_answers_too_late_in_a_race_is_settled_as_it_reports() -> None:
+    told: list[Any] = []
+    gate = asyncio.Event()
+    made, (*_,) = mesh(told, [], "a", "b", hedge_after=0.001)
+    asked: list[str] = []
+
+    class Both(Gated):
+        async def execute(self, call: ProviderCall) -> ProviderAnswer:
+            asked.append(call.model)
+            if len(asked) == 2:
+                gate.set()
+            return await super().execute(call)
+
+    made.provider = lambda name: nullcontext(Both(gate))
+    await run(made, Recording(told))
+    assert asked == ["a", "b"]
+    assert [what[1:3] for what in told if what[0] == "settle"] == [(10, 50), (10, 50)]
+    assert sum(what[0] == "respond" for what in told) == 1
+
+
+async def test_a_report_in_the_middle_of_a_stream_is_not_all_of_it() -> None:
+    told: list[Any] = []
+    words = [content("word ") for _ in range(40)]
+    cut = [content("first ", Usage(8, 1)), *words, ProviderFailure(FailureKind.STREAM_CUT, "cut")]
+    made, _ = mesh(told, [cut], stream=StreamPolicy(on_failure="terminate"))
+    await run(made, Recording(told, stream=True))
+    ((_, tokens_in, tokens_out, *_),) = [what for what in told if what[0] == "settle"]
+    assert tokens_in == 8
+    assert tokens_out >= 1 + 40
+
+
+async def test_reports_that_keep_up_are_taken_as_they_are() -> None:
+    told: list[Any] = []
+    cut = [content("a ", Usage(8, 1)), content("b ", Usage(8, 2)), ProviderFailure(FailureKind.STREAM_CUT, "cut")]
+    made, _ = mesh(told, [cut], stream=StreamPolicy(on_failure="terminate"))
+    await run(made, Recording(told, stream=True))
+    assert [what[1:3] for what in told if what[0] == "settle"] == [(8, 2)]
+
+
+async def test_a_stream_that_its_own_deadline_ends_costs_nobody_a_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[Any] = []
+    for _ in range(3):
+        app = Recording(told, stream=True, timeout=60.0)
+
+        class Late(Scripted):
+            async def stream(self, call: ProviderCall) -> AsyncIterator[StreamEvent]:
+                yield content("a")
+                monkeypatch.setattr(clock, "now", lambda: app.deadline + 1.0)  # noqa: B023
+                raise ProviderFailure(FailureKind.STREAM_CUT, "the request's time is over")
+
+        made, _ = mesh(told, [])
+        made.provider = lambda name: nullcontext(Late([]))
+        await run(made, app)
+        monkeypatch.undo()
+        assert made.state.model("p.m").failures == 0
+    assert {type(what[1]).__name__ for what in told if what[0] == "error"} == {"RequestTimeoutError"}
+
+
+async def test_a_connectors_own_timeout_before_content_is_a_failed_attempt() -> None:
+    told: list[Any] = []
+    whole = [content("a"), StreamEvent(b'{"id":"1","choices":[]}', finish_reason="stop")]
+    made, outcomes = mesh(told, [[TimeoutError()], whole], "a", "b")
+    await run(made, Recording(told, stream=True, timeout=60.0))
+    assert (outcomes[0].status, [attempt.ok for attempt in outcomes[0].attempts]) == (200, [False, True])
+
+
+async def test_whatever_goes_wrong_nothing_stays_reserved() -> None:
+    told: list[Any] = []
+    made, outcomes = mesh(told, [ProviderAnswer(b"{}", Usage(1, 1))], "a", "b")
+    made.state.model("p.a").availability.standby = True
+    made.state.model("p.a").availability.until = time.time() + 60
+    made.state.pool("chat").current = "p.a"
+
+    def event(*what: Any, **more: Any) -> None:
+        raise KeyError("oops")
+
+    made.event = event  # the rotation is told of
+    with pytest.raises(KeyError):
+        await run(made, Recording(told))
+    assert [outcome.status for outcome in outcomes] == [500]
+    assert made.state.model("p.b").in_flight == made.state.provider("p").in_flight == 0
+    assert not made.state.accounts._open

@@ -1,0 +1,87 @@
+"""Which proxy a provider is reached by, and what its base URL means."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from meshd.connectors.providers.openai import OpenAIProvider
+from meshd.net.http import proxy_arguments
+from meshd.net.proxies import find_proxy, is_loopback
+from meshd.sdk import Operation, ProviderCall, ProviderSettings
+
+PROXIES = {"HTTPS_PROXY": "http://user:pw@proxy:3128", "http_proxy": "plain:80", "NO_PROXY": "internal.test,10.0.0.1"}
+
+
+@pytest.mark.parametrize(
+    ("secure", "host", "proxy"),
+    [
+        (True, "api.test", "http://proxy:3128"),
+        (False, "api.test", "http://plain"),
+        (True, "internal.test", None),
+        (True, "api.internal.test", None),
+        (True, "10.0.0.1", None),
+        (False, "127.0.0.1", None),
+        (False, "localhost", None),
+        (False, "::1", None),
+    ],
+)
+def test_proxies(secure, host, proxy):
+    found = proxy_arguments(find_proxy(secure, host, None, PROXIES), secure)
+    assert str(found["proxy"]) == proxy if proxy else found == {}
+    if proxy == "http://proxy:3128":
+        assert found["proxy_headers"] == {"Proxy-Authorization": "Basic dXNlcjpwdw=="}
+    assert find_proxy(secure, host, None, {}) is None
+
+
+def test_loopback():
+    assert is_loopback("127.8.8.8")
+    assert is_loopback("[::1]")
+    assert is_loopback("app.localhost")
+    assert not is_loopback("localhost.example.com")
+    assert not is_loopback("10.0.0.1")
+
+
+def made(base_url: str, **settings: object) -> OpenAIProvider:
+    return OpenAIProvider(ProviderSettings("p", "c", base_url=base_url, **settings))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("base", "quirks", "target"),
+    [
+        ("https://h/v1", {}, "https://h/v1/chat/completions"),
+        ("https://h/v1/", {}, "https://h/v1/chat/completions"),
+        ("https://h//v1//", {}, "https://h/v1/chat/completions"),
+        ("https://h", {}, "https://h/chat/completions"),
+        ("https://h/v1?a=1", {"query": {"api-version": "x"}}, "https://h/v1/chat/completions?a=1&api-version=x"),
+        ("unix:/run/x.sock", {}, "http://localhost/v1/chat/completions"),
+    ],
+)
+def test_targets(base, quirks, target):
+    assert str(made(base, quirks=quirks)._targets[Operation.CHAT]) == target
+
+
+@pytest.mark.parametrize("base", ["ftp://h", "not a url", "", "https://"])
+def test_wrong_base_urls_are_refused_when_made(base):
+    with pytest.raises(ValueError, match="base_url"):
+        made(base)
+
+
+def test_the_ways_to_carry_a_key():
+    assert made("https://h", api_key="k")._headers["Authorization"] == "Bearer k"
+    bare = made("https://h", api_key="k", quirks={"api_key_header": "api-key"})._headers
+    assert bare["api-key"] == "k"
+    assert "Authorization" not in bare
+    assert "Authorization" not in made("https://h", api_key="k", auth_method="none")._headers
+    assert made("https://h", headers={"X-A": "b"})._headers["x-a"] == "b"
+
+
+def test_bodies():
+    fields = msgspec.json.decode(b'{"model":"app","messages":[1, 2.50],"stream":true,"store":true}', type=dict[str, msgspec.Raw])  # noqa: E501  # fmt: skip
+    unary = ProviderCall(Operation.CHAT, "theirs", fields)
+    assert made("https://h")._encode(unary) == b'{"model":"theirs","messages":[1, 2.50],"store":true}'
+    stream = ProviderCall(Operation.CHAT, "theirs", fields, stream=True)
+    assert msgspec.json.decode(made("https://h")._encode(stream))["stream_options"] == {"include_usage": True}
+    quirks = {"no_stream_options": True, "drop": ["store"], "rename": {"messages": "input"}}
+    assert made("https://h", quirks=quirks)._encode(stream) == b'{"model":"theirs","input":[1, 2.50],"stream":true}'
+    assert fields["model"] == msgspec.Raw(b'"app"')  # shared between attempts, never changed

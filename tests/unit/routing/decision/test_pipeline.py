@@ -1,0 +1,201 @@
+"""The decision and its explanation, and the stages between them."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as some
+
+from meshd.routing.availability.state import INDEFINITELY, Availability
+from meshd.routing.decision.pipeline import STANDARD_STAGES, Dropped, Pipeline, able, soonest_recovery
+from meshd.routing.decision.stages import Question
+from meshd.routing.request.needs import Needs
+from meshd.routing.table.specs import ModelSpec, ProviderSpec
+from meshd.sdk.provider import Operation
+from tests.support.routing.routing_builders import (
+    CHAT,
+    CHAT_NEEDS,
+    COMPLETION,
+    NO_FEATURES,
+    NOW,
+    PRIORITY,
+    ROUND_ROBIN,
+    STICK,
+    Mesh,
+    mesh,
+    model,
+)
+
+STANDARD = [stage.name for stage in STANDARD_STAGES]
+TOOLS = Needs(Operation.CHAT, tools=True)
+
+
+class Only:
+    """Objects to all models but one."""
+
+    permanent = True
+
+    def __init__(self, allowed: str, name: str = "only") -> None:
+        self.allowed, self.name = allowed, name
+
+    def objection(self, model: ModelSpec, question: Question) -> str | None:
+        return None if model.id == self.allowed else f"only {self.allowed}"
+
+
+def test_the_first_in_order_that_passes_every_stage_is_chosen_and_those_before_it_say_why_not() -> None:
+    made = mesh(model("p.a", streaming=False), "p.b", "p.c")
+    decision = made.pipeline.decide(made.question(Needs(Operation.CHAT, stream=True)))
+    assert decision.model is made.table.models["p.b"]
+    assert decision.dropped == [Dropped("p.a", "delivery", "does not stream", True)]
+
+
+def test_those_tried_already_and_those_outside_the_scope_are_left_out() -> None:
+    made = mesh("p.a", "q.b", "p.c")
+    decision = made.pipeline.decide(made.question(), exclude={"p.a"}, only=lambda spec: spec.provider == "p")
+    assert decision.model is made.table.models["p.c"]
+    assert decision.reasons() == {"q.b": "outside retry.scope"}
+
+
+def test_it_is_impossible_when_no_member_could_ever_do_it() -> None:
+    made = mesh(model("p.a", features=NO_FEATURES), model("p.b", capabilities=(COMPLETION,)))
+    assert made.pipeline.decide(made.question(TOOLS)).impossible
+    made.state.model("p.b").deactivated = "by hand"
+    assert made.pipeline.decide(made.question(TOOLS)).impossible, "nature comes before state"
+
+
+def test_it_is_only_unavailable_while_one_could_if_it_were_up() -> None:
+    made = mesh(model("p.a", features=NO_FEATURES), "p.b")
+    made.state.model("p.b").deactivated = "by hand"
+    assert not made.pipeline.decide(made.question(TOOLS)).impossible
+    assert not mesh().pipeline.decide(mesh().question()).impossible, "an empty pool says nothing of the request"
+    assert not made.pipeline.decide(made.question()).impossible
+
+
+def test_deciding_does_not_look_beyond_the_model_it_chooses() -> None:
+    made = mesh(*[f"p.m{number}" for number in range(1000)])
+    asked: list[str] = []
+
+    class Counting(Only):
+        def objection(self, model: ModelSpec, question: Question) -> str | None:
+            asked.append(model.id)
+            return None
+
+    made.pipeline.add_stage(Counting(""))
+    assert made.decide() == "p.m0"
+    assert asked == ["p.m0"]
+
+
+def test_explaining_asks_every_stage_about_every_model_that_is_left() -> None:
+    made = mesh(model("p.a", capabilities=(COMPLETION,)), model("p.b", features=NO_FEATURES), "p.c", "p.d", "p.e")
+    made.state.model("p.c").deactivated = "by hand"
+    made.state.pool("chat").current = "p.e"
+    explained = made.pipeline.explain(made.question(TOOLS))
+    kept = {stage.name: stage.kept for stage in explained.stages}
+    assert kept == {
+        "capability": ["p.b", "p.c", "p.d", "p.e"],
+        "delivery": ["p.b", "p.c", "p.d", "p.e"],
+        "features": ["p.c", "p.d", "p.e"],
+        "access": ["p.c", "p.d", "p.e"],
+        **{name: ["p.d", "p.e"] for name in ("state", "maintenance", "select", "budget", "limits")},
+    }
+    assert [drop.model for stage in explained.stages for drop in stage.dropped] == ["p.a", "p.b", "p.c"]
+    assert explained.order == ["p.e", "p.d"]
+    assert explained.chosen == "p.e"
+
+
+def test_a_stage_is_added_at_the_end_or_before_another_and_removed_by_name() -> None:
+    pipeline = Pipeline()
+    pipeline.add_stage(Only("p.b"), before="delivery")
+    pipeline.add_stage(Only("p.b", "last"))
+    names = [stage.name for stage in pipeline.stages]
+    assert names == ["capability", "only", *STANDARD[1:], "last"]
+    made = mesh("p.a", "p.b")
+    made.pipeline = pipeline
+    assert made.decide() == made.pipeline.explain(made.question()).chosen == "p.b"
+    pipeline.remove_stage("only")
+    pipeline.remove_stage("last")
+    assert made.decide() == "p.a"
+    assert len(Pipeline().stages) == len(STANDARD), "another pipeline has its own"
+
+
+def test_a_stage_that_is_not_there_is_an_error_that_names_those_that_are() -> None:
+    with pytest.raises(KeyError, match="no stage 'prices'; there are capability, delivery, features, access, state"):
+        Pipeline().remove_stage("prices")
+    with pytest.raises(KeyError):
+        Pipeline().add_stage(Only("x"), before="prices")
+
+
+# -- what errors say -----------------------------------------------------------------------------------
+
+
+def standby(until: float) -> Availability:
+    return Availability(standby=True, until=until, reason="it fails")
+
+
+def test_the_soonest_recovery_is_that_of_the_model_whose_last_obstacle_goes_first() -> None:
+    made = mesh("p.a", "q.b", "r.c")
+    made.state.provider("p").availability = standby(NOW + 10)
+    made.state.member("chat", "p.a").availability = standby(NOW + 90)
+    made.state.model("q.b").availability = standby(NOW + 60)
+    made.state.provider("r").availability = standby(INDEFINITELY)
+    assert soonest_recovery(made.question(), ["p.a", "q.b", "r.c"]) == 60
+    assert soonest_recovery(made.question(), ["p.a"]) == 90
+    assert soonest_recovery(made.question(), ["r.c"]) is None
+    assert soonest_recovery(made.question(), []) is None
+
+
+def test_what_an_operator_or_the_configuration_took_out_does_not_recover_by_itself() -> None:
+    made = mesh("p.a", "q.b", providers=[ProviderSpec("q", "x", disabled="no key")])
+    made.state.model("p.a").deactivated = "by hand"
+    assert soonest_recovery(made.question(), ["p.a", "q.b"]) is None
+
+
+def test_who_could_do_it_is_told_of_the_whole_table_whatever_its_state_but_not_without_end() -> None:
+    made = mesh(model("p.a", features=NO_FEATURES), *[f"q.m{number}" for number in range(50)])
+    made.state.model("q.m0").deactivated = "by hand"
+    assert able(made.question(TOOLS)) == [f"q.m{number}" for number in range(10)]
+    assert able(made.question(TOOLS), stages=[Only("q.m7")]) == ["q.m7"]
+
+
+# -- agreement -----------------------------------------------------------------------------------------
+
+_MODELS = some.lists(
+    some.builds(
+        lambda tools, streaming, chat, window, weight: {
+            "features": tools,
+            "streaming": streaming,
+            "capabilities": (CHAT,) if chat else (COMPLETION,),
+            "context_window": window,
+            "weight": weight,
+        },
+        some.sampled_from([None, {}, {"tool_calling": True}, {"tool_calling": False}]),
+        some.booleans(),
+        some.booleans(),
+        some.none() | some.integers(1, 100),
+        some.sampled_from([0.0, 0.5, 1.0, 3.0]),
+    ),
+    max_size=6,
+)
+_NEEDS = some.builds(
+    Needs, some.just(Operation.CHAT), stream=some.booleans(), tools=some.booleans(), tokens=some.integers(0, 100)
+)
+
+
+@given(_MODELS, _NEEDS, some.sampled_from([STICK, PRIORITY, ROUND_ROBIN]), some.data())
+def test_decide_and_explain_always_agree(
+    models: list[dict[str, object]], needs: Needs, strategy: str, data: some.DataObject
+) -> None:
+    specs = [model(f"p{number % 2}.m{number}", **each) for number, each in enumerate(models)]  # type: ignore[arg-type]
+    made: Mesh = mesh(*specs, strategy=strategy, model_priority=tuple(spec.id for spec in specs[3:]))
+    for owner in (*(made.state.model(spec.id) for spec in specs), made.state.provider("p0")):
+        owner.availability = data.draw(some.sampled_from([Availability(), standby(NOW + 5), standby(NOW)]))
+    for _ in range(4):
+        question = made.question(data.draw(some.sampled_from([needs, CHAT_NEEDS])))
+        decision, explained = made.pipeline.decide(question), made.pipeline.explain(question)
+        assert (decision.model.id if decision.model else None) == explained.chosen
+        stages = {drop.model: drop.stage for stage in explained.stages for drop in stage.dropped}
+        assert all(stages[drop.model] == drop.stage for drop in decision.dropped)
+        if decision.model is None:
+            assert set(decision.reasons()) == set(made.pool.members)
+            return
+        made.pipeline.take(question, decision.model)

@@ -1,0 +1,439 @@
+"""The keeper: what survives a restart, and what a disk that refuses does to it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from meshd.connectors.storage import sqlite
+from meshd.sdk.storage import StorageError
+from meshd.spend.journal import JournalWriter, open_segment
+from meshd.state import keeper as keeper_module
+from meshd.state import segments
+from meshd.state.keeper import StateKeeper, StateSettings
+from meshd.state.lock import StateLocked
+
+NOW = 1_760_000_000.0  # 2025-10-09
+ID = bytes(range(16))
+DAY_CHAT = "2025-10-09\0pool\0chat"
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = NOW
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def opened(path: Path, clock: Clock | None = None, reports: list[str] | None = None, **settings: Any) -> StateKeeper:
+    collected = reports if reports is not None else []
+    keeper = StateKeeper(
+        path / "state",
+        StateSettings(**settings),
+        now=clock or Clock(),
+        report=lambda type, severity, reason: collected.append(type),
+    )
+    keeper.open()
+    return keeper
+
+
+def writer(keeper: StateKeeper) -> JournalWriter:
+    return JournalWriter(open_segment(keeper.open_journal()))
+
+
+def begin(journal: JournalWriter, number: int = 0) -> bytes:
+    request = number.to_bytes(16)
+    journal.begin(request, NOW, "p", "p/m", "chat", "app", 500, NOW + 600)
+    return request
+
+
+def spend(journal: JournalWriter, cost: int, number: int = 0) -> None:
+    journal.settle(begin(journal, number), NOW, 10, 5, 0, cost, True)
+
+
+def crash(keeper: StateKeeper) -> None:
+    """kill -9: nothing is written, the kernel closes files and locks."""
+    keeper._lock.release()
+    if keeper._storage is not None:
+        keeper._storage.close()
+
+
+@pytest.fixture(params=["modelmesh.sqlite.v1", "modelmesh.local-file.v1"])
+def connector(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+def usage(keeper: StateKeeper, key: str = DAY_CHAT) -> dict[str, Any]:
+    return keeper.load().tables["usage"].get(key, {})
+
+
+def test_tables_and_spend_survive_a_stop(tmp_path: Path, connector: str) -> None:
+    first = opened(tmp_path, connector=connector)
+    assert (tmp_path / "state").stat().st_mode & 0o777 == 0o700
+    journal = writer(first)
+    spend(journal, 40)
+    first.changed("member", "chat\0p/m", {"status": "standby"})
+    first.changed("provider", "gone", {"a": 1})
+    first.changed("provider", "gone", None)
+    first.close()
+    second = opened(tmp_path, connector=connector)
+    restored = second.load()
+    assert restored.tables["member"] == {"chat\0p/m": {"status": "standby"}}
+    assert "gone" not in restored.tables.get("provider", {})
+    assert usage(second) == {"requests": 1, "tokens_in": 10, "tokens_out": 5, "tokens_cached": 0, "cost": 40}
+    assert not restored.begun
+    second.close()
+
+
+@pytest.mark.parametrize("pool", ["a/b", "chat", "\x1f", "\x1f0\x1f1"])
+def test_a_members_spend_survives_a_stop_whatever_its_name(tmp_path: Path, connector: str, pool: str) -> None:
+    first = opened(tmp_path, connector=connector)
+    journal = writer(first)
+    journal.begin(ID, NOW, "p", "p/m", pool, f"{pool}/app", 500, NOW + 600)
+    journal.settle(ID, NOW, 10, 5, 0, 40, True)
+    first.sync()
+    before = first.load().tables["usage"]
+    first.close()
+    second = opened(tmp_path, connector=connector)
+    assert second.load().tables["usage"] == before
+    assert before[f"2025-10-09\0member\0{pool}\0p/m"]["cost"] == 40
+    exported = second.export()
+    assert second.import_(exported).tables["usage"] == before
+    second.close()
+
+
+def test_what_was_spent_today_is_the_configured_timezones(tmp_path: Path) -> None:
+    keeper = opened(tmp_path, timezone="Pacific/Pago_Pago")  # 21:53 the day before
+    journal = writer(keeper)
+    for number, (day, cost) in enumerate([("2025-10-07", 1), ("2025-10-08", 40), ("2025-10-09", 3)]):
+        journal.begin(number.to_bytes(16), NOW, "p", "p/m", "chat", "app", 500, NOW + 600, day=day)
+        journal.settle(number.to_bytes(16), NOW, 10, 5, 0, cost, True)
+    assert keeper.spend_today() == 40
+    keeper.close()
+
+
+@pytest.mark.parametrize("synced", [0, 1, 2])
+def test_a_crash_counts_spend_once_wherever_the_last_sync_was(tmp_path: Path, connector: str, synced: int) -> None:
+    first = opened(tmp_path, connector=connector)
+    journal = writer(first)
+    for number in range(3):
+        spend(journal, 10, number)
+        if number < synced:
+            first.sync()
+    left_open = begin(journal, 9)
+    if synced == 2:
+        first.sync()
+    crash(first)
+    second = opened(tmp_path, connector=connector)
+    assert usage(second)["cost"] == 530
+    assert usage(second)["requests"] == 4
+    assert second.load().begun == {left_open}
+    second.sync()
+    assert os.listdir(tmp_path / "state" / "journal") == []
+    crash(second)
+    third = opened(tmp_path, connector=connector)
+    assert usage(third)["cost"] == 530
+    assert third.load().begun == {left_open}
+    third.close()
+
+
+@pytest.mark.parametrize("policy", ["in-memory", "sync-on-boundary", "periodic", "immediate"])
+def test_policies_decide_when_tables_are_written_and_never_spend(tmp_path: Path, policy: str) -> None:
+    first = opened(tmp_path, sync_policy=policy)
+    journal = writer(first)
+    first.changed("model", "m", {"n": 1})
+    spend(journal, 7)
+    first.sync()
+    crash(first)
+    second = opened(tmp_path, sync_policy=policy)
+    assert ("m" in second.load().tables.get("model", {})) == (policy in ("periodic", "immediate"))
+    assert usage(second)["cost"] == 7
+    second.changed("model", "m", {"n": 2})
+    second.close()
+    third = opened(tmp_path, sync_policy=policy)
+    assert ("m" in third.load().tables.get("model", {})) == (policy != "in-memory")
+    third.close()
+
+
+@pytest.mark.parametrize("policy", ["in-memory", "sync-on-boundary", "periodic"])
+def test_what_somebody_decided_is_written_at_once(tmp_path: Path, policy: str) -> None:
+    first = opened(tmp_path, sync_policy=policy)
+    first.changed("model", "a", {"x": 1})
+    first.changed("model", "m", {"deactivated": "why"}, durable=True)
+    crash(first)
+    second = opened(tmp_path)
+    assert ("m" in second.load().tables.get("model", {})) == (policy != "in-memory")
+
+
+def test_immediate_needs_no_sync(tmp_path: Path) -> None:
+    first = opened(tmp_path, sync_policy="immediate")
+    first.changed("model", "m", {"n": 1})
+    crash(first)
+    assert opened(tmp_path).load().tables["model"] == {"m": {"n": 1}}
+
+
+def test_one_daemon_a_directory(tmp_path: Path) -> None:
+    first = opened(tmp_path)
+    with pytest.raises(StateLocked, match="another mesh of this process"):
+        opened(tmp_path)
+    first.close()
+    opened(tmp_path).close()
+
+
+def test_a_segment_is_rotated_and_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keeper_module, "SEGMENT_LIMIT", 100)
+    keeper = opened(tmp_path)
+    assert keeper.offer_segment() == ""
+    first = keeper.open_journal()
+    journal = JournalWriter(open_segment(first))
+    assert keeper.offer_segment() == ""
+    spend(journal, 1, 1)
+    spend(journal, 2, 2)
+    offered = keeper.offer_segment()
+    assert offered == keeper.offer_segment()
+    spend(journal, 4, 3)  # before the router heard
+    journal.reopen(open_segment(offered), NOW)
+    keeper.rotated("")  # a router that started again and opened the current one
+    assert keeper.offer_segment() == offered
+    keeper.rotated(first)
+    spend(journal, 8, 4)
+    keeper.sync()
+    assert keeper.spend_today() == 15
+    assert usage(keeper)["cost"] == 15
+    assert os.listdir(tmp_path / "state" / "journal") == [Path(offered).name]
+    keeper.close()
+
+
+def test_a_segment_number_is_never_used_twice(tmp_path: Path) -> None:
+    first = opened(tmp_path)
+    journal = writer(first)
+    spend(journal, 1)
+    first.sync()
+    first.close()
+    second = opened(tmp_path)
+    second.sync()
+    crash(second)
+    third = opened(tmp_path)
+    assert third.open_journal().endswith("00000002.log")
+
+
+class FullDisk:
+    """Refuses every write of the SQLite storage while `full`."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.full = False
+        write = sqlite.SqliteStorage.save_many
+
+        def refuse(storage: sqlite.SqliteStorage, changes: Mapping[str, bytes | None]) -> None:
+            if self.full:
+                raise StorageError("disk full")
+            write(storage, changes)
+
+        monkeypatch.setattr(sqlite.SqliteStorage, "save_many", refuse)
+
+
+def test_a_full_disk_is_said_once_and_recovers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    disk = FullDisk(monkeypatch)
+    reports: list[str] = []
+    keeper = opened(tmp_path, reports=reports)
+    journal = writer(keeper)
+    disk.full = True
+    spend(journal, 5)
+    keeper.changed("model", "m", {"n": 1})
+    waits = []
+    for _ in range(6):
+        status = keeper.sync()
+        waits.append(keeper.next_sync())
+    assert not status.ok
+    assert "disk full" in status.error
+    assert status.pending > 0
+    assert reports == ["state_unwritable"]
+    assert caplog.text.count("not being saved") == 1
+    assert waits == [5, 10, 20, 40, 60, 60]
+    assert usage(keeper)["cost"] == 5
+    disk.full = False
+    assert keeper.sync().ok
+    assert reports == ["state_unwritable", "state_recovered"]
+    assert keeper.next_sync() == 5
+    crash(keeper)
+    again = opened(tmp_path)
+    assert usage(again)["cost"] == 5
+    assert again.load().tables["model"] == {"m": {"n": 1}}
+
+
+def test_an_unwritable_directory_serves_on_and_offers_a_journal_later(tmp_path: Path) -> None:
+    (tmp_path / "state").write_text("a file where the directory should be")
+    reports: list[str] = []
+    keeper = opened(tmp_path, reports=reports)
+    assert keeper.open_journal() == ""
+    assert keeper.load().tables == {"usage": {}}
+    keeper.changed("model", "m", {"n": 1})
+    assert not keeper.sync().ok
+    assert keeper.offer_segment() == ""
+    (tmp_path / "state").unlink()
+    assert keeper.sync().ok
+    path = keeper.offer_segment()
+    assert path
+    journal = JournalWriter(open_segment(path))
+    keeper.rotated("")
+    spend(journal, 3)
+    keeper.close()
+    again = opened(tmp_path)
+    assert again.load().tables["model"] == {"m": {"n": 1}}
+    assert usage(again)["cost"] == 3
+
+
+def test_export_and_import(tmp_path: Path) -> None:
+    first = opened(tmp_path / "one")
+    spend(writer(first), 9)
+    first.changed("manual", "m", {"status": "standby"})
+    first.sync()
+    exported = first.export()
+    second = opened(tmp_path / "two")
+    second.changed("manual", "other", {"status": "active"})
+    restored = second.import_(exported)
+    assert restored.tables["manual"] == {"m": {"status": "standby"}}
+    second.close()
+    third = opened(tmp_path / "two")
+    assert third.load().tables["manual"] == {"m": {"status": "standby"}}
+    assert usage(third)["cost"] == 9
+    with pytest.raises(ValueError, match="not an export"):
+        third.import_({"tables": {}, "version": 99})
+
+
+def test_another_storage_at_a_reload_gets_everything(tmp_path: Path) -> None:
+    keeper = opened(tmp_path)
+    spend(writer(keeper), 9)
+    keeper.changed("manual", "m", {"status": "standby"})
+    keeper.sync()
+    assert "no connector" not in keeper.prepare(StateSettings(connector="modelmesh.local-file.v1"))
+    keeper.commit()
+    keeper.close()
+    again = opened(tmp_path, connector="modelmesh.local-file.v1")
+    assert usage(again)["cost"] == 9
+    assert again.load().tables["manual"]
+
+
+def test_statistics_are_written_through_and_not_mirrored(tmp_path: Path) -> None:
+    keeper = opened(tmp_path)
+    keeper.changed("statistics", "model\0m\0t", {"b": 1})
+    assert keeper.table("statistics") == {"model\0m\0t": {"b": 1}}
+    keeper.sync()
+    assert "statistics" not in keeper.load().tables
+    assert keeper.table("statistics") == {"model\0m\0t": {"b": 1}}
+    keeper.close()
+    assert opened(tmp_path).table("statistics") == {"model\0m\0t": {"b": 1}}
+
+
+def test_what_makes_no_sense_is_ignored_with_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    keeper = opened(tmp_path)
+    assert keeper._storage is not None
+    keeper._storage.save("journal", b"{nonsense")
+    keeper._storage.save("table/model/m", b"[1]")
+    crash(keeper)
+    again = opened(tmp_path)
+    assert "ignored" in caplog.text
+    assert again.sync().ok
+    assert segments.SEGMENT_LIMIT > 0
+
+
+def test_an_answer_that_a_crash_may_have_lost_is_not_bought_again(tmp_path: Path) -> None:
+    clock = Clock()
+    first = opened(tmp_path, clock)
+    journal = writer(first)
+    spend(journal, 7, number=1)
+    journal.settle(begin(journal, 2), NOW, 0, 0, 0, 0, False)  # it failed: another attempt may be made
+    first.sync()  # folded: the crash comes after
+    crash(first)
+    clock.now = NOW + 5
+    second = opened(tmp_path, clock)
+    assert second.load().answered == {(1).to_bytes(16)}
+    second.close()
+    clock.now = NOW + 3600
+    third = opened(tmp_path, clock)
+    assert third.load().answered == frozenset()
+    third.close()
+
+
+def test_a_directory_that_was_removed_in_use_is_written_anew(
+    tmp_path: Path, connector: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    reports: list[str] = []
+    first = opened(tmp_path, reports=reports, connector=connector)
+    journal = writer(first)
+    spend(journal, 100)
+    first.changed("manual", "m", {"status": "standby"})
+    assert first.sync().ok
+    shutil.rmtree(tmp_path / "state")
+    assert first.sync().ok
+    assert "was removed while it was in use" in caplog.text
+    assert reports == ["state_unwritable"]
+    anew = first.offer_segment()
+    journal.reopen(open_segment(anew), NOW)
+    first.rotated(anew)
+    spend(journal, 10, number=1)
+    assert first.sync().ok
+    assert first.offer_segment() == ""
+    journal.close()
+    first.close()
+    second = opened(tmp_path, connector=connector)
+    assert usage(second)["cost"] == 110
+    assert second.load().tables["manual"] == {"m": {"status": "standby"}}
+    second.close()
+
+
+def copied(path: Path) -> None:
+    """As a backup that is restored, or an editor, does it: another file under the name."""
+    content = path.read_bytes()
+    path.unlink()
+    path.with_suffix(".x").write_bytes(b"")  # so that the inode is not given again
+    path.write_bytes(content)
+
+
+LOSES = {
+    "removed": Path.unlink,
+    "renamed": lambda path: path.rename(path.with_suffix(".old")),
+    "a copy": copied,
+    "truncated": lambda path: os.truncate(path, 0),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "how"),
+    [(name, how) for name in ("journal/00000001.log", "state.sqlite3") for how in LOSES]
+    + [("journal", "renamed"), (".", "renamed")],
+)
+def test_a_file_that_somebody_took_away_loses_nothing(
+    tmp_path: Path, name: str, how: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    if (name, how) == ("state.sqlite3", "truncated"):
+        pytest.skip("SQLite says so itself, and begins a fresh one (test_storages.py)")
+    first = opened(tmp_path)
+    journal = writer(first)
+    spend(journal, 100)
+    first.changed("manual", "m", {"status": "standby"})
+    assert first.sync().ok
+    LOSES[how]((tmp_path / "state" / name).resolve())
+    for number in (1, 2):
+        assert first.sync().ok
+        if another := first.offer_segment():
+            journal.reopen(open_segment(another), NOW)
+            first.rotated(another)
+        spend(journal, 10, number=number)
+        assert first.sync().ok
+    assert first.sync().ok
+    assert caplog.text.count("while it was in use") == 1
+    journal.close()
+    crash(first)
+    second = opened(tmp_path)
+    assert usage(second)["cost"] == 120
+    assert second.load().tables["manual"] == {"m": {"status": "standby"}}
+    second.close()
