@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from modelmesh.version import VERSION as __version__
+
 __all__ = ["MeshConfig", "ModelMesh", "__version__"]
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from meshd import messages
-from meshd.actors.base import ActorUnavailable, Directory, MeshActor
+from meshd.actors.base import MeshActor
 from meshd.actors.config import ConfigActor
 from meshd.actors.router import RouterActor
 from meshd.actors.supervisor import Supervisor
@@ -28,6 +28,7 @@ from meshd.config import MeshConfig
 from meshd.config.read.loading import is_content
 from meshd.config.read.source import ConfigSource
 from meshd.connectors.registry import ConnectorRegistry, default_registry
+from meshd.core.mailboxes import ActorUnavailable, Directory
 from meshd.facade import ModelRegistry, Router, Stats
 from modelmesh._exchange import ended
 from modelmesh.errors import ConfigurationError, MeshError

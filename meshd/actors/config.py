@@ -14,14 +14,17 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from meshd import messages
-from meshd.actors.base import ActorUnavailable, Directory, MeshActor
+from meshd.actors.base import MeshActor
+from meshd.actors.prepare import Prepare
 from meshd.compilation.compile import Directories, Discovered, compile_config
-from meshd.compilation.running_config import Generation
+from meshd.compilation.running_config import RunningConfig
 from meshd.config import MeshConfig
 from meshd.config.check.problems import Problem
 from meshd.config.read.source import ConfigSource
 from meshd.config.read.watching import FileWatch, digest
 from meshd.connectors.registry import ConnectorRegistry
+from meshd.core.mailboxes import ActorUnavailable, Directory
+from meshd.core.records import Event
 from meshd.sdk.storage import StorageError
 from modelmesh.errors import ConfigurationError
 
@@ -59,7 +62,7 @@ class ConfigActor(MeshActor):
         self._registry = registry
         self._directories = directories
         self._on_reload = on_reload
-        self._current: Generation | None = None
+        self._current: RunningConfig | None = None
         self._numbers = 0
         self._discovered: dict[str, Discovered] = {}
         self._unseen = False  # discovery found something that is in no generation yet
@@ -199,7 +202,7 @@ class ConfigActor(MeshActor):
             self.tell("secret", messages.Commit(self._numbers))  # another reload already has its findings
             return []
         compiled = compile_config(resolved, self._registry, self._discovered, missing, self._directories)
-        generation = Generation(
+        running = RunningConfig(
             number=self._numbers + 1,
             config=resolved,
             stored=config,
@@ -210,24 +213,24 @@ class ConfigActor(MeshActor):
             source=source,
             notes=tuple(compiled.notes),
         )
-        objections = self._ask_all(generation)
+        objections = self._ask_all(running)
         if objections or dry_run:
             for name in FOLLOWERS:
-                self.tell(name, messages.Discard(generation.number))
+                self.tell(name, messages.Discard(running.number))
             return objections
         if self._current is None:
             self._restore_router()
-        self._numbers = generation.number
+        self._numbers = running.number
         for name in FOLLOWERS:
             if name == "router":
                 # Awaited: after the reload's answer, the next request uses it.
                 try:
-                    self.directory.ask(name, messages.Commit(generation.number), 10.0)
+                    self.directory.ask(name, messages.Commit(running.number), 10.0)
                 except ActorUnavailable as error:
                     return [Problem("", None, f"{error}; reload again")]
             else:
-                self.tell(name, messages.Commit(generation.number))
-        self._current = generation
+                self.tell(name, messages.Commit(running.number))
+        self._current = running
         return []
 
     def _restore_router(self) -> None:
@@ -263,11 +266,11 @@ class ConfigActor(MeshActor):
                     problems.append(config.problem_at(path, f"secret {name} is missing: {why}"))
         return config.with_secrets(resolved.values), missing, problems
 
-    def _ask_all(self, generation: Generation) -> list[Problem]:
+    def _ask_all(self, running: RunningConfig) -> list[Problem]:
         objections: list[Problem] = []
         for name in FOLLOWERS:
             try:
-                said = self.directory.ask(name, messages.Prepare(generation), 10.0)
+                said = self.directory.ask(name, Prepare(running), 10.0)
             except ActorUnavailable as error:
                 said = (str(error),)
             objections += [Problem("", None, f"{name}: {text}") for text in said or ()]
@@ -287,7 +290,7 @@ class ConfigActor(MeshActor):
             severity = "error"
             lines = [str(Problem(**problem)) for problem in report.problems]
             text = "\n  ".join([f"{reason}: refused, the running configuration stays", *lines])
-        event = messages.Event(
+        event = Event(
             "config_reloaded" if report.ok else "config_rejected",
             time.time_ns(),
             severity,
@@ -298,13 +301,13 @@ class ConfigActor(MeshActor):
 
     def _follow_file(self) -> None:
         """Watch the file in use, if it is to be watched and is not yet."""
-        generation, path = self._current, self._source.path
-        if generation is None or path is None or not generation.config.daemon.watch:
+        running, path = self._current, self._source.path
+        if running is None or path is None or not running.config.daemon.watch:
             if self._watch is not None:
                 self._watch.stop()
                 self._watch = None
             return
-        debounce = generation.config.daemon.watch_debounce
+        debounce = running.config.daemon.watch_debounce
         if self._watch is not None and (self._watch.path, self._watch.debounce) == (path, debounce):
             return
         if self._watch is not None:

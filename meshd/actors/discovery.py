@@ -15,8 +15,11 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 from meshd import messages
-from meshd.actors.base import Directory, MeshActor
+from meshd.actors.base import MeshActor
+from meshd.actors.prepare import Prepare
 from meshd.actors.replies import Asked, DeferringMailbox, Gathering
+from meshd.core.mailboxes import Directory
+from meshd.core.records import Event
 from meshd.discovery.local_watch import LocalWatch
 from meshd.discovery.model_lists import RegistrySync, SyncSettings, sources_of
 
@@ -39,7 +42,7 @@ class DiscoveryActor(MeshActor):
 
     name: ClassVar[str] = "discovery"
     handlers: ClassVar[dict[type, str]] = {
-        messages.Prepare: "prepare",
+        Prepare: "prepare",
         messages.Commit: "commit",
         messages.Discard: "discard",
         messages.ModelsListed: "models_listed",
@@ -92,8 +95,8 @@ class DiscoveryActor(MeshActor):
 
     # -- configuration --------------------------------------------------------------------------------
 
-    def prepare(self, message: messages.Prepare) -> tuple[str, ...]:
-        self._prepared = message.generation
+    def prepare(self, message: Prepare) -> tuple[str, ...]:
+        self._prepared = message.running
         return ()
 
     def commit(self, message: messages.Commit) -> None:
@@ -194,7 +197,7 @@ class DiscoveryActor(MeshActor):
     # -- telling ----------------------------------------------------------------------------------------
 
     def _announce(self, provider: str, new: tuple[str, ...], gone: tuple[str, ...], reason: str = "") -> None:
-        event = messages.Event(
+        event = Event(
             "discovery_models_updated",
             time.time_ns(),
             ids={"provider": provider},

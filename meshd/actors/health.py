@@ -10,8 +10,11 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 from meshd import messages
-from meshd.actors.base import Directory, MeshActor
+from meshd.actors.base import MeshActor
+from meshd.actors.prepare import Prepare
 from meshd.actors.replies import Asked, DeferringMailbox
+from meshd.core.mailboxes import Directory
+from meshd.core.records import Event
 from meshd.discovery.health_monitor import HealthMonitor, HealthSettings
 from meshd.discovery.pool_probes import PoolProbes
 
@@ -24,7 +27,7 @@ _SHORTEST = 0.05  # s: timers of several providers come due together
 class HealthActor(MeshActor):
     name: ClassVar[str] = "health"
     handlers: ClassVar[dict[type, str]] = {
-        messages.Prepare: "prepare",
+        Prepare: "prepare",
         messages.Commit: "commit",
         messages.Discard: "discard",
         messages.Probed: "probed",
@@ -67,8 +70,8 @@ class HealthActor(MeshActor):
 
     # -- configuration --------------------------------------------------------------------------------
 
-    def prepare(self, message: messages.Prepare) -> tuple[str, ...]:
-        self._prepared = message.generation
+    def prepare(self, message: Prepare) -> tuple[str, ...]:
+        self._prepared = message.running
         return ()
 
     def commit(self, message: messages.Commit) -> None:
@@ -138,7 +141,7 @@ class HealthActor(MeshActor):
         before = self._told.get(report.provider, True)
         self._told[report.provider] = report.available
         if before != report.available:
-            event = messages.Event(
+            event = Event(
                 "provider_health_changed",
                 int(self._wall() * 1e9),
                 "debug",  # the router reports what it means for requests, once

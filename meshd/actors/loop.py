@@ -21,7 +21,8 @@ from pykka._envelope import Envelope
 from pykka.messages import _ActorStop
 
 from meshd import messages
-from meshd.actors.base import ActorUnavailable, Directory, MeshActor
+from meshd.actors.base import MeshActor
+from meshd.core.mailboxes import ActorUnavailable, Directory
 
 logger = logging.getLogger("meshd.actors")
 

@@ -18,8 +18,8 @@ from typing import Any
 
 from pykka._envelope import Envelope
 
-from meshd.actors.base import Directory
-from meshd.messages import Message
+from meshd.core.mailboxes import Directory
+from meshd.core.message import Message
 
 logger = logging.getLogger("meshd.actors")
 

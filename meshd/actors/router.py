@@ -11,10 +11,11 @@ import logging
 from typing import Any, ClassVar
 
 from meshd import messages
-from meshd.actors.base import Directory
 from meshd.actors.loop import LoopActor
-from meshd.compilation.running_config import Generation
+from meshd.actors.prepare import Prepare
+from meshd.compilation.running_config import RunningConfig
 from meshd.connectors.registry import ConnectorRegistry
+from meshd.core.mailboxes import Directory
 from meshd.gateway.control.dispatcher import Call
 from meshd.gateway.control.operations import Operations
 from meshd.gateway.frontends.ipc.identity import OURSELVES_ADDRESS, identify
@@ -30,7 +31,7 @@ class RouterActor(LoopActor):
     handlers: ClassVar[dict[type, str]] = {
         messages.Listen: "listen",
         messages.RestoreState: "restore",
-        messages.Prepare: "prepare",
+        Prepare: "prepare",
         messages.Commit: "commit",
         messages.Discard: "discard",
         messages.HealthReport: "health",
@@ -50,7 +51,7 @@ class RouterActor(LoopActor):
         self._registry = registry
         self._listening: list[messages.Listen] = []
         self._draining: asyncio.Future[int] | None = None
-        self._prepared: dict[int, Generation] = {}
+        self._prepared: dict[int, RunningConfig] = {}
         self._inherited: RouterCore | None = None
         self._opening: RouterCore | None = None
         self._core: RouterCore | None = None
@@ -104,9 +105,9 @@ class RouterActor(LoopActor):
 
     # -- reload ---------------------------------------------------------------------------------------
 
-    def prepare(self, message: messages.Prepare) -> tuple[str, ...]:
-        self._prepared[message.generation.number] = message.generation
-        return self.core.objections(message.generation)
+    def prepare(self, message: Prepare) -> tuple[str, ...]:
+        self._prepared[message.running.number] = message.running
+        return self.core.objections(message.running)
 
     def commit(self, message: messages.Commit) -> None:
         prepared = self._prepared.get(message.number)

@@ -12,9 +12,12 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 from meshd import messages
-from meshd.actors.base import Directory, MeshActor
+from meshd.actors.base import MeshActor
+from meshd.actors.prepare import Prepare
 from meshd.connectors.secrets.resolver import Looked, SecretResolver
 from meshd.connectors.secrets.watch import SecretWatch
+from meshd.core.mailboxes import Directory
+from meshd.core.records import Event
 
 _SETTLING = "settling"
 _AGAIN = 0.1  # s until a file that is being written is read again
@@ -23,7 +26,7 @@ _AGAIN = 0.1  # s until a file that is being written is read again
 class SecretActor(MeshActor):
     name: ClassVar[str] = "secret"
     handlers: ClassVar[dict[type, str]] = {
-        messages.Prepare: "prepare",
+        Prepare: "prepare",
         messages.Commit: "commit",
         messages.Discard: "discard",
         messages.ResolveSecrets: "resolve",
@@ -62,8 +65,8 @@ class SecretActor(MeshActor):
 
     # -- generations ----------------------------------------------------------------------------------
 
-    def prepare(self, message: messages.Prepare) -> tuple[str, ...]:
-        config = message.generation.config
+    def prepare(self, message: Prepare) -> tuple[str, ...]:
+        config = message.running.config
         self._to_watch = config.daemon.watch
         # As written: a store's own settings are never made of secrets that it would have to resolve itself.
         return tuple(self._resolver.prepare(config.secrets, self._folder))
@@ -109,7 +112,7 @@ class SecretActor(MeshActor):
     def _announce(self, name: str) -> None:
         reason, provider = self._why.pop(name, ("it has another value in its store", ""))
         ids = {"secret": name} | ({"provider": provider} if provider else {})
-        self.tell("telemetry", messages.Event("secret_rotated", time.time_ns(), ids=ids, reason=reason))
+        self.tell("telemetry", Event("secret_rotated", time.time_ns(), ids=ids, reason=reason))
 
     def _follow_files(self) -> None:
         files = tuple(path for path in self._resolver.files if not path.is_fifo()) if self._watches else ()

@@ -12,7 +12,10 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from meshd import messages
-from meshd.actors.base import Directory, MeshActor
+from meshd.actors.base import MeshActor
+from meshd.actors.prepare import Prepare
+from meshd.core.mailboxes import Directory
+from meshd.core.records import Event
 from meshd.host import clock
 from meshd.state.directory import default_state_dir, state_dir_of
 from meshd.state.keeper import StateKeeper, StateSettings
@@ -31,7 +34,7 @@ class StateActor(MeshActor):
 
     name: ClassVar[str] = "state"
     handlers: ClassVar[dict[type, str]] = {
-        messages.Prepare: "prepare",
+        Prepare: "prepare",
         messages.Commit: "commit",
         messages.Discard: "discard",
         messages.LoadState: "load",
@@ -79,8 +82,8 @@ class StateActor(MeshActor):
 
     # -- configuration --------------------------------------------------------------------------------
 
-    def prepare(self, message: messages.Prepare) -> tuple[str, ...]:
-        config = message.generation.config
+    def prepare(self, message: Prepare) -> tuple[str, ...]:
+        config = message.running.config
         directory = state_dir_of(config, self._given_dir, self._private_dir)
         settings = StateSettings.of(config.storage, config.daemon.timezone)
         if self._keeper is None:
@@ -186,4 +189,4 @@ class StateActor(MeshActor):
             self.tick(_SYNC, self._keeper.next_sync())
 
     def _report(self, type: str, severity: str, reason: str) -> None:
-        self.tell("telemetry", messages.Event(type, int(self._now() * 1e9), severity, {}, reason))
+        self.tell("telemetry", Event(type, int(self._now() * 1e9), severity, {}, reason))

@@ -14,7 +14,9 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from meshd import messages
-from meshd.actors.base import SUPERVISOR, Directory, MeshActor
+from meshd.actors.base import SUPERVISOR, MeshActor
+from meshd.core.mailboxes import Directory
+from meshd.core.records import Event
 
 logger = logging.getLogger("meshd.supervisor")
 
@@ -102,7 +104,7 @@ class Supervisor(MeshActor):
             logger.exception("the %s actor cannot be started again", message.what)
             self.failed(messages.ActorFailed(message.what, str(error)))
             return
-        event = messages.Event(
+        event = Event(
             "actor_restarted",
             time.time_ns(),
             "warning",

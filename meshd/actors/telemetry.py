@@ -15,8 +15,11 @@ from typing import Any, ClassVar
 import msgspec
 
 from meshd import messages
-from meshd.actors.base import Directory, MeshActor
+from meshd.actors.base import MeshActor
+from meshd.actors.prepare import Prepare
 from meshd.actors.replies import Forward
+from meshd.core.mailboxes import Directory
+from meshd.core.records import Event, Outcome
 from meshd.spend.recovered import COVERED, LOOK_BACK, LOST, MOST_SEEN, Covered, LostAttempt
 from meshd.state.directory import state_dir_of
 from meshd.telemetry import records
@@ -37,8 +40,8 @@ class TelemetryActor(MeshActor):
 
     name: ClassVar[str] = "telemetry"
     handlers: ClassVar[dict[type, str]] = {
-        messages.Outcome: "outcome",
-        messages.Event: "event",
+        Outcome: "outcome",
+        Event: "event",
         messages.LogWritten: "log_written",
         messages.QueryStatistics: "query",
         messages.RecentEvents: "recent_events",
@@ -47,7 +50,7 @@ class TelemetryActor(MeshActor):
         messages.Unsubscribe: "unsubscribe",
         messages.FlushTelemetry: "flush",
         messages.TableLoaded: "table_loaded",
-        messages.Prepare: "prepare",
+        Prepare: "prepare",
         messages.Commit: "commit",
         messages.Discard: "discard",
         messages.Tick: "ticked",
@@ -88,9 +91,9 @@ class TelemetryActor(MeshActor):
 
     # -- configuration --------------------------------------------------------------------------------
 
-    def prepare(self, message: messages.Prepare) -> tuple[str, ...]:
-        self._prepared = message.generation
-        return tuple(self._kept.sinks.check(message.generation.config.observability))
+    def prepare(self, message: Prepare) -> tuple[str, ...]:
+        self._prepared = message.running
+        return tuple(self._kept.sinks.check(message.running.config.observability))
 
     def commit(self, message: messages.Commit) -> None:
         generation, self._prepared = self._prepared, None
@@ -116,14 +119,14 @@ class TelemetryActor(MeshActor):
 
     # -- what arrives -----------------------------------------------------------------------------------
 
-    def outcome(self, message: messages.Outcome) -> None:
+    def outcome(self, message: Outcome) -> None:
         kept, now = self._kept, self._now()
         kept.statistics.record(message, now)
         kept.seen.append((now, message.request_id))
         if kept.sinks.wants("request", "warning" if message.status >= 500 else "debug"):
             kept.sinks.put(records.request_entry(message, kept.redactor))
 
-    def event(self, message: messages.Event) -> None:
+    def event(self, message: Event) -> None:
         kept = self._kept
         message = records.clean_event(message, kept.redactor)
         kept.statistics.event(message, self._now())
@@ -161,7 +164,7 @@ class TelemetryActor(MeshActor):
             message.scope, message.name, message.since, self._now(), until=message.until, where=message.where
         )
 
-    def recent_events(self, message: messages.RecentEvents) -> list[messages.Event]:
+    def recent_events(self, message: messages.RecentEvents) -> list[Event]:
         found = [event for event in self._kept.recent if not message.types or event.type in message.types]
         return found[-message.limit :] if message.limit > 0 else []
 

@@ -22,17 +22,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from meshd import __version__, messages
-from meshd.actors.base import ActorUnavailable
+from meshd import messages
 from meshd.app.footing import FEWEST_FILES, open_standard_streams, raise_file_limit, release_standard_streams
 from meshd.app.listen import ListenError, ListenSocket, take_sockets
 from meshd.app.notify import Notifier, watchdog_interval
 from meshd.config import MeshConfig, find_config
 from meshd.config.read.source import ConfigSource
+from meshd.core.mailboxes import ActorUnavailable
 from meshd.gateway.frontends.ipc.socket_claim import Claim, SocketTaken, default_socket
 from meshd.host import clock
 from meshd.telemetry.logs import LogBridge
 from modelmesh.errors import ConfigurationError, MeshError
+from modelmesh.version import VERSION
 
 logger = logging.getLogger("meshd")
 
@@ -134,7 +135,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--socket", metavar="PATH", help="where to listen")
     parser.add_argument("--log-level", choices=_LOG_LEVELS, help="least severity to log")
     parser.add_argument("--check", action="store_true", help="check the configuration and end")
-    parser.add_argument("--version", action="version", version=f"meshd {__version__}")
+    parser.add_argument("--version", action="version", version=f"meshd {VERSION}")
     return parser.parse_args(arguments)
 
 
@@ -370,7 +371,7 @@ class _Process:
             logger.info("ready on %s: %s", self._path, _summary(status))
             return
         source = status["config"]["source"]
-        lines = [f"meshd {__version__} is ready", f"  socket     {self._path}", f"  config     {source}"]
+        lines = [f"meshd {VERSION} is ready", f"  socket     {self._path}", f"  config     {source}"]
         names = [
             provider["name"] if provider["available"] else f"{provider['name']} ({provider['reason']})"
             for provider in status["providers"]

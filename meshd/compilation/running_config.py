@@ -1,4 +1,4 @@
-"""A generation: one configuration, ready to run. Created by the config actor, agreed by all actors, never changed.
+"""One configuration, ready to run. Created by the config actor, agreed by all actors, never changed.
 
 Owns: the bundle of what a reload replaces at one instant.
 Must never: hold state that requests change.
@@ -16,7 +16,7 @@ from meshd.sdk.provider import ProviderSettings
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Generation:
+class RunningConfig:
     """`config`: with secrets resolved. `table`: for routing. `providers`: name → connector settings. `matches`: of
     apps, in the order they are tried. `secret_names`: provider → the secrets in its settings. `stored`: the
     configuration as written, references unresolved."""

@@ -15,9 +15,10 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from meshd import messages
-from meshd.compilation.running_config import Generation
+from meshd.compilation.running_config import RunningConfig
 from meshd.config.schema.daemon import DaemonConfig
 from meshd.connectors.registry import ConnectorRegistry
+from meshd.core.records import Event, Outcome
 from meshd.gateway.app_identity import AppMatcher
 from meshd.gateway.cache.cache import ResponseCache
 from meshd.gateway.connector_pool import ProviderSet
@@ -70,12 +71,12 @@ class RouterCore:
         self.ask = ask
         self.spawn = spawn
         self.started = clock.now()
-        self.generation: Generation | None = None
+        self.generation: RunningConfig | None = None
         self._settings = DaemonConfig()  # of the generation
         self.providers = ProviderSet(registry)
         self.journal = JournalWriter(-1, self._journal_failed)
         self.journal_path = ""
-        self._outcomes: list[messages.Outcome] = []
+        self._outcomes: list[Outcome] = []
         self.requests_total = 0
         self.requests_failed = 0
         self.draining = False
@@ -177,7 +178,7 @@ class RouterCore:
         await request.run()
         return request.may_be_kept
 
-    def _finished(self, outcome: messages.Outcome) -> None:
+    def _finished(self, outcome: Outcome) -> None:
         self.requests_total += 1
         self.requests_failed += outcome.status >= 400 and outcome.status != 499
         self.clients.count(outcome)
@@ -289,12 +290,12 @@ class RouterCore:
 
     # -- generations ----------------------------------------------------------------------------------
 
-    def objections(self, generation: Generation) -> tuple[str, ...]:
+    def objections(self, generation: RunningConfig) -> tuple[str, ...]:
         """Why the generation cannot be used; empty if it can."""
         unknown = {pool.strategy for pool in generation.table.pools.values()} - set(STRATEGIES)
         return tuple(f"strategy {name} is not known to the router" for name in sorted(unknown))
 
-    def commit(self, generation: Generation) -> None:
+    def commit(self, generation: RunningConfig) -> None:
         """The instant from which new requests use another generation; those in flight keep theirs."""
         previous, self.generation, self._settings = self.generation, generation, generation.config.daemon
         before, self.mesh.table = self.mesh.table, generation.table
@@ -314,7 +315,7 @@ class RouterCore:
         self.mesh.room.freed()
         self._tell_news()
 
-    def _give_new_chances(self, previous: Generation, generation: Generation) -> None:
+    def _give_new_chances(self, previous: RunningConfig, generation: RunningConfig) -> None:
         """A provider with a new key or address counts as another provider; and one that probes set aside must not wait
         for probes that are switched off."""
         health = generation.config.discovery.health
@@ -430,7 +431,7 @@ class RouterCore:
         reason: str = "",
         changed: dict[str, Any] | None = None,
     ) -> None:
-        self.tell("telemetry", messages.Event(type, time.time_ns(), severity, ids or {}, reason, changed or {}))
+        self.tell("telemetry", Event(type, time.time_ns(), severity, ids or {}, reason, changed or {}))
 
     def _peer_event(self, type: str, reason: str, caller: Caller) -> None:
         if type == "client_connected":

@@ -13,7 +13,7 @@ import threading
 import time
 import traceback
 
-from meshd.actors.base import Directory
+from meshd.core.mailboxes import Directory
 from meshd.messages import LogWritten
 from meshd.sdk.observability import Sink
 from meshd.telemetry.records import log_entry

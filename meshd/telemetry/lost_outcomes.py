@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from meshd.messages import Attempt, Outcome
+from meshd.core.records import Attempt, Outcome
 from meshd.spend.recovered import LostAttempt
 
 _KILLED = "the daemon was killed before its end was recorded"

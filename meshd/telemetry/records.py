@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from meshd.messages import Event, LogWritten, Outcome
+from meshd.core.records import Event, Outcome
+from meshd.messages import LogWritten
 from meshd.routing.durations import lasting
 from meshd.sdk.observability import Entry
 from meshd.telemetry.redaction import Redactor

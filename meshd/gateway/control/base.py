@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from meshd import messages
-from meshd.actors.base import ActorUnavailable
+from meshd.core.mailboxes import ActorUnavailable
 from meshd.gateway.control.dispatcher import Call
 from meshd.gateway.requests import request
 from meshd.gateway.router import RouterCore

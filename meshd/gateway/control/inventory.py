@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from meshd import __version__
 from meshd.gateway.control import views
 from meshd.gateway.control.base import Group
 from meshd.gateway.control.dispatcher import Call
@@ -17,6 +16,7 @@ from meshd.host import clock
 from meshd.routing.table.access import allowed_models, allowed_pools
 from meshd.routing.table.specs import AppSpec, UnknownModel
 from modelmesh.errors import NotFoundError
+from modelmesh.version import VERSION
 from modelmesh.wording import no_such
 
 
@@ -53,7 +53,7 @@ class Inventory(Group):
     async def describe(self, call: Call) -> dict[str, Any]:
         table, app = self.core.mesh.table, self.viewer(call)
         return {
-            "daemon": f"meshd/{__version__}",
+            "daemon": f"meshd/{VERSION}",
             "instance": self.core.server.instance,
             "pools": [pool.name for pool in allowed_pools(app, table)],
             "models": [model.id for model in allowed_models(app, table)],

@@ -11,7 +11,8 @@ from typing import Any
 
 import msgspec
 
-from meshd import __version__, messages
+from meshd import messages
+from meshd.core.records import Event
 from meshd.gateway.control import views
 from meshd.gateway.control.base import Group, number
 from meshd.gateway.control.dispatcher import Call
@@ -19,6 +20,7 @@ from meshd.host import clock
 from meshd.routing.table.access import allowed_models, allowed_pools
 from meshd.telemetry.statistics.dimensions import DIMENSIONS, parse_by
 from modelmesh.errors import InvalidRequestError
+from modelmesh.version import VERSION
 
 _EVENT_BACKLOG = 1000  # events kept for a listener that is slow to take them
 _PERSONAL = frozenset({"app", "user", "unit"})  # that distinguish one app's use from another's
@@ -45,7 +47,7 @@ class Activity(Group):
             self.ask("telemetry", messages.TelemetryStatus(), []),
         )
         return {
-            "version": __version__,
+            "version": VERSION,
             "pid": supervisor.get("pid", 0),
             "uptime": now - core.started,
             "instance": core.server.instance,
@@ -99,13 +101,13 @@ class Activity(Group):
 
     async def follow_events(self, call: Call) -> AsyncIterator[Any]:
         loop = asyncio.get_running_loop()
-        queue: asyncio.Queue[messages.Event] = asyncio.Queue(_EVENT_BACKLOG)
+        queue: asyncio.Queue[Event] = asyncio.Queue(_EVENT_BACKLOG)
 
-        def put(event: messages.Event) -> None:
+        def put(event: Event) -> None:
             if not queue.full():
                 queue.put_nowait(event)
 
-        def listener(event: messages.Event) -> None:  # called in telemetry's thread
+        def listener(event: Event) -> None:  # called in telemetry's thread
             loop.call_soon_threadsafe(put, event)
 
         wanted = call.query.get("type")

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from meshd.core.records import Outcome
 from meshd.gateway.app_identity import Identity
 from meshd.gateway.frontends.exchange import Exchange
 from meshd.host import clock
-from meshd.messages import Outcome
 from meshd.sdk.provider import Operation
 
 

@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 
 from meshd.compilation.body_fields import load_body_fields
+from meshd.core.records import Outcome
 from meshd.gateway.app_identity import AppMatcher, Identity
 from meshd.gateway.cache.cache import Served
 from meshd.gateway.frontends.exchange import ClientGone, Exchange
@@ -26,7 +27,6 @@ from meshd.gateway.requests.stream_delivery import Delivery, usage_map
 from meshd.gateway.requests.token_counting import count_all
 from meshd.gateway.requests.waiting_room import WaitingRoom
 from meshd.host import clock
-from meshd.messages import Outcome
 from meshd.routing.attempts.plan import GiveUp, RequestPlan, Try, Wait
 from meshd.routing.availability.state import Change, MeshState
 from meshd.routing.decision.pipeline import Pipeline

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import dataclass
 
+from meshd.core.records import Outcome
 from meshd.gateway.frontends.ipc.identity import Caller
-from meshd.messages import Outcome
 
 _REMEMBERED = 4096
 

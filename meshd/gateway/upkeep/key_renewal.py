@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from meshd import messages
-from meshd.actors.base import ActorUnavailable
+from meshd.core.mailboxes import ActorUnavailable
 from meshd.host import clock
 from meshd.sdk.provider import FailureKind, ProviderFailure, ProviderSettings
 

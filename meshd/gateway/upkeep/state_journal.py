@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from meshd import messages
+from meshd.core.records import Outcome
 from meshd.gateway.control import views
 from meshd.host import clock
 from meshd.routing.availability import failures, recovery
@@ -103,7 +104,7 @@ class Keeper:
 
     # -- what is saved --------------------------------------------------------------------------------
 
-    def moved(self, outcome: messages.Outcome) -> None:
+    def moved(self, outcome: Outcome) -> None:
         """Mark the counters that a request changed, to be saved at the next turn."""
         for attempt in outcome.attempts:
             self.used(attempt.model, attempt.provider)

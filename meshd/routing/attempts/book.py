@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from meshd.messages import Attempt
+from meshd.core.records import Attempt
 from meshd.routing.availability import recovery
 from meshd.routing.availability.state import Availability, MeshState
 from meshd.routing.budgets.reservations import Reservation

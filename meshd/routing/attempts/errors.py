@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from meshd.messages import Attempt
+from meshd.core.records import Attempt
 from meshd.routing.availability.state import Availability
 from meshd.routing.budgets.accounts import Refusal
 from meshd.routing.decision.pipeline import STANDARD_STAGES, Decision, Dropped, able, soonest_recovery

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from meshd.messages import Attempt, Event, Outcome
+from meshd.core.records import Attempt, Event, Outcome
 from meshd.telemetry.statistics import bucket as b
 from meshd.telemetry.statistics.bucket import Bucket
 from meshd.telemetry.statistics.dimensions import DIMENSIONS

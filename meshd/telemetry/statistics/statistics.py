@@ -17,7 +17,7 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from meshd.messages import Event, Outcome
+from meshd.core.records import Event, Outcome
 from meshd.telemetry.statistics import breakdown, cells
 from meshd.telemetry.statistics import bucket as b
 from meshd.telemetry.statistics.breakdown import OTHERS, Breakdown, Cells

@@ -11,6 +11,7 @@ import pytest
 import modelmesh
 from meshd import messages
 from meshd.config import MeshConfig
+from meshd.core.records import Event
 from meshd.mesh import ModelMesh
 from tests.support.dying import Poison, poisonous
 
@@ -110,7 +111,7 @@ def test_an_actor_is_started_again_and_no_request_notices(mesh, client, eventual
 def test_what_others_told_a_dying_actor_waits_for_its_next_life(mesh, client, eventually):
     mesh.tell("telemetry", Poison())
     for number in range(20):
-        mesh.tell("telemetry", messages.Event("budget_alert", number))
+        mesh.tell("telemetry", Event("budget_alert", number))
     restarted(mesh, "telemetry", 1, eventually)
     recent = mesh.command("GET", "/mesh/v1/events", query={"type": "budget_alert"})["data"]
     assert [event["at_ns"] for event in recent] == list(range(20))

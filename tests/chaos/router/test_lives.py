@@ -11,6 +11,7 @@ import pytest
 
 import modelmesh
 from meshd import messages
+from meshd.actors.prepare import Prepare
 from meshd.config import MeshConfig
 from meshd.gateway.frontends.ipc.server import IpcServer
 from meshd.mesh import ModelMesh
@@ -69,7 +70,7 @@ def test_prepared_generations_are_told_apart(mesh):
     running = router.core.generation
     for number in (11, 12, 13):
         generation = dataclasses.replace(running, number=number)
-        assert mesh._ask("router", messages.Prepare(generation)) == ()
+        assert mesh._ask("router", Prepare(generation)) == ()
     mesh._ask("router", messages.Commit(12))
     assert (router.core.generation.number, list(router._prepared)) == (12, [13])
     mesh._ask("router", messages.Commit(11))  # gone: an error in the log, and nothing else
@@ -80,7 +81,7 @@ def test_prepared_generations_are_told_apart(mesh):
 
 def test_a_prepared_generation_outlives_a_crash(mesh, eventually):
     running = mesh._supervisor.ward("router").core.generation
-    mesh._ask("router", messages.Prepare(dataclasses.replace(running, number=21)))
+    mesh._ask("router", Prepare(dataclasses.replace(running, number=21)))
     mesh.tell("router", Poison())
     restarted(mesh, eventually)
     mesh._ask("router", messages.Commit(21))

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from meshd import messages
-from meshd.actors.base import Directory, MeshActor
+from meshd.actors.base import MeshActor
+from meshd.core.mailboxes import Directory
 
 
 class Neighbours:

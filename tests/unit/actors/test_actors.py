@@ -12,10 +12,12 @@ import pytest
 from meshd import messages
 from meshd.actors.discovery import DiscoveryActor
 from meshd.actors.health import HealthActor
+from meshd.actors.prepare import Prepare
 from meshd.actors.secret import SecretActor
 from meshd.actors.state import StateActor
 from meshd.actors.telemetry import TelemetryActor
 from meshd.config import MeshConfig
+from meshd.core.records import Event, Outcome
 from meshd.discovery.local_servers import FoundServer
 from meshd.discovery.local_watch import LocalWatch
 from meshd.routing.table.specs import PoolSpec, RecoveryPolicy
@@ -39,7 +41,7 @@ def generation(
 
 
 def run(neighbours: Neighbours, name: str, made: Any) -> None:
-    assert neighbours.directory.ask(name, messages.Prepare(made), 5) == ()
+    assert neighbours.directory.ask(name, Prepare(made), 5) == ()
     neighbours.directory.tell(name, messages.Commit(1))
     assert neighbours.directory.ask(name, messages.Beat(), 5) is True
 
@@ -56,14 +58,14 @@ def test_health_probes_and_reports(neighbours: Neighbours, start: Start) -> None
     neighbours.directory.tell("health", messages.Probed("p", probe.token, 0.2, "refused", "authentication"))
     report = neighbours.next("router", messages.HealthReport)
     assert (report.available, report.kind) == (False, "authentication")
-    event = neighbours.next("telemetry", messages.Event)
+    event = neighbours.next("telemetry", Event)
     assert event.type == "provider_health_changed"
     clock[0] += 2
     crash(neighbours, actor, make, start)
     again = neighbours.next("router", messages.Probe)
     neighbours.directory.tell("health", messages.Probed("p", again.token, 0.2))
     assert neighbours.next("router", messages.HealthReport).available
-    assert neighbours.next("telemetry", messages.Event).changed["available"]
+    assert neighbours.next("telemetry", Event).changed["available"]
 
 
 def test_probe_now_is_answered_when_the_provider_has(neighbours: Neighbours, start: Start) -> None:
@@ -149,11 +151,11 @@ def test_a_rotated_secret_reloads(neighbours: Neighbours, start: Start, monkeypa
     crash_less = neighbours.directory.ask("secret", messages.ResolveSecrets(("ROTATING",)), 5)
     assert crash_less.values == {"ROTATING": "two"}
     run(neighbours, "secret", generation())
-    event = neighbours.next("telemetry", messages.Event)
+    event = neighbours.next("telemetry", Event)
     assert (event.type, event.ids) == ("secret_rotated", {"secret": "ROTATING", "provider": "p"})
     assert "two" not in repr(vars(actor))
     objections = neighbours.directory.ask(
-        "secret", messages.Prepare(generation({"secrets": {"store": "modelmesh.nothing.v1"}})), 5
+        "secret", Prepare(generation({"secrets": {"store": "modelmesh.nothing.v1"}})), 5
     )
     assert len(objections) == 1
 
@@ -167,7 +169,7 @@ def test_a_fresh_look_takes_what_was_edited_and_says_so(
         asked = messages.ResolveSecrets(("EDITED",), SECRETS, fresh=fresh)
         assert neighbours.directory.ask("secret", asked, 5).values == {"EDITED": expected}
         run(neighbours, "secret", generation())
-    event = neighbours.next("telemetry", messages.Event)
+    event = neighbours.next("telemetry", Event)
     assert (event.type, event.ids) == ("secret_rotated", {"secret": "EDITED"})
     neighbours.directory.ask("secret", messages.ResolveSecrets(("EDITED",), SECRETS, fresh=True), 5)
     run(neighbours, "secret", generation())
@@ -211,7 +213,7 @@ def test_a_second_daemon_is_an_objection(start: Start, tmp_path: Path) -> None:
     start(StateActor(first.directory, state_dir=tmp_path / "s"))
     start(StateActor(second.directory, state_dir=tmp_path / "s"))
     run(first, "state", generation())
-    objections = second.directory.ask("state", messages.Prepare(generation()), 5)
+    objections = second.directory.ask("state", Prepare(generation()), 5)
     assert "in use by another mesh of this process" in objections[0]
     first.directory.tell("state", messages.Discard(2))
     assert first.directory.ask("state", messages.LoadState(), 5).tables is not None
@@ -221,19 +223,19 @@ def test_a_first_generation_refused_leaves_nothing_locked(start: Start, tmp_path
     first, second = Neighbours("telemetry"), Neighbours("telemetry")
     start(StateActor(first.directory, state_dir=tmp_path / "s"))
     start(StateActor(second.directory, state_dir=tmp_path / "s"))
-    assert first.directory.ask("state", messages.Prepare(generation()), 5) == ()
+    assert first.directory.ask("state", Prepare(generation()), 5) == ()
     first.directory.tell("state", messages.Discard(1))
     first.directory.ask("state", messages.Beat(), 5)
-    assert second.directory.ask("state", messages.Prepare(generation()), 5) == ()
+    assert second.directory.ask("state", Prepare(generation()), 5) == ()
 
 
 # -- telemetry -----------------------------------------------------------------------------------------
 
 
-def outcome(**changed: Any) -> messages.Outcome:
+def outcome(**changed: Any) -> Outcome:
     fields: dict[str, Any] = {"request_id": "ab", "at": NOW, "operation": "chat.completions", "asked": "chat"}
     fields |= {"status": 200, "pool": "chat", "model": "p/m", "provider": "p", "app": "shell", "total_time": 0.5}
-    return messages.Outcome(**(fields | changed))
+    return Outcome(**(fields | changed))
 
 
 @pytest.fixture
@@ -247,7 +249,7 @@ def test_telemetry_writes_counts_and_keeps_secrets_out(
 ) -> None:
     make = lambda: TelemetryActor(neighbours.directory, state_dir=tmp_path, now=lambda: NOW)  # noqa: E731
     actor = start(make())
-    heard: list[messages.Event] = []
+    heard: list[Event] = []
     neighbours.directory.tell("telemetry", messages.Subscribe(heard.append, frozenset({"b"})))
     neighbours.directory.tell("telemetry", messages.Subscribe(lambda event: 1 / 0))
     run(neighbours, "telemetry", generation(file_config))
@@ -255,7 +257,7 @@ def test_telemetry_writes_counts_and_keeps_secrets_out(
     assert load.message == messages.LoadTable("statistics")
     load.reply_to.set({})
     for type in ("a", "b"):
-        neighbours.directory.tell("telemetry", messages.Event(type, 1, reason="key the-known-secret refused"))
+        neighbours.directory.tell("telemetry", Event(type, 1, reason="key the-known-secret refused"))
     neighbours.directory.tell("telemetry", outcome())
     neighbours.directory.tell("telemetry", outcome(status=502, error="Bearer abcdefghijkl is wrong"))
     neighbours.directory.ask("telemetry", messages.Beat(), 5)
@@ -277,7 +279,7 @@ def test_telemetry_writes_counts_and_keeps_secrets_out(
     assert "model\0p/m\0total" in saved
     status = neighbours.directory.ask("telemetry", messages.TelemetryStatus(), 5)
     assert status[0]["written"] == 4
-    refused = messages.Prepare(generation({"observability": {"logging": "no.v1"}}))
+    refused = Prepare(generation({"observability": {"logging": "no.v1"}}))
     assert neighbours.directory.ask("telemetry", refused, 5)
 
 

@@ -22,7 +22,6 @@ from typing import Any
 
 import zmq
 
-from meshd import __version__
 from meshd.core.fair_eviction import Shares
 from meshd.gateway.frontends.exchange import MOST_CREDIT, ClientGone, Exchange
 from meshd.gateway.frontends.ipc import multipart
@@ -39,6 +38,7 @@ from modelmesh.errors import (
     RoutingError,
     StreamInterrupted,
 )
+from modelmesh.version import VERSION
 from modelmesh.wording import told
 
 logger = logging.getLogger("meshd.gateway")
@@ -382,7 +382,7 @@ class IpcServer:
             self._malformed(peer, f"protocol version {head.version}; this daemon speaks {wire.VERSION}", b"")
             return
         welcome = wire.WelcomeHead(
-            daemon=f"meshd/{__version__}",
+            daemon=f"meshd/{VERSION}",
             instance=self.instance,
             heartbeat_ms=int(self._heartbeat * 1000),
             max_message_size=self.message_limit,

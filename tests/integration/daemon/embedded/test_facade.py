@@ -11,6 +11,7 @@ import pykka
 import pytest
 
 import modelmesh
+from meshd.actors.prepare import Prepare
 from meshd.config import MeshConfig
 from meshd.mesh import ModelMesh
 from meshd.messages import Listen
@@ -573,7 +574,7 @@ def test_an_actor_that_objects_leaves_nothing(file, nothing_left, short, actor, 
     module = importlib.import_module(f"meshd.actors.{actor}")
     cls = next(value for name, value in vars(module).items() if name.lower() == f"{actor}actor")
     monkeypatch.setattr(cls, "prepare", lambda self, message: ("not with me",), raising=False)
-    monkeypatch.setitem(cls.handlers, __import__("meshd.messages").messages.Prepare, "prepare")
+    monkeypatch.setitem(cls.handlers, Prepare, "prepare")
     with pytest.raises(ConfigurationError, match=f"{actor}: not with me"):
         ModelMesh.from_yaml(file, state_dir=short / "state")
 

@@ -12,8 +12,8 @@ import pytest
 
 import modelmesh
 from meshd import messages
-from meshd.actors.base import ActorUnavailable
 from meshd.app import main
+from meshd.core.mailboxes import ActorUnavailable
 from modelmesh import MeshError
 
 

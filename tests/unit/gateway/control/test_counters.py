@@ -9,6 +9,7 @@ from typing import Any
 
 from meshd import messages
 from meshd.connectors.registry import default_registry
+from meshd.core.records import Attempt, Outcome
 from meshd.gateway.router import RouterCore
 from meshd.spend.journal import create_segment, open_segment, read_segment
 
@@ -25,8 +26,8 @@ def members(told: list[Any]) -> list[Any]:
     return found
 
 
-def outcome(model: str) -> messages.Outcome:
-    return messages.Outcome("id", 0.0, "chat", "chat", 500, attempts=(messages.Attempt(model, "p", False),))
+def outcome(model: str) -> Outcome:
+    return Outcome("id", 0.0, "chat", "chat", 500, attempts=(Attempt(model, "p", False),))
 
 
 def test_failures_in_a_row_are_saved_once_and_their_end_too() -> None:

@@ -11,13 +11,13 @@ from typing import Any, Literal
 import msgspec
 import pytest
 
+from meshd.core.records import Outcome
 from meshd.gateway.frontends.exchange import Exchange
 from meshd.gateway.frontends.ipc.identity import Caller
 from meshd.gateway.requests import attempt
 from meshd.gateway.requests import request as inference
 from meshd.gateway.requests.waiting_room import WaitingRoom
 from meshd.host import clock
-from meshd.messages import Outcome
 from meshd.routing.attempts import usage as settlement
 from meshd.routing.request.needs import PREAMBLE
 from meshd.routing.table.specs import ModelSpec, Pricing, ProviderSpec, RetryPolicy, StreamPolicy

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from meshd.messages import Attempt
+from meshd.core.records import Attempt
 from meshd.routing.attempts.errors import THE_APPS_OWN, of_one_provider, too_crowded
 from meshd.routing.table.specs import ProviderSpec
 from meshd.sdk.provider import FailureKind

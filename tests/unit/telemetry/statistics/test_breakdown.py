@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meshd.messages import Attempt, Event, Outcome
+from meshd.core.records import Attempt, Event, Outcome
 from meshd.telemetry.statistics import breakdown
 from meshd.telemetry.statistics.breakdown import Breakdown
 from meshd.telemetry.statistics.bucket import Bucket

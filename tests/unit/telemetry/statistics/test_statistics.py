@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meshd.messages import Attempt, Event, Outcome
+from meshd.core.records import Attempt, Event, Outcome
 from meshd.telemetry.statistics import sketch
 from meshd.telemetry.statistics.bucket import Bucket
 from meshd.telemetry.statistics.series import Series

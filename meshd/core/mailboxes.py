@@ -1,0 +1,89 @@
+"""Names of actors to their mailboxes: how an actor, or what runs inside one, reaches another.
+
+Owns: `Directory` (name → mailbox) and the error of an actor that cannot be reached.
+Must never: know what any actor does.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+from collections.abc import Callable
+from typing import Any
+
+import pykka
+from pykka._envelope import Envelope
+
+from meshd.core.message import Message
+from modelmesh.errors import MeshError
+
+logger = logging.getLogger("meshd.actors")
+
+
+class ActorUnavailable(MeshError, RuntimeError):
+    """An `ask` met no living actor, or no answer came in time."""
+
+    status_code = 503
+    code = "actor_unavailable"
+    retryable_by_default = True
+
+
+class Directory:
+    """Names to mailboxes. Safe from every thread; telling never blocks and never fails."""
+
+    def __init__(self) -> None:
+        self._mailboxes: dict[str, Any] = {}
+
+    def mailbox(self, name: str, make: Callable[[], Any] = queue.Queue) -> Any:
+        """The mailbox of `name`, made at the first call."""
+        return self._mailboxes.setdefault(name, make())
+
+    def tell(self, name: str, message: Message) -> None:
+        """Put a message in a mailbox. A name that no actor ever had is ignored (an actor that is switched off)."""
+        mailbox = self._mailboxes.get(name)
+        if mailbox is not None:
+            mailbox.put(Envelope(message))
+
+    def ask(self, name: str, message: Message, timeout: float = 10.0) -> Any:
+        """Tell and wait for the answer: never from the router's thread, and never during a request.
+
+        Raises ActorUnavailable, or whatever the actor raised.
+        """
+        mailbox = self._mailboxes.get(name)
+        if mailbox is None:
+            raise ActorUnavailable(f"there is no {name} actor")
+        future = pykka.ThreadingFuture[Any]()
+        mailbox.put(Envelope(message, reply_to=future))
+        try:
+            return future.get(timeout=timeout)
+        except pykka.Timeout as error:
+            raise ActorUnavailable(f"the {name} actor did not answer within {timeout:g} s") from error
+        except pykka.ActorDeadError as error:
+            raise ActorUnavailable(f"the {name} actor has stopped") from error
+
+    def send(self, name: str, message: Message, reply_to: Any) -> None:
+        """Tell, with something to take the answer: its `set(value)` or `set_exception(exc_info)` is called in
+        the answering actor's thread. At once with ActorUnavailable if there is no such actor."""
+        mailbox = self._mailboxes.get(name)
+        if mailbox is None:
+            error = ActorUnavailable(f"there is no {name} actor")
+            reply_to.set_exception((ActorUnavailable, error, None))
+        else:
+            mailbox.put(Envelope(message, reply_to=reply_to))
+
+    def ask_later(self, name: str, message: Message, then: Callable[[Any], None]) -> None:
+        """Tell, and have `then(answer)` called in the answering actor's thread; nothing if it fails."""
+        self.send(name, message, _Callback(then))
+
+
+class _Callback:
+    """Hands an answer to a function instead of keeping it."""
+
+    def __init__(self, then: Callable[[Any], None]) -> None:
+        self._then = then
+
+    def set(self, value: Any = None) -> None:
+        self._then(value)
+
+    def set_exception(self, exc_info: Any = None) -> None:
+        logger.debug("an actor failed to answer", exc_info=exc_info or True)

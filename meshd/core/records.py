@@ -1,0 +1,76 @@
+"""What happened: attempts, finished requests, and events for operators. Telemetry hears of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from meshd.core.message import Message
+
+
+class Attempt(Message, frozen=True):
+    """One attempt at one model. Times in seconds, money in 10⁻⁹ USD.
+
+    tokens_in, tokens_out, cost: of this attempt alone, also of one that failed. hedge: it was sent beside another
+    that was slow."""
+
+    model: str
+    provider: str
+    ok: bool
+    reason: str = ""  # a FailureKind, or "" when ok
+    message: str = ""
+    status: int = 0
+    duration: float = 0.0
+    tokens_in: int = 0
+    tokens_out: int = 0
+    cost: int = 0
+    hedge: bool = False
+
+
+class Outcome(Message, frozen=True):
+    """A finished request → telemetry (log, statistics). Times in seconds, money in 10⁻⁹ USD.
+
+    Tokens and cost are sums over all attempts; a remainder that attempts do not account for belongs to the answering
+    one. cached: answered without asking a provider. account: the name the app's use is limited under."""
+
+    request_id: str  # hex
+    at: float  # UTC, s: when it arrived
+    operation: str
+    asked: str  # the `model` field as the app wrote it
+    status: int  # what the app got: 200, or the error's status; 499: it went away
+    pool: str = ""
+    model: str = ""
+    provider: str = ""
+    stream: bool = False
+    attempts: tuple[Attempt, ...] = ()
+    app: str = ""
+    uid: int = -1
+    pid: int = 0
+    unit: str = ""
+    exe: str = ""
+    label: str = ""
+    tokens_in: int = 0
+    tokens_out: int = 0
+    tokens_cached: int = 0
+    cost: int = 0
+    queue_time: float = 0.0
+    routing_time: float = 0.0
+    first_token_time: float | None = None
+    total_time: float = 0.0
+    error: str = ""
+    rotations: int = 0
+    retries: int = 0
+    hedges: int = 0
+    cached: bool = False
+    account: str = ""
+    user: str = ""
+
+
+class Event(Message, frozen=True):
+    """Something operators want to know (listed in `spec/telemetry.md`) → telemetry, and live listeners."""
+
+    type: str
+    at_ns: int  # UTC
+    severity: str = "info"
+    ids: dict[str, str] = {}  # pool, model, provider, app, request, actor, secret
+    reason: str = ""
+    changed: dict[str, Any] = {}

@@ -1,0 +1,23 @@
+"""What the discovery actor hears."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from meshd.core.message import Message
+
+
+class ModelsListed(Message, frozen=True):
+    provider: str
+    models: tuple[dict[str, Any], ...]
+    error: str = ""
+
+
+class LocalScanned(Message, frozen=True):
+    """A look around this machine ended (discovery → itself, from the thread that looked). None: it failed."""
+
+    found: Any
+
+
+class DiscoverNow(Message, frozen=True):
+    """`meshctl discover` → discovery. Answered with a list of maps: what was found, new and gone."""

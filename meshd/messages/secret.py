@@ -1,0 +1,46 @@
+"""What the secret actor hears, and its answers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from meshd.core.message import Message
+
+
+class ResolveSecrets(Message, frozen=True):
+    """→ secret; answered with SecretsResolved. `stores`: the `secrets` section, for a generation not yet
+    committed; None: the committed one. `folder`: the base of relative paths in it (the configuration file's folder).
+    `fresh`: ask the stores again, ignoring the cache."""
+
+    names: tuple[str, ...]
+    section: dict[str, Any] | None = None
+    folder: str = ""
+    fresh: bool = False
+
+
+class SecretsResolved(Message, frozen=True):
+    values: dict[str, str]
+    missing: dict[str, str]  # name → why
+
+    def __repr__(self) -> str:  # a value never reaches a log
+        return f"SecretsResolved({sorted(self.values)}, missing={sorted(self.missing)})"
+
+
+class RefreshSecret(Message, frozen=True):
+    """A provider refused the key made from these secrets: read them again → secret. Answered with SecretsLookedAt; if
+    one has changed, config has got `Reload(secrets_only=True)` before."""
+
+    names: tuple[str, ...]
+    provider: str
+    reason: str = "the provider refused the old value"
+
+
+class SecretFilesTouched(Message, frozen=True):
+    """The watch → secret."""
+
+
+class SecretsLookedAt(Message, frozen=True):
+    """unsettled: they are being written; ask again in a moment."""
+
+    changed: tuple[str, ...] = ()
+    unsettled: bool = False

@@ -1,0 +1,78 @@
+"""What the state actor hears, and its answers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from meshd.core.message import Message
+
+
+class StateChanged(Message, frozen=True):
+    """A part of the router's state that outlives a restart → state. `key` is (table, id), value None: gone.
+
+    Tables: member (pool\\x00model), model, provider, pool, keys (of a provider, that rest).
+    durable: somebody decided it, so that it is written at once (unless nothing is: the policy `in-memory`).
+    """
+
+    table: str
+    key: str
+    value: dict[str, Any] | None
+    durable: bool = False
+
+
+class LoadState(Message, frozen=True):
+    """→ state at boot; answered with RestoredState."""
+
+
+class RestoredState(Message, frozen=True):
+    """tables: table → key → value. begun: ids of requests that an earlier life had sent to a provider and
+    not settled (they count as spent, and are not sent again). answered: ids whose provider answered just before a
+    crash, so that the answer may not have reached the app (not sent again either)."""
+
+    tables: dict[str, dict[str, dict[str, Any]]]
+    begun: frozenset[bytes]
+    answered: frozenset[bytes] = frozenset()
+
+
+class JournalRotated(Message, frozen=True):
+    """The router writes to a new segment from now on → state. `finished` is the one to fold and remove."""
+
+    finished: str
+
+
+class OpenJournal(Message, frozen=True):
+    """→ state; answered with the path of a fresh segment, which the router opens for appending; "" while the
+    disk takes none (a RotateJournal follows when it does)."""
+
+
+class LoadTable(Message, frozen=True):
+    """→ state; answered with the rows of a table, id → value. For tables that RestoredState leaves out
+    (`statistics`)."""
+
+    table: str
+
+
+class GetSyncStatus(Message, frozen=True):
+    """→ state; answered with a map for `meshctl status`: ok, error, directory, spend_today (USD), …"""
+
+
+class SyncStatus(Message, frozen=True):
+    ok: bool
+    error: str = ""
+    at: float = 0.0
+    pending: int = 0
+    journal_bytes: int = 0
+
+
+class ExportState(Message, frozen=True):
+    """→ state; answered with one map."""
+
+
+class ImportState(Message, frozen=True):
+    """→ state; replaces what is kept, answered with the RestoredState that the router has to adopt."""
+
+    state: dict[str, Any]
+
+
+class SyncState(Message, frozen=True):
+    """Write everything; answered with SyncStatus."""

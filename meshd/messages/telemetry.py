@@ -1,0 +1,63 @@
+"""What the telemetry actor hears, beside outcomes and events."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from meshd.core.message import Message
+
+
+class QueryStatistics(Message, frozen=True):
+    """→ telemetry; answered with a list of maps, one a group. since, until: seconds back from now.
+
+    scope: one or several, comma separated, of `telemetry.dimensions`. name: only this one of the first of them.
+    where: only what has these values, dimension → value."""
+
+    scope: str
+    name: str | None = None
+    since: float | None = None
+    until: float | None = None
+    where: dict[str, str] = {}
+
+
+class LogWritten(Message, frozen=True):
+    """A record of the daemon's own `logging` → telemetry, which writes it to the sinks."""
+
+    at_ns: int
+    severity: str
+    logger: str
+    text: str
+    traceback: str = ""
+
+
+class RecentEvents(Message, frozen=True):
+    """→ telemetry; answered with a list of the last Events, oldest first (200 are kept)."""
+
+    types: frozenset[str] = frozenset()
+    limit: int = 200
+
+
+class TelemetryStatus(Message, frozen=True):
+    """→ telemetry; answered with a list of maps, one a sink: sink, written, waiting, dropped, error."""
+
+
+class FlushTelemetry(Message, frozen=True):
+    """Write out everything buffered; answered when it is done."""
+
+
+class Subscribe(Message, frozen=True):
+    """Give me events as they happen: `listener(event)` is called in the telemetry actor's thread."""
+
+    listener: Any
+    types: frozenset[str] = frozenset()
+
+
+class Unsubscribe(Message, frozen=True):
+    listener: Any
+
+
+class TableLoaded(Message, frozen=True):
+    """The answer to LoadTable, for an actor that does not wait for one."""
+
+    table: str
+    rows: dict[str, dict[str, Any]]
