@@ -1,0 +1,183 @@
+"""Reading a format's JSON objects into records, and writing them back as they came.
+
+Nothing here trusts what it reads. An app's mistake is an InvalidRequestError that names the field; a provider's answer
+is read as far as it goes, and what is odd in it stays in the original.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+
+from meshd.sdk import lenient
+from meshd.formats.conversation.parts import Json, Original, Record
+from modelmesh.errors import InvalidRequestError
+
+LARGEST = 2**63 - 1
+"""Of a number that every reader of JSON can hold."""
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder().decode
+
+
+class Fields:
+    """The fields of an object, taken one by one; what is left is unknown to the format's reader.
+
+    strict: what has another type than its format says is refused. Otherwise it counts as not given.
+    """
+
+    def __init__(self, value: Mapping[str, Any], where: str, format: str, *, strict: bool) -> None:
+        self.where = where
+        self.format = format
+        self.strict = strict
+        self.left = dict(value)
+        self._value = value
+        self._odd = False
+
+    @classmethod
+    def of(cls, value: Any, where: str, format: str, *, strict: bool) -> Fields:
+        """An object; of anything else, none of its fields."""
+        fields = cls(value if isinstance(value, dict) else {}, where, format, strict=strict)
+        if not isinstance(value, dict):
+            fields.refuse("", "a map")
+            fields._value = value
+        return fields
+
+    def original(self) -> Original | None:
+        """None if the fields taken, as a writer would write them, are all there is."""
+        return Original(self.format, json_of(self._value)) if self.left or self._odd else None
+
+    def odd(self) -> None:
+        """It says something in another spelling than a writer would use."""
+        self._odd = True
+
+    def place(self, name: str) -> str:
+        return f"{self.where}.{name}" if self.where and name else self.where or name
+
+    def refuse(self, name: str, what: str) -> None:
+        """Not what the format says. Raises InvalidRequestError if strict."""
+        self._odd = True
+        if self.strict:
+            raise invalid(self.place(name), what)
+
+    def take(self, name: str) -> Any:
+        """None if absent or null."""
+        if name not in self.left:
+            return None
+        value = self.left.pop(name)
+        if value is None:
+            self._odd = True
+        return value
+
+    def inner(self, name: str) -> Fields:
+        """An object inside; without fields if there is none. Whoever takes it must keep its original as part of this
+        one's: see `keep`."""
+        value = self.take(name)
+        return Fields.of({} if value is None else value, self.place(name), self.format, strict=self.strict)
+
+    def keep(self, inner: Fields) -> None:
+        """This object is odd if that one inside it is."""
+        self._odd = self._odd or bool(inner.left) or inner._odd
+
+    def text(self, name: str, *, always: bool = False) -> str:
+        """always: a writer writes it even if it is empty."""
+        if not self.left.get(name):
+            self._odd = self._odd or always is (self.left.get(name) is None)
+        value = self.take(name)
+        if value is None:
+            return ""
+        if not isinstance(value, str):
+            self.refuse(name, "text")
+            return ""
+        return value
+
+    def number(self, name: str) -> float | None:
+        value = self.take(name)
+        if value is None:
+            return None
+        if isinstance(value, bool) or not isinstance(value, int | float) or not -LARGEST <= value <= LARGEST:
+            self.refuse(name, "a number")
+            return None
+        return value
+
+    def whole(self, name: str) -> int | None:
+        value = self.take(name)
+        if value is None:
+            return None
+        if isinstance(value, bool) or not isinstance(value, int) or not -LARGEST <= value <= LARGEST:
+            self.refuse(name, "a whole number")
+            return None
+        return value
+
+    def flag(self, name: str) -> bool | None:
+        value = self.take(name)
+        if value is not None and not isinstance(value, bool):
+            self.refuse(name, "true or false")
+            return None
+        return value
+
+    def on(self, name: str) -> bool:
+        """A flag that a writer leaves out if it is false."""
+        value = self.flag(name)
+        self._odd = self._odd or value is False
+        return bool(value)
+
+    def entries(self, name: str) -> list[Any]:
+        """A list that a writer leaves out if it is empty."""
+        value = self.take(name)
+        if value is None:
+            return []
+        if not isinstance(value, list):
+            self.refuse(name, "a list")
+            return []
+        self._odd = self._odd or not value
+        return value
+
+    def json(self, name: str) -> Json | None:
+        value = self.take(name)
+        return None if value is None else json_of(value)
+
+
+def invalid(where: str, what: str) -> InvalidRequestError:
+    name = where or "the body"
+    return InvalidRequestError(
+        f"`{name}` has to be {what}" if where else f"{name} has to be {what}", param=where or None
+    )
+
+
+def document_of(body: bytes) -> dict[str, Any]:
+    """A request's body. Raises InvalidRequestError."""
+    try:
+        document = _decode(lenient.whole(body))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidRequestError(f"the body is not JSON: {error}", code="invalid_json") from None
+    if not isinstance(document, dict):
+        raise InvalidRequestError("the body is not a JSON object", code="invalid_json")
+    return document
+
+
+def json_of(value: Any) -> Json:
+    """As JSON that every reader can read; numbers of any length stay as they are."""
+    try:
+        return _encode(value)
+    except (UnicodeEncodeError, OverflowError, ValueError):
+        pass
+    try:
+        return json.dumps(value, separators=(",", ":"), allow_nan=False, ensure_ascii=False).encode()
+    except ValueError:
+        return lenient.plain(value)
+
+
+def as_it_came(record: Record, made: dict[str, Any], format: str, read: Callable[[Fields], Record]) -> Any:
+    """What to write for a record: its original while that says the same, else `made` with the original's unknown
+    fields. read: reads the record from an object of this format."""
+    original = record.original
+    if original is None or original.format != format:
+        return made
+    value = lenient.decode(original.json)
+    fields = Fields.of(value, "", format, strict=False)
+    if read(fields) == record:
+        return msgspec.Raw(original.json)
+    return {**fields.left, **made}

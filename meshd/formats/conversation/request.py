@@ -1,0 +1,121 @@
+"""A request: turns, tools and parameters."""
+
+from __future__ import annotations
+
+import enum
+
+import msgspec
+
+from meshd.formats.conversation.parts import CacheMark, Json, Other, Part, Record
+
+
+class Role(enum.StrEnum):
+    """Who a turn is by. Anthropic, Gemini and Responses (`instructions`) have the system's text apart from the turns;
+    here it is the first of them. Developer: OpenAI's newer name for what an app, not its user, instructs."""
+
+    SYSTEM = "system"
+    DEVELOPER = "developer"
+    USER = "user"
+    ASSISTANT = "assistant"
+    TOOL = "tool"
+
+
+class Turn(Record, frozen=True):
+    """parts: in the order in which they were said. Results of tools have a turn of their own, of the role TOOL, also
+    where a format (Anthropic, Gemini) puts them into the user's. name: of the participant (OpenAI)."""
+
+    role: Role
+    parts: tuple[Part, ...] = ()
+    name: str = ""
+
+
+class Tool(Record, frozen=True):
+    """A tool that the app runs. schema: JSON Schema of its arguments (OpenAI's and Gemini's `parameters`, Anthropic's
+    `input_schema`). custom: it takes any text, or text of that grammar (OpenAI)."""
+
+    name: str
+    description: str = ""
+    schema: Json | None = None
+    strict: bool | None = None
+    custom: bool = False
+    grammar: Json | None = None
+    cache: CacheMark | None = None
+
+
+class ToolMode(enum.StrEnum):
+    AUTO = "auto"
+    NONE = "none"
+    REQUIRED = "required"  # Anthropic's and Gemini's "any"
+
+
+class ToolChoice(msgspec.Struct, frozen=True):
+    """names: the only tools that may be called; empty: any. One tool that must be called is REQUIRED and its name
+    (Anthropic's `tool`, OpenAI's `function`), several are OpenAI's `allowed_tools` and Gemini's
+    `allowedFunctionNames`."""
+
+    mode: ToolMode
+    names: tuple[str, ...] = ()
+
+
+class AnswerKind(enum.StrEnum):
+    TEXT = "text"
+    JSON = "json"
+    SCHEMA = "schema"
+
+
+class ResponseFormat(msgspec.Struct, frozen=True):
+    """OpenAI's `response_format`, Responses' `text.format`, Anthropic's `output_config.format`, Gemini's
+    `responseMimeType` and `responseSchema`."""
+
+    kind: AnswerKind
+    schema: Json | None = None
+    name: str = ""
+    description: str = ""
+    strict: bool | None = None
+
+
+class Parameters(Record, frozen=True):
+    """How to answer. None and "" mean that the app did not say.
+
+    max_output_tokens: Anthropic requires it; a writer of that format has to know the model's. stop: Anthropic's and
+    Gemini's `stopSequences`. choices: OpenAI's `n`, Gemini's `candidateCount`. reasoning_effort: OpenAI's word,
+    Gemini's `thinkingLevel`. reasoning_budget: tokens (Anthropic's `budget_tokens`, Gemini's `thinkingBudget`), 0:
+    none. reasoning_shown: Gemini's `includeThoughts`, Responses' `reasoning.summary`. stream_usage: the app wants the
+    usage at the end of its stream (OpenAI's `stream_options`; the others always send it). previous: the answer that
+    this continues, which only its provider knows (Responses' `previous_response_id`).
+
+    OpenAI's `logit_bias`, `modalities`, `prediction`, `metadata` and the like have no counterpart and stay in the
+    original; so do Gemini's `safetySettings` and Anthropic's `container`.
+    """
+
+    max_output_tokens: int | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    stop: tuple[str, ...] = ()
+    seed: int | None = None
+    frequency_penalty: float | None = None
+    presence_penalty: float | None = None
+    choices: int | None = None
+    logprobs: bool = False
+    top_logprobs: int | None = None
+    reasoning_effort: str = ""
+    reasoning_budget: int | None = None
+    reasoning_shown: bool | None = None
+    verbosity: str = ""
+    response_format: ResponseFormat | None = None
+    tool_choice: ToolChoice | None = None
+    parallel_tool_calls: bool | None = None
+    user: str = ""
+    stream: bool = False
+    stream_usage: bool = False
+    previous: str = ""
+
+
+class Conversation(msgspec.Struct, frozen=True):
+    """A request. model: as the app named it, in the body or, with Gemini, in the path."""
+
+    model: str
+    turns: tuple[Turn, ...]
+    tools: tuple[Tool | Other, ...] = ()
+    parameters: Parameters = Parameters()

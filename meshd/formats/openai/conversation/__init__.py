@@ -1,0 +1,1 @@
+"""OpenAI's chat completions as conversation records, in both directions."""

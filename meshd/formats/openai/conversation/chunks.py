@@ -1,0 +1,251 @@
+"""A streamed chat completion: chunks as events, and events as chunks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from meshd.sdk.message_content import REASONING
+from meshd.sdk.message_content import read as read_said
+from meshd.formats.openai.usage import usage_in
+from meshd.formats.openai.wire import choices_of, index_of
+from meshd.formats.conversation.events import (
+    AudioDelta,
+    Began,
+    CallBegan,
+    CallDelta,
+    Event,
+    Finished,
+    ReasoningDelta,
+    RefusalDelta,
+    TextDelta,
+    Unread,
+    Used,
+)
+from meshd.formats.conversation.parts import Original, Reasoning
+from meshd.formats.conversation.reading import Fields, json_of
+from meshd.formats.conversation.request import Conversation
+from meshd.formats.openai.conversation.answer import (
+    Unreadable,
+    document_of,
+    read_finish,
+    read_logprobs,
+    usage_map,
+    written_finish,
+    written_logprobs,
+)
+from meshd.formats.openai.conversation.content import FORMAT
+from meshd.formats.openai.conversation.messages import signature_in
+from meshd.formats.openai.conversation.reasoning import reasoning_in, written_reasoning
+from meshd.formats.openai.conversation.request import uses_functions
+
+_encode = msgspec.json.Encoder().encode
+_OBJECT = "chat.completion.chunk"
+_KNOWN = frozenset({"role", "content", "refusal", "tool_calls", "function_call", "audio", *REASONING})
+
+
+class ChunkReader:
+    """Of one stream: `read` its chunks in order."""
+
+    def __init__(self) -> None:
+        self._began = False
+        self._calls: dict[int, list[tuple[int | None, str]]] = {}  # each choice's, by index and id
+        self._seen: dict[str, Any] = {}  # what else its chunks say of the whole answer
+
+    def read(self, data: bytes) -> list[Event]:
+        """The events in a chunk. Raises Unreadable."""
+        document = document_of(data)
+        try:
+            return list(self._events(document))
+        except RecursionError:
+            raise Unreadable("it is nested too deeply") from None
+
+    def _events(self, document: dict[str, Any]) -> Iterator[Event]:
+        fields = Fields(document, "", FORMAT, strict=False)
+        choices, usage = choices_of(document), usage_in(document)
+        fields.take("choices")
+        id, model, created = fields.text("id"), fields.text("model"), fields.whole("created")
+        if not self._began:
+            self._began = True
+            yield Began(id, model, created)
+        for name in ("object", "usage", "obfuscation"):
+            fields.left.pop(name, None)
+        new = {name: value for name, value in fields.left.items() if self._seen.get(name) != value}
+        if new:
+            self._seen |= new
+            yield Unread(Original(FORMAT, json_of(new)))
+        for position, choice in enumerate(choices):
+            yield from self._of_choice(Fields(choice, "", FORMAT, strict=False), index_of(choice, position))
+        if usage is not None:
+            yield Used(usage)
+
+    def _of_choice(self, fields: Fields, index: int) -> Iterator[Event]:
+        fields.take("index")
+        finish, logprobs = read_finish(fields), read_logprobs(fields)
+        delta = fields.take("delta")
+        if isinstance(delta, dict):
+            yield from self._of_delta(delta, index, logprobs)
+        elif delta is not None:
+            fields.left["delta"] = delta
+        fields.left.pop("finish_reason", None)
+        if fields.left:
+            yield Unread(Original(FORMAT, json_of(fields.left)), index)
+        if finish is not None:
+            yield Finished(finish, index)
+
+    def _of_delta(self, delta: dict[str, Any], index: int, logprobs: Any) -> Iterator[Event]:
+        for part in reasoning_in(delta):
+            yield ReasoningDelta(part.text, part.signature, part.encrypted, index)
+        text, thought, _ = read_said({"content": delta.get("content")})
+        if thought:  # Mistral's, inside the content
+            yield ReasoningDelta(thought, choice=index)
+        if text or logprobs:
+            yield TextDelta(text, index, logprobs=logprobs)
+        refusal = delta.get("refusal")
+        if isinstance(refusal, str) and refusal:
+            yield RefusalDelta(refusal, index)
+        audio = delta.get("audio")
+        if isinstance(audio, dict):
+            yield from _audio(Fields(audio, "", FORMAT, strict=False), index)
+        calls = delta.get("tool_calls")
+        calls = [call for call in calls if isinstance(call, dict)] if isinstance(calls, list) else []
+        for position, call in enumerate(calls):
+            yield from self._of_call(Fields(call, "", FORMAT, strict=False), index, position, len(calls))
+        function = delta.get("function_call")
+        if isinstance(function, dict):
+            yield from self._of_call(Fields({"index": 0, "function": function}, "", FORMAT, strict=False), index, 0, 1)
+        if unknown := {name: value for name, value in delta.items() if name not in _KNOWN}:
+            yield Unread(Original(FORMAT, json_of({"delta": unknown})), index)
+
+    def _of_call(self, fields: Fields, choice: int, position: int, count: int) -> Iterator[Event]:
+        number, id = fields.whole("index"), fields.text("id")
+        custom = isinstance(fields.left.get("custom"), dict)
+        inner = fields.inner("custom" if custom else "function")
+        name = inner.text("name")
+        value = inner.left.get("input" if custom else "arguments")
+        arguments = value if isinstance(value, str) else "" if value is None else json_of(value).decode()
+        calls = self._calls.setdefault(choice, [])
+        call = _same(calls, number, id, position, count)
+        if call is None:
+            call = len(calls)
+            calls.append((number, id))
+            yield CallBegan(call, id, name, custom, signature_in(fields.left), choice)
+        if arguments:
+            yield CallDelta(call, arguments, choice)
+
+
+def _same(calls: list[tuple[int | None, str]], number: int | None, id: str, position: int, count: int) -> int | None:
+    """The call that a piece belongs to, None for a new one. By id first: some servers give all calls one index, or
+    none."""
+    places = [place for place, (known, _) in enumerate(calls) if number is None or known == number]
+    if id:
+        places = [place for place in places if calls[place][1] in (id, "")]
+    elif number is None and count > 1:
+        places = places[position : position + 1]
+    return places[-1] if places else None
+
+
+def _audio(fields: Fields, choice: int) -> Iterator[Event]:
+    data, transcript, id = fields.text("data"), fields.text("transcript"), fields.text("id")
+    expires = fields.whole("expires_at")
+    if data or transcript or id or expires is not None:
+        yield AudioDelta(data, transcript, id, expires, choice)
+
+
+class ChunkWriter:
+    """Of one stream to an app. asked: its request."""
+
+    def __init__(self, asked: Conversation | None = None) -> None:
+        self._began = Began()
+        self._deprecated = uses_functions(asked)
+        self._usage = asked is None or asked.parameters.stream_usage
+        self._spoken: set[int] = set()  # choices that have had their role
+        self._custom: set[tuple[int, int]] = set()
+
+    def write(self, event: Event) -> bytes | None:
+        """The chunk for an event; None if there is none for it."""
+        match event:
+            case Began():
+                self._began = event
+                return None
+            case Used():
+                return self._chunk([], usage_map(event.usage)) if self._usage else None
+            case Unread():
+                return self._unread(event)
+            case Finished():
+                finish = written_finish(event.finish, deprecated=self._deprecated)
+                return self._chunk([{"index": event.choice, "delta": {}, "finish_reason": finish}])
+        choice: dict[str, Any] = {"index": event.choice, "delta": self._delta(event), "finish_reason": None}
+        if isinstance(event, TextDelta) and event.logprobs:
+            choice["logprobs"] = written_logprobs(event.logprobs)
+        if event.choice not in self._spoken:
+            self._spoken.add(event.choice)
+            choice["delta"] = {"role": "assistant", **choice["delta"]}
+        return self._chunk([choice])
+
+    def _delta(self, event: Any) -> dict[str, Any]:
+        match event:
+            case TextDelta():
+                return {"content": event.text}
+            case ReasoningDelta():
+                return written_reasoning([Reasoning(event.text, event.signature, event.encrypted)])
+            case RefusalDelta():
+                return {"refusal": event.text}
+            case AudioDelta():
+                audio = {"id": event.id, "data": event.data, "transcript": event.transcript}
+                said: dict[str, Any] = {name: value for name, value in audio.items() if value}
+                if event.expires is not None:
+                    said["expires_at"] = event.expires
+                return {"audio": said}
+            case CallBegan():
+                return self._call_began(event)
+            case CallDelta():
+                return self._call_delta(event)
+        raise AssertionError(f"{type(event).__name__} is not a delta")
+
+    def _call_began(self, event: CallBegan) -> dict[str, Any]:
+        if self._deprecated:
+            return {"function_call": {"name": event.name, "arguments": ""}}
+        kind, arguments = ("custom", "input") if event.custom else ("function", "arguments")
+        if event.custom:
+            self._custom.add((event.choice, event.call))
+        call: dict[str, Any] = {
+            "index": event.call,
+            "id": event.id or f"call_{event.call}",
+            "type": kind,
+            kind: {"name": event.name, arguments: ""},
+        }
+        if event.signature:
+            call["extra_content"] = {"google": {"thought_signature": event.signature}}
+        return {"tool_calls": [call]}
+
+    def _call_delta(self, event: CallDelta) -> dict[str, Any]:
+        if self._deprecated:
+            return {"function_call": {"arguments": event.arguments}}
+        custom = (event.choice, event.call) in self._custom
+        piece = {"custom": {"input": event.arguments}} if custom else {"function": {"arguments": event.arguments}}
+        return {"tool_calls": [{"index": event.call, **piece}]}
+
+    def _unread(self, event: Unread) -> bytes | None:
+        if event.original.format != FORMAT:
+            return None
+        fields = msgspec.json.decode(event.original.json)
+        if event.choice is None:
+            return self._chunk([], more=fields)
+        return self._chunk([{"index": event.choice, "delta": {}, "finish_reason": None, **fields}])
+
+    def _chunk(
+        self, choices: list[dict[str, Any]], usage: dict[str, Any] | None = None, more: dict[str, Any] | None = None
+    ) -> bytes:
+        chunk: dict[str, Any] = {
+            "id": self._began.id,
+            "object": _OBJECT,
+            "created": self._began.created or 0,
+            "model": self._began.model,
+            "choices": choices,
+        }
+        if usage is not None:
+            chunk["usage"] = usage
+        return _encode(chunk | (more or {}))
