@@ -6,8 +6,8 @@ import enum
 
 import msgspec
 
-from meshd.sdk.provider import Usage
 from meshd.formats.conversation.parts import Part, Record
+from meshd.sdk.provider import Usage
 
 
 class Finish(enum.StrEnum):

@@ -7,7 +7,6 @@ from collections.abc import Iterable
 import msgspec
 from msgspec.structs import replace
 
-from meshd.sdk.provider import Usage
 from meshd.formats.conversation.answer import Answer, Choice, Finish, TokenLogprob
 from meshd.formats.conversation.parts import (
     Audio,
@@ -19,6 +18,7 @@ from meshd.formats.conversation.parts import (
     Text,
     ToolCall,
 )
+from meshd.sdk.provider import Usage
 
 
 class Began(msgspec.Struct, frozen=True):

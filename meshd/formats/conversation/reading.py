@@ -12,8 +12,8 @@ from typing import Any
 
 import msgspec
 
-from meshd.sdk import lenient
 from meshd.formats.conversation.parts import Json, Original, Record
+from meshd.sdk import lenient
 from modelmesh.errors import InvalidRequestError
 
 LARGEST = 2**63 - 1

@@ -12,9 +12,6 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from meshd.sdk import lenient
-from meshd.sdk.provider import Usage
-from meshd.formats.openai.usage import usage_in
 from meshd.formats.conversation.answer import Answer, Choice, Finish, TokenLogprob
 from meshd.formats.conversation.parts import Image, Part, Source, Text, ToolCall
 from meshd.formats.conversation.reading import Fields, as_it_came
@@ -23,6 +20,9 @@ from meshd.formats.openai.conversation.content import FORMAT, read_content, read
 from meshd.formats.openai.conversation.messages import read_said, written_said
 from meshd.formats.openai.conversation.reasoning import taken_reasoning, written_reasoning
 from meshd.formats.openai.conversation.request import uses_functions
+from meshd.formats.openai.usage import usage_in
+from meshd.sdk import lenient
+from meshd.sdk.provider import Usage
 
 _FINISHES = {
     "stop": Finish.STOP,

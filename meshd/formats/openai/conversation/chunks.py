@@ -7,10 +7,6 @@ from typing import Any
 
 import msgspec
 
-from meshd.sdk.message_content import REASONING
-from meshd.sdk.message_content import read as read_said
-from meshd.formats.openai.usage import usage_in
-from meshd.formats.openai.wire import choices_of, index_of
 from meshd.formats.conversation.events import (
     AudioDelta,
     Began,
@@ -40,6 +36,10 @@ from meshd.formats.openai.conversation.content import FORMAT
 from meshd.formats.openai.conversation.messages import signature_in
 from meshd.formats.openai.conversation.reasoning import reasoning_in, written_reasoning
 from meshd.formats.openai.conversation.request import uses_functions
+from meshd.formats.openai.usage import usage_in
+from meshd.formats.openai.wire import choices_of, index_of
+from meshd.sdk.message_content import REASONING
+from meshd.sdk.message_content import read as read_said
 
 _encode = msgspec.json.Encoder().encode
 _OBJECT = "chat.completion.chunk"

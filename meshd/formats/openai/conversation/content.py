@@ -6,7 +6,6 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from meshd.sdk.message_content import read as read_said_part
 from meshd.formats.conversation.parts import (
     Audio,
     CacheMark,
@@ -20,6 +19,7 @@ from meshd.formats.conversation.parts import (
     Text,
 )
 from meshd.formats.conversation.reading import Fields, as_it_came
+from meshd.sdk.message_content import read as read_said_part
 from modelmesh.errors import InvalidRequestError
 
 FORMAT = "openai"

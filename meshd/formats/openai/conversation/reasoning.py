@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from meshd.sdk.message_content import REASONING, thought
 from meshd.formats.conversation.parts import Part, Reasoning
 from meshd.formats.conversation.reading import Fields
+from meshd.sdk.message_content import REASONING, thought
 
 _TEXT = "reasoning_content"
 _DETAILS = "reasoning_details"

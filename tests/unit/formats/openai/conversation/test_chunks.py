@@ -11,8 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from meshd.sdk.provider import Usage
-from meshd.formats.openai.stream.assembled import Assembly
 from meshd.formats.conversation.answer import Answer, Finish
 from meshd.formats.conversation.events import (
     AudioDelta,
@@ -32,6 +30,8 @@ from meshd.formats.conversation.parts import Original, Text
 from meshd.formats.openai.conversation.answer import Unreadable, read_answer, write_answer
 from meshd.formats.openai.conversation.chunks import ChunkReader, ChunkWriter
 from meshd.formats.openai.conversation.request import read_request
+from meshd.formats.openai.stream.assembled import Assembly
+from meshd.sdk.provider import Usage
 from tests.support.formats import openai_chats
 
 
