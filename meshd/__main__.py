@@ -1,6 +1,6 @@
 """`python -m meshd`."""
 
-from meshd.app.start import daemon
+from meshd.host.start import daemon
 
 if __name__ == "__main__":
     daemon()

@@ -23,14 +23,16 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from meshd import messages
-from meshd.app.footing import FEWEST_FILES, open_standard_streams, raise_file_limit, release_standard_streams
 from meshd.app.listen import ListenError, ListenSocket, take_sockets
 from meshd.app.notify import Notifier, watchdog_interval
 from meshd.config import MeshConfig, find_config
 from meshd.config.read.source import ConfigSource
 from meshd.core.mailboxes import ActorUnavailable
-from meshd.gateway.frontends.ipc.socket_claim import Claim, SocketTaken, default_socket
+from meshd.gateway.frontends.ipc.socket_claim import Claim, SocketTaken
 from meshd.host import clock
+from meshd.host.descriptors import FEWEST_FILES, raise_file_limit
+from meshd.host.socket_path import default_socket
+from meshd.host.standard_streams import open_standard_streams, release_standard_streams
 from meshd.telemetry.logs import LogBridge
 from modelmesh.errors import ConfigurationError, MeshError
 from modelmesh.version import VERSION
@@ -153,7 +155,7 @@ def _source(given: str | None) -> ConfigSource:
 
 def _checked(config: MeshConfig, socket: str | None) -> int:
     """Print everything that would stop a start, a line each."""
-    from meshd.app.preflight import obstacles
+    from meshd.compilation.preflight import obstacles
     from meshd.config.check.advice import remarks
 
     code = EX_OK
@@ -171,7 +173,7 @@ def _checked(config: MeshConfig, socket: str | None) -> int:
 def _warn_of_proxies(config: MeshConfig) -> None:
     """At the start, since later errors say only that a provider cannot be reached."""
     if any(name.lower().endswith("_proxy") for name in os.environ):
-        from meshd.app.preflight import proxies
+        from meshd.compilation.preflight import proxies
 
         for found in proxies(config):
             logger.warning("%s", found.message)

@@ -1,5 +1,5 @@
 """`python -m meshd.cli`: meshctl where its script is not on the path."""
 
-from meshd.app.start import command
+from meshd.host.start import command
 
 command()

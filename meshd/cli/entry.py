@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 import typer
 
-from meshd.app.footing import open_standard_streams
 from meshd.cli import daemon, helping
+from meshd.host.standard_streams import open_standard_streams
 
 # command → the module in this folder that holds it; in the order of `meshctl --help`.
 COMMANDS: Final[dict[str, str]] = {

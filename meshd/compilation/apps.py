@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 
 from meshd.config import MeshConfig
 from meshd.config.schema import AppConfig, BudgetConfig, PoolConfig, ProviderConfig, ProviderRateLimitConfig
-from meshd.config.users import gid_of, uid_of
+from meshd.host.users import gid_of, uid_of
 from meshd.routing.table.access import DEFAULT_APP, AppMatch
 from meshd.routing.table.specs import Allowance, AppSpec, Measure, PoolSpec, RateSpec, Window
 

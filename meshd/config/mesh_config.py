@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from meshd.config.check.problems import Path, Problem, dotted, line_of
+from meshd.config.check.problems import Problem, line_of
 from meshd.config.check.references import reference_problems, resolve_env, resolve_secrets, secret_names, strings
 from meshd.config.inferred import complete, implied_keys
 from meshd.config.read.loading import Lines, is_content, load_file, load_text
@@ -28,6 +28,7 @@ from meshd.config.schema import RootConfig
 from meshd.config.schema_walk import prune
 from meshd.config.write import dumping
 from meshd.config.write.difference import describe_difference
+from meshd.core.key_path import Path, dotted
 from meshd.core.redaction import is_secret_path, redact
 from modelmesh.errors import ConfigurationError
 

@@ -16,8 +16,9 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from meshd.config.check.problems import Path, closest
+from meshd.config.check.problems import closest
 from meshd.config.schema.base import NotBuiltYet, OpenSection, marker_of
+from meshd.core.key_path import Path
 
 Report = Callable[[Path, str, str | None], None]
 """Called with a path, a message and a suggestion."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from meshd.config.check.problems import Path
+from meshd.core.key_path import Path
 
 MASK = "•••"
 

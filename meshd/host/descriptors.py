@@ -1,6 +1,6 @@
-"""How many file descriptors are left, and what the last ones are reserved for.
+"""How many file descriptors the process may have, how many are left, and what the last ones are reserved for.
 
-Owns: the reserve, which is for files, the journal and clients.
+Owns: the limit, and the reserve, which is for files, the journal and clients.
 Must never: hold one.
 
 Connections to providers must not use it: a request can wait, while a daemon that cannot open files is of no use, and
@@ -13,9 +13,29 @@ import errno
 import os
 import resource
 
+FEWEST_FILES = 48
+"""With fewer, a daemon cannot even report that it has too few."""
+_ENOUGH_FILES = 256
+_WANTED_FILES = 65_536
+
 _FEWEST, _MOST, _SHARE = 12, 64, 8
 LAST = 6
 """With fewer left, new clients wait."""
+
+
+def raise_file_limit() -> tuple[int, str | None]:
+    """Raise it as far as allowed; the limit, and a warning if it is low."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _WANTED_FILES if hard == resource.RLIM_INFINITY else min(hard, _WANTED_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+            soft = wanted
+        except (OSError, ValueError):
+            pass
+    if soft == resource.RLIM_INFINITY or soft >= _ENOUGH_FILES:
+        return soft, None
+    return soft, f"only {soft} files may be open at once: raise `ulimit -n` (LimitNOFILE= in a unit) to 1024 or more"
 
 
 def reserve() -> int:

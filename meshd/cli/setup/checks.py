@@ -209,7 +209,7 @@ def _unresolved(host: str) -> str:
 
 def start(config: Any, socket_path: str | None) -> Iterator[Finding]:
     """With no daemon: what would stop one."""
-    from meshd.app.preflight import obstacles
+    from meshd.compilation.preflight import obstacles
 
     for found in obstacles(config, socket_path):
         yield Finding(found.subject, PROBLEM if found.fatal else WARNING, found.message, found.advice)

@@ -124,7 +124,7 @@ def validate(file: File = None, as_json: out.JsonOption = False) -> None:
 def _obstacles(path: Path | None) -> list[str]:
     """Of a valid file: what its daemon would lack here, and which rules of apps give more than they seem to. What
     the running daemon itself holds does not stop a file that it is to read."""
-    from meshd.app.preflight import obstacles
+    from meshd.compilation.preflight import obstacles
     from meshd.config import MeshConfig
     from meshd.config.check.advice import remarks
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from meshd.config import users
-from meshd.config.check.problems import Path, closest
+from meshd.config.check.problems import closest
 from meshd.config.schema_walk import Report
+from meshd.core.key_path import Path
+from meshd.host import users
 from meshd.routing.table.access import DEFAULT_APP
 from meshd.routing.table.capabilities import PREDEFINED_POOLS, CapabilityTree
 

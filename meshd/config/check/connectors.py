@@ -14,7 +14,6 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ValidationError
 
 from meshd.config.check.error_messages import sentence
-from meshd.config.check.problems import Path
 from meshd.config.check.references import IS_PLACEHOLDER, is_unfilled, strings
 from meshd.config.schema.base import OpenSection
 from meshd.config.schema.entries import ConnectorEntry
@@ -24,6 +23,7 @@ from meshd.config.schema.secrets import SecretsConfig
 from meshd.config.schema.storage import StorageConfig
 from meshd.config.schema_walk import Report, keys_of, suggest_key
 from meshd.connectors.registry import ConnectorRegistry, ConnectorSpec
+from meshd.core.key_path import Path
 from meshd.core.redaction import is_secret_path
 
 _REFERENCE = re.compile(r"\$\{[^}]*\}")

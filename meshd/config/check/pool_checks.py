@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterable
 from typing import Any
 from zoneinfo import ZoneInfo, available_timezones
 
-from meshd.config.check.problems import Path, closest
+from meshd.config.check.problems import closest
 from meshd.config.schema_walk import Report
+from meshd.core.key_path import Path
 from meshd.routing.decision.maintenance import parse_maintenance
 from meshd.routing.select.expression import SelectionError, compile_selection
 from meshd.routing.select.require import conditions

@@ -11,8 +11,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-Path = tuple[str | int, ...]
-"""A value's place: keys and list positions from the root."""
+from meshd.core.key_path import Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,14 +33,6 @@ class Problem:
 
     def asdict(self) -> dict[str, Any]:
         return asdict(self)
-
-
-def dotted(path: Iterable[str | int]) -> str:
-    """`("pools", "chat", "models", 0)` → "pools.chat.models[0]"."""
-    text = ""
-    for part in path:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
-    return text
 
 
 def closest(word: str, candidates: Iterable[str]) -> str | None:

@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from meshd.config.check.problems import Path, Problem, closest, dotted
+from meshd.config.check.problems import Problem, closest
+from meshd.core.key_path import Path, dotted
 from meshd.core.redaction import is_secret_path
 
 _OPEN = re.compile(r"\$\{([A-Za-z_]+):")

@@ -17,10 +17,11 @@ from meshd.config.check.apps import AppChecks
 from meshd.config.check.connectors import ConnectorChecks
 from meshd.config.check.error_messages import sentence, shown
 from meshd.config.check.pool_checks import RuleChecks
-from meshd.config.check.problems import Path, Problem, closest, dotted, line_of
+from meshd.config.check.problems import Problem, closest, line_of
 from meshd.config.schema import LOCAL_SERVERS, RootConfig
 from meshd.config.schema_walk import find_faults, prune
 from meshd.connectors.registry import ConnectorRegistry
+from meshd.core.key_path import Path, dotted
 from meshd.core.redaction import is_secret_path
 from meshd.routing.table.capabilities import CapabilityTree
 

@@ -14,8 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path as FilePath
 from typing import Any
 
-from meshd.config.check.problems import Path, Problem, dotted
+from meshd.config.check.problems import Problem
 from meshd.config.read.characters import UnreadableText, odd_character, odd_name, odd_value, plain, read_file
+from meshd.core.key_path import Path, dotted
 
 FORMATS = ("yaml", "toml", "json")
 _ENDINGS = {".toml": "toml", ".json": "json"}

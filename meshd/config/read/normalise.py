@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from meshd.config.check.problems import Path, Problem, dotted, line_of
+from meshd.config.check.problems import Problem, line_of
 from meshd.config.read.loading import Lines
+from meshd.core.key_path import Path, dotted
 
 _NAMED = ("providers", "models", "pools", "apps")
 _NESTED = ("providers", "pools")

@@ -15,7 +15,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from meshd.config.check.problems import Path
+from meshd.core.key_path import Path
 
 Written = Mapping[Path, str]
 

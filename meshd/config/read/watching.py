@@ -1,122 +1,23 @@
 """Notices changes of the configuration file's content.
 
-Owns: a thread that watches the file's directory, and those of symlinks that lead to it.
 Must never: read the configuration, or report one change twice.
 
-Editors replace files, and Kubernetes swaps a symlink two levels up, so the directories are watched rather than
-the file, and what counts is whether the content differs. Writers in place truncate first: a change counts when the
+What counts is whether the content differs. Writers in place truncate first: a change counts when the
 content stays the same for `debounce`, and an empty file has not been written yet.
 """
 
 from __future__ import annotations
 
 import hashlib
-import logging
-import os
-import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 from meshd.config.read.characters import MOST_BYTES
+from meshd.host.file_watching import DirectoryWatch, being_written
 
-_POLL = 2.0  # s between two checks if changes are not reported
-_STEP = 0.2  # s between watchfiles' checks; 0.05 was most of an idle daemon's work
-_UNASKED = 1.0  # s between checks without a report: a change before the watch began, a silent file system
-_POLLS = 150
-_CUT_PATIENCE = 2.0  # s of quiet after what may be the first piece of a file
-_MOST_PATIENCE = 30.0  # s: a process that has the file open for longer is not writing it
-
-logger = logging.getLogger("meshd.config")
-
-
-class DirectoryWatch:
-    """A thread that calls `_look` when something happened in the directories, or when the files differ: not every file
-    system reports changes.
-
-    what: a name for the log. debounce: seconds of quiet that end a burst of changes.
-    """
-
-    def __init__(self, what: str, files: Sequence[Path], debounce: float) -> None:
-        self.files = tuple(files)
-        self.debounce = debounce
-        self._what = what
-        self._stop = threading.Event()
-        self._polling = False
-        self._thread = threading.Thread(target=self._run, name="meshd-watch", daemon=True)
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Returns at once; the thread ends by itself."""
-        self._stop.set()
-
-    def _look(self) -> None:
-        raise NotImplementedError
-
-    def _run(self) -> None:
-        while not self._stop.is_set():
-            directories = self._directories()
-            if not directories:  # as yet
-                self._stop.wait(_POLL)
-                self._look()
-                continue
-            try:
-                self._follow(directories)
-            except Exception as error:  # inotify used up, no descriptor left: exceptions differ
-                if not self._polling:
-                    why = str(error).split(" (")[0]
-                    logger.warning("%s is checked every %g s: changes are not reported (%s)", self._what, _POLL, why)
-                self._polling = True
-                self._poll()
-
-    def _follow(self, directories: list[Path]) -> None:
-        from watchfiles import watch
-
-        watched = _identities(directories)
-        state: list[tuple[int, ...] | None] = []
-        for news in watch(
-            *directories,
-            watch_filter=None,
-            debounce=max(int(self.debounce * 1000), 1),
-            step=max(int(min(self.debounce, _STEP) * 1000), 1),
-            stop_event=self._stop,
-            rust_timeout=int(_UNASKED * 1000),
-            yield_on_timeout=True,
-            recursive=False,
-        ):
-            if not news and self._state() == state:
-                continue
-            state = self._state()
-            self._look()
-            if self._directories() != directories or _identities(directories) != watched:
-                return  # a symlink points elsewhere now, or another directory is in one's place
-
-    def _directories(self) -> list[Path]:
-        return list(dict.fromkeys(folder for file in self.files for folder in watched_directories(file)))
-
-    def _state(self) -> list[tuple[int, ...] | None]:
-        return [state_of(file) for file in self.files]
-
-    def _poll(self) -> None:
-        """Check now and then, and after a while try to watch again."""
-        for _ in range(_POLLS):
-            if self._stop.wait(_POLL):
-                return
-            self._look()
-
-
-def _identities(directories: list[Path]) -> list[tuple[int, int] | None]:
-    return [_identity(directory) for directory in directories]
-
-
-def _identity(directory: Path) -> tuple[int, int] | None:
-    try:
-        found = directory.stat()
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino
+CUT_PATIENCE = 2.0  # s of quiet after what may be the first piece of a file
+MOST_PATIENCE = 30.0  # s: a process that has the file open for longer is not writing it
 
 
 class FileWatch(DirectoryWatch):
@@ -135,7 +36,7 @@ class FileWatch(DirectoryWatch):
         content = digest(self.path)
         if content is None or content == self._content:
             return  # gone for the moment (an editor at work), or only touched
-        deadline = time.monotonic() + _MOST_PATIENCE
+        deadline = time.monotonic() + MOST_PATIENCE
         while not self._stop.wait(self._patience(content)):
             now = digest(self.path)
             if now == content and (time.monotonic() > deadline or not being_written(self.path)):
@@ -155,38 +56,7 @@ class FileWatch(DirectoryWatch):
         if content is None or not text or not known or text == known:
             return self.debounce
         cut = known.startswith(text) or (known.endswith(b"\n") and not text.endswith(b"\n"))
-        return max(self.debounce, _CUT_PATIENCE) if cut else self.debounce
-
-
-def state_of(path: Path) -> tuple[int, ...] | None:
-    """Its metadata, without reading it; None if it does not exist."""
-    try:
-        found = os.stat(path)
-    except (OSError, ValueError):
-        return None
-    return found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino, found.st_dev, found.st_mode
-
-
-def watched_directories(path: Path) -> list[Path]:
-    """The existing directories of the file and of every link on the way to it."""
-    found: list[Path] = []
-    current = path.absolute()
-    for _ in range(16):
-        parent = current.parent
-        if parent.is_dir() and parent not in found:
-            found.append(parent)
-        # The directory itself may be reached through a link too (Kubernetes' `..data`).
-        link = next((part for part in (current, *current.parents) if part.is_symlink()), None)
-        if link is None:
-            break
-        try:
-            target = Path(os.path.normpath(link.parent / os.readlink(link)))
-        except OSError:  # it has just been replaced, which is reported as well
-            break
-        if link.parent not in found and link.parent.is_dir():
-            found.append(link.parent)
-        current = target / current.relative_to(link)
-    return found
+        return max(self.debounce, CUT_PATIENCE) if cut else self.debounce
 
 
 def digest(path: Path) -> bytes | None:
@@ -204,29 +74,3 @@ def _read(path: Path) -> bytes:
             return file.read(MOST_BYTES + 1)
     except (OSError, ValueError):
         return b""
-
-
-def being_written(path: Path) -> bool:
-    """Whether a process that we may inspect has the file open for writing."""
-    try:
-        wanted = os.stat(path)
-        processes = [name for name in os.listdir("/proc") if name.isdigit()]
-    except OSError:
-        return False
-    return any(_writes(process, wanted) for process in processes)
-
-
-def _writes(process: str, wanted: os.stat_result) -> bool:
-    folder = f"/proc/{process}/fd"
-    try:
-        numbers = os.listdir(folder)
-    except OSError:  # another user's, or gone meanwhile
-        return False
-    return any(_is_to_write(f"{folder}/{number}", wanted) for number in numbers)
-
-
-def _is_to_write(descriptor: str, wanted: os.stat_result) -> bool:
-    try:
-        return os.path.samestat(os.stat(descriptor), wanted) and bool(os.lstat(descriptor).st_mode & 0o200)
-    except OSError:  # closed meanwhile, which says nothing about others
-        return False

@@ -10,7 +10,7 @@ import re
 from typing import Any
 
 from meshd.config.check.error_messages import shown
-from meshd.config.check.problems import Path, dotted
+from meshd.core.key_path import Path, dotted
 from meshd.core.redaction import MASK, is_secret_path, redact
 
 _OWN_ID = re.compile(r"modelmesh\.([a-z0-9-]+)\.v1")

@@ -10,7 +10,7 @@ import enum
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from meshd.config.read.watching import state_of
+from meshd.host.file_watching import state_of
 
 if TYPE_CHECKING:
     from meshd.connectors.secrets.resolver import SecretSection

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from meshd.config.read.watching import being_written
 from meshd.connectors.secrets.replacement import Replacements, Verdict
+from meshd.host.file_watching import being_written
 from meshd.sdk.secrets import SecretMissing, SecretStore, SecretStoreError, SecretUnavailable
 from modelmesh.errors import ConfigurationError
 

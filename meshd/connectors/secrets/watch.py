@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from meshd.config.read.watching import DirectoryWatch
+from meshd.host.file_watching import DirectoryWatch
 
 _DEBOUNCE = 0.05  # s: whether a writer has finished is judged by the content
 

@@ -19,7 +19,8 @@ from urllib.parse import parse_qsl, unquote
 import msgspec
 
 from meshd.gateway.frontends.exchange import ClientGone, Exchange, not_read
-from meshd.gateway.frontends.ipc.identity import Caller, user_name
+from meshd.gateway.frontends.ipc.identity import Caller
+from meshd.host.users import user_name
 from modelmesh.errors import AccessDeniedError, InvalidRequestError, MeshError, NotFoundError
 from modelmesh.wording import short, told
 

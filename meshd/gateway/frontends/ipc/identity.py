@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 from meshd.host.program_names import is_interpreter, printable, script_of
+from meshd.host.users import user_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +59,6 @@ class Caller:
         return service or name or os.path.basename(self.exe) or self.user
 
 
-_PASSWD = "/etc/passwd"
-
 OURSELVES_ADDRESS = ""
 """The peer address of inproc://: empty, since no other process can be there."""
 
@@ -91,21 +90,6 @@ def _look_up(uid: int, gid: int, pid: int, started: int) -> Caller:
     name, exe = _name(pid), _executable(pid)
     script = script_of(pid, exe, name)
     return Caller(uid, gid, pid, started, name, exe, unit, _groups(pid), system_unit, script)
-
-
-@lru_cache(maxsize=256)
-def user_name(uid: int) -> str:
-    """The name of a local user, the number for all others: asking a directory service (getpwuid) may take seconds, and
-    this is the router's thread."""
-    try:
-        with open(_PASSWD, encoding="utf-8", errors="replace") as file:
-            for line in file:
-                fields = line.split(":")
-                if len(fields) > 2 and fields[2] == str(uid):
-                    return fields[0]
-    except OSError:
-        pass
-    return str(uid)
 
 
 def _read(pid: int, name: str) -> str:

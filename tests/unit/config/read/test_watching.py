@@ -13,6 +13,8 @@ import watchfiles
 from meshd.config.read import watching
 from meshd.config.read.watching import FileWatch, digest
 from meshd.connectors.secrets.watch import SecretWatch
+from meshd.host import file_watching
+from meshd.host.file_watching import DirectoryWatch
 
 PATIENCE = 20.0
 
@@ -42,9 +44,9 @@ class Heard:
 
 
 @pytest.fixture(params=["configuration", "secrets"])
-def watch(request: pytest.FixtureRequest, place: Path) -> Iterator[tuple[watching.DirectoryWatch, Heard]]:
+def watch(request: pytest.FixtureRequest, place: Path) -> Iterator[tuple[DirectoryWatch, Heard]]:
     heard, path = Heard(), place / "mesh.yaml"
-    made: watching.DirectoryWatch
+    made: DirectoryWatch
     if request.param == "configuration":
         made = FileWatch(path, 0.01, heard.say, digest(path))
     else:
@@ -104,14 +106,14 @@ WAYS: list[Callable[[Path, str], None]] = [
 @pytest.mark.parametrize("then", WAYS)
 @pytest.mark.parametrize("first", WAYS)
 def test_every_change_is_told(
-    watch: tuple[watching.DirectoryWatch, Heard],
+    watch: tuple[DirectoryWatch, Heard],
     place: Path,
     monkeypatch: pytest.MonkeyPatch,
     first: Callable[[Path, str], None],
     then: Callable[[Path, str], None],
 ) -> None:
-    monkeypatch.setattr(watching, "_MOST_PATIENCE", 0.0)  # who has the file open has written it
-    monkeypatch.setattr(watching, "_CUT_PATIENCE", 0.0)
+    monkeypatch.setattr(watching, "MOST_PATIENCE", 0.0)  # who has the file open has written it
+    monkeypatch.setattr(watching, "CUT_PATIENCE", 0.0)
     _, heard = watch
     for number, way in enumerate((first, then)):
         if way is _another_folder and not place.exists():
@@ -121,7 +123,7 @@ def test_every_change_is_told(
     _LEFT.clear()
 
 
-def test_what_happens_beside_it_is_not_told(watch: tuple[watching.DirectoryWatch, Heard], place: Path) -> None:
+def test_what_happens_beside_it_is_not_told(watch: tuple[DirectoryWatch, Heard], place: Path) -> None:
     _, heard = watch
     for number in range(20):
         (place / f"beside {number}").write_text("x")
@@ -136,8 +138,8 @@ def test_where_nothing_is_told_it_looks(
     def refused(*_: object, **__: object) -> None:
         raise OSError(24, "Too many open files")
 
-    monkeypatch.setattr(watching, "_POLL", 0.01)
-    monkeypatch.setattr(watching, "_POLLS", 3)
+    monkeypatch.setattr(file_watching, "POLL", 0.01)
+    monkeypatch.setattr(file_watching, "POLLS", 3)
     monkeypatch.setattr(watchfiles, "watch", refused)
     heard = Heard()
     watch = FileWatch(place / "mesh.yaml", 0.01, heard.say, digest(place / "mesh.yaml"))
@@ -154,7 +156,7 @@ def test_where_nothing_is_told_it_looks(
 
 
 def test_a_folder_that_comes_later_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watching, "_POLL", 0.02)
+    monkeypatch.setattr(file_watching, "POLL", 0.02)
     heard = Heard()
     watch = FileWatch(tmp_path / "later" / "mesh.yaml", 0.01, heard.say)
     watch.start()
@@ -173,8 +175,8 @@ def test_a_link_that_is_replaced_while_it_is_read_is_none(
     def replaced(link: Path) -> str:
         raise error
 
-    monkeypatch.setattr(watching.os, "readlink", replaced)
-    assert watching.watched_directories(place / "mesh.yaml") == [place]
+    monkeypatch.setattr(file_watching.os, "readlink", replaced)
+    assert file_watching.watched_directories(place / "mesh.yaml") == [place]
 
 
 def test_a_descriptor_that_is_closed_meanwhile_does_not_hide_who_writes(tmp_path: Path) -> None:
@@ -182,5 +184,5 @@ def test_a_descriptor_that_is_closed_meanwhile_does_not_hide_who_writes(tmp_path
     other = os.open(tmp_path, os.O_RDONLY)
     with open(tmp_path / "written", "w"):
         os.close(other)
-        assert watching.being_written(tmp_path / "written")
-    assert not watching.being_written(tmp_path / "written")
+        assert file_watching.being_written(tmp_path / "written")
+    assert not file_watching.being_written(tmp_path / "written")

@@ -135,14 +135,14 @@ def test_no_directory_service_is_asked_for_a_name(monkeypatch, short):
     """It may take seconds, and the router asks."""
     import pwd
 
-    from meshd.gateway.frontends.ipc import identity
+    from meshd.host import users
 
     monkeypatch.setattr(pwd, "getpwuid", lambda uid: pytest.fail("asked"))
     (short / "passwd").write_text("root:x:0:0:root:/root:/bin/sh\nann:x:1234:1234::/home/ann:/bin/sh\n+\n")
-    monkeypatch.setattr(identity, "_PASSWD", str(short / "passwd"))
-    identity.user_name.cache_clear()
+    monkeypatch.setattr(users, "PASSWD", str(short / "passwd"))
+    users.user_name.cache_clear()
     assert [Caller(uid=uid).user for uid in (1234, 12, 0)] == ["ann", "12", "root"]
-    identity.user_name.cache_clear()
+    users.user_name.cache_clear()
 
 
 def test_a_pid_of_another_user_is_another_process(monkeypatch):

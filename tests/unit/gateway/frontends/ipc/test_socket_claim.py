@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from meshd.gateway.frontends.ipc.socket_claim import Claim, SocketTaken, default_socket
+from meshd.gateway.frontends.ipc.socket_claim import Claim, SocketTaken
+from meshd.host.socket_path import default_socket
 
 
 def test_a_claim_is_exclusive_and_given_back(short):

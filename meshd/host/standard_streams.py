@@ -1,19 +1,9 @@
-"""A process's standard streams and descriptor limit, however it was started.
-
-Owns: open standard streams, and the limit of open files.
-Must never: end the process.
-"""
+"""Keeps a process's standard streams open, however it was started, and never lets them end it."""
 
 from __future__ import annotations
 
 import os
-import resource
 import sys
-
-FEWEST_FILES = 48
-"""With fewer, a daemon cannot even report that it has too few."""
-_ENOUGH_FILES = 256
-_WANTED_FILES = 65_536
 
 
 def open_standard_streams() -> None:
@@ -45,18 +35,3 @@ def release_standard_streams() -> None:
             stream.flush()
         except OSError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-
-
-def raise_file_limit() -> tuple[int, str | None]:
-    """Raise it as far as allowed; the limit, and a warning if it is low."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = _WANTED_FILES if hard == resource.RLIM_INFINITY else min(hard, _WANTED_FILES)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        try:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-            soft = wanted
-        except (OSError, ValueError):
-            pass
-    if soft == resource.RLIM_INFINITY or soft >= _ENOUGH_FILES:
-        return soft, None
-    return soft, f"only {soft} files may be open at once: raise `ulimit -n` (LimitNOFILE= in a unit) to 1024 or more"

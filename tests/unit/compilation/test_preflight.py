@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
-from meshd.app import preflight, start
+from meshd.compilation import preflight
 from meshd.config import MeshConfig
 from meshd.config.check.advice import of_matches
+from meshd.host import start
 
 
 def config(tmp_path: Path, **sections: Any) -> MeshConfig:
@@ -109,7 +110,7 @@ def test_a_missing_package_is_said_in_one_line(module: str, package: str, tmp_pa
 
 
 def test_a_proxy_that_is_refused_is_named_with_its_provider(monkeypatch: pytest.MonkeyPatch) -> None:
-    from meshd.app.preflight import proxies
+    from meshd.compilation.preflight import proxies
 
     monkeypatch.setenv("HTTPS_PROXY", "gopher://user:secret@proxy:1")
     there = {"connector": "openai-compatible.v1", "base_url": "https://x.example/v1"}
@@ -121,7 +122,7 @@ def test_a_proxy_that_is_refused_is_named_with_its_provider(monkeypatch: pytest.
 
 
 def test_what_in_no_proxy_has_no_effect_is_named_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    from meshd.app.preflight import proxies
+    from meshd.compilation.preflight import proxies
 
     monkeypatch.setenv("no_proxy", '"192.168.1.*,10.0.0.0/99,.corp"')
     there = {"connector": "openai-compatible.v1", "base_url": "https://x.example/v1"}

@@ -15,7 +15,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from meshd.config import MeshConfig, Problem
-from meshd.gateway.frontends.ipc.socket_claim import default_socket
+from meshd.host.socket_path import default_socket
+from meshd.host.users import user_name
 
 _PATIENCE = 1.0  # s that a listener may take to answer
 _MOST_TOLD = 10  # entries of NO_PROXY
@@ -132,6 +133,4 @@ def socket_place(config: MeshConfig, given: str | None = None) -> Iterator[Obsta
 
 
 def _user() -> str:
-    from meshd.gateway.frontends.ipc.identity import user_name
-
     return user_name(os.getuid())

@@ -11,7 +11,7 @@ import pytest
 LACKING = "import sys; sys.modules['pykka'] = None; sys.argv = ['meshd']; "
 
 
-@pytest.mark.parametrize("use", ["from meshd import ModelMesh", "from meshd.app.start import daemon; daemon()"])
+@pytest.mark.parametrize("use", ["from meshd import ModelMesh", "from meshd.host.start import daemon; daemon()"])
 def test_a_missing_package_is_told_with_what_to_install(use: str) -> None:
     done = subprocess.run([sys.executable, "-c", LACKING + use], capture_output=True, text=True, timeout=40)
     assert done.returncode != 0
@@ -28,7 +28,7 @@ class Interrupt:
             os.kill(os.getpid(), signal.SIGINT)
 
 sys.meta_path.insert(0, Interrupt())
-from meshd.app import start
+from meshd.host import start
 start.%s()
 """
 

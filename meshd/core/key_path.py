@@ -1,0 +1,16 @@
+"""The place of a value in nested maps and lists."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+Path = tuple[str | int, ...]
+"""Keys and list positions from the root."""
+
+
+def dotted(path: Iterable[str | int]) -> str:
+    """`("pools", "chat", "models", 0)` → "pools.chat.models[0]"."""
+    text = ""
+    for part in path:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+    return text

@@ -1,0 +1,18 @@
+"""Where the daemon's socket is unless told otherwise."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def default_socket() -> Path:
+    """`$RUNTIME_DIRECTORY/mesh.sock` (systemd), `$XDG_RUNTIME_DIR/meshd/mesh.sock`, else a directory of the
+    user's own below /tmp: where the client looks too."""
+    runtime = os.environ.get("RUNTIME_DIRECTORY", "").split(":")[0]
+    if runtime:
+        return Path(runtime) / "mesh.sock"
+    xdg = os.environ.get("XDG_RUNTIME_DIR")
+    if xdg:
+        return Path(xdg) / "meshd" / "mesh.sock"
+    return Path(f"/tmp/meshd-{os.getuid()}") / "mesh.sock"

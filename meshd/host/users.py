@@ -1,0 +1,50 @@
+"""The users and groups of this machine, by name.
+
+A directory service may take seconds to answer: in the router's thread only `user_name` may be used, which asks none.
+"""
+
+from __future__ import annotations
+
+import grp
+import pwd
+from functools import lru_cache
+
+PASSWD = "/etc/passwd"
+
+
+def uid_of(name: str) -> int | None:
+    """None: there is no such user."""
+    try:
+        return pwd.getpwnam(name).pw_uid
+    except KeyError:
+        return None
+
+
+def gid_of(name: str) -> int | None:
+    """None: there is no such group."""
+    try:
+        return grp.getgrnam(name).gr_gid
+    except KeyError:
+        return None
+
+
+def user_names() -> list[str]:
+    return [entry.pw_name for entry in pwd.getpwall()]
+
+
+def group_names() -> list[str]:
+    return [entry.gr_name for entry in grp.getgrall()]
+
+
+@lru_cache(maxsize=256)
+def user_name(uid: int) -> str:
+    """The name of a local user, the number for all others: getpwuid would ask a directory service."""
+    try:
+        with open(PASSWD, encoding="utf-8", errors="replace") as file:
+            for line in file:
+                fields = line.split(":")
+                if len(fields) > 2 and fields[2] == str(uid):
+                    return fields[0]
+    except OSError:
+        pass
+    return str(uid)
