@@ -10,7 +10,6 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, ClassVar
 
 from meshd import messages
@@ -18,6 +17,7 @@ from meshd.actors.base import MeshActor
 from meshd.actors.prepare import Prepare
 from meshd.compilation.compile import Directories, Discovered, compile_config
 from meshd.compilation.running_config import RunningConfig
+from meshd.compilation.secret_sources import secret_sources
 from meshd.config import MeshConfig
 from meshd.config.check.problems import Problem
 from meshd.config.read.source import ConfigSource
@@ -252,9 +252,7 @@ class ConfigActor(MeshActor):
         wanted = config.secret_paths()
         if not wanted:
             return config, {}, []
-        section = config.secrets.model_dump()
-        folder = str(Path(config.file).absolute().parent) if config.file else ""
-        request = messages.ResolveSecrets(tuple(wanted), section, folder, fresh=fresh)
+        request = messages.ResolveSecrets(tuple(wanted), secret_sources(config), fresh=fresh)
         resolved = self.directory.ask("secret", request, 30.0)
         missing: dict[str, str] = {}
         problems: list[Problem] = []

@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 from meshd import messages
 from meshd.actors.base import MeshActor
 from meshd.actors.prepare import Prepare
+from meshd.compilation.secret_sources import secret_sources
 from meshd.connectors.secrets.resolver import Looked, SecretResolver
 from meshd.connectors.secrets.watch import SecretWatch
 from meshd.core.mailboxes import Directory
@@ -38,7 +39,6 @@ class SecretActor(MeshActor):
     def __init__(self, directory: Directory, *, now: Callable[[], float] = time.monotonic) -> None:
         super().__init__(directory)
         self._resolver = SecretResolver(now=now)
-        self._folder = ""  # config's last word; Prepare means the same section
         self._watches = self._to_watch = False  # whether files are, by the generation that runs and the one prepared
         self._watch: SecretWatch | None = None
         self._why: dict[str, tuple[str, str]] = {}  # secret → why it was looked at, and for which provider
@@ -46,11 +46,11 @@ class SecretActor(MeshActor):
     # -- life -----------------------------------------------------------------------------------------
 
     def legacy(self) -> Any:
-        return self._resolver, self._folder, self._watches
+        return self._resolver, self._watches
 
     def inherit(self, legacy: Any) -> None:
         if legacy is not None:
-            self._resolver, self._folder, self._watches = legacy
+            self._resolver, self._watches = legacy
 
     def on_start(self) -> None:
         self._follow_files()
@@ -69,7 +69,7 @@ class SecretActor(MeshActor):
         config = message.running.config
         self._to_watch = config.daemon.watch
         # As written: a store's own settings are never made of secrets that it would have to resolve itself.
-        return tuple(self._resolver.prepare(config.secrets, self._folder))
+        return tuple(self._resolver.prepare(secret_sources(config)))
 
     def commit(self, message: messages.Commit) -> None:
         for name in self._resolver.commit():
@@ -82,9 +82,7 @@ class SecretActor(MeshActor):
         self._to_watch = self._watches
 
     def resolve(self, message: messages.ResolveSecrets) -> messages.SecretsResolved:
-        if message.section is not None:
-            self._folder = message.folder
-        found = self._resolver.resolve(message.names, message.section, message.folder, fresh=message.fresh)
+        found = self._resolver.resolve(message.names, message.sources, fresh=message.fresh)
         return messages.SecretsResolved(*found)
 
     # -- other values ---------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from meshd.compilation.secret_sources import secret_sources
 from meshd.config import MeshConfig, Problem
 from meshd.host.socket_path import default_socket
 from meshd.host.users import user_name
@@ -49,10 +50,9 @@ def missing_secrets(config: MeshConfig, strict: bool = False) -> Iterator[Obstac
         return
     section = config.secrets
     fatal = section.fail_on_missing or (strict and "fail_on_missing" not in section.model_fields_set)
-    folder = str(Path(config.file).absolute().parent) if config.file else ""
     resolver = SecretResolver(now=time.monotonic)
     try:
-        _, missing = resolver.resolve(wanted, section.model_dump(), folder)
+        _, missing = resolver.resolve(wanted, secret_sources(config))
     finally:
         resolver.close()
     for name, why in missing.items():

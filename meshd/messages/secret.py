@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from meshd.core.message import Message
+from meshd.core.secret_sources import SecretSources
 
 
 class ResolveSecrets(Message, frozen=True):
-    """→ secret; answered with SecretsResolved. `stores`: the `secrets` section, for a generation not yet
-    committed; None: the committed one. `folder`: the base of relative paths in it (the configuration file's folder).
-    `fresh`: ask the stores again, ignoring the cache."""
+    """→ secret; answered with SecretsResolved. `sources`: of a generation not yet committed; None: of the committed
+    one. `fresh`: ask the stores again, ignoring the cache."""
 
     names: tuple[str, ...]
-    section: dict[str, Any] | None = None
-    folder: str = ""
+    sources: SecretSources | None = None
     fresh: bool = False
 
 

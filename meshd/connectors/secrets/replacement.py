@@ -1,19 +1,17 @@
 """Decides whether a changed secret has been replaced, or is still being written.
 
 Owns: how long a value has been stable, and when to read a refused one again.
-Must never: do I/O except by the section it is given, or show a value.
+Must never: do I/O except by the stores it is given, or show a value.
 """
 
 from __future__ import annotations
 
 import enum
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from meshd.connectors.secrets.stores import SecretStores
 from meshd.host.file_watching import state_of
-
-if TYPE_CHECKING:
-    from meshd.connectors.secrets.resolver import SecretSection
 
 SETTLE = 0.15  # s that a new value has to stay the same
 PATIENCE = 3.0  # s for which a missing or empty source counts as being written
@@ -36,7 +34,7 @@ class Replacements:
     def __repr__(self) -> str:  # the candidates are secret
         return f"Replacements({sorted(self._candidates)})"
 
-    def judge(self, name: str, held: str | None, found: str | None, stores: SecretSection, now: float) -> Verdict:
+    def judge(self, name: str, held: str | None, found: str | None, stores: SecretStores, now: float) -> Verdict:
         """held: the value in use. found: the stores' value; None if they have none."""
         if found == held:
             self._candidates.pop(name, None)
@@ -61,7 +59,7 @@ class Replacements:
         self._looks.pop(name, None)
         return Verdict.REPLACED
 
-    def due(self, names: Iterable[str], stores: SecretSection, now: float) -> list[str]:
+    def due(self, names: Iterable[str], stores: SecretStores, now: float) -> list[str]:
         """The refused keys whose source is to be read."""
         found = []
         for name in names:

@@ -1,48 +1,22 @@
-"""Resolves names to values through the stores of a `secrets` section, with a cache.
+"""Resolves names of secrets to values, and notices when a value changes.
 
-Owns: the stores, the cache, and each secret's last value, to notice changes.
+Owns: the stores in use, those in preparation, and each secret's last value.
 Must never: show a value, except to a caller that asks for it by name.
 """
 
 from __future__ import annotations
 
-import hashlib
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from meshd.connectors.secrets.replacement import Replacements, Verdict
-from meshd.host.file_watching import being_written
-from meshd.sdk.secrets import SecretMissing, SecretStore, SecretStoreError, SecretUnavailable
-from modelmesh.errors import ConfigurationError
+from meshd.connectors.secrets.stores import MakeStore, SecretStores, make_store
+from meshd.core.secret_sources import SecretSources
+from meshd.sdk.secrets import SecretMissing, SecretUnavailable
 
 logger = logging.getLogger("meshd.secrets")
-
-MakeStore = Callable[[str, Mapping[str, Any]], SecretStore]
-
-
-def make_store(id: str, settings: Mapping[str, Any]) -> SecretStore:
-    from meshd.connectors.make import make_connector
-
-    store: SecretStore = make_connector("secret-store", id, settings)
-    return store
-
-
-def usable(name: str, value: str) -> str:
-    """The value without the whitespace that copying leaves at its ends, and the quotes that `docker run --env-file`
-    keeps. Raises SecretStoreError, without the value, if no header can carry it."""
-    value = value.strip()
-    if len(value) > 1 and value[0] in "\"'" and value[-1] == value[0]:
-        value = value[1:-1].strip()
-    if not value:
-        raise SecretMissing(f"{name} is empty")
-    if any(character < " " or "\x7f" <= character <= "\x9f" for character in value):
-        raise SecretStoreError(f"{name} has a line break or another control character inside: it cannot be a key")
-    if any(character > "\xff" for character in value):
-        raise SecretStoreError(f"{name} has characters that no HTTP header can carry (is it pasted with quotes?)")
-    return value
 
 
 class _Values(dict[str, str]):
@@ -58,75 +32,6 @@ class Looked:
     unsettled: bool = False
 
 
-class SecretSection:
-    """One `secrets` section: its stores in order and its cache.
-
-    section: typed, or a map of the same keys. folder: the base of its relative paths.
-    """
-
-    def __init__(self, section: Any, folder: str = "", make: MakeStore = make_store) -> None:
-        view = _typed(section)
-        self.key = repr((sorted(_plain(view).items(), key=lambda item: item[0]), folder))
-        self.key = hashlib.sha256(self.key.encode()).hexdigest()  # the section itself may contain values
-        self.ttl = float(view.cache_ttl) if view.cache_enabled else 0.0
-        self.problems: list[str] = []
-        self._stores: list[SecretStore] = []
-        self._cache: dict[str, tuple[str, float]] = {}
-        self._came_from: dict[str, int] = {}  # the number of the store
-        for entry in view.store:
-            settings = {"folder": folder, **view.settings, **entry.settings}
-            try:
-                self._stores.append(make(entry.connector, settings))
-            except (ConfigurationError, ValueError, SecretStoreError) as error:
-                self.problems.append(f"{entry.connector}: {error}")
-
-    def get(self, name: str, now: float) -> str:
-        """Raises SecretMissing with every store's reason, SecretUnavailable if one of them cannot be read now."""
-        cached = self._cache.get(name)
-        if cached is not None and now < cached[1]:
-            return cached[0]
-        reasons, unavailable = list(self.problems), False
-        for number, store in enumerate(self._stores):
-            try:
-                value = usable(name, store.get(name))
-            except (SecretMissing, SecretStoreError) as error:
-                reasons.append(str(error))
-                unreadable = isinstance(error, SecretStoreError | SecretUnavailable)
-                if unreadable and self._came_from.get(name) == number:
-                    break  # a later store's value does not replace one that is missing for a moment
-                unavailable = unavailable or unreadable
-                continue
-            self._came_from[name] = number
-            self.remember(name, value, now)
-            return value
-        else:
-            if not unavailable:
-                raise SecretMissing("; ".join(dict.fromkeys(reasons)) or "no secret store is configured")
-        raise SecretUnavailable("; ".join(dict.fromkeys(reasons)))
-
-    def remember(self, name: str, value: str, now: float) -> None:
-        if self.ttl:
-            self._cache[name] = (value, now + self.ttl)
-
-    def files(self, name: str) -> list[Path]:
-        """Files that its value may come from."""
-        return [path for store in self._stores for path in store.files(name)]
-
-    def being_written(self, name: str) -> bool:
-        return any(being_written(path) for path in self.files(name))
-
-    def forget(self, names: Iterable[str]) -> None:
-        for name in names:
-            self._cache.pop(name, None)
-        for store in self._stores:
-            store.refresh()
-
-    def close(self) -> None:
-        self._cache.clear()
-        for store in self._stores:
-            store.close()
-
-
 class SecretResolver:
     """Secrets' last and current values. now: a monotonic clock.
 
@@ -136,8 +41,8 @@ class SecretResolver:
     def __init__(self, *, now: Callable[[], float], make: MakeStore = make_store) -> None:
         self._now = now
         self._make = make
-        self._committed: SecretSection | None = None
-        self._other: SecretSection | None = None  # for a generation in preparation
+        self._committed: SecretStores | None = None
+        self._other: SecretStores | None = None  # for a generation in preparation
         self._running = _Values()  # the running generation's
         self._missing: frozenset[str] = frozenset()  # names that it needs as well
         self._given: tuple[_Values, frozenset[str], _Values] | None = None  # for one that does not run yet
@@ -146,11 +51,11 @@ class SecretResolver:
         self._replacements = Replacements()
 
     def resolve(
-        self, names: Iterable[str], section: Any = None, folder: str = "", *, fresh: bool = False
+        self, names: Iterable[str], sources: SecretSources | None = None, *, fresh: bool = False
     ) -> tuple[dict[str, str], dict[str, str]]:
         """(values, missing name → why). fresh: from the stores, not the cache."""
         names = tuple(names)
-        stores = self._section(section, folder) if section is not None else self._current()
+        stores = self._of(sources) if sources is not None else self._current()
         if fresh:
             stores.forget(names)
         values: dict[str, str] = {}
@@ -208,7 +113,7 @@ class SecretResolver:
         stores = self._current()
         return list(dict.fromkeys(path for name in self.names for path in stores.files(name)))
 
-    def _value(self, stores: SecretSection, name: str, fresh: bool) -> str:
+    def _value(self, stores: SecretStores, name: str, fresh: bool) -> str:
         held = self._held(name) if stores is self._committed else None
         try:
             value = stores.get(name, self._now())
@@ -225,7 +130,7 @@ class SecretResolver:
         self._kept.pop(name, None)
         return value
 
-    def _read(self, stores: SecretSection, name: str) -> tuple[str | None, str]:
+    def _read(self, stores: SecretStores, name: str) -> tuple[str | None, str]:
         try:
             value = stores.get(name, self._now())
         except SecretMissing as error:
@@ -238,9 +143,9 @@ class SecretResolver:
             self._kept[name] = why
             logger.warning("the secret %s cannot be read again, and stays as it is: %s", name, why)
 
-    def prepare(self, section: Any, folder: str = "") -> list[str]:
-        """Objections to a section: stores that cannot be created."""
-        return [f"secrets.store: {problem}" for problem in self._section(section, folder).problems]
+    def prepare(self, sources: SecretSources) -> list[str]:
+        """Objections: stores that cannot be created."""
+        return [f"secrets.store: {problem}" for problem in self._of(sources).problems]
 
     def commit(self) -> list[str]:
         """The values given last are in use from now on; returns the names whose value changed."""
@@ -270,15 +175,15 @@ class SecretResolver:
         if self._committed is not None:
             self._committed.close()
 
-    def _current(self) -> SecretSection:
+    def _current(self) -> SecretStores:
         if self._committed is None:
             if self._other is not None:
                 return self._other
-            self._committed = SecretSection({}, make=self._make)
+            self._committed = SecretStores(SecretSources(), self._make)
         return self._committed
 
-    def _section(self, section: Any, folder: str) -> SecretSection:
-        made = SecretSection(section, folder, self._make)
+    def _of(self, sources: SecretSources) -> SecretStores:
+        made = SecretStores(sources, self._make)
         for known in (self._committed, self._other):
             # An unchanged section keeps its cache: a reload must not read every store again.
             if known is not None and known.key == made.key and not known.problems:
@@ -287,20 +192,3 @@ class SecretResolver:
         self._drop_other()
         self._other = made
         return made
-
-
-def _typed(section: Any) -> Any:
-    if not isinstance(section, Mapping):
-        return section
-    from meshd.config.schema.secrets import SecretsConfig
-
-    return SecretsConfig.model_validate(dict(section))
-
-
-def _plain(view: Any) -> dict[str, Any]:
-    return {
-        "ttl": view.cache_ttl,
-        "cached": view.cache_enabled,
-        "settings": sorted(view.settings.items()),
-        "stores": [(entry.connector, sorted(entry.settings.items())) for entry in view.store],
-    }

@@ -16,6 +16,7 @@ from meshd.actors.prepare import Prepare
 from meshd.actors.secret import SecretActor
 from meshd.actors.state import StateActor
 from meshd.actors.telemetry import TelemetryActor
+from meshd.compilation.secret_sources import secret_sources
 from meshd.config import MeshConfig
 from meshd.core.records import Event, Outcome
 from meshd.discovery.local_servers import FoundServer
@@ -133,7 +134,7 @@ def test_discovery_lists_scans_and_answers(neighbours: Neighbours, start: Start)
 # -- secret --------------------------------------------------------------------------------------------
 
 
-SECRETS = MeshConfig.from_dict({}).secrets.model_dump()
+SECRETS = secret_sources(MeshConfig.from_dict({}))
 
 
 def test_a_rotated_secret_reloads(neighbours: Neighbours, start: Start, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,10 @@ from typing import Any
 
 import pytest
 
+from meshd.compilation.secret_sources import secret_sources
+from meshd.config import MeshConfig
 from meshd.connectors.secrets.resolver import Looked, SecretResolver
+from meshd.core.secret_sources import SecretSources
 from meshd.sdk.secrets import SecretStore
 
 VALUES: dict[str, str] = {}
@@ -39,8 +42,12 @@ class Counting(SecretStore):
         return VALUES[name]
 
 
-def section(**keys: Any) -> dict[str, Any]:
-    return {"store": [{"connector": "modelmesh.env.v1", "prefix": "TEST_"}, "modelmesh.memory-secrets.v1"], **keys}
+def sources(**section: Any) -> SecretSources:
+    return secret_sources(MeshConfig.from_dict({"secrets": section}))
+
+
+def section(**keys: Any) -> SecretSources:
+    return sources(store=[{"connector": "modelmesh.env.v1", "prefix": "TEST_"}, "modelmesh.memory-secrets.v1"], **keys)
 
 
 @pytest.fixture
@@ -95,7 +102,7 @@ def of_a_file(folder: Path, clock: Clock) -> tuple[SecretResolver, Path]:
     path.write_text("A=old\n")
     path.chmod(0o600)
     resolver = SecretResolver(now=clock)
-    resolver.resolve(["A"], {"store": [{"connector": "modelmesh.dotenv.v1", "path": str(path)}]})
+    resolver.resolve(["A"], sources(store=[{"connector": "modelmesh.dotenv.v1", "path": str(path)}]))
     resolver.commit()
     return resolver, path
 
@@ -192,7 +199,7 @@ def test_the_same_section_keeps_its_cache_over_a_reload(env: Any) -> None:
 
 def test_a_store_that_cannot_be_made_is_an_objection() -> None:
     resolver = SecretResolver(now=Clock())
-    objections = resolver.prepare({"store": "modelmesh.nothing.v1"})
+    objections = resolver.prepare(sources(store="modelmesh.nothing.v1"))
     assert len(objections) == 1
     assert "modelmesh.nothing.v1" in objections[0]
 

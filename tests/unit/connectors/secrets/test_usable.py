@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from meshd.connectors.secrets.resolver import SecretResolver
-
-SECTION = {"store": ["modelmesh.memory-secrets.v1"]}
+from meshd.core.secret_sources import SecretSources
 
 
 def resolved(value: str) -> tuple[dict[str, str], dict[str, str]]:
-    return SecretResolver(now=lambda: 1.0).resolve(["KEY"], SECTION | {"values": {"KEY": value}})
+    sources = SecretSources((("modelmesh.memory-secrets.v1", {"values": {"KEY": value}}),))
+    return SecretResolver(now=lambda: 1.0).resolve(["KEY"], sources)
 
 
 @pytest.mark.parametrize("value", ["sk-1\n", " sk-1", "sk-1\r\n", "\tsk-1 \n\n", "\u00a0sk-1"])

@@ -1,0 +1,105 @@
+"""The stores of a `secrets` section, asked in turn, and a cache of their answers.
+
+Must never: show a value, except to a caller that asks for it by name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from meshd.core.secret_sources import SecretSources
+from meshd.host.file_watching import being_written
+from meshd.sdk.secrets import SecretMissing, SecretStore, SecretStoreError, SecretUnavailable
+from modelmesh.errors import ConfigurationError
+
+MakeStore = Callable[[str, Mapping[str, Any]], SecretStore]
+
+
+def make_store(id: str, settings: Mapping[str, Any]) -> SecretStore:
+    from meshd.connectors.make import make_connector
+
+    store: SecretStore = make_connector("secret-store", id, settings)
+    return store
+
+
+def usable(name: str, value: str) -> str:
+    """The value without the whitespace that copying leaves at its ends, and the quotes that `docker run --env-file`
+    keeps. Raises SecretStoreError, without the value, if no header can carry it."""
+    value = value.strip()
+    if len(value) > 1 and value[0] in "\"'" and value[-1] == value[0]:
+        value = value[1:-1].strip()
+    if not value:
+        raise SecretMissing(f"{name} is empty")
+    if any(character < " " or "\x7f" <= character <= "\x9f" for character in value):
+        raise SecretStoreError(f"{name} has a line break or another control character inside: it cannot be a key")
+    if any(character > "\xff" for character in value):
+        raise SecretStoreError(f"{name} has characters that no HTTP header can carry (is it pasted with quotes?)")
+    return value
+
+
+class SecretStores:
+    """The stores in order, and what they answered."""
+
+    def __init__(self, sources: SecretSources, make: MakeStore = make_store) -> None:
+        stores = [(id, sorted(settings.items())) for id, settings in sources.stores]
+        # Hashed, as settings may contain values.
+        self.key = hashlib.sha256(repr((stores, sources.keep, sources.folder)).encode()).hexdigest()
+        self._keep = sources.keep
+        self.problems: list[str] = []
+        self._stores: list[SecretStore] = []
+        self._cache: dict[str, tuple[str, float]] = {}
+        self._came_from: dict[str, int] = {}  # the number of the store
+        for id, settings in sources.stores:
+            try:
+                self._stores.append(make(id, {"folder": sources.folder, **settings}))
+            except (ConfigurationError, ValueError, SecretStoreError) as error:
+                self.problems.append(f"{id}: {error}")
+
+    def get(self, name: str, now: float) -> str:
+        """Raises SecretMissing with every store's reason, SecretUnavailable if one of them cannot be read now."""
+        cached = self._cache.get(name)
+        if cached is not None and now < cached[1]:
+            return cached[0]
+        reasons, unavailable = list(self.problems), False
+        for number, store in enumerate(self._stores):
+            try:
+                value = usable(name, store.get(name))
+            except (SecretMissing, SecretStoreError) as error:
+                reasons.append(str(error))
+                unreadable = isinstance(error, SecretStoreError | SecretUnavailable)
+                if unreadable and self._came_from.get(name) == number:
+                    break  # a later store's value does not replace one that is missing for a moment
+                unavailable = unavailable or unreadable
+                continue
+            self._came_from[name] = number
+            self.remember(name, value, now)
+            return value
+        else:
+            if not unavailable:
+                raise SecretMissing("; ".join(dict.fromkeys(reasons)) or "no secret store is configured")
+        raise SecretUnavailable("; ".join(dict.fromkeys(reasons)))
+
+    def remember(self, name: str, value: str, now: float) -> None:
+        if self._keep:
+            self._cache[name] = (value, now + self._keep)
+
+    def files(self, name: str) -> list[Path]:
+        """Files that its value may come from."""
+        return [path for store in self._stores for path in store.files(name)]
+
+    def being_written(self, name: str) -> bool:
+        return any(being_written(path) for path in self.files(name))
+
+    def forget(self, names: Iterable[str]) -> None:
+        for name in names:
+            self._cache.pop(name, None)
+        for store in self._stores:
+            store.refresh()
+
+    def close(self) -> None:
+        self._cache.clear()
+        for store in self._stores:
+            store.close()
