@@ -1,4 +1,4 @@
-"""The proxies that `ModelMesh` returns: objects of spec/facade.md, whose methods send messages to the actors.
+"""The proxies that `ModelMesh` returns: objects for programs, whose methods send messages to the actors.
 
 Owns: the shapes that programs see.
 Must never: keep state; two calls may see different moments.
@@ -8,13 +8,26 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
+from meshd.config import MeshConfig
 from meshd.routing.table.capabilities import PREDEFINED_POOLS
 from modelmesh.errors import MeshError, NotFoundError
 
-if TYPE_CHECKING:
-    from meshd.mesh import ModelMesh
+
+class Mailboxes(Protocol):
+    """What the proxies use of a running mesh: each call is a message to an actor."""
+
+    @property
+    def config(self) -> MeshConfig: ...
+
+    def command(
+        self, method: str, path: str, body: dict[str, Any] | None = None, query: dict[str, str] | None = None
+    ) -> Any: ...
+
+    def reload_config(self, config: MeshConfig) -> Any: ...
+
+    def get_client(self, **options: Any) -> Any: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +56,7 @@ class Explanation:
 class Router:
     """Deciding and asking, from any thread."""
 
-    def __init__(self, mesh: ModelMesh) -> None:
+    def __init__(self, mesh: Mailboxes) -> None:
         self._mesh = mesh
 
     def route(self, capability: str, options: Mapping[str, Any] | None = None) -> RoutingDecision:
@@ -115,7 +128,7 @@ def _ask(client: Any, capability: str, request: Mapping[str, Any]) -> Any:
 class CapabilityPool:
     """A pool by name."""
 
-    def __init__(self, mesh: ModelMesh, name: str) -> None:
+    def __init__(self, mesh: Mailboxes, name: str) -> None:
         self._mesh = mesh
         self.name = name
 
@@ -141,7 +154,7 @@ class CapabilityPool:
 
     def select(self, options: Mapping[str, Any] | None = None) -> str | None:
         """The model a request would go to now."""
-        return self._mesh.get_router().route(self.name, options).model
+        return Router(self._mesh).route(self.name, options).model
 
     def add_model(self, model: str) -> None:
         """Make a model a member, by a reload, and end its exclusion. Raises ConfigurationError."""
@@ -191,7 +204,7 @@ class CapabilityPool:
 class Model:
     """A model by id."""
 
-    def __init__(self, mesh: ModelMesh, id: str) -> None:
+    def __init__(self, mesh: Mailboxes, id: str) -> None:
         self._mesh = mesh
         self.id = id
 
@@ -221,7 +234,7 @@ class Model:
 class Provider:
     """A provider by name."""
 
-    def __init__(self, mesh: ModelMesh, name: str) -> None:
+    def __init__(self, mesh: Mailboxes, name: str) -> None:
         self._mesh = mesh
         self.name = name
 
@@ -237,7 +250,7 @@ class Provider:
         return bool(self._state()["available"])
 
     def get_models(self) -> list[Model]:
-        return self._mesh.get_registry().find_by_provider(self.name)
+        return ModelRegistry(self._mesh).find_by_provider(self.name)
 
     def execute(self, model: str, request: Mapping[str, Any]) -> Any:
         """One answer from one of its models (by its id here, or the provider's), without rotation.
@@ -248,13 +261,13 @@ class Provider:
         wanted = next((id for id in (model, f"{self.name}.{model}") if id in ids), None)
         if wanted is None:
             raise NotFoundError(f"{self.name} has no model {model!r}; it has {', '.join(sorted(ids)) or 'none'}")
-        return self._mesh.get_router().complete(wanted, request)
+        return Router(self._mesh).complete(wanted, request)
 
 
 class ModelRegistry:
     """All models."""
 
-    def __init__(self, mesh: ModelMesh) -> None:
+    def __init__(self, mesh: Mailboxes) -> None:
         self._mesh = mesh
 
     def _all(self) -> list[dict[str, Any]]:
@@ -305,7 +318,7 @@ class ModelRegistry:
 class Stats:
     """Counts, tokens, cost and latencies; None for a name without any."""
 
-    def __init__(self, mesh: ModelMesh) -> None:
+    def __init__(self, mesh: Mailboxes) -> None:
         self._mesh = mesh
 
     def _one(self, scope: str, name: str) -> dict[str, Any] | None:
