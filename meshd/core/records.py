@@ -66,7 +66,7 @@ class Outcome(Message, frozen=True):
 
 
 class Event(Message, frozen=True):
-    """Something operators want to know (listed in `spec/telemetry.md`) → telemetry, and live listeners."""
+    """Something operators want to know → telemetry, and live listeners."""
 
     type: str
     at_ns: int  # UTC

@@ -10,13 +10,13 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import msgspec
 
-if TYPE_CHECKING:
-    from meshd.sdk.provider import ProviderFailure, ProviderSettings
+from meshd.sdk.failure import ProviderFailure
+from meshd.sdk.settings import ProviderSettings
 
 MASK = "•••"
 SHORTEST = 4

@@ -1,6 +1,6 @@
 """The interface of a provider connector, the only one between the router and models.
 
-Owns: the call, the answers and the failures that cross it, and the abstract `Provider`.
+Owns: the call and the answers that cross it, and the abstract `Provider`.
 Must never: know about pools, retries or rotation; a connector makes one attempt and says how it went.
 
 Everything here runs on the router's event loop: a connector awaits, and never blocks.
@@ -17,6 +17,23 @@ from typing import Any
 import msgspec
 
 from meshd.sdk.credentials import Credentials, secrets_of
+from meshd.sdk.failure import FailureKind, ProviderFailure, RateLimits, Usage
+from meshd.sdk.settings import ProviderSettings
+
+__all__ = [
+    "FailureKind",
+    "ModelListing",
+    "Operation",
+    "Provider",
+    "ProviderAnswer",
+    "ProviderCall",
+    "ProviderFailure",
+    "ProviderSettings",
+    "QuotaStatus",
+    "RateLimits",
+    "StreamEvent",
+    "Usage",
+]
 
 
 class Operation(enum.StrEnum):
@@ -25,90 +42,6 @@ class Operation(enum.StrEnum):
     CHAT = "chat.completions"
     COMPLETION = "completions"
     EMBEDDINGS = "embeddings"
-
-
-class FailureKind(enum.StrEnum):
-    """Why an attempt failed, in routing's terms (`meshd/routing/attempts/retry.py`)."""
-
-    AUTHENTICATION = "authentication"  # 401: the key is refused
-    PERMISSION = "permission"  # 403
-    RATE_LIMIT = "rate_limit"  # 429
-    QUOTA = "quota"  # 429/402 until a new period or payment
-    TIMEOUT = "timeout"  # connected, but no answer in time
-    CONNECTION = "connection"  # refused, reset, DNS, TLS: the provider cannot be reached
-    SERVER = "server"  # 5xx
-    LOCAL = "local"  # this machine lacks something (descriptors, memory, ports): says nothing about the provider
-    BAD_ANSWER = "bad_answer"  # a 2xx that is not an answer: HTML, not JSON, an empty stream, an error event inside
-    STREAM_CUT = "stream_cut"  # a stream ended without a finish reason, or fell silent
-    UNSUPPORTED = "unsupported"  # 400: this model cannot do it, another may
-    CONTEXT_LENGTH = "context_length"  # 400: too long for this model
-    MODEL_NOT_FOUND = "model_not_found"  # 404: this provider has no such model (any more)
-    CONTENT_POLICY = "content_policy"  # this prompt is flagged here; another provider may accept it
-    INVALID_REQUEST = "invalid_request"  # 4xx: wrong for every model
-    CANCELLED = "cancelled"
-
-
-class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Tokens as the provider counted them."""
-
-    input_tokens: int = 0
-    output_tokens: int = 0
-    cached_tokens: int = 0  # of the input tokens
-    written_tokens: int | None = None  # of the input tokens, written to a cache at a separate price; None: not reported
-
-
-class RateLimits(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Headroom from response headers; None if the provider does not say. Resets in seconds from now."""
-
-    limit_requests: int | None = None
-    remaining_requests: int | None = None
-    reset_requests: float | None = None
-    limit_tokens: int | None = None
-    remaining_tokens: int | None = None
-    reset_tokens: float | None = None
-
-
-class ProviderFailure(Exception):
-    """One attempt failed.
-
-    status: the provider's HTTP status, 0 if there was none. body: its error body, unchanged, for errors that the app
-    must see as they are. retry_after: seconds of pause that the provider asked for. unsent: the request did not reach
-    the provider, so it cannot have cost anything. refused: features that the provider says the model lacks
-    (`meshd/routing/decision/features.py`). elsewhere: there is no API at this address, which may be wrong. inside: an
-    error inside a 200. usage, said: what the provider reported and what came of an answer, beside the events of a
-    stream: both may cost something.
-    """
-
-    def __init__(
-        self,
-        kind: FailureKind,
-        message: str,
-        *,
-        status: int = 0,
-        body: bytes = b"",
-        retry_after: float | None = None,
-        limits: RateLimits | None = None,
-        unsent: bool = False,
-        refused: tuple[str, ...] = (),
-        elsewhere: bool = False,
-        inside: bool = False,
-        usage: Usage | None = None,
-        said: str = "",
-    ) -> None:
-        super().__init__(message)
-        self.inside = inside
-        self.cleaned = False  # of secrets (`credentials.py`)
-        self.refused = refused
-        self.unsent = unsent
-        self.elsewhere = elsewhere
-        self.kind = kind
-        self.message = message
-        self.status = status
-        self.body = body
-        self.retry_after = retry_after
-        self.limits = limits
-        self.usage = usage
-        self.said = said
 
 
 @dataclass(slots=True)
@@ -201,37 +134,6 @@ class QuotaStatus(msgspec.Struct, frozen=True, omit_defaults=True):
     @property
     def used_up(self) -> bool:
         return self.remaining is not None and self.remaining <= 0.0
-
-
-@dataclass(slots=True)
-class ProviderSettings:
-    """What a connector is created from: its configuration with every reference resolved.
-
-    api_keys: fingerprint → key, if there are several; each call names the one to use. options: the connector's own
-    keys. quirks: from the catalogue's row. secrets: all secret values in its section, written there or resolved from
-    references. state_dir, runtime_dir, data_dir: private directories of the daemon that a connector may use.
-    """
-
-    name: str
-    connector: str
-    base_url: str | None = None
-    api_key: str | None = None
-    auth_method: str | None = None
-    timeout: float = 60.0
-    connect_timeout: float = 5.0
-    max_retries: int = 0
-    max_connections: int = 256
-    keepalive: float = 90.0
-    headers: Mapping[str, str] = field(default_factory=dict)
-    api_keys: Mapping[str, str] = field(default_factory=dict)
-    options: Mapping[str, Any] = field(default_factory=dict)
-    quirks: Mapping[str, Any] = field(default_factory=dict)
-    secrets: tuple[str, ...] = ()
-    runtime_dir: str = ""
-    data_dir: str = ""
-
-    def __repr__(self) -> str:  # never the key, never a header
-        return f"ProviderSettings(name={self.name!r}, connector={self.connector!r}, base_url={self.base_url!r})"
 
 
 class Provider(ABC):

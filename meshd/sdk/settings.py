@@ -1,0 +1,38 @@
+"""What a provider connector is created from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(slots=True)
+class ProviderSettings:
+    """What a connector is created from: its configuration with every reference resolved.
+
+    api_keys: fingerprint → key, if there are several; each call names the one to use. options: the connector's own
+    keys. quirks: from the catalogue's row. secrets: all secret values in its section, written there or resolved from
+    references. state_dir, runtime_dir, data_dir: private directories of the daemon that a connector may use.
+    """
+
+    name: str
+    connector: str
+    base_url: str | None = None
+    api_key: str | None = None
+    auth_method: str | None = None
+    timeout: float = 60.0
+    connect_timeout: float = 5.0
+    max_retries: int = 0
+    max_connections: int = 256
+    keepalive: float = 90.0
+    headers: Mapping[str, str] = field(default_factory=dict)
+    api_keys: Mapping[str, str] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
+    quirks: Mapping[str, Any] = field(default_factory=dict)
+    secrets: tuple[str, ...] = ()
+    runtime_dir: str = ""
+    data_dir: str = ""
+
+    def __repr__(self) -> str:  # never the key, never a header
+        return f"ProviderSettings(name={self.name!r}, connector={self.connector!r}, base_url={self.base_url!r})"
