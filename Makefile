@@ -40,6 +40,7 @@ conformance: $(VENV)-conformance/.installed ## the frameworks that people use, o
 
 lint: $(VENV)/.installed-dev ## ruff and mypy
 	@$(PY) -m ruff check .
+	@$(PY) client/sync_twins.py --check
 	@$(PY) -m mypy
 
 bench: $(VENV)/.installed-dev ## measure against the targets, as a table

@@ -30,7 +30,7 @@ from meshd.config.read.source import ConfigSource
 from meshd.connectors.registry import ConnectorRegistry, default_registry
 from meshd.core.mailboxes import ActorUnavailable, Directory
 from meshd.facade import ModelRegistry, Router, Stats
-from modelmesh._exchange import ended
+from modelmesh.embedded import ended
 from modelmesh.errors import ConfigurationError, MeshError
 
 if TYPE_CHECKING:

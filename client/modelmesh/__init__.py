@@ -15,14 +15,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from modelmesh._absent import NotOfferedError
-    from modelmesh._async_client import AsyncOpenAIClient
-    from modelmesh._client import OpenAIClient
+    from modelmesh._async.client import AsyncOpenAIClient
+    from modelmesh._async.stream import AsyncStream
     from modelmesh._create import create
-    from modelmesh._openai_transport import async_http_client, async_openai_client, http_client, openai_client
-    from modelmesh._options import NOT_GIVEN, NotGiven
-    from modelmesh._parsing import ContentFilterFinishReasonError, LengthFinishReasonError
-    from modelmesh._streaming import AsyncStream, Stream
+    from modelmesh._http_clients import async_http_client, async_openai_client, http_client, openai_client
+    from modelmesh._openai_sdk.arguments import NOT_GIVEN, NotGiven
+    from modelmesh._openai_sdk.not_offered import NotOfferedError
+    from modelmesh._openai_sdk.structured_output import ContentFilterFinishReasonError, LengthFinishReasonError
+    from modelmesh._sync.client import OpenAIClient
+    from modelmesh._sync.stream import Stream
     from modelmesh.errors import (
         AccessDeniedError,
         AllProvidersExhaustedError,
@@ -58,20 +59,20 @@ if TYPE_CHECKING:
     from modelmesh.version import VERSION as __version__
 
 _HOMES = {
-    "AsyncOpenAIClient": "_async_client",
-    "AsyncStream": "_streaming",
-    "ContentFilterFinishReasonError": "_parsing",
-    "LengthFinishReasonError": "_parsing",
-    "NOT_GIVEN": "_options",
-    "NotGiven": "_options",
-    "NotOfferedError": "_absent",
-    "OpenAIClient": "_client",
-    "Stream": "_streaming",
-    "async_http_client": "_openai_transport",
-    "async_openai_client": "_openai_transport",
+    "AsyncOpenAIClient": "_async.client",
+    "AsyncStream": "_async.stream",
+    "ContentFilterFinishReasonError": "_openai_sdk.structured_output",
+    "LengthFinishReasonError": "_openai_sdk.structured_output",
+    "NOT_GIVEN": "_openai_sdk.arguments",
+    "NotGiven": "_openai_sdk.arguments",
+    "NotOfferedError": "_openai_sdk.not_offered",
+    "OpenAIClient": "_sync.client",
+    "Stream": "_sync.stream",
+    "async_http_client": "_http_clients",
+    "async_openai_client": "_http_clients",
     "create": "_create",
-    "http_client": "_openai_transport",
-    "openai_client": "_openai_transport",
+    "http_client": "_http_clients",
+    "openai_client": "_http_clients",
 }
 """Each name's module; the others in `__all__` are errors."""
 
@@ -130,8 +131,8 @@ def __getattr__(name: str) -> Any:
 
     if name == "__version__":
         return import_module("modelmesh.version").VERSION
-    if name == "testing":
-        return import_module("modelmesh.testing")
+    if name in ("testing", "types"):
+        return import_module(f"modelmesh.{name}")
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = globals()[name] = getattr(import_module(f"modelmesh.{_HOMES.get(name, 'errors')}"), name)

@@ -61,7 +61,7 @@ class MeshError(Exception):
             return self.__dict__["extra"][name]
         except KeyError:
             if name == "response" and isinstance(self, APIStatusError):  # as in the OpenAI SDK's errors
-                from modelmesh._http_view import of_error
+                from modelmesh._openai_sdk.http_view import of_error
 
                 return of_error(self)
             raise AttributeError(f"{type(self).__name__!r} has no attribute {name!r}") from None
@@ -273,7 +273,7 @@ class _Received(MeshError):
     """
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _restore, (self.status_code, type(self).__name__, self.message, self.__dict__)
+        return restored, (self.status_code, type(self).__name__, self.message, self.__dict__)
 
 
 _RECEIVED: dict[type[MeshError], type[MeshError]] = {
@@ -290,7 +290,7 @@ def _class_for(status: int, name: str) -> type[MeshError]:
     return _RECEIVED.get(cls, cls)
 
 
-def _restore(status: int, name: str, message: str, state: dict[str, Any]) -> MeshError:
+def restored(status: int, name: str, message: str, state: dict[str, Any]) -> MeshError:
     error = _class_for(status, name)(message)
     error.__dict__.update(state)
     return error

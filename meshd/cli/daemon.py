@@ -35,6 +35,7 @@ COMMAND_TIMEOUT: Final = 30.0
 _PATIENCE: Final = 1.0  # s until a command that waits looks whether the daemon is well
 _LIVES: Final = 1.0  # s in which a daemon that is well says so
 _AGAIN: Final = 5.0  # s until the next look
+_DRAIN_SLACK: Final = 1.0  # s; a person is waiting, and a restart takes less
 PREFIX: Final = "/mesh/v1"
 
 
@@ -59,10 +60,10 @@ class Misused(Exception):
 def client(timeout: float = 600.0) -> OpenAIClient:
     """A client on the socket of `--socket`, else where clients look."""
     import modelmesh
-    from modelmesh import _exchange
 
-    _exchange.DRAIN_SLACK_SECONDS = 1.0  # a person is waiting; a restart takes less
-    return modelmesh.OpenAIClient(settings.socket, timeout=timeout, max_retries=0, app="meshctl")
+    return modelmesh.OpenAIClient(
+        settings.socket, timeout=timeout, max_retries=0, app="meshctl", drain_slack=_DRAIN_SLACK
+    )
 
 
 class Daemon:
@@ -194,7 +195,7 @@ def report(error: Exception) -> int:
 
 
 def _no_daemon(message: str, paths: list[Any], permitted: bool) -> list[str]:
-    from modelmesh._discovery import how_to_start, services
+    from modelmesh.discovery import how_to_start, services
 
     if not permitted or not paths:
         return message.split("\n")

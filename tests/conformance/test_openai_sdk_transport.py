@@ -7,17 +7,13 @@ import importlib.util
 import json
 import os
 import shutil
-import sys
 import tempfile
 
 import pytest
 
-sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "unit", "client"))
-
-from fake_daemon import FakeDaemon, chunk, echo
-
 import modelmesh
 from modelmesh.protocol import CANCEL, REQUEST
+from tests.support.client.fake_daemon import FakeDaemon, chunk, echo
 
 openai = pytest.importorskip("openai")
 

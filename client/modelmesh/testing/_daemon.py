@@ -14,11 +14,9 @@ from typing import Any, Final
 
 import zmq
 
-from modelmesh._async_client import AsyncOpenAIClient
-from modelmesh._client import OpenAIClient
-from modelmesh._link import Link
-from modelmesh.protocol import HelloHead
-from modelmesh.version import CLIENT
+from modelmesh._async.client import AsyncOpenAIClient
+from modelmesh._connection.link import Link, greeting
+from modelmesh._sync.client import OpenAIClient
 
 READY_SECONDS: Final = 20.0
 STOP_SECONDS: Final = 10.0
@@ -124,7 +122,7 @@ class MeshProcess:
 def welcomed(socket: str, seconds: float) -> bool:
     """Whether a daemon answers HELLO within that time."""
     context = zmq.Context()
-    link = Link(context, f"ipc://{socket}", HelloHead(client=CLIENT))
+    link = Link(context, f"ipc://{socket}", greeting())
     try:
         return bool(link.socket.poll(int(seconds * 1000)))
     finally:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
-from modelmesh._async_client import AsyncOpenAIClient
-from modelmesh._call import Call
-from modelmesh._client import OpenAIClient
+from modelmesh._async.client import AsyncOpenAIClient
+from modelmesh._async.sender import AsyncSender
+from modelmesh._connection.pending_call import PendingCall
+from modelmesh._sync.client import OpenAIClient
+from modelmesh._sync.sender import Sender
 from modelmesh.errors import RequestTimeoutError
 from modelmesh.protocol import CHUNK, END, RESPONSE, EndHead, Message, ResponseHead
 from modelmesh.testing._shapes import chunks, reply
@@ -49,7 +51,7 @@ class MockConnection:
         self._responses = deque(responses)
         self._answers_all = not self._responses
 
-    def submit(self, call: Call) -> None:
+    def submit(self, call: PendingCall) -> None:
         head = call.head
         if call.deadline is not None:
             call.frames()
@@ -67,11 +69,11 @@ class MockConnection:
             response = response(recorded)
         self._answer(call, recorded, response)
 
-    def request(self, call: Call) -> Message:
+    def request(self, call: PendingCall) -> Message:
         self.submit(call)
         return self.receive(call)
 
-    def receive(self, call: Call) -> Message:
+    def receive(self, call: PendingCall) -> Message:
         if not call.inbox:
             raise RequestTimeoutError("the scripted stream has nothing more to say", request_id=call.name)
         item = call.inbox.popleft()
@@ -81,7 +83,7 @@ class MockConnection:
         call.finished = True
         raise item
 
-    def cancel(self, call: Call) -> None:
+    def cancel(self, call: PendingCall) -> None:
         if not call.finished:
             call.finished = True
             call.inbox.clear()
@@ -89,7 +91,7 @@ class MockConnection:
 
     cancel_soon = cancel
 
-    def credit(self, call: Call, chunks: int) -> None:
+    def credit(self, call: PendingCall, chunks: int) -> None:
         return None
 
     def release(self) -> None:
@@ -97,7 +99,7 @@ class MockConnection:
 
     release_soon = release
 
-    def _answer(self, call: Call, recorded: RecordedCall, response: Any) -> None:
+    def _answer(self, call: PendingCall, recorded: RecordedCall, response: Any) -> None:
         if isinstance(response, BaseException) or (isinstance(response, type) and issubclass(response, BaseException)):
             raise response
         if not recorded.stream:
@@ -113,49 +115,52 @@ class MockConnection:
 
 
 class _AsyncMockConnection(MockConnection):
-    async def request(self, call: Call) -> Message:  # type: ignore[override]
+    async def request(self, call: PendingCall) -> Message:  # type: ignore[override]
         self.submit(call)
         return await self.receive(call)
 
-    async def receive(self, call: Call) -> Message:  # type: ignore[override]
+    async def receive(self, call: PendingCall) -> Message:  # type: ignore[override]
         return MockConnection.receive(self, call)
 
 
-class _Line:
-    """Replaces a client's connections."""
-
-    hung_up = False
+class _Handle:
+    """Stands for a client's connections."""
 
     def __init__(self, connection: MockConnection) -> None:
         self._connection = connection
+        self.closed = False
 
-    def connection(self, client: Any) -> Any:
+    def connection(self) -> Any:
         return self._connection
 
-    def hang_up(self) -> None:
-        self.hung_up = True
+    def close(self) -> None:
+        self.closed = True
 
 
 class MockClient(OpenAIClient):
     """An OpenAIClient that answers from a script. calls: every call made, in order; cancelled: streams left early."""
 
     def __init__(self, responses: Iterable[Any], options: Mapping[str, Any]) -> None:
+        self._connection = MockConnection(responses)
+        self.calls = self._connection.calls
+        self.cancelled = self._connection.cancelled
         super().__init__(os.devnull, **{"max_retries": 0, **options})
-        connection = MockConnection(responses)
-        self.calls = connection.calls
-        self.cancelled = connection.cancelled
-        self._line = _Line(connection)  # type: ignore[assignment]
+
+    def _make_sender(self, find: Callable[[], str], drain_slack: float, models: Sequence[str]) -> Sender:
+        return Sender(self, _Handle(self._connection), models)
 
 
 class AsyncMockClient(AsyncOpenAIClient):
     """An AsyncOpenAIClient that answers from a script, with `calls` and `cancelled` as MockClient."""
 
     def __init__(self, responses: Iterable[Any], options: Mapping[str, Any]) -> None:
+        self._connection = _AsyncMockConnection(responses)
+        self.calls = self._connection.calls
+        self.cancelled = self._connection.cancelled
         super().__init__(os.devnull, **{"max_retries": 0, **options})
-        connection = _AsyncMockConnection(responses)
-        self.calls = connection.calls
-        self.cancelled = connection.cancelled
-        self._line = _Line(connection)  # type: ignore[assignment]
+
+    def _make_sender(self, find: Callable[[], str], drain_slack: float, models: Sequence[str]) -> AsyncSender:
+        return AsyncSender(self, _Handle(self._connection), models)
 
 
 Response = str | Mapping[str, Any] | list[Any] | BaseException | Callable[[RecordedCall], Any]

@@ -13,7 +13,7 @@ from meshd.cli import daemon
 from meshd.cli.entry import app
 from meshd.cli.screen import output as out
 from modelmesh import MeshError
-from modelmesh._types import ChatCompletion, ChatCompletionChunk, CreateEmbeddingResponse, MeshDetails, Object
+from modelmesh.types import ChatCompletion, ChatCompletionChunk, CreateEmbeddingResponse, MeshDetails, Object
 
 MESH = {"model": "m", "provider": "p", "pool": "chat-completion", "attempts": [{"model": "m"}], "cost": 0.0}
 

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
 
 import pytest
 
-sys.path.insert(0, os.path.dirname(__file__))
-
-from fake_daemon import BOUND, FakeDaemon
-
 import modelmesh
-from modelmesh import _connection
+from modelmesh._connection.connection import open_connections
+from tests.support.client.fake_daemon import BOUND, FakeDaemon
 
 
 @pytest.fixture
@@ -56,5 +52,5 @@ def _nothing_left() -> Iterator[None]:
     before = set(threading.enumerate())
     yield
     left = {thread for thread in threading.enumerate() if thread not in before and thread.is_alive()}
-    assert {thread.name for thread in left} <= {"modelmesh-housekeeping"}
-    assert not _connection._connections
+    assert {thread.name for thread in left} <= {"modelmesh-background"}
+    assert not open_connections()

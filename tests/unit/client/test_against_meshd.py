@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from calls import ask, says
 
 import modelmesh
 from modelmesh.testing import SCRIPTED
+from tests.support.client.calls import ask, says
 
 pytest.importorskip("meshd.mesh")
 ECHO = "[scripted] "

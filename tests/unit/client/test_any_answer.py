@@ -14,7 +14,7 @@ from openai._models import construct_type
 from openai.types.chat import ChatCompletion as SdkChatCompletion
 from openai.types.chat import ChatCompletionChunk as SdkChatCompletionChunk
 
-from modelmesh._types import ChatCompletion, ChatCompletionChunk
+from modelmesh.types import ChatCompletion, ChatCompletionChunk
 
 TEXT = st.text(alphabet="ab é🎈", max_size=4)
 EXTRA = st.recursive(

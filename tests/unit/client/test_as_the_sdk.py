@@ -12,18 +12,18 @@ import pytest
 from openai.types.chat import ChatCompletion as SdkChatCompletion
 
 import modelmesh
-from modelmesh import errors
-from modelmesh._sdk_errors import as_sdk_error
-from modelmesh._types import ChatCompletion
+from modelmesh._openai_sdk.errors import as_sdk_error
 from modelmesh.errors import from_wire
+from modelmesh.types import ChatCompletion
+from tests.support.client.calls import error_classes
 
-NAMES = sorted(errors._BY_NAME)
+NAMES = sorted(error_classes())
 STATUSES = [400, 401, 402, 403, 404, 408, 409, 418, 422, 429, 500, 502, 503, 504, 529]
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_error_is_one_of_the_sdks_and_still_its_own(name):
-    own = errors._BY_NAME[name]
+    own = error_classes()[name]
     error = as_sdk_error(from_wire(own.status_code, {"message": "m", "code": "c"}, {"class": name}, "id"))
     assert isinstance(error, openai.APIError)
     assert isinstance(error, own)
@@ -92,7 +92,7 @@ def test_what_the_sdk_takes_is_taken_with_a_warning(cls, name):
 def test_every_argument_of_the_sdks_client_is_known():
     import inspect
 
-    from modelmesh._options import OF_THE_SDK
+    from modelmesh._openai_sdk.arguments import OF_THE_SDK
 
     theirs = set(inspect.signature(openai.OpenAI.__init__).parameters) - {"self"}
     ours = set(inspect.signature(modelmesh.OpenAIClient.__init__).parameters)

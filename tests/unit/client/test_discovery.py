@@ -7,7 +7,7 @@ import os
 import pytest
 
 import modelmesh
-from modelmesh import _discovery
+from modelmesh import discovery
 
 
 @pytest.fixture
@@ -16,7 +16,7 @@ def nowhere(monkeypatch, tmp_path):
     for name in ("MESH_SOCKET", "XDG_RUNTIME_DIR"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    monkeypatch.setattr(_discovery, "SYSTEM_SOCKET", str(tmp_path / "run" / "mesh.sock"))
+    monkeypatch.setattr(discovery, "SYSTEM_SOCKET", str(tmp_path / "run" / "mesh.sock"))
     monkeypatch.setattr(os, "getuid", lambda: 4294967)
     return tmp_path
 
@@ -44,14 +44,14 @@ def test_only_services_that_are_installed_are_advised(nowhere, monkeypatch):
             modelmesh.OpenAIClient().models.list()
         return str(raised.value)
 
-    monkeypatch.setattr(_discovery, "_SYSTEMD", str(nowhere))
+    monkeypatch.setattr(discovery, "SYSTEMD", str(nowhere))
     units = {"systemctl --user": (f"{nowhere}/u",), "sudo systemctl": (f"{nowhere}/s",)}
-    monkeypatch.setattr(_discovery, "_UNITS", units)
+    monkeypatch.setattr(discovery, "UNITS", units)
     assert "systemctl" not in said()
     (nowhere / "s").mkdir()
     (nowhere / "s" / "meshd.service").touch()
     assert said().endswith("\n  as a service: sudo systemctl start meshd")
-    monkeypatch.setattr(_discovery, "_SYSTEMD", str(nowhere / "none"))
+    monkeypatch.setattr(discovery, "SYSTEMD", str(nowhere / "none"))
     assert "systemctl" not in said()
 
 
@@ -59,31 +59,31 @@ def test_the_order(nowhere, monkeypatch):
     system = nowhere / "run" / "mesh.sock"
     system.parent.mkdir()
     system.touch()
-    assert _discovery.find() == f"ipc://{system}"
+    assert discovery.find() == f"ipc://{system}"
     user = nowhere / "user" / "meshd" / "mesh.sock"
     user.parent.mkdir(parents=True)
     user.touch()
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(nowhere / "user"))
-    assert _discovery.find() == f"ipc://{user}"
+    assert discovery.find() == f"ipc://{user}"
     profile(nowhere, 'socket = "/from/profile"\n')
-    assert _discovery.find() == "ipc:///from/profile"
+    assert discovery.find() == "ipc:///from/profile"
     monkeypatch.setenv("MESH_SOCKET", "ipc:///from/environment")
-    assert _discovery.find() == "ipc:///from/environment"
-    assert _discovery.find("inproc://mesh") == "inproc://mesh"
-    assert _discovery.find(nowhere / "given") == f"ipc://{nowhere}/given"
+    assert discovery.find() == "ipc:///from/environment"
+    assert discovery.find("inproc://mesh") == "inproc://mesh"
+    assert discovery.find(nowhere / "given") == f"ipc://{nowhere}/given"
 
 
 def test_a_broken_profile_says_so(nowhere):
     profile(nowhere, "socket = ")
     with pytest.raises(modelmesh.ConfigurationError, match=r"client\.toml"):
-        _discovery.find()
+        discovery.find()
 
 
 @pytest.mark.parametrize(("mode", "trusted"), [(0o700, True), (0o755, False), (0o777, False)])
 def test_a_directory_in_tmp_is_trusted_only_where_nobody_else_can_write(tmp_path, mode, trusted):
     tmp_path.chmod(mode)
-    assert _discovery._is_private(str(tmp_path), os.getuid()) is trusted
-    assert not _discovery._is_private(str(tmp_path), os.getuid() + 1)
+    assert discovery.is_private(str(tmp_path), os.getuid()) is trusted
+    assert not discovery.is_private(str(tmp_path), os.getuid() + 1)
     link = tmp_path.parent / f"{tmp_path.name}-link"
     link.symlink_to(tmp_path)
-    assert not _discovery._is_private(str(link), os.getuid())
+    assert not discovery.is_private(str(link), os.getuid())

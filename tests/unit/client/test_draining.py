@@ -6,17 +6,17 @@ import asyncio
 import time
 
 import pytest
-from calls import InThread, ask, says
-from fake_daemon import FakeDaemon
 
 import modelmesh
-from modelmesh import _exchange
 from modelmesh.protocol import GOAWAY, GoawayHead, encode
+from tests.support.client.calls import InThread, ask, says
+from tests.support.client.fake_daemon import BOUND, FakeDaemon
 
 
-@pytest.fixture(autouse=True)
-def _soon(monkeypatch):
-    monkeypatch.setattr(_exchange, "DRAIN_SLACK_SECONDS", 0.3)
+@pytest.fixture
+def client(socket_path):
+    with modelmesh.OpenAIClient(socket_path, timeout=BOUND, max_retries=0, drain_slack=0.3) as client:
+        yield client
 
 
 def refused(job) -> float:
@@ -30,8 +30,8 @@ def refused(job) -> float:
 
 def test_a_daemon_that_was_drained_is_an_error_soon(start, client):
     start(draining=True)
-    assert refused(lambda: ask(client.with_options(max_retries=0), "hi")) < 3
-    assert refused(lambda: ask(client.with_options(max_retries=0), "hi")) < 0.3
+    assert refused(lambda: ask(client, "hi")) < 3
+    assert refused(lambda: ask(client, "hi")) < 0.3
 
 
 def test_a_daemon_may_take_the_time_it_named(start, client):
@@ -41,7 +41,7 @@ def test_a_daemon_may_take_the_time_it_named(start, client):
     daemon.do(lambda: [daemon.send(peer, encode(GOAWAY, b"", GoawayHead("x", 500))) for peer in daemon.peers])
     daemon.do(lambda: None)
     time.sleep(0.1)
-    assert 0.4 < refused(lambda: ask(client.with_options(max_retries=0), "hi")) < 3
+    assert 0.4 < refused(lambda: ask(client, "hi")) < 3
 
 
 def test_the_next_daemon_still_gets_what_was_held(start, client):
@@ -54,17 +54,17 @@ def test_the_next_daemon_still_gets_what_was_held(start, client):
     assert reply.result() == "hi"
 
 
-def test_a_timeout_that_is_shorter_says_draining_too(start, client, monkeypatch):
-    monkeypatch.setattr(_exchange, "DRAIN_SLACK_SECONDS", 30.0)
+def test_a_timeout_that_is_shorter_says_draining_too(start, socket_path):
     start(draining=True)
-    assert refused(lambda: ask(client.with_options(max_retries=0, timeout=0.4), "hi")) < 3
+    with modelmesh.OpenAIClient(socket_path, timeout=0.4, max_retries=0, drain_slack=30.0) as client:
+        assert refused(lambda: ask(client, "hi")) < 3
 
 
 def test_asyncio_too(start, socket_path):
     start(draining=True)
 
     async def main() -> None:
-        async with modelmesh.AsyncOpenAIClient(socket_path, timeout=10, max_retries=0) as client:
+        async with modelmesh.AsyncOpenAIClient(socket_path, timeout=10, max_retries=0, drain_slack=0.3) as client:
             await client.chat.completions.create(model="m", messages=says("hi"))
 
     assert refused(lambda: asyncio.run(main())) < 3

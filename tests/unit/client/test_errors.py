@@ -7,14 +7,14 @@ import pickle
 import time
 
 import pytest
-from calls import ask
-from fake_daemon import echo
 
 import modelmesh
 from modelmesh import errors as errors
-from modelmesh._options import retry_delay
-from modelmesh.errors import _BY_NAME, from_wire
+from modelmesh._shared.options import retry_delay
+from modelmesh.errors import from_wire
 from modelmesh.protocol import REQUEST
+from tests.support.client.calls import ask, error_classes
+from tests.support.client.fake_daemon import echo
 
 
 def received(name, status):
@@ -59,9 +59,9 @@ def test_what_must_not_be_caught():
     assert not issubclass(modelmesh.QueueFullError, modelmesh.ProviderError)
 
 
-@pytest.mark.parametrize("name", sorted(_BY_NAME))
+@pytest.mark.parametrize("name", sorted(error_classes()))
 def test_every_class_survives_the_wire_pickling_and_copying(name):
-    cls = _BY_NAME[name]
+    cls = error_classes()[name]
     error = cls("it broke", param="p", retry_after=2.0, attempts=[{"model": "a"}], pool="x")
     status, body, mesh = error.to_wire()
     back = from_wire(status, body, mesh, "ab")
@@ -99,7 +99,7 @@ def refusing(times, status, **mesh):
     ],
 )
 def test_refusals_are_tried_again(start, client, monkeypatch, status, mesh):
-    monkeypatch.setattr("modelmesh._options.FIRST_BACK_OFF_SECONDS", 0.01)
+    monkeypatch.setattr("modelmesh._shared.options.FIRST_BACK_OFF_SECONDS", 0.01)
     daemon = start(refusing(2, status, **mesh))
     assert ask(client, "hi") == "hi"
     ids = [message.request_id for message in daemon.of_kind(REQUEST)]

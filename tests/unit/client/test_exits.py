@@ -11,9 +11,9 @@ import textwrap
 import time
 
 import pytest
-from fake_daemon import FakeDaemon, echo
 
 from modelmesh.protocol import REQUEST
+from tests.support.client.fake_daemon import FakeDaemon, echo
 
 SOON = 20.0  # s: generous for a machine with other things to do, and far below the clients' timeout
 

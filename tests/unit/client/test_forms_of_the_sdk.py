@@ -7,10 +7,10 @@ import json
 from typing import Any
 
 import pytest
-from calls import says
 from pydantic import BaseModel
 
 import modelmesh
+from tests.support.client.calls import says
 
 
 class Item(BaseModel):

@@ -7,12 +7,12 @@ import inspect
 import json
 
 import pytest
-from fake_daemon import BOUND
 
 import modelmesh
-from modelmesh._async_client import AsyncOpenAIClient
-from modelmesh._client import OpenAIClient
+from modelmesh._async.client import AsyncOpenAIClient
+from modelmesh._sync.client import OpenAIClient
 from modelmesh.protocol import REQUEST
+from tests.support.client.fake_daemon import BOUND
 
 CAPABILITIES = [
     {"id": "generation.text-generation.chat-completion", "alias": "chat-completion"},

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import modelmesh
-from modelmesh import _discovery
+from modelmesh import discovery
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     def access(which: str, mode: int, **options: bool) -> bool:
         return False if which == path else real(which, mode, **options)
 
-    monkeypatch.setattr(_discovery.os, "access", access)  # root may do everything
+    monkeypatch.setattr(discovery.os, "access", access)  # root may do everything
     return path
 
 
@@ -43,9 +43,9 @@ def test_a_folder_that_cannot_be_entered(monkeypatch: pytest.MonkeyPatch) -> Non
     def stat(path: str) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(_discovery.os, "stat", stat)
-    assert "/run/meshd" in _discovery.barred("/run/meshd/mesh.sock")
+    monkeypatch.setattr(discovery.os, "stat", stat)
+    assert "/run/meshd" in discovery.barred("/run/meshd/mesh.sock")
 
 
 def test_nothing_bars_what_is_not_there(tmp_path: Path) -> None:
-    assert _discovery.barred(str(tmp_path / "none.sock")) == ""
+    assert discovery.barred(str(tmp_path / "none.sock")) == ""

@@ -8,10 +8,10 @@ import signal
 import threading
 
 import pytest
-from calls import BOUND, ask, says
-from fake_daemon import FakeDaemon, echo
 
 import modelmesh
+from tests.support.client.calls import BOUND, ask, says
+from tests.support.client.fake_daemon import FakeDaemon, echo
 
 
 @pytest.fixture

@@ -9,11 +9,11 @@ import threading
 import time
 
 import pytest
-from calls import InThread, ask, in_threads, says
-from fake_daemon import FakeDaemon, completion, echo
 
 import modelmesh
 from modelmesh.protocol import CANCEL, HELLO, REQUEST, RESPONSE, encode
+from tests.support.client.calls import InThread, ask, in_threads, says
+from tests.support.client.fake_daemon import FakeDaemon, completion, echo
 
 
 def test_a_reply_is_the_sdks_object_with_what_the_mesh_did(daemon, client):
@@ -140,18 +140,18 @@ def test_clients_of_a_process_share_the_connection_and_the_last_one_closes_it(da
 def test_a_forgotten_client_lets_go_of_the_connection(daemon, socket_path):
     import gc
 
-    from modelmesh import _connection
+    from modelmesh._connection.connection import open_connections
 
     client = modelmesh.OpenAIClient(socket_path)
     ask(client, "a")
-    connection = client._line.connection(client)
+    (connection,) = open_connections()
     del client
     gc.collect()
     deadline = time.monotonic() + 5
     while not connection.closed and time.monotonic() < deadline:
         threading.Event().wait(0.005)
     assert connection.closed
-    assert not _connection._connections
+    assert not open_connections()
 
 
 def test_the_lead_is_handed_on_to_a_thread_that_waits(start, client):

@@ -7,15 +7,25 @@ import socket
 import time
 
 import pytest
-from calls import InThread, ask, says
-from fake_daemon import FakeDaemon, chunk, echo
 
 import modelmesh
+from modelmesh._connection import redial
+from modelmesh._connection.connection import acquire
 from modelmesh.protocol import ERROR, HELLO, PING, PONG, REQUEST, ErrorHead, encode
+from tests.support.client.calls import InThread, ask, says
+from tests.support.client.fake_daemon import FakeDaemon, chunk, echo
 
 
 def silent(daemon, peer, message):
     return None
+
+
+@pytest.fixture
+def connection(socket_path):
+    """The one that the clients of this path share."""
+    connection = acquire(f"ipc://{socket_path}")
+    yield connection
+    connection.release()
 
 
 def test_no_socket_is_an_error_at_once(socket_path):
@@ -28,9 +38,7 @@ def test_no_socket_is_an_error_at_once(socket_path):
 
 
 def test_a_stale_socket_is_an_error_after_a_bounded_time(socket_path, monkeypatch):
-    from modelmesh import _exchange
-
-    monkeypatch.setattr(_exchange, "FIRST_ANSWER_SECONDS", 0.2)
+    monkeypatch.setattr(redial, "FIRST_ANSWER_SECONDS", 0.2)
     with socket.socket(socket.AF_UNIX) as stale:
         stale.bind(socket_path)
         with modelmesh.OpenAIClient(socket_path) as client, pytest.raises(modelmesh.DaemonUnavailableError):
@@ -177,24 +185,22 @@ def test_an_idle_client_survives_a_daemon_that_said_goodbye(start, client):
 
 
 @pytest.mark.parametrize("look", [True, False], ids=["housekeeping", "caller"])
-def test_goodbye_and_disconnect_read_in_one_go(start, client, look):
+def test_goodbye_and_disconnect_read_in_one_go(start, client, connection, look):
     old = start()
     assert ask(client, "one") == "one"
-    connection = client._line.connection(client)
     old.do(old.goaway)
     old.stop()
     if look:
         connection.keep_alive()
     start()
     assert ask(client, "two") == "two"
-    assert not connection._leading
+    assert ask(client, "three") == "three"
 
 
-def test_a_job_that_fails_does_not_keep_the_lead(daemon, client):
+def test_a_job_that_fails_does_not_keep_the_lead(daemon, client, connection):
     assert ask(client, "one") == "one"
-    connection = client._line.connection(client)
-    with pytest.raises(ZeroDivisionError):
-        connection._do(lambda: 1 / 0)
+    with pytest.raises(AttributeError):
+        connection.credit(None, 1)
     assert ask(client, "two") == "two"
 
 
@@ -289,7 +295,7 @@ def test_a_connection_is_kept_alive_while_a_request_waits(start, client):
 
 
 def test_a_daemon_that_falls_silent_is_dialled_again(start, client, monkeypatch):
-    monkeypatch.setattr("modelmesh._exchange.SILENCE_SLACK_SECONDS", 0.0)
+    monkeypatch.setattr("modelmesh._connection.session.SILENCE_SLACK_SECONDS", 0.0)
     daemon = start(heartbeat_ms=50)
     assert ask(client, "hi") == "hi"
     daemon.ignored.update(daemon.peers)

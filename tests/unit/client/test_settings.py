@@ -9,10 +9,10 @@ from typing import Any
 import httpx
 import openai
 import pytest
-from calls import says
 
 import modelmesh
 from modelmesh.testing import mock_client
+from tests.support.client.calls import says
 
 TIMEOUTS: list[tuple[Any, float | None]] = [
     (5, 5),

@@ -5,11 +5,11 @@ from __future__ import annotations
 import gc
 
 import pytest
-from calls import InThread, ask, says
-from fake_daemon import Paced, chunk, echo
 
 import modelmesh
 from modelmesh.protocol import CANCEL, CREDIT, DEFAULT_CREDIT, REQUEST
+from tests.support.client.calls import InThread, ask, says
+from tests.support.client.fake_daemon import Paced, chunk, echo
 
 
 def stream_of(client, text="a b c", **options):

@@ -12,7 +12,7 @@ import pytest
 
 from meshd.cli.daemon import _no_daemon, _what_is_there
 from meshd.cli.screen.output import _plain
-from modelmesh import _discovery
+from modelmesh import discovery
 
 
 def test_a_path_that_is_no_socket_is_told_as_that(tmp_path: Path) -> None:
@@ -37,7 +37,7 @@ def test_what_is_advised_can_be_typed_here(tmp_path: Path, monkeypatch: pytest.M
     (tmp_path / "bin").mkdir()
     monkeypatch.setattr(sys, "executable", str(tmp_path / "bin" / "python"))
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr(_discovery, "_SYSTEMD", str(tmp_path / "none"))
+    monkeypatch.setattr(discovery, "SYSTEMD", str(tmp_path / "none"))
     assert _no_daemon("", ["/nowhere/mesh.sock"], permitted=True) == [
         "No daemon answers; start one with `meshd`.",
         "  tried /nowhere/mesh.sock: no such file",

@@ -1,0 +1,62 @@
+"""The transport of an httpx or httpx2 client that sends over the mesh's socket."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import AsyncIterator
+from typing import Any
+
+from modelmesh import discovery
+from modelmesh._async.stream import AsyncStream
+from modelmesh._connection.async_connection import AsyncConnectionHandle
+from modelmesh._connection.departures import DRAIN_SLACK_SECONDS
+from modelmesh._shared.base_sender import checked
+from modelmesh._shared.http_messages import DONE, answered, call_for, error_event, event, raised, streaming, unchanged
+from modelmesh.errors import MeshError
+from modelmesh.protocol import RESPONSE
+
+
+def async_transport(http: Any, socket: str | None, app: str | None) -> Any:
+    """A transport for the clients of `http`, the module of an HTTP library. socket, app: as for OpenAIClient."""
+    handle = AsyncConnectionHandle(functools.partial(discovery.find, socket), DRAIN_SLACK_SECONDS)
+    return _transport_class(http)(handle, app)
+
+
+@functools.cache
+def _transport_class(http: Any) -> Any:
+    class AsyncMeshBody(http.AsyncByteStream):  # type: ignore[misc]
+        def __init__(self, stream: AsyncStream[bytes]) -> None:
+            self._stream = stream
+
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            try:
+                async for data in self._stream:
+                    yield event(data)
+            except MeshError as error:
+                yield error_event(error)
+            else:
+                yield DONE
+
+        async def aclose(self) -> None:
+            await self._stream.close()
+
+    class AsyncMeshTransport(http.AsyncBaseTransport):  # type: ignore[misc]
+        def __init__(self, handle: AsyncConnectionHandle, app: str | None) -> None:
+            self._handle = handle
+            self._app = app
+
+        async def handle_async_request(self, request: Any) -> Any:
+            call = call_for(request, await request.aread(), self._app)
+            try:
+                connection = self._handle.connection()
+                message = checked(await connection.request(call), call)
+            except MeshError as error:
+                return raised(http, error, request)
+            if message.kind == RESPONSE:
+                return answered(http, message, call, request)
+            return streaming(http, AsyncMeshBody(AsyncStream(connection, call, unchanged, message)), call, request)
+
+        async def aclose(self) -> None:
+            self._handle.close()
+
+    return AsyncMeshTransport

@@ -1,0 +1,1 @@
+"""The parts of the client by which an app calls the API."""

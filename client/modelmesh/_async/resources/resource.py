@@ -1,0 +1,31 @@
+"""What every part of the client has."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Self
+
+from modelmesh._openai_sdk.not_offered import Offers
+
+if TYPE_CHECKING:
+    from modelmesh._async.sender import AsyncSender
+
+
+class AsyncResource(Offers):
+    """A part of the client: methods that send by its sender."""
+
+    def __init__(self, sender: AsyncSender) -> None:
+        self._sender = sender
+
+    @property
+    def with_raw_response(self) -> Self:
+        """The same methods, returning answers with headers; `.parse()` gives the object."""
+        from modelmesh._shared.raw_response import RawResponse
+
+        return type(self)(self._sender.answering(RawResponse))
+
+    @property
+    def with_streaming_response(self) -> Any:
+        """The same methods as context managers over an answer that is not read yet."""
+        from modelmesh._async.streaming_response import AsyncManagedMethods, AsyncStreamingResponse
+
+        return AsyncManagedMethods(type(self)(self._sender.answering(AsyncStreamingResponse)))

@@ -1,0 +1,71 @@
+"""Sends a client's calls, again after a refusal, and makes objects or streams of the answers.
+
+Must never: know what a call means.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from modelmesh._async.stream import AsyncStream
+from modelmesh._openai_sdk.errors import as_sdk_error
+from modelmesh._shared.base_sender import BaseSender, checked, parsed
+from modelmesh._shared.stream_reading import decode_as
+from modelmesh.errors import MeshError
+from modelmesh.types import Object
+
+if TYPE_CHECKING:
+    from modelmesh._connection.async_connection import AsyncConnection
+    from modelmesh._connection.pending_call import PendingCall
+    from modelmesh.protocol import Message
+
+
+class AsyncSender(BaseSender):
+    async def send(
+        self,
+        method: str,
+        path: str,
+        kind: type[Object] = Object,
+        params: Mapping[str, Any] | None = None,
+        **options: Any,
+    ) -> Any:
+        """The answer as an object of that kind, or a stream of them for a streamed call. options: as of `call`."""
+        return await self.answer(self.call(method, path, params, **options), kind)
+
+    async def answer(self, call: PendingCall, kind: type[Object]) -> Any:
+        """As `send`, for a call that is built already."""
+        try:
+            return await self._answered(call, kind)
+        except MeshError as error:
+            as_sdk_error(error)
+            raise
+
+    async def _answered(self, call: PendingCall, kind: type[Object]) -> Any:
+        while True:
+            connection: AsyncConnection = self.handle.connection()
+            try:
+                message = checked(await connection.request(call), call)
+            except MeshError as error:
+                delay = self.back_off(call, error)
+                await asyncio.sleep(delay)
+                call = call.again()
+                continue
+            if self._answers is None:
+                return _read(connection, call, kind, message)
+            return self._answers(message, call, partial(_read, connection, call, kind, message))
+
+    async def listen(self, method: str, path: str, kind: type[Object] = Object) -> AsyncStream[Any]:
+        """A stream that has no end of its own; does not wait for its first item."""
+        connection: AsyncConnection = self.handle.connection()
+        call = self.call(method, path, stream=True, timeout=None)
+        connection.submit(call)
+        return AsyncStream(connection, call, decode_as(kind))
+
+
+def _read(connection: AsyncConnection, call: PendingCall, kind: type[Object], message: Message) -> Any:
+    if call.head.stream:
+        return AsyncStream(connection, call, decode_as(kind), message)
+    return parsed(message, call, kind)

@@ -1,0 +1,1 @@
+"""The connection to the daemon: links, the calls on them, and how threads and event loops wait."""

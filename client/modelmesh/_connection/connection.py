@@ -1,0 +1,390 @@
+"""The blocking side: one connection per process and socket address, shared by all clients and threads.
+
+Owns: which of the waiting threads drives the session, and the registry of connections.
+Must never: hold the lock while it polls, or pass a message between threads if the waiter could have read it itself.
+
+Leader and followers. A thread that waits for its reply becomes the leader if there is none: it alone touches the
+sockets, sends what others left as jobs, gives their messages to them, and returns with its own. Another thread that
+calls meanwhile leaves a job, wakes the leader by the eventfd it polls, and sleeps until its reply has come or it
+becomes the leader. So a single caller needs no other thread, and no thread is idle overhead.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from modelmesh._connection import background
+from modelmesh._connection.departures import DRAIN_SLACK_SECONDS
+from modelmesh._connection.pending_call import GRACE_SECONDS, LONGEST_GRACE_SECONDS, OVERSLEPT_SECONDS, PendingCall
+from modelmesh._connection.polling import Wait
+from modelmesh._connection.session import LinkSession, client_closed
+from modelmesh.errors import MeshError
+from modelmesh.protocol import Message
+
+
+class Waiter:
+    """Lets a thread sleep until its call has a message: a lock used as a binary semaphore."""
+
+    __slots__ = ("gate", "promoted")
+
+    def __init__(self) -> None:
+        self.gate = threading.Lock()
+        self.gate.acquire()
+        self.promoted = False
+
+
+class Connection(background.KeptAlive):
+    """One daemon address in this process. Thread-safe.
+
+    `users` counts its clients; the last one to release it closes it.
+    """
+
+    def __init__(self, address: str, drain_slack: float) -> None:
+        self.address = address
+        self.drain_slack = drain_slack
+        self.closed = False
+        self.users = 0
+        self._lock = threading.RLock()  # as a signal handler may interrupt it
+        self._inside: set[int] = set()
+        self._nested: Connection | None = None
+        self._leading = False
+        self._wait_for = Wait()
+        self._jobs: deque[tuple[Callable[..., Any], tuple[Any, ...]]] = deque()
+        self._waiters: dict[PendingCall, Waiter] = {}
+        self._wakeup = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._poll: select.poll | None = None
+        self._monitored: set[int] = set()
+        self._session = LinkSession(address, self._links_changed, drain_slack)
+
+    def request(self, call: PendingCall) -> Message:
+        """Send a call and wait for the first message of its answer. Raises MeshError."""
+        call.wake = self._wake
+        self._jobs.append((self._session.submit, (call,)))
+        return self.receive(call, submitted=False)
+
+    def for_new_call(self) -> Connection:
+        """Itself, or a separate connection for a signal handler that interrupted a call here: that call cannot continue
+        before the handler returns."""
+        connection, thread = self, threading.get_ident()
+        while thread in connection._inside:
+            nested = connection._nested
+            if nested is None or nested.closed:
+                nested = connection._nested = Connection(self.address, self.drain_slack)
+                nested.users = 1
+                background.keep_alive(nested)
+            connection = nested
+        return connection
+
+    def receive(self, call: PendingCall, submitted: bool = True) -> Message:
+        """The call's next message. Raises the MeshError it ended with, RequestTimeoutError past its deadline."""
+        inbox = call.inbox
+        if not inbox or not submitted:
+            enters = self._enter()
+            try:
+                self._wait(call, submitted)
+            except BaseException:
+                self.cancel(call)
+                raise
+            finally:
+                self._leave_to(enters)
+        item = inbox.popleft()
+        if isinstance(item, MeshError):
+            raise item
+        return item
+
+    def submit(self, call: PendingCall) -> None:
+        """Send a call whose answer `receive` will get."""
+        call.wake = self._wake
+        self._do(self._session.submit, call)
+
+    def cancel(self, call: PendingCall) -> None:
+        """Forget a call, and have the daemon stop it."""
+        if not call.finished:
+            self._do(self._session.cancel, call)
+
+    def cancel_soon(self, call: PendingCall) -> None:
+        """As `cancel`, from a finalizer, which may run anywhere."""
+        background.later(lambda: self.cancel(call))
+
+    def credit(self, call: PendingCall, chunks: int) -> None:
+        self._do(self._session.credit, call, chunks)
+
+    def keep_alive(self) -> float:
+        """One heartbeat; returns seconds until the next one."""
+        if self.closed:
+            return 60.0
+        self._do(self._session.ping)
+        return self._session.heartbeat
+
+    def release(self) -> None:
+        """One client fewer."""
+        with _registry_lock:
+            self.users -= 1
+            if self.users > 0 or self.closed:
+                return
+            self._unregister()
+        self._do(self._close)
+
+    def abandon(self) -> None:
+        """After a fork: the sockets belong to the parent and are not touched."""
+        self.closed = True
+        _of_the_parent.append(self)
+        if self._nested is not None:
+            self._nested.abandon()
+
+    # Leading
+
+    def _do(self, job: Callable[..., Any], *arguments: Any) -> None:
+        """Run a job as the leader, or leave it to the current one."""
+        if self.closed:
+            return
+        enters = self._enter()
+        try:
+            self._jobs.append((job, arguments))
+            with self._lock:
+                leads = not self._leading
+                self._leading = True
+            if leads:
+                self._hand_over()
+            else:
+                self._rouse()
+        finally:
+            self._leave_to(enters)
+
+    def _enter(self) -> int:
+        """Note that this thread is active here: its id, or 0 if it was already."""
+        thread = threading.get_ident()
+        if thread in self._inside:
+            return 0
+        self._inside.add(thread)
+        return thread
+
+    def _leave_to(self, thread: int) -> None:
+        self._inside.discard(thread)
+
+    def _wait(self, call: PendingCall, submitted: bool) -> None:
+        """Return when the call's inbox has something."""
+        inbox = call.inbox
+        limit = None if call.deadline is None else call.deadline + GRACE_SECONDS
+        slept = False
+        while not inbox:
+            if self.closed:
+                raise client_closed()
+            with self._lock:
+                leads = not self._leading
+                if leads:
+                    self._leading = True
+                else:
+                    waiter = self._waiters[call] = Waiter()
+            if not leads:
+                if not submitted:
+                    self._rouse()
+                    submitted = True
+                leads = self._sleep(call, waiter, limit)
+            if leads:
+                submitted = True
+                try:
+                    self._lead(inbox, limit)
+                finally:
+                    self._hand_over()
+            if not inbox and limit is not None and (late := time.monotonic() - limit) >= 0.0:
+                if late > OVERSLEPT_SECONDS and not slept:  # we were stopped: read what came in time first
+                    slept = True
+                    limit += late + min(late, LONGEST_GRACE_SECONDS)
+                    continue
+                raise self._session.late(call)
+
+    def _sleep(self, call: PendingCall, waiter: Waiter, limit: float | None) -> bool:
+        """Wait as a follower; returns whether this thread became the leader.
+
+        The waiter is registered before the inbox is checked, and the leader fills the inbox before it looks for
+        waiters: so one of the two sees the other.
+        """
+        try:
+            if not call.inbox:
+                waiter.gate.acquire(timeout=-1 if limit is None else max(0.0, limit - time.monotonic()))
+        except BaseException:
+            if self._leave(call, waiter):
+                self._hand_over()
+            raise
+        return self._leave(call, waiter)
+
+    def _leave(self, call: PendingCall, waiter: Waiter) -> bool:
+        with self._lock:
+            self._waiters.pop(call, None)
+            return waiter.promoted
+
+    def _lead(self, inbox: deque[Any], limit: float | None) -> None:
+        """Drive the session until `inbox` has a message or the limit has passed."""
+        session = self._session
+        jobs = self._jobs
+        while True:
+            while jobs:
+                job, arguments = jobs.popleft()
+                job(*arguments)
+            session.pump()
+            if inbox or self.closed:
+                return
+            due = session.next_due()
+            if limit is not None and (due is None or limit < due):
+                due = limit
+            timeout = None
+            if due is not None:
+                timeout = (due - time.monotonic()) * 1000
+                if timeout <= 0 and due is limit:
+                    return
+                timeout = max(0.0, timeout)
+            if jobs:
+                continue
+            for fd, _ in self._wait_for.ready(self._poller(), timeout):
+                if fd == self._wakeup:
+                    os.eventfd_read(fd)
+                elif fd in self._monitored:
+                    session.observe()
+
+    def _hand_over(self) -> None:
+        """Finish the remaining jobs and make a waiter the leader, if there is one, whatever a job raises."""
+        failure: BaseException | None = None
+        while True:
+            while self._jobs:
+                job, arguments = self._jobs.popleft()
+                try:
+                    job(*arguments)
+                    if not self.closed:
+                        self._session.pump()
+                except BaseException as error:
+                    failure = error
+            with self._lock:
+                if self._jobs:
+                    continue
+                waiting = next(iter(self._waiters), None)
+                if waiting is None:
+                    self._leading = False
+                else:
+                    waiter = self._waiters.pop(waiting)
+                    waiter.promoted = True
+                    waiter.gate.release()
+            if failure is not None:
+                raise failure
+            return
+
+    def _rouse(self) -> None:
+        with self._lock:
+            if not self.closed:
+                os.eventfd_write(self._wakeup, 1)
+
+    def _poller(self) -> select.poll:
+        poll = self._poll
+        if poll is None:
+            poll = self._poll = select.poll()
+            poll.register(self._wakeup, select.POLLIN)
+            self._monitored.clear()
+            for link in self._session.links():
+                poll.register(link.fd, select.POLLIN)
+                if link.monitor_fd >= 0:
+                    poll.register(link.monitor_fd, select.POLLIN)
+                    self._monitored.add(link.monitor_fd)
+        return poll
+
+    def _links_changed(self) -> None:
+        self._poll = None
+
+    def _wake(self, call: PendingCall) -> None:
+        """Called by the leader when a call got a message: wakes its thread if it sleeps."""
+        if not self._waiters:
+            return
+        with self._lock:
+            waiter = self._waiters.pop(call, None)
+        if waiter is not None:
+            waiter.gate.release()
+
+    def _close(self) -> None:
+        self._session.close()
+        with self._lock:
+            self.closed = True
+            waiters, self._waiters = self._waiters, {}
+            os.close(self._wakeup)
+            nested, self._nested = self._nested, None
+        for waiter in waiters.values():
+            waiter.gate.release()
+        if nested is not None:
+            nested.release()
+
+    def _unregister(self) -> None:
+        key = (self.address, self.drain_slack)
+        if _connections.get(key) is self:
+            del _connections[key]
+
+
+_registry_lock = threading.RLock()
+_connections: dict[tuple[str, float], Connection] = {}
+_of_the_parent: list[Connection] = []
+"""Connections of the parent process after a fork; kept, as freeing them would touch its sockets."""
+
+
+def acquire(address: str, drain_slack: float = DRAIN_SLACK_SECONDS) -> Connection:
+    """The process's connection to an address, for one more client."""
+    with _registry_lock:
+        connection = _connections.get((address, drain_slack))
+        if connection is None:
+            connection = _connections[address, drain_slack] = Connection(address, drain_slack)
+            background.keep_alive(connection)
+        connection.users += 1
+    return connection
+
+
+def open_connections() -> Sequence[Connection]:
+    """Those that a client uses."""
+    return list(_connections.values())
+
+
+def _forget_parent() -> None:
+    global _registry_lock
+    _registry_lock = threading.RLock()
+    for connection in open_connections():
+        connection.abandon()
+    _connections.clear()
+
+
+os.register_at_fork(after_in_child=_forget_parent)
+
+
+class ConnectionHandle:
+    """A client's use of the process's connection; copies of the client share it. find: the daemon's address."""
+
+    def __init__(self, find: Callable[[], str], drain_slack: float) -> None:
+        self._find = find
+        self._drain_slack = drain_slack
+        self._connection: Connection | None = None
+        self._lock = threading.RLock()  # a signal handler may use it as well
+        self.closed = False
+
+    def connection(self) -> Connection:
+        """The connection, opened if needed (again after a fork). Raises DaemonUnavailableError."""
+        connection = self._connection
+        if connection is not None and not connection.closed:
+            return connection.for_new_call()
+        with self._lock:
+            if self.closed:
+                raise client_closed()
+            if self._connection is None or self._connection.closed:
+                self._connection = acquire(self._find(), self._drain_slack)
+            return self._connection.for_new_call()
+
+    def close(self) -> None:
+        with self._lock:
+            connection, self._connection = self._connection, None
+            self.closed = True
+        if connection is not None and not connection.closed:
+            connection.release()
+
+    def __del__(self) -> None:
+        connection = getattr(self, "_connection", None)
+        if connection is not None and not connection.closed:
+            background.later(connection.release)

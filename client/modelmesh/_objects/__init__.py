@@ -1,0 +1,1 @@
+"""The results: objects with attribute access over the JSON that the daemon sent."""

@@ -1,0 +1,1 @@
+"""What programs written for the OpenAI SDK expect of a client."""

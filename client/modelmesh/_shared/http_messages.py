@@ -1,0 +1,108 @@
+"""HTTP messages, of httpx or httpx2, to the protocol's and back.
+
+Must never: wait, open a port, or send the key and the telemetry headers that the OpenAI SDK adds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+
+from modelmesh._connection.pending_call import PendingCall
+from modelmesh._openai_sdk.http_view import mesh_headers
+from modelmesh._shared.options import retry_delay
+from modelmesh.errors import DaemonUnavailableError, MeshError, RequestTimeoutError
+from modelmesh.protocol import Message, RequestHead
+
+_WITHHELD: Final = frozenset(
+    {"authorization", "host", "connection", "content-length", "accept-encoding", "transfer-encoding", "user-agent"}
+)
+DONE: Final = b"data: [DONE]\n\n"
+
+
+class _Wanted(msgspec.Struct):
+    stream: bool | None = None
+
+
+_read_wanted = msgspec.json.Decoder(_Wanted).decode
+
+
+def call_for(request: Any, content: bytes, app: str | None) -> PendingCall:
+    """The call for an HTTP request."""
+    headers = {
+        name: value
+        for name, value in request.headers.items()
+        if name not in _WITHHELD and not name.startswith("x-stainless")
+    }
+    try:
+        stream = bool(_read_wanted(content).stream) if content else False
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        stream = False
+    head = RequestHead(
+        method=request.method,
+        path=request.url.raw_path.decode("ascii"),
+        headers=headers,
+        stream=stream,
+        app=app or "",
+    )
+    return PendingCall(head, content, request.extensions.get("timeout", {}).get("read"))
+
+
+def raised(http: Any, error: MeshError, request: Any) -> Any:
+    """The HTTP response for an error; raises the HTTP library's own error if there was no response."""
+    if isinstance(error, RequestTimeoutError):
+        raise http.ReadTimeout(str(error), request=request) from error
+    if isinstance(error, DaemonUnavailableError):
+        raise http.ConnectError(str(error), request=request) from error
+    headers = {
+        "x-request-id": error.request_id or "",
+        "x-should-retry": "false" if retry_delay(error, 0) is None else "true",
+    }
+    if error.retry_after is not None:
+        headers["retry-after"] = f"{error.retry_after:g}"
+    headers |= mesh_headers({"attempts": error.attempts}, error.request_id or "")
+    headers["content-type"] = "application/json"
+    return _whole(http, error.status_code, headers, msgspec.json.encode(_error_body(error)), request)
+
+
+def _error_body(error: MeshError) -> dict[str, Any]:
+    _, body, mesh = error.to_wire()
+    return {"error": body, "mesh": mesh}
+
+
+def answered(http: Any, message: Message, call: PendingCall, request: Any) -> Any:
+    """The HTTP response for an answer."""
+    headers = {
+        "content-type": "application/json",
+        "x-request-id": call.name,  # a provider's own id takes precedence
+        **message.head.headers,
+        **mesh_headers(message.head.mesh, call.name),
+    }
+    return _whole(http, message.head.status, headers, message.body, request)
+
+
+def _whole(http: Any, status: int, headers: Mapping[str, str], body: bytes, request: Any) -> Any:
+    """A response with its body. The HTTP client reads it as from any server, since `elapsed` is set only then."""
+    length = {"content-length": str(len(body))}
+    return http.Response(status, headers={**headers, **length}, stream=http.ByteStream(body), request=request)
+
+
+def streaming(http: Any, body: Any, call: PendingCall, request: Any) -> Any:
+    """The HTTP response for a stream."""
+    headers = {"content-type": "text/event-stream", "x-request-id": call.name, "x-mesh-request-id": call.name}
+    return http.Response(200, headers=headers, stream=body, request=request)
+
+
+def event(data: bytes) -> bytes:
+    """A chunk as a server-sent event."""
+    return b"data: " + data.replace(b"\n", b"\ndata: ") + b"\n\n"
+
+
+def error_event(error: MeshError) -> bytes:
+    return event(msgspec.json.encode(_error_body(error)))
+
+
+def unchanged(body: bytes) -> bytes:
+    return body

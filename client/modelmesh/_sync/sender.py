@@ -1,0 +1,72 @@
+# Generated from modelmesh/_async/sender.py by client/sync_twins.py; edit that file.
+"""Sends a client's calls, again after a refusal, and makes objects or streams of the answers.
+
+Must never: know what a call means.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from modelmesh._openai_sdk.errors import as_sdk_error
+from modelmesh._shared.base_sender import BaseSender, checked, parsed
+from modelmesh._shared.stream_reading import decode_as
+from modelmesh._sync.stream import Stream
+from modelmesh.errors import MeshError
+from modelmesh.types import Object
+
+if TYPE_CHECKING:
+    from modelmesh._connection.connection import Connection
+    from modelmesh._connection.pending_call import PendingCall
+    from modelmesh.protocol import Message
+
+
+class Sender(BaseSender):
+    def send(
+        self,
+        method: str,
+        path: str,
+        kind: type[Object] = Object,
+        params: Mapping[str, Any] | None = None,
+        **options: Any,
+    ) -> Any:
+        """The answer as an object of that kind, or a stream of them for a streamed call. options: as of `call`."""
+        return self.answer(self.call(method, path, params, **options), kind)
+
+    def answer(self, call: PendingCall, kind: type[Object]) -> Any:
+        """As `send`, for a call that is built already."""
+        try:
+            return self._answered(call, kind)
+        except MeshError as error:
+            as_sdk_error(error)
+            raise
+
+    def _answered(self, call: PendingCall, kind: type[Object]) -> Any:
+        while True:
+            connection: Connection = self.handle.connection()
+            try:
+                message = checked(connection.request(call), call)
+            except MeshError as error:
+                delay = self.back_off(call, error)
+                time.sleep(delay)
+                call = call.again()
+                continue
+            if self._answers is None:
+                return _read(connection, call, kind, message)
+            return self._answers(message, call, partial(_read, connection, call, kind, message))
+
+    def listen(self, method: str, path: str, kind: type[Object] = Object) -> Stream[Any]:
+        """A stream that has no end of its own; does not wait for its first item."""
+        connection: Connection = self.handle.connection()
+        call = self.call(method, path, stream=True, timeout=None)
+        connection.submit(call)
+        return Stream(connection, call, decode_as(kind))
+
+
+def _read(connection: Connection, call: PendingCall, kind: type[Object], message: Message) -> Any:
+    if call.head.stream:
+        return Stream(connection, call, decode_as(kind), message)
+    return parsed(message, call, kind)
