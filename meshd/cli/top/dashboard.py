@@ -110,7 +110,7 @@ class Top(App[None]):
         await self._source.close()
 
     def export_screenshot(self, *, title: str | None = None, simplify: bool = False) -> str:
-        """As textual's, but whoever looks at it loads no font from anywhere."""
+        """As textual's, without the fonts that a viewer would load from elsewhere."""
         svg = super().export_screenshot(title=title, simplify=simplify)
         return re.sub(r"\s*@font-face \{.*?\}", "", svg, flags=re.DOTALL).replace("Fira Code, ", "")
 
@@ -253,7 +253,7 @@ class Top(App[None]):
         width, snapshot = self.size.width - 2, self._snapshot
         self._put("head", lines.head(snapshot, self._history, self._lost, width))
         self._put("gauges", lines.gauges(snapshot, self._history, width))
-        self._put("spend", lines.spend(snapshot))
+        self._put("spend", lines.spend(snapshot, width))
         self._put("tabs", lines.tabs(TABS, self._tab, self._pool))
         self._draw_table()
         self._draw_events()
@@ -312,7 +312,7 @@ class Top(App[None]):
         self._shown = (self._tab, heads, keys)
 
     def _fill(self, widget: DataTable[Any], heads: Any, keys: tuple[str, ...], cells: Any, table: Table) -> None:
-        """Anew, with the cursor on the line it was on."""
+        """Fill it again, with the cursor on the same line."""
         before = widget.cursor_row
         chosen = self._shown[2][before] if self._shown and self._shown[0] == self._tab and self._shown[2] else None
         widget.clear(columns=True)
@@ -330,16 +330,13 @@ class Top(App[None]):
         box = self._find("#events", Vertical)
         room = 0 if self._tab == "events" or self.size.height < 18 else 8 if self.size.height >= 34 else 4
         box.display = room > 0
-        latest = list(self._events)[-room:][::-1] if room else []
+        latest = lines.events(list(self._events)[-room:][::-1] if room else [])
+        if not latest:
+            latest = [Text("no events yet", "dim")]
         for place in range(8):
             line = self._find(f"#event{place}", Static)
             line.display = place < room
-            shown = Text()
-            if place < len(latest):
-                shown = lines.event(latest[place])
-            elif not latest and place == 0:
-                shown = Text("nothing has happened yet", "dim")
-            self._put(f"event{place}", shown)
+            self._put(f"event{place}", latest[place] if place < len(latest) else Text())
         if self._tab == "events":
             self._draw_table()
 

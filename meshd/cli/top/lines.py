@@ -17,7 +17,7 @@ from meshd.cli.top import model
 from meshd.cli.top.model import Cell, Column, History, Row, Snapshot
 
 STYLES = {model.GOOD: "green", model.BAD: "red", model.WARN: "yellow", model.FAINT: "dim", "": ""}
-_VALUE = 10  # columns for a sparkline's value, and what is around it
+_VALUE, _GAP = 9, 2  # columns for the value before a sparkline, and between two of them
 
 
 def head(snapshot: Snapshot | None, history: History, lost: str, width: int) -> Text:
@@ -54,12 +54,13 @@ def gauges(snapshot: Snapshot | None, history: History, width: int) -> Text:
         shown.append((name, series, out.seconds(model.newest(series)) or "–"))
     for name, values, now in shown:
         line.append(f"{name} ", "dim")
-        line.append(model.sparkline(values, each - len(name) - _VALUE), "cyan")
-        line.append(f" {now}".ljust(_VALUE - 1))
+        line.append(f"{now} ".ljust(_VALUE))
+        line.append(model.sparkline(values, each - len(name) - 1 - _VALUE - _GAP), "cyan")
+        line.append(" " * _GAP)
     return line
 
 
-def spend(snapshot: Snapshot | None) -> Text:
+def spend(snapshot: Snapshot | None, width: int) -> Text:
     """Of today, and against the budget of which least is left."""
     if snapshot is None:
         return Text()
@@ -70,7 +71,8 @@ def spend(snapshot: Snapshot | None) -> Text:
         line.append(f"{budget.amount(row, 'spent')} of {budget.limit(row)} ")
         line.append(*budget.bar(row))
         line.append(" left")
-        if resets := budget.resets(row.get("resets_at")):
+        resets = budget.resets(row.get("resets_at"))
+        if resets and len(line) + len(", resets ") + len(resets) <= width:
             line.append(f", resets {resets}", "dim")
     return line
 
@@ -90,9 +92,13 @@ def keys(tab: str) -> Text:
     return Text(f"? help  q quit  {own}s sort  R reload  1-5 tabs", "dim")
 
 
-def event(row: Row) -> Text:
-    at, type, concerned, tone = model.event_parts(row)
-    return Text.assemble((f"{at} ", "dim"), (type, STYLES[tone]), f"  {concerned}")
+def events(rows: Sequence[Row]) -> list[Text]:
+    parts = [model.event_parts(row) for row in rows]
+    widest = max((len(type) for _, type, _, _ in parts), default=0)
+    return [
+        Text.assemble((f"{at}  ", "dim"), (type.ljust(widest), STYLES[tone]), f"  {concerned}")
+        for at, type, concerned, tone in parts
+    ]
 
 
 def cell(shown: Cell, column: Column, width: int) -> Text:

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import dropwhile
 from typing import Any
 
 from meshd.cli.screen import output as out
@@ -44,7 +45,7 @@ class Snapshot:
 
     @property
     def in_flight(self) -> int:
-        """Requests at providers now. The daemon's own count has those of whoever looks in it too."""
+        """Requests at providers now. The daemon's own count includes the request of this very command."""
         return sum(int(provider.get("in_flight") or 0) for provider in self.status.get("providers") or ())
 
 
@@ -94,14 +95,15 @@ def newest(series: Iterable[float | None]) -> float | None:
 
 
 def sparkline(values: Sequence[float | None], width: int) -> str:
-    """The last `width` values as blocks, the highest being the greatest; a blank where there is none."""
-    shown = list(values)[-width:] if width > 0 else []
+    """The last `width` values as blocks, the highest being the greatest; a space where one is missing. Begins with the
+    first that is known."""
+    shown = list(dropwhile(lambda value: value is None, values))[-width:] if width > 0 else []
     top = max((value for value in shown if value is not None), default=0.0)
     marks = [
         " " if value is None else _BLOCKS[min(7, int(value / top * 7.999))] if top > 0 else _BLOCKS[0]
         for value in shown
     ]
-    return "".join(marks).rjust(max(0, width))
+    return "".join(marks).ljust(max(0, width))
 
 
 # -- tables -----------------------------------------------------------------------------------------------

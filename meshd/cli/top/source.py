@@ -100,7 +100,7 @@ class Source:
             await stream.close()
 
     async def order(self, path: str, body: Row) -> Row:
-        """Raises MeshError of whatever the daemon says no with."""
+        """Raises MeshError if the daemon refuses it."""
         answer = await self._connected().mesh.request("POST", f"/mesh/v1/{path}", body, timeout=ORDER_PATIENCE)
         found: Row = answer.to_dict()
         return found

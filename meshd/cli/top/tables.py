@@ -151,7 +151,7 @@ def apps_table(snapshot: Snapshot, history: History) -> Table:
         Column("first", right=True, rank=3),
         Column("today", right=True),
     )
-    return Table(columns, tuple(lines), "no app has asked for anything yet")
+    return Table(columns, tuple(lines), "no app has sent a request yet")
 
 
 def budget_table(snapshot: Snapshot) -> Table:
@@ -180,7 +180,7 @@ def budget_table(snapshot: Snapshot) -> Table:
         Column("left"),
         Column("resets", rank=1),
     )
-    nothing = "nothing is limited (see `budget` in the configuration)"
+    nothing = "no limits (see `budget` in the configuration)"
     unknown = "this daemon does not report budgets"
     return Table(columns, tuple(lines), unknown if snapshot.budgets is None else nothing)
 
@@ -194,4 +194,4 @@ def events_table(events: Iterable[Row]) -> Table:
         lines.append(Line(f"{when} {type} {concerned}", (Cell(at, FAINT, when), text(type, tone), text(concerned))))
     columns = (Column("time"), Column("event"), Column("what", least=20))
     unique = {line.key: line for line in reversed(lines)}
-    return Table(columns, tuple(unique.values()), "nothing has happened yet")
+    return Table(columns, tuple(unique.values()), "no events yet")

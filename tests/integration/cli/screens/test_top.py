@@ -93,7 +93,7 @@ async def test_everything_at_a_glance(meshd: Any, top: Any) -> None:
         await screen.press("4")
         await screen.wait_for("budget")
         await screen.press("5")
-        await screen.wait_for("nothing has happened yet")
+        await screen.wait_for("no events yet")
         await screen.press("tab")
         await screen.wait_for("r rotate")
         await screen.press("question_mark")

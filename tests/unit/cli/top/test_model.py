@@ -55,8 +55,8 @@ def test_minutes_in_their_places() -> None:
 @pytest.mark.parametrize(
     ("values", "width", "shown"),
     [
-        ([0, 1, 2, 4], 6, "  ▁▂▄█"),
-        ([None, 1.0, None], 3, " █ "),
+        ([0, 1, 2, 4], 6, "▁▂▄█  "),
+        ([None, 1.0, None], 3, "█  "),
         ([0.0, 0.0], 2, "▁▁"),
         ([9, 1, 1], 2, "██"),
         ([], 3, "   "),
@@ -152,18 +152,20 @@ def test_budgets() -> None:
     assert shown(found)[0][:5] == ["app mail", "$1.50", "", "$2.00/day", "██░░░░░░ 25%"]
     assert [line.cells[4].tone for line in found.lines] == [model.WARN, model.BAD]
     assert tables.budget_table(snapshot()).empty == "this daemon does not report budgets"
-    assert "nothing is limited" in tables.budget_table(snapshot(budgets=[])).empty
+    assert "no limits" in tables.budget_table(snapshot(budgets=[])).empty
     assert model.tightest([BUDGET, counts]) is BUDGET
     assert model.tightest([counts]) is counts
     assert model.tightest([]) is model.tightest(None) is None
-    assert "app mail $1.50 of $2.00/day ██░░░░░░ 25% left" in lines.spend(snapshot(budgets=[BUDGET])).plain
+    assert "app mail $1.50 of $2.00/day ██░░░░░░ 25% left" in lines.spend(snapshot(budgets=[BUDGET]), 78).plain
 
 
 def test_events_newest_first_each_once() -> None:
     event = {"type": "model_rotated", "at_ns": 1, "severity": "warning", "ids": {"pool": "chat"}, "reason": "a\rb"}
     rows = tables.events_table([event, event, event | {"at_ns": 2, "ids": {}}])
     assert [row[1:] for row in shown(rows)] == [["model_rotated", "a b"], ["model_rotated", "chat: a b"]]
-    assert lines.event(event).plain.endswith("model_rotated  chat: a b")
+    reload = {"type": "config_reloaded", "at_ns": 3, "reason": "nothing changed"}
+    below = [line.plain for line in lines.events([event, reload])]
+    assert [line.index(what) for line, what in zip(below, ("chat: a b", "nothing changed"), strict=True)] == [27, 27]
     assert model.event_parts({"type": "x"})[1:] == ("x", "", "")
 
 
@@ -179,7 +181,7 @@ def test_the_head_says_how_the_daemon_is() -> None:
     assert "no daemon answers at /run/x (gone); asking again…" in lost
     assert lost.endswith("● no daemon")
     assert lines.head(None, history, "", 78).plain.startswith("asking the daemon")
-    assert lines.gauges(None, history, 78).plain == lines.spend(None).plain == ""
+    assert lines.gauges(None, history, 78).plain == lines.spend(None, 78).plain == ""
 
 
 @pytest.mark.parametrize("width", [78, 98, 158])
@@ -189,7 +191,7 @@ def test_gauges_fit(width: int) -> None:
     minutes = {"2025-10-09 12:00": {"latency_p50": 95.0, "ttft_p50": 0.12}}
     line = lines.gauges(snapshot(minutes=minutes), history, width).plain
     assert len(line) <= width
-    assert [part in line for part in ("1.0", "120 ms", "1 m 35 s")] == [True, True, True]
+    assert [part in line for part in ("req/s 1.0 ", "first 120 ms ", "total 1 m 35 s ")] == [True, True, True]
 
 
 def test_one_look_for_programs() -> None:
