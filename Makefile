@@ -13,12 +13,15 @@ PYTHON ?= python3
 override PROMPT := $(value PROMPT)
 export PROMPT
 
+# What people read: codespell and docs/wording.toml look at it.
+TEXTS := README.md CHANGELOG.md SECURITY.md Makefile docs meshd client systemd
+
 .DEFAULT_GOAL := help
 .PHONY: help run test conformance lint bench soak clean
 
-help: ## what there is
+help: ## list these commands
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 20
-	@echo '  make run PROMPT="…"  ask that and exit'
+	@echo '  make run PROMPT="…"  ask the given prompt and exit'
 
 run: $(VENV)/.installed-run ## install, start meshd, ask a question, stay until Ctrl-C
 	@if [ -n "$$PROMPT" ]; then exec $(PY) -m meshd.cli.setup.quickstart --prompt="$$PROMPT"; \
@@ -38,10 +41,13 @@ test: $(VENV)/.installed-dev ## the whole test suite, in parallel
 conformance: $(VENV)-conformance/.installed ## the frameworks that people use, over the socket
 	@$(VENV)-conformance/bin/python -m pytest --timeout=120 tests/conformance/frameworks
 
-lint: $(VENV)/.installed-dev ## ruff and mypy
+lint: $(VENV)/.installed-dev ## check style, types, spelling and wording
 	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check --quiet .
 	@$(PY) client/sync_twins.py --check
 	@$(PY) -m mypy
+	@$(PY) -m codespell_lib $(TEXTS)
+	@$(PY) -m tests.lint.wording $(TEXTS)
 
 bench: $(VENV)/.installed-dev ## measure against the targets, as a table
 	@$(PY) -m tests.bench
@@ -62,7 +68,7 @@ $(VENV)/.installed-run: pyproject.toml | $(PY)
 	@{ { $(PIP) install uv 2>/dev/null && $(PY) -m uv pip install --python $(PY) -e '.[daemon]' \
 	  || $(PY) -m pip --disable-pip-version-check install -e '.[daemon]'; } && touch $@; } 2>&1 \
 	  | sed -u -E '/^ [-+~] |^Collecting |^Requirement already |^ *Using cached /d'
-	@[ -e $@ ] || { echo '== meshd could not be installed, as told above; pip needs a package index it can reach'; exit 1; }
+	@[ -e $@ ] || { echo '== meshd could not be installed, for the reason above; pip needs a package index it can reach'; exit 1; }
 
 $(VENV)/.installed-dev: pyproject.toml | $(PY)
 	@echo "== installing meshd and its tests into $(VENV)"

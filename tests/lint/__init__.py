@@ -1,0 +1,1 @@
+"""Checks of the text that people read; `make lint` runs them."""
