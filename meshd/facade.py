@@ -1,4 +1,4 @@
-"""The proxies that `ModelMesh` returns: objects for programs, whose methods send messages to the actors.
+"""The proxies that `ModelMesh` returns: objects whose methods send messages to the actors.
 
 Owns: the shapes that programs see.
 Must never: keep state; two calls may see different moments.

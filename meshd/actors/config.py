@@ -132,7 +132,7 @@ class ConfigActor(MeshActor):
             return
         problems = self._switch(self._current.stored, self._current.source, dry_run=False, fresh=False)
         for problem in problems:
-            logger.warning("what discovery found cannot be run: %s", problem)
+            logger.warning("what discovery found cannot be used: %s", problem)
 
     # -- a reload -------------------------------------------------------------------------------------
 
@@ -283,7 +283,7 @@ class ConfigActor(MeshActor):
         if report.generation == 1:
             severity, text = "debug", reason
         elif report.ok and not report.changes:
-            severity = "debug"  # the file was read, perhaps by its watcher and again by an order: nothing happened
+            severity = "debug"  # the file was read, perhaps by its watcher and again by a command: nothing happened
         elif not report.ok:
             severity = "error"
             lines = [str(Problem(**problem)) for problem in report.problems]
@@ -325,7 +325,7 @@ def _says_nothing(config: MeshConfig) -> bool:
 
 
 def _unchangeable(before: MeshConfig, after: MeshConfig) -> list[Problem]:
-    """The socket is made once: what a reload would say of it and not do."""
+    """The socket is created once: changed settings of it that a reload cannot apply."""
     return [
         after.problem_at(("daemon", key), "cannot change while running; restart the daemon")
         for key in ("socket", "socket_mode", "socket_group")

@@ -112,7 +112,9 @@ class RouterActor(LoopActor):
     def commit(self, message: messages.Commit) -> None:
         prepared = self._prepared.get(message.number)
         if prepared is None:
-            logger.error("generation %d was committed and had not been prepared; the former runs on", message.number)
+            logger.error(
+                "generation %d was committed without being prepared; the previous one keeps running", message.number
+            )
             return
         for number in [number for number in self._prepared if number <= message.number]:
             del self._prepared[number]

@@ -92,10 +92,10 @@ class SecretActor(MeshActor):
         return self._tell_of(looked, message.reason, message.provider)
 
     def touched(self, message: messages.SecretFilesTouched) -> None:
-        self._tell_of(self._resolver.look(), "its file has another value", "")
+        self._tell_of(self._resolver.look(), "its file has a new value", "")
 
     def ticked(self, message: messages.Tick) -> None:
-        self._tell_of(self._resolver.look(), "its file has another value", "")
+        self._tell_of(self._resolver.look(), "its file has a new value", "")
 
     def _tell_of(self, looked: Looked, reason: str, provider: str) -> messages.SecretsLookedAt:
         for name in looked.changed:
@@ -108,7 +108,7 @@ class SecretActor(MeshActor):
         return messages.SecretsLookedAt(looked.changed, looked.unsettled)
 
     def _announce(self, name: str) -> None:
-        reason, provider = self._why.pop(name, ("it has another value in its store", ""))
+        reason, provider = self._why.pop(name, ("its store has a new value", ""))
         ids = {"secret": name} | ({"provider": provider} if provider else {})
         self.tell("telemetry", Event("secret_rotated", time.time_ns(), ids=ids, reason=reason))
 

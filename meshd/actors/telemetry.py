@@ -198,7 +198,7 @@ class TelemetryActor(MeshActor):
             lost = rows.pop(LOST, {}).get("attempts", [])
             bad = self._kept.statistics.restore(rows)
             if bad:
-                logger.warning("%d stored rows of statistics made no sense and are ignored", bad)
+                logger.warning("%d stored rows of statistics are invalid and are ignored", bad)
             if lost:
                 for outcome in outcomes_of(msgspec.convert(lost, list[LostAttempt])):
                     self._kept.statistics.record(outcome, outcome.at)
@@ -227,5 +227,5 @@ class TelemetryActor(MeshActor):
 
     def _sink_failed(self, sink: str, error: str) -> None:
         # In the sink's thread.
-        text = f"the sink {sink} cannot write ({error}); what is for it waits, and is dropped beyond a limit"
+        text = f"the sink {sink} cannot write ({error}); its entries wait, and are dropped beyond a limit"
         self.directory.tell(self.name, messages.LogWritten(time.time_ns(), "warning", logger.name, text))

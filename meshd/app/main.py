@@ -110,7 +110,7 @@ def _about(error: OSError) -> str:
     advice = {
         errno.EMFILE: "raise `ulimit -n` (LimitNOFILE= in a unit)",
         errno.ENFILE: "the machine has too many open files",
-        errno.ENOSPC: "make room on the disk",
+        errno.ENOSPC: "free some disk space",
         errno.EROFS: "give it a place to write with --socket and daemon.state_dir",
         errno.EACCES: "give it a place to write with --socket and daemon.state_dir",
     }.get(error.errno or 0)
@@ -128,15 +128,15 @@ class _Parser(argparse.ArgumentParser):
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = _Parser(
         prog="meshd",
-        description="Gives every app on this machine one place to ask for AI. Without a configuration it takes "
-        "what it finds: keys in the environment, local servers, embedded models.",
-        epilog="Signals: SIGTERM finishes what is in flight and ends, SIGHUP reloads, SIGUSR1 logs the state. "
+        description="A local gateway for every app on this machine that uses AI models. Without a configuration "
+        "it uses what it finds: keys in the environment, local servers, embedded models.",
+        epilog="Signals: SIGTERM finishes requests in flight and exits, SIGHUP reloads, SIGUSR1 logs the state. "
         "Try `meshctl status`, `meshctl chat` and `meshctl doctor` beside it.",
     )
     parser.add_argument("--config", metavar="FILE", help="configuration (YAML, TOML or JSON; - or a pipe: read once)")
     parser.add_argument("--socket", metavar="PATH", help="where to listen")
-    parser.add_argument("--log-level", choices=_LOG_LEVELS, help="least severity to log")
-    parser.add_argument("--check", action="store_true", help="check the configuration and end")
+    parser.add_argument("--log-level", choices=_LOG_LEVELS, help="lowest severity to log")
+    parser.add_argument("--check", action="store_true", help="check the configuration and exit")
     parser.add_argument("--version", action="version", version=f"meshd {VERSION}")
     return parser.parse_args(arguments)
 
@@ -254,7 +254,7 @@ class _Process:
         if given:
             scheme, separator, _ = given.partition("://")
             if separator and scheme != "ipc":
-                raise ListenError(f"{given}: apps come by a socket file; give its path")
+                raise ListenError(f"{given}: apps connect to a socket file; give its path")
             return Path(given.removeprefix("ipc://")).expanduser().absolute()
         if self._handed_in:
             return Path(self._handed_in[0].path)
@@ -307,7 +307,7 @@ class _Process:
                 _dump(mesh)
             elif caught in (signal.SIGTERM, signal.SIGINT):
                 self._ending_since = clock.now()
-                logger.info("%s: finishing what is in flight", signal.Signals(caught).name)
+                logger.info("%s: finishing requests in flight", signal.Signals(caught).name)
                 return
 
     def _say_alive(self, mesh: Any, watchdog: float | None) -> None:
@@ -323,7 +323,7 @@ class _Process:
 
     def _finish(self, mesh: Any) -> None:
         """Let requests in flight end; another SIGTERM or Ctrl-C, a while later, stops the waiting."""
-        self._notifier.stopping("finishing what is in flight")
+        self._notifier.stopping("finishing requests in flight")
         seconds = self._drain_seconds(mesh)
         if seconds > _LONG_DRAIN:
             self._notifier.extend_timeout(seconds + _LONG_DRAIN)
@@ -351,7 +351,7 @@ class _Process:
                 if clock.now() - self._ending_since < TOGETHER:
                     logger.info("%s again, at once: counted once; a later one cuts off requests in flight", name)
                     continue
-                logger.warning("%s again: what is in flight is cut off", name)
+                logger.warning("%s again: requests in flight are cut off", name)
                 mesh.tell("router", messages.Drain(0.0))
 
     def _reloading(self, began: bool) -> None:
@@ -368,7 +368,7 @@ class _Process:
         """One short screen for a person who started it by hand."""
         unwritten = status["state"].get("error")
         if unwritten:
-            logger.warning("what is learnt and spent is kept in memory only: %s", unwritten)
+            logger.warning("state and spend are kept in memory only: %s", unwritten)
         if not sys.stderr.isatty():
             logger.info("ready on %s: %s", self._path, _summary(status))
             return

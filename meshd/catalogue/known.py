@@ -1,4 +1,4 @@
-"""What is known of providers, models and local weights before anybody is asked: data in TOML files.
+"""What is known of providers, models and local weights before any of them is asked: data in TOML files.
 
 Owns: reading `providers.toml`, `models/` (a file for each provider), `local_models.toml` and `answers.toml`.
 Must never: hold a fact in code, or touch the network. Each file is read at its first use and kept.

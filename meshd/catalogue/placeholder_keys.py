@@ -1,6 +1,6 @@
 """What stands in a key's place where there is no key: `placeholder_keys.toml`.
 
-Must never: be a reason to refuse a request. A server of one's own may ask for any word at all.
+Must never: be a reason to refuse a request. A user's own server may accept any word as its key.
 """
 
 from __future__ import annotations

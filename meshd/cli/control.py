@@ -14,7 +14,7 @@ from meshd.cli import daemon, helping, names
 from meshd.cli.screen import output as out
 
 app = helping.Commands()
-model_app = helping.Commands(cls=helping.Few, no_args_is_help=True, help="Take a model in or out of service by hand.")
+model_app = helping.Commands(cls=helping.Few, no_args_is_help=True, help="Take a model out of service, or put it back.")
 app.add_typer(model_app, name="model", rich_help_panel=out.STEER)
 
 PROBE_TIMEOUT = 120.0
@@ -25,7 +25,7 @@ Reason = Annotated[str, typer.Option(help="Why; shown with the model.")]
 
 @app.command(rich_help_panel=out.STEER)
 def reload(
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would change.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would change.")] = False,
     as_json: out.JsonOption = False,
 ) -> None:
     """Read the configuration file again. Either all of it takes effect, or nothing.
@@ -138,7 +138,7 @@ def answers(probed: Mapping[str, Any]) -> bool:
 
 @app.command(rich_help_panel=out.STEER)
 def discover(as_json: out.JsonOption = False) -> None:
-    """Look now for local servers and for what each provider offers.
+    """Look now for local servers and new models.
 
     $ meshctl discover
     """
@@ -184,7 +184,7 @@ def drain(
     if as_json:
         out.print_json(answer)
     elif answer.get("drained"):
-        out.say("drained: nothing is in flight, new requests are refused", out.GOOD)
+        out.say("drained: no requests in flight, new ones are refused", out.GOOD)
     else:
         out.complain(f"{left} request{'s' if left != 1 else ''} still in flight after {out.seconds(timeout)}")
     if not answer.get("drained"):

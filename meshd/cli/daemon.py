@@ -32,8 +32,8 @@ INTERRUPTED: Final = 130
 BROKEN_PIPE: Final = 141  # as a shell reports SIGPIPE
 
 COMMAND_TIMEOUT: Final = 30.0
-_PATIENCE: Final = 1.0  # s until a command that waits looks whether the daemon is well
-_LIVES: Final = 1.0  # s in which a daemon that is well says so
+_PATIENCE: Final = 1.0  # s until a command that waits checks whether the daemon is healthy
+_LIVES: Final = 1.0  # s in which a healthy daemon answers
 _AGAIN: Final = 5.0  # s until the next look
 _DRAIN_SLACK: Final = 1.0  # s; a person is waiting, and a restart takes less
 PREFIX: Final = "/mesh/v1"
@@ -54,7 +54,7 @@ class Refused(Exception):
 
 
 class Misused(Exception):
-    """It ends with exit code 2: what it was given is not there to be given."""
+    """It ends with exit code 2: its arguments name something that does not exist."""
 
 
 def client(timeout: float = 600.0) -> OpenAIClient:
@@ -105,7 +105,7 @@ def ask(path: str, **query: Any) -> dict[str, Any]:
 def tell(
     path: str, body: Mapping[str, Any] | None = None, timeout: float = COMMAND_TIMEOUT, waits_for: str = ""
 ) -> dict[str, Any]:
-    """One POST on a connection of its own. waits_for: what a daemon that is well may take long for."""
+    """One POST on a connection of its own. waits_for: what may take a healthy daemon long."""
     with Daemon(timeout) as daemon:
         return daemon.post(path, body, waits_for)
 
@@ -137,7 +137,7 @@ def _tell_wait(over: threading.Event, what: str) -> None:
             holder = next(filter(None, map(held_by, paths())), None)
             stuck = f"The daemon does not answer: {holder} is stopped, or stuck. Waiting for it."
             text = stuck if holder else "No daemon answers. Waiting for one."
-        except MeshError as error:  # one that drains is well
+        except MeshError as error:  # one that drains is healthy
             text = text or str(error).partition("\n")[0]
         if text and not over.is_set():
             sys.stderr.write(cells.harmless(f"meshctl: {text} Ctrl-C ends this.") + "\n")

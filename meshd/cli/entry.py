@@ -124,7 +124,7 @@ app = helping.Commands(
     epilog=(
         '$ meshctl chat "What is a service mesh?"\n'
         "$ meshctl status --json | jq .pools\n\n"
-        "Exit codes: 0 done, 1 the daemon said no, 2 wrong usage, 69 no daemon."
+        "Exit codes: 0 done, 1 the daemon refused the request, 2 wrong usage, 69 no daemon."
     ),
 )
 
@@ -161,7 +161,7 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a terminal that lacks a letter must not stop a command
     if isinstance(sys.stdin, io.TextIOWrapper):
-        sys.stdin.reconfigure(errors="replace")  # nor a prompt whose bytes are no text
+        sys.stdin.reconfigure(errors="replace")  # nor a prompt whose bytes are not text
     try:
         app(prog_name="meshctl")
     except KeyboardInterrupt:

@@ -52,7 +52,7 @@ class Group(_Helped, TyperGroup):
 
 
 class Few(Group):
-    """A command with few below it: who names one that is not there hears which there are."""
+    """A command with few below it: its error for an unknown name lists them."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         try:

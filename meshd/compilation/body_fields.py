@@ -96,7 +96,7 @@ def load_limit_rows() -> tuple[LimitRow, ...]:
 
 
 def limit_of(connector: str, model: str) -> dict[str, Any]:
-    """What the rows say of a model, of each the first that says it; without what none says."""
+    """The facts about a model: each from the first row that states it; those that no row states are left out."""
     found: dict[str, Any] = {}
     for row in load_limit_rows():
         if row.fits(connector, model):

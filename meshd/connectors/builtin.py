@@ -1,4 +1,4 @@
-"""The connectors that come with the daemon, and ids of the specification that are not built yet.
+"""The connectors that come with the daemon, and ids that are reserved for what is not built yet.
 
 Owns: these two tables. Providers that are only data are in the catalogue instead.
 Must never: import a connector.
@@ -76,7 +76,7 @@ BUILTIN: tuple[dict[str, Any], ...] = (
         "modelmesh.stick-until-failure.v1",
         "rotation",
         _STRATEGIES + "StickUntilFailure",
-        "The same model until it leaves active",
+        "The same model as long as it is active",
     ),
     _row(
         "modelmesh.priority-selection.v1",
@@ -139,7 +139,7 @@ BUILTIN: tuple[dict[str, Any], ...] = (
         "MemoryStoreSettings",
     ),
     _row("modelmesh.sqlite.v1", "storage", _STORAGE + "sqlite:SqliteStorage", "One SQLite file", "SqliteSettings"),
-    _row("modelmesh.memory.v1", "storage", _STORAGE + "memory:MemoryStorage", "Nothing is kept over a restart"),
+    _row("modelmesh.memory.v1", "storage", _STORAGE + "memory:MemoryStorage", "Nothing is kept across a restart"),
     _row(
         "modelmesh.local-file.v1",
         "storage",

@@ -168,7 +168,7 @@ class ConnectorRegistry:
         return next(iter(nearest(plain, known)), None)
 
     def is_planned(self, id: str, type: str | None = None) -> bool:
-        """Whether the specification has it but this version does not."""
+        """Whether it is planned, but not part of this version."""
         kind, plain = _split_type(id)
         kinds = (kind or type,) if kind or type else TYPES
         return any(name in _spellings(plain, each) for each in kinds if each for name in PLANNED.get(each, ()))

@@ -22,7 +22,7 @@ from typing import Any, Protocol
 
 CONNECT_TIMEOUT = 0.3  # s
 ANSWER_TIMEOUT = 1.0
-SCAN_TIMEOUT = 5.0  # s for everything: a hanging server must not delay the rest for long
+SCAN_TIMEOUT = 5.0  # s for everything: a hanging server must not delay the rest
 LARGEST_ANSWER = 4 * 1024 * 1024
 
 _HERE = frozenset({"localhost", "127.0.0.1", "0.0.0.0", "::1", "::", ""})

@@ -1,7 +1,7 @@
 """Recognises exceptions caused by this machine's own shortages.
 
 Owns: which system errors say nothing about the server to be reached, and what to do about each.
-Must never: open or look up anything: there may be no descriptor left for it.
+Must never: open or look up anything, as the last descriptor may be taken.
 
 Sources: errno(3), socket(2), connect(2), getaddrinfo(3), pthread_create(3).
 """
@@ -18,10 +18,10 @@ __all__ = ["ThisNameOnly", "lack_of"]
 
 _NO_MEMORY = "this machine has no memory left for a connection; free some, or stop what uses it"
 _THREADS = -1_000_000  # not an error number: Python reports it only in words
-_FULL_DISK = "this machine has no room left on its disk; make some"
+_FULL_DISK = "this machine's disk is full; free some space"
 _OF_THE_MACHINE: dict[int, str] = {
-    errno.EMFILE: "meshd has no file descriptor left; raise LimitNOFILE= of its unit, or `ulimit -n`",
-    errno.ENFILE: "this machine has no file descriptor left; raise the sysctl fs.file-max",
+    errno.EMFILE: "meshd has no file descriptors left; raise LimitNOFILE= of its unit, or `ulimit -n`",
+    errno.ENFILE: "this machine has no file descriptors left; raise the sysctl fs.file-max",
     errno.ENOMEM: _NO_MEMORY,
     errno.ENOBUFS: _NO_MEMORY,
     socket.EAI_MEMORY: _NO_MEMORY,
@@ -29,7 +29,7 @@ _OF_THE_MACHINE: dict[int, str] = {
     errno.EDQUOT: _FULL_DISK,
     _THREADS: "meshd cannot start another thread; raise TasksMax= of its unit, or `ulimit -u`",
 }
-_NO_NAMES = "this machine cannot look up names now; see to its network and its name server (DNS)"
+_NO_NAMES = "this machine cannot look up names now; check its network and its name server (DNS)"
 _OF_THE_NETWORK: dict[int, str] = {
     errno.ENETUNREACH: "this machine cannot reach the network; is it connected?",
     errno.ENETDOWN: "the network of this machine is down; is it connected?",

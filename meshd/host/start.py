@@ -43,7 +43,7 @@ def _run(program: str, module: str) -> NoReturn:
 
 
 def is_ours(error: ModuleNotFoundError) -> bool:
-    """A defect, that no installation mends."""
+    """A defect that no installation fixes."""
     return _package(error) in ("", *_OURS)
 
 

@@ -25,7 +25,7 @@ class Listen(Message, frozen=True):
 
 
 class Probe(Message, frozen=True):
-    """Ask this provider whether it is there (health → router, which owns the connections). quota: and if it is, what
+    """Ask this provider whether it is there (health → router, which owns the connections). quota: if it is, also what
     is left of its quota."""
 
     provider: str
@@ -36,8 +36,8 @@ class Probe(Message, frozen=True):
 
 
 class ProbeModels(Message, frozen=True):
-    """Ask each of these members of the pool for one token (health → router, which knows who rests, has the budgets,
-    and acts on the answers itself). models: None: all. resting: only those that rest because they failed."""
+    """Ask each of these members of the pool for one token (health → router, which knows which of them rest, has the
+    budgets, and acts on the answers itself). models: None: all. resting: only those that rest because they failed."""
 
     pool: str
     timeout: float

@@ -42,11 +42,11 @@ class BrokenEncoding(EncodingError):
 
 
 class _Coding(Protocol):
-    """One coding. `undo` takes more coded bytes, or b"", and gives about `limit` decoded bytes; `hungry`: it needs more
-    input; `whole`: the coded bytes may end here."""
+    """One coding. `undo` takes more coded bytes, or b"", and gives about `limit` decoded bytes; `needs_input`: it has
+    nothing more to give; `whole`: the coded bytes may end here."""
 
     @property
-    def hungry(self) -> bool: ...
+    def needs_input(self) -> bool: ...
     @property
     def whole(self) -> bool: ...
     def undo(self, data: bytes, limit: int) -> bytes: ...
@@ -119,11 +119,11 @@ class _Stage:
 
     @property
     def more(self) -> bool:
-        return bool(self.pending) or not self.coding.hungry
+        return bool(self.pending) or not self.coding.needs_input
 
     def step(self, limit: int) -> bytes:
         data = b""
-        if self.coding.hungry:
+        if self.coding.needs_input:
             data = bytes(self.pending[:_WINDOW])
             del self.pending[:_WINDOW]
         return self.coding.undo(data, limit)
@@ -143,7 +143,7 @@ class _Zlib:
         self._started = False
 
     @property
-    def hungry(self) -> bool:
+    def needs_input(self) -> bool:
         return not (self._rest or self._full)
 
     @property
@@ -195,7 +195,7 @@ class _Brotli:
         self._started = False
 
     @property
-    def hungry(self) -> bool:
+    def needs_input(self) -> bool:
         return bool(self._inner.is_finished() or self._inner.can_accept_more_data())
 
     @property
@@ -222,7 +222,7 @@ class _Zstd:
         self._started = False
 
     @property
-    def hungry(self) -> bool:
+    def needs_input(self) -> bool:
         return not self._rest and (self._inner.eof or self._inner.needs_input)
 
     @property

@@ -195,7 +195,7 @@ class Transport:
                 or session.closed
             ):
                 raise
-            # The server closed an idle connection while the request was on its way, so it cannot have read it. Retry
+            # The server closed an idle connection while the request was being sent, so it cannot have read it. Retry
             # once on a new connection: others in the pool may be stale as well.
             if self._fresh is None:
                 self._fresh = self._make_session(await self._connector(force_close=True))

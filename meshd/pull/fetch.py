@@ -49,7 +49,7 @@ class _CutError(Exception):
 
 @dataclass(slots=True)
 class _Part:
-    """A download under way: the bytes on disk, their hash, and what vouches that the rest will fit them."""
+    """A download under way: the bytes on disk, their hash, and what proves that the rest will belong to them."""
 
     path: Path
     note: Path
@@ -114,7 +114,7 @@ def download(
     wanted = sha256 or part.expected
     if wanted is not None and found != wanted:
         part.discard()
-        if resumed:  # what an earlier run left may have been of another file: once more, from the beginning
+        if resumed:  # what an earlier run left may have been of another file: again, from the beginning
             return download(
                 url, target, sha256=sha256, headers=headers, progress=progress, ca_file=ca_file, sleep=sleep, free=free
             )
@@ -200,7 +200,7 @@ def _fetch_rest(
             if _total(response) == part.offset:
                 return
             part.restart()
-            raise _CutError("the kept part does not fit")
+            raise _CutError("the part kept does not match")
         if response.status_code == 206 and _first_byte(response) == part.offset:
             mode = "ab"
         elif response.status_code == 206:
@@ -259,12 +259,12 @@ def _check(response: httpx.Response, part: _Part) -> None:
         if "text/html" in response.headers.get("content-type", "") and not part.url.endswith(".html"):
             raise PullError(f"{part.url} is a web page, not a file", "check the address")
         if _is_coded(response.headers.get("content-encoding", "")):
-            raise PullError(f"{part.url} comes compressed, against what was asked")
+            raise PullError(f"{part.url} was sent compressed, though that was not asked for")
         return
     if status == 429 or status >= 500:
         raise _CutError(f"the server answered {status}")
     if status in (401, 403):
-        raise PullError(f"{part.url} is not for you ({status})", "for a gated repository set HF_TOKEN")
+        raise PullError(f"{part.url} may not be downloaded by you ({status})", "for a gated repository set HF_TOKEN")
     if status in (404, 410):
         raise PullError(f"{part.url} does not exist ({status})", "check the name")
     raise PullError(f"{part.url} answered {status}")
@@ -342,5 +342,5 @@ def _put_in_place(part: _Part, target: Path) -> None:
 
 
 def ca_file_for(kind: str, environ: Mapping[str, Any]) -> str | None:
-    """pip's own certificate file holds for what pip's index serves."""
+    """pip's own certificate file applies to what pip's index serves."""
     return environ.get("PIP_CERT") or None if kind == "pip" else None

@@ -1,6 +1,6 @@
 """Where weights come from: what `meshctl pull SOURCE` may name.
 
-Owns: parsing a source, and finding out the address (and, where somebody vouches for it, the hash) of its file.
+Owns: parsing a source, and finding out the address (and, if a trusted source states it, the hash) of its file.
 Must never: name a package registry; which one is used is pip's own configuration.
 
   NAME                              a row of `meshd/catalogue/local_models.toml`

@@ -33,7 +33,7 @@ class Calendar:
             try:
                 self._zone = ZoneInfo(timezone)
             except (OSError, LookupError, ValueError) as error:
-                raise ValueError(f"no timezone is called {timezone!r}") from error
+                raise ValueError(f"there is no timezone {timezone!r}") from error
 
     def period(self, at: float) -> Period:
         """Not cached: a caller keeps it until its end."""
@@ -42,7 +42,7 @@ class Calendar:
         first = today.replace(day=1)
         return Period(
             day=today.isoformat(),
-            # Not simply a day less: zones that crossed the date line skipped one.
+            # Not a day less: zones that crossed the date line skipped one.
             yesterday=self._date(start - 1).isoformat(),
             month=today.isoformat()[:7],
             start=start,

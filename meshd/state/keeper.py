@@ -156,12 +156,12 @@ class StateKeeper:
             except StorageError as error:
                 return problem or str(error)
         if self._storage.readonly:
-            problem = problem or f"{self.directory} can be read and not written: the disk is full or read-only"
+            problem = problem or f"{self.directory} can be read but not written: the disk is full or read-only"
         return problem
 
     def _begin_anew(self) -> None:
         """The directory was removed or emptied, or a file replaced, and writes went to files without a name. Write
-        everything that is known once more, and give the router a new segment."""
+        everything that is known again, and give the router a new segment."""
         gone = "was removed" if not self.directory.is_dir() else "has lost a file"
         why = f"{self.directory} {gone} while it was in use; what is known is written again"
         logger.warning("%s", why)
@@ -222,7 +222,7 @@ class StateKeeper:
                 covered = Covered()
             return find_lost(self._segments.records(), self._ledger.open, covered, begun)
         except (OSError, StorageError) as error:
-            logger.warning("what the statistics lack cannot be read: %s", error)
+            logger.warning("the requests missing from the statistics cannot be read: %s", error)
             return []
 
     # -- what the router says and asks ----------------------------------------------------------------

@@ -158,7 +158,7 @@ class Connection(background.KeptAlive):
             self._leave_to(enters)
 
     def _enter(self) -> int:
-        """Note that this thread is active here: its id, or 0 if it was already."""
+        """Record that this thread is active here: its id, or 0 if it was already."""
         thread = threading.get_ident()
         if thread in self._inside:
             return 0

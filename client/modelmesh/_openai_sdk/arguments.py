@@ -59,7 +59,7 @@ def warn_of_no_effect(where: str, arguments: Mapping[str, Any]) -> None:
     if names:
         import warnings
 
-        text = f"{where}: {', '.join(names)} without effect: the mesh's daemon holds the keys and the addresses"
+        text = f"{where}: {', '.join(names)} has no effect: the mesh's daemon holds the keys and the addresses"
         warnings.warn(text, UserWarning, stacklevel=_level_of_the_caller())
 
 

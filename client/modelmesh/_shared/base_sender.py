@@ -106,7 +106,7 @@ def checked(message: Message, call: PendingCall) -> Message:
 def parsed(message: Message, call: PendingCall, kind: type[Object]) -> Object:
     """The object of a RESPONSE. Raises ProtocolError for one that is not a JSON object."""
     if message.kind != RESPONSE:
-        raise ProtocolError("one answer was asked for, and a stream came", request_id=call.name)
+        raise ProtocolError("expected a single answer but got a stream", request_id=call.name)
     try:
         json = lenient_json.decode(message.body)
     except ValueError as error:

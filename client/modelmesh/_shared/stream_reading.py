@@ -96,7 +96,7 @@ class Reading(Generic[T]):
         elif kind == ERROR:
             raise self._told(from_wire(message.head.status, message.head.error, message.head.mesh, self._request_id))
         elif kind == RESPONSE:
-            raise ProtocolError("a stream was asked for, and one answer came", request_id=self._request_id)
+            raise ProtocolError("expected a stream but got a single answer", request_id=self._request_id)
         return None
 
     def _attach(self, message: Any) -> None:

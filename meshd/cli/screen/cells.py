@@ -53,7 +53,7 @@ def right(text: str, columns: int) -> str:
 
 def wrapped(text: str, columns: int, indent: str = "") -> list[str]:
     """Lines of at most so many columns, broken between words; within one only where it is wider than a line, or is
-    written without blanks. indent: before every line but the first."""
+    written without spaces. indent: before every line but the first."""
     columns = max(columns, len(indent) + 2)
     lines = []
     for line in text.split("\n"):
@@ -74,7 +74,7 @@ _WORDS = re.compile(r"( *)((?:meshctl|pip) \S+|\S+)")  # a command is copied who
 
 
 def _pieces(line: str, columns: int) -> Iterator[tuple[str, str]]:
-    """Words with the blanks before them; parts of a word with none."""
+    """Words with the spaces before them; parts of a word with none."""
     for blanks, word in _WORDS.findall(line):
         wide = not word.isascii() and width_of(word) > len(word)
         if not wide and width_of(word) <= columns:

@@ -32,7 +32,7 @@ def lines(
 
 
 def _piped(heads: Sequence[str], rows: Sequence[Sequence[Cell]], right: Sequence[bool]) -> list[Line]:
-    """For programs that read lines: a row is one, whole, whatever its length; two blanks or more part columns."""
+    """For programs that read lines: a row is one, whole, whatever its length; two spaces or more separate columns."""
     texts = [list(heads), *([cells.one_line(text) or "-" for text, _ in row] for row in rows)]
     widths = [max(cells.width_of(row[at]) for row in texts) for at in range(len(heads))]
     return [[("  ".join(map(_set, row, widths, right)).rstrip(), "")] for row in texts]

@@ -124,7 +124,7 @@ def daemon_health(status: Mapping[str, Any]) -> Iterator[Finding]:
 
 
 def failing_models(status: Mapping[str, Any], told: Collection[str]) -> Iterator[Finding]:
-    """told: providers of which a line has been said."""
+    """told: providers that have a line already."""
     for model in status.get("failing") or ():
         if model.get("provider") not in told:
             name = str(model.get("id"))
@@ -134,8 +134,8 @@ def failing_models(status: Mapping[str, Any], told: Collection[str]) -> Iterator
 def pools(
     found: Iterable[Mapping[str, Any]], failing: Collection[str], models: Collection[str] = ()
 ) -> Iterator[Finding]:
-    """failing, models: providers and models of which a line has been said; a pool that has no others needs no line of
-    its own."""
+    """failing, models: providers and models that have a line already; a pool that has no others needs no line of its
+    own."""
     found = list(found)
     if not found:
         yield Finding(
@@ -177,9 +177,11 @@ def _provider(name: str, row: Mapping[str, Any], shown: Mapping[str, Any]) -> Fi
     why = error or of_its_key(shown)[1]
     if key == "wanted" or (kind == "authentication" and key == "none needed"):
         advice = "give it an api_key in the configuration, without auth.method none; then meshctl reload"
-        return Finding(subject, PROBLEM, f"wants a key and has none: {why}".rstrip(": "), advice)
+        return Finding(subject, PROBLEM, f"needs a key and has none: {why}".rstrip(": "), advice)
     if key == "refused" or kind == "authentication":
-        return Finding(subject, PROBLEM, f"key refused: {why}".rstrip(": "), "give the daemon another, meshctl reload")
+        return Finding(
+            subject, PROBLEM, f"key refused: {why}".rstrip(": "), "give the daemon another key, then meshctl reload"
+        )
     if shown.get("answering") == "nothing":
         where = f"nothing is at its base_url {shown.get('base_url')}: every request gets a 404"
         return Finding(subject, PROBLEM, where, "correct base_url, then meshctl reload")
@@ -226,7 +228,7 @@ def placeholders(config: Any, environ: Mapping[str, str]) -> Iterator[Finding]:
     from meshd.config.check.advice import of_placeholders
 
     for remark in of_placeholders(config, environ):
-        yield Finding("keys", WARNING, remark, "set the key, or take the provider out")
+        yield Finding("keys", WARNING, remark, "set the key, or remove the provider")
 
 
 def keys(environ: Mapping[str, str]) -> Iterator[Finding]:
@@ -237,10 +239,10 @@ def keys(environ: Mapping[str, str]) -> Iterator[Finding]:
     given = [name for name in known if environ.get(name)]
     found = [name for name in given if not is_placeholder(environ[name])]
     for name in set(given) - set(found):
-        yield Finding("keys", OK, f"{name} holds a placeholder: its provider is not taken up without being configured")
+        yield Finding("keys", OK, f"{name} holds a placeholder, so its provider is not used unless it is configured")
     for name in found:
         if environ[name] != environ[name].strip():
-            yield Finding(f"key {name}", PROBLEM, "has blanks around it", "set it again, without them")
+            yield Finding(f"key {name}", PROBLEM, "has leading or trailing whitespace", "set it again without it")
     if found:
         yield Finding("keys", OK, f"in this environment: {', '.join(found)}")
     else:
@@ -254,7 +256,7 @@ def state_directory(directory: Path, state: Mapping[str, Any] | None) -> Iterato
             "state",
             PROBLEM,
             f"{directory}: {state.get('error')}",
-            "make room, or make it writable for the daemon's user",
+            "free some space, or make it writable for the daemon's user",
         )
     existing = next((place for place in (directory, *directory.parents) if place.exists()), Path("/"))
     free = shutil.disk_usage(existing).free
@@ -305,7 +307,7 @@ def _output(*command: str) -> str:
     return done.stdout.strip()
 
 
-_ASK_IN: Final = "ask its owner to let you into its group"
+_ASK_IN: Final = "ask its owner to add you to its group"
 
 
 def _is_local(host: str) -> bool:
@@ -313,7 +315,7 @@ def _is_local(host: str) -> bool:
 
 
 def _let_in(path: str) -> str:
-    """How somebody gets to use a socket; never by becoming a member of root's group."""
+    """How a user gets access to a socket; never by becoming a member of root's group."""
     if os.stat(path).st_gid == 0:
         return "have its owner set daemon.socket_group to a group of yours"
     return f"sudo usermod -aG {_group(path)} {_user()}, then log in again"

@@ -42,7 +42,7 @@ os.execv(sys.executable, [sys.executable, "-m", "meshd", *sys.argv[2:]])
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="make run", description="Start meshd and ask a real model a question.")
-    parser.add_argument("--prompt", default="", help="ask this and exit; else ask an example and stay")
+    parser.add_argument("--prompt", default="", help="ask this and exit; without it, ask an example and stay")
     prompt = parser.parse_args().prompt
     for number in (signal.SIGINT, signal.SIGTERM):  # SIGINT too: a shell's background jobs start with it ignored
         signal.signal(number, _interrupted)

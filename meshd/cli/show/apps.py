@@ -23,8 +23,8 @@ def apps(
 ) -> None:
     """Who uses the mesh: each app's rules, requests, cost.
 
-    An app is an entry of `apps` in the configuration, matched by what the kernel says of a process. Whoever matches
-    none is shown by its program's name and shares the limits of `default`.
+    An app is an entry of `apps` in the configuration, matched by what the kernel says of a process. A program that
+    matches none is shown by its own name and shares the limits of `default`.
 
     $ meshctl apps mail.service
     """
@@ -35,11 +35,11 @@ def apps(
         return
     if name is not None:
         if not found:
-            raise daemon.Refused(f"No app is called {name!r}; see `meshctl apps`.")
+            raise daemon.Refused(f"There is no app {name!r}; see `meshctl apps`.")
         _app(found[0])
         return
     out.print_table(
-        ["app", "kind", "flying", "waiting", "requests", "failed", "today", "left", "seen"],
+        ["app", "kind", "in flight", "waiting", "requests", "failed", "today", "left", "seen"],
         [
             [
                 entry.get("name"),
@@ -54,8 +54,8 @@ def apps(
             ]
             for entry in found
         ],
-        numbers=["flying", "waiting", "requests", "failed", "today", "left"],
-        empty="no app has asked for anything yet",
+        numbers=["in flight", "waiting", "requests", "failed", "today", "left"],
+        empty="no app has sent a request yet",
     )
 
 
@@ -83,7 +83,7 @@ def _app(entry: Mapping[str, Any]) -> None:
     out.print_fields(
         [
             ("matches", ", ".join(f"{key} {value}" for key, value in match.items())),
-            ("rules of", None if own else f"{entry.get('account')}, shared by all without an entry"),
+            ("rules of", None if own else f"{entry.get('account')}, shared by all apps without an entry"),
             ("administrator", "yes" if entry.get("admin") else None),
             ("pools", _allowed(entry.get("pools"))),
             ("models", _allowed(entry.get("models"))),

@@ -21,8 +21,8 @@ app = helping.Commands()
 SCOPES = ("provider", "model", "pool", "app", "member")
 _BAR = 8  # characters
 NOTHING = (
-    "nothing is limited; in the configuration, `budget: {daily_limit: 5.00}` under\n"
-    "a provider, a model, a pool or an app limits that one"
+    "no limits; in the configuration, `budget: {daily_limit: 5.00}` under\n"
+    "a provider, a model, a pool or an app sets one"
 )
 
 
@@ -50,7 +50,7 @@ def budget(
     if as_json:
         out.print_json(answer | {"data": rows})
     elif name is not None and not rows:
-        out.say(f"nothing limits {name}", out.FAINT)
+        out.say(f"no limits for {name}", out.FAINT)
     else:
         show(rows, empty=NOTHING)
 

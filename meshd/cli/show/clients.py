@@ -10,15 +10,15 @@ from meshd.cli.screen import output as out
 
 app = helping.Commands()
 
-_KERNELS = "The kernel says pid, user, program and unit. “…” is the program's own word, and decides nothing."
+_KERNELS = "The kernel reports pid, user, program and unit. “…” is what a program calls itself; no rule depends on it."
 
 
 @app.command(rich_help_panel=out.LOOK)
 def clients(as_json: out.JsonOption = False) -> None:
-    """Who is there: each connected process, since when, what it asked for. Others' processes: for administrators.
+    """Each connected process, since when, and what it asked for. Others' processes: for administrators.
 
-    The kernel says pid, user, program and unit. A name in “…” is the program's own word: the script or module that
-    an interpreter runs.
+    The kernel reports pid, user, program and unit. A name in “…” is what a program calls itself: the script or module
+    that an interpreter runs.
 
     $ meshctl clients --json | jq '.data[] | {pid, program, cost}'
     """
@@ -28,7 +28,7 @@ def clients(as_json: out.JsonOption = False) -> None:
         return
     found = answer.get("data") or []
     out.print_table(
-        ["pid", "user", "program", "unit", "since", "flying", "requests", "spent"],
+        ["pid", "user", "program", "unit", "since", "in flight", "requests", "spent"],
         [
             [
                 entry.get("pid"),
@@ -42,7 +42,7 @@ def clients(as_json: out.JsonOption = False) -> None:
             ]
             for entry in found
         ],
-        numbers=["pid", "flying", "requests", "spent"],
+        numbers=["pid", "in flight", "requests", "spent"],
         empty="nothing is connected",
     )
     if out.on_terminal() and any(_own_word(entry) for entry in found):
@@ -50,7 +50,7 @@ def clients(as_json: out.JsonOption = False) -> None:
 
 
 def _program(entry: Mapping[str, Any]) -> str:
-    """`python3.11 “digest.py”`: what runs by the kernel's word, and what that runs by its own."""
+    """`python3.11 “digest.py”`: what runs, as the kernel reports it, and what that runs, as it claims."""
     exe = str(entry.get("program") or "").rpartition("/")[2]
     own = _own_word(entry)
     if not exe:  # another user's, where the daemon may not look

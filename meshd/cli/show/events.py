@@ -44,11 +44,11 @@ def _types(incomplete: str) -> list[str]:
 
 @app.command(rich_help_panel=out.LOOK)
 def events(
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Continue with what happens, until Ctrl-C.")] = False,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Keep printing new events, until Ctrl-C.")] = False,
     type: Annotated[
-        list[str] | None, typer.Option(help="Only of this type; may be given several times.", autocompletion=_types)
+        list[str] | None, typer.Option(help="Only events of this type; may be repeated.", autocompletion=_types)
     ] = None,
-    limit: Annotated[int, typer.Option("--limit", "-n", min=0, metavar="N", help="At most N of the past.")] = 50,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=0, metavar="N", help="At most N past events.")] = 50,
     as_json: out.JsonOption = False,
 ) -> None:
     """Rotations, failures, reloads, restarts: what the daemon noticed. With --follow --json, one a line.

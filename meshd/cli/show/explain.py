@@ -43,7 +43,7 @@ def explain(
             callback=names.given,
         ),
     ],
-    stream: Annotated[bool, typer.Option("--stream", help="The answer is to be streamed.")] = False,
+    stream: Annotated[bool, typer.Option("--stream", help="The request asks for a stream.")] = False,
     tools: Annotated[bool, typer.Option("--tools", help="The request carries tools.")] = False,
     image: Annotated[bool, typer.Option("--image", help="The request carries an image.")] = False,
     tokens: Annotated[int, typer.Option(min=1, metavar="N", help="The prompt is about N tokens long.")] = 1,
@@ -54,10 +54,11 @@ def explain(
     ] = None,
     as_app: Annotated[
         str | None,
-        typer.Option("--app", help="As this app of the configuration would ask it.", autocompletion=names.apps),
+        typer.Option("--app", help="Explain it for this app of the configuration.", autocompletion=names.apps),
     ] = None,
     session: Annotated[
-        str | None, typer.Option("--session", metavar="NAME", help="Of this session, where a pool keeps sessions.")
+        str | None,
+        typer.Option("--session", metavar="NAME", help="The session it belongs to, for pools that keep sessions."),
     ] = None,
     as_json: out.JsonOption = False,
 ) -> None:
@@ -179,7 +180,7 @@ def _show_reservations(found: Mapping[str, Any], rows: list[Mapping[str, Any]]) 
         return
     tokens = out.get(found, "needs", "tokens")
     prompt = f"; the prompt has about {out.count(tokens)} tokens" if tokens else ""
-    out.say(f"what the request can use at most is reserved{prompt}", out.HEAD)
+    out.say(f"the most that the request can use is reserved{prompt}", out.HEAD)
     for why, models in list(alike.items())[:_MOST_REASONS]:
         more = f" and {len(models) - _MOST_REASONS} more" if len(models) > _MOST_REASONS else ""
         out.say(f"  {', '.join(models[:_MOST_REASONS])}{more}\n    {why}")
@@ -216,7 +217,7 @@ def _show_policies(found: Mapping[str, Any]) -> None:
 
 
 def _hedge(hedge: Mapping[str, Any]) -> str:
-    """`after` is there once the model has answered; a rule that is no figure of its answers needs none."""
+    """`after` is given once the model has answered; a rule in seconds needs none."""
     rule = hedge.get("rule")
     after = hedge.get("after") if isinstance(rule, str) else rule
     if after is None:
@@ -228,7 +229,7 @@ def _cached(cache: Mapping[str, Any]) -> str:
     if not cache.get("applies"):
         return "not this request: its answer may vary"
     if cache.get("age") is not None:
-        return f"yes: it would get the answer of {out.seconds(cache['age'])} ago, and no model would be asked"
+        return f"yes: it would get the answer of {out.seconds(cache['age'])} ago, and no model would be called"
     return f"for {out.seconds(cache.get('ttl'))} within the same {cache.get('scope')}"
 
 

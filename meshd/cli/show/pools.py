@@ -75,7 +75,7 @@ def _pool(found: Mapping[str, Any]) -> None:
     )
     out.say()
     out.print_table(
-        ["model", "provider", "state", "flying", "room", "failures", "errors", "back in", "reason"],
+        ["model", "provider", "state", "in flight", "room", "failures", "errors", "back in", "reason"],
         [
             [
                 model.get("id"),
@@ -90,7 +90,7 @@ def _pool(found: Mapping[str, Any]) -> None:
             ]
             for model in found.get("models") or ()
         ],
-        numbers=["flying", "room", "failures", "errors"],
+        numbers=["in flight", "room", "failures", "errors"],
         empty="no models",
     )
 
@@ -137,14 +137,14 @@ def _model(model: Mapping[str, Any]) -> None:
     out.print_fields(
         [
             ("provider", model.get("provider")),
-            ("known there as", model.get("model")),
+            ("provider's name", model.get("model")),
             ("state", status(model)),
             ("reason", model.get("reason") or failing(model)),
             ("capabilities", model.get("capabilities")),
             ("features", features),
             ("pools", model.get("pools")),
             ("context window", out.count(model.get("context_window"))),
-            ("longest answer", out.count(model.get("max_output_tokens"))),
+            ("max output", out.count(model.get("max_output_tokens"))),
             ("in flight", model.get("in_flight")),
             ("requests", f"{out.count(model.get('requests') or 0)}, {out.count(model.get('failures') or 0)} failed"),
             ("failing lately", _percent(model.get("error_rate"))),
@@ -198,7 +198,7 @@ _NO_PROVIDERS = "no providers: set a key (OPENAI_API_KEY, …), start a local se
 
 
 def _no_providers() -> str:
-    """Why there are none: those that are switched off are not the daemon's to show."""
+    """Why there are none: the daemon does not show those that are switched off."""
     written = (daemon.ask("config").get("config") or {}).get("providers")
     entries = written if isinstance(written, dict) else {}
     off = [name for name, entry in entries.items() if isinstance(entry, dict) and entry.get("enabled") is False]
@@ -218,10 +218,10 @@ def _provider(provider: Mapping[str, Any]) -> None:
             ("key", _key(provider.get("key"))),
             ("keys", provider["keys"] if (provider.get("keys") or 1) > 1 else None),
             ("resting keys", [_resting(key) for key in provider.get("resting_keys") or ()]),
-            ("says of its quota", _quota(provider.get("quota"))),
+            ("reported quota", _quota(provider.get("quota"))),
             ("score", _score(provider)),
             ("last probe", out.ago(provider.get("last_probe"))),
-            ("probe took", out.seconds(provider.get("latency"))),
+            ("probe latency", out.seconds(provider.get("latency"))),
             ("models", provider.get("models")),
             ("in flight", provider.get("in_flight")),
             ("requests", out.count(provider.get("requests"))),
@@ -235,7 +235,7 @@ def _provider(provider: Mapping[str, Any]) -> None:
 _KEYS = {
     "accepted": ("accepted", out.GOOD),
     "refused": ("key refused", out.BAD),
-    "wanted": ("none, and it wants one", out.BAD),
+    "wanted": ("none, and it needs one", out.BAD),
     "missing": ("missing", out.BAD),
 }
 
@@ -305,7 +305,7 @@ def of_its_key(provider: Mapping[str, Any]) -> tuple[str, str]:
     return what, str(provider.get("reason") or "").removeprefix(what).removeprefix(": ")
 
 
-_WRONG_KEYS = {"refused": "its key is refused", "wanted": "it wants a key and has none"}
+_WRONG_KEYS = {"refused": "its key is refused", "wanted": "it needs a key and has none"}
 """As the daemon's reason begins (`routing/deactivation.py`)."""
 
 

@@ -26,8 +26,10 @@ def stats(
     by: Annotated[
         str, typer.Option(metavar="WHAT", help=f"{', '.join((*DIMENSIONS, *TIMES))}; or several: app,model.")
     ] = "model",
-    since: Annotated[str | None, typer.Option(metavar="WHEN", help=f"From then on: {_WHEN}. Default: all.")] = None,
-    until: Annotated[str | None, typer.Option(metavar="WHEN", help="Only before then. Default: now.")] = None,
+    since: Annotated[
+        str | None, typer.Option(metavar="WHEN", help=f"From this time on: {_WHEN}. Default: all.")
+    ] = None,
+    until: Annotated[str | None, typer.Option(metavar="WHEN", help="Up to this time. Default: now.")] = None,
     name: Annotated[str | None, typer.Option(help="Only this value of the first WHAT.")] = None,
     where: Annotated[
         list[str] | None, typer.Option(metavar="WHAT=NAME", help="Only these: app=x. May be given several times.")

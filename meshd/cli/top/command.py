@@ -19,7 +19,7 @@ app = helping.Commands()
 @app.command(rich_help_panel=out.LOOK)
 def top(
     interval: Annotated[
-        float, typer.Option(min=0.2, max=60, metavar="SECONDS", help="Between two looks at the daemon.")
+        float, typer.Option(min=0.2, max=60, metavar="SECONDS", help="Time between two updates.")
     ] = 1.0,
     as_json: out.JsonOption = False,
 ) -> None:

@@ -42,10 +42,12 @@ class AppChecks:
         given = {key: value for key, value in match.items() if value not in (None, "")}
         if name == DEFAULT_APP:
             if given:
-                self._report((*at, "match"), "`default` is for all that no other entry fits, and has no `match`", None)
+                self._report(
+                    (*at, "match"), "`default` is for apps that match no other entry, so it has no `match`", None
+                )
             return
         if not given:
-            self._report(at, "fits no process: `match` has to name a uid, user, gid, group, exe or unit", None)
+            self._report(at, "matches no process: `match` needs a uid, user, gid, group, exe or unit", None)
         for key, id_of, names in (("user", users.uid_of, users.user_names), ("group", users.gid_of, users.group_names)):
             value = given.get(key)
             if isinstance(value, str) and id_of(value) is None:

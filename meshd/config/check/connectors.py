@@ -80,7 +80,7 @@ class ConnectorChecks:
             if spec is not None and entry.get("enabled") is not False:
                 self._check_installed(spec, (*at, "connector"))
                 if spec.id == "openai-compatible.v1" and not entry.get("base_url"):
-                    self._report((*at, "base_url"), f"is missing: {spec.id} has no address of its own", None)
+                    self._report((*at, "base_url"), f"is missing: {spec.id} has no default address", None)
             self._check_base_url(at, entry, spec)
             self._check_placeholders(at, entry, spec)
             self._check_ca_file(at, entry)

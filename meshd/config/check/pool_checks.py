@@ -63,10 +63,10 @@ class RuleChecks:
         self._check_listed((*at, "fallback_pools"), names, self._pool_names.__contains__, "pool", others)
         for index, other in enumerate(names if isinstance(names, list | tuple) else ()):
             if other == name:
-                self._report((*at, "fallback_pools", index), "is the pool itself", None)
+                self._report((*at, "fallback_pools", index), "a pool cannot be its own fallback", None)
         strategy = pool.get("fallback_strategy")
         if strategy is not None and strategy == pool.get("strategy"):
-            self._report((*at, "fallback_strategy"), "is the strategy that it is to follow on", None)
+            self._report((*at, "fallback_strategy"), "must differ from `strategy`", None)
 
     def _check_maintenance(self, at: Path, text: Any) -> None:
         if isinstance(text, str):
@@ -82,7 +82,7 @@ class RuleChecks:
             message = f"{name!r} cannot be looked up: Python finds no time zones here; pip install tzdata"
             self._report(("daemon", "timezone"), message, None)
             return
-        self._report(("daemon", "timezone"), f"there is no time zone {name!r}", _nearest_zone(name))
+        self._report(("daemon", "timezone"), f"there is no timezone {name!r}", _nearest_zone(name))
 
 
 def is_timezone(name: str) -> bool:

@@ -194,7 +194,7 @@ def _lookalikes(text: str, path: Path) -> Iterator[str]:
             yield f"${{{name}:-…}} does not say what of; did you mean ${{env:{name}:-…}}?"
     bare = _bare(text.strip(), kind)
     if bare:
-        yield f"{text.strip()} is taken as it stands; did you mean ${{{kind}:{bare}}}?"
+        yield f"{text.strip()} is taken literally; did you mean ${{{kind}:{bare}}}?"
     elif kind == "secrets" and path[:1] != ("providers",) and is_unfilled(text):
         yield IS_PLACEHOLDER
 

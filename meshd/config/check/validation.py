@@ -171,7 +171,7 @@ class Validation:
                     near = closest(provider, providers)
                     self.report(("models", id, "provider"), f"there is no provider {provider!r}", near)
             elif not provider and infer_provider(id, self._sections["providers"]) is None:
-                self.report(("models", id), "`provider` is missing, and the id begins with the name of none")
+                self.report(("models", id), "`provider` is missing, and the id does not begin with a provider's name")
             self._check_capabilities(("models", id, "capabilities"), model.get("capabilities"), tree)
 
     def _check_capabilities(self, path: Path, value: Any, tree: CapabilityTree) -> None:
@@ -204,7 +204,9 @@ class Validation:
             elif capability is None and not pool.get("models") and tree.resolve(name) is None:
                 near = tree.nearest(name, 1)
                 self.report(
-                    at, "names no `models` and no `capability`, and is itself no capability", near[0] if near else None
+                    at,
+                    "has neither `models` nor `capability`, and its name is not a capability",
+                    near[0] if near else None,
                 )
             for key in ("models", "excluded_models", "model_priority"):
                 self._check_listed((*at, key), pool.get(key), self._known_model, "model", models)
@@ -238,7 +240,7 @@ class Validation:
         ]
         if candidates and not left:
             keys = [key for key in ("providers", "excluded_providers", "excluded_models") if pool.get(key)]
-            self.report(at, f"has no model left: {' and '.join(f'`{key}`' for key in keys)} take all of them away")
+            self.report(at, f"has no model left: {' and '.join(f'`{key}`' for key in keys)} exclude all of them")
 
     def _check_socket(self) -> None:
         daemon = _map(self.flat.get("daemon"))

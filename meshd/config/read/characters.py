@@ -111,7 +111,7 @@ def odd_name(text: str) -> str | None:
 def odd_value(text: str) -> str | None:
     """The lookalike characters in an unquoted value."""
     if len(text) > 1 and text[0] in _QUOTES and text[-1] in _QUOTES:
-        return f"stands in typographic quotes ({text[0]}…{text[-1]}): write ' or \" instead"
+        return f"is in typographic quotes ({text[0]}…{text[-1]}): write ' or \" instead"
     pasted = _PASTED.search(text)
     if pasted:
         return f"has {_BLANKS[pasted[1]]} (U+{ord(pasted[1]):04X}) after a colon: write a plain space"

@@ -121,8 +121,8 @@ _HEAD = """\
 """
 _ABOUT = {
     "secrets": "Where keys come from: asked in this order for every ${secrets:NAME}.",
-    "providers": "Who is asked. A key is named here, never written here.",
-    "models": "What can be asked for, by id, beyond what the providers list.",
+    "providers": "Services that run models. A key is named here, never written here.",
+    "models": "Models, by id, beyond those that the providers list.",
     "pools": "What apps ask for. `provider_priority` is the order of preference; local servers count when found.",
     "storage": "Where state is kept.",
     "observability": "Events, the request log, statistics.",

@@ -62,7 +62,7 @@ class AppRateLimitConfig(Section):
 
 
 class AppConfig(Section):
-    match: AppMatch = Field(default=AppMatch(), description="Whom it concerns, by what the kernel says of the caller.")
+    match: AppMatch = Field(default=AppMatch(), description="Which processes it is, by what the kernel says of them.")
     pools: Names | None = Field(default=None, description="Allowed pools.", json_schema_extra={"shown_default": "all"})
     models: Names | None = Field(
         default=None,

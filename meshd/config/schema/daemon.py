@@ -12,7 +12,7 @@ from meshd.config.schema.base import Duration, Mode, Names, NotBuiltYet, Positiv
 class CurveConfig(Section):
     public_key: str | None = Field(default=None, description="The daemon's public key.")
     secret_key: str | None = Field(default=None, description="The daemon's secret key.", repr=False)
-    allowed_clients: Names = Field(default=(), description="Public keys let in.")
+    allowed_clients: Names = Field(default=(), description="Public keys that are accepted.")
 
 
 class DaemonConfig(Section):
@@ -40,7 +40,7 @@ class DaemonConfig(Section):
         json_schema_extra={"shown_default": "`$STATE_DIRECTORY`, else `$XDG_STATE_HOME/meshd`"},
     )
     log_level: Literal["debug", "info", "warning", "error", "critical"] = Field(
-        default="info", description="Least severity logged."
+        default="info", description="Lowest severity logged."
     )
     watch: bool = Field(default=True, description="Reload when the file changes.")
     watch_debounce: Duration = Field(default=0.2, description="Quiet time after a change before the file is read.")

@@ -24,8 +24,8 @@ class ModelBatchConfig(Section):
     max_payload: Size | None = Field(default=None, description="Bytes in one batch.")
     completion_window: Duration | None = Field(default=None, description="Longest a batch may take.")
     cost_discount: Fraction | None = Field(default=None, description="Fraction off the price.")
-    callback: str | None = Field(default=None, description="URL told when a batch is done.")
-    polling: Duration | None = Field(default=None, description="How often a batch is asked after.")
+    callback: str | None = Field(default=None, description="URL notified when a batch is done.")
+    polling: Duration | None = Field(default=None, description="How often a batch is polled.")
     partial_results: bool | None = Field(default=None, description="Accept the finished part of a batch.")
 
 
@@ -62,7 +62,7 @@ class ModelConfig(Section):
     )
     model: str = Field(
         default="",
-        description="The id the provider knows.",
+        description="The provider's own name for it.",
         json_schema_extra={"shown_default": "the part after the vendor prefix"},
     )
     capabilities: Names | None = Field(
@@ -71,7 +71,7 @@ class ModelConfig(Section):
         json_schema_extra={"shown_default": "the catalogue's"},
     )
     enabled: bool = Field(default=True, description="Whether it is used at all.")
-    weight: Weight = Field(default=1.0, description="Share of requests where a strategy weighs.")
+    weight: Weight = Field(default=1.0, description="Share of requests under strategies with weights.")
     pricing: PricingConfig = Field(default=PricingConfig(), description="Prices of this model.")
     budget: BudgetConfig = Field(default=BudgetConfig(), description="Spending limits.")
     delivery: DeliveryConfig = Field(default=DeliveryConfig(), description="How it answers.")

@@ -75,7 +75,7 @@ class LoggingSinks(SinksSection):
     )
     redact_secrets: Annotated[bool, AfterValidator(_always)] = Field(default=True, description="Mask keys and tokens.")
     max_payload_size: Annotated[Size, NotBuiltYet()] = Field(
-        default=65536, description="Most of a payload logged by `full`."
+        default=65536, description="Bytes of a payload that `full` logs."
     )
 
 
@@ -88,12 +88,12 @@ class StatisticsSinks(SinksSection):
     flush_interval: Duration = Field(default=60.0, description="Time between two flushes.")
     retention: Duration = Field(default=30 * 86400.0, description="How long statistics are kept.")
     scopes: tuple[Literal["model", "provider", "pool", "app"], ...] = Field(
-        default=("model", "provider", "pool", "app"), description="What is counted apart."
+        default=("model", "provider", "pool", "app"), description="Dimensions that are counted."
     )
 
 
 class TracingConfig(Section):
-    min_severity: Severity = Field(default="info", description="Least severity traced.")
+    min_severity: Severity = Field(default="info", description="Lowest severity traced.")
 
 
 class ObservabilityConfig(Section):

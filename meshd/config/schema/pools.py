@@ -34,23 +34,25 @@ class DeactivationConfig(Section):
         description="Statuses that count as failures.",
         json_schema_extra={"shown_default": "retryable codes, 401, 403"},
     )
-    request_limit: Count | None = Field(default=None, description="Requests before it rests.")
-    token_limit: Count | None = Field(default=None, description="Tokens before it rests.")
-    budget_limit: Money | None = Field(default=None, description="USD before it rests.")
+    request_limit: Count | None = Field(default=None, description="Requests before it is set aside.")
+    token_limit: Count | None = Field(default=None, description="Tokens before it is set aside.")
+    budget_limit: Money | None = Field(default=None, description="USD before it is set aside.")
     quota_window: Literal["daily", "monthly"] | None = Field(default=None, description="Window of the limits above.")
     maintenance_window: str | None = Field(
-        default=None, description="Cron expression with a duration, during which it rests."
+        default=None, description="Cron expression with a duration, during which it is set aside."
     )
 
 
 class RecoveryConfig(Section):
-    cooldown: Duration = Field(default=60.0, description="First rest of a model set aside; doubles on each relapse.")
-    max_cooldown: Duration = Field(default=900.0, description="Longest rest, unless `cooldown` itself is longer.")
+    cooldown: Duration = Field(
+        default=60.0, description="First cooldown of a model set aside; doubles on each relapse."
+    )
+    max_cooldown: Duration = Field(default=900.0, description="Longest cooldown, unless `cooldown` itself is longer.")
     probe_on_start: bool = Field(default=False, description="Probe its models at start.")
     probe_interval: Duration | None = Field(
-        default=None, description="How often models that rest are probed.", json_schema_extra={"shown_default": "off"}
+        default=None, description="How often models on cooldown are probed.", json_schema_extra={"shown_default": "off"}
     )
-    on_quota_reset: bool = Field(default=True, description="Back when the quota resets.")
+    on_quota_reset: bool = Field(default=True, description="Bring it back when the quota resets.")
     quota_reset_schedule: Literal["monthly", "daily_utc"] | None = Field(
         default=None, description="When the quota resets.", json_schema_extra={"shown_default": "the provider's"}
     )

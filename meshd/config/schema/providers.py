@@ -1,4 +1,4 @@
-"""The section `providers`: who is asked, with which key, and how patiently."""
+"""The section `providers`: which services are asked, with which key, and with what timeouts."""
 
 from __future__ import annotations
 
@@ -154,7 +154,7 @@ class ProviderConfig(OpenSection):
     auth: AuthConfig = Field(default=AuthConfig(), description="How the key is presented.")
     timeout: Duration = Field(default=60.0, description="Longest a whole call may take.")
     connect_timeout: Duration = Field(default=5.0, description="Longest connecting may take.")
-    max_retries: Count = Field(default=0, description="Retries inside the provider, before the router hears of it.")
+    max_retries: Count = Field(default=0, description="Retries inside the provider, before the router is told.")
     connection_pool: ConnectionPoolConfig = Field(default=ConnectionPoolConfig(), description="Its connections.")
     headers: dict[HeaderName, HeaderValue] = Field(default={}, description="Extra request headers.", repr=False)
     quota: QuotaConfig = Field(default=QuotaConfig(), description="Free-tier allowance.")
@@ -163,7 +163,7 @@ class ProviderConfig(OpenSection):
     discovery: ProviderDiscoveryConfig = Field(default=ProviderDiscoveryConfig(), description="What a sync asks for.")
     health: ProviderHealthConfig = Field(default=ProviderHealthConfig(), description="How it is probed.")
     catalogue: ProviderCatalogueConfig = Field(default=ProviderCatalogueConfig(), description="Its model list.")
-    error: ErrorCodesConfig = Field(default=ErrorCodesConfig(), description="What its statuses mean.")
+    error: ErrorCodesConfig = Field(default=ErrorCodesConfig(), description="How its HTTP statuses are treated.")
     pricing: PricingConfig = Field(default=PricingConfig(), description="Prices of all its models.")
     batch: Annotated[ProviderBatchConfig, NotBuiltYet()] = Field(default=ProviderBatchConfig(), description="Batches.")
     files: Annotated[FilesConfig, NotBuiltYet()] = Field(default=FilesConfig(), description="Files.")

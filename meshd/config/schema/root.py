@@ -20,8 +20,8 @@ from meshd.config.schema.storage import StorageConfig
 
 class RootConfig(Section):
     secrets: SecretsConfig = Field(default=SecretsConfig(), description="Where keys come from.")
-    providers: dict[str, ProviderConfig] = Field(default={}, description="Who is asked, by name.")
-    models: dict[str, ModelConfig] = Field(default={}, description="What can be asked for, by id.")
+    providers: dict[str, ProviderConfig] = Field(default={}, description="Services that run models, by name.")
+    models: dict[str, ModelConfig] = Field(default={}, description="Models, by id.")
     pools: dict[str, PoolConfig] = Field(default={}, description="Which models serve a capability, by name.")
     storage: StorageConfig = Field(default=StorageConfig(), description="Where state is kept.")
     observability: ObservabilityConfig = Field(
@@ -33,5 +33,5 @@ class RootConfig(Section):
     capabilities: dict[str, Any] = Field(
         default={}, description="Nodes added to the capability tree: a map of parents to lists or maps of children."
     )
-    apps: dict[str, AppConfig] = Field(default={}, description="Who may do what, by name.")
+    apps: dict[str, AppConfig] = Field(default={}, description="What each app may do, by name.")
     daemon: DaemonConfig = Field(default=DaemonConfig(), description="The socket and the process.")

@@ -21,7 +21,7 @@ class NoSettings(Section):
 
 
 class EnvStoreSettings(Section):
-    prefix: str = Field(default="", description="Put before a secret's name to get the variable's.")
+    prefix: str = Field(default="", description="Prefix that makes a secret's name the variable's.")
 
 
 class DotenvStoreSettings(Section):
@@ -84,7 +84,7 @@ class LocalLlmSettings(Section):
         default=None, description="Threads.", json_schema_extra={"shown_default": "the machine's cores"}
     )
     idle_timeout: Duration = Field(default=300.0, description="The child process is stopped when unused for that long.")
-    parallel: Positive = Field(default=2, description="Requests answered at once.")
+    parallel: Positive = Field(default=2, description="Requests answered in parallel.")
 
 
 class LocalEmbeddingsSettings(Section):
@@ -97,7 +97,9 @@ class LocalEmbeddingsSettings(Section):
 class ScriptedSettings(Section):
     script: Any = Field(default=(), description="The answers and faults: a list in order, or a map by model.")
     models: Names = Field(default=(), description="The models it lists.")
-    cycle: bool = Field(default=False, description="Begin the script again at its end; else its last step stays.")
+    cycle: bool = Field(
+        default=False, description="Repeat the script from its beginning; otherwise its last step repeats."
+    )
     capabilities: Names = Field(
         default=(), description="What its models can do.", json_schema_extra={"shown_default": "by their names"}
     )

@@ -86,7 +86,7 @@ def _allow_nested(definitions: dict[str, Any], name: str) -> None:
     flat = definitions[name]
     flat["properties"]["config"] = {
         "type": "object",
-        "description": "The same keys once more: standing here or directly under the name means the same.",
+        "description": "The same keys: they mean the same here and directly under the name.",
     }
 
 

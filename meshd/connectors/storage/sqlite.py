@@ -105,7 +105,7 @@ class SqliteStorage(Storage):
             self._move_aside(error)
             self._connection = self._open()
             self._file = _identity(self.path)
-            raise StorageReset(f"{self.path} was corrupt and begun afresh") from error
+            raise StorageReset(f"{self.path} was corrupt; a new one was begun") from error
 
     # -- values ---------------------------------------------------------------------------------------
 

@@ -72,8 +72,8 @@ class Fields:
         return value
 
     def inner(self, name: str) -> Fields:
-        """An object inside; without fields if there is none. Whoever takes it must keep its original as part of this
-        one's: see `keep`."""
+        """An object inside; without fields if there is none. A caller that takes it must keep its original as part of
+        this one's: see `keep`."""
         value = self.take(name)
         return Fields.of({} if value is None else value, self.place(name), self.format, strict=self.strict)
 

@@ -85,7 +85,7 @@ class Flight:
             self.close()
 
     def fail(self, error: MeshError) -> None:
-        """There will be no answer, or no more of it. Does nothing if it is over already."""
+        """The answer will not come, or not to its end. Does nothing if it is over already."""
         if not self.over:
             self.error = error
             self.close()

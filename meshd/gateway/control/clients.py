@@ -1,4 +1,4 @@
-"""Who is connected: the processes at the socket.
+"""The connected processes.
 
 Must never: show a user another's processes, unless an administrator; or a command line's arguments.
 """

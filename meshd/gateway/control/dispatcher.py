@@ -87,7 +87,7 @@ class Dispatcher:
             exchange.error(not_read())
         except Exception:
             logger.exception("%s %s failed", exchange.method, exchange.path)
-            exchange.error(MeshError("The daemon failed at this request; its log says why.", code="internal_error"))
+            exchange.error(MeshError("Internal error in the daemon; see its log.", code="internal_error"))
 
     async def call(self, method: str, path: str, call: Call) -> Any:
         """An operation's answer, for callers inside the process. Raises MeshError."""
@@ -119,7 +119,7 @@ class Dispatcher:
             allowed = list(dict.fromkeys(["root", user_name(os.getuid()), "apps with admin: true"]))
             raise AccessDeniedError(
                 told(
-                    f"{short(caller.user)} may not give this order; ask as root, or as an app with `admin: true`.",
+                    f"{short(caller.user)} may not give this command; use root, or an app with `admin: true`.",
                     f"{path} is for {', '.join(allowed)}",
                 ),
                 app=caller.app,

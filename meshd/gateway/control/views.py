@@ -56,7 +56,7 @@ def availability_of(
         return STANDBY, f"maintenance window {spec.deactivation.maintenance!r}", rests
     alone = state.rates.left_alone(model.id, now)
     if worst == ACTIVE and alone is not None and (spec is None or spec.retry.honor_retry_after):
-        why = f"{model.provider} asked to leave it alone: {alone.reason}"
+        why = f"{model.provider} asked us to pause: {alone.reason}"
         return STANDBY if alone.longer else ACTIVE, why, alone.left(now)
     return worst, reason, wait
 

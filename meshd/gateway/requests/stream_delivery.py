@@ -3,9 +3,9 @@
 Owns: the text delivered so far, the identity of the app's stream, and the seam where another model continues.
 Must never: hold a whole stream's events, only its text; decide which model continues (`routing/plan.py`).
 
-Rule: spec/routing.md, Streams. A stream that another model continues keeps its id; what that model repeats is dropped;
-the app gets one usage report. An answer that is more than text (a tool call, several choices, a response format) cannot
-be continued by another model.
+Rule: docs/routing.md, Streams continued elsewhere. A stream that another model continues keeps its id; what that model
+repeats is dropped; the app gets one usage report. An answer that is more than text (a tool call, several choices, a
+response format) cannot be continued by another model.
 """
 
 from __future__ import annotations

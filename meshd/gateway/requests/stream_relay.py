@@ -5,7 +5,7 @@ Must never: buffer more of a stream than its first events.
 
 Nothing reaches the app before the first content: an earlier failure is one of that attempt only, and another attempt
 replaces it unseen. Flow control runs from the app's credit to the provider's TCP window: this loop reads no event
-before the last one is sent. Rule: spec/routing.md, Streams.
+before the last one is sent. Rule: docs/routing.md, Streams continued elsewhere.
 """
 
 from __future__ import annotations
@@ -73,8 +73,8 @@ async def relay(attempt: UpstreamAttempt, provider: Provider, call: ProviderCall
         if held is not None:  # the connector's timeout, as nothing was sent
             raise
         # The app took nothing until the deadline: its own failure alone.
-        stopped = ProviderFailure(FailureKind.CANCELLED, "the app stopped taking the stream")
-        raise Broken(stopped, "the app took nothing", not_read()) from None
+        stopped = ProviderFailure(FailureKind.CANCELLED, "the app stopped reading the stream")
+        raise Broken(stopped, "the app read nothing", not_read()) from None
     except ClientGone:
         raise
     except Exception as error:

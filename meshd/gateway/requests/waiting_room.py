@@ -102,7 +102,7 @@ class WaitingRoom:
                 assert isinstance(step, GiveUp), "the deadline has passed"
                 return step
             if not latest.resting:
-                step = plan.next(clock.now())  # who stood behind others does not know yet what all of them wait for
+                step = plan.next(clock.now())  # those behind others do not know yet what all of them wait for
                 if not isinstance(step, Wait):
                     return step
                 latest = step

@@ -71,9 +71,9 @@ class Listing:
             reason = ""
             if model.upstream in listed:
                 if known.cause == FailureKind.MODEL_NOT_FOUND and recovery.reset(known, now):
-                    reason = "its provider has it now"
+                    reason = "its provider lists it"
             elif deactivates and model.upstream in before:
-                reason = "its provider lists it no longer"
+                reason = "its provider no longer lists it"
                 recovery.stand_by_indefinitely(known, reason, FailureKind.MODEL_NOT_FOUND, now)
             if reason:
                 core.keeper.changed([Change("model", not known.standby, reason, model=model.id, provider=provider)])

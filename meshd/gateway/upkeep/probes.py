@@ -1,8 +1,8 @@
 """Probes: requests without an app, to check health.
 
 Owns: sending a probe to a provider or a pool's models, and reporting its result.
-Must never: decide when to probe whom (`discovery/health_monitor.py`, `pool_probes.py`), or what an answer
-means (`routing/deactivation.py`). `one_token.py` has what a token costs.
+Must never: decide when to probe what (`discovery/health_monitor.py`, `pool_probes.py`), or what an answer means
+(`routing/deactivation.py`). `one_token.py` has what a token costs.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class Probing:
             if failure.elsewhere:
                 kind = FailureKind.UNSUPPORTED
             elif failure.status == 404 and message.method != "completion":
-                error = f"nothing at this path; check base_url: {error}"
+                error = f"no API at this path; check base_url: {error}"
         except TimeoutError:
             error, kind = f"no answer within {message.timeout:g} s", FailureKind.TIMEOUT
         except Exception as bug:
@@ -109,7 +109,7 @@ class Probing:
             with Limit(message.timeout), core.providers.lease(message.provider) as provider:
                 status = await provider.quota()
         except (ProviderFailure, TimeoutError) as failure:
-            logger.debug("%s does not tell its quota: %s", message.provider, failure)
+            logger.debug("%s does not report its quota: %s", message.provider, failure)
             return
         except Exception:
             logger.exception("asking %s for its quota failed unexpectedly", message.provider)

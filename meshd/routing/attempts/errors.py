@@ -241,7 +241,7 @@ def _names(own: dict[str, Any], status: int) -> dict[str, Any]:
 
 
 def _code(value: Any, status: int) -> str:
-    """A name as OpenAI's clients expect it: text, and not the status once more."""
+    """A name as OpenAI's clients expect it: text that does not repeat the status."""
     if not isinstance(value, str | int) or isinstance(value, bool) or str(value) == str(status):
         return ""
     return str(value)[:200]
@@ -250,7 +250,7 @@ def _code(value: Any, status: int) -> str:
 _SENTENCES: dict[FailureKind, str] = {
     FailureKind.AUTHENTICATION: "The key of provider {provider} is refused; give the daemon another.",
     FailureKind.PERMISSION: "Provider {provider} does not let this key ask for this; check what the key may do.",
-    FailureKind.RATE_LIMIT: "Provider {provider} is asked too often now; ask again {when}.",
+    FailureKind.RATE_LIMIT: "Provider {provider} is getting too many requests; ask again {when}.",
     FailureKind.QUOTA: "The quota of provider {provider} is used up; ask again {when}.",
     FailureKind.TIMEOUT: "Provider {provider} did not answer in time; ask again, or allow more time.",
     FailureKind.CONNECTION: "Provider {provider} cannot be reached; check that it runs, and its base_url.",
@@ -260,7 +260,7 @@ _SENTENCES: dict[FailureKind, str] = {
 }
 _KEYLESS: dict[FailureKind, str] = {
     FailureKind.AUTHENTICATION: (
-        "Provider {provider} wants a key and has none; give it an `api_key` in the configuration."
+        "Provider {provider} needs a key and has none; give it an `api_key` in the configuration."
     ),
     FailureKind.PERMISSION: "Provider {provider} forbids this; check what it allows, or give it an `api_key`.",
 }

@@ -4,7 +4,7 @@ Owns: the order of waiting requests.
 Must never: know what they wait for (each tries by itself), sleep, read a clock or do I/O.
 
 Between apps: start-time fair queueing, a request costing its app 1/weight. An app that has been idle starts at the
-queue's present virtual time, so that idleness earns no credit. Rule: spec/routing.md, Queueing.
+queue's present virtual time, so that idleness earns no credit. Rule: docs/routing.md, Rate limits and waiting.
 """
 
 from __future__ import annotations

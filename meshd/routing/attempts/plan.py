@@ -291,9 +291,9 @@ class RequestPlan:
         return True
 
     def _may_test(self, model: str, pool: PoolSpec) -> bool:
-        """Whether this request may ask it once more, if no other model can answer and retries are on: for as long as it
-        may wait while no other request is answered, but only a few times if attempts may cost something, or if only
-        this request fails there."""
+        """Whether this request may ask it again, if no other model can answer and retries are on: for as long as it may
+        wait while no other request is answered, but only a few times if attempts may cost something, or if only this
+        request fails there."""
         tries, most = self._tries.get(model, 0), pool.retry.max_attempts
         if tries < max(most, 1):
             return True

@@ -3,7 +3,7 @@
 Owns: the classification of failures and the delays between attempts.
 Must never: touch state (`deactivation.py`) or sleep; it says how long, and the caller waits.
 
-Rule: spec/routing.md, Retry.
+Rule: docs/routing.md, Failures.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def bound_wait(failure: ProviderFailure, retry: RetryPolicy, recovery: RecoveryP
     asked, longest = failure.retry_after, max(recovery.cooldown, recovery.max_cooldown)
     if asked is None or asked <= longest or not retry.honor_retry_after:
         return False
-    said = f"its provider asked to be left alone for {lasting(asked)}"
+    said = f"its provider asked us to wait {lasting(asked)}"
     if failure.kind is not FailureKind.QUOTA:
         failure.retry_after = longest
         said += f" and is asked again in {lasting(longest)}"

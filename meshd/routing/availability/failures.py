@@ -5,7 +5,7 @@ Must never: choose what to try next (`plan.py`).
 
 Error-based rules: consecutive failures with codes that count, their share of the requests in a window, a refused key at
 once, an unreachable provider, 5xx or 403 from several of a provider's models. Count-based: a used-up allowance, by our
-count or by the provider's report. Time-based: `maintenance.py`. Rule: spec/routing.md, Deactivation.
+count or by the provider's report. Time-based: `maintenance.py`. Rule: docs/routing.md, Failures.
 """
 
 from __future__ import annotations
@@ -249,7 +249,7 @@ def _blame_provider(
     if failure.kind is FailureKind.AUTHENTICATION:
         known.auth_valid, known.auth_tried = False, True
         if pool.deactivate_on_auth_failure:
-            why = "its key is refused" if provider.keyed else "it wants a key and has none"
+            why = "its key is refused" if provider.keyed else "it needs a key and has none"
             reason = f"{why}: {failure.message}"
     elif failure.kind is FailureKind.PERMISSION:
         # One model may refuse this key, or one prompt; if several do, the key is to blame.
@@ -456,11 +456,11 @@ def record_quota(
     elif told and status.remaining is not None:
         aside.until = now
         recover(aside, now)
-        return [Change("provider", True, "it says that its quota is there again", provider=provider.name)]
+        return [Change("provider", True, "it reports quota available again", provider=provider.name)]
     return []
 
 
-_NOTHING_LEFT = "it says that its quota is used up"
+_NOTHING_LEFT = "it reports its quota used up"
 _WINDOWS = {"day": "of the day", "month": "of the month", "rolling": "in 24 hours", "stint": "since it came back"}
 
 

@@ -5,7 +5,7 @@ Must never: decide *whether* something should be on standby (`deactivation.py`).
 
 After a cooldown comes probation: one request at a time, until one succeeds. A relapse doubles the cooldown;
 staying well for the longest cooldown forgets the relapses. A used-up allowance is not a failure: the model is active
-again at the reset, without a test. Rule: spec/routing.md, Recovery.
+again at the reset, without a test. Rule: docs/routing.md, Failures.
 """
 
 from __future__ import annotations
@@ -209,7 +209,7 @@ def _set_aside(availability: Availability, reason: str, cause: str, until: float
 
 
 def _awake(availability: Availability, now: float) -> bool:
-    """Note that its standby has ended, if only time had to pass."""
+    """Record that its standby has ended, if only time had to pass."""
     if not availability.standby or availability.probation or now < availability.until:
         return False
     return recover(availability, availability.until)
@@ -242,7 +242,7 @@ def _all(state: MeshState) -> Iterator[tuple[Change, Availability]]:
         yield Change("member", True, _BACK, pool, id), member.availability
 
 
-_BACK = "its rest is over"
+_BACK = "its cooldown ended"
 
 
 def begin_probation(availability: Availability, tester: object, now: float | None = None) -> None:

@@ -4,8 +4,7 @@ Owns: the mutable records that decisions read. They belong to the router actor a
 Must never: decide anything, read a clock, or do I/O; the caller gives times in UTC seconds by `meshd.host.clock`; the
 wall clock is `MeshState.ahead` of it.
 
-State belongs to a model *within a pool* (a member) if a rule of the pool caused it, otherwise to the model or provider
-(spec/routing.md, State).
+State belongs to a model *within a pool* (a member) if a rule of the pool caused it, otherwise to the model or provider.
 """
 
 from __future__ import annotations

@@ -161,7 +161,7 @@ def remarks(question: Question, ids: Iterable[str]) -> dict[str, str]:
         if at is DECLARED:
             continue
         reasons = [said for feature in uses if (said := _said(models[id], feature, states.get(id), now))]
-        when = "asked last" if at > best else "asked all the same"
+        when = "asked last" if at > best else "asked anyway"
         found[id] = f"{'; '.join(reasons)}; {when}"
     return found
 

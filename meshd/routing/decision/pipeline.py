@@ -138,7 +138,7 @@ class Pipeline:
         return features.declared_first(order, question, uses) if uses else order
 
     def take(self, question: Question, model: ModelSpec) -> str | None:
-        """Note that `model` is asked now; returns the model that the pool leaves for it, if it does."""
+        """Record that `model` is asked now; returns the model that the pool leaves for it, if it does."""
         return self.strategy(question).chosen(question, model.id)
 
     def explain(self, question: Question) -> Explanation:
@@ -177,8 +177,8 @@ class Pipeline:
 
 
 def soonest_recovery(question: Question, models: Iterable[str], *, untested: bool = False) -> float | None:
-    """Seconds until the first of these may be tried; None if none comes back by itself. untested: until its rest is
-    over, though it may be tested sooner if no other can answer."""
+    """Seconds until the first of these may be tried; None if none comes back by itself. untested: until its cooldown
+    ends, though it may be tested sooner if no other can answer."""
     waits = [_recovers_in(question, model, recovers_in if untested else tried_again_in) for model in models]
     return min((wait for wait in waits if wait is not None), default=None)
 

@@ -5,7 +5,7 @@ Must never: see a key (a fingerprint names it), read a clock or do I/O.
 
 Stride scheduling: each use advances a key's virtual time by 1/weight, and the key furthest behind is next. A key that
 comes back from a rest starts at the ring's time, so that it does not catch up in a burst. A key that gets 401 or 429
-rests alone (spec/configuration.md, `api_keys`).
+rests alone (docs/routing.md, Several keys).
 """
 
 from __future__ import annotations

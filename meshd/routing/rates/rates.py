@@ -4,7 +4,7 @@ Owns: what response headers said, what was sent in the last minute, what is in f
 Must never: decide between models, queue (`fair_queue.py`), read a clock or do I/O.
 
 Limits come from the provider's response headers where it sends them, else from the configuration, else there are
-none. Rule: spec/routing.md, Strategies and Queueing.
+none. Rule: docs/routing.md, Rate limits and waiting.
 
 For token limits a request counts as its input plus its expected output: the model's recent average, or
 `EXPECTED_OUTPUT` while there is none, and never more than its own limit. An output limit is often the most that a model
@@ -89,12 +89,12 @@ class Rates:
         spec, app, pacing = self._of_now(question, model.provider)
         provider, most = self._providers.get(model.provider), spec.rate.concurrency
         if most is not None and provider is not None and provider.in_flight >= most:
-            return Crowd(f"{spec.name} is at its concurrency of {most}", None)
+            return Crowd(f"{spec.name} is at its concurrency limit of {most}", None)
         record = self._models.get(model.id)
         if record is not None and record.left_alone is not None and question.pool.retry.honor_retry_after:
             left = record.left_alone.left(question.now)
             if left is not None and (resting or record.left_alone.kept):
-                return Crowd(f"{spec.name} asked to leave {model.id} alone; {room_in(left)}", left, told=True)
+                return Crowd(f"{spec.name} asked us to pause {model.id}; {room_in(left)}", left, told=True)
         tokens = 0
         if spec.rate.tpm is not None or app.tpm is not None or (record is not None and record.limits_tokens):
             tokens = _expected(question.estimate(model), record)
@@ -373,7 +373,7 @@ class Rates:
         if app is None:
             return None
         if rate.concurrency is not None and app.in_flight >= rate.concurrency:
-            return Crowd(f"app {account} is at its concurrency of {rate.concurrency}", None)
+            return Crowd(f"app {account} is at its concurrency limit of {rate.concurrency}", None)
         return crowd_of_the_minute(f"app {account}", app.window, rate.rpm, rate.tpm, tokens, question.now)
 
     def _pacing_crowd(self, question: Question, pacing: PacingPolicy, model: ModelSpec) -> Crowd | None:
@@ -384,7 +384,7 @@ class Rates:
         delta = pacing.min_delta
         if delta is not None and pace.last <= now < pace.last + delta:
             wait = pace.last + delta - now
-            return Crowd(f"pool {pool.name} asks {model.id} once in {delta:g} s; {room_in(wait)}", wait)
+            return Crowd(f"pool {pool.name} sends {model.id} a request every {delta:g} s; {room_in(wait)}", wait)
         return crowd_of_the_minute(f"pool {pool.name} at {model.id}", pace.window, pacing.max_rpm, None, 0, now)
 
     def _keys_crowd(

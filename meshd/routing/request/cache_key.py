@@ -1,6 +1,6 @@
 """Which requests an answer may be kept for, and which of them are the same.
 
-Owns: the rule of what is deterministic, what an app may ask of the cache, and the key of a request.
+Owns: the rule of what is deterministic, what an app may want from the cache, and the key of a request.
 Must never: keep an answer (`gateway/cache.py` does), or let two requests share a key whose answers could differ.
 """
 
@@ -40,12 +40,12 @@ which the answer names, nor `stream_options`, which changes the chunks."""
 
 
 class Wish(enum.Enum):
-    """What an app asks of the cache. DEFAULT: if the parameters make the answer repeatable. ALWAYS: even if they do
-    not. ANEW: ask, and replace the kept answer. NEVER: ask, and keep nothing."""
+    """What an app wants from the cache. DEFAULT: if the parameters make the answer repeatable. ALWAYS: even if they do
+    not. RENEW: ask, and replace the kept answer. NEVER: ask, and keep nothing."""
 
     DEFAULT = enum.auto()
     ALWAYS = enum.auto()
-    ANEW = enum.auto()
+    RENEW = enum.auto()
     NEVER = enum.auto()
 
 
@@ -87,7 +87,7 @@ def lookup(
         text = json.dumps(parts, sort_keys=True, separators=(",", ":"))
     except (ValueError, RecursionError):
         return None
-    return Lookup(blake2b(text.encode(), digest_size=32).digest(), read=wish is not Wish.ANEW)
+    return Lookup(blake2b(text.encode(), digest_size=32).digest(), read=wish is not Wish.RENEW)
 
 
 def wished(headers: Mapping[str, str]) -> Wish:
@@ -107,7 +107,7 @@ def wished(headers: Mapping[str, str]) -> Wish:
                 directives |= {directive.strip().lower() for directive in value.split(",")}
     if "no-store" in directives:
         return Wish.NEVER
-    return Wish.ANEW if "no-cache" in directives else Wish.DEFAULT
+    return Wish.RENEW if "no-cache" in directives else Wish.DEFAULT
 
 
 def deterministic(operation: Operation, fields: Mapping[str, msgspec.Raw]) -> bool:

@@ -183,7 +183,7 @@ def is_plain_input(raw: msgspec.Raw) -> bool:
 
 
 def longer(caches: Caches, mark: Any) -> Caches:
-    """The longest that is asked for, with that mark as well. A mark without a known time may be for long."""
+    """The longest that is asked for, with that mark as well. A mark without a known time may be for a long one."""
     short = isinstance(mark, dict) and mark.get("ttl") in _SHORT
     return "short" if short and caches != "lasting" else "lasting"
 

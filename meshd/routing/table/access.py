@@ -1,6 +1,6 @@
 """Who may use what: the rules of `apps`.
 
-Owns: when a `match` holds of a process, and which pools and models an app may ask for.
+Owns: when a process satisfies a `match`, and which pools and models an app may ask for.
 Must never: identify a process (`meshd/gateway/frontends/ipc/identity.py`), or count what an app uses (`accounts.py`).
 """
 

@@ -4,7 +4,7 @@ Owns: the nodes, their aliases and the arithmetic between them.
 Must never: know models or pools; those hold node ids.
 
 An id is the dotted path from the root's child (`generation.text-generation.chat-completion`); a segment that is unique
-in the whole tree is an alias of its path. Rule: spec/capabilities.md.
+in the whole tree is an alias of its path. Rule: docs/configuration.md, capabilities.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class CapabilityTree:
 
     @classmethod
     def default(cls) -> CapabilityTree:
-        """The tree of spec/capabilities.md."""
+        """The tree that configurations extend."""
         tree = cls()
         tree.add_all(_STANDARD)
         return tree

@@ -334,7 +334,7 @@ class RoutingTable:
         return cls(CapabilityTree.default(), (), (), ())
 
     def resolve(self, name: str) -> Target:
-        """What `name` stands for: a pool, a capability, a model. First match wins (spec/capabilities.md).
+        """What `name` stands for: a pool, a capability, a model. The first match wins.
 
         Raises UnknownModel.
         """

@@ -214,7 +214,7 @@ def test_nobody_waits_longer_than_queue_timeout(busy):
     assert 0.3 <= time.monotonic() - began < 5
     assert (caught.value.status_code, caught.value.code) == (429, "queue_full")
     assert caught.value.retry_after
-    assert "concurrency of 1" in str(caught.value)
+    assert "is at its concurrency limit of 1" in str(caught.value)
     assert (waiting(daemon), server.served["served"]) == (0, 1)
 
 

@@ -12,7 +12,7 @@ import pytest
 from modelmesh import AuthenticationError
 from tests.support.keyed_provider import KeyedProvider
 
-WANTED = "Provider none wants a key and has none; give it an `api_key` in the configuration."
+WANTED = "Provider none needs a key and has none; give it an `api_key` in the configuration."
 REFUSED = "The key of provider {} is refused; give the daemon another."
 KEYED: dict[str, dict[str, Any]] = {
     "key": {"api_key": "k-wrong-one"},
@@ -52,17 +52,17 @@ def test_every_command_says_so(daemon: Any, run_meshctl: Any) -> None:
     told(daemon, "key")
     rows = {row["name"]: row for row in json.loads(run_meshctl(daemon, "providers", "--json").stdout)["data"]}
     assert {name: rows[name]["key"] for name in ("none", "key")} == {"none": "wanted", "key": "refused"}
-    assert "provider none: it wants a key and has none: " in run_meshctl(daemon, "status", "--all").stdout
+    assert "provider none: it needs a key and has none: " in run_meshctl(daemon, "status", "--all").stdout
     shown = run_meshctl(daemon, "providers").stdout
     assert "key wanted" in next(line for line in shown.splitlines() if line.startswith("none "))
-    assert "key        none, and it wants one" in run_meshctl(daemon, "providers", "none").stdout
+    assert "key        none, and it needs one" in run_meshctl(daemon, "providers", "none").stdout
     probed = run_meshctl(daemon, "probe").stdout.splitlines()
     assert {words[0]: words[2] for words in map(str.split, probed) if words[1] == "key"} == {
         **dict.fromkeys(KEYED, "refused"), "none": "wanted", "switched-off": "wanted"
     }  # fmt: skip
     lines = run_meshctl(daemon, "doctor").stdout.splitlines()
     at = next(number for number, line in enumerate(lines) if line.startswith("problem provider none: "))
-    assert "wants a key and has none: " in lines[at]
+    assert "needs a key and has none: " in lines[at]
     assert lines[at].count("wants a key") == 1
     assert "api_key" in lines[at + 1]
     assert "refused" not in lines[at]

@@ -64,7 +64,7 @@ PROVIDERS = [
     "modelmesh.local-embeddings.v1",
     "modelmesh.scripted.v1",
 ]
-"""The table of the connectors' specification."""
+"""Every provider connector of the catalogue and of the daemon."""
 
 WITHOUT_PRICES = {
     "replicate.inference.v1": "billed by seconds of hardware, or by each model in its own way",

@@ -32,7 +32,7 @@ async def test_a_model_that_its_provider_lists_no_longer_is_set_aside_until_it_d
     made.listing.compare("p", {"a"})  # b was never listed: its list may simply be incomplete
     assert not made.mesh.state.model("p.b").availability.standby
     made.listing.compare("p", {"b"})
-    assert made.mesh.state.model("p.a").availability.reason == "its provider lists it no longer"
+    assert made.mesh.state.model("p.a").availability.reason == "its provider no longer lists it"
     assert not made.mesh.state.model("p.b").availability.standby
     made.listing.compare("p", {"a", "b"})
     assert not made.mesh.state.model("p.a").availability.standby

@@ -17,7 +17,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = child.parser("serve a GGUF file on a UNIX socket")
     parser.add_argument("--model", required=True, help="path of the GGUF file")
     parser.add_argument("--context", type=int, required=True, help="tokens of context for each request")
-    parser.add_argument("--parallel", type=int, default=2, help="requests answered at once")
+    parser.add_argument("--parallel", type=int, default=2, help="requests answered in parallel")
     given = parser.parse_args(arguments)
     child.settle(given.socket)
 

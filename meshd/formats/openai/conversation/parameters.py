@@ -49,7 +49,7 @@ def read_parameters(fields: Fields) -> Parameters:
 
 
 def _limit(fields: Fields) -> int | None:
-    """The larger of the two names: a server may use either. What is not positive is no limit."""
+    """The larger of the two names: a server may use either. What is not positive means no limit."""
     newer, older = fields.whole("max_completion_tokens"), fields.whole("max_tokens")
     if older is not None or (newer is not None and newer <= 0):
         fields.odd()

@@ -4,7 +4,7 @@ Owns: the ROUTER socket, its peers, and the mapping between frames and exchanges
 Must never: block, know what an operation does, or let one peer's bad messages affect another.
 
 The socket's file descriptor is edge-triggered: it is drained until `Again` on every wake-up, and looked at
-again after every send, or messages would get stuck (measured.md).
+again after every send, or messages would get stuck.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ _FRAMING = 1024**2  # bytes of a frame beyond max_message_size that are still re
 _WAITING = 10_000  # unread messages to a peer, after which it counts as lost
 _BACKLOG = 4096  # connections waiting to be accepted
 _SILENT = "it fell silent"
-_GAVE_UP = "the daemon heard nothing of this client for three heartbeats, and gave its requests up"
+_GAVE_UP = "the daemon heard nothing from this client for three heartbeats, and gave its requests up"
 _MESH_INFLIGHT = 256  # listeners and commands (/mesh/…) at a time, beside max_inflight
 
 
@@ -212,7 +212,9 @@ class IpcServer:
             self._doorkeepers.append(Doorkeeper(self._loop, ours, theirs, self._no_room))
 
     def _no_room(self) -> None:
-        logger.warning("who connects has to wait: meshd has no file descriptor left; raise LimitNOFILE= or `ulimit -n`")
+        logger.warning(
+            "new connections have to wait: meshd has no file descriptors left; raise LimitNOFILE= or `ulimit -n`"
+        )
 
     def _bind_to(self, fd: int, address: str) -> None:
         self._socket.set(zmq.USE_FD, fd)
@@ -232,8 +234,8 @@ class IpcServer:
             if mode is not None:  # only now may others connect
                 os.chmod(path, mode)
         except OSError as error:
-            whom = "" if gid is None else f" to group {gid}"
-            raise MeshError(f"cannot give {path}{whom}: {error.strerror}", code="socket_not_given") from None
+            what = "mode" if gid is None else f"mode and group ({gid})"
+            raise MeshError(f"cannot set {what} of {path}: {error.strerror}", code="socket_not_given") from None
 
     @property
     def message_limit(self) -> int:
@@ -292,7 +294,7 @@ class IpcServer:
             if error.errno == zmq.EHOSTUNREACH:
                 self._lose(peer, "it closed its connection")
             elif error.errno == zmq.EAGAIN:
-                self._lose(peer, "it does not take its messages")
+                self._lose(peer, "it does not read its messages")
             else:
                 logger.warning("cannot send to process %d: %s", peer.caller.pid, error)
             return False
@@ -344,7 +346,7 @@ class IpcServer:
         peer = self.peers.get(identity) or self._meet(identity, first)
         peer.seen = time.monotonic()
         if peer.identity not in self.peers:
-            self._malformed(peer, "a client leaves its routing id to libzmq", b"")
+            self._malformed(peer, "a client must not set its own routing id", b"")
             return
         try:
             message = wire.decode(frames)
@@ -459,7 +461,7 @@ class IpcServer:
         exchange = self.exchanges.get(message.request_id)
         if exchange is not None:
             if exchange.peer.caller != peer.caller:
-                self._malformed(peer, "this request id is another client's", message.request_id)
+                self._malformed(peer, "this request id belongs to another client", message.request_id)
             elif exchange.peer is not peer:
                 exchange.peer.exchanges.discard(exchange)
                 exchange.peer = peer

@@ -3,7 +3,7 @@
 Owns: `CostFirst`, `LatencyFirst`.
 Must never: measure or price anything; prices are the table's, latencies the state's.
 
-Rule: spec/routing.md, Strategies. Both look at every member for every request, with a few arithmetic operations each on
+Rule: docs/routing.md, Strategies. Both look at every member for every request, with a few arithmetic operations each on
 figures laid out beforehand.
 """
 

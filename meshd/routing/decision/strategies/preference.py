@@ -3,7 +3,7 @@
 Owns: `StickUntilFailure`, `RateLimitAware`, `PrioritySelection`.
 Must never: count requests or limits; headroom is `rates.py`'s.
 
-Rule: spec/routing.md, Strategies.
+Rule: docs/routing.md, Strategies.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 Owns: preference, and a pool's current model. The stages decide whether a model may be asked at all.
 Must never: look at a clock or draw a random number itself.
 
-Rule: spec/routing.md, Strategies. A new strategy is a class in one of these modules and a row in STRATEGIES.
+Rule: docs/routing.md, Strategies. A new strategy is a class in one of these modules and a row in STRATEGIES.
 """
 
 from __future__ import annotations

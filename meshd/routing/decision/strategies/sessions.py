@@ -3,7 +3,7 @@
 Owns: `SessionStickiness`, and which sessions have moved, for how long (`session.ttl`).
 Must never: remember any other session: its model follows from its name and the pool's members.
 
-Rule: spec/routing.md, Strategies.
+Rule: docs/routing.md, Strategies.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class SessionStickiness:
         return None
 
     def _keep(self, question: Question, model: str, ttl: float) -> None:
-        """Note that the session has moved to `model`, or is still there."""
+        """Record that the session has moved to `model`, or is still there."""
         session = question.asker.session
         stands = next(self.order(question))
         moves = model != stands and not is_up(question, stands)

@@ -3,7 +3,7 @@
 Owns: `RoundRobin`, `LoadBalanced`.
 Must never: count limits (`rates.py` does), or draw random numbers except the request's own.
 
-Rule: spec/routing.md, Strategies.
+Rule: docs/routing.md, Strategies.
 """
 
 from __future__ import annotations

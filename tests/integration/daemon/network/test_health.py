@@ -118,6 +118,6 @@ def test_a_probe_that_is_answered_ends_a_models_own_rest(meshd, upstream, eventu
 
     assert own()["status"] == "standby"
     server.start()
-    eventually(lambda: own()["status"] == "probation", what="its rest is over, and a request may test it")
+    eventually(lambda: own()["status"] == "probation", what="its cooldown ended, and a request may test it")
     assert daemon.say(model="chat").mesh.model == "first.chat"
     assert own()["status"] == "active"

@@ -48,19 +48,19 @@ def test_a_wait_of_hours_is_a_reason_and_bounded_and_kept(meshd, upstream, event
     with pytest.raises(modelmesh.MeshError) as caught:
         daemon.say(model="chat")
     error = caught.value
-    assert "its provider asked to be left alone for 2 h" in str(error)
+    assert "its provider asked us to wait 2 h" in str(error)
     assert "asked again in 15 min" in str(error)
     assert 880 < error.retry_after <= 900
 
     def told() -> None:
         row = member(daemon)
         assert row["status"] == "standby"
-        assert "asked to be left alone for 2 h" in row["reason"]
+        assert "asked us to wait 2 h" in row["reason"]
         assert 800 < row["recovers_in"] <= 900
-        assert "left alone" in daemon.model("sole.chat")["reason"]
+        assert "asked us to" in daemon.model("sole.chat")["reason"]
         with pytest.raises(modelmesh.MeshError) as caught:
             daemon.say(model="chat")
-        assert "left alone" in str(caught.value) or "leave sole.chat alone" in str(caught.value)
+        assert "asked us to wait" in str(caught.value) or "asked us to pause sole.chat" in str(caught.value)
         assert 800 < caught.value.retry_after <= 900
         assert asked(server) == 1, "it is left alone"
 
@@ -82,10 +82,10 @@ def test_what_is_within_the_longest_rest_is_kept_to(meshd, upstream):
     daemon = meshd(alone(server))
     with pytest.raises(modelmesh.RateLimitError) as caught:
         daemon.say(model="chat")
-    assert "left alone" not in str(caught.value)
+    assert "asked us to" not in str(caught.value)
     assert caught.value.retry_after == 60
     row = member(daemon)
-    assert (row["status"], "asked to leave it alone" in row["reason"]) == ("active", True)
+    assert (row["status"], "asked us to pause" in row["reason"]) == ("active", True)
     assert 50 < row["recovers_in"] <= 60
 
 

@@ -1,6 +1,6 @@
 """`discovery.sync` and `discovery.health` in a real daemon: what appears and goes at a provider, and how it is probed.
 
-And the events of spec/telemetry.md that no other test of a pool's rules sees.
+And the events that no other test of a pool's rules sees.
 """
 
 from __future__ import annotations

@@ -136,7 +136,7 @@ def test_a_refused_request_is_asked_elsewhere_and_nobody_asks_there_until_the_ti
     assert server.served["by_model"]["refused-a"] == 1
     assert member(daemon, "refused", "refused-a")["status"] == "active"
     [stage] = (stage for stage in explain(daemon, "refused")["stages"] if stage["name"] == "limits")
-    assert "p-refused-a asked to leave refused-a alone; room in" in stage["dropped"][0]["reason"]
+    assert "p-refused-a asked us to pause refused-a; room in" in stage["dropped"][0]["reason"]
     daemon.ask("POST", "/mesh/v1/models/activate", {"id": "refused-a"})
     assert asked(daemon, "refused") == "a", "an operator knows better"
 

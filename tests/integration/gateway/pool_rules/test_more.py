@@ -270,7 +270,7 @@ EVENTS: dict[str, tuple[set[str], str, set[str]]] = {  # type → its ids, its r
     "stream_continued": ({"pool", "model", "provider", "request"}, r".+", {"pieces"}),
     "model_rotated": ({"pool", "model"}, r"broken-a → broken-b", {"from", "to"}),
     "model_deactivated": ({"pool", "model", "provider"}, r".+", {"until"}),
-    "secret_rotated": ({"secret"}, r"it has another value in its store", set()),
+    "secret_rotated": ({"secret"}, r"its store has a new value", set()),
     "config_rejected": (set(), r".+", set()),
     "config_reloaded": (set(), r".+", set()),
 }

@@ -189,7 +189,7 @@ def test_a_quota_that_can_be_asked_for_is_and_what_it_says_holds(meshd, noting, 
     assert (row["available"], row["quota"]["used"], row["quota"]["remaining"]) == (True, 2.5, 7.5)
     noting.documents["key"] = {"data": {"usage": 10, "limit_remaining": 0, "limit": 10}}
     row = eventually(lambda: (found := provider(daemon, "up")) and not found["available"] and found)
-    assert row["reason"] == "it says that its quota is used up"
+    assert row["reason"] == "it reports its quota used up"
     [event] = events(daemon, "provider_deactivated", provider="up")
     assert event["reason"] == row["reason"]
     assert event["changed"]["until"] > time.time()

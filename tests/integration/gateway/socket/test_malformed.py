@@ -155,7 +155,7 @@ def test_another_processs_request_can_be_neither_taken_nor_stopped(daemon, line)
         timeout=20,
         check=True,
     ).stdout.splitlines()
-    assert said == ["ERROR malformed message: this request id is another client's"] * 2
+    assert said == ["ERROR malformed message: this request id belongs to another client"] * 2
     assert line.quiet(0.05)
     line.send(wire.CREDIT, stream, wire.CreditHead(1))
     assert line.receive(wire.CHUNK).request_id == stream

@@ -81,7 +81,7 @@ def test_a_problem_exits_1_with_advice(fake: Any, meshctl: Any) -> None:
         "data": [
             {"name": "a", "key": "refused", "reason": "its key is refused"},
             {"name": "b", "key": "refused", "reason": "its key is refused: no such key"},
-            {"name": "c", "key": "wanted", "reason": "it wants a key and has none: no key"},
+            {"name": "c", "key": "wanted", "reason": "it needs a key and has none: no key"},
         ]
     }
     fake.answers["GET pools"] = {"data": [{"name": "p", "active": 0, "standby": 1, "models": [{"provider": "a"}]}]}
@@ -90,7 +90,7 @@ def test_a_problem_exits_1_with_advice(fake: Any, meshctl: Any) -> None:
     done = meshctl("doctor")
     assert done.exit_code == 1
     assert "✗ provider b: key refused: no such key\n" in done.stdout
-    assert "✗ provider c: wants a key and has none: no key\n" in done.stdout
+    assert "✗ provider c: needs a key and has none: no key\n" in done.stdout
     assert "✗ provider a: key refused: 401 invalid api key\n    → give the daemon another" in done.stdout
     assert "pool p" not in done.stdout, "the key has its line already"
     assert "! daemon: meshd 9.9.9" in done.stdout

@@ -53,7 +53,7 @@ def test_budget_of_one(fake: Any, meshctl: Any) -> None:
     assert json.loads(meshctl("budget", "--json").stdout)["data"] == ROWS
     names = {"providers": "name", "pools": "name", "apps": "name", "models": "id"}
     fake.answers.update({f"GET {path}": {"data": [{key: f"some-{path}"}]} for path, key in names.items()})
-    assert "nothing limits some-pools" in meshctl("budget", "some-pools").stdout
+    assert "no limits for some-pools" in meshctl("budget", "some-pools").stdout
     unknown = meshctl("budget", "some-pool")
     assert (unknown.exit_code, unknown.stdout) == (1, "")
     assert "did you mean some-pools?\n  there are: some-providers, some-pools, some-apps" in unknown.stderr
@@ -104,7 +104,7 @@ def test_apps(fake: Any, meshctl: Any) -> None:
     assert "%" not in lines[3]  # the limit is the default's
     assert json.loads(meshctl("apps", "--json").stdout) == {"data": [APP, DEFAULT, VIM]}
     fake.answers["GET apps"] = {"data": []}
-    assert "no app has asked" in meshctl("apps").stdout
+    assert "no app has sent a request" in meshctl("apps").stdout
 
 
 def test_one_app(fake: Any, meshctl: Any) -> None:
@@ -116,7 +116,7 @@ def test_one_app(fake: Any, meshctl: Any) -> None:
                  "$5.00/day", "pools chat", "models all"):  # fmt: skip
         assert text in shown, text
     shown = narrow(meshctl("apps", "vim"))
-    assert "default, shared by all without an entry" in shown
+    assert "default, shared by all apps without an entry" in shown
     assert "pools none" in shown
     assert json.loads(meshctl("apps", "mail", "--json").stdout) == APP
     assert meshctl("apps", "nobody").exit_code == 1
@@ -182,7 +182,7 @@ def test_explain_says_that_it_would_wait(fake: Any, meshctl: Any) -> None:
     fake.answers["POST explain"] = EXPLANATION | {"chosen": None, "queue": waits | {"frees_in": None}}
     assert "until another request ends" in narrow(meshctl("explain", "chat"))
     fake.answers["POST explain"] = EXPLANATION | {"cache": EXPLANATION["cache"] | {"age": 12.0}}
-    assert "it would get the answer of 12.0 s ago, and no model would be asked" in narrow(meshctl("explain", "chat"))
+    assert "it would get the answer of 12.0 s ago, and no model would be called" in narrow(meshctl("explain", "chat"))
 
 
 def test_lists_in_detail(fake: Any, meshctl: Any) -> None:

@@ -36,8 +36,8 @@ def test_what_is_right():
 @pytest.mark.parametrize(
     ("apps", "path", "message", "suggestion"),
     [
-        ({"a": {}}, "apps.a", "fits no process", None),
-        ({"a": {"match": {"user": ""}}}, "apps.a", "fits no process", None),
+        ({"a": {}}, "apps.a", "matches no process", None),
+        ({"a": {"match": {"user": ""}}}, "apps.a", "matches no process", None),
         ({"default": {"match": {"uid": 1}}}, "apps.default.match", "no `match`", None),
         ({"a": {"match": {"user": f"{USER}x"}}}, "apps.a.match.user", "no user", USER),
         ({"a": {"match": {"group": f"{GROUP}x"}}}, "apps.a.match.group", "no group", GROUP),

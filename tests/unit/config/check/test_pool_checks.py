@@ -56,14 +56,14 @@ def test_rules_that_are_right() -> None:
             ("require.features.vision", "expected true or false, got yes", None),
         ),
         ({"fallback_pools": ["othr"]}, ("fallback_pools[0]", "there is no pool 'othr'", "other")),
-        ({"fallback_pools": ["other", "chat"]}, ("fallback_pools[1]", "is the pool itself", None)),
+        ({"fallback_pools": ["other", "chat"]}, ("fallback_pools[1]", "a pool cannot be its own fallback", None)),
         (
             {"fallback_strategy": "cost-frist"},
             ("fallback_strategy", "unknown rotation policy 'modelmesh.cost-frist.v1'", "modelmesh.cost-first.v1"),
         ),
         (
             {"strategy": "priority-selection", "fallback_strategy": "modelmesh.priority-selection.v1"},
-            ("fallback_strategy", "is the strategy that it is to follow on", None),
+            ("fallback_strategy", "must differ from `strategy`", None),
         ),
     ],
 )
@@ -114,5 +114,5 @@ def test_a_time_zone(name: str) -> None:
 )
 def test_a_time_zone_that_is_none(name: str, suggestion: str | None) -> None:
     (problem,) = MeshConfig.from_dict({"daemon": {"timezone": name}}).validate()
-    assert (problem.path, problem.message) == ("daemon.timezone", f"there is no time zone {name!r}")
+    assert (problem.path, problem.message) == ("daemon.timezone", f"there is no timezone {name!r}")
     assert suggestion is None or problem.suggestion == suggestion

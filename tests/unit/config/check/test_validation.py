@@ -209,7 +209,7 @@ def test_models_that_are_found_rather_than_listed_may_be_named() -> None:
 
 def test_a_model_needs_a_provider() -> None:
     (problem,) = found({"models": {"gpt-4o": {"capabilities": ["ocr"]}}})
-    assert problem == "models.gpt-4o: `provider` is missing, and the id begins with the name of none"
+    assert problem == "models.gpt-4o: `provider` is missing, and the id does not begin with a provider's name"
 
 
 def test_discovery_names_providers() -> None:
@@ -230,7 +230,7 @@ def test_a_model_serves_leaves() -> None:
 def test_a_pool_targets_any_node_and_its_name_may_be_one() -> None:
     assert found({"pools": {"embeddings": None, "x": {"capability": "generation"}}}) == []
     (problem,) = found({"pools": {"cheap": {}}})
-    assert problem == "pools.cheap: names no `models` and no `capability`, and is itself no capability"
+    assert problem == "pools.cheap: has neither `models` nor `capability`, and its name is not a capability"
     (problem,) = found({"pools": {"x": {"capability": "chat"}}})
     assert "unknown capability 'chat'" in problem
 

@@ -145,7 +145,7 @@ def told(text: str, format: str = "yaml", **environ: str) -> str:
     [
         ("daemon:\n\tlog_level: debug\n", "yaml", "mesh:2: is not valid YAML: a tab at the beginning"),
         ("daemon:\n  watch: true\n \tlog_level: debug\n", "yaml", "mesh:3: is not valid YAML: a tab"),
-        ("daemon:\n  log_level: “debug”\n", "yaml", "mesh:2: daemon.log_level: stands in typographic quotes"),
+        ("daemon:\n  log_level: “debug”\n", "yaml", "mesh:2: daemon.log_level: is in typographic quotes"),
         ("“daemon”:\n  log_level: debug\n", "yaml", "mesh:1: “daemon”: the name has a typographic quote"),
         ("daemon:\n  log_level:\u00a0debug\n", "yaml", "has a non-breaking space"),
         ("daemon:\n\u00a0\u00a0log_level: debug\n", "yaml", "non-breaking space"),

@@ -512,7 +512,7 @@ async def test_a_model_that_its_provider_lists_no_longer_is_set_aside_until_it_d
     listing.compare("other", set())
     assert core.changes == []
     listing.compare("p", {"b"})
-    assert known("p.a").availability.reason == "its provider lists it no longer"
+    assert known("p.a").availability.reason == "its provider no longer lists it"
     listing.compare("p", {"a", "b"})
     assert not known("p.a").availability.standby
     assert [(change.model, change.available) for change in core.changes] == [("p.a", False), ("p.a", True)]

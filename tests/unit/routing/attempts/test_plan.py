@@ -714,7 +714,7 @@ def test_what_refuses_is_asked_by_each_request_where_no_other_can_answer(kind: F
     plan = made.plan()
     assert tried(plan.next(NOW)).tests
     plan.succeeded(NOW + 1, 1.0)
-    assert made.decide() == "p.a", "its rest is over"
+    assert made.decide() == "p.a", "its cooldown ended"
 
 
 @pytest.mark.parametrize("kind", REFUSING)

@@ -1,7 +1,7 @@
 """What holds whatever happens, with everything at once: budgets, limits, keys, hedges, fallback pools, maintenance,
 and requests that wait.
 
-A machine plays the gateway in virtual time (`virtual_gateway.py`) and checks what spec/routing.md promises at every
+A machine plays the gateway in virtual time (`virtual_gateway.py`) and checks what docs/routing.md promises at every
 step: nobody is refused or waits while a model is free for it, and what was taken is given back.
 """
 

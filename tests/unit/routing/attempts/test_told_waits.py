@@ -34,7 +34,7 @@ def test_nothing_is_left_alone_for_longer_than_the_longest_rest(
     assert made.member("p.a").until <= NOW + most
     alone = made.state.rates.left_alone("p.a", NOW)
     assert alone is None or alone.until <= NOW + most
-    assert ("asked to be left alone" in made.state.model("p.a").last_failure_reason) == (asked > max(cooldown, longest))
+    assert ("asked us to wait" in made.state.model("p.a").last_failure_reason) == (asked > max(cooldown, longest))
 
 
 def test_a_probe_that_is_told_to_wait_is_told_no_longer() -> None:
@@ -42,14 +42,14 @@ def test_a_probe_that_is_told_to_wait_is_told_no_longer() -> None:
     model, told = made.table.models["p.a"], failure(FailureKind.RATE_LIMIT, retry_after=7200.0)
     failures.record_probe(made.state, made.pool, model, made.table.providers["p"], told, NOW, object())
     assert made.member("p.a").until == NOW + 900
-    assert "left alone for 2 h" in made.member("p.a").reason
+    assert "asked us to wait 2 h" in made.member("p.a").reason
 
 
 def test_a_quotas_reset_is_waited_for() -> None:
     told = failure(FailureKind.QUOTA, retry_after=7200.0)
     bound_wait(told, RetryPolicy(), RecoveryPolicy())
     assert told.retry_after == 7200.0
-    assert "left alone for 2 h" in told.message
+    assert "asked us to wait 2 h" in told.message
 
 
 @pytest.mark.parametrize("saved", [None, 1, "x", [], {}, {"since": NOW}, {"since": "a", "until": NOW + 9}])

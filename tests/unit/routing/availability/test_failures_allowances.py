@@ -58,7 +58,7 @@ def test_a_member_that_used_up_its_rule_rests_until_the_reset_and_comes_back_unt
     made.now = TOMORROW
     assert recovery.status(made.member("p.a"), made.now) == recovery.ACTIVE
     assert made.decide() == "p.a"
-    assert recovery.wake(made.state, made.now) == [Change("member", True, "its rest is over", "chat", "p.a")]
+    assert recovery.wake(made.state, made.now) == [Change("member", True, "its cooldown ended", "chat", "p.a")]
     known = made.member("p.a")
     assert (known.standby, known.quota_resets, known.standby_events, known.relapses) == (False, 1, 1, 0)
     assert known.downtime == TOMORROW - NOW
@@ -111,7 +111,7 @@ def test_a_quota_sets_all_of_its_provider_aside() -> None:
     assert made.decide() == "q.c"
     made.now = FEBRUARY
     assert made.decide() == "p.a"
-    assert recovery.wake(made.state, made.now) == [Change("provider", True, "its rest is over", provider="p")]
+    assert recovery.wake(made.state, made.now) == [Change("provider", True, "its cooldown ended", provider="p")]
 
 
 def test_a_provider_waits_for_an_operator_only_if_all_its_pools_do() -> None:
@@ -258,14 +258,14 @@ def test_a_provider_that_says_it_has_nothing_left_rests_until_it_says_otherwise(
     made = mesh("p.a")
     (change,) = said(made, NOTHING_LEFT)
     assert change == Change(
-        "provider", False, "it says that its quota is used up", provider="p", until=NOW + failures.ASKED_AGAIN
+        "provider", False, "it reports its quota used up", provider="p", until=NOW + failures.ASKED_AGAIN
     )
     made.now += 60
     assert said(made, NOTHING_LEFT) == [], "no news"
     assert made.state.provider("p").availability.until == made.now + failures.ASKED_AGAIN
     assert said(made, QuotaStatus()) == [], "it does not say"
     (change,) = said(made, QuotaStatus(remaining=5.0))
-    assert change == Change("provider", True, "it says that its quota is there again", provider="p")
+    assert change == Change("provider", True, "it reports quota available again", provider="p")
     known = made.state.provider("p")
     assert (known.availability.quota_resets, known.quota) == (1, QuotaStatus(remaining=5.0))
     assert known.availability.downtime == 60.0

@@ -11,7 +11,7 @@ from meshd.routing.table.specs import DeactivationPolicy, ModelSpec, PoolSpec, P
 from meshd.sdk.provider import FailureKind
 from tests.support.routing.routing_builders import NOW, SERVER, failure, gave_up, mesh, tried
 
-LACK = failure(FailureKind.LOCAL, message="meshd has no file descriptor left; raise LimitNOFILE=", unsent=True)
+LACK = failure(FailureKind.LOCAL, message="meshd has no file descriptors left; raise LimitNOFILE=", unsent=True)
 
 
 @pytest.mark.parametrize("models", [("p.a",), ("p.a", "p.b"), ("p.a", "q.b", "q.c")])

@@ -192,7 +192,7 @@ def test_waking_looks_at_nobody_before_the_first_is_due() -> None:
     assert state.wake_at == NOW + 60
     state.models["d"] = state.models.pop("a")
     assert recovery.wake(state, NOW + 59) == []
-    assert recovery.wake(state, NOW + 60) == [Change("model", True, "its rest is over", model="d")]
+    assert recovery.wake(state, NOW + 60) == [Change("model", True, "its cooldown ended", model="d")]
     assert state.wake_at == NOW + 90
     recovery.wake(state, NOW + 90)
     assert state.wake_at == INDEFINITELY

@@ -238,7 +238,7 @@ def test_an_answer_to_such_a_request_is_the_end_of_it() -> None:
     made.state.model("p.a").refused = {"tool_calling": NOW, "vision": NOW}
     assert made.ask() == "p.a"
     assert made.state.model("p.a").refused == {"tool_calling": NOW, "vision": NOW}
-    assert made.ask(TOOLS) == "p.a", "the only one is asked all the same"
+    assert made.ask(TOOLS) == "p.a", "the only one is asked anyway"
     assert made.state.model("p.a").refused == {"vision": NOW}
 
 
@@ -328,8 +328,8 @@ def test_explain_does_not_call_last_what_has_none_before_it() -> None:
     both = Needs(Operation.CHAT, tools=True, images=1)
     made = mesh(model("p.a", features=SILENT), model("p.b", features=SAYS))
     alike = {
-        "p.a": "does not declare tools; does not declare images; asked all the same",
-        "p.b": "does not declare images; asked all the same",
+        "p.a": "does not declare tools; does not declare images; asked anyway",
+        "p.b": "does not declare images; asked anyway",
     }
     assert remarks(made, both) == alike
 

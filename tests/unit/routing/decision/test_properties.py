@@ -1,7 +1,7 @@
 """What holds whatever happens: many requests at once, failing in every way, as time goes by.
 
 A machine plays the gateway: it starts requests, ends their attempts with any outcome in any order, and lets time
-pass, while the invariants that spec/routing.md promises are checked at every step.
+pass, while the invariants that docs/routing.md promises are checked at every step.
 """
 
 from __future__ import annotations

@@ -159,7 +159,7 @@ def test_an_unknown_limit_is_measured_by_the_configured_one():
 def test_a_model_that_is_to_be_left_alone_is_until_then_and_in_pools_that_honour_it():
     room = Room("p.m", "p.n")
     room.rates.leave_alone(room.enter(), NOW, 30.0)
-    assert room.crowd(1) == Crowd("p asked to leave p.m alone; room in 29 s", 29.0, told=True)
+    assert room.crowd(1) == Crowd("p asked us to pause p.m; room in 29 s", 29.0, told=True)
     assert room.crowd(1, model="p.n") is None
     room.rates.leave_alone(room.enter(), NOW + 2, 1.0)
     assert room.crowd(29) is not None, "the longest that was asked for"

@@ -47,7 +47,7 @@ def test_whoever_asks_regardless_is_counted_too():
 def test_concurrency_frees_up_when_a_request_ends_and_only_once():
     room = Room(rate=RateSpec(concurrency=2))
     first, _ = room.enter(), room.enter()
-    assert room.crowd(1000) == Crowd("p is at its concurrency of 2", None)
+    assert room.crowd(1000) == Crowd("p is at its concurrency limit of 2", None)
     room.leave(first)
     room.leave(first)
     assert room.crowd(1000) is None
@@ -123,7 +123,7 @@ def test_the_output_counts_as_models_answers_are_and_not_as_they_may_be():
 def test_pacing_holds_for_each_member_of_the_pool_by_itself():
     room = Room("p.m", "p.n", pacing=PacingPolicy(min_delta=2.0, max_rpm=2))
     room.leave(room.enter(0))
-    assert room.crowd(0.5) == Crowd("pool chat asks p.m once in 2 s; room in 2 s", 1.5)
+    assert room.crowd(0.5) == Crowd("pool chat sends p.m a request every 2 s; room in 2 s", 1.5)
     assert room.crowd(0.5, model="p.n") is None
     assert room.crowd(2) is None
     room.enter(2)
@@ -134,7 +134,7 @@ def test_pacing_holds_for_each_member_of_the_pool_by_itself():
 def test_an_apps_limits_hold_for_each_account():
     room = Room(app=RateSpec(rpm=2, tpm=100, concurrency=1))
     passage = room.enter(0, tokens=49, output=1, account="a")
-    assert room.crowd(1, account="a") == Crowd("app a is at its concurrency of 1", None)
+    assert room.crowd(1, account="a") == Crowd("app a is at its concurrency limit of 1", None)
     assert room.crowd(1, account="b") is None
     room.leave(passage, 1)
     assert room.crowd(1, tokens=50, output=1, account="a") == Crowd(

@@ -87,7 +87,7 @@ def test_embeddings_are_always_the_same():
         ({"content-type": "application/json"}, Wish.DEFAULT),
         ({"x-mesh-cache": "true"}, Wish.ALWAYS),
         ({"X-Mesh-Cache": " False "}, Wish.NEVER),
-        ({"Cache-Control": "no-cache"}, Wish.ANEW),
+        ({"Cache-Control": "no-cache"}, Wish.RENEW),
         ({"cache-control": "max-age=0, No-Store"}, Wish.NEVER),
         ({"cache-control": "no-cache, no-store"}, Wish.NEVER),
         ({"cache-control": "max-age=3"}, Wish.DEFAULT),

@@ -219,7 +219,7 @@ def test_a_peer_that_takes_nothing_is_lost(run, line, monkeypatch):
             if not served.server.send(peer, frames):
                 break
             await asyncio.sleep(0)
-        assert served.lost == ["it does not take its messages"]
+        assert served.lost == ["it does not read its messages"]
 
     run(test)
 
@@ -233,7 +233,7 @@ def test_the_socket_gets_its_mode_and_group_at_every_bind(run, short):
         found = (short / "t").stat()
         assert (stat.S_IMODE(found.st_mode), found.st_gid) == (0o640, os.getgid())
         if os.getuid():
-            with pytest.raises(MeshError, match="cannot give"):
+            with pytest.raises(MeshError, match="cannot set"):
                 served.server.bind(f"ipc://{short}/u", gid=0)
 
     run(test)
