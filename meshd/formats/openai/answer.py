@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
 from meshd.formats.errors import error_answers
 from meshd.formats.openai import shape, wire
 from meshd.formats.openai import usage as _usage
+from meshd.formats.protocol import Reading
 from meshd.sdk import lenient
 from meshd.sdk.message_content import read as read_said
 from meshd.sdk.provider import Operation, Usage
@@ -59,30 +60,21 @@ class Unanswered(ValueError):
         self.usage = _usage.usage_in(document)
 
 
-class Read(NamedTuple):
-    """body: as the app gets it, byte for byte if readable. size: characters of its content, including reasoning and
-    tool calls; None if not counted."""
-
-    body: bytes
-    usage: Usage | None
-    size: int | None = None
-
-
-def read_answer(body: bytes, operation: Operation, *, empty: bool = False) -> Read:
+def read_answer(body: bytes, operation: Operation, *, empty: bool = False) -> Reading:
     """A unary answer. empty: the request asks for no vectors, so that an empty list is one. Raises Broken, Told,
     Unanswered."""
     try:
         answer = _decode(body)
     except wire.STRICT_ERRORS:
-        return Read(*_read_answer_oddly(body, operation, empty))
+        return Reading(*_read_answer_oddly(body, operation, empty))
     flags = answer.error is answer.base_resp is answer.error_code is answer.status is answer.type is wire.NULL
     if flags and (answer.x_groq is None or answer.x_groq.error is wire.NULL):
         if operation is Operation.EMBEDDINGS:
             if _VECTORS.match(answer.data) is not None and _NO_VECTOR.search(answer.data) is None:
-                return Read(body, _usage.usage_of(answer.usage))
+                return Reading(body, _usage.usage_of(answer.usage))
         elif (size := _said_for_certain(answer.choices, operation)) is not None:
-            return Read(body, _usage.usage_of(answer.usage), size)
-    return Read(*_read_answer_oddly(body, operation, empty))
+            return Reading(body, _usage.usage_of(answer.usage), size)
+    return Reading(*_read_answer_oddly(body, operation, empty))
 
 
 def _said_for_certain(choices: list[_Part] | None, operation: Operation) -> int | None:

@@ -161,3 +161,13 @@ def usage_in(document: Mapping[str, Any]) -> Usage | None:
         if isinstance(wire, dict):
             return usage_of(WireUsage(**{name: wire[name] for name in WireUsage.__struct_fields__ if name in wire}))
     return None
+
+
+def usage_map(usage: Usage) -> dict[str, Any]:
+    """In OpenAI's names."""
+    return {
+        "prompt_tokens": usage.input_tokens,
+        "completion_tokens": usage.output_tokens,
+        "total_tokens": usage.input_tokens + usage.output_tokens,
+        "prompt_tokens_details": {"cached_tokens": usage.cached_tokens},
+    }

@@ -20,7 +20,7 @@ from meshd.formats.openai.conversation.content import FORMAT, read_content, read
 from meshd.formats.openai.conversation.messages import read_said, written_said
 from meshd.formats.openai.conversation.reasoning import taken_reasoning, written_reasoning
 from meshd.formats.openai.conversation.request import uses_functions
-from meshd.formats.openai.usage import usage_in
+from meshd.formats.openai.usage import usage_in, usage_map
 from meshd.sdk import lenient
 from meshd.sdk.provider import Usage
 
@@ -88,7 +88,7 @@ def _read(document: dict[str, Any]) -> Answer:
 def _read_top(fields: Fields) -> Answer:
     """Everything but its choices."""
     usage = usage_in(fields.left)
-    if usage is not None and fields.left.get("usage") == usage_map(usage):
+    if usage is not None and fields.left.get("usage") == written_usage(usage):
         del fields.left["usage"]
     if fields.take("object") != _OBJECT:
         fields.odd()
@@ -197,7 +197,7 @@ def write_answer(answer: Answer, asked: Conversation | None = None) -> bytes:
         "model": answer.model,
     }
     if answer.usage is not None:
-        made["usage"] = usage_map(answer.usage)
+        made["usage"] = written_usage(answer.usage)
     top = as_it_came(replace(answer, choices=()), made, FORMAT, _read_top)
     if isinstance(top, msgspec.Raw):
         top = msgspec.json.decode(top)
@@ -211,6 +211,14 @@ def write_answer(answer: Answer, asked: Conversation | None = None) -> bytes:
         for choice in answer.choices
     ]
     return _encode({**top, "choices": choices})
+
+
+def written_usage(usage: Usage) -> dict[str, Any]:
+    """With what was written to a cache, if that was reported."""
+    made = usage_map(usage)
+    if usage.written_tokens is not None:
+        made["prompt_tokens_details"]["cache_write_tokens"] = usage.written_tokens
+    return made
 
 
 def _written_choice(choice: Choice, *, deprecated: bool) -> dict[str, Any]:
@@ -233,16 +241,3 @@ def _written_message(parts: tuple[Part, ...], *, deprecated: bool) -> dict[str, 
         del message["tool_calls"]
         message["function_call"] = {"name": call.name, "arguments": call.arguments}
     return message
-
-
-def usage_map(usage: Usage) -> dict[str, Any]:
-    """In OpenAI's names."""
-    details = {"cached_tokens": usage.cached_tokens}
-    if usage.written_tokens is not None:
-        details["cache_write_tokens"] = usage.written_tokens
-    return {
-        "prompt_tokens": usage.input_tokens,
-        "completion_tokens": usage.output_tokens,
-        "total_tokens": usage.input_tokens + usage.output_tokens,
-        "prompt_tokens_details": details,
-    }

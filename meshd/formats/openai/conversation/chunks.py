@@ -28,9 +28,9 @@ from meshd.formats.openai.conversation.answer import (
     document_of,
     read_finish,
     read_logprobs,
-    usage_map,
     written_finish,
     written_logprobs,
+    written_usage,
 )
 from meshd.formats.openai.conversation.content import FORMAT
 from meshd.formats.openai.conversation.messages import signature_in
@@ -164,26 +164,30 @@ class ChunkWriter:
         self._spoken: set[int] = set()  # choices that have had their role
         self._custom: set[tuple[int, int]] = set()
 
-    def write(self, event: Event) -> bytes | None:
-        """The chunk for an event; None if there is none for it."""
+    def write(self, event: Event) -> list[bytes]:
+        """The chunk for an event, if there is one for it."""
         match event:
             case Began():
                 self._began = event
-                return None
+                return []
             case Used():
-                return self._chunk([], usage_map(event.usage)) if self._usage else None
+                return [self._chunk([], written_usage(event.usage))] if self._usage else []
             case Unread():
-                return self._unread(event)
+                return [self._unread(event)] if event.original.format == FORMAT else []
             case Finished():
                 finish = written_finish(event.finish, deprecated=self._deprecated)
-                return self._chunk([{"index": event.choice, "delta": {}, "finish_reason": finish}])
+                return [self._chunk([{"index": event.choice, "delta": {}, "finish_reason": finish}])]
         choice: dict[str, Any] = {"index": event.choice, "delta": self._delta(event), "finish_reason": None}
         if isinstance(event, TextDelta) and event.logprobs:
             choice["logprobs"] = written_logprobs(event.logprobs)
         if event.choice not in self._spoken:
             self._spoken.add(event.choice)
             choice["delta"] = {"role": "assistant", **choice["delta"]}
-        return self._chunk([choice])
+        return [self._chunk([choice])]
+
+    def end(self) -> list[bytes]:
+        """Nothing: its last event is the stream's."""
+        return []
 
     def _delta(self, event: Any) -> dict[str, Any]:
         match event:
@@ -228,9 +232,7 @@ class ChunkWriter:
         piece = {"custom": {"input": event.arguments}} if custom else {"function": {"arguments": event.arguments}}
         return {"tool_calls": [{"index": event.call, **piece}]}
 
-    def _unread(self, event: Unread) -> bytes | None:
-        if event.original.format != FORMAT:
-            return None
+    def _unread(self, event: Unread) -> bytes:
         fields = msgspec.json.decode(event.original.json)
         if event.choice is None:
             return self._chunk([], more=fields)

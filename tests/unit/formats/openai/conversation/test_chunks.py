@@ -42,8 +42,7 @@ def events_of(chunks: list[dict[str, Any]]) -> list[Event]:
 
 def chunks_of(events: list[Event], writer: ChunkWriter | None = None) -> list[dict[str, Any]]:
     writer = writer or ChunkWriter()
-    written = [writer.write(event) for event in events]
-    return [json.loads(chunk) for chunk in written if chunk is not None]
+    return [json.loads(chunk) for event in events for chunk in writer.write(event)]
 
 
 def answer_of(chunks: list[dict[str, Any]]) -> Answer:
@@ -185,7 +184,7 @@ def test_an_app_gets_usage_and_functions_as_it_asked() -> None:
 
 
 def test_another_formats_events_without_a_counterpart_are_left_out() -> None:
-    assert ChunkWriter().write(Unread(Original("anthropic", b"{}"))) is None
+    assert ChunkWriter().write(Unread(Original("anthropic", b"{}"))) == []
 
 
 def test_what_is_nested_too_deeply_is_unreadable() -> None:

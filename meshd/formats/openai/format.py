@@ -1,0 +1,136 @@
+"""OpenAI's format behind the protocol of all formats."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from meshd.formats.conversation.answer import Answer
+from meshd.formats.conversation.request import Conversation
+from meshd.formats.errors.failures import failure_from_no_answer, failure_from_told
+from meshd.formats.openai import wire
+from meshd.formats.openai.answer import Unanswered, read_answer
+from meshd.formats.openai.conversation import answer as answers
+from meshd.formats.openai.conversation import request as requests
+from meshd.formats.openai.conversation.chunks import ChunkReader, ChunkWriter
+from meshd.formats.openai.models import read_listing, read_model
+from meshd.formats.openai.request import RequestWriter, asks_for_no_vectors, choices_asked_for
+from meshd.formats.openai.seam import ChunkSeam
+from meshd.formats.openai.stream.assembled import Assembly
+from meshd.formats.openai.stream.event_stream import EventReader
+from meshd.formats.openai.usage import usage_map
+from meshd.formats.protocol import Address, Format, Opened, Reading
+from meshd.net.http import BodyInHand, UpstreamBody
+from meshd.sdk import lenient
+from meshd.sdk.provider import (
+    FailureKind,
+    ModelListing,
+    Operation,
+    ProviderCall,
+    ProviderFailure,
+    ProviderSettings,
+    Usage,
+)
+from modelmesh.errors import MeshError
+
+_PATHS = {Operation.CHAT: "chat/completions", Operation.COMPLETION: "completions", Operation.EMBEDDINGS: "embeddings"}
+
+
+class OpenAIProviderSide:
+    """One provider, with its quirks."""
+
+    def __init__(self, settings: ProviderSettings) -> None:
+        quirks = settings.quirks
+        self.models_path: str = quirks.get("models_path", "models")
+        self._key_header: str | None = quirks.get("api_key_header")
+        self._requests = RequestWriter(settings)
+
+    def path(self, operation: Operation, model: str, *, stream: bool) -> str | None:
+        return _PATHS.get(operation)
+
+    def headers(self, key: str) -> Mapping[str, str]:
+        return {self._key_header: key} if self._key_header else {"Authorization": f"Bearer {key}"}
+
+    def write(self, call: ProviderCall) -> bytes:
+        return self._requests.write(call)
+
+    def read(self, body: bytes, call: ProviderCall, address: Address) -> Reading:
+        try:
+            return read_answer(body, call.operation, empty=asks_for_no_vectors(call))
+        except wire.Broken:
+            raise failure_from_no_answer(address.url, body) from None
+        except wire.Told as told:
+            raise failure_from_told(told) from None
+        except Unanswered as why:
+            raise ProviderFailure(
+                FailureKind.BAD_ANSWER,
+                f"{address.host} answered {why}",
+                status=200,
+                body=body[:4096],
+                usage=why.usage,
+            ) from None
+
+    def stream(
+        self, body: UpstreamBody | BodyInHand, call: ProviderCall, address: Address, opened: Opened
+    ) -> EventReader:
+        """A call without `stream` is answered within its timeout, however it is sent, and with its usage."""
+        return EventReader(
+            body,
+            started=opened.started,
+            first_token=call.first_token_timeout if call.stream else call.timeout,
+            idle=call.idle_timeout if call.stream else call.timeout,
+            total=call.timeout,
+            where=address.host,
+            url=address.url,
+            event_stream="event-stream" in opened.content_type,
+            hide_usage=call.stream and not wire.asks_for_usage(call.fields),
+            choices=choices_asked_for(call),
+            operation=call.operation,
+            limits=opened.limits,
+            failed=opened.failed,
+        )
+
+    def assembling(self) -> Assembly:
+        return Assembly()
+
+    def read_models(self, body: bytes) -> list[ModelListing]:
+        return read_listing(body)
+
+    def read_model(self, body: bytes) -> ModelListing | None:
+        return read_model(body)
+
+
+class OpenAIAppSide:
+    def seam(self, first: bytes, operation: Operation) -> ChunkSeam:
+        return ChunkSeam(first, operation)
+
+    def usage(self, usage: Usage) -> dict[str, Any]:
+        return usage_map(usage)
+
+    def error(self, error: MeshError) -> bytes:
+        return lenient.plain({"error": error.to_wire()[1]})
+
+
+class OpenAITranslator:
+    """Of chat completions; nothing else is translated."""
+
+    def read_request(self, body: bytes) -> Conversation:
+        return requests.read_request(body)
+
+    def write_request(self, conversation: Conversation) -> bytes:
+        return requests.write_request(conversation)
+
+    def read_answer(self, body: bytes) -> Answer:
+        return answers.read_answer(body)
+
+    def write_answer(self, answer: Answer, asked: Conversation | None = None) -> bytes:
+        return answers.write_answer(answer, asked)
+
+    def event_reader(self) -> ChunkReader:
+        return ChunkReader()
+
+    def event_writer(self, asked: Conversation | None = None) -> ChunkWriter:
+        return ChunkWriter(asked)
+
+
+OPENAI = Format("openai", OpenAIProviderSide, OpenAIAppSide(), OpenAITranslator())

@@ -1,0 +1,63 @@
+"""A request's body for one provider: the app's own, with top-level values replaced and nothing re-encoded.
+
+The provider's differences are quirks (`meshd/catalogue/providers.toml`): `prefill`, `no_stream_options`, `rename`,
+`drop`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from meshd.formats.openai import wire
+from meshd.formats.openai.prefill import CannotGoOn, continued, prefill_of
+from meshd.sdk.provider import FailureKind, Operation, ProviderCall, ProviderFailure, ProviderSettings
+
+_TRUE = msgspec.Raw(b"true")
+_encode = msgspec.json.Encoder().encode
+
+
+class RequestWriter:
+    """Raises ValueError for an unknown `prefill`."""
+
+    def __init__(self, settings: ProviderSettings) -> None:
+        quirks = settings.quirks
+        self._rename: dict[str, str] = dict(quirks.get("rename") or {})
+        self._drop = frozenset(quirks.get("drop") or ())
+        self._prefill = prefill_of(quirks, settings.name)
+        self._stream_options = not quirks.get("no_stream_options")
+
+    def write(self, call: ProviderCall) -> bytes:
+        """Raises ProviderFailure if the rest of an answer cannot be asked for."""
+        given = call.fields
+        if call.so_far:
+            try:
+                given = continued(given, call.operation, call.so_far, self._prefill)
+            except CannotGoOn as error:
+                raise ProviderFailure(FailureKind.UNSUPPORTED, str(error), unsent=True) from None
+        fields: dict[str, Any] = {**given, "model": call.model}
+        if call.stream:
+            fields["stream"] = _TRUE
+            if not self._stream_options:
+                fields.pop("stream_options", None)
+            elif not wire.asks_for_usage(call.fields):
+                fields["stream_options"] = wire.with_usage(call.fields.get("stream_options"))
+        else:
+            fields.pop("stream", None)
+            fields.pop("stream_options", None)
+        if self._rename or self._drop:
+            fields = {self._rename.get(name, name): raw for name, raw in fields.items() if name not in self._drop}
+        return _encode(fields)
+
+
+def choices_asked_for(call: ProviderCall) -> int:
+    raw = call.fields.get("n")
+    text = bytes(raw) if raw is not None else b"1"
+    return int(text) if text.isdigit() and len(text) < 4 else 1
+
+
+def asks_for_no_vectors(call: ProviderCall) -> bool:
+    if call.operation is not Operation.EMBEDDINGS or (given := call.fields.get("input")) is None:
+        return False
+    return len(given) < 64 and bytes(given).translate(None, b" \t\r\n") == b"[]"

@@ -1,0 +1,182 @@
+"""What a wire format has to say: as a provider speaks it, as an app speaks it, and in neutral records.
+
+An app and a provider of one format exchange bytes: its `ProviderSide` replaces top-level values of the request and
+reads answers and events without changing them, and its `Translator` is not asked. Between two formats, the app's
+translator reads the request and writes the answer, and the provider's does the opposite.
+
+HTTP errors are read alike for all formats (`formats/errors`), as is the framing of event streams (`formats/sse.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+from meshd.formats.conversation.answer import Answer
+from meshd.formats.conversation.events import Event
+from meshd.formats.conversation.request import Conversation
+from meshd.net.http import BodyInHand, UpstreamBody
+from meshd.sdk.provider import (
+    ModelListing,
+    Operation,
+    ProviderCall,
+    ProviderFailure,
+    ProviderSettings,
+    RateLimits,
+    StreamEvent,
+    Usage,
+)
+from modelmesh.errors import MeshError
+
+
+class Address(NamedTuple):
+    """Where a provider was asked, for messages: its host and the whole URL, both without secrets."""
+
+    host: str
+    url: str
+
+
+class Reading(NamedTuple):
+    """A unary answer. body: as the app gets it, byte for byte if it can be read. size: characters of its content,
+    including reasoning and tool calls; None if not counted."""
+
+    body: bytes
+    usage: Usage | None
+    size: int | None = None
+
+
+class Opened(NamedTuple):
+    """A stream whose answer has begun. started: when it was asked for, by `host/clock.py`. failed: makes a failure of
+    the transport's error."""
+
+    started: float
+    content_type: str
+    limits: RateLimits | None
+    failed: Callable[[BaseException], ProviderFailure]
+
+
+class StreamReader(Protocol):
+    """A provider's stream: `more` until `done`, then `close`.
+
+    plain: the body, if the provider sent a unary answer instead.
+    """
+
+    done: bool
+    plain: bytes | None
+
+    async def more(self) -> list[StreamEvent]:
+        """The next events, unchanged as far as an app can read them. Raises ProviderFailure."""
+
+    def close(self) -> None: ...
+
+
+class Assembling(Protocol):
+    """Makes a unary answer of a stream's events."""
+
+    def add(self, data: bytes) -> None: ...
+
+    def answer(self) -> bytes: ...
+
+
+class ProviderSide(Protocol):
+    """How a provider is asked in this format, with its quirks from the catalogue."""
+
+    models_path: str
+
+    def path(self, operation: Operation, model: str, *, stream: bool) -> str | None:
+        """Relative to the base URL; None if the format has no such operation. Gemini has the model in it."""
+
+    def headers(self, key: str) -> Mapping[str, str]:
+        """Those that carry the key, and those that the format wants."""
+
+    def write(self, call: ProviderCall) -> bytes:
+        """The request's body: the app's, with this model, and asking for the rest of an answer if the call says so.
+        Raises ProviderFailure if that cannot be asked for."""
+
+    def read(self, body: bytes, call: ProviderCall, address: Address) -> Reading:
+        """A unary answer. Raises ProviderFailure if it is none, or an error."""
+
+    def stream(
+        self, body: UpstreamBody | BodyInHand, call: ProviderCall, address: Address, opened: Opened
+    ) -> StreamReader: ...
+
+    def assembling(self) -> Assembling: ...
+
+    def read_models(self, body: bytes) -> list[ModelListing]:
+        """Raises ValueError."""
+
+    def read_model(self, body: bytes) -> ModelListing | None:
+        """The description of one, None if it has no id. Raises ValueError."""
+
+
+class Seam(Protocol):
+    """Where another attempt continues an app's stream: what it sends looks like the rest of the first one's."""
+
+    def event(self, event: StreamEvent, text: str, usage: Usage | None) -> bytes | None:
+        """An event with this text instead of its own, and this usage of the whole stream; None if it says nothing
+        new."""
+
+    def text(self, text: str) -> bytes:
+        """An event with only this text."""
+
+
+class AppSide(Protocol):
+    """How an app is answered in this format, apart from what a provider of the same format sends."""
+
+    def seam(self, first: bytes, operation: Operation) -> Seam:
+        """first: the event of the stream that has its id."""
+
+    def usage(self, usage: Usage) -> dict[str, Any]:
+        """In the format's names."""
+
+    def error(self, error: MeshError) -> bytes:
+        """The body of an error."""
+
+
+class RecordReader(Protocol):
+    """Of one stream, in order."""
+
+    def read(self, data: bytes) -> list[Event]:
+        """The events in the payload of one server-sent event. Raises Unreadable."""
+
+
+class RecordWriter(Protocol):
+    """Of one stream."""
+
+    def write(self, event: Event) -> list[bytes]:
+        """The payloads that say it: none, or several where a format opens and closes its parts (Anthropic,
+        Responses)."""
+
+    def end(self) -> list[bytes]:
+        """What is still to be said when the stream has ended."""
+
+
+class Translator(Protocol):
+    """Between this format and neutral records."""
+
+    def read_request(self, body: bytes) -> Conversation:
+        """Raises InvalidRequestError, which names the field."""
+
+    def write_request(self, conversation: Conversation) -> bytes:
+        """Raises InvalidRequestError for what this format cannot say."""
+
+    def read_answer(self, body: bytes) -> Answer:
+        """Raises Unreadable."""
+
+    def write_answer(self, answer: Answer, asked: Conversation | None = None) -> bytes:
+        """asked: the request, as it decides between spellings."""
+
+    def event_reader(self) -> RecordReader: ...
+
+    def event_writer(self, asked: Conversation | None = None) -> RecordWriter: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """A wire format. provider: makes the side of one configured provider; raises ValueError for an unknown quirk."""
+
+    name: str
+    provider: Callable[[ProviderSettings], ProviderSide]
+    app: AppSide
+    translator: Translator
