@@ -46,7 +46,7 @@ class Departures:
 
 
 def draining(path: str) -> RoutingError:
-    """The error of a call that waited for another daemon in vain."""
+    """The error of a call that waited for another daemon without success."""
     from modelmesh.wording import told
 
     return RoutingError(
