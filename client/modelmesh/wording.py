@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Final
 
 LONGEST_SENTENCE: Final = 120  # characters
@@ -14,9 +15,10 @@ MOST_DETAILS: Final = 10
 MOST_NAMES: Final = 12
 _LONGEST_NAME: Final = 40
 _LONGEST_COMPARED: Final = 200
+_MOST_COMPARED: Final = 1000  # names: an error must not take long
 _SHORTEST_PART: Final = 3
 _LIKE_A_PART: Final = 0.75
-_SEPARATORS: Final = re.compile(r"[./:_-]")
+_SEPARATORS: Final = re.compile(r"[./:-]")
 
 
 def told(sentence: str, *details: str) -> str:
@@ -36,8 +38,8 @@ def nearest(name: object, names: Iterable[object], count: int = 1, cutoff: float
     it. cutoff: how like a whole name it has to be."""
     from difflib import get_close_matches
 
-    wanted = str(name)[:_LONGEST_COMPARED].lower()
-    known = {str(each).lower(): str(each) for each in names}
+    wanted = _folded(name)[:_LONGEST_COMPARED]
+    known = {_folded(each): str(each) for each in islice(names, _MOST_COMPARED)}
     holding = [each for each in known if len(wanted) >= _SHORTEST_PART and wanted in each]
     found = [known[each] for each in sorted(holding, key=lambda each: (not each.startswith(wanted), len(each)))]
     if len(found) < count:
@@ -48,6 +50,15 @@ def nearest(name: object, names: Iterable[object], count: int = 1, cutoff: float
         found += [parts[each] for each in get_close_matches(wanted, parts, count, _LIKE_A_PART)]
         found += [known[each] for each in get_close_matches(wanted, known, count, cutoff)]
     return list(dict.fromkeys(found))[:count]
+
+
+def likeliest(name: object, names: Iterable[object], cutoff: float = 0.6) -> str | None:
+    """The nearest, if any is near."""
+    return next(iter(nearest(name, names, 1, cutoff)), None)
+
+
+def _folded(name: object) -> str:
+    return str(name).lower().replace("_", "-")
 
 
 def _parts(name: str) -> Iterator[tuple[int, str]]:

@@ -15,6 +15,7 @@ from meshd import messages
 from meshd.actors.base import MeshActor
 from meshd.actors.prepare import Prepare
 from meshd.core.mailboxes import Directory
+from meshd.core.money import dollars
 from meshd.core.records import Event
 from meshd.host import clock
 from meshd.state.directory import default_state_dir, state_dir_of
@@ -150,7 +151,7 @@ class StateActor(MeshActor):
             "synced_at": status.at,
             "pending": status.pending,
             "journal_bytes": status.journal_bytes,
-            "spend_today": spend / 1e9,
+            "spend_today": dollars(spend),
         }
 
     def export(self, message: messages.ExportState) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from typing import Any
 
 import msgspec
 
+from meshd.core.money import NANO
 from meshd.sdk.provider import ModelListing
 
 
@@ -159,7 +160,7 @@ def _nano_prices(prices: Prices | LongPromptPrices) -> dict[str, int]:
 
 
 def _nano(dollars: str) -> int:
-    return math.ceil(Decimal(dollars) * 1_000_000_000)
+    return math.ceil(Decimal(dollars) * NANO)
 
 
 def _read(file: str) -> dict[str, Any]:

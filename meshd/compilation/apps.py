@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 
 from meshd.config import MeshConfig
 from meshd.config.schema import AppConfig, BudgetConfig, PoolConfig, ProviderConfig, ProviderRateLimitConfig
+from meshd.core.member_key import member_key
 from meshd.host.users import gid_of, uid_of
 from meshd.routing.table.access import DEFAULT_APP, AppMatch
 from meshd.routing.table.specs import Allowance, AppSpec, Measure, PoolSpec, RateSpec, Window
@@ -104,4 +105,4 @@ def _of_rules(pool: PoolSpec, configured: PoolConfig) -> Iterator[Allowance]:
     for model in pool.members:
         for measure, limit in limits:
             if limit is not None:
-                yield Allowance("member", f"{pool.name}\0{model}", measure, window, limit, "rule")
+                yield Allowance("member", member_key(pool.name, model), measure, window, limit, "rule")

@@ -16,9 +16,9 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from meshd.config.check.problems import closest
 from meshd.config.schema.base import NotBuiltYet, OpenSection, marker_of
 from meshd.core.key_path import Path
+from modelmesh.wording import likeliest
 
 Report = Callable[[Path, str, str | None], None]
 """Called with a path, a message and a suggestion."""
@@ -101,7 +101,7 @@ def find_faults(section: type[BaseModel], value: dict[str, Any], path: Path, rep
 def suggest_key(section: type[BaseModel], name: str, more: tuple[str, ...] = ()) -> str | None:
     """The closest key of the section; else one of the same name one level down."""
     known = keys_of(section)
-    near = closest(name, [*known, *more])
+    near = likeliest(name, [*known, *more])
     if near:
         return near
     for key in known.values():

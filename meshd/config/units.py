@@ -1,6 +1,6 @@
 """Durations, sizes and money: what people write, and the numbers the daemon counts with.
 
-Owns: parsing and formatting of the three units (seconds as float, bytes as int, nano-dollars as int).
+Owns: parsing the three units (seconds as float, bytes as int, 10⁻⁹ USD as int), and formatting the first two.
 Must never: do arithmetic on money in floats; read anything but its arguments.
 """
 
@@ -9,9 +9,6 @@ from __future__ import annotations
 import math
 import re
 from decimal import Decimal, InvalidOperation
-
-NANO = 1_000_000_000
-"""Nano-dollars in a dollar: the unit of every amount of money inside the daemon."""
 
 _SECONDS = {
     "ns": Decimal("1e-9"),
@@ -102,7 +99,7 @@ def format_size(size: int) -> str:
 
 
 def parse_money(value: object) -> int:
-    """Nano-dollars from USD, a number or a string ("0.15", "$3"). ValueError otherwise.
+    """10⁻⁹ USD from USD, a number or a string ("0.15", "$3"). ValueError otherwise.
 
     A float is read by its shortest decimal form (what the file said), so 0.1 is exactly ten cents.
     """
@@ -115,14 +112,6 @@ def parse_money(value: object) -> int:
         raise ValueError(f"not an amount of money: {value!r}") from None
     if not nano.is_finite() or nano < 0 or nano.adjusted() > 24:
         raise ValueError(f"not an amount of money: {value!r}")
-    # Rounded up: prices below a nano-dollar may be over-counted, never under-counted.
+    # Rounded up: prices below 10⁻⁹ USD may be over-counted, never under-counted.
     whole = int(nano)
     return whole if whole == nano else whole + 1
-
-
-def format_money(nano: int) -> str:
-    """USD with no trailing zeros but at least cents: 150000000 → "0.15", 2000000000 → "2.00"."""
-    sign = "-" if nano < 0 else ""
-    dollars, rest = divmod(abs(nano), NANO)
-    fraction = f"{rest:09d}".rstrip("0").ljust(2, "0")
-    return f"{sign}{dollars}.{fraction}"

@@ -10,7 +10,7 @@ from meshd.core.message import Message
 class StateChanged(Message, frozen=True):
     """A part of the router's state that outlives a restart → state. `key` is (table, id), value None: gone.
 
-    Tables: member (pool\\x00model), model, provider, pool, keys (of a provider, that rest).
+    Tables: member (its `member_key`), model, provider, pool, keys (of a provider, that rest).
     durable: an operator decided it, so that it is written at once (unless nothing is: the policy `in-memory`).
     """
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import msgspec
 
+from meshd.core.member_key import member_key
 from meshd.spend.journal import Begin, Settle
 
 BEGUN_KEPT = 3600.0  # s an id of an earlier life is remembered: longer than an app would resend it
@@ -38,7 +39,7 @@ class Usage(msgspec.Struct):
 
 
 UsageKey = tuple[str, str, str]
-"""day (YYYY-MM-DD), scope, name. A member's name is "pool\\0model"."""
+"""day (YYYY-MM-DD), scope, name. A member's name is its `member_key`."""
 
 
 def usage_id(key: UsageKey) -> str:
@@ -145,7 +146,7 @@ class Ledger:
             ("provider", begin.provider),
             ("model", begin.model),
             ("pool", begin.pool),
-            ("member", f"{begin.pool}\0{begin.model}" if begin.pool else ""),
+            ("member", member_key(begin.pool, begin.model) if begin.pool else ""),
             ("app", begin.app),
         ):
             if not name:

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from meshd.config.check.problems import closest
 from meshd.config.schema_walk import Report
 from meshd.core.key_path import Path
 from meshd.host import users
 from meshd.routing.table.access import DEFAULT_APP
 from meshd.routing.table.capabilities import PREDEFINED_POOLS, CapabilityTree
+from modelmesh.wording import likeliest
 
 
 class AppChecks:
@@ -51,7 +51,7 @@ class AppChecks:
         for key, id_of, names in (("user", users.uid_of, users.user_names), ("group", users.gid_of, users.group_names)):
             value = given.get(key)
             if isinstance(value, str) and id_of(value) is None:
-                near = closest(value, names())
+                near = likeliest(value, names())
                 self._report((*at, "match", key), f"there is no {key} {value!r} on this machine", near)
         exe = given.get("exe")
         if isinstance(exe, str) and not exe.startswith("/"):
@@ -60,7 +60,7 @@ class AppChecks:
     def _check_listed(self, at: Path, value: Any, known: Callable[[str], bool], what: str, names: list[str]) -> None:
         for index, name in enumerate(value if isinstance(value, list | tuple) else ()):
             if isinstance(name, str) and not known(name):
-                self._report((*at, index), f"there is no {what} {name!r}", closest(name, names))
+                self._report((*at, index), f"there is no {what} {name!r}", likeliest(name, names))
 
     def _known_pool(self, name: str) -> bool:
         """Configured, predefined, or one of the pools that exist per capability if none is configured."""

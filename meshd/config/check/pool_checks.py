@@ -10,13 +10,13 @@ from collections.abc import Callable, Iterable
 from typing import Any
 from zoneinfo import ZoneInfo, available_timezones
 
-from meshd.config.check.problems import closest
 from meshd.config.schema_walk import Report
 from meshd.core.key_path import Path
 from meshd.routing.decision.maintenance import parse_maintenance
 from meshd.routing.select.expression import SelectionError, compile_selection
 from meshd.routing.select.require import conditions
 from meshd.routing.table.capabilities import PREDEFINED_POOLS
+from modelmesh.wording import likeliest
 
 Listed = Callable[[Path, Any, Callable[[str], bool], str, list[str]], None]
 """Reports unknown names in a list: path, value, known, what it names, all names."""
@@ -98,12 +98,12 @@ def is_timezone(name: str) -> bool:
 def _nearest_zone(name: str) -> str | None:
     """By the whole name, or only by the city."""
     zones = sorted(available_timezones())
-    return closest(name, zones) or _by_city(name, zones)
+    return likeliest(name, zones) or _by_city(name, zones)
 
 
 def _by_city(name: str, zones: Iterable[str]) -> str | None:
     by_city = {zone.rpartition("/")[2]: zone for zone in zones}
-    return by_city.get(closest(name.rpartition("/")[2], by_city) or "")
+    return by_city.get(likeliest(name.rpartition("/")[2], by_city) or "")
 
 
 def _map(value: Any) -> dict[str, Any]:

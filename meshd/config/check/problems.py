@@ -1,13 +1,11 @@
 """What is wrong with a configuration: one `Problem` per fault, with its place and a suggestion.
 
-Owns: the shape of a problem, its sentence, and the search for the closest valid name.
+Owns: the shape of a problem, and its sentence.
 Must never: hold a secret's value in a message.
 """
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -33,13 +31,6 @@ class Problem:
 
     def asdict(self) -> dict[str, Any]:
         return asdict(self)
-
-
-def closest(word: str, candidates: Iterable[str]) -> str | None:
-    """The candidate a person most likely meant, or None when nothing is near."""
-    by_folded = {candidate.lower().replace("-", "_"): candidate for candidate in candidates}
-    found = difflib.get_close_matches(word.lower().replace("-", "_"), list(by_folded), n=1, cutoff=0.6)
-    return by_folded[found[0]] if found else None
 
 
 def line_of(lines: dict[Path, int], path: Path) -> int | None:

@@ -11,9 +11,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from meshd.config.check.problems import Problem, closest
+from meshd.config.check.problems import Problem
 from meshd.core.key_path import Path, dotted
 from meshd.core.redaction import is_secret_path
+from modelmesh.wording import likeliest
 
 _OPEN = re.compile(r"\$\{([A-Za-z_]+):")
 _ENV_BODY = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(?::-(.*))?", re.DOTALL)
@@ -177,7 +178,7 @@ def _fault(kind: str, body: str, path: Path, environ: Mapping[str, str]) -> str 
         if path[:1] == ("secrets",):
             return f"{dotted(path[:1])} cannot refer to a secret: it says where secrets come from"
         return None
-    near = closest(kind, _KINDS)
+    near = likeliest(kind, _KINDS)
     return f"unknown reference ${{{kind}:…}}; did you mean ${{{near}:…}}?" if near else None
 
 

@@ -17,13 +17,14 @@ from meshd.config.check.apps import AppChecks
 from meshd.config.check.connectors import ConnectorChecks
 from meshd.config.check.error_messages import sentence, shown
 from meshd.config.check.pool_checks import RuleChecks
-from meshd.config.check.problems import Problem, closest, line_of
+from meshd.config.check.problems import Problem, line_of
 from meshd.config.schema import LOCAL_SERVERS, RootConfig
 from meshd.config.schema_walk import find_faults, prune
 from meshd.connectors.registry import ConnectorRegistry
 from meshd.core.key_path import Path, dotted
 from meshd.core.redaction import is_secret_path
 from meshd.routing.table.capabilities import CapabilityTree
+from modelmesh.wording import likeliest
 
 NAME = re.compile(r"[A-Za-z0-9.\-_/:]+")
 _SEGMENT = re.compile(r"[A-Za-z0-9_-]+")
@@ -106,7 +107,7 @@ class Validation:
         suggestion = None
         value = _at(self._written, path)[1]
         if kind == "literal_error" and isinstance(value, str):
-            suggestion = closest(value, re.findall(r"'([^']*)'", str(fault.get("ctx", {}).get("expected", ""))))
+            suggestion = likeliest(value, re.findall(r"'([^']*)'", str(fault.get("ctx", {}).get("expected", ""))))
         self.report(path, message, suggestion)
 
     def _without_branch(self, path: Path) -> Path | None:
@@ -131,7 +132,7 @@ class Validation:
             return
         for index, name in enumerate(value):
             if isinstance(name, str) and not known(name):
-                self.report((*path, index), f"there is no {what} {name!r}", closest(name, names))
+                self.report((*path, index), f"there is no {what} {name!r}", likeliest(name, names))
 
     def _known_provider(self, name: str) -> bool:
         return name in self._sections["providers"] or name in LOCAL_SERVERS
@@ -168,7 +169,7 @@ class Validation:
             provider = model.get("provider")
             if isinstance(provider, str) and provider:
                 if provider not in providers and provider not in LOCAL_SERVERS:
-                    near = closest(provider, providers)
+                    near = likeliest(provider, providers)
                     self.report(("models", id, "provider"), f"there is no provider {provider!r}", near)
             elif not provider and infer_provider(id, self._sections["providers"]) is None:
                 self.report(("models", id), "`provider` is missing, and the id does not begin with a provider's name")
@@ -251,7 +252,7 @@ class Validation:
             try:
                 grp.getgrnam(group)
             except KeyError:
-                near = closest(group, (entry.gr_name for entry in grp.getgrall()))
+                near = likeliest(group, (entry.gr_name for entry in grp.getgrall()))
                 self.report(("daemon", "socket_group"), f"there is no group {group!r} on this machine", near)
 
     def _check_discovery(self) -> None:

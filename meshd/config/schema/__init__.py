@@ -13,7 +13,6 @@ from meshd.config.schema.entries import ConnectorEntry
 from meshd.config.schema.models import ConstraintsConfig, DeliveryConfig, FeaturesConfig, ModelConfig
 from meshd.config.schema.observability import LoggingSinks, ObservabilityConfig, RoutingSinks, StatisticsSinks
 from meshd.config.schema.pools import (
-    DEFAULT_STRATEGY,
     DeactivationConfig,
     PoolConfig,
     RecoveryConfig,
@@ -21,16 +20,13 @@ from meshd.config.schema.pools import (
     StreamConfig,
 )
 from meshd.config.schema.pricing import PricingConfig
-from meshd.config.schema.providers import NON_RETRYABLE_CODES, RETRYABLE_CODES, ProviderConfig, ProviderRateLimitConfig
+from meshd.config.schema.providers import ProviderConfig, ProviderRateLimitConfig
 from meshd.config.schema.root import RootConfig
 from meshd.config.schema.secrets import SecretsConfig
 from meshd.config.schema.storage import StorageConfig
 
 __all__ = [
-    "DEFAULT_STRATEGY",
     "LOCAL_SERVERS",
-    "NON_RETRYABLE_CODES",
-    "RETRYABLE_CODES",
     "AppConfig",
     "BudgetConfig",
     "ConnectorEntry",

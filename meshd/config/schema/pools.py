@@ -19,8 +19,7 @@ from meshd.config.schema.base import (
     Size,
 )
 from meshd.config.schema.budget import BudgetConfig
-
-DEFAULT_STRATEGY = "modelmesh.stick-until-failure.v1"
+from meshd.routing.table.specs import DEFAULT_STRATEGY
 
 
 class DeactivationConfig(Section):

@@ -25,9 +25,7 @@ from meshd.config.schema.base import (
 from meshd.config.schema.budget import BudgetConfig
 from meshd.config.schema.discovery import ProbeMethod
 from meshd.config.schema.pricing import PricingConfig
-
-RETRYABLE_CODES = (408, 409, 425, 429, 500, 502, 503, 504, 529)
-NON_RETRYABLE_CODES = (400, 401, 403, 404, 422)
+from meshd.routing.table.specs import NON_RETRYABLE_CODES, RETRYABLE_CODES
 
 
 class AuthConfig(Section):
@@ -97,9 +95,11 @@ class ProviderCatalogueConfig(Section):
 
 
 class ErrorCodesConfig(Section):
-    retryable_codes: Codes = Field(default=RETRYABLE_CODES, description="Statuses worth another attempt.")
+    retryable_codes: Codes = Field(
+        default=tuple(sorted(RETRYABLE_CODES)), description="Statuses worth another attempt."
+    )
     non_retryable_codes: Codes = Field(
-        default=NON_RETRYABLE_CODES, description="Statuses that will not change by asking again."
+        default=tuple(sorted(NON_RETRYABLE_CODES)), description="Statuses that will not change by asking again."
     )
 
 

@@ -1,0 +1,10 @@
+"""Money is counted in whole 10⁻⁹ USD, so that sums are exact, and shown in USD."""
+
+from __future__ import annotations
+
+NANO = 1_000_000_000
+"""10⁻⁹ USD in one USD."""
+
+
+def dollars(nano: float) -> float:
+    return nano / NANO
