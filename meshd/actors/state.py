@@ -43,7 +43,6 @@ class StateActor(MeshActor):
         messages.OpenJournal: "open_journal",
         messages.JournalRotated: "journal_rotated",
         messages.StateChanged: "changed",
-        messages.SyncState: "sync",
         messages.GetSyncStatus: "status",
         messages.ExportState: "export",
         messages.ImportState: "import_state",
@@ -135,9 +134,6 @@ class StateActor(MeshActor):
 
     # -- writing --------------------------------------------------------------------------------------
 
-    def sync(self, message: messages.SyncState) -> messages.SyncStatus:
-        return self._opened().sync(boundary=True)
-
     def status(self, message: messages.GetSyncStatus) -> dict[str, Any]:
         keeper = self._opened()
         spend = keeper.spend_today()
@@ -155,7 +151,9 @@ class StateActor(MeshActor):
         }
 
     def export(self, message: messages.ExportState) -> dict[str, Any]:
-        return self._opened().export()
+        keeper = self._opened()
+        keeper.sync()  # with what the journal holds
+        return keeper.export()
 
     def import_state(self, message: messages.ImportState) -> messages.RestoredState:
         return self._opened().import_(message.state)

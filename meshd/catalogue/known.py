@@ -194,12 +194,6 @@ def load_models(connector: str) -> tuple[ModelRow, ...]:
     return _models(row.id if row else connector)
 
 
-def providers_with_models() -> tuple[str, ...]:
-    """The ids of the connectors that have rows, known to this version or not."""
-    files = resources.files(__package__).joinpath("models").iterdir()
-    return tuple(sorted(file.name.removesuffix(".toml") for file in files if file.name.endswith(".toml")))
-
-
 @functools.cache
 def load_local_models() -> tuple[LocalModelRow, ...]:
     return msgspec.convert(_read("local_models.toml")["model"], tuple[LocalModelRow, ...])

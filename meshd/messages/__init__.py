@@ -29,7 +29,6 @@ from meshd.messages.state import (
     OpenJournal,
     RestoredState,
     StateChanged,
-    SyncState,
     SyncStatus,
 )
 from meshd.messages.supervisor import ActorFailed, Supervision
@@ -92,7 +91,6 @@ __all__ = [
     "StateChanged",
     "Subscribe",
     "Supervision",
-    "SyncState",
     "SyncStatus",
     "TableLoaded",
     "TelemetryStatus",

@@ -72,7 +72,3 @@ class ImportState(Message, frozen=True):
     """→ state; replaces what is kept, answered with the RestoredState that the router has to adopt."""
 
     state: dict[str, Any]
-
-
-class SyncState(Message, frozen=True):
-    """Write everything; answered with SyncStatus."""

@@ -65,7 +65,6 @@ class ProviderCall:
     request_id: str = ""
     key: str = ""
     so_far: str = ""
-    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -172,8 +171,8 @@ class Provider(ABC):
         """What is used and left of its quota; None if it cannot be asked. Raises ProviderFailure."""
         return None
 
-    async def probe(self, method: str, model: str | None, timeout: float) -> float:
-        """Check that it is reachable, free of charge; returns seconds taken. method: `models`, for its list of models.
+    async def probe(self, timeout: float) -> float:
+        """Check that it is reachable, free of charge; returns seconds taken.
 
         Raises ProviderFailure. A probe that costs a token uses `execute`, like any request.
         """

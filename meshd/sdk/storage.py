@@ -1,4 +1,4 @@
-"""The interface of a storage connector: bytes under string keys, and named locks.
+"""The interface of a storage connector: bytes under string keys.
 
 Owns: the abstract `Storage` and the exceptions that cross its seam.
 Must never: know what is stored. Used only by the state actor's thread, so a connector may block.
@@ -71,18 +71,6 @@ class Storage(ABC):
             else:
                 self.save(key, value)
 
-    @abstractmethod
-    def acquire(self, name: str, timeout: float = 0.0) -> bool:
-        """Take the lock of that name; False when another holds it after `timeout` seconds."""
-
-    @abstractmethod
-    def release(self, name: str) -> None:
-        """Release it. Does nothing if it is not held."""
-
-    @abstractmethod
-    def is_locked(self, name: str) -> bool:
-        """Whether it is held."""
-
     def flush(self) -> None:  # noqa: B027 - most have nothing to do
         """Return when everything saved would survive a power cut."""
 
@@ -91,4 +79,4 @@ class Storage(ABC):
         return False
 
     def close(self) -> None:  # noqa: B027
-        """Close files and release locks. Idempotent."""
+        """Close files. Idempotent."""

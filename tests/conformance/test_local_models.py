@@ -75,7 +75,7 @@ def child(provider: Any, model: str) -> dict[str, Any]:
 
 async def test_chat_stream_completion_and_what_is_known_without_a_child(llm: LocalLlmProvider):
     assert [row.id for row in await llm.list_models()] == [LLM]
-    await llm.probe("models", None, 1.0)
+    await llm.probe(1.0)
     assert llm.describe()["children"] == {}  # nothing was started for these
 
     answers = await asyncio.gather(*(llm.execute(ask("Say hello.")) for _ in range(3)))
@@ -134,7 +134,7 @@ async def test_an_idle_child_is_stopped(weights: Path, tmp_path: Path):
 
 async def test_missing_weights_say_what_to_run(tmp_path: Path):
     provider = LocalLlmProvider(ProviderSettings("l", "x", data_dir=str(tmp_path), runtime_dir=str(tmp_path)))
-    for attempt in (provider.execute(ask("Hi")), provider.probe("models", None, 1.0)):
+    for attempt in (provider.execute(ask("Hi")), provider.probe(1.0)):
         with pytest.raises(ProviderFailure, match=f"meshctl pull {LLM}") as caught:
             await attempt
         assert caught.value.kind is FailureKind.MODEL_NOT_FOUND

@@ -1,6 +1,6 @@
 """The OpenAI wire format over HTTP: OpenAI itself and all compatible servers.
 
-Owns: one attempt: the request's bytes, its connection, and recognising a bad answer.
+Owns: one attempt: its connection, and recognising a bad answer.
 Must never: parse what it can pass on; know pools or other providers. Differences between providers are quirks in
 `meshd/catalogue/providers.toml`, not classes:
 
@@ -18,30 +18,24 @@ Must never: parse what it can pass on; know pools or other providers. Difference
 from __future__ import annotations
 
 import asyncio
-import os
-import re
 from collections.abc import AsyncGenerator
-from typing import Any
-from urllib.parse import quote
 
 import aiohttp
-import msgspec
 from multidict import CIMultiDict
 from yarl import URL
 
-from meshd.core.redaction import redact_url
+from meshd.connectors.providers.openai_requests import OpenAIRequests, shown
 from meshd.formats.errors.failures import (
     failure_from_exception,
     failure_from_no_answer,
     failure_from_response,
     failure_from_told,
 )
-from meshd.formats.errors.wrong_address import is_no_api, no_answer, no_words, without_endpoint
+from meshd.formats.errors.wrong_address import is_no_api, no_answer, no_words
 from meshd.formats.headers import kept_headers, rate_limits
 from meshd.formats.openai import wire
 from meshd.formats.openai.answer import Unanswered, read_answer
 from meshd.formats.openai.models import read_listing, read_model
-from meshd.formats.openai.prefill import CannotGoOn, continued, prefill_of
 from meshd.formats.openai.quota import QuotaQuirk, read_quota
 from meshd.formats.openai.stream.assembled import Assembly
 from meshd.formats.openai.stream.event_stream import MAX_BODY, EventReader
@@ -50,7 +44,7 @@ from meshd.host import clock
 from meshd.host.awake import Limit
 from meshd.host.shortages import lack_of
 from meshd.net.connecting import PoolFull, queued
-from meshd.net.encodings import EncodingError, readable
+from meshd.net.encodings import EncodingError
 from meshd.net.http import BodyInHand, BodyTooLarge, Transport, UpstreamBody
 from meshd.sdk.provider import (
     FailureKind,
@@ -66,7 +60,6 @@ from meshd.sdk.provider import (
     Usage,
 )
 
-USER_AGENT = "meshd/0.1"
 MAX_ERROR_BODY = 1024 * 1024
 MAX_LIST = 16 * 1024 * 1024  # of a model list: the longest real ones have half a megabyte
 LIST_TIMEOUT = 15.0
@@ -75,11 +68,7 @@ RETRY_DELAY = 0.2
 LONGEST_RETRY_DELAY = 2.0
 _A_MOMENT = 0.05  # s before an attempt's timeout, at which its status is reported without the error body
 
-_PATHS = {Operation.CHAT: "chat/completions", Operation.COMPLETION: "completions", Operation.EMBEDDINGS: "embeddings"}
-_ENVIRONMENT = re.compile(r"\$\{env:([A-Za-z_][A-Za-z0-9_]*)\}")
-_TRUE = msgspec.Raw(b"true")
 _TRANSPORT_ERRORS = (aiohttp.ClientError, OSError, TimeoutError, EncodingError)
-_encode = msgspec.json.Encoder().encode
 
 
 class OpenAIProvider(Provider):
@@ -87,34 +76,20 @@ class OpenAIProvider(Provider):
 
     def __init__(self, settings: ProviderSettings) -> None:
         super().__init__(settings)
-        quirks = settings.quirks
-        base, uds = _base(settings)
-        self._where = uds or _authority(base)
-        self._secure = base.scheme == "https"
+        self._requests = requests = OpenAIRequests(settings)
+        self._where = requests.where
+        self._secure = requests.base.scheme == "https"
         self._spoken = False  # the server has answered in any way
         self._transport = Transport(
             secure=self._secure,
-            host=base.host or "",
-            port=base.port,
-            uds=uds,
+            host=requests.base.host or "",
+            port=requests.base.port,
+            uds=requests.uds,
             connect_timeout=settings.connect_timeout,
             max_connections=settings.max_connections,
             keepalive=settings.keepalive,
             ca_file=settings.options.get("ca_file"),
         )
-        self._headers = _headers(settings, settings.api_key)
-        self._event_headers = _for_events(self._headers)
-        by_key = {id: _headers(settings, key) for id, key in settings.api_keys.items()}
-        self._by_key = {id: (headers, _for_events(headers)) for id, headers in by_key.items()}
-        self._targets = {operation: _join(base, path, quirks) for operation, path in _PATHS.items()}
-        self._shown = {operation: _shown(target) for operation, target in self._targets.items()}
-        self._models_target = _join(base, quirks.get("models_path", "models"), quirks)
-        self._quota: QuotaQuirk | None = quirks.get("quota")
-        self._quota_target = _join(base, self._quota["path"], quirks) if self._quota else None
-        self._rename: dict[str, str] = dict(quirks.get("rename") or {})
-        self._drop = frozenset(quirks.get("drop") or ())
-        self._prefill = prefill_of(quirks, settings.name)
-        self._stream_options = not quirks.get("no_stream_options")
 
     async def execute(self, call: ProviderCall) -> ProviderAnswer:
         queued.set(False)
@@ -134,7 +109,7 @@ class OpenAIProvider(Provider):
         try:
             answer = read_answer(body, call.operation, empty=_asks_for_no_vectors(call))
         except wire.Broken:
-            raise self._scrub(failure_from_no_answer(self._shown[call.operation], body)) from None
+            raise self._scrub(failure_from_no_answer(self._requests.shown[call.operation], body)) from None
         except wire.Told as told:
             raise self._scrub(failure_from_told(told)) from None
         except Unanswered as why:
@@ -198,7 +173,7 @@ class OpenAIProvider(Provider):
             idle=call.idle_timeout if response is not None else call.timeout,
             total=call.timeout,
             where=self._where,
-            url=self._shown[call.operation],
+            url=self._requests.shown[call.operation],
             event_stream="event-stream" in kind,
             hide_usage=hide_usage,
             choices=_count_of_choices(call),
@@ -210,41 +185,40 @@ class OpenAIProvider(Provider):
     async def list_models(self) -> list[ModelListing]:
         if self.settings.quirks.get("no_models_list"):
             return self._catalogued()
-        body = await self._get(self._models_target, min(self.settings.timeout, LIST_TIMEOUT))
+        body = await self._get(self._requests.models, min(self.settings.timeout, LIST_TIMEOUT))
         try:
             return read_listing(body)
         except wire.Broken as exc:
             if is_no_api(body):
-                raise self._scrub(no_answer(_shown(self._models_target), body)) from None
+                raise self._scrub(no_answer(shown(self._requests.models), body)) from None
             raise self._bad(f"{self._where} listed its models in an unknown form: {exc}", body) from None
 
     async def model_details(self, model: str) -> ModelListing | None:
         if self.settings.quirks.get("no_models_list"):
             return None
-        target = self._models_target.with_path(f"{self._models_target.raw_path}/{quote(model)}", encoded=True)
-        target = target.with_query(self._models_target.query)
-        body = await self._get(target, min(self.settings.timeout, LIST_TIMEOUT))
+        body = await self._get(self._requests.model(model), min(self.settings.timeout, LIST_TIMEOUT))
         try:
             return read_model(body)
         except wire.Broken as exc:
             raise self._bad(f"{self._where} described {model} in an unknown form: {exc}", body) from None
 
     async def quota(self) -> QuotaStatus | None:
-        if self._quota is None or self._quota_target is None:
+        quirk: QuotaQuirk | None = self.settings.quirks.get("quota")
+        if quirk is None or self._requests.quota is None:
             return None
-        body = await self._get(self._quota_target, min(self.settings.timeout, LIST_TIMEOUT))
+        body = await self._get(self._requests.quota, min(self.settings.timeout, LIST_TIMEOUT))
         try:
-            return read_quota(body, self._quota)
+            return read_quota(body, quirk)
         except wire.Broken as exc:
             raise self._bad(f"{self._where} reported its quota in an unknown form: {exc}", body) from None
 
-    async def probe(self, method: str, model: str | None, timeout: float) -> float:
-        if method != "models" or self.settings.quirks.get("no_models_list"):
-            raise ProviderFailure(FailureKind.UNSUPPORTED, f"{self.settings.connector} has no probe by `{method}`")
+    async def probe(self, timeout: float) -> float:
+        if self.settings.quirks.get("no_models_list"):
+            raise ProviderFailure(FailureKind.UNSUPPORTED, f"{self.settings.connector} has no list of models")
         started = clock.now()
-        body = await self._get(self._models_target, timeout)
+        body = await self._get(self._requests.models, timeout)
         if is_no_api(body):
-            raise self._scrub(no_answer(_shown(self._models_target), body))
+            raise self._scrub(no_answer(shown(self._requests.models), body))
         return clock.now() - started
 
     async def aclose(self) -> None:
@@ -252,7 +226,8 @@ class OpenAIProvider(Provider):
 
     async def _open(self, call: ProviderCall) -> aiohttp.ClientResponse:
         """Send the request; a 2xx answer whose body is still to come. Retries before the first byte."""
-        target, headers, body = self._targets[call.operation], self._headers_for(call), self._encode(call)
+        requests = self._requests
+        target, headers, body = requests.targets[call.operation], requests.headers_for(call), requests.encode(call)
         retries = self.settings.max_retries
         if not retries:
             return await self._send("POST", target, headers, body, call.timeout)
@@ -270,36 +245,6 @@ class OpenAIProvider(Provider):
                     raise
             await asyncio.sleep(delay)
         raise AssertionError("the last try returns or raises")
-
-    def _headers_for(self, call: ProviderCall) -> CIMultiDict[str]:
-        # If a reload removed the named key meanwhile, use any.
-        unary, of_events = self._by_key.get(call.key, (self._headers, self._event_headers))
-        headers = of_events if call.stream else unary
-        if call.headers:
-            headers = headers.copy()
-            headers.update(call.headers)
-        return headers
-
-    def _encode(self, call: ProviderCall) -> bytes:
-        given = call.fields
-        if call.so_far:
-            try:
-                given = continued(given, call.operation, call.so_far, self._prefill)
-            except CannotGoOn as error:
-                raise ProviderFailure(FailureKind.UNSUPPORTED, str(error), unsent=True) from None
-        fields: dict[str, Any] = {**given, "model": call.model}
-        if call.stream:
-            fields["stream"] = _TRUE
-            if not self._stream_options:
-                fields.pop("stream_options", None)
-            elif not wire.asks_for_usage(call.fields):
-                fields["stream_options"] = wire.with_usage(call.fields.get("stream_options"))
-        else:
-            fields.pop("stream", None)
-            fields.pop("stream_options", None)
-        if self._rename or self._drop:
-            fields = {self._rename.get(name, name): raw for name, raw in fields.items() if name not in self._drop}
-        return _encode(fields)
 
     async def _send(
         self, method: str, target: URL, headers: CIMultiDict[str], body: bytes | None, timeout: float
@@ -328,7 +273,7 @@ class OpenAIProvider(Provider):
             pass  # the status alone is enough
         finally:
             stream.abort()
-        raise self._scrub(failure_from_response(response.status, said, response.raw_headers, _shown(target)))
+        raise self._scrub(failure_from_response(response.status, said, response.raw_headers, shown(target)))
 
     async def _body(self, response: aiohttp.ClientResponse, timeout: float, limit: int = MAX_BODY) -> bytes:
         try:
@@ -342,7 +287,7 @@ class OpenAIProvider(Provider):
         queued.set(False)
         try:
             with Limit(timeout):
-                response = await self._send("GET", target, self._headers, None, timeout)
+                response = await self._send("GET", target, self._requests.headers, None, timeout)
                 return await self._body(response, timeout, MAX_LIST)
         except TimeoutError:
             raise self._out_of_time(timeout) from None
@@ -374,74 +319,6 @@ def _asks_for_no_vectors(call: ProviderCall) -> bool:
     if call.operation is not Operation.EMBEDDINGS or (given := call.fields.get("input")) is None:
         return False
     return len(given) < 64 and bytes(given).translate(None, b" \t\r\n") == b"[]"
-
-
-def _base(settings: ProviderSettings) -> tuple[URL, str | None]:
-    """The base URL ending in a slash, and the UNIX socket under it."""
-    base, uds = _ENVIRONMENT.sub(_from_environment, settings.base_url or ""), settings.quirks.get("uds")
-    if base.startswith("unix:"):
-        base, uds = "", "/" + base.removeprefix("unix:").lstrip("/")
-    if not base:
-        if not uds:
-            raise ValueError(f"provider {settings.name}: no base_url")
-        base = "http://localhost/v1"
-    address, ask, query = base.partition("?")
-    scheme, mark, rest = address.partition("://")
-    rest = without_endpoint(re.sub(r"/{2,}", "/", rest))
-    url = URL(scheme + mark + rest.rstrip("/") + "/" + ask + query)
-    if url.scheme not in ("http", "https") or not url.host:
-        shown = redact_url(base)
-        raise ValueError(f"provider {settings.name}: base_url must be http://…, https://… or unix:/…, not {shown!r}")
-    return url, uds
-
-
-def _from_environment(match: re.Match[str]) -> str:
-    """A part of a catalogue row's address that comes from the environment (an account, a resource)."""
-    value = os.environ.get(match[1])
-    if not value:
-        raise ValueError(f"set {match[1]} in the daemon's environment, or base_url in the configuration")
-    return value
-
-
-def _shown(target: URL) -> str:
-    return redact_url(str(target.with_query(None)))
-
-
-def _authority(base: URL) -> str:
-    return base.host or "" if base.is_default_port() else f"{base.host}:{base.port}"
-
-
-def _join(base: URL, path: str, quirks: Any) -> URL:
-    target = URL(str(base.with_query(None)) + path.lstrip("/"), encoded=True)
-    query = dict(base.query) | {str(key): str(value) for key, value in (quirks.get("query") or {}).items()}
-    return target.with_query(query) if query else target
-
-
-def _headers(settings: ProviderSettings, key: str | None) -> CIMultiDict[str]:
-    headers: CIMultiDict[str] = CIMultiDict(
-        {
-            "Content-Type": "application/json",
-            "Accept": "application/json",
-            # Compression adds latency and gains nothing for answers of this size.
-            "Accept-Encoding": "identity",
-            "User-Agent": USER_AGENT,
-        }
-    )
-    if key and settings.auth_method != "none":
-        bare = settings.quirks.get("api_key_header")
-        if bare:
-            headers[bare] = key
-        else:
-            headers["Authorization"] = f"Bearer {key}"
-    headers.update(settings.headers)
-    headers["Accept-Encoding"] = readable(headers["Accept-Encoding"])
-    return headers
-
-
-def _for_events(headers: CIMultiDict[str]) -> CIMultiDict[str]:
-    of_events = headers.copy()
-    of_events["Accept"] = "text/event-stream"
-    return of_events
 
 
 def _count_of_choices(call: ProviderCall) -> int:

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
 
-from meshd.connectors.storage.locks import FileLocks
 from meshd.sdk.storage import Storage, StorageError, StoredStat
 
 _ENDING = ".value"
@@ -28,7 +27,6 @@ class LocalFileStorage(Storage):
             self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
             raise StorageError(f"cannot make {self._directory}: {error.strerror}") from error
-        self._locks = FileLocks(self._directory)
 
     def load(self, key: str) -> bytes | None:
         try:
@@ -82,18 +80,6 @@ class LocalFileStorage(Storage):
         except OSError:
             return None
         return StoredStat(found.st_size, found.st_mtime)
-
-    def acquire(self, name: str, timeout: float = 0.0) -> bool:
-        return self._locks.acquire(name, timeout)
-
-    def release(self, name: str) -> None:
-        self._locks.release(name)
-
-    def is_locked(self, name: str) -> bool:
-        return self._locks.is_locked(name)
-
-    def close(self) -> None:
-        self._locks.release_all()
 
     def _path(self, key: str) -> Path:
         return self._directory / (quote(key, safe="") + _ENDING)

@@ -15,7 +15,6 @@ class MemoryStorage(Storage):
 
     def __init__(self, settings: Mapping[str, Any] | None = None, directory: Path | None = None) -> None:
         self._values: dict[str, tuple[bytes, float]] = {}
-        self._locks: set[str] = set()
 
     def load(self, key: str) -> bytes | None:
         found = self._values.get(key)
@@ -33,15 +32,3 @@ class MemoryStorage(Storage):
     def stat(self, key: str) -> StoredStat | None:
         found = self._values.get(key)
         return StoredStat(len(found[0]), found[1]) if found else None
-
-    def acquire(self, name: str, timeout: float = 0.0) -> bool:
-        if name in self._locks:
-            return False
-        self._locks.add(name)
-        return True
-
-    def release(self, name: str) -> None:
-        self._locks.discard(name)
-
-    def is_locked(self, name: str) -> bool:
-        return name in self._locks

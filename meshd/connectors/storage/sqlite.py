@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
-from meshd.connectors.storage.locks import FileLocks
 from meshd.sdk.storage import Storage, StorageError, StorageReset, StoredStat
 
 logger = logging.getLogger("meshd.storage")
@@ -34,7 +33,6 @@ class SqliteStorage(Storage):
         path = settings.get("path")
         self.path = Path(path).expanduser() if path else directory / "state.sqlite3"
         self.readonly = False
-        self._locks = FileLocks(self.path.parent, f"{self.path.name}.")
         self._connection = self._open()
         self._file = _identity(self.path)
 
@@ -159,15 +157,6 @@ class SqliteStorage(Storage):
 
     # -- locks and life -------------------------------------------------------------------------------
 
-    def acquire(self, name: str, timeout: float = 0.0) -> bool:
-        return self._locks.acquire(name, timeout)
-
-    def release(self, name: str) -> None:
-        self._locks.release(name)
-
-    def is_locked(self, name: str) -> bool:
-        return self._locks.is_locked(name)
-
     def flush(self) -> None:
         # A checkpoint syncs the log and then the file.
         self._do(lambda: self._connection.execute("PRAGMA wal_checkpoint(FULL)").fetchone())
@@ -177,7 +166,6 @@ class SqliteStorage(Storage):
         return self._file is not None and _identity(self.path) != self._file
 
     def close(self) -> None:
-        self._locks.release_all()
         self._connection.close()
 
 

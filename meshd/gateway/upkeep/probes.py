@@ -85,7 +85,7 @@ class Probing:
         if message.method == "completion" and await self._ask_any_model(message):
             return
         with self._core.providers.lease(message.provider) as provider:
-            await provider.probe("models", None, message.timeout)
+            await provider.probe(message.timeout)
 
     async def _ask_any_model(self, message: messages.Probe) -> bool:
         """Whether there was one that may be asked. If not, the model list has to suffice, which is free."""

@@ -93,8 +93,7 @@ def every_count_is_right(mesh: Any, load: Load, eventually: Any) -> None:
     for model in mesh.command("GET", "/mesh/v1/models")["data"]:
         assert (model["requests"], model["in_flight"]) == (by_model[model["id"]][0], 0)
 
-    mesh._ask("state", messages.SyncState())
-    usage = mesh._ask("state", messages.ExportState())["usage"]
+    usage = mesh.export_state()["usage"]
     kept: dict[str, dict[str, int]] = {}
     for key, sums in usage.items():
         _, scope, name = key.split("\0", 2)

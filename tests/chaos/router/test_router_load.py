@@ -131,9 +131,8 @@ def everything_is_settled(mesh: Any, server: Any, eventually: Callable[..., Any]
     # A request that is written down and cut off before it has reached its provider counts: over, never under.
     assert sum(model["requests"] for model in models) >= server.served["served"]
     assert waiting(mesh) == 0
-    mesh._ask("state", messages.SyncState())
     kept: Counter[str] = Counter()
-    for key, sums in mesh._ask("state", messages.ExportState())["usage"].items():
+    for key, sums in mesh.export_state()["usage"].items():
         _, scope, name = key.split("\0", 2)
         if scope == "provider":
             kept[name] += sums["cost"]

@@ -137,7 +137,7 @@ def main(place: str) -> None:
     else:
         begin = b'{"data":[{"id":"'
         name = {"list": "list_models", "details": "model_details", "probe": "probe"}[place]
-        arguments = {"list": (), "details": ("m",), "probe": ("models", None, 30.0)}[place]
+        arguments = {"list": (), "details": ("m",), "probe": (30.0,)}[place]
         ask = of_provider(lambda made, call: getattr(made, name)(*arguments))
     server = Server(bomb(coding, begin, fill), coding, status, kind)
     before = peak()

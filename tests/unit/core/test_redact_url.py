@@ -35,7 +35,7 @@ def test_a_token_alone_is_masked_where_a_configuration_is_shown():
 
 async def _refusal(provider: OpenAIProvider) -> str:
     try:
-        await provider.probe("models", None, 5.0)
+        await provider.probe(5.0)
     except ProviderFailure as failure:
         return f"{failure.message} {failure.body!r}"
     finally:

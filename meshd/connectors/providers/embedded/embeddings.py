@@ -52,7 +52,7 @@ class LocalEmbeddingsProvider(Provider):
             return []
         return [ModelListing(id=MODEL, capabilities=("text-embeddings",), context_window=CONTEXT)]
 
-    async def probe(self, method: str, model: str | None, timeout: float) -> float:
+    async def probe(self, timeout: float) -> float:
         self._check_package()
         return 0.0
 

@@ -74,10 +74,10 @@ class LocalLlmProvider(Provider):
             for weights in found.values()
         ]
 
-    async def probe(self, method: str, model: str | None, timeout: float) -> float:
+    async def probe(self, timeout: float) -> float:
         """Whether it could serve: the package, the weights. A running child counts as available."""
         self._check_package()
-        self._weights(model or _name_of(self._default))
+        self._weights(_name_of(self._default))
         return 0.0
 
     def describe(self) -> dict[str, Any]:

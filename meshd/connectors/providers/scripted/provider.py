@@ -103,7 +103,7 @@ class ScriptedProvider(Provider):
             for model in self.script.models
         ]
 
-    async def probe(self, method: str, model: str | None, timeout: float) -> float:
+    async def probe(self, timeout: float) -> float:
         return 0.0
 
     def describe(self) -> dict[str, Any]:

@@ -46,27 +46,13 @@ def test_many_at_once(storage: Storage) -> None:
     storage.flush()
 
 
-def test_locks(storage: Storage) -> None:
-    assert storage.acquire("l")
-    assert not storage.acquire("l")
-    assert storage.is_locked("l")
-    storage.release("l")
-    storage.release("l")
-    assert not storage.is_locked("l")
-    assert storage.acquire("l")
-
-
 @pytest.mark.parametrize("id", ["modelmesh.sqlite.v1", "modelmesh.local-file.v1"])
 def test_what_is_in_files_outlives_the_storage_and_is_private(id: str, tmp_path: Path) -> None:
     first = open_storage(id, {}, tmp_path)
     first.save("k", b"v")
-    assert first.acquire("l")
     second = open_storage(f"storage.{id}", {}, tmp_path)
-    assert second.is_locked("l")
-    assert not second.acquire("l")
     first.close()
     assert second.load("k") == b"v"
-    assert second.acquire("l")
     second.close()
     for folder, _, names in os.walk(tmp_path):
         for name in names:

@@ -1,0 +1,155 @@
+"""What is sent to a provider in OpenAI's wire format: addresses, headers with the key, and the request's bytes.
+
+Must never: parse a value that it can pass on.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import Any
+from urllib.parse import quote
+
+import msgspec
+from multidict import CIMultiDict
+from yarl import URL
+
+from meshd.core.redaction import redact_url
+from meshd.formats.errors.wrong_address import without_endpoint
+from meshd.formats.openai import wire
+from meshd.formats.openai.prefill import CannotGoOn, continued, prefill_of
+from meshd.formats.openai.quota import QuotaQuirk
+from meshd.net.encodings import readable
+from meshd.sdk.provider import FailureKind, Operation, ProviderCall, ProviderFailure, ProviderSettings
+from modelmesh.version import VERSION
+
+USER_AGENT = f"meshd/{VERSION}"
+
+_PATHS = {Operation.CHAT: "chat/completions", Operation.COMPLETION: "completions", Operation.EMBEDDINGS: "embeddings"}
+_ENVIRONMENT = re.compile(r"\$\{env:([A-Za-z_][A-Za-z0-9_]*)\}")
+_TRUE = msgspec.Raw(b"true")
+_encode = msgspec.json.Encoder().encode
+
+
+class OpenAIRequests:
+    """Of one provider. Raises ValueError for settings that give no address.
+
+    base: its URL, ending in a slash. uds: the UNIX socket under it. where: its address, for messages."""
+
+    def __init__(self, settings: ProviderSettings) -> None:
+        quirks = settings.quirks
+        self.base, self.uds = _base(settings)
+        self.where = self.uds or _authority(self.base)
+        self.headers = _headers(settings, settings.api_key)
+        self._event_headers = _for_events(self.headers)
+        by_key = {id: _headers(settings, key) for id, key in settings.api_keys.items()}
+        self._by_key = {id: (headers, _for_events(headers)) for id, headers in by_key.items()}
+        self.targets = {operation: _join(self.base, path, quirks) for operation, path in _PATHS.items()}
+        self.shown = {operation: shown(target) for operation, target in self.targets.items()}
+        self.models = _join(self.base, quirks.get("models_path", "models"), quirks)
+        quota: QuotaQuirk | None = quirks.get("quota")
+        self.quota = _join(self.base, quota["path"], quirks) if quota else None
+        self._rename: dict[str, str] = dict(quirks.get("rename") or {})
+        self._drop = frozenset(quirks.get("drop") or ())
+        self._prefill = prefill_of(quirks, settings.name)
+        self._stream_options = not quirks.get("no_stream_options")
+
+    def model(self, id: str) -> URL:
+        """Where one model is described."""
+        target = self.models.with_path(f"{self.models.raw_path}/{quote(id)}", encoded=True)
+        return target.with_query(self.models.query)
+
+    def headers_for(self, call: ProviderCall) -> CIMultiDict[str]:
+        # If a reload removed the named key meanwhile, use any.
+        unary, of_events = self._by_key.get(call.key, (self.headers, self._event_headers))
+        return of_events if call.stream else unary
+
+    def encode(self, call: ProviderCall) -> bytes:
+        given = call.fields
+        if call.so_far:
+            try:
+                given = continued(given, call.operation, call.so_far, self._prefill)
+            except CannotGoOn as error:
+                raise ProviderFailure(FailureKind.UNSUPPORTED, str(error), unsent=True) from None
+        fields: dict[str, Any] = {**given, "model": call.model}
+        if call.stream:
+            fields["stream"] = _TRUE
+            if not self._stream_options:
+                fields.pop("stream_options", None)
+            elif not wire.asks_for_usage(call.fields):
+                fields["stream_options"] = wire.with_usage(call.fields.get("stream_options"))
+        else:
+            fields.pop("stream", None)
+            fields.pop("stream_options", None)
+        if self._rename or self._drop:
+            fields = {self._rename.get(name, name): raw for name, raw in fields.items() if name not in self._drop}
+        return _encode(fields)
+
+
+def shown(target: URL) -> str:
+    """For messages: without secrets."""
+    return redact_url(str(target.with_query(None)))
+
+
+def _base(settings: ProviderSettings) -> tuple[URL, str | None]:
+    """The base URL ending in a slash, and the UNIX socket under it."""
+    base, uds = _ENVIRONMENT.sub(_from_environment, settings.base_url or ""), settings.quirks.get("uds")
+    if base.startswith("unix:"):
+        base, uds = "", "/" + base.removeprefix("unix:").lstrip("/")
+    if not base:
+        if not uds:
+            raise ValueError(f"provider {settings.name}: no base_url")
+        base = "http://localhost/v1"
+    address, ask, query = base.partition("?")
+    scheme, mark, rest = address.partition("://")
+    rest = without_endpoint(re.sub(r"/{2,}", "/", rest))
+    url = URL(scheme + mark + rest.rstrip("/") + "/" + ask + query)
+    if url.scheme not in ("http", "https") or not url.host:
+        shown = redact_url(base)
+        raise ValueError(f"provider {settings.name}: base_url must be http://…, https://… or unix:/…, not {shown!r}")
+    return url, uds
+
+
+def _from_environment(match: re.Match[str]) -> str:
+    """A part of a catalogue row's address that comes from the environment (an account, a resource)."""
+    value = os.environ.get(match[1])
+    if not value:
+        raise ValueError(f"set {match[1]} in the daemon's environment, or base_url in the configuration")
+    return value
+
+
+def _authority(base: URL) -> str:
+    return base.host or "" if base.is_default_port() else f"{base.host}:{base.port}"
+
+
+def _join(base: URL, path: str, quirks: Any) -> URL:
+    target = URL(str(base.with_query(None)) + path.lstrip("/"), encoded=True)
+    query = dict(base.query) | {str(key): str(value) for key, value in (quirks.get("query") or {}).items()}
+    return target.with_query(query) if query else target
+
+
+def _headers(settings: ProviderSettings, key: str | None) -> CIMultiDict[str]:
+    headers: CIMultiDict[str] = CIMultiDict(
+        {
+            "Content-Type": "application/json",
+            "Accept": "application/json",
+            # Compression adds latency and gains nothing for answers of this size.
+            "Accept-Encoding": "identity",
+            "User-Agent": USER_AGENT,
+        }
+    )
+    if key and settings.auth_method != "none":
+        bare = settings.quirks.get("api_key_header")
+        if bare:
+            headers[bare] = key
+        else:
+            headers["Authorization"] = f"Bearer {key}"
+    headers.update(settings.headers)
+    headers["Accept-Encoding"] = readable(headers["Accept-Encoding"])
+    return headers
+
+
+def _for_events(headers: CIMultiDict[str]) -> CIMultiDict[str]:
+    of_events = headers.copy()
+    of_events["Accept"] = "text/event-stream"
+    return of_events
