@@ -17,8 +17,14 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from modelmesh._connection.departures import DRAIN_SLACK_SECONDS
-from modelmesh._connection.pending_call import GRACE_SECONDS, LONGEST_GRACE_SECONDS, OVERSLEPT_SECONDS, PendingCall
-from modelmesh._connection.session import LinkSession, client_closed
+from modelmesh._connection.pending_call import (
+    GRACE_SECONDS,
+    LONGEST_GRACE_SECONDS,
+    OVERSLEPT_SECONDS,
+    PendingCall,
+    client_closed,
+)
+from modelmesh._connection.session import LinkSession
 from modelmesh.errors import MeshError
 from modelmesh.protocol import Message
 

@@ -98,3 +98,8 @@ class PendingCall:
         call = PendingCall(self.head, self.body, self.patience)
         call.started, call.deadline, call.retries = self.started, self.deadline, self.retries + 1
         return call
+
+
+def client_closed() -> MeshError:
+    """The error of a call that is in flight when its client is closed, or made later."""
+    return MeshError("the client was closed", code="client_closed")

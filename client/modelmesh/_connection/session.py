@@ -25,7 +25,7 @@ import zmq
 
 from modelmesh._connection.departures import Departures, draining
 from modelmesh._connection.link import Link, context_for, greeting
-from modelmesh._connection.pending_call import PendingCall
+from modelmesh._connection.pending_call import PendingCall, client_closed
 from modelmesh._connection.redial import Redial
 from modelmesh.discovery import barred, unavailable
 from modelmesh.embedded import is_embedded, why_ended
@@ -66,10 +66,6 @@ _SURELY_TAKEN: Final = 65536
 """Bytes: a body of up to this size is accepted by every daemon, and sent before its limit is known."""
 _PING: Final = encode(PING)
 _PONG: Final = encode(PONG)
-
-
-def client_closed() -> MeshError:
-    return MeshError("the client was closed", code="client_closed")
 
 
 class LinkSession:
@@ -192,13 +188,13 @@ class LinkSession:
             link.send(_PING)
             self._drain(link)
 
-    def close(self, error: MeshError | None = None) -> None:
-        """Close every link; calls still in flight end with `error`."""
+    def close(self) -> None:
+        """Close every link; calls still in flight fail."""
         links = self.links()
         self._link = self._redial.due = None
         self._retiring = []
         for call in list(self.calls.values()):
-            self._fail(call, error or client_closed())
+            self._fail(call, client_closed())
         self._links_changed()
         for link in links:
             link.close()

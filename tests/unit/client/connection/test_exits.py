@@ -196,7 +196,7 @@ def test_it_ends(daemon, program):
 
 def test_ctrl_c_in_a_call_is_one(daemon):
     """As a shell sends it: no more noise than Python's own traceback."""
-    # Whoever starts the tests in the background has it ignored, which children inherit.
+    # A shell that starts the tests in the background ignores it, which children inherit.
     heeds = "\nsignal.signal(signal.SIGINT, signal.default_int_handler)"
     program = BEGIN + heeds + "\nprint('ready', flush=True)\nask(client, 'wait')"
     process = subprocess.Popen(
