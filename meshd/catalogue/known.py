@@ -220,7 +220,7 @@ class RefusalRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
 
 
 class FeatureRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The names that a refusal has for a feature of `meshd/routing/decision/features.py`. says: enough by itself.
+    """The names that a refusal has for a feature of `meshd/routing/request/features.py`. says: enough by itself.
     unlike: no name of any, though it looks like one."""
 
     feature: str

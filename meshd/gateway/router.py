@@ -41,7 +41,6 @@ from meshd.routing.availability import state as states
 from meshd.routing.availability.state import Change, MeshState
 from meshd.routing.decision import features
 from meshd.routing.decision.pipeline import Pipeline
-from meshd.routing.decision.strategies.registry import STRATEGIES
 from meshd.routing.durations import lasting
 from meshd.routing.table.specs import RecoveryPolicy, RoutingTable
 from meshd.sdk.provider import FailureKind, Operation, ProviderFailure
@@ -89,10 +88,11 @@ class RouterCore:
         self.cache = ResponseCache(spawn)
         self.clients = ClientBook()
         self.lacks = Lacks()
+        state = MeshState()
         self.mesh = inference.Mesh(
             table=RoutingTable.empty(),
-            state=MeshState(),
-            pipeline=Pipeline(),
+            state=state,
+            pipeline=Pipeline(state),
             provider=self.providers.lease,
             ledger=self.journal,
             room=WaitingRoom(
@@ -292,7 +292,7 @@ class RouterCore:
 
     def objections(self, generation: RunningConfig) -> tuple[str, ...]:
         """Why the generation cannot be used; empty if it can."""
-        unknown = {pool.strategy for pool in generation.table.pools.values()} - set(STRATEGIES)
+        unknown = {pool.strategy for pool in generation.table.pools.values()} - set(self.mesh.pipeline.strategies)
         return tuple(f"strategy {name} is not known to the router" for name in sorted(unknown))
 
     def commit(self, generation: RunningConfig) -> None:

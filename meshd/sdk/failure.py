@@ -54,7 +54,7 @@ class ProviderFailure(Exception):
     status: the provider's HTTP status, 0 if there was none. body: its error body, unchanged, for errors that the app
     must see as they are. retry_after: seconds of pause that the provider asked for. unsent: the request did not reach
     the provider, so it cannot have cost anything. refused: features that the provider says the model lacks
-    (`meshd/routing/decision/features.py`). elsewhere: there is no API at this address, which may be wrong. inside: an
+    (`meshd/routing/request/features.py`). elsewhere: there is no API at this address, which may be wrong. inside: an
     error inside a 200. usage, said: what the provider reported and what came of an answer, beside the events of a
     stream: both may cost something.
     """

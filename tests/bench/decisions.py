@@ -10,9 +10,9 @@ from random import random
 from meshd.routing.attempts.plan import GiveUp, RequestPlan, Try
 from meshd.routing.availability.state import MeshState
 from meshd.routing.decision.pipeline import Pipeline
-from meshd.routing.decision.stages import Asker
-from meshd.routing.decision.strategies.registry import STRATEGIES
+from meshd.routing.decision.strategies.registry import BUILT_IN
 from meshd.routing.request.needs import read
+from meshd.routing.request.question import Question, Requester
 from meshd.routing.select.expression import compile_selection
 from meshd.routing.table.capabilities import CapabilityTree
 from meshd.routing.table.specs import Allowance, ModelSpec, PoolSpec, Pricing, ProviderSpec, RateSpec, RoutingTable
@@ -41,7 +41,8 @@ BODY = b'{"model":"%s","messages":[{"role":"user","content":"Hello"}]}'
 
 def _cost(models: int, pools: int) -> float:
     """Seconds from a request's body to the model it goes to, at the median of many, over all pools in turn."""
-    made, state, pipeline = table(models, pools), MeshState(), Pipeline()
+    made, pipeline = table(models, pools), Pipeline(MeshState())
+    requester = Requester(random=random)
     bodies = [BODY % f"pool{number * 7 % pools}".encode() for number in range(20_000)]
     gc.collect()
     gc.freeze()  # as the daemon does with what stays for good
@@ -49,7 +50,7 @@ def _cost(models: int, pools: int) -> float:
     for body in bodies:
         began = time.perf_counter()
         asked, needs = read(Operation.CHAT, body)
-        plan = RequestPlan(pipeline, made, state, made.resolve(asked).pool, needs, 2000.0, random, 1000.0)
+        plan = RequestPlan(pipeline, Question(made, made.resolve(asked).pool, needs, 1000.0, requester), 2000.0)
         step = plan.next(1000.0)
         taken.append(time.perf_counter() - began)
         if isinstance(step, GiveUp):
@@ -99,14 +100,14 @@ def ruled(strategy: str, **rules: object) -> tuple[RoutingTable, MeshState]:
 def _ruled_cost(strategy: str, body: bytes = BODY % b"pool", **rules: object) -> float:
     """Seconds of a decision with its reservation, at the median."""
     made, state = ruled(strategy, **rules)
-    pipeline, taken, now, asker = Pipeline(), [], 1000.0, Asker(random=random)
+    pipeline, taken, now, requester = Pipeline(state), [], 1000.0, Requester(random=random)
     gc.collect()
     gc.freeze()
     needs = read(Operation.CHAT, body)[1]
     for _ in range(3_000):
         now += 0.001
         began = time.perf_counter()
-        plan = RequestPlan(pipeline, made, state, made.resolve("pool").pool, needs, now + 60.0, random, now, asker)
+        plan = RequestPlan(pipeline, Question(made, made.resolve("pool").pool, needs, now, requester), now + 60.0)
         step = plan.next(now)
         taken.append(time.perf_counter() - began)
         if not isinstance(step, Try):
@@ -119,7 +120,7 @@ def _ruled_cost(strategy: str, body: bytes = BODY % b"pool", **rules: object) ->
 
 def strategies() -> list[Figure]:
     """The issue's bound: a decision and its reservation take 60 µs at p50 with a hundred models."""
-    costs = {name.split(".")[1]: _ruled_cost(name) for name in STRATEGIES}
+    costs = {name.split(".")[1]: _ruled_cost(name) for name in BUILT_IN}
     costs["cost-first, an image"] = _ruled_cost("modelmesh.cost-first.v1", SEEN)
     costs["load-balanced, absolute"] = _ruled_cost("modelmesh.load-balanced.v1", balance_mode="absolute")
     live = compile_selection("latency.p50 < 60 or not known(latency.p50)")

@@ -17,7 +17,7 @@ from meshd.gateway.control.base import Group, number, text
 from meshd.gateway.control.dispatcher import Call
 from meshd.host import clock
 from meshd.routing.availability import recovery
-from meshd.routing.decision.strategies.registry import StickUntilFailure, strategy_of
+from meshd.routing.decision.strategies.preference import StickUntilFailure
 from modelmesh.errors import ConflictError, NotFoundError
 from modelmesh.wording import no_such
 
@@ -43,7 +43,7 @@ class Commands(Group):
         """Move a pool to the next model that can be asked; kept across restarts."""
         mesh = self.core.mesh
         pool = self.resolve(text(call.body, "pool")).pool
-        if not isinstance(strategy_of(pool), StickUntilFailure):
+        if not isinstance(mesh.pipeline.strategy_of(pool), StickUntilFailure):
             raise ConflictError(
                 f"{pool.name} chooses again for each request ({pool.strategy}); to keep a model out of it: "
                 "meshctl model deactivate ID",

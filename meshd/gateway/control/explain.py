@@ -20,10 +20,11 @@ from meshd.gateway.requests.hedging import hedge_delay
 from meshd.host import clock
 from meshd.routing.attempts.errors import Consulted, none_left, over_budget, refusal_of
 from meshd.routing.decision.pipeline import Explanation
-from meshd.routing.decision.stages import Asker, BudgetStage, LimitStage, Question
+from meshd.routing.decision.stages import BudgetStage, LimitStage
 from meshd.routing.request import cache_key
 from meshd.routing.request import needs as reading
 from meshd.routing.request.estimate import why_input, why_output
+from meshd.routing.request.question import Question, Requester
 from meshd.routing.request.session import session_of
 from meshd.routing.request.tokens import vocabularies_wanted
 from meshd.routing.table.access import pools_to_try
@@ -50,11 +51,11 @@ class Explaining(Group):
             if not self.is_admin(call):
                 raise
             denied = error
-        session = session_of(target.pool, headers, fields, identity)
-        asker = Asker(identity.spec, identity.account, identity.label, session)
+        session = session_of(target.pool, headers, fields, identity.label)
+        requester = Requester(identity.spec, identity.account, identity.label, session)
         now = clock.now()
         pools = pools_to_try(target.pool, identity.spec, mesh.table)
-        questions = [Question(mesh.table, mesh.state, pool, needs, now, asker) for pool in pools]
+        questions = [Question(mesh.table, pool, needs, now, requester) for pool in pools]
         explained = Account(mesh, identity, asked, target, questions, denied).as_map()
         found = cache_key.lookup(target.pool, asked, needs, fields, headers, identity.spec, call.caller.uid)
         explained["cache"] = self._cache(target.pool, found)
@@ -167,7 +168,11 @@ class Account:
         question, decision = consulted
         if question.pool.on_budget_exceeded != "error":
             return None
-        refusals = (refusal_of(question, drop.model) for drop in decision.dropped if drop.stage == BudgetStage.name)
+        refusals = (
+            refusal_of(question, drop.model, self.mesh.pipeline)
+            for drop in decision.dropped
+            if drop.stage == BudgetStage.name
+        )
         found = next((refusal for refusal in refusals if refusal and refusal.allowance.source == "budget"), None)
         return None if found is None else over_budget(found)
 
@@ -186,7 +191,7 @@ class Account:
     def _error(self, crowds: list[float | None]) -> dict[str, Any] | None:
         refusal = self.denied or next(filter(None, map(self._over_budget, self.consulted)), None)
         if refusal is None and self._chosen() is None and not crowds:
-            refusal = none_left(self.consulted, self.mesh.pipeline.stages)
+            refusal = none_left(self.consulted, self.mesh.pipeline)
         if refusal is None:
             return None
         return {"message": refusal.message, "code": refusal.code, "status": refusal.status_code}
@@ -225,7 +230,7 @@ class Account:
                 ("provider", question.table.models[id].provider),
                 ("member", f"{pool.name}\0{id}"),
             }
-        return views.View(question.table, question.state, question.now).allowances_of(scopes)
+        return views.View(question.table, self.mesh.state, question.now).allowances_of(scopes)
 
     def _queue(self, crowds: list[float | None]) -> dict[str, Any]:
         waits = [crowd for crowd in crowds if crowd is not None]

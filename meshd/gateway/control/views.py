@@ -19,9 +19,9 @@ from meshd.routing.availability.recovery import ACTIVE, PROBATION, STANDBY
 from meshd.routing.availability.state import MeshState, ProviderState, availabilities
 from meshd.routing.budgets.accounts import Alert
 from meshd.routing.decision.maintenance import ends_in
-from meshd.routing.decision.stages import Question
 from meshd.routing.rates.rates import Headroom
 from meshd.routing.request.needs import Needs
+from meshd.routing.request.question import Question
 from meshd.routing.table.specs import ANY_APP, AppSpec, ModelSpec, PoolSpec, ProviderSpec, RoutingTable
 from meshd.sdk.provider import Operation
 
@@ -199,7 +199,7 @@ class View:
         return self.state.accounts.standing(self.now)
 
     def _headroom(self, pool: PoolSpec, model: ModelSpec) -> Headroom:
-        return self.state.rates.headroom(Question(self.table, self.state, pool, _ANY, self.now), model)
+        return self.state.rates.headroom(Question(self.table, pool, _ANY, self.now), model)
 
 
 def _nothing_there(known: ProviderState) -> str:

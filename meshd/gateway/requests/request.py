@@ -30,10 +30,10 @@ from meshd.host import clock
 from meshd.routing.attempts.plan import GiveUp, RequestPlan, Try, Wait
 from meshd.routing.availability.state import Change, MeshState
 from meshd.routing.decision.pipeline import Pipeline
-from meshd.routing.decision.stages import Asker
 from meshd.routing.request import needs as reading
 from meshd.routing.request.cache_key import Lookup, lookup
 from meshd.routing.request.estimate import OUTPUT_UNKNOWN
+from meshd.routing.request.question import Question, Requester
 from meshd.routing.request.session import session_of
 from meshd.routing.request.tokens import vocabularies_wanted
 from meshd.routing.table.access import allowed_pools
@@ -142,7 +142,7 @@ class Inference:
 
     async def _count(self) -> None:
         """Count the prompt's tokens if money or a limit depends on them; a long prompt's off the loop."""
-        plan, app = self.plan, self.plan.asker.app
+        plan, app = self.plan, self.plan.requester.app
         vocabularies = vocabularies_wanted(self.table, plan.pools[0], app)
         for pool in plan.pools[1:]:
             vocabularies |= vocabularies_wanted(self.table, pool, app)
@@ -402,20 +402,10 @@ def begin(mesh: Mesh, exchange: Exchange, operation: Operation) -> Inference:
     identity = mesh.apps.identify(exchange.caller, exchange.arrived_at)
     mesh.apps.check(identity, target, fields)
     needs = load_body_fields().judged(needs, fields, budgeted=table.budgeted)
-    session = session_of(target.pool, exchange.headers, fields, identity)
-    asker = Asker(identity.spec, identity.account, identity.label, session, random.random, exchange.caller.uid)
-    plan = RequestPlan(
-        mesh.pipeline,
-        table,
-        mesh.state,
-        target.pool,
-        needs,
-        exchange.deadline,
-        random.random,
-        exchange.arrived,
-        asker,
-        exchange.latest,
-    )
+    session = session_of(target.pool, exchange.headers, fields, identity.label)
+    requester = Requester(identity.spec, identity.account, identity.label, session, random.random, exchange.caller.uid)
+    question = Question(table, target.pool, needs, exchange.arrived, requester)
+    plan = RequestPlan(mesh.pipeline, question, exchange.deadline, exchange.latest)
     delivery = Delivery(exchange, operation, needs)
     return Inference(mesh, exchange, operation, table, asked, target, plan, sent, identity, delivery, body)
 

@@ -40,7 +40,7 @@ class WaitingRoom:
         if len(self.queue):
             if self._soon is not None:
                 self._serve()
-            if not plan.attempts and self.queue.waits(plan.asker.label, plan.line(now)):
+            if not plan.attempts and self.queue.waits(plan.requester.label, plan.line(now)):
                 return Wait(None, {plan.pool.name: "other requests of the same app wait for the same models"})
         return plan.next(now)
 
@@ -87,8 +87,8 @@ class WaitingRoom:
             got_on.set_result(step)
             return True
 
-        app = plan.asker.app
-        waiter = Waiter(plan.asker.label, plan.line(clock.now()), attempt, app.weight, app.priority)
+        app = plan.requester.app
+        waiter = Waiter(plan.requester.label, plan.line(clock.now()), attempt, app.weight, app.priority)
         self.queue.add(waiter)
         self._try_again(wait.until)
         try:

@@ -19,9 +19,10 @@ from meshd.host import clock
 from meshd.host.awake import Limit
 from meshd.routing.attempts import usage as settlement
 from meshd.routing.attempts.usage import Received
-from meshd.routing.decision.stages import Question, serves
+from meshd.routing.decision.stages import serves
 from meshd.routing.request import needs as reading
 from meshd.routing.request.estimate import cost_of
+from meshd.routing.request.question import Question
 from meshd.routing.table.specs import ModelSpec, PoolSpec
 from meshd.sdk.provider import FailureKind, Operation, Provider, ProviderAnswer, ProviderCall, ProviderFailure, Usage
 
@@ -81,7 +82,7 @@ class OneToken:
         self._mesh, self._pool, self._model = core.mesh, pool, model
         self._keeper = core.keeper
         state, now = core.mesh.state, clock.now()
-        question = Question(core.mesh.table, state, pool, reading.read(operation, body)[1], now)
+        question = Question(core.mesh.table, pool, reading.read(operation, body)[1], now)
         no_room = state.accounts.refusal(question, model) or state.rates.crowd(question, model)
         if no_room is not None:
             raise NotSent(no_room.reason)

@@ -16,9 +16,9 @@ from meshd.core.records import Attempt
 from meshd.routing.availability import recovery
 from meshd.routing.availability.state import Availability, MeshState
 from meshd.routing.budgets.reservations import Reservation
-from meshd.routing.decision.stages import Question
 from meshd.routing.rates.rates import Passage
 from meshd.routing.request.estimate import cost_of
+from meshd.routing.request.question import Question
 from meshd.routing.table.specs import ModelSpec, PoolSpec
 from meshd.sdk.provider import RateLimits, Usage
 

@@ -9,16 +9,16 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from meshd.core.records import Attempt
 from meshd.routing.availability.state import Availability
 from meshd.routing.budgets.accounts import Refusal
-from meshd.routing.decision.pipeline import STANDARD_STAGES, Decision, Dropped, able, soonest_recovery
-from meshd.routing.decision.stages import Question, Stage
+from meshd.routing.decision.pipeline import Decision, Dropped, Pipeline
 from meshd.routing.durations import lasting
+from meshd.routing.request.question import Question
 from meshd.routing.table.specs import AppSpec, ModelSpec, ProviderSpec
 from meshd.sdk.provider import FailureKind, ProviderFailure
 from modelmesh.errors import (
@@ -49,7 +49,7 @@ class Consulted(NamedTuple):
     decision: Decision
 
 
-def none_left(consulted: Sequence[Consulted], stages: Collection[Stage] = STANDARD_STAGES) -> MeshError:
+def none_left(consulted: Sequence[Consulted], pipeline: Pipeline) -> MeshError:
     """The error of a request that no model can be asked: which ones could, or when one can."""
     question = consulted[0].question
     name = question.pool.name
@@ -59,8 +59,8 @@ def none_left(consulted: Sequence[Consulted], stages: Collection[Stage] = STANDA
     because = listed(reasons.items())
     if dropped and all(drop.permanent for drop in dropped):
         if all(drop.stage == "access" for drop in dropped):
-            return not_allowed(question.asker.app, name)
-        could = able(question, stages)
+            return not_allowed(question.requester.app, name)
+        could = pipeline.able(question)
         what = f"{short(name)} cannot do this" if alone else f"No model of {short(name)} can do this"
         hint = f"{short(could[0])} could" if could else f"`meshctl explain {short(name)}` says why"
         return InvalidRequestError(
@@ -69,11 +69,11 @@ def none_left(consulted: Sequence[Consulted], stages: Collection[Stage] = STANDA
             reasons=reasons,
             could=could,
         )
-    refusal = _unaffordable(consulted)
+    refusal = _unaffordable(consulted, pipeline)
     if refusal is not None:
         return over_budget(refusal, reasons)
     # Models that could never do it do not help, even if they are up.
-    waits = [comes_back(each.question, drop) for each in consulted for drop in each.decision.dropped]
+    waits = [comes_back(each.question, drop, pipeline) for each in consulted for drop in each.decision.dropped]
     recovers = min((wait for wait in waits if wait is not None), default=None)
     what = f"{short(name)} cannot be asked now" if alone else f"No model of {short(name)} can be asked now"
     if not dropped:
@@ -91,40 +91,40 @@ def none_left(consulted: Sequence[Consulted], stages: Collection[Stage] = STANDA
     )
 
 
-def _unaffordable(consulted: Sequence[Consulted]) -> Refusal | None:
+def _unaffordable(consulted: Sequence[Consulted], pipeline: Pipeline) -> Refusal | None:
     """The refusal to tell of, where nothing but money hinders, or would if the others were back."""
     found: Refusal | None = None
     for question, decision in consulted:
         for drop in decision.dropped:
             if drop.permanent:
                 continue
-            refusal = _of_budget(question, drop)
+            refusal = _of_budget(question, drop, pipeline)
             if refusal is None or refusal.allowance.source != "budget":
                 return None
             found = found or refusal
     return found
 
 
-def _of_budget(question: Question, drop: Dropped) -> Refusal | None:
+def _of_budget(question: Question, drop: Dropped, pipeline: Pipeline) -> Refusal | None:
     """Why it is too dear, also of one that was dropped for something else. What is only reserved may be free before
     that is over."""
-    refusal = refusal_of(question, drop.model)
+    refusal = refusal_of(question, drop.model, pipeline)
     return None if refusal is None or (refusal.reserved and drop.stage != "budget") else refusal
 
 
-def refusal_of(question: Question, model: str) -> Refusal | None:
-    return question.state.accounts.refusal(question, question.table.models[model])
+def refusal_of(question: Question, model: str, pipeline: Pipeline) -> Refusal | None:
+    return pipeline.state.accounts.refusal(question, question.table.models[model])
 
 
-def comes_back(question: Question, drop: Dropped, *, untested: bool = False) -> float | None:
-    """Seconds until the model may be asked, None: not by itself. untested: see `soonest_recovery`."""
+def comes_back(question: Question, drop: Dropped, pipeline: Pipeline, *, untested: bool = False) -> float | None:
+    """Seconds until the model may be asked, None: not by itself. untested: see `Pipeline.soonest_recovery`."""
     if drop.permanent:
         return None
-    refusal = _of_budget(question, drop)
+    refusal = _of_budget(question, drop, pipeline)
     if refusal is not None:
         resets_at = refusal.resets_at
-        return None if resets_at is None else max(resets_at - question.state.ahead - question.now, 0.0)
-    return None if drop.stage == "budget" else soonest_recovery(question, [drop.model], untested=untested)
+        return None if resets_at is None else max(resets_at - pipeline.state.ahead - question.now, 0.0)
+    return None if drop.stage == "budget" else pipeline.soonest_recovery(question, [drop.model], untested=untested)
 
 
 def over_budget(refusal: Refusal, reasons: dict[str, str] | None = None) -> BudgetExceededError:

@@ -27,18 +27,19 @@ from meshd.routing.attempts.errors import (
     passed_on,
     refusal_of,
 )
-from meshd.routing.attempts.retry import Verdict, asks_for_another, bound_wait, classify, delay, is_final, is_refusal
+from meshd.routing.attempts.retry import Verdict, asks_for_another, classify, delay, is_final, is_refusal
 from meshd.routing.attempts.waiting import Wait, free_at, line_of, wait_of
 from meshd.routing.availability import failures, recovery
-from meshd.routing.availability.state import INDEFINITELY, Availability, Change, MeshState, availabilities
+from meshd.routing.availability.retry_after import bound_wait
+from meshd.routing.availability.state import INDEFINITELY, Availability, Change, availabilities
 from meshd.routing.decision import features
 from meshd.routing.decision.maintenance import MaintenanceStage
-from meshd.routing.decision.pipeline import Pipeline, soonest_recovery
-from meshd.routing.decision.stages import ANONYMOUS, Asker, BudgetStage, LimitStage, Question, StateStage
+from meshd.routing.decision.pipeline import Pipeline
+from meshd.routing.decision.stages import BudgetStage, LimitStage, StateStage
 from meshd.routing.durations import lasting
-from meshd.routing.request.needs import Needs
+from meshd.routing.request.question import Question
 from meshd.routing.table.access import pools_to_try
-from meshd.routing.table.specs import ModelSpec, PoolSpec, ProviderSpec, RoutingTable
+from meshd.routing.table.specs import ModelSpec, PoolSpec, ProviderSpec
 from meshd.sdk.provider import FailureKind, ProviderFailure, RateLimits, Usage
 from modelmesh.errors import AllProvidersExhaustedError, MeshError, RequestCancelledError, RequestTimeoutError
 from modelmesh.wording import short, told
@@ -74,22 +75,17 @@ class RequestPlan:
     def __init__(
         self,
         pipeline: Pipeline,
-        table: RoutingTable,
-        state: MeshState,
-        pool: PoolSpec,
-        needs: Needs,
+        question: Question,
         deadline: float,
-        random: Callable[[], float],
-        now: float,
-        asker: Asker = ANONYMOUS,
         latest: float | None = None,
     ) -> None:
+        pool, now = question.pool, question.now
         self.pipeline = pipeline
-        self.table = table
-        self.state = state
+        self.table = question.table
+        self.state = state = pipeline.state
         self.pool = pool
-        self.needs = needs
-        self.asker = asker
+        self.needs = question.needs
+        self.requester = question.requester
         limit = pool.retry.deadline
         self.deadline = deadline if limit is None else min(deadline, now + limit)
         latest = deadline if latest is None else latest
@@ -101,8 +97,8 @@ class RequestPlan:
         self.rotations = 0
         self.retries = 0
         self.hedges = 0
-        self.pools = pools_to_try(pool, asker.app, table) if pool.fallback_pools else [pool]
-        self._random = random
+        self.pools = pools_to_try(pool, self.requester.app, self.table) if pool.fallback_pools else [pool]
+        self._random = self.requester.random
         self._tries: dict[str, int] = {}
         self._given_up: set[str] = set()
         self._spent: set[str] = set()  # used up their attempts; asked again if no other can answer
@@ -120,6 +116,8 @@ class RequestPlan:
         self._late = False  # the request's deadline ended an attempt
         self._lacks = 0  # attempts in a row that this machine could not send
         self._lacks_since = now
+        names = (BudgetStage.name, LimitStage.name, MaintenanceStage.name)
+        self._ignoring_state = [stage for stage in pipeline.stages if stage.name in names]
         self._refused_keys: dict[str, set[str]] = {}  # by provider, the keys that this request was refused with
 
     # -- what to do next ------------------------------------------------------------------------------
@@ -172,7 +170,7 @@ class RequestPlan:
         if step.reservation is not None:
             return True
         question = self._question(now, step.pool)
-        gone = _STATE.objection(step.model, question) is not None and not step.resting
+        gone = not self.pipeline.is_up(question, step.model.id) and not step.resting
         if gone or not self._fits(step.model, question) or self.state.model(step.model.id).deactivated is not None:
             self.book.close(step, now)
             self.book.release(step)
@@ -203,7 +201,7 @@ class RequestPlan:
         if crowd is not None:
             return crowd.no_later_than(_known(standing))
         if standing:
-            return self._wait_for(standing).no_later_than(free_at(consulted, now))
+            return self._wait_for(standing).no_later_than(free_at(consulted, self.pipeline, now))
         return self._nothing_left(consulted, now)
 
     def out_of_patience(self, now: float) -> GiveUp:
@@ -221,7 +219,7 @@ class RequestPlan:
             model, availability = self._told_by
             rests_for = recovery.recovers_in(availability, now)
             return GiveUp(as_another_was_refused(model, self._provider(model), availability, rests_for))
-        return GiveUp(none_left(consulted, self.pipeline.stages))
+        return GiveUp(none_left(consulted, self.pipeline))
 
     def _last_standing(self, now: float) -> dict[str, Standing]:
         """No other model can answer: the models whose cause of rest may be over by now, or that used up their
@@ -242,7 +240,8 @@ class RequestPlan:
     def _wait_for(self, standing: dict[str, Standing]) -> Wait:
         """The wait for one of them, or for the outcome of another request's test."""
         reasons = {
-            id: _STATE.objection(each.model, each.question) or "it has failed this request, and is asked again soon"
+            id: self.pipeline.down_because(each.question, each.model)
+            or "it has failed this request, and is asked again soon"
             for id, each in standing.items()
         }
         known = any(self.state.model(id).has_answered for id in standing)
@@ -273,7 +272,7 @@ class RequestPlan:
             if recovery.tested_by_another(availability, self.book, now):
                 at = max(at, min(availability.tested_at + recovery.LONGEST_TEST, self.deadline - _AT_LAST))
         for stage in self.pipeline.stages:
-            if stage.name not in (_STATE.name, LimitStage.name) and stage.objection(model, question) is not None:
+            if stage.name not in (StateStage.name, LimitStage.name) and stage.objection(model, question) is not None:
                 return None
         fits_from = self._fits_from(model, question, resting=once, crowded=True)
         if fits_from is None:
@@ -320,7 +319,7 @@ class RequestPlan:
             return None
         for drop in decision.dropped:
             if drop.stage == "budget":
-                refusal = refusal_of(question, drop.model)
+                refusal = refusal_of(question, drop.model, self.pipeline)
                 if refusal is not None and refusal.allowance.source == "budget":
                     return GiveUp(over_budget(refusal))
         return None
@@ -328,23 +327,22 @@ class RequestPlan:
     def _crowd(self, consulted: list[Consulted], told: Collection[str], now: float) -> Wait | None:
         """If some models, other than those in `told`, are only at a limit: when there may be room."""
         again = {model: ready for model, ready in self._not_before.items() if model not in self._given_up}
-        return wait_of(consulted, again, now, told)
+        return wait_of(consulted, self.pipeline, again, now, told)
 
     def line(self, now: float) -> str:
         """Where it waits: behind requests of the same app for the same models."""
         questions = [self._question(now, pool) for pool in self.pools]
-        return line_of(questions, self.pipeline.stages, self._given_up, self._not_before, self._scope())
+        return line_of(questions, self.pipeline, self._given_up, self._not_before, self._scope())
 
     def _stays_with(self, model: ModelSpec, question: Question) -> bool:
         """Whether to wait for the model that just failed, though others may be free: it is to be asked again, is still
         up, and only the back-off has to pass."""
         if not self._may_be_asked_again(model.id):
             return False
-        return self._fits(model, question) and _STATE.objection(model, question) is None
+        return self._fits(model, question) and self.pipeline.is_up(question, model.id)
 
-    @staticmethod
-    def _fits(model: ModelSpec, question: Question) -> bool:
-        return all(stage.objection(model, question) is None for stage in _WHATEVER_ITS_STATE)
+    def _fits(self, model: ModelSpec, question: Question) -> bool:
+        return all(stage.objection(model, question) is None for stage in self._ignoring_state)
 
     def _fits_from(
         self, model: ModelSpec, question: Question, *, resting: bool = True, crowded: bool = False
@@ -355,7 +353,11 @@ class RequestPlan:
         crowd = self.state.rates.crowd(question, model, resting=resting)
         if crowd is not None and not crowd.told and not crowded:
             return None
-        if _BUDGET.objection(model, question) is not None or _MAINTENANCE.objection(model, question) is not None:
+        if any(
+            stage.objection(model, question) is not None
+            for stage in self._ignoring_state
+            if stage.name != LimitStage.name
+        ):
             return None
         if crowd is None:
             return question.now
@@ -383,7 +385,7 @@ class RequestPlan:
                 if fits_from > question.now + recovery.LONGEST_KEPT and question.pool.retry.max_attempts > 1:
                     continue
                 self._not_before[model_id] = ready = max(ready, fits_from)
-                rank = (_STATE.objection(model, question) is not None, ready)
+                rank = (not self.pipeline.is_up(question, model_id), ready)
                 if best is None or rank < best:
                     best, found = rank, (question, model)
         return found
@@ -412,7 +414,7 @@ class RequestPlan:
         return lambda model: model.provider == first.provider
 
     def _question(self, now: float, pool: PoolSpec | None = None) -> Question:
-        return Question(self.table, self.state, pool or self.pool, self.needs, now, self.asker)
+        return Question(self.table, pool or self.pool, self.needs, now, self.requester)
 
     def _begin(self, question: Question, model: ModelSpec, hedge: bool = False) -> Try:
         wait = max(self._not_before.pop(model.id, question.now) - question.now, 0.0)
@@ -678,11 +680,11 @@ class RequestPlan:
         """Seconds until the first of them may be asked again; None if none says so."""
         question, waits = self._question(now), []
         for model in self._tries:
-            recovers = soonest_recovery(question, [model])
+            recovers = self.pipeline.soonest_recovery(question, [model])
             if recovers is not None:
                 waits.append(max(recovers, self._not_before.get(model, now) - now))
         soonest = min(waits, default=0.0)
-        if not soonest and any(_STATE.objection(self.table.models[model], question) for model in self._tries):
+        if not soonest and any(not self.pipeline.is_up(question, model) for model in self._tries):
             return _SOON if waits else None
         return soonest or None
 
@@ -709,10 +711,6 @@ LAST_SURPRISES = 2
 _MOMENT = 0.001  # s: an attempt that overlaps another's refusal by less did not overlap it
 _AT_LAST = 1.0  # s before its deadline, a request tests beside a slow test
 _SOON = 1.0  # s: a resting model may be tested at any moment
-_STATE = StateStage()
-_BUDGET = BudgetStage()
-_MAINTENANCE = MaintenanceStage()
-_WHATEVER_ITS_STATE = (_BUDGET, LimitStage(), _MAINTENANCE)
 _REFUSED = frozenset({FailureKind.AUTHENTICATION, FailureKind.PERMISSION})
 _PASSES = frozenset({FailureKind.RATE_LIMIT, FailureKind.SERVER})
 """Kinds of failure that a provider says will be over after its Retry-After."""

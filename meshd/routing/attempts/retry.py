@@ -12,8 +12,7 @@ import enum
 from collections.abc import Callable
 
 from meshd.routing.availability.recovery import REFUSING
-from meshd.routing.durations import lasting
-from meshd.routing.table.specs import NON_RETRYABLE_CODES, RETRYABLE_CODES, ProviderSpec, RecoveryPolicy, RetryPolicy
+from meshd.routing.table.specs import NON_RETRYABLE_CODES, RETRYABLE_CODES, ProviderSpec, RetryPolicy
 from meshd.sdk.provider import FailureKind, ProviderFailure
 
 
@@ -82,20 +81,6 @@ def is_final(failure: ProviderFailure, policy: RetryPolicy, provider: ProviderSp
     if policy.non_retryable_codes is not None:
         return failure.status in policy.non_retryable_codes
     return failure.status in provider.non_retryable_codes - NON_RETRYABLE_CODES
-
-
-def bound_wait(failure: ProviderFailure, retry: RetryPolicy, recovery: RecoveryPolicy) -> bool:
-    """Cap a pause that the provider asks for at the longest rest, unless a quota resets at its end; the longer time is
-    reported. Whether it was capped."""
-    asked, longest = failure.retry_after, max(recovery.cooldown, recovery.max_cooldown)
-    if asked is None or asked <= longest or not retry.honor_retry_after:
-        return False
-    said = f"its provider asked us to wait {lasting(asked)}"
-    if failure.kind is not FailureKind.QUOTA:
-        failure.retry_after = longest
-        said += f" and is asked again in {lasting(longest)}"
-    failure.message = f"{failure.message} ({said})"
-    return True
 
 
 def delay(failure: ProviderFailure, policy: RetryPolicy, attempt: int, random: Callable[[], float]) -> float:

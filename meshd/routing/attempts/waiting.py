@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 
 from meshd.routing.attempts.errors import Consulted, comes_back
 from meshd.routing.availability.recovery import LONGEST_RETRY
-from meshd.routing.decision.stages import LimitStage, Stage
+from meshd.routing.decision.pipeline import Pipeline
+from meshd.routing.decision.stages import LimitStage
 
 if TYPE_CHECKING:
-    from meshd.routing.decision.stages import Question
+    from meshd.routing.request.question import Question
     from meshd.routing.table.specs import ModelSpec
 
 
@@ -38,7 +39,11 @@ class Wait:
 
 
 def wait_of(
-    consulted: Collection[Consulted], again: Mapping[str, float], now: float, without: Collection[str] = ()
+    consulted: Collection[Consulted],
+    pipeline: Pipeline,
+    again: Mapping[str, float],
+    now: float,
+    without: Collection[str] = (),
 ) -> Wait | None:
     """If some models are only at a limit: until one of them may have room, or another that could answer is back. None
     if none is at a limit. again: model → when this request may ask it again (UTC s); without: models whose limits alone
@@ -48,10 +53,11 @@ def wait_of(
     for question, decision in consulted:
         for drop in decision.dropped:
             if drop.stage != LimitStage.name:
-                wait = comes_back(question, drop) or None  # 0: a test is running, or possible if no model has room
+                # 0: a test is running, or possible if no model has room
+                wait = comes_back(question, drop, pipeline) or None
             elif drop.model not in without:
                 crowds[drop.model] = drop.reason
-                wait = _frees_in(question, drop.model)
+                wait = _frees_in(question, drop.model, pipeline)
             else:
                 continue
             if wait is not None:
@@ -60,39 +66,39 @@ def wait_of(
         return None
     first = min(expected, default=None)
     soon = first is None or first <= now + LONGEST_RETRY
-    return Wait(first, crowds, soon=soon).no_later_than(free_at(consulted, now))
+    return Wait(first, crowds, soon=soon).no_later_than(free_at(consulted, pipeline, now))
 
 
-def free_at(consulted: Iterable[Consulted], now: float) -> list[float]:
+def free_at(consulted: Iterable[Consulted], pipeline: Pipeline, now: float) -> list[float]:
     """When (UTC s) any request may ask each of those that only time holds back: at the end of its whole rest, though it
     may be tested sooner."""
     found = []
     for question, decision in consulted:
         for drop in decision.dropped:
             if drop.stage == LimitStage.name:
-                wait = _frees_in(question, drop.model)
+                wait = _frees_in(question, drop.model, pipeline)
             else:
-                wait = comes_back(question, drop, untested=True)
+                wait = comes_back(question, drop, pipeline, untested=True)
             if wait:
                 found.append(now + wait)
     return found
 
 
-def _frees_in(question: Question, model: str) -> float | None:
-    crowd = question.state.rates.crowd(question, question.table.models[model])
+def _frees_in(question: Question, model: str, pipeline: Pipeline) -> float | None:
+    crowd = pipeline.state.rates.crowd(question, question.table.models[model])
     return None if crowd is None else crowd.frees_in
 
 
 def line_of(
     questions: Iterable[Question],
-    stages: Iterable[Stage],
+    pipeline: Pipeline,
     without: Collection[str],
     again: Mapping[str, float],
     only: Callable[[ModelSpec], bool] | None,
 ) -> str:
     """Requests that wait for the same models stand in one line, in order. without: models that this request no longer
     asks; again: models that it asks at that time (UTC s) at the earliest; only: a further condition."""
-    permanent = [stage for stage in stages if stage.permanent]
+    permanent = [stage for stage in pipeline.stages if stage.permanent]
     return "\n".join(
         f"{question.pool.name} {id} {again.get(id, '')}"
         for question in questions

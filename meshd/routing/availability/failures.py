@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from meshd.routing.attempts.retry import bound_wait
 from meshd.routing.availability.recovery import (
     PROBE,
     USED_UP,
@@ -24,6 +23,7 @@ from meshd.routing.availability.recovery import (
     stand_by_indefinitely,
     stand_by_until,
 )
+from meshd.routing.availability.retry_after import bound_wait
 from meshd.routing.availability.state import INDEFINITELY, Availability, Change, MemberState, MeshState, availabilities
 from meshd.routing.budgets.accounts import Alert
 from meshd.routing.durations import lasting

@@ -13,11 +13,11 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from typing import Literal
 
-from meshd.routing.availability.standing import FIRST_RETRY as FIRST_RETRY
-from meshd.routing.availability.standing import LONGEST_KEPT as LONGEST_KEPT
-from meshd.routing.availability.standing import LONGEST_RETRY as LONGEST_RETRY
 from meshd.routing.availability.state import INDEFINITELY, Availability, Change, MeshState, availabilities
 from meshd.routing.durations import lasting
+from meshd.routing.standing import FIRST_RETRY as FIRST_RETRY
+from meshd.routing.standing import LONGEST_KEPT as LONGEST_KEPT
+from meshd.routing.standing import LONGEST_RETRY as LONGEST_RETRY
 from meshd.routing.table.specs import PoolSpec, ProviderSpec, RecoveryPolicy, RoutingTable
 from meshd.sdk.provider import FailureKind
 from meshd.spend.calendar import Calendar

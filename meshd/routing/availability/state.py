@@ -17,11 +17,11 @@ from typing import Any
 
 from meshd.core.fair_eviction import Shares
 from meshd.routing.availability.error_rate import OutcomeWindow
-from meshd.routing.availability.standing import INDEFINITELY as INDEFINITELY
-from meshd.routing.availability.standing import Availability as Availability
 from meshd.routing.budgets.accounts import Accounts
-from meshd.routing.decision.features import load_refused
 from meshd.routing.rates.rates import Rates
+from meshd.routing.request.features import load_refused
+from meshd.routing.standing import INDEFINITELY as INDEFINITELY
+from meshd.routing.standing import Availability as Availability
 from meshd.routing.table.specs import ModelSpec
 from meshd.sdk.provider import QuotaStatus
 
@@ -156,6 +156,11 @@ class PoolState:
     # session, hashed → (the model it moved to, until when it stays there), the longest quiet first
     moved: dict[int, tuple[str, float]] = field(default_factory=dict)
     moved_by: Shares[int] = field(default_factory=Shares)
+
+    def move_to(self, model: str) -> str | None:
+        """Make `model` the current one; returns the model that the pool leaves, if another."""
+        before, self.current = self.current, model
+        return None if before == model else before
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ from meshd.spend.calendar import Calendar, Period
 from meshd.spend.ledger import MOST_APPS, OTHERS
 
 if TYPE_CHECKING:
-    from meshd.routing.decision.stages import Question
+    from meshd.routing.request.question import Question
 
 _MOST_ROUTES = 10_000  # remembered; apps name themselves, so there may be any number
 _ONE_REQUEST = 1
@@ -341,7 +341,7 @@ class Accounts:
         now = question.now + self._ahead
         if not self._start <= now < self._end:
             self._today(now)
-        key = (question.pool.name, model.id, question.asker.account)
+        key = (question.pool.name, model.id, question.requester.account)
         route = self._routes.get(key)
         if route is None or route.model is not model:
             route = self._make_route(key, model, now)

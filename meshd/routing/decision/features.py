@@ -11,46 +11,18 @@ pool's strategy decides.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from functools import cache
 from typing import TYPE_CHECKING
 
 from meshd.routing.durations import lasting
+from meshd.routing.request.features import CALLED, REMEMBERED, used
 
 if TYPE_CHECKING:
     from meshd.routing.availability.state import MeshState, ModelState
-    from meshd.routing.decision.stages import Question
     from meshd.routing.request.needs import Needs
+    from meshd.routing.request.question import Question
     from meshd.routing.table.specs import ModelSpec, RoutingTable
 
-CALLED: Mapping[str, str] = {
-    "tool_calling": "tools",
-    "structured_output": "JSON schemas",
-    "json_mode": "JSON mode",
-    "vision": "images",
-    "logprobs": "log probabilities",
-}
-"""The features that a request can use, and their names for people."""
-
-REMEMBERED = 3600.0
-"""Seconds that a refusal is remembered: a server may have been restarted with what it lacked."""
-
 DECLARED, UNDECLARED, REFUSED = range(3)
-
-_NO_MOMENT = 1e12  # UTC s
-_NOTHING: tuple[str, ...] = ()
-
-
-def used(needs: Needs) -> tuple[str, ...]:
-    """The features that the request uses; a plain chat uses none."""
-    if not (needs.tools or needs.structured or needs.json_mode or needs.images or needs.logprobs):
-        return _NOTHING
-    return _used(needs.tools, needs.structured, needs.json_mode, needs.images > 0, needs.logprobs)
-
-
-@cache
-def _used(*uses: bool) -> tuple[str, ...]:
-    """In the order of `CALLED`."""
-    return tuple(name for name, does in zip(CALLED, uses, strict=True) if does)
 
 
 def declared(model: ModelSpec, feature: str) -> bool | None:
@@ -110,18 +82,6 @@ def refused_ago(known: ModelState | None, feature: str, now: float) -> float | N
     return None if at is None or not 0.0 <= now - at < REMEMBERED else now - at
 
 
-def load_refused(saved: object, now: float) -> dict[str, float]:
-    """As it was dumped, or edited by hand: times ahead of now count as now."""
-    if not isinstance(saved, Mapping):
-        return {}
-    moments = {name: saved.get(name) for name in CALLED}
-    return {
-        name: min(float(at), now)
-        for name, at in moments.items()
-        if isinstance(at, int | float) and not isinstance(at, bool) and now - REMEMBERED < at < _NO_MOMENT
-    }
-
-
 # -- the order -------------------------------------------------------------------------------------------
 
 
@@ -136,9 +96,11 @@ def standing(model: ModelSpec, uses: Iterable[str], known: ModelState | None, no
     return found
 
 
-def declared_first(order: Iterable[str], question: Question, uses: Collection[str]) -> Iterator[str]:
+def declared_first(
+    order: Iterable[str], question: Question, uses: Collection[str], states: Mapping[str, ModelState]
+) -> Iterator[str]:
     """The strategy's order, sorted by standing, no further than it is asked for."""
-    models, states = question.table.models, question.state.models
+    models = question.table.models
     later: tuple[list[str], ...] = ([], [])
     for id in order:
         at = standing(models[id], uses, states.get(id), question.now)
@@ -150,10 +112,10 @@ def declared_first(order: Iterable[str], question: Question, uses: Collection[st
         yield from ids
 
 
-def remarks(question: Question, ids: Iterable[str]) -> dict[str, str]:
+def remarks(question: Question, ids: Iterable[str], states: Mapping[str, ModelState]) -> dict[str, str]:
     """For `explain`: which of these models are not asked first, and why."""
     uses = used(question.needs)
-    models, states, now = question.table.models, question.state.models, question.now
+    models, now = question.table.models, question.now
     standings = {id: standing(models[id], uses, states.get(id), now) for id in ids} if uses else {}
     best = min(standings.values(), default=DECLARED)
     found = {}

@@ -17,8 +17,9 @@ from zoneinfo import ZoneInfo
 
 from cronsim import CronSim, CronSimError
 
-from meshd.routing.decision.stages import Question
+from meshd.routing.availability.state import MeshState
 from meshd.routing.durations import lasting
+from meshd.routing.request.question import Question
 from meshd.routing.table.specs import ModelSpec, PoolSpec
 
 _NAMED = {
@@ -127,7 +128,10 @@ class MaintenanceStage:
     name = "maintenance"
     permanent = False
 
+    def __init__(self, state: MeshState) -> None:
+        self._state = state
+
     def objection(self, model: ModelSpec, question: Question) -> str | None:
         if question.pool.deactivation.maintenance is None:
             return None
-        return objection_of(question.pool, question.now + question.state.ahead, question.table.timezone)
+        return objection_of(question.pool, question.now + self._state.ahead, question.table.timezone)

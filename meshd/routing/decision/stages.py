@@ -9,58 +9,19 @@ passes them all; `explain` asks every stage about every model. So both always ag
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Protocol
 
-import msgspec
-
 from meshd.routing.availability.recovery import objection
 from meshd.routing.availability.state import MeshState
+from meshd.routing.budgets.accounts import Accounts
 from meshd.routing.decision import features
-from meshd.routing.request.estimate import Estimate, at_most
+from meshd.routing.rates.rates import Rates
 from meshd.routing.request.needs import Needs
-from meshd.routing.table.specs import ANY_APP, AppSpec, ModelSpec, PoolSpec, RoutingTable
+from meshd.routing.request.question import Question
+from meshd.routing.select.attributes import Live
+from meshd.routing.table.specs import ModelSpec
 from meshd.sdk.provider import Operation
-
-
-class Asker(msgspec.Struct, frozen=True):
-    """The caller, and what belongs to one request. app: its rules. account: the name its use is limited under. label:
-    the program's name, in whose line it waits. session: names the session, "" without one. random: uniform in [0, 1).
-    uid: the user's, by the kernel, -1: unknown.
-    """
-
-    app: AppSpec = ANY_APP
-    account: str = ""
-    label: str = ""
-    session: str = ""
-    random: Callable[[], float] = lambda: 0.5
-    uid: int = -1
-
-    @property
-    def owner(self) -> int | str:
-        """The owner of what the mesh keeps for the request."""
-        return self.uid if self.uid >= 0 else self.account
-
-
-ANONYMOUS = Asker()
-
-
-@dataclass(slots=True)
-class Question:
-    """What a decision needs: the request, the pool, what is known, the time (UTC s)."""
-
-    table: RoutingTable
-    state: MeshState
-    pool: PoolSpec
-    needs: Needs
-    now: float
-    asker: Asker = ANONYMOUS
-
-    def estimate(self, model: ModelSpec) -> Estimate:
-        """The most that this request can use of the model."""
-        return at_most(self.needs, model)
 
 
 class Stage(Protocol):
@@ -170,8 +131,11 @@ class StateStage:
     name = "state"
     permanent = False
 
+    def __init__(self, state: MeshState) -> None:
+        self._state = state
+
     def objection(self, model: ModelSpec, question: Question) -> str | None:
-        state, now = question.state, question.now
+        state, now = self._state, question.now
         provider = question.table.providers.get(model.provider)
         if provider is not None and provider.disabled:
             return f"provider {model.provider} is disabled: {provider.disabled}"
@@ -193,10 +157,26 @@ class AccessStage:
     permanent = True
 
     def objection(self, model: ModelSpec, question: Question) -> str | None:
-        allowed, app = question.asker.app.models, question.asker.app
+        allowed, app = question.requester.app.models, question.requester.app
         if allowed is None or model.id in allowed:
             return None
         return f"{app.name} may not use it"
+
+
+class SelectStage:
+    """The pool's live `select` includes the model now."""
+
+    name = "select"
+    permanent = False
+
+    def __init__(self, state: MeshState) -> None:
+        self._state = state
+
+    def objection(self, model: ModelSpec, question: Question) -> str | None:
+        select = question.pool.select
+        if select is None or select.score(model, Live(question, self._state)) is not None:
+            return None
+        return f"select does not choose it now: {select.text}"
 
 
 class BudgetStage:
@@ -205,8 +185,11 @@ class BudgetStage:
     name = "budget"
     permanent = False
 
+    def __init__(self, accounts: Accounts) -> None:
+        self._accounts = accounts
+
     def objection(self, model: ModelSpec, question: Question) -> str | None:
-        refusal = question.state.accounts.refusal(question, model)
+        refusal = self._accounts.refusal(question, model)
         return None if refusal is None else refusal.reason
 
 
@@ -217,6 +200,9 @@ class LimitStage:
     name = "limits"
     permanent = False
 
+    def __init__(self, rates: Rates) -> None:
+        self._rates = rates
+
     def objection(self, model: ModelSpec, question: Question) -> str | None:
-        crowd = question.state.rates.crowd(question, model)
+        crowd = self._rates.crowd(question, model)
         return None if crowd is None else crowd.reason

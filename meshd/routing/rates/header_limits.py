@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from math import isfinite
 from typing import Any
 
-from meshd.routing.availability.standing import FIRST_RETRY, LONGEST_KEPT, Availability
 from meshd.routing.rates.sliding_window import WINDOW
+from meshd.routing.standing import FIRST_RETRY, LONGEST_KEPT, Availability
 from meshd.sdk.provider import FailureKind, RateLimits
 
 _STEP = 1.0  # s: if the clock goes back by more, it was set

@@ -19,7 +19,6 @@ from collections.abc import Callable, Mapping, Sequence
 from math import ceil
 from typing import TYPE_CHECKING, Any
 
-from meshd.routing.availability.standing import LONGEST_KEPT, Availability
 from meshd.routing.rates.header_limits import LeftAlone, Observed
 from meshd.routing.rates.headroom import (
     UNLIMITED,
@@ -36,11 +35,12 @@ from meshd.routing.rates.key_ring import KeyRing, RestingKey
 from meshd.routing.rates.records import Holder, ModelRecord, Pace, Passage
 from meshd.routing.rates.sliding_window import WINDOW, SlidingWindow
 from meshd.routing.request.estimate import Estimate
+from meshd.routing.standing import LONGEST_KEPT, Availability
 from meshd.routing.table.specs import ModelSpec, PacingPolicy, ProviderSpec, RateSpec, RoutingTable
 from meshd.sdk.provider import RateLimits
 
 if TYPE_CHECKING:
-    from meshd.routing.decision.stages import Question
+    from meshd.routing.request.question import Question
 
 __all__ = ["EXPECTED_OUTPUT", "Crowd", "Headroom", "Passage", "Rates"]
 
@@ -73,8 +73,8 @@ class Rates:
         """The provider, and the limits of app and pool, by the latest configuration if they still exist."""
         before, now = question.table, self._table or question.table
         if before is now:
-            return before.providers[provider], question.asker.app.rate, question.pool.pacing
-        app, pool = question.asker.app, question.pool
+            return before.providers[provider], question.requester.app.rate, question.pool.pacing
+        app, pool = question.requester.app, question.pool
         return (
             now.providers.get(provider) or before.providers[provider],
             now.apps.get(app.name, app).rate,
@@ -128,14 +128,14 @@ class Rates:
     def enter(self, question: Question, model: ModelSpec, estimate: Estimate) -> Passage:
         """Take a place (and, if the provider has several keys, choose one by weight). The caller has just had None from
         `crowd`, or asks regardless (a retry that the provider itself timed)."""
-        now, asker = question.now, question.asker
+        now, requester = question.now, question.requester
         spec, of_app, pacing = self._of_now(question, model.provider)
         if now >= self._sweep_at or now < self._sweep_at - 2 * _SWEEP_EVERY:
             self._sweep(now)
         provider, record = _made(self._providers, spec.name, Holder), _made(self._models, model.id, ModelRecord)
         record.used_at = now
         tokens = _expected(estimate, record)
-        passage = Passage(model, question.pool.name, asker.account, estimate, now, tokens=tokens)
+        passage = Passage(model, question.pool.name, requester.account, estimate, now, tokens=tokens)
         if spec.keys:
             ring = provider.keys = provider.keys or KeyRing()
             ring.configure(spec.keys)
@@ -152,7 +152,7 @@ class Rates:
         if spec.rate.rpm is not None or spec.rate.tpm is not None:
             passage._counted = ((provider.window, provider.window.add(now, tokens)),)
         if _is_limited(of_app):
-            app = _made(self._apps, asker.account, Holder)
+            app = _made(self._apps, requester.account, Holder)
             app.in_flight += 1
             passage._holders = (provider, app)
             passage._counted += ((app.window, app.window.add(now, tokens)),)
@@ -368,7 +368,7 @@ class Rates:
     # -- why there is no room -------------------------------------------------------------------------
 
     def _app_crowd(self, question: Question, rate: RateSpec, tokens: int) -> Crowd | None:
-        account = question.asker.account
+        account = question.requester.account
         app = self._apps.get(account)
         if app is None:
             return None

@@ -10,19 +10,15 @@ from collections.abc import Mapping
 
 import msgspec
 
-from meshd.gateway.app_identity import Identity
-from meshd.routing.decision.strategies.registry import STICKY
-from meshd.routing.table.specs import PoolSpec
+from meshd.routing.table.specs import STICKY, PoolSpec
 
 _HEADERS = ("mesh-session", "x-session-id")
 _FIELDS = ("user", "safety_identifier", "prompt_cache_key")
 _NO_NAME = ("null", '""')
 
 
-def session_of(
-    pool: PoolSpec, headers: Mapping[str, str], fields: Mapping[str, msgspec.Raw], identity: Identity
-) -> str:
-    """The session's name; "" if the request has none, or no pool needs it."""
+def session_of(pool: PoolSpec, headers: Mapping[str, str], fields: Mapping[str, msgspec.Raw], label: str) -> str:
+    """label: the app's name. The session's name; "" if the request has none, or no pool needs it."""
     if pool.strategy != STICKY:
         return ""
     name = ""
@@ -33,5 +29,5 @@ def session_of(
         values = (bytes(fields[field]).decode() for field in _FIELDS if field in fields)
         name = next((value for value in values if value not in _NO_NAME), "")
     elif pool.session.key == "app":
-        return identity.label
-    return f"{identity.label}\0{name}" if name else ""
+        return label
+    return f"{label}\0{name}" if name else ""

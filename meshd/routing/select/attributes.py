@@ -9,19 +9,25 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from difflib import get_close_matches
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
-from meshd.routing.availability.state import Latencies, ModelState
+from meshd.routing.availability.state import Latencies, MeshState, ModelState
+from meshd.routing.request.question import Question
 from meshd.routing.table.specs import ModelSpec, Pricing
-
-if TYPE_CHECKING:
-    from meshd.routing.decision.stages import Question
 
 Kind = Literal["truth", "number", "text", "list"]
 Value = Any
 """bool, float, str or a collection of str, as the kind says; None: not known."""
 
-Reader = Callable[[ModelSpec, "Question | None"], Value]
+
+class Live(NamedTuple):
+    """What attributes that change while requests run are read from."""
+
+    question: Question
+    state: MeshState
+
+
+Reader = Callable[[ModelSpec, Live | None], Value]
 
 _USD = 1_000_000_000  # 10⁻⁹ USD
 FEATURES = (
@@ -53,7 +59,7 @@ class SelectionError(ValueError):
 
 
 class Attribute(NamedTuple):
-    """live: it changes while requests run, and can only be read for a question."""
+    """live: it changes while requests run, and can only be read with what is known now."""
 
     kind: Kind
     read: Reader
@@ -77,7 +83,7 @@ def _feature(name: str) -> Reader:
 
 
 def _price(name: str) -> Reader:
-    def read(model: ModelSpec, _: Question | None) -> float | None:
+    def read(model: ModelSpec, _: Live | None) -> float | None:
         return _usd(model.pricing, name) if model.priced else None
 
     return read
@@ -122,8 +128,8 @@ DECLARED: dict[str, Attribute] = {
 def _latency(read: Callable[[Latencies], float | None], prefix: Literal["latency", "ttft"]) -> Attribute:
     of_tokens = prefix == "ttft"
 
-    def of(model: ModelSpec, question: Question | None) -> float | None:
-        state = question.state.models.get(model.id) if question is not None else None
+    def of(model: ModelSpec, live: Live | None) -> float | None:
+        state = live.state.models.get(model.id) if live is not None else None
         return None if state is None else read(state.first_token if of_tokens else state.total)
 
     return Attribute("number", of, live=True)
@@ -132,29 +138,29 @@ def _latency(read: Callable[[Latencies], float | None], prefix: Literal["latency
 def _count(read: Callable[[ModelState], float]) -> Attribute:
     """None for a model that was never asked."""
 
-    def of(model: ModelSpec, question: Question | None) -> float:
-        state = question.state.models.get(model.id) if question is not None else None
+    def of(model: ModelSpec, live: Live | None) -> float:
+        state = live.state.models.get(model.id) if live is not None else None
         return 0.0 if state is None else float(read(state))
 
     return Attribute("number", of, live=True)
 
 
-def _failures(model: ModelSpec, question: Question | None) -> float:
-    member = question.state.members.get((question.pool.name, model.id)) if question is not None else None
+def _failures(model: ModelSpec, live: Live | None) -> float:
+    member = live.state.members.get((live.question.pool.name, model.id)) if live is not None else None
     return 0.0 if member is None else float(member.failures)
 
 
-def _error_rate(model: ModelSpec, question: Question | None) -> float | None:
-    member = question.state.members.get((question.pool.name, model.id)) if question is not None else None
-    return None if member is None or question is None else member.outcomes.rate(question.now).fraction
+def _error_rate(model: ModelSpec, live: Live | None) -> float | None:
+    member = live.state.members.get((live.question.pool.name, model.id)) if live is not None else None
+    return None if member is None or live is None else member.outcomes.rate(live.question.now).fraction
 
 
-def _headroom(model: ModelSpec, question: Question | None) -> float | None:
-    return None if question is None else question.state.rates.headroom(question, model).fraction
+def _headroom(model: ModelSpec, live: Live | None) -> float | None:
+    return None if live is None else live.state.rates.headroom(live.question, model).fraction
 
 
-def _expected_cost(model: ModelSpec, question: Question | None) -> float | None:
-    return question.estimate(model).cost / _USD if question is not None and model.priced else None
+def _expected_cost(model: ModelSpec, live: Live | None) -> float | None:
+    return live.question.estimate(model).cost / _USD if live is not None and model.priced else None
 
 
 _LATENCIES: dict[str, Callable[[Latencies], float | None]] = {

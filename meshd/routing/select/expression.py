@@ -1,6 +1,6 @@
 """`select`: which models belong to a pool, and which of them are preferred, by an expression over what they are.
 
-Owns: the expression language, its evaluation, and the stage of selections that change with every request.
+Owns: the expression language and its evaluation.
 Must never: reach Python itself: no calls but the listed functions, no attributes but a model's own.
 
 The language is the part of Python's expressions that Python's own parser reads and the table `_Compiler` knows; every
@@ -23,12 +23,11 @@ from fnmatch import translate
 from math import isfinite, isnan
 from typing import Any, Literal, NamedTuple
 
-from meshd.routing.decision.stages import Question
-from meshd.routing.select.attributes import ATTRIBUTES, Kind, Reader, SelectionError, Value, nearest
+from meshd.routing.select.attributes import ATTRIBUTES, Kind, Live, Reader, SelectionError, Value, nearest
 from meshd.routing.select.require import unmet
 from meshd.routing.table.specs import ModelSpec
 
-__all__ = ["SelectStage", "Selection", "SelectionError", "compile_selection", "unmet"]
+__all__ = ["Selection", "SelectionError", "compile_selection", "unmet"]
 
 LONGEST = 2000
 """Characters of an expression."""
@@ -47,9 +46,9 @@ class Selection:
         self.scores = kind == "number"
         self._read = read
 
-    def score(self, model: ModelSpec, question: Question | None = None) -> float | None:
-        """None: not selected. Otherwise higher is better; true is 1. Live attributes are unknown without a question."""
-        value = self._read(model, question)
+    def score(self, model: ModelSpec, live: Live | None = None) -> float | None:
+        """None: not selected. Otherwise higher is better; true is 1. Live attributes are unknown without `live`."""
+        value = self._read(model, live)
         if not self.scores:
             return 1.0 if value else None
         return None if value is None or isnan(value) else float(value)
@@ -62,19 +61,6 @@ class Selection:
 
     def __repr__(self) -> str:
         return f"Selection({self.text!r})"
-
-
-class SelectStage:
-    """The pool's live `select` includes the model now."""
-
-    name = "select"
-    permanent = False
-
-    def objection(self, model: ModelSpec, question: Question) -> str | None:
-        select = question.pool.select
-        if select is None or select.score(model, question) is not None:
-            return None
-        return f"select does not choose it now: {select.text}"
 
 
 def compile_selection(text: str) -> Selection:
@@ -168,7 +154,7 @@ class _Compiler:
                 return self._logic(node, deeper)
             case ast.UnaryOp(op=ast.Not()):
                 truth = self._of(node.operand, deeper, "truth").read
-                return _Part("truth", lambda model, question: not truth(model, question))
+                return _Part("truth", lambda model, live: not truth(model, live))
             case ast.UnaryOp(op=ast.USub() | ast.UAdd()):
                 number = self._number(node.operand, deeper)
                 return _Part("number", _negated(number) if isinstance(node.op, ast.USub) else number)
@@ -216,7 +202,7 @@ class _Compiler:
         self.live |= attribute.live
         read = attribute.read
         if attribute.kind == "number" and not attribute.live:  # live ones are floats
-            return _Part("number", lambda model, question: _float(read(model, question)))
+            return _Part("number", lambda model, live: _float(read(model, live)))
         return _Part(attribute.kind, read)
 
     def _dotted(self, node: ast.expr) -> str:
@@ -234,7 +220,7 @@ class _Compiler:
         if kinds not in ({"text"}, {"number"}) or any(part.constant is None for part in parts):
             raise self._error(node, "expected a list of texts in quotes, or of numbers")
         held = frozenset(part.constant for part in parts)
-        return _Part("list", lambda _model, _question: held, items=parts[0].kind)
+        return _Part("list", lambda _model, _live: held, items=parts[0].kind)
 
     # -- operators ------------------------------------------------------------------------------------
 
@@ -245,10 +231,10 @@ class _Compiler:
             part = self.compile(last, depth)
             if part.kind == "number":
                 number = part.read
-                return _Part("number", lambda m, q: number(m, q) if all(read(m, q) for read in reads) else None)
+                return _Part("number", lambda m, v: number(m, v) if all(read(m, v) for read in reads) else None)
         reads.append(self._of(last, depth, "truth").read)
         decide: Callable[..., bool] = all if isinstance(node.op, ast.And) else any
-        return _Part("truth", lambda m, q: decide(read(m, q) for read in reads))
+        return _Part("truth", lambda m, v: decide(read(m, v) for read in reads))
 
     def _comparison(self, node: ast.Compare, depth: int) -> _Part:
         parts = [self.compile(each, depth) for each in (node.left, *node.comparators)]
@@ -256,7 +242,7 @@ class _Compiler:
             self._test(at, left, op, right)
             for at, left, op, right in zip(node.comparators, parts, node.ops, parts[1:], strict=False)
         ]
-        return _Part("truth", lambda m, q: all(test(m, q) for test in tests))
+        return _Part("truth", lambda m, v: all(test(m, v) for test in tests))
 
     def _test(self, node: ast.expr, left: _Part, op: ast.cmpop, right: _Part) -> Reader:
         compare = _COMPARED.get(type(op))
@@ -271,8 +257,8 @@ class _Compiler:
         if not fits:
             raise self._error(node, f"{_A[left.kind]} cannot be compared so with {_A[right.kind]}")
 
-        def test(model: ModelSpec, question: Question | None) -> bool:
-            one, other = left.read(model, question), right.read(model, question)
+        def test(model: ModelSpec, live: Live | None) -> bool:
+            one, other = left.read(model, live), right.read(model, live)
             return one is not None and other is not None and compare(one, other)
 
         return test
@@ -283,7 +269,7 @@ class _Compiler:
         if then.kind != otherwise.kind or then.kind == "list":
             raise self._error(node, f"gives {_A[then.kind]} or {_A[otherwise.kind]}; expected both alike")
         yes, no = then.read, otherwise.read
-        return _Part(then.kind, lambda m, q: yes(m, q) if condition(m, q) else no(m, q))
+        return _Part(then.kind, lambda m, v: yes(m, v) if condition(m, v) else no(m, v))
 
     # -- functions ------------------------------------------------------------------------------------
 
@@ -319,7 +305,7 @@ class _Compiler:
 
 
 def _literal(kind: Kind, value: Value) -> _Part:
-    return _Part(kind, lambda _model, _question: value, constant=value)
+    return _Part(kind, lambda _model, _live: value, constant=value)
 
 
 def _float(value: Value) -> float | None:
@@ -331,12 +317,12 @@ def _comparable(part: _Part) -> Kind:
 
 
 def _negated(number: Reader) -> Reader:
-    return lambda model, question: None if (value := number(model, question)) is None else -value
+    return lambda model, live: None if (value := number(model, live)) is None else -value
 
 
 def _arithmetic(operation: Callable[[float, float], float], left: Reader, right: Reader) -> Reader:
-    def read(model: ModelSpec, question: Question | None) -> float | None:
-        one, other = left(model, question), right(model, question)
+    def read(model: ModelSpec, live: Live | None) -> float | None:
+        one, other = left(model, live), right(model, live)
         if one is None or other is None:
             return None
         try:
@@ -353,25 +339,25 @@ def _called(name: str, parts: list[_Part]) -> _Part | None:
     kinds, reads = [part.kind for part in parts], [part.read for part in parts]
     if name in ("min", "max") and len(parts) > 1 and set(kinds) <= {"number", "truth"}:
         choose = min if name == "min" else max
-        return _Part("number", lambda m, q: _if_known(lambda *numbers: float(choose(numbers)), reads, m, q))
+        return _Part("number", lambda m, v: _if_known(lambda *numbers: float(choose(numbers)), reads, m, v))
     if name == "abs" and kinds == ["number"]:
-        return _Part("number", lambda m, q: _if_known(abs, reads, m, q))
+        return _Part("number", lambda m, v: _if_known(abs, reads, m, v))
     if name == "known" and len(parts) == 1:
-        return _Part("truth", lambda m, q: reads[0](m, q) not in (None, "", ()))
+        return _Part("truth", lambda m, v: reads[0](m, v) not in (None, "", ()))
     if name == "default" and kinds == ["number", "number"]:
         read, otherwise = reads
-        return _Part("number", lambda m, q: otherwise(m, q) if (value := read(m, q)) is None else value)
+        return _Part("number", lambda m, v: otherwise(m, v) if (value := read(m, v)) is None else value)
     if name == "default" and kinds == ["text", "text"]:
-        return _Part("text", lambda m, q: reads[0](m, q) or reads[1](m, q))
+        return _Part("text", lambda m, v: reads[0](m, v) or reads[1](m, v))
     if name in ("startswith", "endswith") and kinds == ["text", "text"]:
         test = str.startswith if name == "startswith" else str.endswith
-        return _Part("truth", lambda m, q: test(reads[0](m, q), reads[1](m, q)))
+        return _Part("truth", lambda m, v: test(reads[0](m, v), reads[1](m, v)))
     if name == "matches" and kinds == ["text", "text"] and parts[1].constant is not None:
         pattern = re.compile(translate(parts[1].constant))
-        return _Part("truth", lambda m, q: pattern.match(reads[0](m, q)) is not None)
+        return _Part("truth", lambda m, v: pattern.match(reads[0](m, v)) is not None)
     return None
 
 
-def _if_known(operation: Callable[..., float], reads: list[Reader], m: ModelSpec, q: Question | None) -> float | None:
-    values = [read(m, q) for read in reads]
+def _if_known(operation: Callable[..., float], reads: list[Reader], m: ModelSpec, v: Live | None) -> float | None:
+    values = [read(m, v) for read in reads]
     return None if None in values else operation(*values)

@@ -9,13 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal, Protocol
 
 from meshd.routing.table.capabilities import CapabilityTree
 from modelmesh.wording import nearest
-
-if TYPE_CHECKING:
-    from meshd.routing.select.expression import Selection
 
 RETRYABLE_CODES = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
 NON_RETRYABLE_CODES = frozenset({400, 401, 403, 404, 422})
@@ -26,6 +23,8 @@ _REMEMBERED = 1000  # misspelt names whose nearest are kept: an app repeats its 
 _WORD = re.compile(r"[^\W_]+")
 
 DEFAULT_STRATEGY = "modelmesh.stick-until-failure.v1"
+STICKY = "modelmesh.session-stickiness.v1"
+"""The strategy that needs a request's session."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,6 +243,16 @@ class SessionPolicy:
     ttl: float | None = None
 
 
+class Selector(Protocol):
+    """A pool's `select` with live attributes (`select/expression.py`). scores: it gives a number, not a truth."""
+
+    text: str
+    scores: bool
+
+    def score(self, model: ModelSpec, live: Any = None) -> float | None:
+        """None: not selected. Otherwise higher is better."""
+
+
 @dataclass(frozen=True, slots=True)
 class PoolSpec:
     """A pool with its members resolved. positions: of each member, for a fast lookup."""
@@ -257,7 +266,7 @@ class PoolSpec:
     fallback_strategy: str | None = None
     fallback_pools: tuple[str, ...] = ()
     balance_mode: Literal["absolute", "relative"] = "relative"
-    select: Selection | None = None  # only if it uses live attributes
+    select: Selector | None = None  # only if it uses live attributes
     on_budget_exceeded: Literal["rotate", "error"] = "rotate"
     unpriced_fields: Literal["refuse", "strip"] = "refuse"  # of a body, under a budget
     pacing: PacingPolicy = PacingPolicy()

@@ -36,10 +36,11 @@ def lone_mesh(
         providers,
         [PoolSpec("chat", CHAT, tuple(model.id for model in members), **pool)],
     )
+    state = MeshState()
     return request.Mesh(
         table,
-        MeshState(),
-        Pipeline(),
+        state,
+        Pipeline(state),
         lambda name: nullcontext(provider(name)),
         ledger,
         room=room,

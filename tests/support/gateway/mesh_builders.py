@@ -62,10 +62,11 @@ class Core:
         table = RoutingTable(CapabilityTree.default(), models, specs, given, apps, allowances, "UTC")
         matches = (AppMatch("mail", exe="/usr/bin/mail"),) if any(app.name == "mail" for app in apps) else ()
         self.dispatcher = Dispatcher(frozenset(), lambda exchange: None)  # type: ignore[arg-type, return-value]
+        state = MeshState()
         self.mesh = SimpleNamespace(
             table=table,
-            state=MeshState(),
-            pipeline=Pipeline(),
+            state=state,
+            pipeline=Pipeline(state),
             apps=AppMatcher(table, matches, own_uid=OWN),
             room=SimpleNamespace(queue=Queue(**(waiting or {})), freed=lambda: None),
         )

@@ -8,8 +8,8 @@ from typing import Any
 from meshd.routing.availability.state import MeshState
 from meshd.routing.budgets.accounts import Accounts, Refusal
 from meshd.routing.budgets.reservations import Reservation
-from meshd.routing.decision.stages import Asker, Question
 from meshd.routing.request.needs import Needs
+from meshd.routing.request.question import Question, Requester
 from meshd.routing.table.specs import Allowance, ModelSpec, PoolSpec, Pricing, RoutingTable
 from meshd.sdk.provider import Operation
 from tests.support.routing.routing_builders import CHAT, model
@@ -40,7 +40,7 @@ class Mesh:
 
     def question(self) -> Question:
         pool = PoolSpec(self.pool, CHAT, (PAID.id, FREE.id, UNPRICED.id))
-        return Question(RoutingTable.empty(), self.state, pool, self.needs, self.now, Asker(account=self.app))
+        return Question(RoutingTable.empty(), pool, self.needs, self.now, Requester(account=self.app))
 
     def refusal(self, spec: ModelSpec = PAID) -> Refusal | None:
         return self.accounts.refusal(self.question(), spec)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from meshd.routing.availability.state import MeshState
-from meshd.routing.budgets.accounts import Accounts
-from meshd.routing.decision.stages import Asker, Question
 from meshd.routing.request.needs import Needs
+from meshd.routing.request.question import Question, Requester
 from meshd.routing.table.specs import Allowance, PoolSpec, Pricing, RoutingTable
 from meshd.sdk.provider import Operation
 from tests.support.routing.routing_builders import CHAT, model
@@ -31,7 +29,5 @@ ALLOWANCES = [
 TABLE = RoutingTable(RoutingTable.empty().tree, MODELS, (), POOLS, allowances=ALLOWANCES)
 
 
-def question(accounts: Accounts, pool: PoolSpec, app: str, tokens: int, now: float) -> Question:
-    state = MeshState()
-    state.accounts = accounts
-    return Question(TABLE, state, pool, Needs(Operation.CHAT, most=tokens, max_output=tokens), now, Asker(account=app))
+def question(pool: PoolSpec, app: str, tokens: int, now: float) -> Question:
+    return Question(TABLE, pool, Needs(Operation.CHAT, most=tokens, max_output=tokens), now, Requester(account=app))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from meshd.routing.decision.stages import Asker, Question
 from meshd.routing.rates.rates import Crowd, Headroom, Passage
 from meshd.routing.request.needs import Needs
+from meshd.routing.request.question import Question, Requester
 from meshd.routing.table.specs import NO_RATES, AppSpec, ProviderSpec, RateSpec
 from meshd.sdk.provider import Operation
 from tests.support.routing.routing_builders import NOW, Mesh, mesh
@@ -26,7 +26,7 @@ class Room:
     def question(self, at: float = 0.0, tokens: int = 0, output: int | None = None, account: str = "app") -> Question:
         question = self.mesh.question(Needs(Operation.CHAT, most=tokens, max_output=output))
         question.now = NOW + at
-        question.asker = Asker(self.app, account)
+        question.requester = Requester(self.app, account)
         return question
 
     def crowd(self, at: float = 0.0, model: str = "p.m", **asked: Any) -> Crowd | None:

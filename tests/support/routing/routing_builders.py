@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from meshd.routing.attempts.plan import GiveUp, RequestPlan, Try, Wait
 from meshd.routing.availability.state import Availability, MeshState
 from meshd.routing.decision.pipeline import Pipeline
-from meshd.routing.decision.stages import Question
 from meshd.routing.request.needs import Needs
+from meshd.routing.request.question import Question, Requester
 from meshd.routing.table.capabilities import CapabilityTree
 from meshd.routing.table.specs import ModelSpec, PoolSpec, ProviderSpec, RoutingTable
 from meshd.sdk.provider import FailureKind, Operation, ProviderFailure
@@ -58,16 +58,17 @@ class Mesh:
     table: RoutingTable
     pool: PoolSpec
     state: MeshState = field(default_factory=MeshState)
-    pipeline: Pipeline = field(default_factory=Pipeline)
     now: float = NOW
 
+    def __post_init__(self) -> None:
+        self.pipeline = Pipeline(self.state)
+
     def question(self, needs: Needs = CHAT_NEEDS) -> Question:
-        return Question(self.table, self.state, self.pool, needs, self.now)
+        return Question(self.table, self.pool, needs, self.now)
 
     def plan(self, needs: Needs = CHAT_NEEDS, timeout: float = 1000.0, random: float = 0.0) -> RequestPlan:
-        return RequestPlan(
-            self.pipeline, self.table, self.state, self.pool, needs, self.now + timeout, lambda: random, self.now
-        )
+        question = replace(self.question(needs), requester=Requester(random=lambda: random))
+        return RequestPlan(self.pipeline, question, self.now + timeout)
 
     def decide(self, needs: Needs = CHAT_NEEDS) -> str | None:
         chosen = self.pipeline.decide(self.question(needs)).model

@@ -13,8 +13,8 @@ from meshd.routing.attempts.fair_queue import FairQueue, Waiter
 from meshd.routing.attempts.plan import GiveUp, RequestPlan, Try, Wait
 from meshd.routing.availability.state import MeshState
 from meshd.routing.decision.pipeline import Pipeline
-from meshd.routing.decision.stages import Asker, Question
 from meshd.routing.request.needs import Needs
+from meshd.routing.request.question import Question, Requester
 from meshd.routing.table.specs import AppSpec, RoutingTable
 from meshd.sdk.provider import ProviderFailure, Usage
 from modelmesh import MeshError
@@ -51,7 +51,7 @@ class VirtualGateway:
         self.table = table
         self.state = MeshState()
         self.state.accounts.configure(table.allowances, table.timezone)
-        self.pipeline = Pipeline()
+        self.pipeline = Pipeline(self.state)
         self.queue = FairQueue()
         self.queue_timeout = queue_timeout
         self.now = NOW
@@ -70,11 +70,9 @@ class VirtualGateway:
     # -- requests -------------------------------------------------------------------------------------
 
     def ask(self, pool: str, needs: Needs, app: AppSpec, timeout: float = 1000.0) -> Request:
-        asker = Asker(app, app.name, app.name)
+        requester = Requester(app, app.name, app.name)
         spec, deadline = self.table.pools[pool], self.now + timeout
-        plan = RequestPlan(
-            self.pipeline, self.table, self.state, spec, needs, deadline, lambda: 0.5, self.now, asker
-        )  # fmt: skip
+        plan = RequestPlan(self.pipeline, Question(self.table, spec, needs, self.now, requester), deadline)
         request = Request(plan)
         self.requests.append(request)
         self._advance(request)
@@ -173,7 +171,7 @@ class VirtualGateway:
         plan = request.plan
         if len(self.queue):
             self.queue.serve()
-        behind = not plan.attempts and may_wait and self.queue.waits(plan.asker.label, plan.line(self.now))
+        behind = not plan.attempts and may_wait and self.queue.waits(plan.requester.label, plan.line(self.now))
         if (behind or not self._take(request, plan)) and may_wait:
             self._wait(request)
 
@@ -193,9 +191,9 @@ class VirtualGateway:
         return True
 
     def _wait(self, request: Request) -> None:
-        plan, app = request.plan, request.plan.asker.app
+        plan, app = request.plan, request.plan.requester.app
         request.waiter = Waiter(
-            plan.asker.label, plan.line(self.now), lambda: self._take(request, plan), app.weight, app.priority
+            plan.requester.label, plan.line(self.now), lambda: self._take(request, plan), app.weight, app.priority
         )  # fmt: skip
         request.gives_up_at = min(self.now + self.queue_timeout, plan.deadline)
         self.queue.add(request.waiter)
@@ -222,7 +220,7 @@ class VirtualGateway:
     # -- how it stands --------------------------------------------------------------------------------
 
     def questions(self, plan: RequestPlan) -> Iterable[Question]:
-        return [Question(self.table, self.state, pool, plan.needs, self.now, plan.asker) for pool in plan.pools]
+        return [Question(self.table, pool, plan.needs, self.now, plan.requester) for pool in plan.pools]
 
     def free_for(self, plan: RequestPlan) -> set[str]:
         """Models that pass every stage for it now, whatever it has tried."""

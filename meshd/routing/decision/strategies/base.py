@@ -12,7 +12,8 @@ from itertools import takewhile
 from typing import Generic, Protocol, TypeVar
 from weakref import WeakKeyDictionary
 
-from meshd.routing.decision.stages import Question, StateStage
+from meshd.routing.availability.state import MeshState
+from meshd.routing.request.question import Question
 from meshd.routing.table.specs import PoolSpec, RoutingTable
 
 
@@ -25,14 +26,28 @@ class Strategy(Protocol):
     def chosen(self, question: Question, model: str) -> str | None: ...
 
 
-_STATE = StateStage()
+class Context(Protocol):
+    """What a strategy may use besides the question; the pipeline is one."""
+
+    state: MeshState
+
+    def is_up(self, question: Question, model: str) -> bool:
+        """Whether the model, its provider and its membership in the pool are up."""
+
+    def strategy(self, name: str) -> Strategy | None:
+        """Another strategy, which one may build on."""
 
 
-def is_up(question: Question, model: str) -> bool:
-    return _STATE.objection(question.table.models[model], question) is None
+class InContext:
+    """A strategy that uses what is known of models."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._state = context.state
+        self._is_up = context.is_up
 
 
-class Standing(ABC):
+class Standing(InContext, ABC):
     """The pool's current model is the first in its order that is up.
 
     A request that passes over a model that is up, because it lacks a feature or has just failed the request, does not
@@ -43,33 +58,31 @@ class Standing(ABC):
     def order(self, question: Question) -> Iterator[str]: ...
 
     def chosen(self, question: Question, model: str) -> str | None:
-        if question.state.pool(question.pool.name).current == model:
+        pool = self._state.pool(question.pool.name)
+        if pool.current == model:
             return None
         passed_over = takewhile(lambda better: better != model, self.order(question))
-        return None if any(self._is_fit(question, better) for better in passed_over) else stand_on(question, model)
+        return (
+            None
+            if any(self._is_fit(question, better) for better in passed_over)
+            else self._state.pool(question.pool.name).move_to(model)
+        )
 
     def _is_fit(self, question: Question, model: str) -> bool:
         """Whether it may be the pool's current model."""
-        return is_up(question, model)
+        return self._is_up(question, model)
 
 
-class ByRequest(ABC):
+class ByRequest(InContext, ABC):
     """Chosen for each request: a change of model is not reported, unless the last one is down."""
 
     @abstractmethod
     def order(self, question: Question) -> Iterator[str]: ...
 
     def chosen(self, question: Question, model: str) -> str | None:
-        before = stand_on(question, model)
-        gone = before is not None and before in question.pool.positions and not is_up(question, before)
+        before = self._state.pool(question.pool.name).move_to(model)
+        gone = before is not None and before in question.pool.positions and not self._is_up(question, before)
         return before if gone else None
-
-
-def stand_on(question: Question, model: str) -> str | None:
-    """Move the pool to `model`; returns the model that it leaves, if another."""
-    pool = question.state.pool(question.pool.name)
-    before, pool.current = pool.current, model
-    return None if before == model else before
 
 
 T = TypeVar("T")

@@ -16,10 +16,10 @@ from math import inf
 from typing import NamedTuple
 
 from meshd.routing.availability.state import ModelState
-from meshd.routing.decision.stages import Question
-from meshd.routing.decision.strategies.base import ByRequest, Derived
+from meshd.routing.decision.strategies.base import ByRequest, Context, Derived
 from meshd.routing.request.estimate import IMAGE_TOKENS, OUTPUT_UNKNOWN
 from meshd.routing.request.needs import OUTPUT_LIMITS
+from meshd.routing.request.question import Question
 from meshd.routing.table.specs import ModelSpec, PoolSpec, RoutingTable
 from meshd.sdk.provider import Operation
 
@@ -86,14 +86,15 @@ class CostFirst(ByRequest):
     """The lowest expected cost of this request; among equals the one that cost least so far, then the pool's order.
     Models of unknown price come last."""
 
-    def __init__(self) -> None:
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
         self._tariffs = Derived(_tariffs)
 
     def order(self, question: Question) -> Iterator[str]:
         tariffs = self._tariffs.of(question)
         models, costs = tariffs.priced, _costs(tariffs, question)
         if models:
-            known = question.state.models
+            known = self._state.models
 
             def spent(at: int) -> int:
                 state = known.get(models[at].id)
@@ -140,10 +141,10 @@ class LatencyFirst(ByRequest):
     """
 
     def order(self, question: Question) -> Iterator[str]:
-        members, known = question.pool.members, question.state.models
+        members, known = question.pool.members, self._state.models
         states = [known.get(model) for model in members]
         times = _times(states, stream=question.needs.stream)
-        draw, explored = question.asker.random(), None
+        draw, explored = question.requester.random(), None
         if draw < EXPLORED and len(members) > 1:
             first = next(_by_time(states, times))
             others = [at for at in range(len(members)) if at != first]

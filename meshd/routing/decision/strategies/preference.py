@@ -8,10 +8,10 @@ Rule: docs/routing.md, Strategies.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
-from meshd.routing.decision.stages import Question
-from meshd.routing.decision.strategies.base import Standing, Strategy, is_up
+from meshd.routing.decision.strategies.base import Standing, Strategy
+from meshd.routing.request.question import Question
 from meshd.routing.table.specs import PoolSpec
 
 
@@ -20,7 +20,7 @@ class StickUntilFailure(Standing):
 
     def order(self, question: Question) -> Iterator[str]:
         members = question.pool.members
-        current = question.state.pool(question.pool.name).current
+        current = self._state.pool(question.pool.name).current
         start = question.pool.positions.get(current or "", 0)
         for position in range(start, len(members)):
             yield members[position]
@@ -38,7 +38,7 @@ class RateLimitAware(StickUntilFailure):
     def order(self, question: Question) -> Iterator[str]:
         crowded: list[tuple[float, str]] = []
         for model in super().order(question):
-            headroom = _headroom(question, model)
+            headroom = self._headroom(question, model)
             if _is_enough(question, headroom):
                 yield model
             else:
@@ -47,14 +47,17 @@ class RateLimitAware(StickUntilFailure):
         yield from (model for _, model in crowded)
 
     def chosen(self, question: Question, model: str) -> str | None:
-        current = question.state.pool(question.pool.name).current
-        stands = current is not None and current in question.pool.positions and is_up(question, current)
-        if stands and not _is_enough(question, _headroom(question, model)):
+        current = self._state.pool(question.pool.name).current
+        stands = current is not None and current in question.pool.positions and self._is_up(question, current)
+        if stands and not _is_enough(question, self._headroom(question, model)):
             return None  # all are past it
         return super().chosen(question, model)
 
     def _is_fit(self, question: Question, model: str) -> bool:
-        return is_up(question, model) and _is_enough(question, _headroom(question, model))
+        return self._is_up(question, model) and _is_enough(question, self._headroom(question, model))
+
+    def _headroom(self, question: Question, model: str) -> float:
+        return self._state.rates.headroom(question, question.table.models[model]).fraction
 
 
 _ROUNDING = 1e-9  # of a limit: 1 - 0.9 is slightly less than 0.1
@@ -64,16 +67,9 @@ def _is_enough(question: Question, headroom: float) -> bool:
     return headroom - (1.0 - question.pool.pacing.threshold) > _ROUNDING
 
 
-def _headroom(question: Question, model: str) -> float:
-    return question.state.rates.headroom(question, question.table.models[model]).fraction
-
-
 class PrioritySelection(Standing):
     """`model_priority`, then the models of `provider_priority`, then the rest by `fallback_strategy` (else in the
     pool's order)."""
-
-    def __init__(self, strategies: Mapping[str, Strategy]) -> None:
-        self._strategies = strategies
 
     def order(self, question: Question) -> Iterator[str]:
         seen: set[str] = set()
@@ -94,16 +90,16 @@ class PrioritySelection(Standing):
         prioritised = dict.fromkeys(self._prioritised(question))
         if model in prioritised:
             return super().chosen(question, model)
-        before = question.state.pool(question.pool.name).current
+        before = self._state.pool(question.pool.name).current
         left = fallback.chosen(question, model)
-        if any(is_up(question, better) for better in prioritised):
+        if any(self._is_up(question, better) for better in prioritised):
             # One request passed over the list: the pool does not move.
-            question.state.pool(question.pool.name).current = before
+            self._state.pool(question.pool.name).current = before
             return None
         return before if before in prioritised else left
 
     def _fallback(self, pool: PoolSpec) -> Strategy | None:
-        found = self._strategies.get(pool.fallback_strategy or "")
+        found = self._context.strategy(pool.fallback_strategy or "")
         return None if found is self else found
 
     @staticmethod

@@ -9,15 +9,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from math import inf
 
-from meshd.routing.decision.stages import Question
-from meshd.routing.decision.strategies.base import ByRequest, Strategy
+from meshd.routing.decision.strategies.base import ByRequest, Context, Strategy
+from meshd.routing.request.question import Question
+from meshd.routing.select.attributes import Live
 
 
 class Scored(ByRequest):
     """By score, the highest first; among equals by the pool's strategy. Those not selected come last, where the stage
     `select` drops them."""
 
-    def __init__(self, strategy: Strategy) -> None:
+    def __init__(self, context: Context, strategy: Strategy) -> None:
+        super().__init__(context)
         self._strategy = strategy
 
     def order(self, question: Question) -> Iterator[str]:
@@ -25,12 +27,13 @@ class Scored(ByRequest):
         assert select is not None, "a pool with a strategy by score has a selection"
 
         ids = list(self._strategy.order(question))
-        scores = [select.score(models[id], question) for id in ids]
+        live = Live(question, self._state)
+        scores = [select.score(models[id], live) for id in ids]
         ranks = [inf if score is None else -score for score in scores]
         yield from (ids[at] for at in sorted(range(len(ids)), key=ranks.__getitem__))
 
     def chosen(self, question: Question, model: str) -> str | None:
-        pool = question.state.pool(question.pool.name)
+        pool = self._state.pool(question.pool.name)
         before = pool.current
         self._strategy.chosen(question, model)
         pool.current = before

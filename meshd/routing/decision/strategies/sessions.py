@@ -14,9 +14,9 @@ from typing import NamedTuple
 
 from xxhash import xxh3_64_intdigest
 
-from meshd.routing.decision.stages import Question
-from meshd.routing.decision.strategies.base import Derived, is_up
+from meshd.routing.decision.strategies.base import Context, Derived, InContext
 from meshd.routing.decision.strategies.preference import StickUntilFailure
+from meshd.routing.request.question import Question
 from meshd.routing.table.specs import PoolSpec, RoutingTable
 
 _HASHES = 2.0**64
@@ -35,7 +35,7 @@ def _names(table: RoutingTable, pool: PoolSpec) -> _Names:
     return _Names(encoded, None if len(set(weights)) == 1 else weights)
 
 
-class SessionStickiness:
+class SessionStickiness(InContext):
     """Rendezvous hashing: each model's number is a hash of the session's name and its own, and the highest gets the
     session. So losing a model moves only its own sessions, spread over the others, and a session is at the same model
     after a restart and in every daemon. A model of twice the weight has twice the sessions; one of weight 0 those that
@@ -46,16 +46,17 @@ class SessionStickiness:
     pool: of the user who has most of them, the one quiet for longest is forgotten first; a restart forgets them all.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
         self._names = Derived(_names)
-        self._default = StickUntilFailure()
+        self._default = StickUntilFailure(context)
 
     def order(self, question: Question) -> Iterator[str]:
-        session, members = question.asker.session, question.pool.members
+        session, members = question.requester.session, question.pool.members
         if not session or not members:
             yield from self._default.order(question)
             return
-        moved = _moved_to(question, session)
+        moved = self._moved_to(question, session)
         if moved is not None:
             yield moved
         numbers = _numbers(self._names.of(question), session)
@@ -67,7 +68,7 @@ class SessionStickiness:
                 yield members[at]
 
     def chosen(self, question: Question, model: str) -> str | None:
-        if not question.asker.session:
+        if not question.requester.session:
             return self._default.chosen(question, model)
         if question.pool.session.ttl is not None:
             self._keep(question, model, question.pool.session.ttl)
@@ -75,28 +76,27 @@ class SessionStickiness:
 
     def _keep(self, question: Question, model: str, ttl: float) -> None:
         """Record that the session has moved to `model`, or is still there."""
-        session = question.asker.session
+        session = question.requester.session
         stands = next(self.order(question))
-        moves = model != stands and not is_up(question, stands)
-        if moves or (model == stands and _moved_to(question, session) is not None):
-            pool, key = question.state.pool(question.pool.name), _key(session)
+        moves = model != stands and not self._is_up(question, stands)
+        if moves or (model == stands and self._moved_to(question, session) is not None):
+            pool, key = self._state.pool(question.pool.name), _key(session)
             pool.moved[key] = (model, question.now + ttl)
-            pool.moved_by.put(key, question.asker.owner)
+            pool.moved_by.put(key, question.requester.owner)
             if len(pool.moved) > MOST_MOVED:
                 del pool.moved[pool.moved_by.pop()]
 
+    def _moved_to(self, question: Question, session: str) -> str | None:
+        """The member that the session has moved to; None if it has not moved."""
+        pool = question.pool
+        if pool.session.ttl is None:
+            return None
+        model, until = self._state.pool(pool.name).moved.get(_key(session), ("", 0.0))
+        # A clock that was set back does not prolong a session's stay.
+        return model if question.now < until <= question.now + pool.session.ttl and model in pool.positions else None
+
 
 MOST_MOVED = 10_000
-
-
-def _moved_to(question: Question, session: str) -> str | None:
-    """The member that the session has moved to; None if it has not moved."""
-    pool = question.pool
-    if pool.session.ttl is None:
-        return None
-    model, until = question.state.pool(pool.name).moved.get(_key(session), ("", 0.0))
-    # A clock that was set back does not prolong a session's stay.
-    return model if question.now < until <= question.now + pool.session.ttl and model in pool.positions else None
 
 
 def _key(session: str) -> int:

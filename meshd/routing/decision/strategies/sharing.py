@@ -13,13 +13,13 @@ from collections.abc import Iterator
 from itertools import accumulate
 from math import inf, log
 
-from meshd.routing.decision.stages import Question
-from meshd.routing.decision.strategies.base import Derived
+from meshd.routing.decision.strategies.base import Context, Derived, InContext
 from meshd.routing.rates.rates import Headroom
+from meshd.routing.request.question import Question
 from meshd.routing.table.specs import ModelSpec, PoolSpec, RoutingTable
 
 
-class RoundRobin:
+class RoundRobin(InContext):
     """All in turn, in proportion to `weight`; those without weight only when no other is left.
 
     Stride scheduling: each request advances a model's virtual time by 1/weight, and the model furthest behind is next.
@@ -28,7 +28,7 @@ class RoundRobin:
 
     def order(self, question: Question) -> Iterator[str]:
         members, models = question.pool.members, question.table.models
-        pool = question.state.pool(question.pool.name)
+        pool = self._state.pool(question.pool.name)
         turns, time = pool.turns, pool.virtual_time
 
         def turn(model: str) -> tuple[bool, float]:
@@ -41,7 +41,7 @@ class RoundRobin:
             yield from (model for model in sorted(members, key=turn) if model != first)
 
     def chosen(self, question: Question, model: str) -> str | None:
-        pool = question.state.pool(question.pool.name)
+        pool = self._state.pool(question.pool.name)
         pool.current = model
         pool.virtual_time = max(pool.turns.get(model, 0.0), pool.virtual_time)
         pool.turns[model] = pool.virtual_time + self._stride(question.table.models[model])
@@ -60,7 +60,7 @@ class _EvenTurns(RoundRobin):
         return 1.0
 
 
-class LoadBalanced:
+class LoadBalanced(InContext):
     """`absolute`: as many requests to each, in turn. `relative`: in proportion to what is left of their limits.
 
     What is left is counted in requests if each member has such a limit, else in tokens if each has one of these, else
@@ -68,8 +68,9 @@ class LoadBalanced:
     `weight` multiplies it. Drawn at random, so that apps that ask at the same time do not all choose the same model.
     """
 
-    def __init__(self) -> None:
-        self._even = _EvenTurns()
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self._even = _EvenTurns(context)
         self._members = Derived(_members)
 
     def order(self, question: Question) -> Iterator[str]:
@@ -80,24 +81,24 @@ class LoadBalanced:
         if not members:
             return
         shares = self._shares(question)
-        first = _drawn(shares, question.asker.random())
+        first = _drawn(shares, question.requester.random())
         yield members[first]
         # The others only if that one cannot be asked, each drawn by its share of those left: the minimum of exponential
         # variables is distributed that way (Efraimidis and Spirakis, 2006).
-        draw = question.asker.random
+        draw = question.requester.random
         due = [-log(1.0 - draw()) / share if share > 0 else inf for share in shares]
         yield from (members[at] for at in sorted(range(len(members)), key=due.__getitem__) if at != first)
 
     def chosen(self, question: Question, model: str) -> str | None:
         if question.pool.balance_mode == "absolute":
             return self._even.chosen(question, model)
-        question.state.pool(question.pool.name).current = model
+        self._state.pool(question.pool.name).current = model
         return None
 
     def _shares(self, question: Question) -> list[float]:
         """For each member."""
         specs = self._members.of(question)
-        rooms = _comparable(question.state.rates.headrooms(question, specs))
+        rooms = _comparable(self._state.rates.headrooms(question, specs))
         return [room * spec.weight if room > 0 else 0.0 for room, spec in zip(rooms, specs, strict=True)]
 
 

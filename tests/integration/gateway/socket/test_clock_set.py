@@ -47,12 +47,12 @@ def test_requests_streams_and_rests_last_as_long_whatever_becomes_of_the_clock(m
 
     for step in STEPS:
         askers = [threading.Thread(target=ask, args=(number,)) for number in range(4)]
-        for asker in askers:
-            asker.start()
+        for requester in askers:
+            requester.start()
         time.sleep(0.1)
         clock.set(clock.now + step)
-        for asker in askers:
-            asker.join(30)
+        for requester in askers:
+            requester.join(30)
         assert not wrong, step
         known = member(daemon, "fails", "fails-a")
         assert known["status"] == "standby"

@@ -13,11 +13,11 @@ from hypothesis import strategies as some
 from meshd.catalogue.known import load_refused_features, load_refusing_words
 from meshd.formats.errors.failures import failure_from_error_object, failure_from_response
 from meshd.formats.errors.refusals import refusals
-from meshd.routing.decision import features
+from meshd.routing.request.features import CALLED
 from meshd.sdk import FailureKind
 from meshd.sdk.provider import ProviderFailure
 
-TOOLS, SCHEMA, JSON, IMAGES, LOGPROBS = features.CALLED
+TOOLS, SCHEMA, JSON, IMAGES, LOGPROBS = CALLED
 
 
 def refused(message: str, status: int = 400, **more: object) -> ProviderFailure:
@@ -219,12 +219,12 @@ def test_any_refusal_of_any_name_is_understood(feature: str, data: some.DataObje
 @given(some.text(max_size=300), some.sampled_from([400, 404, 422, 500]))
 def test_no_text_breaks_it(text: str, status: int) -> None:
     found = refused(text, status)
-    assert set(found.refused) <= set(features.CALLED)
+    assert set(found.refused) <= set(CALLED)
 
 
 def test_every_row_is_bounded_has_a_source_and_a_feature_that_a_request_can_use() -> None:
     rows = load_refused_features()
-    assert [row.feature for row in rows] == list(features.CALLED)
+    assert [row.feature for row in rows] == list(CALLED)
     for word in [*load_refusing_words(), *(word for row in rows for word in (*row.names, *row.says, *row.unlike))]:
         re.compile(word)
         assert not re.search(r"(?<!\\)[*+]|\{\d+,\}", re.sub(r"\[[^\]]*\]", "", word)), word

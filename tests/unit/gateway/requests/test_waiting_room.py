@@ -12,7 +12,7 @@ import pytest
 from meshd.gateway.requests.waiting_room import WaitingRoom
 from meshd.host import clock
 from meshd.routing.attempts.plan import GiveUp, Wait
-from meshd.routing.decision.stages import Asker
+from meshd.routing.request.question import Requester
 from modelmesh import MeshError
 
 GO = GiveUp(MeshError("it went on"))  # what a plan says matters to nobody here
@@ -23,7 +23,7 @@ class Plan:
 
     def __init__(self, room: list[Any], app: str = "a") -> None:
         self.room = room
-        self.asker = Asker(label=app)
+        self.requester = Requester(label=app)
         self.deadline = time.time() + 60
         self.attempts: list[Any] = []
         self.pool = SimpleNamespace(name="chat")

@@ -598,7 +598,7 @@ def test_an_empty_pool_says_so() -> None:
     assert error.message == "The pool chat has no model; `meshctl doctor` says what to add."
     made = mesh()
     consulted = Consulted(made.question(CHAT_NEEDS), made.pipeline.decide(made.question()))
-    assert none_left([consulted]).message == error.message
+    assert none_left([consulted], made.pipeline).message == error.message
 
 
 def test_a_message_lists_a_few_models_and_the_error_all_of_them() -> None:

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from meshd.routing.attempts.retry import bound_wait
 from meshd.routing.availability import failures
+from meshd.routing.availability.retry_after import bound_wait
 from meshd.routing.rates.header_limits import LeftAlone
 from meshd.routing.table.specs import DeactivationPolicy, RecoveryPolicy, RetryPolicy
 from meshd.sdk.provider import FailureKind

@@ -201,7 +201,7 @@ def test_what_is_not_enforced_refuses_nothing() -> None:
 
 def test_the_budget_stage_drops_what_does_not_fit() -> None:
     mesh_ = mesh(quota(1))
-    stage = BudgetStage()
+    stage = BudgetStage(mesh_.accounts)
     assert stage.objection(PAID, mesh_.question()) is None
     mesh_.spend()
     assert (stage.objection(PAID, mesh_.question()) or "").startswith("provider groq has used 1 of its 1 requests")

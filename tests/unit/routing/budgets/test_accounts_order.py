@@ -38,7 +38,7 @@ def played(attempts: list[tuple[Any, ...]], order: list[int], looks: set[int], z
     begun = []
     for number, (model, pool, app, most, *_, hours) in enumerate(attempts):
         now += hours * HOUR
-        reservation = accounts.reserve(question(accounts, pool, app, most, now), model)
+        reservation = accounts.reserve(question(pool, app, most, now), model)
         names = model.provider, model.id, pool.name, reservation.account
         begin = Begin(number.to_bytes(16), now, *names, reservation.estimate.cost, now, 0, reservation.day)
         ledger.apply([begin])

@@ -42,7 +42,7 @@ class Life(RuleBasedStateMachine):
         tokens=st.integers(0, 150),
     )
     def ask(self, spec: ModelSpec, pool: PoolSpec, app: str, tokens: int) -> None:
-        asked = question(self.accounts, pool, app, tokens, self.now)
+        asked = question(pool, app, tokens, self.now)
         if self.accounts.refusal(asked, spec) is not None:
             return
         reservation = self.accounts.reserve(asked, spec)
@@ -231,7 +231,7 @@ TestLife.settings = settings(max_examples=60, stateful_step_count=50, deadline=N
 @given(st.permutations(range(8)), st.integers(0, 8))
 def test_the_order_of_settlements_does_not_matter_nor_does_midnight(order: list[int], before: int) -> None:
     accounts = Accounts()
-    open_ = [accounts.reserve(question(accounts, POOLS[at % 2], APPS[at % 3], at, NOW), MODELS[at % 3]) for at in order]
+    open_ = [accounts.reserve(question(POOLS[at % 2], APPS[at % 3], at, NOW), MODELS[at % 3]) for at in order]
     for at, reservation in zip(order, open_, strict=True):
         if len([each for each in open_ if each.settled]) == before:
             accounts.standing(NOW + 86400)
@@ -249,7 +249,7 @@ def test_what_a_ledger_brings_back_is_what_was_there(attempts: list[tuple[ModelS
     now = NOW
     for number, (spec, cost, hours) in enumerate(attempts):
         now += hours * 3600
-        reservation = accounts.reserve(question(accounts, POOLS[0], "notes", 10, now), spec)
+        reservation = accounts.reserve(question(POOLS[0], "notes", 10, now), spec)
         begin = Begin(number.to_bytes(16), now, spec.provider, spec.id, "chat", "notes", 0, now, 0, reservation.day)
         accounts.settle(reservation, 5, cost)
         ledger.apply([begin, Settle(begin.request, now, 3, 2, 1, cost, True)])
@@ -271,7 +271,7 @@ def test_a_limit_of_a_reload_knows_what_attempts_of_two_tables_used() -> None:
     """Two requests, of before and after a reload, at the same model; another reload then limits it."""
     accounts, old, new = Accounts(), MODELS[0], replace(MODELS[0])
     accounts.configure({}, "UTC")
-    asked = question(accounts, POOLS[0], "notes", 100, NOW)
+    asked = question(POOLS[0], "notes", 100, NOW)
     first, second = accounts.reserve(asked, old), accounts.reserve(asked, new)
     limit = Allowance("model", old.id, "cost", "day", 10_000)
     accounts.configure({("model", old.id): (limit,)}, "UTC")

@@ -14,9 +14,10 @@ from meshd.routing.availability import recovery
 from meshd.routing.availability import state as states
 from meshd.routing.availability.state import Availability
 from meshd.routing.decision import features
-from meshd.routing.decision.stages import Asker, Question
-from meshd.routing.decision.strategies.registry import STRATEGIES, strategy_of
+from meshd.routing.decision.strategies.registry import BUILT_IN
+from meshd.routing.request.features import CALLED, REMEMBERED, used
 from meshd.routing.request.needs import Needs
+from meshd.routing.request.question import Question, Requester
 from meshd.routing.select.expression import compile_selection
 from meshd.routing.table.specs import PoolSpec, Pricing, RetryPolicy, SessionPolicy
 from meshd.sdk.provider import FailureKind, Operation, ProviderFailure
@@ -46,7 +47,7 @@ def refusal(*named: str, message: str = "m does not support tools") -> ProviderF
 
 # -- the order -----------------------------------------------------------------------------------------
 
-_FEATURES = some.dictionaries(some.sampled_from(list(features.CALLED)), some.booleans()) | some.none()
+_FEATURES = some.dictionaries(some.sampled_from(list(CALLED)), some.booleans()) | some.none()
 _NEEDS = some.builds(
     Needs,
     some.just(Operation.CHAT),
@@ -59,8 +60,8 @@ _NEEDS = some.builds(
     tokens=some.integers(0, 50),
 )
 _RESTS = some.sampled_from([Availability()] * 3 + [Availability(True, NOW + 9, NOW, "down", "server")])
-_AGES = some.sampled_from([0.0, 60.0, features.REMEMBERED - 1, features.REMEMBERED, 10 * features.REMEMBERED])
-_REFUSED = some.dictionaries(some.sampled_from(list(features.CALLED)), _AGES, max_size=2)
+_AGES = some.sampled_from([0.0, 60.0, REMEMBERED - 1, REMEMBERED, 10 * REMEMBERED])
+_REFUSED = some.dictionaries(some.sampled_from(list(CALLED)), _AGES, max_size=2)
 _SELECTS = some.sampled_from([None, None, "-requests", "requests", "weight > 0.5 and -failures"])
 
 
@@ -84,9 +85,9 @@ def pools(draw: some.DrawFn) -> Mesh:
         "chat",
         CHAT,
         tuple(ids),
-        strategy=draw(some.sampled_from(list(STRATEGIES))),
+        strategy=draw(some.sampled_from(list(BUILT_IN))),
         model_priority=tuple(draw(some.permutations(ids)))[: draw(some.integers(0, count))],
-        fallback_strategy=draw(some.sampled_from([None, *STRATEGIES])),
+        fallback_strategy=draw(some.sampled_from([None, *BUILT_IN])),
         balance_mode=draw(some.sampled_from(["absolute", "relative"])),
         select=compile_selection(text) if text else None,
         session=SessionPolicy(ttl=draw(some.sampled_from([None, 60.0]))),
@@ -113,7 +114,7 @@ def group(made: Mesh, id: str, needs: Needs) -> int:
     }
     said, refused = made.table.models[id].features or {}, made.state.model(id).refused
     names = [name for name, used in uses.items() if used]
-    if any(NOW - refused.get(name, 0.0) < features.REMEMBERED for name in names):
+    if any(NOW - refused.get(name, 0.0) < REMEMBERED for name in names):
         return 2
     implied = said.get("structured_output") is True
     return 0 if all(said.get(name) or (name == "json_mode" and implied) for name in names) else 1
@@ -123,14 +124,14 @@ def group(made: Mesh, id: str, needs: Needs) -> int:
 def test_who_declares_it_comes_before_who_is_silent_and_nobody_is_lost(
     made: Mesh, needs: Needs, session: str, drawn: float, data: some.DataObject
 ) -> None:
-    asker = Asker(session=session, random=lambda: drawn)
-    question = Question(made.table, made.state, made.pool, needs, made.now, asker)
+    requester = Requester(session=session, random=lambda: drawn)
+    question = Question(made.table, made.pool, needs, made.now, requester)
     without = data.draw(some.sets(some.sampled_from(made.pool.members)))
     models, stages = made.table.models, made.pipeline.stages
     able = {id for id in models if all(stage.objection(models[id], question) is None for stage in stages)} - without
     chosen = made.pipeline.decide(question, without).model
     assert (chosen is None) == (not able), "who is silent is asked where no other is left"
-    order = [id for id in strategy_of(made.pool).order(question) if id in able]
+    order = [id for id in made.pipeline.strategy_of(made.pool).order(question) if id in able]
     if chosen is not None:
         assert chosen.id in able
         best = min(group(made, id, needs) for id in able)
@@ -141,7 +142,7 @@ def test_who_declares_it_comes_before_who_is_silent_and_nobody_is_lost(
 
 
 def _uses(needs: Needs) -> dict[str, bool]:
-    return {name: name in features.used(needs) for name in features.CALLED}
+    return {name: name in used(needs) for name in CALLED}
 
 
 @given(pools(), _NEEDS)
@@ -153,7 +154,7 @@ def test_a_request_goes_round_until_one_does_it_and_hears_the_refusal_where_none
     step = plan.next(made.now)
     while isinstance(step, Try):
         asked.append(step.model.id)
-        plan.failed(refusal(*features.used(needs)), made.now, 0.1)
+        plan.failed(refusal(*used(needs)), made.now, 0.1)
         step = plan.next(made.now)
     assert sorted(asked) == sorted(able), "each once"
     error = gave_up(step)
@@ -219,7 +220,7 @@ def test_who_refused_is_asked_last_from_then_on_and_again_after_a_while() -> Non
     assert made.ask(TOOLS) == "q.b"
     assert made.ask(Needs(Operation.CHAT, images=1)) == "p.a", "of images it said nothing"
     assert made.ask() == "p.a"
-    made.now = NOW + features.REMEMBERED
+    made.now = NOW + REMEMBERED
     assert made.decide(TOOLS) == "p.a"
 
 
@@ -286,18 +287,18 @@ def test_it_outlives_a_restart_by_the_calendar() -> None:
     made.state.model("p.a").refused.clear()
     assert states.load_model(kept, NOW + 60).refused == {"tool_calling": NOW}, "what was dumped is a copy"
     assert states.by_the_wall_clock(kept, 3600.0)["refused"] == {"tool_calling": NOW + 3600}
-    assert states.load_model(kept, NOW + features.REMEMBERED).refused == {}
+    assert states.load_model(kept, NOW + REMEMBERED).refused == {}
     assert states.load_model(kept, NOW - 5).refused == {"tool_calling": NOW - 5}, "a clock that was set back"
 
 
 _ODD = some.none() | some.booleans() | some.integers() | some.floats() | some.text(max_size=3) | some.just([])
 
 
-@given(some.dictionaries(some.sampled_from([*features.CALLED, "x" * 999, ""]), _ODD) | _ODD)
+@given(some.dictionaries(some.sampled_from([*CALLED, "x" * 999, ""]), _ODD) | _ODD)
 def test_whatever_stands_in_its_place_is_read(saved: Any) -> None:
     found = states.load_model({"refused": saved}, NOW).refused
-    assert set(found) <= set(features.CALLED)
-    assert all(NOW - features.REMEMBERED < at <= NOW for at in found.values())
+    assert set(found) <= set(CALLED)
+    assert all(NOW - REMEMBERED < at <= NOW for at in found.values())
 
 
 # -- what explain says ---------------------------------------------------------------------------------

@@ -144,16 +144,16 @@ def test_every_model_of_the_pool_rests() -> None:
     night = mesh("p.a", "q.b", deactivation=DeactivationPolicy(maintenance="0 3 * * * 2h"))
     night.now = at("2026-05-05T04:00")
     question = night.question()
-    said = [MaintenanceStage().objection(night.table.models[id], question) for id in night.pool.members]
+    said = [MaintenanceStage(night.state).objection(night.table.models[id], question) for id in night.pool.members]
     assert said == ["maintenance window '0 3 * * * 2h', for another 1 h"] * 2
     night.now += 3600
     assert maintenance.objection_of(night.pool, night.now, "UTC") is None
-    assert MaintenanceStage().objection(night.table.models["p.a"], night.question()) is None
+    assert MaintenanceStage(night.state).objection(night.table.models["p.a"], night.question()) is None
 
 
 def test_a_pool_without_a_window_never_rests() -> None:
     day = mesh("p.a")
-    assert MaintenanceStage().objection(day.table.models["p.a"], day.question()) is None
+    assert MaintenanceStage(day.state).objection(day.table.models["p.a"], day.question()) is None
     assert maintenance.ends_in(day.pool, day.now, "UTC") is None
 
 

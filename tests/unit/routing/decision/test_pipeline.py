@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from meshd.routing.availability.state import INDEFINITELY, Availability
-from meshd.routing.decision.pipeline import STANDARD_STAGES, Dropped, Pipeline, able, soonest_recovery
-from meshd.routing.decision.stages import Question
+from meshd.routing.availability.state import INDEFINITELY, Availability, MeshState
+from meshd.routing.decision.pipeline import Dropped, Pipeline, standard_stages
 from meshd.routing.request.needs import Needs
+from meshd.routing.request.question import Question
 from meshd.routing.table.specs import ModelSpec, ProviderSpec
 from meshd.sdk.provider import Operation
 from tests.support.routing.routing_builders import (
@@ -26,7 +26,7 @@ from tests.support.routing.routing_builders import (
     model,
 )
 
-STANDARD = [stage.name for stage in STANDARD_STAGES]
+STANDARD = [stage.name for stage in standard_stages(MeshState())]
 TOOLS = Needs(Operation.CHAT, tools=True)
 
 
@@ -53,22 +53,15 @@ def test_those_tried_already_and_those_outside_the_scope_are_left_out() -> None:
     made = mesh("p.a", "q.b", "p.c")
     decision = made.pipeline.decide(made.question(), exclude={"p.a"}, only=lambda spec: spec.provider == "p")
     assert decision.model is made.table.models["p.c"]
-    assert decision.reasons() == {"q.b": "outside retry.scope"}
+    assert {drop.model: drop.reason for drop in decision.dropped} == {"q.b": "outside retry.scope"}
 
 
-def test_it_is_impossible_when_no_member_could_ever_do_it() -> None:
-    made = mesh(model("p.a", features=NO_FEATURES), model("p.b", capabilities=(COMPLETION,)))
-    assert made.pipeline.decide(made.question(TOOLS)).impossible
-    made.state.model("p.b").deactivated = "by hand"
-    assert made.pipeline.decide(made.question(TOOLS)).impossible, "nature comes before state"
-
-
-def test_it_is_only_unavailable_while_one_could_if_it_were_up() -> None:
-    made = mesh(model("p.a", features=NO_FEATURES), "p.b")
-    made.state.model("p.b").deactivated = "by hand"
-    assert not made.pipeline.decide(made.question(TOOLS)).impossible
-    assert not mesh().pipeline.decide(mesh().question()).impossible, "an empty pool says nothing of the request"
-    assert not made.pipeline.decide(made.question()).impossible
+def test_a_models_nature_comes_before_its_state() -> None:
+    made = mesh(model("p.a", capabilities=(COMPLETION,)), "p.b")
+    for id in ("p.a", "p.b"):
+        made.state.model(id).deactivated = "by hand"
+    dropped = made.pipeline.decide(made.question()).dropped
+    assert {drop.model: drop.permanent for drop in dropped} == {"p.a": True, "p.b": False}
 
 
 def test_deciding_does_not_look_beyond_the_model_it_chooses() -> None:
@@ -104,25 +97,24 @@ def test_explaining_asks_every_stage_about_every_model_that_is_left() -> None:
 
 
 def test_a_stage_is_added_at_the_end_or_before_another_and_removed_by_name() -> None:
-    pipeline = Pipeline()
+    made = mesh("p.a", "p.b")
+    pipeline = made.pipeline
     pipeline.add_stage(Only("p.b"), before="delivery")
     pipeline.add_stage(Only("p.b", "last"))
     names = [stage.name for stage in pipeline.stages]
     assert names == ["capability", "only", *STANDARD[1:], "last"]
-    made = mesh("p.a", "p.b")
-    made.pipeline = pipeline
     assert made.decide() == made.pipeline.explain(made.question()).chosen == "p.b"
     pipeline.remove_stage("only")
     pipeline.remove_stage("last")
     assert made.decide() == "p.a"
-    assert len(Pipeline().stages) == len(STANDARD), "another pipeline has its own"
+    assert len(Pipeline(MeshState()).stages) == len(STANDARD), "another pipeline has its own"
 
 
 def test_a_stage_that_is_not_there_is_an_error_that_names_those_that_are() -> None:
     with pytest.raises(KeyError, match="no stage 'prices'; there are capability, delivery, features, access, state"):
-        Pipeline().remove_stage("prices")
+        Pipeline(MeshState()).remove_stage("prices")
     with pytest.raises(KeyError):
-        Pipeline().add_stage(Only("x"), before="prices")
+        Pipeline(MeshState()).add_stage(Only("x"), before="prices")
 
 
 # -- what errors say -----------------------------------------------------------------------------------
@@ -138,23 +130,23 @@ def test_the_soonest_recovery_is_that_of_the_model_whose_last_obstacle_goes_firs
     made.state.member("chat", "p.a").availability = standby(NOW + 90)
     made.state.model("q.b").availability = standby(NOW + 60)
     made.state.provider("r").availability = standby(INDEFINITELY)
-    assert soonest_recovery(made.question(), ["p.a", "q.b", "r.c"]) == 60
-    assert soonest_recovery(made.question(), ["p.a"]) == 90
-    assert soonest_recovery(made.question(), ["r.c"]) is None
-    assert soonest_recovery(made.question(), []) is None
+    assert made.pipeline.soonest_recovery(made.question(), ["p.a", "q.b", "r.c"]) == 60
+    assert made.pipeline.soonest_recovery(made.question(), ["p.a"]) == 90
+    assert made.pipeline.soonest_recovery(made.question(), ["r.c"]) is None
+    assert made.pipeline.soonest_recovery(made.question(), []) is None
 
 
 def test_what_an_operator_or_the_configuration_took_out_does_not_recover_by_itself() -> None:
     made = mesh("p.a", "q.b", providers=[ProviderSpec("q", "x", disabled="no key")])
     made.state.model("p.a").deactivated = "by hand"
-    assert soonest_recovery(made.question(), ["p.a", "q.b"]) is None
+    assert made.pipeline.soonest_recovery(made.question(), ["p.a", "q.b"]) is None
 
 
 def test_who_could_do_it_is_told_of_the_whole_table_whatever_its_state_but_not_without_end() -> None:
     made = mesh(model("p.a", features=NO_FEATURES), *[f"q.m{number}" for number in range(50)])
     made.state.model("q.m0").deactivated = "by hand"
-    assert able(made.question(TOOLS)) == [f"q.m{number}" for number in range(10)]
-    assert able(made.question(TOOLS), stages=[Only("q.m7")]) == ["q.m7"]
+    assert made.pipeline.able(made.question(TOOLS)) == [f"q.m{number}" for number in range(10)]
+    assert Pipeline(made.state, [Only("q.m7")]).able(made.question(TOOLS)) == ["q.m7"]
 
 
 # -- agreement -----------------------------------------------------------------------------------------
@@ -196,6 +188,6 @@ def test_decide_and_explain_always_agree(
         stages = {drop.model: drop.stage for stage in explained.stages for drop in stage.dropped}
         assert all(stages[drop.model] == drop.stage for drop in decision.dropped)
         if decision.model is None:
-            assert set(decision.reasons()) == set(made.pool.members)
+            assert {drop.model for drop in decision.dropped} == set(made.pool.members)
             return
         made.pipeline.take(question, decision.model)

@@ -119,7 +119,7 @@ class Traffic(RuleBasedStateMachine):
         question = plan._question(made.now)
         explained = made.pipeline.explain(question)
         up = set(explained.order)
-        down = {id for id in made.pool.members if StateStage().objection(made.table.models[id], question)}
+        down = {id for id in made.pool.members if StateStage(made.state).objection(made.table.models[id], question)}
         tested = {id: self._tests(plan, id) for id in made.pool.members}
         step = plan.next(made.now)
         if isinstance(step, GiveUp):

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from meshd.routing.availability.state import INDEFINITELY, Availability
-from meshd.routing.decision.pipeline import STANDARD_STAGES
+from meshd.routing.availability.state import INDEFINITELY, Availability, MeshState
+from meshd.routing.decision.pipeline import standard_stages
 from meshd.routing.decision.stages import CapabilityStage, DeliveryStage, FeatureStage, Stage, StateStage, serves
 from meshd.routing.request.needs import Needs
 from meshd.routing.table.specs import ModelSpec, ProviderSpec
@@ -117,7 +117,7 @@ def test_a_model_takes_so_many_images() -> None:
 
 def test_a_disabled_provider_says_why() -> None:
     made = mesh("p.a", providers=[ProviderSpec("p", "x", disabled="the secret KEY is missing")])
-    said = StateStage().objection(made.table.models["p.a"], made.question())
+    said = StateStage(made.state).objection(made.table.models["p.a"], made.question())
     assert said == "provider p is disabled: the secret KEY is missing"
 
 
@@ -125,7 +125,9 @@ def test_an_operators_decision_comes_before_what_the_world_says() -> None:
     made = mesh("p.a")
     made.state.model("p.a").deactivated = "too dear"
     made.state.provider("p").availability = Availability(standby=True, until=INDEFINITELY, reason="gone")
-    assert StateStage().objection(made.table.models["p.a"], made.question()) == "deactivated by hand: too dear"
+    assert (
+        StateStage(made.state).objection(made.table.models["p.a"], made.question()) == "deactivated by hand: too dear"
+    )
 
 
 @pytest.mark.parametrize(
@@ -140,7 +142,7 @@ def test_a_model_is_out_while_its_provider_itself_or_its_membership_is(scope: st
     made = mesh("p.a")
     state = made.state
     owner = {"provider": state.provider("p"), "model": state.model("p.a"), "member": state.member("chat", "p.a")}[scope]
-    spec, stage = made.table.models["p.a"], StateStage()
+    spec, stage = made.table.models["p.a"], StateStage(made.state)
     assert stage.objection(spec, made.question()) is None
     owner.availability = Availability(standby=True, until=NOW + 30, reason="it fails")
     assert stage.objection(spec, made.question()) == said
@@ -149,7 +151,7 @@ def test_a_model_is_out_while_its_provider_itself_or_its_membership_is(scope: st
 
 
 def test_what_a_model_is_by_nature_is_told_from_what_passes() -> None:
-    assert {stage.name: stage.permanent for stage in STANDARD_STAGES} == {
+    assert {stage.name: stage.permanent for stage in standard_stages(MeshState())} == {
         "capability": True,
         "delivery": True,
         "features": True,

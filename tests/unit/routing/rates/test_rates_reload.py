@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from meshd.routing.attempts.plan import Wait
-from meshd.routing.decision.stages import Asker, Question
+from meshd.routing.request.question import Question, Requester
 from meshd.routing.table.specs import AppSpec, KeySpec, PacingPolicy, PoolSpec, ProviderSpec, RateSpec, RoutingTable
 from tests.support.routing.routing_builders import mesh, tried
 
@@ -30,7 +30,7 @@ def test_what_the_app_and_the_pool_may_is_as_it_is_now() -> None:
     made = mesh("p.a", providers=[provider], pacing=pacing)
     limited = AppSpec("a", rate=RateSpec(concurrency=1))
     question = Question(
-        made.table, made.state, made.pool, made.question().needs, made.now, Asker(limited, "a", "a")
+        made.table, made.pool, made.question().needs, made.now, Requester(limited, "a", "a")
     )  # fmt: skip
     model = made.table.models["p.a"]
     rates = made.state.rates

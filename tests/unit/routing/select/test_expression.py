@@ -9,10 +9,10 @@ from hypothesis import example, given
 from hypothesis import strategies as some
 
 from meshd.config.schema.models import FeaturesConfig
-from meshd.routing.decision.stages import Question
 from meshd.routing.rates.rates import Headroom, Rates
-from meshd.routing.select.attributes import ATTRIBUTES, FEATURES
-from meshd.routing.select.expression import DEEPEST, LONGEST, Selection, SelectionError, SelectStage, compile_selection
+from meshd.routing.request.question import Question
+from meshd.routing.select.attributes import ATTRIBUTES, FEATURES, Live
+from meshd.routing.select.expression import DEEPEST, LONGEST, Selection, SelectionError, compile_selection
 from meshd.routing.table.specs import ModelSpec, Pricing
 from tests.support.routing.routing_builders import CHAT_NEEDS, EMBEDDINGS, NOW, Mesh, mesh, model
 
@@ -183,15 +183,15 @@ def test_what_changes_with_every_request(text: str, value: float) -> None:
     made = seen()
     selection = compile_selection(text)
     assert selection.live
-    assert selection.score(made.table.models["p.a"], made.question()) == pytest.approx(value)
+    assert selection.score(made.table.models["p.a"], Live(made.question(), made.state)) == pytest.approx(value)
 
 
 def test_of_a_model_that_was_never_asked_the_counts_are_none() -> None:
     made = mesh("p.a")
-    question, spec = made.question(), made.table.models["p.a"]
-    assert compile_selection("requests + in_flight + failures + cost").score(spec, question) == 0.0
+    live, spec = Live(made.question(), made.state), made.table.models["p.a"]
+    assert compile_selection("requests + in_flight + failures + cost").score(spec, live) == 0.0
     for name in ("latency.p50", "ttft.p95", "latency.recent", "error_rate"):
-        assert compile_selection(f"known({name})").score(spec, question) is None
+        assert compile_selection(f"known({name})").score(spec, live) is None
     assert not made.state.models, "nor is it looked at as if it had been"
 
 
@@ -206,14 +206,12 @@ def test_only_what_is_live_is_read_at_each_decision() -> None:
 
 def test_the_stage_drops_what_is_not_selected_now() -> None:
     made = mesh("p.a", "p.b", select=compile_selection("in_flight < 1"))
-    made.pipeline.add_stage(SelectStage())
     made.state.model("p.a").in_flight = 1
     decision = made.pipeline.decide(made.question(CHAT_NEEDS))
     assert decision.model is not None
     assert decision.model.id == "p.b"
-    assert decision.reasons() == {"p.a": "select does not choose it now: in_flight < 1"}
+    assert [drop.reason for drop in decision.dropped] == ["select does not choose it now: in_flight < 1"]
     assert not decision.dropped[0].permanent
-    assert SelectStage().objection(made.table.models["p.a"], mesh("p.a").question()) is None
 
 
 # -- what is refused -----------------------------------------------------------------------------------
@@ -346,8 +344,8 @@ def _scored(text: str) -> None:
     assert isinstance(selection, Selection)
     made = seen()
     for spec in (MINI, UNKNOWN, made.table.models["p.a"]):
-        for question in (None, made.question()):
-            value = selection.score(spec, question)
+        for live in (None, Live(made.question(), made.state)):
+            value = selection.score(spec, live)
             assert value is None or isinstance(value, float)
 
 

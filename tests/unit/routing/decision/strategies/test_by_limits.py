@@ -12,9 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from meshd.routing.availability.state import Availability
-from meshd.routing.decision.stages import Asker, Question
-from meshd.routing.decision.strategies.registry import STRATEGIES, Scored, strategy_of
+from meshd.routing.decision.strategies.registry import BUILT_IN
+from meshd.routing.decision.strategies.scored import Scored
 from meshd.routing.rates.rates import Headroom, Rates
+from meshd.routing.request.question import Question, Requester
 from meshd.routing.select.expression import compile_selection
 from meshd.routing.table.specs import ModelSpec, PacingPolicy
 from tests.support.routing.routing_builders import NOW, PRIORITY, ROUND_ROBIN, STICK, Mesh, mesh, model
@@ -46,13 +47,13 @@ def with_rooms(made: Mesh, **fractions: float) -> Mesh:
 
 
 def order(made: Mesh) -> list[str]:
-    return list(strategy_of(made.pool).order(made.question()))
+    return list(made.pipeline.strategy_of(made.pool).order(made.question()))
 
 
 def take(made: Mesh) -> tuple[str, str | None]:
     """The first that is up, and the model that the pool leaves by it."""
     first = next(id for id in order(made) if not made.member(id).standby)
-    return first, strategy_of(made.pool).chosen(made.question(), first)
+    return first, made.pipeline.strategy_of(made.pool).chosen(made.question(), first)
 
 
 def down(made: Mesh, id: str) -> None:
@@ -115,7 +116,7 @@ def test_a_model_that_is_down_is_left_for_one_without_room_too() -> None:
 def test_a_request_that_passes_over_one_with_room_moves_nobody() -> None:
     made = with_rooms(mesh("p.a", "p.b", "p.c", strategy=AWARE), a=0.01)
     made.state.pool("chat").current = "p.a"
-    assert strategy_of(made.pool).chosen(made.question(), "p.c") is None
+    assert made.pipeline.strategy_of(made.pool).chosen(made.question(), "p.c") is None
     assert made.state.pool("chat").current == "p.a"
 
 
@@ -124,8 +125,8 @@ def test_a_request_that_passes_over_one_with_room_moves_nobody() -> None:
 
 def firsts(made: Mesh, count: int = 4000) -> Counter[str]:
     draw = random.Random(7).random
-    question = replace(made.question(), asker=Asker(random=draw))
-    return Counter(next(iter(strategy_of(made.pool).order(question))) for _ in range(count))
+    question = replace(made.question(), requester=Requester(random=draw))
+    return Counter(next(iter(made.pipeline.strategy_of(made.pool).order(question))) for _ in range(count))
 
 
 @pytest.mark.parametrize(
@@ -160,10 +161,10 @@ def test_those_without_room_are_last_and_yet_there() -> None:
 def test_what_one_that_is_down_would_have_had_is_shared_alike() -> None:
     made = with_rooms(mesh("p.down", "p.a", "p.b", strategy=BALANCED), down=0.9, a=0.6, b=0.2)
     draw = random.Random(7).random
-    question = replace(made.question(), asker=Asker(random=draw))
+    question = replace(made.question(), requester=Requester(random=draw))
     had: Counter[str] = Counter()
     for _ in range(4000):
-        had[next(id for id in strategy_of(made.pool).order(question) if id != "p.down")] += 1
+        had[next(id for id in made.pipeline.strategy_of(made.pool).order(question) if id != "p.down")] += 1
     assert had["p.a"] / 4000 == pytest.approx(0.75, abs=0.03)
 
 
@@ -172,8 +173,8 @@ def test_an_order_by_room_is_all_members_once(fractions: list[float], draw: floa
     ids = [f"p.m{number}" for number in range(len(fractions))]
     made = mesh(*ids, strategy=BALANCED)
     made.state.rates = Rooms({id: Headroom(each) for id, each in zip(ids, fractions, strict=True)})
-    question = replace(made.question(), asker=Asker(random=lambda: draw))
-    assert sorted(strategy_of(made.pool).order(question)) == ids
+    question = replace(made.question(), requester=Requester(random=lambda: draw))
+    assert sorted(made.pipeline.strategy_of(made.pool).order(question)) == ids
 
 
 def test_absolute_is_in_turn_whatever_they_weigh_and_have_left() -> None:
@@ -184,7 +185,7 @@ def test_absolute_is_in_turn_whatever_they_weigh_and_have_left() -> None:
 
 def test_sharing_is_no_rotation() -> None:
     made = with_rooms(mesh("p.a", "p.b", strategy=BALANCED))
-    assert [STRATEGIES[BALANCED].chosen(made.question(), id) for id in ("p.a", "p.b", "p.a")] == [None] * 3
+    assert [made.pipeline.strategy(BALANCED).chosen(made.question(), id) for id in ("p.a", "p.b", "p.a")] == [None] * 3
     assert made.state.pool("chat").current == "p.a"
 
 
@@ -221,7 +222,7 @@ def test_a_fallback_that_sticks_does() -> None:
 def test_a_request_that_the_list_cannot_serve_leaves_the_pool_where_it_stands() -> None:
     made = mesh("p.top", "p.a", strategy=PRIORITY, model_priority=("p.top",), fallback_strategy=ROUND_ROBIN)
     take(made)
-    assert STRATEGIES[PRIORITY].chosen(made.question(), "p.a") is None
+    assert made.pipeline.strategy(PRIORITY).chosen(made.question(), "p.a") is None
     assert made.state.pool("chat").current == "p.top"
 
 
@@ -231,7 +232,7 @@ def test_no_other_strategy_to_fall_back_on_is_the_pools_order(fallback: str | No
     assert order(made) == ["p.b", "p.a"]
 
 
-@pytest.mark.parametrize("fallback", STRATEGIES)
+@pytest.mark.parametrize("fallback", BUILT_IN)
 def test_every_strategy_can_be_the_fallback(fallback: str) -> None:
     made = with_rooms(
         mesh("p.a", "q.b", "p.c", strategy=PRIORITY, provider_priority=("q",), fallback_strategy=fallback)
@@ -247,7 +248,7 @@ def test_every_strategy_can_be_the_fallback(fallback: str) -> None:
 
 def test_a_live_score_comes_before_the_strategy_which_decides_between_equals() -> None:
     made = mesh("p.a", "p.b", "p.c", strategy=ROUND_ROBIN, select=compile_selection("-in_flight"))
-    assert isinstance(strategy_of(made.pool), Scored)
+    assert isinstance(made.pipeline.strategy_of(made.pool), Scored)
     assert [take(made)[0] for _ in range(3)] == ["p.a", "p.b", "p.c"]
     made.state.model("p.a").in_flight = 2
     made.state.model("p.b").in_flight = 1
@@ -272,5 +273,5 @@ def test_a_better_score_is_no_rotation_unless_the_last_is_down() -> None:
 
 
 def test_a_selection_that_only_filters_leaves_the_order_to_the_strategy() -> None:
-    assert strategy_of(mesh("p.a", select=compile_selection("in_flight < 2")).pool) is STRATEGIES[STICK]
-    assert strategy_of(mesh("p.a").pool) is STRATEGIES[STICK]
+    for made in (mesh("p.a", select=compile_selection("in_flight < 2")), mesh("p.a")):
+        assert made.pipeline.strategy_of(made.pool) is made.pipeline.strategy(STICK)

@@ -12,11 +12,10 @@ from hypothesis import strategies as some
 
 from meshd.routing.availability import recovery
 from meshd.routing.availability.state import Availability
-from meshd.routing.decision.stages import Asker, Question
 from meshd.routing.decision.strategies import sessions
 from meshd.routing.decision.strategies.measured import EXPLORED
-from meshd.routing.decision.strategies.registry import STRATEGIES
 from meshd.routing.request.needs import Needs
+from meshd.routing.request.question import Question, Requester
 from meshd.routing.table.specs import ModelSpec, Pricing, SessionPolicy
 from meshd.sdk.provider import Operation
 from tests.support.routing.routing_builders import CHAT_NEEDS, NO_FEATURES, NOW, STICK, Mesh, mesh, model
@@ -28,15 +27,15 @@ DOLLAR = 10**9
 
 
 def asked(made: Mesh, needs: Needs = CHAT_NEEDS, *, session: str = "", random: float = 0.5) -> Question:
-    return replace(made.question(needs), asker=Asker(session=session, random=lambda: random))
+    return replace(made.question(needs), requester=Requester(session=session, random=lambda: random))
 
 
 def order(made: Mesh, needs: Needs = CHAT_NEEDS, **given: Any) -> list[str]:
-    return list(STRATEGIES[made.pool.strategy].order(asked(made, needs, **given)))
+    return list(made.pipeline.strategy(made.pool.strategy).order(asked(made, needs, **given)))
 
 
 def take(made: Mesh, id: str, **given: Any) -> str | None:
-    return STRATEGIES[made.pool.strategy].chosen(asked(made, **given), id)
+    return made.pipeline.strategy(made.pool.strategy).chosen(asked(made, **given), id)
 
 
 def down(made: Mesh, id: str) -> None:
@@ -288,7 +287,7 @@ def test_one_without_weight_has_the_sessions_that_no_other_can_serve() -> None:
 def test_without_a_session_it_sticks_until_failure() -> None:
     made = mesh("p.a", "p.b", strategy=SESSION)
     made.state.pool("chat").current = "p.b"
-    assert order(made) == list(STRATEGIES[STICK].order(made.question()))
+    assert order(made) == list(made.pipeline.strategy(STICK).order(made.question()))
     down(made, "p.b")
     assert take(made, "p.a") == "p.b"
     assert made.state.pool("chat").current == "p.a"
@@ -383,7 +382,7 @@ def test_no_user_pushes_out_the_sessions_of_another(monkeypatch: pytest.MonkeyPa
     mine, others = at_home[:5], at_home[5:]
 
     def asked(session: str, uid: int) -> str:
-        question = replace(made.question(), asker=Asker(account="default", session=session, uid=uid))
+        question = replace(made.question(), requester=Requester(account="default", session=session, uid=uid))
         decision = made.pipeline.decide(question)
         assert decision.model is not None
         made.pipeline.take(question, decision.model)

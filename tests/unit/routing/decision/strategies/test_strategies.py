@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from meshd.routing.availability.state import Availability
-from meshd.routing.decision.strategies.registry import STRATEGIES
+from meshd.routing.decision.strategies.registry import BUILT_IN
 from meshd.routing.request.needs import Needs
 from meshd.sdk.provider import Operation
 from tests.support.routing.routing_builders import NO_FEATURES, NOW, PRIORITY, ROUND_ROBIN, STICK, Mesh, mesh, model
@@ -18,7 +18,7 @@ VISION = Needs(Operation.CHAT, images=1)
 
 
 def order(made: Mesh) -> list[str]:
-    return list(STRATEGIES[made.pool.strategy].order(made.question()))
+    return list(made.pipeline.strategy(made.pool.strategy).order(made.question()))
 
 
 def down(made: Mesh, id: str) -> None:
@@ -177,7 +177,7 @@ def test_looking_at_the_order_takes_no_turn() -> None:
 # -- all -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("strategy", BUILT_IN)
 def test_an_order_is_all_members_once(strategy: str) -> None:
     made = mesh("p.a", "q.b", "p.c", strategy=strategy)
     for _ in range(5):

@@ -1,0 +1,53 @@
+"""The question that a decision answers: which model of a pool is asked, for this request and requester, now.
+
+It carries nothing that changes while requests run: stages, strategies and limits that need what is known of models are
+given it when they are made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import msgspec
+
+from meshd.routing.request.estimate import Estimate, at_most
+from meshd.routing.request.needs import Needs
+from meshd.routing.table.specs import ANY_APP, AppSpec, ModelSpec, PoolSpec, RoutingTable
+
+
+class Requester(msgspec.Struct, frozen=True):
+    """The caller, and what belongs to one request. app: its rules. account: the name its use is limited under. label:
+    the program's name, in whose line it waits. session: names the session, "" without one. random: uniform in [0, 1).
+    uid: the user's, by the kernel, -1: unknown.
+    """
+
+    app: AppSpec = ANY_APP
+    account: str = ""
+    label: str = ""
+    session: str = ""
+    random: Callable[[], float] = lambda: 0.5
+    uid: int = -1
+
+    @property
+    def owner(self) -> int | str:
+        """The owner of what the daemon keeps for the request."""
+        return self.uid if self.uid >= 0 else self.account
+
+
+ANONYMOUS = Requester()
+
+
+@dataclass(slots=True)
+class Question:
+    """now: UTC seconds."""
+
+    table: RoutingTable
+    pool: PoolSpec
+    needs: Needs
+    now: float
+    requester: Requester = ANONYMOUS
+
+    def estimate(self, model: ModelSpec) -> Estimate:
+        """The most that this request can use of the model."""
+        return at_most(self.needs, model)
