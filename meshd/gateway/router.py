@@ -41,7 +41,7 @@ from meshd.routing.availability import state as states
 from meshd.routing.availability.state import Change, MeshState
 from meshd.routing.decision import features
 from meshd.routing.decision.pipeline import Pipeline
-from meshd.routing.durations import lasting
+from meshd.routing.durations import format_duration
 from meshd.routing.table.specs import RecoveryPolicy, RoutingTable
 from meshd.sdk.provider import FailureKind, Operation, ProviderFailure
 from meshd.spend.journal import JournalWriter, open_segment
@@ -235,7 +235,7 @@ class RouterCore:
             moved = ahead - state.ahead
             how = "moved on by %s: it was set, or this machine or meshd slept" if moved > 0 else "was set back by %s"
             level = logging.INFO if abs(moved) >= _WORTH_TELLING else logging.DEBUG
-            logger.log(level, f"the wall clock {how}", lasting(abs(moved)))
+            logger.log(level, f"the wall clock {how}", format_duration(abs(moved)))
             recovery.clock_set(state, ahead)
 
     def save_counters(self) -> None:

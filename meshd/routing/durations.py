@@ -9,7 +9,7 @@ _UNITS = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 _IN_SECONDS = 120
 
 
-def lasting(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """ "42 s", "4 min 10 s", "10 h 2 min", "3 d 4 h": two units at most, and whole seconds up to two minutes."""
     whole = round(seconds)
     if whole < _IN_SECONDS:

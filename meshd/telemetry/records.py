@@ -10,7 +10,7 @@ from typing import Any
 
 from meshd.core.records import Event, Outcome
 from meshd.messages import LogWritten
-from meshd.routing.durations import lasting
+from meshd.routing.durations import format_duration
 from meshd.sdk.observability import Entry
 from meshd.telemetry.redaction import Redactor
 
@@ -25,7 +25,7 @@ def event_entry(event: Event) -> Entry:
     if event.changed:
         fields["changed"] = event.changed
     until = event.changed.get("until")
-    rests = f" (for {lasting(until - event.at_ns / 1e9)})" if isinstance(until, int | float) else ""
+    rests = f" (for {format_duration(until - event.at_ns / 1e9)})" if isinstance(until, int | float) else ""
     concerned = " ".join(f"{key}={value}" for key, value in event.ids.items())
     message = (
         event.type + (f" {concerned}" if concerned else "") + (f": {event.reason}" if event.reason else "") + rests

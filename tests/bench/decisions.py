@@ -7,7 +7,7 @@ import statistics
 import time
 from random import random
 
-from meshd.routing.attempts.plan import GiveUp, RequestPlan, Try
+from meshd.routing.attempts.plan import AttemptStep, GiveUp, RequestPlan
 from meshd.routing.availability.state import MeshState
 from meshd.routing.decision.pipeline import Pipeline
 from meshd.routing.decision.strategies.registry import BUILT_IN
@@ -110,7 +110,7 @@ def _ruled_cost(strategy: str, body: bytes = BODY % b"pool", **rules: object) ->
         plan = RequestPlan(pipeline, Question(made, made.resolve("pool").pool, needs, now, requester), now + 60.0)
         step = plan.next(now)
         taken.append(time.perf_counter() - began)
-        if not isinstance(step, Try):
+        if not isinstance(step, AttemptStep):
             raise RuntimeError(f"{strategy}: {step}")
         plan.succeeded(now, 0.1, usage=Usage(10, 10))
         state.model(step.model.id).total.add(0.1)

@@ -1,6 +1,6 @@
 """Apps that spend, and the three counts of what they spent: the provider's, the daemon's and what its state says.
 
-A `Crowd` has any number of requests in flight over bare sockets, from one thread. Money is in 10⁻⁹ USD.
+A `NoRoom` has any number of requests in flight over bare sockets, from one thread. Money is in 10⁻⁹ USD.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Ask:
     mesh: dict[str, Any] = field(default_factory=dict)
 
 
-class Crowd:
+class NoRoom:
     """Of apps on the given lines. `said`: what each is told."""
 
     def __init__(self, lines: Iterable[Any]) -> None:

@@ -9,7 +9,7 @@ import typer
 
 from meshd.cli import daemon, helping
 from meshd.cli.screen import output as out
-from meshd.routing.durations import lasting
+from meshd.routing.durations import format_duration
 from modelmesh.wording import no_such
 
 app = helping.Commands()
@@ -131,7 +131,7 @@ def _changes(event: dict[str, Any], at: float) -> str:
     until = changed.pop("until", None)
     parts = [f"{name}: {_shown(name, value)}" for name, value in changed.items()]
     if isinstance(until, int | float):
-        parts[:0] = [*([f"for {lasting(until - at)}"] if at else []), f"until {_moment(until)}"]
+        parts[:0] = [*([f"for {format_duration(until - at)}"] if at else []), f"until {_moment(until)}"]
     return f"({', '.join(parts)})" if parts else ""
 
 

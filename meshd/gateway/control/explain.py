@@ -87,7 +87,9 @@ class Explaining(Group):
             raise NotFoundError(no_such("app", name, self.core.mesh.table.apps), param="app")
         return found
 
-    async def _read(self, body: dict[str, Any], identity: Identity) -> tuple[bytes, tuple[str, Target, reading.Needs]]:
+    async def _read(
+        self, body: dict[str, Any], identity: Identity
+    ) -> tuple[bytes, tuple[str, Target, reading.RequestNeeds]]:
         """(the body, (what it asks for, what that is, what it needs)). Raises InvalidRequestError, NotFoundError."""
         path = str(body.pop("path", "") or _path_for(body))
         operation = request.OPERATIONS.get(path)
@@ -184,8 +186,8 @@ class Account:
         for question, decision in self.consulted:
             for drop in decision.dropped:
                 if drop.stage == LimitStage.name:
-                    crowd = self.mesh.state.rates.crowd(question, question.table.models[drop.model])
-                    found.append(None if crowd is None else crowd.frees_in)
+                    no_room = self.mesh.state.rates.no_room(question, question.table.models[drop.model])
+                    found.append(None if no_room is None else no_room.frees_in)
         return found
 
     def _error(self, crowds: list[float | None]) -> dict[str, Any] | None:
@@ -233,7 +235,7 @@ class Account:
         return views.View(question.table, self.mesh.state, question.now).allowances_of(scopes)
 
     def _queue(self, crowds: list[float | None]) -> dict[str, Any]:
-        waits = [crowd for crowd in crowds if crowd is not None]
+        waits = [no_room for no_room in crowds if no_room is not None]
         return {
             "would_wait": bool(crowds),
             "waiting": len(self.mesh.room.queue),

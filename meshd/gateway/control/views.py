@@ -20,13 +20,13 @@ from meshd.routing.availability.state import MeshState, ProviderState, availabil
 from meshd.routing.budgets.accounts import Alert
 from meshd.routing.decision.maintenance import ends_in
 from meshd.routing.rates.rates import Headroom
-from meshd.routing.request.needs import Needs
+from meshd.routing.request.needs import RequestNeeds
 from meshd.routing.request.question import Question
 from meshd.routing.table.specs import ANY_APP, AppSpec, ModelSpec, PoolSpec, ProviderSpec, RoutingTable
 from meshd.sdk.provider import Operation
 
 NANO = 1e9
-_ANY = Needs(Operation.CHAT)
+_ANY = RequestNeeds(Operation.CHAT)
 
 
 def availability_of(

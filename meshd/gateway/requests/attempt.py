@@ -1,6 +1,6 @@
 """One attempt at one model: lease a connector, record that it may cost something, ask, settle.
 
-Owns: the effects of one `Try`, from its back-off to its settlement.
+Owns: the effects of one `AttemptStep`, from its back-off to its settlement.
 Must never: decide what comes next (`routing/plan.py`), or answer the app before it is settled.
 
 An attempt is written to the journal before it leaves, and settled before the app gets its outcome: a crash in between
@@ -26,10 +26,10 @@ from meshd.gateway.requests.token_counting import count_text
 from meshd.host import clock
 from meshd.host.awake import Limit
 from meshd.routing.attempts import usage as settlement
-from meshd.routing.attempts.plan import Try
+from meshd.routing.attempts.plan import AttemptStep
 from meshd.routing.attempts.usage import Received
 from meshd.routing.request import needs as reading
-from meshd.routing.request.needs import Needs
+from meshd.routing.request.needs import RequestNeeds
 from meshd.sdk.lenient import well_formed
 from meshd.sdk.provider import (
     FailureKind,
@@ -63,7 +63,7 @@ class UpstreamAttempt:
     """`run` once. body: of a unary answer. usage: as the provider reports it, None until it does. first_token: seconds
     after it was sent, None before. broken: how a stream broke that no model can continue."""
 
-    def __init__(self, request: Inference, step: Try, race: Race | None = None) -> None:
+    def __init__(self, request: Inference, step: AttemptStep, race: Race | None = None) -> None:
         self.request = request
         self.step = step
         self.race = race
@@ -201,16 +201,16 @@ class UpstreamAttempt:
     async def _send_again(self, refused: ProviderFailure) -> None:
         """Ask again if the refused key has been replaced: the provider is not to blame for the old one. Otherwise
         raises the refusal."""
-        plan, passage = self.request.plan, self.step.passage
+        plan, ticket = self.request.plan, self.step.ticket
         for _ in range(_MOST_KEYS - 1):
             if self._asked is None:  # its connector could not even be made
                 break
-            key = passage.key if passage is not None else ""
+            key = ticket.key if ticket is not None else ""
             instead = await self.request.mesh.renewed(self._asked, key, refused, plan.deadline)
             if instead is None or clock.now() >= plan.deadline:
                 break
-            if passage is not None:
-                passage.key = instead
+            if ticket is not None:
+                ticket.key = instead
             self._started = clock.now()
             try:
                 return await self._send()
@@ -243,11 +243,11 @@ class UpstreamAttempt:
             max(first_token, 0.001),
             stream.idle_timeout,
             request.exchange.request_id.hex(),
-            self.step.passage.key if self.step.passage is not None else "",
+            self.step.ticket.key if self.step.ticket is not None else "",
             well_formed(request.delivery.text) if request.delivery.continued else "",
         )
 
-    def _strips(self, needs: Needs) -> bool:
+    def _strips(self, needs: RequestNeeds) -> bool:
         """Whether fields that cannot be priced are left out: under a budget, if the pool says so."""
         if not (needs.costly or needs.unknown) or self.step.pool.unpriced_fields != "strip":
             return False

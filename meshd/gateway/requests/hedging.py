@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 from meshd.gateway.frontends.exchange import ClientGone
 from meshd.gateway.requests.attempt import Fate, UpstreamAttempt
 from meshd.host import clock
-from meshd.routing.attempts.plan import Try
+from meshd.routing.attempts.plan import AttemptStep
 from meshd.routing.availability.state import Latencies
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class Race:
     def lost(self, attempt: UpstreamAttempt) -> bool:
         return self.winner is not None and self.winner is not attempt
 
-    async def run(self, step: Try, delay: float) -> tuple[Fate, UpstreamAttempt]:
+    async def run(self, step: AttemptStep, delay: float) -> tuple[Fate, UpstreamAttempt]:
         """The fate of the step, and the attempt that decided it. Raises as an attempt does."""
         try:
             first = self._send(step)
@@ -65,7 +65,7 @@ class Race:
         finally:
             await self._end()
 
-    def _send(self, step: Try) -> asyncio.Task[Fate]:
+    def _send(self, step: AttemptStep) -> asyncio.Task[Fate]:
         attempt = UpstreamAttempt(self.request, step, self)
         task = asyncio.ensure_future(attempt.run())
         self._runners[attempt] = task

@@ -27,7 +27,7 @@ from meshd.gateway.requests.stream_delivery import Delivery, usage_map
 from meshd.gateway.requests.token_counting import count_all
 from meshd.gateway.requests.waiting_room import WaitingRoom
 from meshd.host import clock
-from meshd.routing.attempts.plan import GiveUp, RequestPlan, Try, Wait
+from meshd.routing.attempts.plan import AttemptStep, GiveUp, RequestPlan, Wait
 from meshd.routing.availability.state import Change, MeshState
 from meshd.routing.decision.pipeline import Pipeline
 from meshd.routing.request import needs as reading
@@ -149,7 +149,7 @@ class Inference:
         if vocabularies:
             plan.needs = await count_all(plan.needs, self.body, vocabularies)
 
-    async def _next(self) -> Try | GiveUp:
+    async def _next(self) -> AttemptStep | GiveUp:
         before = clock.now()
         step = self.mesh.room.step(self.plan, before)
         decided = clock.now()
@@ -160,7 +160,7 @@ class Inference:
             self.queue_time += clock.now() - decided
         return step
 
-    async def _attempt(self, step: Try) -> bool:
+    async def _attempt(self, step: AttemptStep) -> bool:
         """One attempt, or two that race; whether the request is over."""
         if step.rotated_from is not None:
             self._rotated(step.pool.name, step.rotated_from, step.model.id)
@@ -238,7 +238,7 @@ class Inference:
         self.mesh.event("stream_continued", "warning", ids | self._id(), failure.message,
                         {"pieces": self.delivery.pieces})  # fmt: skip
 
-    def hedged(self, first: Try, second: Try) -> None:
+    def hedged(self, first: AttemptStep, second: AttemptStep) -> None:
         ids = {"pool": first.pool.name, "model": second.model.id} | self._id()
         changed = {"from": first.model.id, "to": second.model.id}
         self.mesh.event("request_hedged", "info", ids, f"{first.model.id} has not answered yet", changed)

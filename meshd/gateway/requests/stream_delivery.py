@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from meshd.gateway.frontends.exchange import Exchange
-from meshd.routing.request.needs import Needs
+from meshd.routing.request.needs import RequestNeeds
 from meshd.routing.table.specs import StreamPolicy
 from meshd.sdk import lenient
 from meshd.sdk.provider import Operation, StreamEvent, Usage
@@ -36,7 +36,7 @@ class Passed(NamedTuple):
 class Delivery:
     """pieces: of content that the app has. usage: of the attempts before the current one."""
 
-    def __init__(self, exchange: Exchange, operation: Operation, needs: Needs) -> None:
+    def __init__(self, exchange: Exchange, operation: Operation, needs: RequestNeeds) -> None:
         self.pieces = 0
         self.continued = 0
         self._exchange = exchange

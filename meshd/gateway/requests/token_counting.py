@@ -18,7 +18,7 @@ from collections.abc import Collection
 from concurrent.futures import Executor
 from typing import Any
 
-from meshd.routing.request.needs import MalformedBody, Needs
+from meshd.routing.request.needs import MalformedBody, RequestNeeds
 from meshd.routing.request.tokens import Count, count, in_pieces
 from meshd.sdk.lenient import well_formed
 
@@ -81,7 +81,7 @@ def _released_counter(tokenizer: Any) -> Count:
     return in_pieces(tokens)
 
 
-def count_short(needs: Needs, body: bytes, vocabularies: Collection[str]) -> Needs | None:
+def count_short(needs: RequestNeeds, body: bytes, vocabularies: Collection[str]) -> RequestNeeds | None:
     """`needs` with its counts, at once; None if the body is long or a vocabulary is not loaded yet: then await
     `count_long`."""
     if len(body) > SHORT or not all(vocabulary in _tokenizers for vocabulary in vocabularies):
@@ -89,15 +89,17 @@ def count_short(needs: Needs, body: bytes, vocabularies: Collection[str]) -> Nee
     return _counted(needs, body, vocabularies, _counter)
 
 
-async def count_long(needs: Needs, body: bytes, vocabularies: Collection[str], executor: Executor | None) -> Needs:
+async def count_long(
+    needs: RequestNeeds, body: bytes, vocabularies: Collection[str], executor: Executor | None
+) -> RequestNeeds:
     """The same in a thread of `executor`, None: the loop's own."""
     loop = asyncio.get_running_loop()
     return await loop.run_in_executor(executor, _counted, needs, body, vocabularies, _released_counter)
 
 
 async def count_all(
-    needs: Needs, body: bytes, vocabularies: Collection[str], executor: Executor | None = None
-) -> Needs:
+    needs: RequestNeeds, body: bytes, vocabularies: Collection[str], executor: Executor | None = None
+) -> RequestNeeds:
     """`needs` with the counts of its text in each available vocabulary."""
     if not vocabularies:
         return needs
@@ -113,7 +115,7 @@ def count_text(vocabulary: str, text: str) -> int | None:
     )
 
 
-def _counted(needs: Needs, body: bytes, vocabularies: Collection[str], counter: Any) -> Needs:
+def _counted(needs: RequestNeeds, body: bytes, vocabularies: Collection[str], counter: Any) -> RequestNeeds:
     counts = {}
     for vocabulary in vocabularies:
         tokenizer = load(vocabulary)

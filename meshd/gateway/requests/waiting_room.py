@@ -12,9 +12,9 @@ from collections.abc import Callable
 
 from meshd.host import clock
 from meshd.host.awake import Limit
-from meshd.routing.attempts.errors import too_crowded
+from meshd.routing.attempts.errors import no_room_in_time
 from meshd.routing.attempts.fair_queue import FairQueue, Waiter
-from meshd.routing.attempts.plan import GiveUp, RequestPlan, Try, Wait
+from meshd.routing.attempts.plan import AttemptStep, GiveUp, RequestPlan, Wait
 
 _SOONEST = 0.001  # s; a limit that frees up at this very instant must not make the loop spin
 
@@ -34,7 +34,7 @@ class WaitingRoom:
         self._timer_at = 0.0  # which uvloop's handle does not know if it is due at once
         self._soon: asyncio.Handle | None = None
 
-    def step(self, plan: RequestPlan, now: float) -> Try | Wait | GiveUp:
+    def step(self, plan: RequestPlan, now: float) -> AttemptStep | Wait | GiveUp:
         """The plan's next step: after waiting requests that could continue now, and behind its own app's requests that
         wait for the same."""
         if len(self.queue):
@@ -56,7 +56,7 @@ class WaitingRoom:
             self._soon = None
         self.queue.serve()
 
-    async def wait(self, plan: RequestPlan, wait: Wait) -> Try | GiveUp:
+    async def wait(self, plan: RequestPlan, wait: Wait) -> AttemptStep | GiveUp:
         """The step that comes after the wait. Cancelled, it leaves nothing reserved."""
         began = time.monotonic()
         longest, until_deadline = self._queue_timeout(), max(plan.deadline - clock.now(), 0.0)
@@ -67,8 +67,8 @@ class WaitingRoom:
             if longest <= 0:
                 return plan.out_of_patience(clock.now())
         if len(self.queue) >= self._max_queue():
-            return GiveUp(too_crowded(wait.crowds, self._in(wait.until), waited=0.0, full=True))
-        got_on: asyncio.Future[Try | GiveUp] = asyncio.get_running_loop().create_future()
+            return GiveUp(no_room_in_time(wait.reasons, self._in(wait.until), waited=0.0, full=True))
+        got_on: asyncio.Future[AttemptStep | GiveUp] = asyncio.get_running_loop().create_future()
         latest = wait
 
         def attempt() -> bool:
@@ -109,9 +109,9 @@ class WaitingRoom:
             if latest.resting:
                 return plan.out_of_patience(clock.now())
             waited = time.monotonic() - began
-            return GiveUp(too_crowded(latest.crowds, self._in(latest.until), waited=waited, full=False))
+            return GiveUp(no_room_in_time(latest.reasons, self._in(latest.until), waited=waited, full=False))
         except asyncio.CancelledError:
-            if got_on.done() and got_on.exception() is None and isinstance(step := got_on.result(), Try):
+            if got_on.done() and got_on.exception() is None and isinstance(step := got_on.result(), AttemptStep):
                 plan.cancelled(clock.now(), step=step, sent=False)
                 self.freed()
             raise

@@ -83,12 +83,12 @@ class OneToken:
         self._keeper = core.keeper
         state, now = core.mesh.state, clock.now()
         question = Question(core.mesh.table, pool, reading.read(operation, body)[1], now)
-        no_room = state.accounts.refusal(question, model) or state.rates.crowd(question, model)
+        no_room = state.accounts.refusal(question, model) or state.rates.no_room(question, model)
         if no_room is not None:
             raise NotSent(no_room.reason)
         self._needs = question.needs
         self._reservation = state.accounts.reserve(question, model)
-        self._passage = state.rates.enter(question, model, self._reservation.estimate)
+        self._ticket = state.rates.enter(question, model, self._reservation.estimate)
         self._request = os.urandom(16)
         self._call = ProviderCall(
             operation,
@@ -96,7 +96,7 @@ class OneToken:
             reading.split(body),
             timeout=timeout,
             request_id=self._request.hex(),
-            key=self._passage.key,
+            key=self._ticket.key,
         )
         self._written = False  # in the journal
         self._answer: ProviderAnswer | None = None
@@ -115,7 +115,7 @@ class OneToken:
         instead = await self._mesh.renewed(provider.settings, self._call.key, refused, deadline)
         if instead is None:
             raise refused
-        self._call.key = self._passage.key = instead
+        self._call.key = self._ticket.key = instead
         with self._mesh.provider(self._model.provider) as provider:
             self._answer = await self._execute(provider)
 
@@ -150,9 +150,9 @@ class OneToken:
         sent = self._written and not (failure is not None and failure.unsent)
         state.accounts.settle(self._reservation, tokens, cost, sent=sent)
         limits = self._answer.limits if self._answer is not None else failure.limits if failure is not None else None
-        state.rates.observe(self._passage, limits, now)
+        state.rates.observe(self._ticket, limits, now)
         left = sent or failure is None or failure.kind is not FailureKind.LOCAL
-        state.rates.leave(self._passage, now, tokens, sent=left)
+        state.rates.leave(self._ticket, now, tokens, sent=left)
         if self._written:
             self._mesh.ledger.settle(self._request, time.time(), *counts, cost, failure is None, 1, sent)
         known, provider = state.model(model.id), state.provider(model.provider)
@@ -183,7 +183,7 @@ class OneToken:
             return False
         rest = failure.retry_after or self._pool.recovery.cooldown
         rates, now = self._mesh.state.rates, clock.now()
-        return rates.key_refused(self._passage, failure.message, failure.kind, now, rest)
+        return rates.key_refused(self._ticket, failure.message, failure.kind, now, rest)
 
 
 def _operation(model: ModelSpec) -> Operation:

@@ -16,7 +16,7 @@ from meshd.core.records import Attempt
 from meshd.routing.availability import recovery
 from meshd.routing.availability.state import Availability, MeshState
 from meshd.routing.budgets.reservations import Reservation
-from meshd.routing.rates.rates import Passage
+from meshd.routing.rates.rates import RateTicket
 from meshd.routing.request.estimate import cost_of
 from meshd.routing.request.question import Question
 from meshd.routing.table.specs import ModelSpec, PoolSpec
@@ -28,7 +28,7 @@ MOST_COST = 10**15
 
 
 @dataclass(slots=True, eq=False)
-class Try:
+class AttemptStep:
     """Ask `model` after `wait` seconds. rotated_from: the model that the pool leaves. number: of the attempt, from 1.
     hedge: it is sent beside another. tests: whose probation it is. resting: it was on standby when chosen. usage, cost
     (10⁻⁹ USD), sent: what it used, and whether it left, once it is closed."""
@@ -42,7 +42,7 @@ class Try:
     tests: tuple[Availability, ...] = ()
     resting: bool = False
     reservation: Reservation | None = None
-    passage: Passage | None = None
+    ticket: RateTicket | None = None
     usage: Usage = NOTHING
     cost: int = 0
     sent: bool = True
@@ -54,17 +54,19 @@ class AttemptBook:
 
     def __init__(self, state: MeshState) -> None:
         self.state = state
-        self.open: dict[int, Try] = {}
+        self.open: dict[int, AttemptStep] = {}
         self.done: list[Attempt] = []
         self.tokens_in = self.tokens_out = 0
         self._begun = 0
 
     # -- an attempt begins ----------------------------------------------------------------------------
 
-    def begin(self, question: Question, model: ModelSpec, wait: float, rotated_from: str | None, hedge: bool) -> Try:
+    def begin(
+        self, question: Question, model: ModelSpec, wait: float, rotated_from: str | None, hedge: bool
+    ) -> AttemptStep:
         """Takes the place of a probation and, where there is no `wait`, reserves."""
         self._begun += 1
-        step = Try(model, question.pool, self._begun, wait, rotated_from, hedge)
+        step = AttemptStep(model, question.pool, self._begun, wait, rotated_from, hedge)
         self.open[step.number] = step
         provider, known = self.state.provider(model.provider), self.state.model(model.id)
         states = (provider.availability, known.availability, self.state.member(step.pool.name, model.id).availability)
@@ -80,11 +82,11 @@ class AttemptBook:
             self.reserve(step, question)
         return step
 
-    def reserve(self, step: Try, question: Question) -> None:
+    def reserve(self, step: AttemptStep, question: Question) -> None:
         step.reservation = self.state.accounts.reserve(question, step.model)
-        step.passage = self.state.rates.enter(question, step.model, step.reservation.estimate)
+        step.ticket = self.state.rates.enter(question, step.model, step.reservation.estimate)
 
-    def only(self) -> Try:
+    def only(self) -> AttemptStep:
         """The only one in flight."""
         assert len(self.open) == 1, f"{len(self.open)} attempts are in flight"
         return next(iter(self.open.values()))
@@ -93,7 +95,7 @@ class AttemptBook:
 
     def close(
         self,
-        step: Try,
+        step: AttemptStep,
         now: float,
         usage: Usage = NOTHING,
         limits: RateLimits | None = None,
@@ -120,11 +122,11 @@ class AttemptBook:
             provider.cost += step.cost
         if step.reservation is not None:
             self.state.accounts.settle(step.reservation, tokens, step.cost, sent=sent)
-        if step.passage is not None:
-            self.state.rates.observe(step.passage, limits, now)
-            self.state.rates.leave(step.passage, now, tokens, sent=left)
+        if step.ticket is not None:
+            self.state.rates.observe(step.ticket, limits, now)
+            self.state.rates.leave(step.ticket, now, tokens, sent=left)
 
-    def note(self, step: Try, ok: bool, reason: str, message: str, status: int, duration: float) -> None:
+    def note(self, step: AttemptStep, ok: bool, reason: str, message: str, status: int, duration: float) -> None:
         usage = step.usage
         self.tokens_in += usage.input_tokens
         self.tokens_out += usage.output_tokens
@@ -144,7 +146,7 @@ class AttemptBook:
             )
         )
 
-    def release(self, step: Try) -> None:
+    def release(self, step: AttemptStep) -> None:
         for availability in step.tests:
             # A hedge at the same provider continues the test.
             if not any(availability is held for other in self.open.values() for held in other.tests):

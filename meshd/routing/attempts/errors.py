@@ -17,7 +17,7 @@ from meshd.core.records import Attempt
 from meshd.routing.availability.state import Availability
 from meshd.routing.budgets.accounts import Refusal
 from meshd.routing.decision.pipeline import Decision, Dropped, Pipeline
-from meshd.routing.durations import lasting
+from meshd.routing.durations import format_duration
 from meshd.routing.request.question import Question
 from meshd.routing.table.specs import AppSpec, ModelSpec, ProviderSpec
 from meshd.sdk.provider import FailureKind, ProviderFailure
@@ -81,7 +81,7 @@ def none_left(consulted: Sequence[Consulted], pipeline: Pipeline) -> MeshError:
     elif recovers is None:
         then = f"`meshctl {'models' if alone else 'pools'} {short(name)}` says why"
     else:
-        then = f"ask again in {lasting(max(recovers, _TEST_TAKES))}"
+        then = f"ask again in {format_duration(max(recovers, _TEST_TAKES))}"
     return NoActiveModelError(
         told(f"{what}; {then}.", *because),
         retry_after=None if recovers is None else max(recovers, _TEST_TAKES),
@@ -163,12 +163,16 @@ def not_allowed(app: AppSpec, asked: str) -> AccessDeniedError:
     )
 
 
-def too_crowded(crowds: dict[str, str], frees_in: float | None, *, waited: float, full: bool) -> QueueFullError:
+def no_room_in_time(reasons: dict[str, str], frees_in: float | None, *, waited: float, full: bool) -> QueueFullError:
     """429: no model had room in time, or the queue is full."""
-    why = "As many requests wait as daemon.max_queue allows" if full else f"No model had room within {lasting(waited)}"
+    why = (
+        "As many requests wait as daemon.max_queue allows"
+        if full
+        else f"No model had room within {format_duration(waited)}"
+    )
     again = frees_in or 1.0
-    message = told(f"{why}; ask again in {lasting(max(again, 1.0))}.", *listed(crowds.items()))
-    return QueueFullError(message, retry_after=again, reasons=crowds)
+    message = told(f"{why}; ask again in {format_duration(max(again, 1.0))}.", *listed(reasons.items()))
+    return QueueFullError(message, retry_after=again, reasons=reasons)
 
 
 def listed(reasons: Iterable[tuple[str, str]]) -> list[str]:
@@ -315,7 +319,7 @@ def of_one_provider(
     cls = _CLASSES.get(failure.kind, ProviderError)
     retryable = failure.kind in (FailureKind.SERVER, FailureKind.BAD_ANSWER, FailureKind.STREAM_CUT)
     wait = failure.retry_after if rests_for is None else rests_for
-    when = "later" if wait is None else f"in {lasting(max(wait, 1.0))}"
+    when = "later" if wait is None else f"in {format_duration(max(wait, 1.0))}"
     sentence = _SENTENCES.get(failure.kind, _UNNAMED)
     if failure.inside and failure.kind is FailureKind.BAD_ANSWER:
         sentence = _WORDED

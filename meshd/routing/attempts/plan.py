@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 
-from meshd.routing.attempts.book import NOTHING, AttemptBook, Try
+from meshd.routing.attempts.book import NOTHING, AttemptBook, AttemptStep
 from meshd.routing.attempts.errors import (
     THE_APPS_OWN,
     Consulted,
@@ -36,7 +36,7 @@ from meshd.routing.decision import features
 from meshd.routing.decision.maintenance import MaintenanceStage
 from meshd.routing.decision.pipeline import Pipeline
 from meshd.routing.decision.stages import BudgetStage, LimitStage, StateStage
-from meshd.routing.durations import lasting
+from meshd.routing.durations import format_duration
 from meshd.routing.request.question import Question
 from meshd.routing.table.access import pools_to_try
 from meshd.routing.table.specs import ModelSpec, PoolSpec, ProviderSpec
@@ -44,7 +44,7 @@ from meshd.sdk.provider import FailureKind, ProviderFailure, RateLimits, Usage
 from modelmesh.errors import AllProvidersExhaustedError, MeshError, RequestCancelledError, RequestTimeoutError
 from modelmesh.wording import short, told
 
-__all__ = ["GiveUp", "RequestPlan", "Try", "Wait"]
+__all__ = ["AttemptStep", "GiveUp", "RequestPlan", "Wait"]
 
 
 @dataclass(slots=True)
@@ -122,8 +122,8 @@ class RequestPlan:
 
     # -- what to do next ------------------------------------------------------------------------------
 
-    def next(self, now: float) -> Try | Wait | GiveUp:
-        """The next step. Every `Try` has to end with succeeded, failed, cancelled, lost or ran_out."""
+    def next(self, now: float) -> AttemptStep | Wait | GiveUp:
+        """The next step. Every `AttemptStep` has to end with succeeded, failed, cancelled, lost or ran_out."""
         assert not self.book.open, "an attempt is not closed"
         self.changes += recovery.wake(self.state, now)
         if self._fatal:
@@ -155,7 +155,7 @@ class RequestPlan:
         """The app has the first chunk of a stream: from here on only the latest time counts."""
         self.deadline = self.latest
 
-    def hedge(self, now: float) -> Try | None:
+    def hedge(self, now: float) -> AttemptStep | None:
         """A second attempt beside the current one, at another model; None if none is free."""
         question = self._question(now)
         busy = {each.model.id for each in self.book.open.values()}
@@ -165,7 +165,7 @@ class RequestPlan:
         self.hedges += 1
         return self._begin(question, decision.model, hedge=True)
 
-    def start(self, step: Try, now: float) -> bool:
+    def start(self, step: AttemptStep, now: float) -> bool:
         """Before an attempt that had to wait leaves: reserve for it. False: it no longer fits, and has ended."""
         if step.reservation is not None:
             return True
@@ -180,26 +180,26 @@ class RequestPlan:
         self.book.reserve(step, question)
         return True
 
-    def _none_now(self, consulted: list[Consulted], now: float) -> Try | Wait | GiveUp:
+    def _none_now(self, consulted: list[Consulted], now: float) -> AttemptStep | Wait | GiveUp:
         """No model may be asked at this instant: wait for one, ask one that failed again, or give up."""
         standing = self._last_standing(now)
         waits_for = self._soonest(consulted)
         told = {id for id, each in standing.items() if each.told}
-        crowd = self._crowd(consulted, told, now)
-        if waits_for is not None and (crowd is None or self._not_before[waits_for[1].id] <= now):
+        no_room = self._crowd(consulted, told, now)
+        if waits_for is not None and (no_room is None or self._not_before[waits_for[1].id] <= now):
             return self._begin(*waits_for)
-        if crowd is not None:
+        if no_room is not None:
             # A refusing model is not tested while another may have room, a failing one not while another will have some
             # soon.
             standing = {id: each for id, each in standing.items() if not each.refuses}
-            if crowd.soon:
-                return crowd
+            if no_room.soon:
+                return no_room
         for last in sorted(standing.values(), key=lambda each: each.refuses):
             if last.at <= now:
                 self._not_before.setdefault(last.model.id, now)
                 return self._begin(last.question, last.model)
-        if crowd is not None:
-            return crowd.no_later_than(_known(standing))
+        if no_room is not None:
+            return no_room.no_later_than(_known(standing))
         if standing:
             return self._wait_for(standing).no_later_than(free_at(consulted, self.pipeline, now))
         return self._nothing_left(consulted, now)
@@ -274,7 +274,7 @@ class RequestPlan:
         for stage in self.pipeline.stages:
             if stage.name not in (StateStage.name, LimitStage.name) and stage.objection(model, question) is not None:
                 return None
-        fits_from = self._fits_from(model, question, resting=once, crowded=True)
+        fits_from = self._fits_from(model, question, resting=once, at_limit=True)
         if fits_from is None:
             return None
         at = max(at, fits_from)
@@ -345,13 +345,13 @@ class RequestPlan:
         return all(stage.objection(model, question) is None for stage in self._ignoring_state)
 
     def _fits_from(
-        self, model: ModelSpec, question: Question, *, resting: bool = True, crowded: bool = False
+        self, model: ModelSpec, question: Question, *, resting: bool = True, at_limit: bool = False
     ) -> float | None:
         """As `_fits`, of a model that is to be waited for: from when on (UTC s), where its provider asked, perhaps
-        another request, to leave it alone till then; `crowded`: or where it is at a limit (INDEFINITELY: until another
-        request ends). None where it does not fit. resting: see `rates.crowd`."""
-        crowd = self.state.rates.crowd(question, model, resting=resting)
-        if crowd is not None and not crowd.told and not crowded:
+        another request, to leave it alone till then; `at_limit`: or where it is at a limit (INDEFINITELY: until another
+        request ends). None where it does not fit. resting: see `rates.no_room`."""
+        no_room = self.state.rates.no_room(question, model, resting=resting)
+        if no_room is not None and not no_room.told and not at_limit:
             return None
         if any(
             stage.objection(model, question) is not None
@@ -359,9 +359,9 @@ class RequestPlan:
             if stage.name != LimitStage.name
         ):
             return None
-        if crowd is None:
+        if no_room is None:
             return question.now
-        return INDEFINITELY if crowd.frees_in is None else question.now + crowd.frees_in
+        return INDEFINITELY if no_room.frees_in is None else question.now + no_room.frees_in
 
     def _soonest(self, consulted: list[Consulted]) -> tuple[Question, ModelSpec] | None:
         """No other model is left: the one to wait for among those that failed this request and may be asked again, at
@@ -416,7 +416,7 @@ class RequestPlan:
     def _question(self, now: float, pool: PoolSpec | None = None) -> Question:
         return Question(self.table, pool or self.pool, self.needs, now, self.requester)
 
-    def _begin(self, question: Question, model: ModelSpec, hedge: bool = False) -> Try:
+    def _begin(self, question: Question, model: ModelSpec, hedge: bool = False) -> AttemptStep:
         wait = max(self._not_before.pop(model.id, question.now) - question.now, 0.0)
         before = self.pipeline.take(question, model)
         if self._last is not None and not hedge:
@@ -438,7 +438,7 @@ class RequestPlan:
         duration: float,
         status: int = 200,
         *,
-        step: Try | None = None,
+        step: AttemptStep | None = None,
         usage: Usage = NOTHING,
         limits: RateLimits | None = None,
     ) -> None:
@@ -447,7 +447,7 @@ class RequestPlan:
         self.book.close(step, now, usage, limits, billed=True)
         self.book.note(step, True, "", "", status, duration)
         features.note_answer(self.state, step.model.id, self.needs)
-        self.state.rates.answered(step.passage)
+        self.state.rates.answered(step.ticket)
         self.changes += failures.record_success(
             self.state, step.pool, step.model, self._provider(step.model), now, step.tests
         )
@@ -459,7 +459,7 @@ class RequestPlan:
         now: float,
         duration: float,
         *,
-        step: Try | None = None,
+        step: AttemptStep | None = None,
         usage: Usage = NOTHING,
         begun: bool = False,
     ) -> Verdict:
@@ -488,7 +488,7 @@ class RequestPlan:
             self._not_before[model.id] = now
             return Verdict.RETRY
         surprising = is_refusal(failure) and self._note_refusal(model, now, now - duration)
-        last_key = not usable and step.passage is not None and bool(step.passage.key) and failure.kind in _REFUSED
+        last_key = not usable and step.ticket is not None and bool(step.ticket.key) and failure.kind in _REFUSED
         self.changes += failures.record_failure(
             self.state, step.pool, model, provider, failure, now, self.book,
             last_key=last_key, timezone=self.table.timezone, began=now - duration,
@@ -496,8 +496,8 @@ class RequestPlan:
         for availability in step.tests:
             recovery.test_failed(availability, now, failure.kind)
         self.book.release(step)
-        if failure.retry_after and failure.kind in _PASSES and step.passage is not None:
-            self.state.rates.leave_alone(step.passage, now, failure.retry_after, failure.message, longer)
+        if failure.retry_after and failure.kind in _PASSES and step.ticket is not None:
+            self.state.rates.leave_alone(step.ticket, now, failure.retry_after, failure.message, longer)
         verdict = classify(failure, step.pool.retry, provider)
         if verdict is Verdict.FATAL:
             self._fatal = True
@@ -513,7 +513,7 @@ class RequestPlan:
             self._not_before[model.id] = now + (failure.retry_after or 0.0)
         return verdict
 
-    def _lacked(self, step: Try, failure: ProviderFailure, now: float, duration: float) -> Verdict:
+    def _lacked(self, step: AttemptStep, failure: ProviderFailure, now: float, duration: float) -> Verdict:
         """Not the model's fault, and not counted as an attempt: again soon, for as long as others wait in the queue."""
         model = step.model.id
         self._lacks_since = self._lacks_since if self._lacks else now
@@ -530,21 +530,27 @@ class RequestPlan:
         return Verdict.RETRY
 
     def cancelled(
-        self, now: float, duration: float = 0.0, *, step: Try | None = None, usage: Usage = NOTHING, sent: bool = True
+        self,
+        now: float,
+        duration: float = 0.0,
+        *,
+        step: AttemptStep | None = None,
+        usage: Usage = NOTHING,
+        sent: bool = True,
     ) -> None:
         """The attempt in flight ended without a verdict, as the app went away. sent: it may have cost something."""
         self._end_blameless(step, FailureKind.CANCELLED, "cancelled", 499, now, duration, usage, sent)
         self._failure, self._fatal = ProviderFailure(FailureKind.CANCELLED, "cancelled"), True
 
     def lost(
-        self, now: float, duration: float, *, step: Try | None = None, usage: Usage = NOTHING, sent: bool = True
+        self, now: float, duration: float, *, step: AttemptStep | None = None, usage: Usage = NOTHING, sent: bool = True
     ) -> None:
         """Another attempt of this request answered first."""
         why = "another model answered first"
         self._end_blameless(step, FailureKind.CANCELLED, why, 499, now, duration, usage, sent)
 
     def ran_out(
-        self, now: float, duration: float, *, step: Try | None = None, usage: Usage = NOTHING, sent: bool = True
+        self, now: float, duration: float, *, step: AttemptStep | None = None, usage: Usage = NOTHING, sent: bool = True
     ) -> None:
         """The request's own deadline ended the attempt in flight. A short deadline must not take a model from others
         that it answers in time."""
@@ -556,7 +562,7 @@ class RequestPlan:
 
     def _end_blameless(
         self,
-        step: Try | None,
+        step: AttemptStep | None,
         kind: FailureKind,
         message: str,
         status: int,
@@ -570,19 +576,19 @@ class RequestPlan:
         self.book.release(step)
         self.book.note(step, False, kind, message, status, duration)
 
-    def _another_key(self, step: Try, failure: ProviderFailure, now: float) -> tuple[bool, bool]:
+    def _another_key(self, step: AttemptStep, failure: ProviderFailure, now: float) -> tuple[bool, bool]:
         """Whether the key was refused and the provider has another usable one; and whether this request has not yet
         been refused with so many keys that it would repeat them."""
-        passage = step.passage
-        if passage is None or not passage.key or failure.kind not in _OF_A_KEY:
+        ticket = step.ticket
+        if ticket is None or not ticket.key or failure.kind not in _OF_A_KEY:
             return False, False
         policy, provider = step.pool.recovery, step.model.provider
         rest = policy.max_cooldown if failure.kind in _REFUSED else failure.retry_after or policy.cooldown
         told = failure.retry_after or 0.0 if step.pool.retry.honor_retry_after else 0.0
-        usable = self.state.rates.key_refused(passage, failure.message, failure.kind, now, rest, told)
+        usable = self.state.rates.key_refused(ticket, failure.message, failure.kind, now, rest, told)
         refused = self._refused_keys.setdefault(provider, set())
-        again = passage.key in refused
-        refused.add(passage.key)
+        again = ticket.key in refused
+        refused.add(ticket.key)
         return usable, usable and not again and len(refused) < len(self.table.providers[provider].keys)
 
     def _note_refusal(self, model: ModelSpec, now: float, began: float) -> bool:
@@ -592,7 +598,7 @@ class RequestPlan:
         before, known.refused_at = known.refused_at, now
         return known.answered and (known.answered_at > before or began < before - _MOMENT)
 
-    def _may_pass(self, failure: ProviderFailure, verdict: Verdict, step: Try, surprising: bool) -> bool:
+    def _may_pass(self, failure: ProviderFailure, verdict: Verdict, step: AttemptStep, surprising: bool) -> bool:
         """Whether waiting may help. A conflict concerns what the request is about, and is passed on. A refusal is tried
         again if it is a surprise, or if its status says that another attempt may succeed, as long as that is plausible.
         """
@@ -613,7 +619,7 @@ class RequestPlan:
         )
         return refusals < LAST_REFUSALS and question.now < since + policy.cooldown
 
-    def _pause(self, failure: ProviderFailure, step: Try) -> float:
+    def _pause(self, failure: ProviderFailure, step: AttemptStep) -> float:
         """Seconds until this request asks the last model standing again: as often as a resting model if asking costs
         nothing."""
         policy = step.pool.retry
@@ -623,7 +629,7 @@ class RequestPlan:
         told = failure.retry_after or 0.0 if policy.honor_retry_after else 0.0
         return max(min(pause, recovery.LONGEST_RETRY), told if told <= recovery.LONGEST_KEPT else 0.0)
 
-    def _back_off(self, failure: ProviderFailure, step: Try) -> float:
+    def _back_off(self, failure: ProviderFailure, step: AttemptStep) -> float:
         """A long pause that the provider asks for is kept in the state instead."""
         policy = step.pool.retry
         if (failure.retry_after or 0.0) > recovery.LONGEST_KEPT:
@@ -669,7 +675,7 @@ class RequestPlan:
             return of_one_provider(failure, last, self.table.providers[last.provider], self.book.as_maps(), rests_for)
         reasons = listed((attempt.model, attempt.message) for attempt in self.attempts)
         soonest = self._soonest_of_the_tried(now)
-        when = "ask again later" if soonest is None else f"ask again in {lasting(max(soonest, 1.0))}"
+        when = "ask again later" if soonest is None else f"ask again in {format_duration(max(soonest, 1.0))}"
         return AllProvidersExhaustedError(
             told(f"Every model of {short(self.pools[0].name)} that could be asked failed; {when}.", *reasons),
             attempts=self.book.as_maps(),

@@ -25,7 +25,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from meshd.routing.request import estimate
-from meshd.routing.request.needs import BYTES_PER_TOKEN, TOKENS_PER_IMAGE, Needs
+from meshd.routing.request.needs import BYTES_PER_TOKEN, TOKENS_PER_IMAGE, RequestNeeds
 from meshd.routing.table.specs import ModelSpec
 from meshd.sdk import lenient
 from meshd.sdk.message_content import read as read_said
@@ -66,7 +66,7 @@ class Received(NamedTuple):
 
 
 def used(
-    failure: ProviderFailure | None, needs: Needs, model: ModelSpec, received: Received, *, ended: bool = True
+    failure: ProviderFailure | None, needs: RequestNeeds, model: ModelSpec, received: Received, *, ended: bool = True
 ) -> Usage:
     """What the attempt is settled with. failure: None where the answer or stream ended well, or the app went away.
     ended: False: the app went away before the end."""
@@ -75,13 +75,13 @@ def used(
         return _NOTHING
     cut = not ended if failure is None else failure.kind in _CUT and failure.status < 400
     if cut and _goes_on_unheard(needs, model, received):
-        return Usage(_input(needs, model), min(estimate.at_most(needs, model).tokens_out, MOST_ESTIMATED))
+        return Usage(_input(needs, model), min(estimate.upper_bound(needs, model).tokens_out, MOST_ESTIMATED))
     if failure is not None and not came:
         return Usage(_input(needs, model))
     return Usage(_input(needs, model), _output(needs, model, received))
 
 
-def _goes_on_unheard(needs: Needs, model: ModelSpec, received: Received) -> bool:
+def _goes_on_unheard(needs: RequestNeeds, model: ModelSpec, received: Received) -> bool:
     """Whether the model may have made more than what came when the attempt was cut."""
     if needs.operation is Operation.EMBEDDINGS:
         return False
@@ -98,7 +98,7 @@ class Read(NamedTuple):
     replaced: str = ""
 
 
-def may_be_true(reported: Usage, needs: Needs, model: ModelSpec, size: int) -> bool:
+def may_be_true(reported: Usage, needs: RequestNeeds, model: ModelSpec, size: int) -> bool:
     """Whether nothing needs replacing, for an answer of at most `size` bytes of text."""
     return (
         _fits_in(reported.input_tokens, needs, model)
@@ -107,17 +107,17 @@ def may_be_true(reported: Usage, needs: Needs, model: ModelSpec, size: int) -> b
     )
 
 
-def read(reported: Usage, needs: Needs, model: ModelSpec, received: Received) -> Read:
+def read(reported: Usage, needs: RequestNeeds, model: ModelSpec, received: Received) -> Read:
     """A report within bounds. received: all that came of the answer."""
     given_in, given_out, given_cached = reported.input_tokens, reported.output_tokens, reported.cached_tokens
     said: list[str] = []
     tokens_in, tokens_out, cached, written = given_in, given_out, given_cached, reported.written_tokens
     if not _fits_in(given_in, needs, model):
-        most = estimate.at_most(needs, model).tokens_in
+        most = estimate.upper_bound(needs, model).tokens_in
         tokens_in = _input(needs, model) if given_in < most else min(most, MOST_ESTIMATED)
         said.append(f"{_number(given_in)} tokens of prompt")
     if not _fits_out(given_out, needs, model, received):
-        most = estimate.at_most(needs, model).tokens_out
+        most = estimate.upper_bound(needs, model).tokens_out
         low = given_out < most or not most
         tokens_out = _output(needs, model, received) if low else min(most, MOST_ESTIMATED)
         said.append(f"{_number(given_out)} tokens of answer")
@@ -131,19 +131,19 @@ def read(reported: Usage, needs: Needs, model: ModelSpec, received: Received) ->
     return Read(usage, f"it reported {', '.join(said)}, which cannot be; {took}")
 
 
-def _fits_in(tokens: int, needs: Needs, model: ModelSpec) -> bool:
+def _fits_in(tokens: int, needs: RequestNeeds, model: ModelSpec) -> bool:
     """The reservation is checked last, as it takes longest to compute."""
     if tokens < _floor_in(needs, model):
         return False
-    return tokens <= (model.context_window or LARGEST_UNKNOWN) or tokens <= estimate.at_most(needs, model).tokens_in
+    return tokens <= (model.context_window or LARGEST_UNKNOWN) or tokens <= estimate.upper_bound(needs, model).tokens_in
 
 
-def _fits_out(tokens: int, needs: Needs, model: ModelSpec, received: Received) -> bool:
+def _fits_out(tokens: int, needs: RequestNeeds, model: ModelSpec, received: Received) -> bool:
     if tokens < _floor_out(needs, received):
         return False
     if tokens <= _heard(received) and needs.operation is not Operation.EMBEDDINGS:
         return True
-    return tokens <= _longest(needs, model, received) or tokens <= estimate.at_most(needs, model).tokens_out
+    return tokens <= _longest(needs, model, received) or tokens <= estimate.upper_bound(needs, model).tokens_out
 
 
 def _fits_cached(reported: Usage, tokens_in: int) -> bool:
@@ -153,7 +153,7 @@ def _fits_cached(reported: Usage, tokens_in: int) -> bool:
     return cached >= 0 <= written and cached + written <= min(reported.input_tokens, tokens_in)
 
 
-def _floor_in(needs: Needs, model: ModelSpec) -> int:
+def _floor_in(needs: RequestNeeds, model: ModelSpec) -> int:
     """For text only: images and files may be few tokens."""
     counted = needs.counts.get(model.vocabulary)
     if counted is None:
@@ -161,7 +161,7 @@ def _floor_in(needs: Needs, model: ModelSpec) -> int:
     return counted // MARGIN if counted > SHORT else 1
 
 
-def _floor_out(needs: Needs, received: Received) -> int:
+def _floor_out(needs: RequestNeeds, received: Received) -> int:
     """By the text, never by events: some servers send single characters."""
     if needs.operation is Operation.EMBEDDINGS:
         return 0
@@ -170,7 +170,7 @@ def _floor_out(needs: Needs, received: Received) -> int:
     return max(received.size // (BYTES_PER_TOKEN * MARGIN), received.size > 0)
 
 
-def _longest(needs: Needs, model: ModelSpec, received: Received) -> int:
+def _longest(needs: RequestNeeds, model: ModelSpec, received: Received) -> int:
     """The most tokens that the answer can have, whatever was reserved."""
     if needs.operation is Operation.EMBEDDINGS:
         return 0
@@ -194,15 +194,15 @@ def _number(count: int) -> str:
 # -- what was counted ---------------------------------------------------------------------------------
 
 
-def _input(needs: Needs, model: ModelSpec) -> int:
+def _input(needs: RequestNeeds, model: ModelSpec) -> int:
     counted = model.vocabulary in needs.counts
     return min(max(estimate.input_at_most(needs, model) if counted else needs.tokens, 1), MOST_ESTIMATED)
 
 
-def _output(needs: Needs, model: ModelSpec, received: Received) -> int:
+def _output(needs: RequestNeeds, model: ModelSpec, received: Received) -> int:
     """0 for a request that was given up before anything came, else at least one."""
     tokens = received.tokens if received.tokens is not None else -(-received.size // OUTPUT_BYTES_PER_TOKEN)
-    return min(max(tokens, received.events, received.size > 0), estimate.at_most(needs, model).tokens_out)
+    return min(max(tokens, received.events, received.size > 0), estimate.upper_bound(needs, model).tokens_out)
 
 
 # -- the text of an answer ----------------------------------------------------------------------------

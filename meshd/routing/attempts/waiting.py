@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 @dataclass(slots=True)
 class Wait:
     """Every model that could answer is at a limit. until: UTC seconds when there may be room, or another is back, None:
-    when another request ends. crowds: model → why. soon: there may be room so soon that failing models are not tested
+    when another request ends. reasons: model → why. soon: there may be room so soon that failing models are not tested
     before. resting: none is at a limit, and those that could answer rest, to be tried then. known: one of those has
     answered before, so that it may well come back.
     """
 
     until: float | None
-    crowds: dict[str, str] = field(default_factory=dict)
+    reasons: dict[str, str] = field(default_factory=dict)
     resting: bool = False
     known: bool = True
     soon: bool = False
@@ -48,7 +48,7 @@ def wait_of(
     """If some models are only at a limit: until one of them may have room, or another that could answer is back. None
     if none is at a limit. again: model → when this request may ask it again (UTC s); without: models whose limits alone
     do not justify waiting, though the wait may end with them."""
-    crowds: dict[str, str] = {}
+    reasons: dict[str, str] = {}
     expected = [ready for ready in again.values() if ready > now]
     for question, decision in consulted:
         for drop in decision.dropped:
@@ -56,17 +56,17 @@ def wait_of(
                 # 0: a test is running, or possible if no model has room
                 wait = comes_back(question, drop, pipeline) or None
             elif drop.model not in without:
-                crowds[drop.model] = drop.reason
+                reasons[drop.model] = drop.reason
                 wait = _frees_in(question, drop.model, pipeline)
             else:
                 continue
             if wait is not None:
                 expected.append(now + wait)
-    if not crowds:
+    if not reasons:
         return None
     first = min(expected, default=None)
     soon = first is None or first <= now + LONGEST_RETRY
-    return Wait(first, crowds, soon=soon).no_later_than(free_at(consulted, pipeline, now))
+    return Wait(first, reasons, soon=soon).no_later_than(free_at(consulted, pipeline, now))
 
 
 def free_at(consulted: Iterable[Consulted], pipeline: Pipeline, now: float) -> list[float]:
@@ -85,8 +85,8 @@ def free_at(consulted: Iterable[Consulted], pipeline: Pipeline, now: float) -> l
 
 
 def _frees_in(question: Question, model: str, pipeline: Pipeline) -> float | None:
-    crowd = pipeline.state.rates.crowd(question, question.table.models[model])
-    return None if crowd is None else crowd.frees_in
+    no_room = pipeline.state.rates.no_room(question, question.table.models[model])
+    return None if no_room is None else no_room.frees_in
 
 
 def line_of(

@@ -26,7 +26,7 @@ from meshd.routing.availability.recovery import (
 from meshd.routing.availability.retry_after import bound_wait
 from meshd.routing.availability.state import INDEFINITELY, Availability, Change, MemberState, MeshState, availabilities
 from meshd.routing.budgets.accounts import Alert
-from meshd.routing.durations import lasting
+from meshd.routing.durations import format_duration
 from meshd.routing.table.specs import Allowance, ModelSpec, PoolSpec, ProviderSpec, RecoveryPolicy, RoutingTable
 from meshd.sdk.provider import FailureKind, ProviderFailure, QuotaStatus
 
@@ -229,7 +229,9 @@ def _failing_too_often(member: MemberState, pool: PoolSpec, now: float) -> str:
     threshold, rate = pool.deactivation.error_rate_threshold, member.outcomes.rate(now)
     if threshold is None or rate.fraction is None or rate.fraction < threshold:
         return ""
-    return f"{rate.failed} of its last {rate.requests} requests failed within {lasting(pool.deactivation.window)}"
+    return (
+        f"{rate.failed} of its last {rate.requests} requests failed within {format_duration(pool.deactivation.window)}"
+    )
 
 
 def _blame_provider(

@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterator
 from typing import Literal
 
 from meshd.routing.availability.state import INDEFINITELY, Availability, Change, MeshState, availabilities
-from meshd.routing.durations import lasting
+from meshd.routing.durations import format_duration
 from meshd.routing.standing import FIRST_RETRY as FIRST_RETRY
 from meshd.routing.standing import LONGEST_KEPT as LONGEST_KEPT
 from meshd.routing.standing import LONGEST_RETRY as LONGEST_RETRY
@@ -85,7 +85,7 @@ def objection(availability: Availability, now: float) -> str | None:
         if availability.until == INDEFINITELY:
             return availability.reason
         back = "tried again" if availability.probation else "back"
-        return then(availability.reason, f"{back} in {lasting(availability.until - now)}")
+        return then(availability.reason, f"{back} in {format_duration(availability.until - now)}")
     if availability.probation and availability.tester is not None:
         return f"on probation, and one request is testing it ({availability.reason})"
     return None

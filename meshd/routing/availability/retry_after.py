@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from meshd.routing.durations import lasting
+from meshd.routing.durations import format_duration
 from meshd.routing.table.specs import RecoveryPolicy, RetryPolicy
 from meshd.sdk.provider import FailureKind, ProviderFailure
 
@@ -13,9 +13,9 @@ def bound_wait(failure: ProviderFailure, retry: RetryPolicy, recovery: RecoveryP
     asked, longest = failure.retry_after, max(recovery.cooldown, recovery.max_cooldown)
     if asked is None or asked <= longest or not retry.honor_retry_after:
         return False
-    said = f"its provider asked us to wait {lasting(asked)}"
+    said = f"its provider asked us to wait {format_duration(asked)}"
     if failure.kind is not FailureKind.QUOTA:
         failure.retry_after = longest
-        said += f" and is asked again in {lasting(longest)}"
+        said += f" and is asked again in {format_duration(longest)}"
     failure.message = f"{failure.message} ({said})"
     return True

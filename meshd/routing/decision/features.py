@@ -13,12 +13,12 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from meshd.routing.durations import lasting
+from meshd.routing.durations import format_duration
 from meshd.routing.request.features import CALLED, REMEMBERED, used
 
 if TYPE_CHECKING:
     from meshd.routing.availability.state import MeshState, ModelState
-    from meshd.routing.request.needs import Needs
+    from meshd.routing.request.needs import RequestNeeds
     from meshd.routing.request.question import Question
     from meshd.routing.table.specs import ModelSpec, RoutingTable
 
@@ -34,7 +34,7 @@ def declared(model: ModelSpec, feature: str) -> bool | None:
     return True if found is None and feature == "json_mode" and said.get("structured_output") else found
 
 
-def denied(model: ModelSpec, needs: Needs) -> str | None:
+def denied(model: ModelSpec, needs: RequestNeeds) -> str | None:
     """Why the model cannot be asked: it denies a feature that the request uses."""
     said = model.features
     if not said:
@@ -48,14 +48,14 @@ def denied(model: ModelSpec, needs: Needs) -> str | None:
 # -- recent refusals -------------------------------------------------------------------------------------
 
 
-def note_refusal(state: MeshState, model: str, needs: Needs, named: Collection[str], now: float) -> None:
+def note_refusal(state: MeshState, model: str, needs: RequestNeeds, named: Collection[str], now: float) -> None:
     """named: features that the provider's own words say this model does not do."""
     for feature in used(needs):
         if feature in named:
             state.model(model).refused[feature] = now
 
 
-def note_answer(state: MeshState, model: str, needs: Needs) -> None:
+def note_answer(state: MeshState, model: str, needs: RequestNeeds) -> None:
     """It has done what the request uses."""
     refused = state.model(model).refused
     if refused:
@@ -131,5 +131,5 @@ def remarks(question: Question, ids: Iterable[str], states: Mapping[str, ModelSt
 def _said(model: ModelSpec, feature: str, known: ModelState | None, now: float) -> str | None:
     ago = refused_ago(known, feature, now)
     if ago is not None:
-        return f"lately refused {CALLED[feature]} ({lasting(ago)} ago)"
+        return f"lately refused {CALLED[feature]} ({format_duration(ago)} ago)"
     return None if declared(model, feature) else f"does not declare {CALLED[feature]}"

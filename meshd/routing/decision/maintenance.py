@@ -18,7 +18,7 @@ from zoneinfo import ZoneInfo
 from cronsim import CronSim, CronSimError
 
 from meshd.routing.availability.state import MeshState
-from meshd.routing.durations import lasting
+from meshd.routing.durations import format_duration
 from meshd.routing.request.question import Question
 from meshd.routing.table.specs import ModelSpec, PoolSpec
 
@@ -118,7 +118,9 @@ def objection_of(pool: PoolSpec, now: float, timezone: str) -> str | None:
     """Why the pool's models rest now; None when they do not."""
     left = ends_in(pool, now, timezone)
     return (
-        None if left is None else f"maintenance window {pool.deactivation.maintenance!r}, for another {lasting(left)}"
+        None
+        if left is None
+        else f"maintenance window {pool.deactivation.maintenance!r}, for another {format_duration(left)}"
     )
 
 

@@ -17,7 +17,7 @@ from meshd.routing.availability.state import MeshState
 from meshd.routing.budgets.accounts import Accounts
 from meshd.routing.decision import features
 from meshd.routing.rates.rates import Rates
-from meshd.routing.request.needs import Needs
+from meshd.routing.request.needs import RequestNeeds
 from meshd.routing.request.question import Question
 from meshd.routing.select.attributes import Live
 from meshd.routing.table.specs import ModelSpec
@@ -108,7 +108,7 @@ class FeatureStage:
         return features.denied(model, needs) or self._too_long(model, needs) or self._too_many_images(model, needs)
 
     @staticmethod
-    def _too_long(model: ModelSpec, needs: Needs) -> str | None:
+    def _too_long(model: ModelSpec, needs: RequestNeeds) -> str | None:
         window, most = model.context_window, model.max_output_tokens
         if window is not None:
             wanted = needs.tokens + (needs.max_output or 0)
@@ -119,7 +119,7 @@ class FeatureStage:
         return None
 
     @staticmethod
-    def _too_many_images(model: ModelSpec, needs: Needs) -> str | None:
+    def _too_many_images(model: ModelSpec, needs: RequestNeeds) -> str | None:
         if model.max_images is not None and needs.images > model.max_images:
             return f"takes at most {model.max_images} images, and there are {needs.images}"
         return None
@@ -204,5 +204,5 @@ class LimitStage:
         self._rates = rates
 
     def objection(self, model: ModelSpec, question: Question) -> str | None:
-        crowd = self._rates.crowd(question, model)
-        return None if crowd is None else crowd.reason
+        no_room = self._rates.no_room(question, model)
+        return None if no_room is None else no_room.reason

@@ -1,6 +1,6 @@
 """Whether one limit has room, in numbers and in words for people.
 
-Owns: `Crowd`, `Headroom`, and how they follow from a window or a header.
+Owns: `NoRoom`, `Headroom`, and how they follow from a window or a header.
 Must never: know which limits apply to a request (`rates.py`), read a clock or do I/O.
 """
 
@@ -18,7 +18,7 @@ _INFINITE = float("inf")
 
 
 @dataclass(frozen=True, slots=True)
-class Crowd:
+class NoRoom:
     """There is no room. frees_in: seconds until there may be, None: when a request ends. told: the provider asked for
     this pause."""
 
@@ -39,33 +39,33 @@ class Headroom(NamedTuple):
 UNLIMITED = Headroom()
 
 
-def crowd_of_the_minute(
+def no_room_this_minute(
     who: str, window: SlidingWindow, rpm: int | None, tpm: int | None, tokens: int, now: float
-) -> Crowd | None:
+) -> NoRoom | None:
     """Why one more request, of `tokens` tokens, does not fit."""
     wait = None if rpm is None else window.requests_free_in(rpm, now)
     if wait is not None:
-        return Crowd(f"{who} is at its limit of {rpm} requests a minute; {room_in(wait)}", wait)
+        return NoRoom(f"{who} is at its limit of {rpm} requests a minute; {room_in(wait)}", wait)
     wait = None if tpm is None else window.tokens_free_in(tpm, tokens, now)
     if wait is not None:
-        return Crowd(f"{who} is at its limit of {tpm} tokens a minute; {room_in(wait)}", wait)
+        return NoRoom(f"{who} is at its limit of {tpm} tokens a minute; {room_in(wait)}", wait)
     return None
 
 
-def used_up(provider: str, model: str, remaining: Remaining, wanted: int, what: str, wait: float) -> Crowd:
+def used_up(provider: str, model: str, remaining: Remaining, wanted: int, what: str, wait: float) -> NoRoom:
     """Too little of a header's limit is left."""
     left, of = max(remaining.left, 0), f" of {remaining.limit}" if remaining.limit is not None else ""
     needed = f", and about {wanted} are needed" if left else ""
-    return Crowd(f"{provider} has {left}{of} {what} left for {model}{needed}; {room_in(wait)}", wait)
+    return NoRoom(f"{provider} has {left}{of} {what} left for {model}{needed}; {room_in(wait)}", wait)
 
 
 def room_in(wait: float) -> str:
     return f"room in {max(ceil(wait), 1)} s"
 
 
-def frees_at_best(crowd: Crowd) -> float:
+def frees_at_best(no_room: NoRoom) -> float:
     """Seconds; infinite where only the end of a request makes room."""
-    return _INFINITE if crowd.frees_in is None else crowd.frees_in
+    return _INFINITE if no_room.frees_in is None else no_room.frees_in
 
 
 def overrides(remaining: Remaining | None, now: float) -> bool:

@@ -22,17 +22,17 @@ from typing import TYPE_CHECKING, Any
 from meshd.routing.rates.header_limits import LeftAlone, Observed
 from meshd.routing.rates.headroom import (
     UNLIMITED,
-    Crowd,
     Headroom,
-    crowd_of_the_minute,
+    NoRoom,
     frees_at_best,
     limits_left,
+    no_room_this_minute,
     overrides,
     room_in,
     used_up,
 )
 from meshd.routing.rates.key_ring import KeyRing, RestingKey
-from meshd.routing.rates.records import Holder, ModelRecord, Pace, Passage
+from meshd.routing.rates.records import Holder, ModelRecord, Pace, RateTicket
 from meshd.routing.rates.sliding_window import WINDOW, SlidingWindow
 from meshd.routing.request.estimate import Estimate
 from meshd.routing.standing import LONGEST_KEPT, Availability
@@ -42,7 +42,7 @@ from meshd.sdk.provider import RateLimits
 if TYPE_CHECKING:
     from meshd.routing.request.question import Question
 
-__all__ = ["EXPECTED_OUTPUT", "Crowd", "Headroom", "Passage", "Rates"]
+__all__ = ["EXPECTED_OUTPUT", "Headroom", "NoRoom", "RateTicket", "Rates"]
 
 EXPECTED_OUTPUT = 1024
 """Tokens, for a model without any record."""
@@ -83,34 +83,34 @@ class Rates:
 
     # -- one attempt ----------------------------------------------------------------------------------
 
-    def crowd(self, question: Question, model: ModelSpec, *, resting: bool = True) -> Crowd | None:
+    def no_room(self, question: Question, model: ModelSpec, *, resting: bool = True) -> NoRoom | None:
         """Why `model` has no room for this request now, None when it has. Changes nothing. resting: False: ignore what
         may be tested sooner (`rests`)."""
         spec, app, pacing = self._of_now(question, model.provider)
         provider, most = self._providers.get(model.provider), spec.rate.concurrency
         if most is not None and provider is not None and provider.in_flight >= most:
-            return Crowd(f"{spec.name} is at its concurrency limit of {most}", None)
+            return NoRoom(f"{spec.name} is at its concurrency limit of {most}", None)
         record = self._models.get(model.id)
         if record is not None and record.left_alone is not None and question.pool.retry.honor_retry_after:
             left = record.left_alone.left(question.now)
             if left is not None and (resting or record.left_alone.kept):
-                return Crowd(f"{spec.name} asked us to pause {model.id}; {room_in(left)}", left, told=True)
+                return NoRoom(f"{spec.name} asked us to pause {model.id}; {room_in(left)}", left, told=True)
         tokens = 0
         if spec.rate.tpm is not None or app.tpm is not None or (record is not None and record.limits_tokens):
             tokens = _expected(question.estimate(model), record)
         if _is_limited(app):
-            crowd = self._app_crowd(question, app, tokens)
-            if crowd is not None:
-                return crowd
+            no_room = self._no_room_for_app(question, app, tokens)
+            if no_room is not None:
+                return no_room
         if pacing.min_delta is not None or pacing.max_rpm is not None:
-            crowd = self._pacing_crowd(question, pacing, model)
-            if crowd is not None:
-                return crowd
+            no_room = self._no_room_by_pacing(question, pacing, model)
+            if no_room is not None:
+                return no_room
         if spec.keys:
-            return self._keys_crowd(spec, provider, model, record, tokens, question.now, resting)
+            return self._no_room_with_keys(spec, provider, model, record, tokens, question.now, resting)
         if spec.rate.rpm is None and spec.rate.tpm is None and model.id not in self._told:
             return None  # no limit is known
-        return self._key_crowd("", spec, provider, model, record, tokens, question.now)
+        return self._no_room_with_key("", spec, provider, model, record, tokens, question.now)
 
     def rests(self, question: Question, model: ModelSpec) -> list[Availability]:
         """What blocks it although it may be tested: its provider asked for a long pause, or refused all its keys."""
@@ -125,9 +125,9 @@ class Rates:
                 found.append(ring)
         return found
 
-    def enter(self, question: Question, model: ModelSpec, estimate: Estimate) -> Passage:
+    def enter(self, question: Question, model: ModelSpec, estimate: Estimate) -> RateTicket:
         """Take a place (and, if the provider has several keys, choose one by weight). The caller has just had None from
-        `crowd`, or asks regardless (a retry that the provider itself timed)."""
+        `no_room`, or asks regardless (a retry that the provider itself timed)."""
         now, requester = question.now, question.requester
         spec, of_app, pacing = self._of_now(question, model.provider)
         if now >= self._sweep_at or now < self._sweep_at - 2 * _SWEEP_EVERY:
@@ -135,68 +135,68 @@ class Rates:
         provider, record = _made(self._providers, spec.name, Holder), _made(self._models, model.id, ModelRecord)
         record.used_at = now
         tokens = _expected(estimate, record)
-        passage = Passage(model, question.pool.name, requester.account, estimate, now, tokens=tokens)
+        ticket = RateTicket(model, question.pool.name, requester.account, estimate, now, tokens=tokens)
         if spec.keys:
             ring = provider.keys = provider.keys or KeyRing()
             ring.configure(spec.keys)
             room: Callable[[str], bool] = lambda id: (  # noqa: E731 - of this attempt alone
-                self._key_crowd(id, spec, provider, model, record, tokens, now) is None
+                self._no_room_with_key(id, spec, provider, model, record, tokens, now) is None
             )
-            passage.key = ring.take(now, room)
-        passage._record, passage._life = record, self._life
-        observed = passage._observed = _made(record.observed, passage.key, Observed)
-        passage._number = observed.enter(tokens, now)
-        passage._mark = observed.tokens
+            ticket.key = ring.take(now, room)
+        ticket._record, ticket._life = record, self._life
+        observed = ticket._observed = _made(record.observed, ticket.key, Observed)
+        ticket._number = observed.enter(tokens, now)
+        ticket._mark = observed.tokens
         provider.in_flight += 1
-        passage._holders = (provider,)
+        ticket._holders = (provider,)
         if spec.rate.rpm is not None or spec.rate.tpm is not None:
-            passage._counted = ((provider.window, provider.window.add(now, tokens)),)
+            ticket._counted = ((provider.window, provider.window.add(now, tokens)),)
         if _is_limited(of_app):
             app = _made(self._apps, requester.account, Holder)
             app.in_flight += 1
-            passage._holders = (provider, app)
-            passage._counted += ((app.window, app.window.add(now, tokens)),)
+            ticket._holders = (provider, app)
+            ticket._counted += ((app.window, app.window.add(now, tokens)),)
         self._pace(question, pacing, model)
-        return passage
+        return ticket
 
-    def leave(self, passage: Passage, now: float, tokens: int | None = None, *, sent: bool = True) -> None:
+    def leave(self, ticket: RateTicket, now: float, tokens: int | None = None, *, sent: bool = True) -> None:
         """The attempt ended. tokens: how many it used, None: unknown, the estimate stays. sent: False: it never left,
         and does not count. Idempotent."""
-        if passage.left:
+        if ticket.left:
             return
-        passage.left = True
-        if passage._life == self._life:
-            for holder in passage._holders:
+        ticket.left = True
+        if ticket._life == self._life:
+            for holder in ticket._holders:
                 holder.in_flight -= 1
         if not sent:
-            for window, entered in passage._counted:
+            for window, entered in ticket._counted:
                 window.take_back(entered)
-            if passage._observed is not None:
-                passage._observed.take_back(passage._number)
+            if ticket._observed is not None:
+                ticket._observed.take_back(ticket._number)
         if tokens is None:
             return
-        record, observed = passage._record, passage._observed
+        record, observed = ticket._record, ticket._observed
         assert record is not None
         assert observed is not None
-        for window, entered in passage._counted:
+        for window, entered in ticket._counted:
             window.correct(entered, tokens)
-        observed.correct(passage._number, tokens - passage.tokens)
+        observed.correct(ticket._number, tokens - ticket.tokens)
         if tokens:  # 0: it failed, and says nothing about the model's answers
-            output = float(max(tokens - passage.estimate.tokens_in, 0))
+            output = float(max(tokens - ticket.estimate.tokens_in, 0))
             before = record.output
             record.output = output if before is None else before + _SMOOTHING * (output - before)
 
-    def observe(self, passage: Passage, limits: RateLimits | None, now: float) -> None:
+    def observe(self, ticket: RateTicket, limits: RateLimits | None, now: float) -> None:
         """What the response headers said."""
         if limits is None:
             return
-        record, observed = passage._record, passage._observed
+        record, observed = ticket._record, ticket._observed
         assert record is not None
         assert observed is not None
-        observed.observe(limits, passage._number, passage._mark, now)
+        observed.observe(limits, ticket._number, ticket._mark, now)
         record.limits_tokens = record.limits_tokens or limits.remaining_tokens is not None
         if record.limits_tokens or limits.remaining_requests is not None:
-            self._told.add(passage.model.id)
+            self._told.add(ticket.model.id)
 
     def headrooms(self, question: Question, members: Sequence[ModelSpec]) -> list[Headroom]:
         """`headroom` of each of the pool's members. A model without headers of its own, in a pool without pacing, has
@@ -226,30 +226,30 @@ class Rates:
         return Headroom(left / rate.rpm if rate.rpm else 0.0, float(left))
 
     def leave_alone(
-        self, passage: Passage, now: float, for_seconds: float, reason: str = "", longer: bool = False
+        self, ticket: RateTicket, now: float, for_seconds: float, reason: str = "", longer: bool = False
     ) -> None:
         """A refusal had a `Retry-After`: no request is sent sooner, in pools that honour it. If the provider has
         several keys, only the key rests."""
-        record = passage._record
+        record = ticket._record
         assert record is not None
         known = record.left_alone
         if known is not None and known.left(now) is None:
             known = None
-        if not passage.key and (known is None or now + for_seconds > known.until):
+        if not ticket.key and (known is None or now + for_seconds > known.until):
             rest = None if known is None else known.rest
             record.left_alone = LeftAlone(now, now + for_seconds, reason, longer, rest)
         elif known is not None and for_seconds <= LONGEST_KEPT:
             known.rest.retry_at = max(known.rest.retry_at, now + for_seconds)
 
-    def answered(self, passage: Passage | None) -> None:
+    def answered(self, ticket: RateTicket | None) -> None:
         """A request was answered: a pause that the provider had asked for, or the refusal of its key, is over."""
-        if passage is None or passage._record is None:
+        if ticket is None or ticket._record is None:
             return
-        alone, provider = passage._record.left_alone, self._providers.get(passage.model.provider)
-        if alone is not None and passage.at > alone.since:
-            passage._record.left_alone = None
-        if passage.key and provider is not None and provider.keys is not None:
-            provider.keys.answered(passage.key, passage.at)
+        alone, provider = ticket._record.left_alone, self._providers.get(ticket.model.provider)
+        if alone is not None and ticket.at > alone.since:
+            ticket._record.left_alone = None
+        if ticket.key and provider is not None and provider.keys is not None:
+            provider.keys.answered(ticket.key, ticket.at)
 
     def left_alone(self, model: str, now: float) -> LeftAlone | None:
         """The pause that its provider asked for, while it lasts."""
@@ -320,17 +320,17 @@ class Rates:
     # -- keys -----------------------------------------------------------------------------------------
 
     def key_refused(
-        self, passage: Passage, reason: str, cause: str, now: float, for_seconds: float, told: float = 0.0
+        self, ticket: RateTicket, reason: str, cause: str, now: float, for_seconds: float, told: float = 0.0
     ) -> bool:
         """A provider with several keys refused this one: only it rests. True while another key is usable.
 
         for_seconds: infinite: until `reset_keys`. told: seconds that the provider asked for. cause: a FailureKind. With
-        a single key: False, and nothing rests. Keys that rest only for their rate are reported by `crowd`.
+        a single key: False, and nothing rests. Keys that rest only for their rate are reported by `no_room`.
         """
-        provider = self._providers.get(passage.model.provider)
-        if not passage.key or provider is None or provider.keys is None:
+        provider = self._providers.get(ticket.model.provider)
+        if not ticket.key or provider is None or provider.keys is None:
             return False
-        rest = RestingKey(passage.key, reason, cause, now + for_seconds, now, now + told)
+        rest = RestingKey(ticket.key, reason, cause, now + for_seconds, now, now + told)
         return provider.keys.refuse(rest, now)
 
     def resting_keys(self, provider: str, now: float) -> list[RestingKey]:
@@ -367,16 +367,16 @@ class Rates:
 
     # -- why there is no room -------------------------------------------------------------------------
 
-    def _app_crowd(self, question: Question, rate: RateSpec, tokens: int) -> Crowd | None:
+    def _no_room_for_app(self, question: Question, rate: RateSpec, tokens: int) -> NoRoom | None:
         account = question.requester.account
         app = self._apps.get(account)
         if app is None:
             return None
         if rate.concurrency is not None and app.in_flight >= rate.concurrency:
-            return Crowd(f"app {account} is at its concurrency limit of {rate.concurrency}", None)
-        return crowd_of_the_minute(f"app {account}", app.window, rate.rpm, rate.tpm, tokens, question.now)
+            return NoRoom(f"app {account} is at its concurrency limit of {rate.concurrency}", None)
+        return no_room_this_minute(f"app {account}", app.window, rate.rpm, rate.tpm, tokens, question.now)
 
-    def _pacing_crowd(self, question: Question, pacing: PacingPolicy, model: ModelSpec) -> Crowd | None:
+    def _no_room_by_pacing(self, question: Question, pacing: PacingPolicy, model: ModelSpec) -> NoRoom | None:
         pool, now = question.pool, question.now
         pace = self._paces.get((pool.name, model.id))
         if pace is None:
@@ -384,10 +384,10 @@ class Rates:
         delta = pacing.min_delta
         if delta is not None and pace.last <= now < pace.last + delta:
             wait = pace.last + delta - now
-            return Crowd(f"pool {pool.name} sends {model.id} a request every {delta:g} s; {room_in(wait)}", wait)
-        return crowd_of_the_minute(f"pool {pool.name} at {model.id}", pace.window, pacing.max_rpm, None, 0, now)
+            return NoRoom(f"pool {pool.name} sends {model.id} a request every {delta:g} s; {room_in(wait)}", wait)
+        return no_room_this_minute(f"pool {pool.name} at {model.id}", pace.window, pacing.max_rpm, None, 0, now)
 
-    def _keys_crowd(
+    def _no_room_with_keys(
         self,
         spec: ProviderSpec,
         provider: Holder | None,
@@ -396,30 +396,30 @@ class Rates:
         tokens: int,
         now: float,
         resting: bool,
-    ) -> Crowd | None:
-        """None while one key has room, else the crowd at the key that has room first."""
+    ) -> NoRoom | None:
+        """None while one key has room, else that of the key that has room first."""
         ring = provider.keys if provider is not None else None
         if ring is not None and not resting:
             all_rest = ring.all_rest(now)
             if all_rest is not None and all_rest.retry_at < all_rest.until:
                 ring = None  # as if none rested
-        first: Crowd | None = None
+        first: NoRoom | None = None
         for key in spec.keys:
             rest = ring.rest_of(key.id, now) if ring is not None else None
             if rest is None:
-                crowd = self._key_crowd(key.id, spec, provider, model, record, tokens, now)
-                if crowd is None:
+                no_room = self._no_room_with_key(key.id, spec, provider, model, record, tokens, now)
+                if no_room is None:
                     return None
             else:
-                crowd = Crowd(
+                no_room = NoRoom(
                     f"no key of {spec.name} can be used now: {key.id} rests ({rest.reason})", rest.until - now
                 )
-            if first is None or frees_at_best(crowd) < frees_at_best(first):
-                first = crowd
+            if first is None or frees_at_best(no_room) < frees_at_best(first):
+                first = no_room
         assert first is not None
-        return first if frees_at_best(first) < float("inf") else Crowd(first.reason, None)
+        return first if frees_at_best(first) < float("inf") else NoRoom(first.reason, None)
 
-    def _key_crowd(
+    def _no_room_with_key(
         self,
         key: str,
         spec: ProviderSpec,
@@ -428,7 +428,7 @@ class Rates:
         record: ModelRecord | None,
         tokens: int,
         now: float,
-    ) -> Crowd | None:
+    ) -> NoRoom | None:
         """By the headers for this key, or else by the configuration."""
         rpm, tpm = spec.rate.rpm, spec.rate.tpm
         observed = record.observed.get(key) if record is not None else None
@@ -446,7 +446,7 @@ class Rates:
                 tpm = None
         if provider is None or (rpm is None and tpm is None):
             return None
-        return crowd_of_the_minute(spec.name, provider.window, rpm, tpm, tokens, now)
+        return no_room_this_minute(spec.name, provider.window, rpm, tpm, tokens, now)
 
     # -- records --------------------------------------------------------------------------------------
 

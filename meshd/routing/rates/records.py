@@ -15,7 +15,7 @@ from meshd.routing.table.specs import ModelSpec
 
 
 @dataclass(slots=True, eq=False)
-class Passage:
+class RateTicket:
     """One attempt's place, from `enter` to `leave`. key: the fingerprint of the key to use, "": the only one.
     tokens: how many it counts for. The rest is private to `Rates`."""
 

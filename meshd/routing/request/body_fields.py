@@ -15,7 +15,7 @@ import msgspec
 from msgspec.structs import replace
 
 from meshd.routing.request.inside_body import Found, Inside, few, is_plain_input, longer
-from meshd.routing.request.needs import Needs
+from meshd.routing.request.needs import RequestNeeds
 from meshd.routing.table.specs import FREE, AppSpec, ModelSpec, PoolSpec, RoutingTable
 from meshd.sdk.lenient import whole
 from meshd.sdk.provider import Operation
@@ -57,7 +57,7 @@ class BodyFields:
         plain = {name for name, rule in self.rules.items() if rule.does in ("pass", "priced")}
         object.__setattr__(self, "plain", frozenset(plain - {"prediction"}))
 
-    def judged(self, needs: Needs, fields: Mapping[str, msgspec.Raw], *, budgeted: bool = True) -> Needs:
+    def judged(self, needs: RequestNeeds, fields: Mapping[str, msgspec.Raw], *, budgeted: bool = True) -> RequestNeeds:
         """The same, with what cannot be priced. budgeted: False: no budget applies, and messages are not examined."""
         if not budgeted and self.plain.issuperset(fields):
             return needs
@@ -99,7 +99,7 @@ class BodyFields:
             caches=found.caches,
         )
 
-    def priced(self, needs: Needs, fields: Mapping[str, msgspec.Raw]) -> Mapping[str, msgspec.Raw]:
+    def priced(self, needs: RequestNeeds, fields: Mapping[str, msgspec.Raw]) -> Mapping[str, msgspec.Raw]:
         """The body without what cannot be priced."""
         left_out = {*needs.costly, *needs.unknown}
         left = {name: raw for name, raw in fields.items() if name not in left_out}
@@ -167,7 +167,7 @@ def _may_name(app: AppSpec, table: RoutingTable) -> set[str]:
     return ids | {table.models[id].upstream for id in ids}
 
 
-def unpriced(needs: Needs, model: ModelSpec, pool: PoolSpec) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def unpriced(needs: RequestNeeds, model: ModelSpec, pool: PoolSpec) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """(fields, parts) of a request that a budget cannot pay for at that model."""
     free = model.pricing == FREE
     names = () if pool.unpriced_fields == "strip" else needs.costly + (() if free else needs.unknown)

@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from meshd.routing.request.needs import Needs
+from meshd.routing.request.needs import RequestNeeds
 from meshd.routing.table.specs import AppSpec, CachePolicy, PoolSpec
 from meshd.sdk.provider import Operation
 from modelmesh.errors import InvalidRequestError
@@ -60,7 +60,7 @@ class Lookup:
 def lookup(
     pool: PoolSpec,
     asked: str,
-    needs: Needs,
+    needs: RequestNeeds,
     fields: Mapping[str, msgspec.Raw],
     headers: Mapping[str, str],
     app: AppSpec,

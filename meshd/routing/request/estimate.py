@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from meshd.routing.request.needs import OUTPUT_LIMITS, PREAMBLE, TOOLS_PREAMBLE, Needs
+from meshd.routing.request.needs import OUTPUT_LIMITS, PREAMBLE, TOOLS_PREAMBLE, RequestNeeds
 from meshd.routing.table.specs import ModelSpec
 from meshd.sdk.provider import Operation, Usage
 
@@ -38,7 +38,7 @@ class Estimate(NamedTuple):
         return self.tokens_in + self.tokens_out
 
 
-def at_most(needs: Needs, model: ModelSpec) -> Estimate:
+def upper_bound(needs: RequestNeeds, model: ModelSpec) -> Estimate:
     """Input as counted with the model's vocabulary (else its upper bound), with images and files; and the output limit:
     the request's, else the model's, for each choice."""
     tokens_in = input_at_most(needs, model)
@@ -53,7 +53,7 @@ def at_most(needs: Needs, model: ModelSpec) -> Estimate:
     return Estimate(tokens_in, tokens_out, cost)
 
 
-def write_percent(needs: Needs, model: ModelSpec) -> int:
+def write_percent(needs: RequestNeeds, model: ModelSpec) -> int:
     """What the request's writes to a cache cost, in percent of the input price; 100 if they cost no more."""
     if not needs.caches and not model.caches_unasked:
         return 100
@@ -72,7 +72,7 @@ def cost_of(usage: Usage, model: ModelSpec, percent: int) -> int:
     return model.pricing.cost(usage.input_tokens, usage.output_tokens, usage.cached_tokens, written, percent)
 
 
-def input_at_most(needs: Needs, model: ModelSpec) -> int:
+def input_at_most(needs: RequestNeeds, model: ModelSpec) -> int:
     tokens = needs.tokens_at_most(model.vocabulary)
     if needs.images:
         tokens += needs.images * (model.tokens_per_image or IMAGE_TOKENS)
@@ -82,7 +82,7 @@ def input_at_most(needs: Needs, model: ModelSpec) -> int:
     return tokens
 
 
-def output_limit(needs: Needs, model: ModelSpec) -> int | None:
+def output_limit(needs: RequestNeeds, model: ModelSpec) -> int | None:
     """The limit that the request is sent with, None without one. A model's `overrides` replace the request's fields,
     its `defaults` fill in missing ones; of two limits the provider may use either, so the larger one counts."""
     forced = _largest(model.overrides) if model.overrides else None
@@ -93,7 +93,7 @@ def output_limit(needs: Needs, model: ModelSpec) -> int | None:
     return _largest(model.defaults)
 
 
-def why_input(needs: Needs, model: ModelSpec) -> str:
+def why_input(needs: RequestNeeds, model: ModelSpec) -> str:
     """For `explain`: what `input_at_most` is made of."""
     if model.vocabulary in needs.counts:
         parts = [f"{needs.counts[model.vocabulary]} counted by its vocabulary {model.vocabulary}"]
@@ -113,8 +113,8 @@ def why_input(needs: Needs, model: ModelSpec) -> str:
     return ", ".join(parts)
 
 
-def why_output(needs: Needs, model: ModelSpec) -> str:
-    """For `explain`: whose limit the output of `at_most` is; "" where there is none."""
+def why_output(needs: RequestNeeds, model: ModelSpec) -> str:
+    """For `explain`: whose limit the output of `upper_bound` is; "" where there is none."""
     if needs.operation is Operation.EMBEDDINGS:
         return ""
     forced = _largest(model.overrides) if model.overrides else None
@@ -136,7 +136,7 @@ def why_output(needs: Needs, model: ModelSpec) -> str:
     return ", ".join(parts) + (f"; for each of {answers} answers" if answers > 1 else "")
 
 
-def choices(needs: Needs, model: ModelSpec) -> int:
+def choices(needs: RequestNeeds, model: ModelSpec) -> int:
     """How many answers are made at once."""
     asked = max(needs.choices, 1)
     forced = model.overrides.get("n") if model.overrides else None

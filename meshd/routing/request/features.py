@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cache
 
-from meshd.routing.request.needs import Needs
+from meshd.routing.request.needs import RequestNeeds
 
 CALLED: Mapping[str, str] = {
     "tool_calling": "tools",
@@ -23,7 +23,7 @@ _NO_MOMENT = 1e12  # UTC s
 _NOTHING: tuple[str, ...] = ()
 
 
-def used(needs: Needs) -> tuple[str, ...]:
+def used(needs: RequestNeeds) -> tuple[str, ...]:
     """The features that the request uses; a plain chat uses none."""
     if not (needs.tools or needs.structured or needs.json_mode or needs.images or needs.logprobs):
         return _NOTHING

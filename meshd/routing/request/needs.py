@@ -62,7 +62,7 @@ Caches = Literal["", "short", "lasting"]
 """What is to be written to a provider's cache: nothing, for 5 minutes, for longer."""
 
 
-class Needs(msgspec.Struct, frozen=True):
+class RequestNeeds(msgspec.Struct, frozen=True):
     """tokens: an estimate of the prompt's. most: an upper bound for its text in any vocabulary: one for each byte.
     counts: vocabulary → tokens of the text, where they were counted. attached: tokens at most of inline audio, video
     and files. max_output: what the app asked for at most, None if it did not say. choices: answers to one request.
@@ -72,7 +72,7 @@ class Needs(msgspec.Struct, frozen=True):
     predicted: tokens at most of a predicted output, which are billed if the answer differs. caches: something is to be
     written to a provider's cache (`routing/body_fields.py`, `routing/inside_body.py`).
 
-    `most` and `counts` are of text alone; images depend on the model (`estimate.at_most`).
+    `most` and `counts` are of text alone; images depend on the model (`estimate.upper_bound`).
     """
 
     operation: Operation
@@ -99,7 +99,7 @@ class Needs(msgspec.Struct, frozen=True):
         """For its text: counted with that vocabulary, else `most`."""
         return self.counts.get(vocabulary, self.most)
 
-    def counted(self, counts: Mapping[str, int]) -> Needs:
+    def counted(self, counts: Mapping[str, int]) -> RequestNeeds:
         """The same, knowing these counts; the largest becomes the estimate for models of other vocabularies."""
         if not counts:
             return self
@@ -188,7 +188,7 @@ def split_oddly(body: bytes) -> dict[str, msgspec.Raw]:
     return {name: msgspec.Raw(value) for name, value in found.items()}
 
 
-def read(operation: Operation, body: bytes) -> tuple[str, Needs]:
+def read(operation: Operation, body: bytes) -> tuple[str, RequestNeeds]:
     """(the `model` field, what the request needs). Raises MalformedBody, UnusableModelField."""
     try:
         fields = _fields.decode(body)
@@ -227,7 +227,7 @@ def _larger(*limits: int | None) -> int | None:
     return max(given) if given and min(given) > 0 else None
 
 
-def _needs(operation: Operation, fields: _Fields, body: bytes) -> Needs:
+def _needs(operation: Operation, fields: _Fields, body: bytes) -> RequestNeeds:
     prompt = fields.messages or fields.prompt or fields.input
     carried = _NOTHING_CARRIED
     if operation is Operation.CHAT and fields.messages:
@@ -240,7 +240,7 @@ def _needs(operation: Operation, fields: _Fields, body: bytes) -> Needs:
     if operation is Operation.COMPLETION:
         choices *= _prompts(fields.prompt)
     text = max(len(prompt) - carried.size, 0) // BYTES_PER_TOKEN
-    return Needs(
+    return RequestNeeds(
         operation=operation,
         stream=bool(fields.stream),
         tools=tools,
@@ -334,7 +334,7 @@ def _has(fields: Mapping[str, msgspec.Raw], name: str) -> bool:
     return name in fields and bytes(fields[name]) != b"null"
 
 
-def of_the_rest(needs: Needs, text: str, output_tokens: int) -> Needs:
+def of_the_rest(needs: RequestNeeds, text: str, output_tokens: int) -> RequestNeeds:
     """What continuing an answer needs after `text`: that is part of the prompt now, and the output limit is reduced by
     it. output_tokens: what the last attempt was settled with."""
     added = len(text.encode(errors="replace")) + GOING_ON

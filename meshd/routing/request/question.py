@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import msgspec
 
-from meshd.routing.request.estimate import Estimate, at_most
-from meshd.routing.request.needs import Needs
+from meshd.routing.request.estimate import Estimate, upper_bound
+from meshd.routing.request.needs import RequestNeeds
 from meshd.routing.table.specs import ANY_APP, AppSpec, ModelSpec, PoolSpec, RoutingTable
 
 
@@ -44,10 +44,10 @@ class Question:
 
     table: RoutingTable
     pool: PoolSpec
-    needs: Needs
+    needs: RequestNeeds
     now: float
     requester: Requester = ANONYMOUS
 
     def estimate(self, model: ModelSpec) -> Estimate:
         """The most that this request can use of the model."""
-        return at_most(self.needs, model)
+        return upper_bound(self.needs, model)

@@ -43,7 +43,7 @@ _TEXT = frozenset({"text", "input_text", "output_text", "refusal"})
 
 
 def count(operation: Operation, body: bytes, tokens: Count) -> int:
-    """The tokens of a request's text, at most. What `Needs.images` and `Needs.attached` count is not text.
+    """The tokens of a request's text, at most; `RequestNeeds.images` and `RequestNeeds.attached` count the rest.
 
     Raises MalformedBody.
     """

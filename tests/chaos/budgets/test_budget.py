@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.spending import NANO, PRICING, QUIET, Crowd, budgets, delivered, price, usage, usd
+from tests.support.spending import NANO, PRICING, QUIET, NoRoom, budgets, delivered, price, usage, usd
 
 FITS = 137
 MANY = 2000
@@ -77,9 +77,9 @@ def reserved_for(daemon: Any) -> dict[str, Any]:
     return next(each for each in candidates if each["model"] == "paid.m")["reservation"]
 
 
-def crowd(daemon: Any, dial: Any, many: int) -> Crowd:
+def no_room(daemon: Any, dial: Any, many: int) -> NoRoom:
     """All of them sent, before anybody waits for an answer."""
-    found = Crowd([dial(daemon.socket) for _ in range(4)])
+    found = NoRoom([dial(daemon.socket) for _ in range(4)])
     for _ in range(many):
         found.send(ASKED)
     return found
@@ -121,7 +121,7 @@ def check(meshd: Any, upstream: Any, dial: Any, by: str, way: str, many: int, fi
     server, daemon, tokens_in = begin(meshd, upstream, raw)
     tokens, cost = tokens_in + OUTPUT_TOKENS, price(tokens_in, OUTPUT_TOKENS)
     limit(daemon, limited(raw(server), by, cost, tokens, fits))
-    apps = crowd(daemon, dial, many)
+    apps = no_room(daemon, dial, many)
     apps.gather(40)
     assert apps.statuses() == ({200: many} if spare else {200: fits, 402 if by in BUDGETS else 503: many - fits})
     if by in BUDGETS:
@@ -168,7 +168,7 @@ def test_all_scopes_at_once(meshd, upstream, dial):
     for by, fits in {"provider": 300, "model": FITS, "pool": 250, "app": 200, "requests": 180, "tokens": 170}.items():
         limited(raw, by, cost, tokens, fits)
     limit(daemon, raw)
-    apps = crowd(daemon, dial, MANY)
+    apps = no_room(daemon, dial, MANY)
     apps.gather(40)
     assert apps.statuses() == {200: FITS, 402: MANY - FITS}
     assert delivered(server) == FITS * cost
@@ -186,7 +186,7 @@ def test_more_is_reserved_than_is_used(meshd, upstream, dial):
     # The last one fits with all it may cost, and after it none does.
     raw["providers"]["paid"]["budget"] = {"daily_limit": usd((FITS - 1) * cost + held)}
     limit(daemon, raw)
-    apps = crowd(daemon, dial, MANY)
+    apps = no_room(daemon, dial, MANY)
     again = MANY
     while again:
         apps.gather(40)

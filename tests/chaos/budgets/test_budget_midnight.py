@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from tests.support.midnight import zone_with_midnight_in
-from tests.support.spending import NANO, PRICING, QUIET, Crowd, bill, budgets, journal, price, usage, usd
+from tests.support.spending import NANO, PRICING, QUIET, NoRoom, bill, budgets, journal, price, usage, usd
 
 MANY = 2000
 AROUND = 1.5  # s before and after midnight
@@ -76,7 +76,7 @@ def script(prompt_tokens: int) -> dict[str, Any]:
     }
 
 
-def send(apps: Crowd, kind: str, chance: random.Random) -> None:
+def send(apps: NoRoom, kind: str, chance: random.Random) -> None:
     cancel = {"silent": 3, "unheard": 0 if chance.random() < 0.2 else None}.get(kind)
     stream = kind in ("cut", "torn", "silent") or (kind != "unheard" and chance.random() < 0.5)
     apps.send({**BODY, "model": kind}, stream=stream, kind=kind, cancel_after=cancel)
@@ -90,7 +90,7 @@ def schedule(chance: random.Random, midnight: float, many: int, fits: int) -> li
     return sorted(before + rush + after)
 
 
-def spread(apps: Crowd, chance: random.Random, times: list[float]) -> None:
+def spread(apps: NoRoom, chance: random.Random, times: list[float]) -> None:
     """Send one at each of the times; 30 % of them go wrong."""
     assert time.time() < times[0], "too late: the daemon took too long to reload"
     for at, kind in zip(times, chance.choices(KINDS, (70, 6, 6, 6, 6, 6), k=len(times)), strict=True):
@@ -101,7 +101,7 @@ def spread(apps: Crowd, chance: random.Random, times: list[float]) -> None:
     gather(apps)
 
 
-def gather(apps: Crowd) -> None:
+def gather(apps: NoRoom) -> None:
     deadline = time.monotonic() + 20
     while apps.open:
         apps.answers(0.05)
@@ -109,7 +109,7 @@ def gather(apps: Crowd) -> None:
         assert time.monotonic() < deadline, f"{apps.open} have no answer"
 
 
-def use_up(apps: Crowd) -> None:
+def use_up(apps: NoRoom) -> None:
     """What was given back after the last request had been refused is used too."""
     refused = False
     while not refused:
@@ -118,7 +118,7 @@ def use_up(apps: Crowd) -> None:
         refused = any(ask.status == 402 for ask in asks)
 
 
-def leave_unheard(apps: Crowd) -> None:
+def leave_unheard(apps: NoRoom) -> None:
     """The apps whose provider says nothing give up after half a second."""
     for ask in apps.waiting("unheard"):
         if time.time() - ask.sent_at > 0.5:
@@ -138,7 +138,7 @@ def check(meshd: Any, upstream: Any, dial: Any, eventually: Any, short: Path, se
     midnight = zone_with_midnight_in(AROUND + 1.0, zones)
     daemon.write(config(server, limit, ZONE))
     daemon.ask("POST", "/mesh/v1/reload")
-    apps = Crowd([dial(daemon.socket) for _ in range(4)])
+    apps = NoRoom([dial(daemon.socket) for _ in range(4)])
     spread(apps, chance, schedule(chance, midnight, many, fits))
     use_up(apps)
     assert set(apps.statuses()) <= {200, 402, 499, 500, 502}
@@ -167,7 +167,7 @@ class Days:
         return datetime.datetime.fromtimestamp(at, self._zone).date().isoformat()
 
 
-def by_request(daemon: Any, server: Any, apps: Crowd, days: Days) -> dict[str, tuple[int, int]]:
+def by_request(daemon: Any, server: Any, apps: NoRoom, days: Days) -> dict[str, tuple[int, int]]:
     """Day → requests and cost, by the journal, where each request's is as the provider's own count has it."""
     begun, settled = journal(daemon.state)
     assert [(apps.asks[key[0]], begun[key]) for key in set(begun) - set(settled)] == []

@@ -8,7 +8,7 @@ from typing import Any
 from meshd.routing.availability.state import MeshState
 from meshd.routing.budgets.accounts import Accounts, Refusal
 from meshd.routing.budgets.reservations import Reservation
-from meshd.routing.request.needs import Needs
+from meshd.routing.request.needs import RequestNeeds
 from meshd.routing.request.question import Question, Requester
 from meshd.routing.table.specs import Allowance, ModelSpec, PoolSpec, Pricing, RoutingTable
 from meshd.sdk.provider import Operation
@@ -21,7 +21,7 @@ MIDNIGHT = NOW + DAY / 2
 PAID = model("groq.llama", pricing=Pricing(per_request=DOLLAR // 10))
 FREE = model("local.llama")
 UNPRICED = model("groq.new", priced=False)
-NEEDS = Needs(Operation.CHAT, most=60, max_output=40)
+NEEDS = RequestNeeds(Operation.CHAT, most=60, max_output=40)
 
 
 @dataclass
@@ -32,7 +32,7 @@ class Mesh:
     now: float = NOW
     pool: str = "chat"
     app: str = "notes"
-    needs: Needs = NEEDS
+    needs: RequestNeeds = NEEDS
 
     @property
     def accounts(self) -> Accounts:

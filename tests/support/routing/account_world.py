@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from meshd.routing.request.needs import Needs
+from meshd.routing.request.needs import RequestNeeds
 from meshd.routing.request.question import Question, Requester
 from meshd.routing.table.specs import Allowance, PoolSpec, Pricing, RoutingTable
 from meshd.sdk.provider import Operation
@@ -30,4 +30,6 @@ TABLE = RoutingTable(RoutingTable.empty().tree, MODELS, (), POOLS, allowances=AL
 
 
 def question(pool: PoolSpec, app: str, tokens: int, now: float) -> Question:
-    return Question(TABLE, pool, Needs(Operation.CHAT, most=tokens, max_output=tokens), now, Requester(account=app))
+    return Question(
+        TABLE, pool, RequestNeeds(Operation.CHAT, most=tokens, max_output=tokens), now, Requester(account=app)
+    )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from meshd.routing.rates.rates import Crowd, Headroom, Passage
-from meshd.routing.request.needs import Needs
+from meshd.routing.rates.rates import Headroom, NoRoom, RateTicket
+from meshd.routing.request.needs import RequestNeeds
 from meshd.routing.request.question import Question, Requester
 from meshd.routing.table.specs import NO_RATES, AppSpec, ProviderSpec, RateSpec
 from meshd.sdk.provider import Operation
@@ -15,7 +15,7 @@ __all__ = ["NOW", "Room"]
 
 
 class Room:
-    """One pool of models of the provider "p", and the passages that were taken there."""
+    """One pool of models of the provider "p", and the tickets that were taken there."""
 
     def __init__(self, *models: str, rate: RateSpec = NO_RATES, app: RateSpec = NO_RATES, **pool: Any) -> None:
         provider = ProviderSpec("p", "modelmesh.scripted.v1", rate=rate)
@@ -24,20 +24,20 @@ class Room:
         self.app = AppSpec("app", rate=app)
 
     def question(self, at: float = 0.0, tokens: int = 0, output: int | None = None, account: str = "app") -> Question:
-        question = self.mesh.question(Needs(Operation.CHAT, most=tokens, max_output=output))
+        question = self.mesh.question(RequestNeeds(Operation.CHAT, most=tokens, max_output=output))
         question.now = NOW + at
         question.requester = Requester(self.app, account)
         return question
 
-    def crowd(self, at: float = 0.0, model: str = "p.m", **asked: Any) -> Crowd | None:
-        return self.rates.crowd(self.question(at, **asked), self.mesh.table.models[model])
+    def no_room(self, at: float = 0.0, model: str = "p.m", **asked: Any) -> NoRoom | None:
+        return self.rates.no_room(self.question(at, **asked), self.mesh.table.models[model])
 
-    def enter(self, at: float = 0.0, model: str = "p.m", **asked: Any) -> Passage:
+    def enter(self, at: float = 0.0, model: str = "p.m", **asked: Any) -> RateTicket:
         question, spec = self.question(at, **asked), self.mesh.table.models[model]
         return self.rates.enter(question, spec, question.estimate(spec))
 
-    def leave(self, passage: Passage, at: float = 0.0, tokens: int | None = None) -> None:
-        self.rates.leave(passage, NOW + at, tokens)
+    def leave(self, ticket: RateTicket, at: float = 0.0, tokens: int | None = None) -> None:
+        self.rates.leave(ticket, NOW + at, tokens)
 
     def headroom(self, at: float = 0.0, model: str = "p.m") -> Headroom:
         return self.rates.headroom(self.question(at), self.mesh.table.models[model])

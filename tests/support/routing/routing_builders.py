@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from meshd.routing.attempts.plan import GiveUp, RequestPlan, Try, Wait
+from meshd.routing.attempts.plan import AttemptStep, GiveUp, RequestPlan, Wait
 from meshd.routing.availability.state import Availability, MeshState
 from meshd.routing.decision.pipeline import Pipeline
-from meshd.routing.request.needs import Needs
+from meshd.routing.request.needs import RequestNeeds
 from meshd.routing.request.question import Question, Requester
 from meshd.routing.table.capabilities import CapabilityTree
 from meshd.routing.table.specs import ModelSpec, PoolSpec, ProviderSpec, RoutingTable
@@ -25,7 +25,7 @@ PRIORITY = "modelmesh.priority-selection.v1"
 ROUND_ROBIN = "modelmesh.round-robin.v1"
 ALL_FEATURES = {"tool_calling": True, "structured_output": True, "json_mode": True, "vision": True}
 NO_FEATURES = dict.fromkeys(ALL_FEATURES, False)
-CHAT_NEEDS = Needs(Operation.CHAT)
+CHAT_NEEDS = RequestNeeds(Operation.CHAT)
 
 
 def model(id: str, **given: Any) -> ModelSpec:
@@ -63,18 +63,18 @@ class Mesh:
     def __post_init__(self) -> None:
         self.pipeline = Pipeline(self.state)
 
-    def question(self, needs: Needs = CHAT_NEEDS) -> Question:
+    def question(self, needs: RequestNeeds = CHAT_NEEDS) -> Question:
         return Question(self.table, self.pool, needs, self.now)
 
-    def plan(self, needs: Needs = CHAT_NEEDS, timeout: float = 1000.0, random: float = 0.0) -> RequestPlan:
+    def plan(self, needs: RequestNeeds = CHAT_NEEDS, timeout: float = 1000.0, random: float = 0.0) -> RequestPlan:
         question = replace(self.question(needs), requester=Requester(random=lambda: random))
         return RequestPlan(self.pipeline, question, self.now + timeout)
 
-    def decide(self, needs: Needs = CHAT_NEEDS) -> str | None:
+    def decide(self, needs: RequestNeeds = CHAT_NEEDS) -> str | None:
         chosen = self.pipeline.decide(self.question(needs)).model
         return chosen.id if chosen else None
 
-    def ask(self, needs: Needs = CHAT_NEEDS) -> str:
+    def ask(self, needs: RequestNeeds = CHAT_NEEDS) -> str:
         """A request that succeeds at the first model it is sent to."""
         plan = self.plan(needs)
         step = tried(plan.next(self.now))
@@ -123,17 +123,17 @@ SERVER = failure(FailureKind.SERVER)
 CONNECTION = failure(FailureKind.CONNECTION)
 
 
-def tried(step: Try | GiveUp) -> Try:
-    assert isinstance(step, Try), step
+def tried(step: AttemptStep | GiveUp) -> AttemptStep:
+    assert isinstance(step, AttemptStep), step
     return step
 
 
-def gave_up(step: Try | GiveUp) -> MeshError:
+def gave_up(step: AttemptStep | GiveUp) -> MeshError:
     assert isinstance(step, GiveUp), step
     return step.error
 
 
-def waits(step: Try | Wait | GiveUp) -> Wait:
+def waits(step: AttemptStep | Wait | GiveUp) -> Wait:
     """For a model that rests."""
     assert isinstance(step, Wait), step
     assert step.resting, step

@@ -10,10 +10,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from meshd.routing.attempts.fair_queue import FairQueue, Waiter
-from meshd.routing.attempts.plan import GiveUp, RequestPlan, Try, Wait
+from meshd.routing.attempts.plan import AttemptStep, GiveUp, RequestPlan, Wait
 from meshd.routing.availability.state import MeshState
 from meshd.routing.decision.pipeline import Pipeline
-from meshd.routing.request.needs import Needs
+from meshd.routing.request.needs import RequestNeeds
 from meshd.routing.request.question import Question, Requester
 from meshd.routing.table.specs import AppSpec, RoutingTable
 from meshd.sdk.provider import ProviderFailure, Usage
@@ -27,7 +27,7 @@ class Request:
     asked: model → attempts that were sent; error: how it was given up."""
 
     plan: RequestPlan
-    steps: dict[Try, float] = field(default_factory=dict)
+    steps: dict[AttemptStep, float] = field(default_factory=dict)
     waiter: Waiter | None = None
     gives_up_at: float = 0.0
     asked: Counter[str] = field(default_factory=Counter)
@@ -40,7 +40,7 @@ class Request:
     def over(self) -> bool:
         return not self.steps and self.waiter is None
 
-    def started(self) -> list[Try]:
+    def started(self) -> list[AttemptStep]:
         return [step for step in self.steps if step.reservation is not None]
 
 
@@ -63,13 +63,13 @@ class VirtualGateway:
 
     def before_step(self, request: Request) -> None: ...
 
-    def on_step(self, request: Request, step: Try) -> None: ...
+    def on_step(self, request: Request, step: AttemptStep) -> None: ...
 
     def on_give_up(self, request: Request, error: MeshError) -> None: ...
 
     # -- requests -------------------------------------------------------------------------------------
 
-    def ask(self, pool: str, needs: Needs, app: AppSpec, timeout: float = 1000.0) -> Request:
+    def ask(self, pool: str, needs: RequestNeeds, app: AppSpec, timeout: float = 1000.0) -> Request:
         requester = Requester(app, app.name, app.name)
         spec, deadline = self.table.pools[pool], self.now + timeout
         plan = RequestPlan(self.pipeline, Question(self.table, spec, needs, self.now, requester), deadline)
@@ -78,7 +78,7 @@ class VirtualGateway:
         self._advance(request)
         return request
 
-    def succeed(self, request: Request, step: Try, usage: Usage) -> None:
+    def succeed(self, request: Request, step: AttemptStep, usage: Usage) -> None:
         request.answered = True
         request.plan.succeeded(self.now, 0.1, step=step, usage=usage)
         self._ended(request, step)
@@ -86,14 +86,14 @@ class VirtualGateway:
             request.plan.lost(self.now, 0.1, step=loser, sent=loser.reservation is not None)
             self._ended(request, loser)
 
-    def fail(self, request: Request, step: Try, failure: ProviderFailure) -> None:
+    def fail(self, request: Request, step: AttemptStep, failure: ProviderFailure) -> None:
         request.failed_at.add(step.model.id)
         request.plan.failed(failure, self.now, 0.1, step=step)
         self._ended(request, step)
         if not request.steps:
             self._advance(request)
 
-    def run_out(self, request: Request, step: Try) -> None:
+    def run_out(self, request: Request, step: AttemptStep) -> None:
         request.plan.ran_out(self.now, 0.1, step=step)
         self._ended(request, step)
         if not request.steps:
@@ -107,7 +107,7 @@ class VirtualGateway:
             request.plan.cancelled(self.now, step=step, sent=step.reservation is not None)
             self._ended(request, step)
 
-    def hedge(self, request: Request) -> Try | None:
+    def hedge(self, request: Request) -> AttemptStep | None:
         request.hedged = True
         self.before_step(request)
         step = request.plan.hedge(self.now)
@@ -156,7 +156,7 @@ class VirtualGateway:
                 if step.reservation is None and at <= self.now and step in request.steps:
                     self._start(request, step)
 
-    def _start(self, request: Request, step: Try) -> None:
+    def _start(self, request: Request, step: AttemptStep) -> None:
         if request.plan.start(step, self.now):
             self._left(request, step)
             return
@@ -203,17 +203,17 @@ class VirtualGateway:
             until = max(until, self.now + 0.001)
             self.wakes_at = until if self.wakes_at is None else min(self.wakes_at, until)
 
-    def _send(self, request: Request, step: Try) -> None:
+    def _send(self, request: Request, step: AttemptStep) -> None:
         request.steps[step] = self.now + step.wait
         self.on_step(request, step)
         if step.reservation is not None:
             self._left(request, step)
 
-    def _left(self, request: Request, step: Try) -> None:
+    def _left(self, request: Request, step: AttemptStep) -> None:
         request.asked[step.model.id] += 1
         self.sent.append((self.now, step.model.provider))
 
-    def _ended(self, request: Request, step: Try) -> None:
+    def _ended(self, request: Request, step: AttemptStep) -> None:
         del request.steps[step]
         self.queue.serve()
 

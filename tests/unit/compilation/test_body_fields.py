@@ -21,7 +21,7 @@ from meshd.sdk.provider import Operation
 CHAT = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
 
 
-def judged(**fields: Any) -> reading.Needs:
+def judged(**fields: Any) -> reading.RequestNeeds:
     body = json.dumps({**CHAT, **fields}).encode()
     return load_body_fields().judged(reading.read(Operation.CHAT, body)[1], split(body))
 
@@ -74,7 +74,7 @@ def test_what_may_be_thought_beside_the_limit_is_reserved(budget: Any, reserved:
 
 @given(some.dictionaries(some.text(max_size=12), some.none() | some.booleans() | some.integers() | some.text()))
 def test_any_fields_are_judged(fields: dict[str, Any]) -> None:
-    needs = load_body_fields().judged(reading.Needs(Operation.CHAT), split(json.dumps(fields).encode()))
+    needs = load_body_fields().judged(reading.RequestNeeds(Operation.CHAT), split(json.dumps(fields).encode()))
     assert {*needs.costly, *needs.unknown} <= set(fields)
 
 

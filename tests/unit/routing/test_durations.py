@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from meshd.routing.durations import lasting
+from meshd.routing.durations import format_duration
 
 
 @pytest.mark.parametrize(
@@ -23,4 +23,4 @@ from meshd.routing.durations import lasting
     ],
 )
 def test_two_units_at_most(seconds, told):
-    assert lasting(seconds) == told
+    assert format_duration(seconds) == told

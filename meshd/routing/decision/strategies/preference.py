@@ -36,15 +36,15 @@ class RateLimitAware(StickUntilFailure):
     """
 
     def order(self, question: Question) -> Iterator[str]:
-        crowded: list[tuple[float, str]] = []
+        past_it: list[tuple[float, str]] = []
         for model in super().order(question):
             headroom = self._headroom(question, model)
             if _is_enough(question, headroom):
                 yield model
             else:
-                crowded.append((headroom, model))
-        crowded.sort(key=lambda each: -each[0])
-        yield from (model for _, model in crowded)
+                past_it.append((headroom, model))
+        past_it.sort(key=lambda each: -each[0])
+        yield from (model for _, model in past_it)
 
     def chosen(self, question: Question, model: str) -> str | None:
         current = self._state.pool(question.pool.name).current

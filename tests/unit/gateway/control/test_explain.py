@@ -8,7 +8,7 @@ import pickle
 import pytest
 
 from meshd.host import clock
-from meshd.routing.rates.rates import Crowd, Headroom
+from meshd.routing.rates.rates import Headroom, NoRoom
 from meshd.routing.table.specs import Allowance, AppSpec, CachePolicy, PoolSpec, SessionPolicy
 from modelmesh import AccessDeniedError, InvalidRequestError, NotFoundError
 from tests.support.gateway.mesh_builders import CHAT, MAIL, ROOT, VIM, Core, model
@@ -100,8 +100,8 @@ async def test_on_budget_exceeded(rule, chosen):
 
 async def test_it_would_wait_where_everybody_is_only_at_a_limit(monkeypatch):
     core = Core(waiting={"vim": 3})
-    crowds = {"a.one": Crowd("full", 7.0), "b.two": Crowd("busy", None)}
-    monkeypatch.setattr(core.mesh.state.rates, "crowd", lambda question, model: crowds[model.id])
+    crowds = {"a.one": NoRoom("full", 7.0), "b.two": NoRoom("busy", None)}
+    monkeypatch.setattr(core.mesh.state.rates, "no_room", lambda question, model: crowds[model.id])
     monkeypatch.setattr(core.mesh.state.rates, "headroom", lambda question, model: Headroom(0.25, 2.0, None))
     explained = await core.explain()
     assert (explained["chosen"], explained["error"]) == (None, None)

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from meshd.core.records import Attempt
-from meshd.routing.attempts.errors import THE_APPS_OWN, of_one_provider, too_crowded
+from meshd.routing.attempts.errors import THE_APPS_OWN, no_room_in_time, of_one_provider
 from meshd.routing.table.specs import ProviderSpec
 from meshd.sdk.provider import FailureKind
 from modelmesh.wording import LONGEST_SENTENCE, told
@@ -43,7 +43,7 @@ def test_what_a_provider_did(kind: FailureKind, wait: float | None, name: str, k
 
 @pytest.mark.parametrize("full", [True, False])
 def test_too_many_at_once(full: bool) -> None:
-    check(too_crowded({LONG: "2 of 2 requests are in flight"}, 4.0, waited=30.0, full=full).message)
+    check(no_room_in_time({LONG: "2 of 2 requests are in flight"}, 4.0, waited=30.0, full=full).message)
 
 
 def test_what_was_said_twice_is_told_once() -> None:

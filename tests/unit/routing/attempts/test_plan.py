@@ -9,11 +9,11 @@ import pytest
 
 import modelmesh as errors
 from meshd.routing.attempts.errors import Consulted, none_left
-from meshd.routing.attempts.plan import LAST_REFUSALS, GiveUp, RequestPlan, Try, Wait
+from meshd.routing.attempts.plan import LAST_REFUSALS, AttemptStep, GiveUp, RequestPlan, Wait
 from meshd.routing.attempts.retry import Verdict
 from meshd.routing.availability import recovery
 from meshd.routing.availability.state import Availability
-from meshd.routing.request.needs import Needs
+from meshd.routing.request.needs import RequestNeeds
 from meshd.routing.table.specs import DeactivationPolicy, KeySpec, ProviderSpec, RetryPolicy
 from meshd.sdk.provider import FailureKind, Operation
 from tests.support.routing.routing_builders import (
@@ -136,7 +136,7 @@ def test_where_nobody_else_is_the_others_wait_where_all_wait() -> None:
     walk(made, made.plan(), LIMITED)
     step = made.plan().next(made.now)
     assert isinstance(step, Wait)
-    assert (step.until, list(step.crowds)) == (NOW + 30, ["p.a"])
+    assert (step.until, list(step.reasons)) == (NOW + 30, ["p.a"])
 
 
 def test_a_request_that_was_told_less_waits_with_those_that_were_told_more() -> None:
@@ -268,7 +268,7 @@ def test_the_place_on_probation_is_given_back_however_the_test_ends(ending: str)
     tried(plan.next(NOW))
     assert len(made.testers()) == 3
     waiting = waits(made.plan().next(NOW))
-    assert "one request is testing it" in waiting.crowds["p.a"]
+    assert "one request is testing it" in waiting.reasons["p.a"]
     if ending == "succeeded":
         plan.succeeded(NOW + 1, 1.0)
     elif ending == "failed":
@@ -539,7 +539,7 @@ def test_nobody_says_when_to_come_back_where_nobody_knows() -> None:
 def test_what_no_model_can_do_is_a_400_that_says_which_could() -> None:
     made = mesh(model("p.a", features=NO_FEATURES), "q.b")
     alone = Mesh(made.table, made.table.resolve("p.a").pool, made.state)
-    error = gave_up(alone.plan(Needs(Operation.CHAT, tools=True)).next(NOW))
+    error = gave_up(alone.plan(RequestNeeds(Operation.CHAT, tools=True)).next(NOW))
     assert (error.status_code, error.code) == (400, "model_cannot")
     why = "does not do tools (features.tool_calling: false)"
     assert error.message == f"p.a cannot do this; q.b could.\n  p.a: {why}"
@@ -548,7 +548,7 @@ def test_what_no_model_can_do_is_a_400_that_says_which_could() -> None:
 
 
 def test_what_no_model_of_the_mesh_can_do_names_none() -> None:
-    error = gave_up(mesh(model("p.a", context_window=10)).plan(Needs(Operation.CHAT, tokens=11)).next(NOW))
+    error = gave_up(mesh(model("p.a", context_window=10)).plan(RequestNeeds(Operation.CHAT, tokens=11)).next(NOW))
     assert error.message.endswith("its context window is 10")
     assert error.could == []
 
@@ -557,7 +557,7 @@ def test_when_nobody_is_up_it_is_a_503_with_each_reason_and_the_soonest_recovery
     made = mesh("p.a", "q.b", model("r.c", features=NO_FEATURES))
     made.state.model("p.a").deactivated = "too dear"
     made.state.provider("q").availability = Availability(standby=True, until=NOW + 42, reason="it is gone")
-    error = gave_up(made.plan(Needs(Operation.CHAT, tools=True)).next(NOW))
+    error = gave_up(made.plan(RequestNeeds(Operation.CHAT, tools=True)).next(NOW))
     assert isinstance(error, errors.NoActiveModelError)
     assert (error.status_code, error.retryable, error.retry_after, error.recovers_in) == (503, True, 42.0, 42.0)
     assert error.pool == "chat"
@@ -572,7 +572,7 @@ def test_when_nobody_is_up_it_is_a_503_with_each_reason_and_the_soonest_recovery
 def test_a_model_that_never_could_is_no_hope_of_recovery() -> None:
     made = mesh("p.a", model("p.b", features=NO_FEATURES))
     made.state.model("p.a").deactivated = "too dear"
-    error = gave_up(made.plan(Needs(Operation.CHAT, tools=True)).next(NOW))
+    error = gave_up(made.plan(RequestNeeds(Operation.CHAT, tools=True)).next(NOW))
     assert (error.retry_after, error.recovers_in) == (None, None)
 
 
@@ -802,7 +802,7 @@ def test_a_retry_after_of_a_minute_is_kept(kind: FailureKind, told: float) -> No
         walk(made, plan := made.plan(), failure(kind, 429, retry_after=told))
         step = (plan if same else made.plan()).next(NOW)
         assert not isinstance(step, GiveUp)
-        assert (NOW + step.wait if isinstance(step, Try) else step.until) == NOW + told
+        assert (NOW + step.wait if isinstance(step, AttemptStep) else step.until) == NOW + told
 
 
 def test_where_asking_again_is_switched_off_a_long_retry_after_is_kept_to() -> None:
@@ -823,8 +823,8 @@ def test_when_all_keys_rest_one_is_tested_soon(kind: FailureKind) -> None:
     walk(made, plan, failure(kind), failure(kind))
     assert waits(plan.next(NOW)).until == NOW + 0.5
     step = tried(plan.next(NOW + 0.5))
-    assert step.passage is not None
-    assert step.passage.key == "one", "that was refused first"
+    assert step.ticket is not None
+    assert step.ticket.key == "one", "that was refused first"
     waits(made.plan().next(NOW + 0.5))
     plan.succeeded(NOW + 1, 0.5, step=step)
     made.now += 1

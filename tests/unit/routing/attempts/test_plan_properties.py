@@ -14,10 +14,10 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as some
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from meshd.routing.attempts.plan import _AT_LAST, Try
+from meshd.routing.attempts.plan import _AT_LAST, AttemptStep
 from meshd.routing.availability import recovery
 from meshd.routing.availability.state import availabilities
-from meshd.routing.request.needs import Needs
+from meshd.routing.request.needs import RequestNeeds
 from meshd.routing.table.specs import (
     Allowance,
     AppSpec,
@@ -58,7 +58,11 @@ MODELS = {
 }
 KEYS = (KeySpec("one"), KeySpec("two", 2.0))
 APPS = (AppSpec("many", weight=1.0), AppSpec("few", weight=3.0, priority=1))
-NEEDS = (Needs(Operation.CHAT), Needs(Operation.CHAT, tools=True), Needs(Operation.CHAT, stream=True))
+NEEDS = (
+    RequestNeeds(Operation.CHAT),
+    RequestNeeds(Operation.CHAT, tools=True),
+    RequestNeeds(Operation.CHAT, stream=True),
+)
 ENDS = some.sampled_from(
     [FailureKind.RATE_LIMIT] * 4
     + [FailureKind.SERVER] * 3
@@ -76,7 +80,7 @@ class Judge(VirtualGateway):
         self.tested = {id: self._is_tested(request, id) for id in MODELS}
         self.down = {id for id in MODELS if self._is_down(request, id)}
 
-    def on_step(self, request: Request, step: Try) -> None:
+    def on_step(self, request: Request, step: AttemptStep) -> None:
         id, plan = step.model.id, request.plan
         assert step.wait >= 0.0
         assert self.now + step.wait <= plan.deadline
@@ -207,7 +211,7 @@ class Crowds(RuleBasedStateMachine):
         spare=some.sampled_from([False, False, True]),
         several=some.integers(1, 3),
     )
-    def requests_come(self, needs: Needs, app: AppSpec, timeout: float, spare: bool, several: int) -> None:
+    def requests_come(self, needs: RequestNeeds, app: AppSpec, timeout: float, spare: bool, several: int) -> None:
         pool = "spare" if spare and "spare" in self.gateway.table.pools else "chat"
         for _ in range(several):
             self.gateway.ask(pool, needs, app, timeout)
@@ -216,7 +220,7 @@ class Crowds(RuleBasedStateMachine):
     def time_goes_by(self, pause: float) -> None:
         self.gateway.pass_time(pause)
 
-    def _attempts(self) -> list[tuple[Request, Try]]:
+    def _attempts(self) -> list[tuple[Request, AttemptStep]]:
         return [(request, step) for request in self.gateway.under_way() for step in request.started()]
 
     @precondition(lambda self: self._attempts())

@@ -11,7 +11,7 @@ from hypothesis import strategies as some
 from msgspec.structs import replace
 
 from meshd.routing.attempts.usage import Received, answer_text, may_be_true, read, used
-from meshd.routing.request.estimate import at_most
+from meshd.routing.request.estimate import upper_bound
 from meshd.sdk.provider import FailureKind, Operation, Usage
 from tests.support.routing.routing_builders import CHAT_NEEDS, failure, model
 
@@ -113,7 +113,7 @@ ANY_COUNT = some.integers(-(2**70), 2**70) | some.integers(-10, 20_000)
 @given(ANY_COUNT, ANY_COUNT, ANY_COUNT, some.integers(0, 50_000), some.booleans(), some.integers(1, 20))
 def test_whatever_is_reported_stays_within_bounds(a: int, b: int, c: int, size: int, known: bool, n: int) -> None:
     spec, needs = LIMITED if known else MODEL, replace(PROMPT, choices=n)
-    most, received = at_most(needs, spec), Received(size)
+    most, received = upper_bound(needs, spec), Received(size)
     usage, replaced = read(Usage(a, b, c), needs, spec, received)
     assert 250 <= usage.input_tokens <= max(most.tokens_in, spec.context_window or 131_072)
     ceiling = max(most.tokens_out, (spec.max_output_tokens or 0) * n, size)
@@ -174,7 +174,7 @@ def test_the_text_of_an_answer() -> None:
 def test_content_is_never_free_and_never_above_the_reservation(came: Received, kind: FailureKind, tokens: int) -> None:
     needs = replace(NEEDS, tokens=tokens, most=max(tokens, 1))
     usage = used(None if kind is FailureKind.CANCELLED else failure(kind), needs, MODEL, came)
-    most = at_most(needs, MODEL)
+    most = upper_bound(needs, MODEL)
     assert usage.output_tokens <= most.tokens_out
     assert usage.input_tokens <= most.tokens_in
     if came.size or came.events:

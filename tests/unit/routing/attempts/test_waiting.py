@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from meshd.routing.attempts.plan import GiveUp, RequestPlan, Try, Wait
+from meshd.routing.attempts.plan import AttemptStep, GiveUp, RequestPlan, Wait
 from meshd.routing.availability import recovery
 from meshd.routing.availability.state import Availability
-from meshd.routing.request.needs import Needs
+from meshd.routing.request.needs import RequestNeeds
 from meshd.routing.table.specs import DeactivationPolicy, KeySpec, ProviderSpec, RateSpec, RecoveryPolicy, RetryPolicy
 from meshd.sdk.provider import FailureKind, Operation
 from tests.support.routing.routing_builders import CHAT_NEEDS, NO_FEATURES, SERVER, Mesh, failure, mesh, model, tried
@@ -66,7 +66,7 @@ def test_a_request_asks_once_more_for_each_further_key_and_no_more(
     policy = {"retry": RetryPolicy(2), "recovery": RecoveryPolicy(cooldown, max_cooldown=cooldown)}
     made = mesh("k.d", providers=[provider], deactivation=DeactivationPolicy(100), **policy)
     plan, sent = made.plan(), 0
-    while isinstance(step := plan.next(made.now), Try):
+    while isinstance(step := plan.next(made.now), AttemptStep):
         made.now += step.wait
         if plan.start(step, made.now):
             sent += 1
@@ -93,13 +93,13 @@ def test_who_backs_off_does_not_ask_a_model_that_must_not_be_asked_any_more(mean
     assert set(made.in_flight()) == {0}
 
 
-def lines(made: Mesh, *needs: Needs) -> set[str]:
+def lines(made: Mesh, *needs: RequestNeeds) -> set[str]:
     return {made.plan(each).line(made.now) for each in needs}
 
 
 def test_requests_for_which_the_same_models_are_possible_stand_in_one_line() -> None:
     made = mesh("p.a", model("q.b", features=NO_FEATURES), model("q.c", streaming=False))
-    tools, stream = Needs(Operation.CHAT, tools=True), Needs(Operation.CHAT, stream=True)
+    tools, stream = RequestNeeds(Operation.CHAT, tools=True), RequestNeeds(Operation.CHAT, stream=True)
     assert len(lines(made, CHAT_NEEDS, CHAT_NEEDS)) == 1
     assert len(lines(made, CHAT_NEEDS, tools, stream)) == 3
     assert len(lines(mesh("p.a", "q.b"), CHAT_NEEDS, tools, stream)) == 1

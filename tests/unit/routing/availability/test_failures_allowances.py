@@ -10,7 +10,7 @@ import pytest
 from meshd.routing.availability import failures, recovery
 from meshd.routing.availability.state import INDEFINITELY, Change
 from meshd.routing.budgets.accounts import Alert
-from meshd.routing.durations import lasting
+from meshd.routing.durations import format_duration
 from meshd.routing.table.specs import Allowance, PoolSpec, ProviderSpec, RecoveryPolicy, RoutingTable
 from meshd.sdk.provider import FailureKind, QuotaStatus
 from tests.support.routing.routing_builders import NOW, Mesh, failure, mesh, model
@@ -54,7 +54,7 @@ def test_a_member_that_used_up_its_rule_rests_until_the_reset_and_comes_back_unt
     reason = "it has used up 10 requests of the day"
     assert change == Change("member", False, reason, "chat", "p.a", "p", TOMORROW)
     assert made.decide() == "p.b"
-    assert recovery.objection(made.member("p.a"), NOW) == f"{reason}; back in {lasting(TOMORROW - NOW)}"
+    assert recovery.objection(made.member("p.a"), NOW) == f"{reason}; back in {format_duration(TOMORROW - NOW)}"
     made.now = TOMORROW
     assert recovery.status(made.member("p.a"), made.now) == recovery.ACTIVE
     assert made.decide() == "p.a"

@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from meshd.routing.attempts.plan import RequestPlan, Try
+from meshd.routing.attempts.plan import AttemptStep, RequestPlan
 from meshd.routing.availability import recovery
 from meshd.routing.availability import state as states
 from meshd.routing.availability.state import Availability
 from meshd.routing.decision import features
 from meshd.routing.decision.strategies.registry import BUILT_IN
 from meshd.routing.request.features import CALLED, REMEMBERED, used
-from meshd.routing.request.needs import Needs
+from meshd.routing.request.needs import RequestNeeds
 from meshd.routing.request.question import Question, Requester
 from meshd.routing.select.expression import compile_selection
 from meshd.routing.table.specs import PoolSpec, Pricing, RetryPolicy, SessionPolicy
@@ -36,7 +36,7 @@ from tests.support.routing.routing_builders import (
     tried,
 )
 
-TOOLS = Needs(Operation.CHAT, tools=True)
+TOOLS = RequestNeeds(Operation.CHAT, tools=True)
 SAYS, DENIES, SILENT = {"tool_calling": True}, {"tool_calling": False}, {}
 
 
@@ -49,7 +49,7 @@ def refusal(*named: str, message: str = "m does not support tools") -> ProviderF
 
 _FEATURES = some.dictionaries(some.sampled_from(list(CALLED)), some.booleans()) | some.none()
 _NEEDS = some.builds(
-    Needs,
+    RequestNeeds,
     some.just(Operation.CHAT),
     stream=some.booleans(),
     tools=some.booleans(),
@@ -103,7 +103,7 @@ def pools(draw: some.DrawFn) -> Mesh:
     return made
 
 
-def group(made: Mesh, id: str, needs: Needs) -> int:
+def group(made: Mesh, id: str, needs: RequestNeeds) -> int:
     """0: declares all, 1: is silent on some, 2: lately refused some."""
     uses = {
         "tool_calling": needs.tools,
@@ -122,7 +122,7 @@ def group(made: Mesh, id: str, needs: Needs) -> int:
 
 @given(pools(), _NEEDS, some.sampled_from(["", "ann"]), some.floats(0, 1, exclude_max=True), some.data())
 def test_who_declares_it_comes_before_who_is_silent_and_nobody_is_lost(
-    made: Mesh, needs: Needs, session: str, drawn: float, data: some.DataObject
+    made: Mesh, needs: RequestNeeds, session: str, drawn: float, data: some.DataObject
 ) -> None:
     requester = Requester(session=session, random=lambda: drawn)
     question = Question(made.table, made.pool, needs, made.now, requester)
@@ -141,18 +141,20 @@ def test_who_declares_it_comes_before_who_is_silent_and_nobody_is_lost(
     assert [id for id in explained.order if id not in without] == sorted(order, key=lambda id: group(made, id, needs))
 
 
-def _uses(needs: Needs) -> dict[str, bool]:
+def _uses(needs: RequestNeeds) -> dict[str, bool]:
     return {name: name in used(needs) for name in CALLED}
 
 
 @given(pools(), _NEEDS)
-def test_a_request_goes_round_until_one_does_it_and_hears_the_refusal_where_none_does(made: Mesh, needs: Needs) -> None:
+def test_a_request_goes_round_until_one_does_it_and_hears_the_refusal_where_none_does(
+    made: Mesh, needs: RequestNeeds
+) -> None:
     for known in made.state.models.values():
         known.availability = Availability()
     able = made.pipeline.explain(made.question(needs)).order
     plan, asked = made.plan(needs), []
     step = plan.next(made.now)
-    while isinstance(step, Try):
+    while isinstance(step, AttemptStep):
         asked.append(step.model.id)
         plan.failed(refusal(*used(needs)), made.now, 0.1)
         step = plan.next(made.now)
@@ -205,7 +207,7 @@ def test_who_could_do_it_names_first_who_says_so() -> None:
 # -- what is remembered --------------------------------------------------------------------------------
 
 
-def after_refusal(*named: str, needs: Needs = TOOLS) -> Mesh:
+def after_refusal(*named: str, needs: RequestNeeds = TOOLS) -> Mesh:
     made = mesh(model("p.a", features=SILENT), model("q.b", features=SILENT))
     plan = made.plan(needs)
     assert tried(plan.next(NOW)).model.id == "p.a"
@@ -218,7 +220,7 @@ def after_refusal(*named: str, needs: Needs = TOOLS) -> Mesh:
 def test_who_refused_is_asked_last_from_then_on_and_again_after_a_while() -> None:
     made = after_refusal("tool_calling")
     assert made.ask(TOOLS) == "q.b"
-    assert made.ask(Needs(Operation.CHAT, images=1)) == "p.a", "of images it said nothing"
+    assert made.ask(RequestNeeds(Operation.CHAT, images=1)) == "p.a", "of images it said nothing"
     assert made.ask() == "p.a"
     made.now = NOW + REMEMBERED
     assert made.decide(TOOLS) == "p.a"
@@ -230,7 +232,7 @@ def test_words_that_do_not_name_what_the_request_used_are_not_remembered(named: 
 
 
 def test_only_what_the_words_name_of_all_that_the_request_used_is_remembered() -> None:
-    made = after_refusal("vision", needs=Needs(Operation.CHAT, tools=True, images=1))
+    made = after_refusal("vision", needs=RequestNeeds(Operation.CHAT, tools=True, images=1))
     assert made.state.model("p.a").refused == {"vision": NOW}
 
 
@@ -304,7 +306,7 @@ def test_whatever_stands_in_its_place_is_read(saved: Any) -> None:
 # -- what explain says ---------------------------------------------------------------------------------
 
 
-def remarks(made: Mesh, needs: Needs = TOOLS) -> dict[str, str]:
+def remarks(made: Mesh, needs: RequestNeeds = TOOLS) -> dict[str, str]:
     stages = made.pipeline.explain(made.question(needs)).stages
     return next(stage.remarks for stage in stages if stage.name == "features")
 
@@ -322,11 +324,11 @@ def test_explain_says_who_is_asked_last_and_why() -> None:
         "p.c": "lately refused tools (5 min ago); asked last",
     }
     assert made.pipeline.explain(made.question(TOOLS)).order == ["p.b", "p.a", "p.c"]
-    assert remarks(made, Needs(Operation.CHAT)) == {}
+    assert remarks(made, RequestNeeds(Operation.CHAT)) == {}
 
 
 def test_explain_does_not_call_last_what_has_none_before_it() -> None:
-    both = Needs(Operation.CHAT, tools=True, images=1)
+    both = RequestNeeds(Operation.CHAT, tools=True, images=1)
     made = mesh(model("p.a", features=SILENT), model("p.b", features=SAYS))
     alike = {
         "p.a": "does not declare tools; does not declare images; asked anyway",
@@ -336,7 +338,7 @@ def test_explain_does_not_call_last_what_has_none_before_it() -> None:
 
 
 @given(pools(), _NEEDS)
-def test_explain_stops_at_the_stage_that_left_none(made: Mesh, needs: Needs) -> None:
+def test_explain_stops_at_the_stage_that_left_none(made: Mesh, needs: RequestNeeds) -> None:
     explained = made.pipeline.explain(made.question(needs))
     assert all(stage.kept for stage in explained.stages[:-1])
     names = [stage.name for stage in made.pipeline.stages]

@@ -8,7 +8,7 @@ from hypothesis import strategies as some
 
 from meshd.routing.availability.state import INDEFINITELY, Availability, MeshState
 from meshd.routing.decision.pipeline import Dropped, Pipeline, standard_stages
-from meshd.routing.request.needs import Needs
+from meshd.routing.request.needs import RequestNeeds
 from meshd.routing.request.question import Question
 from meshd.routing.table.specs import ModelSpec, ProviderSpec
 from meshd.sdk.provider import Operation
@@ -27,7 +27,7 @@ from tests.support.routing.routing_builders import (
 )
 
 STANDARD = [stage.name for stage in standard_stages(MeshState())]
-TOOLS = Needs(Operation.CHAT, tools=True)
+TOOLS = RequestNeeds(Operation.CHAT, tools=True)
 
 
 class Only:
@@ -44,7 +44,7 @@ class Only:
 
 def test_the_first_in_order_that_passes_every_stage_is_chosen_and_those_before_it_say_why_not() -> None:
     made = mesh(model("p.a", streaming=False), "p.b", "p.c")
-    decision = made.pipeline.decide(made.question(Needs(Operation.CHAT, stream=True)))
+    decision = made.pipeline.decide(made.question(RequestNeeds(Operation.CHAT, stream=True)))
     assert decision.model is made.table.models["p.b"]
     assert decision.dropped == [Dropped("p.a", "delivery", "does not stream", True)]
 
@@ -169,13 +169,13 @@ _MODELS = some.lists(
     max_size=6,
 )
 _NEEDS = some.builds(
-    Needs, some.just(Operation.CHAT), stream=some.booleans(), tools=some.booleans(), tokens=some.integers(0, 100)
+    RequestNeeds, some.just(Operation.CHAT), stream=some.booleans(), tools=some.booleans(), tokens=some.integers(0, 100)
 )
 
 
 @given(_MODELS, _NEEDS, some.sampled_from([STICK, PRIORITY, ROUND_ROBIN]), some.data())
 def test_decide_and_explain_always_agree(
-    models: list[dict[str, object]], needs: Needs, strategy: str, data: some.DataObject
+    models: list[dict[str, object]], needs: RequestNeeds, strategy: str, data: some.DataObject
 ) -> None:
     specs = [model(f"p{number % 2}.m{number}", **each) for number, each in enumerate(models)]  # type: ignore[arg-type]
     made: Mesh = mesh(*specs, strategy=strategy, model_priority=tuple(spec.id for spec in specs[3:]))

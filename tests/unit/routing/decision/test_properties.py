@@ -14,18 +14,22 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as some
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from meshd.routing.attempts.plan import GiveUp, RequestPlan, Try, Wait
+from meshd.routing.attempts.plan import AttemptStep, GiveUp, RequestPlan, Wait
 from meshd.routing.availability import failures, recovery
 from meshd.routing.availability.state import Availability, availabilities
 from meshd.routing.decision.stages import StateStage
-from meshd.routing.request.needs import Needs
+from meshd.routing.request.needs import RequestNeeds
 from meshd.routing.table.specs import DeactivationPolicy, ModelSpec, RecoveryPolicy, RetryPolicy
 from meshd.sdk.provider import FailureKind, Operation
 from modelmesh import MeshError
 from tests.support.routing.routing_builders import NO_FEATURES, PRIORITY, ROUND_ROBIN, STICK, Mesh, failure, mesh, model
 
 IDS = ("p.a", "p.b", "q.c", "q.d", "r.e")
-NEEDS = (Needs(Operation.CHAT), Needs(Operation.CHAT, tools=True), Needs(Operation.CHAT, stream=True))
+NEEDS = (
+    RequestNeeds(Operation.CHAT),
+    RequestNeeds(Operation.CHAT, tools=True),
+    RequestNeeds(Operation.CHAT, stream=True),
+)
 PAUSES = some.sampled_from([0.0, 0.1, 1.0, 30.0, 60.0, 61.0, 1000.0])
 RETRY_AFTER = some.sampled_from([None, None, 0.0, 1.0, 90.0])
 SPECS = (
@@ -74,7 +78,7 @@ class Traffic(RuleBasedStateMachine):
     # -- what can happen ------------------------------------------------------------------------------
 
     @rule(needs=some.sampled_from(NEEDS), timeout=some.sampled_from([5.0, 100.0, 10**6]))
-    def a_request_comes(self, needs: Needs, timeout: float) -> None:
+    def a_request_comes(self, needs: RequestNeeds, timeout: float) -> None:
         self._advance(Request(self.made.plan(needs, timeout, 0.5)))
 
     @rule(pause=PAUSES)
@@ -139,7 +143,9 @@ class Traffic(RuleBasedStateMachine):
         assert request.asked[step.model.id] == 1 or made.pool.retry.max_attempts > 1
         self.under_way.append(request)
 
-    def _allowed(self, request: Request, step: Try, down: set[str], tested: dict[str, bool], up: set[str]) -> None:
+    def _allowed(
+        self, request: Request, step: AttemptStep, down: set[str], tested: dict[str, bool], up: set[str]
+    ) -> None:
         """A model on standby is asked when no other is left, by one request at a time."""
         id = step.model.id
         assert self.made.state.model(id).deactivated is None

@@ -9,7 +9,7 @@ import pytest
 from meshd.routing.availability.state import INDEFINITELY, Availability, MeshState
 from meshd.routing.decision.pipeline import standard_stages
 from meshd.routing.decision.stages import CapabilityStage, DeliveryStage, FeatureStage, Stage, StateStage, serves
-from meshd.routing.request.needs import Needs
+from meshd.routing.request.needs import RequestNeeds
 from meshd.routing.table.specs import ModelSpec, ProviderSpec
 from meshd.sdk.provider import Operation
 from tests.support.routing.routing_builders import CHAT, COMPLETION, EMBEDDINGS, NOW, mesh, model
@@ -17,7 +17,7 @@ from tests.support.routing.routing_builders import CHAT, COMPLETION, EMBEDDINGS,
 
 def objection(stage: Stage, spec: ModelSpec, **needs: Any) -> str | None:
     needs.setdefault("operation", Operation.CHAT)
-    return stage.objection(spec, mesh(spec).question(Needs(**needs)))
+    return stage.objection(spec, mesh(spec).question(RequestNeeds(**needs)))
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from meshd.routing.rates.key_ring import RestingKey
-from meshd.routing.rates.rates import Crowd, Headroom, Passage
+from meshd.routing.rates.rates import Headroom, NoRoom, RateTicket
 from meshd.routing.table.specs import NO_RATES, KeySpec, ProviderSpec, RateSpec
 from meshd.sdk.provider import FailureKind, RateLimits
 from tests.support.routing.rate_builders import Room
@@ -32,21 +32,21 @@ class Keys(Room):
     def used(self, count: int, at: float = 0.0) -> Counter[str]:
         return Counter(self.enter(at).key for _ in range(count))
 
-    def passage(self, key: str, at: float = 0.0) -> Passage:
-        while (passage := self.enter(at)).key != key:
+    def ticket(self, key: str, at: float = 0.0) -> RateTicket:
+        while (ticket := self.enter(at)).key != key:
             pass
-        return passage
+        return ticket
 
     def refuse(self, key: str, cause: FailureKind, seconds: float, at: float = 0.0) -> bool:
-        return self.rates.key_refused(self.passage(key, at), f"{cause}!", cause, NOW + at, seconds)
+        return self.rates.key_refused(self.ticket(key, at), f"{cause}!", cause, NOW + at, seconds)
 
 
 def test_one_key_is_no_choice():
     room = Room()
-    passage = room.enter()
-    assert passage.key == ""
-    assert not room.rates.key_refused(passage, "429", FailureKind.RATE_LIMIT, NOW, 10.0)
-    assert room.crowd() is None
+    ticket = room.enter()
+    assert ticket.key == ""
+    assert not room.rates.key_refused(ticket, "429", FailureKind.RATE_LIMIT, NOW, 10.0)
+    assert room.no_room() is None
     assert room.rates.resting_keys("p", NOW) == []
     assert room.rates.resting_keys("nobody", NOW) == []
     assert not room.rates.reset_keys("p")
@@ -70,7 +70,7 @@ def test_a_refused_key_rests_alone_and_does_not_catch_up_afterwards(cause):
     assert room.refuse("a", cause, 10.0)
     assert room.used(100, at=5) == {"b": 100}
     assert room.rates.resting_keys("p", NOW + 5) == [RestingKey("a", f"{cause}!", cause, NOW + 10.0)]
-    assert room.crowd(5) is None
+    assert room.no_room(5) is None
     assert abs(room.used(100, at=10)["a"] - 50) <= 1
     assert room.rates.resting_keys("p", NOW + 10) == []
 
@@ -79,15 +79,15 @@ def test_when_all_rest_for_their_rate_the_first_that_is_back_says_when():
     room = Keys({"a": 1.0, "b": 1.0})
     assert room.refuse("a", FailureKind.RATE_LIMIT, 30.0)
     assert not room.refuse("b", FailureKind.RATE_LIMIT, 10.0)
-    assert room.crowd(2) == Crowd("no key of p can be used now: b rests (rate_limit!)", 8.0)
+    assert room.no_room(2) == NoRoom("no key of p can be used now: b rests (rate_limit!)", 8.0)
     assert room.headroom(2) == Headroom(0.0, 0.0)
     assert room.enter(2).key == "b"  # asked regardless: the one that is back first
-    assert room.crowd(10) is None
+    assert room.no_room(10) is None
 
 
 def test_a_later_refusal_lengthens_a_rest_and_never_shortens_it():
     room = Keys({"a": 1.0, "b": 1.0})
-    first, second = room.passage("a"), room.passage("a")
+    first, second = room.ticket("a"), room.ticket("a")
     room.rates.key_refused(first, "401", FailureKind.AUTHENTICATION, NOW, FOR_EVER)
     room.rates.key_refused(second, "429", FailureKind.RATE_LIMIT, NOW, 5.0)
     assert [(rest.id, rest.until) for rest in room.rates.resting_keys("p", NOW + 9)] == [("a", FOR_EVER)]
@@ -97,29 +97,29 @@ def test_the_last_key_is_not_the_providers_fault_while_others_only_rest_for_thei
     room = Keys({"a": 1.0, "b": 1.0})
     room.refuse("a", FailureKind.RATE_LIMIT, 30.0)
     assert room.refuse("b", FailureKind.AUTHENTICATION, FOR_EVER)
-    crowd = room.crowd(1)
-    assert crowd is not None
-    assert crowd.frees_in == 29.0
+    no_room = room.no_room(1)
+    assert no_room is not None
+    assert no_room.frees_in == 29.0
 
 
 def test_when_every_key_is_refused_for_good_nothing_but_a_reset_helps():
     room = Keys({"a": 1.0, "b": 1.0})
     assert room.refuse("a", FailureKind.AUTHENTICATION, FOR_EVER)
     assert not room.refuse("b", FailureKind.AUTHENTICATION, FOR_EVER)
-    assert room.crowd(10**6) == Crowd("no key of p can be used now: a rests (authentication!)", None)
+    assert room.no_room(10**6) == NoRoom("no key of p can be used now: a rests (authentication!)", None)
     assert room.rates.reset_keys("p")
     assert not room.rates.reset_keys("p")
-    assert room.crowd() is None
+    assert room.no_room() is None
 
 
 def test_headers_are_of_one_key_and_another_with_room_is_taken():
     room = Keys({"a": 1.0, "b": 1.0})
-    a, b = room.passage("a"), room.passage("b")
+    a, b = room.ticket("a"), room.ticket("b")
     room.rates.observe(a, RateLimits(limit_requests=10, remaining_requests=0, reset_requests=30.0), NOW)
     assert room.used(5) == {"b": 5}
     assert room.headroom().requests is None  # of b nobody knows a limit
     room.rates.observe(b, RateLimits(limit_requests=10, remaining_requests=5, reset_requests=20.0), NOW)
-    assert room.crowd() == Crowd("p has 0 of 10 requests left for p.m; room in 20 s", 20.0)
+    assert room.no_room() == NoRoom("p has 0 of 10 requests left for p.m; room in 20 s", 20.0)
     assert room.headroom() == Headroom(0.0, 0.0)
     room.rates.observe(room.enter(), RateLimits(limit_requests=10, remaining_requests=4, reset_requests=20.0), NOW)
     assert room.headroom() == Headroom(0.2, 4.0)
@@ -128,7 +128,7 @@ def test_headers_are_of_one_key_and_another_with_room_is_taken():
 def test_the_configured_limit_is_of_all_keys_together():
     room = Keys({"a": 1.0, "b": 1.0}, RateSpec(rpm=2))
     room.used(2)
-    assert room.crowd(1) == Crowd("p is at its limit of 2 requests a minute; room in 59 s", 59.0)
+    assert room.no_room(1) == NoRoom("p is at its limit of 2 requests a minute; room in 59 s", 59.0)
     assert room.enter(1).key == "a"  # asked regardless
 
 
@@ -157,6 +157,6 @@ def test_what_was_saved_by_another_clock_or_badly_ends():
     room = Keys({"a": 1.0, "b": 1.0})
     saved: dict[str, list[dict[str, Any]]] = {"p": [{"id": "a", "until": NOW + 10**9}, {}], "gone": []}
     room.rates.load_keys(saved, NOW)
-    assert room.crowd() is None
+    assert room.no_room() is None
     assert [rest.id for rest in room.rates.resting_keys("p", NOW + 86400)] == [""]
     assert set(room.used(4)) == {"b"}

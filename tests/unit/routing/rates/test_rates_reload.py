@@ -36,11 +36,11 @@ def test_what_the_app_and_the_pool_may_is_as_it_is_now() -> None:
     rates = made.state.rates
     rates.configure(configured(provider, made.pool, limited, made.table))
     rates.enter(question, model, question.estimate(model))
-    assert rates.crowd(question, model) is not None
+    assert rates.no_room(question, model) is not None
     rates.configure(configured(provider, made.pool, AppSpec("a"), made.table))
-    assert rates.crowd(question, model) is not None  # the pool's
+    assert rates.no_room(question, model) is not None  # the pool's
     rates.configure(configured(provider, replace(made.pool, pacing=PacingPolicy()), AppSpec("a"), made.table))
-    assert rates.crowd(question, model) is None
+    assert rates.no_room(question, model) is None
 
 
 def test_a_key_that_is_there_no_more_is_not_used_by_who_began_before() -> None:
@@ -49,9 +49,9 @@ def test_a_key_that_is_there_no_more_is_not_used_by_who_began_before() -> None:
     plan = made.plan()
     after = configured(replace(before, keys=(KeySpec("new"), KeySpec("newer"))), made.pool, AppSpec("a"), made.table)
     made.state.rates.configure(after)
-    passage = tried(plan.next(made.now)).passage
-    assert passage is not None
-    assert passage.key in ("new", "newer")
+    ticket = tried(plan.next(made.now)).ticket
+    assert ticket is not None
+    assert ticket.key in ("new", "newer")
 
 
 def test_a_provider_that_was_removed_keeps_its_limits() -> None:

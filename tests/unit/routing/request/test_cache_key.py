@@ -126,8 +126,8 @@ def test_a_pool_without_a_cache_has_no_keys_and_reads_no_header():
 def test_neither_white_space_nor_order_matters():
     told = b'{ "temperature" :0, "messages": [ {"content":"Hi", "role":"user"} ],\n"model":"chat"}'
     assert key(told) == key()
-    assert key(b'{"input":"\\u00e9"}', needs=reading.Needs(Operation.EMBEDDINGS)) == key(
-        '{"input":"é"}'.encode(), needs=reading.Needs(Operation.EMBEDDINGS)
+    assert key(b'{"input":"\\u00e9"}', needs=reading.RequestNeeds(Operation.EMBEDDINGS)) == key(
+        '{"input":"é"}'.encode(), needs=reading.RequestNeeds(Operation.EMBEDDINGS)
     )
 
 

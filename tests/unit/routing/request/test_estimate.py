@@ -13,13 +13,13 @@ from msgspec.structs import replace
 from meshd.routing.request.estimate import (
     IMAGE_TOKENS,
     OUTPUT_UNKNOWN,
-    at_most,
     cost_of,
+    upper_bound,
     why_input,
     why_output,
     write_percent,
 )
-from meshd.routing.request.needs import Needs
+from meshd.routing.request.needs import RequestNeeds
 from meshd.routing.table.specs import LongPrompt, Pricing
 from meshd.sdk.provider import Operation, Usage
 from tests.support.routing.routing_builders import CHAT_NEEDS, model
@@ -29,17 +29,17 @@ PRICED = Pricing(input_per_1m=1_000_000, output_per_1m=2_000_000, per_request=5)
 
 def test_input_is_counted_else_its_bytes() -> None:
     needs = replace(CHAT_NEEDS, most=400, counts={"o200k_base": 90})
-    assert at_most(needs, model("p.m", vocabulary="o200k_base")).tokens_in == 90
-    assert at_most(needs, model("p.m", vocabulary="cl100k_base")).tokens_in == 400
-    assert at_most(needs, model("p.m")).tokens_in == 400
+    assert upper_bound(needs, model("p.m", vocabulary="o200k_base")).tokens_in == 90
+    assert upper_bound(needs, model("p.m", vocabulary="cl100k_base")).tokens_in == 400
+    assert upper_bound(needs, model("p.m")).tokens_in == 400
 
 
 def test_images_and_files_are_the_models() -> None:
     needs = replace(CHAT_NEEDS, most=100, images=2, attached=9000)
-    assert at_most(needs, model("p.m")).tokens_in == 100 + 2 * IMAGE_TOKENS + 9000
-    assert at_most(needs, model("p.m", tokens_per_image=1445)).tokens_in == 100 + 2 * 1445 + 9000
+    assert upper_bound(needs, model("p.m")).tokens_in == 100 + 2 * IMAGE_TOKENS + 9000
+    assert upper_bound(needs, model("p.m", tokens_per_image=1445)).tokens_in == 100 + 2 * 1445 + 9000
     small = model("p.m", tokens_per_image=1, context_window=4000)
-    assert at_most(needs, small).tokens_in == 100 + 2 + 4000, "no more of a file than fits"
+    assert upper_bound(needs, small).tokens_in == 100 + 2 + 4000, "no more of a file than fits"
 
 
 @pytest.mark.parametrize(
@@ -63,12 +63,12 @@ def test_images_and_files_are_the_models() -> None:
     ],
 )
 def test_output_is_what_the_request_is_sent_with(needs: dict[str, Any], given: dict[str, Any], output: int) -> None:
-    asked = Needs(**{"operation": Operation.CHAT} | needs)
-    assert at_most(asked, model("p.m", **given)).tokens_out == output
+    asked = RequestNeeds(**{"operation": Operation.CHAT} | needs)
+    assert upper_bound(asked, model("p.m", **given)).tokens_out == output
 
 
 def test_the_cost_is_of_both_and_of_the_request() -> None:
-    estimate = at_most(replace(CHAT_NEEDS, most=3, max_output=4), model("p.m", pricing=PRICED))
+    estimate = upper_bound(replace(CHAT_NEEDS, most=3, max_output=4), model("p.m", pricing=PRICED))
     assert estimate == (3, 4, 3 + 8 + 5)
     assert estimate.tokens == 7
 
@@ -90,7 +90,7 @@ def _numbers(text: str) -> list[int]:
 
 @given(
     some.builds(
-        Needs,
+        RequestNeeds,
         some.sampled_from([Operation.CHAT, Operation.COMPLETION]),
         tools=some.booleans(),
         images=some.integers(0, 3),
@@ -109,7 +109,7 @@ def _numbers(text: str) -> list[int]:
     some.sampled_from([{}, {"max_tokens": 50_000}, {"n": 4}]),
 )
 def test_the_reasons_add_up_to_what_is_reserved(
-    needs: Needs,
+    needs: RequestNeeds,
     vocabulary: str,
     per_image: int,
     window: int | None,
@@ -121,7 +121,7 @@ def test_the_reasons_add_up_to_what_is_reserved(
         "p.m", vocabulary=vocabulary, tokens_per_image=per_image, context_window=window, max_output_tokens=most,
         defaults=defaults, overrides=overrides,
     )  # fmt: skip
-    reserved = at_most(needs, spec)
+    reserved = upper_bound(needs, spec)
     total = 0
     for part in why_input(needs, spec).split(", "):
         numbers = _numbers(part)
@@ -139,7 +139,7 @@ def test_the_reasons_are_said_plainly() -> None:
     )
     assert why_output(needs, model("p.m")) == f"no limit is known: {OUTPUT_UNKNOWN}"
     assert why_output(needs, model("p.m", max_output_tokens=8)) == "no limit in the request, and it writes at most 8"
-    assert why_output(Needs(Operation.EMBEDDINGS), model("p.m")) == ""
+    assert why_output(RequestNeeds(Operation.EMBEDDINGS), model("p.m")) == ""
 
 
 # -- writes to a cache ----------------------------------------------------------------------------------
@@ -150,7 +150,7 @@ WRITER = model("p.m", pricing=Pricing(input_per_1m=1_000_000), cache_write_perce
 @pytest.mark.parametrize(("caches", "percent"), [("", 100), ("short", 125), ("lasting", 200)])
 def test_what_is_marked_for_a_cache_is_reserved_at_its_price(caches: Any, percent: int) -> None:
     needs = replace(CHAT_NEEDS, most=1000, max_output=1, caches=caches)
-    assert at_most(needs, WRITER).cost == 1000 * percent // 100
+    assert upper_bound(needs, WRITER).cost == 1000 * percent // 100
     assert write_percent(needs, model("p.m", cache_write_percent=100)) == 100, "it charges nothing for it"
     asked = replace(needs, caches="")
     assert write_percent(asked, model("p.m", cache_write_percent=125, caches_unasked=True)) == 125
@@ -181,4 +181,4 @@ def test_no_report_settles_above_the_reservation(tokens: int, cached: int, writt
     needs = replace(CHAT_NEEDS, most=tokens, max_output=1, caches=caches)
     cached = min(cached, tokens)
     usage = Usage(tokens, 0, cached, min(written, tokens - cached) if caches else 0)
-    assert cost_of(usage, WRITER, write_percent(needs, WRITER)) <= at_most(needs, WRITER).cost
+    assert cost_of(usage, WRITER, write_percent(needs, WRITER)) <= upper_bound(needs, WRITER).cost

@@ -13,7 +13,7 @@ from hypothesis import strategies as some
 from meshd.compilation.body_fields import load_body_fields
 from meshd.routing.request import needs as reading
 from meshd.routing.request.body_fields import unpriced
-from meshd.routing.request.needs import Needs, split
+from meshd.routing.request.needs import RequestNeeds, split
 from meshd.routing.table.specs import ModelSpec, PoolSpec, Pricing
 from meshd.sdk.provider import Operation
 
@@ -22,7 +22,7 @@ SOUND = {"type": "input_audio", "input_audio": {"data": "QUJD" * 40, "format": "
 MODEL = ModelSpec("m", "p", "m", (), pricing=Pricing(input_per_1m=1))
 
 
-def judged(body: dict[str, Any] | bytes, operation: Operation = Operation.CHAT) -> Needs:
+def judged(body: dict[str, Any] | bytes, operation: Operation = Operation.CHAT) -> RequestNeeds:
     encoded = body if isinstance(body, bytes) else json.dumps(body).encode()
     return load_body_fields().judged(reading.read(operation, encoded)[1], split(encoded))
 

@@ -17,7 +17,7 @@ from meshd.routing.request.needs import (
     PREAMBLE,
     TOOLS_PREAMBLE,
     MalformedBody,
-    Needs,
+    RequestNeeds,
     UnusableField,
     UnusableModelField,
     of_the_rest,
@@ -33,14 +33,14 @@ HELLO = [{"role": "user", "content": "Hello"}]
 PIXEL = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 40_000}}
 
 
-def needs(operation: Operation = CHAT, **body: Any) -> Needs:
+def needs(operation: Operation = CHAT, **body: Any) -> RequestNeeds:
     return read(operation, json.dumps({"model": "m", "messages": HELLO} | body).encode())[1]
 
 
 def test_a_plain_question_needs_a_few_tokens() -> None:
     asked, read_needs = read(CHAT, json.dumps({"model": "chat", "messages": HELLO}).encode())
     assert asked == "chat"
-    assert read_needs == Needs(CHAT, tokens=len(json.dumps(HELLO)) // 4, most=read_needs.most)
+    assert read_needs == RequestNeeds(CHAT, tokens=len(json.dumps(HELLO)) // 4, most=read_needs.most)
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_an_images_bytes_are_no_text_and_the_text_beside_it_is() -> None:
     assert needs(messages=[{"role": "user", "content": [PIXEL, text]}]).tokens > 10_000
 
 
-def carrying(*parts: dict[str, Any]) -> Needs:
+def carrying(*parts: dict[str, Any]) -> RequestNeeds:
     return needs(messages=[{"role": "user", "content": [*parts, {"type": "text", "text": "?"}]}])
 
 
@@ -222,13 +222,13 @@ def test_an_output_limit_is_set_by_the_name_that_the_app_uses() -> None:
 
 
 def test_what_is_there_of_an_answer_is_prompt_for_the_rest_of_it() -> None:
-    whole = Needs(CHAT, tokens=10, most=100, max_output=50, counts={"v": 20})
+    whole = RequestNeeds(CHAT, tokens=10, most=100, max_output=50, counts={"v": 20})
     rest = of_the_rest(whole, "wörd", 2)
     asked = GOING_ON  # what asks for the rest
     assert (rest.tokens, rest.most, rest.max_output) == (10 + (5 + asked) // 4, 105 + asked, 48)
     assert rest.counts == {"v": 25 + asked}
     assert of_the_rest(whole, "", 70).max_output == 1, "an answer of nothing cannot be asked for"
-    assert of_the_rest(Needs(CHAT), "a", 70).max_output is None
+    assert of_the_rest(RequestNeeds(CHAT), "a", 70).max_output is None
 
 
 def test_the_prompt_is_what_the_operation_has() -> None:
@@ -340,7 +340,7 @@ def test_a_huge_body_is_read_once_and_its_values_stay_as_they_are() -> None:
 
 
 def test_describing_says_only_what_is_asked_for() -> None:
-    assert Needs(CHAT).describe() == {"operation": "chat.completions"}
+    assert RequestNeeds(CHAT).describe() == {"operation": "chat.completions"}
     assert needs(stream=True, max_tokens=9).describe() == {
         "operation": "chat.completions",
         "stream": True,

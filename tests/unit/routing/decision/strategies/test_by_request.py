@@ -14,7 +14,7 @@ from meshd.routing.availability import recovery
 from meshd.routing.availability.state import Availability
 from meshd.routing.decision.strategies import sessions
 from meshd.routing.decision.strategies.measured import EXPLORED
-from meshd.routing.request.needs import Needs
+from meshd.routing.request.needs import RequestNeeds
 from meshd.routing.request.question import Question, Requester
 from meshd.routing.table.specs import ModelSpec, Pricing, SessionPolicy
 from meshd.sdk.provider import Operation
@@ -26,11 +26,11 @@ SESSION = "modelmesh.session-stickiness.v1"
 DOLLAR = 10**9
 
 
-def asked(made: Mesh, needs: Needs = CHAT_NEEDS, *, session: str = "", random: float = 0.5) -> Question:
+def asked(made: Mesh, needs: RequestNeeds = CHAT_NEEDS, *, session: str = "", random: float = 0.5) -> Question:
     return replace(made.question(needs), requester=Requester(session=session, random=lambda: random))
 
 
-def order(made: Mesh, needs: Needs = CHAT_NEEDS, **given: Any) -> list[str]:
+def order(made: Mesh, needs: RequestNeeds = CHAT_NEEDS, **given: Any) -> list[str]:
     return list(made.pipeline.strategy(made.pool.strategy).order(asked(made, needs, **given)))
 
 
@@ -53,15 +53,15 @@ def priced(id: str, input: float = 0, output: float = 0, request: float = 0, **g
 
 def test_the_cheapest_depends_on_the_request() -> None:
     made = mesh(priced("p.reads", 1, 20), priced("p.writes", 5, 5), priced("p.flat", request=0.02), strategy=COST)
-    assert order(made, Needs(Operation.CHAT, most=10_000, max_output=10))[0] == "p.reads"
-    assert order(made, Needs(Operation.CHAT, most=10, max_output=1000))[0] == "p.writes"
-    assert order(made, Needs(Operation.CHAT, most=90_000, max_output=9000))[0] == "p.flat"
+    assert order(made, RequestNeeds(Operation.CHAT, most=10_000, max_output=10))[0] == "p.reads"
+    assert order(made, RequestNeeds(Operation.CHAT, most=10, max_output=1000))[0] == "p.writes"
+    assert order(made, RequestNeeds(Operation.CHAT, most=90_000, max_output=9000))[0] == "p.flat"
 
 
 def test_without_an_output_limit_the_models_own_counts() -> None:
     made = mesh(priced("p.a", 0, 1, max_output_tokens=9000), priced("p.b", 0, 2, max_output_tokens=100), strategy=COST)
     assert order(made) == ["p.b", "p.a"]
-    assert order(made, Needs(Operation.CHAT, max_output=100)) == ["p.a", "p.b"]
+    assert order(made, RequestNeeds(Operation.CHAT, max_output=100)) == ["p.a", "p.b"]
 
 
 def test_of_equals_the_one_that_cost_least_so_far_and_then_the_pools_order() -> None:
@@ -81,7 +81,7 @@ def test_models_whose_price_nobody_knows_come_last() -> None:
 def test_another_table_is_another_price() -> None:
     first = mesh(priced("p.a", 1), priced("p.b", 2), strategy=COST)
     second = mesh(priced("p.a", 2), priced("p.b", 1), strategy=COST)
-    needs = Needs(Operation.CHAT, most=1000, max_output=1)
+    needs = RequestNeeds(Operation.CHAT, most=1000, max_output=1)
     assert (order(first, needs)[0], order(second, needs)[0], order(first, needs)[0]) == ("p.a", "p.b", "p.a")
     first.pool = replace(first.pool, members=("p.b",))
     assert order(first, needs) == ["p.b"], "nor is another pool of that name the same"
@@ -111,7 +111,7 @@ def _models(draw: some.DrawFn) -> list[ModelSpec]:
 @given(
     _models(),
     some.builds(
-        Needs,
+        RequestNeeds,
         operation=some.sampled_from(Operation),
         images=some.sampled_from([0, 0, 2]),
         attached=some.sampled_from([0, 0, 10_000]),
@@ -121,7 +121,7 @@ def _models(draw: some.DrawFn) -> list[ModelSpec]:
         counts=some.dictionaries(some.sampled_from(["a", "b"]), some.integers(0, 100_000)),
     ),
 )
-def test_the_order_is_that_of_the_estimates(models: list[ModelSpec], needs: Needs) -> None:
+def test_the_order_is_that_of_the_estimates(models: list[ModelSpec], needs: RequestNeeds) -> None:
     made = mesh(*models, strategy=COST)
     question = asked(made, needs)
     costs = [question.estimate(made.table.models[id]).cost for id in order(made, needs)]
@@ -165,7 +165,7 @@ def test_streams_go_by_the_time_to_their_first_token() -> None:
     measured(made, first_token=0.5, a=1.0)
     measured(made, first_token=0.1, b=9.0)
     assert order(made) == ["p.a", "p.b"]
-    assert order(made, Needs(Operation.CHAT, stream=True)) == ["p.b", "p.a"]
+    assert order(made, RequestNeeds(Operation.CHAT, stream=True)) == ["p.b", "p.a"]
 
 
 def test_a_slow_answer_weighs_more_the_newer_it_is() -> None:
@@ -307,7 +307,7 @@ def moving(ttl: float | None) -> tuple[Mesh, str, str]:
     return made, home, second
 
 
-def ask(made: Mesh, session: str = "s", needs: Needs = CHAT_NEEDS) -> str:
+def ask(made: Mesh, session: str = "s", needs: RequestNeeds = CHAT_NEEDS) -> str:
     """Whom a request of the session is sent to."""
     question = asked(made, needs, session=session)
     decision = made.pipeline.decide(question)
@@ -356,7 +356,7 @@ def test_one_that_moved_moves_on_when_it_has_to() -> None:
 def test_one_request_that_its_model_cannot_answer_moves_no_session() -> None:
     made = mesh("p.a", model("q.b", features=NO_FEATURES), strategy=SESSION, session=SessionPolicy(ttl=60.0))
     session = next(each for each in SESSIONS if order(made, session=each)[0] == "q.b")
-    assert ask(made, session, Needs(Operation.CHAT, tools=True)) == "p.a"
+    assert ask(made, session, RequestNeeds(Operation.CHAT, tools=True)) == "p.a"
     assert ask(made, session) == "q.b"
     assert made.state.pool("chat").moved == {}
 

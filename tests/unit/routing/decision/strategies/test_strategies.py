@@ -10,11 +10,11 @@ from hypothesis import strategies as some
 
 from meshd.routing.availability.state import Availability
 from meshd.routing.decision.strategies.registry import BUILT_IN
-from meshd.routing.request.needs import Needs
+from meshd.routing.request.needs import RequestNeeds
 from meshd.sdk.provider import Operation
 from tests.support.routing.routing_builders import NO_FEATURES, NOW, PRIORITY, ROUND_ROBIN, STICK, Mesh, mesh, model
 
-VISION = Needs(Operation.CHAT, images=1)
+VISION = RequestNeeds(Operation.CHAT, images=1)
 
 
 def order(made: Mesh) -> list[str]:
@@ -29,9 +29,9 @@ def up(made: Mesh, id: str) -> None:
     made.state.member("chat", id).availability = Availability()
 
 
-def take(made: Mesh, needs: Needs | None = None) -> str | None:
+def take(made: Mesh, needs: RequestNeeds | None = None) -> str | None:
     """Ask once; the model that the pool leaves by it."""
-    question = made.question(needs or Needs(Operation.CHAT))
+    question = made.question(needs or RequestNeeds(Operation.CHAT))
     chosen = made.pipeline.decide(question).model
     assert chosen is not None
     return made.pipeline.take(question, chosen)
