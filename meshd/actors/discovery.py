@@ -22,6 +22,8 @@ from meshd.core.mailboxes import Directory
 from meshd.core.records import Event
 from meshd.discovery.local_watch import LocalWatch
 from meshd.discovery.model_lists import RegistrySync, SyncSettings, sources_of
+from meshd.discovery.outside import OutsideDiscovery
+from modelmesh.errors import ConfigurationError
 
 logger = logging.getLogger("meshd.discovery")
 _SYNC, _LOCAL, _GIVE_UP, _EXPECTED = "sync", "local", "give-up", "expected"
@@ -96,15 +98,24 @@ class DiscoveryActor(MeshActor):
     # -- configuration --------------------------------------------------------------------------------
 
     def prepare(self, message: Prepare) -> tuple[str, ...]:
-        self._prepared = message.running
-        return ()
+        connectors, objections = [], []
+        for entry in message.running.config.discovery.connector:
+            from meshd.connectors.make import make_connector
+
+            try:
+                connectors.append((entry.connector, make_connector("discovery", entry.connector, entry.settings)))
+            except (ConfigurationError, ValueError) as error:
+                objections.append(f"discovery.connector: {error}")
+        self._prepared = message.running, OutsideDiscovery(connectors, _refused_connector)
+        return tuple(objections)
 
     def commit(self, message: messages.Commit) -> None:
-        generation, self._prepared = self._prepared, None
-        if generation is None:
+        prepared, self._prepared = self._prepared, None
+        if prepared is None:
             return
+        generation, outside = prepared
         now = self._now()
-        changed = self._watch.configure(generation)
+        changed = self._watch.configure(generation, outside)
         settings = SyncSettings.of(generation.config.discovery.sync)
         self._sync.configure(settings, sources_of(generation, self._watch.found), now)
         unlisted, before = self._sync.unlisted(), self._unlisted
@@ -226,6 +237,15 @@ class DiscoveryActor(MeshActor):
 
     def _give_up(self) -> None:
         self._questions.give_up(_unanswered)
+
+
+def _refused_connector(id: str) -> str:
+    from meshd.connectors.registry import default_registry
+
+    spec = default_registry().find(id, "provider")
+    if spec is None:
+        return default_registry().why_unknown(id, "provider")
+    return f"{spec.id} sends a key, and a server that was found is sent none" if spec.key_env else ""
 
 
 def _unanswered(name: str) -> dict[str, Any]:

@@ -200,6 +200,12 @@ def load_local_models() -> tuple[LocalModelRow, ...]:
 
 
 @functools.cache
+def planned_connectors() -> dict[str, tuple[str, ...]]:
+    """Type → ids that are still to be built."""
+    return msgspec.convert(_read("planned.toml")["planned"], dict[str, tuple[str, ...]])
+
+
+@functools.cache
 def broken_off_reasons() -> frozenset[str]:
     """Finish reasons that say that an answer is not whole."""
     return frozenset(row["finish_reason"] for row in _read("answers.toml")["broken_off"])

@@ -7,6 +7,7 @@ Must never: fail on a configuration that pydantic accepted; validation reports w
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Any
 
 from meshd.config.check.connectors import own_settings
@@ -56,6 +57,9 @@ def complete(root: RootConfig, keys: dict[str, str]) -> RootConfig:
         "storage": root.storage.model_copy(
             update=own_settings(registry.find(root.storage.connector, "storage"), root.storage.settings)
         ),
+        "discovery": root.discovery.model_copy(
+            update={"connector": _entries(root.discovery.connector, {}, "discovery", registry)}
+        ),
         "secrets": _distribute(root.secrets, "store", "secret-store", registry),
         "observability": root.observability.model_copy(
             update={
@@ -93,11 +97,16 @@ def _complete_pool(name: str, pool: PoolConfig) -> PoolConfig:
 def _distribute(section: Any, key: str, kind: str, registry: ConnectorRegistry) -> Any:
     """Give each connector of a section its own keys among the section's open keys."""
     assert isinstance(section, OpenSection)
-    entries = tuple(
+    return section.model_copy(update={key: _entries(getattr(section, key), section.settings, kind, registry)})
+
+
+def _entries(
+    entries: Iterable[ConnectorEntry], shared: dict[str, Any], kind: str, registry: ConnectorRegistry
+) -> tuple[ConnectorEntry, ...]:
+    return tuple(
         ConnectorEntry(
             connector=entry.connector,
-            **own_settings(registry.find(entry.connector, kind), section.settings | entry.settings),
+            **own_settings(registry.find(entry.connector, kind), shared | entry.settings),
         )
-        for entry in getattr(section, key)
+        for entry in entries
     )
-    return section.model_copy(update={key: entries})

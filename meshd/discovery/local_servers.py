@@ -20,6 +20,9 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Protocol
 
+from meshd.sdk.discovery import FoundServer
+from meshd.sdk.provider import ModelListing
+
 CONNECT_TIMEOUT = 0.3  # s
 ANSWER_TIMEOUT = 1.0
 SCAN_TIMEOUT = 5.0  # s for everything: a hanging server must not delay the rest
@@ -60,14 +63,6 @@ Get = Callable[[str, int, str], Answer | None]
 
 
 NO_ANSWER = Answer(0, "", b"")
-
-
-@dataclass(frozen=True, slots=True)
-class FoundServer:
-    name: str
-    connector: str
-    base_url: str
-    models: tuple[dict[str, Any], ...]
 
 
 def address_of(row: LocalRow, environ: Mapping[str, str]) -> tuple[str, int] | None:
@@ -189,15 +184,14 @@ def _found(row: LocalRow, address: tuple[str, int], listed: Answer, ask: Get) ->
     return FoundServer(row.name, row.id, f"http://{place}/v1", _models(body))
 
 
-def _models(body: bytes) -> tuple[dict[str, Any], ...]:
+def _models(body: bytes) -> tuple[ModelListing, ...]:
     from meshd.formats.openai.models import read_listing
     from meshd.formats.openai.wire import Broken
 
     try:
-        listed = read_listing(body)
+        return tuple(read_listing(body))
     except Broken:
         return ()
-    return tuple(model.to_dict() for model in listed)
 
 
 def http_get(host: str, port: int, path: str) -> Answer | None:

@@ -113,8 +113,9 @@ class ProviderSet:
         credentials = self._credentials[name]
         try:
             provider: Provider = cls(settings)
-        except ValueError as error:
-            failure = ProviderFailure(FailureKind.CONNECTION, f"provider {name}: {error}")
+        except Exception as error:  # a connector of another package may raise anything
+            said = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
+            failure = ProviderFailure(FailureKind.CONNECTION, f"provider {name}: {said}")
             raise credentials.clean(failure) from None
         provider.credentials = credentials
         return provider

@@ -116,7 +116,7 @@ class Sinks:
         settings = dict(entry.settings)
         if cls.buffered and not settings.get("path"):
             settings["path"] = str(state_dir / f"{part}.jsonl")
-        key = f"{cls.__qualname__} {sorted(settings.items())!r}"
+        key = f"{cls.__module__}.{cls.__qualname__} {sorted(settings.items())!r}"
         queue = self._queues.get(key) or before.get(key)
         if queue is None:
             name = entry.connector.removeprefix("modelmesh.").removesuffix(".v1")

@@ -57,6 +57,27 @@ def python_and_packages() -> Iterator[Finding]:
         yield Finding(f"extra {extra}", level, f"missing: {', '.join(missing)}", f'pip install "modelmesh[{extra}]"')
 
 
+def packages() -> Iterator[Finding]:
+    """Connectors of other packages: those left out, and those that would fail."""
+    from meshd.connectors.registry import default_registry
+
+    registry = default_registry()
+    left_out = registry.faults()
+    for fault in left_out:
+        yield Finding(f"package {fault.package}", WARNING, fault.message, fault.advice)
+    usable: dict[str, list[str]] = {}
+    for spec in registry.list_connectors():
+        if not spec.is_outside:
+            continue
+        if why := registry.why_unusable(spec):
+            message, _, advice = why.partition("; ")
+            yield Finding(f"package {spec.package}", WARNING, message, advice or f"update or uninstall {spec.package}")
+        else:
+            usable.setdefault(spec.package, []).append(spec.id)
+    for package, ids in usable.items():
+        yield Finding(f"package {package}", OK, f"offers {', '.join(ids)}")
+
+
 def clock() -> Iterator[Finding]:
     now = time.time()
     if now < _EARLIEST:

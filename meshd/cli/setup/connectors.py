@@ -1,16 +1,18 @@
 """`meshctl connectors`: what this installation can talk to. No daemon needed.
 
-Must never: import a connector to list it.
+Must never: import a connector to list it; one of another package is imported to say whether it can be used.
 """
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from meshd.cli import daemon, helping
 from meshd.cli.screen import output as out
+from meshd.sdk.connector import DISTRIBUTION
 from modelmesh.wording import no_such
 
 if TYPE_CHECKING:
@@ -54,27 +56,33 @@ def connectors(
         return
     specs = registry.list_connectors(type)
     if as_json:
-        out.print_json({"data": [_summary(registry, spec) for spec in specs]})
+        left_out = [asdict(fault) for fault in registry.faults()]
+        out.print_json({"data": [_summary(registry, spec) for spec in specs], "left_out": left_out})
         return
     out.print_table(
         ["id", "type", "key from", "description"],
         [[spec.id, spec.type, list(spec.key_env), _about(registry, spec)] for spec in specs],
         empty="none",
     )
+    for fault in registry.faults():
+        out.say(f"left out: {fault}", "yellow", hang=2)
 
 
 def _why_unknown(registry: ConnectorRegistry, connector: str, type: str | None) -> str:
     if registry.is_planned(connector, type):
         return registry.why_unknown(connector, type)
+    if said := registry.left_out(connector):
+        return f"there is no connector {connector!r}{said}"
     specs = registry.list_connectors(type)
     names = dict.fromkeys(name for spec in specs for name in (spec.id, *spec.aliases))
     return no_such(f"{type} connector" if type else "connector", connector, names)
 
 
 def _about(registry: ConnectorRegistry, spec: ConnectorSpec) -> str:
+    whose = f" (of the package {spec.package})" if spec.is_outside else ""
     if registry.missing_packages(spec):
-        return f"{spec.description} (not installed: {spec.install_hint})".strip()
-    return spec.description
+        whose += f" (not installed: {spec.install_hint})"
+    return f"{spec.description}{whose}".strip()
 
 
 def _summary(registry: ConnectorRegistry, spec: ConnectorSpec) -> dict[str, Any]:
@@ -83,6 +91,7 @@ def _summary(registry: ConnectorRegistry, spec: ConnectorSpec) -> dict[str, Any]
         "id": spec.id,
         "type": spec.type,
         "description": spec.description,
+        "package": spec.package,
         "aliases": list(spec.aliases),
         "key_env": list(spec.key_env),
         "missing": list(missing),
@@ -91,17 +100,23 @@ def _summary(registry: ConnectorRegistry, spec: ConnectorSpec) -> dict[str, Any]
 
 
 def _described(registry: ConnectorRegistry, spec: ConnectorSpec) -> dict[str, Any]:
-    """The summary, its row of the catalogue, the keys that it takes, and those of the section that it is named in."""
+    """The summary, its row of the catalogue, the keys that it takes, and those of the section that it is named in.
+    unusable: why it would fail; only another package's is imported to find out."""
     settings = spec.load_settings()
-    schema = settings.model_json_schema() if settings is not None else {}
-    return {**_summary(registry, spec), "row": dict(spec.row), "settings": schema, "section": _section(spec)}
+    return {
+        **_summary(registry, spec),
+        "unusable": registry.why_unusable(spec) or None,
+        "row": dict(spec.row),
+        "settings": settings.model_json_schema() if settings is not None else {},
+        "section": _section(spec),
+    }
 
 
 def _section(spec: ConnectorSpec) -> dict[str, Any] | None:
     """None for what the configuration does not name."""
     from meshd.config.write.docs import section_of, settings_of
 
-    if spec.type == "discovery":
+    if spec.section:
         return None
     name, section = section_of(spec.type)
     keys = [
@@ -122,6 +137,8 @@ def _show(found: dict[str, Any]) -> None:
         [
             ("type", found["type"]),
             ("description", found["description"]),
+            ("package", found["package"] if found["package"] != DISTRIBUTION else None),
+            ("cannot be used", (found["unusable"], out.BAD) if found["unusable"] else None),
             ("also called", found["aliases"]),
             ("key from", found["key_env"]),
             ("not installed", (found["install"], out.BAD) if found["install"] else None),

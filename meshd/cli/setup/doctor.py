@@ -65,6 +65,7 @@ def _examine() -> Iterator[Finding]:
     from meshd.cli.setup import checks
 
     yield from _safely("python", checks.python_and_packages)
+    yield from _safely("packages", checks.packages)
     yield from _safely("clock", checks.clock)
     yield from _safely("weights", lambda: checks.weights(_weights()))
     yield from _safely("units", checks.units)

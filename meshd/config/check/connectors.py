@@ -1,7 +1,8 @@
 """Checks the configuration's connectors: each must exist, be built and installed, and have valid keys.
 
 Owns: the check of every place that names a connector, and of the keys that belong to one.
-Must never: import a connector; its settings schema is enough, and the files that a key names.
+Must never: import a connector that comes with the daemon; its settings schema is enough, and the files that a key
+names. Those of other packages are imported, since only that shows whether they can run.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from pydantic import BaseModel, ValidationError
 from meshd.config.check.error_messages import sentence
 from meshd.config.check.references import IS_PLACEHOLDER, is_unfilled, strings
 from meshd.config.schema.base import OpenSection
+from meshd.config.schema.discovery import DiscoveryConfig
 from meshd.config.schema.entries import ConnectorEntry
 from meshd.config.schema.observability import LoggingSinks, RoutingSinks, StatisticsSinks
 from meshd.config.schema.providers import ProviderConfig
@@ -60,6 +62,9 @@ class ConnectorChecks:
                 self._check_entries(("observability", name), {"": value}, section, "", "observability", None)
             elif isinstance(value, dict):
                 self._check_entries(("observability", name), value, section, "connector", "observability", None)
+        discovery = self._flat.get("discovery")
+        if isinstance(discovery, dict):
+            self._check_discovery(discovery.get("connector"))
         self._check_strategies()
 
     # -- places that name one -------------------------------------------------------------------------
@@ -78,7 +83,7 @@ class ConnectorChecks:
                 continue  # it waits for its connector
             spec = self._find(id, "provider", (*at, "connector") if given else at, named=bool(given))
             if spec is not None and entry.get("enabled") is not False:
-                self._check_installed(spec, (*at, "connector"))
+                self._check_usable(spec, (*at, "connector"))
                 if spec.id == "openai-compatible.v1" and not entry.get("base_url"):
                     self._report((*at, "base_url"), f"is missing: {spec.id} has no default address", None)
             self._check_base_url(at, entry, spec)
@@ -130,7 +135,7 @@ class ConnectorChecks:
         return bool(entry.get("api_key") or (spec is not None and spec.key_env))
 
     def _check_entries(
-        self, at: Path, section: dict[str, Any], schema: type[OpenSection], key: str, kind: str, default: str | None
+        self, at: Path, section: dict[str, Any], schema: type[BaseModel], key: str, kind: str, default: str | None
     ) -> None:
         """A section that names connectors of one kind under `key` and may contain their keys."""
         value = section.get(key)
@@ -144,10 +149,8 @@ class ConnectorChecks:
             if not isinstance(id, str):
                 specs.append(self._registry.find(default, kind) if id is None and default else None)
                 continue
-            spec = self._find(id, kind, path)
+            spec = self._use(id, kind, path)
             specs.append(spec)
-            if spec is not None:
-                self._check_installed(spec, path)
             own = {name: each for name, each in item.items() if name != "connector"} if isinstance(item, dict) else {}
             self._check_own_keys(path, own, ConnectorEntry, [spec])
             self._check_required(path, spec, shared | own)
@@ -158,13 +161,18 @@ class ConnectorChecks:
             return
         self._check_own_keys(at, shared, schema, specs)
 
+    def _check_discovery(self, value: Any) -> None:
+        """Its other keys are all its own, so each entry has its connector's."""
+        section = {"connector": value}
+        self._check_entries(("discovery",), section, DiscoveryConfig, "connector", "discovery", None)
+
     def _check_strategies(self) -> None:
         pools = self._flat.get("pools")
         for name, pool in (pools if isinstance(pools, dict) else {}).items():
             for key in ("strategy", "fallback_strategy"):
                 strategy = pool.get(key) if isinstance(pool, dict) else None
                 if isinstance(strategy, str):
-                    self._find(strategy, "rotation", ("pools", name, key))
+                    self._use(strategy, "rotation", ("pools", name, key))
 
     # -- one connector --------------------------------------------------------------------------------
 
@@ -178,15 +186,26 @@ class ConnectorChecks:
             near = self._registry.nearest(id, kind)
             what = "rotation policy" if kind == "rotation" else f"{kind} connector"
             message = f"unknown {what} {id!r}" if named else f"names no `connector`, and {id!r} is not one"
-            self._report(path, message, near)
+            self._report(path, message + self._registry.left_out(id), near)
         return None
 
-    def _check_installed(self, spec: ConnectorSpec, path: Path) -> None:
+    def _use(self, id: str, kind: str, path: Path) -> ConnectorSpec | None:
+        """The connector that the configuration names here."""
+        spec = self._find(id, kind, path)
+        if spec is not None and spec.section:
+            self._report(path, f"{spec.id} is always there, and `{spec.section}` configures it", None)
+        elif spec is not None:
+            self._check_usable(spec, path)
+        return spec
+
+    def _check_usable(self, spec: ConnectorSpec, path: Path) -> None:
         missing = self._registry.missing_packages(spec)
         if missing:
             self._report(
                 path, f"{spec.id} needs the package {', '.join(missing)}; install it with {spec.install_hint}", None
             )
+        elif why := self._registry.why_unusable(spec):
+            self._report(path, why, None)
 
     def _check_own_keys(
         self, at: Path, own: dict[str, Any], schema: type[BaseModel], specs: list[ConnectorSpec | None]

@@ -80,7 +80,7 @@ def _credentials(directory: str | os.PathLike[str] | Mapping[str, str]) -> set[s
 def _cloud_providers(registry: ConnectorRegistry, at_hand: set[str]) -> dict[str, tuple[ConnectorSpec, str]]:
     """Name → (row, the variable with its key), in the catalogue's order."""
     found: dict[str, tuple[ConnectorSpec, str]] = {}
-    for spec in registry.list_connectors("provider"):
+    for spec in registry.list_connectors("provider", outside=False):
         if spec.row.get("local") or spec.row.get("zero_config") is False:
             continue
         key = next((name for name in spec.key_env if name in at_hand), None)

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from meshd.config.schema.base import Duration, Names, Positive, Section
+from meshd.config.schema.entries import Entries
 
 ProbeMethod = Literal["auto", "models", "completion"]
 LocalServer = Literal["ollama", "lmstudio", "vllm", "localai", "llama-server"]
@@ -55,6 +56,12 @@ class LocalConfig(Section):
 
 
 class DiscoveryConfig(Section):
+    connector: Entries = Field(
+        default=(),
+        description="Discovery connectors of other packages: a connector id, or a list; an entry may be a map with "
+        "`connector` and its own keys. Each is asked for servers when this machine is looked at.",
+        json_schema_extra={"shown_default": "none"},
+    )
     sync: SyncConfig = Field(default=SyncConfig(), description="Model lists.")
     health: HealthConfig = Field(default=HealthConfig(), description="Probes.")
     local: LocalConfig = Field(default=LocalConfig(), description="Servers on this machine, found by asking.")

@@ -140,7 +140,7 @@ _SECTIONS: tuple[tuple[str, type[BaseModel], str], ...] = (
     ("pools.NAME", PoolConfig, "rotation"),
     ("storage", StorageConfig, "storage"),
     ("observability", ObservabilityConfig, "observability"),
-    ("discovery", DiscoveryConfig, ""),
+    ("discovery", DiscoveryConfig, "discovery"),
     ("daemon", DaemonConfig, ""),
     ("connectors", ConnectorsConfig, ""),
     ("proxy", ProxyConfig, ""),
@@ -256,7 +256,7 @@ def _cell(text: str) -> str:
 
 def _builtin(kind: str) -> list[Any]:
     """The connectors of this distribution, without others that are installed on the author's machine."""
-    return ConnectorRegistry(entry_points=False).list_connectors(kind)
+    return ConnectorRegistry(outside=False).list_connectors(kind)
 
 
 def _connectors(kind: str) -> str:
@@ -264,6 +264,7 @@ def _connectors(kind: str) -> str:
     for spec in _builtin(kind):
         settings = spec.load_settings()
         keys = ", ".join(_setting(name, info) for name, info in settings.model_fields.items()) if settings else ""
+        keys = f"always there; `{spec.section}` configures it" if spec.section else keys
         names = f"`{spec.id}`" + "".join(f", `{alias}`" for alias in spec.aliases)
         extra = f" Needs the extra `{spec.extra}`." if spec.extra else ""
         lines.append(f"| {names} | {_cell(spec.description)}.{extra} | {_cell(keys)} |".replace("..", "."))

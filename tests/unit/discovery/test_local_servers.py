@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 
-from meshd.discovery.local_servers import FoundServer, address_of, find_local, http_get, parse_host, same_address
+from meshd.discovery.local_servers import address_of, find_local, http_get, parse_host, same_address
 from meshd.discovery.local_watch import LocalWatch
+from meshd.sdk.discovery import FoundServer
+from meshd.sdk.provider import ModelListing
 from tests.support.local_server import Handler, LocalServer
 
 Answers = dict[str, Any]
@@ -76,7 +78,7 @@ def test_each_server_is_known_by_its_answers_on_any_port(kind: str, serve: Calla
     ]
     assert found[0].models
     if kind == "lmstudio":
-        assert found[0].models[1]["capabilities"] == ["text-embeddings"]
+        assert found[0].models[1].capabilities == ("text-embeddings",)
 
 
 @pytest.mark.parametrize(
@@ -145,7 +147,9 @@ def generation(**providers: tuple[str, str | None]) -> Any:
 
 
 def server(*ids: str, port: int = 11434) -> FoundServer:
-    return FoundServer("ollama", "ollama.local.v1", f"http://127.0.0.1:{port}/v1", tuple({"id": id} for id in ids))
+    return FoundServer(
+        "ollama", "ollama.local.v1", f"http://127.0.0.1:{port}/v1", tuple(ModelListing(id=id) for id in ids)
+    )
 
 
 def test_a_server_comes_changes_and_goes() -> None:

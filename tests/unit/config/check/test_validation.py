@@ -305,7 +305,7 @@ def test_openai_compatible_needs_an_address() -> None:
 
 
 def test_a_missing_package_names_the_extra() -> None:
-    registry = ConnectorRegistry(entry_points=False)
+    registry = ConnectorRegistry(outside=False)
     registry.register(ConnectorSpec("acme.llm.v1", "provider", "x", "a:B", requires=("no_such_package",), extra="acme"))
     config = {"providers": {"x": {"connector": "acme.llm.v1", "anything": 1}}}
     assert found(config, registry) == [

@@ -15,7 +15,7 @@ from meshd.connectors.registry import ConnectorRegistry, ConnectorSpec
 @pytest.fixture
 def registry() -> ConnectorRegistry:
     """A catalogue of our own, so that the real one may grow."""
-    registry = ConnectorRegistry(entry_points=False)
+    registry = ConnectorRegistry(outside=False)
     rows = [
         {"id": "zeta.llm.v1", "key_env": ["ZETA_KEY"], "capabilities": ["chat-completion", "text-to-speech"]},
         {"id": "alpha.llm.v1", "key_env": ["ALPHA_KEY", "ALPHA_OLD_KEY"], "capabilities": ["text-embeddings"]},

@@ -1,0 +1,126 @@
+"""The connectors that installed packages offer: read from their entry points, and checked.
+
+Owns: what makes an entry point or a spec unusable, and the words for it.
+Must never: let another package's mistake out; each becomes a `Fault`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from importlib.metadata import EntryPoint, PackageNotFoundError, distribution, entry_points
+from typing import Any
+
+from meshd.sdk.connector import DISTRIBUTION, ENTRY_POINTS, TYPES, ConnectorSpec, load
+
+_ID = re.compile(r"[a-z0-9][a-z0-9-]*(\.[a-z0-9][a-z0-9-]*)+")
+_PATH = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
+# A checkout that is not installed has no metadata, an old installation no such entry point in it.
+_OWN = EntryPoint("modelmesh", "meshd.connectors.builtin:CONNECTORS", ENTRY_POINTS)
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Why a package's connector is left out, and what to do. id, type: "" if the whole package is."""
+
+    package: str
+    message: str
+    advice: str
+    id: str = ""
+    type: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.message}; {self.advice}"
+
+
+Found = ConnectorSpec | Fault
+
+
+def own() -> list[ConnectorSpec]:
+    """The connectors that come with the daemon. A mistake in them is a defect, and raises."""
+    try:
+        points = [*distribution(DISTRIBUTION).entry_points.select(group=ENTRY_POINTS)]
+    except PackageNotFoundError:
+        points = []
+    return [spec for point in points or [_OWN] for spec in point.load()]
+
+
+def others() -> Iterator[Found]:
+    """Those of all other packages, in order of the packages' names."""
+    points = [(_package(point), point) for point in entry_points(group=ENTRY_POINTS)]
+    for package, point in sorted(points, key=lambda each: (each[0], each[1].name)):
+        if package != DISTRIBUTION:
+            yield from _of_point(package, point)
+
+
+def installed() -> tuple[tuple[str, int], ...]:
+    """Changes when a package is installed or removed."""
+    return tuple((path, _changed(path)) for path in sys.path)
+
+
+def reason(error: BaseException) -> str:
+    """An exception that a package raised, on one line."""
+    return " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")[:300]
+
+
+def _of_point(package: str, point: EntryPoint) -> Iterator[Found]:
+    try:
+        rows = point.load()
+        rows = [rows] if isinstance(rows, ConnectorSpec) else list(rows)
+    except (Exception, SystemExit) as error:  # whatever its code does
+        message = f"the package {package} offers connectors, but {point.value} cannot be read: {reason(error)}"
+        yield Fault(package, message, f"update or uninstall {package}")
+        return
+    for row in rows:
+        fault = _fault_of(row)
+        if fault:
+            id, kind = (str(row.id), str(row.type)) if isinstance(row, ConnectorSpec) else ("", "")
+            message = f"the package {package} offers a connector{f' {id!r}' if id else ''} that cannot be used: {fault}"
+            yield Fault(package, message, f"update or uninstall {package}", id, kind)
+        else:
+            yield replace(row, package=package)
+
+
+def _fault_of(row: Any) -> str:
+    if not isinstance(row, ConnectorSpec):
+        return f"expected a meshd.sdk.connector.ConnectorSpec, got {type(row).__name__}"
+    if row.type not in TYPES:
+        return f"its type is {row.type!r}; there are {', '.join(TYPES)}"
+    if not isinstance(row.id, str) or not _ID.fullmatch(row.id):
+        return "an id has parts of small letters, digits and -, with dots between them, such as acme.llm.v1"
+    if not isinstance(row.factory, str) or not _PATH.fullmatch(row.factory):
+        return f"its factory is {row.factory!r}, not module:attribute"
+    for name in ("aliases", "requires"):
+        given = getattr(row, name)
+        if not isinstance(given, tuple) or not all(isinstance(each, str) for each in given):
+            return f"its {name} are not a tuple of texts"
+    return _settings_fault(row)
+
+
+def _settings_fault(row: ConnectorSpec) -> str:
+    """Its keys are read by validation and documentation, which must not meet an exception."""
+    if row.settings is None:
+        return ""
+    from pydantic import BaseModel
+
+    try:
+        schema = load(row.settings)
+    except (Exception, SystemExit) as error:
+        return f"its settings {row.settings!r} cannot be read: {reason(error)}"
+    if not isinstance(schema, type) or not issubclass(schema, BaseModel):
+        return f"its settings {row.settings!r} are not a pydantic model"
+    return ""
+
+
+def _package(point: EntryPoint) -> str:
+    return point.dist.name if point.dist is not None else point.module.partition(".")[0]
+
+
+def _changed(path: str) -> int:
+    try:
+        return os.stat(path or ".").st_mtime_ns
+    except OSError:
+        return 0

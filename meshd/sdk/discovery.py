@@ -1,0 +1,42 @@
+"""The interface of a discovery connector, which finds model servers.
+
+Owns: `FoundServer` and the abstract `Discovery`.
+Must never: change anything; what is found becomes a provider in the config actor.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from meshd.sdk.provider import ModelListing
+
+
+@dataclass(frozen=True, slots=True)
+class FoundServer:
+    """A server that answers.
+
+    name: the provider's, if it is free. connector: the provider connector that speaks to it, one that needs no key: a
+    server that was found is sent none. models: what it serves; none: they cannot be read now.
+    """
+
+    name: str
+    connector: str
+    base_url: str
+    models: tuple[ModelListing, ...] = ()
+
+
+class Discovery(ABC):
+    """Made from its own keys of its entry under `discovery.connector`. `look` runs in a thread of its own."""
+
+    def __init__(self, settings: Mapping[str, Any]) -> None:
+        self.settings = settings
+
+    @abstractmethod
+    def look(self) -> Iterable[FoundServer]:
+        """Every server that is there now; may block for some seconds. One that is missing twice is removed.
+
+        An exception means that nothing is known now: what was found before stays.
+        """
