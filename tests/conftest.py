@@ -53,6 +53,7 @@ class Daemon:
         self.state = directory / "state"
         self.arguments = arguments
         self.environment: dict[str, str] = options.pop("env", {})
+        self.python = options.pop("python", sys.executable)
         self.options = options
         self.process: subprocess.Popen[bytes] | None = None
         self.log_path = directory / "meshd.log"
@@ -81,7 +82,7 @@ class Daemon:
             "PYTHONFAULTHANDLER": "1",
             **self.environment,
         }
-        command = [sys.executable, "-m", "meshd", "--config", str(self.config), "--socket", str(self.socket)]
+        command = [self.python, "-m", "meshd", "--config", str(self.config), "--socket", str(self.socket)]
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
                 [*command, *self.arguments],

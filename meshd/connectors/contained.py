@@ -107,15 +107,6 @@ class ContainedStorage(Storage):
     def save_many(self, changes: Mapping[str, bytes | None]) -> None:
         self._run(self._storage.save_many, changes)
 
-    def acquire(self, name: str, timeout: float = 0.0) -> bool:
-        return bool(self._run(self._storage.acquire, name, timeout))
-
-    def release(self, name: str) -> None:
-        self._run(self._storage.release, name)
-
-    def is_locked(self, name: str) -> bool:
-        return bool(self._run(self._storage.is_locked, name))
-
     def flush(self) -> None:
         self._run(self._storage.flush)
 

@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any
 
+import msgspec
+
 from meshd.connectors.registry import ConnectorRegistry
 from meshd.sdk.credentials import Credentials, secrets_of
 from meshd.sdk.provider import FailureKind, Provider, ProviderFailure, ProviderSettings
@@ -85,6 +87,17 @@ class ProviderSet:
         """The connector, if it has been needed yet."""
         held = self._held.get(name)
         return held.provider if held is not None else None
+
+    def described(self, name: str) -> dict[str, Any]:
+        """What the connector says about itself, without secrets; nothing if it has not been needed yet."""
+        made = self.made(name)
+        if made is None:
+            return {}
+        try:
+            said = msgspec.json.decode(msgspec.json.encode(made.describe()), type=dict[str, Any])
+        except Exception as error:  # a connector's bug, or what no JSON can say
+            said = {"error": f"the connector cannot describe itself: {type(error).__name__}"}
+        return dict(self.shown(name, said))
 
     def shown(self, name: str, told: Any) -> Any:
         """A text about a provider, or a structure of texts, without its secrets."""

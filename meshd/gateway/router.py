@@ -26,6 +26,7 @@ from meshd.gateway.control.dispatcher import Dispatcher
 from meshd.gateway.frontends.exchange import Exchange
 from meshd.gateway.frontends.ipc.identity import Caller
 from meshd.gateway.frontends.ipc.server import IpcServer
+from meshd.gateway.outside_strategies import OutsideStrategies
 from meshd.gateway.requests import request as inference
 from meshd.gateway.requests.waiting_room import WaitingRoom
 from meshd.gateway.upkeep.clients import ClientBook
@@ -88,6 +89,7 @@ class RouterCore:
         self.cache = ResponseCache(spawn)
         self.clients = ClientBook()
         self.lacks = Lacks()
+        self.strategies = OutsideStrategies(self._strategy_set_aside)
         state = MeshState()
         self.mesh = inference.Mesh(
             table=RoutingTable.empty(),
@@ -292,8 +294,7 @@ class RouterCore:
 
     def objections(self, generation: RunningConfig) -> tuple[str, ...]:
         """Why the generation cannot be used; empty if it can."""
-        unknown = {pool.strategy for pool in generation.table.pools.values()} - set(self.mesh.pipeline.strategies)
-        return tuple(f"strategy {name} is not known to the router" for name in sorted(unknown))
+        return self.strategies.objections(generation.table)
 
     def commit(self, generation: RunningConfig) -> None:
         """The instant from which new requests use another generation; those in flight keep theirs."""
@@ -302,6 +303,7 @@ class RouterCore:
         self.mesh.apps = AppMatcher(generation.table, generation.matches, self.mesh.apps)
         self.mesh.state.accounts.configure(generation.table.allowances, generation.table.timezone)
         self.mesh.state.rates.configure(generation.table)
+        self.strategies.commit(generation.table, self.mesh.pipeline)
         self.providers.replace(generation.providers)
         self.cache.configure(generation.table)
         self._announce_membership(before, generation.table)
@@ -404,6 +406,7 @@ class RouterCore:
         self._expecting = before._expecting
         self.clients = before.clients
         self.mesh.state = before.mesh.state
+        self.mesh.pipeline = Pipeline(self.mesh.state)
         self.mesh.state.nothing_in_flight()
         self.mesh.state.rates.nothing_in_flight()
         self.mesh.state.accounts.nothing_reserved()
@@ -432,6 +435,9 @@ class RouterCore:
         changed: dict[str, Any] | None = None,
     ) -> None:
         self.tell("telemetry", Event(type, time.time_ns(), severity, ids or {}, reason, changed or {}))
+
+    def _strategy_set_aside(self, strategy: str, pool: str, why: str) -> None:
+        self.event("strategy_set_aside", "error", {"pool": pool}, why, {"strategy": strategy})
 
     def _peer_event(self, type: str, reason: str, caller: Caller) -> None:
         if type == "client_connected":

@@ -31,6 +31,7 @@ TYPES = (
     "secret_rotated",
     "request_hedged",
     "stream_continued",
+    "strategy_set_aside",
     "usage_replaced",
     "client_connected",
     "client_lost",

@@ -44,6 +44,7 @@ EventType = Literal[
     "state_recovered",
     "state_unwritable",
     "stream_continued",
+    "strategy_set_aside",
     "usage_replaced",
 ]
 

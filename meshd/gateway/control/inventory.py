@@ -85,8 +85,7 @@ class Inventory(Group):
     def provider_maps(self, call: Call, names: list[str]) -> list[dict[str, Any]]:
         view, found = self._view(call), []
         for name in names:
-            settings, made = self.core.providers.settings(name), self.core.providers.made(name)
-            details = self.core.providers.shown(name, made.describe() if made is not None else {})
+            settings, details = self.core.providers.settings(name), self.core.providers.described(name)
             address = self.core.providers.shown(name, settings.base_url if settings is not None else None)
             found.append(view.provider(name, address, details))
         return found

@@ -86,7 +86,7 @@ class Explanation:
 class Pipeline:
     """The stages in order, and the strategies by name. One instance serves all pools.
 
-    strategies: how each is made, for this pipeline; those of strangers are added to the built-in ones.
+    strategies: how each is made, for this pipeline; those of other packages are added.
     """
 
     def __init__(
@@ -101,7 +101,7 @@ class Pipeline:
         self._strategies: dict[str, Strategy] = {}
         self._scored: dict[str, Strategy] = {}
         for name, make in strategies.items():
-            self.add_strategy(name, make)
+            self.add_strategy(name, make(self))
 
     @property
     def stages(self) -> tuple[Stage, ...]:
@@ -123,16 +123,11 @@ class Pipeline:
 
     # -- strategies -----------------------------------------------------------------------------------
 
-    @property
-    def strategies(self) -> Collection[str]:
-        """Their names."""
-        return self._strategies.keys()
-
-    def add_strategy(self, name: str, make: Callable[[Context], Strategy]) -> None:
-        """Raises ValueError if there is one of that name."""
+    def add_strategy(self, name: str, strategy: Strategy) -> None:
+        """Made for this pipeline. Raises ValueError if there is one of that name."""
         if name in self._strategies:
             raise ValueError(f"there is a strategy {name!r} already")
-        self._strategies[name] = strategy = make(self)
+        self._strategies[name] = strategy
         self._scored[name] = Scored(self, strategy)
 
     def strategy(self, name: str) -> Strategy | None:

@@ -1,6 +1,7 @@
 """The rotation strategies that come with the daemon, by name.
 
-Another one is a class with `order` and `chosen`, made with a `Context`, and registered with `Pipeline.add_strategy`.
+Another one is a class with `order` and `chosen`, made with a `Context`, with a row here and one in
+`meshd/connectors/builtin.py`. Those of other packages have a narrower interface (`meshd/sdk/strategy.py`).
 """
 
 from __future__ import annotations

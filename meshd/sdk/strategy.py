@@ -1,0 +1,74 @@
+"""The interface of a rotation strategy, which says in what order the models of a pool are asked.
+
+Owns: what a strategy is told (`RequestFacts`, `Candidate`) and the abstract `Strategy`.
+Must never: reach into the daemon; what a strategy may use is in its arguments.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class RequestFacts:
+    """What a request needs. input_tokens: an estimate. max_output_tokens: None if it sets no limit. uses: features,
+    such as `tool_calling` or `vision`. session: its name, "" without one. app: the name of the app's rules."""
+
+    operation: str
+    stream: bool = False
+    input_tokens: int = 0
+    max_output_tokens: int | None = None
+    images: int = 0
+    uses: tuple[str, ...] = ()
+    session: str = ""
+    app: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A model of the pool.
+
+    up: it is not in cooldown or switched off; it may still be dropped for what the request needs, its budget or its
+    limits. current: the pool asked it last. weight: as configured. cost: USD, the most that this request may cost
+    there; None: its prices are unknown. first_token, total: seconds, of its recent requests; None: not measured yet.
+    headroom: what is left of its tightest rate limit, 0 to 1. in_flight: requests that it answers now. idle: seconds
+    since its last request; None: it had none.
+    """
+
+    id: str
+    provider: str
+    up: bool = True
+    current: bool = False
+    weight: float = 1.0
+    cost: float | None = None
+    first_token: float | None = None
+    total: float | None = None
+    headroom: float = 1.0
+    in_flight: int = 0
+    idle: float | None = None
+
+
+class Strategy(ABC):
+    """One object for each pool that names it, kept until the configuration is loaded again. settings: its own keys; a
+    pool gives none yet.
+
+    Runs on the router's event loop, within the decision for a request: it has some microseconds, and may not block.
+    """
+
+    def __init__(self, settings: Mapping[str, Any]) -> None:
+        self.settings = settings
+
+    @abstractmethod
+    def order(
+        self, request: RequestFacts, candidates: Sequence[Candidate], now: float, random: Callable[[], float]
+    ) -> Iterable[str]:
+        """The candidates' ids, best first. The first that nothing speaks against is asked.
+
+        Candidates that are left out follow in the pool's order: to pick one, name one. candidates: all of the pool, in
+        its order. now: UTC seconds. random: uniform in [0, 1). Called for every decision and every explanation, so it
+        does not mean that a model is asked. An exception, or an id that is not there, sets the strategy aside: the
+        pool continues with the default one.
+        """
