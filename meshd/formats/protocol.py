@@ -88,7 +88,7 @@ class ProviderSide(Protocol):
         """Relative to the base URL; None if the format has no such operation. Gemini has the model in it."""
 
     def headers(self, key: str) -> Mapping[str, str]:
-        """Those that carry the key, and those that the format wants."""
+        """Those that carry the key, if there is one, and those that the format wants (`anthropic-version`)."""
 
     def write(self, call: ProviderCall) -> bytes:
         """The request's body: the app's, with this model, and asking for the rest of an answer if the call says so.

@@ -1,6 +1,6 @@
 """The OpenAI wire format over HTTP: OpenAI itself and all compatible servers.
 
-Owns: one attempt: its connection, and recognising a bad answer.
+Owns: one attempt: the request's bytes, its connection, and recognising a bad answer.
 Must never: parse what it can pass on; know pools or other providers. Differences between providers are quirks in
 `meshd/catalogue/providers.toml`, not classes:
 
@@ -19,26 +19,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
+from typing import ClassVar
 
 import aiohttp
 from multidict import CIMultiDict
 from yarl import URL
 
-from meshd.connectors.providers.openai_requests import OpenAIRequests, shown
-from meshd.formats.errors.failures import (
-    failure_from_exception,
-    failure_from_no_answer,
-    failure_from_response,
-    failure_from_told,
-)
+from meshd.connectors.providers.http_requests import HttpRequests, shown
+from meshd.formats.errors.failures import failure_from_exception, failure_from_response
 from meshd.formats.errors.wrong_address import is_no_api, no_answer, no_words
 from meshd.formats.headers import kept_headers, rate_limits
 from meshd.formats.openai import wire
-from meshd.formats.openai.answer import Unanswered, read_answer
-from meshd.formats.openai.models import read_listing, read_model
+from meshd.formats.openai.format import OPENAI
 from meshd.formats.openai.quota import QuotaQuirk, read_quota
-from meshd.formats.openai.stream.assembled import Assembly
-from meshd.formats.openai.stream.event_stream import MAX_BODY, EventReader
+from meshd.formats.openai.stream.event_stream import MAX_BODY
+from meshd.formats.protocol import Format, Opened, StreamReader
 from meshd.formats.sse import begins_as_events
 from meshd.host import clock
 from meshd.host.awake import Limit
@@ -56,6 +51,7 @@ from meshd.sdk.provider import (
     ProviderFailure,
     ProviderSettings,
     QuotaStatus,
+    RateLimits,
     StreamEvent,
     Usage,
 )
@@ -74,9 +70,12 @@ _TRANSPORT_ERRORS = (aiohttp.ClientError, OSError, TimeoutError, EncodingError)
 class OpenAIProvider(Provider):
     """One provider, its base URL and its key; any number of models."""
 
+    format: ClassVar[Format] = OPENAI
+
     def __init__(self, settings: ProviderSettings) -> None:
         super().__init__(settings)
-        self._requests = requests = OpenAIRequests(settings)
+        self._side = self.format.provider(settings)
+        self._requests = requests = HttpRequests(settings, self._side)
         self._where = requests.where
         self._secure = requests.base.scheme == "https"
         self._spoken = False  # the server has answered in any way
@@ -90,6 +89,7 @@ class OpenAIProvider(Provider):
             keepalive=settings.keepalive,
             ca_file=settings.options.get("ca_file"),
         )
+        self._quota: QuotaQuirk | None = settings.quirks.get("quota")
 
     async def execute(self, call: ProviderCall) -> ProviderAnswer:
         queued.set(False)
@@ -107,13 +107,9 @@ class OpenAIProvider(Provider):
             raise self._out_of_time(call.timeout) from None
         raw = response.raw_headers
         try:
-            answer = read_answer(body, call.operation, empty=_asks_for_no_vectors(call))
-        except wire.Broken:
-            raise self._scrub(failure_from_no_answer(self._requests.shown[call.operation], body)) from None
-        except wire.Told as told:
-            raise self._scrub(failure_from_told(told)) from None
-        except Unanswered as why:
-            raise self._bad(f"{self._where} answered {why}", body, why.usage) from None
+            answer = self._side.read(body, call, self._requests.addresses[call.operation])
+        except ProviderFailure as failure:
+            raise self._scrub(failure) from None
         headers = self.credentials.kept(kept_headers(raw))
         return ProviderAnswer(answer.body, answer.usage, rate_limits(raw), headers, answer.size)
 
@@ -126,8 +122,8 @@ class OpenAIProvider(Provider):
                 response = await self._open(call)
         except TimeoutError:
             raise self._out_of_time(patience) from None
-        hide_usage = not wire.asks_for_usage(call.fields)
-        reader = self._reader(UpstreamBody(response), response, call, started, hide_usage=hide_usage)
+        kind = response.headers.get("content-type", "")
+        reader = self._reader(UpstreamBody(response), call, started, kind, rate_limits(response.raw_headers))
         try:
             while not reader.done:
                 for event in await reader.more():
@@ -139,8 +135,8 @@ class OpenAIProvider(Provider):
 
     async def _assembled(self, body: UpstreamBody | BodyInHand, call: ProviderCall) -> bytes:
         """The unary answer from a server that streamed it unasked; byte for byte if it is unary after all."""
-        reader = self._reader(body, None, call, clock.now(), hide_usage=False)
-        assembly = Assembly()
+        reader = self._reader(body, call, clock.now())
+        assembly = self._side.assembling()
         said: list[str] = []
         try:
             while not reader.done:
@@ -158,37 +154,21 @@ class OpenAIProvider(Provider):
     def _reader(
         self,
         body: UpstreamBody | BodyInHand,
-        response: aiohttp.ClientResponse | None,
         call: ProviderCall,
         started: float,
-        *,
-        hide_usage: bool,
-    ) -> EventReader:
-        """response: None if no stream was asked for."""
-        kind = "" if response is None else response.headers.get("content-type", "")
-        return EventReader(
-            body,
-            started=started,
-            first_token=call.first_token_timeout if response is not None else call.timeout,
-            idle=call.idle_timeout if response is not None else call.timeout,
-            total=call.timeout,
-            where=self._where,
-            url=self._requests.shown[call.operation],
-            event_stream="event-stream" in kind,
-            hide_usage=hide_usage,
-            choices=_count_of_choices(call),
-            operation=call.operation,
-            limits=None if response is None else rate_limits(response.raw_headers),
-            failed=lambda exc: self._failure(exc, call.timeout),
-        )
+        content_type: str = "",
+        limits: RateLimits | None = None,
+    ) -> StreamReader:
+        opened = Opened(started, content_type, limits, lambda error: self._failure(error, call.timeout))
+        return self._side.stream(body, call, self._requests.addresses[call.operation], opened)
 
     async def list_models(self) -> list[ModelListing]:
         if self.settings.quirks.get("no_models_list"):
             return self._catalogued()
         body = await self._get(self._requests.models, min(self.settings.timeout, LIST_TIMEOUT))
         try:
-            return read_listing(body)
-        except wire.Broken as exc:
+            return self._side.read_models(body)
+        except ValueError as exc:
             if is_no_api(body):
                 raise self._scrub(no_answer(shown(self._requests.models), body)) from None
             raise self._bad(f"{self._where} listed its models in an unknown form: {exc}", body) from None
@@ -198,17 +178,16 @@ class OpenAIProvider(Provider):
             return None
         body = await self._get(self._requests.model(model), min(self.settings.timeout, LIST_TIMEOUT))
         try:
-            return read_model(body)
-        except wire.Broken as exc:
+            return self._side.read_model(body)
+        except ValueError as exc:
             raise self._bad(f"{self._where} described {model} in an unknown form: {exc}", body) from None
 
     async def quota(self) -> QuotaStatus | None:
-        quirk: QuotaQuirk | None = self.settings.quirks.get("quota")
-        if quirk is None or self._requests.quota is None:
+        if self._quota is None or self._requests.quota is None:
             return None
         body = await self._get(self._requests.quota, min(self.settings.timeout, LIST_TIMEOUT))
         try:
-            return read_quota(body, quirk)
+            return read_quota(body, self._quota)
         except wire.Broken as exc:
             raise self._bad(f"{self._where} reported its quota in an unknown form: {exc}", body) from None
 
@@ -227,7 +206,7 @@ class OpenAIProvider(Provider):
     async def _open(self, call: ProviderCall) -> aiohttp.ClientResponse:
         """Send the request; a 2xx answer whose body is still to come. Retries before the first byte."""
         requests = self._requests
-        target, headers, body = requests.targets[call.operation], requests.headers_for(call), requests.encode(call)
+        target, headers, body = requests.targets[call.operation], requests.headers_for(call), self._side.write(call)
         retries = self.settings.max_retries
         if not retries:
             return await self._send("POST", target, headers, body, call.timeout)
@@ -313,15 +292,3 @@ class OpenAIProvider(Provider):
     def _scrub(self, failure: ProviderFailure) -> ProviderFailure:
         """Some providers repeat the key in their errors, or the address, which may contain one."""
         return self.credentials.clean(failure)
-
-
-def _asks_for_no_vectors(call: ProviderCall) -> bool:
-    if call.operation is not Operation.EMBEDDINGS or (given := call.fields.get("input")) is None:
-        return False
-    return len(given) < 64 and bytes(given).translate(None, b" \t\r\n") == b"[]"
-
-
-def _count_of_choices(call: ProviderCall) -> int:
-    raw = call.fields.get("n")
-    text = bytes(raw) if raw is not None else b"1"
-    return int(text) if text.isdigit() and len(text) < 4 else 1

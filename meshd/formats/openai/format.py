@@ -49,6 +49,8 @@ class OpenAIProviderSide:
         return _PATHS.get(operation)
 
     def headers(self, key: str) -> Mapping[str, str]:
+        if not key:
+            return {}
         return {self._key_header: key} if self._key_header else {"Authorization": f"Bearer {key}"}
 
     def write(self, call: ProviderCall) -> bytes:

@@ -14,9 +14,9 @@ import msgspec
 import pytest
 
 from meshd.connectors.providers.openai import OpenAIProvider
-from meshd.connectors.providers.openai_requests import OpenAIRequests
 from meshd.net.encodings import _zstd
 from meshd.sdk import FailureKind, Operation, ProviderCall, ProviderFailure, ProviderSettings
+from tests.support.http_requests import requests_of
 
 ANSWER = json.dumps(
     {"id": "a", "object": "chat.completion", "model": "m", "usage": {"prompt_tokens": 1, "completion_tokens": 2},
@@ -235,5 +235,5 @@ async def test_the_clock_rings_while_there_is_something_to_undo():
 
 
 def test_a_wish_for_compression_is_one_for_what_can_be_read():
-    made = OpenAIRequests(ProviderSettings("p", "c", base_url="http://h", headers={"accept-encoding": "gzip, lzma"}))
+    made = requests_of(ProviderSettings("p", "c", base_url="http://h", headers={"accept-encoding": "gzip, lzma"}))
     assert made.headers.getall("Accept-Encoding") == ["gzip"]

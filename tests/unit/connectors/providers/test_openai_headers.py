@@ -8,8 +8,8 @@ import msgspec
 import pytest
 
 from meshd.connectors.providers.openai import OpenAIProvider
-from meshd.connectors.providers.openai_requests import OpenAIRequests
 from meshd.sdk import FailureKind, Operation, ProviderCall, ProviderFailure, ProviderSettings
+from tests.support.http_requests import requests_of
 
 KEYS = {"f1": "sk-first-key", "f2": "sk-second-key"}
 
@@ -20,7 +20,7 @@ def made(**settings: Any) -> OpenAIProvider:
 
 
 def sent(key: str = "", stream: bool = False, **settings: Any) -> Any:
-    requests = OpenAIRequests(made(**settings).settings)
+    requests = requests_of(made(**settings).settings)
     return requests.headers_for(
         ProviderCall(Operation.CHAT, "m", {"messages": msgspec.Raw(b"[]")}, stream=stream, key=key)
     )

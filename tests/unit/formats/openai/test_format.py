@@ -48,6 +48,7 @@ def test_each_operation_has_a_path(operation: Operation) -> None:
 def test_the_key_is_a_bearer_or_in_a_header_of_its_own() -> None:
     assert side().headers("k") == {"Authorization": "Bearer k"}
     assert side(api_key_header="api-key").headers("k") == {"api-key": "k"}
+    assert side().headers("") == {}
 
 
 def test_the_request_keeps_its_bytes() -> None:
@@ -55,6 +56,15 @@ def test_the_request_keeps_its_bytes() -> None:
     body = rb'{"model":"pool","messages":[ {"role" : "user", "content":"\u00e9"} ],"temperature":1.0e0,"x":{"y":12.50}}'
     sent = side().write(call(body))
     assert sent == body.replace(b'"pool"', b'"upstream"')
+
+
+def test_requests_are_written_with_the_providers_quirks() -> None:
+    body = b'{"model":"app","messages":[1, 2.50],"stream":true,"store":true}'
+    unary, stream = call(body), call(body, stream=True)
+    assert side().write(unary) == b'{"model":"upstream","messages":[1, 2.50],"store":true}'
+    quirks = side(no_stream_options=True, drop=["store"], rename={"messages": "input"})
+    assert quirks.write(stream) == b'{"model":"upstream","input":[1, 2.50],"stream":true}'
+    assert stream.fields["model"] == msgspec.Raw(b'"app"')  # shared between attempts, never changed
 
 
 def test_a_stream_asks_for_its_usage_unless_the_provider_refuses_that() -> None:

@@ -7,10 +7,10 @@ import pytest
 
 from meshd.catalogue import known
 from meshd.connectors.providers.openai import OpenAIProvider
-from meshd.connectors.providers.openai_requests import OpenAIRequests
 from meshd.formats.openai import wire
 from meshd.formats.openai.models import guess_capabilities, read_listing
 from meshd.sdk import ProviderSettings
+from tests.support.http_requests import requests_of
 
 CHAT, EMBED = ("chat-completion",), ("text-embeddings",)
 
@@ -101,7 +101,7 @@ def test_rows_of_the_catalogue_make_connectors(monkeypatch):
             OpenAIProvider(ProviderSettings(row.name, row.id, base_url=row.base_url, quirks=row.quirks))
     azure = known.provider_row("microsoft.azure-openai.v1")
     assert azure is not None
-    requests = OpenAIRequests(ProviderSettings("a", azure.id, base_url=azure.base_url, quirks=azure.quirks))
+    requests = requests_of(ProviderSettings("a", azure.id, base_url=azure.base_url, quirks=azure.quirks))
     assert str(requests.models) == "https://mine.openai.azure.com/openai/v1/models"
     monkeypatch.delenv("CLOUDFLARE_ACCOUNT_ID")
     with pytest.raises(ValueError, match="set CLOUDFLARE_ACCOUNT_ID"):

@@ -1,6 +1,6 @@
-"""What is sent to a provider in OpenAI's wire format: addresses, headers with the key, and the request's bytes.
+"""Where a provider is asked, and with which headers: addresses from its base URL, and its keys.
 
-Must never: parse a value that it can pass on.
+Must never: know a wire format; its paths and its key's header come from the format.
 """
 
 from __future__ import annotations
@@ -10,49 +10,44 @@ import re
 from typing import Any
 from urllib.parse import quote
 
-import msgspec
 from multidict import CIMultiDict
 from yarl import URL
 
 from meshd.core.redaction import redact_url
 from meshd.formats.errors.wrong_address import without_endpoint
-from meshd.formats.openai import wire
-from meshd.formats.openai.prefill import CannotGoOn, continued, prefill_of
 from meshd.formats.openai.quota import QuotaQuirk
+from meshd.formats.protocol import Address, ProviderSide
 from meshd.net.encodings import readable
-from meshd.sdk.provider import FailureKind, Operation, ProviderCall, ProviderFailure, ProviderSettings
+from meshd.sdk.provider import Operation, ProviderCall, ProviderSettings
 from modelmesh.version import VERSION
 
 USER_AGENT = f"meshd/{VERSION}"
 
-_PATHS = {Operation.CHAT: "chat/completions", Operation.COMPLETION: "completions", Operation.EMBEDDINGS: "embeddings"}
 _ENVIRONMENT = re.compile(r"\$\{env:([A-Za-z_][A-Za-z0-9_]*)\}")
-_TRUE = msgspec.Raw(b"true")
-_encode = msgspec.json.Encoder().encode
 
 
-class OpenAIRequests:
+class HttpRequests:
     """Of one provider. Raises ValueError for settings that give no address.
 
-    base: its URL, ending in a slash. uds: the UNIX socket under it. where: its address, for messages."""
+    base: its URL, ending in a slash. uds: the UNIX socket under it. where: its address, for messages. addresses: of
+    each operation, for messages."""
 
-    def __init__(self, settings: ProviderSettings) -> None:
+    def __init__(self, settings: ProviderSettings, side: ProviderSide) -> None:
         quirks = settings.quirks
         self.base, self.uds = _base(settings)
         self.where = self.uds or _authority(self.base)
-        self.headers = _headers(settings, settings.api_key)
+        self.headers = _headers(settings, side, settings.api_key)
         self._event_headers = _for_events(self.headers)
-        by_key = {id: _headers(settings, key) for id, key in settings.api_keys.items()}
+        by_key = {id: _headers(settings, side, key) for id, key in settings.api_keys.items()}
         self._by_key = {id: (headers, _for_events(headers)) for id, headers in by_key.items()}
-        self.targets = {operation: _join(self.base, path, quirks) for operation, path in _PATHS.items()}
-        self.shown = {operation: shown(target) for operation, target in self.targets.items()}
-        self.models = _join(self.base, quirks.get("models_path", "models"), quirks)
+        paths = {operation: side.path(operation, "", stream=False) for operation in Operation}
+        self.targets = {
+            operation: _join(self.base, path, quirks) for operation, path in paths.items() if path is not None
+        }
+        self.addresses = {operation: Address(self.where, shown(target)) for operation, target in self.targets.items()}
+        self.models = _join(self.base, side.models_path, quirks)
         quota: QuotaQuirk | None = quirks.get("quota")
         self.quota = _join(self.base, quota["path"], quirks) if quota else None
-        self._rename: dict[str, str] = dict(quirks.get("rename") or {})
-        self._drop = frozenset(quirks.get("drop") or ())
-        self._prefill = prefill_of(quirks, settings.name)
-        self._stream_options = not quirks.get("no_stream_options")
 
     def model(self, id: str) -> URL:
         """Where one model is described."""
@@ -63,27 +58,6 @@ class OpenAIRequests:
         # If a reload removed the named key meanwhile, use any.
         unary, of_events = self._by_key.get(call.key, (self.headers, self._event_headers))
         return of_events if call.stream else unary
-
-    def encode(self, call: ProviderCall) -> bytes:
-        given = call.fields
-        if call.so_far:
-            try:
-                given = continued(given, call.operation, call.so_far, self._prefill)
-            except CannotGoOn as error:
-                raise ProviderFailure(FailureKind.UNSUPPORTED, str(error), unsent=True) from None
-        fields: dict[str, Any] = {**given, "model": call.model}
-        if call.stream:
-            fields["stream"] = _TRUE
-            if not self._stream_options:
-                fields.pop("stream_options", None)
-            elif not wire.asks_for_usage(call.fields):
-                fields["stream_options"] = wire.with_usage(call.fields.get("stream_options"))
-        else:
-            fields.pop("stream", None)
-            fields.pop("stream_options", None)
-        if self._rename or self._drop:
-            fields = {self._rename.get(name, name): raw for name, raw in fields.items() if name not in self._drop}
-        return _encode(fields)
 
 
 def shown(target: URL) -> str:
@@ -128,7 +102,7 @@ def _join(base: URL, path: str, quirks: Any) -> URL:
     return target.with_query(query) if query else target
 
 
-def _headers(settings: ProviderSettings, key: str | None) -> CIMultiDict[str]:
+def _headers(settings: ProviderSettings, side: ProviderSide, key: str | None) -> CIMultiDict[str]:
     headers: CIMultiDict[str] = CIMultiDict(
         {
             "Content-Type": "application/json",
@@ -138,12 +112,7 @@ def _headers(settings: ProviderSettings, key: str | None) -> CIMultiDict[str]:
             "User-Agent": USER_AGENT,
         }
     )
-    if key and settings.auth_method != "none":
-        bare = settings.quirks.get("api_key_header")
-        if bare:
-            headers[bare] = key
-        else:
-            headers["Authorization"] = f"Bearer {key}"
+    headers.update(side.headers(key if key and settings.auth_method != "none" else ""))
     headers.update(settings.headers)
     headers["Accept-Encoding"] = readable(headers["Accept-Encoding"])
     return headers
