@@ -17,13 +17,14 @@ import msgspec
 
 from meshd.compilation.body_fields import load_body_fields
 from meshd.core.records import Outcome
+from meshd.formats.openai.usage import usage_map
 from meshd.gateway.app_identity import AppMatcher, Identity
 from meshd.gateway.cache.cache import Served
 from meshd.gateway.frontends.exchange import ClientGone, Exchange
 from meshd.gateway.requests.attempt import Fate, UpstreamAttempt
 from meshd.gateway.requests.hedging import Race, hedge_delay
 from meshd.gateway.requests.outcome import outcome
-from meshd.gateway.requests.stream_delivery import Delivery, usage_map
+from meshd.gateway.requests.stream_delivery import Delivery
 from meshd.gateway.requests.token_counting import count_all
 from meshd.gateway.requests.waiting_room import WaitingRoom
 from meshd.host import clock

@@ -10,9 +10,10 @@ response format) cannot be continued by another model.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from meshd.formats.openai.format import OPENAI
+from meshd.formats.protocol import AppSide, Seam
 from meshd.gateway.frontends.exchange import Exchange
 from meshd.routing.request.needs import RequestNeeds
 from meshd.routing.table.specs import StreamPolicy
@@ -23,7 +24,6 @@ LONGEST_OVERLAP = 400
 """Characters at the end of the text so far that another model may repeat before it continues."""
 _SHORTEST_OVERLAP = 8
 """Characters. A shorter repetition ("the ", a space) is as likely to be new text."""
-_IDENTITY = ("id", "created", "model", "object", "system_fingerprint", "service_tier")
 
 
 class Passed(NamedTuple):
@@ -36,12 +36,15 @@ class Passed(NamedTuple):
 class Delivery:
     """pieces: of content that the app has. usage: of the attempts before the current one."""
 
-    def __init__(self, exchange: Exchange, operation: Operation, needs: RequestNeeds) -> None:
+    def __init__(
+        self, exchange: Exchange, operation: Operation, needs: RequestNeeds, app: AppSide = OPENAI.app
+    ) -> None:
         self.pieces = 0
         self.continued = 0
         self._exchange = exchange
         self._operation = operation
         self._needs = needs
+        self._app = app
         self._text: list[str] = []
         self._more_than_text = False
         self._identity: bytes | None = None  # the chunk with the stream's id
@@ -107,7 +110,8 @@ class Delivery:
         self.continued += 1
         assert self._identity is not None, "nothing was delivered"
         self._seam = len(self._text)
-        self._splice = _Splice(self._identity, lenient.well_formed(self.text), self._operation)
+        seam = self._app.seam(self._identity, self._operation)
+        self._splice = _Splice(seam, lenient.well_formed(self.text))
 
     def add_usage(self, usage: Usage) -> None:
         """For an attempt that ended in the middle: its output is part of the answer."""
@@ -129,17 +133,15 @@ def merged(before: Usage, last: Usage) -> Usage:
 
 
 class _Splice:
-    """The seam: makes another model's events look like the rest of the first one's.
+    """Joins another model's events to the first one's.
 
     Its first text is held back while it may still be a repetition of the text so far, or of its end.
     """
 
-    def __init__(self, first: bytes, text: str, operation: Operation) -> None:
-        said = _object(first)
-        self._identity = {name: said[name] for name in _IDENTITY if name in said}
+    def __init__(self, seam: Seam, text: str) -> None:
+        self._seam = seam
         self._tail = text[-LONGEST_OVERLAP:]
         self._whole = text
-        self._operation = operation
         self._held: list[str] | None = []
         self._ending: list[StreamEvent] = []  # a finish reason while text is held, and what came with it
         self._size = 0  # characters held
@@ -172,28 +174,13 @@ class _Splice:
         return [*([self._said(text)] if text else ()), *(passed for passed in shaped if passed is not None)]
 
     def _passed(self, event: StreamEvent, text: str, used: Usage) -> Passed | None:
-        chunk = _object(event.data)
-        nothing = not text and not event.extra and event.finish_reason is None
-        if nothing and (chunk.get("choices") or event.usage is None):
-            return None  # a role, a preface, or nothing: the app's stream has begun already
-        chunk.update(self._identity)
-        if isinstance(chunk.get("usage"), dict) and event.usage is not None:
-            chunk["usage"] = usage_map(merged(used, event.usage))
-        for choice in _choices(chunk):
-            if isinstance(choice.get("delta"), dict):
-                choice["delta"].pop("role", None)  # sent at the stream's beginning
-        if text != event.text:
-            _set_text(chunk, text)
-        return Passed(lenient.encode(chunk), text)
+        usage = None if event.usage is None else merged(used, event.usage)
+        data = self._seam.event(event, text, usage)
+        return None if data is None else Passed(data, text)
 
     def _said(self, text: str) -> Passed:
-        """A chunk with only text."""
-        choice: Mapping[str, Any] = (
-            {"index": 0, "text": text, "finish_reason": None}
-            if self._operation is Operation.COMPLETION
-            else {"index": 0, "delta": {"content": text}, "finish_reason": None}
-        )
-        return Passed(lenient.encode({**self._identity, "choices": [choice]}), text)
+        """An event with only text."""
+        return Passed(self._seam.text(text), text)
 
     def _hold(self, text: str) -> None:
         assert self._held is not None
@@ -224,34 +211,3 @@ def _overlap(tail: str, text: str) -> int:
         if tail.endswith(text[:length]):
             return length
     return 0
-
-
-def _set_text(chunk: dict[str, Any], text: str) -> None:
-    for choice in _choices(chunk):
-        if isinstance(choice.get("delta"), dict):
-            choice["delta"]["content"] = text
-        elif "text" in choice:
-            choice["text"] = text
-
-
-def _object(data: bytes) -> dict[str, Any]:
-    """A chunk, however oddly it is written."""
-    chunk = lenient.decode(data)
-    return chunk if isinstance(chunk, dict) else {}
-
-
-def _choices(chunk: dict[str, Any]) -> list[dict[str, Any]]:
-    choices = chunk.get("choices")
-    if isinstance(choices, dict):
-        choices = [choices]
-    return [choice for choice in choices if isinstance(choice, dict)] if isinstance(choices, list) else []
-
-
-def usage_map(usage: Usage) -> dict[str, Any]:
-    """In OpenAI's names."""
-    return {
-        "prompt_tokens": usage.input_tokens,
-        "completion_tokens": usage.output_tokens,
-        "total_tokens": usage.input_tokens + usage.output_tokens,
-        "prompt_tokens_details": {"cached_tokens": usage.cached_tokens},
-    }
