@@ -147,14 +147,29 @@ def invalid(where: str, what: str) -> InvalidRequestError:
     )
 
 
-def document_of(body: bytes) -> dict[str, Any]:
-    """A request's body. Raises InvalidRequestError."""
+class Unreadable(ValueError):
+    """What a provider sent is not a JSON object, or is nested too deeply."""
+
+
+def request_of(body: bytes) -> dict[str, Any]:
+    """An app's JSON object. Raises InvalidRequestError."""
     try:
         document = _decode(lenient.whole(body))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidRequestError(f"the body is not JSON: {error}", code="invalid_json") from None
     if not isinstance(document, dict):
         raise InvalidRequestError("the body is not a JSON object", code="invalid_json")
+    return document
+
+
+def answer_of(body: bytes) -> dict[str, Any]:
+    """A provider's JSON object, however it is written. Raises Unreadable."""
+    try:
+        document = lenient.decode(lenient.whole(body))
+    except lenient.NotJSON as error:
+        raise Unreadable(str(error)) from None
+    if not isinstance(document, dict):
+        raise Unreadable("it is not an object")
     return document
 
 

@@ -14,14 +14,13 @@ from msgspec.structs import replace
 
 from meshd.formats.conversation.answer import Answer, Choice, Finish, TokenLogprob
 from meshd.formats.conversation.parts import Image, Part, Source, Text, ToolCall
-from meshd.formats.conversation.reading import Fields, as_it_came
+from meshd.formats.conversation.reading import Fields, Unreadable, answer_of, as_it_came
 from meshd.formats.conversation.request import Conversation
 from meshd.formats.openai.conversation.content import FORMAT, read_content, read_part, written_content
 from meshd.formats.openai.conversation.messages import read_said, written_said
 from meshd.formats.openai.conversation.reasoning import taken_reasoning, written_reasoning
 from meshd.formats.openai.conversation.request import uses_functions
 from meshd.formats.openai.usage import usage_in, usage_map
-from meshd.sdk import lenient
 from meshd.sdk.provider import Usage
 
 _FINISHES = {
@@ -51,24 +50,9 @@ _OBJECT = "chat.completion"
 _encode = msgspec.json.Encoder().encode
 
 
-class Unreadable(ValueError):
-    """It is not a JSON object, or it is nested too deeply."""
-
-
-def document_of(body: bytes) -> dict[str, Any]:
-    """What a provider sent, however it is written. Raises Unreadable."""
-    try:
-        document = lenient.decode(lenient.whole(body))
-    except lenient.NotJSON as error:
-        raise Unreadable(str(error)) from None
-    if not isinstance(document, dict):
-        raise Unreadable("it is not an object")
-    return document
-
-
 def read_answer(body: bytes) -> Answer:
     """Raises Unreadable."""
-    document = document_of(body)
+    document = answer_of(body)
     try:
         return _read(document)
     except RecursionError:

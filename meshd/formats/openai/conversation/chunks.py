@@ -21,11 +21,9 @@ from meshd.formats.conversation.events import (
     Used,
 )
 from meshd.formats.conversation.parts import Original, Reasoning
-from meshd.formats.conversation.reading import Fields, json_of
+from meshd.formats.conversation.reading import Fields, Unreadable, answer_of, json_of
 from meshd.formats.conversation.request import Conversation
 from meshd.formats.openai.conversation.answer import (
-    Unreadable,
-    document_of,
     read_finish,
     read_logprobs,
     written_finish,
@@ -56,7 +54,7 @@ class ChunkReader:
 
     def read(self, data: bytes) -> list[Event]:
         """The events in a chunk. Raises Unreadable."""
-        document = document_of(data)
+        document = answer_of(data)
         try:
             return list(self._events(document))
         except RecursionError:

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from meshd.formats.conversation.parts import Original, Other
-from meshd.formats.conversation.reading import Fields, as_it_came, document_of
+from meshd.formats.conversation.reading import Fields, as_it_came, request_of
 from meshd.formats.conversation.request import Conversation, Tool
 from meshd.formats.openai.conversation.content import FORMAT
 from meshd.formats.openai.conversation.messages import read_turn, written_turn
@@ -25,7 +25,7 @@ _decode = msgspec.json.Decoder().decode
 
 def read_request(body: bytes) -> Conversation:
     """Raises InvalidRequestError, which names the field."""
-    document = document_of(body)
+    document = request_of(body)
     try:
         return _read(document)
     except RecursionError:

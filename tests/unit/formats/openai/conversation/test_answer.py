@@ -13,7 +13,8 @@ from msgspec.structs import replace
 
 from meshd.formats.conversation.answer import Answer, Choice, Finish, TokenLogprob
 from meshd.formats.conversation.parts import Image, Reasoning, Refusal, Source, Text, ToolCall
-from meshd.formats.openai.conversation.answer import Unreadable, read_answer, write_answer
+from meshd.formats.conversation.reading import Unreadable
+from meshd.formats.openai.conversation.answer import read_answer, write_answer
 from meshd.formats.openai.conversation.request import read_request
 from meshd.sdk.provider import Usage
 from tests.support.formats import openai_chats

@@ -27,7 +27,8 @@ from meshd.formats.conversation.events import (
     assembled,
 )
 from meshd.formats.conversation.parts import Original, Text
-from meshd.formats.openai.conversation.answer import Unreadable, read_answer, write_answer
+from meshd.formats.conversation.reading import Unreadable
+from meshd.formats.openai.conversation.answer import read_answer, write_answer
 from meshd.formats.openai.conversation.chunks import ChunkReader, ChunkWriter
 from meshd.formats.openai.conversation.request import read_request
 from meshd.formats.openai.stream.assembled import Assembly
