@@ -13,7 +13,7 @@ PYTHON ?= python3
 override PROMPT := $(value PROMPT)
 export PROMPT
 
-# What people read: codespell and docs/wording.toml look at it.
+# What people read.
 TEXTS := README.md CHANGELOG.md SECURITY.md Makefile docs meshd client systemd
 
 .DEFAULT_GOAL := help
@@ -48,6 +48,7 @@ lint: $(VENV)/.installed-dev ## check style, types, spelling and wording
 	@$(PY) -m mypy
 	@$(PY) -m codespell_lib $(TEXTS)
 	@$(PY) -m tests.lint.wording $(TEXTS)
+	@$(PY) -m tests.lint.references $(TEXTS)
 
 bench: $(VENV)/.installed-dev ## measure against the targets, as a table
 	@$(PY) -m tests.bench

@@ -79,7 +79,7 @@ def printable(text: str) -> str:
 
 
 def _file_name(path: str) -> str:
-    """`app/__main__.py` is known as `app`."""
+    """`__main__.py` in the folder `bot` is known as `bot`."""
     name = os.path.basename(path.rstrip("/"))
     if name in ("__main__.py", "main.py", "app.py", "index.js", "manage.py"):  # these names are common
         folder = os.path.basename(os.path.dirname(path))

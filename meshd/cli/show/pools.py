@@ -306,7 +306,7 @@ def of_its_key(provider: Mapping[str, Any]) -> tuple[str, str]:
 
 
 _WRONG_KEYS = {"refused": "its key is refused", "wanted": "it needs a key and has none"}
-"""As the daemon's reason begins (`routing/deactivation.py`)."""
+"""As the daemon's reason begins (`routing/availability/failures.py`)."""
 
 
 def failing(model: Mapping[str, Any]) -> str:

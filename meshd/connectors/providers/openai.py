@@ -5,13 +5,13 @@ Must never: parse what it can pass on; know pools or other providers. Difference
 `meshd/catalogue/providers.toml`, not classes:
 
   api_key_header     the header that carries the bare key, instead of `Authorization: Bearer`
-  prefill            how it continues another model's answer (`_prefill.py`)
+  prefill            how it continues another model's answer (`formats/openai/prefill.py`)
   no_stream_options  refuses `stream_options`
   rename, drop       request fields to send under another name, or not at all
   query              query parameters for every request (`api-version`)
   models_path        where models are listed, relative to base_url
   no_models_list     the provider lists none: the catalogue's are used
-  quota              where it reports what is used and left of the key's quota (`_quota.py`)
+  quota              where it reports what is used and left of the key's quota (`formats/openai/quota.py`)
   uds                path of the UNIX socket it listens on
 """
 

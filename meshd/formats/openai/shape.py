@@ -121,7 +121,7 @@ def _choice(choice: Any, position: int, part: str, completion: bool, usual: bool
         return made
     said = _said(made, ("delta",), usual)
     if said is None and _said(made, ("message",)) is not None:
-        return made  # `_messages.py` compares it with what came before
+        return made  # `stream/whole_messages.py` compares it with what came before
     if said is not None:
         made["delta"] = said
     return made

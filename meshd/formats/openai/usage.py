@@ -1,7 +1,7 @@
 """The usage report of an answer or a stream, in OpenAI's and similar formats.
 
 Owns: reading a report: the prompt, the output with all reasoning, and the cached part, wherever they are.
-Must never: judge whether it is plausible (`routing/settlement.py`), or fail on a count of another type.
+Must never: judge whether it is plausible (`routing/attempts/usage.py`), or fail on a count of another type.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import msgspec
 from meshd.sdk.provider import Usage
 
 MOST_COUNTED = 10**12
-"""A count beyond this is implausible: it is cut to it, and `routing/settlement.py` replaces it."""
+"""A count beyond this is implausible: it is cut to it, and `routing/attempts/usage.py` replaces it."""
 _MOST_DIGITS = 20
 _MOST_HIDDEN = 10**7  # reasoning tokens that `completion_tokens` leaves out
 

@@ -28,7 +28,7 @@ _FINISH_REASON = ("finish_reason", "finishReason")
 
 
 class Delta(msgspec.Struct, gc=False):
-    """As most servers write it; `said.py` reads the others."""
+    """As most servers write it; `sdk/message_content.py` reads the others."""
 
     content: str | None = None
     reasoning_content: str | None = None

@@ -1,8 +1,8 @@
 """The exact-match cache: kept answers, and requests in flight that others wait for.
 
 Owns: what is kept, for how long and in how many bytes; and that the same request is asked once at a time.
-Must never: decide what may be kept (`routing/cache_key.py`), let a request fail because another did, or be written
-to a disk.
+Must never: decide what may be kept (`routing/request/cache_key.py`), let a request fail because another did, or be
+written to a disk.
 
 An answer is repeated byte for byte, including `id` and `created`; a stream chunk by chunk. A request that finds the
 same one in flight follows it, with its own deadline and flow control. If that one fails, followers without any chunk

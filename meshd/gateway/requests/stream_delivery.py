@@ -1,7 +1,7 @@
 """What has reached the app of a stream: one stream for the app, however many attempts it takes.
 
 Owns: the text delivered so far, the identity of the app's stream, and the seam where another model continues.
-Must never: hold a whole stream's events, only its text; decide which model continues (`routing/plan.py`).
+Must never: hold a whole stream's events, only its text; decide which model continues (`routing/attempts/plan.py`).
 
 Rule: docs/routing.md, Streams continued elsewhere. A stream that another model continues keeps its id; what that model
 repeats is dropped; the app gets one usage report. An answer that is more than text (a tool call, several choices, a

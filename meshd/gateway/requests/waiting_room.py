@@ -1,7 +1,7 @@
 """Requests that wait at a limit: until there is room, until `queue_timeout`, or not at all.
 
 Owns: the waiting itself, and the one timer that tries again when time alone makes room.
-Must never: decide who is next (`routing/fair_queue.py`) or whether there is room (`routing/plan.py`).
+Must never: decide who is next (`routing/attempts/fair_queue.py`) or whether there is room (`routing/attempts/plan.py`).
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Owns: sending a probe to a provider or a pool's models, and reporting its result.
 Must never: decide when to probe what (`discovery/health_monitor.py`, `pool_probes.py`), or what an answer means
-(`routing/deactivation.py`). `one_token.py` has what a token costs.
+(`routing/availability/failures.py`). `token_probe.py` has what a token costs.
 """
 
 from __future__ import annotations

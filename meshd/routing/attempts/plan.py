@@ -1,7 +1,7 @@
 """One request's sequence of attempts: which model next, when, and with what error it ends.
 
 Owns: the state machine of a request (`RequestPlan`). It receives each attempt's outcome and says what to do next.
-Must never: wait, send or read a clock; `gateway/inference.py` does what it says.
+Must never: wait, send or read a clock; `gateway/requests/request.py` does what it says.
 
 Invariants: an attempt that began is always closed by succeeded, failed, cancelled, lost or ran_out; what it reserved
 is settled then, and a probation place that it took given back; the number of attempts at one model never exceeds

@@ -1,7 +1,7 @@
 """What a failure means for the request: try again, try elsewhere, or give up.
 
 Owns: the classification of failures and the delays between attempts.
-Must never: touch state (`deactivation.py`) or sleep; it says how long, and the caller waits.
+Must never: touch state (`routing/availability/failures.py`) or sleep; it says how long, and the caller waits.
 
 Rule: docs/routing.md, Failures.
 """

@@ -1,7 +1,7 @@
 """How a model or provider leaves standby: cooldown, probation, the calendar, probes, operators.
 
 Owns: the life of an `Availability`.
-Must never: decide *whether* something should be on standby (`deactivation.py`).
+Must never: decide *whether* something should be on standby (`failures.py`).
 
 After a cooldown comes probation: one request at a time, until one succeeds. A relapse doubles the cooldown;
 staying well for the longest cooldown forgets the relapses. A used-up allowance is not a failure: the model is active

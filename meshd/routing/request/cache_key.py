@@ -1,7 +1,7 @@
 """Which requests an answer may be kept for, and which of them are the same.
 
 Owns: the rule of what is deterministic, what an app may want from the cache, and the key of a request.
-Must never: keep an answer (`gateway/cache.py` does), or let two requests share a key whose answers could differ.
+Must never: keep an answer (`gateway/cache/cache.py` does), or let two requests share a key whose answers could differ.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What makes two requests one session, by `pools.NAME.session.key`.
 
 Owns: the headers and fields of a body that may name a session.
-Must never: remember one (`routing/strategies/sessions.py`), or let two apps share one.
+Must never: remember one (`routing/decision/strategies/sessions.py`), or let two apps share one.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What every embedded model's process does besides its model: die with the daemon, and say when it serves.
 
-Owns: the child's side of the protocol with `embedded.py`: stdin closes when the daemon ends, one line `ready` on
+Owns: the child's side of the protocol with `process.py`: stdin closes when the daemon ends, one line `ready` on
 stdout, everything else on stderr.
 Must never: import the daemon. A child holds its model and little more.
 """

@@ -18,7 +18,7 @@ and any may have `times` (so many requests), `delay` (before the first byte), `c
 `reasoning` (pieces of it, before the text), `preface` (a stream begins with a chunk that only names the role) and
 `byte_delay` (after `after` chunks, one byte at a time with so much between them). Of the faults `error_event` has a
 `shape` (`ErrorShape`), `pause` lasts for `pause`, and `raw` sends the text `raw` as it is, and then `[DONE]` (in place
-of a plain answer: that text alone). `odd` makes good answers odd (`_script_odd.py`).
+of a plain answer: that text alone). `odd` makes good answers odd (`oddities.py`).
 """
 
 from __future__ import annotations

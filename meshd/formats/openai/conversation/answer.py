@@ -1,6 +1,6 @@
 """A chat completion's answer as a record, and a record as an answer.
 
-What a provider sends is read as far as it goes: `openai/answer.py` has judged before whether it is an answer at all.
+What a provider sends is read as far as it goes: `formats/openai/answer.py` has judged whether it is an answer at all.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Assembles a stream's chunks into the unary answer that was asked for.
 
-Owns: joining deltas into messages. Must never: judge whether the stream was whole (`_stream.py`).
+Owns: joining deltas into messages. Must never: judge whether the stream was whole (`event_stream.py`).
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 Owns: a stream's timeouts (first token, silence, whole call), ignoring signs of life, and that an unreadable chunk
 breaks the stream, as it may have held text.
 Must never: hold events back, or read ahead of the consumer (that is the flow control); distinguish an end from a cut
-(`_ending.py`).
+(`ending.py`).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The order of a pool whose `select` gives a live score.
 
 Owns: `Scored`.
-Must never: evaluate anything itself; expressions are `selection.py`'s.
+Must never: evaluate anything itself; expressions are `routing/select/expression.py`'s.
 """
 
 from __future__ import annotations
