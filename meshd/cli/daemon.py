@@ -148,10 +148,10 @@ def _tell_wait(over: threading.Event, what: str) -> None:
 
 def paths() -> list[str]:
     """Where a daemon is looked for."""
-    from modelmesh import DaemonUnavailableError, _discovery
+    from modelmesh import DaemonUnavailableError, discovery
 
     try:
-        found = _discovery.find(settings.socket)
+        found = discovery.find(settings.socket)
     except DaemonUnavailableError as error:
         return [str(path) for path in error.extra.get("paths", ())]
     return [found.removeprefix("ipc://")]
