@@ -1,4 +1,4 @@
-"""A provider that wants a key and is sent none: every command says that, and what to do; of one whose key it refuses
+"""A provider that needs a key and is sent none: every command says that, and what to do; of one whose key it refuses
 something else."""
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def told(daemon: Any, name: str) -> str:
 
 def test_an_app_hears_what_is_wanted(daemon: Any) -> None:
     assert told(daemon, "none") == WANTED
-    assert told(daemon, "switched-off") == WANTED.replace("none wants", "switched-off wants")
+    assert told(daemon, "switched-off") == WANTED.replace("none needs", "switched-off needs")
     for name in KEYED:
         assert told(daemon, name) == REFUSED.format(name)
 
@@ -63,6 +63,6 @@ def test_every_command_says_so(daemon: Any, run_meshctl: Any) -> None:
     lines = run_meshctl(daemon, "doctor").stdout.splitlines()
     at = next(number for number, line in enumerate(lines) if line.startswith("problem provider none: "))
     assert "needs a key and has none: " in lines[at]
-    assert lines[at].count("wants a key") == 1
+    assert lines[at].count("needs a key") == 1
     assert "api_key" in lines[at + 1]
     assert "refused" not in lines[at]

@@ -108,7 +108,7 @@ def test_what_sets_a_whole_provider_aside(daemon, pool, kind):
     assert row["auth_valid"] is (kind != "key")
     told = events(daemon, "provider_deactivated", provider=f"p-{first}")
     assert len(told) == aside
-    words = {"down": "of its models fail", "cut": "it cannot be reached", "key": "it wants a key"}[kind]
+    words = {"down": "of its models fail", "cut": "it cannot be reached", "key": "it needs a key"}[kind]
     if aside:
         assert words in row["reason"]
         assert words in told[0]["reason"]
