@@ -158,7 +158,7 @@ def _show_candidates(found: Mapping[str, Any]) -> None:
     order = [name for name in found.get("order") or () if name in rows]
     out.say()
     out.print_table(
-        ["candidate", "at most", "reserves tokens", "room", "against it"],
+        ["candidate", "at most", "reserves tokens", "room", "blocked by"],
         [_candidate(rows[name]) for name in [*order, *(name for name in rows if name not in order)]],
         numbers=["at most", "room"],
     )

@@ -45,7 +45,7 @@ class Commands(Group):
         pool = self.resolve(text(call.body, "pool")).pool
         if not isinstance(mesh.pipeline.strategy_of(pool), StickUntilFailure):
             raise ConflictError(
-                f"{pool.name} chooses again for each request ({pool.strategy}); to keep a model out of it: "
+                f"{pool.name} selects a model for each request ({pool.strategy}); to keep a model out of it: "
                 "meshctl model deactivate ID",
                 code="nothing_to_rotate",
             )
