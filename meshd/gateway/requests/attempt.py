@@ -1,7 +1,7 @@
 """One attempt at one model: lease a connector, record that it may cost something, ask, settle.
 
 Owns: the effects of one `AttemptStep`, from its back-off to its settlement.
-Must never: decide what comes next (`routing/plan.py`), or answer the app before it is settled.
+Must never: decide what comes next (`routing/attempts/plan.py`), or answer the app before it is settled.
 
 An attempt is written to the journal before it leaves, and settled before the app gets its outcome: a crash in between
 may over-count, never under-count.

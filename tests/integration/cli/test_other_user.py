@@ -111,4 +111,4 @@ def test_an_ordinary_user_sees_his_own_processes_and_gives_no_orders(daemon: Any
         assert os.getpid() in {row["pid"] for row in client.mesh.request("GET", "/mesh/v1/clients").to_dict()["data"]}
     refused = meshctl(daemon.socket, "reload")
     assert refused.returncode == 1
-    assert refused.stderr.startswith("meshctl: nobody may not give this command; ask as root")
+    assert refused.stderr.startswith("meshctl: nobody may not give this command; use root")
