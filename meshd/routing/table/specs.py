@@ -244,7 +244,7 @@ class SessionPolicy:
 
 
 class Selector(Protocol):
-    """A pool's `select` with live attributes (`routing/select/expression.py`). scores: it gives a number, not a truth."""
+    """A pool's `select` with live attributes (`routing/select/expression.py`). scores: it gives a number."""
 
     text: str
     scores: bool
