@@ -16,9 +16,7 @@ from meshd.actors.prepare import Prepare
 from meshd.compilation.running_config import RunningConfig
 from meshd.connectors.registry import ConnectorRegistry
 from meshd.core.mailboxes import Directory
-from meshd.gateway.control.dispatcher import Call
 from meshd.gateway.control.operations import Operations
-from meshd.gateway.frontends.ipc.identity import OURSELVES_ADDRESS, identify
 from meshd.gateway.router import COUNTERS_EVERY, RouterCore
 
 logger = logging.getLogger("meshd.router")
@@ -119,7 +117,6 @@ class RouterActor(LoopActor):
         for number in [number for number in self._prepared if number <= message.number]:
             del self._prepared[number]
         self.core.commit(prepared)
-        self.core.server.reloaded()
 
     def discard(self, message: messages.Discard) -> None:
         self._prepared.pop(message.number, None)
@@ -145,8 +142,7 @@ class RouterActor(LoopActor):
         self.core.use_segment(message.path)
 
     async def command(self, message: messages.RouterCommand) -> Any:
-        call = Call(identify(OURSELVES_ADDRESS), dict(message.body), dict(message.query))
-        return await self.core.dispatcher.call(message.method, message.path, call)
+        return await self.core.inproc.ask(message.method, message.path, message.body, message.query)
 
     async def drain(self, message: messages.Drain) -> int:
         """A later command replaces an earlier one: Drain(0) ends it at once."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import msgspec
 
 from meshd.compilation.body_fields import load_body_fields
-from meshd.gateway.frontends.ipc.identity import Caller
+from meshd.core.caller import Caller
 from meshd.routing.request.body_fields import forbidden
 from meshd.routing.table.access import DEFAULT_APP, AppMatch, allowed_models, allowed_pools, may_ask
 from meshd.routing.table.specs import AppSpec, RoutingTable, Target

@@ -18,13 +18,15 @@ from meshd import messages
 from meshd.compilation.running_config import RunningConfig
 from meshd.config.schema.daemon import DaemonConfig
 from meshd.connectors.registry import ConnectorRegistry
+from meshd.core.caller import Peer
 from meshd.core.records import Event, Outcome
 from meshd.gateway.app_identity import AppMatcher
 from meshd.gateway.cache.cache import ResponseCache
 from meshd.gateway.connector_pool import ProviderSet
 from meshd.gateway.control.dispatcher import Dispatcher
-from meshd.gateway.frontends.exchange import Exchange
-from meshd.gateway.frontends.ipc.identity import Caller
+from meshd.gateway.frontends.admission import Admission, Limits
+from meshd.gateway.frontends.exchange import Frontend, Request
+from meshd.gateway.frontends.inproc import InprocFrontend
 from meshd.gateway.frontends.ipc.server import IpcServer
 from meshd.gateway.outside_strategies import OutsideStrategies
 from meshd.gateway.requests import request as inference
@@ -46,7 +48,7 @@ from meshd.routing.durations import format_duration
 from meshd.routing.table.specs import RecoveryPolicy, RoutingTable
 from meshd.sdk.provider import FailureKind, Operation, ProviderFailure
 from meshd.spend.journal import JournalWriter, open_segment
-from modelmesh.errors import MeshError, NotFoundError, RequestCancelledError, RoutingError, StreamInterrupted
+from modelmesh.errors import MeshError, NotFoundError, RequestCancelledError
 
 logger = logging.getLogger("meshd.router")
 
@@ -79,8 +81,6 @@ class RouterCore:
         self._outcomes: list[Outcome] = []
         self.requests_total = 0
         self.requests_failed = 0
-        self.draining = False
-        self._idle = asyncio.Event()
         self._expecting = False  # models that discovery has not found yet
         self._news = asyncio.Event()  # of another table, or that nothing is expected any more
         self.keeper = Keeper(self)
@@ -110,27 +110,24 @@ class RouterCore:
             renewed=KeyRenewal(self).renewed,
         )
         self.dispatcher = Dispatcher(frozenset(inference.OPERATIONS), self._infer)
-        self.server = IpcServer(
-            self._accept,
-            on_event=self._peer_event,
-            request_timeout=lambda: self._settings.request_timeout,
-            max_message_size=lambda: self._settings.max_message_size,
-            max_inflight=lambda: self._settings.max_inflight,
-        )
+        self.admission = Admission(self._accept, frozenset(inference.OPERATIONS), _limits(self._settings))
+        self.server = IpcServer(self.admission, on_event=self._peer_event)
+        self.inproc = InprocFrontend(self.admission)
+        self.frontends: tuple[Frontend, ...] = (self.server, self.inproc)
 
     # -- requests -------------------------------------------------------------------------------------
 
-    def _accept(self, exchange: Exchange) -> None:
+    def _accept(self, exchange: Request) -> None:
         self.look_at_clock(exchange.arrived_at - exchange.arrived)
 
         def ended(task: asyncio.Task[None]) -> None:
             if task.cancelled():  # perhaps before it began
-                exchange.error(RequestCancelledError("The request was cancelled."))
+                exchange.reply.error(RequestCancelledError("The request was cancelled."))
 
         exchange.task = self.spawn(self.dispatcher.run(exchange))
         exchange.task.add_done_callback(ended)
 
-    async def _infer(self, exchange: Exchange) -> None:
+    async def _infer(self, exchange: Request) -> None:
         operation = inference.OPERATIONS[exchange.path]
         if self._expecting:
             await self._wait_for_lists(exchange, operation)
@@ -141,18 +138,18 @@ class RouterCore:
             self._finished(inference.refused(self.mesh, exchange, operation, error))
             raise
         if lookup is None:
-            await request.run()
+            await request.run(exchange.reply)
         else:
-            await self.cache.answer(exchange, request.target.pool, lookup, self._ask, request.served)
+            await self.cache.answer(exchange, request.target.pool, lookup, request.run, request.served)
 
-    async def _wait_for_lists(self, exchange: Exchange, operation: Operation) -> None:
+    async def _wait_for_lists(self, exchange: Request, operation: Operation) -> None:
         """What is asked for may be in a first list of models that is still to come, as after a start."""
-        until = min(exchange.arrived + _LISTS_AWAITED, exchange.deadline)
+        until = min(exchange.arrived + _LISTS_AWAITED, exchange.deadline.at)
         while self._expecting and (left := until - clock.now()) > 0 and not self._offers(exchange, operation):
             with contextlib.suppress(TimeoutError), Limit(left):
                 await self._news.wait()
 
-    def _offers(self, exchange: Exchange, operation: Operation) -> bool:
+    def _offers(self, exchange: Request, operation: Operation) -> bool:
         """Whether there is a model for it, or another error than that there is none."""
         try:
             return any(pool.members for pool in inference.begin(self.mesh, exchange, operation).plan.pools)
@@ -168,18 +165,6 @@ class RouterCore:
         self._news.set()
         self._news = asyncio.Event()
 
-    async def _ask(self, exchange: Exchange) -> bool:
-        """Answer an exchange that may stand for several apps; whether to keep the answer."""
-        operation = inference.OPERATIONS[exchange.path]
-        try:
-            request = inference.begin(self.mesh, exchange, operation)
-        except MeshError as error:  # a reload came in between
-            self._finished(inference.refused(self.mesh, exchange, operation, error))
-            exchange.error(error)
-            return False
-        await request.run()
-        return request.may_be_kept
-
     def _finished(self, outcome: Outcome) -> None:
         self.requests_total += 1
         self.requests_failed += outcome.status >= 400 and outcome.status != 499
@@ -189,8 +174,6 @@ class RouterCore:
         if not self._outcomes:
             asyncio.get_running_loop().call_later(_GATHER, self.report_outcomes)
         self._outcomes.append(outcome)
-        if self.draining and len(self.server.exchanges) <= 1:
-            asyncio.get_running_loop().call_soon(self._idle.set)
 
     def report_outcomes(self) -> None:
         """Send telemetry the requests that ended. In batches: each message wakes its thread, which then competes for
@@ -288,7 +271,7 @@ class RouterCore:
     def restore(self, restored: messages.RestoredState) -> None:
         """Take up where an earlier life ended."""
         self.keeper.restore(restored.tables)
-        self.server.interrupt(restored.begun | restored.answered)
+        self.admission.interrupt(restored.begun | restored.answered)
 
     # -- generations ----------------------------------------------------------------------------------
 
@@ -306,6 +289,9 @@ class RouterCore:
         self.strategies.commit(generation.table, self.mesh.pipeline)
         self.providers.replace(generation.providers)
         self.cache.configure(generation.table)
+        self.admission.limits = _limits(self._settings)
+        for frontend in self.frontends:
+            frontend.reloaded()
         self._announce_membership(before, generation.table)
         refused = [id for id, known in self.mesh.state.models.items() if known.refused]
         features.forget_changed(self.mesh.state, before, generation.table)
@@ -369,35 +355,16 @@ class RouterCore:
 
     async def drain(self, timeout: float) -> int:
         """Accept nothing new and let requests in flight end; how many did not in time."""
-        self.draining = True
-        self.server.drain("The daemon is shutting down; ask again in a moment.", timeout)
-        deadline = time.monotonic() + timeout
-        while self._inferences() and time.monotonic() < deadline:
-            self._idle.clear()
-            try:
-                await asyncio.wait_for(self._idle.wait(), min(deadline - time.monotonic(), 0.5))
-            except TimeoutError:
-                continue
-        return self._inferences()
-
-    def _inferences(self) -> int:
-        return sum(exchange.path in inference.OPERATIONS for exchange in self.server.exchanges.values())
+        self.admission.draining = True
+        for frontend in self.frontends:
+            frontend.drain("The daemon is shutting down; ask again in a moment.", timeout)
+        return await self.admission.drain(timeout)
 
     def cut_off(self, crashed: bool) -> None:
-        """Tell apps that their open requests will not be completed. After a crash, those not sent to a provider and
-        without any part of an answer are not told: their clients send them again, to the next life, which counts
-        them."""
-        self.server.stop_receiving()
-        for exchange in list(self.server.exchanges.values()):
-            if crashed and not exchange.begun and not exchange.sent:
-                exchange.cancel()
-                exchange.done = exchange.handed_on = True
-                continue
-            if exchange.begun:
-                self.server.interrupt((exchange.request_id,))
-            error = _cut_off(exchange)
-            exchange.cancel(error)
-            exchange.error(error)
+        """Read nothing more, and tell apps that their open requests will not be completed."""
+        for frontend in self.frontends:
+            frontend.stop_receiving()
+        self.admission.cut_off(crashed)
 
     def inherit(self, before: RouterCore) -> None:
         """Carry on where another life crashed."""
@@ -410,7 +377,8 @@ class RouterCore:
         self.mesh.state.nothing_in_flight()
         self.mesh.state.rates.nothing_in_flight()
         self.mesh.state.accounts.nothing_reserved()
-        self.server.inherit(before.server)
+        self.server.malformed = before.server.malformed
+        self.admission.inherit(before.admission)
         if before.generation is not None:
             self.commit(before.generation)
         self.use_segment(before.journal_path)
@@ -420,7 +388,8 @@ class RouterCore:
         self.report_outcomes()
         self.save_counters()
         self.mesh.room.close()
-        self.server.close()
+        for frontend in self.frontends:
+            frontend.close()
         await self.providers.close()
         self.journal.close(time.time())
 
@@ -439,23 +408,12 @@ class RouterCore:
     def _strategy_set_aside(self, strategy: str, pool: str, why: str) -> None:
         self.event("strategy_set_aside", "error", {"pool": pool}, why, {"strategy": strategy})
 
-    def _peer_event(self, type: str, reason: str, caller: Caller) -> None:
+    def _peer_event(self, type: str, reason: str, caller: Peer) -> None:
         if type == "client_connected":
             self.clients.met(caller)
         ids = {"app": caller.app, "pid": str(caller.pid), "user": caller.user}
         self.event(type, "debug", ids, reason)
 
 
-def _cut_off(exchange: Exchange) -> MeshError:
-    """The error for a request that did not end before the daemon did."""
-    if exchange.sent:
-        return StreamInterrupted("The daemon ended before the stream did; ask again.")
-    if exchange.begun:
-        return RoutingError(
-            "The daemon ended while this request was at its provider; ask again if the answer is still wanted.",
-            status_code=502,
-            code="request_interrupted",
-        )
-    return RoutingError(
-        "The daemon is shutting down; ask again in a moment.", code="draining", retryable=True, retry_after=1.0
-    )
+def _limits(settings: DaemonConfig) -> Limits:
+    return Limits(settings.request_timeout, settings.max_message_size, settings.max_inflight)

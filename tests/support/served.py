@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import uvloop
 
-from meshd.gateway.frontends.exchange import Exchange
+from meshd.gateway.frontends.admission import Admission, Limits
+from meshd.gateway.frontends.exchange import Request
+from meshd.gateway.frontends.ipc.connections import Connection
 from meshd.gateway.frontends.ipc.server import IpcServer
 
 
@@ -17,24 +20,30 @@ class Served:
     """An IpcServer that answers nothing by itself. limit: of a message's size, in bytes."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, address: str, limit: int, **options: Any) -> None:
-        self.accepted: list[Exchange] = []
+        self.accepted: list[Request] = []
         self.events: list[tuple[str, str, int]] = []
-        self.limit = limit
+        self.admission = Admission(self.accept, ("/v1/chat/completions",), Limits(60.0, limit, 3))
         self.server = IpcServer(
-            self.accept,
+            self.admission,
             on_event=lambda type, reason, caller: self.events.append((type, reason, caller.pid)),
-            request_timeout=lambda: 60.0,
-            max_message_size=lambda: self.limit,
-            max_inflight=lambda: 3,
             **options,
         )
         self.server.open(loop)
         self.server.bind(address)
 
-    def accept(self, exchange: Exchange) -> None:
+    def accept(self, exchange: Request) -> None:
         exchange.begun = True
         exchange.task = asyncio.ensure_future(asyncio.Event().wait())  # type: ignore[assignment]
         self.accepted.append(exchange)
+
+    def allow(self, message_size: int) -> None:
+        """Another `max_message_size`, as by a reload."""
+        self.admission.limits = replace(self.admission.limits, max_message_size=message_size)
+        self.server.reloaded()
+
+    @property
+    def connections(self) -> list[Connection]:
+        return list(self.server.connections.known.values())
 
     @property
     def lost(self) -> list[str]:

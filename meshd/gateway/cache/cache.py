@@ -21,10 +21,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from meshd.core.fair_eviction import Shares
-from meshd.gateway.cache.shared_request import Flight, FlightExchange, Place
-from meshd.gateway.frontends.exchange import ClientGone, Exchange, not_read
+from meshd.gateway.cache.shared_request import Reader, SharedReply, SharedRequest
+from meshd.gateway.frontends.exchange import ClientGone, Reply, Request, not_read
 from meshd.host.awake import Limit
-from meshd.host.clock import now as evenly
 from meshd.routing.request.cache_key import Lookup
 from meshd.routing.table.specs import CachePolicy, ModelSpec, PoolSpec, RoutingTable
 from modelmesh.errors import MeshError, RequestCancelledError, RequestTimeoutError, StreamInterrupted
@@ -129,7 +128,7 @@ class Shelf:
         return now - entry.at >= self.policy.ttl
 
 
-Run = Callable[[Exchange], Awaitable[bool]]
+Run = Callable[[Reply], Awaitable[bool]]
 
 
 class ResponseCache:
@@ -148,7 +147,7 @@ class ResponseCache:
         self._table = RoutingTable.empty()
         self._shelves: dict[str, Shelf] = {}
         self._homes: dict[str, str] = {}
-        self._flights: dict[bytes, Flight] = {}
+        self._flights: dict[bytes, SharedRequest] = {}
 
     # -- policy ---------------------------------------------------------------------------------------
 
@@ -211,13 +210,13 @@ class ResponseCache:
     # -- requests -------------------------------------------------------------------------------------
 
     async def answer(
-        self, exchange: Exchange, pool: PoolSpec, lookup: Lookup | None, run: Run, served: Callable[[Served], None]
+        self, request: Request, pool: PoolSpec, lookup: Lookup | None, run: Run, served: Callable[[Served], None]
     ) -> None:
-        """Answer an exchange: with a kept answer, with one that is in flight, or by asking.
+        """Answer a request: with a kept answer, with one that is in flight, or by asking.
 
-        run(exchange) asks, answers that exchange in any case, and says whether the answer may be kept. It may be given
-        another exchange than `exchange`, in a task of its own that continues when `exchange` has left. served: called
-        once for a request that `run` was not called for.
+        run(reply) asks, answers to that reply in any case, and says whether the answer may be kept. It may be given
+        another reply than the request's own, in a task of its own that continues when the request's app has left.
+        served: called once for a request that `run` was not called for.
 
         Raises CancelledError, ClientGone, and what `run` raises.
         """
@@ -228,44 +227,44 @@ class ResponseCache:
             entry = shelf.find(lookup.key, self._clock())
             if entry is not None:
                 shelf.hits += 1
-                await self._replay(exchange, entry, served)
+                await self._replay(request, entry, served)
                 return
             flight = self._flights.get(lookup.key)
-            if flight is None or not flight.open_to(exchange.deadline):
+            if flight is None or not flight.open_to(request.deadline.at):
                 break
-            if await self._follow(exchange, flight, served):
+            if await self._follow(request, flight, served):
                 shelf.coalesced += 1
                 return
             shelf = self._shelf(pool.name)  # a reload may have come in between
         if lookup is None or shelf is None:
-            await run(exchange)
+            await run(request.reply)
             return
         shelf.misses += 1
-        await self._lead(exchange, pool.name, lookup.key, run, shelf.policy.max_size // LARGEST_SHARE)
+        await self._lead(request, pool.name, lookup.key, run, shelf.policy.max_size // LARGEST_SHARE)
 
-    async def _replay(self, exchange: Exchange, entry: Entry, served: Callable[[Served], None]) -> None:
+    async def _replay(self, request: Request, entry: Entry, served: Callable[[Served], None]) -> None:
         mesh = {**_told(entry.mesh), "age": round(self._clock() - entry.at, 3)}
-        with _Ending(exchange, served, mesh) as ending:
+        with _Ending(request, served, mesh) as ending:
             for number, data in enumerate(entry.chunks, 1):
-                await exchange.chunk(data)
+                await request.reply.chunk(data)
                 if number % _PAUSE == 0:
                     await asyncio.sleep(0)
             ending.whole(entry.body, entry.headers, entry.usage)
 
-    async def _follow(self, exchange: Exchange, flight: Flight, served: Callable[[Served], None]) -> bool:
-        """Whether that answered the exchange; if not, the exchange is unchanged."""
-        with _Ending(exchange, served, {"coalesced": True}) as ending, flight.place() as place:
+    async def _follow(self, request: Request, flight: SharedRequest, served: Callable[[Served], None]) -> bool:
+        """Whether that answered the request; if not, nothing has reached its app."""
+        with _Ending(request, served, {"coalesced": True}) as ending, flight.read() as reader:
             while True:
-                with Limit(max(exchange.deadline - evenly(), 0.0)):
-                    data = await flight.next(place)
+                with Limit(request.deadline.left()):
+                    data = await flight.next(reader)
                 if data is None:
                     break
-                await exchange.chunk(data)
-                flight.took(place)
+                await request.reply.chunk(data)
+                flight.took(reader)
             if flight.whole:
                 ending.mesh = {**_told(flight.mesh), "coalesced": True}
                 ending.whole(flight.body, flight.headers, flight.usage)
-            elif place.taken:
+            elif reader.taken:
                 ending.failed(
                     StreamInterrupted("The request that this one shared its answer with was broken off; ask again.")
                 )
@@ -273,37 +272,38 @@ class ResponseCache:
                 return False
         return True
 
-    async def _lead(self, exchange: Exchange, pool: str, key: bytes, run: Run, largest: int) -> None:
-        flight = self._flights[key] = Flight(max(largest, _HELD))
+    async def _lead(self, request: Request, pool: str, key: bytes, run: Run, largest: int) -> None:
+        reply = request.reply
+        flight = self._flights[key] = SharedRequest(max(largest, _HELD), request.deadline.copy())
         try:
-            with flight.place() as place:
-                task = self._spawn(self._fly(flight, FlightExchange(exchange, flight), pool, key, run))
+            with flight.read() as reader:
+                task = self._spawn(self._fly(flight, request.caller.uid, pool, key, run))
                 task.add_done_callback(lambda _: self._landed(flight, key))
                 flight.task = task
-                await _take(exchange, flight, place, task)
+                await _take(reply, flight, reader, task)
         except TimeoutError:
-            exchange.error(flight.error or not_read())
+            reply.error(flight.error or not_read())
             return
         except asyncio.CancelledError:
             flight.orphaned = True
-            exchange.error(RequestCancelledError("The request was cancelled."))
+            reply.error(RequestCancelledError("The request was cancelled."))
             raise
         except ClientGone:
             flight.orphaned = True
             raise
         if flight.body is not None:
-            exchange.respond(flight.body, flight.mesh, flight.headers)
+            reply.respond(flight.body, flight.mesh, flight.headers)
         elif flight.whole:
-            exchange.end(flight.usage, flight.mesh)
+            reply.end(flight.usage, flight.mesh)
         elif flight.bug is not None:
             raise flight.bug
         else:
-            exchange.error(flight.error or RequestCancelledError("The request was cancelled."))
+            reply.error(flight.error or RequestCancelledError("The request was cancelled."))
 
-    async def _fly(self, flight: Flight, exchange: FlightExchange, pool: str, key: bytes, run: Run) -> None:
-        exchange.task = flight.task
+    async def _fly(self, flight: SharedRequest, uid: int, pool: str, key: bytes, run: Run) -> None:
+        """uid: of the app that started it, whose share of the shelf the answer takes."""
         try:
-            keep = await run(exchange)
+            keep = await run(SharedReply(flight))
         except Exception as error:
             flight.bug = error
             return
@@ -311,9 +311,9 @@ class ResponseCache:
         if keep and flight.whole and not flight.dropped and shelf is not None and self._flights.get(key) is flight:
             chunks, mesh = tuple(flight.chunks), flight.mesh
             entry = Entry(flight.body, flight.headers, chunks, flight.usage, mesh, self._clock())
-            shelf.put(key, entry, exchange.caller.uid)
+            shelf.put(key, entry, uid)
 
-    def _landed(self, flight: Flight, key: bytes) -> None:
+    def _landed(self, flight: SharedRequest, key: bytes) -> None:
         """The task has ended, in any way: requests no longer wait for it."""
         flight.close()
         if flight.bug is not None and flight.orphaned:
@@ -332,8 +332,8 @@ class ResponseCache:
 class _Ending:
     """Reports the end of a request that was answered without asking, once."""
 
-    def __init__(self, exchange: Exchange, served: Callable[[Served], None], mesh: dict[str, Any]) -> None:
-        self._exchange = exchange
+    def __init__(self, request: Request, served: Callable[[Served], None], mesh: dict[str, Any]) -> None:
+        self._request = request
         self._served = served
         self.mesh = mesh
 
@@ -347,20 +347,20 @@ class _Ending:
             )
             return True
         if isinstance(error, asyncio.CancelledError):
-            self.failed(self._exchange.cut_off or RequestCancelledError("The request was cancelled."))
+            self.failed(self._request.cut_off or RequestCancelledError("The request was cancelled."))
         elif isinstance(error, ClientGone):
             self._tell(499, "the app went away")
         return False
 
     def whole(self, body: bytes | None, headers: dict[str, str] | None, usage: dict[str, Any] | None) -> None:
         if body is None:
-            self._exchange.end(usage, self.mesh)
+            self._request.reply.end(usage, self.mesh)
         else:
-            self._exchange.respond(body, self.mesh, headers)
+            self._request.reply.respond(body, self.mesh, headers)
         self._tell(200)
 
     def failed(self, error: MeshError) -> None:
-        self._exchange.error(error)
+        self._request.reply.error(error)
         self._tell(error.status_code, error.message)
 
     def _tell(self, status: int, error: str = "") -> None:
@@ -368,12 +368,12 @@ class _Ending:
         self._served(Served(status, pool, model, provider, self.mesh.get("coalesced", False), error))
 
 
-async def _take(exchange: Exchange, flight: Flight, place: Place, task: asyncio.Task[None]) -> None:
+async def _take(reply: Reply, flight: SharedRequest, reader: Reader, task: asyncio.Task[None]) -> None:
     """Pass a flight's chunks on to the app that started it. Raises ClientGone, TimeoutError."""
     try:
-        while (data := await flight.next(place)) is not None:
-            await exchange.chunk(data)
-            flight.took(place)
+        while (data := await flight.next(reader)) is not None:
+            await reply.chunk(data)
+            flight.took(reader)
     except TimeoutError:
         # The app took nothing until its deadline, which is the request's too: the request reports what was wrong.
         await asyncio.wait({task}, timeout=_LANDING)

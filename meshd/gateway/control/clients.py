@@ -8,12 +8,11 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from meshd.core.caller import Peer
 from meshd.gateway.control import views
 from meshd.gateway.control.base import Group
 from meshd.gateway.control.dispatcher import Call
-from meshd.gateway.frontends.ipc.identity import Caller
-from meshd.gateway.frontends.ipc.server import Peer
-from meshd.gateway.requests import request
+from meshd.gateway.frontends.ipc.connections import Connection
 from meshd.host.program_names import printable
 
 
@@ -24,15 +23,15 @@ class Clients(Group):
     async def clients(self, call: Call) -> dict[str, Any]:
         """One entry per process, those connected longest first."""
         all_of_them = self.is_admin(call)
-        peers: dict[Caller, list[Peer]] = {}
-        for peer in self.core.server.peers.values():
-            if all_of_them or (peer.caller.uid == call.caller.uid and peer.caller.uid >= 0):
-                peers.setdefault(peer.caller, []).append(peer)
+        by_process: dict[Peer, list[Connection]] = {}
+        for each in self.core.server.connections.known.values():
+            if all_of_them or (each.caller.uid == call.caller.uid and each.caller.uid >= 0):
+                by_process.setdefault(each.caller, []).append(each)
         wall, now = time.time(), time.monotonic()
-        rows = [self._row(caller, connected, wall, now) for caller, connected in peers.items()]
+        rows = [self._row(caller, connected, wall, now) for caller, connected in by_process.items()]
         return {"data": sorted(rows, key=lambda row: row["since"])}
 
-    def _row(self, caller: Caller, peers: list[Peer], wall: float, now: float) -> dict[str, Any]:
+    def _row(self, caller: Peer, connected: list[Connection], wall: float, now: float) -> dict[str, Any]:
         identity, used = self.core.mesh.apps.identify(caller), self.core.clients.use(caller)
         return {
             "pid": caller.pid,
@@ -45,12 +44,14 @@ class Clients(Group):
             "account": identity.account,
             "says": {
                 "script": caller.script,
-                "app": printable(next((peer.label for peer in peers if peer.label), "")),
-                "client": printable(next((peer.client for peer in peers if peer.client), "")),
+                "app": printable(next((each.label for each in connected if each.label), "")),
+                "client": printable(next((each.client for each in connected if each.client), "")),
             },
-            "connections": len(peers),
-            "since": wall - (now - min(peer.since for peer in peers)),
-            "in_flight": sum(exchange.path in request.OPERATIONS for peer in peers for exchange in peer.exchanges),
+            "connections": len(connected),
+            "since": wall - (now - min(each.since for each in connected)),
+            "in_flight": sum(
+                self.core.admission.asks_a_model(request_id) for each in connected for request_id in each.requests
+            ),
             "requests": used.requests,
             "failed": used.failed,
             "cost": used.cost / views.NANO,

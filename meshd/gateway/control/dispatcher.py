@@ -18,8 +18,8 @@ from urllib.parse import parse_qsl, unquote
 
 import msgspec
 
-from meshd.gateway.frontends.exchange import ClientGone, Exchange, not_read
-from meshd.gateway.frontends.ipc.identity import Caller
+from meshd.core.caller import Caller
+from meshd.gateway.frontends.exchange import ClientGone, Request, not_read
 from meshd.host.users import user_name
 from modelmesh.errors import AccessDeniedError, InvalidRequestError, MeshError, NotFoundError
 from modelmesh.wording import short, told
@@ -49,10 +49,10 @@ class Operation:
 
 
 class Dispatcher:
-    """`infer` takes the exchanges of inference paths; everything else is in the table. is_admin: who may call
+    """`infer` takes the requests of inference paths; everything else is in the table. is_admin: who may call
     administrative operations."""
 
-    def __init__(self, inference_paths: frozenset[str], infer: Callable[[Exchange], Awaitable[None]]) -> None:
+    def __init__(self, inference_paths: frozenset[str], infer: Callable[[Request], Awaitable[None]]) -> None:
         self._inference_paths = inference_paths
         self._infer = infer
         self.is_admin: Callable[[Caller], bool] = is_owner
@@ -69,50 +69,50 @@ class Dispatcher:
         else:
             self._exact[method, path] = operation
 
-    async def run(self, exchange: Exchange) -> None:
-        """Answer an exchange in any case."""
+    async def run(self, request: Request) -> None:
+        """Answer a request in any case."""
         try:
-            if exchange.path in self._inference_paths:
-                if exchange.method != "POST":
-                    raise _not_allowed(exchange.path, ("POST",))
-                _require_json(exchange)
-                await self._infer(exchange)
+            if request.path in self._inference_paths:
+                if request.method != "POST":
+                    raise _not_allowed(request.path, ("POST",))
+                _require_json(request)
+                await self._infer(request)
             else:
-                await self._call(exchange)
+                await self._call(request)
         except ClientGone:
             logger.debug("the app went away before its answer")
         except MeshError as error:
-            exchange.error(error)
+            request.reply.error(error)
         except TimeoutError:
-            exchange.error(not_read())
+            request.reply.error(not_read())
         except Exception:
-            logger.exception("%s %s failed", exchange.method, exchange.path)
-            exchange.error(MeshError("Internal error in the daemon; see its log.", code="internal_error"))
+            logger.exception("%s %s failed", request.method, request.path)
+            request.reply.error(MeshError("Internal error in the daemon; see its log.", code="internal_error"))
 
     async def call(self, method: str, path: str, call: Call) -> Any:
-        """An operation's answer, for callers inside the process. Raises MeshError."""
+        """An operation's answer, for another operation. Raises MeshError."""
         operation = self._find(method, path, call)
         self._authorize(operation, call.caller, path)
         return await operation.handler(call)
 
     # -- inside ---------------------------------------------------------------------------------------
 
-    async def _call(self, exchange: Exchange) -> None:
-        path, call = exchange.path, Call(exchange.caller, query=dict(parse_qsl(exchange.query)))
-        operation = self._find(exchange.method, path, call)  # before the body is read, which may be a form
-        self._authorize(operation, exchange.caller, path)
-        _require_json(exchange)
-        call.body = _object(exchange.body)
-        if exchange.stream:
+    async def _call(self, request: Request) -> None:
+        path, call = request.path, Call(request.caller, query=dict(parse_qsl(request.query)))
+        operation = self._find(request.method, path, call)  # before the body is read, which may be a form
+        self._authorize(operation, request.caller, path)
+        _require_json(request)
+        call.body = _object(request.body)
+        if request.stream:
             if operation.stream is None:
                 raise InvalidRequestError(f"{path} does not stream")
             items: Any = operation.stream(call)
             async with aclosing(items):
                 async for item in items:
-                    await exchange.chunk(msgspec.json.encode(item))
-            exchange.end(None, {})
+                    await request.reply.chunk(msgspec.json.encode(item))
+            request.reply.end(None, {})
         else:
-            exchange.respond(msgspec.json.encode(await operation.handler(call)), {}, _JSON)
+            request.reply.respond(msgspec.json.encode(await operation.handler(call)), {}, _JSON)
 
     def _authorize(self, operation: Operation, caller: Caller, path: str) -> None:
         if operation.admin and not self.is_admin(caller):
@@ -183,13 +183,13 @@ def _not_allowed(path: str, methods: Iterable[str]) -> InvalidRequestError:
     )
 
 
-def _require_json(exchange: Exchange) -> None:
+def _require_json(request: Request) -> None:
     """Raises InvalidRequestError if the body is declared as another type and is not JSON. JSON is accepted under any
     type: some programs send none, or a form's."""
-    body = exchange.body
+    body = request.body
     if not body or body[:64].lstrip()[:1] == b"{":
         return
-    headers = {name.lower(): value for name, value in exchange.headers.items()}
+    headers = {name.lower(): value for name, value in request.headers.items()}
     media = headers.get("content-type", "").partition(";")[0].strip().lower()
     coded = headers.get("content-encoding", "").strip().lower()
     if coded not in ("", "identity"):
@@ -199,7 +199,7 @@ def _require_json(exchange: Exchange) -> None:
     else:
         return
     raise InvalidRequestError(
-        f"{short(exchange.path)} takes a JSON body, not {short(what)}; send it as JSON.",
+        f"{short(request.path)} takes a JSON body, not {short(what)}; send it as JSON.",
         status_code=415,
         code="unsupported_media_type",
     )

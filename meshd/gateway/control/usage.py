@@ -16,7 +16,6 @@ from meshd.gateway.app_identity import Identity
 from meshd.gateway.control import views
 from meshd.gateway.control.base import Group
 from meshd.gateway.control.dispatcher import Call
-from meshd.gateway.requests import request
 from meshd.host import clock
 from meshd.routing.table.access import DEFAULT_APP
 from meshd.routing.table.specs import AppSpec
@@ -56,11 +55,11 @@ class Money(Group):
     async def _rows(self, now: float) -> dict[str, dict[str, Any]]:
         core, mesh = self.core, self.core.mesh
         used = await self._used(now)
-        connected = Counter(self._identity(peer).label for peer in core.server.peers.values())
+        connected = Counter(self._identity(each).label for each in core.server.connections.known.values())
         in_flight = Counter(
-            self._identity(exchange).label
-            for exchange in core.server.exchanges.values()
-            if exchange.path in request.OPERATIONS
+            self._identity(each).label
+            for id, each in core.admission.in_flight.items()
+            if core.admission.asks_a_model(id)
         )
         waiting = mesh.room.queue.waiting()
         view = views.View(mesh.table, mesh.state, clock.now())

@@ -1,7 +1,8 @@
-"""One request and the way back to its app, for any transport.
+"""A request and the way back to its app, for any front end.
 
-Owns: the interface between transports (the socket today, an HTTP listener beside it) and the operations.
-Must never: know a provider or a pool.
+Owns: `Request`, `Reply` and `Frontend`, the seam between transports (the socket, the embedding program, HTTP) and the
+operations.
+Must never: know a transport, a provider or a pool.
 """
 
 from __future__ import annotations
@@ -9,15 +10,13 @@ from __future__ import annotations
 import asyncio
 import time
 from abc import ABC, abstractmethod
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
-from meshd.gateway.frontends.ipc.identity import Caller
+from meshd.core.caller import Caller
 from meshd.host import clock
-from meshd.host.awake import Limit
 from modelmesh.errors import MeshError, RequestTimeoutError
-
-MOST_CREDIT = 1024
-"""Chunks that an app may have outstanding, even if it grants more."""
 
 
 class ClientGone(Exception):
@@ -29,77 +28,45 @@ def not_read() -> RequestTimeoutError:
     return RequestTimeoutError("The app did not read the stream before the deadline; read faster, or allow more time.")
 
 
-class Exchange(ABC):
-    """A request in flight. Exactly one of respond, error, or (chunk…, end) answers it.
+class Deadline:
+    """When an answer is due, by `meshd.host.clock`. at: the whole answer, or a stream's first chunk; once that has
+    come, only `latest` holds."""
 
-    credit: chunks that the app still accepts. arrived_at: by the wall clock. arrived, deadline, latest: of
-    `meshd.host.clock`. With a stream's first chunk its deadline becomes the latest.
+    __slots__ = ("at", "latest")
+
+    def __init__(self, at: float, latest: float) -> None:
+        self.at = at
+        self.latest = latest
+
+    @classmethod
+    def after(cls, arrived: float, timeout: float, first_chunk: float | None = None) -> Deadline:
+        """timeout, first_chunk: seconds."""
+        latest = arrived + timeout
+        return cls(latest if first_chunk is None else min(arrived + first_chunk, latest), latest)
+
+    def begun(self) -> None:
+        """The first chunk has come."""
+        self.at = self.latest
+
+    def left(self) -> float:
+        """Seconds, never negative."""
+        return max(self.at - clock.now(), 0.0)
+
+    def copy(self) -> Deadline:
+        return Deadline(self.at, self.latest)
+
+
+class Reply(ABC):
+    """The way back to an app. Exactly one of respond, error, or (chunk…, end) answers its request.
+
+    sent: chunks. done: it has been answered.
     """
 
-    __slots__ = (
-        "_credit_given",
-        "arrived",
-        "arrived_at",
-        "begun",
-        "body",
-        "caller",
-        "credit",
-        "cut_off",
-        "deadline",
-        "done",
-        "handed_on",
-        "headers",
-        "label",
-        "latest",
-        "method",
-        "path",
-        "query",
-        "request_id",
-        "resend",
-        "sent",
-        "stream",
-        "task",
-    )
+    __slots__ = ("done", "sent")
 
-    def __init__(
-        self,
-        request_id: bytes,
-        method: str,
-        path: str,
-        body: bytes,
-        *,
-        headers: dict[str, str],
-        caller: Caller,
-        timeout: float,
-        first_chunk: float | None = None,
-        stream: bool = False,
-        credit: int = 0,
-        label: str = "",
-        resend: bool = False,
-    ) -> None:
-        self.request_id = request_id
-        self.method = method
-        self.path, _, self.query = path.partition("?")  # OpenAI clients may add a query to any path
-        self.body = body
-        self.headers = headers
-        self.caller = caller
-        self.stream = stream
-        self.credit = credit
-        self.label = label
-        self.resend = resend
-        self.arrived = clock.now()
-        self.arrived_at = time.time()
-        self.latest = self.arrived + timeout
-        self.deadline = self.latest if first_chunk is None else min(self.arrived + first_chunk, self.latest)
-        self.begun = False  # sent to a provider: from here on it may have cost something
-        self.sent = 0  # chunks
+    def __init__(self) -> None:
+        self.sent = 0
         self.done = False
-        self.cut_off: MeshError | None = None  # why it was cancelled, if not by the app
-        self.handed_on = False  # the router's next life gets it: its client sends it again
-        self.task: asyncio.Task[None] | None = None
-        self._credit_given: asyncio.Event | None = None
-
-    # -- towards the app ------------------------------------------------------------------------------
 
     @abstractmethod
     def respond(self, body: bytes, mesh: dict[str, Any], headers: dict[str, str] | None = None) -> None:
@@ -114,30 +81,117 @@ class Exchange(ABC):
         """A stream's regular end."""
 
     @abstractmethod
-    def _send_chunk(self, data: bytes) -> None:
-        """Raises ClientGone."""
-
     async def chunk(self, data: bytes) -> None:
         """One event of a stream, sent when the app has room for it. Raises ClientGone, TimeoutError."""
-        while self.credit <= 0:
-            self._credit_given = self._credit_given or asyncio.Event()
-            self._credit_given.clear()
-            with Limit(max(self.deadline - clock.now(), 0.0)):
-                await self._credit_given.wait()
-        self.credit -= 1
-        self._send_chunk(data)
-        self.sent += 1
-        self.deadline = self.latest
 
-    # -- from the app ---------------------------------------------------------------------------------
 
-    def add_credit(self, chunks: int) -> None:
-        self.credit = min(self.credit + chunks, MOST_CREDIT)
-        if self._credit_given is not None:
-            self._credit_given.set()
+class Request:
+    """What an app asks for, and how far it has come.
+
+    arrived_at: by the wall clock. arrived: by `meshd.host.clock`. begun: it was sent to a provider, and may have cost
+    something. cut_off: why it was cancelled, if not by the app. handed_on: the router's next life gets it, as its
+    client sends it again.
+    """
+
+    __slots__ = (
+        "arrived",
+        "arrived_at",
+        "begun",
+        "body",
+        "caller",
+        "cut_off",
+        "deadline",
+        "handed_on",
+        "headers",
+        "label",
+        "method",
+        "path",
+        "query",
+        "reply",
+        "request_id",
+        "resend",
+        "stream",
+        "task",
+    )
+
+    def __init__(
+        self,
+        request_id: bytes,
+        method: str,
+        path: str,
+        body: bytes,
+        reply: Reply,
+        *,
+        headers: Mapping[str, str],
+        caller: Caller,
+        deadline: Deadline,
+        arrived: float | None = None,
+        stream: bool = False,
+        label: str = "",
+        resend: bool = False,
+    ) -> None:
+        self.request_id = request_id
+        self.method = method
+        self.path, _, self.query = path.partition("?")  # OpenAI clients may add a query to any path
+        self.body = body
+        self.reply = reply
+        self.headers = headers
+        self.caller = caller
+        self.deadline = deadline
+        self.stream = stream
+        self.label = label
+        self.resend = resend
+        self.arrived = clock.now() if arrived is None else arrived
+        self.arrived_at = time.time()
+        self.begun = False
+        self.cut_off: MeshError | None = None
+        self.handed_on = False
+        self.task: asyncio.Task[None] | None = None
+
+    @property
+    def own(self) -> bool:
+        """Whether it is for one of the mesh's own operations."""
+        return self.path.startswith("/mesh/")
 
     def cancel(self, reason: MeshError | None = None) -> None:
         """Stop what is in flight: the app no longer wants it, or for `reason`. Idempotent."""
         self.cut_off = self.cut_off or reason
-        if self.task is not None and not self.done:
+        if self.task is not None and not self.reply.done:
             self.task.cancel()
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A whole answer as it was given, to give it once more: a body, or an error."""
+
+    body: bytes = b""
+    mesh: dict[str, Any] = field(default_factory=dict)
+    headers: dict[str, str] | None = None
+    error: MeshError | None = None
+
+    @property
+    def size(self) -> int:
+        """Bytes, approximately."""
+        return len(self.body) if self.error is None else len(self.error.message)
+
+    def give(self, reply: Reply) -> None:
+        if self.error is not None:
+            reply.error(self.error)
+        else:
+            reply.respond(self.body, self.mesh, self.headers)
+
+
+class Frontend(Protocol):
+    """One way in. It turns its wire into requests, and asks `Admission` to let them in."""
+
+    def reloaded(self) -> None:
+        """Limits may have changed."""
+
+    def drain(self, reason: str, seconds: float) -> None:
+        """Tell clients to finish, and to send new requests elsewhere."""
+
+    def stop_receiving(self) -> None:
+        """Read nothing more."""
+
+    def close(self) -> None:
+        """Stop listening, and forget the clients. What was sent still leaves."""

@@ -276,7 +276,7 @@ class UpstreamAttempt:
             step.pool.name,
             reservation.account,
             reservation.estimate.cost,
-            request.exchange.latest,
+            request.exchange.deadline.latest,
             step.number,
             reservation.day,
             reservation.estimate.tokens_in,

@@ -9,19 +9,19 @@ from typing import Any
 
 from meshd.core.records import Outcome
 from meshd.gateway.app_identity import Identity
-from meshd.gateway.frontends.exchange import Exchange
+from meshd.gateway.frontends.exchange import Request
 from meshd.host import clock
 from meshd.sdk.provider import Operation
 
 
 def outcome(
-    exchange: Exchange, operation: Operation, identity: Identity, asked: str, status: int, **rest: Any
+    request: Request, operation: Operation, identity: Identity, asked: str, status: int, **rest: Any
 ) -> Outcome:
     """asked: the `model` field as the app wrote it, "" if it could not be read. rest: `Outcome`'s further fields."""
-    caller = exchange.caller
+    caller = request.caller
     return Outcome(
-        request_id=exchange.request_id.hex(),
-        at=exchange.arrived_at,
+        request_id=request.request_id.hex(),
+        at=request.arrived_at,
         operation=operation,
         asked=asked,
         status=status,
@@ -32,7 +32,7 @@ def outcome(
         unit=caller.unit,
         exe=caller.exe,
         user=caller.user,
-        label=exchange.label,
-        total_time=clock.now() - exchange.arrived,
+        label=request.label,
+        total_time=clock.now() - request.arrived,
         **rest,
     )

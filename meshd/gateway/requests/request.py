@@ -20,7 +20,7 @@ from meshd.core.records import Outcome
 from meshd.formats.openai.usage import usage_map
 from meshd.gateway.app_identity import AppMatcher, Identity
 from meshd.gateway.cache.cache import Served
-from meshd.gateway.frontends.exchange import ClientGone, Exchange
+from meshd.gateway.frontends.exchange import ClientGone, Reply, Request
 from meshd.gateway.requests.attempt import Fate, UpstreamAttempt
 from meshd.gateway.requests.hedging import Race, hedge_delay
 from meshd.gateway.requests.outcome import outcome
@@ -88,7 +88,7 @@ class Inference:
     attempt. queue_time, routing_time: seconds."""
 
     mesh: Mesh
-    exchange: Exchange
+    exchange: Request
     operation: Operation
     table: RoutingTable
     asked: str
@@ -98,6 +98,7 @@ class Inference:
     identity: Identity
     delivery: Delivery
     body: bytes
+    reply: Reply
     answered_by: ModelSpec | None = None
     queue_time: float = 0.0
     routing_time: float = 0.0
@@ -109,27 +110,28 @@ class Inference:
 
     # -- life -----------------------------------------------------------------------------------------
 
-    async def run(self) -> None:
-        """Run until the app has its answer or error. Raises only CancelledError."""
-        exchange = self.exchange
+    async def run(self, reply: Reply) -> bool:
+        """Run until `reply` has the answer or an error; whether the answer may be kept. Raises only CancelledError."""
+        exchange, self.reply, self.delivery.reply = self.exchange, reply, reply
         try:
             await self._count()
             while True:
                 step = await self._next()
                 if isinstance(step, GiveUp):
                     self._fail(step.error)
-                    return
+                    return False
                 if await self._attempt(step):
-                    return
+                    return self._answered and not self.delivery.continued
         except asyncio.CancelledError:
             if exchange.cut_off is None:
                 self._account(499, "the app went away or cancelled")
             else:
                 self._account(exchange.cut_off.status_code, exchange.cut_off.message)
-            exchange.error(RequestCancelledError("The request was cancelled."))
+            reply.error(RequestCancelledError("The request was cancelled."))
             raise
         except ClientGone:
             self._account(499, "the app went away")
+            return False
         except Exception as bug:
             self._abandon(f"the daemon failed: {type(bug).__name__}")
             raise
@@ -261,9 +263,9 @@ class Inference:
         self._answered = True
         self.usage = self.delivery.total(attempt.step.usage)
         if attempt.body is None:
-            self.exchange.end(usage_map(self.usage), self.describe())
+            self.reply.end(usage_map(self.usage), self.describe())
         else:
-            self.exchange.respond(attempt.body, self.describe(), {**attempt.headers, **_JSON})
+            self.reply.respond(attempt.body, self.describe(), {**attempt.headers, **_JSON})
         self._account(200, "")
 
     def describe(self) -> dict[str, Any]:
@@ -309,7 +311,7 @@ class Inference:
         if self.delivery.begun and not isinstance(error, StreamInterrupted) and not self._is_the_apps(error):
             error = self._broken_off("A provider", f"no other model could continue it: {error.message}")
         self._account(error.status_code, error.message)
-        self.exchange.error(error)
+        self.reply.error(error)
 
     @staticmethod
     def _is_the_apps(error: MeshError) -> bool:
@@ -370,16 +372,11 @@ class Inference:
             )
         )  # fmt: skip
 
-    @property
-    def may_be_kept(self) -> bool:
-        """Whether it has ended with a whole answer from one model."""
-        return self._answered and not self.delivery.continued
-
 
 _JSON = {"content-type": "application/json"}
 
 
-def begin(mesh: Mesh, exchange: Exchange, operation: Operation) -> Inference:
+def begin(mesh: Mesh, exchange: Request, operation: Operation) -> Inference:
     """Read a request and resolve its `model`. Raises MeshError."""
     try:
         body = lenient.whole(exchange.body)  # for reading only; the original is sent
@@ -406,9 +403,10 @@ def begin(mesh: Mesh, exchange: Exchange, operation: Operation) -> Inference:
     session = session_of(target.pool, exchange.headers, fields, identity.label)
     requester = Requester(identity.spec, identity.account, identity.label, session, random.random, exchange.caller.uid)
     question = Question(table, target.pool, needs, exchange.arrived, requester)
-    plan = RequestPlan(mesh.pipeline, question, exchange.deadline, exchange.latest)
-    delivery = Delivery(exchange, operation, needs)
-    return Inference(mesh, exchange, operation, table, asked, target, plan, sent, identity, delivery, body)
+    plan = RequestPlan(mesh.pipeline, question, exchange.deadline.at, exchange.deadline.latest)
+    reply = exchange.reply
+    delivery = Delivery(reply, operation, needs)
+    return Inference(mesh, exchange, operation, table, asked, target, plan, sent, identity, delivery, body, reply)
 
 
 def unknown_model(unknown: UnknownModel, table: RoutingTable, app: AppSpec) -> NotFoundError:
@@ -428,7 +426,7 @@ def unknown_model(unknown: UnknownModel, table: RoutingTable, app: AppSpec) -> N
     return NotFoundError(text, code="model_not_found", param="model", nearest=unknown.nearest)
 
 
-def refused(mesh: Mesh, exchange: Exchange, operation: Operation, error: MeshError) -> Outcome:
+def refused(mesh: Mesh, exchange: Request, operation: Operation, error: MeshError) -> Outcome:
     """The record of a request that reached no pool: unreadable, or for something unknown or not allowed."""
     identity = mesh.apps.identify(exchange.caller)
     return outcome(exchange, operation, identity, "", error.status_code, error=error.message)

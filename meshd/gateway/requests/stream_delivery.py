@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from meshd.formats.openai.format import OPENAI
 from meshd.formats.protocol import AppSide, Seam
-from meshd.gateway.frontends.exchange import Exchange
+from meshd.gateway.frontends.exchange import Reply
 from meshd.routing.request.needs import RequestNeeds
 from meshd.routing.table.specs import StreamPolicy
 from meshd.sdk import lenient
@@ -34,14 +34,12 @@ class Passed(NamedTuple):
 
 
 class Delivery:
-    """pieces: of content that the app has. usage: of the attempts before the current one."""
+    """reply: to whom it goes. pieces: of content that the app has. usage: of the attempts before the current one."""
 
-    def __init__(
-        self, exchange: Exchange, operation: Operation, needs: RequestNeeds, app: AppSide = OPENAI.app
-    ) -> None:
+    def __init__(self, reply: Reply, operation: Operation, needs: RequestNeeds, app: AppSide = OPENAI.app) -> None:
         self.pieces = 0
         self.continued = 0
-        self._exchange = exchange
+        self.reply = reply
         self._operation = operation
         self._needs = needs
         self._app = app
@@ -76,7 +74,7 @@ class Delivery:
             if passed is None:
                 return
             data, text = passed
-        await self._exchange.chunk(data)
+        await self.reply.chunk(data)
         if text or event.content:
             self.pieces += 1
             self._text.append(text)
@@ -85,7 +83,7 @@ class Delivery:
     async def finish(self) -> None:
         """The stream ended: send what was held back for comparison."""
         for passed in self._splice.rest(self._used) if self._splice is not None else ():
-            await self._exchange.chunk(passed.data)
+            await self.reply.chunk(passed.data)
             if passed.text:
                 self.pieces += 1
                 self._text.append(passed.text)

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import dataclass
 
+from meshd.core.caller import Peer
 from meshd.core.records import Outcome
-from meshd.gateway.frontends.ipc.identity import Caller
 
 _REMEMBERED = 4096
 
@@ -31,7 +31,7 @@ class ClientBook:
     def __init__(self) -> None:
         self._uses: OrderedDict[tuple[int, int], Use] = OrderedDict()
 
-    def met(self, caller: Caller) -> None:
+    def met(self, caller: Peer) -> None:
         """A process connected. A new one with the same pid starts at zero."""
         key = caller.uid, caller.pid
         known = self._uses.get(key)
@@ -48,6 +48,6 @@ class ClientBook:
             use.failed += outcome.status >= 400 and outcome.status != 499
             use.cost += outcome.cost
 
-    def use(self, caller: Caller) -> Use:
+    def use(self, caller: Peer) -> Use:
         found = self._uses.get((caller.uid, caller.pid))
         return found if found is not None and found.started == caller.started else Use(caller.started)

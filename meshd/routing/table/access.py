@@ -1,7 +1,7 @@
 """Who may use what: the rules of `apps`.
 
-Owns: when a process satisfies a `match`, and which pools and models an app may ask for.
-Must never: identify a process (`meshd/gateway/frontends/ipc/identity.py`), or count what an app uses (`accounts.py`).
+Owns: when a caller satisfies a `match`, and which pools and models an app may ask for.
+Must never: identify a caller (`meshd/gateway/frontends/peer_identity.py`), or count what an app uses (`accounts.py`).
 """
 
 from __future__ import annotations
@@ -9,52 +9,40 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Protocol
 
+from meshd.core.caller import Caller, Peer, Token
 from meshd.routing.table.specs import AppSpec, ModelSpec, PoolSpec, RoutingTable, Target
 
 DEFAULT_APP = "default"
 """The entry for every app that no other fits, and the one account that they share."""
 
 
-class Process(Protocol):
-    """What a match looks at: `meshd.gateway.frontends.ipc.identity.Caller` has it from the kernel."""
-
-    @property
-    def uid(self) -> int: ...
-    @property
-    def gid(self) -> int: ...
-    @property
-    def groups(self) -> frozenset[int]: ...
-    @property
-    def exe(self) -> str: ...
-    @property
-    def unit(self) -> str: ...
-    @property
-    def system_unit(self) -> str: ...
-
-
 @dataclass(frozen=True, slots=True)
 class AppMatch:
     """`apps.NAME.match`, its names looked up. Empty fields are not compared; all others have to match, so an app cannot
-    have two user ids. exe: with its symbolic links resolved. unit: a name, or a pattern such as "mail@*.service"."""
+    have two user ids. exe: with its symbolic links resolved. unit: a name, or a pattern such as "mail@*.service".
+    tokens: their digests; an entry with tokens is for their holders alone."""
 
     app: str
     uids: frozenset[int] = frozenset()
     gids: frozenset[int] = frozenset()
     exe: str = ""
     unit: str = ""
+    tokens: frozenset[str] = frozenset()
 
-    def holds(self, process: Process, own_uid: int) -> bool:
+    def holds(self, caller: Caller, own_uid: int) -> bool:
         """own_uid: the user that the daemon runs as."""
+        if isinstance(caller, Token):
+            return caller.digest in self.tokens
         return (
-            self.uids <= {process.uid}
-            and self.gids <= {process.gid, *process.groups}
-            and self.exe in ("", process.exe)
-            and (not self.unit or self._is_unit(process, own_uid))
+            not self.tokens
+            and self.uids <= {caller.uid}
+            and self.gids <= {caller.gid, *caller.groups}
+            and self.exe in ("", caller.exe)
+            and (not self.unit or self._is_unit(caller, own_uid))
         )
 
-    def _is_unit(self, process: Process, own_uid: int) -> bool:
+    def _is_unit(self, process: Peer, own_uid: int) -> bool:
         """Users name their own services freely: such a name is trusted only if the match names the user as well, or it
         is the daemon's own user, who may do everything anyway."""
         believed = bool(self.uids) or process.uid == own_uid

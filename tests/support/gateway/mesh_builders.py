@@ -6,11 +6,12 @@ from types import SimpleNamespace
 from typing import Any
 
 from meshd import messages
+from meshd.core.caller import Caller, Peer
 from meshd.gateway.app_identity import AppMatcher
 from meshd.gateway.cache.cache import ResponseCache
 from meshd.gateway.control.dispatcher import Call, Dispatcher
 from meshd.gateway.control.operations import Operations
-from meshd.gateway.frontends.ipc.identity import Caller
+from meshd.gateway.frontends.admission import Admission, Limits
 from meshd.routing.availability.state import MeshState
 from meshd.routing.decision.pipeline import Pipeline
 from meshd.routing.table.access import AppMatch
@@ -19,9 +20,9 @@ from meshd.routing.table.specs import Allowance, AppSpec, ModelSpec, PoolSpec, P
 
 CHAT = "generation.text-generation.chat-completion"
 OWN = 500
-ROOT = Caller(uid=0, name="meshctl")
-MAIL = Caller(uid=1000, name="mail", exe="/usr/bin/mail")
-VIM = Caller(uid=1000, name="vim", exe="/usr/bin/vim")
+ROOT = Peer(uid=0, name="meshctl")
+MAIL = Peer(uid=1000, name="mail", exe="/usr/bin/mail")
+VIM = Peer(uid=1000, name="vim", exe="/usr/bin/vim")
 PRICES = Pricing(input_per_1m=1_000_000_000, output_per_1m=2_000_000_000)  # $1, $2
 
 
@@ -71,7 +72,10 @@ class Core:
             room=SimpleNamespace(queue=Queue(**(waiting or {})), freed=lambda: None),
         )
         self.mesh.state.accounts.configure(table.allowances, "UTC")
-        self.server = SimpleNamespace(peers={}, exchanges={}, instance="i", addresses=[], malformed=0)
+        self.server = SimpleNamespace(
+            connections=SimpleNamespace(known={}), listeners=SimpleNamespace(addresses=[]), instance="i", malformed=0
+        )
+        self.admission = Admission(lambda request: None, ("/v1/chat/completions",), Limits(60.0, 1024**2, 8))
         self.providers = SimpleNamespace(
             settings=lambda name: None, made=lambda name: None, shown=lambda name, told: told
         )

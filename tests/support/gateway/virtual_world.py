@@ -14,8 +14,6 @@ from dataclasses import dataclass, field
 from typing import Any
 from unittest import mock
 
-from meshd.gateway.frontends.exchange import Exchange
-from meshd.gateway.frontends.ipc.identity import Caller
 from meshd.gateway.requests import request
 from meshd.gateway.requests.waiting_room import WaitingRoom
 from meshd.host import clock
@@ -32,6 +30,7 @@ from meshd.sdk.provider import (
     StreamEvent,
     Usage,
 )
+from tests.support.gateway import asked
 from tests.support.gateway.lone_mesh import CHAT, lone_mesh
 
 START = 1_000_000.0
@@ -107,16 +106,12 @@ class Acting(Provider):
         return []
 
 
-class Asked(Exchange):
+class Asked(asked.Asked):
     """ended: seconds since it came, None while it has not; failed: with what error."""
-
-    __slots__ = ("at", "ended", "failed")
 
     def __init__(self, timeout: float) -> None:
         body = json.dumps({"model": "chat", "messages": [{"role": "user", "content": "Hello"}], "max_tokens": 9})
-        super().__init__(
-            bytes(16), "POST", "/v1/chat/completions", body.encode(), headers={}, caller=Caller(), timeout=timeout
-        )
+        super().__init__(body.encode(), timeout=timeout)
         self.at = time.monotonic() - START
         self.ended: float | None = None
         self.failed: Any = None
@@ -125,16 +120,14 @@ class Asked(Exchange):
         assert self.ended is None, "it is answered twice"
         self.ended, self.failed = clock.now() - self.arrived, error
 
-    def respond(self, body: bytes, mesh: dict[str, Any], headers: dict[str, str] | None = None) -> None:
+    def on_respond(self, body: bytes, mesh: dict[str, Any], headers: dict[str, str] | None) -> None:
         self._end()
 
-    def error(self, error: Any) -> None:
+    def on_error(self, error: Any) -> None:
         self._end(error)
 
-    def end(self, usage: dict[str, Any] | None, mesh: dict[str, Any]) -> None:
+    def on_end(self, usage: dict[str, Any] | None, mesh: dict[str, Any]) -> None:
         self._end()
-
-    def _send_chunk(self, data: bytes) -> None: ...
 
     @property
     def served(self) -> bool:
@@ -182,7 +175,7 @@ class World:
     async def ask(self, timeout: float = 60.0) -> Asked:
         exchange = Asked(timeout)
         self.asked.append(exchange)
-        await request.begin(self.mesh, exchange, Operation.CHAT).run()
+        await request.begin(self.mesh, exchange, Operation.CHAT).run(exchange.reply)
         return exchange
 
     async def ask_at(self, at: float, timeout: float = 60.0) -> Asked:

@@ -6,8 +6,8 @@ import os
 
 import pytest
 
+from meshd.core.caller import Peer
 from meshd.gateway.app_identity import AppMatcher, Identity
-from meshd.gateway.frontends.ipc.identity import Caller
 from meshd.routing.table.access import AppMatch
 from meshd.routing.table.capabilities import CapabilityTree
 from meshd.routing.table.specs import AppSpec, ModelSpec, PoolSpec, ProviderSpec, RoutingTable
@@ -32,19 +32,19 @@ MATCHES = [AppMatch("mail", exe="/usr/bin/mail"), AppMatch("boss", uids=frozense
 
 def test_the_first_that_holds():
     apps, _ = matcher(MAIL, BOSS, REST, matches=MATCHES)
-    assert apps.identify(Caller(uid=7, exe="/usr/bin/mail")) == Identity(MAIL, "mail", "mail")
-    assert apps.identify(Caller(uid=7)) == Identity(BOSS, "boss", "boss")
+    assert apps.identify(Peer(uid=7, exe="/usr/bin/mail")) == Identity(MAIL, "mail", "mail")
+    assert apps.identify(Peer(uid=7)) == Identity(BOSS, "boss", "boss")
 
 
 def test_the_rest_are_one_account_under_names_of_their_own():
     apps, _ = matcher(MAIL, REST, matches=MATCHES[:1])
-    assert apps.identify(Caller(uid=7, name="vim")) == Identity(REST, "default", "vim")
-    assert apps.identify(Caller(uid=7, name="emacs")) == Identity(REST, "default", "emacs")
+    assert apps.identify(Peer(uid=7, name="vim")) == Identity(REST, "default", "vim")
+    assert apps.identify(Peer(uid=7, name="emacs")) == Identity(REST, "default", "emacs")
 
 
 def test_without_a_configured_default_the_rest_may_do_everything():
     apps, table = matcher(MAIL, matches=MATCHES[:1])
-    found = apps.identify(Caller(uid=7, name="vim"))
+    found = apps.identify(Peer(uid=7, name="vim"))
     assert (found.account, found.spec.pools, found.spec.models) == ("default", None, None)
     apps.check(found, table.resolve("chat"))
 
@@ -52,13 +52,13 @@ def test_without_a_configured_default_the_rest_may_do_everything():
 @pytest.mark.parametrize("name", ["mail", "default"])
 def test_who_takes_the_name_of_an_app_is_not_counted_as_that_app(name):
     apps, _ = matcher(MAIL, matches=MATCHES[:1])
-    found = apps.identify(Caller(uid=7, name=name))
+    found = apps.identify(Peer(uid=7, name=name))
     assert (found.account, found.label) == ("default", f"{name} (uid 7)")
 
 
 def test_what_is_not_allowed_is_refused_with_what_is():
     apps, table = matcher(MAIL, REST, matches=MATCHES[:1])
-    mail, rest = apps.identify(Caller(exe="/usr/bin/mail")), apps.identify(Caller(name="vim"))
+    mail, rest = apps.identify(Peer(exe="/usr/bin/mail")), apps.identify(Peer(name="vim"))
     for allowed in ("chat", "chat-completion", "p.a"):
         apps.check(mail, table.resolve(allowed))
     for identity, asked, allowed in (
@@ -79,17 +79,17 @@ def test_a_refusal_names_a_few_and_tells_all():
     table = RoutingTable(CapabilityTree.default(), models, [ProviderSpec("p", "scripted")], pools, [few])
     apps = AppMatcher(table)
     with pytest.raises(AccessDeniedError, match="and 19 more") as caught:
-        apps.check(apps.identify(Caller(name="vim")), table.resolve("pool-0"))
+        apps.check(apps.identify(Peer(name="vim")), table.resolve("pool-0"))
     assert len(caught.value.allowed) == 29
     nothing = AppMatcher(RoutingTable(table.tree, models, [], pools, [AppSpec("default", pools=frozenset())]))
     with pytest.raises(AccessDeniedError, match="nothing"):
-        nothing.check(nothing.identify(Caller(name="vim")), table.resolve("pool-0"))
+        nothing.check(nothing.identify(Peer(name="vim")), table.resolve("pool-0"))
 
 
 def test_administrators():
     apps, _ = matcher(MAIL, BOSS, matches=MATCHES)
-    assert [apps.is_admin(Caller(uid=uid)) for uid in (0, OWN, 7, 8, -1)] == [True, True, True, False, False]
-    assert AppMatcher(RoutingTable.empty()).is_admin(Caller(uid=os.getuid()))
+    assert [apps.is_admin(Peer(uid=uid)) for uid in (0, OWN, 7, 8, -1)] == [True, True, True, False, False]
+    assert AppMatcher(RoutingTable.empty()).is_admin(Peer(uid=os.getuid()))
 
 
 def test_apps_by_name():
@@ -101,11 +101,11 @@ def test_apps_by_name():
 
 def test_when_somebody_was_seen_last_outlives_a_reload():
     first, _ = matcher(MAIL, matches=MATCHES[:1])
-    first.identify(Caller(exe="/usr/bin/mail"), 10.0)
-    first.identify(Caller(name="vim"), 11.0)
-    first.identify(Caller(name="vim"))  # no request
+    first.identify(Peer(exe="/usr/bin/mail"), 10.0)
+    first.identify(Peer(name="vim"), 11.0)
+    first.identify(Peer(name="vim"))  # no request
     second, _ = matcher(before=first)
-    second.identify(Caller(name="vim"), 12.0)
+    second.identify(Peer(name="vim"), 12.0)
     assert second.last_seen == {"mail": 10.0, "vim": 12.0}
 
 
@@ -113,6 +113,6 @@ def test_what_is_remembered_is_bounded(monkeypatch):
     monkeypatch.setattr("meshd.gateway.app_identity._REMEMBERED", 3)
     apps, _ = matcher()
     for number in range(10):
-        assert apps.identify(Caller(pid=number, name=f"n{number}"), float(number)).label == f"n{number}"
+        assert apps.identify(Peer(pid=number, name=f"n{number}"), float(number)).label == f"n{number}"
     assert apps.last_seen == {"n7": 7.0, "n8": 8.0, "n9": 9.0}
     assert len(apps._known) <= 3

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meshd.gateway.frontends.ipc.identity import Caller
+from meshd.core.caller import Peer
 from meshd.host import program_names
 from meshd.host.program_names import is_interpreter, script_in, script_of
 
@@ -62,10 +62,10 @@ def test_a_name_is_the_scripts_only_where_an_interpreter_runs(monkeypatch):
     monkeypatch.setattr(program_names, "_read", lambda pid: b"python3\0/a/liar.py\0")
     assert script_of(1, "/usr/bin/mail", "python3") == ""
     assert script_of(1, "/usr/bin/python3.11", "mail") == "liar.py"
-    assert Caller(name="python3", script="digest.py").app == "digest.py"
-    assert Caller(name="mail", script="digest.py").app == "mail"
-    assert Caller(name="python3", unit="sort.service", script="digest.py").app == "sort.service"
-    assert Caller(script="a") == Caller(script="b"), "a label is no part of who somebody is"
+    assert Peer(name="python3", script="digest.py").app == "digest.py"
+    assert Peer(name="mail", script="digest.py").app == "mail"
+    assert Peer(name="python3", unit="sort.service", script="digest.py").app == "sort.service"
+    assert Peer(script="a") == Peer(script="b"), "a label is no part of who somebody is"
 
 
 def test_a_command_line_that_does_not_come_keeps_nobody_waiting(monkeypatch):

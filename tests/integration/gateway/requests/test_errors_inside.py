@@ -32,11 +32,11 @@ KINDS: tuple[tuple[Any, type[MeshError], str], ...] = (
     (
         {"error": "Rate limit reached, please try again in 20s"},
         RateLimitError,
-        "asked too often now; ask again in 20 s",
+        "is getting too many requests; ask again in 20 s",
     ),
-    ({"error": 429}, RateLimitError, "asked too often"),
-    ({"error": [429, "slow down"]}, RateLimitError, "asked too often"),
-    ({"error": "429 Too Many Requests"}, RateLimitError, "asked too often"),
+    ({"error": 429}, RateLimitError, "is getting too many requests"),
+    ({"error": [429, "slow down"]}, RateLimitError, "is getting too many requests"),
+    ({"error": "429 Too Many Requests"}, RateLimitError, "is getting too many requests"),
     (
         {"error": "You exceeded your current quota, please check your plan and billing details"},
         RateLimitError,

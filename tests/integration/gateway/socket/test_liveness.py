@@ -9,6 +9,8 @@ import time
 
 import pytest
 
+from meshd.gateway.frontends import admission
+from meshd.gateway.frontends.exchange import ClientGone
 from modelmesh import protocol as wire
 from tests.support.served import served_in, until
 
@@ -40,7 +42,7 @@ def test_a_client_that_falls_silent_is_gone_after_three_intervals(run, line):
                 await asyncio.sleep(BEAT / 2)
 
         beating = asyncio.ensure_future(beat())
-        await until(lambda: len(served.server.peers) == 1)
+        await until(lambda: len(served.connections) == 1)
         took = time.monotonic() - since
         beating.cancel()
         assert 2.5 * BEAT < took < 20 * BEAT
@@ -49,7 +51,7 @@ def test_a_client_that_falls_silent_is_gone_after_three_intervals(run, line):
         await asyncio.sleep(0)
         assert first.task.cancelled()
         assert not second.task.done()
-        assert list(served.server.exchanges.values()) == [second]
+        assert list(served.admission.in_flight.values()) == [second]
 
     run(test)
 
@@ -73,7 +75,7 @@ def test_one_taken_for_gone_may_come_back_and_its_requests_stay_cancelled(run, l
         each = line(address)
         request_id = each.request()
         await until(lambda: served.accepted)
-        await until(lambda: not served.server.peers)
+        await until(lambda: not served.connections)
         each.request(id=request_id, resend=True)
         await until(lambda: each.socket.poll(0))
         error = each.receive(wire.ERROR)
@@ -90,24 +92,23 @@ def test_a_connection_lost_in_a_send_is_gone_at_once(run, line):
         each.request()
         await until(lambda: served.accepted)
         each.close()
-        exchange = served.accepted[0]
+        request = served.accepted[0]
 
-        def noticed():
-            try:
-                exchange._send_chunk(b"{}")
-            except Exception as gone:
-                return type(gone).__name__ == "ClientGone"
-            return False
+        async def send_on():
+            while True:
+                await request.reply.chunk(b"{}")
+                request.reply.add_credit(1)
 
-        await until(noticed)
-        assert served.server.peers == {}
+        with pytest.raises(ClientGone):
+            await asyncio.wait_for(send_on(), 10)
+        assert served.connections == []
         await asyncio.sleep(0)
-        assert exchange.task.cancelled()
+        assert request.task.cancelled()
 
     run(test)
 
 
-def test_the_end_of_a_process_is_noticed_at_once(run, line):
+def test_the_end_of_a_process_is_noticed_at_once(short, line):
     program = (
         "import sys, zmq, time\n"
         "from modelmesh import protocol as wire\n"
@@ -118,20 +119,18 @@ def test_the_end_of_a_process_is_noticed_at_once(run, line):
     )
 
     async def test(served, address):
-        served.server._heartbeat = 60.0
         with subprocess.Popen([sys.executable, "-c", program, address]) as child:  # noqa: ASYNC220
             try:
                 await until(lambda: served.accepted)
-                served.server._heartbeat_timer.cancel()  # the heartbeat is not what finds out
                 since = time.monotonic()
             finally:
                 child.kill()
             await until(lambda: served.accepted[0].task.cancelled())
         assert time.monotonic() - since < 1.0
         assert served.events[-1] == ("client_lost", "its process ended", child.pid)
-        assert served.server.exchanges == {}
+        assert served.admission.in_flight == {}
 
-    run(test)
+    served_in(short, heartbeat=60.0)(test)  # the heartbeat is not what finds out
 
 
 def test_more_in_flight_than_allowed_is_429(run, line):
@@ -156,6 +155,7 @@ def test_draining_is_told_to_all_and_refuses_what_is_new(run, line):
         each, late = line(address), line(address)
         begun = each.request()
         await until(lambda: served.accepted)
+        served.admission.draining = True
         served.server.drain("leaving", 1.5)
         await until(lambda: each.socket.poll(0))
         goaway = each.receive(wire.GOAWAY)
@@ -171,7 +171,7 @@ def test_draining_is_told_to_all_and_refuses_what_is_new(run, line):
         late.send(wire.HELLO)
         await until(lambda: late.socket.poll(0))
         assert late.receive(wire.WELCOME).head.draining
-        served.accepted[0].respond(b"{}", {})
+        served.accepted[0].reply.respond(b"{}", {})
         await until(lambda: each.socket.poll(0))
         assert each.receive(wire.RESPONSE).request_id == begun
 
@@ -184,8 +184,8 @@ def test_a_request_sent_again_over_another_connection_is_answered_there(run, lin
         request_id = first.request()
         await until(lambda: served.accepted)
         second.request(id=request_id, resend=True)
-        await until(lambda: len(served.server.peers) == 2)
-        served.accepted[0].respond(b'"once"', {})
+        await until(lambda: len(served.connections) == 2)
+        served.accepted[0].reply.respond(b'"once"', {})
         await until(lambda: second.socket.poll(0))
         assert second.receive(wire.RESPONSE).body == b'"once"'
         assert not first.socket.poll(0)
@@ -209,11 +209,11 @@ def test_whole_answers_are_remembered_only_while_they_are_few_and_small(run, lin
             request_id = each.request(**head)
             before = len(served.accepted)
             await until(lambda: len(served.accepted) > before)
-            exchange = served.accepted[-1]
+            reply = served.accepted[-1].reply
             if head.get("stream"):
-                exchange.end(None, {})
+                reply.end(None, {})
             else:
-                exchange.respond(body, {})
+                reply.respond(body, {})
             await until(lambda: each.socket.poll(0))
             each.receive()
             return request_id
@@ -227,7 +227,7 @@ def test_whole_answers_are_remembered_only_while_they_are_few_and_small(run, lin
             before = len(served.accepted)
             each.request(id=request_id, resend=True)
             await until(lambda before=before: len(served.accepted) > before)
-            served.accepted[-1].respond(b"", {})
+            served.accepted[-1].reply.respond(b"", {})
             await until(lambda: each.socket.poll(0))
             each.receive()
 
@@ -235,34 +235,33 @@ def test_whole_answers_are_remembered_only_while_they_are_few_and_small(run, lin
 
 
 def test_cancelling_a_lost_request_does_not_forget_the_one_sent_again(run, line):
-    """The old exchange ends after the new one, of the same id, has begun."""
+    """The old request ends after the new one, of the same id, has begun."""
 
     async def test(served, address):
         first, second = line(address), line(address)
         request_id = first.request()
         second.send(wire.PING)
-        await until(lambda: served.accepted and len(served.server.peers) == 2)
+        await until(lambda: served.accepted and len(served.connections) == 2)
         old = served.accepted[0]
         old.begun = False
-        served.server._lose(old.peer, "lost")
+        served.server.connections.lose(old.reply.connection, "lost")
         second.request(id=request_id, resend=True)
         await until(lambda: len(served.accepted) == 2)
         from modelmesh import RequestCancelledError
 
-        old.error(RequestCancelledError("cancelled"))
-        assert served.server.exchanges[request_id] is served.accepted[1]
+        old.reply.error(RequestCancelledError("cancelled"))
+        assert served.admission.in_flight[request_id] is served.accepted[1]
 
     run(test)
 
 
 def test_interrupted_ids_are_bounded(run):
     async def test(served, address):
-        from meshd.gateway.frontends.ipc import server
-
-        served.server.interrupt(number.to_bytes(16, "big") for number in range(server._REMEMBERED_INTERRUPTIONS + 10))
-        assert len(served.server._interrupted) == server._REMEMBERED_INTERRUPTIONS
-        assert (9).to_bytes(16, "big") not in served.server._interrupted
-        assert (10).to_bytes(16, "big") in served.server._interrupted
+        served.admission.interrupt(
+            number.to_bytes(16, "big") for number in range(admission.REMEMBERED_INTERRUPTIONS + 10)
+        )
+        assert not served.admission.was_interrupted((9).to_bytes(16, "big"))
+        assert served.admission.was_interrupted((10).to_bytes(16, "big"))
 
     run(test)
 

@@ -6,24 +6,23 @@ No I/O, and no clock but the deadlines of exchanges: the loop is turned by hand 
 from __future__ import annotations
 
 import asyncio
-import random
 import time
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from meshd.gateway.cache import cache as caching
 from meshd.gateway.cache import shared_request as flying
 from meshd.gateway.cache.cache import ResponseCache, Served
-from meshd.gateway.frontends.exchange import ClientGone, Exchange
-from meshd.gateway.frontends.ipc.identity import Caller
+from meshd.gateway.frontends.exchange import ClientGone, Deadline, Reply
 from meshd.routing.request.cache_key import Lookup
 from meshd.routing.table.capabilities import CapabilityTree
 from meshd.routing.table.specs import CachePolicy, ModelSpec, PoolSpec, RoutingTable
 from modelmesh import BudgetExceededError, MeshError, ProviderError
+from tests.support.gateway.asked import Asked
 
 MESH = {"pool": "chat", "model": "p.m", "provider": "p", "cost": 0.5, "routing_time": 0.1, "attempts": [{}]}
 JSON = {"content-type": "application/json"}
@@ -32,41 +31,25 @@ A, B = Lookup(b"a"), Lookup(b"b")
 ANEW = replace(A, read=False)
 
 
-class App(Exchange):
+class App(Asked):
     """An app's end: what it was told, in order. `gone`: what is sent to it finds nobody."""
 
-    __slots__ = ("cached", "gone", "told")
-
     def __init__(self, *, timeout: float = 100.0, credit: int = 1000) -> None:
-        super().__init__(
-            bytes(16),
-            "POST",
-            "/v1/chat/completions",
-            b"{}",
-            headers={},
-            caller=Caller(),
-            timeout=timeout,
-            credit=credit,
-        )
+        super().__init__(timeout=timeout, credit=credit)
         self.told: list[Any] = []
         self.cached: list[Served] = []
         self.gone = False
 
-    def respond(self, body, mesh, headers=None):
-        self._end("respond", body, mesh, headers)
+    def on_respond(self, body, mesh, headers):
+        self.told.append(("respond", body, mesh, headers))
 
-    def error(self, error):
-        self._end("error", error.code, error.status_code)
+    def on_error(self, error):
+        self.told.append(("error", error.code, error.status_code))
 
-    def end(self, usage, mesh):
-        self._end("end", usage, mesh)
+    def on_end(self, usage, mesh):
+        self.told.append(("end", usage, mesh))
 
-    def _end(self, *what):
-        if not self.done:
-            self.done = True
-            self.told.append(what)
-
-    def _send_chunk(self, data):
+    def on_chunk(self, data):
         if self.gone:
             raise ClientGone
         self.told.append(data)
@@ -74,6 +57,10 @@ class App(Exchange):
     @property
     def text(self) -> bytes:
         return b"".join(each for each in self.told if isinstance(each, bytes))
+
+    @property
+    def done(self) -> bool:
+        return self.reply.done
 
     @property
     def how(self) -> str | None:
@@ -88,44 +75,43 @@ class App(Exchange):
 class Provider:
     """What requests run into: each waits to be told what happens to it, by its number."""
 
-    exchanges: list[Exchange] = field(default_factory=list)
+    replies: list[Reply] = field(default_factory=list)
     steps: list[asyncio.Queue[Any]] = field(default_factory=list)
     cancelled: list[int] = field(default_factory=list)
 
-    async def run(self, exchange: Exchange) -> bool:
-        number, steps = len(self.exchanges), asyncio.Queue()
-        self.exchanges.append(exchange)
+    async def run(self, reply: Reply) -> bool:
+        number, steps = len(self.replies), asyncio.Queue()
+        self.replies.append(reply)
         self.steps.append(steps)
-        exchange.begun = True
         try:
             while True:
                 step = await steps.get()
                 if isinstance(step, bytes):
-                    await exchange.chunk(step)
+                    await reply.chunk(step)
                 elif isinstance(step, MeshError):
-                    exchange.error(step)
+                    reply.error(step)
                     return False
                 elif isinstance(step, Exception):
                     raise step
                 else:
-                    return step(exchange)
+                    return step(reply)
         except asyncio.CancelledError:
             self.cancelled.append(number)
-            exchange.error(MeshError("cancelled", status_code=499, code="cancelled"))
+            reply.error(MeshError("cancelled", status_code=499, code="cancelled"))
             raise
 
 
 def body(text: bytes, keep: bool = True, mesh: dict[str, Any] = MESH) -> Any:
-    def step(exchange: Exchange) -> bool:
-        exchange.respond(text, mesh, JSON)
+    def step(reply: Reply) -> bool:
+        reply.respond(text, mesh, JSON)
         return keep
 
     return step
 
 
 def end(keep: bool = True, mesh: dict[str, Any] = MESH) -> Any:
-    def step(exchange: Exchange) -> bool:
-        exchange.end(USAGE, mesh)
+    def step(reply: Reply) -> bool:
+        reply.end(USAGE, mesh)
         return keep
 
     return step
@@ -166,20 +152,20 @@ class World:
 
     async def answered(self, *steps: Any, lookup: Lookup = A, pool: PoolSpec | None = None) -> App:
         """A request that is asked, and gets this."""
-        asked = len(self.provider.exchanges)
+        asked = len(self.provider.replies)
         app = self.ask(lookup, pool=pool)
         await self.settle()
-        assert len(self.provider.exchanges) == asked + 1, "it was answered without being asked"
+        assert len(self.provider.replies) == asked + 1, "it was answered without being asked"
         await self.tell(asked, *steps)
         assert app.done
         return app
 
     async def hit(self, lookup: Lookup = A, pool: PoolSpec | None = None) -> App | None:
         """A request's app where it is answered without being asked, else None (and it is taken back)."""
-        asked = len(self.provider.exchanges)
+        asked = len(self.provider.replies)
         app = self.ask(lookup, pool=pool)
         await self.settle()
-        if len(self.provider.exchanges) == asked:
+        if len(self.provider.replies) == asked:
             return app
         app.cancel()
         await self.settle()
@@ -187,7 +173,7 @@ class World:
 
     @property
     def asked(self) -> int:
-        return len(self.provider.exchanges)
+        return len(self.provider.replies)
 
     @property
     def counts(self) -> tuple[int, int, int]:
@@ -229,7 +215,7 @@ async def test_a_stream_given_again_keeps_to_the_apps_credit():
     app = world.ask(app=App(credit=2))
     await world.settle()
     assert app.told == [b"1", b"2"]
-    app.add_credit(1)
+    app.reply.add_credit(1)
     await world.settle()
     assert (app.text, app.how) == (b"123", "end")
 
@@ -252,11 +238,11 @@ async def test_neither_errors_are_kept_nor_what_must_not_be(wrong):
     assert await world.hit() is None
 
 
-async def test_what_has_no_key_is_asked_with_its_own_exchange_and_not_counted():
+async def test_what_has_no_key_is_asked_with_its_own_reply_and_not_counted():
     world = World()
     app = world.ask(None)
     await world.settle()
-    assert world.provider.exchanges == [app]
+    assert world.provider.replies == [app.reply]
     await world.tell(0, body(b"one"))
     assert app.told[0][1] == b"one"
     assert world.counts == (0, 0, 0)
@@ -266,7 +252,7 @@ async def test_so_is_what_is_asked_of_a_pool_without_a_cache():
     world = World()
     app = world.ask(A, pool=PoolSpec("other", "", ()))
     await world.settle()
-    assert world.provider.exchanges == [app]
+    assert world.provider.replies == [app.reply]
     app.cancel()
 
 
@@ -507,7 +493,6 @@ async def test_the_same_request_is_asked_once_at_a_time():
     other = world.ask(B)
     await world.settle()
     assert world.asked == 2
-    assert [app.begun for app in apps] == [True, False, False, False, False]
     await world.tell(0, body(b"one"))
     assert [app.told[0][:2] for app in apps] == [("respond", b"one")] * 5
     assert not other.done
@@ -543,7 +528,7 @@ async def test_a_slow_follower_does_not_slow_the_leader_nor_the_other_way_round(
     await world.settle()
     await world.tell(0, *[b"x"] * 20, end())
     assert (leader.text, follower.text, follower.how) == (b"x", b"x" * 20, "end")
-    leader.add_credit(100)
+    leader.reply.add_credit(100)
     await world.settle()
     assert (leader.text, leader.how) == (b"x" * 20, "end")
 
@@ -553,12 +538,12 @@ async def test_a_provider_is_not_read_faster_than_the_fastest_takes():
     slow, slower = world.ask(app=App(credit=3)), world.ask(app=App(credit=1))
     await world.settle()
     await world.tell(0, *[b"x"] * 100, end())
-    assert world.provider.exchanges[0].sent == 3 + flying.AHEAD
-    slower.add_credit(10)
+    assert world.provider.replies[0].sent == 3 + flying.AHEAD
+    slower.reply.add_credit(10)
     await world.settle()
-    assert world.provider.exchanges[0].sent == 11 + flying.AHEAD
-    slow.add_credit(1000)
-    slower.add_credit(1000)
+    assert world.provider.replies[0].sent == 11 + flying.AHEAD
+    slow.reply.add_credit(1000)
+    slower.reply.add_credit(1000)
     await world.settle()
     assert (slow.how, slower.how) == ("end", "end")
 
@@ -575,7 +560,7 @@ async def test_what_waits_for_a_slow_follower_is_bounded(monkeypatch):
     await world.settle()
     assert (late.told, world.asked) == ([], 2)  # the beginning is there no more: it is not followed
     late.cancel()
-    follower.add_credit(1000)
+    follower.reply.add_credit(1000)
     await world.settle()
     expected = b"".join(b"%010d" % number for number in range(50))
     assert (leader.text, follower.text) == (expected, expected)
@@ -589,7 +574,7 @@ async def test_a_stream_too_long_to_be_kept_is_let_go_of_as_it_passes(monkeypatc
     leader = world.ask()
     await world.settle()
     most = 0
-    flight = world.provider.exchanges[0].flight
+    flight = world.provider.replies[0].shared
     for _ in range(50):
         await world.tell(0, b"0123456789")
         most = max(most, flight.size)
@@ -602,8 +587,8 @@ async def test_a_stream_too_long_to_be_kept_is_let_go_of_as_it_passes(monkeypatc
 async def test_an_answer_can_be_had_before_its_request_has_quite_ended():
     world, answered, ending = World(), asyncio.Event(), asyncio.Event()
 
-    async def run(exchange: Exchange) -> bool:
-        exchange.respond(b"one", MESH, JSON)
+    async def run(reply: Reply) -> bool:
+        reply.respond(b"one", MESH, JSON)
         answered.set()
         await ending.wait()
         return True
@@ -627,7 +612,7 @@ async def test_the_end_of_a_stream_too_long_to_be_kept_is_not_kept_for_the_whole
     await world.settle()
     for _ in range(25):
         await world.tell(0, bytes(100))
-    assert 0 < world.provider.exchanges[0].flight.size < 1000
+    assert 0 < world.provider.replies[0].shared.size < 1000
     await world.tell(0, end())
     assert (len(leader.text), leader.how) == (2500, "end")
     assert await world.hit() is None
@@ -681,9 +666,8 @@ async def test_the_last_to_leave_cancels_what_is_under_way():
 
 
 def test_what_nobody_takes_is_not_followed():
-    flight = flying.Flight(1)
-    flight.deadline = time.time() + 1
-    with flight.place():
+    flight = flying.SharedRequest(1, Deadline.after(time.time(), 1))
+    with flight.read():
         assert flight.open_to(0)
     assert not flight.open_to(0)
 
@@ -772,8 +756,8 @@ async def test_a_leader_that_takes_nothing_until_its_deadline_is_told_what_its_r
     leader = world.ask(app=App(timeout=0.05, credit=0))
     await world.settle()
 
-    def late(exchange: Exchange) -> bool:
-        exchange.error(ProviderError("too late", code="late"))
+    def late(reply: Reply) -> bool:
+        reply.error(ProviderError("too late", code="late"))
         return False
 
     world.provider.steps[0].put_nowait(b"1")
@@ -800,7 +784,7 @@ async def test_a_request_that_nobody_takes_hears_of_its_deadline():
         world.provider.steps[0].put_nowait(b"1")
     await asyncio.wait_for(asyncio.wait([leader.task]), 5)
     assert leader.told == [("error", "timeout", 504)]
-    assert isinstance(world.provider.exchanges[0].flight.bug, TimeoutError)
+    assert isinstance(world.provider.replies[0].shared.bug, TimeoutError)
 
 
 # -- failures -----------------------------------------------------------------------------------------
@@ -841,7 +825,7 @@ async def test_a_stream_that_breaks_off_is_an_error_for_those_who_had_of_it():
     assert follower.told == [b"1", ("error", "stream_interrupted", 502)]
     assert [each.status for each in follower.cached] == [502]
     # One that waits for room for its first chunk still has it to come.
-    starved.add_credit(100)
+    starved.reply.add_credit(100)
     await world.settle()
     assert starved.told == [b"1", ("error", "stream_interrupted", 502)]
 
@@ -871,7 +855,7 @@ async def test_a_request_that_is_ended_from_outside_leaves_nobody_waiting():
     world = World()
     leader, follower = world.ask(), world.ask()
     await world.settle()
-    world.provider.exchanges[0].cancel()
+    world.provider.replies[0].shared.task.cancel()
     await world.settle()
     assert leader.told == [("error", "cancelled", 499)]
     await world.tell(1, body(b"one"))
@@ -882,7 +866,7 @@ async def test_nor_one_that_ends_without_an_answer():
     world = World()
     leader, follower = world.ask(), world.ask()
     await world.settle()
-    await world.tell(0, lambda exchange: True)
+    await world.tell(0, lambda reply: True)
     assert leader.told == [("error", "cancelled", 499)]
     await world.tell(1, body(b"one"))
     assert follower.how == "respond"
@@ -893,83 +877,9 @@ async def test_an_answer_ends_once():
     world = World()
     leader = world.ask()
     await world.settle()
-    shared = world.provider.exchanges[0]
+    shared = world.provider.replies[0]
     await world.tell(0, body(b"one"))
     shared.error(ProviderError("too late"))
     shared.respond(b"two", {}, None)
-    assert shared.flight.error is None
     assert leader.told == [("respond", b"one", MESH, JSON)]
     assert (await world.hit()).told[0][1] == b"one"
-
-
-def test_a_shared_request_is_its_apps_in_all_else():
-    app = App()
-    flight = flying.Flight(1)
-    shared = flying.FlightExchange(app, flight)
-    for name in set(Exchange.__slots__) - {"sent", "done", "task", "cut_off", "_credit_given"}:
-        assert getattr(shared, name) is getattr(app, name)
-    assert flight.deadline == app.deadline
-    shared.begun = True
-    assert app.begun
-    with pytest.raises(NotImplementedError):
-        shared._send_chunk(b"")
-
-
-# -- whatever the order -------------------------------------------------------------------------------
-
-STEP = st.sampled_from(["ask", "ask", "anew", "cancel", "gone", "chunk", "chunk", "end", "body", "fail", "bug", "turn"])
-
-
-@settings(max_examples=300, deadline=None)
-@given(st.lists(STEP, max_size=40), st.randoms(use_true_random=False), st.integers(1, 3))
-def test_nobody_waits_for_ever_whatever_the_order(steps, chance, turns):
-    asyncio.run(_any_order(steps, chance, turns))
-
-
-async def _any_order(steps: list[str], chance: random.Random, turns: int) -> None:
-    world, apps = World(), []
-    for step in steps:
-        waiting = [
-            queue for queue, of in zip(world.provider.steps, world.provider.exchanges, strict=True) if not of.done
-        ]
-        left = [app for app in apps if not app.done]
-        if step in ("ask", "anew"):
-            apps.append(world.ask(A if step == "ask" else ANEW, App(credit=chance.choice((1, 1000)))))
-        elif step in ("cancel", "gone") and left:
-            app = chance.choice(left)
-            if step == "gone":
-                app.gone = True
-            else:
-                app.cancel()
-        elif waiting:
-            told = {
-                "chunk": b"x",
-                "end": end(),
-                "body": body(b"b"),
-                "fail": ProviderError("no"),
-                "bug": KeyError("bug"),
-            }
-            if step in told:
-                chance.choice(waiting).put_nowait(told[step])
-        for _ in range(turns):
-            await asyncio.sleep(0)
-    # From here on everybody takes, and every provider answers: nobody may be left.
-    for _ in range(len(apps) + 3):
-        for app in apps:
-            app.add_credit(1000)
-        for queue in world.provider.steps:
-            queue.put_nowait(body(b"b"))
-        await world.settle()
-    for app in apps:
-        assert app.task.done()
-        assert len(app.cached) <= 1
-        if not app.gone and not (app.task.cancelled() or app.task.exception()):
-            assert app.done, app.told
-            assert app.how in ("respond", "end", "error")
-        if app.task.done() and not app.task.cancelled():
-            app.task.exception()  # seen
-    assert not world.cache._flights
-    answered, given = len(world.provider.exchanges), sum(bool(app.cached) for app in apps)
-    assert answered + given <= 2 * len(apps)
-    shelf = world.cache._shelves["chat"]
-    assert shelf.size == sum(entry.size for entry in shelf.entries.values())

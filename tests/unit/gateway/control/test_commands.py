@@ -61,5 +61,5 @@ async def test_rotation(core):
 
 async def test_a_pool_that_chooses_anew_each_time_is_not_rotated():
     pool = PoolSpec("chat", CHAT, ("a.one", "b.two"), strategy="modelmesh.round-robin.v1")
-    with pytest.raises(ConflictError, match="chooses again"):
+    with pytest.raises(ConflictError, match="selects a model for each request"):
         await Core(pools=(pool,)).post("/mesh/v1/rotate", pool="chat")

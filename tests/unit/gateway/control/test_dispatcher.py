@@ -7,40 +7,41 @@ import os
 
 import pytest
 
+from meshd.core.caller import Peer
 from meshd.gateway.control.dispatcher import Call, Dispatcher, _meant, is_owner
-from meshd.gateway.frontends.exchange import ClientGone, Exchange
-from meshd.gateway.frontends.ipc.identity import Caller
+from meshd.gateway.frontends.exchange import ClientGone
 from modelmesh import AccessDeniedError, InvalidRequestError, NotFoundError
+from tests.support.gateway.asked import Asked
 
-ROOT = Caller(uid=0)
-OWN = Caller(uid=os.getuid())
-OTHER = Caller(uid=os.getuid() + 12345, name="other")
+ROOT = Peer(uid=0)
+OWN = Peer(uid=os.getuid())
+OTHER = Peer(uid=os.getuid() + 12345, name="other")
 
 
-class Recorded(Exchange):
+class Recorded(Asked):
     """Keeps what it is answered with."""
 
     def __init__(self, method="GET", path="/a", body=b"", caller=OTHER, timeout=60.0, **options):
-        super().__init__(b"i" * 16, method, path, body, headers={}, caller=caller, timeout=timeout, **options)
+        super().__init__(body, method=method, path=path, caller=caller, timeout=timeout, **options)
         self.said: list = []
 
-    def respond(self, body, mesh, headers=None):
+    def on_respond(self, body, mesh, headers):
         self.said.append(("respond", json.loads(body)))
 
-    def error(self, error):
+    def on_error(self, error):
         self.said.append(("error", error.status_code, error.code))
 
-    def end(self, usage, mesh):
+    def on_end(self, usage, mesh):
         self.said.append(("end",))
 
-    def _send_chunk(self, data):
+    def on_chunk(self, data):
         self.said.append(("chunk", json.loads(data)))
 
 
 @pytest.fixture
 def dispatcher():
-    async def infer(exchange):
-        exchange.respond(b'"inferred"', {})
+    async def infer(request):
+        request.reply.respond(b'"inferred"', {})
 
     async def echo(call: Call):
         return {"body": call.body, "query": call.query, "rest": call.rest}
@@ -131,7 +132,7 @@ async def test_calls_from_inside_raise(dispatcher):
 
 
 def test_nobody_unknown_is_an_operator():
-    assert not is_owner(Caller())
+    assert not is_owner(Peer())
     assert is_owner(ROOT)
 
 
@@ -148,14 +149,14 @@ async def test_chunks_wait_for_credit():
     import asyncio
 
     exchange = Recorded(stream=True, credit=1)
-    await exchange.chunk(b"1")
-    waiting = asyncio.ensure_future(exchange.chunk(b"2"))
+    await exchange.reply.chunk(b"1")
+    waiting = asyncio.ensure_future(exchange.reply.chunk(b"2"))
     await asyncio.sleep(0)
     assert not waiting.done()
-    exchange.add_credit(2)
+    exchange.reply.add_credit(2)
     await waiting
-    await exchange.chunk(b"3")
-    assert (exchange.credit, exchange.sent) == (0, 3)
+    await exchange.reply.chunk(b"3")
+    assert (exchange.reply.credit, exchange.reply.sent) == (0, 3)
 
 
 async def test_cancel_is_idempotent_and_harmless_when_done():
@@ -169,7 +170,7 @@ async def test_cancel_is_idempotent_and_harmless_when_done():
     await asyncio.wait([exchange.task])
     assert exchange.task.cancelled()
     exchange.task = asyncio.ensure_future(asyncio.sleep(0))
-    exchange.done = True
+    exchange.reply.done = True
     exchange.cancel()
     await exchange.task
 

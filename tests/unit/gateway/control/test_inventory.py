@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from meshd.gateway.frontends.ipc.identity import Caller
+from meshd.core.caller import Peer
 from meshd.host import clock
 from meshd.routing.rates.key_ring import RestingKey
 from meshd.routing.table.specs import Allowance, AppSpec, PoolSpec
@@ -106,7 +106,7 @@ async def test_who_you_are():
     assert (you["app"], you["account"], you["admin"], you["exe"]) == ("mail", "mail", False, "/usr/bin/mail")
     you = (await core.get("/mesh/v1/describe", VIM))["you"]
     assert (you["app"], you["account"]) == ("vim", "default")
-    assert (await core.get("/mesh/v1/describe", Caller(uid=OWN)))["you"]["admin"]
+    assert (await core.get("/mesh/v1/describe", Peer(uid=OWN)))["you"]["admin"]
 
 
 async def test_commands_are_for_administrators():

@@ -13,6 +13,7 @@ from meshd.gateway.control.views import alert_map
 from meshd.routing.budgets.accounts import Alert
 from meshd.routing.table.specs import Allowance, AppSpec, RateSpec
 from modelmesh import AccessDeniedError, NotFoundError
+from tests.support.gateway.asked import Asked
 from tests.support.gateway.mesh_builders import MAIL, ROOT, VIM, Core
 
 APPS = (AppSpec("mail", pools=frozenset({"chat"}), rate=RateSpec(rpm=60), priority=3), AppSpec("default"))
@@ -79,15 +80,13 @@ def core():
         return [statistic("vim", 1, 0.25)]
 
     made.asks[messages.QueryStatistics] = statistics
-    made.server.peers = {
+    made.server.connections.known = {
         1: SimpleNamespace(caller=MAIL),
         2: SimpleNamespace(caller=VIM),
         3: SimpleNamespace(caller=VIM),
     }
-    made.server.exchanges = {
-        1: SimpleNamespace(caller=VIM, path="/v1/chat/completions"),
-        2: SimpleNamespace(caller=VIM, path="/mesh/v1/apps"),
-    }
+    made.admission.admit(Asked(caller=VIM), 2, 1024)
+    made.admission.admit(Asked(path="/mesh/v1/apps", caller=VIM, request_id=bytes(15) + b"2"), 2, 1024)
     made.mesh.apps.identify(MAIL, 100.0)
     made.mesh.apps.identify(VIM, 200.0)
     match = AppConfig.model_validate({"match": {"exe": "/usr/bin/mail"}})

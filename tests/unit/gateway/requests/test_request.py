@@ -12,8 +12,6 @@ import msgspec
 import pytest
 
 from meshd.core.records import Outcome
-from meshd.gateway.frontends.exchange import Exchange
-from meshd.gateway.frontends.ipc.identity import Caller
 from meshd.gateway.requests import attempt
 from meshd.gateway.requests import request as inference
 from meshd.gateway.requests.waiting_room import WaitingRoom
@@ -32,45 +30,33 @@ from meshd.sdk.provider import (
     StreamEvent,
     Usage,
 )
+from tests.support.gateway.asked import Asked
 from tests.support.gateway.lone_mesh import CHAT, lone_mesh
 
 PRICE = Pricing(input_per_1m=1_000_000_000, output_per_1m=2_000_000_000)
 
 
-class Recording(Exchange):
+class Recording(Asked):
     """What the app and the ledger were told, in order."""
-
-    __slots__ = ("told",)
 
     def __init__(
         self, told: list[Any], stream: bool = False, timeout: float = 5.0, first_chunk: float | None = None
     ) -> None:
         extra = b',"stream":true' if stream else b""
         body = b'{"model":"chat","messages":[{"role":"user","content":"Hello"}],"max_tokens":100' + extra + b"}"
-        super().__init__(
-            bytes(16),
-            "POST",
-            "/v1/chat/completions",
-            body,
-            headers={},
-            caller=Caller(),
-            timeout=timeout,
-            first_chunk=first_chunk,
-            stream=stream,
-            credit=64,
-        )
+        super().__init__(body, timeout=timeout, first_chunk=first_chunk, stream=stream)
         self.told = told
 
-    def respond(self, body, mesh, headers=None):
+    def on_respond(self, body, mesh, headers):
         self.told.append(("respond", body))
 
-    def error(self, error):
+    def on_error(self, error):
         self.told.append(("error", error))
 
-    def end(self, usage, mesh):
+    def on_end(self, usage, mesh):
         self.told.append(("end", usage))
 
-    def _send_chunk(self, data):
+    def on_chunk(self, data):
         self.told.append(("chunk", data))
 
 
@@ -128,7 +114,7 @@ def mesh(told: list[Any], steps: list[Any], *models: str, **pool: Any) -> tuple[
 
 
 async def run(made: inference.Mesh, exchange: Recording) -> None:
-    await asyncio.wait_for(inference.begin(made, exchange, Operation.CHAT).run(), 10)
+    await asyncio.wait_for(inference.begin(made, exchange, Operation.CHAT).run(exchange.reply), 10)
 
 
 async def test_an_answer_is_settled_before_the_app_has_it() -> None:
@@ -293,7 +279,7 @@ async def test_a_stream_that_its_own_deadline_ends_costs_nobody_a_model(monkeypa
         class Late(Scripted):
             async def stream(self, call: ProviderCall) -> AsyncIterator[StreamEvent]:
                 yield content("a")
-                monkeypatch.setattr(clock, "now", lambda: app.deadline + 1.0)  # noqa: B023
+                monkeypatch.setattr(clock, "now", lambda: app.deadline.at + 1.0)  # noqa: B023
                 raise ProviderFailure(FailureKind.STREAM_CUT, "the request's time is over")
 
         made, _ = mesh(told, [])

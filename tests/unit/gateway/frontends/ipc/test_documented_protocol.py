@@ -122,10 +122,11 @@ def test_the_errors():
 def test_limits_and_times_named_in_the_text():
     assert f"| `credit` | int | `{wire.DEFAULT_CREDIT}` |" in PAGE
     assert f"| `heartbeat_ms` | int | `{int(wire.HEARTBEAT_SECONDS * 1000)}` |" in PAGE
-    from meshd.gateway.frontends.ipc import server
+    from meshd.gateway.frontends import admission
 
     assert (
-        f"the last {server._REMEMBERED_ANSWERS} whole answers of up to {server._REMEMBERED_BYTES // 1024} KiB" in PAGE
+        f"the last {admission.REMEMBERED_ANSWERS} whole answers of up to {admission.REMEMBERED_BYTES // 1024} KiB"
+        in PAGE
     )
 
 

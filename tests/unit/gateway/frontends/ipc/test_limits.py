@@ -11,9 +11,10 @@ import time
 import pytest
 import zmq
 
-from meshd.gateway.frontends.exchange import MOST_CREDIT
-from meshd.gateway.frontends.ipc import server
-from meshd.gateway.frontends.ipc.identity import Caller
+from meshd.core.caller import Peer
+from meshd.gateway.frontends import admission
+from meshd.gateway.frontends.credit import MOST_CREDIT
+from meshd.gateway.frontends.ipc import connections, server
 from modelmesh import InvalidRequestError, MeshError, QueueFullError, RequestCancelledError
 from modelmesh import protocol as wire
 from tests.support.served import served_in, until
@@ -44,7 +45,7 @@ def test_a_stream_that_has_sent_something_is_not_carried_on_over_another_connect
         first, second = line(address), line(address)
         id = first.request(stream=True)
         await until(lambda: served.accepted)
-        await served.accepted[0].chunk(b"one")
+        await served.accepted[0].reply.chunk(b"one")
         assert (await came(first)).body == b"one"
         second.request(id=id, stream=True, resend=True)
         error = await came(second)
@@ -64,14 +65,8 @@ def test_a_stream_that_has_sent_nothing_is_carried_on(run, line):
         id = first.request(stream=True)
         await until(lambda: served.accepted)
         second.request(id=id, stream=True, resend=True)
-        await until(
-            lambda: (
-                len(served.accepted[0].peer.exchanges)
-                and served.accepted[0].peer.seen
-                and len(served.server.peers) == 2
-            )
-        )
-        await served.accepted[0].chunk(b"one")
+        await until(lambda: served.accepted[0].reply.connection.seen and len(served.connections) == 2)
+        await served.accepted[0].reply.chunk(b"one")
         assert (await came(second)).body == b"one"
 
     run(test)
@@ -80,12 +75,12 @@ def test_a_stream_that_has_sent_nothing_is_carried_on(run, line):
 def test_what_a_lost_peer_is_answered_is_not_remembered(run, line):
     async def test(served, address):
         first = line(address)
-        first.request()
+        request_id = first.request()
         await until(lambda: served.accepted)
-        (peer,) = served.server.peers.values()
-        served.server._lose(peer, "gone")
-        served.accepted[0].error(RequestCancelledError("cancelled"))
-        assert not served.server._answers
+        (peer,) = served.connections
+        served.server.connections.lose(peer, "gone")
+        served.accepted[0].reply.error(RequestCancelledError("cancelled"))
+        assert served.admission.known(request_id, peer.caller, resend=True) is None
 
     run(test)
 
@@ -94,10 +89,11 @@ def test_what_a_lost_peer_is_answered_is_not_remembered(run, line):
 def test_an_error_is_remembered_unless_another_try_may_go_better(run, line, error, kept):
     async def test(served, address):
         first = line(address)
-        first.request()
+        request_id = first.request()
         await until(lambda: served.accepted)
-        served.accepted[0].error(error)
-        assert bool(served.server._answers) is kept
+        request = served.accepted[0]
+        request.reply.error(error)
+        assert (served.admission.known(request_id, request.caller, resend=True) is not None) is kept
 
     assert error.retryable is not kept
     run(test)
@@ -107,8 +103,8 @@ def test_an_error_is_remembered_unless_another_try_may_go_better(run, line, erro
 def test_no_user_pushes_out_what_is_remembered_for_another(run, line, monkeypatch, size):
     """By many answers, small or large: each user has half of the room at least, and the room is in bytes."""
     uids = iter((1000, 2000))
-    monkeypatch.setattr(server, "identify", lambda address: Caller(uid=next(uids)))
-    monkeypatch.setattr(server, "_REMEMBERED_SIZE", 1024**2)
+    monkeypatch.setattr(connections, "identify", lambda address: Peer(uid=next(uids)))
+    monkeypatch.setattr(admission, "REMEMBERED_SIZE", 1024**2)
 
     async def test(served, address):
         mine, other = line(address), line(address)
@@ -117,7 +113,7 @@ def test_no_user_pushes_out_what_is_remembered_for_another(run, line, monkeypatc
             request_id = peer.request()
             before = len(served.accepted)
             await until(lambda: len(served.accepted) > before)
-            served.accepted[-1].respond(body, {})
+            served.accepted[-1].reply.respond(body, {})
             await came(peer)
             return request_id
 
@@ -127,10 +123,9 @@ def test_no_user_pushes_out_what_is_remembered_for_another(run, line, monkeypatc
         for number, request_id in enumerate(kept):
             mine.request(id=request_id, resend=True)
             assert (await came(mine)).body == b"mine %d" % number
-        # What is counted, and what is there.
-        assert served.server._remembered.size <= 1024**2
-        assert sum(len(frame) for _, frames in served.server._answers.values() for frame in frames) <= 1024**2
-        assert len(served.server._answers) == len(served.server._remembered) <= 512
+        remembered = served.admission.remembered
+        assert sum(answer.size for _, answer in remembered.values()) <= 1024**2
+        assert len(remembered) <= 512
         other.request(id=kept[0], resend=True)  # nobody else is given it
         await until(lambda: len(served.accepted) == 704)
 
@@ -145,17 +140,17 @@ def test_nobody_grants_more_credit_than_there_is(run, line):
         first = line(address)
         id = first.request(stream=True, credit=10**9)
         await until(lambda: served.accepted)
-        assert served.accepted[0].credit == MOST_CREDIT
-        served.accepted[0].credit = 0
+        assert served.accepted[0].reply.credit == MOST_CREDIT
+        served.accepted[0].reply.credit = 0
         first.send(wire.CREDIT, id, wire.CreditHead(10**9))
-        await until(lambda: served.accepted[0].credit)
-        assert served.accepted[0].credit == MOST_CREDIT
+        await until(lambda: served.accepted[0].reply.credit)
+        assert served.accepted[0].reply.credit == MOST_CREDIT
 
     run(test)
 
 
 def test_listeners_keep_nobody_from_asking(run, line, monkeypatch):
-    monkeypatch.setattr(server, "_MESH_INFLIGHT", 5)
+    monkeypatch.setattr(admission, "OWN_OPERATIONS", 5)
 
     async def test(served, address):
         first = line(address)
@@ -167,7 +162,7 @@ def test_listeners_keep_nobody_from_asking(run, line, monkeypatch):
         for path in ("/mesh/v1/status", "/v1/chat/completions"):
             first.request(path)
             assert (await came(first)).head.error["code"] == "queue_full"
-        served.accepted[0].respond(b"", {})
+        served.accepted[0].reply.respond(b"", {})
         await came(first)
         first.request("/mesh/v1/status")
         await until(lambda: len(served.accepted) == 9)
@@ -192,12 +187,10 @@ def test_a_message_beyond_all_measure_is_not_even_read(run, line):
 def test_a_limit_that_grows_is_not_promised_before_there_is_a_listener_for_it(run, line, caplog):
     async def test(served, address):
         first = line(address)
-        served.limit = 10 * LIMIT
-        served.server.reloaded()
+        served.allow(10 * LIMIT)
         first.send(wire.HELLO)
         assert (await came(first)).head.max_message_size == LIMIT
-        served.limit = LIMIT // 2
-        served.server.reloaded()
+        served.allow(LIMIT // 2)
         first.send(wire.HELLO)
         assert (await came(first)).head.max_message_size == LIMIT // 2
 
@@ -207,13 +200,13 @@ def test_a_limit_that_grows_is_not_promised_before_there_is_a_listener_for_it(ru
 
 
 def test_a_peer_that_takes_nothing_is_lost(run, line, monkeypatch):
-    monkeypatch.setattr(server, "_WAITING", 100)
+    monkeypatch.setattr(server, "UNREAD_MESSAGES", 100)
 
     async def test(served, address):
         first = line(address, RCVHWM=1)
         first.send(wire.HELLO)
-        await until(lambda: served.server.peers)
-        (peer,) = served.server.peers.values()
+        await until(lambda: served.connections)
+        (peer,) = served.connections
         frames = wire.encode(wire.CHUNK, b"1" * 16, None, b"x" * 10_000)
         for _ in range(10_000):
             if not served.server.send(peer, frames):
@@ -267,10 +260,10 @@ def test_what_came_while_somebody_else_was_sent_to_in_vain_is_taken(run, dial, s
     async def test(served, address):
         gone, other = dial(address, greet=False), dial(address, greet=False)
         gone.send(wire.HELLO)
-        await until(lambda: len(served.server.peers) == 1)
-        (peer,) = served.server.peers.values()
+        await until(lambda: len(served.connections) == 1)
+        (peer,) = served.connections
         other.send(wire.HELLO)
-        await until(lambda: len(served.server.peers) == 2)
+        await until(lambda: len(served.connections) == 2)
         monkeypatch.setattr(server.multipart, "send", in_vain)
         other.chat()
         assert not served.server.send(peer, wire.encode(wire.PONG))

@@ -10,8 +10,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meshd.gateway.frontends.ipc import identity
-from meshd.gateway.frontends.ipc.identity import Caller, identify, parse_peer_address
+from meshd.core.caller import Peer
+from meshd.gateway.frontends.ipc.connections import peer_address
+from meshd.gateway.frontends.peer_identity import OURSELVES_ADDRESS, identify, parse_peer_address
+from meshd.host import processes
+
+
+@pytest.fixture
+def proc(tmp_path, monkeypatch):
+    """Another /proc, with a process 1 of which nothing is known."""
+    (tmp_path / "1").mkdir()
+    monkeypatch.setattr(processes, "PROC", str(tmp_path))
+    return tmp_path
 
 
 def test_the_peer_address_of_libzmq():
@@ -22,9 +32,9 @@ def test_the_peer_address_of_libzmq():
 @given(st.text(max_size=40))
 def test_anything_else_is_nobody_or_somebody_unknown(address):
     caller = identify(address)
-    if address == identity.OURSELVES_ADDRESS:
+    if address == OURSELVES_ADDRESS:
         assert caller.pid == os.getpid()
-    elif caller != Caller():
+    elif caller != Peer():
         assert address.count(":") >= 3
 
 
@@ -46,7 +56,7 @@ def test_a_process_that_has_ended_is_known_by_its_user_alone():
 def test_a_pid_that_is_used_again_is_another_process(monkeypatch):
     address = f"localhost:{os.getuid()}:{os.getgid()}:{os.getpid()}"
     first = identify(address)
-    monkeypatch.setattr(identity, "_start_time", lambda pid: first.started + 1)
+    monkeypatch.setattr(processes, "start_time", lambda pid: first.started + 1)
     assert identify(address) != first
 
 
@@ -73,9 +83,9 @@ def test_a_pid_that_is_used_again_is_another_process(monkeypatch):
         ("", "", ""),
     ],
 )
-def test_units(monkeypatch, cgroup, system_unit, unit):
-    monkeypatch.setattr(identity, "_read", lambda pid, name: cgroup)
-    assert identity._units(1) == (system_unit, unit)
+def test_units(proc, cgroup, system_unit, unit):
+    (proc / "1" / "cgroup").write_text(cgroup)
+    assert processes.units(1) == (system_unit, unit)
 
 
 def test_groups():
@@ -83,30 +93,30 @@ def test_groups():
 
 
 @pytest.mark.parametrize("status", ["", "Name:\tx\n", "Name:\tx\nGroups:\t \n"])
-def test_no_groups(monkeypatch, status):
-    monkeypatch.setattr(identity, "_read", lambda pid, name: status)
-    assert identity._groups(1) == frozenset()
+def test_no_groups(proc, status):
+    (proc / "1" / "status").write_text(status)
+    assert processes.groups(1) == frozenset()
 
 
 def test_a_program_in_a_namespace_of_its_users_own_has_no_path(monkeypatch):
     """There it can be put over any path."""
-    assert identity._executable(os.getpid()) == os.path.realpath(sys.executable)
-    monkeypatch.setattr(identity, "_user_namespace", lambda pid: (4, 1 if pid == "self" else 2))
-    assert identity._executable(os.getpid()) == ""
+    assert processes.executable(os.getpid()) == os.path.realpath(sys.executable)
+    monkeypatch.setattr(processes, "user_namespace", lambda pid: (4, 1 if pid == "self" else 2))
+    assert processes.executable(os.getpid()) == ""
 
 
 def test_what_statistics_are_kept_under():
-    assert Caller(unit="mail.service", name="python").app == "mail.service"
-    assert Caller(unit="session-3.scope", name="mail", exe="/usr/bin/python3").app == "mail"
-    assert Caller(exe="/usr/bin/python3").app == "python3"
-    assert Caller(uid=0).app == "root"
-    assert Caller(uid=4_000_000).user == "4000000"
+    assert Peer(unit="mail.service", name="python").app == "mail.service"
+    assert Peer(unit="session-3.scope", name="mail", exe="/usr/bin/python3").app == "mail"
+    assert Peer(exe="/usr/bin/python3").app == "python3"
+    assert Peer(uid=0).app == "root"
+    assert Peer(uid=4_000_000).user == "4000000"
 
 
-def test_names_with_brackets_and_spaces_do_not_move_the_fields(monkeypatch):
+def test_names_with_brackets_and_spaces_do_not_move_the_fields(proc):
     fields = " ".join(["S", *map(str, range(1, 30))])
-    monkeypatch.setattr(identity, "_read", lambda pid, name: f"7 (a) b) {fields}")
-    assert identity._start_time(7) == 19
+    (proc / "1" / "stat").write_text(f"1 (a) b) {fields}")
+    assert processes.start_time(1) == 19
 
 
 class Frame:
@@ -124,11 +134,9 @@ class Frame:
 
 
 def test_only_a_peer_in_this_process_is_ourselves():
-    from meshd.gateway.frontends.ipc.server import _peer_address
-
-    assert _peer_address(Frame(Peer_Address="localhost:1:2:3", Socket_Type="DEALER")) == "localhost:1:2:3"
-    assert _peer_address(Frame()) == identity.OURSELVES_ADDRESS
-    assert identify(_peer_address(Frame(Socket_Type="DEALER"))) == Caller()
+    assert peer_address(Frame(Peer_Address="localhost:1:2:3", Socket_Type="DEALER")) == "localhost:1:2:3"
+    assert peer_address(Frame()) == OURSELVES_ADDRESS
+    assert identify(peer_address(Frame(Socket_Type="DEALER"))) == Peer()
 
 
 def test_no_directory_service_is_asked_for_a_name(monkeypatch, short):
@@ -141,21 +149,21 @@ def test_no_directory_service_is_asked_for_a_name(monkeypatch, short):
     (short / "passwd").write_text("root:x:0:0:root:/root:/bin/sh\nann:x:1234:1234::/home/ann:/bin/sh\n+\n")
     monkeypatch.setattr(users, "PASSWD", str(short / "passwd"))
     users.user_name.cache_clear()
-    assert [Caller(uid=uid).user for uid in (1234, 12, 0)] == ["ann", "12", "root"]
+    assert [Peer(uid=uid).user for uid in (1234, 12, 0)] == ["ann", "12", "root"]
     users.user_name.cache_clear()
 
 
 def test_a_pid_of_another_user_is_another_process(monkeypatch):
     """The caller ended between its connection and our look, and somebody else's process got its number."""
     mine = os.getpid()
-    caller = identity.identify(f"localhost:54321:54321:{mine}")
+    caller = identify(f"localhost:54321:54321:{mine}")
     assert (caller.uid, caller.pid, caller.started, caller.exe, caller.unit) == (54321, mine, 0, "", "")
-    assert identity.identify(f"localhost:{os.getuid()}:{os.getgid()}:{mine}").exe
+    assert identify(f"localhost:{os.getuid()}:{os.getgid()}:{mine}").exe
 
 
 def test_a_pid_that_is_used_again_while_it_is_looked_up(monkeypatch):
     mine = os.getpid()
-    times = iter([identity._start_time(mine), identity._start_time(mine) + 1])
-    monkeypatch.setattr(identity, "_start_time", lambda pid: next(times))
-    caller = identity.identify(f"localhost:{os.getuid()}:{os.getgid()}:{mine}")
+    times = iter([processes.start_time(mine), processes.start_time(mine) + 1])
+    monkeypatch.setattr(processes, "start_time", lambda pid: next(times))
+    caller = identify(f"localhost:{os.getuid()}:{os.getgid()}:{mine}")
     assert (caller.uid, caller.started, caller.exe) == (os.getuid(), 0, "")

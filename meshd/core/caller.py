@@ -1,0 +1,76 @@
+"""Who calls: a process that the kernel names, or the holder of a token.
+
+Owns: the records. Must never: read anything of a process (`meshd/gateway/frontends/peer_identity.py`).
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+
+from meshd.host.program_names import is_interpreter, printable
+from meshd.host.users import user_name
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """A process, by what the kernel says of it. uid -1: unknown. started: clock ticks since boot, which with the pid
+    names a process uniquely. exe, unit: "" if the kernel does not let us see them. groups: the supplementary ones.
+
+    system_unit: the unit that the system's service manager put it in. It equals `unit`, except below a user's service
+    manager: there it is `user@UID.service`, and `unit` has a name of the user's choice.
+
+    script: what an interpreter runs, by the process's own claim; a label that no rule uses.
+    """
+
+    uid: int = -1
+    gid: int = -1
+    pid: int = 0
+    started: int = 0
+    name: str = ""
+    exe: str = ""
+    unit: str = ""
+    groups: frozenset[int] = frozenset()
+    system_unit: str = ""
+    script: str = field(default="", compare=False)
+
+    @property
+    def user(self) -> str:
+        return user_name(self.uid)
+
+    @property
+    def app(self) -> str:
+        """The name for statistics: the service, else the program's name, else the user.
+
+        A script's own name says more than its interpreter's, so the process name comes before the executable, and the
+        script before an interpreter. The process chooses it, so it never decides permissions.
+        """
+        service = self.unit if self.unit.endswith(".service") else ""
+        name = printable(self.name)
+        if is_interpreter(name):
+            name = self.script or name
+        return service or name or os.path.basename(self.exe) or self.user
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """The holder of a bearer token. digest: the token's SHA-256 in hexadecimal digits; the token itself is not kept."""
+
+    digest: str
+
+    uid: int = field(default=-1, init=False)
+    gid: int = field(default=-1, init=False)
+    pid: int = field(default=0, init=False)
+    groups: frozenset[int] = field(default=frozenset(), init=False)
+    exe: str = field(default="", init=False)
+    unit: str = field(default="", init=False)
+    system_unit: str = field(default="", init=False)
+    user: str = field(default="", init=False)
+
+    @property
+    def app(self) -> str:
+        """A name for statistics that tells nothing of the token."""
+        return f"token {self.digest[:8]}"
+
+
+Caller = Peer | Token

@@ -1,0 +1,231 @@
+"""Which requests are let in: the limits of all front ends, and what must not be begun twice.
+
+Owns: the requests in flight, answers that may have been lost with their connection, and the ids of requests that were
+cut off at a provider.
+Must never: know a transport, or what an operation does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
+
+from meshd.core.caller import Caller
+from meshd.core.fair_eviction import Shares
+from meshd.gateway.frontends.exchange import Answer, Reply, Request
+from modelmesh.errors import (
+    InvalidRequestError,
+    MeshError,
+    QueueFullError,
+    RoutingError,
+    StreamInterrupted,
+)
+from modelmesh.wording import told
+
+REMEMBERED_ANSWERS = 512
+REMEMBERED_BYTES = 65536  # of one answer
+REMEMBERED_SIZE = 8 * 1024**2  # bytes of all of them; each counts for at least its share
+REMEMBERED_INTERRUPTIONS = 65536
+OWN_OPERATIONS = 256  # listeners and commands (/mesh/…) at a time, beside max_inflight
+_DRAINED_BY = 0.5  # s between two looks at what is left, in case an end was missed
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Of the configuration in use. request_timeout: seconds; max_message_size: bytes; max_inflight: requests."""
+
+    request_timeout: float
+    max_message_size: int
+    max_inflight: int
+
+
+class NotYours(Exception):
+    """This request id is in use by another caller."""
+
+
+class Admission:
+    """begin: starts a request that was let in. inference: the paths that ask a model. draining: nothing new is let in,
+    except questions about the daemon."""
+
+    def __init__(self, begin: Callable[[Request], None], inference: Collection[str], limits: Limits) -> None:
+        self.limits = limits
+        self.draining = False
+        self.in_flight: dict[bytes, Request] = {}
+        self._begin = begin
+        self._inference = inference
+        self._interrupted: Shares[bytes] = Shares()  # begun, then cut off by a restart or a lost connection
+        self.remembered: dict[bytes, tuple[Caller, Answer]] = {}  # id → who asked, and the answer
+        self._shares: Shares[bytes] = Shares()  # their owners
+        self._ended = asyncio.Event()
+
+    def inherit(self, before: Admission) -> None:
+        """Take over what a crashed life had answered and begun."""
+        self.remembered, self._shares = before.remembered, before._shares
+        self._interrupted = before._interrupted
+
+    # -- in -------------------------------------------------------------------------------------------
+
+    def admit(self, request: Request, size: int, largest: int) -> None:
+        """Begin it, or answer it with a refusal. size: bytes of what was sent; largest: that its front end takes."""
+        refusal = self._refusal(request, size, largest)
+        self.in_flight[request.request_id] = request
+        if refusal is not None:
+            request.reply.error(refusal)
+        else:
+            self._begin(request)
+
+    def known(self, request_id: bytes, caller: Caller, resend: bool) -> Request | Answer | None:
+        """The request of this id in flight, or the answer that it has had; None if it is new. Raises NotYours."""
+        request = self.in_flight.get(request_id)
+        if request is not None:
+            if request.caller != caller:
+                raise NotYours
+            return request
+        owner, answer = self.remembered.get(request_id, (None, None))
+        return answer if resend and owner == caller else None
+
+    def _refusal(self, request: Request, size: int, largest: int) -> MeshError | None:
+        if size > largest:
+            return InvalidRequestError(
+                f"The message has {size} bytes, and daemon.max_message_size is {largest}; send less, or raise it.",
+                status_code=413,
+                code="message_too_large",
+            )
+        if self.draining and request.method != "GET" and not request.own:
+            return draining()
+        full = self._full(request)
+        if full:
+            return QueueFullError(full, retry_after=1.0)
+        if self.was_interrupted(request.request_id):
+            return RoutingError(
+                told(
+                    "This request was cut off while it was at its provider; ask again if the answer is still wanted.",
+                    "the connection broke, or the daemon was restarted; it is not sent again by itself, "
+                    "so that nothing is billed twice",
+                ),
+                status_code=502,
+                code="request_interrupted",
+            )
+        return None
+
+    def _full(self, request: Request) -> str:
+        """Why no more of these are accepted now, or "". A listener to events takes no request's place."""
+        most = self.limits.max_inflight
+        if len(self.in_flight) < (min(most, OWN_OPERATIONS) if request.own else most):
+            return ""
+        own = sum(each.own for each in self.in_flight.values())
+        if request.own:
+            return (
+                f"{own} event listeners and commands are in progress already; ask again in a moment."
+                if own >= OWN_OPERATIONS
+                else ""
+            )
+        others = len(self.in_flight) - own
+        return (
+            f"{others} requests are in flight, as daemon.max_inflight allows; ask again in a moment."
+            if others >= most
+            else ""
+        )
+
+    # -- out ------------------------------------------------------------------------------------------
+
+    def ended(self, request_id: bytes, reply: Reply, answer: Answer | None) -> None:
+        """A request was answered. answer: to be remembered in case it gets lost with its connection; None for a
+        stream."""
+        request = self.in_flight.get(request_id)
+        if request is None or request.reply is not reply:  # its app has gone
+            return
+        del self.in_flight[request_id]
+        self._ended.set()
+        # An error that a retry may cure is retried.
+        if answer is None or request.stream or (answer.error is not None and answer.error.retryable):
+            return
+        if answer.size <= REMEMBERED_BYTES:
+            self.remembered[request_id] = (request.caller, answer)
+            share = REMEMBERED_SIZE // REMEMBERED_ANSWERS
+            self._shares.put(request_id, request.caller.uid, max(answer.size, share))
+            while self._shares.size > REMEMBERED_SIZE:
+                del self.remembered[self._shares.pop()]
+
+    def lost(self, request_id: bytes) -> Request | None:
+        """The app of a request has gone: it is cancelled, and never begun again if it was at a provider."""
+        request = self.in_flight.get(request_id)
+        if request is None:
+            return None
+        if request.begun:
+            self.interrupt((request_id,))
+        del self.in_flight[request_id]
+        request.cancel()
+        self._ended.set()
+        return request
+
+    def interrupt(self, request_ids: Iterable[bytes]) -> None:
+        """Never begin these again: they were sent to a provider, and their outcome is unknown."""
+        for request_id in request_ids:
+            request = self.in_flight.get(request_id)
+            self._interrupted.put(request_id, -1 if request is None else request.caller.uid)
+        while len(self._interrupted) > REMEMBERED_INTERRUPTIONS:
+            self._interrupted.pop()
+
+    def was_interrupted(self, request_id: bytes) -> bool:
+        return request_id in self._interrupted
+
+    # -- the end --------------------------------------------------------------------------------------
+
+    @property
+    def inferences(self) -> int:
+        """Requests in flight that ask a model."""
+        return sum(map(self.asks_a_model, self.in_flight))
+
+    def asks_a_model(self, request_id: bytes) -> bool:
+        """Whether a request in flight does."""
+        request = self.in_flight.get(request_id)
+        return request is not None and request.path in self._inference
+
+    async def drain(self, seconds: float) -> int:
+        """Wait for requests in flight; how many did not end in time."""
+        until = time.monotonic() + seconds
+        while self.inferences and (left := until - time.monotonic()) > 0:
+            self._ended.clear()
+            try:
+                await asyncio.wait_for(self._ended.wait(), min(left, _DRAINED_BY))
+            except TimeoutError:
+                continue
+        return self.inferences
+
+    def cut_off(self, crashed: bool) -> None:
+        """Tell apps that their open requests will not be completed. After a crash, those not sent to a provider and
+        without any part of an answer are not told: their clients send them again, to the next life, which counts
+        them."""
+        for request in list(self.in_flight.values()):
+            reply = request.reply
+            if crashed and not request.begun and not reply.sent:
+                request.cancel()
+                reply.done = request.handed_on = True
+                continue
+            if request.begun:
+                self.interrupt((request.request_id,))
+            error = _cut_off(request)
+            request.cancel(error)
+            reply.error(error)
+
+
+def draining() -> MeshError:
+    return RoutingError(
+        "The daemon is shutting down; ask again in a moment.", code="draining", retryable=True, retry_after=1.0
+    )
+
+
+def _cut_off(request: Request) -> MeshError:
+    """The error for a request that did not end before the daemon did."""
+    if request.reply.sent:
+        return StreamInterrupted("The daemon ended before the stream did; ask again.")
+    if request.begun:
+        return RoutingError(
+            "The daemon ended while this request was at its provider; ask again if the answer is still wanted.",
+            status_code=502,
+            code="request_interrupted",
+        )
+    return draining()

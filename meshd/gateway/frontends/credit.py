@@ -1,0 +1,47 @@
+"""Flow control by credit: a stream's chunk is sent when its app has room for it.
+
+Owns: how many chunks an app still accepts. Must never: hold a chunk back from an app with room.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from abc import abstractmethod
+
+from meshd.gateway.frontends.exchange import Deadline, Reply
+from meshd.host.awake import Limit
+
+MOST_CREDIT = 1024
+"""Chunks that an app may have outstanding, even if it grants more."""
+
+
+class CreditedReply(Reply):
+    """credit: chunks that the app still accepts."""
+
+    __slots__ = ("_given", "credit", "deadline")
+
+    def __init__(self, deadline: Deadline, credit: int) -> None:
+        super().__init__()
+        self.deadline = deadline
+        self.credit = min(credit, MOST_CREDIT)
+        self._given: asyncio.Event | None = None
+
+    @abstractmethod
+    def _send_chunk(self, data: bytes) -> None:
+        """Raises ClientGone."""
+
+    async def chunk(self, data: bytes) -> None:
+        while self.credit <= 0:
+            self._given = self._given or asyncio.Event()
+            self._given.clear()
+            with Limit(self.deadline.left()):
+                await self._given.wait()
+        self.credit -= 1
+        self._send_chunk(data)
+        self.sent += 1
+        self.deadline.begun()
+
+    def add_credit(self, chunks: int) -> None:
+        self.credit = min(self.credit + chunks, MOST_CREDIT)
+        if self._given is not None:
+            self._given.set()

@@ -1,0 +1,57 @@
+"""An answer as messages of the protocol, to the connection that its request came by.
+
+Owns: the frames of an answer. Must never: decide what an app gets.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from meshd.gateway.frontends.credit import CreditedReply
+from meshd.gateway.frontends.exchange import Answer, ClientGone, Deadline
+from meshd.gateway.frontends.ipc.connections import Connection
+from modelmesh import protocol as wire
+from modelmesh.errors import MeshError
+
+
+class Sender(Protocol):
+    """The server, as a reply needs it."""
+
+    def send(self, connection: Connection, frames: list[bytes]) -> bool:
+        """False when the connection has gone."""
+
+    def finished(self, reply: IpcReply, frames: list[bytes], answer: Answer | None) -> None:
+        """Send a reply's last message. answer: what may be given again; None for a stream."""
+
+
+class IpcReply(CreditedReply):
+    __slots__ = ("_sender", "connection", "request_id")
+
+    def __init__(
+        self, sender: Sender, connection: Connection, request_id: bytes, deadline: Deadline, credit: int
+    ) -> None:
+        super().__init__(deadline, credit)
+        self._sender = sender
+        self.connection = connection
+        self.request_id = request_id
+
+    def respond(self, body: bytes, mesh: dict[str, Any], headers: dict[str, str] | None = None) -> None:
+        frames = wire.encode(wire.RESPONSE, self.request_id, wire.ResponseHead(headers=headers or {}, mesh=mesh), body)
+        self._finish(frames, Answer(body, mesh, headers))
+
+    def error(self, error: MeshError) -> None:
+        status, body, mesh = error.to_wire()
+        frames = wire.encode(wire.ERROR, self.request_id, wire.ErrorHead(status, body, mesh))
+        self._finish(frames, Answer(error=error))
+
+    def end(self, usage: dict[str, Any] | None, mesh: dict[str, Any]) -> None:
+        self._finish(wire.encode(wire.END, self.request_id, wire.EndHead(usage, mesh)), None)
+
+    def _send_chunk(self, data: bytes) -> None:
+        if not self._sender.send(self.connection, [wire.CHUNK, self.request_id, b"", data]):
+            raise ClientGone
+
+    def _finish(self, frames: list[bytes], answer: Answer | None) -> None:
+        if not self.done:
+            self.done = True
+            self._sender.finished(self, frames, answer)

@@ -1,0 +1,81 @@
+"""What the kernel says of a process, in /proc.
+
+Reading takes some tens of microseconds; it is memory, not a disk, so the router may do it. What cannot be read is
+empty.
+"""
+
+from __future__ import annotations
+
+import os
+
+PROC = "/proc"
+
+
+def _read(pid: int, name: str) -> str:
+    try:
+        with open(f"{PROC}/{pid}/{name}", encoding="utf-8", errors="replace") as file:
+            return file.read()
+    except OSError:  # it has ended, or may not be read
+        return ""
+
+
+def start_time(pid: int) -> int:
+    """Clock ticks since boot, which with the pid names a process uniquely; 0: unknown."""
+    # The name, field 2, may hold spaces and brackets: count from its closing one. starttime is field 22.
+    fields = _read(pid, "stat").rpartition(")")[2].split()
+    return int(fields[19]) if len(fields) > 19 else 0
+
+
+def users(pid: int) -> set[int]:
+    """Real, effective, saved and file-system uids: a program may have dropped some since it connected."""
+    for line in _read(pid, "status").splitlines():
+        if line.startswith("Uid:"):
+            return {int(each) for each in line.split()[1:]}
+    return set()
+
+
+def name(pid: int) -> str:
+    """As the process calls itself."""
+    return _read(pid, "comm").strip()
+
+
+def executable(pid: int) -> str:
+    """The path of its program."""
+    try:
+        if user_namespace(pid) != user_namespace("self"):
+            return ""  # the creator of that namespace may have mounted anything over any path
+        return os.readlink(f"{PROC}/{pid}/exe").removesuffix(" (deleted)")
+    except OSError:
+        return ""
+
+
+def user_namespace(pid: int | str) -> tuple[int, int]:
+    found = os.stat(f"{PROC}/{pid}/ns/user")
+    return found.st_dev, found.st_ino
+
+
+def groups(pid: int) -> frozenset[int]:
+    """The supplementary ones."""
+    for line in _read(pid, "status").splitlines():
+        name, _, numbers = line.partition(":")
+        if name == "Groups":
+            return frozenset(map(int, numbers.split()))
+    return frozenset()
+
+
+def units(pid: int) -> tuple[str, str]:
+    """(the unit of the system's service manager, the unit) of the process's control group.
+
+    The outermost unit counts: below it a service may have the right to create groups with any name. Below
+    `user@UID.service` that user's service manager names them.
+    """
+    for line in _read(pid, "cgroup").splitlines():
+        _, _, rest = line.partition(":")
+        controllers, _, path = rest.partition(":")
+        if controllers not in ("", "name=systemd"):  # only systemd's own hierarchy: v2, or its named one of v1
+            continue
+        units = [part for part in path.split("/") if part.endswith((".service", ".scope"))]
+        if units:
+            by_user = len(units) > 1 and units[0].startswith("user@")
+            return units[0], units[1] if by_user else units[0]
+    return "", ""
