@@ -57,7 +57,7 @@ def create(
     providers: str | Sequence[str] | Mapping[str, Any] | None = None,
     models: str | Sequence[str] | Mapping[str, Any] | None = None,
     strategy: str | None = None,
-    config: Any = None,
+    config: Mapping[str, Any] | str | os.PathLike[str] | Any = None,
     state_dir: str | os.PathLike[str] | None = None,
     **options: Any,
 ) -> OpenAIClient:
