@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
-from meshd.connectors.packages import reason
+from meshd.core.exception_text import one_line
 from meshd.sdk.connector import SECRET_STORE, STORAGE
 from meshd.sdk.secrets import SecretMissing, SecretStore, SecretStoreError
 from meshd.sdk.storage import Storage, StorageError, StoredStat
@@ -129,7 +129,7 @@ class ContainedStorage(Storage):
         except StorageError:
             raise
         except (Exception, SystemExit) as error:
-            raise StorageError(f"{self._id} failed: {reason(error)}") from error
+            raise StorageError(f"{self._id} failed: {one_line(error)}") from error
 
     def _checked(self, value: object) -> bytes | None:
         if value is None or isinstance(value, bytes):

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from meshd.connectors.contained import contained
-from meshd.connectors.packages import reason
 from meshd.connectors.registry import default_registry
+from meshd.core.exception_text import one_line
 from meshd.sdk.connector import SECRET_STORE
 from meshd.sdk.secrets import SecretStoreError
 from meshd.sdk.storage import StorageError
@@ -42,5 +42,5 @@ def make_connector(type: str, id: str, settings: Mapping[str, Any], *arguments: 
         raise
     except (Exception, SystemExit) as error:
         # What a secret store says may hold a secret.
-        why = error.__class__.__name__ if type == SECRET_STORE else reason(error)
+        why = error.__class__.__name__ if type == SECRET_STORE else one_line(error)
         raise ConfigurationError(f"connector {spec.id} of the package {spec.package} cannot be made: {why}") from None

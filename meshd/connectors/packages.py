@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from importlib.metadata import EntryPoint, PackageNotFoundError, distribution, entry_points
 from typing import Any
 
+from meshd.core.exception_text import one_line
 from meshd.sdk.connector import DISTRIBUTION, ENTRY_POINTS, TYPES, ConnectorSpec, load
 
 _ID = re.compile(r"[a-z0-9][a-z0-9-]*(\.[a-z0-9][a-z0-9-]*)+")
@@ -61,17 +62,12 @@ def installed() -> tuple[tuple[str, int], ...]:
     return tuple((path, _changed(path)) for path in sys.path)
 
 
-def reason(error: BaseException) -> str:
-    """An exception that a package raised, on one line."""
-    return " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")[:300]
-
-
 def _of_point(package: str, point: EntryPoint) -> Iterator[Found]:
     try:
         rows = point.load()
         rows = [rows] if isinstance(rows, ConnectorSpec) else list(rows)
     except (Exception, SystemExit) as error:  # whatever its code does
-        message = f"the package {package} offers connectors, but {point.value} cannot be read: {reason(error)}"
+        message = f"the package {package} offers connectors, but {point.value} cannot be read: {one_line(error)}"
         yield Fault(package, message, f"update or uninstall {package}")
         return
     for row in rows:
@@ -109,7 +105,7 @@ def _settings_fault(row: ConnectorSpec) -> str:
     try:
         schema = load(row.settings)
     except (Exception, SystemExit) as error:
-        return f"its settings {row.settings!r} cannot be read: {reason(error)}"
+        return f"its settings {row.settings!r} cannot be read: {one_line(error)}"
     if not isinstance(schema, type) or not issubclass(schema, BaseModel):
         return f"its settings {row.settings!r} are not a pydantic model"
     return ""

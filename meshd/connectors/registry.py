@@ -14,6 +14,7 @@ from functools import cache
 
 from meshd.connectors import packages
 from meshd.connectors.packages import Fault
+from meshd.core.exception_text import one_line
 from meshd.sdk.connector import BASES, PROVIDER, TYPES, ConnectorSpec, load
 from modelmesh.errors import ConfigurationError
 from modelmesh.wording import nearest
@@ -253,7 +254,7 @@ def _load_outside(spec: ConnectorSpec) -> type:
         cls = load(spec.factory)
     except (Exception, SystemExit) as error:  # whatever its code does
         raise ConfigurationError(
-            f"{whose} cannot be loaded: {packages.reason(error)}; update or uninstall {spec.package}"
+            f"{whose} cannot be loaded: {one_line(error)}; update or uninstall {spec.package}"
         ) from error
     base = load(BASES[spec.type])
     if not isinstance(cls, type) or not issubclass(cls, base):

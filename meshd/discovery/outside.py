@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable
 from itertools import islice
 from urllib.parse import urlsplit
 
+from meshd.core.exception_text import one_line
 from meshd.sdk.discovery import Discovery, FoundServer
 from meshd.sdk.provider import ModelListing
 
@@ -51,7 +52,7 @@ class _Asked:
         if found is None:
             error = f"it took longer than {PATIENCE:g} s"
         elif isinstance(found, BaseException):
-            error = f"{type(found).__name__}: {found}"
+            error = one_line(found)
         else:
             error = next(filter(None, (_fault_of(server, refuses) for server in found)), "")
             self.last = found if not error else tuple(server for server in found if not _fault_of(server, refuses))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
 
+from meshd.core.exception_text import one_line
 from meshd.routing.decision.strategies.base import ByRequest, Context, Strategy
 from meshd.routing.request.features import used
 from meshd.routing.request.question import Question
@@ -39,7 +40,7 @@ class OutsideStrategy(ByRequest):
             try:
                 named = _named(strategy, question, self._candidates(question))
             except (Exception, SystemExit) as error:  # whatever its code does
-                self._set_aside(question.pool.name, f"{type(error).__name__}: {error}")
+                self._set_aside(question.pool.name, one_line(error))
             else:
                 yield from named
                 yield from (model for model in question.pool.members if model not in named)
@@ -59,7 +60,7 @@ class OutsideStrategy(ByRequest):
 
     def _set_aside(self, pool: str, why: str) -> None:
         del self._pools[pool]
-        self._report(pool, " ".join(why.split())[:300])
+        self._report(pool, why)
 
     def _candidates(self, question: Question) -> list[sdk.Candidate]:
         specs = [question.table.models[model] for model in question.pool.members]

@@ -1,0 +1,6 @@
+"""An exception that foreign code raised, in words."""
+
+
+def one_line(error: BaseException) -> str:
+    """Its class and text, without line breaks and of bounded length."""
+    return " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")[:300]
