@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from meshd.config.schema_walk import Report
 from meshd.core.key_path import Path
-from meshd.routing.decision.maintenance import parse_maintenance
+from meshd.routing.decision.stages.maintenance import parse_maintenance
 from meshd.routing.select.expression import SelectionError, compile_selection
 from meshd.routing.select.require import conditions
 from meshd.routing.table.capabilities import PREDEFINED_POOLS

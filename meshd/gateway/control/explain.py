@@ -18,9 +18,8 @@ from meshd.gateway.control.dispatcher import Call
 from meshd.gateway.requests import request, token_counting
 from meshd.gateway.requests.hedging import hedge_delay
 from meshd.host import clock
-from meshd.routing.attempts.errors import Consulted, none_left, over_budget, refusal_of
+from meshd.routing.attempts.errors.no_model import Consulted, none_left
 from meshd.routing.decision.pipeline import Explanation
-from meshd.routing.decision.stages import BudgetStage, LimitStage
 from meshd.routing.request import cache_key
 from meshd.routing.request import needs as reading
 from meshd.routing.request.estimate import why_input, why_output
@@ -166,17 +165,8 @@ class Account:
         return None
 
     def _over_budget(self, consulted: Consulted) -> MeshError | None:
-        """`on_budget_exceeded: error`: if a model's budget does not cover it, no other model is asked."""
-        question, decision = consulted
-        if question.pool.on_budget_exceeded != "error":
-            return None
-        refusals = (
-            refusal_of(question, drop.model, self.mesh.pipeline)
-            for drop in decision.dropped
-            if drop.stage == BudgetStage.name
-        )
-        found = next((refusal for refusal in refusals if refusal and refusal.allowance.source == "budget"), None)
-        return None if found is None else over_budget(found)
+        """If a rule ends the request with what it drops, no other model is asked."""
+        return self.mesh.pipeline.refuses(consulted.question, consulted.decision)
 
     def _crowds(self) -> list[float | None]:
         """If none is free: seconds until each model that is only at a limit may have room."""
@@ -185,9 +175,8 @@ class Account:
         found = []
         for question, decision in self.consulted:
             for drop in decision.dropped:
-                if drop.stage == LimitStage.name:
-                    no_room = self.mesh.state.rates.no_room(question, question.table.models[drop.model])
-                    found.append(None if no_room is None else no_room.frees_in)
+                if drop.stage.queued:
+                    found.append(self.mesh.pipeline.clears_in(question, drop))
         return found
 
     def _error(self, crowds: list[float | None]) -> dict[str, Any] | None:

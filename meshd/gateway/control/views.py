@@ -18,7 +18,7 @@ from meshd.routing.availability import recovery
 from meshd.routing.availability.recovery import ACTIVE, PROBATION, STANDBY
 from meshd.routing.availability.state import MeshState, ProviderState, availabilities
 from meshd.routing.budgets.accounts import Alert
-from meshd.routing.decision.maintenance import ends_in
+from meshd.routing.decision.stages.maintenance import ends_in
 from meshd.routing.rates.rates import Headroom
 from meshd.routing.request.needs import RequestNeeds
 from meshd.routing.request.question import Question

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from meshd.host import clock
 from meshd.host.awake import Limit
-from meshd.routing.attempts.errors import no_room_in_time
+from meshd.routing.attempts.errors.no_model import no_room_in_time
 from meshd.routing.attempts.fair_queue import FairQueue, Waiter
 from meshd.routing.attempts.plan import AttemptStep, GiveUp, RequestPlan, Wait
 

@@ -18,7 +18,7 @@ from meshd.host import clock
 from meshd.host.awake import Limit
 from meshd.routing.availability import failures, recovery
 from meshd.routing.availability.state import availabilities
-from meshd.routing.decision import maintenance
+from meshd.routing.decision.stages import maintenance
 from meshd.routing.table.specs import ModelSpec, PoolSpec, RoutingTable
 from meshd.sdk.provider import FailureKind, ProviderFailure
 

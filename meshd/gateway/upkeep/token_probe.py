@@ -19,7 +19,7 @@ from meshd.host import clock
 from meshd.host.awake import Limit
 from meshd.routing.attempts import usage as settlement
 from meshd.routing.attempts.usage import Received
-from meshd.routing.decision.stages import serves
+from meshd.routing.decision.stages.capability import serves
 from meshd.routing.request import needs as reading
 from meshd.routing.request.estimate import cost_of
 from meshd.routing.request.question import Question

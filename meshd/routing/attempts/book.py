@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from meshd.core.records import Attempt
+from meshd.routing.attempts.counters import Counters, Taken
 from meshd.routing.availability import recovery
 from meshd.routing.availability.state import Availability, MeshState
 from meshd.routing.budgets.reservations import Reservation
-from meshd.routing.rates.rates import RateTicket
+from meshd.routing.rates.records import RateTicket
 from meshd.routing.request.estimate import cost_of
 from meshd.routing.request.question import Question
 from meshd.routing.table.specs import ModelSpec, PoolSpec
@@ -41,19 +42,27 @@ class AttemptStep:
     hedge: bool = False
     tests: tuple[Availability, ...] = ()
     resting: bool = False
-    reservation: Reservation | None = None
-    ticket: RateTicket | None = None
+    taken: Taken | None = None
     usage: Usage = NOTHING
     cost: int = 0
     sent: bool = True
+
+    @property
+    def reservation(self) -> Reservation | None:
+        return None if self.taken is None else self.taken.reservation
+
+    @property
+    def ticket(self) -> RateTicket | None:
+        return None if self.taken is None else self.taken.ticket
 
 
 class AttemptBook:
     """For one request. open: attempts in flight, by number; done: the record of the others, in the order they ended;
     tokens_in, tokens_out: of these."""
 
-    def __init__(self, state: MeshState) -> None:
+    def __init__(self, state: MeshState, counters: Counters) -> None:
         self.state = state
+        self.counters = counters
         self.open: dict[int, AttemptStep] = {}
         self.done: list[Attempt] = []
         self.tokens_in = self.tokens_out = 0
@@ -62,11 +71,17 @@ class AttemptBook:
     # -- an attempt begins ----------------------------------------------------------------------------
 
     def begin(
-        self, question: Question, model: ModelSpec, wait: float, rotated_from: str | None, hedge: bool
+        self,
+        question: Question,
+        model: ModelSpec,
+        wait: float,
+        rotated_from: str | None,
+        hedge: bool,
+        taken: Taken | None,
     ) -> AttemptStep:
-        """Takes the place of a probation and, where there is no `wait`, reserves."""
+        """Takes the place of a probation. taken: None where there is a `wait`."""
         self._begun += 1
-        step = AttemptStep(model, question.pool, self._begun, wait, rotated_from, hedge)
+        step = AttemptStep(model, question.pool, self._begun, wait, rotated_from, hedge, taken=taken)
         self.open[step.number] = step
         provider, known = self.state.provider(model.provider), self.state.model(model.id)
         states = (provider.availability, known.availability, self.state.member(step.pool.name, model.id).availability)
@@ -78,13 +93,7 @@ class AttemptBook:
                     step.tests += (availability,)
         known.in_flight += 1
         provider.in_flight += 1
-        if not wait:
-            self.reserve(step, question)
         return step
-
-    def reserve(self, step: AttemptStep, question: Question) -> None:
-        step.reservation = self.state.accounts.reserve(question, step.model)
-        step.ticket = self.state.rates.enter(question, step.model, step.reservation.estimate)
 
     def only(self) -> AttemptStep:
         """The only one in flight."""
@@ -120,11 +129,8 @@ class AttemptBook:
             known.tokens_out += usage.output_tokens
             known.cost += step.cost
             provider.cost += step.cost
-        if step.reservation is not None:
-            self.state.accounts.settle(step.reservation, tokens, step.cost, sent=sent)
-        if step.ticket is not None:
-            self.state.rates.observe(step.ticket, limits, now)
-            self.state.rates.leave(step.ticket, now, tokens, sent=left)
+        if step.taken is not None:
+            self.counters.settle(step.taken, now, tokens, step.cost, limits, sent=sent, left=left)
 
     def note(self, step: AttemptStep, ok: bool, reason: str, message: str, status: int, duration: float) -> None:
         usage = step.usage

@@ -10,10 +10,9 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from meshd.routing.attempts.errors import Consulted, comes_back
+from meshd.routing.attempts.errors.no_model import Consulted
 from meshd.routing.availability.recovery import LONGEST_RETRY
 from meshd.routing.decision.pipeline import Pipeline
-from meshd.routing.decision.stages import LimitStage
 
 if TYPE_CHECKING:
     from meshd.routing.request.question import Question
@@ -52,15 +51,13 @@ def wait_of(
     expected = [ready for ready in again.values() if ready > now]
     for question, decision in consulted:
         for drop in decision.dropped:
-            if drop.stage != LimitStage.name:
-                # 0: a test is running, or possible if no model has room
-                wait = comes_back(question, drop, pipeline) or None
-            elif drop.model not in without:
+            if drop.stage.queued:
+                if drop.model in without:
+                    continue
                 reasons[drop.model] = drop.reason
-                wait = _frees_in(question, drop.model, pipeline)
-            else:
-                continue
-            if wait is not None:
+            wait = pipeline.clears_in(question, drop)
+            # 0 of a model that rests: a test is running, or possible if no model has room.
+            if wait or (wait is not None and drop.stage.queued):
                 expected.append(now + wait)
     if not reasons:
         return None
@@ -70,23 +67,11 @@ def wait_of(
 
 
 def free_at(consulted: Iterable[Consulted], pipeline: Pipeline, now: float) -> list[float]:
-    """When (UTC s) any request may ask each of those that only time holds back: at the end of its whole rest, though it
-    may be tested sooner."""
-    found = []
-    for question, decision in consulted:
-        for drop in decision.dropped:
-            if drop.stage == LimitStage.name:
-                wait = _frees_in(question, drop.model, pipeline)
-            else:
-                wait = comes_back(question, drop, pipeline, untested=True)
-            if wait:
-                found.append(now + wait)
-    return found
-
-
-def _frees_in(question: Question, model: str, pipeline: Pipeline) -> float | None:
-    no_room = pipeline.state.rates.no_room(question, question.table.models[model])
-    return None if no_room is None else no_room.frees_in
+    """When (UTC s) any request may ask each of those that only time holds back: at the end of its whole cooldown,
+    though it may be tested sooner."""
+    drops = [(question, drop) for question, decision in consulted for drop in decision.dropped]
+    waits = (pipeline.clears_in(question, drop, untested=True) for question, drop in drops)
+    return [now + wait for wait in waits if wait]
 
 
 def line_of(
@@ -98,12 +83,11 @@ def line_of(
 ) -> str:
     """Requests that wait for the same models stand in one line, in order. without: models that this request no longer
     asks; again: models that it asks at that time (UTC s) at the earliest; only: a further condition."""
-    permanent = [stage for stage in pipeline.stages if stage.permanent]
     return "\n".join(
         f"{question.pool.name} {id} {again.get(id, '')}"
         for question in questions
         for id in question.pool.members
         if id not in without
         and (only is None or only(question.table.models[id]))
-        and all(stage.objection(question.table.models[id], question) is None for stage in permanent)
+        and all(stage.objection(question.table.models[id], question) is None for stage in pipeline.permanent)
     )

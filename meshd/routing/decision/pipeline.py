@@ -6,53 +6,55 @@ Must never: send anything, or wait; `plan.py` makes a request out of decisions.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
-from meshd.routing.availability.recovery import recovers_in, tried_again_in
-from meshd.routing.availability.state import Availability, MeshState, availabilities
+from meshd.routing.availability.state import MeshState
 from meshd.routing.decision import features
-from meshd.routing.decision.maintenance import MaintenanceStage, ends_in
-from meshd.routing.decision.stages import (
-    AccessStage,
-    BudgetStage,
-    CapabilityStage,
-    DeliveryStage,
-    FeatureStage,
-    LimitStage,
-    SelectStage,
-    Stage,
-    StateStage,
-)
+from meshd.routing.decision.stages.access import AccessStage
+from meshd.routing.decision.stages.base import Drop, Dropped, Stage
+from meshd.routing.decision.stages.budget import BudgetStage
+from meshd.routing.decision.stages.capability import CapabilityStage, DeliveryStage
+from meshd.routing.decision.stages.features import FeatureStage
+from meshd.routing.decision.stages.limits import LimitStage
+from meshd.routing.decision.stages.maintenance import MaintenanceStage
+from meshd.routing.decision.stages.select import SelectStage
+from meshd.routing.decision.stages.state import StateStage
 from meshd.routing.decision.strategies.base import Context, Strategy
 from meshd.routing.decision.strategies.registry import BUILT_IN
 from meshd.routing.decision.strategies.scored import Scored
 from meshd.routing.request.features import used
 from meshd.routing.request.question import Question
 from meshd.routing.table.specs import ModelSpec, PoolSpec
+from modelmesh.errors import MeshError
 
 
 def standard_stages(state: MeshState) -> list[Stage]:
     return [
         CapabilityStage(),
         DeliveryStage(),
-        FeatureStage(),
+        FeatureStage(state),
         AccessStage(),
         StateStage(state),
         MaintenanceStage(state),
         SelectStage(state),
-        BudgetStage(state.accounts),
+        BudgetStage(state),
         LimitStage(state.rates),  # the last: a model that only this one drops may be waited for
     ]
 
 
-@dataclass(slots=True)
-class Dropped:
-    model: str
-    stage: str
-    reason: str
-    permanent: bool
+class _RetryScope(Stage):
+    """`retry.scope`, which follows from the request's own attempts."""
+
+    name = "retry scope"
+    permanent = True
+
+    def objection(self, model: ModelSpec, question: Question) -> str | None:
+        return "outside retry.scope"
+
+
+_SCOPE = _RetryScope()
 
 
 @dataclass(slots=True)
@@ -86,7 +88,9 @@ class Explanation:
 class Pipeline:
     """The stages in order, and the strategies by name. One instance serves all pools.
 
-    strategies: how each is made, for this pipeline; those of other packages are added.
+    strategies: how each is made, for this pipeline; those of other packages are added. permanent: the
+    stages that no wait helps with; at_retry: those that a request asks again before a retry at the same model; at_test:
+    before it tests a model that rests.
     """
 
     def __init__(
@@ -97,7 +101,7 @@ class Pipeline:
     ) -> None:
         self.state = state
         self._stages = list(standard_stages(state) if stages is None else stages)
-        self._up = StateStage(state)
+        self._group()
         self._strategies: dict[str, Strategy] = {}
         self._scored: dict[str, Strategy] = {}
         for name, make in strategies.items():
@@ -110,10 +114,20 @@ class Pipeline:
     def add_stage(self, stage: Stage, before: str | None = None) -> None:
         """Put a stage before the one named, or at the end. Raises KeyError for an unknown name."""
         self._stages.insert(len(self._stages) if before is None else self._position(before), stage)
+        self._group()
 
     def remove_stage(self, name: str) -> None:
         """Raises KeyError for an unknown name."""
         del self._stages[self._position(name)]
+        self._group()
+
+    def _group(self) -> None:
+        stages = self._stages
+        self.permanent = [stage for stage in stages if stage.permanent]
+        self.at_retry = [stage for stage in stages if not stage.permanent and not stage.by_record]
+        self.at_test = [stage for stage in stages if not stage.testable and not stage.queued]
+        self._testable = [stage for stage in stages if stage.testable]
+        self._clearing = [stage for stage in stages if not stage.permanent and not stage.queued]
 
     def _position(self, name: str) -> int:
         for index, stage in enumerate(self._stages):
@@ -141,10 +155,14 @@ class Pipeline:
         return self._strategies[pool.strategy]
 
     def is_up(self, question: Question, model: str) -> bool:
-        return self._up.objection(question.table.models[model], question) is None
+        return self.down_because(question, question.table.models[model]) is None
 
     def down_because(self, question: Question, model: ModelSpec) -> str | None:
-        return self._up.objection(model, question)
+        for stage in self._testable:
+            reason = stage.objection(model, question)
+            if reason is not None:
+                return reason
+        return None
 
     # -- deciding -------------------------------------------------------------------------------------
 
@@ -159,7 +177,7 @@ class Pipeline:
                 continue
             model = models[model_id]
             if only is not None and not only(model):
-                dropped.append(Dropped(model_id, "retry scope", "outside retry.scope", True))
+                dropped.append(Dropped(model_id, _SCOPE, "outside retry.scope"))
                 continue
             objection = self._objection(model, question)
             if objection is None:
@@ -173,7 +191,7 @@ class Pipeline:
         uses = used(question.needs)
         return features.declared_first(order, question, uses, self.state.models) if uses else order
 
-    def take(self, question: Question, model: ModelSpec) -> str | None:
+    def chosen(self, question: Question, model: ModelSpec) -> str | None:
         """Record that `model` is asked now; returns the model that the pool leaves for it, if it does."""
         return self.strategy_of(question.pool).chosen(question, model.id)
 
@@ -190,9 +208,8 @@ class Pipeline:
                 if reason is None:
                     kept.append(model_id)
                 else:
-                    dropped.append(Dropped(model_id, stage.name, reason, stage.permanent))
-            remarks = features.remarks(question, kept, self.state.models) if stage.name == FeatureStage.name else {}
-            reports.append(StageReport(stage.name, kept, dropped, remarks))
+                    dropped.append(Dropped(model_id, stage, reason))
+            reports.append(StageReport(stage.name, kept, dropped, stage.remarks(kept, question)))
             left = kept
             if not left:
                 break
@@ -204,39 +221,55 @@ class Pipeline:
         for stage in self._stages:
             reason = stage.objection(model, question)
             if reason is not None:
-                return Dropped(model.id, stage.name, reason, stage.permanent)
+                return Dropped(model.id, stage, reason)
         return None
 
     # -- the other models -----------------------------------------------------------------------------
 
-    def soonest_recovery(self, question: Question, models: Iterable[str], *, untested: bool = False) -> float | None:
-        """Seconds until the first of these may be tried; None if none comes back by itself. untested: until its
-        cooldown ends, though it may be tested sooner if no other can answer."""
-        rests_for = recovers_in if untested else tried_again_in
-        waits = [self._recovers_in(question, model, rests_for) for model in models]
-        return min((wait for wait in waits if wait is not None), default=None)
-
-    def _recovers_in(
-        self, question: Question, model_id: str, rests_for: Callable[[Availability, float], float | None]
-    ) -> float | None:
-        state, model = self.state, question.table.models[model_id]
-        if state.model(model_id).deactivated is not None or question.table.providers[model.provider].disabled:
+    def clears_in(self, question: Question, dropped: Dropped, *, untested: bool = False) -> float | None:
+        """Seconds until the model may be asked; 0: perhaps now; None: not by itself. untested: until it needs no test,
+        though it may be tested sooner if no other can answer."""
+        if dropped.permanent:
             return None
-        longest = ends_in(question.pool, question.now + state.ahead, question.table.timezone) or 0.0
-        for availability in availabilities(state, question.pool.name, model_id, model.provider):
-            wait = rests_for(availability, question.now)
+        own, model = dropped.stage, question.table.models[dropped.model]
+        wait = own.clears_in(model, question, untested=untested)
+        others = self._clears_in(question, model, (stage for stage in self._clearing if stage is not own), untested)
+        return None if wait is None or others is None else max(wait, others)
+
+    def recovers_in(self, question: Question, model: ModelSpec) -> float | None:
+        """The same of a model whatever drops it, its limits apart."""
+        return self._clears_in(question, model, self._clearing)
+
+    @staticmethod
+    def _clears_in(
+        question: Question, model: ModelSpec, stages: Iterable[Stage], untested: bool = False
+    ) -> float | None:
+        longest = 0.0
+        for stage in stages:
+            wait = stage.clears_in(model, question, untested=untested, dropped=False)
             if wait is None:
                 return None
             longest = max(longest, wait)
         return longest
 
+    def refuses(self, question: Question, decision: Decision) -> MeshError | None:
+        """The error if one of the dropped models ends the request, though others might answer it."""
+        for dropped in decision.dropped:
+            error = dropped.stage.refuses(question.table.models[dropped.model], question)
+            if error is not None:
+                return error
+        return None
+
+    def error(self, drops: Sequence[Drop]) -> MeshError | None:
+        """The error of a request that no model can be asked, if one stage alone stands in its way."""
+        return next((error for stage in self._stages if (error := stage.error(drops)) is not None), None)
+
     def able(self, question: Question, limit: int = 10) -> list[str]:
         """Models in any pool that could serve the request, for the error that lists them."""
-        permanent = [stage for stage in self._stages if stage.permanent]
         could = (
             model.id
             for model in question.table.models.values()
-            if all(stage.objection(model, question) is None for stage in permanent)
+            if all(stage.objection(model, question) is None for stage in self.permanent)
         )
         ordered = features.declared_first(could, question, used(question.needs), self.state.models)
         return list(islice(ordered, limit))

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as some
 
 from meshd.host import clock
-from meshd.routing.attempts.plan import LAST_ATTEMPTS
+from meshd.routing.attempts.course import LAST_ATTEMPTS
 from meshd.routing.availability import recovery
 from meshd.routing.table.specs import RateSpec, RetryPolicy
 from meshd.sdk.provider import FailureKind, ProviderFailure

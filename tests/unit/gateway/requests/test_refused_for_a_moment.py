@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from meshd.formats.errors.failures import failure_from_response
-from meshd.routing.attempts.plan import LAST_REFUSALS
+from meshd.routing.attempts.outcomes import LAST_REFUSALS
 from meshd.sdk.provider import FailureKind, ProviderFailure
 from tests.support.flaky_server import REFUSALS
 from tests.support.gateway.virtual_world import Acting, Outcome, World, in_virtual_time, sdk_alone

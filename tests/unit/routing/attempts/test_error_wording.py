@@ -7,7 +7,8 @@ import re
 import pytest
 
 from meshd.core.records import Attempt
-from meshd.routing.attempts.errors import THE_APPS_OWN, no_room_in_time, of_one_provider
+from meshd.routing.attempts.errors.no_model import no_room_in_time
+from meshd.routing.attempts.errors.provider import THE_APPS_OWN, of_one_provider
 from meshd.routing.table.specs import ProviderSpec
 from meshd.sdk.provider import FailureKind
 from modelmesh.wording import LONGEST_SENTENCE, told

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 import modelmesh as errors
-from meshd.routing.attempts.errors import Consulted, none_left
-from meshd.routing.attempts.plan import LAST_REFUSALS, AttemptStep, GiveUp, RequestPlan, Wait
+from meshd.routing.attempts.errors.no_model import Consulted, none_left
+from meshd.routing.attempts.outcomes import LAST_REFUSALS
+from meshd.routing.attempts.plan import AttemptStep, GiveUp, RequestPlan, Wait
 from meshd.routing.attempts.retry import Verdict
 from meshd.routing.availability import recovery
 from meshd.routing.availability.state import Availability

@@ -14,7 +14,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as some
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from meshd.routing.attempts.plan import _AT_LAST, AttemptStep
+from meshd.routing.attempts.last_resort import AT_LAST
+from meshd.routing.attempts.plan import AttemptStep
 from meshd.routing.availability import recovery
 from meshd.routing.availability.state import availabilities
 from meshd.routing.request.needs import RequestNeeds
@@ -97,16 +98,16 @@ class Judge(VirtualGateway):
         assert isinstance(error, MeshError)
         if isinstance(error, BudgetExceededError) and plan.pools[0].on_budget_exceeded == "error":
             return
-        if plan._fatal or plan._late or self.now >= plan.deadline:
+        if plan.fatal or plan.late or self.now >= plan.deadline:
             return
         assert not self.still_to_ask(request, self.free), f"{self.free} could be asked: {error}"
 
     def still_to_ask(self, request: Request, models: set[str]) -> set[str]:
         """Of these the ones that the request may still ask."""
-        plan, scope = request.plan, request.plan._scope()
-        resting = {id for id, ready in plan._not_before.items() if ready > self.now}
+        plan, scope = request.plan, request.plan.scope()
+        resting = {id for id, ready in plan.not_before.items() if ready > self.now}
         return {
-            id for id in models - plan._given_up - resting if scope is None or scope(self.table.models[id])
+            id for id in models - plan.given_up - resting if scope is None or scope(self.table.models[id])
         }  # fmt: skip
 
     def _is_down(self, request: Request, id: str) -> bool:
@@ -132,7 +133,7 @@ class Judge(VirtualGateway):
                 for each in availabilities(self.state, pool.name, id, self.table.models[id].provider)
                 if each.standby and each.until <= self.now
             )
-            and self.now < request.plan.deadline - _AT_LAST
+            and self.now < request.plan.deadline - AT_LAST
         )  # the last moment, in which it tests beside another
 
 
@@ -273,7 +274,7 @@ class Crowds(RuleBasedStateMachine):
         for request in gateway.waiting():
             free = gateway.still_to_ask(request, gateway.free_for(request.plan))
             if gateway.still_to_ask(request, gateway.crowded_for(request.plan)):  # it comes before a second attempt
-                free -= request.plan._spent
+                free -= request.plan.spent
             assert not free, f"{free} is free, and a request waits"
 
     @invariant()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from meshd.routing.attempts.plan import LACK_LONGEST, LACK_PATIENCE, Wait
+from meshd.routing.attempts.outcomes import LACK_LONGEST, LACK_PATIENCE
+from meshd.routing.attempts.plan import Wait
 from meshd.routing.availability import failures
 from meshd.routing.availability.state import availabilities
 from meshd.routing.table.specs import DeactivationPolicy, ModelSpec, PoolSpec, ProviderSpec, RateSpec, RetryPolicy

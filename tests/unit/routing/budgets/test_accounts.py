@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from meshd.routing.budgets.accounts import Accounts, Use
-from meshd.routing.decision.stages import BudgetStage
+from meshd.routing.decision.stages.budget import BudgetStage
 from meshd.routing.table.specs import Allowance
 from tests.support.routing.account_builders import (
     DOLLAR,
@@ -201,7 +201,7 @@ def test_what_is_not_enforced_refuses_nothing() -> None:
 
 def test_the_budget_stage_drops_what_does_not_fit() -> None:
     mesh_ = mesh(quota(1))
-    stage = BudgetStage(mesh_.accounts)
+    stage = BudgetStage(mesh_.state)
     assert stage.objection(PAID, mesh_.question()) is None
     mesh_.spend()
     assert (stage.objection(PAID, mesh_.question()) or "").startswith("provider groq has used 1 of its 1 requests")

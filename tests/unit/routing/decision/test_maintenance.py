@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from meshd.routing.decision import maintenance
-from meshd.routing.decision.maintenance import Maintenance, MaintenanceStage
+from meshd.routing.decision.stages import maintenance
+from meshd.routing.decision.stages.maintenance import Maintenance, MaintenanceStage
 from meshd.routing.table.specs import DeactivationPolicy
 from tests.support.routing.routing_builders import mesh
 

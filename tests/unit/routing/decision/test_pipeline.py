@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from meshd.routing.availability.state import INDEFINITELY, Availability, MeshState
-from meshd.routing.decision.pipeline import Dropped, Pipeline, standard_stages
+from meshd.routing.decision.pipeline import Pipeline, standard_stages
+from meshd.routing.decision.stages.base import Stage
 from meshd.routing.request.needs import RequestNeeds
 from meshd.routing.request.question import Question
 from meshd.routing.table.specs import ModelSpec, ProviderSpec
@@ -30,7 +31,7 @@ STANDARD = [stage.name for stage in standard_stages(MeshState())]
 TOOLS = RequestNeeds(Operation.CHAT, tools=True)
 
 
-class Only:
+class Only(Stage):
     """Objects to all models but one."""
 
     permanent = True
@@ -46,7 +47,9 @@ def test_the_first_in_order_that_passes_every_stage_is_chosen_and_those_before_i
     made = mesh(model("p.a", streaming=False), "p.b", "p.c")
     decision = made.pipeline.decide(made.question(RequestNeeds(Operation.CHAT, stream=True)))
     assert decision.model is made.table.models["p.b"]
-    assert decision.dropped == [Dropped("p.a", "delivery", "does not stream", True)]
+    [dropped] = decision.dropped
+    assert (dropped.model, dropped.stage.name, dropped.reason) == ("p.a", "delivery", "does not stream")
+    assert dropped.permanent
 
 
 def test_those_tried_already_and_those_outside_the_scope_are_left_out() -> None:
@@ -130,16 +133,18 @@ def test_the_soonest_recovery_is_that_of_the_model_whose_last_obstacle_goes_firs
     made.state.member("chat", "p.a").availability = standby(NOW + 90)
     made.state.model("q.b").availability = standby(NOW + 60)
     made.state.provider("r").availability = standby(INDEFINITELY)
-    assert made.pipeline.soonest_recovery(made.question(), ["p.a", "q.b", "r.c"]) == 60
-    assert made.pipeline.soonest_recovery(made.question(), ["p.a"]) == 90
-    assert made.pipeline.soonest_recovery(made.question(), ["r.c"]) is None
-    assert made.pipeline.soonest_recovery(made.question(), []) is None
+    question = made.question()
+    waits = [made.pipeline.clears_in(question, drop) for drop in made.pipeline.decide(question).dropped]
+    assert waits == [90, 60, None]
+    assert made.pipeline.recovers_in(made.question(), made.table.models["p.a"]) == 90
+    assert made.pipeline.recovers_in(made.question(), made.table.models["r.c"]) is None
 
 
 def test_what_an_operator_or_the_configuration_took_out_does_not_recover_by_itself() -> None:
     made = mesh("p.a", "q.b", providers=[ProviderSpec("q", "x", disabled="no key")])
     made.state.model("p.a").deactivated = "by hand"
-    assert made.pipeline.soonest_recovery(made.question(), ["p.a", "q.b"]) is None
+    question = made.question()
+    assert [made.pipeline.clears_in(question, drop) for drop in made.pipeline.decide(question).dropped] == [None, None]
 
 
 def test_who_could_do_it_is_told_of_the_whole_table_whatever_its_state_but_not_without_end() -> None:
@@ -190,4 +195,4 @@ def test_decide_and_explain_always_agree(
         if decision.model is None:
             assert {drop.model for drop in decision.dropped} == set(made.pool.members)
             return
-        made.pipeline.take(question, decision.model)
+        made.pipeline.chosen(question, decision.model)

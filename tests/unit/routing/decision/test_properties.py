@@ -17,7 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from meshd.routing.attempts.plan import AttemptStep, GiveUp, RequestPlan, Wait
 from meshd.routing.availability import failures, recovery
 from meshd.routing.availability.state import Availability, availabilities
-from meshd.routing.decision.stages import StateStage
+from meshd.routing.decision.stages.state import StateStage
 from meshd.routing.request.needs import RequestNeeds
 from meshd.routing.table.specs import DeactivationPolicy, ModelSpec, RecoveryPolicy, RetryPolicy
 from meshd.sdk.provider import FailureKind, Operation
@@ -120,7 +120,7 @@ class Traffic(RuleBasedStateMachine):
 
     def _advance(self, request: Request) -> None:
         plan, made = request.plan, self.made
-        question = plan._question(made.now)
+        question = plan.question(made.now)
         explained = made.pipeline.explain(question)
         up = set(explained.order)
         down = {id for id in made.pool.members if StateStage(made.state).objection(made.table.models[id], question)}
@@ -160,16 +160,16 @@ class Traffic(RuleBasedStateMachine):
             assert all(held.tester is not other.plan.book for other in others), "two requests test at once"
 
     def _in_scope(self, request: Request, id: str) -> bool:
-        scope = request.plan._scope()
+        scope = request.plan.scope()
         return scope is None or scope(self.made.table.models[id])
 
     def _justified(self, request: Request, up: set[str]) -> None:
         """Nobody is refused while some model passes every stage and was not tried."""
         plan = request.plan
-        if plan._fatal or self.made.now >= plan.deadline:
+        if plan.fatal or self.made.now >= plan.deadline:
             return
         scope = self.made.pool.retry.scope
-        first = plan._first
+        first = plan.first
         for id in up - set(request.asked):
             assert first is not None, f"{id} is healthy and was not asked"
             assert scope == "same_model" or (
@@ -209,8 +209,8 @@ class Traffic(RuleBasedStateMachine):
 
     @staticmethod
     def _asked_last(request: Request) -> str:
-        assert request.plan._last is not None
-        return request.plan._last.id
+        assert request.plan.last is not None
+        return request.plan.last.id
 
     def _tests(self, plan: RequestPlan, id: str) -> bool:
         """Whether another one does, that has not taken too long over it."""

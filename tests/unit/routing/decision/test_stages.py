@@ -8,7 +8,10 @@ import pytest
 
 from meshd.routing.availability.state import INDEFINITELY, Availability, MeshState
 from meshd.routing.decision.pipeline import standard_stages
-from meshd.routing.decision.stages import CapabilityStage, DeliveryStage, FeatureStage, Stage, StateStage, serves
+from meshd.routing.decision.stages.base import Stage
+from meshd.routing.decision.stages.capability import CapabilityStage, DeliveryStage, serves
+from meshd.routing.decision.stages.features import FeatureStage
+from meshd.routing.decision.stages.state import StateStage
 from meshd.routing.request.needs import RequestNeeds
 from meshd.routing.table.specs import ModelSpec, ProviderSpec
 from meshd.sdk.provider import Operation
@@ -78,7 +81,7 @@ def test_a_model_must_deliver_as_asked() -> None:
     ],
 )
 def test_only_what_a_model_denies_drops_it(needs: dict[str, Any], feature: str, called: str) -> None:
-    stage = FeatureStage()
+    stage = FeatureStage(MeshState())
     assert objection(stage, model("p.a", features={feature: True}), **needs) is None
     denied = f"does not do {called} (features.{feature}: false)"
     assert objection(stage, model("p.a", features={feature: False}), **needs) == denied
@@ -89,13 +92,14 @@ def test_only_what_a_model_denies_drops_it(needs: dict[str, Any], feature: str, 
 
 def test_who_denies_json_mode_is_not_asked_for_it_whatever_its_schemas() -> None:
     said = {"structured_output": True, "json_mode": False}
-    assert objection(FeatureStage(), model("p.a", features=said), json_mode=True) is not None
-    assert objection(FeatureStage(), model("p.a", features={"structured_output": False}), json_mode=True) is None
+    assert objection(FeatureStage(MeshState()), model("p.a", features=said), json_mode=True) is not None
+    said = {"structured_output": False}
+    assert objection(FeatureStage(MeshState()), model("p.a", features=said), json_mode=True) is None
 
 
 @pytest.mark.parametrize("features", [{}, None])
 def test_a_request_must_fit_the_context_window_with_its_answer(features: dict[str, bool] | None) -> None:
-    stage, spec = FeatureStage(), model("p.a", context_window=1000, features=features)
+    stage, spec = FeatureStage(MeshState()), model("p.a", context_window=1000, features=features)
     assert objection(stage, spec, tokens=1000) is None
     assert objection(stage, spec, tokens=900, max_output=100) is None
     said = "too long: about 1001 tokens, and its context window is 1000"
@@ -103,14 +107,14 @@ def test_a_request_must_fit_the_context_window_with_its_answer(features: dict[st
 
 
 def test_a_model_must_be_able_to_write_as_much_as_is_asked_for() -> None:
-    stage, spec = FeatureStage(), model("p.a", max_output_tokens=100)
+    stage, spec = FeatureStage(MeshState()), model("p.a", max_output_tokens=100)
     assert objection(stage, spec) is None
     assert objection(stage, spec, max_output=100) is None
     assert objection(stage, spec, max_output=101) == "gives at most 100 output tokens, and 101 are asked for"
 
 
 def test_a_model_takes_so_many_images() -> None:
-    stage, spec = FeatureStage(), model("p.a", max_images=2)
+    stage, spec = FeatureStage(MeshState()), model("p.a", max_images=2)
     assert objection(stage, spec, images=2) is None
     assert objection(stage, spec, images=3) == "takes at most 2 images, and there are 3"
 

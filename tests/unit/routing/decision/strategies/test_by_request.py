@@ -312,7 +312,7 @@ def ask(made: Mesh, session: str = "s", needs: RequestNeeds = CHAT_NEEDS) -> str
     question = asked(made, needs, session=session)
     decision = made.pipeline.decide(question)
     assert decision.model is not None
-    made.pipeline.take(question, decision.model)
+    made.pipeline.chosen(question, decision.model)
     return decision.model.id
 
 
@@ -385,7 +385,7 @@ def test_no_user_pushes_out_the_sessions_of_another(monkeypatch: pytest.MonkeyPa
         question = replace(made.question(), requester=Requester(account="default", session=session, uid=uid))
         decision = made.pipeline.decide(question)
         assert decision.model is not None
-        made.pipeline.take(question, decision.model)
+        made.pipeline.chosen(question, decision.model)
         return decision.model.id
 
     stays = {session: asked(session, 1000) for session in mine}

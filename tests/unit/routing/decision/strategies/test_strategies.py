@@ -34,7 +34,7 @@ def take(made: Mesh, needs: RequestNeeds | None = None) -> str | None:
     question = made.question(needs or RequestNeeds(Operation.CHAT))
     chosen = made.pipeline.decide(question).model
     assert chosen is not None
-    return made.pipeline.take(question, chosen)
+    return made.pipeline.chosen(question, chosen)
 
 
 # -- stick-until-failure -------------------------------------------------------------------------------

@@ -1,188 +1,31 @@
-"""With what error a request ends, and why in words an app's developer can act on.
-
-Owns: the errors of a request that no model answered.
-Must never: decide whether it has ended (`plan.py`).
-"""
+"""With what error a request ends that was sent to a provider, in words an app's developer can act on."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections import Counter
-from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 from meshd.core.records import Attempt
 from meshd.routing.availability.state import Availability
-from meshd.routing.budgets.accounts import Refusal
-from meshd.routing.decision.pipeline import Decision, Dropped, Pipeline
 from meshd.routing.durations import format_duration
-from meshd.routing.request.question import Question
-from meshd.routing.table.specs import AppSpec, ModelSpec, ProviderSpec
+from meshd.routing.table.specs import ModelSpec, ProviderSpec
 from meshd.sdk.provider import FailureKind, ProviderFailure
 from modelmesh.errors import (
-    AccessDeniedError,
     AuthenticationError,
-    BudgetExceededError,
     ConflictError,
     InvalidRequestError,
     MeshError,
-    NoActiveModelError,
     NotFoundError,
     PermissionDeniedError,
     ProviderConnectionError,
     ProviderError,
     ProviderTimeoutError,
-    QueueFullError,
     RateLimitError,
     RoutingError,
     UnprocessableEntityError,
 )
 from modelmesh.wording import short, told
-
-
-class Consulted(NamedTuple):
-    """What was decided in one pool: a request whose pool is exhausted continues with its fallback pools."""
-
-    question: Question
-    decision: Decision
-
-
-def none_left(consulted: Sequence[Consulted], pipeline: Pipeline) -> MeshError:
-    """The error of a request that no model can be asked: which ones could, or when one can."""
-    question = consulted[0].question
-    name = question.pool.name
-    dropped = [drop for each in consulted for drop in each.decision.dropped]
-    reasons = {drop.model: drop.reason for drop in dropped}
-    alone = question.pool.members == (name,)  # a model asked for by its own name
-    because = listed(reasons.items())
-    if dropped and all(drop.permanent for drop in dropped):
-        if all(drop.stage == "access" for drop in dropped):
-            return not_allowed(question.requester.app, name)
-        could = pipeline.able(question)
-        what = f"{short(name)} cannot do this" if alone else f"No model of {short(name)} can do this"
-        hint = f"{short(could[0])} could" if could else f"`meshctl explain {short(name)}` says why"
-        return InvalidRequestError(
-            told(f"{what}; {hint}.", *because, f"these could: {', '.join(could)}" if len(could) > 1 else ""),
-            code="model_cannot",
-            reasons=reasons,
-            could=could,
-        )
-    refusal = _unaffordable(consulted, pipeline)
-    if refusal is not None:
-        return over_budget(refusal, reasons)
-    # Models that could never do it do not help, even if they are up.
-    waits = [comes_back(each.question, drop, pipeline) for each in consulted for drop in each.decision.dropped]
-    recovers = min((wait for wait in waits if wait is not None), default=None)
-    what = f"{short(name)} cannot be asked now" if alone else f"No model of {short(name)} can be asked now"
-    if not dropped:
-        what, then = f"The pool {short(name)} has no model", "`meshctl doctor` says what to add"
-    elif recovers is None:
-        then = f"`meshctl {'models' if alone else 'pools'} {short(name)}` says why"
-    else:
-        then = f"ask again in {format_duration(max(recovers, _TEST_TAKES))}"
-    return NoActiveModelError(
-        told(f"{what}; {then}.", *because),
-        retry_after=None if recovers is None else max(recovers, _TEST_TAKES),
-        pool=name,
-        reasons=reasons,
-        recovers_in=recovers,
-    )
-
-
-def _unaffordable(consulted: Sequence[Consulted], pipeline: Pipeline) -> Refusal | None:
-    """The refusal to tell of, where nothing but money hinders, or would if the others were back."""
-    found: Refusal | None = None
-    for question, decision in consulted:
-        for drop in decision.dropped:
-            if drop.permanent:
-                continue
-            refusal = _of_budget(question, drop, pipeline)
-            if refusal is None or refusal.allowance.source != "budget":
-                return None
-            found = found or refusal
-    return found
-
-
-def _of_budget(question: Question, drop: Dropped, pipeline: Pipeline) -> Refusal | None:
-    """Why it is too dear, also of one that was dropped for something else. What is only reserved may be free before
-    that is over."""
-    refusal = refusal_of(question, drop.model, pipeline)
-    return None if refusal is None or (refusal.reserved and drop.stage != "budget") else refusal
-
-
-def refusal_of(question: Question, model: str, pipeline: Pipeline) -> Refusal | None:
-    return pipeline.state.accounts.refusal(question, question.table.models[model])
-
-
-def comes_back(question: Question, drop: Dropped, pipeline: Pipeline, *, untested: bool = False) -> float | None:
-    """Seconds until the model may be asked, None: not by itself. untested: see `Pipeline.soonest_recovery`."""
-    if drop.permanent:
-        return None
-    refusal = _of_budget(question, drop, pipeline)
-    if refusal is not None:
-        resets_at = refusal.resets_at
-        return None if resets_at is None else max(resets_at - pipeline.state.ahead - question.now, 0.0)
-    return None if drop.stage == "budget" else pipeline.soonest_recovery(question, [drop.model], untested=untested)
-
-
-def over_budget(refusal: Refusal, reasons: dict[str, str] | None = None) -> BudgetExceededError:
-    """Money in USD."""
-    allowance = refusal.allowance
-    resets_at = refusal.resets_at
-    extra: dict[str, Any] = {"reasons": reasons} if reasons else {}
-    whose = allowance.name.partition("\0")[2] or allowance.name
-    return BudgetExceededError(
-        told(
-            f"The budget of {allowance.scope} {short(whose)} does not cover this request; "
-            "ask for fewer tokens, or see `meshctl budget`.",
-            refusal.reason,
-            *listed((reasons or {}).items()),
-        ),
-        scope=allowance.scope,
-        name=allowance.name,
-        limit_type={"day": "daily_limit", "month": "monthly_limit"}.get(allowance.window, allowance.window),
-        limit=allowance.limit / NANO,
-        spent=refusal.spent / NANO,
-        reserved=refusal.reserved / NANO,
-        resets_at=None if resets_at is None else datetime.fromtimestamp(resets_at, UTC).isoformat(),
-        **extra,
-    )
-
-
-def not_allowed(app: AppSpec, asked: str) -> AccessDeniedError:
-    allowed = sorted({*(app.pools or ()), *(app.models or ())})
-    return AccessDeniedError(
-        told(
-            f"{short(app.name)} may not use {short(asked)}; ask for what it may use, or change `apps`.",
-            f"it may use {', '.join(allowed) or 'nothing'}",
-        ),
-        app=app.name,
-        allowed=allowed,
-    )
-
-
-def no_room_in_time(reasons: dict[str, str], frees_in: float | None, *, waited: float, full: bool) -> QueueFullError:
-    """429: no model had room in time, or the queue is full."""
-    why = (
-        "As many requests wait as daemon.max_queue allows"
-        if full
-        else f"No model had room within {format_duration(waited)}"
-    )
-    again = frees_in or 1.0
-    message = told(f"{why}; ask again in {format_duration(max(again, 1.0))}.", *listed(reasons.items()))
-    return QueueFullError(message, retry_after=again, reasons=reasons)
-
-
-def listed(reasons: Iterable[tuple[str, str]]) -> list[str]:
-    """A line each, with a count if it occurs several times."""
-    times = Counter(f"{model}: {reason}" for model, reason in reasons)
-    return [line if count == 1 else f"{line} ({count} times)" for line, count in times.items()]
-
-
-NANO = 1_000_000_000
-_TEST_TAKES = 1.0  # s: what to wait for a model that another request is testing, at least
 
 THE_APPS_OWN = frozenset(
     {

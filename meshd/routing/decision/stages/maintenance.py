@@ -18,6 +18,7 @@ from zoneinfo import ZoneInfo
 from cronsim import CronSim, CronSimError
 
 from meshd.routing.availability.state import MeshState
+from meshd.routing.decision.stages.base import Stage
 from meshd.routing.durations import format_duration
 from meshd.routing.request.question import Question
 from meshd.routing.table.specs import ModelSpec, PoolSpec
@@ -124,11 +125,10 @@ def objection_of(pool: PoolSpec, now: float, timezone: str) -> str | None:
     )
 
 
-class MaintenanceStage:
+class MaintenanceStage(Stage):
     """The pool is not in a maintenance window."""
 
     name = "maintenance"
-    permanent = False
 
     def __init__(self, state: MeshState) -> None:
         self._state = state
@@ -137,3 +137,8 @@ class MaintenanceStage:
         if question.pool.deactivation.maintenance is None:
             return None
         return objection_of(question.pool, question.now + self._state.ahead, question.table.timezone)
+
+    def clears_in(
+        self, model: ModelSpec, question: Question, *, untested: bool = False, dropped: bool = True
+    ) -> float | None:
+        return ends_in(question.pool, question.now + self._state.ahead, question.table.timezone) or 0.0

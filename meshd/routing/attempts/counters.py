@@ -1,0 +1,73 @@
+"""What an attempt takes of budgets and rates: everything at once, or nothing.
+
+A decision only reads what is counted. `take` has the last word: where several processes share their counters, another
+one may have taken the room in between, and the request decides again.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+
+from meshd.routing.availability.state import MeshState
+from meshd.routing.budgets.reservations import Reservation
+from meshd.routing.rates.records import RateTicket
+from meshd.routing.request.question import Question
+from meshd.routing.table.specs import ModelSpec
+from meshd.sdk.provider import RateLimits
+
+
+class Taken(NamedTuple):
+    """reservation: in every budget, quota and rule that applies. ticket: a place at every rate limit."""
+
+    reservation: Reservation
+    ticket: RateTicket
+
+
+class Counters(Protocol):
+    """What all requests together have used and reserved. `state.accounts` and `state.rates` are the copy of it that
+    decisions read."""
+
+    def take(self, question: Question, model: ModelSpec) -> Taken | None:
+        """For one attempt at `model`, which a decision has just chosen; in all scopes or in none. None: there is no
+        room any more, and the copy that decisions read says so by now."""
+
+    def settle(
+        self,
+        taken: Taken,
+        now: float,
+        tokens: int,
+        cost: int,
+        limits: RateLimits | None,
+        *,
+        sent: bool,
+        left: bool,
+    ) -> None:
+        """Replace what was taken by what was used. cost: 10⁻⁹ USD. limits: what the provider said of its own. sent: it
+        may have reached the provider; left: this machine could send it."""
+
+
+class LocalCounters:
+    """Of one process: what decisions read is what is counted, so that `take` never refuses what they chose."""
+
+    def __init__(self, state: MeshState) -> None:
+        self._state = state
+
+    def take(self, question: Question, model: ModelSpec) -> Taken | None:
+        reservation = self._state.accounts.reserve(question, model)
+        return Taken(reservation, self._state.rates.enter(question, model, reservation.estimate))
+
+    def settle(
+        self,
+        taken: Taken,
+        now: float,
+        tokens: int,
+        cost: int,
+        limits: RateLimits | None,
+        *,
+        sent: bool,
+        left: bool,
+    ) -> None:
+        reservation, ticket = taken
+        self._state.accounts.settle(reservation, tokens, cost, sent=sent)
+        self._state.rates.observe(ticket, limits, now)
+        self._state.rates.leave(ticket, now, tokens, sent=left)

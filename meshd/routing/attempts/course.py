@@ -1,0 +1,126 @@
+"""One request under way: what it asks, where it may still go, and what its attempts have shown so far.
+
+Must never: decide what comes next (`plan.py`), wait, send or read a clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from meshd.routing.attempts.book import AttemptBook
+from meshd.routing.attempts.counters import Counters, LocalCounters
+from meshd.routing.availability.state import Availability, Change, availabilities
+from meshd.routing.decision.pipeline import Pipeline
+from meshd.routing.request.question import Question
+from meshd.routing.table.access import pools_to_try
+from meshd.routing.table.specs import ModelSpec, PoolSpec, ProviderSpec
+from meshd.sdk.provider import ProviderFailure
+
+LAST_ATTEMPTS = 8
+"""Failed attempts of one request at one model that answers others meanwhile, if no other can answer and
+`retry.max_attempts` allows more than one."""
+LAST_COSTLY = 6
+"""Such attempts that may have cost something, whether others are answered or not."""
+
+
+class Course:
+    """deadline: UTC seconds. latest: what it becomes with the first chunk of a stream. `changes` collects what attempts
+    did to availability. pool: the one in use, the request's own or one of its fallback pools.
+
+    By model: tries: attempts; not_before: when one that failed may be asked again (UTC s); failed_at: when it failed
+    last; alone: how often it failed while it answered others; costly: failed attempts that may have cost something;
+    refusals: refused attempts. given_up: not asked again; spent: asked again if no other can answer. refused_keys: by
+    provider. told_by: the outcome of another request's test, which answers this one.
+    """
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        question: Question,
+        deadline: float,
+        latest: float | None = None,
+        counters: Counters | None = None,
+    ) -> None:
+        pool, now = question.pool, question.now
+        self.pipeline = pipeline
+        self.table = question.table
+        self.state = pipeline.state
+        self.pool = pool
+        self.needs = question.needs
+        self.requester = question.requester
+        limit = pool.retry.deadline
+        self.deadline = deadline if limit is None else min(deadline, now + limit)
+        latest = deadline if latest is None else latest
+        self.latest = latest if limit is None else min(latest, now + limit)
+        self.arrived = now
+        self.book = AttemptBook(self.state, counters or LocalCounters(self.state))
+        self.attempts = self.book.done
+        self.changes: list[Change] = []
+        self.rotations = 0
+        self.retries = 0
+        self.hedges = 0
+        self.pools = pools_to_try(pool, self.requester.app, self.table) if pool.fallback_pools else [pool]
+        self.tries: dict[str, int] = {}
+        self.given_up: set[str] = set()
+        self.spent: set[str] = set()
+        self.not_before: dict[str, float] = {}
+        self.failed_at: dict[str, float] = {}
+        self.alone: dict[str, int] = {}
+        self.costly: dict[str, int] = {}
+        self.refusals: dict[str, int] = {}
+        self.refused_keys: dict[str, set[str]] = {}
+        self.told_by: tuple[ModelSpec, Availability] | None = None
+        self.first: ModelSpec | None = None
+        self.last: ModelSpec | None = None
+        self.failure: ProviderFailure | None = None
+        self.stays = False  # a back-off at the model that failed is worth waiting for
+        self.fatal = False
+        self.late = False  # the request's deadline ended an attempt
+        self.shortages = 0  # attempts in a row that this machine could not send
+        self.short_since = now
+
+    def question(self, now: float, pool: PoolSpec | None = None) -> Question:
+        return Question(self.table, pool or self.pool, self.needs, now, self.requester)
+
+    def provider_of(self, model: ModelSpec) -> ProviderSpec:
+        return self.table.providers[model.provider]
+
+    def scope(self) -> Callable[[ModelSpec], bool] | None:
+        """`retry.scope`: which models may still be asked."""
+        first = self.first
+        if first is None or self.pool.retry.scope == "any":
+            return None
+        if self.pool.retry.scope == "same_model":
+            return lambda model: model.id == first.id
+        return lambda model: model.provider == first.provider
+
+    def may_test(self, model: str, pool: PoolSpec) -> bool:
+        """Whether this request may ask it once more, if no other model can answer and retries are on: for as long as it
+        may wait while no other request is answered, but only a few times if attempts may cost something, or if only
+        this request fails there."""
+        tries, most = self.tries.get(model, 0), pool.retry.max_attempts
+        if tries < max(most, 1):
+            return True
+        if most <= 1 or self.costly.get(model, 0) >= max(most, LAST_COSTLY):
+            return False
+        return self.alone.get(model, 0) < max(most, LAST_ATTEMPTS)
+
+    def may_be_asked_again(self, model: str) -> bool:
+        return (
+            model in self.not_before
+            and model not in self.given_up
+            and self.not_before[model] < self.deadline
+            and self.state.model(model).deactivated is None
+        )
+
+    def is_back(self, model: str, now: float) -> bool:
+        """Whether it has been shown to work since it failed this request: no need to back off."""
+        failed = self.failed_at.get(model)
+        if failed is None:
+            return False
+        provider = self.table.models[model].provider
+        return any(
+            each.recovered_at > failed and not each.standby
+            for pool in self.pools
+            for each in availabilities(self.state, pool.name, model, provider)
+        )

@@ -1,0 +1,1 @@
+"""With what errors requests end, in words an app's developer can act on."""

@@ -1,0 +1,75 @@
+"""With what error a request ends that no model could be asked, in words an app's developer can act on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from meshd.routing.decision.pipeline import Decision, Pipeline
+from meshd.routing.decision.stages.base import Drop, listed
+from meshd.routing.durations import format_duration
+from meshd.routing.request.question import Question
+from modelmesh.errors import InvalidRequestError, MeshError, NoActiveModelError, QueueFullError
+from modelmesh.wording import short, told
+
+
+class Consulted(NamedTuple):
+    """What was decided in one pool: a request whose pool is exhausted continues with its fallback pools."""
+
+    question: Question
+    decision: Decision
+
+
+def none_left(consulted: Sequence[Consulted], pipeline: Pipeline) -> MeshError:
+    """The error of a request that no model can be asked: which ones could, or when one can."""
+    question = consulted[0].question
+    name = question.pool.name
+    drops = [Drop(each.question, dropped) for each in consulted for dropped in each.decision.dropped]
+    own = pipeline.error(drops)
+    if own is not None:
+        return own
+    reasons = {drop.dropped.model: drop.dropped.reason for drop in drops}
+    alone = question.pool.members == (name,)  # a model asked for by its own name
+    because = listed(reasons.items())
+    if drops and all(drop.dropped.permanent for drop in drops):
+        could = pipeline.able(question)
+        what = f"{short(name)} cannot do this" if alone else f"No model of {short(name)} can do this"
+        hint = f"{short(could[0])} could" if could else f"`meshctl explain {short(name)}` says why"
+        return InvalidRequestError(
+            told(f"{what}; {hint}.", *because, f"these could: {', '.join(could)}" if len(could) > 1 else ""),
+            code="model_cannot",
+            reasons=reasons,
+            could=could,
+        )
+    # Models that could never do it do not help, even if they are up.
+    waits = [pipeline.clears_in(drop.question, drop.dropped) for drop in drops]
+    recovers = min((wait for wait in waits if wait is not None), default=None)
+    what = f"{short(name)} cannot be asked now" if alone else f"No model of {short(name)} can be asked now"
+    if not drops:
+        what, then = f"The pool {short(name)} has no model", "`meshctl doctor` says what to add"
+    elif recovers is None:
+        then = f"`meshctl {'models' if alone else 'pools'} {short(name)}` says why"
+    else:
+        then = f"ask again in {format_duration(max(recovers, _TEST_TAKES))}"
+    return NoActiveModelError(
+        told(f"{what}; {then}.", *because),
+        retry_after=None if recovers is None else max(recovers, _TEST_TAKES),
+        pool=name,
+        reasons=reasons,
+        recovers_in=recovers,
+    )
+
+
+def no_room_in_time(reasons: dict[str, str], frees_in: float | None, *, waited: float, full: bool) -> QueueFullError:
+    """429: no model had room in time, or the queue is full."""
+    why = (
+        "As many requests wait as daemon.max_queue allows"
+        if full
+        else f"No model had room within {format_duration(waited)}"
+    )
+    again = frees_in or 1.0
+    message = told(f"{why}; ask again in {format_duration(max(again, 1.0))}.", *listed(reasons.items()))
+    return QueueFullError(message, retry_after=again, reasons=reasons)
+
+
+_TEST_TAKES = 1.0  # s: what to wait for a model that another request is testing, at least

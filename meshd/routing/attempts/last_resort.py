@@ -1,0 +1,153 @@
+"""What a request does where no model may be asked now: which one it waits for, and which it tests though it rests.
+
+Must never: begin an attempt (`plan.py`), wait or read a clock.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from meshd.routing.attempts.course import Course
+from meshd.routing.attempts.errors.no_model import Consulted
+from meshd.routing.attempts.waiting import Wait
+from meshd.routing.availability import recovery
+from meshd.routing.availability.state import INDEFINITELY, Availability, availabilities
+from meshd.routing.request.question import Question
+from meshd.routing.table.specs import ModelSpec, PoolSpec
+from meshd.sdk.provider import FailureKind
+
+AT_LAST = 1.0  # s before its deadline, a request tests beside a slow test
+
+
+@dataclass(slots=True)
+class Resting:
+    """A model that may be tested where no other can answer, `at` that time (UTC s) at the earliest, INDEFINITELY: when
+    another request ends and makes room. refuses: it rests for a cause that mostly lasts. told: its provider asked to be
+    left alone for longer, or refused all its keys."""
+
+    model: ModelSpec
+    question: Question
+    at: float
+    refuses: bool
+    told: bool
+
+
+def resting_models(course: Course, now: float) -> dict[str, Resting]:
+    """No other model can answer: the models whose cause of rest may be over by now, or that used up their attempts."""
+    scope, found = course.scope(), {}
+    course.told_by = None
+    for pool in course.pools:
+        question = course.question(now, pool)
+        for id in course.pipeline.preferred(question):
+            model = course.table.models[id]
+            if id in found or id in course.given_up or (scope is not None and not scope(model)):
+                continue
+            resting = _tested_from(course, model, question)
+            if resting is not None:
+                found[id] = resting
+    return found
+
+
+def known_times(resting: dict[str, Resting]) -> list[float]:
+    """The times (UTC s) that are known of those at which they may be tested."""
+    return [each.at for each in resting.values() if each.at < INDEFINITELY]
+
+
+def wait_for(course: Course, resting: dict[str, Resting]) -> Wait:
+    """The wait for one of them, or for the outcome of another request's test."""
+    soon = "it has failed this request, and is asked again soon"
+    reasons = {id: course.pipeline.down_because(each.question, each.model) or soon for id, each in resting.items()}
+    known = any(course.state.model(id).has_answered for id in resting)
+    return Wait(min(known_times(resting), default=None), reasons, resting=True, known=known)
+
+
+def soonest(course: Course, consulted: list[Consulted]) -> tuple[Question, ModelSpec] | None:
+    """The one to wait for among those that failed this request and may be asked again, at worst one that its failure
+    put on standby."""
+    best: tuple[bool, float] | None = None
+    found: tuple[Question, ModelSpec] | None = None
+    for question in (each.question for each in consulted):
+        for id, ready in course.not_before.items():
+            model = course.table.models[id]
+            if id in course.spent or id not in question.pool.positions or not course.may_be_asked_again(id):
+                continue
+            if _is_tested(course, model, question.pool, question.now):
+                continue
+            fits_from = _fits_from(course, model, question)
+            if fits_from is None or fits_from >= course.deadline:
+                continue
+            if fits_from > question.now + recovery.LONGEST_KEPT and question.pool.retry.max_attempts > 1:
+                continue
+            course.not_before[id] = ready = max(ready, fits_from)
+            rank = (not course.pipeline.is_up(question, id), ready)
+            if best is None or rank < best:
+                best, found = rank, (question, model)
+    return found
+
+
+def _tested_from(course: Course, model: ModelSpec, question: Question) -> Resting | None:
+    """When this request may test it, even if another is doing so; None: not at all."""
+    state, now, once = course.state, question.now, question.pool.retry.max_attempts <= 1
+    if not course.may_test(model.id, question.pool) or state.model(model.id).deactivated:
+        return None
+    if course.provider_of(model).disabled:
+        return None
+    at = now if course.is_back(model.id, now) else max(course.not_before.get(model.id, now), now)
+    told = [] if once else state.rates.rests(question, model)
+    believed = once or recovery.has_calendar(question.pool.recovery, course.provider_of(model))
+    refuses = False
+    for availability in (*availabilities(state, question.pool.name, model.id, model.provider), *told):
+        wait = recovery.tested_in(availability, now)
+        if wait is None:
+            return None
+        if recovery.refuses(availability, now):
+            refuses = True
+            if (believed and availability.cause == FailureKind.QUOTA) or _is_told_by(course, model, availability):
+                return None
+        elif availability.standby and availability.cause not in recovery.PASSING and wait > 0:
+            return None
+        at = max(at, now + wait)
+        if recovery.tested_by_another(availability, course.book, now):
+            at = max(at, min(availability.tested_at + recovery.LONGEST_TEST, course.deadline - AT_LAST))
+    if any(stage.objection(model, question) is not None for stage in course.pipeline.at_test):
+        return None
+    fits_from = _fits_from(course, model, question, resting=once, at_limit=True)
+    if fits_from is None:
+        return None
+    at = max(at, fits_from)
+    return None if course.deadline <= at < INDEFINITELY else Resting(model, question, at, refuses, bool(told))
+
+
+def _is_told_by(course: Course, model: ModelSpec, availability: Availability) -> bool:
+    """Whether another request has just been refused, so that this one need not ask."""
+    if model.id in course.failed_at:
+        return False
+    if not recovery.refused_since(availability, course.arrived, course.state.model(model.id).answered):
+        return False
+    course.told_by = model, availability
+    return True
+
+
+def _fits_from(
+    course: Course, model: ModelSpec, question: Question, *, resting: bool = True, at_limit: bool = False
+) -> float | None:
+    """From when on (UTC s) a model that is to be waited for has room: where its provider asked, perhaps another
+    request, to leave it alone till then; at_limit: or where it is at a limit (INDEFINITELY: until another request
+    ends). None where it does not fit. resting: see `Rates.no_room`."""
+    no_room = course.state.rates.no_room(question, model, resting=resting)
+    if no_room is not None and not no_room.told and not at_limit:
+        return None
+    stages = course.pipeline.at_retry
+    if any(stage.objection(model, question) is not None for stage in stages if not stage.queued):
+        return None
+    if no_room is None:
+        return question.now
+    return INDEFINITELY if no_room.frees_in is None else question.now + no_room.frees_in
+
+
+def _is_tested(course: Course, model: ModelSpec, pool: PoolSpec, now: float) -> bool:
+    """Whether another request tests it."""
+    return any(
+        recovery.tested_by_another(availability, course.book, now)
+        for availability in availabilities(course.state, pool.name, model.id, model.provider)
+    )

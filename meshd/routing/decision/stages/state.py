@@ -1,0 +1,48 @@
+"""Whether a model is up, by what happened to it."""
+
+from __future__ import annotations
+
+from meshd.routing.availability.recovery import objection, recovers_in, tried_again_in
+from meshd.routing.availability.state import MeshState, availabilities
+from meshd.routing.decision.stages.base import Stage
+from meshd.routing.request.question import Question
+from meshd.routing.table.specs import ModelSpec
+
+
+class StateStage(Stage):
+    """The model, its membership in the pool and its provider are up, and it is not switched off."""
+
+    name = "state"
+    by_record = True
+    testable = True
+
+    def __init__(self, state: MeshState) -> None:
+        self._state = state
+
+    def objection(self, model: ModelSpec, question: Question) -> str | None:
+        state, now = self._state, question.now
+        provider = question.table.providers.get(model.provider)
+        if provider is not None and provider.disabled:
+            return f"provider {model.provider} is disabled: {provider.disabled}"
+        known = state.model(model.id)
+        if known.deactivated is not None:
+            return f"deactivated by hand: {known.deactivated}"
+        why = objection(state.provider(model.provider).availability, now)
+        if why is not None:
+            return f"provider {model.provider}: {why}"
+        return objection(known.availability, now) or objection(
+            state.member(question.pool.name, model.id).availability, now
+        )
+
+    def clears_in(
+        self, model: ModelSpec, question: Question, *, untested: bool = False, dropped: bool = True
+    ) -> float | None:
+        if self._state.model(model.id).deactivated is not None or question.table.providers[model.provider].disabled:
+            return None
+        longest, rests_for = 0.0, recovers_in if untested else tried_again_in
+        for availability in availabilities(self._state, question.pool.name, model.id, model.provider):
+            wait = rests_for(availability, question.now)
+            if wait is None:
+                return None
+            longest = max(longest, wait)
+        return longest
