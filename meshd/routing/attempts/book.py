@@ -123,7 +123,7 @@ class AttemptBook:
         provider.in_flight -= 1
         step.usage, step.sent = usage, sent
         if tokens or billed:
-            percent = step.reservation.write_percent if step.reservation is not None else 100
+            percent = step.taken.reservation.write_percent if step.taken is not None else 100
             step.cost = min(cost_of(usage, model, percent), MOST_COST)
             known.tokens_in += usage.input_tokens
             known.tokens_out += usage.output_tokens

@@ -6,7 +6,9 @@ one may have taken the room in between, and the request decides again.
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from typing import Protocol
+
+import msgspec
 
 from meshd.routing.availability.state import MeshState
 from meshd.routing.budgets.reservations import Reservation
@@ -16,7 +18,7 @@ from meshd.routing.table.specs import ModelSpec
 from meshd.sdk.provider import RateLimits
 
 
-class Taken(NamedTuple):
+class Taken(msgspec.Struct, gc=False):
     """reservation: in every budget, quota and rule that applies. ticket: a place at every rate limit."""
 
     reservation: Reservation
@@ -67,7 +69,6 @@ class LocalCounters:
         sent: bool,
         left: bool,
     ) -> None:
-        reservation, ticket = taken
-        self._state.accounts.settle(reservation, tokens, cost, sent=sent)
-        self._state.rates.observe(ticket, limits, now)
-        self._state.rates.leave(ticket, now, tokens, sent=left)
+        self._state.accounts.settle(taken.reservation, tokens, cost, sent=sent)
+        self._state.rates.observe(taken.ticket, limits, now)
+        self._state.rates.leave(taken.ticket, now, tokens, sent=left)

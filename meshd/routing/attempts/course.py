@@ -42,6 +42,7 @@ class Course:
         counters: Counters | None = None,
     ) -> None:
         pool, now = question.pool, question.now
+        self._asked = question
         self.pipeline = pipeline
         self.table = question.table
         self.state = pipeline.state
@@ -80,7 +81,10 @@ class Course:
         self.short_since = now
 
     def question(self, now: float, pool: PoolSpec | None = None) -> Question:
-        return Question(self.table, pool or self.pool, self.needs, now, self.requester)
+        pool, asked = pool or self.pool, self._asked
+        if asked.now == now and asked.pool is pool and asked.needs is self.needs:
+            return asked  # nearly every request is answered by its first attempt
+        return Question(self.table, pool, self.needs, now, self.requester)
 
     def provider_of(self, model: ModelSpec) -> ProviderSpec:
         return self.table.providers[model.provider]

@@ -38,7 +38,7 @@ class RequestPlan(Outcomes):
     that model.
     """
 
-    _gone: str | None = None  # the model that had no room any more when it was taken
+    _gone = ""  # the model that had no room any more when it was to be taken
 
     def next(self, now: float) -> AttemptStep | Wait | GiveUp:
         """The next step. Every `AttemptStep` has to end with succeeded, failed, cancelled, lost or ran_out."""
@@ -51,25 +51,23 @@ class RequestPlan(Outcomes):
         step = self._decided(now, ())
         if step is not None:
             return step
-        taken: set[str] = set()
-        while self._gone is not None:
-            taken.add(self._gone)
-            step = self._decided(now, taken)
+        full: set[str] = set()
+        while self._gone not in full:
+            full.add(self._gone)
+            step = self._decided(now, full)
             if isinstance(step, AttemptStep):
                 return step
-        reasons = dict.fromkeys(taken, "another process took the room that it had")
-        return Wait(now + _DECIDE_AGAIN, reasons)
+        return Wait(now + _DECIDE_AGAIN, dict.fromkeys(full, "another process took the room that it had"))
 
-    def _decided(self, now: float, taken: Collection[str]) -> AttemptStep | Wait | GiveUp | None:
-        """None: there was no room any more where it was to go (`_gone`). taken: models of which this is known."""
-        self._gone = None
+    def _decided(self, now: float, full: Collection[str]) -> AttemptStep | Wait | GiveUp | None:
+        """None: there was no room any more where it was to go (`_gone`). full: models of which this is known."""
         last = self.last
-        if last is not None and self.stays and last.id not in taken:
+        if last is not None and self.stays and last.id not in full:
             question = self.question(now)
             if self._stays_with(last, question):
                 return self._begin(question, last)
         resting = [model for model, ready in self.not_before.items() if ready > now and not self.is_back(model, now)]
-        exclude = self.given_up.union(self.spent, taken, resting)
+        exclude = self.given_up.union(self.spent, full, resting)
         consulted: list[Consulted] = []
         for pool in self.pools:
             question = self.question(now, pool)

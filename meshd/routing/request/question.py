@@ -7,7 +7,6 @@ given it when they are made.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import msgspec
 
@@ -38,8 +37,7 @@ class Requester(msgspec.Struct, frozen=True):
 ANONYMOUS = Requester()
 
 
-@dataclass(slots=True)
-class Question:
+class Question(msgspec.Struct):
     """now: UTC seconds."""
 
     table: RoutingTable

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import structs
 
 from meshd.routing.attempts.plan import AttemptStep, GiveUp, RequestPlan, Wait
 from meshd.routing.availability.state import Availability, MeshState
@@ -67,7 +69,7 @@ class Mesh:
         return Question(self.table, self.pool, needs, self.now)
 
     def plan(self, needs: RequestNeeds = CHAT_NEEDS, timeout: float = 1000.0, random: float = 0.0) -> RequestPlan:
-        question = replace(self.question(needs), requester=Requester(random=lambda: random))
+        question = structs.replace(self.question(needs), requester=Requester(random=lambda: random))
         return RequestPlan(self.pipeline, question, self.now + timeout)
 
     def decide(self, needs: RequestNeeds = CHAT_NEEDS) -> str | None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as some
+from msgspec import structs
 
 from meshd.routing.availability.state import Availability
 from meshd.routing.decision.strategies.registry import BUILT_IN
@@ -125,7 +126,7 @@ def test_a_request_that_passes_over_one_with_room_moves_nobody() -> None:
 
 def firsts(made: Mesh, count: int = 4000) -> Counter[str]:
     draw = random.Random(7).random
-    question = replace(made.question(), requester=Requester(random=draw))
+    question = structs.replace(made.question(), requester=Requester(random=draw))
     return Counter(next(iter(made.pipeline.strategy_of(made.pool).order(question))) for _ in range(count))
 
 
@@ -161,7 +162,7 @@ def test_those_without_room_are_last_and_yet_there() -> None:
 def test_what_one_that_is_down_would_have_had_is_shared_alike() -> None:
     made = with_rooms(mesh("p.down", "p.a", "p.b", strategy=BALANCED), down=0.9, a=0.6, b=0.2)
     draw = random.Random(7).random
-    question = replace(made.question(), requester=Requester(random=draw))
+    question = structs.replace(made.question(), requester=Requester(random=draw))
     had: Counter[str] = Counter()
     for _ in range(4000):
         had[next(id for id in made.pipeline.strategy_of(made.pool).order(question) if id != "p.down")] += 1
@@ -173,7 +174,7 @@ def test_an_order_by_room_is_all_members_once(fractions: list[float], draw: floa
     ids = [f"p.m{number}" for number in range(len(fractions))]
     made = mesh(*ids, strategy=BALANCED)
     made.state.rates = Rooms({id: Headroom(each) for id, each in zip(ids, fractions, strict=True)})
-    question = replace(made.question(), requester=Requester(random=lambda: draw))
+    question = structs.replace(made.question(), requester=Requester(random=lambda: draw))
     assert sorted(made.pipeline.strategy_of(made.pool).order(question)) == ids
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as some
+from msgspec import structs
 
 from meshd.routing.availability import recovery
 from meshd.routing.availability.state import Availability
@@ -27,7 +28,7 @@ DOLLAR = 10**9
 
 
 def asked(made: Mesh, needs: RequestNeeds = CHAT_NEEDS, *, session: str = "", random: float = 0.5) -> Question:
-    return replace(made.question(needs), requester=Requester(session=session, random=lambda: random))
+    return structs.replace(made.question(needs), requester=Requester(session=session, random=lambda: random))
 
 
 def order(made: Mesh, needs: RequestNeeds = CHAT_NEEDS, **given: Any) -> list[str]:
@@ -382,7 +383,7 @@ def test_no_user_pushes_out_the_sessions_of_another(monkeypatch: pytest.MonkeyPa
     mine, others = at_home[:5], at_home[5:]
 
     def asked(session: str, uid: int) -> str:
-        question = replace(made.question(), requester=Requester(account="default", session=session, uid=uid))
+        question = structs.replace(made.question(), requester=Requester(account="default", session=session, uid=uid))
         decision = made.pipeline.decide(question)
         assert decision.model is not None
         made.pipeline.chosen(question, decision.model)
