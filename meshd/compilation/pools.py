@@ -13,17 +13,16 @@ from meshd.config.schema import PoolConfig
 from meshd.routing.decision.stages.capability import answered
 from meshd.routing.select.expression import compile_selection, unmet
 from meshd.routing.table.capabilities import PREDEFINED_POOLS, CapabilityTree
-from meshd.routing.table.specs import (
+from meshd.routing.table.policies import (
     CachePolicy,
     DeactivationPolicy,
-    ModelSpec,
     PacingPolicy,
-    PoolSpec,
     RecoveryPolicy,
     RetryPolicy,
     SessionPolicy,
     StreamPolicy,
 )
+from meshd.routing.table.specs import ModelSpec, PoolSpec
 
 
 def compile_pools(config: MeshConfig, models: list[ModelSpec], tree: CapabilityTree) -> Iterable[PoolSpec]:

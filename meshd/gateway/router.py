@@ -45,7 +45,8 @@ from meshd.routing.availability.state import Change, MeshState
 from meshd.routing.decision import features
 from meshd.routing.decision.pipeline import Pipeline
 from meshd.routing.durations import format_duration
-from meshd.routing.table.specs import RecoveryPolicy, RoutingTable
+from meshd.routing.table.policies import RecoveryPolicy
+from meshd.routing.table.specs import RoutingTable
 from meshd.sdk.provider import FailureKind, Operation, ProviderFailure
 from meshd.spend.journal import JournalWriter, open_segment
 from modelmesh.errors import MeshError, NotFoundError, RequestCancelledError

@@ -25,7 +25,8 @@ from meshd.gateway.cache.shared_request import Reader, SharedReply, SharedReques
 from meshd.gateway.frontends.exchange import ClientGone, Reply, Request, not_read
 from meshd.host.awake import Limit
 from meshd.routing.request.cache_key import Lookup
-from meshd.routing.table.specs import CachePolicy, ModelSpec, PoolSpec, RoutingTable
+from meshd.routing.table.policies import CachePolicy
+from meshd.routing.table.specs import ModelSpec, PoolSpec, RoutingTable
 from modelmesh.errors import MeshError, RequestCancelledError, RequestTimeoutError, StreamInterrupted
 
 logger = logging.getLogger("meshd.gateway")

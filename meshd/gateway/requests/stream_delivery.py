@@ -16,7 +16,7 @@ from meshd.formats.openai.format import OPENAI
 from meshd.formats.protocol import AppSide, Seam
 from meshd.gateway.frontends.exchange import Reply
 from meshd.routing.request.needs import RequestNeeds
-from meshd.routing.table.specs import StreamPolicy
+from meshd.routing.table.policies import StreamPolicy
 from meshd.sdk import lenient
 from meshd.sdk.provider import Operation, StreamEvent, Usage
 

@@ -13,7 +13,6 @@ from bisect import bisect_left, insort
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush
-from math import ceil
 
 _DEBTS = 1024  # idle apps whose last turn is remembered: apps choose their names, and a debt is of one request at most
 
@@ -121,19 +120,6 @@ class FairQueue:
         finally:
             self._serving = False
         return served
-
-    def position(self, waiter: Waiter) -> int:
-        """About how many are served before it."""
-        if waiter not in self._waiters:
-            return 0
-        own = self._apps[waiter.app]
-        before = sum(bisect_left(waiters, _rank(waiter), key=_rank) for waiters in own.places.values())
-        turn = own.start + before / _weight(waiter)
-        for app in self._apps.values():
-            if app is not own and app.start <= turn:
-                waits, ahead = sum(map(len, app.places.values())), (turn - app.start) * _weight(app.firsts()[0])
-                before += min(waits, 1 + int(ahead) if app.turn < own.turn else ceil(ahead))
-        return before
 
     def waiting(self) -> dict[str, int]:
         """app → how many of its requests wait."""

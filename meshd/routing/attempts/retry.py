@@ -12,7 +12,8 @@ import enum
 from collections.abc import Callable
 
 from meshd.routing.availability.recovery import REFUSING
-from meshd.routing.table.specs import NON_RETRYABLE_CODES, RETRYABLE_CODES, ProviderSpec, RetryPolicy
+from meshd.routing.table.policies import RetryPolicy
+from meshd.routing.table.specs import NON_RETRYABLE_CODES, RETRYABLE_CODES, ProviderSpec
 from meshd.sdk.provider import FailureKind, ProviderFailure
 
 

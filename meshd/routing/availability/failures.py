@@ -27,7 +27,8 @@ from meshd.routing.availability.retry_after import bound_wait
 from meshd.routing.availability.state import INDEFINITELY, Availability, Change, MemberState, MeshState, availabilities
 from meshd.routing.budgets.accounts import Alert
 from meshd.routing.durations import format_duration
-from meshd.routing.table.specs import Allowance, ModelSpec, PoolSpec, ProviderSpec, RecoveryPolicy, RoutingTable
+from meshd.routing.table.policies import RecoveryPolicy
+from meshd.routing.table.specs import Allowance, ModelSpec, PoolSpec, ProviderSpec, RoutingTable
 from meshd.sdk.provider import FailureKind, ProviderFailure, QuotaStatus
 
 UNREACHABLE_AFTER = 2

@@ -18,7 +18,8 @@ from meshd.routing.durations import format_duration
 from meshd.routing.standing import FIRST_RETRY as FIRST_RETRY
 from meshd.routing.standing import LONGEST_KEPT as LONGEST_KEPT
 from meshd.routing.standing import LONGEST_RETRY as LONGEST_RETRY
-from meshd.routing.table.specs import PoolSpec, ProviderSpec, RecoveryPolicy, RoutingTable
+from meshd.routing.table.policies import RecoveryPolicy
+from meshd.routing.table.specs import PoolSpec, ProviderSpec, RoutingTable
 from meshd.sdk.provider import FailureKind
 from meshd.spend.calendar import Calendar
 from modelmesh.wording import then

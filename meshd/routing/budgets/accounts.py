@@ -261,10 +261,6 @@ class Accounts:
         sums = None if meter is None or period is None else meter.window(window, period)
         return Use() if sums is None else Use(*sums.used)
 
-    def cost_of(self, model: str) -> int:
-        """10⁻⁹ USD that the model has cost this month."""
-        return self.used("model", model).cost
-
     # -- windows --------------------------------------------------------------------------------------
 
     def _spread(self) -> None:

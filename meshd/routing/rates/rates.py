@@ -24,19 +24,17 @@ from meshd.routing.rates.headroom import (
     UNLIMITED,
     Headroom,
     NoRoom,
-    frees_at_best,
-    limits_left,
     no_room_this_minute,
-    overrides,
     room_in,
-    used_up,
 )
 from meshd.routing.rates.key_ring import KeyRing, RestingKey
+from meshd.routing.rates.provider_room import headroom_of, no_room_with_key, no_room_with_keys
 from meshd.routing.rates.records import Holder, ModelRecord, Pace, RateTicket
-from meshd.routing.rates.sliding_window import WINDOW, SlidingWindow
+from meshd.routing.rates.sliding_window import WINDOW
 from meshd.routing.request.estimate import Estimate
 from meshd.routing.standing import LONGEST_KEPT, Availability
-from meshd.routing.table.specs import ModelSpec, PacingPolicy, ProviderSpec, RateSpec, RoutingTable
+from meshd.routing.table.policies import PacingPolicy
+from meshd.routing.table.specs import ModelSpec, ProviderSpec, RateSpec, RoutingTable
 from meshd.sdk.provider import RateLimits
 
 if TYPE_CHECKING:
@@ -107,10 +105,10 @@ class Rates:
             if no_room is not None:
                 return no_room
         if spec.keys:
-            return self._no_room_with_keys(spec, provider, model, record, tokens, question.now, resting)
+            return no_room_with_keys(spec, provider, model, record, tokens, question.now, resting)
         if spec.rate.rpm is None and spec.rate.tpm is None and model.id not in self._told:
             return None  # no limit is known
-        return self._no_room_with_key("", spec, provider, model, record, tokens, question.now)
+        return no_room_with_key("", spec, provider, model, record, tokens, question.now)
 
     def rests(self, question: Question, model: ModelSpec) -> list[Availability]:
         """What blocks it although it may be tested: its provider asked for a long pause, or refused all its keys."""
@@ -140,7 +138,7 @@ class Rates:
             ring = provider.keys = provider.keys or KeyRing()
             ring.configure(spec.keys)
             room: Callable[[str], bool] = lambda id: (  # noqa: E731 - of this attempt alone
-                self._no_room_with_key(id, spec, provider, model, record, tokens, now) is None
+                no_room_with_key(id, spec, provider, model, record, tokens, now) is None
             )
             ticket.key = ring.take(now, room)
         ticket._record, ticket._life = record, self._life
@@ -273,38 +271,11 @@ class Rates:
     def headroom(self, question: Question, model: ModelSpec) -> Headroom:
         """For `rate-limit-aware` and `load-balanced`: by the provider's limits and the pool's. An app's own limits are
         the same for every model, and left out."""
-        spec, provider, now = (
-            question.table.providers[model.provider],
-            self._providers.get(model.provider),
-            question.now,
-        )
-        record, rate = self._models.get(model.id), spec.rate
-        ids = self._usable(spec, provider, now)
-        if not ids:
-            return Headroom(0.0, 0.0, None)
-        known = [record.observed.get(id) for id in ids] if record is not None else []
-        window = provider.window if provider is not None else SlidingWindow()
-        window.expire(now)
-        requests = limits_left(
-            [None if each is None else each.remaining_requests for each in known], rate.rpm, len(window), now
-        )
-        tokens = limits_left(
-            [None if each is None else each.remaining_tokens for each in known], rate.tpm, window.tokens, now
-        )
-        if question.pool.pacing.max_rpm is not None:
+        spec, provider = question.table.providers[model.provider], self._providers.get(model.provider)
+        most, pace = question.pool.pacing.max_rpm, None
+        if most is not None:
             pace = self._paces.get((question.pool.name, model.id), Pace())
-            pace.window.expire(now)
-            requests.append((question.pool.pacing.max_rpm - len(pace.window), question.pool.pacing.max_rpm))
-        limits = [*requests, *tokens]
-        if rate.concurrency is not None:
-            limits.append((rate.concurrency - (provider.in_flight if provider is not None else 0), rate.concurrency))
-        if not limits:
-            return UNLIMITED
-        return Headroom(
-            min(max(left / limit, 0.0) if limit else float(left > 0) for left, limit in limits),
-            min((float(max(left, 0)) for left, _ in requests), default=None),
-            min((float(max(left, 0)) for left, _ in tokens), default=None),
-        )
+        return headroom_of(spec, provider, self._models.get(model.id), pace, most, question.now)
 
     def nothing_in_flight(self) -> None:
         """The requests in flight were lost with the router."""
@@ -357,14 +328,6 @@ class Rates:
             holder.keys = holder.keys or KeyRing()
             holder.keys.load(keys, now)
 
-    @staticmethod
-    def _usable(spec: ProviderSpec, provider: Holder | None, now: float) -> list[str]:
-        """Fingerprints of the keys that do not rest; "" stands for the only one."""
-        if not spec.keys:
-            return [""]
-        ring = provider.keys if provider is not None else None
-        return [key.id for key in spec.keys if ring is None or ring.rest_of(key.id, now) is None]
-
     # -- why there is no room -------------------------------------------------------------------------
 
     def _no_room_for_app(self, question: Question, rate: RateSpec, tokens: int) -> NoRoom | None:
@@ -386,67 +349,6 @@ class Rates:
             wait = pace.last + delta - now
             return NoRoom(f"pool {pool.name} sends {model.id} a request every {delta:g} s; {room_in(wait)}", wait)
         return no_room_this_minute(f"pool {pool.name} at {model.id}", pace.window, pacing.max_rpm, None, 0, now)
-
-    def _no_room_with_keys(
-        self,
-        spec: ProviderSpec,
-        provider: Holder | None,
-        model: ModelSpec,
-        record: ModelRecord | None,
-        tokens: int,
-        now: float,
-        resting: bool,
-    ) -> NoRoom | None:
-        """None while one key has room, else that of the key that has room first."""
-        ring = provider.keys if provider is not None else None
-        if ring is not None and not resting:
-            all_rest = ring.all_rest(now)
-            if all_rest is not None and all_rest.retry_at < all_rest.until:
-                ring = None  # as if none rested
-        first: NoRoom | None = None
-        for key in spec.keys:
-            rest = ring.rest_of(key.id, now) if ring is not None else None
-            if rest is None:
-                no_room = self._no_room_with_key(key.id, spec, provider, model, record, tokens, now)
-                if no_room is None:
-                    return None
-            else:
-                no_room = NoRoom(
-                    f"no key of {spec.name} can be used now: {key.id} rests ({rest.reason})", rest.until - now
-                )
-            if first is None or frees_at_best(no_room) < frees_at_best(first):
-                first = no_room
-        assert first is not None
-        return first if frees_at_best(first) < float("inf") else NoRoom(first.reason, None)
-
-    def _no_room_with_key(
-        self,
-        key: str,
-        spec: ProviderSpec,
-        provider: Holder | None,
-        model: ModelSpec,
-        record: ModelRecord | None,
-        tokens: int,
-        now: float,
-    ) -> NoRoom | None:
-        """By the headers for this key, or else by the configuration."""
-        rpm, tpm = spec.rate.rpm, spec.rate.tpm
-        observed = record.observed.get(key) if record is not None else None
-        if observed is not None:
-            for remaining, wanted, what in (
-                (observed.remaining_requests, 1, "requests"),
-                (observed.remaining_tokens, tokens, "tokens"),
-            ):
-                wait = None if remaining is None else remaining.free_in(wanted, now)
-                if remaining is not None and wait is not None:
-                    return used_up(spec.name, model.id, remaining, wanted, what, wait)
-            if overrides(observed.remaining_requests, now):
-                rpm = None
-            if overrides(observed.remaining_tokens, now):
-                tpm = None
-        if provider is None or (rpm is None and tpm is None):
-            return None
-        return no_room_this_minute(spec.name, provider.window, rpm, tpm, tokens, now)
 
     # -- records --------------------------------------------------------------------------------------
 

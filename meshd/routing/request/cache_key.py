@@ -16,7 +16,8 @@ from typing import Any
 import msgspec
 
 from meshd.routing.request.needs import RequestNeeds
-from meshd.routing.table.specs import AppSpec, CachePolicy, PoolSpec
+from meshd.routing.table.policies import CachePolicy
+from meshd.routing.table.specs import AppSpec, PoolSpec
 from meshd.sdk.provider import Operation
 from modelmesh.errors import InvalidRequestError
 

@@ -127,9 +127,6 @@ class CapabilityTree:
         """Like resolve; raises KeyError naming the nearest."""
         return self._require(name)
 
-    def get_children(self, name: str) -> list[str]:
-        return list(self._children[self._require(name)])
-
     def get_ancestors(self, name: str) -> list[str]:
         """From the parent up to the category."""
         parts = self._require(name).split(".")
@@ -154,16 +151,9 @@ class CapabilityTree:
     def is_leaf(self, name: str) -> bool:
         return not self._children[self._require(name)]
 
-    def is_ancestor_of(self, ancestor: str, node: str) -> bool:
-        """Strictly above."""
-        return self._require(node).startswith(self._require(ancestor) + ".")
-
     def covers(self, target: str, node: str) -> bool:
         """`node` is `target` or below it. Both are ids."""
         return node == target or node.startswith(target + ".")
-
-    def list_categories(self) -> list[str]:
-        return list(self._children[""])
 
     def list_all(self) -> list[str]:
         found: list[str] = []
@@ -171,11 +161,6 @@ class CapabilityTree:
             found.append(category)
             found.extend(self.get_descendants(category))
         return found
-
-    def search(self, keyword: str) -> list[str]:
-        """Ids that contain the keyword, case ignored."""
-        wanted = keyword.lower()
-        return [node for node in self.list_all() if wanted in node.lower()]
 
     def alias(self, node: str) -> str:
         """The shortest name that stands for `node`."""

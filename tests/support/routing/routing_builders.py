@@ -135,6 +135,17 @@ def gave_up(step: AttemptStep | GiveUp) -> MeshError:
     return step.error
 
 
+def walk(made: Mesh, plan: RequestPlan, *failures: Any) -> list[tuple[str, float]]:
+    """Fail once after another, each where `next` says; (model, wait) of every step, time going by with the waits."""
+    steps = []
+    for failed in failures:
+        step = tried(plan.next(made.now))
+        steps.append((step.model.id, step.wait))
+        made.now += step.wait
+        plan.failed(failed, made.now, 0.0)
+    return steps
+
+
 def waits(step: AttemptStep | Wait | GiveUp) -> Wait:
     """For a model that rests."""
     assert isinstance(step, Wait), step

@@ -20,7 +20,8 @@ from meshd.compilation.secret_sources import secret_sources
 from meshd.config import MeshConfig
 from meshd.core.records import Event, Outcome
 from meshd.discovery.local_watch import LocalWatch
-from meshd.routing.table.specs import PoolSpec, RecoveryPolicy
+from meshd.routing.table.policies import RecoveryPolicy
+from meshd.routing.table.specs import PoolSpec
 from meshd.sdk.discovery import FoundServer
 from meshd.sdk.provider import ModelListing, ProviderSettings
 from meshd.telemetry.logs import LogBridge

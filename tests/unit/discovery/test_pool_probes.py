@@ -6,7 +6,8 @@ from typing import Any
 
 from meshd.discovery.pool_probes import PoolProbes
 from meshd.messages import ProbeModels
-from meshd.routing.table.specs import PoolSpec, RecoveryPolicy
+from meshd.routing.table.policies import RecoveryPolicy
+from meshd.routing.table.specs import PoolSpec
 
 
 def pool(*members: str, name: str = "chat", **recovery: Any) -> PoolSpec:

@@ -20,7 +20,8 @@ from meshd.gateway.cache.cache import ResponseCache, Served
 from meshd.gateway.frontends.exchange import ClientGone, Deadline, Reply
 from meshd.routing.request.cache_key import Lookup
 from meshd.routing.table.capabilities import CapabilityTree
-from meshd.routing.table.specs import CachePolicy, ModelSpec, PoolSpec, RoutingTable
+from meshd.routing.table.policies import CachePolicy
+from meshd.routing.table.specs import ModelSpec, PoolSpec, RoutingTable
 from modelmesh import BudgetExceededError, MeshError, ProviderError
 from tests.support.gateway.asked import Asked
 

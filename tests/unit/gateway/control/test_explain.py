@@ -9,7 +9,8 @@ import pytest
 
 from meshd.host import clock
 from meshd.routing.rates.rates import Headroom, NoRoom
-from meshd.routing.table.specs import Allowance, AppSpec, CachePolicy, PoolSpec, SessionPolicy
+from meshd.routing.table.policies import CachePolicy, SessionPolicy
+from meshd.routing.table.specs import Allowance, AppSpec, PoolSpec
 from modelmesh import AccessDeniedError, InvalidRequestError, NotFoundError
 from tests.support.gateway.mesh_builders import CHAT, MAIL, ROOT, VIM, Core, model
 

@@ -15,7 +15,8 @@ from hypothesis import strategies as some
 from meshd.host import clock
 from meshd.routing.attempts.course import LAST_ATTEMPTS
 from meshd.routing.availability import recovery
-from meshd.routing.table.specs import RateSpec, RetryPolicy
+from meshd.routing.table.policies import RetryPolicy
+from meshd.routing.table.specs import RateSpec
 from meshd.sdk.provider import FailureKind, ProviderFailure
 from tests.support.gateway.virtual_world import (
     QUEUE_TIMEOUT,

@@ -18,7 +18,8 @@ from meshd.gateway.requests.waiting_room import WaitingRoom
 from meshd.host import clock
 from meshd.routing.attempts import usage as settlement
 from meshd.routing.request.needs import PREAMBLE
-from meshd.routing.table.specs import ModelSpec, Pricing, ProviderSpec, RetryPolicy, StreamPolicy
+from meshd.routing.table.policies import RetryPolicy, StreamPolicy
+from meshd.routing.table.specs import ModelSpec, Pricing, ProviderSpec
 from meshd.sdk.provider import (
     FailureKind,
     Operation,

@@ -13,7 +13,7 @@ from hypothesis import strategies as some
 from meshd.formats.openai import wire
 from meshd.gateway.requests.stream_delivery import Delivery
 from meshd.routing.request.needs import RequestNeeds
-from meshd.routing.table.specs import StreamPolicy
+from meshd.routing.table.policies import StreamPolicy
 from meshd.sdk.provider import Operation, StreamEvent, Usage
 
 CONTINUE = StreamPolicy()

@@ -19,16 +19,8 @@ from meshd.gateway.upkeep.token_probe import NotSent, ask_one_token
 from meshd.routing.availability import recovery
 from meshd.routing.availability.state import MeshState
 from meshd.routing.table.capabilities import CapabilityTree
-from meshd.routing.table.specs import (
-    Allowance,
-    DeactivationPolicy,
-    KeySpec,
-    ModelSpec,
-    PoolSpec,
-    Pricing,
-    ProviderSpec,
-    RoutingTable,
-)
+from meshd.routing.table.policies import DeactivationPolicy
+from meshd.routing.table.specs import Allowance, KeySpec, ModelSpec, PoolSpec, Pricing, ProviderSpec, RoutingTable
 from meshd.sdk.provider import (
     FailureKind,
     ModelListing,

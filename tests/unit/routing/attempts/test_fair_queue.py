@@ -254,21 +254,6 @@ def test_whoever_raises_leaves_and_the_others_go_on(it):
     assert it.serve() == "a"
 
 
-def test_positions(it):
-    waiters = {name: it.add(name[0], name=name) for name in ("a1", "a2", "b1", "a3", "b2")}
-    assert {name: it.queue.position(waiter) for name, waiter in waiters.items()} == {
-        "a1": 0,
-        "b1": 1,
-        "a2": 2,
-        "b2": 3,
-        "a3": 4,
-    }
-    it.serve(1)
-    assert it.queue.position(waiters["a1"]) == 0
-    assert it.queue.position(waiters["b1"]) == 0
-    assert it.queue.position(waiters["a3"]) == 3
-
-
 APPS = st.sampled_from("abcd")
 PLACES = st.sampled_from("xyz")
 STEPS = st.lists(
@@ -305,8 +290,6 @@ def test_nobody_is_lost_or_served_twice(steps):
                 del waiting[name]
         assert len(it.queue) == len(waiting)
         assert it.queue.waiting() == Counter(waiter.app for waiter in waiting.values())
-        for waiter in waiting.values():
-            assert 0 <= it.queue.position(waiter) < len(waiting)
         wait_at = {(waiter.app, waiter.place) for waiter in waiting.values()}
         for app in {waiter.app for waiter in waiting.values()} | {"nobody"}:
             for place in "xyz":

@@ -19,19 +19,8 @@ from meshd.routing.attempts.plan import AttemptStep
 from meshd.routing.availability import recovery
 from meshd.routing.availability.state import availabilities
 from meshd.routing.request.needs import RequestNeeds
-from meshd.routing.table.specs import (
-    Allowance,
-    AppSpec,
-    DeactivationPolicy,
-    KeySpec,
-    PacingPolicy,
-    PoolSpec,
-    Pricing,
-    ProviderSpec,
-    RateSpec,
-    RecoveryPolicy,
-    RetryPolicy,
-)
+from meshd.routing.table.policies import DeactivationPolicy, PacingPolicy, RecoveryPolicy, RetryPolicy
+from meshd.routing.table.specs import Allowance, AppSpec, KeySpec, PoolSpec, Pricing, ProviderSpec, RateSpec
 from meshd.sdk.provider import FailureKind, Operation, Usage
 from modelmesh import BudgetExceededError, MeshError
 from tests.support.routing.routing_builders import (

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from meshd.routing.attempts.retry import Verdict, classify, delay
-from meshd.routing.table.specs import NON_RETRYABLE_CODES, RETRYABLE_CODES, ProviderSpec, RetryPolicy
+from meshd.routing.table.policies import RetryPolicy
+from meshd.routing.table.specs import NON_RETRYABLE_CODES, RETRYABLE_CODES, ProviderSpec
 from meshd.sdk.provider import FailureKind
 from tests.support.routing.routing_builders import failure
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as some
 from meshd.routing.availability import failures
 from meshd.routing.availability.retry_after import bound_wait
 from meshd.routing.rates.header_limits import LeftAlone
-from meshd.routing.table.specs import DeactivationPolicy, RecoveryPolicy, RetryPolicy
+from meshd.routing.table.policies import DeactivationPolicy, RecoveryPolicy, RetryPolicy
 from meshd.sdk.provider import FailureKind
 from tests.support.routing.routing_builders import NOW, failure, mesh, tried
 

@@ -8,7 +8,8 @@ from meshd.routing.attempts.plan import AttemptStep, GiveUp, RequestPlan, Wait
 from meshd.routing.availability import recovery
 from meshd.routing.availability.state import Availability
 from meshd.routing.request.needs import RequestNeeds
-from meshd.routing.table.specs import DeactivationPolicy, KeySpec, ProviderSpec, RateSpec, RecoveryPolicy, RetryPolicy
+from meshd.routing.table.policies import DeactivationPolicy, RecoveryPolicy, RetryPolicy
+from meshd.routing.table.specs import KeySpec, ProviderSpec, RateSpec
 from meshd.sdk.provider import FailureKind, Operation
 from tests.support.routing.routing_builders import CHAT_NEEDS, NO_FEATURES, SERVER, Mesh, failure, mesh, model, tried
 

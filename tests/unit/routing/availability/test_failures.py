@@ -6,7 +6,8 @@ import pytest
 
 from meshd.routing.availability import failures
 from meshd.routing.availability.state import INDEFINITELY, Change
-from meshd.routing.table.specs import DeactivationPolicy, PoolSpec, ProviderSpec, RecoveryPolicy, RetryPolicy
+from meshd.routing.table.policies import DeactivationPolicy, RecoveryPolicy, RetryPolicy
+from meshd.routing.table.specs import PoolSpec, ProviderSpec
 from meshd.sdk.provider import FailureKind, ProviderFailure
 from tests.support.routing.routing_builders import CONNECTION, NOW, SERVER, Mesh, failure, mesh
 

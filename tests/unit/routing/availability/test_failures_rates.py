@@ -5,7 +5,8 @@ from __future__ import annotations
 from meshd.routing.availability import failures, recovery
 from meshd.routing.availability.error_rate import LEAST_SAMPLES
 from meshd.routing.availability.state import Change
-from meshd.routing.table.specs import DeactivationPolicy, KeySpec, ProviderSpec
+from meshd.routing.table.policies import DeactivationPolicy
+from meshd.routing.table.specs import KeySpec, ProviderSpec
 from meshd.sdk.provider import FailureKind, ProviderFailure
 from tests.support.routing.routing_builders import NOW, SERVER, Mesh, failure, mesh
 

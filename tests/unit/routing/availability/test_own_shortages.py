@@ -8,7 +8,8 @@ from meshd.routing.attempts.outcomes import LACK_LONGEST, LACK_PATIENCE
 from meshd.routing.attempts.plan import Wait
 from meshd.routing.availability import failures
 from meshd.routing.availability.state import availabilities
-from meshd.routing.table.specs import DeactivationPolicy, ModelSpec, PoolSpec, ProviderSpec, RateSpec, RetryPolicy
+from meshd.routing.table.policies import DeactivationPolicy, RetryPolicy
+from meshd.routing.table.specs import ModelSpec, PoolSpec, ProviderSpec, RateSpec
 from meshd.sdk.provider import FailureKind
 from tests.support.routing.routing_builders import NOW, SERVER, failure, gave_up, mesh, tried
 

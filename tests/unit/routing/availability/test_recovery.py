@@ -13,7 +13,8 @@ from hypothesis import strategies as some
 from meshd.routing.availability import recovery
 from meshd.routing.availability.recovery import ACTIVE, PROBATION, STANDBY, USED_UP
 from meshd.routing.availability.state import INDEFINITELY, Availability, Change, MeshState
-from meshd.routing.table.specs import PoolSpec, RecoveryPolicy, RoutingTable
+from meshd.routing.table.policies import RecoveryPolicy
+from meshd.routing.table.specs import PoolSpec, RoutingTable
 from tests.support.routing.routing_builders import CHAT, NOW, Mesh, mesh
 
 POLICY = RecoveryPolicy(cooldown=60.0, max_cooldown=900.0)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from meshd.routing.availability import failures, recovery
 from meshd.routing.availability.state import INDEFINITELY, Availability, Change, availabilities
-from meshd.routing.table.specs import DeactivationPolicy, ProviderSpec, RecoveryPolicy
+from meshd.routing.table.policies import DeactivationPolicy, RecoveryPolicy
+from meshd.routing.table.specs import ProviderSpec
 from meshd.sdk.provider import FailureKind, ProviderFailure
 from tests.support.routing.routing_builders import NOW, SERVER, Mesh, failure, mesh
 

@@ -12,7 +12,8 @@ from meshd.routing.availability import failures, recovery
 from meshd.routing.availability.state import INDEFINITELY, Availability, Change, availabilities
 from meshd.routing.budgets.accounts import Alert
 from meshd.routing.decision.stages.maintenance import ends_in
-from meshd.routing.table.specs import Allowance, DeactivationPolicy, ProviderSpec, RecoveryPolicy
+from meshd.routing.table.policies import DeactivationPolicy, RecoveryPolicy
+from meshd.routing.table.specs import Allowance, ProviderSpec
 from meshd.sdk.provider import FailureKind, QuotaStatus
 from tests.support.routing.routing_builders import Mesh, failure, mesh
 

@@ -32,13 +32,12 @@ def test_nothing_is_refused_where_nothing_is_limited_and_everything_is_counted()
     assert used("pool", "chat") == used("app", "notes", "day") == Use(2, 103, 7)
     assert used("member", "chat\0groq.llama", "stint") == Use(1, 100, 7)
     assert used("provider", "groq", "rolling") == used("model", "nobody") == Use()
-    assert mesh_.accounts.cost_of("groq.llama") == 7
+    assert mesh_.accounts.used("model", "groq.llama").cost == 7
     assert mesh_.accounts.standing(NOW) == []
 
 
 def test_nothing_is_known_before_the_first_request() -> None:
     assert Accounts().used("model", "groq.llama") == Use()
-    assert Accounts().cost_of("groq.llama") == 0
 
 
 def test_what_is_reserved_is_not_given_away_again() -> None:

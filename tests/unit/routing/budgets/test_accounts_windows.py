@@ -21,7 +21,7 @@ def test_days_and_months_begin_anew() -> None:
     assert mesh_.refused().allowance.window == "month"
     mesh_.now = NOW + 8 * DAY  # 2026-12-01
     mesh_.spend()
-    assert mesh_.accounts.cost_of("groq.llama") == DOLLAR // 10
+    assert mesh_.accounts.used("model", "groq.llama").cost == DOLLAR // 10
 
 
 def test_a_request_settles_in_the_window_it_was_made_in() -> None:

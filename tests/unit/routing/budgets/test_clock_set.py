@@ -13,7 +13,8 @@ from meshd.routing.availability import state as states
 from meshd.routing.availability.state import INDEFINITELY, Availability
 from meshd.routing.budgets.windows import ROLLING, Rolling
 from meshd.routing.decision.stages import maintenance
-from meshd.routing.table.specs import DeactivationPolicy, ProviderSpec
+from meshd.routing.table.policies import DeactivationPolicy
+from meshd.routing.table.specs import ProviderSpec
 from meshd.sdk.provider import FailureKind
 from tests.support.routing.routing_builders import CHAT_NEEDS, Mesh, failure, mesh, model
 

@@ -19,7 +19,8 @@ from meshd.routing.request.features import CALLED, REMEMBERED, used
 from meshd.routing.request.needs import RequestNeeds
 from meshd.routing.request.question import Question, Requester
 from meshd.routing.select.expression import compile_selection
-from meshd.routing.table.specs import PoolSpec, Pricing, RetryPolicy, SessionPolicy
+from meshd.routing.table.policies import RetryPolicy, SessionPolicy
+from meshd.routing.table.specs import PoolSpec, Pricing
 from meshd.sdk.provider import FailureKind, Operation, ProviderFailure
 from tests.support.routing.routing_builders import (
     CHAT,

@@ -11,7 +11,7 @@ from hypothesis import strategies as some
 
 from meshd.routing.decision.stages import maintenance
 from meshd.routing.decision.stages.maintenance import Maintenance, MaintenanceStage
-from meshd.routing.table.specs import DeactivationPolicy
+from meshd.routing.table.policies import DeactivationPolicy
 from tests.support.routing.routing_builders import mesh
 
 BERLIN = ZoneInfo("Europe/Berlin")

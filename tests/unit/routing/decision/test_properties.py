@@ -19,7 +19,8 @@ from meshd.routing.availability import failures, recovery
 from meshd.routing.availability.state import Availability, availabilities
 from meshd.routing.decision.stages.state import StateStage
 from meshd.routing.request.needs import RequestNeeds
-from meshd.routing.table.specs import DeactivationPolicy, ModelSpec, RecoveryPolicy, RetryPolicy
+from meshd.routing.table.policies import DeactivationPolicy, RecoveryPolicy, RetryPolicy
+from meshd.routing.table.specs import ModelSpec
 from meshd.sdk.provider import FailureKind, Operation
 from modelmesh import MeshError
 from tests.support.routing.routing_builders import NO_FEATURES, PRIORITY, ROUND_ROBIN, STICK, Mesh, failure, mesh, model

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from meshd.routing.rates.rates import Headroom, NoRoom, RateTicket
-from meshd.routing.table.specs import RateSpec, RetryPolicy
+from meshd.routing.table.policies import RetryPolicy
+from meshd.routing.table.specs import RateSpec
 from meshd.sdk.provider import RateLimits
 from tests.support.routing.rate_builders import NOW, Room
 

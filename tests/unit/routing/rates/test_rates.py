@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from meshd.routing.rates.rates import EXPECTED_OUTPUT, Headroom, NoRoom
 from meshd.routing.request.estimate import Estimate
-from meshd.routing.table.specs import PacingPolicy, RateSpec
+from meshd.routing.table.policies import PacingPolicy
+from meshd.routing.table.specs import RateSpec
 from meshd.sdk.provider import RateLimits
 from tests.support.routing.rate_builders import NOW, Room
 

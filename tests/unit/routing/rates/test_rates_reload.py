@@ -6,7 +6,8 @@ from dataclasses import replace
 
 from meshd.routing.attempts.plan import Wait
 from meshd.routing.request.question import Question, Requester
-from meshd.routing.table.specs import AppSpec, KeySpec, PacingPolicy, PoolSpec, ProviderSpec, RateSpec, RoutingTable
+from meshd.routing.table.policies import PacingPolicy
+from meshd.routing.table.specs import AppSpec, KeySpec, PoolSpec, ProviderSpec, RateSpec, RoutingTable
 from tests.support.routing.routing_builders import mesh, tried
 
 

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from meshd.routing.request import needs as reading
 from meshd.routing.request.cache_key import IMMATERIAL, LONGEST, Lookup, Wish, deterministic, lookup, wished
-from meshd.routing.table.specs import AppSpec, CachePolicy, PoolSpec
+from meshd.routing.table.policies import CachePolicy
+from meshd.routing.table.specs import AppSpec, PoolSpec
 from meshd.sdk.provider import Operation
 from modelmesh import InvalidRequestError
 from tests.support.routing.routing_builders import CHAT_NEEDS

@@ -18,7 +18,8 @@ from meshd.routing.decision.strategies.scored import Scored
 from meshd.routing.rates.rates import Headroom, Rates
 from meshd.routing.request.question import Question, Requester
 from meshd.routing.select.expression import compile_selection
-from meshd.routing.table.specs import ModelSpec, PacingPolicy
+from meshd.routing.table.policies import PacingPolicy
+from meshd.routing.table.specs import ModelSpec
 from tests.support.routing.routing_builders import NOW, PRIORITY, ROUND_ROBIN, STICK, Mesh, mesh, model
 
 AWARE = "modelmesh.rate-limit-aware.v1"
