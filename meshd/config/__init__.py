@@ -1,12 +1,7 @@
-"""The configuration: reading, checking, comparing and writing it.
-
-Owns: everything from the text of a file to the typed sections that the actors get.
-Must never: import an actor, a connector or the network.
-"""
+"""The configuration: reading, checking, comparing and writing it."""
 
 from meshd.config.check.problems import Problem
-from meshd.config.mesh_config import MeshConfig, configuration_error
-from meshd.config.read.loading import load_file, load_text
+from meshd.config.mesh_config import MeshConfig
 from meshd.config.read.lookup import find_config
 
-__all__ = ["MeshConfig", "Problem", "configuration_error", "find_config", "load_file", "load_text"]
+__all__ = ["MeshConfig", "Problem", "find_config"]

@@ -16,7 +16,7 @@ from typing import Any
 
 from meshd import messages
 from meshd.compilation.running_config import RunningConfig
-from meshd.config.schema.daemon import DaemonConfig
+from meshd.config.schema.root import DaemonConfig
 from meshd.connectors.registry import ConnectorRegistry
 from meshd.core.caller import Peer
 from meshd.core.records import Event, Outcome

@@ -136,7 +136,8 @@ def _obstacles(path: Path | None) -> list[str]:
 
 
 def _problems(path: Path) -> list[Problem]:
-    from meshd.config import MeshConfig, load_file
+    from meshd.config import MeshConfig
+    from meshd.config.read.loading import load_file
 
     loaded = load_file(str(path))
     if loaded.fatal:
@@ -166,8 +167,7 @@ def convert(
 
     $ meshctl config convert mesh.yaml mesh.toml
     """
-    from meshd.config import load_file
-    from meshd.config.read.loading import format_of
+    from meshd.config.read.loading import format_of, load_file
     from meshd.config.write.dumping import dump
 
     if str(target) != "-" and target.suffix.lower() not in (".yaml", ".yml", ".toml", ".json"):

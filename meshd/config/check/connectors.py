@@ -16,13 +16,11 @@ from pydantic import BaseModel, ValidationError
 
 from meshd.config.check.error_messages import sentence
 from meshd.config.check.references import IS_PLACEHOLDER, is_unfilled, strings
-from meshd.config.schema.base import OpenSection
+from meshd.config.schema.base import ConnectorEntry, OpenSection
 from meshd.config.schema.discovery import DiscoveryConfig
-from meshd.config.schema.entries import ConnectorEntry
 from meshd.config.schema.observability import LoggingSinks, RoutingSinks, StatisticsSinks
 from meshd.config.schema.providers import ProviderConfig
-from meshd.config.schema.secrets import SecretsConfig
-from meshd.config.schema.storage import StorageConfig
+from meshd.config.schema.stores import SecretsConfig, StorageConfig
 from meshd.config.schema_walk import Report, keys_of, suggest_key
 from meshd.connectors.registry import ConnectorRegistry, ConnectorSpec
 from meshd.core.key_path import Path

@@ -1,16 +1,10 @@
-"""The schema of the configuration file, one module per section.
-
-Owns: every key, its type, default and description, and which keys are not built yet.
-Must never: read a file, an environment variable or a connector.
-"""
+"""Every key of the configuration file, with its type, default and description."""
 
 from meshd.config.schema.access import AppConfig, ConnectorsConfig, ProxyConfig
-from meshd.config.schema.base import NotBuiltYet, OpenSection, Section
-from meshd.config.schema.budget import BudgetConfig
-from meshd.config.schema.daemon import DaemonConfig
+from meshd.config.schema.base import ConnectorEntry, NotBuiltYet, OpenSection, Section
 from meshd.config.schema.discovery import LOCAL_SERVERS, DiscoveryConfig
-from meshd.config.schema.entries import ConnectorEntry
 from meshd.config.schema.models import ConstraintsConfig, DeliveryConfig, FeaturesConfig, ModelConfig
+from meshd.config.schema.money import BudgetConfig, PricingConfig
 from meshd.config.schema.observability import LoggingSinks, ObservabilityConfig, RoutingSinks, StatisticsSinks
 from meshd.config.schema.pools import (
     DeactivationConfig,
@@ -19,11 +13,9 @@ from meshd.config.schema.pools import (
     RetryConfig,
     StreamConfig,
 )
-from meshd.config.schema.pricing import PricingConfig
 from meshd.config.schema.providers import ProviderConfig, ProviderRateLimitConfig
-from meshd.config.schema.root import RootConfig
-from meshd.config.schema.secrets import SecretsConfig
-from meshd.config.schema.storage import StorageConfig
+from meshd.config.schema.root import DaemonConfig, RootConfig
+from meshd.config.schema.stores import SecretsConfig, StorageConfig
 
 __all__ = [
     "LOCAL_SERVERS",

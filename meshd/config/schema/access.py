@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from meshd.config.schema.base import Count, Key, Names, NotBuiltYet, Port, Positive, Section, Size, Weight
-from meshd.config.schema.budget import BudgetConfig
+from meshd.config.schema.money import BudgetConfig
 
 
 class ProxyToken(Section):

@@ -1,6 +1,7 @@
 """What every section of the schema is made of: the base model, unit types, and the marker for unbuilt keys.
 
-Owns: `Section`, the field types (Duration, Size, Money, Name, …), `NotBuiltYet`.
+Owns: `Section`, the field types (Duration, Size, Money, Name, …), `NotBuiltYet`, and connectors named with their own
+keys (`ConnectorEntry`).
 Must never: know a section by name.
 """
 
@@ -11,7 +12,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from meshd.config.units import parse_duration, parse_money, parse_size
@@ -207,3 +208,31 @@ Port = Annotated[int, BeforeValidator(_not_bool), AfterValidator(_at_least(1, 65
 StatusCode = Annotated[int, BeforeValidator(_not_bool), AfterValidator(_codes)]
 Codes = tuple[StatusCode, ...]
 Names = tuple[str, ...]
+
+
+class ConnectorEntry(OpenSection):
+    """One connector and its own settings."""
+
+    connector: str = Field(description="Connector id.")
+
+
+def read_entries(value: Any) -> Any:
+    """One id or one map stands for a list of one; an id stands for a map that names it."""
+    items = list(value) if isinstance(value, list | tuple) else [value]
+    for item in items:
+        if not isinstance(item, str | dict | ConnectorEntry):
+            raise PydanticCustomError("meshd", "expected {expected}", {"expected": "a connector id or a list of them"})
+    return [{"connector": item} if isinstance(item, str) else item for item in items]
+
+
+_ENTRY_SCHEMA: dict[str, Any] = {
+    "anyOf": [
+        {"type": "string"},
+        {"type": "object", "required": ["connector"], "properties": {"connector": {"type": "string"}}},
+    ]
+}
+Entries = Annotated[
+    tuple[ConnectorEntry, ...],
+    BeforeValidator(read_entries),
+    WithJsonSchema({"anyOf": [*_ENTRY_SCHEMA["anyOf"], {"type": "array", "items": _ENTRY_SCHEMA}]}),
+]

@@ -7,8 +7,7 @@ from typing import Any
 from pydantic import Field
 
 from meshd.config.schema.base import Duration, Fraction, Names, Positive, Section, Size, Weight
-from meshd.config.schema.budget import BudgetConfig
-from meshd.config.schema.pricing import PricingConfig
+from meshd.config.schema.money import BudgetConfig, PricingConfig
 
 
 class DeliveryConfig(Section):

@@ -11,8 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from meshd.config.schema.base import Duration, NotBuiltYet, OpenSection, Section, Size
-from meshd.config.schema.entries import Entries
+from meshd.config.schema.base import Duration, Entries, NotBuiltYet, OpenSection, Section, Size
 
 Severity = Literal["debug", "info", "warning", "error", "critical"]
 

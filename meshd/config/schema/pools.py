@@ -18,7 +18,7 @@ from meshd.config.schema.base import (
     Section,
     Size,
 )
-from meshd.config.schema.budget import BudgetConfig
+from meshd.config.schema.money import BudgetConfig
 from meshd.routing.table.specs import DEFAULT_STRATEGY
 
 

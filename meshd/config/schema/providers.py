@@ -22,9 +22,8 @@ from meshd.config.schema.base import (
     Url,
     Weight,
 )
-from meshd.config.schema.budget import BudgetConfig
 from meshd.config.schema.discovery import ProbeMethod
-from meshd.config.schema.pricing import PricingConfig
+from meshd.config.schema.money import BudgetConfig, PricingConfig
 from meshd.routing.table.specs import NON_RETRYABLE_CODES, RETRYABLE_CODES
 
 

@@ -1,21 +1,56 @@
-"""The whole file: the top-level sections."""
+"""The whole file: its top-level sections, and `daemon`, the one about the process itself."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from meshd.config.schema.access import AppConfig, ConnectorsConfig, ProxyConfig
-from meshd.config.schema.base import NotBuiltYet, Section
-from meshd.config.schema.daemon import DaemonConfig
+from meshd.config.schema.base import Duration, Mode, Names, NotBuiltYet, Positive, Section, Size
 from meshd.config.schema.discovery import DiscoveryConfig
 from meshd.config.schema.models import ModelConfig
 from meshd.config.schema.observability import ObservabilityConfig
 from meshd.config.schema.pools import PoolConfig
 from meshd.config.schema.providers import ProviderConfig
-from meshd.config.schema.secrets import SecretsConfig
-from meshd.config.schema.storage import StorageConfig
+from meshd.config.schema.stores import SecretsConfig, StorageConfig
+
+
+class CurveConfig(Section):
+    public_key: str | None = Field(default=None, description="The daemon's public key.")
+    secret_key: str | None = Field(default=None, description="The daemon's secret key.", repr=False)
+    allowed_clients: Names = Field(default=(), description="Public keys that are accepted.")
+
+
+class DaemonConfig(Section):
+    socket: str | None = Field(
+        default=None,
+        description="Path of the socket.",
+        json_schema_extra={"shown_default": "`$RUNTIME_DIRECTORY/mesh.sock`, else `$XDG_RUNTIME_DIR/meshd/mesh.sock`"},
+    )
+    socket_mode: Mode = Field(default=0o660, description="Its permissions.")
+    socket_group: str | None = Field(default=None, description="Its group.")
+    listen: Annotated[Names, NotBuiltYet()] = Field(
+        default=(), description="Extra `tcp://` endpoints; CURVE is mandatory."
+    )
+    curve: Annotated[CurveConfig, NotBuiltYet()] = Field(default=CurveConfig(), description="Keys of those endpoints.")
+    max_inflight: Positive = Field(default=4096, description="Requests in flight.")
+    max_queue: Positive = Field(default=1024, description="Requests that wait at a provider's limit.")
+    queue_timeout: Duration = Field(default=30.0, description="Longest such wait.")
+    timezone: str = Field(default="UTC", description="Whose days and months budgets and quotas are counted by.")
+    max_message_size: Size = Field(default=64 * 1024**2, description="Largest message.")
+    request_timeout: Duration = Field(default=600.0, description="Longest a request may take, all attempts together.")
+    drain_timeout: Duration = Field(default=30.0, description="How long requests in flight may finish at shutdown.")
+    state_dir: str | None = Field(
+        default=None,
+        description="Where state is kept.",
+        json_schema_extra={"shown_default": "`$STATE_DIRECTORY`, else `$XDG_STATE_HOME/meshd`"},
+    )
+    log_level: Literal["debug", "info", "warning", "error", "critical"] = Field(
+        default="info", description="Lowest severity logged."
+    )
+    watch: bool = Field(default=True, description="Reload when the file changes.")
+    watch_debounce: Duration = Field(default=0.2, description="Quiet time after a change before the file is read.")
 
 
 class RootConfig(Section):

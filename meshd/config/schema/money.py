@@ -1,10 +1,10 @@
-"""Prices, as a provider, a model or the catalogue gives them."""
+"""Prices and spending limits, as a provider, a model, a pool or an app has them."""
 
 from __future__ import annotations
 
 from pydantic import Field
 
-from meshd.config.schema.base import Money, Section
+from meshd.config.schema.base import Fraction, Money, Section
 
 
 class PricingConfig(Section):
@@ -19,3 +19,10 @@ class PricingConfig(Section):
     per_1k_chars: Money | None = Field(
         default=None, description="USD for a thousand characters of text read aloud or translated."
     )
+
+
+class BudgetConfig(Section):
+    daily_limit: Money | None = Field(default=None, description="USD a day.")
+    monthly_limit: Money | None = Field(default=None, description="USD a month.")
+    alert_threshold: Fraction = Field(default=0.8, description="Fraction of a limit at which an event is emitted.")
+    enforce: bool = Field(default=True, description="Refuse before the overage.")

@@ -1,4 +1,4 @@
-"""The section `storage`: where state is kept, and how soon it is written."""
+"""The sections `secrets` (where keys come from) and `storage` (where state is kept)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,26 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from meshd.config.schema.base import Duration, NotBuiltYet, OpenSection, Section
+from meshd.config.schema.base import ConnectorEntry, Duration, Entries, NotBuiltYet, OpenSection, Section
+
+
+class SecretsConfig(OpenSection):
+    """Where secrets come from. `store` lists the stores in the order they are asked."""
+
+    store: Entries = Field(
+        default=(ConnectorEntry(connector="modelmesh.env.v1"),),
+        description="Secret store: a connector id, or a list tried in order. An entry may be a map with "
+        "`connector` and that store's own keys.",
+        json_schema_extra={"shown_default": "modelmesh.env.v1"},
+    )
+    cache_ttl: Duration = Field(default=300.0, description="How long a resolved value is kept in memory.")
+    cache_enabled: bool = Field(default=True, description="Keep resolved values in memory at all.")
+    reload_on_rotation: bool = Field(default=True, description="Resolve again when a standby provider becomes active.")
+    fail_on_missing: bool = Field(
+        default=False,
+        description="A missing secret is a configuration error; `false`: the provider that needs it is "
+        "left out with that reason. Unless written, `meshd --check` takes it for `true`.",
+    )
 
 
 class LockingConfig(Section):
