@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("meshd")
 
 _START_TIMEOUT = 30.0  # s
+_COMMAND_TIMEOUT = 120.0  # s: some ask every provider
 _STOP_TIMEOUT = 5.0  # s an actor may take to end
 
 
@@ -300,10 +301,16 @@ class ModelMesh:
     # -- asking ---------------------------------------------------------------------------------------
 
     def command(
-        self, method: str, path: str, body: Mapping[str, Any] | None = None, query: Mapping[str, str] | None = None
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None = None,
+        query: Mapping[str, str] | None = None,
+        *,
+        timeout: float = _COMMAND_TIMEOUT,
     ) -> Any:
         """An operation of the dispatch table (docs/protocol.md), as `meshctl` calls it. Raises MeshError."""
-        return self._ask("router", messages.RouterCommand(method, path, dict(body or {}), dict(query or {})), 120.0)
+        return self._ask("router", messages.RouterCommand(method, path, dict(body or {}), dict(query or {})), timeout)
 
     def healthy(self, timeout: float = 5.0) -> bool:
         """The router answers, and no actor dies again and again: what feeds the watchdog."""

@@ -1,6 +1,6 @@
-"""The listening sockets that a service manager hands in (`sd_listen_fds(3)`).
+"""Where the daemon listens: its own socket, or those that a service manager hands in (`sd_listen_fds(3)`).
 
-Owns: reading `LISTEN_FDS`, `LISTEN_PID`, `LISTEN_FDNAMES` and what these descriptors are.
+Owns: the place of the socket; reading `LISTEN_FDS`, `LISTEN_PID`, `LISTEN_FDNAMES` and what these descriptors are.
 Must never: bind, accept or close a socket.
 """
 
@@ -8,9 +8,14 @@ from __future__ import annotations
 
 import os
 import socket
+from pathlib import Path
 from typing import Final, NamedTuple
 
-__all__ = ["ListenError", "ListenSocket", "take_sockets"]
+from meshd.config.schema import DaemonConfig
+from meshd.host.socket_path import default_socket
+from meshd.host.users import gid_of
+from meshd.messages import Listen
+from modelmesh.errors import MeshError
 
 _FIRST_FD: Final = 3
 _VARIABLES: Final = ("LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES")
@@ -72,3 +77,35 @@ def _claim(fd: int, name: str) -> str:
 def _path(address: str | bytes) -> str:
     text = os.fsdecode(address)
     return "@" + text[1:] if text.startswith("\0") else text
+
+
+def socket_path(given: str | None, handed_in: list[ListenSocket], daemon: DaemonConfig) -> Path:
+    """given: by --socket. Raises ListenError."""
+    if given:
+        scheme, separator, _ = given.partition("://")
+        if separator and scheme != "ipc":
+            raise ListenError(f"{given}: apps come by a socket file; give its path")
+        return _absolute(given)
+    if handed_in:
+        return Path(handed_in[0].path)
+    return _absolute(daemon.socket) if daemon.socket else default_socket()
+
+
+def listeners(path: Path, handed_in: list[ListenSocket], daemon: DaemonConfig) -> list[Listen]:
+    """What the router is to listen on. Raises MeshError for an unknown group."""
+    if handed_in:  # systemd's socket unit says who may connect
+        return [Listen(f"ipc://{socket.path}", socket.fd) for socket in handed_in]
+    return [Listen(f"ipc://{path}", None, daemon.socket_mode, _gid(daemon.socket_group))]
+
+
+def _absolute(address: str) -> Path:
+    return Path(address.removeprefix("ipc://")).expanduser().absolute()
+
+
+def _gid(group: str | None) -> int | None:
+    if not group:
+        return None
+    found = gid_of(group)
+    if found is None:
+        raise MeshError(f"daemon.socket_group: there is no group {group} on this machine")
+    return found

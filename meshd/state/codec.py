@@ -8,13 +8,14 @@ written as two characters.
 from __future__ import annotations
 
 import logging
-from typing import TypeVar
+from collections.abc import Mapping
+from typing import Any, TypeVar
 
 import msgspec
 
-from meshd.spend.ledger import OpenItems, Usage, UsageKey
+from meshd.spend.ledger import OpenItems, Usage, UsageKey, usage_key
 
-__all__ = ["LedgerDocument", "OpenItems", "read_stored", "stored_key", "stored_usage_key", "table_key", "usage_of"]
+EXPORT_VERSION = 1
 
 logger = logging.getLogger("meshd.state")
 T = TypeVar("T")
@@ -62,3 +63,15 @@ def read_stored(key: str, value: bytes | None, type: type[T]) -> T | None:
     except msgspec.MsgspecError as error:
         logger.warning("what is stored under %r is ignored: %s", key, error)
         return None
+
+
+def read_export(state: Mapping[str, Any]) -> tuple[dict[str, dict[str, dict[str, Any]]], dict[UsageKey, Usage]]:
+    """(tables, sums) of an exported state. Raises ValueError."""
+    try:
+        tables = msgspec.convert(state["tables"], dict[str, dict[str, dict[str, Any]]])
+        usage = msgspec.convert(state.get("usage", {}), dict[str, Usage])
+    except (KeyError, msgspec.ValidationError) as error:
+        raise ValueError(f"not an exported state: {error}") from error
+    if state.get("version") != EXPORT_VERSION:
+        raise ValueError("not an export of this version")
+    return tables, {usage_key(name): value for name, value in usage.items()}

@@ -20,12 +20,21 @@ import msgspec
 from meshd.connectors.storage.open import Storage, StorageError, StorageReset, open_storage
 from meshd.messages import RestoredState, SyncStatus
 from meshd.spend.calendar import Calendar
-from meshd.spend.journal import Begin
-from meshd.spend.ledger import Ledger, Usage, UsageKey, day_of, usage_id, usage_key
-from meshd.spend.recovered import COVERED, LOST, Covered, LostAttempt, find_lost
-from meshd.state.codec import LedgerDocument, OpenItems, read_stored, stored_key, stored_usage_key, table_key, usage_of
+from meshd.spend.ledger import Ledger, OpenItems, Usage, UsageKey, day_of, usage_id
+from meshd.spend.recovered import LOST, LostAttempt
+from meshd.state.codec import (
+    EXPORT_VERSION,
+    LedgerDocument,
+    read_export,
+    read_stored,
+    stored_key,
+    stored_usage_key,
+    table_key,
+    usage_of,
+)
 from meshd.state.lock import StateLock
-from meshd.state.segments import SEGMENT_LIMIT, Segments
+from meshd.state.lost_attempts import lost_attempts
+from meshd.state.segments import Segments
 from meshd.state.settings import StateSettings
 from modelmesh.errors import ConfigurationError
 
@@ -77,7 +86,6 @@ class StateKeeper:
         self._answered: set[bytes] = set()
         self._lost: list[LostAttempt] = []  # attempts that an earlier life's statistics lack
         self._loaded = False
-        self._journal_asked = False
         self._synced_at = 0.0
         self._pruned_day = ""
         self.backoff = 0.0
@@ -94,7 +102,7 @@ class StateKeeper:
         """Write everything and release the directory."""
         # The router has ended: the next life reads the segments again and counts its open attempts as spent.
         self.sync(boundary=True)
-        self._discard()
+        self.discard()
         if self._storage is not None:
             self._storage.close()
             self._storage = None
@@ -102,7 +110,7 @@ class StateKeeper:
 
     def prepare(self, settings: StateSettings) -> str:
         """Check new settings: an objection, or "". A storage of another kind is already opened here."""
-        self._discard()
+        self.discard()
         storage: Storage | None = None
         if (settings.connector, settings.settings) != (self.settings.connector, self.settings.settings):
             try:
@@ -124,9 +132,6 @@ class StateKeeper:
         self.sync(boundary=True)
 
     def discard(self) -> None:
-        self._discard()
-
-    def _discard(self) -> None:
         if self._prepared is not None and self._prepared[1] is not None:
             self._prepared[1].close()
         self._prepared = None
@@ -206,24 +211,11 @@ class StateKeeper:
             self._answered = self._segments.settled_since(now - ANSWERS_MAY_BE_LOST)
         except OSError as error:
             logger.warning("the spend journal cannot be read: %s", error)
-        self._lost = self._find_lost(storage, items.open)
+        self._lost = lost_attempts(storage, self._segments, self._ledger, items.open)
         self._ledger.bury(self._steady())
         self._ledger.forget_days(now)
         self._ledger_behind = True
         self._loaded = True
-
-    def _find_lost(self, storage: Storage, begun: tuple[Begin, ...]) -> list[LostAttempt]:
-        """Attempts of a killed life that statistics lack. Statistics of an older version do not say what they cover."""
-        try:
-            covered = read_stored("statistics", storage.load(stored_key("statistics", COVERED)), Covered)
-            if covered is None:
-                if next(iter(storage.items("table/statistics/")), None) is not None:
-                    return []
-                covered = Covered()
-            return find_lost(self._segments.records(), self._ledger.open, covered, begun)
-        except (OSError, StorageError) as error:
-            logger.warning("the requests missing from the statistics cannot be read: %s", error)
-            return []
 
     # -- what the router says and asks ----------------------------------------------------------------
 
@@ -263,40 +255,19 @@ class StateKeeper:
 
     def open_journal(self) -> str:
         """A fresh segment's path; "" while the disk refuses it (another is offered later)."""
-        self._segments.offered = ""
-        self._journal_asked = True
         try:
-            self._segments.current = self._segments.create()
+            return self._segments.begin()
         except OSError as error:
-            self._segments.current = ""
             self._outage(f"{self._segments.directory} cannot be written: {error.strerror or error}")
             return ""
-        return self._segments.path(self._segments.current)
 
     def offer_segment(self) -> str:
-        """The path of a segment that the router should switch to; "" if it need not.
-
-        Offered again until it is taken: the message may have met a router that was just being restarted.
-        """
-        segments = self._segments
-        if not self._journal_asked or (segments.current and segments.current_size() < SEGMENT_LIMIT):
-            return ""
-        if not segments.offered:
-            try:
-                segments.offered = segments.create()
-            except OSError:
-                return ""
-        return segments.path(segments.offered)
+        """The path of a segment that the router should switch to; "" if it need not."""
+        return self._segments.offer()
 
     def rotated(self, finished: str) -> None:
-        """The router left the segment `finished`, or repeats that it writes to the one it was offered.
-
-        A restarted router reopens the current one and reports that too, which is not a rotation.
-        """
-        segments = self._segments
-        known = {segments.path(name) if name else "" for name in (segments.current, segments.offered)}
-        if segments.offered and finished in known:
-            self._segments.current, self._segments.offered = self._segments.offered, ""
+        """The router left the segment `finished`, or repeats that it writes to the one it was offered."""
+        if self._segments.rotated(finished):
             self.sync()
 
     # -- writing --------------------------------------------------------------------------------------
@@ -422,18 +393,11 @@ class StateKeeper:
     def export(self) -> dict[str, Any]:
         restored = self.load()
         tables = {table: rows for table, rows in restored.tables.items() if table != "usage"}
-        return {"version": 1, "at": self._now(), "tables": tables, "usage": restored.tables["usage"]}
+        return {"version": EXPORT_VERSION, "at": self._now(), "tables": tables, "usage": restored.tables["usage"]}
 
     def import_(self, state: Mapping[str, Any]) -> RestoredState:
         """Replace tables and sums by those exported; attempts open now stay. Raises ValueError."""
-        try:
-            tables = msgspec.convert(state["tables"], dict[str, dict[str, dict[str, Any]]])
-            usage = msgspec.convert(state.get("usage", {}), dict[str, Usage])
-            if state.get("version") != 1:
-                raise ValueError("not an export of this version")
-            sums = {usage_key(name): value for name, value in usage.items()}
-        except (KeyError, msgspec.ValidationError) as error:
-            raise ValueError(f"not an exported state: {error}") from error
+        tables, sums = read_export(state)
         for table, rows in self._tables.items():
             self._pending.update({(table, key): None for key in rows})
         self._tables = {table: dict(rows) for table, rows in tables.items() if table not in WRITE_THROUGH}

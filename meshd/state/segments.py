@@ -27,6 +27,7 @@ class Segments:
         self.current = ""
         self._inodes: dict[str, int] = {}  # of those created here
         self.offered = ""  # the segment that the router was asked to switch to
+        self._begun = False
 
     def make(self) -> None:
         """Raises OSError."""
@@ -43,6 +44,38 @@ class Segments:
         create_segment(self.directory / name)
         self._inodes[name] = os.stat(self.directory / name).st_ino
         return name
+
+    def begin(self) -> str:
+        """The path of a first segment for the router. Raises OSError; another is offered later."""
+        self._begun = True
+        self.current = self.offered = ""
+        self.current = self.create()
+        return self.path(self.current)
+
+    def offer(self) -> str:
+        """The path of a segment that the router should switch to; "" if it need not.
+
+        Offered again until it is taken: the message may have met a router that was just being restarted.
+        """
+        if not self._begun or (self.current and self.current_size() < SEGMENT_LIMIT):
+            return ""
+        if not self.offered:
+            try:
+                self.offered = self.create()
+            except OSError:
+                return ""
+        return self.path(self.offered)
+
+    def rotated(self, finished: str) -> bool:
+        """Whether the router, which left the segment `finished`, has switched to the one it was offered.
+
+        A restarted router reopens the current one and reports that too, which is not a rotation.
+        """
+        known = {self.path(name) if name else "" for name in (self.current, self.offered)}
+        if not self.offered or finished not in known:
+            return False
+        self.current, self.offered = self.offered, ""
+        return True
 
     def path(self, name: str) -> str:
         return str(self.directory / name)

@@ -26,7 +26,8 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from meshd.connectors.providers.http_requests import HttpRequests, shown
-from meshd.formats.errors.failures import failure_from_exception, failure_from_response
+from meshd.formats.errors.failures import failure_from_response
+from meshd.formats.errors.transport_failures import failure_from_exception
 from meshd.formats.errors.wrong_address import is_no_api, no_answer, no_words
 from meshd.formats.headers import kept_headers, rate_limits
 from meshd.formats.openai import wire

@@ -1,31 +1,23 @@
 """Classifies a provider's failures in routing's terms.
 
-Owns: the classification of HTTP errors, error bodies, error events and exceptions of the transport.
+Owns: the classification of HTTP errors, error bodies and error events.
 Must never: put a key into a message; decide what happens next (`meshd/routing/attempts/retry.py` does).
 """
 
 from __future__ import annotations
 
-import asyncio
-import os
 import re
-import socket
-import ssl
 from http.client import responses
 from typing import Any
 
-import aiohttp
 import msgspec
 
 from meshd.formats.errors import error_answers
 from meshd.formats.errors.error_words import MAX_MESSAGE, ErrorWords, document_of, read_error, words_of
 from meshd.formats.errors.refusals import MOST_TEXT, refusals
-from meshd.formats.errors.wrong_address import is_alert, no_answer, not_there, speaks_no_tls, wants_tls
+from meshd.formats.errors.wrong_address import no_answer, not_there, wants_tls
 from meshd.formats.headers import RawHeaders, rate_limits, retry_after, used_up_for
 from meshd.formats.openai.wire import Told
-from meshd.host.shortages import lack_of
-from meshd.net.connecting import PoolFull
-from meshd.net.encodings import EncodingError
 from meshd.sdk.provider import FailureKind, ProviderFailure, Usage
 
 __all__ = [
@@ -33,7 +25,6 @@ __all__ = [
     "ErrorWords",
     "classify",
     "failure_from_error_object",
-    "failure_from_exception",
     "failure_from_no_answer",
     "failure_from_response",
     "failure_from_told",
@@ -388,69 +379,3 @@ def _inside(document: Any) -> Any:
     if isinstance(document, dict) and document.get("error"):
         return document["error"]
     return document
-
-
-def failure_from_exception(exc: BaseException, where: str, timeout: float) -> ProviderFailure:
-    """An exception of the transport, with a message that says where to look. `where` is host:port or a path."""
-    # DNS, refusal and TLS fail before the request; after that it is unknown how much was read.
-    unsent = isinstance(exc, aiohttp.ClientConnectorError | aiohttp.ClientHttpProxyError)
-    lack = _lack(exc)
-    if lack is not None:
-        # aiohttp's own errors for an open connection; anything else came before there was one.
-        open_before = isinstance(exc, aiohttp.ClientError) and not unsent
-        return ProviderFailure(FailureKind.LOCAL, f"{lack} (for {where})", unsent=not open_before)
-    if isinstance(exc, aiohttp.ConnectionTimeoutError):
-        return ProviderFailure(FailureKind.CONNECTION, f"no connection to {where} in time", unsent=True)
-    if isinstance(exc, TimeoutError):
-        return ProviderFailure(FailureKind.TIMEOUT, f"no answer from {where} within {timeout:g} s")
-    if isinstance(exc, EncodingError):
-        return ProviderFailure(FailureKind.BAD_ANSWER, f"the answer of {where} {exc}", status=200)
-    # Something answered, but not in HTTP: reachable, but of no use.
-    no_http = isinstance(exc, aiohttp.ClientResponseError) and not isinstance(exc, aiohttp.ClientHttpProxyError)
-    kind = FailureKind.BAD_ANSWER if no_http else FailureKind.CONNECTION
-    return ProviderFailure(kind, _connection_message(exc, where), unsent=unsent)
-
-
-def _lack(exc: BaseException) -> str | None:
-    if isinstance(exc, PoolFull):
-        return str(exc)
-    if isinstance(exc, aiohttp.ClientConnectorCertificateError):
-        try:  # OpenSSL looks for an authority's file when it needs it, and takes one that cannot be opened for none
-            os.close(os.dup(0))
-        except OSError as error:
-            return lack_of(error)
-        return None
-    return lack_of(exc)
-
-
-def _connection_message(exc: BaseException, where: str) -> str:
-    cause: BaseException = exc.os_error if isinstance(exc, aiohttp.ClientConnectorError) else exc
-    if isinstance(exc, aiohttp.ClientConnectorCertificateError):
-        return f"TLS certificate of {where} not accepted: {exc.certificate_error}"
-    if isinstance(exc, aiohttp.ClientProxyConnectionError):
-        return f"the proxy cannot be reached: {cause}"
-    if isinstance(exc, aiohttp.ClientHttpProxyError):
-        return f"the proxy refused to connect to {where}: {exc.status} {exc.message}"
-    if isinstance(cause, socket.gaierror) or isinstance(exc, aiohttp.ClientConnectorDNSError):
-        return f"the name {where} cannot be resolved: {getattr(cause, 'strerror', None) or cause}"
-    if isinstance(cause, ssl.SSLError) and speaks_no_tls(cause):
-        return f"{where} does not speak TLS: base_url has to begin with http://"
-    if isinstance(cause, ssl.SSLError):
-        reason = getattr(cause, "reason", None)  # OpenSSL's own word, where it was OpenSSL that raised
-        return f"TLS with {where} failed: {reason or cause}"
-    if isinstance(cause, ConnectionRefusedError):
-        return f"connection refused by {where}"
-    if isinstance(cause, FileNotFoundError):
-        return f"nothing listens at {where}"
-    if isinstance(cause, ConnectionResetError | BrokenPipeError):
-        return f"connection reset by {where}"
-    if isinstance(cause, aiohttp.ServerDisconnectedError):
-        return f"{where} closed the connection without an answer"
-    if isinstance(cause, aiohttp.ClientPayloadError | asyncio.IncompleteReadError):
-        return f"{where} closed the connection in the middle of its answer"
-    if isinstance(cause, aiohttp.ClientResponseError) and is_alert(cause.message):
-        return f"{where} wants TLS: base_url has to begin with https://"
-    if isinstance(cause, aiohttp.ClientResponseError):
-        return f"{where} does not speak HTTP: {cause.message}"
-    detail = getattr(cause, "strerror", None) or str(cause) or type(cause).__name__
-    return f"connection to {where} failed: {detail}"

@@ -20,11 +20,14 @@ SPENDER = """
 import os, sys, time
 from pathlib import Path
 from meshd.spend.journal import JournalWriter, open_segment
+from meshd.state import segments
 from meshd.state.keeper import StateKeeper, StateSettings
+segments.SEGMENT_LIMIT = 12_000  # so that some hundred requests need several
 keeper = StateKeeper(Path(sys.argv[1]), StateSettings(), now=time.time)
 keeper.open()
 keeper.sync()
-writer = JournalWriter(open_segment(keeper.open_journal()))
+current = keeper.open_journal()
+writer = JournalWriter(open_segment(current))
 served = count = 0
 while True:
     request = os.urandom(16)
@@ -36,11 +39,11 @@ while True:
         writer.settle(request, time.time(), 1, 1, 0, 7, True)
     if count % 13 == 0:
         keeper.sync()
-    if count % 97 == 0:
-        finished, path = keeper._segments.path(keeper._segments.current), keeper._segments.create()
-        keeper._segments.offered = path
-        writer.reopen(open_segment(keeper._segments.path(path)), time.time())
-        keeper.rotated(finished)
+    following = keeper.offer_segment()
+    if following:
+        writer.reopen(open_segment(following), time.time())
+        keeper.rotated(current)
+        current = following
 """
 
 

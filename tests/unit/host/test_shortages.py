@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from meshd.connectors.providers.openai import OpenAIProvider
-from meshd.formats.errors.failures import failure_from_exception
+from meshd.formats.errors.transport_failures import failure_from_exception
 from meshd.host.shortages import ThisNameOnly, lack_of
 from meshd.net.names import Names
 from meshd.sdk.provider import FailureKind, Operation, ProviderCall, ProviderFailure, ProviderSettings

@@ -19,7 +19,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from meshd.config import MeshConfig
-from meshd.formats.errors.failures import failure_from_exception
+from meshd.formats.errors.transport_failures import failure_from_exception
 from meshd.net.http import Transport, proxy_arguments
 from meshd.net.proxies import Proxy, ProxyRefused, bypassed, find_proxy, no_proxy_faults
 from meshd.net.tls import tls_context

@@ -19,10 +19,10 @@ from meshd.formats.errors import error_answers
 from meshd.formats.errors.failures import failure_from_error_object, failure_from_no_answer, failure_from_told
 from meshd.formats.openai import answer, wire
 from meshd.formats.openai.stream.ending import Ending
+from meshd.formats.openai.stream.stream_clock import Clock, Silence
 from meshd.formats.openai.stream.whole_messages import Contradiction, Messages, has_message
 from meshd.formats.sse import BLANK, EventParser, EventTooLarge, ServerEvent, begins_as_events
 from meshd.host import clock
-from meshd.host.awake import left_until
 from meshd.net.encodings import EncodingError
 from meshd.net.http import BodyInHand, UpstreamBody
 from meshd.sdk import lenient
@@ -32,53 +32,6 @@ MAX_BODY = 64 * 1024 * 1024
 # After the last finish reason only usage and [DONE] may come; a server that keeps the connection open must not delay
 # the end of the answer.
 LAST_WORDS = 5.0
-
-
-class Silence(Exception):
-    """A timeout passed while waiting for the upstream."""
-
-
-class Clock:
-    """Wakes the body's reader when a deadline passes. One lazy timer: moving the deadline costs nothing."""
-
-    __slots__ = ("_body", "_deadline", "_due", "_loop", "_timer")
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, body: UpstreamBody | BodyInHand) -> None:
-        self._loop = loop
-        self._body = body
-        self._deadline: float | None = None
-        self._due = 0.0  # the timer's
-        self._timer: asyncio.TimerHandle | None = None
-
-    def start(self, deadline: float) -> None:
-        self._deadline = deadline
-        if self._timer is None or self._due > deadline:
-            if self._timer is not None:
-                self._timer.cancel()
-            self._wait(deadline, deadline - clock.now())
-
-    def pause(self) -> None:
-        self._deadline = None
-
-    def stop(self) -> None:
-        self._deadline = None
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
-    def _ring(self) -> None:
-        self._timer = None
-        if self._deadline is None:
-            return
-        left = left_until(self._deadline)
-        if left > 0.0:
-            self._wait(self._deadline, left)
-        else:
-            self._body.fail(Silence())
-
-    def _wait(self, deadline: float, seconds: float) -> None:
-        self._due = deadline
-        self._timer = self._loop.call_later(max(seconds, 0.0), self._ring)
 
 
 class EventReader:

@@ -12,7 +12,9 @@ import pytest
 
 import modelmesh
 from meshd import messages
-from meshd.app import main
+from meshd.app import report
+from meshd.app.notify import Notifier
+from meshd.app.process import TOGETHER
 from meshd.core.mailboxes import ActorUnavailable
 from modelmesh import MeshError
 
@@ -24,7 +26,7 @@ class Broken:
         self.error = error
         self.timeouts: list[float] = []
 
-    def _ask(self, actor, message, timeout):
+    def command(self, method, path, timeout):
         self.timeouts.append(timeout)
         raise self.error
 
@@ -37,10 +39,8 @@ def test_a_report_that_fails_is_one_line_in_the_log(error, caplog, monkeypatch):
     mesh = Broken(error)
     monkeypatch.setenv("NOTIFY_SOCKET", "")
     with caplog.at_level(logging.INFO, "meshd"):
-        main._dump(mesh)
-        process = main._Process.__new__(main._Process)
-        process._notifier = main.Notifier()
-        process._say_alive(mesh, None)
+        report.dump(mesh)
+        report.say_alive(mesh, Notifier(), None)
     assert len(caplog.records) == 2
     assert all(record.exc_info is None for record in caplog.records)
     assert mesh.timeouts == [5.0, 5.0]
@@ -62,7 +62,7 @@ def test_a_second_signal_ends_the_drain(meshd, one, dial, eventually, number):
     assert daemon.process.poll() is None
     before = time.monotonic()
     daemon.signal(number)  # at once: taken for the same one
-    threading.Event().wait(main.TOGETHER)  # the clock itself is waited for
+    threading.Event().wait(TOGETHER)  # the clock itself is waited for
     assert daemon.process.poll() is None
     daemon.signal(number)
     assert daemon.wait() == 0

@@ -17,8 +17,8 @@ def test_no_threads_or_memory(
         raise error
 
     (tmp_path / "mesh.yaml").write_text("daemon: {watch: false}\n")
-    monkeypatch.setattr(app._Process, "run", fail)
-    options = app._parse(["--config", str(tmp_path / "mesh.yaml"), "--socket", str(tmp_path / "s")])
+    monkeypatch.setattr(app.Process, "run", fail)
+    options = app.parse(["--config", str(tmp_path / "mesh.yaml"), "--socket", str(tmp_path / "s")])
     assert app.run(options) == app.EX_OSERR
     told = capsys.readouterr().err.splitlines()
     assert len(told) == 1
@@ -30,7 +30,7 @@ def test_an_address_of_a_network_is_no_socket(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mesh.yaml").write_text("{}\n")
-    options = app._parse(["--config", str(tmp_path / "mesh.yaml"), "--socket", "tcp://127.0.0.1:99"])
+    options = app.parse(["--config", str(tmp_path / "mesh.yaml"), "--socket", "tcp://127.0.0.1:99"])
     assert app.run(options) == app.EX_UNAVAILABLE
     assert "give its path" in capsys.readouterr().err
     assert not (tmp_path / "tcp:").exists()

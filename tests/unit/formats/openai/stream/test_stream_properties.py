@@ -10,7 +10,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from meshd.formats.errors.failures import failure_from_exception
+from meshd.formats.errors.transport_failures import failure_from_exception
 from meshd.formats.openai.stream.event_stream import EventReader
 from meshd.host import clock
 from meshd.sdk.provider import Operation, ProviderFailure
