@@ -6,8 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from meshd.config.schema.base import Duration, Names, Positive, Section
-from meshd.config.schema.entries import Entries
+from meshd.config.schema.base import Duration, Entries, Names, Positive, Section
 
 ProbeMethod = Literal["auto", "models", "completion"]
 LocalServer = Literal["ollama", "lmstudio", "vllm", "localai", "llama-server"]

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.spending import NANO, PRICING, QUIET, NoRoom, budgets, delivered, price, usage, usd
+from tests.support.apps.spending import NANO, PRICING, QUIET, NoRoom, budgets, delivered, price, usage, usd
 
 FITS = 137
 MANY = 2000

@@ -1,6 +1,6 @@
 """2,000 requests around a midnight of the daemon's own clock, a third of which go wrong: each day keeps to its budget.
 
-The timezone's midnight is made to be seconds away (`tests/support/midnight.py`); nothing else is pretended.
+The timezone's midnight is made to be seconds away (`tests/support/daemons/midnight.py`); nothing else is pretended.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from tests.support.midnight import zone_with_midnight_in
-from tests.support.spending import NANO, PRICING, QUIET, NoRoom, bill, budgets, journal, price, usage, usd
+from tests.support.apps.spending import NANO, PRICING, QUIET, NoRoom, bill, budgets, journal, price, usage, usd
+from tests.support.daemons.midnight import zone_with_midnight_in
 
 MANY = 2000
 AROUND = 1.5  # s before and after midnight

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from modelmesh import BudgetExceededError, MeshError
-from tests.support.spending import PRICING, QUIET, budgets, delivered, integrity, journal, price, usage, usd
+from tests.support.apps.spending import PRICING, QUIET, budgets, delivered, integrity, journal, price, usage, usd
 
 APPS = 8
 CHUNKS = 6

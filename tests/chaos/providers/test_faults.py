@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import modelmesh
-from tests.support.stream_app import PRICES, Money, ask
+from tests.support.apps.stream_app import PRICES, Money, ask
 
 WORDS = ["The ", "quick ", "brown ", "fox ", "jumps."]
 TEXT = "".join(WORDS)

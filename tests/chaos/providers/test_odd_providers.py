@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from modelmesh import protocol as wire
-from tests.support.stream_app import INPUT, OUTPUT, Stream, ask, priced
+from tests.support.apps.stream_app import INPUT, OUTPUT, Stream, ask, priced
 
 WORDS = ["the ", "quick ", "brown ", "fox ", "jumps ", "over ", "a ", "lazy ", "dog ", "and ", "runs ", "away"]
 TEXT = "".join(WORDS)

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from modelmesh import protocol as wire
-from tests.support.stream_app import INPUT, OUTPUT, Money, priced
+from tests.support.apps.stream_app import INPUT, OUTPUT, Money, priced
 
 WORDS = [f"word{number} " for number in range(2000)]
 LONG = {"tokens": WORDS, "chunk_delay": "5ms"}

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 import modelmesh
-from tests.support.stream_app import INPUT, OUTPUT, PRICES, Money, Stream, ask
+from tests.support.apps.stream_app import INPUT, OUTPUT, PRICES, Money, Stream, ask
 
 WORDS = ["The ", "quick ", "brown ", "fox ", "jumps."]
 TEXT = "".join(WORDS)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.stream_app import Money, Stream, ask, priced
+from tests.support.apps.stream_app import Money, Stream, ask, priced
 
 WORDS = [f"<{number:03d}> " for number in range(60)]
 TEXT = "".join(WORDS)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.weather_tool import CALL
+from tests.support.providers.weather_tool import CALL
 
 PERSON = {"name": "Ada", "age": 36}
 BEHAVIOURS: dict[str, list[dict[str, Any]]] = {

@@ -7,7 +7,7 @@ import json
 import pytest
 
 import modelmesh
-from tests.support.weather_tool import TOOL
+from tests.support.providers.weather_tool import TOOL
 
 SAID = [{"role": "user", "content": "hi there"}]
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.weather_tool import CALL
+from tests.support.providers.weather_tool import CALL
 
 pytest.importorskip("openai")
 

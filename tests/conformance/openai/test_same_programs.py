@@ -14,7 +14,7 @@ import modelmesh
 from modelmesh._objects.object import Object
 from modelmesh._openai_sdk.http_view import HttpResponse
 from tests.conformance.openai.programs import PROGRAMS
-from tests.support.rich_provider import rich_provider
+from tests.support.providers.rich_provider import rich_provider
 
 pytestmark = pytest.mark.filterwarnings("ignore::pydantic.PydanticDeprecatedSince20")
 

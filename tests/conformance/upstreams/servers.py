@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.conformance.upstreams.install import ROOT, directory, installed
-from tests.support.weather_tool import CALL, WIRE_CALL
+from tests.support.providers.weather_tool import CALL, WIRE_CALL
 
 START_SECONDS = 60.0
 WEIGHTS = ROOT / ".cache" / "models" / "models" / "smollm2-135m.gguf"

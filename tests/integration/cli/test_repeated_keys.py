@@ -18,8 +18,8 @@ from urllib.parse import quote, unquote
 import pytest
 
 from modelmesh import MeshError
-from tests.conftest import until
-from tests.support.local_server import LocalServer
+from tests.support.providers.local_server import LocalServer
+from tests.support.waiting import until
 
 SECRETS = {
     "KEY": "hK7-first+key/of=the.provider-93",

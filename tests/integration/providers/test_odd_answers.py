@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from meshd.sdk import FailureKind, Operation, ProviderFailure
-from tests.support.saying import AB, DONE, END, STOP, USAGE, call, chunk, event, read
+from tests.support.providers.saying import AB, DONE, END, STOP, USAGE, call, chunk, event, read
 
 # -- a finish reason before the end -------------------------------------------------------------------
 

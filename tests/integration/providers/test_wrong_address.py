@@ -210,7 +210,7 @@ async def test_a_server_that_has_answered_before_is_not_suspected(serve: Any) ->
 
 @pytest.mark.parametrize("elsewhere", ["FastAPI", "a web page"])
 def test_the_app_and_the_operator_are_told(meshd: Any, eventually: Any, elsewhere: str) -> None:
-    from tests.support.pool_rule_cases import provider
+    from tests.support.daemons.pool_rule_cases import provider
 
     loop = asyncio.new_event_loop()
     runner = web.AppRunner(application(ELSEWHERE[elsewhere]), shutdown_timeout=0.1)

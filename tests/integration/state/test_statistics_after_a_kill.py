@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from modelmesh import MeshError
-from tests.conftest import until
-from tests.support.odd_provider import OddProvider
-from tests.support.spending import QUIET
+from tests.support.apps.spending import QUIET
+from tests.support.providers.odd_provider import OddProvider
+from tests.support.waiting import until
 
 
 @pytest.fixture

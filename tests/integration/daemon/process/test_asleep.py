@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-ASKING = Path(__file__).parents[3] / "support" / "asking.py"
+ASKING = Path(__file__).parents[3] / "support" / "apps" / "asking.py"
 WORDS = [f"w{n} " for n in range(12)]
 TEXT = "".join(WORDS)
 HOWS = ["async-stream", "sync-stream", "async-unary", "sync-unary"]

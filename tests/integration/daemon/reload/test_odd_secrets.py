@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.keyed_provider import KeyedProvider
-from tests.support.pool_rule_cases import provider
+from tests.support.daemons.pool_rule_cases import provider
+from tests.support.providers.keyed_provider import KeyedProvider
 
 KEY = "sk-the-key-of-the-test"
 QUIET = {"health": {"enabled": False}, "sync": {"enabled": False}, "local": {"enabled": False}}

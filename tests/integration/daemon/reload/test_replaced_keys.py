@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.keyed_provider import KeyedProvider
-from tests.support.pool_rule_cases import events, provider
+from tests.support.daemons.pool_rule_cases import events, provider
+from tests.support.providers.keyed_provider import KeyedProvider
 
 MESSAGES = [{"role": "user", "content": "hi"}]
 QUIET = {"health": {"enabled": False}, "sync": {"enabled": False}, "local": {"enabled": False}}

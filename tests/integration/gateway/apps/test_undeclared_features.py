@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import modelmesh
-from tests.support.pool_rule_cases import Cases, explain
+from tests.support.daemons.pool_rule_cases import Cases, explain
 
 TOOLS = [{"type": "function", "function": {"name": "now", "parameters": {"type": "object", "properties": {}}}}]
 PIXEL = {"type": "image_url", "image_url": {"url": "data:image/gif;base64,R0lGODlhAQABAAAAACwAAAAAAQABAAA="}}

@@ -8,9 +8,9 @@ import os
 import pytest
 
 from modelmesh import MeshError
-from tests.support.odd_provider import OddProvider
-from tests.support.pool_rule_cases import explain
-from tests.support.spending import QUIET
+from tests.support.apps.spending import QUIET
+from tests.support.daemons.pool_rule_cases import explain
+from tests.support.providers.odd_provider import OddProvider
 
 PRICED = {"provider": "odd", "pricing": {"input_per_1m": 1, "output_per_1m": 10}}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from modelmesh import MeshError
-from tests.support.pool_rule_cases import Cases, explain
+from tests.support.daemons.pool_rule_cases import Cases, explain
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.pool_rule_cases import Cases, events, member, provider
+from tests.support.daemons.pool_rule_cases import Cases, events, member, provider
 
 OFTEN = {"enabled": True, "interval": "1s"}
 

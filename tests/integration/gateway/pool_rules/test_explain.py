@@ -11,7 +11,7 @@ import threading
 import pytest
 
 from modelmesh import MeshError
-from tests.support.pool_rule_cases import MESSAGES, Cases, explain
+from tests.support.daemons.pool_rule_cases import MESSAGES, Cases, explain
 
 CENT = {"pricing": {"per_request": 0.01}}
 

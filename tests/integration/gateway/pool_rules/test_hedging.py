@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from modelmesh import MeshError
-from tests.support.pool_rule_cases import Cases, events, explain
+from tests.support.daemons.pool_rule_cases import Cases, events, explain
 
 SOON = {"hedge": {"after": "100ms"}}
 SLOW = {"reply": "too late", "delay": "10s"}

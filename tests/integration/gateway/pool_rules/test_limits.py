@@ -8,7 +8,7 @@ import time
 import pytest
 
 from modelmesh import MeshError
-from tests.support.pool_rule_cases import Cases, explain, member
+from tests.support.daemons.pool_rule_cases import Cases, explain, member
 
 QUIET = {"retry_limit": 100}
 HEADERS = {

@@ -7,7 +7,7 @@ import os
 import pytest
 
 from modelmesh import MeshError
-from tests.support.pool_rule_cases import Cases, events, explain, limit, member, provider
+from tests.support.daemons.pool_rule_cases import Cases, events, explain, limit, member, provider
 
 ME = {"match": {"uid": os.getuid()}}
 CENT = {"pricing": {"per_request": 0.01}}

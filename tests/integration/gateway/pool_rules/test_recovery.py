@@ -8,8 +8,8 @@ import time
 import pytest
 
 from modelmesh import MeshError
-from tests.support.midnight import DAY, zone_with_midnight_in
-from tests.support.pool_rule_cases import Cases, events, limit, member, provider
+from tests.support.daemons.midnight import DAY, zone_with_midnight_in
+from tests.support.daemons.pool_rule_cases import Cases, events, limit, member, provider
 
 FAILS, ANSWERS = {"error": 503}, {"reply": "well"}
 PATIENT = {"retry_limit": 100}  # consecutive failures are not what sets it aside

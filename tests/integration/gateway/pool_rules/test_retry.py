@@ -8,7 +8,7 @@ from collections import Counter
 import pytest
 
 from modelmesh import MeshError
-from tests.support.pool_rule_cases import Cases
+from tests.support.daemons.pool_rule_cases import Cases
 
 SOON = {"backoff": "fixed", "initial_delay": "10ms"}
 QUIET = {"retry_limit": 100}

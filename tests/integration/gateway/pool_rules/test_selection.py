@@ -8,7 +8,7 @@ import json
 import pytest
 
 from modelmesh import MeshError
-from tests.support.pool_rule_cases import Cases, explain, member
+from tests.support.daemons.pool_rule_cases import Cases, explain, member
 
 ONCE = {"retry": {"max_attempts": 1}, "deactivation": {"retry_limit": 1}}
 LONG = {"recovery": {"cooldown": "1h"}}

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from modelmesh import MeshError
-from tests.support.local_server import Handler, LocalServer
-from tests.support.pool_rule_cases import Cases, events, provider
+from tests.support.daemons.pool_rule_cases import Cases, events, provider
+from tests.support.providers.local_server import Handler, LocalServer
 
 WAIT = 20.0
 ANSWER = {

@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-from tests.support.clocked import Clock
-from tests.support.pool_rule_cases import Cases, member
+from tests.support.daemons.clocked import Clock
+from tests.support.daemons.pool_rule_cases import Cases, member
 
 YEARS = 3 * 365 * 86400.0
 STEPS = [1.0, -1.0, 7200.0, -7200.0, YEARS, -YEARS]

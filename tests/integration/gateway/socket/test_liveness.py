@@ -12,7 +12,7 @@ import pytest
 from meshd.gateway.frontends import admission
 from meshd.gateway.frontends.exchange import ClientGone
 from modelmesh import protocol as wire
-from tests.support.served import served_in, until
+from tests.support.daemons.served import served_in, until
 
 BEAT = 0.05
 

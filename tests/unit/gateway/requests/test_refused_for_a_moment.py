@@ -13,8 +13,8 @@ from hypothesis import strategies as some
 from meshd.formats.errors.failures import failure_from_response
 from meshd.routing.attempts.outcomes import LAST_REFUSALS
 from meshd.sdk.provider import FailureKind, ProviderFailure
-from tests.support.flaky_server import REFUSALS
 from tests.support.gateway.virtual_world import Acting, Outcome, World, in_virtual_time, sdk_alone
+from tests.support.providers.flaky_server import REFUSALS
 
 KEYS = [name for name in REFUSALS if not name.startswith(("429", "5"))]
 ANYWAY = [name for name in REFUSALS if name not in KEYS]  # asked again whatever it says

@@ -17,7 +17,7 @@ from meshd.gateway.frontends.credit import MOST_CREDIT
 from meshd.gateway.frontends.ipc import connections, server
 from modelmesh import InvalidRequestError, MeshError, QueueFullError, RequestCancelledError
 from modelmesh import protocol as wire
-from tests.support.served import served_in, until
+from tests.support.daemons.served import served_in, until
 
 LIMIT = 64 * 1024
 

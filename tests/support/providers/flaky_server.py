@@ -11,7 +11,7 @@ import threading
 import time
 from typing import Any, NamedTuple
 
-from tests.support.local_server import Handler, LocalServer
+from tests.support.providers.local_server import Handler, LocalServer
 
 LATE = 2.5  # s that a slow answer takes
 _LINGER = struct.pack("ii", 1, 0)

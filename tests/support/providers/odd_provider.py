@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from tests.support.local_server import Handler, LocalServer
+from tests.support.providers.local_server import Handler, LocalServer
 
 Answer = Callable[[dict[str, Any]], bytes]
 

@@ -13,7 +13,7 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
-from tests.support.pool_rule_cases import MESSAGES
+from tests.support.daemons.pool_rule_cases import MESSAGES
 
 WAIT = 20.0
 PYTHON = Path(os.path.realpath(sys.executable))
