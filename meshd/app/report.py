@@ -79,7 +79,7 @@ def dump(mesh: ModelMesh) -> None:
 
 
 def status_of(mesh: ModelMesh, name: str = "status") -> Any:
-    """Without delaying signals for long."""
+    """Signals wait no longer than this."""
     return mesh.command("GET", f"/mesh/v1/{name}", timeout=STUCK_AFTER)
 
 

@@ -13,7 +13,6 @@ import pytest
 from meshd.connectors.storage import sqlite
 from meshd.sdk.storage import StorageError
 from meshd.spend.journal import JournalWriter, open_segment
-from meshd.state import keeper as keeper_module
 from meshd.state import segments
 from meshd.state.keeper import StateKeeper, StateSettings
 from meshd.state.lock import StateLocked
@@ -187,7 +186,7 @@ def test_one_daemon_a_directory(tmp_path: Path) -> None:
 
 
 def test_a_segment_is_rotated_and_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(keeper_module, "SEGMENT_LIMIT", 100)
+    monkeypatch.setattr(segments, "SEGMENT_LIMIT", 100)
     keeper = opened(tmp_path)
     assert keeper.offer_segment() == ""
     first = keeper.open_journal()
