@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from meshd.core.money import dollars
 from meshd.core.records import Event, Outcome
 from meshd.messages import LogWritten
 from meshd.routing.durations import format_duration
 from meshd.sdk.observability import Entry
 from meshd.telemetry.redaction import Redactor
-
-NANO = 1e9  # money is counted in 10⁻⁹ USD, and shown in USD
 
 
 def event_entry(event: Event) -> Entry:
@@ -54,7 +53,7 @@ def request_entry(outcome: Outcome, redactor: Redactor) -> Entry:
         "tokens_in": outcome.tokens_in,
         "tokens_out": outcome.tokens_out,
         "tokens_cached": outcome.tokens_cached,
-        "cost": outcome.cost / NANO,
+        "cost": dollars(outcome.cost),
         "queue_time": outcome.queue_time,
         "routing_time": outcome.routing_time,
         "first_token_time": outcome.first_token_time,
@@ -78,7 +77,7 @@ def request_entry(outcome: Outcome, redactor: Redactor) -> Entry:
                 "message": each.message,
                 "status": each.status,
                 "duration": each.duration,
-                **({"cost": each.cost / NANO} if each.cost else {}),
+                **({"cost": dollars(each.cost)} if each.cost else {}),
                 **({"hedge": True} if each.hedge else {}),
             }
             for each in outcome.attempts
@@ -109,4 +108,4 @@ def log_entry(record: LogWritten, redactor: Redactor) -> Entry:
 
 def statistics_entry(row: dict[str, Any], at_ns: int) -> Entry:
     message = f"{row['scope']} {row['name']}: {row['requests_total']} requests, {row['requests_failed']} failed"
-    return Entry("statistics", at_ns, "debug", message, {**row, "cost_total": row["cost_total"] / NANO})
+    return Entry("statistics", at_ns, "debug", message, {**row, "cost_total": dollars(row["cost_total"])})

@@ -9,7 +9,7 @@ import time
 from typing import Any
 
 from meshd.core.caller import Peer
-from meshd.gateway.control import views
+from meshd.core.money import dollars
 from meshd.gateway.control.base import Group
 from meshd.gateway.control.dispatcher import Call
 from meshd.gateway.frontends.ipc.connections import Connection
@@ -54,5 +54,5 @@ class Clients(Group):
             ),
             "requests": used.requests,
             "failed": used.failed,
-            "cost": used.cost / views.NANO,
+            "cost": dollars(used.cost),
         }

@@ -12,7 +12,6 @@ import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
@@ -22,7 +21,7 @@ from meshd.core.caller import Caller
 from meshd.gateway.frontends.exchange import ClientGone, Request, not_read
 from meshd.host.users import user_name
 from modelmesh.errors import AccessDeniedError, InvalidRequestError, MeshError, NotFoundError
-from modelmesh.wording import short, told
+from modelmesh.wording import likeliest, short, told
 
 logger = logging.getLogger("meshd.gateway")
 
@@ -159,14 +158,15 @@ class Dispatcher:
 
 _OWN_PREFIX = "/mesh/"
 _VERSIONS = re.compile(r"^(?:/v\d+(?=/|$))+")
+_LIKE_A_PATH = 0.75
 _NAMED = 100  # characters of an app's text that an error repeats
 
 
 def _meant(path: str, known: list[str]) -> str | None:
     """The path that was probably meant. A common version prefix, or "…ions" at the end, is not a similarity."""
     by_end = {_bare(name): name for name in known if not name.endswith("…")}
-    found = get_close_matches(_bare(path), list(by_end), n=1, cutoff=0.75)
-    return by_end[found[0]] if found else None
+    found = likeliest(_bare(path), by_end, cutoff=_LIKE_A_PATH)
+    return by_end[found] if found else None
 
 
 def _bare(path: str) -> str:

@@ -11,6 +11,8 @@ from typing import Any
 import msgspec
 
 from meshd.compilation.body_fields import load_body_fields
+from meshd.core.member_key import member_key
+from meshd.core.money import dollars
 from meshd.gateway.app_identity import Identity
 from meshd.gateway.control import views
 from meshd.gateway.control.base import Group, text
@@ -201,11 +203,11 @@ class Account:
                 if (reason := stage.objection(model, question)) is not None
             ],
             "priced": model.priced,
-            "expected_cost": expected / views.NANO,
+            "expected_cost": dollars(expected),
             "reservation": {
                 "tokens_in": most.tokens_in,
                 "tokens_out": most.tokens_out,
-                "cost": most.cost / views.NANO,
+                "cost": dollars(most.cost),
                 "because": {"in": why_input(question.needs, model), "out": why_output(question.needs, model)},
             },
             "headroom": views.headroom_map(self.mesh.state.rates.headroom(question, model)),
@@ -219,7 +221,7 @@ class Account:
             scopes |= {
                 ("model", id),
                 ("provider", question.table.models[id].provider),
-                ("member", f"{pool.name}\0{id}"),
+                ("member", member_key(pool.name, id)),
             }
         return views.View(question.table, self.mesh.state, question.now).allowances_of(scopes)
 

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from meshd import messages
+from meshd.core.money import dollars
 from meshd.core.records import Event
 from meshd.gateway.control import views
 from meshd.gateway.control.base import Group, number
@@ -88,7 +89,7 @@ class Activity(Group):
         self.core.report_outcomes()
         query = messages.QueryStatistics(by, call.query.get("name"), since, until, where)
         rows = await self.need("telemetry", query)
-        data = [{**row, "cost_total": row["cost_total"] / views.NANO} for row in rows]
+        data = [{**row, "cost_total": dollars(row["cost_total"])} for row in rows]
         return {"by": by, "since": since, "data": data}
 
     async def events(self, call: Call) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from meshd import messages
+from meshd.core.money import dollars
 from meshd.gateway.app_identity import Identity
 from meshd.gateway.control import views
 from meshd.gateway.control.base import Group
@@ -104,14 +105,14 @@ class Money(Group):
         self.core.report_outcomes()
         ever = await self.need("telemetry", messages.QueryStatistics("app"))
         today = await self.need("telemetry", messages.QueryStatistics("app", since=now - midnight.timestamp()))
-        costs = {row["name"]: row["cost_total"] / views.NANO for row in today}
+        costs = {row["name"]: dollars(row["cost_total"]) for row in today}
         return {
             row["name"]: {
                 "requests": row["requests_total"],
                 "failed": row["requests_failed"],
                 "tokens_in": row["tokens_in"],
                 "tokens_out": row["tokens_out"],
-                "cost": row["cost_total"] / views.NANO,
+                "cost": dollars(row["cost_total"]),
                 "cost_today": costs.get(row["name"], 0.0),
             }
             for row in ever

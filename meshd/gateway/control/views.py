@@ -13,6 +13,8 @@ from typing import Any
 
 import msgspec
 
+from meshd.core.member_key import member_key, split_member_key
+from meshd.core.money import dollars
 from meshd.core.redaction import redact_url
 from meshd.routing.availability import recovery
 from meshd.routing.availability.recovery import ACTIVE, PROBATION, STANDBY
@@ -25,7 +27,6 @@ from meshd.routing.request.question import Question
 from meshd.routing.table.specs import ANY_APP, AppSpec, ModelSpec, PoolSpec, ProviderSpec, RoutingTable
 from meshd.sdk.provider import Operation
 
-NANO = 1e9
 _ANY = RequestNeeds(Operation.CHAT)
 
 
@@ -130,7 +131,7 @@ class View:
             "error_rate": max((rate for rate in rates if rate is not None), default=None),
             "tokens_in": known.tokens_in,
             "tokens_out": known.tokens_out,
-            "cost": known.cost / NANO,
+            "cost": dollars(known.cost),
             "latency": known.total.summary(),
             "first_token": known.first_token.summary(),
             "last_request": known.last_request,
@@ -138,7 +139,9 @@ class View:
             "last_failure_reason": known.last_failure_reason,
             "failing_since": None if known.failing_since is None else known.failing_since + self.state.ahead,
             "headroom": headroom_map(headroom),
-            "limits": self.allowances_of({("model", model.id), *(("member", f"{pool}\0{model.id}") for pool in pools)}),
+            "limits": self.allowances_of(
+                {("model", model.id), *(("member", member_key(pool, model.id)) for pool in pools)}
+            ),
         }
 
     def failing(self, models: Iterable[ModelSpec]) -> list[dict[str, Any]]:
@@ -167,7 +170,7 @@ class View:
             "models": sum(model.provider == name for model in self.table.models.values()),
             "in_flight": known.in_flight,
             "requests": known.requests,
-            "cost": known.cost / NANO,
+            "cost": dollars(known.cost),
             "keys": max(len(spec.keys), 1),
             "resting_keys": [
                 {
@@ -224,7 +227,7 @@ def headroom_map(headroom: Headroom) -> dict[str, Any]:
 
 def allowance_map(row: Mapping[str, Any]) -> dict[str, Any]:
     """A row of `Accounts.standing`, with money in USD. pool: of a member."""
-    pool, _, model = row["name"].partition("\0") if row["scope"] == "member" else ("", "", row["name"])
+    pool, model = split_member_key(row["name"]) if row["scope"] == "member" else ("", row["name"])
     return {
         "scope": row["scope"],
         "name": model,
@@ -254,4 +257,4 @@ def alert_map(alert: Alert) -> dict[str, Any]:
 
 
 def _amount(measure: str, amount: int) -> float | int:
-    return amount / NANO if measure == "cost" else amount
+    return dollars(amount) if measure == "cost" else amount

@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 
 from meshd.compilation.body_fields import load_body_fields
+from meshd.core.money import dollars
 from meshd.core.records import Outcome
 from meshd.formats.openai.usage import usage_map
 from meshd.gateway.app_identity import AppMatcher, Identity
@@ -277,7 +278,7 @@ class Inference:
             "provider": model.provider if model else "",
             "routing_time": round(self.routing_time, 6),
             "queue_time": round(self.queue_time, 6),
-            "cost": self.cost / 1e9,
+            "cost": dollars(self.cost),
         }
         if plan.attempts:
             described["attempts"] = plan.book.as_maps()

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from meshd import messages
+from meshd.core.member_key import member_key, split_member_key
 from meshd.core.records import Outcome
 from meshd.gateway.control import views
 from meshd.host import clock
@@ -72,7 +73,7 @@ class Keeper:
                 self.save_model(change.model)
             else:
                 member = self._member(change.pool, change.model)
-                core.tell("state", messages.StateChanged("member", f"{change.pool}\x00{change.model}", member))
+                core.tell("state", messages.StateChanged("member", member_key(change.pool, change.model), member))
         until = None if change.until in (None, states.INDEFINITELY) else change.until + state.ahead
         severity = "info" if change.available else "warning"
         core.event(kind, severity, ids, change.reason, {"until": until} if until else {})
@@ -98,7 +99,7 @@ class Keeper:
             allowance = alert.allowance
             ids = {allowance.scope: allowance.name}
             if allowance.scope == "member":
-                ids["pool"], _, ids["model"] = ids.pop("member").partition("\x00")
+                ids["pool"], ids["model"] = split_member_key(ids.pop("member"))
             self._core.event(alert.type, "warning", ids, alert.reason, views.alert_map(alert))
             self.changed(failures.record_used_up(mesh.state, mesh.table, alert, now))
 
@@ -149,7 +150,7 @@ class Keeper:
         for pool, model in self._core.mesh.state.members:
             if model not in self._models:
                 continue
-            key, kept = f"{pool}\x00{model}", self._member(pool, model)
+            key, kept = member_key(pool, model), self._member(pool, model)
             if kept != self._members.get(key):
                 self._members[key] = kept
                 self._core.tell("state", messages.StateChanged("member", key, kept))
@@ -170,7 +171,7 @@ class Keeper:
         """Take up where an earlier life ended."""
         now, state = clock.now(), self._core.mesh.state
         for key, value in tables.get("member", {}).items():
-            pool, _, model = key.partition("\x00")
+            pool, model = split_member_key(key)
             state.members[pool, model] = states.load_member(value, now)
             self._members[key] = value
         for key, value in tables.get("model", {}).items():

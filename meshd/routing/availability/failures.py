@@ -12,6 +12,8 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from meshd.core.member_key import split_member_key
+from meshd.core.money import dollars
 from meshd.routing.availability.recovery import (
     PROBE,
     USED_UP,
@@ -401,7 +403,7 @@ def record_used_up(state: MeshState, table: RoutingTable, alert: Alert, now: flo
     what = f"{_amount(allowance)} {_WINDOWS[allowance.window]}"
     reason = f"it has used up {what}" if taken >= allowance.limit else f"too little is left of its {what}"
     if allowance.scope == "member":
-        pool, _, model = allowance.name.partition("\0")
+        pool, model = split_member_key(allowance.name)
         if pool not in table.pools or model not in table.models:
             return []
         policy = table.pools[pool].recovery
@@ -469,5 +471,5 @@ _WINDOWS = {"day": "of the day", "month": "of the month", "rolling": "in 24 hour
 
 def _amount(allowance: Allowance) -> str:
     if allowance.measure == "cost":
-        return f"{allowance.limit / 1e9:g} USD"
+        return f"{dollars(allowance.limit):g} USD"
     return f"{allowance.limit} {allowance.measure if allowance.limit != 1 else allowance.measure.removesuffix('s')}"

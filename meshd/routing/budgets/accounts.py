@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from meshd.core.member_key import member_key
 from meshd.routing.budgets import limit as wording
 from meshd.routing.budgets.limit import NEVER, Limit, precedence
 from meshd.routing.budgets.reservations import Reservation, Route, sums_of
@@ -141,7 +142,7 @@ class Accounts:
 
     def begin_stint(self, pool: str, model: str) -> None:
         """The member came back from standby: what it used before no longer counts."""
-        key = ("member", f"{pool}\0{model}")
+        key = ("member", member_key(pool, model))
         meter = self._meters.get(key)
         if meter is not None and meter.stint is not None:
             meter.stint = Sums()
@@ -349,7 +350,7 @@ class Accounts:
         account = self._account(name) if name else ""
         scopes = [("provider", model.provider), ("model", model.id), ("pool", pool)]
         if pool:
-            scopes.append(("member", f"{pool}\0{model.id}"))
+            scopes.append(("member", member_key(pool, model.id)))
         scopes.append(("app", account))
         meters = tuple(self._meter(*scope) for scope in scopes if scope[1])
         for meter in meters:

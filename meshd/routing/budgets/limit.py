@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from meshd.core.member_key import split_member_key
+from meshd.core.money import NANO
 from meshd.routing.budgets.windows import COST, MEASURES, ROLLING, Meter, Sums
 from meshd.routing.request.body_fields import shown
 from meshd.routing.table.specs import Allowance
@@ -181,7 +183,7 @@ def taken(allowance: Allowance, spent: int) -> str:
 def _who(allowance: Allowance) -> str:
     if allowance.scope != "member":
         return f"{allowance.scope} {allowance.name}"
-    pool, _, model = allowance.name.partition("\0")
+    pool, model = split_member_key(allowance.name)
     return f"model {model} in pool {pool}"
 
 
@@ -196,7 +198,7 @@ def _text(allowance: Allowance, amount: int) -> str:
 def money(nano: int) -> str:
     """10⁻⁹ USD as "$1.00", with as many digits as a small sum needs; rounded down, as "$1.00 of $1.00" says that
     nothing is left."""
-    dollars, rest = divmod(nano, 1_000_000_000)
+    dollars, rest = divmod(nano, NANO)
     digits = f"{rest:09d}"
     shown = digits[:4] if dollars else digits[:6] if rest >= 1000 else digits
     return f"${dollars:,}.{shown.rstrip('0').ljust(2, '0')}"

@@ -18,6 +18,7 @@ from weakref import WeakKeyDictionary
 
 import msgspec
 
+from meshd.core.member_key import member_key
 from meshd.routing.request.needs import split
 from meshd.routing.table.specs import ANY_APP, AppSpec, ModelSpec, PoolSpec, RoutingTable
 from meshd.sdk.provider import Operation
@@ -199,7 +200,7 @@ def _is_limited(table: RoutingTable, pool: PoolSpec, model: ModelSpec) -> bool:
         (provider is not None and provider.rate.tpm is not None)
         or _counted(table, "model", model.id)
         or _counted(table, "provider", model.provider)
-        or _counted(table, "member", f"{pool.name}\x00{model.id}")
+        or _counted(table, "member", member_key(pool.name, model.id))
     )
 
 

@@ -6,11 +6,11 @@ Must never: show anything of a model that is not in these tables.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from difflib import get_close_matches
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
+from meshd.core.money import dollars
 from meshd.routing.availability.state import Latencies, MeshState, ModelState
 from meshd.routing.request.question import Question
 from meshd.routing.table.specs import ModelSpec, Pricing
@@ -29,7 +29,6 @@ class Live(NamedTuple):
 
 Reader = Callable[[ModelSpec, Live | None], Value]
 
-_USD = 1_000_000_000  # 10⁻⁹ USD
 FEATURES = (
     "tool_calling",
     "structured_output",
@@ -66,11 +65,6 @@ class Attribute(NamedTuple):
     live: bool = False
 
 
-def nearest(name: str, known: Iterable[str]) -> str | None:
-    found = get_close_matches(name[:100].lower(), list(known), n=1, cutoff=0.6)
-    return found[0] if found else None
-
-
 # -- what a model is -----------------------------------------------------------------------------------
 
 
@@ -93,7 +87,7 @@ def _usd(pricing: Pricing, name: str) -> float:
     value = getattr(pricing, name)
     if value is None:  # of cached input, which then costs as much as other input
         value = pricing.input_per_1m
-    return float(value) / _USD
+    return dollars(value)
 
 
 @lru_cache(maxsize=1000)
@@ -160,7 +154,7 @@ def _headroom(model: ModelSpec, live: Live | None) -> float | None:
 
 
 def _expected_cost(model: ModelSpec, live: Live | None) -> float | None:
-    return live.question.estimate(model).cost / _USD if live is not None and model.priced else None
+    return dollars(live.question.estimate(model).cost) if live is not None and model.priced else None
 
 
 _LATENCIES: dict[str, Callable[[Latencies], float | None]] = {
@@ -188,7 +182,7 @@ ATTRIBUTES: dict[str, Attribute] = {
     "in_flight": _count(lambda state: state.in_flight),
     "failures": Attribute("number", _failures, live=True),
     "error_rate": Attribute("number", _error_rate, live=True),
-    "cost": _count(lambda state: state.cost / _USD),
+    "cost": _count(lambda state: dollars(state.cost)),
     "expected_cost": Attribute("number", _expected_cost, live=True),
     "headroom": Attribute("number", _headroom, live=True),
 }

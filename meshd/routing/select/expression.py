@@ -23,9 +23,10 @@ from fnmatch import translate
 from math import isfinite, isnan
 from typing import Any, Literal, NamedTuple
 
-from meshd.routing.select.attributes import ATTRIBUTES, Kind, Live, Reader, SelectionError, Value, nearest
+from meshd.routing.select.attributes import ATTRIBUTES, Kind, Live, Reader, SelectionError, Value
 from meshd.routing.select.require import unmet
 from meshd.routing.table.specs import ModelSpec
+from modelmesh.wording import likeliest
 
 __all__ = ["Selection", "SelectionError", "compile_selection", "unmet"]
 
@@ -197,7 +198,7 @@ class _Compiler:
         if attribute is None:
             below = next((known for known in ATTRIBUTES if known.startswith(f"{name}.")), None)
             shown = name if len(name) <= 60 else f"{name[:60]}…"
-            near = below or nearest(name, [*ATTRIBUTES, *FUNCTIONS])
+            near = below or likeliest(name, [*ATTRIBUTES, *FUNCTIONS])
             raise self._error(node, f"there is no attribute {shown!r}", near)
         self.live |= attribute.live
         read = attribute.read
@@ -277,7 +278,7 @@ class _Compiler:
         name = self._dotted(node.func) if isinstance(node.func, ast.Name | ast.Attribute) else ""
         takes = FUNCTIONS.get(name)
         if takes is None:
-            raise self._error(node, f"there is no function {name[:60]!r}", nearest(name, FUNCTIONS))
+            raise self._error(node, f"there is no function {name[:60]!r}", likeliest(name, FUNCTIONS))
         if node.keywords or any(isinstance(each, ast.Starred) for each in node.args):
             raise self._error(node, f"{name}() takes {takes}")
         parts = [self.compile(each, depth) for each in node.args]

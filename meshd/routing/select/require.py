@@ -11,8 +11,9 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from meshd.routing.select.attributes import DECLARED, Kind, SelectionError, Value, nearest
+from meshd.routing.select.attributes import DECLARED, Kind, SelectionError, Value
 from meshd.routing.table.specs import ModelSpec
+from modelmesh.wording import likeliest
 
 _COMPARISON = re.compile(r"\s*(>=|<=|!=|==|=|>|<)?\s*([0-9][0-9_]*(?:\.[0-9]+)?)\s*")
 _OPERATORS: dict[str | None, Callable[[Any, Any], bool]] = {
@@ -105,7 +106,7 @@ def _suggested(key: str) -> str | None:
     by_name = {known.rpartition(".")[2]: known for known in DECLARED}
     below = next((known for known in DECLARED if known.startswith(f"{key}.")), None)
     name = key.rpartition(".")[2]
-    return by_name.get(name) or below or nearest(key, DECLARED) or by_name.get(nearest(name, by_name) or "")
+    return by_name.get(name) or below or likeliest(key, DECLARED) or by_name.get(likeliest(name, by_name) or "")
 
 
 def _shown(value: Any) -> str:

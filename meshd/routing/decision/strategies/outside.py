@@ -10,13 +10,13 @@ from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
 
 from meshd.core.exception_text import one_line
+from meshd.core.money import dollars
 from meshd.routing.decision.strategies.base import ByRequest, Context, Strategy
 from meshd.routing.request.features import used
 from meshd.routing.request.question import Question
 from meshd.routing.table.specs import DEFAULT_STRATEGY
 from meshd.sdk import strategy as sdk
 
-_NANO = 1_000_000_000
 Report = Callable[[str, str], None]
 """(pool, why its strategy is set aside)"""
 
@@ -77,7 +77,7 @@ class OutsideStrategy(ByRequest):
                     up=self._is_up(question, spec.id),
                     current=spec.id == current,
                     weight=spec.weight,
-                    cost=question.estimate(spec).cost / _NANO if spec.priced else None,
+                    cost=dollars(question.estimate(spec).cost) if spec.priced else None,
                     first_token=known.first_token.smoothed,
                     total=known.total.smoothed,
                     headroom=headroom.fraction,
