@@ -156,14 +156,14 @@ class ModelMesh:
         )
         self._ward("health", lambda: HealthActor(self._directory))
         self._ward("discovery", lambda: DiscoveryActor(self._directory))
-        report = self._ask("config", messages.Reload(reason="start"), _START_TIMEOUT)
+        report = self.ask("config", messages.Reload(reason="start"), _START_TIMEOUT)
         if not report.ok:
             raise _refused(report)
         if self._logs is not None:
             self._logs.connect(self._directory)  # not before: telemetry has its sinks from the first configuration
-        self._ask("router", messages.Listen(self.address), _START_TIMEOUT)
+        self.ask("router", messages.Listen(self.address), _START_TIMEOUT)
         for place in self._sockets:
-            self._ask("router", place, _START_TIMEOUT)
+            self.ask("router", place, _START_TIMEOUT)
             self._bound.append(place)
 
     def _ward(self, name: str, make: Callable[[], MeshActor]) -> None:
@@ -236,7 +236,7 @@ class ModelMesh:
         """Run another configuration (None: read the source again): all of it or nothing. Requests in flight end under
         the old one. Raises ConfigurationError with every problem if it is refused."""
         wanted = None if config is None else MeshConfig.of(config)
-        report: messages.ReloadReport = self._ask(
+        report: messages.ReloadReport = self.ask(
             "config", messages.Reload(config=wanted, reason="asked by the program"), _START_TIMEOUT
         )
         if not report.ok:
@@ -266,7 +266,7 @@ class ModelMesh:
     @property
     def config(self) -> MeshConfig:
         """The configuration in use, as written."""
-        stored: MeshConfig = self._ask("config", messages.GetConfig())
+        stored: MeshConfig = self.ask("config", messages.GetConfig())
         return stored
 
     # -- what it hands out ----------------------------------------------------------------------------
@@ -289,14 +289,14 @@ class ModelMesh:
 
     def export_state(self) -> dict[str, Any]:
         """Everything that survives a restart, as one map."""
-        self._ask("router", messages.SaveCounters())
-        exported: dict[str, Any] = self._ask("state", messages.ExportState())
+        self.ask("router", messages.SaveCounters())
+        exported: dict[str, Any] = self.ask("state", messages.ExportState())
         return exported
 
     def import_state(self, state: Mapping[str, Any]) -> None:
         """Replace everything that survives a restart by a map from `export_state`."""
-        restored = self._ask("state", messages.ImportState(dict(state)))
-        self._ask("router", messages.RestoreState(restored))
+        restored = self.ask("state", messages.ImportState(dict(state)))
+        self.ask("router", messages.RestoreState(restored))
 
     # -- asking ---------------------------------------------------------------------------------------
 
@@ -310,7 +310,7 @@ class ModelMesh:
         timeout: float = _COMMAND_TIMEOUT,
     ) -> Any:
         """An operation of the dispatch table (docs/protocol.md), as `meshctl` calls it. Raises MeshError."""
-        return self._ask("router", messages.RouterCommand(method, path, dict(body or {}), dict(query or {})), timeout)
+        return self.ask("router", messages.RouterCommand(method, path, dict(body or {}), dict(query or {})), timeout)
 
     def healthy(self, timeout: float = 5.0) -> bool:
         """The router answers, and no actor dies again and again: what feeds the watchdog."""
@@ -324,7 +324,8 @@ class ModelMesh:
     def tell(self, actor: str, message: messages.Message) -> None:
         self._directory.tell(actor, message)
 
-    def _ask(self, actor: str, message: messages.Message, timeout: float = 10.0) -> Any:
+    def ask(self, actor: str, message: messages.Message, timeout: float = 10.0) -> Any:
+        """Raises ActorUnavailable, or what the actor raised."""
         self._require_running()
         return self._directory.ask(actor, message, timeout)
 

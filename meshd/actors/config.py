@@ -34,6 +34,8 @@ FOLLOWERS = ("telemetry", "secret", "state", "router", "health", "discovery")
 """The actors that have to agree, in this order; for requests the router's commit is the instant of the change."""
 
 _CATALOGUE = "catalogue"
+_AGREE = 10.0  # s in which an actor has to prepare or commit a generation
+_READ = 30.0  # s in which state is read from its storage, and secrets from their stores
 _GATHER = 0.05  # s in which several findings of discovery become one generation
 
 
@@ -225,7 +227,7 @@ class ConfigActor(MeshActor):
             if name == "router":
                 # Awaited: after the reload's answer, the next request uses it.
                 try:
-                    self.directory.ask(name, messages.Commit(running.number), 10.0)
+                    self.directory.ask(name, messages.Commit(running.number), _AGREE)
                 except ActorUnavailable as error:
                     return [Problem("", None, f"{error}; reload again")]
             else:
@@ -235,9 +237,9 @@ class ConfigActor(MeshActor):
 
     def _restore_router(self) -> None:
         """Before the first generation runs: give the router an earlier life's state, and a journal for spend."""
-        restored = self.directory.ask("state", messages.LoadState(), 30.0)
-        journal = self.directory.ask("state", messages.OpenJournal(), 30.0)
-        self.directory.ask("router", messages.RestoreState(restored, journal), 30.0)
+        restored = self.directory.ask("state", messages.LoadState(), _READ)
+        journal = self.directory.ask("state", messages.OpenJournal(), _READ)
+        self.directory.ask("router", messages.RestoreState(restored, journal), _READ)
 
     def _with_discovered(self, config: MeshConfig) -> MeshConfig:
         found = {
@@ -253,7 +255,7 @@ class ConfigActor(MeshActor):
         if not wanted:
             return config, {}, []
         request = messages.ResolveSecrets(tuple(wanted), secret_sources(config), fresh=fresh)
-        resolved = self.directory.ask("secret", request, 30.0)
+        resolved = self.directory.ask("secret", request, _READ)
         missing: dict[str, str] = {}
         problems: list[Problem] = []
         for name, why in resolved.missing.items():
@@ -268,7 +270,7 @@ class ConfigActor(MeshActor):
         objections: list[Problem] = []
         for name in FOLLOWERS:
             try:
-                said = self.directory.ask(name, Prepare(running), 10.0)
+                said = self.directory.ask(name, Prepare(running), _AGREE)
             except ActorUnavailable as error:
                 said = (str(error),)
             objections += [Problem("", None, f"{name}: {text}") for text in said or ()]

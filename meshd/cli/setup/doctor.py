@@ -34,7 +34,7 @@ def doctor(as_json: out.JsonOption = False) -> None:
     for finding in _examine():
         findings.append(finding)
         if not as_json:
-            _print(finding)
+            print_finding(finding)
     bad, doubtful = ([each for each in findings if each.level == level] for level in ("problem", "warning"))
     if as_json:
         rows = [{name: getattr(finding, name) for name in finding.__slots__} for finding in findings]
@@ -52,7 +52,7 @@ def doctor(as_json: out.JsonOption = False) -> None:
         raise typer.Exit(daemon.REFUSED)
 
 
-def _print(finding: Finding) -> None:
+def print_finding(finding: Finding) -> None:
     mark, style = _MARKS[finding.level]
     if not out.on_terminal():
         mark = finding.level  # a word for programs that read lines

@@ -69,7 +69,7 @@ def pull(
 
     try:
         silent = as_json or resolve(source, directory) is not None
-        with _progress(source, silent=silent) as tell:
+        with progress_screen(source, silent=silent) as tell:
             model = fetch(source, tell, base=directory)
     except PullError as error:
         raise daemon.Refused(str(error)) from None
@@ -141,7 +141,7 @@ def _tell_daemon() -> None:
 
 
 @contextmanager
-def _progress(name: str, *, silent: bool) -> Iterator[Tell]:
+def progress_screen(name: str, *, silent: bool) -> Iterator[Tell]:
     """A bar on a terminal, a line now and then elsewhere, nothing beside JSON."""
     if silent:
         yield lambda done, total: None

@@ -14,7 +14,7 @@ import modelmesh
 from meshd import messages
 from meshd.config import MeshConfig
 from meshd.mesh import ModelMesh
-from tests.support.daemons.dying import PRICING, Load, kill, poisonous, price, stream, unary, under_load
+from tests.support.daemons.dying import PRICING, Load, kill, poisonous, price, restarts_of, stream, unary, under_load
 
 OTHERS = ("telemetry", "secret", "state", "config", "health", "discovery")
 LIMITED = {"daily_limit": 1000}  # USD
@@ -113,7 +113,7 @@ def die(mesh: Any, short: Any, eventually: Any, name: str, times: int) -> int:
             kill(mesh, name, eventually)
             eventually(lambda so_far=so_far: load.total > so_far, what="requests go on")
     assert load.errors == []
-    assert mesh._supervisor._wards[name].restarts == times
+    assert restarts_of(mesh, name) == times
     every_count_is_right(mesh, load, eventually)
     return load.total
 

@@ -17,7 +17,7 @@ import modelmesh
 from meshd import messages
 from meshd.config import MeshConfig
 from meshd.mesh import ModelMesh
-from tests.support.daemons.dying import PRICING, kill, poisonous, price, under_load
+from tests.support.daemons.dying import PRICING, kill, poisonous, price, restarts_of, under_load
 
 LIMITED = {"daily_limit": 1000}  # USD
 WORDS = ["one ", "two ", "three"]
@@ -285,7 +285,7 @@ def die(start: Any, short: Any, eventually: Any, times: int) -> str:
         kinds[type(error).__name__] += 1
     assert len(load.errors) <= times * at_providers
     spent = everything_is_settled(mesh, server, eventually)
-    assert mesh._supervisor._wards["router"].restarts == times
+    assert restarts_of(mesh, "router") == times
     return json.dumps({"died": times, "answered": sum(load.answers.values()), "lost": kinds, "spent": spent})
 
 

@@ -14,7 +14,7 @@ import msgspec
 import pytest
 
 from meshd.connectors.providers.openai import OpenAIProvider
-from meshd.net.encodings import _zstd
+from meshd.net.encodings import zstd_module
 from meshd.sdk import FailureKind, Operation, ProviderCall, ProviderFailure, ProviderSettings
 from tests.support.http_requests import requests_of
 
@@ -44,7 +44,7 @@ def brotli_then_gzip(data: bytes) -> bytes:
 
 
 def zstd(data: bytes) -> bytes:
-    return bytes(_zstd().compress(data))
+    return bytes(zstd_module().compress(data))
 
 
 CODED: dict[str, Callable[[bytes], bytes]] = {
@@ -171,7 +171,7 @@ def flushing(coding: str) -> Callable[[bytes], bytes]:
         of_brotli = brotli.Compressor()
         return lambda data: of_brotli.process(data) + of_brotli.flush()
     if coding == "zstd":
-        of_zstd = _zstd().ZstdCompressor()
+        of_zstd = zstd_module().ZstdCompressor()
         return lambda data: of_zstd.compress(data, mode=of_zstd.FLUSH_BLOCK)
     made = zlib.compressobj(wbits=31 if coding == "gzip" else 15)
     return lambda data: made.compress(data) + made.flush(zlib.Z_SYNC_FLUSH)

@@ -26,6 +26,12 @@ class Poison(messages.Message, frozen=True):
     """The actor that handles it dies."""
 
 
+def restarts_of(mesh: Any, name: str) -> int:
+    """How often that actor was started again."""
+    actors = mesh.ask("supervisor", messages.Supervision())["actors"]
+    return next(actor["restarts"] for actor in actors if actor["name"] == name)
+
+
 def poisonous(monkeypatch: Any, *, at_once: bool = True) -> None:
     """Every actor raises at Poison. at_once: it is started again without delay, however often it dies."""
     from meshd.actors.base import MeshActor
@@ -77,7 +83,7 @@ def kill(mesh: Any, name: str, eventually: Callable[..., Any]) -> None:
     before = ward.restarts
     mesh.tell(name, Poison())
     eventually(lambda: ward.restarts > before and not ward.waiting, what=f"{name} is started again")
-    mesh._ask(name, messages.Beat())  # what came before has been handled
+    mesh.ask(name, messages.Beat())  # what came before has been handled
 
 
 @dataclass

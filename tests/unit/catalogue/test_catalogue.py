@@ -9,7 +9,7 @@ import pytest
 
 from meshd.catalogue import known as catalogue
 from meshd.catalogue.known import ModelRow, NanoLongPrompt, Prices, load_models
-from meshd.compilation.compile import _pricing
+from meshd.compilation.compile import prices_of
 from meshd.config.schema import PricingConfig
 from meshd.config.schema.models import FeaturesConfig
 from meshd.formats.openai.prefill import PREFILLS
@@ -184,14 +184,14 @@ def test_the_first_model_is_the_default() -> None:
 def test_prices_of_long_prompts_reach_the_table_unless_others_are_configured() -> None:
     row = next(row for row in ROWS if row.long_prompt)
     nothing = PricingConfig()
-    compiled = _pricing(nothing, nothing, row)
+    compiled = prices_of(nothing, nothing, row)
     assert compiled.long_prompt is not None
     assert row.long_prompt is not None
     assert compiled.long_prompt.input_per_1m == Decimal(row.long_prompt.input_per_1m) * 10**9
     own = PricingConfig(input_per_1m=1)
-    assert _pricing(own, nothing, row).long_prompt is None
-    assert _pricing(nothing, own, row).long_prompt is None
-    assert _pricing(nothing, nothing, None).long_prompt is None
+    assert prices_of(own, nothing, row).long_prompt is None
+    assert prices_of(nothing, own, row).long_prompt is None
+    assert prices_of(nothing, nothing, None).long_prompt is None
 
 
 def test_how_a_provider_goes_on_with_an_answer_is_one_of_the_known_ways() -> None:

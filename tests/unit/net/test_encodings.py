@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from meshd.net.encodings import PIECE, BrokenEncoding, UnknownEncoding, _zstd, decoder, readable
+from meshd.net.encodings import PIECE, BrokenEncoding, UnknownEncoding, decoder, readable, zstd_module
 
 
 def raw_deflate(data: bytes) -> bytes:
@@ -28,7 +28,7 @@ def frames(data: bytes) -> bytes:
 
 
 def zstd(data: bytes) -> bytes:
-    return _zstd().compress(data)
+    return zstd_module().compress(data)
 
 
 WAYS = {

@@ -8,7 +8,7 @@ import os
 import pytest
 
 from meshd.pull.errors import PullError
-from meshd.pull.sources import _read_report, ask_pip, hub_hash, parse
+from meshd.pull.sources import ask_pip, hub_hash, parse, read_report
 from meshd.pull.store import data_dir
 
 SHA = "a" * 64
@@ -67,15 +67,15 @@ def test_pips_report():
     def report(**info: object) -> bytes:
         return json.dumps({"install": [{"download_info": info}]}).encode()
 
-    wheel = _read_report(report(url="file:///w/a%20b.whl", archive_info={"hashes": {"sha256": SHA}}), "p")
+    wheel = read_report(report(url="file:///w/a%20b.whl", archive_info={"hashes": {"sha256": SHA}}), "p")
     assert (wheel.filename, wheel.sha256) == ("a b.whl", SHA)
-    assert _read_report(report(url="https://h/a.whl", archive_info={"hash": f"sha256={SHA}"}), "p").sha256 == SHA
-    assert _read_report(report(url="https://h/a.whl"), "p").sha256 is None
+    assert read_report(report(url="https://h/a.whl", archive_info={"hash": f"sha256={SHA}"}), "p").sha256 == SHA
+    assert read_report(report(url="https://h/a.whl"), "p").sha256 is None
     with pytest.raises(PullError, match="not a wheel"):
-        _read_report(report(url="https://h/a.tar.gz"), "p")
+        read_report(report(url="https://h/a.tar.gz"), "p")
     for broken in (b"", b"{}", b'{"install":[]}'):
         with pytest.raises(PullError, match="cannot be read"):
-            _read_report(broken, "p")
+            read_report(broken, "p")
 
 
 def test_pips_index_cannot_be_reached():

@@ -82,7 +82,7 @@ def test_a_source_that_fails_is_a_refused_reload(two, error):
             mesh.reload_config()
         failing.clear()
         assert mesh.reload_config().ok
-        actors = {actor["name"]: actor for actor in mesh._directory.ask("supervisor", messages.Supervision())["actors"]}
+        actors = {actor["name"]: actor for actor in mesh.ask("supervisor", messages.Supervision())["actors"]}
         assert actors["config"]["restarts"] == 0
 
 

@@ -101,8 +101,8 @@ def test_drain_orders_replace_each_other(short, monkeypatch):
     monkeypatch.setenv("XDG_DATA_HOME", str(short / "data"))
     with ModelMesh(state_dir=Path(short / "state")) as mesh:
         mesh.initialize(MeshConfig.from_dict({"providers": {"one": {"connector": "modelmesh.scripted.v1"}}}))
-        assert mesh._ask("router", messages.Drain(5.0)) == 0
-        assert mesh._ask("router", messages.Drain(0.0)) == 0
+        assert mesh.ask("router", messages.Drain(5.0)) == 0
+        assert mesh.ask("router", messages.Drain(0.0)) == 0
 
 
 def test_a_message_that_is_too_large_is_refused_before_it_cuts_the_connection(meshd):

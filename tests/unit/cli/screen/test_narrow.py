@@ -18,16 +18,16 @@ from meshd.cli.screen.cells import width_of
 
 BAR = """
 import time
-from meshd.cli.setup.pull import _progress
-with _progress("smollm2-135m", silent=False) as tell:
+from meshd.cli.setup.pull import progress_screen
+with progress_screen("smollm2-135m", silent=False) as tell:
     for part in range(4):
         tell(part * 30_000_000, 105_000_000)
         time.sleep(0.2)
 """
 FINDING = """
-from meshd.cli.setup.doctor import _print
+from meshd.cli.setup.doctor import print_finding
 from meshd.cli.setup.checks import Finding
-_print(Finding("provider openai", "problem", "something that is long enough " * 6, "do this " * 20))
+print_finding(Finding("provider openai", "problem", "something that is long enough " * 6, "do this " * 20))
 """
 
 

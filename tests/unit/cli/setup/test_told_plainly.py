@@ -10,15 +10,15 @@ from typing import Any
 
 import pytest
 
-from meshd.cli.daemon import _no_daemon, _what_is_there
-from meshd.cli.screen.output import _plain
+from meshd.cli.daemon import no_daemon, what_is_there
+from meshd.cli.screen.output import cell_text
 from modelmesh import discovery
 
 
 def test_a_path_that_is_no_socket_is_told_as_that(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    assert _what_is_there(str(tmp_path)) == _what_is_there(str(tmp_path / "file")) == "that is not a socket"
-    assert _what_is_there(str(tmp_path / "none")) == "no such file"
+    assert what_is_there(str(tmp_path)) == what_is_there(str(tmp_path / "file")) == "that is not a socket"
+    assert what_is_there(str(tmp_path / "none")) == "no such file"
 
 
 def test_a_daemon_that_listens_and_is_silent_is_not_to_be_started_again(tmp_path: Path) -> None:
@@ -26,10 +26,10 @@ def test_a_daemon_that_listens_and_is_silent_is_not_to_be_started_again(tmp_path
     with socket.socket(socket.AF_UNIX) as line:
         line.bind(path)
         line.listen(1)
-        said = "\n".join(_no_daemon("", [path], permitted=True))
+        said = "\n".join(no_daemon("", [path], permitted=True))
     assert f"process {os.getpid()} is stopped, or stuck" in said
     assert "start one" not in said
-    assert "start one" in _no_daemon("", [path], permitted=True)[0]  # it has gone and left its file
+    assert "start one" in no_daemon("", [path], permitted=True)[0]  # it has gone and left its file
 
 
 def test_what_is_advised_can_be_typed_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -38,19 +38,19 @@ def test_what_is_advised_can_be_typed_here(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(sys, "executable", str(tmp_path / "bin" / "python"))
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(discovery, "SYSTEMD", str(tmp_path / "none"))
-    assert _no_daemon("", ["/nowhere/mesh.sock"], permitted=True) == [
+    assert no_daemon("", ["/nowhere/mesh.sock"], permitted=True) == [
         "No daemon answers; start one with `meshd`.",
         "  tried /nowhere/mesh.sock: no such file",
         "  one at another place: --socket PATH, or MESH_SOCKET",
     ]
     (tmp_path / "bin" / "meshd").touch()  # as after `make run`
-    assert "`bin/meshd`" in _no_daemon("", ["/nowhere/mesh.sock"], permitted=True)[0]
+    assert "`bin/meshd`" in no_daemon("", ["/nowhere/mesh.sock"], permitted=True)[0]
     (tmp_path / "meshd").touch(0o755)
-    assert "`meshd`" in _no_daemon("", ["/nowhere/mesh.sock"], permitted=True)[0]
+    assert "`meshd`" in no_daemon("", ["/nowhere/mesh.sock"], permitted=True)[0]
 
 
 def test_a_map_among_a_providers_details_is_shown_in_words() -> None:
-    assert _plain({"small": {"state": "running", "in_use": 0}}) == "small (state running, in use 0)"
+    assert cell_text({"small": {"state": "running", "in_use": 0}}) == "small (state running, in use 0)"
 
 
 @pytest.mark.parametrize("name", ["mesh.ini", "mesh", "mesh.txt"])

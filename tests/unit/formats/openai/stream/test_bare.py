@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from meshd.formats.errors import error_answers
 from meshd.formats.openai import wire
 from meshd.formats.openai.stream import bare
-from meshd.sdk.message_content import _is_thinking
+from meshd.sdk.message_content import is_thinking
 
 EMPTY = st.sampled_from([None, "", [], {}, 0, False])
 ANY = EMPTY | st.sampled_from(["x", "error", "stop", "null", 1, -1, 1.5, True, [1], [None], {"a": 1}, {"error": "x"}])
@@ -77,7 +77,7 @@ def test_no_listed_name_is_one_that_says_something():
         for field in struct.__struct_fields__:
             if field not in ("object", "text", "error", "reasoning_content", "reasoning", "reasoning_details",
                              "thinking", "thinking_blocks"):  # fmt: skip
-                assert not _is_thinking(field)
+                assert not is_thinking(field)
                 assert field not in (
                     *error_answers._FLAGS,
                     *error_answers._KINDS,
