@@ -26,7 +26,7 @@ from meshd.actors.supervisor import Supervisor
 from meshd.compilation.compile import Directories
 from meshd.config import MeshConfig
 from meshd.config.read.loading import is_content
-from meshd.config.read.source import ConfigSource
+from meshd.config.source import ConfigSource
 from meshd.connectors.registry import ConnectorRegistry, default_registry
 from meshd.core.mailboxes import ActorUnavailable, Directory
 from meshd.facade import ModelRegistry, Router, Stats

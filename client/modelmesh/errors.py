@@ -61,7 +61,7 @@ class MeshError(Exception):
             return self.__dict__["extra"][name]
         except KeyError:
             if name == "response" and isinstance(self, APIStatusError):  # as in the OpenAI SDK's errors
-                from modelmesh._openai_sdk.http_view import of_error
+                from modelmesh._http_view import of_error
 
                 return of_error(self)
             raise AttributeError(f"{type(self).__name__!r} has no attribute {name!r}") from None

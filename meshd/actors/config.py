@@ -20,8 +20,8 @@ from meshd.compilation.running_config import RunningConfig
 from meshd.compilation.secret_sources import secret_sources
 from meshd.config import MeshConfig
 from meshd.config.check.problems import Problem
-from meshd.config.read.source import ConfigSource
 from meshd.config.read.watching import FileWatch, digest
+from meshd.config.source import ConfigSource
 from meshd.connectors.registry import ConnectorRegistry
 from meshd.core.mailboxes import ActorUnavailable, Directory
 from meshd.core.records import Event

@@ -18,7 +18,7 @@ from typing import NoReturn
 from meshd.app.listen import ListenError
 from meshd.app.process import Process
 from meshd.config import MeshConfig, find_config
-from meshd.config.read.source import ConfigSource
+from meshd.config.source import ConfigSource
 from meshd.gateway.frontends.ipc.socket_claim import SocketTaken
 from meshd.host.descriptors import FEWEST_FILES, raise_file_limit
 from meshd.host.standard_streams import open_standard_streams, release_standard_streams
@@ -141,7 +141,7 @@ def _source(given: str | None) -> ConfigSource:
 def _checked(config: MeshConfig, socket: str | None) -> int:
     """Print everything that would stop a start, a line each."""
     from meshd.compilation.preflight import obstacles
-    from meshd.config.check.advice import remarks
+    from meshd.config.advice import remarks
 
     code = EX_OK
     for found in obstacles(config, socket, strict=True):

@@ -22,7 +22,7 @@ from meshd.app.notify import Notifier, watchdog_interval
 from meshd.app.report import dump, first_status, greet, say_alive, summary
 from meshd.app.signals import ENDING, Signals
 from meshd.config import MeshConfig
-from meshd.config.read.source import ConfigSource
+from meshd.config.source import ConfigSource
 from meshd.gateway.frontends.ipc.socket_claim import Claim
 from meshd.host import clock
 from meshd.host.socket_path import default_socket

@@ -19,6 +19,7 @@ from meshd.compilation.running_config import RunningConfig
 from meshd.config.schema.root import DaemonConfig
 from meshd.connectors.registry import ConnectorRegistry
 from meshd.core.caller import Peer
+from meshd.core.durations import format_duration
 from meshd.core.records import Event, Outcome
 from meshd.gateway.app_identity import AppMatcher
 from meshd.gateway.cache.cache import ResponseCache
@@ -44,7 +45,6 @@ from meshd.routing.availability import state as states
 from meshd.routing.availability.state import Change, MeshState
 from meshd.routing.decision import features
 from meshd.routing.decision.pipeline import Pipeline
-from meshd.routing.durations import format_duration
 from meshd.routing.table.policies import RecoveryPolicy
 from meshd.routing.table.specs import RoutingTable
 from meshd.sdk.provider import FailureKind, Operation, ProviderFailure

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from meshd.core.durations import format_duration
 from meshd.core.money import dollars
 from meshd.core.records import Event, Outcome
 from meshd.messages import LogWritten
-from meshd.routing.durations import format_duration
 from meshd.sdk.observability import Entry
 from meshd.telemetry.redaction import Redactor
 

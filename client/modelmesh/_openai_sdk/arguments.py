@@ -6,6 +6,8 @@ import sys
 from collections.abc import Mapping
 from typing import Any, Final
 
+from modelmesh._http_view import ORIGIN
+
 
 class NotGiven:
     """Marks a parameter that was not given, since None would be sent as null."""
@@ -26,7 +28,6 @@ def given(value: object) -> bool:
     return type(value).__name__ not in _ABSENT
 
 
-ORIGIN: Final = "http://modelmesh"
 BASE_URL: Final = f"{ORIGIN}/v1"
 """What stands for the mesh where the SDK has a URL. Nothing connects to it."""
 

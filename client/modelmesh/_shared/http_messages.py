@@ -11,7 +11,7 @@ from typing import Any, Final
 import msgspec
 
 from modelmesh._connection.pending_call import PendingCall
-from modelmesh._openai_sdk.http_view import mesh_headers
+from modelmesh._http_view import mesh_headers
 from modelmesh._shared.options import retry_delay
 from modelmesh.errors import DaemonUnavailableError, MeshError, RequestTimeoutError
 from modelmesh.protocol import Message, RequestHead

@@ -13,7 +13,7 @@ from datetime import timedelta
 from typing import Any
 
 from modelmesh._connection.pending_call import PendingCall
-from modelmesh._openai_sdk.http_view import HttpRequest, HttpResponse, response_headers
+from modelmesh._http_view import HttpRequest, HttpResponse, response_headers
 from modelmesh._shared.stream_reading import Reading
 from modelmesh.protocol import RESPONSE, Message
 

@@ -18,7 +18,7 @@ from modelmesh.protocol import CHUNK, DEFAULT_CREDIT, END, ERROR, RESPONSE, Mess
 from modelmesh.types import MeshDetails, Object
 
 if TYPE_CHECKING:
-    from modelmesh._openai_sdk.http_view import HttpResponse
+    from modelmesh._http_view import HttpResponse
 
 T = TypeVar("T")
 _TOP_UP: Final = DEFAULT_CREDIT // 2
@@ -61,7 +61,7 @@ class Reading(Generic[T]):
     @property
     def response(self) -> HttpResponse:
         """The stream as an HTTP response: status, headers, and a way to end it."""
-        from modelmesh._openai_sdk.http_view import HttpRequest, HttpResponse, response_headers
+        from modelmesh._http_view import HttpRequest, HttpResponse, response_headers
 
         head = self._call.head
         request = HttpRequest(head.method, head.path, head.headers, self._call.body)

@@ -239,14 +239,14 @@ def start(config: Any, socket_path: str | None) -> Iterator[Finding]:
 
 
 def matches(config: Any) -> Iterator[Finding]:
-    from meshd.config.check.advice import of_matches
+    from meshd.config.advice import of_matches
 
     for remark in of_matches(config):
         yield Finding("apps", WARNING, remark)
 
 
 def placeholders(config: Any, environ: Mapping[str, str]) -> Iterator[Finding]:
-    from meshd.config.check.advice import of_placeholders
+    from meshd.config.advice import of_placeholders
 
     for remark in of_placeholders(config, environ):
         yield Finding("keys", WARNING, remark, "set the key, or remove the provider")

@@ -64,7 +64,7 @@ def show(
 def _at_hand() -> tuple[MeshConfig, str]:
     """What a daemon started now would read, and where it is from."""
     from meshd.config import MeshConfig, find_config
-    from meshd.config.read.zero_config import zero_config
+    from meshd.config.zero_config import zero_config
 
     path = find_config()
     if path is not None:
@@ -126,7 +126,7 @@ def _obstacles(path: Path | None) -> list[str]:
     the running daemon itself holds does not stop a file that it is to read."""
     from meshd.compilation.preflight import obstacles
     from meshd.config import MeshConfig
-    from meshd.config.check.advice import remarks
+    from meshd.config.advice import remarks
 
     config = MeshConfig.from_file(path) if path is not None else _at_hand()[0]
     return [
@@ -196,7 +196,7 @@ def init(
     $ meshctl config init && $EDITOR ~/.config/meshd/mesh.yaml
     """
     from meshd.config.read.lookup import user_file
-    from meshd.config.read.zero_config import commented_yaml, zero_config
+    from meshd.config.zero_config import commented_yaml, zero_config
 
     if path is not None and str(path) != "-" and path.suffix.lower() not in (".yaml", ".yml"):
         raise typer.BadParameter(

@@ -9,7 +9,7 @@ import typer
 
 from meshd.cli import daemon, helping
 from meshd.cli.screen import output as out
-from meshd.routing.durations import format_duration
+from meshd.core.durations import format_duration
 from modelmesh.wording import no_such
 
 app = helping.Commands()

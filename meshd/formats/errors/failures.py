@@ -17,7 +17,6 @@ from meshd.formats.errors.error_words import MAX_MESSAGE, ErrorWords, document_o
 from meshd.formats.errors.refusals import MOST_TEXT, refusals
 from meshd.formats.errors.wrong_address import no_answer, not_there, wants_tls
 from meshd.formats.headers import RawHeaders, rate_limits, retry_after, used_up_for
-from meshd.formats.openai.wire import Told
 from meshd.sdk.provider import FailureKind, ProviderFailure, Usage
 
 __all__ = [
@@ -27,7 +26,6 @@ __all__ = [
     "failure_from_error_object",
     "failure_from_no_answer",
     "failure_from_response",
-    "failure_from_told",
     "is_error_list",
     "read_error",
 ]
@@ -351,11 +349,6 @@ def _kind_by_words(words: ErrorWords) -> FailureKind | None:
     if _PASSING.search(words.message):
         return None
     return refusals().by_words(words.message, *_AS_REFUSED)
-
-
-def failure_from_told(told: Told) -> ProviderFailure:
-    """For an answer, or a chunk of one, that turned out to be an error."""
-    return failure_from_error_object(told.error, told.usage, told.said)
 
 
 def failure_from_no_answer(url: str, body: bytes) -> ProviderFailure:

@@ -7,7 +7,7 @@ from typing import Any
 
 from meshd.formats.conversation.answer import Answer
 from meshd.formats.conversation.request import Conversation
-from meshd.formats.errors.failures import failure_from_no_answer, failure_from_told
+from meshd.formats.errors.failures import failure_from_no_answer
 from meshd.formats.openai import wire
 from meshd.formats.openai.answer import Unanswered, read_answer
 from meshd.formats.openai.conversation import answer as answers
@@ -62,7 +62,7 @@ class OpenAIProviderSide:
         except wire.Broken:
             raise failure_from_no_answer(address.url, body) from None
         except wire.Told as told:
-            raise failure_from_told(told) from None
+            raise told.failure() from None
         except Unanswered as why:
             raise ProviderFailure(
                 FailureKind.BAD_ANSWER,

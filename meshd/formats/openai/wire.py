@@ -14,13 +14,14 @@ import msgspec
 
 from meshd.catalogue.known import broken_off_reasons
 from meshd.formats.errors import error_answers
+from meshd.formats.errors.failures import failure_from_error_object
 from meshd.formats.openai import shape
-from meshd.formats.openai.stream.bare import is_bare
+from meshd.formats.openai.bare import is_bare
 from meshd.formats.openai.usage import WireUsage, usage_in, usage_of
 from meshd.sdk import lenient
 from meshd.sdk.message_content import Said
 from meshd.sdk.message_content import read as read_said
-from meshd.sdk.provider import StreamEvent
+from meshd.sdk.provider import ProviderFailure, StreamEvent
 
 NULL = msgspec.Raw(b"null")
 _FINISH_REASON = ("finish_reason", "finishReason")
@@ -99,6 +100,9 @@ class Told(Exception):
         self.error = error
         self.usage = usage_in(document)
         self.said = "".join(text for said in _said_in(choices_of(document)) for text in said)
+
+    def failure(self) -> ProviderFailure:
+        return failure_from_error_object(self.error, self.usage, self.said)
 
 
 class Nothing(Exception):

@@ -34,7 +34,7 @@ class Passed(NamedTuple):
 
 
 class Delivery:
-    """reply: to whom it goes. pieces: of content that the app has. usage: of the attempts before the current one."""
+    """reply: the way to its app. pieces: of content that the app has. usage: of the attempts before the current one."""
 
     def __init__(self, reply: Reply, operation: Operation, needs: RequestNeeds, app: AppSide = OPENAI.app) -> None:
         self.pieces = 0

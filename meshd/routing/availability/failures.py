@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from meshd.core.durations import format_duration
 from meshd.core.member_key import split_member_key
 from meshd.core.money import dollars
 from meshd.routing.availability.recovery import (
@@ -28,7 +29,6 @@ from meshd.routing.availability.recovery import (
 from meshd.routing.availability.retry_after import bound_wait
 from meshd.routing.availability.state import INDEFINITELY, Availability, Change, MemberState, MeshState, availabilities
 from meshd.routing.budgets.accounts import Alert
-from meshd.routing.durations import format_duration
 from meshd.routing.table.policies import RecoveryPolicy
 from meshd.routing.table.specs import Allowance, ModelSpec, PoolSpec, ProviderSpec, RoutingTable
 from meshd.sdk.provider import FailureKind, ProviderFailure, QuotaStatus

@@ -13,8 +13,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from typing import Literal
 
+from meshd.core.durations import format_duration
 from meshd.routing.availability.state import INDEFINITELY, Availability, Change, MeshState, availabilities
-from meshd.routing.durations import format_duration
 from meshd.routing.standing import FIRST_RETRY as FIRST_RETRY
 from meshd.routing.standing import LONGEST_KEPT as LONGEST_KEPT
 from meshd.routing.standing import LONGEST_RETRY as LONGEST_RETRY

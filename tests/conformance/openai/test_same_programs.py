@@ -11,8 +11,8 @@ import pydantic
 import pytest
 
 import modelmesh
+from modelmesh._http_view import HttpResponse
 from modelmesh._objects.object import Object
-from modelmesh._openai_sdk.http_view import HttpResponse
 from tests.conformance.openai.programs import PROGRAMS
 from tests.support.providers.rich_provider import rich_provider
 

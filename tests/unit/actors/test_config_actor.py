@@ -10,7 +10,7 @@ from meshd import messages
 from meshd.actors.config import ConfigActor
 from meshd.compilation.compile import Directories
 from meshd.config import MeshConfig
-from meshd.config.read.source import ConfigSource
+from meshd.config.source import ConfigSource
 from meshd.connectors.registry import default_registry
 
 

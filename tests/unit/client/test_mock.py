@@ -93,7 +93,7 @@ def run_python(code):
 
 RARE = (
     "asyncio", "openai", "httpx", "ssl", "urllib.parse", "tomllib", "importlib.metadata", "meshd", "modelmesh.wording",
-    "modelmesh._async.client", "modelmesh._openai_sdk.http_view", "modelmesh._sync.resources.mesh",
+    "modelmesh._async.client", "modelmesh._http_view", "modelmesh._sync.resources.mesh",
 )  # fmt: skip
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from meshd.compilation import preflight
 from meshd.config import MeshConfig
-from meshd.config.check.advice import of_matches
+from meshd.config.advice import of_matches
 from meshd.host import start
 
 

@@ -16,7 +16,7 @@ import aiohttp
 import msgspec
 
 from meshd.formats.errors import error_answers
-from meshd.formats.errors.failures import failure_from_error_object, failure_from_no_answer, failure_from_told
+from meshd.formats.errors.failures import failure_from_error_object, failure_from_no_answer
 from meshd.formats.openai import answer, wire
 from meshd.formats.openai.stream.ending import Ending
 from meshd.formats.openai.stream.stream_clock import Clock, Silence
@@ -209,7 +209,7 @@ class EventReader:
             self._lose(data)
             return None if bare or self._failure is None else wire.unread(data)
         except wire.Told as told:
-            self._failure = failure_from_told(told)
+            self._failure = told.failure()
             return None
         except wire.Nothing as nothing:
             self._ending.doubt = self._ending.doubt or nothing.doubtful
@@ -334,7 +334,7 @@ class EventReader:
         except wire.Broken:
             raise failure_from_no_answer(self._url, body) from None
         except wire.Told as told:
-            raise failure_from_told(told) from None
+            raise told.failure() from None
         except answer.Unanswered as why:
             raise self._bad(f"answered {why}", body, why.usage) from None
         self.done = True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from meshd.core.durations import format_duration
 from meshd.routing.attempts.course import Course
 from meshd.routing.attempts.errors.no_model import Consulted, none_left
 from meshd.routing.attempts.errors.provider import (
@@ -14,7 +15,6 @@ from meshd.routing.attempts.errors.provider import (
 )
 from meshd.routing.availability import recovery
 from meshd.routing.decision.stages.base import listed
-from meshd.routing.durations import format_duration
 from meshd.sdk.provider import FailureKind
 from modelmesh.errors import AllProvidersExhaustedError, MeshError, RequestCancelledError, RequestTimeoutError
 from modelmesh.wording import short, told

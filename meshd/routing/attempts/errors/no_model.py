@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from meshd.core.durations import format_duration
 from meshd.routing.decision.pipeline import Decision, Pipeline
 from meshd.routing.decision.stages.base import Drop, listed
-from meshd.routing.durations import format_duration
 from meshd.routing.request.question import Question
 from modelmesh.errors import InvalidRequestError, MeshError, NoActiveModelError, QueueFullError
 from modelmesh.wording import short, told

@@ -6,9 +6,9 @@ import json
 import re
 from typing import Any
 
+from meshd.core.durations import format_duration
 from meshd.core.records import Attempt
 from meshd.routing.availability.state import Availability
-from meshd.routing.durations import format_duration
 from meshd.routing.table.specs import ModelSpec, ProviderSpec
 from meshd.sdk.provider import FailureKind, ProviderFailure
 from modelmesh.errors import (

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from meshd.core.money import NANO
+from meshd.core.member_key import split_member_key
+from meshd.core.money import dollars
 from meshd.routing.availability.state import MeshState
 from meshd.routing.budgets.accounts import Refusal
 from meshd.routing.decision.stages.base import Drop, Stage, listed
@@ -70,7 +71,7 @@ def over_budget(refusal: Refusal, reasons: dict[str, str] | None = None) -> Budg
     allowance = refusal.allowance
     resets_at = refusal.resets_at
     extra: dict[str, Any] = {"reasons": reasons} if reasons else {}
-    whose = allowance.name.partition("\0")[2] or allowance.name
+    whose = split_member_key(allowance.name)[1] or allowance.name
     return BudgetExceededError(
         told(
             f"The budget of {allowance.scope} {short(whose)} does not cover this request; "
@@ -81,9 +82,9 @@ def over_budget(refusal: Refusal, reasons: dict[str, str] | None = None) -> Budg
         scope=allowance.scope,
         name=allowance.name,
         limit_type={"day": "daily_limit", "month": "monthly_limit"}.get(allowance.window, allowance.window),
-        limit=allowance.limit / NANO,
-        spent=refusal.spent / NANO,
-        reserved=refusal.reserved / NANO,
+        limit=dollars(allowance.limit),
+        spent=dollars(refusal.spent),
+        reserved=dollars(refusal.reserved),
         resets_at=None if resets_at is None else datetime.fromtimestamp(resets_at, UTC).isoformat(),
         **extra,
     )

@@ -17,9 +17,9 @@ from zoneinfo import ZoneInfo
 
 from cronsim import CronSim, CronSimError
 
+from meshd.core.durations import format_duration
 from meshd.routing.availability.state import MeshState
 from meshd.routing.decision.stages.base import Stage
-from meshd.routing.durations import format_duration
 from meshd.routing.request.question import Question
 from meshd.routing.table.specs import ModelSpec, PoolSpec
 

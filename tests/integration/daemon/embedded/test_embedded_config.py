@@ -10,7 +10,7 @@ import pytest
 
 from meshd import messages
 from meshd.config import MeshConfig
-from meshd.config.read.source import ConfigSource
+from meshd.config.source import ConfigSource
 from meshd.mesh import ModelMesh
 from meshd.sdk.storage import StorageError
 from modelmesh import ConfigurationError, NotFoundError

@@ -580,6 +580,6 @@ def test_an_actor_that_objects_leaves_nothing(file, nothing_left, short, actor, 
 
 
 def _source(file):
-    from meshd.config.read.source import ConfigSource
+    from meshd.config.source import ConfigSource
 
     return ConfigSource.of_file(file)

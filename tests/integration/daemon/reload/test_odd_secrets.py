@@ -248,6 +248,6 @@ def test_a_variable_wins_over_its_file(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_a_key_in_a_file_is_found_without_a_configuration(tmp_path: Path) -> None:
-    from meshd.config.read.zero_config import zero_config
+    from meshd.config.zero_config import zero_config
 
     assert "openai" in zero_config({"OPENAI_API_KEY_FILE": str(tmp_path / "k")}).providers

@@ -291,7 +291,7 @@ def _looked_again(daemon):
 
 
 def test_a_file_saved_where_it_is_looked_for_is_taken_by_the_next_reload(tmp_path, monkeypatch):
-    from meshd.config.read.source import BUILT_IN, ConfigSource
+    from meshd.config.source import BUILT_IN, ConfigSource
 
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
     monkeypatch.delenv("MESHD_CONFIG", raising=False)

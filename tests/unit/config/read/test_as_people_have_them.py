@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from meshd.config import MeshConfig
-from meshd.config.check.advice import remarks
+from meshd.config.advice import remarks
 from meshd.config.read.characters import MOST_BYTES
 from meshd.config.read.loading import load_file, load_text
 from modelmesh import ConfigurationError

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from meshd.core.durations import format_duration
 from meshd.routing.availability import failures, recovery
 from meshd.routing.availability.state import INDEFINITELY, Change
 from meshd.routing.budgets.accounts import Alert
-from meshd.routing.durations import format_duration
 from meshd.routing.table.policies import RecoveryPolicy
 from meshd.routing.table.specs import Allowance, PoolSpec, ProviderSpec, RoutingTable
 from meshd.sdk.provider import FailureKind, QuotaStatus

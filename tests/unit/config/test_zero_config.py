@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from meshd.config import MeshConfig
-from meshd.config.read.zero_config import commented_yaml, zero_config
 from meshd.config.schema import LOCAL_SERVERS
+from meshd.config.zero_config import commented_yaml, zero_config
 from meshd.connectors.registry import ConnectorRegistry, ConnectorSpec
 
 

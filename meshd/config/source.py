@@ -80,7 +80,7 @@ class ConfigSource:
             if path is not None:
                 source.path = path.absolute()
                 return MeshConfig.from_file(source.path), str(source.path)
-            from meshd.config.read.zero_config import zero_config
+            from meshd.config.zero_config import zero_config
 
             return zero_config(os.environ, os.environ.get("CREDENTIALS_DIRECTORY")), BUILT_IN
 

@@ -10,8 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from meshd.formats.errors import error_answers
-from meshd.formats.openai import wire
-from meshd.formats.openai.stream import bare
+from meshd.formats.openai import bare, wire
 from meshd.sdk.message_content import is_thinking
 
 EMPTY = st.sampled_from([None, "", [], {}, 0, False])

@@ -11,8 +11,7 @@ from datetime import timedelta
 from typing import Any, Final
 from urllib.parse import quote
 
-from modelmesh._openai_sdk.arguments import ORIGIN
-
+ORIGIN: Final = "http://modelmesh"
 _PRINTABLE: Final = " !\"#$&'()*+,/:;<=>?@[\\]^`{|}~"
 
 
