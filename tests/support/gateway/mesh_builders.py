@@ -77,7 +77,7 @@ class Core:
         )
         self.admission = Admission(lambda request: None, ("/v1/chat/completions",), Limits(60.0, 1024**2, 8))
         self.providers = SimpleNamespace(
-            settings=lambda name: None, made=lambda name: None, shown=lambda name, told: told
+            settings=lambda name: None, described=lambda name: {}, shown=lambda name, told: told
         )
         self.generation: Any = None
         self.asks: dict[type, Any] = {messages.QueryStatistics: []}
