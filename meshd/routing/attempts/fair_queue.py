@@ -14,7 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush
 
-_DEBTS = 1024  # idle apps whose last turn is remembered: apps choose their names, and a debt is of one request at most
+MOST_DEBTS = 1024
+"""Idle apps whose last turn is remembered: apps choose their names, and a debt is of one request at most."""
 
 
 @dataclass(slots=True, eq=False)
@@ -62,7 +63,7 @@ class FairQueue:
     def __init__(self) -> None:
         self._apps: dict[str, _App] = {}
         self._waiters: set[Waiter] = set()
-        self._debts: dict[str, float] = {}  # idle app → the virtual time its last turn ends, while it lies ahead
+        self.debts: dict[str, float] = {}  # idle app → the virtual time its last turn ends, while it lies ahead
         self._time = 0.0
         self._arrivals = 0
         self._serving = False
@@ -78,7 +79,7 @@ class FairQueue:
         waiter.order = self._arrivals
         app = self._apps.get(waiter.app)
         if app is None:
-            app = self._apps[waiter.app] = _App(waiter.app, max(self._time, self._debts.pop(waiter.app, 0.0)))
+            app = self._apps[waiter.app] = _App(waiter.app, max(self._time, self.debts.pop(waiter.app, 0.0)))
         insort(app.places.setdefault(waiter.place, []), waiter, key=_rank)
         self._waiters.add(waiter)
 
@@ -165,14 +166,14 @@ class FairQueue:
     def _owe(self, app: _App) -> None:
         """The app no longer waits: what it has had beyond the others is remembered until they have caught up."""
         if not self._apps:
-            self._debts.clear()  # none waits, so none is behind
+            self.debts.clear()  # none waits, so none is behind
             self._time = 0.0
         elif app.start > self._time:
-            if len(self._debts) >= _DEBTS:
-                self._debts = {name: until for name, until in self._debts.items() if until > self._time}
-            if len(self._debts) >= _DEBTS:
-                del self._debts[next(iter(self._debts))]
-            self._debts[app.name] = app.start
+            if len(self.debts) >= MOST_DEBTS:
+                self.debts = {name: until for name, until in self.debts.items() if until > self._time}
+            if len(self.debts) >= MOST_DEBTS:
+                del self.debts[next(iter(self.debts))]
+            self.debts[app.name] = app.start
 
 
 def _weight(waiter: Waiter) -> float:

@@ -29,7 +29,7 @@ from meshd.spend.ledger import MOST_APPS, OTHERS
 if TYPE_CHECKING:
     from meshd.routing.request.question import Question
 
-_MOST_ROUTES = 10_000  # remembered; apps name themselves, so there may be any number
+MOST_ROUTES = 10_000  # remembered; apps name themselves, so there may be any number
 _ONE_REQUEST = 1
 
 
@@ -73,20 +73,22 @@ class Accounts:
 
     If several limits refuse, the first by `limits.precedence` is reported: budgets, quotas, then rules; the narrowest
     scope first.
+
+    meters, limits: by (scope, name). open: reservations that are not settled. period: of the last look at the calendar.
     """
 
     def __init__(self) -> None:
         self._calendar = Calendar()
         self._ahead = 0.0  # s
         self._configured = False
-        self._period: Period | None = None
+        self.period: Period | None = None
         self._start = self._end = 0.0  # of the current day; empty: to be looked up
-        self._meters: dict[tuple[str, str], Meter] = {}
-        self._limits: dict[tuple[str, str], tuple[Limit, ...]] = {}
+        self.meters: dict[tuple[str, str], Meter] = {}
+        self.limits: dict[tuple[str, str], tuple[Limit, ...]] = {}
         self._apps = 0  # how many meters are of apps
-        self._routes: dict[tuple[str, str, str], Route] = {}
-        self._lumped: set[Route] = set()  # those with something in their lump
-        self._open: set[Reservation] = set()
+        self.routes: dict[tuple[str, str, str], Route] = {}
+        self.lumped: set[Route] = set()  # those with something in their lump
+        self.open: set[Reservation] = set()
         self._alerts: list[Alert] = []
 
     # -- what holds -----------------------------------------------------------------------------------
@@ -99,11 +101,11 @@ class Accounts:
         self._calendar = Calendar(timezone)
         if not self._configured:
             # What was restored before was taken for days of UTC.
-            for meter in self._meters.values():
+            for meter in self.meters.values():
                 meter.rolling = None
             self._configured = True
-        before = {limit.allowance: limit for limits in self._limits.values() for limit in limits}
-        self._limits = {
+        before = {limit.allowance: limit for limits in self.limits.values() for limit in limits}
+        self.limits = {
             key: tuple(before.get(allowance) or Limit(allowance, self._meter(*key)) for allowance in of_one)
             for key, of_one in allowances.items()
         }
@@ -122,34 +124,34 @@ class Accounts:
         The hours of an earlier life are unknown to a rolling window: yesterday's use counts as used at yesterday's end,
         today's as used now, which errs high. Open reservations stay. Each life begins a new stint.
         """
-        allowances = {key: tuple(limit.allowance for limit in limits) for key, limits in self._limits.items()}
-        self._meters, self._apps, self._limits = {}, 0, {}
+        allowances = {key: tuple(limit.allowance for limit in limits) for key, limits in self.limits.items()}
+        self.meters, self._apps, self.limits = {}, 0, {}
         for day, scope, name, requests, tokens, cost in usage:
             meter = self._meter(scope, name)
             meter.day(day).add(requests, tokens, cost)
             meter.month(day[:7]).add(requests, tokens, cost)
-        self._limits = {
+        self.limits = {
             key: tuple(Limit(allowance, self._meter(*key)) for allowance in of_one)
             for key, of_one in allowances.items()
         }
         self._begin_anew()
         now += self._ahead
         period = self._today(now)
-        for meter in self._meters.values():
+        for meter in self.meters.values():
             meter.forget(period)
-        for reservation in self._open:
+        for reservation in self.open:
             self._hold_again(reservation, now)
 
     def begin_stint(self, pool: str, model: str) -> None:
         """The member came back from standby: what it used before no longer counts."""
         key = ("member", member_key(pool, model))
-        meter = self._meters.get(key)
+        meter = self.meters.get(key)
         if meter is not None and meter.stint is not None:
             meter.stint = Sums()
             self._forget_routes()
-            assert self._period is not None, "a stint was begun in one"
-            for limit in self._limits.get(key, ()):
-                limit.bind(self._period)
+            assert self.period is not None, "a stint was begun in one"
+            for limit in self.limits.get(key, ()):
+                limit.bind(self.period)
 
     # -- an attempt -----------------------------------------------------------------------------------
 
@@ -198,12 +200,12 @@ class Accounts:
         for sums in route.sums:
             sums.reserve(tokens, cost)
         route.lump.reserve(tokens, cost)
-        self._lumped.add(route)
+        self.lumped.add(route)
         buckets = [(rolling, rolling.reserve(tokens, cost, question.now + self._ahead)) for rolling in route.rollings]
-        assert self._period is not None, "a route was made in one"
+        assert self.period is not None, "a route was made in one"
         percent = write_percent(question.needs, model)
-        reservation = Reservation(estimate, self._period.day, route.account, route, buckets, write_percent=percent)
-        self._open.add(reservation)
+        reservation = Reservation(estimate, self.period.day, route.account, route, buckets, write_percent=percent)
+        self.open.add(reservation)
         return reservation
 
     def settle(self, reservation: Reservation, tokens: int, cost: int, *, sent: bool = True) -> None:
@@ -211,14 +213,14 @@ class Accounts:
         if reservation.settled:
             return
         reservation.settled = True
-        self._open.discard(reservation)
+        self.open.discard(reservation)
         estimate, route = reservation.estimate, reservation.route
         requests = 1 if sent else 0
         more = requests - 1, tokens - estimate.tokens_in - estimate.tokens_out, cost - estimate.cost
         for sums in route.sums:
             sums.settle(requests, tokens, cost, more)
         route.lump.settle(requests, tokens, cost, more)
-        self._lumped.add(route)
+        self.lumped.add(route)
         for rolling, bucket in reservation.buckets:
             rolling.settle(bucket, requests, tokens, cost, more)
         for limit in route.limits:
@@ -227,7 +229,7 @@ class Accounts:
 
     def nothing_reserved(self) -> None:
         """The requests in flight were lost with the router: what they reserved counts as spent."""
-        for reservation in tuple(self._open):
+        for reservation in tuple(self.open):
             self.settle(reservation, reservation.estimate.tokens, reservation.estimate.cost)
 
     # -- alerts ---------------------------------------------------------------------------------------
@@ -240,9 +242,9 @@ class Accounts:
         return alerts
 
     def _alert(self, limit: Limit, types: Iterable[str]) -> None:
-        assert self._period is not None, "a limit is reached in one"
+        assert self.period is not None, "a limit is reached in one"
         for type in types:
-            resets_at = limit.resets_at(self._period)
+            resets_at = limit.resets_at(self.period)
             self._alerts.append(Alert(type, limit.allowance, limit.spent, limit.reserved, resets_at))
 
     # -- how it stands --------------------------------------------------------------------------------
@@ -253,31 +255,31 @@ class Accounts:
         alert_threshold. Money in 10⁻⁹ USD."""
         now += self._ahead
         period = self._today(now)
-        return [limit.standing(period, now) for limits in self._limits.values() for limit in limits]
+        return [limit.standing(period, now) for limits in self.limits.values() for limit in limits]
 
     def used(self, scope: str, name: str, window: Window = "month") -> Use:
         """What was used, as of the last attempt; reservations apart."""
-        self._spread()
-        meter, period = self._meters.get((scope, name)), self._period
+        self.spread()
+        meter, period = self.meters.get((scope, name)), self.period
         sums = None if meter is None or period is None else meter.window(window, period)
         return Use() if sums is None else Use(*sums.used)
 
     # -- windows --------------------------------------------------------------------------------------
 
-    def _spread(self) -> None:
+    def spread(self) -> None:
         """Bring the sums that no limit bounds up to date."""
-        for route in self._lumped:
+        for route in self.lumped:
             lump, route.lump = route.lump, Sums()
             for sums in route.others:
                 sums.merge(lump)
-        self._lumped.clear()
+        self.lumped.clear()
 
     def _forget_routes(self) -> None:
         """Open attempts keep theirs and settle into each sum directly, since other limits may apply to them now."""
-        self._spread()
-        for route in self._routes.values():
+        self.spread()
+        for route in self.routes.values():
             route.settle_straight()
-        self._routes.clear()
+        self.routes.clear()
 
     def _begin_anew(self) -> None:
         self._forget_routes()
@@ -285,16 +287,16 @@ class Accounts:
 
     def _today(self, now: float) -> Period:
         """All windows of all scopes roll over together, here."""
-        period = self._period
+        period = self.period
         if period is None or not self._start <= now < self._end:
-            before, self._period = period, self._calendar.period(now)
-            period = self._period
+            before, self.period = period, self._calendar.period(now)
+            period = self.period
             self._start, self._end = period.start, period.end
             self._forget_routes()
             if before is None or before.day != period.day:
                 self._forget(period)
-            for key, meter in self._meters.items():
-                limits = self._limits.get(key, ())
+            for key, meter in self.meters.items():
+                limits = self.limits.get(key, ())
                 wanted = any(limit.allowance.window == "rolling" for limit in limits)
                 if wanted and meter.rolling is None:
                     meter.begin_rolling(period, now)
@@ -303,43 +305,43 @@ class Accounts:
         return period
 
     def _forget(self, period: Period) -> None:
-        for meter in self._meters.values():
+        for meter in self.meters.values():
             meter.forget(period)
         if self._apps >= MOST_APPS:
-            apps = [key for key in self._meters if key[0] == "app" and key not in self._limits]
-            self._drop(key for key in apps if period.month not in self._meters[key].months)
+            apps = [key for key in self.meters if key[0] == "app" and key not in self.limits]
+            self._drop(key for key in apps if period.month not in self.meters[key].months)
 
     def _drop_apps(self, surplus: int) -> None:
         """Drop the newest, if an earlier life had more than may be kept."""
         if surplus > 0:
-            free = [key for key in self._meters if key[0] == "app" and key not in self._limits and key[1] != OTHERS]
+            free = [key for key in self.meters if key[0] == "app" and key not in self.limits and key[1] != OTHERS]
             self._drop(free[-surplus:])
 
     def _drop(self, apps: Iterable[tuple[str, str]]) -> None:
         for key in apps:
-            del self._meters[key]
+            del self.meters[key]
             self._apps -= 1
 
     # -- scopes ---------------------------------------------------------------------------------------
 
     def _meter(self, scope: str, name: str) -> Meter:
-        meter = self._meters.get((scope, name))
+        meter = self.meters.get((scope, name))
         if meter is None:
-            meter = self._meters[scope, name] = Meter(scope, name)
+            meter = self.meters[scope, name] = Meter(scope, name)
             self._apps += scope == "app"
         return meter
 
     def _account(self, name: str) -> str:
         """Apps name themselves: beyond a certain number they share one account, except those with a limit."""
         key = ("app", name)
-        return name if key in self._meters or key in self._limits or self._apps < MOST_APPS else OTHERS
+        return name if key in self.meters or key in self.limits or self._apps < MOST_APPS else OTHERS
 
     def _route(self, question: Question, model: ModelSpec) -> Route:
         now = question.now + self._ahead
         if not self._start <= now < self._end:
             self._today(now)
         key = (question.pool.name, model.id, question.requester.account)
-        route = self._routes.get(key)
+        route = self.routes.get(key)
         if route is None or route.model is not model:
             route = self._make_route(key, model, now)
         return route
@@ -356,20 +358,20 @@ class Accounts:
         for meter in meters:
             if meter.scope == "member" and meter.stint is None:
                 meter.stint = Sums()
-        replaced = self._routes.get(key)
-        if len(self._routes) >= _MOST_ROUTES:
+        replaced = self.routes.get(key)
+        if len(self.routes) >= MOST_ROUTES:
             self._forget_routes()
         elif replaced is not None:  # a request from before a reload uses its own table
-            self._spread()
+            self.spread()
             replaced.settle_straight()
-        limits = [limit for meter in meters for limit in self._limits.get((meter.scope, meter.name), ())]
+        limits = [limit for meter in meters for limit in self.limits.get((meter.scope, meter.name), ())]
         bounded = {id(limit.sums) for limit in limits}
         sums = sums_of(meters, period.day)
         enforced = sorted(
             (limit for limit in limits if limit.allowance.enforce), key=lambda limit: precedence(limit.allowance)
         )
         budget = next((limit for limit in enforced if limit.measure == COST), None)
-        found = self._routes[key] = Route(
+        found = self.routes[key] = Route(
             model,
             account,
             meters,

@@ -72,20 +72,20 @@ class Bucket(Sums):
 class Rolling:
     """The last 24 hours, in buckets of a minute: a use expires up to a minute late, never early."""
 
-    __slots__ = ("_buckets", "total")
+    __slots__ = ("buckets", "total")
 
     def __init__(self) -> None:
         self.total = Sums()
-        self._buckets: deque[Bucket] = deque()
+        self.buckets: deque[Bucket] = deque()
 
     def advance(self, now: float) -> None:
         """Drop what is too old. Buckets in the future, after a clock was set back, count for another day."""
         latest = (now // BUCKET + 1) * BUCKET + ROLLING
-        if self._buckets and self._buckets[-1].until > latest:
-            for each in self._buckets:
+        if self.buckets and self.buckets[-1].until > latest:
+            for each in self.buckets:
                 each.until = min(each.until, latest)
-        while self._buckets and self._buckets[0].until <= now:
-            gone = self._buckets.popleft()
+        while self.buckets and self.buckets[0].until <= now:
+            gone = self.buckets.popleft()
             gone.live = False
             for measure in (REQUESTS, TOKENS, COST):
                 self.total.taken[measure] -= gone.taken[measure]
@@ -95,9 +95,9 @@ class Rolling:
         """The one that counts now."""
         self.advance(now)
         until = (now // BUCKET + 1) * BUCKET + ROLLING
-        if not self._buckets or self._buckets[-1].until < until:
-            self._buckets.append(Bucket(until=until))
-        return self._buckets[-1]
+        if not self.buckets or self.buckets[-1].until < until:
+            self.buckets.append(Bucket(until=until))
+        return self.buckets[-1]
 
     def reserve(self, tokens: int, cost: int, now: float) -> Bucket:
         """The bucket to settle it in."""
@@ -120,7 +120,7 @@ class Rolling:
 
     def frees_at(self, measure: int, amount: int) -> float | None:
         """When `amount` of it will have expired (UTC s); None if there is less."""
-        for bucket in self._buckets:
+        for bucket in self.buckets:
             amount -= bucket.taken[measure]
             if amount <= 0:
                 return bucket.until

@@ -54,11 +54,11 @@ class Rates:
     """For all providers, models, pools and apps. A limit counts from the moment it was configured."""
 
     def __init__(self) -> None:
-        self._providers: dict[str, Holder] = {}
-        self._models: dict[str, ModelRecord] = {}
+        self.providers: dict[str, Holder] = {}
+        self.models: dict[str, ModelRecord] = {}
         self._told: set[str] = set()  # models with a limit from a header
-        self._apps: dict[str, Holder] = {}  # apps choose their names: kept only while they have sent something
-        self._paces: dict[tuple[str, str], Pace] = {}
+        self.apps: dict[str, Holder] = {}  # apps choose their names: kept only while they have sent something
+        self.paces: dict[tuple[str, str], Pace] = {}
         self._life = 0
         self._sweep_at = 0.0
         self._table: RoutingTable | None = None
@@ -85,10 +85,10 @@ class Rates:
         """Why `model` has no room for this request now, None when it has. Changes nothing. resting: False: ignore what
         may be tested sooner (`rests`)."""
         spec, app, pacing = self._of_now(question, model.provider)
-        provider, most = self._providers.get(model.provider), spec.rate.concurrency
+        provider, most = self.providers.get(model.provider), spec.rate.concurrency
         if most is not None and provider is not None and provider.in_flight >= most:
             return NoRoom(f"{spec.name} is at its concurrency limit of {most}", None)
-        record = self._models.get(model.id)
+        record = self.models.get(model.id)
         if record is not None and record.left_alone is not None and question.pool.retry.honor_retry_after:
             left = record.left_alone.left(question.now)
             if left is not None and (resting or record.left_alone.kept):
@@ -113,7 +113,7 @@ class Rates:
     def rests(self, question: Question, model: ModelSpec) -> list[Availability]:
         """What blocks it although it may be tested: its provider asked for a long pause, or refused all its keys."""
         found: list[Availability] = []
-        record, provider = self._models.get(model.id), self._providers.get(model.provider)
+        record, provider = self.models.get(model.id), self.providers.get(model.provider)
         alone = record.left_alone if record is not None and question.pool.retry.honor_retry_after else None
         if alone is not None and alone.left(question.now) is not None and not alone.kept:
             found.append(alone.rest)
@@ -130,7 +130,7 @@ class Rates:
         spec, of_app, pacing = self._of_now(question, model.provider)
         if now >= self._sweep_at or now < self._sweep_at - 2 * _SWEEP_EVERY:
             self._sweep(now)
-        provider, record = _made(self._providers, spec.name, Holder), _made(self._models, model.id, ModelRecord)
+        provider, record = _made(self.providers, spec.name, Holder), _made(self.models, model.id, ModelRecord)
         record.used_at = now
         tokens = _expected(estimate, record)
         ticket = RateTicket(model, question.pool.name, requester.account, estimate, now, tokens=tokens)
@@ -150,7 +150,7 @@ class Rates:
         if spec.rate.rpm is not None or spec.rate.tpm is not None:
             ticket._counted = ((provider.window, provider.window.add(now, tokens)),)
         if _is_limited(of_app):
-            app = _made(self._apps, requester.account, Holder)
+            app = _made(self.apps, requester.account, Holder)
             app.in_flight += 1
             ticket._holders = (provider, app)
             ticket._counted += ((app.window, app.window.add(now, tokens)),)
@@ -210,7 +210,7 @@ class Rates:
 
     def _by_configuration(self, question: Question, model: ModelSpec) -> Headroom:
         """`headroom` if no header gave a limit and the pool does not pace: the same, in fewer steps."""
-        spec, provider = question.table.providers[model.provider], self._providers.get(model.provider)
+        spec, provider = question.table.providers[model.provider], self.providers.get(model.provider)
         rate = spec.rate
         if spec.keys or rate.tpm is not None or rate.concurrency is not None:
             return self.headroom(question, model)
@@ -243,7 +243,7 @@ class Rates:
         """A request was answered: a pause that the provider had asked for, or the refusal of its key, is over."""
         if ticket is None or ticket._record is None:
             return
-        alone, provider = ticket._record.left_alone, self._providers.get(ticket.model.provider)
+        alone, provider = ticket._record.left_alone, self.providers.get(ticket.model.provider)
         if alone is not None and ticket.at > alone.since:
             ticket._record.left_alone = None
         if ticket.key and provider is not None and provider.keys is not None:
@@ -251,7 +251,7 @@ class Rates:
 
     def left_alone(self, model: str, now: float) -> LeftAlone | None:
         """The pause that its provider asked for, while it lasts."""
-        record = self._models.get(model)
+        record = self.models.get(model)
         rest = None if record is None else record.left_alone
         return rest if rest is not None and rest.left(now) is not None else None
 
@@ -259,32 +259,32 @@ class Rates:
         """Restore a pause that was asked for before a restart."""
         rest = LeftAlone.load(saved, now)
         if rest is not None:
-            _made(self._models, model, ModelRecord).left_alone = rest
+            _made(self.models, model, ModelRecord).left_alone = rest
 
     def reset(self, model: ModelSpec) -> None:
         """An operator says that it works: it and its provider's keys are tried again, whatever was reported."""
         self.reset_keys(model.provider)
-        record = self._models.get(model.id)
+        record = self.models.get(model.id)
         if record is not None:
             record.left_alone = None
 
     def headroom(self, question: Question, model: ModelSpec) -> Headroom:
         """For `rate-limit-aware` and `load-balanced`: by the provider's limits and the pool's. An app's own limits are
         the same for every model, and left out."""
-        spec, provider = question.table.providers[model.provider], self._providers.get(model.provider)
+        spec, provider = question.table.providers[model.provider], self.providers.get(model.provider)
         most, pace = question.pool.pacing.max_rpm, None
         if most is not None:
-            pace = self._paces.get((question.pool.name, model.id), Pace())
-        return headroom_of(spec, provider, self._models.get(model.id), pace, most, question.now)
+            pace = self.paces.get((question.pool.name, model.id), Pace())
+        return headroom_of(spec, provider, self.models.get(model.id), pace, most, question.now)
 
     def nothing_in_flight(self) -> None:
         """The requests in flight were lost with the router."""
         self._life += 1  # if one of them still ends, it no longer counts
-        for holder in (*self._providers.values(), *self._apps.values()):
+        for holder in (*self.providers.values(), *self.apps.values()):
             holder.in_flight = 0
             if holder.keys is not None:
                 holder.keys.nothing_in_flight()
-        for record in self._models.values():
+        for record in self.models.values():
             if record.left_alone is not None:
                 record.left_alone.rest.tester = None
 
@@ -298,7 +298,7 @@ class Rates:
         for_seconds: infinite: until `reset_keys`. told: seconds that the provider asked for. cause: a FailureKind. With
         a single key: False, and nothing rests. Keys that rest only for their rate are reported by `no_room`.
         """
-        provider = self._providers.get(ticket.model.provider)
+        provider = self.providers.get(ticket.model.provider)
         if not ticket.key or provider is None or provider.keys is None:
             return False
         rest = RestingKey(ticket.key, reason, cause, now + for_seconds, now, now + told)
@@ -306,25 +306,25 @@ class Rates:
 
     def resting_keys(self, provider: str, now: float) -> list[RestingKey]:
         """For views: fingerprints, never keys."""
-        holder = self._providers.get(provider)
+        holder = self.providers.get(provider)
         return [] if holder is None or holder.keys is None else holder.keys.resting(now)
 
     def reset_keys(self, provider: str) -> bool:
         """An operator or a probe says that it works: all its keys are tried again. True when one was resting."""
-        holder = self._providers.get(provider)
+        holder = self.providers.get(provider)
         return holder is not None and holder.keys is not None and holder.keys.reset()
 
     def dump_keys(self, now: float, ahead: float = 0.0) -> dict[str, list[dict[str, Any]]]:
         """For a restart: provider → its resting keys, with wall-clock times. Empty when none rests."""
         return {
             name: dumped
-            for name, each in self._providers.items()
+            for name, each in self.providers.items()
             if each.keys and (dumped := each.keys.dump(now, ahead))
         }
 
     def load_keys(self, saved: Mapping[str, list[dict[str, Any]]], now: float) -> None:
         for name, keys in saved.items():
-            holder = _made(self._providers, name, Holder)
+            holder = _made(self.providers, name, Holder)
             holder.keys = holder.keys or KeyRing()
             holder.keys.load(keys, now)
 
@@ -332,7 +332,7 @@ class Rates:
 
     def _no_room_for_app(self, question: Question, rate: RateSpec, tokens: int) -> NoRoom | None:
         account = question.requester.account
-        app = self._apps.get(account)
+        app = self.apps.get(account)
         if app is None:
             return None
         if rate.concurrency is not None and app.in_flight >= rate.concurrency:
@@ -341,7 +341,7 @@ class Rates:
 
     def _no_room_by_pacing(self, question: Question, pacing: PacingPolicy, model: ModelSpec) -> NoRoom | None:
         pool, now = question.pool, question.now
-        pace = self._paces.get((pool.name, model.id))
+        pace = self.paces.get((pool.name, model.id))
         if pace is None:
             return None
         delta = pacing.min_delta
@@ -356,7 +356,7 @@ class Rates:
         now = question.now
         if pacing.min_delta is None and pacing.max_rpm is None:
             return
-        pace = _made(self._paces, (question.pool.name, model.id), Pace)
+        pace = _made(self.paces, (question.pool.name, model.id), Pace)
         pace.last, pace.forget_at = now, now + max(pacing.min_delta or 0.0, WINDOW)
         if pacing.max_rpm is not None:
             pace.window.add(now, 0)
@@ -364,16 +364,16 @@ class Rates:
     def _sweep(self, now: float) -> None:
         """Drop the records that no longer decide anything."""
         self._sweep_at = now + _SWEEP_EVERY
-        for app in self._apps.values():
+        for app in self.apps.values():
             app.window.expire(now)
-        self._apps = {name: app for name, app in self._apps.items() if app.in_flight or len(app.window)}
-        self._paces = {key: pace for key, pace in self._paces.items() if pace.forget_at > now}
-        self._models = {
+        self.apps = {name: app for name, app in self.apps.items() if app.in_flight or len(app.window)}
+        self.paces = {key: pace for key, pace in self.paces.items() if pace.forget_at > now}
+        self.models = {
             id: model
-            for id, model in self._models.items()
+            for id, model in self.models.items()
             if model.used_at + _IDLE > now or (model.left_alone is not None and model.left_alone.left(now) is not None)
         }
-        self._told &= self._models.keys()
+        self._told &= self.models.keys()
 
 
 def _made(records: dict[Any, Any], name: Any, make: Callable[[], Any]) -> Any:

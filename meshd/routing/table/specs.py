@@ -275,7 +275,7 @@ class RoutingTable:
         for model in self.models.values():
             self._by_upstream.setdefault(model.upstream, []).append(model.id)
         self._resolved: dict[str, Target] = {}
-        self._nearest: dict[str, list[str]] = {}
+        self.misspelt: dict[str, list[str]] = {}
         # In the table's order, so that "the most specific pool" is decided once.
         self._pools_by_capability: dict[str, PoolSpec] = {}
         for pool in self.pools.values():
@@ -304,11 +304,11 @@ class RoutingTable:
         several = self._by_upstream.get(name, ())
         if len(several) > 1:
             return several[:3]
-        found = self._nearest.get(name)
+        found = self.misspelt.get(name)
         if found is None and len(name) <= _LONGEST_NAME:
-            if len(self._nearest) >= _REMEMBERED:
-                self._nearest.clear()
-            found = self._nearest[name] = self._find_nearest(name.lower())
+            if len(self.misspelt) >= _REMEMBERED:
+                self.misspelt.clear()
+            found = self.misspelt[name] = self._find_nearest(name.lower())
         return found or []
 
     def _find_nearest(self, name: str) -> list[str]:

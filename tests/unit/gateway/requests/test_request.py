@@ -314,4 +314,4 @@ async def test_whatever_goes_wrong_nothing_stays_reserved() -> None:
         await run(made, Recording(told))
     assert [outcome.status for outcome in outcomes] == [500]
     assert made.state.model("p.b").in_flight == made.state.provider("p").in_flight == 0
-    assert not made.state.accounts._open
+    assert not made.state.accounts.open

@@ -8,11 +8,13 @@ import pytest
 
 import modelmesh as errors
 from meshd.routing.attempts.errors.no_model import Consulted, none_left
+from meshd.routing.attempts.plan import RequestPlan
 from meshd.routing.attempts.retry import Verdict
 from meshd.routing.availability.state import Availability
 from meshd.routing.request.needs import RequestNeeds
+from meshd.routing.request.question import Requester
 from meshd.routing.table.policies import DeactivationPolicy, RetryPolicy
-from meshd.routing.table.specs import ProviderSpec
+from meshd.routing.table.specs import AppSpec, ProviderSpec
 from meshd.sdk.provider import FailureKind, Operation
 from tests.support.routing.routing_builders import (
     CHAT_NEEDS,
@@ -330,3 +332,13 @@ def test_the_loser_of_a_race_that_rests_by_then_says_nothing_of_when_to_come_bac
     made.state.member("chat", "p.a").availability = Availability(standby=True, until=NOW + 60, reason="it fails")
     plan.failed(SERVER, NOW, 0.1, step=second)
     assert isinstance(gave_up(plan.next(NOW)), errors.AllProvidersExhaustedError)
+
+
+def test_an_app_that_may_use_none_of_the_models_is_told_what_it_may_use() -> None:
+    made = mesh("p.a", "p.b")
+    question = made.question()
+    question.requester = Requester(AppSpec("mail", models=frozenset({"q.other"})))
+    error = gave_up(RequestPlan(made.pipeline, question, NOW + 100.0).next(NOW))
+    assert isinstance(error, errors.AccessDeniedError)
+    assert error.message.startswith("mail may not use chat; ask for what it may use, or change `apps`.")
+    assert error.allowed == ["q.other"]

@@ -127,23 +127,23 @@ def test_a_debt_is_over_when_the_others_have_caught_up_or_nobody_waits(it):
     assert it.serve(1) == "a"
     it.add("a")
     assert it.serve(2) == "ba"
-    assert it.queue._debts == {}
+    assert it.queue.debts == {}
 
 
 def test_debts_are_bounded(it, monkeypatch):
-    monkeypatch.setattr("meshd.routing.attempts.fair_queue._DEBTS", 10)
+    monkeypatch.setattr("meshd.routing.attempts.fair_queue.MOST_DEBTS", 10)
     it.add("patient", place="nowhere")
     for number in range(100):
         it.add(f"a{number}")
         it.serve(1)
-    assert len(it.queue._debts) <= 10
+    assert len(it.queue.debts) <= 10
     for _ in range(40):
         it.add("b")
     it.serve(40)  # the others' time goes on past all debts
     for number in range(10):
         it.add(f"c{number}")
     it.serve(10)
-    assert set(it.queue._debts) <= {f"c{number}" for number in range(10)} | {"b"}
+    assert set(it.queue.debts) <= {f"c{number}" for number in range(10)} | {"b"}
 
 
 def test_who_cannot_go_is_passed_over_and_tried_once(it):

@@ -283,13 +283,13 @@ class Crowds(RuleBasedStateMachine):
         state, rates = self.gateway.state, self.gateway.state.rates
         steps = [step for request in self.gateway.requests for step in request.steps]
         started = [step.model for step in steps if step.reservation is not None]
-        assert len(state.accounts._open) == len(started)
+        assert len(state.accounts.open) == len(started)
         for id in MODELS:
             assert state.model(id).in_flight == sum(step.model.id == id for step in steps)
         for name, most in self.limits.items():
             at_once = sum(spec.provider == name for spec in started)
             assert state.provider(name).in_flight == sum(step.model.provider == name for step in steps)
-            assert at_once == (rates._providers[name].in_flight if name in rates._providers else 0)
+            assert at_once == (rates.providers[name].in_flight if name in rates.providers else 0)
             assert most is None or at_once <= most
         for row in state.accounts.standing(self.gateway.now):
             assert row["spent"] + row["reserved"] <= row["limit"]

@@ -53,8 +53,8 @@ def played(attempts: list[tuple[Any, ...]], order: list[int], looks: set[int], z
         ledger.apply([Settle(begin.request, now, tokens, 0, 0, cost, True, 0, sent)])
     accounts.standing(NOW + 100 * 24 * HOUR)
     accounts.standing(now)
-    accounts._spread()
-    return {key: of_meter(meter) for key, meter in accounts._meters.items()}, ledger.usage
+    accounts.spread()
+    return {key: of_meter(meter) for key, meter in accounts.meters.items()}, ledger.usage
 
 
 def of_meter(meter: Any) -> Any:

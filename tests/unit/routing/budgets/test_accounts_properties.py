@@ -107,7 +107,7 @@ class Life(RuleBasedStateMachine):
         """A crash: the ledger buries what is open, and a new router restores its sums."""
         self.ledger.bury(self.now)
         self.open.clear()
-        limits = self.accounts._limits
+        limits = self.accounts.limits
         self.accounts = Accounts()
         self.accounts.restore(usage_rows(rows(self.ledger)), self.now)
         allowances = {key: tuple(limit.allowance for limit in found) for key, found in limits.items()}
@@ -145,7 +145,7 @@ class Life(RuleBasedStateMachine):
 
     @invariant()
     def nothing_is_negative_or_lost(self) -> None:
-        for meter in self.accounts._meters.values():
+        for meter in self.accounts.meters.values():
             rolling = [meter.rolling.total] if meter.rolling is not None else []
             stint = [meter.stint] if meter.stint is not None else []
             for sums in (*meter.days.values(), *meter.months.values(), *rolling, *stint):
@@ -163,7 +163,7 @@ class Life(RuleBasedStateMachine):
                     sums = held.setdefault((scope, name, period), [0, 0, 0])
                     for measure, amount in enumerate((1, begin.tokens_in + begin.tokens_out, begin.reserved)):
                         sums[measure] += amount
-        for meter in self.accounts._meters.values():
+        for meter in self.accounts.meters.values():
             for period, found in (*meter.days.items(), *meter.months.items()):
                 whole = up_to_date(self.accounts, found)
                 reserved = [taken - used for taken, used in zip(whole.taken, whole.used, strict=True)]
@@ -172,7 +172,7 @@ class Life(RuleBasedStateMachine):
     @invariant()
     def a_limit_is_always_up_to_date(self) -> None:
         """Nobody has to ask for the sums of others first."""
-        for limits in self.accounts._limits.values():
+        for limits in self.accounts.limits.values():
             for limit in limits:
                 whole = up_to_date(self.accounts, limit.sums)
                 assert (limit.sums.taken, limit.sums.used) == (whole.taken, whole.used)
@@ -180,12 +180,12 @@ class Life(RuleBasedStateMachine):
     @invariant()
     def the_ledger_says_the_same(self) -> None:
         for (day, scope, name), usage in self.ledger.usage.items():
-            meter = self.accounts._meters.get((scope, name))
+            meter = self.accounts.meters.get((scope, name))
             found = None if meter is None else meter.days.get(day)
             if found is not None:
                 found = up_to_date(self.accounts, found)
                 assert tuple(found.used) == (usage.requests, usage.tokens_in + usage.tokens_out, usage.cost)
-        for meter in self.accounts._meters.values():
+        for meter in self.accounts.meters.values():
             for month, found in meter.months.items():
                 sums = up_to_date(self.accounts, found)
                 of_month = [
@@ -206,7 +206,7 @@ def scopes(begin: Begin) -> list[tuple[str, str]]:
 def up_to_date(accounts: Accounts, sums: Sums) -> Sums:
     """With what waits in lumps, which stays there: a look must not mend what it looks at."""
     whole = Sums(list(sums.taken), list(sums.used))
-    for route in accounts._lumped:
+    for route in accounts.lumped:
         if any(other is sums for other in route.others):
             whole.merge(route.lump)
     return whole

@@ -246,12 +246,12 @@ def test_more_apps_than_there_may_be_of_an_earlier_life(monkeypatch: pytest.Monk
 
 
 def test_what_is_remembered_of_ways_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(accounts_module, "_MOST_ROUTES", 4)
+    monkeypatch.setattr(accounts_module, "MOST_ROUTES", 4)
     mesh_ = mesh(quota(100))
     for number in range(20):
         mesh_.app = f"app-{number}"
         mesh_.spend()
-        assert len(mesh_.accounts._routes) <= 4
+        assert len(mesh_.accounts.routes) <= 4
     assert mesh_.row()["spent"] == 20
 
 
@@ -260,7 +260,7 @@ def test_old_windows_are_forgotten() -> None:
     for _ in range(100):
         mesh_.spend()
         mesh_.now += DAY
-    for meter in mesh_.accounts._meters.values():
+    for meter in mesh_.accounts.meters.values():
         assert len(meter.days) <= 4
         assert len(meter.months) <= 3
-    assert not mesh_.accounts._open
+    assert not mesh_.accounts.open

@@ -130,7 +130,7 @@ def test_24_hours_are_never_more_than_a_day_from_now(steps: list[float]) -> None
         now += seconds
         rolling.advance(now)
         rolling.reserve(1, 1, now)
-        assert all(bucket.until <= now + ROLLING + 60 for bucket in rolling._buckets)
+        assert all(bucket.until <= now + ROLLING + 60 for bucket in rolling.buckets)
     rolling.advance(now + ROLLING + 60)
     assert rolling.total.taken == [0, 0, 0]
 
@@ -139,10 +139,10 @@ def test_a_request_of_the_new_day_is_counted_there() -> None:
     made = mesh(model("p.m"))
     step(made, 1_700_000_000.0)
     made.ask(CHAT_NEEDS)
-    first = made.state.accounts._period
+    first = made.state.accounts.period
     step(made, 2 * 86400.0)
     made.ask(CHAT_NEEDS)
-    second = made.state.accounts._period
+    second = made.state.accounts.period
     assert first is not None
     assert second is not None
     assert second.start - first.start == 2 * 86400.0

@@ -152,20 +152,20 @@ def test_records_of_what_is_idle_are_dropped():
     busy = room.enter(1, account="busy")
     room.enter(100, account="late")
     room.enter(4000, account="last")
-    assert set(room.rates._apps) == {"busy", "late", "last"}  # one is in flight, one was idle for less than a sweep
+    assert set(room.rates.apps) == {"busy", "late", "last"}  # one is in flight, one was idle for less than a sweep
     room.leave(busy, 4000)
     room.enter(4061, account="last")
-    assert set(room.rates._apps) == {"late", "last"}
+    assert set(room.rates.apps) == {"late", "last"}
 
 
 def test_models_and_paces_that_nobody_asks_any_more_are_dropped():
     room = Room("p.m", "p.n", pacing=PacingPolicy(min_delta=1.0))
     room.enter(0, model="p.n")
     room.enter(100)
-    assert len(room.rates._models) == 2
-    assert len(room.rates._paces) == 1
+    assert len(room.rates.models) == 2
+    assert len(room.rates.paces) == 1
     room.enter(3700)
-    assert list(room.rates._models) == ["p.m"]
+    assert list(room.rates.models) == ["p.m"]
 
 
 def test_a_clock_that_was_set_back_costs_a_minute_at_most():

@@ -99,7 +99,7 @@ def test_an_answer_is_kept_and_a_misspelling_remembered_within_bounds() -> None:
     assert made.resolve("gpt-4o") is made.resolve("gpt-4o")
     for number in range(3000):
         made.nearest(f"gpt-{number}")
-    assert len(made._nearest) <= 1000
+    assert len(made.misspelt) <= 1000
 
 
 def test_an_endless_name_is_neither_compared_nor_repeated() -> None:
