@@ -62,11 +62,7 @@ def none_left(consulted: Sequence[Consulted], pipeline: Pipeline) -> MeshError:
 
 def no_room_in_time(reasons: dict[str, str], frees_in: float | None, *, waited: float, full: bool) -> QueueFullError:
     """429: no model had room in time, or the queue is full."""
-    why = (
-        "As many requests wait as daemon.max_queue allows"
-        if full
-        else f"No model had room within {format_duration(waited)}"
-    )
+    why = "The queue is full (daemon.max_queue)" if full else f"No model had room within {format_duration(waited)}"
     again = frees_in or 1.0
     message = told(f"{why}; ask again in {format_duration(max(again, 1.0))}.", *listed(reasons.items()))
     return QueueFullError(message, retry_after=again, reasons=reasons)

@@ -10,7 +10,7 @@ import pytest
 
 from meshd.routing.availability.state import Availability
 from meshd.routing.decision.strategies.outside import OutsideStrategy
-from meshd.routing.request.needs import Needs
+from meshd.routing.request.needs import RequestNeeds
 from meshd.routing.table.specs import Pricing, ProviderSpec, RateSpec
 from meshd.sdk.provider import Operation
 from meshd.sdk.strategy import Candidate, RequestFacts, Strategy
@@ -48,8 +48,8 @@ def outside(answer: Order, *models: Any, strategy: str = ID, **pool: Any) -> tup
     return made, given, reports
 
 
-def preferred(made: Mesh, needs: Needs | None = None) -> list[str]:
-    return list(made.pipeline.preferred(made.question(needs or Needs(Operation.CHAT))))
+def preferred(made: Mesh, needs: RequestNeeds | None = None) -> list[str]:
+    return list(made.pipeline.preferred(made.question(needs or RequestNeeds(Operation.CHAT))))
 
 
 def test_its_order_is_followed_and_the_rest_comes_after() -> None:
@@ -79,7 +79,7 @@ def test_what_it_is_told() -> None:
     known.in_flight, known.last_request = 3, NOW - 7
     made.state.pool("chat").current = "p.dear"
     made.state.member("chat", "q.unknown").availability = Availability(standby=True, until=NOW + 99, reason="it fails")
-    needs = Needs(Operation.CHAT, stream=True, tools=True, tokens=1000, most=1000, max_output=5)
+    needs = RequestNeeds(Operation.CHAT, stream=True, tools=True, tokens=1000, most=1000, max_output=5)
     preferred(made, needs)
     ((request, candidates, now, random),) = given.told
     assert request == RequestFacts(
