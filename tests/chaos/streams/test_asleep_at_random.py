@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.daemon import test_asleep as asleep
+from tests.integration.daemon.process import test_asleep as asleep
 
 asking = asleep.asking
 SECONDS = 90.0
