@@ -1,4 +1,4 @@
-"""The router actor: the thread, the loop and the messages around a `RouterCore`.
+"""The router actor: the thread, the loop and the messages around a `Router`.
 
 Owns: the core, and which message does what to it.
 Must never: wait for another actor during a request.
@@ -16,8 +16,8 @@ from meshd.actors.prepare import Prepare
 from meshd.compilation.running_config import RunningConfig
 from meshd.connectors.registry import ConnectorRegistry
 from meshd.core.mailboxes import Directory
-from meshd.gateway.control.operations import Operations
-from meshd.gateway.router import COUNTERS_EVERY, RouterCore
+from meshd.gateway.actors import Actors
+from meshd.gateway.router import COUNTERS_EVERY, Router
 
 logger = logging.getLogger("meshd.router")
 
@@ -50,23 +50,20 @@ class RouterActor(LoopActor):
         self._listening: list[messages.Listen] = []
         self._draining: asyncio.Future[int] | None = None
         self._prepared: dict[int, RunningConfig] = {}
-        self._inherited: RouterCore | None = None
-        self._opening: RouterCore | None = None
-        self._core: RouterCore | None = None
+        self._inherited: Router | None = None
+        self._opening: Router | None = None
+        self._core: Router | None = None
 
     # -- life -----------------------------------------------------------------------------------------
 
     @property
-    def core(self) -> RouterCore:
+    def core(self) -> Router:
         assert self._core is not None, "the loop runs"
         return self._core
 
     async def opened(self) -> None:
-        core = self._opening = RouterCore(self._registry, self.tell, self.ask_later, self.spawn)
-        Operations(core)
+        core = self._opening = Router(self._registry, Actors(self.tell, self.ask_later, self.spawn), self._inherited)
         core.server.open(self.loop)
-        if self._inherited is not None:
-            core.inherit(self._inherited)
         for place in self._listening:
             _bind(core, place)
         self.tick(_COUNTERS, COUNTERS_EVERY)
@@ -96,10 +93,10 @@ class RouterActor(LoopActor):
     def restore(self, message: messages.RestoreState) -> None:
         """Adopt the saved state and the journal's segment."""
         self.core.restore(message.restored)
-        if self.core.generation is None:  # else it is an import
-            self.core.expects(True)  # until discovery has the first generation too, and says otherwise
+        if self.core.runtime.config is None:  # else it is an import
+            self.core.first_lists.expect(True)  # until discovery has the first generation too, and says otherwise
         if message.journal:
-            self.core.use_segment(message.journal)
+            self.core.segments.use(message.journal)
 
     # -- reload ---------------------------------------------------------------------------------------
 
@@ -124,22 +121,22 @@ class RouterActor(LoopActor):
     # -- others ---------------------------------------------------------------------------------------
 
     def health(self, message: messages.HealthReport) -> None:
-        self.core.health(message)
+        self.core.health_reports.take(message)
 
     def probe(self, message: messages.Probe) -> None:
-        self.spawn(self.core.probing.provider(message))
+        self.spawn(self.core.probes.provider(message))
 
     def probe_models(self, message: messages.ProbeModels) -> None:
-        self.spawn(self.core.probing.models(message))
+        self.spawn(self.core.probes.models(message))
 
     def list_models(self, message: messages.ListModels) -> None:
-        self.spawn(self.core.listing.models(message))
+        self.spawn(self.core.model_lists.models(message))
 
     def expecting(self, message: messages.Expecting) -> None:
-        self.core.expects(message.more)
+        self.core.first_lists.expect(message.more)
 
     def rotate_journal(self, message: messages.RotateJournal) -> None:
-        self.core.use_segment(message.path)
+        self.core.segments.use(message.path)
 
     async def command(self, message: messages.RouterCommand) -> Any:
         return await self.core.inproc.ask(message.method, message.path, message.body, message.query)
@@ -167,5 +164,5 @@ class RouterActor(LoopActor):
         self.tick(_COUNTERS, COUNTERS_EVERY)
 
 
-def _bind(core: RouterCore, place: messages.Listen) -> None:
+def _bind(core: Router, place: messages.Listen) -> None:
     core.server.bind(place.address, place.fd, mode=place.mode, gid=place.gid)

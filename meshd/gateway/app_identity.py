@@ -20,7 +20,8 @@ from meshd.routing.table.specs import AppSpec, RoutingTable, Target
 from modelmesh.errors import AccessDeniedError
 from modelmesh.wording import short, told
 
-_REMEMBERED = 4096  # callers, and labels with the time they were last seen
+REMEMBERED = 4096
+"""Callers, and labels with the time they were last seen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,8 @@ class Identity:
 
 
 class AppMatcher:
-    """For one generation. `before`: the previous one's, whose times of last use are kept."""
+    """For one running configuration. before: the previous one's, whose times of last use are kept. remembered: how many
+    callers, and labels."""
 
     def __init__(
         self,
@@ -42,7 +44,9 @@ class AppMatcher:
         matches: Iterable[AppMatch] = (),
         before: AppMatcher | None = None,
         own_uid: int | None = None,
+        remembered: int = REMEMBERED,
     ) -> None:
+        self._remembered = remembered
         self._table = table
         self._apps = table.apps
         self._matches = tuple(matches)
@@ -56,11 +60,11 @@ class AppMatcher:
         noted."""
         found = self._known.get(caller)
         if found is None:
-            if len(self._known) >= _REMEMBERED:
+            if len(self._known) >= self._remembered:
                 self._known.clear()
             found = self._known[caller] = self._match(caller)
         if at is not None:
-            if found.label not in self.last_seen and len(self.last_seen) >= _REMEMBERED:
+            if found.label not in self.last_seen and len(self.last_seen) >= self._remembered:
                 del self.last_seen[min(self.last_seen, key=self.last_seen.__getitem__)]
             self.last_seen[found.label] = at
         return found

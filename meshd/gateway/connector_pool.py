@@ -53,7 +53,7 @@ class _Held:
             self._close(self.provider)
 
 
-class ProviderSet:
+class ConnectorPool:
     """Lives on the router's loop."""
 
     def __init__(self, registry: ConnectorRegistry) -> None:

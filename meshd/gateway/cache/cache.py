@@ -23,6 +23,7 @@ from typing import Any
 from meshd.core.fair_eviction import Shares
 from meshd.gateway.cache.shared_request import Reader, SharedReply, SharedRequest
 from meshd.gateway.frontends.exchange import ClientGone, Reply, Request, not_read
+from meshd.gateway.requests.outcome import Served
 from meshd.host.awake import Limit
 from meshd.routing.request.cache_key import Lookup
 from meshd.routing.table.policies import CachePolicy
@@ -59,19 +60,6 @@ class Entry:
     @property
     def model(self) -> str:
         return str(self.mesh.get("model", ""))
-
-
-@dataclass(slots=True)
-class Served:
-    """The outcome of a request that was answered without asking a model. status: as in HTTP; 499: the app left, 502 and
-    504: what it followed broke off, or took too long. coalesced: it followed one in flight."""
-
-    status: int
-    pool: str
-    model: str
-    provider: str
-    coalesced: bool
-    error: str = ""
 
 
 @dataclass(slots=True)

@@ -11,42 +11,44 @@ from typing import Any
 
 from meshd import messages
 from meshd.core.mailboxes import ActorUnavailable
-from meshd.gateway.control.dispatcher import Call
-from meshd.gateway.requests import request
-from meshd.gateway.router import RouterCore
+from meshd.gateway.actors import Actors
+from meshd.gateway.control.dispatcher import Call, Dispatcher
+from meshd.gateway.requests import arrival
+from meshd.gateway.runtime import Runtime
 from meshd.routing.table.specs import ANY_APP, AppSpec, Target, UnknownModel
 from modelmesh.errors import InvalidRequestError, MeshError, NotFoundError
 
 
 class Group:
-    def __init__(self, core: RouterCore) -> None:
-        self.core = core
-        self.register()
+    """A group of operations; `add_to` puts them in a dispatch table."""
 
-    def register(self) -> None:
-        """Add the group's operations to the dispatch table."""
+    def __init__(self, runtime: Runtime, actors: Actors) -> None:
+        self.runtime = runtime
+        self.actors = actors
+
+    def add_to(self, table: Dispatcher) -> None:
         raise NotImplementedError
 
     def is_admin(self, call: Call) -> bool:
-        return self.core.mesh.apps.is_admin(call.caller)
+        return self.runtime.apps.is_admin(call.caller)
 
     def viewer(self, call: Call) -> AppSpec:
         """The rules that filter the answer: the caller's own; an administrator sees everything."""
-        return ANY_APP if self.is_admin(call) else self.core.mesh.apps.identify(call.caller).spec
+        return ANY_APP if self.is_admin(call) else self.runtime.apps.identify(call.caller).spec
 
     def resolve(self, name: str, app: AppSpec = ANY_APP) -> Target:
         """Raises NotFoundError. app: the caller's."""
-        table = self.core.mesh.table
+        table = self.runtime.table
         try:
             return table.resolve(name)
         except UnknownModel as unknown:
-            raise request.unknown_model(unknown, table, app) from None
+            raise arrival.unknown_model(unknown, table, app) from None
 
     def visible(self, call: Call, name: str) -> Target:
         """What `name` stands for. Raises NotFoundError, AccessDeniedError."""
         target = self.resolve(name, self.viewer(call))
         if not self.is_admin(call):
-            self.core.mesh.apps.check(self.core.mesh.apps.identify(call.caller), target)
+            self.runtime.apps.check(self.runtime.apps.identify(call.caller), target)
         return target
 
     def model(self, call: Call) -> str:
@@ -62,14 +64,14 @@ class Group:
 
     async def need(self, actor: str, message: messages.Message, timeout: float = 10.0) -> Any:
         try:
-            return await self.core.ask(actor, message, timeout)
+            return await self.actors.ask(actor, message, timeout)
         except ActorUnavailable as error:
             raise MeshError(f"{error}; try again in a moment", status_code=503, retryable=True) from None
 
     async def ask(self, actor: str, message: messages.Message, otherwise: Any) -> Any:
         """For the status, which must answer whatever is broken."""
         try:
-            return await self.core.ask(actor, message, 2.0)
+            return await self.actors.ask(actor, message, 2.0)
         except (ActorUnavailable, MeshError):
             return otherwise
 

@@ -10,21 +10,29 @@ from typing import Any
 
 from meshd.core.caller import Peer
 from meshd.core.money import dollars
+from meshd.gateway.actors import Actors
 from meshd.gateway.control.base import Group
-from meshd.gateway.control.dispatcher import Call
-from meshd.gateway.frontends.ipc.connections import Connection
+from meshd.gateway.control.dispatcher import Call, Dispatcher
+from meshd.gateway.frontends.admission import Admission
+from meshd.gateway.frontends.ipc.connections import Connection, Connections
+from meshd.gateway.runtime import Runtime
 from meshd.host.program_names import printable
 
 
 class Clients(Group):
-    def register(self) -> None:
-        self.core.dispatcher.add("GET", "/mesh/v1/clients", self.clients)
+    def __init__(self, runtime: Runtime, actors: Actors, admission: Admission, connections: Connections) -> None:
+        super().__init__(runtime, actors)
+        self._admission = admission
+        self._connections = connections
+
+    def add_to(self, table: Dispatcher) -> None:
+        table.add("GET", "/mesh/v1/clients", self.clients)
 
     async def clients(self, call: Call) -> dict[str, Any]:
         """One entry per process, those connected longest first."""
         all_of_them = self.is_admin(call)
         by_process: dict[Peer, list[Connection]] = {}
-        for each in self.core.server.connections.known.values():
+        for each in self._connections.known.values():
             if all_of_them or (each.caller.uid == call.caller.uid and each.caller.uid >= 0):
                 by_process.setdefault(each.caller, []).append(each)
         wall, now = time.time(), time.monotonic()
@@ -32,7 +40,7 @@ class Clients(Group):
         return {"data": sorted(rows, key=lambda row: row["since"])}
 
     def _row(self, caller: Peer, connected: list[Connection], wall: float, now: float) -> dict[str, Any]:
-        identity, used = self.core.mesh.apps.identify(caller), self.core.clients.use(caller)
+        identity, used = self.runtime.apps.identify(caller), self.runtime.outcomes.clients.use(caller)
         return {
             "pid": caller.pid,
             "uid": caller.uid,
@@ -50,7 +58,7 @@ class Clients(Group):
             "connections": len(connected),
             "since": wall - (now - min(each.since for each in connected)),
             "in_flight": sum(
-                self.core.admission.asks_a_model(request_id) for each in connected for request_id in each.requests
+                self._admission.asks_a_model(request_id) for each in connected for request_id in each.requests
             ),
             "requests": used.requests,
             "failed": used.failed,

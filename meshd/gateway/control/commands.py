@@ -7,14 +7,17 @@ Must never: be open to anyone but an administrator.
 from __future__ import annotations
 
 import logging
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
 
 from meshd import messages
-from meshd.gateway.control import views
+from meshd.gateway import views
+from meshd.gateway.actors import Actors
 from meshd.gateway.control.base import Group, number, text
-from meshd.gateway.control.dispatcher import Call
+from meshd.gateway.control.dispatcher import Call, Dispatcher
+from meshd.gateway.runtime import Runtime
 from meshd.host import clock
 from meshd.routing.availability import recovery
 from meshd.routing.decision.strategies.preference import StickUntilFailure
@@ -29,8 +32,12 @@ _SLOW = 120.0  # s for commands that wait for providers
 
 
 class Commands(Group):
-    def register(self) -> None:
-        add = self.core.dispatcher.add
+    def __init__(self, runtime: Runtime, actors: Actors, drain: Callable[[float], Awaitable[int]]) -> None:
+        super().__init__(runtime, actors)
+        self._drain = drain
+
+    def add_to(self, table: Dispatcher) -> None:
+        add = table.add
         add("POST", "/mesh/v1/rotate", self.rotate, admin=True)
         add("POST", "/mesh/v1/models/activate", self.activate, admin=True)
         add("POST", "/mesh/v1/models/deactivate", self.deactivate, admin=True)
@@ -41,24 +48,24 @@ class Commands(Group):
 
     async def rotate(self, call: Call) -> dict[str, Any]:
         """Move a pool to the next model that can be asked; kept across restarts."""
-        mesh = self.core.mesh
+        runtime = self.runtime
         pool = self.resolve(text(call.body, "pool")).pool
-        if not isinstance(mesh.pipeline.strategy_of(pool), StickUntilFailure):
+        if not isinstance(runtime.pipeline.strategy_of(pool), StickUntilFailure):
             raise ConflictError(
                 f"{pool.name} selects a model for each request ({pool.strategy}); to keep a model out of it: "
                 "meshctl model deactivate ID",
                 code="nothing_to_rotate",
             )
-        state, now = mesh.state.pool(pool.name), clock.now()
+        state, now = runtime.state.pool(pool.name), clock.now()
         before = state.current or (pool.members[0] if pool.members else None)
         start = pool.members.index(before) + 1 if before in pool.members else 0
         for model_id in pool.members[start:] + pool.members[:start]:
-            model = mesh.table.models[model_id]
-            status = views.availability_of(mesh.table, mesh.state, pool.name, model, now)[0]
+            model = runtime.table.models[model_id]
+            status = views.availability_of(runtime.table, runtime.state, pool.name, model, now)[0]
             if model_id != before and status == recovery.ACTIVE:
                 state.current = model_id
-                self.core.tell("state", messages.StateChanged("pool", pool.name, {"current": model_id}, True))
-                self.core.event(
+                self.actors.tell("state", messages.StateChanged("pool", pool.name, {"current": model_id}, True))
+                self.runtime.publisher.event(
                     "model_rotated",
                     ids={"pool": pool.name, "model": model_id},
                     reason="by hand",
@@ -72,23 +79,23 @@ class Commands(Group):
 
     async def activate(self, call: Call) -> dict[str, Any]:
         """Undo a deactivation by hand, and end every cooldown of the model, its provider and its provider's keys."""
-        model_id, mesh = self.model(call), self.core.mesh
-        changes = recovery.activate(mesh.state, mesh.table, model_id, clock.now())
-        mesh.state.rates.reset(mesh.table.models[model_id])
-        self.core.mesh.changed(changes)
-        self.core.keeper.save_model(model_id, durable=True)
-        mesh.room.freed()  # also if only a key rested
+        model_id, runtime = self.model(call), self.runtime
+        changes = recovery.activate(runtime.state, runtime.table, model_id, clock.now())
+        runtime.state.rates.reset(runtime.table.models[model_id])
+        self.runtime.publisher.changed(changes)
+        self.runtime.publisher.save_model(model_id, durable=True)
+        runtime.room.freed()  # also if only a key rested
         if not any(change.model == model_id for change in changes):
-            self.core.event("model_activated", ids={"model": model_id}, reason="by hand")
+            self.runtime.publisher.event("model_activated", ids={"model": model_id}, reason="by hand")
         return {"id": model_id, "status": "active", "reason": ""}
 
     async def deactivate(self, call: Call) -> dict[str, Any]:
         """Take a model out of all pools until it is activated, also across restarts."""
         model_id = self.model(call)
         reason = str(call.body.get("reason") or "no reason given")
-        self.core.mesh.state.model(model_id).deactivated = reason
-        self.core.keeper.save_model(model_id, durable=True)
-        self.core.event("model_deactivated", "warning", {"model": model_id}, f"by hand: {reason}")
+        self.runtime.state.model(model_id).deactivated = reason
+        self.runtime.publisher.save_model(model_id, durable=True)
+        self.runtime.publisher.event("model_deactivated", "warning", {"model": model_id}, f"by hand: {reason}")
         return {"id": model_id, "status": "standby", "reason": reason}
 
     async def reload(self, call: Call) -> dict[str, Any]:
@@ -98,7 +105,7 @@ class Commands(Group):
 
     async def probe(self, call: Call) -> dict[str, Any]:
         provider = text(call.body, "provider") if call.body.get("provider") is not None else None
-        providers = self.core.mesh.table.providers
+        providers = self.runtime.table.providers
         if provider is not None and provider not in providers:
             raise NotFoundError(no_such("provider", provider, providers))
         left_out = self._left_out(provider)
@@ -114,7 +121,7 @@ class Commands(Group):
 
     def _left_out(self, provider: str | None = None) -> dict[str, str]:
         """Providers that are not used, and why, such as a missing key."""
-        specs = self.core.mesh.table.providers.values()
+        specs = self.runtime.table.providers.values()
         return {spec.name: spec.disabled for spec in specs if spec.disabled and provider in (None, spec.name)}
 
     async def discover(self, call: Call) -> dict[str, Any]:
@@ -128,5 +135,5 @@ class Commands(Group):
     async def drain(self, call: Call) -> dict[str, Any]:
         pid = call.caller.pid
         logger.info("draining, by order of process %d: no new requests until the daemon is started again", pid)
-        left = await self.core.drain(number(call.body, "timeout") or 30.0)
+        left = await self._drain(number(call.body, "timeout") or 30.0)
         return {"drained": left == 0, "left": left}

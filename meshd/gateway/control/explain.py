@@ -13,15 +13,19 @@ import msgspec
 from meshd.compilation.body_fields import load_body_fields
 from meshd.core.member_key import member_key
 from meshd.core.money import dollars
+from meshd.gateway import views
+from meshd.gateway.actors import Actors
 from meshd.gateway.app_identity import Identity
-from meshd.gateway.control import views
+from meshd.gateway.cache.cache import ResponseCache
 from meshd.gateway.control.base import Group, text
-from meshd.gateway.control.dispatcher import Call
-from meshd.gateway.requests import request, token_counting
+from meshd.gateway.control.dispatcher import Call, Dispatcher
+from meshd.gateway.requests import arrival, token_counting
 from meshd.gateway.requests.hedging import hedge_delay
+from meshd.gateway.runtime import Runtime
 from meshd.host import clock
 from meshd.routing.attempts.errors.no_model import Consulted, none_left
-from meshd.routing.decision.pipeline import Explanation
+from meshd.routing.attempts.waiting import Wait, wait_of
+from meshd.routing.decision import pipeline
 from meshd.routing.request import cache_key
 from meshd.routing.request import needs as reading
 from meshd.routing.request.estimate import why_input, why_output
@@ -35,19 +39,23 @@ from modelmesh.errors import AccessDeniedError, InvalidRequestError, MeshError, 
 from modelmesh.wording import no_such
 
 
-class Explaining(Group):
-    def register(self) -> None:
-        self.core.dispatcher.add("POST", "/mesh/v1/explain", self.explain)
+class Explain(Group):
+    def __init__(self, runtime: Runtime, actors: Actors, cache: ResponseCache) -> None:
+        super().__init__(runtime, actors)
+        self._kept = cache
+
+    def add_to(self, table: Dispatcher) -> None:
+        table.add("POST", "/mesh/v1/explain", self.explain)
 
     async def explain(self, call: Call) -> dict[str, Any]:
-        mesh, body = self.core.mesh, dict(call.body)
+        runtime, body = self.runtime, dict(call.body)
         identity = self._asked_for(call, body)
         headers = _headers(body)
         encoded, (asked, target, needs) = await self._read(body, identity)
         fields = reading.split(encoded)
         denied = None
         try:
-            mesh.apps.check(identity, target, fields)
+            runtime.apps.check(identity, target, fields)
         except AccessDeniedError as error:
             if not self.is_admin(call):
                 raise
@@ -55,9 +63,9 @@ class Explaining(Group):
         session = session_of(target.pool, headers, fields, identity.label)
         requester = Requester(identity.spec, identity.account, identity.label, session)
         now = clock.now()
-        pools = pools_to_try(target.pool, identity.spec, mesh.table)
-        questions = [Question(mesh.table, pool, needs, now, requester) for pool in pools]
-        explained = Account(mesh, identity, asked, target, questions, denied).as_map()
+        pools = pools_to_try(target.pool, identity.spec, runtime.table)
+        questions = [Question(runtime.table, pool, needs, now, requester) for pool in pools]
+        explained = Explanation(runtime, identity, asked, target, questions, denied).as_map()
         found = cache_key.lookup(target.pool, asked, needs, fields, headers, identity.spec, call.caller.uid)
         explained["cache"] = self._cache(target.pool, found)
         return explained
@@ -67,12 +75,12 @@ class Explaining(Group):
         that it would get now. Another app's answers are looked up as if the caller's user ran that app."""
         if pool.cache is None:
             return None
-        age = None if found is None else self.core.cache.age(pool.name, found)
+        age = None if found is None else self._kept.age(pool.name, found)
         return {"applies": found is not None, "ttl": pool.cache.ttl, "scope": pool.cache.scope, "age": age}
 
     def _asked_for(self, call: Call, body: dict[str, Any]) -> Identity:
         """The app to explain for: the caller's own; an administrator may name another."""
-        apps = self.core.mesh.apps
+        apps = self.runtime.apps
         if body.get("app") is None:
             body.pop("app", None)
             return apps.identify(call.caller)
@@ -85,7 +93,7 @@ class Explaining(Group):
             )
         found = apps.named(name)
         if found is None:
-            raise NotFoundError(no_such("app", name, self.core.mesh.table.apps), param="app")
+            raise NotFoundError(no_such("app", name, self.runtime.table.apps), param="app")
         return found
 
     async def _read(
@@ -93,9 +101,9 @@ class Explaining(Group):
     ) -> tuple[bytes, tuple[str, Target, reading.RequestNeeds]]:
         """(the body, (what it asks for, what that is, what it needs)). Raises InvalidRequestError, NotFoundError."""
         path = str(body.pop("path", "") or _path_for(body))
-        operation = request.OPERATIONS.get(path)
+        operation = arrival.OPERATIONS.get(path)
         if operation is None:
-            raise InvalidRequestError(f"path is one of {', '.join(request.OPERATIONS)}", param="path")
+            raise InvalidRequestError(f"path is one of {', '.join(arrival.OPERATIONS)}", param="path")
         encoded = msgspec.json.encode(body)
         try:
             asked, needs = reading.read(operation, encoded)
@@ -103,34 +111,50 @@ class Explaining(Group):
             raise InvalidRequestError(str(error), param="model") from None
         needs = load_body_fields().judged(needs, reading.split(encoded))
         target = self.resolve(asked)
-        wanted = vocabularies_wanted(self.core.mesh.table, target.pool, identity.spec)
+        wanted = vocabularies_wanted(self.runtime.table, target.pool, identity.spec)
         return encoded, (asked, target, await token_counting.count_all(needs, encoded, wanted))
 
 
-class Account:
+class Explanation:
     """The routing of one request. questions: for its pool and each fallback pool."""
 
     def __init__(
         self,
-        mesh: request.Mesh,
+        runtime: Runtime,
         identity: Identity,
         asked: str,
         target: Target,
         questions: list[Question],
         denied: MeshError | None,
     ) -> None:
-        self.mesh = mesh
+        self.runtime = runtime
         self.identity = identity
         self.asked = asked
         self.target = target
         self.questions = questions
-        self.denied = denied
-        self.consulted = [Consulted(question, mesh.pipeline.decide(question)) for question in questions]
+        self.consulted = [Consulted(question, runtime.pipeline.decide(question)) for question in questions]
+        self.chosen: str | None = None
+        self.error = denied
+        self.wait: Wait | None = None
+        if denied is None:
+            self._decide()
+
+    def _decide(self) -> None:
+        """As a plan does: the first pool with a free model, unless an earlier one answers with an error."""
+        for each in self.consulted:
+            self.error = self.runtime.pipeline.refuses(each.question, each.decision)
+            if self.error is not None:
+                return
+            if each.decision.model is not None:
+                self.chosen = each.decision.model.id
+                return
+        self.wait = wait_of(self.consulted, self.runtime.pipeline, {}, self.questions[0].now)
+        if self.wait is None:
+            self.error = none_left(self.consulted, self.runtime.pipeline)
 
     def as_map(self) -> dict[str, Any]:
         question = self.questions[0]
-        explained = self.mesh.pipeline.explain(question)
-        crowds = self._crowds()
+        explained = self.runtime.pipeline.explain(question)
         return {
             "asked": self.asked,
             "resolution": {"kind": self.target.kind, "name": self.target.pool.name},
@@ -145,11 +169,11 @@ class Account:
             "needs": question.needs.describe(),
             "stages": _stages(explained),
             "order": explained.order,
-            "chosen": None if self.denied else self._chosen(),
-            "error": self._error(crowds),
+            "chosen": self.chosen,
+            "error": self._error(),
             "candidates": [self._candidate(question, id) for id in question.pool.members],
             "budgets": self._budgets(question),
-            "queue": self._queue(crowds),
+            "queue": self._queue(),
             "fallbacks": [
                 {"pool": each.question.pool.name, "chosen": each.decision.model.id if each.decision.model else None}
                 for each in self.consulted[1:]
@@ -157,37 +181,11 @@ class Account:
             "hedge": self._hedge(question.pool),
         }
 
-    def _chosen(self) -> str | None:
-        """From the first pool with a free model; None if an earlier pool answers with an error instead."""
-        for each in self.consulted:
-            if self._over_budget(each) is not None:
-                return None
-            if each.decision.model is not None:
-                return each.decision.model.id
-        return None
-
-    def _over_budget(self, consulted: Consulted) -> MeshError | None:
-        """If a rule ends the request with what it drops, no other model is asked."""
-        return self.mesh.pipeline.refuses(consulted.question, consulted.decision)
-
-    def _crowds(self) -> list[float | None]:
-        """If none is free: seconds until each model that is only at a limit may have room."""
-        if self.denied is not None or self._chosen() is not None or any(map(self._over_budget, self.consulted)):
-            return []
-        found = []
-        for question, decision in self.consulted:
-            for drop in decision.dropped:
-                if drop.stage.queued:
-                    found.append(self.mesh.pipeline.clears_in(question, drop))
-        return found
-
-    def _error(self, crowds: list[float | None]) -> dict[str, Any] | None:
-        refusal = self.denied or next(filter(None, map(self._over_budget, self.consulted)), None)
-        if refusal is None and self._chosen() is None and not crowds:
-            refusal = none_left(self.consulted, self.mesh.pipeline)
-        if refusal is None:
+    def _error(self) -> dict[str, Any] | None:
+        error = self.error
+        if error is None:
             return None
-        return {"message": refusal.message, "code": refusal.code, "status": refusal.status_code}
+        return {"message": error.message, "code": error.code, "status": error.status_code}
 
     def _candidate(self, question: Question, id: str) -> dict[str, Any]:
         """Every reason against it, not only the first; and what it would use."""
@@ -199,7 +197,7 @@ class Account:
             "provider": model.provider,
             "reasons": [
                 {"stage": stage.name, "reason": reason}
-                for stage in self.mesh.pipeline.stages
+                for stage in self.runtime.pipeline.stages
                 if (reason := stage.objection(model, question)) is not None
             ],
             "priced": model.priced,
@@ -210,7 +208,7 @@ class Account:
                 "cost": dollars(most.cost),
                 "because": {"in": why_input(question.needs, model), "out": why_output(question.needs, model)},
             },
-            "headroom": views.headroom_map(self.mesh.state.rates.headroom(question, model)),
+            "headroom": views.headroom_map(self.runtime.state.rates.headroom(question, model)),
         }
 
     def _budgets(self, question: Question) -> list[dict[str, Any]]:
@@ -223,21 +221,20 @@ class Account:
                 ("provider", question.table.models[id].provider),
                 ("member", member_key(pool.name, id)),
             }
-        return views.View(question.table, self.mesh.state, question.now).allowances_of(scopes)
+        return views.View(question.table, self.runtime.state, question.now).allowances_of(scopes)
 
-    def _queue(self, crowds: list[float | None]) -> dict[str, Any]:
-        waits = [no_room for no_room in crowds if no_room is not None]
+    def _queue(self) -> dict[str, Any]:
+        until = None if self.wait is None else self.wait.until
         return {
-            "would_wait": bool(crowds),
-            "waiting": len(self.mesh.room.queue),
-            "frees_in": min(waits, default=None),
+            "would_wait": self.wait is not None,
+            "waiting": len(self.runtime.room.queue),
+            "frees_in": None if until is None else round(until - self.questions[0].now, 3),
         }
 
     def _hedge(self, pool: PoolSpec) -> dict[str, Any] | None:
         if pool.hedge_after is None:
             return None
-        model = self._chosen()
-        known = None if model is None else self.mesh.state.model(model)
+        known = None if self.chosen is None else self.runtime.state.model(self.chosen)
         stream = self.questions[0].needs.stream
         latencies = None if known is None else known.first_token if stream else known.total
         return {
@@ -254,7 +251,7 @@ def _headers(body: dict[str, Any]) -> dict[str, str]:
     return found
 
 
-def _stages(explained: Explanation) -> list[dict[str, Any]]:
+def _stages(explained: pipeline.Explanation) -> list[dict[str, Any]]:
     return [
         {
             "name": stage.name,
@@ -273,4 +270,4 @@ def _path_for(body: dict[str, Any]) -> str:
         wanted = Operation.EMBEDDINGS
     elif "prompt" in body:
         wanted = Operation.COMPLETION
-    return next(path for path, operation in request.OPERATIONS.items() if operation is wanted)
+    return next(path for path, operation in arrival.OPERATIONS.items() if operation is wanted)

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from meshd.gateway.control import views
+from meshd.gateway import views
+from meshd.gateway.actors import Actors
 from meshd.gateway.control.base import Group
-from meshd.gateway.control.dispatcher import Call
-from meshd.gateway.requests import request
+from meshd.gateway.control.dispatcher import Call, Dispatcher
+from meshd.gateway.requests import arrival
+from meshd.gateway.runtime import Runtime
 from meshd.host import clock
 from meshd.routing.table.access import allowed_models, allowed_pools
 from meshd.routing.table.specs import AppSpec, UnknownModel
@@ -21,8 +23,14 @@ from modelmesh.wording import no_such
 
 
 class Inventory(Group):
-    def register(self) -> None:
-        add = self.core.dispatcher.add
+    """instance: of the server, as its clients know it."""
+
+    def __init__(self, runtime: Runtime, actors: Actors, instance: str) -> None:
+        super().__init__(runtime, actors)
+        self._instance = instance
+
+    def add_to(self, table: Dispatcher) -> None:
+        add = table.add
         add("GET", "/v1/models", self.list_openai_models)
         add("GET", "/v1/models/", self.get_openai_model)
         add("GET", "/mesh/v1/describe", self.describe)
@@ -37,24 +45,24 @@ class Inventory(Group):
 
     async def list_openai_models(self, call: Call) -> dict[str, Any]:
         """Pools first, as apps should ask for them. Only what this caller may use."""
-        table, app = self.core.mesh.table, self.core.mesh.apps.identify(call.caller).spec
+        table, app = self.runtime.table, self.runtime.apps.identify(call.caller).spec
         pools = [_openai_model(pool.name, "mesh") for pool in allowed_pools(app, table)]
         models = [_openai_model(model.id, model.provider) for model in allowed_models(app, table)]
         return {"object": "list", "data": pools + models}
 
     async def get_openai_model(self, call: Call) -> dict[str, Any]:
-        mesh, target = self.core.mesh, self.resolve(call.rest)
-        mesh.apps.check(mesh.apps.identify(call.caller), target)
-        owner = mesh.table.models[target.pool.members[0]].provider if target.kind == "model" else "mesh"
+        runtime, target = self.runtime, self.resolve(call.rest)
+        runtime.apps.check(runtime.apps.identify(call.caller), target)
+        owner = runtime.table.models[target.pool.members[0]].provider if target.kind == "model" else "mesh"
         return _openai_model(call.rest, owner)
 
     # -- the mesh's own lists -------------------------------------------------------------------------
 
     async def describe(self, call: Call) -> dict[str, Any]:
-        table, app = self.core.mesh.table, self.viewer(call)
+        table, app = self.runtime.table, self.viewer(call)
         return {
             "daemon": f"meshd/{VERSION}",
-            "instance": self.core.server.instance,
+            "instance": self._instance,
             "pools": [pool.name for pool in allowed_pools(app, table)],
             "models": [model.id for model in allowed_models(app, table)],
             "providers": self._providers_of(app),
@@ -73,7 +81,7 @@ class Inventory(Group):
         if wanted is None:
             return {"data": [view.model(model) for model in allowed_models(app, view.table)]}
         if wanted not in view.table.models:
-            raise request.unknown_model(UnknownModel(wanted, view.table.nearest(wanted)), view.table, app)
+            raise arrival.unknown_model(UnknownModel(wanted, view.table.nearest(wanted)), view.table, app)
         return {"data": [view.model(view.table.models[self.visible(call, wanted).pool.members[0]])]}
 
     async def providers(self, call: Call) -> dict[str, Any]:
@@ -85,13 +93,14 @@ class Inventory(Group):
     def provider_maps(self, call: Call, names: list[str]) -> list[dict[str, Any]]:
         view, found = self._view(call), []
         for name in names:
-            settings, details = self.core.providers.settings(name), self.core.providers.described(name)
-            address = self.core.providers.shown(name, settings.base_url if settings is not None else None)
+            connectors = self.runtime.connectors
+            settings, details = connectors.settings(name), connectors.described(name)
+            address = connectors.shown(name, settings.base_url if settings is not None else None)
             found.append(view.provider(name, address, details))
         return found
 
     async def capabilities(self, call: Call) -> dict[str, Any]:
-        table = self.core.mesh.table
+        table = self.runtime.table
         counts: dict[str, int] = {}
         for model in allowed_models(self.viewer(call), table):
             for leaf in model.capabilities:
@@ -110,7 +119,7 @@ class Inventory(Group):
         }
 
     async def config(self, call: Call) -> dict[str, Any]:
-        generation = self.core.generation
+        generation = self.runtime.config
         if generation is None:
             return {"source": "", "generation": 0, "config": {}}
         return {
@@ -122,18 +131,18 @@ class Inventory(Group):
     # -- inside ---------------------------------------------------------------------------------------
 
     def _view(self, call: Call) -> views.View:
-        mesh = self.core.mesh
-        return views.View(mesh.table, mesh.state, clock.now(), self.viewer(call))
+        runtime = self.runtime
+        return views.View(runtime.table, runtime.state, clock.now(), self.viewer(call))
 
     def _providers_of(self, app: AppSpec) -> list[str]:
-        table = self.core.mesh.table
+        table = self.runtime.table
         if app.pools is None and app.models is None:
             return list(table.providers)
         used = {model.provider for model in allowed_models(app, table)}
         return [name for name in table.providers if name in used]
 
     def _caller_map(self, call: Call) -> dict[str, Any]:
-        caller, apps = call.caller, self.core.mesh.apps
+        caller, apps = call.caller, self.runtime.apps
         identity = apps.identify(caller)
         return {
             "uid": caller.uid,

@@ -1,29 +1,49 @@
 """The mesh's own operations: questions about its state, and operators' commands.
 
-Owns: which groups of operations there are; each registers its own in the dispatch table.
+Owns: which groups of operations there are, and what each is given.
 Must never: hold state; other actors are asked for theirs.
 """
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
+from meshd.gateway.actors import Actors
+from meshd.gateway.cache.cache import ResponseCache
+from meshd.gateway.control.base import Group
 from meshd.gateway.control.clients import Clients
 from meshd.gateway.control.commands import Commands
-from meshd.gateway.control.explain import Explaining
+from meshd.gateway.control.dispatcher import Dispatcher
+from meshd.gateway.control.explain import Explain
 from meshd.gateway.control.inventory import Inventory
-from meshd.gateway.control.status import Activity
-from meshd.gateway.control.usage import Money
-from meshd.gateway.router import RouterCore
-
-GROUPS = (Inventory, Activity, Clients, Money, Explaining, Commands)
-
-
-class Operations:
-    """Registers all groups with a core, and who may give commands."""
-
-    def __init__(self, core: RouterCore) -> None:
-        core.dispatcher.is_admin = lambda caller: core.mesh.apps.is_admin(caller)
-        for group in GROUPS:
-            group(core)
+from meshd.gateway.control.status import Status
+from meshd.gateway.control.usage import Usage
+from meshd.gateway.frontends.admission import Admission
+from meshd.gateway.frontends.ipc.server import IpcServer
+from meshd.gateway.runtime import Runtime
 
 
-__all__ = ["Operations"]
+def add_all(
+    table: Dispatcher,
+    runtime: Runtime,
+    actors: Actors,
+    admission: Admission,
+    server: IpcServer,
+    cache: ResponseCache,
+    *,
+    started: float,
+    drain: Callable[[float], Awaitable[int]],
+) -> None:
+    """Put all groups into a dispatch table, and who may give commands."""
+    table.is_admin = lambda caller: runtime.apps.is_admin(caller)
+    inventory = Inventory(runtime, actors, server.instance)
+    groups: tuple[Group, ...] = (
+        inventory,
+        Status(runtime, actors, admission, server, inventory, started),
+        Clients(runtime, actors, admission, server.connections),
+        Usage(runtime, actors, admission, server.connections),
+        Explain(runtime, actors, cache),
+        Commands(runtime, actors, drain),
+    )
+    for group in groups:
+        group.add_to(table)

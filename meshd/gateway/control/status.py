@@ -14,9 +14,14 @@ import msgspec
 from meshd import messages
 from meshd.core.money import dollars
 from meshd.core.records import Event
-from meshd.gateway.control import views
+from meshd.gateway import views
+from meshd.gateway.actors import Actors
 from meshd.gateway.control.base import Group, number
-from meshd.gateway.control.dispatcher import Call
+from meshd.gateway.control.dispatcher import Call, Dispatcher
+from meshd.gateway.control.inventory import Inventory
+from meshd.gateway.frontends.admission import Admission
+from meshd.gateway.frontends.ipc.server import IpcServer
+from meshd.gateway.runtime import Runtime
 from meshd.host import clock
 from meshd.routing.table.access import allowed_models, allowed_pools
 from meshd.telemetry.statistics.dimensions import DIMENSIONS, parse_by
@@ -27,20 +32,37 @@ _EVENT_BACKLOG = 1000  # events kept for a listener that is slow to take them
 _PERSONAL = frozenset({"app", "user", "unit"})  # that distinguish one app's use from another's
 
 
-class Activity(Group):
-    def register(self) -> None:
-        add = self.core.dispatcher.add
+class Status(Group):
+    """started: by `clock.now()`."""
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        actors: Actors,
+        admission: Admission,
+        server: IpcServer,
+        inventory: Inventory,
+        started: float,
+    ) -> None:
+        super().__init__(runtime, actors)
+        self._admission = admission
+        self._server = server
+        self._inventory = inventory
+        self._started = started
+
+    def add_to(self, table: Dispatcher) -> None:
+        add = table.add
         add("GET", "/mesh/v1/status", self.status)
         add("GET", "/mesh/v1/stats", self.stats)
         add("GET", "/mesh/v1/events", self.events, stream=self.follow_events)
 
     async def status(self, call: Call) -> dict[str, Any]:
-        core, mesh, now = self.core, self.core.mesh, clock.now()
-        generation = core.generation
+        runtime, server, now = self.runtime, self._server, clock.now()
+        generation, outcomes = runtime.config, runtime.outcomes
         app = self.viewer(call)
-        view = views.View(mesh.table, mesh.state, now, app)
-        pools = [view.pool(pool) for pool in allowed_pools(app, mesh.table)]
-        providers = (await core.dispatcher.call("GET", "/mesh/v1/providers", Call(call.caller)))["data"]
+        view = views.View(runtime.table, runtime.state, now, app)
+        pools = [view.pool(pool) for pool in allowed_pools(app, runtime.table)]
+        providers = (await self._inventory.providers(Call(call.caller)))["data"]
         supervisor, reload, sync, sinks = await asyncio.gather(
             self.ask("supervisor", messages.Supervision(), {}),
             self.ask("config", messages.LastReload(), None),
@@ -50,30 +72,30 @@ class Activity(Group):
         return {
             "version": VERSION,
             "pid": supervisor.get("pid", 0),
-            "uptime": now - core.started,
-            "instance": core.server.instance,
-            "sockets": core.server.listeners.addresses,
+            "uptime": now - self._started,
+            "instance": server.instance,
+            "sockets": server.listeners.addresses,
             "config": {
                 "source": generation.source if generation else "",
                 "generation": generation.number if generation else 0,
             },
             "state": sync,
             "actors": supervisor.get("actors", []),
-            "in_flight": core.admission.inferences,
-            "waiting": len(mesh.room.queue),
-            "peers": len(core.server.connections.known),
-            "draining": core.admission.draining,
+            "in_flight": self._admission.inferences,
+            "waiting": len(runtime.room.queue),
+            "peers": len(server.connections.known),
+            "draining": self._admission.draining,
             "providers": providers,
             "pools": [{key: pool[key] for key in ("name", "active", "standby", "current")} for pool in pools],
-            "failing": view.failing(allowed_models(app, mesh.table)),
+            "failing": view.failing(allowed_models(app, runtime.table)),
             "last_reload": None if reload is None else msgspec.to_builtins(reload),
             "spend_today": sync.get("spend_today", 0.0),
-            "requests": {"total": core.requests_total, "failed": core.requests_failed},
-            "malformed": core.server.malformed,
-            "journal": {"error": core.journal.error or "", "waiting": core.journal.waiting},
+            "requests": {"total": outcomes.total, "failed": outcomes.failed},
+            "malformed": server.malformed,
+            "journal": {"error": runtime.ledger.error or "", "waiting": runtime.ledger.waiting},
             "sinks": sinks,
             "notes": list(generation.notes) if generation else [],
-            "lacks": core.lacks.lately(now),
+            "lacks": outcomes.shortages.lately(now),
         }
 
     async def stats(self, call: Call) -> dict[str, Any]:
@@ -85,8 +107,8 @@ class Activity(Group):
         since, until = number(call.query, "since"), number(call.query, "until")
         where = {name: value for name, value in call.query.items() if name in DIMENSIONS}
         if not _PERSONAL.isdisjoint({*dimensions, *where}) and not self.is_admin(call):
-            where["app"] = self.core.mesh.apps.identify(call.caller).label
-        self.core.report_outcomes()
+            where["app"] = self.runtime.apps.identify(call.caller).label
+        self.runtime.outcomes.flush()
         query = messages.QueryStatistics(by, call.query.get("name"), since, until, where)
         rows = await self.need("telemetry", query)
         data = [{**row, "cost_total": dollars(row["cost_total"])} for row in rows]
@@ -113,9 +135,9 @@ class Activity(Group):
 
         wanted = call.query.get("type")
         types = frozenset(wanted.split(",")) if wanted else frozenset()
-        self.core.tell("telemetry", messages.Subscribe(listener, types))
+        self.actors.tell("telemetry", messages.Subscribe(listener, types))
         try:
             while True:
                 yield msgspec.to_builtins(await queue.get())
         finally:
-            self.core.tell("telemetry", messages.Unsubscribe(listener))
+            self.actors.tell("telemetry", messages.Unsubscribe(listener))

@@ -13,10 +13,14 @@ from zoneinfo import ZoneInfo
 
 from meshd import messages
 from meshd.core.money import dollars
+from meshd.gateway import views
+from meshd.gateway.actors import Actors
 from meshd.gateway.app_identity import Identity
-from meshd.gateway.control import views
 from meshd.gateway.control.base import Group
-from meshd.gateway.control.dispatcher import Call
+from meshd.gateway.control.dispatcher import Call, Dispatcher
+from meshd.gateway.frontends.admission import Admission
+from meshd.gateway.frontends.ipc.connections import Connections
+from meshd.gateway.runtime import Runtime
 from meshd.host import clock
 from meshd.routing.table.access import DEFAULT_APP
 from meshd.routing.table.specs import AppSpec
@@ -26,24 +30,29 @@ from modelmesh.wording import no_such
 _SUMMED = ("requests", "failed", "tokens_in", "tokens_out", "cost", "cost_today")
 
 
-class Money(Group):
-    def register(self) -> None:
-        add = self.core.dispatcher.add
+class Usage(Group):
+    def __init__(self, runtime: Runtime, actors: Actors, admission: Admission, connections: Connections) -> None:
+        super().__init__(runtime, actors)
+        self._admission = admission
+        self._connections = connections
+
+    def add_to(self, table: Dispatcher) -> None:
+        add = table.add
         add("GET", "/mesh/v1/apps", self.apps)
         add("GET", "/mesh/v1/budget", self.budget)
 
     async def budget(self, call: Call) -> dict[str, Any]:
-        mesh = self.core.mesh
-        own = None if self.is_admin(call) else mesh.apps.identify(call.caller).account
-        view = views.View(mesh.table, mesh.state, clock.now())
-        return {"timezone": mesh.table.timezone, "data": view.allowances(own)}
+        runtime = self.runtime
+        own = None if self.is_admin(call) else runtime.apps.identify(call.caller).account
+        view = views.View(runtime.table, runtime.state, clock.now())
+        return {"timezone": runtime.table.timezone, "data": view.allowances(own)}
 
     async def apps(self, call: Call) -> dict[str, Any]:
         """The configured apps in matching order, `default` with the sums of all others, then those others."""
         now, wanted = time.time(), call.query.get("name")
         rows = await self._rows(now)
         if not self.is_admin(call):
-            own = self.core.mesh.apps.identify(call.caller)
+            own = self.runtime.apps.identify(call.caller)
             rows = {name: row for name, row in rows.items() if name in (own.label, own.account)}
         if wanted is None:
             return {"data": list(rows.values())}
@@ -54,26 +63,26 @@ class Money(Group):
     # -- inside ---------------------------------------------------------------------------------------
 
     async def _rows(self, now: float) -> dict[str, dict[str, Any]]:
-        core, mesh = self.core, self.core.mesh
+        runtime = self.runtime
         used = await self._used(now)
-        connected = Counter(self._identity(each).label for each in core.server.connections.known.values())
+        connected = Counter(self._identity(each).label for each in self._connections.known.values())
         in_flight = Counter(
             self._identity(each).label
-            for id, each in core.admission.in_flight.items()
-            if core.admission.asks_a_model(id)
+            for id, each in self._admission.in_flight.items()
+            if self._admission.asks_a_model(id)
         )
-        waiting = mesh.room.queue.waiting()
-        view = views.View(mesh.table, mesh.state, clock.now())
-        configured = {name: spec for name, spec in mesh.table.apps.items() if name != DEFAULT_APP}
-        default = mesh.table.apps.get(DEFAULT_APP, AppSpec(DEFAULT_APP))
-        seen = sorted({*used, *connected, *in_flight, *mesh.apps.last_seen} - {*configured, DEFAULT_APP})
+        waiting = runtime.room.queue.waiting()
+        view = views.View(runtime.table, runtime.state, clock.now())
+        configured = {name: spec for name, spec in runtime.table.apps.items() if name != DEFAULT_APP}
+        default = runtime.table.apps.get(DEFAULT_APP, AppSpec(DEFAULT_APP))
+        seen = sorted({*used, *connected, *in_flight, *runtime.apps.last_seen} - {*configured, DEFAULT_APP})
         matches = self._matches()
 
         def row(name: str, spec: AppSpec) -> dict[str, Any]:
             return {
                 "name": name,
                 "account": spec.name,
-                "configured": name in mesh.table.apps,
+                "configured": name in runtime.table.apps,
                 "match": matches.get(name, {}),
                 "pools": None if spec.pools is None else sorted(spec.pools),
                 "models": None if spec.models is None else sorted(spec.models),
@@ -86,7 +95,7 @@ class Money(Group):
                 "in_flight": in_flight[name],
                 "waiting": waiting.get(name, 0),
                 **used.get(name, dict.fromkeys(_SUMMED, 0) | {"cost": 0.0, "cost_today": 0.0}),
-                "last_seen": mesh.apps.last_seen.get(name),
+                "last_seen": runtime.apps.last_seen.get(name),
             }
 
         rest = {name: row(name, default) for name in seen}
@@ -99,10 +108,10 @@ class Money(Group):
 
     async def _used(self, now: float) -> dict[str, dict[str, Any]]:
         """Label → its use, in total and today, in the configured time zone."""
-        midnight = datetime.fromtimestamp(now, ZoneInfo(self.core.mesh.table.timezone)).replace(
+        midnight = datetime.fromtimestamp(now, ZoneInfo(self.runtime.table.timezone)).replace(
             hour=0, minute=0, second=0, microsecond=0
         )
-        self.core.report_outcomes()
+        self.runtime.outcomes.flush()
         ever = await self.need("telemetry", messages.QueryStatistics("app"))
         today = await self.need("telemetry", messages.QueryStatistics("app", since=now - midnight.timestamp()))
         costs = {row["name"]: dollars(row["cost_total"]) for row in today}
@@ -119,11 +128,11 @@ class Money(Group):
         }
 
     def _identity(self, of: Any) -> Identity:
-        return self.core.mesh.apps.identify(of.caller)
+        return self.runtime.apps.identify(of.caller)
 
     def _matches(self) -> dict[str, dict[str, Any]]:
         """As configured, without tokens."""
-        generation = self.core.generation
+        generation = self.runtime.config
         if generation is None:
             return {}
         return {

@@ -29,7 +29,6 @@ REMEMBERED_BYTES = 65536  # of one answer
 REMEMBERED_SIZE = 8 * 1024**2  # bytes of all of them; each counts for at least its share
 REMEMBERED_INTERRUPTIONS = 65536
 OWN_OPERATIONS = 256  # listeners and commands (/mesh/…) at a time, beside max_inflight
-_DRAINED_BY = 0.5  # s between two looks at what is left, in case an end was missed
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +57,6 @@ class Admission:
         self._interrupted: Shares[bytes] = Shares()  # begun, then cut off by a restart or a lost connection
         self.remembered: dict[bytes, tuple[Caller, Answer]] = {}  # id → who asked, and the answer
         self._shares: Shares[bytes] = Shares()  # their owners
-        self._ended = asyncio.Event()
 
     def inherit(self, before: Admission) -> None:
         """Take over what a crashed life had answered and begun."""
@@ -138,7 +136,6 @@ class Admission:
         if request is None or request.reply is not reply:  # its app has gone
             return
         del self.in_flight[request_id]
-        self._ended.set()
         # An error that a retry may cure is retried.
         if answer is None or request.stream or (answer.error is not None and answer.error.retryable):
             return
@@ -158,7 +155,6 @@ class Admission:
             self.interrupt((request_id,))
         del self.in_flight[request_id]
         request.cancel()
-        self._ended.set()
         return request
 
     def interrupt(self, request_ids: Iterable[bytes]) -> None:
@@ -188,11 +184,11 @@ class Admission:
         """Wait for requests in flight; how many did not end in time."""
         until = time.monotonic() + seconds
         while self.inferences and (left := until - time.monotonic()) > 0:
-            self._ended.clear()
-            try:
-                await asyncio.wait_for(self._ended.wait(), min(left, _DRAINED_BY))
-            except TimeoutError:
-                continue
+            tasks = (request.task for request in self.in_flight.values() if request.path in self._inference)
+            running = {task for task in tasks if task is not None and not task.done()}
+            if not running:
+                break
+            await asyncio.wait(running, timeout=left)
         return self.inferences
 
     def cut_off(self, crashed: bool) -> None:

@@ -1,7 +1,7 @@
 """One attempt at one model: lease a connector, record that it may cost something, ask, settle.
 
 Owns: the effects of one `AttemptStep`, from its back-off to its settlement.
-Must never: decide what comes next (`routing/attempts/plan.py`), or answer the app before it is settled.
+Must never: decide what comes next (its plan does), know who makes it, or answer the app.
 
 An attempt is written to the journal before it leaves, and settled before the app gets its outcome: a crash in between
 may over-count, never under-count.
@@ -15,39 +15,36 @@ import logging
 import re
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import Protocol
 
-from msgspec.structs import replace
+import msgspec
 
-from meshd.compilation.body_fields import load_body_fields
 from meshd.gateway.frontends.exchange import ClientGone
 from meshd.gateway.requests import stream_relay
-from meshd.gateway.requests.token_counting import count_text
+from meshd.gateway.requests.stream_delivery import Delivery
+from meshd.gateway.requests.usage_meter import UsageMeter
+from meshd.gateway.runtime import Runtime
 from meshd.host import clock
 from meshd.host.awake import Limit
-from meshd.routing.attempts import usage as settlement
 from meshd.routing.attempts.plan import AttemptStep
-from meshd.routing.attempts.usage import Received
 from meshd.routing.request import needs as reading
 from meshd.routing.request.needs import RequestNeeds
+from meshd.routing.table.specs import ModelSpec
 from meshd.sdk.lenient import well_formed
 from meshd.sdk.provider import (
     FailureKind,
+    Operation,
     ProviderCall,
     ProviderFailure,
     ProviderSettings,
     RateLimits,
-    StreamEvent,
     Usage,
 )
 
-if TYPE_CHECKING:
-    from meshd.gateway.requests.hedging import Race
-    from meshd.gateway.requests.request import Inference
-
 logger = logging.getLogger("meshd.gateway")
 
-_OVERTIME = 1.0  # s that a connector may take to notice its timeout
+OVERTIME = 1.0
+"""Seconds that a connector may take to notice its timeout."""
 _MOST_KEYS = 3  # in a row, if they are replaced during the attempt
 
 
@@ -56,28 +53,101 @@ class Fate(enum.Enum):
 
     ANSWERED = "answered"  # the answer is complete, and settled
     AGAIN = "again"  # it failed, and the request continues
+    CONTINUES = "continues"  # its stream broke, and another attempt may continue it
     OVER = "over"  # it failed, and the request with it
 
 
-class UpstreamAttempt:
-    """`run` once. body: of a unary answer. usage: as the provider reports it, None until it does. first_token: seconds
-    after it was sent, None before. broken: how a stream broke that no model can continue."""
+class Plan(Protocol):
+    """Settles what an attempt reserved, and judges its end. Times as of `clock.now()`."""
 
-    def __init__(self, request: Inference, step: AttemptStep, race: Race | None = None) -> None:
-        self.request = request
+    deadline: float
+    latest: float
+    needs: RequestNeeds
+
+    def start(self, step: AttemptStep, now: float) -> bool: ...
+
+    def note_begun(self) -> None: ...
+
+    def succeeded(
+        self, now: float, duration: float, *, step: AttemptStep, usage: Usage, limits: RateLimits | None
+    ) -> None: ...
+
+    def failed(
+        self, failure: ProviderFailure, now: float, duration: float, *, step: AttemptStep, usage: Usage, begun: bool
+    ) -> object: ...
+
+    def cancelled(self, now: float, duration: float, *, step: AttemptStep, usage: Usage, sent: bool) -> None: ...
+
+    def lost(self, now: float, duration: float, *, step: AttemptStep, usage: Usage, sent: bool) -> None: ...
+
+    def ran_out(self, now: float, duration: float, *, step: AttemptStep, usage: Usage) -> None: ...
+
+
+class AttemptContext(Protocol):
+    """What an attempt needs of the request that makes it, or of a probe. request_id, latest: for the journal. delivery:
+    where its stream goes, None if it asks for none."""
+
+    runtime: Runtime
+    operation: Operation
+
+    @property
+    def plan(self) -> Plan: ...
+
+    @property
+    def request_id(self) -> bytes: ...
+
+    @property
+    def latest(self) -> float: ...
+
+    @property
+    def delivery(self) -> Delivery | None: ...
+
+    def patience(self, model: ModelSpec) -> float:
+        """Seconds that the model may take for a unary answer."""
+        ...
+
+    def fields_for(self, step: AttemptStep) -> Mapping[str, msgspec.Raw]:
+        """The body's top level for the step's model."""
+        ...
+
+    def added_limit(self, model: ModelSpec) -> str:
+        """The name of the output limit that was added for this model, "" if none was."""
+        ...
+
+    def about_to_send(self, step: AttemptStep) -> None:
+        """The attempt may cost something from here on. Once per attempt."""
+        ...
+
+    def settled(self, attempt: UpstreamAttempt) -> None:
+        """It has ended, in any way, and is recorded."""
+        ...
+
+
+class Contest(Protocol):
+    """Attempts of which only the first with an answer counts."""
+
+    def claim(self, attempt: UpstreamAttempt) -> None:
+        """Raises CancelledError if another was sooner."""
+        ...
+
+    def lost(self, attempt: UpstreamAttempt) -> bool: ...
+
+
+class UpstreamAttempt:
+    """`run` once. headers: of a unary answer, that its app may see. first_token: seconds after it was sent, None
+    before. took: seconds until its answer was complete. failure: for which its model is blamed. broken: how its stream
+    broke."""
+
+    def __init__(self, context: AttemptContext, step: AttemptStep, race: Contest | None = None) -> None:
+        self.context = context
         self.step = step
         self.race = race
-        self.body: bytes | None = None
-        self.usage: Usage | None = None
+        self.meter = UsageMeter()
+        self.headers: Mapping[str, str] = {}
         self.first_token: float | None = None
+        self.took: float | None = None
+        self.failure: ProviderFailure | None = None
         self.broken: stream_relay.Broken | None = None
-        self.limits: RateLimits | None = None
-        self.headers: Mapping[str, str] = {}  # of a unary answer, that its app may see
-        self._text: list[str] = []  # received since the last report of usage
-        self._events = 0  # with it
-        self._size = 0  # bytes of all text received
-        self._thought = False
-        self.replaced = ""  # the implausible part of its provider's report
         self._asked: ProviderSettings | None = None  # what its provider was asked with
         self._written = False  # in the journal
         self._short = False  # the app's own deadline leaves it less time than the mesh would give it
@@ -90,7 +160,7 @@ class UpstreamAttempt:
 
     async def run(self) -> Fate:
         """Raises CancelledError and ClientGone, settled."""
-        plan, step = self.request.plan, self.step
+        plan, step = self.context.plan, self.step
         try:
             if step.wait:
                 await asyncio.sleep(min(step.wait, max(plan.deadline - clock.now(), 0.0)))
@@ -127,41 +197,26 @@ class UpstreamAttempt:
         self.first_token = self.duration
         if self.race is not None:
             self.race.claim(self)
-        self.request.plan.note_begun()
+        self.context.plan.note_begun()
         if self._limit is not None:
-            self._limit.extend(self.request.plan.deadline - clock.now() + _OVERTIME)
-
-    def note(self, event: StreamEvent) -> None:
-        """An event came."""
-        if event.limits is not None:
-            self.limits = event.limits
-        if event.content:
-            # Everything received counts, reasoning and tool calls too.
-            said = event.text + event.reasoning + event.extra
-            self._size += len(said)
-            self._events += 1
-            self._text.append(said)
-            if event.reasoning:
-                self._thought = True
-        if event.usage is not None:
-            self.usage = _joined(self.usage, event.usage)
-            self._text.clear()
-            self._events = 0
+            self._limit.extend(self.context.plan.deadline - clock.now() + OVERTIME)
 
     # -- asking ---------------------------------------------------------------------------------------
 
     async def _send(self) -> None:
         """Record that it leaves, and ask."""
-        with self.request.mesh.provider(self.step.model.provider) as provider:
+        with self.context.runtime.connectors.lease(self.step.model.provider) as provider:
             self._asked = provider.settings
             self._write_down()
             call = self._call()
-            patience = self.request.plan.deadline - self._started if call.stream else call.timeout
-            self._limit = Limit(patience + _OVERTIME)
+            patience = self.context.plan.deadline - self._started if call.stream else call.timeout
+            self._limit = Limit(patience + OVERTIME)
             try:
                 with self._limit:
                     if call.stream:
-                        await stream_relay.relay(self, provider, call)
+                        delivery = self.context.delivery
+                        assert delivery is not None, "nothing takes the stream"
+                        await stream_relay.relay(provider, call, delivery, self.meter.count_event, self.commit)
                         return
                     answer = await provider.execute(call)
             except TimeoutError:
@@ -170,8 +225,8 @@ class UpstreamAttempt:
                 if self.first_token is not None:
                     raise stream_relay.Broken(failure) from None
                 raise failure from None
-        self.body, self.usage, self.limits, self.headers = answer.body, answer.usage, answer.limits, answer.headers
-        self._size = len(answer.body) if answer.size is None else answer.size
+        self.headers = answer.headers
+        self.meter.count_answer(answer)
         if self.race is not None:
             self.race.claim(self)  # the loser has used as much
 
@@ -180,16 +235,16 @@ class UpstreamAttempt:
 
         The name of a deployment, or an alias, does not say which one its model takes.
         """
-        model = self.step.model
-        name = self.request.mesh.state.output_limit(model)
-        added = name in self.request.fields_for(model) and name not in self.request.fields
-        if refused.kind is not FailureKind.UNSUPPORTED or not added or not re.search(rf"\b{name}\b", refused.message):
+        if refused.kind is not FailureKind.UNSUPPORTED:
+            return ""
+        name = self.context.added_limit(self.step.model)
+        if not name or not re.search(rf"\b{name}\b", refused.message):
             return ""
         return next(other for other in reading.OUTPUT_LIMITS if other != name)
 
     async def _send_with(self, limit: str) -> None:
         """With this name of the output limit, now and from now on, unless it is refused as well."""
-        known = self.request.mesh.state.model(self.step.model.id)
+        known = self.context.runtime.state.model(self.step.model.id)
         before, known.output_limit = known.output_limit, limit
         try:
             await self._send()
@@ -201,12 +256,12 @@ class UpstreamAttempt:
     async def _send_again(self, refused: ProviderFailure) -> None:
         """Ask again if the refused key has been replaced: the provider is not to blame for the old one. Otherwise
         raises the refusal."""
-        plan, ticket = self.request.plan, self.step.ticket
+        plan, ticket = self.context.plan, self.step.ticket
         for _ in range(_MOST_KEYS - 1):
             if self._asked is None:  # its connector could not even be made
                 break
             key = ticket.key if ticket is not None else ""
-            instead = await self.request.mesh.renewed(self._asked, key, refused, plan.deadline)
+            instead = await self.context.runtime.keys.renewed(self._asked, key, refused, plan.deadline)
             if instead is None or clock.now() >= plan.deadline:
                 break
             if ticket is not None:
@@ -219,8 +274,8 @@ class UpstreamAttempt:
         raise refused
 
     def _call(self) -> ProviderCall:
-        request, plan, model = self.request, self.request.plan, self.step.model
-        stream = self.step.pool.stream
+        context, plan, model = self.context, self.context.plan, self.step.model
+        stream, delivery = self.step.pool.stream, self.context.delivery
         timeout, first_token = plan.deadline - self._started, stream.first_token_timeout
         if plan.needs.stream:
             # A stream may take as long as it needs: only silence, or the latest time of the request, ends it.
@@ -228,30 +283,21 @@ class UpstreamAttempt:
             first_token = min(timeout, first_token)
             timeout = plan.latest - self._started
         else:
-            allowed = request.table.providers[model.provider].timeout
+            allowed = context.patience(model)
             self._short = timeout < allowed
             timeout = min(timeout, allowed)
-        fields = request.fields_for(model)
-        if self._strips(plan.needs):
-            fields = load_body_fields().priced(plan.needs, fields)
         return ProviderCall(
-            request.operation,
+            context.operation,
             model.upstream,
-            reading.with_parameters(fields, model.defaults, model.overrides),
+            context.fields_for(self.step),
             plan.needs.stream,
             max(timeout, 0.001),
             max(first_token, 0.001),
             stream.idle_timeout,
-            request.exchange.request_id.hex(),
+            context.request_id.hex(),
             self.step.ticket.key if self.step.ticket is not None else "",
-            well_formed(request.delivery.text) if request.delivery.continued else "",
+            well_formed(delivery.text) if delivery is not None and delivery.continued else "",
         )
-
-    def _strips(self, needs: RequestNeeds) -> bool:
-        """Whether fields that cannot be priced are left out: under a budget, if the pool says so."""
-        if not (needs.costly or needs.unknown) or self.step.pool.unpriced_fields != "strip":
-            return False
-        return self.step.reservation is not None and self.step.reservation.route.budget is not None
 
     # -- the journal ----------------------------------------------------------------------------------
 
@@ -259,24 +305,20 @@ class UpstreamAttempt:
         """Note, in memory and durably, that an attempt is about to leave. Once."""
         if self._written:
             return
-        request, step = self.request, self.step
+        context, step = self.context, self.step
         model, reservation = step.model, step.reservation
         assert reservation is not None, "nothing was reserved for it"
-        known = request.mesh.state.model(model.id)
-        known.requests += 1
-        known.last_request = time.time()
-        request.mesh.state.provider(model.provider).requests += 1
-        request.leaves()
+        context.about_to_send(step)
         self._written = True
-        request.mesh.ledger.begin(
-            request.exchange.request_id,
+        context.runtime.ledger.begin(
+            context.request_id,
             time.time(),
             model.provider,
             model.id,
             step.pool.name,
             reservation.account,
             reservation.estimate.cost,
-            request.exchange.deadline.latest,
+            context.latest,
             step.number,
             reservation.day,
             reservation.estimate.tokens_in,
@@ -288,8 +330,8 @@ class UpstreamAttempt:
         if self._written:
             self._written = False
             usage, step = self.step.usage, self.step
-            self.request.mesh.ledger.settle(
-                self.request.exchange.request_id,
+            self.context.runtime.ledger.settle(
+                self.context.request_id,
                 time.time(),
                 usage.input_tokens,
                 usage.output_tokens,
@@ -299,97 +341,50 @@ class UpstreamAttempt:
                 step.number,
                 step.sent,
             )
-        if self.replaced:
-            self.request.corrected(self)
-        self.request.settled(self)
+        self.context.settled(self)
 
     # -- the end --------------------------------------------------------------------------------------
 
     def _succeeded(self) -> None:
-        usage = self._used(None)
-        now = clock.now()
-        took = now - self._started
-        self.request.plan.succeeded(now, took, step=self.step, usage=usage, limits=self.limits)
+        usage, now = self._used(None), clock.now()
+        self.took = now - self._started
+        self.context.plan.succeeded(now, self.took, step=self.step, usage=usage, limits=self.meter.limits)
         self._settle(True)
-        known = self.request.mesh.state.model(self.step.model.id)
-        if self.first_token is not None:  # the whole duration of a stream also depends on the app
-            known.first_token.add(self.first_token)
-        else:
-            known.total.add(took)
 
     def _failed(self, failure: ProviderFailure, *, begun: bool = False) -> None:
         """Note the failure, and blame what caused it."""
-        plan, now = self.request.plan, clock.now()
-        if failure.said or failure.usage is not None:
-            self.note(StreamEvent(b"", bool(failure.said), failure.said, usage=failure.usage))
+        plan, delivery, now = self.context.plan, self.context.delivery, clock.now()
+        self.meter.count_failure(failure)
         usage = self._used(failure)
-        if failure.kind is FailureKind.INVALID_REQUEST and self.request.delivery.continued:
+        if failure.kind is FailureKind.INVALID_REQUEST and delivery is not None and delivery.continued:
             # Another model accepted the app's request: only the way of asking to continue is refused here.
             failure.kind = FailureKind.UNSUPPORTED
         # All the time a stream may take is its request's.
         ours = failure.kind is FailureKind.TIMEOUT and not failure.status  # a 408 is the provider's own
-        late = now >= plan.deadline if begun else ours and self._short
-        if late:
+        if now >= plan.deadline if begun else ours and self._short:
             plan.ran_out(now, self.duration, step=self.step, usage=usage)
-            self._settle(False)
-            return
-        if failure.kind is FailureKind.LOCAL and failure.unsent:
-            self._never_left()
-        plan.failed(failure, now, self.duration, step=self.step, usage=usage, begun=begun)
+        else:
+            self.failure = failure
+            plan.failed(failure, now, self.duration, step=self.step, usage=usage, begun=begun)
         self._settle(False)
-        self.request.mesh.failed(self.step.model.provider, failure)
-
-    def _never_left(self) -> None:
-        model, state = self.step.model, self.request.mesh.state
-        state.model(model.id).requests -= 1
-        state.provider(model.provider).requests -= 1
 
     def _broke(self, broken: stream_relay.Broken) -> Fate:
         """The app has part of the answer: may another model continue it?"""
-        self._failed(broken.failure, begun=True)
-        why_not = broken.final or self.request.delivery.cannot_continue(self.step.pool.stream)
-        if not why_not:
-            self.request.continues(self, broken.failure)
-            return Fate.AGAIN
         self.broken = broken
-        return Fate.OVER
+        self._failed(broken.failure, begun=True)
+        delivery = self.context.delivery
+        assert delivery is not None, "nothing took the stream"
+        why_not = broken.final or delivery.cannot_continue(self.step.pool.stream)
+        return Fate.OVER if why_not else Fate.CONTINUES
 
     def _given_up(self) -> None:
-        plan, now = self.request.plan, clock.now()
-        usage = self._used(None, ended=self.body is not None)
-        if self.race is not None and self.race.lost(self):
-            plan.lost(now, self.duration, step=self.step, usage=usage, sent=self._written)
-        else:
-            plan.cancelled(now, self.duration, step=self.step, usage=usage, sent=self._written)
+        plan, now = self.context.plan, clock.now()
+        usage = self._used(None, ended=self.meter.body is not None)
+        end = plan.lost if self.race is not None and self.race.lost(self) else plan.cancelled
+        end(now, self.duration, step=self.step, usage=usage, sent=self._written)
         self._settle(False)
 
     def _used(self, failure: ProviderFailure | None, *, ended: bool = True) -> Usage:
-        """The provider's report if plausible, else by what came: never zero for what may have cost something. ended:
-        False if the app went away before the end."""
         if not self._written:
             return Usage()
-        reported, model, needs = self.usage, self.step.model, self.request.plan.needs
-        if reported is not None and not self._events and settlement.may_be_true(reported, needs, model, self._size):
-            return reported
-        text = "".join(self._text) if self.body is None else settlement.answer_text(self.body)
-        received = Received.of(text, self._events, count_text(model.vocabulary, text), self._thought)
-        if reported is None:
-            return settlement.used(failure, needs, model, received, ended=ended)
-        # A report in the middle of a stream, and what came after it.
-        more = settlement.used(None, needs, model, received).output_tokens if self._events else 0
-        whole = received if self.body is not None else Received(self._size, thought=self._thought)
-        usage, self.replaced = settlement.read(reported, needs, model, whole)
-        return replace(usage, output_tokens=usage.output_tokens + more) if more else usage
-
-
-def _joined(before: Usage | None, now: Usage) -> Usage:
-    """A stream's later report includes its earlier ones; but some report the prompt at the beginning and the rest at
-    the end."""
-    if before is None or (now.input_tokens and now.output_tokens):
-        return now
-    return Usage(
-        now.input_tokens or before.input_tokens,
-        now.output_tokens or before.output_tokens,
-        now.cached_tokens or before.cached_tokens,
-        before.written_tokens if now.written_tokens is None else now.written_tokens,
-    )
+        return self.meter.used(self.context.plan.needs, self.step.model, failure, ended=ended)

@@ -8,16 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Callable
+from typing import Literal
 
 from meshd.gateway.frontends.exchange import ClientGone
 from meshd.gateway.requests.attempt import Fate, UpstreamAttempt
-from meshd.host import clock
 from meshd.routing.attempts.plan import AttemptStep
 from meshd.routing.availability.state import Latencies
-
-if TYPE_CHECKING:
-    from meshd.gateway.requests.request import Inference
 
 _ENOUGH = 20  # latencies, for a meaningful 95th percentile
 
@@ -30,10 +27,16 @@ def hedge_delay(after: float | Literal["p95"] | None, latencies: Latencies) -> f
 
 
 class Race:
-    """The attempts of one hedged step. `claim` is called by the first that has an answer."""
+    """The attempts of one hedged step. `claim` is called by the first that has an answer.
 
-    def __init__(self, request: Inference) -> None:
-        self.request = request
+    attempt: makes one of a step. second: the step of the second attempt, None if no other model is free.
+    """
+
+    def __init__(
+        self, attempt: Callable[[AttemptStep, Race], UpstreamAttempt], second: Callable[[], AttemptStep | None]
+    ) -> None:
+        self._attempt = attempt
+        self._second = second
         self.winner: UpstreamAttempt | None = None
         self._runners: dict[UpstreamAttempt, asyncio.Task[Fate]] = {}
         self._claimed = asyncio.Event()
@@ -55,10 +58,9 @@ class Race:
             first = self._send(step)
             await self._something_happens(delay)
             if not first.done() and self.winner is None:
-                another = self.request.plan.hedge(clock.now())
-                if another is not None:
-                    self.request.hedged(step, another)
-                    self._send(another)
+                second = self._second()
+                if second is not None:
+                    self._send(second)
             while self._running() and self.winner is None:
                 await self._something_happens(None)
             return await self._decide()
@@ -66,7 +68,7 @@ class Race:
             await self._end()
 
     def _send(self, step: AttemptStep) -> asyncio.Task[Fate]:
-        attempt = UpstreamAttempt(self.request, step, self)
+        attempt = self._attempt(step, self)
         task = asyncio.ensure_future(attempt.run())
         self._runners[attempt] = task
         return task

@@ -5,6 +5,7 @@ Owns: which facts of a request its `Outcome` has. Must never: publish it.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from meshd.core.records import Outcome
@@ -36,3 +37,16 @@ def outcome(
         total_time=clock.now() - request.arrived,
         **rest,
     )
+
+
+@dataclass(slots=True)
+class Served:
+    """The outcome of a request that was answered without asking a model. status: as in HTTP; 499: the app left, 502 and
+    504: what it followed broke off, or took too long. coalesced: it followed one in flight."""
+
+    status: int
+    pool: str
+    model: str
+    provider: str
+    coalesced: bool
+    error: str = ""

@@ -7,9 +7,8 @@ Must never: hold a rule of routing (those are in `meshd/routing`), or wait for a
 from __future__ import annotations
 
 import asyncio
-import random
-from collections.abc import Awaitable, Callable, Mapping
-from contextlib import AbstractContextManager
+import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,79 +16,41 @@ import msgspec
 
 from meshd.compilation.body_fields import load_body_fields
 from meshd.core.money import dollars
-from meshd.core.records import Outcome
 from meshd.formats.openai.usage import usage_map
-from meshd.gateway.app_identity import AppMatcher, Identity
-from meshd.gateway.cache.cache import Served
+from meshd.gateway.app_identity import Identity
 from meshd.gateway.frontends.exchange import ClientGone, Reply, Request
 from meshd.gateway.requests.attempt import Fate, UpstreamAttempt
 from meshd.gateway.requests.hedging import Race, hedge_delay
-from meshd.gateway.requests.outcome import outcome
+from meshd.gateway.requests.outcome import Served, outcome
 from meshd.gateway.requests.stream_delivery import Delivery
 from meshd.gateway.requests.token_counting import count_all
-from meshd.gateway.requests.waiting_room import WaitingRoom
+from meshd.gateway.runtime import Runtime
 from meshd.host import clock
 from meshd.routing.attempts.plan import AttemptStep, GiveUp, RequestPlan, Wait
-from meshd.routing.availability.state import Change, MeshState
-from meshd.routing.decision.pipeline import Pipeline
 from meshd.routing.request import needs as reading
 from meshd.routing.request.cache_key import Lookup, lookup
 from meshd.routing.request.estimate import OUTPUT_UNKNOWN
-from meshd.routing.request.question import Question, Requester
-from meshd.routing.request.session import session_of
 from meshd.routing.request.tokens import vocabularies_wanted
-from meshd.routing.table.access import allowed_pools
-from meshd.routing.table.specs import AppSpec, ModelSpec, RoutingTable, Target, UnknownModel
-from meshd.sdk import lenient
-from meshd.sdk.provider import Operation, Provider, ProviderFailure, ProviderSettings, Usage
-from meshd.spend.journal import JournalWriter
+from meshd.routing.table.specs import ModelSpec, RoutingTable, Target
+from meshd.sdk.provider import FailureKind, Operation, ProviderFailure, Usage
 from modelmesh.errors import (
-    InvalidRequestError,
     MeshError,
-    NotFoundError,
     RequestCancelledError,
     RequestTimeoutError,
     StreamInterrupted,
 )
-from modelmesh.wording import MOST_NAMES, short, told
-
-OPERATIONS: Mapping[str, Operation] = {
-    "/v1/chat/completions": Operation.CHAT,
-    "/v1/completions": Operation.COMPLETION,
-    "/v1/embeddings": Operation.EMBEDDINGS,
-}
-
+from modelmesh.wording import short, told
 
 _NOTHING = Usage()
 
 
 @dataclass(slots=True)
-class Mesh:
-    """What an inference needs from the router. `table` is replaced at a reload; a request keeps the one it began
-    with."""
-
-    table: RoutingTable
-    state: MeshState
-    pipeline: Pipeline
-    provider: Callable[[str], AbstractContextManager[Provider]]  # a lease of the connector in use now
-    ledger: JournalWriter  # records that an attempt may cost something, before it leaves, and what it did cost
-    room: WaitingRoom
-    apps: AppMatcher
-    settled: Callable[[], None]
-    changed: Callable[[list[Change]], None]
-    failed: Callable[[str, ProviderFailure], None]
-    event: Callable[..., None]
-    finished: Callable[[Outcome], None]
-    renewed: Callable[[ProviderSettings, str, ProviderFailure, float], Awaitable[str | None]]  # `KeyRenewal`
-
-
-@dataclass(slots=True)
-class Inference:
+class InferenceRequest:
     """One request in flight. body: readable, without halves of surrogate pairs. answered_by: the model of the last
     attempt. queue_time, routing_time: seconds."""
 
-    mesh: Mesh
-    exchange: Request
+    runtime: Runtime
+    request: Request
     operation: Operation
     table: RoutingTable
     asked: str
@@ -97,9 +58,9 @@ class Inference:
     plan: RequestPlan
     fields: Mapping[str, msgspec.Raw]
     identity: Identity
-    delivery: Delivery
     body: bytes
     reply: Reply
+    delivery: Delivery
     answered_by: ModelSpec | None = None
     queue_time: float = 0.0
     routing_time: float = 0.0
@@ -111,28 +72,33 @@ class Inference:
 
     # -- life -----------------------------------------------------------------------------------------
 
-    async def run(self, reply: Reply) -> bool:
-        """Run until `reply` has the answer or an error; whether the answer may be kept. Raises only CancelledError."""
-        exchange, self.reply, self.delivery.reply = self.exchange, reply, reply
+    async def answer(self, reply: Reply) -> bool:
+        """Run with another way back, which may lead to several apps; whether its answer may be kept."""
+        self.reply = self.delivery.reply = reply
+        await self.run()
+        return self._answered and not self.delivery.continued  # a whole answer of one model
+
+    async def run(self) -> None:
+        """Run until the app has its answer or error. Raises only CancelledError."""
+        request = self.request
         try:
             await self._count()
             while True:
                 step = await self._next()
                 if isinstance(step, GiveUp):
                     self._fail(step.error)
-                    return False
+                    return
                 if await self._attempt(step):
-                    return self._answered and not self.delivery.continued
+                    return
         except asyncio.CancelledError:
-            if exchange.cut_off is None:
+            if request.cut_off is None:
                 self._account(499, "the app went away or cancelled")
             else:
-                self._account(exchange.cut_off.status_code, exchange.cut_off.message)
-            reply.error(RequestCancelledError("The request was cancelled."))
+                self._account(request.cut_off.status_code, request.cut_off.message)
+            self.reply.error(RequestCancelledError("The request was cancelled."))
             raise
         except ClientGone:
             self._account(499, "the app went away")
-            return False
         except Exception as bug:
             self._abandon(f"the daemon failed: {type(bug).__name__}")
             raise
@@ -141,7 +107,7 @@ class Inference:
         """Release everything reserved, whatever went wrong."""
         for step in list(self.plan.book.open.values()):
             self.plan.cancelled(clock.now(), step=step)
-        self.mesh.settled()
+        self.runtime.publisher.settled()
         self._account(500, why)
 
     async def _count(self) -> None:
@@ -155,12 +121,12 @@ class Inference:
 
     async def _next(self) -> AttemptStep | GiveUp:
         before = clock.now()
-        step = self.mesh.room.step(self.plan, before)
+        step = self.runtime.room.step(self.plan, before)
         decided = clock.now()
         self._tell_changes()
         self.routing_time += decided - before
         if isinstance(step, Wait):
-            step = await self.mesh.room.wait(self.plan, step)
+            step = await self.runtime.room.wait(self.plan, step)
             self.queue_time += clock.now() - decided
         return step
 
@@ -174,8 +140,12 @@ class Inference:
             attempt = UpstreamAttempt(self, step)
             fate = await attempt.run()
         else:
-            fate, attempt = await Race(self).run(step, delay)
+            race = Race(lambda step, race: UpstreamAttempt(self, step, race), lambda: self._second(step))
+            fate, attempt = await race.run(step, delay)
         if fate is Fate.AGAIN:
+            return False
+        if fate is Fate.CONTINUES:
+            self._continue(attempt)
             return False
         self.answered_by = attempt.step.model
         if fate is Fate.ANSWERED:
@@ -185,46 +155,91 @@ class Inference:
         return True
 
     def _latencies(self, model: ModelSpec) -> Any:
-        known = self.mesh.state.model(model.id)
+        known = self.runtime.state.model(model.id)
         return known.first_token if self.plan.needs.stream else known.total
 
     # -- what attempts tell ---------------------------------------------------------------------------
 
-    def leaves(self) -> None:
-        """An attempt is about to be sent: from here on the request may have cost something."""
-        exchange = self.exchange
-        if not exchange.begun:
-            exchange.begun = True
-            self.queue_time = clock.now() - exchange.arrived - self.routing_time
+    @property
+    def request_id(self) -> bytes:
+        return self.request.request_id
+
+    @property
+    def latest(self) -> float:
+        return self.request.deadline.latest
+
+    def patience(self, model: ModelSpec) -> float:
+        return self.table.providers[model.provider].timeout
+
+    def about_to_send(self, step: AttemptStep) -> None:
+        """From here on the request may have cost something."""
+        state, request = self.runtime.state, self.request
+        known = state.model(step.model.id)
+        known.requests += 1
+        known.last_request = time.time()
+        state.provider(step.model.provider).requests += 1
+        if not request.begun:
+            request.begun = True
+            self.queue_time = clock.now() - request.arrived - self.routing_time
 
     def settled(self, attempt: UpstreamAttempt) -> None:
         """An attempt has ended, in any way, and is recorded."""
-        step, mesh = attempt.step, self.mesh
+        step = attempt.step
         self.answered_by = step.model
         self.cost += step.cost
         if attempt.first_token is not None and self.first_token is None:
             self.first_token = attempt.first_token
+        if attempt.meter.replaced:
+            self._correct(step, attempt.meter.replaced)
+        if attempt.took is not None:
+            self._note_latency(attempt, attempt.took)
         self._tell_changes()
-        mesh.settled()
+        self.runtime.publisher.settled()
+        if attempt.failure is not None:
+            self._blame(step.model, attempt.failure)
 
-    def corrected(self, attempt: UpstreamAttempt) -> None:
+    def _note_latency(self, attempt: UpstreamAttempt, took: float) -> None:
+        known = self.runtime.state.model(attempt.step.model.id)
+        if attempt.first_token is not None:  # the whole duration of a stream also depends on the app
+            known.first_token.add(attempt.first_token)
+        else:
+            known.total.add(took)
+
+    def _blame(self, model: ModelSpec, failure: ProviderFailure) -> None:
+        if failure.kind is FailureKind.LOCAL and failure.unsent:  # it never left
+            self.runtime.state.model(model.id).requests -= 1
+            self.runtime.state.provider(model.provider).requests -= 1
+        self.runtime.outcomes.attempt_failed(model.provider, failure)
+
+    def _correct(self, step: AttemptStep, replaced: str) -> None:
         """A provider reported implausible usage."""
-        model = attempt.step.model
-        self.corrections.append(f"{model.id}: {attempt.replaced}")
-        ids = {"pool": attempt.step.pool.name, "model": model.id, "provider": model.provider} | self._id()
-        usage = attempt.step.usage
+        model, usage = step.model, step.usage
+        self.corrections.append(f"{model.id}: {replaced}")
+        ids = {"pool": step.pool.name, "model": model.id, "provider": model.provider} | self._id()
         counted = {"tokens_in": usage.input_tokens, "tokens_out": usage.output_tokens}
-        self.mesh.event("usage_replaced", "warning", ids, attempt.replaced, counted)
+        self.runtime.publisher.event("usage_replaced", "warning", ids, replaced, counted)
 
     def _tell_changes(self) -> None:
         if self.plan.changes:
-            self.mesh.changed(self.plan.changes)
+            self.runtime.publisher.changed(self.plan.changes)
             self.plan.changes = []
 
-    def fields_for(self, model: ModelSpec) -> Mapping[str, msgspec.Raw]:
-        """The body's top level for this model, with the output limit that was reserved for."""
+    def fields_for(self, step: AttemptStep) -> Mapping[str, msgspec.Raw]:
+        """With the output limit that was reserved for; without what cannot be priced, under a budget, if the pool says
+        so."""
+        fields, needs = self._limited(step.model), self.plan.needs
+        strips = (needs.costly or needs.unknown) and step.pool.unpriced_fields == "strip"
+        if strips and step.reservation is not None and step.reservation.route.budget is not None:
+            fields = load_body_fields().priced(needs, fields)
+        return reading.with_parameters(fields, step.model.defaults, step.model.overrides)
+
+    def added_limit(self, model: ModelSpec) -> str:
+        name = self.runtime.state.output_limit(model)
+        return name if name not in self.fields and name in self._limited(model) else ""
+
+    def _limited(self, model: ModelSpec) -> Mapping[str, msgspec.Raw]:
         limit = self.plan.needs.max_output
-        name = self.mesh.state.output_limit(model)
+        name = self.runtime.state.output_limit(model)
         if self.delivery.continued and limit is not None:
             return reading.with_output_limit(self.fields, limit, name)
         limitless = model.max_output_tokens is None and model.context_window is None
@@ -232,30 +247,36 @@ class Inference:
             return reading.with_output_limit(self.fields, OUTPUT_UNKNOWN, name)
         return self.fields
 
-    def continues(self, attempt: UpstreamAttempt, failure: ProviderFailure) -> None:
+    def _continue(self, attempt: UpstreamAttempt) -> None:
         """A stream broke in the middle, and another model is to continue it."""
-        usage = attempt.step.usage
+        assert attempt.broken is not None, "it is not broken"
+        failure, usage = attempt.broken.failure, attempt.step.usage
         self.delivery.add_usage(usage)
         self.plan.needs = reading.of_the_rest(self.plan.needs, self.delivery.text_since, usage.output_tokens)
         self.delivery.go_on()
         ids = {"pool": attempt.step.pool.name, "model": attempt.step.model.id, "provider": attempt.step.model.provider}
-        self.mesh.event("stream_continued", "warning", ids | self._id(), failure.message,
+        self.runtime.publisher.event("stream_continued", "warning", ids | self._id(), failure.message,
                         {"pieces": self.delivery.pieces})  # fmt: skip
 
-    def hedged(self, first: AttemptStep, second: AttemptStep) -> None:
+    def _second(self, first: AttemptStep) -> AttemptStep | None:
+        """The step of an attempt beside the first."""
+        second = self.plan.hedge(clock.now())
+        if second is None:
+            return None
         ids = {"pool": first.pool.name, "model": second.model.id} | self._id()
         changed = {"from": first.model.id, "to": second.model.id}
-        self.mesh.event("request_hedged", "info", ids, f"{first.model.id} has not answered yet", changed)
+        self.runtime.publisher.event("request_hedged", "info", ids, f"{first.model.id} has not answered yet", changed)
+        return second
 
     def _rotated(self, pool: str, before: str, after: str) -> None:
-        self.mesh.state.pool(pool).rotations += 1
-        self.mesh.event(
+        self.runtime.state.pool(pool).rotations += 1
+        self.runtime.publisher.event(
             "model_rotated", ids={"pool": pool, "model": after}, reason=f"{before} → {after}",
             changed={"from": before, "to": after},
         )  # fmt: skip
 
     def _id(self) -> dict[str, str]:
-        return {"request": self.exchange.request_id.hex()}
+        return {"request": self.request.request_id.hex()}
 
     # -- the end --------------------------------------------------------------------------------------
 
@@ -263,10 +284,10 @@ class Inference:
         """Everything is settled by now: a crash before the answer may over-count, never under-count."""
         self._answered = True
         self.usage = self.delivery.total(attempt.step.usage)
-        if attempt.body is None:
+        if attempt.meter.body is None:
             self.reply.end(usage_map(self.usage), self.describe())
         else:
-            self.reply.respond(attempt.body, self.describe(), {**attempt.headers, **_JSON})
+            self.reply.respond(attempt.meter.body, self.describe(), {**attempt.headers, **_JSON})
         self._account(200, "")
 
     def describe(self) -> dict[str, Any]:
@@ -321,12 +342,12 @@ class Inference:
     def _account(self, status: int, error: str) -> None:
         """Count and log: once per request, however it ended."""
         self._tell_changes()
-        if self.exchange.handed_on:
+        if self.request.handed_on:
             return
         plan, model = self.plan, self.answered_by
-        self.mesh.finished(
+        self.runtime.outcomes.request_ended(
             outcome(
-                self.exchange,
+                self.request,
                 self.operation,
                 self.identity,
                 self.asked,
@@ -356,78 +377,22 @@ class Inference:
         """Where its answer may be kept; None: nowhere. Raises InvalidRequestError."""
         if self.target.pool.cache is None:
             return None
-        exchange, needs = self.exchange, self.plan.needs
-        uid, app = exchange.caller.uid, self.identity.spec
-        return lookup(self.target.pool, self.asked, needs, self.fields, exchange.headers, app, uid)
+        request, needs = self.request, self.plan.needs
+        uid, app = request.caller.uid, self.identity.spec
+        return lookup(self.target.pool, self.asked, needs, self.fields, request.headers, app, uid)
 
     def served(self, served: Served) -> None:
         """It was answered without asking a model, at no cost."""
-        if self.exchange.handed_on:
+        if self.request.handed_on:
             return
         pool = served.pool or ("" if self.target.kind == "model" else self.target.pool.name)
         told = {"pool": pool, "model": served.model, "provider": served.provider}
-        self.mesh.finished(
+        self.runtime.outcomes.request_ended(
             outcome(
-                self.exchange, self.operation, self.identity, self.asked, served.status,
+                self.request, self.operation, self.identity, self.asked, served.status,
                 **told, stream=self.plan.needs.stream, error=served.error, cached=served.status == 200,
             )
         )  # fmt: skip
 
 
 _JSON = {"content-type": "application/json"}
-
-
-def begin(mesh: Mesh, exchange: Request, operation: Operation) -> Inference:
-    """Read a request and resolve its `model`. Raises MeshError."""
-    try:
-        body = lenient.whole(exchange.body)  # for reading only; the original is sent
-        asked, needs = reading.read(operation, body)
-        fields = reading.split(body)
-        sent = fields if body is exchange.body else reading.split_oddly(exchange.body)
-    except reading.UnusableModelField as error:
-        raise InvalidRequestError(str(error), param="model") from None
-    except reading.UnusableField as error:
-        raise InvalidRequestError(str(error)) from None
-    except reading.MalformedBody as error:
-        raise InvalidRequestError(str(error), code="invalid_json") from None
-    if exchange.stream and not needs.stream:
-        raise InvalidRequestError('the frame asks for a stream and the body does not: set "stream": true in both')
-    exchange.stream = needs.stream
-    table = mesh.table
-    try:
-        target = table.resolve(asked)
-    except UnknownModel as unknown:
-        raise unknown_model(unknown, table, mesh.apps.identify(exchange.caller).spec) from None
-    identity = mesh.apps.identify(exchange.caller, exchange.arrived_at)
-    mesh.apps.check(identity, target, fields)
-    needs = load_body_fields().judged(needs, fields, budgeted=table.budgeted)
-    session = session_of(target.pool, exchange.headers, fields, identity.label)
-    requester = Requester(identity.spec, identity.account, identity.label, session, random.random, exchange.caller.uid)
-    question = Question(table, target.pool, needs, exchange.arrived, requester)
-    plan = RequestPlan(mesh.pipeline, question, exchange.deadline.at, exchange.deadline.latest)
-    reply = exchange.reply
-    delivery = Delivery(reply, operation, needs)
-    return Inference(mesh, exchange, operation, table, asked, target, plan, sent, identity, delivery, body, reply)
-
-
-def unknown_model(unknown: UnknownModel, table: RoutingTable, app: AppSpec) -> NotFoundError:
-    """app: the caller's, which is shown no pool that it may not use."""
-    if table.tree.resolve(unknown.name) is not None:
-        text = f"No model here has the capability {unknown.name}; add a provider that serves it."
-    else:
-        near = f"did you mean {' or '.join(map(short, unknown.nearest[:1]))}?" if unknown.nearest else ""
-        names = [pool.name for pool in allowed_pools(app, table)]
-        more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
-        text = told(
-            f"No pool, capability or model is called {short(repr(unknown.name))}; "
-            f"{near or 'see `meshctl pools` and `meshctl models`.'}",
-            f"nearest: {', '.join(unknown.nearest)}" if len(unknown.nearest) > 1 else "",
-            f"pools are: {', '.join(map(short, names[:MOST_NAMES]))}{more}" if names else "",
-        )
-    return NotFoundError(text, code="model_not_found", param="model", nearest=unknown.nearest)
-
-
-def refused(mesh: Mesh, exchange: Request, operation: Operation, error: MeshError) -> Outcome:
-    """The record of a request that reached no pool: unreadable, or for something unknown or not allowed."""
-    identity = mesh.apps.identify(exchange.caller)
-    return outcome(exchange, operation, identity, "", error.status_code, error=error.message)

@@ -11,16 +11,15 @@ before the last one is sent. Rule: docs/routing.md, Streams continued elsewhere.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from meshd.gateway.frontends.exchange import ClientGone, not_read
+from meshd.gateway.requests.stream_delivery import Delivery
 from meshd.host.shortages import lack_of
 from meshd.sdk.provider import FailureKind, Provider, ProviderCall, ProviderFailure, StreamEvent
 from modelmesh.errors import MeshError
-
-if TYPE_CHECKING:
-    from meshd.gateway.requests.attempt import UpstreamAttempt
 
 logger = logging.getLogger("meshd.gateway")
 
@@ -36,17 +35,23 @@ class Broken(Exception):
         self.error = error
 
 
-async def relay(attempt: UpstreamAttempt, provider: Provider, call: ProviderCall) -> None:
-    """Pass one stream on until its end; the caller settles it and sends the END.
+async def relay(
+    provider: Provider,
+    call: ProviderCall,
+    delivery: Delivery,
+    note: Callable[[StreamEvent], None],
+    commit: Callable[[], None],
+) -> None:
+    """Pass one stream on until its end; the caller settles it and sends the END. note: hears of every event; commit: of
+    the first content, before the app has it.
 
     Raises ProviderFailure before anything of it reached the app, Broken after, ClientGone when the app left.
     """
-    delivery = attempt.request.delivery
     held: list[StreamEvent] | None = []  # events before the first content; None once committed
     try:
         async with aclosing(_events(provider, call)) as events:
             async for event in events:
-                attempt.note(event)
+                note(event)
                 if event.hidden:
                     continue
                 if held is None:
@@ -55,12 +60,12 @@ async def relay(attempt: UpstreamAttempt, provider: Provider, call: ProviderCall
                 held.append(event)
                 if not event.content:  # not by a finish reason alone: some servers send it first, or before an error
                     continue
-                attempt.commit()
+                commit()
                 first, held = held, None
                 for each in first:
                     await delivery.send(each)
             if held and any(event.finish_reason is not None for event in held):
-                attempt.commit()  # an empty answer is an answer
+                commit()  # an empty answer is an answer
                 first, held = held, None
                 for each in first:
                     await delivery.send(each)

@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from meshd import messages
+from meshd.gateway.actors import Tell
+from meshd.gateway.runtime import Runtime
 from meshd.host import clock
 from meshd.host.awake import Limit
 from meshd.routing.availability import recovery
 from meshd.routing.availability.state import Change
 from meshd.sdk.provider import FailureKind, ModelListing, Provider, ProviderFailure
-
-if TYPE_CHECKING:
-    from meshd.gateway.router import RouterCore
 
 logger = logging.getLogger("meshd.router")
 
@@ -26,11 +25,12 @@ AT_ONCE = 8
 """Concurrent requests about single models of one provider."""
 
 
-class Listing:
+class ModelLists:
     """For one router. Its coroutine raises only CancelledError."""
 
-    def __init__(self, core: RouterCore) -> None:
-        self._core = core
+    def __init__(self, runtime: Runtime, tell: Tell) -> None:
+        self._runtime = runtime
+        self._tell = tell
         self._listed: dict[str, set[str]] = {}  # provider → the ids of its last list
 
     async def models(self, message: messages.ListModels) -> None:
@@ -38,7 +38,7 @@ class Listing:
         found: tuple[dict[str, Any], ...] = ()
         error = ""
         try:
-            with self._core.providers.lease(message.provider) as provider:
+            with self._runtime.connectors.lease(message.provider) as provider:
                 with Limit(message.timeout):
                     listed = await provider.list_models()
                 if message.details:
@@ -55,19 +55,19 @@ class Listing:
             error = "it lists no models"  # that may be temporary, and removes nothing
         if not error:
             self.compare(message.provider, {model["id"] for model in found if not model["deprecated"]})
-        self._core.tell("discovery", messages.ModelsListed(message.provider, found, error))
+        self._tell("discovery", messages.ModelsListed(message.provider, found, error))
 
     def compare(self, provider: str, listed: set[str]) -> None:
         """A model that its provider newly lists is asked again at once; one that it no longer lists is not asked any
         more, if `on_deprecated_model` says so."""
-        core = self._core
+        runtime = self._runtime
         before, self._listed[provider] = self._listed.get(provider, set()), listed
-        generation, now = core.generation, clock.now()
-        deactivates = generation is not None and generation.config.discovery.sync.on_deprecated_model == "deactivate"
-        for model in core.mesh.table.models.values():
+        config, now = runtime.config, clock.now()
+        deactivates = config is not None and config.config.discovery.sync.on_deprecated_model == "deactivate"
+        for model in runtime.table.models.values():
             if model.provider != provider:
                 continue
-            known = core.mesh.state.model(model.id).availability
+            known = runtime.state.model(model.id).availability
             reason = ""
             if model.upstream in listed:
                 if known.cause == FailureKind.MODEL_NOT_FOUND and recovery.reset(known, now):
@@ -76,7 +76,9 @@ class Listing:
                 reason = "its provider no longer lists it"
                 recovery.stand_by_indefinitely(known, reason, FailureKind.MODEL_NOT_FOUND, now)
             if reason:
-                core.keeper.changed([Change("model", not known.standby, reason, model=model.id, provider=provider)])
+                runtime.publisher.changed(
+                    [Change("model", not known.standby, reason, model=model.id, provider=provider)]
+                )
 
 
 async def _detailed(provider: Provider, listed: list[ModelListing], timeout: float) -> list[ModelListing]:

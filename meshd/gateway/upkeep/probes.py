@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING
 
 from meshd import messages
+from meshd.gateway.actors import Tell
 from meshd.gateway.requests import stream_relay
-from meshd.gateway.upkeep.token_probe import OVERTIME, NotSent, ask_one_token
+from meshd.gateway.requests.attempt import OVERTIME
+from meshd.gateway.runtime import Runtime
+from meshd.gateway.upkeep.token_probe import NotSent, ask_one_token
 from meshd.host import clock
 from meshd.host.awake import Limit
 from meshd.routing.availability import failures, recovery
@@ -21,9 +23,6 @@ from meshd.routing.availability.state import availabilities
 from meshd.routing.decision.stages import maintenance
 from meshd.routing.table.specs import ModelSpec, PoolSpec, RoutingTable
 from meshd.sdk.provider import FailureKind, ProviderFailure
-
-if TYPE_CHECKING:
-    from meshd.gateway.router import RouterCore
 
 logger = logging.getLogger("meshd.router")
 
@@ -38,11 +37,12 @@ _LIST_REFUSED = frozenset({401, 403, 404, 405, 500, 501})
 """The server is there: the key may not see the list, or the server has none."""
 
 
-class Probing:
+class Probes:
     """For one router. Its coroutines raise only CancelledError."""
 
-    def __init__(self, core: RouterCore) -> None:
-        self._core = core
+    def __init__(self, runtime: Runtime, tell: Tell) -> None:
+        self._runtime = runtime
+        self._tell = tell
         self._places = asyncio.Semaphore(AT_ONCE)
 
     # -- providers ------------------------------------------------------------------------------------
@@ -59,8 +59,8 @@ class Probing:
                 return  # no token may be spent on it now, which says nothing about the provider
             error, kind = failure.message, failure.kind
             if kind is FailureKind.LOCAL:
-                self._core.lacks.note(error, clock.now())
-            serves = self._core.mesh.state.provider(message.provider).answering == "serves"
+                self._runtime.outcomes.shortages.note(error, clock.now())
+            serves = self._runtime.state.provider(message.provider).answering == "serves"
             trusts = message.method == "auto" or (message.method == "models" and serves)
             refused = trusts and (failure.status in _LIST_REFUSED or failure.elsewhere)
             if failure.elsewhere:
@@ -74,27 +74,25 @@ class Probing:
             failed = stream_relay.bug(bug)
             error, kind = failed.message, failed.kind
         latency = clock.now() - began
-        known = self._core.mesh.state.provider(message.provider).answering
-        self._core.tell(
-            "health", messages.Probed(message.provider, message.token, latency, error, kind, refused, known)
-        )
+        known = self._runtime.state.provider(message.provider).answering
+        self._tell("health", messages.Probed(message.provider, message.token, latency, error, kind, refused, known))
         if message.quota and not error:
             await self._ask_quota(message)
 
     async def _ask_provider(self, message: messages.Probe) -> None:
         if message.method == "completion" and await self._ask_any_model(message):
             return
-        with self._core.providers.lease(message.provider) as provider:
+        with self._runtime.connectors.lease(message.provider) as provider:
             await provider.probe(message.timeout)
 
     async def _ask_any_model(self, message: messages.Probe) -> bool:
         """Whether there was one that may be asked. If not, the model list has to suffice, which is free."""
-        mesh = self._core.mesh
-        for model in mesh.table.models.values():
-            if model.provider != message.provider or mesh.state.model(model.id).deactivated is not None:
+        runtime = self._runtime
+        for model in runtime.table.models.values():
+            if model.provider != message.provider or runtime.state.model(model.id).deactivated is not None:
                 continue
             try:
-                await ask_one_token(self._core, _home_of(mesh.table, model), model, message.timeout)
+                await ask_one_token(self._runtime, _home_of(runtime.table, model), model, message.timeout)
             except NotSent:
                 continue
             except ProviderFailure as failure:
@@ -104,9 +102,9 @@ class Probing:
         return False
 
     async def _ask_quota(self, message: messages.Probe) -> None:
-        core = self._core
+        runtime = self._runtime
         try:
-            with Limit(message.timeout), core.providers.lease(message.provider) as provider:
+            with Limit(message.timeout), runtime.connectors.lease(message.provider) as provider:
                 status = await provider.quota()
         except (ProviderFailure, TimeoutError) as failure:
             logger.debug("%s does not report its quota: %s", message.provider, failure)
@@ -114,25 +112,28 @@ class Probing:
         except Exception:
             logger.exception("asking %s for its quota failed unexpectedly", message.provider)
             return
-        table = core.mesh.table
+        table = runtime.table
         spec = table.providers.get(message.provider)
         if status is not None and spec is not None:
-            core.keeper.changed(failures.record_quota(core.mesh.state, spec, status, clock.now(), table.timezone))
+            runtime.publisher.changed(failures.record_quota(runtime.state, spec, status, clock.now(), table.timezone))
 
     # -- models ---------------------------------------------------------------------------------------
 
     async def models(self, message: messages.ProbeModels) -> None:
         """Ask members of a pool for one token each; results apply at once."""
-        mesh, now = self._core.mesh, clock.now()
-        pool = mesh.table.pools.get(message.pool)
-        if pool is None or maintenance.objection_of(pool, now + mesh.state.ahead, mesh.table.timezone) is not None:
+        runtime, now = self._runtime, clock.now()
+        pool = runtime.table.pools.get(message.pool)
+        if (
+            pool is None
+            or maintenance.objection_of(pool, now + runtime.state.ahead, runtime.table.timezone) is not None
+        ):
             return
-        wanted = recovery.to_probe(mesh.state, mesh.table, pool, now, message.models, message.resting)
-        await asyncio.gather(*(self._probe(pool, mesh.table.models[id], message.timeout) for id in wanted))
+        wanted = recovery.to_probe(runtime.state, runtime.table, pool, now, message.models, message.resting)
+        await asyncio.gather(*(self._probe(pool, runtime.table.models[id], message.timeout) for id in wanted))
 
     async def _probe(self, pool: PoolSpec, model: ModelSpec, timeout: float) -> None:
         async with self._places:  # before anything is reserved: requests may test the model while its probe waits
-            state, tester = self._core.mesh.state, object()
+            state, tester = self._runtime.state, object()
             tested = list(availabilities(state, pool.name, model.id, model.provider))
             for availability in tested:
                 recovery.begin_probation(availability, tester, clock.now())
@@ -146,22 +147,22 @@ class Probing:
 
     async def _failure(self, pool: PoolSpec, model: ModelSpec, timeout: float) -> ProviderFailure | None:
         try:
-            await ask_one_token(self._core, pool, model, timeout)
+            await ask_one_token(self._runtime, pool, model, timeout)
         except ProviderFailure as failure:
             return failure
         return None
 
     def _record(self, pool: PoolSpec, model: ModelSpec, failure: ProviderFailure | None, tester: object) -> None:
-        core, table = self._core, self._core.mesh.table
+        runtime, table = self._runtime, self._runtime.table
         provider = table.providers.get(model.provider)
         if provider is None:  # a reload removed it meanwhile
             return
         changes = failures.record_probe(
-            core.mesh.state, pool, model, provider, failure, clock.now(), tester, table.timezone
+            runtime.state, pool, model, provider, failure, clock.now(), tester, table.timezone
         )
-        core.mesh.changed(changes)
+        runtime.publisher.changed(changes)
         if failure is not None:
-            core.mesh.failed(model.provider, failure)
+            runtime.outcomes.attempt_failed(model.provider, failure)
 
 
 def _home_of(table: RoutingTable, model: ModelSpec) -> PoolSpec:

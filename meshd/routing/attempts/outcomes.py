@@ -15,6 +15,7 @@ from meshd.routing.availability import failures, recovery
 from meshd.routing.availability.retry_after import bound_wait
 from meshd.routing.availability.state import availabilities
 from meshd.routing.decision import features
+from meshd.routing.rates.key_ring import KEY_REFUSED, OF_A_KEY
 from meshd.routing.table.specs import ModelSpec
 from meshd.sdk.provider import FailureKind, ProviderFailure, RateLimits, Usage
 
@@ -28,10 +29,8 @@ itself."""
 LAST_SURPRISES = 2
 """Attempts of one request at a model that answered just before and now refuses."""
 _MOMENT = 0.001  # s: an attempt that overlaps another's refusal by less did not overlap it
-_REFUSED = frozenset({FailureKind.AUTHENTICATION, FailureKind.PERMISSION})
 _WITH_RETRY_AFTER = frozenset({FailureKind.RATE_LIMIT, FailureKind.SERVER})
 """Kinds of failure that a provider says will be over after its Retry-After."""
-_OF_A_KEY = _REFUSED | {FailureKind.RATE_LIMIT, FailureKind.QUOTA}
 
 
 class Outcomes(Course):
@@ -92,7 +91,7 @@ class Outcomes(Course):
             self.not_before[model.id] = now
             return Verdict.RETRY
         surprising = is_refusal(failure) and self._note_refusal(model, now, now - duration)
-        last_key = not usable and step.ticket is not None and bool(step.ticket.key) and failure.kind in _REFUSED
+        last_key = not usable and step.ticket is not None and bool(step.ticket.key) and failure.kind in KEY_REFUSED
         self.changes += failures.record_failure(
             self.state, step.pool, model, provider, failure, now, self.book,
             last_key=last_key, timezone=self.table.timezone, began=now - duration,
@@ -184,10 +183,10 @@ class Outcomes(Course):
         """Whether the key was refused and the provider has another usable one; and whether this request has not yet
         been refused with so many keys that it would repeat them."""
         ticket = step.ticket
-        if ticket is None or not ticket.key or failure.kind not in _OF_A_KEY:
+        if ticket is None or not ticket.key or failure.kind not in OF_A_KEY:
             return False, False
         policy, provider = step.pool.recovery, step.model.provider
-        rest = policy.max_cooldown if failure.kind in _REFUSED else failure.retry_after or policy.cooldown
+        rest = policy.max_cooldown if failure.kind in KEY_REFUSED else failure.retry_after or policy.cooldown
         told = failure.retry_after or 0.0 if step.pool.retry.honor_retry_after else 0.0
         usable = self.state.rates.key_refused(ticket, failure.message, failure.kind, now, rest, told)
         refused = self.refused_keys.setdefault(provider, set())

@@ -19,6 +19,9 @@ from meshd.routing.table.specs import KeySpec
 from meshd.sdk.provider import FailureKind
 
 INDEFINITELY = float("inf")
+KEY_REFUSED = frozenset({FailureKind.AUTHENTICATION, FailureKind.PERMISSION})
+OF_A_KEY = KEY_REFUSED | {FailureKind.RATE_LIMIT, FailureKind.QUOTA}
+"""Failures that another key of the same provider may not meet."""
 LONGEST_REST = 86400.0  # s: the longest that a saved rest with an end may last, even if the clock was set meanwhile
 
 

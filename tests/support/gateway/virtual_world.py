@@ -14,11 +14,9 @@ from dataclasses import dataclass, field
 from typing import Any
 from unittest import mock
 
-from meshd.gateway.requests import request
-from meshd.gateway.requests.waiting_room import WaitingRoom
+from meshd.gateway.requests import arrival
 from meshd.host import clock
-from meshd.routing.availability.state import Change
-from meshd.routing.table.specs import NO_RATES, ModelSpec, ProviderSpec, RateSpec
+from meshd.routing.table.specs import NO_RATES, ModelSpec, PoolSpec, ProviderSpec, RateSpec
 from meshd.sdk.provider import (
     FailureKind,
     Operation,
@@ -31,7 +29,7 @@ from meshd.sdk.provider import (
     Usage,
 )
 from tests.support.gateway import asked
-from tests.support.gateway.lone_mesh import CHAT, lone_mesh
+from tests.support.gateway.builder import CHAT, SCRIPTED, Gateway
 
 START = 1_000_000.0
 QUEUE_TIMEOUT = 30.0
@@ -134,12 +132,6 @@ class Asked(asked.Asked):
         return self.ended is not None and self.failed is None
 
 
-class _NoLedger:
-    def begin(self, *what: Any) -> None: ...
-
-    def settle(self, *what: Any) -> None: ...
-
-
 @dataclass
 class World:
     """One pool, "chat", of a model "m" for each provider. answered: they have answered before."""
@@ -152,30 +144,23 @@ class World:
 
     def __post_init__(self) -> None:
         specs = [ModelSpec(f"{name}.m", name, "m", (CHAT,)) for name in self.providers]
-        self.room = WaitingRoom(lambda: 1024, lambda: QUEUE_TIMEOUT)
-        self.mesh = lone_mesh(
-            specs,
-            [ProviderSpec(name, "acting", timeout=self.timeout, rate=self.rate) for name in self.providers],
-            self.providers.__getitem__,
-            _NoLedger(),
-            self.room,
-            pool=self.pool,
-            settled=self.room.freed,
-            changed=self._changed,
+        gateway = Gateway(
+            models=specs,
+            pools=[PoolSpec("chat", CHAT, tuple(spec.id for spec in specs), **self.pool)],
+            providers=[ProviderSpec(name, SCRIPTED, timeout=self.timeout, rate=self.rate) for name in self.providers],
+            connect=lambda settings: self.providers[settings.name],
+            config={"daemon": {"max_queue": 1024, "queue_timeout": QUEUE_TIMEOUT}},
         )
-        self.table, self.state = self.mesh.table, self.mesh.state
+        self.runtime = gateway.runtime
+        self.room, self.table, self.state = self.runtime.room, self.runtime.table, self.runtime.state
         for spec in specs:
             self.state.model(spec.id).answered = self.answered
         self.asked: list[Asked] = []
 
-    def _changed(self, changes: list[Change]) -> None:
-        if any(change.available for change in changes):
-            self.room.freed()
-
     async def ask(self, timeout: float = 60.0) -> Asked:
         exchange = Asked(timeout)
         self.asked.append(exchange)
-        await request.begin(self.mesh, exchange, Operation.CHAT).run(exchange.reply)
+        await arrival.begin(self.runtime, exchange, Operation.CHAT).run()
         return exchange
 
     async def ask_at(self, at: float, timeout: float = 60.0) -> Asked:

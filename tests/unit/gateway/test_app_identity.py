@@ -109,10 +109,11 @@ def test_when_somebody_was_seen_last_outlives_a_reload():
     assert second.last_seen == {"mail": 10.0, "vim": 12.0}
 
 
-def test_what_is_remembered_is_bounded(monkeypatch):
-    monkeypatch.setattr("meshd.gateway.app_identity._REMEMBERED", 3)
-    apps, _ = matcher()
+def test_what_is_remembered_is_bounded():
+    apps, _ = matcher(remembered=3)
+    first = apps.identify(Peer(pid=0, name="n0"))
+    assert apps.identify(Peer(pid=0, name="n0")) is first
     for number in range(10):
         assert apps.identify(Peer(pid=number, name=f"n{number}"), float(number)).label == f"n{number}"
     assert apps.last_seen == {"n7": 7.0, "n8": 8.0, "n9": 9.0}
-    assert len(apps._known) <= 3
+    assert apps.identify(Peer(pid=0, name="n0")) is not first

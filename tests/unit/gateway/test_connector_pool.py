@@ -6,7 +6,8 @@ import asyncio
 
 import pytest
 
-from meshd.gateway.connector_pool import ProviderSet
+from meshd.connectors.registry import ConnectorRegistry, ConnectorSpec
+from meshd.gateway.connector_pool import ConnectorPool
 from meshd.gateway.requests.stream_relay import Broken
 from meshd.sdk.provider import FailureKind, Provider, ProviderFailure, ProviderSettings
 
@@ -29,13 +30,11 @@ class Closing(Provider):
             raise OSError("will not close")
 
 
-class Registry:
-    def get_connector(self, id, type):
-        from modelmesh import ConfigurationError
-
-        if id == "missing":
-            raise ConfigurationError("the extra `local` is missing")
-        return Closing
+def registry():
+    made = ConnectorRegistry(builtin=False, outside=False)
+    made.register("closing", Closing, type="provider")
+    made.register(ConnectorSpec("missing", "provider", "", extra="local", requires=("no_such_package",)))
+    return made
 
 
 def settings(name, **changes):
@@ -44,7 +43,7 @@ def settings(name, **changes):
 
 @pytest.fixture
 async def providers():
-    made = ProviderSet(Registry())  # type: ignore[arg-type]
+    made = ConnectorPool(registry())
     yield made
     await made.close()
 
@@ -95,7 +94,7 @@ async def test_closing_closes_also_what_is_in_use_and_what_will_not(providers):
 
 async def test_a_connector_that_cannot_be_had_is_a_failure_of_the_attempt(providers):
     providers.replace({"a": settings("a", connector="missing")})
-    with pytest.raises(ProviderFailure, match="extra"):
+    with pytest.raises(ProviderFailure, match="no_such_package"):
         providers.lease("a")
 
 

@@ -12,7 +12,7 @@ from meshd.routing.rates.rates import Headroom, NoRoom
 from meshd.routing.table.policies import CachePolicy, SessionPolicy
 from meshd.routing.table.specs import Allowance, AppSpec, PoolSpec
 from modelmesh import AccessDeniedError, InvalidRequestError, NotFoundError
-from tests.support.gateway.mesh_builders import CHAT, MAIL, ROOT, VIM, Core, model
+from tests.support.gateway.builder import CHAT, MAIL, ROOT, VIM, Gateway, model
 
 TWO = ("a.one", "b.two")
 
@@ -22,7 +22,7 @@ def rows(explained):
 
 
 async def test_what_would_be_reserved():
-    explained = await Core().explain(max_tokens=10)
+    explained = await Gateway().explain(max_tokens=10)
     row = rows(explained)["a.one"]
     assert row["reservation"]["tokens_out"] == 10
     expected = row["reservation"]["tokens_in"] * 1e-6 + 10 * 2e-6
@@ -35,8 +35,8 @@ async def test_what_would_be_reserved():
 
 
 async def test_every_reason_against_a_candidate():
-    core = Core(models=(model("a.one", streaming=False), model("b.two")), pools=(PoolSpec("chat", CHAT, TWO),))
-    core.mesh.state.model("a.one").deactivated = "broken"
+    core = Gateway(models=(model("a.one", streaming=False), model("b.two")), pools=(PoolSpec("chat", CHAT, TWO),))
+    core.runtime.state.model("a.one").deactivated = "broken"
     explained = await core.explain(stream=True)
     reasons = [(each["stage"], each["reason"]) for each in rows(explained)["a.one"]["reasons"]]
     assert reasons == [("delivery", "does not stream"), ("state", "deactivated by hand: broken")]
@@ -44,15 +44,15 @@ async def test_every_reason_against_a_candidate():
 
 
 async def test_why_more_is_reserved_than_the_prompt_has():
-    row = rows(await Core().explain(max_tokens=10, tools=[{}]))["a.one"]
+    row = rows(await Gateway().explain(max_tokens=10, tools=[{}]))["a.one"]
     because = row["reservation"]["because"]
     assert "640 for tools" in because["in"]
     assert because["out"] == "the request's limit of 10"
 
 
 async def test_who_is_asked_last_and_why_and_where_nobody_is_left():
-    core = Core(models=(model("a.one"), model("b.two")), pools=(PoolSpec("chat", CHAT, TWO),))
-    core.mesh.state.model("a.one").refused["tool_calling"] = clock.now()
+    core = Gateway(models=(model("a.one"), model("b.two")), pools=(PoolSpec("chat", CHAT, TWO),))
+    core.runtime.state.model("a.one").refused["tool_calling"] = clock.now()
     explained = await core.explain(tools=[{"type": "function", "function": {"name": "f"}}])
     [stage] = (stage for stage in explained["stages"] if stage["name"] == "features")
     assert stage["remarks"] == [
@@ -61,7 +61,7 @@ async def test_who_is_asked_last_and_why_and_where_nobody_is_left():
     ]
     assert explained["order"] == ["b.two", "a.one"]
     for id in TWO:
-        core.mesh.state.model(id).deactivated = "broken"
+        core.runtime.state.model(id).deactivated = "broken"
     explained = await core.explain()
     assert [stage["name"] for stage in explained["stages"]] == ["capability", "delivery", "features", "access", "state"]
     assert explained["stages"][-1]["kept"] == []
@@ -75,13 +75,13 @@ async def test_limits_that_apply_and_no_others():
             ("model", "b.two"), ("model", "b.three"), ("member", "chat\0a.one"), ("member", "other\0b.three"),
         )
     )  # fmt: skip
-    core = Core(apps=(AppSpec("mail"),), allowances=allowances)
+    core = Gateway(apps=(AppSpec("mail"),), allowances=allowances)
     found = {(row["scope"], row["pool"] or row["name"]) for row in (await core.explain(VIM))["budgets"]}
     assert found == {("app", "default"), ("pool", "chat"), ("provider", "a"), ("model", "b.two"), ("member", "chat")}
 
 
 async def test_a_request_that_fits_no_budget():
-    core = Core(allowances=(Allowance("pool", "chat", "cost", "day", 1),))
+    core = Gateway(allowances=(Allowance("pool", "chat", "cost", "day", 1),))
     explained = await core.explain()
     assert explained["chosen"] is None
     assert (explained["error"]["status"], explained["error"]["code"]) == (402, "budget_exceeded")
@@ -90,7 +90,7 @@ async def test_a_request_that_fits_no_budget():
 @pytest.mark.parametrize(("rule", "chosen"), [("rotate", "b.two"), ("error", None)])
 async def test_on_budget_exceeded(rule, chosen):
     pool = PoolSpec("chat", CHAT, TWO, on_budget_exceeded=rule)
-    core = Core(pools=(pool,), allowances=(Allowance("model", "a.one", "cost", "day", 1),))
+    core = Gateway(pools=(pool,), allowances=(Allowance("model", "a.one", "cost", "day", 1),))
     explained = await core.explain()
     assert explained["chosen"] == chosen
     assert (explained["error"] or {}).get("code") == (None if chosen else "budget_exceeded")
@@ -100,10 +100,10 @@ async def test_on_budget_exceeded(rule, chosen):
 
 
 async def test_it_would_wait_where_everybody_is_only_at_a_limit(monkeypatch):
-    core = Core(waiting={"vim": 3})
+    core = Gateway(waiting={"vim": 3})
     crowds = {"a.one": NoRoom("full", 7.0), "b.two": NoRoom("busy", None)}
-    monkeypatch.setattr(core.mesh.state.rates, "no_room", lambda question, model: crowds[model.id])
-    monkeypatch.setattr(core.mesh.state.rates, "headroom", lambda question, model: Headroom(0.25, 2.0, None))
+    monkeypatch.setattr(core.runtime.state.rates, "no_room", lambda question, model: crowds[model.id])
+    monkeypatch.setattr(core.runtime.state.rates, "headroom", lambda question, model: Headroom(0.25, 2.0, None))
     explained = await core.explain()
     assert (explained["chosen"], explained["error"]) == (None, None)
     assert explained["queue"] == {"would_wait": True, "waiting": 3, "frees_in": 7.0}
@@ -116,8 +116,8 @@ async def test_it_falls_back_on_pools_that_the_app_may_use():
         PoolSpec("secret", "", ("b.two",)),
         PoolSpec("spare", "", ("b.three",)),
     )
-    core = Core(pools=pools, apps=(AppSpec("mail", pools=frozenset({"chat", "spare"})),))
-    core.mesh.state.model("a.one").deactivated = "broken"
+    core = Gateway(pools=pools, apps=(AppSpec("mail", pools=frozenset({"chat", "spare"})),))
+    core.runtime.state.model("a.one").deactivated = "broken"
     explained = await core.explain(MAIL)
     assert explained["fallbacks"] == [{"pool": "spare", "chosen": "b.three"}]
     assert explained["chosen"] == "b.three"
@@ -125,9 +125,9 @@ async def test_it_falls_back_on_pools_that_the_app_may_use():
 
 
 async def test_nobody_at_all():
-    core = Core()
+    core = Gateway()
     for id in TWO:
-        core.mesh.state.model(id).deactivated = "broken"
+        core.runtime.state.model(id).deactivated = "broken"
     explained = await core.explain()
     assert (explained["chosen"], explained["error"]["status"]) == (None, 503)
     assert explained["order"] == []
@@ -135,19 +135,19 @@ async def test_nobody_at_all():
 
 async def test_hedging_and_caching():
     pool = PoolSpec("chat", CHAT, ("a.one",), hedge_after="p95", cache=CachePolicy(60.0, 1000, "user"))
-    core = Core(pools=(pool,))
+    core = Gateway(pools=(pool,))
     explained = await core.explain(temperature=0)
     assert explained["hedge"] == {"rule": "p95", "after": None}
     assert explained["cache"] == {"applies": True, "ttl": 60.0, "scope": "user", "age": None}
     for _ in range(30):
-        core.mesh.state.model("a.one").total.add(1.5)
-        core.mesh.state.model("a.one").first_token.add(0.5)
+        core.runtime.state.model("a.one").total.add(1.5)
+        core.runtime.state.model("a.one").first_token.add(0.5)
     assert (await core.explain(temperature=1))["cache"]["applies"] is False
     assert (await core.explain())["hedge"]["after"] == 1.5
     assert (await core.explain(stream=True))["hedge"]["after"] == 0.5
-    core.mesh.state.model("a.one").deactivated = "broken"
+    core.runtime.state.model("a.one").deactivated = "broken"
     assert (await core.explain())["hedge"]["after"] is None
-    plain = await Core().explain()
+    plain = await Gateway().explain()
     assert (plain["hedge"], plain["cache"]) == (None, None)
 
 
@@ -156,7 +156,7 @@ async def test_a_session_goes_where_its_requests_go(key):
     models = tuple(model(f"m.{number}") for number in range(5))
     pool = PoolSpec("chat", CHAT, tuple(each.id for each in models), strategy="modelmesh.session-stickiness.v1",
                     session=SessionPolicy(key))  # fmt: skip
-    core = Core(pools=(pool,), models=models, apps=(AppSpec("mail"),))
+    core = Gateway(pools=(pool,), models=models, apps=(AppSpec("mail"),))
 
     async def homes(**options):
         names = [f"person {number}" for number in range(20)]
@@ -172,10 +172,10 @@ async def test_a_session_goes_where_its_requests_go(key):
 
 
 async def test_an_app_without_an_entry_that_has_asked():
-    core = Core(apps=(AppSpec("mail"), AppSpec("default", priority=3)))
+    core = Gateway(apps=(AppSpec("mail"), AppSpec("default", priority=3)))
     with pytest.raises(NotFoundError):
         await core.explain(app="vim")
-    core.mesh.apps.identify(VIM, 1.0)
+    core.runtime.apps.identify(VIM, 1.0)
     found = (await core.explain(app="vim"))["app"]
     assert (found["name"], found["account"], found["priority"]) == ("vim", "default", 3)
 
@@ -184,7 +184,7 @@ async def test_an_app_without_an_entry_that_has_asked():
 
 
 async def test_what_is_not_allowed():
-    core = Core(apps=(AppSpec("mail", pools=frozenset({"other"})),))
+    core = Gateway(apps=(AppSpec("mail", pools=frozenset({"other"})),))
     with pytest.raises(AccessDeniedError):
         await core.explain(MAIL)
     explained = await core.explain(ROOT, app="mail")
@@ -193,14 +193,14 @@ async def test_what_is_not_allowed():
 
 
 async def test_models_that_the_app_may_not_have_are_dropped():
-    core = Core(apps=(AppSpec("mail", models=frozenset({"b.two"})),))
+    core = Gateway(apps=(AppSpec("mail", models=frozenset({"b.two"})),))
     explained = await core.explain(MAIL)
     assert explained["chosen"] == "b.two"
     assert [each["stage"] for each in rows(explained)["a.one"]["reasons"]] == ["access"]
 
 
 async def test_requests_that_make_no_sense():
-    core = Core()
+    core = Gateway()
     for body in ({"path": "/v1/nothing"}, {"model": 7}, {"messages": [], "max_tokens": "many"}, {"app": 7}):
         with pytest.raises(InvalidRequestError):
             await core.explain(**body)
@@ -210,7 +210,7 @@ async def test_requests_that_make_no_sense():
     ("body", "operation"), [({"input": "x"}, "embeddings"), ({"prompt": "x"}, "completions"), ({}, "chat.completions")]
 )
 async def test_the_endpoint_is_guessed_by_the_body(body, operation):
-    explained = await Core().post("/mesh/v1/explain", ROOT, model="chat", **body)
+    explained = await Gateway().post("/mesh/v1/explain", ROOT, model="chat", **body)
     assert explained["needs"]["operation"] == operation
 
 
@@ -226,7 +226,7 @@ async def test_the_endpoint_is_guessed_by_the_body(body, operation):
 )  # fmt: skip
 async def test_nothing_is_changed(strategy):
     pool = PoolSpec("chat", CHAT, TWO, strategy=f"modelmesh.{strategy}.v1", fallback_pools=("other",))
-    core = Core(
+    core = Gateway(
         pools=(pool, PoolSpec("other", "", ("b.three",))),
         allowances=(
             Allowance("pool", "chat", "cost", "day", 10**12),
@@ -234,10 +234,10 @@ async def test_nothing_is_changed(strategy):
         ),
     )
     first = await core.explain(VIM, stream=True)
-    before = pickle.dumps(core.mesh.state)
+    before = pickle.dumps(core.runtime.state)
     asked = copy.deepcopy(first)
     for _ in range(20):
         again = await core.explain(VIM, stream=True)
         assert again["chosen"] == asked["chosen"]
-    assert pickle.dumps(core.mesh.state) == before
+    assert pickle.dumps(core.runtime.state) == before
     assert all(row["spent"] == row["reserved"] == 0 for row in again["budgets"])

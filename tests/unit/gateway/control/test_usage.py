@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import time
-from types import SimpleNamespace
 
 import pytest
 
 from meshd import messages
-from meshd.config.schema import AppConfig
-from meshd.gateway.control.views import alert_map
+from meshd.gateway.reports.state_publisher import alert_map
 from meshd.routing.budgets.accounts import Alert
 from meshd.routing.table.specs import Allowance, AppSpec, RateSpec
 from modelmesh import AccessDeniedError, NotFoundError
-from tests.support.gateway.asked import Asked
-from tests.support.gateway.mesh_builders import MAIL, ROOT, VIM, Core
+from tests.support.gateway.builder import MAIL, ROOT, VIM, Gateway
 
 APPS = (AppSpec("mail", pools=frozenset({"chat"}), rate=RateSpec(rpm=60), priority=3), AppSpec("default"))
 ALLOWANCES = (
@@ -30,7 +27,7 @@ def scopes(answer):
 
 
 async def test_budget_rows_are_in_usd_or_counts():
-    answer = await Core(apps=APPS, allowances=ALLOWANCES).get("/mesh/v1/budget")
+    answer = await Gateway(apps=APPS, allowances=ALLOWANCES).get("/mesh/v1/budget")
     rows = {(row["scope"], row["name"]): row for row in answer["data"]}
     assert answer["timezone"] == "UTC"
     mail = rows["app", "mail"]
@@ -42,7 +39,7 @@ async def test_budget_rows_are_in_usd_or_counts():
 
 
 async def test_of_apps_each_sees_its_own():
-    core = Core(apps=APPS, allowances=ALLOWANCES)
+    core = Gateway(apps=APPS, allowances=ALLOWANCES)
     others = {("provider", "a"), ("member", "a.one")}
     assert scopes(await core.get("/mesh/v1/budget", MAIL)) == others | {("app", "mail")}
     assert scopes(await core.get("/mesh/v1/budget", VIM)) == others | {("app", "default")}
@@ -70,7 +67,8 @@ def statistic(name, requests, cost):
 
 @pytest.fixture
 def core():
-    made = Core(apps=APPS, allowances=ALLOWANCES, waiting={"vim": 2})
+    config = {"apps": {"mail": {"match": {"exe": "/usr/bin/mail"}}}}
+    made = Gateway(apps=APPS, allowances=ALLOWANCES, waiting={"vim": 2}, config=config)
 
     def statistics(message):
         assert message.scope == "app"
@@ -80,17 +78,12 @@ def core():
         return [statistic("vim", 1, 0.25)]
 
     made.asks[messages.QueryStatistics] = statistics
-    made.server.connections.known = {
-        1: SimpleNamespace(caller=MAIL),
-        2: SimpleNamespace(caller=VIM),
-        3: SimpleNamespace(caller=VIM),
-    }
-    made.admission.admit(Asked(caller=VIM), 2, 1024)
-    made.admission.admit(Asked(path="/mesh/v1/apps", caller=VIM, request_id=bytes(15) + b"2"), 2, 1024)
-    made.mesh.apps.identify(MAIL, 100.0)
-    made.mesh.apps.identify(VIM, 200.0)
-    match = AppConfig.model_validate({"match": {"exe": "/usr/bin/mail"}})
-    made.generation = SimpleNamespace(config=SimpleNamespace(apps={"mail": match, "default": AppConfig()}))
+    for caller in (MAIL, VIM, VIM):
+        made.connects(caller)
+    for path in ("/v1/chat/completions", "/mesh/v1/apps"):
+        made.has_in_flight(VIM, path)
+    made.runtime.apps.identify(MAIL, 100.0)
+    made.runtime.apps.identify(VIM, 200.0)
     return made
 
 
@@ -123,7 +116,7 @@ async def test_apps_see_themselves_and_their_account(core):
 
 
 async def test_without_any_configuration():
-    rows = (await Core().get("/mesh/v1/apps"))["data"]
+    rows = (await Gateway().get("/mesh/v1/apps"))["data"]
     assert [(row["name"], row["configured"], row["requests"], row["last_seen"]) for row in rows] == [
         ("default", False, 0, None)
     ]

@@ -5,21 +5,17 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from contextlib import nullcontext
 from typing import Any, Literal
 
 import msgspec
 import pytest
 
-from meshd.core.records import Outcome
-from meshd.gateway.requests import attempt
-from meshd.gateway.requests import request as inference
-from meshd.gateway.requests.waiting_room import WaitingRoom
+from meshd.gateway.requests import arrival
+from meshd.gateway.requests.attempt import OVERTIME
 from meshd.host import clock
 from meshd.routing.attempts import usage as settlement
 from meshd.routing.request.needs import PREAMBLE
-from meshd.routing.table.policies import RetryPolicy, StreamPolicy
-from meshd.routing.table.specs import ModelSpec, Pricing, ProviderSpec
+from meshd.routing.table.specs import Allowance, ModelSpec, PoolSpec, Pricing, RetryPolicy, StreamPolicy
 from meshd.sdk.provider import (
     FailureKind,
     Operation,
@@ -31,8 +27,10 @@ from meshd.sdk.provider import (
     StreamEvent,
     Usage,
 )
+from meshd.spend.journal import JournalWriter
 from tests.support.gateway.asked import Asked
-from tests.support.gateway.lone_mesh import CHAT, lone_mesh
+from tests.support.gateway.builder import CHAT, Gateway
+from tests.support.gateway.virtual_world import in_virtual_time
 
 PRICE = Pricing(input_per_1m=1_000_000_000, output_per_1m=2_000_000_000)
 
@@ -61,8 +59,9 @@ class Recording(Asked):
         self.told.append(("chunk", data))
 
 
-class Ledger:
+class Ledger(JournalWriter):
     def __init__(self, told: list[Any]) -> None:
+        super().__init__()
         self.told = told
 
     def begin(self, request, at, provider, model, pool, app, reserved, deadline, attempt, *_):
@@ -100,27 +99,30 @@ class Scripted(Provider):
         return []
 
 
-def mesh(told: list[Any], steps: list[Any], *models: str, **pool: Any) -> tuple[inference.Mesh, list[Outcome]]:
+def gateway(
+    told: list[Any], script: list[Any] | Provider, *models: str, budget: int | None = None, **pool: Any
+) -> Gateway:
+    """One pool, "chat", of one provider's models. script: the provider, or its steps."""
     specs = [ModelSpec(f"p.{name}", "p", name, (CHAT,), pricing=PRICE) for name in models or ("m",)]
-    provider, outcomes = Scripted(steps), []
-    return lone_mesh(
-        specs,
-        [ProviderSpec("p", "scripted")],
-        lambda name: provider,
-        Ledger(told),
-        WaitingRoom(max_queue=lambda: 100, queue_timeout=lambda: 1.0),
-        pool={"retry": RetryPolicy(max_attempts=1), **pool},
-        finished=outcomes.append,
-    ), outcomes
+    provider = script if isinstance(script, Provider) else Scripted(script)
+    made = Gateway(
+        models=specs,
+        pools=[PoolSpec("chat", CHAT, tuple(spec.id for spec in specs), **{"retry": RetryPolicy(1), **pool})],
+        allowances=() if budget is None else [Allowance("provider", "p", "cost", "day", budget)],
+        connect=lambda settings: provider,
+        config={"daemon": {"queue_timeout": 1.0}},
+    )
+    made.runtime.ledger = Ledger(told)
+    return made
 
 
-async def run(made: inference.Mesh, exchange: Recording) -> None:
-    await asyncio.wait_for(inference.begin(made, exchange, Operation.CHAT).run(exchange.reply), 10)
+async def run(made: Gateway, exchange: Recording) -> None:
+    await asyncio.wait_for(arrival.begin(made.runtime, exchange, Operation.CHAT).run(), 10)
 
 
 async def test_an_answer_is_settled_before_the_app_has_it() -> None:
     told: list[Any] = []
-    made, (*_,) = mesh(told, [ProviderAnswer(b"{}", Usage(10, 5))])
+    made = gateway(told, [ProviderAnswer(b"{}", Usage(10, 5))])
     await run(made, Recording(told))
     assert [what[0] for what in told] == ["begin", "settle", "respond"]
     assert told[1][1:] == (10, 5, 10_000 + 10_000, True)
@@ -128,7 +130,7 @@ async def test_an_answer_is_settled_before_the_app_has_it() -> None:
 
 async def test_what_an_attempt_may_cost_at_most_is_written_down_before_it_leaves() -> None:
     told: list[Any] = []
-    made, _ = mesh(told, [ProviderAnswer(b"{}", Usage(1, 1))])
+    made = gateway(told, [ProviderAnswer(b"{}", Usage(1, 1))])
     await run(made, Recording(told))
     prompt = len(Recording([]).body) + PREAMBLE
     assert told[0] == ("begin", prompt * 1000 + 100 * 2000)
@@ -136,18 +138,18 @@ async def test_what_an_attempt_may_cost_at_most_is_written_down_before_it_leaves
 
 async def test_an_answer_without_usage_is_not_free() -> None:
     told: list[Any] = []
-    made, outcomes = mesh(told, [ProviderAnswer(b"x" * 40, None)])
+    made = gateway(told, [ProviderAnswer(b"x" * 40, None)])
     await run(made, Recording(told))
     assert told[1][1] > 0
     assert told[1][2] == 40 // settlement.OUTPUT_BYTES_PER_TOKEN
-    assert outcomes[0].cost > 0
+    assert made.outcomes[0].cost > 0
 
 
 async def test_what_an_attempt_used_is_not_counted_for_the_next() -> None:
     told: list[Any] = []
     cut = [StreamEvent(b"{}", usage=Usage(50, 5)), ProviderFailure(FailureKind.STREAM_CUT, "cut")]
     refused = [ProviderFailure(FailureKind.SERVER, "down", status=500)]
-    made, _ = mesh(told, [cut, refused], "a", "b")
+    made = gateway(told, [cut, refused], "a", "b")
     await run(made, Recording(told, stream=True))
     settled = [what[1:] for what in told if what[0] == "settle"]
     assert settled == [(50, 5, 60_000, False), (0, 0, 0, False)]
@@ -161,7 +163,7 @@ async def test_a_connectors_bug_after_content_never_begins_the_stream_anew(
     begins = StreamEvent(b'{"id":"1","choices":[{"delta":{"content":"a"}}]}', content=True, text="a")
     goes_on = StreamEvent(b'{"id":"2","choices":[{"delta":{"content":"b"}}]}', content=True, text="b")
     ends = StreamEvent(b'{"id":"2","choices":[{"delta":{},"finish_reason":"stop"}]}', finish_reason="stop")
-    made, outcomes = mesh(
+    made = gateway(
         told, [[begins, KeyError("oops")], [goes_on, ends]], "a", "b", stream=StreamPolicy(on_failure=on_failure)
     )
     await run(made, Recording(told, stream=True))
@@ -171,45 +173,45 @@ async def test_a_connectors_bug_after_content_never_begins_the_stream_anew(
         return
     assert [what[0] for what in told] == ["begin", "chunk", "settle", "begin", "chunk", "chunk", "settle", "end"]
     assert {msgspec.json.decode(what[1])["id"] for what in told if what[0] == "chunk"} == {"1"}
-    assert outcomes[0].status == 200
+    assert made.outcomes[0].status == 200
 
 
 async def test_an_app_in_a_hurry_costs_nobody_a_model() -> None:
     told: list[Any] = []
     slow = ProviderFailure(FailureKind.TIMEOUT, "no answer")
-    made, _ = mesh(told, [slow, slow, slow])
+    made = gateway(told, [slow, slow, slow])
     for _ in range(3):
         await run(made, Recording(told, timeout=0.05))
-    assert made.state.model("p.m").failures == 0
+    assert made.runtime.state.model("p.m").failures == 0
     assert {type(what[1]).__name__ for what in told if what[0] == "error"} == {"RequestTimeoutError"}
 
 
-async def test_a_connector_that_ignores_its_timeout_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(attempt, "_OVERTIME", 0.01)
-    told: list[Any] = []
-    made, _ = mesh(told, ["hang"])
-    began = time.monotonic()
-    await run(made, Recording(told, timeout=0.05))
-    assert time.monotonic() - began < 5
-    assert told[-1][1].status_code == 504
+def virtually(script: list[Any], **exchange: Any) -> list[Any]:
+    """What one request is told in virtual time, and how many seconds it took."""
+
+    async def work() -> list[Any]:
+        told: list[Any] = []
+        app = Recording(told, **exchange)
+        await arrival.begin(gateway(told, script).runtime, app, Operation.CHAT).run()
+        return [*told, clock.now() - app.arrived]
+
+    found: list[Any] = in_virtual_time(work)
+    return found
 
 
-async def test_a_connector_that_ignores_when_a_first_chunk_is_due_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(attempt, "_OVERTIME", 0.01)
-    told: list[Any] = []
-    made, _ = mesh(told, [[20.0]])
-    began = time.monotonic()
-    await run(made, Recording(told, stream=True, timeout=20.0, first_chunk=0.05))
-    assert time.monotonic() - began < 5
-    assert told[-1][1].status_code == 504
+def test_a_connector_that_ignores_its_timeout_is_stopped() -> None:
+    *_, error, took = virtually(["hang"], timeout=5.0)
+    assert (error[1].status_code, took) == (504, pytest.approx(5.0 + OVERTIME, abs=0.01))
 
 
-async def test_but_a_stream_that_has_begun_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(attempt, "_OVERTIME", 0.01)
-    told: list[Any] = []
+def test_a_connector_that_ignores_when_a_first_chunk_is_due_is_stopped() -> None:
+    *_, error, took = virtually([[20.0]], stream=True, timeout=20.0, first_chunk=5.0)
+    assert (error[1].status_code, took) == (504, pytest.approx(5.0 + OVERTIME, abs=0.01))
+
+
+def test_but_a_stream_that_has_begun_continues() -> None:
     ends = StreamEvent(b'{"id":"1","choices":[]}', finish_reason="stop")
-    made, _ = mesh(told, [[content("a"), 0.5, content("b"), ends]])
-    await run(made, Recording(told, stream=True, timeout=20.0, first_chunk=0.3))
+    *told, _ = virtually([[content("a"), 15.0, content("b"), ends]], stream=True, timeout=60.0, first_chunk=5.0)
     assert [what for what, *_ in told if what in ("chunk", "end", "error")] == ["chunk", "chunk", "chunk", "end"]
 
 
@@ -236,7 +238,6 @@ class Gated(Scripted):
 async def test_who_answers_too_late_in_a_race_is_settled_as_it_reports() -> None:
     told: list[Any] = []
     gate = asyncio.Event()
-    made, (*_,) = mesh(told, [], "a", "b", hedge_after=0.001)
     asked: list[str] = []
 
     class Both(Gated):
@@ -246,7 +247,7 @@ async def test_who_answers_too_late_in_a_race_is_settled_as_it_reports() -> None
                 gate.set()
             return await super().execute(call)
 
-    made.provider = lambda name: nullcontext(Both(gate))
+    made = gateway(told, Both(gate), "a", "b", hedge_after=0.001)
     await run(made, Recording(told))
     assert asked == ["a", "b"]
     assert [what[1:3] for what in told if what[0] == "settle"] == [(10, 50), (10, 50)]
@@ -257,7 +258,7 @@ async def test_a_report_in_the_middle_of_a_stream_is_not_all_of_it() -> None:
     told: list[Any] = []
     words = [content("word ") for _ in range(40)]
     cut = [content("first ", Usage(8, 1)), *words, ProviderFailure(FailureKind.STREAM_CUT, "cut")]
-    made, _ = mesh(told, [cut], stream=StreamPolicy(on_failure="terminate"))
+    made = gateway(told, [cut], stream=StreamPolicy(on_failure="terminate"))
     await run(made, Recording(told, stream=True))
     ((_, tokens_in, tokens_out, *_),) = [what for what in told if what[0] == "settle"]
     assert tokens_in == 8
@@ -267,7 +268,7 @@ async def test_a_report_in_the_middle_of_a_stream_is_not_all_of_it() -> None:
 async def test_reports_that_keep_up_are_taken_as_they_are() -> None:
     told: list[Any] = []
     cut = [content("a ", Usage(8, 1)), content("b ", Usage(8, 2)), ProviderFailure(FailureKind.STREAM_CUT, "cut")]
-    made, _ = mesh(told, [cut], stream=StreamPolicy(on_failure="terminate"))
+    made = gateway(told, [cut], stream=StreamPolicy(on_failure="terminate"))
     await run(made, Recording(told, stream=True))
     assert [what[1:3] for what in told if what[0] == "settle"] == [(8, 2)]
 
@@ -283,35 +284,34 @@ async def test_a_stream_that_its_own_deadline_ends_costs_nobody_a_model(monkeypa
                 monkeypatch.setattr(clock, "now", lambda: app.deadline.at + 1.0)  # noqa: B023
                 raise ProviderFailure(FailureKind.STREAM_CUT, "the request's time is over")
 
-        made, _ = mesh(told, [])
-        made.provider = lambda name: nullcontext(Late([]))
+        made = gateway(told, Late([]))
         await run(made, app)
         monkeypatch.undo()
-        assert made.state.model("p.m").failures == 0
+        assert made.runtime.state.model("p.m").failures == 0
     assert {type(what[1]).__name__ for what in told if what[0] == "error"} == {"RequestTimeoutError"}
 
 
 async def test_a_connectors_own_timeout_before_content_is_a_failed_attempt() -> None:
     told: list[Any] = []
     whole = [content("a"), StreamEvent(b'{"id":"1","choices":[]}', finish_reason="stop")]
-    made, outcomes = mesh(told, [[TimeoutError()], whole], "a", "b")
+    made = gateway(told, [[TimeoutError()], whole], "a", "b")
     await run(made, Recording(told, stream=True, timeout=60.0))
-    assert (outcomes[0].status, [attempt.ok for attempt in outcomes[0].attempts]) == (200, [False, True])
+    assert (made.outcomes[0].status, [attempt.ok for attempt in made.outcomes[0].attempts]) == (200, [False, True])
 
 
-async def test_whatever_goes_wrong_nothing_stays_reserved() -> None:
+async def test_whatever_goes_wrong_nothing_stays_reserved(monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[Any] = []
-    made, outcomes = mesh(told, [ProviderAnswer(b"{}", Usage(1, 1))], "a", "b")
-    made.state.model("p.a").availability.standby = True
-    made.state.model("p.a").availability.until = time.time() + 60
-    made.state.pool("chat").current = "p.a"
+    made = gateway(told, [ProviderAnswer(b"{}", Usage(1, 1))], "a", "b", budget=10**12)
+    made.runtime.state.model("p.a").availability.standby = True
+    made.runtime.state.model("p.a").availability.until = time.time() + 60
+    made.runtime.state.pool("chat").current = "p.a"
 
     def event(*what: Any, **more: Any) -> None:
         raise KeyError("oops")
 
-    made.event = event  # the rotation is told of
+    monkeypatch.setattr(made.runtime.publisher, "event", event)  # the rotation is told of
     with pytest.raises(KeyError):
         await run(made, Recording(told))
-    assert [outcome.status for outcome in outcomes] == [500]
-    assert made.state.model("p.b").in_flight == made.state.provider("p").in_flight == 0
-    assert not made.state.accounts.open
+    assert [outcome.status for outcome in made.outcomes] == [500]
+    assert made.runtime.state.model("p.b").in_flight == made.runtime.state.provider("p").in_flight == 0
+    assert made.runtime.state.accounts.standing(time.time())[0]["reserved"] == 0

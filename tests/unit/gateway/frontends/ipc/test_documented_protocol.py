@@ -132,13 +132,12 @@ def test_limits_and_times_named_in_the_text():
 
 def test_the_operations_are_those_of_the_dispatch_table():
     from meshd.connectors.registry import default_registry
-    from meshd.gateway.control.operations import Operations
-    from meshd.gateway.requests import request
-    from meshd.gateway.router import RouterCore
+    from meshd.gateway.actors import Actors
+    from meshd.gateway.requests import arrival
+    from meshd.gateway.router import Router
 
-    core = RouterCore(default_registry(), lambda name, message: None, None, lambda work: None)
-    Operations(core)
-    served = {(f"POST {path}", False, False) for path in request.OPERATIONS}
+    core = Router(default_registry(), Actors(lambda name, message: None, None, lambda work: None))
+    served = {(f"POST {path}", False, False) for path in arrival.OPERATIONS}
     for (method, path), operation in core.dispatcher._exact.items():
         served.add((f"{method} {path}", operation.admin, operation.stream is not None))
     for method, prefix, operation in core.dispatcher._prefixes:

@@ -8,114 +8,140 @@ disk: the state actor does.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from meshd import messages
 from meshd.core.member_key import member_key, split_member_key
-from meshd.core.records import Outcome
-from meshd.gateway.control import views
+from meshd.core.money import dollars
+from meshd.core.records import Event, Outcome
+from meshd.gateway.actors import Tell
+from meshd.gateway.waiting_room import WaitingRoom
 from meshd.host import clock
 from meshd.routing.availability import failures, recovery
 from meshd.routing.availability import state as states
-from meshd.routing.availability.state import Change
+from meshd.routing.availability.state import Change, MeshState
 from meshd.routing.budgets.accounts import Alert
+from meshd.routing.table.specs import RoutingTable
 from meshd.spend.ledger import usage_rows
-
-if TYPE_CHECKING:
-    from meshd.gateway.router import RouterCore
-
 
 _LONG = 10.0  # s: a shorter pause is saved with the counters
 _JUST = 1.0  # s: the attempt that just ended asked for it
 
 
-class Keeper:
-    """Of one router."""
+class StatePublisher:
+    """Of one router. room: hears what becomes free."""
 
-    def __init__(self, core: RouterCore) -> None:
-        self._core = core
+    def __init__(self, tell: Tell, state: MeshState, room: WaitingRoom) -> None:
+        self._tell = tell
+        self._state = state
+        self._room = room
+        self._table = RoutingTable.empty()
         self._models: set[str] = set()  # whose counters changed
         self._providers: set[str] = set()
         self._members: dict[str, dict[str, Any] | None] = {}  # as they were last saved
         self._keys: dict[str, list[dict[str, Any]]] = {}
+
+    def configure(self, table: RoutingTable) -> None:
+        """The table in use from now on."""
+        self._table = table
+
+    def event(
+        self,
+        type: str,
+        severity: str = "info",
+        ids: dict[str, str] | None = None,
+        reason: str = "",
+        changed: dict[str, Any] | None = None,
+    ) -> None:
+        self._tell("telemetry", Event(type, time.time_ns(), severity, ids or {}, reason, changed or {}))
 
     # -- availability ---------------------------------------------------------------------------------
 
     def changed(self, changes: list[Change]) -> None:
         """Publish what became available or unavailable, and save it for a restart."""
         for change in changes:
-            self._tell(change)
+            self._publish(change)
         for change in changes:
             if change.scope == "provider" and not change.available:
                 for held in self._held(change):
-                    self._tell(held)
+                    self._publish(held)
         if any(change.available for change in changes):
-            self._core.mesh.room.freed()
+            self._room.freed()  # what waits for it need not wait for the next check
 
     def _held(self, change: Change) -> list[Change]:
         """Pools that wait for an operator before they use a failed provider again. A used-up quota is not a failure."""
-        mesh = self._core.mesh
-        if not mesh.state.provider(change.provider).availability.probation:
+        if not self._state.provider(change.provider).availability.probation:
             return []
-        return recovery.hold(mesh.state, mesh.table, change.provider, change.reason, clock.now())
+        return recovery.hold(self._state, self._table, change.provider, change.reason, clock.now())
 
-    def _tell(self, change: Change) -> None:
-        core, state = self._core, self._core.mesh.state
+    def _publish(self, change: Change) -> None:
+        state = self._state
         ids = {key: value for key in ("pool", "model", "provider") if (value := getattr(change, key))}
         if change.scope == "provider":
             kind = "provider_recovered" if change.available else "provider_deactivated"
             value = self._wall(states.dump_provider(state.provider(change.provider)))
-            core.tell("state", messages.StateChanged("provider", change.provider, value))
+            self._tell("state", messages.StateChanged("provider", change.provider, value))
         else:
             kind = "model_activated" if change.available else "model_deactivated"
             if change.scope == "model":
                 self.save_model(change.model)
             else:
                 member = self._member(change.pool, change.model)
-                core.tell("state", messages.StateChanged("member", member_key(change.pool, change.model), member))
+                self._tell("state", messages.StateChanged("member", member_key(change.pool, change.model), member))
         until = None if change.until in (None, states.INDEFINITELY) else change.until + state.ahead
         severity = "info" if change.available else "warning"
-        core.event(kind, severity, ids, change.reason, {"until": until} if until else {})
+        self.event(kind, severity, ids, change.reason, {"until": until} if until else {})
 
     def _wall(self, value: dict[str, Any]) -> dict[str, Any]:
         """As saved, with wall-clock times, for a later life."""
-        return states.by_the_wall_clock(value, self._core.mesh.state.ahead)
+        return states.by_the_wall_clock(value, self._state.ahead)
 
     def _member(self, pool: str, model: str) -> dict[str, Any] | None:
-        kept = states.dump_member(self._core.mesh.state.member(pool, model))
+        kept = states.dump_member(self._state.member(pool, model))
         return None if kept is None else self._wall(kept)
 
     def wake(self) -> None:
         """Bring back those whose rest has ended without a test, even if no request asks for them."""
-        self.changed(recovery.wake(self._core.mesh.state, clock.now()))
+        self.changed(recovery.wake(self._state, clock.now()))
 
     # -- limits ---------------------------------------------------------------------------------------
 
-    def alert(self, alerts: Iterable[Alert]) -> None:
+    def settled(self) -> None:
+        """An attempt ended: there is room for waiting requests, and perhaps an allowance is used up."""
+        self._take_alerts()
+        self._room.freed()
+
+    def _take_alerts(self) -> None:
+        if alerts := self._state.accounts.take_alerts():
+            self._alert(alerts)
+
+    def _alert(self, alerts: Iterable[Alert]) -> None:
         """Limits that are near, or reached; a used-up allowance sets its model or provider aside."""
-        now, mesh = clock.now(), self._core.mesh
+        now = clock.now()
         for alert in alerts:
             allowance = alert.allowance
             ids = {allowance.scope: allowance.name}
             if allowance.scope == "member":
                 ids["pool"], ids["model"] = split_member_key(ids.pop("member"))
-            self._core.event(alert.type, "warning", ids, alert.reason, views.alert_map(alert))
-            self.changed(failures.record_used_up(mesh.state, mesh.table, alert, now))
+            self.event(alert.type, "warning", ids, alert.reason, alert_map(alert))
+            self.changed(failures.record_used_up(self._state, self._table, alert, now))
 
     # -- what is saved --------------------------------------------------------------------------------
 
-    def moved(self, outcome: Outcome) -> None:
+    def note_outcome(self, outcome: Outcome) -> None:
         """Mark the counters that a request changed, to be saved at the next turn."""
         for attempt in outcome.attempts:
             self.used(attempt.model, attempt.provider)
             if not attempt.ok:
                 self._save_what_was_asked(attempt.model)
+        self._take_alerts()  # of a refusal
 
     def _save_what_was_asked(self, model: str) -> None:
         """A long pause that a provider asked for is saved at once: a restart must not end it."""
         now = clock.now()
-        alone = self._core.mesh.state.rates.left_alone(model, now)
+        alone = self._state.rates.left_alone(model, now)
         if alone is not None and alone.until - now >= _LONG and alone.since + _JUST >= now:
             self.save_model(model, durable=True)
 
@@ -125,16 +151,16 @@ class Keeper:
 
     def save_model(self, model: str, *, durable: bool = False) -> None:
         """durable: write at once, as for an operator's decision."""
-        state = self._core.mesh.state
+        state = self._state
         value = self._wall(states.dump_model(state.model(model)))
         alone = state.rates.left_alone(model, clock.now())
         if alone is not None:
             value = {**value, "left_alone": alone.dump(state.ahead)}
-        self._core.tell("state", messages.StateChanged("model", model, value, durable))
+        self._tell("state", messages.StateChanged("model", model, value, durable))
 
     def save_counters(self) -> None:
         """Those that changed since the last call."""
-        tell, state = self._core.tell, self._core.mesh.state
+        tell, state = self._tell, self._state
         for model in self._models:
             self.save_model(model)
         if self._models:
@@ -147,31 +173,31 @@ class Keeper:
         self._save_keys()
 
     def _save_members(self) -> None:
-        for pool, model in self._core.mesh.state.members:
+        for pool, model in self._state.members:
             if model not in self._models:
                 continue
-            key, kept = member_key(pool, model), self._member(pool, model)
+            key, kept = f"{pool}\x00{model}", self._member(pool, model)
             if kept != self._members.get(key):
                 self._members[key] = kept
-                self._core.tell("state", messages.StateChanged("member", key, kept))
+                self._tell("state", messages.StateChanged("member", key, kept))
 
     def _save_keys(self) -> None:
         """Resting keys, by fingerprint: keys themselves are only in memory."""
-        state = self._core.mesh.state
+        state = self._state
         resting = state.rates.dump_keys(clock.now(), state.ahead)
         for provider in {*resting, *self._keys}:
             if resting.get(provider) != self._keys.get(provider):
                 value = {"resting": resting[provider]} if provider in resting else None
-                self._core.tell("state", messages.StateChanged("keys", provider, value))
+                self._tell("state", messages.StateChanged("keys", provider, value))
         self._keys = resting
 
     # -- what is restored -----------------------------------------------------------------------------
 
     def restore(self, tables: dict[str, dict[str, dict[str, Any]]]) -> None:
         """Take up where an earlier life ended."""
-        now, state = clock.now(), self._core.mesh.state
+        now, state = clock.now(), self._state
         for key, value in tables.get("member", {}).items():
-            pool, model = split_member_key(key)
+            pool, _, model = key.partition("\x00")
             state.members[pool, model] = states.load_member(value, now)
             self._members[key] = value
         for key, value in tables.get("model", {}).items():
@@ -186,3 +212,22 @@ class Keeper:
         self._keys = resting
         state.accounts.restore(usage_rows(tables.get("usage", {})), now)
         state.wake_at = 0.0  # a rest may have ended meanwhile
+
+
+def alert_map(alert: Alert) -> dict[str, Any]:
+    """The details of an alert's event."""
+    allowance = alert.allowance
+    amounts = {"limit": allowance.limit, "spent": alert.spent, "reserved": alert.reserved}
+    return {
+        "measure": allowance.measure,
+        "window": allowance.window,
+        "source": allowance.source,
+        **{key: amount_of(allowance.measure, amount) for key, amount in amounts.items()},
+        "resets_at": alert.resets_at,
+        "enforce": allowance.enforce,
+    }
+
+
+def amount_of(measure: str, amount: int) -> float | int:
+    """Money in USD, counts as they are."""
+    return dollars(amount) if measure == "cost" else amount

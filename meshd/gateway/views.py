@@ -13,13 +13,13 @@ from typing import Any
 
 import msgspec
 
-from meshd.core.member_key import member_key, split_member_key
+from meshd.core.member_key import member_key
 from meshd.core.money import dollars
 from meshd.core.redaction import redact_url
+from meshd.gateway.reports.state_publisher import amount_of
 from meshd.routing.availability import recovery
 from meshd.routing.availability.recovery import ACTIVE, PROBATION, STANDBY
 from meshd.routing.availability.state import MeshState, ProviderState, availabilities
-from meshd.routing.budgets.accounts import Alert
 from meshd.routing.decision.stages.maintenance import ends_in
 from meshd.routing.rates.rates import Headroom
 from meshd.routing.request.needs import RequestNeeds
@@ -135,9 +135,7 @@ class View:
             "latency": known.total.summary(),
             "first_token": known.first_token.summary(),
             "last_request": known.last_request,
-            "last_failure": None if known.last_failure is None else known.last_failure + self.state.ahead,
-            "last_failure_reason": known.last_failure_reason,
-            "failing_since": None if known.failing_since is None else known.failing_since + self.state.ahead,
+            **self._failures(model),
             "headroom": headroom_map(headroom),
             "limits": self.allowances_of(
                 {("model", model.id), *(("member", member_key(pool, model.id)) for pool in pools)}
@@ -146,9 +144,19 @@ class View:
 
     def failing(self, models: Iterable[ModelSpec]) -> list[dict[str, Any]]:
         """Of these, the models whose every request has failed of late."""
-        shown = ("id", "provider", "failing_since", "last_failure", "last_failure_reason")
-        known = (model for model in models if self.state.model(model.id).failing_since is not None)
-        return [{key: row[key] for key in shown} for row in map(self.model, known)]
+        return [
+            {"id": model.id, "provider": model.provider, **self._failures(model)}
+            for model in models
+            if self.state.model(model.id).failing_since is not None
+        ]
+
+    def _failures(self, model: ModelSpec) -> dict[str, Any]:
+        known, ahead = self.state.model(model.id), self.state.ahead
+        return {
+            "failing_since": None if known.failing_since is None else known.failing_since + ahead,
+            "last_failure": None if known.last_failure is None else known.last_failure + ahead,
+            "last_failure_reason": known.last_failure_reason,
+        }
 
     def provider(self, name: str, base_url: str | None, details: dict[str, Any]) -> dict[str, Any]:
         spec, known = self.table.providers[name], self.state.provider(name)
@@ -227,7 +235,7 @@ def headroom_map(headroom: Headroom) -> dict[str, Any]:
 
 def allowance_map(row: Mapping[str, Any]) -> dict[str, Any]:
     """A row of `Accounts.standing`, with money in USD. pool: of a member."""
-    pool, model = split_member_key(row["name"]) if row["scope"] == "member" else ("", row["name"])
+    pool, _, model = row["name"].partition("\0") if row["scope"] == "member" else ("", "", row["name"])
     return {
         "scope": row["scope"],
         "name": model,
@@ -235,26 +243,8 @@ def allowance_map(row: Mapping[str, Any]) -> dict[str, Any]:
         "measure": row["measure"],
         "window": row["window"],
         "source": row["source"],
-        **{key: _amount(row["measure"], row[key]) for key in ("limit", "spent", "reserved", "remaining")},
+        **{key: amount_of(row["measure"], row[key]) for key in ("limit", "spent", "reserved", "remaining")},
         "resets_at": row["resets_at"],
         "enforce": row["enforce"],
         "alert_threshold": row["alert_threshold"],
     }
-
-
-def alert_map(alert: Alert) -> dict[str, Any]:
-    """The details of an alert's event."""
-    allowance = alert.allowance
-    amounts = {"limit": allowance.limit, "spent": alert.spent, "reserved": alert.reserved}
-    return {
-        "measure": allowance.measure,
-        "window": allowance.window,
-        "source": allowance.source,
-        **{key: _amount(allowance.measure, amount) for key, amount in amounts.items()},
-        "resets_at": alert.resets_at,
-        "enforce": allowance.enforce,
-    }
-
-
-def _amount(measure: str, amount: int) -> float | int:
-    return dollars(amount) if measure == "cost" else amount

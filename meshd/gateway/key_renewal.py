@@ -7,18 +7,17 @@ Must never: use a key except to compare it, or hold a request beyond its deadlin
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 from meshd import messages
 from meshd.core.mailboxes import ActorUnavailable
+from meshd.gateway.actors import Actors
+from meshd.gateway.connector_pool import ConnectorPool
 from meshd.host import clock
-from meshd.sdk.provider import FailureKind, ProviderFailure, ProviderSettings
+from meshd.routing.rates.key_ring import KEY_REFUSED
+from meshd.sdk.provider import ProviderFailure, ProviderSettings
 
-if TYPE_CHECKING:
-    from meshd.gateway.router import RouterCore
-
-KEY_REFUSED = frozenset({FailureKind.AUTHENTICATION, FailureKind.PERMISSION})
 _PATIENCE = 3.0  # s to wait for a file that is being written
 _AGAIN = 0.05
 _ANSWER = 5.0  # s that the secret actor may take to read its stores
@@ -26,9 +25,15 @@ _RELOAD = 10.0
 
 
 class KeyRenewal:
-    def __init__(self, core: RouterCore) -> None:
-        self._core = core
+    def __init__(self, actors: Actors, connectors: ConnectorPool) -> None:
+        self._actors = actors
+        self._connectors = connectors
+        self._secrets: Mapping[str, tuple[str, ...]] = {}
         self._asking: dict[str, asyncio.Task[None]] = {}
+
+    def configure(self, secrets: Mapping[str, tuple[str, ...]]) -> None:
+        """secrets: provider → the names of its secrets, where they may be replaced while it runs."""
+        self._secrets = secrets
 
     async def renewed(
         self, refused: ProviderSettings, key: str, failure: ProviderFailure, deadline: float
@@ -40,7 +45,7 @@ class KeyRenewal:
         if failure.kind not in KEY_REFUSED:
             return None
         found = self._replacement(refused, key)
-        if found is None and self._may_change(refused.name):
+        if found is None and self._secrets.get(refused.name):
             joined = await self._ask(refused.name, deadline - clock.now())
             found = self._replacement(refused, key)
             if found is None and joined:  # that check may have been before this key was replaced
@@ -49,7 +54,7 @@ class KeyRenewal:
         return found
 
     def _replacement(self, refused: ProviderSettings, key: str) -> str | None:
-        current = self._core.providers.settings(refused.name)
+        current = self._connectors.settings(refused.name)
         if current is None:
             return None
         instead = successor(refused, current, key)
@@ -57,37 +62,28 @@ class KeyRenewal:
             return None
         return instead
 
-    def _may_change(self, provider: str) -> bool:
-        generation = self._core.generation
-        if generation is None or not generation.secret_names.get(provider):
-            return False
-        configured = generation.config.providers.get(provider)
-        return configured is not None and configured.auth.key_rotation
-
     async def _ask(self, provider: str, seconds: float) -> bool:
         """Whether a check was already running."""
         asking = self._asking.get(provider)
         joined = asking is not None
         if asking is None:
-            asking = self._asking[provider] = self._core.spawn(self._question(provider))
+            asking = self._asking[provider] = self._actors.spawn(self._question(provider))
             asking.add_done_callback(lambda _: self._asking.pop(provider, None))
         if seconds > 0:
             await asyncio.wait({asking}, timeout=seconds)
         return joined
 
     async def _question(self, provider: str) -> None:
-        generation = self._core.generation
-        names = tuple(generation.secret_names.get(provider, ())) if generation is not None else ()
+        names = tuple(self._secrets.get(provider, ()))
         until = clock.now() + _PATIENCE
         try:
             while True:
-                ask: Callable[..., Any] = self._core.ask
-                looked = await ask("secret", messages.RefreshSecret(names, provider), _ANSWER)
+                looked = await self._actors.ask("secret", messages.RefreshSecret(names, provider), _ANSWER)
                 if looked.changed or not looked.unsettled or clock.now() > until:
                     break
                 await asyncio.sleep(_AGAIN)
             # Answered when any reload requested earlier is done.
-            await ask("config", messages.LastReload(), _RELOAD)
+            await self._actors.ask("config", messages.LastReload(), _RELOAD)
         except ActorUnavailable:
             return
 

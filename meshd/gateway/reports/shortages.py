@@ -14,7 +14,7 @@ REMEMBERED = 300.0  # s
 _MOST = 16
 
 
-class Lacks:
+class Shortages:
     """Times: UTC seconds."""
 
     def __init__(self) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from meshd.gateway.requests.waiting_room import WaitingRoom
+from meshd.gateway.waiting_room import WaitingRoom
 from meshd.host import clock
 from meshd.routing.attempts.plan import GiveUp, Wait
 from meshd.routing.request.question import Requester
@@ -130,8 +130,8 @@ async def test_a_loop_may_give_what_is_due_at_once_no_time(room: WaitingRoom, mo
         call_soon=loop.call_soon,
         create_future=loop.create_future,
     )
-    monkeypatch.setattr("meshd.gateway.requests.waiting_room.asyncio", SimpleNamespace(**vars(asyncio)))
-    monkeypatch.setattr("meshd.gateway.requests.waiting_room.asyncio.get_running_loop", lambda: uvloops)
+    monkeypatch.setattr("meshd.gateway.waiting_room.asyncio", SimpleNamespace(**vars(asyncio)))
+    monkeypatch.setattr("meshd.gateway.waiting_room.asyncio.get_running_loop", lambda: uvloops)
 
     class Timed(Plan):
         def next(self, now: float) -> Any:

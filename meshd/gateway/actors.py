@@ -1,0 +1,25 @@
+"""How the gateway reaches the daemon's other actors and the background.
+
+Must never: be waited for during a request, except to renew a refused key.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any
+
+from meshd import messages
+
+Tell = Callable[[str, messages.Message], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Actors:
+    """tell: puts a message in an actor's mailbox. ask: and waits for its answer (name, message, seconds). spawn: runs a
+    coroutine in the background."""
+
+    tell: Tell
+    ask: Callable[[str, messages.Message, float], Awaitable[Any]]
+    spawn: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]

@@ -1,0 +1,1 @@
+"""What the gateway tells other actors: availability and limits, ended requests, shortages, clients."""

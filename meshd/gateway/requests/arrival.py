@@ -1,0 +1,91 @@
+"""A request as it arrives: read, its `model` resolved, and checked; or refused.
+
+Must never: reserve anything, or answer.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+
+from meshd.compilation.body_fields import load_body_fields
+from meshd.core.records import Outcome
+from meshd.gateway.frontends.exchange import Request
+from meshd.gateway.requests.outcome import outcome
+from meshd.gateway.requests.request import InferenceRequest
+from meshd.gateway.requests.stream_delivery import Delivery
+from meshd.gateway.runtime import Runtime
+from meshd.routing.attempts.plan import RequestPlan
+from meshd.routing.request import needs as reading
+from meshd.routing.request.question import Question, Requester
+from meshd.routing.request.session import session_of
+from meshd.routing.table.access import allowed_pools
+from meshd.routing.table.specs import AppSpec, RoutingTable, UnknownModel
+from meshd.sdk import lenient
+from meshd.sdk.provider import Operation
+from modelmesh.errors import InvalidRequestError, MeshError, NotFoundError
+from modelmesh.wording import MOST_NAMES, short, told
+
+OPERATIONS: Mapping[str, Operation] = {
+    "/v1/chat/completions": Operation.CHAT,
+    "/v1/completions": Operation.COMPLETION,
+    "/v1/embeddings": Operation.EMBEDDINGS,
+}
+
+
+def begin(runtime: Runtime, request: Request, operation: Operation) -> InferenceRequest:
+    """Read a request and resolve its `model`. Raises MeshError."""
+    try:
+        body = lenient.whole(request.body)  # for reading only; the original is sent
+        asked, needs = reading.read(operation, body)
+        fields = reading.split(body)
+        sent = fields if body is request.body else reading.split_oddly(request.body)
+    except reading.UnusableModelField as error:
+        raise InvalidRequestError(str(error), param="model") from None
+    except reading.UnusableField as error:
+        raise InvalidRequestError(str(error)) from None
+    except reading.MalformedBody as error:
+        raise InvalidRequestError(str(error), code="invalid_json") from None
+    if request.stream and not needs.stream:
+        raise InvalidRequestError('the frame asks for a stream and the body does not: set "stream": true in both')
+    request.stream = needs.stream
+    table = runtime.table
+    try:
+        target = table.resolve(asked)
+    except UnknownModel as unknown:
+        raise unknown_model(unknown, table, runtime.apps.identify(request.caller).spec) from None
+    identity = runtime.apps.identify(request.caller, request.arrived_at)
+    runtime.apps.check(identity, target, fields)
+    needs = load_body_fields().judged(needs, fields, budgeted=table.budgeted)
+    session = session_of(target.pool, request.headers, fields, identity.label)
+    requester = Requester(identity.spec, identity.account, identity.label, session, random.random, request.caller.uid)
+    question = Question(table, target.pool, needs, request.arrived, requester)
+    plan = RequestPlan(runtime.pipeline, question, request.deadline.at, request.deadline.latest)
+    reply = request.reply
+    delivery = Delivery(reply, operation, needs)
+    return InferenceRequest(
+        runtime, request, operation, table, asked, target, plan, sent, identity, body, reply, delivery
+    )
+
+
+def unknown_model(unknown: UnknownModel, table: RoutingTable, app: AppSpec) -> NotFoundError:
+    """app: the caller's, which is shown no pool that it may not use."""
+    if table.tree.resolve(unknown.name) is not None:
+        text = f"No model here has the capability {unknown.name}; add a provider that serves it."
+    else:
+        near = f"did you mean {' or '.join(map(short, unknown.nearest[:1]))}?" if unknown.nearest else ""
+        names = [pool.name for pool in allowed_pools(app, table)]
+        more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+        text = told(
+            f"No pool, capability or model is called {short(repr(unknown.name))}; "
+            f"{near or 'see `meshctl pools` and `meshctl models`.'}",
+            f"nearest: {', '.join(unknown.nearest)}" if len(unknown.nearest) > 1 else "",
+            f"pools are: {', '.join(map(short, names[:MOST_NAMES]))}{more}" if names else "",
+        )
+    return NotFoundError(text, code="model_not_found", param="model", nearest=unknown.nearest)
+
+
+def refused(runtime: Runtime, request: Request, operation: Operation, error: MeshError) -> Outcome:
+    """The record of a request that reached no pool: unreadable, or for something unknown or not allowed."""
+    identity = runtime.apps.identify(request.caller)
+    return outcome(request, operation, identity, "", error.status_code, error=error.message)

@@ -1,0 +1,40 @@
+"""A request for what a first list of models may still bring waits for it a little, as after a start.
+
+Owns: whether such a list is expected.
+Must never: hold a request beyond its deadline.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+
+from meshd.host import clock
+from meshd.host.awake import Limit
+
+_LONGEST = 5.0  # s
+
+
+class FirstLists:
+    """expected: discovery may find models that are not in the table."""
+
+    def __init__(self, expected: bool = False) -> None:
+        self.expected = expected
+        self._news = asyncio.Event()  # of another table, or that nothing is expected any more
+
+    def expect(self, more: bool) -> None:
+        self.expected = more
+        self.came()
+
+    def came(self) -> None:
+        """The table may have changed."""
+        self._news.set()
+        self._news = asyncio.Event()
+
+    async def wait(self, arrived: float, deadline: float, offered: Callable[[], bool]) -> None:
+        """Until the table offers what is asked for, or nothing more is expected. Times as of `clock.now()`."""
+        until = min(arrived + _LONGEST, deadline)
+        while self.expected and (left := until - clock.now()) > 0 and not offered():
+            with contextlib.suppress(TimeoutError), Limit(left):
+                await self._news.wait()

@@ -1,0 +1,38 @@
+"""What a request may use of the router: the configuration in use, the live state, and what is told of its attempts.
+
+Must never: know a request, or who answers one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from meshd.compilation.running_config import RunningConfig
+from meshd.gateway.app_identity import AppMatcher
+from meshd.gateway.connector_pool import ConnectorPool
+from meshd.gateway.key_renewal import KeyRenewal
+from meshd.gateway.reports.outcomes import Outcomes
+from meshd.gateway.reports.state_publisher import StatePublisher
+from meshd.gateway.waiting_room import WaitingRoom
+from meshd.routing.availability.state import MeshState
+from meshd.routing.decision.pipeline import Pipeline
+from meshd.routing.table.specs import RoutingTable
+from meshd.spend.journal import JournalWriter
+
+
+@dataclass(slots=True)
+class Runtime:
+    """config (None before the first), table and apps are replaced at a reload; a request keeps the table that it began
+    with. ledger: records that an attempt may cost something, before it leaves, and what it did cost."""
+
+    state: MeshState
+    pipeline: Pipeline
+    connectors: ConnectorPool
+    ledger: JournalWriter
+    room: WaitingRoom
+    publisher: StatePublisher
+    outcomes: Outcomes
+    keys: KeyRenewal
+    config: RunningConfig | None = None
+    table: RoutingTable = field(default_factory=RoutingTable.empty)
+    apps: AppMatcher = field(default_factory=lambda: AppMatcher(RoutingTable.empty()))

@@ -1,0 +1,71 @@
+"""What the health monitor reports of a provider, as far as it changes what the router may ask.
+
+Must never: bring back a provider that was set aside, unless it answered a probe.
+"""
+
+from __future__ import annotations
+
+from meshd import messages
+from meshd.gateway.actors import Tell
+from meshd.gateway.runtime import Runtime
+from meshd.host import clock
+from meshd.routing.availability import failures, recovery
+from meshd.routing.availability import state as states
+from meshd.routing.availability.state import Change, ProviderState
+from meshd.routing.rates.key_ring import KEY_REFUSED
+from meshd.routing.table.policies import RecoveryPolicy
+
+
+class HealthReports:
+    """For one router."""
+
+    def __init__(self, runtime: Runtime, tell: Tell) -> None:
+        self._runtime = runtime
+        self._tell = tell
+
+    def take(self, report: messages.HealthReport) -> None:
+        """Note its score and, if it was probed, apply what that says."""
+        now, known = clock.now(), self._runtime.state.provider(report.provider)
+        known.score = report.score
+        if not report.probed:
+            return
+        known.last_probe, known.latency = report.at, report.latency
+        known.probe_error = report.error if report.refused and known.answering != "serves" else ""
+        if report.refused:
+            self._refused(report, known, now)
+        elif report.answered or not report.available:
+            self._answered(report, known, now)
+
+    def _refused(self, report: messages.HealthReport, known: ProviderState, now: float) -> None:
+        """Only a request can tell more: it rests as after a failure, until it works again."""
+        aside, publisher = known.availability, self._runtime.publisher
+        if not report.available and not aside.standby:
+            reason = f"it does not answer probes: {report.error}"
+            recovery.stand_by(aside, reason, recovery.PROBE, RecoveryPolicy(), now)
+            publisher.changed([Change("provider", False, reason, provider=report.provider, until=aside.until)])
+        elif report.available and aside.standby and aside.cause == recovery.PROBE:
+            publisher.changed(failures.record_health(self._runtime.state, report.provider, True, "", now))
+
+    def _answered(self, report: messages.HealthReport, known: ProviderState, now: float) -> None:
+        runtime, aside = self._runtime, known.availability
+        if report.answered and aside.standby and aside.cause in KEY_REFUSED:
+            # A list of models may need no key: a request has to test it. A request refused again tells more than such a
+            # list, and the cooldown stays.
+            if aside.relapses <= 1 and now < aside.until:
+                aside.until = now
+                value = states.by_the_wall_clock(states.dump_provider(known), runtime.state.ahead)
+                self._tell("state", messages.StateChanged("provider", report.provider, value))
+            return
+        # Pools that wait for an operator hold their own members (`recovery.hold`).
+        changes = failures.record_health(runtime.state, report.provider, report.available, report.error, now)
+        runtime.publisher.changed(changes)
+        if report.answered and recovery.probe_answered(runtime.state, runtime.table, report.provider, now):
+            runtime.room.freed()
+        if any(change.available for change in changes):
+            self._refresh_secrets(report.provider)
+
+    def _refresh_secrets(self, provider: str) -> None:
+        config = self._runtime.config
+        names = config.secret_names.get(provider, ()) if config is not None else ()
+        if config is not None and names and config.config.secrets.reload_on_rotation:
+            self._tell("secret", messages.RefreshSecret(tuple(names), provider, "its provider is back"))
