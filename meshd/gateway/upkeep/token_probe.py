@@ -90,7 +90,7 @@ class TokenProbe:
         return ""
 
     def about_to_send(self, step: AttemptStep) -> None:
-        """It is no app's request, and not counted as one."""
+        """No app asked for it, so that it is not counted as a request."""
 
     def settled(self, attempt: UpstreamAttempt) -> None:
         publisher, model = self.runtime.publisher, attempt.step.model
