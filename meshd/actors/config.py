@@ -23,6 +23,7 @@ from meshd.config.check.problems import Problem
 from meshd.config.read.watching import FileWatch, digest
 from meshd.config.source import ConfigSource
 from meshd.connectors.registry import ConnectorRegistry
+from meshd.core.events import EventType
 from meshd.core.mailboxes import ActorUnavailable, Directory
 from meshd.core.records import Event
 from meshd.sdk.storage import StorageError
@@ -291,7 +292,7 @@ class ConfigActor(MeshActor):
             lines = [str(Problem(**problem)) for problem in report.problems]
             text = "\n  ".join([f"{reason}: refused, the running configuration stays", *lines])
         event = Event(
-            "config_reloaded" if report.ok else "config_rejected",
+            EventType.CONFIG_RELOADED if report.ok else EventType.CONFIG_REJECTED,
             time.time_ns(),
             severity,
             reason=text,

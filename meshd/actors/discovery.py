@@ -18,6 +18,7 @@ from meshd import messages
 from meshd.actors.base import MeshActor
 from meshd.actors.prepare import Prepare
 from meshd.actors.replies import Asked, DeferringMailbox, Gathering
+from meshd.core.events import EventType
 from meshd.core.mailboxes import Directory
 from meshd.core.records import Event
 from meshd.discovery.local_watch import LocalWatch
@@ -209,7 +210,7 @@ class DiscoveryActor(MeshActor):
 
     def _announce(self, provider: str, new: tuple[str, ...], gone: tuple[str, ...], reason: str = "") -> None:
         event = Event(
-            "discovery_models_updated",
+            EventType.DISCOVERY_MODELS_UPDATED,
             time.time_ns(),
             ids={"provider": provider},
             reason=reason or f"{len(new)} new, {len(gone)} gone",

@@ -13,6 +13,7 @@ from meshd import messages
 from meshd.actors.base import MeshActor
 from meshd.actors.prepare import Prepare
 from meshd.actors.replies import Asked, DeferringMailbox
+from meshd.core.events import EventType
 from meshd.core.mailboxes import Directory
 from meshd.core.records import Event
 from meshd.discovery.health_monitor import HealthMonitor, HealthSettings
@@ -142,7 +143,7 @@ class HealthActor(MeshActor):
         self._told[report.provider] = report.available
         if before != report.available:
             event = Event(
-                "provider_health_changed",
+                EventType.PROVIDER_HEALTH_CHANGED,
                 int(self._wall() * 1e9),
                 "debug",  # the router reports what it means for requests, once
                 {"provider": report.provider},

@@ -17,6 +17,7 @@ from meshd.actors.prepare import Prepare
 from meshd.compilation.secret_sources import secret_sources
 from meshd.connectors.secrets.resolver import Looked, SecretResolver
 from meshd.connectors.secrets.watch import SecretWatch
+from meshd.core.events import EventType
 from meshd.core.mailboxes import Directory
 from meshd.core.records import Event
 
@@ -110,7 +111,7 @@ class SecretActor(MeshActor):
     def _announce(self, name: str) -> None:
         reason, provider = self._why.pop(name, ("its store has a new value", ""))
         ids = {"secret": name} | ({"provider": provider} if provider else {})
-        self.tell("telemetry", Event("secret_rotated", time.time_ns(), ids=ids, reason=reason))
+        self.tell("telemetry", Event(EventType.SECRET_ROTATED, time.time_ns(), ids=ids, reason=reason))
 
     def _follow_files(self) -> None:
         files = tuple(path for path in self._resolver.files if not path.is_fifo()) if self._watches else ()

@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 from meshd import messages
 from meshd.actors.base import MeshActor
 from meshd.actors.prepare import Prepare
+from meshd.core.events import EventType
 from meshd.core.mailboxes import Directory
 from meshd.core.money import dollars
 from meshd.core.records import Event
@@ -187,5 +188,5 @@ class StateActor(MeshActor):
         if self._keeper is not None:
             self.tick(_SYNC, self._keeper.next_sync())
 
-    def _report(self, type: str, severity: str, reason: str) -> None:
+    def _report(self, type: EventType, severity: str, reason: str) -> None:
         self.tell("telemetry", Event(type, int(self._now() * 1e9), severity, {}, reason))

@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 
 from meshd import messages
 from meshd.actors.base import SUPERVISOR, MeshActor
+from meshd.core.events import EventType
 from meshd.core.mailboxes import Directory
 from meshd.core.records import Event
 
@@ -105,7 +106,7 @@ class Supervisor(MeshActor):
             self.failed(messages.ActorFailed(message.what, str(error)))
             return
         event = Event(
-            "actor_restarted",
+            EventType.ACTOR_RESTARTED,
             time.time_ns(),
             "warning",
             {"actor": message.what},

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from meshd.core.cause import Cause
+from meshd.core.events import EventType
 from meshd.core.message import Message
 
 
@@ -68,9 +70,10 @@ class Outcome(Message, frozen=True):
 class Event(Message, frozen=True):
     """Something operators want to know → telemetry, and live listeners."""
 
-    type: str
+    type: EventType
     at_ns: int  # UTC
     severity: str = "info"
     ids: dict[str, str] = {}  # pool, model, provider, app, request, actor, secret
-    reason: str = ""
+    reason: str = ""  # for people
     changed: dict[str, Any] = {}
+    cause: Cause | None = None  # of `reason`: why something was set aside, came back or was replaced

@@ -15,6 +15,7 @@ from meshd.compilation.running_config import RunningConfig
 from meshd.config.schema.root import DaemonConfig
 from meshd.connectors.registry import ConnectorRegistry
 from meshd.core.caller import Peer
+from meshd.core.events import EventType
 from meshd.gateway.actors import Actors
 from meshd.gateway.app_identity import AppMatcher
 from meshd.gateway.cache.cache import ResponseCache
@@ -39,7 +40,7 @@ from meshd.gateway.upkeep.probes import Probes
 from meshd.gateway.upkeep.spend_segments import SpendSegments, not_written
 from meshd.gateway.waiting_room import WaitingRoom
 from meshd.host import clock
-from meshd.routing.availability import recovery
+from meshd.routing.availability import interventions, recovery
 from meshd.routing.availability.state import MeshState
 from meshd.routing.decision import features
 from meshd.routing.decision.pipeline import Pipeline
@@ -149,14 +150,14 @@ class Router:
         except MeshError as error:
             return not isinstance(error, NotFoundError)
 
-    def _peer_event(self, type: str, reason: str, caller: Peer) -> None:
-        if type == "client_connected":
+    def _peer_event(self, type: EventType, reason: str, caller: Peer) -> None:
+        if type == EventType.CLIENT_CONNECTED:
             self.runtime.outcomes.clients.met(caller)
         ids = {"app": caller.app, "pid": str(caller.pid), "user": caller.user}
         self.runtime.publisher.event(type, "debug", ids, reason)
 
     def _strategy_set_aside(self, strategy: str, pool: str, why: str) -> None:
-        self.runtime.publisher.event("strategy_set_aside", "error", {"pool": pool}, why, {"strategy": strategy})
+        self.runtime.publisher.event(EventType.STRATEGY_SET_ASIDE, "error", {"pool": pool}, why, {"strategy": strategy})
 
     # -- state ----------------------------------------------------------------------------------------
 
@@ -224,10 +225,9 @@ class Router:
                 known.answering = ""
             if unprobed:
                 known.score = 1.0
-            if former != settings or (unprobed and known.availability.cause == recovery.PROBE):
-                why = "its configuration changed"
+            if former != settings or (unprobed and recovery.set_aside_by_probe(known.availability)):
                 self.runtime.publisher.changed(
-                    recovery.new_chance(self.runtime.state, generation.table, name, why, clock.now())
+                    interventions.new_chance(self.runtime.state, generation.table, name, clock.now())
                 )
 
     def _announce_membership(self, before: RoutingTable, after: RoutingTable) -> None:
@@ -236,7 +236,7 @@ class Router:
             new = set(pool.members)
             if old != new and before.models:
                 self.runtime.publisher.event(
-                    "pool_membership_changed",
+                    EventType.POOL_MEMBERSHIP_CHANGED,
                     ids={"pool": name},
                     changed={"added": sorted(new - old), "removed": sorted(old - new)},
                 )

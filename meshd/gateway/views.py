@@ -9,10 +9,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
+from meshd.core.cause import Cause
 from meshd.core.member_key import member_key
 from meshd.core.money import dollars
 from meshd.core.redaction import redact_url
@@ -30,17 +31,25 @@ from meshd.sdk.provider import Operation
 _ANY = RequestNeeds(Operation.CHAT)
 
 
-def availability_of(
-    table: RoutingTable, state: MeshState, pool: str, model: ModelSpec, now: float
-) -> tuple[str, str, float | None]:
-    """(status, why, seconds until it may be tried) of a model within a pool ("" for none in particular)."""
+class Standing(NamedTuple):
+    """Of a model within a pool. cause: None where its configuration says so, or a maintenance window. recovers:
+    seconds until it may be tried."""
+
+    status: str
+    reason: str = ""
+    recovers: float | None = 0.0
+    cause: Cause | None = None
+
+
+def availability_of(table: RoutingTable, state: MeshState, pool: str, model: ModelSpec, now: float) -> Standing:
+    """pool: "" for none in particular."""
     provider = table.providers.get(model.provider)
     if provider is not None and provider.disabled:
-        return STANDBY, provider.disabled, None
+        return Standing(STANDBY, provider.disabled, None)
     manual = state.model(model.id).deactivated
     if manual is not None:
-        return STANDBY, f"deactivated by hand: {manual}", None
-    worst, reason, wait = ACTIVE, "", 0.0
+        return Standing(STANDBY, f"deactivated by hand: {manual}", None, Cause.OPERATOR)
+    worst = Standing(ACTIVE)
     scopes = ("provider", "model", "pool")
     for scope, availability in zip(scopes, availabilities(state, pool, model.id, model.provider), strict=True):
         status = recovery.status(availability, now)
@@ -49,17 +58,17 @@ def availability_of(
         about = f"provider {model.provider}: " if scope == "provider" else ""
         recovers = recovery.recovers_in(availability, now)
         if status == STANDBY:
-            return STANDBY, about + availability.reason, recovers
-        worst, reason, wait = PROBATION, about + availability.reason, recovers or 0.0
+            return Standing(STANDBY, about + availability.reason, recovers, availability.cause)
+        worst = Standing(PROBATION, about + availability.reason, recovers or 0.0, availability.cause)
     spec = table.pools.get(pool)
-    rests = ends_in(spec, now + state.ahead, table.timezone) if spec is not None and worst == ACTIVE else None
+    rests = ends_in(spec, now + state.ahead, table.timezone) if spec is not None and worst.status == ACTIVE else None
     if rests is not None and spec is not None:
-        return STANDBY, f"maintenance window {spec.deactivation.maintenance!r}", rests
+        return Standing(STANDBY, f"maintenance window {spec.deactivation.maintenance!r}", rests)
     alone = state.rates.left_alone(model.id, now)
-    if worst == ACTIVE and alone is not None and (spec is None or spec.retry.honor_retry_after):
+    if worst.status == ACTIVE and alone is not None and (spec is None or spec.retry.honor_retry_after):
         why = f"{model.provider} asked us to pause: {alone.reason}"
-        return STANDBY if alone.longer else ACTIVE, why, alone.left(now)
-    return worst, reason, wait
+        return Standing(STANDBY if alone.longer else ACTIVE, why, alone.left(now), Cause.RATE_LIMITED)
+    return worst
 
 
 class View:
@@ -90,13 +99,14 @@ class View:
 
     def _member(self, pool: PoolSpec, id: str) -> dict[str, Any]:
         model, known = self.table.models[id], self.state.member(pool.name, id)
-        status, reason, recovers = availability_of(self.table, self.state, pool.name, model, self.now)
+        found = availability_of(self.table, self.state, pool.name, model, self.now)
         return {
             "id": id,
             "provider": model.provider,
-            "status": status,
-            "reason": reason,
-            "recovers_in": recovers if status != ACTIVE or reason else None,
+            "status": found.status,
+            "reason": found.reason,
+            "cause": found.cause,
+            "recovers_in": found.recovers if found.status != ACTIVE or found.reason else None,
             "failures": known.failures,
             "error_rate": known.outcomes.rate(self.now).fraction,
             "headroom": self._headroom(pool, model).fraction,
@@ -106,8 +116,8 @@ class View:
     def model(self, model: ModelSpec) -> dict[str, Any]:
         known = self.state.model(model.id)
         pools = [name for name in self.table.pools_of(model.id) if self.app.pools is None or name in self.app.pools]
-        statuses = [availability_of(self.table, self.state, pool, model, self.now) for pool in pools or [""]]
-        status, reason, _ = next((found for found in statuses if found[0] == ACTIVE), statuses[0])
+        standings = [availability_of(self.table, self.state, pool, model, self.now) for pool in pools or [""]]
+        standing = next((found for found in standings if found.status == ACTIVE), standings[0])
         rates = [self.state.member(pool, model.id).outcomes.rate(self.now).fraction for pool in pools]
         delivery = (("synchronous", model.synchronous), ("streaming", model.streaming))
         headroom = self._headroom(self.table.resolve(model.id).pool, model)
@@ -122,8 +132,9 @@ class View:
             "max_images": model.max_images,
             "delivery": [mode for mode, has in delivery if has],
             "pools": pools,
-            "status": status,
-            "reason": reason,
+            "status": standing.status,
+            "reason": standing.reason,
+            "cause": standing.cause,
             "deactivated": known.deactivated,
             "in_flight": known.in_flight,
             "requests": known.requests,
@@ -156,6 +167,8 @@ class View:
             "failing_since": None if known.failing_since is None else known.failing_since + ahead,
             "last_failure": None if known.last_failure is None else known.last_failure + ahead,
             "last_failure_reason": known.last_failure_reason,
+            "last_failure_kind": known.last_failure_kind,
+            "last_failure_said": known.last_failure_said,
         }
 
     def provider(self, name: str, base_url: str | None, details: dict[str, Any]) -> dict[str, Any]:
@@ -172,6 +185,8 @@ class View:
             "key": _key(known, spec),
             "answering": known.answering,
             "reason": spec.disabled or known.availability.reason or known.probe_error or _nothing_there(known),
+            "cause": known.availability.cause,
+            "said": known.probe_error if known.availability.why is None else known.availability.why.said,
             "score": round(known.score, 3),
             "last_probe": known.last_probe,
             "latency": known.latency,
@@ -184,6 +199,7 @@ class View:
                 {
                     "id": key.id,
                     "reason": key.reason,
+                    "cause": key.why.cause,
                     "until": None if math.isinf(key.until) else key.until + ahead,
                 }
                 for key in resting

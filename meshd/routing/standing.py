@@ -8,6 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from meshd.core.cause import Cause, Why
+from meshd.routing.words import words
+from meshd.sdk.provider import FailureKind
+
 INDEFINITELY = float("inf")
 
 FIRST_RETRY, LONGEST_RETRY = 0.5, 2.0
@@ -23,15 +27,14 @@ class Availability:
 
     probation: False: it did not fail, and is active again when the time comes, untested.
     relapses: how often it went to standby without staying well in between; the cooldown doubles with each.
-    tester: the request that is testing it now, when no other may. cause: the FailureKind or rule behind `reason`.
+    tester: the request that is testing it now, when no other may. why: of its present standby.
     standby_events, quota_resets, downtime (s, up to the last recovery): since it exists.
     """
 
     standby: bool = False
     until: float = 0.0
     since: float = 0.0
-    reason: str = ""
-    cause: str = ""
+    why: Why | None = None
     probation: bool = True
     relapses: int = 0
     recovered_at: float = 0.0
@@ -43,6 +46,20 @@ class Availability:
     tries: int = 0  # such tries that failed
     tested_at: float = INDEFINITELY  # since when `tester` tests it
     failed_since: float = -INDEFINITELY  # when the last test that failed had begun
+
+    @property
+    def reason(self) -> str:
+        """Why it is on standby, in words; "" if it is not."""
+        return "" if self.why is None else words(self.why)
+
+    @property
+    def cause(self) -> Cause | None:
+        return None if self.why is None else self.why.cause
+
+    @property
+    def kind(self) -> FailureKind | None:
+        """Of the failure behind its standby; None if there was none."""
+        return None if self.why is None else self.why.kind
 
     def down_for(self, now: float) -> float:
         """Seconds of standby in total, including the present one."""

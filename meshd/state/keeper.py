@@ -18,6 +18,7 @@ from typing import Any, Protocol
 import msgspec
 
 from meshd.connectors.storage.open import Storage, StorageError, StorageReset, open_storage
+from meshd.core.events import EventType
 from meshd.messages import RestoredState, SyncStatus
 from meshd.spend.calendar import Calendar
 from meshd.spend.ledger import Ledger, OpenItems, Usage, UsageKey, day_of, usage_id
@@ -53,7 +54,7 @@ _decode = msgspec.json.decode
 
 
 class Report(Protocol):
-    def __call__(self, type: str, severity: str, reason: str) -> None: ...
+    def __call__(self, type: EventType, severity: str, reason: str) -> None: ...
 
 
 class StateKeeper:
@@ -170,7 +171,7 @@ class StateKeeper:
         gone = "was removed" if not self.directory.is_dir() else "has lost a file"
         why = f"{self.directory} {gone} while it was in use; what is known is written again"
         logger.warning("%s", why)
-        self._report("state_unwritable", "warning", why)
+        self._report(EventType.STATE_UNWRITABLE, "warning", why)
         if self._segments.lost():
             self._segments.abandon()
         if self._storage is not None:
@@ -368,7 +369,7 @@ class StateKeeper:
     def _outage(self, problem: str) -> None:
         if not self.error:
             logger.warning("state is not being saved; the daemon continues in memory: %s", problem)
-            self._report("state_unwritable", "warning", problem)
+            self._report(EventType.STATE_UNWRITABLE, "warning", problem)
         self.error = problem
         self.backoff = min(LONGEST_BACKOFF, max(self.backoff * 2, self.settings.sync_interval))
 
@@ -382,7 +383,7 @@ class StateKeeper:
         if self.error:
             logger.info("state is being saved again")
             self.error = ""
-            self._report("state_recovered", "info", "the state directory can be written again")
+            self._report(EventType.STATE_RECOVERED, "info", "the state directory can be written again")
 
     def next_sync(self) -> float:
         """Seconds until `sync` should run again."""

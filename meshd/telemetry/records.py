@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from meshd.core.durations import format_duration
 from meshd.core.money import dollars
 from meshd.core.records import Event, Outcome
@@ -21,6 +23,8 @@ def event_entry(event: Event) -> Entry:
     fields: dict[str, Any] = {"type": event.type, **event.ids}
     if event.reason:
         fields["reason"] = event.reason
+    if event.cause is not None:
+        fields["cause"] = str(event.cause)
     if event.changed:
         fields["changed"] = event.changed
     until = event.changed.get("until")
@@ -37,7 +41,7 @@ def clean_event(event: Event, redactor: Redactor) -> Event:
     changed = redactor.value(event.changed) if event.changed else event.changed
     if reason == event.reason and changed == event.changed:
         return event
-    return Event(event.type, event.at_ns, event.severity, event.ids, reason, changed)
+    return msgspec.structs.replace(event, reason=reason, changed=changed)
 
 
 def request_entry(outcome: Outcome, redactor: Redactor) -> Entry:

@@ -10,32 +10,12 @@ import typer
 from meshd.cli import daemon, helping
 from meshd.cli.screen import output as out
 from meshd.core.durations import format_duration
+from meshd.core.events import EventType
 from modelmesh.wording import no_such
 
 app = helping.Commands()
 
-TYPES = (
-    "model_activated",
-    "model_deactivated",
-    "model_rotated",
-    "provider_health_changed",
-    "provider_deactivated",
-    "provider_recovered",
-    "pool_membership_changed",
-    "discovery_models_updated",
-    "budget_alert",
-    "budget_exceeded",
-    "config_reloaded",
-    "config_rejected",
-    "actor_restarted",
-    "secret_rotated",
-    "request_hedged",
-    "stream_continued",
-    "strategy_set_aside",
-    "usage_replaced",
-    "client_connected",
-    "client_lost",
-)
+TYPES = tuple(EventType)
 _STYLES = {"debug": out.FAINT, "warning": "yellow", "error": out.BAD, "critical": out.BAD}
 
 
@@ -125,10 +105,10 @@ def _changes(event: dict[str, Any], at: float) -> str:
     """Beside the reason: how long it lasts, and what is now otherwise."""
     changed = {name: value for name, value in (event.get("changed") or {}).items() if value}
     reason = str(event.get("reason") or "")
-    if reason and event.get("type") in ("config_reloaded", "config_rejected"):
+    if reason and event.get("type") in (EventType.CONFIG_RELOADED, EventType.CONFIG_REJECTED):
         return ""  # the reason lists them
-    if reason == f"{changed.get('from')} → {changed.get('to')}":
-        return ""
+    if event.get("type") == EventType.MODEL_ROTATED and not event.get("cause"):
+        return ""  # the reason names both
     until = changed.pop("until", None)
     parts = [f"{name}: {_shown(name, value)}" for name, value in changed.items()]
     if isinstance(until, int | float):

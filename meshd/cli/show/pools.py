@@ -302,11 +302,10 @@ def availability(provider: Mapping[str, Any]) -> tuple[str, str]:
 def of_its_key(provider: Mapping[str, Any]) -> tuple[str, str]:
     """What is wrong with its key, "" for nothing; and what the provider said to that."""
     what = _WRONG_KEYS.get(str(provider.get("key")), "")
-    return what, str(provider.get("reason") or "").removeprefix(what).removeprefix(": ")
+    return what, str(provider.get("said") or "") if what else str(provider.get("reason") or "")
 
 
 _WRONG_KEYS = {"refused": "its key is refused", "wanted": "it needs a key and has none"}
-"""As the daemon's reason begins (`routing/availability/failures.py`)."""
 
 
 def failing(model: Mapping[str, Any]) -> str:
@@ -314,11 +313,11 @@ def failing(model: Mapping[str, Any]) -> str:
     since, last = model.get("failing_since"), model.get("last_failure")
     if not since or not last:
         return ""
-    kind, _, why = str(model.get("last_failure_reason") or "").partition(": ")
+    why = model.get("last_failure_said") or model.get("last_failure_kind")
     what = f"its last request failed {out.ago(last)}"
     if last - since >= 1:
         what = f"every request failed in the last {out.seconds(time.time() - since)}, the last {out.ago(last)}"
-    return f"{what}: {why or kind}"
+    return f"{what}: {why}" if why else what
 
 
 def _one(found: list[dict[str, Any]], name: str) -> dict[str, Any]:

@@ -30,11 +30,15 @@ _EXPECTED = {
 }
 
 
+ONE_OF = ("literal_error", "enum")
+"""The kinds of pydantic's errors that name the values there are."""
+
+
 def sentence(kind: str, context: Mapping[str, Any], fallback: str) -> str:
     """What was expected, for a pydantic error of this kind, without the value."""
     if kind == "missing":
         return "is missing"
-    if kind == "literal_error":
+    if kind in ONE_OF:
         return "expected " + str(context.get("expected", "")).replace("'", "")
     if kind in _EXPECTED:
         return f"expected {_EXPECTED[kind]}"

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from meshd.config.check.apps import AppChecks
 from meshd.config.check.connectors import ConnectorChecks
-from meshd.config.check.error_messages import sentence, shown
+from meshd.config.check.error_messages import ONE_OF, sentence, shown
 from meshd.config.check.pool_checks import RuleChecks
 from meshd.config.check.problems import Problem, line_of
 from meshd.config.schema import LOCAL_SERVERS, RootConfig
@@ -106,7 +106,7 @@ class Validation:
             message += self.quote(path)
         suggestion = None
         value = _at(self._written, path)[1]
-        if kind == "literal_error" and isinstance(value, str):
+        if kind in ONE_OF and isinstance(value, str):
             suggestion = likeliest(value, re.findall(r"'([^']*)'", str(fault.get("ctx", {}).get("expected", ""))))
         self.report(path, message, suggestion)
 

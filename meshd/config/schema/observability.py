@@ -12,6 +12,7 @@ from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from meshd.config.schema.base import Duration, Entries, NotBuiltYet, OpenSection, Section, Size
+from meshd.core.events import EventType
 
 Severity = Literal["debug", "info", "warning", "error", "critical"]
 
@@ -20,32 +21,6 @@ def _always(value: bool) -> bool:
     if not value:
         raise PydanticCustomError("meshd", "expected {expected}", {"expected": "true: keys are masked at every level"})
     return value
-
-
-EventType = Literal[
-    "actor_restarted",
-    "budget_alert",
-    "budget_exceeded",
-    "client_connected",
-    "client_lost",
-    "config_rejected",
-    "config_reloaded",
-    "discovery_models_updated",
-    "model_activated",
-    "model_deactivated",
-    "model_rotated",
-    "pool_membership_changed",
-    "provider_deactivated",
-    "provider_health_changed",
-    "provider_recovered",
-    "request_hedged",
-    "secret_rotated",
-    "state_recovered",
-    "state_unwritable",
-    "stream_continued",
-    "strategy_set_aside",
-    "usage_replaced",
-]
 
 
 class SinksSection(OpenSection):

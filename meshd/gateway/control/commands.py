@@ -13,14 +13,17 @@ from typing import Any
 import msgspec
 
 from meshd import messages
+from meshd.core.cause import Cause, Why
+from meshd.core.events import EventType
 from meshd.gateway import views
 from meshd.gateway.actors import Actors
 from meshd.gateway.control.base import Group, number, text
 from meshd.gateway.control.dispatcher import Call, Dispatcher
 from meshd.gateway.runtime import Runtime
 from meshd.host import clock
-from meshd.routing.availability import recovery
+from meshd.routing.availability import interventions, recovery
 from meshd.routing.decision.strategies.preference import StickUntilFailure
+from meshd.routing.words import words
 from modelmesh.errors import ConflictError, NotFoundError
 from modelmesh.wording import no_such
 
@@ -28,6 +31,7 @@ logger = logging.getLogger(__name__)
 
 LEFT_OUT = "left_out"
 """Instead of a failure's kind: it was not asked."""
+_BY_HAND = Why(Cause.OPERATOR)
 _SLOW = 120.0  # s for commands that wait for providers
 
 
@@ -61,15 +65,16 @@ class Commands(Group):
         start = pool.members.index(before) + 1 if before in pool.members else 0
         for model_id in pool.members[start:] + pool.members[:start]:
             model = runtime.table.models[model_id]
-            status = views.availability_of(runtime.table, runtime.state, pool.name, model, now)[0]
+            status = views.availability_of(runtime.table, runtime.state, pool.name, model, now).status
             if model_id != before and status == recovery.ACTIVE:
                 state.current = model_id
                 self.actors.tell("state", messages.StateChanged("pool", pool.name, {"current": model_id}, True))
                 self.runtime.publisher.event(
-                    "model_rotated",
+                    EventType.MODEL_ROTATED,
                     ids={"pool": pool.name, "model": model_id},
-                    reason="by hand",
+                    reason=words(_BY_HAND),
                     changed={"from": before, "to": model_id},
+                    cause=_BY_HAND.cause,
                 )
                 return {"pool": pool.name, "from": before, "to": model_id}
         raise ConflictError(
@@ -80,13 +85,15 @@ class Commands(Group):
     async def activate(self, call: Call) -> dict[str, Any]:
         """Undo a deactivation by hand, and end every cooldown of the model, its provider and its provider's keys."""
         model_id, runtime = self.model(call), self.runtime
-        changes = recovery.activate(runtime.state, runtime.table, model_id, clock.now())
+        changes = interventions.activate(runtime.state, runtime.table, model_id, clock.now())
         runtime.state.rates.reset(runtime.table.models[model_id])
         self.runtime.publisher.changed(changes)
         self.runtime.publisher.save_model(model_id, durable=True)
         runtime.room.freed()  # also if only a key rested
         if not any(change.model == model_id for change in changes):
-            self.runtime.publisher.event("model_activated", ids={"model": model_id}, reason="by hand")
+            self.runtime.publisher.event(
+                EventType.MODEL_ACTIVATED, ids={"model": model_id}, reason=words(_BY_HAND), cause=_BY_HAND.cause
+            )
         return {"id": model_id, "status": "active", "reason": ""}
 
     async def deactivate(self, call: Call) -> dict[str, Any]:
@@ -95,7 +102,10 @@ class Commands(Group):
         reason = str(call.body.get("reason") or "no reason given")
         self.runtime.state.model(model_id).deactivated = reason
         self.runtime.publisher.save_model(model_id, durable=True)
-        self.runtime.publisher.event("model_deactivated", "warning", {"model": model_id}, f"by hand: {reason}")
+        why = words(Why(Cause.OPERATOR, said=reason))
+        self.runtime.publisher.event(
+            EventType.MODEL_DEACTIVATED, "warning", {"model": model_id}, why, cause=Cause.OPERATOR
+        )
         return {"id": model_id, "status": "standby", "reason": reason}
 
     async def reload(self, call: Call) -> dict[str, Any]:

@@ -13,15 +13,16 @@ from collections.abc import Iterable
 from typing import Any
 
 from meshd import messages
+from meshd.core.cause import Cause
+from meshd.core.events import EventType
 from meshd.core.member_key import member_key, split_member_key
 from meshd.core.money import dollars
 from meshd.core.records import Event, Outcome
 from meshd.gateway.actors import Tell
 from meshd.gateway.waiting_room import WaitingRoom
 from meshd.host import clock
-from meshd.routing.availability import failures, recovery
-from meshd.routing.availability import state as states
-from meshd.routing.availability.state import Change, MeshState
+from meshd.routing.availability import interventions, recovery, saved, used_up
+from meshd.routing.availability.state import INDEFINITELY, Change, MeshState
 from meshd.routing.budgets.accounts import Alert
 from meshd.routing.table.specs import RoutingTable
 from meshd.spend.ledger import usage_rows
@@ -49,13 +50,14 @@ class StatePublisher:
 
     def event(
         self,
-        type: str,
+        type: EventType,
         severity: str = "info",
         ids: dict[str, str] | None = None,
         reason: str = "",
         changed: dict[str, Any] | None = None,
+        cause: Cause | None = None,
     ) -> None:
-        self._tell("telemetry", Event(type, time.time_ns(), severity, ids or {}, reason, changed or {}))
+        self._tell("telemetry", Event(type, time.time_ns(), severity, ids or {}, reason, changed or {}, cause))
 
     # -- availability ---------------------------------------------------------------------------------
 
@@ -74,32 +76,32 @@ class StatePublisher:
         """Pools that wait for an operator before they use a failed provider again. A used-up quota is not a failure."""
         if not self._state.provider(change.provider).availability.probation:
             return []
-        return recovery.hold(self._state, self._table, change.provider, change.reason, clock.now())
+        return interventions.hold(self._state, self._table, change.provider, change.why, clock.now())
 
     def _publish(self, change: Change) -> None:
         state = self._state
         ids = {key: value for key in ("pool", "model", "provider") if (value := getattr(change, key))}
         if change.scope == "provider":
-            kind = "provider_recovered" if change.available else "provider_deactivated"
-            value = self._wall(states.dump_provider(state.provider(change.provider)))
+            kind = EventType.PROVIDER_RECOVERED if change.available else EventType.PROVIDER_DEACTIVATED
+            value = self._wall(saved.dump_provider(state.provider(change.provider)))
             self._tell("state", messages.StateChanged("provider", change.provider, value))
         else:
-            kind = "model_activated" if change.available else "model_deactivated"
+            kind = EventType.MODEL_ACTIVATED if change.available else EventType.MODEL_DEACTIVATED
             if change.scope == "model":
                 self.save_model(change.model)
             else:
                 member = self._member(change.pool, change.model)
                 self._tell("state", messages.StateChanged("member", member_key(change.pool, change.model), member))
-        until = None if change.until in (None, states.INDEFINITELY) else change.until + state.ahead
+        until = None if change.until in (None, INDEFINITELY) else change.until + state.ahead
         severity = "info" if change.available else "warning"
-        self.event(kind, severity, ids, change.reason, {"until": until} if until else {})
+        self.event(kind, severity, ids, change.reason, {"until": until} if until else {}, change.why.cause)
 
     def _wall(self, value: dict[str, Any]) -> dict[str, Any]:
         """As saved, with wall-clock times, for a later life."""
-        return states.by_the_wall_clock(value, self._state.ahead)
+        return saved.by_the_wall_clock(value, self._state.ahead)
 
     def _member(self, pool: str, model: str) -> dict[str, Any] | None:
-        kept = states.dump_member(self._state.member(pool, model))
+        kept = saved.dump_member(self._state.member(pool, model))
         return None if kept is None else self._wall(kept)
 
     def wake(self) -> None:
@@ -115,9 +117,9 @@ class StatePublisher:
 
     def _take_alerts(self) -> None:
         if alerts := self._state.accounts.take_alerts():
-            self._alert(alerts)
+            self.alert(alerts)
 
-    def _alert(self, alerts: Iterable[Alert]) -> None:
+    def alert(self, alerts: Iterable[Alert]) -> None:
         """Limits that are near, or reached; a used-up allowance sets its model or provider aside."""
         now = clock.now()
         for alert in alerts:
@@ -126,7 +128,7 @@ class StatePublisher:
             if allowance.scope == "member":
                 ids["pool"], ids["model"] = split_member_key(ids.pop("member"))
             self.event(alert.type, "warning", ids, alert.reason, alert_map(alert))
-            self.changed(failures.record_used_up(self._state, self._table, alert, now))
+            self.changed(used_up.record_used_up(self._state, self._table, alert, now))
 
     # -- what is saved --------------------------------------------------------------------------------
 
@@ -152,7 +154,7 @@ class StatePublisher:
     def save_model(self, model: str, *, durable: bool = False) -> None:
         """durable: write at once, as for an operator's decision."""
         state = self._state
-        value = self._wall(states.dump_model(state.model(model)))
+        value = self._wall(saved.dump_model(state.model(model)))
         alone = state.rates.left_alone(model, clock.now())
         if alone is not None:
             value = {**value, "left_alone": alone.dump(state.ahead)}
@@ -166,7 +168,7 @@ class StatePublisher:
         if self._models:
             self._save_members()
         for provider in self._providers:
-            value = self._wall(states.dump_provider(state.provider(provider)))
+            value = self._wall(saved.dump_provider(state.provider(provider)))
             tell("state", messages.StateChanged("provider", provider, value))
         self._models.clear()
         self._providers.clear()
@@ -197,14 +199,14 @@ class StatePublisher:
         """Take up where an earlier life ended."""
         now, state = clock.now(), self._state
         for key, value in tables.get("member", {}).items():
-            pool, _, model = key.partition("\x00")
-            state.members[pool, model] = states.load_member(value, now)
+            pool, model = split_member_key(key)
+            state.members[pool, model] = saved.load_member(value, now)
             self._members[key] = value
         for key, value in tables.get("model", {}).items():
-            state.models[key] = states.load_model(value, now)
+            state.models[key] = saved.load_model(value, now)
             state.rates.load_left_alone(key, value.get("left_alone"), now)
         for key, value in tables.get("provider", {}).items():
-            state.providers[key] = states.load_provider(value, now)
+            state.providers[key] = saved.load_provider(value, now)
         for key, value in tables.get("pool", {}).items():
             state.pool(key).current = value.get("current")
         resting = {key: value.get("resting", []) for key, value in tables.get("keys", {}).items()}

@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from meshd.compilation.body_fields import load_body_fields
+from meshd.core.events import EventType
 from meshd.core.money import dollars
 from meshd.formats.openai.usage import usage_map
 from meshd.gateway.app_identity import Identity
@@ -217,7 +218,7 @@ class InferenceRequest:
         self.corrections.append(f"{model.id}: {replaced}")
         ids = {"pool": step.pool.name, "model": model.id, "provider": model.provider} | self._id()
         counted = {"tokens_in": usage.input_tokens, "tokens_out": usage.output_tokens}
-        self.runtime.publisher.event("usage_replaced", "warning", ids, replaced, counted)
+        self.runtime.publisher.event(EventType.USAGE_REPLACED, "warning", ids, replaced, counted)
 
     def _tell_changes(self) -> None:
         if self.plan.changes:
@@ -255,7 +256,7 @@ class InferenceRequest:
         self.plan.needs = reading.of_the_rest(self.plan.needs, self.delivery.text_since, usage.output_tokens)
         self.delivery.go_on()
         ids = {"pool": attempt.step.pool.name, "model": attempt.step.model.id, "provider": attempt.step.model.provider}
-        self.runtime.publisher.event("stream_continued", "warning", ids | self._id(), failure.message,
+        self.runtime.publisher.event(EventType.STREAM_CONTINUED, "warning", ids | self._id(), failure.message,
                         {"pieces": self.delivery.pieces})  # fmt: skip
 
     def _second(self, first: AttemptStep) -> AttemptStep | None:
@@ -265,13 +266,15 @@ class InferenceRequest:
             return None
         ids = {"pool": first.pool.name, "model": second.model.id} | self._id()
         changed = {"from": first.model.id, "to": second.model.id}
-        self.runtime.publisher.event("request_hedged", "info", ids, f"{first.model.id} has not answered yet", changed)
+        self.runtime.publisher.event(
+            EventType.REQUEST_HEDGED, "info", ids, f"{first.model.id} has not answered yet", changed
+        )
         return second
 
     def _rotated(self, pool: str, before: str, after: str) -> None:
         self.runtime.state.pool(pool).rotations += 1
         self.runtime.publisher.event(
-            "model_rotated", ids={"pool": pool, "model": after}, reason=f"{before} → {after}",
+            EventType.MODEL_ROTATED, ids={"pool": pool, "model": after}, reason=f"{before} → {after}",
             changed={"from": before, "to": after},
         )  # fmt: skip
 
@@ -304,7 +307,7 @@ class InferenceRequest:
         if plan.attempts:
             described["attempts"] = plan.book.as_maps()
         if self.corrections:
-            described["usage_replaced"] = self.corrections
+            described[EventType.USAGE_REPLACED] = self.corrections
         if plan.hedges:
             described["hedges"] = plan.hedges
         if self.delivery.continued:

@@ -6,11 +6,11 @@ Must never: bring back a provider that was set aside, unless it answered a probe
 from __future__ import annotations
 
 from meshd import messages
+from meshd.core.cause import Cause, Why
 from meshd.gateway.actors import Tell
 from meshd.gateway.runtime import Runtime
 from meshd.host import clock
-from meshd.routing.availability import failures, recovery
-from meshd.routing.availability import state as states
+from meshd.routing.availability import probes, recovery, saved
 from meshd.routing.availability.state import Change, ProviderState
 from meshd.routing.rates.key_ring import KEY_REFUSED
 from meshd.routing.table.policies import RecoveryPolicy
@@ -40,26 +40,26 @@ class HealthReports:
         """Only a request can tell more: it rests as after a failure, until it works again."""
         aside, publisher = known.availability, self._runtime.publisher
         if not report.available and not aside.standby:
-            reason = f"it does not answer probes: {report.error}"
-            recovery.stand_by(aside, reason, recovery.PROBE, RecoveryPolicy(), now)
-            publisher.changed([Change("provider", False, reason, provider=report.provider, until=aside.until)])
-        elif report.available and aside.standby and aside.cause == recovery.PROBE:
-            publisher.changed(failures.record_health(self._runtime.state, report.provider, True, "", now))
+            why = Why(Cause.PROBE_FAILED, said=report.error)
+            recovery.stand_by(aside, why, RecoveryPolicy(), now)
+            publisher.changed([Change("provider", False, why, provider=report.provider, until=aside.until)])
+        elif report.available and aside.standby and recovery.set_aside_by_probe(aside):
+            publisher.changed(probes.record_health(self._runtime.state, report.provider, True, "", now))
 
     def _answered(self, report: messages.HealthReport, known: ProviderState, now: float) -> None:
         runtime, aside = self._runtime, known.availability
-        if report.answered and aside.standby and aside.cause in KEY_REFUSED:
+        if report.answered and aside.standby and aside.kind in KEY_REFUSED:
             # A list of models may need no key: a request has to test it. A request refused again tells more than such a
             # list, and the cooldown stays.
             if aside.relapses <= 1 and now < aside.until:
                 aside.until = now
-                value = states.by_the_wall_clock(states.dump_provider(known), runtime.state.ahead)
+                value = saved.by_the_wall_clock(saved.dump_provider(known), runtime.state.ahead)
                 self._tell("state", messages.StateChanged("provider", report.provider, value))
             return
-        # Pools that wait for an operator hold their own members (`recovery.hold`).
-        changes = failures.record_health(runtime.state, report.provider, report.available, report.error, now)
+        # Pools that wait for an operator hold their own members (`interventions.hold`).
+        changes = probes.record_health(runtime.state, report.provider, report.available, report.error, now)
         runtime.publisher.changed(changes)
-        if report.answered and recovery.probe_answered(runtime.state, runtime.table, report.provider, now):
+        if report.answered and probes.probe_answered(runtime.state, runtime.table, report.provider, now):
             runtime.room.freed()
         if any(change.available for change in changes):
             self._refresh_secrets(report.provider)

@@ -11,6 +11,7 @@ import logging
 from typing import Any
 
 from meshd import messages
+from meshd.core.cause import Cause, Why
 from meshd.gateway.actors import Tell
 from meshd.gateway.runtime import Runtime
 from meshd.host import clock
@@ -68,17 +69,16 @@ class ModelLists:
             if model.provider != provider:
                 continue
             known = runtime.state.model(model.id).availability
-            reason = ""
+            why = None
             if model.upstream in listed:
-                if known.cause == FailureKind.MODEL_NOT_FOUND and recovery.reset(known, now):
-                    reason = "its provider lists it"
+                if known.kind is FailureKind.MODEL_NOT_FOUND:
+                    why = recovery.reset(known, now, Why(Cause.LISTED_AGAIN))
             elif deactivates and model.upstream in before:
-                reason = "its provider no longer lists it"
-                recovery.stand_by_indefinitely(known, reason, FailureKind.MODEL_NOT_FOUND, now)
-            if reason:
-                runtime.publisher.changed(
-                    [Change("model", not known.standby, reason, model=model.id, provider=provider)]
-                )
+                why = Why(Cause.NOT_LISTED, FailureKind.MODEL_NOT_FOUND)
+                recovery.stand_by_indefinitely(known, why, now)
+            if why is not None:
+                change = Change("model", not known.standby, why, model=model.id, provider=provider)
+                runtime.publisher.changed([change])
 
 
 async def _detailed(provider: Provider, listed: list[ModelListing], timeout: float) -> list[ModelListing]:

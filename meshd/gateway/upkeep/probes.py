@@ -18,7 +18,8 @@ from meshd.gateway.runtime import Runtime
 from meshd.gateway.upkeep.token_probe import NotSent, ask_one_token
 from meshd.host import clock
 from meshd.host.awake import Limit
-from meshd.routing.availability import failures, recovery
+from meshd.routing.availability import probes as rules
+from meshd.routing.availability import recovery, used_up
 from meshd.routing.availability.state import availabilities
 from meshd.routing.decision.stages import maintenance
 from meshd.routing.table.specs import ModelSpec, PoolSpec, RoutingTable
@@ -115,7 +116,7 @@ class Probes:
         table = runtime.table
         spec = table.providers.get(message.provider)
         if status is not None and spec is not None:
-            runtime.publisher.changed(failures.record_quota(runtime.state, spec, status, clock.now(), table.timezone))
+            runtime.publisher.changed(used_up.record_quota(runtime.state, spec, status, clock.now(), table.timezone))
 
     # -- models ---------------------------------------------------------------------------------------
 
@@ -128,7 +129,7 @@ class Probes:
             or maintenance.objection_of(pool, now + runtime.state.ahead, runtime.table.timezone) is not None
         ):
             return
-        wanted = recovery.to_probe(runtime.state, runtime.table, pool, now, message.models, message.resting)
+        wanted = rules.to_probe(runtime.state, runtime.table, pool, now, message.models, message.resting)
         await asyncio.gather(*(self._probe(pool, runtime.table.models[id], message.timeout) for id in wanted))
 
     async def _probe(self, pool: PoolSpec, model: ModelSpec, timeout: float) -> None:
@@ -157,9 +158,7 @@ class Probes:
         provider = table.providers.get(model.provider)
         if provider is None:  # a reload removed it meanwhile
             return
-        changes = failures.record_probe(
-            runtime.state, pool, model, provider, failure, clock.now(), tester, table.timezone
-        )
+        changes = rules.record_probe(runtime.state, pool, model, provider, failure, clock.now(), tester, table.timezone)
         runtime.publisher.changed(changes)
         if failure is not None:
             runtime.outcomes.attempt_failed(model.provider, failure)

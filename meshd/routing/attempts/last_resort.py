@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from meshd.routing.attempts.course import Course
 from meshd.routing.attempts.errors.no_model import Consulted
 from meshd.routing.attempts.waiting import Wait
-from meshd.routing.availability import recovery
+from meshd.routing.availability import recovery, used_up
 from meshd.routing.availability.state import INDEFINITELY, Availability, availabilities
 from meshd.routing.request.question import Question
 from meshd.routing.table.specs import ModelSpec, PoolSpec
@@ -94,7 +94,7 @@ def _tested_from(course: Course, model: ModelSpec, question: Question) -> Restin
         return None
     at = now if course.is_back(model.id, now) else max(course.not_before.get(model.id, now), now)
     told = [] if once else state.rates.rests(question, model)
-    believed = once or recovery.has_calendar(question.pool.recovery, course.provider_of(model))
+    believed = once or used_up.has_calendar(question.pool.recovery, course.provider_of(model))
     refuses = False
     for availability in (*availabilities(state, question.pool.name, model.id, model.provider), *told):
         wait = recovery.tested_in(availability, now)
@@ -102,9 +102,9 @@ def _tested_from(course: Course, model: ModelSpec, question: Question) -> Restin
             return None
         if recovery.refuses(availability, now):
             refuses = True
-            if (believed and availability.cause == FailureKind.QUOTA) or _is_told_by(course, model, availability):
+            if (believed and availability.kind is FailureKind.QUOTA) or _is_told_by(course, model, availability):
                 return None
-        elif availability.standby and availability.cause not in recovery.PASSING and wait > 0:
+        elif availability.standby and not recovery.passing(availability) and wait > 0:
             return None
         at = max(at, now + wait)
         if recovery.tested_by_another(availability, course.book, now):

@@ -11,7 +11,7 @@ from dataclasses import replace
 from meshd.routing.attempts.book import NOTHING, AttemptStep
 from meshd.routing.attempts.course import Course
 from meshd.routing.attempts.retry import Verdict, asks_for_another, classify, delay, is_final, is_refusal
-from meshd.routing.availability import failures, recovery
+from meshd.routing.availability import failures, recovery, used_up
 from meshd.routing.availability.retry_after import bound_wait
 from meshd.routing.availability.state import availabilities
 from meshd.routing.decision import features
@@ -214,7 +214,7 @@ class Outcomes(Course):
             return refusals < LAST_SURPRISES and surprising
         question = self.question(self.failed_at[step.model.id], step.pool)
         policy = step.pool.recovery
-        if failure.kind is FailureKind.QUOTA and recovery.has_calendar(policy, self.provider_of(step.model)):
+        if failure.kind is FailureKind.QUOTA and used_up.has_calendar(policy, self.provider_of(step.model)):
             return False
         since = min(
             each.since if recovery.refuses(each, question.now) else question.now

@@ -9,24 +9,22 @@ State belongs to a model *within a pool* (a member) if a rule of the pool caused
 
 from __future__ import annotations
 
-import math
-from collections import defaultdict, deque
-from collections.abc import Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Literal
 
+from meshd.core.cause import Why
 from meshd.core.fair_eviction import Shares
 from meshd.routing.availability.error_rate import OutcomeWindow
+from meshd.routing.availability.latencies import Latencies
 from meshd.routing.budgets.accounts import Accounts
 from meshd.routing.rates.rates import Rates
-from meshd.routing.request.features import load_refused
 from meshd.routing.standing import INDEFINITELY as INDEFINITELY
 from meshd.routing.standing import Availability as Availability
 from meshd.routing.table.specs import ModelSpec
-from meshd.sdk.provider import QuotaStatus
-
-_LONGEST_REST = 32 * 86400.0  # s: to the next month
-_HISTORY = 128  # latencies kept per model: enough for a p95, few enough for thousands of models
+from meshd.routing.words import words
+from meshd.sdk.provider import FailureKind, QuotaStatus
 
 
 @dataclass(slots=True)
@@ -39,62 +37,6 @@ class MemberState:
     overdue: int = 0  # requests that ran into their own deadlines, with no success since
     overdue_at: float | None = None  # when the last of them that counted was
     outcomes: OutcomeWindow = field(default_factory=OutcomeWindow, compare=False)
-
-
-class Latencies:
-    """The last latencies, in seconds; percentiles are exact over them. smoothed: an exponential average in which each
-    new value counts an eighth; None while there is none."""
-
-    __slots__ = ("_ordered", "_recent", "_sum", "count", "smoothed")
-
-    def __init__(self) -> None:
-        self._recent: deque[float] = deque(maxlen=_HISTORY)
-        self._ordered: list[float] | None = None  # the recent ones, until there is another
-        self._sum = 0.0
-        self.count = 0
-        self.smoothed: float | None = None
-
-    def add(self, seconds: float) -> None:
-        self._remember(seconds)
-        self._sum += seconds
-        self.count += 1
-
-    def _remember(self, seconds: float) -> None:
-        self._recent.append(seconds)
-        self._ordered = None
-        self.smoothed = seconds if self.smoothed is None else self.smoothed + (seconds - self.smoothed) / 8
-
-    @property
-    def average(self) -> float | None:
-        """Over all latencies ever."""
-        return self._sum / self.count if self.count else None
-
-    def percentile(self, fraction: float) -> float | None:
-        """Of the recent ones; None if there are none."""
-        if not self._recent:
-            return None
-        ordered = self._ordered
-        if ordered is None:
-            ordered = self._ordered = sorted(self._recent)
-        return ordered[min(int(fraction * len(ordered)), len(ordered) - 1)]
-
-    def dump(self) -> dict[str, Any] | None:
-        """None when there is nothing worth keeping."""
-        if not self.count:
-            return None
-        return {"recent": [round(each, 4) for each in self._recent], "sum": round(self._sum, 4), "count": self.count}
-
-    @classmethod
-    def load(cls, saved: dict[str, Any] | None) -> Latencies:
-        found = cls()
-        if saved:
-            for each in saved.get("recent", ()):
-                found._remember(float(each))
-            found._sum, found.count = float(saved.get("sum", 0.0)), int(saved.get("count", 0))
-        return found
-
-    def summary(self) -> dict[str, float | None]:
-        return {"average": self.average, "p50": self.percentile(0.5), "p95": self.percentile(0.95)}
 
 
 @dataclass(slots=True)
@@ -113,13 +55,19 @@ class ModelState:
     first_token: Latencies = field(default_factory=Latencies)
     last_request: float | None = None
     last_failure: float | None = None
-    last_failure_reason: str = ""
+    last_failure_kind: FailureKind | None = None
+    last_failure_said: str = ""
     failing_since: float | None = None  # every request has failed since
     answered: bool = False  # since the daemon began
     refused: dict[str, float] = field(default_factory=dict)  # feature → when it was last refused
     output_limit: str = ""  # the name of the limit that it takes, where it refused the one of `ModelSpec.output_limit`
     answered_at: float = -INDEFINITELY  # the last time
     refused_at: float = -INDEFINITELY  # when it last refused an answerable request
+
+    @property
+    def last_failure_reason(self) -> str:
+        kind, said = self.last_failure_kind, self.last_failure_said
+        return said if kind is None else f"{kind}: {said}"
 
     @property
     def has_answered(self) -> bool:
@@ -165,15 +113,20 @@ class PoolState:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """Something became available or unavailable. `scope` is member, model or provider."""
+    """Something became available or unavailable."""
 
-    scope: str
+    scope: Literal["member", "model", "provider"]
     available: bool
-    reason: str
+    why: Why
     pool: str = ""
     model: str = ""
     provider: str = ""
     until: float | None = None
+
+    @property
+    def reason(self) -> str:
+        """In words."""
+        return words(self.why)
 
 
 class MeshState:
@@ -213,157 +166,6 @@ class MeshState:
             provider.in_flight, provider.availability.tester = 0, None
         for member in self.members.values():
             member.availability.tester = None
-
-
-# -- what outlives a restart ---------------------------------------------------------------------------
-
-
-def dump_availability(availability: Availability) -> dict[str, Any] | None:
-    """None when there is nothing worth keeping."""
-    if not availability.standby and not availability.relapses and not availability.standby_events:
-        return None
-    return {
-        "standby": availability.standby,
-        "until": None if availability.until == INDEFINITELY else availability.until,
-        "since": availability.since,
-        "reason": availability.reason,
-        "cause": availability.cause,
-        "probation": availability.probation,
-        "relapses": availability.relapses,
-        "recovered_at": availability.recovered_at,
-        "standby_events": availability.standby_events,
-        "quota_resets": availability.quota_resets,
-        "downtime": availability.downtime,
-    }
-
-
-def by_the_wall_clock(value: dict[str, Any], ahead: float) -> dict[str, Any]:
-    """What was dumped, with its times by the wall clock."""
-    if not ahead:
-        return value
-    moved = dict(value)
-    rest = moved.get("availability")
-    if rest is not None:
-        moved["availability"] = {**rest, **{key: rest[key] + ahead for key in _MOMENTS if rest.get(key)}}
-    for name in ("last_failure", "failing_since"):
-        if moved.get(name) is not None:
-            moved[name] += ahead
-    if moved.get("refused"):
-        moved["refused"] = {feature: at + ahead for feature, at in moved["refused"].items()}
-    return moved
-
-
-_MOMENTS = ("until", "since", "recovered_at")
-
-
-def load_availability(saved: Mapping[str, Any], now: float) -> Availability:
-    """A saved availability. It never rests longer from now than it was meant to, even if the clock was set."""
-    since = _number(saved, "since", now)
-    until = INDEFINITELY if saved.get("until") is None else _number(saved, "until", now)
-    if until != INDEFINITELY:
-        until = min(until, now + min(max(until - since, 0.0), _LONGEST_REST))
-    return Availability(
-        standby=bool(saved.get("standby")),
-        until=until,
-        since=min(since, now),
-        reason=str(saved.get("reason") or ""),
-        cause=str(saved.get("cause") or ""),
-        probation=bool(saved.get("probation", True)),
-        relapses=_count(saved, "relapses"),
-        recovered_at=min(_number(saved, "recovered_at"), now),
-        standby_events=_count(saved, "standby_events"),
-        quota_resets=_count(saved, "quota_resets"),
-        downtime=max(_number(saved, "downtime"), 0.0),
-    )
-
-
-def _saved_availability(saved: Mapping[str, Any], now: float) -> Availability:
-    kept = saved.get("availability")
-    return load_availability(kept, now) if isinstance(kept, Mapping) else Availability()
-
-
-def _number(saved: Mapping[str, Any], key: str, default: float = 0.0) -> float:
-    """A value written by another version, or by hand, must not keep the daemon from starting."""
-    value = saved.get(key)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        return default
-    return float(value)
-
-
-def _count(saved: Mapping[str, Any], key: str) -> int:
-    return max(int(_number(saved, key)), 0)
-
-
-def _moment(saved: Mapping[str, Any], key: str) -> float | None:
-    return None if saved.get(key) is None else _number(saved, key)
-
-
-def dump_member(member: MemberState) -> dict[str, Any] | None:
-    kept = dump_availability(member.availability)
-    if kept is None and not member.failures:
-        return None
-    return {"availability": kept, "failures": member.failures}
-
-
-def load_member(saved: Mapping[str, Any], now: float) -> MemberState:
-    return MemberState(_saved_availability(saved, now), _count(saved, "failures"))
-
-
-def dump_model(model: ModelState) -> dict[str, Any]:
-    return {
-        "availability": dump_availability(model.availability),
-        "deactivated": model.deactivated,
-        "requests": model.requests,
-        "failures": model.failures,
-        "tokens_in": model.tokens_in,
-        "tokens_out": model.tokens_out,
-        "cost": model.cost,
-        "total": model.total.dump(),
-        "first_token": model.first_token.dump(),
-        "last_request": model.last_request,
-        "last_failure": model.last_failure,
-        "last_failure_reason": model.last_failure_reason,
-        "failing_since": model.failing_since,
-        "refused": dict(model.refused),
-    }
-
-
-def load_model(saved: Mapping[str, Any], now: float) -> ModelState:
-    deactivated = saved.get("deactivated")
-    return ModelState(
-        availability=_saved_availability(saved, now),
-        deactivated=None if deactivated is None else str(deactivated),
-        requests=_count(saved, "requests"),
-        failures=_count(saved, "failures"),
-        tokens_in=_count(saved, "tokens_in"),
-        tokens_out=_count(saved, "tokens_out"),
-        cost=_count(saved, "cost"),
-        total=Latencies.load(saved.get("total")),
-        first_token=Latencies.load(saved.get("first_token")),
-        last_request=_moment(saved, "last_request"),
-        last_failure=_moment(saved, "last_failure"),
-        last_failure_reason=str(saved.get("last_failure_reason") or ""),
-        failing_since=_moment(saved, "failing_since"),
-        refused=load_refused(saved.get("refused"), now),
-    )
-
-
-def dump_provider(provider: ProviderState) -> dict[str, Any]:
-    return {
-        "availability": dump_availability(provider.availability),
-        "auth_valid": provider.auth_valid,
-        "requests": provider.requests,
-        "cost": provider.cost,
-    }
-
-
-def load_provider(saved: Mapping[str, Any], now: float) -> ProviderState:
-    return ProviderState(
-        availability=_saved_availability(saved, now),
-        auth_valid=bool(saved.get("auth_valid", True)),
-        requests=_count(saved, "requests"),
-        cost=_count(saved, "cost"),
-    )
 
 
 def availabilities(state: MeshState, pool: str, model: str, provider: str) -> Iterator[Availability]:

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from meshd.core.events import EventType
 from meshd.core.member_key import member_key
 from meshd.routing.budgets import limit as wording
 from meshd.routing.budgets.limit import NEVER, Limit, precedence
@@ -47,9 +48,9 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """A limit reached its `alert_threshold` ("budget_alert") or was used up ("budget_exceeded"), once a window."""
+    """A limit reached its `alert_threshold` or was used up, once a window."""
 
-    type: str
+    type: EventType
     allowance: Allowance
     spent: int
     reserved: int
@@ -241,7 +242,7 @@ class Accounts:
         alerts, self._alerts = self._alerts, []
         return alerts
 
-    def _alert(self, limit: Limit, types: Iterable[str]) -> None:
+    def _alert(self, limit: Limit, types: Iterable[EventType]) -> None:
         assert self.period is not None, "a limit is reached in one"
         for type in types:
             resets_at = limit.resets_at(self.period)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from meshd.core.events import EventType
 from meshd.core.member_key import split_member_key
 from meshd.core.money import NANO
 from meshd.routing.budgets.windows import COST, MEASURES, ROLLING, Meter, Sums
@@ -77,24 +78,28 @@ class Limit:
     def reserved(self) -> int:
         return self.sums.taken[self.measure] - self.sums.used[self.measure]
 
-    def due(self) -> list[str]:
+    def due(self) -> list[EventType]:
         """The types of alert that are due now, each once per window."""
-        found = []
+        found: list[EventType] = []
         if not self._warned and self.spent >= self._warns_at:
             self._warned = True
-            found.append("budget_alert")
+            found.append(EventType.BUDGET_ALERT if self._is_budget else EventType.LIMIT_ALERT)
         if self.spent >= self.allowance.limit:
             found += self.used_up()
         self._next_alert()
         return found
 
-    def used_up(self) -> list[str]:
+    def used_up(self) -> list[EventType]:
         """A reservation was refused, or nothing is left: alerts, once per window."""
         if self._exceeded:
             return []
         self._exceeded = True
         self._next_alert()
-        return ["budget_exceeded"]
+        return [EventType.BUDGET_EXCEEDED if self._is_budget else EventType.LIMIT_EXCEEDED]
+
+    @property
+    def _is_budget(self) -> bool:
+        return self.allowance.source == "budget"
 
     def resets_at(self, period: Period, excess: int = 1) -> float | None:
         """When the window ends, of a rolling one when `excess` of it has left; UTC s, None: not by itself."""

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from math import isfinite
 from typing import Any
 
+from meshd.core.cause import Cause, Why
 from meshd.routing.rates.sliding_window import WINDOW
 from meshd.routing.standing import FIRST_RETRY, LONGEST_KEPT, Availability
 from meshd.sdk.provider import FailureKind, RateLimits
@@ -67,8 +68,9 @@ class LeftAlone:
         self.until = until
         self.reason = reason
         self.longer = longer
-        self.rest = rest or Availability(True, since=since, cause=FailureKind.RATE_LIMIT, retry_at=since + FIRST_RETRY)
-        self.rest.until, self.rest.reason = until, reason
+        self.rest = rest or Availability(True, since=since, retry_at=since + FIRST_RETRY)
+        self.rest.until = until
+        self.rest.why = Why(Cause.RATE_LIMITED, FailureKind.RATE_LIMIT, reason)
         if until - since <= LONGEST_KEPT:
             self.rest.retry_at = until
 

@@ -14,8 +14,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from meshd.core.cause import Cause, Why, dump_why, load_why
 from meshd.routing.standing import FIRST_RETRY, LONGEST_KEPT, Availability
 from meshd.routing.table.specs import KeySpec
+from meshd.routing.words import words
 from meshd.sdk.provider import FailureKind
 
 INDEFINITELY = float("inf")
@@ -27,13 +29,11 @@ LONGEST_REST = 86400.0  # s: the longest that a saved rest with an end may last,
 
 @dataclass(frozen=True, slots=True)
 class RestingKey:
-    """id: the fingerprint. until: UTC seconds, infinite: until an operator or a probe says otherwise. cause: the
-    FailureKind behind `reason`. since: when it was refused; told: until when its provider asked to be left alone with
-    it, 0 where it did not."""
+    """id: the fingerprint. until: UTC seconds, infinite: until an operator or a probe says otherwise. since: when it
+    was refused; told: until when its provider asked to be left alone with it, 0 where it did not."""
 
     id: str
-    reason: str
-    cause: str
+    why: Why
     until: float
     since: float = field(default=0.0, compare=False)
     told: float = field(default=0.0, compare=False)
@@ -41,7 +41,12 @@ class RestingKey:
     @property
     def for_rates(self) -> bool:
         """It was only used too much; nothing else is wrong with it."""
-        return self.cause == FailureKind.RATE_LIMIT
+        return self.why.kind is FailureKind.RATE_LIMIT
+
+    @property
+    def reason(self) -> str:
+        """In the provider's words."""
+        return self.why.said or words(self.why)
 
 
 class KeyRing:
@@ -82,8 +87,8 @@ class KeyRing:
         known = self._all_rest
         if known is None:
             soon = now + FIRST_RETRY if first.for_rates else now
-            known = self._all_rest = Availability(True, since=now, cause=first.cause, retry_at=soon)
-        known.until, known.reason = first.until, first.reason
+            known = self._all_rest = Availability(True, since=now, retry_at=soon)
+        known.until, known.why = first.until, first.why
         if first.told - first.since <= LONGEST_KEPT:
             known.retry_at = max(known.retry_at, first.told)
         return known
@@ -128,8 +133,7 @@ class KeyRing:
         return [
             {
                 "id": rest.id,
-                "reason": rest.reason,
-                "cause": rest.cause,
+                "why": dump_why(rest.why),
                 "until": None if rest.until == INDEFINITELY else rest.until + ahead,
             }
             for rest in self.resting(now)
@@ -139,5 +143,5 @@ class KeyRing:
         for each in saved:
             until = each.get("until")
             end = INDEFINITELY if until is None else min(float(until), now + LONGEST_REST)
-            rest = RestingKey(str(each.get("id", "")), str(each.get("reason", "")), str(each.get("cause", "")), end)
+            rest = RestingKey(str(each.get("id", "")), load_why(each) or Why(Cause.KEY_REFUSED), end)
             self._resting[rest.id] = rest

@@ -19,6 +19,7 @@ from collections.abc import Callable, Mapping, Sequence
 from math import ceil
 from typing import TYPE_CHECKING, Any
 
+from meshd.core.cause import Why, cause_of
 from meshd.routing.rates.header_limits import LeftAlone, Observed
 from meshd.routing.rates.headroom import (
     UNLIMITED,
@@ -35,7 +36,7 @@ from meshd.routing.request.estimate import Estimate
 from meshd.routing.standing import LONGEST_KEPT, Availability
 from meshd.routing.table.policies import PacingPolicy
 from meshd.routing.table.specs import ModelSpec, ProviderSpec, RateSpec, RoutingTable
-from meshd.sdk.provider import RateLimits
+from meshd.sdk.provider import FailureKind, RateLimits
 
 if TYPE_CHECKING:
     from meshd.routing.request.question import Question
@@ -291,17 +292,17 @@ class Rates:
     # -- keys -----------------------------------------------------------------------------------------
 
     def key_refused(
-        self, ticket: RateTicket, reason: str, cause: str, now: float, for_seconds: float, told: float = 0.0
+        self, ticket: RateTicket, reason: str, kind: FailureKind, now: float, for_seconds: float, told: float = 0.0
     ) -> bool:
         """A provider with several keys refused this one: only it rests. True while another key is usable.
 
-        for_seconds: infinite: until `reset_keys`. told: seconds that the provider asked for. cause: a FailureKind. With
+        for_seconds: infinite: until `reset_keys`. told: seconds that the provider asked for. With
         a single key: False, and nothing rests. Keys that rest only for their rate are reported by `no_room`.
         """
         provider = self.providers.get(ticket.model.provider)
         if not ticket.key or provider is None or provider.keys is None:
             return False
-        rest = RestingKey(ticket.key, reason, cause, now + for_seconds, now, now + told)
+        rest = RestingKey(ticket.key, Why(cause_of(kind), kind, reason), now + for_seconds, now, now + told)
         return provider.keys.refuse(rest, now)
 
     def resting_keys(self, provider: str, now: float) -> list[RestingKey]:

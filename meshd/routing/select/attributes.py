@@ -11,7 +11,8 @@ from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
 from meshd.core.money import dollars
-from meshd.routing.availability.state import Latencies, MeshState, ModelState
+from meshd.routing.availability.latencies import Latencies
+from meshd.routing.availability.state import MeshState, ModelState
 from meshd.routing.request.question import Question
 from meshd.routing.table.specs import ModelSpec, Pricing
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from meshd.core.events import EventType
 from meshd.core.records import Attempt, Event, Outcome
 from meshd.telemetry.statistics import bucket as b
 from meshd.telemetry.statistics.bucket import Bucket
@@ -130,7 +131,7 @@ def at(part: int, *, pool: str = "", model: str = "", provider: str = "") -> Key
 def count_standby(event: Event, find: Find) -> None:
     """A model or provider was set aside."""
     ids = event.ids
-    if event.type == "provider_deactivated":
+    if event.type == EventType.PROVIDER_DEACTIVATED:
         if ids.get("provider"):
             find(at(ATTEMPT, provider=ids["provider"])).n[b.STANDBY] += 1
         return

@@ -17,6 +17,8 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from meshd.core.cause import RESETS
+from meshd.core.events import EventType
 from meshd.core.records import Event, Outcome
 from meshd.telemetry.statistics import breakdown, cells
 from meshd.telemetry.statistics import bucket as b
@@ -55,18 +57,18 @@ class Statistics:
         self._begin_minute(now)
         ids = event.ids
         match event.type:
-            case "model_deactivated":
+            case EventType.MODEL_DEACTIVATED:
                 cells.count_standby(event, self._cell)
                 self._down.setdefault(("model", ids.get("model", "")), now)
-            case "provider_deactivated":
+            case EventType.PROVIDER_DEACTIVATED:
                 cells.count_standby(event, self._cell)
                 self._down.setdefault(("provider", ids.get("provider", "")), now)
-            case "model_activated":
+            case EventType.MODEL_ACTIVATED:
                 self._came_up("model", ids.get("model", ""), now)
-                if "quota" in event.reason:
-                    cells.count_quota_reset(event, self._cell)
-            case "provider_recovered":
+            case EventType.PROVIDER_RECOVERED:
                 self._came_up("provider", ids.get("provider", ""), now)
+        if event.cause in RESETS:
+            cells.count_quota_reset(event, self._cell)
 
     def _came_up(self, scope: str, name: str, now: float) -> None:
         since = self._down.pop((scope, name), None)

@@ -9,6 +9,7 @@ from msgspec import structs
 from meshd.routing.availability.state import Availability
 from meshd.routing.request.needs import RequestNeeds
 from meshd.routing.request.question import Question, Requester
+from tests.support.routing.causes import resting
 from tests.support.routing.routing_builders import CHAT_NEEDS, NOW, Mesh
 
 
@@ -25,4 +26,4 @@ def take(made: Mesh, id: str, **given: Any) -> str | None:
 
 
 def down(made: Mesh, id: str) -> None:
-    made.state.member("chat", id).availability = Availability(standby=True, until=NOW + 10**6, reason="it fails")
+    made.state.member("chat", id).availability = Availability(standby=True, until=NOW + 10**6, why=resting("it fails"))

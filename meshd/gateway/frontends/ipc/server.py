@@ -19,6 +19,7 @@ from typing import Any
 
 import zmq
 
+from meshd.core.events import EventType
 from meshd.gateway.frontends.admission import Admission, NotYours
 from meshd.gateway.frontends.exchange import Answer, Deadline, Request
 from meshd.gateway.frontends.ipc import multipart
@@ -193,7 +194,7 @@ class IpcServer:
     def _meet(self, identity: bytes, first: zmq.Frame) -> Connection:
         connection = self.connections.meet(identity, first)
         if connection.identity in self.connections.known:
-            self._on_event("client_connected", "", connection.caller)
+            self._on_event(EventType.CLIENT_CONNECTED, "", connection.caller)
         return connection
 
     def _malformed(self, connection: Connection, reason: str, request_id: bytes) -> None:
@@ -283,7 +284,7 @@ class IpcServer:
             if request is not None and why == SILENT:  # it may only have slept, and would wait until its deadline
                 reply = request.reply
                 reply.error(StreamInterrupted(_GAVE_UP) if reply.sent else _given_up())
-        self._on_event("client_lost", why, connection.caller)
+        self._on_event(EventType.CLIENT_LOST, why, connection.caller)
 
 
 def _given_up() -> MeshError:

@@ -144,7 +144,8 @@ def as_another_was_refused(
     model: ModelSpec, provider: ProviderSpec, availability: Availability, rests_for: float | None
 ) -> MeshError:
     """As if this request had been refused itself: another was, while this one waited for the outcome."""
-    failure = ProviderFailure(FailureKind(availability.cause), availability.reason)
+    assert availability.kind is not None, "it refuses"
+    failure = ProviderFailure(availability.kind, availability.reason)
     if failure.kind is FailureKind.MODEL_NOT_FOUND:
         return passed_on(failure, [])
     attempt = Attempt(model.id, model.provider, False, failure.kind, failure.message, 0, 0.0)

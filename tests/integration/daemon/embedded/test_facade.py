@@ -66,6 +66,19 @@ def test_from_a_file_as_a_context_manager(mesh, file, two, eventually):
     eventually(lambda: hello(mesh).choices[0].message.content == "changed")
 
 
+def test_a_request_in_flight_is_counted_by_the_embedded_status(two, nothing_left):
+    with ModelMesh() as mesh:
+        mesh.initialize(MeshConfig.from_dict(two([{"reply": "word " * 50, "chunk_delay": 0.2}])))
+        assert mesh.command("GET", "/mesh/v1/status")["in_flight"] == 0
+        with mesh.get_client(timeout=30, max_retries=0) as client:
+            stream = client.chat.completions.create(
+                model="chat", messages=[{"role": "user", "content": "hello"}], stream=True
+            )
+            with stream:
+                next(iter(stream))
+                assert mesh.command("GET", "/mesh/v1/status")["in_flight"] == 1
+
+
 def test_nothing_is_left_after_shutdown_and_it_is_idempotent(file, nothing_left, short, eventually):
     mesh = ModelMesh.from_yaml(file, sockets=[Listen(f"ipc://{short}/s")])
     address = mesh.address

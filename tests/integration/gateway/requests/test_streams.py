@@ -144,6 +144,16 @@ def test_a_request_cancelled_before_it_could_begin_is_answered_and_forgotten(dae
     assert daemon.status()["in_flight"] == 0
 
 
+def test_a_request_in_flight_is_counted_and_a_listener_to_events_is_not(daemon, line):
+    assert daemon.status()["in_flight"] == 0
+    request_id = line.chat(model="endless", stream=True)
+    line.receive(wire.CHUNK)
+    listens = line.request("/mesh/v1/events", method="GET", stream=True, credit=1)
+    assert daemon.status()["in_flight"] == 1
+    for each in (request_id, listens):
+        line.send(wire.CANCEL, each)
+
+
 def test_cancelling_is_idempotent_and_ends_with_499(daemon, line):
     request_id = line.chat(model="endless", stream=True)
     line.receive(wire.CHUNK)

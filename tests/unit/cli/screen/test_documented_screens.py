@@ -32,7 +32,7 @@ ANSWERS: dict[str, Any] = {
             PROVIDER | {"name": "openai"},
             PROVIDER
             | {"name": "groq", "available": False, "key": "refused", "score": 0.2}
-            | {"reason": "its key is refused: Invalid API Key; tried again in 4 min"},
+            | {"reason": "its key is refused: Invalid API Key", "said": "Invalid API Key"},
         ],
         "pools": [{"name": "chat-completion", "active": 4, "standby": 4, "current": "openai.gpt-4o-mini"}],
     },

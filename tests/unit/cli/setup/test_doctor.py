@@ -80,8 +80,8 @@ def test_a_problem_exits_1_with_advice(fake: Any, meshctl: Any) -> None:
     fake.answers["GET providers"] = {
         "data": [
             {"name": "a", "key": "refused", "reason": "its key is refused"},
-            {"name": "b", "key": "refused", "reason": "its key is refused: no such key"},
-            {"name": "c", "key": "wanted", "reason": "it needs a key and has none: no key"},
+            {"name": "b", "key": "refused", "reason": "its key is refused: no such key", "said": "no such key"},
+            {"name": "c", "key": "wanted", "reason": "it needs a key and has none: no key", "said": "no key"},
         ]
     }
     fake.answers["GET pools"] = {"data": [{"name": "p", "active": 0, "standby": 1, "models": [{"provider": "a"}]}]}
@@ -170,7 +170,7 @@ def test_pools() -> None:
     [
         ({"ok": True, "latency": 0.1}, {"key": "not tried"}, "ok", "answers in 100 ms; key not tried"),
         ({"ok": True, "latency": 0.1}, {"key": "none needed"}, "ok", "key none needed"),
-        ({"ok": True, "latency": 0.1}, {"key": "refused", "reason": "bad"}, "problem", "key refused: bad"),
+        ({"ok": True, "latency": 0.1}, {"key": "refused", "said": "bad"}, "problem", "key refused: bad"),
         ({"ok": False, "error": "x", "kind": "authentication"}, {}, "problem", "key refused: x"),
         ({}, {"key": "missing", "reason": "secret K is missing"}, "warning", "left out: secret K is missing"),
         # Words say nothing where a kind is there.

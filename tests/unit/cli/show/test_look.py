@@ -305,6 +305,7 @@ EVENTS = [
         "severity": "info",
         "ids": {"pool": "c"},
         "reason": "asked",
+        "cause": "operator",
         "changed": {"to": "b"},
     },
     {"type": "config_reloaded", "at_ns": 1_000_000_000, "severity": "info", "ids": {}, "reason": "", "changed": {}},
@@ -393,7 +394,9 @@ def test_the_code_of_a_refusal_stands_with_its_sentence(fake: Any, meshctl: Any)
 def test_a_rotation_says_its_models_once(fake: Any, meshctl: Any) -> None:
     changed = {"from": "a.one", "to": "b.two"}
     event = {"type": "model_rotated", "at_ns": 1, "ids": {"pool": "all"}, "reason": "a.one → b.two", "changed": changed}
-    fake.answers["GET events?limit=50"] = {"data": [event, event | {"reason": "by hand", "at_ns": 2}]}
+    fake.answers["GET events?limit=50"] = {
+        "data": [event, event | {"reason": "by hand", "cause": "operator", "at_ns": 2}]
+    }
     by_itself, by_hand = meshctl("events").stdout.splitlines()
     assert by_itself.count("b.two") == by_hand.count("b.two") == 1
     assert "from: a.one, to: b.two" in by_hand

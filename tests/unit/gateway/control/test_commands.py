@@ -11,6 +11,7 @@ from meshd.routing.availability import recovery
 from meshd.routing.table.specs import PoolSpec
 from modelmesh import ConflictError, NotFoundError
 from tests.support.gateway.builder import CHAT, Gateway, model
+from tests.support.routing.causes import because
 
 
 @pytest.fixture
@@ -22,7 +23,7 @@ async def test_activation_ends_every_rest(core):
     state, now = core.runtime.state, time.time()
     state.model("a.one").deactivated = "broken"
     for availability in (state.model("a.one"), state.provider("a"), state.member("chat", "a.one")):
-        recovery.stand_by_indefinitely(availability.availability, "x", "y", now)
+        recovery.stand_by_indefinitely(availability.availability, because("x"), now)
     state.member("chat", "a.one").failures = 3
     assert await core.post("/mesh/v1/models/activate", id="a.one") == {"id": "a.one", "status": "active", "reason": ""}
     assert (state.model("a.one").deactivated, state.member("chat", "a.one").failures) == (None, 0)

@@ -10,9 +10,10 @@ from meshd.core.caller import Peer
 from meshd.host import clock
 from meshd.routing.rates.key_ring import RestingKey
 from meshd.routing.table.specs import Allowance, AppSpec, PoolSpec
-from meshd.sdk.provider import QuotaStatus
+from meshd.sdk.provider import FailureKind, QuotaStatus
 from modelmesh import AccessDeniedError, NotFoundError
 from tests.support.gateway.builder import MAIL, OWN, ROOT, VIM, Gateway, model
+from tests.support.routing.causes import because
 
 IN_CHAT = AppSpec("mail", pools=frozenset({"chat"}))
 ONE_MODEL = AppSpec("mail", models=frozenset({"b.two"}))
@@ -159,13 +160,16 @@ async def test_a_model_and_a_provider_show_their_limits():
 
 async def test_a_provider_shows_its_keys_and_what_it_says_of_its_quota(monkeypatch):
     core = Gateway()
-    resting = [RestingKey("ab", "401", "authentication", math.inf), RestingKey("cd", "429", "rate_limit", 20.0)]
+    resting = [
+        RestingKey("ab", because("401", FailureKind.AUTHENTICATION), math.inf),
+        RestingKey("cd", because("429", FailureKind.RATE_LIMIT), 20.0),
+    ]
     monkeypatch.setattr(core.runtime.state.rates, "resting_keys", lambda name, now: resting if name == "a" else [])
     core.runtime.state.provider("a").quota = QuotaStatus(used=1.0, unit="USD")
     first, second = (await core.get("/mesh/v1/providers"))["data"]
     assert first["resting_keys"] == [
-        {"id": "ab", "reason": "401", "until": None},
-        {"id": "cd", "reason": "429", "until": 20.0},
+        {"id": "ab", "reason": "401", "cause": "key_refused", "until": None},
+        {"id": "cd", "reason": "429", "cause": "rate_limited", "until": 20.0},
     ]
     assert first["quota"] == {"used": 1.0, "remaining": None, "limit": None, "unit": "USD"}
     assert (second["resting_keys"], second["quota"], second["keys"]) == ([], None, 1)

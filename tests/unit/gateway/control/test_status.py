@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from meshd import messages
+from meshd.sdk.provider import FailureKind
 from tests.support.gateway.builder import VIM, Gateway
 
 
@@ -26,7 +27,8 @@ async def test_a_model_that_fails_is_named_with_its_last_failure():
     gateway.asks |= {messages.Supervision: {}, messages.LastReload: None, messages.GetSyncStatus: {}}
     gateway.asks[messages.TelemetryStatus] = []
     known = gateway.runtime.state.model("a.one")
-    known.failing_since, known.last_failure, known.last_failure_reason = 10.0, 20.0, "overloaded"
+    known.failing_since, known.last_failure = 10.0, 20.0
+    known.last_failure_kind, known.last_failure_said = FailureKind.SERVER, "overloaded"
     ahead = gateway.runtime.state.ahead
     assert (await gateway.get("/mesh/v1/status"))["failing"] == [
         {
@@ -34,6 +36,8 @@ async def test_a_model_that_fails_is_named_with_its_last_failure():
             "provider": "a",
             "failing_since": 10.0 + ahead,
             "last_failure": 20.0 + ahead,
-            "last_failure_reason": "overloaded",
+            "last_failure_reason": known.last_failure_reason,
+            "last_failure_kind": "server",
+            "last_failure_said": "overloaded",
         }
     ]

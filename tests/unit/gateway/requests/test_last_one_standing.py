@@ -14,7 +14,7 @@ from hypothesis import strategies as some
 
 from meshd.host import clock
 from meshd.routing.attempts.course import LAST_ATTEMPTS
-from meshd.routing.availability import recovery
+from meshd.routing.availability import probes
 from meshd.routing.table.policies import RetryPolicy
 from meshd.routing.table.specs import RateSpec
 from meshd.sdk.provider import FailureKind, ProviderFailure
@@ -210,7 +210,7 @@ def test_who_waits_is_woken_by_a_probe_that_is_answered() -> None:
         world = World({"p": Acting("p", member.acts, member.takes)})
         waiting = [asyncio.ensure_future(world.ask()) for _ in range(5)]
         await asyncio.sleep(6.35)
-        helped = recovery.probe_answered(world.state, world.table, "p", clock.now())
+        helped = probes.probe_answered(world.state, world.table, "p", clock.now())
         world.room.freed()
         await asyncio.gather(*waiting)
         return world, helped

@@ -16,6 +16,7 @@ from meshd.routing.table.specs import DeactivationPolicy, ProviderSpec
 from meshd.sdk.provider import FailureKind, ProviderFailure, QuotaStatus
 from tests.support.gateway.builder import SCRIPTED
 from tests.support.gateway.probed import COST, SERVER, Probed, budget, model, until_asked
+from tests.support.routing.causes import because
 
 IMAGES = "generation.image-generation.text-to-image"
 LIST = messages.Probe("p", "models", 5.0, 1)
@@ -35,7 +36,7 @@ async def test_a_start_finds_out_who_does_not_answer() -> None:
 
 async def test_those_that_rest_and_answer_are_back() -> None:
     made = Probed(model("a"), model("b"))
-    recovery.stand_by(made.member(), "it fails", "server", made.pool.recovery, 0.0)
+    recovery.stand_by(made.member(), because("it fails"), made.pool.recovery, 0.0)
     await made.probe_models(resting=True)
     assert [(change.type, change.ids) for change in made.changes] == [
         ("model_activated", {"pool": "chat", "model": "p.a", "provider": "p"})
@@ -45,7 +46,7 @@ async def test_those_that_rest_and_answer_are_back() -> None:
 
 async def test_a_probe_holds_the_place_of_a_test_and_gives_it_back() -> None:
     made = Probed()
-    recovery.stand_by(made.member(), "it fails", "server", made.pool.recovery, 0.0)
+    recovery.stand_by(made.member(), because("it fails"), made.pool.recovery, 0.0)
     made.provider.then, made.provider.answer = asyncio.Event(), SERVER
     task = asyncio.ensure_future(made.probe_models(resting=True))
     await until_asked(made)

@@ -16,6 +16,7 @@ from meshd.routing.request.question import Requester
 from meshd.routing.table.policies import DeactivationPolicy, RetryPolicy
 from meshd.routing.table.specs import AppSpec, ProviderSpec
 from meshd.sdk.provider import FailureKind, Operation
+from tests.support.routing.causes import resting
 from tests.support.routing.routing_builders import (
     CHAT_NEEDS,
     NO_FEATURES,
@@ -223,7 +224,7 @@ def test_what_no_model_of_the_mesh_can_do_names_none() -> None:
 def test_when_nobody_is_up_it_is_a_503_with_each_reason_and_the_soonest_recovery() -> None:
     made = mesh("p.a", "q.b", model("r.c", features=NO_FEATURES))
     made.state.model("p.a").deactivated = "too dear"
-    made.state.provider("q").availability = Availability(standby=True, until=NOW + 42, reason="it is gone")
+    made.state.provider("q").availability = Availability(standby=True, until=NOW + 42, why=resting("it is gone"))
     error = gave_up(made.plan(RequestNeeds(Operation.CHAT, tools=True)).next(NOW))
     assert isinstance(error, errors.NoActiveModelError)
     assert (error.status_code, error.retryable, error.retry_after, error.recovers_in) == (503, True, 42.0, 42.0)
@@ -270,7 +271,7 @@ def test_an_empty_pool_says_so() -> None:
 
 def test_a_message_lists_a_few_models_and_the_error_all_of_them() -> None:
     made = mesh(*[f"p.m{number}" for number in range(500)])
-    made.state.provider("p").availability = Availability(standby=True, until=NOW + 5, reason="gone")
+    made.state.provider("p").availability = Availability(standby=True, until=NOW + 5, why=resting("gone"))
     error = gave_up(made.plan().next(NOW))
     assert len(error.reasons) == 500
     assert "\n  and 490 more" in error.message
@@ -293,7 +294,7 @@ def test_a_model_that_went_away_during_a_back_off_is_not_asked() -> None:
     plan.failed(SERVER, NOW, 0.1)
     step = tried(plan.next(NOW))
     assert step.wait > 0
-    made.state.provider("p").availability = Availability(standby=True, until=NOW + 60, reason="it is gone")
+    made.state.provider("p").availability = Availability(standby=True, until=NOW + 60, why=resting("it is gone"))
     assert not plan.start(step, NOW + step.wait)
     assert made.in_flight() == [0, 0]
 
@@ -329,7 +330,7 @@ def test_the_loser_of_a_race_that_rests_by_then_says_nothing_of_when_to_come_bac
     second = plan.hedge(NOW)
     assert second is not None
     plan.lost(NOW, 0.1, step=first)
-    made.state.member("chat", "p.a").availability = Availability(standby=True, until=NOW + 60, reason="it fails")
+    made.state.member("chat", "p.a").availability = Availability(standby=True, until=NOW + 60, why=resting("it fails"))
     plan.failed(SERVER, NOW, 0.1, step=second)
     assert isinstance(gave_up(plan.next(NOW)), errors.AllProvidersExhaustedError)
 

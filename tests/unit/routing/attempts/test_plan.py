@@ -12,6 +12,7 @@ from meshd.routing.availability import recovery
 from meshd.routing.availability.state import Availability
 from meshd.routing.table.policies import DeactivationPolicy, RetryPolicy
 from meshd.sdk.provider import FailureKind
+from tests.support.routing.causes import resting
 from tests.support.routing.routing_builders import (
     CONNECTION,
     NOW,
@@ -244,7 +245,7 @@ def test_a_request_that_goes_elsewhere_leaves_the_pool_where_it_is_while_its_mod
 def test_the_place_on_probation_is_given_back_however_the_test_ends(ending: str) -> None:
     made = mesh("p.a")
     for owner in (made.state.provider("p"), made.state.model("p.a"), made.state.member("chat", "p.a")):
-        owner.availability = Availability(standby=True, until=NOW, reason="it failed")
+        owner.availability = Availability(standby=True, until=NOW, why=resting("it failed"))
     plan = made.plan()
     tried(plan.next(NOW))
     assert len(made.testers()) == 3

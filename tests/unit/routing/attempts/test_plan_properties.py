@@ -16,7 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from meshd.routing.attempts.last_resort import AT_LAST
 from meshd.routing.attempts.plan import AttemptStep
-from meshd.routing.availability import recovery
+from meshd.routing.availability import interventions, recovery
 from meshd.routing.availability.state import availabilities
 from meshd.routing.request.needs import RequestNeeds
 from meshd.routing.table.policies import DeactivationPolicy, PacingPolicy, RecoveryPolicy, RetryPolicy
@@ -248,7 +248,7 @@ class Crowds(RuleBasedStateMachine):
     def an_operator_decides(self, id: str, reason: str | None) -> None:
         gateway = self.gateway
         if reason is None:
-            recovery.activate(gateway.state, gateway.table, id, gateway.now)
+            interventions.activate(gateway.state, gateway.table, id, gateway.now)
             gateway.queue.serve()
         else:
             gateway.state.model(id).deactivated = reason

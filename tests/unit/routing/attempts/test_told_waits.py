@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from meshd.routing.availability import failures
+from meshd.routing.availability import probes
 from meshd.routing.availability.retry_after import bound_wait
 from meshd.routing.rates.header_limits import LeftAlone
 from meshd.routing.table.policies import DeactivationPolicy, RecoveryPolicy, RetryPolicy
@@ -40,7 +40,7 @@ def test_nothing_is_left_alone_for_longer_than_the_longest_rest(
 def test_a_probe_that_is_told_to_wait_is_told_no_longer() -> None:
     made = mesh("p.a", recovery=RecoveryPolicy(60.0, 900.0))
     model, told = made.table.models["p.a"], failure(FailureKind.RATE_LIMIT, retry_after=7200.0)
-    failures.record_probe(made.state, made.pool, model, made.table.providers["p"], told, NOW, object())
+    probes.record_probe(made.state, made.pool, model, made.table.providers["p"], told, NOW, object())
     assert made.member("p.a").until == NOW + 900
     assert "asked us to wait 2 h" in made.member("p.a").reason
 

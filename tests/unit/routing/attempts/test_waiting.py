@@ -11,6 +11,7 @@ from meshd.routing.request.needs import RequestNeeds
 from meshd.routing.table.policies import DeactivationPolicy, RecoveryPolicy, RetryPolicy
 from meshd.routing.table.specs import KeySpec, ProviderSpec, RateSpec
 from meshd.sdk.provider import FailureKind, Operation
+from tests.support.routing.causes import because
 from tests.support.routing.routing_builders import CHAT_NEEDS, NO_FEATURES, SERVER, Mesh, failure, mesh, model, tried
 
 ONE_AT_A_TIME = ProviderSpec("p", "x", rate=RateSpec(concurrency=1))
@@ -32,7 +33,7 @@ def waits(plan: RequestPlan, now: float) -> Wait:
 def test_it_waits_no_longer_than_until_another_model_is_back() -> None:
     made = crowded("q.b", "q.c")
     for id, seconds in (("q.b", 5.0), ("q.c", 7.0)):
-        recovery.stand_by(made.member(id), "failed", "server", RecoveryPolicy(seconds), made.now)
+        recovery.stand_by(made.member(id), because("failed"), RecoveryPolicy(seconds), made.now)
     plan = made.plan()
     assert waits(plan, made.now).until == made.now + 0.5
     made.now += 5.0
@@ -42,7 +43,7 @@ def test_it_waits_no_longer_than_until_another_model_is_back() -> None:
 def test_of_a_model_that_is_being_tested_the_test_tells() -> None:
     made = crowded("q.b")
     known: Availability = made.member("q.b")
-    recovery.stand_by(known, "failed", "server", RecoveryPolicy(5.0), made.now)
+    recovery.stand_by(known, because("failed"), RecoveryPolicy(5.0), made.now)
     made.now += 5.0
     recovery.begin_probation(known, object())
     assert waits(made.plan(), made.now).until is None
@@ -121,7 +122,7 @@ def test_where_an_early_test_is_let_pass_it_still_waits_no_longer_than_the_rest(
     """From 0.5 s on q.b would be tested where no other could answer; as p.a may have room at any moment, it is left in
     peace, but not for longer than it rests."""
     made = crowded("q.b")
-    recovery.stand_by(made.member("q.b"), "failed", "server", RecoveryPolicy(5.0), made.now)
+    recovery.stand_by(made.member("q.b"), because("failed"), RecoveryPolicy(5.0), made.now)
     plan, back = made.plan(), made.now + 5.0
     for _ in range(3):
         until = waits(plan, made.now).until
@@ -155,8 +156,8 @@ def test_who_waits_for_a_test_goes_on_when_another_model_is_back_before() -> Non
     """p.a is to be left alone for longer than q.b, whose quota nobody asks for before its time, has to rest."""
     made = mesh("p.a", "q.b", retry=RetryPolicy(1), deactivation=DeactivationPolicy(100))
     rest = RecoveryPolicy(20.0)
-    recovery.stand_by(made.member("p.a"), "slow down", FailureKind.RATE_LIMIT, rest, made.now, at_least=20.0)
-    recovery.stand_by(made.member("q.b"), "used up", FailureKind.QUOTA, RecoveryPolicy(5.0), made.now)
+    recovery.stand_by(made.member("p.a"), because("slow down", FailureKind.RATE_LIMIT), rest, made.now, at_least=20.0)
+    recovery.stand_by(made.member("q.b"), because("used up", FailureKind.QUOTA), RecoveryPolicy(5.0), made.now)
     plan = made.plan()
     assert waits(plan, made.now).until == made.now + 5.0
     made.now += 5.0

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from meshd.routing.availability import failures
+from meshd.core.cause import Cause, Why
+from meshd.routing.availability import failures, probes
 from meshd.routing.availability.state import INDEFINITELY, Change
 from meshd.routing.table.policies import DeactivationPolicy, RecoveryPolicy, RetryPolicy
 from meshd.routing.table.specs import PoolSpec, ProviderSpec
@@ -33,9 +34,9 @@ def test_consecutive_failures_put_a_model_on_standby_in_its_pool() -> None:
     failed = failure(FailureKind.TIMEOUT, message="no answer within 60 s")
     assert fail(made, "p.a", failed) == fail(made, "p.a", failed) == []
     (change,) = fail(made, "p.a", failed)
-    assert change == Change(
-        "member", False, "3 failures in a row, the last: no answer within 60 s", "chat", "p.a", "p", NOW + 60
-    )
+    why = Why(Cause.FAILURES, FailureKind.TIMEOUT, "no answer within 60 s", failed.status, count=3)
+    assert change == Change("member", False, why, "chat", "p.a", "p", NOW + 60)
+    assert change.reason == "3 failures in a row, the last: no answer within 60 s"
     assert made.member("p.a").standby
     assert not made.state.model("p.a").availability.standby, "other pools have rules of their own"
 
@@ -163,7 +164,8 @@ def test_a_model_is_not_blamed_for_the_request(kind: FailureKind) -> None:
 def test_a_model_its_provider_does_not_have_leaves_every_pool_at_once() -> None:
     made = mesh("p.a", "p.b")
     (change,) = fail(made, "p.a", failure(FailureKind.MODEL_NOT_FOUND, message="no such model"))
-    assert change == Change("model", False, "no such model", "", "p.a", "p", NOW + 60)
+    assert (change.why.cause, change.reason) == (Cause.MODEL_NOT_FOUND, "no such model")
+    assert change == Change("model", False, change.why, "", "p.a", "p", NOW + 60)
     assert made.state.member("chat", "p.a").failures == 0
     assert made.decide() == "p.b"
 
@@ -209,7 +211,8 @@ def test_what_its_provider_rests_for_is_not_the_models() -> None:
 def test_a_refused_key_takes_its_provider_out_at_once() -> None:
     made = mesh("p.a", "q.c", "p.b")
     (change,) = fail(made, "p.a", failure(FailureKind.AUTHENTICATION, message="bad key"))
-    assert change == Change("provider", False, "its key is refused: bad key", provider="p", until=NOW + 60)
+    assert (change.why.cause, change.reason) == (Cause.KEY_REFUSED, "its key is refused: bad key")
+    assert change == Change("provider", False, change.why, provider="p", until=NOW + 60)
     assert not made.state.provider("p").auth_valid
     assert made.decide() == "q.c"
 
@@ -280,13 +283,14 @@ def test_a_providers_relapse_needs_a_failure_that_is_about_it() -> None:
 
 def test_a_failed_probe_takes_a_provider_out_until_one_succeeds() -> None:
     made = mesh("p.a")
-    (change,) = failures.record_health(made.state, "p", False, "refused", NOW)
-    assert change == Change("provider", False, "it does not answer probes: refused", provider="p")
+    (change,) = probes.record_health(made.state, "p", False, "refused", NOW)
+    assert change == Change("provider", False, Why(Cause.PROBE_FAILED, said="refused"), provider="p")
+    assert change.reason == "it does not answer probes: refused"
     assert made.state.provider("p").availability.until == INDEFINITELY
-    assert failures.record_health(made.state, "p", False, "refused", NOW) == []
-    (change,) = failures.record_health(made.state, "p", True, "", NOW + 60)
-    assert change == Change("provider", True, "it answered a probe", provider="p")
-    assert failures.record_health(made.state, "p", True, "", NOW) == []
+    assert probes.record_health(made.state, "p", False, "refused", NOW) == []
+    (change,) = probes.record_health(made.state, "p", True, "", NOW + 60)
+    assert change == Change("provider", True, Why(Cause.PROBE_ANSWERED), provider="p")
+    assert probes.record_health(made.state, "p", True, "", NOW) == []
 
 
 def test_a_successful_probe_ends_what_spoke_against_a_provider() -> None:
@@ -294,7 +298,7 @@ def test_a_successful_probe_ends_what_spoke_against_a_provider() -> None:
     fail(made, "p.a", CONNECTION)
     fail(made, "p.a", SERVER)
     fail(made, "p.a", failure(FailureKind.PERMISSION))
-    failures.record_health(made.state, "p", True, "", NOW)
+    probes.record_health(made.state, "p", True, "", NOW)
     for kind in (FailureKind.CONNECTION, FailureKind.SERVER, FailureKind.PERMISSION):
         fail(made, "p.b", failure(kind))
     assert not made.state.provider("p").availability.standby
@@ -303,7 +307,7 @@ def test_a_successful_probe_ends_what_spoke_against_a_provider() -> None:
 def test_a_probe_does_not_bring_back_what_only_an_operator_may() -> None:
     made = mesh("p.a")
     fail(made, "p.a", failure(FailureKind.AUTHENTICATION))
-    assert failures.record_health(made.state, "p", True, "", NOW, recover_on_probe=False) == []
+    assert probes.record_health(made.state, "p", True, "", NOW, recover_on_probe=False) == []
     assert made.state.provider("p").availability.standby
 
 

@@ -7,18 +7,22 @@ from typing import Any
 
 import pytest
 
+from meshd.core.cause import Cause, UsedLimit, Why
 from meshd.core.durations import format_duration
-from meshd.routing.availability import failures, recovery
+from meshd.core.events import EventType
+from meshd.routing.availability import failures, interventions, probes, recovery, used_up
 from meshd.routing.availability.state import INDEFINITELY, Change
 from meshd.routing.budgets.accounts import Alert
 from meshd.routing.table.policies import RecoveryPolicy
 from meshd.routing.table.specs import Allowance, PoolSpec, ProviderSpec, RoutingTable
 from meshd.sdk.provider import FailureKind, QuotaStatus
+from tests.support.routing.causes import because
 from tests.support.routing.routing_builders import NOW, Mesh, failure, mesh, model
 
 TOMORROW = 1036800.0  # the midnight after NOW, UTC
 FEBRUARY = 2678400.0
 NOTHING_LEFT = QuotaStatus(remaining=0.0)
+RESET = Why(Cause.QUOTA_RESET)
 TESTER = object()
 
 
@@ -30,11 +34,11 @@ def quota(**given: Any) -> Allowance:
     return replace(Allowance("provider", "p", "tokens", "month", 1000, source="quota"), **given)
 
 
-def used_up(
+def spend_all(
     made: Mesh, allowance: Allowance, spent: int | None = None, reserved: int = 0, resets_at: float | None = TOMORROW
 ) -> list[Change]:
-    alert = Alert("budget_exceeded", allowance, allowance.limit if spent is None else spent, reserved, resets_at)
-    return failures.record_used_up(made.state, made.table, alert, made.now)
+    alert = Alert(EventType.LIMIT_EXCEEDED, allowance, allowance.limit if spent is None else spent, reserved, resets_at)
+    return used_up.record_used_up(made.state, made.table, alert, made.now)
 
 
 def exhausted(
@@ -51,15 +55,17 @@ def exhausted(
 
 def test_a_member_that_used_up_its_rule_rests_until_the_reset_and_comes_back_untested() -> None:
     made = mesh("p.a", "p.b")
-    (change,) = used_up(made, rule())
+    (change,) = spend_all(made, rule())
     reason = "it has used up 10 requests of the day"
-    assert change == Change("member", False, reason, "chat", "p.a", "p", TOMORROW)
+    why = Why(Cause.LIMIT_USED_UP, limit=UsedLimit(10, "requests", "day"))
+    assert change == Change("member", False, why, "chat", "p.a", "p", TOMORROW)
+    assert change.reason == reason
     assert made.decide() == "p.b"
     assert recovery.objection(made.member("p.a"), NOW) == f"{reason}; back in {format_duration(TOMORROW - NOW)}"
     made.now = TOMORROW
     assert recovery.status(made.member("p.a"), made.now) == recovery.ACTIVE
     assert made.decide() == "p.a"
-    assert recovery.wake(made.state, made.now) == [Change("member", True, "its cooldown ended", "chat", "p.a")]
+    assert recovery.wake(made.state, made.now) == [Change("member", True, RESET, "chat", "p.a")]
     known = made.member("p.a")
     assert (known.standby, known.quota_resets, known.standby_events, known.relapses) == (False, 1, 1, 0)
     assert known.downtime == TOMORROW - NOW
@@ -74,14 +80,14 @@ def test_a_member_that_used_up_its_rule_rests_until_the_reset_and_comes_back_unt
     ],
 )
 def test_the_reason_says_what_was_used(allowance: Allowance, says: str) -> None:
-    (change,) = used_up(mesh("p.a"), allowance)
+    (change,) = spend_all(mesh("p.a"), allowance)
     assert change.reason == says
 
 
 def test_without_a_window_it_rests_for_the_cooldown_which_does_not_grow() -> None:
     made = mesh("p.a", recovery=RecoveryPolicy(cooldown=30.0))
     for _ in range(5):
-        (change,) = used_up(made, rule("stint"), resets_at=None)
+        (change,) = spend_all(made, rule("stint"), resets_at=None)
         assert change.until == made.now + 30
         made.now += 30
         assert made.decide() == "p.a"
@@ -90,29 +96,30 @@ def test_without_a_window_it_rests_for_the_cooldown_which_does_not_grow() -> Non
 def test_the_stint_begins_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     made, begun = mesh("p.a"), []
     monkeypatch.setattr(made.state.accounts, "begin_stint", lambda *member: begun.append(member))
-    used_up(made, rule("stint"), resets_at=None)
-    used_up(made, rule("stint"), resets_at=None)
+    spend_all(made, rule("stint"), resets_at=None)
+    spend_all(made, rule("stint"), resets_at=None)
     assert begun == [("chat", "p.a")]
 
 
 def test_where_a_reset_does_not_bring_back_an_operator_does() -> None:
     made = mesh("p.a", recovery=RecoveryPolicy(on_quota_reset=False))
-    (change,) = used_up(made, rule())
+    (change,) = spend_all(made, rule())
     assert change.until == INDEFINITELY
     assert recovery.recovers_in(made.member("p.a"), NOW) is None
-    changes = recovery.activate(made.state, made.table, "p.a", NOW)
-    assert changes == [Change("member", True, "by hand", "chat", "p.a", "p")]
+    changes = interventions.activate(made.state, made.table, "p.a", NOW)
+    assert changes == [Change("member", True, Why(Cause.OPERATOR), "chat", "p.a", "p")]
     assert made.member("p.a").quota_resets == 0, "that was no reset"
 
 
 def test_a_quota_sets_all_of_its_provider_aside() -> None:
     made = mesh("p.a", "q.c")
-    (change,) = used_up(made, quota(), resets_at=FEBRUARY)
-    assert change == Change("provider", False, "it has used up 1000 tokens of the month", provider="p", until=FEBRUARY)
+    (change,) = spend_all(made, quota(), resets_at=FEBRUARY)
+    why = Why(Cause.LIMIT_USED_UP, limit=UsedLimit(1000, "tokens", "month"))
+    assert change == Change("provider", False, why, provider="p", until=FEBRUARY)
     assert made.decide() == "q.c"
     made.now = FEBRUARY
     assert made.decide() == "p.a"
-    assert recovery.wake(made.state, made.now) == [Change("provider", True, "its cooldown ended", provider="p")]
+    assert recovery.wake(made.state, made.now) == [Change("provider", True, RESET, provider="p")]
 
 
 def test_a_provider_waits_for_an_operator_only_if_all_its_pools_do() -> None:
@@ -125,44 +132,45 @@ def test_a_provider_waits_for_an_operator_only_if_all_its_pools_do() -> None:
         made.table = RoutingTable(made.table.tree, [model("p.a")], [ProviderSpec("p", "x")], specs)
         return made
 
-    assert used_up(pools(False, True), quota())[0].until == TOMORROW
-    assert used_up(pools(False, False), quota())[0].until == INDEFINITELY
-    assert used_up(pools(), quota())[0].until == TOMORROW
+    assert spend_all(pools(False, True), quota())[0].until == TOMORROW
+    assert spend_all(pools(False, False), quota())[0].until == INDEFINITELY
+    assert spend_all(pools(), quota())[0].until == TOMORROW
 
 
 def test_what_is_no_exhaustion_sets_nobody_aside() -> None:
     made = mesh("p.a")
-    warning = Alert("budget_alert", rule(), 8, 0, TOMORROW)
-    assert failures.record_used_up(made.state, made.table, warning, NOW) == []
-    assert used_up(made, replace(rule(), source="budget")) == []
-    assert used_up(made, quota(enforce=False)) == []
-    assert used_up(made, rule(measure="tokens"), spent=9, reserved=1) == [], "it may turn out smaller"
-    assert used_up(made, rule(), spent=9) == []
-    assert used_up(made, rule(name="gone\0p.a")) == []
-    assert used_up(made, rule(name="chat\0gone")) == []
+    warning = Alert(EventType.LIMIT_ALERT, rule(), 8, 0, TOMORROW)
+    assert used_up.record_used_up(made.state, made.table, warning, NOW) == []
+    budget = Alert(EventType.BUDGET_EXCEEDED, replace(rule(), source="budget"), 10, 0, TOMORROW)
+    assert used_up.record_used_up(made.state, made.table, budget, NOW) == []
+    assert spend_all(made, quota(enforce=False)) == []
+    assert spend_all(made, rule(measure="tokens"), spent=9, reserved=1) == [], "it may turn out smaller"
+    assert spend_all(made, rule(), spent=9) == []
+    assert spend_all(made, rule(name="gone\0p.a")) == []
+    assert spend_all(made, rule(name="chat\0gone")) == []
     assert made.decide() == "p.a"
 
 
 def test_requests_under_way_are_requests_and_in_a_stint_too_little_is_none() -> None:
-    assert used_up(mesh("p.a"), rule(), spent=7, reserved=3)
-    assert used_up(mesh("p.a"), rule("stint", "tokens"), spent=1, resets_at=None)
+    assert spend_all(mesh("p.a"), rule(), spent=7, reserved=3)
+    assert spend_all(mesh("p.a"), rule("stint", "tokens"), spent=1, resets_at=None)
 
 
 def test_once_is_enough() -> None:
     made = mesh("p.a")
-    assert used_up(made, rule())
-    assert used_up(made, rule()) == []
-    assert used_up(made, quota())
-    assert used_up(made, quota()) == []
+    assert spend_all(made, rule())
+    assert spend_all(made, rule()) == []
+    assert spend_all(made, quota())
+    assert spend_all(made, quota()) == []
 
 
 def test_an_answer_that_was_under_way_does_not_bring_back_what_is_used_up() -> None:
     made = mesh("p.a")
-    used_up(made, rule())
-    used_up(made, quota())
+    spend_all(made, rule())
+    spend_all(made, quota())
     provider = made.table.providers["p"]
     assert failures.record_success(made.state, made.pool, made.table.models["p.a"], provider, NOW) == []
-    assert failures.record_health(made.state, "p", True, "", NOW) == []
+    assert probes.record_health(made.state, "p", True, "", NOW) == []
     assert made.decide() is None
     changes = failures.record_success(made.state, made.pool, made.table.models["p.a"], provider, TOMORROW)
     assert [change.scope for change in changes] == ["provider", "member"]
@@ -170,8 +178,8 @@ def test_an_answer_that_was_under_way_does_not_bring_back_what_is_used_up() -> N
 
 def test_what_failed_and_is_used_up_as_well_rests_for_the_longer_and_is_tested() -> None:
     made = mesh("p.a")
-    recovery.stand_by(made.member("p.a"), "it fails", "server", made.pool.recovery, NOW)
-    assert used_up(made, rule())
+    recovery.stand_by(made.member("p.a"), because("it fails"), made.pool.recovery, NOW)
+    assert spend_all(made, rule())
     assert recovery.status(made.member("p.a"), TOMORROW) == recovery.PROBATION
     assert recovery.wake(made.state, TOMORROW) == []
 
@@ -182,7 +190,9 @@ def test_what_failed_and_is_used_up_as_well_rests_for_the_longer_and_is_tested()
 def test_a_model_whose_quota_is_used_up_rests_at_once_for_the_cooldown() -> None:
     made = mesh("p.a", "p.b")
     (change,) = exhausted(made)
-    assert change == Change("model", False, "no credit", "", "p.a", "p", NOW + 60)
+    why = Why(Cause.QUOTA_USED_UP, FailureKind.QUOTA, "no credit", change.why.status)
+    assert change == Change("model", False, why, "", "p.a", "p", NOW + 60)
+    assert change.reason == "no credit"
     assert made.state.member("chat", "p.a").failures == 0
     assert made.decide() == "p.b"
 
@@ -228,7 +238,9 @@ def test_two_models_without_quota_are_the_whole_account() -> None:
     made = mesh("p.a", "p.b", "q.c", providers=[ProviderSpec("p", "x", quota_reset="daily")])
     assert [change.scope for change in exhausted(made)] == ["model"]
     provider, of_model = exhausted(made, "p.b")
-    assert provider == Change("provider", False, "its quota is used up: no credit", provider="p", until=TOMORROW)
+    why = Why(Cause.QUOTA_USED_UP, FailureKind.QUOTA, "no credit", provider.why.status, count=2)
+    assert provider == Change("provider", False, why, provider="p", until=TOMORROW)
+    assert provider.reason == "its quota is used up: no credit"
     assert of_model.scope == "model"
     assert made.decide() == "q.c"
 
@@ -252,21 +264,21 @@ def test_a_quota_that_no_reset_brings_back() -> None:
 
 
 def said(made: Mesh, status: QuotaStatus, **given: Any) -> list[Change]:
-    return failures.record_quota(made.state, ProviderSpec("p", "x", **given), status, made.now)
+    return used_up.record_quota(made.state, ProviderSpec("p", "x", **given), status, made.now)
 
 
 def test_a_provider_that_says_it_has_nothing_left_rests_until_it_says_otherwise() -> None:
     made = mesh("p.a")
     (change,) = said(made, NOTHING_LEFT)
     assert change == Change(
-        "provider", False, "it reports its quota used up", provider="p", until=NOW + failures.ASKED_AGAIN
+        "provider", False, Why(Cause.QUOTA_REPORTED, FailureKind.QUOTA), provider="p", until=NOW + used_up.ASKED_AGAIN
     )
     made.now += 60
     assert said(made, NOTHING_LEFT) == [], "no news"
-    assert made.state.provider("p").availability.until == made.now + failures.ASKED_AGAIN
+    assert made.state.provider("p").availability.until == made.now + used_up.ASKED_AGAIN
     assert said(made, QuotaStatus()) == [], "it does not say"
     (change,) = said(made, QuotaStatus(remaining=5.0))
-    assert change == Change("provider", True, "it reports quota available again", provider="p")
+    assert change == Change("provider", True, Why(Cause.QUOTA_AVAILABLE), provider="p")
     known = made.state.provider("p")
     assert (known.availability.quota_resets, known.quota) == (1, QuotaStatus(remaining=5.0))
     assert known.availability.downtime == 60.0
@@ -283,7 +295,7 @@ def test_or_until_its_quota_resets() -> None:
 
 def test_quota_that_is_left_brings_back_nobody_who_rests_for_something_else() -> None:
     made = mesh("p.a")
-    failures.record_health(made.state, "p", False, "refused", NOW)
+    probes.record_health(made.state, "p", False, "refused", NOW)
     assert said(made, QuotaStatus(remaining=5.0)) == []
     assert said(made, NOTHING_LEFT) == []
     assert made.decide() is None

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from meshd.core.cause import Cause
 from meshd.routing.availability import failures, recovery
 from meshd.routing.availability.error_rate import LEAST_SAMPLES
 from meshd.routing.availability.state import Change
 from meshd.routing.table.policies import DeactivationPolicy
 from meshd.routing.table.specs import KeySpec, ProviderSpec
 from meshd.sdk.provider import FailureKind, ProviderFailure
+from tests.support.routing.causes import BACK
 from tests.support.routing.routing_builders import NOW, SERVER, Mesh, failure, mesh
 
 HALF = DeactivationPolicy(retry_limit=100, error_rate_threshold=0.5, window=60.0)
@@ -30,15 +32,9 @@ def test_a_model_that_fails_too_often_is_set_aside_though_it_answers_in_between(
         succeed(made)
     assert fail(made) == fail(made) == []
     (change,) = fail(made)
-    assert change == Change(
-        "member",
-        False,
-        "3 of its last 6 requests failed within 60 s, the last: it failed",
-        "chat",
-        "p.a",
-        "p",
-        NOW + 60,
-    )
+    assert change.reason == "3 of its last 6 requests failed within 60 s, the last: it failed"
+    assert (change.why.cause, change.why.count, change.why.of, change.why.within) == (Cause.FAILURE_RATE, 3, 6, 60.0)
+    assert change == Change("member", False, change.why, "chat", "p.a", "p", NOW + 60)
     assert made.state.member("chat", "p.a").outcomes.rate(NOW).requests == 0, "what is over counts no more"
 
 
@@ -73,7 +69,7 @@ def test_failures_of_requests_that_were_under_way_do_not_set_aside_what_came_bac
     made = mesh("p.a", deactivation=HALF)
     for _ in range(20):
         fail(made)
-    recovery.reset(made.member("p.a"), NOW + 1)
+    recovery.reset(made.member("p.a"), NOW + 1, BACK)
     assert fail(made, now=NOW + 2) == []
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from meshd.routing.attempts.outcomes import LACK_LONGEST, LACK_PATIENCE
 from meshd.routing.attempts.plan import Wait
-from meshd.routing.availability import failures
+from meshd.routing.availability import probes
 from meshd.routing.availability.state import availabilities
 from meshd.routing.table.policies import DeactivationPolicy, RetryPolicy
 from meshd.routing.table.specs import ModelSpec, PoolSpec, ProviderSpec, RateSpec
@@ -86,12 +86,12 @@ def test_a_probe_that_could_not_be_sent_says_nothing() -> None:
     assert isinstance(pool, PoolSpec)
     assert isinstance(model, ModelSpec)
     for _ in range(5):
-        assert not failures.record_probe(made.state, pool, model, provider, LACK, NOW, object())
-    failures.record_probe(made.state, pool, model, provider, SERVER, NOW, object())
+        assert not probes.record_probe(made.state, pool, model, provider, LACK, NOW, object())
+    probes.record_probe(made.state, pool, model, provider, SERVER, NOW, object())
     known = made.member("p.a")
     assert known.standby
     until = known.until
     tester = object()
     known.tester = tester
-    assert not failures.record_probe(made.state, pool, model, provider, LACK, NOW + 1, tester)
+    assert not probes.record_probe(made.state, pool, model, provider, LACK, NOW + 1, tester)
     assert (known.standby, known.until) == (True, until)

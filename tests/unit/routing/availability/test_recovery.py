@@ -10,18 +10,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from meshd.routing.availability import recovery
-from meshd.routing.availability.recovery import ACTIVE, PROBATION, STANDBY, USED_UP
+from meshd.core.cause import Cause, Why
+from meshd.routing.availability import interventions, recovery, used_up
+from meshd.routing.availability.recovery import ACTIVE, PROBATION, STANDBY
 from meshd.routing.availability.state import INDEFINITELY, Availability, Change, MeshState
 from meshd.routing.table.policies import RecoveryPolicy
 from meshd.routing.table.specs import PoolSpec, RoutingTable
+from meshd.sdk.provider import FailureKind
+from tests.support.routing.causes import BACK, HELD, PROBE_FAILED, USED_UP, because
 from tests.support.routing.routing_builders import CHAT, NOW, Mesh, mesh
 
 POLICY = RecoveryPolicy(cooldown=60.0, max_cooldown=900.0)
 
 
 def down(availability: Availability, now: float, tester: object | None = None, at_least: float = 0.0) -> bool:
-    return recovery.stand_by(availability, "it fails", "server", POLICY, now, at_least, tester)
+    return recovery.stand_by(availability, because("it fails"), POLICY, now, at_least, tester)
 
 
 def test_it_is_active_then_on_standby_then_on_probation() -> None:
@@ -57,10 +60,10 @@ def test_relapses_without_end_overflow_nothing() -> None:
 def test_a_relapse_soon_after_recovery_doubles_and_staying_well_forgets() -> None:
     availability = Availability()
     down(availability, NOW)
-    recovery.recover(availability, NOW + 60)
+    recovery.recover(availability, NOW + 60, BACK)
     down(availability, NOW + 61)
     assert availability.until == NOW + 61 + 120
-    recovery.recover(availability, NOW + 181)
+    recovery.recover(availability, NOW + 181, BACK)
     down(availability, NOW + 181 + 901)
     assert availability.until == NOW + 181 + 901 + 60
 
@@ -113,31 +116,31 @@ def test_what_is_active_needs_no_tester() -> None:
 
 def test_recovering_says_whether_it_was_away() -> None:
     availability = Availability()
-    assert not recovery.recover(availability, NOW)
+    assert not recovery.recover(availability, NOW, BACK)
     down(availability, NOW)
     recovery.begin_probation(availability, object())
-    assert recovery.recover(availability, NOW + 60)
+    assert recovery.recover(availability, NOW + 60, BACK)
     assert availability == Availability(since=NOW, relapses=1, recovered_at=NOW + 60, standby_events=1, downtime=60)
 
 
 def test_standby_without_end_waits_for_a_probe_or_an_operator() -> None:
     availability = Availability()
-    recovery.stand_by_indefinitely(availability, "no answer", "probe", NOW)
+    recovery.stand_by_indefinitely(availability, PROBE_FAILED, NOW)
     assert recovery.status(availability, NOW + 10**9) == STANDBY
-    assert recovery.objection(availability, NOW + 10**9) == "no answer"
+    assert recovery.objection(availability, NOW + 10**9) == "it does not answer probes: refused"
     assert recovery.recovers_in(availability, NOW) is None
     assert not down(availability, NOW + 1)
     assert availability.until == INDEFINITELY, "a late failure must not shorten it"
-    recovery.stand_by_indefinitely(availability, "still none", "probe", NOW + 5)
-    assert (availability.since, availability.reason) == (NOW, "still none")
+    recovery.stand_by_indefinitely(availability, Why(Cause.PROBE_FAILED, said="no answer"), NOW + 5)
+    assert (availability.since, availability.reason) == (NOW, "it does not answer probes: no answer")
 
 
 def test_an_operators_word_forgets_the_relapses() -> None:
     availability = Availability()
     down(availability, NOW)
-    assert recovery.reset(availability, NOW + 1)
+    assert recovery.reset(availability, NOW + 1, BACK)
     assert (availability.relapses, availability.standby) == (0, False)
-    assert not recovery.reset(availability, NOW + 2)
+    assert not recovery.reset(availability, NOW + 2, BACK)
 
 
 @given(some.lists(some.tuples(some.sampled_from(["fail", "late", "test", "recover"]), some.floats(0, 2000))))
@@ -146,7 +149,7 @@ def test_a_cooldown_is_always_within_its_bounds(events: list[tuple[str, float]])
     for event, pause in events:
         now += pause
         if event == "recover":
-            recovery.recover(availability, now)
+            recovery.recover(availability, now, BACK)
         elif event == "test" and recovery.objection(availability, now) is None:
             tester = object()
             recovery.begin_probation(availability, tester)
@@ -161,14 +164,14 @@ def test_a_cooldown_is_always_within_its_bounds(events: list[tuple[str, float]])
 def test_a_cooldown_that_is_longer_than_the_longest_is_kept() -> None:
     availability, policy, now = Availability(), RecoveryPolicy(cooldown=7200.0, max_cooldown=900.0), NOW
     for _ in range(3):
-        assert recovery.stand_by(availability, "it fails", "server", policy, now)
+        assert recovery.stand_by(availability, because("it fails"), policy, now)
         assert availability.until == now + 7200
         now = availability.until
 
 
 def test_who_rests_by_the_calendar_is_tested_by_nobody() -> None:
     availability = Availability()
-    assert recovery.stand_by_until(availability, "used up", USED_UP, NOW + 60, NOW)
+    assert recovery.stand_by_until(availability, USED_UP, NOW + 60, NOW)
     recovery.begin_probation(availability, object())
     assert availability.tester is None
     assert recovery.objection(availability, NOW + 60) is None
@@ -176,7 +179,7 @@ def test_who_rests_by_the_calendar_is_tested_by_nobody() -> None:
 
 def test_a_failure_after_the_rest_is_over_is_a_first_failure() -> None:
     availability = Availability()
-    recovery.stand_by_until(availability, "used up", USED_UP, NOW + 60, NOW)
+    recovery.stand_by_until(availability, USED_UP, NOW + 60, NOW)
     assert not down(availability, NOW + 1), "it rests anyway"
     assert down(availability, NOW + 60)
     assert (availability.until, availability.since) == (NOW + 120, NOW + 60)
@@ -187,13 +190,13 @@ def test_a_failure_after_the_rest_is_over_is_a_first_failure() -> None:
 def test_waking_looks_at_nobody_before_the_first_is_due() -> None:
     state = MeshState()
     for id, until in (("a", NOW + 60), ("b", NOW + 90)):
-        recovery.stand_by_until(state.model(id).availability, "used up", USED_UP, until, NOW)
+        recovery.stand_by_until(state.model(id).availability, USED_UP, until, NOW)
     down(state.model("c").availability, NOW)
     assert recovery.wake(state, NOW) == []
     assert state.wake_at == NOW + 60
     state.models["d"] = state.models.pop("a")
     assert recovery.wake(state, NOW + 59) == []
-    assert recovery.wake(state, NOW + 60) == [Change("model", True, "its cooldown ended", model="d")]
+    assert recovery.wake(state, NOW + 60) == [Change("model", True, Why(Cause.QUOTA_RESET), model="d")]
     assert state.wake_at == NOW + 90
     recovery.wake(state, NOW + 90)
     assert state.wake_at == INDEFINITELY
@@ -221,17 +224,17 @@ def moment(text: str, zone: str = "UTC") -> float:
 def test_a_quota_resets_at_the_next_midnight_or_first_of_the_month(
     schedule: Any, zone: str, now: str, reset: str
 ) -> None:
-    assert recovery.next_reset(schedule, moment(now, zone), zone) == moment(reset, zone)
+    assert used_up.next_reset(schedule, moment(now, zone), zone) == moment(reset, zone)
 
 
 def test_a_daily_reset_in_utc_is_in_utc_wherever_the_daemon_is() -> None:
     now = moment("2026-11-23T20:00", "America/New_York")
-    assert recovery.next_reset("daily_utc", now, "America/New_York") == moment("2026-11-25")
+    assert used_up.next_reset("daily_utc", now, "America/New_York") == moment("2026-11-25")
 
 
 @pytest.mark.parametrize("schedule", [None, "rolling"])
 def test_what_follows_no_calendar_has_no_next_reset(schedule: Any) -> None:
-    assert recovery.next_reset(schedule, NOW) is None
+    assert used_up.next_reset(schedule, NOW) is None
 
 
 @given(
@@ -240,7 +243,7 @@ def test_what_follows_no_calendar_has_no_next_reset(schedule: Any) -> None:
     some.integers(0, 60 * 366 * 86400),
 )
 def test_a_reset_is_always_ahead_and_never_further_than_its_period(schedule: Any, zone: str, now: int) -> None:
-    reset = recovery.next_reset(schedule, now, zone)
+    reset = used_up.next_reset(schedule, now, zone)
     assert reset is not None
     assert 0 < reset - now <= (32 if schedule == "monthly" else 2) * 86400
 
@@ -259,13 +262,16 @@ def two_pools() -> Mesh:
 
 def test_in_a_pool_that_waits_for_an_operator_a_provider_stays_away_when_it_is_back_elsewhere() -> None:
     made = two_pools()
-    changes = recovery.hold(made.state, made.table, "p", "refused", NOW)
+    changes = interventions.hold(made.state, made.table, "p", PROBE_FAILED, NOW)
     assert [(change.pool, change.model, change.until) for change in changes] == [
         ("chat", "p.a", None),
         ("chat", "p.b", None),
     ]
-    assert changes[0].reason == "provider p failed, and an operator has to bring it back: refused"
-    assert recovery.hold(made.state, made.table, "p", "refused", NOW) == [], "no news"
+    assert (
+        changes[0].reason
+        == "provider p failed, and an operator has to bring it back: it does not answer probes: refused"
+    )
+    assert interventions.hold(made.state, made.table, "p", PROBE_FAILED, NOW) == [], "no news"
     assert made.decide() == "q.c"
     assert not made.state.member("other", "p.a").availability.standby
 
@@ -274,11 +280,11 @@ def test_an_operator_who_wants_one_model_back_wants_its_provider_back() -> None:
     made = two_pools()
     down(made.state.provider("p").availability, NOW)
     down(made.state.model("p.a").availability, NOW)
-    recovery.hold(made.state, made.table, "p", "refused", NOW)
-    recovery.stand_by_indefinitely(made.state.member("chat", "q.c").availability, "no", recovery.HELD, NOW)
-    made.state.member("gone", "model").availability.cause = recovery.HELD
+    interventions.hold(made.state, made.table, "p", PROBE_FAILED, NOW)
+    recovery.stand_by_indefinitely(made.state.member("chat", "q.c").availability, HELD, NOW)
+    made.state.member("gone", "model").availability.why = HELD
     made.state.model("p.a").deactivated = "no"
-    changes = recovery.activate(made.state, made.table, "p.a", NOW)
+    changes = interventions.activate(made.state, made.table, "p.a", NOW)
     assert [(change.scope, change.pool, change.model, change.provider) for change in changes] == [
         ("provider", "", "", "p"),
         ("model", "", "p.a", "p"),
@@ -288,7 +294,7 @@ def test_an_operator_who_wants_one_model_back_wants_its_provider_back() -> None:
     assert all(change.available for change in changes)
     assert made.decide() == "p.a"
     assert made.state.member("chat", "q.c").availability.standby, "another provider's"
-    assert recovery.activate(made.state, made.table, "p.a", NOW) == []
+    assert interventions.activate(made.state, made.table, "p.a", NOW) == []
 
 
 def test_another_key_or_address_is_a_new_chance_for_what_failed_and_for_nothing_else() -> None:
@@ -296,13 +302,17 @@ def test_another_key_or_address_is_a_new_chance_for_what_failed_and_for_nothing_
     state, now = made.state, made.now
     policy = made.pool.recovery
     for id in ("p.failed", "q.other"):
-        recovery.stand_by(made.member(id), "it fails", "authentication", policy, now)
+        recovery.stand_by(made.member(id), because("it fails", FailureKind.AUTHENTICATION), policy, now)
         state.member("chat", id).failures = 3
-    recovery.stand_by(state.provider("p").availability, "its key is refused", "authentication", policy, now)
-    recovery.stand_by(state.model("p.failed").availability, "not there", "model_not_found", policy, now)
-    recovery.stand_by_until(made.member("p.used"), "it has used up 1 request", recovery.USED_UP, now + 60, now)
-    recovery.stand_by_indefinitely(made.member("p.held"), "an operator has to", recovery.HELD, now)
-    changes = recovery.new_chance(state, made.table, "p", "another key", now)
+    recovery.stand_by(
+        state.provider("p").availability, because("its key is refused", FailureKind.AUTHENTICATION), policy, now
+    )
+    recovery.stand_by(
+        state.model("p.failed").availability, because("not there", FailureKind.MODEL_NOT_FOUND), policy, now
+    )
+    recovery.stand_by_until(made.member("p.used"), USED_UP, now + 60, now)
+    recovery.stand_by_indefinitely(made.member("p.held"), HELD, now)
+    changes = interventions.new_chance(state, made.table, "p", now)
     assert {(change.scope, change.model, change.available) for change in changes} == {
         ("provider", "", True),
         ("model", "p.failed", True),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from meshd.routing.availability import failures, recovery
+from meshd.core.cause import Cause
+from meshd.routing.availability import probes, recovery
 from meshd.routing.availability.state import INDEFINITELY, Availability, Change, availabilities
 from meshd.routing.table.policies import DeactivationPolicy, RecoveryPolicy
 from meshd.routing.table.specs import ProviderSpec
 from meshd.sdk.provider import FailureKind, ProviderFailure
+from tests.support.routing.causes import HELD, USED_UP, because
 from tests.support.routing.routing_builders import NOW, SERVER, Mesh, failure, mesh
 
 TESTER = object()
@@ -14,11 +16,11 @@ POLICY = RecoveryPolicy()
 
 
 def wanted(made: Mesh, *models: str, resting: bool = True, now: float = NOW) -> list[str]:
-    return recovery.to_probe(made.state, made.table, made.pool, now, models or None, resting)
+    return probes.to_probe(made.state, made.table, made.pool, now, models or None, resting)
 
 
-def down(availability: Availability, cause: str = "server", now: float = NOW) -> None:
-    recovery.stand_by(availability, "it fails", cause, POLICY, now)
+def down(availability: Availability, cause: FailureKind = FailureKind.SERVER, now: float = NOW) -> None:
+    recovery.stand_by(availability, because("it fails", cause), POLICY, now)
 
 
 def probe(made: Mesh, failed: ProviderFailure | None, now: float = NOW, id: str = "p.a") -> list[Change]:
@@ -27,7 +29,7 @@ def probe(made: Mesh, failed: ProviderFailure | None, now: float = NOW, id: str 
     for availability in tested:
         recovery.begin_probation(availability, TESTER)
     provider = made.table.providers[spec.provider]
-    changes = failures.record_probe(made.state, made.pool, spec, provider, failed, now, TESTER)
+    changes = probes.record_probe(made.state, made.pool, spec, provider, failed, now, TESTER)
     for availability in tested:
         recovery.end_probation(availability, TESTER)
     return changes
@@ -49,7 +51,7 @@ def test_at_the_start_all_and_later_those_that_rest_because_they_failed() -> Non
 def test_nobody_who_was_switched_off_or_waits_for_somebody_else() -> None:
     made = mesh("p.a", "p.b", "p.c", "q.d", providers=[ProviderSpec("q", "x", disabled="no key")])
     made.state.model("p.a").deactivated = "by hand"
-    recovery.stand_by_indefinitely(made.member("p.b"), "held", recovery.HELD, NOW)
+    recovery.stand_by_indefinitely(made.member("p.b"), HELD, NOW)
     down(made.member("p.c"))
     made.member("p.c").tester = object()
     assert wanted(made, resting=False) == []
@@ -57,7 +59,7 @@ def test_nobody_who_was_switched_off_or_waits_for_somebody_else() -> None:
 
 def test_nobody_who_waits_for_the_calendar_before_its_time() -> None:
     made = mesh("p.a", "p.b")
-    recovery.stand_by_until(made.member("p.a"), "used up", recovery.USED_UP, NOW + 60, NOW)
+    recovery.stand_by_until(made.member("p.a"), USED_UP, NOW + 60, NOW)
     down(made.state.model("p.b").availability, FailureKind.QUOTA)
     assert wanted(made, resting=False) == []
     assert wanted(made, now=NOW + 60) == ["p.a", "p.b"]
@@ -91,8 +93,8 @@ def test_an_answer_brings_back_all_that_was_away() -> None:
 def test_one_failure_sets_aside_what_was_well() -> None:
     made = mesh("p.a", "p.b")
     (change,) = probe(made, failure(FailureKind.RATE_LIMIT, retry_after=90.0))
-    reason = "it does not answer probes: it failed"
-    assert change == Change("member", False, reason, "chat", "p.a", "p", NOW + 90)
+    assert (change.why.cause, change.reason) == (Cause.PROBE_FAILED, "it does not answer probes: it failed")
+    assert change == Change("member", False, change.why, "chat", "p.a", "p", NOW + 90)
     assert made.decide() == "p.b"
 
 

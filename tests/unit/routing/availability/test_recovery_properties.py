@@ -8,7 +8,9 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as some
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from meshd.routing.availability import failures, recovery
+from meshd.core.cause import Cause
+from meshd.core.events import EventType
+from meshd.routing.availability import failures, interventions, probes, recovery, used_up
 from meshd.routing.availability.state import INDEFINITELY, Availability, Change, availabilities
 from meshd.routing.budgets.accounts import Alert
 from meshd.routing.decision.stages.maintenance import ends_in
@@ -107,24 +109,24 @@ class Life(RuleBasedStateMachine):
 
     def _used_up(self, allowance: Allowance) -> None:
         made = self.made
-        resets_at = None if allowance.window == "stint" else recovery.next_reset("daily", made.now)
-        alert = Alert("budget_exceeded", allowance, 5, 0, resets_at)
-        self._heard(failures.record_used_up(made.state, made.table, alert, made.now))
+        resets_at = None if allowance.window == "stint" else used_up.next_reset("daily", made.now)
+        alert = Alert(EventType.LIMIT_EXCEEDED, allowance, 5, 0, resets_at)
+        self._heard(used_up.record_used_up(made.state, made.table, alert, made.now))
 
     @rule(provider=some.sampled_from("pq"), left=some.sampled_from([None, 0.0, 3.0]))
     def a_provider_tells_its_quota(self, provider: str, left: float | None) -> None:
         made = self.made
         spec, status = made.table.providers[provider], QuotaStatus(remaining=left)
-        self._heard(failures.record_quota(made.state, spec, status, made.now))
+        self._heard(used_up.record_quota(made.state, spec, status, made.now))
 
     @rule(provider=some.sampled_from("pq"), well=some.booleans())
     def a_probe_reports(self, provider: str, well: bool) -> None:
-        self._heard(failures.record_health(self.made.state, provider, well, "no answer", self.made.now))
+        self._heard(probes.record_health(self.made.state, provider, well, "no answer", self.made.now))
 
     @rule(id=some.sampled_from(IDS))
     def an_operator_activates(self, id: str) -> None:
         made = self.made
-        self._heard(recovery.activate(made.state, made.table, id, made.now))
+        self._heard(interventions.activate(made.state, made.table, id, made.now))
         model = made.table.models[id]
         for availability in availabilities(made.state, "chat", id, model.provider):
             assert not availability.standby
@@ -142,7 +144,7 @@ class Life(RuleBasedStateMachine):
             else:
                 self.away[key] = INDEFINITELY if change.until is None else change.until
             if change.scope == "provider" and not change.available:
-                held = recovery.hold(self.made.state, self.made.table, change.provider, change.reason, self.made.now)
+                held = interventions.hold(self.made.state, self.made.table, change.provider, change.why, self.made.now)
                 self._heard(held)
 
     def _of(self, key: Key) -> Availability:
@@ -185,7 +187,7 @@ class Life(RuleBasedStateMachine):
                 assert availability.down_for(made.now) >= 0.0
                 wait = recovery.recovers_in(availability, made.now)
                 if wait is None:
-                    held = availability.cause in (failures.PROBE, recovery.HELD)
+                    held = availability.cause in (Cause.PROBE_FAILED, Cause.HELD)
                     assert held or not made.pool.recovery.on_quota_reset
                     assert availability.until == INDEFINITELY
                 else:

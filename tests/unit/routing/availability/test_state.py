@@ -9,12 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
+from meshd.core.cause import Cause, Why
+from meshd.routing.availability import saved
 from meshd.routing.availability import state as states
-from meshd.routing.availability.state import INDEFINITELY, Availability, Latencies, MeshState, ModelState, ProviderState
+from meshd.routing.availability.latencies import Latencies
+from meshd.routing.availability.state import INDEFINITELY, Availability, MeshState, ModelState, ProviderState
+from meshd.sdk.provider import FailureKind
+from tests.support.routing.causes import USED_UP, resting
 from tests.support.routing.routing_builders import NOW
 
 
-def saved(value: Any) -> Any:
+def stored(value: Any) -> Any:
     """As the storage gives it back."""
     return json.loads(json.dumps(value))
 
@@ -29,8 +34,8 @@ def test_records_are_made_when_first_asked_for_and_stay_the_same() -> None:
 
 
 def test_what_is_well_leaves_nothing_to_keep() -> None:
-    assert states.dump_availability(Availability()) is None
-    assert states.dump_member(MeshState().member("chat", "m")) is None
+    assert saved.dump_availability(Availability()) is None
+    assert saved.dump_member(MeshState().member("chat", "m")) is None
 
 
 @given(
@@ -39,8 +44,7 @@ def test_what_is_well_leaves_nothing_to_keep() -> None:
         standby=some.just(True),
         until=some.floats(NOW, NOW + 900),
         since=some.floats(0, NOW),
-        reason=some.text(),
-        cause=some.text(),
+        why=some.none() | some.builds(Why, some.sampled_from(Cause), text=some.text()),
         probation=some.booleans(),
         relapses=some.integers(1, 40),
         recovered_at=some.floats(0, NOW),
@@ -50,38 +54,38 @@ def test_what_is_well_leaves_nothing_to_keep() -> None:
     )
 )
 def test_an_availability_survives(availability: Availability) -> None:
-    assert states.load_availability(saved(states.dump_availability(availability)), NOW) == availability
+    assert saved.load_availability(stored(saved.dump_availability(availability)), NOW) == availability
 
 
 def test_standby_without_end_stays_without_end() -> None:
     availability = Availability(standby=True, until=INDEFINITELY)
-    assert states.load_availability(saved(states.dump_availability(availability)), NOW).until == INDEFINITELY
+    assert saved.load_availability(stored(saved.dump_availability(availability)), NOW).until == INDEFINITELY
 
 
 def test_a_cooldown_is_never_longer_than_the_longest_whatever_the_clock_did() -> None:
     ahead = NOW + 10**9
     availability = Availability(standby=True, since=ahead, until=ahead + 60, recovered_at=ahead)
-    loaded = states.load_availability(saved(states.dump_availability(availability)), NOW)
+    loaded = saved.load_availability(stored(saved.dump_availability(availability)), NOW)
     assert (loaded.since, loaded.until) == (NOW, NOW + 60), "as long as it was to rest"
     assert loaded.recovered_at == NOW, "else its relapses would not be forgotten for years"
 
 
 def test_relapses_survive_while_it_is_well() -> None:
     availability = Availability(relapses=2, recovered_at=NOW - 5)
-    assert states.load_availability(saved(states.dump_availability(availability)), NOW).relapses == 2
+    assert saved.load_availability(stored(saved.dump_availability(availability)), NOW).relapses == 2
 
 
 def test_nobody_tests_after_a_restart() -> None:
     availability = Availability(standby=True, until=NOW, tester=object())
-    assert states.load_availability(saved(states.dump_availability(availability)), NOW).tester is None
+    assert saved.load_availability(stored(saved.dump_availability(availability)), NOW).tester is None
 
 
 def test_a_member_survives() -> None:
     member = MeshState().member("chat", "m")
     member.failures = 2
-    assert states.load_member(saved(states.dump_member(member)), NOW) == member
-    member.availability = Availability(standby=True, until=NOW + 60, since=NOW, reason="why", relapses=1)
-    assert states.load_member(saved(states.dump_member(member)), NOW) == member
+    assert saved.load_member(stored(saved.dump_member(member)), NOW) == member
+    member.availability = Availability(standby=True, until=NOW + 60, since=NOW, why=resting("why"), relapses=1)
+    assert saved.load_member(stored(saved.dump_member(member)), NOW) == member
 
 
 def test_a_model_survives_with_its_counters_and_an_operators_decision() -> None:
@@ -95,18 +99,19 @@ def test_a_model_survives_with_its_counters_and_an_operators_decision() -> None:
         cost=30,
         last_request=NOW,
         last_failure=NOW - 1,
-        last_failure_reason="server: x",
+        last_failure_kind=FailureKind.SERVER,
+        last_failure_said="x",
     )
-    loaded = states.load_model(saved(states.dump_model(known)), NOW)
-    assert states.dump_model(loaded) == states.dump_model(known)
-    assert states.load_model({}, NOW).deactivated is None
+    loaded = saved.load_model(stored(saved.dump_model(known)), NOW)
+    assert saved.dump_model(loaded) == saved.dump_model(known)
+    assert saved.load_model({}, NOW).deactivated is None
 
 
 def test_a_provider_survives() -> None:
     known = ProviderState(Availability(standby=True, until=NOW + 60, since=NOW), auth_valid=False, requests=3, cost=4)
-    loaded = states.load_provider(saved(states.dump_provider(known)), NOW)
-    assert states.dump_provider(loaded) == states.dump_provider(known)
-    assert states.load_provider({}, NOW).auth_valid
+    loaded = saved.load_provider(stored(saved.dump_provider(known)), NOW)
+    assert saved.dump_provider(loaded) == saved.dump_provider(known)
+    assert saved.load_provider({}, NOW).auth_valid
 
 
 def test_after_the_routers_own_restart_nothing_is_in_flight_and_nobody_tests() -> None:
@@ -146,15 +151,15 @@ def test_availabilities_go_from_the_widest_to_the_narrowest() -> None:
 def test_latencies_outlive_a_restart() -> None:
     state = MeshState()
     model = state.model("p/m")
-    assert states.load_model(saved(states.dump_model(model)), NOW).total.average is None
+    assert saved.load_model(stored(saved.dump_model(model)), NOW).total.average is None
     for each in range(200):
         model.total.add(each / 1000)
         model.first_token.add(each / 2000)
-    again = states.load_model(saved(states.dump_model(model)), NOW)
+    again = saved.load_model(stored(saved.dump_model(model)), NOW)
     assert again.total.count == 200
     assert again.total.summary() == pytest.approx(model.total.summary(), abs=1e-4)
     assert again.first_token.summary() == pytest.approx(model.first_token.summary(), abs=1e-4)
-    assert len(states.dump_model(model)["total"]["recent"]) == 128
+    assert len(saved.dump_model(model)["total"]["recent"]) == 128
 
 
 def test_the_time_spent_on_standby_adds_up() -> None:
@@ -168,19 +173,20 @@ def test_the_time_spent_on_standby_adds_up() -> None:
 
 
 def test_what_rests_by_the_calendar_rests_on_after_a_restart() -> None:
-    month = Availability(standby=True, since=NOW, until=NOW + 31 * 86400, cause="used_up", probation=False)
-    assert states.load_availability(saved(states.dump_availability(month)), NOW + 5) == month
+    month = Availability(standby=True, since=NOW, until=NOW + 31 * 86400, why=USED_UP, probation=False)
+    assert saved.load_availability(stored(saved.dump_availability(month)), NOW + 5) == month
 
 
 def test_what_has_been_away_is_remembered_for_the_statistics() -> None:
     been_away = Availability(standby_events=2, quota_resets=1, downtime=3.5, recovered_at=NOW)
-    assert states.load_availability(saved(states.dump_availability(been_away)), NOW) == been_away
+    assert saved.load_availability(stored(saved.dump_availability(been_away)), NOW) == been_away
 
 
 JUNK = some.one_of(
     some.none(), some.booleans(), some.integers(), some.floats(), some.text(max_size=5), some.just([]), some.just({})
 )
 KEYS = [field for kind in (Availability, ModelState, ProviderState) for field in kind.__dataclass_fields__]
+KEYS += ["reason", "cause", "last_failure_reason"]  # of earlier versions
 LATENCIES = ("total", "first_token")
 JUNK_MAP = some.dictionaries(some.sampled_from([key for key in KEYS if key not in LATENCIES]), JUNK)
 
@@ -188,8 +194,8 @@ JUNK_MAP = some.dictionaries(some.sampled_from([key for key in KEYS if key not i
 @given(JUNK_MAP, some.one_of(JUNK, JUNK_MAP))
 def test_whatever_was_written_the_daemon_starts(written: dict[str, Any], availability: Any) -> None:
     written["availability"] = availability
-    model, provider = states.load_model(written, NOW), states.load_provider(written, NOW)
-    member = states.load_member(written, NOW)
+    model, provider = saved.load_model(written, NOW), saved.load_provider(written, NOW)
+    member = saved.load_member(written, NOW)
     for known in (model, provider, member):
         rests = known.availability.until
         assert rests == INDEFINITELY or rests <= NOW + 32 * 86400

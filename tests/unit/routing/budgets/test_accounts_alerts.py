@@ -65,8 +65,8 @@ def test_what_is_not_enforced_alerts_too_and_both_at_once_where_both_are_reached
     assert mesh_.alerts() == [
         ("budget_alert", "provider"),
         ("budget_exceeded", "provider"),
-        ("budget_alert", "app"),
-        ("budget_exceeded", "app"),
+        ("limit_alert", "app"),
+        ("limit_exceeded", "app"),
     ]
     mesh_.accounts.settle(mesh_.accounts.reserve(mesh_.question(), PAID), 100, 1)
     assert mesh_.alerts() == []
@@ -83,7 +83,7 @@ def test_a_reload_alerts_again_only_of_what_it_changed() -> None:
     assert mesh_.alerts() == []
     mesh_.now = MIDNIGHT
     assert mesh_.refused().allowance == rolling
-    assert mesh_.alerts() == [("budget_exceeded", "provider")]
+    assert mesh_.alerts() == [("limit_exceeded", "provider")]
 
 
 def test_a_reservation_made_before_a_reload_alerts_of_its_new_limit_soon() -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meshd.routing.availability import failures, recovery
+from meshd.routing.availability import failures, recovery, saved
 from meshd.routing.availability import state as states
 from meshd.routing.availability.state import INDEFINITELY, Availability
 from meshd.routing.budgets.windows import ROLLING, Rolling
@@ -16,6 +16,7 @@ from meshd.routing.decision.stages import maintenance
 from meshd.routing.table.policies import DeactivationPolicy
 from meshd.routing.table.specs import ProviderSpec
 from meshd.sdk.provider import FailureKind
+from tests.support.routing.causes import HELD, USED_UP
 from tests.support.routing.routing_builders import CHAT_NEEDS, Mesh, failure, mesh, model
 
 YEARS = 3 * 365 * 86400.0
@@ -81,7 +82,7 @@ def test_what_waits_for_the_calendar_waits_for_where_it_is_now(seconds: float) -
     until = made.now + 50_000.0
     for availability, probation in ((Availability(), False), (Availability(), True)):
         made.state.models["p.m"] = states.ModelState(availability)
-        recovery.stand_by_until(availability, "used up", recovery.USED_UP, until, made.now)
+        recovery.stand_by_until(availability, USED_UP, until, made.now)
         availability.probation = probation
         shown = until + made.state.ahead
         step(made, seconds)
@@ -91,7 +92,7 @@ def test_what_waits_for_the_calendar_waits_for_where_it_is_now(seconds: float) -
 
 def test_what_only_an_operator_brings_back_is_left_alone() -> None:
     made = mesh("p.m")
-    recovery.stand_by_indefinitely(made.member("p.m"), "held", recovery.HELD, made.now)
+    recovery.stand_by_indefinitely(made.member("p.m"), HELD, made.now)
     step(made, YEARS)
     assert made.member("p.m").until == INDEFINITELY
 
@@ -115,11 +116,11 @@ def test_what_is_kept_over_a_restart_is_by_the_wall_clock(steps: list[float], la
     fail(made)
     known = made.member("p.m")
     rest = known.until - made.now
-    kept = states.by_the_wall_clock(states.dump_member(made.state.member("chat", "p.m")) or {}, made.state.ahead)
-    loaded = states.load_member(kept, wall(made)).availability
+    kept = saved.by_the_wall_clock(saved.dump_member(made.state.member("chat", "p.m")) or {}, made.state.ahead)
+    loaded = saved.load_member(kept, wall(made)).availability
     assert loaded.until - wall(made) == pytest.approx(rest, abs=0.01)
     for then in (wall(made) + later, wall(made) - later):  # whatever the clock says at the next start
-        assert states.load_member(kept, then).availability.until - then <= rest + 0.01
+        assert saved.load_member(kept, then).availability.until - then <= rest + 0.01
 
 
 @given(MANY)

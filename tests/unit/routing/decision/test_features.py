@@ -10,8 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from meshd.routing.attempts.plan import AttemptStep, RequestPlan
-from meshd.routing.availability import recovery
-from meshd.routing.availability import state as states
+from meshd.routing.availability import interventions, saved
 from meshd.routing.availability.state import Availability
 from meshd.routing.decision import features
 from meshd.routing.decision.strategies.registry import BUILT_IN
@@ -22,6 +21,7 @@ from meshd.routing.select.expression import compile_selection
 from meshd.routing.table.policies import RetryPolicy, SessionPolicy
 from meshd.routing.table.specs import PoolSpec, Pricing
 from meshd.sdk.provider import FailureKind, Operation, ProviderFailure
+from tests.support.routing.causes import because
 from tests.support.routing.routing_builders import (
     CHAT,
     NOW,
@@ -60,7 +60,7 @@ _NEEDS = some.builds(
     logprobs=some.booleans(),
     tokens=some.integers(0, 50),
 )
-_RESTS = some.sampled_from([Availability()] * 3 + [Availability(True, NOW + 9, NOW, "down", "server")])
+_RESTS = some.sampled_from([Availability()] * 3 + [Availability(True, NOW + 9, NOW, because("down"))])
 _AGES = some.sampled_from([0.0, 60.0, REMEMBERED - 1, REMEMBERED, 10 * REMEMBERED])
 _REFUSED = some.dictionaries(some.sampled_from(list(CALLED)), _AGES, max_size=2)
 _SELECTS = some.sampled_from([None, None, "-requests", "requests", "weight > 0.5 and -failures"])
@@ -193,7 +193,7 @@ def test_a_second_model_beside_the_first_is_one_that_declares_it_too() -> None:
 def test_the_last_one_standing_that_declares_it_is_tested_before_one_that_does_not() -> None:
     made = mesh(model("p.a", features=SILENT), model("q.b", features=SAYS))
     for id in made.pool.members:
-        made.state.model(id).availability = Availability(True, NOW + 60, NOW - 9, "down", "server")
+        made.state.model(id).availability = Availability(True, NOW + 60, NOW - 9, because("down"))
     assert tried(made.plan(TOOLS).next(NOW)).model.id == "q.b"
     assert tried(made.plan().next(NOW)).model.id == "p.a"
 
@@ -248,12 +248,12 @@ def test_an_answer_to_such_a_request_is_the_end_of_it() -> None:
 
 def test_another_key_and_an_operators_word_are_a_new_chance() -> None:
     made = after_refusal("tool_calling")
-    recovery.new_chance(made.state, made.table, "q", "another key", NOW)
+    interventions.new_chance(made.state, made.table, "q", NOW)
     assert made.state.model("p.a").refused
-    recovery.new_chance(made.state, made.table, "p", "another key", NOW)
+    interventions.new_chance(made.state, made.table, "p", NOW)
     assert not made.state.model("p.a").refused
     made.state.model("p.a").refused["tool_calling"] = NOW
-    recovery.activate(made.state, made.table, "p.a", NOW)
+    interventions.activate(made.state, made.table, "p.a", NOW)
     assert not made.state.model("p.a").refused
 
 
@@ -286,20 +286,20 @@ def test_what_is_not_there_yet_or_any_more_keeps_what_is_remembered() -> None:
 
 def test_it_outlives_a_restart_by_the_calendar() -> None:
     made = after_refusal("tool_calling")
-    kept = states.dump_model(made.state.model("p.a"))
+    kept = saved.dump_model(made.state.model("p.a"))
     made.state.model("p.a").refused.clear()
-    assert states.load_model(kept, NOW + 60).refused == {"tool_calling": NOW}, "what was dumped is a copy"
-    assert states.by_the_wall_clock(kept, 3600.0)["refused"] == {"tool_calling": NOW + 3600}
-    assert states.load_model(kept, NOW + REMEMBERED).refused == {}
-    assert states.load_model(kept, NOW - 5).refused == {"tool_calling": NOW - 5}, "a clock that was set back"
+    assert saved.load_model(kept, NOW + 60).refused == {"tool_calling": NOW}, "what was dumped is a copy"
+    assert saved.by_the_wall_clock(kept, 3600.0)["refused"] == {"tool_calling": NOW + 3600}
+    assert saved.load_model(kept, NOW + REMEMBERED).refused == {}
+    assert saved.load_model(kept, NOW - 5).refused == {"tool_calling": NOW - 5}, "a clock that was set back"
 
 
 _ODD = some.none() | some.booleans() | some.integers() | some.floats() | some.text(max_size=3) | some.just([])
 
 
 @given(some.dictionaries(some.sampled_from([*CALLED, "x" * 999, ""]), _ODD) | _ODD)
-def test_whatever_stands_in_its_place_is_read(saved: Any) -> None:
-    found = states.load_model({"refused": saved}, NOW).refused
+def test_whatever_stands_in_its_place_is_read(stored: Any) -> None:
+    found = saved.load_model({"refused": stored}, NOW).refused
     assert set(found) <= set(CALLED)
     assert all(NOW - REMEMBERED < at <= NOW for at in found.values())
 

@@ -13,6 +13,7 @@ from meshd.routing.request.needs import RequestNeeds
 from meshd.routing.request.question import Question
 from meshd.routing.table.specs import ModelSpec, ProviderSpec
 from meshd.sdk.provider import Operation
+from tests.support.routing.causes import resting
 from tests.support.routing.routing_builders import (
     CHAT,
     CHAT_NEEDS,
@@ -124,7 +125,7 @@ def test_a_stage_that_is_not_there_is_an_error_that_names_those_that_are() -> No
 
 
 def standby(until: float) -> Availability:
-    return Availability(standby=True, until=until, reason="it fails")
+    return Availability(standby=True, until=until, why=resting("it fails"))
 
 
 def test_the_soonest_recovery_is_that_of_the_model_whose_last_obstacle_goes_first() -> None:

@@ -15,7 +15,7 @@ from hypothesis import strategies as some
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from meshd.routing.attempts.plan import AttemptStep, GiveUp, RequestPlan, Wait
-from meshd.routing.availability import failures, recovery
+from meshd.routing.availability import probes, recovery
 from meshd.routing.availability.state import Availability, availabilities
 from meshd.routing.decision.stages.state import StateStage
 from meshd.routing.request.needs import RequestNeeds
@@ -23,6 +23,7 @@ from meshd.routing.table.policies import DeactivationPolicy, RecoveryPolicy, Ret
 from meshd.routing.table.specs import ModelSpec
 from meshd.sdk.provider import FailureKind, Operation
 from modelmesh import MeshError
+from tests.support.routing.causes import BACK
 from tests.support.routing.routing_builders import NO_FEATURES, PRIORITY, ROUND_ROBIN, STICK, Mesh, failure, mesh, model
 
 IDS = ("p.a", "p.b", "q.c", "q.d", "r.e")
@@ -108,14 +109,14 @@ class Traffic(RuleBasedStateMachine):
 
     @rule(provider=some.sampled_from("pqr"), well=some.booleans())
     def a_probe_reports(self, provider: str, well: bool) -> None:
-        failures.record_health(self.made.state, provider, well, "no answer", self.made.now)
+        probes.record_health(self.made.state, provider, well, "no answer", self.made.now)
 
     @rule(id=some.sampled_from(IDS), reason=some.sampled_from([None, "by hand"]))
     def an_operator_decides(self, id: str, reason: str | None) -> None:
         known = self.made.state.model(id)
         known.deactivated = reason
         if reason is None:
-            recovery.reset(known.availability, self.made.now)
+            recovery.reset(known.availability, self.made.now, BACK)
 
     # -- and what must hold ---------------------------------------------------------------------------
 

@@ -15,6 +15,7 @@ from meshd.routing.decision.stages.state import StateStage
 from meshd.routing.request.needs import RequestNeeds
 from meshd.routing.table.specs import ModelSpec, ProviderSpec
 from meshd.sdk.provider import Operation
+from tests.support.routing.causes import resting
 from tests.support.routing.routing_builders import CHAT, COMPLETION, EMBEDDINGS, NOW, mesh, model
 
 
@@ -128,7 +129,7 @@ def test_a_disabled_provider_says_why() -> None:
 def test_an_operators_decision_comes_before_what_the_world_says() -> None:
     made = mesh("p.a")
     made.state.model("p.a").deactivated = "too dear"
-    made.state.provider("p").availability = Availability(standby=True, until=INDEFINITELY, reason="gone")
+    made.state.provider("p").availability = Availability(standby=True, until=INDEFINITELY, why=resting("gone"))
     assert (
         StateStage(made.state).objection(made.table.models["p.a"], made.question()) == "deactivated by hand: too dear"
     )
@@ -148,7 +149,7 @@ def test_a_model_is_out_while_its_provider_itself_or_its_membership_is(scope: st
     owner = {"provider": state.provider("p"), "model": state.model("p.a"), "member": state.member("chat", "p.a")}[scope]
     spec, stage = made.table.models["p.a"], StateStage(made.state)
     assert stage.objection(spec, made.question()) is None
-    owner.availability = Availability(standby=True, until=NOW + 30, reason="it fails")
+    owner.availability = Availability(standby=True, until=NOW + 30, why=resting("it fails"))
     assert stage.objection(spec, made.question()) == said
     owner.availability.until = NOW
     assert stage.objection(spec, made.question()) is None, "its cooldown is over, and it may be tested"

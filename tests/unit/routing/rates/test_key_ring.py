@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from meshd.core.cause import Why, cause_of
 from meshd.routing.rates.key_ring import RestingKey
 from meshd.routing.rates.rates import Headroom, NoRoom, RateTicket
 from meshd.routing.table.specs import NO_RATES, KeySpec, ProviderSpec, RateSpec
@@ -69,7 +70,9 @@ def test_a_refused_key_rests_alone_and_does_not_catch_up_afterwards(cause):
     room = Keys({"a": 1.0, "b": 1.0})
     assert room.refuse("a", cause, 10.0)
     assert room.used(100, at=5) == {"b": 100}
-    assert room.rates.resting_keys("p", NOW + 5) == [RestingKey("a", f"{cause}!", cause, NOW + 10.0)]
+    assert room.rates.resting_keys("p", NOW + 5) == [
+        RestingKey("a", Why(cause_of(cause), cause, f"{cause}!"), NOW + 10.0)
+    ]
     assert room.no_room(5) is None
     assert abs(room.used(100, at=10)["a"] - 50) <= 1
     assert room.rates.resting_keys("p", NOW + 10) == []

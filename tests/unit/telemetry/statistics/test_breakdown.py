@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from meshd.core.cause import Cause
 from meshd.core.records import Attempt, Event, Outcome
 from meshd.telemetry.statistics import breakdown
 from meshd.telemetry.statistics.breakdown import Breakdown
@@ -153,7 +154,7 @@ def test_standby_and_quota_by_the_hour() -> None:
     statistics = Statistics()
     ids = {"model": "p/m", "pool": "chat", "provider": "p"}
     statistics.event(Event("model_deactivated", 0, ids=ids), NOW)
-    statistics.event(Event("model_activated", 0, ids=ids, reason="quota_reset"), NOW + 60)
+    statistics.event(Event("model_activated", 0, ids=ids, cause=Cause.QUOTA_RESET), NOW + 60)
     statistics.event(Event("provider_deactivated", 0, ids={"provider": "p"}), NOW)
     statistics.event(Event("provider_recovered", 0, ids={"provider": "p"}), NOW + 30)
     statistics.event(Event("provider_deactivated", 0), NOW)

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from meshd.core.cause import Cause
 from meshd.core.records import Attempt, Event, Outcome
 from meshd.telemetry.statistics import sketch
 from meshd.telemetry.statistics.bucket import Bucket
@@ -74,7 +75,7 @@ def test_downtime_runs_until_the_model_is_back() -> None:
     ids = {"model": "p/m", "pool": "chat"}
     statistics.event(Event("model_deactivated", 0, ids=ids), NOW)
     assert row(statistics, "model", "p/m", now=NOW + 30)["downtime_total"] == 30
-    statistics.event(Event("model_activated", 0, ids=ids, reason="quota_reset"), NOW + 60)
+    statistics.event(Event("model_activated", 0, ids=ids, cause=Cause.QUOTA_RESET), NOW + 60)
     found = row(statistics, "model", "p/m", now=NOW + 600)
     assert (found["downtime_total"], found["standby_events"], found["quota_resets"]) == (60, 1, 1)
     assert row(statistics, "pool", "chat")["standby_events"] == 1

@@ -20,6 +20,7 @@ from meshd.routing.request.question import Question, Requester
 from meshd.routing.select.expression import compile_selection
 from meshd.routing.table.policies import PacingPolicy
 from meshd.routing.table.specs import ModelSpec
+from tests.support.routing.causes import resting
 from tests.support.routing.routing_builders import NOW, PRIORITY, ROUND_ROBIN, STICK, Mesh, mesh, model
 
 AWARE = "modelmesh.rate-limit-aware.v1"
@@ -59,7 +60,7 @@ def take(made: Mesh) -> tuple[str, str | None]:
 
 
 def down(made: Mesh, id: str) -> None:
-    made.state.member("chat", id).availability = Availability(standby=True, until=NOW + 10**6, reason="it fails")
+    made.state.member("chat", id).availability = Availability(standby=True, until=NOW + 10**6, why=resting("it fails"))
 
 
 def up(made: Mesh, id: str) -> None:

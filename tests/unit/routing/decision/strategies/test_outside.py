@@ -14,6 +14,7 @@ from meshd.routing.request.needs import RequestNeeds
 from meshd.routing.table.specs import Pricing, ProviderSpec, RateSpec
 from meshd.sdk.provider import Operation
 from meshd.sdk.strategy import Candidate, RequestFacts, Strategy
+from tests.support.routing.causes import resting
 from tests.support.routing.routing_builders import NOW, PRIORITY, Mesh, mesh, model
 
 ID = "acme.strategy.v1"
@@ -56,7 +57,7 @@ def test_its_order_is_followed_and_the_rest_comes_after() -> None:
     made, _, reports = outside(lambda request, candidates: ["p.c"])
     assert preferred(made) == ["p.c", "p.a", "p.b"]
     assert made.ask() == "p.c"
-    made.state.member("chat", "p.c").availability = Availability(standby=True, until=NOW + 99, reason="it fails")
+    made.state.member("chat", "p.c").availability = Availability(standby=True, until=NOW + 99, why=resting("it fails"))
     assert made.ask() == "p.a"
     assert reports == []
 
@@ -78,7 +79,9 @@ def test_what_it_is_told() -> None:
     known = made.state.model("p.dear")
     known.in_flight, known.last_request = 3, NOW - 7
     made.state.pool("chat").current = "p.dear"
-    made.state.member("chat", "q.unknown").availability = Availability(standby=True, until=NOW + 99, reason="it fails")
+    made.state.member("chat", "q.unknown").availability = Availability(
+        standby=True, until=NOW + 99, why=resting("it fails")
+    )
     needs = RequestNeeds(Operation.CHAT, stream=True, tools=True, tokens=1000, most=1000, max_output=5)
     preferred(made, needs)
     ((request, candidates, now, random),) = given.told

@@ -16,6 +16,7 @@ from meshd.routing.request.question import Requester
 from meshd.routing.table.policies import SessionPolicy
 from meshd.routing.table.specs import ModelSpec
 from meshd.sdk.provider import Operation
+from tests.support.routing.causes import BACK
 from tests.support.routing.routing_builders import CHAT_NEEDS, NO_FEATURES, STICK, Mesh, mesh, model
 from tests.support.routing.strategy_builders import asked, down, order, take
 
@@ -107,7 +108,7 @@ def ask(made: Mesh, session: str = "s", needs: RequestNeeds = CHAT_NEEDS) -> str
 
 
 def well_again(made: Mesh, id: str) -> None:
-    recovery.reset(made.member(id), made.now)
+    recovery.reset(made.member(id), made.now, BACK)
 
 
 def test_a_session_that_had_to_move_goes_back_at_once_or_stays_until_it_was_quiet() -> None:

@@ -12,6 +12,7 @@ from meshd.routing.availability.state import Availability
 from meshd.routing.decision.strategies.registry import BUILT_IN
 from meshd.routing.request.needs import RequestNeeds
 from meshd.sdk.provider import Operation
+from tests.support.routing.causes import resting
 from tests.support.routing.routing_builders import NO_FEATURES, NOW, PRIORITY, ROUND_ROBIN, STICK, Mesh, mesh, model
 
 VISION = RequestNeeds(Operation.CHAT, images=1)
@@ -22,7 +23,7 @@ def order(made: Mesh) -> list[str]:
 
 
 def down(made: Mesh, id: str) -> None:
-    made.state.member("chat", id).availability = Availability(standby=True, until=NOW + 10**6, reason="it fails")
+    made.state.member("chat", id).availability = Availability(standby=True, until=NOW + 10**6, why=resting("it fails"))
 
 
 def up(made: Mesh, id: str) -> None:
