@@ -8,6 +8,7 @@ any thread but the router's own.
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import logging
 import os
@@ -160,7 +161,8 @@ class ModelMesh:
         if not report.ok:
             raise _refused(report)
         if self._logs is not None:
-            self._logs.connect(self._directory)  # not before: telemetry has its sinks from the first configuration
+            # Not before: telemetry has its sinks from the first configuration.
+            self._logs.connect(functools.partial(self._directory.tell, "telemetry"))
         self.ask("router", messages.Listen(self.address), _START_TIMEOUT)
         for place in self._sockets:
             self.ask("router", place, _START_TIMEOUT)

@@ -49,17 +49,6 @@ class Sink(ABC):
     def write(self, entry: Entry) -> None:
         """Write one entry of any stream. May buffer until `flush`."""
 
-    def emit(self, entry: Entry) -> None:
-        """An event."""
-        self.write(entry)
-
-    def log(self, entry: Entry) -> None:
-        """A request record, or a log record of the daemon."""
-        self.write(entry)
-
-    def trace(self, entry: Entry) -> None:  # noqa: B027
-        """A span. Most sinks keep none."""
-
     def flush(self) -> None:  # noqa: B027
         """Called after every batch."""
 

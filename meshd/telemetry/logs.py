@@ -12,8 +12,8 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Callable
 
-from meshd.core.mailboxes import Directory
 from meshd.messages import LogWritten
 from meshd.sdk.observability import Sink
 from meshd.telemetry.records import log_entry
@@ -23,11 +23,11 @@ _SEVERITIES = ((50, "critical"), (40, "error"), (30, "warning"), (20, "info"))
 
 
 class LogBridge(logging.Handler):
-    """`install()` first, `connect(directory)` when the telemetry actor runs, `disconnect()` before it stops."""
+    """`install()` first, `connect(tell)` when the telemetry actor runs, `disconnect()` before it stops."""
 
     def __init__(self, sink: Sink | None = None) -> None:
         super().__init__()
-        self._directory: Directory | None = None
+        self._tell: Callable[[LogWritten], None] | None = None
         self._sink = sink
         self._redactor = Redactor()
 
@@ -39,22 +39,19 @@ class LogBridge(logging.Handler):
         logging.captureWarnings(True)
         return self
 
-    def uninstall(self) -> None:
-        logging.captureWarnings(False)
-        logging.getLogger().removeHandler(self)
-
-    def connect(self, directory: Directory) -> None:
-        self._directory = directory
+    def connect(self, tell: Callable[[LogWritten], None]) -> None:
+        """tell: called in the thread that logs; it must not wait."""
+        self._tell = tell
 
     def disconnect(self) -> None:
-        self._directory = None
+        self._tell = None
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            written = _written(record)
+            written, tell = _written(record), self._tell
             # A sink that logs about its own writing would cause an endless loop.
-            if self._directory is not None and not threading.current_thread().name.startswith("meshd-sink-"):
-                self._directory.tell("telemetry", written)
+            if tell is not None and not threading.current_thread().name.startswith("meshd-sink-"):
+                tell(written)
             else:
                 self._print(written)
         except Exception:
@@ -65,7 +62,7 @@ class LogBridge(logging.Handler):
             from meshd.connectors.observability.console import ConsoleSink
 
             self._sink = ConsoleSink()
-        self._sink.log(log_entry(written, self._redactor))
+        self._sink.write(log_entry(written, self._redactor))
         self._sink.flush()
 
 

@@ -112,10 +112,7 @@ class SinkQueue:
                 if self._sink is None:
                     self._sink = self._make()
                 for entry in batch:
-                    if entry.stream == "event":
-                        self._sink.emit(entry)
-                    else:
-                        self._sink.log(entry)
+                    self._sink.write(entry)
                     done += 1
                 self._sink.flush()
             except Exception as error:

@@ -299,7 +299,7 @@ def test_logging_of_the_daemon_arrives(
         assert "too early for •••" in capsys.readouterr().err
         start(TelemetryActor(neighbours.directory, state_dir=tmp_path))
         run(neighbours, "telemetry", generation(file_config))
-        bridge.connect(neighbours.directory)
+        bridge.connect(lambda written: neighbours.directory.tell("telemetry", written))
         try:
             raise ValueError("why")
         except ValueError:
@@ -313,4 +313,5 @@ def test_logging_of_the_daemon_arrives(
         assert "ValueError: why" in text
         assert text.count("\n") == 1
     finally:
-        bridge.uninstall()
+        logging.captureWarnings(False)
+        logging.getLogger().removeHandler(bridge)

@@ -58,7 +58,7 @@ def test_counters_outlive_a_hundred_deaths_under_load(tmp_path: Path) -> None:
         assert sum(row["cost_total"] for row in found) == 3 * LIVES * EACH
     assert len(directory.ask("telemetry", messages.RecentEvents())) == LIVES
     assert directory.ask("telemetry", messages.Beat()) is True
-    actor._kept.restored = True
+    directory.tell("telemetry", messages.TableLoaded("statistics", {}))
     directory.ask("telemetry", messages.FlushTelemetry())
     keys = {state.get(timeout=5).message.key for _ in range(state.qsize())}
     assert "model\0p/m\0total" in keys
