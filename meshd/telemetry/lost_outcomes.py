@@ -6,10 +6,14 @@ Owns: what is assumed of such a request: it ended with its last attempt. Must ne
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from meshd.core.records import Attempt, Outcome
 from meshd.spend.recovered import LostAttempt
+from meshd.telemetry.statistics.measures import USAGE
 
+_USAGE = [measure.of_request for measure in USAGE]
+_OF_ATTEMPTS = [measure.of_attempt for measure in USAGE if measure.of_attempt]
 _KILLED = "the daemon was killed before its end was recorded"
 
 
@@ -23,6 +27,7 @@ def outcomes_of(lost: Iterable[LostAttempt]) -> list[Outcome]:
 
 def _outcome(attempts: list[LostAttempt]) -> Outcome:
     last = attempts[-1]
+    used: dict[str, Any] = {name: sum(getattr(each, name, 0) for each in attempts) for name in _USAGE}
     return Outcome(
         request_id=last.request,
         at=last.at,
@@ -41,16 +46,15 @@ def _outcome(attempts: list[LostAttempt]) -> Outcome:
                 "" if each.ok else "cancelled",
                 "" if each.ok else _KILLED,
                 duration=each.duration,
-                tokens_in=each.tokens_in,
-                tokens_out=each.tokens_out,
-                cost=each.cost,
+                **_fields(each),
             )
             for each in attempts
         ),
-        tokens_in=sum(each.tokens_in for each in attempts),
-        tokens_out=sum(each.tokens_out for each in attempts),
-        tokens_cached=sum(each.tokens_cached for each in attempts),
-        cost=sum(each.cost for each in attempts),
+        **used,
         total_time=last.duration,
         error="" if last.ok else _KILLED,
     )
+
+
+def _fields(attempt: LostAttempt) -> dict[str, Any]:
+    return {name: getattr(attempt, name, 0) for name in _OF_ATTEMPTS}

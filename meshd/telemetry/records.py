@@ -16,6 +16,7 @@ from meshd.core.records import Event, Outcome
 from meshd.messages import LogWritten
 from meshd.sdk.observability import Entry
 from meshd.telemetry.redaction import Redactor
+from meshd.telemetry.statistics.measures import USAGE, Measure, in_usd
 
 
 def event_entry(event: Event) -> Entry:
@@ -54,10 +55,7 @@ def request_entry(outcome: Outcome, redactor: Redactor) -> Entry:
         "app": outcome.app,
         "uid": outcome.uid,
         "pid": outcome.pid,
-        "tokens_in": outcome.tokens_in,
-        "tokens_out": outcome.tokens_out,
-        "tokens_cached": outcome.tokens_cached,
-        "cost": dollars(outcome.cost),
+        **{each.of_request: _shown(each, getattr(outcome, each.of_request)) for each in USAGE},
         "queue_time": outcome.queue_time,
         "routing_time": outcome.routing_time,
         "first_token_time": outcome.first_token_time,
@@ -103,6 +101,10 @@ def request_entry(outcome: Outcome, redactor: Redactor) -> Entry:
     return Entry("request", int(outcome.at * 1e9), severity, message, fields)
 
 
+def _shown(measure: Measure, count: int) -> float | int:
+    return dollars(count) if measure.unit == "nano_usd" else count
+
+
 def log_entry(record: LogWritten, redactor: Redactor) -> Entry:
     fields: dict[str, Any] = {"logger": record.logger}
     if record.traceback:
@@ -112,4 +114,4 @@ def log_entry(record: LogWritten, redactor: Redactor) -> Entry:
 
 def statistics_entry(row: dict[str, Any], at_ns: int) -> Entry:
     message = f"{row['scope']} {row['name']}: {row['requests_total']} requests, {row['requests_failed']} failed"
-    return Entry("statistics", at_ns, "debug", message, {**row, "cost_total": dollars(row["cost_total"])})
+    return Entry("statistics", at_ns, "debug", message, in_usd(row))

@@ -6,6 +6,7 @@ Must never: add anything up itself: the daemon knows what is a request and what 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Annotated, Any
 
@@ -14,10 +15,23 @@ import typer
 from meshd.cli import daemon, helping, names
 from meshd.cli.screen import output as out
 from meshd.telemetry.statistics.dimensions import DIMENSIONS, TIMES, parse_by
+from meshd.telemetry.statistics.measures import MEASURES
 from modelmesh.wording import no_such
 
 app = helping.Commands()
 
+_FIRST = ("requests", "failed", "tokens", "cost", "p50", "p95", "first")
+_FURTHER = sorted(
+    (measure for measure in MEASURES if measure.heading and measure.heading not in _FIRST),
+    key=lambda measure: measure.unit == "us",
+)
+"""Columns that are empty in most rows."""
+_UNITS: dict[str, Callable[[Any], str]] = {
+    "count": out.count,
+    "tokens": out.compact,
+    "nano_usd": out.usd,
+    "us": out.seconds,
+}
 _WHEN = "15m, 24h, 7d, today, yesterday, 2026-11-01, 2026-11-01T14:00"
 
 
@@ -54,7 +68,7 @@ def stats(
         out.print_json(answer)
         return
     empty = "no requests match" if name is not None or where or since or until else "no requests yet"
-    numbers = ["requests", "failed", "tokens", "cost", "p50", "p95", "first", "retries", "hedges", "cached", "down"]
+    numbers = [*_FIRST, *(measure.heading for measure in _FURTHER)]
     out.print_table([*groups, *numbers], [_row(groups, row) for row in rows], numbers=numbers, empty=empty)
 
 
@@ -79,8 +93,7 @@ def _row(groups: tuple[str, ...], row: dict[str, Any]) -> list[Any]:
         out.seconds(row.get("latency_p50")),
         out.seconds(row.get("latency_p95")),
         out.seconds(row.get("ttft_p50")),
-        *(out.count(row[each]) if row.get(each) else "" for each in ("retries", "hedges", "cache_hits")),
-        out.seconds(row["downtime_total"]) if row.get("downtime_total") else "",
+        *(_UNITS[measure.unit](row[measure.name]) if row.get(measure.name) else "" for measure in _FURTHER),
     ]
 
 

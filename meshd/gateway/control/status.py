@@ -12,7 +12,6 @@ from typing import Any
 import msgspec
 
 from meshd import messages
-from meshd.core.money import dollars
 from meshd.core.records import Event
 from meshd.gateway import views
 from meshd.gateway.actors import Actors
@@ -25,6 +24,7 @@ from meshd.gateway.runtime import Runtime
 from meshd.host import clock
 from meshd.routing.table.access import allowed_models, allowed_pools
 from meshd.telemetry.statistics.dimensions import DIMENSIONS, parse_by
+from meshd.telemetry.statistics.measures import in_usd
 from modelmesh.errors import InvalidRequestError
 from modelmesh.version import VERSION
 
@@ -111,7 +111,7 @@ class Status(Group):
         self.runtime.outcomes.flush()
         query = messages.QueryStatistics(by, call.query.get("name"), since, until, where)
         rows = await self.need("telemetry", query)
-        data = [{**row, "cost_total": dollars(row["cost_total"])} for row in rows]
+        data = [in_usd(row) for row in rows]
         return {"by": by, "since": since, "data": data}
 
     async def events(self, call: Call) -> dict[str, Any]:

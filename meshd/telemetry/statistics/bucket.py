@@ -1,6 +1,5 @@
 """The counters of one name in one stretch of time, and their packed form.
 
-Owns: the list of counters and its order in storage (only ever appended to).
 Must never: hold a float; times are whole microseconds, so that sums are exact in any order.
 """
 
@@ -12,43 +11,20 @@ from typing import Any
 import msgspec
 
 from meshd.telemetry.statistics import sketch
+from meshd.telemetry.statistics.measures import MEASURES, PLACES, value_of
 
-COUNTERS = (
-    "requests_total",
-    "requests_success",
-    "requests_failed",
-    "tokens_in",
-    "tokens_out",
-    "tokens_cached",
-    "cost_total",
-    "latency_us",
-    "downtime_us",
-    "standby_events",
-    "quota_resets",
-    "rotation_events",
-    "retries",
-    "queue_us",
-    "hedges",
-    "cache_hits",
-)
-(
-    REQUESTS,
-    SUCCESS,
-    FAILED,
-    TOKENS_IN,
-    TOKENS_OUT,
-    TOKENS_CACHED,
-    COST,
-    LATENCY,
-    DOWNTIME,
-    STANDBY,
-    QUOTA_RESETS,
-    ROTATIONS,
-    RETRIES,
-    QUEUE,
-    HEDGES,
-    CACHE_HITS,
-) = range(len(COUNTERS))
+# The places of those that are counted by rules of their own.
+REQUESTS = PLACES["requests_total"]
+SUCCESS = PLACES["requests_success"]
+FAILED = PLACES["requests_failed"]
+LATENCY = PLACES["latency"]
+DOWNTIME = PLACES["downtime_total"]
+STANDBY = PLACES["standby_events"]
+QUOTA_RESETS = PLACES["quota_resets"]
+ROTATIONS = PLACES["rotation_events"]
+RETRIES = PLACES["retries"]
+QUEUE = PLACES["queue_time"]
+CACHE_HITS = PLACES["cache_hits"]
 
 _MOST = 2**62
 _encode = msgspec.msgpack.Encoder().encode
@@ -56,12 +32,12 @@ _decode = msgspec.msgpack.Decoder(tuple[list[int], dict[int, int], dict[int, int
 
 
 class Bucket:
-    """n: the counters. latency, ttft: sketches."""
+    """n: the measures, in their order. latency, ttft: sketches."""
 
     __slots__ = ("latency", "n", "ttft")
 
     def __init__(self) -> None:
-        self.n = [0] * len(COUNTERS)
+        self.n = [0] * len(MEASURES)
         self.latency: dict[int, int] = {}
         self.ttft: dict[int, int] = {}
 
@@ -86,7 +62,7 @@ class Bucket:
         except msgspec.MsgspecError as error:
             raise ValueError(str(error)) from error
         bucket = cls()
-        for index, count in enumerate(n[: len(COUNTERS)]):
+        for index, count in enumerate(n[: len(MEASURES)]):
             bucket.n[index] = count
         bucket.latency = latency
         bucket.ttft = ttft
@@ -94,28 +70,14 @@ class Bucket:
 
     def row(self) -> dict[str, Any]:
         """A row of the answer to `QueryStatistics`: seconds, and 10⁻⁹ USD."""
-        n = self.n
         samples = sum(self.latency.values())
+        counted = zip(MEASURES, self.n, strict=True)
         return {
-            "requests_total": n[REQUESTS],
-            "requests_success": n[SUCCESS],
-            "requests_failed": n[FAILED],
-            "tokens_in": n[TOKENS_IN],
-            "tokens_out": n[TOKENS_OUT],
-            "tokens_cached": n[TOKENS_CACHED],
-            "cost_total": n[COST],
-            "latency_avg": n[LATENCY] / samples / 1e6 if samples else None,
+            **{measure.name: value_of(measure, count) for measure, count in counted if not measure.derived},
+            "latency_avg": self.n[LATENCY] / samples / 1e6 if samples else None,
             "latency_p50": sketch.quantile(self.latency, 0.50),
             "latency_p95": sketch.quantile(self.latency, 0.95),
             "latency_p99": sketch.quantile(self.latency, 0.99),
             "ttft_p50": sketch.quantile(self.ttft, 0.50),
             "ttft_p95": sketch.quantile(self.ttft, 0.95),
-            "downtime_total": n[DOWNTIME] / 1e6,
-            "standby_events": n[STANDBY],
-            "quota_resets": n[QUOTA_RESETS],
-            "rotation_events": n[ROTATIONS],
-            "retries": n[RETRIES],
-            "hedges": n[HEDGES],
-            "cache_hits": n[CACHE_HITS],
-            "queue_time": n[QUEUE] / 1e6,
         }

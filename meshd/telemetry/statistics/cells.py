@@ -17,6 +17,7 @@ from meshd.core.records import Attempt, Event, Outcome
 from meshd.telemetry.statistics import bucket as b
 from meshd.telemetry.statistics.bucket import Bucket
 from meshd.telemetry.statistics.dimensions import DIMENSIONS
+from meshd.telemetry.statistics.measures import MEASURES, PLACES, USAGE
 from meshd.telemetry.statistics.sketch import bucket_of
 
 Key = tuple[int, str, str, str, str, str, str, str, str]
@@ -28,6 +29,9 @@ BOTH = REQUEST | ATTEMPT
 
 PLACE = {name: index + 1 for index, name in enumerate(DIMENSIONS)}
 """A dimension's position in a key."""
+
+_OF_REQUESTS = tuple((place, each.of_request) for place, each in enumerate(MEASURES) if each.of_request)
+_OF_ATTEMPTS = tuple((place, each.of_attempt) for place, each in enumerate(MEASURES) if each.of_attempt)
 
 _WENT_AWAY = 499  # the app left: it says nothing about the model
 
@@ -54,14 +58,8 @@ def _count_request(outcome: Outcome, n: list[int]) -> None:
         n[b.SUCCESS] += 1
     elif outcome.status != _WENT_AWAY:
         n[b.FAILED] += 1
-    n[b.TOKENS_IN] += outcome.tokens_in
-    n[b.TOKENS_OUT] += outcome.tokens_out
-    n[b.TOKENS_CACHED] += outcome.tokens_cached
-    n[b.COST] += outcome.cost
-    n[b.ROTATIONS] += outcome.rotations
-    n[b.RETRIES] += outcome.retries
-    n[b.HEDGES] += outcome.hedges
-    n[b.CACHE_HITS] += outcome.cached
+    for place, field in _OF_REQUESTS:
+        n[place] += getattr(outcome, field)
     if outcome.queue_time:
         n[b.QUEUE] += int(outcome.queue_time * 1e6)
 
@@ -78,20 +76,18 @@ def _count_attempts(outcome: Outcome, model: str, find: Find) -> None:
         n[b.REQUESTS] += 1
         n[b.SUCCESS] += attempt.ok
         n[b.FAILED] += blamed
-        n[b.TOKENS_IN] += attempt.tokens_in
-        n[b.TOKENS_OUT] += attempt.tokens_out
-        n[b.COST] += attempt.cost
-        n[b.HEDGES] += attempt.hedge
+        for place, field in _OF_ATTEMPTS:
+            n[place] += getattr(attempt, field)
         following = next((each for each in attempts[index + 1 :] if not each.hedge), None)
         if blamed and following is not None:
             n[b.RETRIES if following.model == attempt.model else b.ROTATIONS] += 1
         if index == 0 and outcome.queue_time:
             n[b.QUEUE] += int(outcome.queue_time * 1e6)
         if index == answering:
-            n[b.TOKENS_IN] += max(0, outcome.tokens_in - sum(each.tokens_in for each in attempts))
-            n[b.TOKENS_OUT] += max(0, outcome.tokens_out - sum(each.tokens_out for each in attempts))
-            n[b.TOKENS_CACHED] += outcome.tokens_cached
-            n[b.COST] += max(0, outcome.cost - sum(each.cost for each in attempts))
+            for measure in USAGE:
+                of = measure.of_attempt
+                told = sum(getattr(each, of) for each in attempts) if of else 0
+                n[PLACES[measure.name]] += max(0, getattr(outcome, measure.of_request) - told)
         if attempt.ok:
             first = outcome.first_token_time if index == answering else None
             _add_times(cell, attempt.duration or outcome.total_time, first)

@@ -15,10 +15,12 @@ from meshd.core.cause import Cause
 from meshd.core.records import Attempt, Event, Outcome
 from meshd.telemetry.statistics import sketch
 from meshd.telemetry.statistics.bucket import Bucket
+from meshd.telemetry.statistics.measures import MEASURES, Measure, in_usd
 from meshd.telemetry.statistics.series import Series
 from meshd.telemetry.statistics.statistics import Statistics
 
 NOW = 1_760_000_400.0
+NOTHING = {"tokens_in": 0, "tokens_out": 0, "cost": 0}
 
 
 def outcome(**changed: Any) -> Outcome:
@@ -184,3 +186,42 @@ def test_a_flush_tells_what_came_since_the_last_one(monkeypatch: pytest.MonkeyPa
         flushed.append({each["name"]: each["requests_total"] for each in statistics.flush(NOW + second)})
     assert flushed == [{"app-0": 1}, {"app-1": 1}, *[{"(others)": 1}] * 4]
     assert statistics.flush(NOW + 7) == []
+
+
+@pytest.mark.parametrize("measure", [each for each in MEASURES if each.of_request], ids=lambda each: each.name)
+def test_what_a_request_used_arrives_in_its_own_column_and_no_other(measure: Measure) -> None:
+    statistics = Statistics()
+    statistics.record(outcome(**NOTHING), NOW)
+    before = row(statistics, "pool", "chat")
+    statistics.record(outcome(**NOTHING | {measure.of_request: 1}), NOW)
+    found = row(statistics, "pool", "chat")
+    changed = {name for name in found if found[name] != before[name]} - {"latency_avg"}
+    assert changed == {measure.name, "requests_total", "requests_success"}
+    assert found[measure.name] - before[measure.name] == 1
+
+
+def test_money_is_shown_in_usd() -> None:
+    statistics = Statistics()
+    statistics.record(outcome(cost=2_500_000_000), NOW)
+    assert in_usd(row(statistics, "pool", "chat"))["cost_total"] == 2.5
+
+
+def test_what_an_earlier_version_stored_means_the_same() -> None:
+    stored = Bucket.unpack(msgspec.msgpack.encode((list(range(1, 17)), {}, {}))).row()
+    assert {name: value for name, value in stored.items() if value is not None} == {
+        "requests_total": 1,
+        "requests_success": 2,
+        "requests_failed": 3,
+        "tokens_in": 4,
+        "tokens_out": 5,
+        "tokens_cached": 6,
+        "cost_total": 7,
+        "downtime_total": 9e-6,
+        "standby_events": 10,
+        "quota_resets": 11,
+        "rotation_events": 12,
+        "retries": 13,
+        "queue_time": 14e-6,
+        "hedges": 15,
+        "cache_hits": 16,
+    }

@@ -1,0 +1,68 @@
+"""What statistics count: one row for each measure, with all that is said of it anywhere.
+
+Owns: the measures, their order in storage, their units, what of a request or an attempt they add up, and their column
+in `meshctl stats`.
+Must never: import more than the standard library and `core/money.py`: the command line reads it before it asks the
+daemon.
+
+To add one: a field of `core.records.Outcome` (and of `Attempt`, if attempts differ in it), which the request fills in,
+and a row at the end of MEASURES. Logs, queries, sinks and `meshctl stats` follow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal, NamedTuple
+
+from meshd.core.money import dollars
+
+
+class Measure(NamedTuple):
+    """name: in rows. unit: what is counted; money in 10⁻⁹ USD and time in microseconds, which rows give in seconds.
+
+    of_request, of_attempt: the field of `Outcome` and of `Attempt` that is added up; "": counted by a rule of its own
+    (`cells.py`). usage: what a request used: it is in the request log, and what no attempt accounts for belongs to the
+    answering one. heading: its column in `meshctl stats`, "": none. derived: rows have something made of it instead.
+    """
+
+    name: str
+    unit: Literal["count", "tokens", "nano_usd", "us"] = "count"
+    of_request: str = ""
+    of_attempt: str = ""
+    usage: bool = False
+    heading: str = ""
+    derived: bool = False
+
+
+MEASURES = (
+    Measure("requests_total", heading="requests"),
+    Measure("requests_success"),
+    Measure("requests_failed", heading="failed"),
+    Measure("tokens_in", "tokens", "tokens_in", "tokens_in", usage=True),
+    Measure("tokens_out", "tokens", "tokens_out", "tokens_out", usage=True),
+    Measure("tokens_cached", "tokens", "tokens_cached", usage=True),
+    Measure("cost_total", "nano_usd", "cost", "cost", usage=True, heading="cost"),
+    Measure("latency", "us", derived=True),
+    Measure("downtime_total", "us", heading="down"),
+    Measure("standby_events"),
+    Measure("quota_resets"),
+    Measure("rotation_events", of_request="rotations"),
+    Measure("retries", of_request="retries", heading="retries"),
+    Measure("queue_time", "us"),
+    Measure("hedges", of_request="hedges", of_attempt="hedge", heading="hedges"),
+    Measure("cache_hits", of_request="cached", heading="cached"),
+)
+"""In the order of storage, so that a new one comes last, and none is ever removed."""
+
+PLACES = {measure.name: place for place, measure in enumerate(MEASURES)}
+USAGE = tuple(measure for measure in MEASURES if measure.usage)
+
+
+def in_usd(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row with its money in USD."""
+    return {**row, **{each.name: dollars(row[each.name]) for each in MEASURES if each.unit == "nano_usd"}}
+
+
+def value_of(measure: Measure, count: int) -> float | int:
+    """As rows give it."""
+    return count / 1e6 if measure.unit == "us" else count
