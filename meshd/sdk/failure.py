@@ -56,7 +56,7 @@ class ProviderFailure(Exception):
     the provider, so it cannot have cost anything. refused: features that the provider says the model lacks
     (`meshd/routing/request/features.py`). elsewhere: there is no API at this address, which may be wrong. inside: an
     error inside a 200. usage, said: what the provider reported and what came of an answer, beside the events of a
-    stream: both may cost something.
+    stream: both may cost something. lack, where: of a LOCAL failure, what this machine lacks and what it was to reach.
     """
 
     def __init__(
@@ -74,8 +74,12 @@ class ProviderFailure(Exception):
         inside: bool = False,
         usage: Usage | None = None,
         said: str = "",
+        lack: str = "",
+        where: str = "",
     ) -> None:
         super().__init__(message)
+        self.lack = lack or message
+        self.where = where
         self.inside = inside
         self.cleaned = False  # of secrets (`credentials.py`)
         self.refused = refused

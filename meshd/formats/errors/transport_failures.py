@@ -24,7 +24,8 @@ def failure_from_exception(exc: BaseException, where: str, timeout: float) -> Pr
     if lack is not None:
         # aiohttp's own errors for an open connection; anything else came before there was one.
         open_before = isinstance(exc, aiohttp.ClientError) and not unsent
-        return ProviderFailure(FailureKind.LOCAL, f"{lack} (for {where})", unsent=not open_before)
+        message = f"{lack} (for {where})"
+        return ProviderFailure(FailureKind.LOCAL, message, unsent=not open_before, lack=lack, where=where)
     if isinstance(exc, aiohttp.ConnectionTimeoutError):
         return ProviderFailure(FailureKind.CONNECTION, f"no connection to {where} in time", unsent=True)
     if isinstance(exc, TimeoutError):

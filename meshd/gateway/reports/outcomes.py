@@ -58,7 +58,7 @@ class Outcomes:
 
     def attempt_failed(self, provider: str, failure: ProviderFailure) -> None:
         if failure.kind is FailureKind.LOCAL:
-            self.shortages.note(failure.message, clock.now())
+            self.shortages.note(failure.lack, clock.now())
         lost = failure.status == 404 and self._state.provider(provider).answering == "nothing"
         if failure.kind in _ABOUT_THE_PROVIDER or lost:  # a wrong base_url shows in requests first
             self._tell("health", messages.ProviderFailed(provider, failure.kind, failure.message))

@@ -20,8 +20,7 @@ class Shortages:
     def __init__(self) -> None:
         self._last: dict[str, float] = {}
 
-    def note(self, message: str, now: float) -> None:
-        what = message.partition(" (for ")[0]
+    def note(self, what: str, now: float) -> None:
         if now - self._last.pop(what, float("-inf")) > REMEMBERED:
             logger.warning("%s", what)
         self._last[what] = now

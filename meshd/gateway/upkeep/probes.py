@@ -60,7 +60,7 @@ class Probes:
                 return  # no token may be spent on it now, which says nothing about the provider
             error, kind = failure.message, failure.kind
             if kind is FailureKind.LOCAL:
-                self._runtime.outcomes.shortages.note(error, clock.now())
+                self._runtime.outcomes.shortages.note(failure.lack, clock.now())
             serves = self._runtime.state.provider(message.provider).answering == "serves"
             trusts = message.method == "auto" or (message.method == "models" and serves)
             refused = trusts and (failure.status in _LIST_REFUSED or failure.elsewhere)

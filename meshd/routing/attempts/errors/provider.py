@@ -134,9 +134,8 @@ def nothing_there(failure: ProviderFailure, attempt: Attempt, attempts: list[dic
 
 def lacking(failure: ProviderFailure, attempts: list[dict[str, Any]]) -> MeshError:
     """503: this machine lacked something for as long as the request could wait."""
-    what, _, where = failure.message.partition(" (for ")
-    details = (f"to ask {where.rstrip(')')}",) if where else ()
-    message = told(f"{what}.", *details)
+    details = (f"to ask {failure.where}",) if failure.where else ()
+    message = told(f"{failure.lack}.", *details)
     return RoutingError(message, code="local_lack", retryable=True, retry_after=1.0, attempts=attempts)
 
 
