@@ -15,7 +15,14 @@ from tests.lint.texts import files, words
 _LINK = re.compile(r"\]\((?!\w+:)([^)#\s]*)(?:#([^)\s]*))?\)")
 _PATH = re.compile(r"(?<!\]\()(?<![\w/.~$*-])(?:[a-z_][\w-]*/)*[a-z_]\w*\.(?:md|py|svg)(?![\w/])")
 _EXAMPLES = {"app.py", "digest.py", "mail.py", "manage.py"}  # programs of users
-_ROOTS = (Path(), Path("meshd"), Path("client"), Path("client/modelmesh"), Path("tests"))
+_ROOTS = (
+    Path(),
+    Path("meshd"),
+    Path("client"),
+    Path("client/modelmesh"),
+    Path("tests"),
+    Path("tests/integration/plugins/acme"),
+)
 
 
 def _headings(document: Path) -> set[str]:

@@ -1,11 +1,11 @@
 """When a failure takes a model out of a pool, or a provider out of all pools.
 
 Owns: the consequences of one attempt's success or failure for the state.
-Must never: choose what to try next (`attempts/plan.py`).
+Must never: choose what to try next (`routing/attempts/plan.py`).
 
 The rules: consecutive failures with codes that count, their share of the requests in a window, a refused key at once,
 an unreachable provider, 5xx or 403 from several of a provider's models. What is used up: `used_up.py`. What is in
-maintenance: `decision/maintenance.py`. For users: docs/routing.md.
+maintenance: `routing/decision/stages/maintenance.py`. For users: docs/routing.md.
 """
 
 from __future__ import annotations
