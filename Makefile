@@ -45,6 +45,7 @@ lint: $(VENV)/.installed-dev ## check style, types, spelling and wording
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check --quiet .
 	@$(PY) client/sync_twins.py --check
+	@mkdir -p .cache
 	@$(VENV)/bin/lint-imports --no-logo --cache-dir .cache/import-linter >.cache/imports.txt || { cat .cache/imports.txt; exit 1; }
 	@$(PY) -m mypy
 	@$(PY) -m codespell_lib $(TEXTS)
