@@ -142,19 +142,19 @@ class Rates:
                 no_room_with_key(id, spec, provider, model, record, tokens, now) is None
             )
             ticket.key = ring.take(now, room)
-        ticket._record, ticket._life = record, self._life
-        observed = ticket._observed = _made(record.observed, ticket.key, Observed)
-        ticket._number = observed.enter(tokens, now)
-        ticket._mark = observed.tokens
+        ticket.record, ticket.life = record, self._life
+        observed = ticket.observed = _made(record.observed, ticket.key, Observed)
+        ticket.number = observed.enter(tokens, now)
+        ticket.mark = observed.tokens
         provider.in_flight += 1
-        ticket._holders = (provider,)
+        ticket.holders = (provider,)
         if spec.rate.rpm is not None or spec.rate.tpm is not None:
-            ticket._counted = ((provider.window, provider.window.add(now, tokens)),)
+            ticket.counted = ((provider.window, provider.window.add(now, tokens)),)
         if _is_limited(of_app):
             app = _made(self.apps, requester.account, Holder)
             app.in_flight += 1
-            ticket._holders = (provider, app)
-            ticket._counted += ((app.window, app.window.add(now, tokens)),)
+            ticket.holders = (provider, app)
+            ticket.counted += ((app.window, app.window.add(now, tokens)),)
         self._pace(question, pacing, model)
         return ticket
 
@@ -164,22 +164,22 @@ class Rates:
         if ticket.left:
             return
         ticket.left = True
-        if ticket._life == self._life:
-            for holder in ticket._holders:
+        if ticket.life == self._life:
+            for holder in ticket.holders:
                 holder.in_flight -= 1
         if not sent:
-            for window, entered in ticket._counted:
+            for window, entered in ticket.counted:
                 window.take_back(entered)
-            if ticket._observed is not None:
-                ticket._observed.take_back(ticket._number)
+            if ticket.observed is not None:
+                ticket.observed.take_back(ticket.number)
         if tokens is None:
             return
-        record, observed = ticket._record, ticket._observed
+        record, observed = ticket.record, ticket.observed
         assert record is not None
         assert observed is not None
-        for window, entered in ticket._counted:
+        for window, entered in ticket.counted:
             window.correct(entered, tokens)
-        observed.correct(ticket._number, tokens - ticket.tokens)
+        observed.correct(ticket.number, tokens - ticket.tokens)
         if tokens:  # 0: it failed, and says nothing about the model's answers
             output = float(max(tokens - ticket.estimate.tokens_in, 0))
             before = record.output
@@ -189,10 +189,10 @@ class Rates:
         """What the response headers said."""
         if limits is None:
             return
-        record, observed = ticket._record, ticket._observed
+        record, observed = ticket.record, ticket.observed
         assert record is not None
         assert observed is not None
-        observed.observe(limits, ticket._number, ticket._mark, now)
+        observed.observe(limits, ticket.number, ticket.mark, now)
         record.limits_tokens = record.limits_tokens or limits.remaining_tokens is not None
         if record.limits_tokens or limits.remaining_requests is not None:
             self._told.add(ticket.model.id)
@@ -229,7 +229,7 @@ class Rates:
     ) -> None:
         """A refusal had a `Retry-After`: no request is sent sooner, in pools that honour it. If the provider has
         several keys, only the key rests."""
-        record = ticket._record
+        record = ticket.record
         assert record is not None
         known = record.left_alone
         if known is not None and known.left(now) is None:
@@ -242,11 +242,11 @@ class Rates:
 
     def answered(self, ticket: RateTicket | None) -> None:
         """A request was answered: a pause that the provider had asked for, or the refusal of its key, is over."""
-        if ticket is None or ticket._record is None:
+        if ticket is None or ticket.record is None:
             return
-        alone, provider = ticket._record.left_alone, self.providers.get(ticket.model.provider)
+        alone, provider = ticket.record.left_alone, self.providers.get(ticket.model.provider)
         if alone is not None and ticket.at > alone.since:
-            ticket._record.left_alone = None
+            ticket.record.left_alone = None
         if ticket.key and provider is not None and provider.keys is not None:
             provider.keys.answered(ticket.key, ticket.at)
 

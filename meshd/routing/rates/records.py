@@ -17,7 +17,7 @@ from meshd.routing.table.specs import ModelSpec
 @dataclass(slots=True, eq=False)
 class RateTicket:
     """One attempt's place, from `enter` to `leave`. key: the fingerprint of the key to use, "": the only one.
-    tokens: how many it counts for. The rest is private to `Rates`."""
+    tokens: how many it counts for. The rest is for `Rates` alone."""
 
     model: ModelSpec
     pool: str
@@ -27,13 +27,13 @@ class RateTicket:
     key: str = ""
     left: bool = False
     tokens: int = 0
-    _holders: tuple[Holder, ...] = field(default=(), repr=False)  # whose `in_flight` it is counted in
-    _counted: tuple[tuple[SlidingWindow, Sent], ...] = field(default=(), repr=False)
-    _record: ModelRecord | None = field(default=None, repr=False)
-    _observed: Observed | None = field(default=None, repr=False)
-    _number: int = 0  # of the request in `_observed`
-    _mark: int = 0  # the tokens there, including its own
-    _life: int = 0
+    holders: tuple[Holder, ...] = field(default=(), repr=False)  # whose `in_flight` it is counted in
+    counted: tuple[tuple[SlidingWindow, Sent], ...] = field(default=(), repr=False)
+    record: ModelRecord | None = field(default=None, repr=False)
+    observed: Observed | None = field(default=None, repr=False)
+    number: int = 0  # of the request in `observed`
+    mark: int = 0  # the tokens there, including its own
+    life: int = 0
 
 
 class Holder:
