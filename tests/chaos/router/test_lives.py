@@ -8,7 +8,6 @@ import errno
 import logging
 
 import pytest
-from tests.support.dying import Poison, poisonous
 
 import modelmesh
 from meshd import messages
@@ -16,6 +15,7 @@ from meshd.actors.prepare import Prepare
 from meshd.config import MeshConfig
 from meshd.gateway.frontends.ipc.server import IpcServer
 from meshd.mesh import ModelMesh
+from tests.support.daemons.dying import Poison, poisonous
 
 CONFIG = {
     "providers": {"echo": {"connector": "modelmesh.scripted.v1"}},
@@ -61,7 +61,7 @@ def test_two_reloads_in_quick_succession_are_both_run(mesh, short):
     for name in ("one", "two", "three"):
         raw = {**CONFIG, "pools": {name: {"capability": "chat-completion"}}}
         mesh.tell("config", messages.Reload(config=MeshConfig.from_dict(raw)))
-    assert mesh._ask("config", messages.LastReload()).ok
+    assert mesh.ask("config", messages.LastReload()).ok
     assert "three" in [pool["name"] for pool in mesh.command("GET", "/mesh/v1/pools")["data"]]
 
 
@@ -70,21 +70,21 @@ def test_prepared_generations_are_told_apart(mesh):
     running = router.core.runtime.config
     for number in (11, 12, 13):
         generation = dataclasses.replace(running, number=number)
-        assert mesh._ask("router", Prepare(generation)) == ()
-    mesh._ask("router", messages.Commit(12))
+        assert mesh.ask("router", Prepare(generation)) == ()
+    mesh.ask("router", messages.Commit(12))
     assert (router.core.runtime.config.number, list(router._prepared)) == (12, [13])
-    mesh._ask("router", messages.Commit(11))  # gone: an error in the log, and nothing else
+    mesh.ask("router", messages.Commit(11))  # gone: an error in the log, and nothing else
     assert router.core.runtime.config.number == 12
-    mesh._ask("router", messages.Commit(13))
+    mesh.ask("router", messages.Commit(13))
     assert router.core.runtime.config.number == 13
 
 
 def test_a_prepared_generation_outlives_a_crash(mesh, eventually):
     running = mesh._supervisor.ward("router").core.runtime.config
-    mesh._ask("router", Prepare(dataclasses.replace(running, number=21)))
+    mesh.ask("router", Prepare(dataclasses.replace(running, number=21)))
     mesh.tell("router", Poison())
     restarted(mesh, eventually)
-    mesh._ask("router", messages.Commit(21))
+    mesh.ask("router", messages.Commit(21))
     assert mesh._supervisor.ward("router").core.runtime.config.number == 21
 
 

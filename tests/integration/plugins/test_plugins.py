@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.pool_rule_cases import events
 
 from tests.conftest import Daemon, until
+from tests.support.daemons.pool_rule_cases import events
 
 from .environment import ACME, RUDE, fresh_environment
 
