@@ -217,8 +217,12 @@ def test_who_waits_is_woken_by_a_probe_that_is_answered() -> None:
 
     world, helped = in_virtual_time(load)
     assert helped
-    # Five answers of 0.1 s, one behind the other at worst: without the probe they would wait for seconds.
-    assert all(asked.served and 6.35 < (asked.ended or 0.0) < 7.3 for asked in world.asked)
+    # Five answers of 0.1 s, one behind the other at worst: without the probe they would wait for seconds. One may have
+    # been asking when the probe was, and fails a moment later: it backs off once more.
+    assert all(asked.served and (asked.ended or 0.0) > 6.35 for asked in world.asked)
+    ended = sorted(asked.ended or 0.0 for asked in world.asked)
+    assert ended[-2] < 7.3
+    assert ended[-1] < 8.5
 
 
 def test_a_test_that_takes_long_does_not_hold_up_those_behind_it() -> None:
