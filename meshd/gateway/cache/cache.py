@@ -33,8 +33,8 @@ from modelmesh.errors import MeshError, RequestCancelledError, RequestTimeoutErr
 logger = logging.getLogger("meshd.gateway")
 
 LARGEST_SHARE = 4  # no answer takes more than this part of a pool's max_size
-_HELD = 1024**2  # bytes of a stream that may wait for slow followers, if kept answers have to be smaller
-_PER_ENTRY, _PER_CHUNK = 1024, 64  # bytes of memory beside the answer itself
+HELD_BYTES = 1024**2  # of a stream that may wait for slow followers, if kept answers have to be smaller
+ENTRY_BYTES, CHUNK_BYTES = 1024, 64  # of memory beside the answer itself
 _FOLLOWED = 2  # failed flights that a request follows before it asks by itself
 _PAUSE = 64  # chunks delivered before other requests get their turn
 _LANDING = 2.0  # s that a request may take to notice its deadline
@@ -55,7 +55,7 @@ class Entry:
     @property
     def size(self) -> int:
         """Bytes of memory, approximately."""
-        return _PER_ENTRY + len(self.body or b"") + sum(map(len, self.chunks)) + _PER_CHUNK * len(self.chunks)
+        return ENTRY_BYTES + len(self.body or b"") + sum(map(len, self.chunks)) + CHUNK_BYTES * len(self.chunks)
 
     @property
     def model(self) -> str:
@@ -263,7 +263,7 @@ class ResponseCache:
 
     async def _lead(self, request: Request, pool: str, key: bytes, run: Run, largest: int) -> None:
         reply = request.reply
-        flight = self._flights[key] = SharedRequest(max(largest, _HELD), request.deadline.copy())
+        flight = self._flights[key] = SharedRequest(max(largest, HELD_BYTES), request.deadline.copy())
         try:
             with flight.read() as reader:
                 task = self._spawn(self._fly(flight, request.caller.uid, pool, key, run))

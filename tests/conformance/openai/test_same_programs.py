@@ -13,7 +13,7 @@ import pytest
 import modelmesh
 from modelmesh._http_view import HttpResponse
 from modelmesh._objects.object import Object
-from tests.conformance.openai.programs import PROGRAMS
+from tests.conformance.openai.programs.program import PROGRAMS
 from tests.support.providers.rich_provider import rich_provider
 
 pytestmark = pytest.mark.filterwarnings("ignore::pydantic.PydanticDeprecatedSince20")

@@ -1,75 +1,17 @@
-"""The keeper: what survives a restart, and what a disk that refuses does to it."""
+"""The keeper: what survives a restart."""
 
 from __future__ import annotations
 
 import os
-import shutil
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from meshd.connectors.storage import sqlite
-from meshd.sdk.storage import StorageError
 from meshd.spend.journal import JournalWriter, open_segment
 from meshd.state import segments
-from meshd.state.keeper import StateKeeper, StateSettings
+from meshd.state.keeper import StateSettings
 from meshd.state.lock import StateLocked
-
-NOW = 1_760_000_000.0  # 2025-10-09
-ID = bytes(range(16))
-DAY_CHAT = "2025-10-09\0pool\0chat"
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = NOW
-
-    def __call__(self) -> float:
-        return self.now
-
-
-def opened(path: Path, clock: Clock | None = None, reports: list[str] | None = None, **settings: Any) -> StateKeeper:
-    collected = reports if reports is not None else []
-    keeper = StateKeeper(
-        path / "state",
-        StateSettings(**settings),
-        now=clock or Clock(),
-        report=lambda type, severity, reason: collected.append(type),
-    )
-    keeper.open()
-    return keeper
-
-
-def writer(keeper: StateKeeper) -> JournalWriter:
-    return JournalWriter(open_segment(keeper.open_journal()))
-
-
-def begin(journal: JournalWriter, number: int = 0) -> bytes:
-    request = number.to_bytes(16)
-    journal.begin(request, NOW, "p", "p/m", "chat", "app", 500, NOW + 600)
-    return request
-
-
-def spend(journal: JournalWriter, cost: int, number: int = 0) -> None:
-    journal.settle(begin(journal, number), NOW, 10, 5, 0, cost, True)
-
-
-def crash(keeper: StateKeeper) -> None:
-    """kill -9: nothing is written, the kernel closes files and locks."""
-    keeper._lock.release()
-    if keeper._storage is not None:
-        keeper._storage.close()
-
-
-@pytest.fixture(params=["modelmesh.sqlite.v1", "modelmesh.local-file.v1"])
-def connector(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
-def usage(keeper: StateKeeper, key: str = DAY_CHAT) -> dict[str, Any]:
-    return keeper.load().tables["usage"].get(key, {})
+from tests.support.keeping import ID, NOW, Clock, begin, crash, opened, spend, usage, writer
 
 
 def test_tables_and_spend_survive_a_stop(tmp_path: Path, connector: str) -> None:
@@ -222,74 +164,6 @@ def test_a_segment_number_is_never_used_twice(tmp_path: Path) -> None:
     assert third.open_journal().endswith("00000002.log")
 
 
-class FullDisk:
-    """Refuses every write of the SQLite storage while `full`."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.full = False
-        write = sqlite.SqliteStorage.save_many
-
-        def refuse(storage: sqlite.SqliteStorage, changes: Mapping[str, bytes | None]) -> None:
-            if self.full:
-                raise StorageError("disk full")
-            write(storage, changes)
-
-        monkeypatch.setattr(sqlite.SqliteStorage, "save_many", refuse)
-
-
-def test_a_full_disk_is_said_once_and_recovers(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    disk = FullDisk(monkeypatch)
-    reports: list[str] = []
-    keeper = opened(tmp_path, reports=reports)
-    journal = writer(keeper)
-    disk.full = True
-    spend(journal, 5)
-    keeper.changed("model", "m", {"n": 1})
-    waits = []
-    for _ in range(6):
-        status = keeper.sync()
-        waits.append(keeper.next_sync())
-    assert not status.ok
-    assert "disk full" in status.error
-    assert status.pending > 0
-    assert reports == ["state_unwritable"]
-    assert caplog.text.count("not being saved") == 1
-    assert waits == [5, 10, 20, 40, 60, 60]
-    assert usage(keeper)["cost"] == 5
-    disk.full = False
-    assert keeper.sync().ok
-    assert reports == ["state_unwritable", "state_recovered"]
-    assert keeper.next_sync() == 5
-    crash(keeper)
-    again = opened(tmp_path)
-    assert usage(again)["cost"] == 5
-    assert again.load().tables["model"] == {"m": {"n": 1}}
-
-
-def test_an_unwritable_directory_serves_on_and_offers_a_journal_later(tmp_path: Path) -> None:
-    (tmp_path / "state").write_text("a file where the directory should be")
-    reports: list[str] = []
-    keeper = opened(tmp_path, reports=reports)
-    assert keeper.open_journal() == ""
-    assert keeper.load().tables == {"usage": {}}
-    keeper.changed("model", "m", {"n": 1})
-    assert not keeper.sync().ok
-    assert keeper.offer_segment() == ""
-    (tmp_path / "state").unlink()
-    assert keeper.sync().ok
-    path = keeper.offer_segment()
-    assert path
-    journal = JournalWriter(open_segment(path))
-    keeper.rotated("")
-    spend(journal, 3)
-    keeper.close()
-    again = opened(tmp_path)
-    assert again.load().tables["model"] == {"m": {"n": 1}}
-    assert usage(again)["cost"] == 3
-
-
 def test_export_and_import(tmp_path: Path) -> None:
     first = opened(tmp_path / "one")
     spend(writer(first), 9)
@@ -360,79 +234,3 @@ def test_an_answer_that_a_crash_may_have_lost_is_not_bought_again(tmp_path: Path
     third = opened(tmp_path, clock)
     assert third.load().answered == frozenset()
     third.close()
-
-
-def test_a_directory_that_was_removed_in_use_is_written_anew(
-    tmp_path: Path, connector: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    reports: list[str] = []
-    first = opened(tmp_path, reports=reports, connector=connector)
-    journal = writer(first)
-    spend(journal, 100)
-    first.changed("manual", "m", {"status": "standby"})
-    assert first.sync().ok
-    shutil.rmtree(tmp_path / "state")
-    assert first.sync().ok
-    assert "was removed while it was in use" in caplog.text
-    assert reports == ["state_unwritable"]
-    anew = first.offer_segment()
-    journal.reopen(open_segment(anew), NOW)
-    first.rotated(anew)
-    spend(journal, 10, number=1)
-    assert first.sync().ok
-    assert first.offer_segment() == ""
-    journal.close()
-    first.close()
-    second = opened(tmp_path, connector=connector)
-    assert usage(second)["cost"] == 110
-    assert second.load().tables["manual"] == {"m": {"status": "standby"}}
-    second.close()
-
-
-def copied(path: Path) -> None:
-    """As a backup that is restored, or an editor, does it: another file under the name."""
-    content = path.read_bytes()
-    path.unlink()
-    path.with_suffix(".x").write_bytes(b"")  # so that the inode is not given again
-    path.write_bytes(content)
-
-
-LOSES = {
-    "removed": Path.unlink,
-    "renamed": lambda path: path.rename(path.with_suffix(".old")),
-    "a copy": copied,
-    "truncated": lambda path: os.truncate(path, 0),
-}
-
-
-@pytest.mark.parametrize(
-    ("name", "how"),
-    [(name, how) for name in ("journal/00000001.log", "state.sqlite3") for how in LOSES]
-    + [("journal", "renamed"), (".", "renamed")],
-)
-def test_a_file_that_somebody_took_away_loses_nothing(
-    tmp_path: Path, name: str, how: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    if (name, how) == ("state.sqlite3", "truncated"):
-        pytest.skip("SQLite says so itself, and begins a fresh one (test_storages.py)")
-    first = opened(tmp_path)
-    journal = writer(first)
-    spend(journal, 100)
-    first.changed("manual", "m", {"status": "standby"})
-    assert first.sync().ok
-    LOSES[how]((tmp_path / "state" / name).resolve())
-    for number in (1, 2):
-        assert first.sync().ok
-        if another := first.offer_segment():
-            journal.reopen(open_segment(another), NOW)
-            first.rotated(another)
-        spend(journal, 10, number=number)
-        assert first.sync().ok
-    assert first.sync().ok
-    assert caplog.text.count("while it was in use") == 1
-    journal.close()
-    crash(first)
-    second = opened(tmp_path)
-    assert usage(second)["cost"] == 120
-    assert second.load().tables["manual"] == {"m": {"status": "standby"}}
-    second.close()

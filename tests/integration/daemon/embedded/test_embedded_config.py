@@ -14,21 +14,9 @@ from meshd.config.source import ConfigSource
 from meshd.mesh import ModelMesh
 from meshd.sdk.storage import StorageError
 from modelmesh import ConfigurationError, NotFoundError
+from tests.support.daemons.embedded import hello
 
 pytestmark = pytest.mark.usefixtures("own_state")
-
-
-@pytest.fixture
-def file(short, two):
-    path = short / "mesh.json"
-    path.write_text(json.dumps({**two(), "daemon": {"watch_debounce": "20ms"}}))
-    return path
-
-
-def hello(mesh, model="chat"):
-    with mesh.get_client(timeout=10, max_retries=0) as client:
-        answer = client.chat.completions.create(model=model, messages=[{"role": "user", "content": "hello"}])
-    return answer.choices[0].message.content
 
 
 def pools(mesh):
@@ -42,9 +30,9 @@ def test_what_is_merged_into_a_file_counts_until_the_file_is_read_again(file):
     config = MeshConfig.from_file(file).merge({"providers": {"first": {"script": [{"reply": "merged"}]}}})
     with ModelMesh() as mesh:
         mesh.initialize(config)
-        assert hello(mesh) == "merged"
+        assert hello(mesh).choices[0].message.content == "merged"
         mesh.reload_config()
-        assert hello(mesh) == "first"
+        assert hello(mesh).choices[0].message.content == "first"
 
 
 def test_a_configuration_given_to_a_reload_keeps_its_file(file, short):
@@ -91,7 +79,7 @@ def test_the_socket_cannot_change_while_running(file, setting):
     with ModelMesh.from_yaml(file) as mesh:
         with pytest.raises(ConfigurationError, match="restart the daemon"):
             mesh.reload_config(mesh.config.merge({"daemon": setting}))
-        assert hello(mesh) == "first"
+        assert hello(mesh).choices[0].message.content == "first"
 
 
 @pytest.mark.parametrize("ending", ["yaml", "toml", "json"])

@@ -11,8 +11,7 @@ import modelmesh
 from meshd.config import MeshConfig
 from meshd.mesh import ModelMesh
 from modelmesh import ConfigurationError, MeshError
-
-MEMORY = {"storage": {"connector": "modelmesh.memory.v1"}}
+from tests.support.daemons.embedded import MEMORY
 
 pytestmark = pytest.mark.usefixtures("own_state")
 

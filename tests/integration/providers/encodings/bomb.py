@@ -34,9 +34,9 @@ def bomb(coding: str, begin: bytes, fill: bytes = b" ") -> bytes:
         made = brotli.Compressor(quality=5)
         return grown(begin, fill, made.process, made.flush)
     if coding == "zstd":
-        from meshd.net.encodings import _zstd
+        from meshd.net.encodings import zstd_module
 
-        zstd = _zstd().ZstdCompressor()
+        zstd = zstd_module().ZstdCompressor()
         return grown(begin, fill, zstd.compress, lambda: zstd.flush(zstd.FLUSH_BLOCK))
     deflate = zlib.compressobj(wbits=31)
     coded = grown(begin, fill, deflate.compress, lambda: deflate.flush(zlib.Z_FULL_FLUSH))

@@ -1,0 +1,1 @@
+"""Programs as people write them for the OpenAI SDK, by name."""

@@ -1,0 +1,58 @@
+"""A keeper on a directory of the test, and what a request writes to its journal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from meshd.spend.journal import JournalWriter, open_segment
+from meshd.state.keeper import StateKeeper, StateSettings
+
+NOW = 1_760_000_000.0  # 2025-10-09
+ID = bytes(range(16))
+DAY_CHAT = "2025-10-09\0pool\0chat"
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = NOW
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def opened(path: Path, clock: Clock | None = None, reports: list[str] | None = None, **settings: Any) -> StateKeeper:
+    collected = reports if reports is not None else []
+    keeper = StateKeeper(
+        path / "state",
+        StateSettings(**settings),
+        now=clock or Clock(),
+        report=lambda type, severity, reason: collected.append(type),
+    )
+    keeper.open()
+    return keeper
+
+
+def writer(keeper: StateKeeper) -> JournalWriter:
+    return JournalWriter(open_segment(keeper.open_journal()))
+
+
+def begin(journal: JournalWriter, number: int = 0) -> bytes:
+    request = number.to_bytes(16)
+    journal.begin(request, NOW, "p", "p/m", "chat", "app", 500, NOW + 600)
+    return request
+
+
+def spend(journal: JournalWriter, cost: int, number: int = 0) -> None:
+    journal.settle(begin(journal, number), NOW, 10, 5, 0, cost, True)
+
+
+def crash(keeper: StateKeeper) -> None:
+    """kill -9: nothing is written, the kernel closes files and locks."""
+    keeper._lock.release()
+    if keeper._storage is not None:
+        keeper._storage.close()
+
+
+def usage(keeper: StateKeeper, key: str = DAY_CHAT) -> dict[str, Any]:
+    return keeper.load().tables["usage"].get(key, {})

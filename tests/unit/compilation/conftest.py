@@ -1,0 +1,15 @@
+"""One model that the catalogue knows."""
+
+from __future__ import annotations
+
+import pytest
+
+from meshd.compilation import compile
+from tests.support.compiling import ROW
+
+
+@pytest.fixture
+def catalogue(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One well-known model, "known", of every openai-compatible provider."""
+    rows = {"openai-compatible.v1": (ROW,)}
+    monkeypatch.setattr(compile, "load_models", lambda connector: rows.get(connector, ()))

@@ -1,0 +1,144 @@
+"""What connectors need: their keys, packages, addresses and headers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from meshd.config import MeshConfig
+from meshd.config.schema.access import ProxyToken
+from meshd.connectors.registry import ConnectorRegistry, ConnectorSpec
+from tests.support.problems import found, house, said_at
+
+
+def test_keys_of_connectors() -> None:
+    assert found({"storage": {"pth": "a.db"}}) == ['storage.pth: unknown key; did you mean "path"?']
+    assert found({"storage": {"connector": "modelmesh.memory.v1", "path": "a.db"}}) == ["storage.path: unknown key"]
+    assert found({"secrets": {"prefix": "X_"}}) == []
+    assert found({"secrets": {"store": "systemd.credentials.v1", "prefix": "X_"}}) == ["secrets.prefix: unknown key"]
+    assert found({"secrets": {"store": [{"connector": "modelmesh.dotenv.v1", "override": "maybe"}]}}) == [
+        "secrets.store[0].override: expected true or false, got 'maybe'"
+    ]
+    assert found({"observability": {"statistics": {"connector": "modelmesh.file.v1", "path": "x", "keep": 0}}}) == [
+        "observability.statistics.keep: expected a number of at least 1, got 0"
+    ]
+    assert found({"providers": {"local-llm": {"idle_timeout": "never"}}}) == [
+        "providers.local-llm.idle_timeout: expected a duration like 30s or a number of seconds, got 'never'"
+    ]
+
+
+def test_a_file_sink_needs_a_path_in_either_place() -> None:
+    assert found({"observability": {"logging": "modelmesh.file.v1"}}) == ["observability.logging.path: is missing"]
+    sinks: list[Any] = ["modelmesh.console.v1", "modelmesh.file.v1"]
+    assert found({"observability": {"logging": {"connector": sinks}}}) == [
+        "observability.logging.connector[1].path: is missing"
+    ]
+    assert found({"observability": {"logging": {"connector": sinks, "path": "x"}}}) == []
+    assert found({"observability": {"logging": [{"connector": "modelmesh.file.v1", "path": "x"}]}}) == []
+
+
+def test_openai_compatible_needs_an_address() -> None:
+    (problem,) = found({"providers": {"x": {"connector": "openai-compatible.v1"}}})
+    assert problem.startswith("providers.x.base_url: is missing")
+
+
+def test_a_missing_package_names_the_extra() -> None:
+    registry = ConnectorRegistry(outside=False)
+    registry.register(ConnectorSpec("acme.llm.v1", "provider", "x", "a:B", requires=("no_such_package",), extra="acme"))
+    config = {"providers": {"x": {"connector": "acme.llm.v1", "anything": 1}}}
+    assert found(config, registry) == [
+        "providers.x.connector: acme.llm.v1 needs the package no_such_package; "
+        'install it with pip install "modelmesh[acme]"'
+    ]
+    config["providers"]["x"]["enabled"] = False
+    assert found(config, registry) == []
+
+
+def test_where_secrets_come_from_is_no_secret() -> None:
+    (problem,) = found({"secrets": {"store": "modelmesh.dotenv.v1", "path": "${secrets:WHERE}"}})
+    assert "cannot refer to a secret" in problem
+
+
+@pytest.mark.parametrize("url", ["ftp://h/v1", "h:80/v1", "localhost", "http://", "http://h:port/v1", "http:///v1"])
+def test_a_base_url_that_nobody_can_call(url: str) -> None:
+    said = said_at({"providers": {"a": {"connector": "openai-compatible.v1", "base_url": url}}})
+    assert said == {"providers.a.base_url": "expected http://…, https://… or unix:/… (the path of a socket)"}
+
+
+@pytest.mark.parametrize(
+    "url", ["http://h", "https://u:p@h:1/v1?x=1", "unix:/run/x", "${secrets:URL}", "http://${secrets:H}/v1"]
+)
+def test_a_base_url_that_can_be_called(url: str) -> None:
+    assert said_at({"providers": {"a": {"connector": "openai-compatible.v1", "base_url": url}}}) == {}
+
+
+def test_two_credentials_for_one_provider_are_one_too_many() -> None:
+    entry = {"connector": "openai-compatible.v1", "base_url": "https://user:hunter2@h/v1", "api_key": "${secrets:K}"}
+    said = said_at({"providers": {"a": entry}})
+    assert list(said) == ["providers.a.base_url"]
+    assert "hunter2" not in str(said)
+
+
+@pytest.mark.parametrize("socket", ["tcp://127.0.0.1:9", "http://x", "inproc://x"])
+def test_a_socket_that_is_no_path(socket: str) -> None:
+    assert "expected the path of a socket" in said_at({"daemon": {"socket": socket}})["daemon.socket"]
+    assert said_at({"daemon": {"socket": "ipc:///run/x.sock"}}) == {}
+
+
+def test_a_group_that_is_not_there() -> None:
+    said = said_at({"daemon": {"socket_group": "no-such-group-here"}})
+    assert said == {"daemon.socket_group": "there is no group 'no-such-group-here' on this machine"}
+    assert said_at({"daemon": {"socket_group": "root"}}) == {}
+
+
+@pytest.mark.parametrize("how", ["connector", "name"])
+def test_a_disabled_provider_may_wait_for_its_connector(how: str) -> None:
+    planned = "anthropic.claude.v1"
+    name, connector = ("later", {"connector": planned}) if how == "connector" else (planned, {})
+    entry = {"enabled": False, "api_key": "${secrets:X}", "region": "eu", **connector}
+    assert found({"providers": {**house(), name: entry}}) == []
+    (problem,) = found({"providers": {**house(), name: {**entry, "enabled": True}}})
+    assert "not supported yet" in problem
+
+
+# -- what is sent in a header ---------------------------------------------------------------------------
+
+
+def test_blanks_at_the_ends_of_what_is_sent_are_left_out() -> None:
+    provider = house(
+        base_url=" http://h/v1\n",
+        api_key="\tsk-1 \r\n",
+        api_keys=["  k1 ", {"key": "k2\n"}],
+        headers={" X-A ": " v \n"},
+    )
+    config = MeshConfig.from_dict({"providers": provider}, environ={})
+    assert found({"providers": provider}) == []
+    read = config.providers["house"]
+    assert (read.base_url, read.api_key, read.headers) == ("http://h/v1", "sk-1", {"X-A": "v"})
+    assert (read.api_keys[0], read.api_keys[1].key) == ("k1", "k2")
+    assert ProxyToken(app="a", token=" t\n").token == "t"
+
+
+BREAK = "has a line break or another control character inside: no header can carry it"
+
+
+@pytest.mark.parametrize(
+    ("provider", "told"),
+    [
+        ({"api_key": "a\nSECRET"}, f"providers.house.api_key: {BREAK}"),
+        ({"api_keys": ["fine", "a\x00SECRET"]}, f"providers.house.api_keys[1]: {BREAK}"),
+        ({"api_keys": [{"key": "a\r\nSECRET"}]}, f"providers.house.api_keys[0].key: {BREAK}"),
+        ({"api_keys": ["  "]}, "providers.house.api_keys[0]: is empty"),
+        ({"api_key": "\u201cSECRET\u201d"}, "providers.house.api_key: has characters that no HTTP header can carry"),
+        ({"headers": {"X-A": "a\nSECRET"}}, f"providers.house.headers.X-A: {BREAK}"),
+        ({"headers": {"X A": "v"}}, "providers.house.headers.X A: is not the name of a header"),
+        ({"headers": {"": "v"}}, "is not the name of a header"),
+        ({"base_url": "http://h/v1\nSECRET"}, "providers.house.base_url: has a blank, a line break"),
+    ],
+)
+def test_what_no_header_can_carry_is_refused_by_name(provider: dict[str, Any], told: str) -> None:
+    problems = found({"providers": house(**provider)})
+    assert len(problems) == 1
+    assert told in problems[0]
+    assert "SECRET" not in problems[0]
