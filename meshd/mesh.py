@@ -71,7 +71,7 @@ class ModelMesh:
         self._on_reload = on_reload
         self._directory = Directory()
         self._registry: ConnectorRegistry = default_registry()
-        self._supervisor: Supervisor | None = None
+        self.supervisor: Supervisor | None = None
         self._source: ConfigSource | None = None
         self._own_runtime: tempfile.TemporaryDirectory[str] | None = None
         self._started: list[str] = []
@@ -116,7 +116,7 @@ class ModelMesh:
 
     def start(self, source: ConfigSource) -> None:
         """As `initialize`, with a source that reloads read again."""
-        if self._supervisor is not None:
+        if self.supervisor is not None:
             raise MeshError("this mesh is already running", code="already_running")
         self._source = source
         if self._lived:  # clients of the former life learn that it was shut down
@@ -140,8 +140,8 @@ class ModelMesh:
         source.peek()[0].require_valid(self._registry)
         directories = Directories(self._runtime(), str(data_dir()))
         private = None if self._sockets else Path(directories.runtime) / "state"
-        self._supervisor = Supervisor(self._directory)
-        self._supervisor.launch()
+        self.supervisor = Supervisor(self._directory)
+        self.supervisor.launch()
         self._ward(
             "telemetry",
             lambda: TelemetryActor(
@@ -169,14 +169,14 @@ class ModelMesh:
             self._bound.append(place)
 
     def _ward(self, name: str, make: Callable[[], MeshActor]) -> None:
-        assert self._supervisor is not None
-        self._supervisor.start_ward(make)
+        assert self.supervisor is not None
+        self.supervisor.start_ward(make)
         self._started.append(name)
 
     def shutdown(self, drain: float | None = None) -> None:
         """Let requests in flight end within `drain` seconds (None: `daemon.drain_timeout`), cancel the rest, write
         everything, stop everything. Idempotent."""
-        supervisor, self._supervisor = self._supervisor, None
+        supervisor, self.supervisor = self.supervisor, None
         if supervisor is None:
             return
         supervisor.release()
@@ -316,7 +316,7 @@ class ModelMesh:
 
     def healthy(self, timeout: float = 5.0) -> bool:
         """The router answers, and no actor dies again and again: what feeds the watchdog."""
-        if self._supervisor is None or not self._supervisor.well:
+        if self.supervisor is None or not self.supervisor.well:
             return False
         try:
             return bool(self._directory.ask("router", messages.Beat(), timeout))

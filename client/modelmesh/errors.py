@@ -232,11 +232,11 @@ class StreamInterrupted(APIConnectionError):
 OpenAIError = APIError = MeshError
 BadRequestError = InvalidRequestError
 
-_BY_NAME: dict[str, type[MeshError]] = {}
+BY_NAME: dict[str, type[MeshError]] = {}
 
 
 def _collect(cls: type[MeshError]) -> None:
-    _BY_NAME[cls.__name__] = cls
+    BY_NAME[cls.__name__] = cls
     for child in cls.__subclasses__():
         _collect(child)
 
@@ -284,7 +284,7 @@ _ProviderFailed: type[MeshError] = type("ProviderError", (_Received, ProviderErr
 
 
 def _class_for(status: int, name: str) -> type[MeshError]:
-    cls = _BY_NAME.get(name) or _BY_STATUS.get(status, ProviderError if status >= 500 else APIStatusError)
+    cls = BY_NAME.get(name) or _BY_STATUS.get(status, ProviderError if status >= 500 else APIStatusError)
     if cls is ProviderError and status >= 500:
         return _ProviderFailed
     return _RECEIVED.get(cls, cls)

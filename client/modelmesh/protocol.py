@@ -119,7 +119,7 @@ class GoawayHead(msgspec.Struct, omit_defaults=True):
 
 
 _encoder = msgspec.msgpack.Encoder()
-_HEAD_TYPES: Final = {
+HEAD_TYPES: Final = {
     HELLO: HelloHead,
     WELCOME: WelcomeHead,
     REQUEST: RequestHead,
@@ -129,7 +129,7 @@ _HEAD_TYPES: Final = {
     CREDIT: CreditHead,
     GOAWAY: GoawayHead,
 }
-_decoders: Final = {kind: msgspec.msgpack.Decoder(head) for kind, head in _HEAD_TYPES.items()}
+_decoders: Final = {kind: msgspec.msgpack.Decoder(head) for kind, head in HEAD_TYPES.items()}
 
 
 class MalformedMessage(ValueError):

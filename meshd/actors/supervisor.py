@@ -22,9 +22,9 @@ from meshd.core.records import Event
 logger = logging.getLogger("meshd.supervisor")
 
 _FIRST_DELAY = 0.05  # s; doubles with every restart in a row
-_LONGEST_DELAY = 5.0
+LONGEST_DELAY = 5.0
 _IN_A_ROW = 60.0  # s without a crash, after which the count starts over
-_TOO_MANY = 20  # restarts in a row, after which the daemon counts as unhealthy
+TOO_MANY = 20  # restarts in a row, after which the daemon counts as unhealthy
 
 
 @dataclass(slots=True)
@@ -74,7 +74,7 @@ class Supervisor(MeshActor):
     @property
     def well(self) -> bool:
         """Whether no actor dies again and again."""
-        return all(ward.in_a_row < _TOO_MANY for ward in self._wards.values())
+        return all(ward.in_a_row < TOO_MANY for ward in self._wards.values())
 
     # -- messages -------------------------------------------------------------------------------------
 
@@ -87,7 +87,7 @@ class Supervisor(MeshActor):
         ward.last_failure = now
         ward.last_error = message.error
         ward.waiting = True
-        delay = 0.0 if ward.in_a_row == 1 else min(_FIRST_DELAY * 2.0 ** (ward.in_a_row - 2), _LONGEST_DELAY)
+        delay = 0.0 if ward.in_a_row == 1 else min(_FIRST_DELAY * 2.0 ** (ward.in_a_row - 2), LONGEST_DELAY)
         self.tick(message.name, delay)
 
     def revive(self, message: messages.Tick) -> None:

@@ -13,8 +13,8 @@ import threading
 
 _MOST_READ = 4096  # bytes of a command line
 _MOST_SHOWN = 64  # characters of a name
-_PATIENCE = 0.02  # s
-_MOST_STUCK = 4  # hanging readers, after which no more are started
+PATIENCE = 0.02  # s
+MOST_STUCK = 4  # hanging readers, after which no more are started
 
 _INTERPRETER = re.compile(
     r"(?:python|pypy|perl|ruby|node|nodejs|php|lua|luajit|tclsh|wish|bash|dash|ash|zsh|ksh|fish|sh|deno|bun|java|"
@@ -35,7 +35,7 @@ _CODE = {"-c", "-e", "-E", "-r", "-p", "--eval", "--print", "-"}
 
 _MODULE = re.compile(r"-[bBdEhiIOPqsSuvVx?]*m(.*)", re.DOTALL)
 
-_stuck = threading.Semaphore(_MOST_STUCK)
+stuck = threading.Semaphore(MOST_STUCK)
 
 
 def is_interpreter(program: str) -> bool:
@@ -47,7 +47,7 @@ def script_of(pid: int, exe: str, name: str) -> str:
     """The script's or module's own name, "" if there is none or it cannot be read at once."""
     if not (is_interpreter(exe) if exe else is_interpreter(name)):
         return ""
-    return script_in(_read(pid))
+    return script_in(read_command_line(pid))
 
 
 def script_in(line: bytes) -> str:
@@ -92,9 +92,9 @@ def _family(program: str) -> str:
     return re.sub(r"[-.\d]+[a-z]?$", "", os.path.basename(program)).removesuffix("js")
 
 
-def _read(pid: int) -> bytes:
+def read_command_line(pid: int) -> bytes:
     """Its command line, b"" if it cannot be read at once. By a thread, which may never return."""
-    if not _stuck.acquire(blocking=False):
+    if not stuck.acquire(blocking=False):
         return b""
     found: list[bytes] = []
 
@@ -105,13 +105,13 @@ def _read(pid: int) -> bytes:
         except OSError:
             pass
         finally:
-            _stuck.release()
+            stuck.release()
 
     reader = threading.Thread(target=look, name="meshd-cmdline", daemon=True)
     try:
         reader.start()
     except RuntimeError:  # no more threads
-        _stuck.release()
+        stuck.release()
         return b""
-    reader.join(_PATIENCE)
+    reader.join(PATIENCE)
     return found[0] if found else b""

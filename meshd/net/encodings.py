@@ -93,6 +93,11 @@ class Decoder:
     def more(self) -> bool:
         return any(stage.more for stage in self._stages)
 
+    @property
+    def held(self) -> int:
+        """Bytes that wait for their decoding, coded or half decoded."""
+        return sum(len(stage.pending) for stage in self._stages)
+
     def read(self, limit: int = PIECE) -> bytes:
         """About `limit` bytes at most, in bounded time; b"" may be followed by data while there is `more`."""
         for place in range(len(self._stages) - 1, -1, -1):  # the last one that can continue

@@ -42,6 +42,10 @@ class Names:
         since = self._failing[name]
         return any(at > since for other, at in self._found.items() if other != name)
 
+    def __len__(self) -> int:
+        """How many names are remembered."""
+        return len(self._failing) + len(self._found)
+
     @staticmethod
     def _remember(names: dict[str, float], name: str, now: float) -> None:
         names.pop(name, None)

@@ -23,7 +23,7 @@ GRACE = 60.0  # s after the deadline of an attempt
 MOST_APPS = 5000
 OTHERS = "(others)"
 """Apps name themselves; beyond this many names the router counts the rest together, except those with a limit."""
-_MOST_NAMES = 2 * MOST_APPS
+MOST_NAMES = 2 * MOST_APPS
 """Apps per day here: more than a router reports, so that one with a limit is never among the rest."""
 DAYS_KEPT = 62  # in memory: this month and the last
 
@@ -152,7 +152,7 @@ class Ledger:
             if not name:
                 continue
             key = (day, scope, name)
-            if scope == "app" and key not in self.usage and self._apps.get(day, 0) >= _MOST_NAMES:
+            if scope == "app" and key not in self.usage and self._apps.get(day, 0) >= MOST_NAMES:
                 key = (day, scope, OTHERS)
             self.add(key, used)
             self.changed.add(key)

@@ -117,7 +117,7 @@ def wait_for(condition: object, what: str, seconds: float = 20.0) -> None:
         time.sleep(0.005)
 
 
-def _answers(port: int) -> bool:
+def answers(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
@@ -134,7 +134,7 @@ def nginx() -> Iterator[Upstream]:
         config = _NGINX.format(dir=place, port=port, answer=ANSWER.replace("'", ""), stream=STREAM.replace('"', '\\"'))
         (place / "nginx.conf").write_text(config)
         with process(program, "-c", str(place / "nginx.conf"), "-p", str(place)):
-            wait_for(lambda: _answers(port), "nginx")
+            wait_for(lambda: answers(port), "nginx")
             yield Upstream(f"http://127.0.0.1:{port}/v1", f"http://127.0.0.1:{port}/stream/v1")
 
 

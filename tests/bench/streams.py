@@ -51,7 +51,7 @@ def thousand_streams() -> list[Figure]:
     port = places.free_port()
     url = f"http://127.0.0.1:{port}/v1"
     with places.process(sys.executable, "-m", "tests.bench.paced", str(port)):
-        places.wait_for(lambda: places._answers(port), "the paced upstream")
+        places.wait_for(lambda: places.answers(port), "the paced upstream")
         with places.daemon(_config(url)) as daemon:
             direct = asyncio.run(_all(lambda: _direct(url)))
             through = asyncio.run(_all(lambda: _mesh(daemon.socket)))

@@ -84,7 +84,7 @@ def clock() -> Iterator[Finding]:
         shown = time.strftime("%Y-%m-%d", time.gmtime(now))
         yield Finding("clock", PROBLEM, f"says {shown}: TLS to providers fails", "set it: timedatectl set-ntp true")
         return
-    said = _output("timedatectl", "show", "--property=NTPSynchronized", "--value") if _has_systemd() else ""
+    said = output_of("timedatectl", "show", "--property=NTPSynchronized", "--value") if has_systemd() else ""
     if said == "no":
         yield Finding("clock", WARNING, "is not synchronised", "timedatectl set-ntp true")
     else:
@@ -300,14 +300,14 @@ def weights(models: Iterable[Any]) -> Iterator[Finding]:
 
 def units() -> Iterator[Finding]:
     """The systemd units, where systemd runs and has them."""
-    if not _has_systemd():
+    if not has_systemd():
         return
     for scope, words in (("", ["systemctl"]), (" (user)", ["systemctl", "--user"])):
-        loaded = _output(*words, "show", "--property=LoadState", "--value", "meshd.service")
+        loaded = output_of(*words, "show", "--property=LoadState", "--value", "meshd.service")
         if loaded != "loaded":
             continue
-        active = _output(*words, "show", "--property=ActiveState", "--value", "meshd.service")
-        listening = _output(*words, "show", "--property=ActiveState", "--value", "meshd.socket")
+        active = output_of(*words, "show", "--property=ActiveState", "--value", "meshd.service")
+        listening = output_of(*words, "show", "--property=ActiveState", "--value", "meshd.socket")
         name = f"unit meshd.service{scope}"
         log = f"journalctl {'--user ' if scope else ''}-u meshd -e"
         if active == "failed":
@@ -316,11 +316,11 @@ def units() -> Iterator[Finding]:
             yield Finding(name, OK, f"{active}; socket {listening}")
 
 
-def _has_systemd() -> bool:
+def has_systemd() -> bool:
     return os.path.isdir("/run/systemd/system") and shutil.which("systemctl") is not None
 
 
-def _output(*command: str) -> str:
+def output_of(*command: str) -> str:
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=_PATIENCE, check=False)
     except (OSError, subprocess.TimeoutExpired):

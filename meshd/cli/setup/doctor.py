@@ -31,7 +31,7 @@ def doctor(as_json: out.JsonOption = False) -> None:
     Exit code 1 where there is a problem, 69 where no daemon runs.
     """
     findings: list[Finding] = []
-    for finding in _examine():
+    for finding in examine():
         findings.append(finding)
         if not as_json:
             print_finding(finding)
@@ -61,13 +61,13 @@ def print_finding(finding: Finding) -> None:
         out.say(f"    → {finding.advice}", hang=2)
 
 
-def _examine() -> Iterator[Finding]:
+def examine() -> Iterator[Finding]:
     from meshd.cli.setup import checks
 
     yield from _safely("python", checks.python_and_packages)
     yield from _safely("packages", checks.packages)
     yield from _safely("clock", checks.clock)
-    yield from _safely("weights", lambda: checks.weights(_weights()))
+    yield from _safely("weights", lambda: checks.weights(weights_here()))
     yield from _safely("units", checks.units)
     status, unreachable = _status()
     socket = list(_safely("socket", lambda: checks.sockets(daemon.paths())))
@@ -167,7 +167,7 @@ def _probed() -> list[dict[str, Any]]:
     return daemon.tell("probe", {"provider": None}, _PROBE_TIMEOUT, "the providers").get("data") or []
 
 
-def _weights() -> list[Any]:
+def weights_here() -> list[Any]:
     from meshd.pull.store import list_models
 
     return list_models()

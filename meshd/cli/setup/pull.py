@@ -149,7 +149,7 @@ def progress_screen(name: str, *, silent: bool) -> Iterator[Tell]:
         with _bar(name) as tell:
             yield tell
     else:
-        yield _lines(name)
+        yield told_by_lines(name)
 
 
 @contextmanager
@@ -178,7 +178,7 @@ def _bar(name: str) -> Iterator[Tell]:
 _NARROW: Final = 72  # columns
 
 
-def _lines(name: str) -> Tell:
+def told_by_lines(name: str) -> Tell:
     said = time.monotonic()
 
     def tell(done: int, total: int | None) -> None:

@@ -28,14 +28,14 @@ class Sign(enum.Enum):
     BROKEN = "broken"  # a part of a chunk, or a web page
 
 
-_FLAGS = frozenset({"error", "errors", "err", "baseresp", "errorcode", "errcode", "errno", "errormsg", "errormessage",
+FLAGS = frozenset({"error", "errors", "err", "baseresp", "errorcode", "errcode", "errno", "errormsg", "errormessage",
                     "errmsg", "errordescription", "errortype", "exception", "traceback", "fault"})  # fmt: skip
 _INSIDE = frozenset({"data", "response", "responsemetadata", "header", "result", "output", "body"})
 _CERTAIN = ("error", "base_resp", "error_code")
-_KINDS = ("object", "type", "event", "status", "state", "result")
-_CODES = ("code", "Code", "status_code", "statusCode", "status", "http_status", "httpStatus", "ret_code", "retcode",
+KINDS = ("object", "type", "event", "status", "state", "result")
+CODES = ("code", "Code", "status_code", "statusCode", "status", "http_status", "httpStatus", "ret_code", "retcode",
           "ret")  # fmt: skip
-_WORDS = ("message", "Message", "msg", "text", "reason", "description", "title", "info", "status_msg", "response")
+WORDS = ("message", "Message", "msg", "text", "reason", "description", "title", "info", "status_msg", "response")
 _CALLS_ITSELF_ERROR = re.compile(r"(^|[._\s-])(error|err|failed|failure|fail|exception|cancelled|aborted)$", re.I)
 _GOOD = frozenset({"", "0", "200", "201", "202", "ok", "success", "succeeded", "successful", "none", "null", "no error",
                    "no_error", "normal", "false", "n/a", "-"})  # fmt: skip
@@ -132,8 +132,8 @@ def of_object(document: Mapping[str, Any]) -> Sign:
     """For an object without choices and without usage."""
     if is_error(document):
         return Sign.ERROR
-    said = [value for name in _WORDS if isinstance(value := document.get(name), str) and value]
-    if said and not any(isinstance(value := document.get(name), str) and _ALIVE.search(value) for name in _KINDS):
+    said = [value for name in WORDS if isinstance(value := document.get(name), str) and value]
+    if said and not any(isinstance(value := document.get(name), str) and _ALIVE.search(value) for name in KINDS):
         signs = {_of_text(text) for text in said}
         return next((sign for sign in (Sign.ERROR, Sign.DOUBTFUL) if sign in signs), Sign.ALIVE)
     return Sign.ALIVE
@@ -152,10 +152,10 @@ def is_error(document: Any) -> bool:
     if _has_error_inside(document):
         return True
     if document.get("usage") or document.get("data"):
-        return any(_is_status(document.get(name)) and has_words(document) for name in _CODES)
+        return any(_is_status(document.get(name)) and has_words(document) for name in CODES)
     if says_something(document.get("detail")) or False in (document.get("success"), document.get("ok")):
         return True
-    return any(_is_bad_code(document.get(name), document) for name in _CODES)
+    return any(_is_bad_code(document.get(name), document) for name in CODES)
 
 
 def _has_error_inside(document: Mapping[str, Any]) -> bool:
@@ -170,7 +170,7 @@ def _has_error_inside(document: Mapping[str, Any]) -> bool:
 
 def is_flagged(document: Mapping[str, Any]) -> bool:
     """Whether it has a field that only errors have, whatever is beside it."""
-    if any(_plain_name(name) in _FLAGS and says_something(value) for name, value in document.items()):
+    if any(_plain_name(name) in FLAGS and says_something(value) for name, value in document.items()):
         return True
     return calls_itself_error(document) or stopped_early(document) is not None
 
@@ -182,7 +182,7 @@ def is_flagged_beside_text(document: Mapping[str, Any]) -> bool:
     return calls_itself_error(document, ("status", "type")) or stopped_early(document) is not None
 
 
-def calls_itself_error(document: Mapping[str, Any], kinds: tuple[str, ...] = _KINDS) -> bool:
+def calls_itself_error(document: Mapping[str, Any], kinds: tuple[str, ...] = KINDS) -> bool:
     return any(isinstance(value := document.get(name), str) and _CALLS_ITSELF_ERROR.search(value) for name in kinds)
 
 
@@ -201,7 +201,7 @@ def says_something(value: Any) -> bool:
     if isinstance(value, str):
         return value.strip().lower() not in _GOOD
     if isinstance(value, Mapping):
-        codes = [value[name] for name in _CODES if value.get(name) is not None]
+        codes = [value[name] for name in CODES if value.get(name) is not None]
         if codes and not any(map(says_something, codes)):  # its own codes report success
             return any(isinstance(entry, str) and _FAILS.search(entry) for entry in value.values())
         return any(says_something(entry) for entry in value.values())
@@ -226,7 +226,7 @@ def _is_status(code: Any) -> bool:
 
 
 def has_words(document: Mapping[str, Any]) -> bool:
-    return any(isinstance(value := document.get(name), str) and value for name in _WORDS)
+    return any(isinstance(value := document.get(name), str) and value for name in WORDS)
 
 
 @functools.lru_cache(1024)

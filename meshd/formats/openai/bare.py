@@ -17,7 +17,7 @@ _NOTHING = msgspec.Raw(b"")
 _Empty = Literal[""] | None
 
 
-class _Delta(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+class Delta(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     role: str | None = None
     content: _Empty = None
     refusal: _Empty = None
@@ -34,9 +34,9 @@ class _Delta(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     provider_specific_fields: _Raw = _NOTHING  # litellm's
 
 
-class _Choice(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+class Choice(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     index: int = 0
-    delta: _Delta | None = None
+    delta: Delta | None = None
     text: _Empty = None
     finish_reason: str | None = None
     error: None = None
@@ -50,8 +50,8 @@ class _Choice(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     seed: _Raw = _NOTHING  # together's
 
 
-class _Chunk(msgspec.Struct, forbid_unknown_fields=True, gc=False):
-    choices: list[_Choice]
+class Chunk(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    choices: list[Choice]
     object: Literal["chat.completion.chunk", "chat.completion", "text_completion", ""] | None = None
     id: _Raw = _NOTHING
     created: _Raw = _NOTHING
@@ -70,7 +70,7 @@ class _Chunk(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     search_results: _Raw = _NOTHING
 
 
-_decode = msgspec.json.Decoder(_Chunk).decode
+_decode = msgspec.json.Decoder(Chunk).decode
 
 
 def is_bare(data: bytes) -> bool:

@@ -46,7 +46,7 @@ def usage_of(wire: WireUsage | None) -> Usage | None:
     if wire is None:
         return None
     prompt, output = wire.prompt_tokens, wire.completion_tokens
-    if _adds_up(wire) and 0 <= prompt <= MOST_COUNTED and 0 <= output <= MOST_COUNTED:
+    if adds_up(wire) and 0 <= prompt <= MOST_COUNTED and 0 <= output <= MOST_COUNTED:
         return Usage(prompt, output)
     if type(prompt) is not int or type(output) is not int:
         prompt, output = _count(prompt, wire.input_tokens), _count(output, wire.output_tokens)
@@ -93,7 +93,7 @@ def _thought(wire: WireUsage) -> int:
     return max((count for count in counts if count <= _MOST_HIDDEN), default=0)
 
 
-def _adds_up(wire: WireUsage) -> bool:
+def adds_up(wire: WireUsage) -> bool:
     """Whether its three counts fit each other, without a cache and without more reasoning than output, like most
     reports."""
     prompt, output, total, details = (

@@ -134,7 +134,7 @@ def read_event(
 ) -> tuple[StreamEvent, Chunk]:
     """One event of a stream. hide_usage: the app did not ask for the usage event. completion: it asked for `text`, not
     for `delta`. usual: text has come where it is due. Raises Broken, Told, Nothing."""
-    return _read_usual(data, hide_usage, completion) or _read_oddly(data, hide_usage, completion, usual)
+    return _read_usual(data, hide_usage, completion) or read_oddly(data, hide_usage, completion, usual)
 
 
 def _read_usual(data: bytes, hide_usage: bool, completion: bool) -> tuple[StreamEvent, Chunk] | None:
@@ -203,7 +203,7 @@ def _more_than_text(delta: Delta) -> str:
     return found
 
 
-def _read_oddly(data: bytes, hide_usage: bool, completion: bool, usual: bool) -> tuple[StreamEvent, Chunk]:
+def read_oddly(data: bytes, hide_usage: bool, completion: bool, usual: bool) -> tuple[StreamEvent, Chunk]:
     """The same for an unusual or empty chunk: a field of another type is dropped."""
     document, data = document_of(data)
     made = None

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
@@ -139,7 +139,7 @@ class Dispatcher:
             raise _not_allowed(path, others)
         known = self.paths(path.startswith(_OWN_PREFIX))
         shown = path[:_NAMED]
-        near = _meant(shown, [name for name, _ in known])
+        near = path_meant(shown, [name for name, _ in known])
         raise NotFoundError(
             told(
                 f"There is no path {short(shown)} here; {f'did you mean {near}?' if near else 'ask for one of these.'}",
@@ -148,6 +148,12 @@ class Dispatcher:
             code="unknown_path",
             paths=[name for name, _ in known],
         )
+
+    def operations(self) -> Iterator[tuple[str, str, Operation]]:
+        """(method, path, operation) of the table; a path that ends in "/" stands for everything below it."""
+        for (method, path), operation in self._exact.items():
+            yield method, path, operation
+        yield from self._prefixes
 
     def paths(self, own: bool) -> list[tuple[str, str]]:
         """(path, method) of all operations: the mesh's own, or those of OpenAI's API."""
@@ -162,7 +168,7 @@ _LIKE_A_PATH = 0.75
 _NAMED = 100  # characters of an app's text that an error repeats
 
 
-def _meant(path: str, known: list[str]) -> str | None:
+def path_meant(path: str, known: list[str]) -> str | None:
     """The path that was probably meant. A common version prefix, or "…ions" at the end, is not a similarity."""
     by_end = {_bare(name): name for name in known if not name.endswith("…")}
     found = likeliest(_bare(path), by_end, cutoff=_LIKE_A_PATH)

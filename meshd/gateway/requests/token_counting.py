@@ -34,7 +34,7 @@ _INSIDE_A_MARK = re.compile(r"(?<=<)(?=\|)")
 _ID = 4  # bytes of a token's number
 
 
-_tokenizers: dict[str, Any | None] = {}
+loaded: dict[str, Any | None] = {}
 _loading = threading.Lock()
 
 
@@ -42,9 +42,9 @@ def load(vocabulary: str) -> Any | None:
     """The library's tokenizer, cached; None if it has none of that name, or is not installed: then the bound in bytes
     is used. Slow the first time."""
     with _loading:
-        if vocabulary not in _tokenizers:
-            _tokenizers[vocabulary] = _load(vocabulary)
-    return _tokenizers[vocabulary]
+        if vocabulary not in loaded:
+            loaded[vocabulary] = _load(vocabulary)
+    return loaded[vocabulary]
 
 
 def _load(vocabulary: str) -> Any | None:
@@ -63,14 +63,14 @@ def _load(vocabulary: str) -> Any | None:
     return tokenizer
 
 
-def _counter(tokenizer: Any) -> Count:
+def counter(tokenizer: Any) -> Count:
     def tokens(text: str) -> int:
         return len(tokenizer.encode_ordinary(text))
 
     return tokens
 
 
-def _released_counter(tokenizer: Any) -> Count:
+def released_counter(tokenizer: Any) -> Count:
     """Counts without the interpreter lock. The call would count `<|endoftext|>` as one special token, though as text it
     is several: so such marks are split first."""
 
@@ -84,9 +84,9 @@ def _released_counter(tokenizer: Any) -> Count:
 def count_short(needs: RequestNeeds, body: bytes, vocabularies: Collection[str]) -> RequestNeeds | None:
     """`needs` with its counts, at once; None if the body is long or a vocabulary is not loaded yet: then await
     `count_long`."""
-    if len(body) > SHORT or not all(vocabulary in _tokenizers for vocabulary in vocabularies):
+    if len(body) > SHORT or not all(vocabulary in loaded for vocabulary in vocabularies):
         return None
-    return _counted(needs, body, vocabularies, _counter)
+    return _counted(needs, body, vocabularies, counter)
 
 
 async def count_long(
@@ -94,7 +94,7 @@ async def count_long(
 ) -> RequestNeeds:
     """The same in a thread of `executor`, None: the loop's own."""
     loop = asyncio.get_running_loop()
-    return await loop.run_in_executor(executor, _counted, needs, body, vocabularies, _released_counter)
+    return await loop.run_in_executor(executor, _counted, needs, body, vocabularies, released_counter)
 
 
 async def count_all(
@@ -109,10 +109,8 @@ async def count_all(
 def count_text(vocabulary: str, text: str) -> int | None:
     """The tokens of an answer's text; None if the vocabulary is not loaded, as no request was counted with it, or if
     the text would take too long on the loop."""
-    tokenizer = _tokenizers.get(vocabulary)
-    return (
-        None if tokenizer is None or len(text) > LONGEST_ANSWER else in_pieces(_counter(tokenizer))(well_formed(text))
-    )
+    tokenizer = loaded.get(vocabulary)
+    return None if tokenizer is None or len(text) > LONGEST_ANSWER else in_pieces(counter(tokenizer))(well_formed(text))
 
 
 def _counted(needs: RequestNeeds, body: bytes, vocabularies: Collection[str], counter: Any) -> RequestNeeds:

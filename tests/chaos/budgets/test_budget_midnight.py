@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from tests.support.apps.spending import NANO, PRICING, QUIET, NoRoom, bill, budgets, journal, price, usage, usd
+from tests.support.apps.spending import NANO, PRICING, QUIET, NoRoom, budgets, journal, price, usage, usd
 from tests.support.daemons.midnight import zone_with_midnight_in
 
 MANY = 2000
@@ -174,7 +174,7 @@ def by_request(daemon: Any, server: Any, apps: NoRoom, days: Days) -> dict[str, 
     requests: Counter[str] = Counter()
     spent: Counter[str] = Counter()
     over_midnight = 0
-    billed = {bytes.fromhex(row["user"]): row for row in bill(server)}
+    billed = {bytes.fromhex(row["user"]): row for row in server.bill}
     assert set(billed) <= {request for request, _ in begun}
     for key, begin in begun.items():
         settle, row, kind = settled[key], billed.get(key[0], NEVER_CAME), apps.asks[key[0]].kind

@@ -138,7 +138,7 @@ def test_an_actor_that_dies_again_and_again_is_not_well(mesh, client, eventually
     """And systemd is told nothing more; requests are served all the same."""
     for _ in range(20):
         mesh.tell("secret", Poison())
-    monkeypatch.setattr("meshd.actors.supervisor._TOO_MANY", 4)
+    monkeypatch.setattr("meshd.actors.supervisor.TOO_MANY", 4)
     eventually(lambda: not mesh.healthy())
     assert not mesh.healthy()
     assert say(client)

@@ -81,8 +81,7 @@ async def serve() -> AsyncIterator[Callable[..., Awaitable[int]]]:
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls)
         await site.start()
-        assert site._server is not None
-        return int(site._server.sockets[0].getsockname()[1])  # type: ignore[attr-defined]
+        return int(runner.addresses[0][1])
 
     yield start
     for runner in runners:
@@ -217,7 +216,7 @@ def test_the_app_and_the_operator_are_told(meshd: Any, eventually: Any, elsewher
     loop.run_until_complete(runner.setup())
     site = web.TCPSite(runner, "127.0.0.1", 0)
     loop.run_until_complete(site.start())
-    port = site._server.sockets[0].getsockname()[1]  # type: ignore[union-attr]
+    port = runner.addresses[0][1]
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
     try:

@@ -149,12 +149,6 @@ def delivered(server: Any, model: str = "m") -> int:
     return price(sums.get("prompt_tokens", 0), sums.get("completion_tokens", 0))
 
 
-def bill(server: Any) -> list[dict[str, Any]]:
-    """The provider's count by request; `user` is the request's id."""
-    found: list[dict[str, Any]] = json.loads(server._send("GET", "/_bill"))
-    return found
-
-
 def budgets(daemon: Any, **wanted: Any) -> list[dict[str, Any]]:
     """The rows of `meshctl budget` that are so, with money in 10⁻⁹ USD."""
     rows = [

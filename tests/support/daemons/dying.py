@@ -28,8 +28,13 @@ class Poison(messages.Message, frozen=True):
 
 def restarts_of(mesh: Any, name: str) -> int:
     """How often that actor was started again."""
-    actors = mesh.ask("supervisor", messages.Supervision())["actors"]
-    return next(actor["restarts"] for actor in actors if actor["name"] == name)
+    return int(_life(mesh, name)["restarts"])
+
+
+def _life(mesh: Any, name: str) -> dict[str, Any]:
+    """What the supervisor knows of that actor."""
+    actors: list[dict[str, Any]] = mesh.ask("supervisor", messages.Supervision())["actors"]
+    return next(actor for actor in actors if actor["name"] == name)
 
 
 def poisonous(monkeypatch: Any, *, at_once: bool = True) -> None:
@@ -44,7 +49,7 @@ def poisonous(monkeypatch: Any, *, at_once: bool = True) -> None:
     original = MeshActor.on_receive
     monkeypatch.setattr(MeshActor, "on_receive", handle)
     if at_once:
-        monkeypatch.setattr("meshd.actors.supervisor._LONGEST_DELAY", 0.02)
+        monkeypatch.setattr("meshd.actors.supervisor.LONGEST_DELAY", 0.02)
 
 
 # Imported by Python itself at its start.
@@ -79,10 +84,14 @@ def crashing(directory: Path, actor: str, message: str) -> dict[str, str]:
 
 def kill(mesh: Any, name: str, eventually: Callable[..., Any]) -> None:
     """And return when its next life has taken over."""
-    ward = mesh._supervisor._wards[name]
-    before = ward.restarts
+    before = restarts_of(mesh, name)
+
+    def is_back() -> bool:
+        now = _life(mesh, name)
+        return bool(now["alive"] and now["restarts"] > before)
+
     mesh.tell(name, Poison())
-    eventually(lambda: ward.restarts > before and not ward.waiting, what=f"{name} is started again")
+    eventually(is_back, what=f"{name} is started again")
     mesh.ask(name, messages.Beat())  # what came before has been handled
 
 

@@ -53,9 +53,7 @@ class KeyedProvider:
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", 0, backlog=512)
         await site.start()
-        server = site._server
-        assert server is not None
-        self.port = server.sockets[0].getsockname()[1]  # type: ignore[attr-defined]
+        self.port = runner.addresses[0][1]
         return runner
 
     def _key(self, request: web.Request) -> str:

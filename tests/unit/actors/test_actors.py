@@ -24,6 +24,7 @@ from meshd.routing.table.policies import RecoveryPolicy
 from meshd.routing.table.specs import PoolSpec
 from meshd.sdk.discovery import FoundServer
 from meshd.sdk.provider import ModelListing, ProviderSettings
+from meshd.state.keeper import StateKeeper
 from meshd.telemetry.logs import LogBridge
 
 from .conftest import Neighbours, Start, crash
@@ -181,17 +182,19 @@ def test_a_fresh_look_takes_what_was_edited_and_says_so(
 # -- state ---------------------------------------------------------------------------------------------
 
 
-def test_state_keeps_lock_and_journal_over_a_crash(neighbours: Neighbours, start: Start, tmp_path: Path) -> None:
+def test_state_keeps_lock_and_journal_over_a_crash(
+    neighbours: Neighbours, start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     make = lambda: StateActor(neighbours.directory, state_dir=tmp_path / "s")  # noqa: E731
     actor = start(make())
     run(neighbours, "state", generation())
     path = neighbours.directory.ask("state", messages.OpenJournal(), 5)
     neighbours.directory.tell("state", messages.StateChanged("model", "m", {"n": 1}))
     neighbours.directory.ask("state", messages.Beat(), 5)
-    actor._keeper, keeper = Broken(), actor._keeper  # type: ignore[attr-defined]
-    neighbours.directory.tell("state", messages.StateChanged("model", "x", {}))
-    neighbours.next("supervisor", messages.ActorFailed)
-    actor._keeper = keeper  # type: ignore[attr-defined]
+    with monkeypatch.context() as patched:
+        patched.setattr(StateKeeper, "changed", broken)
+        neighbours.directory.tell("state", messages.StateChanged("model", "x", {}))
+        neighbours.next("supervisor", messages.ActorFailed)
     following = make()
     following.inherit(actor.legacy())
     neighbours.directory.tell("state", messages.StateChanged("model", "told meanwhile", {"n": 2}))
@@ -205,9 +208,8 @@ def test_state_keeps_lock_and_journal_over_a_crash(neighbours: Neighbours, start
     assert status["spend_today"] == 0
 
 
-class Broken:
-    def changed(self, *args: Any) -> None:
-        raise RuntimeError("broken")
+def broken(*args: Any, **options: Any) -> None:
+    raise RuntimeError("broken")
 
 
 def test_a_second_daemon_is_an_objection(start: Start, tmp_path: Path) -> None:

@@ -219,9 +219,12 @@ def test_a_provider_that_is_watched_no_longer_is_freed() -> None:
     bench.run(1, "down")
     bench.monitor.configure(HealthSettings(providers=("q",)), ["p", "q"], bench.now)
     assert bench.monitor.failed(ProviderFailed("p", "server", "500"), bench.now, WALL) is None
-    assert bench.monitor._watched["p"].available
-    assert bench.monitor._watched["p"].score == 1.0
-    assert not bench.monitor._watched["q"].available
+    told: list[dict[str, Any]] = []
+    bench.monitor.probe_now(None, bench.now, told.extend)
+    bench.monitor.give_up_waiting()
+    known = {row["provider"]: row for row in told}
+    assert (known["p"]["available"], known["p"]["score"]) == (True, 1.0)
+    assert not known["q"]["available"]
 
 
 def test_a_probe_that_this_machine_could_not_send_says_nothing() -> None:

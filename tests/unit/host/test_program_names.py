@@ -59,7 +59,7 @@ def test_no_command_line_harms_a_terminal(line):
 
 
 def test_a_name_is_the_scripts_only_where_an_interpreter_runs(monkeypatch):
-    monkeypatch.setattr(program_names, "_read", lambda pid: b"python3\0/a/liar.py\0")
+    monkeypatch.setattr(program_names, "read_command_line", lambda pid: b"python3\0/a/liar.py\0")
     assert script_of(1, "/usr/bin/mail", "python3") == ""
     assert script_of(1, "/usr/bin/python3.11", "mail") == "liar.py"
     assert Peer(name="python3", script="digest.py").app == "digest.py"
@@ -80,12 +80,12 @@ def test_a_command_line_that_does_not_come_keeps_nobody_waiting(monkeypatch):
             return None
 
     monkeypatch.setattr(program_names, "open", lambda *a, **k: Stuck(), raising=False)
-    monkeypatch.setattr(program_names, "_PATIENCE", 0.001)
-    monkeypatch.setattr(program_names, "_stuck", threading.Semaphore(program_names._MOST_STUCK))
+    monkeypatch.setattr(program_names, "PATIENCE", 0.001)
+    monkeypatch.setattr(program_names, "stuck", threading.Semaphore(program_names.MOST_STUCK))
     before = threading.active_count()
     try:
         for _ in range(20):
             assert script_of(1, "/usr/bin/python3", "") == ""
-        assert threading.active_count() - before <= program_names._MOST_STUCK
+        assert threading.active_count() - before <= program_names.MOST_STUCK
     finally:
         release.set()

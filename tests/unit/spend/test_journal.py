@@ -134,9 +134,12 @@ def test_no_segment_at_all_never_raises() -> None:
 
 
 def test_a_later_record_tries_again(segment: Path) -> None:
-    writer = JournalWriter(-1)
+    fd = os.open("/dev/full", os.O_WRONLY)
+    writer = JournalWriter(fd)
     begin(writer, at=1000.0)
-    writer._fd = open_segment(segment)  # the disk recovers under it
+    recovered = open_segment(segment)
+    os.dup2(recovered, fd)  # the disk recovers under it
+    os.close(recovered)
     settle(writer, at=1000.5)
     assert writer.error
     settle(writer, at=1001.5)

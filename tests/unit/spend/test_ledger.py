@@ -123,7 +123,7 @@ def test_old_days_leave_memory_but_not_before_they_are_written() -> None:
 
 
 def test_apps_that_name_themselves_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("meshd.spend.ledger._MOST_NAMES", 3)
+    monkeypatch.setattr("meshd.spend.ledger.MOST_NAMES", 3)
     ledger = Ledger()
     for number in range(10):
         app = begin(number)

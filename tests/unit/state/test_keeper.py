@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from meshd.connectors.storage.open import open_storage
 from meshd.spend.journal import JournalWriter, open_segment
 from meshd.state import segments
 from meshd.state.keeper import StateSettings
@@ -208,10 +209,11 @@ def test_statistics_are_written_through_and_not_mirrored(tmp_path: Path) -> None
 
 def test_what_makes_no_sense_is_ignored_with_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     keeper = opened(tmp_path)
-    assert keeper._storage is not None
-    keeper._storage.save("journal", b"{nonsense")
-    keeper._storage.save("table/model/m", b"[1]")
     crash(keeper)
+    storage = open_storage(keeper.settings.connector, keeper.settings.settings, keeper.directory)
+    storage.save("journal", b"{nonsense")
+    storage.save("table/model/m", b"[1]")
+    storage.close()
     again = opened(tmp_path)
     assert "ignored" in caplog.text
     assert again.sync().ok

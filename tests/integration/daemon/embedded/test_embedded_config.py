@@ -20,7 +20,10 @@ pytestmark = pytest.mark.usefixtures("own_state")
 
 
 def pools(mesh):
-    return {name: mesh.get_router().get_pool(name)._members() for name in mesh.get_router().list_pools()}
+    router = mesh.get_router()
+    return {
+        name: [model["id"] for model in router.get_pool(name).get_state()["models"]] for name in router.list_pools()
+    }
 
 
 # -- where it is from -------------------------------------------------------------------------------------

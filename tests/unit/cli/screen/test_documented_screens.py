@@ -79,7 +79,7 @@ def test_a_documented_screen_is_what_is_printed(
 ) -> None:
     monkeypatch.setattr(time, "time", lambda: AT + 240.0)
     if command == "doctor":
-        monkeypatch.setattr(doctor, "_examine", examined)
+        monkeypatch.setattr(doctor, "examine", examined)
         monkeypatch.setattr(out, "on_terminal", lambda: True)  # in a pipe, words stand for the marks
     fake.answers.update({f"GET {path}": answer for path, answer in ANSWERS.items()})
     printed = meshctl(command).stdout.rstrip()

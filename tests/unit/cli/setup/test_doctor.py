@@ -36,9 +36,9 @@ def levels(findings: Any) -> list[str]:
 @pytest.fixture
 def quiet(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Nothing of this machine's own plays a part."""
-    monkeypatch.setattr(doctor, "_weights", lambda: [SimpleNamespace(name="smollm2-135m")])
+    monkeypatch.setattr(doctor, "weights_here", lambda: [SimpleNamespace(name="smollm2-135m")])
     monkeypatch.setattr(daemon, "paths", lambda: [str(tmp_path / "mesh.sock")])
-    monkeypatch.setattr(checks, "_has_systemd", lambda: False)
+    monkeypatch.setattr(checks, "has_systemd", lambda: False)
     monkeypatch.setattr(checks.shutil, "disk_usage", lambda _: namedtuple("Usage", "free")(5e9))
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as made:
         made.bind(str(tmp_path / "mesh.sock"))
@@ -119,7 +119,7 @@ def test_a_check_that_breaks_is_a_finding(fake: Any, meshctl: Any, monkeypatch: 
 
 
 def test_clock(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checks, "_has_systemd", lambda: False)
+    monkeypatch.setattr(checks, "has_systemd", lambda: False)
     assert levels(checks.clock()) == ["ok"]
     monkeypatch.setattr(checks.time, "time", lambda: 0.0)
     assert levels(checks.clock()) == ["problem"]
@@ -219,8 +219,8 @@ def test_weights() -> None:
 
 def test_units(monkeypatch: pytest.MonkeyPatch) -> None:
     answers = {"LoadState": "loaded", "ActiveState": "failed"}
-    monkeypatch.setattr(checks, "_has_systemd", lambda: True)
-    monkeypatch.setattr(checks, "_output", lambda *words: answers[next(w for w in words if "=" in w).split("=")[1]])
+    monkeypatch.setattr(checks, "has_systemd", lambda: True)
+    monkeypatch.setattr(checks, "output_of", lambda *words: answers[next(w for w in words if "=" in w).split("=")[1]])
     assert levels(checks.units()) == ["problem", "problem"]
     answers["LoadState"] = "not-found"
     assert levels(checks.units()) == []

@@ -79,7 +79,7 @@ def test_list(meshctl: Any, tmp_path: Path) -> None:
 def test_lines_where_there_is_no_terminal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     now = 0.0
     monkeypatch.setattr(command.time, "monotonic", lambda: now)
-    tell = command._lines("a")
+    tell = command.told_by_lines("a")
     tell(1, 100)
     now = 6.0
     tell(50, 100)

@@ -232,7 +232,7 @@ def test_a_value_under_config_is_as_written_too() -> None:
 )
 def test_references_inside_defaults(written: str, environ: dict[str, str], meant: str) -> None:
     config = MeshConfig({"daemon": {"socket": written}}, environ=environ)
-    assert config._flat["daemon"]["socket"] == meant
+    assert config.daemon.socket == meant
     assert list(config.secret_references()) == (["S"] if "secrets" in meant else [])
     if "secrets" in meant:
         assert config.with_secrets({"S": "v"}).daemon.socket == "v"

@@ -51,11 +51,13 @@ def watch(request: pytest.FixtureRequest, place: Path) -> Iterator[tuple[Directo
         made = FileWatch(path, 0.01, heard.say, digest(path))
     else:
         made = SecretWatch([path], heard.say)
+    before = set(threading.enumerate())
     made.start()
+    (thread,) = {thread for thread in threading.enumerate() if thread.name == "meshd-watch"} - before
     yield made, heard
     made.stop()
-    made._thread.join(PATIENCE)
-    assert not made._thread.is_alive()
+    thread.join(PATIENCE)
+    assert not thread.is_alive()
 
 
 def _in_place(place: Path, text: str) -> None:

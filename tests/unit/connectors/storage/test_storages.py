@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import sqlite3
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -106,9 +108,8 @@ def test_a_file_that_rots_while_it_is_open_is_reported_and_begun_afresh(tmp_path
 def test_a_batch_is_all_or_nothing(tmp_path: Path) -> None:
     storage = SqliteStorage({}, tmp_path)
     storage.save("a", b"old")
-    storage._connection.execute(
-        "CREATE TRIGGER no BEFORE INSERT ON kv WHEN NEW.key = 'bad' BEGIN SELECT RAISE(FAIL, 'no'); END"
-    )
+    with contextlib.closing(sqlite3.connect(tmp_path / "state.sqlite3")) as other:
+        other.execute("CREATE TRIGGER no BEFORE INSERT ON kv WHEN NEW.key = 'bad' BEGIN SELECT RAISE(FAIL, 'no'); END")
     with pytest.raises(StorageError):
         storage.save_many({"a": b"new", "bad": b"x"})
     assert storage.load("a") == b"old"

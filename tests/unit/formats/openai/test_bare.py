@@ -42,12 +42,12 @@ OBJECT = st.sampled_from(["chat.completion.chunk", "chat.completion.chunk", None
 def chunks(draw: st.DrawFn) -> dict[str, Any]:
     choices = []
     for _ in range(draw(st.sampled_from([0, 1, 1, 1, 2]))):
-        choice = draw(named(bare._Choice))
-        choice["delta"] = draw(named(bare._Delta) | ANY)
+        choice = draw(named(bare.Choice))
+        choice["delta"] = draw(named(bare.Delta) | ANY)
         choice["finish_reason"] = draw(FINISH)
         choice["index"] = draw(INDEX)
         choices.append(choice)
-    chunk = draw(named(bare._Chunk)) | {"usage": draw(USAGE), "object": draw(OBJECT)}
+    chunk = draw(named(bare.Chunk)) | {"usage": draw(USAGE), "object": draw(OBJECT)}
     chunk["choices"] = draw(st.sampled_from([choices, choices, choices, choices, None]))
     for name in draw(st.lists(st.sampled_from(sorted(chunk)), max_size=2)):
         chunk.pop(name, None)
@@ -68,20 +68,20 @@ def outcome(read: Any) -> Any:
 def test_both_readings_say_the_same(chunk, hide):
     data = json.dumps(chunk, separators=(",", ":")).encode()
     quick = outcome(lambda: wire.read_event(data, hide_usage=hide))
-    assert quick == outcome(lambda: wire._read_oddly(data, hide, completion=False, usual=False))
+    assert quick == outcome(lambda: wire.read_oddly(data, hide, completion=False, usual=False))
 
 
 def test_no_listed_name_is_one_that_says_something():
-    for struct in (bare._Chunk, bare._Choice, bare._Delta):
+    for struct in (bare.Chunk, bare.Choice, bare.Delta):
         for field in struct.__struct_fields__:
             if field not in ("object", "text", "error", "reasoning_content", "reasoning", "reasoning_details",
                              "thinking", "thinking_blocks"):  # fmt: skip
                 assert not is_thinking(field)
                 assert field not in (
-                    *error_answers._FLAGS,
-                    *error_answers._KINDS,
-                    *error_answers._CODES,
-                    *error_answers._WORDS,
+                    *error_answers.FLAGS,
+                    *error_answers.KINDS,
+                    *error_answers.CODES,
+                    *error_answers.WORDS,
                 )
 
 
@@ -103,6 +103,6 @@ PLAIN = {
 @pytest.mark.parametrize("chunk", PLAIN.values(), ids=list(PLAIN))
 def test_the_usual_chunks_are_read_quickly(chunk, monkeypatch):
     """What the careful reading costs is paid for odd chunks only."""
-    monkeypatch.setattr(wire, "_read_oddly", lambda *_: pytest.fail("read with care"))
+    monkeypatch.setattr(wire, "read_oddly", lambda *_: pytest.fail("read with care"))
     usual = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": "m"}
     wire.read_event(json.dumps(usual | {"system_fingerprint": None} | chunk).encode(), hide_usage=False)

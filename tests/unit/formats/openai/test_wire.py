@@ -72,5 +72,5 @@ def test_usage_that_adds_up_is_read_as_any_other(prompt, total, details, monkeyp
         prompt_tokens=prompt, completion_tokens=12, total_tokens=total, prompt_tokens_details=details
     )
     quick = usage.usage_of(wire)
-    monkeypatch.setattr(usage, "_adds_up", lambda wire: False)
+    monkeypatch.setattr(usage, "adds_up", lambda wire: False)
     assert quick == usage.usage_of(wire)

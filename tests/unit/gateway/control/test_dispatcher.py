@@ -8,7 +8,7 @@ import os
 import pytest
 
 from meshd.core.caller import Peer
-from meshd.gateway.control.dispatcher import Call, Dispatcher, _meant, is_owner
+from meshd.gateway.control.dispatcher import Call, Dispatcher, is_owner, path_meant
 from meshd.gateway.frontends.exchange import ClientGone
 from modelmesh import AccessDeniedError, InvalidRequestError, NotFoundError
 from tests.support.gateway.asked import Asked
@@ -192,7 +192,7 @@ async def test_other_methods_of_a_path(dispatcher, method, path):
 @pytest.mark.parametrize("path", ["/", "", "/v1/infers", "/v1/infer/", "/below/", "/v1/\x1b[31m", "/" + "x" * 100_000])
 async def test_a_path_that_is_unknown_names_those_that_are_known(dispatcher, path):
     with pytest.raises(NotFoundError) as caught:
-        dispatcher._find("POST", path, Call(OTHER))
+        await dispatcher.call("POST", path, Call(OTHER))
     assert {"/v1/infer", "/a", "/below/…"} <= set(caught.value.extra["paths"])
     assert "POST /v1/infer" in caught.value.message
     assert len(caught.value.message) < 500
@@ -235,4 +235,4 @@ async def test_a_body_that_is_no_json_is_told_as_that(dispatcher, path, headers,
 )
 def test_only_a_path_that_was_meant_is_advised(path, meant):
     known = ["/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/models", "/v1/models/…"]
-    assert _meant(path, known) == meant
+    assert path_meant(path, known) == meant

@@ -117,14 +117,14 @@ async def test_without_the_vocabulary_the_bound_stays() -> None:
 
 async def test_without_the_library_the_bound_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "splintr", None)
-    monkeypatch.setattr(token_counting, "_tokenizers", {})
+    monkeypatch.setattr(token_counting, "loaded", {})
     of = body("Hello")
     assert await count_all(needs(of), of, ["o200k_base"]) == needs(of)
     assert count_text("o200k_base", "Hello") is None
 
 
 async def test_a_vocabulary_is_loaded_where_nothing_waits_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(token_counting, "_tokenizers", {})
+    monkeypatch.setattr(token_counting, "loaded", {})
     of = body("Hello")
     assert count_text("o200k_base", "Hello") is None, "not for the sake of an answer"
     assert count_short(needs(of), of, ["o200k_base"]) is None
@@ -146,8 +146,8 @@ def test_pieces_never_count_less_than_the_whole(text: str, size: int) -> None:
     tokenizer = token_counting.load("o200k_base")
     text = text.encode(errors="replace").decode()
     whole = len(tokenizer.encode_ordinary(text))
-    assert in_pieces(token_counting._counter(tokenizer), size)(text) >= whole
-    assert token_counting._released_counter(tokenizer)(text) >= whole
+    assert in_pieces(token_counting.counter(tokenizer), size)(text) >= whole
+    assert token_counting.released_counter(tokenizer)(text) >= whole
 
 
 @given(TEXTS.map(" ".join))

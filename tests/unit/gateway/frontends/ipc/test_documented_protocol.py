@@ -87,9 +87,9 @@ def test_the_kinds():
         assert (row[3] == "empty") == empty, name
 
 
-@pytest.mark.parametrize("kind", sorted(wire._HEAD_TYPES), ids=lambda kind: wire.KIND_NAMES[kind])
+@pytest.mark.parametrize("kind", sorted(wire.HEAD_TYPES), ids=lambda kind: wire.KIND_NAMES[kind])
 def test_the_keys_of_heads(kind: bytes):
-    fields = msgspec.structs.fields(wire._HEAD_TYPES[kind])
+    fields = msgspec.structs.fields(wire.HEAD_TYPES[kind])
     table = [row for row in rows(section(wire.KIND_NAMES[kind])) if len(row) == 4]
     documented = {plain(row[0]): plain(row[2]) for row in table}
     assert documented == {field.encode_name: default_of(field) for field in fields}
@@ -106,7 +106,7 @@ def test_the_errors():
     listed = {plain(row[0]): [plain(cell) for cell in row[1:4]] for row in rows(section("Errors")) if len(row) == 5}
     expected = {
         name: [str(cls.status_code), cls.code, "yes" if cls.retryable_by_default else "no"]
-        for name, cls in errors._BY_NAME.items()
+        for name, cls in errors.BY_NAME.items()
         if not name.startswith("_")
     }
     assert {name: row for name, row in listed.items() if name.endswith(("Error", "Interrupted"))} == {
@@ -138,10 +138,9 @@ def test_the_operations_are_those_of_the_dispatch_table():
 
     core = Router(default_registry(), Actors(lambda name, message: None, None, lambda work: None))
     served = {(f"POST {path}", False, False) for path in arrival.OPERATIONS}
-    for (method, path), operation in core.dispatcher._exact.items():
-        served.add((f"{method} {path}", operation.admin, operation.stream is not None))
-    for method, prefix, operation in core.dispatcher._prefixes:
-        served.add((f"{method} {prefix}NAME", operation.admin, operation.stream is not None))
+    for method, path, operation in core.dispatcher.operations():
+        shown = f"{path}NAME" if path.endswith("/") else path
+        served.add((f"{method} {shown}", operation.admin, operation.stream is not None))
     documented = set()
     for row in rows(section("Operations")):
         operation = plain(row[0])

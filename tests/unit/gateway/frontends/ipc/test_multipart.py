@@ -59,7 +59,7 @@ def test_unknown_keys_are_ignored(kind, request_id, unknown):
     known = {"chunks": 3} if kind == wire.CREDIT else {}
     head = msgspec.msgpack.encode({**unknown, **known})
     assert wire.decode([kind, request_id, head]).head == (
-        wire.CreditHead(3) if kind == wire.CREDIT else wire._HEAD_TYPES[kind]()
+        wire.CreditHead(3) if kind == wire.CREDIT else wire.HEAD_TYPES[kind]()
     )
 
 
