@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Iterable
 from functools import partial
 
 from meshd import messages
@@ -32,6 +33,7 @@ from meshd.gateway.reports.outcomes import Outcomes
 from meshd.gateway.reports.state_publisher import StatePublisher
 from meshd.gateway.requests import arrival
 from meshd.gateway.requests.first_lists import FirstLists
+from meshd.gateway.requests.hooks import HookChain, HookedRequest
 from meshd.gateway.runtime import Runtime
 from meshd.gateway.upkeep import wall_clock
 from meshd.gateway.upkeep.health_reports import HealthReports
@@ -45,6 +47,7 @@ from meshd.routing.availability.state import MeshState
 from meshd.routing.decision import features
 from meshd.routing.decision.pipeline import Pipeline
 from meshd.routing.table.specs import RoutingTable
+from meshd.sdk.hooks import Hook
 from meshd.sdk.provider import Operation
 from meshd.spend.journal import JournalWriter
 from modelmesh.errors import MeshError, NotFoundError, RequestCancelledError
@@ -79,6 +82,7 @@ class Router:
         )
         self.runtime: Runtime = runtime
         self.strategies = OutsideStrategies(self._strategy_set_aside)
+        self.hooks: HookChain | None = None
         self.first_lists: FirstLists = FirstLists(before is not None and before.first_lists.expected)
         self.segments = SpendSegments(ledger, actors.tell)
         self.probes = Probes(runtime, actors.tell)
@@ -132,8 +136,20 @@ class Router:
         if self.first_lists.expected:
             offers = partial(self._offers, request, operation)
             await self.first_lists.wait(request.arrived, request.deadline.at, offers)
+        if self.hooks is None:
+            await self._ask(request, operation)
+        else:
+            await HookedRequest(self.hooks, request).run(partial(self._ask, request, operation))
+
+    async def _ask(self, request: Request, operation: Operation, hooked: HookedRequest | None = None) -> None:
+        begin = partial(arrival.begin, self.runtime, request, operation)
         try:
-            inference = arrival.begin(self.runtime, request, operation)
+            inference = begin()
+            if hooked is not None:
+                hooked_on = await hooked.before_request(inference, begin)
+                if hooked_on is None:
+                    return
+                inference = hooked_on
             lookup = inference.lookup()
         except MeshError as error:
             self.runtime.outcomes.request_ended(arrival.refused(self.runtime, request, operation, error))
@@ -158,6 +174,14 @@ class Router:
 
     def _strategy_set_aside(self, strategy: str, pool: str, why: str) -> None:
         self.runtime.publisher.event(EventType.STRATEGY_SET_ASIDE, "error", {"pool": pool}, why, {"strategy": strategy})
+
+    def use_hooks(self, hooks: Iterable[tuple[str, Hook]]) -> None:
+        """From now on, by name and in this order; requests in flight keep theirs."""
+        chain = HookChain(hooks, self._hook_failed, self.runtime.outcomes.request_ended)
+        self.hooks = chain if chain else None
+
+    def _hook_failed(self, hook: str, why: str) -> None:
+        self.runtime.publisher.event(EventType.HOOK_FAILED, "error", {}, why, {"hook": hook})
 
     # -- state ----------------------------------------------------------------------------------------
 

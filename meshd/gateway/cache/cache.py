@@ -226,7 +226,7 @@ class ResponseCache:
                 return
             shelf = self._shelf(pool.name)  # a reload may have come in between
         if lookup is None or shelf is None:
-            await run(request.reply)
+            await run(request.way_back)
             return
         shelf.misses += 1
         await self._lead(request, pool.name, lookup.key, run, shelf.policy.max_size // LARGEST_SHARE)
@@ -235,7 +235,7 @@ class ResponseCache:
         mesh = {**_told(entry.mesh), "age": round(self._clock() - entry.at, 3)}
         with _Ending(request, served, mesh) as ending:
             for number, data in enumerate(entry.chunks, 1):
-                await request.reply.chunk(data)
+                await request.way_back.chunk(data)
                 if number % _PAUSE == 0:
                     await asyncio.sleep(0)
             ending.whole(entry.body, entry.headers, entry.usage)
@@ -248,7 +248,7 @@ class ResponseCache:
                     data = await flight.next(reader)
                 if data is None:
                     break
-                await request.reply.chunk(data)
+                await request.way_back.chunk(data)
                 flight.took(reader)
             if flight.whole:
                 ending.mesh = {**_told(flight.mesh), "coalesced": True}
@@ -262,7 +262,7 @@ class ResponseCache:
         return True
 
     async def _lead(self, request: Request, pool: str, key: bytes, run: Run, largest: int) -> None:
-        reply = request.reply
+        reply = request.way_back
         flight = self._flights[key] = SharedRequest(max(largest, HELD_BYTES), request.deadline.copy())
         try:
             with flight.read() as reader:
@@ -338,18 +338,18 @@ class _Ending:
         if isinstance(error, asyncio.CancelledError):
             self.failed(self._request.cut_off or RequestCancelledError("The request was cancelled."))
         elif isinstance(error, ClientGone):
-            self._tell(499, "the app went away")
+            self._tell(error.status, error.why)
         return False
 
     def whole(self, body: bytes | None, headers: dict[str, str] | None, usage: dict[str, Any] | None) -> None:
         if body is None:
-            self._request.reply.end(usage, self.mesh)
+            self._request.way_back.end(usage, self.mesh)
         else:
-            self._request.reply.respond(body, self.mesh, headers)
+            self._request.way_back.respond(body, self.mesh, headers)
         self._tell(200)
 
     def failed(self, error: MeshError) -> None:
-        self._request.reply.error(error)
+        self._request.way_back.error(error)
         self._tell(error.status_code, error.message)
 
     def _tell(self, status: int, error: str = "") -> None:

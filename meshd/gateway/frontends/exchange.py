@@ -20,7 +20,10 @@ from modelmesh.errors import MeshError, RequestTimeoutError
 
 
 class ClientGone(Exception):
-    """The app went away; nothing more can be sent to it."""
+    """The app went away; nothing more can be sent to it. status, why: for its request's outcome."""
+
+    status: int = 499
+    why: str = "the app went away"
 
 
 def not_read() -> RequestTimeoutError:
@@ -89,8 +92,8 @@ class Request:
     """What an app asks for, and how far it has come.
 
     arrived_at: by the wall clock. arrived: by `meshd.host.clock`. begun: it was sent to a provider, and may have cost
-    something. cut_off: why it was cancelled, if not by the app. handed_on: the router's next life gets it, as its
-    client sends it again.
+    something. way_back: where its answer goes, its reply or what stands in front of that. cut_off: why it was
+    cancelled, if not by the app. handed_on: the router's next life gets it, as its client sends it again.
     """
 
     __slots__ = (
@@ -112,6 +115,7 @@ class Request:
         "resend",
         "stream",
         "task",
+        "way_back",
     )
 
     def __init__(
@@ -134,7 +138,7 @@ class Request:
         self.method = method
         self.path, _, self.query = path.partition("?")  # OpenAI clients may add a query to any path
         self.body = body
-        self.reply = reply
+        self.reply = self.way_back = reply
         self.headers = headers
         self.caller = caller
         self.deadline = deadline

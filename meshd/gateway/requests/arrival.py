@@ -61,7 +61,7 @@ def begin(runtime: Runtime, request: Request, operation: Operation) -> Inference
     requester = Requester(identity.spec, identity.account, identity.label, session, random.random, request.caller.uid)
     question = Question(table, target.pool, needs, request.arrived, requester)
     plan = RequestPlan(runtime.pipeline, question, request.deadline.at, request.deadline.latest)
-    reply = request.reply
+    reply = request.way_back
     delivery = Delivery(reply, operation, needs)
     return InferenceRequest(
         runtime, request, operation, table, asked, target, plan, sent, identity, body, reply, delivery

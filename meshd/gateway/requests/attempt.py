@@ -19,6 +19,7 @@ from typing import Protocol
 
 import msgspec
 
+from meshd.core.records import Outcome
 from meshd.gateway.frontends.exchange import ClientGone
 from meshd.gateway.requests import stream_relay
 from meshd.gateway.requests.stream_delivery import Delivery
@@ -83,9 +84,19 @@ class Plan(Protocol):
     def ran_out(self, now: float, duration: float, *, step: AttemptStep, usage: Usage) -> None: ...
 
 
+class Hooks(Protocol):
+    """What hears of a request on its way (`hooks.py`)."""
+
+    async def before_attempt(self, step: AttemptStep) -> None:
+        """Raises ClientGone if the app has been refused."""
+        ...
+
+    def ended(self, outcome: Outcome) -> None: ...
+
+
 class AttemptContext(Protocol):
     """What an attempt needs of the request that makes it, or of a probe. request_id, latest: for the journal. delivery:
-    where its stream goes, None if it asks for none."""
+    where its stream goes, None if it asks for none. hooks: None if there are none."""
 
     runtime: Runtime
     operation: Operation
@@ -101,6 +112,9 @@ class AttemptContext(Protocol):
 
     @property
     def delivery(self) -> Delivery | None: ...
+
+    @property
+    def hooks(self) -> Hooks | None: ...
 
     def patience(self, model: ModelSpec) -> float:
         """Seconds that the model may take for a unary answer."""
@@ -167,6 +181,9 @@ class UpstreamAttempt:
                 self._started = clock.now()
                 if not plan.start(step, clock.now()):
                     return Fate.AGAIN
+            if self.context.hooks is not None:
+                await self.context.hooks.before_attempt(step)
+                self._started = clock.now()
             try:
                 await self._send()
             except ProviderFailure as refused:

@@ -17,10 +17,11 @@ import msgspec
 from meshd.compilation.body_fields import load_body_fields
 from meshd.core.events import EventType
 from meshd.core.money import dollars
+from meshd.core.records import Outcome
 from meshd.formats.openai.usage import usage_map
 from meshd.gateway.app_identity import Identity
 from meshd.gateway.frontends.exchange import ClientGone, Reply, Request
-from meshd.gateway.requests.attempt import Fate, UpstreamAttempt
+from meshd.gateway.requests.attempt import Fate, Hooks, UpstreamAttempt
 from meshd.gateway.requests.hedging import Race, hedge_delay
 from meshd.gateway.requests.outcome import Served, outcome
 from meshd.gateway.requests.stream_delivery import Delivery
@@ -48,7 +49,7 @@ _NOTHING = Usage()
 @dataclass(slots=True)
 class InferenceRequest:
     """One request in flight. body: readable, without halves of surrogate pairs. answered_by: the model of the last
-    attempt. queue_time, routing_time: seconds."""
+    attempt. queue_time, routing_time: seconds. hooks: None if there are none."""
 
     runtime: Runtime
     request: Request
@@ -62,6 +63,7 @@ class InferenceRequest:
     body: bytes
     reply: Reply
     delivery: Delivery
+    hooks: Hooks | None = None
     answered_by: ModelSpec | None = None
     queue_time: float = 0.0
     routing_time: float = 0.0
@@ -98,8 +100,8 @@ class InferenceRequest:
                 self._account(request.cut_off.status_code, request.cut_off.message)
             self.reply.error(RequestCancelledError("The request was cancelled."))
             raise
-        except ClientGone:
-            self._account(499, "the app went away")
+        except ClientGone as gone:
+            self._account(gone.status, gone.why)
         except Exception as bug:
             self._abandon(f"the daemon failed: {type(bug).__name__}")
             raise
@@ -348,7 +350,7 @@ class InferenceRequest:
         if self.request.handed_on:
             return
         plan, model = self.plan, self.answered_by
-        self.runtime.outcomes.request_ended(
+        self._ended(
             outcome(
                 self.request,
                 self.operation,
@@ -374,6 +376,12 @@ class InferenceRequest:
             )
         )
 
+    def _ended(self, outcome: Outcome) -> None:
+        if self.hooks is None:
+            self.runtime.outcomes.request_ended(outcome)
+        else:
+            self.hooks.ended(outcome)
+
     # -- the cache ------------------------------------------------------------------------------------
 
     def lookup(self) -> Lookup | None:
@@ -390,7 +398,7 @@ class InferenceRequest:
             return
         pool = served.pool or ("" if self.target.kind == "model" else self.target.pool.name)
         told = {"pool": pool, "model": served.model, "provider": served.provider}
-        self.runtime.outcomes.request_ended(
+        self._ended(
             outcome(
                 self.request, self.operation, self.identity, self.asked, served.status,
                 **told, stream=self.plan.needs.stream, error=served.error, cached=served.status == 200,

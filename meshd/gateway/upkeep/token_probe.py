@@ -52,6 +52,7 @@ class TokenProbe:
     """The context of the attempt. Raises NotSent if there is no room for it, with nothing reserved."""
 
     delivery = None
+    hooks = None
 
     def __init__(self, runtime: Runtime, pool: PoolSpec, model: ModelSpec, timeout: float) -> None:
         if model.provider not in runtime.table.providers:

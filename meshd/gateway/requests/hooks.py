@@ -1,0 +1,400 @@
+"""The chain of hooks: what each is told, and what its answer does to the request.
+
+Owns: the order of the hooks, which of them are set aside, and the reply that holds an answer until they have seen it.
+Must never: let a mistake of a hook fail a request, unless the hook is required; run for a router without hooks.
+
+Answers pass the hooks on the last step to their app. So the cache keeps what the model said, and each app that gets it
+has its own say.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable
+from types import MappingProxyType
+from typing import Any
+
+import msgspec
+
+from meshd.core.exception_text import one_line
+from meshd.core.records import Outcome
+from meshd.gateway.frontends.exchange import ClientGone, Reply, Request
+from meshd.gateway.requests.outcome import Served
+from meshd.gateway.requests.request import InferenceRequest
+from meshd.host.awake import Limit
+from meshd.routing.attempts.plan import AttemptStep
+from meshd.sdk.hooks import (
+    Answer,
+    AttemptFacts,
+    Change,
+    ErrorFacts,
+    Hook,
+    Power,
+    Refusal,
+    RequestFacts,
+    ResponseFacts,
+)
+from modelmesh.errors import AccessDeniedError, InternalServerError, MeshError
+
+logger = logging.getLogger("meshd.gateway")
+
+_POWERS = {Change: Power.CHANGE, bytes: Power.CHANGE, Answer: Power.ANSWER, Refusal: Power.REFUSE}
+_STAGES = ("before_request", "before_attempt", "after_response", "on_stream_event", "on_error")
+_JSON = {"content-type": "application/json"}
+
+Failed = Callable[[str, str], None]
+"""(hook, why)"""
+
+
+class Refused(ClientGone):
+    """The app has its error, and nothing more goes to it."""
+
+    def __init__(self, error: MeshError) -> None:
+        super().__init__(error.message)
+        self.status = error.status_code
+        self.why = error.message
+        self.error = error
+
+
+class HookChain:
+    """hooks: by name, in their order. failed: told of a hook's first mistake. ended: told of the requests' outcomes."""
+
+    def __init__(self, hooks: Iterable[tuple[str, Hook]], failed: Failed, ended: Callable[[Outcome], None]) -> None:
+        self._hooks = dict(hooks)
+        self._failed = failed
+        self._wrong: set[str] = set()  # required ones that have failed
+        self.ended = ended
+        self._arrange()
+
+    def _arrange(self) -> None:
+        self._stages = {
+            stage: tuple(
+                (name, hook)
+                for name, hook in self._hooks.items()
+                if getattr(type(hook), stage) is not getattr(Hook, stage)
+            )
+            for stage in _STAGES
+        }
+
+    def __bool__(self) -> bool:
+        return bool(self._hooks)
+
+    def at(self, stage: str) -> tuple[tuple[str, Hook], ...]:
+        return self._stages[stage]
+
+    async def ask(self, name: str, hook: Hook, stage: str, *given: Any, accepts: Callable[[Any], bool]) -> Any:
+        """What a hook says, None if it is set aside. accepts: whether its answer has the right form for this stage.
+
+        Raises MeshError if it refuses, or is required and fails.
+        """
+        if name not in self._hooks:
+            return None
+        try:
+            said = await _bounded(hook, getattr(hook, stage), *given)
+            if said is None:
+                return None
+            power = _POWERS.get(type(said))
+            if power is None or not accepts(said):
+                raise ValueError(f"{stage} returned {type(said).__name__}, which has no meaning there")
+            if power not in hook.may:
+                raise ValueError(f"{stage} returned {type(said).__name__}, but its class may not {power.value}")
+            if isinstance(said, Refusal):
+                refusal = _error(name, said)
+            else:
+                return said
+        except (Exception, SystemExit) as error:
+            self._mistake(name, hook, error)
+            return None
+        raise refusal
+
+    def _mistake(self, name: str, hook: Hook, error: BaseException) -> None:
+        why = one_line(error)
+        if hook.required:
+            reason = f"the required hook {name} failed ({why}); the request is refused"
+        else:
+            if self._hooks.pop(name, None) is None:
+                return  # another request was sooner
+            self._arrange()
+            reason = (
+                f"the hook {name} failed ({why}); requests continue without it until the configuration is loaded again"
+            )
+        logger.error("%s", reason)
+        if name not in self._wrong:
+            self._wrong.add(name)
+            self._failed(name, reason)
+        if hook.required:
+            raise InternalServerError(
+                f"The required hook {name} could not check this request; ask again, or see the daemon's log.",
+                status_code=503,
+                code="hook_failed",
+                retryable=True,
+            )
+
+
+class HookedRequest(Reply):
+    """One request on its way through the hooks, in front of its app's reply. An answer waits here for `after_response`;
+    an outcome, until it is known what the app got."""
+
+    __slots__ = ("_app", "_chain", "_error", "_facts", "_held", "_instead", "_outcome", "_over", "_request")
+
+    def __init__(self, chain: HookChain, request: Request) -> None:
+        super().__init__()
+        self._chain = chain
+        self._request = request
+        self._app = request.reply
+        self._facts: RequestFacts | None = None  # until it is read
+        self._held: tuple[bytes | None, dict[str, Any] | None, dict[str, Any], dict[str, str] | None] | None = None
+        self._error: MeshError | None = None
+        self._instead: tuple[int, str] | None = None  # status and error in place of those in its outcome
+        self._outcome: Outcome | None = None
+        self._over = False
+
+    async def run(self, ask: Callable[[HookedRequest], Awaitable[None]]) -> None:
+        """Answer the request by `ask`. Raises as it does, but MeshError, which the app has got."""
+        self._request.way_back = self
+        try:
+            try:
+                await ask(self)
+                if self._held is not None:
+                    await self._after_response()
+            except MeshError as error:
+                self.error(error)
+            except Refused:
+                pass
+            if self._error is not None:
+                await self._on_error(self._error)
+        except asyncio.CancelledError:
+            if self._held is not None:
+                cut_off = self._request.cut_off
+                self._instead = (cut_off.status_code, cut_off.message) if cut_off else (499, ClientGone.why)
+            raise
+        finally:
+            self._over = True
+            if self._outcome is not None:
+                self._report(self._outcome)
+
+    # -- its outcome ----------------------------------------------------------------------------------
+
+    def ended(self, outcome: Outcome) -> None:
+        """The request is over, but for the hooks."""
+        if self._over:
+            self._report(outcome)
+        else:
+            self._outcome = outcome
+
+    def _report(self, outcome: Outcome) -> None:
+        if self._request.handed_on:
+            return
+        if self._instead is not None:
+            status, error = self._instead
+            outcome = msgspec.structs.replace(outcome, status=status, error=error)
+        self._chain.ended(outcome)
+
+    def _refuse(self, error: MeshError) -> None:
+        self._instead = error.status_code, error.message
+        self.error(error)
+
+    # -- on the way there -----------------------------------------------------------------------------
+
+    async def before_request(
+        self, inference: InferenceRequest, begin: Callable[[], InferenceRequest]
+    ) -> InferenceRequest | None:
+        """The request that is to be asked; None: it is answered. begin: reads it again. Raises MeshError."""
+        self._know(inference)
+        for name, hook in self._chain.at("before_request"):
+            stream = inference.plan.needs.stream
+
+            def accepts(said: Any, stream: bool = stream) -> bool:
+                if isinstance(said, Answer):
+                    return _all_bytes(said.chunks) and bool(said.chunks) if stream else _is_json(said.body)
+                return _is_change(said) if isinstance(said, Change) else isinstance(said, Refusal)
+
+            said = await self._chain.ask(name, hook, "before_request", self._facts, accepts=accepts)
+            if isinstance(said, Change):
+                self._request.body = _changed(inference, said)
+                inference = begin()
+                self._know(inference)
+            elif isinstance(said, Answer):
+                await self._answer(inference, said, name)
+                return None
+        inference.hooks = self
+        return inference
+
+    async def _answer(self, inference: InferenceRequest, said: Answer, name: str) -> None:
+        mesh = {"pool": inference.target.pool.name, "cost": 0.0, "hook": name}
+        served = Served(200, inference.target.pool.name, "", "", coalesced=False)
+        inference.hooks = self
+        if inference.plan.needs.stream:
+            try:
+                for data in said.chunks:
+                    await self.chunk(data)
+            except Refused:
+                pass  # which its outcome says
+            except (ClientGone, TimeoutError, asyncio.CancelledError):
+                self._instead = 499, ClientGone.why
+                inference.served(served)
+                raise
+            else:
+                self.end(None, mesh)
+        else:
+            self.respond(said.body, mesh, _JSON)
+        inference.served(served)
+
+    async def before_attempt(self, step: AttemptStep) -> None:
+        """Raises Refused."""
+        for name, hook in self._chain.at("before_attempt"):
+            attempt = AttemptFacts(step.model.id, step.model.provider, step.number)
+            try:
+                await self._chain.ask(name, hook, "before_attempt", self._facts, attempt, accepts=_is_refusal)
+            except MeshError as error:
+                self._refuse(error)
+                raise Refused(error) from None
+
+    def _know(self, inference: InferenceRequest) -> None:
+        self._facts = RequestFacts(
+            self._request.request_id.hex(),
+            str(inference.operation),
+            inference.asked,
+            inference.target.pool.name,
+            inference.identity.label,
+            inference.plan.needs.stream,
+            MappingProxyType({field: bytes(value) for field, value in inference.fields.items()}),
+        )
+
+    # -- on the way back ------------------------------------------------------------------------------
+
+    async def chunk(self, data: bytes) -> None:
+        """Raises Refused, too."""
+        for name, hook in self._chain.at("on_stream_event"):
+            try:
+                said = await self._chain.ask(name, hook, "on_stream_event", self._facts, data, accepts=_is_data)
+            except MeshError as error:
+                self._refuse(error)
+                raise Refused(error) from None
+            data = data if said is None else said
+        await self._app.chunk(data)
+        self.sent += 1
+
+    def respond(self, body: bytes, mesh: dict[str, Any], headers: dict[str, str] | None = None) -> None:
+        self._hold(body, None, mesh, headers)
+
+    def end(self, usage: dict[str, Any] | None, mesh: dict[str, Any]) -> None:
+        self._hold(None, usage, mesh, None)
+
+    def error(self, error: MeshError) -> None:
+        self._held = None
+        if not self._app.done:
+            self._error = error
+            self._app.error(error)
+        self.done = True
+
+    def _hold(
+        self, body: bytes | None, usage: dict[str, Any] | None, mesh: dict[str, Any], headers: dict[str, str] | None
+    ) -> None:
+        if not self.done:
+            self.done = True
+            self._held = body, usage, mesh, headers
+
+    async def _after_response(self) -> None:
+        assert self._held is not None, "there is no answer"
+        body, usage, mesh, headers = self._held
+        model, provider = str(mesh.get("model", "")), str(mesh.get("provider", ""))
+        for name, hook in self._chain.at("after_response"):
+            response = ResponseFacts(body, usage, model, provider, bool(mesh.get("cached")))
+            accepts = _is_refusal if body is None else _is_data
+            try:
+                said = await self._chain.ask(name, hook, "after_response", self._facts, response, accepts=accepts)
+            except MeshError as error:
+                self._refuse(error)
+                return
+            body = body if said is None else said
+        self._held = None
+        if body is None:
+            self._app.end(usage, mesh)
+        else:
+            self._app.respond(body, mesh, headers)
+
+    async def _on_error(self, error: MeshError) -> None:
+        if self._facts is None:
+            return
+        facts = ErrorFacts(error.status_code, error.code, error.message)
+        for name, hook in self._chain.at("on_error"):
+            try:
+                await self._chain.ask(name, hook, "on_error", self._facts, facts, accepts=lambda _: False)
+            except MeshError:
+                continue  # a required one failed, for a request that has failed already
+
+
+async def _bounded(hook: Hook, method: Callable[..., Awaitable[Any]], *given: Any) -> Any:
+    """Its answer in time, also of one that ignores that it is cancelled. Raises anything."""
+    task = asyncio.ensure_future(_contained(method, *given))
+    try:
+        with Limit(hook.timeout):
+            await asyncio.wait({task})
+    except TimeoutError:
+        raise TimeoutError(f"no answer within {hook.timeout:g} s") from None
+    finally:
+        task.cancel()
+    said, error = task.result()
+    if error is not None:
+        raise error
+    return said
+
+
+async def _contained(method: Callable[..., Awaitable[Any]], *given: Any) -> tuple[Any, BaseException | None]:
+    """A SystemExit in a task would end the loop."""
+    try:
+        return await method(*given), None
+    except asyncio.CancelledError:
+        return None, RuntimeError("it cancelled itself")
+    except (Exception, SystemExit) as error:
+        return None, error
+
+
+def _error(name: str, said: Refusal) -> MeshError:
+    if not isinstance(said.message, str) or not isinstance(said.code, str) or said.status not in range(400, 600):
+        raise ValueError("its refusal has no message, no code, or a status that is not an error's")
+    return AccessDeniedError(said.message, status_code=said.status, code=said.code, hook=name)
+
+
+def _changed(inference: InferenceRequest, change: Change) -> bytes:
+    """The body with these fields."""
+    fields: dict[str, msgspec.Raw] = dict(inference.fields)
+    for field, value in change.fields.items():
+        if value is None:
+            fields.pop(field, None)
+        else:
+            fields[field] = msgspec.Raw(value)
+    return msgspec.json.encode(fields)
+
+
+def _is_change(said: Change) -> bool:
+    return all(
+        isinstance(field, str)
+        and field != "stream"
+        and (value is None or (isinstance(value, bytes) and _is_json(value)))
+        for field, value in said.fields.items()
+    )
+
+
+def _is_json(value: object) -> bool:
+    if not isinstance(value, bytes):
+        return False
+    try:
+        msgspec.json.decode(value)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return False
+    return True
+
+
+def _all_bytes(chunks: object) -> bool:
+    return isinstance(chunks, tuple) and all(map(_is_json, chunks))
+
+
+def _is_refusal(said: Any) -> bool:
+    return isinstance(said, Refusal)
+
+
+def _is_data(said: Any) -> bool:
+    return isinstance(said, Refusal) or _is_json(said)
