@@ -35,6 +35,7 @@ from modelmesh.errors import ConfigurationError
 if TYPE_CHECKING:
     from meshd.config.schema import (
         AppConfig,
+        ConnectorEntry,
         DaemonConfig,
         DiscoveryConfig,
         ModelConfig,
@@ -156,6 +157,10 @@ class MeshConfig:
     @property
     def discovery(self) -> DiscoveryConfig:
         return self._typed.discovery
+
+    @property
+    def hooks(self) -> tuple[ConnectorEntry, ...]:
+        return self._typed.hooks
 
     @property
     def daemon(self) -> DaemonConfig:

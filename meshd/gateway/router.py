@@ -7,6 +7,7 @@ Must never: be touched from another thread, or wait for one while a request does
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Iterable
 from functools import partial
@@ -20,6 +21,7 @@ from meshd.core.events import EventType
 from meshd.gateway.actors import Actors
 from meshd.gateway.app_identity import AppMatcher
 from meshd.gateway.cache.cache import ResponseCache
+from meshd.gateway.configured_hooks import hooks_of
 from meshd.gateway.connector_pool import ConnectorPool
 from meshd.gateway.control import operations
 from meshd.gateway.control.dispatcher import Dispatcher
@@ -51,6 +53,8 @@ from meshd.sdk.hooks import Hook
 from meshd.sdk.provider import Operation
 from meshd.spend.journal import JournalWriter
 from modelmesh.errors import MeshError, NotFoundError, RequestCancelledError
+
+logger = logging.getLogger("meshd.router")
 
 COUNTERS_EVERY = 5.0  # s between two saves of counters that changed
 
@@ -176,7 +180,7 @@ class Router:
         self.runtime.publisher.event(EventType.STRATEGY_SET_ASIDE, "error", {"pool": pool}, why, {"strategy": strategy})
 
     def use_hooks(self, hooks: Iterable[tuple[str, Hook]]) -> None:
-        """From now on, by name and in this order; requests in flight keep theirs."""
+        """From now on, until another configuration: by name, in this order. Requests in flight keep theirs."""
         chain = HookChain(hooks, self._hook_failed, self.runtime.outcomes.request_ended)
         self.hooks = chain if chain else None
 
@@ -206,7 +210,7 @@ class Router:
 
     def objections(self, generation: RunningConfig) -> tuple[str, ...]:
         """Why the generation cannot be used; empty if it can."""
-        return self.strategies.objections(generation.table)
+        return (*self.strategies.objections(generation.table), *hooks_of(generation.config)[1])
 
     def commit(self, generation: RunningConfig) -> None:
         """The instant from which new requests use another generation; those in flight keep theirs."""
@@ -214,6 +218,10 @@ class Router:
         previous, runtime.config, self._settings = runtime.config, generation, generation.config.daemon
         before, runtime.table = runtime.table, generation.table
         self.strategies.commit(generation.table, runtime.pipeline)
+        hooks, faults = hooks_of(generation.config)
+        for fault in faults:  # none, if the objections were asked for
+            logger.error("%s", fault)
+        self.use_hooks(hooks)
         runtime.apps = AppMatcher(generation.table, generation.matches, runtime.apps)
         state.accounts.configure(generation.table.allowances, generation.table.timezone)
         state.rates.configure(generation.table)

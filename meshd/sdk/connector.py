@@ -24,6 +24,7 @@ SECRET_STORE = "secret-store"
 STORAGE = "storage"
 OBSERVABILITY = "observability"
 DISCOVERY = "discovery"
+HOOK = "hook"
 
 BASES = {
     PROVIDER: "meshd.sdk.provider:Provider",
@@ -32,6 +33,7 @@ BASES = {
     STORAGE: "meshd.sdk.storage:Storage",
     OBSERVABILITY: "meshd.sdk.observability:Sink",
     DISCOVERY: "meshd.sdk.discovery:Discovery",
+    HOOK: "meshd.sdk.hooks:Hook",
 }
 TYPES = tuple(BASES)
 

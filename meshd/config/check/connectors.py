@@ -64,6 +64,7 @@ class ConnectorChecks:
         if isinstance(discovery, dict):
             self._check_discovery(discovery.get("connector"))
         self._check_strategies()
+        self._check_entries(("hooks",), {"": self._flat.get("hooks")}, OpenSection, "", "hook", None)
 
     # -- places that name one -------------------------------------------------------------------------
 

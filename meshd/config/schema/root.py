@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from meshd.config.schema.access import AppConfig, ConnectorsConfig, ProxyConfig
-from meshd.config.schema.base import Duration, Mode, Names, NotBuiltYet, Positive, Section, Size
+from meshd.config.schema.base import Duration, Entries, Mode, Names, NotBuiltYet, Positive, Section, Size
 from meshd.config.schema.discovery import DiscoveryConfig
 from meshd.config.schema.models import ModelConfig
 from meshd.config.schema.observability import ObservabilityConfig
@@ -63,6 +63,11 @@ class RootConfig(Section):
         default=ObservabilityConfig(), description="Events, logs and statistics."
     )
     discovery: DiscoveryConfig = Field(default=DiscoveryConfig(), description="Model lists, probes, local servers.")
+    hooks: Entries = Field(
+        default=(),
+        description="What sees each request on its way, in this order: a connector id, or a list; an entry may be a "
+        "map with `connector` and its own keys.",
+    )
     connectors: ConnectorsConfig = Field(default=ConnectorsConfig(), description="Connector packages.")
     proxy: Annotated[ProxyConfig, NotBuiltYet()] = Field(default=ProxyConfig(), description="The HTTP listener.")
     capabilities: dict[str, Any] = Field(

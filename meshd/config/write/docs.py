@@ -25,7 +25,7 @@ from meshd.config.schema import (
     StorageConfig,
 )
 from meshd.config.schema.access import AppConfig, ConnectorsConfig, ProxyConfig
-from meshd.config.schema.base import marker_of
+from meshd.config.schema.base import ConnectorEntry, marker_of
 from meshd.config.schema.root import RootConfig
 from meshd.config.schema_walk import keys_of
 from meshd.config.units import format_duration, format_size
@@ -141,6 +141,7 @@ _SECTIONS: tuple[tuple[str, type[BaseModel], str], ...] = (
     ("storage", StorageConfig, "storage"),
     ("observability", ObservabilityConfig, "observability"),
     ("discovery", DiscoveryConfig, "discovery"),
+    ("hooks", ConnectorEntry, "hook"),
     ("daemon", DaemonConfig, ""),
     ("connectors", ConnectorsConfig, ""),
     ("proxy", ProxyConfig, ""),
@@ -260,6 +261,8 @@ def _builtin(kind: str) -> list[Any]:
 
 
 def _connectors(kind: str) -> str:
+    if not _builtin(kind):
+        return f"\nNone comes with the daemon; [Write a connector](connectors.md#{kind}) shows one.\n"
     lines = ["", "| connector | what it is | its own keys |", "| --- | --- | --- |"]
     for spec in _builtin(kind):
         settings = spec.load_settings()

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from modelmesh import AccessDeniedError
 from tests.conftest import Daemon, until
 from tests.support.daemons.pool_rule_cases import events
 
@@ -21,6 +22,7 @@ KINDS = {
     "acme.folder.v1": "storage",
     "acme.lines.v1": "observability",
     "acme.server-list.v1": "discovery",
+    "acme.word-guard.v1": "hook",
 }
 WITHOUT = {
     "providers": {"plain": {"connector": "modelmesh.scripted.v1", "script": [{"reply": "plain"}]}},
@@ -75,6 +77,8 @@ def test_a_daemon_runs_connectors_of_every_kind(python: Path, place: Path, meshd
     assert text_of(daemon.say("hello", "chat")) == "Ahoy from macaw: hello"  # of the largest weight
     chunks = list(daemon.say("one two", "parrot.grey", stream=True))
     assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks) == "Ahoy from grey: one two "
+    with pytest.raises(AccessDeniedError, match="may not leave this machine"):
+        daemon.say("the password is Swordfish", "chat")
     until(lambda: "lan.big" in [model["id"] for model in daemon.ask("GET", "/mesh/v1/models")["data"]])
     assert text_of(daemon.say("hi", "lan.big")) == "from the server that was found"
 

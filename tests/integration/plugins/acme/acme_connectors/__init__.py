@@ -44,4 +44,11 @@ CONNECTORS = (
         factory="acme_connectors.discovery:ServerList",
         settings="acme_connectors.settings:PathSettings",
     ),
+    ConnectorSpec(
+        id="acme.word-guard.v1",
+        type="hook",
+        description="Refuses requests with certain words",
+        factory="acme_connectors.hook:WordGuard",
+        settings="acme_connectors.settings:WordSettings",
+    ),
 )

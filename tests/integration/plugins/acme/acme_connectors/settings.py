@@ -9,3 +9,7 @@ class ParrotSettings(BaseModel):
 
 class PathSettings(BaseModel):
     path: str = Field(description="The file or folder.")
+
+
+class WordSettings(BaseModel):
+    words: tuple[str, ...] = Field(description="In small letters.")
