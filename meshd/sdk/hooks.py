@@ -1,4 +1,4 @@
-"""The interface of a hook, which sees each request on its way and may take part in it.
+"""The interface of a hook, which sees each request between app and provider and may take part in it.
 
 Owns: what a hook is told, what it may answer, and the base class `Hook`.
 Must never: reach into the daemon; what a hook may use is in its arguments.

@@ -133,7 +133,7 @@ class HookChain:
 
 
 class HookedRequest(Reply):
-    """One request on its way through the hooks, in front of its app's reply. An answer waits here for `after_response`;
+    """One request as it passes the hooks, in front of its app's reply. An answer waits here for `after_response`;
     an outcome, until it is known what the app got."""
 
     __slots__ = ("_app", "_chain", "_error", "_facts", "_held", "_instead", "_outcome", "_over", "_request")
