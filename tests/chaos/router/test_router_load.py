@@ -197,7 +197,7 @@ def test_who_follows_a_request_is_answered_by_the_next_life(start, client, event
     leader = Asked(client(), "cached", **options)
     eventually(lambda: server.served["open"] == 1)
     followers = [Asked(client(), "cached", **options) for _ in range(4)]
-    eventually(lambda: len(mesh.supervisor.ward("router").core.server.exchanges) == 5, what="the others follow")
+    eventually(lambda: mesh.command("GET", "/mesh/v1/status")["in_flight"] == 5, what="the others follow")
     kill(mesh, "router", eventually)
     assert interrupted(leader)
     for follower in followers:
