@@ -1,4 +1,4 @@
-"""The hooks that a configuration names, made anew for each.
+"""The hooks that a configuration names, made again for each.
 
 Owns: their names and order. Must never: run one (`requests/hooks.py` does).
 """

@@ -85,7 +85,7 @@ class Plan(Protocol):
 
 
 class Hooks(Protocol):
-    """What hears of a request on its way (`hooks.py`)."""
+    """What hears of a request between app and model (`hooks.py`)."""
 
     async def before_attempt(self, step: AttemptStep) -> None:
         """Raises ClientGone if the app has been refused."""
