@@ -126,7 +126,7 @@ _ABOUT = {
     "pools": "What apps ask for. `provider_priority` is the order of preference; local servers count when found.",
     "storage": "Where state is kept.",
     "observability": "Events, the request log, statistics.",
-    "hooks": "What sees each request on its way.",
+    "hooks": "What sees each request between app and provider.",
     "discovery": "Model lists of the providers, health probes, servers on this machine.",
     "capabilities": "Nodes added to the capability tree.",
     "daemon": "The socket and the process.",

@@ -65,7 +65,7 @@ class RootConfig(Section):
     discovery: DiscoveryConfig = Field(default=DiscoveryConfig(), description="Model lists, probes, local servers.")
     hooks: Entries = Field(
         default=(),
-        description="What sees each request on its way, in this order: a connector id, or a list; an entry may be a "
+        description="What sees each request between app and provider, in order: a connector id, or a list; an entry may be a "
         "map with `connector` and its own keys.",
     )
     connectors: ConnectorsConfig = Field(default=ConnectorsConfig(), description="Connector packages.")
