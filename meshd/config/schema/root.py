@@ -65,8 +65,8 @@ class RootConfig(Section):
     discovery: DiscoveryConfig = Field(default=DiscoveryConfig(), description="Model lists, probes, local servers.")
     hooks: Entries = Field(
         default=(),
-        description="What sees each request between app and provider, in order: a connector id, or a list; an entry may be a "
-        "map with `connector` and its own keys.",
+        description="What sees each request between app and provider, in this order: a connector id, or a list; "
+        "an entry may be a map with `connector` and its own keys.",
     )
     connectors: ConnectorsConfig = Field(default=ConnectorsConfig(), description="Connector packages.")
     proxy: Annotated[ProxyConfig, NotBuiltYet()] = Field(default=ProxyConfig(), description="The HTTP listener.")
