@@ -20,6 +20,15 @@ import msgspec
 from meshd.core.exception_text import one_line
 from meshd.core.records import Outcome
 from meshd.gateway.frontends.exchange import ClientGone, Reply, Request
+from meshd.gateway.requests.hook_answers import (
+    are_events,
+    changed_body,
+    error_of,
+    is_change,
+    is_data,
+    is_json,
+    is_refusal,
+)
 from meshd.gateway.requests.outcome import Served
 from meshd.gateway.requests.request import InferenceRequest
 from meshd.host.awake import Limit
@@ -35,7 +44,7 @@ from meshd.sdk.hooks import (
     RequestFacts,
     ResponseFacts,
 )
-from modelmesh.errors import AccessDeniedError, InternalServerError, MeshError
+from modelmesh.errors import InternalServerError, MeshError
 
 logger = logging.getLogger("meshd.gateway")
 
@@ -100,7 +109,7 @@ class HookChain:
             if power not in hook.may:
                 raise ValueError(f"{stage} returned {type(said).__name__}, but its class may not {power.value}")
             if isinstance(said, Refusal):
-                refusal = _error(name, said)
+                refusal = error_of(name, said)
             else:
                 return said
         except (Exception, SystemExit) as error:
@@ -166,8 +175,7 @@ class HookedRequest(Reply):
                 await self._on_error(self._error)
         except asyncio.CancelledError:
             if self._held is not None:
-                cut_off = self._request.cut_off
-                self._instead = (cut_off.status_code, cut_off.message) if cut_off else (499, ClientGone.why)
+                self._instead = self._given_up()
             raise
         finally:
             self._over = True
@@ -191,6 +199,11 @@ class HookedRequest(Reply):
             outcome = msgspec.structs.replace(outcome, status=status, error=error)
         self._chain.ended(outcome)
 
+    def _given_up(self) -> tuple[int, str]:
+        """The status and error of a request that is cancelled."""
+        cut_off = self._request.cut_off
+        return (499, ClientGone.why) if cut_off is None else (cut_off.status_code, cut_off.message)
+
     def _refuse(self, error: MeshError) -> None:
         self._instead = error.status_code, error.message
         self.error(error)
@@ -201,18 +214,29 @@ class HookedRequest(Reply):
         self, inference: InferenceRequest, begin: Callable[[], InferenceRequest]
     ) -> InferenceRequest | None:
         """The request that is to be asked; None: it is answered. begin: reads it again. Raises MeshError."""
+        try:
+            return await self._before_request(inference, begin)
+        except asyncio.CancelledError:
+            if self._outcome is None:
+                status, why = self._given_up()
+                inference.served(Served(status, inference.target.pool.name, "", "", coalesced=False, error=why))
+            raise
+
+    async def _before_request(
+        self, inference: InferenceRequest, begin: Callable[[], InferenceRequest]
+    ) -> InferenceRequest | None:
         self._know(inference)
         for name, hook in self._chain.at("before_request"):
             stream = inference.plan.needs.stream
 
             def accepts(said: Any, stream: bool = stream) -> bool:
                 if isinstance(said, Answer):
-                    return _all_bytes(said.chunks) and bool(said.chunks) if stream else _is_json(said.body)
-                return _is_change(said) if isinstance(said, Change) else isinstance(said, Refusal)
+                    return are_events(said.chunks) and bool(said.chunks) if stream else is_json(said.body)
+                return is_change(said) if isinstance(said, Change) else isinstance(said, Refusal)
 
             said = await self._chain.ask(name, hook, "before_request", self._facts, accepts=accepts)
             if isinstance(said, Change):
-                self._request.body = _changed(inference, said)
+                self._request.body = changed_body(inference, said)
                 inference = begin()
                 self._know(inference)
             elif isinstance(said, Answer):
@@ -246,7 +270,7 @@ class HookedRequest(Reply):
         for name, hook in self._chain.at("before_attempt"):
             attempt = AttemptFacts(step.model.id, step.model.provider, step.number)
             try:
-                await self._chain.ask(name, hook, "before_attempt", self._facts, attempt, accepts=_is_refusal)
+                await self._chain.ask(name, hook, "before_attempt", self._facts, attempt, accepts=is_refusal)
             except MeshError as error:
                 self._refuse(error)
                 raise Refused(error) from None
@@ -268,7 +292,7 @@ class HookedRequest(Reply):
         """Raises Refused, too."""
         for name, hook in self._chain.at("on_stream_event"):
             try:
-                said = await self._chain.ask(name, hook, "on_stream_event", self._facts, data, accepts=_is_data)
+                said = await self._chain.ask(name, hook, "on_stream_event", self._facts, data, accepts=is_data)
             except MeshError as error:
                 self._refuse(error)
                 raise Refused(error) from None
@@ -302,7 +326,7 @@ class HookedRequest(Reply):
         model, provider = str(mesh.get("model", "")), str(mesh.get("provider", ""))
         for name, hook in self._chain.at("after_response"):
             response = ResponseFacts(body, usage, model, provider, bool(mesh.get("cached")))
-            accepts = _is_refusal if body is None else _is_data
+            accepts = is_refusal if body is None else is_data
             try:
                 said = await self._chain.ask(name, hook, "after_response", self._facts, response, accepts=accepts)
             except MeshError as error:
@@ -328,12 +352,13 @@ class HookedRequest(Reply):
 
 async def _bounded(hook: Hook, method: Callable[..., Awaitable[Any]], *given: Any) -> Any:
     """Its answer in time, also of one that ignores that it is cancelled. Raises anything."""
+    seconds = float(hook.timeout)
     task = asyncio.ensure_future(_contained(method, *given))
     try:
-        with Limit(hook.timeout):
+        with Limit(seconds):
             await asyncio.wait({task})
     except TimeoutError:
-        raise TimeoutError(f"no answer within {hook.timeout:g} s") from None
+        raise TimeoutError(f"no answer within {seconds:g} s") from None
     finally:
         task.cancel()
     said, error = task.result()
@@ -350,51 +375,3 @@ async def _contained(method: Callable[..., Awaitable[Any]], *given: Any) -> tupl
         return None, RuntimeError("it cancelled itself")
     except (Exception, SystemExit) as error:
         return None, error
-
-
-def _error(name: str, said: Refusal) -> MeshError:
-    if not isinstance(said.message, str) or not isinstance(said.code, str) or said.status not in range(400, 600):
-        raise ValueError("its refusal has no message, no code, or a status that is not an error's")
-    return AccessDeniedError(said.message, status_code=said.status, code=said.code, hook=name)
-
-
-def _changed(inference: InferenceRequest, change: Change) -> bytes:
-    """The body with these fields."""
-    fields: dict[str, msgspec.Raw] = dict(inference.fields)
-    for field, value in change.fields.items():
-        if value is None:
-            fields.pop(field, None)
-        else:
-            fields[field] = msgspec.Raw(value)
-    return msgspec.json.encode(fields)
-
-
-def _is_change(said: Change) -> bool:
-    return all(
-        isinstance(field, str)
-        and field != "stream"
-        and (value is None or (isinstance(value, bytes) and _is_json(value)))
-        for field, value in said.fields.items()
-    )
-
-
-def _is_json(value: object) -> bool:
-    if not isinstance(value, bytes):
-        return False
-    try:
-        msgspec.json.decode(value)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return False
-    return True
-
-
-def _all_bytes(chunks: object) -> bool:
-    return isinstance(chunks, tuple) and all(map(_is_json, chunks))
-
-
-def _is_refusal(said: Any) -> bool:
-    return isinstance(said, Refusal)
-
-
-def _is_data(said: Any) -> bool:
-    return isinstance(said, Refusal) or _is_json(said)

@@ -95,6 +95,7 @@ def test_unknown_connectors_with_the_nearest() -> None:
         "observability.routing[0]: unknown observability connector 'modelmesh.consle.v1'; "
         'did you mean "modelmesh.console.v1"?'
     ]
+    assert found({"hooks": ["openai.v1"]}) == ["hooks[0]: unknown hook connector 'openai.v1'"]
     assert found({"providers": {"house": None}}) == ["providers.house: names no `connector`, and 'house' is not one"]
 
 

@@ -302,6 +302,51 @@ def test_a_request_is_refused_while_a_required_hook_fails(how: str) -> None:
     in_virtual_time(asked)
 
 
+@pytest.mark.parametrize("place", ["before_request", "after_response"])
+async def test_a_request_that_is_given_up_in_a_hook_is_counted_once(place: str) -> None:
+    entered = asyncio.Event()
+
+    class Slow(Hook):
+        timeout = 60.0
+
+    async def method(self: Hook, *_: Any) -> None:
+        entered.set()
+        await asyncio.Event().wait()
+
+    setattr(Slow, place, method)
+    world = World(Slow({}))
+    asking = asyncio.ensure_future(world.ask())
+    await asyncio.wait_for(entered.wait(), 10)
+    asking.cancel()
+    await asyncio.wait({asking}, timeout=10)
+    assert [status for status, _ in world.ends] == [499]
+    assert "hook_failed" not in world.gateway.events
+
+
+async def test_a_refused_request_that_others_follow_leaves_them_their_answer() -> None:
+    world = World(cached=True)
+
+    class First(Hook):
+        may = frozenset({Power.REFUSE})
+        seen = 0
+
+        async def after_response(self, request, response):
+            self.seen += 1
+            return Refusal("not the first") if self.seen == 1 else None
+
+    world.gateway.router.use_hooks([("first", First({}))])
+    answers = await asyncio.gather(world.ask(), world.ask())
+    assert sorted(each[0][0] for each in answers) == ["answer", "error"]
+    assert len(world.model.calls) == 1
+    assert sorted(status for status, _ in world.ends) == [200, 403]
+
+
+async def test_a_body_with_half_a_surrogate_pair_may_be_changed() -> None:
+    world = World(Changing({}))
+    assert await world.ask(user="\ud800") == [("answer", b'{"from":"hook"}')]
+    assert bytes(world.model.calls[0].fields["user"]) == b'"\\ud800"'
+
+
 @pytest.mark.parametrize("stream", [False, True])
 async def test_without_hooks_nothing_stands_between_an_answer_and_its_app(
     stream: bool, monkeypatch: pytest.MonkeyPatch
