@@ -11,7 +11,8 @@ from datetime import timedelta
 from typing import Any, Final
 from urllib.parse import quote
 
-ORIGIN: Final = "http://modelmesh"
+from modelmesh._origin import ORIGIN
+
 _PRINTABLE: Final = " !\"#$&'()*+,/:;<=>?@[\\]^`{|}~"
 
 

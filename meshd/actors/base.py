@@ -71,6 +71,7 @@ class MeshActor(pykka.ThreadingActor):
                 timer.join(1.0)  # it is a thread, and none may be left after a shutdown
         # After a crash the mailbox is left for the next life; after a stop there is none.
         if getattr(self, "_stopped_for_good", False):
+            self.directory.close(self.name)
             super()._actor_loop_teardown()
         if self._failure is not None:
             error = f"{self._failure[0].__name__}: {self._failure[1]}"

@@ -38,6 +38,10 @@ class Directory:
         """The mailbox of `name`, made at the first call."""
         return self._mailboxes.setdefault(name, make())
 
+    def close(self, name: str) -> None:
+        """There is no such actor any more: who asks it is told at once, and does not wait for an answer."""
+        self._mailboxes.pop(name, None)
+
     def tell(self, name: str, message: Message) -> None:
         """Put a message in a mailbox. A name that no actor ever had is ignored (an actor that is switched off)."""
         mailbox = self._mailboxes.get(name)

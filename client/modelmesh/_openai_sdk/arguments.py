@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any, Final
 
-from modelmesh._http_view import ORIGIN
+from modelmesh._origin import ORIGIN
 
 
 class NotGiven:

@@ -164,10 +164,15 @@ def request_of(body: bytes) -> dict[str, Any]:
 
 def answer_of(body: bytes) -> dict[str, Any]:
     """A provider's JSON object, however it is written. Raises Unreadable."""
+    whole = lenient.whole(body)
     try:
-        document = lenient.decode(lenient.whole(body))
-    except lenient.NotJSON as error:
-        raise Unreadable(str(error)) from None
+        document = _decode(whole)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        try:
+            # What JSON cannot express (NaN) must be read as it will be written.
+            document = lenient.decode(json_of(lenient.decode(whole)))
+        except (lenient.NotJSON, RecursionError) as error:
+            raise Unreadable(str(error)) from None
     if not isinstance(document, dict):
         raise Unreadable("it is not an object")
     return document

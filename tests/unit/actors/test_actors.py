@@ -18,6 +18,7 @@ from meshd.actors.state import StateActor
 from meshd.actors.telemetry import TelemetryActor
 from meshd.compilation.secret_sources import secret_sources
 from meshd.config import MeshConfig
+from meshd.core.mailboxes import ActorUnavailable
 from meshd.core.records import Event, Outcome
 from meshd.discovery.local_watch import LocalWatch
 from meshd.routing.table.policies import RecoveryPolicy
@@ -231,6 +232,14 @@ def test_a_first_generation_refused_leaves_nothing_locked(start: Start, tmp_path
     first.directory.tell("state", messages.Discard(1))
     first.directory.ask("state", messages.Beat(), 5)
     assert second.directory.ask("state", Prepare(generation()), 5) == ()
+
+
+def test_one_that_has_stopped_is_not_waited_for(neighbours: Neighbours, start: Start, tmp_path: Path) -> None:
+    actor = start(TelemetryActor(neighbours.directory, state_dir=tmp_path, now=lambda: NOW))
+    actor.actor_ref.stop(timeout=10)
+    actor.thread.join(10)
+    with pytest.raises(ActorUnavailable, match="no telemetry actor"):
+        neighbours.directory.ask("telemetry", messages.Beat(), 600)
 
 
 # -- telemetry -----------------------------------------------------------------------------------------

@@ -99,6 +99,6 @@ def test_many_clients_and_few_descriptors(meshd: Callable[..., Any], upstream: C
         assert b"whole answer" in line.receive(line.wire.RESPONSE).body
         line.close()
     assert daemon.process.poll() is None, daemon.log()
-    assert daemon.log().count("who connects has to wait") >= 1
+    assert daemon.log().count("new connections have to wait") >= 1
     assert daemon.say().choices[0].message.content == "whole answer"
     assert daemon.process.poll() is None

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
@@ -70,6 +70,7 @@ nested = st.recursive(
 odd_choices = st.lists(st.dictionaries(names, st.dictionaries(names, nested) | nested, max_size=4) | nested, max_size=3)
 
 
+@example([{"choices": {}, "message": {"function_call": float("nan")}}], {})
 @given(odd_choices | nested, st.dictionaries(names, nested, max_size=4))
 def test_an_odd_answer_is_read_as_far_as_it_goes(choices: Any, more: dict[str, Any]) -> None:
     answer = read_answer(json.dumps({**more, "choices": choices}).encode())
