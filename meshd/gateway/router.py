@@ -25,7 +25,7 @@ from meshd.gateway.configured_hooks import hooks_of
 from meshd.gateway.connector_pool import ConnectorPool
 from meshd.gateway.control import operations
 from meshd.gateway.control.dispatcher import Dispatcher
-from meshd.gateway.frontends.admission import Admission, Limits
+from meshd.gateway.frontends.admission import Admission, Limits, draining
 from meshd.gateway.frontends.exchange import Frontend, Request
 from meshd.gateway.frontends.inproc import InprocFrontend
 from meshd.gateway.frontends.ipc.server import IpcServer
@@ -279,7 +279,7 @@ class Router:
         """Accept nothing new and let requests in flight end; how many did not in time."""
         self.admission.draining = True
         for frontend in self._frontends:
-            frontend.drain("The daemon is shutting down; ask again in a moment.", timeout)
+            frontend.drain(draining().message, timeout)
         return await self.admission.drain(timeout)
 
     def cut_off(self, crashed: bool) -> None:

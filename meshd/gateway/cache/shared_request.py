@@ -160,7 +160,7 @@ PLENTY = 60.0  # s
 
 
 class SharedReply(Reply):
-    """What a shared request answers, in the reader of its app's own reply."""
+    """What a shared request answers, in place of its app's own reply."""
 
     __slots__ = ("shared",)
 
