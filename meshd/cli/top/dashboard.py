@@ -7,18 +7,16 @@ Must never: work out what is shown (`model.py`, `lines.py`), or talk to the daem
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import re
 from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any, ClassVar, TypeVar
 
 from rich.text import Text
-from textual.app import App, ComposeResult, ScreenStackError
+from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.coordinate import Coordinate
-from textual.css.query import NoMatches
 from textual.widget import Widget
 from textual.widgets import DataTable, Static
 
@@ -125,7 +123,7 @@ class Top(App[None]):
             else:
                 self._lost = ""
                 self._history.add(self._snapshot)
-            self._from_worker(self._draw)
+            self._draw()
             await asyncio.sleep(self._interval)
 
     async def _listen(self) -> None:
@@ -134,16 +132,16 @@ class Top(App[None]):
                 async for event in self._source.events():
                     if event not in self._events:  # known, from before the connection was lost
                         self._events.append(event)
-                        self._from_worker(self._draw_events)
+                        if self._standing:
+                            self._draw_events()
             except MeshError:
                 pass
             await asyncio.sleep(self._interval)
 
-    @staticmethod
-    def _from_worker(draw: Callable[[], None]) -> None:
-        """When the application ends, its screen is taken down before its workers are stopped."""
-        with contextlib.suppress(NoMatches, ScreenStackError):
-            draw()
+    @property
+    def _standing(self) -> bool:
+        """Whether there is a screen to draw on. When the application ends, workers outlive it."""
+        return self._laid_out and self.is_running
 
     # -- keys -----------------------------------------------------------------------------------------
 
@@ -248,7 +246,7 @@ class Top(App[None]):
         self._draw()
 
     def _draw(self) -> None:
-        if not self._laid_out:
+        if not self._standing:
             return
         width, snapshot = self.size.width - 2, self._snapshot
         self._put("head", lines.head(snapshot, self._history, self._lost, width))

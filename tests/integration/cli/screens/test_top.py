@@ -198,6 +198,14 @@ async def test_the_daemon_goes_away_and_comes_back(meshd: Any, top: Any) -> None
         await screen.wait_for("talk → ", "model_rotated")
 
 
+async def test_what_comes_after_the_end_draws_nothing(meshd: Any) -> None:
+    """Workers and keys outlive the screen by a moment."""
+    application = Top(Source(meshd(CONFIG).socket), interval=0.1)
+    async with application.run_test(size=SIZE):
+        pass
+    application.action_reverse()
+
+
 async def test_nothing_configured(meshd: Any, top: Any) -> None:
     daemon = meshd(EMPTY)
     async with top(daemon) as screen:
