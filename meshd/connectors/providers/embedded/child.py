@@ -28,11 +28,14 @@ def parser(description: str) -> argparse.ArgumentParser:
 
 
 def settle(socket: str) -> None:
-    """Before the model is loaded: lower the priority, remove a stale socket, watch stdin."""
+    """Before the model's package is imported: lower the priority, let threads wait asleep, remove a stale socket,
+    watch stdin."""
     with contextlib.suppress(OSError):
         os.nice(NICENESS)
     with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
         file.write(str(OOM_SCORE))
+    # OpenMP's threads otherwise spin while one of them waits for a core: on a busy machine a fiftieth of the speed.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     with contextlib.suppress(FileNotFoundError):
         os.unlink(socket)
     threading.Thread(target=_die_with_the_daemon, args=(socket,), daemon=True).start()
