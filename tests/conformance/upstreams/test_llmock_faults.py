@@ -11,8 +11,8 @@ import pytest
 from tests.conformance.upstreams.conftest import configuration
 from tests.conformance.upstreams.servers import KINDS, Server, missing
 
-APPS = 4
-REQUESTS = 25  # of each app
+APPS = 12
+REQUESTS = 6  # of each app
 FAULTS = {
     "errors": ("--error-rate", "500=0.2", "--error-rate", "503=0.15", "--error-rate", "429=0.15"),
     "mostly": ("--error-rate", "500=0.35", "--error-rate", "503=0.2", "--error-rate", "408=0.1"),

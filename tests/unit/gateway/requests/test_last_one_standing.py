@@ -283,7 +283,9 @@ def test_a_request_that_always_fails_is_given_up_while_others_are_answered() -> 
 # -- a flaky sole provider -----------------------------------------------------------------------------
 
 _KINDS = (FailureKind.SERVER, FailureKind.CONNECTION, FailureKind.BAD_ANSWER)
-_SEEDS = 10
+SEEDS = pytest.mark.parametrize(
+    "seeds", [range(3), pytest.param(range(3, 10), marks=pytest.mark.soak)], ids=["few seeds", "many seeds"]
+)
 
 
 def flaky(seed: int, share: float | None) -> Callable[[float, int], Outcome]:
@@ -297,12 +299,13 @@ def flaky(seed: int, share: float | None) -> Callable[[float, int], Outcome]:
     return acts
 
 
+@SEEDS
 @pytest.mark.parametrize("at_once", [1, 10, 64])
 @pytest.mark.parametrize(
     ("share", "least"), [(None, 0.99), (1 / 3, 0.99), (0.5, 0.97), (0.7, 0.85)], ids=["third", "0.33", "0.5", "0.7"]
 )
 def test_a_flaky_sole_provider_is_served_through(
-    share: float | None, least: float, at_once: int, record_property: Any
+    share: float | None, least: float, at_once: int, seeds: range, record_property: Any
 ) -> None:
     """And never less than by the OpenAI SDK alone."""
     each = -(-100 // at_once)
@@ -317,8 +320,8 @@ def test_a_flaky_sole_provider_is_served_through(
         done = await asyncio.gather(*(sdk_alone(provider, each) for _ in range(at_once)))
         return [served for one in done for served in one]
 
-    mesh = [served for seed in range(_SEEDS) for served in in_virtual_time(lambda seed=seed: by_the_mesh(seed))]
-    sdk = [served for seed in range(_SEEDS) for served in in_virtual_time(lambda seed=seed: by_the_sdk(seed))]
+    mesh = [served for seed in seeds for served in in_virtual_time(lambda seed=seed: by_the_mesh(seed))]
+    sdk = [served for seed in seeds for served in in_virtual_time(lambda seed=seed: by_the_sdk(seed))]
     record_property("mesh, sdk, of", (sum(mesh), sum(sdk), len(mesh)))
     print(f"mesh {sum(mesh)}, SDK alone {sum(sdk)} of {len(mesh)}")
     assert sum(mesh) >= least * len(mesh)

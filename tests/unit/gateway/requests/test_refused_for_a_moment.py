@@ -69,11 +69,16 @@ def test_every_third_call_is_refused_and_every_request_answered(name: str) -> No
     assert max(asked.ended or 0.0 for asked in world.asked) < 3.0
 
 
+@pytest.mark.parametrize(
+    "seeds", [range(3), pytest.param(range(3, 16), marks=pytest.mark.soak)], ids=["few seeds", "many seeds"]
+)
 @pytest.mark.parametrize("at_once", [1, 4, 32])
 @pytest.mark.parametrize("share", [None, 1 / 3, 0.5, 0.7], ids=["third", "0.33", "0.5", "0.7"])
 @pytest.mark.parametrize("name", REFUSALS)
-def test_no_fewer_are_answered_than_by_the_sdk_alone(name: str, share: float | None, at_once: int) -> None:
-    requests, seeds = -(-24 // at_once), range(16)
+def test_no_fewer_are_answered_than_by_the_sdk_alone(
+    name: str, share: float | None, at_once: int, seeds: range
+) -> None:
+    requests = -(-24 // at_once)
     mesh = sum(
         asked.served for seed in seeds for asked in by_the_mesh(flaky(name, seed, share), at_once, requests).asked
     )
