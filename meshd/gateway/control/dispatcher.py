@@ -88,12 +88,6 @@ class Dispatcher:
             logger.exception("%s %s failed", request.method, request.path)
             request.reply.error(MeshError("Internal error in the daemon; see its log.", code="internal_error"))
 
-    async def call(self, method: str, path: str, call: Call) -> Any:
-        """An operation's answer, for another operation. Raises MeshError."""
-        operation = self._find(method, path, call)
-        self._authorize(operation, call.caller, path)
-        return await operation.handler(call)
-
     # -- inside ---------------------------------------------------------------------------------------
 
     async def _call(self, request: Request) -> None:

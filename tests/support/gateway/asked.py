@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from meshd.core.caller import Caller, Peer
+from meshd.gateway.control.dispatcher import Dispatcher
 from meshd.gateway.frontends.credit import CreditedReply
 from meshd.gateway.frontends.exchange import Deadline, Request
 from meshd.host import clock
@@ -79,3 +81,27 @@ class Asked(Request):
     def on_end(self, usage: dict[str, Any] | None, mesh: dict[str, Any]) -> None: ...
 
     def on_chunk(self, data: bytes) -> None: ...
+
+
+class _Waiting(Asked):
+    """Keeps its answer."""
+
+    answer: bytes = b""
+    failure: MeshError | None = None
+
+    def on_respond(self, body: bytes, mesh: dict[str, Any], headers: dict[str, str] | None) -> None:
+        self.answer = body
+
+    def on_error(self, error: MeshError) -> None:
+        self.failure = error
+
+
+async def answer_of(
+    dispatcher: Dispatcher, method: str, path: str, body: bytes = b"", caller: Caller | None = None
+) -> Any:
+    """The decoded answer of one of the mesh's own operations. Raises MeshError."""
+    asked = _Waiting(body, method=method, path=path, caller=caller)
+    await dispatcher.run(asked)
+    if asked.failure is not None:
+        raise asked.failure
+    return json.loads(asked.answer)

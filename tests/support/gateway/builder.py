@@ -6,9 +6,11 @@ Takes tables as the compilation makes them, so that a test says only what it is 
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
+from urllib.parse import urlencode
 
 from meshd import messages
 from meshd.compilation.running_config import RunningConfig
@@ -17,7 +19,6 @@ from meshd.connectors.registry import ConnectorRegistry
 from meshd.core.caller import Caller, Peer
 from meshd.core.records import Event, Outcome
 from meshd.gateway.actors import Actors
-from meshd.gateway.control.dispatcher import Call
 from meshd.gateway.frontends.ipc.connections import Connection
 from meshd.gateway.router import Router
 from meshd.routing.attempts.fair_queue import Waiter
@@ -25,7 +26,7 @@ from meshd.routing.table.access import AppMatch
 from meshd.routing.table.capabilities import CapabilityTree
 from meshd.routing.table.specs import Allowance, AppSpec, ModelSpec, PoolSpec, Pricing, ProviderSpec, RoutingTable
 from meshd.sdk.provider import Provider, ProviderSettings
-from tests.support.gateway.asked import Asked
+from tests.support.gateway.asked import Asked, answer_of
 
 CHAT = "generation.text-generation.chat-completion"
 SCRIPTED = "tests.scripted.v1"
@@ -142,10 +143,11 @@ class Gateway:
         in_flight[key] = Asked(path=path, caller=caller, request_id=key)
 
     async def get(self, path: str, caller: Caller = ROOT, **query: str) -> Any:
-        return await self.router.dispatcher.call("GET", path, Call(caller, query=query))
+        asked = f"{path}?{urlencode(query)}" if query else path
+        return await answer_of(self.router.dispatcher, "GET", asked, caller=caller)
 
     async def post(self, path: str, caller: Caller = ROOT, /, **body: Any) -> Any:
-        return await self.router.dispatcher.call("POST", path, Call(caller, body))
+        return await answer_of(self.router.dispatcher, "POST", path, json.dumps(body).encode(), caller=caller)
 
     async def explain(self, caller: Caller = ROOT, /, **body: Any) -> Any:
         body = {"model": "chat", "messages": [{"role": "user", "content": "Hello"}], **body}

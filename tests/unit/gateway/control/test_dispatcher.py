@@ -10,8 +10,8 @@ import pytest
 from meshd.core.caller import Peer
 from meshd.gateway.control.dispatcher import Call, Dispatcher, is_owner, path_meant
 from meshd.gateway.frontends.exchange import ClientGone
-from modelmesh import AccessDeniedError, InvalidRequestError, NotFoundError
-from tests.support.gateway.asked import Asked
+from modelmesh import AccessDeniedError, NotFoundError
+from tests.support.gateway.asked import Asked, answer_of
 
 ROOT = Peer(uid=0)
 OWN = Peer(uid=os.getuid())
@@ -119,16 +119,10 @@ async def test_operators_commands(dispatcher):
     for caller in (ROOT, OWN):
         assert (await answer(dispatcher, "POST", "/admin", caller=caller))[0][0] == "respond"
     with pytest.raises(AccessDeniedError, match="root") as caught:
-        await dispatcher.call("POST", "/admin", Call(OTHER))
+        await answer_of(dispatcher, "POST", "/admin", caller=OTHER)
     assert caught.value.app == "other"
-    assert await dispatcher.call("POST", "/admin", Call(ROOT, {"a": 1})) == {"body": {"a": 1}, "query": {}, "rest": ""}
-
-
-async def test_calls_from_inside_raise(dispatcher):
-    with pytest.raises(NotFoundError):
-        await dispatcher.call("GET", "/nowhere", Call(ROOT))
-    with pytest.raises(InvalidRequestError):
-        await dispatcher.call("POST", "/a", Call(ROOT))
+    done = await answer_of(dispatcher, "POST", "/admin", b'{"a": 1}', ROOT)
+    assert done == {"body": {"a": 1}, "query": {}, "rest": ""}
 
 
 def test_nobody_unknown_is_an_operator():
@@ -192,7 +186,7 @@ async def test_other_methods_of_a_path(dispatcher, method, path):
 @pytest.mark.parametrize("path", ["/", "", "/v1/infers", "/v1/infer/", "/below/", "/v1/\x1b[31m", "/" + "x" * 100_000])
 async def test_a_path_that_is_unknown_names_those_that_are_known(dispatcher, path):
     with pytest.raises(NotFoundError) as caught:
-        await dispatcher.call("POST", path, Call(OTHER))
+        await answer_of(dispatcher, "POST", path, caller=OTHER)
     assert {"/v1/infer", "/a", "/below/…"} <= set(caught.value.extra["paths"])
     assert "POST /v1/infer" in caught.value.message
     assert len(caught.value.message) < 500
