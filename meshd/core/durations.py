@@ -1,9 +1,12 @@
-"""Lengths of time as text for people, in reasons and errors.
+"""How long to wait, in reasons and errors: as text for people, and where nothing says how long.
 
 Must never: be parsed by a program; errors carry their times as numbers beside the text.
 """
 
 from __future__ import annotations
+
+ASK_AGAIN_IN = 1.0
+"""Seconds that an app is told to wait where nothing says when it can be served, so that it does not ask in a loop."""
 
 _UNITS = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 _IN_SECONDS = 120

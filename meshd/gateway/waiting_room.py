@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 
 from meshd.host import clock
-from meshd.host.awake import Limit
+from meshd.host.awake import Timeout
 from meshd.routing.attempts.errors.no_model import no_room_in_time
 from meshd.routing.attempts.fair_queue import FairQueue, Waiter
 from meshd.routing.attempts.plan import AttemptStep, GiveUp, RequestPlan, Wait
@@ -92,7 +92,7 @@ class WaitingRoom:
         self.queue.add(waiter)
         self._try_again(wait.until)
         try:
-            with Limit(min(longest, until_deadline)):
+            with Timeout(min(longest, until_deadline)):
                 return await asyncio.shield(got_on)
         except TimeoutError:
             if got_on.done():  # in the very same turn of the loop

@@ -1,6 +1,6 @@
 """Whether this process is awake: not stopped (SIGSTOP), frozen, or blocked.
 
-Owns: the tick that `clock` depends on, and `Limit`, a timeout by its time.
+Owns: the tick that `clock` depends on, and `Timeout`, a timeout by its time.
 Must never: decide what a timeout means.
 
 A timer that comes due while we sleep fires before messages that came meanwhile are read, and would measure our sleep
@@ -96,7 +96,7 @@ def left_until(deadline: float) -> float:
     return TO_READ if clock.sleeps() or time.monotonic() < _woke + TO_READ else 0.0
 
 
-class Limit:
+class Timeout:
     """As `asyncio.timeout`, but counts only the time that we were awake, and costs a third. Raises TimeoutError."""
 
     __slots__ = ("_awake", "_cancelled", "_deadline", "_handle", "_over", "_seconds", "_task")

@@ -14,7 +14,7 @@ from typing import Any
 
 import aiohttp
 
-from meshd.host.awake import Limit
+from meshd.host.awake import Timeout
 from meshd.host.descriptors import leave_reserve
 from meshd.net.names import Resolver
 from meshd.net.proxies import Proxy, ProxyRefused
@@ -122,7 +122,7 @@ def _socks_connector(proxy: Proxy, options: dict[str, Any]) -> Any:
             """In aiohttp's own errors of a connection that could not be opened: nothing was sent."""
             cause: OSError
             try:
-                with Limit(kwargs["timeout"].sock_connect + _CLOSING):  # its own does not end a TLS handshake
+                with Timeout(kwargs["timeout"].sock_connect + _CLOSING):  # its own does not end a TLS handshake
                     return await super()._wrap_create_connection(*args, req=req, **kwargs)
             except ssl.CertificateError as error:
                 raise aiohttp.ClientConnectorCertificateError(req.connection_key, error) from error

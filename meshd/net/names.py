@@ -17,7 +17,7 @@ from typing import Any
 
 import aiohttp
 
-from meshd.host.awake import Limit
+from meshd.host.awake import Timeout
 from meshd.host.shortages import ThisNameOnly
 
 _MOST = 1024
@@ -69,7 +69,7 @@ class _Lookups:
         found = asyncio.wrap_future(_look_up(of, tuple(options.items())), loop=self._loop)
         found.add_done_callback(lambda done: done.cancelled() or done.exception())  # even if no caller waits any more
         try:
-            with Limit(self._timeout):
+            with Timeout(self._timeout):
                 return await asyncio.shield(found)
         except TimeoutError:
             raise socket.gaierror(socket.EAI_AGAIN, "the name server does not answer") from None

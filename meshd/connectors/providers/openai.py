@@ -26,7 +26,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from meshd.connectors.providers.http_requests import HttpRequests, shown
-from meshd.formats.errors.failures import failure_from_response
+from meshd.formats.errors.response_failures import failure_from_response
 from meshd.formats.errors.transport_failures import failure_from_exception
 from meshd.formats.errors.wrong_address import is_no_api, no_answer, no_words
 from meshd.formats.headers import kept_headers, rate_limits
@@ -37,7 +37,7 @@ from meshd.formats.openai.stream.event_stream import MAX_BODY
 from meshd.formats.protocol import Format, Opened, StreamReader
 from meshd.formats.sse import begins_as_events
 from meshd.host import clock
-from meshd.host.awake import Limit
+from meshd.host.awake import Timeout
 from meshd.host.shortages import lack_of
 from meshd.net.connecting import PoolFull, queued
 from meshd.net.encodings import EncodingError
@@ -95,7 +95,7 @@ class OpenAIProvider(Provider):
     async def execute(self, call: ProviderCall) -> ProviderAnswer:
         queued.set(False)
         try:
-            with Limit(call.timeout):
+            with Timeout(call.timeout):
                 response = await self._open(call)
                 streamed = "event-stream" in response.headers.get("content-type", "")
                 if streamed and call.operation is not Operation.EMBEDDINGS:
@@ -119,7 +119,7 @@ class OpenAIProvider(Provider):
         patience = min(call.first_token_timeout, call.timeout)
         queued.set(False)
         try:
-            with Limit(patience):
+            with Timeout(patience):
                 response = await self._open(call)
         except TimeoutError:
             raise self._out_of_time(patience) from None
@@ -247,7 +247,7 @@ class OpenAIProvider(Provider):
         said = b""
         stream = UpstreamBody(response)
         try:
-            with Limit(max(timeout - (clock.now() - began) - _A_MOMENT, 0.0)):
+            with Timeout(max(timeout - (clock.now() - began) - _A_MOMENT, 0.0)):
                 said = await stream.read(MAX_ERROR_BODY)
         except (BodyTooLarge, *_TRANSPORT_ERRORS):
             pass  # the status alone is enough
@@ -266,7 +266,7 @@ class OpenAIProvider(Provider):
     async def _get(self, target: URL, timeout: float) -> bytes:
         queued.set(False)
         try:
-            with Limit(timeout):
+            with Timeout(timeout):
                 response = await self._send("GET", target, self._requests.headers, None, timeout)
                 return await self._body(response, timeout, MAX_LIST)
         except TimeoutError:

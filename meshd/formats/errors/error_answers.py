@@ -1,7 +1,8 @@
 """What comes instead of an answer: an error inside a 200, or a sign of life.
 
 Owns: distinguishing these, in any shape. Of an error it says only that it is one.
-Must never: read an error's words (`failures.py`), or mistake an empty error field beside a good answer for an error.
+Must never: read an error's words (`response_failures.py`), or mistake an empty error field beside a good answer for an
+error.
 
 An error is known by a name that only errors have (`error`, `error_code`, `base_resp.status_code`, an object that calls
 itself one), or, without choices, by other parts of an error: `detail`, a code, a message. A message without such a name

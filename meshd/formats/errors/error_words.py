@@ -1,7 +1,7 @@
 """Reads error bodies of any shape: JSON of any provider, JSON inside JSON, plain text, a page of HTML.
 
 Owns: finding the provider's own words, its codes and its times in a body.
-Must never: raise, read without bound, or decide what kind of failure it is (`failures.py`).
+Must never: raise, read without bound, or decide what kind of failure it is (`response_failures.py`).
 """
 
 from __future__ import annotations

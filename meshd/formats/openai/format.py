@@ -7,7 +7,7 @@ from typing import Any
 
 from meshd.formats.conversation.answer import Answer
 from meshd.formats.conversation.request import Conversation
-from meshd.formats.errors.failures import failure_from_no_answer
+from meshd.formats.errors.response_failures import failure_from_no_answer
 from meshd.formats.openai import wire
 from meshd.formats.openai.answer import Unanswered, read_answer
 from meshd.formats.openai.conversation import answer as answers

@@ -14,7 +14,7 @@ import msgspec
 
 from meshd.catalogue.known import broken_off_reasons
 from meshd.formats.errors import error_answers
-from meshd.formats.errors.failures import failure_from_error_object
+from meshd.formats.errors.response_failures import failure_from_error_object
 from meshd.formats.openai import shape
 from meshd.formats.openai.bare import is_bare
 from meshd.formats.openai.usage import WireUsage, usage_in, usage_of

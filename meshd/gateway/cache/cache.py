@@ -24,7 +24,7 @@ from meshd.core.fair_eviction import Shares
 from meshd.gateway.cache.shared_request import Reader, SharedReply, SharedRequest
 from meshd.gateway.frontends.exchange import ClientGone, Reply, Request, not_read
 from meshd.gateway.requests.outcome import Served
-from meshd.host.awake import Limit
+from meshd.host.awake import Timeout
 from meshd.routing.request.cache_key import Lookup
 from meshd.routing.table.policies import CachePolicy
 from meshd.routing.table.specs import ModelSpec, PoolSpec, RoutingTable
@@ -244,7 +244,7 @@ class ResponseCache:
         """Whether that answered the request; if not, nothing has reached its app."""
         with _Ending(request, served, {"coalesced": True}) as ending, flight.read() as reader:
             while True:
-                with Limit(request.deadline.left()):
+                with Timeout(request.deadline.left()):
                     data = await flight.next(reader)
                 if data is None:
                     break

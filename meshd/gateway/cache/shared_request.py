@@ -18,7 +18,7 @@ from typing import Any
 
 from meshd.gateway.frontends.exchange import Deadline, Reply
 from meshd.host import clock
-from meshd.host.awake import Limit
+from meshd.host.awake import Timeout
 from modelmesh.errors import MeshError
 
 AHEAD = 8
@@ -69,7 +69,7 @@ class SharedRequest:
         self.deadline.begun()
         while not self.over and self._full():
             self._taken.clear()
-            with Limit(self.deadline.left()):
+            with Timeout(self.deadline.left()):
                 await self._taken.wait()
         self.chunks.append(data)
         self.size += len(data)

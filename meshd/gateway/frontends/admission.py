@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 
 from meshd.core.caller import Caller
+from meshd.core.durations import ASK_AGAIN_IN
 from meshd.core.fair_eviction import Shares
 from meshd.gateway.frontends.exchange import Answer, Reply, Request
 from modelmesh.errors import (
@@ -95,7 +96,7 @@ class Admission:
             return draining()
         full = self._full(request)
         if full:
-            return QueueFullError(full, retry_after=1.0)
+            return QueueFullError(full, retry_after=ASK_AGAIN_IN)
         if self.was_interrupted(request.request_id):
             return RoutingError(
                 told(
@@ -210,7 +211,10 @@ class Admission:
 
 def draining() -> MeshError:
     return RoutingError(
-        "The daemon is shutting down; ask again in a moment.", code="draining", retryable=True, retry_after=1.0
+        "The daemon is shutting down; ask again in a moment.",
+        code="draining",
+        retryable=True,
+        retry_after=ASK_AGAIN_IN,
     )
 
 

@@ -9,7 +9,7 @@ import asyncio
 from abc import abstractmethod
 
 from meshd.gateway.frontends.exchange import Deadline, Reply
-from meshd.host.awake import Limit
+from meshd.host.awake import Timeout
 
 MOST_CREDIT = 1024
 """Chunks that an app may have outstanding, even if it grants more."""
@@ -34,7 +34,7 @@ class CreditedReply(Reply):
         while self.credit <= 0:
             self._given = self._given or asyncio.Event()
             self._given.clear()
-            with Limit(self.deadline.left()):
+            with Timeout(self.deadline.left()):
                 await self._given.wait()
         self.credit -= 1
         self._send_chunk(data)

@@ -2,8 +2,8 @@
 
 Owns: the events of availability and limits, which counters changed since they were saved, and restoring what an earlier
 life saved.
-Must never: decide that something is available (`failures.py` and `recovery.py` of `routing/availability`), or touch a
-disk: the state actor does.
+Must never: decide that something is available (`consequences.py` and `recovery.py` of `routing/availability`), or touch
+a disk: the state actor does.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ from meshd.gateway.requests.stream_delivery import Delivery
 from meshd.gateway.requests.usage_meter import UsageMeter
 from meshd.gateway.runtime import Runtime
 from meshd.host import clock
-from meshd.host.awake import Limit
+from meshd.host.awake import Timeout
 from meshd.routing.attempts.plan import AttemptStep
 from meshd.routing.request import needs as reading
 from meshd.routing.request.needs import RequestNeeds
@@ -166,7 +166,7 @@ class UpstreamAttempt:
         self._written = False  # in the journal
         self._short = False  # the app's own deadline leaves it less time than the mesh would give it
         self._started = clock.now()
-        self._limit: Limit | None = None  # of the asking, where a connector ignores its own
+        self._limit: Timeout | None = None  # of the asking, where a connector ignores its own
 
     @property
     def duration(self) -> float:
@@ -227,7 +227,7 @@ class UpstreamAttempt:
             self._write_down()
             call = self._call()
             patience = self.context.plan.deadline - self._started if call.stream else call.timeout
-            self._limit = Limit(patience + OVERTIME)
+            self._limit = Timeout(patience + OVERTIME)
             try:
                 with self._limit:
                     if call.stream:

@@ -11,7 +11,7 @@ import contextlib
 from collections.abc import Callable
 
 from meshd.host import clock
-from meshd.host.awake import Limit
+from meshd.host.awake import Timeout
 
 _LONGEST = 5.0  # s
 
@@ -36,5 +36,5 @@ class FirstLists:
         """Until the table offers what is asked for, or nothing more is expected. Times as of `clock.now()`."""
         until = min(arrived + _LONGEST, deadline)
         while self.expected and (left := until - clock.now()) > 0 and not offered():
-            with contextlib.suppress(TimeoutError), Limit(left):
+            with contextlib.suppress(TimeoutError), Timeout(left):
                 await self._news.wait()

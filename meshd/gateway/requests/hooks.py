@@ -31,7 +31,7 @@ from meshd.gateway.requests.hook_answers import (
 )
 from meshd.gateway.requests.outcome import Served
 from meshd.gateway.requests.request import InferenceRequest
-from meshd.host.awake import Limit
+from meshd.host.awake import Timeout
 from meshd.routing.attempts.plan import AttemptStep
 from meshd.sdk.hooks import (
     Answer,
@@ -355,7 +355,7 @@ async def _bounded(hook: Hook, method: Callable[..., Awaitable[Any]], *given: An
     seconds = float(hook.timeout)
     task = asyncio.ensure_future(_contained(method, *given))
     try:
-        with Limit(seconds):
+        with Timeout(seconds):
             await asyncio.wait({task})
     except TimeoutError:
         raise TimeoutError(f"no answer within {seconds:g} s") from None

@@ -15,7 +15,7 @@ from meshd.core.cause import Cause, Why
 from meshd.gateway.actors import Tell
 from meshd.gateway.runtime import Runtime
 from meshd.host import clock
-from meshd.host.awake import Limit
+from meshd.host.awake import Timeout
 from meshd.routing.availability import recovery
 from meshd.routing.availability.state import Change
 from meshd.sdk.provider import FailureKind, ModelListing, Provider, ProviderFailure
@@ -40,7 +40,7 @@ class ModelLists:
         error = ""
         try:
             with self._runtime.connectors.lease(message.provider) as provider:
-                with Limit(message.timeout):
+                with Timeout(message.timeout):
                     listed = await provider.list_models()
                 if message.details:
                     listed = await _detailed(provider, listed, message.timeout)
@@ -88,7 +88,7 @@ async def _detailed(provider: Provider, listed: list[ModelListing], timeout: flo
 
     async def asked(model: ModelListing) -> ModelListing:
         try:
-            with Limit(max(deadline - clock.now(), 0.0)):
+            with Timeout(max(deadline - clock.now(), 0.0)):
                 async with places:
                     details = await provider.model_details(model.id)
         except (ProviderFailure, TimeoutError) as failure:

@@ -2,7 +2,7 @@
 
 Owns: sending a probe to a provider or a pool's models, and reporting its result.
 Must never: decide when to probe what (`discovery/health_monitor.py`, `pool_probes.py`), or what an answer means
-(`routing/availability/failures.py`). `token_probe.py` has what a token costs.
+(`routing/availability/consequences.py`). `token_probe.py` has what a token costs.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from meshd.gateway.requests.attempt import OVERTIME
 from meshd.gateway.runtime import Runtime
 from meshd.gateway.upkeep.token_probe import NotSent, ask_one_token
 from meshd.host import clock
-from meshd.host.awake import Limit
+from meshd.host.awake import Timeout
 from meshd.routing.availability import probes as rules
 from meshd.routing.availability import recovery, used_up
 from meshd.routing.availability.state import availabilities
@@ -53,7 +53,7 @@ class Probes:
         began = clock.now()
         error, kind, refused = "", "", False
         try:
-            with Limit(message.timeout + OVERTIME):
+            with Timeout(message.timeout + OVERTIME):
                 await self._ask_provider(message)
         except ProviderFailure as failure:
             if failure.kind is FailureKind.UNSUPPORTED and message.method == "completion":
@@ -105,7 +105,7 @@ class Probes:
     async def _ask_quota(self, message: messages.Probe) -> None:
         runtime = self._runtime
         try:
-            with Limit(message.timeout), runtime.connectors.lease(message.provider) as provider:
+            with Timeout(message.timeout), runtime.connectors.lease(message.provider) as provider:
                 status = await provider.quota()
         except (ProviderFailure, TimeoutError) as failure:
             logger.debug("%s does not report its quota: %s", message.provider, failure)

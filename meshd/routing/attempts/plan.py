@@ -3,7 +3,7 @@
 Owns: the state machine of a request (`RequestPlan`). It receives each attempt's outcome and says what to do next.
 Must never: wait, send or read a clock; `gateway/requests/request.py` does what it says.
 
-Invariants: see `outcomes.py`; the number of attempts at one model never exceeds `retry.max_attempts` (and one more for
+Invariants: see `results.py`; the number of attempts at one model never exceeds `retry.max_attempts` (and one more for
 each further key of its provider).
 """
 
@@ -16,7 +16,7 @@ from meshd.routing.attempts import last_resort
 from meshd.routing.attempts.book import AttemptStep
 from meshd.routing.attempts.errors import ended
 from meshd.routing.attempts.errors.no_model import Consulted
-from meshd.routing.attempts.outcomes import Outcomes
+from meshd.routing.attempts.results import Results
 from meshd.routing.attempts.waiting import Wait, free_at, line_of, wait_of
 from meshd.routing.availability import recovery
 from meshd.routing.request.question import Question
@@ -31,7 +31,7 @@ class GiveUp:
     error: MeshError
 
 
-class RequestPlan(Outcomes):
+class RequestPlan(Results):
     """next → (the attempt is made) → succeeded | failed | cancelled | lost | ran_out → next → …
 
     A step is decided first, from what is known, and then taken (`Counters.take`); refused, it is decided again without

@@ -1,7 +1,7 @@
 """What a failure means for the request: try again, try elsewhere, or give up.
 
 Owns: the classification of failures and the delays between attempts.
-Must never: touch state (`routing/availability/failures.py`) or sleep; it says how long, and the caller waits.
+Must never: touch state (`routing/availability/consequences.py`) or sleep; it says how long, and the caller waits.
 
 Rule: docs/routing.md, Failures.
 """
@@ -37,7 +37,7 @@ _ELSEWHERE = frozenset(
 )
 
 
-def classify(failure: ProviderFailure, policy: RetryPolicy, provider: ProviderSpec) -> Verdict:
+def verdict_on(failure: ProviderFailure, policy: RetryPolicy, provider: ProviderSpec) -> Verdict:
     """The verdict on one failed attempt.
 
     The kind decides where asking again cannot help. Otherwise the configured codes decide, the pool's before its

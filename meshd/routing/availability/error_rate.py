@@ -1,7 +1,7 @@
 """The share of recent requests that failed, for `deactivation.error_rate_threshold`.
 
 Owns: a member's last outcomes, counted in a fixed number of slots, however many requests there are.
-Must never: decide what a rate means (`failures.py`), or read a clock.
+Must never: decide what a rate means (`consequences.py`), or read a clock.
 
 The window slides by twelfths: an outcome is forgotten between 11/12 and 12/12 of the window after it happened.
 """

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from meshd.core.cause import Cause, Why
-from meshd.routing.availability.failures import (
+from meshd.routing.availability.consequences import (
     BLAMELESS,
     counts,
     of_failure,

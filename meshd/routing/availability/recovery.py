@@ -1,7 +1,7 @@
 """How a model or provider goes to standby, and leaves it: cooldown, probation, test, recovery.
 
 Owns: the life of an `Availability`.
-Must never: decide *whether* something should be on standby (`failures.py`, `used_up.py`, `probes.py`).
+Must never: decide *whether* something should be on standby (`consequences.py`, `used_up.py`, `probes.py`).
 
 After a cooldown comes probation: one request at a time, until one succeeds. A relapse doubles the cooldown;
 staying well for the longest cooldown forgets the relapses. A used-up allowance is not a failure: the model is active

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from meshd.host import clock
-from meshd.host.awake import ON_TIME, TICK, TO_READ, Awake, Limit
+from meshd.host.awake import ON_TIME, TICK, TO_READ, Awake, Timeout
 
 EVERY_LOOP = pytest.mark.parametrize("make_loop", [asyncio.new_event_loop, uvloop.new_event_loop])
 ASLEEP = 1.5  # s that a loop is kept from its work, which is as a stopped process is
@@ -88,7 +88,7 @@ def test_what_came_while_it_slept_is_read(make_loop: Callable[[], asyncio.Abstra
         with here, there:
             here.setblocking(False)
             loop = asyncio.get_running_loop()
-            with Limit(limit):
+            with Timeout(limit):
                 answer = asyncio.ensure_future(loop.sock_recv(here, 10))
                 await asyncio.sleep(0)
                 there.send(b"answer")
@@ -103,7 +103,7 @@ def test_what_never_comes_ends(make_loop: Callable[[], asyncio.AbstractEventLoop
     async def ask() -> float:
         began = clock.now()
         try:
-            with Limit(0.2):
+            with Timeout(0.2):
                 await asyncio.sleep(0)
                 stopped()
                 await asyncio.wait_for(asyncio.Event().wait(), 10)

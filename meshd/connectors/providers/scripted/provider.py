@@ -14,12 +14,12 @@ import msgspec
 
 from meshd.connectors.providers.scripted import script
 from meshd.connectors.providers.scripted.script import Fault, Script, Step
-from meshd.formats.errors.failures import failure_from_error_object, failure_from_response
+from meshd.formats.errors.response_failures import failure_from_error_object, failure_from_response
 from meshd.formats.headers import rate_limits
 from meshd.formats.openai import wire
 from meshd.formats.openai.answer import read_answer
 from meshd.formats.openai.models import guess_capabilities
-from meshd.host.awake import Limit
+from meshd.host.awake import Timeout
 from meshd.sdk import lenient
 from meshd.sdk.provider import (
     FailureKind,
@@ -50,7 +50,7 @@ class ScriptedProvider(Provider):
         if step.fault is Fault.PAUSE:
             lasts += step.pause_seconds
         try:
-            with Limit(call.timeout):
+            with Timeout(call.timeout):
                 await asyncio.sleep(lasts)
                 if step.fault in (Fault.TIMEOUT, Fault.SILENCE):
                     await asyncio.Event().wait()

@@ -16,7 +16,7 @@ import aiohttp
 import msgspec
 
 from meshd.formats.errors import error_answers
-from meshd.formats.errors.failures import failure_from_error_object, failure_from_no_answer
+from meshd.formats.errors.response_failures import failure_from_error_object, failure_from_no_answer
 from meshd.formats.openai import answer, wire
 from meshd.formats.openai.stream.ending import Ending
 from meshd.formats.openai.stream.stream_clock import Clock, Silence

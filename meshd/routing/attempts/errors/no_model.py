@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from meshd.core.durations import format_duration
+from meshd.core.durations import ASK_AGAIN_IN, format_duration
 from meshd.routing.decision.pipeline import Decision, Pipeline
 from meshd.routing.decision.stages.base import Drop, listed
 from meshd.routing.request.question import Question
@@ -63,7 +63,7 @@ def none_left(consulted: Sequence[Consulted], pipeline: Pipeline) -> MeshError:
 def no_room_in_time(reasons: dict[str, str], frees_in: float | None, *, waited: float, full: bool) -> QueueFullError:
     """429: no model had room in time, or the queue is full."""
     why = "The queue is full (daemon.max_queue)" if full else f"No model had room within {format_duration(waited)}"
-    again = frees_in or 1.0
+    again = frees_in or ASK_AGAIN_IN
     message = told(f"{why}; ask again in {format_duration(max(again, 1.0))}.", *listed(reasons.items()))
     return QueueFullError(message, retry_after=again, reasons=reasons)
 

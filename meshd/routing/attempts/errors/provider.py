@@ -6,7 +6,7 @@ import json
 import re
 from typing import Any
 
-from meshd.core.durations import format_duration
+from meshd.core.durations import ASK_AGAIN_IN, format_duration
 from meshd.core.records import Attempt
 from meshd.routing.availability.state import Availability
 from meshd.routing.table.specs import ModelSpec, ProviderSpec
@@ -136,7 +136,7 @@ def lacking(failure: ProviderFailure, attempts: list[dict[str, Any]]) -> MeshErr
     """503: this machine lacked something for as long as the request could wait."""
     details = (f"to ask {failure.where}",) if failure.where else ()
     message = told(f"{failure.lack}.", *details)
-    return RoutingError(message, code="local_lack", retryable=True, retry_after=1.0, attempts=attempts)
+    return RoutingError(message, code="local_lack", retryable=True, retry_after=ASK_AGAIN_IN, attempts=attempts)
 
 
 def as_another_was_refused(

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from meshd.formats.errors.error_words import read_error
-from meshd.formats.errors.failures import failure_from_response
+from meshd.formats.errors.response_failures import failure_from_response
 from meshd.sdk.provider import FailureKind, ProviderFailure
 
 DATA = Path(__file__).parents[3] / "support" / "data"

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from meshd.catalogue.known import load_refusals
 from meshd.connectors.providers.openai import OpenAIProvider
 from meshd.formats.errors.error_words import MAX_MESSAGE, read_error
-from meshd.formats.errors.failures import failure_from_response
 from meshd.formats.errors.refusals import refusals
+from meshd.formats.errors.response_failures import failure_from_response
 from meshd.sdk import FailureKind
 from meshd.sdk.provider import Operation, ProviderCall, ProviderFailure, ProviderSettings
 

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from meshd.catalogue.known import load_refused_features, load_refusing_words
-from meshd.formats.errors.failures import failure_from_error_object, failure_from_response
 from meshd.formats.errors.refusals import refusals
+from meshd.formats.errors.response_failures import failure_from_error_object, failure_from_response
 from meshd.routing.request.features import CALLED
 from meshd.sdk import FailureKind
 from meshd.sdk.provider import ProviderFailure

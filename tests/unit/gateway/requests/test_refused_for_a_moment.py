@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
-from meshd.formats.errors.failures import failure_from_response
-from meshd.routing.attempts.outcomes import LAST_REFUSALS
+from meshd.formats.errors.response_failures import failure_from_response
+from meshd.routing.attempts.results import LAST_REFUSALS
 from meshd.sdk.provider import FailureKind, ProviderFailure
 from tests.support.gateway.virtual_world import Acting, Outcome, World, in_virtual_time, sdk_alone
 from tests.support.providers.flaky_server import REFUSALS

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from meshd.routing.attempts.retry import Verdict, classify, delay
+from meshd.routing.attempts.retry import Verdict, delay, verdict_on
 from meshd.routing.table.policies import RetryPolicy
 from meshd.routing.table.specs import NON_RETRYABLE_CODES, RETRYABLE_CODES, ProviderSpec
 from meshd.sdk.provider import FailureKind
@@ -45,7 +45,7 @@ SERVER, LIMIT = FailureKind.SERVER, FailureKind.RATE_LIMIT
     ],
 )
 def test_the_kind_decides_where_nothing_else_is_configured(kind: FailureKind, status: int, verdict: Verdict) -> None:
-    assert classify(failure(kind, status), RetryPolicy(), PROVIDER) is verdict
+    assert verdict_on(failure(kind, status), RetryPolicy(), PROVIDER) is verdict
 
 
 def provider(retryable: set[int] | None = None, final: set[int] | None = None) -> ProviderSpec:
@@ -83,13 +83,13 @@ def policy(retryable: set[int] | None = None, final: set[int] | None = None) -> 
 def test_configured_codes_decide_the_pools_before_its_providers(
     status: int, configured: RetryPolicy, its_provider: ProviderSpec, verdict: Verdict
 ) -> None:
-    assert classify(failure(SERVER, status), configured, its_provider) is verdict
+    assert verdict_on(failure(SERVER, status), configured, its_provider) is verdict
 
 
 @given(some.sampled_from(FailureKind), some.sets(some.sampled_from([400, 401, 404, 429, 500])), some.booleans())
 def test_codes_never_have_a_wrong_request_sent_twice(kind: FailureKind, codes: set[int], of_pool: bool) -> None:
     configured = policy(retryable=codes) if of_pool else policy()
-    verdict = classify(failure(kind), configured, provider() if of_pool else provider(retryable=codes))
+    verdict = verdict_on(failure(kind), configured, provider() if of_pool else provider(retryable=codes))
     if kind in (FailureKind.INVALID_REQUEST, FailureKind.CANCELLED):
         assert verdict is FATAL
     else:

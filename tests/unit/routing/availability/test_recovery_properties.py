@@ -10,7 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from meshd.core.cause import Cause
 from meshd.core.events import EventType
-from meshd.routing.availability import failures, interventions, probes, recovery, used_up
+from meshd.routing.availability import consequences, interventions, probes, recovery, used_up
 from meshd.routing.availability.state import INDEFINITELY, Availability, Change, availabilities
 from meshd.routing.budgets.accounts import Alert
 from meshd.routing.decision.stages.maintenance import ends_in
@@ -92,10 +92,10 @@ class Life(RuleBasedStateMachine):
         model = made.table.models[id]
         provider = made.table.providers[model.provider]
         if kind is None:
-            self._heard(failures.record_success(made.state, made.pool, model, provider, made.now))
+            self._heard(consequences.record_success(made.state, made.pool, model, provider, made.now))
             return
         failed = failure(kind, retry_after=after)
-        changes = failures.record_failure(made.state, made.pool, model, provider, failed, made.now, request)
+        changes = consequences.record_failure(made.state, made.pool, model, provider, failed, made.now, request)
         self._heard(changes)
         self.failed |= {_key(change) for change in changes}
 

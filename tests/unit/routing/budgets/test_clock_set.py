@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meshd.routing.availability import failures, recovery, saved
+from meshd.routing.availability import consequences, recovery, saved
 from meshd.routing.availability import state as states
 from meshd.routing.availability.state import INDEFINITELY, Availability
 from meshd.routing.budgets.windows import ROLLING, Rolling
@@ -36,7 +36,7 @@ def fail(made: Mesh, kind: FailureKind = FailureKind.SERVER, **given: object) ->
     spec = made.table.models["p.m"]
     provider = made.table.providers["p"]
     for _ in range(made.pool.deactivation.retry_limit):
-        failures.record_failure(made.state, made.pool, spec, provider, failure(kind, **given), made.now)
+        consequences.record_failure(made.state, made.pool, spec, provider, failure(kind, **given), made.now)
 
 
 @given(MANY)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from meshd.core.cause import Cause, Why
-from meshd.routing.availability import failures, probes
+from meshd.routing.availability import consequences, probes
 from meshd.routing.availability.state import INDEFINITELY, Change
 from meshd.routing.table.policies import DeactivationPolicy, RecoveryPolicy, RetryPolicy
 from meshd.routing.table.specs import PoolSpec, ProviderSpec
@@ -18,12 +18,12 @@ def fail(
 ) -> list[Change]:
     spec = made.table.models[model]
     provider = made.table.providers[spec.provider]
-    return failures.record_failure(made.state, made.pool, spec, provider, failed, now, tester)
+    return consequences.record_failure(made.state, made.pool, spec, provider, failed, now, tester)
 
 
 def succeed(made: Mesh, model: str, now: float = NOW) -> list[Change]:
     spec = made.table.models[model]
-    return failures.record_success(made.state, made.pool, spec, made.table.providers[spec.provider], now)
+    return consequences.record_success(made.state, made.pool, spec, made.table.providers[spec.provider], now)
 
 
 # -- models --------------------------------------------------------------------------------------------
@@ -67,8 +67,8 @@ def test_a_probations_failure_is_a_relapse_at_once() -> None:
     assert change.until == NOW + 60 + 120
 
 
-def overdue(made: Mesh, after: float, duration: float = failures.PATIENCE) -> list[Change]:
-    return failures.record_overdue(made.state, made.pool, made.table.models["p.a"], duration, NOW + after)
+def overdue(made: Mesh, after: float, duration: float = consequences.PATIENCE) -> list[Change]:
+    return consequences.record_overdue(made.state, made.pool, made.table.models["p.a"], duration, NOW + after)
 
 
 def test_a_model_that_answers_nobody_by_their_deadlines_is_left() -> None:
@@ -93,7 +93,7 @@ def test_requests_whose_deadlines_pass_together_are_one_failure() -> None:
 def test_apps_in_a_hurry_cost_nobody_a_model_nor_does_one_that_answers_others() -> None:
     made = mesh("p.a")
     for number in range(10):
-        assert overdue(made, 10 * number, failures.PATIENCE - 1) == []
+        assert overdue(made, 10 * number, consequences.PATIENCE - 1) == []
     for number in range(2):
         assert overdue(made, 100 + 40 * number) == overdue(made, 120 + 40 * number) == []
         succeed(made, "p.a")
@@ -130,24 +130,24 @@ def test_by_default_what_counts_is_retryable_codes_refused_keys_and_no_answer(
     failed: ProviderFailure, counts: bool
 ) -> None:
     made = mesh("p.a")
-    assert failures.counts(failed, made.pool, made.table.providers["p"]) is counts
+    assert consequences.counts(failed, made.pool, made.table.providers["p"]) is counts
 
 
 def test_configured_codes_count_alone() -> None:
     pool = PoolSpec("chat", "", (), deactivation=DeactivationPolicy(error_codes=frozenset({418, 404})))
     provider = ProviderSpec("p", "x")
-    assert failures.counts(failure(FailureKind.SERVER, 418), pool, provider)
-    assert failures.counts(failure(FailureKind.MODEL_NOT_FOUND), pool, provider)
-    assert not failures.counts(failure(FailureKind.SERVER, 500), pool, provider)
-    assert failures.counts(failure(FailureKind.CONNECTION), pool, provider), "no answer always counts"
-    assert not failures.counts(failure(FailureKind.UNSUPPORTED, 418), pool, provider), "blameless never"
+    assert consequences.counts(failure(FailureKind.SERVER, 418), pool, provider)
+    assert consequences.counts(failure(FailureKind.MODEL_NOT_FOUND), pool, provider)
+    assert not consequences.counts(failure(FailureKind.SERVER, 500), pool, provider)
+    assert consequences.counts(failure(FailureKind.CONNECTION), pool, provider), "no answer always counts"
+    assert not consequences.counts(failure(FailureKind.UNSUPPORTED, 418), pool, provider), "blameless never"
 
 
 def test_the_pools_retryable_codes_stand_in_for_its_providers() -> None:
     pool = PoolSpec("chat", "", (), retry=RetryPolicy(retryable_codes=frozenset({499})))
     provider = ProviderSpec("p", "x")
-    assert failures.counts(failure(FailureKind.SERVER, 499), pool, provider)
-    assert not failures.counts(failure(FailureKind.RATE_LIMIT, 429), pool, provider)
+    assert consequences.counts(failure(FailureKind.SERVER, 499), pool, provider)
+    assert not consequences.counts(failure(FailureKind.RATE_LIMIT, 429), pool, provider)
 
 
 @pytest.mark.parametrize(
@@ -322,5 +322,5 @@ def test_a_rest_is_as_long_as_the_provider_asked_where_the_pool_honours_it() -> 
         made = mesh("p.a", deactivation=DeactivationPolicy(1), retry=RetryPolicy(honor_retry_after=honours))
         failed = failure(FailureKind.RATE_LIMIT, retry_after=500.0)
         spec = made.table.models["p.a"]
-        failures.record_failure(made.state, made.pool, spec, made.table.providers["p"], failed, made.now)
+        consequences.record_failure(made.state, made.pool, spec, made.table.providers["p"], failed, made.now)
         assert made.member("p.a").until == made.now + rest

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from meshd.core.cause import Cause
-from meshd.routing.availability import failures, recovery
+from meshd.routing.availability import consequences, recovery
 from meshd.routing.availability.error_rate import LEAST_SAMPLES
 from meshd.routing.availability.state import Change
 from meshd.routing.table.policies import DeactivationPolicy
@@ -17,13 +17,13 @@ HALF = DeactivationPolicy(retry_limit=100, error_rate_threshold=0.5, window=60.0
 
 def fail(made: Mesh, failed: ProviderFailure = SERVER, now: float = NOW, last_key: bool = False) -> list[Change]:
     spec = made.table.models["p.a"]
-    return failures.record_failure(
+    return consequences.record_failure(
         made.state, made.pool, spec, made.table.providers["p"], failed, now, last_key=last_key
     )
 
 
 def succeed(made: Mesh, now: float = NOW) -> list[Change]:
-    return failures.record_success(made.state, made.pool, made.table.models["p.a"], made.table.providers["p"], now)
+    return consequences.record_success(made.state, made.pool, made.table.models["p.a"], made.table.providers["p"], now)
 
 
 def test_a_model_that_fails_too_often_is_set_aside_though_it_answers_in_between() -> None:

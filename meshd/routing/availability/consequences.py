@@ -85,7 +85,7 @@ def record_failure(
     """
     if failure.status:
         state.provider(provider.name).connection_failures = 0  # it answered
-    _note_refusal(state, provider.name, failure)
+    _note_answering(state, provider.name, failure)
     if failure.kind in BLAMELESS or (failure.status == 409 and not counts(failure, pool, provider)):
         return []
     model_state = state.model(model.id)
@@ -110,7 +110,7 @@ def record_failure(
     return changes
 
 
-def _note_refusal(state: MeshState, provider: str, failure: ProviderFailure) -> None:
+def _note_answering(state: MeshState, provider: str, failure: ProviderFailure) -> None:
     """For probes, which some providers refuse though they serve requests. One missing path is not all of them."""
     known = state.provider(provider)
     if failure.kind is FailureKind.AUTHENTICATION:

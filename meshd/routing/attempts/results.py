@@ -10,8 +10,8 @@ from dataclasses import replace
 
 from meshd.routing.attempts.book import NOTHING, AttemptStep
 from meshd.routing.attempts.course import Course
-from meshd.routing.attempts.retry import Verdict, asks_for_another, classify, delay, is_final, is_refusal
-from meshd.routing.availability import failures, recovery, used_up
+from meshd.routing.attempts.retry import Verdict, asks_for_another, delay, is_final, is_refusal, verdict_on
+from meshd.routing.availability import consequences, recovery, used_up
 from meshd.routing.availability.retry_after import bound_wait
 from meshd.routing.availability.state import availabilities
 from meshd.routing.decision import features
@@ -33,7 +33,7 @@ _WITH_RETRY_AFTER = frozenset({FailureKind.RATE_LIMIT, FailureKind.SERVER})
 """Kinds of failure that a provider says will be over after its Retry-After."""
 
 
-class Outcomes(Course):
+class Results(Course):
     """step: which of the attempts in flight, None: the only one. usage: what it has used by then."""
 
     def succeeded(
@@ -51,7 +51,7 @@ class Outcomes(Course):
         self.book.note(step, True, "", "", status, duration)
         features.note_answer(self.state, step.model.id, self.needs)
         self.state.rates.answered(step.ticket)
-        self.changes += failures.record_success(
+        self.changes += consequences.record_success(
             self.state, step.pool, step.model, self.provider_of(step.model), now, step.tests
         )
         self.book.release(step)
@@ -90,9 +90,9 @@ class Outcomes(Course):
             self.tries[model.id] -= 1
             self.not_before[model.id] = now
             return Verdict.RETRY
-        surprising = is_refusal(failure) and self._note_refusal(model, now, now - duration)
+        surprising = is_refusal(failure) and self._count_refusal(model, now, now - duration)
         last_key = not usable and step.ticket is not None and bool(step.ticket.key) and failure.kind in KEY_REFUSED
-        self.changes += failures.record_failure(
+        self.changes += consequences.record_failure(
             self.state, step.pool, model, provider, failure, now, self.book,
             last_key=last_key, timezone=self.table.timezone, began=now - duration,
         )  # fmt: skip
@@ -101,7 +101,7 @@ class Outcomes(Course):
         self.book.release(step)
         if failure.retry_after and failure.kind in _WITH_RETRY_AFTER and step.ticket is not None:
             self.state.rates.leave_alone(step.ticket, now, failure.retry_after, failure.message, longer)
-        verdict = classify(failure, step.pool.retry, provider)
+        verdict = verdict_on(failure, step.pool.retry, provider)
         if verdict is Verdict.FATAL:
             self.fatal = True
         elif verdict is Verdict.RETRY and self.tries[model.id] < step.pool.retry.max_attempts:
@@ -159,7 +159,7 @@ class Outcomes(Course):
         that it answers in time."""
         why = "the request's own deadline passed"
         step = step or self.book.only()
-        self.changes += failures.record_overdue(self.state, step.pool, step.model, duration, now, self.book)
+        self.changes += consequences.record_overdue(self.state, step.pool, step.model, duration, now, self.book)
         self._end_blameless(step, FailureKind.TIMEOUT, why, 0, now, duration, usage, sent)
         self.late = True
 
@@ -194,8 +194,8 @@ class Outcomes(Course):
         refused.add(ticket.key)
         return usable, usable and not again and len(refused) < len(self.table.providers[provider].keys)
 
-    def _note_refusal(self, model: ModelSpec, now: float, began: float) -> bool:
-        """Note the refusal; whether it is a surprise, as the model has answered since it last refused."""
+    def _count_refusal(self, model: ModelSpec, now: float, began: float) -> bool:
+        """Count the refusal; whether it is a surprise, as the model has answered since it last refused."""
         known = self.state.model(model.id)
         self.refusals[model.id] = self.refusals.get(model.id, 0) + 1
         before, known.refused_at = known.refused_at, now

@@ -22,11 +22,11 @@ from meshd.sdk.provider import FailureKind, ProviderFailure, Usage
 __all__ = [
     "MAX_MESSAGE",
     "ErrorWords",
-    "classify",
     "failure_from_error_object",
     "failure_from_no_answer",
     "failure_from_response",
     "is_error_list",
+    "kind_of_error",
     "read_error",
 ]
 
@@ -107,7 +107,7 @@ def refused_features(status: int, words: ErrorWords) -> tuple[str, ...]:
     return refusals().features(words.message, (words.code, words.type, *words.codes))
 
 
-def classify(status: int, words: ErrorWords, waits: float | None = None) -> FailureKind:
+def kind_of_error(status: int, words: ErrorWords, waits: float | None = None) -> FailureKind:
     """The kind of an error status. For an ambiguous status the body's codes win over its times, and these over its
     words. waits: seconds of pause that the provider asked for."""
     if not status >= 400:
@@ -116,15 +116,15 @@ def classify(status: int, words: ErrorWords, waits: float | None = None) -> Fail
     if by_code in _MAY_NAME_A_FEATURE and status in _REFUSES and refused_features(status, words):
         return FailureKind.UNSUPPORTED
     if status in (402, 429):
-        return _classify_used_up(status, by_code, words, waits)
+        return _kind_used_up(status, by_code, words, waits)
     if status in (401, 403, 451):
-        return _classify_forbidden(status, by_code, words, waits)
+        return _kind_forbidden(status, by_code, words, waits)
     if status >= 500:
-        return _classify_server(status, by_code, words)
-    return _classify_request_error(status, by_code, words)
+        return _kind_of_server_error(status, by_code, words)
+    return _kind_of_request_error(status, by_code, words)
 
 
-def _classify_used_up(status: int, by_code: FailureKind | None, words: ErrorWords, waits: float | None) -> FailureKind:
+def _kind_used_up(status: int, by_code: FailureKind | None, words: ErrorWords, waits: float | None) -> FailureKind:
     """Whether it is over in a moment, or only after a quota's reset or a payment."""
     if refusals().never_fits(words.message):
         return FailureKind.CONTEXT_LENGTH
@@ -164,9 +164,7 @@ _SAID_WITH_403 = (
 )
 
 
-def _classify_forbidden(
-    status: int, by_code: FailureKind | None, words: ErrorWords, waits: float | None
-) -> FailureKind:
+def _kind_forbidden(status: int, by_code: FailureKind | None, words: ErrorWords, waits: float | None) -> FailureKind:
     """401, 403 and 451 may be about a key, one model, one prompt, or an account."""
     if by_code is FailureKind.CONTENT_POLICY or (words.flagged and by_code not in _OF_A_KEY):
         return FailureKind.CONTENT_POLICY
@@ -187,7 +185,7 @@ def by_code_forbidden(by_code: FailureKind | None) -> FailureKind | None:
     return by_code if by_code in (FailureKind.AUTHENTICATION, FailureKind.PERMISSION) else None
 
 
-def _classify_server(status: int, by_code: FailureKind | None, words: ErrorWords) -> FailureKind:
+def _kind_of_server_error(status: int, by_code: FailureKind | None, words: ErrorWords) -> FailureKind:
     if status == 500:  # local servers send it for a prompt that is too long
         if by_code in (FailureKind.CONTEXT_LENGTH, FailureKind.CONTENT_POLICY):
             return by_code
@@ -209,7 +207,7 @@ _AS_REFUSED = (
 _OWED = re.compile(r"balance|suspend|spend|overdue|arrear|credit|usage|欠费|余额", re.I)
 
 
-def _classify_request_error(status: int, by_code: FailureKind | None, words: ErrorWords) -> FailureKind:
+def _kind_of_request_error(status: int, by_code: FailureKind | None, words: ErrorWords) -> FailureKind:
     if status == 413:
         return FailureKind.CONTEXT_LENGTH
     if status == 404:
@@ -242,7 +240,7 @@ def failure_from_response(status: int, body: bytes, raw_headers: RawHeaders, url
     if status == 429:
         raw_headers = [*_headers_inside(body), *raw_headers]  # its own last, so that they win
     waits = _waits(status, words, raw_headers)
-    kind, missing = classify(status, words, waits), False
+    kind, missing = kind_of_error(status, words, waits), False
     to = next((value.decode("latin-1") for name, value in raw_headers if name.lower() == b"location"), "")
     if 300 <= status < 400 and to:
         kind = FailureKind.BAD_ANSWER
@@ -299,12 +297,12 @@ def failure_from_error_object(error: bytes, usage: Usage | None = None, said: st
     waits = _waits(inside, words, _headers_inside(error) if inside == 429 else [])
     kind = FailureKind.CONTENT_POLICY if words.flagged else kind_by_code(words)
     if inside and (kind is None or kind is FailureKind.SERVER):
-        kind = classify(inside, words, waits)
+        kind = kind_of_error(inside, words, waits)
     refused = refused_features(inside, words) if kind in _MAY_NAME_A_FEATURE else ()
     if refused:
         kind = FailureKind.UNSUPPORTED
     if kind is None and words.type == "invalid_request_error":
-        kind = _classify_request_error(400, None, words)
+        kind = _kind_of_request_error(400, None, words)
     if kind is None:
         kind = _kind_by_words(words)
     if kind is None or kind is FailureKind.SERVER:
@@ -345,7 +343,7 @@ def _status_in(words: ErrorWords) -> int:
 def _kind_by_words(words: ErrorWords) -> FailureKind | None:
     """Of an error with neither a code nor a status. What is so only for now is nothing against model or key."""
     if _TOO_OFTEN.search(words.message) or refusals().says(FailureKind.QUOTA, words.message):
-        return _classify_used_up(429, None, words, words.retry_after)
+        return _kind_used_up(429, None, words, words.retry_after)
     if _PASSING.search(words.message):
         return None
     return refusals().by_words(words.message, *_AS_REFUSED)

@@ -10,7 +10,7 @@ import pytest
 from meshd.core.cause import Cause, UsedLimit, Why
 from meshd.core.durations import format_duration
 from meshd.core.events import EventType
-from meshd.routing.availability import failures, interventions, probes, recovery, used_up
+from meshd.routing.availability import consequences, interventions, probes, recovery, used_up
 from meshd.routing.availability.state import INDEFINITELY, Change
 from meshd.routing.budgets.accounts import Alert
 from meshd.routing.table.policies import RecoveryPolicy
@@ -47,7 +47,7 @@ def exhausted(
     spec = made.table.models[id]
     failed = failure(FailureKind.QUOTA, message="no credit", **given)
     provider = made.table.providers[spec.provider]
-    return failures.record_failure(made.state, made.pool, spec, provider, failed, now, tester)
+    return consequences.record_failure(made.state, made.pool, spec, provider, failed, now, tester)
 
 
 # -- by our count ----------------------------------------------------------------------------------------
@@ -169,10 +169,10 @@ def test_an_answer_that_was_under_way_does_not_bring_back_what_is_used_up() -> N
     spend_all(made, rule())
     spend_all(made, quota())
     provider = made.table.providers["p"]
-    assert failures.record_success(made.state, made.pool, made.table.models["p.a"], provider, NOW) == []
+    assert consequences.record_success(made.state, made.pool, made.table.models["p.a"], provider, NOW) == []
     assert probes.record_health(made.state, "p", True, "", NOW) == []
     assert made.decide() is None
-    changes = failures.record_success(made.state, made.pool, made.table.models["p.a"], provider, TOMORROW)
+    changes = consequences.record_success(made.state, made.pool, made.table.models["p.a"], provider, TOMORROW)
     assert [change.scope for change in changes] == ["provider", "member"]
 
 
@@ -249,8 +249,8 @@ def test_a_late_answer_is_no_proof_of_quota_and_one_after_the_reset_is() -> None
     made = mesh("p.a", providers=[ProviderSpec("p", "x", quota_reset="daily")])
     exhausted(made)
     spec, provider = made.table.models["p.a"], made.table.providers["p"]
-    assert failures.record_success(made.state, made.pool, spec, provider, NOW + 1) == []
-    (change,) = failures.record_success(made.state, made.pool, spec, provider, TOMORROW)
+    assert consequences.record_success(made.state, made.pool, spec, provider, NOW + 1) == []
+    (change,) = consequences.record_success(made.state, made.pool, spec, provider, TOMORROW)
     assert change.scope == "model"
     assert made.state.model("p.a").availability.quota_resets == 1
 
