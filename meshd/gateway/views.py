@@ -9,19 +9,19 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
-from meshd.core.cause import Cause
 from meshd.core.member_key import member_key
 from meshd.core.money import dollars
 from meshd.core.redaction import redact_url
 from meshd.gateway.reports.state_publisher import amount_of
 from meshd.routing.availability import recovery
-from meshd.routing.availability.recovery import ACTIVE, PROBATION, STANDBY
-from meshd.routing.availability.state import MeshState, ProviderState, availabilities
-from meshd.routing.decision.stages.maintenance import ends_in
+from meshd.routing.availability.recovery import ACTIVE, STANDBY
+from meshd.routing.availability.state import ProviderState
+from meshd.routing.decision.pipeline import Pipeline
+from meshd.routing.decision.stages.base import ModelStatus
 from meshd.routing.rates.rates import Headroom
 from meshd.routing.request.needs import RequestNeeds
 from meshd.routing.request.question import Question
@@ -31,54 +31,19 @@ from meshd.sdk.provider import Operation
 _ANY = RequestNeeds(Operation.CHAT)
 
 
-class Standing(NamedTuple):
-    """Of a model within a pool. cause: None where its configuration says so, or a maintenance window. recovers:
-    seconds until it may be tried."""
-
-    status: str
-    reason: str = ""
-    recovers: float | None = 0.0
-    cause: Cause | None = None
-
-
-def availability_of(table: RoutingTable, state: MeshState, pool: str, model: ModelSpec, now: float) -> Standing:
-    """pool: "" for none in particular."""
-    provider = table.providers.get(model.provider)
-    if provider is not None and provider.disabled:
-        return Standing(STANDBY, provider.disabled, None)
-    manual = state.model(model.id).deactivated
-    if manual is not None:
-        return Standing(STANDBY, f"deactivated by hand: {manual}", None, Cause.OPERATOR)
-    worst = Standing(ACTIVE)
-    scopes = ("provider", "model", "pool")
-    for scope, availability in zip(scopes, availabilities(state, pool, model.id, model.provider), strict=True):
-        status = recovery.status(availability, now)
-        if status == ACTIVE:
-            continue
-        about = f"provider {model.provider}: " if scope == "provider" else ""
-        recovers = recovery.recovers_in(availability, now)
-        if status == STANDBY:
-            return Standing(STANDBY, about + availability.reason, recovers, availability.cause)
-        worst = Standing(PROBATION, about + availability.reason, recovers or 0.0, availability.cause)
-    spec = table.pools.get(pool)
-    rests = ends_in(spec, now + state.ahead, table.timezone) if spec is not None and worst.status == ACTIVE else None
-    if rests is not None and spec is not None:
-        return Standing(STANDBY, f"maintenance window {spec.deactivation.maintenance!r}", rests)
-    alone = state.rates.left_alone(model.id, now)
-    if worst.status == ACTIVE and alone is not None and (spec is None or spec.retry.honor_retry_after):
-        why = f"{model.provider} asked us to pause: {alone.reason}"
-        return Standing(STANDBY if alone.longer else ACTIVE, why, alone.left(now), Cause.RATE_LIMITED)
-    return worst
-
-
 class View:
     """What one caller sees at one instant. app: its rules filter the lists."""
 
-    def __init__(self, table: RoutingTable, state: MeshState, now: float, app: AppSpec = ANY_APP) -> None:
+    def __init__(self, table: RoutingTable, pipeline: Pipeline, now: float, app: AppSpec = ANY_APP) -> None:
         self.table = table
-        self.state = state
+        self.pipeline = pipeline
+        self.state = pipeline.state
         self.now = now
         self.app = app
+
+    def status(self, pool: PoolSpec, model: ModelSpec) -> ModelStatus:
+        """Whether the model can be asked in the pool, by the stages that decide it for requests."""
+        return self.pipeline.status(self._any_request(pool), model) or ModelStatus(ACTIVE)
 
     def pool(self, pool: PoolSpec) -> dict[str, Any]:
         allowed = self.app.models
@@ -99,7 +64,7 @@ class View:
 
     def _member(self, pool: PoolSpec, id: str) -> dict[str, Any]:
         model, known = self.table.models[id], self.state.member(pool.name, id)
-        found = availability_of(self.table, self.state, pool.name, model, self.now)
+        found = self.status(pool, model)
         return {
             "id": id,
             "provider": model.provider,
@@ -116,11 +81,13 @@ class View:
     def model(self, model: ModelSpec) -> dict[str, Any]:
         known = self.state.model(model.id)
         pools = [name for name in self.table.pools_of(model.id) if self.app.pools is None or name in self.app.pools]
-        standings = [availability_of(self.table, self.state, pool, model, self.now) for pool in pools or [""]]
+        by_itself = self.table.resolve(model.id).pool
+        asked_in = [self.table.pools[name] for name in pools] or [by_itself]
+        standings = [self.status(pool, model) for pool in asked_in]
         standing = next((found for found in standings if found.status == ACTIVE), standings[0])
         rates = [self.state.member(pool, model.id).outcomes.rate(self.now).fraction for pool in pools]
         delivery = (("synchronous", model.synchronous), ("streaming", model.streaming))
-        headroom = self._headroom(self.table.resolve(model.id).pool, model)
+        headroom = self._headroom(by_itself, model)
         return {
             "id": model.id,
             "provider": model.provider,
@@ -226,7 +193,10 @@ class View:
         return self.state.accounts.standing(self.now)
 
     def _headroom(self, pool: PoolSpec, model: ModelSpec) -> Headroom:
-        return self.state.rates.headroom(Question(self.table, pool, _ANY, self.now), model)
+        return self.state.rates.headroom(self._any_request(pool), model)
+
+    def _any_request(self, pool: PoolSpec) -> Question:
+        return Question(self.table, pool, _ANY, self.now)
 
 
 def _nothing_there(known: ProviderState) -> str:

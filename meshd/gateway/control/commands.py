@@ -60,13 +60,12 @@ class Commands(Group):
                 "meshctl model deactivate ID",
                 code="nothing_to_rotate",
             )
-        state, now = runtime.state.pool(pool.name), clock.now()
+        state, view = runtime.state.pool(pool.name), views.View(runtime.table, runtime.pipeline, clock.now())
         before = state.current or (pool.members[0] if pool.members else None)
         start = pool.members.index(before) + 1 if before in pool.members else 0
         for model_id in pool.members[start:] + pool.members[:start]:
             model = runtime.table.models[model_id]
-            status = views.availability_of(runtime.table, runtime.state, pool.name, model, now).status
-            if model_id != before and status == recovery.ACTIVE:
+            if model_id != before and view.status(pool, model).status == recovery.ACTIVE:
                 state.current = model_id
                 self.actors.tell("state", messages.StateChanged("pool", pool.name, {"current": model_id}, True))
                 self.runtime.publisher.event(

@@ -221,7 +221,7 @@ class Explanation:
                 ("provider", question.table.models[id].provider),
                 ("member", member_key(pool.name, id)),
             }
-        return views.View(question.table, self.runtime.state, question.now).allowances_of(scopes)
+        return views.View(question.table, self.runtime.pipeline, question.now).allowances_of(scopes)
 
     def _queue(self) -> dict[str, Any]:
         until = None if self.wait is None else self.wait.until

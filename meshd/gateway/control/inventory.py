@@ -132,7 +132,7 @@ class Inventory(Group):
 
     def _view(self, call: Call) -> views.View:
         runtime = self.runtime
-        return views.View(runtime.table, runtime.state, clock.now(), self.viewer(call))
+        return views.View(runtime.table, runtime.pipeline, clock.now(), self.viewer(call))
 
     def _providers_of(self, app: AppSpec) -> list[str]:
         table = self.runtime.table

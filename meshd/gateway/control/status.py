@@ -60,7 +60,7 @@ class Status(Group):
         runtime, server, now = self.runtime, self._server, clock.now()
         generation, outcomes = runtime.config, runtime.outcomes
         app = self.viewer(call)
-        view = views.View(runtime.table, runtime.state, now, app)
+        view = views.View(runtime.table, runtime.pipeline, now, app)
         pools = [view.pool(pool) for pool in allowed_pools(app, runtime.table)]
         providers = (await self._inventory.providers(Call(call.caller)))["data"]
         supervisor, reload, sync, sinks = await asyncio.gather(

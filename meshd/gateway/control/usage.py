@@ -44,7 +44,7 @@ class Usage(Group):
     async def budget(self, call: Call) -> dict[str, Any]:
         runtime = self.runtime
         own = None if self.is_admin(call) else runtime.apps.identify(call.caller).account
-        view = views.View(runtime.table, runtime.state, clock.now())
+        view = views.View(runtime.table, runtime.pipeline, clock.now())
         return {"timezone": runtime.table.timezone, "data": view.allowances(own)}
 
     async def apps(self, call: Call) -> dict[str, Any]:
@@ -72,7 +72,7 @@ class Usage(Group):
             if self._admission.asks_a_model(id)
         )
         waiting = runtime.room.queue.waiting()
-        view = views.View(runtime.table, runtime.state, clock.now())
+        view = views.View(runtime.table, runtime.pipeline, clock.now())
         configured = {name: spec for name, spec in runtime.table.apps.items() if name != DEFAULT_APP}
         default = runtime.table.apps.get(DEFAULT_APP, AppSpec(DEFAULT_APP))
         seen = sorted({*used, *connected, *in_flight, *runtime.apps.last_seen} - {*configured, DEFAULT_APP})

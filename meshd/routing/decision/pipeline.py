@@ -13,7 +13,7 @@ from itertools import islice
 from meshd.routing.availability.state import MeshState
 from meshd.routing.decision import features
 from meshd.routing.decision.stages.access import AccessStage
-from meshd.routing.decision.stages.base import Drop, Dropped, Stage
+from meshd.routing.decision.stages.base import Drop, Dropped, ModelStatus, Stage
 from meshd.routing.decision.stages.budget import BudgetStage
 from meshd.routing.decision.stages.capability import CapabilityStage, DeliveryStage
 from meshd.routing.decision.stages.features import FeatureStage
@@ -162,6 +162,14 @@ class Pipeline:
             reason = stage.objection(model, question)
             if reason is not None:
                 return reason
+        return None
+
+    def status(self, question: Question, model: ModelSpec) -> ModelStatus | None:
+        """By the first stage that has something to say of it, whatever a request needs; None: it is active."""
+        for stage in self._stages:
+            found = stage.status(model, question)
+            if found is not None:
+                return found
         return None
 
     # -- deciding -------------------------------------------------------------------------------------

@@ -13,11 +13,22 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
+from meshd.core.cause import Cause
 from meshd.routing.request.question import Question
 from meshd.routing.table.specs import ModelSpec
 from modelmesh.errors import MeshError
+
+
+class ModelStatus(NamedTuple):
+    """Of a model within a pool. status: as `recovery.status` has it. cause: None where the configuration says so.
+    recovers: seconds until it may be tried; None: not by itself."""
+
+    status: str
+    reason: str = ""
+    recovers: float | None = 0.0
+    cause: Cause | None = None
 
 
 class Stage(ABC):
@@ -41,6 +52,10 @@ class Stage(ABC):
         """Seconds until it has no objection; 0: it has none, or may have none at any moment; None: not by itself.
         untested: until it needs no test. dropped: this stage has dropped the model, not one before it."""
         return 0.0
+
+    def status(self, model: ModelSpec, question: Question) -> ModelStatus | None:
+        """For lists of models, whatever a request needs: what sets it aside, or is to be known of it; None: nothing."""
+        return None
 
     def remarks(self, models: Sequence[str], question: Question) -> dict[str, str]:
         """For `explain`: why some of those it kept are asked after others."""

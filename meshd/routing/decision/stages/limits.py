@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from meshd.routing.decision.stages.base import Stage
+from meshd.core.cause import Cause
+from meshd.routing.availability.recovery import ACTIVE, STANDBY
+from meshd.routing.decision.stages.base import ModelStatus, Stage
 from meshd.routing.rates.rates import Rates
 from meshd.routing.request.question import Question
 from meshd.routing.table.specs import ModelSpec
@@ -21,6 +23,13 @@ class LimitStage(Stage):
     def objection(self, model: ModelSpec, question: Question) -> str | None:
         no_room = self._rates.no_room(question, model)
         return None if no_room is None else no_room.reason
+
+    def status(self, model: ModelSpec, question: Question) -> ModelStatus | None:
+        alone = self._rates.left_alone(model.id, question.now)
+        if alone is None or not question.pool.retry.honor_retry_after:
+            return None
+        why = f"{model.provider} asked us to pause: {alone.reason}"
+        return ModelStatus(STANDBY if alone.longer else ACTIVE, why, alone.left(question.now), Cause.RATE_LIMITED)
 
     def clears_in(
         self, model: ModelSpec, question: Question, *, untested: bool = False, dropped: bool = True

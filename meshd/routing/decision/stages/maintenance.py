@@ -18,8 +18,9 @@ from zoneinfo import ZoneInfo
 from cronsim import CronSim, CronSimError
 
 from meshd.core.durations import format_duration
+from meshd.routing.availability.recovery import STANDBY
 from meshd.routing.availability.state import MeshState
-from meshd.routing.decision.stages.base import Stage
+from meshd.routing.decision.stages.base import ModelStatus, Stage
 from meshd.routing.request.question import Question
 from meshd.routing.table.specs import ModelSpec, PoolSpec
 
@@ -137,6 +138,12 @@ class MaintenanceStage(Stage):
         if question.pool.deactivation.maintenance is None:
             return None
         return objection_of(question.pool, question.now + self._state.ahead, question.table.timezone)
+
+    def status(self, model: ModelSpec, question: Question) -> ModelStatus | None:
+        left = ends_in(question.pool, question.now + self._state.ahead, question.table.timezone)
+        if left is None:
+            return None
+        return ModelStatus(STANDBY, f"maintenance window {question.pool.deactivation.maintenance!r}", left)
 
     def clears_in(
         self, model: ModelSpec, question: Question, *, untested: bool = False, dropped: bool = True

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from meshd.routing.availability.recovery import objection, recovers_in, tried_again_in
+from meshd.core.cause import Cause
+from meshd.routing.availability.recovery import ACTIVE, STANDBY, objection, recovers_in, status, tried_again_in
 from meshd.routing.availability.state import MeshState, availabilities
-from meshd.routing.decision.stages.base import Stage
+from meshd.routing.decision.stages.base import ModelStatus, Stage
 from meshd.routing.request.question import Question
 from meshd.routing.table.specs import ModelSpec
 
@@ -33,6 +34,26 @@ class StateStage(Stage):
         return objection(known.availability, now) or objection(
             state.member(question.pool.name, model.id).availability, now
         )
+
+    def status(self, model: ModelSpec, question: Question) -> ModelStatus | None:
+        provider = question.table.providers.get(model.provider)
+        if provider is not None and provider.disabled:
+            return ModelStatus(STANDBY, provider.disabled, None)
+        manual = self._state.model(model.id).deactivated
+        if manual is not None:
+            return ModelStatus(STANDBY, f"deactivated by hand: {manual}", None, Cause.OPERATOR)
+        on_probation = None
+        known = availabilities(self._state, question.pool.name, model.id, model.provider)
+        for about, availability in zip((f"provider {model.provider}: ", "", ""), known, strict=True):
+            found = status(availability, question.now)
+            if found == ACTIVE:
+                continue
+            rests = recovers_in(availability, question.now)
+            standing = ModelStatus(found, about + availability.reason, rests, availability.cause)
+            if found == STANDBY:
+                return standing
+            on_probation = standing
+        return on_probation
 
     def clears_in(
         self, model: ModelSpec, question: Question, *, untested: bool = False, dropped: bool = True

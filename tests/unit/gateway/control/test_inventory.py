@@ -8,15 +8,17 @@ import pytest
 
 from meshd.core.caller import Peer
 from meshd.host import clock
+from meshd.routing.availability.recovery import stand_by
 from meshd.routing.rates.key_ring import RestingKey
 from meshd.routing.table.specs import Allowance, AppSpec, PoolSpec
 from meshd.sdk.provider import FailureKind, QuotaStatus
 from modelmesh import AccessDeniedError, NotFoundError
-from tests.support.gateway.builder import MAIL, OWN, ROOT, VIM, Gateway, model
+from tests.support.gateway.builder import CHAT, MAIL, OWN, ROOT, VIM, Gateway, model
 from tests.support.routing.causes import because
 
 IN_CHAT = AppSpec("mail", pools=frozenset({"chat"}))
 ONE_MODEL = AppSpec("mail", models=frozenset({"b.two"}))
+DOWN = because("out of order")
 
 
 async def seen(core, caller):
@@ -139,6 +141,16 @@ async def test_a_member_shows_how_it_fares():
     assert row["error_rate"] == 0.5
     assert row["headroom"] == {"fraction": 1.0, "requests": None, "tokens": None}
     assert row["limits"] == []
+
+
+async def test_a_model_shows_what_a_request_by_its_own_name_would_meet():
+    core = Gateway(pools=[PoolSpec("chat", CHAT, ("a.one",))])
+    by_name = core.runtime.table.resolve("b.two").pool
+    stand_by(core.runtime.state.member(by_name.name, "b.two").availability, DOWN, by_name.recovery, clock.now())
+    (shown,) = [each for each in (await core.get("/mesh/v1/models"))["data"] if each["id"] == "b.two"]
+    assert (shown["status"], shown["reason"]) == ("standby", "out of order")
+    explained = await core.explain(model="b.two")
+    assert explained["candidates"][0]["reasons"][0]["stage"] == "state"
 
 
 async def test_a_model_and_a_provider_show_their_limits():
