@@ -22,6 +22,7 @@ from meshd.core.mailboxes import Directory
 logger = logging.getLogger("meshd.actors")
 
 SUPERVISOR = "supervisor"
+SHORTEST_TICK = 0.05  # s
 
 
 class MeshActor(pykka.ThreadingActor):
@@ -121,6 +122,13 @@ class MeshActor(pykka.ThreadingActor):
         timer.daemon = True
         self._timers[what] = timer
         timer.start()
+
+    def next_tick(self, what: str, after: float | None) -> None:
+        """As `tick`, but not at once, as several come due together; None: no more of them."""
+        if after is None:
+            self.cancel_tick(what)
+        else:
+            self.tick(what, max(after, SHORTEST_TICK))
 
     def cancel_tick(self, what: str) -> None:
         timer = self._timers.pop(what, None)

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 from meshd import messages
-from meshd.actors.base import MeshActor
+from meshd.actors.base import SHORTEST_TICK, MeshActor
 from meshd.actors.prepare import Prepare
 from meshd.actors.replies import Asked, DeferringMailbox, Gathering
 from meshd.core.events import EventType
@@ -29,7 +29,6 @@ from modelmesh.errors import ConfigurationError
 logger = logging.getLogger("meshd.discovery")
 _SYNC, _LOCAL, _GIVE_UP, _EXPECTED = "sync", "local", "give-up", "expected"
 _WAIT = 20.0  # s an operator waits at most
-_SHORTEST = 0.05
 _FIRST_LISTS = 10.0  # s in which new providers may give their first lists, before requests wait for these no longer
 _HERE = "\0here"  # the look around this machine, among names of providers
 
@@ -91,7 +90,7 @@ class DiscoveryActor(MeshActor):
         # Nothing to do in the first life; later ones resume the schedule.
         self._go_on()
         if self._watch.enabled:
-            self.tick(_LOCAL, _SHORTEST)
+            self.tick(_LOCAL, SHORTEST_TICK)
 
     def on_stop(self) -> None:
         self._give_up()
@@ -171,11 +170,7 @@ class DiscoveryActor(MeshActor):
             self.tell("router", messages.Expecting(more))
         for ask in self._sync.due(now):
             self.tell("router", ask)
-        after = self._sync.next_due(now)
-        if after is None:
-            self.cancel_tick(_SYNC)
-        else:
-            self.tick(_SYNC, max(after, _SHORTEST))
+        self.next_tick(_SYNC, self._sync.next_due(now))
 
     # -- this machine -----------------------------------------------------------------------------------
 

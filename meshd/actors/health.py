@@ -22,7 +22,6 @@ from meshd.discovery.pool_probes import PoolProbes
 __all__ = ["HealthActor", "HealthMonitor"]
 
 _PROBE, _POOLS = "probe", "pools"
-_SHORTEST = 0.05  # s: timers of several providers come due together
 
 
 class HealthActor(MeshActor):
@@ -122,18 +121,10 @@ class HealthActor(MeshActor):
         now = self._now()
         for probe in self._monitor.due(now):
             self.tell("router", probe)
-        after = self._monitor.next_due(now)
-        if after is None:
-            self.cancel_tick(_PROBE)
-        else:
-            self.tick(_PROBE, max(after, _SHORTEST))
+        self.next_tick(_PROBE, self._monitor.next_due(now))
         for members in self._pools.due(now):
             self.tell("router", members)
-        after = self._pools.next_due(now)
-        if after is None:
-            self.cancel_tick(_POOLS)
-        else:
-            self.tick(_POOLS, max(after, _SHORTEST))
+        self.next_tick(_POOLS, self._pools.next_due(now))
 
     def _tell(self, report: messages.HealthReport | None) -> None:
         if report is None:

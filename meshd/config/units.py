@@ -1,6 +1,6 @@
 """Durations, sizes and money: what people write, and the numbers the daemon counts with.
 
-Owns: parsing the three units (seconds as float, bytes as int, 10⁻⁹ USD as int), and formatting the first two.
+Owns: parsing the three units (seconds as float, bytes as int, 10⁻⁹ USD as int), and writing the first two.
 Must never: do arithmetic on money in floats; read anything but its arguments.
 """
 
@@ -58,7 +58,7 @@ def _seconds(value: object) -> float:
     return float(sum((Decimal(number) * _SECONDS[unit] for number, unit in parts), Decimal(0)))
 
 
-def format_duration(seconds: float) -> str:
+def write_duration(seconds: float) -> str:
     """The shortest single-unit form that reads back as the same number: 90.0 → "90s", 3600.0 → "1h"."""
     exact = Decimal(repr(float(seconds)))
     if exact == 0:
@@ -88,7 +88,7 @@ def parse_size(value: object) -> int:
     return int(count)
 
 
-def format_size(size: int) -> str:
+def write_size(size: int) -> str:
     """The shortest exact form: 67108864 → "64MiB", 50000000 → "50MB", 1500 → "1500"."""
     for letter in "PTGMK":
         power = "KMGTP".index(letter) + 1

@@ -28,7 +28,7 @@ from meshd.config.schema.access import AppConfig, ConnectorsConfig, ProxyConfig
 from meshd.config.schema.base import ConnectorEntry, marker_of
 from meshd.config.schema.root import RootConfig
 from meshd.config.schema_walk import keys_of
-from meshd.config.units import format_duration, format_size
+from meshd.config.units import write_duration, write_size
 from meshd.connectors.registry import ConnectorRegistry
 from meshd.routing.select.attributes import ATTRIBUTES
 from meshd.routing.select.expression import FUNCTIONS
@@ -222,9 +222,9 @@ def _default(info: FieldInfo) -> str:
 def _with_unit(value: Any, info: FieldInfo) -> str:
     unit = _unit_of(info)
     if unit == "duration":
-        return format_duration(value)
+        return write_duration(value)
     if unit == "size":
-        return format_size(value)
+        return write_size(value)
     if unit == "mode":
         return f"{value:04o}"
     return _plain(value)

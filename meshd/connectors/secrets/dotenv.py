@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from meshd.connectors.secrets.files import read_text
+from meshd.host.file_watching import state_of
 from meshd.sdk.secrets import SecretMissing, SecretStore
 
 _LINE = re.compile(
@@ -61,20 +62,11 @@ class DotenvStore(SecretStore):
         return not self._settings.get("override", False) and bool(os.environ.get(name))
 
     def _load(self) -> dict[str, str]:
-        version = _version(self.path)
+        version = state_of(self.path)
         if version is None or version != self._read_at:
             self._values = parse_dotenv(read_text(self.path, private=True))
             self._read_at = version
         return self._values
-
-
-def _version(path: Path) -> tuple[int, ...] | None:
-    """A value that changes with the file; None if it cannot be checked."""
-    try:
-        found = os.stat(path)
-    except (OSError, ValueError):
-        return None
-    return found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino, found.st_mode
 
 
 def parse_dotenv(text: str) -> dict[str, str]:

@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from meshd.config.units import (
-    format_duration,
-    format_size,
     parse_duration,
     parse_money,
     parse_size,
+    write_duration,
+    write_size,
 )
 from meshd.core.money import NANO
 
@@ -97,12 +97,12 @@ def test_money_is_exact(amount: Decimal) -> None:
 
 @given(st.integers(min_value=0, max_value=10**18))
 def test_sizes_read_back(size: int) -> None:
-    assert parse_size(format_size(size)) == size
+    assert parse_size(write_size(size)) == size
 
 
 @given(st.floats(min_value=0, max_value=1e9, allow_nan=False))
 def test_durations_read_back(seconds: float) -> None:
-    assert parse_duration(format_duration(seconds)) == pytest.approx(seconds, rel=1e-12, abs=1e-300)
+    assert parse_duration(write_duration(seconds)) == pytest.approx(seconds, rel=1e-12, abs=1e-300)
 
 
 @given(st.text())
