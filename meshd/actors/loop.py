@@ -17,12 +17,11 @@ from typing import Any
 
 import pykka
 import uvloop
-from pykka._envelope import Envelope
 from pykka.messages import _ActorStop
 
 from meshd import messages
 from meshd.actors.base import MeshActor
-from meshd.core.mailboxes import ActorUnavailable, Directory
+from meshd.core.mailboxes import ActorUnavailable, Directory, Envelope
 
 logger = logging.getLogger("meshd.actors")
 

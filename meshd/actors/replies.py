@@ -16,9 +16,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from pykka._envelope import Envelope
-
-from meshd.core.mailboxes import Directory
+from meshd.core.mailboxes import Directory, Envelope
 from meshd.core.message import Message
 
 logger = logging.getLogger("meshd.actors")

@@ -48,7 +48,7 @@ def show(
     except DaemonUnavailableError:
         if daemon.settings.socket is not None:
             raise
-        config, source = _at_hand()
+        config, source = at_hand()
         shown = _resolved(config) if resolved else config.redacted()
         answer = {"source": source, "generation": 0, "config": shown}
     if as_json:
@@ -61,7 +61,7 @@ def show(
     sys.stdout.write(dump_yaml(answer.get("config") or {}))
 
 
-def _at_hand() -> tuple[MeshConfig, str]:
+def at_hand() -> tuple[MeshConfig, str]:
     """What a daemon started now would read, and where it is from."""
     from meshd.config import MeshConfig, find_config
     from meshd.config.zero_config import zero_config
@@ -101,7 +101,7 @@ def validate(file: File = None, as_json: out.JsonOption = False) -> None:
 
     path = file or find_config()
     if path is None:
-        config, _ = _at_hand()
+        config, _ = at_hand()
         problems, name = config.validate(), "the built-in configuration"
     else:
         problems, name = _problems(path), str(path)
@@ -128,7 +128,7 @@ def _obstacles(path: Path | None) -> list[str]:
     from meshd.config import MeshConfig
     from meshd.config.advice import remarks
 
-    config = MeshConfig.from_file(path) if path is not None else _at_hand()[0]
+    config = MeshConfig.from_file(path) if path is not None else at_hand()[0]
     return [
         *(f"note: {found.message}" for found in obstacles(config)),
         *(f"note: {remark}" for remark in remarks(config)),

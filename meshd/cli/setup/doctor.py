@@ -112,7 +112,9 @@ def _without_daemon(socket: list[Finding], unreachable: str) -> Iterator[Finding
     yield from _safely("keys", lambda: checks.keys(os.environ))
     config = None
     try:
-        config = _config_at_hand()
+        from meshd.cli.setup.configuration import at_hand
+
+        config, _ = at_hand()
         faults = config.validate()
     except Exception as error:
         yield checks.Finding("configuration", checks.PROBLEM, str(error), "meshctl config validate")
@@ -123,12 +125,6 @@ def _without_daemon(socket: list[Finding], unreachable: str) -> Iterator[Finding
     yield from _safely("keys", lambda: checks.placeholders(config, os.environ))
     yield from _safely("apps", lambda: checks.matches(config))
     yield from _safely("disk", lambda: checks.state_directory(_state_home(), None))
-
-
-def _config_at_hand() -> Any:
-    from meshd.cli.setup.configuration import _at_hand
-
-    return _at_hand()[0]
 
 
 def _running_config() -> Any:

@@ -11,8 +11,6 @@ import pydantic
 import pytest
 
 import modelmesh
-from modelmesh._http_view import HttpResponse
-from modelmesh._objects.object import Object
 from tests.conformance.openai.programs.program import PROGRAMS
 from tests.support.providers.rich_provider import rich_provider
 
@@ -73,7 +71,8 @@ class Blocking:
     def _out(self, value: Any) -> Any:
         if inspect.isawaitable(value):
             value = self._loop.run_until_complete(value)
-        waits = not isinstance(value, Object | HttpResponse | dict | BaseException)
+        is_answer = isinstance(value, dict | BaseException) or hasattr(value, "model_dump")
+        waits = not is_answer and not hasattr(value, "raise_for_status")
         ours = waits and type(value).__module__.startswith("modelmesh")
         callable_or_lazy = (inspect.ismethod, inspect.isfunction, inspect.isasyncgen)
         return Blocking(self._loop, value) if ours or any(is_so(value) for is_so in callable_or_lazy) else value

@@ -8,6 +8,16 @@ from typing import Any
 from tests.support.waiting import WAIT
 
 
+def answers(path: Any, seconds: float = 0.5) -> bool:
+    """Whether a daemon answers there within that time."""
+    line = Line(path, greet=False)
+    try:
+        line.send(line.wire.HELLO)
+        return bool(line.socket.poll(seconds * 1000))
+    finally:
+        line.close()
+
+
 class Line:
     """A bare DEALER: what a client in another language is made of. `options`: of the zmq socket, before it dials."""
 

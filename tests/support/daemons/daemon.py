@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.apps.line import answers
 from tests.support.waiting import WAIT, until
 
 
@@ -77,9 +78,7 @@ class Daemon:
         return self
 
     def answers(self) -> bool:
-        from modelmesh.testing._daemon import welcomed
-
-        return self.socket.exists() and welcomed(str(self.socket), 0.5)
+        return self.socket.exists() and answers(self.socket)
 
     def signal(self, number: int) -> None:
         assert self.process is not None

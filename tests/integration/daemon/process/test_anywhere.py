@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from modelmesh import MeshError
+from tests.support.apps.line import answers
 
 PYTHON = [sys.executable, "-m", "meshd"]
 
@@ -73,19 +74,15 @@ def odd(short: Path, one: Any, eventually: Any) -> Any:
         place = Odd(short, one(reply="here"), **env)
         made.append(place)
         process = place.start(shell)
-        eventually(lambda: process.poll() is not None or (place.socket.exists() and _answers(place)), what="a start")
+        eventually(
+            lambda: process.poll() is not None or (place.socket.exists() and answers(place.socket)), what="a start"
+        )
         return place
 
     yield make
     for place in made:
         place.close()
         assert "Traceback" not in place.log(), place.log()
-
-
-def _answers(place: Odd) -> bool:
-    from modelmesh.testing._daemon import welcomed
-
-    return welcomed(str(place.socket), 0.5)
 
 
 LONG = "x" * 150

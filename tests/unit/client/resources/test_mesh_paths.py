@@ -9,8 +9,7 @@ import json
 import pytest
 
 import modelmesh
-from modelmesh._async.client import AsyncOpenAIClient
-from modelmesh._sync.client import OpenAIClient
+from modelmesh import AsyncOpenAIClient, OpenAIClient
 from modelmesh.protocol import REQUEST
 from tests.support.client.fake_daemon import BOUND
 

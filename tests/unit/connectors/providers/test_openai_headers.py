@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import msgspec
@@ -51,20 +52,24 @@ def test_no_key_is_repeated_in_a_failure():
     assert failure.body == "•••, •••".encode()
 
 
-@pytest.mark.parametrize(("first", "unsent"), [(True, True), (False, False)])
-async def test_what_an_earlier_try_may_have_cost_is_not_forgotten(monkeypatch, first, unsent):
+@pytest.mark.parametrize("arrives", [False, True])
+async def test_what_an_earlier_try_may_have_cost_is_not_forgotten(monkeypatch, arrives):
     """Only if no try of them all arrived was nothing sent."""
-    provider = made(max_retries=1)
-    tries = [
-        ProviderFailure(FailureKind.CONNECTION, "first", unsent=first),
-        ProviderFailure(FailureKind.CONNECTION, "refused", unsent=True),
-    ]
+    arrived = []
 
-    async def fail(*_: Any) -> Any:
-        raise tries.pop(0)
+    async def serve_once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        arrived.append(await reader.readuntil(b"\r\n\r\n"))
+        server.close()
+        writer.transport.abort()
 
-    monkeypatch.setattr(provider, "_send", fail)
+    server = await asyncio.start_server(serve_once, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    if not arrives:
+        server.close()
     monkeypatch.setattr("meshd.connectors.providers.openai.RETRY_DELAY", 0.0)
-    with pytest.raises(ProviderFailure, match="refused") as caught:
+    provider = made(base_url=f"http://127.0.0.1:{port}/v1", max_retries=1)
+    with pytest.raises(ProviderFailure) as caught:
         await provider.execute(ProviderCall(Operation.CHAT, "m", {"messages": msgspec.Raw(b"[]")}))
-    assert caught.value.unsent is unsent
+    await provider.aclose()
+    assert caught.value.kind is FailureKind.CONNECTION
+    assert (len(arrived), caught.value.unsent) == (int(arrives), not arrives)
