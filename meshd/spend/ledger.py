@@ -87,7 +87,6 @@ class Ledger:
         self.begun: dict[bytes, float] = {}
         self.changed: set[UsageKey] = set()
         self._apps: dict[str, int] = {}  # day → names of apps
-        self.orphans = 0  # settlements of attempts already counted
 
     def apply(self, records: Iterable[Begin | Settle]) -> None:
         for record in records:
@@ -95,9 +94,7 @@ class Ledger:
                 self.open[record.request, record.attempt] = record
                 continue
             begin = self.open.pop((record.request, record.attempt), None)
-            if begin is None:
-                self.orphans += 1
-            else:
+            if begin is not None:  # else it is counted already
                 used = Usage(int(record.sent), record.tokens_in, record.tokens_out, record.tokens_cached, record.cost)
                 self._count(begin, used)
 

@@ -59,7 +59,6 @@ class Link:
         "fd",
         "last_heard",
         "monitor_fd",
-        "opened_at",
         "socket",
         "welcome",
     )
@@ -86,7 +85,7 @@ class Link:
         self.draining = False
         self.failed = False
         self.closed = False
-        self.opened_at = self.last_heard = time.monotonic()
+        self.last_heard = time.monotonic()
         self.socket.connect(address)
         self.send(encode(HELLO, b"", greeting))
 

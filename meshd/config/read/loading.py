@@ -18,7 +18,6 @@ from meshd.config.check.problems import Problem
 from meshd.config.read.characters import UnreadableText, odd_character, odd_name, odd_value, plain, read_file
 from meshd.core.key_path import Path, dotted
 
-FORMATS = ("yaml", "toml", "json")
 _ENDINGS = {".toml": "toml", ".json": "json"}
 _MOST_NODES = 300_000
 """Values in one file. In YAML a few nested aliases can expand to billions."""
@@ -62,7 +61,7 @@ def load_file(path: str) -> Loaded:
 
 
 def load_text(text: str, format: str = "yaml", file: str | None = None) -> Loaded:
-    """Parse a text of one of FORMATS."""
+    """format: yaml, toml or json."""
     text = plain(text)
     if format == "toml":
         loaded = _load_toml(text, file)

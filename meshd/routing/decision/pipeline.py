@@ -100,40 +100,16 @@ class Pipeline:
         strategies: Mapping[str, Callable[[Context], Strategy]] = BUILT_IN,
     ) -> None:
         self.state = state
-        self._stages = list(standard_stages(state) if stages is None else stages)
-        self._group()
-        self._strategies: dict[str, Strategy] = {}
-        self._scored: dict[str, Strategy] = {}
-        for name, make in strategies.items():
-            self.add_strategy(name, make(self))
-
-    @property
-    def stages(self) -> tuple[Stage, ...]:
-        return tuple(self._stages)
-
-    def add_stage(self, stage: Stage, before: str | None = None) -> None:
-        """Put a stage before the one named, or at the end. Raises KeyError for an unknown name."""
-        self._stages.insert(len(self._stages) if before is None else self._position(before), stage)
-        self._group()
-
-    def remove_stage(self, name: str) -> None:
-        """Raises KeyError for an unknown name."""
-        del self._stages[self._position(name)]
-        self._group()
-
-    def _group(self) -> None:
-        stages = self._stages
+        self.stages = stages = tuple(standard_stages(state) if stages is None else stages)
         self.permanent = [stage for stage in stages if stage.permanent]
         self.at_retry = [stage for stage in stages if not stage.permanent and not stage.by_record]
         self.at_test = [stage for stage in stages if not stage.testable and not stage.queued]
         self._testable = [stage for stage in stages if stage.testable]
         self._clearing = [stage for stage in stages if not stage.permanent and not stage.queued]
-
-    def _position(self, name: str) -> int:
-        for index, stage in enumerate(self._stages):
-            if stage.name == name:
-                return index
-        raise KeyError(f"no stage {name!r}; there are {', '.join(stage.name for stage in self._stages)}")
+        self._strategies: dict[str, Strategy] = {}
+        self._scored: dict[str, Strategy] = {}
+        for name, make in strategies.items():
+            self.add_strategy(name, make(self))
 
     # -- strategies -----------------------------------------------------------------------------------
 
@@ -166,7 +142,7 @@ class Pipeline:
 
     def status(self, question: Question, model: ModelSpec) -> ModelStatus | None:
         """By the first stage that has something to say of it, whatever a request needs; None: it is active."""
-        for stage in self._stages:
+        for stage in self.stages:
             found = stage.status(model, question)
             if found is not None:
                 return found
@@ -208,7 +184,7 @@ class Pipeline:
         models = question.table.models
         left = list(question.pool.members)
         reports: list[StageReport] = []
-        for stage in self._stages:
+        for stage in self.stages:
             kept: list[str] = []
             dropped: list[Dropped] = []
             for model_id in left:
@@ -226,7 +202,7 @@ class Pipeline:
         return Explanation(reports, order, order[0] if order else None)
 
     def _objection(self, model: ModelSpec, question: Question) -> Dropped | None:
-        for stage in self._stages:
+        for stage in self.stages:
             reason = stage.objection(model, question)
             if reason is not None:
                 return Dropped(model.id, stage, reason)
@@ -270,7 +246,7 @@ class Pipeline:
 
     def error(self, drops: Sequence[Drop]) -> MeshError | None:
         """The error of a request that no model can be asked, if one stage alone stands in its way."""
-        return next((error for stage in self._stages if (error := stage.error(drops)) is not None), None)
+        return next((error for stage in self.stages if (error := stage.error(drops)) is not None), None)
 
     def able(self, question: Question, limit: int = 10) -> list[str]:
         """Models in any pool that could serve the request, for the error that lists them."""

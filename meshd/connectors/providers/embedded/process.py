@@ -73,8 +73,6 @@ class ChildServer:
         self._stopping: asyncio.Task[None] | None = None
         self._said = asyncio.Event()  # `ready`, or the end
         self._ended = asyncio.Event()  # the process has ended, its files may still be there
-        self._down = asyncio.Event()  # no process, no files
-        self._down.set()
         self._stderr: deque[str] = deque(maxlen=LAST_WORDS)
         self._rest = b""
         self._users = 0
@@ -106,10 +104,6 @@ class ChildServer:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(END_WITHIN):
                 await self._ended.wait()
-
-    async def until_stopped(self) -> None:
-        """Wait until no process runs and its socket is gone."""
-        await self._down.wait()
 
     def describe(self) -> dict[str, Any]:
         process = self._process
@@ -165,7 +159,6 @@ class ChildServer:
     async def _start(self) -> None:
         loop = asyncio.get_running_loop()
         self._said, self._ended = asyncio.Event(), asyncio.Event()
-        self._down.clear()
         self._stderr.clear()
         try:
             # fork and exec of a large process take milliseconds: in a thread.
@@ -175,7 +168,6 @@ class ChildServer:
             await self._stop()
             raise
         except OSError as exc:
-            self._down.set()
             raise ProviderFailure(FailureKind.CONNECTION, f"{self.name} cannot be started: {exc}") from None
         self._watch(loop, process)
         self.starts += 1
@@ -279,7 +271,6 @@ class ChildServer:
             self._stderr.append(self._rest.decode(errors="replace").strip())
         self._rest = b""
         self._ended.set()
-        self._down.set()
 
     def _last_words(self) -> str:
         words = [line for line in self._stderr if line][-4:]
