@@ -28,6 +28,7 @@ from meshd.compilation.compile import Directories
 from meshd.config import MeshConfig
 from meshd.config.read.loading import is_content
 from meshd.config.source import ConfigSource
+from meshd.config.write.private_file import write_private
 from meshd.connectors.registry import ConnectorRegistry, default_registry
 from meshd.core.mailboxes import ActorUnavailable, Directory
 from meshd.facade import ModelRegistry, Router, Stats
@@ -257,7 +258,7 @@ class ModelMesh:
                 raise ValueError("save_config needs a path, or a storage connector")
             target = Path(path)
             kind = {".toml": "toml", ".json": "json"}.get(target.suffix, "yaml")
-            _write_private(target, self.config.dump(kind))
+            write_private(target, self.config.dump(kind))
             return
         storage = _open_storage(connector, settings)
         try:
@@ -369,23 +370,6 @@ def _refused(report: messages.ReloadReport) -> ConfigurationError:
     from meshd.config.mesh_config import configuration_error
 
     return configuration_error([Problem(**problem) for problem in report.problems])
-
-
-def _write_private(target: Path, text: str) -> None:
-    """All of it or nothing, and readable only by its owner: a configuration may contain keys."""
-    target = target.resolve()  # a link stays one
-    if not target.parent.is_dir():
-        raise FileNotFoundError(f"there is no directory {target.parent}")
-    descriptor, partial = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)  # made with 0600
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, target)
-    except BaseException:
-        Path(partial).unlink(missing_ok=True)
-        raise
 
 
 def _open_storage(connector: str, settings: Mapping[str, Any]) -> Any:

@@ -20,8 +20,9 @@ from meshd.core.money import dollars
 from meshd.core.records import Event
 from meshd.host import clock
 from meshd.state.directory import default_state_dir, state_dir_of
-from meshd.state.keeper import StateKeeper, StateSettings
+from meshd.state.keeper import StateKeeper
 from meshd.state.lock import StateLocked
+from meshd.state.settings import StateSettings
 
 _SYNC = "sync"
 

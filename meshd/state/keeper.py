@@ -13,7 +13,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 
@@ -35,26 +35,20 @@ from meshd.state.codec import (
 )
 from meshd.state.lock import StateLock
 from meshd.state.lost_attempts import lost_attempts
+from meshd.state.outage import Outage, Report
 from meshd.state.segments import Segments
 from meshd.state.settings import StateSettings
 from modelmesh.errors import ConfigurationError
-
-__all__ = ["StateKeeper", "StateSettings"]
 
 logger = logging.getLogger("meshd.state")
 
 WRITE_THROUGH = frozenset({"statistics"})
 """Tables too large to be mirrored: written and forgotten, read back only on request (`table`)."""
 USAGE_STORED = 400 * 86400.0  # s a day's sums are kept in the storage
-LONGEST_BACKOFF = 60.0
 ANSWERS_MAY_BE_LOST = 60.0  # s before a crash: answers since then may not have reached their apps
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.decode
-
-
-class Report(Protocol):
-    def __call__(self, type: EventType, severity: str, reason: str) -> None: ...
 
 
 class StateKeeper:
@@ -72,10 +66,10 @@ class StateKeeper:
     ) -> None:
         self.directory = directory
         self.settings = settings
-        self.error = ""
         self._now = now
         self._steady = steady or now
         self._report: Report = report or (lambda type, severity, reason: None)
+        self._outage = Outage(self._report)
         self._lock = StateLock(directory)
         self._segments = Segments(directory / "journal")
         self._storage: Storage | None = None
@@ -89,7 +83,6 @@ class StateKeeper:
         self._loaded = False
         self._synced_at = 0.0
         self._pruned_day = ""
-        self.backoff = 0.0
 
     # -- life ---------------------------------------------------------------------------------------
 
@@ -97,7 +90,7 @@ class StateKeeper:
         """Take the directory and read it. Raises only StateLocked."""
         problem = self._open()
         if problem:
-            self._outage(problem)
+            self._failed(problem)
 
     def close(self) -> None:
         """Write everything and release the directory."""
@@ -259,7 +252,7 @@ class StateKeeper:
         try:
             return self._segments.begin()
         except OSError as error:
-            self._outage(f"{self._segments.directory} cannot be written: {error.strerror or error}")
+            self._failed(f"{self._segments.directory} cannot be written: {error.strerror or error}")
             return ""
 
     def offer_segment(self) -> str:
@@ -287,9 +280,9 @@ class StateKeeper:
         if not problem:
             problem = self._write(tables=boundary or self.settings.sync_policy in ("periodic", "immediate"))
         if problem:
-            self._outage(problem)
+            self._failed(problem)
         else:
-            self._recovered()
+            self._synced()
         return self.status()
 
     def _write(self, *, tables: bool) -> str:
@@ -366,28 +359,25 @@ class StateKeeper:
         pending = len(self._pending) + len(self._ledger.changed)
         return SyncStatus(not self.error, self.error, self._synced_at, pending, self._segments.unread())
 
-    def _outage(self, problem: str) -> None:
-        if not self.error:
-            logger.warning("state is not being saved; the daemon continues in memory: %s", problem)
-            self._report(EventType.STATE_UNWRITABLE, "warning", problem)
-        self.error = problem
-        self.backoff = min(LONGEST_BACKOFF, max(self.backoff * 2, self.settings.sync_interval))
+    @property
+    def error(self) -> str:
+        """Why nothing is being saved, "" if it is."""
+        return self._outage.problem
 
-    def _recovered(self) -> None:
+    def _failed(self, problem: str) -> None:
+        self._outage.goes_on(problem, self.settings.sync_interval)
+
+    def _synced(self) -> None:
         self._synced_at = self._now()
-        self.backoff = 0.0
         day = day_of(self._synced_at)
         if day != self._pruned_day:
             self._pruned_day = day
             self._ledger.forget_days(self._synced_at)
-        if self.error:
-            logger.info("state is being saved again")
-            self.error = ""
-            self._report(EventType.STATE_RECOVERED, "info", "the state directory can be written again")
+        self._outage.is_over()
 
     def next_sync(self) -> float:
         """Seconds until `sync` should run again."""
-        return self.backoff or max(self.settings.sync_interval, 0.1)
+        return self._outage.backoff or max(self.settings.sync_interval, 0.1)
 
     # -- export ---------------------------------------------------------------------------------------
 

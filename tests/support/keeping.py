@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from meshd.spend.journal import JournalWriter, open_segment
-from meshd.state.keeper import StateKeeper, StateSettings
+from meshd.state.keeper import StateKeeper
+from meshd.state.settings import StateSettings
 
 NOW = 1_760_000_000.0  # 2025-10-09
 ID = bytes(range(16))

@@ -212,18 +212,12 @@ def init(
 
 
 def _write(target: Path, text: str, force: bool) -> None:
-    """Whole or not at all; readable by its owner alone, for it may hold keys."""
     if target.exists() and not force:
         raise daemon.Refused(f"{target} already exists; --force overwrites it")
+    from meshd.config.write.private_file import write_private
+
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}")
-    try:
-        with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-            file.write(text)
-        temporary.replace(target)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    write_private(target, text)
 
 
 def _wrote(target: Path, as_json: bool) -> None:

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from meshd.spend.journal import JournalWriter, open_segment
-from meshd.state.keeper import StateKeeper, StateSettings
+from meshd.state.keeper import StateKeeper
+from meshd.state.settings import StateSettings
 
 
 @pytest.fixture

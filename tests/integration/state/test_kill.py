@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from meshd.state.keeper import StateKeeper, StateSettings
+from meshd.state.keeper import StateKeeper
+from meshd.state.settings import StateSettings
 
 # Spends without end. Each line on stdout says what the "provider" has served in all: written after BEGIN is in the
 # journal, as the daemon sends after it.
@@ -21,7 +22,8 @@ import os, sys, time
 from pathlib import Path
 from meshd.spend.journal import JournalWriter, open_segment
 from meshd.state import segments
-from meshd.state.keeper import StateKeeper, StateSettings
+from meshd.state.keeper import StateKeeper
+from meshd.state.settings import StateSettings
 segments.SEGMENT_LIMIT = 12_000  # so that some hundred requests need several
 keeper = StateKeeper(Path(sys.argv[1]), StateSettings(), now=time.time)
 keeper.open()

@@ -19,7 +19,8 @@ from typing import Any
 import zmq
 
 from meshd.spend.journal import Begin, Settle, read_segment
-from meshd.state.keeper import StateKeeper, StateSettings
+from meshd.state.keeper import StateKeeper
+from meshd.state.settings import StateSettings
 
 NANO = 1_000_000_000
 PRICING = {"input_per_1m": 3, "output_per_1m": 7}  # USD

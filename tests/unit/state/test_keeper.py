@@ -10,8 +10,8 @@ import pytest
 from meshd.connectors.storage.open import open_storage
 from meshd.spend.journal import JournalWriter, open_segment
 from meshd.state import segments
-from meshd.state.keeper import StateSettings
 from meshd.state.lock import StateLocked
+from meshd.state.settings import StateSettings
 from tests.support.keeping import ID, NOW, Clock, begin, crash, opened, spend, usage, writer
 
 
