@@ -45,6 +45,7 @@ class StateActor(MeshActor):
         messages.OpenJournal: "open_journal",
         messages.JournalRotated: "journal_rotated",
         messages.StateChanged: "changed",
+        messages.StatisticsChanged: "statistics_changed",
         messages.GetSyncStatus: "status",
         messages.ExportState: "export",
         messages.ImportState: "import_state",
@@ -133,6 +134,9 @@ class StateActor(MeshActor):
 
     def changed(self, message: messages.StateChanged) -> None:
         self._opened().changed(message.table, message.key, message.value, durable=message.durable)
+
+    def statistics_changed(self, message: messages.StatisticsChanged) -> None:
+        self._opened().statistics_changed(message.rows)
 
     # -- writing --------------------------------------------------------------------------------------
 

@@ -202,9 +202,11 @@ class TelemetryActor(MeshActor):
             if bad:
                 logger.warning("%d stored rows of statistics are invalid and are ignored", bad)
             if lost:
+                now = self._now()
                 for outcome in outcomes_of(msgspec.convert(lost, list[LostAttempt])):
                     self._kept.statistics.record(outcome, outcome.at)
-                self._save_statistics()  # before the journal's segments are removed
+                    self._kept.seen.append((now, outcome.request_id))
+                self._save_statistics()
 
     def _takes_stored(self) -> Forward:
         return Forward(self.directory, self.name, lambda rows: messages.TableLoaded("statistics", rows or {}), {})
@@ -213,9 +215,8 @@ class TelemetryActor(MeshActor):
         kept = self._kept
         if not kept.restored and self._now() - kept.started < WAIT_FOR_STORED:
             return
-        for key, value in kept.statistics.changes(self._now()):
-            self.tell("state", messages.StateChanged("statistics", key, value))
-        self.tell("state", messages.StateChanged("statistics", COVERED, self._covered()))
+        rows = dict(kept.statistics.changes(self._now()))
+        self.tell("state", messages.StatisticsChanged(rows | {COVERED: self._covered()}))
 
     def _covered(self) -> dict[str, Any]:
         seen, now = self._kept.seen, self._now()

@@ -29,6 +29,7 @@ from meshd.messages.state import (
     OpenJournal,
     RestoredState,
     StateChanged,
+    StatisticsChanged,
     SyncStatus,
 )
 from meshd.messages.supervisor import ActorFailed, Supervision
@@ -89,6 +90,7 @@ __all__ = [
     "SecretsLookedAt",
     "SecretsResolved",
     "StateChanged",
+    "StatisticsChanged",
     "Subscribe",
     "Supervision",
     "SyncStatus",

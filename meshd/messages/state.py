@@ -20,6 +20,12 @@ class StateChanged(Message, frozen=True):
     durable: bool = False
 
 
+class StatisticsChanged(Message, frozen=True):
+    """Rows of the table `statistics` that are written together or not at all → state."""
+
+    rows: dict[str, dict[str, Any] | None]
+
+
 class LoadState(Message, frozen=True):
     """→ state at boot; answered with RestoredState."""
 

@@ -17,7 +17,7 @@ from meshd.spend.journal import Begin, Settle
 
 COVERED = "covered"
 LOST = "lost"
-"""Rows of the table `statistics` that are not statistics: what they cover, and what they lack."""
+"""Rows of the table `statistics` that are not statistics: what they cover, and what they lack of earlier lives."""
 
 LOOK_BACK = 60.0
 """s before they were saved: a request may be settled this long before it ends."""
@@ -30,6 +30,13 @@ class Covered(msgspec.Struct, frozen=True):
     until: float = 0.0
     since: float = 0.0
     seen: frozenset[str] = frozenset()
+
+
+class Lacking(msgspec.Struct, frozen=True):
+    """The row LOST: attempts that were open when their life ended, kept until statistics that have them are stored. All
+    others are in the journal until then."""
+
+    attempts: tuple[LostAttempt, ...] = ()
 
 
 class LostAttempt(msgspec.Struct, frozen=True):
@@ -67,9 +74,14 @@ def find_lost(
             continue
         used = (record.tokens_in, record.tokens_out, record.tokens_cached, record.cost)
         found.append(_lost(begin, record.at, record.ok, *used))
-    for begin in open.values():
-        found.append(_lost(begin, begin.at, False, begin.tokens_in, begin.tokens_out, 0, begin.reserved))
-    return sorted(found, key=lambda lost: lost.at)
+    return sorted((*found, *left_open(open)), key=lambda lost: lost.at)
+
+
+def left_open(open: Mapping[tuple[bytes, int], Begin]) -> list[LostAttempt]:
+    """By their reservations."""
+    return [
+        _lost(begin, begin.at, False, begin.tokens_in, begin.tokens_out, 0, begin.reserved) for begin in open.values()
+    ]
 
 
 def _lost(begin: Begin, at: float, ok: bool, *used: int) -> LostAttempt:

@@ -11,6 +11,7 @@ written when the disk accepts it again.
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from meshd.core.events import EventType
 from meshd.messages import RestoredState, SyncStatus
 from meshd.spend.calendar import Calendar
 from meshd.spend.ledger import Ledger, OpenItems, Usage, UsageKey, day_of, usage_id
-from meshd.spend.recovered import LOST, LostAttempt
+from meshd.spend.recovered import COVERED, LOST, Lacking, LostAttempt
 from meshd.state.codec import (
     EXPORT_VERSION,
     LedgerDocument,
@@ -80,6 +81,8 @@ class StateKeeper:
         self._pending: dict[tuple[str, str], dict[str, Any] | None] = {}
         self._answered: set[bytes] = set()
         self._lost: list[LostAttempt] = []  # attempts that an earlier life's statistics lack
+        self._left_open: tuple[LostAttempt, ...] = ()  # those of them that are not in the journal
+        self._covered = 0.0  # UTC s until which the stored statistics have every request
         self._loaded = False
         self._synced_at = 0.0
         self._pruned_day = ""
@@ -205,7 +208,8 @@ class StateKeeper:
             self._answered = self._segments.settled_since(now - ANSWERS_MAY_BE_LOST)
         except OSError as error:
             logger.warning("the spend journal cannot be read: %s", error)
-        self._lost = lost_attempts(storage, self._segments, self._ledger, items.open)
+        self._lost, self._left_open = lost_attempts(storage, self._segments, self._ledger, items.open)
+        self._segments.keep_all(now)
         self._ledger.bury(self._steady())
         self._ledger.forget_days(now)
         self._ledger_behind = True
@@ -219,17 +223,30 @@ class StateKeeper:
         return RestoredState(tables, frozenset(self._ledger.begun), frozenset(self._answered))
 
     def changed(self, table: str, key: str, value: dict[str, Any] | None, *, durable: bool = False) -> None:
-        if table not in WRITE_THROUGH:
-            rows = self._tables.setdefault(table, {})
-            if value is None:
-                rows.pop(key, None)
-            else:
-                rows[key] = value
+        """Of the router's tables."""
+        rows = self._tables.setdefault(table, {})
+        if value is None:
+            rows.pop(key, None)
+        else:
+            rows[key] = value
         if self.settings.sync_policy == "in-memory":
             return
         self._pending[table, key] = value
         if (durable or self.settings.sync_policy == "immediate") and not self.error:
             self.sync(boundary=durable)
+
+    def statistics_changed(self, rows: Mapping[str, dict[str, Any] | None]) -> None:
+        """Statistics, and what they cover: written together, or a request would be counted twice or never."""
+        if self.settings.sync_policy == "in-memory":
+            return
+        self._pending.update({("statistics", key): value for key, value in rows.items()})
+        if COVERED in rows:
+            self._lost = []
+            if self._left_open:
+                self._left_open = ()
+                self._pending["statistics", LOST] = None
+        if self.settings.sync_policy == "immediate" and not self.error:
+            self.sync()
 
     def table(self, table: str) -> dict[str, dict[str, Any]]:
         """All rows of a table, even if it is not mirrored."""
@@ -243,8 +260,7 @@ class StateKeeper:
             if name == table and value is not None:
                 rows[key] = value
         if table == "statistics" and self._lost:
-            rows[LOST] = {"attempts": msgspec.to_builtins(self._lost)}
-            self._lost = []
+            rows[LOST] = msgspec.to_builtins(Lacking(tuple(self._lost)))
         return rows
 
     def open_journal(self) -> str:
@@ -261,7 +277,7 @@ class StateKeeper:
 
     def rotated(self, finished: str) -> None:
         """The router left the segment `finished`, or repeats that it writes to the one it was offered."""
-        if self._segments.rotated(finished):
+        if self._segments.rotated(finished, self._now()):
             self.sync()
 
     # -- writing --------------------------------------------------------------------------------------
@@ -291,8 +307,13 @@ class StateKeeper:
         usage = set(self._ledger.changed)
         pending = dict(self._pending) if tables else {}
         changes = {stored_key(*key): _encode(value) if value is not None else None for key, value in pending.items()}
+        covered = (pending.get(("statistics", COVERED)) or {"until": self._covered})["until"]
+        if self.settings.sync_policy == "in-memory":  # no statistics are stored that could lack anything
+            covered = math.inf
+        elif self._left_open:  # with the ledger, where they are settled from now on
+            changes[stored_key("statistics", LOST)] = _encode(Lacking(self._left_open))
         try:
-            finished = self._segments.finished()
+            finished = self._segments.finished(covered, self._now())
             if self._ledger_behind or usage:
                 changes |= self._ledger_rows(usage)
             if changes:
@@ -307,6 +328,7 @@ class StateKeeper:
             return str(error)
         self._ledger.changed -= usage
         self._ledger_behind = False
+        self._covered = covered
         for key in pending:
             del self._pending[key]
         try:

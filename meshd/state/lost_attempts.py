@@ -7,22 +7,30 @@ import logging
 from meshd.sdk.storage import Storage, StorageError
 from meshd.spend.journal import Begin
 from meshd.spend.ledger import Ledger
-from meshd.spend.recovered import COVERED, Covered, LostAttempt, find_lost
+from meshd.spend.recovered import COVERED, LOST, Covered, Lacking, LostAttempt, find_lost, left_open
 from meshd.state.codec import read_stored, stored_key
 from meshd.state.segments import Segments
 
 logger = logging.getLogger("meshd.state")
 
 
-def lost_attempts(storage: Storage, segments: Segments, ledger: Ledger, begun: tuple[Begin, ...]) -> list[LostAttempt]:
-    """Empty for statistics of an older version, which do not say what they cover."""
+def lost_attempts(
+    storage: Storage, segments: Segments, ledger: Ledger, begun: tuple[Begin, ...]
+) -> tuple[list[LostAttempt], tuple[LostAttempt, ...]]:
+    """(all that statistics lack, those of them that were open when their life ended).
+
+    Statistics of an older version do not say what they cover: none is missing from them.
+    """
     try:
+        lacking = read_stored("statistics", storage.load(stored_key("statistics", LOST)), Lacking) or Lacking()
         covered = read_stored("statistics", storage.load(stored_key("statistics", COVERED)), Covered)
         if covered is None:
-            if next(iter(storage.items("table/statistics/")), None) is not None:
-                return []
+            rows = (key for key, _ in storage.items("table/statistics/") if key != stored_key("statistics", LOST))
+            if next(rows, None) is not None:
+                return [], ()
             covered = Covered()
-        return find_lost(segments.records(), ledger.open, covered, begun)
+        found = find_lost(segments.records(), ledger.open, covered, begun)
+        return [*lacking.attempts, *found], (*lacking.attempts, *left_open(ledger.open))
     except (OSError, StorageError) as error:
         logger.warning("the requests missing from the statistics cannot be read: %s", error)
-        return []
+        return [], ()

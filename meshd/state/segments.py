@@ -1,10 +1,11 @@
 """The journal's segment files: the current one, and how far each is folded into the ledger.
 
-Owns: STATE_DIR/journal. Must never: remove a segment before its content is in the storage.
+Owns: STATE_DIR/journal. Must never: remove a segment before its content is in the storage, in sums and in statistics.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 from collections.abc import Iterator
@@ -12,9 +13,11 @@ from pathlib import Path
 
 from meshd.spend.journal import Begin, Settle, create_segment, read_segment
 from meshd.spend.ledger import Ledger
+from meshd.spend.recovered import LOOK_BACK
 
 logger = logging.getLogger("meshd.state")
 SEGMENT_LIMIT = 8 * 1024 * 1024
+WAIT_FOR_STATISTICS = 300.0  # s that a finished segment is kept for them
 
 
 class Segments:
@@ -28,6 +31,7 @@ class Segments:
         self._inodes: dict[str, int] = {}  # of those created here
         self.offered = ""  # the segment that the router was asked to switch to
         self._begun = False
+        self._finished: dict[str, float] = {}  # finished segments → until when (UTC s) statistics have to cover
 
     def make(self) -> None:
         """Raises OSError."""
@@ -66,7 +70,7 @@ class Segments:
                 return ""
         return self.path(self.offered)
 
-    def rotated(self, finished: str) -> bool:
+    def rotated(self, finished: str, now: float) -> bool:
         """Whether the router, which left the segment `finished`, has switched to the one it was offered.
 
         A restarted router reopens the current one and reports that too, which is not a rotation.
@@ -74,8 +78,14 @@ class Segments:
         known = {self.path(name) if name else "" for name in (self.current, self.offered)}
         if not self.offered or finished not in known:
             return False
+        self._finished[self.current] = now + LOOK_BACK  # a request may end later than its attempt is settled
         self.current, self.offered = self.offered, ""
         return True
+
+    def keep_all(self, now: float) -> None:
+        """Until statistics have what earlier lives left in them."""
+        with contextlib.suppress(OSError):
+            self._finished.update(dict.fromkeys(self.names(), now))
 
     def path(self, name: str) -> str:
         return str(self.directory / name)
@@ -147,9 +157,13 @@ class Segments:
         except OSError:
             return 0
 
-    def finished(self) -> list[str]:
-        """Segments that are no longer written to. Raises OSError."""
-        return [name for name in self.names() if name not in (self.current, self.offered)]
+    def finished(self, covered: float, now: float) -> list[str]:
+        """Segments that are no longer written to, and whose requests the stored statistics have. covered: until when
+        they have them. Both are UTC seconds. Raises OSError."""
+        needed = [
+            name for name, until in self._finished.items() if covered < until and now < until + WAIT_FOR_STATISTICS
+        ]
+        return [name for name in self.names() if name not in (self.current, self.offered, *needed)]
 
     def remove(self, names: list[str]) -> None:
         """Their records are in the storage, except for a torn end. Raises OSError."""
@@ -161,3 +175,4 @@ class Segments:
             path.unlink()
             self.offsets.pop(name, None)
             self._inodes.pop(name, None)
+            self._finished.pop(name, None)

@@ -288,8 +288,8 @@ def test_telemetry_writes_counts_and_keeps_secrets_out(
     assert "the-known-secret" not in text
     assert "abcdefghijkl" not in text
     assert '"request":"ab"' in text
-    saved = {message.key for message in neighbours.waiting("state") if isinstance(message, messages.StateChanged)}
-    assert "model\0p/m\0total" in saved
+    [saved, *_] = [each for each in neighbours.waiting("state") if isinstance(each, messages.StatisticsChanged)]
+    assert "model\0p/m\0total" in saved.rows
     status = neighbours.directory.ask("telemetry", messages.TelemetryStatus(), 5)
     assert status[0]["written"] == 4
     refused = Prepare(generation({"observability": {"logging": "no.v1"}}))

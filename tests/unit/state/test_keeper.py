@@ -9,6 +9,7 @@ import pytest
 
 from meshd.connectors.storage.open import open_storage
 from meshd.spend.journal import JournalWriter, open_segment
+from meshd.spend.recovered import COVERED, LOOK_BACK
 from meshd.state import segments
 from meshd.state.lock import StateLocked
 from meshd.state.settings import StateSettings
@@ -76,6 +77,7 @@ def test_a_crash_counts_spend_once_wherever_the_last_sync_was(tmp_path: Path, co
     assert usage(second)["cost"] == 530
     assert usage(second)["requests"] == 4
     assert second.load().begun == {left_open}
+    second.statistics_changed({COVERED: {"until": NOW, "since": NOW - 60, "seen": []}})
     second.sync()
     assert os.listdir(tmp_path / "state" / "journal") == []
     crash(second)
@@ -148,6 +150,10 @@ def test_a_segment_is_rotated_and_removed(tmp_path: Path, monkeypatch: pytest.Mo
     keeper.sync()
     assert keeper.spend_today() == 15
     assert usage(keeper)["cost"] == 15
+    both = {Path(first).name, Path(offered).name}
+    assert set(os.listdir(tmp_path / "state" / "journal")) == both, "statistics may still lack its requests"
+    keeper.statistics_changed({COVERED: {"until": NOW + LOOK_BACK, "since": NOW, "seen": []}})
+    keeper.sync()
     assert os.listdir(tmp_path / "state" / "journal") == [Path(offered).name]
     keeper.close()
 
@@ -198,7 +204,7 @@ def test_another_storage_at_a_reload_gets_everything(tmp_path: Path) -> None:
 
 def test_statistics_are_written_through_and_not_mirrored(tmp_path: Path) -> None:
     keeper = opened(tmp_path)
-    keeper.changed("statistics", "model\0m\0t", {"b": 1})
+    keeper.statistics_changed({"model\0m\0t": {"b": 1}})
     assert keeper.table("statistics") == {"model\0m\0t": {"b": 1}}
     keeper.sync()
     assert "statistics" not in keeper.load().tables

@@ -60,6 +60,6 @@ def test_counters_outlive_a_hundred_deaths_under_load(tmp_path: Path) -> None:
     assert directory.ask("telemetry", messages.Beat()) is True
     directory.tell("telemetry", messages.TableLoaded("statistics", {}))
     directory.ask("telemetry", messages.FlushTelemetry())
-    keys = {state.get(timeout=5).message.key for _ in range(state.qsize())}
+    keys = {key for _ in range(state.qsize()) for key in state.get(timeout=5).message.rows}
     assert "model\0p/m\0total" in keys
     actor.actor_ref.stop(timeout=5)
