@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 
 from meshd.config import MeshConfig
 from meshd.config.schema import PoolConfig
-from meshd.routing.decision.stages.capability import answered
+from meshd.operations.known import answered
 from meshd.routing.select.expression import compile_selection, unmet
 from meshd.routing.table.capabilities import PREDEFINED_POOLS, CapabilityTree
 from meshd.routing.table.policies import (

@@ -7,7 +7,7 @@ Must never: do I/O (names were looked up when the generation was made), or count
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 import msgspec
@@ -76,10 +76,17 @@ class AppMatcher:
             return Identity(self._default, DEFAULT_APP, name) if name in self.last_seen else None
         return Identity(spec, spec.name, spec.name)
 
-    def check(self, identity: Identity, target: Target, fields: Mapping[str, msgspec.Raw] | None = None) -> None:
-        """Raises AccessDeniedError if the app may not ask for that. fields: of the body, which may name models."""
+    def check(
+        self,
+        identity: Identity,
+        target: Target,
+        fields: Mapping[str, msgspec.Raw] | None = None,
+        text: Collection[str] = (),
+    ) -> None:
+        """Raises AccessDeniedError if the app may not ask for that. fields: of the body, which may name models; those
+        in `text` do not."""
         spec, table = identity.spec, self._table
-        named = None if fields is None else forbidden(load_body_fields(), fields, spec, table)
+        named = None if fields is None else forbidden(load_body_fields(), fields, spec, table, text)
         if named is not None:
             raise AccessDeniedError(
                 told(

@@ -44,6 +44,7 @@ from meshd.gateway.upkeep.probes import Probes
 from meshd.gateway.upkeep.spend_segments import SpendSegments, not_written
 from meshd.gateway.waiting_room import WaitingRoom
 from meshd.host import clock
+from meshd.operations.known import by_path
 from meshd.routing.availability import interventions, recovery
 from meshd.routing.availability.state import MeshState
 from meshd.routing.decision import features
@@ -93,8 +94,9 @@ class Router:
         self.model_lists = ModelLists(runtime, actors.tell)
         self.health_reports = HealthReports(runtime, actors.tell)
         self.cache = ResponseCache(actors.spawn)
-        self.dispatcher = Dispatcher(frozenset(arrival.OPERATIONS), self._infer)
-        self.admission = Admission(self._begin, frozenset(arrival.OPERATIONS), _limits(self._settings))
+        self._operations = by_path()
+        self.dispatcher = Dispatcher(frozenset(self._operations), self._infer)
+        self.admission = Admission(self._begin, frozenset(self._operations), _limits(self._settings))
         self.server = IpcServer(self.admission, on_event=self._peer_event)
         self.inproc = InprocFrontend(self.admission)
         self._frontends: tuple[Frontend, ...] = (self.server, self.inproc)
@@ -136,7 +138,7 @@ class Router:
         request.task.add_done_callback(ended)
 
     async def _infer(self, request: Request) -> None:
-        operation = arrival.OPERATIONS[request.path]
+        operation = self._operations[request.path]
         if self.first_lists.expected:
             offers = partial(self._offers, request, operation)
             await self.first_lists.wait(request.arrived, request.deadline.at, offers)

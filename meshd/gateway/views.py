@@ -17,6 +17,7 @@ from meshd.core.member_key import member_key
 from meshd.core.money import dollars
 from meshd.core.redaction import redact_url
 from meshd.gateway.reports.state_publisher import amount_of
+from meshd.operations.known import usual
 from meshd.routing.availability import recovery
 from meshd.routing.availability.recovery import ACTIVE, STANDBY
 from meshd.routing.availability.state import ProviderState
@@ -26,9 +27,8 @@ from meshd.routing.rates.rates import Headroom
 from meshd.routing.request.needs import RequestNeeds
 from meshd.routing.request.question import Question
 from meshd.routing.table.specs import ANY_APP, AppSpec, ModelSpec, PoolSpec, ProviderSpec, RoutingTable
-from meshd.sdk.provider import Operation
 
-_ANY = RequestNeeds(Operation.CHAT)
+_ANY = RequestNeeds(usual())
 
 
 class View:

@@ -8,7 +8,6 @@ Everything here runs on the router's event loop: a connector awaits, and never b
 
 from __future__ import annotations
 
-import enum
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ import msgspec
 
 from meshd.sdk.credentials import Credentials, secrets_of
 from meshd.sdk.failure import FailureKind, ProviderFailure, RateLimits, Usage
+from meshd.sdk.operation import Operation
 from meshd.sdk.settings import ProviderSettings
 
 __all__ = [
@@ -34,14 +34,6 @@ __all__ = [
     "StreamEvent",
     "Usage",
 ]
-
-
-class Operation(enum.StrEnum):
-    """The kind of request, named after its OpenAI endpoint."""
-
-    CHAT = "chat.completions"
-    COMPLETION = "completions"
-    EMBEDDINGS = "embeddings"
 
 
 @dataclass(slots=True)

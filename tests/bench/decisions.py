@@ -7,6 +7,7 @@ import statistics
 import time
 from random import random
 
+from meshd.operations import chat
 from meshd.routing.attempts.plan import AttemptStep, GiveUp, RequestPlan
 from meshd.routing.availability.state import MeshState
 from meshd.routing.decision.pipeline import Pipeline
@@ -16,7 +17,7 @@ from meshd.routing.request.question import Question, Requester
 from meshd.routing.select.expression import compile_selection
 from meshd.routing.table.capabilities import CapabilityTree
 from meshd.routing.table.specs import Allowance, ModelSpec, PoolSpec, Pricing, ProviderSpec, RateSpec, RoutingTable
-from meshd.sdk.provider import Operation, Usage
+from meshd.sdk.provider import Usage
 from tests.bench.figures import Figure
 
 CHAT = "generation.text-generation.chat-completion"
@@ -49,7 +50,7 @@ def _cost(models: int, pools: int) -> float:
     taken = []
     for body in bodies:
         began = time.perf_counter()
-        asked, needs = read(Operation.CHAT, body)
+        asked, needs = read(chat.CHAT, body)
         plan = RequestPlan(pipeline, Question(made, made.resolve(asked).pool, needs, 1000.0, requester), 2000.0)
         step = plan.next(1000.0)
         taken.append(time.perf_counter() - began)
@@ -103,7 +104,7 @@ def _ruled_cost(strategy: str, body: bytes = BODY % b"pool", **rules: object) ->
     pipeline, taken, now, requester = Pipeline(state), [], 1000.0, Requester(random=random)
     gc.collect()
     gc.freeze()
-    needs = read(Operation.CHAT, body)[1]
+    needs = read(chat.CHAT, body)[1]
     for _ in range(3_000):
         now += 0.001
         began = time.perf_counter()

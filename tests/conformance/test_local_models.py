@@ -22,6 +22,9 @@ import pytest
 
 from meshd.connectors.providers.embedded.embeddings import LocalEmbeddingsProvider
 from meshd.connectors.providers.embedded.llm import LocalLlmProvider
+from meshd.operations.chat import CHAT
+from meshd.operations.completion import COMPLETION
+from meshd.operations.embeddings import EMBEDDINGS
 from meshd.pull.bring import pull
 from meshd.sdk import FailureKind, Operation, ProviderCall, ProviderFailure, ProviderSettings
 
@@ -37,7 +40,7 @@ def weights() -> Path:
     return DATA
 
 
-def call(body: dict[str, Any], model: str, operation: Operation = Operation.CHAT, **options: Any) -> ProviderCall:
+def call(body: dict[str, Any], model: str, operation: Operation = CHAT, **options: Any) -> ProviderCall:
     fields = msgspec.json.decode(msgspec.json.encode(body), type=dict[str, msgspec.Raw])
     return ProviderCall(operation, model, fields, **options)
 
@@ -93,7 +96,7 @@ async def test_chat_stream_completion_and_what_is_known_without_a_child(llm: Loc
     assert events[-1].usage is not None
 
     body = {"prompt": "Once upon a time", "max_tokens": 8}
-    answer = await llm.execute(call(body, LLM, Operation.COMPLETION))
+    answer = await llm.execute(call(body, LLM, COMPLETION))
     assert msgspec.json.decode(answer.body)["choices"][0]["text"]
     assert child(llm, LLM)["resident_memory"] > 10_000_000
 
@@ -160,7 +163,7 @@ from meshd.sdk import *
 from meshd.connectors.providers.embedded.embeddings import LocalEmbeddingsProvider
 async def main():
     p = LocalEmbeddingsProvider(ProviderSettings("e", "x", runtime_dir={str(tmp_path)!r}))
-    await p.execute(ProviderCall(Operation.EMBEDDINGS, {E5!r}, {{"input": msgspec.Raw(b'"a"')}}))
+    await p.execute(ProviderCall(EMBEDDINGS, {E5!r}, {{"input": msgspec.Raw(b'"a"')}}))
     print(p.describe()["children"][{E5!r}]["pid"], flush=True)
     await asyncio.sleep(60)
 asyncio.run(main())
@@ -182,7 +185,7 @@ def similarity(one: list[float], other: list[float]) -> float:
 async def test_embeddings_mean_something(embeddings: LocalEmbeddingsProvider):
     assert [row.id for row in await embeddings.list_models()] == [E5]
     texts = ["The cat sat on the mat.", "A kitten lay on the rug.", "Interest rates rose again."]
-    answer = await embeddings.execute(call({"input": texts}, E5, Operation.EMBEDDINGS))
+    answer = await embeddings.execute(call({"input": texts}, E5, EMBEDDINGS))
     vectors = [row["embedding"] for row in msgspec.json.decode(answer.body)["data"]]
     assert [len(vector) for vector in vectors] == [384] * 3
     assert math.isclose(math.hypot(*vectors[0]), 1.0, abs_tol=1e-3)
@@ -193,7 +196,7 @@ async def test_embeddings_mean_something(embeddings: LocalEmbeddingsProvider):
 
 async def test_the_forms_of_an_embedding(embeddings: LocalEmbeddingsProvider):
     body = {"input": "one text", "dimensions": 64, "encoding_format": "base64", "input_type": "passage"}
-    answer = await embeddings.execute(call(body, E5, Operation.EMBEDDINGS))
+    answer = await embeddings.execute(call(body, E5, EMBEDDINGS))
     packed = msgspec.json.decode(answer.body)["data"][0]["embedding"]
     vector = struct.unpack("<64f", base64.b64decode(packed))
     assert math.isclose(math.hypot(*vector), 1.0, abs_tol=1e-3)
@@ -210,6 +213,6 @@ async def test_the_forms_of_an_embedding(embeddings: LocalEmbeddingsProvider):
 )
 async def test_bad_input_to_embeddings(embeddings: LocalEmbeddingsProvider, body, kind, words):
     with pytest.raises(ProviderFailure, match=words) as caught:
-        await embeddings.execute(call(body, E5, Operation.EMBEDDINGS))
+        await embeddings.execute(call(body, E5, EMBEDDINGS))
     assert caught.value.kind is kind
     assert caught.value.status == 400

@@ -6,7 +6,6 @@ Must never: send anything to a provider.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
@@ -14,23 +13,21 @@ import typer
 from meshd.cli import daemon, helping, names
 from meshd.cli.screen import output as out
 from meshd.cli.show import budget as budgets
+from meshd.operations.known import OPERATIONS, usual
+from meshd.sdk.operation import Operation
 
 app = helping.Commands()
 
 _WORD = "word "  # about one token
 
 
-class Operation(StrEnum):
-    chat = "chat"
-    completion = "completion"
-    embeddings = "embeddings"
+_CALLS = {each.word: each for each in OPERATIONS.values() if each.example}
 
 
-_PATHS = {
-    Operation.chat: "/v1/chat/completions",
-    Operation.completion: "/v1/completions",
-    Operation.embeddings: "/v1/embeddings",
-}
+def _call(word: str) -> Operation:
+    if word not in _CALLS:
+        raise typer.BadParameter(f"{word!r} is not one of {', '.join(map(repr, _CALLS))}")
+    return _CALLS[word]
 
 
 @app.command(rich_help_panel=out.LOOK)
@@ -48,9 +45,15 @@ def explain(
     image: Annotated[bool, typer.Option("--image", help="The request carries an image.")] = False,
     tokens: Annotated[int, typer.Option(min=1, metavar="N", help="The prompt is about N tokens long.")] = 1,
     max_tokens: Annotated[int | None, typer.Option(min=1, metavar="N", help="The answer may be N tokens long.")] = None,
-    operation: Annotated[
+    call: Annotated[
         Operation | None,
-        typer.Option("--for", metavar="CALL", help=f"{', '.join(Operation)}. Default: the one that MODEL is for."),
+        typer.Option(
+            "--for",
+            metavar="CALL",
+            parser=_call,
+            autocompletion=lambda: list(_CALLS),
+            help=f"{', '.join(_CALLS)}. Default: the one that MODEL is for.",
+        ),
     ] = None,
     as_app: Annotated[
         str | None,
@@ -69,9 +72,7 @@ def explain(
 
     $ meshctl explain chat-completion --tools --tokens 20000 --app mail
     """
-    if operation is None:
-        operation = Operation.embeddings if "embeddings" in model else Operation.chat
-    request = _request(model, operation, stream=stream, tools=tools, image=image, tokens=tokens)
+    request = _request(model, call or _meant(model), stream=stream, tools=tools, image=image, tokens=tokens)
     if max_tokens is not None:
         request["max_tokens"] = max_tokens
     if as_app is not None:
@@ -87,21 +88,22 @@ def explain(
         raise typer.Exit(daemon.REFUSED)
 
 
+def _meant(model: str) -> Operation:
+    """By the capability that the name says."""
+    named = (each for each in _CALLS.values() if any(node.rpartition(".")[2] in model for node in each.capabilities))
+    return next(named, usual())
+
+
 def _request(
     model: str, operation: Operation, *, stream: bool, tools: bool, image: bool, tokens: int
 ) -> dict[str, Any]:
+    assert operation.example is not None, "it is not offered"
     text = (_WORD * tokens).strip()
-    request: dict[str, Any] = {"model": model, "path": _PATHS[operation]}
-    if operation is Operation.embeddings:
-        request["input"] = text
-    elif operation is Operation.completion:
-        request["prompt"] = text
-    else:
-        content: Any = text
-        if image:
-            pixel = {"url": "data:image/gif;base64,R0lGODlhAQABAAAAACwAAAAAAQABAAA="}
-            content = [{"type": "text", "text": text}, {"type": "image_url", "image_url": pixel}]
-        request["messages"] = [{"role": "user", "content": content}]
+    request: dict[str, Any] = {"model": model, "path": next(iter(operation.paths.values())), **operation.example(text)}
+    if image and operation.conversation:
+        pixel = {"url": "data:image/gif;base64,R0lGODlhAQABAAAAACwAAAAAAQABAAA="}
+        parts = [{"type": "text", "text": text}, {"type": "image_url", "image_url": pixel}]
+        request[operation.text[0]] = [{"role": "user", "content": parts}]
     if stream:
         request["stream"] = True
     if tools:

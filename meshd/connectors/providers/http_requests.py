@@ -18,7 +18,8 @@ from meshd.formats.errors.wrong_address import without_endpoint
 from meshd.formats.openai.quota import QuotaQuirk
 from meshd.formats.protocol import Address, ProviderSide
 from meshd.net.encodings import readable
-from meshd.sdk.provider import Operation, ProviderCall, ProviderSettings
+from meshd.operations.known import OPERATIONS
+from meshd.sdk.provider import ProviderCall, ProviderSettings
 from modelmesh.version import VERSION
 
 USER_AGENT = f"meshd/{VERSION}"
@@ -40,7 +41,7 @@ class HttpRequests:
         self._event_headers = _for_events(self.headers)
         by_key = {id: _headers(settings, side, key) for id, key in settings.api_keys.items()}
         self._by_key = {id: (headers, _for_events(headers)) for id, headers in by_key.items()}
-        paths = {operation: side.path(operation, "", stream=False) for operation in Operation}
+        paths = {operation: side.path(operation, "", stream=False) for operation in OPERATIONS.values()}
         self.targets = {
             operation: _join(self.base, path, quirks) for operation, path in paths.items() if path is not None
         }

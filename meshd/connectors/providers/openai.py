@@ -45,7 +45,6 @@ from meshd.net.http import BodyInHand, BodyTooLarge, Transport, UpstreamBody
 from meshd.sdk.provider import (
     FailureKind,
     ModelListing,
-    Operation,
     Provider,
     ProviderAnswer,
     ProviderCall,
@@ -98,7 +97,7 @@ class OpenAIProvider(Provider):
             with Timeout(call.timeout):
                 response = await self._open(call)
                 streamed = "event-stream" in response.headers.get("content-type", "")
-                if streamed and call.operation is not Operation.EMBEDDINGS:
+                if streamed and call.operation.streamed:
                     body = await self._assembled(UpstreamBody(response), call)
                 else:
                     body = await self._body(response, call.timeout)

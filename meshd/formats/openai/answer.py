@@ -22,6 +22,7 @@ from meshd.sdk import lenient
 from meshd.sdk.message_content import read as read_said
 from meshd.sdk.provider import Operation, Usage
 
+_CHOICES = "choices"
 _VECTORS = re.compile(rb'\[[^\[]*"embedding"\s*:\s*(\[\s*[\d.-]|"[^"])')
 _NO_VECTOR = re.compile(rb'"embedding"\s*:\s*(null|\[\s*\]|"")')
 
@@ -69,7 +70,7 @@ def read_answer(body: bytes, operation: Operation, *, empty: bool = False) -> Re
         return Reading(*_read_answer_oddly(body, operation, empty))
     flags = answer.error is answer.base_resp is answer.error_code is answer.status is answer.type is wire.NULL
     if flags and (answer.x_groq is None or answer.x_groq.error is wire.NULL):
-        if operation is Operation.EMBEDDINGS:
+        if operation.rows[0] != _CHOICES:
             if _VECTORS.match(answer.data) is not None and _NO_VECTOR.search(answer.data) is None:
                 return Reading(body, _usage.usage_of(answer.usage))
         elif (size := _said_for_certain(answer.choices, operation)) is not None:
@@ -86,7 +87,7 @@ def _said_for_certain(choices: list[_Part] | None, operation: Operation) -> int 
         message, finish = choice.message, choice.finish_reason
         if choice.error is not wire.NULL or (finish and finish != "stop" and wire.is_broken_off(finish)):
             return None
-        text = choice.text if operation is Operation.COMPLETION else message.content if message is not None else None
+        text = choice.text if not operation.conversation else message.content if message is not None else None
         if not text:
             return None
         size += len(text)
@@ -99,12 +100,11 @@ def _said_for_certain(choices: list[_Part] | None, operation: Operation) -> int 
 
 def _read_answer_oddly(body: bytes, operation: Operation, empty: bool) -> tuple[bytes, Usage | None]:
     document, body = wire.document_of(body)
-    if operation is Operation.EMBEDDINGS:
-        return _read_embeddings(document, body, empty)
-    completion = operation is Operation.COMPLETION
+    if operation.rows[0] != _CHOICES:
+        return _read_rows(document, body, operation, empty)
     if (
         not error_answers.is_error(document)
-        and (made := shape.shaped(document, "message", completion=completion)) is not None
+        and (made := shape.shaped(document, "message", completion=not operation.conversation)) is not None
     ):
         document, body = made, lenient.encode(made)
     choices = wire.choices_of(document)
@@ -119,19 +119,25 @@ def _read_answer_oddly(body: bytes, operation: Operation, empty: bool) -> tuple[
     raise Unanswered("without choices" if not choices else "with choices that say nothing", document)
 
 
-def _read_embeddings(document: dict[str, Any], body: bytes, empty: bool) -> tuple[bytes, Usage | None]:
+def _read_rows(document: dict[str, Any], body: bytes, operation: Operation, empty: bool) -> tuple[bytes, Usage | None]:
     if error_answers.is_flagged(document):
         raise wire.Told(lenient.plain(document), document)
-    data = document.get("data")
+    name, member = operation.rows
+    data = document.get(name)
     rows = data if isinstance(data, list) else []
-    if (rows or (empty and data == [])) and all(isinstance(row, dict) and row.get("embedding") for row in rows):
+    if (rows or (empty and data == [])) and all(isinstance(row, dict) and _is_given(row.get(member)) for row in rows):
         return body, _usage.usage_in(document)
     if (
-        error_answers.is_error({**document, "usage": None, "data": None})
+        error_answers.is_error({**document, "usage": None, name: None})
         or error_answers.of_object(document) is not error_answers.Sign.ALIVE
     ):
         raise wire.Told(lenient.plain(document), document)
-    raise Unanswered("without data" if not rows else "with data that is not a vector", document)
+    raise Unanswered(f"without {name}" if not rows else f"with {name} of which one has no {member}", document)
+
+
+def _is_given(value: Any) -> bool:
+    """A number may be 0."""
+    return value is not None and value not in ("", [], {})
 
 
 def _is_answered(choice: Mapping[str, Any]) -> bool:

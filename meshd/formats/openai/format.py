@@ -33,7 +33,8 @@ from meshd.sdk.provider import (
 )
 from modelmesh.errors import MeshError
 
-_PATHS = {Operation.CHAT: "chat/completions", Operation.COMPLETION: "completions", Operation.EMBEDDINGS: "embeddings"}
+_NAME = "openai"
+_BASE = "/v1/"  # of an app's paths; a provider's are relative to its base URL
 
 
 class OpenAIProviderSide:
@@ -46,7 +47,8 @@ class OpenAIProviderSide:
         self._requests = RequestWriter(settings)
 
     def path(self, operation: Operation, model: str, *, stream: bool) -> str | None:
-        return _PATHS.get(operation)
+        path = operation.paths.get(_NAME)
+        return None if path is None else path.removeprefix(_BASE)
 
     def headers(self, key: str) -> Mapping[str, str]:
         if not key:
@@ -135,4 +137,4 @@ class OpenAITranslator:
         return ChunkWriter(asked)
 
 
-OPENAI = Format("openai", OpenAIProviderSide, OpenAIAppSide(), OpenAITranslator())
+OPENAI = Format(_NAME, OpenAIProviderSide, OpenAIAppSide(), OpenAITranslator())

@@ -49,8 +49,9 @@ def prefill_of(quirks: Mapping[str, Any], provider: str) -> str:
 
 def continued(fields: Mapping[str, msgspec.Raw], operation: Operation, so_far: str, how: str) -> dict[str, Any]:
     """The request's fields, asking for the rest of an answer after `so_far`. Raises CannotGoOn."""
-    if operation is Operation.COMPLETION:
-        return {**fields, "prompt": _text(fields["prompt"]) + so_far}
+    if not operation.conversation:
+        prompt = operation.text[0]
+        return {**fields, prompt: _text(fields[prompt]) + so_far}
     turn: dict[str, Any] = {"role": "assistant", "content": so_far}
     if how == "prefix":
         turn["prefix"] = True

@@ -12,7 +12,7 @@ import msgspec
 
 from meshd.formats.openai import wire
 from meshd.formats.openai.prefill import CannotGoOn, continued, prefill_of
-from meshd.sdk.provider import FailureKind, Operation, ProviderCall, ProviderFailure, ProviderSettings
+from meshd.sdk.provider import FailureKind, ProviderCall, ProviderFailure, ProviderSettings
 
 _TRUE = msgspec.Raw(b"true")
 _encode = msgspec.json.Encoder().encode
@@ -58,6 +58,6 @@ def choices_asked_for(call: ProviderCall) -> int:
 
 
 def asks_for_no_vectors(call: ProviderCall) -> bool:
-    if call.operation is not Operation.EMBEDDINGS or (given := call.fields.get("input")) is None:
+    if call.operation.output or (given := call.fields.get(call.operation.text[0])) is None:
         return False
     return len(given) < 64 and bytes(given).translate(None, b" \t\r\n") == b"[]"

@@ -18,7 +18,7 @@ class ChunkSeam:
     def __init__(self, first: bytes, operation: Operation) -> None:
         said = _object(first)
         self._identity = {name: said[name] for name in _IDENTITY if name in said}
-        self._completion = operation is Operation.COMPLETION
+        self._completion = not operation.conversation
 
     def event(self, event: StreamEvent, text: str, usage: Usage | None) -> bytes | None:
         """text: instead of the event's own. usage: of the whole stream, where the event reports any. None if there is

@@ -19,10 +19,11 @@ from meshd.gateway.app_identity import Identity
 from meshd.gateway.cache.cache import ResponseCache
 from meshd.gateway.control.base import Group, text
 from meshd.gateway.control.dispatcher import Call, Dispatcher
-from meshd.gateway.requests import arrival, token_counting
+from meshd.gateway.requests import token_counting
 from meshd.gateway.requests.hedging import hedge_delay
 from meshd.gateway.runtime import Runtime
 from meshd.host import clock
+from meshd.operations.known import by_path, of_body
 from meshd.routing.attempts.errors.no_model import Consulted, none_left
 from meshd.routing.attempts.waiting import Wait, wait_of
 from meshd.routing.decision import pipeline
@@ -34,7 +35,6 @@ from meshd.routing.request.session import session_of
 from meshd.routing.request.tokens import vocabularies_wanted
 from meshd.routing.table.access import pools_to_try
 from meshd.routing.table.specs import PoolSpec, Target
-from meshd.sdk.provider import Operation
 from modelmesh.errors import AccessDeniedError, InvalidRequestError, MeshError, NotFoundError
 from modelmesh.wording import no_such
 
@@ -55,7 +55,7 @@ class Explain(Group):
         fields = reading.split(encoded)
         denied = None
         try:
-            runtime.apps.check(identity, target, fields)
+            runtime.apps.check(identity, target, fields, needs.operation.text)
         except AccessDeniedError as error:
             if not self.is_admin(call):
                 raise
@@ -100,10 +100,10 @@ class Explain(Group):
         self, body: dict[str, Any], identity: Identity
     ) -> tuple[bytes, tuple[str, Target, reading.RequestNeeds]]:
         """(the body, (what it asks for, what that is, what it needs)). Raises InvalidRequestError, NotFoundError."""
-        path = str(body.pop("path", "") or _path_for(body))
-        operation = arrival.OPERATIONS.get(path)
+        path = body.pop("path", "")
+        operation = by_path().get(str(path)) if path else of_body(body)
         if operation is None:
-            raise InvalidRequestError(f"path is one of {', '.join(arrival.OPERATIONS)}", param="path")
+            raise InvalidRequestError(f"path is one of {', '.join(by_path())}", param="path")
         encoded = msgspec.json.encode(body)
         try:
             asked, needs = reading.read(operation, encoded)
@@ -232,7 +232,7 @@ class Explanation:
         }
 
     def _hedge(self, pool: PoolSpec) -> dict[str, Any] | None:
-        if pool.hedge_after is None:
+        if pool.hedge_after is None or not self.questions[0].needs.operation.hedged:
             return None
         known = None if self.chosen is None else self.runtime.state.model(self.chosen)
         stream = self.questions[0].needs.stream
@@ -261,13 +261,3 @@ def _stages(explained: pipeline.Explanation) -> list[dict[str, Any]]:
         }
         for stage in explained.stages
     ]
-
-
-def _path_for(body: dict[str, Any]) -> str:
-    """The endpoint that a request of this shape goes to."""
-    wanted = Operation.CHAT
-    if "input" in body:
-        wanted = Operation.EMBEDDINGS
-    elif "prompt" in body:
-        wanted = Operation.COMPLETION
-    return next(path for path, operation in arrival.OPERATIONS.items() if operation is wanted)

@@ -6,7 +6,6 @@ Must never: reserve anything, or answer.
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
 
 from meshd.compilation.body_fields import load_body_fields
 from meshd.core.records import Outcome
@@ -25,12 +24,6 @@ from meshd.sdk import lenient
 from meshd.sdk.provider import Operation
 from modelmesh.errors import InvalidRequestError, MeshError, NotFoundError
 from modelmesh.wording import MOST_NAMES, short, told
-
-OPERATIONS: Mapping[str, Operation] = {
-    "/v1/chat/completions": Operation.CHAT,
-    "/v1/completions": Operation.COMPLETION,
-    "/v1/embeddings": Operation.EMBEDDINGS,
-}
 
 
 def begin(runtime: Runtime, request: Request, operation: Operation) -> InferenceRequest:
@@ -55,7 +48,7 @@ def begin(runtime: Runtime, request: Request, operation: Operation) -> Inference
     except UnknownModel as unknown:
         raise unknown_model(unknown, table, runtime.apps.identify(request.caller).spec) from None
     identity = runtime.apps.identify(request.caller, request.arrived_at)
-    runtime.apps.check(identity, target, fields)
+    runtime.apps.check(identity, target, fields, operation.text)
     needs = load_body_fields().judged(needs, fields, budgeted=table.budgeted)
     session = session_of(target.pool, request.headers, fields, identity.label)
     requester = Requester(identity.spec, identity.account, identity.label, session, random.random, request.caller.uid)

@@ -23,7 +23,7 @@ def outcome(
     return Outcome(
         request_id=request.request_id.hex(),
         at=request.arrived_at,
-        operation=operation,
+        operation=operation.name,
         asked=asked,
         status=status,
         app=identity.label,

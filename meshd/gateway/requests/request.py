@@ -137,7 +137,7 @@ class InferenceRequest:
         """One attempt, or two that race; whether the request is over."""
         if step.rotated_from is not None:
             self._rotated(step.pool.name, step.rotated_from, step.model.id)
-        after = step.pool.hedge_after
+        after = step.pool.hedge_after if self.operation.hedged else None
         delay = hedge_delay(after, self._latencies(step.model)) if after is not None else None
         if delay is None or step.wait or self.delivery.begun:
             attempt = UpstreamAttempt(self, step)
@@ -246,7 +246,7 @@ class InferenceRequest:
         if self.delivery.continued and limit is not None:
             return reading.with_output_limit(self.fields, limit, name)
         limitless = model.max_output_tokens is None and model.context_window is None
-        if limitless and limit is None and model.pricing.output_per_1m and self.operation is not Operation.EMBEDDINGS:
+        if limitless and limit is None and model.pricing.output_per_1m and self.operation.output:
             return reading.with_output_limit(self.fields, OUTPUT_UNKNOWN, name)
         return self.fields
 

@@ -91,6 +91,8 @@ class Delivery:
     def cannot_continue(self, policy: StreamPolicy) -> str:
         """Why another model cannot continue, "" if it can."""
         needs = self._needs
+        if not needs.operation.continued:
+            return f"{needs.operation} cannot be continued"
         if policy.on_failure == "terminate":
             return "stream.on_failure is terminate"
         if needs.choices > 1:

@@ -15,21 +15,15 @@ import msgspec
 from meshd.gateway.requests.attempt import UpstreamAttempt
 from meshd.gateway.runtime import Runtime
 from meshd.host import clock
+from meshd.operations.known import OPERATIONS, serves
 from meshd.routing.attempts.book import AttemptBook, AttemptStep
 from meshd.routing.attempts.counters import LocalCounters
-from meshd.routing.decision.stages.capability import serves
 from meshd.routing.rates.key_ring import OF_A_KEY
 from meshd.routing.request import needs as reading
 from meshd.routing.request.needs import RequestNeeds
 from meshd.routing.request.question import Question
 from meshd.routing.table.specs import ModelSpec, PoolSpec
 from meshd.sdk.provider import FailureKind, Operation, ProviderFailure, RateLimits, Usage
-
-_ASKS: dict[Operation, dict[str, Any]] = {
-    Operation.CHAT: {"messages": [{"role": "user", "content": "a"}]},
-    Operation.COMPLETION: {"prompt": "a"},
-    Operation.EMBEDDINGS: {"input": "a"},
-}
 
 
 class NotSent(Exception):
@@ -58,12 +52,11 @@ class TokenProbe:
         if model.provider not in runtime.table.providers:
             raise NotSent("a reload took it away meanwhile")
         self.runtime = runtime
-        self.operation = _operation(model)
+        self.operation, asked = _smallest(model)
         self.request_id = os.urandom(16)
         self._timeout = timeout
-        asked = dict(_ASKS[self.operation])
         limit = runtime.state.output_limit(model)
-        if self.operation is not Operation.EMBEDDINGS and limit:
+        if self.operation.output and limit:
             asked[limit] = 1
         body = msgspec.json.encode({"model": model.upstream, **asked})
         self._fields = reading.split(body)
@@ -148,11 +141,11 @@ class OneAttempt:
         self.cancelled(now, duration, step=step, usage=usage, sent=True)
 
 
-def _operation(model: ModelSpec) -> Operation:
-    """The one by which the model answers with text or vectors. Raises NotSent: images and speech have no smallest
-    part."""
+def _smallest(model: ModelSpec) -> tuple[Operation, dict[str, Any]]:
+    """An operation that the model answers, and the smallest body for it. Raises NotSent: images and speech have no
+    smallest part."""
     if model.synchronous:
-        for operation in _ASKS:
-            if any(serves(operation, capability) for capability in model.capabilities):
-                return operation
+        for operation in OPERATIONS.values():
+            if operation.example and any(serves(operation, capability) for capability in model.capabilities):
+                return operation, operation.example("a")
     raise NotSent(f"{model.id} cannot be asked for one token")

@@ -76,6 +76,7 @@ class Course:
         self.failure: ProviderFailure | None = None
         self.stays = False  # a back-off at the model that failed is worth waiting for
         self.fatal = False
+        self.once = False  # it may have been carried out, and may not be asked again
         self.late = False  # the request's deadline ended an attempt
         self.shortages = 0  # attempts in a row that this machine could not send
         self.short_since = now

@@ -44,7 +44,7 @@ class RequestPlan(Results):
         """The next step. Every `AttemptStep` has to end with succeeded, failed, cancelled, lost or ran_out."""
         assert not self.book.open, "an attempt is not closed"
         self.changes += recovery.wake(self.state, now)
-        if self.fatal:
+        if self.fatal or self.once:
             return GiveUp(ended.exhausted(self, now))
         if self.late or now >= self.deadline:
             return GiveUp(ended.shortage(self) or ended.timed_out(self))

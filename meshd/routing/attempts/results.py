@@ -102,6 +102,7 @@ class Results(Course):
         if failure.retry_after and failure.kind in _WITH_RETRY_AFTER and step.ticket is not None:
             self.state.rates.leave_alone(step.ticket, now, failure.retry_after, failure.message, longer)
         verdict = verdict_on(failure, step.pool.retry, provider)
+        self.once = step.usage != NOTHING and not self.needs.operation.retried
         if verdict is Verdict.FATAL:
             self.fatal = True
         elif verdict is Verdict.RETRY and self.tries[model.id] < step.pool.retry.max_attempts:

@@ -29,7 +29,7 @@ from meshd.routing.request.needs import BYTES_PER_TOKEN, TOKENS_PER_IMAGE, Reque
 from meshd.routing.table.specs import ModelSpec
 from meshd.sdk import lenient
 from meshd.sdk.message_content import read as read_said
-from meshd.sdk.provider import FailureKind, Operation, ProviderFailure, Usage
+from meshd.sdk.provider import FailureKind, ProviderFailure, Usage
 
 OUTPUT_BYTES_PER_TOKEN = 2
 """For an answer's text without its vocabulary: English has 4 to 5 bytes a token, Chinese 3, code less than English."""
@@ -83,7 +83,7 @@ def used(
 
 def _goes_on_unheard(needs: RequestNeeds, model: ModelSpec, received: Received) -> bool:
     """Whether the model may have made more than what came when the attempt was cut."""
-    if needs.operation is Operation.EMBEDDINGS:
+    if not needs.operation.output:
         return False
     return not needs.stream or (model.thinks_unheard and not received.thought)
 
@@ -141,7 +141,7 @@ def _fits_in(tokens: int, needs: RequestNeeds, model: ModelSpec) -> bool:
 def _fits_out(tokens: int, needs: RequestNeeds, model: ModelSpec, received: Received) -> bool:
     if tokens < _floor_out(needs, received):
         return False
-    if tokens <= _heard(received) and needs.operation is not Operation.EMBEDDINGS:
+    if tokens <= _heard(received) and needs.operation.output:
         return True
     return tokens <= _longest(needs, model, received) or tokens <= estimate.upper_bound(needs, model).tokens_out
 
@@ -163,7 +163,7 @@ def _floor_in(needs: RequestNeeds, model: ModelSpec) -> int:
 
 def _floor_out(needs: RequestNeeds, received: Received) -> int:
     """By the text, never by events: some servers send single characters."""
-    if needs.operation is Operation.EMBEDDINGS:
+    if not needs.operation.output:
         return 0
     if received.tokens is not None:
         return max(received.tokens // MARGIN, received.size > 0)
@@ -172,7 +172,7 @@ def _floor_out(needs: RequestNeeds, received: Received) -> int:
 
 def _longest(needs: RequestNeeds, model: ModelSpec, received: Received) -> int:
     """The most tokens that the answer can have, whatever was reserved."""
-    if needs.operation is Operation.EMBEDDINGS:
+    if not needs.operation.output:
         return 0
     heard = _heard(received)
     known = model.max_output_tokens or model.context_window

@@ -7,7 +7,7 @@ Must never: change a body where no budget applies.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
@@ -18,7 +18,6 @@ from meshd.routing.request.inside_body import Found, Inside, few, is_plain_input
 from meshd.routing.request.needs import RequestNeeds
 from meshd.routing.table.specs import FREE, AppSpec, ModelSpec, PoolSpec, RoutingTable
 from meshd.sdk.lenient import whole
-from meshd.sdk.provider import Operation
 
 _OF_A_MODEL = frozenset({"id", "name", "slug", "model", "modelid", "modelname", "modelslug", "deployment", "adapterid"})
 _NOTHING = re.compile(r"(?!)")
@@ -64,18 +63,17 @@ class BodyFields:
         costly: list[str] = []
         unknown: list[str] = []
         predicted, found = 0, Found()
-        chat = needs.operation is Operation.CHAT
+        chat = needs.operation.conversation
         if budgeted:
             if chat:
                 found = self.inside.of(fields)
             else:
-                name = "input" if needs.operation is Operation.EMBEDDINGS else "prompt"
-                if name in fields and not is_plain_input(fields[name]):
-                    found.fixed.append(f"{name}[]")
+                given = (name for name in needs.operation.text if name in fields)
+                found.fixed += [f"{name}[]" for name in given if not is_plain_input(fields[name])]
         for name, raw in fields.items():
             rule = self.rules.get(name)
             if rule is None:
-                if bytes(raw) != _NULL:
+                if bytes(raw) != _NULL and name not in needs.operation.text:
                     unknown.append(name)
             elif rule.does in ("needs_budget_free", "names_models") and not _is_harmless(raw, rule.harmless):
                 costly.append(name)
@@ -113,9 +111,11 @@ class BodyFields:
             left["messages"] = self.inside.known_messages(fields["messages"])
         return left
 
-    def names(self, fields: Mapping[str, msgspec.Raw]) -> Iterator[Named]:
-        """The models that it names beside `model`, as far as can be seen."""
+    def names(self, fields: Mapping[str, msgspec.Raw], text: Collection[str] = ()) -> Iterator[Named]:
+        """The models that it names beside `model`, as far as can be seen. text: the fields that hold the app's text."""
         for name, raw in fields.items():
+            if name in text:
+                continue
             rule = self.rules.get(name)
             if rule is None or rule.does in ("needs_budget_free", "names_models"):
                 value = _value(raw)
@@ -145,11 +145,18 @@ class BodyFields:
         return self.carries_names.search(name) is not None
 
 
-def forbidden(rules: BodyFields, fields: Mapping[str, msgspec.Raw], app: AppSpec, table: RoutingTable) -> str | None:
-    """The first model that the body names and the app may not use; None if there is none."""
+def forbidden(
+    rules: BodyFields,
+    fields: Mapping[str, msgspec.Raw],
+    app: AppSpec,
+    table: RoutingTable,
+    text: Collection[str] = (),
+) -> str | None:
+    """The first model that the body names and the app may not use; None if there is none. text: the fields that hold
+    the app's text."""
     if app.models is None and app.pools is None:
         return None
-    names = set(rules.names(fields))
+    names = set(rules.names(fields, text))
     if not names:
         return None
     allowed = _may_name(app, table)

@@ -73,7 +73,7 @@ def lookup(
     kernel, -1: unknown. Raises InvalidRequestError for an `x-mesh-cache` that says neither true nor false.
     """
     policy = pool.cache
-    if policy is None:
+    if policy is None or not needs.operation.cached:
         return None
     wish = wished(headers)
     if wish is Wish.NEVER or not (wish is Wish.ALWAYS or deterministic(needs.operation, fields)):
@@ -114,11 +114,11 @@ def wished(headers: Mapping[str, str]) -> Wish:
 def deterministic(operation: Operation, fields: Mapping[str, msgspec.Raw]) -> bool:
     """Whether the parameters make the answer repeatable.
 
-    Embeddings always. Otherwise with a `temperature` of 0, which is greedy everywhere, or a `seed`, which asks for just
-    that. A `top_p` of 0 says nothing: some providers refuse it, some ignore it. Never a web search, whose answer
-    changes with the day, nor with `store`, where each request must reach the provider.
+    Always where the operation repeats its answers. Otherwise with a `temperature` of 0, which is greedy everywhere, or
+    a `seed`, which asks for just that. A `top_p` of 0 says nothing: some providers refuse it, some ignore it. Never a
+    web search, whose answer changes with the day, nor with `store`, where each request must reach the provider.
     """
-    if operation is Operation.EMBEDDINGS:
+    if operation.repeats:
         return True
     if _given(fields, "web_search_options") or _scalar(fields, "store") is True:
         return False

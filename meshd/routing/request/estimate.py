@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from meshd.routing.request.needs import OUTPUT_LIMITS, PREAMBLE, TOOLS_PREAMBLE, RequestNeeds
 from meshd.routing.table.specs import ModelSpec
-from meshd.sdk.provider import Operation, Usage
+from meshd.sdk.provider import Usage
 
 OUTPUT_UNKNOWN = 4096
 """Tokens, if neither model nor request has a limit. If output costs money, the request is sent with this limit
@@ -43,7 +43,7 @@ def upper_bound(needs: RequestNeeds, model: ModelSpec) -> Estimate:
     the request's, else the model's, for each choice."""
     tokens_in = input_at_most(needs, model)
     tokens_out = 0
-    if needs.operation is not Operation.EMBEDDINGS:
+    if needs.operation.output:
         limit = output_limit(needs, model) or model.max_output_tokens or model.context_window or OUTPUT_UNKNOWN
         tokens_out = (limit + needs.predicted) * choices(needs, model)
     percent = write_percent(needs, model)
@@ -115,7 +115,7 @@ def why_input(needs: RequestNeeds, model: ModelSpec) -> str:
 
 def why_output(needs: RequestNeeds, model: ModelSpec) -> str:
     """For `explain`: whose limit the output of `upper_bound` is; "" where there is none."""
-    if needs.operation is Operation.EMBEDDINGS:
+    if not needs.operation.output:
         return ""
     forced = _largest(model.overrides) if model.overrides else None
     if forced is not None and forced >= (needs.max_output or 0):

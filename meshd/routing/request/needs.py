@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Literal, NamedTuple
+from functools import lru_cache
+from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
 from msgspec.structs import replace
@@ -143,7 +144,7 @@ class _Message(msgspec.Struct):
 
 
 class _Fields(msgspec.Struct):
-    """The fields that routing reads; `messages` and the like stay raw."""
+    """The fields that routing reads in every operation."""
 
     model: msgspec.Raw = msgspec.Raw(b"null")
     stream: bool | None = None
@@ -155,12 +156,15 @@ class _Fields(msgspec.Struct):
     logprobs: bool | int | None = None
     n: _Choices | None = None
     best_of: _Choices | None = None
-    messages: msgspec.Raw = msgspec.Raw(b"")
-    prompt: msgspec.Raw = msgspec.Raw(b"")
-    input: msgspec.Raw = msgspec.Raw(b"")
 
 
-_fields = msgspec.json.Decoder(_Fields)
+@lru_cache
+def _fields(operation: Operation) -> msgspec.json.Decoder[Any]:
+    """Reads them, and the operation's text as it is."""
+    text = [(name, msgspec.Raw, msgspec.Raw(b"")) for name in operation.text]
+    return msgspec.json.Decoder(msgspec.defstruct("Fields", text, bases=(_Fields,), kw_only=True))
+
+
 _object = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _string = msgspec.json.Decoder(str)
 _messages = msgspec.json.Decoder(list[_Message])
@@ -191,7 +195,7 @@ def split_oddly(body: bytes) -> dict[str, msgspec.Raw]:
 def read(operation: Operation, body: bytes) -> tuple[str, RequestNeeds]:
     """(the `model` field, what the request needs). Raises MalformedBody, UnusableModelField."""
     try:
-        fields = _fields.decode(body)
+        fields = _fields(operation).decode(body)
     except msgspec.ValidationError as error:
         raise UnusableField(f"the request cannot be read: {error}") from None
     except _UNREADABLE as error:
@@ -227,19 +231,20 @@ def _larger(*limits: int | None) -> int | None:
     return max(given) if given and min(given) > 0 else None
 
 
-def _needs(operation: Operation, fields: _Fields, body: bytes) -> RequestNeeds:
-    prompt = fields.messages or fields.prompt or fields.input
+def _needs(operation: Operation, fields: Any, body: bytes) -> RequestNeeds:
+    about: msgspec.Raw = getattr(fields, operation.text[0])
     carried = _NOTHING_CARRIED
-    if operation is Operation.CHAT and fields.messages:
-        contents = _contents(fields.messages)
+    if operation.conversation and about:
+        contents = _contents(about)
         if contents:
             carried = _carried(contents)
     kind = fields.response_format.type if fields.response_format else ""
     tools = _given(fields.tools) or _given(fields.functions)
     choices = max(fields.n or 1, fields.best_of or 1, 1)
-    if operation is Operation.COMPLETION:
-        choices *= _prompts(fields.prompt)
-    text = max(len(prompt) - carried.size, 0) // BYTES_PER_TOKEN
+    if operation.each:
+        choices *= _prompts(about)
+    size = sum(len(getattr(fields, name)) for name in operation.text)
+    text = max(size - carried.size, 0) // BYTES_PER_TOKEN
     return RequestNeeds(
         operation=operation,
         stream=bool(fields.stream),

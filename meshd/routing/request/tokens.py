@@ -49,12 +49,9 @@ def count(operation: Operation, body: bytes, tokens: Count) -> int:
     Raises MalformedBody.
     """
     fields = split(body)
-    if operation is Operation.CHAT:
+    if operation.conversation:
         return _chat(fields, tokens)
-    value = fields.get("prompt" if operation is Operation.COMPLETION else "input")
-    total = 0 if value is None else _texts(_read(value), tokens)
-    suffix = fields.get("suffix")
-    return total + (0 if suffix is None else _texts(_read(suffix), tokens))
+    return sum(_texts(_read(fields[name]), tokens) for name in operation.text if name in fields)
 
 
 def _chat(fields: Mapping[str, msgspec.Raw], tokens: Count) -> int:

@@ -8,7 +8,8 @@ import msgspec
 import pytest
 
 from meshd.connectors.providers.scripted.provider import ScriptedProvider
-from meshd.sdk import FailureKind, Operation, Provider, ProviderCall, ProviderFailure, ProviderSettings
+from meshd.operations.chat import CHAT
+from meshd.sdk import FailureKind, Provider, ProviderCall, ProviderFailure, ProviderSettings
 
 STEPS: dict[str, dict[str, Any]] = {
     "nothing": {},
@@ -46,7 +47,7 @@ STEPS: dict[str, dict[str, Any]] = {
 def call(stream: bool) -> ProviderCall:
     fields = {"messages": msgspec.Raw(b'[{"role":"user","content":"hello there"}]')}
     patience = {"timeout": 10.0 if stream else 1.0, "first_token_timeout": 0.5, "idle_timeout": 0.5}
-    return ProviderCall(Operation.CHAT, "m", fields, stream=stream, **patience)
+    return ProviderCall(CHAT, "m", fields, stream=stream, **patience)
 
 
 async def outcome(provider: Provider, stream: bool) -> dict[str, Any]:

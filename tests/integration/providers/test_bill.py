@@ -6,13 +6,14 @@ from typing import Any
 
 import msgspec
 
-from meshd.sdk import Operation, ProviderCall, ProviderFailure, Usage
+from meshd.operations.chat import CHAT
+from meshd.sdk import ProviderCall, ProviderFailure, Usage
 
 
 def call(model: str, user: str = "", stream: bool = False) -> ProviderCall:
     body = {"messages": [{"role": "user", "content": "hello there"}], "user": user}
     fields = msgspec.json.decode(msgspec.json.encode(body), type=dict[str, msgspec.Raw])
-    return ProviderCall(Operation.CHAT, model, fields, stream, 10.0, 5.0, 5.0)
+    return ProviderCall(CHAT, model, fields, stream, 10.0, 5.0, 5.0)
 
 
 async def reported(provider: Any, request: ProviderCall) -> Usage | None:

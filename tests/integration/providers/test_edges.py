@@ -14,7 +14,8 @@ import pytest
 
 from meshd.connectors.providers.openai import OpenAIProvider
 from meshd.net.tls import tls_context
-from meshd.sdk import FailureKind, Operation, ProviderCall, ProviderFailure, ProviderSettings
+from meshd.operations.chat import CHAT
+from meshd.sdk import FailureKind, ProviderCall, ProviderFailure, ProviderSettings
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n"
 WORD = b'data: {"choices":[{"delta":{"content":"a"}}]}\n\n'
@@ -22,7 +23,7 @@ WORD = b'data: {"choices":[{"delta":{"content":"a"}}]}\n\n'
 
 def call(**options: float | bool) -> ProviderCall:
     fields = {"messages": msgspec.Raw(b'[{"role":"user","content":"hi"}]')}
-    return ProviderCall(Operation.CHAT, "m", fields, **({"timeout": 10.0} | options))  # type: ignore[arg-type]
+    return ProviderCall(CHAT, "m", fields, **({"timeout": 10.0} | options))  # type: ignore[arg-type]
 
 
 def provider(base_url: str) -> OpenAIProvider:

@@ -8,7 +8,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from meshd.sdk import FailureKind, Operation, ProviderCall, ProviderFailure, StreamEvent
+from meshd.operations.chat import CHAT
+from meshd.operations.completion import COMPLETION
+from meshd.operations.embeddings import EMBEDDINGS
+from meshd.sdk import FailureKind, ProviderCall, ProviderFailure, StreamEvent
 
 FOUR_WORDS = "one two three four five six"
 
@@ -17,7 +20,7 @@ def call(stream: bool = False, **options: Any) -> ProviderCall:
     body = {"model": "ignored", "messages": [{"role": "user", "content": "hello there"}]} | options.pop("body", {})
     fields = msgspec.json.decode(msgspec.json.encode(body), type=dict[str, msgspec.Raw])
     options = {"timeout": 10.0, "first_token_timeout": 5.0, "idle_timeout": 5.0} | options
-    operation = options.pop("operation", Operation.CHAT)
+    operation = options.pop("operation", CHAT)
     return ProviderCall(operation, options.pop("model", "m"), fields, stream=stream, **options)
 
 
@@ -81,14 +84,14 @@ async def test_tool_calls_are_content(upstream):
 
 async def test_embeddings_and_completions(upstream):
     _, provider = await upstream([{"embedding": 4}, {"reply": "done"}, {"reply": "x y"}])
-    answer = await provider.execute(call(operation=Operation.EMBEDDINGS, body={"input": ["a b", "c"]}))
+    answer = await provider.execute(call(operation=EMBEDDINGS, body={"input": ["a b", "c"]}))
     document = msgspec.json.decode(answer.body)
     assert [len(row["embedding"]) for row in document["data"]] == [4, 4]
     assert answer.usage is not None
     assert answer.usage.input_tokens == 3
-    answer = await provider.execute(call(operation=Operation.COMPLETION, body={"prompt": "p"}))
+    answer = await provider.execute(call(operation=COMPLETION, body={"prompt": "p"}))
     assert msgspec.json.decode(answer.body)["choices"][0]["text"] == "done"
-    events, failure = await collect(provider, call(stream=True, operation=Operation.COMPLETION, body={"prompt": "p"}))
+    events, failure = await collect(provider, call(stream=True, operation=COMPLETION, body={"prompt": "p"}))
     assert (text(events), failure) == ("x y", None)
 
 

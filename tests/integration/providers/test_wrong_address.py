@@ -16,7 +16,8 @@ import pytest
 from aiohttp import web
 
 from meshd.connectors.providers.openai import OpenAIProvider
-from meshd.sdk.provider import FailureKind, Operation, ProviderCall, ProviderFailure, ProviderSettings
+from meshd.operations.chat import CHAT
+from meshd.sdk.provider import FailureKind, ProviderCall, ProviderFailure, ProviderSettings
 
 PAGE = "<!DOCTYPE html><html><head><title>Open WebUI</title></head><body><div id=app></div></body></html>"
 NGINX = "<html><head><title>404 Not Found</title></head><body><center><h1>404 Not Found</h1></center></body></html>"
@@ -97,7 +98,7 @@ async def failures(base_url: str, **options: Any) -> list[ProviderFailure]:
     found = []
 
     def call(stream: bool) -> ProviderCall:
-        return ProviderCall(Operation.CHAT, "m", fields, stream, 10.0, 10.0, 10.0, "r")
+        return ProviderCall(CHAT, "m", fields, stream, 10.0, 10.0, 10.0, "r")
 
     async def stream() -> list[Any]:
         return [event async for event in provider.stream(call(True))]
@@ -199,7 +200,7 @@ async def test_a_server_that_has_answered_before_is_not_suspected(serve: Any) ->
     app.router.add_post("/v1/chat/completions", chat)
     port = await serve(app)
     provider = OpenAIProvider(ProviderSettings("p", "openai-compatible.v1", base_url=f"http://127.0.0.1:{port}/v1"))
-    call = ProviderCall(Operation.CHAT, "m", {"messages": msgspec.Raw(b"[]")}, False, 10.0, 10.0, 10.0, "r")
+    call = ProviderCall(CHAT, "m", {"messages": msgspec.Raw(b"[]")}, False, 10.0, 10.0, 10.0, "r")
     await provider.execute(call)
     answers = False
     with pytest.raises(ProviderFailure, match=r"closed the connection without an answer$"):

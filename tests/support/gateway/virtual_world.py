@@ -16,10 +16,10 @@ from unittest import mock
 
 from meshd.gateway.requests import arrival
 from meshd.host import clock
+from meshd.operations import chat
 from meshd.routing.table.specs import NO_RATES, ModelSpec, PoolSpec, ProviderSpec, RateSpec
 from meshd.sdk.provider import (
     FailureKind,
-    Operation,
     Provider,
     ProviderAnswer,
     ProviderCall,
@@ -160,7 +160,7 @@ class World:
     async def ask(self, timeout: float = 60.0) -> Asked:
         exchange = Asked(timeout)
         self.asked.append(exchange)
-        await arrival.begin(self.runtime, exchange, Operation.CHAT).run()
+        await arrival.begin(self.runtime, exchange, chat.CHAT).run()
         return exchange
 
     async def ask_at(self, at: float, timeout: float = 60.0) -> Asked:
@@ -180,7 +180,7 @@ async def sdk_alone(provider: Acting, requests: int) -> list[bool]:
     for _ in range(requests):
         for attempt in range(3):
             try:
-                await provider.execute(ProviderCall(Operation.CHAT, "m", {}))
+                await provider.execute(ProviderCall(chat.CHAT, "m", {}))
             except ProviderFailure as failure:
                 status, told = failure.status, failure.retry_after or 0.0
                 final = 400 <= status < 500 and status not in (408, 409, 429)

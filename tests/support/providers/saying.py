@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from meshd.connectors.providers.openai import OpenAIProvider
+from meshd.operations.chat import CHAT
 from meshd.sdk import Operation, ProviderCall, ProviderFailure, StreamEvent
 
 DONE = b"data: [DONE]\n\n"
@@ -73,7 +74,7 @@ ERRORS: list[Any] = [
 ]
 
 
-def call(stream: bool = True, operation: Operation = Operation.CHAT, **options: Any) -> ProviderCall:
+def call(stream: bool = True, operation: Operation = CHAT, **options: Any) -> ProviderCall:
     body = options.pop("body", {"messages": [{"role": "user", "content": "hi"}]})
     fields = msgspec.json.decode(msgspec.json.encode(body), type=dict[str, msgspec.Raw])
     patience = {"timeout": 10.0, "first_token_timeout": 5.0, "idle_timeout": 5.0} | options

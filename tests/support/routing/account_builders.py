@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from meshd.operations import chat
 from meshd.routing.availability.state import MeshState
 from meshd.routing.budgets.accounts import Accounts, Refusal
 from meshd.routing.budgets.reservations import Reservation
 from meshd.routing.request.needs import RequestNeeds
 from meshd.routing.request.question import Question, Requester
 from meshd.routing.table.specs import Allowance, ModelSpec, PoolSpec, Pricing, RoutingTable
-from meshd.sdk.provider import Operation
 from tests.support.routing.routing_builders import CHAT, model
 
 DOLLAR = 1_000_000_000
@@ -21,7 +21,7 @@ MIDNIGHT = NOW + DAY / 2
 PAID = model("groq.llama", pricing=Pricing(per_request=DOLLAR // 10))
 FREE = model("local.llama")
 UNPRICED = model("groq.new", priced=False)
-NEEDS = RequestNeeds(Operation.CHAT, most=60, max_output=40)
+NEEDS = RequestNeeds(chat.CHAT, most=60, max_output=40)
 
 
 @dataclass

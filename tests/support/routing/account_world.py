@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from meshd.operations import chat
 from meshd.routing.request.needs import RequestNeeds
 from meshd.routing.request.question import Question, Requester
 from meshd.routing.table.specs import Allowance, PoolSpec, Pricing, RoutingTable
-from meshd.sdk.provider import Operation
 from tests.support.routing.routing_builders import CHAT, model
 
 NOW = 1_796_036_400.0  # 2026-11-30 11:00 UTC: a month ends with the day
@@ -30,6 +30,4 @@ TABLE = RoutingTable(RoutingTable.empty().tree, MODELS, (), POOLS, allowances=AL
 
 
 def question(pool: PoolSpec, app: str, tokens: int, now: float) -> Question:
-    return Question(
-        TABLE, pool, RequestNeeds(Operation.CHAT, most=tokens, max_output=tokens), now, Requester(account=app)
-    )
+    return Question(TABLE, pool, RequestNeeds(chat.CHAT, most=tokens, max_output=tokens), now, Requester(account=app))

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from meshd.operations.chat import CHAT
 from meshd.routing.rates.rates import Headroom, NoRoom, RateTicket
 from meshd.routing.request.needs import RequestNeeds
 from meshd.routing.request.question import Question, Requester
 from meshd.routing.table.specs import NO_RATES, AppSpec, ProviderSpec, RateSpec
-from meshd.sdk.provider import Operation
 from tests.support.routing.routing_builders import NOW, Mesh, mesh
 
 __all__ = ["NOW", "Room"]
@@ -24,7 +24,7 @@ class Room:
         self.app = AppSpec("app", rate=app)
 
     def question(self, at: float = 0.0, tokens: int = 0, output: int | None = None, account: str = "app") -> Question:
-        question = self.mesh.question(RequestNeeds(Operation.CHAT, most=tokens, max_output=output))
+        question = self.mesh.question(RequestNeeds(CHAT, most=tokens, max_output=output))
         question.now = NOW + at
         question.requester = Requester(self.app, account)
         return question

@@ -8,6 +8,7 @@ from typing import Any
 
 from msgspec import structs
 
+from meshd.operations import chat
 from meshd.routing.attempts.plan import AttemptStep, GiveUp, RequestPlan, Wait
 from meshd.routing.availability.state import Availability, MeshState
 from meshd.routing.decision.pipeline import Pipeline
@@ -15,7 +16,7 @@ from meshd.routing.request.needs import RequestNeeds
 from meshd.routing.request.question import Question, Requester
 from meshd.routing.table.capabilities import CapabilityTree
 from meshd.routing.table.specs import ModelSpec, PoolSpec, ProviderSpec, RoutingTable
-from meshd.sdk.provider import FailureKind, Operation, ProviderFailure
+from meshd.sdk.provider import FailureKind, ProviderFailure
 from modelmesh import MeshError
 
 CHAT = "generation.text-generation.chat-completion"
@@ -27,7 +28,7 @@ PRIORITY = "modelmesh.priority-selection.v1"
 ROUND_ROBIN = "modelmesh.round-robin.v1"
 ALL_FEATURES = {"tool_calling": True, "structured_output": True, "json_mode": True, "vision": True}
 NO_FEATURES = dict.fromkeys(ALL_FEATURES, False)
-CHAT_NEEDS = RequestNeeds(Operation.CHAT)
+CHAT_NEEDS = RequestNeeds(chat.CHAT)
 
 
 def model(id: str, **given: Any) -> ModelSpec:

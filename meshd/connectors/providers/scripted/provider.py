@@ -20,11 +20,11 @@ from meshd.formats.openai import wire
 from meshd.formats.openai.answer import read_answer
 from meshd.formats.openai.models import guess_capabilities
 from meshd.host.awake import Timeout
+from meshd.operations.completion import COMPLETION
 from meshd.sdk import lenient
 from meshd.sdk.provider import (
     FailureKind,
     ModelListing,
-    Operation,
     Provider,
     ProviderAnswer,
     ProviderCall,
@@ -74,7 +74,7 @@ class ScriptedProvider(Provider):
         await asyncio.sleep(step.delay_seconds)
         self._raise_error(step)
         hide_usage = not wire.asks_for_usage(call.fields)
-        completion = call.operation is Operation.COMPLETION
+        completion = call.operation is COMPLETION
 
         def event(payload: bytes) -> StreamEvent:
             return wire.read_event(payload, hide_usage=hide_usage, completion=completion)[0]
@@ -145,7 +145,7 @@ class ScriptedProvider(Provider):
 
 def _request(call: ProviderCall) -> script.Request:
     fields = {name: msgspec.json.decode(lenient.whole(raw)) for name, raw in call.fields.items()}
-    if call.stream and call.operation is not Operation.EMBEDDINGS:
+    if call.stream and call.operation.streamed:
         fields["stream_options"] = {"include_usage": True}
     return script.Request(call.operation, call.model, fields)
 

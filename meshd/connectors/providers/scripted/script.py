@@ -33,6 +33,8 @@ import msgspec
 
 from meshd.connectors.providers.scripted import oddities
 from meshd.connectors.providers.scripted.oddities import Odd
+from meshd.operations.completion import COMPLETION
+from meshd.operations.embeddings import EMBEDDINGS
 from meshd.sdk.provider import Operation
 
 FINGERPRINT = "scripted"
@@ -209,11 +211,11 @@ def words_of(step: Step, request: Request) -> list[str]:
 
 def answer(step: Step, request: Request) -> bytes:
     """The unary answer."""
-    if request.operation is Operation.EMBEDDINGS:
-        return _embeddings(step, request)
+    if not request.operation.output:
+        return _rows(step, request)
     words = words_of(step, request)
     finish = step.finish_reason or ("tool_calls" if step.tool_call else "stop")
-    if request.operation is Operation.COMPLETION:
+    if request.operation is COMPLETION:
         choice: dict[str, Any] = {"index": 0, "text": "".join(words), "finish_reason": finish, "logprobs": None}
     else:
         message: dict[str, Any] = {"role": "assistant", "content": "".join(words) or None}
@@ -228,7 +230,7 @@ def answer(step: Step, request: Request) -> bytes:
 
 def preface_chunks(step: Step, request: Request) -> list[bytes]:
     """The chunks before the content, as OpenAI sends them."""
-    if not step.preface or request.operation is Operation.COMPLETION:
+    if not step.preface or request.operation is COMPLETION:
         return []
     choice = {"index": 0, "delta": {"role": "assistant", "content": ""}, "finish_reason": None}
     return [msgspec.json.encode(_head(request, stream=True) | {"choices": [choice]})]
@@ -241,12 +243,12 @@ def content_chunks(step: Step, request: Request) -> list[bytes]:
     pieces: list[dict[str, Any]] = [{"content": word} for word in words_of(step, request)]
     if step.tool_call:
         pieces.append({"tool_calls": [{"index": 0} | _tool_call(step.tool_call)]})
-    if request.operation is not Operation.COMPLETION:
+    if request.operation is not COMPLETION:
         pieces = [{"reasoning_content": piece} for piece in step.reasoning] + pieces
         if pieces and not step.preface:
             pieces[0] = {"role": "assistant"} | pieces[0]
     for piece in pieces:
-        if request.operation is Operation.COMPLETION:
+        if request.operation is COMPLETION:
             choice = {"index": 0, "text": piece.get("content") or "", "finish_reason": None}
         else:
             choice = {"index": 0, "delta": piece, "finish_reason": None}
@@ -259,7 +261,7 @@ def last_chunks(step: Step, request: Request) -> list[bytes]:
     """The finish reason, and the usage if asked for."""
     finish = step.finish_reason or ("tool_calls" if step.tool_call else "stop")
     choice: dict[str, Any] = {"index": 0, "finish_reason": finish}
-    if request.operation is Operation.COMPLETION:
+    if request.operation is COMPLETION:
         choice["text"] = ""
     else:
         choice["delta"] = {}
@@ -329,7 +331,7 @@ def model_list(models: list[str]) -> bytes:
 
 
 def _head(request: Request, *, stream: bool) -> dict[str, Any]:
-    kind = "text_completion" if request.operation is Operation.COMPLETION else "chat.completion"
+    kind = "text_completion" if request.operation is COMPLETION else "chat.completion"
     return {
         "id": f"chatcmpl-scripted-{request.model}",
         "object": f"{kind}.chunk" if stream and kind == "chat.completion" else kind,
@@ -346,18 +348,21 @@ def _tool_call(call: dict[str, Any]) -> dict[str, Any]:
     return {"id": call.get("id", "call_scripted"), "type": "function", "function": function}
 
 
-def _embeddings(step: Step, request: Request) -> bytes:
-    given = request.fields.get("input")
+def _rows(step: Step, request: Request) -> bytes:
+    """A vector or a number for each text."""
+    name, member = request.operation.rows
+    given = request.fields.get(request.operation.text[-1])
     texts = given if isinstance(given, list) else [given]
     dimensions = request.fields.get("dimensions") or step.embedding or 8
+    vectors = [vector(str(text), dimensions) for text in texts]
     data = [
-        {"object": "embedding", "index": index, "embedding": vector(str(text), dimensions)}
-        for index, text in enumerate(texts)
+        {"object": member, "index": index, member: made if request.operation is EMBEDDINGS else made[0]}
+        for index, made in enumerate(vectors)
     ]
     tokens = sum(len(str(text).split()) for text in texts)
     report = {"prompt_tokens": tokens, "total_tokens": tokens} | (step.usage or {})
     return msgspec.json.encode(
-        {"object": "list", "data": data, "model": request.model, "usage": report, "system_fingerprint": FINGERPRINT}
+        {"object": "list", name: data, "model": request.model, "usage": report, "system_fingerprint": FINGERPRINT}
     )
 
 

@@ -26,11 +26,11 @@ from aiohttp import web
 from meshd.connectors.providers.scripted import script
 from meshd.connectors.providers.scripted.bill import Bill, Item
 from meshd.connectors.providers.scripted.script import Fault, Script, ScriptError, Step
+from meshd.operations.known import by_path
 from meshd.sdk import lenient
 from meshd.sdk.provider import Operation
 
 _MUCH = b"x" * 64 * 1024
-_OPERATIONS = {f"/v1/{operation.value.replace('.', '/')}": operation for operation in Operation}
 
 
 class ScriptedServer:
@@ -50,7 +50,7 @@ class ScriptedServer:
 
     async def start(self, port: int = 0, host: str = "127.0.0.1") -> str:
         app = web.Application(client_max_size=64 * 1024 * 1024)
-        for path, operation in _OPERATIONS.items():
+        for path, operation in by_path().items():
             app.router.add_post(path, self._handler(operation))
         app.router.add_get("/v1/models", self._models)
         app.router.add_get("/_served", self._served)

@@ -66,7 +66,7 @@ class EventReader:
         self._event_stream = event_stream
         self._hide_usage = hide_usage
         self._operation = operation
-        self._completion = operation is Operation.COMPLETION
+        self._completion = not operation.conversation
         self._limits = limits
         self._failed = failed
         self._events = 0

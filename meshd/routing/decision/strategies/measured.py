@@ -21,7 +21,6 @@ from meshd.routing.request.estimate import IMAGE_TOKENS, OUTPUT_UNKNOWN
 from meshd.routing.request.needs import OUTPUT_LIMITS
 from meshd.routing.request.question import Question
 from meshd.routing.table.specs import ModelSpec, PoolSpec, RoutingTable
-from meshd.sdk.provider import Operation
 
 EXPLORED = 0.05
 """The share of requests with which `latency-first` measures the other models."""
@@ -114,7 +113,7 @@ def _costs(tariffs: _Tariffs, question: Question) -> list[float]:
     """`question.estimate(model).cost` of each, unrounded."""
     needs, rows = question.needs, tariffs.rows
     tokens = {vocabulary: float(needs.tokens_at_most(vocabulary)) for vocabulary in tariffs.vocabularies}
-    choices = 0 if needs.operation is Operation.EMBEDDINGS else float(max(needs.choices, 1))
+    choices = float(max(needs.choices, 1)) if needs.operation.output else 0
     if needs.max_output or not choices:
         out = (needs.max_output or 0) * choices
         costs = [tokens[of] * input + out * output + request for of, input, output, request, _, _, _ in rows]

@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
-from meshd.sdk import FailureKind, Operation, ProviderFailure
+from meshd.operations.completion import COMPLETION
+from meshd.operations.embeddings import EMBEDDINGS
+from meshd.sdk import FailureKind, ProviderFailure
 from tests.support.providers.saying import AB, END, ERRORS, USAGE, call, chunk, event, read
 
 A, B = (json.dumps(chunk(letter)).encode() for letter in "ab")
@@ -202,16 +204,16 @@ async def test_an_odd_answer_is_one_byte_for_byte(say, document):
 async def test_embeddings_without_a_vector_are_none(say, data):
     provider = await say(json.dumps({"object": "list", "data": data, "usage": USAGE}).encode(), kind="application/json")
     with pytest.raises(ProviderFailure):
-        await provider.execute(call(False, Operation.EMBEDDINGS, body={"input": "a"}))
+        await provider.execute(call(False, EMBEDDINGS, body={"input": "a"}))
 
 
 async def test_no_vectors_are_an_answer_to_no_texts(say):
     none = b'{"object":"list","data":[],"usage":{"prompt_tokens":0,"total_tokens":0}}'
     provider = await say(none, kind="application/json")
-    assert (await provider.execute(call(False, Operation.EMBEDDINGS, body={"input": []}))).body == none
+    assert (await provider.execute(call(False, EMBEDDINGS, body={"input": []}))).body == none
     provider = await say(none, kind="application/json")
     with pytest.raises(ProviderFailure):
-        await provider.execute(call(False, Operation.EMBEDDINGS, body={"input": ["a"]}))
+        await provider.execute(call(False, EMBEDDINGS, body={"input": ["a"]}))
 
 
 @pytest.mark.parametrize("text", [None, "", 0, False])
@@ -219,7 +221,7 @@ async def test_a_completion_without_a_text_is_none(say, text):
     raw = json.dumps({"choices": [{"index": 0, "text": text, "finish_reason": None}], "usage": USAGE}).encode()
     provider = await say(raw, kind="application/json")
     with pytest.raises(ProviderFailure):
-        await provider.execute(call(False, Operation.COMPLETION, body={"prompt": "a"}))
+        await provider.execute(call(False, COMPLETION, body={"prompt": "a"}))
 
 
 async def test_an_answer_told_whole_in_an_event_is_streamed(say):

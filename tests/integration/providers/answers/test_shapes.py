@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from meshd.formats.openai.stream.whole_messages import Messages
-from meshd.sdk import Operation, ProviderFailure, StreamEvent
+from meshd.operations.completion import COMPLETION
+from meshd.sdk import ProviderFailure, StreamEvent
 from meshd.sdk.message_content import Said
 from tests.support.providers.saying import AB, DONE, END, STOP, USAGE, call, event, read
 
@@ -81,7 +82,7 @@ async def test_text_in_a_shape_near_openais_is_shown(say, shape):
     _, failure, events = await read(await say(body + event({"error": {"message": "boom"}}) + DONE))
     assert failure is not None
     # As a completion's, where that was asked for.
-    text, failure, events = await read(await say(body + END), operation=Operation.COMPLETION, body={"prompt": "x"})
+    text, failure, events = await read(await say(body + END), operation=COMPLETION, body={"prompt": "x"})
     assert (text, failure) == (TEXT, None)
     assert "".join(choice.get("text") or "" for each in events for choice in json.loads(each.data)["choices"]) == TEXT
 
@@ -268,7 +269,7 @@ async def test_an_answer_in_a_shape_near_openais_is_one(say, document):
     assert whole.usage.output_tokens == 2
     text, failure, events = await read(provider)
     assert (text, failure, shown(events)) == ("ab", None, "ab")
-    completion = await provider.execute(call(False, Operation.COMPLETION, body={"prompt": "x"}))
+    completion = await provider.execute(call(False, COMPLETION, body={"prompt": "x"}))
     assert json.loads(completion.body)["choices"][0]["text"] == "ab"
 
 
@@ -323,7 +324,7 @@ async def test_calls_thinking_and_several_choices_are_put_together(say):
 async def test_a_completion_is_put_together(say):
     body = b"".join(event({"id": "c", "choices": [{"index": 0, "text": word}]}) for word in WORDS)
     end = event({"choices": [{"index": 0, "text": "", "finish_reason": "length"}]}) + DONE
-    whole = await (await say(body + end)).execute(call(False, Operation.COMPLETION, body={"prompt": "x"}))
+    whole = await (await say(body + end)).execute(call(False, COMPLETION, body={"prompt": "x"}))
     assert json.loads(whole.body)["choices"] == [{"index": 0, "text": TEXT, "finish_reason": "length"}]
 
 

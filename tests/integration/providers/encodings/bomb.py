@@ -16,6 +16,8 @@ from typing import Any
 
 import msgspec
 
+from meshd.operations.chat import CHAT
+
 SIZE = 2_000_000_000
 STEP = 10_000_000
 
@@ -76,13 +78,13 @@ def peak() -> float:
 
 def of_provider(ask: Callable[[Any, Any], Awaitable[Any]]) -> Callable[[str], str]:
     from meshd.connectors.providers.openai import OpenAIProvider
-    from meshd.sdk import Operation, ProviderCall, ProviderFailure, ProviderSettings
+    from meshd.sdk import ProviderCall, ProviderFailure, ProviderSettings
 
     async def run(url: str) -> str:
         made = OpenAIProvider(ProviderSettings("p", "c", base_url=f"{url}/v1"))
         fields = {"messages": msgspec.Raw(b'[{"role":"user","content":"hi"}]')}
         try:
-            return f"answered {await ask(made, ProviderCall(Operation.CHAT, 'm', fields, timeout=40.0))}"[:200]
+            return f"answered {await ask(made, ProviderCall(CHAT, 'm', fields, timeout=40.0))}"[:200]
         except ProviderFailure as failure:
             return f"{failure.kind} {failure.message}"
         finally:

@@ -15,7 +15,8 @@ import pytest
 
 from meshd.connectors.providers.openai import OpenAIProvider
 from meshd.net.encodings import zstd_module
-from meshd.sdk import FailureKind, Operation, ProviderCall, ProviderFailure, ProviderSettings
+from meshd.operations.chat import CHAT
+from meshd.sdk import FailureKind, ProviderCall, ProviderFailure, ProviderSettings
 from tests.support.http_requests import requests_of
 
 ANSWER = json.dumps(
@@ -94,7 +95,7 @@ async def provider(coding: str, body: bytes, **options: object) -> AsyncIterator
 
 def call(**options: object) -> ProviderCall:
     fields = {"messages": msgspec.Raw(b'[{"role":"user","content":"hi"}]')}
-    return ProviderCall(Operation.CHAT, "m", fields, **({"timeout": 10.0} | options))  # type: ignore[arg-type]
+    return ProviderCall(CHAT, "m", fields, **({"timeout": 10.0} | options))  # type: ignore[arg-type]
 
 
 async def streamed(made: OpenAIProvider) -> str:

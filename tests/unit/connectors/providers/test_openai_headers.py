@@ -9,7 +9,8 @@ import msgspec
 import pytest
 
 from meshd.connectors.providers.openai import OpenAIProvider
-from meshd.sdk import FailureKind, Operation, ProviderCall, ProviderFailure, ProviderSettings
+from meshd.operations.chat import CHAT
+from meshd.sdk import FailureKind, ProviderCall, ProviderFailure, ProviderSettings
 from tests.support.http_requests import requests_of
 
 KEYS = {"f1": "sk-first-key", "f2": "sk-second-key"}
@@ -22,9 +23,7 @@ def made(**settings: Any) -> OpenAIProvider:
 
 def sent(key: str = "", stream: bool = False, **settings: Any) -> Any:
     requests = requests_of(made(**settings).settings)
-    return requests.headers_for(
-        ProviderCall(Operation.CHAT, "m", {"messages": msgspec.Raw(b"[]")}, stream=stream, key=key)
-    )
+    return requests.headers_for(ProviderCall(CHAT, "m", {"messages": msgspec.Raw(b"[]")}, stream=stream, key=key))
 
 
 @pytest.mark.parametrize(
@@ -69,7 +68,7 @@ async def test_what_an_earlier_try_may_have_cost_is_not_forgotten(monkeypatch, a
     monkeypatch.setattr("meshd.connectors.providers.openai.RETRY_DELAY", 0.0)
     provider = made(base_url=f"http://127.0.0.1:{port}/v1", max_retries=1)
     with pytest.raises(ProviderFailure) as caught:
-        await provider.execute(ProviderCall(Operation.CHAT, "m", {"messages": msgspec.Raw(b"[]")}))
+        await provider.execute(ProviderCall(CHAT, "m", {"messages": msgspec.Raw(b"[]")}))
     await provider.aclose()
     assert caught.value.kind is FailureKind.CONNECTION
     assert (len(arrived), caught.value.unsent) == (int(arrives), not arrives)

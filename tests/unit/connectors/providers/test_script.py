@@ -10,7 +10,9 @@ import pytest
 from meshd.connectors.providers.scripted import script
 from meshd.connectors.providers.scripted.provider import ScriptedProvider
 from meshd.connectors.providers.scripted.script import Script, ScriptError
-from meshd.sdk import FailureKind, Operation, ProviderCall, ProviderFailure, ProviderSettings
+from meshd.operations.chat import CHAT
+from meshd.operations.embeddings import EMBEDDINGS
+from meshd.sdk import FailureKind, ProviderCall, ProviderFailure, ProviderSettings
 
 
 def provider(steps: Any = None, **options: Any) -> ScriptedProvider:
@@ -21,7 +23,7 @@ def call(text: str = "hello there", stream: bool = False, **options: Any) -> Pro
     body = {"messages": [{"role": "system", "content": "s"}, {"role": "user", "content": text}]}
     fields = msgspec.json.decode(msgspec.json.encode(body | options.pop("body", {})), type=dict[str, msgspec.Raw])
     options = {"first_token_timeout": 0.01, "idle_timeout": 0.01, "timeout": 0.5} | options
-    return ProviderCall(options.pop("operation", Operation.CHAT), "m", fields, stream=stream, **options)
+    return ProviderCall(options.pop("operation", CHAT), "m", fields, stream=stream, **options)
 
 
 def content(body: bytes) -> str:
@@ -94,7 +96,7 @@ async def test_tool_calls_embeddings_and_usage():
     scripted = provider(steps)
     body = msgspec.json.decode((await scripted.execute(call())).body)
     assert body["choices"][0]["message"]["tool_calls"][0]["function"] == {"name": "f", "arguments": '{"x":1}'}
-    answer = await scripted.execute(call(operation=Operation.EMBEDDINGS, body={"input": ["a", "b", "a"]}))
+    answer = await scripted.execute(call(operation=EMBEDDINGS, body={"input": ["a", "b", "a"]}))
     one, other, again = (row["embedding"] for row in msgspec.json.decode(answer.body)["data"])
     assert one == again != other
     answer = await scripted.execute(call())
@@ -103,6 +105,6 @@ async def test_tool_calls_embeddings_and_usage():
 
 
 def test_pieces_are_the_whole_text():
-    request = script.Request(Operation.CHAT, "m", {})
+    request = script.Request(CHAT, "m", {})
     for text in ("", "one", " leading and trailing ", "a\nb  c\n"):
         assert "".join(script.words_of(script.Step(reply=text), request)) == text

@@ -19,8 +19,9 @@ from meshd.connectors.providers.openai import OpenAIProvider
 from meshd.formats.errors.error_words import MAX_MESSAGE, read_error
 from meshd.formats.errors.refusals import refusals
 from meshd.formats.errors.response_failures import failure_from_response
+from meshd.operations.chat import CHAT
 from meshd.sdk import FailureKind
-from meshd.sdk.provider import Operation, ProviderCall, ProviderFailure, ProviderSettings
+from meshd.sdk.provider import ProviderCall, ProviderFailure, ProviderSettings
 
 
 def read(file: str) -> list[dict[str, Any]]:
@@ -49,7 +50,7 @@ async def answered(status: int, headers: dict[str, str], body: bytes, stream: bo
     port = server.sockets[0].getsockname()[1]
     url = f"http://127.0.0.1:{port}/v1"
     provider = OpenAIProvider(ProviderSettings(name="p", connector="openai.llm.v1", base_url=url, api_key="k" * 20))
-    call = ProviderCall(Operation.CHAT, "m", {"messages": msgspec.Raw(b"[]")}, stream=stream, timeout=20.0)
+    call = ProviderCall(CHAT, "m", {"messages": msgspec.Raw(b"[]")}, stream=stream, timeout=20.0)
     try:
         if stream:
             with pytest.raises(ProviderFailure) as caught:

@@ -10,6 +10,10 @@ import pytest
 
 from meshd.formats.openai.format import OPENAI
 from meshd.formats.protocol import Address, AppSide, Format, ProviderSide, Translator
+from meshd.operations.chat import CHAT
+from meshd.operations.completion import COMPLETION
+from meshd.operations.embeddings import EMBEDDINGS
+from meshd.operations.known import OPERATIONS
 from meshd.sdk.provider import (
     FailureKind,
     Operation,
@@ -28,7 +32,7 @@ def side(**quirks: Any) -> ProviderSide:
     return OPENAI.provider(ProviderSettings("p", "openai", quirks=quirks))
 
 
-def call(body: bytes, *, stream: bool = False, so_far: str = "", operation: Operation = Operation.CHAT) -> ProviderCall:
+def call(body: bytes, *, stream: bool = False, so_far: str = "", operation: Operation = CHAT) -> ProviderCall:
     fields = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
     return ProviderCall(operation, "upstream", fields, stream, so_far=so_far)
 
@@ -40,7 +44,7 @@ def test_it_has_all_three_sides() -> None:
     assert (format.name, app, translator) == ("openai", OPENAI.app, OPENAI.translator)
 
 
-@pytest.mark.parametrize("operation", list(Operation))
+@pytest.mark.parametrize("operation", list(OPERATIONS.values()))
 def test_each_operation_has_a_path(operation: Operation) -> None:
     assert side().path(operation, "m", stream=False) == str(operation).replace(".", "/")
 
@@ -82,10 +86,10 @@ def test_fields_are_renamed_and_dropped() -> None:
 
 def test_the_rest_of_an_answer_is_asked_for_or_refused() -> None:
     body = b'{"model":"m","prompt":"Once"}'
-    asked = call(body, so_far=" upon", operation=Operation.COMPLETION)
+    asked = call(body, so_far=" upon", operation=COMPLETION)
     assert json.loads(side().write(asked))["prompt"] == "Once upon"
     with pytest.raises(ProviderFailure) as caught:
-        side().write(call(b'{"model":"m","prompt":[1,2]}', so_far="x", operation=Operation.COMPLETION))
+        side().write(call(b'{"model":"m","prompt":[1,2]}', so_far="x", operation=COMPLETION))
     assert (caught.value.kind, caught.value.unsent) == (FailureKind.UNSUPPORTED, True)
 
 
@@ -117,7 +121,7 @@ def test_what_is_no_answer_is_a_failure(body: bytes, kind: FailureKind, says: st
 
 
 def test_no_vectors_are_an_answer_to_no_texts() -> None:
-    nothing = call(b'{"input": [ ]}', operation=Operation.EMBEDDINGS)
+    nothing = call(b'{"input": [ ]}', operation=EMBEDDINGS)
     assert side().read(b'{"data":[]}', nothing, ADDRESS).body == b'{"data":[]}'
 
 
@@ -147,7 +151,7 @@ FIRST = b'{"id":"a1","created":5,"model":"one","choices":[{"index":0,"delta":{"r
 
 
 def test_another_attempts_chunks_continue_the_apps_stream() -> None:
-    seam = OPENAI.app.seam(FIRST, Operation.CHAT)
+    seam = OPENAI.app.seam(FIRST, CHAT)
     data = b'{"id":"b2","model":"two","choices":[{"index":0,"delta":{"role":"assistant","content":"Once upon"}}]}'
     chunk = seam.event(StreamEvent(data, True, "Once upon"), "ce upon", None)
     assert chunk is not None
@@ -160,7 +164,7 @@ def test_another_attempts_chunks_continue_the_apps_stream() -> None:
 
 
 def test_a_seam_leaves_out_what_says_nothing_and_reports_all_usage() -> None:
-    seam = OPENAI.app.seam(FIRST, Operation.CHAT)
+    seam = OPENAI.app.seam(FIRST, CHAT)
     assert seam.event(StreamEvent(FIRST), "", None) is None
     data = b'{"choices":[],"usage":{"prompt_tokens":1,"completion_tokens":1}}'
     chunk = seam.event(StreamEvent(data, usage=Usage(1, 1)), "", Usage(7, 3))
@@ -170,7 +174,7 @@ def test_a_seam_leaves_out_what_says_nothing_and_reports_all_usage() -> None:
 
 @pytest.mark.parametrize(
     ("operation", "choice"),
-    [(Operation.CHAT, {"delta": {"content": "x"}}), (Operation.COMPLETION, {"text": "x"})],
+    [(CHAT, {"delta": {"content": "x"}}), (COMPLETION, {"text": "x"})],
 )
 def test_a_seam_writes_text_that_was_held_back(operation: Operation, choice: dict[str, Any]) -> None:
     chunk = json.loads(OPENAI.app.seam(FIRST, operation).text("x"))

@@ -9,15 +9,17 @@ import pytest
 
 from meshd.connectors.providers.openai import OpenAIProvider
 from meshd.formats.openai.prefill import PREFILLS, CannotGoOn, continued, prefill_of
+from meshd.operations.chat import CHAT
+from meshd.operations.completion import COMPLETION
 from meshd.routing.request.needs import GOING_ON
-from meshd.sdk import Operation, ProviderSettings
+from meshd.sdk import ProviderSettings
 
 FIELDS = {"messages": msgspec.Raw(b'[ {"role":"user","content":"count"} ]'), "seed": msgspec.Raw(b"1")}
 
 
 def sent(how: str) -> dict[str, Any]:
     read: dict[str, Any] = msgspec.json.decode(
-        msgspec.json.encode(continued(FIELDS, Operation.CHAT, "one two", how)), type=dict[str, Any]
+        msgspec.json.encode(continued(FIELDS, CHAT, "one two", how)), type=dict[str, Any]
     )
     return read
 
@@ -42,9 +44,9 @@ def test_the_marks_of_each() -> None:
 def test_a_legacy_prompt_is_made_longer() -> None:
     for prompt in (b'"count: "', b'["count: "]'):
         fields = {"prompt": msgspec.Raw(prompt)}
-        assert continued(fields, Operation.COMPLETION, "one", "instruct") == {"prompt": "count: one"}
+        assert continued(fields, COMPLETION, "one", "instruct") == {"prompt": "count: one"}
     with pytest.raises(CannotGoOn):
-        continued({"prompt": msgspec.Raw(b"[1,2,3]")}, Operation.COMPLETION, "one", "instruct")
+        continued({"prompt": msgspec.Raw(b"[1,2,3]")}, COMPLETION, "one", "instruct")
 
 
 def test_an_unknown_way_is_an_error_when_the_provider_is_made() -> None:
@@ -55,6 +57,6 @@ def test_an_unknown_way_is_an_error_when_the_provider_is_made() -> None:
 
 @pytest.mark.parametrize("how", PREFILLS)
 def test_what_is_added_is_reserved_for(how: str) -> None:
-    added = continued(FIELDS, Operation.CHAT, "one two", how)
+    added = continued(FIELDS, CHAT, "one two", how)
     size = len(msgspec.json.encode(added)) - len(msgspec.json.encode(FIELDS)) - len("one two")
     assert 0 < size <= GOING_ON

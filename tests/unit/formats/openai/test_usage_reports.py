@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from meshd.formats.openai import usage as _usage
 from meshd.formats.openai import wire
 from meshd.formats.openai.answer import read_answer
-from meshd.sdk.provider import Operation, Usage
+from meshd.operations.chat import CHAT
+from meshd.sdk.provider import Usage
 
 
 def report(usage: Any) -> Usage | None:
@@ -20,7 +21,7 @@ def report(usage: Any) -> Usage | None:
     choice = {"index": 0, "message": {"content": "a"}, "finish_reason": "stop"}
     whole = json.dumps({"choices": [choice], "usage": usage}).encode()
     chunk = json.dumps({"choices": [], "usage": usage}).encode()
-    unary = read_answer(whole, Operation.CHAT).usage
+    unary = read_answer(whole, CHAT).usage
     try:
         streamed = wire.read_event(chunk, hide_usage=False)[0].usage
     except wire.Nothing:

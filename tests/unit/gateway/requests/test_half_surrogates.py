@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
+from meshd.operations.chat import CHAT
 from meshd.routing.request import needs as reading
 from meshd.sdk import lenient
-from meshd.sdk.provider import Operation
 
 HALVES = ["\\ud83c", "\\uD83C", "\\udc00", "\\ud83c\\ud83c", "\\udf0d\\ud83c", "\\ud83c x \\udf0d", "\\ud83cA"]
 WHOLE = ["\\ud83c\\udf0d", "\\\\ud83c", "\\\\\\\\ud83c", "\\u00e9", "ud83c", "Elbe", "\\\\\\ud83c\\udf0d"]
@@ -22,7 +22,7 @@ def test_halves_are_read_as_something_and_sent_as_they_came(text: str) -> None:
     body = f'{{"model":"m", "messages": [{{"role":"user","content":"a{text}b"}}],"user":"{text}"}}'.encode()
     read = lenient.whole(body)
     assert len(read) == len(body)
-    _, needs = reading.read(Operation.CHAT, read)
+    _, needs = reading.read(CHAT, read)
     assert needs.most > len(text)
     sent = reading.split_oddly(body)
     assert bytes(sent["messages"]) == f'[{{"role":"user","content":"a{text}b"}}]'.encode()

@@ -13,12 +13,12 @@ import pytest
 from meshd.gateway.requests import arrival
 from meshd.gateway.requests.attempt import OVERTIME
 from meshd.host import clock
+from meshd.operations import chat
 from meshd.routing.attempts import usage as settlement
 from meshd.routing.request.needs import PREAMBLE
 from meshd.routing.table.specs import Allowance, ModelSpec, PoolSpec, Pricing, RetryPolicy, StreamPolicy
 from meshd.sdk.provider import (
     FailureKind,
-    Operation,
     Provider,
     ProviderAnswer,
     ProviderCall,
@@ -117,7 +117,7 @@ def gateway(
 
 
 async def run(made: Gateway, exchange: Recording) -> None:
-    await asyncio.wait_for(arrival.begin(made.runtime, exchange, Operation.CHAT).run(), 10)
+    await asyncio.wait_for(arrival.begin(made.runtime, exchange, chat.CHAT).run(), 10)
 
 
 async def test_an_answer_is_settled_before_the_app_has_it() -> None:
@@ -192,7 +192,7 @@ def virtually(script: list[Any], **exchange: Any) -> list[Any]:
     async def work() -> list[Any]:
         told: list[Any] = []
         app = Recording(told, **exchange)
-        await arrival.begin(gateway(told, script).runtime, app, Operation.CHAT).run()
+        await arrival.begin(gateway(told, script).runtime, app, chat.CHAT).run()
         return [*told, clock.now() - app.arrived]
 
     found: list[Any] = in_virtual_time(work)

@@ -12,9 +12,11 @@ from hypothesis import strategies as some
 
 from meshd.formats.openai import wire
 from meshd.gateway.requests.stream_delivery import Delivery
+from meshd.operations.chat import CHAT
+from meshd.operations.completion import COMPLETION
 from meshd.routing.request.needs import RequestNeeds
 from meshd.routing.table.policies import StreamPolicy
-from meshd.sdk.provider import Operation, StreamEvent, Usage
+from meshd.sdk.provider import StreamEvent, Usage
 
 CONTINUE = StreamPolicy()
 STORY = "Once upon a time there was a daemon that lived in a socket, and nobody who asked it went away unanswered."
@@ -55,7 +57,7 @@ def usage_event(id: str, prompt: int, output: int) -> StreamEvent:
 def delivery(**needs: Any) -> tuple[Delivery, Sink]:
     sink = Sink()
     exchange: Any = sink
-    return Delivery(exchange, Operation.CHAT, RequestNeeds(Operation.CHAT, stream=True, **needs)), sink
+    return Delivery(exchange, CHAT, RequestNeeds(CHAT, stream=True, **needs)), sink
 
 
 def tell(made: Delivery, *events: StreamEvent) -> None:
@@ -168,7 +170,7 @@ def test_a_stream_that_breaks_again_is_taken_up_again() -> None:
 def test_completions_have_text_in_place_of_a_delta() -> None:
     sink = Sink()
     exchange: Any = sink
-    made = Delivery(exchange, Operation.COMPLETION, RequestNeeds(Operation.COMPLETION, stream=True))
+    made = Delivery(exchange, COMPLETION, RequestNeeds(COMPLETION, stream=True))
 
     def said(text: str, id: str) -> StreamEvent:
         data = {"id": id, "choices": [{"index": 0, "text": text, "finish_reason": None}]}

@@ -13,9 +13,9 @@ from hypothesis import strategies as some
 
 from meshd.gateway.requests import token_counting
 from meshd.gateway.requests.token_counting import SHORT, count_all, count_short, count_text
+from meshd.operations.chat import CHAT
 from meshd.routing.request.needs import RequestNeeds, read
 from meshd.routing.request.tokens import in_pieces
-from meshd.sdk.provider import Operation
 
 pytest.importorskip("splintr")
 
@@ -36,7 +36,7 @@ def body(content: Any, **more: Any) -> bytes:
 
 
 def needs(of: bytes) -> RequestNeeds:
-    return read(Operation.CHAT, of)[1]
+    return read(CHAT, of)[1]
 
 
 @pytest.mark.parametrize(
@@ -135,9 +135,7 @@ async def test_a_vocabulary_is_loaded_where_nothing_waits_for_it(monkeypatch: py
 
 async def test_what_cannot_be_counted_keeps_its_bound() -> None:
     of = b'{"model":"m","messages":[{"role":"user","content":"\\ud800"}]}'
-    assert await count_all(RequestNeeds(Operation.CHAT, most=9), of, ["o200k_base"]) == RequestNeeds(
-        Operation.CHAT, most=9
-    )
+    assert await count_all(RequestNeeds(CHAT, most=9), of, ["o200k_base"]) == RequestNeeds(CHAT, most=9)
 
 
 @given(TEXTS.map(" ".join) | TEXTS.map("".join), some.integers(8, 64))

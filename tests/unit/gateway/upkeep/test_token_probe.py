@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from meshd.gateway.upkeep.token_probe import NotSent
+from meshd.operations import chat, completion, embeddings
 from meshd.routing.attempts.fair_queue import Waiter
 from meshd.routing.table.specs import KeySpec, ProviderSpec
 from meshd.sdk.provider import FailureKind, Operation, ProviderAnswer, ProviderFailure
@@ -23,9 +24,9 @@ IMAGES = "generation.image-generation.text-to-image"
 @pytest.mark.parametrize(
     ("capability", "operation", "fields"),
     [
-        (CHAT, Operation.CHAT, {"messages", "max_tokens"}),
-        (COMPLETION, Operation.COMPLETION, {"prompt", "max_tokens"}),
-        (EMBEDDINGS, Operation.EMBEDDINGS, {"input"}),
+        (CHAT, chat.CHAT, {"messages", "max_tokens"}),
+        (COMPLETION, completion.COMPLETION, {"prompt", "max_tokens"}),
+        (EMBEDDINGS, embeddings.EMBEDDINGS, {"input"}),
     ],
 )
 async def test_each_kind_of_model_is_asked_for_the_least(capability: str, operation: Operation, fields: Any) -> None:

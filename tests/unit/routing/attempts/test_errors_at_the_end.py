@@ -7,6 +7,7 @@ import json
 import pytest
 
 import modelmesh as errors
+from meshd.operations.chat import CHAT
 from meshd.routing.attempts.errors.no_model import Consulted, none_left
 from meshd.routing.attempts.plan import RequestPlan
 from meshd.routing.attempts.retry import Verdict
@@ -15,7 +16,7 @@ from meshd.routing.request.needs import RequestNeeds
 from meshd.routing.request.question import Requester
 from meshd.routing.table.policies import DeactivationPolicy, RetryPolicy
 from meshd.routing.table.specs import AppSpec, ProviderSpec
-from meshd.sdk.provider import FailureKind, Operation
+from meshd.sdk.provider import FailureKind
 from tests.support.routing.causes import resting
 from tests.support.routing.routing_builders import (
     CHAT_NEEDS,
@@ -207,7 +208,7 @@ def test_nobody_says_when_to_come_back_where_nobody_knows() -> None:
 def test_what_no_model_can_do_is_a_400_that_says_which_could() -> None:
     made = mesh(model("p.a", features=NO_FEATURES), "q.b")
     alone = Mesh(made.table, made.table.resolve("p.a").pool, made.state)
-    error = gave_up(alone.plan(RequestNeeds(Operation.CHAT, tools=True)).next(NOW))
+    error = gave_up(alone.plan(RequestNeeds(CHAT, tools=True)).next(NOW))
     assert (error.status_code, error.code) == (400, "model_cannot")
     why = "does not do tools (features.tool_calling: false)"
     assert error.message == f"p.a cannot do this; q.b could.\n  p.a: {why}"
@@ -216,7 +217,7 @@ def test_what_no_model_can_do_is_a_400_that_says_which_could() -> None:
 
 
 def test_what_no_model_of_the_mesh_can_do_names_none() -> None:
-    error = gave_up(mesh(model("p.a", context_window=10)).plan(RequestNeeds(Operation.CHAT, tokens=11)).next(NOW))
+    error = gave_up(mesh(model("p.a", context_window=10)).plan(RequestNeeds(CHAT, tokens=11)).next(NOW))
     assert error.message.endswith("its context window is 10")
     assert error.could == []
 
@@ -225,7 +226,7 @@ def test_when_nobody_is_up_it_is_a_503_with_each_reason_and_the_soonest_recovery
     made = mesh("p.a", "q.b", model("r.c", features=NO_FEATURES))
     made.state.model("p.a").deactivated = "too dear"
     made.state.provider("q").availability = Availability(standby=True, until=NOW + 42, why=resting("it is gone"))
-    error = gave_up(made.plan(RequestNeeds(Operation.CHAT, tools=True)).next(NOW))
+    error = gave_up(made.plan(RequestNeeds(CHAT, tools=True)).next(NOW))
     assert isinstance(error, errors.NoActiveModelError)
     assert (error.status_code, error.retryable, error.retry_after, error.recovers_in) == (503, True, 42.0, 42.0)
     assert error.pool == "chat"
@@ -240,7 +241,7 @@ def test_when_nobody_is_up_it_is_a_503_with_each_reason_and_the_soonest_recovery
 def test_a_model_that_never_could_is_no_hope_of_recovery() -> None:
     made = mesh("p.a", model("p.b", features=NO_FEATURES))
     made.state.model("p.a").deactivated = "too dear"
-    error = gave_up(made.plan(RequestNeeds(Operation.CHAT, tools=True)).next(NOW))
+    error = gave_up(made.plan(RequestNeeds(CHAT, tools=True)).next(NOW))
     assert (error.retry_after, error.recovers_in) == (None, None)
 
 

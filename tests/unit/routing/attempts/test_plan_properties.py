@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as some
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from meshd.operations import chat
 from meshd.routing.attempts.last_resort import AT_LAST
 from meshd.routing.attempts.plan import AttemptStep
 from meshd.routing.availability import interventions, recovery
@@ -21,7 +22,7 @@ from meshd.routing.availability.state import availabilities
 from meshd.routing.request.needs import RequestNeeds
 from meshd.routing.table.policies import DeactivationPolicy, PacingPolicy, RecoveryPolicy, RetryPolicy
 from meshd.routing.table.specs import Allowance, AppSpec, KeySpec, PoolSpec, Pricing, ProviderSpec, RateSpec
-from meshd.sdk.provider import FailureKind, Operation, Usage
+from meshd.sdk.provider import FailureKind, Usage
 from modelmesh import BudgetExceededError, MeshError
 from tests.support.routing.routing_builders import (
     CHAT,
@@ -49,9 +50,9 @@ MODELS = {
 KEYS = (KeySpec("one"), KeySpec("two", 2.0))
 APPS = (AppSpec("many", weight=1.0), AppSpec("few", weight=3.0, priority=1))
 NEEDS = (
-    RequestNeeds(Operation.CHAT),
-    RequestNeeds(Operation.CHAT, tools=True),
-    RequestNeeds(Operation.CHAT, stream=True),
+    RequestNeeds(chat.CHAT),
+    RequestNeeds(chat.CHAT, tools=True),
+    RequestNeeds(chat.CHAT, stream=True),
 )
 ENDS = some.sampled_from(
     [FailureKind.RATE_LIMIT] * 4

@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as some
 from msgspec.structs import replace
 
+from meshd.operations.embeddings import EMBEDDINGS
 from meshd.routing.attempts.usage import Received, answer_text, may_be_true, read, used
 from meshd.routing.request.estimate import upper_bound
-from meshd.sdk.provider import FailureKind, Operation, Usage
+from meshd.sdk.provider import FailureKind, Usage
 from tests.support.routing.routing_builders import CHAT_NEEDS, failure, model
 
 NEEDS = replace(CHAT_NEEDS, tokens=50, most=200, max_output=1000)
@@ -96,7 +97,7 @@ def test_a_report_counts_within_bounds(reported: Usage, settled: Usage) -> None:
 
 
 def test_what_embeddings_report_of_an_answer_counts_for_nothing() -> None:
-    needs = replace(PROMPT, operation=Operation.EMBEDDINGS)
+    needs = replace(PROMPT, operation=EMBEDDINGS)
     assert read(Usage(900, 0), needs, LIMITED, Received(size=10**6)) == (Usage(900, 0), "")
     assert read(Usage(900, 50), needs, LIMITED, Received()).usage == Usage(900, 0)
 
@@ -148,7 +149,7 @@ def test_an_estimate_is_not_above_the_limit() -> None:
 
 
 def test_embeddings_have_no_output() -> None:
-    assert used(None, replace(NEEDS, operation=Operation.EMBEDDINGS), MODEL, Received(size=9000)) == Usage(50, 0)
+    assert used(None, replace(NEEDS, operation=EMBEDDINGS), MODEL, Received(size=9000)) == Usage(50, 0)
 
 
 def test_received_is_of_a_text() -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pytest
 
+from meshd.operations.chat import CHAT
 from meshd.routing.attempts.plan import AttemptStep, GiveUp, RequestPlan, Wait
 from meshd.routing.availability import recovery
 from meshd.routing.availability.state import Availability
 from meshd.routing.request.needs import RequestNeeds
 from meshd.routing.table.policies import DeactivationPolicy, RecoveryPolicy, RetryPolicy
 from meshd.routing.table.specs import KeySpec, ProviderSpec, RateSpec
-from meshd.sdk.provider import FailureKind, Operation
+from meshd.sdk.provider import FailureKind
 from tests.support.routing.causes import because
 from tests.support.routing.routing_builders import CHAT_NEEDS, NO_FEATURES, SERVER, Mesh, failure, mesh, model, tried
 
@@ -101,7 +102,7 @@ def lines(made: Mesh, *needs: RequestNeeds) -> set[str]:
 
 def test_requests_for_which_the_same_models_are_possible_stand_in_one_line() -> None:
     made = mesh("p.a", model("q.b", features=NO_FEATURES), model("q.c", streaming=False))
-    tools, stream = RequestNeeds(Operation.CHAT, tools=True), RequestNeeds(Operation.CHAT, stream=True)
+    tools, stream = RequestNeeds(CHAT, tools=True), RequestNeeds(CHAT, stream=True)
     assert len(lines(made, CHAT_NEEDS, CHAT_NEEDS)) == 1
     assert len(lines(made, CHAT_NEEDS, tools, stream)) == 3
     assert len(lines(mesh("p.a", "q.b"), CHAT_NEEDS, tools, stream)) == 1

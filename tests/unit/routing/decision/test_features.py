@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
+from meshd.operations import chat
 from meshd.routing.attempts.plan import AttemptStep, RequestPlan
 from meshd.routing.availability import interventions, saved
 from meshd.routing.availability.state import Availability
@@ -20,7 +21,7 @@ from meshd.routing.request.question import Question, Requester
 from meshd.routing.select.expression import compile_selection
 from meshd.routing.table.policies import RetryPolicy, SessionPolicy
 from meshd.routing.table.specs import PoolSpec, Pricing
-from meshd.sdk.provider import FailureKind, Operation, ProviderFailure
+from meshd.sdk.provider import FailureKind, ProviderFailure
 from tests.support.routing.causes import because
 from tests.support.routing.routing_builders import (
     CHAT,
@@ -37,7 +38,7 @@ from tests.support.routing.routing_builders import (
     tried,
 )
 
-TOOLS = RequestNeeds(Operation.CHAT, tools=True)
+TOOLS = RequestNeeds(chat.CHAT, tools=True)
 SAYS, DENIES, SILENT = {"tool_calling": True}, {"tool_calling": False}, {}
 
 
@@ -51,7 +52,7 @@ def refusal(*named: str, message: str = "m does not support tools") -> ProviderF
 _FEATURES = some.dictionaries(some.sampled_from(list(CALLED)), some.booleans()) | some.none()
 _NEEDS = some.builds(
     RequestNeeds,
-    some.just(Operation.CHAT),
+    some.just(chat.CHAT),
     stream=some.booleans(),
     tools=some.booleans(),
     structured=some.booleans(),
@@ -221,7 +222,7 @@ def after_refusal(*named: str, needs: RequestNeeds = TOOLS) -> Mesh:
 def test_who_refused_is_asked_last_from_then_on_and_again_after_a_while() -> None:
     made = after_refusal("tool_calling")
     assert made.ask(TOOLS) == "q.b"
-    assert made.ask(RequestNeeds(Operation.CHAT, images=1)) == "p.a", "of images it said nothing"
+    assert made.ask(RequestNeeds(chat.CHAT, images=1)) == "p.a", "of images it said nothing"
     assert made.ask() == "p.a"
     made.now = NOW + REMEMBERED
     assert made.decide(TOOLS) == "p.a"
@@ -233,7 +234,7 @@ def test_words_that_do_not_name_what_the_request_used_are_not_remembered(named: 
 
 
 def test_only_what_the_words_name_of_all_that_the_request_used_is_remembered() -> None:
-    made = after_refusal("vision", needs=RequestNeeds(Operation.CHAT, tools=True, images=1))
+    made = after_refusal("vision", needs=RequestNeeds(chat.CHAT, tools=True, images=1))
     assert made.state.model("p.a").refused == {"vision": NOW}
 
 
@@ -325,11 +326,11 @@ def test_explain_says_who_is_asked_last_and_why() -> None:
         "p.c": "lately refused tools (5 min ago); asked last",
     }
     assert made.pipeline.explain(made.question(TOOLS)).order == ["p.b", "p.a", "p.c"]
-    assert remarks(made, RequestNeeds(Operation.CHAT)) == {}
+    assert remarks(made, RequestNeeds(chat.CHAT)) == {}
 
 
 def test_explain_does_not_call_last_what_has_none_before_it() -> None:
-    both = RequestNeeds(Operation.CHAT, tools=True, images=1)
+    both = RequestNeeds(chat.CHAT, tools=True, images=1)
     made = mesh(model("p.a", features=SILENT), model("p.b", features=SAYS))
     alike = {
         "p.a": "does not declare tools; does not declare images; asked anyway",

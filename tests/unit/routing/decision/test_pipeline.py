@@ -5,13 +5,13 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as some
 
+from meshd.operations import chat
 from meshd.routing.availability.state import INDEFINITELY, Availability, MeshState
 from meshd.routing.decision.pipeline import Pipeline, standard_stages
 from meshd.routing.decision.stages.base import Stage
 from meshd.routing.request.needs import RequestNeeds
 from meshd.routing.request.question import Question
 from meshd.routing.table.specs import ModelSpec, ProviderSpec
-from meshd.sdk.provider import Operation
 from tests.support.routing.causes import resting
 from tests.support.routing.routing_builders import (
     CHAT,
@@ -28,7 +28,7 @@ from tests.support.routing.routing_builders import (
 )
 
 STANDARD = [stage.name for stage in standard_stages(MeshState())]
-TOOLS = RequestNeeds(Operation.CHAT, tools=True)
+TOOLS = RequestNeeds(chat.CHAT, tools=True)
 
 
 class Only(Stage):
@@ -49,7 +49,7 @@ def with_stages(made: Mesh, *more: Stage) -> Pipeline:
 
 def test_the_first_in_order_that_passes_every_stage_is_chosen_and_those_before_it_say_why_not() -> None:
     made = mesh(model("p.a", streaming=False), "p.b", "p.c")
-    decision = made.pipeline.decide(made.question(RequestNeeds(Operation.CHAT, stream=True)))
+    decision = made.pipeline.decide(made.question(RequestNeeds(chat.CHAT, stream=True)))
     assert decision.model is made.table.models["p.b"]
     [dropped] = decision.dropped
     assert (dropped.model, dropped.stage.name, dropped.reason) == ("p.a", "delivery", "does not stream")
@@ -165,7 +165,7 @@ _MODELS = some.lists(
     max_size=6,
 )
 _NEEDS = some.builds(
-    RequestNeeds, some.just(Operation.CHAT), stream=some.booleans(), tools=some.booleans(), tokens=some.integers(0, 100)
+    RequestNeeds, some.just(chat.CHAT), stream=some.booleans(), tools=some.booleans(), tokens=some.integers(0, 100)
 )
 
 

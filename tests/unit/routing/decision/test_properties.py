@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as some
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from meshd.operations.chat import CHAT
 from meshd.routing.attempts.plan import AttemptStep, GiveUp, RequestPlan, Wait
 from meshd.routing.availability import probes, recovery
 from meshd.routing.availability.state import Availability, availabilities
@@ -21,16 +22,16 @@ from meshd.routing.decision.stages.state import StateStage
 from meshd.routing.request.needs import RequestNeeds
 from meshd.routing.table.policies import DeactivationPolicy, RecoveryPolicy, RetryPolicy
 from meshd.routing.table.specs import ModelSpec
-from meshd.sdk.provider import FailureKind, Operation
+from meshd.sdk.provider import FailureKind
 from modelmesh import MeshError
 from tests.support.routing.causes import BACK
 from tests.support.routing.routing_builders import NO_FEATURES, PRIORITY, ROUND_ROBIN, STICK, Mesh, failure, mesh, model
 
 IDS = ("p.a", "p.b", "q.c", "q.d", "r.e")
 NEEDS = (
-    RequestNeeds(Operation.CHAT),
-    RequestNeeds(Operation.CHAT, tools=True),
-    RequestNeeds(Operation.CHAT, stream=True),
+    RequestNeeds(CHAT),
+    RequestNeeds(CHAT, tools=True),
+    RequestNeeds(CHAT, stream=True),
 )
 PAUSES = some.sampled_from([0.0, 0.1, 1.0, 30.0, 60.0, 61.0, 1000.0])
 RETRY_AFTER = some.sampled_from([None, None, 0.0, 1.0, 90.0])

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from meshd.operations import chat, completion, embeddings
 from meshd.routing.availability.state import INDEFINITELY, Availability, MeshState
 from meshd.routing.decision.pipeline import standard_stages
 from meshd.routing.decision.stages.base import Stage
@@ -20,33 +21,33 @@ from tests.support.routing.routing_builders import CHAT, COMPLETION, EMBEDDINGS,
 
 
 def objection(stage: Stage, spec: ModelSpec, **needs: Any) -> str | None:
-    needs.setdefault("operation", Operation.CHAT)
+    needs.setdefault("operation", chat.CHAT)
     return stage.objection(spec, mesh(spec).question(RequestNeeds(**needs)))
 
 
 @pytest.mark.parametrize(
     ("operation", "capability", "answers"),
     [
-        (Operation.CHAT, CHAT, True),
-        (Operation.CHAT, "generation.text-generation.code-generation", True),
-        (Operation.CHAT, "understanding.vision-understanding.ocr", True),
-        (Operation.CHAT, "transformation.translation", True),
-        (Operation.CHAT, "interaction.tool-calling", True),
-        (Operation.CHAT, "compliance.pii-detection", True),
-        (Operation.CHAT, "evaluation-notes.style", True),
-        (Operation.CHAT, COMPLETION, False),
-        (Operation.CHAT, EMBEDDINGS, False),
-        (Operation.CHAT, "evaluation.toxicity-detection", False),
-        (Operation.CHAT, "retrieval.reranking", False),
-        (Operation.CHAT, "generation.audio-generation.text-to-speech", False),
-        (Operation.COMPLETION, COMPLETION, True),
-        (Operation.COMPLETION, f"{COMPLETION}.fill-in-the-middle", True),
-        (Operation.COMPLETION, CHAT, False),
-        (Operation.EMBEDDINGS, EMBEDDINGS, True),
-        (Operation.EMBEDDINGS, "representation.embeddings.image-embeddings", True),
-        (Operation.EMBEDDINGS, "representation.embeddings-of-ours", False),
-        (Operation.EMBEDDINGS, "representation.tokenization", False),
-        (Operation.EMBEDDINGS, CHAT, False),
+        (chat.CHAT, CHAT, True),
+        (chat.CHAT, "generation.text-generation.code-generation", True),
+        (chat.CHAT, "understanding.vision-understanding.ocr", True),
+        (chat.CHAT, "transformation.translation", True),
+        (chat.CHAT, "interaction.tool-calling", True),
+        (chat.CHAT, "compliance.pii-detection", True),
+        (chat.CHAT, "evaluation-notes.style", True),
+        (chat.CHAT, COMPLETION, False),
+        (chat.CHAT, EMBEDDINGS, False),
+        (chat.CHAT, "evaluation.toxicity-detection", False),
+        (chat.CHAT, "retrieval.reranking", False),
+        (chat.CHAT, "generation.audio-generation.text-to-speech", False),
+        (completion.COMPLETION, COMPLETION, True),
+        (completion.COMPLETION, f"{COMPLETION}.fill-in-the-middle", True),
+        (completion.COMPLETION, CHAT, False),
+        (embeddings.EMBEDDINGS, EMBEDDINGS, True),
+        (embeddings.EMBEDDINGS, "representation.embeddings.image-embeddings", True),
+        (embeddings.EMBEDDINGS, "representation.embeddings-of-ours", False),
+        (embeddings.EMBEDDINGS, "representation.tokenization", False),
+        (embeddings.EMBEDDINGS, CHAT, False),
     ],
 )
 def test_a_capability_answers_the_endpoint_it_is_asked_by(operation: Operation, capability: str, answers: bool) -> None:

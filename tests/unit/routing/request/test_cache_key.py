@@ -11,11 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from meshd.operations.chat import CHAT
+from meshd.operations.completion import COMPLETION
+from meshd.operations.embeddings import EMBEDDINGS
 from meshd.routing.request import needs as reading
 from meshd.routing.request.cache_key import IMMATERIAL, LONGEST, Lookup, Wish, deterministic, lookup, wished
 from meshd.routing.table.policies import CachePolicy
 from meshd.routing.table.specs import AppSpec, PoolSpec
-from meshd.sdk.provider import Operation
 from modelmesh import InvalidRequestError
 from tests.support.routing.routing_builders import CHAT_NEEDS
 
@@ -65,17 +67,17 @@ def scope(name: Any) -> PoolSpec:
         ({"temperature": 0, "store": False}, True),
     ],
 )
-@pytest.mark.parametrize("operation", [Operation.CHAT, Operation.COMPLETION])
+@pytest.mark.parametrize("operation", [CHAT, COMPLETION])
 def test_the_parameters_say_whether_an_answer_would_be_the_same(operation, parameters, expected):
     assert deterministic(operation, reading.split(json.dumps(parameters).encode())) is expected
 
 
 def test_a_number_out_of_range_says_nothing():
-    assert not deterministic(Operation.CHAT, reading.split(b'{"temperature":1e999}'))
+    assert not deterministic(CHAT, reading.split(b'{"temperature":1e999}'))
 
 
 def test_embeddings_are_always_the_same():
-    assert deterministic(Operation.EMBEDDINGS, {})
+    assert deterministic(EMBEDDINGS, {})
 
 
 # -- what an app asks ---------------------------------------------------------------------------------
@@ -127,8 +129,8 @@ def test_a_pool_without_a_cache_has_no_keys_and_reads_no_header():
 def test_neither_white_space_nor_order_matters():
     told = b'{ "temperature" :0, "messages": [ {"content":"Hi", "role":"user"} ],\n"model":"chat"}'
     assert key(told) == key()
-    assert key(b'{"input":"\\u00e9"}', needs=reading.RequestNeeds(Operation.EMBEDDINGS)) == key(
-        '{"input":"é"}'.encode(), needs=reading.RequestNeeds(Operation.EMBEDDINGS)
+    assert key(b'{"input":"\\u00e9"}', needs=reading.RequestNeeds(EMBEDDINGS)) == key(
+        '{"input":"é"}'.encode(), needs=reading.RequestNeeds(EMBEDDINGS)
     )
 
 
@@ -150,7 +152,7 @@ def test_other_requests_have_other_keys():
     others = [
         key(),
         key({**BODY, "stream": True}, needs=msgspec.structs.replace(CHAT_NEEDS, stream=True)),
-        key(needs=msgspec.structs.replace(CHAT_NEEDS, operation=Operation.COMPLETION)),
+        key(needs=msgspec.structs.replace(CHAT_NEEDS, operation=COMPLETION)),
         key(pool=replace(POOL, name="other")),
         key(asked="capability"),
         key({**BODY, "messages": [{"role": "user", "content": "hi"}]}),

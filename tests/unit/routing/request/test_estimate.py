@@ -10,6 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as some
 from msgspec.structs import replace
 
+from meshd.operations.chat import CHAT
+from meshd.operations.completion import COMPLETION
+from meshd.operations.embeddings import EMBEDDINGS
 from meshd.routing.request.estimate import (
     IMAGE_TOKENS,
     OUTPUT_UNKNOWN,
@@ -21,7 +24,7 @@ from meshd.routing.request.estimate import (
 )
 from meshd.routing.request.needs import RequestNeeds
 from meshd.routing.table.specs import LongPrompt, Pricing
-from meshd.sdk.provider import Operation, Usage
+from meshd.sdk.provider import Usage
 from tests.support.routing.routing_builders import CHAT_NEEDS, model
 
 PRICED = Pricing(input_per_1m=1_000_000, output_per_1m=2_000_000, per_request=5)
@@ -59,11 +62,11 @@ def test_images_and_files_are_the_models() -> None:
         ({"max_output": 10}, {"overrides": {"n": 4}}, 40),
         ({"max_output": 10}, {"defaults": {"n": 2}}, 20),
         ({"max_output": 10, "choices": 3}, {"defaults": {"n": 2}, "overrides": {"seed": 1}}, 30),
-        ({"operation": Operation.EMBEDDINGS}, {"max_output_tokens": 100}, 0),
+        ({"operation": EMBEDDINGS}, {"max_output_tokens": 100}, 0),
     ],
 )
 def test_output_is_what_the_request_is_sent_with(needs: dict[str, Any], given: dict[str, Any], output: int) -> None:
-    asked = RequestNeeds(**{"operation": Operation.CHAT} | needs)
+    asked = RequestNeeds(**{"operation": CHAT} | needs)
     assert upper_bound(asked, model("p.m", **given)).tokens_out == output
 
 
@@ -91,7 +94,7 @@ def _numbers(text: str) -> list[int]:
 @given(
     some.builds(
         RequestNeeds,
-        some.sampled_from([Operation.CHAT, Operation.COMPLETION]),
+        some.sampled_from([CHAT, COMPLETION]),
         tools=some.booleans(),
         images=some.integers(0, 3),
         most=some.integers(800, 10**6),
@@ -139,7 +142,7 @@ def test_the_reasons_are_said_plainly() -> None:
     )
     assert why_output(needs, model("p.m")) == f"no limit is known: {OUTPUT_UNKNOWN}"
     assert why_output(needs, model("p.m", max_output_tokens=8)) == "no limit in the request, and it writes at most 8"
-    assert why_output(RequestNeeds(Operation.EMBEDDINGS), model("p.m")) == ""
+    assert why_output(RequestNeeds(EMBEDDINGS), model("p.m")) == ""
 
 
 # -- writes to a cache ----------------------------------------------------------------------------------

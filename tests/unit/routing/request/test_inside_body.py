@@ -11,6 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from meshd.compilation.body_fields import load_body_fields
+from meshd.operations.chat import CHAT
+from meshd.operations.completion import COMPLETION
+from meshd.operations.embeddings import EMBEDDINGS
 from meshd.routing.request import needs as reading
 from meshd.routing.request.body_fields import unpriced
 from meshd.routing.request.needs import RequestNeeds, split
@@ -22,7 +25,7 @@ SOUND = {"type": "input_audio", "input_audio": {"data": "QUJD" * 40, "format": "
 MODEL = ModelSpec("m", "p", "m", (), pricing=Pricing(input_per_1m=1))
 
 
-def judged(body: dict[str, Any] | bytes, operation: Operation = Operation.CHAT) -> RequestNeeds:
+def judged(body: dict[str, Any] | bytes, operation: Operation = CHAT) -> RequestNeeds:
     encoded = body if isinstance(body, bytes) else json.dumps(body).encode()
     return load_body_fields().judged(reading.read(operation, encoded)[1], split(encoded))
 
@@ -155,14 +158,14 @@ def test_what_is_written_to_a_cache_is_seen(body: dict[str, Any], caches: str) -
 @pytest.mark.parametrize(
     ("operation", "body", "fixed"),
     [
-        (Operation.EMBEDDINGS, {"input": "a {b}"}, ()),
-        (Operation.EMBEDDINGS, {"input": ["a", "{b}"]}, ()),
-        (Operation.EMBEDDINGS, {"input": [[1, 2], [3]]}, ()),
-        (Operation.EMBEDDINGS, {"input": [{"image": "https://h/p.png"}]}, ("input[]",)),
-        (Operation.EMBEDDINGS, {"input": {"image": "https://h/p.png"}}, ("input[]",)),
-        (Operation.EMBEDDINGS, {"input": [[{"image": "a"}]]}, ("input[]",)),
-        (Operation.COMPLETION, {"prompt": [{"image": "a"}]}, ("prompt[]",)),
-        (Operation.COMPLETION, {"prompt": ["a", [1]]}, ()),
+        (EMBEDDINGS, {"input": "a {b}"}, ()),
+        (EMBEDDINGS, {"input": ["a", "{b}"]}, ()),
+        (EMBEDDINGS, {"input": [[1, 2], [3]]}, ()),
+        (EMBEDDINGS, {"input": [{"image": "https://h/p.png"}]}, ("input[]",)),
+        (EMBEDDINGS, {"input": {"image": "https://h/p.png"}}, ("input[]",)),
+        (EMBEDDINGS, {"input": [[{"image": "a"}]]}, ("input[]",)),
+        (COMPLETION, {"prompt": [{"image": "a"}]}, ("prompt[]",)),
+        (COMPLETION, {"prompt": ["a", [1]]}, ()),
     ],
 )
 def test_only_text_and_tokens_are_embedded_at_a_known_price(operation: Operation, body: Any, fixed: Any) -> None:

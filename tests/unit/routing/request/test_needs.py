@@ -12,6 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as some
 from msgspec.structs import replace
 
+from meshd.operations import chat, completion, embeddings
+from meshd.operations.known import OPERATIONS
 from meshd.routing.request.needs import (
     GOING_ON,
     PREAMBLE,
@@ -28,7 +30,7 @@ from meshd.routing.request.needs import (
 )
 from meshd.sdk.provider import Operation
 
-CHAT = Operation.CHAT
+CHAT = chat.CHAT
 HELLO = [{"role": "user", "content": "Hello"}]
 PIXEL = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 40_000}}
 
@@ -87,7 +89,7 @@ def test_images_are_counted_where_they_are_parts_and_not_where_they_are_text() -
     assert needs(messages=[{"role": "user", "content": [PIXEL, {"type": "text", "text": "?"}, PIXEL]}]).images == 2
     assert needs(messages=[{"role": "user", "content": [{"type": "input_image"}]}]).images == 1
     assert needs(messages=[{"role": "user", "content": json.dumps([PIXEL])}]).images == 0
-    assert needs(Operation.EMBEDDINGS, input=[PIXEL]).images == 0
+    assert needs(embeddings.EMBEDDINGS, input=[PIXEL]).images == 0
 
 
 def test_an_images_bytes_are_no_text_and_the_text_beside_it_is() -> None:
@@ -186,7 +188,7 @@ def test_what_a_part_carries_is_found_however_it_is_written(part: dict[str, Any]
 
 def test_each_prompt_of_a_completion_is_completed() -> None:
     def choices(**body: Any) -> int:
-        return read(Operation.COMPLETION, json.dumps({"model": "m"} | body).encode())[1].choices
+        return read(completion.COMPLETION, json.dumps({"model": "m"} | body).encode())[1].choices
 
     assert choices(prompt="a") == 1
     assert choices(prompt=["a", "b"], n=2) == 4
@@ -232,9 +234,9 @@ def test_what_is_there_of_an_answer_is_prompt_for_the_rest_of_it() -> None:
 
 
 def test_the_prompt_is_what_the_operation_has() -> None:
-    assert read(Operation.COMPLETION, b'{"model":"m","prompt":"%s"}' % (b"x" * 400))[1].tokens == 100
-    assert read(Operation.EMBEDDINGS, b'{"model":"m","input":["%s"]}' % (b"x" * 400))[1].tokens == 101
-    assert read(Operation.EMBEDDINGS, b'{"model":"m"}')[1].tokens == 0
+    assert read(completion.COMPLETION, b'{"model":"m","prompt":"%s"}' % (b"x" * 400))[1].tokens == 100
+    assert read(embeddings.EMBEDDINGS, b'{"model":"m","input":["%s"]}' % (b"x" * 400))[1].tokens == 101
+    assert read(embeddings.EMBEDDINGS, b'{"model":"m"}')[1].tokens == 0
 
 
 def test_of_two_output_limits_either_may_be_taken() -> None:
@@ -372,7 +374,7 @@ _KEYS = some.sampled_from(["model", "messages", "stream", "tools", "functions", 
 
 @given(some.binary() | some.dictionaries(_KEYS | some.text(), _JSON).map(lambda body: json.dumps(body).encode()))
 def test_any_body_is_read_or_is_malformed(body: bytes) -> None:
-    for operation in Operation:
+    for operation in OPERATIONS.values():
         try:
             asked, found = read(operation, body)
         except MalformedBody:

@@ -9,6 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
+from meshd.operations.chat import CHAT
+from meshd.operations.completion import COMPLETION
+from meshd.operations.embeddings import EMBEDDINGS
 from meshd.routing.request.needs import MalformedBody
 from meshd.routing.request.tokens import PER_CALLS, PER_CUT, PER_FORMAT, PER_TOOL, PER_TOOLS, count, in_pieces, pieces
 from meshd.routing.request.tokens import vocabularies_wanted as wanted
@@ -24,7 +27,7 @@ def words(text: str) -> int:
 
 
 def chat(*messages: Any, **body: Any) -> int:
-    return count(Operation.CHAT, json.dumps({"model": "m", "messages": list(messages)} | body).encode(), words)
+    return count(CHAT, json.dumps({"model": "m", "messages": list(messages)} | body).encode(), words)
 
 
 def asked(operation: Operation, **body: Any) -> int:
@@ -73,9 +76,9 @@ def test_tools_and_schemas_are_counted_as_their_json() -> None:
 
 
 def test_messages_of_another_shape_are_counted_too() -> None:
-    assert count(Operation.CHAT, b'{"messages":"a b c"}', words) == 3 + 3
+    assert count(CHAT, b'{"messages":"a b c"}', words) == 3 + 3
     assert chat("a b c", 5) == 3 + 2 * 3 + 3 + 1
-    assert count(Operation.CHAT, b"{}", words) == 3
+    assert count(CHAT, b"{}", words) == 3
 
 
 @pytest.mark.parametrize(
@@ -83,17 +86,17 @@ def test_messages_of_another_shape_are_counted_too() -> None:
     [("a b c", 3), (["a b", "c"], 3), ([1, 2, 3, 4], 4), ([[1, 2], [3]], 3), (None, 0), ([], 0), ({"a": "b c"}, 2)],
 )
 def test_prompts_and_inputs_are_texts_or_tokens(given: Any, tokens: int) -> None:
-    assert asked(Operation.EMBEDDINGS, input=given) == tokens
-    assert asked(Operation.COMPLETION, prompt=given) == tokens
-    assert asked(Operation.COMPLETION, prompt=given, suffix="d e") == tokens + 2
-    assert asked(Operation.COMPLETION) == 0
+    assert asked(EMBEDDINGS, input=given) == tokens
+    assert asked(COMPLETION, prompt=given) == tokens
+    assert asked(COMPLETION, prompt=given, suffix="d e") == tokens + 2
+    assert asked(COMPLETION) == 0
 
 
 def test_a_body_that_is_no_object_is_malformed() -> None:
     with pytest.raises(MalformedBody):
-        count(Operation.CHAT, b"[]", words)
+        count(CHAT, b"[]", words)
     with pytest.raises(MalformedBody):
-        count(Operation.CHAT, b'{"messages":[{"content":"\\ud800"}]}', words)
+        count(CHAT, b'{"messages":[{"content":"\\ud800"}]}', words)
 
 
 # -- long texts ---------------------------------------------------------------------------------------

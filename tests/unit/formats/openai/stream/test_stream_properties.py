@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from meshd.formats.errors.transport_failures import failure_from_exception
 from meshd.formats.openai.stream.event_stream import EventReader
 from meshd.host import clock
-from meshd.sdk.provider import Operation, ProviderFailure
+from meshd.operations.chat import CHAT
+from meshd.sdk.provider import ProviderFailure
 
 ANYTHING = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
@@ -75,7 +76,7 @@ def read(stream: bytes, cuts: list[int], breaks: bool = False) -> tuple[str, boo
             event_stream=True,
             hide_usage=True,
             choices=1,
-            operation=Operation.CHAT,
+            operation=CHAT,
             limits=None,
             failed=lambda exc: failure_from_exception(exc, "here", 9.0),
         )

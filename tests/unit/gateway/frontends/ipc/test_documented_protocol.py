@@ -133,11 +133,11 @@ def test_limits_and_times_named_in_the_text():
 def test_the_operations_are_those_of_the_dispatch_table():
     from meshd.connectors.registry import default_registry
     from meshd.gateway.actors import Actors
-    from meshd.gateway.requests import arrival
     from meshd.gateway.router import Router
+    from meshd.operations.known import by_path
 
     core = Router(default_registry(), Actors(lambda name, message: None, None, lambda work: None))
-    served = {(f"POST {path}", False, False) for path in arrival.OPERATIONS}
+    served = {(f"POST {path}", False, False) for path in by_path()}
     for method, path, operation in core.dispatcher.operations():
         shown = f"{path}NAME" if path.endswith("/") else path
         served.add((f"{method} {shown}", operation.admin, operation.stream is not None))

@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
+from meshd.operations.chat import CHAT
+from meshd.operations.known import OPERATIONS
 from meshd.routing.decision.strategies.measured import EXPLORED
 from meshd.routing.request.needs import RequestNeeds
 from meshd.routing.table.specs import ModelSpec, Pricing
-from meshd.sdk.provider import Operation
 from tests.support.routing.routing_builders import NOW, Mesh, mesh, model
 from tests.support.routing.strategy_builders import asked, down, order, take
 
@@ -34,15 +35,15 @@ def priced(id: str, input: float = 0, output: float = 0, request: float = 0, **g
 
 def test_the_cheapest_depends_on_the_request() -> None:
     made = mesh(priced("p.reads", 1, 20), priced("p.writes", 5, 5), priced("p.flat", request=0.02), strategy=COST)
-    assert order(made, RequestNeeds(Operation.CHAT, most=10_000, max_output=10))[0] == "p.reads"
-    assert order(made, RequestNeeds(Operation.CHAT, most=10, max_output=1000))[0] == "p.writes"
-    assert order(made, RequestNeeds(Operation.CHAT, most=90_000, max_output=9000))[0] == "p.flat"
+    assert order(made, RequestNeeds(CHAT, most=10_000, max_output=10))[0] == "p.reads"
+    assert order(made, RequestNeeds(CHAT, most=10, max_output=1000))[0] == "p.writes"
+    assert order(made, RequestNeeds(CHAT, most=90_000, max_output=9000))[0] == "p.flat"
 
 
 def test_without_an_output_limit_the_models_own_counts() -> None:
     made = mesh(priced("p.a", 0, 1, max_output_tokens=9000), priced("p.b", 0, 2, max_output_tokens=100), strategy=COST)
     assert order(made) == ["p.b", "p.a"]
-    assert order(made, RequestNeeds(Operation.CHAT, max_output=100)) == ["p.a", "p.b"]
+    assert order(made, RequestNeeds(CHAT, max_output=100)) == ["p.a", "p.b"]
 
 
 def test_of_equals_the_one_that_cost_least_so_far_and_then_the_pools_order() -> None:
@@ -62,7 +63,7 @@ def test_models_whose_price_nobody_knows_come_last() -> None:
 def test_another_table_is_another_price() -> None:
     first = mesh(priced("p.a", 1), priced("p.b", 2), strategy=COST)
     second = mesh(priced("p.a", 2), priced("p.b", 1), strategy=COST)
-    needs = RequestNeeds(Operation.CHAT, most=1000, max_output=1)
+    needs = RequestNeeds(CHAT, most=1000, max_output=1)
     assert (order(first, needs)[0], order(second, needs)[0], order(first, needs)[0]) == ("p.a", "p.b", "p.a")
     first.pool = replace(first.pool, members=("p.b",))
     assert order(first, needs) == ["p.b"], "nor is another pool of that name the same"
@@ -93,7 +94,7 @@ def _models(draw: some.DrawFn) -> list[ModelSpec]:
     _models(),
     some.builds(
         RequestNeeds,
-        operation=some.sampled_from(Operation),
+        operation=some.sampled_from(list(OPERATIONS.values())),
         images=some.sampled_from([0, 0, 2]),
         attached=some.sampled_from([0, 0, 10_000]),
         max_output=some.sampled_from([None, 1, 500]),
@@ -146,7 +147,7 @@ def test_streams_go_by_the_time_to_their_first_token() -> None:
     measured(made, first_token=0.5, a=1.0)
     measured(made, first_token=0.1, b=9.0)
     assert order(made) == ["p.a", "p.b"]
-    assert order(made, RequestNeeds(Operation.CHAT, stream=True)) == ["p.b", "p.a"]
+    assert order(made, RequestNeeds(CHAT, stream=True)) == ["p.b", "p.a"]
 
 
 def test_a_slow_answer_weighs_more_the_newer_it_is() -> None:

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
+from meshd.operations.chat import CHAT
 from meshd.routing.availability.state import Availability
 from meshd.routing.decision.strategies.outside import OutsideStrategy
 from meshd.routing.request.needs import RequestNeeds
 from meshd.routing.table.specs import Pricing, ProviderSpec, RateSpec
-from meshd.sdk.provider import Operation
 from meshd.sdk.strategy import Candidate, RequestFacts, Strategy
 from tests.support.routing.causes import resting
 from tests.support.routing.routing_builders import NOW, PRIORITY, Mesh, mesh, model
@@ -50,7 +50,7 @@ def outside(answer: Order, *models: Any, strategy: str = ID, **pool: Any) -> tup
 
 
 def preferred(made: Mesh, needs: RequestNeeds | None = None) -> list[str]:
-    return list(made.pipeline.preferred(made.question(needs or RequestNeeds(Operation.CHAT))))
+    return list(made.pipeline.preferred(made.question(needs or RequestNeeds(CHAT))))
 
 
 def test_its_order_is_followed_and_the_rest_comes_after() -> None:
@@ -82,7 +82,7 @@ def test_what_it_is_told() -> None:
     made.state.member("chat", "q.unknown").availability = Availability(
         standby=True, until=NOW + 99, why=resting("it fails")
     )
-    needs = RequestNeeds(Operation.CHAT, stream=True, tools=True, tokens=1000, most=1000, max_output=5)
+    needs = RequestNeeds(CHAT, stream=True, tools=True, tokens=1000, most=1000, max_output=5)
     preferred(made, needs)
     ((request, candidates, now, random),) = given.told
     assert request == RequestFacts(

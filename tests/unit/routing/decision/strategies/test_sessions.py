@@ -9,13 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as some
 from msgspec import structs
 
+from meshd.operations.chat import CHAT
 from meshd.routing.availability import recovery
 from meshd.routing.decision.strategies import sessions
 from meshd.routing.request.needs import RequestNeeds
 from meshd.routing.request.question import Requester
 from meshd.routing.table.policies import SessionPolicy
 from meshd.routing.table.specs import ModelSpec
-from meshd.sdk.provider import Operation
 from tests.support.routing.causes import BACK
 from tests.support.routing.routing_builders import CHAT_NEEDS, NO_FEATURES, STICK, Mesh, mesh, model
 from tests.support.routing.strategy_builders import asked, down, order, take
@@ -147,7 +147,7 @@ def test_one_that_moved_moves_on_when_it_has_to() -> None:
 def test_one_request_that_its_model_cannot_answer_moves_no_session() -> None:
     made = mesh("p.a", model("q.b", features=NO_FEATURES), strategy=SESSION, session=SessionPolicy(ttl=60.0))
     session = next(each for each in SESSIONS if order(made, session=each)[0] == "q.b")
-    assert ask(made, session, RequestNeeds(Operation.CHAT, tools=True)) == "p.a"
+    assert ask(made, session, RequestNeeds(CHAT, tools=True)) == "p.a"
     assert ask(made, session) == "q.b"
     assert made.state.pool("chat").moved == {}
 

@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
+from meshd.operations.chat import CHAT
 from meshd.routing.availability.state import Availability
 from meshd.routing.decision.strategies.registry import BUILT_IN
 from meshd.routing.request.needs import RequestNeeds
-from meshd.sdk.provider import Operation
 from tests.support.routing.causes import resting
 from tests.support.routing.routing_builders import NO_FEATURES, NOW, PRIORITY, ROUND_ROBIN, STICK, Mesh, mesh, model
 
-VISION = RequestNeeds(Operation.CHAT, images=1)
+VISION = RequestNeeds(CHAT, images=1)
 
 
 def order(made: Mesh) -> list[str]:
@@ -32,7 +32,7 @@ def up(made: Mesh, id: str) -> None:
 
 def take(made: Mesh, needs: RequestNeeds | None = None) -> str | None:
     """Ask once; the model that the pool leaves by it."""
-    question = made.question(needs or RequestNeeds(Operation.CHAT))
+    question = made.question(needs or RequestNeeds(CHAT))
     chosen = made.pipeline.decide(question).model
     assert chosen is not None
     return made.pipeline.chosen(question, chosen)

@@ -1,0 +1,1 @@
+"""The operations that apps can ask for, one a file."""

@@ -1,0 +1,29 @@
+"""Chat completions: an answer to a conversation."""
+
+from meshd.sdk.operation import Operation
+
+CHAT = Operation(
+    name="chat.completions",
+    word="chat",
+    paths={"openai": "/v1/chat/completions"},
+    # All models answer it but those of nodes that have, or will have, an operation of their own.
+    other_than=(
+        "generation.text-generation.text-completion",
+        "generation.image-generation",
+        "generation.audio-generation",
+        "generation.video-generation",
+        "understanding.audio-understanding",
+        "understanding.document-understanding",
+        "transformation.image-editing",
+        "transformation.audio-processing",
+        "representation",
+        "retrieval.search",
+        "retrieval.knowledge-graph",
+        "retrieval.reranking",
+        "evaluation",
+    ),
+    text=("messages",),
+    conversation=True,
+    example=lambda text: {"messages": [{"role": "user", "content": text}]},
+    rows=("choices", "message"),
+)

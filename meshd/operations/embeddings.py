@@ -1,0 +1,17 @@
+"""Embeddings: a vector for each text."""
+
+from meshd.sdk.operation import Operation
+
+EMBEDDINGS = Operation(
+    name="embeddings",
+    word="embeddings",
+    paths={"openai": "/v1/embeddings"},
+    capabilities=("representation.embeddings",),
+    text=("input",),
+    example=lambda text: {"input": text},
+    rows=("data", "embedding"),
+    output=False,
+    repeats=True,
+    streamed=False,
+    continued=False,
+)

@@ -1,0 +1,38 @@
+"""The operations that there are, and which of them a request means."""
+
+from __future__ import annotations
+
+from collections.abc import Container
+from functools import lru_cache
+
+from meshd.operations.chat import CHAT
+from meshd.operations.completion import COMPLETION
+from meshd.operations.embeddings import EMBEDDINGS
+from meshd.sdk.operation import Operation
+
+OPERATIONS: dict[str, Operation] = {each.name: each for each in (CHAT, COMPLETION, EMBEDDINGS)}
+"""By name; the first one is meant where nothing says otherwise."""
+
+
+def usual() -> Operation:
+    return next(iter(OPERATIONS.values()))
+
+
+def by_path() -> dict[str, Operation]:
+    return {path: operation for operation in OPERATIONS.values() for path in operation.paths.values()}
+
+
+def of_body(fields: Container[str]) -> Operation:
+    """The one that a body of this shape is for."""
+    return next((each for each in OPERATIONS.values() if each.text[0] in fields), usual())
+
+
+@lru_cache(1024)
+def serves(operation: Operation, capability: str) -> bool:
+    """Whether a model of this capability answers the operation; remembered, as each decision asks it of every model."""
+    return operation.answered_by(capability)
+
+
+def answered(capability: str) -> bool:
+    """Whether any operation asks for it."""
+    return any(serves(operation, capability) for operation in OPERATIONS.values())

@@ -1,0 +1,145 @@
+"""One more operation is one record: models are asked for it, and its answers read, cached, priced and explained."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from meshd.connectors.providers.openai import OpenAIProvider
+from meshd.connectors.providers.scripted.script import Script
+from meshd.connectors.providers.scripted.server import ScriptedServer
+from meshd.gateway.upkeep.token_probe import NotSent, ask_one_token
+from meshd.operations.known import OPERATIONS
+from meshd.routing.table.policies import CachePolicy, RetryPolicy
+from meshd.routing.table.specs import Allowance, ModelSpec, PoolSpec, Pricing
+from meshd.sdk.operation import Operation
+from meshd.sdk.provider import ProviderSettings
+from modelmesh import InvalidRequestError, MeshError
+from tests.support.gateway.builder import CHAT, SCRIPTED, Gateway
+from tests.support.gateway.probed import Journal
+
+RERANKING = "retrieval.reranking"
+PATH = "/v1/rerank"
+RERANK = Operation(
+    name="rerank",
+    word="rerank",
+    paths={"openai": PATH},
+    capabilities=(RERANKING,),
+    text=("query", "documents"),
+    example=lambda text: {"query": text, "documents": [text]},
+    rows=("results", "relevance_score"),
+    output=False,
+    repeats=True,
+    streamed=False,
+    continued=False,
+)
+BODY = {"query": "which one", "documents": ["the first", "the second"]}
+
+
+@pytest.fixture
+def rerank(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Operation:
+    operation = replace(RERANK, **getattr(request, "param", {}))
+    monkeypatch.setitem(OPERATIONS, operation.name, operation)
+    return operation
+
+
+@pytest.fixture
+async def upstream(rerank: Operation) -> AsyncIterator[ScriptedServer]:
+    server = ScriptedServer()
+    await server.start()
+    yield server
+    await server.stop()
+
+
+@pytest.fixture
+async def gateway(upstream: ScriptedServer) -> AsyncIterator[Gateway]:
+    """A pool of one model that reranks, and one that chats, for a dollar a million tokens."""
+    price = Pricing(input_per_1m=1_000_000_000)
+    made = Gateway(
+        models=[
+            ModelSpec("p.sorter", "p", "sorter", (RERANKING,), pricing=price),
+            ModelSpec("p.chat", "p", "chat", (CHAT,)),
+        ],
+        pools=[PoolSpec("all", "", ("p.chat", "p.sorter"), cache=CachePolicy(), retry=RetryPolicy(2))],
+        allowances=[Allowance("provider", "p", "cost", "day", 10**9)],
+        connect=lambda settings: OpenAIProvider(ProviderSettings("p", SCRIPTED, base_url=f"{upstream.url}/v1")),
+    )
+    made.runtime.ledger = Journal()
+    yield made
+    await made.runtime.connectors.close()
+
+
+async def ask(gateway: Gateway, model: str = "all", **body: Any) -> Any:
+    sent = json.dumps({"model": model, **BODY, **body}).encode()
+    return json.loads(await asyncio.wait_for(gateway.router.inproc.send("POST", PATH, sent).whole(), 10))
+
+
+async def test_a_model_that_can_is_asked_and_its_answer_read(gateway: Gateway, upstream: ScriptedServer) -> None:
+    answer = await ask(gateway)
+    assert [row["index"] for row in answer["results"]] == [0, 1]
+    assert upstream.script.served_by_model == {"sorter": 1}
+    (outcome,) = gateway.outcomes
+    assert (outcome.operation, outcome.model, outcome.tokens_in, outcome.tokens_out) == ("rerank", "p.sorter", 4, 0)
+
+
+async def test_the_same_question_is_answered_from_the_cache(gateway: Gateway, upstream: ScriptedServer) -> None:
+    assert await ask(gateway) == await ask(gateway)
+    assert upstream.script.served == 1
+    assert await ask(gateway, query="which other one")
+    assert upstream.script.served == 2
+
+
+async def test_it_is_reserved_and_settled_at_its_price(gateway: Gateway) -> None:
+    await ask(gateway)
+    ledger = gateway.runtime.ledger
+    assert isinstance(ledger, Journal)
+    (begun,), (settled,) = ledger.begun, ledger.settled
+    assert begun[4] >= settled[3] == 4 * 1000
+
+
+async def test_it_is_explained_with_and_without_its_path(gateway: Gateway) -> None:
+    for path in ({"path": PATH}, {}):
+        found = await gateway.post("/mesh/v1/explain", model="all", **BODY, **path)
+        assert (found["chosen"], found["needs"]["operation"], found["cache"]["applies"]) == ("p.sorter", "rerank", True)
+        (chat,) = (row for stage in found["stages"] for row in stage["dropped"] if row["model"] == "p.chat")
+        assert chat["reason"] == "does not answer rerank: it offers chat-completion"
+
+
+async def test_a_model_that_cannot_says_so(gateway: Gateway) -> None:
+    with pytest.raises(InvalidRequestError, match="does not answer rerank"):
+        await ask(gateway, "p.chat")
+
+
+async def test_its_models_are_probed_with_its_smallest_request(gateway: Gateway, upstream: ScriptedServer) -> None:
+    table = gateway.runtime.table
+    await ask_one_token(gateway.runtime, table.pools["all"], table.models["p.sorter"], 5.0)
+    assert upstream.script.served_by_model == {"sorter": 1}
+
+
+@pytest.mark.parametrize("rerank", [{"example": None}], indirect=True)
+async def test_or_not_if_it_has_none(gateway: Gateway) -> None:
+    table = gateway.runtime.table
+    with pytest.raises(NotSent):
+        await ask_one_token(gateway.runtime, table.pools["all"], table.models["p.sorter"], 5.0)
+
+
+@pytest.mark.parametrize("rerank", [{"cached": False}], indirect=True)
+async def test_what_may_not_be_cached_is_asked_each_time(gateway: Gateway, upstream: ScriptedServer) -> None:
+    await ask(gateway)
+    await ask(gateway)
+    assert upstream.script.served == 2
+
+
+@pytest.mark.parametrize(("rerank", "again"), [({}, True), ({"retried": False}, False)], indirect=["rerank"])
+async def test_what_may_have_been_carried_out_is_asked_again_if_it_may_be(
+    gateway: Gateway, upstream: ScriptedServer, again: bool
+) -> None:
+    upstream.script = Script({"script": [{"fault": "reset"}]})
+    with pytest.raises(MeshError, match="cannot be reached"):
+        await ask(gateway)
+    assert (upstream.script.served > 1) is again
