@@ -22,6 +22,7 @@ from typing import Any
 import msgspec
 
 from meshd.core.money import NANO
+from meshd.core.prices import PRICES, TOKENS, LongPrompt
 from meshd.sdk.provider import ModelListing
 
 
@@ -49,56 +50,12 @@ class ProviderRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     date: str = ""
 
 
-class LongPromptPrices(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """USD for a million tokens of a request whose input is more than `above` tokens."""
-
-    above: int
-    input_per_1m: str
-    output_per_1m: str
-    cached_input_per_1m: str | None = None
-
-
-class Prices(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """USD, as decimal strings: money is never a float. The per-1M prices are of tokens; per_image: of an image made;
-    per_minute: of audio; per_1k_chars: of text spoken or translated; per_request: of a call or a page. A price that is
-    not given is not asked."""
-
-    input_per_1m: str | None = None
-    output_per_1m: str | None = None
-    cached_input_per_1m: str | None = None
-    per_request: str | None = None
-    per_image: str | None = None
-    per_minute: str | None = None
-    per_1k_chars: str | None = None
-
-
-class NanoLongPrompt(msgspec.Struct, frozen=True, kw_only=True):
-    """In nano-dollars; its fields are `LongPrompt`'s (`meshd/routing/table/specs.py`)."""
-
-    above: int
-    input_per_1m: int
-    output_per_1m: int
-    cached_input_per_1m: int | None = None
-
-
-class NanoPrices(msgspec.Struct, frozen=True, kw_only=True):
-    """The same in nano-dollars, as the daemon counts."""
-
-    input_per_1m: int | None = None
-    output_per_1m: int | None = None
-    cached_input_per_1m: int | None = None
-    per_request: int | None = None
-    per_image: int | None = None
-    per_minute: int | None = None
-    per_1k_chars: int | None = None
-    long_prompt: NanoLongPrompt | None = None
-
-
 class ModelRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A well-known model. `provider` is the connector's id; no prices: not verified, not free. vocabulary:
     the name of its tokenizer (`meshd/routing/request/tokens.py`). tokens_per_image: at most, of an image it is shown.
-    parameters: of requests that do not give them. features: what it does, lacks: what it does not; of all others
-    nothing is known."""
+    prices: USD by their keys (`meshd/core/prices.py`), as decimal strings: money is never a float; one that is not
+    given is not asked. long_prompt: those of a request whose input is more than `above` tokens. parameters: of requests
+    that do not give them. features: what it does, lacks: what it does not; of all others nothing is known."""
 
     provider: str
     id: str
@@ -107,24 +64,30 @@ class ModelRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     max_output_tokens: int | None = None
     features: tuple[str, ...] = ()
     lacks: tuple[str, ...] = ()
-    prices: Prices | None = None
-    long_prompt: LongPromptPrices | None = None
+    prices: dict[str, str] | None = None
+    long_prompt: dict[str, str | int] | None = None
     vocabulary: str = ""
     tokens_per_image: int = 0
     parameters: dict[str, Any] = {}
     source: str
     date: str
 
+    def __post_init__(self) -> None:
+        unknown = {*(self.prices or ())} - {*PRICES} | {*(self.long_prompt or ())} - {*TOKENS, "above"}
+        if unknown:
+            raise ValueError(f"{self.id}: no price is called {', '.join(sorted(unknown))}")
+
     @property
-    def pricing(self) -> NanoPrices | None:
-        """None: unknown, which is not free."""
-        if self.prices is None:
-            return None
+    def pricing(self) -> dict[str, int] | None:
+        """In nano-dollars, as the daemon counts. None: unknown, which is not free."""
+        return None if self.prices is None else {key: _nano(price) for key, price in self.prices.items()}
+
+    @property
+    def pricing_of_long_prompts(self) -> LongPrompt | None:
         long = self.long_prompt
-        return NanoPrices(
-            **_nano_prices(self.prices),
-            long_prompt=None if long is None else NanoLongPrompt(above=long.above, **_nano_prices(long)),
-        )
+        if long is None:
+            return None
+        return LongPrompt(**{key: price if isinstance(price, int) else _nano(price) for key, price in long.items()})
 
     def listing(self) -> ModelListing:
         return ModelListing(
@@ -152,11 +115,6 @@ class LocalModelRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
 
 
 _PROVIDER = re.compile(r"[a-z0-9.-]+")  # an id, and no path
-
-
-def _nano_prices(prices: Prices | LongPromptPrices) -> dict[str, int]:
-    given = msgspec.structs.asdict(prices).items()
-    return {name: _nano(price) for name, price in given if isinstance(price, str)}
 
 
 def _nano(dollars: str) -> int:

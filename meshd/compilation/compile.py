@@ -13,18 +13,17 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import msgspec
-
-from meshd.catalogue.known import ModelRow, NanoPrices, load_models, provider_row
+from meshd.catalogue.known import ModelRow, load_models, provider_row
 from meshd.compilation.apps import compile_allowances, compile_app, compile_matches, compile_rate
 from meshd.compilation.body_fields import limit_of
 from meshd.compilation.pools import compile_pools
 from meshd.config import MeshConfig
 from meshd.config.schema import ModelConfig, PricingConfig, ProviderConfig
 from meshd.connectors.registry import ConnectorRegistry
+from meshd.core.prices import PRICES, Pricing
 from meshd.routing.table.access import AppMatch
 from meshd.routing.table.capabilities import CapabilityTree
-from meshd.routing.table.specs import KeySpec, LongPrompt, ModelSpec, Pricing, ProviderSpec, RoutingTable
+from meshd.routing.table.specs import KeySpec, ModelSpec, ProviderSpec, RoutingTable
 from meshd.sdk.credentials import is_keyed
 from meshd.sdk.provider import ProviderSettings
 
@@ -281,39 +280,21 @@ def _leaves(names: Iterable[str], tree: CapabilityTree) -> tuple[str, ...]:
 def prices_of(model: PricingConfig, provider: PricingConfig, known: ModelRow | None) -> Pricing:
     """Each price: the model's own, else its provider's, else the catalogue's."""
     listed = known.pricing if known is not None else None
-
-    def price(name: str) -> int | None:
-        for source in (model, provider, listed):
-            value: int | None = getattr(source, name, None)
-            if value is not None:
-                return value
-        return None
-
-    return Pricing(
-        input_per_1m=price("input_per_1m") or 0,
-        output_per_1m=price("output_per_1m") or 0,
-        cached_input_per_1m=price("cached_input_per_1m"),
-        per_request=price("per_request") or 0,
-        per_image=price("per_image") or 0,
-        per_minute=price("per_minute") or 0,
-        per_1k_chars=price("per_1k_chars") or 0,
-        long_prompt=_long_prompt(model, provider, listed),
-    )
+    configured = {**_given(provider), **_given(model)}
+    long = None if known is None else known.pricing_of_long_prompts
+    if not {"input_per_1m", "output_per_1m"}.isdisjoint(configured):
+        long = None  # configured prices apply to every prompt
+    return Pricing.of({**(listed or {}), **configured}, long)
 
 
-def _long_prompt(model: PricingConfig, provider: PricingConfig, listed: NanoPrices | None) -> LongPrompt | None:
-    """The catalogue's, unless prices are configured, which apply to every prompt."""
-    configured = (model.input_per_1m, model.output_per_1m, provider.input_per_1m, provider.output_per_1m)
-    if listed is None or listed.long_prompt is None or any(price is not None for price in configured):
-        return None
-    return LongPrompt(**msgspec.structs.asdict(listed.long_prompt))
+def _given(prices: PricingConfig) -> dict[str, int]:
+    return {key: price for key in PRICES if (price := getattr(prices, key)) is not None}
 
 
 def _is_priced(model: PricingConfig, provider: PricingConfig, known: ModelRow | None, connector: str) -> bool:
     """Whether its price is known. Models on this machine cost nothing."""
     if known is not None and known.pricing is not None:
         return True
-    said = (*model.model_dump().values(), *provider.model_dump().values())
     row = provider_row(connector)
     local = connector.startswith("modelmesh.") or (row is not None and row.local)
-    return local or any(price is not None for price in said)
+    return local or bool(_given(model) or _given(provider))

@@ -7,6 +7,7 @@ import statistics
 import time
 from random import random
 
+from meshd.core.prices import Pricing
 from meshd.operations import chat
 from meshd.routing.attempts.plan import AttemptStep, GiveUp, RequestPlan
 from meshd.routing.availability.state import MeshState
@@ -16,7 +17,7 @@ from meshd.routing.request.needs import read
 from meshd.routing.request.question import Question, Requester
 from meshd.routing.select.expression import compile_selection
 from meshd.routing.table.capabilities import CapabilityTree
-from meshd.routing.table.specs import Allowance, ModelSpec, PoolSpec, Pricing, ProviderSpec, RateSpec, RoutingTable
+from meshd.routing.table.specs import Allowance, ModelSpec, PoolSpec, ProviderSpec, RateSpec, RoutingTable
 from meshd.sdk.provider import Usage
 from tests.bench.figures import Figure
 

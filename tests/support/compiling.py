@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from meshd.catalogue.known import ModelRow, Prices
+from meshd.catalogue.known import ModelRow
 from meshd.compilation.compile import Compiled, Directories, Discovered, compile_config
 from meshd.config import MeshConfig
 from meshd.connectors.registry import ConnectorRegistry, default_registry
@@ -22,7 +22,7 @@ ROW = ModelRow(
     context_window=8000,
     max_output_tokens=2000,
     features=("tool_calling", "vision"),
-    prices=Prices(input_per_1m="0.15", output_per_1m="0.60", cached_input_per_1m="0.075"),
+    prices={"input_per_1m": "0.15", "output_per_1m": "0.60", "cached_input_per_1m": "0.075"},
     source="test",
     date="2026-01-01",
 )

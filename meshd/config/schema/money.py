@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from typing import TYPE_CHECKING
+
+from pydantic import Field, create_model
 
 from meshd.config.schema.base import Fraction, Money, Section
+from meshd.core.prices import UNITS
 
 
-class PricingConfig(Section):
+class _PricesOfTokens(Section):
     """Prices in nano-dollars. None: the next source decides."""
 
     input_per_1m: Money | None = Field(default=None, description="USD for a million input tokens.")
     output_per_1m: Money | None = Field(default=None, description="USD for a million output tokens.")
     cached_input_per_1m: Money | None = Field(default=None, description="USD for a million cached input tokens.")
     per_request: Money | None = Field(default=None, description="USD for each request.")
-    per_image: Money | None = Field(default=None, description="USD for each image.")
-    per_minute: Money | None = Field(default=None, description="USD for a minute of audio.")
-    per_1k_chars: Money | None = Field(
-        default=None, description="USD for a thousand characters of text read aloud or translated."
+
+
+if TYPE_CHECKING:
+    PricingConfig = _PricesOfTokens
+else:
+    PricingConfig = create_model(
+        "PricingConfig",
+        __base__=_PricesOfTokens,
+        __module__=__name__,
+        **{unit.price: (Money | None, Field(default=None, description=unit.description)) for unit in UNITS},
     )
 
 

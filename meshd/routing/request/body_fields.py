@@ -14,9 +14,10 @@ from typing import Any, Literal, NamedTuple
 import msgspec
 from msgspec.structs import replace
 
+from meshd.core.prices import FREE
 from meshd.routing.request.inside_body import Found, Inside, few, is_plain_input, longer
 from meshd.routing.request.needs import RequestNeeds
-from meshd.routing.table.specs import FREE, AppSpec, ModelSpec, PoolSpec, RoutingTable
+from meshd.routing.table.specs import AppSpec, ModelSpec, PoolSpec, RoutingTable
 from meshd.sdk.lenient import whole
 
 _OF_A_MODEL = frozenset({"id", "name", "slug", "model", "modelid", "modelname", "modelslug", "deployment", "adapterid"})

@@ -11,10 +11,11 @@ from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
 from meshd.core.money import dollars
+from meshd.core.prices import PRICES, Pricing
 from meshd.routing.availability.latencies import Latencies
 from meshd.routing.availability.state import MeshState, ModelState
 from meshd.routing.request.question import Question
-from meshd.routing.table.specs import ModelSpec, Pricing
+from meshd.routing.table.specs import ModelSpec
 
 Kind = Literal["truth", "number", "text", "list"]
 Value = Any
@@ -85,10 +86,7 @@ def _price(name: str) -> Reader:
 
 
 def _usd(pricing: Pricing, name: str) -> float:
-    value = getattr(pricing, name)
-    if value is None:  # of cached input, which then costs as much as other input
-        value = pricing.input_per_1m
-    return dollars(value)
+    return dollars(pricing.price(name))
 
 
 @lru_cache(maxsize=1000)
@@ -176,7 +174,7 @@ ATTRIBUTES: dict[str, Attribute] = {
     "priced": Attribute("truth", _field("priced")),
     **_CONSTRAINTS,
     **DECLARED,
-    **{f"pricing.{name}": Attribute("number", _price(name)) for name in Pricing.__dataclass_fields__},
+    **{f"pricing.{name}": Attribute("number", _price(name)) for name in PRICES},
     **{f"latency.{name}": _latency(read, "latency") for name, read in _LATENCIES.items()},
     **{f"ttft.{name}": _latency(read, "ttft") for name, read in _LATENCIES.items()},
     "requests": _count(lambda state: state.requests),

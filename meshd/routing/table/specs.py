@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
 
+from meshd.core.prices import FREE, Pricing
 from meshd.routing.table.capabilities import CapabilityTree
 from meshd.routing.table.policies import (
     CachePolicy,
@@ -34,48 +35,6 @@ _WORD = re.compile(r"[^\W_]+")
 DEFAULT_STRATEGY = "modelmesh.stick-until-failure.v1"
 STICKY = "modelmesh.session-stickiness.v1"
 """The strategy that needs a request's session."""
-
-
-@dataclass(frozen=True, slots=True)
-class LongPrompt:
-    """Prices of a whole request with more than `above` input tokens; 10⁻⁹ USD per 10⁶ tokens."""
-
-    above: int
-    input_per_1m: int
-    output_per_1m: int
-    cached_input_per_1m: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Pricing:
-    """10⁻⁹ USD; the per-1M prices are per 10⁶ tokens. per_image: per generated image. per_minute: per minute of
-    audio."""
-
-    input_per_1m: int = 0
-    output_per_1m: int = 0
-    cached_input_per_1m: int | None = None  # None: as input
-    per_request: int = 0
-    per_image: int = 0
-    per_minute: int = 0
-    per_1k_chars: int = 0
-    long_prompt: LongPrompt | None = None
-
-    def cost(
-        self, tokens_in: int, tokens_out: int, tokens_cached: int = 0, tokens_written: int = 0, write_percent: int = 100
-    ) -> int:
-        """For one request, rounded up, so that sums never undercount. tokens_written: input tokens written to a cache,
-        at `write_percent` of the input price."""
-        long = self.long_prompt
-        prices = self if long is None or tokens_in <= long.above else long
-        cached_price = prices.input_per_1m if prices.cached_input_per_1m is None else prices.cached_input_per_1m
-        fresh = max(tokens_in - tokens_cached, 0)
-        millionths = fresh * prices.input_per_1m + tokens_cached * cached_price + tokens_out * prices.output_per_1m
-        if tokens_written and write_percent > 100:
-            millionths += -(-tokens_written * prices.input_per_1m * (write_percent - 100) // 100)
-        return -(-millionths // 1_000_000) + self.per_request
-
-
-FREE = Pricing()
 
 
 # -- what may be used ---------------------------------------------------------------------------------

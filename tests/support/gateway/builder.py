@@ -17,6 +17,7 @@ from meshd.compilation.running_config import RunningConfig
 from meshd.config import MeshConfig
 from meshd.connectors.registry import ConnectorRegistry
 from meshd.core.caller import Caller, Peer
+from meshd.core.prices import Pricing
 from meshd.core.records import Event, Outcome
 from meshd.gateway.actors import Actors
 from meshd.gateway.frontends.ipc.connections import Connection
@@ -24,7 +25,7 @@ from meshd.gateway.router import Router
 from meshd.routing.attempts.fair_queue import Waiter
 from meshd.routing.table.access import AppMatch
 from meshd.routing.table.capabilities import CapabilityTree
-from meshd.routing.table.specs import Allowance, AppSpec, ModelSpec, PoolSpec, Pricing, ProviderSpec, RoutingTable
+from meshd.routing.table.specs import Allowance, AppSpec, ModelSpec, PoolSpec, ProviderSpec, RoutingTable
 from meshd.sdk.provider import Provider, ProviderSettings
 from tests.support.gateway.asked import Asked, answer_of
 

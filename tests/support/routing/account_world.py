@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from meshd.core.prices import Pricing
 from meshd.operations import chat
 from meshd.routing.request.needs import RequestNeeds
 from meshd.routing.request.question import Question, Requester
-from meshd.routing.table.specs import Allowance, PoolSpec, Pricing, RoutingTable
+from meshd.routing.table.specs import Allowance, PoolSpec, RoutingTable
 from tests.support.routing.routing_builders import CHAT, model
 
 NOW = 1_796_036_400.0  # 2026-11-30 11:00 UTC: a month ends with the day

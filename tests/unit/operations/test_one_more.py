@@ -13,10 +13,11 @@ import pytest
 from meshd.connectors.providers.openai import OpenAIProvider
 from meshd.connectors.providers.scripted.script import Script
 from meshd.connectors.providers.scripted.server import ScriptedServer
+from meshd.core.prices import Pricing
 from meshd.gateway.upkeep.token_probe import NotSent, ask_one_token
 from meshd.operations.known import OPERATIONS
 from meshd.routing.table.policies import CachePolicy, RetryPolicy
-from meshd.routing.table.specs import Allowance, ModelSpec, PoolSpec, Pricing
+from meshd.routing.table.specs import Allowance, ModelSpec, PoolSpec
 from meshd.sdk.operation import Operation
 from meshd.sdk.provider import ProviderSettings
 from modelmesh import InvalidRequestError, MeshError

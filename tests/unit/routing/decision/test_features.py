@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
+from meshd.core.prices import Pricing
 from meshd.operations import chat
 from meshd.routing.attempts.plan import AttemptStep, RequestPlan
 from meshd.routing.availability import interventions, saved
@@ -20,7 +21,7 @@ from meshd.routing.request.needs import RequestNeeds
 from meshd.routing.request.question import Question, Requester
 from meshd.routing.select.expression import compile_selection
 from meshd.routing.table.policies import RetryPolicy, SessionPolicy
-from meshd.routing.table.specs import PoolSpec, Pricing
+from meshd.routing.table.specs import PoolSpec
 from meshd.sdk.provider import FailureKind, ProviderFailure
 from tests.support.routing.causes import because
 from tests.support.routing.routing_builders import (

@@ -11,13 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from meshd.compilation.body_fields import load_body_fields
+from meshd.core.prices import Pricing
 from meshd.operations.chat import CHAT
 from meshd.operations.completion import COMPLETION
 from meshd.operations.embeddings import EMBEDDINGS
 from meshd.routing.request import needs as reading
 from meshd.routing.request.body_fields import unpriced
 from meshd.routing.request.needs import RequestNeeds, split
-from meshd.routing.table.specs import ModelSpec, PoolSpec, Pricing
+from meshd.routing.table.specs import ModelSpec, PoolSpec
 from meshd.sdk.provider import Operation
 
 PICTURE = "data:image/png;base64,QUJD"

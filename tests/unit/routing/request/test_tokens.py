@@ -9,13 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
+from meshd.core.prices import Pricing
 from meshd.operations.chat import CHAT
 from meshd.operations.completion import COMPLETION
 from meshd.operations.embeddings import EMBEDDINGS
 from meshd.routing.request.needs import MalformedBody
 from meshd.routing.request.tokens import PER_CALLS, PER_CUT, PER_FORMAT, PER_TOOL, PER_TOOLS, count, in_pieces, pieces
 from meshd.routing.request.tokens import vocabularies_wanted as wanted
-from meshd.routing.table.specs import Allowance, AppSpec, PoolSpec, Pricing, ProviderSpec, RateSpec, RoutingTable
+from meshd.routing.table.specs import Allowance, AppSpec, PoolSpec, ProviderSpec, RateSpec, RoutingTable
 from meshd.sdk.provider import Operation
 from tests.support.routing.routing_builders import model, table
 

@@ -9,11 +9,12 @@ from hypothesis import example, given
 from hypothesis import strategies as some
 
 from meshd.config.schema.models import FeaturesConfig
+from meshd.core.prices import Pricing
 from meshd.routing.rates.rates import Headroom, Rates
 from meshd.routing.request.question import Question
 from meshd.routing.select.attributes import ATTRIBUTES, FEATURES, Live
 from meshd.routing.select.expression import DEEPEST, LONGEST, Selection, SelectionError, compile_selection
-from meshd.routing.table.specs import ModelSpec, Pricing
+from meshd.routing.table.specs import ModelSpec
 from tests.support.routing.routing_builders import CHAT_NEEDS, EMBEDDINGS, NOW, Mesh, mesh, model
 
 MINI = model(

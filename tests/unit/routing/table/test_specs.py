@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
+from meshd.core.prices import Pricing
 from meshd.routing.table.policies import RetryPolicy
-from meshd.routing.table.specs import PoolSpec, Pricing, RoutingTable, UnknownModel
+from meshd.routing.table.specs import PoolSpec, RoutingTable, UnknownModel
 from tests.support.routing.routing_builders import CHAT, EMBEDDINGS, model, table
 
 TEXT = "generation.text-generation"
