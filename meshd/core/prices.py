@@ -5,7 +5,7 @@ Owns: the units, and the arithmetic from what was used to money. A new unit is a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -93,10 +93,10 @@ class Pricing:
             millionths += -(-tokens_written * prices.input_per_1m * (write_percent - 100) // 100)
         return -(-millionths // 1_000_000) + self.per_request
 
-    def cost_of_units(self, used: Mapping[str, int]) -> int:
+    def cost_of_units(self, used: Iterable[tuple[str, int]]) -> int:
         """For what was used beside tokens, each rounded up."""
         prices = self.of_units
-        return sum(-(-count * prices[name] // UNIT[name].per) for name, count in used.items() if name in prices)
+        return sum(-(-count * prices[name] // UNIT[name].per) for name, count in used if name in prices)
 
 
 FREE = Pricing()

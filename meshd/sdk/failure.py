@@ -29,12 +29,14 @@ class FailureKind(enum.StrEnum):
 
 
 class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Tokens as the provider counted them."""
+    """What the provider counted. units: of what is not a token, by the names of `meshd/core/prices.py`: searches,
+    seconds, …"""
 
     input_tokens: int = 0
     output_tokens: int = 0
     cached_tokens: int = 0  # of the input tokens
     written_tokens: int | None = None  # of the input tokens, written to a cache at a separate price; None: not reported
+    units: tuple[tuple[str, int], ...] = ()
 
 
 class RateLimits(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Operation:
@@ -24,6 +26,9 @@ class Operation:
     answered separately. example: the smallest body about a text, without a model; None if there is no small one, so
     that models cannot be probed with it. rows: of the answer, the list that it is given in, and the member that each
     entry must have.
+
+    tokens: its use is counted in tokens. units: what a request with these fields uses beside tokens, at most, by the
+    names of `meshd/core/prices.py`; None: nothing.
 
     output: the answer is made of tokens that are counted and can be limited. repeats: the same body always has the same
     answer. cached: an answer may be kept, and shared between equal requests at the same time. streamed, continued: its
@@ -41,6 +46,8 @@ class Operation:
     conversation: bool = False
     each: bool = False
     example: Callable[[str], dict[str, Any]] | None = None
+    tokens: bool = True
+    units: Callable[[Mapping[str, msgspec.Raw]], dict[str, int]] | None = None
     output: bool = True
     repeats: bool = False
     cached: bool = True

@@ -13,7 +13,7 @@ from __future__ import annotations
 import contextlib
 import os
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from struct import Struct as Packer
 from typing import Any
 
@@ -51,7 +51,8 @@ class Begin(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=_BEGIN):
 
 
 class Settle(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=_SETTLE):
-    """How the attempt of this request and number ended. sent: False: it never left, and does not count as a request."""
+    """How the attempt of this request and number ended. sent: False: it never left, and does not count as a request.
+    units: what it used beside tokens; older segments lack it, and so do records of what used none."""
 
     request: bytes
     at: float
@@ -62,6 +63,7 @@ class Settle(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=_SETTLE
     ok: bool
     attempt: int = 0
     sent: bool = True
+    units: dict[str, int] = {}
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -114,9 +116,12 @@ class JournalWriter:
         ok: bool,
         attempt: int = 0,
         sent: bool = True,
+        *,
+        units: Mapping[str, int] | None = None,
     ) -> None:
         used = (tokens_in, tokens_out, tokens_cached, cost)
-        self._append(_encode((_SETTLE, request, at, *used, ok, attempt, sent)), at)
+        beside = (units,) if units else ()
+        self._append(_encode((_SETTLE, request, at, *used, ok, attempt, sent, *beside)), at)
 
     def reopen(self, fd: int, now: float) -> None:
         """Write to another segment from now on; the old one is closed, the backlog goes to the new one."""

@@ -29,13 +29,14 @@ DAYS_KEPT = 62  # in memory: this month and the last
 
 
 class Usage(msgspec.Struct):
-    """requests: attempts sent to a provider. cost in 10⁻⁹ USD."""
+    """requests: attempts sent to a provider. cost in 10⁻⁹ USD. units: what was used beside tokens."""
 
     requests: int = 0
     tokens_in: int = 0
     tokens_out: int = 0
     tokens_cached: int = 0
     cost: int = 0
+    units: dict[str, int] = {}
 
 
 UsageKey = tuple[str, str, str]
@@ -95,8 +96,8 @@ class Ledger:
                 continue
             begin = self.open.pop((record.request, record.attempt), None)
             if begin is not None:  # else it is counted already
-                used = Usage(int(record.sent), record.tokens_in, record.tokens_out, record.tokens_cached, record.cost)
-                self._count(begin, used)
+                tokens = (record.tokens_in, record.tokens_out, record.tokens_cached)
+                self._count(begin, Usage(int(record.sent), *tokens, record.cost, record.units))
 
     def bury(self, now: float) -> None:
         """Open attempts belong to a life that is over: they count as spent, and their ids are not accepted again."""
@@ -128,6 +129,8 @@ class Ledger:
         total.tokens_out = _summed(total.tokens_out, usage.tokens_out)
         total.tokens_cached = _summed(total.tokens_cached, usage.tokens_cached)
         total.cost = _summed(total.cost, usage.cost)
+        for name, count in usage.units.items():
+            total.units[name] = _summed(total.units.get(name, 0), count)
 
     def _spend(self, begin: Begin, now: float) -> None:
         self._count(begin, Usage(1, begin.tokens_in, begin.tokens_out, 0, begin.reserved))

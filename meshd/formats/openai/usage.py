@@ -38,6 +38,9 @@ class WireUsage(msgspec.Struct):
     citation_tokens: Any = None  # perplexity's, as the next two
     num_search_queries: Any = None
     search_context_size: Any = None
+    seconds: Any = None  # of audio, transcribed
+    search_units: Any = None  # cohere's
+    pages_processed: Any = None  # mistral's
 
 
 def usage_of(wire: WireUsage | None) -> Usage | None:
@@ -50,8 +53,9 @@ def usage_of(wire: WireUsage | None) -> Usage | None:
         return Usage(prompt, output)
     if type(prompt) is not int or type(output) is not int:
         prompt, output = _count(prompt, wire.input_tokens), _count(output, wire.output_tokens)
+    units = _units(wire)
     if prompt is None and output is None:
-        return None
+        return Usage(units=units) if units else None
     prompt, output = _halves(prompt, output, wire)
     details = wire.prompt_tokens_details
     cached = details.get("cached_tokens") if type(details) is dict else None
@@ -61,7 +65,13 @@ def usage_of(wire: WireUsage | None) -> Usage | None:
     written = _written(wire)
     if written and prompt >= 0 and cached >= 0 and written + cached > prompt:
         prompt = _within(prompt + written + cached)  # Anthropic's counts: not included in the prompt's
-    return Usage(prompt, output, cached, written)
+    return Usage(prompt, output, cached, written, units)
+
+
+def _units(wire: WireUsage) -> tuple[tuple[str, int], ...]:
+    """What is not a token, as far as it is reported."""
+    counts = ((name, _count(getattr(wire, field))) for field, name in _UNITS.items())
+    return tuple((name, _within(count)) for name, count in counts if count is not None)
 
 
 def _halves(prompt: int | None, output: int | None, wire: WireUsage) -> tuple[int, int]:
@@ -115,9 +125,12 @@ def adds_up(wire: WireUsage) -> bool:
             return False
     if not (wire.reasoning_tokens is wire.output_tokens_details is wire.citation_tokens is None):
         return False
+    if not (wire.seconds is wire.search_units is wire.pages_processed is None):
+        return False
     return wire.prompt_cache_hit_tokens is wire.cache_read_input_tokens is wire.cache_creation_input_tokens is None
 
 
+_UNITS = {"seconds": "seconds", "search_units": "searches", "pages_processed": "pages"}
 _THINKING = ("reasoning_tokens", "thinking_tokens", "thoughts_tokens")
 _NO_CACHE = {"cached_tokens": 0}
 _NO_CACHE_OR_AUDIO = {"cached_tokens": 0, "audio_tokens": 0}  # openai's

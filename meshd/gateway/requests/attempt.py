@@ -357,6 +357,7 @@ class UpstreamAttempt:
                 ok,
                 step.number,
                 step.sent,
+                units=dict(usage.units),
             )
         self.context.settled(self)
 

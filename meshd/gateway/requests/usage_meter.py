@@ -60,6 +60,10 @@ class UsageMeter:
     ) -> Usage:
         """The provider's report if plausible, else by what came: never zero for what may have cost something. ended:
         False if the app went away before the end."""
+        usage = self._tokens(needs, model, failure, ended=ended)
+        return settlement.in_units(usage, needs) if usage.units or needs.units else usage
+
+    def _tokens(self, needs: RequestNeeds, model: ModelSpec, failure: ProviderFailure | None, *, ended: bool) -> Usage:
         reported = self._reported
         if reported is not None and not self._events and settlement.may_be_true(reported, needs, model, self._size):
             return reported
@@ -84,4 +88,5 @@ def _joined(before: Usage | None, now: Usage) -> Usage:
         now.output_tokens or before.output_tokens,
         now.cached_tokens or before.cached_tokens,
         before.written_tokens if now.written_tokens is None else now.written_tokens,
+        now.units or before.units,
     )

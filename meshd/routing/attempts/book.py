@@ -122,7 +122,7 @@ class AttemptBook:
         known.in_flight -= 1
         provider.in_flight -= 1
         step.usage, step.sent = usage, sent
-        if tokens or billed:
+        if tokens or usage.units or billed:
             percent = step.taken.reservation.write_percent if step.taken is not None else 100
             step.cost = min(cost_of(usage, model, percent), MOST_COST)
             known.tokens_in += usage.input_tokens

@@ -24,6 +24,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from msgspec.structs import replace
+
 from meshd.routing.request import estimate
 from meshd.routing.request.needs import BYTES_PER_TOKEN, TOKENS_PER_IMAGE, RequestNeeds
 from meshd.routing.table.specs import ModelSpec
@@ -126,9 +128,21 @@ def read(reported: Usage, needs: RequestNeeds, model: ModelSpec, received: Recei
         said.append(f"{_number(given_cached)} cached tokens of {_number(given_in)}")
     if not said:
         return Read(reported)
-    usage = Usage(tokens_in, tokens_out, cached, written)
+    usage = Usage(tokens_in, tokens_out, cached, written, reported.units)
     took = f"{tokens_in:,} and {tokens_out:,} are counted"
     return Read(usage, f"it reported {', '.join(said)}, which cannot be; {took}")
+
+
+def in_units(usage: Usage, needs: RequestNeeds) -> Usage:
+    """The same, counting beside tokens what was reserved: as reported, within the reservation, or all of it."""
+    if usage == _NOTHING:
+        return usage
+    told = dict(usage.units)
+    return replace(usage, units=tuple((name, _told(told.get(name), most)) for name, most in needs.units.items()))
+
+
+def _told(count: int | None, most: int) -> int:
+    return most if count is None or not 0 <= count <= most else count
 
 
 def _fits_in(tokens: int, needs: RequestNeeds, model: ModelSpec) -> bool:
@@ -155,6 +169,8 @@ def _fits_cached(reported: Usage, tokens_in: int) -> bool:
 
 def _floor_in(needs: RequestNeeds, model: ModelSpec) -> int:
     """For text only: images and files may be few tokens."""
+    if not needs.operation.tokens:
+        return 0
     counted = needs.counts.get(model.vocabulary)
     if counted is None:
         counted = needs.tokens - needs.attached - TOKENS_PER_IMAGE * needs.images

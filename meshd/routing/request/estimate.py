@@ -46,11 +46,12 @@ def upper_bound(needs: RequestNeeds, model: ModelSpec) -> Estimate:
     if needs.operation.output:
         limit = output_limit(needs, model) or model.max_output_tokens or model.context_window or OUTPUT_UNKNOWN
         tokens_out = (limit + needs.predicted) * choices(needs, model)
-    percent = write_percent(needs, model)
+    percent, pricing = write_percent(needs, model), model.pricing
     if percent <= 100:
-        return Estimate(tokens_in, tokens_out, model.pricing.cost(tokens_in, tokens_out))
-    cost = model.pricing.cost(tokens_in, tokens_out, tokens_written=tokens_in, write_percent=percent)
-    return Estimate(tokens_in, tokens_out, cost)
+        cost = pricing.cost(tokens_in, tokens_out)
+    else:
+        cost = pricing.cost(tokens_in, tokens_out, tokens_written=tokens_in, write_percent=percent)
+    return Estimate(tokens_in, tokens_out, cost + pricing.cost_of_units(needs.units.items()) if needs.units else cost)
 
 
 def write_percent(needs: RequestNeeds, model: ModelSpec) -> int:
@@ -69,7 +70,8 @@ def cost_of(usage: Usage, model: ModelSpec, percent: int) -> int:
         written = max(usage.input_tokens - usage.cached_tokens, 0) if percent > 100 else 0
     elif written and percent <= 100:
         percent = model.cache_write_percent
-    return model.pricing.cost(usage.input_tokens, usage.output_tokens, usage.cached_tokens, written, percent)
+    cost = model.pricing.cost(usage.input_tokens, usage.output_tokens, usage.cached_tokens, written, percent)
+    return cost + model.pricing.cost_of_units(usage.units) if usage.units else cost
 
 
 def input_at_most(needs: RequestNeeds, model: ModelSpec) -> int:

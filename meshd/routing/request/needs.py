@@ -71,7 +71,8 @@ class RequestNeeds(msgspec.Struct, frozen=True):
     costly, unknown: fields that may raise the price by an unknown amount, and fields whose effect is unknown. fixed:
     the same for parts that cannot be left out; files: there are some, which some providers charge for by the page.
     predicted: tokens at most of a predicted output, which are billed if the answer differs. caches: something is to be
-    written to a provider's cache (`routing/request/body_fields.py`, `routing/request/inside_body.py`).
+    written to a provider's cache (`routing/request/body_fields.py`, `routing/request/inside_body.py`). units: what is
+    used at most beside tokens (`meshd/core/prices.py`).
 
     `most` and `counts` are of text alone; images depend on the model (`estimate.upper_bound`).
     """
@@ -95,6 +96,7 @@ class RequestNeeds(msgspec.Struct, frozen=True):
     files: bool = False
     predicted: int = 0
     caches: Caches = ""
+    units: dict[str, int] = {}
 
     def tokens_at_most(self, vocabulary: str) -> int:
         """For its text: counted with that vocabulary, else `most`."""
@@ -120,6 +122,7 @@ class RequestNeeds(msgspec.Struct, frozen=True):
             "logprobs": self.logprobs,
             "tokens": self.tokens,
             "max_output_tokens": self.max_output,
+            "units": self.units,
             "unpriced_fields": list(self.costly + self.unknown + self.fixed),
         }
         return {name: value for name, value in asked.items() if value}
@@ -261,6 +264,7 @@ def _needs(operation: Operation, fields: Any, body: bytes) -> RequestNeeds:
         # tokens around it.
         most=len(body) - carried.size + PREAMBLE + (TOOLS_PREAMBLE if tools else 0),
         attached=carried.tokens,
+        units=operation.units(split(body)) if operation.units is not None else {},
     )
 
 

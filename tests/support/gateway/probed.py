@@ -100,8 +100,8 @@ class Journal(JournalWriter):
     def begin(self, request: bytes, at: float, *rest: Any) -> None:
         self.begun.append(rest)
 
-    def settle(self, request: bytes, at: float, *rest: Any) -> None:
-        self.settled.append(rest)
+    def settle(self, request: bytes, at: float, *rest: Any, units: Mapping[str, int] | None = None) -> None:
+        self.settled.append((*rest, units) if units else rest)
 
 
 class Probed(Gateway):

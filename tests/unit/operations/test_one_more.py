@@ -34,11 +34,13 @@ RERANK = Operation(
     text=("query", "documents"),
     example=lambda text: {"query": text, "documents": [text]},
     rows=("results", "relevance_score"),
+    units=lambda fields: {"searches": 1},
     output=False,
     repeats=True,
     streamed=False,
     continued=False,
 )
+SEARCH = 2_000_000  # 10⁻⁹ USD
 BODY = {"query": "which one", "documents": ["the first", "the second"]}
 
 
@@ -60,7 +62,7 @@ async def upstream(rerank: Operation) -> AsyncIterator[ScriptedServer]:
 @pytest.fixture
 async def gateway(upstream: ScriptedServer) -> AsyncIterator[Gateway]:
     """A pool of one model that reranks, and one that chats, for a dollar a million tokens."""
-    price = Pricing(input_per_1m=1_000_000_000)
+    price = Pricing.of({"input_per_1m": 1_000_000_000, "per_search": SEARCH})
     made = Gateway(
         models=[
             ModelSpec("p.sorter", "p", "sorter", (RERANKING,), pricing=price),
@@ -100,7 +102,41 @@ async def test_it_is_reserved_and_settled_at_its_price(gateway: Gateway) -> None
     ledger = gateway.runtime.ledger
     assert isinstance(ledger, Journal)
     (begun,), (settled,) = ledger.begun, ledger.settled
-    assert begun[4] >= settled[3] == 4 * 1000
+    assert begun[4] >= settled[3] == 4 * 1000 + SEARCH
+
+
+@pytest.mark.parametrize(
+    ("rerank", "reported", "searches"),
+    [
+        ({}, {}, 1),  # as reserved
+        ({}, {"search_units": 0}, 0),
+        ({}, {"search_units": 900}, 1),  # no more than could be asked
+        ({"units": None}, {"search_units": 1}, 0),  # nothing was reserved for it
+    ],
+    indirect=["rerank"],
+)
+async def test_units_beside_tokens_are_reserved_priced_and_written_down(
+    gateway: Gateway, upstream: ScriptedServer, rerank: Operation, reported: dict[str, int], searches: int
+) -> None:
+    upstream.script = Script({"script": [{"usage": reported}]})
+    await ask(gateway)
+    ledger = gateway.runtime.ledger
+    assert isinstance(ledger, Journal)
+    (begun,), (settled,) = ledger.begun, ledger.settled
+    reserved = SEARCH if rerank.units else 0
+    assert begun[4] - reserved == begun[8] * 1000
+    assert settled[3] == 4 * 1000 + searches * SEARCH
+    assert settled[7:] == (({"searches": searches},) if rerank.units else ())
+
+
+@pytest.mark.parametrize("rerank", [{"tokens": False}], indirect=True)
+async def test_a_report_without_tokens_is_whole_where_none_are_counted(
+    gateway: Gateway, upstream: ScriptedServer
+) -> None:
+    upstream.script = Script({"script": [{"usage": {"prompt_tokens": 0, "total_tokens": 0, "search_units": 1}}]})
+    await ask(gateway)
+    (outcome,) = gateway.outcomes
+    assert (outcome.tokens_in, outcome.cost, gateway.events) == (0, SEARCH, [])
 
 
 async def test_it_is_explained_with_and_without_its_path(gateway: Gateway) -> None:

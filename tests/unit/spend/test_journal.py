@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import resource
 import signal
@@ -52,9 +53,28 @@ def test_what_later_versions_added_is_written_and_read_back(segment: Path) -> No
     writer = JournalWriter(open_segment(segment))
     writer.begin(ID, 1000.0, "p", "m", "chat", "app", 500, 1600.0, 2, "2026-11-23", 70, 30)
     writer.settle(ID, 1001.0, 0, 0, 0, 0, False, 2, sent=False)
+    writer.settle(ID, 1002.0, 9, 0, 0, 70, True, 3, units={"searches": 1})
     assert read_segment(segment)[0] == [
         Begin(ID, 1000.0, "p", "m", "chat", "app", 500, 1600.0, 2, "2026-11-23", 70, 30),
         Settle(ID, 1001.0, 0, 0, 0, 0, False, 2, False),
+        Settle(ID, 1002.0, 9, 0, 0, 70, True, 3, True, {"searches": 1}),
+    ]
+
+
+def test_a_segment_without_units_is_read_and_written_alike(segment: Path) -> None:
+    before = base64.b64decode(
+        "TUVTSEpOTDGlTWAAyUVaKp0BxBAAAQIDBAUGBwgJCgsMDQ4Py0Haw1XMAAAApm9wZW5habFvcGVu"
+        "YWkuZ3B0LTUtbWluaaRjaGF0pG1haWzOATvbYMtB2sNV2wAAAAGqMjAyNi0xMS0zMM0CvM0nEKVN"
+        "LADqcyuhmgLEEAABAgMEBQYHCAkKCwwNDg/LQdrDVcxgAADNAmQozQIAzgADjijDAcM="
+    )
+    begun = (ID, 1796036400.0, "openai", "openai.gpt-5-mini", "chat", "mail", 20_700_000, 1796036460.0, 1)
+    writer = JournalWriter(open_segment(segment))
+    writer.begin(*begun, "2026-11-30", 700, 10_000)
+    writer.settle(ID, 1796036401.5, 612, 40, 512, 233_000, True, 1, True)
+    assert segment.read_bytes() == before
+    assert read_segment(segment)[0] == [
+        Begin(*begun, "2026-11-30", 700, 10_000),
+        Settle(ID, 1796036401.5, 612, 40, 512, 233_000, True, 1, True),
     ]
 
 

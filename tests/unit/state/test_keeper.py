@@ -29,7 +29,14 @@ def test_tables_and_spend_survive_a_stop(tmp_path: Path, connector: str) -> None
     restored = second.load()
     assert restored.tables["member"] == {"chat\0p/m": {"status": "standby"}}
     assert "gone" not in restored.tables.get("provider", {})
-    assert usage(second) == {"requests": 1, "tokens_in": 10, "tokens_out": 5, "tokens_cached": 0, "cost": 40}
+    assert usage(second) == {
+        "requests": 1,
+        "tokens_in": 10,
+        "tokens_out": 5,
+        "tokens_cached": 0,
+        "cost": 40,
+        "units": {},
+    }
     assert not restored.begun
     second.close()
 

@@ -68,7 +68,7 @@ class Ledger(JournalWriter):
     def begin(self, request, at, provider, model, pool, app, reserved, deadline, attempt, *_):
         self.told.append(("begin", reserved))
 
-    def settle(self, request, at, tokens_in, tokens_out, tokens_cached, cost, ok, attempt, sent):
+    def settle(self, request, at, tokens_in, tokens_out, tokens_cached, cost, ok, attempt, sent, *, units):
         self.told.append(("settle", tokens_in, tokens_out, cost, ok))
 
 
