@@ -9,7 +9,8 @@ import pytest
 
 from meshd.compilation import compile
 from meshd.compilation.compile import Discovered
-from meshd.routing.table.specs import ModelSpec, Pricing
+from meshd.core.prices import Pricing
+from meshd.routing.table.specs import ModelSpec
 from tests.support.compiling import CHAT, EMBEDDINGS, HOUSE, ROW, chat, compiled, listed, pools
 
 
