@@ -19,7 +19,7 @@ from meshd.formats.conversation.request import Conversation
 from meshd.net.http import BodyInHand, UpstreamBody
 from meshd.sdk.provider import (
     ModelListing,
-    Operation,
+    OperationSpec,
     ProviderCall,
     ProviderFailure,
     ProviderSettings,
@@ -84,7 +84,7 @@ class ProviderSide(Protocol):
 
     models_path: str
 
-    def path(self, operation: Operation, model: str, *, stream: bool) -> str | None:
+    def path(self, operation: OperationSpec, model: str, *, stream: bool) -> str | None:
         """Relative to the base URL; None if the format has no such operation. Gemini has the model in it."""
 
     def headers(self, key: str) -> Mapping[str, str]:
@@ -124,7 +124,7 @@ class Seam(Protocol):
 class AppSide(Protocol):
     """How an app is answered in this format, apart from what a provider of the same format sends."""
 
-    def seam(self, first: bytes, operation: Operation) -> Seam:
+    def seam(self, first: bytes, operation: OperationSpec) -> Seam:
         """first: the event of the stream that has its id."""
 
     def usage(self, usage: Usage) -> dict[str, Any]:

@@ -51,7 +51,7 @@ from meshd.routing.decision import features
 from meshd.routing.decision.pipeline import Pipeline
 from meshd.routing.table.specs import RoutingTable
 from meshd.sdk.hooks import Hook
-from meshd.sdk.provider import Operation
+from meshd.sdk.provider import OperationSpec
 from meshd.spend.journal import JournalWriter
 from modelmesh.errors import MeshError, NotFoundError, RequestCancelledError
 
@@ -147,7 +147,7 @@ class Router:
         else:
             await HookedRequest(self.hooks, request).run(partial(self._ask, request, operation))
 
-    async def _ask(self, request: Request, operation: Operation, hooked: HookedRequest | None = None) -> None:
+    async def _ask(self, request: Request, operation: OperationSpec, hooked: HookedRequest | None = None) -> None:
         begin = partial(arrival.begin, self.runtime, request, operation)
         try:
             inference = begin()
@@ -165,7 +165,7 @@ class Router:
         else:
             await self.cache.answer(request, inference.target.pool, lookup, inference.answer, inference.served)
 
-    def _offers(self, request: Request, operation: Operation) -> bool:
+    def _offers(self, request: Request, operation: OperationSpec) -> bool:
         """Whether there is a model for it, or another error than that there is none."""
         try:
             return any(pool.members for pool in arrival.begin(self.runtime, request, operation).plan.pools)

@@ -1,8 +1,8 @@
 """Chat completions: an answer to a conversation."""
 
-from meshd.sdk.operation import Operation
+from meshd.sdk.operation import OperationSpec
 
-CHAT = Operation(
+CHAT = OperationSpec(
     name="chat.completions",
     word="chat",
     paths={"openai": "/v1/chat/completions"},

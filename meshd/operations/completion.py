@@ -1,8 +1,8 @@
 """Completions: the text that follows a prompt."""
 
-from meshd.sdk.operation import Operation
+from meshd.sdk.operation import OperationSpec
 
-COMPLETION = Operation(
+COMPLETION = OperationSpec(
     name="completions",
     word="completion",
     paths={"openai": "/v1/completions"},

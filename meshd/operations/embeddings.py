@@ -1,8 +1,8 @@
 """Embeddings: a vector for each text."""
 
-from meshd.sdk.operation import Operation
+from meshd.sdk.operation import OperationSpec
 
-EMBEDDINGS = Operation(
+EMBEDDINGS = OperationSpec(
     name="embeddings",
     word="embeddings",
     paths={"openai": "/v1/embeddings"},

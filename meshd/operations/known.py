@@ -8,27 +8,27 @@ from functools import lru_cache
 from meshd.operations.chat import CHAT
 from meshd.operations.completion import COMPLETION
 from meshd.operations.embeddings import EMBEDDINGS
-from meshd.sdk.operation import Operation
+from meshd.sdk.operation import OperationSpec
 
-OPERATIONS: dict[str, Operation] = {each.name: each for each in (CHAT, COMPLETION, EMBEDDINGS)}
+OPERATIONS: dict[str, OperationSpec] = {each.name: each for each in (CHAT, COMPLETION, EMBEDDINGS)}
 """By name; the first one is meant where nothing says otherwise."""
 
 
-def usual() -> Operation:
+def usual() -> OperationSpec:
     return next(iter(OPERATIONS.values()))
 
 
-def by_path() -> dict[str, Operation]:
+def by_path() -> dict[str, OperationSpec]:
     return {path: operation for operation in OPERATIONS.values() for path in operation.paths.values()}
 
 
-def of_body(fields: Container[str]) -> Operation:
+def of_body(fields: Container[str]) -> OperationSpec:
     """The one that a body of this shape is for."""
     return next((each for each in OPERATIONS.values() if each.text[0] in fields), usual())
 
 
 @lru_cache(1024)
-def serves(operation: Operation, capability: str) -> bool:
+def serves(operation: OperationSpec, capability: str) -> bool:
     """Whether a model of this capability answers the operation; remembered, as each decision asks it of every model."""
     return operation.answered_by(capability)
 

@@ -3,7 +3,7 @@
 from meshd.sdk.provider import (
     FailureKind,
     ModelListing,
-    Operation,
+    OperationSpec,
     Provider,
     ProviderAnswer,
     ProviderCall,
@@ -17,7 +17,7 @@ from meshd.sdk.provider import (
 __all__ = [
     "FailureKind",
     "ModelListing",
-    "Operation",
+    "OperationSpec",
     "Provider",
     "ProviderAnswer",
     "ProviderCall",

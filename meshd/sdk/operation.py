@@ -14,7 +14,7 @@ import msgspec
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Operation:
+class OperationSpec:
     """name: in answers, logs and statistics; OpenAI's where it has one. word: on the command line. paths: where an app
     asks, by wire format.
 

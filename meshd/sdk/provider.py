@@ -17,13 +17,13 @@ import msgspec
 
 from meshd.sdk.credentials import Credentials, secrets_of
 from meshd.sdk.failure import FailureKind, ProviderFailure, RateLimits, Usage
-from meshd.sdk.operation import Operation
+from meshd.sdk.operation import OperationSpec
 from meshd.sdk.settings import ProviderSettings
 
 __all__ = [
     "FailureKind",
     "ModelListing",
-    "Operation",
+    "OperationSpec",
     "Provider",
     "ProviderAnswer",
     "ProviderCall",
@@ -47,7 +47,7 @@ class ProviderCall:
     idle_timeout: seconds, streams only.
     """
 
-    operation: Operation
+    operation: OperationSpec
     model: str
     fields: Mapping[str, msgspec.Raw]
     stream: bool = False

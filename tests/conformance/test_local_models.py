@@ -26,7 +26,7 @@ from meshd.operations.chat import CHAT
 from meshd.operations.completion import COMPLETION
 from meshd.operations.embeddings import EMBEDDINGS
 from meshd.pull.bring import pull
-from meshd.sdk import FailureKind, Operation, ProviderCall, ProviderFailure, ProviderSettings
+from meshd.sdk import FailureKind, OperationSpec, ProviderCall, ProviderFailure, ProviderSettings
 
 pytestmark = [pytest.mark.local_models, pytest.mark.timeout(180)]
 DATA = Path(__file__).parents[2] / ".cache" / "models"
@@ -40,7 +40,7 @@ def weights() -> Path:
     return DATA
 
 
-def call(body: dict[str, Any], model: str, operation: Operation = CHAT, **options: Any) -> ProviderCall:
+def call(body: dict[str, Any], model: str, operation: OperationSpec = CHAT, **options: Any) -> ProviderCall:
     fields = msgspec.json.decode(msgspec.json.encode(body), type=dict[str, msgspec.Raw])
     return ProviderCall(operation, model, fields, **options)
 

@@ -14,7 +14,7 @@ from meshd.cli import daemon, helping, names
 from meshd.cli.screen import output as out
 from meshd.cli.show import budget as budgets
 from meshd.operations.known import OPERATIONS, usual
-from meshd.sdk.operation import Operation
+from meshd.sdk.operation import OperationSpec
 
 app = helping.Commands()
 
@@ -24,7 +24,7 @@ _WORD = "word "  # about one token
 _CALLS = {each.word: each for each in OPERATIONS.values() if each.example}
 
 
-def _call(word: str) -> Operation:
+def _call(word: str) -> OperationSpec:
     if word not in _CALLS:
         raise typer.BadParameter(f"{word!r} is not one of {', '.join(map(repr, _CALLS))}")
     return _CALLS[word]
@@ -46,7 +46,7 @@ def explain(
     tokens: Annotated[int, typer.Option(min=1, metavar="N", help="The prompt is about N tokens long.")] = 1,
     max_tokens: Annotated[int | None, typer.Option(min=1, metavar="N", help="The answer may be N tokens long.")] = None,
     call: Annotated[
-        Operation | None,
+        OperationSpec | None,
         typer.Option(
             "--for",
             metavar="CALL",
@@ -88,14 +88,14 @@ def explain(
         raise typer.Exit(daemon.REFUSED)
 
 
-def _meant(model: str) -> Operation:
+def _meant(model: str) -> OperationSpec:
     """By the capability that the name says."""
     named = (each for each in _CALLS.values() if any(node.rpartition(".")[2] in model for node in each.capabilities))
     return next(named, usual())
 
 
 def _request(
-    model: str, operation: Operation, *, stream: bool, tools: bool, image: bool, tokens: int
+    model: str, operation: OperationSpec, *, stream: bool, tools: bool, image: bool, tokens: int
 ) -> dict[str, Any]:
     assert operation.example is not None, "it is not offered"
     text = (_WORD * tokens).strip()

@@ -20,7 +20,7 @@ from meshd.formats.openai import usage as _usage
 from meshd.formats.protocol import Reading
 from meshd.sdk import lenient
 from meshd.sdk.message_content import read as read_said
-from meshd.sdk.provider import Operation, Usage
+from meshd.sdk.provider import OperationSpec, Usage
 
 _CHOICES = "choices"
 _VECTORS = re.compile(rb'\[[^\[]*"embedding"\s*:\s*(\[\s*[\d.-]|"[^"])')
@@ -61,7 +61,7 @@ class Unanswered(ValueError):
         self.usage = _usage.usage_in(document)
 
 
-def read_answer(body: bytes, operation: Operation, *, empty: bool = False) -> Reading:
+def read_answer(body: bytes, operation: OperationSpec, *, empty: bool = False) -> Reading:
     """A unary answer. empty: the request asks for no vectors, so that an empty list is one. Raises Broken, Told,
     Unanswered."""
     try:
@@ -78,7 +78,7 @@ def read_answer(body: bytes, operation: Operation, *, empty: bool = False) -> Re
     return Reading(*_read_answer_oddly(body, operation, empty))
 
 
-def _said_for_certain(choices: list[_Part] | None, operation: Operation) -> int | None:
+def _said_for_certain(choices: list[_Part] | None, operation: OperationSpec) -> int | None:
     """Characters of the choices' content, if each is certainly an answer; else None."""
     if not choices:
         return None
@@ -98,7 +98,7 @@ def _said_for_certain(choices: list[_Part] | None, operation: Operation) -> int 
     return size
 
 
-def _read_answer_oddly(body: bytes, operation: Operation, empty: bool) -> tuple[bytes, Usage | None]:
+def _read_answer_oddly(body: bytes, operation: OperationSpec, empty: bool) -> tuple[bytes, Usage | None]:
     document, body = wire.document_of(body)
     if operation.rows[0] != _CHOICES:
         return _read_rows(document, body, operation, empty)
@@ -119,7 +119,9 @@ def _read_answer_oddly(body: bytes, operation: Operation, empty: bool) -> tuple[
     raise Unanswered("without choices" if not choices else "with choices that say nothing", document)
 
 
-def _read_rows(document: dict[str, Any], body: bytes, operation: Operation, empty: bool) -> tuple[bytes, Usage | None]:
+def _read_rows(
+    document: dict[str, Any], body: bytes, operation: OperationSpec, empty: bool
+) -> tuple[bytes, Usage | None]:
     if error_answers.is_flagged(document):
         raise wire.Told(lenient.plain(document), document)
     name, member = operation.rows

@@ -25,7 +25,7 @@ from meshd.sdk import lenient
 from meshd.sdk.provider import (
     FailureKind,
     ModelListing,
-    Operation,
+    OperationSpec,
     ProviderCall,
     ProviderFailure,
     ProviderSettings,
@@ -46,7 +46,7 @@ class OpenAIProviderSide:
         self._key_header: str | None = quirks.get("api_key_header")
         self._requests = RequestWriter(settings)
 
-    def path(self, operation: Operation, model: str, *, stream: bool) -> str | None:
+    def path(self, operation: OperationSpec, model: str, *, stream: bool) -> str | None:
         path = operation.paths.get(_NAME)
         return None if path is None else path.removeprefix(_BASE)
 
@@ -105,7 +105,7 @@ class OpenAIProviderSide:
 
 
 class OpenAIAppSide:
-    def seam(self, first: bytes, operation: Operation) -> ChunkSeam:
+    def seam(self, first: bytes, operation: OperationSpec) -> ChunkSeam:
         return ChunkSeam(first, operation)
 
     def usage(self, usage: Usage) -> dict[str, Any]:

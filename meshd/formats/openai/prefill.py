@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 
 from meshd.sdk.lenient import whole
-from meshd.sdk.provider import Operation
+from meshd.sdk.provider import OperationSpec
 
 PREFILLS = ("assistant", "prefix", "final_message", "instruct")
 DEFAULT = "instruct"
@@ -47,7 +47,7 @@ def prefill_of(quirks: Mapping[str, Any], provider: str) -> str:
     return prefill
 
 
-def continued(fields: Mapping[str, msgspec.Raw], operation: Operation, so_far: str, how: str) -> dict[str, Any]:
+def continued(fields: Mapping[str, msgspec.Raw], operation: OperationSpec, so_far: str, how: str) -> dict[str, Any]:
     """The request's fields, asking for the rest of an answer after `so_far`. Raises CannotGoOn."""
     if not operation.conversation:
         prompt = operation.text[0]

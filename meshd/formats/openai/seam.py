@@ -7,7 +7,7 @@ from typing import Any
 from meshd.formats.openai.usage import usage_map
 from meshd.formats.openai.wire import choices_of
 from meshd.sdk import lenient
-from meshd.sdk.provider import Operation, StreamEvent, Usage
+from meshd.sdk.provider import OperationSpec, StreamEvent, Usage
 
 _IDENTITY = ("id", "created", "model", "object", "system_fingerprint", "service_tier")
 
@@ -15,7 +15,7 @@ _IDENTITY = ("id", "created", "model", "object", "system_fingerprint", "service_
 class ChunkSeam:
     """first: the chunk with the stream's id."""
 
-    def __init__(self, first: bytes, operation: Operation) -> None:
+    def __init__(self, first: bytes, operation: OperationSpec) -> None:
         said = _object(first)
         self._identity = {name: said[name] for name in _IDENTITY if name in said}
         self._completion = not operation.conversation

@@ -21,12 +21,12 @@ from meshd.routing.request.session import session_of
 from meshd.routing.table.access import allowed_pools
 from meshd.routing.table.specs import AppSpec, RoutingTable, UnknownModel
 from meshd.sdk import lenient
-from meshd.sdk.provider import Operation
+from meshd.sdk.provider import OperationSpec
 from modelmesh.errors import InvalidRequestError, MeshError, NotFoundError
 from modelmesh.wording import MOST_NAMES, short, told
 
 
-def begin(runtime: Runtime, request: Request, operation: Operation) -> InferenceRequest:
+def begin(runtime: Runtime, request: Request, operation: OperationSpec) -> InferenceRequest:
     """Read a request and resolve its `model`. Raises MeshError."""
     try:
         body = lenient.whole(request.body)  # for reading only; the original is sent
@@ -78,7 +78,7 @@ def unknown_model(unknown: UnknownModel, table: RoutingTable, app: AppSpec) -> N
     return NotFoundError(text, code="model_not_found", param="model", nearest=unknown.nearest)
 
 
-def refused(runtime: Runtime, request: Request, operation: Operation, error: MeshError) -> Outcome:
+def refused(runtime: Runtime, request: Request, operation: OperationSpec, error: MeshError) -> Outcome:
     """The record of a request that reached no pool: unreadable, or for something unknown or not allowed."""
     identity = runtime.apps.identify(request.caller)
     return outcome(request, operation, identity, "", error.status_code, error=error.message)

@@ -34,7 +34,7 @@ from meshd.routing.table.specs import ModelSpec
 from meshd.sdk.lenient import well_formed
 from meshd.sdk.provider import (
     FailureKind,
-    Operation,
+    OperationSpec,
     ProviderCall,
     ProviderFailure,
     ProviderSettings,
@@ -99,7 +99,7 @@ class AttemptContext(Protocol):
     where its stream goes, None if it asks for none. hooks: None if there are none."""
 
     runtime: Runtime
-    operation: Operation
+    operation: OperationSpec
 
     @property
     def plan(self) -> Plan: ...

@@ -12,11 +12,11 @@ from meshd.core.records import Outcome
 from meshd.gateway.app_identity import Identity
 from meshd.gateway.frontends.exchange import Request
 from meshd.host import clock
-from meshd.sdk.provider import Operation
+from meshd.sdk.provider import OperationSpec
 
 
 def outcome(
-    request: Request, operation: Operation, identity: Identity, asked: str, status: int, **rest: Any
+    request: Request, operation: OperationSpec, identity: Identity, asked: str, status: int, **rest: Any
 ) -> Outcome:
     """asked: the `model` field as the app wrote it, "" if it could not be read. rest: `Outcome`'s further fields."""
     caller = request.caller

@@ -34,7 +34,7 @@ from meshd.routing.request.cache_key import Lookup, lookup
 from meshd.routing.request.estimate import OUTPUT_UNKNOWN
 from meshd.routing.request.tokens import vocabularies_wanted
 from meshd.routing.table.specs import ModelSpec, RoutingTable, Target
-from meshd.sdk.provider import FailureKind, Operation, ProviderFailure, Usage
+from meshd.sdk.provider import FailureKind, OperationSpec, ProviderFailure, Usage
 from modelmesh.errors import (
     MeshError,
     RequestCancelledError,
@@ -53,7 +53,7 @@ class InferenceRequest:
 
     runtime: Runtime
     request: Request
-    operation: Operation
+    operation: OperationSpec
     table: RoutingTable
     asked: str
     target: Target

@@ -18,7 +18,7 @@ from meshd.gateway.frontends.exchange import Reply
 from meshd.routing.request.needs import RequestNeeds
 from meshd.routing.table.policies import StreamPolicy
 from meshd.sdk import lenient
-from meshd.sdk.provider import Operation, StreamEvent, Usage
+from meshd.sdk.provider import OperationSpec, StreamEvent, Usage
 
 LONGEST_OVERLAP = 400
 """Characters at the end of the text so far that another model may repeat before it continues."""
@@ -36,7 +36,7 @@ class Passed(NamedTuple):
 class Delivery:
     """reply: the way to its app. pieces: of content that the app has. usage: of the attempts before the current one."""
 
-    def __init__(self, reply: Reply, operation: Operation, needs: RequestNeeds, app: AppSide = OPENAI.app) -> None:
+    def __init__(self, reply: Reply, operation: OperationSpec, needs: RequestNeeds, app: AppSide = OPENAI.app) -> None:
         self.pieces = 0
         self.continued = 0
         self.reply = reply

@@ -23,7 +23,7 @@ from meshd.routing.request import needs as reading
 from meshd.routing.request.needs import RequestNeeds
 from meshd.routing.request.question import Question
 from meshd.routing.table.specs import ModelSpec, PoolSpec
-from meshd.sdk.provider import FailureKind, Operation, ProviderFailure, RateLimits, Usage
+from meshd.sdk.provider import FailureKind, OperationSpec, ProviderFailure, RateLimits, Usage
 
 
 class NotSent(Exception):
@@ -141,7 +141,7 @@ class OneAttempt:
         self.cancelled(now, duration, step=step, usage=usage, sent=True)
 
 
-def _smallest(model: ModelSpec) -> tuple[Operation, dict[str, Any]]:
+def _smallest(model: ModelSpec) -> tuple[OperationSpec, dict[str, Any]]:
     """An operation that the model answers, and the smallest body for it. Raises NotSent: images and speech have no
     smallest part."""
     if model.synchronous:

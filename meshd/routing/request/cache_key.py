@@ -18,7 +18,7 @@ import msgspec
 from meshd.routing.request.needs import RequestNeeds
 from meshd.routing.table.policies import CachePolicy
 from meshd.routing.table.specs import AppSpec, PoolSpec
-from meshd.sdk.provider import Operation
+from meshd.sdk.provider import OperationSpec
 from modelmesh.errors import InvalidRequestError
 
 HEADER = "x-mesh-cache"
@@ -111,7 +111,7 @@ def wished(headers: Mapping[str, str]) -> Wish:
     return Wish.RENEW if "no-cache" in directives else Wish.DEFAULT
 
 
-def deterministic(operation: Operation, fields: Mapping[str, msgspec.Raw]) -> bool:
+def deterministic(operation: OperationSpec, fields: Mapping[str, msgspec.Raw]) -> bool:
     """Whether the parameters make the answer repeatable.
 
     Always where the operation repeats its answers. Otherwise with a `temperature` of 0, which is greedy everywhere, or

@@ -15,7 +15,7 @@ import msgspec
 from msgspec.structs import replace
 
 from meshd.sdk import lenient
-from meshd.sdk.provider import Operation
+from meshd.sdk.provider import OperationSpec
 
 BYTES_PER_TOKEN = 4
 """Of JSON text, for the estimate that decides whether a prompt fits a context window. English prose has 4 to 5 bytes a
@@ -77,7 +77,7 @@ class RequestNeeds(msgspec.Struct, frozen=True):
     `most` and `counts` are of text alone; images depend on the model (`estimate.upper_bound`).
     """
 
-    operation: Operation
+    operation: OperationSpec
     stream: bool = False
     tools: bool = False
     structured: bool = False  # a JSON schema
@@ -162,7 +162,7 @@ class _Fields(msgspec.Struct):
 
 
 @lru_cache
-def _fields(operation: Operation) -> msgspec.json.Decoder[Any]:
+def _fields(operation: OperationSpec) -> msgspec.json.Decoder[Any]:
     """Reads them, and the operation's text as it is."""
     text = [(name, msgspec.Raw, msgspec.Raw(b"")) for name in operation.text]
     return msgspec.json.Decoder(msgspec.defstruct("Fields", text, bases=(_Fields,), kw_only=True))
@@ -195,7 +195,7 @@ def split_oddly(body: bytes) -> dict[str, msgspec.Raw]:
     return {name: msgspec.Raw(value) for name, value in found.items()}
 
 
-def read(operation: Operation, body: bytes) -> tuple[str, RequestNeeds]:
+def read(operation: OperationSpec, body: bytes) -> tuple[str, RequestNeeds]:
     """(the `model` field, what the request needs). Raises MalformedBody, UnusableModelField."""
     try:
         fields = _fields(operation).decode(body)
@@ -234,7 +234,7 @@ def _larger(*limits: int | None) -> int | None:
     return max(given) if given and min(given) > 0 else None
 
 
-def _needs(operation: Operation, fields: Any, body: bytes) -> RequestNeeds:
+def _needs(operation: OperationSpec, fields: Any, body: bytes) -> RequestNeeds:
     about: msgspec.Raw = getattr(fields, operation.text[0])
     carried = _NOTHING_CARRIED
     if operation.conversation and about:

@@ -21,7 +21,7 @@ import msgspec
 from meshd.core.member_key import member_key
 from meshd.routing.request.needs import split
 from meshd.routing.table.specs import ANY_APP, AppSpec, ModelSpec, PoolSpec, RoutingTable
-from meshd.sdk.provider import Operation
+from meshd.sdk.provider import OperationSpec
 
 Count = Callable[[str], int]
 """The tokens of a text, without special tokens."""
@@ -43,7 +43,7 @@ _NOT_TEXT = frozenset({"image_url", "input_image", "image", "input_audio", "audi
 _TEXT = frozenset({"text", "input_text", "output_text", "refusal"})
 
 
-def count(operation: Operation, body: bytes, tokens: Count) -> int:
+def count(operation: OperationSpec, body: bytes, tokens: Count) -> int:
     """The tokens of a request's text, at most; `RequestNeeds.images` and `RequestNeeds.attached` count the rest.
 
     Raises MalformedBody.

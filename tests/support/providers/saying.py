@@ -9,7 +9,7 @@ import msgspec
 
 from meshd.connectors.providers.openai import OpenAIProvider
 from meshd.operations.chat import CHAT
-from meshd.sdk import Operation, ProviderCall, ProviderFailure, StreamEvent
+from meshd.sdk import OperationSpec, ProviderCall, ProviderFailure, StreamEvent
 
 DONE = b"data: [DONE]\n\n"
 STOP: dict[str, Any] = {"index": 0, "delta": {}, "finish_reason": "stop"}
@@ -74,7 +74,7 @@ ERRORS: list[Any] = [
 ]
 
 
-def call(stream: bool = True, operation: Operation = CHAT, **options: Any) -> ProviderCall:
+def call(stream: bool = True, operation: OperationSpec = CHAT, **options: Any) -> ProviderCall:
     body = options.pop("body", {"messages": [{"role": "user", "content": "hi"}]})
     fields = msgspec.json.decode(msgspec.json.encode(body), type=dict[str, msgspec.Raw])
     patience = {"timeout": 10.0, "first_token_timeout": 5.0, "idle_timeout": 5.0} | options

@@ -18,7 +18,7 @@ from meshd.gateway.upkeep.token_probe import NotSent, ask_one_token
 from meshd.operations.known import OPERATIONS
 from meshd.routing.table.policies import CachePolicy, RetryPolicy
 from meshd.routing.table.specs import Allowance, ModelSpec, PoolSpec
-from meshd.sdk.operation import Operation
+from meshd.sdk.operation import OperationSpec
 from meshd.sdk.provider import ProviderSettings
 from modelmesh import InvalidRequestError, MeshError
 from tests.support.gateway.builder import CHAT, SCRIPTED, Gateway
@@ -26,7 +26,7 @@ from tests.support.gateway.probed import Journal
 
 RERANKING = "retrieval.reranking"
 PATH = "/v1/rerank"
-RERANK = Operation(
+RERANK = OperationSpec(
     name="rerank",
     word="rerank",
     paths={"openai": PATH},
@@ -45,14 +45,14 @@ BODY = {"query": "which one", "documents": ["the first", "the second"]}
 
 
 @pytest.fixture
-def rerank(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Operation:
+def rerank(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> OperationSpec:
     operation = replace(RERANK, **getattr(request, "param", {}))
     monkeypatch.setitem(OPERATIONS, operation.name, operation)
     return operation
 
 
 @pytest.fixture
-async def upstream(rerank: Operation) -> AsyncIterator[ScriptedServer]:
+async def upstream(rerank: OperationSpec) -> AsyncIterator[ScriptedServer]:
     server = ScriptedServer()
     await server.start()
     yield server
@@ -116,7 +116,7 @@ async def test_it_is_reserved_and_settled_at_its_price(gateway: Gateway) -> None
     indirect=["rerank"],
 )
 async def test_units_beside_tokens_are_reserved_priced_and_written_down(
-    gateway: Gateway, upstream: ScriptedServer, rerank: Operation, reported: dict[str, int], searches: int
+    gateway: Gateway, upstream: ScriptedServer, rerank: OperationSpec, reported: dict[str, int], searches: int
 ) -> None:
     upstream.script = Script({"script": [{"usage": reported}]})
     await ask(gateway)

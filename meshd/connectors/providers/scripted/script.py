@@ -35,7 +35,7 @@ from meshd.connectors.providers.scripted import oddities
 from meshd.connectors.providers.scripted.oddities import Odd
 from meshd.operations.completion import COMPLETION
 from meshd.operations.embeddings import EMBEDDINGS
-from meshd.sdk.provider import Operation
+from meshd.sdk.provider import OperationSpec
 
 FINGERPRINT = "scripted"
 DEFAULT_MODEL = "scripted"
@@ -129,7 +129,7 @@ class ScriptError(ValueError):
 
 
 class Request(msgspec.Struct, frozen=True):
-    operation: Operation
+    operation: OperationSpec
     model: str
     fields: dict[str, Any]
 

@@ -28,7 +28,7 @@ from meshd.connectors.providers.scripted.bill import Bill, Item
 from meshd.connectors.providers.scripted.script import Fault, Script, ScriptError, Step
 from meshd.operations.known import by_path
 from meshd.sdk import lenient
-from meshd.sdk.provider import Operation
+from meshd.sdk.provider import OperationSpec
 
 _MUCH = b"x" * 64 * 1024
 
@@ -69,7 +69,7 @@ class ScriptedServer:
             await self._runner.cleanup()
             self._runner = None
 
-    def _handler(self, operation: Operation) -> Any:
+    def _handler(self, operation: OperationSpec) -> Any:
         async def handle(http: web.Request) -> web.StreamResponse:
             if http.transport is not None and id(http.transport) not in self._seen:
                 self._seen.add(id(http.transport))

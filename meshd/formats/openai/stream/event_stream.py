@@ -26,7 +26,7 @@ from meshd.host import clock
 from meshd.net.encodings import EncodingError
 from meshd.net.http import BodyInHand, UpstreamBody
 from meshd.sdk import lenient
-from meshd.sdk.provider import FailureKind, Operation, ProviderFailure, RateLimits, StreamEvent, Usage
+from meshd.sdk.provider import FailureKind, OperationSpec, ProviderFailure, RateLimits, StreamEvent, Usage
 
 MAX_BODY = 64 * 1024 * 1024
 # After the last finish reason only usage and [DONE] may come; a server that keeps the connection open must not delay
@@ -50,7 +50,7 @@ class EventReader:
         event_stream: bool,
         hide_usage: bool,
         choices: int,
-        operation: Operation,
+        operation: OperationSpec,
         limits: RateLimits | None,
         failed: Callable[[BaseException], ProviderFailure],
     ) -> None:

@@ -16,7 +16,7 @@ from meshd.operations.embeddings import EMBEDDINGS
 from meshd.operations.known import OPERATIONS
 from meshd.sdk.provider import (
     FailureKind,
-    Operation,
+    OperationSpec,
     ProviderCall,
     ProviderFailure,
     ProviderSettings,
@@ -32,7 +32,7 @@ def side(**quirks: Any) -> ProviderSide:
     return OPENAI.provider(ProviderSettings("p", "openai", quirks=quirks))
 
 
-def call(body: bytes, *, stream: bool = False, so_far: str = "", operation: Operation = CHAT) -> ProviderCall:
+def call(body: bytes, *, stream: bool = False, so_far: str = "", operation: OperationSpec = CHAT) -> ProviderCall:
     fields = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
     return ProviderCall(operation, "upstream", fields, stream, so_far=so_far)
 
@@ -45,7 +45,7 @@ def test_it_has_all_three_sides() -> None:
 
 
 @pytest.mark.parametrize("operation", list(OPERATIONS.values()))
-def test_each_operation_has_a_path(operation: Operation) -> None:
+def test_each_operation_has_a_path(operation: OperationSpec) -> None:
     assert side().path(operation, "m", stream=False) == str(operation).replace(".", "/")
 
 
@@ -176,7 +176,7 @@ def test_a_seam_leaves_out_what_says_nothing_and_reports_all_usage() -> None:
     ("operation", "choice"),
     [(CHAT, {"delta": {"content": "x"}}), (COMPLETION, {"text": "x"})],
 )
-def test_a_seam_writes_text_that_was_held_back(operation: Operation, choice: dict[str, Any]) -> None:
+def test_a_seam_writes_text_that_was_held_back(operation: OperationSpec, choice: dict[str, Any]) -> None:
     chunk = json.loads(OPENAI.app.seam(FIRST, operation).text("x"))
     assert chunk["choices"] == [{"index": 0, **choice, "finish_reason": None}]
     assert chunk["id"] == "a1"

@@ -12,7 +12,7 @@ from meshd.gateway.upkeep.token_probe import NotSent
 from meshd.operations import chat, completion, embeddings
 from meshd.routing.attempts.fair_queue import Waiter
 from meshd.routing.table.specs import KeySpec, ProviderSpec
-from meshd.sdk.provider import FailureKind, Operation, ProviderAnswer, ProviderFailure
+from meshd.sdk.provider import FailureKind, OperationSpec, ProviderAnswer, ProviderFailure
 from tests.support.gateway.builder import CHAT, SCRIPTED
 from tests.support.gateway.probed import COST, REFUSED, SERVER, Probed, budget, model
 
@@ -29,7 +29,9 @@ IMAGES = "generation.image-generation.text-to-image"
         (EMBEDDINGS, embeddings.EMBEDDINGS, {"input"}),
     ],
 )
-async def test_each_kind_of_model_is_asked_for_the_least(capability: str, operation: Operation, fields: Any) -> None:
+async def test_each_kind_of_model_is_asked_for_the_least(
+    capability: str, operation: OperationSpec, fields: Any
+) -> None:
     made = Probed(model("a", capability, overrides={"max_tokens": 4096}))
     await made.ask()
     (call,) = made.provider.calls

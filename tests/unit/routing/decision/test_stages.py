@@ -15,7 +15,7 @@ from meshd.routing.decision.stages.features import FeatureStage
 from meshd.routing.decision.stages.state import StateStage
 from meshd.routing.request.needs import RequestNeeds
 from meshd.routing.table.specs import ModelSpec, ProviderSpec
-from meshd.sdk.provider import Operation
+from meshd.sdk.provider import OperationSpec
 from tests.support.routing.causes import resting
 from tests.support.routing.routing_builders import CHAT, COMPLETION, EMBEDDINGS, NOW, mesh, model
 
@@ -50,7 +50,9 @@ def objection(stage: Stage, spec: ModelSpec, **needs: Any) -> str | None:
         (embeddings.EMBEDDINGS, CHAT, False),
     ],
 )
-def test_a_capability_answers_the_endpoint_it_is_asked_by(operation: Operation, capability: str, answers: bool) -> None:
+def test_a_capability_answers_the_endpoint_it_is_asked_by(
+    operation: OperationSpec, capability: str, answers: bool
+) -> None:
     assert serves(operation, capability) is answers
 
 

@@ -19,14 +19,14 @@ from meshd.routing.request import needs as reading
 from meshd.routing.request.body_fields import unpriced
 from meshd.routing.request.needs import RequestNeeds, split
 from meshd.routing.table.specs import ModelSpec, PoolSpec
-from meshd.sdk.provider import Operation
+from meshd.sdk.provider import OperationSpec
 
 PICTURE = "data:image/png;base64,QUJD"
 SOUND = {"type": "input_audio", "input_audio": {"data": "QUJD" * 40, "format": "wav"}}
 MODEL = ModelSpec("m", "p", "m", (), pricing=Pricing(input_per_1m=1))
 
 
-def judged(body: dict[str, Any] | bytes, operation: Operation = CHAT) -> RequestNeeds:
+def judged(body: dict[str, Any] | bytes, operation: OperationSpec = CHAT) -> RequestNeeds:
     encoded = body if isinstance(body, bytes) else json.dumps(body).encode()
     return load_body_fields().judged(reading.read(operation, encoded)[1], split(encoded))
 
@@ -169,7 +169,7 @@ def test_what_is_written_to_a_cache_is_seen(body: dict[str, Any], caches: str) -
         (COMPLETION, {"prompt": ["a", [1]]}, ()),
     ],
 )
-def test_only_text_and_tokens_are_embedded_at_a_known_price(operation: Operation, body: Any, fixed: Any) -> None:
+def test_only_text_and_tokens_are_embedded_at_a_known_price(operation: OperationSpec, body: Any, fixed: Any) -> None:
     assert judged({"model": "m", **body}, operation).fixed == fixed
 
 

@@ -28,14 +28,14 @@ from meshd.routing.request.needs import (
     with_output_limit,
     with_parameters,
 )
-from meshd.sdk.provider import Operation
+from meshd.sdk.provider import OperationSpec
 
 CHAT = chat.CHAT
 HELLO = [{"role": "user", "content": "Hello"}]
 PIXEL = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 40_000}}
 
 
-def needs(operation: Operation = CHAT, **body: Any) -> RequestNeeds:
+def needs(operation: OperationSpec = CHAT, **body: Any) -> RequestNeeds:
     return read(operation, json.dumps({"model": "m", "messages": HELLO} | body).encode())[1]
 
 

@@ -17,7 +17,7 @@ from meshd.routing.request.needs import MalformedBody
 from meshd.routing.request.tokens import PER_CALLS, PER_CUT, PER_FORMAT, PER_TOOL, PER_TOOLS, count, in_pieces, pieces
 from meshd.routing.request.tokens import vocabularies_wanted as wanted
 from meshd.routing.table.specs import Allowance, AppSpec, PoolSpec, ProviderSpec, RateSpec, RoutingTable
-from meshd.sdk.provider import Operation
+from meshd.sdk.provider import OperationSpec
 from tests.support.routing.routing_builders import model, table
 
 HELLO = {"role": "user", "content": "Hello there"}
@@ -31,7 +31,7 @@ def chat(*messages: Any, **body: Any) -> int:
     return count(CHAT, json.dumps({"model": "m", "messages": list(messages)} | body).encode(), words)
 
 
-def asked(operation: Operation, **body: Any) -> int:
+def asked(operation: OperationSpec, **body: Any) -> int:
     return count(operation, json.dumps({"model": "m"} | body).encode(), words)
 
 
