@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Any, Protocol
 
 from meshd.config import MeshConfig
+from meshd.operations.known import of_body
 from meshd.routing.table.capabilities import PREDEFINED_POOLS
 from modelmesh.errors import MeshError, NotFoundError
 
@@ -118,11 +120,8 @@ class Router:
 
 
 def _ask(client: Any, capability: str, request: Mapping[str, Any]) -> Any:
-    if "input" in request:
-        return client.embeddings.create(**{"model": capability, **request})
-    if "prompt" in request:
-        return client.completions.create(**{"model": capability, **request})
-    return client.chat.completions.create(**{"model": capability, **request})
+    resource = attrgetter(of_body(request).name)(client)
+    return resource.create(**{"model": capability, **request})
 
 
 class CapabilityPool:

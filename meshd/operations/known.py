@@ -23,8 +23,8 @@ def by_path() -> dict[str, OperationSpec]:
 
 
 def of_body(fields: Container[str]) -> OperationSpec:
-    """The one that a body of this shape is for."""
-    return next((each for each in OPERATIONS.values() if each.text[0] in fields), usual())
+    """The one that a body of this shape is for; the usual one last, as its field may be there beside another's."""
+    return next((each for each in reversed(OPERATIONS.values()) if each.text[0] in fields), usual())
 
 
 @lru_cache(1024)

@@ -18,6 +18,7 @@ import typer
 from meshd.cli import daemon, helping, names
 from meshd.cli.screen import cells
 from meshd.cli.screen import output as out
+from meshd.operations.chat import CHAT
 
 if TYPE_CHECKING:
     from modelmesh import OpenAIClient
@@ -84,7 +85,7 @@ def _sorted_out(client: OpenAIClient, model: str | None, prompt: str | None) -> 
 def _is_known(client: OpenAIClient, name: str) -> bool:
     from modelmesh import NotFoundError
 
-    request = {"model": name, "path": "/v1/chat/completions", "messages": [{"role": "user", "content": "?"}]}
+    request = {"model": name, "path": CHAT.paths["openai"], "messages": [{"role": "user", "content": "?"}]}
     try:
         with daemon.waiting():
             answer = client.mesh.request("POST", f"{daemon.PREFIX}/explain", request).to_dict()

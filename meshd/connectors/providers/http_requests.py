@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Collection
 from typing import Any
 from urllib.parse import quote
 
@@ -35,13 +36,13 @@ class HttpRequests:
 
     def __init__(self, settings: ProviderSettings, side: ProviderSide) -> None:
         quirks = settings.quirks
-        self.base, self.uds = _base(settings)
+        paths = {operation: side.path(operation, "", stream=False) for operation in OPERATIONS.values()}
+        self.base, self.uds = _base(settings, [path for path in paths.values() if path is not None])
         self.where = self.uds or _authority(self.base)
         self.headers = _headers(settings, side, settings.api_key)
         self._event_headers = _for_events(self.headers)
         by_key = {id: _headers(settings, side, key) for id, key in settings.api_keys.items()}
         self._by_key = {id: (headers, _for_events(headers)) for id, headers in by_key.items()}
-        paths = {operation: side.path(operation, "", stream=False) for operation in OPERATIONS.values()}
         self.targets = {
             operation: _join(self.base, path, quirks) for operation, path in paths.items() if path is not None
         }
@@ -66,7 +67,7 @@ def shown(target: URL) -> str:
     return redact_url(str(target.with_query(None)))
 
 
-def _base(settings: ProviderSettings) -> tuple[URL, str | None]:
+def _base(settings: ProviderSettings, endpoints: Collection[str]) -> tuple[URL, str | None]:
     """The base URL ending in a slash, and the UNIX socket under it."""
     base, uds = _ENVIRONMENT.sub(_from_environment, settings.base_url or ""), settings.quirks.get("uds")
     if base.startswith("unix:"):
@@ -77,7 +78,7 @@ def _base(settings: ProviderSettings) -> tuple[URL, str | None]:
         base = "http://localhost/v1"
     address, ask, query = base.partition("?")
     scheme, mark, rest = address.partition("://")
-    rest = without_endpoint(re.sub(r"/{2,}", "/", rest))
+    rest = without_endpoint(re.sub(r"/{2,}", "/", rest), endpoints)
     url = URL(scheme + mark + rest.rstrip("/") + "/" + ask + query)
     if url.scheme not in ("http", "https") or not url.host:
         shown = redact_url(base)

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import re
 import ssl
+from collections.abc import Iterable
 from urllib.parse import urlsplit
 
 from meshd.sdk.provider import FailureKind, ProviderFailure
 
-ENDPOINTS = ("/chat/completions", "/completions", "/embeddings")
+_EVERYWHERE = "/chat/completions"
+"""The endpoint that every server of OpenAI's API has."""
 _VERSION = re.compile(r"/(?:v\d+[a-z\d]*|openai|api)(?=/|$)", re.I)
 _TWICE = re.compile(r"(/v\d+)(?:/[^/]+)?\1(?=/|$)", re.I)
 _WEB_PAGE = re.compile(rb"\s*(?:\xef\xbb\xbf)?\s*<(?:!doctype|html|head|body|\?xml|title|script)", re.I)
@@ -34,13 +36,11 @@ _WANTS_TLS = re.compile(
 _NO_TLS = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNKNOWN_PROTOCOL", "RECORD_LAYER_FAILURE"})
 
 
-def without_endpoint(path: str) -> str:
+def without_endpoint(path: str, endpoints: Iterable[str]) -> str:
     """A base URL's path without an endpoint that was pasted along with it."""
     bare = path.rstrip("/")
-    for endpoint in ENDPOINTS:
-        if bare.endswith(endpoint):
-            return bare.removesuffix(endpoint)
-    return path
+    pasted = [endpoint for endpoint in endpoints if bare.endswith(f"/{endpoint}")]
+    return bare.removesuffix(f"/{max(pasted, key=len)}") if pasted else path
 
 
 def not_there(url: str, status: int, words: str) -> str | None:
@@ -77,7 +77,7 @@ def advice(url: str) -> str:
         return f"is base_url right? It has {twice[1]} twice"
     if not _VERSION.search(path):
         return "is base_url right? Most APIs are under /v1"
-    return "is base_url right?" if path.endswith(ENDPOINTS[0]) else "is base_url right, and does the server have this?"
+    return "is base_url right?" if path.endswith(_EVERYWHERE) else "is base_url right, and does the server have this?"
 
 
 def no_words(where: str, secure: bool) -> str:

@@ -20,7 +20,6 @@ from meshd.formats.openai import wire
 from meshd.formats.openai.answer import read_answer
 from meshd.formats.openai.models import guess_capabilities
 from meshd.host.awake import Timeout
-from meshd.operations.completion import COMPLETION
 from meshd.sdk import lenient
 from meshd.sdk.provider import (
     FailureKind,
@@ -74,7 +73,7 @@ class ScriptedProvider(Provider):
         await asyncio.sleep(step.delay_seconds)
         self._raise_error(step)
         hide_usage = not wire.asks_for_usage(call.fields)
-        completion = call.operation is COMPLETION
+        completion = not call.operation.conversation
 
         def event(payload: bytes) -> StreamEvent:
             return wire.read_event(payload, hide_usage=hide_usage, completion=completion)[0]

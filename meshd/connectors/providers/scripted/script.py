@@ -33,8 +33,6 @@ import msgspec
 
 from meshd.connectors.providers.scripted import oddities
 from meshd.connectors.providers.scripted.oddities import Odd
-from meshd.operations.completion import COMPLETION
-from meshd.operations.embeddings import EMBEDDINGS
 from meshd.sdk.provider import OperationSpec
 
 FINGERPRINT = "scripted"
@@ -215,7 +213,7 @@ def answer(step: Step, request: Request) -> bytes:
         return _rows(step, request)
     words = words_of(step, request)
     finish = step.finish_reason or ("tool_calls" if step.tool_call else "stop")
-    if request.operation is COMPLETION:
+    if not request.operation.conversation:
         choice: dict[str, Any] = {"index": 0, "text": "".join(words), "finish_reason": finish, "logprobs": None}
     else:
         message: dict[str, Any] = {"role": "assistant", "content": "".join(words) or None}
@@ -230,7 +228,7 @@ def answer(step: Step, request: Request) -> bytes:
 
 def preface_chunks(step: Step, request: Request) -> list[bytes]:
     """The chunks before the content, as OpenAI sends them."""
-    if not step.preface or request.operation is COMPLETION:
+    if not (step.preface and request.operation.conversation):
         return []
     choice = {"index": 0, "delta": {"role": "assistant", "content": ""}, "finish_reason": None}
     return [msgspec.json.encode(_head(request, stream=True) | {"choices": [choice]})]
@@ -243,12 +241,12 @@ def content_chunks(step: Step, request: Request) -> list[bytes]:
     pieces: list[dict[str, Any]] = [{"content": word} for word in words_of(step, request)]
     if step.tool_call:
         pieces.append({"tool_calls": [{"index": 0} | _tool_call(step.tool_call)]})
-    if request.operation is not COMPLETION:
+    if request.operation.conversation:
         pieces = [{"reasoning_content": piece} for piece in step.reasoning] + pieces
         if pieces and not step.preface:
             pieces[0] = {"role": "assistant"} | pieces[0]
     for piece in pieces:
-        if request.operation is COMPLETION:
+        if not request.operation.conversation:
             choice = {"index": 0, "text": piece.get("content") or "", "finish_reason": None}
         else:
             choice = {"index": 0, "delta": piece, "finish_reason": None}
@@ -261,7 +259,7 @@ def last_chunks(step: Step, request: Request) -> list[bytes]:
     """The finish reason, and the usage if asked for."""
     finish = step.finish_reason or ("tool_calls" if step.tool_call else "stop")
     choice: dict[str, Any] = {"index": 0, "finish_reason": finish}
-    if request.operation is COMPLETION:
+    if not request.operation.conversation:
         choice["text"] = ""
     else:
         choice["delta"] = {}
@@ -331,7 +329,7 @@ def model_list(models: list[str]) -> bytes:
 
 
 def _head(request: Request, *, stream: bool) -> dict[str, Any]:
-    kind = "text_completion" if request.operation is COMPLETION else "chat.completion"
+    kind = "chat.completion" if request.operation.conversation else "text_completion"
     return {
         "id": f"chatcmpl-scripted-{request.model}",
         "object": f"{kind}.chunk" if stream and kind == "chat.completion" else kind,
@@ -356,7 +354,7 @@ def _rows(step: Step, request: Request) -> bytes:
     dimensions = request.fields.get("dimensions") or step.embedding or 8
     vectors = [vector(str(text), dimensions) for text in texts]
     data = [
-        {"object": member, "index": index, member: made if request.operation is EMBEDDINGS else made[0]}
+        {"object": member, "index": index, member: made if member == "embedding" else made[0]}
         for index, made in enumerate(vectors)
     ]
     tokens = sum(len(str(text).split()) for text in texts)
