@@ -7,32 +7,44 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from meshd.sdk.failure import Usage
 
 
 class Unit(NamedTuple):
-    """name: in a `Usage`. price: the key of its price in the configuration and the catalogue. per: how many units that
-    price is for. description: of that key."""
+    """name: in records and statistics. price: the key of its price in the configuration and the catalogue; "": it is
+    part of the tokens that are priced. per: how many units that price is for. description: of that key. heading: its
+    column in `meshctl stats`."""
 
     name: str
-    price: str
-    per: int
-    description: str
+    price: str = ""
+    per: int = 1
+    description: str = ""
+    heading: str = ""
 
+
+_WRITTEN, _REASONING = "tokens_written", "tokens_reasoning"
 
 UNITS = (
-    Unit("images", "per_image", 1, "USD for each image."),
-    Unit("seconds", "per_minute", 60, "USD for a minute of audio."),
-    Unit("characters", "per_1k_chars", 1000, "USD for a thousand characters of text read aloud or translated."),
-    Unit("pages", "per_page", 1, "USD for each page of a document."),
-    Unit("searches", "per_search", 1, "USD for each search, as models that rerank are billed."),
+    Unit("images", "per_image", 1, "USD for each image.", "images"),
+    Unit("seconds", "per_minute", 60, "USD for a minute of audio.", "audio s"),
+    Unit(
+        "characters", "per_1k_chars", 1000, "USD for a thousand characters of text read aloud or translated.", "chars"
+    ),
+    Unit("pages", "per_page", 1, "USD for each page of a document.", "pages"),
+    Unit("searches", "per_search", 1, "USD for each search, as models that rerank are billed.", "searches"),
+    Unit(_WRITTEN, heading="written"),
+    Unit(_REASONING, heading="reasoning"),
 )
-"""All that is not a token or a request."""
+"""All that is counted beside input, output and cached tokens. Statistics are stored in this order, so that a new one
+comes last, and none is ever removed."""
 
-UNIT = {unit.name: unit for unit in UNITS}
+PRICED = {unit.name: unit for unit in UNITS if unit.price}
 
 TOKENS = ("input_per_1m", "output_per_1m", "cached_input_per_1m")
-PRICES = (*TOKENS, "per_request", *(unit.price for unit in UNITS))
+PRICES = (*TOKENS, "per_request", *(unit.price for unit in PRICED.values()))
 """Their keys."""
 
 
@@ -65,7 +77,7 @@ class Pricing:
             prices.get("output_per_1m", 0),
             prices.get("cached_input_per_1m"),
             prices.get("per_request", 0),
-            {unit.name: prices[unit.price] for unit in UNITS if prices.get(unit.price)},
+            {unit.name: prices[unit.price] for unit in PRICED.values() if prices.get(unit.price)},
             long_prompt,
         )
 
@@ -73,7 +85,7 @@ class Pricing:
         """By its key; cached input without a price costs as much as other input."""
         if key == "cached_input_per_1m" and self.cached_input_per_1m is None:
             return self.input_per_1m
-        for unit in UNITS:
+        for unit in PRICED.values():
             if unit.price == key:
                 return self.of_units.get(unit.name, 0)
         value: int = getattr(self, key)
@@ -96,7 +108,19 @@ class Pricing:
     def cost_of_units(self, used: Iterable[tuple[str, int]]) -> int:
         """For what was used beside tokens, each rounded up."""
         prices = self.of_units
-        return sum(-(-count * prices[name] // UNIT[name].per) for name, count in used if name in prices)
+        return sum(-(-count * prices[name] // PRICED[name].per) for name, count in used if name in prices)
 
 
 FREE = Pricing()
+
+
+def units_of(usage: Usage) -> dict[str, int]:
+    """What is recorded of it beside input, output and cached tokens."""
+    if not (usage.units or usage.written_tokens or usage.reasoning_tokens):
+        return {}
+    counted = dict(usage.units)
+    if usage.written_tokens:
+        counted[_WRITTEN] = usage.written_tokens
+    if usage.reasoning_tokens:
+        counted[_REASONING] = min(usage.reasoning_tokens, usage.output_tokens)
+    return counted

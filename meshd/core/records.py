@@ -12,8 +12,8 @@ from meshd.core.message import Message
 class Attempt(Message, frozen=True):
     """One attempt at one model. Times in seconds, money in 10⁻⁹ USD.
 
-    tokens_in, tokens_out, cost: of this attempt alone, also of one that failed. hedge: it was sent beside another
-    that was slow."""
+    tokens_in, tokens_out, cost, units: of this attempt alone, also of one that failed. units: what else was counted, by
+    the names of `core/prices.py`. hedge: it was sent beside another that was slow."""
 
     model: str
     provider: str
@@ -26,13 +26,14 @@ class Attempt(Message, frozen=True):
     tokens_out: int = 0
     cost: int = 0
     hedge: bool = False
+    units: dict[str, int] = {}
 
 
 class Outcome(Message, frozen=True):
     """A finished request → telemetry (log, statistics). Times in seconds, money in 10⁻⁹ USD.
 
-    Tokens and cost are sums over all attempts; a remainder that attempts do not account for belongs to the answering
-    one. cached: answered without asking a provider. account: the name the app's use is limited under."""
+    Tokens, cost and units are sums over all attempts; a remainder that attempts do not account for belongs to the
+    answering one. cached: answered without asking a provider. account: the name the app's use is limited under."""
 
     request_id: str  # hex
     at: float  # UTC, s: when it arrived
@@ -65,6 +66,7 @@ class Outcome(Message, frozen=True):
     cached: bool = False
     account: str = ""
     user: str = ""
+    units: dict[str, int] = {}
 
 
 class Event(Message, frozen=True):

@@ -37,6 +37,7 @@ class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
     cached_tokens: int = 0  # of the input tokens
     written_tokens: int | None = None  # of the input tokens, written to a cache at a separate price; None: not reported
     units: tuple[tuple[str, int], ...] = ()
+    reasoning_tokens: int = 0  # of the output tokens
 
 
 class RateLimits(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -32,8 +32,8 @@ _SETTLE = 2
 class Begin(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=_BEGIN):
     """An attempt is about to leave for a provider. Times UTC in seconds, money in 10⁻⁹ USD.
 
-    reserved, tokens_in, tokens_out: what it uses at most. day: it counts on, in the router's timezone; "": the UTC day
-    of `at`. The fields from `day` on are newer: older segments lack them.
+    reserved, tokens_in, tokens_out, units: what it uses at most. day: it counts on, in the router's timezone; "": the
+    UTC day of `at`. The fields from `day` on are newer: older segments lack them.
     """
 
     request: bytes  # 16 bytes
@@ -48,11 +48,13 @@ class Begin(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=_BEGIN):
     day: str = ""
     tokens_in: int = 0
     tokens_out: int = 0
+    units: dict[str, int] = {}
 
 
 class Settle(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=_SETTLE):
     """How the attempt of this request and number ended. sent: False: it never left, and does not count as a request.
-    units: what it used beside tokens; older segments lack it, and so do records of what used none."""
+    units: what else was counted, by the names of `core/prices.py`. Last in both kinds of record: older segments lack
+    it, and so do attempts that used none."""
 
     request: bytes
     at: float
@@ -100,10 +102,13 @@ class JournalWriter:
         day: str = "",
         tokens_in: int = 0,
         tokens_out: int = 0,
+        *,
+        units: Mapping[str, int] | None = None,
     ) -> None:
         names = (provider, model, pool, app)
         most = (reserved, deadline, attempt, day, tokens_in, tokens_out)
-        self._append(_encode((_BEGIN, request, at, *names, *most)), at)
+        beside = (units,) if units else ()
+        self._append(_encode((_BEGIN, request, at, *names, *most, *beside)), at)
 
     def settle(
         self,

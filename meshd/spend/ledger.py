@@ -29,7 +29,8 @@ DAYS_KEPT = 62  # in memory: this month and the last
 
 
 class Usage(msgspec.Struct):
-    """requests: attempts sent to a provider. cost in 10⁻⁹ USD. units: what was used beside tokens."""
+    """requests: attempts sent to a provider. cost in 10⁻⁹ USD. units: what else was counted, by the names of
+    `core/prices.py`."""
 
     requests: int = 0
     tokens_in: int = 0
@@ -133,7 +134,7 @@ class Ledger:
             total.units[name] = _summed(total.units.get(name, 0), count)
 
     def _spend(self, begin: Begin, now: float) -> None:
-        self._count(begin, Usage(1, begin.tokens_in, begin.tokens_out, 0, begin.reserved))
+        self._count(begin, Usage(1, begin.tokens_in, begin.tokens_out, 0, begin.reserved, begin.units))
         self.begun[begin.request] = now
 
     def _forget(self, now: float) -> None:

@@ -52,6 +52,7 @@ class LostAttempt(msgspec.Struct, frozen=True):
     tokens_out: int
     tokens_cached: int
     cost: int
+    units: dict[str, int] = {}
 
 
 def find_lost(
@@ -72,18 +73,21 @@ def find_lost(
         begin = begins.pop(key, None)
         if begin is None or not record.sent or record.at < covered.since or record.request.hex() in covered.seen:
             continue
-        used = (record.tokens_in, record.tokens_out, record.tokens_cached, record.cost)
-        found.append(_lost(begin, record.at, record.ok, *used))
+        tokens = (record.tokens_in, record.tokens_out, record.tokens_cached)
+        found.append(_lost(begin, record.at, record.ok, tokens, record.cost, record.units))
     return sorted((*found, *left_open(open)), key=lambda lost: lost.at)
 
 
 def left_open(open: Mapping[tuple[bytes, int], Begin]) -> list[LostAttempt]:
     """By their reservations."""
     return [
-        _lost(begin, begin.at, False, begin.tokens_in, begin.tokens_out, 0, begin.reserved) for begin in open.values()
+        _lost(begin, begin.at, False, (begin.tokens_in, begin.tokens_out, 0), begin.reserved, begin.units)
+        for begin in open.values()
     ]
 
 
-def _lost(begin: Begin, at: float, ok: bool, *used: int) -> LostAttempt:
+def _lost(
+    begin: Begin, at: float, ok: bool, tokens: tuple[int, int, int], cost: int, units: dict[str, int]
+) -> LostAttempt:
     names = (begin.provider, begin.model, begin.pool, begin.app)
-    return LostAttempt(begin.request.hex(), at, *names, ok, max(at - begin.at, 0.0), *used)
+    return LostAttempt(begin.request.hex(), at, *names, ok, max(at - begin.at, 0.0), *tokens, cost, units)

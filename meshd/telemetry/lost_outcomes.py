@@ -5,6 +5,7 @@ Owns: what is assumed of such a request: it ended with its last attempt. Must ne
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
@@ -28,6 +29,9 @@ def outcomes_of(lost: Iterable[LostAttempt]) -> list[Outcome]:
 def _outcome(attempts: list[LostAttempt]) -> Outcome:
     last = attempts[-1]
     used: dict[str, Any] = {name: sum(getattr(each, name, 0) for each in attempts) for name in _USAGE}
+    units: Counter[str] = Counter()
+    for each in attempts:
+        units.update(each.units)
     return Outcome(
         request_id=last.request,
         at=last.at,
@@ -47,10 +51,12 @@ def _outcome(attempts: list[LostAttempt]) -> Outcome:
                 "" if each.ok else _KILLED,
                 duration=each.duration,
                 **_fields(each),
+                units=each.units,
             )
             for each in attempts
         ),
         **used,
+        units=dict(units),
         total_time=last.duration,
         error="" if last.ok else _KILLED,
     )

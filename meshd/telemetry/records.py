@@ -61,6 +61,8 @@ def request_entry(outcome: Outcome, redactor: Redactor) -> Entry:
         "first_token_time": outcome.first_token_time,
         "total_time": outcome.total_time,
     }
+    if outcome.units:
+        fields["units"] = outcome.units
     if outcome.hedges:
         fields["hedges"] = outcome.hedges
     if outcome.cached:
@@ -80,6 +82,7 @@ def request_entry(outcome: Outcome, redactor: Redactor) -> Entry:
                 "status": each.status,
                 "duration": each.duration,
                 **({"cost": dollars(each.cost)} if each.cost else {}),
+                **({"units": each.units} if each.units else {}),
                 **({"hedge": True} if each.hedge else {}),
             }
             for each in outcome.attempts

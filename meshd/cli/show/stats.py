@@ -14,6 +14,7 @@ import typer
 
 from meshd.cli import daemon, helping, names
 from meshd.cli.screen import output as out
+from meshd.core.prices import UNITS
 from meshd.telemetry.statistics.dimensions import DIMENSIONS, TIMES, parse_by
 from meshd.telemetry.statistics.measures import MEASURES
 from modelmesh.wording import no_such
@@ -68,7 +69,7 @@ def stats(
         out.print_json(answer)
         return
     empty = "no requests match" if name is not None or where or since or until else "no requests yet"
-    numbers = [*_FIRST, *(measure.heading for measure in _FURTHER)]
+    numbers = [*_FIRST, *(measure.heading for measure in _FURTHER), *(unit.heading for unit in UNITS)]
     out.print_table([*groups, *numbers], [_row(groups, row) for row in rows], numbers=numbers, empty=empty)
 
 
@@ -84,6 +85,7 @@ def _check_names(wanted: dict[str, str]) -> None:
 def _row(groups: tuple[str, ...], row: dict[str, Any]) -> list[Any]:
     failed = row.get("requests_failed") or 0
     group = row.get("group") or {groups[0]: row.get("name")}
+    units = row.get("units") or {}
     return [
         *(group.get(each) or "–" for each in groups),
         out.count(row.get("requests_total") or 0),
@@ -94,6 +96,7 @@ def _row(groups: tuple[str, ...], row: dict[str, Any]) -> list[Any]:
         out.seconds(row.get("latency_p95")),
         out.seconds(row.get("ttft_p50")),
         *(_UNITS[measure.unit](row[measure.name]) if row.get(measure.name) else "" for measure in _FURTHER),
+        *(out.compact(units[unit.name]) if units.get(unit.name) else "" for unit in UNITS),
     ]
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field, create_model
 
 from meshd.config.schema.base import Fraction, Money, Section
-from meshd.core.prices import UNITS
+from meshd.core.prices import PRICED
 
 
 class _PricesOfTokens(Section):
@@ -26,7 +26,7 @@ else:
         "PricingConfig",
         __base__=_PricesOfTokens,
         __module__=__name__,
-        **{unit.price: (Money | None, Field(default=None, description=unit.description)) for unit in UNITS},
+        **{unit.price: (Money | None, Field(default=None, description=unit.description)) for unit in PRICED.values()},
     )
 
 

@@ -50,7 +50,8 @@ def usage_of(wire: WireUsage | None) -> Usage | None:
         return None
     prompt, output = wire.prompt_tokens, wire.completion_tokens
     if adds_up(wire) and 0 <= prompt <= MOST_COUNTED and 0 <= output <= MOST_COUNTED:
-        return Usage(prompt, output)
+        details = wire.completion_tokens_details
+        return Usage(prompt, output, reasoning_tokens=0 if details is None else details.get("reasoning_tokens", 0))
     if type(prompt) is not int or type(output) is not int:
         prompt, output = _count(prompt, wire.input_tokens), _count(output, wire.output_tokens)
     units = _units(wire)
@@ -65,7 +66,7 @@ def usage_of(wire: WireUsage | None) -> Usage | None:
     written = _written(wire)
     if written and prompt >= 0 and cached >= 0 and written + cached > prompt:
         prompt = _within(prompt + written + cached)  # Anthropic's counts: not included in the prompt's
-    return Usage(prompt, output, cached, written, units)
+    return Usage(prompt, output, cached, written, units, min(max(_thought(wire), 0), max(output, 0)))
 
 
 def _units(wire: WireUsage) -> tuple[tuple[str, int], ...]:
@@ -121,7 +122,7 @@ def adds_up(wire: WireUsage) -> bool:
         if type(details) is not dict or "thinking_tokens" in details or "thoughts_tokens" in details:
             return False
         thought = details.get("reasoning_tokens", 0)
-        if type(thought) is not int or thought > output:
+        if type(thought) is not int or not 0 <= thought <= output:
             return False
     if not (wire.reasoning_tokens is wire.output_tokens_details is wire.citation_tokens is None):
         return False
@@ -177,10 +178,15 @@ def usage_in(document: Mapping[str, Any]) -> Usage | None:
 
 
 def usage_map(usage: Usage) -> dict[str, Any]:
-    """In OpenAI's names."""
-    return {
+    """In OpenAI's names, with reasoning and what was written to a cache where they were reported."""
+    made: dict[str, Any] = {
         "prompt_tokens": usage.input_tokens,
         "completion_tokens": usage.output_tokens,
         "total_tokens": usage.input_tokens + usage.output_tokens,
         "prompt_tokens_details": {"cached_tokens": usage.cached_tokens},
     }
+    if usage.written_tokens is not None:
+        made["prompt_tokens_details"]["cache_write_tokens"] = usage.written_tokens
+    if usage.reasoning_tokens:
+        made["completion_tokens_details"] = {"reasoning_tokens": usage.reasoning_tokens}
+    return made

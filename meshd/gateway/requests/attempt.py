@@ -19,6 +19,7 @@ from typing import Protocol
 
 import msgspec
 
+from meshd.core.prices import units_of
 from meshd.core.records import Outcome
 from meshd.gateway.frontends.exchange import ClientGone
 from meshd.gateway.requests import stream_relay
@@ -340,6 +341,7 @@ class UpstreamAttempt:
             reservation.day,
             reservation.estimate.tokens_in,
             reservation.estimate.tokens_out,
+            units=context.plan.needs.units,
         )
 
     def _settle(self, ok: bool) -> None:
@@ -357,7 +359,7 @@ class UpstreamAttempt:
                 ok,
                 step.number,
                 step.sent,
-                units=dict(usage.units),
+                units=units_of(usage),
             )
         self.context.settled(self)
 

@@ -365,6 +365,7 @@ class InferenceRequest:
                 tokens_in=plan.book.tokens_in,
                 tokens_out=plan.book.tokens_out,
                 tokens_cached=self.usage.cached_tokens,
+                units=plan.book.units,
                 cost=self.cost,
                 queue_time=self.queue_time,
                 routing_time=self.routing_time,

@@ -115,13 +115,7 @@ class Delivery:
 
     def add_usage(self, usage: Usage) -> None:
         """For an attempt that ended in the middle: its output is part of the answer."""
-        before = self._used
-        # The app's prompt counts once, however many models read it; the output adds up.
-        self._used = Usage(
-            before.input_tokens or usage.input_tokens,
-            before.output_tokens + usage.output_tokens,
-            before.cached_tokens or usage.cached_tokens,
-        )
+        self._used = merged(self._used, usage)
 
     def total(self, last: Usage) -> Usage:
         """The one usage of the app's stream."""
@@ -129,7 +123,19 @@ class Delivery:
 
 
 def merged(before: Usage, last: Usage) -> Usage:
-    return Usage(before.input_tokens, before.output_tokens + last.output_tokens, before.cached_tokens)
+    """The app's prompt counts once, however many models read it; everything else adds up."""
+    prompt = before if before.input_tokens else last
+    units = dict(before.units)
+    for name, count in last.units:
+        units[name] = units.get(name, 0) + count
+    return Usage(
+        prompt.input_tokens,
+        before.output_tokens + last.output_tokens,
+        prompt.cached_tokens,
+        prompt.written_tokens,
+        tuple(units.items()),
+        before.reasoning_tokens + last.reasoning_tokens,
+    )
 
 
 class _Splice:

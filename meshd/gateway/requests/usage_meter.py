@@ -89,4 +89,5 @@ def _joined(before: Usage | None, now: Usage) -> Usage:
         now.cached_tokens or before.cached_tokens,
         before.written_tokens if now.written_tokens is None else now.written_tokens,
         now.units or before.units,
+        now.reasoning_tokens or before.reasoning_tokens,
     )

@@ -12,6 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from meshd.core.prices import units_of
 from meshd.core.records import Attempt
 from meshd.routing.attempts.counters import Counters, Taken
 from meshd.routing.availability import recovery
@@ -58,7 +59,7 @@ class AttemptStep:
 
 class AttemptBook:
     """For one request. open: attempts in flight, by number; done: the record of the others, in the order they ended;
-    tokens_in, tokens_out: of these."""
+    tokens_in, tokens_out, units: of these."""
 
     def __init__(self, state: MeshState, counters: Counters) -> None:
         self.state = state
@@ -66,6 +67,7 @@ class AttemptBook:
         self.open: dict[int, AttemptStep] = {}
         self.done: list[Attempt] = []
         self.tokens_in = self.tokens_out = 0
+        self.units: dict[str, int] = {}
         self._begun = 0
 
     # -- an attempt begins ----------------------------------------------------------------------------
@@ -133,9 +135,11 @@ class AttemptBook:
             self.counters.settle(step.taken, now, tokens, step.cost, limits, sent=sent, left=left)
 
     def note(self, step: AttemptStep, ok: bool, reason: str, message: str, status: int, duration: float) -> None:
-        usage = step.usage
+        usage, units = step.usage, units_of(step.usage)
         self.tokens_in += usage.input_tokens
         self.tokens_out += usage.output_tokens
+        for name, count in units.items():
+            self.units[name] = self.units.get(name, 0) + count
         self.done.append(
             Attempt(
                 step.model.id,
@@ -149,6 +153,7 @@ class AttemptBook:
                 tokens_out=usage.output_tokens,
                 cost=step.cost,
                 hedge=step.hedge,
+                units=units,
             )
         )
 

@@ -128,14 +128,14 @@ def read(reported: Usage, needs: RequestNeeds, model: ModelSpec, received: Recei
         said.append(f"{_number(given_cached)} cached tokens of {_number(given_in)}")
     if not said:
         return Read(reported)
-    usage = Usage(tokens_in, tokens_out, cached, written, reported.units)
+    usage = Usage(tokens_in, tokens_out, cached, written, reported.units, reported.reasoning_tokens)
     took = f"{tokens_in:,} and {tokens_out:,} are counted"
     return Read(usage, f"it reported {', '.join(said)}, which cannot be; {took}")
 
 
 def in_units(usage: Usage, needs: RequestNeeds) -> Usage:
     """The same, counting beside tokens what was reserved: as reported, within the reservation, or all of it."""
-    if usage == _NOTHING:
+    if usage is _NOTHING:
         return usage
     told = dict(usage.units)
     return replace(usage, units=tuple((name, _told(told.get(name), most)) for name, most in needs.units.items()))

@@ -34,9 +34,20 @@ _STEPS = ((2 * _HOUR, 60), (26 * _HOUR, 600), (8 * _DAY, _HOUR))
 _WIDTHS = (60, 600, _HOUR, _DAY)
 
 Cells = dict[Key, Bucket]
-_Packed = list[tuple[Key, list[int], dict[int, int], dict[int, int]]]
+
+
+class _Packed(msgspec.Struct, array_like=True):
+    """units: older ones lack it, and so do those without any."""
+
+    key: Key
+    n: list[int]
+    latency: dict[int, int]
+    ttft: dict[int, int]
+    units: dict[str, int] = {}
+
+
 _encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(_Packed).decode
+_decode = msgspec.msgpack.Decoder(list[_Packed]).decode
 
 
 class Stretch(NamedTuple):
@@ -51,7 +62,7 @@ class Stretch(NamedTuple):
 
 
 def pack(cells: Cells) -> bytes:
-    rows = [(key, cell.n, cell.latency, cell.ttft) for key, cell in cells.items()]
+    rows = [(key, cell.n, cell.latency, cell.ttft, *cell.packed_units()) for key, cell in cells.items()]
     return zlib.compress(_encode(rows), 1)
 
 
@@ -63,10 +74,10 @@ def unpack(data: bytes | str) -> Cells:
     except (msgspec.MsgspecError, zlib.error) as error:
         raise ValueError(str(error)) from error
     cells = {}
-    for key, n, latency, ttft in rows:
-        cell = cells[key] = Bucket()
-        cell.n[: len(n)] = n[: len(cell.n)]
-        cell.latency, cell.ttft = latency, ttft
+    for row in rows:
+        cell = cells[row.key] = Bucket()
+        cell.n[: len(row.n)] = row.n[: len(cell.n)]
+        cell.latency, cell.ttft, cell.units = row.latency, row.ttft, row.units
     return cells
 
 

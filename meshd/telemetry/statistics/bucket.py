@@ -6,6 +6,7 @@ Must never: hold a float; times are whole microseconds, so that sums are exact i
 from __future__ import annotations
 
 from base64 import b64decode
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -28,18 +29,31 @@ CACHE_HITS = PLACES["cache_hits"]
 
 _MOST = 2**62
 _encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(tuple[list[int], dict[int, int], dict[int, int]]).decode
+
+
+class _Packed(msgspec.Struct, array_like=True):
+    """units: older ones lack it, and so do those without any."""
+
+    n: list[int]
+    latency: dict[int, int]
+    ttft: dict[int, int]
+    units: dict[str, int] = {}
+
+
+_decode = msgspec.msgpack.Decoder(_Packed).decode
 
 
 class Bucket:
-    """n: the measures, in their order. latency, ttft: sketches."""
+    """n: the measures, in their order. latency, ttft: sketches. units: what was used beside tokens, by the names of
+    `core/prices.py`."""
 
-    __slots__ = ("latency", "n", "ttft")
+    __slots__ = ("latency", "n", "ttft", "units")
 
     def __init__(self) -> None:
         self.n = [0] * len(MEASURES)
         self.latency: dict[int, int] = {}
         self.ttft: dict[int, int] = {}
+        self.units: dict[str, int] = {}
 
     def add(self, other: Bucket) -> None:
         for index, count in enumerate(other.n):
@@ -47,25 +61,34 @@ class Bucket:
                 self.n[index] += count
         sketch.add(self.latency, other.latency)
         sketch.add(self.ttft, other.ttft)
+        if other.units:
+            self.add_units(other.units)
+
+    def add_units(self, units: Mapping[str, int]) -> None:
+        for name, count in units.items():
+            self.units[name] = min(self.units.get(name, 0) + max(count, 0), _MOST)
 
     def pack(self) -> bytes:
         # Packed values have to fit 64 bits.
         n = self.n if max(self.n) <= _MOST and min(self.n) >= 0 else [max(0, min(count, _MOST)) for count in self.n]
-        return _encode((n, self.latency, self.ttft))
+        return _encode((n, self.latency, self.ttft, *self.packed_units()))
+
+    def packed_units(self) -> tuple[dict[str, int], ...]:
+        """Nothing where there are none, as in most buckets."""
+        return (self.units,) if self.units else ()
 
     @classmethod
     def unpack(cls, data: bytes | str) -> Bucket:
         """Raises ValueError."""
         # Storages keep JSON, in which bytes become base64.
         try:
-            n, latency, ttft = _decode(b64decode(data) if isinstance(data, str) else data)
+            packed = _decode(b64decode(data) if isinstance(data, str) else data)
         except msgspec.MsgspecError as error:
             raise ValueError(str(error)) from error
         bucket = cls()
-        for index, count in enumerate(n[: len(MEASURES)]):
+        for index, count in enumerate(packed.n[: len(MEASURES)]):
             bucket.n[index] = count
-        bucket.latency = latency
-        bucket.ttft = ttft
+        bucket.latency, bucket.ttft, bucket.units = packed.latency, packed.ttft, packed.units
         return bucket
 
     def row(self) -> dict[str, Any]:
@@ -74,6 +97,7 @@ class Bucket:
         counted = zip(MEASURES, self.n, strict=True)
         return {
             **{measure.name: value_of(measure, count) for measure, count in counted if not measure.derived},
+            "units": dict(self.units),
             "latency_avg": self.n[LATENCY] / samples / 1e6 if samples else None,
             "latency_p50": sketch.quantile(self.latency, 0.50),
             "latency_p95": sketch.quantile(self.latency, 0.95),

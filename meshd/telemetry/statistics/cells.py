@@ -44,6 +44,8 @@ def count_outcome(outcome: Outcome, find: Find) -> None:
     alone = bool(model) and not outcome.cached and [attempt.model for attempt in attempts] in ([], [model])
     cell = find(_key(outcome, BOTH if alone else REQUEST, model, provider, outcome.status))
     _count_request(outcome, cell.n)
+    if outcome.units:
+        cell.add_units(outcome.units)
     if outcome.status < 400:
         _add_times(cell, outcome.total_time, outcome.first_token_time)
     if outcome.cached and model:
@@ -78,6 +80,8 @@ def _count_attempts(outcome: Outcome, model: str, find: Find) -> None:
         n[b.FAILED] += blamed
         for place, field in _OF_ATTEMPTS:
             n[place] += getattr(attempt, field)
+        if attempt.units:
+            cell.add_units(attempt.units)
         following = next((each for each in attempts[index + 1 :] if not each.hedge), None)
         if blamed and following is not None:
             n[b.RETRIES if following.model == attempt.model else b.ROTATIONS] += 1

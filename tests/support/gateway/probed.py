@@ -97,8 +97,8 @@ class Journal(JournalWriter):
         self.begun: list[tuple[Any, ...]] = []
         self.settled: list[tuple[Any, ...]] = []
 
-    def begin(self, request: bytes, at: float, *rest: Any) -> None:
-        self.begun.append(rest)
+    def begin(self, request: bytes, at: float, *rest: Any, units: Mapping[str, int] | None = None) -> None:
+        self.begun.append((*rest, units) if units else rest)
 
     def settle(self, request: bytes, at: float, *rest: Any, units: Mapping[str, int] | None = None) -> None:
         self.settled.append((*rest, units) if units else rest)

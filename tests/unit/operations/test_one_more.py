@@ -126,7 +126,11 @@ async def test_units_beside_tokens_are_reserved_priced_and_written_down(
     reserved = SEARCH if rerank.units else 0
     assert begun[4] - reserved == begun[8] * 1000
     assert settled[3] == 4 * 1000 + searches * SEARCH
-    assert settled[7:] == (({"searches": searches},) if rerank.units else ())
+    assert begun[10:] == (({"searches": 1},) if rerank.units else ())
+    used = {"searches": searches} if rerank.units else {}
+    assert settled[7:] == ((used,) if used else ())
+    (outcome,) = gateway.outcomes
+    assert (outcome.units, [attempt.units for attempt in outcome.attempts]) == (used, [used])
 
 
 @pytest.mark.parametrize("rerank", [{"tokens": False}], indirect=True)
@@ -145,6 +149,13 @@ async def test_it_is_explained_with_and_without_its_path(gateway: Gateway) -> No
         assert (found["chosen"], found["needs"]["operation"], found["cache"]["applies"]) == ("p.sorter", "rerank", True)
         (chat,) = (row for stage in found["stages"] for row in stage["dropped"] if row["model"] == "p.chat")
         assert chat["reason"] == "does not answer rerank: it offers chat-completion"
+
+
+async def test_a_body_is_for_the_operation_whose_field_it_has_beside_empty_messages(gateway: Gateway) -> None:
+    """As `ModelMesh.router.explain` asks."""
+    for body, operation in ((BODY, "rerank"), ({"input": "a"}, "embeddings"), ({}, "chat.completions")):
+        found = await gateway.post("/mesh/v1/explain", model="all", messages=[], **body)
+        assert found["needs"]["operation"] == operation
 
 
 async def test_a_model_that_cannot_says_so(gateway: Gateway) -> None:

@@ -52,10 +52,12 @@ def test_what_is_written_is_read_back(segment: Path) -> None:
 def test_what_later_versions_added_is_written_and_read_back(segment: Path) -> None:
     writer = JournalWriter(open_segment(segment))
     writer.begin(ID, 1000.0, "p", "m", "chat", "app", 500, 1600.0, 2, "2026-11-23", 70, 30)
+    writer.begin(ID, 1000.0, "p", "m", "chat", "app", 500, 1600.0, 3, "2026-11-23", 70, 30, units={"searches": 2})
     writer.settle(ID, 1001.0, 0, 0, 0, 0, False, 2, sent=False)
     writer.settle(ID, 1002.0, 9, 0, 0, 70, True, 3, units={"searches": 1})
     assert read_segment(segment)[0] == [
         Begin(ID, 1000.0, "p", "m", "chat", "app", 500, 1600.0, 2, "2026-11-23", 70, 30),
+        Begin(ID, 1000.0, "p", "m", "chat", "app", 500, 1600.0, 3, "2026-11-23", 70, 30, {"searches": 2}),
         Settle(ID, 1001.0, 0, 0, 0, 0, False, 2, False),
         Settle(ID, 1002.0, 9, 0, 0, 70, True, 3, True, {"searches": 1}),
     ]

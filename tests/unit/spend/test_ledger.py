@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from meshd.spend.journal import Begin, Settle
 from meshd.spend.ledger import Ledger, Usage, usage_id, usage_key, usage_rows
+from meshd.state.codec import read_export
 
 DAY = 86400.0
 NOON = 20000 * DAY + DAY / 2  # 2024-10-04
@@ -36,6 +39,27 @@ def test_a_settled_attempt_counts_in_all_its_scopes_once() -> None:
         )
     }
     assert not ledger.open
+
+
+def test_units_are_summed_as_reported_and_as_reserved_for_what_was_lost() -> None:
+    ledger = Ledger()
+    units = {"searches": 1, "tokens_reasoning": 30}
+    ledger.apply([begin(1), replace(settle(1), units=units), begin(2), replace(settle(2), units=units), begin(3)])
+    ledger.apply([replace(begin(4), units={"searches": 5})])
+    ledger.bury(NOON)
+    assert ledger.usage["2024-10-04", "model", "p/m"].units == {"searches": 7, "tokens_reasoning": 60}
+
+
+def test_an_export_of_an_older_version_is_added_to_what_was_counted_since() -> None:
+    row = {"requests": 1, "tokens_in": 10, "tokens_out": 5, "tokens_cached": 2, "cost": 40}
+    key = ("2024-10-04", "model", "p/m")
+    found = read_export({"version": 1, "tables": {}, "usage": {usage_id(key): row}})[1]
+    ledger = Ledger()
+    ledger.apply([begin(1), replace(settle(1), units={"searches": 1})])
+    ledger.add(key, found[key])
+    assert ledger.usage[key] == Usage(2, 20, 10, 4, 80, {"searches": 1})
+    exported = msgspec.to_builtins(ledger.usage[key])
+    assert read_export({"version": 1, "tables": {}, "usage": {usage_id(key): exported}})[1][key] == ledger.usage[key]
 
 
 def test_it_counts_on_the_day_it_began() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as some
+from msgspec.structs import replace
 
 from meshd.spend.journal import Begin, Settle
 from meshd.spend.recovered import Covered, find_lost
@@ -28,6 +29,14 @@ def test_what_was_settled_and_not_counted_is_lost_and_what_was_open_by_its_reser
 def test_an_attempt_that_began_in_a_segment_that_is_gone_is_found() -> None:
     assert [each.model for each in find_lost([settle(1, 110)], {}, Covered(), [begin(1)])] == ["m"]
     assert find_lost([settle(1, 110)], {}, Covered()) == []
+
+
+def test_what_else_was_counted_is_there_as_well() -> None:
+    records = [begin(1), replace(settle(1, 101, ok=False), units={"searches": 2})]
+    still = replace(begin(1, 2, 102), units={"searches": 1, "pages": 9})
+    [outcome] = outcomes_of(find_lost([*records, still], {(still.request, 2): still}, Covered()))
+    assert outcome.units == {"searches": 3, "pages": 9}
+    assert [each.units for each in outcome.attempts] == [{"searches": 2}, {"searches": 1, "pages": 9}]
 
 
 def test_attempts_of_one_request_are_one_outcome() -> None:

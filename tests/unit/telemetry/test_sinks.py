@@ -17,7 +17,7 @@ from meshd.config import MeshConfig
 from meshd.connectors.observability.console import ConsoleSink
 from meshd.connectors.observability.file import FileSink
 from meshd.connectors.observability.journal import JournalSink
-from meshd.core.records import Outcome
+from meshd.core.records import Attempt, Outcome
 from meshd.sdk.observability import Entry, Sink
 from meshd.telemetry import records
 from meshd.telemetry.queue import SinkQueue
@@ -243,3 +243,12 @@ def test_sinks_are_told_money_in_dollars() -> None:
     assert records.statistics_entry(row, 0).fields["cost_total"] == 1.5
     outcome = Outcome("ab", 0.0, "chat", "m", 200, cost=2_000_000)
     assert records.request_entry(outcome, Redactor()).fields["cost"] == 0.002
+
+
+def test_the_request_log_has_the_units_of_a_request_and_of_its_attempts() -> None:
+    attempts = (Attempt("m", "p", True, units={"searches": 2}), Attempt("n", "p", True))
+    outcome = Outcome("ab", 0.0, "rerank", "m", 200, attempts=attempts, units={"searches": 2})
+    fields = records.request_entry(outcome, Redactor()).fields
+    assert fields["units"] == {"searches": 2}
+    assert [each.get("units") for each in fields["attempts"]] == [{"searches": 2}, None]
+    assert "units" not in records.request_entry(Outcome("ab", 0.0, "chat", "m", 200), Redactor()).fields

@@ -21,7 +21,6 @@ from meshd.formats.openai.conversation.messages import read_said, written_said
 from meshd.formats.openai.conversation.reasoning import taken_reasoning, written_reasoning
 from meshd.formats.openai.conversation.request import uses_functions
 from meshd.formats.openai.usage import usage_in, usage_map
-from meshd.sdk.provider import Usage
 
 _FINISHES = {
     "stop": Finish.STOP,
@@ -72,7 +71,7 @@ def _read(document: dict[str, Any]) -> Answer:
 def _read_top(fields: Fields) -> Answer:
     """Everything but its choices."""
     usage = usage_in(fields.left)
-    if usage is not None and fields.left.get("usage") == written_usage(usage):
+    if usage is not None and fields.left.get("usage") == usage_map(usage):
         del fields.left["usage"]
     if fields.take("object") != _OBJECT:
         fields.odd()
@@ -181,7 +180,7 @@ def write_answer(answer: Answer, asked: Conversation | None = None) -> bytes:
         "model": answer.model,
     }
     if answer.usage is not None:
-        made["usage"] = written_usage(answer.usage)
+        made["usage"] = usage_map(answer.usage)
     top = as_it_came(replace(answer, choices=()), made, FORMAT, _read_top)
     if isinstance(top, msgspec.Raw):
         top = msgspec.json.decode(top)
@@ -195,14 +194,6 @@ def write_answer(answer: Answer, asked: Conversation | None = None) -> bytes:
         for choice in answer.choices
     ]
     return _encode({**top, "choices": choices})
-
-
-def written_usage(usage: Usage) -> dict[str, Any]:
-    """With what was written to a cache, if that was reported."""
-    made = usage_map(usage)
-    if usage.written_tokens is not None:
-        made["prompt_tokens_details"]["cache_write_tokens"] = usage.written_tokens
-    return made
 
 
 def _written_choice(choice: Choice, *, deprecated: bool) -> dict[str, Any]:

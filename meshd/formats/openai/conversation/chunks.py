@@ -28,13 +28,12 @@ from meshd.formats.openai.conversation.answer import (
     read_logprobs,
     written_finish,
     written_logprobs,
-    written_usage,
 )
 from meshd.formats.openai.conversation.content import FORMAT
 from meshd.formats.openai.conversation.messages import signature_in
 from meshd.formats.openai.conversation.reasoning import reasoning_in, written_reasoning
 from meshd.formats.openai.conversation.request import uses_functions
-from meshd.formats.openai.usage import usage_in
+from meshd.formats.openai.usage import usage_in, usage_map
 from meshd.formats.openai.wire import choices_of, index_of
 from meshd.sdk.message_content import REASONING
 from meshd.sdk.message_content import read as read_said
@@ -169,7 +168,7 @@ class ChunkWriter:
                 self._began = event
                 return []
             case Used():
-                return [self._chunk([], written_usage(event.usage))] if self._usage else []
+                return [self._chunk([], usage_map(event.usage))] if self._usage else []
             case Unread():
                 return [self._unread(event)] if event.original.format == FORMAT else []
             case Finished():

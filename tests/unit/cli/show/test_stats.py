@@ -22,6 +22,14 @@ def test_by_two_with_filters(fake: Any, meshctl: Any) -> None:
     assert lines[1].split() == ["shell", "p/m", "12", "1.2k+300", "$0.25", "3"]
 
 
+def test_units_have_columns_where_there_are_any(fake: Any, meshctl: Any) -> None:
+    row = ROW | {"name": "p/m", "group": {"model": "p/m"}, "units": {"searches": 3, "tokens_reasoning": 1200}}
+    fake.answers["GET stats?by=model"] = {"data": [row, ROW | {"name": "p/n", "units": {}}]}
+    lines = meshctl("stats").stdout.splitlines()
+    assert lines[0].split() == ["model", "requests", "tokens", "cost", "searches", "reasoning"]
+    assert lines[1].split() == ["p/m", "12", "1.2k+300", "$0.25", "3", "1.2k"]
+
+
 def test_by_time_without_a_name(fake: Any, meshctl: Any) -> None:
     row = ROW | {"name": "2026-11-01, ", "group": {"day": "2026-11-01", "pool": ""}}
     fake.answers["GET stats?by=day%2Cpool"] = {"data": [row]}

@@ -144,3 +144,23 @@ def test_any_report_is_read_into_bounds(said):
     assert usage is None or all(
         -1 <= count <= _usage.MOST_COUNTED for count in (usage.input_tokens, usage.output_tokens)
     )
+
+
+@pytest.mark.parametrize(
+    ("usage", "reasoning"),
+    [
+        ({"prompt_tokens": 9, "completion_tokens": 30, "total_tokens": 39}, 0),
+        ({"prompt_tokens": 9, "completion_tokens": 30, "total_tokens": 39, **details(20)}, 20),
+        ({"prompt_tokens": 9, "completion_tokens": 30, "total_tokens": 39, **details(None)}, 0),
+        ({"prompt_tokens": 9, "completion_tokens": 30, "total_tokens": 39, **details(-1)}, 0),
+        ({"prompt_tokens": 12, "completion_tokens": 1, "total_tokens": 399, **details(386)}, 386),
+        ({"prompt_tokens": 9, "completion_tokens": 30, "reasoning_tokens": 20}, 20),
+    ],
+)
+def test_reasoning_is_told_as_a_part_of_the_output(usage: dict[str, Any], reasoning: int) -> None:
+    found = report(usage)
+    assert found is not None
+    assert found.reasoning_tokens == reasoning <= found.output_tokens
+    told = report(_usage.usage_map(found))
+    assert told is not None
+    assert (told.reasoning_tokens, told.output_tokens) == (reasoning, found.output_tokens)

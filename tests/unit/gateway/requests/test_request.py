@@ -65,7 +65,7 @@ class Ledger(JournalWriter):
         super().__init__()
         self.told = told
 
-    def begin(self, request, at, provider, model, pool, app, reserved, deadline, attempt, *_):
+    def begin(self, request, at, provider, model, pool, app, reserved, deadline, attempt, *_, units):
         self.told.append(("begin", reserved))
 
     def settle(self, request, at, tokens_in, tokens_out, tokens_cached, cost, ok, attempt, sent, *, units):

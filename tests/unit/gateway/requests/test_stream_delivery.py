@@ -137,6 +137,14 @@ def test_the_stream_keeps_its_identity_and_ends_once() -> None:
     assert (made.continued, made.pieces) == (1, 2)
 
 
+def test_all_that_was_counted_is_in_the_one_report() -> None:
+    made, _ = delivery()
+    made.add_usage(Usage(10, 2, 4, 3, (("searches", 1),), 1))
+    made.continued = 1
+    made.add_usage(Usage(20, 5, 0, None, (("searches", 2), ("pages", 1)), 2))
+    assert made.total(Usage(30, 7, 9)) == Usage(10, 14, 4, 3, (("searches", 3), ("pages", 1)), 3)
+
+
 def test_the_app_gets_one_usage_report() -> None:
     made, sink = delivery()
     tell(made, event("Hello, "))

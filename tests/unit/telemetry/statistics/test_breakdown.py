@@ -53,6 +53,24 @@ def test_what_an_attempt_cost_is_its_own_models() -> None:
     assert ask(statistics, "model", "latency_p50")["q/x"] is None
 
 
+def test_units_are_each_models_own_and_outlive_a_restart() -> None:
+    statistics = Statistics()
+    attempts = (
+        Attempt("q/x", "q", False, "stream_cut", units={"tokens_reasoning": 30}),
+        Attempt("p/m", "p", True, units={"tokens_reasoning": 5, "searches": 1}),
+    )
+    both = {"tokens_reasoning": 35, "searches": 1}
+    statistics.record(outcome(attempts=attempts, units=both), NOW)
+    statistics.record(outcome(attempts=attempts[1:], units=attempts[1].units), NOW)
+    again = Statistics()
+    assert again.restore({key: value for key, value in statistics.changes(NOW) if value is not None}) == 0
+    for each in (statistics, again):
+        expected = {"q/x": {"tokens_reasoning": 30}, "p/m": {"tokens_reasoning": 10, "searches": 2}}
+        assert ask(each, "model", "units") == expected
+        assert ask(each, "model", "units", where={"pool": "chat"}) == expected
+        assert ask(each, "pool", "units") == {"chat": {"tokens_reasoning": 40, "searches": 2}}
+
+
 def test_what_no_attempt_accounts_for_is_the_answering_ones() -> None:
     statistics = Statistics()
     attempts = (Attempt("q/x", "q", False, "server", cost=2), Attempt("p/m", "p", True))

@@ -224,4 +224,5 @@ def test_what_an_earlier_version_stored_means_the_same() -> None:
         "queue_time": 14e-6,
         "hedges": 15,
         "cache_hits": 16,
+        "units": {},
     }
