@@ -52,7 +52,7 @@ class ProviderRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
 
 class ModelRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A well-known model. `provider` is the connector's id; no prices: not verified, not free. vocabulary:
-    the name of its tokenizer (`meshd/routing/request/tokens.py`). tokens_per_image: at most, of an image it is shown.
+    the name of its tokenizer. tokens_per_image: at most, of an image it is shown.
     prices: USD by their keys (`meshd/core/prices.py`), as decimal strings: money is never a float; one that is not
     given is not asked. long_prompt: those of a request whose input is more than `above` tokens. parameters: of requests
     that do not give them. features: what it does, lacks: what it does not; of all others nothing is known."""

@@ -13,6 +13,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
+import msgspec
+
+from meshd.core.needs import RequestNeeds
 from meshd.formats.conversation.answer import Answer
 from meshd.formats.conversation.events import Event
 from meshd.formats.conversation.request import Conversation
@@ -28,6 +31,19 @@ from meshd.sdk.provider import (
     Usage,
 )
 from modelmesh.errors import MeshError
+
+Count = Callable[[str], int]
+"""The tokens of a text, without special tokens."""
+
+
+class Asked(NamedTuple):
+    """A request's body, read. model: as the app wrote it. fields: the top level, each value still raw JSON; sent: the
+    same as it is sent on, where strings may hold halves of surrogate pairs."""
+
+    model: str
+    needs: RequestNeeds
+    fields: Mapping[str, msgspec.Raw]
+    sent: Mapping[str, msgspec.Raw]
 
 
 class Address(NamedTuple):
@@ -122,7 +138,21 @@ class Seam(Protocol):
 
 
 class AppSide(Protocol):
-    """How an app is answered in this format, apart from what a provider of the same format sends."""
+    """How an app asks in this format, and is answered apart from what a provider of the same format sends."""
+
+    def read(self, operation: OperationSpec, body: bytes) -> Asked:
+        """All that is decided by, read once. Raises InvalidRequestError."""
+
+    def count(self, operation: OperationSpec, fields: Mapping[str, msgspec.Raw], tokens: Count) -> int:
+        """The tokens of the text, at most; `RequestNeeds` has the rest."""
+
+    def with_parameters(
+        self, fields: Mapping[str, msgspec.Raw], defaults: Mapping[str, object], overrides: Mapping[str, object]
+    ) -> Mapping[str, msgspec.Raw]:
+        """The body with a model's `defaults` filled in and its `overrides` applied."""
+
+    def with_output_limit(self, fields: Mapping[str, msgspec.Raw], limit: int, name: str) -> Mapping[str, msgspec.Raw]:
+        """The body with that output limit: under the name it already has, else `name`."""
 
     def seam(self, first: bytes, operation: OperationSpec) -> Seam:
         """first: the event of the stream that has its id."""

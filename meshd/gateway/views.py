@@ -15,6 +15,7 @@ import msgspec
 
 from meshd.core.member_key import member_key
 from meshd.core.money import dollars
+from meshd.core.needs import RequestNeeds
 from meshd.core.redaction import redact_url
 from meshd.gateway.reports.state_publisher import amount_of
 from meshd.operations.known import usual
@@ -24,7 +25,6 @@ from meshd.routing.availability.state import ProviderState
 from meshd.routing.decision.pipeline import Pipeline
 from meshd.routing.decision.stages.base import ModelStatus
 from meshd.routing.rates.rates import Headroom
-from meshd.routing.request.needs import RequestNeeds
 from meshd.routing.request.question import Question
 from meshd.routing.table.specs import ANY_APP, AppSpec, ModelSpec, PoolSpec, ProviderSpec, RoutingTable
 

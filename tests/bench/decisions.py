@@ -8,12 +8,12 @@ import time
 from random import random
 
 from meshd.core.prices import Pricing
+from meshd.formats.openai.needs import read
 from meshd.operations import chat
 from meshd.routing.attempts.plan import AttemptStep, GiveUp, RequestPlan
 from meshd.routing.availability.state import MeshState
 from meshd.routing.decision.pipeline import Pipeline
 from meshd.routing.decision.strategies.registry import BUILT_IN
-from meshd.routing.request.needs import read
 from meshd.routing.request.question import Question, Requester
 from meshd.routing.select.expression import compile_selection
 from meshd.routing.table.capabilities import CapabilityTree
@@ -51,7 +51,7 @@ def _cost(models: int, pools: int) -> float:
     taken = []
     for body in bodies:
         began = time.perf_counter()
-        asked, needs = read(chat.CHAT, body)
+        asked, needs, *_ = read(chat.CHAT, body)
         plan = RequestPlan(pipeline, Question(made, made.resolve(asked).pool, needs, 1000.0, requester), 2000.0)
         step = plan.next(1000.0)
         taken.append(time.perf_counter() - began)

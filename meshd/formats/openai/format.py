@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
+
 from meshd.formats.conversation.answer import Answer
 from meshd.formats.conversation.request import Conversation
 from meshd.formats.errors.response_failures import failure_from_no_answer
@@ -14,12 +16,15 @@ from meshd.formats.openai.conversation import answer as answers
 from meshd.formats.openai.conversation import request as requests
 from meshd.formats.openai.conversation.chunks import ChunkReader, ChunkWriter
 from meshd.formats.openai.models import read_listing, read_model
+from meshd.formats.openai.needs import read
+from meshd.formats.openai.parameters import with_output_limit, with_parameters
 from meshd.formats.openai.request import RequestWriter, asks_for_no_vectors, choices_asked_for
 from meshd.formats.openai.seam import ChunkSeam
 from meshd.formats.openai.stream.assembled import Assembly
 from meshd.formats.openai.stream.event_stream import EventReader
+from meshd.formats.openai.tokens import count
 from meshd.formats.openai.usage import usage_map
-from meshd.formats.protocol import Address, Format, Opened, Reading
+from meshd.formats.protocol import Address, Asked, Count, Format, Opened, Reading
 from meshd.net.http import BodyInHand, UpstreamBody
 from meshd.sdk import lenient
 from meshd.sdk.provider import (
@@ -105,6 +110,20 @@ class OpenAIProviderSide:
 
 
 class OpenAIAppSide:
+    def read(self, operation: OperationSpec, body: bytes) -> Asked:
+        return read(operation, body)
+
+    def count(self, operation: OperationSpec, fields: Mapping[str, msgspec.Raw], tokens: Count) -> int:
+        return count(operation, fields, tokens)
+
+    def with_parameters(
+        self, fields: Mapping[str, msgspec.Raw], defaults: Mapping[str, object], overrides: Mapping[str, object]
+    ) -> Mapping[str, msgspec.Raw]:
+        return with_parameters(fields, defaults, overrides)
+
+    def with_output_limit(self, fields: Mapping[str, msgspec.Raw], limit: int, name: str) -> Mapping[str, msgspec.Raw]:
+        return with_output_limit(fields, limit, name)
+
     def seam(self, first: bytes, operation: OperationSpec) -> ChunkSeam:
         return ChunkSeam(first, operation)
 

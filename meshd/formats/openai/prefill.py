@@ -24,7 +24,7 @@ from meshd.sdk.provider import OperationSpec
 PREFILLS = ("assistant", "prefix", "final_message", "instruct")
 DEFAULT = "instruct"
 
-# With its turn no longer than what is reserved for it (`routing/request/needs.py`: GOING_ON).
+# With its turn no longer than what is reserved for it (`core/needs.py`: GOING_ON).
 _GO_ON = {
     "role": "user",
     "content": "Your last message was cut off. Write what comes next, beginning with the very next character: repeat "

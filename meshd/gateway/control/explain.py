@@ -6,6 +6,7 @@ Must never: change anything: no reservation, no place taken, no pool moved.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -13,6 +14,7 @@ import msgspec
 from meshd.compilation.body_fields import load_body_fields
 from meshd.core.member_key import member_key
 from meshd.core.money import dollars
+from meshd.core.needs import RequestNeeds
 from meshd.gateway import views
 from meshd.gateway.actors import Actors
 from meshd.gateway.app_identity import Identity
@@ -20,6 +22,7 @@ from meshd.gateway.cache.cache import ResponseCache
 from meshd.gateway.control.base import Group, text
 from meshd.gateway.control.dispatcher import Call, Dispatcher
 from meshd.gateway.requests import token_counting
+from meshd.gateway.requests.arrival import FORMAT
 from meshd.gateway.requests.hedging import hedge_delay
 from meshd.gateway.runtime import Runtime
 from meshd.host import clock
@@ -28,11 +31,10 @@ from meshd.routing.attempts.errors.no_model import Consulted, none_left
 from meshd.routing.attempts.waiting import Wait, wait_of
 from meshd.routing.decision import pipeline
 from meshd.routing.request import cache_key
-from meshd.routing.request import needs as reading
 from meshd.routing.request.estimate import why_input, why_output
 from meshd.routing.request.question import Question, Requester
 from meshd.routing.request.session import session_of
-from meshd.routing.request.tokens import vocabularies_wanted
+from meshd.routing.request.vocabularies import vocabularies_wanted
 from meshd.routing.table.access import pools_to_try
 from meshd.routing.table.specs import PoolSpec, Target
 from modelmesh.errors import AccessDeniedError, InvalidRequestError, MeshError, NotFoundError
@@ -51,8 +53,7 @@ class Explain(Group):
         runtime, body = self.runtime, dict(call.body)
         identity = self._asked_for(call, body)
         headers = _headers(body)
-        encoded, (asked, target, needs) = await self._read(body, identity)
-        fields = reading.split(encoded)
+        asked, target, needs, fields = await self._read(body, identity)
         denied = None
         try:
             runtime.apps.check(identity, target, fields, needs.operation.text)
@@ -98,21 +99,18 @@ class Explain(Group):
 
     async def _read(
         self, body: dict[str, Any], identity: Identity
-    ) -> tuple[bytes, tuple[str, Target, reading.RequestNeeds]]:
-        """(the body, (what it asks for, what that is, what it needs)). Raises InvalidRequestError, NotFoundError."""
+    ) -> tuple[str, Target, RequestNeeds, Mapping[str, msgspec.Raw]]:
+        """(what it asks for, what that is, what it needs, its fields). Raises InvalidRequestError, NotFoundError."""
         path = body.pop("path", "")
         operation = by_path().get(str(path)) if path else of_body(body)
         if operation is None:
             raise InvalidRequestError(f"path is one of {', '.join(by_path())}", param="path")
-        encoded = msgspec.json.encode(body)
-        try:
-            asked, needs = reading.read(operation, encoded)
-        except reading.MalformedBody as error:
-            raise InvalidRequestError(str(error), param="model") from None
-        needs = load_body_fields().judged(needs, reading.split(encoded))
+        asked, needs, fields, _ = FORMAT.read(operation, msgspec.json.encode(body))
+        needs = load_body_fields().judged(needs, fields)
         target = self.resolve(asked)
         wanted = vocabularies_wanted(self.runtime.table, target.pool, identity.spec)
-        return encoded, (asked, target, await token_counting.count_all(needs, encoded, wanted))
+        counted = await token_counting.count_all(needs, token_counting.Body(FORMAT, fields), wanted)
+        return asked, target, counted, fields
 
 
 class Explanation:

@@ -9,36 +9,29 @@ import random
 
 from meshd.compilation.body_fields import load_body_fields
 from meshd.core.records import Outcome
+from meshd.formats.openai.format import OPENAI
 from meshd.gateway.frontends.exchange import Request
 from meshd.gateway.requests.outcome import outcome
 from meshd.gateway.requests.request import InferenceRequest
 from meshd.gateway.requests.stream_delivery import Delivery
+from meshd.gateway.requests.token_counting import Body
 from meshd.gateway.runtime import Runtime
 from meshd.routing.attempts.plan import RequestPlan
-from meshd.routing.request import needs as reading
 from meshd.routing.request.question import Question, Requester
 from meshd.routing.request.session import session_of
 from meshd.routing.table.access import allowed_pools
 from meshd.routing.table.specs import AppSpec, RoutingTable, UnknownModel
-from meshd.sdk import lenient
 from meshd.sdk.provider import OperationSpec
 from modelmesh.errors import InvalidRequestError, MeshError, NotFoundError
 from modelmesh.wording import MOST_NAMES, short, told
 
+FORMAT = OPENAI.app
+"""The one that apps speak."""
+
 
 def begin(runtime: Runtime, request: Request, operation: OperationSpec) -> InferenceRequest:
     """Read a request and resolve its `model`. Raises MeshError."""
-    try:
-        body = lenient.whole(request.body)  # for reading only; the original is sent
-        asked, needs = reading.read(operation, body)
-        fields = reading.split(body)
-        sent = fields if body is request.body else reading.split_oddly(request.body)
-    except reading.UnusableModelField as error:
-        raise InvalidRequestError(str(error), param="model") from None
-    except reading.UnusableField as error:
-        raise InvalidRequestError(str(error)) from None
-    except reading.MalformedBody as error:
-        raise InvalidRequestError(str(error), code="invalid_json") from None
+    asked, needs, fields, sent = FORMAT.read(operation, request.body)
     if request.stream and not needs.stream:
         raise InvalidRequestError('the frame asks for a stream and the body does not: set "stream": true in both')
     request.stream = needs.stream
@@ -55,7 +48,7 @@ def begin(runtime: Runtime, request: Request, operation: OperationSpec) -> Infer
     question = Question(table, target.pool, needs, request.arrived, requester)
     plan = RequestPlan(runtime.pipeline, question, request.deadline.at, request.deadline.latest)
     reply = request.way_back
-    delivery = Delivery(reply, operation, needs)
+    body, delivery = Body(FORMAT, fields), Delivery(reply, operation, needs, FORMAT)
     return InferenceRequest(
         runtime, request, operation, table, asked, target, plan, sent, identity, body, reply, delivery
     )

@@ -19,6 +19,7 @@ from typing import Protocol
 
 import msgspec
 
+from meshd.core.needs import OUTPUT_LIMITS, RequestNeeds
 from meshd.core.prices import units_of
 from meshd.core.records import Outcome
 from meshd.gateway.frontends.exchange import ClientGone
@@ -29,8 +30,6 @@ from meshd.gateway.runtime import Runtime
 from meshd.host import clock
 from meshd.host.awake import Timeout
 from meshd.routing.attempts.plan import AttemptStep
-from meshd.routing.request import needs as reading
-from meshd.routing.request.needs import RequestNeeds
 from meshd.routing.table.specs import ModelSpec
 from meshd.sdk.lenient import well_formed
 from meshd.sdk.provider import (
@@ -258,7 +257,7 @@ class UpstreamAttempt:
         name = self.context.added_limit(self.step.model)
         if not name or not re.search(rf"\b{name}\b", refused.message):
             return ""
-        return next(other for other in reading.OUTPUT_LIMITS if other != name)
+        return next(other for other in OUTPUT_LIMITS if other != name)
 
     async def _send_with(self, limit: str) -> None:
         """With this name of the output limit, now and from now on, unless it is refused as well."""

@@ -17,22 +17,21 @@ import msgspec
 from meshd.compilation.body_fields import load_body_fields
 from meshd.core.events import EventType
 from meshd.core.money import dollars
+from meshd.core.needs import of_the_rest
 from meshd.core.records import Outcome
-from meshd.formats.openai.usage import usage_map
 from meshd.gateway.app_identity import Identity
 from meshd.gateway.frontends.exchange import ClientGone, Reply, Request
 from meshd.gateway.requests.attempt import Fate, Hooks, UpstreamAttempt
 from meshd.gateway.requests.hedging import Race, hedge_delay
 from meshd.gateway.requests.outcome import Served, outcome
 from meshd.gateway.requests.stream_delivery import Delivery
-from meshd.gateway.requests.token_counting import count_all
+from meshd.gateway.requests.token_counting import Body, count_all
 from meshd.gateway.runtime import Runtime
 from meshd.host import clock
 from meshd.routing.attempts.plan import AttemptStep, GiveUp, RequestPlan, Wait
-from meshd.routing.request import needs as reading
 from meshd.routing.request.cache_key import Lookup, lookup
 from meshd.routing.request.estimate import OUTPUT_UNKNOWN
-from meshd.routing.request.tokens import vocabularies_wanted
+from meshd.routing.request.vocabularies import vocabularies_wanted
 from meshd.routing.table.specs import ModelSpec, RoutingTable, Target
 from meshd.sdk.provider import FailureKind, OperationSpec, ProviderFailure, Usage
 from modelmesh.errors import (
@@ -48,8 +47,8 @@ _NOTHING = Usage()
 
 @dataclass(slots=True)
 class InferenceRequest:
-    """One request in flight. body: readable, without halves of surrogate pairs. answered_by: the model of the last
-    attempt. queue_time, routing_time: seconds. hooks: None if there are none."""
+    """One request in flight. fields: of its body, as they are sent. body: the same, as they are read. answered_by: the
+    model of the last attempt. queue_time, routing_time: seconds. hooks: None if there are none."""
 
     runtime: Runtime
     request: Request
@@ -60,7 +59,7 @@ class InferenceRequest:
     plan: RequestPlan
     fields: Mapping[str, msgspec.Raw]
     identity: Identity
-    body: bytes
+    body: Body
     reply: Reply
     delivery: Delivery
     hooks: Hooks | None = None
@@ -234,7 +233,7 @@ class InferenceRequest:
         strips = (needs.costly or needs.unknown) and step.pool.unpriced_fields == "strip"
         if strips and step.reservation is not None and step.reservation.route.budget is not None:
             fields = load_body_fields().priced(needs, fields)
-        return reading.with_parameters(fields, step.model.defaults, step.model.overrides)
+        return self.body.format.with_parameters(fields, step.model.defaults, step.model.overrides)
 
     def added_limit(self, model: ModelSpec) -> str:
         name = self.runtime.state.output_limit(model)
@@ -244,10 +243,10 @@ class InferenceRequest:
         limit = self.plan.needs.max_output
         name = self.runtime.state.output_limit(model)
         if self.delivery.continued and limit is not None:
-            return reading.with_output_limit(self.fields, limit, name)
+            return self.body.format.with_output_limit(self.fields, limit, name)
         limitless = model.max_output_tokens is None and model.context_window is None
         if limitless and limit is None and model.pricing.output_per_1m and self.operation.output:
-            return reading.with_output_limit(self.fields, OUTPUT_UNKNOWN, name)
+            return self.body.format.with_output_limit(self.fields, OUTPUT_UNKNOWN, name)
         return self.fields
 
     def _continue(self, attempt: UpstreamAttempt) -> None:
@@ -255,7 +254,7 @@ class InferenceRequest:
         assert attempt.broken is not None, "it is not broken"
         failure, usage = attempt.broken.failure, attempt.step.usage
         self.delivery.add_usage(usage)
-        self.plan.needs = reading.of_the_rest(self.plan.needs, self.delivery.text_since, usage.output_tokens)
+        self.plan.needs = of_the_rest(self.plan.needs, self.delivery.text_since, usage.output_tokens)
         self.delivery.go_on()
         ids = {"pool": attempt.step.pool.name, "model": attempt.step.model.id, "provider": attempt.step.model.provider}
         self.runtime.publisher.event(EventType.STREAM_CONTINUED, "warning", ids | self._id(), failure.message,
@@ -290,7 +289,7 @@ class InferenceRequest:
         self._answered = True
         self.usage = self.delivery.total(attempt.step.usage)
         if attempt.meter.body is None:
-            self.reply.end(usage_map(self.usage), self.describe())
+            self.reply.end(self.body.format.usage(self.usage), self.describe())
         else:
             self.reply.respond(attempt.meter.body, self.describe(), {**attempt.headers, **_JSON})
         self._account(200, "")

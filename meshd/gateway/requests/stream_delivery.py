@@ -12,10 +12,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from meshd.core.needs import RequestNeeds
 from meshd.formats.openai.format import OPENAI
 from meshd.formats.protocol import AppSide, Seam
 from meshd.gateway.frontends.exchange import Reply
-from meshd.routing.request.needs import RequestNeeds
 from meshd.routing.table.policies import StreamPolicy
 from meshd.sdk import lenient
 from meshd.sdk.provider import OperationSpec, StreamEvent, Usage

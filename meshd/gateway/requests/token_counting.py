@@ -14,12 +14,14 @@ import asyncio
 import logging
 import re
 import threading
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import Executor
-from typing import Any
+from typing import Any, NamedTuple
 
-from meshd.routing.request.needs import MalformedBody, RequestNeeds
-from meshd.routing.request.tokens import Count, count, in_pieces
+import msgspec
+
+from meshd.core.needs import RequestNeeds
+from meshd.formats.protocol import AppSide, Count
 from meshd.sdk.lenient import well_formed
 
 logger = logging.getLogger("meshd.router")
@@ -32,6 +34,22 @@ LONGEST_ANSWER = 64 * 1024
 
 _INSIDE_A_MARK = re.compile(r"(?<=<)(?=\|)")
 _ID = 4  # bytes of a token's number
+
+
+PIECE = 65536  # characters of a long text counted at once
+PER_CUT = 8
+"""Tokens that cutting a text in two may hide: around the cut, words merge differently, by a token or two."""
+
+
+class Body(NamedTuple):
+    """fields: the top level, each value still raw JSON."""
+
+    format: AppSide
+    fields: Mapping[str, msgspec.Raw]
+
+    @property
+    def size(self) -> int:
+        return sum(map(len, self.fields.values()))
 
 
 loaded: dict[str, Any | None] = {}
@@ -81,16 +99,16 @@ def released_counter(tokenizer: Any) -> Count:
     return in_pieces(tokens)
 
 
-def count_short(needs: RequestNeeds, body: bytes, vocabularies: Collection[str]) -> RequestNeeds | None:
+def count_short(needs: RequestNeeds, body: Body, vocabularies: Collection[str]) -> RequestNeeds | None:
     """`needs` with its counts, at once; None if the body is long or a vocabulary is not loaded yet: then await
     `count_long`."""
-    if len(body) > SHORT or not all(vocabulary in loaded for vocabulary in vocabularies):
+    if body.size > SHORT or not all(vocabulary in loaded for vocabulary in vocabularies):
         return None
     return _counted(needs, body, vocabularies, counter)
 
 
 async def count_long(
-    needs: RequestNeeds, body: bytes, vocabularies: Collection[str], executor: Executor | None
+    needs: RequestNeeds, body: Body, vocabularies: Collection[str], executor: Executor | None
 ) -> RequestNeeds:
     """The same in a thread of `executor`, None: the loop's own."""
     loop = asyncio.get_running_loop()
@@ -98,7 +116,7 @@ async def count_long(
 
 
 async def count_all(
-    needs: RequestNeeds, body: bytes, vocabularies: Collection[str], executor: Executor | None = None
+    needs: RequestNeeds, body: Body, vocabularies: Collection[str], executor: Executor | None = None
 ) -> RequestNeeds:
     """`needs` with the counts of its text in each available vocabulary."""
     if not vocabularies:
@@ -113,14 +131,39 @@ def count_text(vocabulary: str, text: str) -> int | None:
     return None if tokenizer is None or len(text) > LONGEST_ANSWER else in_pieces(counter(tokenizer))(well_formed(text))
 
 
-def _counted(needs: RequestNeeds, body: bytes, vocabularies: Collection[str], counter: Any) -> RequestNeeds:
+def _counted(needs: RequestNeeds, body: Body, vocabularies: Collection[str], counter: Any) -> RequestNeeds:
     counts = {}
     for vocabulary in vocabularies:
         tokenizer = load(vocabulary)
         if tokenizer is None:
             continue
         try:
-            counts[vocabulary] = count(needs.operation, body, counter(tokenizer))
-        except (MalformedBody, UnicodeError, RecursionError) as error:
+            counts[vocabulary] = body.format.count(needs.operation, body.fields, counter(tokenizer))
+        except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
             logger.debug("a body could not be counted: %s", error)
     return needs.counted(counts)
+
+
+def pieces(text: str, size: int = PIECE) -> Iterator[str]:
+    """The text in pieces of up to `size` characters, cut before a nearby space if there is one, as tokenizers cut
+    words."""
+    begin, length = 0, len(text)
+    while length - begin > size:
+        end = begin + size
+        space = text.rfind(" ", end - size // 8, end)
+        if space > begin:
+            end = space
+        yield text[begin:end]
+        begin = end
+    yield text[begin:]
+
+
+def in_pieces(tokens: Count, size: int = PIECE) -> Count:
+    """Counts text of any length in pieces; the result is at least that of the whole."""
+
+    def total(text: str) -> int:
+        if len(text) <= size:
+            return tokens(text)
+        return sum(tokens(piece) + PER_CUT for piece in pieces(text, size))
+
+    return total

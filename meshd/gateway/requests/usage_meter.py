@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
+from meshd.core.needs import RequestNeeds
 from meshd.gateway.requests.token_counting import count_text
 from meshd.routing.attempts import usage as settlement
 from meshd.routing.attempts.usage import Received
-from meshd.routing.request.needs import RequestNeeds
 from meshd.routing.table.specs import ModelSpec
 from meshd.sdk.provider import ProviderAnswer, ProviderFailure, RateLimits, StreamEvent, Usage
 

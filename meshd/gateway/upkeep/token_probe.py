@@ -12,6 +12,8 @@ from typing import Any
 
 import msgspec
 
+from meshd.core.needs import RequestNeeds
+from meshd.gateway.requests.arrival import FORMAT
 from meshd.gateway.requests.attempt import UpstreamAttempt
 from meshd.gateway.runtime import Runtime
 from meshd.host import clock
@@ -19,8 +21,6 @@ from meshd.operations.known import OPERATIONS, serves
 from meshd.routing.attempts.book import AttemptBook, AttemptStep
 from meshd.routing.attempts.counters import LocalCounters
 from meshd.routing.rates.key_ring import OF_A_KEY
-from meshd.routing.request import needs as reading
-from meshd.routing.request.needs import RequestNeeds
 from meshd.routing.request.question import Question
 from meshd.routing.table.specs import ModelSpec, PoolSpec
 from meshd.sdk.provider import FailureKind, OperationSpec, ProviderFailure, RateLimits, Usage
@@ -59,9 +59,9 @@ class TokenProbe:
         if self.operation.output and limit:
             asked[limit] = 1
         body = msgspec.json.encode({"model": model.upstream, **asked})
-        self._fields = reading.split(body)
+        _, needs, self._fields, _ = FORMAT.read(self.operation, body)
         state, now = runtime.state, clock.now()
-        question = Question(runtime.table, pool, reading.read(self.operation, body)[1], now)
+        question = Question(runtime.table, pool, needs, now)
         no_room = state.accounts.refusal(question, model) or state.rates.no_room(question, model)
         if no_room is not None:
             raise NotSent(no_room.reason)

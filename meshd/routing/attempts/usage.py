@@ -26,8 +26,8 @@ from typing import Any, NamedTuple
 
 from msgspec.structs import replace
 
+from meshd.core.needs import BYTES_PER_TOKEN, TOKENS_PER_IMAGE, RequestNeeds
 from meshd.routing.request import estimate
-from meshd.routing.request.needs import BYTES_PER_TOKEN, TOKENS_PER_IMAGE, RequestNeeds
 from meshd.routing.table.specs import ModelSpec
 from meshd.sdk import lenient
 from meshd.sdk.message_content import read as read_said

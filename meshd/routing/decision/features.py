@@ -17,8 +17,8 @@ from meshd.core.durations import format_duration
 from meshd.routing.request.features import CALLED, REMEMBERED, used
 
 if TYPE_CHECKING:
+    from meshd.core.needs import RequestNeeds
     from meshd.routing.availability.state import MeshState, ModelState
-    from meshd.routing.request.needs import RequestNeeds
     from meshd.routing.request.question import Question
     from meshd.routing.table.specs import ModelSpec, RoutingTable
 

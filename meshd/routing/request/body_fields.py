@@ -14,9 +14,9 @@ from typing import Any, Literal, NamedTuple
 import msgspec
 from msgspec.structs import replace
 
+from meshd.core.needs import RequestNeeds
 from meshd.core.prices import FREE
 from meshd.routing.request.inside_body import Found, Inside, few, is_plain_input, longer
-from meshd.routing.request.needs import RequestNeeds
 from meshd.routing.table.specs import AppSpec, ModelSpec, PoolSpec, RoutingTable
 from meshd.sdk.lenient import whole
 

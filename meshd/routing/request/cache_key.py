@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from meshd.routing.request.needs import RequestNeeds
+from meshd.core.needs import RequestNeeds
 from meshd.routing.table.policies import CachePolicy
 from meshd.routing.table.specs import AppSpec, PoolSpec
 from meshd.sdk.provider import OperationSpec

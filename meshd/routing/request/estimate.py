@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from meshd.routing.request.needs import OUTPUT_LIMITS, PREAMBLE, TOOLS_PREAMBLE, RequestNeeds
+from meshd.core.needs import OUTPUT_LIMITS, PREAMBLE, TOOLS_PREAMBLE, RequestNeeds
 from meshd.routing.table.specs import ModelSpec
 from meshd.sdk.provider import Usage
 
 OUTPUT_UNKNOWN = 4096
 """Tokens, if neither model nor request has a limit. If output costs money, the request is sent with this limit
-(`needs.with_output_limit`), so that it holds."""
+(`AppSide.with_output_limit`), so that it holds."""
 
 IMAGE_TOKENS = 12_000
 """Of one image at most, where the catalogue does not say: GPT-5.4 at full detail takes 10,000 patches, and is billed up

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cache
 
-from meshd.routing.request.needs import RequestNeeds
+from meshd.core.needs import RequestNeeds
 
 CALLED: Mapping[str, str] = {
     "tool_calling": "tools",

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from meshd.routing.request.needs import Caches
+from meshd.core.needs import Caches
 from meshd.sdk.lenient import whole
 
 _DATA_URL = re.compile(r"\s*data:([a-z]*)", re.IGNORECASE)

@@ -10,8 +10,8 @@ from collections.abc import Callable
 
 import msgspec
 
+from meshd.core.needs import RequestNeeds
 from meshd.routing.request.estimate import Estimate, upper_bound
-from meshd.routing.request.needs import RequestNeeds
 from meshd.routing.table.specs import ANY_APP, AppSpec, ModelSpec, PoolSpec, RoutingTable
 
 

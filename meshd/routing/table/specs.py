@@ -121,7 +121,7 @@ class ModelSpec:
     batch: bool = False
     pricing: Pricing = FREE
     priced: bool = True  # False: its prices are unknown, so no budget can pay for it
-    vocabulary: str = ""  # the name of its tokenizer, "" where none is published (`routing/request/tokens.py`)
+    vocabulary: str = ""  # the name of its tokenizer, "" where none is published (`routing/request/vocabularies.py`)
     tokens_per_image: int = 0  # at most, 0: unknown (`routing/request/estimate.py`)
     thinks_unheard: bool = False  # it bills reasoning that it does not send
     output_limit: str = "max_tokens"  # the field for its output limit, "" if it has none

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from meshd.core.needs import RequestNeeds
 from meshd.core.prices import Pricing
 from meshd.operations import chat
 from meshd.routing.availability.state import MeshState
 from meshd.routing.budgets.accounts import Accounts, Refusal
 from meshd.routing.budgets.reservations import Reservation
-from meshd.routing.request.needs import RequestNeeds
 from meshd.routing.request.question import Question, Requester
 from meshd.routing.table.specs import Allowance, ModelSpec, PoolSpec, RoutingTable
 from tests.support.routing.routing_builders import CHAT, model

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from meshd.core.needs import RequestNeeds
 from meshd.core.prices import Pricing
 from meshd.operations import chat
-from meshd.routing.request.needs import RequestNeeds
 from meshd.routing.request.question import Question, Requester
 from meshd.routing.table.specs import Allowance, PoolSpec, RoutingTable
 from tests.support.routing.routing_builders import CHAT, model

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from meshd.core.needs import RequestNeeds
 from meshd.operations.chat import CHAT
 from meshd.routing.rates.rates import Headroom, NoRoom, RateTicket
-from meshd.routing.request.needs import RequestNeeds
 from meshd.routing.request.question import Question, Requester
 from meshd.routing.table.specs import NO_RATES, AppSpec, ProviderSpec, RateSpec
 from tests.support.routing.routing_builders import NOW, Mesh, mesh

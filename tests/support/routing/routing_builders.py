@@ -8,11 +8,11 @@ from typing import Any
 
 from msgspec import structs
 
+from meshd.core.needs import RequestNeeds
 from meshd.operations import chat
 from meshd.routing.attempts.plan import AttemptStep, GiveUp, RequestPlan, Wait
 from meshd.routing.availability.state import Availability, MeshState
 from meshd.routing.decision.pipeline import Pipeline
-from meshd.routing.request.needs import RequestNeeds
 from meshd.routing.request.question import Question, Requester
 from meshd.routing.table.capabilities import CapabilityTree
 from meshd.routing.table.specs import ModelSpec, PoolSpec, ProviderSpec, RoutingTable

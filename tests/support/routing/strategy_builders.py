@@ -6,8 +6,8 @@ from typing import Any
 
 from msgspec import structs
 
+from meshd.core.needs import RequestNeeds
 from meshd.routing.availability.state import Availability
-from meshd.routing.request.needs import RequestNeeds
 from meshd.routing.request.question import Question, Requester
 from tests.support.routing.causes import resting
 from tests.support.routing.routing_builders import CHAT_NEEDS, NOW, Mesh

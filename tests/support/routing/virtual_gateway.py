@@ -9,11 +9,11 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
+from meshd.core.needs import RequestNeeds
 from meshd.routing.attempts.fair_queue import FairQueue, Waiter
 from meshd.routing.attempts.plan import AttemptStep, GiveUp, RequestPlan, Wait
 from meshd.routing.availability.state import MeshState
 from meshd.routing.decision.pipeline import Pipeline
-from meshd.routing.request.needs import RequestNeeds
 from meshd.routing.request.question import Question, Requester
 from meshd.routing.table.specs import AppSpec, RoutingTable
 from meshd.sdk.provider import ProviderFailure, Usage

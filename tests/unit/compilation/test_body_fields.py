@@ -11,19 +11,20 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from meshd.compilation.body_fields import limit_of, load_body_fields
+from meshd.core.needs import RequestNeeds
+from meshd.formats.openai.needs import read
 from meshd.operations import chat
-from meshd.routing.request import needs as reading
 from meshd.routing.request.body_fields import forbidden
-from meshd.routing.request.needs import split
 from meshd.routing.table.capabilities import CapabilityTree
 from meshd.routing.table.specs import AppSpec, ModelSpec, PoolSpec, RoutingTable
+from tests.support.bodies import split
 
 CHAT = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
 
 
-def judged(**fields: Any) -> reading.RequestNeeds:
+def judged(**fields: Any) -> RequestNeeds:
     body = json.dumps({**CHAT, **fields}).encode()
-    return load_body_fields().judged(reading.read(chat.CHAT, body)[1], split(body))
+    return load_body_fields().judged(read(chat.CHAT, body)[1], split(body))
 
 
 @pytest.mark.parametrize(
@@ -58,7 +59,7 @@ def test_a_field_that_is_not_in_the_list_is_unknown_and_no_other() -> None:
 
 def test_a_name_written_with_escapes_is_the_same_name() -> None:
     body = b'{"model":"m","messages":[],"service\\u005ftier":"priority"}'
-    assert load_body_fields().judged(reading.read(chat.CHAT, body)[1], split(body)).costly == ("service_tier",)
+    assert load_body_fields().judged(read(chat.CHAT, body)[1], split(body)).costly == ("service_tier",)
 
 
 def test_what_is_predicted_is_reserved() -> None:
@@ -74,7 +75,7 @@ def test_what_may_be_thought_beside_the_limit_is_reserved(budget: Any, reserved:
 
 @given(some.dictionaries(some.text(max_size=12), some.none() | some.booleans() | some.integers() | some.text()))
 def test_any_fields_are_judged(fields: dict[str, Any]) -> None:
-    needs = load_body_fields().judged(reading.RequestNeeds(chat.CHAT), split(json.dumps(fields).encode()))
+    needs = load_body_fields().judged(RequestNeeds(chat.CHAT), split(json.dumps(fields).encode()))
     assert {*needs.costly, *needs.unknown} <= set(fields)
 
 

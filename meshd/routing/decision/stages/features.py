@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from meshd.core.needs import RequestNeeds
 from meshd.routing.availability.state import MeshState
 from meshd.routing.decision import features
 from meshd.routing.decision.stages.base import Stage
-from meshd.routing.request.needs import RequestNeeds
 from meshd.routing.request.question import Question
 from meshd.routing.table.specs import ModelSpec
 

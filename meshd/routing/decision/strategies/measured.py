@@ -15,10 +15,10 @@ from itertools import accumulate
 from math import inf
 from typing import NamedTuple
 
+from meshd.core.needs import OUTPUT_LIMITS
 from meshd.routing.availability.state import ModelState
 from meshd.routing.decision.strategies.base import ByRequest, Context, Derived
 from meshd.routing.request.estimate import IMAGE_TOKENS, OUTPUT_UNKNOWN
-from meshd.routing.request.needs import OUTPUT_LIMITS
 from meshd.routing.request.question import Question
 from meshd.routing.table.specs import ModelSpec, PoolSpec, RoutingTable
 

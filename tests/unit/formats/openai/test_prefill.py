@@ -8,10 +8,10 @@ import msgspec
 import pytest
 
 from meshd.connectors.providers.openai import OpenAIProvider
+from meshd.core.needs import GOING_ON
 from meshd.formats.openai.prefill import PREFILLS, CannotGoOn, continued, prefill_of
 from meshd.operations.chat import CHAT
 from meshd.operations.completion import COMPLETION
-from meshd.routing.request.needs import GOING_ON
 from meshd.sdk import ProviderSettings
 
 FIELDS = {"messages": msgspec.Raw(b'[ {"role":"user","content":"count"} ]'), "seed": msgspec.Raw(b"1")}

@@ -10,13 +10,13 @@ from typing import Any, Literal
 import msgspec
 import pytest
 
+from meshd.core.needs import PREAMBLE
 from meshd.core.prices import Pricing
 from meshd.gateway.requests import arrival
 from meshd.gateway.requests.attempt import OVERTIME
 from meshd.host import clock
 from meshd.operations import chat
 from meshd.routing.attempts import usage as settlement
-from meshd.routing.request.needs import PREAMBLE
 from meshd.routing.table.specs import Allowance, ModelSpec, PoolSpec, RetryPolicy, StreamPolicy
 from meshd.sdk.provider import (
     FailureKind,

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
+from meshd.core.needs import RequestNeeds
 from meshd.formats.openai import wire
 from meshd.gateway.requests.stream_delivery import Delivery
 from meshd.operations.chat import CHAT
 from meshd.operations.completion import COMPLETION
-from meshd.routing.request.needs import RequestNeeds
 from meshd.routing.table.policies import StreamPolicy
 from meshd.sdk.provider import StreamEvent, Usage
 

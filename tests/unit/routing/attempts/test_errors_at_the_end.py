@@ -7,12 +7,12 @@ import json
 import pytest
 
 import modelmesh as errors
+from meshd.core.needs import RequestNeeds
 from meshd.operations.chat import CHAT
 from meshd.routing.attempts.errors.no_model import Consulted, none_left
 from meshd.routing.attempts.plan import RequestPlan
 from meshd.routing.attempts.retry import Verdict
 from meshd.routing.availability.state import Availability
-from meshd.routing.request.needs import RequestNeeds
 from meshd.routing.request.question import Requester
 from meshd.routing.table.policies import DeactivationPolicy, RetryPolicy
 from meshd.routing.table.specs import AppSpec, ProviderSpec

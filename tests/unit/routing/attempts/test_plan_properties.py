@@ -14,13 +14,13 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as some
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from meshd.core.needs import RequestNeeds
 from meshd.core.prices import Pricing
 from meshd.operations import chat
 from meshd.routing.attempts.last_resort import AT_LAST
 from meshd.routing.attempts.plan import AttemptStep
 from meshd.routing.availability import interventions, recovery
 from meshd.routing.availability.state import availabilities
-from meshd.routing.request.needs import RequestNeeds
 from meshd.routing.table.policies import DeactivationPolicy, PacingPolicy, RecoveryPolicy, RetryPolicy
 from meshd.routing.table.specs import Allowance, AppSpec, KeySpec, PoolSpec, ProviderSpec, RateSpec
 from meshd.sdk.provider import FailureKind, Usage

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from meshd.core.needs import RequestNeeds
 from meshd.operations.chat import CHAT
 from meshd.routing.attempts.plan import AttemptStep, GiveUp, RequestPlan, Wait
 from meshd.routing.availability import recovery
 from meshd.routing.availability.state import Availability
-from meshd.routing.request.needs import RequestNeeds
 from meshd.routing.table.policies import DeactivationPolicy, RecoveryPolicy, RetryPolicy
 from meshd.routing.table.specs import KeySpec, ProviderSpec, RateSpec
 from meshd.sdk.provider import FailureKind

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
+from meshd.core.needs import RequestNeeds
 from meshd.core.prices import Pricing
 from meshd.operations import chat
 from meshd.routing.attempts.plan import AttemptStep, RequestPlan
@@ -17,7 +18,6 @@ from meshd.routing.availability.state import Availability
 from meshd.routing.decision import features
 from meshd.routing.decision.strategies.registry import BUILT_IN
 from meshd.routing.request.features import CALLED, REMEMBERED, used
-from meshd.routing.request.needs import RequestNeeds
 from meshd.routing.request.question import Question, Requester
 from meshd.routing.select.expression import compile_selection
 from meshd.routing.table.policies import RetryPolicy, SessionPolicy

@@ -5,11 +5,11 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as some
 
+from meshd.core.needs import RequestNeeds
 from meshd.operations import chat
 from meshd.routing.availability.state import INDEFINITELY, Availability, MeshState
 from meshd.routing.decision.pipeline import Pipeline, standard_stages
 from meshd.routing.decision.stages.base import Stage
-from meshd.routing.request.needs import RequestNeeds
 from meshd.routing.request.question import Question
 from meshd.routing.table.specs import ModelSpec, ProviderSpec
 from tests.support.routing.causes import resting

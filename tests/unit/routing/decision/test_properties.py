@@ -14,12 +14,12 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as some
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from meshd.core.needs import RequestNeeds
 from meshd.operations.chat import CHAT
 from meshd.routing.attempts.plan import AttemptStep, GiveUp, RequestPlan, Wait
 from meshd.routing.availability import probes, recovery
 from meshd.routing.availability.state import Availability, availabilities
 from meshd.routing.decision.stages.state import StateStage
-from meshd.routing.request.needs import RequestNeeds
 from meshd.routing.table.policies import DeactivationPolicy, RecoveryPolicy, RetryPolicy
 from meshd.routing.table.specs import ModelSpec
 from meshd.sdk.provider import FailureKind

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from meshd.core.needs import RequestNeeds
 from meshd.operations import chat, completion, embeddings
 from meshd.routing.availability.state import INDEFINITELY, Availability, MeshState
 from meshd.routing.decision.pipeline import standard_stages
@@ -13,7 +14,6 @@ from meshd.routing.decision.stages.base import Stage
 from meshd.routing.decision.stages.capability import CapabilityStage, DeliveryStage, serves
 from meshd.routing.decision.stages.features import FeatureStage
 from meshd.routing.decision.stages.state import StateStage
-from meshd.routing.request.needs import RequestNeeds
 from meshd.routing.table.specs import ModelSpec, ProviderSpec
 from meshd.sdk.provider import OperationSpec
 from tests.support.routing.causes import resting

@@ -11,14 +11,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from meshd.core.needs import RequestNeeds
 from meshd.operations.chat import CHAT
 from meshd.operations.completion import COMPLETION
 from meshd.operations.embeddings import EMBEDDINGS
-from meshd.routing.request import needs as reading
 from meshd.routing.request.cache_key import IMMATERIAL, LONGEST, Lookup, Wish, deterministic, lookup, wished
 from meshd.routing.table.policies import CachePolicy
 from meshd.routing.table.specs import AppSpec, PoolSpec
 from modelmesh import InvalidRequestError
+from tests.support.bodies import split
 from tests.support.routing.routing_builders import CHAT_NEEDS
 
 POOL = PoolSpec("chat", "", (), cache=CachePolicy())
@@ -28,7 +29,7 @@ MAIL, NOTES = AppSpec("mail"), AppSpec("notes")
 
 def look(body: Any = BODY, *, pool=POOL, asked="chat", needs=CHAT_NEEDS, headers=None, app=MAIL, uid=1000):
     text = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return lookup(pool, asked, needs, reading.split(text), headers or {}, app, uid)
+    return lookup(pool, asked, needs, split(text), headers or {}, app, uid)
 
 
 def key(*given: Any, **named: Any) -> bytes:
@@ -69,11 +70,11 @@ def scope(name: Any) -> PoolSpec:
 )
 @pytest.mark.parametrize("operation", [CHAT, COMPLETION])
 def test_the_parameters_say_whether_an_answer_would_be_the_same(operation, parameters, expected):
-    assert deterministic(operation, reading.split(json.dumps(parameters).encode())) is expected
+    assert deterministic(operation, split(json.dumps(parameters).encode())) is expected
 
 
 def test_a_number_out_of_range_says_nothing():
-    assert not deterministic(CHAT, reading.split(b'{"temperature":1e999}'))
+    assert not deterministic(CHAT, split(b'{"temperature":1e999}'))
 
 
 def test_embeddings_are_always_the_same():
@@ -129,8 +130,8 @@ def test_a_pool_without_a_cache_has_no_keys_and_reads_no_header():
 def test_neither_white_space_nor_order_matters():
     told = b'{ "temperature" :0, "messages": [ {"content":"Hi", "role":"user"} ],\n"model":"chat"}'
     assert key(told) == key()
-    assert key(b'{"input":"\\u00e9"}', needs=reading.RequestNeeds(EMBEDDINGS)) == key(
-        '{"input":"é"}'.encode(), needs=reading.RequestNeeds(EMBEDDINGS)
+    assert key(b'{"input":"\\u00e9"}', needs=RequestNeeds(EMBEDDINGS)) == key(
+        '{"input":"é"}'.encode(), needs=RequestNeeds(EMBEDDINGS)
     )
 
 
@@ -202,7 +203,7 @@ def test_an_app_gets_no_answer_of_a_model_that_it_may_not_use():
     ],
 )
 def test_what_cannot_be_read_in_one_way_is_not_kept(messages):
-    fields = {name: value for name, value in reading.split(json.dumps(BODY).encode()).items() if name != "messages"}
+    fields = {name: value for name, value in split(json.dumps(BODY).encode()).items() if name != "messages"}
     fields["messages"] = msgspec.Raw(messages)
     assert lookup(POOL, "chat", CHAT_NEEDS, fields, {}, MAIL, 1) is None
 

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as some
 from msgspec.structs import replace
 
+from meshd.core.needs import RequestNeeds
 from meshd.core.prices import LongPrompt, Pricing
 from meshd.operations.chat import CHAT
 from meshd.operations.completion import COMPLETION
@@ -23,7 +24,6 @@ from meshd.routing.request.estimate import (
     why_output,
     write_percent,
 )
-from meshd.routing.request.needs import RequestNeeds
 from meshd.sdk.provider import Usage
 from tests.support.routing.routing_builders import CHAT_NEEDS, model
 

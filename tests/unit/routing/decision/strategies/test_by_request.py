@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
+from meshd.core.needs import RequestNeeds
 from meshd.core.prices import Pricing
 from meshd.operations.chat import CHAT
 from meshd.operations.known import OPERATIONS
 from meshd.routing.decision.strategies.measured import EXPLORED
-from meshd.routing.request.needs import RequestNeeds
 from meshd.routing.table.specs import ModelSpec
 from tests.support.routing.routing_builders import NOW, Mesh, mesh, model
 from tests.support.routing.strategy_builders import asked, down, order, take

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
+from meshd.core.needs import RequestNeeds
 from meshd.core.prices import Pricing
 from meshd.operations.chat import CHAT
 from meshd.routing.availability.state import Availability
 from meshd.routing.decision.strategies.outside import OutsideStrategy
-from meshd.routing.request.needs import RequestNeeds
 from meshd.routing.table.specs import ProviderSpec, RateSpec
 from meshd.sdk.strategy import Candidate, RequestFacts, Strategy
 from tests.support.routing.causes import resting

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as some
 from msgspec import structs
 
+from meshd.core.needs import RequestNeeds
 from meshd.operations.chat import CHAT
 from meshd.routing.availability import recovery
 from meshd.routing.decision.strategies import sessions
-from meshd.routing.request.needs import RequestNeeds
 from meshd.routing.request.question import Requester
 from meshd.routing.table.policies import SessionPolicy
 from meshd.routing.table.specs import ModelSpec

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
+from meshd.core.needs import RequestNeeds
 from meshd.operations.chat import CHAT
 from meshd.routing.availability.state import Availability
 from meshd.routing.decision.strategies.registry import BUILT_IN
-from meshd.routing.request.needs import RequestNeeds
 from tests.support.routing.causes import resting
 from tests.support.routing.routing_builders import NO_FEATURES, NOW, PRIORITY, ROUND_ROBIN, STICK, Mesh, mesh, model
 

@@ -9,9 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
+from meshd.formats.openai.needs import read
 from meshd.operations.chat import CHAT
-from meshd.routing.request import needs as reading
 from meshd.sdk import lenient
+from modelmesh import InvalidRequestError
+from tests.support.bodies import split
 
 HALVES = ["\\ud83c", "\\uD83C", "\\udc00", "\\ud83c\\ud83c", "\\udf0d\\ud83c", "\\ud83c x \\udf0d", "\\ud83cA"]
 WHOLE = ["\\ud83c\\udf0d", "\\\\ud83c", "\\\\\\\\ud83c", "\\u00e9", "ud83c", "Elbe", "\\\\\\ud83c\\udf0d"]
@@ -20,21 +22,20 @@ WHOLE = ["\\ud83c\\udf0d", "\\\\ud83c", "\\\\\\\\ud83c", "\\u00e9", "ud83c", "El
 @pytest.mark.parametrize("text", HALVES)
 def test_halves_are_read_as_something_and_sent_as_they_came(text: str) -> None:
     body = f'{{"model":"m", "messages": [{{"role":"user","content":"a{text}b"}}],"user":"{text}"}}'.encode()
-    read = lenient.whole(body)
-    assert len(read) == len(body)
-    _, needs = reading.read(CHAT, read)
+    assert len(lenient.whole(body)) == len(body)
+    _, needs, fields, sent = read(CHAT, body)
     assert needs.most > len(text)
-    sent = reading.split_oddly(body)
     assert bytes(sent["messages"]) == f'[{{"role":"user","content":"a{text}b"}}]'.encode()
     assert bytes(sent["user"]) == f'"{text}"'.encode()
-    assert sent.keys() == reading.split(read).keys()
+    assert sent.keys() == fields.keys()
 
 
 @pytest.mark.parametrize("text", WHOLE)
 def test_what_is_whole_is_not_touched(text: str) -> None:
     body = f'{{"model":"m","messages":[],"user":"{text}"}}'.encode()
     assert lenient.whole(body) in (body,)
-    reading.split(body)
+    asked = read(CHAT, body)
+    assert bytes(asked.sent["user"]) == bytes(asked.fields["user"]) == f'"{text}"'.encode()
 
 
 TEXTS = some.text(alphabet='ab"\\\\/ü\ud83c\udf0d\n', max_size=6)
@@ -52,7 +53,7 @@ def test_members_are_the_values_that_were_sent(document: dict[str, Any], indent:
     assert {name: json.loads(value) for name, value in members.items()} == json.loads(body)
     whole = lenient.whole(body)
     assert len(whole) == len(body)
-    reading.split(whole)  # msgspec reads it
+    split(whole)  # msgspec reads it
 
 
 @given(some.binary(max_size=60) | some.text(alphabet='{}[]",:\\ud8 1e', max_size=60).map(str.encode))
@@ -70,9 +71,10 @@ BROKEN = [b'{"\\ud83c":1}', b'{"a":NaN}', b'{"a":1}x', b'{"a":1', b"[1]", b'{"a"
 
 @pytest.mark.parametrize("body", BROKEN)
 def test_what_is_no_request_is_refused(body: bytes) -> None:
-    with pytest.raises(reading.MalformedBody):
-        reading.split_oddly(body)
+    with pytest.raises(InvalidRequestError):
+        read(CHAT, body)
 
 
 def test_the_last_of_two_counts_here_too() -> None:
-    assert bytes(reading.split_oddly(b'{"a":"\\ud83c","a":2}')["a"]) == b"2"
+    asked = read(CHAT, b'{"model":"m","a":"\\ud83c","a":2}')
+    assert bytes(asked.sent["a"]) == bytes(asked.fields["a"]) == b"2"

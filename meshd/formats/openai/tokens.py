@@ -1,6 +1,6 @@
-"""Counting a request's tokens with its model's vocabulary.
+"""Counting the tokens of a request in OpenAI's format with its model's vocabulary.
 
-Owns: which text of a body is counted, what the chat format adds, and which vocabularies a pool needs.
+Owns: which text of a body is counted, and what the chat format adds.
 Must never: load a vocabulary (`meshd/gateway/requests/token_counting.py`), or count fewer tokens than the
 provider will.
 
@@ -12,19 +12,13 @@ text is counted as the JSON it is sent as, which has more tokens than the format
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import msgspec
 
-from meshd.core.member_key import member_key
-from meshd.routing.request.needs import split
-from meshd.routing.table.specs import ANY_APP, AppSpec, ModelSpec, PoolSpec, RoutingTable
-from meshd.sdk.provider import OperationSpec
-
-Count = Callable[[str], int]
-"""The tokens of a text, without special tokens."""
+from meshd.formats.protocol import Count
+from meshd.sdk.operation import OperationSpec
 
 PRIMING = 3
 PER_MESSAGE = 3
@@ -34,21 +28,13 @@ PER_TOOLS = 16  # for the namespace that functions are listed in
 PER_TOOL = 8
 PER_FORMAT = 32  # for what introduces a JSON schema to the model
 
-PIECE = 65536  # characters of a long text counted at once
-PER_CUT = 8
-"""Tokens that cutting a text in two may hide: around the cut, words merge differently, by a token or two."""
-
 _NOT_TEXT = frozenset({"image_url", "input_image", "image", "input_audio", "audio_url", "input_file", "file",
                        "document", "document_url", "video_url", "input_video"})  # fmt: skip
 _TEXT = frozenset({"text", "input_text", "output_text", "refusal"})
 
 
-def count(operation: OperationSpec, body: bytes, tokens: Count) -> int:
-    """The tokens of a request's text, at most; `RequestNeeds.images` and `RequestNeeds.attached` count the rest.
-
-    Raises MalformedBody.
-    """
-    fields = split(body)
+def count(operation: OperationSpec, fields: Mapping[str, msgspec.Raw], tokens: Count) -> int:
+    """The tokens of a request's text, at most; `RequestNeeds.images` and `RequestNeeds.attached` count the rest."""
     if operation.conversation:
         return _chat(fields, tokens)
     return sum(_texts(_read(fields[name]), tokens) for name in operation.text if name in fields)
@@ -124,82 +110,3 @@ def _json(value: Any, tokens: Count) -> int:
 
 def _read(value: msgspec.Raw) -> Any:
     return msgspec.json.decode(value)
-
-
-# -- long texts ---------------------------------------------------------------------------------------
-
-
-def pieces(text: str, size: int = PIECE) -> Iterator[str]:
-    """The text in pieces of up to `size` characters, cut before a nearby space if there is one, as tokenizers cut
-    words."""
-    begin, length = 0, len(text)
-    while length - begin > size:
-        end = begin + size
-        space = text.rfind(" ", end - size // 8, end)
-        if space > begin:
-            end = space
-        yield text[begin:end]
-        begin = end
-    yield text[begin:]
-
-
-def in_pieces(tokens: Count, size: int = PIECE) -> Count:
-    """Counts text of any length in pieces; the result is at least that of the whole."""
-
-    def total(text: str) -> int:
-        if len(text) <= size:
-            return tokens(text)
-        return sum(tokens(piece) + PER_CUT for piece in pieces(text, size))
-
-    return total
-
-
-# -- which to count with ------------------------------------------------------------------------------
-
-
-def vocabularies_wanted(table: RoutingTable, pool: PoolSpec, app: AppSpec = ANY_APP) -> frozenset[str]:
-    """The vocabularies to count a request to the pool with before deciding: those of members that cost something, or
-    have a limit on tokens. Constant for a table."""
-    known = _wanted.get(table)
-    if known is None:
-        known = _wanted[table] = {}
-    key = (pool.name, app.name)
-    found = known.get(key)
-    if found is None:
-        found = known[key] = _find_wanted(table, pool, app)
-    return found
-
-
-_wanted: WeakKeyDictionary[RoutingTable, dict[tuple[str, str], frozenset[str]]] = WeakKeyDictionary()
-
-
-def _find_wanted(table: RoutingTable, pool: PoolSpec, app: AppSpec) -> frozenset[str]:
-    limited = (
-        app.rate.tpm is not None
-        or _counted(table, "app", app.name)
-        or (bool(pool.name) and _counted(table, "pool", pool.name))
-    )
-    models = (table.models.get(id) for id in pool.members)
-    return frozenset(
-        model.vocabulary
-        for model in models
-        if model is not None and model.vocabulary and (limited or _is_charged(model) or _is_limited(table, pool, model))
-    )
-
-
-def _is_charged(model: ModelSpec) -> bool:
-    return model.pricing.input_per_1m > 0 or model.pricing.output_per_1m > 0
-
-
-def _is_limited(table: RoutingTable, pool: PoolSpec, model: ModelSpec) -> bool:
-    provider = table.providers.get(model.provider)
-    return (
-        (provider is not None and provider.rate.tpm is not None)
-        or _counted(table, "model", model.id)
-        or _counted(table, "provider", model.provider)
-        or _counted(table, "member", member_key(pool.name, model.id))
-    )
-
-
-def _counted(table: RoutingTable, scope: str, name: str) -> bool:
-    return any(allowance.measure == "tokens" for allowance in table.allowances.get((scope, name), ()))

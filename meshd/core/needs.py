@@ -1,0 +1,115 @@
+"""What a request needs of a model, whatever format it came in.
+
+Owns: the record, and the constants of the estimates in it.
+Must never: read a body; formats do (`meshd/formats/openai/needs.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+import msgspec
+from msgspec.structs import replace
+
+from meshd.sdk.operation import OperationSpec
+
+BYTES_PER_TOKEN = 4
+"""Of JSON text, for the estimate that decides whether a prompt fits a context window. English prose has 4 to 5 bytes a
+token, and JSON adds to it; if a model turns out too small it refuses, and a larger one is asked."""
+
+TOKENS_PER_IMAGE = 1000
+"""An image's bytes are not text: it takes a few hundred to two thousand tokens, depending on its size."""
+
+PREAMBLE = 128
+"""Tokens at most that a provider adds to a prompt by itself: a template's own system message."""
+TOOLS_PREAMBLE = 640
+"""The same where there are tools: Anthropic's instructions for their use are 313 to 530 tokens by model."""
+
+OUTPUT_LIMITS = ("max_completion_tokens", "max_tokens")
+"""The names of a request's output limit, the newer one first."""
+
+GOING_ON = 320
+"""Bytes at most that are added to the text so far to ask for the rest: its turn, and an instruction."""
+
+Caches = Literal["", "short", "lasting"]
+"""What is to be written to a provider's cache: nothing, for 5 minutes, for longer."""
+
+
+class RequestNeeds(msgspec.Struct, frozen=True):
+    """tokens: an estimate of the prompt's. most: an upper bound for its text in any vocabulary: one for each byte.
+    counts: vocabulary → tokens of the text, where they were counted. attached: tokens at most of inline audio, video
+    and files. max_output: what the app asked for at most, None if it did not say. choices: answers to one request.
+
+    costly, unknown: fields that may raise the price by an unknown amount, and fields whose effect is unknown. fixed:
+    the same for parts that cannot be left out; files: there are some, which some providers charge for by the page.
+    predicted: tokens at most of a predicted output, which are billed if the answer differs. caches: something is to be
+    written to a provider's cache (`routing/request/body_fields.py`, `routing/request/inside_body.py`). units: what is
+    used at most beside tokens (`meshd/core/prices.py`).
+
+    `most` and `counts` are of text alone; images depend on the model (`estimate.upper_bound`).
+    """
+
+    operation: OperationSpec
+    stream: bool = False
+    tools: bool = False
+    structured: bool = False  # a JSON schema
+    json_mode: bool = False
+    images: int = 0
+    logprobs: bool = False
+    tokens: int = 0
+    max_output: int | None = None
+    choices: int = 1
+    most: int = 0
+    attached: int = 0
+    counts: dict[str, int] = {}
+    costly: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
+    fixed: tuple[str, ...] = ()
+    files: bool = False
+    predicted: int = 0
+    caches: Caches = ""
+    units: dict[str, int] = {}
+
+    def tokens_at_most(self, vocabulary: str) -> int:
+        """For its text: counted with that vocabulary, else `most`."""
+        return self.counts.get(vocabulary, self.most)
+
+    def counted(self, counts: Mapping[str, int]) -> RequestNeeds:
+        """The same, knowing these counts; the largest becomes the estimate for models of other vocabularies."""
+        if not counts:
+            return self
+        merged = {**self.counts, **counts}
+        text = max(merged.values()) + self.attached
+        return replace(self, counts=merged, tokens=text + TOKENS_PER_IMAGE * self.images)
+
+    def describe(self) -> dict[str, object]:
+        """For `explain`: only what is asked for."""
+        asked = {
+            "operation": str(self.operation),
+            "stream": self.stream,
+            "tools": self.tools,
+            "structured_output": self.structured,
+            "json_mode": self.json_mode,
+            "images": self.images,
+            "logprobs": self.logprobs,
+            "tokens": self.tokens,
+            "max_output_tokens": self.max_output,
+            "units": self.units,
+            "unpriced_fields": list(self.costly + self.unknown + self.fixed),
+        }
+        return {name: value for name, value in asked.items() if value}
+
+
+def of_the_rest(needs: RequestNeeds, text: str, output_tokens: int) -> RequestNeeds:
+    """What continuing an answer needs after `text`: that is part of the prompt now, and the output limit is reduced by
+    it. output_tokens: what the last attempt was settled with."""
+    added = len(text.encode(errors="replace")) + GOING_ON
+    left = None if needs.max_output is None else max(needs.max_output - output_tokens, 1)
+    return replace(
+        needs,
+        tokens=needs.tokens + added // BYTES_PER_TOKEN,
+        most=needs.most + added,
+        counts={vocabulary: tokens + added for vocabulary, tokens in needs.counts.items()},
+        max_output=left,
+    )

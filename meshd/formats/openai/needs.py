@@ -1,0 +1,230 @@
+"""What a request in OpenAI's format needs of a model, read from its body once.
+
+Must never: change the body; its values stay raw bytes that pass through.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Annotated, NamedTuple
+
+import msgspec
+
+from meshd.core.needs import BYTES_PER_TOKEN, PREAMBLE, TOKENS_PER_IMAGE, TOOLS_PREAMBLE, RequestNeeds
+from meshd.formats.protocol import Asked
+from meshd.sdk import lenient
+from meshd.sdk.operation import OperationSpec
+from modelmesh.errors import InvalidRequestError
+
+_PARTS = frozenset({"image_url", "input_image", "image", "input_audio", "audio_url", "input_file", "file", "document",
+                    "document_url", "video_url", "input_video"})  # fmt: skip
+_IMAGES = frozenset({"image_url", "input_image", "image"})
+_DATA_URL = re.compile(r"\s*data:([a-z]*)[^,]{0,200};\s*base64\s*,", re.IGNORECASE)
+_BARE = re.compile(r"[A-Za-z0-9+/=_\-\s]{64,}")
+_BARE_KEYS = {"data": "audio", "file_data": "file"}
+_AUDIO_BYTES = 32
+"""Of base64, per token: speech at 8 kbit/s with 32 tokens a second (Gemini's; OpenAI's are 10) is 41."""
+_ELSEWHERE = 1_000_000
+"""Tokens of a file or video that is only named (`file_id`, a URL): unknown, and no context window takes more."""
+
+
+_ABSENT = msgspec.Raw(b"null")
+_NO_TEXT = msgspec.Raw(b"")
+
+
+class _ResponseFormat(msgspec.Struct):
+    type: str = ""
+
+
+# No model gives more; and estimates made with them stay finite.
+_Tokens = Annotated[int, msgspec.Meta(le=10**8)]
+_Choices = Annotated[int, msgspec.Meta(le=10**4)]
+
+
+class _Message(msgspec.Struct):
+    """Any map; if its content is a list, it has parts."""
+
+    content: msgspec.Raw = msgspec.Raw(b"")
+
+
+class _Parameters(msgspec.Struct):
+    """Those that routing reads in every operation."""
+
+    stream: bool | None = None
+    response_format: _ResponseFormat | None = None
+    max_tokens: _Tokens | None = None
+    max_completion_tokens: _Tokens | None = None
+    logprobs: bool | int | None = None
+    n: _Choices | None = None
+    best_of: _Choices | None = None
+
+
+_NAMES = frozenset(_Parameters.__struct_fields__)
+_NONE = _Parameters()
+_parameters = msgspec.json.Decoder(_Parameters)
+_object = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_string = msgspec.json.Decoder(str)
+_messages = msgspec.json.Decoder(list[_Message])
+_EMPTY = (b"null", b"[]", b"{}", b"")
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+
+def read(operation: OperationSpec, body: bytes) -> Asked:
+    """Raises InvalidRequestError."""
+    whole = lenient.whole(body)
+    try:
+        fields = _object.decode(whole)
+        parameters = _read_parameters(fields)
+    except msgspec.ValidationError as error:
+        raise InvalidRequestError(f"the request cannot be read: {error}") from None
+    except _UNREADABLE as error:
+        raise _not_json(error) from None
+    try:
+        model = _string.decode(fields.get("model", _ABSENT))
+    except _UNREADABLE:
+        model = ""
+    if not model:
+        raise InvalidRequestError("`model` has to name a pool, a capability or a model", param="model")
+    needs = _needs(operation, fields, parameters, len(whole))
+    return Asked(model, needs, fields, fields if whole is body else _as_sent(body))
+
+
+def _read_parameters(fields: Mapping[str, msgspec.Raw]) -> _Parameters:
+    """From a body of their own, as errors then name them."""
+    if _NAMES.isdisjoint(fields):
+        return _NONE
+    given = [b'"%s":%s' % (name.encode(), bytes(fields[name])) for name in fields if name in _NAMES]
+    return _parameters.decode(b"{%s}" % b",".join(given))
+
+
+def _as_sent(body: bytes) -> dict[str, msgspec.Raw]:
+    """The top level of a body with halves of surrogate pairs, as JavaScript leaves them, which msgspec refuses."""
+    try:
+        found = lenient.members(body)
+    except lenient.NotJSON as error:
+        raise _not_json(error) from None
+    if any(lenient.well_formed(name) != name for name in found):
+        raise InvalidRequestError("the name of a field has half a surrogate pair in it", code="invalid_json")
+    return {name: msgspec.Raw(value) for name, value in found.items()}
+
+
+def _not_json(error: Exception) -> InvalidRequestError:
+    return InvalidRequestError(f"the body is not JSON: {error}", code="invalid_json")
+
+
+def _contents(messages: msgspec.Raw) -> list[bytes]:
+    """The contents that are lists of parts. Raises InvalidRequestError: a body that makes servers fail must not count
+    against them."""
+    try:
+        read = _messages.decode(messages)
+    except _UNREADABLE:
+        raise InvalidRequestError("`messages` has to be a list of messages, each of them a map") from None
+    return [content for message in read if (content := bytes(message.content)).startswith(b"[")]
+
+
+def _given(value: msgspec.Raw) -> bool:
+    """Whether a list or map has anything in it."""
+    if value is _ABSENT:
+        return False
+    return len(value) > 64 or bytes(value).translate(None, b" \t\r\n") not in _EMPTY
+
+
+def _larger(*limits: int | None) -> int | None:
+    given = [limit for limit in limits if limit]
+    return max(given) if given and min(given) > 0 else None
+
+
+def _needs(
+    operation: OperationSpec, fields: Mapping[str, msgspec.Raw], parameters: _Parameters, length: int
+) -> RequestNeeds:
+    about = fields.get(operation.text[0], _NO_TEXT)
+    carried = _NOTHING_CARRIED
+    if operation.conversation and about:
+        contents = _contents(about)
+        if contents:
+            carried = _carried(contents)
+    kind = parameters.response_format.type if parameters.response_format else ""
+    tools = _given(fields.get("tools", _ABSENT)) or _given(fields.get("functions", _ABSENT))
+    choices = max(parameters.n or 1, parameters.best_of or 1, 1)
+    if operation.each:
+        choices *= _prompts(about)
+    size = sum(len(fields[name]) for name in operation.text if name in fields)
+    text = max(size - carried.size, 0) // BYTES_PER_TOKEN
+    return RequestNeeds(
+        operation=operation,
+        stream=bool(parameters.stream),
+        tools=tools,
+        structured=kind == "json_schema",
+        json_mode=kind == "json_object",
+        images=carried.images,
+        logprobs=bool(parameters.logprobs),
+        tokens=text + carried.tokens + TOKENS_PER_IMAGE * carried.images,
+        # Of two limits the provider may use either; -1 and the like mean no limit.
+        max_output=_larger(parameters.max_tokens, parameters.max_completion_tokens),
+        choices=choices,
+        # A token is at least a byte of text, and JSON adds to it: a message's braces are more bytes than any template's
+        # tokens around it.
+        most=length - carried.size + PREAMBLE + (TOOLS_PREAMBLE if tools else 0),
+        attached=carried.tokens,
+        units=operation.units(fields) if operation.units is not None else {},
+    )
+
+
+class _Carried(NamedTuple):
+    """What a chat has besides text. size: its bytes in the body. tokens: at most, of all but images."""
+
+    images: int = 0
+    size: int = 0
+    tokens: int = 0
+
+
+_NOTHING_CARRIED = _Carried()
+
+
+def _carried(contents: list[bytes]) -> _Carried:
+    """Found in what the JSON says, however it is written: escaped, in any order, with white space."""
+    images = parts = size = tokens = inline = 0
+    for content in contents:
+        try:
+            listed = msgspec.json.decode(content)
+        except _UNREADABLE:
+            continue
+        for part in listed:
+            kind = part.get("type") if isinstance(part, dict) else None
+            if not isinstance(kind, str) or kind not in _PARTS:
+                continue
+            parts += 1
+            images += kind in _IMAGES
+            for media, length in _inside(part):
+                size += length
+                if media != "image":
+                    inline += 1
+                    tokens += length // _AUDIO_BYTES if media == "audio" else length
+    elsewhere = max(parts - images - inline, 0)
+    return _Carried(images, size, tokens + elsewhere * _ELSEWHERE)
+
+
+def _inside(value: object, key: str = "", media: object = None) -> Iterator[tuple[str, int]]:
+    """(media type, bytes of base64) for each attachment in a part. media: the type given beside it, as by Anthropic and
+    Gemini."""
+    if isinstance(value, str):
+        url = _DATA_URL.match(value)
+        if url is not None:
+            yield url[1].lower(), len(value) - url.end()
+        elif key in _BARE_KEYS and _BARE.fullmatch(value):
+            yield media.partition("/")[0].lower() if isinstance(media, str) else _BARE_KEYS[key], len(value)
+    elif isinstance(value, dict):
+        for name, each in value.items():
+            yield from _inside(each, name, value.get("media_type") or value.get("mime_type"))
+    elif isinstance(value, list):
+        for each in value:
+            yield from _inside(each, key)
+
+
+def _prompts(prompt: msgspec.Raw) -> int:
+    """How many prompts: each is completed separately. A list of token numbers is one."""
+    if not bytes(prompt).startswith(b"["):
+        return 1
+    entries = msgspec.json.decode(prompt)
+    return max(sum(not isinstance(entry, int) for entry in entries), 1)
