@@ -121,13 +121,13 @@ def _nano(dollars: str) -> int:
     return math.ceil(Decimal(dollars) * NANO)
 
 
-def _read(file: str) -> dict[str, Any]:
+def read_data(file: str) -> dict[str, Any]:
     return tomllib.loads(resources.files(__package__).joinpath(file).read_text(encoding="utf-8"))
 
 
 @functools.cache
 def load_provider_rows() -> tuple[ProviderRow, ...]:
-    return msgspec.convert(_read("providers.toml")["provider"], tuple[ProviderRow, ...])
+    return msgspec.convert(read_data("providers.toml")["provider"], tuple[ProviderRow, ...])
 
 
 @functools.cache
@@ -154,19 +154,19 @@ def load_models(connector: str) -> tuple[ModelRow, ...]:
 
 @functools.cache
 def load_local_models() -> tuple[LocalModelRow, ...]:
-    return msgspec.convert(_read("local_models.toml")["model"], tuple[LocalModelRow, ...])
+    return msgspec.convert(read_data("local_models.toml")["model"], tuple[LocalModelRow, ...])
 
 
 @functools.cache
 def planned_connectors() -> dict[str, tuple[str, ...]]:
     """Type → ids that are still to be built."""
-    return msgspec.convert(_read("planned.toml")["planned"], dict[str, tuple[str, ...]])
+    return msgspec.convert(read_data("planned.toml")["planned"], dict[str, tuple[str, ...]])
 
 
 @functools.cache
 def broken_off_reasons() -> frozenset[str]:
     """Finish reasons that say that an answer is not whole."""
-    return frozenset(row["finish_reason"] for row in _read("answers.toml")["broken_off"])
+    return frozenset(row["finish_reason"] for row in read_data("answers.toml")["broken_off"])
 
 
 class RefusalRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -196,15 +196,15 @@ class FeatureRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
 
 @functools.cache
 def load_refusals() -> tuple[RefusalRow, ...]:
-    return msgspec.convert(_read("refusals.toml")["refusal"], tuple[RefusalRow, ...])
+    return msgspec.convert(read_data("refusals.toml")["refusal"], tuple[RefusalRow, ...])
 
 
 @functools.cache
 def load_refused_features() -> tuple[FeatureRow, ...]:
-    return msgspec.convert(_read("refusals.toml")["refused_feature"], tuple[FeatureRow, ...])
+    return msgspec.convert(read_data("refusals.toml")["refused_feature"], tuple[FeatureRow, ...])
 
 
 @functools.cache
 def load_refusing_words() -> tuple[str, ...]:
     """What makes a sentence one that refuses a feature."""
-    return msgspec.convert(_read("refusals.toml")["feature_refused"]["words"], tuple[str, ...])
+    return msgspec.convert(read_data("refusals.toml")["feature_refused"]["words"], tuple[str, ...])

@@ -15,7 +15,7 @@ from typing import Any
 
 from meshd.catalogue.known import ModelRow, load_models, provider_row
 from meshd.compilation.apps import compile_allowances, compile_app, compile_matches, compile_rate
-from meshd.compilation.body_fields import limit_of
+from meshd.compilation.output_limits import limit_of
 from meshd.compilation.pools import compile_pools
 from meshd.config import MeshConfig
 from meshd.config.schema import ModelConfig, PricingConfig, ProviderConfig

@@ -9,7 +9,7 @@ HTTP errors are read alike for all formats (`formats/errors`), as is the framing
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
@@ -31,6 +31,15 @@ from meshd.sdk.provider import (
     Usage,
 )
 from modelmesh.errors import MeshError
+
+
+class Named(NamedTuple):
+    """A model that a body names beside `model`. sure: its field names models, so any text counts. Otherwise only a
+    known model's name does."""
+
+    name: str
+    sure: bool
+
 
 Count = Callable[[str], int]
 """The tokens of a text, without special tokens."""
@@ -140,8 +149,15 @@ class Seam(Protocol):
 class AppSide(Protocol):
     """How an app asks in this format, and is answered apart from what a provider of the same format sends."""
 
-    def read(self, operation: OperationSpec, body: bytes) -> Asked:
-        """All that is decided by, read once. Raises InvalidRequestError."""
+    def read(self, operation: OperationSpec, body: bytes, *, budgeted: bool = True) -> Asked:
+        """All that is decided by, read once. budgeted: False: no budget applies, so that messages are not searched for
+        what may raise the price. Raises InvalidRequestError."""
+
+    def names(self, fields: Mapping[str, msgspec.Raw], text: Collection[str]) -> Iterator[Named]:
+        """text: the fields that hold the app's text."""
+
+    def priced(self, needs: RequestNeeds, fields: Mapping[str, msgspec.Raw]) -> Mapping[str, msgspec.Raw]:
+        """The body without what cannot be priced."""
 
     def count(self, operation: OperationSpec, fields: Mapping[str, msgspec.Raw], tokens: Count) -> int:
         """The tokens of the text, at most; `RequestNeeds` has the rest."""

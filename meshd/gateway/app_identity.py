@@ -7,15 +7,12 @@ Must never: do I/O (names were looked up when the generation was made), or count
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-import msgspec
-
-from meshd.compilation.body_fields import load_body_fields
 from meshd.core.caller import Caller
-from meshd.routing.request.body_fields import forbidden
-from meshd.routing.table.access import DEFAULT_APP, AppMatch, allowed_models, allowed_pools, may_ask
+from meshd.formats.protocol import Named
+from meshd.routing.table.access import DEFAULT_APP, AppMatch, allowed_models, allowed_pools, forbidden, may_ask
 from meshd.routing.table.specs import AppSpec, RoutingTable, Target
 from modelmesh.errors import AccessDeniedError
 from modelmesh.wording import short, told
@@ -76,17 +73,10 @@ class AppMatcher:
             return Identity(self._default, DEFAULT_APP, name) if name in self.last_seen else None
         return Identity(spec, spec.name, spec.name)
 
-    def check(
-        self,
-        identity: Identity,
-        target: Target,
-        fields: Mapping[str, msgspec.Raw] | None = None,
-        text: Collection[str] = (),
-    ) -> None:
-        """Raises AccessDeniedError if the app may not ask for that. fields: of the body, which may name models; those
-        in `text` do not."""
+    def check(self, identity: Identity, target: Target, names: Iterable[Named] = ()) -> None:
+        """Raises AccessDeniedError if the app may not ask for that. names: of further models, in the body."""
         spec, table = identity.spec, self._table
-        named = None if fields is None else forbidden(load_body_fields(), fields, spec, table, text)
+        named = forbidden(names, spec, table)
         if named is not None:
             raise AccessDeniedError(
                 told(

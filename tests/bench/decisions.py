@@ -8,7 +8,7 @@ import time
 from random import random
 
 from meshd.core.prices import Pricing
-from meshd.formats.openai.needs import read
+from meshd.formats.openai.body.needs import read
 from meshd.operations import chat
 from meshd.routing.attempts.plan import AttemptStep, GiveUp, RequestPlan
 from meshd.routing.availability.state import MeshState
@@ -51,7 +51,7 @@ def _cost(models: int, pools: int) -> float:
     taken = []
     for body in bodies:
         began = time.perf_counter()
-        asked, needs, *_ = read(chat.CHAT, body)
+        asked, needs, *_ = read(chat.CHAT, body, budgeted=False)
         plan = RequestPlan(pipeline, Question(made, made.resolve(asked).pool, needs, 1000.0, requester), 2000.0)
         step = plan.next(1000.0)
         taken.append(time.perf_counter() - began)

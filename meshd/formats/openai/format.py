@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import msgspec
 
+from meshd.core.needs import RequestNeeds
 from meshd.formats.conversation.answer import Answer
 from meshd.formats.conversation.request import Conversation
 from meshd.formats.errors.response_failures import failure_from_no_answer
 from meshd.formats.openai import wire
 from meshd.formats.openai.answer import Unanswered, read_answer
+from meshd.formats.openai.body.known_fields import load_body_fields
+from meshd.formats.openai.body.needs import read
+from meshd.formats.openai.body.parameters import with_output_limit, with_parameters
+from meshd.formats.openai.body.tokens import count
 from meshd.formats.openai.conversation import answer as answers
 from meshd.formats.openai.conversation import request as requests
 from meshd.formats.openai.conversation.chunks import ChunkReader, ChunkWriter
 from meshd.formats.openai.models import read_listing, read_model
-from meshd.formats.openai.needs import read
-from meshd.formats.openai.parameters import with_output_limit, with_parameters
 from meshd.formats.openai.request import RequestWriter, asks_for_no_vectors, choices_asked_for
 from meshd.formats.openai.seam import ChunkSeam
 from meshd.formats.openai.stream.assembled import Assembly
 from meshd.formats.openai.stream.event_stream import EventReader
-from meshd.formats.openai.tokens import count
 from meshd.formats.openai.usage import usage_map
-from meshd.formats.protocol import Address, Asked, Count, Format, Opened, Reading
+from meshd.formats.protocol import Address, Asked, Count, Format, Named, Opened, Reading
 from meshd.net.http import BodyInHand, UpstreamBody
 from meshd.sdk import lenient
 from meshd.sdk.provider import (
@@ -110,8 +112,14 @@ class OpenAIProviderSide:
 
 
 class OpenAIAppSide:
-    def read(self, operation: OperationSpec, body: bytes) -> Asked:
-        return read(operation, body)
+    def read(self, operation: OperationSpec, body: bytes, *, budgeted: bool = True) -> Asked:
+        return read(operation, body, budgeted=budgeted)
+
+    def names(self, fields: Mapping[str, msgspec.Raw], text: Collection[str]) -> Iterator[Named]:
+        return load_body_fields().names(fields, text)
+
+    def priced(self, needs: RequestNeeds, fields: Mapping[str, msgspec.Raw]) -> Mapping[str, msgspec.Raw]:
+        return load_body_fields().priced(needs, fields)
 
     def count(self, operation: OperationSpec, fields: Mapping[str, msgspec.Raw], tokens: Count) -> int:
         return count(operation, fields, tokens)

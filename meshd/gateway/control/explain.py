@@ -11,7 +11,6 @@ from typing import Any
 
 import msgspec
 
-from meshd.compilation.body_fields import load_body_fields
 from meshd.core.member_key import member_key
 from meshd.core.money import dollars
 from meshd.core.needs import RequestNeeds
@@ -56,7 +55,7 @@ class Explain(Group):
         asked, target, needs, fields = await self._read(body, identity)
         denied = None
         try:
-            runtime.apps.check(identity, target, fields, needs.operation.text)
+            runtime.apps.check(identity, target, FORMAT.names(fields, needs.operation.text))
         except AccessDeniedError as error:
             if not self.is_admin(call):
                 raise
@@ -106,7 +105,6 @@ class Explain(Group):
         if operation is None:
             raise InvalidRequestError(f"path is one of {', '.join(by_path())}", param="path")
         asked, needs, fields, _ = FORMAT.read(operation, msgspec.json.encode(body))
-        needs = load_body_fields().judged(needs, fields)
         target = self.resolve(asked)
         wanted = vocabularies_wanted(self.runtime.table, target.pool, identity.spec)
         counted = await token_counting.count_all(needs, token_counting.Body(FORMAT, fields), wanted)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import random
 
-from meshd.compilation.body_fields import load_body_fields
 from meshd.core.records import Outcome
 from meshd.formats.openai.format import OPENAI
 from meshd.gateway.frontends.exchange import Request
@@ -31,18 +30,17 @@ FORMAT = OPENAI.app
 
 def begin(runtime: Runtime, request: Request, operation: OperationSpec) -> InferenceRequest:
     """Read a request and resolve its `model`. Raises MeshError."""
-    asked, needs, fields, sent = FORMAT.read(operation, request.body)
+    table = runtime.table
+    asked, needs, fields, sent = FORMAT.read(operation, request.body, budgeted=table.budgeted)
     if request.stream and not needs.stream:
         raise InvalidRequestError('the frame asks for a stream and the body does not: set "stream": true in both')
     request.stream = needs.stream
-    table = runtime.table
     try:
         target = table.resolve(asked)
     except UnknownModel as unknown:
         raise unknown_model(unknown, table, runtime.apps.identify(request.caller).spec) from None
     identity = runtime.apps.identify(request.caller, request.arrived_at)
-    runtime.apps.check(identity, target, fields, operation.text)
-    needs = load_body_fields().judged(needs, fields, budgeted=table.budgeted)
+    runtime.apps.check(identity, target, FORMAT.names(fields, operation.text))
     session = session_of(target.pool, request.headers, fields, identity.label)
     requester = Requester(identity.spec, identity.account, identity.label, session, random.random, request.caller.uid)
     question = Question(table, target.pool, needs, request.arrived, requester)

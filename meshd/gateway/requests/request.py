@@ -14,7 +14,6 @@ from typing import Any
 
 import msgspec
 
-from meshd.compilation.body_fields import load_body_fields
 from meshd.core.events import EventType
 from meshd.core.money import dollars
 from meshd.core.needs import of_the_rest
@@ -232,7 +231,7 @@ class InferenceRequest:
         fields, needs = self._limited(step.model), self.plan.needs
         strips = (needs.costly or needs.unknown) and step.pool.unpriced_fields == "strip"
         if strips and step.reservation is not None and step.reservation.route.budget is not None:
-            fields = load_body_fields().priced(needs, fields)
+            fields = self.body.format.priced(needs, fields)
         return self.body.format.with_parameters(fields, step.model.defaults, step.model.overrides)
 
     def added_limit(self, model: ModelSpec) -> str:

@@ -21,8 +21,8 @@ from meshd.routing.budgets import limit as wording
 from meshd.routing.budgets.limit import NEVER, Limit, precedence
 from meshd.routing.budgets.reservations import Reservation, Route, sums_of
 from meshd.routing.budgets.windows import COST, Meter, Sums
-from meshd.routing.request.body_fields import unpriced
 from meshd.routing.request.estimate import write_percent
+from meshd.routing.request.unpriced import unpriced
 from meshd.routing.table.specs import Allowance, ModelSpec, Window
 from meshd.spend.calendar import Calendar, Period
 from meshd.spend.ledger import MOST_APPS, OTHERS

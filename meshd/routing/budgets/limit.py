@@ -11,7 +11,7 @@ from meshd.core.events import EventType
 from meshd.core.member_key import split_member_key
 from meshd.core.money import NANO
 from meshd.routing.budgets.windows import COST, MEASURES, ROLLING, Meter, Sums
-from meshd.routing.request.body_fields import shown
+from meshd.routing.request.unpriced import shown
 from meshd.routing.table.specs import Allowance
 from meshd.spend.calendar import Calendar, Period
 

@@ -6,11 +6,12 @@ Must never: identify a caller (`meshd/gateway/frontends/peer_identity.py`), or c
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from meshd.core.caller import Caller, Peer, Token
+from meshd.formats.protocol import Named
 from meshd.routing.table.specs import AppSpec, ModelSpec, PoolSpec, RoutingTable, Target
 
 DEFAULT_APP = "default"
@@ -93,3 +94,25 @@ def pools_to_try(pool: PoolSpec, app: AppSpec, table: RoutingTable) -> list[Pool
             if further is not None and further not in found and may_use_pool(app, further):
                 found.append(further)
     return found
+
+
+def forbidden(names: Iterable[Named], app: AppSpec, table: RoutingTable) -> str | None:
+    """The first of the models that a body names which the app may not use; None if there is none."""
+    if app.models is None and app.pools is None:
+        return None
+    found = set(names)
+    if not found:
+        return None
+    allowed = _may_name(app, table)
+    known = {each.casefold() for model in table.models.values() for each in (model.id, model.upstream)}
+    known -= {each.casefold() for each in allowed}
+    wrong = (each.name for each in found if (each.name not in allowed if each.sure else each.name.casefold() in known))
+    return min(wrong, default=None)
+
+
+def _may_name(app: AppSpec, table: RoutingTable) -> set[str]:
+    ids = set(table.models) if app.models is None else {id for id in app.models if id in table.models}
+    if app.pools is not None:
+        members = {id for name in app.pools if name in table.pools for id in table.pools[name].members}
+        ids = ids & members if app.models is None else ids
+    return ids | {table.models[id].upstream for id in ids}

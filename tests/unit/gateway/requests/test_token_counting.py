@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from meshd.core.needs import RequestNeeds
+from meshd.formats.openai.body.needs import read
 from meshd.formats.openai.format import OPENAI
-from meshd.formats.openai.needs import read
 from meshd.gateway.requests import token_counting
 from meshd.gateway.requests.token_counting import (
     PER_CUT,

@@ -1,20 +1,19 @@
-"""What fields of a body do, and how models take their output limit: as the catalogue's data say."""
+"""What fields of a body do, as the catalogue's data say."""
 
 from __future__ import annotations
 
 import json
 from typing import Any
 
-import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from meshd.compilation.body_fields import limit_of, load_body_fields
 from meshd.core.needs import RequestNeeds
-from meshd.formats.openai.needs import read
+from meshd.formats.openai.body.known_fields import load_body_fields
+from meshd.formats.openai.body.needs import read
 from meshd.operations import chat
-from meshd.routing.request.body_fields import forbidden
+from meshd.routing.table.access import forbidden
 from meshd.routing.table.capabilities import CapabilityTree
 from meshd.routing.table.specs import AppSpec, ModelSpec, PoolSpec, RoutingTable
 from tests.support.bodies import split
@@ -24,7 +23,7 @@ CHAT = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
 
 def judged(**fields: Any) -> RequestNeeds:
     body = json.dumps({**CHAT, **fields}).encode()
-    return load_body_fields().judged(read(chat.CHAT, body)[1], split(body))
+    return read(chat.CHAT, body).needs
 
 
 @pytest.mark.parametrize(
@@ -59,7 +58,7 @@ def test_a_field_that_is_not_in_the_list_is_unknown_and_no_other() -> None:
 
 def test_a_name_written_with_escapes_is_the_same_name() -> None:
     body = b'{"model":"m","messages":[],"service\\u005ftier":"priority"}'
-    assert load_body_fields().judged(read(chat.CHAT, body)[1], split(body)).costly == ("service_tier",)
+    assert read(chat.CHAT, body).needs.costly == ("service_tier",)
 
 
 def test_what_is_predicted_is_reserved() -> None:
@@ -87,8 +86,7 @@ TABLE = RoutingTable(CapabilityTree(), MODELS, (), [PoolSpec("small", "", ("chea
 
 
 def named(app: AppSpec = APP, **fields: Any) -> str | None:
-    return forbidden(load_body_fields(), {name: msgspec.Raw(json.dumps(v).encode()) for name, v in fields.items()},
-                     app, TABLE)  # fmt: skip
+    return forbidden(load_body_fields().names(split(json.dumps(fields))), app, TABLE)
 
 
 @pytest.mark.parametrize(
@@ -171,30 +169,3 @@ def test_a_name_is_found_wherever_it_stands(around: Any, field: str, data: Any) 
     for kind in data.draw(some.lists(some.sampled_from(["list", "value", "key"]), max_size=4)):
         place = {"list": [around, place], "value": {"k": place, "r": around}, "key": {"up/dear": place}}[kind]
     assert named(**{field: place}) is not None
-
-
-# -- output limits ------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("model", "limit", "unheard"),
-    [
-        ("o1", "max_completion_tokens", True),
-        ("o4-mini-2026-01-01", "max_completion_tokens", True),
-        ("openai/o3-pro", "max_completion_tokens", True),
-        ("GPT-5.4-mini", "max_completion_tokens", True),
-        ("gpt-5", "max_completion_tokens", True),
-        ("gpt-12", "max_completion_tokens", True),
-        ("gpt-4o", None, None),
-        ("gpt-oss-120b", None, None),
-        ("olmo-2", None, None),
-        ("omni", None, None),
-        ("google/gemini-2.5-pro", None, True),
-        ("gemini-2.0-flash", None, None),
-        ("grok-4-fast", None, True),
-        ("grok-3-mini", None, None),
-    ],
-)
-def test_a_limit_goes_under_the_name_that_the_model_takes(model: str, limit: str | None, unheard: bool | None) -> None:
-    found = limit_of("openai-compatible.v1", model)
-    assert (found.get("output_limit"), found.get("thinks_unheard")) == (limit, unheard)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from meshd.formats.openai.tokens import PER_CALLS, PER_FORMAT, PER_TOOL, PER_TOOLS, count
+from meshd.formats.openai.body.tokens import PER_CALLS, PER_FORMAT, PER_TOOL, PER_TOOLS, count
 from meshd.operations.chat import CHAT
 from meshd.operations.completion import COMPLETION
 from meshd.operations.embeddings import EMBEDDINGS

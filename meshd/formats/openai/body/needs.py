@@ -12,6 +12,7 @@ from typing import Annotated, NamedTuple
 import msgspec
 
 from meshd.core.needs import BYTES_PER_TOKEN, PREAMBLE, TOKENS_PER_IMAGE, TOOLS_PREAMBLE, RequestNeeds
+from meshd.formats.openai.body.known_fields import load_body_fields
 from meshd.formats.protocol import Asked
 from meshd.sdk import lenient
 from meshd.sdk.operation import OperationSpec
@@ -60,7 +61,7 @@ class _Parameters(msgspec.Struct):
     best_of: _Choices | None = None
 
 
-_NAMES = frozenset(_Parameters.__struct_fields__)
+_MEMBERS = {name: f'"{name}":'.encode() for name in _Parameters.__struct_fields__}
 _NONE = _Parameters()
 _parameters = msgspec.json.Decoder(_Parameters)
 _object = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -70,7 +71,7 @@ _EMPTY = (b"null", b"[]", b"{}", b"")
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
-def read(operation: OperationSpec, body: bytes) -> Asked:
+def read(operation: OperationSpec, body: bytes, *, budgeted: bool = True) -> Asked:
     """Raises InvalidRequestError."""
     whole = lenient.whole(body)
     try:
@@ -86,16 +87,14 @@ def read(operation: OperationSpec, body: bytes) -> Asked:
         model = ""
     if not model:
         raise InvalidRequestError("`model` has to name a pool, a capability or a model", param="model")
-    needs = _needs(operation, fields, parameters, len(whole))
+    needs = load_body_fields().judged(_needs(operation, fields, parameters, len(whole)), fields, budgeted=budgeted)
     return Asked(model, needs, fields, fields if whole is body else _as_sent(body))
 
 
 def _read_parameters(fields: Mapping[str, msgspec.Raw]) -> _Parameters:
     """From a body of their own, as errors then name them."""
-    if _NAMES.isdisjoint(fields):
-        return _NONE
-    given = [b'"%s":%s' % (name.encode(), bytes(fields[name])) for name in fields if name in _NAMES]
-    return _parameters.decode(b"{%s}" % b",".join(given))
+    given = [_MEMBERS[name] + bytes(fields[name]) for name in fields if name in _MEMBERS]
+    return _parameters.decode(b"{%s}" % b",".join(given)) if given else _NONE
 
 
 def _as_sent(body: bytes) -> dict[str, msgspec.Raw]:

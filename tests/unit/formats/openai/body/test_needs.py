@@ -13,8 +13,8 @@ from hypothesis import strategies as some
 from msgspec.structs import replace
 
 from meshd.core.needs import GOING_ON, PREAMBLE, TOOLS_PREAMBLE, RequestNeeds, of_the_rest
-from meshd.formats.openai.needs import read
-from meshd.formats.openai.parameters import with_output_limit, with_parameters
+from meshd.formats.openai.body.needs import read
+from meshd.formats.openai.body.parameters import with_output_limit, with_parameters
 from meshd.operations import chat, completion, embeddings
 from meshd.operations.known import OPERATIONS
 from meshd.sdk.provider import OperationSpec

@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from meshd.compilation.body_fields import load_body_fields
 from meshd.core.needs import RequestNeeds
 from meshd.core.prices import Pricing
-from meshd.formats.openai.needs import read
+from meshd.formats.openai.body.known_fields import load_body_fields
+from meshd.formats.openai.body.needs import read
 from meshd.operations.chat import CHAT
 from meshd.operations.completion import COMPLETION
 from meshd.operations.embeddings import EMBEDDINGS
-from meshd.routing.request.body_fields import unpriced
+from meshd.routing.request.unpriced import unpriced
 from meshd.routing.table.specs import ModelSpec, PoolSpec
 from meshd.sdk.provider import OperationSpec
 from tests.support.bodies import split
@@ -29,7 +29,7 @@ MODEL = ModelSpec("m", "p", "m", (), pricing=Pricing(input_per_1m=1))
 
 def judged(body: dict[str, Any] | bytes, operation: OperationSpec = CHAT) -> RequestNeeds:
     encoded = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return load_body_fields().judged(read(operation, encoded)[1], split(encoded))
+    return read(operation, encoded).needs
 
 
 def saying(*messages: Any, **fields: Any) -> dict[str, Any]:

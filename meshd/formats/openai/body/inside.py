@@ -1,6 +1,6 @@
 """What may raise a price inside the messages, tools and inputs of a body.
 
-Owns: the rules for what is inside a field (data: `meshd/catalogue/body_fields.toml`).
+Owns: the rules for what is inside a field (data: `known_fields.py`).
 Must never: change what it reads; names are removed from a copy.
 """
 

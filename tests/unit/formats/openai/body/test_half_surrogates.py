@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from meshd.formats.openai.needs import read
+from meshd.formats.openai.body.needs import read
 from meshd.operations.chat import CHAT
 from meshd.sdk import lenient
 from modelmesh import InvalidRequestError

@@ -1,6 +1,6 @@
 """Other fields of a body that may raise its price, or name models.
 
-Owns: the rules for fields (the rows are data: `meshd/catalogue/body_fields.toml`).
+Owns: the rules for fields (the rows are data: `known_fields.py`).
 Must never: change a body where no budget applies.
 """
 
@@ -9,30 +9,20 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import msgspec
 from msgspec.structs import replace
 
 from meshd.core.needs import RequestNeeds
-from meshd.core.prices import FREE
-from meshd.routing.request.inside_body import Found, Inside, few, is_plain_input, longer
-from meshd.routing.table.specs import AppSpec, ModelSpec, PoolSpec, RoutingTable
+from meshd.formats.openai.body.inside import Found, Inside, few, is_plain_input, longer
+from meshd.formats.protocol import Named
 from meshd.sdk.lenient import whole
 
 _OF_A_MODEL = frozenset({"id", "name", "slug", "model", "modelid", "modelname", "modelslug", "deployment", "adapterid"})
 _NOTHING = re.compile(r"(?!)")
 _NULL = b"null"
-_FILES = "messages[].content[].file"
 MOST_THOUGHT = 10**7  # tokens
-_LONGEST = 100  # characters of a field's name in a message
-
-
-class Named(NamedTuple):
-    """sure: its field names models, so any text counts. Otherwise only a known model's name does."""
-
-    name: str
-    sure: bool
 
 
 Does = Literal["pass", "priced", "writes_cache", "needs_budget_free", "names_models"]
@@ -144,48 +134,6 @@ class BodyFields:
 
     def _carries_names(self, name: str) -> bool:
         return self.carries_names.search(name) is not None
-
-
-def forbidden(
-    rules: BodyFields,
-    fields: Mapping[str, msgspec.Raw],
-    app: AppSpec,
-    table: RoutingTable,
-    text: Collection[str] = (),
-) -> str | None:
-    """The first model that the body names and the app may not use; None if there is none. text: the fields that hold
-    the app's text."""
-    if app.models is None and app.pools is None:
-        return None
-    names = set(rules.names(fields, text))
-    if not names:
-        return None
-    allowed = _may_name(app, table)
-    known = {each.casefold() for model in table.models.values() for each in (model.id, model.upstream)}
-    known -= {each.casefold() for each in allowed}
-    wrong = (each.name for each in names if (each.name not in allowed if each.sure else each.name.casefold() in known))
-    return min(wrong, default=None)
-
-
-def _may_name(app: AppSpec, table: RoutingTable) -> set[str]:
-    ids = set(table.models) if app.models is None else {id for id in app.models if id in table.models}
-    if app.pools is not None:
-        members = {id for name in app.pools if name in table.pools for id in table.pools[name].members}
-        ids = ids & members if app.models is None else ids
-    return ids | {table.models[id].upstream for id in ids}
-
-
-def unpriced(needs: RequestNeeds, model: ModelSpec, pool: PoolSpec) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """(fields, parts) of a request that a budget cannot pay for at that model."""
-    free = model.pricing == FREE
-    names = () if pool.unpriced_fields == "strip" else needs.costly + (() if free else needs.unknown)
-    parts = () if free else needs.fixed
-    return names, (*parts, _FILES) if needs.files and model.files_cost_more else parts
-
-
-def shown(names: tuple[str, ...]) -> str:
-    """Field names as an error lists them."""
-    return ", ".join(f"`{name[:_LONGEST]}`" for name in names[:5])
 
 
 def _is_harmless(raw: msgspec.Raw, harmless: tuple[Any, ...]) -> bool:

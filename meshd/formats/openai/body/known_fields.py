@@ -1,0 +1,63 @@
+"""The data of `meshd/catalogue/body_fields.toml`, read once."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Iterable
+from typing import Any, Literal
+
+import msgspec
+
+from meshd.catalogue.known import read_data
+from meshd.formats.openai.body.fields import BodyFields, Does, Rule
+from meshd.formats.openai.body.inside import Inside
+
+
+class FieldRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    names: tuple[str, ...]
+    does: Does
+    harmless: tuple[Any, ...] = ()
+    source: str
+    date: str
+
+
+class InsideRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """of: what has these names: a message; a part of its content, of these kinds; a tool, of these kinds; or a mark for
+    a cache. does: `images`: the part is a picture; `files`: some providers charge for it by the page."""
+
+    of: Literal["message", "part", "tool", "mark"]
+    kinds: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+    does: Literal["pass", "images", "files"] = "pass"
+    source: str
+    date: str
+
+
+@functools.cache
+def load_body_fields() -> BodyFields:
+    rows = msgspec.convert(read_data("body_fields.toml")["field"], tuple[FieldRow, ...])
+    names = "|".join(read_data("body_fields.toml")["carries_names"]["words"])
+    rules = {name: Rule(row.does, row.harmless) for row in rows for name in row.names}
+    return BodyFields(rules, _inside(), re.compile(rf"(?:{names})$", re.IGNORECASE))
+
+
+def _inside() -> Inside:
+    rows = msgspec.convert(read_data("body_fields.toml")["inside"], tuple[InsideRow, ...])
+
+    def of(kind: str, does: str = "") -> list[InsideRow]:
+        return [row for row in rows if row.of == kind and does in ("", row.does)]
+
+    def joined(sets: Iterable[tuple[str, ...]]) -> frozenset[str]:
+        return frozenset(name for each in sets for name in each)
+
+    marks = joined(row.names for row in of("mark"))
+    return Inside(
+        message=joined(row.names for row in of("message")) | marks,
+        parts={kind: marks | {"type", *row.names} for row in of("part") for kind in row.kinds},
+        files=joined(row.kinds for row in of("part", "files")),
+        images=joined(row.kinds for row in of("part", "images")),
+        tool=joined(row.names for row in of("tool")) | marks,
+        tool_kinds=joined(row.kinds for row in of("tool")),
+        marks=marks,
+    )
