@@ -1,13 +1,13 @@
 """What a request needs of a model, whatever format it came in.
 
-Owns: the record, and the constants of the estimates in it.
+Owns: the records, and the constants of the estimates in it.
 Must never: read a body; formats do (`meshd/formats/openai/body/needs.py`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import msgspec
 from msgspec.structs import replace
@@ -34,6 +34,14 @@ GOING_ON = 320
 
 Caches = Literal["", "short", "lasting"]
 """What is to be written to a provider's cache: nothing, for 5 minutes, for longer."""
+
+
+class Named(NamedTuple):
+    """A model that a body names beside `model`. sure: its field names models, so any text counts. Otherwise only a
+    known model's name does."""
+
+    name: str
+    sure: bool
 
 
 class RequestNeeds(msgspec.Struct, frozen=True):

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
-from meshd.core.needs import RequestNeeds
+from meshd.core.needs import Named, RequestNeeds
 from meshd.formats.conversation.answer import Answer
 from meshd.formats.conversation.events import Event
 from meshd.formats.conversation.request import Conversation
@@ -31,15 +31,6 @@ from meshd.sdk.provider import (
     Usage,
 )
 from modelmesh.errors import MeshError
-
-
-class Named(NamedTuple):
-    """A model that a body names beside `model`. sure: its field names models, so any text counts. Otherwise only a
-    known model's name does."""
-
-    name: str
-    sure: bool
-
 
 Count = Callable[[str], int]
 """The tokens of a text, without special tokens."""

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from meshd.core.caller import Caller
-from meshd.formats.protocol import Named
+from meshd.core.needs import Named
 from meshd.routing.table.access import DEFAULT_APP, AppMatch, allowed_models, allowed_pools, forbidden, may_ask
 from meshd.routing.table.specs import AppSpec, RoutingTable, Target
 from modelmesh.errors import AccessDeniedError

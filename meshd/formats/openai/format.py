@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from meshd.core.needs import RequestNeeds
+from meshd.core.needs import Named, RequestNeeds
 from meshd.formats.conversation.answer import Answer
 from meshd.formats.conversation.request import Conversation
 from meshd.formats.errors.response_failures import failure_from_no_answer
@@ -26,7 +26,7 @@ from meshd.formats.openai.seam import ChunkSeam
 from meshd.formats.openai.stream.assembled import Assembly
 from meshd.formats.openai.stream.event_stream import EventReader
 from meshd.formats.openai.usage import usage_map
-from meshd.formats.protocol import Address, Asked, Count, Format, Named, Opened, Reading
+from meshd.formats.protocol import Address, Asked, Count, Format, Opened, Reading
 from meshd.net.http import BodyInHand, UpstreamBody
 from meshd.sdk import lenient
 from meshd.sdk.provider import (

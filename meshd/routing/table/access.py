@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from meshd.core.caller import Caller, Peer, Token
-from meshd.formats.protocol import Named
+from meshd.core.needs import Named
 from meshd.routing.table.specs import AppSpec, ModelSpec, PoolSpec, RoutingTable, Target
 
 DEFAULT_APP = "default"

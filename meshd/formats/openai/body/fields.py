@@ -14,9 +14,8 @@ from typing import Any, Literal
 import msgspec
 from msgspec.structs import replace
 
-from meshd.core.needs import RequestNeeds
+from meshd.core.needs import Named, RequestNeeds
 from meshd.formats.openai.body.inside import Found, Inside, few, is_plain_input, longer
-from meshd.formats.protocol import Named
 from meshd.sdk.lenient import whole
 
 _OF_A_MODEL = frozenset({"id", "name", "slug", "model", "modelid", "modelname", "modelslug", "deployment", "adapterid"})
