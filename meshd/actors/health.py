@@ -19,8 +19,6 @@ from meshd.core.records import Event
 from meshd.discovery.health_monitor import HealthMonitor, HealthSettings
 from meshd.discovery.pool_probes import PoolProbes
 
-__all__ = ["HealthActor", "HealthMonitor"]
-
 _PROBE, _POOLS = "probe", "pools"
 
 

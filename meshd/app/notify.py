@@ -11,8 +11,6 @@ import os
 import socket
 import time
 
-__all__ = ["Notifier", "watchdog_interval"]
-
 
 class Notifier:
     """The line to the service manager. Each method returns whether the message was sent."""

@@ -11,7 +11,8 @@ from collections.abc import Iterable, Mapping
 from meshd.config import MeshConfig
 from meshd.config.schema import PoolConfig
 from meshd.operations.known import answered
-from meshd.routing.select.expression import compile_selection, unmet
+from meshd.routing.select.expression import compile_selection
+from meshd.routing.select.require import unmet
 from meshd.routing.table.capabilities import PREDEFINED_POOLS, CapabilityTree
 from meshd.routing.table.policies import (
     CachePolicy,

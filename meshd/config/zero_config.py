@@ -16,8 +16,9 @@ from meshd.catalogue.placeholder_keys import is_placeholder
 from meshd.config.mesh_config import MeshConfig
 from meshd.config.schema import LOCAL_SERVERS
 from meshd.config.write.dumping import dump_yaml
-from meshd.connectors.registry import ConnectorRegistry, ConnectorSpec, default_registry
+from meshd.connectors.registry import ConnectorRegistry, default_registry
 from meshd.routing.table.capabilities import PREDEFINED_POOLS, CapabilityTree
+from meshd.sdk.connector import ConnectorSpec
 
 LOCAL_LLM = "local-llm"
 LOCAL_EMBEDDINGS = "local-embeddings"

@@ -19,8 +19,6 @@ from meshd.sdk.connector import BASES, PROVIDER, TYPES, ConnectorSpec, load
 from modelmesh.errors import ConfigurationError
 from modelmesh.wording import nearest
 
-__all__ = ["TYPES", "ConnectorRegistry", "ConnectorSpec", "Fault", "default_registry"]
-
 
 class ConnectorRegistry:
     """Connectors by id. One for the process is enough: `default_registry()`."""

@@ -24,7 +24,7 @@ from meshd.routing.availability.recovery import ACTIVE, STANDBY
 from meshd.routing.availability.state import ProviderState
 from meshd.routing.decision.pipeline import Pipeline
 from meshd.routing.decision.stages.base import ModelStatus
-from meshd.routing.rates.rates import Headroom
+from meshd.routing.rates.headroom import Headroom
 from meshd.routing.request.question import Question
 from meshd.routing.table.specs import ANY_APP, AppSpec, ModelSpec, PoolSpec, ProviderSpec, RoutingTable
 

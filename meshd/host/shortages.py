@@ -14,8 +14,6 @@ import socket
 import ssl
 from collections.abc import Iterator
 
-__all__ = ["ThisNameOnly", "lack_of"]
-
 _NO_MEMORY = "this machine has no memory left for a connection; free some, or stop what uses it"
 _THREADS = -1_000_000  # not an error number: Python reports it only in words
 _FULL_DISK = "this machine's disk is full; free some space"

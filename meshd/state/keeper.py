@@ -18,9 +18,10 @@ from typing import Any
 
 import msgspec
 
-from meshd.connectors.storage.open import Storage, StorageError, StorageReset, open_storage
+from meshd.connectors.storage.open import open_storage
 from meshd.core.events import EventType
 from meshd.messages import RestoredState, SyncStatus
+from meshd.sdk.storage import Storage, StorageError, StorageReset
 from meshd.spend.calendar import Calendar
 from meshd.spend.ledger import Ledger, OpenItems, Usage, UsageKey, day_of, usage_id
 from meshd.spend.recovered import COVERED, LOST, Lacking, LostAttempt

@@ -16,7 +16,8 @@ from meshd.sdk.connector import DISTRIBUTION
 from modelmesh.wording import no_such
 
 if TYPE_CHECKING:
-    from meshd.connectors.registry import ConnectorRegistry, ConnectorSpec
+    from meshd.connectors.registry import ConnectorRegistry
+    from meshd.sdk.connector import ConnectorSpec
 
 app = helping.Commands()
 
@@ -42,7 +43,8 @@ def connectors(
     $ meshctl connectors openai.llm.v1
     $ meshctl connectors --type provider
     """
-    from meshd.connectors.registry import TYPES, default_registry
+    from meshd.connectors.registry import default_registry
+    from meshd.sdk.connector import TYPES
 
     if type is not None and type not in TYPES:
         raise daemon.Misused(no_such("type of connector", type, TYPES))

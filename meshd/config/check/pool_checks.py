@@ -13,7 +13,8 @@ from zoneinfo import ZoneInfo, available_timezones
 from meshd.config.schema_walk import Report
 from meshd.core.key_path import Path
 from meshd.routing.decision.stages.maintenance import parse_maintenance
-from meshd.routing.select.expression import SelectionError, compile_selection
+from meshd.routing.select.attributes import SelectionError
+from meshd.routing.select.expression import compile_selection
 from meshd.routing.select.require import conditions
 from meshd.routing.table.capabilities import PREDEFINED_POOLS
 from modelmesh.wording import likeliest

@@ -6,9 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
-from meshd.sdk.storage import Storage, StorageError, StorageReset
-
-__all__ = ["Storage", "StorageError", "StorageReset", "open_storage"]
+from meshd.sdk.storage import Storage
 
 
 def open_storage(id: str, settings: Mapping[str, Any], directory: Path) -> Storage:

@@ -13,22 +13,11 @@ from typing import Any
 import msgspec
 
 from meshd.formats.errors import error_answers
-from meshd.formats.errors.error_words import MAX_MESSAGE, ErrorWords, document_of, read_error, words_of
+from meshd.formats.errors.error_words import ErrorWords, document_of, read_error, words_of
 from meshd.formats.errors.refusals import MOST_TEXT, refusals
 from meshd.formats.errors.wrong_address import no_answer, not_there, wants_tls
 from meshd.formats.headers import RawHeaders, rate_limits, retry_after, used_up_for
 from meshd.sdk.provider import FailureKind, ProviderFailure, Usage
-
-__all__ = [
-    "MAX_MESSAGE",
-    "ErrorWords",
-    "failure_from_error_object",
-    "failure_from_no_answer",
-    "failure_from_response",
-    "is_error_list",
-    "kind_of_error",
-    "read_error",
-]
 
 _BY_CODE = {
     "unsupported_country_region_territory": FailureKind.PERMISSION,

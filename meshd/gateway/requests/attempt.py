@@ -29,7 +29,7 @@ from meshd.gateway.requests.usage_meter import UsageMeter
 from meshd.gateway.runtime import Runtime
 from meshd.host import clock
 from meshd.host.awake import Timeout
-from meshd.routing.attempts.plan import AttemptStep
+from meshd.routing.attempts.book import AttemptStep
 from meshd.routing.table.specs import ModelSpec
 from meshd.sdk.lenient import well_formed
 from meshd.sdk.provider import (

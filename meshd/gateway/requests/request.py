@@ -27,7 +27,9 @@ from meshd.gateway.requests.stream_delivery import Delivery
 from meshd.gateway.requests.token_counting import Body, count_all
 from meshd.gateway.runtime import Runtime
 from meshd.host import clock
-from meshd.routing.attempts.plan import AttemptStep, GiveUp, RequestPlan, Wait
+from meshd.routing.attempts.book import AttemptStep
+from meshd.routing.attempts.plan import GiveUp, RequestPlan
+from meshd.routing.attempts.waiting import Wait
 from meshd.routing.request.cache_key import Lookup, lookup
 from meshd.routing.request.estimate import OUTPUT_UNKNOWN
 from meshd.routing.request.vocabularies import vocabularies_wanted

@@ -16,11 +16,12 @@ from meshd.core.prices import units_of
 from meshd.core.records import Attempt
 from meshd.routing.attempts.counters import Counters, Taken
 from meshd.routing.availability import recovery
-from meshd.routing.availability.state import Availability, MeshState
+from meshd.routing.availability.state import MeshState
 from meshd.routing.budgets.reservations import Reservation
 from meshd.routing.rates.records import RateTicket
 from meshd.routing.request.estimate import cost_of
 from meshd.routing.request.question import Question
+from meshd.routing.standing import Availability
 from meshd.routing.table.specs import ModelSpec, PoolSpec
 from meshd.sdk.provider import RateLimits, Usage
 

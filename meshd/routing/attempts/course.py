@@ -9,9 +9,10 @@ from collections.abc import Callable
 
 from meshd.routing.attempts.book import AttemptBook
 from meshd.routing.attempts.counters import Counters, LocalCounters
-from meshd.routing.availability.state import Availability, Change, availabilities
+from meshd.routing.availability.state import Change, availabilities
 from meshd.routing.decision.pipeline import Pipeline
 from meshd.routing.request.question import Question
+from meshd.routing.standing import Availability
 from meshd.routing.table.access import pools_to_try
 from meshd.routing.table.specs import ModelSpec, PoolSpec, ProviderSpec
 from meshd.sdk.provider import ProviderFailure

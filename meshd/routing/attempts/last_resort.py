@@ -11,8 +11,9 @@ from meshd.routing.attempts.course import Course
 from meshd.routing.attempts.errors.no_model import Consulted
 from meshd.routing.attempts.waiting import Wait
 from meshd.routing.availability import recovery, used_up
-from meshd.routing.availability.state import INDEFINITELY, Availability, availabilities
+from meshd.routing.availability.state import availabilities
 from meshd.routing.request.question import Question
+from meshd.routing.standing import INDEFINITELY, LONGEST_KEPT, Availability
 from meshd.routing.table.specs import ModelSpec, PoolSpec
 from meshd.sdk.provider import FailureKind
 
@@ -76,7 +77,7 @@ def soonest(course: Course, consulted: list[Consulted]) -> tuple[Question, Model
             fits_from = _fits_from(course, model, question)
             if fits_from is None or fits_from >= course.deadline:
                 continue
-            if fits_from > question.now + recovery.LONGEST_KEPT and question.pool.retry.max_attempts > 1:
+            if fits_from > question.now + LONGEST_KEPT and question.pool.retry.max_attempts > 1:
                 continue
             course.not_before[id] = ready = max(ready, fits_from)
             rank = (not course.pipeline.is_up(question, id), ready)

@@ -23,8 +23,6 @@ from meshd.routing.request.question import Question
 from meshd.routing.table.specs import ModelSpec
 from modelmesh.errors import MeshError
 
-__all__ = ["AttemptStep", "GiveUp", "RequestPlan", "Wait"]
-
 
 @dataclass(slots=True)
 class GiveUp:

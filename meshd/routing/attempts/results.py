@@ -16,6 +16,7 @@ from meshd.routing.availability.retry_after import bound_wait
 from meshd.routing.availability.state import availabilities
 from meshd.routing.decision import features
 from meshd.routing.rates.key_ring import KEY_REFUSED, OF_A_KEY
+from meshd.routing.standing import FIRST_RETRY, LONGEST_KEPT, LONGEST_RETRY
 from meshd.routing.table.specs import ModelSpec
 from meshd.sdk.provider import FailureKind, ProviderFailure, RateLimits, Usage
 
@@ -227,15 +228,15 @@ class Results(Course):
         """Seconds until this request asks the last model standing again: as often as a resting model if asking costs
         nothing."""
         policy = step.pool.retry
-        pause = max(self._back_off(failure, step), recovery.FIRST_RETRY)
+        pause = max(self._back_off(failure, step), FIRST_RETRY)
         if step.usage != NOTHING:
             return pause
         told = failure.retry_after or 0.0 if policy.honor_retry_after else 0.0
-        return max(min(pause, recovery.LONGEST_RETRY), told if told <= recovery.LONGEST_KEPT else 0.0)
+        return max(min(pause, LONGEST_RETRY), told if told <= LONGEST_KEPT else 0.0)
 
     def _back_off(self, failure: ProviderFailure, step: AttemptStep) -> float:
         """A long pause that the provider asks for is kept in the state instead."""
         policy = step.pool.retry
-        if (failure.retry_after or 0.0) > recovery.LONGEST_KEPT:
+        if (failure.retry_after or 0.0) > LONGEST_KEPT:
             policy = replace(policy, honor_retry_after=False)
         return delay(failure, policy, self.tries[step.model.id], self.requester.random)

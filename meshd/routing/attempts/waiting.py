@@ -11,8 +11,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from meshd.routing.attempts.errors.no_model import Consulted
-from meshd.routing.availability.recovery import LONGEST_RETRY
 from meshd.routing.decision.pipeline import Pipeline
+from meshd.routing.standing import LONGEST_RETRY
 
 if TYPE_CHECKING:
     from meshd.routing.request.question import Question

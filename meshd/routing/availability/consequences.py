@@ -16,8 +16,9 @@ import msgspec
 
 from meshd.core.cause import Cause, Why, cause_of
 from meshd.routing.availability.recovery import proves, recover, stand_by
-from meshd.routing.availability.state import INDEFINITELY, Availability, Change, MemberState, MeshState
+from meshd.routing.availability.state import Change, MemberState, MeshState
 from meshd.routing.availability.used_up import by_own_clock, quota_reset
+from meshd.routing.standing import INDEFINITELY, Availability
 from meshd.routing.table.policies import RecoveryPolicy
 from meshd.routing.table.specs import ModelSpec, PoolSpec, ProviderSpec
 from meshd.sdk.provider import FailureKind, ProviderFailure

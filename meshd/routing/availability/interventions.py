@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from meshd.core.cause import Cause, Why
 from meshd.routing.availability.recovery import reset, stand_by_indefinitely
-from meshd.routing.availability.state import INDEFINITELY, Change, MeshState
+from meshd.routing.availability.state import Change, MeshState
+from meshd.routing.standing import INDEFINITELY
 from meshd.routing.table.specs import RoutingTable
 
 

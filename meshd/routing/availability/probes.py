@@ -19,7 +19,8 @@ from meshd.routing.availability.consequences import (
 )
 from meshd.routing.availability.recovery import passing, proves, stand_by, stand_by_indefinitely
 from meshd.routing.availability.retry_after import bound_wait
-from meshd.routing.availability.state import INDEFINITELY, Change, MeshState, availabilities
+from meshd.routing.availability.state import Change, MeshState, availabilities
+from meshd.routing.standing import INDEFINITELY
 from meshd.routing.table.specs import ModelSpec, PoolSpec, ProviderSpec, RoutingTable
 from meshd.sdk.provider import FailureKind, ProviderFailure
 

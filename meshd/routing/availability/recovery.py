@@ -14,10 +14,8 @@ from collections.abc import Iterator
 
 from meshd.core.cause import RESETS, Cause, Why
 from meshd.core.durations import format_duration
-from meshd.routing.availability.state import INDEFINITELY, Availability, Change, MeshState
-from meshd.routing.standing import FIRST_RETRY as FIRST_RETRY
-from meshd.routing.standing import LONGEST_KEPT as LONGEST_KEPT
-from meshd.routing.standing import LONGEST_RETRY as LONGEST_RETRY
+from meshd.routing.availability.state import Change, MeshState
+from meshd.routing.standing import FIRST_RETRY, INDEFINITELY, LONGEST_KEPT, LONGEST_RETRY, Availability
 from meshd.routing.table.policies import RecoveryPolicy
 from meshd.sdk.provider import FailureKind
 from modelmesh.wording import then

@@ -41,7 +41,6 @@ from meshd.sdk.provider import FailureKind, RateLimits
 if TYPE_CHECKING:
     from meshd.routing.request.question import Question
 
-__all__ = ["EXPECTED_OUTPUT", "Headroom", "NoRoom", "RateTicket", "Rates"]
 
 EXPECTED_OUTPUT = 1024
 """Tokens, for a model without any record."""

@@ -24,11 +24,8 @@ from math import isfinite, isnan
 from typing import Any, Literal, NamedTuple
 
 from meshd.routing.select.attributes import ATTRIBUTES, Kind, Live, Reader, SelectionError, Value
-from meshd.routing.select.require import unmet
 from meshd.routing.table.specs import ModelSpec
 from modelmesh.wording import likeliest
-
-__all__ = ["Selection", "SelectionError", "compile_selection", "unmet"]
 
 LONGEST = 2000
 """Characters of an expression."""

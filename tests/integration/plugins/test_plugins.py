@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from modelmesh import AccessDeniedError
-from tests.conftest import Daemon, until
+from tests.support.daemons.daemon import Daemon
 from tests.support.daemons.pool_rule_cases import events
+from tests.support.waiting import until
 
 from .environment import ACME, RUDE, fresh_environment
 

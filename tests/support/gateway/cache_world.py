@@ -9,8 +9,9 @@ import asyncio
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from meshd.gateway.cache.cache import ResponseCache, Served
+from meshd.gateway.cache.cache import ResponseCache
 from meshd.gateway.frontends.exchange import ClientGone, Reply
+from meshd.gateway.requests.outcome import Served
 from meshd.routing.request.cache_key import Lookup
 from meshd.routing.table.capabilities import CapabilityTree
 from meshd.routing.table.policies import CachePolicy

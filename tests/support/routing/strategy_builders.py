@@ -7,8 +7,8 @@ from typing import Any
 from msgspec import structs
 
 from meshd.core.needs import RequestNeeds
-from meshd.routing.availability.state import Availability
 from meshd.routing.request.question import Question, Requester
+from meshd.routing.standing import Availability
 from tests.support.routing.causes import resting
 from tests.support.routing.routing_builders import CHAT_NEEDS, NOW, Mesh
 

@@ -9,7 +9,8 @@ import pytest
 from meshd.config import MeshConfig
 from meshd.config.schema import LOCAL_SERVERS
 from meshd.config.zero_config import commented_yaml, zero_config
-from meshd.connectors.registry import ConnectorRegistry, ConnectorSpec
+from meshd.connectors.registry import ConnectorRegistry
+from meshd.sdk.connector import ConnectorSpec
 
 
 @pytest.fixture

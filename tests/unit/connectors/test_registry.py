@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from meshd.connectors.registry import TYPES, ConnectorRegistry, ConnectorSpec, default_registry
-from meshd.sdk.connector import ENTRY_POINTS, load
+from meshd.connectors.registry import ConnectorRegistry, default_registry
+from meshd.sdk.connector import ENTRY_POINTS, TYPES, ConnectorSpec, load
 from modelmesh import ConfigurationError
 
 

@@ -6,9 +6,10 @@ import asyncio
 
 import pytest
 
-from meshd.connectors.registry import ConnectorRegistry, ConnectorSpec
+from meshd.connectors.registry import ConnectorRegistry
 from meshd.gateway.connector_pool import ConnectorPool
 from meshd.gateway.requests.stream_relay import Broken
+from meshd.sdk.connector import ConnectorSpec
 from meshd.sdk.provider import FailureKind, Provider, ProviderFailure, ProviderSettings
 
 

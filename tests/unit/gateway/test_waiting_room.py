@@ -11,7 +11,8 @@ import pytest
 
 from meshd.gateway.waiting_room import WaitingRoom
 from meshd.host import clock
-from meshd.routing.attempts.plan import GiveUp, Wait
+from meshd.routing.attempts.plan import GiveUp
+from meshd.routing.attempts.waiting import Wait
 from meshd.routing.request.question import Requester
 from modelmesh import MeshError
 

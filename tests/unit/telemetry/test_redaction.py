@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from meshd.telemetry.redaction import MASK, Redactor
+from meshd.sdk.credentials import MASK
+from meshd.telemetry.redaction import Redactor
 
 KEY = "sk-proj-abcdefghijklmnopqrstuvwx_0123456789"
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from meshd.core.durations import ASK_AGAIN_IN, format_duration
 from meshd.core.records import Attempt
-from meshd.routing.availability.state import Availability
+from meshd.routing.standing import Availability
 from meshd.routing.table.specs import ModelSpec, ProviderSpec
 from meshd.sdk.provider import FailureKind, ProviderFailure
 from modelmesh.errors import (

@@ -14,7 +14,7 @@ from itertools import accumulate
 from math import inf, log
 
 from meshd.routing.decision.strategies.base import Context, Derived, InContext
-from meshd.routing.rates.rates import Headroom
+from meshd.routing.rates.headroom import Headroom
 from meshd.routing.request.question import Question
 from meshd.routing.table.specs import ModelSpec, PoolSpec, RoutingTable
 

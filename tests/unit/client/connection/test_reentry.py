@@ -10,8 +10,8 @@ import threading
 import pytest
 
 import modelmesh
-from tests.support.client.calls import BOUND, ask, says
-from tests.support.client.fake_daemon import FakeDaemon, echo
+from tests.support.client.calls import ask, says
+from tests.support.client.fake_daemon import BOUND, FakeDaemon, echo
 
 
 @pytest.fixture

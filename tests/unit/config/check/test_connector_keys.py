@@ -8,7 +8,8 @@ import pytest
 
 from meshd.config import MeshConfig
 from meshd.config.schema.access import ProxyToken
-from meshd.connectors.registry import ConnectorRegistry, ConnectorSpec
+from meshd.connectors.registry import ConnectorRegistry
+from meshd.sdk.connector import ConnectorSpec
 from tests.support.problems import found, house, said_at
 
 

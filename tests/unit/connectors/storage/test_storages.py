@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from meshd.connectors.storage.open import Storage, StorageError, StorageReset, open_storage
+from meshd.connectors.storage.open import open_storage
 from meshd.connectors.storage.sqlite import SqliteStorage
+from meshd.sdk.storage import Storage, StorageError, StorageReset
 from modelmesh import ConfigurationError
 
 

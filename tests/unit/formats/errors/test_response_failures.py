@@ -13,12 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from multidict import CIMultiDict, CIMultiDictProxy
 
-from meshd.formats.errors.response_failures import (
-    failure_from_error_object,
-    failure_from_response,
-    is_error_list,
-    read_error,
-)
+from meshd.formats.errors.error_words import read_error
+from meshd.formats.errors.response_failures import failure_from_error_object, failure_from_response, is_error_list
 from meshd.formats.errors.transport_failures import failure_from_exception
 from meshd.sdk import FailureKind as Kind
 from meshd.sdk import RateLimits

@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from meshd.gateway.cache.cache import Served
 from meshd.gateway.frontends.exchange import ClientGone, Reply
+from meshd.gateway.requests.outcome import Served
 from meshd.routing.table.specs import PoolSpec
 from modelmesh import ProviderError
 from tests.support.gateway.cache_world import ANEW, JSON, MESH, USAGE, A, App, World, body, end

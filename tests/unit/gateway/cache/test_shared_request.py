@@ -8,8 +8,8 @@ import pytest
 
 from meshd.gateway.cache import cache as caching
 from meshd.gateway.cache import shared_request as flying
-from meshd.gateway.cache.cache import Served
 from meshd.gateway.frontends.exchange import Reply
+from meshd.gateway.requests.outcome import Served
 from modelmesh import ProviderError
 from tests.support.gateway.cache_world import MESH, USAGE, App, B, World, body, end
 

@@ -8,7 +8,7 @@ import pickle
 import pytest
 
 from meshd.host import clock
-from meshd.routing.rates.rates import Headroom, NoRoom
+from meshd.routing.rates.headroom import Headroom, NoRoom
 from meshd.routing.table.policies import CachePolicy, SessionPolicy
 from meshd.routing.table.specs import Allowance, AppSpec, PoolSpec
 from modelmesh import AccessDeniedError, InvalidRequestError, NotFoundError

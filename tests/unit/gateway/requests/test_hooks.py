@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from meshd.gateway.requests.hooks import HookedRequest
-from meshd.routing.table.policies import CachePolicy
-from meshd.routing.table.specs import PoolSpec, RetryPolicy
+from meshd.routing.table.policies import CachePolicy, RetryPolicy
+from meshd.routing.table.specs import PoolSpec
 from meshd.sdk.hooks import Answer, Change, Hook, Power, Refusal
 from meshd.sdk.provider import Provider, ProviderAnswer, ProviderCall, ProviderSettings, StreamEvent, Usage
 from tests.support.gateway.asked import Asked

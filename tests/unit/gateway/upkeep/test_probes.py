@@ -12,7 +12,8 @@ from meshd import messages
 from meshd.gateway.upkeep.probes import AT_ONCE
 from meshd.gateway.upkeep.token_probe import NotSent, ask_one_token
 from meshd.routing.availability import recovery
-from meshd.routing.table.specs import DeactivationPolicy, ProviderSpec
+from meshd.routing.table.policies import DeactivationPolicy
+from meshd.routing.table.specs import ProviderSpec
 from meshd.sdk.provider import FailureKind, ProviderFailure, QuotaStatus
 from tests.support.gateway.builder import SCRIPTED
 from tests.support.gateway.probed import COST, SERVER, Probed, budget, model, until_asked

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from meshd.routing.attempts.counters import Counters, LocalCounters, Taken
-from meshd.routing.attempts.plan import RequestPlan, Wait
+from meshd.routing.attempts.plan import RequestPlan
+from meshd.routing.attempts.waiting import Wait
 from meshd.routing.request.question import Question
 from meshd.routing.table.specs import ModelSpec
 from meshd.sdk.provider import Usage

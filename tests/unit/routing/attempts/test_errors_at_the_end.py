@@ -12,8 +12,8 @@ from meshd.operations.chat import CHAT
 from meshd.routing.attempts.errors.no_model import Consulted, none_left
 from meshd.routing.attempts.plan import RequestPlan
 from meshd.routing.attempts.retry import Verdict
-from meshd.routing.availability.state import Availability
 from meshd.routing.request.question import Requester
+from meshd.routing.standing import Availability
 from meshd.routing.table.policies import DeactivationPolicy, RetryPolicy
 from meshd.routing.table.specs import AppSpec, ProviderSpec
 from meshd.sdk.provider import FailureKind

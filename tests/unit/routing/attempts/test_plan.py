@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 import modelmesh as errors
-from meshd.routing.attempts.plan import Wait
+from meshd.routing.attempts.waiting import Wait
 from meshd.routing.availability import recovery
-from meshd.routing.availability.state import Availability
+from meshd.routing.standing import Availability
 from meshd.routing.table.policies import DeactivationPolicy, RetryPolicy
 from meshd.sdk.provider import FailureKind
 from tests.support.routing.causes import resting

@@ -9,6 +9,7 @@ from meshd.operations.chat import CHAT
 from meshd.routing.attempts.plan import AttemptStep, GiveUp, RequestPlan, Wait
 from meshd.routing.availability import recovery
 from meshd.routing.availability.state import Availability
+from meshd.routing.standing import LONGEST_RETRY
 from meshd.routing.table.policies import DeactivationPolicy, RecoveryPolicy, RetryPolicy
 from meshd.routing.table.specs import KeySpec, ProviderSpec, RateSpec
 from meshd.sdk.provider import FailureKind
@@ -182,6 +183,6 @@ def test_who_waits_for_room_that_is_far_tests_what_was_told_to_be_left_alone_whe
     step = plan.next(made.now)
     if isinstance(step, Wait):
         assert step.until is not None
-        assert step.until <= made.now + recovery.LONGEST_RETRY
+        assert step.until <= made.now + LONGEST_RETRY
         step = plan.next(step.until)
     assert tried(step).model.id == "q.b"

@@ -6,7 +6,8 @@ import pytest
 
 from meshd.core.cause import Cause, Why
 from meshd.routing.availability import consequences, probes
-from meshd.routing.availability.state import INDEFINITELY, Change
+from meshd.routing.availability.state import Change
+from meshd.routing.standing import INDEFINITELY
 from meshd.routing.table.policies import DeactivationPolicy, RecoveryPolicy, RetryPolicy
 from meshd.routing.table.specs import PoolSpec, ProviderSpec
 from meshd.sdk.provider import FailureKind, ProviderFailure

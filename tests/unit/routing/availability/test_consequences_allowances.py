@@ -11,8 +11,9 @@ from meshd.core.cause import Cause, UsedLimit, Why
 from meshd.core.durations import format_duration
 from meshd.core.events import EventType
 from meshd.routing.availability import consequences, interventions, probes, recovery, used_up
-from meshd.routing.availability.state import INDEFINITELY, Change
+from meshd.routing.availability.state import Change
 from meshd.routing.budgets.accounts import Alert
+from meshd.routing.standing import INDEFINITELY
 from meshd.routing.table.policies import RecoveryPolicy
 from meshd.routing.table.specs import Allowance, PoolSpec, ProviderSpec, RoutingTable
 from meshd.sdk.provider import FailureKind, QuotaStatus

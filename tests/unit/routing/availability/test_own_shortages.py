@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from meshd.routing.attempts.plan import Wait
 from meshd.routing.attempts.results import LACK_LONGEST, LACK_PATIENCE
+from meshd.routing.attempts.waiting import Wait
 from meshd.routing.availability import probes
 from meshd.routing.availability.state import availabilities
 from meshd.routing.table.policies import DeactivationPolicy, RetryPolicy

@@ -13,7 +13,8 @@ from hypothesis import strategies as some
 from meshd.core.cause import Cause, Why
 from meshd.routing.availability import interventions, recovery, used_up
 from meshd.routing.availability.recovery import ACTIVE, PROBATION, STANDBY
-from meshd.routing.availability.state import INDEFINITELY, Availability, Change, MeshState
+from meshd.routing.availability.state import Change, MeshState
+from meshd.routing.standing import INDEFINITELY, Availability
 from meshd.routing.table.policies import RecoveryPolicy
 from meshd.routing.table.specs import PoolSpec, RoutingTable
 from meshd.sdk.provider import FailureKind

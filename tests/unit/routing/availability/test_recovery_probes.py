@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from meshd.core.cause import Cause
 from meshd.routing.availability import probes, recovery
-from meshd.routing.availability.state import INDEFINITELY, Availability, Change, availabilities
+from meshd.routing.availability.state import Change, availabilities
+from meshd.routing.standing import INDEFINITELY, Availability
 from meshd.routing.table.policies import DeactivationPolicy, RecoveryPolicy
 from meshd.routing.table.specs import ProviderSpec
 from meshd.sdk.provider import FailureKind, ProviderFailure

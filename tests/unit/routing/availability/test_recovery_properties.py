@@ -11,9 +11,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from meshd.core.cause import Cause
 from meshd.core.events import EventType
 from meshd.routing.availability import consequences, interventions, probes, recovery, used_up
-from meshd.routing.availability.state import INDEFINITELY, Availability, Change, availabilities
+from meshd.routing.availability.state import Change, availabilities
 from meshd.routing.budgets.accounts import Alert
 from meshd.routing.decision.stages.maintenance import ends_in
+from meshd.routing.standing import INDEFINITELY, Availability
 from meshd.routing.table.policies import DeactivationPolicy, RecoveryPolicy
 from meshd.routing.table.specs import Allowance, ProviderSpec
 from meshd.sdk.provider import FailureKind, QuotaStatus

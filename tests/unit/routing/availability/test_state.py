@@ -13,7 +13,8 @@ from meshd.core.cause import Cause, Why
 from meshd.routing.availability import saved
 from meshd.routing.availability import state as states
 from meshd.routing.availability.latencies import Latencies
-from meshd.routing.availability.state import INDEFINITELY, Availability, MeshState, ModelState, ProviderState
+from meshd.routing.availability.state import MeshState, ModelState, ProviderState
+from meshd.routing.standing import INDEFINITELY, Availability
 from meshd.sdk.provider import FailureKind
 from tests.support.routing.causes import USED_UP, resting
 from tests.support.routing.routing_builders import NOW

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from meshd.routing.availability import consequences, recovery, saved
 from meshd.routing.availability import state as states
-from meshd.routing.availability.state import INDEFINITELY, Availability
 from meshd.routing.budgets.windows import ROLLING, Rolling
 from meshd.routing.decision.stages import maintenance
+from meshd.routing.standing import INDEFINITELY, Availability
 from meshd.routing.table.policies import DeactivationPolicy
 from meshd.routing.table.specs import ProviderSpec
 from meshd.sdk.provider import FailureKind

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from meshd.routing.rates.rates import Headroom, NoRoom, RateTicket
+from meshd.routing.rates.headroom import Headroom, NoRoom
+from meshd.routing.rates.records import RateTicket
 from meshd.routing.table.policies import RetryPolicy
 from meshd.routing.table.specs import RateSpec
 from meshd.sdk.provider import RateLimits
-from tests.support.routing.rate_builders import NOW, Room
+from tests.support.routing.rate_builders import Room
+from tests.support.routing.routing_builders import NOW
 
 
 def observe(room: Room, ticket: RateTicket, at: float, **limits: float) -> None:

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from meshd.core.cause import Why, cause_of
+from meshd.routing.rates.headroom import Headroom, NoRoom
 from meshd.routing.rates.key_ring import RestingKey
-from meshd.routing.rates.rates import Headroom, NoRoom, RateTicket
+from meshd.routing.rates.records import RateTicket
 from meshd.routing.table.specs import NO_RATES, KeySpec, ProviderSpec, RateSpec
 from meshd.sdk.provider import FailureKind, RateLimits
 from tests.support.routing.rate_builders import Room

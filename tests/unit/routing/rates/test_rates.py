@@ -6,12 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meshd.routing.rates.rates import EXPECTED_OUTPUT, Headroom, NoRoom
+from meshd.routing.rates.headroom import Headroom, NoRoom
+from meshd.routing.rates.rates import EXPECTED_OUTPUT
 from meshd.routing.request.estimate import Estimate
 from meshd.routing.table.policies import PacingPolicy
 from meshd.routing.table.specs import RateSpec
 from meshd.sdk.provider import RateLimits
-from tests.support.routing.rate_builders import NOW, Room
+from tests.support.routing.rate_builders import Room
+from tests.support.routing.routing_builders import NOW
 
 LATE = 1e-6  # what the arithmetic of floats may be off by
 

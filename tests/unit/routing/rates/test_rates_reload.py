@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from meshd.routing.attempts.plan import Wait
+from meshd.routing.attempts.waiting import Wait
 from meshd.routing.request.question import Question, Requester
 from meshd.routing.table.policies import PacingPolicy
 from meshd.routing.table.specs import AppSpec, KeySpec, PoolSpec, ProviderSpec, RateSpec, RoutingTable

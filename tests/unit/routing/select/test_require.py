@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from meshd.routing.select.expression import SelectionError, unmet
+from meshd.routing.select.attributes import SelectionError
+from meshd.routing.select.require import unmet
 from tests.support.routing.routing_builders import model
 
 SPEC = model(
