@@ -20,7 +20,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from meshd import messages
-from meshd.actors.base import MeshActor
+from meshd.actors.base.actor import MeshActor
 from meshd.actors.config import ConfigActor
 from meshd.actors.router import RouterActor
 from meshd.actors.supervisor import Supervisor

@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 from meshd import messages
-from meshd.actors.base import MeshActor
+from meshd.actors.base.actor import MeshActor
 from meshd.actors.prepare import Prepare
 from meshd.compilation.compile import Directories, Discovered, compile_config
 from meshd.compilation.running_config import RunningConfig

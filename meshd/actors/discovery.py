@@ -15,9 +15,9 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 from meshd import messages
-from meshd.actors.base import SHORTEST_TICK, MeshActor
+from meshd.actors.base.actor import SHORTEST_TICK, MeshActor
+from meshd.actors.base.replies import Asked, DeferringMailbox, Gathering
 from meshd.actors.prepare import Prepare
-from meshd.actors.replies import Asked, DeferringMailbox, Gathering
 from meshd.core.events import EventType
 from meshd.core.mailboxes import Directory
 from meshd.core.records import Event

@@ -10,9 +10,9 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 from meshd import messages
-from meshd.actors.base import MeshActor
+from meshd.actors.base.actor import MeshActor
+from meshd.actors.base.replies import Asked, DeferringMailbox
 from meshd.actors.prepare import Prepare
-from meshd.actors.replies import Asked, DeferringMailbox
 from meshd.core.events import EventType
 from meshd.core.mailboxes import Directory
 from meshd.core.records import Event

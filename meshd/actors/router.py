@@ -11,7 +11,7 @@ import logging
 from typing import Any, ClassVar
 
 from meshd import messages
-from meshd.actors.loop import LoopActor
+from meshd.actors.base.loop import LoopActor
 from meshd.actors.prepare import Prepare
 from meshd.compilation.running_config import RunningConfig
 from meshd.connectors.registry import ConnectorRegistry

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 from meshd import messages
-from meshd.actors.base import MeshActor
+from meshd.actors.base.actor import MeshActor
 from meshd.actors.prepare import Prepare
 from meshd.compilation.secret_sources import secret_sources
 from meshd.connectors.secrets.resolver import Looked, SecretResolver

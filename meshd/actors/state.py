@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from meshd import messages
-from meshd.actors.base import MeshActor
+from meshd.actors.base.actor import MeshActor
 from meshd.actors.prepare import Prepare
 from meshd.core.events import EventType
 from meshd.core.mailboxes import Directory

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from meshd import messages
-from meshd.actors.base import SUPERVISOR, MeshActor
+from meshd.actors.base.actor import SUPERVISOR, MeshActor
 from meshd.core.events import EventType
 from meshd.core.mailboxes import Directory
 from meshd.core.records import Event

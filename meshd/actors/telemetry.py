@@ -15,9 +15,9 @@ from typing import Any, ClassVar
 import msgspec
 
 from meshd import messages
-from meshd.actors.base import MeshActor
+from meshd.actors.base.actor import MeshActor
+from meshd.actors.base.replies import Forward
 from meshd.actors.prepare import Prepare
-from meshd.actors.replies import Forward
 from meshd.core.mailboxes import Directory
 from meshd.core.records import Event, Outcome
 from meshd.spend.recovered import COVERED, LOOK_BACK, LOST, MOST_SEEN, Covered, LostAttempt

@@ -119,7 +119,7 @@ def test_no_event_loop_for_a_new_life_is_a_failure_like_others(mesh, short, even
             raise OSError(errno.EMFILE, "Too many open files")
         return real()
 
-    monkeypatch.setattr("meshd.actors.loop.uvloop.new_event_loop", full)
+    monkeypatch.setattr("meshd.actors.base.loop.uvloop.new_event_loop", full)
     mesh.tell("router", Poison())
     restarted(mesh, eventually, 3)
     with modelmesh.OpenAIClient(short / "s", timeout=20) as client:

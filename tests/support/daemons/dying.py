@@ -39,7 +39,7 @@ def _life(mesh: Any, name: str) -> dict[str, Any]:
 
 def poisonous(monkeypatch: Any, *, at_once: bool = True) -> None:
     """Every actor raises at Poison. at_once: it is started again without delay, however often it dies."""
-    from meshd.actors.base import MeshActor
+    from meshd.actors.base.actor import MeshActor
 
     def handle(self: MeshActor, message: Any) -> Any:
         if isinstance(message, Poison):

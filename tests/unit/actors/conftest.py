@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from meshd import messages
-from meshd.actors.base import MeshActor
+from meshd.actors.base.actor import MeshActor
 from meshd.core.mailboxes import Directory
 
 

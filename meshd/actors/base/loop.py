@@ -20,7 +20,7 @@ import uvloop
 from pykka.messages import _ActorStop
 
 from meshd import messages
-from meshd.actors.base import MeshActor
+from meshd.actors.base.actor import MeshActor
 from meshd.core.mailboxes import ActorUnavailable, Directory, Envelope
 
 logger = logging.getLogger("meshd.actors")
