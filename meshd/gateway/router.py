@@ -35,7 +35,7 @@ from meshd.gateway.reports.outcomes import Outcomes
 from meshd.gateway.reports.state_publisher import StatePublisher
 from meshd.gateway.requests import arrival
 from meshd.gateway.requests.first_lists import FirstLists
-from meshd.gateway.requests.hooks import HookChain, HookedRequest
+from meshd.gateway.requests.hooks.chain import HookChain, HookedRequest
 from meshd.gateway.runtime import Runtime
 from meshd.gateway.upkeep import wall_clock
 from meshd.gateway.upkeep.health_reports import HealthReports

@@ -12,7 +12,7 @@ from meshd.formats.openai.format import OPENAI
 from meshd.gateway.frontends.exchange import Request
 from meshd.gateway.requests.outcome import outcome
 from meshd.gateway.requests.request import InferenceRequest
-from meshd.gateway.requests.stream_delivery import Delivery
+from meshd.gateway.requests.streams.delivery import Delivery
 from meshd.gateway.requests.token_counting import Body
 from meshd.gateway.runtime import Runtime
 from meshd.routing.attempts.plan import RequestPlan

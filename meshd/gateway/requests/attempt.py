@@ -23,8 +23,8 @@ from meshd.core.needs import OUTPUT_LIMITS, RequestNeeds
 from meshd.core.prices import units_of
 from meshd.core.records import Outcome
 from meshd.gateway.frontends.exchange import ClientGone
-from meshd.gateway.requests import stream_relay
-from meshd.gateway.requests.stream_delivery import Delivery
+from meshd.gateway.requests.streams.delivery import Delivery
+from meshd.gateway.requests.streams.relay import Broken, failure_of_bug, relay
 from meshd.gateway.requests.usage_meter import UsageMeter
 from meshd.gateway.runtime import Runtime
 from meshd.host import clock
@@ -85,7 +85,7 @@ class Plan(Protocol):
 
 
 class Hooks(Protocol):
-    """What hears of a request between app and model (`hooks.py`)."""
+    """What hears of a request between app and model (`hooks/chain.py`)."""
 
     async def before_attempt(self, step: AttemptStep) -> None:
         """Raises ClientGone if the app has been refused."""
@@ -161,7 +161,7 @@ class UpstreamAttempt:
         self.first_token: float | None = None
         self.took: float | None = None
         self.failure: ProviderFailure | None = None
-        self.broken: stream_relay.Broken | None = None
+        self.broken: Broken | None = None
         self._asked: ProviderSettings | None = None  # what its provider was asked with
         self._written = False  # in the journal
         self._short = False  # the app's own deadline leaves it less time than the mesh would give it
@@ -194,14 +194,14 @@ class UpstreamAttempt:
         except ProviderFailure as failure:
             self._failed(failure)
             return Fate.AGAIN
-        except stream_relay.Broken as broken:
+        except Broken as broken:
             return self._broke(broken)
         except (asyncio.CancelledError, ClientGone):
             self._given_up()
             raise
         except Exception as error:  # a connector's bug must not leave the app hanging
             logger.exception("connector %s failed unexpectedly", step.model.provider)
-            self._failed(stream_relay.bug(error))
+            self._failed(failure_of_bug(error))
             return Fate.AGAIN
         self._succeeded()
         return Fate.ANSWERED
@@ -233,14 +233,14 @@ class UpstreamAttempt:
                     if call.stream:
                         delivery = self.context.delivery
                         assert delivery is not None, "nothing takes the stream"
-                        await stream_relay.relay(provider, call, delivery, self.meter.count_event, self.commit)
+                        await relay(provider, call, delivery, self.meter.count_event, self.commit)
                         return
                     answer = await provider.execute(call)
             except TimeoutError:
                 patience = call.timeout if self.first_token is not None else patience
                 failure = ProviderFailure(FailureKind.TIMEOUT, f"no answer within {patience:g} s")
                 if self.first_token is not None:
-                    raise stream_relay.Broken(failure) from None
+                    raise Broken(failure) from None
                 raise failure from None
         self.headers = answer.headers
         self.meter.count_answer(answer)
@@ -387,7 +387,7 @@ class UpstreamAttempt:
             plan.failed(failure, now, self.duration, step=self.step, usage=usage, begun=begun)
         self._settle(False)
 
-    def _broke(self, broken: stream_relay.Broken) -> Fate:
+    def _broke(self, broken: Broken) -> Fate:
         """The app has part of the answer: may another model continue it?"""
         self.broken = broken
         self._failed(broken.failure, begun=True)

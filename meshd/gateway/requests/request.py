@@ -23,7 +23,7 @@ from meshd.gateway.frontends.exchange import ClientGone, Reply, Request
 from meshd.gateway.requests.attempt import Fate, Hooks, UpstreamAttempt
 from meshd.gateway.requests.hedging import Race, hedge_delay
 from meshd.gateway.requests.outcome import Served, outcome
-from meshd.gateway.requests.stream_delivery import Delivery
+from meshd.gateway.requests.streams.delivery import Delivery
 from meshd.gateway.requests.token_counting import Body, count_all
 from meshd.gateway.runtime import Runtime
 from meshd.host import clock

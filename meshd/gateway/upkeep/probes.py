@@ -12,8 +12,8 @@ import logging
 
 from meshd import messages
 from meshd.gateway.actors import Tell
-from meshd.gateway.requests import stream_relay
 from meshd.gateway.requests.attempt import OVERTIME
+from meshd.gateway.requests.streams.relay import failure_of_bug
 from meshd.gateway.runtime import Runtime
 from meshd.gateway.upkeep.token_probe import NotSent, ask_one_token
 from meshd.host import clock
@@ -72,7 +72,7 @@ class Probes:
             error, kind = f"no answer within {message.timeout:g} s", FailureKind.TIMEOUT
         except Exception as bug:
             logger.exception("probing %s failed unexpectedly", message.provider)
-            failed = stream_relay.bug(bug)
+            failed = failure_of_bug(bug)
             error, kind = failed.message, failed.kind
         latency = clock.now() - began
         known = self._runtime.state.provider(message.provider).answering

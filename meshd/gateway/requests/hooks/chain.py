@@ -20,7 +20,7 @@ import msgspec
 from meshd.core.exception_text import one_line
 from meshd.core.records import Outcome
 from meshd.gateway.frontends.exchange import ClientGone, Reply, Request
-from meshd.gateway.requests.hook_answers import (
+from meshd.gateway.requests.hooks.answers import (
     are_events,
     changed_body,
     error_of,

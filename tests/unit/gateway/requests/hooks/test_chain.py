@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from meshd.gateway.requests.hooks import HookedRequest
+from meshd.gateway.requests.hooks.chain import HookedRequest
 from meshd.routing.table.policies import CachePolicy, RetryPolicy
 from meshd.routing.table.specs import PoolSpec
 from meshd.sdk.hooks import Answer, Change, Hook, Power, Refusal

@@ -16,7 +16,7 @@ from contextlib import aclosing
 from typing import Any
 
 from meshd.gateway.frontends.exchange import ClientGone, not_read
-from meshd.gateway.requests.stream_delivery import Delivery
+from meshd.gateway.requests.streams.delivery import Delivery
 from meshd.host.shortages import lack_of
 from meshd.sdk.provider import FailureKind, Provider, ProviderCall, ProviderFailure, StreamEvent
 from modelmesh.errors import MeshError
@@ -86,7 +86,7 @@ async def relay(
         if held is not None:
             raise
         logger.exception("connector %s failed unexpectedly in a stream", provider.name)
-        raise Broken(bug(error)) from None
+        raise Broken(failure_of_bug(error)) from None
     if held is not None:
         raise ProviderFailure(FailureKind.BAD_ANSWER, "the stream ended without any content", status=200)
 
@@ -97,7 +97,7 @@ def _events(provider: Provider, call: ProviderCall) -> Any:
     return stream
 
 
-def bug(error: Exception) -> ProviderFailure:
+def failure_of_bug(error: Exception) -> ProviderFailure:
     """The failure for an exception that a connector must not raise."""
     lack = lack_of(error)
     if lack is not None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as some
 
 from meshd.core.needs import RequestNeeds
 from meshd.formats.openai import wire
-from meshd.gateway.requests.stream_delivery import Delivery
+from meshd.gateway.requests.streams.delivery import Delivery
 from meshd.operations.chat import CHAT
 from meshd.operations.completion import COMPLETION
 from meshd.routing.table.policies import StreamPolicy

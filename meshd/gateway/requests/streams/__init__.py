@@ -1,0 +1,1 @@
+"""Streams: from a provider to the app, over as many attempts as needed."""
