@@ -28,8 +28,8 @@ from meshd.config.schema import RootConfig
 from meshd.config.schema_walk import prune
 from meshd.config.write import dumping
 from meshd.config.write.difference import describe_difference
-from meshd.core.key_path import Path, dotted
-from meshd.core.redaction import is_secret_path, redact
+from meshd.core.text.key_path import Path, dotted
+from meshd.core.text.redaction import is_secret_path, redact
 from modelmesh.errors import ConfigurationError
 
 if TYPE_CHECKING:

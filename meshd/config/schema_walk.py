@@ -17,7 +17,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from meshd.config.schema.base import NotBuiltYet, OpenSection, marker_of
-from meshd.core.key_path import Path
+from meshd.core.text.key_path import Path
 from modelmesh.wording import likeliest
 
 Report = Callable[[Path, str, str | None], None]

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
-from meshd.core.exception_text import one_line
+from meshd.core.text.exceptions import one_line
 from meshd.sdk.connector import SECRET_STORE, STORAGE
 from meshd.sdk.secrets import SecretMissing, SecretStore, SecretStoreError
 from meshd.sdk.storage import Storage, StorageError, StoredStat

@@ -10,7 +10,7 @@ from typing import Any
 
 from meshd.connectors.contained import contained
 from meshd.connectors.registry import default_registry
-from meshd.core.exception_text import one_line
+from meshd.core.text.exceptions import one_line
 from meshd.sdk.connector import SECRET_STORE
 from meshd.sdk.secrets import SecretStoreError
 from meshd.sdk.storage import StorageError

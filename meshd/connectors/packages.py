@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from importlib.metadata import EntryPoint, PackageNotFoundError, distribution, entry_points
 from typing import Any
 
-from meshd.core.exception_text import one_line
+from meshd.core.text.exceptions import one_line
 from meshd.sdk.connector import DISTRIBUTION, ENTRY_POINTS, TYPES, ConnectorSpec, load
 
 _ID = re.compile(r"[a-z0-9][a-z0-9-]*(\.[a-z0-9][a-z0-9-]*)+")

@@ -14,7 +14,7 @@ from functools import cache
 
 from meshd.connectors import packages
 from meshd.connectors.packages import Fault
-from meshd.core.exception_text import one_line
+from meshd.core.text.exceptions import one_line
 from meshd.sdk.connector import BASES, PROVIDER, TYPES, ConnectorSpec, load
 from modelmesh.errors import ConfigurationError
 from modelmesh.wording import nearest

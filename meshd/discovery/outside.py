@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from itertools import islice
 from urllib.parse import urlsplit
 
-from meshd.core.exception_text import one_line
+from meshd.core.text.exceptions import one_line
 from meshd.sdk.discovery import Discovery, FoundServer
 from meshd.sdk.provider import ModelListing
 

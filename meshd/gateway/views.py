@@ -16,7 +16,7 @@ import msgspec
 from meshd.core.member_key import member_key
 from meshd.core.money import dollars
 from meshd.core.needs import RequestNeeds
-from meshd.core.redaction import redact_url
+from meshd.core.text.redaction import redact_url
 from meshd.gateway.reports.state_publisher import amount_of
 from meshd.operations.known import usual
 from meshd.routing.availability import recovery

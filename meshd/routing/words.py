@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from meshd.core.cause import Cause, UsedLimit, Why
-from meshd.core.durations import format_duration
 from meshd.core.money import dollars
+from meshd.core.text.durations import format_duration
 
 
 def words(why: Why) -> str:

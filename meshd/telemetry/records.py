@@ -10,9 +10,9 @@ from typing import Any
 
 import msgspec
 
-from meshd.core.durations import format_duration
 from meshd.core.money import dollars
 from meshd.core.records import Event, Outcome
+from meshd.core.text.durations import format_duration
 from meshd.messages import LogWritten
 from meshd.sdk.observability import Entry
 from meshd.telemetry.redaction import Redactor

@@ -74,7 +74,7 @@ def at_hand() -> tuple[MeshConfig, str]:
 
 def _resolved(config: MeshConfig) -> dict[str, Any]:
     """Every section with its defaults, secrets masked."""
-    from meshd.core.redaction import redact
+    from meshd.core.text.redaction import redact
 
     views: dict[str, dict[str, Any]] = {
         "providers": dict(config.providers),

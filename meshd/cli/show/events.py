@@ -9,8 +9,8 @@ import typer
 
 from meshd.cli import daemon, helping
 from meshd.cli.screen import output as out
-from meshd.core.durations import format_duration
 from meshd.core.events import EventType
+from meshd.core.text.durations import format_duration
 from modelmesh.wording import no_such
 
 app = helping.Commands()

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from meshd.config.schema_walk import Report
-from meshd.core.key_path import Path
+from meshd.core.text.key_path import Path
 from meshd.host import users
 from meshd.routing.table.access import DEFAULT_APP
 from meshd.routing.table.capabilities import PREDEFINED_POOLS, CapabilityTree

@@ -23,8 +23,8 @@ from meshd.config.schema.providers import ProviderConfig
 from meshd.config.schema.stores import SecretsConfig, StorageConfig
 from meshd.config.schema_walk import Report, keys_of, suggest_key
 from meshd.connectors.registry import ConnectorRegistry
-from meshd.core.key_path import Path
-from meshd.core.redaction import is_secret_path
+from meshd.core.text.key_path import Path
+from meshd.core.text.redaction import is_secret_path
 from meshd.sdk.connector import ConnectorSpec
 
 _REFERENCE = re.compile(r"\$\{[^}]*\}")

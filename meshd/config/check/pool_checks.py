@@ -11,7 +11,7 @@ from typing import Any
 from zoneinfo import ZoneInfo, available_timezones
 
 from meshd.config.schema_walk import Report
-from meshd.core.key_path import Path
+from meshd.core.text.key_path import Path
 from meshd.routing.decision.stages.maintenance import parse_maintenance
 from meshd.routing.select.attributes import SelectionError
 from meshd.routing.select.expression import compile_selection

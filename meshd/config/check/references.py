@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from meshd.config.check.problems import Problem
-from meshd.core.key_path import Path, dotted
-from meshd.core.redaction import is_secret_path
+from meshd.core.text.key_path import Path, dotted
+from meshd.core.text.redaction import is_secret_path
 from modelmesh.wording import likeliest
 
 _OPEN = re.compile(r"\$\{([A-Za-z_]+):")

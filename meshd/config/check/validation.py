@@ -21,8 +21,8 @@ from meshd.config.check.problems import Problem, line_of
 from meshd.config.schema import LOCAL_SERVERS, RootConfig
 from meshd.config.schema_walk import find_faults, prune
 from meshd.connectors.registry import ConnectorRegistry
-from meshd.core.key_path import Path, dotted
-from meshd.core.redaction import is_secret_path
+from meshd.core.text.key_path import Path, dotted
+from meshd.core.text.redaction import is_secret_path
 from meshd.routing.table.capabilities import CapabilityTree
 from modelmesh.wording import likeliest
 

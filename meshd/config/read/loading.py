@@ -16,7 +16,7 @@ from typing import Any
 
 from meshd.config.check.problems import Problem
 from meshd.config.read.characters import UnreadableText, odd_character, odd_name, odd_value, plain, read_file
-from meshd.core.key_path import Path, dotted
+from meshd.core.text.key_path import Path, dotted
 
 _ENDINGS = {".toml": "toml", ".json": "json"}
 _MOST_NODES = 300_000

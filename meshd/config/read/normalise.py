@@ -10,7 +10,7 @@ from typing import Any
 
 from meshd.config.check.problems import Problem, line_of
 from meshd.config.read.loading import Lines
-from meshd.core.key_path import Path, dotted
+from meshd.core.text.key_path import Path, dotted
 
 _NAMED = ("providers", "models", "pools", "apps")
 _NESTED = ("providers", "pools")

@@ -15,7 +15,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from meshd.core.key_path import Path
+from meshd.core.text.key_path import Path
 
 Written = Mapping[Path, str]
 

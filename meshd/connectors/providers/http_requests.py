@@ -14,7 +14,7 @@ from urllib.parse import quote
 from multidict import CIMultiDict
 from yarl import URL
 
-from meshd.core.redaction import redact_url
+from meshd.core.text.redaction import redact_url
 from meshd.formats.errors.wrong_address import without_endpoint
 from meshd.formats.openai.quota import QuotaQuirk
 from meshd.formats.protocol import Address, ProviderSide

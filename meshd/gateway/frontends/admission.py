@@ -13,8 +13,8 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 
 from meshd.core.caller import Caller
-from meshd.core.durations import ASK_AGAIN_IN
 from meshd.core.fair_eviction import Shares
+from meshd.core.text.durations import ASK_AGAIN_IN
 from meshd.gateway.frontends.exchange import Answer, Reply, Request
 from modelmesh.errors import (
     InvalidRequestError,

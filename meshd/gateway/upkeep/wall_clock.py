@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from meshd.core.durations import format_duration
+from meshd.core.text.durations import format_duration
 from meshd.routing.availability import recovery
 from meshd.routing.availability.state import MeshState
 

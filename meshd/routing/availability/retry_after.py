@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from meshd.core.durations import format_duration
+from meshd.core.text.durations import format_duration
 from meshd.routing.table.policies import RecoveryPolicy, RetryPolicy
 from meshd.sdk.provider import FailureKind, ProviderFailure
 

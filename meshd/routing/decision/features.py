@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from meshd.core.durations import format_duration
+from meshd.core.text.durations import format_duration
 from meshd.routing.request.features import CALLED, REMEMBERED, used
 
 if TYPE_CHECKING:

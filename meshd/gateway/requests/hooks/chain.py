@@ -17,8 +17,8 @@ from typing import Any
 
 import msgspec
 
-from meshd.core.exception_text import one_line
 from meshd.core.records import Outcome
+from meshd.core.text.exceptions import one_line
 from meshd.gateway.frontends.exchange import ClientGone, Reply, Request
 from meshd.gateway.requests.hooks.answers import (
     are_events,

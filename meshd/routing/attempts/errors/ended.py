@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from meshd.core.durations import format_duration
+from meshd.core.text.durations import format_duration
 from meshd.routing.attempts.course import Course
 from meshd.routing.attempts.errors.no_model import Consulted, none_left
 from meshd.routing.attempts.errors.provider import (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from meshd.core.durations import ASK_AGAIN_IN, format_duration
+from meshd.core.text.durations import ASK_AGAIN_IN, format_duration
 from meshd.routing.decision.pipeline import Decision, Pipeline
 from meshd.routing.decision.stages.base import Drop, listed
 from meshd.routing.request.question import Question

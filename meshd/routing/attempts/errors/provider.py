@@ -6,8 +6,8 @@ import json
 import re
 from typing import Any
 
-from meshd.core.durations import ASK_AGAIN_IN, format_duration
 from meshd.core.records import Attempt
+from meshd.core.text.durations import ASK_AGAIN_IN, format_duration
 from meshd.routing.standing import Availability
 from meshd.routing.table.specs import ModelSpec, ProviderSpec
 from meshd.sdk.provider import FailureKind, ProviderFailure

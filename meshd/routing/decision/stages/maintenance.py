@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 
 from cronsim import CronSim, CronSimError
 
-from meshd.core.durations import format_duration
+from meshd.core.text.durations import format_duration
 from meshd.routing.availability.recovery import STANDBY
 from meshd.routing.availability.state import MeshState
 from meshd.routing.decision.stages.base import ModelStatus, Stage

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
 
-from meshd.core.exception_text import one_line
 from meshd.core.money import dollars
+from meshd.core.text.exceptions import one_line
 from meshd.routing.decision.strategies.base import ByRequest, Context, Strategy
 from meshd.routing.request.features import used
 from meshd.routing.request.question import Question

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from meshd.core.cause import Cause, UsedLimit, Why
-from meshd.core.durations import format_duration
 from meshd.core.events import EventType
+from meshd.core.text.durations import format_duration
 from meshd.routing.availability import consequences, interventions, probes, recovery, used_up
 from meshd.routing.availability.state import Change
 from meshd.routing.budgets.accounts import Alert

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from meshd.core.key_path import Path
+from meshd.core.text.key_path import Path
 
 MASK = "•••"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from meshd.core.durations import format_duration
+from meshd.core.text.durations import format_duration
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 
 from meshd.config import MeshConfig
 from meshd.connectors.providers.openai import OpenAIProvider
-from meshd.core.redaction import MASK, redact, redact_url
+from meshd.core.text.redaction import MASK, redact, redact_url
 from meshd.sdk.provider import ProviderFailure, ProviderSettings
 
 
