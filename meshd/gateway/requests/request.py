@@ -20,6 +20,7 @@ from meshd.core.needs import of_the_rest
 from meshd.core.records import Outcome
 from meshd.gateway.app_identity import Identity
 from meshd.gateway.frontends.exchange import ClientGone, Reply, Request
+from meshd.gateway.reports.request_events import RequestEvents
 from meshd.gateway.requests.attempt import Fate, Hooks, UpstreamAttempt
 from meshd.gateway.requests.hedging import Race, hedge_delay
 from meshd.gateway.requests.outcome import Served, outcome
@@ -71,7 +72,11 @@ class InferenceRequest:
     usage: Usage = _NOTHING
     cost: int = 0  # of all attempts
     corrections: list[str] = field(default_factory=list)  # of implausible usage
+    events: RequestEvents = field(init=False)
     _answered: bool = False
+
+    def __post_init__(self) -> None:
+        self.events = RequestEvents(self.runtime.publisher, self.request.request_id)
 
     # -- life -----------------------------------------------------------------------------------------
 
@@ -136,7 +141,8 @@ class InferenceRequest:
     async def _attempt(self, step: AttemptStep) -> bool:
         """One attempt, or two that race; whether the request is over."""
         if step.rotated_from is not None:
-            self._rotated(step.pool.name, step.rotated_from, step.model.id)
+            self.runtime.state.pool(step.pool.name).rotations += 1
+            self.events.rotated(step, step.rotated_from)
         after = step.pool.hedge_after if self.operation.hedged else None
         delay = hedge_delay(after, self._latencies(step.model)) if after is not None else None
         if delay is None or step.wait or self.delivery.begun:
@@ -193,7 +199,8 @@ class InferenceRequest:
         if attempt.first_token is not None and self.first_token is None:
             self.first_token = attempt.first_token
         if attempt.meter.replaced:
-            self._correct(step, attempt.meter.replaced)
+            self.corrections.append(f"{step.model.id}: {attempt.meter.replaced}")
+            self.events.usage_replaced(step, attempt.meter.replaced)
         if attempt.took is not None:
             self._note_latency(attempt, attempt.took)
         self._tell_changes()
@@ -213,14 +220,6 @@ class InferenceRequest:
             self.runtime.state.model(model.id).requests -= 1
             self.runtime.state.provider(model.provider).requests -= 1
         self.runtime.outcomes.attempt_failed(model.provider, failure)
-
-    def _correct(self, step: AttemptStep, replaced: str) -> None:
-        """A provider reported implausible usage."""
-        model, usage = step.model, step.usage
-        self.corrections.append(f"{model.id}: {replaced}")
-        ids = {"pool": step.pool.name, "model": model.id, "provider": model.provider} | self._id()
-        counted = {"tokens_in": usage.input_tokens, "tokens_out": usage.output_tokens}
-        self.runtime.publisher.event(EventType.USAGE_REPLACED, "warning", ids, replaced, counted)
 
     def _tell_changes(self) -> None:
         if self.plan.changes:
@@ -257,31 +256,14 @@ class InferenceRequest:
         self.delivery.add_usage(usage)
         self.plan.needs = of_the_rest(self.plan.needs, self.delivery.text_since, usage.output_tokens)
         self.delivery.go_on()
-        ids = {"pool": attempt.step.pool.name, "model": attempt.step.model.id, "provider": attempt.step.model.provider}
-        self.runtime.publisher.event(EventType.STREAM_CONTINUED, "warning", ids | self._id(), failure.message,
-                        {"pieces": self.delivery.pieces})  # fmt: skip
+        self.events.continued(attempt.step, failure.message, self.delivery.pieces)
 
     def _second(self, first: AttemptStep) -> AttemptStep | None:
         """The step of an attempt beside the first."""
         second = self.plan.hedge(clock.now())
-        if second is None:
-            return None
-        ids = {"pool": first.pool.name, "model": second.model.id} | self._id()
-        changed = {"from": first.model.id, "to": second.model.id}
-        self.runtime.publisher.event(
-            EventType.REQUEST_HEDGED, "info", ids, f"{first.model.id} has not answered yet", changed
-        )
+        if second is not None:
+            self.events.hedged(first, second)
         return second
-
-    def _rotated(self, pool: str, before: str, after: str) -> None:
-        self.runtime.state.pool(pool).rotations += 1
-        self.runtime.publisher.event(
-            EventType.MODEL_ROTATED, ids={"pool": pool, "model": after}, reason=f"{before} → {after}",
-            changed={"from": before, "to": after},
-        )  # fmt: skip
-
-    def _id(self) -> dict[str, str]:
-        return {"request": self.request.request_id.hex()}
 
     # -- the end --------------------------------------------------------------------------------------
 
