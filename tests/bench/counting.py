@@ -60,7 +60,7 @@ def _main() -> None:
                 super()._actor_loop_running()
             Path(os.environ[FILE]).write_text(json.dumps(vars(steps)))
 
-    mesh.RouterActor = Counted  # type: ignore[misc]
+    mesh.RouterActor = Counted
     sys.exit(main())
 
 

@@ -106,12 +106,12 @@ def process(
             child.kill()
             child.wait()
         if log:
-            out.close()  # type: ignore[union-attr]
+            out.close()
 
 
 def wait_for(condition: object, what: str, seconds: float = 20.0) -> None:
     deadline = time.monotonic() + seconds
-    while not condition():  # type: ignore[operator]
+    while not condition():
         if time.monotonic() > deadline:
             raise TimeoutError(f"{what} did not come within {seconds:g} s")
         time.sleep(0.005)

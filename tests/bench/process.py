@@ -79,7 +79,7 @@ def reload_under_load() -> list[Figure]:
 def _edit(control: object, daemon: places.Daemon, config: dict[str, object], number: int) -> float:
     """Change the file as an editor does, wait until the daemon has seen it by itself; how long the reload took."""
     before = _last(control)
-    config["pools"]["chat"]["retry"] = {"max_attempts": 1 + number % 3}  # type: ignore[index]
+    config["pools"]["chat"]["retry"] = {"max_attempts": 1 + number % 3}
     draft = daemon.config.with_suffix(".new")
     draft.write_text(json.dumps(config))
     draft.replace(daemon.config)
@@ -101,5 +101,5 @@ def _reload_alone() -> float:
 
 def _last(control: object) -> dict[str, object]:
     time.sleep(0.005)
-    status: dict[str, dict[str, object]] = control.mesh.request("GET", "/mesh/v1/status").to_dict()  # type: ignore[attr-defined]
+    status: dict[str, dict[str, object]] = control.mesh.request("GET", "/mesh/v1/status").to_dict()
     return status["last_reload"]

@@ -30,7 +30,7 @@ def first_token() -> list[Figure]:
         def first(client: object, model: str) -> float:
             began = time.perf_counter()
             taken = 0.0
-            for chunk in client.chat.completions.create(model=model, messages=MESSAGES, stream=True):  # type: ignore[attr-defined]
+            for chunk in client.chat.completions.create(model=model, messages=MESSAGES, stream=True):
                 if not taken and chunk.choices and chunk.choices[0].delta.content:
                     taken = time.perf_counter() - began
             return taken
@@ -84,7 +84,7 @@ class _Seen:
 
 async def _all(open_all: object) -> _Seen:
     seen = _Seen()
-    for received in await open_all():  # type: ignore[operator]
+    for received in await open_all():
         seen.stream(received)
     return seen
 

@@ -45,7 +45,7 @@ async def make(tmp_path: Path) -> AsyncIterator[Make]:
 
     def build(program: str = SERVES, **options: object) -> ChildServer:
         options = {"runtime_dir": str(tmp_path / "run")} | options
-        child = ChildServer("m", lambda socket: ["-c", program, socket], **options)  # type: ignore[arg-type]
+        child = ChildServer("m", lambda socket: ["-c", program, socket], **options)
         made.append(child)
         return child
 

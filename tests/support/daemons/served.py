@@ -33,7 +33,7 @@ class Served:
 
     def accept(self, exchange: Request) -> None:
         exchange.begun = True
-        exchange.task = asyncio.ensure_future(asyncio.Event().wait())  # type: ignore[assignment]
+        exchange.task = asyncio.ensure_future(asyncio.Event().wait())
         self.accepted.append(exchange)
 
     def allow(self, message_size: int) -> None:

@@ -28,7 +28,7 @@ def start(socket_path: str) -> Iterator[Callable[..., FakeDaemon]]:
     daemons: list[FakeDaemon] = []
 
     def begin(*args: object, **options: object) -> FakeDaemon:
-        daemons.append(FakeDaemon(socket_path, *args, **options))  # type: ignore[arg-type]
+        daemons.append(FakeDaemon(socket_path, *args, **options))
         return daemons[-1]
 
     yield begin

@@ -300,7 +300,7 @@ def test_views_are_immutable() -> None:
     from pydantic import ValidationError
 
     with pytest.raises(ValidationError):
-        MeshConfig(RAW).daemon.watch = False  # type: ignore[misc]
+        MeshConfig(RAW).daemon.watch = False
 
 
 def test_raw_is_not_the_callers() -> None:

@@ -81,7 +81,7 @@ def test_keys_among_systemds_credentials(registry: ConnectorRegistry, tmp_path: 
 
 
 @pytest.mark.parametrize("installed", [nothing, everything])
-def test_the_commented_file_says_the_same(registry: ConnectorRegistry, installed) -> None:  # type: ignore[no-untyped-def]
+def test_the_commented_file_says_the_same(registry: ConnectorRegistry, installed) -> None:
     config = zero_config({"ZETA_KEY": "x"}, installed=installed, registry=registry)
     text = commented_yaml(config)
     again = MeshConfig.from_text(text)

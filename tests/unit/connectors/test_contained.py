@@ -34,11 +34,11 @@ def raises(error: BaseException) -> Callable[..., Any]:
 
 
 def store(answer: Callable[..., Any]) -> SecretStore:
-    return contained("secret-store", "acme.store.v1", Rude(answer))  # type: ignore[no-any-return]
+    return contained("secret-store", "acme.store.v1", Rude(answer))
 
 
 def storage(answer: Callable[..., Any]) -> Storage:
-    return contained("storage", "acme.storage.v1", Rude(answer))  # type: ignore[no-any-return]
+    return contained("storage", "acme.storage.v1", Rude(answer))
 
 
 def test_a_store_never_shows_what_an_exception_says(caplog: pytest.LogCaptureFixture) -> None:

@@ -182,7 +182,7 @@ def test_a_server_the_configuration_names_is_not_touched() -> None:
         skipped.append(skip(row("ollama", 11434), "127.0.0.1", 11434))
         return []
 
-    watch = LocalWatch({}, rows=lambda: [row("ollama", 11434)], find=find)  # type: ignore[list-item]
+    watch = LocalWatch({}, rows=lambda: [row("ollama", 11434)], find=find)
     by_url = {"x": ("openai-compatible.v1", "http://localhost:11434/v1")}
     for configured in ({}, by_url, {"y": ("ollama.local.v1", None)}):
         watch.configure(generation(**configured))
@@ -239,7 +239,7 @@ def test_an_odd_list_takes_nothing_away(odd: tuple[int, dict[str, Any]], body: b
     port, answers = odd
     good = json.dumps(models("a", "b", owned_by="library")).encode()
     answers["/v1/models"] = (200, good)
-    watch = LocalWatch({}, rows=lambda: [row("ollama", port)])  # type: ignore[list-item]
+    watch = LocalWatch({}, rows=lambda: [row("ollama", port)])
     watch.configure(generation())
     (came,) = watch.scanned(watch.look())
     assert came.new == ("a", "b")
@@ -255,7 +255,7 @@ def test_one_that_is_gone_for_several_looks_goes() -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = int(free.getsockname()[1])
-    watch = LocalWatch({}, rows=lambda: [row("ollama", port)])  # type: ignore[list-item]
+    watch = LocalWatch({}, rows=lambda: [row("ollama", port)])
     watch.configure(generation())
     watch.scanned([server("a", port=port)])
     assert watch.scanned(watch.look()) == []
@@ -266,7 +266,7 @@ def test_one_that_is_gone_for_several_looks_goes() -> None:
 def test_one_that_was_not_asked_for_want_of_time_stays() -> None:
     clock = iter([0.0, *[1e9] * 50])
     known = server("a", port=1)
-    found = find_local([row("ollama", 1)], {}, known=[known], now=lambda: next(clock), get=lambda *_: None)  # type: ignore[list-item]
+    found = find_local([row("ollama", 1)], {}, known=[known], now=lambda: next(clock), get=lambda *_: None)
     assert [each.base_url for each in found] == [known.base_url]
 
 

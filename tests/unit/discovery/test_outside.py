@@ -23,7 +23,7 @@ class Given(Discovery):
         self._answer = look
 
     def look(self) -> Iterable[FoundServer]:
-        return self._answer()  # type: ignore[no-any-return]
+        return self._answer()
 
 
 def server(name: str = "lan", url: str = "http://10.0.0.7:8000/v1", *models: str, connector: str = "c") -> FoundServer:
@@ -48,8 +48,8 @@ def test_all_of_them_are_asked() -> None:
         (server("a name"), "the name of a server may hold"),
         (server(url="ftp://x"), "lan has no address of the form"),
         (server(url="http://[::1"), "lan has no address of the form"),
-        (FoundServer("lan", "c", "http://x", ("m",)), "is not a ModelListing"),  # type: ignore[arg-type]
-        (FoundServer("lan", "c", "http://x", [ModelListing(id="m")]), "are not a tuple"),  # type: ignore[arg-type]
+        (FoundServer("lan", "c", "http://x", ("m",)), "is not a ModelListing"),
+        (FoundServer("lan", "c", "http://x", [ModelListing(id="m")]), "are not a tuple"),
         (server(connector="keyed"), "keyed sends a key"),
     ],
 )

@@ -49,9 +49,9 @@ def room() -> WaitingRoom:
 
 
 def join(room: WaitingRoom, plan: Plan) -> asyncio.Task[Any]:
-    step = room.step(plan, clock.now())  # type: ignore[arg-type]
+    step = room.step(plan, clock.now())
     assert isinstance(step, Wait)
-    return asyncio.ensure_future(room.wait(plan, step))  # type: ignore[arg-type]
+    return asyncio.ensure_future(room.wait(plan, step))
 
 
 async def waiting(room: WaitingRoom, *plans: Plan) -> list[asyncio.Task[Any]]:
@@ -65,10 +65,10 @@ async def test_a_request_of_an_app_does_not_pass_another_that_waits_for_the_same
     places: list[Any] = []
     first, second = Plan(places), Plan([GO])  # which fits where the first does not
     (task,) = await waiting(room, first)
-    step = room.step(second, clock.now())  # type: ignore[arg-type]
+    step = room.step(second, clock.now())
     assert isinstance(step, Wait)
     assert second.asked == 0
-    assert room.step(Plan([GO], app="another"), clock.now()) is GO  # type: ignore[arg-type]
+    assert room.step(Plan([GO], app="another"), clock.now()) is GO
     places.append(GO)
     room.freed()
     assert await asyncio.wait_for(task, 5) is GO
@@ -106,14 +106,14 @@ async def test_room_that_was_made_is_offered_to_those_who_wait_before_who_comes(
     (task,) = await waiting(room, Plan(shared))
     shared.append(GO)
     room.freed()  # the round is yet to come
-    assert isinstance(room.step(Plan(shared, app="newcomer"), clock.now()), Wait)  # type: ignore[arg-type]
+    assert isinstance(room.step(Plan(shared, app="newcomer"), clock.now()), Wait)
     assert await asyncio.wait_for(task, 5) is GO
 
 
 async def test_no_place_in_the_queue(room: WaitingRoom) -> None:
     plans = [Plan([], app=str(number)) for number in range(10)]
     tasks = await waiting(room, *plans)
-    answer = await room.wait(Plan([], app="late"), Wait(None, {"m": "full"}))  # type: ignore[arg-type]
+    answer = await room.wait(Plan([], app="late"), Wait(None, {"m": "full"}))
     assert isinstance(answer, GiveUp)
     assert answer.error.status_code == 429
     for task in tasks:

@@ -73,7 +73,7 @@ def stopped() -> None:
 def run(make_loop: Callable[[], asyncio.AbstractEventLoop], work: object) -> object:
     loop = make_loop()
     try:
-        return loop.run_until_complete(asyncio.wait_for(work, 20))  # type: ignore[arg-type]
+        return loop.run_until_complete(asyncio.wait_for(work, 20))
     finally:
         loop.close()
 

@@ -46,7 +46,7 @@ WAYS = {
 }
 
 
-def undone(header: str, coded: bytes, cuts: list[int] = (), limit: int = PIECE) -> bytes:  # type: ignore[assignment]
+def undone(header: str, coded: bytes, cuts: list[int] = (), limit: int = PIECE) -> bytes:
     made = decoder(header)
     if made is None:
         return coded

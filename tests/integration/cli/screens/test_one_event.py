@@ -30,7 +30,7 @@ def test_a_provider_that_goes_and_a_reload_are_told_once(mesh: Any, meshctl: Any
     deadline = time.monotonic() + 40.0
 
     def events() -> list[dict[str, Any]]:
-        return json.loads(meshctl("events", "--json").stdout)["data"]  # type: ignore[no-any-return]
+        return json.loads(meshctl("events", "--json").stdout)["data"]
 
     while not (gone := [event for event in events() if event["ids"].get("provider") == "closed"]):
         assert time.monotonic() < deadline

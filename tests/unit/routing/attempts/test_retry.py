@@ -102,7 +102,7 @@ def test_codes_never_have_a_wrong_request_sent_twice(kind: FailureKind, codes: s
 
 
 def wait(attempt: int = 1, random: float = 0.0, retry_after: float | None = None, **policy: object) -> float:
-    return delay(failure(LIMIT, retry_after=retry_after), RetryPolicy(**policy), attempt, lambda: random)  # type: ignore[arg-type]
+    return delay(failure(LIMIT, retry_after=retry_after), RetryPolicy(**policy), attempt, lambda: random)
 
 
 @pytest.mark.parametrize(("attempt", "ceiling"), [(1, 0.5), (2, 1.0), (3, 2.0), (5, 8.0), (6, 10.0), (5000, 10.0)])

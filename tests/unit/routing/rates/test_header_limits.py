@@ -12,7 +12,7 @@ from tests.support.routing.routing_builders import NOW
 
 
 def observe(room: Room, ticket: RateTicket, at: float, **limits: float) -> None:
-    room.rates.observe(ticket, RateLimits(**limits), NOW + at)  # type: ignore[arg-type]
+    room.rates.observe(ticket, RateLimits(**limits), NOW + at)
 
 
 def test_no_headers_say_nothing():

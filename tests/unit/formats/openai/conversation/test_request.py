@@ -348,4 +348,4 @@ def test_what_openai_cannot_say_is_refused(part: Any) -> None:
 
 def test_records_cannot_be_changed() -> None:
     with pytest.raises(AttributeError):
-        user(Text("a")).model = "other"  # type: ignore[misc]
+        user(Text("a")).model = "other"
