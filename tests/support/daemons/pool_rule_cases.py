@@ -5,6 +5,10 @@ Every model is a provider's only one, and all providers are one scripted upstrea
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 from typing import Any
 
 MESSAGES = [{"role": "user", "content": "hi"}]
@@ -77,3 +81,13 @@ def limit(rows: list[dict[str, Any]], **wanted: Any) -> dict[str, Any]:
     """The one row among limits or budgets that has these values."""
     [row] = (row for row in rows if all(row[key] == value for key, value in wanted.items()))
     return row
+
+
+def meshctl(daemon: Any, *words: str) -> Any:
+    """What it prints with `--json`."""
+    found = subprocess.run(
+        [sys.executable, "-m", "meshd.cli", *words, "--json"],
+        env={**os.environ, "MESH_SOCKET": str(daemon.socket)}, capture_output=True, text=True, timeout=30, check=False,
+    )  # fmt: skip
+    assert found.returncode == 0, found.stderr
+    return json.loads(found.stdout)

@@ -2,28 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
-import sys
 import threading
 
 import pytest
 
 from modelmesh import MeshError
-from tests.support.daemons.pool_rule_cases import MESSAGES, Cases, explain
+from tests.support.daemons.pool_rule_cases import MESSAGES, Cases, explain, meshctl
 
 CENT = {"pricing": {"per_request": 0.01}}
-
-
-def meshctl(daemon, *words):
-    """What it prints with `--json`."""
-    found = subprocess.run(
-        [sys.executable, "-m", "meshd.cli", *words, "--json"],
-        env={**os.environ, "MESH_SOCKET": str(daemon.socket)}, capture_output=True, text=True, timeout=30, check=False,
-    )  # fmt: skip
-    assert found.returncode == 0, found.stderr
-    return json.loads(found.stdout)
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@ load goes, whom an outage sets aside, and what events and statistics say of it."
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import subprocess
@@ -14,7 +13,7 @@ import pytest
 from modelmesh import MeshError
 from tests.support.daemons.clocked import Clock, last_month_end
 from tests.support.daemons.dying import crashing
-from tests.support.daemons.pool_rule_cases import Cases, events, explain, limit, member, provider
+from tests.support.daemons.pool_rule_cases import Cases, events, explain, limit, member, meshctl, provider
 
 DAY = 86400
 CENT = {"pricing": {"per_request": 0.01}}
@@ -25,16 +24,6 @@ FAILS = {"error": 503}
 
 def asked(daemon, pool, times=1, **options):
     return [daemon.say(model=pool, **options).mesh.model for _ in range(times)]
-
-
-def meshctl(daemon, *words):
-    """What it prints with `--json`."""
-    found = subprocess.run(
-        [sys.executable, "-m", "meshd.cli", *words, "--json"],
-        env={**os.environ, "MESH_SOCKET": str(daemon.socket)}, capture_output=True, text=True, timeout=30, check=False,
-    )  # fmt: skip
-    assert found.returncode == 0, found.stderr
-    return json.loads(found.stdout)
 
 
 # -- where load goes, and whom an outage sets aside -------------------------------------------------------
