@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 from meshd.cli import daemon
 from meshd.cli.control import answers
 from meshd.cli.screen import output as out
-from meshd.cli.show.pools import failing, of_its_key
+from meshd.cli.show.standings import failing, of_its_key
 
 OK: Final = "ok"
 WARNING: Final = "warning"

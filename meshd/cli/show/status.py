@@ -14,7 +14,7 @@ import typer
 from meshd.cli import daemon, helping
 from meshd.cli.screen import cells
 from meshd.cli.screen import output as out
-from meshd.cli.show.pools import availability, failing, of_its_key
+from meshd.cli.show.standings import availability, failing, of_its_key
 
 app = helping.Commands()
 

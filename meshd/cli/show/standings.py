@@ -1,0 +1,69 @@
+"""How a model and a provider stand, in a few words for people."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from meshd.cli import daemon
+from meshd.cli.screen import output as out
+from meshd.cli.show import budget as budgets
+
+_STYLES = {"active": out.GOOD, "standby": out.BAD, "probation": "yellow"}
+
+
+def status(model: Mapping[str, Any]) -> tuple[str, str]:
+    text = str(model.get("status") or "")
+    return text, _STYLES.get(text, "")
+
+
+def failing(model: Mapping[str, Any]) -> str:
+    """Since when every request of it has failed, and why; "" where its last was answered."""
+    since, last = model.get("failing_since"), model.get("last_failure")
+    if not since or not last:
+        return ""
+    why = model.get("last_failure_said") or model.get("last_failure_kind")
+    what = f"its last request failed {out.ago(last)}"
+    if last - since >= 1:
+        what = f"every request failed in the last {out.seconds(time.time() - since)}, the last {out.ago(last)}"
+    return f"{what}: {why}" if why else what
+
+
+def availability(provider: Mapping[str, Any]) -> tuple[str, str]:
+    if provider.get("enabled") is False:
+        return ("left out", "yellow") if provider.get("key") == "missing" else ("disabled", out.FAINT)
+    if provider.get("key") in ("refused", "wanted"):
+        return f"key {provider['key']}", out.BAD
+    if provider.get("answering") == "nothing":  # every request gets a 404
+        return "wrong base_url", out.BAD
+    return out.good(provider.get("available"), "available", "away")
+
+
+def of_its_key(provider: Mapping[str, Any]) -> tuple[str, str]:
+    """What is wrong with its key, "" for nothing; and what the provider said to that."""
+    what = _WRONG_KEYS.get(str(provider.get("key")), "")
+    return what, str(provider.get("said") or "") if what else str(provider.get("reason") or "")
+
+
+_WRONG_KEYS = {"refused": "its key is refused", "wanted": "it needs a key and has none"}
+
+
+def percent(fraction: Any) -> str:
+    return f"{fraction:.0%}" if isinstance(fraction, int | float) else ""
+
+
+def show_limits(of: Mapping[str, Any]) -> None:
+    if of.get("limits"):
+        out.say()
+        budgets.show(of["limits"])
+
+
+def the_one(found: list[dict[str, Any]], name: str) -> dict[str, Any]:
+    """The only entry, or the one of that very name."""
+    for entry_ in found:
+        if name in (entry_.get("id"), entry_.get("name")):
+            return entry_
+    if len(found) == 1:
+        return found[0]
+    raise daemon.Refused(f"Nothing here is called {name!r}; see the list without a name.")
