@@ -17,7 +17,7 @@ _HOMES = {"ModelMesh": "meshd.mesh", "MeshConfig": "meshd.config"}
 
 
 def __getattr__(name: str) -> Any:
-    # Lazily: most of the package is imported by processes that need one small part of it.
+    # Imported lazily: most processes need only a small part of the package.
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module

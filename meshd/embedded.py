@@ -1,7 +1,7 @@
 """What `modelmesh.create(config=…)` starts: a mesh inside the program's process.
 
-Owns: how the wishes of that call change its configuration. Registered as an entry point in `modelmesh.embedded`, so
-that the client need not know this package.
+Owns: how the arguments of that call change its configuration. It is registered as an entry point of the group
+`modelmesh.embedded`, so that the client need not know this package.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def _says_where(raw: Mapping[str, Any]) -> bool:
 
 
 def _has_budget(raw: Any) -> bool:
-    """Whether anything has to be counted across a restart."""
+    """Whether it sets a budget, whose sums have to survive a restart."""
     if isinstance(raw, Mapping):
         return any(name in ("budget", "budget_limit") or _has_budget(value) for name, value in raw.items())
     return isinstance(raw, list | tuple) and any(_has_budget(item) for item in raw)

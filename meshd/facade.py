@@ -18,7 +18,7 @@ from modelmesh.errors import MeshError, NotFoundError
 
 
 class Mailboxes(Protocol):
-    """What the proxies use of a running mesh: each call is a message to an actor."""
+    """The part of a running mesh that the proxies use: each call is a message to an actor."""
 
     @property
     def config(self) -> MeshConfig: ...
@@ -34,7 +34,7 @@ class Mailboxes(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class RoutingDecision:
-    """What would be chosen now, and why not the others. model: None if no model can be asked."""
+    """What would be chosen now, and why the others would not. model: None if no model can be asked."""
 
     model: str | None
     pool: str
@@ -152,11 +152,12 @@ class CapabilityPool:
         return {model["id"]: model["reason"] for model in self.get_state()["models"] if model["status"] == "standby"}
 
     def select(self, options: Mapping[str, Any] | None = None) -> str | None:
-        """The model a request would go to now."""
+        """The model that a request would go to now."""
         return Router(self._mesh).route(self.name, options).model
 
     def add_model(self, model: str) -> None:
-        """Make a model a member, by a reload, and end its exclusion. Raises ConfigurationError."""
+        """Make a model a member of the pool, by a reload; if it was excluded, it no longer is. Raises
+        ConfigurationError."""
         pool = self._mesh.config.pools.get(self.name)
         models = list(pool.models) if pool is not None else []
         excluded = list(pool.excluded_models) if pool is not None else []
@@ -179,13 +180,13 @@ class CapabilityPool:
         return [model["id"] for model in self.get_state()["models"]]
 
     def _change(self, settings: dict[str, Any]) -> None:
-        """Reload with these settings of the pool. Pools that exist only because none is configured are written down as
-        well, as they would disappear otherwise."""
+        """Reload with these settings of the pool. Pools that exist only because no pool is configured are configured as
+        well, since they would disappear otherwise."""
         config = self._mesh.config
         pools: dict[str, dict[str, Any]] = {}
         for pool in self._mesh.command("GET", "/mesh/v1/pools")["data"]:
             if pool["name"] == self.name:
-                # Explicit, as a list of models would end the capability that the name implies.
+                # Set explicitly: in a pool with a list of models, the name no longer implies the capability.
                 settings = {**({"capability": pool["capability"]} if pool["capability"] else {}), **settings}
             elif not config.pools and pool["name"] not in PREDEFINED_POOLS:
                 pools[pool["name"]] = {"capability": pool["capability"]}

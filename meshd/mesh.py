@@ -1,8 +1,8 @@
 """`ModelMesh`: the entry point. The daemon is a process around it; a program may embed it without one.
 
 Owns: the order in which the parts start and stop.
-Must never: do a part's work. It returns proxies whose methods send a message and wait for the answer; they are safe in
-any thread but the router's own.
+Must never: do a part's work. It returns proxies whose methods send a message and wait for the answer. They may be used
+in any thread but the router's own.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("meshd")
 
 _START_TIMEOUT = 30.0  # s
-_COMMAND_TIMEOUT = 120.0  # s: some ask every provider
+_COMMAND_TIMEOUT = 120.0  # s: some commands ask every provider
 _STOP_TIMEOUT = 5.0  # s an actor may take to end
 
 
@@ -116,11 +116,11 @@ class ModelMesh:
     # -- life -----------------------------------------------------------------------------------------
 
     def start(self, source: ConfigSource) -> None:
-        """As `initialize`, with a source that reloads read again."""
+        """Like `initialize`, with a source that is read again at each reload."""
         if self.supervisor is not None:
             raise MeshError("this mesh is already running", code="already_running")
         self._source = source
-        if self._lived:  # clients of the former life learn that it was shut down
+        if self._lived:  # clients of the earlier run must learn that it was shut down
             self.address = _new_address()
         self._lived = True
         _running.add(self)
@@ -162,7 +162,7 @@ class ModelMesh:
         if not report.ok:
             raise _refused(report)
         if self._logs is not None:
-            # Not before: telemetry has its sinks from the first configuration.
+            # Not earlier: telemetry gets its sinks with the first configuration.
             self._logs.connect(functools.partial(self._directory.tell, "telemetry"))
         self.ask("router", messages.Listen(self.address), _START_TIMEOUT)
         for place in self._sockets:
@@ -196,7 +196,7 @@ class ModelMesh:
                 self._stop(supervisor, name)
         _end(supervisor)
         self._started.clear()
-        for place in self._bound:  # libzmq leaves the file
+        for place in self._bound:  # libzmq does not remove the file
             if place.fd is None and place.address.startswith("ipc://"):
                 Path(place.address.removeprefix("ipc://")).unlink(missing_ok=True)
         self._bound.clear()
@@ -272,7 +272,7 @@ class ModelMesh:
         stored: MeshConfig = self.ask("config", messages.GetConfig())
         return stored
 
-    # -- what it hands out ----------------------------------------------------------------------------
+    # -- proxies --------------------------------------------------------------------------------------
 
     def get_router(self) -> Router:
         return Router(self)
@@ -281,7 +281,7 @@ class ModelMesh:
         return ModelRegistry(self)
 
     def get_client(self, **options: Any) -> Any:
-        """A `modelmesh.OpenAIClient` of this mesh, over inproc://. Raises MeshError if it does not run."""
+        """A `modelmesh.OpenAIClient` of this mesh, over inproc://. Raises MeshError if the mesh does not run."""
         from modelmesh import OpenAIClient
 
         self._require_running()
@@ -316,7 +316,7 @@ class ModelMesh:
         return self.ask("router", messages.RouterCommand(method, path, dict(body or {}), dict(query or {})), timeout)
 
     def healthy(self, timeout: float = 5.0) -> bool:
-        """The router answers, and no actor dies again and again: what feeds the watchdog."""
+        """Whether the router answers and no actor keeps dying. The watchdog depends on it."""
         if self.supervisor is None or not self.supervisor.well:
             return False
         try:
@@ -342,7 +342,7 @@ _running: weakref.WeakSet[ModelMesh] = weakref.WeakSet()
 
 
 def _left_behind() -> None:
-    """In a forked process, which has no threads of a mesh."""
+    """For a forked process, in which the mesh's threads do not exist."""
     for mesh in list(_running):
         ended(mesh.address, "it runs in the process that this one was forked from")
 

@@ -32,16 +32,16 @@ from modelmesh.errors import ConfigurationError
 logger = logging.getLogger("meshd.config")
 
 FOLLOWERS = ("telemetry", "secret", "state", "router", "health", "discovery")
-"""The actors that have to agree, in this order; for requests the router's commit is the instant of the change."""
+"""The actors that have to agree, in this order. For requests, the configuration changes when the router commits."""
 
 _CATALOGUE = "catalogue"
-_AGREE = 10.0  # s in which an actor has to prepare or commit a generation
-_READ = 30.0  # s in which state is read from its storage, and secrets from their stores
-_GATHER = 0.05  # s in which several findings of discovery become one generation
+_AGREE = 10.0  # s that an actor has to prepare or commit a generation
+_READ = 30.0  # s for reading state from its storage, or secrets from their stores
+_GATHER = 0.05  # s: findings of discovery that come within this time become one generation
 
 
 class ConfigActor(MeshActor):
-    """on_reload(True) when a reload begins, (False) when it ended: for the service manager."""
+    """on_reload: called with True when a reload begins and with False when it has ended, for the service manager."""
 
     name: ClassVar[str] = "config"
     handlers: ClassVar[dict[type, str]] = {
@@ -129,7 +129,7 @@ class ConfigActor(MeshActor):
         self.tick(_CATALOGUE, _GATHER)
 
     def ticked(self, message: messages.Tick) -> None:
-        """Run what discovery found."""
+        """Make a generation of what discovery found, and run it."""
         self._unseen = False
         if self._current is None:
             return
@@ -140,7 +140,7 @@ class ConfigActor(MeshActor):
     # -- a reload -------------------------------------------------------------------------------------
 
     def _reload(self, message: messages.Reload) -> messages.ReloadReport | None:
-        """None: the file is being written, and the watch will say when that has ended."""
+        """Returns None while the file is being written; the watch reports the end of that."""
         try:
             config, source = self._wanted(message)
         except ConfigurationError as error:
@@ -158,7 +158,7 @@ class ConfigActor(MeshActor):
             problem = Problem("", None, "is empty: the running configuration stays (`providers: {}` runs without any)")
             return messages.ReloadReport(False, problems=(replace(problem, file=config.file).asdict(),))
         changes = tuple(before.stored.difference(config)) if before is not None else ()
-        # The running one was valid; a file that it names may be being replaced, like the key.
+        # The running configuration was valid; a file that it names may be about to be replaced, as the key was.
         faults = [] if message.secrets_only else config.validate(self._registry)
         if not faults and before is not None:
             faults = _unchangeable(before.stored, config)
@@ -192,8 +192,7 @@ class ConfigActor(MeshActor):
     ) -> list[Problem]:
         """Make a generation from a valid configuration and run it; returns the objections, if any.
 
-        fresh: with secrets as the stores have them now, not as they were last read. secrets_only: nothing is to be
-        made where they are what runs."""
+        fresh: read secrets from their stores again. secrets_only: do nothing if the secrets are those in use."""
         merged = self._with_discovered(config)
         try:
             resolved, missing, problems = self._resolve_secrets(merged, fresh)
@@ -226,7 +225,7 @@ class ConfigActor(MeshActor):
         self._numbers = running.number
         for name in FOLLOWERS:
             if name == "router":
-                # Awaited: after the reload's answer, the next request uses it.
+                # Awaited, so that the first request after the reload's answer uses the new configuration.
                 try:
                     self.directory.ask(name, messages.Commit(running.number), _AGREE)
                 except ActorUnavailable as error:
@@ -277,16 +276,16 @@ class ConfigActor(MeshActor):
             objections += [Problem("", None, f"{name}: {text}") for text in said or ()]
         return objections
 
-    # -- saying so ------------------------------------------------------------------------------------
+    # -- reporting ------------------------------------------------------------------------------------
 
     def _announce(self, report: messages.ReloadReport, reason: str) -> None:
-        """One event says it to the log, to listeners and to `meshctl events`; a good start is not reported."""
+        """One event tells the log, listeners and `meshctl events`. A successful start is not reported."""
         severity = "info"
         text = f"{reason}: {'; '.join(report.changes) or 'nothing changed'}"
         if report.generation == 1:
             severity, text = "debug", reason
         elif report.ok and not report.changes:
-            severity = "debug"  # the file was read, perhaps by its watcher and again by a command: nothing happened
+            severity = "debug"  # nothing changed: the watcher and a command may both have read the same file
         elif not report.ok:
             severity = "error"
             lines = [str(Problem(**problem)) for problem in report.problems]
@@ -323,12 +322,12 @@ class ConfigActor(MeshActor):
 
 
 def _says_nothing(config: MeshConfig) -> bool:
-    """Whether it is empty, or has only comments."""
+    """Whether the file is empty, or has only comments."""
     return not any(value is not None for value in config.raw.values())
 
 
 def _unchangeable(before: MeshConfig, after: MeshConfig) -> list[Problem]:
-    """The socket is created once: changed settings of it that a reload cannot apply."""
+    """Changed settings of the socket, which is created only once, so that a reload cannot apply them."""
     return [
         after.problem_at(("daemon", key), "cannot change while running; restart the daemon")
         for key in ("socket", "socket_mode", "socket_group")

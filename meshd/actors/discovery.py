@@ -40,7 +40,7 @@ def _in_thread(work: Callable[[], None]) -> None:
 
 
 class DiscoveryActor(MeshActor):
-    """watch: what looks for local servers, for tests. run: runs a function beside this actor."""
+    """watch: looks for local servers; tests give their own. run: runs a function in another thread."""
 
     name: ClassVar[str] = "discovery"
     handlers: ClassVar[dict[type, str]] = {
@@ -73,11 +73,11 @@ class DiscoveryActor(MeshActor):
         self._watch = watch or LocalWatch(os.environ)
         self._scanning = False
         self._questions = Gathering()
-        self._looked = False  # around this machine, and config was told of what is there
-        self._telling = False  # config was told of something that no generation has yet
+        self._looked = False  # this machine was scanned, and config was told the result
+        self._telling = False  # config was told of a change that no generation contains yet
         self._unlisted: set[str] = set()
         self._expects_until = 0.0
-        self._expecting: bool | None = None  # as the router was told since the last commit
+        self._expecting: bool | None = None  # what the router was told last since the last commit
 
     def legacy(self) -> Any:
         return self._prepared, self._sync, self._watch, self._questions
@@ -201,7 +201,7 @@ class DiscoveryActor(MeshActor):
         if self._watch.enabled:
             self.tick(_LOCAL, self._watch.pause())
 
-    # -- telling ----------------------------------------------------------------------------------------
+    # -- reports ----------------------------------------------------------------------------------------
 
     def _announce(self, provider: str, new: tuple[str, ...], gone: tuple[str, ...], reason: str = "") -> None:
         event = Event(
@@ -214,7 +214,7 @@ class DiscoveryActor(MeshActor):
         self.tell("telemetry", event)
 
     def discover_now(self, asked: Asked) -> None:
-        """Answered when every provider has listed its models and this machine was looked at."""
+        """Answered when every provider has listed its models and this machine was scanned."""
         for ask in self._sync.due(self._now(), everything=True):
             self.tell("router", ask)
         names = self._sync.awaited()

@@ -93,7 +93,7 @@ class HealthActor(MeshActor):
     def discard(self, message: messages.Discard) -> None:
         self._prepared = None
 
-    # -- what happens -----------------------------------------------------------------------------------
+    # -- events -----------------------------------------------------------------------------------------
 
     def probed(self, message: messages.Probed) -> None:
         self._tell(self._monitor.probed(message, self._now(), self._wall()))
@@ -107,7 +107,7 @@ class HealthActor(MeshActor):
         self._go_on()
 
     def probe_now(self, asked: Asked) -> None:
-        """Answered when every provider asked about has answered, or its time is over."""
+        """Answered when every provider asked about has answered or timed out."""
         assert isinstance(asked.message, messages.ProbeNow)
         self._monitor.probe_now(asked.message.provider, self._now(), asked.answer)
         self._go_on()
@@ -115,7 +115,7 @@ class HealthActor(MeshActor):
     # -- inside -----------------------------------------------------------------------------------------
 
     def _go_on(self) -> None:
-        """Send what is due, and wake up when the next is."""
+        """Send the probes that are due, and wake up when the next one is."""
         now = self._now()
         for probe in self._monitor.due(now):
             self.tell("router", probe)
@@ -134,7 +134,7 @@ class HealthActor(MeshActor):
             event = Event(
                 EventType.PROVIDER_HEALTH_CHANGED,
                 int(self._wall() * 1e9),
-                "debug",  # the router reports what it means for requests, once
+                "debug",  # the router reports once what this means for requests
                 {"provider": report.provider},
                 report.error,
                 {"available": report.available, "score": report.score, "latency": report.latency},

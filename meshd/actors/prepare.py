@@ -7,6 +7,6 @@ from meshd.core.message import Message
 
 
 class Prepare(Message, frozen=True):
-    """Can you run this? → every actor; answered with a tuple of objections, empty to agree."""
+    """Can you run this? → every actor; answered with a tuple of objections, empty if there are none."""
 
     running: RunningConfig

@@ -1,6 +1,6 @@
 """The router actor: the thread, the loop and the messages around a `Router`.
 
-Owns: the core, and which message does what to it.
+Owns: the `Router`, and what each message makes it do.
 Must never: wait for another actor during a request.
 """
 
@@ -93,8 +93,8 @@ class RouterActor(LoopActor):
     def restore(self, message: messages.RestoreState) -> None:
         """Adopt the saved state and the journal's segment."""
         self.core.restore(message.restored)
-        if self.core.runtime.config is None:  # else it is an import
-            self.core.first_lists.expect(True)  # until discovery has the first generation too, and says otherwise
+        if self.core.runtime.config is None:  # at the start; otherwise this is an import
+            self.core.first_lists.expect(True)  # until discovery has the first generation and reports otherwise
         if message.journal:
             self.core.segments.use(message.journal)
 

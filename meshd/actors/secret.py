@@ -1,6 +1,6 @@
 """The secret actor: resolves names to values, and reports changes.
 
-Owns: the `SecretResolver`, and the watch of the files it reads. Hears from config (resolve) and from the router (a
+Owns: the `SecretResolver`, and the watch on the files it reads. Hears from config (resolve) and from the router (a
 provider refused a key).
 Must never: put a value into a log, a repr or an exception; values leave only in `SecretsResolved`.
 """
@@ -40,9 +40,9 @@ class SecretActor(MeshActor):
     def __init__(self, directory: Directory, *, now: Callable[[], float] = time.monotonic) -> None:
         super().__init__(directory)
         self._resolver = SecretResolver(now=now)
-        self._watches = self._to_watch = False  # whether files are, by the generation that runs and the one prepared
+        self._watches = self._to_watch = False  # whether files are watched: now, and in the prepared generation
         self._watch: SecretWatch | None = None
-        self._why: dict[str, tuple[str, str]] = {}  # secret → why it was looked at, and for which provider
+        self._why: dict[str, tuple[str, str]] = {}  # secret → why it is read again, and for which provider
 
     # -- life -----------------------------------------------------------------------------------------
 
@@ -69,7 +69,7 @@ class SecretActor(MeshActor):
     def prepare(self, message: Prepare) -> tuple[str, ...]:
         config = message.running.config
         self._to_watch = config.daemon.watch
-        # As written: a store's own settings are never made of secrets that it would have to resolve itself.
+        # As written: a store would have to resolve secrets in its own settings by itself.
         return tuple(self._resolver.prepare(secret_sources(config)))
 
     def commit(self, message: messages.Commit) -> None:
@@ -121,4 +121,4 @@ class SecretActor(MeshActor):
         if files and self._watch is None:
             self._watch = SecretWatch(files, lambda: self.tell(self.name, messages.SecretFilesTouched()))
             self._watch.start()
-            self.tell(self.name, messages.SecretFilesTouched())  # since they were read
+            self.tell(self.name, messages.SecretFilesTouched())  # they may have changed since they were read

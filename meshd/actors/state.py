@@ -28,11 +28,11 @@ _SYNC = "sync"
 
 
 class StateActor(MeshActor):
-    """state_dir: where, if the command line or a test says so; else `daemon.state_dir`, else the default, or
-    `private_dir` for what is kept in memory alone.
+    """state_dir: given by the command line or a test; otherwise `daemon.state_dir`, or the default. private_dir:
+    instead of the default if state is kept in memory only.
 
-    LoadState, OpenJournal and the like work in any order and open the storage when it is first needed: with the
-    settings committed, else those prepared, else the defaults.
+    LoadState, OpenJournal and the like work in any order. The first opens the storage: with the committed settings,
+    else the prepared ones, else the defaults.
     """
 
     name: ClassVar[str] = "state"
@@ -111,12 +111,12 @@ class StateActor(MeshActor):
             return
         self._keeper.discard()
         if not self._committed:
-            # The first generation was refused: nothing is left open behind a daemon that does not start.
+            # The first generation was refused: a daemon that does not start must leave nothing open.
             self._keeper.close()
             self._keeper = None
             self.cancel_tick(_SYNC)
 
-    # -- the router's ---------------------------------------------------------------------------------
+    # -- from the router ------------------------------------------------------------------------------
 
     def load(self, message: messages.LoadState) -> messages.RestoredState:
         return self._opened().load()
@@ -158,7 +158,7 @@ class StateActor(MeshActor):
 
     def export(self, message: messages.ExportState) -> dict[str, Any]:
         keeper = self._opened()
-        keeper.sync()  # with what the journal holds
+        keeper.sync()  # includes the journal's records
         return keeper.export()
 
     def import_state(self, message: messages.ImportState) -> messages.RestoredState:

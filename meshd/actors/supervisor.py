@@ -73,7 +73,7 @@ class Supervisor(MeshActor):
 
     @property
     def well(self) -> bool:
-        """Whether no actor dies again and again."""
+        """False while an actor dies again and again."""
         return all(ward.in_a_row < TOO_MANY for ward in self._wards.values())
 
     # -- messages -------------------------------------------------------------------------------------

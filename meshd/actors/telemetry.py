@@ -32,13 +32,13 @@ from meshd.telemetry.sinks import STATISTICS, Sinks
 logger = logging.getLogger("meshd.telemetry")
 _FLUSH = "flush"
 WAIT_FOR_STORED = 300.0  # s to wait for stored statistics before overwriting them
-_LAST_WRITES = 1.5  # s that sinks may take at the end
+_LAST_WRITES = 1.5  # s that sinks may take to write at the end
 _FLUSHED_WITHIN = 2.0  # s
 
 
 class TelemetryActor(MeshActor):
-    """log_level: of the command line, over the configuration's. Ask it FlushTelemetry before the state actor stops,
-    which has to store the statistics."""
+    """log_level: from the command line; it overrides the configuration's. Ask it FlushTelemetry before the state actor
+    stops, which has to store the statistics."""
 
     name: ClassVar[str] = "telemetry"
     handlers: ClassVar[dict[type, str]] = {
@@ -119,7 +119,7 @@ class TelemetryActor(MeshActor):
     def discard(self, message: messages.Discard) -> None:
         self._prepared = None
 
-    # -- what arrives -----------------------------------------------------------------------------------
+    # -- what it is told --------------------------------------------------------------------------------
 
     def outcome(self, message: Outcome) -> None:
         kept, now = self._kept, self._now()
@@ -158,7 +158,7 @@ class TelemetryActor(MeshActor):
     def unsubscribe(self, message: messages.Unsubscribe) -> None:
         self._kept.listeners.pop(message.listener, None)
 
-    # -- what is asked ----------------------------------------------------------------------------------
+    # -- what it is asked -------------------------------------------------------------------------------
 
     def query(self, message: messages.QueryStatistics) -> list[dict[str, Any]]:
         statistics = self._kept.statistics

@@ -1,6 +1,6 @@
 """Where the daemon listens: its own socket, or those that a service manager hands in (`sd_listen_fds(3)`).
 
-Owns: the place of the socket; reading `LISTEN_FDS`, `LISTEN_PID`, `LISTEN_FDNAMES` and what these descriptors are.
+Owns: the path of the socket; reading `LISTEN_FDS`, `LISTEN_PID` and `LISTEN_FDNAMES`; checking these descriptors.
 Must never: bind, accept or close a socket.
 """
 
@@ -38,7 +38,7 @@ def take_sockets() -> list[ListenSocket]:
     """The sockets handed in, if any. The variables are removed, so that no child uses them, and the descriptors are
     closed on exec.
 
-    Raises ListenError: one of them is not a listening AF_UNIX stream socket.
+    Raises ListenError if one of them is not a listening AF_UNIX stream socket.
     """
     values = {name: os.environ.pop(name, "") for name in _VARIABLES}
     try:
@@ -80,7 +80,7 @@ def _path(address: str | bytes) -> str:
 
 
 def socket_path(given: str | None, handed_in: list[ListenSocket], daemon: DaemonConfig) -> Path:
-    """given: by --socket. Raises ListenError."""
+    """given: the argument of --socket. Raises ListenError."""
     if given:
         scheme, separator, _ = given.partition("://")
         if separator and scheme != "ipc":
@@ -92,8 +92,8 @@ def socket_path(given: str | None, handed_in: list[ListenSocket], daemon: Daemon
 
 
 def listeners(path: Path, handed_in: list[ListenSocket], daemon: DaemonConfig) -> list[Listen]:
-    """What the router is to listen on. Raises MeshError for an unknown group."""
-    if handed_in:  # systemd's socket unit says who may connect
+    """What the router has to listen on. Raises MeshError for an unknown group."""
+    if handed_in:  # systemd's socket unit decides who may connect
         return [Listen(f"ipc://{socket.path}", socket.fd) for socket in handed_in]
     return [Listen(f"ipc://{path}", None, daemon.socket_mode, _gid(daemon.socket_group))]
 

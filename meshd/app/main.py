@@ -1,6 +1,6 @@
 """The command `meshd`: from its arguments to its exit status.
 
-Owns: arguments, exit codes, and how errors are told. The run itself is in `process.py`.
+Owns: arguments, exit codes, and how errors are reported. The run itself is in `process.py`.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ _NO_ROOM = "no more threads or memory; raise `ulimit -u` and `ulimit -v` (TasksM
 
 
 def _about(error: OSError) -> str:
-    """Its text, with what to do if that is clear."""
+    """The error's text, with advice if the cause is clear."""
     advice = {
         errno.EMFILE: "raise `ulimit -n` (LimitNOFILE= in a unit)",
         errno.ENFILE: "the machine has too many open files",
@@ -116,7 +116,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         description="A local gateway for every app on this machine that uses AI models. Without a configuration "
         "it uses what it finds: keys in the environment, local servers, embedded models.",
         epilog="Signals: SIGTERM finishes requests in flight and exits, SIGHUP reloads, SIGUSR1 logs the state. "
-        "Try `meshctl status`, `meshctl chat` and `meshctl doctor` beside it.",
+        "While it runs, try `meshctl status`, `meshctl chat` and `meshctl doctor`.",
     )
     parser.add_argument("--config", metavar="FILE", help="configuration (YAML, TOML or JSON; - or a pipe: read once)")
     parser.add_argument("--socket", metavar="PATH", help="where to listen")
@@ -127,7 +127,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _logs(level: str | None) -> LogBridge:
-    """Python's logging: to standard error while the mesh does not run."""
+    """Send Python's logging to standard error while the mesh does not run."""
     for chatty in ("pykka", "asyncio", "watchfiles"):
         logging.getLogger(chatty).setLevel(logging.CRITICAL)  # the actors log their own failures
     return LogBridge().install(level or "info")
@@ -139,7 +139,7 @@ def _source(given: str | None) -> ConfigSource:
 
 
 def _checked(config: MeshConfig, socket: str | None) -> int:
-    """Print everything that would stop a start, a line each."""
+    """Print everything that would prevent a start, one line each."""
     from meshd.compilation.preflight import obstacles
     from meshd.config.advice import remarks
 
@@ -156,7 +156,7 @@ def _checked(config: MeshConfig, socket: str | None) -> int:
 
 
 def _warn_of_proxies(config: MeshConfig) -> None:
-    """At the start, since later errors say only that a provider cannot be reached."""
+    """Done at the start, because later errors say only that a provider cannot be reached."""
     if any(name.lower().endswith("_proxy") for name in os.environ):
         from meshd.compilation.preflight import proxies
 
@@ -165,7 +165,7 @@ def _warn_of_proxies(config: MeshConfig) -> None:
 
 
 def _complain(text: str) -> None:
-    with contextlib.suppress(OSError):  # a full disk: the exit status says it, too
+    with contextlib.suppress(OSError):  # a full disk; the exit status tells as well
         print(f"meshd: {text}", file=sys.stderr)
 
 

@@ -1,8 +1,7 @@
 """Notifications to systemd over the socket of `sd_notify(3)`, without a C library.
 
 Owns: the datagrams to `$NOTIFY_SOCKET` and the watchdog's interval.
-Must never: raise, block, or decide when the daemon is ready or healthy. Outside systemd everything here does
-nothing.
+Must never: raise, block, or decide when the daemon is ready or healthy. Without systemd, every method does nothing.
 """
 
 from __future__ import annotations
@@ -13,10 +12,10 @@ import time
 
 
 class Notifier:
-    """The line to the service manager. Each method returns whether the message was sent."""
+    """The connection to the service manager. Each method returns whether the message was sent."""
 
     def __init__(self, address: str | None = None) -> None:
-        """`address`: instead of `$NOTIFY_SOCKET`; a leading `@` means an abstract socket."""
+        """address: used instead of `$NOTIFY_SOCKET`; a leading `@` means an abstract socket."""
         self._address = _address(address if address is not None else os.environ.get("NOTIFY_SOCKET", ""))
 
     @property
@@ -29,7 +28,7 @@ class Notifier:
         return self._send("READY=1", *_status(status))
 
     def reloading(self, status: str = "") -> bool:
-        """A reload begins; `ready` has to follow. The time lets systemd tell this reload from an earlier one."""
+        """A reload begins; `ready` must follow. The time lets systemd tell this reload from an earlier one."""
         now = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
         return self._send("RELOADING=1", f"MONOTONIC_USEC={now}", *_status(status))
 
@@ -41,7 +40,7 @@ class Notifier:
         return self._send(*_status(text))
 
     def watchdog(self) -> bool:
-        """The process is alive and well: call it at least once per `watchdog_interval`."""
+        """The process is healthy. Call it at least once per `watchdog_interval`."""
         return self._send("WATCHDOG=1")
 
     def extend_timeout(self, seconds: float) -> bool:
@@ -56,7 +55,7 @@ class Notifier:
                 line.setblocking(False)
                 line.connect(self._address)
                 line.send("\n".join(fields).encode())
-        except OSError:  # systemd is not listening (any more); the daemon's work does not depend on it
+        except OSError:  # systemd does not listen; the daemon does not depend on it
             return False
         return True
 

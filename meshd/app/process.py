@@ -35,9 +35,10 @@ logger = logging.getLogger("meshd")
 
 _STATUS_EVERY = 10.0  # s between two STATUS lines for the service manager
 TOGETHER = 2.0
-"""s in which signals to end count as one: a terminal and a forwarding parent (make, npm, uv run) each send it."""
-_LONG_DRAIN = 5.0  # s of draining above which the service manager is asked for more time; and what comes after it
-_HURRIED = 0.1  # s between two looks for another signal while requests in flight end
+"""s within which several SIGINT or SIGTERM count as one: a terminal and a parent that forwards (make, uv run) each send
+it."""
+_LONG_DRAIN = 5.0  # s: for a longer drain, the service manager is asked for that time plus this
+_HURRIED = 0.1  # s between two checks for another signal while requests in flight end
 
 
 class Process:
@@ -73,7 +74,7 @@ class Process:
         )
         try:
             mesh.start(self._source)
-            # Objects created until now stay: keep the collector from walking them again and again.
+            # The objects created so far stay until the end: the garbage collector need not walk them again and again.
             gc.collect()
             gc.freeze()
             status = first_status(mesh)
@@ -88,11 +89,11 @@ class Process:
                 self._path.unlink(missing_ok=True)
                 self._claim.release()
                 if self._children is not None:
-                    with contextlib.suppress(OSError):  # still used by a child
+                    with contextlib.suppress(OSError):  # a child still uses it
                         self._children.rmdir()
 
     def _runtime_directory(self) -> Path | None:
-        """For the sockets of child processes: beside ours if that directory is the daemon's own, else a temporary one
+        """For the sockets of child processes: our socket's own directory if the daemon owns it, else a temporary one
         that the mesh creates and removes."""
         if self._path.parent != default_socket().parent or not os.access(self._path.parent, os.W_OK):
             return None
@@ -118,7 +119,7 @@ class Process:
                 return
 
     def _finish(self, mesh: ModelMesh) -> None:
-        """Let requests in flight end; another SIGTERM or Ctrl-C, a while later, stops the waiting."""
+        """Let requests in flight end. Another SIGTERM or Ctrl-C, a while later, cuts them off."""
         self._notifier.stopping("finishing requests in flight")
         seconds = self._drain_seconds(mesh)
         if seconds > _LONG_DRAIN:

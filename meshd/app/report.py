@@ -1,4 +1,4 @@
-"""What the process says of itself: to the person who started it, to the service manager, to the log."""
+"""What the process reports about itself: to the person who started it, to the service manager, to the log."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 logger = logging.getLogger("meshd")
 
 STUCK_AFTER = 5.0
-"""s the router may take to answer before the watchdog is no longer fed."""
+"""s that the router may take to answer; after that the watchdog is not fed."""
 _NO_PROVIDERS = 'none: set a key such as OPENAI_API_KEY, start Ollama, or pip install "modelmesh[local]"'
 
 
 def greet(status: dict[str, Any], path: Path) -> None:
-    """One short screen for a person who started it by hand."""
+    """A short summary for a person who started the daemon by hand."""
     unwritten = status["state"].get("error")
     if unwritten:
         logger.warning("state and spend are kept in memory only: %s", unwritten)
@@ -56,7 +56,8 @@ def summary(status: dict[str, Any]) -> str:
 
 
 def first_status(mesh: ModelMesh) -> dict[str, Any]:
-    """Clients of a socket that was handed in may come first: a router that their requests crashed is back soon."""
+    """Clients of a socket that was handed in may send before this. If a request of theirs crashed the router, it is
+    back soon."""
     deadline = clock.now() + STUCK_AFTER
     while True:
         try:
@@ -79,7 +80,7 @@ def dump(mesh: ModelMesh) -> None:
 
 
 def status_of(mesh: ModelMesh, name: str = "status") -> Any:
-    """Signals wait no longer than this."""
+    """Bounded, because signals wait for it."""
     return mesh.command("GET", f"/mesh/v1/{name}", timeout=STUCK_AFTER)
 
 

@@ -1,7 +1,7 @@
 """Signals as they come, one byte each through a pipe.
 
-Caught by any thread the kernel chooses: a signal between two checks of the main thread, not during its sleep, would be
-noticed only when it next wakes.
+Python runs handlers in the main thread only. A signal just before that thread begins to wait would otherwise be noticed
+only when the wait ends.
 """
 
 from __future__ import annotations
@@ -22,6 +22,6 @@ class Signals:
             signal.signal(number, lambda caught, frame: None)
 
     def next(self, timeout: float | None) -> int | None:
-        """The next one; None if none came in `timeout` seconds."""
+        """The next signal; None if none came within `timeout` seconds."""
         ready, _, _ = select.select([self._read], [], [], timeout)
         return os.read(self._read, 1)[0] if ready else None

@@ -43,13 +43,13 @@ class MeshActor(pykka.ThreadingActor):
         # Pykka made a mailbox for this life; the name's own replaces it before the loop starts.
         self.actor_inbox = directory.mailbox(self.name, self._create_actor_inbox)
         self._actor_ref = pykka.ActorRef(self)
-        self._timers: dict[str, Any] = {}  # what can be cancelled
+        self._timers: dict[str, Any] = {}  # pending ones, which can be cancelled
         self._failure: tuple[Any, Any, Any] | None = None  # what this life died of
 
     # -- life ---------------------------------------------------------------------------------------
 
     def launch(self) -> None:
-        """Start the thread; what `pykka.Actor.start` does, for an object that could be given its legacy first."""
+        """Start the thread. `pykka.Actor.start` does the same, but leaves no moment in which to call `inherit`."""
         pykka.ActorRegistry.register(self.actor_ref)
         self._start_actor_loop()
 
@@ -69,7 +69,7 @@ class MeshActor(pykka.ThreadingActor):
         for timer in self._timers.values():
             timer.cancel()
             if isinstance(timer, threading.Timer):
-                timer.join(1.0)  # it is a thread, and none may be left after a shutdown
+                timer.join(1.0)  # a timer is a thread, and no thread may be left after a shutdown
         # After a crash the mailbox is left for the next life; after a stop there is none.
         if getattr(self, "_stopped_for_good", False):
             self.directory.close(self.name)
@@ -83,8 +83,8 @@ class MeshActor(pykka.ThreadingActor):
         super()._stop()
 
     def _handle_failure(self, exception_type: Any, exception_value: Any, traceback: Any) -> None:
-        """End this life. The supervisor is told at the end of the teardown, so that the next life does not meet this
-        one."""
+        """End this life. The supervisor is told last, so that the next life does not begin before this one has
+        ended."""
         pykka.ActorRegistry.unregister(self.actor_ref)
         self.actor_stopped.set()
         if self._failure is not None:

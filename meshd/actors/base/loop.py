@@ -30,7 +30,7 @@ _TO_CLOSE = 10.0  # s
 
 
 class LoopMailbox:
-    """A queue that calls a function of a loop when something is put in. Safe from every thread."""
+    """A queue that calls a function in a loop when a message is put in. Safe from every thread."""
 
     def __init__(self) -> None:
         self._items: deque[Any] = deque()
@@ -61,7 +61,8 @@ class LoopMailbox:
 
 
 class LoopActor(MeshActor):
-    """Handlers may be coroutines: the answer is sent when they are done, and other messages are handled meanwhile."""
+    """Handlers may be coroutines: other messages are handled while one waits, and the answer is sent when it is
+    done."""
 
     loop: asyncio.AbstractEventLoop
     actor_inbox: LoopMailbox
@@ -86,7 +87,7 @@ class LoopActor(MeshActor):
         """The last thing the loop does, after a stop or a crash."""
 
     def spawn(self, work: Awaitable[Any]) -> asyncio.Task[Any]:
-        """Run something beside the mailbox; cancelled when the actor ends."""
+        """Run a coroutine while the mailbox is served; it is cancelled when the actor ends."""
         task: asyncio.Task[Any] = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._done)
@@ -107,13 +108,13 @@ class LoopActor(MeshActor):
             logger.debug("in the loop of the %s actor", self.name, exc_info=error)
 
     def tick(self, what: str, after: float) -> None:
-        """As MeshActor's, by a timer of the loop."""
+        """Like `MeshActor.tick`, with a timer of the loop."""
         self.cancel_tick(what)
         tell = self.directory.tell
         self._timers[what] = self.loop.call_later(after, tell, self.name, messages.Tick(what))
 
     async def ask_later(self, name: str, message: messages.Message, timeout: float = 10.0) -> Any:
-        """Ask another actor and await its answer. Raises ActorUnavailable, or what it raised."""
+        """Ask another actor and await its answer. Raises ActorUnavailable, or what that actor raised."""
         future: asyncio.Future[Any] = self.loop.create_future()
         self.directory.send(name, message, _LoopReply(self.loop, future))
         try:
@@ -128,7 +129,7 @@ class LoopActor(MeshActor):
             self.loop = uvloop.new_event_loop()
             self.loop.set_exception_handler(self._unhandled)
             asyncio.set_event_loop(self.loop)
-        except Exception:  # no file descriptor is left, say
+        except Exception:  # for example, no file descriptor is left
             self._handle_failure(*sys.exc_info())
         super()._actor_loop_setup()
 
@@ -206,7 +207,7 @@ class LoopActor(MeshActor):
             envelope.reply_to.set(answer)
 
     def _failed(self, envelope: Envelope[Any]) -> None:
-        """Pass the current exception to the asker, or else end the actor."""
+        """Pass the current exception to the actor that asked, or else end this one."""
         if envelope.reply_to is not None:
             envelope.reply_to.set_exception(sys.exc_info())
         else:
@@ -219,7 +220,7 @@ def _work(task: asyncio.Task[Any]) -> str:
 
 
 class _LoopReply:
-    """Replaces Pykka's future; resolves one of the loop's from another actor's thread."""
+    """Replaces Pykka's future: resolves a future of the loop from another actor's thread."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, future: asyncio.Future[Any]) -> None:
         self._loop = loop

@@ -1,11 +1,11 @@
 """Questions that are answered after the handler returns.
 
 Owns: `Asked`, a message with its reply, and the mailbox that creates it.
-Must never: leave a caller waiting: an `Asked` is answered, fails, or is answered when the actor stops.
+Must never: leave a caller waiting. An `Asked` is answered or fails, at the latest when the actor stops.
 
 Pykka answers with what the handler returns. Where the answer needs other actors' answers first, the mailbox takes
 the reply out of the envelope before Pykka sees it, and the handler, found under `Asked` of the message's type,
-resolves it itself. For those who ask nothing changes.
+resolves it itself. Callers notice no difference.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ logger = logging.getLogger("meshd.actors")
 
 
 class Asked:
-    """A message answered by `answer` or `fail`, from any thread. If it was only told, no caller waits."""
+    """A message answered by `answer` or `fail`, from any thread. After a `tell`, no caller waits for the answer."""
 
     __slots__ = ("_reply_to", "message")
 
@@ -58,7 +58,7 @@ class DeferringMailbox(queue.SimpleQueue[Any]):
 
 
 class Gathering:
-    """Questions whose answer combines several answers: rows are collected until all named have answered."""
+    """A question whose answer combines several answers: rows are collected until all that are named have answered."""
 
     def __init__(self) -> None:
         self._open: list[tuple[Asked, set[str], list[dict[str, Any]]]] = []
@@ -84,14 +84,14 @@ class Gathering:
                 asked.answer(collected)
 
     def give_up(self, missing: Callable[[str], dict[str, Any]]) -> None:
-        """Answer with what came, and a row for each that did not."""
+        """Answer with the rows that came, and one for each answer that did not."""
         questions, self._open = self._open, []
         for asked, left, collected in questions:
             asked.answer(collected + [missing(name) for name in sorted(left)])
 
 
 class Forward:
-    """A `reply_to` that puts the answer into an actor's mailbox, for one that must not wait for it.
+    """A `reply_to` that puts the answer into an actor's mailbox, for an actor that must not wait for it.
 
     make: creates a message from the answer. otherwise: the answer if there is none.
     """
