@@ -1,6 +1,6 @@
-"""Who calls: a process that the kernel names, or the holder of a token.
+"""Who calls: a process that the kernel identifies, or the holder of a token.
 
-Owns: the records. Must never: read anything of a process (`meshd/gateway/frontends/peer_identity.py`).
+Owns: the records. Must never: read anything about a process (`meshd/gateway/frontends/peer_identity.py` does).
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from meshd.host.users import user_name
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """A process, by what the kernel says of it. uid -1: unknown. started: clock ticks since boot, which with the pid
-    names a process uniquely. exe, unit: "" if the kernel does not let us see them. groups: the supplementary ones.
+    """A process, as the kernel describes it. uid: -1 if unknown. started: clock ticks since boot, which together with
+    the pid identify a process. exe, unit: "" if the kernel does not let us see them. groups: the supplementary groups.
 
-    system_unit: the unit that the system's service manager put it in. It equals `unit`, except below a user's service
-    manager: there it is `user@UID.service`, and `unit` has a name of the user's choice.
+    system_unit: the unit that the system's service manager put it in. It equals `unit`, except for a process of a
+    user's service manager: there it is `user@UID.service`, and the user chooses the name in `unit`.
 
-    script: what an interpreter runs, by the process's own claim; a label that no rule uses.
+    script: what an interpreter runs, as the process itself claims; a label that no rule uses.
     """
 
     uid: int = -1
@@ -69,7 +69,7 @@ class Token:
 
     @property
     def app(self) -> str:
-        """A name for statistics that tells nothing of the token."""
+        """A name for statistics that does not reveal the token."""
         return f"token {self.digest[:8]}"
 
 

@@ -16,13 +16,13 @@ from meshd.sdk.failure import FailureKind
 
 
 class Cause(enum.StrEnum):
-    """The values are stored and sent, so that none may change its meaning."""
+    """The values are stored and sent, so none may change its meaning."""
 
     # set aside
     FAILURES = "failures"  # `count` in a row
-    FAILURE_RATE = "failure_rate"  # `count` of the last `of` requests, `within` seconds
-    OVERDUE = "overdue"  # `count` requests in a row met their own deadlines
-    TEST_FAILED = "test_failed"  # the request that tested it on probation
+    FAILURE_RATE = "failure_rate"  # `count` of the last `of` requests failed, `within` seconds
+    OVERDUE = "overdue"  # `count` requests in a row reached their own deadlines
+    TEST_FAILED = "test_failed"  # the request that tested it on probation failed
     PROBE_FAILED = "probe_failed"  # without a `kind`: of the health monitor
     UNREACHABLE = "unreachable"
     MODELS_FAILING = "models_failing"  # `count` of the provider's models
@@ -35,8 +35,8 @@ class Cause(enum.StrEnum):
     RATE_LIMITED = "rate_limited"
     QUOTA_USED_UP = "quota_used_up"  # a request was refused; `count` of the provider's models, 0: of one model
     QUOTA_REPORTED = "quota_reported"  # the provider's report says that it is used up
-    LIMIT_USED_UP = "limit_used_up"  # by our own count, of `limit`
-    LIMIT_TOO_LOW = "limit_too_low"  # what is left of `limit` pays for no request
+    LIMIT_USED_UP = "limit_used_up"  # `limit`, by our own count
+    LIMIT_TOO_LOW = "limit_too_low"  # what is left of `limit` is not enough for any request
     HELD = "held"  # `provider` failed for the cause `behind`, and the pool waits for an operator
     # either
     OPERATOR = "operator"
@@ -50,7 +50,7 @@ class Cause(enum.StrEnum):
 
 
 RESETS = frozenset({Cause.QUOTA_RESET, Cause.QUOTA_AVAILABLE})
-"""What used up its quota may use it again."""
+"""Causes for which a model with a used-up quota may be asked again."""
 
 _BY_KIND = {
     FailureKind.AUTHENTICATION: Cause.KEY_REFUSED,
@@ -63,12 +63,12 @@ _BY_KIND = {
 
 
 def cause_of(kind: FailureKind) -> Cause:
-    """Of a single failure."""
+    """The cause for a single failure of this kind."""
     return _BY_KIND.get(kind, Cause.FAILURES)
 
 
 class UsedLimit(msgspec.Struct, frozen=True, gc=False):
-    """amount: in the measure; of cost in 10⁻⁹ USD."""
+    """amount: in the units of the measure; cost in 10⁻⁹ USD."""
 
     amount: int
     measure: Literal["requests", "tokens", "cost"]
@@ -101,7 +101,7 @@ def dump_why(why: Why | None) -> dict[str, Any] | None:
 
 
 def load_why(saved: Mapping[str, Any]) -> Why | None:
-    """Of a saved rest. Earlier versions wrote `reason`, a text, and `cause`, mostly a kind of failure."""
+    """The cause in a saved standby. Earlier versions wrote `reason`, a text, and `cause`, mostly a kind of failure."""
     try:
         if saved.get("why") is not None:
             return msgspec.convert(saved["why"], Why)
@@ -118,7 +118,7 @@ _EARLIER = {"used_up": Cause.LIMIT_USED_UP, "provider": Cause.HELD, "probe": Cau
 
 
 def failure_kind(value: Any) -> FailureKind | None:
-    """As it was saved; None for anything else."""
+    """A kind of failure by its saved name; None for anything else."""
     return FailureKind(value) if isinstance(value, str) and value in _KINDS else None
 
 

@@ -1,9 +1,9 @@
-"""Whose entries leave a full store, so that one user cannot push out another's.
+"""Which entries a full store drops, so that one user cannot push out another's.
 
-Owns: who holds how much, and which entry goes next. Must never: hold the entries themselves.
+Owns: how much each owner holds, and which entry goes next. Must never: hold the entries themselves.
 
 When it is full, the owner with the largest share loses its least recently used entry. A single owner may fill it all;
-two that want more than there is get half each.
+two that each want more than half get half each.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Key = TypeVar("Key", bound=Hashable)
 
 
 class _Share(Generic[Key]):
-    """One owner's entries. keys: the longest unused first."""
+    """One owner's entries. keys: the least recently used first."""
 
     __slots__ = ("keys", "owner", "size")
 
@@ -28,7 +28,7 @@ class _Share(Generic[Key]):
 
 
 class Shares(Generic[Key]):
-    """size: of all entries."""
+    """size: the sum over all entries."""
 
     def __init__(self) -> None:
         self.size = 0
@@ -42,7 +42,7 @@ class Shares(Generic[Key]):
         return key in self._in
 
     def put(self, key: Key, owner: Hashable, size: int = 1) -> None:
-        """It belongs to the owner now, as its most recently used."""
+        """Give the entry to this owner, as its most recently used one."""
         if key in self._in:
             self.drop(key)
         share = self._shares.get(owner)
@@ -69,7 +69,7 @@ class Shares(Generic[Key]):
             del self._shares[share.owner]
 
     def pop(self) -> Key:
-        """Drop the next entry that has to go. Raises ValueError if there is none."""
+        """Drop the entry that goes next. Raises ValueError if there is none."""
         share = max(self._shares.values(), key=_size)
         key = next(iter(share.keys))
         self.drop(key)

@@ -1,4 +1,4 @@
-"""Names of actors to their mailboxes: how an actor, or what runs inside one, reaches another.
+"""From names of actors to their mailboxes: how one actor, or what runs inside it, reaches another.
 
 Owns: `Directory` (name → mailbox) and the error of an actor that cannot be reached.
 Must never: know what any actor does.
@@ -35,15 +35,15 @@ class Directory:
         self._mailboxes: dict[str, Any] = {}
 
     def mailbox(self, name: str, make: Callable[[], Any] = queue.Queue) -> Any:
-        """The mailbox of `name`, made at the first call."""
+        """The mailbox of `name`, created by the first call."""
         return self._mailboxes.setdefault(name, make())
 
     def close(self, name: str) -> None:
-        """There is no such actor any more: who asks it is told at once, and does not wait for an answer."""
+        """The actor has ended: a caller that asks it gets an error at once instead of waiting."""
         self._mailboxes.pop(name, None)
 
     def tell(self, name: str, message: Message) -> None:
-        """Put a message in a mailbox. A name that no actor ever had is ignored (an actor that is switched off)."""
+        """Put a message into a mailbox. Ignored if no actor ever had this name (an actor that is switched off)."""
         mailbox = self._mailboxes.get(name)
         if mailbox is not None:
             mailbox.put(Envelope(message))
@@ -66,8 +66,8 @@ class Directory:
             raise ActorUnavailable(f"the {name} actor has stopped") from error
 
     def send(self, name: str, message: Message, reply_to: Any) -> None:
-        """Tell, with something to take the answer: its `set(value)` or `set_exception(exc_info)` is called in
-        the answering actor's thread. At once with ActorUnavailable if there is no such actor."""
+        """Tell, with an object for the answer: its `set(value)` or `set_exception(exc_info)` is called in the answering
+        actor's thread, or at once with ActorUnavailable if there is no such actor."""
         mailbox = self._mailboxes.get(name)
         if mailbox is None:
             error = ActorUnavailable(f"there is no {name} actor")
@@ -76,7 +76,7 @@ class Directory:
             mailbox.put(Envelope(message, reply_to=reply_to))
 
     def ask_later(self, name: str, message: Message, then: Callable[[Any], None]) -> None:
-        """Tell, and have `then(answer)` called in the answering actor's thread; nothing if it fails."""
+        """Tell, and have `then(answer)` called in the answering actor's thread; a failure is only logged."""
         self.send(name, message, _Callback(then))
 
 

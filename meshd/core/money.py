@@ -1,4 +1,4 @@
-"""Money is counted in whole 10⁻⁹ USD, so that sums are exact, and shown in USD."""
+"""Money is counted in integers of 10⁻⁹ USD, so that sums are exact, and shown in USD."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What happened: attempts, finished requests, and events for operators. Telemetry hears of them."""
+"""What happened: attempts, finished requests, and events for operators. Telemetry gets them."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from meshd.core.message import Message
 class Attempt(Message, frozen=True):
     """One attempt at one model. Times in seconds, money in 10⁻⁹ USD.
 
-    tokens_in, tokens_out, cost, units: of this attempt alone, also of one that failed. units: what else was counted, by
-    the names of `core/prices.py`. hedge: it was sent beside another that was slow."""
+    tokens_in, tokens_out, cost, units: of this attempt alone, also if it failed. units: what else was counted, by the
+    names of `core/prices.py`. hedge: it was sent in addition to another that was slow."""
 
     model: str
     provider: str
@@ -33,13 +33,13 @@ class Outcome(Message, frozen=True):
     """A finished request → telemetry (log, statistics). Times in seconds, money in 10⁻⁹ USD.
 
     Tokens, cost and units are sums over all attempts; a remainder that attempts do not account for belongs to the
-    answering one. cached: answered without asking a provider. account: the name the app's use is limited under."""
+    answering one. cached: answered without asking a provider. account: the entry of `apps` whose limits apply."""
 
     request_id: str  # hex
     at: float  # UTC, s: when it arrived
     operation: str
-    asked: str  # the `model` field as the app wrote it
-    status: int  # what the app got: 200, or the error's status; 499: it went away
+    asked: str  # the request's `model` field, as the app wrote it
+    status: int  # what the app got: 200, or the error's status; 499: the app disconnected
     pool: str = ""
     model: str = ""
     provider: str = ""
@@ -70,7 +70,7 @@ class Outcome(Message, frozen=True):
 
 
 class Event(Message, frozen=True):
-    """Something operators want to know → telemetry, and live listeners."""
+    """Something that operators may want to know → telemetry and live listeners."""
 
     type: EventType
     at_ns: int  # UTC

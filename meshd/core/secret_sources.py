@@ -10,7 +10,7 @@ from typing import Any
 @dataclass(frozen=True, slots=True)
 class SecretSources:
     """stores: (connector id, its settings), in the order they are asked. keep: seconds for which a value is kept in
-    memory, 0.0: not at all. folder: the base of relative paths in the settings."""
+    memory; 0.0: not at all. folder: the base of relative paths in the settings."""
 
     stores: tuple[tuple[str, Mapping[str, Any]], ...] = field(default=(), repr=False)  # settings may contain values
     keep: float = 0.0

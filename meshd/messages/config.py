@@ -8,9 +8,9 @@ from meshd.core.message import Message
 
 
 class Reload(Message, frozen=True):
-    """Read the file again → config. Answered with a ReloadReport. `config`: this MeshConfig instead.
-    `digest`: of the content that was seen; if it has changed since, another Reload follows. `secrets_only`: the file is
-    not read, only its secrets have new values."""
+    """Read the file again → config. Answered with a ReloadReport. config: a MeshConfig to use instead of the file.
+    digest: of the content that the watch saw; if the file has changed since, another Reload follows. secrets_only: the
+    file is not read; only its secrets have new values."""
 
     dry_run: bool = False
     config: Any = None
@@ -42,8 +42,8 @@ class GetConfig(Message, frozen=True):
 class CatalogueChanged(Message, frozen=True):
     """A provider's offer, as discovery found it → config, which makes the next generation from it.
 
-    models: the whole list the provider offers now, None when it went away. settings: for a local server that
-    no configuration names, the provider section to add.
+    models: all that the provider offers now; None if it is gone. settings: for a local server that no configuration
+    names, the provider section to add.
     """
 
     provider: str

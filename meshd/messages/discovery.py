@@ -14,7 +14,7 @@ class ModelsListed(Message, frozen=True):
 
 
 class LocalScanned(Message, frozen=True):
-    """A look around this machine ended (discovery → itself, from the thread that looked). None: it failed."""
+    """A scan of this machine ended (discovery → itself, from the thread that scanned). None: it failed."""
 
     found: Any
 

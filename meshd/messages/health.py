@@ -6,8 +6,8 @@ from meshd.core.message import Message
 
 
 class Probed(Message, frozen=True):
-    """How a probe went (router → health). error: "" when it answered. refused: something is there, and does not list
-    its models. requests: what became of those sent to it, as `ProviderState.answering`."""
+    """How a probe went (router → health). error: "" if the provider answered. refused: a server answers, but does not
+    list its models. requests: how requests to it went, as in `ProviderState.answering`."""
 
     provider: str
     token: int
@@ -19,7 +19,7 @@ class Probed(Message, frozen=True):
 
 
 class ProviderFailed(Message, frozen=True):
-    """A request's attempt met a failure that says something of the provider (router → health)."""
+    """An attempt failed in a way that says something about the provider (router → health)."""
 
     provider: str
     kind: str

@@ -15,8 +15,8 @@ class Drain(Message, frozen=True):
 
 
 class Listen(Message, frozen=True):
-    """Serve at this address too (`ipc://…`, `inproc://…`). fd: a socket that listens there already, which stays
-    the sender's. mode, gid: what the socket's file gets at every bind; None: what the umask leaves."""
+    """Serve this address too (`ipc://…`, `inproc://…`). fd: a socket that listens there already, which the sender
+    continues to own. mode, gid: of the socket's file, set at every bind; None: as the umask makes them."""
 
     address: str
     fd: int | None = None
@@ -25,8 +25,8 @@ class Listen(Message, frozen=True):
 
 
 class Probe(Message, frozen=True):
-    """Ask this provider whether it is there (health → router, which owns the connections). quota: if it is, also what
-    is left of its quota."""
+    """Ask this provider whether it answers (health → router, which owns the connections). quota: if it does, also ask
+    what is left of its quota."""
 
     provider: str
     method: str  # auto, models, completion
@@ -36,8 +36,8 @@ class Probe(Message, frozen=True):
 
 
 class ProbeModels(Message, frozen=True):
-    """Ask each of these members of the pool for one token (health → router, which knows which of them rest, has the
-    budgets, and acts on the answers itself). models: None: all. resting: only those that rest because they failed."""
+    """Ask each of these members of the pool for one token (health → router, which knows their state and the budgets,
+    and acts on the answers itself). models: None: all. resting: only those that are set aside because they failed."""
 
     pool: str
     timeout: float
@@ -46,10 +46,10 @@ class ProbeModels(Message, frozen=True):
 
 
 class HealthReport(Message, frozen=True):
-    """What health thinks of a provider (health → router). score 0…1. kind: the FailureKind of `error`, if any.
+    """What health knows about a provider (health → router). score: 0 to 1. kind: the FailureKind of `error`, if any.
 
-    probed: a probe ended, rather than a request failed. answered: it was answered; nothing else says that the
-    provider works. refused: something is there, and refuses its list of models.
+    probed: sent because a probe ended, not because a request failed. answered: the probe was answered; only this says
+    that the provider works. refused: a server answers, but refuses its list of models.
     """
 
     provider: str
@@ -65,8 +65,8 @@ class HealthReport(Message, frozen=True):
 
 
 class ListModels(Message, frozen=True):
-    """What does this provider offer? (discovery → router, answered by ModelsListed). details: ask about each model
-    by itself, too."""
+    """What does this provider offer? (discovery → router, answered by ModelsListed). details: also ask about each model
+    separately."""
 
     provider: str
     timeout: float
@@ -74,31 +74,32 @@ class ListModels(Message, frozen=True):
 
 
 class Expecting(Message, frozen=True):
-    """Whether models that are not known yet may still be found, as first lists are awaited (discovery → router)."""
+    """Whether first lists of models are still awaited, so that an unknown model may yet be found (discovery →
+    router)."""
 
     more: bool
 
 
 class RestoreState(Message, frozen=True):
-    """Take up where an earlier life ended (at boot, and after an import). journal: the segment to append to."""
+    """Continue where an earlier life ended (at the start, and after an import). journal: the segment to append to."""
 
     restored: RestoredState
     journal: str = ""
 
 
 class RotateJournal(Message, frozen=True):
-    """Append to this fresh segment from now on (state → router), answered by telling JournalRotated. Sent again
-    until then; a router that writes to `path` already says so again."""
+    """Append to this new segment from now on (state → router). The router tells JournalRotated, and this is sent again
+    until it does. A router that already writes to `path` tells it again."""
 
     path: str
 
 
 class SaveCounters(Message, frozen=True):
-    """→ router: tell state of everything that changed; answered when it is told."""
+    """→ router: tell the state actor everything that changed; answered when that is done."""
 
 
 class RouterCommand(Message, frozen=True):
-    """A facade's call on the router: an operation of the dispatch table, answered with its JSON-like value."""
+    """The facade calls an operation of the dispatch table → router. Answered with its JSON-like value."""
 
     method: str
     path: str

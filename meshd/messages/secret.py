@@ -24,8 +24,8 @@ class SecretsResolved(Message, frozen=True):
 
 
 class RefreshSecret(Message, frozen=True):
-    """A provider refused the key made from these secrets: read them again → secret. Answered with SecretsLookedAt; if
-    one has changed, config has got `Reload(secrets_only=True)` before."""
+    """A provider refused the key made from these secrets: read them again → secret. Answered with SecretsLookedAt. If
+    one has changed, config gets `Reload(secrets_only=True)` first."""
 
     names: tuple[str, ...]
     provider: str
@@ -33,7 +33,7 @@ class RefreshSecret(Message, frozen=True):
 
 
 class SecretFilesTouched(Message, frozen=True):
-    """The watch → secret."""
+    """The watch saw a change of files that hold secrets → secret."""
 
 
 class SecretsLookedAt(Message, frozen=True):

@@ -8,10 +8,10 @@ from meshd.core.message import Message
 
 
 class StateChanged(Message, frozen=True):
-    """A part of the router's state that outlives a restart → state. `key` is (table, id), value None: gone.
+    """A part of the router's state that survives a restart → state. key: (table, id). value: None if it was removed.
 
-    Tables: member (its `member_key`), model, provider, pool, keys (of a provider, that rest).
-    durable: an operator decided it, so that it is written at once (unless nothing is: the policy `in-memory`).
+    Tables: member (by its `member_key`), model, provider, pool, keys (a provider's keys that are set aside). durable:
+    decided by an operator, so it is written at once (unless the policy is `in-memory`).
     """
 
     table: str
@@ -47,8 +47,8 @@ class JournalRotated(Message, frozen=True):
 
 
 class OpenJournal(Message, frozen=True):
-    """→ state; answered with the path of a fresh segment, which the router opens for appending; "" while the
-    disk takes none (a RotateJournal follows when it does)."""
+    """→ state; answered with the path of a new segment, which the router opens for appending; "" while the disk cannot
+    be written (a RotateJournal follows when it can)."""
 
 
 class LoadTable(Message, frozen=True):
@@ -75,6 +75,6 @@ class ExportState(Message, frozen=True):
 
 
 class ImportState(Message, frozen=True):
-    """→ state; replaces what is kept, answered with the RestoredState that the router has to adopt."""
+    """→ state; replaces the stored state. Answered with the RestoredState that the router has to adopt."""
 
     state: dict[str, Any]

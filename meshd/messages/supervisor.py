@@ -13,4 +13,4 @@ class ActorFailed(Message, frozen=True):
 
 
 class Supervision(Message, frozen=True):
-    """→ supervisor; answered with a map: pid, and the actors with what became of them."""
+    """→ supervisor; answered with a map: pid, and the state of each actor."""

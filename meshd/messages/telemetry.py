@@ -1,4 +1,4 @@
-"""What the telemetry actor hears, beside outcomes and events."""
+"""What the telemetry actor hears, besides outcomes and events."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from meshd.core.message import Message
 
 
 class QueryStatistics(Message, frozen=True):
-    """→ telemetry; answered with a list of maps, one a group. since, until: seconds back from now.
-
-    scope: one or several, comma separated, of `telemetry.dimensions`. name: only this one of the first of them.
-    where: only what has these values, dimension → value."""
+    """→ telemetry; answered with a list of maps, one for each group. since, until: seconds before now. scope: one or
+    several of the dimensions, separated by commas. name: only this value of the first of them. where: only rows with
+    these values, dimension → value."""
 
     scope: str
     name: str | None = None
@@ -31,14 +30,14 @@ class LogWritten(Message, frozen=True):
 
 
 class RecentEvents(Message, frozen=True):
-    """→ telemetry; answered with a list of the last Events, oldest first (200 are kept)."""
+    """→ telemetry; answered with a list of the last events, oldest first (200 are kept)."""
 
     types: frozenset[str] = frozenset()
     limit: int = 200
 
 
 class TelemetryStatus(Message, frozen=True):
-    """→ telemetry; answered with a list of maps, one a sink: sink, written, waiting, dropped, error."""
+    """→ telemetry; answered with a list of maps, one for each sink: sink, written, waiting, dropped, error."""
 
 
 class FlushTelemetry(Message, frozen=True):
@@ -57,7 +56,7 @@ class Unsubscribe(Message, frozen=True):
 
 
 class TableLoaded(Message, frozen=True):
-    """The answer to LoadTable, for an actor that does not wait for one."""
+    """The answer to LoadTable, for an actor that does not wait for it."""
 
     table: str
     rows: dict[str, dict[str, Any]]

@@ -1,4 +1,4 @@
-"""An exception that foreign code raised, in words."""
+"""Describes an exception that third-party code raised."""
 
 
 def one_line(error: BaseException) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 Path = tuple[str | int, ...]
-"""Keys and list positions from the root."""
+"""The keys and list positions from the root to a value."""
 
 
 def dotted(path: Iterable[str | int]) -> str:

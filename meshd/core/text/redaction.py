@@ -1,7 +1,7 @@
 """Which values of a configuration are secret, and what is shown instead.
 
 Owns: the rule by which a key is known to hold a secret, and the masking of a whole configuration.
-Must never: show a literal secret because it is beside a reference.
+Must never: show a literal secret because a reference stands next to it.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ _USERINFO = re.compile(r"(?<=://)([^/@\s:]*):([^/@\s]+)(?=@)")
 _TOKEN_ALONE = re.compile(r"(?<=://)[^/@\s:]+(?=@)")
 _URL = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*://)(?P<userinfo>[^/?#]*@)?(?P<rest>[^?#]*)(?P<query>\?[^#]*)?")
 _NAMED = frozenset({"providers", "models", "pools", "apps"})
-"""Sections whose second level is a user's name, which says nothing about the content."""
+"""Sections whose second-level keys are names that users choose, which say nothing about the content."""
 
 _SCHEME = re.compile(r"^(?:bearer|basic|token)\s+", re.IGNORECASE)
 
 
 def is_secret_key(key: str) -> bool:
-    """Whether a key of this name holds a secret in any place."""
+    """Whether a key of this name holds a secret wherever it occurs."""
     return bool(_SECRET_KEY.search(key))
 
 
@@ -39,7 +39,7 @@ def is_secret_path(path: Path) -> bool:
 
 
 def _marks_secret(path: Path) -> bool:
-    """Whether the last part of the path is a key that makes all below it secret."""
+    """Whether the last part of the path is a key that makes everything below it secret."""
     last = path[-1]
     if isinstance(last, int) or len(path) == 1:
         return False
@@ -81,7 +81,7 @@ def redact(value: Any, path: Path = (), *, secret: bool = False) -> Any:
     """The same structure with every literal secret masked."""
     secret = secret or (bool(path) and _marks_secret(path))
     if isinstance(value, dict):
-        # A token's entry names the app that holds it; the name is not a secret.
+        # An entry of `tokens` also names the app that holds the token; the name is not a secret.
         return {
             key: redact(item, (*path, key), secret=secret and key not in ("app", "name")) for key, item in value.items()
         }
@@ -89,7 +89,7 @@ def redact(value: Any, path: Path = (), *, secret: bool = False) -> Any:
         return [redact(item, (*path, index), secret=secret) for index, item in enumerate(value)]
     if isinstance(value, str):
         return mask_secret(value) if secret else _TOKEN_ALONE.sub(MASK, _USERINFO.sub(rf"\1:{MASK}", value))
-    # A number of tokens is a limit (`max_output_tokens`).
+    # A number under "tokens" is a limit (`max_output_tokens`).
     if secret and isinstance(value, int | float) and not isinstance(value, bool) and not _counts_tokens(path):
         return MASK
     return value
