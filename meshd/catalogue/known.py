@@ -3,10 +3,10 @@
 Owns: reading `providers.toml`, `models/` (a file for each provider), `local_models.toml` and `answers.toml`.
 Must never: hold a fact in code, or touch the network. Each file is read at its first use and kept.
 
-Models: the well-known ones of each provider, so that it has models before it has been asked for its list; best first,
-and the first is its sensible default. Providers whose connector is not there yet have rows too. Prices are text (money
-is never a float), each with its source and date. Where two sources disagree the newer one counts if it is the dearer
-one, for then no budget can be overrun by it; else the price is left out: unknown is not free.
+Models: the well-known ones of each provider, so that it has models before its list is read. The best comes first and is
+the default. Providers whose connector does not exist yet have rows too. Prices are text (money is never a float), each
+with its source and date. If two sources disagree, the newer one counts if it is the more expensive one, since no budget
+can be overrun by it; otherwise the price is left out. An unknown price does not mean free of charge.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class ProviderRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     """One provider that the OpenAI connector serves.
 
     name: what zero configuration calls it. base_url may hold `${env:NAME}`, which the connector fills in.
-    key_env: variables that hold the key, the first that is set wins. host_env: the variable that says where a
+    key_env: variables that may hold the key; the first one that is set counts. host_env: the variable that says where a
     local server is. quirks: see `meshd/connectors/providers/openai.py`.
     """
 
@@ -79,7 +79,7 @@ class ModelRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
     @property
     def pricing(self) -> dict[str, int] | None:
-        """In nano-dollars, as the daemon counts. None: unknown, which is not free."""
+        """None: unknown, which does not mean free of charge."""
         return None if self.prices is None else {key: _nano(price) for key, price in self.prices.items()}
 
     @property
@@ -114,7 +114,7 @@ class LocalModelRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     date: str = ""
 
 
-_PROVIDER = re.compile(r"[a-z0-9.-]+")  # an id, and no path
+_PROVIDER = re.compile(r"[a-z0-9.-]+")  # an id, not a path
 
 
 def _nano(dollars: str) -> int:
@@ -165,14 +165,14 @@ def planned_connectors() -> dict[str, tuple[str, ...]]:
 
 @functools.cache
 def broken_off_reasons() -> frozenset[str]:
-    """Finish reasons that say that an answer is not whole."""
+    """Finish reasons that mean an incomplete answer."""
     return frozenset(row["finish_reason"] for row in read_data("answers.toml")["broken_off"])
 
 
 class RefusalRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What some providers say when they refuse a request. kind: of `FailureKind`. codes: whole, in any case. words:
-    regular expressions without unbounded repetition. own_failure: the model failed at what it can do. never_fits: a
-    429 that says so is of the request's size."""
+    """What some providers say when they refuse a request. kind: of `FailureKind`. codes: complete codes, in any letter
+    case. words: regular expressions without unbounded repetition. own_failure: the model failed at something it can do.
+    never_fits: a 429 with these words is about the request's size."""
 
     kind: str
     provider: str
@@ -184,8 +184,8 @@ class RefusalRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
 
 
 class FeatureRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The names that a refusal has for a feature of `meshd/routing/request/features.py`. says: enough by itself.
-    unlike: no name of any, though it looks like one."""
+    """The names that refusals use for a feature of `meshd/routing/request/features.py`. says: enough by itself. unlike:
+    looks like a feature's name, but is not."""
 
     feature: str
     names: tuple[str, ...]
@@ -206,5 +206,5 @@ def load_refused_features() -> tuple[FeatureRow, ...]:
 
 @functools.cache
 def load_refusing_words() -> tuple[str, ...]:
-    """What makes a sentence one that refuses a feature."""
+    """Words by which a sentence refuses a feature."""
     return msgspec.convert(read_data("refusals.toml")["feature_refused"]["words"], tuple[str, ...])

@@ -1,6 +1,6 @@
-"""What stands in a key's place where there is no key: `placeholder_keys.toml`.
+"""Words that people write in place of a key (`placeholder_keys.toml`).
 
-Must never: be a reason to refuse a request. A user's own server may accept any word as its key.
+Must never: refuse a request because of one. A user's own server may accept any word as its key.
 """
 
 from __future__ import annotations

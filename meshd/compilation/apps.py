@@ -20,7 +20,7 @@ from meshd.routing.table.specs import Allowance, AppSpec, Measure, PoolSpec, Rat
 
 def compile_app(name: str, app: AppConfig) -> AppSpec:
     rate = app.rate_limit
-    # `concurrency` may be given in both places; the smaller applies.
+    # `concurrency` may be given in both places; the smaller one applies.
     at_once = [each for each in (app.concurrency, rate.concurrency) if each is not None]
     return AppSpec(
         name=name,
@@ -34,10 +34,9 @@ def compile_app(name: str, app: AppConfig) -> AppSpec:
 
 
 def compile_matches(config: MeshConfig) -> Iterator[AppMatch]:
-    """In the order of the file, in which they are tried.
-
-    Without entries that no process can match: the default, which gets the rest; an app with only a token; and one whose
-    user or group was removed after the check."""
+    """In the order of the file, which is the order in which they are tried. Entries that no process can match are left
+    out: the default, which gets all other processes; an app with only a token; and one whose user or group was removed
+    after the check."""
     for name, app in config.apps.items():
         match = app.match
         if name == DEFAULT_APP or match.token is not None:
@@ -57,7 +56,7 @@ def compile_rate(rate: ProviderRateLimitConfig) -> RateSpec:
 
 
 def compile_allowances(config: MeshConfig, pools: Iterable[PoolSpec]) -> Iterator[Allowance]:
-    """For every scope."""
+    """The allowances of every scope."""
     for scope, section in (
         ("provider", config.providers),
         ("model", config.models),

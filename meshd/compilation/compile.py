@@ -60,7 +60,7 @@ def compile_config(
     missing_secrets: Mapping[str, str],
     directories: Directories,
 ) -> Compiled:
-    """The parts of a generation. `config` is valid and has its secrets.
+    """The parts of a generation. `config` has been validated, and its secrets are resolved.
 
     missing_secrets: provider → why its key is missing; such a provider is disabled.
     """
@@ -103,7 +103,7 @@ def _provider_spec(name: str, provider: ProviderConfig, disabled: str, keyed: bo
 
 
 def weighted_keys(provider: ProviderConfig) -> list[tuple[str, float]]:
-    """(key, weight) of a provider with several keys; `api_key` is one of them. Empty if there are fewer than two."""
+    """(key, weight) for each key of a provider with several, `api_key` included. Empty if there are fewer than two."""
     keys = {provider.api_key: 1.0} if provider.api_key else {}
     for entry in provider.api_keys:
         keys |= {entry: 1.0} if isinstance(entry, str) else {entry.key: entry.weight}
@@ -111,12 +111,12 @@ def weighted_keys(provider: ProviderConfig) -> list[tuple[str, float]]:
 
 
 def fingerprint(key: str) -> str:
-    """What names a key in logs and state."""
+    """The name of a key in logs and state."""
     return hashlib.sha256(key.encode()).hexdigest()[:8]
 
 
 def _unset_variables(base_url: str | None) -> str:
-    """A catalogue's URL may contain variables (an account's id): the error if one is not set."""
+    """A URL of the catalogue may contain variables, such as an account id: the error if one is not set."""
     unset = [name for name in _VARIABLE.findall(base_url or "") if not os.environ.get(name)]
     return f"set {', '.join(unset)}, or base_url" if unset else ""
 
@@ -168,11 +168,11 @@ def _models(
     discovered: Mapping[str, Discovered],
     tree: CapabilityTree,
 ) -> Iterable[ModelSpec]:
-    """The configured models; and for providers without configured models, or with discovery, the discovered ones, else
-    the catalogue's."""
+    """The configured models. Providers without configured models, and those with discovery, also have the discovered
+    ones, or else the catalogue's."""
     taken: set[tuple[str, str]] = set()
     ids = set(config.models)
-    # A disabled entry removes only its own model.
+    # A disabled entry removes only that model.
     with_models = {model.provider for model in config.models.values() if model.enabled}
     for id, model in config.models.items():
         taken.add((model.provider, model.model))
@@ -267,7 +267,7 @@ def _discovered(
 
 
 def _known_features(known: ModelRow | None, listed: Collection[str] = ()) -> dict[str, bool]:
-    """The features that the provider's list declares, else the row's; and those that the row denies."""
+    """The features that the provider's list declares, else the catalogue row's; and those that the row denies."""
     does = listed or (known.features if known is not None else ())
     return dict.fromkeys(known.lacks if known is not None else (), False) | dict.fromkeys(does, True)
 

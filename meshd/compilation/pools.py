@@ -27,9 +27,9 @@ from meshd.routing.table.specs import ModelSpec, PoolSpec
 
 
 def compile_pools(config: MeshConfig, models: list[ModelSpec], tree: CapabilityTree) -> Iterable[PoolSpec]:
-    """The configured pools; predefined ones that are not configured and have a model; and, if no pools are configured
-    at all, each leaf with a model. Only capabilities that an operation asks for: requests to others would be
-    refused."""
+    """The configured pools; predefined ones that are not configured and have a model; and, if no pool is configured,
+    one for each leaf with a model. Capabilities that no operation asks for get no pool, since requests for them would
+    be refused."""
     models_by_id = {model.id: model for model in models}
     by_capabilities: dict[tuple[str, ...], list[ModelSpec]] = {}
     for model in models:
@@ -37,7 +37,8 @@ def compile_pools(config: MeshConfig, models: list[ModelSpec], tree: CapabilityT
     positions = {id: position for position, id in enumerate(models_by_id)}
 
     def matching(node: str) -> list[ModelSpec]:
-        """In the order of the models. Even thousands of them have only a few distinct sets of capabilities."""
+        """In the order of the models. Each set of capabilities is looked at once: even thousands of models have only a
+        few."""
         found = [
             model
             for leaves, group in by_capabilities.items()

@@ -1,4 +1,4 @@
-"""Finds what would stop a start, without starting: `meshd --check`, `meshctl config validate`, `meshctl doctor`.
+"""Finds what would prevent a start, without starting: `meshd --check`, `meshctl config validate`, `meshctl doctor`.
 
 Must never: change anything (create a directory, keep a lock, remove a socket), or show a secret's value.
 """
@@ -20,7 +20,7 @@ from meshd.host.socket_path import default_socket
 from meshd.host.users import user_name
 
 _PATIENCE = 1.0  # s that a listener may take to answer
-_MOST_TOLD = 10  # entries of NO_PROXY
+_MOST_TOLD = 10  # entries of NO_PROXY that are reported
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +64,8 @@ def missing_secrets(config: MeshConfig, strict: bool = False) -> Iterator[Obstac
 
 
 def proxies(config: MeshConfig) -> Iterator[Obstacle]:
-    """Providers whose proxy cannot be used: the daemon starts, but their models cannot answer. And entries of NO_PROXY
-    without effect."""
+    """Providers whose proxy cannot be used, so that the daemon starts but their models cannot answer; and entries of
+    NO_PROXY without effect."""
     from meshd.connectors.registry import default_registry
     from meshd.net.proxies import ProxyRefused, find_proxy, no_proxy_faults
 
@@ -87,7 +87,8 @@ def proxies(config: MeshConfig) -> Iterator[Obstacle]:
 
 
 def state_directory(config: MeshConfig) -> Iterator[Obstacle]:
-    """A daemon that cannot write its state still serves, but forgets what it learnt and spent."""
+    """A warning only: a daemon that cannot write its state still serves, but forgets at a restart what it learnt and
+    spent."""
     from meshd.state.directory import default_state_dir
 
     given = config.daemon.state_dir

@@ -17,9 +17,9 @@ from meshd.sdk.provider import ProviderSettings
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RunningConfig:
-    """`config`: with secrets resolved. `table`: for routing. `providers`: name → connector settings. `matches`: of
-    apps, in the order they are tried. `secret_names`: provider → the secrets in its settings. `stored`: the
-    configuration as written, references unresolved."""
+    """config: with secrets resolved. table: for routing. providers: name → connector settings. matches: of apps, in the
+    order in which they are tried. secret_names: provider → the secrets in its settings. stored: the configuration as
+    written, references unresolved."""
 
     number: int
     config: MeshConfig
@@ -29,4 +29,4 @@ class RunningConfig:
     matches: tuple[AppMatch, ...] = ()
     secret_names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     source: str = ""  # the file, or "built-in"
-    notes: tuple[str, ...] = ()  # what the user should know: disabled providers and why, …
+    notes: tuple[str, ...] = ()  # for the user, such as which providers are disabled and why
