@@ -3,8 +3,8 @@
 Owns: the schedule and the availability scores.
 Must never: do I/O or read a clock. It says which probes are due and gets their results.
 
-A failed provider is probed soon, then at gaps that grow from a second to the interval, so that an outage and its end
-are noticed within seconds, and a long one costs next to nothing.
+A failed provider is probed soon, then at gaps that grow from a second to the interval. So the beginning and the end of
+an outage are noticed within seconds, and a long outage costs next to nothing.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ SOON = 5.0  # s until a probe that this machine could not send is repeated
 GRACE = 5.0  # s beyond the timeout after which a probe counts as lost: the router was restarted
 
 ANSWERED = frozenset({"rate_limit", "quota", "model_not_found", "invalid_request", "context_length"})
-"""Failures of a probe that prove that the server is there."""
+"""Failures of a probe that prove that the server is running."""
 UNABLE = "unsupported"
-"""The connector cannot be probed; for a refused list: there is nothing at its path."""
+"""Means that the connector cannot be probed or, for a list of models, that the server has none at this path."""
 AUTHENTICATION = "authentication"
 OUR_OWN = "local"
-"""This machine could not send the probe, which says nothing about the provider."""
+"""Means that this machine could not send the probe, which says nothing about the provider."""
 UNKNOWN, SERVES, NOTHING_THERE = "", "serves", "nothing"
-"""Outcomes of requests (`ProviderState.answering`), beside AUTHENTICATION: their key was refused."""
+"""What requests to the provider found (`ProviderState.answering`); for a refused key it is AUTHENTICATION."""
 
 
 def _confirmed(message: Probed) -> bool:
@@ -74,7 +74,7 @@ class _Watched:
     score: float = 1.0
     available: bool = True
     failures: int = 0  # probes in a row
-    probing: int = 0  # the token of the probe in flight
+    probing: int = 0  # token of the probe in flight
     began: float = float("-inf")
     latency: float = 0.0
     error: str = ""
@@ -84,7 +84,7 @@ class _Watched:
 
 
 class _Round:
-    """A caller waits for these providers to answer."""
+    """A caller that waits for these providers to answer."""
 
     def __init__(self, names: Iterable[str], done: Callable[[list[dict[str, Any]]], None]) -> None:
         self.names = list(names)
@@ -93,7 +93,7 @@ class _Round:
 
 
 class HealthMonitor:
-    """`now` is of a monotonic clock; `wall` is in UTC seconds and only passed on."""
+    """now: from a monotonic clock. wall: UTC seconds, only passed on."""
 
     def __init__(self, *, chance: Callable[[], float] = random.random) -> None:
         self.settings = HealthSettings()
@@ -102,13 +102,13 @@ class HealthMonitor:
         self._token = 0
 
     def configure(self, settings: HealthSettings, providers: Iterable[str], now: float) -> None:
-        """Watch these. What is known about those already watched is kept; new ones are probed at once."""
+        """Watch these providers. What is known about those already watched is kept; new ones are probed at once."""
         self.settings = settings
         before, self._watched = self._watched, {}
         for name in providers:
             kept = before.pop(name, None)
             if kept is not None and not self._scheduled(name) and not kept.waiting:
-                kept = None  # its results no longer apply
+                kept = None  # its earlier results no longer apply
             self._watched[name] = kept or _Watched(now)
             if kept is not None and kept.due != float("inf"):
                 kept.due = min(kept.due, now + settings.interval)
@@ -157,7 +157,7 @@ class HealthMonitor:
         settings = self.settings
         return settings.enabled and (not settings.providers or name in settings.providers)
 
-    # -- what happens ---------------------------------------------------------------------------------
+    # -- events ---------------------------------------------------------------------------------------
 
     def probed(self, message: Probed, now: float, wall: float) -> HealthReport | None:
         """A probe was answered."""
@@ -198,10 +198,10 @@ class HealthMonitor:
         """A request failed: the score falls, and a probe will tell why."""
         watched = self._watched.get(message.provider)
         if watched is None or not self._scheduled(message.provider):
-            return None  # no probe would ever show that it is over
+            return None  # no probe would ever show that the failure is over
         self._score(watched, False)
         if watched.due != float("inf") and not watched.probing:
-            # Many failures cause one probe, at a time that differs by provider and daemon.
+            # However many requests fail, one probe follows, at a time that differs between providers and daemons.
             soon = max(now, watched.began + LEAST_APART) + self._chance() * LEAST_APART
             watched.due = min(watched.due, soon)
         return self._report(message.provider, watched, wall, f"{message.kind}: {message.message}", message.kind)

@@ -1,6 +1,6 @@
 """Model servers on this machine, found by asking.
 
-Owns: where to look (the catalogue's local rows), and recognising servers by their answers.
+Owns: where to look (the catalogue's local rows), and how servers are recognised by their answers.
 Must never: trust a port. 8080 may be llama-server, LocalAI or any web server; a server that does not answer like a
 known one is left alone.
 
@@ -32,7 +32,7 @@ _HERE = frozenset({"localhost", "127.0.0.1", "0.0.0.0", "::1", "::", ""})
 
 
 class LocalRow(Protocol):
-    """What is needed from a row of the catalogue."""
+    """The part of a catalogue row that a scan needs."""
 
     @property
     def id(self) -> str: ...
@@ -66,7 +66,7 @@ NO_ANSWER = Answer(0, "", b"")
 
 
 def address_of(row: LocalRow, environ: Mapping[str, str]) -> tuple[str, int] | None:
-    """Where a server of this kind would listen: by its own variable, else its usual port on this machine."""
+    """Where a server of this kind would listen: as its own variable says, else at its usual port on this machine."""
     said = environ.get(row.host_env or "", "").strip(" \t\r\n\"'")  # an `--env-file` keeps quotes
     if not said and row.port is None:
         return None
@@ -108,7 +108,7 @@ def find_local(
     now: Callable[[], float] = time.monotonic,
 ) -> list[FoundServer]:
     """Every server of these rows that answers as expected. skip: addresses that are configured already. known: servers
-    of an earlier scan: one that is there but gives no readable answer is found without models."""
+    of an earlier scan; one that accepts connections but gives no readable answer is reported without models."""
     ask = get or http_get
     found: dict[tuple[str, int], FoundServer] = {}
     asked: dict[tuple[str, int], str] = {}
@@ -155,7 +155,7 @@ def identify(listed: Answer, get: Callable[[str], Answer | None]) -> str:
     if "vllm" in owners:
         return "vllm"
     if not isinstance(document, dict) or document.get("object") != "list":
-        # vLLM, LocalAI and LM Studio with a key: those have to be configured.
+        # vLLM, LocalAI and LM Studio can require a key; then they have to be configured.
         return ""
     if _says(get("/api/version"), "version"):
         return "ollama"
@@ -168,7 +168,7 @@ def identify(listed: Answer, get: Callable[[str], Answer | None]) -> str:
 
 
 def _says(answer: Answer | None, key: str) -> bool:
-    """Whether it is a map with this key."""
+    """Whether the answer is a map with this key."""
     document = answer.json() if answer is not None and answer.status == 200 else None
     return isinstance(document, dict) and key in document
 
@@ -195,7 +195,7 @@ def _models(body: bytes) -> tuple[ModelListing, ...]:
 
 
 def http_get(host: str, port: int, path: str) -> Answer | None:
-    """One GET on a new connection; NO_ANSWER if it connects without a readable answer. A refused connection costs
+    """One GET on a new connection; NO_ANSWER if it connects but gets no readable answer. A refused connection costs
     microseconds and imports nothing."""
     try:
         connection = socket.create_connection((host, port), CONNECT_TIMEOUT)

@@ -1,4 +1,4 @@
-"""Tracks which found servers are in use, and which came and went.
+"""Tracks which of the servers found are in use, and which appeared or disappeared.
 
 Owns: the servers found so far, under their provider names.
 Must never: touch a configured server, or forget one because it was busy at a single scan.
@@ -17,8 +17,8 @@ from meshd.messages import CatalogueChanged
 from meshd.sdk.discovery import FoundServer
 
 NOTHING_FOUND = 30.0  # s between scans while nothing is found
-SOMETHING_FOUND = 60.0  # a model pulled into a running server should be seen soon
-MISSED = 5.0  # s until a missed one is looked for again
+SOMETHING_FOUND = 60.0  # s otherwise: a model pulled into a running server should be noticed soon
+MISSED = 5.0  # s until a server that did not answer is looked for again
 MISSES = 2
 
 Find = Callable[..., list[FoundServer]]
@@ -40,7 +40,7 @@ class _Known:
 
 
 class LocalWatch:
-    """rows: makes the local rows of the catalogue, at the first scan."""
+    """rows: called at the first scan for the local rows of the catalogue."""
 
     def __init__(
         self,
@@ -54,7 +54,7 @@ class LocalWatch:
         self._environ = environ
         self._rows = rows or _catalogue_rows
         self._find = find
-        self._servers: tuple[str, ...] = ()  # local ones to look for
+        self._servers: tuple[str, ...] = ()  # kinds to look for
         self._outside = OutsideDiscovery()
         self._interval = 3600.0
         self._configured: dict[str, tuple[str, str | None]] = {}  # name → connector, base URL
@@ -69,7 +69,7 @@ class LocalWatch:
         former, self._outside = self._outside, outside or OutsideDiscovery()
         for known in self.found.values():
             if known.server.base_url in former.addresses:
-                known.misses = MISSES - 1  # what found it may be gone: the next scan decides
+                known.misses = MISSES - 1  # the connector that found it may be gone: the next scan decides
         self.enabled = bool(self._servers or self._outside or former)
         self._interval = generation.config.discovery.sync.interval
         # Discovered providers are in `providers` but not in `stored`.
@@ -81,14 +81,14 @@ class LocalWatch:
         return bool(former or self._outside) or before != (self.enabled, self._servers, self._configured)
 
     def look(self) -> list[FoundServer]:
-        """Blocks for up to some seconds: not in an actor's thread."""
+        """Blocks for up to some seconds, so never call it in an actor's thread."""
         rows = [row for row in self._rows() if row.name in self._servers]
         known = [each.server for each in self.found.values()]
         local = self._find(rows, self._environ, skip=self._is_configured, known=known) if self._servers else []
         return [*local, *(server for server in self._outside.look() if not self._is_taken(server))]
 
     def scanned(self, found: list[FoundServer] | None) -> list[LocalChange]:
-        """The changes since the last scan. found None: the scan failed, which says nothing."""
+        """The changes since the last scan. found: None if the scan failed, which says nothing about servers."""
         if found is None or not self.enabled:
             return []
         self._seen = found
@@ -114,7 +114,7 @@ class LocalWatch:
                 changes.append(_changed(name, known.server, there))
                 known.server = there
         for server in by_url.values():
-            if server.models:  # one without models has nothing to offer yet
+            if server.models:  # a server without models has nothing to offer yet
                 name = self._free_name(server)
                 self.found[name] = _Known(server)
                 new = tuple(model.id for model in server.models)

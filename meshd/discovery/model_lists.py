@@ -16,7 +16,7 @@ from meshd.messages import CatalogueChanged, ListModels, ModelsListed
 
 LIST_TIMEOUT = 15.0
 FIRST_RETRY = 30.0  # s after a failed listing; doubles up to the interval
-UNLISTED_RETRY = 0.5  # s the same, of a provider that has not listed anything yet: its models cannot be asked till then
+UNLISTED_RETRY = 0.5  # s the same, for a provider without a list so far, whose models cannot be asked until it has one
 GRACE = 5.0
 
 
@@ -45,7 +45,7 @@ class SyncSettings:
 @dataclass(frozen=True, slots=True)
 class Source:
     """A provider to list. registers: models are added from its list. details: each model is asked about separately.
-    capabilities: the provider's statements are used, otherwise guesses from names.
+    capabilities: the provider's own statements are used; otherwise they are guessed from names.
     """
 
     name: str
@@ -120,7 +120,7 @@ class RegistrySync:
         asks = []
         for name, listed in self._listed.items():
             if listed.asked_at is not None and now - listed.asked_at > listed.source.patience:
-                listed.asked_at = None  # the router was restarted meanwhile
+                listed.asked_at = None  # the router was restarted in the meantime
             if listed.asked_at is not None:
                 continue
             if everything or (self._scheduled(name) and listed.due <= now):
@@ -206,7 +206,7 @@ def sources_of(generation: Any, found: Mapping[str, Any]) -> list[Source]:
         if name in found or section is None or section.discovery.enumerate_models is False:
             continue
         if generation.table.providers[name].disabled:
-            continue  # without its key it would refuse, or list models that it does not serve
+            continue  # without its key it would refuse, or list models that it does not serve us
         everything = section.catalogue.auto_discover or sync.auto_register
         own = "refresh_interval" in section.catalogue.model_fields_set
         interval = section.catalogue.refresh_interval if own else sync.interval

@@ -1,7 +1,7 @@
-"""The discovery connectors that the configuration names: asked side by side, and their answers checked.
+"""Asks the discovery connectors of other packages that the configuration names, all at once, and checks their answers.
 
-Owns: what each found last, and what a found server must look like.
-Must never: wait longer than `PATIENCE`, or let a connector's exception out.
+Owns: what each of them found last, and what a found server must look like.
+Must never: wait longer than `PATIENCE`, or pass on a connector's exception.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from meshd.sdk.provider import ModelListing
 logger = logging.getLogger("meshd.discovery")
 
 PATIENCE = 10.0  # s for all of them
-MOST = 1000  # servers of one connector, and models of one server
+MOST = 1000  # servers that one connector may find, and models that one server may have
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 Refuses = Callable[[str], str]
-"""Why a found server may not name this provider connector, "" if it may."""
+"""Returns why a found server may not name this provider connector, "" if it may."""
 
 
 class _Asked:
@@ -63,7 +63,7 @@ class _Asked:
     def _look(self) -> None:
         try:
             self._found = tuple(islice(self._connector.look(), MOST))
-        except BaseException as error:  # whatever its code does
+        except BaseException as error:  # third-party code may raise anything
             self._found = error
 
 
@@ -79,11 +79,11 @@ class OutsideDiscovery:
 
     @property
     def addresses(self) -> set[str]:
-        """Of the servers found last."""
+        """The addresses of the servers found last."""
         return {server.base_url for asked in self._asked for server in asked.last}
 
     def look(self) -> list[FoundServer]:
-        """Everything that they find, or found last. Blocks, not in an actor's thread."""
+        """Everything that they find or, if one fails, found last. Blocks, so never call it in an actor's thread."""
         until = time.monotonic() + PATIENCE
         for asked in self._asked:
             asked.begin()

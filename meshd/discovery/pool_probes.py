@@ -1,8 +1,8 @@
-"""When to probe a pool's models: at the start, and at an interval those that rest.
+"""When to probe a pool's models: all at the start, and those on standby at an interval.
 
 Owns: the schedule of `recovery.probe_on_start` and `recovery.probe_interval`.
-Must never: know which models rest, or what a probe may cost; the router does. Like `HealthMonitor` it does no I/O and
-reads no clock: it says what is due.
+Must never: know which models are on standby, or what a probe may cost; the router does. Like `HealthMonitor` it does no
+I/O and reads no clock: it says what is due.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ _NEVER = float("inf")
 
 @dataclass(slots=True)
 class _Pool:
-    """due: when resting models are probed next; never without an interval. new: members to probe at a start."""
+    """due: when models on standby are probed next; never if there is no interval. new: members to probe as at a
+    start."""
 
     interval: float
     due: float
@@ -27,7 +28,7 @@ class _Pool:
 
 
 class PoolProbes:
-    """now: a monotonic clock."""
+    """now: from a monotonic clock."""
 
     def __init__(self) -> None:
         self._timeout = 10.0
@@ -35,7 +36,7 @@ class PoolProbes:
         self._met: dict[str, frozenset[str]] = {}  # pool → its members at the last start or reload
 
     def configure(self, pools: Iterable[PoolSpec], timeout: float, now: float) -> None:
-        """The current pools. A reload counts as a start for new members."""
+        """Use these pools. For new members, a reload counts as a start."""
         before, self._pools, self._timeout = self._pools, {}, timeout
         met, self._met = self._met, {}
         for spec in pools:

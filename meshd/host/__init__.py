@@ -1,1 +1,1 @@
-"""What the daemon knows of its own process and machine: time, stops, descriptors, shortages."""
+"""What the daemon knows about its own process and machine: time, stops, descriptors, shortages."""

@@ -3,9 +3,9 @@
 Owns: the tick that `clock` depends on, and `Timeout`, a timeout by its time.
 Must never: decide what a timeout means.
 
-A timer that comes due while we sleep fires before messages that came meanwhile are read, and would measure our sleep
-instead of the peer's silence. So while something is under way, a tick shows that the loop runs; if it is late, no time
-passes on our clock. What arrived in time is read before any limit counts.
+A timer that comes due while the process sleeps fires before the messages that came during the sleep are read. It would
+measure our sleep instead of the peer's silence. So while anything has a time limit, a tick shows that the loop runs; if
+the tick is late, our clock stands still. Whatever arrived in time is read before any limit counts.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from meshd.host import clock
 
 TICK = 0.25  # s
 ON_TIME = 0.3  # s that a tick may be late on a busy machine
-TO_READ = 0.5  # s after a sleep in which no limit applies, to read what is in the sockets
+TO_READ = 0.5  # s after a sleep during which no limit applies, to read what is in the sockets
 
 
 class Awake:
-    """For one loop. The first in the process with something under way drives the clock; another takes over from it, so
-    that no two count the same sleep."""
+    """One loop's share in the clock. The first loop with a time limit drives the clock, and another takes over when it
+    ends, so that no sleep is counted twice."""
 
     __slots__ = ("_ticking", "_under_way", "loop")
 
@@ -88,8 +88,8 @@ def of_running_loop() -> Awake:
 
 
 def left_until(deadline: float) -> float:
-    """Seconds until a deadline of `clock` applies, 0.0 when it does: never during a sleep, nor before messages that
-    came meanwhile are read."""
+    """Seconds until a deadline of `clock` applies, 0.0 when it does. It never applies during a sleep, nor before
+    messages that came during the sleep are read."""
     left = deadline - clock.now()
     if left > 0.0:
         return left
@@ -122,7 +122,7 @@ class Timeout:
             raise TimeoutError from error
 
     def extend(self, seconds: float) -> None:
-        """From now on, if that is later than before."""
+        """Start the time limit again, unless that would make it earlier."""
         self._deadline = max(self._deadline, clock.now() + seconds)
 
     def _stop(self) -> None:

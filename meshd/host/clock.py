@@ -1,10 +1,10 @@
 """The daemon's time: UTC seconds that pass evenly, even if the wall clock is set.
 
-Owns: the one moment at which the wall clock was read, and the time that this process slept. Deadlines, rests, waits and
-rates use `now`; calendars, displays and stored times add `ahead`, the wall clock's lead over it.
+Owns: the one moment at which the wall clock was read, and the time that this process slept. Deadlines, cooldowns, waits
+and rates use `now`; calendars, displays and stored times add `ahead`, the wall clock's lead over it.
 
 It follows CLOCK_MONOTONIC: it stands still while the machine is suspended, and while this process is stopped (SIGSTOP),
-frozen or blocked, as far as `awake.py` notices: a timeout during that time would say nothing about the peer.
+frozen or blocked, as far as `awake.py` notices. A timeout during that time would say nothing about the peer.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ def slept() -> float:
 
 
 def sleeps() -> bool:
-    """Whether this process has just slept, and has done nothing since."""
+    """Whether this process has just slept and has done nothing since."""
     return time.monotonic() > _until
 
 
 def awake_for(seconds: float | None) -> bool:
-    """The watched loop runs, and will report again within `seconds`; None: it is no longer watched.
+    """Record that the watched loop runs, and will report again within `seconds` (None: it is no longer watched).
 
-    Whether it slept until now."""
+    Returns whether it slept until now."""
     global _slept, _until
     monotonic = time.monotonic()
     overslept = monotonic > _until

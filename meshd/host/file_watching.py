@@ -17,7 +17,7 @@ from pathlib import Path
 
 POLL = 2.0  # s between two checks if changes are not reported
 _STEP = 0.2  # s between watchfiles' checks; 0.05 was most of an idle daemon's work
-_UNASKED = 1.0  # s between checks without a report: a change before the watch began, a silent file system
+_UNASKED = 1.0  # s between checks without a report: a change may be older than the watch, or not be reported
 POLLS = 150
 
 logger = logging.getLogger("meshd.watch")
@@ -84,7 +84,7 @@ class DirectoryWatch:
             state = self._state()
             self._look()
             if self._directories() != directories or _identities(directories) != watched:
-                return  # a symlink points elsewhere now, or another directory is in one's place
+                return  # a symlink now points elsewhere, or a directory was replaced
 
     def _directories(self) -> list[Path]:
         return list(dict.fromkeys(folder for file in self.files for folder in watched_directories(file)))
@@ -113,7 +113,7 @@ def _identity(directory: Path) -> tuple[int, int] | None:
 
 
 def state_of(path: Path) -> tuple[int, ...] | None:
-    """Its metadata, without reading it; None if it does not exist."""
+    """A file's metadata, without reading the file; None if it does not exist."""
     try:
         found = os.stat(path)
     except (OSError, ValueError):
@@ -157,7 +157,7 @@ def _writes(process: str, wanted: os.stat_result) -> bool:
     folder = f"/proc/{process}/fd"
     try:
         numbers = os.listdir(folder)
-    except OSError:  # another user's, or gone meanwhile
+    except OSError:  # another user's process, or it has ended
         return False
     return any(_is_to_write(f"{folder}/{number}", wanted) for number in numbers)
 
@@ -165,5 +165,5 @@ def _writes(process: str, wanted: os.stat_result) -> bool:
 def _is_to_write(descriptor: str, wanted: os.stat_result) -> bool:
     try:
         return os.path.samestat(os.stat(descriptor), wanted) and bool(os.lstat(descriptor).st_mode & 0o200)
-    except OSError:  # closed meanwhile, which says nothing about others
+    except OSError:  # this descriptor was closed, which says nothing about others
         return False

@@ -1,4 +1,4 @@
-"""What the kernel says of a process, in /proc.
+"""What the kernel says about a process, in /proc.
 
 Reading takes some tens of microseconds; it is memory, not a disk, so the router may do it. What cannot be read is
 empty.
@@ -35,7 +35,7 @@ def users(pid: int) -> set[int]:
 
 
 def name(pid: int) -> str:
-    """As the process calls itself."""
+    """The name that the process gives itself."""
     return _read(pid, "comm").strip()
 
 
@@ -55,7 +55,7 @@ def user_namespace(pid: int | str) -> tuple[int, int]:
 
 
 def groups(pid: int) -> frozenset[int]:
-    """The supplementary ones."""
+    """The supplementary groups."""
     for line in _read(pid, "status").splitlines():
         name, _, numbers = line.partition(":")
         if name == "Groups":
@@ -72,7 +72,7 @@ def units(pid: int) -> tuple[str, str]:
     for line in _read(pid, "cgroup").splitlines():
         _, _, rest = line.partition(":")
         controllers, _, path = rest.partition(":")
-        if controllers not in ("", "name=systemd"):  # only systemd's own hierarchy: v2, or its named one of v1
+        if controllers not in ("", "name=systemd"):  # only systemd's own hierarchy: v2, or the one of v1 with its name
             continue
         units = [part for part in path.split("/") if part.endswith((".service", ".scope"))]
         if units:

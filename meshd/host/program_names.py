@@ -31,7 +31,7 @@ _WITH_VALUE = {
     "sh": {"-o", "-O", "--rcfile", "--init-file"},
 }
 _CODE = {"-c", "-e", "-E", "-r", "-p", "--eval", "--print", "-"}
-"""The program text follows, or comes on standard input: there is no name."""
+"""Options after which the program text follows, or comes on standard input, so that there is no name."""
 
 _MODULE = re.compile(r"-[bBdEhiIOPqsSuvVx?]*m(.*)", re.DOTALL)
 
@@ -51,7 +51,7 @@ def script_of(pid: int, exe: str, name: str) -> str:
 
 
 def script_in(line: bytes) -> str:
-    """The name in a command line as /proc has it: words that end in zero bytes."""
+    """The name in a command line of /proc, whose words end in zero bytes."""
     words = [word.decode(errors="replace") for word in line.split(b"\0")]
     interpreter = _family(words[0]) if words else ""
     with_value = _WITH_VALUE.get(interpreter, _WITH_VALUE["sh"] if interpreter.endswith("sh") else set())
@@ -88,12 +88,12 @@ def _file_name(path: str) -> str:
 
 
 def _family(program: str) -> str:
-    """`python3.11` belongs to the family `python`."""
+    """The family of a program: `python` for `python3.11`."""
     return re.sub(r"[-.\d]+[a-z]?$", "", os.path.basename(program)).removesuffix("js")
 
 
 def read_command_line(pid: int) -> bytes:
-    """Its command line, b"" if it cannot be read at once. By a thread, which may never return."""
+    """Its command line, b"" if it cannot be read at once. A thread reads it, since reading may never return."""
     if not stuck.acquire(blocking=False):
         return b""
     found: list[bytes] = []

@@ -1,7 +1,7 @@
-"""Recognises exceptions caused by this machine's own shortages.
+"""Recognises exceptions that this machine's own shortages cause.
 
-Owns: which system errors say nothing about the server to be reached, and what to do about each.
-Must never: open or look up anything, as the last descriptor may be taken.
+Owns: which system errors say nothing about the server that was called, and what to do about each.
+Must never: open or look up anything, because no descriptor may be left.
 
 Sources: errno(3), socket(2), connect(2), getaddrinfo(3), pthread_create(3).
 """
@@ -35,14 +35,14 @@ _OF_THE_NETWORK: dict[int, str] = {
     "the sysctl net.ipv4.ip_local_port_range",
     socket.EAI_AGAIN: _NO_NAMES,
 }
-"""Only if none of several addresses fails otherwise: without IPv6 half of them are unreachable."""
+"""Counted only if no address fails for another reason: without IPv6, half of the addresses are unreachable."""
 _INSIDE = re.compile(r"\[Errno (-?\d+)\]")
 _DEEPEST = 16
 _OTHER = 0
 
 
 class ThisNameOnly(socket.gaierror):
-    """A name that cannot be looked up while others can: it is misspelt, or its server fails."""
+    """A name that cannot be looked up although others can: it is misspelt, or its name server fails."""
 
 
 def lack_of(error: BaseException) -> str | None:
@@ -57,7 +57,7 @@ def lack_of(error: BaseException) -> str | None:
 
 
 def _causes(error: BaseException, depth: int) -> Iterator[int]:
-    """The error numbers at the bottom of wrapped errors. 0: something else."""
+    """The error numbers inside wrapped errors. 0: another error."""
     if depth > _DEEPEST:
         return
     inner = _inside(error)
@@ -72,7 +72,7 @@ def _causes(error: BaseException, depth: int) -> Iterator[int]:
         # aiohappyeyeballs reports the errors of several addresses only in words.
         yield from [int(number) for number in _INSIDE.findall(str(error)[:4096])] or [_OTHER]
     elif error.errno == errno.EAGAIN:
-        yield _OTHER  # of a socket: its listener's queue is full
+        yield _OTHER  # EAGAIN of a socket: its listener's queue is full
     else:
         yield error.errno
 

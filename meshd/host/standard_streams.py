@@ -1,4 +1,4 @@
-"""Keeps a process's standard streams open, however it was started, and never lets them end it."""
+"""Keeps a process's standard streams open, however it was started, so that they never end it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def open_standard_streams() -> None:
 
 
 def release_standard_streams() -> None:
-    """At the end: what a full disk, or a reader that has gone, does not take is dropped. Python would exit with 120."""
+    """At the end: output that a full disk or a closed pipe does not accept is dropped. Python would exit with 120."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()

@@ -18,7 +18,7 @@ _OURS = ("meshd", "modelmesh")
 def daemon() -> NoReturn:
     try:
         _run("meshd", "meshd.app.main")
-    finally:  # everything has ended: a last signal must not make it look killed
+    finally:  # everything has ended: a late signal must not make the process look killed
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, signal.SIG_IGN)
 
@@ -43,16 +43,16 @@ def _run(program: str, module: str) -> NoReturn:
 
 
 def is_ours(error: ModuleNotFoundError) -> bool:
-    """A defect that no installation fixes."""
+    """Whether a module of our own is missing, which no installation fixes."""
     return _package(error) in ("", *_OURS)
 
 
 def what_to_install(error: ModuleNotFoundError) -> str:
-    """One line. The client can be installed without the daemon's packages."""
+    """One line of advice. The client can be installed without the daemon's packages."""
     package = _package(error)
     extra = "local" if package in _LOCAL else "daemon"
     return (
-        f"the package {package!r} is missing; install the {extra}'s: "
+        f"the package {package!r} is missing; install it with: "
         f'pip install "modelmesh[{extra}]" (in a checkout: pip install ".[{extra}]")'
     )
 

@@ -1,6 +1,6 @@
 """The users and groups of this machine, by name.
 
-A directory service may take seconds to answer: in the router's thread only `user_name` may be used, which asks none.
+A directory service may take seconds to answer. In the router's thread, use only `user_name`, which does not ask it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ PASSWD = "/etc/passwd"
 
 
 def uid_of(name: str) -> int | None:
-    """None: there is no such user."""
+    """None if there is no such user."""
     try:
         return pwd.getpwnam(name).pw_uid
     except KeyError:
@@ -21,7 +21,7 @@ def uid_of(name: str) -> int | None:
 
 
 def gid_of(name: str) -> int | None:
-    """None: there is no such group."""
+    """None if there is no such group."""
     try:
         return grp.getgrnam(name).gr_gid
     except KeyError:
@@ -38,7 +38,7 @@ def group_names() -> list[str]:
 
 @lru_cache(maxsize=256)
 def user_name(uid: int) -> str:
-    """The name of a local user, the number for all others: getpwuid would ask a directory service."""
+    """The name of a local user, the number of any other: getpwuid would ask a directory service."""
     try:
         with open(PASSWD, encoding="utf-8", errors="replace") as file:
             for line in file:

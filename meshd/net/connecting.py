@@ -21,21 +21,21 @@ from meshd.net.proxies import Proxy, ProxyRefused
 from meshd.net.tls import certificate_fault, tls_context
 
 opened: contextvars.ContextVar[bool] = contextvars.ContextVar("connection_opened", default=False)
-"""This request got a fresh connection, so its failure is not that of a stale one."""
+"""Whether this request got a new connection, so that its failure is not that of a stale one."""
 trusted: contextvars.ContextVar[ssl.SSLContext | None] = contextvars.ContextVar("connection_trusted", default=None)
 """The TLS context that verified this request's connection."""
 
 queued: contextvars.ContextVar[bool] = contextvars.ContextVar("connection_queued", default=False)
-"""This request waits for a connection, as all are in use."""
+"""Whether this request waits for a connection because all are in use."""
 
-# aiohttp reads the system's authorities twice as it is imported, and keeps them. Each connection here has a context of
-# `tls` instead; one that had none would trust no server.
+# At its import, aiohttp reads the system's certificate authorities twice and keeps them, which is slow. Every
+# connection here has a context from `tls` instead; one without would trust no server.
 _TRUSTS_NONE = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 aiohttp.connector._SSL_CONTEXT_VERIFIED = aiohttp.connector._SSL_CONTEXT_UNVERIFIED = _TRUSTS_NONE
 
 _REPLACING = 1.5  # s for which an empty or missing CA file counts as being replaced
 _AGAIN = 0.05
-_CLOSING = 1.0  # s for a SOCKS connection that came to nothing to be closed
+_CLOSING = 1.0  # s for closing a SOCKS connection that failed
 
 
 class PoolFull(TimeoutError):
@@ -43,8 +43,8 @@ class PoolFull(TimeoutError):
 
 
 class _Opening:
-    """A connector that marks requests that wait for a connection, or got a new one; leaves the last descriptors alone;
-    and checks the CA file whenever a connection is opened."""
+    """A connector that marks requests that wait for a connection or got a new one, leaves the reserved descriptors
+    alone, and checks the CA file whenever it opens a connection."""
 
     _ssl: Any = None
     ca_file: str | None = None
@@ -52,7 +52,7 @@ class _Opening:
     async def _wait_for_available_connection(self, *args: Any, **kwargs: Any) -> None:
         queued.set(True)
         await super()._wait_for_available_connection(*args, **kwargs)  # type: ignore[misc]
-        queued.set(False)  # and where it was cancelled, it stays
+        queued.set(False)  # a cancelled request keeps the mark: it was still waiting
 
     async def _create_connection(self, req: Any, *args: Any, **kwargs: Any) -> Any:
         opened.set(True)
@@ -61,7 +61,7 @@ class _Opening:
             if isinstance(self._ssl, ssl.SSLContext):
                 self._ssl = await current_context(self.ca_file)
                 trusted.set(self._ssl)
-        except OSError as error:  # otherwise it would look like a later error, after something was sent
+        except OSError as error:  # otherwise it would look like an error after something was sent
             raise aiohttp.ClientConnectorError(req.connection_key, error) from error
         return await super()._create_connection(req, *args, **kwargs)  # type: ignore[misc]
 
@@ -75,7 +75,7 @@ class UnixConnector(_Opening, aiohttp.UnixConnector):
 
 
 async def current_context(ca_file: str | None) -> ssl.SSLContext:
-    """Reading the CA file takes tens of milliseconds: not on the router's loop."""
+    """Reading the CA file takes tens of milliseconds, so it is done outside the router's loop."""
     return await asyncio.get_running_loop().run_in_executor(None, tls_context, ca_file)
 
 
@@ -119,7 +119,7 @@ def _socks_connector(proxy: Proxy, options: dict[str, Any]) -> Any:
 
     class SocksConnector(_Opening, ProxyConnector):
         async def _wrap_create_connection(self, *args: Any, req: Any, **kwargs: Any) -> Any:
-            """In aiohttp's own errors of a connection that could not be opened: nothing was sent."""
+            """Raise aiohttp's own errors for a connection that could not be opened, since nothing was sent."""
             cause: OSError
             try:
                 with Timeout(kwargs["timeout"].sock_connect + _CLOSING):  # its own does not end a TLS handshake
@@ -152,7 +152,7 @@ def _socks_connector(proxy: Proxy, options: dict[str, Any]) -> Any:
 
 
 def _of_proxy(text: str, number: int | None = None) -> OSError:
-    """number: what this machine may lack. Given to OSError(), it would make an error that is told of the provider."""
+    """number: the errno of what this machine may lack. OSError(number) would look like an error of the provider."""
     error = OSError(text)
     error.errno, error.strerror = number, text
     return error

@@ -1,8 +1,9 @@
-"""The codings of an HTTP body (`Content-Encoding`), with aliases and in chains, decoded only as far as asked for.
+"""The codings of an HTTP body (`Content-Encoding`), with aliases and in chains, decoded only as far as the caller
+reads.
 
 Owns: the supported codings, and decoding piece by piece.
-Must never: do I/O, or hold more than a piece of the decoded body: a megabyte may become gigabytes, and the reader
-bounds what it keeps.
+Must never: do I/O, or hold more than a piece of the decoded body. A megabyte may become gigabytes; the reader bounds
+what it keeps.
 
 Names are from IANA's registry of content codings, `x-` as in RFC 9110 (8.4.1). Some servers put other words into this
 header (a charset, `none`), which mean no coding.
@@ -25,7 +26,7 @@ _NOTHING = frozenset({"", "identity", "none", "null", "utf-8", "utf8", "us-ascii
 MOST_CODINGS = 4  # in a chain: each may be a decompression bomb
 _SHOWN = 40  # characters of a name in a message
 PIECE = 64 * 1024
-_WINDOW = 16 * 1024  # of input per call: what follows the end of a member is copied
+_WINDOW = 16 * 1024  # bytes of input per call: the bytes after a member's end are copied
 _ZSTD_WINDOW_LOG = 23  # 8 MB: more is not allowed in HTTP (RFC 9659)
 
 
@@ -38,12 +39,12 @@ class UnknownEncoding(EncodingError):
 
 
 class BrokenEncoding(EncodingError):
-    """The body is not what its coding says, or ends too soon."""
+    """The body is not in the coding that its header names, or ends too soon."""
 
 
 class _Coding(Protocol):
-    """One coding. `undo` takes more coded bytes, or b"", and gives about `limit` decoded bytes; `needs_input`: it has
-    nothing more to give; `whole`: the coded bytes may end here."""
+    """One coding. `undo` takes more coded bytes, or b"", and returns about `limit` decoded bytes. needs_input: it has
+    nothing more to return. whole: the coded bytes may end here."""
 
     @property
     def needs_input(self) -> bool: ...
@@ -58,7 +59,7 @@ def decoder(header: str) -> Decoder | None:
     if not names:
         return None
     if len(names) > MOST_CODINGS:
-        raise UnknownEncoding(f"is coded {len(names)} times over, which is not read here")
+        raise UnknownEncoding(f"has {len(names)} content encodings, more than the {MOST_CODINGS} that are read")
     return Decoder([_coding(name) for name in reversed(names)])
 
 
@@ -79,7 +80,8 @@ def _is_readable(name: str) -> bool:
 
 
 class Decoder:
-    """`feed` it input, `read` the decoded bytes; `more`: whether reading again gives more. Raises BrokenEncoding."""
+    """`feed` it input, then `read` decoded bytes; `more` tells whether another read gives more. Raises
+    BrokenEncoding."""
 
     def __init__(self, codings: list[_Coding]) -> None:
         self._stages = [_Stage(coding) for coding in codings]  # the one applied last comes first
@@ -95,12 +97,12 @@ class Decoder:
 
     @property
     def held(self) -> int:
-        """Bytes that wait for their decoding, coded or half decoded."""
+        """Bytes that wait to be decoded, in full or in part."""
         return sum(len(stage.pending) for stage in self._stages)
 
     def read(self, limit: int = PIECE) -> bytes:
         """About `limit` bytes at most, in bounded time; b"" may be followed by data while there is `more`."""
-        for place in range(len(self._stages) - 1, -1, -1):  # the last one that can continue
+        for place in range(len(self._stages) - 1, -1, -1):  # the last stage that can continue
             stage = self._stages[place]
             if stage.more:
                 piece = stage.step(limit)
@@ -110,7 +112,7 @@ class Decoder:
         return b""
 
     def finish(self) -> None:
-        """The body has ended and all was read. Raises BrokenEncoding if it is truncated."""
+        """Call it when the body has ended and all of it was read. Raises BrokenEncoding if the body is truncated."""
         if self._begun and not all(stage.coding.whole for stage in self._stages):
             raise BrokenEncoding("ends before its compressed data does")
 
@@ -135,12 +137,12 @@ class _Stage:
 
 
 class _Zlib:
-    """gzip with one member or several, and deflate, with zlib's header by the standard or without it."""
+    """gzip with one or several members; deflate, with zlib's header (the standard) or without it."""
 
     def __init__(self, *, gzip: bool) -> None:
         self._gzip = gzip
         self._wbits = 16 + zlib.MAX_WBITS if gzip else 0
-        self._head = b""  # before it is known whether deflate has a header
+        self._head = b""  # first bytes, until it is known whether deflate has a header
         self._inner: Any = zlib.decompressobj(self._wbits) if gzip else None
         self._rest = b""
         self._full = False
@@ -175,14 +177,14 @@ class _Zlib:
         except zlib.error as error:
             name = "gzip" if self._gzip else "deflate"
             why = str(error).rpartition(": ")[2]
-            raise BrokenEncoding(f"is not the {name} that it says it is ({why})") from None
+            raise BrokenEncoding(f"is not valid {name} ({why})") from None
         self._ended = self._inner.eof
         self._rest = self._inner.unused_data if self._ended else self._inner.unconsumed_tail
         self._full = len(piece) == limit and not self._ended
         return piece
 
     def _next_member(self, data: bytes) -> bytes:
-        """After an end: another member of a gzip; anything else is padding."""
+        """What follows the end of a member: another gzip member; anything else is padding."""
         if not self._gzip or not data.lstrip(b"\0"):
             return b""
         data = data.lstrip(b"\0")
@@ -214,7 +216,7 @@ class _Brotli:
         try:
             return bytes(self._inner.process(data, output_buffer_limit=limit))
         except self._error:
-            raise BrokenEncoding("is not the brotli that it says it is") from None
+            raise BrokenEncoding("is not valid brotli") from None
 
 
 class _Zstd:
@@ -244,7 +246,7 @@ class _Zstd:
         try:
             piece = bytes(self._inner.decompress(data, limit))
         except self._error as error:
-            raise BrokenEncoding(f"is not the zstd that it says it is ({error})") from None
+            raise BrokenEncoding(f"is not valid zstd ({error})") from None
         if self._inner.eof:
             self._rest = self._inner.unused_data
         return piece

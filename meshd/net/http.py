@@ -1,4 +1,4 @@
-"""The HTTP transport under every provider: an aiohttp session, and the body of an answer.
+"""The HTTP transport of every provider: an aiohttp session, and the body of an answer.
 
 Owns: connections (reuse, limits, TLS, proxies, UNIX sockets) and the one transparent retry on a connection that the
 server had just closed.
@@ -65,7 +65,8 @@ class UpstreamBody:
         return bytes(body)
 
     async def read_some(self) -> bytes:
-        """What has come, at least a byte; b"" at the end. An error is raised after everything before it was read."""
+        """The bytes that have come, at least one; b"" at the end. An error is raised only after all bytes before it
+        were read."""
         if self._coded:
             if self._decoder is not None:
                 return await self._read_decoded(self._decoder)
@@ -78,7 +79,7 @@ class UpstreamBody:
         waited = False
         while True:
             while decoder.more:
-                if not waited:  # for the network: other tasks and timers run here
+                if not waited:  # nothing awaited the network: let other tasks and timers run
                     await asyncio.sleep(0)
                     if self._failed is not None:
                         raise self._failed
@@ -96,7 +97,7 @@ class UpstreamBody:
         try:
             return await self._content.readany()
         except Exception:
-            # What came before the connection broke is content, and costs something; aiohttp would drop it.
+            # What came before the connection broke is content that has to be paid for; aiohttp would drop it.
             rest = self._content._read_nowait(-1)
             if not rest:
                 raise
@@ -112,13 +113,13 @@ class UpstreamBody:
         self._response.close()
 
     def linger(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Done with it: keep the connection for reuse if the body ends at once."""
+        """The reader is done: keep the connection for reuse if the body ends at once."""
         if not self._content.is_eof():
             loop.call_later(LINGER, self._response.close)
 
 
 class BodyInHand:
-    """A body that was read already, with the interface of one that is arriving."""
+    """A body that was read completely, with the interface of one that is still arriving."""
 
     def __init__(self, body: bytes) -> None:
         self._body = body
@@ -156,7 +157,7 @@ class Transport:
         self._keepalive = keepalive
         self._ca_file = ca_file
         self._session: aiohttp.ClientSession | None = None
-        self._fresh: aiohttp.ClientSession | None = None  # never reuses; only for the retry of a stale one
+        self._fresh: aiohttp.ClientSession | None = None  # never reuses a connection; for the retry after a stale one
         self._opening: asyncio.Lock | None = None
         self._connect_timeout = connect_timeout
         self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=connect_timeout)
@@ -206,7 +207,7 @@ class Transport:
 
     @property
     def full(self) -> str:
-        return f"all {self._max_connections} connections that max_connections allows are in use; raise it"
+        return f"all {self._max_connections} connections are in use; raise max_connections"
 
     async def _open(self) -> aiohttp.ClientSession:
         if self._opening is None:
@@ -218,7 +219,7 @@ class Transport:
 
     @staticmethod
     def _make_session(connector: aiohttp.BaseConnector) -> aiohttp.ClientSession:
-        # No cookies: requests of different apps are unrelated.
+        # Cookies are off: requests of different apps are unrelated.
         return aiohttp.ClientSession(
             connector=connector, cookie_jar=aiohttp.DummyCookieJar(), max_field_size=65536, auto_decompress=False
         )

@@ -1,7 +1,7 @@
 """Name lookups, distinguishing a name that does not exist from a name server that does not answer.
 
 Owns: the lookups, each in a thread of its own, and which names were found or failed.
-Must never: look up a name that no provider has.
+Must never: look up a name that does not belong to a provider.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ _MOST = 1024
 
 
 class Names:
-    """Only this name fails if another was found after it began to fail."""
+    """Which names were found and which failed. A name is at fault if another was found after it began to fail."""
 
     def __init__(self) -> None:
-        self._failing: dict[str, float] = {}  # since when
-        self._found: dict[str, float] = {}  # last
+        self._failing: dict[str, float] = {}  # name → since when
+        self._found: dict[str, float] = {}  # name → when last
 
     def found(self, name: str, now: float) -> None:
         self._failing.pop(name, None)
@@ -58,8 +58,8 @@ _names = Names()
 
 
 class _Lookups:
-    """`getaddrinfo` for aiohttp. A dead name server blocks each lookup for half a minute, and the loop has few threads:
-    so no lookup waits for another, nor the daemon's end for any."""
+    """`getaddrinfo` for aiohttp. A dead name server blocks each lookup for half a minute, and the loop has few threads.
+    Here no lookup waits for another, and the daemon's end waits for none."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, timeout: float) -> None:
         self._loop = loop
@@ -67,7 +67,7 @@ class _Lookups:
 
     async def getaddrinfo(self, *of: Any, **options: Any) -> list[Any]:
         found = asyncio.wrap_future(_look_up(of, tuple(options.items())), loop=self._loop)
-        found.add_done_callback(lambda done: done.cancelled() or done.exception())  # even if no caller waits any more
+        found.add_done_callback(lambda done: done.cancelled() or done.exception())  # no caller may be waiting any more
         try:
             with Timeout(self._timeout):
                 return await asyncio.shield(found)
@@ -79,7 +79,7 @@ class _Lookups:
 
 
 def _look_up(of: tuple[Any, ...], options: tuple[tuple[str, Any], ...]) -> Future[list[Any]]:
-    """In a thread of its own, shared by all callers with the same question."""
+    """Runs in a thread of its own, shared by all callers that look up the same name."""
     key = (of, options)
     with _lock:
         if key in _under_way:

@@ -1,6 +1,6 @@
 """NO_PROXY as people write it: names, addresses and networks, with ports and wildcards, pasted addresses and quotes.
 
-curl, Go, requests and httpx each read it differently; this accepts what any of them does, and what people copy from
+curl, Go, requests and httpx each read it differently. This accepts what any of them does, and what people copy from
 Java's and Windows' lists. An entry without effect is reported.
 Owns: the rules for entries, and what is wrong with one.
 Must never: fail. A meaningless entry is ignored, without affecting others.
@@ -33,7 +33,7 @@ _LOCAL_NAMES = "<local>"  # Windows: names without a dot
 
 
 class _Meaningless(ValueError):
-    """The message says why."""
+    """An entry has no effect; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class _Entry:
 
 @dataclass(frozen=True, slots=True)
 class NoProxy:
-    """faults: sentences about entries that have no effect."""
+    """faults: a sentence for each entry without effect."""
 
     entries: tuple[_Entry, ...]
     faults: tuple[str, ...]

@@ -40,7 +40,7 @@ class ProxyRefused(OSError):
 
 @dataclass(frozen=True, slots=True)
 class Proxy:
-    """Its address, and our credentials. `remote_names`: it looks names up itself."""
+    """A proxy's address, and our credentials. remote_names: the proxy looks names up itself."""
 
     scheme: str
     host: str
@@ -85,7 +85,7 @@ def read_proxy(variable: str, address: str) -> Proxy:
     if scheme is None:
         kind = given if _SCHEME.fullmatch(given) else "another kind"
         spoken = ", ".join(_SCHEMES)
-        raise ProxyRefused(f"{variable} names a proxy of the kind {kind}:// and only {spoken} are spoken")
+        raise ProxyRefused(f"{variable} names a proxy of the kind {kind}://, but only {spoken} are supported")
     who, at, place = rest.rpartition("@")  # the last: a password may contain one, or a slash
     found = _PLACE.fullmatch(place)
     port = int(found[2]) if found and found[2] else _PORTS.get(scheme, _SOCKS_PORT)

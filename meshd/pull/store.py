@@ -19,7 +19,7 @@ from meshd.pull.errors import PullError
 
 
 class PulledModel(msgspec.Struct, frozen=True, kw_only=True):
-    """A model that is here. already_there: this pull found it in place and did nothing."""
+    """A model on this machine. already_there: this pull found it in place and did nothing."""
 
     name: str
     file: str
@@ -51,7 +51,7 @@ def models_dir(base: str | Path | None = None) -> Path:
 
 
 def list_models(base: str | Path | None = None) -> list[PulledModel]:
-    """What is here, by name. A manifest that cannot be read, or whose file is gone, does not count."""
+    """The models on this machine, by name. A manifest that cannot be read, or whose file is gone, does not count."""
     folder = models_dir(base)
     found = [_load(path) for path in sorted(folder.glob("*.json")) if not path.name.endswith(".part.json")]
     return [model for model in found if model is not None]
@@ -64,7 +64,7 @@ def find(name: str, base: str | Path | None = None) -> PulledModel | None:
 
 
 def remove(name: str, base: str | Path | None = None) -> bool:
-    """Whether there was such a model."""
+    """Remove a model. Returns whether it existed."""
     model = find(name, base)
     if model is None:
         return False
@@ -78,7 +78,7 @@ def save(model: PulledModel, folder: Path) -> None:
     note = folder / f"{model.name}.json"
     part = folder / f"{model.name}.json.new"
     fields = msgspec.structs.asdict(model)
-    del fields["folder"], fields["already_there"]  # of this call, not of the model
+    del fields["folder"], fields["already_there"]  # these describe the call, not the model
     part.write_bytes(msgspec.json.format(msgspec.json.encode(fields)))
     os.replace(part, note)
     sync_directory(folder)
@@ -95,8 +95,8 @@ def _load(path: Path) -> PulledModel | None:
 
 @contextlib.contextmanager
 def lock(folder: Path, name: str) -> Iterator[None]:
-    """Held by the kernel for this process: a pull that was killed leaves it open. The file itself stays, since
-    unlinking it would let a third process lock another one of that name."""
+    """A lock that the kernel releases when this process ends, even if it is killed. The file itself stays: if it were
+    removed, a third process could lock a new file of the same name."""
     path = folder / f".{name}.lock"
     with path.open("a") as file:
         try:
@@ -107,7 +107,7 @@ def lock(folder: Path, name: str) -> Iterator[None]:
 
 
 def sync_directory(path: Path) -> None:
-    """Make a rename in it survive a power cut."""
+    """Make a rename in this directory survive a power cut."""
     fd = os.open(path, os.O_RDONLY)
     try:
         os.fsync(fd)

@@ -94,8 +94,8 @@ def test_what_is_cut_is_never_whole(name, data):
 
 
 @pytest.mark.parametrize("name", ["gzip", "deflate", "br", "zstd"])
-def test_what_is_not_coded_is_said_so(name):
-    with pytest.raises(BrokenEncoding, match=r"is not the|ends before"):
+def test_a_body_in_another_coding_than_declared_is_an_error(name):
+    with pytest.raises(BrokenEncoding, match=r"is not valid|ends before"):
         undone(name, b'{"choices":[]}')
 
 
@@ -134,7 +134,7 @@ def test_a_name_is_no_way_to_a_terminal():
 
 
 def test_a_chain_has_an_end():
-    with pytest.raises(UnknownEncoding, match="40 times"):
+    with pytest.raises(UnknownEncoding, match="40 content encodings"):
         decoder(", ".join(["gzip"] * 40))
 
 
