@@ -1,4 +1,4 @@
-"""The calendar for counting use: the day and month of a moment, in the configured timezone.
+"""The calendar for counting usage: the day and month of a moment, in the configured time zone.
 
 Owns: the bounds of days and months. Must never: ask for the time; moments are UTC seconds given by the caller.
 """
@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 @dataclass(frozen=True, slots=True)
 class Period:
-    """One day. day: "YYYY-MM-DD", yesterday: the one before it, month: "YYYY-MM". Bounds in UTC seconds, the ends
+    """One day. day: "YYYY-MM-DD". yesterday: the day before it. month: "YYYY-MM". Bounds in UTC seconds, ends
     exclusive."""
 
     day: str
@@ -33,7 +33,7 @@ class Calendar:
             try:
                 self._zone = ZoneInfo(timezone)
             except (OSError, LookupError, ValueError) as error:
-                raise ValueError(f"there is no timezone {timezone!r}") from error
+                raise ValueError(f"there is no time zone {timezone!r}") from error
 
     def period(self, at: float) -> Period:
         """Not cached: a caller keeps it until its end."""
@@ -42,7 +42,7 @@ class Calendar:
         first = today.replace(day=1)
         return Period(
             day=today.isoformat(),
-            # Not a day less: zones that crossed the date line skipped one.
+            # Not the date minus one: zones that crossed the date line skipped a day.
             yesterday=self._date(start - 1).isoformat(),
             month=today.isoformat()[:7],
             start=start,
@@ -59,5 +59,5 @@ class Calendar:
         return datetime.fromtimestamp(at, self._zone).date()
 
     def _midnight(self, day: date) -> float:
-        # If clocks skip midnight, this is the moment they do; if they repeat it, the first of the two.
+        # If clocks skip midnight, this is the moment of the skip; if they repeat it, the first of the two midnights.
         return datetime(day.year, day.month, day.day, tzinfo=self._zone).timestamp()

@@ -4,8 +4,8 @@ Owns: the form of a record on disk, `JournalWriter` (router) and `read_segment` 
 Must never: raise into a request, block on anything but one append to a file, or compute sums.
 
 A segment is `MAGIC` and then records: `marker(2) length(2) crc32(4) payload(length)`, little-endian; the payload
-is a MessagePack array that begins with the record's kind. A `kill -9` can leave a torn record only at the end of
-a segment, a full disk one in its middle: the marker and the checksum let the reader tell the two apart.
+is a MessagePack array that begins with the record's kind. A `kill -9` can leave a torn record only at the end of a
+segment, a full disk also in its middle: the marker and the checksum let the reader tell the two apart.
 """
 
 from __future__ import annotations
@@ -30,10 +30,9 @@ _SETTLE = 2
 
 
 class Begin(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=_BEGIN):
-    """An attempt is about to leave for a provider. Times UTC in seconds, money in 10⁻⁹ USD.
-
-    reserved, tokens_in, tokens_out, units: what it uses at most. day: it counts on, in the router's timezone; "": the
-    UTC day of `at`. The fields from `day` on are newer: older segments lack them.
+    """An attempt is about to be sent to a provider. Times in UTC seconds, money in 10⁻⁹ USD. reserved, tokens_in,
+    tokens_out, units: the most that it can use. day: the day on which it counts, in the router's time zone; "": the UTC
+    day of `at`. Older segments lack the fields from `day` on.
     """
 
     request: bytes  # 16 bytes
@@ -129,14 +128,14 @@ class JournalWriter:
         self._append(_encode((_SETTLE, request, at, *used, ok, attempt, sent, *beside)), at)
 
     def reopen(self, fd: int, now: float) -> None:
-        """Write to another segment from now on; the old one is closed, the backlog goes to the new one."""
+        """Write to another segment from now on. The old one is closed; what waits goes to the new one."""
         self._close()
         self._fd = fd
         self._retry_at = 0.0
         self.retry(now)
 
     def retry(self, now: float) -> None:
-        """Write what waits, if the disk accepts it. Every later record tries as well, once a second."""
+        """Write what waits, if the disk accepts it. New records also try this, once a second."""
         if self._backlog:
             self._flush_backlog(now)
 
@@ -171,7 +170,7 @@ class JournalWriter:
         if self.error is None:
             self.error = why
             if self._on_error is not None:
-                with contextlib.suppress(Exception):  # during a request: nothing may escape
+                with contextlib.suppress(Exception):  # this is part of a request, so nothing may escape
                     self._on_error(why)
 
     def _keep(self, record: bytes) -> None:
@@ -191,7 +190,7 @@ class JournalWriter:
             self._backlog.clear()
             self.error = None
             return
-        # Whole records that were written must not be repeated; a torn one is written again from its start.
+        # Records that were written completely must not be repeated; a torn one is written again from its start.
         del self._backlog[: _whole_records(self._backlog, written)]
         self._retry_at = now + RETRY_AFTER
 
@@ -217,7 +216,7 @@ def _whole_records(data: bytes | bytearray, limit: int) -> int:
 
 
 def create_segment(path: str | os.PathLike[str]) -> None:
-    """A fresh segment that holds only its magic. Raises OSError."""
+    """Create a new segment that contains only its magic bytes. Raises OSError."""
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         if os.write(fd, MAGIC) != len(MAGIC):
@@ -232,7 +231,7 @@ def open_segment(path: str | os.PathLike[str]) -> int:
 
 
 def read_segment(path: str | os.PathLike[str], offset: int = 0) -> tuple[list[Begin | Settle], int]:
-    """The whole records from `offset` on, and the offset to continue from.
+    """The complete records from `offset` on, and the offset to continue from.
 
     Stops before an incomplete record, which is either being written or was torn by a crash; invalid bytes between good
     records (left by a full disk) are skipped. Raises OSError.
@@ -272,7 +271,7 @@ def _record_at(data: bytes, position: int) -> tuple[Any, int]:
         return None, position
     try:
         return _decode(payload), end
-    except msgspec.MsgspecError:  # of a later version: whole, but unknown
+    except msgspec.MsgspecError:  # a complete record of a later version
         return None, position
 
 

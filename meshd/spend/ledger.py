@@ -1,10 +1,10 @@
 """The ledger: the journal's sums by day, scope and name.
 
-Owns: usage sums, unsettled attempts, ids of requests that an earlier life left open.
+Owns: sums of usage, unsettled attempts, and ids of requests that an earlier life left open.
 Must never: touch a file or a clock. Spend may be over-counted by a crash, never under-counted.
 
-An attempt counts on the day it began, in the router's timezone, whenever it is settled. One that is never settled
-counts with all it had reserved: when its life is over (`bury`), or a minute after its deadline (`expire`).
+An attempt counts on the day it began, in the router's time zone, whenever it is settled. One that is never settled
+counts as all that it had reserved: when the router's life is over (`bury`), or a minute after its deadline (`expire`).
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ import msgspec
 from meshd.core.member_key import member_key
 from meshd.spend.journal import Begin, Settle
 
-BEGUN_KEPT = 3600.0  # s an id of an earlier life is remembered: longer than an app would resend it
+BEGUN_KEPT = 3600.0  # s for which an earlier life's id is remembered: longer than an app would resend it
 GRACE = 60.0  # s after the deadline of an attempt
 MOST_APPS = 5000
 OTHERS = "(others)"
-"""Apps name themselves; beyond this many names the router counts the rest together, except those with a limit."""
+"""Apps name themselves. Beyond this many names the router counts apps together, except those with a limit."""
 MOST_NAMES = 2 * MOST_APPS
-"""Apps per day here: more than a router reports, so that one with a limit is never among the rest."""
+"""Apps per day in the ledger: more than a router reports, so that one with a limit is always counted separately."""
 DAYS_KEPT = 62  # in memory: this month and the last
 
 
@@ -81,7 +81,7 @@ class OpenItems(msgspec.Struct, frozen=True):
 
 
 class Ledger:
-    """`changed` holds the keys of usage that differ from what was last written; the keeper clears it."""
+    """changed: the keys of usage that differ from what was last written; the keeper clears it."""
 
     def __init__(self) -> None:
         self.usage: dict[UsageKey, Usage] = {}
@@ -101,14 +101,15 @@ class Ledger:
                 self._count(begin, Usage(int(record.sent), *tokens, record.cost, record.units))
 
     def bury(self, now: float) -> None:
-        """Open attempts belong to a life that is over: they count as spent, and their ids are not accepted again."""
+        """Call it when the life of the open attempts is over: they count as spent, and their ids are not accepted
+        again."""
         for begin in self.open.values():
             self._spend(begin, now)
         self.open.clear()
         self._forget(now)
 
     def expire(self, now: float) -> bool:
-        """Overdue attempts count as spent. Whether there were any."""
+        """Count overdue attempts as spent. Returns whether there were any."""
         late = [key for key, begin in self.open.items() if begin.deadline + GRACE < now]
         for key in late:
             self._spend(self.open.pop(key), now)
@@ -116,7 +117,7 @@ class Ledger:
         return bool(late)
 
     def forget_days(self, now: float) -> None:
-        """Drop from memory the days that no budget needs any more; stored ones stay."""
+        """Drop from memory the days that no budget needs; stored ones stay."""
         oldest = day_of(now - DAYS_KEPT * 86400)
         for key in [key for key in self.usage if key[0] < oldest and key not in self.changed]:
             del self.usage[key]
@@ -168,11 +169,11 @@ class Ledger:
 
 
 _MOST = 2**62
-"""For any sum: stored values have to fit 64 bits."""
+"""The limit of every sum: stored values have to fit into 64 bits."""
 
 
 def _summed(total: int, more: int) -> int:
-    """An older version may have stored negative reports: they subtract nothing."""
+    """A negative report, which an older version may have stored, subtracts nothing."""
     return min(total + max(more, 0), _MOST)
 
 

@@ -20,7 +20,7 @@ LOST = "lost"
 """Rows of the table `statistics` that are not statistics: what they cover, and what they lack of earlier lives."""
 
 LOOK_BACK = 60.0
-"""s before they were saved: a request may be settled this long before it ends."""
+"""s before the statistics were saved: a request may be settled this long before it ends."""
 MOST_SEEN = 20_000
 
 
@@ -61,8 +61,8 @@ def find_lost(
     covered: Covered,
     begun: Iterable[Begin] = (),
 ) -> list[LostAttempt]:
-    """records: of all segments. open: unsettled attempts, which count as spent. begun: attempts of removed segments. In
-    order of time."""
+    """In order of time. records: of all segments. open: unsettled attempts, which count as spent. begun: attempts of
+    removed segments."""
     begins = {(begin.request, begin.attempt): begin for begin in begun}
     found: list[LostAttempt] = []
     for record in records:

@@ -1,8 +1,8 @@
 """How state is stored: the names of its keys, and the form of values that are not plain maps.
 
-Owns: key names. `table/TABLE/ID`, `usage/DAY/SCOPE/NAME` and `journal`; without transactions `ledger` instead of the
-last two, so that sums and offsets are one value. DAY/SCOPE/NAME, also used in `ledger`, has the NUL of a member's name
-written as two characters.
+Owns: key names. They are `table/TABLE/ID`, `usage/DAY/SCOPE/NAME` and `journal`. A storage without transactions has
+`ledger` instead of the last two, so that sums and offsets are one value. In DAY/SCOPE/NAME, also in `ledger`, the NUL
+of a member's name is written as two characters.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class LedgerDocument(msgspec.Struct, frozen=True):
 
 
 def stored_key(table: str, id: str) -> str:
-    # Ids of members hold a NUL, at which SQLite's own shell would stop.
+    # Ids of members contain a NUL, at which SQLite's own shell would stop.
     return f"table/{table}/{id}".replace("\0", "\x1f")
 
 
@@ -43,19 +43,19 @@ _NUL, _ITSELF = f"{_ESCAPE}0", f"{_ESCAPE}1"
 
 
 def stored_usage_key(key: UsageKey) -> str:
-    """DAY/SCOPE/NAME."""
+    """The key of a sum: DAY/SCOPE/NAME."""
     day, scope, name = key
     return f"{day}/{scope}/{name.replace(_ESCAPE, _ITSELF).replace(chr(0), _NUL)}"
 
 
 def usage_of(stored: str) -> UsageKey:
-    """Of DAY/SCOPE/NAME. The name may hold slashes. Raises ValueError."""
+    """The parts of DAY/SCOPE/NAME. The name may contain slashes. Raises ValueError."""
     day, scope, name = stored.split("/", 2)
     return day, scope, name.replace(_NUL, chr(0)).replace(_ITSELF, _ESCAPE)
 
 
 def read_stored(key: str, value: bytes | None, type: type[T]) -> T | None:
-    """A stored value. An invalid one gets a warning, and does not stop the start."""
+    """A stored value. An invalid one causes a warning and does not prevent the start."""
     if value is None:
         return None
     try:

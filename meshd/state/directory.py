@@ -19,8 +19,8 @@ def default_state_dir() -> Path:
 
 
 def state_dir_of(config: Any, given: Path | None, private: Path | None) -> Path:
-    """Where a mesh keeps its state: `given`, else `daemon.state_dir`, else the default. A mesh that keeps state only in
-    memory uses `private`, if there is one, rather than a directory that another mesh may use."""
+    """Where a mesh keeps its state: `given`, else `daemon.state_dir`, else the default. Instead of the default, which
+    another mesh may use, a mesh that keeps state only in memory uses `private`, if given."""
     if given is not None:
         return given
     if config.daemon.state_dir:

@@ -1,11 +1,11 @@
 """The state that survives a restart, as plain objects: the router's tables, the ledger, and their storage.
 
 Owns: the storage connector, the mirror of the router's tables, the journal's segments, the lock of the directory.
-Must never: lose spend. The ledger's sums and the offsets they were read up to are written together, whatever the
-sync policy; a segment is removed only after that. What is in memory is ahead of the storage, never behind it.
+Must never: lose spend. The ledger's sums and the offsets that they were read up to are written together, whatever the
+sync policy; a segment is removed only after that. Memory may be ahead of the storage, never behind it.
 
-A disk that cannot be written is an outage, not a failure: everything continues in memory, is reported once, and is
-written when the disk accepts it again.
+While the disk cannot be written, everything continues in memory. The outage is reported once, and everything is written
+when the disk accepts it again.
 """
 
 from __future__ import annotations
@@ -54,8 +54,8 @@ _decode = msgspec.json.decode
 
 
 class StateKeeper:
-    """now: UTC seconds. steady: the same by the router's clock for deadlines. report: called at the beginning and end
-    of an outage."""
+    """now: UTC seconds. steady: the same by the router's clock, which deadlines use. report: called at the beginning
+    and end of an outage."""
 
     def __init__(
         self,
@@ -107,7 +107,7 @@ class StateKeeper:
         self._lock.release()
 
     def prepare(self, settings: StateSettings) -> str:
-        """Check new settings: an objection, or "". A storage of another kind is already opened here."""
+        """Check new settings. Returns an objection, or "". A storage of another kind is opened already."""
         self.discard()
         storage: Storage | None = None
         if (settings.connector, settings.settings) != (self.settings.connector, self.settings.settings):
@@ -135,7 +135,7 @@ class StateKeeper:
         self._prepared = None
 
     def _open(self) -> str:
-        """An objection, or "". Does only what is not done yet."""
+        """Open whatever is not open yet. Returns an objection, or ""."""
         problem = ""
         if self._segments.lost() or (self._storage is not None and self._storage.lost()):
             self._begin_anew()
@@ -163,7 +163,7 @@ class StateKeeper:
         return problem
 
     def _begin_anew(self) -> None:
-        """The directory was removed or emptied, or a file replaced, and writes went to files without a name. Write
+        """The directory was removed or emptied, or a file replaced, so that writes went to files without a name. Write
         everything that is known again, and give the router a new segment."""
         gone = "was removed" if not self.directory.is_dir() else "has lost a file"
         why = f"{self.directory} {gone} while it was in use; what is known is written again"
@@ -183,7 +183,7 @@ class StateKeeper:
         for key, value in storage.items("table/"):
             table, id = table_key(key)
             if table not in WRITE_THROUGH:
-                # What the router sent while the storage could not be read is newer.
+                # Rows that the router sent while the storage could not be read are newer.
                 self._tables.setdefault(table, {}).setdefault(id, read_stored(key, value, dict[str, Any]) or {})
         if storage.atomic:
             oldest = day_of(now - USAGE_STORED)
@@ -216,7 +216,7 @@ class StateKeeper:
         self._ledger_behind = True
         self._loaded = True
 
-    # -- what the router says and asks ----------------------------------------------------------------
+    # -- from the router ------------------------------------------------------------------------------
 
     def load(self) -> RestoredState:
         tables = {table: dict(rows) for table, rows in self._tables.items()}
@@ -265,7 +265,7 @@ class StateKeeper:
         return rows
 
     def open_journal(self) -> str:
-        """A fresh segment's path; "" while the disk refuses it (another is offered later)."""
+        """The path of a new segment; "" while the disk refuses it (another is offered later)."""
         try:
             return self._segments.begin()
         except OSError as error:
@@ -284,7 +284,8 @@ class StateKeeper:
     # -- writing --------------------------------------------------------------------------------------
 
     def sync(self, *, boundary: bool = False) -> SyncStatus:
-        """Fold the journal, write what changed. boundary: also the tables, if the policy waits for one."""
+        """Fold the journal and write what changed. boundary: also write the tables, if the policy is
+        `sync-on-boundary`."""
         problem = self._open()
         try:
             if self._segments.fold(self._ledger):
@@ -366,7 +367,7 @@ class StateKeeper:
                 self._pending.update({(table, key): value for key, value in rows.items()})
 
     def spend_today(self) -> int:
-        """10⁻⁹ USD spent at all providers today, up to the last record of the journal."""
+        """10⁻⁹ USD spent today at all providers, up to the last record of the journal."""
         try:
             if self._segments.fold(self._ledger):
                 self._ledger_behind = True
@@ -376,7 +377,7 @@ class StateKeeper:
         usage = self._ledger.usage.items()
         return sum(sums.cost for (day, scope, _), sums in usage if day == today and scope == "provider")
 
-    # -- how it stands --------------------------------------------------------------------------------
+    # -- status ---------------------------------------------------------------------------------------
 
     def status(self) -> SyncStatus:
         pending = len(self._pending) + len(self._ledger.changed)
@@ -410,7 +411,7 @@ class StateKeeper:
         return {"version": EXPORT_VERSION, "at": self._now(), "tables": tables, "usage": restored.tables["usage"]}
 
     def import_(self, state: Mapping[str, Any]) -> RestoredState:
-        """Replace tables and sums by those exported; attempts open now stay. Raises ValueError."""
+        """Replace tables and sums by the exported ones; attempts that are open now stay. Raises ValueError."""
         tables, sums = read_export(state)
         for table, rows in self._tables.items():
             self._pending.update({(table, key): None for key in rows})

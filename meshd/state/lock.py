@@ -1,6 +1,6 @@
 """One daemon per state directory: a lock that names its holder.
 
-Owns: STATE_DIR/lock. Must never: be broken by force; the kernel releases it when its holder dies.
+Owns: STATE_DIR/lock. Must never: take the lock from its holder by force; the kernel releases it when the holder dies.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class StateLock:
         self._fd = fd
 
     def lost(self) -> bool:
-        """Whether it no longer protects anything, as its file is gone."""
+        """Whether the lock protects nothing any more, because its file is gone."""
         try:
             return self._fd >= 0 and not os.path.samestat(os.fstat(self._fd), os.stat(self._directory / "lock"))
         except OSError:

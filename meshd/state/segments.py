@@ -21,14 +21,15 @@ WAIT_FOR_STATISTICS = 300.0  # s that a finished segment is kept for them
 
 
 class Segments:
-    """`offsets`: segment name → bytes folded. `current`: the one the router writes to, "" before it asked."""
+    """offsets: segment name → bytes folded. current: the segment that the router writes to, "" before it has asked for
+    one."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.offsets: dict[str, int] = {}
         self.last = 0
         self.current = ""
-        self._inodes: dict[str, int] = {}  # of those created here
+        self._inodes: dict[str, int] = {}  # of segments created here
         self.offered = ""  # the segment that the router was asked to switch to
         self._begun = False
         self._finished: dict[str, float] = {}  # finished segments → until when (UTC s) statistics have to cover
@@ -42,7 +43,7 @@ class Segments:
         return sorted(name for name in os.listdir(self.directory) if name.endswith(".log") and name[:-4].isdigit())
 
     def create(self) -> str:
-        """A fresh segment's name. Raises OSError."""
+        """Create a segment. Returns its name. Raises OSError."""
         self.last = max([self.last, *(int(name[:-4]) for name in self.names())]) + 1
         name = f"{self.last:08d}.log"
         create_segment(self.directory / name)
@@ -50,7 +51,7 @@ class Segments:
         return name
 
     def begin(self) -> str:
-        """The path of a first segment for the router. Raises OSError; another is offered later."""
+        """The path of the router's first segment. Raises OSError; then another is offered later."""
         self._begun = True
         self.current = self.offered = ""
         self.current = self.create()
@@ -59,7 +60,7 @@ class Segments:
     def offer(self) -> str:
         """The path of a segment that the router should switch to; "" if it need not.
 
-        Offered again until it is taken: the message may have met a router that was just being restarted.
+        It is offered again until it is taken, because the message may have been lost in a restart of the router.
         """
         if not self._begun or (self.current and self.current_size() < SEGMENT_LIMIT):
             return ""
@@ -104,14 +105,14 @@ class Segments:
         return moved or found.st_size < self.offsets.get(self.current, 0)
 
     def abandon(self) -> None:
-        """Give up the current one; the router is offered another."""
+        """Give up the current segment; the router is offered another."""
         self._inodes.pop(self.current, None)
         if not os.path.exists(self.directory / self.current):  # otherwise it would be read twice
             self.offsets.pop(self.current, None)
         self.current = ""
 
     def fold(self, ledger: Ledger) -> bool:
-        """Read new records of every segment. Whether there were any. Raises OSError."""
+        """Read the new records of every segment. Returns whether there were any. Raises OSError."""
         found = False
         for name in self.names():
             offset = self.offsets.get(name, 0)
@@ -126,8 +127,8 @@ class Segments:
         return found
 
     def settled_since(self, since: float) -> set[bytes]:
-        """Requests answered by their provider since then (UTC s): an answer may not have reached its app when the
-        daemon was killed, and must not be bought again. Raises OSError."""
+        """Requests that their provider has answered since then (UTC s). Their answers may not have reached the apps
+        before the daemon was killed, and must not be bought again. Raises OSError."""
         found: set[bytes] = set()
         for name in self.names():
             if os.stat(self.directory / name).st_mtime < since:
@@ -166,7 +167,7 @@ class Segments:
         return [name for name in self.names() if name not in (self.current, self.offered, *needed)]
 
     def remove(self, names: list[str]) -> None:
-        """Their records are in the storage, except for a torn end. Raises OSError."""
+        """Remove segments whose records are in the storage, except for a torn end. Raises OSError."""
         for name in names:
             path = self.directory / name
             left = os.stat(path).st_size - self.offsets.get(name, 0)

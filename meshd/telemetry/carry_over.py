@@ -17,8 +17,8 @@ RECENT = 200
 
 @dataclass(slots=True, eq=False)
 class Kept:
-    """seen: when requests were counted lately, and which. recent: the last events.
-    restored: stored data has been read, and may be overwritten."""
+    """seen: the requests counted recently, and when. recent: the last events. restored: stored data has been read, so
+    it may be overwritten."""
 
     sinks: Sinks
     statistics: Statistics = field(default_factory=Statistics)

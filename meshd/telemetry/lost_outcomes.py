@@ -1,6 +1,6 @@
-"""Attempts of a killed daemon as the outcomes that it could not report.
+"""Makes outcomes of the attempts that a killed daemon could not report.
 
-Owns: what is assumed of such a request: it ended with its last attempt. Must never: count anything.
+Owns: what is assumed about such a request, which is that it ended with its last attempt. Must never: count anything.
 """
 
 from __future__ import annotations

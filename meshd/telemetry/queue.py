@@ -1,6 +1,6 @@
 """Between the telemetry actor and a sink: a bounded queue and the sink's own thread.
 
-Owns: waiting entries, drops, and the sink's outages.
+Owns: entries that wait, dropped entries, and the sink's outages.
 Must never: block or raise in `put`. A slow or dead sink loses entries, which are counted.
 
 The thread starts with the first entry and ends when none comes for a while, so an idle daemon has none.
@@ -63,7 +63,7 @@ class SinkQueue:
                 self._change.notify_all()
 
     def drain(self, timeout: float) -> bool:
-        """Wait until all is written; False when it was not in time."""
+        """Wait until everything is written. Returns False if that was not in time."""
         until = time.monotonic() + timeout
         with self._change:
             while self._entries or self._writing:

@@ -87,7 +87,7 @@ def request_entry(outcome: Outcome, redactor: Redactor) -> Entry:
             }
             for each in outcome.attempts
         ]
-    # Text from apps and providers may contain anything.
+    # Redacted, because text from apps and providers may contain anything.
     for name in ("asked", "label", "error", "attempts"):
         if name in fields:
             fields[name] = redactor.value(fields[name])

@@ -13,7 +13,7 @@ from typing import Any
 from meshd.sdk.credentials import MASK, secrets_of, without_keys
 
 SHORTEST_KNOWN = 6
-"""A shorter known value would mask half of every text, and protects nothing."""
+"""Shorter known values are not masked: that would hide half of every text and protect nothing."""
 MOST_KNOWN = 1024
 
 _SECRET_FIELDS = re.compile(r"(?i)(?:^|[-_])(?:api[-_]?keys?|secrets?|passwords?|authorization|access[-_]?tokens?)$")
@@ -26,7 +26,8 @@ class Redactor:
         self.learn(known)
 
     def learn(self, values: Iterable[str]) -> None:
-        """The secrets in use now. Recent earlier ones are remembered: requests sent with them may still fail."""
+        """Mask these secrets, which are in use now. Recent earlier ones stay known, because requests sent with them may
+        still fail."""
         for value in values:
             if len(value) >= SHORTEST_KNOWN:
                 self._values.pop(value, None)

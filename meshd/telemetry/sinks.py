@@ -1,6 +1,6 @@
 """Which sinks each stream goes to, and from which level.
 
-Owns: the sinks' queues; one queue serves every stream that names the same connector with the same settings.
+Owns: the sinks' queues. One queue serves all streams that name the same connector with the same settings.
 Must never: make an entry, or wait for a sink.
 """
 
@@ -59,7 +59,7 @@ class Sinks:
         return objections
 
     def configure(self, observability: Any, log_level: str, state_dir: Path) -> None:
-        """Use these from now on. Unchanged queues continue, with their waiting entries."""
+        """Use these sinks from now on. Queues whose settings did not change continue, with their waiting entries."""
         before, self._queues = self._queues, {}
         level = SEVERITIES[log_level]
         parts = {

@@ -83,7 +83,7 @@ class RuleChecks:
             message = f"{name!r} cannot be looked up: Python finds no time zones here; pip install tzdata"
             self._report(("daemon", "timezone"), message, None)
             return
-        self._report(("daemon", "timezone"), f"there is no timezone {name!r}", _nearest_zone(name))
+        self._report(("daemon", "timezone"), f"there is no time zone {name!r}", _nearest_zone(name))
 
 
 def is_timezone(name: str) -> bool:

@@ -1,7 +1,7 @@
 """Statistics by any combination of dimensions, over any period that is kept.
 
-Owns: cells over time, in stretches: minutes for two hours, ten minutes for 26 hours, hours for eight days, days up to
-the retention. A stretch is packed as one compressed block of 10 to 60 bytes per cell.
+Owns: cells over time, in stretches of a minute (for two hours), ten minutes (for 26 hours), an hour (for eight days)
+and a day (up to the retention). A stretch is packed as one compressed block of 10 to 60 bytes per cell.
 Must never: read a clock, or grow without bound: a stretch has at most MOST_CELLS cells (beyond that the apps with the
 fewest requests are merged), all stretches MOST_BYTES (beyond that the oldest are dropped).
 """
@@ -51,7 +51,7 @@ _decode = msgspec.msgpack.Decoder(list[_Packed]).decode
 
 
 class Stretch(NamedTuple):
-    """step: how long it is, s."""
+    """step: its length in seconds."""
 
     step: int
     packed: bytes
@@ -83,12 +83,12 @@ def unpack(data: bytes | str) -> Cells:
 
 class Breakdown:
     def __init__(self) -> None:
-        self._stretches: dict[int, Stretch] = {}  # its begin, UTC s
+        self._stretches: dict[int, Stretch] = {}  # its start, UTC s
         self._changed: set[int] = set()
         self._size = 0
 
     def put(self, minute: int, cells: Cells) -> None:
-        """Add what happened in the minute from `minute` on. The caller keeps its buckets."""
+        """Add the cells of the minute that begins at `minute`. Its buckets stay the caller's own."""
         for width in reversed(_WIDTHS):
             start = minute - minute % width
             if start in self._stretches and self._stretches[start].step >= width:
@@ -191,8 +191,7 @@ def merged(into: Cells, cells: Cells) -> Cells:
 
 
 def folded(cells: Cells) -> Cells:
-    """At most MOST_CELLS: the busiest unchanged, then others without app, user and unit, then the rest merged by
-    kind."""
+    """At most MOST_CELLS: the busiest cells unchanged, others without app, user and unit, the rest merged by kind."""
     kept: Cells = {}
     ranked = sorted(cells.items(), key=lambda item: -item[1].n[b.REQUESTS])
     exact, named = MOST_CELLS * 8 // 10, MOST_CELLS - 3
@@ -207,5 +206,5 @@ def folded(cells: Cells) -> Cells:
 
 
 def _moment(begin: int, width: int) -> str:
-    """The begin of the minute, hour or day it is in, UTC."""
+    """The start of the minute, hour or day that contains it, UTC."""
     return time.strftime("%Y-%m-%d" if width == _DAY else "%Y-%m-%d %H:%M", time.gmtime(begin - begin % width))

@@ -14,7 +14,7 @@ import msgspec
 from meshd.telemetry.statistics import sketch
 from meshd.telemetry.statistics.measures import MEASURES, PLACES, value_of
 
-# The places of those that are counted by rules of their own.
+# The positions of measures that are counted by rules of their own.
 REQUESTS = PLACES["requests_total"]
 SUCCESS = PLACES["requests_success"]
 FAILED = PLACES["requests_failed"]
@@ -69,7 +69,7 @@ class Bucket:
             self.units[name] = min(self.units.get(name, 0) + max(count, 0), _MOST)
 
     def pack(self) -> bytes:
-        # Packed values have to fit 64 bits.
+        # Packed values have to fit into 64 bits.
         n = self.n if max(self.n) <= _MOST and min(self.n) >= 0 else [max(0, min(count, _MOST)) for count in self.n]
         return _encode((n, self.latency, self.ttft, *self.packed_units()))
 

@@ -33,7 +33,7 @@ PLACE = {name: index + 1 for index, name in enumerate(DIMENSIONS)}
 _OF_REQUESTS = tuple((place, each.of_request) for place, each in enumerate(MEASURES) if each.of_request)
 _OF_ATTEMPTS = tuple((place, each.of_attempt) for place, each in enumerate(MEASURES) if each.of_attempt)
 
-_WENT_AWAY = 499  # the app left: it says nothing about the model
+_WENT_AWAY = 499  # the app disconnected, which says nothing about the model
 
 
 def count_outcome(outcome: Outcome, find: Find) -> None:
@@ -98,7 +98,7 @@ def _count_attempts(outcome: Outcome, model: str, find: Find) -> None:
 
 
 def _answering(attempts: tuple[Attempt, ...], model: str) -> int:
-    """The last attempt at the model that the outcome names, else the last of all."""
+    """The last attempt at the model that the outcome names, else the last attempt."""
     for index in range(len(attempts) - 1, -1, -1):
         if attempts[index].model == model:
             return index
@@ -124,7 +124,7 @@ def _key(outcome: Outcome, part: int, model: str, provider: str, status: int) ->
 
 
 def at(part: int, *, pool: str = "", model: str = "", provider: str = "") -> Key:
-    """The key of an event without an app."""
+    """The key for an event, which has no app."""
     return (part, pool, model, provider, "", "", "", "", "")
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 DIMENSIONS = ("pool", "model", "provider", "app", "user", "unit", "operation", "status")
 TIMES = {"minute": 60, "hour": 3600, "day": 86400}
-"""Seconds. A group's name is its UTC begin; minutes are kept for two hours, hours for eight days."""
+"""In seconds. A group's name is its start in UTC; minutes are kept for two hours, hours for eight days."""
 OF_ATTEMPTS = frozenset({"model", "provider"})
 """Queries by one of these count attempts, all others requests."""
 MOST_AT_ONCE = 3

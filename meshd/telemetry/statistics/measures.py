@@ -1,4 +1,4 @@
-"""What statistics count: one row for each measure, with all that is said of it anywhere.
+"""What statistics count: one row for each measure, with everything that the code needs to know about it.
 
 Owns: the measures, their order in storage, their units, what of a request or an attempt they add up, and their column
 in `meshctl stats`.
@@ -18,7 +18,7 @@ from meshd.core.money import dollars
 
 
 class Measure(NamedTuple):
-    """name: in rows. unit: what is counted; money in 10⁻⁹ USD and time in microseconds, which rows give in seconds.
+    """name: its key in rows. unit: what is counted; money is in 10⁻⁹ USD, and time in microseconds (in rows: seconds).
 
     of_request, of_attempt: the field of `Outcome` and of `Attempt` that is added up; "": counted by a rule of its own
     (`cells.py`). usage: what a request used: it is in the request log, and what no attempt accounts for belongs to the
@@ -52,7 +52,7 @@ MEASURES = (
     Measure("hedges", of_request="hedges", of_attempt="hedge", heading="hedges"),
     Measure("cache_hits", of_request="cached", heading="cached"),
 )
-"""In the order of storage, so that a new one comes last, and none is ever removed."""
+"""In the order of storage: append new ones, and never remove one."""
 
 PLACES = {measure.name: place for place, measure in enumerate(MEASURES)}
 USAGE = tuple(measure for measure in MEASURES if measure.usage)
@@ -64,5 +64,5 @@ def in_usd(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def value_of(measure: Measure, count: int) -> float | int:
-    """As rows give it."""
+    """The value in the unit of rows."""
     return count / 1e6 if measure.unit == "us" else count

@@ -1,11 +1,11 @@
 """One name's statistics over time, in bounded memory.
 
 Owns: the periods that buckets cover: minutes for two hours, ten minutes for 26 hours (so that `--since 24h` is exact to
-ten minutes), hours up to the retention. Buckets that are over are kept packed.
+ten minutes), hours up to the retention. Buckets of the past are kept packed.
 Must never: read a clock.
 
-A name that is always busy holds at most 120 + 144 packed buckets of about 60 to 250 bytes and 24 a day beyond: 190 kB
-after a month (the test measures it). An idle one holds only its total.
+A name that is always busy has at most 120 + 144 packed buckets of about 60 to 250 bytes, and 24 for each day beyond:
+190 kB after a month (measured by a test). An idle one has only its total.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _STEPS = ((2 * HOUR, 60), (26 * HOUR, 600))
 
 
 class Chunk:
-    """An hour. step: how long each of its buckets is. buckets: seconds into the hour → packed bucket."""
+    """An hour. step: the length of its buckets. buckets: seconds into the hour → packed bucket."""
 
     __slots__ = ("buckets", "step")
 
@@ -50,7 +50,7 @@ class Series:
         self.changed: set[int] = set()
 
     def put(self, minute: int, bucket: Bucket) -> None:
-        """Add what happened in the minute from `minute` on."""
+        """Add a bucket of the minute that begins at `minute`."""
         self.total.add(bucket)
         hour = minute - minute % HOUR
         self.hours.setdefault(hour, Chunk()).put(minute - hour, bucket)

@@ -1,8 +1,8 @@
 """A latency distribution in little memory: counts in buckets whose bounds grow by a constant factor.
 
-Owns: the bucket rule. Any quantile is within 2 % of a real value (the bound of DDSketch with α = 0.02: bounds grow by γ
-= (1+α)/(1-α), and a bucket is answered by the point that is at most α from both its bounds), whatever the distribution,
-and two sketches add up exactly by adding their counts.
+Owns: the bucket rule. Any quantile is within 2 % of a real value, whatever the distribution: this is DDSketch's bound
+for α = 0.02, where bounds grow by γ = (1+α)/(1-α) and a bucket is represented by the point that is at most α from both
+its bounds. Two sketches are added exactly by adding their counts.
 Must never: keep the values themselves. From 0.1 ms to 1 h there are 436 buckets; real ones use a few dozen.
 """
 
@@ -14,7 +14,7 @@ from collections.abc import Mapping
 ERROR = 0.02
 _GAMMA = (1 + ERROR) / (1 - ERROR)
 _SCALE = 1 / math.log(_GAMMA)
-_SMALLEST = 1e-4  # s: smaller values are not distinguished
+_SMALLEST = 1e-4  # s: smaller values all count as this
 _LAST = math.ceil(math.log(3600 / _SMALLEST) * _SCALE)
 _log = math.log
 

@@ -1,11 +1,11 @@
 """Counts, tokens, cost and latencies by model, provider, pool, app and other dimensions.
 
 Owns: the current minute, every name's series, and the breakdown by all dimensions at once.
-Must never: delay the router: an outcome is added to the minute's cells, and these are added to the names once a minute
+Must never: delay the router. An outcome is added to the minute's cells, and cells are added to the names once a minute
 or at a query.
 
-A pool and an app count requests; a model and a provider count attempts, so a model's failure is visible although
-another answered. Latencies are those of successes.
+For a pool or an app, requests are counted; for a model or a provider, attempts, so that a model's failure is visible
+although another answered. Latencies are those of successes.
 
 A query by one of the four scopes alone uses its names' series, which are complete; every other query uses the
 breakdown, which is bounded as a whole.
@@ -30,9 +30,9 @@ from meshd.telemetry.statistics.series import Series, restore, rows_of
 
 SCOPES = ("model", "provider", "pool", "app")
 MOST_NAMES = 5000
-"""Apps come and go; beyond this many names of a scope the rest are counted together."""
+"""Apps come and go. Beyond this many names in a scope, others are counted together."""
 MOST_CELLS = 2000
-"""Cells of a minute; beyond that they are settled early."""
+"""Cells of a minute; beyond this many, they are settled early."""
 
 
 class Statistics:
@@ -53,7 +53,7 @@ class Statistics:
         cells.count_outcome(outcome, self._cell)
 
     def event(self, event: Event, now: float) -> None:
-        """Count standby, downtime and quota resets, which only events report."""
+        """Count what only events report: standby, downtime and quota resets."""
         self._begin_minute(now)
         ids = event.ids
         match event.type:
@@ -189,7 +189,7 @@ class Statistics:
     # -- keeping --------------------------------------------------------------------------------------
 
     def changes(self, now: float) -> Iterator[tuple[str, dict[str, Any] | None]]:
-        """Rows changed since the last call: (key, value)."""
+        """Rows that changed since the last call: (key, value)."""
         self.settle(now)
         for (scope, name), series in self._series.items():
             series.coarsen(now, self.retention)
@@ -198,7 +198,7 @@ class Statistics:
         yield from self._breakdown.changes()
 
     def restore(self, rows: dict[str, dict[str, Any]]) -> int:
-        """Add rows that an earlier life wrote; how many were invalid."""
+        """Add rows that an earlier life wrote. Returns how many were invalid."""
         bad = 0
         for key, value in rows.items():
             try:

@@ -35,7 +35,7 @@ def test_the_zones_come_with_the_daemons_packages(zone: str, epoch: str) -> None
 
 
 def test_a_wrong_name_is_still_a_wrong_name() -> None:
-    assert "there is no timezone 'Europe/Berln'" in told("Europe/Berln", blocked=False)
+    assert "there is no time zone 'Europe/Berln'" in told("Europe/Berln", blocked=False)
     assert "Europe/Berlin" in told("Europe/Berln", blocked=False)
 
 

@@ -49,7 +49,7 @@ def test_a_day_that_a_zone_left_out_is_nobodys_yesterday() -> None:
 
 @pytest.mark.parametrize("name", ["Mars/Olympus", "../etc/passwd", "", "Europe"])
 def test_an_unknown_timezone(name: str) -> None:
-    with pytest.raises(ValueError, match="there is no timezone"):
+    with pytest.raises(ValueError, match="there is no time zone"):
         Calendar(name)
 
 

@@ -99,7 +99,7 @@ def _zone(timezone: str) -> tzinfo:
     try:
         return ZoneInfo(timezone)
     except (OSError, LookupError, ValueError) as error:
-        raise ValueError(f"there is no timezone {timezone!r}") from error
+        raise ValueError(f"there is no time zone {timezone!r}") from error
 
 
 @lru_cache(maxsize=1024)

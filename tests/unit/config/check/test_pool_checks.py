@@ -114,5 +114,5 @@ def test_a_time_zone(name: str) -> None:
 )
 def test_a_time_zone_that_is_none(name: str, suggestion: str | None) -> None:
     (problem,) = MeshConfig.from_dict({"daemon": {"timezone": name}}).validate()
-    assert (problem.path, problem.message) == ("daemon.timezone", f"there is no timezone {name!r}")
+    assert (problem.path, problem.message) == ("daemon.timezone", f"there is no time zone {name!r}")
     assert suggestion is None or problem.suggestion == suggestion

@@ -89,7 +89,7 @@ def test_a_text_that_is_none_is_refused(text: str, says: str) -> None:
 
 
 def test_an_unknown_timezone_is_refused() -> None:
-    with pytest.raises(ValueError, match="there is no timezone 'Mars/Base'"):
+    with pytest.raises(ValueError, match="there is no time zone 'Mars/Base'"):
         Maintenance("@daily 1h", "Mars/Base")
 
 
