@@ -1,4 +1,4 @@
-"""What a package says about each of its connectors, in a form that needs none of their code.
+"""How a package describes its connectors, without importing any of their code.
 
 Owns: `ConnectorSpec`, the types of connectors, and the class that each type is made from.
 Must never: import a connector. A spec names its class and its settings as text, and both are imported when needed.
@@ -47,8 +47,8 @@ class ConnectorSpec:
     id: `vendor.service.version`. factory: its class, as "module:attribute". settings: the pydantic model of its own
     keys, in the same form; without one, any key is accepted. requires: names that must be importable; extra: the extra
     of the package that installs them. section: where it is configured, if it is always there and never named.
-    row: of a provider that OpenAI's connector serves, its facts (`meshd/catalogue/known.py`: `ProviderRow`).
-    package: the distribution that brings it; the registry fills it in.
+    row: for a provider that OpenAI's connector serves, its facts (`meshd/catalogue/known.py`: `ProviderRow`). package:
+    the distribution that provides it; the registry fills it in.
     """
 
     id: str
@@ -65,7 +65,7 @@ class ConnectorSpec:
 
     @property
     def is_outside(self) -> bool:
-        """Whether another package brings it."""
+        """Whether another package provides it."""
         return self.package != DISTRIBUTION
 
     @property
@@ -94,7 +94,7 @@ class ConnectorSpec:
 
 
 def load(path: str) -> Any:
-    """What "module:attribute" names."""
+    """The object that "module:attribute" names."""
     module, _, attribute = path.partition(":")
     found: Any = importlib.import_module(module)
     for part in attribute.split("."):

@@ -1,6 +1,6 @@
-"""Masks a provider's secrets in its errors: some repeat the whole key.
+"""Masks a provider's secrets in its errors, since some errors repeat the whole key.
 
-Owns: the spellings in which a secret comes back (percent, JSON, HTML, base64, hex, any case, cut at an end), and the
+Owns: the spellings in which a secret may come back (percent, JSON, HTML, base64, hex, any case, cut at an end), and the
 masking of a failure.
 Must never: touch an answer's content. An app may have sent the same text, and must get it back.
 """
@@ -24,7 +24,7 @@ SHORTEST = 4
 _WHOLE_WORDS = 8  # bytes: a shorter one is masked only as a whole word
 _BLOCK = 8
 _SHORTEST_PART = 12  # bytes: a provider's own mask leaves less of a key (`sk-proj-`)
-_MOST_READ = 32 * 1024  # bytes of an error's body: a longer one is dropped, after its message was read
+_MOST_READ = 32 * 1024  # bytes of an error's body: a longer one is dropped after its message was read
 _MOST_KNOWN = 128
 _DEEPEST = 3  # escapes inside escapes
 _PLACEHOLDERS = frozenset({"none", "null", "empty", "dummy", "test", "ollama", "lm-studio", "not-needed", "no-key",
@@ -44,7 +44,7 @@ _MASK = MASK.encode()
 
 
 class Credentials:
-    """The secrets of one provider. Replaced ones stay known: an answer may come late."""
+    """The secrets of one provider. Replaced ones stay known, because an answer may come late."""
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         self._secrets: dict[str, None] = {}
@@ -67,7 +67,7 @@ class Credentials:
                 if secret not in self._secrets:
                     self._known = None
                 self._secrets.pop(secret, None)
-                self._secrets[secret] = None  # the last used is the last to be forgotten
+                self._secrets[secret] = None  # moved to the end: the least recently used one is forgotten first
         while len(self._secrets) > _MOST_KNOWN:
             del self._secrets[next(iter(self._secrets))]
 
@@ -99,7 +99,7 @@ class Credentials:
         return value
 
     def kept(self, headers: dict[str, str]) -> dict[str, str]:
-        """Headers for the app: without those that repeat a secret."""
+        """Headers for the app, without those that repeat a secret."""
         if not self._secrets or not headers:
             return headers
         if self._known is None:
@@ -107,7 +107,7 @@ class Credentials:
         long = [value for value in headers.values() if len(value) >= self._shortest]
         if not long:
             return headers
-        said = "\n".join(long).lower()  # for every answer: as few steps as there are spellings
+        said = "\n".join(long).lower()  # runs for every answer: one search for each spelling
         if (
             "%" not in said
             and "\\" not in said
@@ -165,7 +165,7 @@ class Credentials:
         self._known = re.compile(b"|".join(map(re.escape, longest_first)))
 
     def _found(self, view: bytes) -> Iterator[tuple[int, int]]:
-        """Positions of secrets, and of parts long enough to be of use."""
+        """Positions of secrets, and of parts that are long enough to be useful to an attacker."""
         assert self._known is not None
         if not any(block in view for block in self._blocks):
             return
@@ -191,7 +191,7 @@ def secrets_of(settings: ProviderSettings) -> set[str]:
 
 
 def is_keyed(settings: ProviderSettings) -> bool:
-    """Whether the provider is sent a key: its own, or one in a header or the address."""
+    """Whether requests to the provider carry a key: its own, or one in a header or the address."""
     if (settings.api_key or settings.api_keys) and settings.auth_method != "none":
         return True
     return any(_beside_the_key(settings))
@@ -209,7 +209,7 @@ def _beside_the_key(settings: ProviderSettings) -> set[str]:
 
 
 def _of_address(url: str, path: bool = False) -> set[str]:
-    """path: the address is secret, and so are long parts of its path."""
+    """path: whether the address is secret; then long parts of its path are, too."""
     try:
         parts = urlsplit(url)
         user, password = parts.username, parts.password
@@ -229,9 +229,9 @@ def _of_address(url: str, path: bool = False) -> set[str]:
 
 
 def _forms(secret: str) -> set[bytes]:
-    """In lower case."""
+    """The spellings of a secret, in lower case."""
     raw = secret.encode("utf-8", "surrogatepass")
-    # Text is unescaped to a certain depth, and what looks like an escape in the secret as well.
+    # Text is unescaped to a certain depth, so the secret is as well, in case it contains what looks like an escape.
     forms = {raw, raw.hex().encode(), *(form for form in _read_deep(raw) if len(form) >= SHORTEST)}
     if len(raw) >= _WHOLE_WORDS:
         for before in range(3):  # at any offset in the encoded text
@@ -248,7 +248,7 @@ def _read_deep(raw: bytes) -> Iterator[bytes]:
 
 
 def _unescaped(view: bytes, places: list[int] | None) -> tuple[bytes, list[int]]:
-    """The text without one layer of escapes, and the original position of each of its bytes (and its end)."""
+    """The text without one layer of escapes, and the original position of each of its bytes and of its end."""
     parts: list[bytes] = []
     found: list[int] = []
     position = 0
@@ -277,7 +277,7 @@ def _plain(match: re.Match[bytes]) -> bytes:
 
 
 def _extended(view: bytes, at: int, form: bytes, offset: int) -> tuple[int, int, bytes]:
-    """How far the form extends around a block of it."""
+    """How far the spelling extends around a block of it."""
     start, before = at, offset
     while start and before and view[start - 1] == form[before - 1]:
         start, before = start - 1, before - 1
@@ -333,7 +333,7 @@ _USERINFO = re.compile(r"(://[^/\s:@]+:)[^@\s/]+(?=@)")
 
 
 def without_keys(text: str) -> str:
-    """Without anything that looks like a key, a token or a password."""
+    """The text without anything that looks like a key, a token or a password."""
     text = _BEARER.sub(rf"\1 {MASK}", text)
     text = _KEYS.sub(MASK, text)
     text = _FIELD.sub(rf"\1{MASK}", text)

@@ -18,8 +18,8 @@ from meshd.sdk.provider import ModelListing
 class FoundServer:
     """A server that answers.
 
-    name: the provider's, if it is free. connector: the provider connector that speaks to it, one that needs no key: a
-    server that was found is sent none. models: what it serves; none: they cannot be read now.
+    name: for the provider, if the name is free. connector: the provider connector that speaks to it; it must not need a
+    key, because a server that was found is not sent one. models: those it serves; empty if they cannot be read now.
     """
 
     name: str
@@ -29,14 +29,14 @@ class FoundServer:
 
 
 class Discovery(ABC):
-    """Made from its own keys of its entry under `discovery.connector`. `look` runs in a thread of its own."""
+    """settings: the connector's own keys in its entry under `discovery.connector`. `look` runs in a thread of its
+    own."""
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
         self.settings = settings
 
     @abstractmethod
     def look(self) -> Iterable[FoundServer]:
-        """Every server that is there now; may block for some seconds. One that is missing twice is removed.
-
-        An exception means that nothing is known now: what was found before stays.
+        """Every server that is running now; may block for some seconds. A server that is missing twice is removed. An
+        exception means that nothing is known now; what was found before stays.
         """

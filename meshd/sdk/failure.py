@@ -1,4 +1,4 @@
-"""Why an attempt failed, and what it cost all the same."""
+"""Why an attempt failed, and what it cost nevertheless."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ class FailureKind(enum.StrEnum):
     AUTHENTICATION = "authentication"  # 401: the key is refused
     PERMISSION = "permission"  # 403
     RATE_LIMIT = "rate_limit"  # 429
-    QUOTA = "quota"  # 429/402 until a new period or payment
+    QUOTA = "quota"  # 402 or 429: used up until a new period begins or somebody pays
     TIMEOUT = "timeout"  # connected, but no answer in time
     CONNECTION = "connection"  # refused, reset, DNS, TLS: the provider cannot be reached
     SERVER = "server"  # 5xx
     LOCAL = "local"  # this machine lacks something (descriptors, memory, ports): says nothing about the provider
-    BAD_ANSWER = "bad_answer"  # a 2xx that is not an answer: HTML, not JSON, an empty stream, an error event inside
+    BAD_ANSWER = "bad_answer"  # a 2xx that is not an answer: HTML, not JSON, an empty stream, an error inside
     STREAM_CUT = "stream_cut"  # a stream ended without a finish reason, or fell silent
     UNSUPPORTED = "unsupported"  # 400: this model cannot do it, another may
     CONTEXT_LENGTH = "context_length"  # 400: too long for this model
@@ -35,13 +35,13 @@ class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
     input_tokens: int = 0
     output_tokens: int = 0
     cached_tokens: int = 0  # of the input tokens
-    written_tokens: int | None = None  # of the input tokens, written to a cache at a separate price; None: not reported
+    written_tokens: int | None = None  # of the input tokens: written to a cache at a separate price; None: not reported
     units: tuple[tuple[str, int], ...] = ()
     reasoning_tokens: int = 0  # of the output tokens
 
 
 class RateLimits(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Headroom from response headers; None if the provider does not say. Resets in seconds from now."""
+    """Headroom from response headers; None if the provider does not report it. Resets in seconds from now."""
 
     limit_requests: int | None = None
     remaining_requests: int | None = None
@@ -55,11 +55,12 @@ class ProviderFailure(Exception):
     """One attempt failed.
 
     status: the provider's HTTP status, 0 if there was none. body: its error body, unchanged, for errors that the app
-    must see as they are. retry_after: seconds of pause that the provider asked for. unsent: the request did not reach
-    the provider, so it cannot have cost anything. refused: features that the provider says the model lacks
+    must see as they are. retry_after: seconds that the provider asked us to wait. unsent: the request did not reach the
+    provider, so it cannot have cost anything. refused: features that the provider says the model lacks
     (`meshd/routing/request/features.py`). elsewhere: there is no API at this address, which may be wrong. inside: an
-    error inside a 200. usage, said: what the provider reported and what came of an answer, beside the events of a
-    stream: both may cost something. lack, where: of a LOCAL failure, what this machine lacks and what it was to reach.
+    error inside a 200. usage, said: what the provider reported, and the part of an answer that came, apart from the
+    events of a stream; both may cost something. lack, where: for a LOCAL failure, what this machine lacks, and what it
+    tried to reach.
     """
 
     def __init__(
@@ -84,7 +85,7 @@ class ProviderFailure(Exception):
         self.lack = lack or message
         self.where = where
         self.inside = inside
-        self.cleaned = False  # of secrets (`credentials.py`)
+        self.cleaned = False  # whether secrets were masked (`credentials.py`)
         self.refused = refused
         self.unsent = unsent
         self.elsewhere = elsewhere

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 
 class Power(enum.Enum):
-    """What a hook may do beside observing."""
+    """What a hook may do besides observing."""
 
     CHANGE = "change"
     ANSWER = "answer"
@@ -22,7 +22,7 @@ class Power(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class RequestFacts:
-    """request_id: hex. asked: the body's `model`. pool: that this name stands for. app: the label of the caller.
+    """request_id: hex. asked: the body's `model`. pool: the one that this name stands for. app: the caller's label.
     fields: the top level of the body, each value as JSON."""
 
     request_id: str
@@ -36,7 +36,7 @@ class RequestFacts:
 
 @dataclass(frozen=True, slots=True)
 class AttemptFacts:
-    """An attempt that is about to leave. number: 1 for the first."""
+    """An attempt that is about to be sent. number: 1 for the first."""
 
     model: str
     provider: str
@@ -45,8 +45,8 @@ class AttemptFacts:
 
 @dataclass(frozen=True, slots=True)
 class ResponseFacts:
-    """An answer that the app is about to get. body: of a unary answer; None of a stream, whose events have gone
-    already. usage: of a stream, as the app gets it. cached: it is from the cache."""
+    """An answer that the app is about to get. body: of a unary answer; None for a stream, whose events the app has
+    already. usage: of a stream, as the app gets it. cached: it comes from the cache."""
 
     body: bytes | None
     usage: Mapping[str, Any] | None
@@ -66,14 +66,14 @@ class ErrorFacts:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """fields: of the body, by name, each value as JSON; None takes the field out."""
+    """fields: of the body, by name, each value as JSON; None removes the field."""
 
     fields: Mapping[str, bytes | None]
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the app gets, and no model is asked. body: of a unary request. chunks: of a stream, the data of its
+    """What the app gets without any model being asked. body: for a unary request. chunks: for a stream, the data of its
     events."""
 
     body: bytes = b""
@@ -82,7 +82,8 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """The error that the app gets instead. message: says why, and what to do. status: of HTTP, 400 to 599."""
+    """The error that the app gets instead of an answer. message: says why, and what to do. status: an HTTP status from
+    400 to 599."""
 
     message: str
     status: int = 403
@@ -92,7 +93,7 @@ class Refusal:
 class Hook:
     """One object, kept until the configuration is loaded again; its methods may run for several requests at once.
 
-    may: what its methods may return beside None. A return value that is not in it, or not of the right form, is a
+    may: what its methods may return besides None. A return value that is not in it, or not of the right form, is a
     mistake of the hook, as are an exception and an answer that takes longer than `timeout` (seconds). A hook that made
     a mistake is set aside until the configuration is loaded again, and requests continue without it. A `required` one,
     such as a guardrail, stays: a request for which it fails is refused.
@@ -109,11 +110,11 @@ class Hook:
         self.settings = settings
 
     async def before_request(self, request: RequestFacts) -> Change | Answer | Refusal | None:
-        """Before the cache and all models. What it changes counts for everything that follows: the pool, the cache, the
-        price. The next hook sees the change."""
+        """Before the cache and all models. A change applies to everything that follows: the pool, the cache, the price,
+        the next hook."""
 
     async def before_attempt(self, request: RequestFacts, attempt: AttemptFacts) -> Refusal | None:
-        """Before a model is asked. It cannot change the body: what was reserved for it is settled by now."""
+        """Before a model is asked. It cannot change the body, because the cost of this body has been reserved."""
 
     async def after_response(self, request: RequestFacts, response: ResponseFacts) -> bytes | Refusal | None:
         """Before the app gets an answer, also one from the cache; bytes: the body instead. The end of a stream can only
@@ -124,4 +125,5 @@ class Hook:
         stream."""
 
     async def on_error(self, request: RequestFacts, error: ErrorFacts) -> None:
-        """After the app got an error. Not for a request that the app itself gave up, or that could not be read."""
+        """After the app got an error. Not called for a request that the app itself gave up, or that could not be
+        read."""

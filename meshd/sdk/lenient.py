@@ -1,7 +1,7 @@
-"""JSON as servers write it, beyond the standard: reads all of it, and writes what every reader can read.
+"""JSON as servers write it, also beyond the standard: reads all of it, and writes what every reader can read.
 
-Owns: half surrogate pairs (as JavaScript cuts them), NaN, numbers that nothing here holds, control characters in
-strings, broken UTF-8, a byte order mark, UTF-16 and UTF-32.
+Owns: half surrogate pairs (as JavaScript cuts them), NaN, numbers that are too large, control characters in strings,
+broken UTF-8, a byte order mark, UTF-16 and UTF-32.
 Must never: slow down plain JSON: everything here tries msgspec first.
 """
 
@@ -47,7 +47,7 @@ def _whole(digits: str) -> int | float:
 
 
 def encode(value: Any) -> bytes:
-    """Half surrogate pairs are written as read."""
+    """As JSON, with half surrogate pairs as they were read."""
     try:
         return _encode(value)
     except (UnicodeEncodeError, OverflowError, ValueError):
@@ -103,15 +103,15 @@ _HALF = re.compile(
 
 
 def whole(data: bytes) -> bytes:
-    """JSON with U+FFFD for each half of a surrogate pair, of the same length, for reading only. The same object if
-    there are none."""
+    """For reading only: JSON of the same length with U+FFFD for each half surrogate pair. The same object if there are
+    none."""
     if _HALF.search(data) is None:
         return data  # the usual case
     return _ESCAPE.sub(lambda escape: b"\\ufffd" if escape[1] else escape[0], data)
 
 
 def members(data: bytes) -> dict[str, bytes]:
-    """The top level of an object, each value as the bytes it was sent in. Raises NotJSON."""
+    """The top level of an object, each value as the bytes in which it was sent. Raises NotJSON."""
     try:
         text = data.decode()
         return _members(text)

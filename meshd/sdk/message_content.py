@@ -1,7 +1,7 @@
 """The contents of an answer's message: its text, its reasoning, and what is more than text.
 
-Owns: reading these from OpenAI's `message` and `delta`, in all shapes that servers use.
-Must never: fail on a shape it does not know, or change what it reads.
+Owns: reading these from OpenAI's `message` and `delta`, in all forms that servers use.
+Must never: fail on a form that it does not know, or change what it reads.
 
 Content is a text, one part, or a list of parts. Reasoning has a field of its own, `reasoning_content` (DeepSeek and
 most), `reasoning` (OpenRouter, Ollama, vLLM), `thinking`, or lists of parts, `reasoning_details` (OpenRouter, MiniMax),
@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from meshd.sdk import lenient
 
 REASONING = ("reasoning_content", "reasoning", "thinking", "reasoning_text", "reasoning_details", "thinking_blocks")
-"""The first with text counts: the others repeat it."""
+"""The first one with text counts, because the others repeat it."""
 
 MORE_THAN_TEXT = ("tool_calls", "function_call", "audio", "images")
 _THINKING = re.compile(r"reason|think|thought", re.I)

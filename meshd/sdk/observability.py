@@ -2,7 +2,7 @@
 
 Owns: `Entry` and the abstract `Sink`.
 Must never: run on an actor's thread. A sink has a thread and a bounded queue of its own
-(`meshd/telemetry/queue.py`), so it may block and fail as it likes.
+(`meshd/telemetry/queue.py`), so it may block, and it may fail.
 """
 
 from __future__ import annotations
@@ -34,16 +34,15 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
 
 
 class Sink(ABC):
-    """Every method runs in the sink's own thread. A method that raises is called again later with the same entries."""
+    """Every method runs in the sink's own thread. If one raises, a new sink gets the same entries later."""
 
     quiet: ClassVar[bool] = True
-    """Whether it gets only entries of the daemon's log level (a screen, a system journal), or all entries (a configured
-    file)."""
+    """Whether it gets only entries of the daemon's log level (as a screen or a system journal), or all (as a file)."""
 
     people: ClassVar[bool] = False
-    """A screen: request records only at log level debug."""
+    """Whether it is a screen, which shows request records only at log level debug."""
     buffered: ClassVar[bool] = False
-    """Entries are safe only after `flush`: if that raises, the whole batch is given again."""
+    """Whether entries are safe only after `flush`. If that raises, the whole batch is written again."""
 
     @abstractmethod
     def write(self, entry: Entry) -> None:

@@ -1,6 +1,6 @@
-"""The interface of a secret store: from a name to a value, or a reason.
+"""The interface of a secret store: from a name to a value, or a reason why there is none.
 
-Owns: the abstract `SecretStore` and the exceptions that cross its seam.
+Owns: the abstract `SecretStore` and its exceptions.
 Must never: cache (the secret actor does), or put a value into an exception or a repr.
 """
 
@@ -35,7 +35,7 @@ class SecretStore(ABC):
         """The value. Raises SecretMissing or SecretStoreError."""
 
     def files(self, name: str) -> Sequence[Path]:
-        """Files that its value comes from: they are watched, and not read while being written."""
+        """The files that the value comes from. They are watched, and not read while being written."""
         return ()
 
     def list(self) -> list[str]:

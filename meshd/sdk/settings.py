@@ -9,11 +9,12 @@ from typing import Any
 
 @dataclass(slots=True)
 class ProviderSettings:
-    """What a connector is created from: its configuration with every reference resolved.
+    """A connector's configuration with every reference resolved.
 
-    api_keys: fingerprint → key, if there are several; each call names the one to use. options: the connector's own
-    keys. quirks: from the catalogue's row. secrets: all secret values in its section, written there or resolved from
-    references. state_dir, runtime_dir, data_dir: private directories of the daemon that a connector may use.
+    api_keys: fingerprint → key, if there are several; each call names the one to use. options: the connector's own keys
+    in the configuration. quirks: from the catalogue's row. secrets: all secret values in its section, written there or
+    resolved from references. state_dir, runtime_dir, data_dir: private directories of the daemon that a connector may
+    use.
     """
 
     name: str
@@ -34,5 +35,5 @@ class ProviderSettings:
     runtime_dir: str = ""
     data_dir: str = ""
 
-    def __repr__(self) -> str:  # never the key, never a header
+    def __repr__(self) -> str:  # without keys and headers
         return f"ProviderSettings(name={self.name!r}, connector={self.connector!r}, base_url={self.base_url!r})"

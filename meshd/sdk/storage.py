@@ -1,6 +1,6 @@
 """The interface of a storage connector: bytes under string keys.
 
-Owns: the abstract `Storage` and the exceptions that cross its seam.
+Owns: the abstract `Storage` and its exceptions.
 Must never: know what is stored. Used only by the state actor's thread, so a connector may block.
 """
 
@@ -13,7 +13,7 @@ from typing import ClassVar
 
 
 class StorageError(Exception):
-    """The storage cannot do it now: full, read-only, unreachable. It may recover; nothing is half done."""
+    """The storage cannot do it now: it is full, read-only or unreachable. It may recover; nothing is half done."""
 
 
 class StorageReset(StorageError):
@@ -29,22 +29,22 @@ class StoredStat:
 
 
 class Storage(ABC):
-    """atomic: `save_many` is all or nothing; otherwise only single values are written atomically."""
+    """atomic: `save_many` saves all values or none; otherwise only each single value is written atomically."""
 
     atomic: ClassVar[bool] = False
     readonly: bool = False
-    """It can be read, but not written now."""
+    """Whether it can be read but not written now."""
 
     @abstractmethod
     def load(self, key: str) -> bytes | None:
-        """The value, None if there is none. Raises StorageError, as all of these do."""
+        """The value, None if there is none. Raises StorageError, as all methods do."""
 
     @abstractmethod
     def save(self, key: str, value: bytes) -> None: ...
 
     @abstractmethod
     def delete(self, key: str) -> bool:
-        """Whether there was one."""
+        """Delete a value. Returns whether there was one."""
 
     @abstractmethod
     def list(self, prefix: str = "") -> list[str]:
@@ -64,7 +64,7 @@ class Storage(ABC):
                 yield key, value
 
     def save_many(self, changes: Mapping[str, bytes | None]) -> None:
-        """Save and delete (None) in the order given; in one transaction where `atomic`."""
+        """Save, or delete (None), in the order given; in one transaction if `atomic`."""
         for key, value in changes.items():
             if value is None:
                 self.delete(key)
@@ -72,7 +72,7 @@ class Storage(ABC):
                 self.save(key, value)
 
     def flush(self) -> None:  # noqa: B027 - most have nothing to do
-        """Return when everything saved would survive a power cut."""
+        """Return when everything that was saved would survive a power cut."""
 
     def lost(self) -> bool:
         """Whether its file is no longer under its name: removed, renamed or replaced."""

@@ -31,10 +31,10 @@ class RequestFacts:
 class Candidate:
     """A model of the pool.
 
-    up: it is not in cooldown or switched off; it may still be dropped for what the request needs, its budget or its
-    limits. current: the pool asked it last. weight: as configured. cost: USD, the most that this request may cost
-    there; None: its prices are unknown. first_token, total: seconds, of its recent requests; None: not measured yet.
-    headroom: what is left of its tightest rate limit, 0 to 1. in_flight: requests that it answers now. idle: seconds
+    up: it is not on cooldown or switched off; it may still be dropped because of what the request needs, its budget or
+    its limits. current: the pool asked it last. weight: as configured. cost: the most that this request may cost there,
+    in USD; None: its prices are unknown. first_token, total: seconds, of recent requests; None: not measured yet.
+    headroom: what is left of its tightest rate limit, 0 to 1. in_flight: requests that it is answering. idle: seconds
     since its last request; None: it had none.
     """
 
@@ -55,7 +55,7 @@ class Strategy(ABC):
     """One object for each pool that names it, kept until the configuration is loaded again. settings: its own keys; a
     pool gives none yet.
 
-    Runs on the router's event loop, within the decision for a request: it has some microseconds, and may not block.
+    It runs on the router's event loop, within the decision for a request: it has some microseconds, and may not block.
     """
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
@@ -65,10 +65,10 @@ class Strategy(ABC):
     def order(
         self, request: RequestFacts, candidates: Sequence[Candidate], now: float, random: Callable[[], float]
     ) -> Iterable[str]:
-        """The candidates' ids, best first. The first that nothing speaks against is asked.
+        """The candidates' ids, best first. The first one that no stage drops is asked.
 
         Candidates that are left out follow in the pool's order: to pick one, name one. candidates: all of the pool, in
-        its order. now: UTC seconds. random: uniform in [0, 1). Called for every decision and every explanation, so it
-        does not mean that a model is asked. An exception, or an id that is not there, sets the strategy aside: the
-        pool continues with the default one.
+        its order. now: UTC seconds. random: uniform in [0, 1). It is called for every decision and every explanation,
+        so a call does not mean that a model is asked. After an exception, or an unknown id, the strategy is set aside:
+        the pool continues with the default one.
         """
