@@ -1,1 +1,1 @@
-"""`meshctl`, one file a command group; `entry` is the root."""
+"""The command `meshctl`: a file for each group of commands; `entry` is the root."""

@@ -1,4 +1,4 @@
-"""`python -m meshd.cli`: meshctl where its script is not on the path."""
+"""`python -m meshd.cli`: meshctl when its script is not on PATH."""
 
 from meshd.host.start import command
 

@@ -1,6 +1,6 @@
 """`meshctl reload`, `rotate`, `model activate|deactivate`, `probe`, `discover`, `drain`: commands to the daemon.
 
-Must never: decide anything itself; each command is one operation of the daemon's, and its answer in words.
+Must never: decide anything itself. Each command calls one operation of the daemon and prints its answer.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ app.add_typer(model_app, name="model", rich_help_panel=out.STEER)
 PROBE_TIMEOUT = 120.0
 
 ModelId = Annotated[str, typer.Argument(help="The model's id.", autocompletion=names.models, callback=names.given)]
-Reason = Annotated[str, typer.Option(help="Why; shown with the model.")]
+Reason = Annotated[str, typer.Option(help="The reason, which is shown with the model.")]
 
 
 @app.command(rich_help_panel=out.STEER)
@@ -55,7 +55,7 @@ def rotate(
     pool: Annotated[str, typer.Argument(help="The pool.", autocompletion=names.pools, callback=names.given)],
     as_json: out.JsonOption = False,
 ) -> None:
-    """Move a pool on to its next model.
+    """Move a pool to its next model.
 
     $ meshctl rotate chat-completion
     """
@@ -68,7 +68,7 @@ def rotate(
 
 @model_app.command()
 def activate(model_id: ModelId, reason: Reason = "", as_json: out.JsonOption = False) -> None:
-    """Put a model back into service at once, whatever took it out.
+    """Put a model back into service at once, whatever the reason why it was set aside.
 
     $ meshctl model activate openai.gpt-4o
     """
@@ -132,7 +132,7 @@ def probe(
 
 
 def answers(probed: Mapping[str, Any]) -> bool:
-    """Whether a probe found the provider there."""
+    """Whether a probe found that the provider answers."""
     return bool(probed.get("ok", probed.get("available")))
 
 
@@ -162,7 +162,7 @@ def discover(as_json: out.JsonOption = False) -> None:
 
 
 def _listed(value: object) -> str:
-    """How many; by name where they are few."""
+    """How many there are, and their names if they are few."""
     if not isinstance(value, list):
         return "" if value is None else str(value)
     return str(len(value)) if len(value) != 1 else str(value[0])
@@ -175,7 +175,7 @@ def drain(
     ] = 30.0,
     as_json: out.JsonOption = False,
 ) -> None:
-    """Take no new requests, wait for those in flight. Exit code 1 if some are left.
+    """Refuse new requests and wait for those in flight. Exit code 1 if some are left.
 
     $ meshctl drain --timeout 60 && systemctl stop meshd
     """
@@ -192,7 +192,7 @@ def drain(
 
 
 def _unlike(row: Mapping[str, Any]) -> str:
-    """What a provider is that does not answer as one: a server that refuses a key is there."""
+    """What is wrong with a provider whose probe failed. A server that refuses a key does answer."""
     if row.get("kind") == "left_out":
         return "left out"
     if row.get("kind") == "authentication":

@@ -1,8 +1,8 @@
-"""The line from `meshctl` to the daemon.
+"""The connection from `meshctl` to the daemon.
 
-Owns: which socket is asked, how long, and turning the client's errors into exit codes and plain words.
-Must never: print an answer, or know what a command does with it. The client library is loaded at the first
-question, so that `--help` and completion of options stay fast.
+Owns: which socket is used, how long to wait, and turning the client's errors into exit codes and plain words.
+Must never: print an answer, or know what a command does with it. The client library is loaded at the first call, so
+that `--help` and the completion of options stay fast.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ BROKEN_PIPE: Final = 141  # as a shell reports SIGPIPE
 
 COMMAND_TIMEOUT: Final = 30.0
 _PATIENCE: Final = 1.0  # s until a command that waits checks whether the daemon is healthy
-_LIVES: Final = 1.0  # s in which a healthy daemon answers
-_AGAIN: Final = 5.0  # s until the next look
-_DRAIN_SLACK: Final = 1.0  # s; a person is waiting, and a restart takes less
+_LIVES: Final = 1.0  # s within which a healthy daemon answers
+_AGAIN: Final = 5.0  # s until the next check
+_DRAIN_SLACK: Final = 1.0  # s: a person is waiting, and a restart takes less
 PREFIX: Final = "/mesh/v1"
 
 
 class Settings:
-    """What the global options said; one command line a process."""
+    """The values of the global options; a process has one command line."""
 
     socket: str | None = None
     json: bool = False
@@ -50,15 +50,15 @@ settings = Settings()
 
 
 class Refused(Exception):
-    """The command ends with exit code 1 and this message."""
+    """Ends the command with exit code 1 and this message."""
 
 
 class Misused(Exception):
-    """It ends with exit code 2: its arguments name something that does not exist."""
+    """Ends the command with exit code 2: its arguments name something that does not exist."""
 
 
 def client(timeout: float = 600.0) -> OpenAIClient:
-    """A client on the socket of `--socket`, else where clients look."""
+    """A client of the daemon at `--socket`, else where clients look."""
     import modelmesh
 
     return modelmesh.OpenAIClient(
@@ -90,7 +90,7 @@ class Daemon:
             return _map(self._client.mesh.request("POST", f"{PREFIX}/{path}", dict(body or {})))
 
     def events(self) -> Iterator[dict[str, Any]]:
-        """Every event from now on; ends only when it is left."""
+        """Every event from now on, without end."""
         with self._client.mesh.events() as stream:
             for event in stream:
                 yield _map(event)
@@ -105,16 +105,16 @@ def ask(path: str, **query: Any) -> dict[str, Any]:
 def tell(
     path: str, body: Mapping[str, Any] | None = None, timeout: float = COMMAND_TIMEOUT, waits_for: str = ""
 ) -> dict[str, Any]:
-    """One POST on a connection of its own. waits_for: what may take a healthy daemon long."""
+    """One POST on a connection of its own. waits_for: what a healthy daemon may need a long time for."""
     with Daemon(timeout) as daemon:
         return daemon.post(path, body, waits_for)
 
 
 @contextmanager
 def waiting(what: str = "") -> Iterator[None]:
-    """Around a question that may take long: stderr says what is waited for, if that is the daemon itself, or `what`."""
+    """For a call that may take long: print to stderr what it waits for, which is `what` or the daemon itself."""
     over = threading.Event()
-    if not settings.json or sys.stderr.isatty():  # else a program reads the error from there
+    if not settings.json or sys.stderr.isatty():  # otherwise a program reads the error from stderr
         threading.Thread(target=_tell_wait, args=(over, what), daemon=True).start()
     try:
         yield
@@ -137,7 +137,7 @@ def _tell_wait(over: threading.Event, what: str) -> None:
             holder = next(filter(None, map(held_by, paths())), None)
             stuck = f"The daemon does not answer: {holder} is stopped, or stuck. Waiting for it."
             text = stuck if holder else "No daemon answers. Waiting for one."
-        except MeshError as error:  # one that drains is healthy
+        except MeshError as error:  # a daemon that drains is healthy
             text = text or str(error).partition("\n")[0]
         if text and not over.is_set():
             sys.stderr.write(cells.harmless(f"meshctl: {text} Ctrl-C ends this.") + "\n")
@@ -147,7 +147,7 @@ def _tell_wait(over: threading.Event, what: str) -> None:
 
 
 def paths() -> list[str]:
-    """Where a daemon is looked for."""
+    """Where clients look for a daemon."""
     from modelmesh import DaemonUnavailableError, discovery
 
     try:
@@ -158,7 +158,7 @@ def paths() -> list[str]:
 
 
 def _map(answer: Any) -> dict[str, Any]:
-    """The JSON of one of the client's objects."""
+    """One of the client's objects as JSON."""
     return answer if isinstance(answer, dict) else answer.to_dict()
 
 
@@ -166,7 +166,7 @@ def _map(answer: Any) -> dict[str, Any]:
 
 
 def report(error: Exception) -> int:
-    """Say on stderr what went wrong, in words (or JSON, with --json); answers the exit code."""
+    """Print to stderr what went wrong, as text or, with --json, as JSON. Returns the exit code."""
     from meshd.cli.screen import cells
     from modelmesh.errors import DaemonUnavailableError, MeshError
 
@@ -200,7 +200,7 @@ def no_daemon(message: str, paths: list[Any], permitted: bool) -> list[str]:
     if not permitted or not paths:
         return message.split("\n")
     for path in map(str, paths):
-        if (holder := held_by(path)) is not None:  # another one could not be started there
+        if (holder := held_by(path)) is not None:  # another daemon could not start there
             return [
                 f"The daemon does not answer: {holder} is stopped, or stuck.",
                 f"  tried {path}: it listens there",
@@ -219,7 +219,7 @@ def no_daemon(message: str, paths: list[Any], permitted: bool) -> list[str]:
 
 
 def called(program: str) -> str:
-    """How a program of ours is called from here: by its path where the shell does not find it, as after `make run`."""
+    """How to call a program of ours from here: by its path if it is not on PATH, as after `make run`."""
     beside = os.path.join(os.path.dirname(sys.executable), program)
     if shutil.which(program) is not None or not os.path.exists(beside):
         return program
@@ -227,13 +227,13 @@ def called(program: str) -> str:
 
 
 def held_by(path: str) -> str | None:
-    """The process that listens there, though it may not answer; None where none does."""
+    """The process that listens there, even if it does not answer; None if there is none."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as line:
         line.setblocking(False)
         try:
             line.connect(path)
             pid, _, _ = struct.unpack("3i", line.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
-        except BlockingIOError:  # so many wait already
+        except BlockingIOError:  # the queue of connections is full
             return "its process"
         except OSError:
             return None
@@ -249,10 +249,10 @@ def what_is_there(path: str) -> str:
 
 
 def _refusal(error: MeshError) -> list[str]:
-    """The daemon's message; under one that is a sentence alone what its class adds: attempts, reasons, problems."""
+    """The daemon's message and, below it, what the class of the error adds: attempts, reasons, problems."""
     lines: list[str] = str(error.message).split("\n")
     for problem in error.extra.get("problems") or ():
-        if str(problem.get("message")) not in error.message:  # a client-side error says them all itself
+        if str(problem.get("message")) not in error.message:  # an error of the client lists all problems itself
             lines.append("  " + problem_line(problem))
     if len(lines) > 1:
         return lines

@@ -1,7 +1,7 @@
-"""`meshctl`: the command line's root.
+"""The root of the command line `meshctl`.
 
 Owns: the list of commands, the global options, and how any command ends (exit codes, no traceback).
-Must never: do a command's work, or import a command's module before it is called for.
+Must never: do a command's work, or import a command's module before it is needed.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import typer
 from meshd.cli import daemon, helping
 from meshd.host.standard_streams import open_standard_streams
 
-# command → the module in this folder that holds it; in the order of `meshctl --help`.
+# command → its module in this folder, in the order of `meshctl --help`.
 COMMANDS: Final[dict[str, str]] = {
     "chat": "ask.chat",
     "embed": "ask.embed",
@@ -49,7 +49,7 @@ COMMANDS: Final[dict[str, str]] = {
 
 
 class MeshGroup(helping.Group):
-    """Loads a command when it is named, takes `--socket` anywhere, and ends every command in order."""
+    """Loads a command when it is named, accepts `--socket` anywhere, and ends every command with an exit code."""
 
     def list_commands(self, ctx: Any) -> list[str]:
         return list(COMMANDS)
@@ -61,7 +61,7 @@ class MeshGroup(helping.Group):
         return self.commands.get(cmd_name)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        if args and args[0] not in COMMANDS:  # a typing error: the nearest name is looked for among all
+        if args and args[0] not in COMMANDS:  # a typing error: load all, so that the nearest name is found
             for name in COMMANDS:
                 self.get_command(ctx, name)
         return super().resolve_command(ctx, args)
@@ -78,7 +78,7 @@ class MeshGroup(helping.Group):
         except KeyboardInterrupt:
             raise typer.Exit(daemon.INTERRUPTED) from None
         except BrokenPipeError:
-            # Python flushes stdout once more at exit; let it go nowhere.
+            # Python flushes stdout once more at exit; send that to /dev/null.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise typer.Exit(daemon.BROKEN_PIPE) from None
         except Exception as error:
@@ -89,7 +89,7 @@ class MeshGroup(helping.Group):
 
 
 def _is_typers(error: Exception) -> bool:
-    """typer.Exit, Abort and usage errors, which it shows itself."""
+    """Whether it is typer.Exit, Abort or a usage error, which typer shows itself."""
     return isinstance(error, typer.Exit | typer.Abort) or hasattr(error, "exit_code")
 
 
@@ -98,7 +98,7 @@ def _before_dashes(args: Sequence[str]) -> Sequence[str]:
 
 
 def _socket_first(args: list[str]) -> list[str]:
-    """`--socket PATH` may stand after the command too: a global option is looked for at both places."""
+    """Move `--socket PATH` to the front, since people also write global options after the command."""
     words = list(_before_dashes(args))
     first: list[str] = []
     rest: list[str] = []
@@ -106,7 +106,7 @@ def _socket_first(args: list[str]) -> list[str]:
         word = words.pop(0)
         if word == "--socket":
             if not words:
-                return [word]  # without its path, which is what is told
+                return [word]  # without a path, so that typer reports that it is missing
             first += [word, words.pop(0)]
         else:
             (first if word.startswith("--socket=") else rest).append(word)
@@ -159,7 +159,7 @@ def main() -> None:
     open_standard_streams()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # a terminal that lacks a letter must not stop a command
+            stream.reconfigure(errors="backslashreplace")  # a character that the terminal lacks must not end a command
     if isinstance(sys.stdin, io.TextIOWrapper):
         sys.stdin.reconfigure(errors="replace")  # nor a prompt whose bytes are not text
     try:

@@ -1,8 +1,7 @@
 """`--help`: plain text as wide as the terminal, the same in a pipe.
 
-Owns: how a command explains itself, from its docstring and its options, and which commands are below it. In a
-docstring a line that begins with "$ " is an example and stays as it is; the lines of any other paragraph are joined,
-then wrapped.
+Owns: the help of a command, made of its docstring, its options and its subcommands. In a docstring, a line that begins
+with "$ " is an example and is printed unchanged; the lines of other paragraphs are joined and wrapped.
 Must never: print anything but help.
 """
 
@@ -21,15 +20,15 @@ from meshd.cli.screen import output as out
 
 _PIPED_WIDTH: Final = 80
 _WIDEST: Final = 100  # longer lines of text are hard to read
-_NAMES: Final = 26  # columns of names beside their explanations; a longer name has a line of its own
-_NARROW: Final = 60  # below it every explanation stands under its name
+_NAMES: Final = 26  # width of the column of names; a longer name has a line of its own
+_NARROW: Final = 60  # on a narrower terminal, every explanation is below its name
 _EXAMPLE: Final = "$ "
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
 class _Helped:
-    """What both kinds of command of typer's take from here."""
+    """The help that commands and groups of typer share."""
 
     def collect_usage_pieces(self: Any, ctx: Any) -> list[str]:
         arguments = [param for param in self.params if param.param_type_name == "argument"]
@@ -44,7 +43,7 @@ class Command(_Helped, TyperCommand):
     def __init__(self, *words: Any, **given: Any) -> None:
         super().__init__(*words, **given)
         for param in self.params:
-            param.metavar = _value(param)  # in errors too
+            param.metavar = _value(param)  # also used in errors
 
 
 class Group(_Helped, TyperGroup):
@@ -52,7 +51,7 @@ class Group(_Helped, TyperGroup):
 
 
 class Few(Group):
-    """A command with few below it: its error for an unknown name lists them."""
+    """A group of few commands: its error for an unknown name lists them."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         try:
@@ -115,13 +114,13 @@ def _paragraphs(text: str | None, width: int) -> Iterator[str]:
 
 
 def _first(command: Any) -> str:
-    """Its first sentence."""
+    """The first sentence of a help text."""
     sentence, end, _ = " ".join((command.help or "").partition("\n\n")[0].split()).partition(". ")
     return sentence + end.strip()
 
 
 def _rows(rows: list[tuple[str, str]], width: int) -> Iterator[str]:
-    """Names, and beside each, or below it, what it is."""
+    """Names, each with its explanation next to it or below it."""
     column = 6 if width < _NARROW else min(max(len(name) for name, _ in rows) + 4, _NAMES)
     for name, meaning in rows:
         lines = [" " * column + line for line in cells.wrapped(meaning, width - column)]
@@ -133,7 +132,7 @@ def _rows(rows: list[tuple[str, str]], width: int) -> Iterator[str]:
 
 
 def _value(param: Any) -> str:
-    """The word that stands for what is given."""
+    """The placeholder for an option's value."""
     if param.metavar:
         return str(param.metavar)
     name = param.name if param.param_type_name == "argument" else max(param.opts, key=len).lstrip("-")

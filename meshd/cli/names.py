@@ -1,6 +1,5 @@
-"""Names in commands: their completion by a shell, from the running daemon, and that one is given at all.
-
-Must never: fail, print, or keep a shell waiting while it completes: no daemon means no names.
+"""Names in commands: their completion by a shell, from the running daemon, and the error for an empty one. Must never:
+fail, print, or keep a shell waiting during completion. Without a daemon there are no names.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ def _names(*sources: tuple[str, str]) -> Iterator[str]:
 
 
 def everything() -> list[str]:
-    """Every name that a limit may be of, or statistics. Raises what the daemon answers."""
+    """Every name that limits or statistics may belong to. Raises the daemon's error."""
     return list(dict.fromkeys(_names(("providers", "name"), ("pools", "name"), ("apps", "name"), ("models", "id"))))
 
 
@@ -40,7 +39,7 @@ def _completer(*sources: tuple[str, str]) -> Callable[[Any, str], list[str]]:
 
 
 def given(name: str | None) -> str | None:
-    """Of an argument that may be left out, but not be empty: a script's variable was not set."""
+    """An argument that may be left out, but not be empty: then a script's variable was not set."""
     if name is not None and not name.strip():
         raise typer.BadParameter("it is empty; give a name")
     return name

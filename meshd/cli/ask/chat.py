@@ -1,6 +1,6 @@
 """`meshctl chat`: one answer, or a conversation, streamed as it comes.
 
-Owns: which words are the model and which the prompt, the conversation, and what is shown while waiting.
+Owns: which arguments are the model and the prompt, the conversation, and what is shown while waiting.
 Must never: write anything but the answer (or JSON) to stdout, or call an empty answer a success.
 """
 
@@ -51,7 +51,7 @@ def chat(
     stream: Annotated[bool, typer.Option("--stream/--no-stream", help="Print the answer as it comes.")] = True,
     as_json: out.JsonOption = False,
 ) -> None:
-    """Ask one question, or talk.
+    """Ask one question, or have a conversation.
 
     $ meshctl chat "What is a service mesh?"
     $ meshctl chat openai.gpt-4o "Three names for a cat" --temperature 1
@@ -68,13 +68,13 @@ def chat(
             return
         text = out.text_given(text)
         if not text.strip():
-            raise typer.BadParameter("there is no prompt: give one, or pipe one in", param_hint="PROMPT")
+            raise typer.BadParameter("no prompt: give one as an argument, or on standard input", param_hint="PROMPT")
         history.append({"role": "user", "content": text})
         _one(client, chosen or DEFAULT_MODEL, history, given, stream=stream and not as_json, as_json=as_json)
 
 
 def _sorted_out(client: OpenAIClient, model: str | None, prompt: str | None) -> tuple[str | None, str | None]:
-    """(model, prompt) as meant: one word alone is a model where the daemon knows it, else the prompt."""
+    """(model, prompt): a single word is a model if the daemon knows one of that name, else the prompt."""
     if prompt is not None or model is None:
         return model, prompt
     if model in ("", "-") or any(letter.isspace() for letter in model):
@@ -120,7 +120,7 @@ def _whole(client: OpenAIClient, model: str, messages: list[Message], given: Map
 
 
 def _streamed(client: OpenAIClient, model: str, messages: list[Message], given: Mapping[str, Any]) -> str:
-    """Print the answer as it comes; what was printed."""
+    """Print the answer as it comes. Returns what was printed."""
     began = time.monotonic()
     first: float | None = None
     parts: list[str] = []
@@ -149,7 +149,7 @@ def _streamed(client: OpenAIClient, model: str, messages: list[Message], given: 
 
 
 def _shown(text: str) -> str:
-    """On a terminal without what steers it: a model writes whatever it was told to. In a pipe as it came."""
+    """The text without terminal control characters, as a prompt may make a model write any; unchanged in a pipe."""
     return cells.harmless(text) if out.on_terminal() else text
 
 
@@ -180,8 +180,8 @@ def _coloured() -> bool:
 
 @contextmanager
 def _spinner() -> Iterator[Any]:
-    """A spinner on a terminal until the event it gives is set. A thread loads rich and draws it, so that
-    neither delays the first token."""
+    """Show a spinner on a terminal until the returned event is set. A thread loads rich and draws it, so that neither
+    delays the first token."""
     import threading
 
     come = threading.Event()
@@ -210,7 +210,7 @@ def _spinner() -> Iterator[Any]:
 
 
 def _converse(client: OpenAIClient, model: str, history: list[Message], given: Mapping[str, Any]) -> None:
-    """Question and answer until Ctrl-D, with all that was said before."""
+    """Ask and answer until Ctrl-D. Each request contains the whole conversation."""
     import readline  # noqa: F401  line editing and history for input()
 
     from modelmesh import MeshError
@@ -222,7 +222,7 @@ def _converse(client: OpenAIClient, model: str, history: list[Message], given: M
         except EOFError:
             sys.stdout.write("\n")
             return
-        except KeyboardInterrupt:  # as a shell does: what was typed is dropped
+        except KeyboardInterrupt:  # drops the line, as in a shell
             sys.stderr.write("\nCtrl-D ends the conversation\n")
             continue
         if not text:
@@ -240,5 +240,5 @@ def _converse(client: OpenAIClient, model: str, history: list[Message], given: M
             answer = ""
         if answer.strip():
             history.append({"role": "assistant", "content": answer})
-        else:  # unanswered: not part of the conversation
+        else:  # without an answer, the question is not part of the conversation
             history.pop()

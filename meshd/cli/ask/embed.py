@@ -24,14 +24,14 @@ def embed(
     ] = DEFAULT_MODEL,
     as_json: out.JsonOption = False,
 ) -> None:
-    """A text as a vector. The whole of it with --json.
+    """Show a text as a vector; with --json, all of the vector.
 
     $ meshctl embed "the cat sat on the mat"
     $ meshctl embed - --json < page.txt | jq '.data[0].embedding'
     """
     content = out.text_given(text)
     if not content.strip():
-        raise typer.BadParameter("there is no text", param_hint="TEXT")
+        raise typer.BadParameter("no text: give it as an argument, or on standard input", param_hint="TEXT")
     with daemon.client() as client, daemon.waiting():
         reply = client.embeddings.create(model=model, input=content)
     mesh = reply.mesh.to_dict() if reply.mesh else {}

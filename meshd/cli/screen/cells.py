@@ -1,6 +1,5 @@
-"""Texts as a terminal shows them: harmless, measured in columns, wrapped between words.
-
-Owns: which characters steer a terminal, and how wide the others are.
+"""Texts for a terminal: without control characters, measured in columns, wrapped between words. Owns: which characters
+control a terminal, and how wide the others are.
 Must never: print.
 """
 
@@ -11,14 +10,14 @@ from collections.abc import Iterator
 
 _STEERING = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f"  # controls, with the escape of every sequence
-    "\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff"  # directions, what is invisible
+    "\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff"  # text direction, invisible characters
     "\ud800-\udfff\ufff9-\ufffb\U000e0000-\U000e007f]"
 )
 _LINE_ENDS = re.compile("\r\n|[\r\x0b\x0c\x85\u2028\u2029]")
 
 
 def harmless(text: str) -> str:
-    """The text without what steers a terminal or hides from a reader, which is shown as Python writes it."""
+    """The text with control characters and invisible ones written as Python escapes."""
     if text.isascii() and text.isprintable():
         return text
     text = _LINE_ENDS.sub("\n", text).expandtabs(4)
@@ -30,7 +29,7 @@ def one_line(text: str) -> str:
 
 
 def width_of(text: str) -> int:
-    """Columns that a line of it takes."""
+    """The number of columns that a line takes."""
     if text.isascii():
         return len(text)
     from rich.cells import cell_len
@@ -39,7 +38,7 @@ def width_of(text: str) -> int:
 
 
 def widest(text: str) -> int:
-    """Of its lines."""
+    """The width of the widest line."""
     return max(map(width_of, text.split("\n")))
 
 
@@ -52,8 +51,8 @@ def right(text: str, columns: int) -> str:
 
 
 def wrapped(text: str, columns: int, indent: str = "") -> list[str]:
-    """Lines of at most so many columns, broken between words; within one only where it is wider than a line, or is
-    written without spaces. indent: before every line but the first."""
+    """Lines of at most so many columns, broken between words, or inside a word only if it is wider than a line or the
+    script has no spaces. indent: before every line but the first."""
     columns = max(columns, len(indent) + 2)
     lines = []
     for line in text.split("\n"):
@@ -70,7 +69,7 @@ def wrapped(text: str, columns: int, indent: str = "") -> list[str]:
     return lines
 
 
-_WORDS = re.compile(r"( *)((?:meshctl|pip) \S+|\S+)")  # a command is copied whole
+_WORDS = re.compile(r"( *)((?:meshctl|pip) \S+|\S+)")  # a command is copied as a whole
 
 
 def _pieces(line: str, columns: int) -> Iterator[tuple[str, str]]:
@@ -87,7 +86,7 @@ def _pieces(line: str, columns: int) -> Iterator[tuple[str, str]]:
 
 
 def _letters(word: str) -> Iterator[str]:
-    """A script of wide signs is broken anywhere, other letters between them nowhere."""
+    """The parts of a word between which it may be broken: wide characters may be separated anywhere, others nowhere."""
     yield from re.findall(r"[\x21-\x7e]+|.", word)
 
 
@@ -102,7 +101,7 @@ def _parts(word: str, columns: int) -> Iterator[str]:
 
 
 def clipped(text: str, columns: int) -> str:
-    """One line of at most so many columns; what does not fit is dropped by words, and "…" says so."""
+    """One line of at most so many columns; words that do not fit are replaced by "…"."""
     text = one_line(text)
     if width_of(text) <= columns:
         return text

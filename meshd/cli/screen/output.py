@@ -1,9 +1,9 @@
 """How answers look: tables and lines for people, JSON for programs.
 
-Owns: the consoles, number formats and the one way each command prints. (`tables.py` lays columns out, `cells.py`
-knows how wide a text is.)
-Must never: ask the daemon anything, or print to stdout beside JSON. Rich is loaded at the first table, not at
-import: `--json` and streamed answers never need it.
+Owns: the consoles, number formats, and how all commands print. (`tables.py` lays out columns, `cells.py` knows how wide
+a text is.)
+Must never: ask the daemon anything, or print to stdout besides JSON. Rich is loaded at the first table, not at import:
+`--json` and streamed answers never need it.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ GOOD, BAD, FAINT, HEAD = "green", "red", "dim", "bold"
 
 
 def console(*, stderr: bool = False) -> Console:
-    """Colour only on a terminal and without NO_COLOR; no markup in what the daemon says."""
+    """Uses colour only on a terminal and without NO_COLOR, and no markup in texts of the daemon."""
     import rich.console
 
     class Console(rich.console.Console):
         def on_broken_pipe(self) -> None:
-            raise BrokenPipeError  # rich would exit with 1 itself
+            raise BrokenPipeError  # rich itself would exit with 1
 
     file = sys.stderr if stderr else sys.stdout
     width = None if file.isatty() or os.environ.get("COLUMNS") else _PIPED_WIDTH
@@ -49,7 +49,7 @@ def console(*, stderr: bool = False) -> Console:
 
 
 def on_terminal() -> bool:
-    """Whether a person reads: a pipe gets plain columns and no remarks."""
+    """Whether the output is a terminal; a pipe gets plain columns and no remarks."""
     return sys.stdout.isatty()
 
 
@@ -68,14 +68,14 @@ _UNWRITTEN: Final = re.compile("[\x7f-\x9f\ud800-\udfff]")
 
 
 def _as_json(value: Any, **form: Any) -> str:
-    """What steers a terminal, or is not to be encoded, only ever stands within strings: there it is escaped."""
+    """Escapes characters that control a terminal or cannot be encoded; in JSON they occur only in strings."""
     text = json.dumps(value, ensure_ascii=False, default=str, **form)
     return _UNWRITTEN.sub(lambda found: f"\\u{ord(found.group()):04x}", text)
 
 
 def say(text: str = "", style: str | None = None, *, hang: int = 0) -> None:
-    """A line for people, or several, each wrapped between words below its own beginning, and so many columns further
-    in; whole in a pipe."""
+    """Print lines for people. On a terminal, a long line is wrapped between words, and its continuation indented; in a
+    pipe it stays one line."""
     text = cells.harmless(text)
     if not on_terminal():
         sys.stdout.write(f"{text}\n")
@@ -87,7 +87,7 @@ def say(text: str = "", style: str | None = None, *, hang: int = 0) -> None:
 
 
 def complain(text: str) -> None:
-    """A line about what went wrong, on stderr."""
+    """Print a line about what went wrong, on stderr."""
     sys.stdout.flush()
     sys.stderr.write(f"meshctl: {cells.harmless(text)}\n")
 
@@ -117,8 +117,8 @@ def print_table(
     numbers: Iterable[str] = (),
     empty: str = "",
 ) -> None:
-    """A table without frames. A cell is a text, a number, or (text, style); `numbers` names the columns set
-    to the right; `empty` stands for a table of no rows. A column with nothing in it is left out."""
+    """Print a table without frames. A cell is a text, a number, or (text, style). numbers: the columns that are aligned
+    right. empty: printed if there are no rows. An empty column is left out."""
     rows = [list(row) for row in rows]
     if not rows:
         if empty:
@@ -128,7 +128,7 @@ def print_table(
 
 
 def table_lines(columns: Sequence[str], rows: Sequence[Sequence[Any]], *, numbers: Iterable[str] = ()) -> list[Line]:
-    """As `print_table` prints it: the head, then one line a row or more."""
+    """The lines that `print_table` prints: the header, then one or more for each row."""
     from meshd.cli.screen import tables
 
     shown = [[(cells.harmless(cell_text(cell)), _style(cell)) for cell in row] for row in rows]
@@ -137,7 +137,7 @@ def table_lines(columns: Sequence[str], rows: Sequence[Sequence[Any]], *, number
 
 
 def print_fields(fields: Iterable[tuple[str, Any]]) -> None:
-    """Names and values, one a line; a value of None or "" is left out."""
+    """Print names and values, one on each line. A value of None or "" is left out."""
     print_lines(field_lines(fields))
 
 
@@ -162,7 +162,7 @@ def cell_text(cell: Any) -> str:
         return ""
     if isinstance(value, (list, set)):
         return ", ".join(str(entry) for entry in value)
-    if isinstance(value, dict):  # as a person writes it, however deep
+    if isinstance(value, dict):  # flattened, however deep
         return ", ".join(
             f"{str(name).replace('_', ' ')} ({cell_text(entry)})"
             if isinstance(entry, dict)
@@ -201,7 +201,7 @@ def seconds(value: Any) -> str:
 
 
 def ago(at: Any, now: float | None = None) -> str:
-    """A moment (UTC seconds) seen from now."""
+    """How long ago a moment (UTC seconds) was."""
     if not at:
         return ""
     past = (time.time() if now is None else now) - float(at)
@@ -223,7 +223,7 @@ def count(value: Any) -> str:
 
 
 def compact(value: Any) -> str:
-    """A count in three digits: 950, 1.2k, 34k, 5.6M."""
+    """A count in at most three digits: 950, 1.2k, 34k, 5.6M."""
     value = float(value or 0)
     for unit in ("", "k", "M"):
         if value < 999.5 or unit == "M":
@@ -233,7 +233,7 @@ def compact(value: Any) -> str:
 
 
 def size(value: float) -> str:
-    """Bytes, in the units disks are sold in."""
+    """Bytes in decimal units, as disks are sold."""
     for unit in ("B", "kB", "MB", "GB"):
         if value < 1000:
             return f"{value:.0f} {unit}" if unit == "B" or value >= 100 else f"{value:.1f} {unit}"
@@ -242,7 +242,7 @@ def size(value: float) -> str:
 
 
 def get(value: Mapping[str, Any] | None, *path: str) -> Any:
-    """`value[path[0]][path[1]]…`, None where a step is missing: daemons of another version may lack it."""
+    """`value[path[0]][path[1]]…`, or None if a key is missing, as with a daemon of another version."""
     current: Any = value
     for name in path:
         if not isinstance(current, Mapping):
@@ -252,10 +252,10 @@ def get(value: Mapping[str, Any] | None, *path: str) -> Any:
 
 
 def text_given(argument: str | None) -> str:
-    """The argument; without one, or for "-", all of standard input."""
+    """The argument. If there is none, or it is "-", all of standard input."""
     return sys.stdin.buffer.read().decode(errors="replace") if argument in (None, "-") else as_text(argument)
 
 
 def as_text(argument: str) -> str:
-    """An argument for a model to read: what is not UTF-8 in it is replaced."""
+    """An argument as text for a model: bytes that are not UTF-8 are replaced."""
     return os.fsencode(argument).decode(errors="replace")

@@ -1,6 +1,5 @@
-"""Columns laid out: on a terminal as wide as it is, in a pipe a line a row.
-
-Owns: what stands side by side and what below. Must never: cut a word that has room on a line of its own, or print.
+"""Lays out columns: fitted to a terminal's width, or one line for each row in a pipe. Owns: which columns are side by
+side and which below. Must never: cut a word that has room on a line of its own, or print.
 """
 
 from __future__ import annotations
@@ -9,11 +8,11 @@ from collections.abc import Collection, Iterator, Sequence
 
 from meshd.cli.screen import cells
 
-Cell = tuple[str, str]  # its text, its style
+Cell = tuple[str, str]  # text, style
 Line = Sequence[Cell]
 
 _GAP = 2
-_NARROWEST = 16  # columns that a last column of words needs, and a first one of names
+_NARROWEST = 16  # least width of a last column of words, and of a first one of names
 _HEAD = "bold"
 _BELOW = "    "
 
@@ -21,7 +20,7 @@ _BELOW = "    "
 def lines(
     heads: Sequence[str], rows: Sequence[Sequence[Cell]], numbers: Collection[str], width: int | None
 ) -> list[Line]:
-    """width: None: a pipe's. A column with nothing in it is left out."""
+    """width: None for a pipe. An empty column is left out."""
     used = [at for at in range(len(heads)) if at == 0 or any(row[at][0] for row in rows)]
     heads = [heads[at] for at in used]
     right = [head in numbers for head in heads]
@@ -32,7 +31,7 @@ def lines(
 
 
 def _piped(heads: Sequence[str], rows: Sequence[Sequence[Cell]], right: Sequence[bool]) -> list[Line]:
-    """For programs that read lines: a row is one, whole, whatever its length; two spaces or more separate columns."""
+    """For programs that read lines: each row is one line of any length; two or more spaces separate columns."""
     texts = [list(heads), *([cells.one_line(text) or "-" for text, _ in row] for row in rows)]
     widths = [max(cells.width_of(row[at]) for row in texts) for at in range(len(heads))]
     return [[("  ".join(map(_set, row, widths, right)).rstrip(), "")] for row in texts]
@@ -43,8 +42,9 @@ def _set(text: str, columns: int, right: bool) -> str:
 
 
 class _Screen:
-    """Side by side what fits. Where it does not: words in the last column are wrapped; a name that is longer than the
-    others has a line of its own; columns that still find no room stand below their row, each with its name."""
+    """Puts columns side by side as far as they fit. If they do not, words in the last column are wrapped, a name that
+    is longer than the others gets a line of its own, and columns for which there is still no room are listed below
+    their row, each with its heading."""
 
     def __init__(self, heads: Sequence[str], rows: Sequence[Sequence[Cell]], right: Sequence[bool], width: int) -> None:
         self.heads, self.rows, self.right, self.width = heads, rows, right, width
@@ -54,7 +54,7 @@ class _Screen:
         self.kept = self._fit()
 
     def _fit(self) -> int:
-        """How many columns stand side by side; their widths are made to fit."""
+        """How many columns are side by side; fits their widths."""
         for kept in range(len(self.heads), 1, -1):
             if self._fits(kept):
                 return kept
@@ -72,7 +72,7 @@ class _Screen:
         if widths[last] + rest >= least:
             self.widths[last] += rest
             return True
-        # Most names may be short, and one long: that one hangs over.
+        # If most names are short and one is long, the long one overlaps the other columns.
         first = self.width - sum(widths[1:last]) - least - _GAP * (kept - 1)
         fitting = [size for size in (cells.widest(row[0][0]) for row in self.rows) if size <= first]
         if first < _NARROWEST or len(fitting) * 2 < len(self.rows):
@@ -82,7 +82,7 @@ class _Screen:
         return True
 
     def _longest_word(self, at: int) -> int:
-        """Of those that are not to be cut: what is wider than a line is anyway."""
+        """The longest word, apart from those wider than a line, which are cut anyway."""
         sizes = (cells.width_of(word) for row in self.rows for word in row[at][0].split() if _breaks(word))
         return max((size for size in sizes if size <= self.width - len(_BELOW)), default=0)
 
@@ -126,7 +126,7 @@ class _Screen:
             text, style = row[at]
             if not text:
                 continue
-            alone = self.kept == len(row) - 1  # a reason speaks for itself; of many fields each has its name
+            alone = self.kept == len(row) - 1  # a single field, such as a reason, needs no heading; several do
             named = text if alone or not self.heads[at] else f"{self.heads[at]} {text}"
             if line and cells.widest(named) + cells.width_of(line) + _GAP <= room and "\n" not in named:
                 line += " " * _GAP + named
@@ -141,5 +141,5 @@ class _Screen:
 
 
 def _breaks(word: str) -> bool:
-    """Not a word of wide signs, which may be broken anywhere."""
+    """Whether it has wide characters, between which it may be broken."""
     return word.isascii() or cells.width_of(word) == len(word)

@@ -1,4 +1,4 @@
-"""What `meshctl doctor` looks at: one function a subject, each giving findings with what to do about them.
+"""The checks of `meshctl doctor`: a function for each subject, which returns findings with advice.
 
 Must never: change anything, show a key's value, or wait without bound.
 """
@@ -29,7 +29,7 @@ OK: Final = "ok"
 WARNING: Final = "warning"
 PROBLEM: Final = "problem"
 
-_EARLIEST: Final = 1_767_225_600  # 2026-01-01: this program is younger
+_EARLIEST: Final = 1_767_225_600  # 2026-01-01: before that, this program did not exist, so the clock is wrong
 _LITTLE_DISK: Final = 1_000_000_000
 _NO_DISK: Final = 100_000_000
 _PATIENCE: Final = 5.0
@@ -58,7 +58,7 @@ def python_and_packages() -> Iterator[Finding]:
 
 
 def packages() -> Iterator[Finding]:
-    """Connectors of other packages: those left out, and those that would fail."""
+    """Connectors of other packages: those that were left out, and those that would fail."""
     from meshd.connectors.registry import default_registry
 
     registry = default_registry()
@@ -145,7 +145,7 @@ def daemon_health(status: Mapping[str, Any]) -> Iterator[Finding]:
 
 
 def failing_models(status: Mapping[str, Any], told: Collection[str]) -> Iterator[Finding]:
-    """told: providers that have a line already."""
+    """Models that fail. told: providers that have a line already."""
     for model in status.get("failing") or ():
         if model.get("provider") not in told:
             name = str(model.get("id"))
@@ -155,8 +155,8 @@ def failing_models(status: Mapping[str, Any], told: Collection[str]) -> Iterator
 def pools(
     found: Iterable[Mapping[str, Any]], failing: Collection[str], models: Collection[str] = ()
 ) -> Iterator[Finding]:
-    """failing, models: providers and models that have a line already; a pool that has no others needs no line of its
-    own."""
+    """The state of each pool. failing, models: providers and models that have a line already; a pool that has no others
+    needs no line of its own."""
     found = list(found)
     if not found:
         yield Finding(
@@ -178,8 +178,8 @@ def pools(
 
 
 def providers(probed: Iterable[Mapping[str, Any]], known: Mapping[str, Mapping[str, Any]]) -> Iterator[Finding]:
-    """What a probe of every provider found, and what the daemon knows of its key: one line each. known: by name, as
-    the daemon shows them."""
+    """One line for each provider: what a probe found, and what the daemon knows about its key. known: the providers by
+    name, as the daemon describes them."""
     probed = list(probed)
     for row in probed:
         name = str(row.get("provider"))
@@ -219,7 +219,7 @@ def _provider(name: str, row: Mapping[str, Any], shown: Mapping[str, Any]) -> Fi
 
 
 def _unresolved(host: str) -> str:
-    """Why a host name has no address, "" where it has one."""
+    """Why a host name cannot be resolved, "" if it can."""
     pool = ThreadPoolExecutor(max_workers=1)
     try:
         pool.submit(socket.getaddrinfo, host, 443).result(_PATIENCE)
@@ -231,7 +231,7 @@ def _unresolved(host: str) -> str:
 
 
 def start(config: Any, socket_path: str | None) -> Iterator[Finding]:
-    """With no daemon: what would stop one."""
+    """Without a daemon: what would prevent its start."""
     from meshd.compilation.preflight import obstacles
 
     for found in obstacles(config, socket_path):
@@ -263,7 +263,9 @@ def keys(environ: Mapping[str, str]) -> Iterator[Finding]:
         yield Finding("keys", OK, f"{name} holds a placeholder, so its provider is not used unless it is configured")
     for name in found:
         if environ[name] != environ[name].strip():
-            yield Finding(f"key {name}", PROBLEM, "has leading or trailing whitespace", "set it again without it")
+            yield Finding(
+                f"key {name}", PROBLEM, "has leading or trailing whitespace", "set it again without whitespace"
+            )
     if found:
         yield Finding("keys", OK, f"in this environment: {', '.join(found)}")
     else:
@@ -271,7 +273,7 @@ def keys(environ: Mapping[str, str]) -> Iterator[Finding]:
 
 
 def state_directory(directory: Path, state: Mapping[str, Any] | None) -> Iterator[Finding]:
-    """Where the daemon keeps its state: the daemon's own word on it where it runs, else what this user can do."""
+    """The state directory: as a running daemon reports it, else what this user may do there."""
     if state is not None and not state.get("ok", True):
         yield Finding(
             "state",
@@ -290,7 +292,7 @@ def state_directory(directory: Path, state: Mapping[str, Any] | None) -> Iterato
 
 
 def weights(models: Iterable[Any]) -> Iterator[Finding]:
-    """`models`: what `meshd.pull.store.list_models` found."""
+    """models: what `meshd.pull.store.list_models` found."""
     pulled = [model.name for model in models]
     if pulled:
         yield Finding("weights", OK, ", ".join(pulled))
@@ -299,7 +301,7 @@ def weights(models: Iterable[Any]) -> Iterator[Finding]:
 
 
 def units() -> Iterator[Finding]:
-    """The systemd units, where systemd runs and has them."""
+    """The systemd units, if systemd runs and knows them."""
     if not has_systemd():
         return
     for scope, words in (("", ["systemctl"]), (" (user)", ["systemctl", "--user"])):
@@ -336,7 +338,7 @@ def _is_local(host: str) -> bool:
 
 
 def _let_in(path: str) -> str:
-    """How a user gets access to a socket; never by becoming a member of root's group."""
+    """How to give the user access to a socket, but never by adding them to root's group."""
     if os.stat(path).st_gid == 0:
         return "have its owner set daemon.socket_group to a group of yours"
     return f"sudo usermod -aG {_group(path)} {_user()}, then log in again"

@@ -1,4 +1,4 @@
-"""`meshctl config`: the configuration in force, and files of it.
+"""`meshctl config`: the running configuration, and configuration files.
 
 Must never: show a secret's value, or overwrite a file unless told to.
 """
@@ -20,21 +20,21 @@ if TYPE_CHECKING:
 
 app = helping.Commands()
 config_app = helping.Commands(
-    cls=helping.Few, no_args_is_help=True, help="The configuration in force, and files of it."
+    cls=helping.Few, no_args_is_help=True, help="Show, check, convert and create configurations."
 )
 app.add_typer(config_app, name="config", rich_help_panel=out.SET_UP)
 
-File = Annotated[Path | None, typer.Argument(help="Default: the file the daemon would read.", metavar="FILE")]
+File = Annotated[Path | None, typer.Argument(help="Default: the file that the daemon would read.", metavar="FILE")]
 
 
 @config_app.command()
 def show(
     resolved: Annotated[
-        bool, typer.Option("--resolved", help="With every default filled in; ${env:…} as this shell has it.")
+        bool, typer.Option("--resolved", help="Fill in every default; ${env:…} as set in this shell.")
     ] = False,
     as_json: out.JsonOption = False,
 ) -> None:
-    """The running daemon's configuration, secrets masked; with no daemon, what one would start with.
+    """Show the running daemon's configuration, or what a daemon would start with. Secrets are masked.
 
     $ meshctl config show > mesh.yaml
     """
@@ -43,7 +43,7 @@ def show(
 
     try:
         answer = daemon.ask("config")
-        if resolved:  # the daemon gives it as written
+        if resolved:  # the daemon reports it as written
             answer = {**answer, "config": _resolved(MeshConfig.from_dict(answer.get("config") or {}))}
     except DaemonUnavailableError:
         if daemon.settings.socket is not None:
@@ -122,8 +122,9 @@ def validate(file: File = None, as_json: out.JsonOption = False) -> None:
 
 
 def _obstacles(path: Path | None) -> list[str]:
-    """Of a valid file: what its daemon would lack here, and which rules of apps give more than they seem to. What
-    the running daemon itself holds does not stop a file that it is to read."""
+    """Remarks on a valid file: what its daemon would lack here, and which rules of apps allow more than they seem to.
+    What
+    the running daemon occupies does not count against a file that it will read."""
     from meshd.compilation.preflight import obstacles
     from meshd.config import MeshConfig
     from meshd.config.advice import remarks
@@ -147,7 +148,7 @@ def _problems(path: Path) -> list[Problem]:
 
 @config_app.command()
 def schema(as_json: out.JsonOption = False) -> None:
-    """The JSON Schema of the file, for editors that complete and check.
+    """Print the JSON Schema of the file, with which editors complete and check it.
 
     $ meshctl config schema > mesh.schema.json
     """
@@ -159,11 +160,13 @@ def schema(as_json: out.JsonOption = False) -> None:
 @config_app.command()
 def convert(
     source: Annotated[Path, typer.Argument(metavar="IN", help="A .yaml, .toml or .json file.")],
-    target: Annotated[Path, typer.Argument(metavar="OUT", help="The same with another ending; - prints YAML.")],
+    target: Annotated[
+        Path, typer.Argument(metavar="OUT", help="The new file; its ending chooses the format. - prints YAML.")
+    ],
     force: Annotated[bool, typer.Option("--force", help="Overwrite OUT.")] = False,
     as_json: out.JsonOption = False,
 ) -> None:
-    """Write a configuration in another format, by the ending. Comments are lost.
+    """Write a configuration in another format, chosen by the file's ending. Comments are lost.
 
     $ meshctl config convert mesh.yaml mesh.toml
     """
@@ -186,12 +189,12 @@ def convert(
 @config_app.command()
 def init(
     path: Annotated[
-        Path | None, typer.Argument(help="Where to; default: the user's configuration file. - prints it.")
+        Path | None, typer.Argument(help="The new file. Default: the user's configuration file; - prints it.")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
     as_json: out.JsonOption = False,
 ) -> None:
-    """Write a commented file to start from, by what was found on this machine.
+    """Write a commented file to start from, made of what was found on this machine.
 
     $ meshctl config init && $EDITOR ~/.config/meshd/mesh.yaml
     """

@@ -1,6 +1,5 @@
-"""`meshctl connectors`: what this installation can talk to. No daemon needed.
-
-Must never: import a connector to list it; one of another package is imported to say whether it can be used.
+"""`meshctl connectors`: the connectors of this installation. It needs no daemon. Must never: import a connector to list
+it. One of another package is imported only to find out whether it can be used.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ def connectors(
     ] = None,
     as_json: out.JsonOption = False,
 ) -> None:
-    """Providers, stores, policies and sinks this version has, and what each one takes.
+    """List the connectors of this installation; with an id, show one and its keys.
 
     $ meshctl connectors openai.llm.v1
     $ meshctl connectors --type provider
@@ -102,8 +101,8 @@ def _summary(registry: ConnectorRegistry, spec: ConnectorSpec) -> dict[str, Any]
 
 
 def _described(registry: ConnectorRegistry, spec: ConnectorSpec) -> dict[str, Any]:
-    """The summary, its row of the catalogue, the keys that it takes, and those of the section that it is named in.
-    unusable: why it would fail; only another package's is imported to find out."""
+    """The summary, its row of the catalogue, its own keys, and those of the section that names it. unusable: why it
+    would fail; only a connector of another package is imported to find out."""
     settings = spec.load_settings()
     return {
         **_summary(registry, spec),
@@ -115,7 +114,7 @@ def _described(registry: ConnectorRegistry, spec: ConnectorSpec) -> dict[str, An
 
 
 def _section(spec: ConnectorSpec) -> dict[str, Any] | None:
-    """None for what the configuration does not name."""
+    """The section that names it; None if the configuration does not name it."""
     from meshd.config.write.docs import section_of, settings_of
 
     if spec.section:

@@ -1,6 +1,5 @@
-"""`meshctl doctor`: what is wrong, and what to do about each.
-
-Must never: change anything; a check that itself fails is a finding, not an end.
+"""`meshctl doctor`: what is wrong, and what to do about it. Must never: change anything, or end because a check itself
+fails; that is a finding as well.
 """
 
 from __future__ import annotations
@@ -26,9 +25,8 @@ _PROBE_TIMEOUT = 60.0
 
 @app.command(rich_help_panel=out.SET_UP)
 def doctor(as_json: out.JsonOption = False) -> None:
-    """Check everything there is to check, and say what to do about each problem.
-
-    Exit code 1 where there is a problem, 69 where no daemon runs.
+    """Check the installation and the daemon, and say what to do about each problem. Exit code 1 if there is a problem,
+    69 if no daemon runs.
     """
     findings: list[Finding] = []
     for finding in examine():
@@ -55,7 +53,7 @@ def doctor(as_json: out.JsonOption = False) -> None:
 def print_finding(finding: Finding) -> None:
     mark, style = _MARKS[finding.level]
     if not out.on_terminal():
-        mark = finding.level  # a word for programs that read lines
+        mark = finding.level  # programs that read lines get a word instead of a symbol
     out.say(f"{mark} {finding.subject}: {finding.message}", None if finding.level == "ok" else style, hang=2)
     if finding.advice:
         out.say(f"    → {finding.advice}", hang=2)
@@ -92,15 +90,15 @@ def examine() -> Iterator[Finding]:
 
 
 def _without_daemon(socket: list[Finding], unreachable: str) -> Iterator[Finding]:
-    """That there is none, once; and what would stop one that is started now."""
+    """Report that no daemon runs, and what would prevent a start."""
     from meshd.cli.setup import checks
 
     barred = next((finding for finding in socket if finding.level == checks.PROBLEM), None)
-    if barred is not None:  # there may be one, and this user cannot know
+    if barred is not None:  # one may run, but this user cannot reach it
         yield checks.Finding("daemon unreachable", checks.PROBLEM, barred.message, barred.advice)
         return
     for path in daemon.paths():
-        if (holder := daemon.held_by(path)) is not None:  # what follows is about starting one
+        if (holder := daemon.held_by(path)) is not None:  # a daemon runs, so the checks of a start below do not apply
             message = f"{holder} listens at {path} and does not answer: it is stopped, or stuck"
             yield checks.Finding(
                 "daemon unreachable", checks.PROBLEM, message, "continue it (kill -CONT), or restart it"
@@ -128,7 +126,7 @@ def _without_daemon(socket: list[Finding], unreachable: str) -> Iterator[Finding
 
 
 def _running_config() -> Any:
-    """The daemon's apps. Not the rest of what it runs by: its keys come masked, and a mask is not a key."""
+    """The apps of the daemon's configuration. Its other sections have masked keys, so they cannot be checked."""
     from meshd.config import MeshConfig
 
     return MeshConfig.from_dict({"apps": (daemon.ask("config").get("config") or {}).get("apps") or {}})
@@ -170,6 +168,6 @@ def weights_here() -> list[Any]:
 
 
 def _state_home() -> Path:
-    """Where a daemon of this user's keeps its state."""
+    """Where this user's own daemon keeps its state."""
     base = os.environ.get("STATE_DIRECTORY") or os.environ.get("XDG_STATE_HOME")
     return Path(base) / "meshd" if base else Path.home() / ".local/state/meshd"

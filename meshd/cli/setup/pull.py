@@ -46,14 +46,16 @@ def pull(
             autocompletion=_known,
         ),
     ] = None,
-    list_them: Annotated[bool, typer.Option("--list", help="Known names, and what is here.")] = False,
+    list_them: Annotated[
+        bool, typer.Option("--list", help="List the known names, and the models on this machine.")
+    ] = False,
     directory: Annotated[
         Path | None,
-        typer.Option("--dir", help="The data directory of a daemon that is not yours: /var/lib/meshd.", metavar="PATH"),
+        typer.Option("--dir", help="Data directory of another user's daemon, such as /var/lib/meshd.", metavar="PATH"),
     ] = None,
     as_json: out.JsonOption = False,
 ) -> None:
-    """Fetch a model's weights: once, resumed where it was cut, checked by sha256.
+    """Fetch a model's weights. An interrupted download is resumed; the file is checked by its sha256.
 
     $ meshctl pull smollm2-135m
     $ sudo -u meshd meshctl pull smollm2-135m --dir /var/lib/meshd   # for the service
@@ -62,7 +64,7 @@ def pull(
         _list(directory, as_json)
         return
     if source is None:
-        raise typer.BadParameter("name what to fetch, or see --list", param_hint="SOURCE")
+        raise typer.BadParameter("give the name of a model, or use --list", param_hint="SOURCE")
     from meshd.pull.bring import pull as fetch
     from meshd.pull.bring import resolve
     from meshd.pull.errors import PullError
@@ -131,7 +133,7 @@ def _list(directory: Path | None, as_json: bool) -> None:
 
 
 def _tell_daemon() -> None:
-    """A running daemon looks again for what it can serve; without one there is nothing to tell."""
+    """Make a running daemon, if there is one, look again for models that it can serve."""
     from modelmesh import MeshError
 
     try:
@@ -142,7 +144,7 @@ def _tell_daemon() -> None:
 
 @contextmanager
 def progress_screen(name: str, *, silent: bool) -> Iterator[Tell]:
-    """A bar on a terminal, a line now and then elsewhere, nothing beside JSON."""
+    """A bar on a terminal, occasional lines elsewhere, nothing with --json."""
     if silent:
         yield lambda done, total: None
     elif sys.stderr.isatty() and os.environ.get("TERM", "dumb") != "dumb":
@@ -164,7 +166,7 @@ def _bar(name: str) -> Iterator[Tell]:
         progress.BarColumn(bar_width=None if screen.width < _NARROW else 40),
         progress.TaskProgressColumn(table_column=whole),
     ]
-    if screen.width >= _NARROW:  # else one line would become two
+    if screen.width >= _NARROW:  # otherwise the line would be wrapped
         columns[2:] = [
             progress.DownloadColumn(table_column=whole),
             progress.TransferSpeedColumn(table_column=whole),

@@ -1,6 +1,6 @@
 """`make run`: from an installed project to a model's answer, `python -m meshd.cli.setup.quickstart`.
 
-Owns: the order of it (weights, daemon, question), the daemon it started itself, and leaving nothing behind.
+Owns: the order (weights, daemon, question), the daemon that it starts, and cleaning up.
 Must never: touch a daemon that was already running, or report success without a real answer.
 """
 
@@ -42,14 +42,16 @@ os.execv(sys.executable, [sys.executable, "-m", "meshd", *sys.argv[2:]])
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="make run", description="Start meshd and ask a real model a question.")
-    parser.add_argument("--prompt", default="", help="ask this and exit; without it, ask an example and stay")
+    parser.add_argument(
+        "--prompt", default="", help="ask this prompt and exit; without it, ask an example question and stay"
+    )
     prompt = parser.parse_args().prompt
-    for number in (signal.SIGINT, signal.SIGTERM):  # SIGINT too: a shell's background jobs start with it ignored
+    for number in (signal.SIGINT, signal.SIGTERM):  # SIGINT too: a shell's background jobs ignore it by default
         signal.signal(number, _interrupted)
     server: Server | None = None
     fetching: list[Fetching] = []
     try:
-        fetching.append(engine := Fetching(ENGINE))  # beside the weights
+        fetching.append(engine := Fetching(ENGINE))  # at the same time as the weights
         fetched = _pull()
         engine.wait()
         fetching.append(embeddings := Fetching(EMBEDDINGS))  # while the daemon starts and answers
@@ -64,7 +66,9 @@ def main() -> int:
         if not answered and server is not None:
             server.let_speak()
         if not answered and not fetched:
-            _step(f"without {WEIGHTS} a key (OPENAI_API_KEY=… make run) or a local server (Ollama, …) has to answer")
+            _step(
+                f"without {WEIGHTS}, it needs a provider's key (OPENAI_API_KEY=… make run) or a local server (Ollama …)"
+            )
         if embeddings.wait() and (prompt == "" or server is None):
             _run("reload")
         if prompt or not answered or server is None:
@@ -93,7 +97,7 @@ class Fetching:
             self._process = subprocess.Popen(_installer(package), stdin=subprocess.DEVNULL, process_group=0)
 
     def wait(self) -> bool:
-        """Whether it has been installed just now. Without it what needs it is left out."""
+        """Whether it was installed. If not, whatever needs it is left out."""
         if self._process is None:
             return False
         if self._process.poll() is None:
@@ -111,7 +115,7 @@ class Fetching:
 
 
 def _installer(package: str) -> list[str]:
-    """uv, where `make` could install it: several times as fast. Else pip, which shows how much is left."""
+    """uv, if `make` could install it, since it is several times as fast; else pip, which shows its progress."""
     wanted = next((line.partition(";")[0] for line in requires("modelmesh") or () if line.startswith(package)), package)
     if find_spec("uv") is not None:
         return [sys.executable, "-m", "uv", "pip", "install", "--quiet", "--python", sys.executable, wanted]
@@ -119,13 +123,13 @@ def _installer(package: str) -> list[str]:
 
 
 class Server:
-    """The daemon this run started. What it writes is held back until `let_speak`, or shown when it fails."""
+    """The daemon that this run started. Its output is held back until `let_speak`, or until it fails."""
 
     def __init__(self) -> None:
         named = os.environ.get("MESH_SOCKET")
         options = ["--socket", named] if named else []
         _step("starting meshd" + (f" on {named}" if named else ""))
-        # Its own process group: Ctrl-C reaches this process, which then stops the daemon in order.
+        # In its own process group: Ctrl-C reaches only this process, which then stops the daemon in an orderly way.
         self._process = subprocess.Popen(
             [sys.executable, "-c", _TIED, str(os.getpid()), *options],
             stdin=subprocess.DEVNULL,
@@ -138,7 +142,7 @@ class Server:
         threading.Thread(target=self._relay, daemon=True).start()
 
     def wait_ready(self) -> bool:
-        """Wait until it answers; False, with the reason said, where it does not."""
+        """Wait until it answers. Returns False, after printing the reason, if it does not."""
         began = time.monotonic()
         while time.monotonic() - began < READY_SECONDS:
             if self._process.poll() is not None:
@@ -155,7 +159,7 @@ class Server:
         return False
 
     def let_speak(self) -> None:
-        """Show what it wrote so far, and from now on everything as it comes."""
+        """Show the output so far, and all further output as it comes."""
         with self._lock:
             held, self._held = self._held, None
             sys.stderr.buffer.write(b"".join(held or ()))
@@ -165,7 +169,7 @@ class Server:
         return self._process.wait()
 
     def stop(self) -> None:
-        """End it in order; by force where that takes too long or Ctrl-C comes again."""
+        """Stop it in an orderly way; kill it if that takes too long or Ctrl-C comes again."""
         if self._process.poll() is None:
             self._process.terminate()
             try:
@@ -186,7 +190,7 @@ class Server:
 
 
 def _pull() -> bool:
-    """Fetch the weights once. Without them a key or a local server may still answer."""
+    """Fetch the weights once. Without them, a provider with a key or a local server may still answer."""
     fetched = _run("pull", WEIGHTS).returncode == 0
     if not fetched:
         _step(f"{WEIGHTS} could not be fetched; continuing without it")
@@ -199,7 +203,7 @@ def _ask(prompt: str, *options: str) -> bool:
     try:
         done = _run("chat", *options, "--", "chat-completion", prompt, timeout=ANSWER_SECONDS)
     except subprocess.TimeoutExpired:
-        sys.stdout.write("\n")  # it may have been cut in the middle of a line
+        sys.stdout.write("\n")  # the answer may have ended in the middle of a line
         _step(f"the answer did not end within {ANSWER_SECONDS:.0f} s")
         return False
     sys.stdout.write("\n")
@@ -208,14 +212,14 @@ def _ask(prompt: str, *options: str) -> bool:
 
 
 def _run(*words: str, timeout: float | None = None) -> subprocess.CompletedProcess[bytes]:
-    """meshctl, as a user would call it: the daemon knows a program by its file."""
+    """Run meshctl as a user would, because the daemon identifies a program by its file."""
     script = os.path.join(os.path.dirname(sys.executable), "meshctl")
     program = [script] if os.path.exists(script) else [sys.executable, "-m", "meshd.cli"]
     return subprocess.run([*program, *words], stdin=subprocess.DEVNULL, timeout=timeout, check=False)
 
 
 def _status() -> dict[str, Any] | None:
-    """The status of the daemon where clients look, None where none answers."""
+    """The status of the daemon that clients would find, None if none answers."""
     import modelmesh
 
     try:

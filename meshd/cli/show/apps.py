@@ -1,4 +1,4 @@
-"""`meshctl apps`: who uses the mesh, by what rules, and how much."""
+"""`meshctl apps`: which apps use the mesh, under which rules, and how much."""
 
 from __future__ import annotations
 
@@ -21,10 +21,9 @@ def apps(
     ] = None,
     as_json: out.JsonOption = False,
 ) -> None:
-    """Who uses the mesh: each app's rules, requests, cost.
-
-    An app is an entry of `apps` in the configuration, matched by what the kernel says of a process. A program that
-    matches none is shown by its own name and shares the limits of `default`.
+    """Show the apps that use the mesh: their rules, requests and cost. An app is an entry of `apps` in the
+    configuration, matched by what the kernel says about a process. A program that matches none is shown by its own name
+    and shares the limits of `default`.
 
     $ meshctl apps mail.service
     """
@@ -60,14 +59,14 @@ def apps(
 
 
 def _kind(entry: Mapping[str, Any]) -> tuple[str, str]:
-    """Whether it has rules of its own."""
+    """`admin`, or `default` for an app that has no entry and shares the rules of `default`."""
     if entry.get("admin"):
         return "admin", "yellow"
     return ("", "") if entry.get("configured") or entry.get("name") == "default" else ("default", out.FAINT)
 
 
 def _least_left(entry: Mapping[str, Any]) -> Any:
-    """Of its tightest limit; the default's stands at the default alone."""
+    """What is left of its tightest limit. The limits of `default` are shown only in its own row."""
     rows = entry.get("budget") or ()
     if not rows or entry.get("account") != entry.get("name"):
         return ""

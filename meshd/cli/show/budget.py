@@ -1,6 +1,5 @@
-"""`meshctl budget`: limits, what is spent and reserved of them, and when they reset.
-
-Owns: how a limit is shown, wherever one is.
+"""`meshctl budget`: limits, what of them is spent and reserved, and when they reset. Owns: how every command shows a
+limit.
 """
 
 from __future__ import annotations
@@ -33,10 +32,9 @@ def budget(
     ] = None,
     as_json: out.JsonOption = False,
 ) -> None:
-    """Budgets, quotas and count limits: spent, reserved, left, and when they reset.
-
-    A request's highest possible cost is reserved before it is sent and settled by what it used, so spent and reserved
-    together never exceed a limit. Times are this machine's.
+    """Show budgets, quotas and count limits: spent, reserved, left, and when they reset. The most that a request can
+    cost is reserved before it is sent, and replaced by its actual cost when it ends, so spent and reserved together
+    never exceed a limit. Times are in this machine's time zone.
 
     $ meshctl budget
     $ meshctl budget openai --json | jq '.data[0].remaining'
@@ -56,7 +54,7 @@ def budget(
 
 
 def show(rows: Iterable[Mapping[str, Any]], *, empty: str = "") -> None:
-    """A table of limits, the fullest first within each scope."""
+    """Print a table of limits. Within each scope, the limit with the least left comes first."""
     ordered = sorted(rows, key=lambda row: (_place(row), str(row.get("name")), -taken(row)))
     out.print_table(
         ["of", "spent", "reserved", "limit", "left", "resets"],
@@ -104,14 +102,14 @@ def limit(row: Mapping[str, Any]) -> str:
 
 
 def taken(row: Mapping[str, Any]) -> float:
-    """The used part of the limit: spent and reserved."""
+    """The part of the limit that is spent or reserved."""
     limit = float(row.get("limit") or 0)
     used = float(row.get("spent") or 0) + float(row.get("reserved") or 0)
     return used / limit if limit > 0 else 1.0
 
 
 def left(row: Mapping[str, Any]) -> int:
-    """Percent, rounded down: what is nearly used up is never shown as more."""
+    """What is left, in percent, rounded down so that it is never shown as more than it is."""
     return max(0, floor(100 * (1.0 - taken(row)) + 1e-6))
 
 
@@ -128,7 +126,7 @@ def bar(row: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def resets(at: Any) -> str:
-    """UTC seconds by this machine's clock; the day is left out of what is within one."""
+    """The time of a reset in this machine's time zone, without its date if it is within a day."""
     if not isinstance(at, int | float):
         return ""
     moment, now = datetime.fromtimestamp(at), datetime.now()

@@ -15,7 +15,7 @@ _KERNELS = "The kernel reports pid, user, program and unit. “…” is what a 
 
 @app.command(rich_help_panel=out.LOOK)
 def clients(as_json: out.JsonOption = False) -> None:
-    """Each connected process, since when, and what it asked for. Others' processes: for administrators.
+    """Show connected processes, since when, and what they asked for. Only administrators see those of other users.
 
     The kernel reports pid, user, program and unit. A name in “…” is what a program calls itself: the script or module
     that an interpreter runs.
@@ -50,10 +50,10 @@ def clients(as_json: out.JsonOption = False) -> None:
 
 
 def _program(entry: Mapping[str, Any]) -> str:
-    """`python3.11 “digest.py”`: what runs, as the kernel reports it, and what that runs, as it claims."""
+    """`python3.11 “digest.py”`: the program, as the kernel reports it, and its script, as the process claims."""
     exe = str(entry.get("program") or "").rpartition("/")[2]
     own = _own_word(entry)
-    if not exe:  # another user's, where the daemon may not look
+    if not exe:  # another user's process, of which the daemon cannot see the program
         return f"“{own or entry.get('name')}”"
     return f"{exe} “{own}”" if own else exe
 

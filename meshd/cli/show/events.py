@@ -1,4 +1,4 @@
-"""`meshctl events`: what happened, and with `--follow` what happens."""
+"""`meshctl events`: past events and, with `--follow`, new ones."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def events(
     limit: Annotated[int, typer.Option("--limit", "-n", min=0, metavar="N", help="At most N past events.")] = 50,
     as_json: out.JsonOption = False,
 ) -> None:
-    """Rotations, failures, reloads, restarts: what the daemon noticed. With --follow --json, one a line.
+    """Show what the daemon noticed: rotations, failures, reloads, restarts. With --follow --json, one event per line.
 
     $ meshctl events --follow --type model_deactivated --type model_activated
     """
@@ -79,7 +79,7 @@ def _follow(line: daemon.Daemon, past: list[dict[str, Any]], wanted: set[str], a
 
 
 def _shown(name: str, value: Any) -> Any:
-    """As people write it: how long something lasts, a moment as a clock shows it, lists without brackets."""
+    """A value as text for people: durations with units, moments as times of day, lists without brackets."""
     if isinstance(value, list):
         return "; ".join(str(_shown("", each)) for each in value)
     if isinstance(value, dict):
@@ -102,7 +102,7 @@ def _moment(value: float) -> str:
 
 
 def _changes(event: dict[str, Any], at: float) -> str:
-    """Beside the reason: how long it lasts, and what is now otherwise."""
+    """What follows the reason: how long it lasts, and what has changed."""
     changed = {name: value for name, value in (event.get("changed") or {}).items() if value}
     reason = str(event.get("reason") or "")
     if reason and event.get("type") in (EventType.CONFIG_RELOADED, EventType.CONFIG_REJECTED):

@@ -1,4 +1,4 @@
-"""`meshctl explain`: why which model would answer, stage by stage, at what cost, without asking it.
+"""`meshctl explain`: which model would answer, why, and at what cost, without asking it.
 
 Must never: send anything to a provider.
 """
@@ -41,8 +41,8 @@ def explain(
         ),
     ],
     stream: Annotated[bool, typer.Option("--stream", help="The request asks for a stream.")] = False,
-    tools: Annotated[bool, typer.Option("--tools", help="The request carries tools.")] = False,
-    image: Annotated[bool, typer.Option("--image", help="The request carries an image.")] = False,
+    tools: Annotated[bool, typer.Option("--tools", help="The request has tools.")] = False,
+    image: Annotated[bool, typer.Option("--image", help="The request has an image.")] = False,
     tokens: Annotated[int, typer.Option(min=1, metavar="N", help="The prompt is about N tokens long.")] = 1,
     max_tokens: Annotated[int | None, typer.Option(min=1, metavar="N", help="The answer may be N tokens long.")] = None,
     call: Annotated[
@@ -61,14 +61,13 @@ def explain(
     ] = None,
     session: Annotated[
         str | None,
-        typer.Option("--session", metavar="NAME", help="The session it belongs to, for pools that keep sessions."),
+        typer.Option("--session", metavar="NAME", help="The session that it belongs to, for pools with sessions."),
     ] = None,
     as_json: out.JsonOption = False,
 ) -> None:
-    """Why which model would be chosen, stage by stage. No provider is asked.
-
-    Then, for each model that could answer: what would be reserved for the request, and how much room its rate limits
-    have; every limit that would apply; and whether the request would wait.
+    """Show which model would be chosen and why, stage by stage. No provider is asked. For each model that could answer,
+    it also shows what would be reserved for the request and how much room is left in its rate limits; then every limit
+    that would apply, and whether the request would wait.
 
     $ meshctl explain chat-completion --tools --tokens 20000 --app mail
     """
@@ -77,7 +76,7 @@ def explain(
         request["max_tokens"] = max_tokens
     if as_app is not None:
         request["app"] = as_app
-    if session is not None:  # whichever of the two is the pool's `session.key`
+    if session is not None:  # given in both places where a pool's `session.key` may look
         request |= {"user": session, "headers": {"x-session-id": session}}
     found = daemon.tell("explain", request)
     if as_json:
@@ -139,7 +138,7 @@ def _show(found: Mapping[str, Any]) -> None:
 
 
 def _show_stages(found: Mapping[str, Any]) -> None:
-    """Up to one that leaves no model: what comes after has nothing to say."""
+    """Up to the stage that leaves no model, since later ones have nothing to look at."""
     yes, no = ("✓", "✗") if out.on_terminal() else ("kept", "dropped")
     for stage in found.get("stages") or ():
         kept, dropped = stage.get("kept") or (), stage.get("dropped") or ()
@@ -155,7 +154,7 @@ def _show_stages(found: Mapping[str, Any]) -> None:
 
 
 def _show_candidates(found: Mapping[str, Any]) -> None:
-    """In the strategy's order, then those with something against them."""
+    """In the strategy's order, then those that a stage dropped."""
     rows = {str(row.get("model")): row for row in found.get("candidates") or ()}
     order = [name for name in found.get("order") or () if name in rows]
     out.say()
@@ -170,7 +169,7 @@ def _show_candidates(found: Mapping[str, Any]) -> None:
 
 
 def _show_reservations(found: Mapping[str, Any], rows: list[Mapping[str, Any]]) -> None:
-    """Why another number of tokens is reserved than the prompt has. Models of the same reasons share a line."""
+    """Why more tokens are reserved than the prompt has. Models with the same reasons share a line."""
     alike: dict[str, list[str]] = {}
     for way in ("in", "out"):
         for row in rows:
@@ -211,15 +210,16 @@ def _show_policies(found: Mapping[str, Any]) -> None:
     hedge, cache = found.get("hedge"), found.get("cache")
     out.print_fields(
         [
-            ("falls back on", fallbacks),
-            ("asks a second model", _hedge(hedge) if hedge else None),
+            ("fallback pools", fallbacks),
+            ("second model", _hedge(hedge) if hedge else None),
             ("cached", _cached(cache) if cache else None),
         ]
     )
 
 
 def _hedge(hedge: Mapping[str, Any]) -> str:
-    """`after` is given once the model has answered; a rule in seconds needs none."""
+    """When a second model is asked. `after` is known once the model has answered; a rule in seconds does not need
+    it."""
     rule = hedge.get("rule")
     after = hedge.get("after") if isinstance(rule, str) else rule
     if after is None:

@@ -23,7 +23,7 @@ ModelId = Annotated[
 
 @app.command(rich_help_panel=out.LOOK)
 def models(model_id: ModelId = None, as_json: out.JsonOption = False) -> None:
-    """Every model: where it runs, its state, what it did so far.
+    """Show every model: its provider, its state, and its requests so far.
 
     $ meshctl models openai.gpt-4o
     """
@@ -87,7 +87,7 @@ def _model(model: Mapping[str, Any]) -> None:
 
 
 def _headroom(headroom: Any) -> str:
-    """`42 %, 12 requests, 3.4k tokens`; empty where nothing limits it."""
+    """`42 %, 12 requests, 3.4k tokens`; empty without a limit."""
     if not isinstance(headroom, Mapping) or headroom.get("fraction") in (None, 1.0):
         return ""
     parts = [f"{percent(headroom['fraction'])} of its rate limits"]

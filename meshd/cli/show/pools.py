@@ -24,7 +24,7 @@ PoolName = Annotated[
 
 @app.command(rich_help_panel=out.LOOK)
 def pools(name: PoolName = None, as_json: out.JsonOption = False) -> None:
-    """What apps may ask for: each pool, its strategy, and which model answers now.
+    """Show the pools that apps may ask for, their strategies, and which model answers now.
 
     $ meshctl pools chat-completion
     """
@@ -61,7 +61,7 @@ def _pool(found: Mapping[str, Any]) -> None:
             ("strategy", found.get("strategy")),
             ("now", found.get("current")),
             ("models", f"{found.get('active', 0)} active, {found.get('standby', 0)} standby"),
-            ("falls back on", found.get("fallback_pools")),
+            ("fallback pools", found.get("fallback_pools")),
         ]
     )
     out.say()
@@ -87,7 +87,7 @@ def _pool(found: Mapping[str, Any]) -> None:
 
 
 def _room(fraction: Any) -> Any:
-    """Of its rate limits; nothing where they are far off."""
+    """What is left of its rate limits; empty if that is plenty."""
     if not isinstance(fraction, int | float) or fraction >= 1.0:
         return ""
     return percent(fraction), out.BAD if fraction <= 0 else ""

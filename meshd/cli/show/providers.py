@@ -24,7 +24,7 @@ ProviderName = Annotated[
 
 @app.command(rich_help_panel=out.LOOK)
 def providers(name: ProviderName = None, as_json: out.JsonOption = False) -> None:
-    """Every provider: whether it answers, its key, its score, its cost.
+    """Show every provider: whether it answers, its key, its score, its cost.
 
     $ meshctl providers openai
     """
@@ -60,7 +60,7 @@ _NO_PROVIDERS = "no providers: set a key (OPENAI_API_KEY, …), start a local se
 
 
 def _no_providers() -> str:
-    """Why there are none: the daemon does not show those that are switched off."""
+    """Why there are no providers: the daemon does not list those that are switched off."""
     written = (daemon.ask("config").get("config") or {}).get("providers")
     entries = written if isinstance(written, dict) else {}
     off = [name for name, entry in entries.items() if isinstance(entry, dict) and entry.get("enabled") is False]
@@ -79,7 +79,7 @@ def _provider(provider: Mapping[str, Any]) -> None:
             ("reason", provider.get("reason")),
             ("key", _key(provider.get("key"))),
             ("keys", provider["keys"] if (provider.get("keys") or 1) > 1 else None),
-            ("resting keys", [_resting(key) for key in provider.get("resting_keys") or ()]),
+            ("keys set aside", [_resting(key) for key in provider.get("resting_keys") or ()]),
             ("reported quota", _quota(provider.get("quota"))),
             ("score", _score(provider)),
             ("last probe", out.ago(provider.get("last_probe"))),

@@ -19,7 +19,7 @@ def status(model: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def failing(model: Mapping[str, Any]) -> str:
-    """Since when every request of it has failed, and why; "" where its last was answered."""
+    """Since when all its requests have failed, and why; "" if the last one was answered."""
     since, last = model.get("failing_since"), model.get("last_failure")
     if not since or not last:
         return ""
@@ -41,7 +41,7 @@ def availability(provider: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def of_its_key(provider: Mapping[str, Any]) -> tuple[str, str]:
-    """What is wrong with its key, "" for nothing; and what the provider said to that."""
+    """What is wrong with its key ("" if nothing), and what the provider said about it."""
     what = _WRONG_KEYS.get(str(provider.get("key")), "")
     return what, str(provider.get("said") or "") if what else str(provider.get("reason") or "")
 
@@ -60,10 +60,10 @@ def show_limits(of: Mapping[str, Any]) -> None:
 
 
 def the_one(found: list[dict[str, Any]], name: str) -> dict[str, Any]:
-    """The only entry, or the one of that very name."""
+    """The only entry, or the one with exactly that name."""
     for entry_ in found:
         if name in (entry_.get("id"), entry_.get("name")):
             return entry_
     if len(found) == 1:
         return found[0]
-    raise daemon.Refused(f"Nothing here is called {name!r}; see the list without a name.")
+    raise daemon.Refused(f"No entry is called {name!r}; without a name, the command lists all.")

@@ -1,6 +1,5 @@
-"""`meshctl stats`: counts, tokens, cost and latencies by anything, over any time.
-
-Must never: add anything up itself: the daemon knows what is a request and what an attempt.
+"""`meshctl stats`: counts, tokens, cost and latencies, by any dimensions and over any period. Must never: add up
+anything itself, since only the daemon can tell requests from attempts.
 """
 
 from __future__ import annotations
@@ -42,17 +41,18 @@ def stats(
         str, typer.Option(metavar="WHAT", help=f"{', '.join((*DIMENSIONS, *TIMES))}; or several: app,model.")
     ] = "model",
     since: Annotated[
-        str | None, typer.Option(metavar="WHEN", help=f"From this time on: {_WHEN}. Default: all.")
+        str | None, typer.Option(metavar="WHEN", help=f"From this time on: {_WHEN}. Default: everything.")
     ] = None,
     until: Annotated[str | None, typer.Option(metavar="WHEN", help="Up to this time. Default: now.")] = None,
     name: Annotated[str | None, typer.Option(help="Only this value of the first WHAT.")] = None,
     where: Annotated[
-        list[str] | None, typer.Option(metavar="WHAT=NAME", help="Only these: app=x. May be given several times.")
+        list[str] | None,
+        typer.Option(metavar="WHAT=NAME", help="Only rows with this value, such as app=mail. May be repeated."),
     ] = None,
     as_json: out.JsonOption = False,
 ) -> None:
-    """Requests, tokens (in+out), cost, latencies (`first`: to the first token), downtime. By model or provider
-    attempts are counted, else requests; times of a group are UTC.
+    """Show requests, tokens (in+out), cost, latencies (`first`: to the first token) and downtime. By model or provider,
+    attempts are counted; otherwise requests. Times in group names are UTC.
 
     $ meshctl stats --by app,model --since today --where pool=chat-completion
     """
@@ -74,7 +74,7 @@ def stats(
 
 
 def _check_names(wanted: dict[str, str]) -> None:
-    """Of what nothing was counted: it may be there and unused, or misspelt."""
+    """Check names for which nothing was counted: such a name may be unused, or misspelt."""
     for what, name in wanted.items():
         counted = [str(row.get("name")) for row in daemon.ask("stats", by=what).get("data") or ()]
         listed = names.everything() if what in ("pool", "model", "provider", "app") else ()
@@ -120,7 +120,7 @@ def _filters(where: list[str]) -> dict[str, str]:
 
 
 def seconds_back(text: str | None, option: str, now: float) -> float | None:
-    """A length of time before now, or a moment by this machine's clock, as seconds before `now`."""
+    """A length of time before now, or a moment in this machine's time zone, as seconds before `now`."""
     if text is None:
         return None
     from meshd.config.units import parse_duration

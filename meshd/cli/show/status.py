@@ -19,16 +19,18 @@ from meshd.cli.show.standings import availability, failing, of_its_key
 app = helping.Commands()
 
 _SCREEN = 24  # lines, the last of which is the shell's prompt
-_WRONG = 6  # of them for what is wrong
-_LEAST = 3  # lines of a table with anything to see: its head, a row, and how many more there are
+_WRONG = 6  # lines for what is wrong
+_LEAST = 3  # lines of the smallest useful table: its header, a row, and how many more there are
 
 
 @app.command(rich_help_panel=out.LOOK)
 def status(
-    everything: Annotated[bool, typer.Option("--all", help="All of it: every pool, provider, actor and note.")] = False,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Show everything: every pool, provider, actor and note.")
+    ] = False,
     as_json: out.JsonOption = False,
 ) -> None:
-    """What is wrong, if anything; requests, spend today, the first pools and providers. On one screen.
+    """Show the daemon on one screen: what is wrong, requests, today's spend, the first pools and providers.
 
     $ meshctl status --all
     $ meshctl status --json | jq .spend_today
@@ -71,7 +73,7 @@ def _title(found: Mapping[str, Any]) -> out.Line:
 
 
 def troubles(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """(what is wrong, its style), the worst first; each of them once."""
+    """(what is wrong, its style), the worst first, each once."""
     if found.get("draining"):
         yield "draining: new requests are refused", out.BAD
     for lack in found.get("lacks") or ():
@@ -95,7 +97,7 @@ def troubles(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             yield f"provider {provider.get('name')}{_about(provider, said)}", style
     told = {row.get("name") for row in found.get("providers") or () if availability(row)[1] != out.GOOD}
     for model in found.get("failing") or ():
-        if model.get("provider") not in told:  # a line of its own tells why
+        if model.get("provider") not in told:  # otherwise the provider's line says why
             yield f"model {model.get('id')}: {failing(model)}", out.BAD
     if found.get("pools") == []:
         yield "no model was found, so nothing can be asked; see meshctl doctor", out.BAD
@@ -107,12 +109,12 @@ def troubles(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             yield f"log {sink.get('sink')}: {sink['error']}", out.BAD
     left_out = tuple(f"provider {row.get('name')} is left out" for row in found.get("providers") or ())
     for note in found.get("notes") or ():
-        if not str(note).startswith(left_out):  # a line of its own tells that
+        if not str(note).startswith(left_out):  # these have lines of their own above
             yield f"note: {note}", "yellow"
 
 
 def _about(provider: Mapping[str, Any], said: str) -> str:
-    """After its name. A reason that says it all itself needs no other word before it."""
+    """What follows a provider's name. A reason that is complete by itself needs no state before it."""
     reason = str(provider.get("reason") or "")
     if said == "wrong base_url":
         return f": nothing is at its base_url {provider.get('base_url')}: every request gets a 404"
@@ -137,7 +139,7 @@ def _wrong(found: Mapping[str, Any], most: int | None) -> list[out.Line]:
 
 
 def _trouble(text: str, whole: bool) -> list[str]:
-    """Two lines at most, unless all of it is wanted."""
+    """At most two lines, unless --all is given."""
     if not out.on_terminal():
         return [cells.one_line(text)]
     width = out.console().width - 2
@@ -145,7 +147,7 @@ def _trouble(text: str, whole: bool) -> list[str]:
     return parts if whole or len(parts) <= 2 else [parts[0], cells.clipped(" ".join(parts[1:]), width)]
 
 
-# -- how it is --------------------------------------------------------------------------------------------
+# -- state ------------------------------------------------------------------------------------------------
 
 
 def _fields(found: Mapping[str, Any]) -> list[out.Line]:
@@ -166,7 +168,7 @@ def _fields(found: Mapping[str, Any]) -> list[out.Line]:
 
 
 def _addresses(sockets: Iterable[str]) -> list[str]:
-    """Those that other processes can reach, as paths."""
+    """The addresses that other processes can reach, as paths."""
     return [address.removeprefix("ipc://") for address in sockets if not address.startswith("inproc://")]
 
 
@@ -188,7 +190,7 @@ def _requests(requests: Mapping[str, Any], found: Mapping[str, Any]) -> str:
 
 
 def _reload(report: Mapping[str, Any] | None) -> Any:
-    """The first one is the start, of which `up` tells."""
+    """The last reload; the first one is the start, which `up` shows."""
     if not report or (report.get("ok") and report.get("generation") == 1):
         return None
     changes = report.get("changes") or ()
@@ -197,7 +199,8 @@ def _reload(report: Mapping[str, Any] | None) -> Any:
 
 
 def _tables(found: Mapping[str, Any], room: int) -> list[out.Line]:
-    """As much of pools and providers as the screen has room for; each gets what the other does not need."""
+    """As many pools and providers as the screen has room for; each table gets the lines that the other does not
+    need."""
     room -= 2  # a blank line before each
     needed = len(_pools(found, None)), len(_providers(found, None))
     pools = _pools(found, max(min(needed[0], room - min(needed[1], room // 2)), _LEAST))
@@ -208,7 +211,7 @@ def _tables(found: Mapping[str, Any], room: int) -> list[out.Line]:
 def _cut(
     head: Sequence[str], rows: list[list[Any]], numbers: Sequence[str], most: int | None, more: str
 ) -> list[out.Line]:
-    """The table of as many rows as fit into so many lines."""
+    """A table of as many rows as fit into so many lines."""
     for count in range(len(rows), 0, -1):
         lines = out.table_lines(head, rows[:count], numbers=numbers)
         hidden = len(rows) - count

@@ -1,1 +1,1 @@
-"""`meshctl top`: the daemon live, on one screen."""
+"""`meshctl top`: a live view of the daemon, on one screen."""

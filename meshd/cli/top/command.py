@@ -1,4 +1,4 @@
-"""`meshctl top`: the daemon live on a terminal.
+"""`meshctl top`: a live view of the daemon on a terminal.
 
 Must never: load textual, or the client, before the command runs.
 """
@@ -23,8 +23,8 @@ def top(
     ] = 1.0,
     as_json: out.JsonOption = False,
 ) -> None:
-    """Pools, models, apps, budgets and events, live; keys rotate, switch models, reload. With --json: one
-    snapshot, over one interval.
+    """Watch pools, models, apps, budgets and events; keys rotate pools, switch models on and off, and reload. With
+    --json: print one snapshot, taken over one interval.
 
     $ meshctl top
     """
@@ -33,7 +33,7 @@ def top(
         return
     if not all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)):  # textual draws on the last
         raise daemon.Misused("`meshctl top` needs a terminal; `meshctl top --json` prints one snapshot.")
-    daemon.ask("describe")  # no daemon: said as every command says it
+    daemon.ask("describe")  # without a daemon, this fails with the same message as every command
     from meshd.cli.top.dashboard import Top
     from meshd.cli.top.source import Source
 

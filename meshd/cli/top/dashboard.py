@@ -1,6 +1,6 @@
 """The terminal application of `meshctl top`.
 
-Owns: the layout, the keys, and when to look at the daemon.
+Owns: the layout, the keys, and when to ask the daemon.
 Must never: work out what is shown (`model.py`, `lines.py`), or talk to the daemon itself (`source.py`).
 """
 
@@ -33,7 +33,7 @@ KEPT_EVENTS = 200
 
 
 class Top(App[None]):
-    """interval: s between two looks at the daemon."""
+    """interval: s between two questions to the daemon."""
 
     TITLE = "meshctl top"
     ENABLE_COMMAND_PALETTE = False
@@ -108,11 +108,11 @@ class Top(App[None]):
         await self._source.close()
 
     def export_screenshot(self, *, title: str | None = None, simplify: bool = False) -> str:
-        """As textual's, without the fonts that a viewer would load from elsewhere."""
+        """Like textual's own, without the fonts that a viewer would load from the network."""
         svg = super().export_screenshot(title=title, simplify=simplify)
         return re.sub(r"\s*@font-face \{.*?\}", "", svg, flags=re.DOTALL).replace("Fira Code, ", "")
 
-    # -- what the daemon says -------------------------------------------------------------------------
+    # -- from the daemon ------------------------------------------------------------------------------
 
     async def _look(self) -> None:
         while True:
@@ -130,7 +130,7 @@ class Top(App[None]):
         while True:
             try:
                 async for event in self._source.events():
-                    if event not in self._events:  # known, from before the connection was lost
+                    if event not in self._events:  # it may be known from before a lost connection
                         self._events.append(event)
                         if self._standing:
                             self._draw_events()
@@ -165,7 +165,7 @@ class Top(App[None]):
             column, _ = self._sorting.get(self._tab, (-1, False))
             columns = [place for place, _ in model.fitted(table, self.size.width)]
             following = next((place for place in columns if place > column), columns[0])
-            # Names from A on, numbers from the greatest down.
+            # Names are sorted from A to Z, numbers from the highest down.
             self._sorting[self._tab] = (following, table.columns[following].right)
             self._draw()
 
@@ -200,7 +200,7 @@ class Top(App[None]):
             return None
         return table.coordinate_to_cell_key(table.cursor_coordinate).row_key.value
 
-    # -- orders ---------------------------------------------------------------------------------------
+    # -- commands -------------------------------------------------------------------------------------
 
     def _ask(self, question: str, work: Callable[[], Coroutine[Any, Any, tuple[str, str]]]) -> None:
         def answered(yes: bool | None) -> None:
@@ -259,7 +259,7 @@ class Top(App[None]):
         self._put("keys", lines.keys(self._tab))
 
     def _find(self, selector: str, kind: type[W]) -> W:
-        """Of the application's own screen, also while the help is over it."""
+        """A widget of the application's main screen, even while the help covers it."""
         return self.screen_stack[0].query_one(selector, kind)
 
     def _put(self, id: str, text: Text) -> None:
@@ -310,7 +310,7 @@ class Top(App[None]):
         self._shown = (self._tab, heads, keys)
 
     def _fill(self, widget: DataTable[Any], heads: Any, keys: tuple[str, ...], cells: Any, table: Table) -> None:
-        """Fill it again, with the cursor on the same line."""
+        """Fill the table again, and keep the cursor on the same line."""
         before = widget.cursor_row
         chosen = self._shown[2][before] if self._shown and self._shown[0] == self._tab and self._shown[2] else None
         widget.clear(columns=True)

@@ -1,6 +1,5 @@
-"""The single lines of `meshctl top`: its head, the sparklines, the money, the tabs, an event.
-
-Owns: which accent a tone has, and how a line is laid out in a width.
+"""The single lines of `meshctl top`: the header, sparklines, spend, tabs, an event. Owns: the colour of each tone, and
+how a line is fitted to a width.
 Must never: ask the daemon, or hold a widget.
 """
 
@@ -44,7 +43,7 @@ def head(snapshot: Snapshot | None, history: History, lost: str, width: int) -> 
 
 
 def gauges(snapshot: Snapshot | None, history: History, width: int) -> Text:
-    """Three sparklines side by side: the rate by the look, first token and total by the minute."""
+    """Three sparklines side by side: the request rate at each update; first token and total time of each minute."""
     if snapshot is None:
         return Text()
     line, each = Text(), width // 3
@@ -61,7 +60,7 @@ def gauges(snapshot: Snapshot | None, history: History, width: int) -> Text:
 
 
 def spend(snapshot: Snapshot | None, width: int) -> Text:
-    """Of today, and against the budget of which least is left."""
+    """Today's spend, and the budget with the least left."""
     if snapshot is None:
         return Text()
     line = Text.assemble(("today ", "dim"), out.usd(snapshot.status.get("spend_today") or 0))

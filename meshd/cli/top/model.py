@@ -1,6 +1,5 @@
-"""What `meshctl top` shows, made of what the daemon says: rates, series, tables, lines.
-
-Owns: the arithmetic between two snapshots, what stands in which column, and how a table is fitted to a width.
+"""What `meshctl top` shows, made from the daemon's answers: rates, series, tables, lines. Owns: the arithmetic between
+two snapshots, and how a table is fitted to a width.
 Must never: ask the daemon, or know of textual.
 """
 
@@ -18,19 +17,18 @@ from meshd.cli.screen import output as out
 from meshd.cli.show import budget
 
 GOOD, BAD, WARN, FAINT = "good", "bad", "warn", "faint"
-"""Tones of a cell: accents, never the only sign of anything."""
+"""Tones of a cell. A tone only emphasises; the text says the same."""
 _BLOCKS = "▁▂▃▄▅▆▇█"
-KEPT = 240  # points of a rate: one a second
+KEPT = 240  # points of a rate, one for each second
 
 Row = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What the daemon said at one moment. at: s, by a monotonic clock; clock: UTC s.
-
-    apps, budgets: None where the daemon has no such operation. totals: (scope, name) → requests ever.
-    minutes: statistics by the minute; recent: (scope, name) → statistics of the last quarter of an hour."""
+    """The daemon's answers at one moment. at: s, by a monotonic clock; clock: UTC s. apps, budgets: None if the daemon
+    lacks that operation. totals: (scope, name) → all requests so far. minutes: statistics by the minute. recent:
+    (scope, name) → statistics of the last 15 minutes."""
 
     at: float
     clock: float
@@ -45,7 +43,7 @@ class Snapshot:
 
     @property
     def in_flight(self) -> int:
-        """Requests at providers now. The daemon's own count includes the request of this very command."""
+        """Requests at providers now. The daemon's own count includes this command's request."""
         return sum(int(provider.get("in_flight") or 0) for provider in self.status.get("providers") or ())
 
 
@@ -53,7 +51,7 @@ class Snapshot:
 
 
 class History:
-    """Requests a second, of everything and of each name, between one snapshot and the next."""
+    """Requests per second between two snapshots, in total and for each name."""
 
     def __init__(self) -> None:
         self.rates: deque[float] = deque(maxlen=KEPT)
@@ -65,14 +63,14 @@ class History:
         return self.rates[-1] if self.rates else 0.0
 
     def add(self, snapshot: Snapshot) -> None:
-        """A daemon that was started again begins counting at zero; so does this."""
+        """Add a snapshot. A restarted daemon counts from zero, so this does as well."""
         last, self.last = self.last, snapshot
         if last is None or snapshot.at <= last.at:
             return
         passed = snapshot.at - last.at
         same = last.status.get("instance") == snapshot.status.get("instance")
         self.rates.append(max(0, _total(snapshot) - (_total(last) if same else 0)) / passed)
-        # Statistics outlive a restart, and are read a moment after it.
+        # Statistics survive a restart, but are loaded a moment after it.
         before = last.totals if same else snapshot.totals
         self.by_name = {key: max(0, count - before.get(key, 0)) / passed for key, count in snapshot.totals.items()}
 
@@ -82,7 +80,7 @@ def _total(snapshot: Snapshot) -> int:
 
 
 def minute_series(snapshot: Snapshot, key: str, count: int = 60) -> list[float | None]:
-    """The last `count` minutes of a statistic, oldest first; None where nothing was measured."""
+    """The last `count` minutes of a statistic, oldest first; None for a minute without a measurement."""
     this = int(snapshot.clock) // 60 * 60
     moments = range(this - (count - 1) * 60, this + 60, 60)
     names = (time.strftime("%Y-%m-%d %H:%M", time.gmtime(moment)) for moment in moments)
@@ -95,8 +93,8 @@ def newest(series: Iterable[float | None]) -> float | None:
 
 
 def sparkline(values: Sequence[float | None], width: int) -> str:
-    """The last `width` values as blocks, the highest being the greatest; a space where one is missing. Begins with the
-    first that is known."""
+    """The last `width` values as blocks, scaled to the greatest; a space for a missing value. It begins with the first
+    known one."""
     shown = list(dropwhile(lambda value: value is None, values))[-width:] if width > 0 else []
     top = max((value for value in shown if value is not None), default=0.0)
     marks = [
@@ -111,7 +109,7 @@ def sparkline(values: Sequence[float | None], width: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """order: what it is sorted by; None sorts last."""
+    """order: the value to sort by; None comes last."""
 
     text: str
     tone: str = ""
@@ -120,7 +118,8 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """least: how narrow it may become (0: it is never cut). rank: of those that do not fit, the highest goes first."""
+    """least: the narrowest width (0: never cut). rank: if columns do not fit, the one with the highest rank is dropped
+    first."""
 
     name: str
     right: bool = False
@@ -141,7 +140,7 @@ class Table:
     empty: str = ""
 
     def sorted(self, column: int, descending: bool) -> Table:
-        """By a column; those that have nothing there stay last."""
+        """Sorted by a column; rows without a value in it come last."""
         have = [line for line in self.lines if line.cells[column].order not in (None, "")]
         rest = [line for line in self.lines if line.cells[column].order in (None, "")]
         have.sort(key=lambda line: line.cells[column].order, reverse=descending)
@@ -152,7 +151,8 @@ _CONTROL = {code: " " if code in (9, 10, 13) else None for code in (*range(32), 
 
 
 def plain(value: Any) -> str:
-    """Without what moves a terminal's cursor: an app chooses its name, a provider the text of its errors."""
+    """Text without terminal control characters, since apps choose their names and providers the text of their
+    errors."""
     return str(value).translate(_CONTROL)
 
 
@@ -166,7 +166,8 @@ def number(value: Any, shown: Callable[[Any], str], tone: str = "") -> Cell:
 
 
 def fitted(table: Table, width: int, padding: int = 2) -> list[tuple[int, int]]:
-    """(column, its width) of those that fit: what may be cut is cut, the widest first; then the least important go."""
+    """(column, width) of the columns that fit. The widest are cut first, if they may be; then the least important are
+    dropped."""
     places = [
         place
         for place, column in enumerate(table.columns)
@@ -216,7 +217,7 @@ def event_parts(event: Row) -> tuple[str, str, str, str]:
 
 
 def tightest(budgets: Sequence[Row] | None) -> Row | None:
-    """Of limits in money; of any where there is none of those."""
+    """The tightest limit in money, or of any kind if there is none in money."""
     rows = [row for row in budgets or () if row.get("measure") == "cost"] or budgets
     return max(rows, key=budget.taken) if rows else None
 

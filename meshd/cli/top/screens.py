@@ -1,4 +1,4 @@
-"""What comes over the tables of `meshctl top`: its help, and the waiting for an answer to a question."""
+"""Screens that cover the tables of `meshctl top`: the help, and one that waits for the answer to a question."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Help(ModalScreen[None]):
 
 
 class Answer(ModalScreen[bool]):
-    """Nothing to be seen: the next key, whichever it is, answers the question in the line below the tables."""
+    """An invisible screen: the next key, whichever it is, answers the question below the tables."""
 
     CSS = "Answer { background: transparent; }"
 

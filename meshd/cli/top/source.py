@@ -1,7 +1,6 @@
-"""What `meshctl top` asks the daemon, and the orders it gives.
-
-Owns: the connection, made again after every failure, and how often what is asked.
-Must never: keep the terminal waiting: everything is awaited, and has an end.
+"""What `meshctl top` asks the daemon, and the commands that it sends. Owns: the connection, which is made again after
+every failure, and how often each question is asked. Must never: keep the terminal waiting. Everything is awaited, with
+a deadline.
 """
 
 from __future__ import annotations
@@ -20,13 +19,13 @@ if TYPE_CHECKING:
     from modelmesh import AsyncOpenAIClient
 
 PATIENCE = 4.0  # s for an answer
-ORDER_PATIENCE = 60.0  # s for an order: a reload tries every provider
-SLOW_EVERY = 2.0  # s between two looks at what changes by the minute
+ORDER_PATIENCE = 60.0  # s for a command: a reload may take long
+SLOW_EVERY = 2.0  # s between two questions about what changes by the minute
 _HOUR, _RECENT = 3600.0, 900.0
 
 
 class Source:
-    """socket: as AsyncOpenAIClient takes it."""
+    """socket: as for AsyncOpenAIClient."""
 
     def __init__(self, socket: str | os.PathLike[str] | None = None) -> None:
         self._socket = socket
@@ -37,7 +36,7 @@ class Source:
         self._totals: dict[tuple[str, str], int] = {}
 
     async def snapshot(self) -> Snapshot:
-        """Raises MeshError where the daemon does not answer."""
+        """Raises MeshError if the daemon does not answer."""
         try:
             status = await self.get("status")
             pools, models, apps, budgets, by_pool, by_app = await asyncio.gather(
@@ -86,7 +85,7 @@ class Source:
         self._slow_at = time.monotonic()
 
     async def events(self, past: int = 100) -> AsyncIterator[Row]:
-        """The last ones, then every one from now on; some of them twice. Raises MeshError when the daemon is gone."""
+        """The last events, then every new one; some may come twice. Raises MeshError when the daemon is gone."""
         client = self._connected()
         stream = await client.mesh.events()
         try:
@@ -117,7 +116,7 @@ class Source:
             await client.close()
 
     async def _perhaps(self, path: str, **query: Any) -> Row | None:
-        """None where this daemon has no such operation, or a part of it is being started again."""
+        """None if this daemon lacks the operation, or a part of it is being restarted."""
         try:
             return await self.get(path, **query)
         except MeshError as error:

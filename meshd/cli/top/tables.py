@@ -1,4 +1,4 @@
-"""The tables of `meshctl top`: what of a snapshot stands in which column.
+"""The tables of `meshctl top`: which values of a snapshot are in which column.
 
 Must never: ask the daemon, or know of textual.
 """
@@ -116,7 +116,7 @@ def models_table(snapshot: Snapshot, pool: str | None = None) -> Table:
 
 
 def apps_table(snapshot: Snapshot, history: History) -> Table:
-    """Of `/mesh/v1/apps`; of the statistics alone where the daemon has none."""
+    """Made from `/mesh/v1/apps`, or from the statistics alone if the daemon lacks that operation."""
     rows: dict[str, Row] = {name: {} for scope, name in snapshot.totals if scope == "app"}
     for row in snapshot.apps or ():
         rows[str(row.get("name"))] = row
@@ -186,7 +186,7 @@ def budget_table(snapshot: Snapshot) -> Table:
 
 
 def events_table(events: Iterable[Row]) -> Table:
-    """The newest first."""
+    """Events, the newest first."""
     lines = []
     for event in events:
         at, type, concerned, tone = event_parts(event)

@@ -97,7 +97,7 @@ def test_without_weights_it_says_what_else_could_answer(home: dict[str, str]) ->
     assert run.returncode == 1
     assert f"{quickstart.WEIGHTS} could not be fetched" in said
     assert "does not have this model" in said
-    assert "== without smollm2-135m a key (OPENAI_API_KEY=" in said
+    assert "== without smollm2-135m, it needs a provider's key (OPENAI_API_KEY=" in said
     assert nothing_left(home)
 
 

@@ -73,4 +73,4 @@ def test_a_first_file_is_yaml_and_is_called_so(meshctl: Any, tmp_path: Path, nam
 def test_an_empty_word_is_no_model(fake: Any, meshctl: Any) -> None:
     done = meshctl("chat", "")
     assert done.exit_code == 2
-    assert "there is no prompt" in done.stderr
+    assert "no prompt: give one" in done.stderr
