@@ -17,7 +17,7 @@ from meshd.host.program_names import is_interpreter
 
 
 def remarks(config: MeshConfig, environ: Mapping[str, str] = os.environ) -> Iterator[str]:
-    """All of them."""
+    """All remarks on a configuration."""
     yield from of_matches(config)
     yield from of_placeholders(config, environ)
 
@@ -38,7 +38,7 @@ def of_placeholders(config: MeshConfig, environ: Mapping[str, str]) -> Iterator[
 
 
 def of_matches(config: MeshConfig) -> Iterator[str]:
-    """An `exe` whose rights others can get: by another script, by running it, or by writing to it."""
+    """Each `exe` whose rights other users can get: with another script, by running it, or by writing to it."""
     for name, app in config.apps.items():
         match = app.match
         if not match.exe:

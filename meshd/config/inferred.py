@@ -38,7 +38,7 @@ def implied_keys(flat: dict[str, Any]) -> dict[str, str]:
 
 
 def complete(root: RootConfig, keys: dict[str, str]) -> RootConfig:
-    """The same root with everything inferred. `keys`: implied api keys by provider."""
+    """The same root with everything inferred. keys: implied API keys by provider."""
     registry = default_registry()
     providers = {
         name: provider.model_copy(

@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 
 
 class MeshConfig:
-    """One configuration. Immutable in effect: `raw` is the caller's to read, not to change."""
+    """One configuration. Treat it as immutable: callers may read `raw` but not change it."""
 
     def __init__(
         self,
@@ -94,7 +94,7 @@ class MeshConfig:
 
     @classmethod
     def of(cls, config: Any) -> MeshConfig:
-        """From a program: an object, a mapping, or a file's path. Raises ConfigurationError."""
+        """From what a program gives: an object, a mapping, or a file's path. Raises ConfigurationError."""
         if isinstance(config, MeshConfig):
             return config
         if isinstance(config, Mapping):
@@ -168,7 +168,7 @@ class MeshConfig:
 
     @property
     def capabilities(self) -> dict[str, Any]:
-        """The section of nodes added to the tree, as written."""
+        """The section `capabilities`, as written."""
         return self._typed.capabilities
 
     def capability_tree(self) -> CapabilityTree:
@@ -200,7 +200,7 @@ class MeshConfig:
         return sorted(found, key=lambda problem: (problem.line is None, problem.line or 0))
 
     def require_valid(self, registry: ConnectorRegistry | None = None) -> MeshConfig:
-        """Itself, or ConfigurationError with every problem."""
+        """Returns itself. Raises ConfigurationError with every problem."""
         problems = self.validate(registry)
         if problems:
             raise configuration_error(problems)
@@ -246,7 +246,7 @@ class MeshConfig:
         return {value for value in found if value and "${" not in value}
 
     def problem_at(self, path: str | Path, message: str) -> Problem:
-        """A problem found elsewhere (a missing secret), with its line."""
+        """A problem that was found elsewhere, such as a missing secret, with its line."""
         if isinstance(path, str):
             known = {dotted(each): each for each in self._flat_lines}
             text = path
@@ -274,7 +274,7 @@ class MeshConfig:
         return shown
 
     def difference(self, other: MeshConfig) -> list[str]:
-        """What changes from this one to the other, a line each."""
+        """What changes from this configuration to the other, one line for each change."""
         secrets = {name: (self._secrets.get(name), other._secrets.get(name)) for name in self.secret_references()}
         rotated = [name for name, (old, new) in secrets.items() if old and new and old != new]
         lines = describe_difference(
@@ -308,7 +308,7 @@ class MeshConfig:
 
 
 def configuration_error(problems: list[Problem]) -> ConfigurationError:
-    """One error that carries all problems, and says the first few."""
+    """One error with all problems, whose message lists the first few."""
     count = len(problems)
     head = "\n".join(str(problem) for problem in problems[:20])
     more = f"\n… and {count - 20} more" if count > 20 else ""
@@ -317,7 +317,7 @@ def configuration_error(problems: list[Problem]) -> ConfigurationError:
 
 
 def _own_copy(value: Any) -> Any:
-    """A deep copy whose keys are all text, as those of a file are."""
+    """A deep copy in which all keys are text, as in a file."""
     if isinstance(value, Mapping):
         return {str(key): _own_copy(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

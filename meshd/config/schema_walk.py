@@ -1,7 +1,6 @@
-"""The schema as a tree of keys: which exist where, which are not built yet, what is below each.
-
-Owns: walking plain data along the schema, for what pydantic does not say well (the closest key) or at all
-(keys that are not built).
+"""The schema as a tree of keys: which exist where, which are not built yet, and what is below each. Owns: walking plain
+data along the schema, to report what pydantic does not report well (the closest key) or not at all (keys that are not
+built).
 Must never: check a value's type; pydantic does.
 """
 
@@ -21,12 +20,12 @@ from meshd.core.text.key_path import Path
 from modelmesh.wording import likeliest
 
 Report = Callable[[Path, str, str | None], None]
-"""Called with a path, a message and a suggestion."""
+"""A function that takes a path, a message and a suggestion."""
 
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """One key of a section. `below`: the section under it; `many`: it holds a map or list of such sections."""
+    """One key of a section. below: the section under it. many: it contains a map or list of such sections."""
 
     name: str
     marker: NotBuiltYet | None
@@ -99,7 +98,7 @@ def find_faults(section: type[BaseModel], value: dict[str, Any], path: Path, rep
 
 
 def suggest_key(section: type[BaseModel], name: str, more: tuple[str, ...] = ()) -> str | None:
-    """The closest key of the section; else one of the same name one level down."""
+    """The closest key of the section, else one of the same name one level down."""
     known = keys_of(section)
     near = likeliest(name, [*known, *more])
     if near:
@@ -113,7 +112,7 @@ def suggest_key(section: type[BaseModel], name: str, more: tuple[str, ...] = ())
 def prune(section: type[BaseModel], value: Any) -> Any:
     """The same without empty known keys (`retry:`), which mean the default.
 
-    Values for a connector or a model are left alone: there null may have a meaning.
+    Values for a connector or a model stay as they are, because null may have a meaning there.
     """
     if not isinstance(value, dict):
         return value

@@ -20,7 +20,7 @@ _DESCRIPTORS = ("/dev/stdin", "/dev/fd/", "/proc/self/fd/")
 
 
 class ConfigSource:
-    """Where to read. `path`: the file to watch, or None. `first`: the result of the first read, instead of the file's
+    """Where to read. path: the file to watch, or None. first: the result of the first read, instead of the file's
     content."""
 
     def __init__(
@@ -34,21 +34,21 @@ class ConfigSource:
         self.path = path
 
     def read(self) -> tuple[MeshConfig, str]:
-        """The configuration as it is now, and the name of where it is from."""
+        """The configuration as it is now, and the name of its source."""
         first, self._first = self._first, None
         return first if first is not None else self._read()
 
     def peek(self) -> tuple[MeshConfig, str]:
-        """What `read` would give."""
+        """What `read` would return."""
         return self._first if self._first is not None else self._read()
 
     @classmethod
     def of_file(cls, path: Path) -> ConfigSource:
-        """A file, read again each time; what is a pipe or a terminal is read now and never again. Reading raises
-        ConfigurationError when it cannot be."""
+        """A file, which is read again each time; a pipe or a terminal is read now and never again. Reading raises
+        ConfigurationError if it fails."""
         if _gives_itself_once(path):
             return cls._of_stream(path)
-        absolute = path.absolute()  # not resolved: a symlink that is swapped has to be followed again
+        absolute = path.absolute()  # not resolved, because a symlink may point elsewhere later
         return cls(lambda: (MeshConfig.from_file(absolute), str(absolute)), absolute)
 
     @classmethod
@@ -62,7 +62,7 @@ class ConfigSource:
 
     @classmethod
     def of_config(cls, config: MeshConfig) -> ConfigSource:
-        """A given configuration (its file may contain less); a reload reads its file, if it has one."""
+        """A given configuration. A reload reads its file, if it has one, although the file may contain less."""
         if config.file is not None:
             if _gives_itself_once(Path(config.file)):
                 return cls(lambda: (config, "given"))
@@ -72,8 +72,8 @@ class ConfigSource:
 
     @classmethod
     def built_in(cls) -> ConfigSource:
-        """What the machine offers: keys in the environment, embedded models. The user's file is awaited; one that is
-        saved in another of the usual places is taken by the next reload, and followed from then on."""
+        """What the machine offers: keys in the environment, embedded models. If the user's file is created, it is read
+        at once. A file in another of the usual places is read by the next reload. Either is watched from then on."""
 
         def read() -> tuple[MeshConfig, str]:
             path = find_config()
@@ -89,7 +89,7 @@ class ConfigSource:
 
 
 def _gives_itself_once(path: Path) -> bool:
-    """A pipe, a terminal, a descriptor that the shell opened (`--config <(…)`): no file to come back to."""
+    """Whether it can be read only once: a pipe, a terminal, a descriptor that the shell opened (`--config <(…)`)."""
     if str(path).startswith(_DESCRIPTORS):
         return True
     try:

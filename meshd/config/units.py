@@ -32,7 +32,7 @@ _SIZE = re.compile(rf"({_NUMBER})\s*([A-Za-z]*)", re.ASCII)
 _BARE = re.compile(rf"(?:{_NUMBER})(?:[eE][+-]?\d{{1,3}})?", re.ASCII)
 
 _LONGEST = 1e12
-"""Seconds. A longer duration is a mistake, and float seconds would lose their milliseconds."""
+"""In seconds. A longer duration is a mistake, and as a float it would lose its milliseconds."""
 
 
 def parse_duration(value: object) -> float:

@@ -49,7 +49,7 @@ def zero_config(
     are pulled.
     """
     known = registry or default_registry()
-    # A hosted provider with the key EMPTY would be asked first and fail: such a key is for a local server.
+    # A placeholder such as EMPTY is meant for a local server; a hosted provider would be asked first and fail.
     named = {name for name, value in environ.items() if value and not is_placeholder(value)}
     in_files = {name.removesuffix("_FILE") for name in named if name.endswith("_FILE")}
     at_hand = named | in_files | _credentials(credentials_dir or environ)
@@ -124,10 +124,10 @@ _ABOUT = {
     "secrets": "Where keys come from: asked in this order for every ${secrets:NAME}.",
     "providers": "Services that run models. A key is named here, never written here.",
     "models": "Models, by id, beyond those that the providers list.",
-    "pools": "What apps ask for. `provider_priority` is the order of preference; local servers count when found.",
+    "pools": "What apps ask for. `provider_priority` is the order of preference; local servers join when found.",
     "storage": "Where state is kept.",
     "observability": "Events, the request log, statistics.",
-    "hooks": "What sees each request between app and provider.",
+    "hooks": "Hooks that see each request between app and provider.",
     "discovery": "Model lists of the providers, health probes, servers on this machine.",
     "capabilities": "Nodes added to the capability tree.",
     "daemon": "The socket and the process.",

@@ -123,8 +123,7 @@ def validate(file: File = None, as_json: out.JsonOption = False) -> None:
 
 def _obstacles(path: Path | None) -> list[str]:
     """Remarks on a valid file: what its daemon would lack here, and which rules of apps allow more than they seem to.
-    What
-    the running daemon occupies does not count against a file that it will read."""
+    What the running daemon occupies does not count against a file that it will read."""
     from meshd.compilation.preflight import obstacles
     from meshd.config import MeshConfig
     from meshd.config.advice import remarks

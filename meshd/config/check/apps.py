@@ -1,7 +1,7 @@
 """Checks of the section `apps` beyond types: each entry must match a process, and allow what exists.
 
 Owns: the rules of `apps` only.
-Must never: decide who a caller is; the router does, by what the kernel says.
+Must never: decide who a caller is; the router does that, from what the kernel says.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class AppChecks:
                 self._report((*at, "match", key), f"there is no {key} {value!r} on this machine", near)
         exe = given.get("exe")
         if isinstance(exe, str) and not exe.startswith("/"):
-            self._report((*at, "match", "exe"), f"expected the whole path of a program, got {exe!r}", None)
+            self._report((*at, "match", "exe"), f"expected the full path of a program, got {exe!r}", None)
 
     def _check_listed(self, at: Path, value: Any, known: Callable[[str], bool], what: str, names: list[str]) -> None:
         for index, name in enumerate(value if isinstance(value, list | tuple) else ()):
@@ -63,7 +63,8 @@ class AppChecks:
                 self._report((*at, index), f"there is no {what} {name!r}", likeliest(name, names))
 
     def _known_pool(self, name: str) -> bool:
-        """Configured, predefined, or one of the pools that exist per capability if none is configured."""
+        """Whether the pool is configured, predefined, or one of those that exist per capability if none is
+        configured."""
         if name in self._pools or name in PREDEFINED_POOLS:
             return True
         node = self._tree.resolve(name) if not self._pools else None

@@ -1,8 +1,8 @@
 """Checks the configuration's connectors: each must exist, be built and installed, and have valid keys.
 
 Owns: the check of every place that names a connector, and of the keys that belong to one.
-Must never: import a connector that comes with the daemon; its settings schema is enough, and the files that a key
-names. Those of other packages are imported, since only that shows whether they can run.
+Must never: import a connector that comes with the daemon; its settings schema and the files that a key names are
+enough. Connectors of other packages are imported, since only that shows whether they can run.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ SINKS: dict[str, type[OpenSection]] = {
 
 
 class ConnectorChecks:
-    """`quote` gives the end of a sentence that shows the value at a path."""
+    """quote: returns the end of a sentence that shows the value at a path."""
 
     def __init__(
         self, flat: dict[str, Any], registry: ConnectorRegistry, report: Report, quote: Callable[[Path], str]
@@ -67,7 +67,7 @@ class ConnectorChecks:
         self._check_strategies()
         self._check_entries(("hooks",), {"": self._flat.get("hooks")}, OpenSection, "", "hook", None)
 
-    # -- places that name one -------------------------------------------------------------------------
+    # -- places that name a connector -----------------------------------------------------------------
 
     def _check_providers(self) -> None:
         providers = self._flat.get("providers")
@@ -80,7 +80,7 @@ class ConnectorChecks:
                 continue
             id = given or name
             if entry.get("enabled") is False and self._registry.is_planned(id, "provider"):
-                continue  # it waits for its connector
+                continue  # planned: its connector does not exist yet
             spec = self._find(id, "provider", (*at, "connector") if given else at, named=bool(given))
             if spec is not None and entry.get("enabled") is not False:
                 self._check_usable(spec, (*at, "connector"))
@@ -107,10 +107,10 @@ class ConnectorChecks:
         if not usable:
             self._report(where, "expected http://…, https://… or unix:/… (the path of a socket)", None)
         elif "@" in parts.netloc and self._sends_key(entry, spec):
-            self._report(where, "holds a credential, and there is an `api_key` too: give one of them", None)
+            self._report(where, "contains a credential, and there is an `api_key` too: give only one of them", None)
 
     def _check_placeholders(self, at: Path, entry: dict[str, Any], spec: ConnectorSpec | None) -> None:
-        """A user's own server may accept any word as a key; a hosted provider does not."""
+        """Only for hosted providers: a user's own server may accept any word as a key."""
         if spec is None or not is_hosted(entry, spec):
             return
         for below, text in strings(entry):
@@ -137,7 +137,7 @@ class ConnectorChecks:
     def _check_entries(
         self, at: Path, section: dict[str, Any], schema: type[BaseModel], key: str, kind: str, default: str | None
     ) -> None:
-        """A section that names connectors of one kind under `key` and may contain their keys."""
+        """Check a section that names connectors of one kind under `key` and may contain their keys."""
         value = section.get(key)
         here = (*at, key) if key else at
         several = isinstance(value, list | tuple)
@@ -155,14 +155,14 @@ class ConnectorChecks:
             self._check_own_keys(path, own, ConnectorEntry, [spec])
             self._check_required(path, spec, shared | own)
         if not default and not any(isinstance(item, str | dict) for item in _listed(value)):
-            # No connector is named for them: the process chooses one later, with its defaults.
+            # Without a named connector, the process chooses one later, with default settings.
             for name in shared:
                 self._report((*at, name), "unknown key", suggest_key(schema, name, ()))
             return
         self._check_own_keys(at, shared, schema, specs)
 
     def _check_discovery(self, value: Any) -> None:
-        """Its other keys are all its own, so each entry has its connector's."""
+        """The section's other keys are its own, so each entry contains its connector's."""
         section = {"connector": value}
         self._check_entries(("discovery",), section, DiscoveryConfig, "connector", "discovery", None)
 
@@ -190,10 +190,10 @@ class ConnectorChecks:
         return None
 
     def _use(self, id: str, kind: str, path: Path) -> ConnectorSpec | None:
-        """The connector that the configuration names here."""
+        """The connector that the configuration names here. Reports a problem if it cannot be used."""
         spec = self._find(id, kind, path)
         if spec is not None and spec.section:
-            self._report(path, f"{spec.id} is always there, and `{spec.section}` configures it", None)
+            self._report(path, f"{spec.id} is always in use; `{spec.section}` configures it", None)
         elif spec is not None:
             self._check_usable(spec, path)
         return spec
@@ -239,7 +239,7 @@ class ConnectorChecks:
         except ValidationError as error:
             for fault in error.errors(include_url=False, include_input=False):
                 if fault["type"] == "missing":
-                    continue  # it may be beside the connector's name; _check_required looks at both places
+                    continue  # it may be next to the connector's name; _check_required looks at both places
                 path = (*at, *fault["loc"])
                 message = sentence(fault["type"], fault.get("ctx", {}), fault["msg"])
                 if message.startswith("expected"):
@@ -259,7 +259,7 @@ def _listed(value: Any) -> list[Any] | tuple[Any, ...]:
 
 
 def own_settings(spec: ConnectorSpec | None, given: dict[str, Any]) -> dict[str, Any]:
-    """Of the keys given for several connectors, those that are this one's, in their types and with its defaults.
+    """This connector's part of the keys given for several, converted to their types and with its defaults.
 
     Invalid values stay as given: validation reports them.
     """

@@ -31,7 +31,7 @@ _EXPECTED = {
 
 
 ONE_OF = ("literal_error", "enum")
-"""The kinds of pydantic's errors that name the values there are."""
+"""The kinds of pydantic's errors that list the valid values."""
 
 
 def sentence(kind: str, context: Mapping[str, Any], fallback: str) -> str:

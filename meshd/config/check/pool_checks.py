@@ -20,11 +20,11 @@ from meshd.routing.table.capabilities import PREDEFINED_POOLS
 from modelmesh.wording import likeliest
 
 Listed = Callable[[Path, Any, Callable[[str], bool], str, list[str]], None]
-"""Reports unknown names in a list: path, value, known, what it names, all names."""
+"""A function that reports unknown names in a list: path, value, known names, what they name, all names."""
 
 
 class RuleChecks:
-    """For every pool, and for `daemon.timezone`."""
+    """Checks every pool, and `daemon.timezone`."""
 
     def __init__(self, flat: dict[str, Any], report: Report, check_listed: Listed) -> None:
         self._flat = flat
@@ -97,7 +97,7 @@ def is_timezone(name: str) -> bool:
 
 
 def _nearest_zone(name: str) -> str | None:
-    """By the whole name, or only by the city."""
+    """The closest zone, by its whole name or only by the city."""
     zones = sorted(available_timezones())
     return likeliest(name, zones) or _by_city(name, zones)
 

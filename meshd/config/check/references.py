@@ -31,7 +31,7 @@ _PLACEHOLDERS = re.compile(r"<[^<>]+>|(?:\w+-)?(?:\.{3}|…)|your[-_ ].*(?:key|t
 IS_PLACEHOLDER = "is a placeholder: write the key itself, or ${secrets:NAME} for the environment's NAME"
 _KINDS = ("env", "secrets")
 _DEEPEST = 8
-"""References inside defaults of references."""
+"""How many references may be nested in the defaults of references."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +140,7 @@ def secret_names(text: str) -> list[str]:
 
 
 def reference_problems(value: Any, environ: Mapping[str, str], at: Callable[[Path, str], Problem]) -> list[Problem]:
-    """What is wrong with the references themselves. `at` makes a problem for a path."""
+    """What is wrong with the references themselves. at: makes a problem for a path."""
     found = []
     for path, text in strings(value):
         faults = dict.fromkeys([*_faults(text, path, environ), *_lookalikes(text, path)])
@@ -183,16 +183,16 @@ def _fault(kind: str, body: str, path: Path, environ: Mapping[str, str]) -> str 
 
 
 def _lookalikes(text: str, path: Path) -> Iterator[str]:
-    """What would be a reference in a shell, a compose file or a template. In free text it may be intended."""
+    """Texts that would be references in a shell, a compose file or a template. In free text they may be intended."""
     if not _takes_references(path):
         return
     kind = "secrets" if is_secret_path(path) else "env"
     for shell in _SHELL.finditer(text):
         name, default = shell[1], shell[2]
         if default is None:
-            yield f"${{{name}}} does not say what of; did you mean ${{{kind}:{name}}}?"
+            yield f"${{{name}}} has no kind; did you mean ${{{kind}:{name}}}?"
         else:
-            yield f"${{{name}:-…}} does not say what of; did you mean ${{env:{name}:-…}}?"
+            yield f"${{{name}:-…}} has no kind; did you mean ${{env:{name}:-…}}?"
     bare = _bare(text.strip(), kind)
     if bare:
         yield f"{text.strip()} is taken literally; did you mean ${{{kind}:{bare}}}?"
@@ -205,7 +205,7 @@ def is_unfilled(text: str) -> bool:
 
 
 def _bare(text: str, kind: str) -> str | None:
-    """The name in a foreign form of reference. An address may begin with `env:`; a key does not."""
+    """The name in another program's form of reference. An address may begin with `env:`; a key does not."""
     elsewhere = [_TOLD_ELSEWHERE] if kind == "secrets" and not _OPEN.match(text) else []
     for pattern in (_BARE, _OTHERS, *elsewhere):
         found = pattern.fullmatch(text)
@@ -215,5 +215,5 @@ def _bare(text: str, kind: str) -> str | None:
 
 
 def _takes_references(path: Path) -> bool:
-    """Not in a request's parameters, a script, or the values of a secret store, which hold any text at all."""
+    """Not in a request's parameters, a script, or the values of a secret store, which may contain any text."""
     return not {"defaults", "overrides", "script", "values", "command", "args"} & set(path)

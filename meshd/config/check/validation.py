@@ -1,4 +1,4 @@
-"""Every rule of the configuration beyond types; reports all problems at once.
+"""Checks every rule of the configuration beyond types, and reports all problems at once.
 
 Owns: the order of the checks, and those across sections (references by name, connectors, capabilities).
 Must never: stop at the first problem, or read anything but the configuration, the registry and the machine's groups.
@@ -30,11 +30,12 @@ NAME = re.compile(r"[A-Za-z0-9.\-_/:]+")
 _SEGMENT = re.compile(r"[A-Za-z0-9_-]+")
 _CHOSEN_NAMES = ("providers", "models", "pools", "apps")
 _SELF_LISTING = ("modelmesh.local-llm.v1", "modelmesh.local-embeddings.v1", "modelmesh.scripted.v1")
-"""Connectors whose models exist without an entry in `models`."""
+"""Connectors whose models exist even without an entry in `models`."""
 
 
 class Validation:
-    """One pass over one configuration. `flat` is canonical and has its environment resolved; `written` has not.
+    """One pass over one configuration. flat: canonical, with the environment resolved; written: canonical, but not
+    resolved.
 
     Messages quote from `written`, so that a value from the environment is shown as its reference.
     """
@@ -99,7 +100,7 @@ class Validation:
         path = self._without_branch(tuple(fault["loc"]))
         if path is None:
             return
-        if path[-1:] == ("[key]",):  # of a map, where pydantic means its name
+        if path[-1:] == ("[key]",):  # pydantic's mark for a map's key rather than its value
             path = path[:-1]
         message = sentence(kind, fault.get("ctx", {}), fault["msg"])
         if message.startswith("expected"):
@@ -125,7 +126,7 @@ class Validation:
         for section in _CHOSEN_NAMES:
             for name in _map(self.flat.get(section)):
                 if not NAME.fullmatch(name):
-                    self.report((section, name), "a name may hold letters, digits and . - _ / : only")
+                    self.report((section, name), "a name may contain only letters, digits and . - _ / :")
 
     def _check_listed(self, path: Path, value: Any, known: Callable[[str], bool], what: str, names: list[str]) -> None:
         if not isinstance(value, list | tuple):
@@ -219,7 +220,7 @@ class Validation:
             self._check_members(at, pool, matches=bool(capability) or not pool.get("models"))
 
     def _check_members(self, at: Path, pool: dict[str, Any], *, matches: bool) -> None:
-        """Whether the pool has any members left, as far as the file tells."""
+        """Report a pool without members, as far as the file shows."""
         only, without = _names(pool.get("providers")), _names(pool.get("excluded_providers"))
         excluded = _names(pool.get("excluded_models"))
         if not (only or without or excluded):

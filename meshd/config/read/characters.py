@@ -11,7 +11,7 @@ import re
 from pathlib import Path
 
 MOST_BYTES = 8 * 1024 * 1024
-"""Of one file. The largest sensible one is a few hundred kilobytes."""
+"""The size limit of a file. The largest sensible one has a few hundred kilobytes."""
 
 _MARKS = (  # the longer ones first: UTF-32's begins like UTF-16's
     (codecs.BOM_UTF32_LE, "utf-32-le"),
@@ -66,7 +66,7 @@ def decode(content: bytes) -> str:
 
 
 def plain(text: str) -> str:
-    """Without a byte order mark, and with one kind of line end."""
+    """The text without a byte order mark, and with one kind of line end."""
     return text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
 
 
@@ -77,7 +77,7 @@ def _encoding(content: bytes) -> tuple[str, int]:
     head = content[:64]
     head = head[: len(head) // 2 * 2]
     if len(head) >= 4:
-        # The first key of a file is ASCII, whose other byte is zero.
+        # A file begins with an ASCII key, so in UTF-16 every other byte is zero.
         if not any(head[1::2]) and all(head[::2]):
             return "utf-16-le", 0
         if not any(head[::2]) and all(head[1::2]):

@@ -24,13 +24,13 @@ _MOST_NODES = 300_000
 
 Lines = dict[Path, int]
 _Entries = dict[str, tuple[Any, Any]]
-"""Of a YAML map: name → (node of the key, node of the value)."""
+"""The entries of a YAML map: name → (node of the key, node of the value)."""
 
 
 @dataclass(slots=True)
 class Loaded:
-    """A file's content. `fatal`: the text is not in the format at all. `written`: unquoted values that YAML does not
-    read as text (`no`, `1.10`, `0660`), as in the file."""
+    """A file's content. fatal: the text is not in the format at all. written: unquoted values that YAML does not read
+    as text (`no`, `1.10`, `0660`), as in the file."""
 
     raw: dict[str, Any] = field(default_factory=dict)
     lines: Lines = field(default_factory=dict)
@@ -40,7 +40,7 @@ class Loaded:
 
 
 def format_of(path: str) -> str:
-    """The format by the file's ending; YAML unless it says otherwise."""
+    """The format, chosen by the file's ending; YAML for any other ending."""
     return _ENDINGS.get(FilePath(path).suffix.lower(), "yaml")
 
 
@@ -113,7 +113,7 @@ def _load_yaml(text: str, file: str | None) -> Loaded:
     return Loaded({} if raw is None else raw, reader.lines, reader.problems, written=reader.written)
 
 
-_COLON = "a colon where none may be: put the value in quotes, or check the indentation"
+_COLON = "a colon in the wrong place: put the value in quotes, or check the indentation"
 _YAML_WORDS = {
     "mapping values are not allowed here": _COLON,
     "mapping values are not allowed in this context": _COLON,
@@ -155,7 +155,7 @@ _TAG = "tag:yaml.org,2002:"
 
 
 class _YamlReader:
-    """Builds plain data from YAML nodes, noting each one's line and every key given twice."""
+    """Builds plain data from YAML nodes, and records each one's line and every key that is given twice."""
 
     def __init__(self, loader: Any, file: str | None) -> None:
         self.lines: Lines = {}
@@ -186,7 +186,7 @@ class _YamlReader:
     def _count_one(self) -> None:
         self._count += 1
         if self._count > _MOST_NODES:
-            raise ValueError("holds too many values (aliases of aliases?)")
+            raise ValueError("contains too many values (aliases of aliases?)")
 
     def _scalar(self, node: Any, path: Path) -> Any:
         kind = node.tag.removeprefix(_TAG)
@@ -202,7 +202,7 @@ class _YamlReader:
             return node.value
         try:
             value = self._loader.construct_object(node)
-        except ValueError:  # beyond Python's numbers, or explicitly tagged as what it is not
+        except ValueError:  # too large for Python, or with a tag that does not fit
             self._problem(path, node, f"is not what its YAML tag {node.tag.replace(_TAG, '!!')} says")
             return node.value
         if value is not None:
@@ -217,11 +217,11 @@ class _YamlReader:
         return mapping
 
     def _entries(self, node: Any, path: Path) -> _Entries:
-        """A map's own keys over those it merges (`<<`). Once per node, however many aliases it has."""
+        """A map's own keys on top of those that it merges (`<<`). Done once per node, however many aliases it has."""
         known = self._entries_of.get(id(node))
         if known is not None:
             return known
-        self._entries_of[id(node)] = {}  # what merges itself finds nothing
+        self._entries_of[id(node)] = {}  # a map that merges itself finds nothing
         own: _Entries = {}
         merged: _Entries = {}
         for key_node, value_node in node.value:
@@ -239,7 +239,7 @@ class _YamlReader:
         return entries
 
     def _merged(self, node: Any, path: Path) -> _Entries:
-        """The merged keys of `<<`: of several maps the first with a key counts."""
+        """The merged keys of `<<`. If several maps have a key, the first one counts."""
         sources = node.value if node.id == "sequence" else [node]
         merged: _Entries = {}
         for source in sources:
@@ -321,7 +321,7 @@ def _load_toml(text: str, file: str | None) -> Loaded:
 
 
 def _toml_lines(text: str) -> Lines:
-    """The lines of tables and keys, by looking at the text: tomllib keeps none.
+    """The lines of tables and keys, found in the text, since tomllib does not report them.
 
     Best effort: a line inside a multi-line string that looks like a key counts as one, which is harmless, because only
     existing paths are looked up.

@@ -19,9 +19,8 @@ def find_config(
     environ: Mapping[str, str] | None = None,
     system_directory: str | os.PathLike[str] = SYSTEM_DIRECTORY,
 ) -> Path | None:
-    """--config, $MESHD_CONFIG, the user's, the system's; None: zero configuration.
-
-    The first two are binding: a missing file there is an error, not a reason to look elsewhere.
+    """The file of --config, else of $MESHD_CONFIG, else the user's, else the system's. None: zero configuration. The
+    first two are binding: if their file is missing, that is an error, not a reason to look elsewhere.
     """
     env = os.environ if environ is None else environ
     named = given or env.get("MESHD_CONFIG")
@@ -36,11 +35,11 @@ def find_config(
 
 
 def user_directory(environ: Mapping[str, str]) -> Path:
-    """Where a user's configuration is kept."""
+    """The folder of the user's configuration."""
     base = environ.get("XDG_CONFIG_HOME") or os.path.join(environ.get("HOME") or os.path.expanduser("~"), ".config")
     return Path(base) / "meshd"
 
 
 def user_file(environ: Mapping[str, str]) -> Path:
-    """Where it is written first."""
+    """The file in which the user's configuration is created."""
     return user_directory(environ) / "mesh.yaml"

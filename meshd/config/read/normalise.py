@@ -74,13 +74,13 @@ def _join(first: dict[str, Any], second: dict[str, Any], at: Path, clashes: list
 
 
 def full_strategy(name: str) -> str:
-    """`cost-first`, `rotation.modelmesh.cost-first.v1` → `modelmesh.cost-first.v1`; others as they are."""
+    """`cost-first`, `rotation.modelmesh.cost-first.v1` → `modelmesh.cost-first.v1`; others are unchanged."""
     plain = name.removeprefix("rotation.")
     return plain if "." in plain else f"modelmesh.{plain}.v1"
 
 
 def with_full_strategies(flat: dict[str, Any]) -> dict[str, Any]:
-    """The same with every pool's strategy by its full id."""
+    """The same, with the full id of every pool's strategy."""
     pools = flat.get("pools")
     if not isinstance(pools, dict):
         return flat

@@ -24,7 +24,7 @@ _LEADING_ZEROS = re.compile(r"[+-]?0+\d+", re.ASCII)
 
 
 def as_meant(section: type[BaseModel], value: Any, written: Written, path: Path = ()) -> Any:
-    """The same data, with the written text where the schema expects text."""
+    """The same data, with a value's original text where the schema expects text."""
     if not isinstance(value, dict):
         return value
     fields = section.model_fields
@@ -101,5 +101,5 @@ def _is_mode(about: tuple[Any, ...]) -> bool:
 
 
 def _written(written: Written, path: Path) -> str | None:
-    """At its path, or under the nested `config:` that canonical form removed."""
+    """The original text at its path, or under the nested `config:` that the canonical form has removed."""
     return written.get(path) or written.get((*path[:2], "config", *path[2:]))

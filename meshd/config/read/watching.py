@@ -2,8 +2,8 @@
 
 Must never: read the configuration, or report one change twice.
 
-What counts is whether the content differs. Writers in place truncate first: a change counts when the
-content stays the same for `debounce`, and an empty file has not been written yet.
+What counts is whether the content differs. A program that writes in place truncates the file first, so a change counts
+when the content has stayed the same for `debounce`, and an empty file counts as not written yet.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class FileWatch(DirectoryWatch):
     def _look(self) -> None:
         content = digest(self.path)
         if content is None or content == self._content:
-            return  # gone for the moment (an editor at work), or only touched
+            return  # missing for a moment, while an editor saves it, or only touched
         deadline = time.monotonic() + MOST_PATIENCE
         while not self._stop.wait(self._patience(content)):
             now = digest(self.path)
@@ -49,8 +49,9 @@ class FileWatch(DirectoryWatch):
         self._on_change(content)
 
     def _patience(self, content: bytes | None) -> float:
-        """How long it has to stay the same. A beginning of the text in use, or one that ends within a line where that
-        did not, may be a slow writer's first piece, which could be valid but incomplete."""
+        """How long the content has to stay the same: longer if it may be a slow writer's first piece, which could be
+        valid but incomplete. That is a text with which the one in use begins, or one that ends within a line although
+        that one did not."""
         text = _read(self.path)
         known = self._text
         if content is None or not text or not known or text == known:
@@ -66,7 +67,7 @@ def digest(path: Path) -> bytes | None:
 
 
 def _read(path: Path) -> bytes:
-    """At most slightly more than a configuration may have; empty if there is no file."""
+    """The content, read only up to slightly more than the size limit; empty if there is no file."""
     try:
         if not path.is_file():
             return b""

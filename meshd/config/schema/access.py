@@ -17,28 +17,28 @@ class ProxyToken(Section):
 
 class ProxyAuthConfig(Section):
     method: Literal["none", "bearer"] = Field(default="none", description="`none` on loopback and UNIX sockets only.")
-    tokens: tuple[ProxyToken, ...] = Field(default=(), description="Each with an app's name.", repr=False)
+    tokens: tuple[ProxyToken, ...] = Field(default=(), description="Tokens, each with the name of its app.", repr=False)
 
 
 class CorsConfig(Section):
-    enabled: bool = Field(default=False, description="Answer browsers of other origins.")
+    enabled: bool = Field(default=False, description="Answer browsers from other origins.")
     origins: Names = Field(default=(), description="Which origins.")
 
 
 class ProxyConfig(Section):
     enabled: bool = Field(default=False, description="Listen for HTTP.")
-    host: str = Field(default="127.0.0.1", description="Address; another than loopback needs `auth`.")
+    host: str = Field(default="127.0.0.1", description="Address. Any other than loopback needs `auth`.")
     port: Port = Field(default=8741, description="Port.")
     socket: str | None = Field(default=None, description="Path of a UNIX socket that speaks HTTP.")
     endpoints: Names = Field(default=(), description="Which endpoints.", json_schema_extra={"shown_default": "all"})
-    auth: ProxyAuthConfig = Field(default=ProxyAuthConfig(), description="Who is let in.")
+    auth: ProxyAuthConfig = Field(default=ProxyAuthConfig(), description="Who may connect.")
     cors: CorsConfig = Field(default=CorsConfig(), description="Browsers.")
     max_body: Size = Field(default=64 * 1024**2, description="Largest request.")
     dashboard: bool = Field(default=False, description="Serve the dashboard.")
 
 
 class AppMatch(Section):
-    """Everything given has to match a process when it connects; later changes have no effect."""
+    """All given keys have to match a process when it connects; later changes of the process have no effect."""
 
     uid: Count | None = Field(default=None, description="User id.")
     user: str | None = Field(default=None, description="User name.")
@@ -46,11 +46,11 @@ class AppMatch(Section):
     group: str | None = Field(default=None, description="Group name.")
     exe: str | None = Field(
         default=None,
-        description="Path of the program. It tells programs apart, not people: who may run it may pose as it.",
+        description="Path of the program. It tells programs apart, not people: anyone who may run it can pose as it.",
     )
     unit: str | None = Field(
         default=None,
-        description="systemd unit, or a pattern such as `mail@*.service`; a user's own only beside `uid` or `user`.",
+        description="systemd unit, or a pattern such as `mail@*.service`; a user's own unit only with `uid` or `user`.",
     )
     token: Annotated[str | None, NotBuiltYet()] = Field(default=None, description="HTTP token.", repr=False)
 
@@ -62,7 +62,9 @@ class AppRateLimitConfig(Section):
 
 
 class AppConfig(Section):
-    match: AppMatch = Field(default=AppMatch(), description="Which processes it is, by what the kernel says of them.")
+    match: AppMatch = Field(
+        default=AppMatch(), description="Which processes belong to the app, by what the kernel says about them."
+    )
     pools: Names | None = Field(default=None, description="Allowed pools.", json_schema_extra={"shown_default": "all"})
     models: Names | None = Field(
         default=None,
@@ -72,9 +74,9 @@ class AppConfig(Section):
     budget: BudgetConfig = Field(default=BudgetConfig(), description="Spending limits.")
     rate_limit: AppRateLimitConfig = Field(default=AppRateLimitConfig(), description="Limits.")
     concurrency: Positive | None = Field(default=None, description="Requests at once.")
-    priority: int = Field(default=0, description="Higher is served first.")
+    priority: int = Field(default=0, description="Apps with a higher priority are served first.")
     weight: Weight = Field(default=1.0, description="Share under contention.")
-    admin: bool = Field(default=False, description="May give the daemon commands, and sees every app.")
+    admin: bool = Field(default=False, description="It may give the daemon commands, and sees every app.")
 
 
 class PackageConfig(Section):

@@ -53,9 +53,8 @@ class OpenSection(Section):
 
 @dataclass(frozen=True)
 class NotBuiltYet:
-    """Marks a key (no values given), or some values of it, as refused for now: "not supported yet".
-
-    The one mechanism: removing the marker is all it takes once the feature is there. Defaults are untouched.
+    """Marks a key (if no values are given), or some of its values, as refused for now: "not supported yet". Once the
+    feature exists, removing the marker is all that is needed. Defaults are not refused.
     """
 
     values: tuple[Any, ...] = field(default=())
@@ -119,14 +118,17 @@ def _hedge_delay(value: Any) -> Any:
 
 
 def _header_value(value: str) -> str:
-    """Without the whitespace that copying leaves at its ends; a value that no header can carry is refused."""
+    """The value without surrounding whitespace, which copying may leave. A value that no header can contain is
+    refused."""
     value = value.strip()
     if any((character < " " and character != "\t") or "\x7f" <= character <= "\x9f" for character in value):
         raise PydanticCustomError(
-            "meshd", "has a line break or another control character inside: no header can carry it"
+            "meshd", "has a line break or another control character inside, which is not allowed in a header"
         )
     if any(character > "\xff" for character in value):
-        raise PydanticCustomError("meshd", "has characters that no HTTP header can carry (is it pasted with quotes?)")
+        raise PydanticCustomError(
+            "meshd", "has characters that are not allowed in an HTTP header (was it pasted with quotes?)"
+        )
     return value
 
 
@@ -147,7 +149,7 @@ def _header_name(value: str) -> str:
 def _url(value: str) -> str:
     value = value.strip()
     if any(character <= " " or "\x7f" <= character <= "\xa0" for character in value):
-        raise PydanticCustomError("meshd", "has a blank, a line break or a control character inside")
+        raise PydanticCustomError("meshd", "has a space, a line break or a control character inside")
     return value
 
 
@@ -156,7 +158,7 @@ _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 HeaderValue = Annotated[str, AfterValidator(_header_value)]
 HeaderName = Annotated[str, AfterValidator(_header_name)]
 Key = Annotated[str, AfterValidator(_key)]
-"""For a provider or an app: it is sent in a header."""
+"""A key for a provider or an app, which is sent in a header."""
 Url = Annotated[str, AfterValidator(_url)]
 
 Duration = Annotated[
@@ -217,7 +219,7 @@ class ConnectorEntry(OpenSection):
 
 
 def read_entries(value: Any) -> Any:
-    """One id or one map stands for a list of one; an id stands for a map that names it."""
+    """Accepts one id or one map instead of a list, and an id instead of a map with a `connector`."""
     items = list(value) if isinstance(value, list | tuple) else [value]
     for item in items:
         if not isinstance(item, str | dict | ConnectorEntry):

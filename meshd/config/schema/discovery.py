@@ -24,7 +24,7 @@ class SyncConfig(Section):
     )
     on_new_model: Literal["register", "notify", "ignore"] = Field(
         default="register",
-        description="What happens to a model that appears at a provider whose models are discovered.",
+        description="What happens to a new model of a provider whose models are discovered.",
     )
     on_deprecated_model: Literal["deactivate", "notify", "ignore"] = Field(
         default="deactivate", description="What happens to a model that is no longer listed."
@@ -44,7 +44,7 @@ class HealthConfig(Section):
     method: ProbeMethod = Field(
         default="auto",
         description="How to probe: `models` lists the models (free of charge), `completion` asks for one token; "
-        "`auto` lists the models too, and where that is refused relies on what becomes of requests. "
+        "`auto` lists the models too, and if that is refused, judges by how requests end. "
         "`providers.NAME.health.method` sets it for one provider.",
     )
 
@@ -58,9 +58,11 @@ class DiscoveryConfig(Section):
     connector: Entries = Field(
         default=(),
         description="Discovery connectors of other packages: a connector id, or a list; an entry may be a map with "
-        "`connector` and its own keys. Each is asked for servers when this machine is looked at.",
+        "`connector` and its own keys. Each is asked for servers whenever this machine is scanned.",
         json_schema_extra={"shown_default": "none"},
     )
     sync: SyncConfig = Field(default=SyncConfig(), description="Model lists.")
     health: HealthConfig = Field(default=HealthConfig(), description="Probes.")
-    local: LocalConfig = Field(default=LocalConfig(), description="Servers on this machine, found by asking.")
+    local: LocalConfig = Field(
+        default=LocalConfig(), description="Servers on this machine, recognised by their answers."
+    )

@@ -1,4 +1,4 @@
-"""The section `models`: what each model can do, costs and is given."""
+"""The section `models`: what each model can do and costs, and which parameters it gets."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class ModelBatchConfig(Section):
 
 
 class FeaturesConfig(Section):
-    """None: the catalogue's row decides, else it is unknown."""
+    """None: the catalogue's row decides; without one it is unknown."""
 
     tool_calling: bool | None = Field(default=None, description="Calls tools.")
     structured_output: bool | None = Field(default=None, description="Answers to a JSON schema.")
@@ -51,13 +51,13 @@ class ConstraintsConfig(Section):
 
 
 class ModelConfig(Section):
-    """One model. A request that uses a denied feature (`false`) is never sent to it; with an undeclared one it is asked
-    after models that declare it."""
+    """One model. A request that uses a feature which the model denies (`false`) is never sent to it. If the model does
+    not declare the feature, it is asked after models that do."""
 
     provider: str = Field(
         default="",
         description="Entry of `providers` that serves it.",
-        json_schema_extra={"shown_default": "the id's vendor prefix, where it names a provider"},
+        json_schema_extra={"shown_default": "the id's vendor prefix, if it names a provider"},
     )
     model: str = Field(
         default="",
@@ -81,5 +81,5 @@ class ModelConfig(Section):
     constraints: ConstraintsConfig = Field(
         default=ConstraintsConfig(), description="Its limits.", json_schema_extra={"shown_default": "the catalogue's"}
     )
-    defaults: dict[str, Any] = Field(default={}, description="Request parameters added when the app gave none.")
-    overrides: dict[str, Any] = Field(default={}, description="Request parameters forced.")
+    defaults: dict[str, Any] = Field(default={}, description="Request parameters for requests that do not give them.")
+    overrides: dict[str, Any] = Field(default={}, description="Request parameters that replace the app's.")

@@ -1,7 +1,7 @@
 """The section `observability`: events, the request log, statistics, traces.
 
 Owns: the three sub-sections and their short forms (an id, a list, a map with `connector`).
-Must never: choose a sink if none is named; the process does, by its environment.
+Must never: choose a sink if none is named; the process does that, depending on its environment.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class StatisticsSinks(SinksSection):
     connector: Entries = Field(
         default=(),
         description="Sink that statistics are also written to: a connector id, or a list.",
-        json_schema_extra={"shown_default": "none; they are kept, for `meshctl stats`"},
+        json_schema_extra={"shown_default": "none; they are kept for `meshctl stats`"},
     )
     flush_interval: Duration = Field(default=60.0, description="Time between two flushes.")
     retention: Duration = Field(default=30 * 86400.0, description="How long statistics are kept.")

@@ -47,11 +47,11 @@ class RecoveryConfig(Section):
         default=60.0, description="First cooldown of a model set aside; doubles on each relapse."
     )
     max_cooldown: Duration = Field(default=900.0, description="Longest cooldown, unless `cooldown` itself is longer.")
-    probe_on_start: bool = Field(default=False, description="Probe its models at start.")
+    probe_on_start: bool = Field(default=False, description="Probe the pool's models at the start.")
     probe_interval: Duration | None = Field(
         default=None, description="How often models on cooldown are probed.", json_schema_extra={"shown_default": "off"}
     )
-    on_quota_reset: bool = Field(default=True, description="Bring it back when the quota resets.")
+    on_quota_reset: bool = Field(default=True, description="Bring a model back when its quota resets.")
     quota_reset_schedule: Literal["monthly", "daily_utc"] | None = Field(
         default=None, description="When the quota resets.", json_schema_extra={"shown_default": "the provider's"}
     )
@@ -84,7 +84,7 @@ class RetryConfig(Section):
 
 
 class PoolRateLimitConfig(Section):
-    threshold: Fraction = Field(default=0.9, description="Move on at this fraction of a limit.")
+    threshold: Fraction = Field(default=0.9, description="Fraction of a limit at which the next model is asked.")
     min_delta: Duration | None = Field(default=None, description="Least time between two requests to one model.")
     max_rpm: Positive | None = Field(default=None, description="Most requests a minute to one model.")
 
@@ -92,7 +92,7 @@ class PoolRateLimitConfig(Section):
 class HedgeConfig(Section):
     after: HedgeDelay | None = Field(
         default=None,
-        description="A second attempt on another model when no first byte by then: a duration, or `p95`.",
+        description="When to ask a second model as well, if the first has not begun to answer: a duration, or `p95`.",
         json_schema_extra={"shown_default": "off"},
     )
 
@@ -116,13 +116,13 @@ class SessionConfig(Section):
     key: Literal["header", "user", "app"] = Field(default="user", description="What makes two requests one session.")
     ttl: Duration | None = Field(
         default=None,
-        description="A session that had to move stays where it went until it has been quiet for that long.",
+        description="A session that had to move stays at its new model until it has been idle for this long.",
         json_schema_extra={"shown_default": "it goes back when its model does"},
     )
 
 
 class PoolConfig(Section):
-    """One pool: its members, how one is chosen, and what failure does."""
+    """One pool: its members, how one is chosen, and what happens after failures."""
 
     capability: str | None = Field(
         default=None,
@@ -137,15 +137,17 @@ class PoolConfig(Section):
         default={}, description="Features, constraints or delivery modes a member must have."
     )
     select: str | None = Field(
-        default=None, description="Membership and score by an expression over a model's attributes."
+        default=None, description="An expression over a model's attributes that decides membership, order, or both."
     )
     strategy: str = Field(
         default=DEFAULT_STRATEGY, description="Rotation policy; the short form (`round-robin`) is accepted."
     )
     model_priority: Names = Field(default=(), description="Models in order of preference.")
     provider_priority: Names = Field(default=(), description="Providers in order of preference.")
-    fallback_strategy: str | None = Field(default=None, description="Strategy when the priority list is used up.")
-    fallback_pools: Names = Field(default=(), description="Pools to try when this is exhausted.")
+    fallback_strategy: str | None = Field(
+        default=None, description="Strategy for the models that are not in a priority list."
+    )
+    fallback_pools: Names = Field(default=(), description="Pools to try when no model of this one can answer.")
     balance_mode: Literal["absolute", "relative"] = Field(
         default="relative", description="How `load-balanced` shares: evenly or by headroom."
     )

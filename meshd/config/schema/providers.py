@@ -1,4 +1,4 @@
-"""The section `providers`: which services are asked, with which key, and with what timeouts."""
+"""The section `providers`: which services are used, with which keys and timeouts."""
 
 from __future__ import annotations
 
@@ -63,7 +63,9 @@ class QuotaConfig(Section):
 class ProviderRateLimitConfig(Section):
     rpm: Positive | None = Field(default=None, description="Requests a minute; response headers override it.")
     tpm: Positive | None = Field(default=None, description="Tokens a minute; response headers override it.")
-    concurrency: Positive | None = Field(default=None, description="Requests at once, whatever response headers say.")
+    concurrency: Positive | None = Field(
+        default=None, description="Requests at once; response headers do not override it."
+    )
 
 
 class ProviderDiscoveryConfig(Section):
@@ -87,8 +89,8 @@ class ProviderHealthConfig(Section):
 class ProviderCatalogueConfig(Section):
     auto_discover: bool = Field(
         default=False,
-        description="Register every model the provider lists even where `models` names some of them. "
-        "A provider that `models` does not name offers all it lists anyway.",
+        description="Register every model that the provider lists, even if `models` has some of them. "
+        "A provider without an entry in `models` always offers all that it lists.",
     )
     refresh_interval: Duration = Field(default=3600.0, description="How often the provider's list is read again.")
 
@@ -98,7 +100,7 @@ class ErrorCodesConfig(Section):
         default=tuple(sorted(RETRYABLE_CODES)), description="Statuses worth another attempt."
     )
     non_retryable_codes: Codes = Field(
-        default=tuple(sorted(NON_RETRYABLE_CODES)), description="Statuses that will not change by asking again."
+        default=tuple(sorted(NON_RETRYABLE_CODES)), description="Statuses for which another attempt is useless."
     )
 
 
@@ -119,12 +121,12 @@ class FineTuningConfig(Section):
 class ManagedConfig(Section):
     command: str | None = Field(default=None, description="Program that serves the provider.")
     args: Names = Field(default=(), description="Its arguments.")
-    env: dict[str, str] = Field(default={}, description="Added to its environment.")
+    env: dict[str, str] = Field(default={}, description="Variables to add to its environment.")
     cwd: str | None = Field(default=None, description="Its working directory.")
-    ready: str | None = Field(default=None, description="URL path that answers once it serves.")
+    ready: str | None = Field(default=None, description="URL path that answers when the program is ready.")
     start_timeout: Duration = Field(default=60.0, description="How long it may take to become ready.")
-    idle_timeout: Duration | None = Field(default=None, description="Stopped when unused for that long.")
-    restart: bool = Field(default=True, description="Started again when it dies.")
+    idle_timeout: Duration | None = Field(default=None, description="Stop it when it has been unused for this long.")
+    restart: bool = Field(default=True, description="Start it again when it dies.")
 
 
 class ProviderConfig(OpenSection):
@@ -144,7 +146,7 @@ class ProviderConfig(OpenSection):
     )
     api_keys: tuple[Key | WeightedKey, ...] = Field(
         default=(),
-        description="Several keys, used in weighted rotation; one that gets 401 or 429 is set aside alone.",
+        description="Several keys, used in weighted rotation. A key that gets 401 or 429 is set aside alone.",
         repr=False,
     )
     base_url: Url | None = Field(

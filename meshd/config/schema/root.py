@@ -37,10 +37,12 @@ class DaemonConfig(Section):
     max_inflight: Positive = Field(default=4096, description="Requests in flight.")
     max_queue: Positive = Field(default=1024, description="Requests that wait at a provider's limit.")
     queue_timeout: Duration = Field(default=30.0, description="Longest such wait.")
-    timezone: str = Field(default="UTC", description="Whose days and months budgets and quotas are counted by.")
+    timezone: str = Field(default="UTC", description="Time zone of the days and months of budgets and quotas.")
     max_message_size: Size = Field(default=64 * 1024**2, description="Largest message.")
     request_timeout: Duration = Field(default=600.0, description="Longest a request may take, all attempts together.")
-    drain_timeout: Duration = Field(default=30.0, description="How long requests in flight may finish at shutdown.")
+    drain_timeout: Duration = Field(
+        default=30.0, description="How long requests in flight may take to finish at a shutdown."
+    )
     state_dir: str | None = Field(
         default=None,
         description="Where state is kept.",
@@ -65,7 +67,7 @@ class RootConfig(Section):
     discovery: DiscoveryConfig = Field(default=DiscoveryConfig(), description="Model lists, probes, local servers.")
     hooks: Entries = Field(
         default=(),
-        description="What sees each request between app and provider, in this order: a connector id, or a list; "
+        description="Hooks that see each request between app and provider, in this order: a connector id, or a list; "
         "an entry may be a map with `connector` and its own keys.",
     )
     connectors: ConnectorsConfig = Field(default=ConnectorsConfig(), description="Connector packages.")

@@ -1,4 +1,4 @@
-"""Connectors' own keys, for the connectors that come with the daemon.
+"""The connectors' own keys, for the connectors that come with the daemon.
 
 Owns: their types, defaults and descriptions; the registry names each by "module:attribute".
 Must never: import a connector.
@@ -21,7 +21,7 @@ class NoSettings(Section):
 
 
 class EnvStoreSettings(Section):
-    prefix: str = Field(default="", description="Prefix that makes a secret's name the variable's.")
+    prefix: str = Field(default="", description="Prefix of the variables; a secret's name follows it.")
 
 
 class DotenvStoreSettings(Section):
@@ -83,7 +83,9 @@ class LocalLlmSettings(Section):
     threads: Positive | None = Field(
         default=None, description="Threads.", json_schema_extra={"shown_default": "the machine's cores"}
     )
-    idle_timeout: Duration = Field(default=300.0, description="The child process is stopped when unused for that long.")
+    idle_timeout: Duration = Field(
+        default=300.0, description="The child process is stopped when it has been unused for this long."
+    )
     parallel: Positive = Field(default=2, description="Requests answered in parallel.")
 
 
@@ -91,7 +93,9 @@ class LocalEmbeddingsSettings(Section):
     threads: Positive | None = Field(
         default=None, description="Threads.", json_schema_extra={"shown_default": "the machine's cores"}
     )
-    idle_timeout: Duration = Field(default=300.0, description="The child process is stopped when unused for that long.")
+    idle_timeout: Duration = Field(
+        default=300.0, description="The child process is stopped when it has been unused for this long."
+    )
 
 
 class ScriptedSettings(Section):

@@ -10,7 +10,7 @@ from meshd.config.schema.base import ConnectorEntry, Duration, Entries, NotBuilt
 
 
 class SecretsConfig(OpenSection):
-    """Where secrets come from. `store` lists the stores in the order they are asked."""
+    """Where secrets come from. store: the stores, in the order in which they are asked."""
 
     store: Entries = Field(
         default=(ConnectorEntry(connector="modelmesh.env.v1"),),
@@ -19,12 +19,12 @@ class SecretsConfig(OpenSection):
         json_schema_extra={"shown_default": "modelmesh.env.v1"},
     )
     cache_ttl: Duration = Field(default=300.0, description="How long a resolved value is kept in memory.")
-    cache_enabled: bool = Field(default=True, description="Keep resolved values in memory at all.")
+    cache_enabled: bool = Field(default=True, description="Keep resolved values in memory.")
     reload_on_rotation: bool = Field(default=True, description="Resolve again when a standby provider becomes active.")
     fail_on_missing: bool = Field(
         default=False,
-        description="A missing secret is a configuration error; `false`: the provider that needs it is "
-        "left out with that reason. Unless written, `meshd --check` takes it for `true`.",
+        description="Whether a missing secret is a configuration error. With `false`, the provider that needs it is "
+        "left out. If this key is not set, `meshd --check` reports an error all the same.",
     )
 
 
@@ -41,7 +41,7 @@ class StorageConfig(OpenSection):
     sync_policy: Literal["in-memory", "sync-on-boundary", "periodic", "immediate"] = Field(
         default="periodic",
         description="When health and latency are written: `in-memory`, `sync-on-boundary`, `periodic`, `immediate`. "
-        "Spend and quota are durable whatever the policy.",
+        "Spend and quotas are durable with every policy.",
     )
     sync_interval: Duration = Field(default=5.0, description="Time between two writes of the periodic policy.")
     durability: Annotated[Literal["process", "power"], NotBuiltYet("power")] = Field(

@@ -18,7 +18,7 @@ _MISSING: Any = object()
 
 
 def describe_difference(old: Any, new: Any, old_resolved: Any, new_resolved: Any, path: Path = ()) -> list[str]:
-    """Lines from `old` to `new` (as written). The resolved forms show changes of only the environment."""
+    """The changes from `old` to `new`, as written. The resolved forms show changes that only the environment causes."""
     if isinstance(old, dict) and isinstance(new, dict):
         lines = []
         for key in dict.fromkeys([*old, *new]):

@@ -38,9 +38,9 @@ PAGE = Path("docs") / "configuration.md"
 _INTRO = """\
 # Configuration
 
-<!-- Written by `python -m meshd.config.write.docs` from the schema. Change that, not this. -->
+<!-- Written by `python -m meshd.config.write.docs` from the schema. Change the schema, not this page. -->
 
-One file, in YAML, TOML or JSON (by its ending; the shape is the same). It is looked for in this order:
+One file, in YAML, TOML or JSON, chosen by its ending; the structure is the same. It is looked for in this order:
 
 1. `meshd --config PATH`
 2. `$MESHD_CONFIG`
@@ -75,30 +75,30 @@ pools:
 ```
 
 `meshctl config validate` reports every problem at once, each with its line and what was probably meant.
-`meshctl config schema` prints the JSON Schema, which editors use to complete and check the file.
-With an invalid file the daemon does not start (exit status 78); at a reload the running configuration stays.
+`meshctl config schema` prints the JSON Schema, with which editors complete and check the file.
+With an invalid file, the daemon does not start (exit status 78), and a reload keeps the running configuration.
 
 ## Rules
 
 - **Durations**: `500ms`, `60s`, `5m`, `1h30m`, `7d`, or a number of seconds.
 - **Sizes**: `512MB` (decimal), `1GiB` (binary), or a number of bytes.
-- **Money**: USD, such as `0.15`; kept as whole billionths of a dollar, never as a float.
-- **`x-…`** at the top level is yours: not read, so that YAML's anchors have a place.
-  `x-slow: &slow {timeout: 5m, max_retries: 2}`, and `house: {<<: *slow, …}` below `providers`.
+- **Money**: USD, such as `0.15`; stored in whole billionths of a dollar, never as a float.
+- **`x-…`** at the top level is ignored, so that YAML anchors have a place:
+  `x-slow: &slow {timeout: 5m, max_retries: 2}`, then `house: {<<: *slow, …}` below `providers`.
 - **Names**: letters, digits and `. - _ / :`.
-- **`${secrets:NAME}`** in any text is a secret, taken from the stores below when the provider needs it. Its value
-  never appears in a log, an error or `meshctl config show`.
-- **`${env:NAME}`** and **`${env:NAME:-default}`** are environment variables, read when the file is read. The
-  default also stands in for an empty variable.
-- **`config:`** under a provider's or pool's name may hold its keys too; both forms mean the same.
+- **`${secrets:NAME}`** in any text stands for a secret, which is taken from the stores below when the provider needs
+  it. Its value never appears in a log, an error or `meshctl config show`.
+- **`${env:NAME}`** and **`${env:NAME:-default}`** stand for environment variables, read together with the file. The
+  default also applies if the variable is empty.
+- The keys of a provider or pool may also be written **under `config:`** below its name; both forms mean the same.
 - A key that is **not supported yet** is refused rather than ignored.
 """
 
 _SELECTION = """\
-### Which models, by what they are
+### Expressions for require and select
 
-Every member must meet `require`; of a list any one value is enough. `select` is an expression: a condition decides
-membership, a number ranks the members, higher first, and `condition and number` does both.
+Every member must meet `require`; if a key has a list, any one of its values is enough. `select` is an expression: a
+condition decides membership, a number ranks the members, highest first, and `condition and number` does both.
 
 ```yaml
 pools:
@@ -111,26 +111,29 @@ pools:
     select: error_rate < 0.2 or not known(error_rate)
 ```
 
-- Of a model: {declared}. Prices are in USD; `capabilities` are those it serves and all above them.
-- Of how it does, looked at for each request: {live}. Times are in seconds, costs in USD, `headroom` is the fraction
-  left of its rate limits; `failures` and `error_rate` are the pool's own, as `deactivation` counts them.
-- `and`, `or`, `not`, `in`, `if … else`, comparisons, `+ - * /`, lists of texts or numbers, and {functions}.
-- A comparison with something that is not known is false; `known()` and `default()` are for that.
-- A number of the first kind orders the members for the strategy. One of the second kind is the order itself, and the
-  strategy decides between equals.
+- **Declared attributes** of a model: {declared}. Prices are in USD; `capabilities` are those that it serves and all
+  above them.
+- **Live attributes**, evaluated for each request: {live}. Times are in seconds, costs in USD; `headroom` is the
+  fraction left of its rate limits; `failures` and `error_rate` are those in the pool, as `deactivation` counts them.
+- **Operators and functions**: `and`, `or`, `not`, `in`, `if … else`, comparisons, `+ - * /`, lists of texts or numbers,
+  and {functions}.
+- A comparison with an unknown value is false. `known()` and `default()` handle such values.
+- A number made of declared attributes alone orders the members for the strategy. A number with a live attribute is the
+  order itself, and the strategy decides between equals.
 """
 
 _ZERO = """\
 ## Without a file
 
-The daemon takes what the machine offers, best first:
+The daemon uses what the machine offers, in this order of preference:
 
 1. every provider whose key is in the environment or in systemd's credentials:
 {providers}
 2. every local server that answers: {servers};
-3. the embedded models, where the extra `local` is installed.
+3. the embedded models, if the extra `local` is installed.
 
-`meshctl config show` prints what it built, `meshctl config init` writes it as a commented file to start from.
+`meshctl config show` prints the resulting configuration, and `meshctl config init` writes it to a commented file that
+you can start from.
 """
 
 _SECTIONS: tuple[tuple[str, type[BaseModel], str], ...] = (
@@ -173,7 +176,8 @@ def _section(title: str, section: type[BaseModel], kind: str) -> str:
 
 
 class Setting(NamedTuple):
-    """default: as Markdown. lacks: what of it is not supported yet, as a sentence. whole: all of it."""
+    """default: as Markdown. lacks: a sentence about what is not supported yet. whole: nothing of it is supported
+    yet."""
 
     key: str
     meaning: str
@@ -183,7 +187,7 @@ class Setting(NamedTuple):
 
 
 def section_of(kind: str) -> tuple[str, type[BaseModel]]:
-    """Where connectors of this type are named: its path and its schema."""
+    """The section that names connectors of this type: its path and its schema."""
     return next((title, section) for title, section, each in _SECTIONS if each == kind)
 
 
@@ -267,7 +271,7 @@ def _connectors(kind: str) -> str:
     for spec in _builtin(kind):
         settings = spec.load_settings()
         keys = ", ".join(_setting(name, info) for name, info in settings.model_fields.items()) if settings else ""
-        keys = f"always there; `{spec.section}` configures it" if spec.section else keys
+        keys = f"always in use; `{spec.section}` configures it" if spec.section else keys
         names = f"`{spec.id}`" + "".join(f", `{alias}`" for alias in spec.aliases)
         extra = f" Needs the extra `{spec.extra}`." if spec.extra else ""
         lines.append(f"| {names} | {_cell(spec.description)}.{extra} | {_cell(keys)} |".replace("..", "."))
@@ -281,9 +285,9 @@ def _setting(name: str, info: FieldInfo) -> str:
 
 def _model_note() -> str:
     return (
-        "A request that uses what a model denies (`false`), or needs more tokens than its window, is never sent to it. "
-        "What a model does not say, and the catalogue does not know, is unknown: the model is asked after those that "
-        "declare it.\n"
+        "A request that uses a feature which a model denies (`false`), or needs more tokens than the model's window, "
+        "is never sent to it. A feature that neither the model's entry nor the catalogue declares is unknown: the "
+        "model is asked after those that declare it.\n"
     )
 
 

@@ -69,7 +69,7 @@ def _mark_unbuilt(model: type[BaseModel], definition: dict[str, Any]) -> None:
 
 
 def _add_connector_keys(definitions: dict[str, Any], definition: dict[str, Any], kind: str) -> None:
-    """Add the keys of every possible connector; the schema does not know which one is used."""
+    """Add the keys of every possible connector, since the schema cannot know which one is used."""
     for spec in default_registry().list_connectors(kind):
         settings = spec.load_settings()
         if settings is None:
@@ -86,7 +86,7 @@ def _allow_nested(definitions: dict[str, Any], name: str) -> None:
     flat = definitions[name]
     flat["properties"]["config"] = {
         "type": "object",
-        "description": "The same keys: they mean the same here and directly under the name.",
+        "description": "The same keys. They mean the same here as directly under the name.",
     }
 
 

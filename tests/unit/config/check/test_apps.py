@@ -41,7 +41,7 @@ def test_what_is_right():
         ({"default": {"match": {"uid": 1}}}, "apps.default.match", "no `match`", None),
         ({"a": {"match": {"user": f"{USER}x"}}}, "apps.a.match.user", "no user", USER),
         ({"a": {"match": {"group": f"{GROUP}x"}}}, "apps.a.match.group", "no group", GROUP),
-        ({"a": {"match": {"exe": "mail"}}}, "apps.a.match.exe", "whole path", None),
+        ({"a": {"match": {"exe": "mail"}}}, "apps.a.match.exe", "full path", None),
         ({"default": {"pools": ["chatt"]}}, "apps.default.pools[0]", "no pool", "chat"),
         ({"default": {"models": ["q.b"]}}, "apps.default.models[0]", "no model", None),
         ({"a": {"match": {"token": "x"}}}, "apps.a.match.token", "not supported yet", None),

@@ -113,7 +113,7 @@ def test_a_key_at_the_wrong_level_is_recognised() -> None:
 
 def test_names() -> None:
     assert found({"pools": {"my pool": {"capability": "ocr"}}}) == [
-        "pools.my pool: a name may hold letters, digits and . - _ / : only"
+        "pools.my pool: a name may contain only letters, digits and . - _ / :"
     ]
 
 

@@ -151,7 +151,7 @@ def told(text: str, format: str = "yaml", **environ: str) -> str:
         ("daemon:\n\u00a0\u00a0log_level: debug\n", "yaml", "non-breaking space"),
         ("daemon:\n  log_level: debug\u00a0\n", "yaml", "non-breaking space"),
         ("daemon:\n  watch: true\n  log_level：debug\n", "yaml", "full-width colon"),
-        ("daemon:\n  socket: a: b\n", "yaml", "mesh:2: is not valid YAML: a colon where none may be"),
+        ("daemon:\n  socket: a: b\n", "yaml", "mesh:2: is not valid YAML: a colon in the wrong place"),
         ("daemon:\n  socket: @run\n", "yaml", "put the value in quotes"),
         ("[daemon]\nlog_level = “debug”\n", "toml", "line 2 has a typographic quote"),
         ("{“daemon”: {}}", "json", "line 1 has a typographic quote"),
