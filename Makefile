@@ -1,19 +1,19 @@
 # make run      install, start the daemon, ask a real model a question
 # make help     everything else
 #
-# Everything is installed into .venv; a stamp file there says for which pyproject.toml, so that nothing is
-# installed twice.
+# Everything is installed into .venv. A stamp file there records that, so that make installs again only when
+# pyproject.toml has changed.
 
 VENV := .venv
 PY := $(VENV)/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check --quiet
 PYTHON ?= python3
 
-# As it was typed: a $ in it is a $.
+# Taken literally, so that make does not expand a $ in the prompt.
 override PROMPT := $(value PROMPT)
 export PROMPT
 
-# What people read.
+# The files whose text is checked for spelling and wording.
 TEXTS := README.md CHANGELOG.md SECURITY.md Makefile docs meshd client systemd
 
 .DEFAULT_GOAL := help
@@ -27,10 +27,10 @@ run: $(VENV)/.installed-run ## install, start meshd, ask a question, stay until 
 	@if [ -n "$$PROMPT" ]; then exec $(PY) -m meshd.cli.setup.quickstart --prompt="$$PROMPT"; \
 	else exec $(PY) -m meshd.cli.setup.quickstart; fi
 
-# Branches of routing/ are covered to 95 % or the run fails. The weights are fetched once, before tests that run side
-# by side would all fetch them; offline, only the tests of the local language model fail. Servers that others wrote are
-# installed once, each by itself; what cannot be installed is skipped. Daemons start by the hundred: with bytecode, in
-# half the time.
+# The run fails if less than 95 % of the branches in routing/ are covered. The weights are fetched first, so that parallel
+# tests do not each fetch them; without a network, only the tests of the local language model fail. Third-party servers
+# are installed once, each separately; tests of those that cannot be installed are skipped. The tests start hundreds of
+# daemons, which takes half the time with bytecode.
 test: export PYTHONDONTWRITEBYTECODE :=
 test: $(VENV)/.installed-dev ## the whole test suite, in parallel
 	@$(PY) -m meshd.cli pull smollm2-135m --dir .cache/models --json >/dev/null || true
@@ -62,16 +62,17 @@ clean: ## remove what was installed and built
 	@rm -rf $(VENV) $(VENV)-conformance .cache build dist
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# The engines of the embedded models are fetched by quickstart, beside the weights: the first answer waits for no more
-# than it needs. uv is several times as fast as pip; where it cannot be had, or does not know pip's index, pip does it.
-# Of what they say, a line for each of 50 packages is left out. The stamp says whether it went well: a pipe does not.
+# quickstart fetches the engines of the embedded models together with the weights, so that the first answer does not wait
+# for all of them. uv is several times as fast as pip; pip is used if uv cannot be installed or does not know pip's index.
+# sed leaves out the line that they print for each of 50 packages. The stamp tells whether the installation succeeded,
+# because the exit status of a pipe does not.
 $(VENV)/.installed-run: pyproject.toml | $(PY)
 	@echo "== installing meshd into $(VENV)"
 	@rm -f $@
 	@{ { $(PIP) install uv 2>/dev/null && $(PY) -m uv pip install --python $(PY) -e '.[daemon]' \
 	  || $(PY) -m pip --disable-pip-version-check install -e '.[daemon]'; } && touch $@; } 2>&1 \
 	  | sed -u -E '/^ [-+~] |^Collecting |^Requirement already |^ *Using cached /d'
-	@[ -e $@ ] || { echo '== meshd could not be installed, for the reason above; pip needs a package index it can reach'; exit 1; }
+	@[ -e $@ ] || { echo '== meshd could not be installed, for the reason above; pip needs a package index that it can reach'; exit 1; }
 
 $(VENV)/.installed-dev: pyproject.toml | $(PY)
 	@echo "== installing meshd and its tests into $(VENV)"
