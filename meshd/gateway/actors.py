@@ -1,6 +1,6 @@
 """How the gateway reaches the daemon's other actors and the background.
 
-Must never: be waited for during a request, except to renew a refused key.
+Must never: make a request wait, except to renew a refused key.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ Tell = Callable[[str, messages.Message], None]
 
 @dataclass(frozen=True, slots=True)
 class Actors:
-    """tell: puts a message in an actor's mailbox. ask: and waits for its answer (name, message, seconds). spawn: runs a
-    coroutine in the background."""
+    """tell: puts a message into an actor's mailbox. ask: does that and awaits the answer (name, message, seconds).
+    spawn: runs a coroutine in the background."""
 
     tell: Tell
     ask: Callable[[str, messages.Message, float], Awaitable[Any]]

@@ -1,7 +1,7 @@
-"""Which app a caller is, by the configuration in use.
+"""Which app a caller is, according to the running configuration.
 
 Owns: the order of the matches, an app's names, and who is an administrator.
-Must never: do I/O (names were looked up when the generation was made), or count what an app uses.
+Must never: do I/O (names were looked up when the generation was made), or count usage.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from modelmesh.errors import AccessDeniedError
 from modelmesh.wording import short, told
 
 REMEMBERED = 4096
-"""Callers, and labels with the time they were last seen."""
+"""How many callers are remembered, and how many labels with the time at which they were last seen."""
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """spec: what it may do. account: the name its use is limited under: the matched entry, else `default`, one account
-    for all the rest, since a process may call itself what it likes. label: its name in statistics."""
+    """spec: what it may do. account: the entry of `apps` whose limits apply: the matched one, else `default`. All
+    others share that one account, since a process may give itself any name. label: its name in statistics."""
 
     spec: AppSpec
     account: str
@@ -32,8 +32,8 @@ class Identity:
 
 
 class AppMatcher:
-    """For one running configuration. before: the previous one's, whose times of last use are kept. remembered: how many
-    callers, and labels."""
+    """Matches callers for one running configuration. before: the matcher of the previous one, whose times of last use
+    are kept. remembered: how many callers, and labels."""
 
     def __init__(
         self,
@@ -53,8 +53,7 @@ class AppMatcher:
         self.last_seen: dict[str, float] = before.last_seen if before is not None else {}
 
     def identify(self, caller: Caller, at: float | None = None) -> Identity:
-        """The caller's app: the first entry whose match holds, else `default`. at: UTC s of a request, which is
-        noted."""
+        """The caller's app: the first entry that matches, else `default`. at: UTC s of a request, which is recorded."""
         found = self._known.get(caller)
         if found is None:
             if len(self._known) >= self._remembered:
@@ -67,7 +66,7 @@ class AppMatcher:
         return found
 
     def named(self, name: str) -> Identity | None:
-        """The configured app of that name, or an app without an entry that has asked before; None if there is none."""
+        """The configured app of that name, or an app without an entry that has sent requests before; else None."""
         spec = self._default if name == DEFAULT_APP else self._apps.get(name)
         if spec is None:
             return Identity(self._default, DEFAULT_APP, name) if name in self.last_seen else None
@@ -105,7 +104,7 @@ class AppMatcher:
         )
 
     def is_admin(self, caller: Caller) -> bool:
-        """Root, the daemon's own user, or an app that the configuration makes one."""
+        """Whether the caller is root, the daemon's own user, or an app with `admin: true`."""
         return caller.uid in (0, self._own_uid) or self.identify(caller).spec.admin
 
     def _match(self, caller: Caller) -> Identity:
@@ -113,10 +112,10 @@ class AppMatcher:
             if match.holds(caller, self._own_uid):
                 return Identity(self._apps[match.app], match.app, match.app)
         name = caller.app
-        # It chose that name itself, and must not appear in the configured app's statistics.
+        # A process chooses this name itself, so it must not appear under the configured app in statistics.
         label = f"{name} (uid {caller.uid})" if name in self._apps or name == DEFAULT_APP else name
         return Identity(self._default, DEFAULT_APP, label)
 
 
 _LONGEST_NAME = 100  # characters of a model's name in a body
-_NAMED = 10  # allowed names in a message; the error has them all
+_NAMED = 10  # allowed names in a message; the error's field has all of them

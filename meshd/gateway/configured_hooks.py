@@ -13,13 +13,13 @@ from modelmesh.errors import ConfigurationError
 
 
 def hooks_of(config: MeshConfig) -> tuple[list[tuple[str, Hook]], list[str]]:
-    """By name, in the order of the configuration; and why some cannot be made."""
+    """The hooks by name, in the order of the configuration; and why some cannot be made."""
     made: dict[str, Hook] = {}
     faults: list[str] = []
     for index, entry in enumerate(config.hooks):
         id = entry.connector
         try:
-            # A connector may be there twice, with other settings.
+            # A connector may be listed twice, with different settings.
             made[id if id not in made else f"{id} (hooks[{index}])"] = make_connector(HOOK, id, entry.settings)
         except (ConfigurationError, ValueError) as error:
             faults.append(f"hooks[{index}]: {error}")

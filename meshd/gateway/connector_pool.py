@@ -1,4 +1,4 @@
-"""The connectors in use: created when first needed, kept while their settings stay, closed when unused.
+"""The connectors in use: created when first needed, kept while their settings stay the same, closed when unused.
 
 Owns: provider instances, across generations.
 Must never: close a connector under a request that uses it.
@@ -23,8 +23,8 @@ logger = logging.getLogger("meshd.gateway")
 
 
 class _Held:
-    """A connector and the number of its users. It is its own lease: entering and leaving count, and secrets in failures
-    are masked."""
+    """A connector and the number of its users. It is its own lease: it counts who enters and leaves, and masks secrets
+    in failures."""
 
     __slots__ = ("_close", "provider", "stale", "users")
 
@@ -39,7 +39,7 @@ class _Held:
         return self.provider
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        failure = getattr(error, "failure", error)  # of a stream that broke
+        failure = getattr(error, "failure", error)  # the failure inside the exception of a broken stream
         if isinstance(failure, ProviderFailure):
             self.provider.credentials.clean(failure)
         self.users -= 1
@@ -47,7 +47,7 @@ class _Held:
             self._close(self.provider)
 
     def retire(self) -> None:
-        """Its settings are gone: close it as soon as it is unused."""
+        """Its settings have changed: close it as soon as it is unused."""
         self.stale = True
         if not self.users:
             self._close(self.provider)
@@ -64,8 +64,8 @@ class ConnectorPool:
         self._closing: set[asyncio.Task[None]] = set()
 
     def replace(self, settings: Mapping[str, ProviderSettings]) -> None:
-        """Use these settings from now on. A connector whose settings changed or went is closed when the last request
-        that uses it has ended."""
+        """Use these settings from now on. A connector whose settings changed or were removed is closed when the last
+        request that uses it has ended."""
         stale = [name for name, known in self._settings.items() if settings.get(name) != known]
         self._settings = dict(settings)
         self._credentials = {name: self._credentials.get(name) or Credentials() for name in settings}
@@ -77,7 +77,8 @@ class ConnectorPool:
                 held.retire()
 
     def lease(self, name: str) -> AbstractContextManager[Provider]:
-        """A provider's connector, which stays open within. Raises ProviderFailure if it cannot be created."""
+        """A provider's connector, which stays open within the context. Raises ProviderFailure if it cannot be
+        created."""
         held = self._held.get(name)
         if held is None:
             held = self._held[name] = _Held(self._make(name), self._close_soon)
@@ -95,12 +96,12 @@ class ConnectorPool:
             return {}
         try:
             said = msgspec.json.decode(msgspec.json.encode(made.describe()), type=dict[str, Any])
-        except Exception as error:  # a connector's bug, or what no JSON can say
+        except Exception as error:  # a connector's bug, or a value that JSON cannot represent
             said = {"error": f"the connector cannot describe itself: {type(error).__name__}"}
         return dict(self.shown(name, said))
 
     def shown(self, name: str, told: Any) -> Any:
-        """A text about a provider, or a structure of texts, without its secrets."""
+        """A text about a provider, or a structure of texts, without the provider's secrets."""
         known = self._credentials.get(name)
         return known.value(told) if known is not None else told
 

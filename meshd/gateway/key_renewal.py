@@ -32,7 +32,7 @@ class KeyRenewal:
         self._asking: dict[str, asyncio.Task[None]] = {}
 
     def configure(self, secrets: Mapping[str, tuple[str, ...]]) -> None:
-        """secrets: provider → the names of its secrets, where they may be replaced while it runs."""
+        """secrets: provider → the names of its secrets, if they may be replaced while the daemon runs."""
         self._secrets = secrets
 
     async def renewed(
@@ -48,7 +48,7 @@ class KeyRenewal:
         if found is None and self._secrets.get(refused.name):
             joined = await self._ask(refused.name, deadline - clock.now())
             found = self._replacement(refused, key)
-            if found is None and joined:  # that check may have been before this key was replaced
+            if found is None and joined:  # the shared check may have been made before this key was replaced
                 await self._ask(refused.name, deadline - clock.now())
                 found = self._replacement(refused, key)
         return found
@@ -89,7 +89,7 @@ class KeyRenewal:
 
 
 def successor(refused: ProviderSettings, current: ProviderSettings, key: str) -> str:
-    """The key of several that replaced the refused one."""
+    """The key that replaced the refused one, for a provider with several."""
     if not key or key in current.api_keys:
         return key
     before, now = list(refused.api_keys), list(current.api_keys)

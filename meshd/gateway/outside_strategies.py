@@ -26,7 +26,7 @@ SetAside = Callable[[str, str, str], None]
 
 
 class OutsideStrategies:
-    """set_aside: called when one cannot go on."""
+    """set_aside: called when a strategy has failed."""
 
     def __init__(self, set_aside: SetAside) -> None:
         self._set_aside = set_aside
@@ -37,7 +37,7 @@ class OutsideStrategies:
         return tuple(self._made(table)[1])
 
     def commit(self, table: RoutingTable, pipeline: Pipeline) -> None:
-        """The strategies of this table order its pools from now on."""
+        """From now on, the strategies of this table order its pools."""
         made, faults = self._made(table)
         for fault in faults:  # none, if the objections were asked for
             logger.error("%s", fault)
@@ -45,7 +45,7 @@ class OutsideStrategies:
             self._known[id] = strategy = OutsideStrategy(pipeline, partial(self._report, id))
             pipeline.add_strategy(id, strategy)
         for id, strategy in self._known.items():
-            # One that is not in this table stays, for requests that began with the former one.
+            # A strategy that is not in this table stays, for requests that began with the previous table.
             strategy.use(made.get(id, {}))
 
     def _made(self, table: RoutingTable) -> tuple[dict[str, dict[str, Strategy]], list[str]]:

@@ -61,7 +61,7 @@ COUNTERS_EVERY = 5.0  # s between two saves of counters that changed
 
 
 class Router:
-    """before: a former life, which crashed; this one carries on where it did."""
+    """before: an earlier life, which crashed; this one continues its work."""
 
     def __init__(self, registry: ConnectorRegistry, actors: Actors, before: Router | None = None) -> None:
         self._actors = actors
@@ -166,7 +166,7 @@ class Router:
             await self.cache.answer(request, inference.target.pool, lookup, inference.answer, inference.served)
 
     def _offers(self, request: Request, operation: OperationSpec) -> bool:
-        """Whether there is a model for it, or another error than that there is none."""
+        """Whether the table has a model for it, or another error than a missing model."""
         try:
             return any(pool.members for pool in arrival.begin(self.runtime, request, operation).plan.pools)
         except MeshError as error:
@@ -182,7 +182,7 @@ class Router:
         self.runtime.publisher.event(EventType.STRATEGY_SET_ASIDE, "error", {"pool": pool}, why, {"strategy": strategy})
 
     def use_hooks(self, hooks: Iterable[tuple[str, Hook]]) -> None:
-        """From now on, until another configuration: by name, in this order. Requests in flight keep theirs."""
+        """Use these hooks, by name and in this order, until the next configuration. Requests in flight keep theirs."""
         chain = HookChain(hooks, self._hook_failed, self.runtime.outcomes.request_ended)
         self.hooks = chain if chain else None
 
@@ -192,12 +192,12 @@ class Router:
     # -- state ----------------------------------------------------------------------------------------
 
     def restore(self, restored: messages.RestoredState) -> None:
-        """Take up where an earlier life ended."""
+        """Continue where an earlier life ended."""
         self.runtime.publisher.restore(restored.tables)
         self.admission.interrupt(restored.begun | restored.answered)
 
     def every_few_seconds(self) -> None:
-        """Save, expire and end what no request would notice."""
+        """Save counters, and drop what has expired, outside of any request."""
         wall_clock.follow(self.runtime.state, clock.ahead())
         self.save_counters()
         self.runtime.publisher.wake()
@@ -278,7 +278,7 @@ class Router:
     # -- the end --------------------------------------------------------------------------------------
 
     async def drain(self, timeout: float) -> int:
-        """Accept nothing new and let requests in flight end; how many did not in time."""
+        """Accept nothing new and let requests in flight end. Returns how many did not end in time."""
         self.admission.draining = True
         for frontend in self._frontends:
             frontend.drain(draining().message, timeout)
@@ -306,7 +306,7 @@ def _limits(settings: DaemonConfig) -> Limits:
 
 
 def _renewable(generation: RunningConfig) -> dict[str, tuple[str, ...]]:
-    """Provider → the names of its secrets, where a refused key may be looked for again."""
+    """Provider → the names of its secrets, if a refused key may have been replaced at its source."""
     configured = generation.config.providers
     return {
         name: names

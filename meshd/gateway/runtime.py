@@ -1,4 +1,4 @@
-"""What a request may use of the router: the configuration in use, the live state, and what is told of its attempts.
+"""What a request may use of the router: the running configuration, the live state, and where its attempts are reported.
 
 Must never: know a request, or who answers one.
 """
@@ -23,7 +23,7 @@ from meshd.spend.journal import JournalWriter
 @dataclass(slots=True)
 class Runtime:
     """config (None before the first), table and apps are replaced at a reload; a request keeps the table that it began
-    with. ledger: records that an attempt may cost something, before it leaves, and what it did cost."""
+    with. ledger: records, before an attempt is sent, what it may cost, and afterwards what it did cost."""
 
     state: MeshState
     pipeline: Pipeline

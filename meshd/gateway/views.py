@@ -121,7 +121,7 @@ class View:
         }
 
     def failing(self, models: Iterable[ModelSpec]) -> list[dict[str, Any]]:
-        """Of these, the models whose every request has failed of late."""
+        """The models among these whose recent requests have all failed."""
         return [
             {"id": model.id, "provider": model.provider, **self._failures(model)}
             for model in models
@@ -200,7 +200,7 @@ class View:
 
 
 def _nothing_there(known: ProviderState) -> str:
-    """A server without any of the paths is probably not the intended one."""
+    """Whether every request gets a 404: a server without any of the paths is probably not the intended one."""
     return "every request gets a 404: nothing is at this path; check base_url" if known.answering == "nothing" else ""
 
 
@@ -220,7 +220,7 @@ def headroom_map(headroom: Headroom) -> dict[str, Any]:
 
 
 def allowance_map(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A row of `Accounts.standing`, with money in USD. pool: of a member."""
+    """A row of `Accounts.standing`, with money in USD. pool: for a member's limit."""
     pool, _, model = row["name"].partition("\0") if row["scope"] == "member" else ("", "", row["name"])
     return {
         "scope": row["scope"],

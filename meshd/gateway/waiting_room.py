@@ -22,23 +22,23 @@ _SOONEST = 0.001  # s; a limit that frees up at this very instant must not make 
 
 
 _UNKNOWN = 5.0  # s to wait for a model that has never answered: it may be misconfigured
-_HEARD = 0.2  # s at most before its deadline, at which a request is told why no model could answer
+_HEARD = 0.2  # s before its deadline, at most, at which a request gets the reason why no model could answer
 
 
 class WaitingRoom:
-    """max_queue, queue_timeout: asked each time, as a reload may change them."""
+    """max_queue, queue_timeout: functions, because a reload may change the values."""
 
     def __init__(self, max_queue: Callable[[], int], queue_timeout: Callable[[], float]) -> None:
         self.queue = FairQueue()
         self._max_queue = max_queue
         self._queue_timeout = queue_timeout
         self._timer: asyncio.Handle | None = None
-        self._timer_at = 0.0  # which uvloop's handle does not know if it is due at once
+        self._timer_at = 0.0  # kept here because uvloop's handle does not know the time of a timer that is due at once
         self._soon: asyncio.Handle | None = None
 
     def step(self, plan: RequestPlan, now: float) -> AttemptStep | Wait | GiveUp:
-        """The plan's next step: after waiting requests that could continue now, and behind its own app's requests that
-        wait for the same."""
+        """The plan's next step. Waiting requests that can continue now go first, and so do requests of the same app
+        that wait for the same models."""
         if len(self.queue):
             if self._soon is not None:
                 self._serve()
@@ -47,8 +47,8 @@ class WaitingRoom:
         return plan.next(now)
 
     def freed(self) -> None:
-        """There may be room: waiting requests may continue. Once for all that ends in the same turn of the loop,
-        without delaying the answer that just ended."""
+        """There may be room for waiting requests. They are tried once for everything that ends in the same turn of the
+        loop, after the answer that just ended."""
         if len(self.queue) and self._soon is None:
             self._soon = asyncio.get_running_loop().call_soon(self._serve)
 
@@ -59,10 +59,10 @@ class WaitingRoom:
         self.queue.serve()
 
     async def wait(self, plan: RequestPlan, wait: Wait) -> AttemptStep | GiveUp:
-        """The step that comes after the wait. Cancelled, it leaves nothing reserved."""
+        """The step after the wait. If it is cancelled, nothing stays reserved."""
         began = time.monotonic()
         longest, until_deadline = self._queue_timeout(), max(plan.deadline - clock.now(), 0.0)
-        if wait.resting:  # the whole wait for resting models, which leaves time to tell the app why
+        if wait.resting:  # limits the whole wait for models on standby, to leave time for telling the app why
             if not wait.known:
                 longest = min(longest, _UNKNOWN)
             longest = min(longest - (clock.now() - plan.arrived), until_deadline - min(_HEARD, until_deadline / 10))
@@ -79,7 +79,7 @@ class WaitingRoom:
                 return True
             try:
                 step = plan.next(clock.now())
-            except Exception as bug:  # its own, not that of the request that made room
+            except Exception as bug:  # of the waiting request, not of the one that made room
                 got_on.set_exception(bug)
                 return True
             if isinstance(step, Wait):
@@ -97,14 +97,14 @@ class WaitingRoom:
             with Timeout(min(longest, until_deadline)):
                 return await asyncio.shield(got_on)
         except TimeoutError:
-            if got_on.done():  # in the very same turn of the loop
+            if got_on.done():  # in the same turn of the loop
                 return got_on.result()
             if until_deadline <= longest:  # timers may be early by a part of a millisecond
                 step = plan.next(max(clock.now(), plan.deadline))
                 assert isinstance(step, GiveUp), "the deadline has passed"
                 return step
             if not latest.resting:
-                step = plan.next(clock.now())  # those behind others do not know yet what all of them wait for
+                step = plan.next(clock.now())  # a request behind others does not know yet what all of them wait for
                 if not isinstance(step, Wait):
                     return step
                 latest = step
@@ -120,7 +120,7 @@ class WaitingRoom:
         finally:
             self.queue.remove(waiter)
             if not got_on.done():
-                self.freed()  # a request behind it may need less
+                self.freed()  # a request behind this one may need less
 
     def close(self) -> None:
         for handle in (self._timer, self._soon):
@@ -128,7 +128,7 @@ class WaitingRoom:
                 handle.cancel()
 
     def _try_again(self, until: float | None) -> None:
-        """At that time (UTC s), or sooner if another request's time comes first."""
+        """Try again at that time (UTC s), or sooner if another request's time comes first."""
         if until is None:
             return
         loop = asyncio.get_running_loop()

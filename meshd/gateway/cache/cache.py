@@ -1,6 +1,6 @@
 """The exact-match cache: kept answers, and requests in flight that others wait for.
 
-Owns: what is kept, for how long and in how many bytes; and that the same request is asked once at a time.
+Owns: what is kept, for how long and in how many bytes; and that identical requests at the same time are sent once.
 Must never: decide what may be kept (`routing/request/cache_key.py`), let a request fail because another did, or be
 written to a disk.
 
@@ -33,16 +33,16 @@ from modelmesh.errors import MeshError, RequestCancelledError, RequestTimeoutErr
 logger = logging.getLogger("meshd.gateway")
 
 LARGEST_SHARE = 4  # no answer takes more than this part of a pool's max_size
-HELD_BYTES = 1024**2  # of a stream that may wait for slow followers, if kept answers have to be smaller
-ENTRY_BYTES, CHUNK_BYTES = 1024, 64  # of memory beside the answer itself
-_FOLLOWED = 2  # failed flights that a request follows before it asks by itself
-_PAUSE = 64  # chunks delivered before other requests get their turn
+HELD_BYTES = 1024**2  # bytes of a stream held for slow followers, if kept answers have to be smaller
+ENTRY_BYTES, CHUNK_BYTES = 1024, 64  # bytes of memory in addition to the answer itself
+_FOLLOWED = 2  # failed requests that a request follows before it is sent itself
+_PAUSE = 64  # chunks delivered before other tasks may run
 _LANDING = 2.0  # s that a request may take to notice its deadline
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A kept answer: `body` with its headers, or a stream's `chunks` and `usage` (OpenAI's map). mesh: as its own app
+    """A kept answer: `body` with its headers, or a stream's `chunks` and `usage` (OpenAI's map). mesh: as the first app
     got it. at: monotonic seconds."""
 
     body: bytes | None
@@ -64,7 +64,7 @@ class Entry:
 
 @dataclass(slots=True)
 class Shelf:
-    """One pool's answers. When it is full, the user who holds most loses the least recently used."""
+    """One pool's answers. If it is full, the user with the most loses the least recently used one."""
 
     policy: CachePolicy
     entries: dict[bytes, Entry] = field(default_factory=dict)
@@ -78,7 +78,7 @@ class Shelf:
         return self.shares.size
 
     def kept(self, key: bytes, now: float) -> Entry | None:
-        """Without marking it as used."""
+        """The kept answer, without marking it as used."""
         entry = self.entries.get(key)
         return None if entry is None or self._expired(entry, now) else entry
 
@@ -121,9 +121,9 @@ Run = Callable[[Reply], Awaitable[bool]]
 
 
 class ResponseCache:
-    """For all pools. spawn: runs a coroutine in the background. clock: monotonic seconds.
+    """The cache of all pools. spawn: runs a coroutine in the background. clock: monotonic seconds.
 
-    A model that is asked for by its own name counts in the pool whose policies it has.
+    A request for a model by its own name belongs to the pool whose policies apply to it.
     """
 
     def __init__(
@@ -141,8 +141,8 @@ class ResponseCache:
     # -- policy ---------------------------------------------------------------------------------------
 
     def configure(self, table: RoutingTable) -> None:
-        """Policies from now on. Answers are dropped if their model was removed, changed, or cannot be reached from the
-        pool; requests in flight are no longer followed or kept."""
+        """Use these policies from now on. Answers of models that were removed or changed, or are no longer in reach of
+        the pool, are dropped; requests in flight are no longer followed or kept."""
         before, self._table = self._table, table
         self._homes.clear()
         self._flights.clear()
@@ -163,7 +163,7 @@ class ResponseCache:
         self._shelves = shelves
 
     def sweep(self) -> None:
-        """Drop what has expired. To be called now and then; expired answers are never used."""
+        """Drop expired answers, which are never used. Call it now and then."""
         now = self._clock()
         for shelf in self._shelves.values():
             shelf.sweep(now)
@@ -176,8 +176,8 @@ class ResponseCache:
                     shelf.drop(key)
 
     def statistics(self) -> dict[str, dict[str, int]]:
-        """Pool → what it keeps (entries, bytes, max_size), and how requests fared since the start. hits: answered from
-        the cache; coalesced: with another request's answer; misses: asked."""
+        """Pool → what it keeps (entries, bytes, max_size), and counts since the start. hits: requests answered from the
+        cache; coalesced: with another request's answer; misses: by a model."""
         return {
             name: {
                 "entries": len(shelf.entries),
@@ -191,7 +191,7 @@ class ResponseCache:
         }
 
     def age(self, pool: str, lookup: Lookup) -> float | None:
-        """Age in seconds of the answer that such a request would get now; None if it would be asked."""
+        """Age in seconds of the answer that such a request would get now; None if a model would be asked."""
         shelf, now = self._shelf(pool), self._clock()
         entry = None if shelf is None or not lookup.read else shelf.kept(lookup.key, now)
         return None if entry is None else now - entry.at
@@ -201,11 +201,10 @@ class ResponseCache:
     async def answer(
         self, request: Request, pool: PoolSpec, lookup: Lookup | None, run: Run, served: Callable[[Served], None]
     ) -> None:
-        """Answer a request: with a kept answer, with one that is in flight, or by asking.
-
-        run(reply) asks, answers to that reply in any case, and says whether the answer may be kept. It may be given
-        another reply than the request's own, in a task of its own that continues when the request's app has left.
-        served: called once for a request that `run` was not called for.
+        """Answer a request: with a kept answer, with one that is in flight, or by asking a model. run(reply) asks a
+        model, always answers to that reply, and returns whether the answer may be kept. It may get another reply than
+        the request's own, and run in a task that continues after the request's app has disconnected. served: called
+        once for a request for which `run` was not called.
 
         Raises CancelledError, ClientGone, and what `run` raises.
         """
@@ -241,7 +240,7 @@ class ResponseCache:
             ending.whole(entry.body, entry.headers, entry.usage)
 
     async def _follow(self, request: Request, flight: SharedRequest, served: Callable[[Served], None]) -> bool:
-        """Whether that answered the request; if not, nothing has reached its app."""
+        """Returns whether that answered the request; if not, nothing has reached its app."""
         with _Ending(request, served, {"coalesced": True}) as ending, flight.read() as reader:
             while True:
                 with Timeout(request.deadline.left()):
@@ -254,9 +253,7 @@ class ResponseCache:
                 ending.mesh = {**_told(flight.mesh), "coalesced": True}
                 ending.whole(flight.body, flight.headers, flight.usage)
             elif reader.taken:
-                ending.failed(
-                    StreamInterrupted("The request that this one shared its answer with was broken off; ask again.")
-                )
+                ending.failed(StreamInterrupted("The request whose answer this one shared was cut off; ask again."))
             else:
                 return False
         return True
@@ -290,7 +287,7 @@ class ResponseCache:
             reply.error(flight.error or RequestCancelledError("The request was cancelled."))
 
     async def _fly(self, flight: SharedRequest, uid: int, pool: str, key: bytes, run: Run) -> None:
-        """uid: of the app that started it, whose share of the shelf the answer takes."""
+        """uid: the user whose app started it, and whose share of the shelf the answer counts towards."""
         try:
             keep = await run(SharedReply(flight))
         except Exception as error:
@@ -303,7 +300,7 @@ class ResponseCache:
             shelf.put(key, entry, uid)
 
     def _landed(self, flight: SharedRequest, key: bytes) -> None:
-        """The task has ended, in any way: requests no longer wait for it."""
+        """Called when the task has ended in any way: requests no longer wait for it."""
         flight.close()
         if flight.bug is not None and flight.orphaned:
             logger.error("a shared request failed after its app had left", exc_info=flight.bug)
@@ -319,7 +316,7 @@ class ResponseCache:
 
 
 class _Ending:
-    """Reports the end of a request that was answered without asking, once."""
+    """Reports, once, the end of a request that was answered without asking a model."""
 
     def __init__(self, request: Request, served: Callable[[Served], None], mesh: dict[str, Any]) -> None:
         self._request = request
@@ -332,7 +329,9 @@ class _Ending:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> bool:
         if isinstance(error, TimeoutError):
             self.failed(
-                RequestTimeoutError("No whole answer came before the deadline; ask again, or give it a longer timeout.")
+                RequestTimeoutError(
+                    "The answer was not complete before the deadline; ask again, or set a longer timeout."
+                )
             )
             return True
         if isinstance(error, asyncio.CancelledError):
@@ -364,19 +363,19 @@ async def _take(reply: Reply, flight: SharedRequest, reader: Reader, task: async
             await reply.chunk(data)
             flight.took(reader)
     except TimeoutError:
-        # The app took nothing until its deadline, which is the request's too: the request reports what was wrong.
+        # The app read nothing until its deadline, which is the request's as well: the request reports that.
         await asyncio.wait({task}, timeout=_LANDING)
         raise
 
 
 def _told(mesh: dict[str, Any]) -> dict[str, Any]:
-    """The `mesh` map of an answer that its app did not pay for."""
+    """The `mesh` map of an answer that cost its app nothing."""
     who: dict[str, Any] = {name: mesh[name] for name in ("pool", "model", "provider") if name in mesh}
     return {**who, "routing_time": 0.0, "queue_time": 0.0, "cost": 0.0, "cached": True}
 
 
 def _reached(pool: PoolSpec, table: RoutingTable) -> set[str]:
-    """The models of a pool and of its fallback pools."""
+    """The models of a pool and its fallback pools."""
     names: list[str] = [pool.name]
     models: set[str] = set()
     for name in names:

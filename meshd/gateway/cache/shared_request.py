@@ -1,12 +1,11 @@
-"""An answer in flight for several apps that asked for the same.
-
-Owns: what has come of the answer, how far each app has read it, and when no app wants it any more.
+"""An answer in flight for several apps that sent the same request. Owns: how much of the answer has come, how far each
+app has read it, and whether any app still reads it.
 Must never: end because one app of several leaves, or hold an unbounded amount for a slow one.
 
 The request runs in a task of its own, with a `SharedReply` instead of its app's own; the app that started it is
-one reader among others. It continues while there is one, so no app loses its answer when another leaves, and is
-cancelled when the last leaves. The provider is read as fast as the fastest reader; once more than `limit` waits for
-slow ones, as fast as the slowest.
+one reader among others. It continues while there is a reader, so that no app loses its answer when another leaves; when
+the last one leaves, it is cancelled. The provider is read as fast as the fastest reader; once more than `limit` waits
+for slow ones, as fast as the slowest.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from meshd.host.awake import Timeout
 from modelmesh.errors import MeshError
 
 AHEAD = 8
-"""Chunks that may have come and not been read by any app."""
+"""How many chunks may be waiting that no app has read."""
 
 
 class Reader:
@@ -53,7 +52,7 @@ class SharedRequest:
         self.mesh: dict[str, Any] = {}
         self.error: MeshError | None = None
         self.bug: Exception | None = None
-        self.orphaned = False  # its own app has left
+        self.orphaned = False  # the app that started it has disconnected
         self.whole = False
         self.over = False
         self.deadline = deadline
@@ -65,7 +64,7 @@ class SharedRequest:
     # -- from the provider's side ---------------------------------------------------------------------
 
     async def put(self, data: bytes) -> None:
-        """One chunk, when there is room for it. Raises TimeoutError at the deadline."""
+        """Add one chunk, when there is room for it. Raises TimeoutError at the deadline."""
         self.deadline.begun()
         while not self.over and self._full():
             self._taken.clear()
@@ -78,14 +77,14 @@ class SharedRequest:
     def finish(
         self, mesh: dict[str, Any], *, body: bytes | None, headers: dict[str, str] | None, usage: dict[str, Any] | None
     ) -> None:
-        """The answer is whole. Does nothing if it is over already."""
+        """The answer is complete. Does nothing if it is over already."""
         if not self.over:
             self.mesh, self.body, self.headers, self.usage = mesh, body, headers, usage
             self.whole = True
             self.close()
 
     def fail(self, error: MeshError) -> None:
-        """The answer will not come, or not to its end. Does nothing if it is over already."""
+        """The answer will not come, or not completely. Does nothing if it is over already."""
         if not self.over:
             self.error = error
             self.close()
@@ -100,8 +99,8 @@ class SharedRequest:
     def open_to(self, deadline: float) -> bool:
         """Whether a request with this `deadline` can still be answered by it, from the first chunk on.
 
-        The flight has its own app's deadline, which would cut off its followers as well: so it is followed only while
-        it has half as much time as they have, or plenty.
+        The shared request has the deadline of the app that started it, which would cut off its followers as well. So it
+        is followed only while it has at least half as much time as they have, or plenty.
         """
         if self.whole:
             return self.dropped == 0
@@ -112,7 +111,7 @@ class SharedRequest:
 
     @contextmanager
     def read(self) -> Iterator[Reader]:
-        """A reader's stay. The last to leave cancels the flight."""
+        """Read within this context. The last reader to leave cancels the request."""
         reader = Reader()
         self._readers.add(reader)
         try:
@@ -150,7 +149,7 @@ class SharedRequest:
         return self.size > self.limit
 
     def _drop(self, until: int) -> None:
-        """Drop the chunks that every app has read. No app can join from here on."""
+        """Drop the chunks that every app has read. After that no app can join."""
         held = self.chunks[until - self.dropped :]
         self.size -= sum(map(len, self.chunks)) - sum(map(len, held))
         self.chunks, self.dropped = held, until
@@ -160,7 +159,7 @@ PLENTY = 60.0  # s
 
 
 class SharedReply(Reply):
-    """What a shared request answers, in place of its app's own reply."""
+    """The reply of a shared request, in place of its app's own."""
 
     __slots__ = ("shared",)
 

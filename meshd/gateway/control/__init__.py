@@ -1,1 +1,1 @@
-"""What `meshctl` and `client.mesh` ask of the daemon."""
+"""The operations that `meshctl` and `client.mesh` call."""

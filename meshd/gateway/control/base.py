@@ -69,7 +69,7 @@ class Group:
             raise MeshError(f"{error}; try again in a moment", status_code=503, retryable=True) from None
 
     async def ask(self, actor: str, message: messages.Message, otherwise: Any) -> Any:
-        """For the status, which must answer whatever is broken."""
+        """Ask an actor for the status, which must answer even if the actor does not."""
         try:
             return await self.actors.ask(actor, message, 2.0)
         except (ActorUnavailable, MeshError):

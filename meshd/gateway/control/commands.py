@@ -30,7 +30,7 @@ from modelmesh.wording import no_such
 logger = logging.getLogger(__name__)
 
 LEFT_OUT = "left_out"
-"""Instead of a failure's kind: it was not asked."""
+"""Stands for a failure's kind if the provider was not asked."""
 _BY_HAND = Why(Cause.OPERATOR)
 _SLOW = 120.0  # s for commands that wait for providers
 
@@ -88,7 +88,7 @@ class Commands(Group):
         runtime.state.rates.reset(runtime.table.models[model_id])
         self.runtime.publisher.changed(changes)
         self.runtime.publisher.save_model(model_id, durable=True)
-        runtime.room.freed()  # also if only a key rested
+        runtime.room.freed()  # even if only a key was set aside
         if not any(change.model == model_id for change in changes):
             self.runtime.publisher.event(
                 EventType.MODEL_ACTIVATED, ids={"model": model_id}, reason=words(_BY_HAND), cause=_BY_HAND.cause

@@ -1,6 +1,6 @@
 """One table of operations for every entry point: the socket, an HTTP listener, the facade.
 
-Owns: which operation a method and path stand for, and who may call it.
+Owns: which operation a method and path name, and who may call it.
 Must never: know frames or HTTP.
 """
 
@@ -28,7 +28,7 @@ logger = logging.getLogger("meshd.gateway")
 
 @dataclass(slots=True)
 class Call:
-    """A call of one of the mesh's own operations. `rest`: what follows a path that ends in a slash."""
+    """A call of one of the mesh's own operations. rest: what follows a path that ends in a slash."""
 
     caller: Caller
     body: dict[str, Any] = field(default_factory=dict)
@@ -48,8 +48,8 @@ class Operation:
 
 
 class Dispatcher:
-    """`infer` takes the requests of inference paths; everything else is in the table. is_admin: who may call
-    administrative operations."""
+    """infer: handles requests to models; everything else is in the table. is_admin: who may call administrative
+    operations."""
 
     def __init__(self, inference_paths: frozenset[str], infer: Callable[[Request], Awaitable[None]]) -> None:
         self._inference_paths = inference_paths
@@ -61,7 +61,7 @@ class Dispatcher:
     def add(
         self, method: str, path: str, handler: Handler, *, admin: bool = False, stream: StreamHandler | None = None
     ) -> None:
-        """A path that ends in "/" takes everything below it."""
+        """Add an operation. A path that ends in "/" matches everything below it."""
         operation = Operation(handler, admin, stream)
         if path.endswith("/"):
             self._prefixes.append((method, path, operation))
@@ -69,7 +69,7 @@ class Dispatcher:
             self._exact[method, path] = operation
 
     async def run(self, request: Request) -> None:
-        """Answer a request in any case."""
+        """Answer a request, whatever happens."""
         try:
             if request.path in self._inference_paths:
                 if request.method != "POST":
@@ -79,7 +79,7 @@ class Dispatcher:
             else:
                 await self._call(request)
         except ClientGone:
-            logger.debug("the app went away before its answer")
+            logger.debug("the app disconnected before its answer")
         except MeshError as error:
             request.reply.error(error)
         except TimeoutError:
@@ -163,7 +163,7 @@ _NAMED = 100  # characters of an app's text that an error repeats
 
 
 def path_meant(path: str, known: list[str]) -> str | None:
-    """The path that was probably meant. A common version prefix, or "…ions" at the end, is not a similarity."""
+    """The path that was probably meant. A common version prefix, or "…ions" at the end, does not make paths similar."""
     by_end = {_bare(name): name for name in known if not name.endswith("…")}
     found = likeliest(_bare(path), by_end, cutoff=_LIKE_A_PATH)
     return by_end[found] if found else None
@@ -184,8 +184,8 @@ def _not_allowed(path: str, methods: Iterable[str]) -> InvalidRequestError:
 
 
 def _require_json(request: Request) -> None:
-    """Raises InvalidRequestError if the body is declared as another type and is not JSON. JSON is accepted under any
-    type: some programs send none, or a form's."""
+    """Raises InvalidRequestError if the body is declared as another type and is not JSON. JSON is accepted with any
+    declared type, since some programs send none, or that of a form."""
     body = request.body
     if not body or body[:64].lstrip()[:1] == b"{":
         return
@@ -218,5 +218,5 @@ def _object(body: bytes) -> dict[str, Any]:
 
 
 def is_owner(caller: Caller) -> bool:
-    """Root, or the daemon's own user."""
+    """Whether the caller is root or the daemon's own user."""
     return caller.uid in (0, os.getuid())

@@ -1,6 +1,6 @@
 """`explain`: how a request would be routed now, and why, without sending it.
 
-Owns: the explanation of a decision, by the same objects that decide.
+Owns: the explanation of a decision, made by the same objects that decide.
 Must never: change anything: no reservation, no place taken, no pool moved.
 """
 
@@ -71,8 +71,8 @@ class Explain(Group):
         return explained
 
     def _cache(self, pool: PoolSpec, found: cache_key.Lookup | None) -> dict[str, Any] | None:
-        """applies: whether this request may be answered from the cache, or its answer kept. age: seconds, of the answer
-        that it would get now. Another app's answers are looked up as if the caller's user ran that app."""
+        """applies: whether this request may be answered from the cache, or its answer kept. age: of the answer that it
+        would get now, in seconds. For another app, answers are looked up as if the caller's user ran that app."""
         if pool.cache is None:
             return None
         age = None if found is None else self._kept.age(pool.name, found)
@@ -99,7 +99,8 @@ class Explain(Group):
     async def _read(
         self, body: dict[str, Any], identity: Identity
     ) -> tuple[str, Target, RequestNeeds, Mapping[str, msgspec.Raw]]:
-        """(what it asks for, what that is, what it needs, its fields). Raises InvalidRequestError, NotFoundError."""
+        """(the body, (the name asked for, what it stands for, the needs)). Raises InvalidRequestError,
+        NotFoundError."""
         path = body.pop("path", "")
         operation = by_path().get(str(path)) if path else of_body(body)
         if operation is None:
@@ -136,7 +137,7 @@ class Explanation:
             self._decide()
 
     def _decide(self) -> None:
-        """As a plan does: the first pool with a free model, unless an earlier one answers with an error."""
+        """Decide as a plan does: the first pool with a free model, unless an earlier one answers with an error."""
         for each in self.consulted:
             self.error = self.runtime.pipeline.refuses(each.question, each.decision)
             if self.error is not None:
@@ -184,7 +185,7 @@ class Explanation:
         return {"message": error.message, "code": error.code, "status": error.status_code}
 
     def _candidate(self, question: Question, id: str) -> dict[str, Any]:
-        """Every reason against it, not only the first; and what it would use."""
+        """Every reason against a model, not only the first; and what the request would use there."""
         model = question.table.models[id]
         most = question.estimate(model)
         expected = model.pricing.cost(min(question.needs.tokens, most.tokens_in), most.tokens_out)

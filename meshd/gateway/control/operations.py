@@ -1,6 +1,6 @@
 """The mesh's own operations: questions about its state, and operators' commands.
 
-Owns: which groups of operations there are, and what each is given.
+Owns: the groups of operations, and what each of them gets.
 Must never: hold state; other actors are asked for theirs.
 """
 
@@ -34,7 +34,7 @@ def add_all(
     started: float,
     drain: Callable[[float], Awaitable[int]],
 ) -> None:
-    """Put all groups into a dispatch table, and who may give commands."""
+    """Put all groups into a dispatch table, and set who may give commands."""
     table.is_admin = lambda caller: runtime.apps.is_admin(caller)
     inventory = Inventory(runtime, actors, server.instance)
     groups: tuple[Group, ...] = (

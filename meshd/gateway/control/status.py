@@ -28,12 +28,12 @@ from meshd.telemetry.statistics.measures import in_usd
 from modelmesh.errors import InvalidRequestError
 from modelmesh.version import VERSION
 
-_EVENT_BACKLOG = 1000  # events kept for a listener that is slow to take them
-_PERSONAL = frozenset({"app", "user", "unit"})  # that distinguish one app's use from another's
+_EVENT_BACKLOG = 1000  # events kept for a slow listener
+_PERSONAL = frozenset({"app", "user", "unit"})  # dimensions that reveal other apps' usage
 
 
 class Status(Group):
-    """started: by `clock.now()`."""
+    """started: a time of `clock.now()`."""
 
     def __init__(
         self,

@@ -1,7 +1,4 @@
-"""Apps and budgets: limits and use.
-
-Must never: show an app another's, unless to an administrator.
-"""
+"""Apps and budgets: limits and usage. Must never: show an app another app's usage, unless it is an administrator."""
 
 from __future__ import annotations
 
@@ -107,7 +104,7 @@ class Usage(Group):
         return {name: row(name, spec) for name, spec in configured.items()} | {DEFAULT_APP: whole} | rest
 
     async def _used(self, now: float) -> dict[str, dict[str, Any]]:
-        """Label → its use, in total and today, in the configured time zone."""
+        """Label → its usage in total, and today in the configured time zone."""
         midnight = datetime.fromtimestamp(now, ZoneInfo(self.runtime.table.timezone)).replace(
             hour=0, minute=0, second=0, microsecond=0
         )

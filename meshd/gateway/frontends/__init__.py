@@ -1,1 +1,1 @@
-"""How requests come in and replies go out: one seam, a folder a transport."""
+"""How requests come in and replies go out: one interface, and a file or folder for each transport."""

@@ -1,4 +1,4 @@
-"""Which requests are let in: the limits of all front ends, and what must not be begun twice.
+"""Which requests are admitted: the limits of all front ends, and requests that must not be begun twice.
 
 Owns: the requests in flight, answers that may have been lost with their connection, and the ids of requests that were
 cut off at a provider.
@@ -27,14 +27,15 @@ from modelmesh.wording import told
 
 REMEMBERED_ANSWERS = 512
 REMEMBERED_BYTES = 65536  # of one answer
-REMEMBERED_SIZE = 8 * 1024**2  # bytes of all of them; each counts for at least its share
+REMEMBERED_SIZE = 8 * 1024**2  # bytes of all answers; each counts for at least its share
 REMEMBERED_INTERRUPTIONS = 65536
-OWN_OPERATIONS = 256  # listeners and commands (/mesh/…) at a time, beside max_inflight
+OWN_OPERATIONS = 256  # listeners and commands (/mesh/…) at a time, in addition to max_inflight
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Of the configuration in use. request_timeout: seconds; max_message_size: bytes; max_inflight: requests."""
+    """Limits of the running configuration. request_timeout: seconds; max_message_size: bytes; max_inflight:
+    requests."""
 
     request_timeout: float
     max_message_size: int
@@ -46,8 +47,8 @@ class NotYours(Exception):
 
 
 class Admission:
-    """begin: starts a request that was let in. inference: the paths that ask a model. draining: nothing new is let in,
-    except questions about the daemon."""
+    """begin: starts an admitted request. inference: the paths of requests to models. draining: only questions about the
+    daemon are admitted."""
 
     def __init__(self, begin: Callable[[Request], None], inference: Collection[str], limits: Limits) -> None:
         self.limits = limits
@@ -57,17 +58,17 @@ class Admission:
         self._inference = inference
         self._interrupted: Shares[bytes] = Shares()  # begun, then cut off by a restart or a lost connection
         self.remembered: dict[bytes, tuple[Caller, Answer]] = {}  # id → who asked, and the answer
-        self._shares: Shares[bytes] = Shares()  # their owners
+        self._shares: Shares[bytes] = Shares()  # owners of the remembered answers
 
     def inherit(self, before: Admission) -> None:
-        """Take over what a crashed life had answered and begun."""
+        """Take over the requests that a crashed life had answered or begun."""
         self.remembered, self._shares = before.remembered, before._shares
         self._interrupted = before._interrupted
 
     # -- in -------------------------------------------------------------------------------------------
 
     def admit(self, request: Request, size: int, largest: int) -> None:
-        """Begin it, or answer it with a refusal. size: bytes of what was sent; largest: that its front end takes."""
+        """Begin a request, or refuse it. size: bytes that were sent; largest: the most that its front end accepts."""
         refusal = self._refusal(request, size, largest)
         self.in_flight[request.request_id] = request
         if refusal is not None:
@@ -110,7 +111,7 @@ class Admission:
         return None
 
     def _full(self, request: Request) -> str:
-        """Why no more of these are accepted now, or "". A listener to events takes no request's place."""
+        """Why no more of these are accepted now, or "". A listener to events does not take a request's place."""
         most = self.limits.max_inflight
         if len(self.in_flight) < (min(most, OWN_OPERATIONS) if request.own else most):
             return ""
@@ -131,13 +132,12 @@ class Admission:
     # -- out ------------------------------------------------------------------------------------------
 
     def ended(self, request_id: bytes, reply: Reply, answer: Answer | None) -> None:
-        """A request was answered. answer: to be remembered in case it gets lost with its connection; None for a
-        stream."""
+        """A request was answered. answer: remembered in case it gets lost with its connection; None for a stream."""
         request = self.in_flight.get(request_id)
-        if request is None or request.reply is not reply:  # its app has gone
+        if request is None or request.reply is not reply:  # its app has disconnected
             return
         del self.in_flight[request_id]
-        # An error that a retry may cure is retried.
+        # An error after which a retry may succeed is not remembered: the request is begun again.
         if answer is None or request.stream or (answer.error is not None and answer.error.retryable):
             return
         if answer.size <= REMEMBERED_BYTES:
@@ -148,7 +148,7 @@ class Admission:
                 del self.remembered[self._shares.pop()]
 
     def lost(self, request_id: bytes) -> Request | None:
-        """The app of a request has gone: it is cancelled, and never begun again if it was at a provider."""
+        """The app of a request has disconnected: cancel it, and never begin it again if it was at a provider."""
         request = self.in_flight.get(request_id)
         if request is None:
             return None
@@ -159,7 +159,7 @@ class Admission:
         return request
 
     def interrupt(self, request_ids: Iterable[bytes]) -> None:
-        """Never begin these again: they were sent to a provider, and their outcome is unknown."""
+        """Never begin these again, since they were sent to a provider and their outcome is unknown."""
         for request_id in request_ids:
             request = self.in_flight.get(request_id)
             self._interrupted.put(request_id, -1 if request is None else request.caller.uid)
@@ -173,16 +173,16 @@ class Admission:
 
     @property
     def inferences(self) -> int:
-        """Requests in flight that ask a model."""
+        """The number of requests to models in flight."""
         return sum(map(self.asks_a_model, self.in_flight))
 
     def asks_a_model(self, request_id: bytes) -> bool:
-        """Whether a request in flight does."""
+        """Whether a request in flight is one to a model."""
         request = self.in_flight.get(request_id)
         return request is not None and request.path in self._inference
 
     async def drain(self, seconds: float) -> int:
-        """Wait for requests in flight; how many did not end in time."""
+        """Wait for requests in flight. Returns how many did not end in time."""
         until = time.monotonic() + seconds
         while self.inferences and (left := until - time.monotonic()) > 0:
             tasks = (request.task for request in self.in_flight.values() if request.path in self._inference)

@@ -1,4 +1,4 @@
-"""Flow control by credit: a stream's chunk is sent when its app has room for it.
+"""Flow control by credit: a chunk of a stream is sent when its app has room for it.
 
 Owns: how many chunks an app still accepts. Must never: hold a chunk back from an app with room.
 """

@@ -1,6 +1,6 @@
-"""A request and the way back to its app, for any front end.
+"""A request and its reply, for any front end.
 
-Owns: `Request`, `Reply` and `Frontend`, the seam between transports (the socket, the embedding program, HTTP) and the
+Owns: `Request`, `Reply` and `Frontend`, the interface between transports (the socket, the embedding program) and the
 operations.
 Must never: know a transport, a provider or a pool.
 """
@@ -20,20 +20,20 @@ from modelmesh.errors import MeshError, RequestTimeoutError
 
 
 class ClientGone(Exception):
-    """The app went away; nothing more can be sent to it. status, why: for its request's outcome."""
+    """The app has disconnected; nothing more can be sent to it. status, why: for its request's outcome."""
 
     status: int = 499
-    why: str = "the app went away"
+    why: str = "the app disconnected"
 
 
 def not_read() -> RequestTimeoutError:
-    """What became of a request whose app took no more of its stream."""
+    """The exception for a request whose app stopped reading its stream."""
     return RequestTimeoutError("The app did not read the stream before the deadline; read faster, or allow more time.")
 
 
 class Deadline:
-    """When an answer is due, by `meshd.host.clock`. at: the whole answer, or a stream's first chunk; once that has
-    come, only `latest` holds."""
+    """When an answer is due, by `meshd.host.clock`. at: for the whole answer, or a stream's first chunk; after that
+    chunk, only `latest` counts."""
 
     __slots__ = ("at", "latest")
 
@@ -60,7 +60,7 @@ class Deadline:
 
 
 class Reply(ABC):
-    """The way back to an app. Exactly one of respond, error, or (chunk…, end) answers its request.
+    """What answers an app's request: exactly one of respond, error, or (chunk…, end).
 
     sent: chunks. done: it has been answered.
     """
@@ -73,11 +73,11 @@ class Reply(ABC):
 
     @abstractmethod
     def respond(self, body: bytes, mesh: dict[str, Any], headers: dict[str, str] | None = None) -> None:
-        """A whole answer. Does nothing if the app has gone."""
+        """Send a unary answer. Does nothing if the app has disconnected."""
 
     @abstractmethod
     def error(self, error: MeshError) -> None:
-        """A failure, also after chunks. Does nothing if the app has gone."""
+        """Send an error, also after chunks. Does nothing if the app has disconnected."""
 
     @abstractmethod
     def end(self, usage: dict[str, Any] | None, mesh: dict[str, Any]) -> None:
@@ -89,11 +89,10 @@ class Reply(ABC):
 
 
 class Request:
-    """What an app asks for, and how far it has come.
-
-    arrived_at: by the wall clock. arrived: by `meshd.host.clock`. begun: it was sent to a provider, and may have cost
-    something. way_back: where its answer goes, its reply or what stands in front of that. cut_off: why it was
-    cancelled, if not by the app. handed_on: the router's next life gets it, as its client sends it again.
+    """What an app asks for, and its progress. arrived_at: by the wall clock. arrived: by `meshd.host.clock`. begun: it
+    was sent to a provider, and may have cost something. way_back: where its answer goes: its reply, or an object in
+    front of that. cut_off: why it was cancelled, if not by the app. handed_on: the router's next life gets it, because
+    its client sends it again.
     """
 
     __slots__ = (
@@ -158,7 +157,7 @@ class Request:
         return self.path.startswith("/mesh/")
 
     def cancel(self, reason: MeshError | None = None) -> None:
-        """Stop what is in flight: the app no longer wants it, or for `reason`. Idempotent."""
+        """Stop the request, because the app cancelled it or for `reason`. Idempotent."""
         self.cut_off = self.cut_off or reason
         if self.task is not None and not self.reply.done:
             self.task.cancel()
@@ -166,7 +165,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A whole answer as it was given, to give it once more: a body, or an error."""
+    """An answer as it was sent, a body or an error, so that it can be sent once more."""
 
     body: bytes = b""
     mesh: dict[str, Any] = field(default_factory=dict)
@@ -186,7 +185,7 @@ class Answer:
 
 
 class Frontend(Protocol):
-    """One way in. It turns its wire into requests, and asks `Admission` to let them in."""
+    """One way for requests to come in. It turns its messages into requests, and passes them to `Admission`."""
 
     def reloaded(self) -> None:
         """Limits may have changed."""
@@ -198,4 +197,4 @@ class Frontend(Protocol):
         """Read nothing more."""
 
     def close(self) -> None:
-        """Stop listening, and forget the clients. What was sent still leaves."""
+        """Stop listening, and forget the clients. Messages that were sent are still delivered."""

@@ -20,18 +20,18 @@ from meshd.gateway.frontends.peer_identity import OURSELVES_ADDRESS, identify
 from meshd.host import clock
 from modelmesh.errors import MeshError
 
-_AHEAD = 8  # chunks of a stream that may wait for their reader
+_AHEAD = 8  # chunks of a stream that may wait to be read
 
 
 class InprocReply(CreditedReply):
-    """`whole`, or iterate over a stream's chunks; `close` when the rest is not wanted."""
+    """Call `whole`, or iterate over a stream's chunks and `close` it if you do not need the rest."""
 
     __slots__ = ("_admission", "_come", "_request_id", "answer", "mesh", "usage", "waiting")
 
     def __init__(self, admission: Admission, request_id: bytes, deadline: Deadline) -> None:
         super().__init__(deadline, _AHEAD)
         self.answer: Answer | None = None  # of a unary request, or an error
-        self.usage: dict[str, Any] | None = None  # of a stream
+        self.usage: dict[str, Any] | None = None  # of a stream, at its end
         self.mesh: dict[str, Any] = {}
         self.waiting: list[bytes] = []
         self._admission = admission
@@ -63,7 +63,7 @@ class InprocReply(CreditedReply):
             self._come.set()
 
     async def whole(self) -> bytes:
-        """The body of a unary answer. Raises MeshError; CancelledError, and the request is cancelled."""
+        """The body of a unary answer. Raises MeshError. If the caller is cancelled, so is the request."""
         try:
             while not self.done:
                 self._come.clear()
@@ -92,7 +92,7 @@ class InprocReply(CreditedReply):
             raise self.answer.error
 
     def close(self) -> None:
-        """The rest is not wanted. Idempotent."""
+        """Stop the request; the rest is not needed. Idempotent."""
         if not self.done:
             self._admission.lost(self._request_id)
             self.done = True
@@ -100,7 +100,7 @@ class InprocReply(CreditedReply):
 
 
 class InprocFrontend:
-    """Its caller is this process itself."""
+    """The front end whose caller is this process itself."""
 
     def __init__(self, admission: Admission) -> None:
         self._admission = admission
@@ -116,8 +116,8 @@ class InprocFrontend:
         timeout: float | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> InprocReply:
-        """Begin a request. timeout: seconds, at most and by default the configured one. Raises MeshError if the mesh
-        ends."""
+        """Begin a request. timeout: seconds; by default, and at most, the configured timeout. Raises MeshError if the
+        mesh has ended."""
         if not self._receiving:
             raise MeshError("The mesh has ended.", code="not_running")
         request_id, limits = os.urandom(16), self._admission.limits

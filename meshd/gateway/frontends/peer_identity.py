@@ -1,6 +1,4 @@
-"""Identifies callers by what the kernel says.
-
-Owns: the reading of a peer's credentials and of /proc.
+"""Identifies callers by what the kernel says. Owns: reading a peer's credentials and /proc.
 Must never: trust what a message says about its sender.
 
 libzmq asks the kernel for the credentials of the process that connected (SO_PEERCRED) and gives them with
@@ -39,7 +37,7 @@ def identify(address: str) -> Peer:
     started = processes.start_time(pid)
     found = _look_up(uid, gid, pid, started)
     if started and (processes.start_time(pid) != started or uid not in processes.users(pid)):
-        return Peer(uid, gid, pid)  # it has ended, and its pid is another's
+        return Peer(uid, gid, pid)  # it has ended, and another process has its pid
     return found
 
 

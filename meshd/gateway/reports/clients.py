@@ -1,7 +1,7 @@
 """Requests and spend of each process that is or was connected.
 
-Owns: the counts by process, the ones seen last.
-Must never: decide anything by them; limits are in `meshd/routing/budgets/accounts.py`.
+Owns: the counts of the processes that were seen last.
+Must never: be used for a decision; limits are in `meshd/routing/budgets/accounts.py`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _REMEMBERED = 4096
 
 @dataclass(slots=True)
 class Use:
-    """started: of the process, as the kernel counts it. cost: 10⁻⁹ USD."""
+    """started: when the process started, as the kernel counts it. cost: 10⁻⁹ USD."""
 
     started: int
     requests: int = 0

@@ -21,7 +21,7 @@ from meshd.sdk.provider import FailureKind, ProviderFailure
 _ABOUT_THE_PROVIDER = frozenset(
     {FailureKind.CONNECTION, FailureKind.TIMEOUT, FailureKind.SERVER, FailureKind.AUTHENTICATION}
 )
-_GATHER = 0.02  # s that ended requests are gathered before telemetry gets them
+_GATHER = 0.02  # s for which ended requests are gathered before telemetry gets them
 
 
 class Outcomes:

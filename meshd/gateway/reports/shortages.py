@@ -1,7 +1,7 @@
 """This machine's recent shortages, each reported once.
 
 Owns: the list that `meshctl status` and `doctor` show.
-Must never: decide anything by it.
+Must never: be used for a decision.
 """
 
 from __future__ import annotations

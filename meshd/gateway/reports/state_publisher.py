@@ -1,4 +1,4 @@
-"""Which of the router's state is published, and which survives a restart.
+"""Publishes changes of the router's state, and saves what has to survive a restart.
 
 Owns: the events of availability and limits, which counters changed since they were saved, and restoring what an earlier
 life saved.
@@ -33,16 +33,16 @@ _JUST = 1.0  # s: the attempt that just ended asked for it
 
 
 class StatePublisher:
-    """Of one router. room: hears what becomes free."""
+    """For one router. room: is told what becomes free."""
 
     def __init__(self, tell: Tell, state: MeshState, room: WaitingRoom) -> None:
         self._tell = tell
         self._state = state
         self._room = room
         self._table = RoutingTable.empty()
-        self._models: set[str] = set()  # whose counters changed
+        self._models: set[str] = set()  # those whose counters changed
         self._providers: set[str] = set()
-        self._members: dict[str, dict[str, Any] | None] = {}  # as they were last saved
+        self._members: dict[str, dict[str, Any] | None] = {}  # members as they were last saved
         self._keys: dict[str, list[dict[str, Any]]] = {}
 
     def configure(self, table: RoutingTable) -> None:
@@ -71,7 +71,7 @@ class StatePublisher:
                 for held in self._held(change):
                     self._publish(held)
         if any(change.available for change in changes):
-            self._room.freed()  # what waits for it need not wait for the next check
+            self._room.freed()  # requests that wait for it need not wait for the next check
 
     def _held(self, change: Change) -> list[Change]:
         """Pools that wait for an operator before they use a failed provider again. A used-up quota is not a failure."""
@@ -98,7 +98,7 @@ class StatePublisher:
         self.event(kind, severity, ids, change.reason, {"until": until} if until else {}, change.why.cause)
 
     def _wall(self, value: dict[str, Any]) -> dict[str, Any]:
-        """As saved, with wall-clock times, for a later life."""
+        """As it is saved for a later life, with wall-clock times."""
         return saved.by_the_wall_clock(value, self._state.ahead)
 
     def _member(self, pool: str, model: str) -> dict[str, Any] | None:
@@ -106,13 +106,13 @@ class StatePublisher:
         return None if kept is None else self._wall(kept)
 
     def wake(self) -> None:
-        """Bring back those whose rest has ended without a test, even if no request asks for them."""
+        """Bring back those that come back without a test, even if no request asks for them."""
         self.changed(recovery.wake(self._state, clock.now()))
 
     # -- limits ---------------------------------------------------------------------------------------
 
     def settled(self) -> None:
-        """An attempt ended: there is room for waiting requests, and perhaps an allowance is used up."""
+        """An attempt ended: waiting requests may have room, and an allowance may be used up."""
         self._take_alerts()
         self._room.freed()
 
@@ -121,7 +121,7 @@ class StatePublisher:
             self.alert(alerts)
 
     def alert(self, alerts: Iterable[Alert]) -> None:
-        """Limits that are near, or reached; a used-up allowance sets its model or provider aside."""
+        """Report limits that are near or reached. A used-up allowance sets its model or provider aside."""
         now = clock.now()
         for alert in alerts:
             allowance = alert.allowance
@@ -185,7 +185,7 @@ class StatePublisher:
                 self._tell("state", messages.StateChanged("member", key, kept))
 
     def _save_keys(self) -> None:
-        """Resting keys, by fingerprint: keys themselves are only in memory."""
+        """Save the keys that are set aside, by fingerprint: the keys themselves are only in memory."""
         state = self._state
         resting = state.rates.dump_keys(clock.now(), state.ahead)
         for provider in {*resting, *self._keys}:
@@ -197,7 +197,7 @@ class StatePublisher:
     # -- what is restored -----------------------------------------------------------------------------
 
     def restore(self, tables: dict[str, dict[str, dict[str, Any]]]) -> None:
-        """Take up where an earlier life ended."""
+        """Continue where an earlier life ended."""
         now, state = clock.now(), self._state
         for key, value in tables.get("member", {}).items():
             pool, model = split_member_key(key)
@@ -214,7 +214,7 @@ class StatePublisher:
         state.rates.load_keys(resting, now)
         self._keys = resting
         state.accounts.restore(usage_rows(tables.get("usage", {})), now)
-        state.wake_at = 0.0  # a rest may have ended meanwhile
+        state.wake_at = 0.0  # a cooldown may have ended in the meantime
 
 
 def alert_map(alert: Alert) -> dict[str, Any]:

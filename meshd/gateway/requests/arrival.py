@@ -1,4 +1,4 @@
-"""A request as it arrives: read, its `model` resolved, and checked; or refused.
+"""Reads a request that arrives, resolves its `model` and checks it; or refuses it.
 
 Must never: reserve anything, or answer.
 """
@@ -33,7 +33,7 @@ def begin(runtime: Runtime, request: Request, operation: OperationSpec) -> Infer
     table = runtime.table
     asked, needs, fields, sent = FORMAT.read(operation, request.body, budgeted=table.budgeted)
     if request.stream and not needs.stream:
-        raise InvalidRequestError('the frame asks for a stream and the body does not: set "stream": true in both')
+        raise InvalidRequestError('the frame asks for a stream but the body does not: set "stream": true in both')
     request.stream = needs.stream
     try:
         target = table.resolve(asked)
@@ -53,7 +53,7 @@ def begin(runtime: Runtime, request: Request, operation: OperationSpec) -> Infer
 
 
 def unknown_model(unknown: UnknownModel, table: RoutingTable, app: AppSpec) -> NotFoundError:
-    """app: the caller's, which is shown no pool that it may not use."""
+    """app: the caller's. The message names no pool that it may not use."""
     if table.tree.resolve(unknown.name) is not None:
         text = f"No model here has the capability {unknown.name}; add a provider that serves it."
     else:

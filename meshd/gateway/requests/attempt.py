@@ -3,8 +3,8 @@
 Owns: the effects of one `AttemptStep`, from its back-off to its settlement.
 Must never: decide what comes next (its plan does), know who makes it, or answer the app.
 
-An attempt is written to the journal before it leaves, and settled before the app gets its outcome: a crash in between
-may over-count, never under-count.
+An attempt is written to the journal before it is sent, and settled before the app gets its outcome. A crash in between
+may over-count, but never under-counts.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ logger = logging.getLogger("meshd.gateway")
 
 OVERTIME = 1.0
 """Seconds that a connector may take to notice its timeout."""
-_MOST_KEYS = 3  # in a row, if they are replaced during the attempt
+_MOST_KEYS = 3  # keys that one attempt tries, if keys are replaced during it
 
 
 class Fate(enum.Enum):
@@ -59,7 +59,7 @@ class Fate(enum.Enum):
 
 
 class Plan(Protocol):
-    """Settles what an attempt reserved, and judges its end. Times as of `clock.now()`."""
+    """Settles what an attempt reserved, and judges how it ended. Times are those of `clock.now()`."""
 
     deadline: float
     latest: float
@@ -85,18 +85,18 @@ class Plan(Protocol):
 
 
 class Hooks(Protocol):
-    """What hears of a request between app and model (`hooks/chain.py`)."""
+    """The hooks that see a request between app and model (`hooks.py`)."""
 
     async def before_attempt(self, step: AttemptStep) -> None:
-        """Raises ClientGone if the app has been refused."""
+        """Raises ClientGone if a hook has refused the request."""
         ...
 
     def ended(self, outcome: Outcome) -> None: ...
 
 
 class AttemptContext(Protocol):
-    """What an attempt needs of the request that makes it, or of a probe. request_id, latest: for the journal. delivery:
-    where its stream goes, None if it asks for none. hooks: None if there are none."""
+    """What an attempt needs from the request or probe that makes it. request_id, latest: for the journal. delivery:
+    where its stream goes; None if it is not a stream. hooks: None if there are none."""
 
     runtime: Runtime
     operation: OperationSpec
@@ -117,7 +117,7 @@ class AttemptContext(Protocol):
     def hooks(self) -> Hooks | None: ...
 
     def patience(self, model: ModelSpec) -> float:
-        """Seconds that the model may take for a unary answer."""
+        """How many seconds the model may take for a unary answer."""
         ...
 
     def fields_for(self, step: AttemptStep) -> Mapping[str, msgspec.Raw]:
@@ -141,16 +141,16 @@ class Contest(Protocol):
     """Attempts of which only the first with an answer counts."""
 
     def claim(self, attempt: UpstreamAttempt) -> None:
-        """Raises CancelledError if another was sooner."""
+        """Raises CancelledError if another attempt was first."""
         ...
 
     def lost(self, attempt: UpstreamAttempt) -> bool: ...
 
 
 class UpstreamAttempt:
-    """`run` once. headers: of a unary answer, that its app may see. first_token: seconds after it was sent, None
-    before. took: seconds until its answer was complete. failure: for which its model is blamed. broken: how its stream
-    broke."""
+    """Call `run` once. headers: those of a unary answer that its app may see. first_token: seconds from sending to the
+    first content, None before. took: seconds until its answer was complete. failure: the one for which its model is
+    blamed. broken: how its stream broke."""
 
     def __init__(self, context: AttemptContext, step: AttemptStep, race: Contest | None = None) -> None:
         self.context = context
@@ -164,7 +164,7 @@ class UpstreamAttempt:
         self.broken: Broken | None = None
         self._asked: ProviderSettings | None = None  # what its provider was asked with
         self._written = False  # in the journal
-        self._short = False  # the app's own deadline leaves it less time than the mesh would give it
+        self._short = False  # the app's own deadline leaves it less time than the mesh would
         self._started = clock.now()
         self._limit: Timeout | None = None  # of the asking, where a connector ignores its own
 
@@ -173,7 +173,7 @@ class UpstreamAttempt:
         return clock.now() - self._started
 
     async def run(self) -> Fate:
-        """Raises CancelledError and ClientGone, settled."""
+        """Raises CancelledError and ClientGone, but only after settling."""
         plan, step = self.context.plan, self.step
         try:
             if step.wait:
@@ -209,7 +209,7 @@ class UpstreamAttempt:
     def commit(self) -> None:
         """This attempt has the first content: from here on its answer is the request's.
 
-        Raises CancelledError if another was sooner.
+        Raises CancelledError if another attempt was first.
         """
         self.first_token = self.duration
         if self.race is not None:
@@ -221,7 +221,7 @@ class UpstreamAttempt:
     # -- asking ---------------------------------------------------------------------------------------
 
     async def _send(self) -> None:
-        """Record that it leaves, and ask."""
+        """Record that it is sent, and send it."""
         with self.context.runtime.connectors.lease(self.step.model.provider) as provider:
             self._asked = provider.settings
             self._write_down()
@@ -245,12 +245,11 @@ class UpstreamAttempt:
         self.headers = answer.headers
         self.meter.count_answer(answer)
         if self.race is not None:
-            self.race.claim(self)  # the loser has used as much
+            self.race.claim(self)  # only now, since a loser has used as much
 
     def _other_limit(self, refused: ProviderFailure) -> str:
-        """The other name of the output limit, where the one that the mesh had added was refused; else "".
-
-        The name of a deployment, or an alias, does not say which one its model takes.
+        """The other name of the output limit, if the provider refused the one that the mesh had added; else "". The
+        name of a deployment, or an alias, does not tell which one its model accepts.
         """
         if refused.kind is not FailureKind.UNSUPPORTED:
             return ""
@@ -260,7 +259,7 @@ class UpstreamAttempt:
         return next(other for other in OUTPUT_LIMITS if other != name)
 
     async def _send_with(self, limit: str) -> None:
-        """With this name of the output limit, now and from now on, unless it is refused as well."""
+        """Send it with this name of the output limit, and use that from now on unless it is refused as well."""
         known = self.context.runtime.state.model(self.step.model.id)
         before, known.output_limit = known.output_limit, limit
         try:
@@ -275,7 +274,7 @@ class UpstreamAttempt:
         raises the refusal."""
         plan, ticket = self.context.plan, self.step.ticket
         for _ in range(_MOST_KEYS - 1):
-            if self._asked is None:  # its connector could not even be made
+            if self._asked is None:  # the connector could not even be created
                 break
             key = ticket.key if ticket is not None else ""
             instead = await self.context.runtime.keys.renewed(self._asked, key, refused, plan.deadline)
@@ -295,7 +294,7 @@ class UpstreamAttempt:
         stream, delivery = self.step.pool.stream, self.context.delivery
         timeout, first_token = plan.deadline - self._started, stream.first_token_timeout
         if plan.needs.stream:
-            # A stream may take as long as it needs: only silence, or the latest time of the request, ends it.
+            # A stream may take as long as it needs: only silence, or the request's latest time, ends it.
             self._short = timeout < first_token
             first_token = min(timeout, first_token)
             timeout = plan.latest - self._started
@@ -319,7 +318,7 @@ class UpstreamAttempt:
     # -- the journal ----------------------------------------------------------------------------------
 
     def _write_down(self) -> None:
-        """Note, in memory and durably, that an attempt is about to leave. Once."""
+        """Record once, in memory and durably, that the attempt is about to be sent."""
         if self._written:
             return
         context, step = self.context, self.step
@@ -344,7 +343,7 @@ class UpstreamAttempt:
         )
 
     def _settle(self, ok: bool) -> None:
-        """Record what the plan has just settled. Once."""
+        """Record once what the plan has just settled."""
         if self._written:
             self._written = False
             usage, step = self.step.usage, self.step
@@ -371,14 +370,14 @@ class UpstreamAttempt:
         self._settle(True)
 
     def _failed(self, failure: ProviderFailure, *, begun: bool = False) -> None:
-        """Note the failure, and blame what caused it."""
+        """Record the failure, and blame whatever caused it."""
         plan, delivery, now = self.context.plan, self.context.delivery, clock.now()
         self.meter.count_failure(failure)
         usage = self._used(failure)
         if failure.kind is FailureKind.INVALID_REQUEST and delivery is not None and delivery.continued:
             # Another model accepted the app's request: only the way of asking to continue is refused here.
             failure.kind = FailureKind.UNSUPPORTED
-        # All the time a stream may take is its request's.
+        # A stream may take all the time that its request has.
         ours = failure.kind is FailureKind.TIMEOUT and not failure.status  # a 408 is the provider's own
         if now >= plan.deadline if begun else ours and self._short:
             plan.ran_out(now, self.duration, step=self.step, usage=usage)
@@ -388,7 +387,7 @@ class UpstreamAttempt:
         self._settle(False)
 
     def _broke(self, broken: Broken) -> Fate:
-        """The app has part of the answer: may another model continue it?"""
+        """The app already has part of the answer. Returns whether another model may continue it."""
         self.broken = broken
         self._failed(broken.failure, begun=True)
         delivery = self.context.delivery

@@ -1,6 +1,5 @@
-"""A request for what a first list of models may still bring waits for it a little, as after a start.
-
-Owns: whether such a list is expected.
+"""Makes requests for unknown models wait a little while first lists of models are expected, as after a start. Owns:
+whether such a list is expected.
 Must never: hold a request beyond its deadline.
 """
 
@@ -21,7 +20,7 @@ class FirstLists:
 
     def __init__(self, expected: bool = False) -> None:
         self.expected = expected
-        self._news = asyncio.Event()  # of another table, or that nothing is expected any more
+        self._news = asyncio.Event()  # set when the table changes, or when nothing more is expected
 
     def expect(self, more: bool) -> None:
         self.expected = more
@@ -33,7 +32,8 @@ class FirstLists:
         self._news = asyncio.Event()
 
     async def wait(self, arrived: float, deadline: float, offered: Callable[[], bool]) -> None:
-        """Until the table offers what is asked for, or nothing more is expected. Times as of `clock.now()`."""
+        """Wait until the table offers what is asked for, or nothing more is expected. Times are those of
+        `clock.now()`."""
         until = min(arrived + _LONGEST, deadline)
         while self.expected and (left := until - clock.now()) > 0 and not offered():
             with contextlib.suppress(TimeoutError), Timeout(left):

@@ -1,6 +1,5 @@
-"""Hedging: a second attempt beside the first when no first byte has come; the first answer wins.
-
-Owns: the race between two attempts, and that the loser is cancelled and settled.
+"""Hedging: a second attempt while the first has sent no byte; the first answer wins. Owns: the race between two
+attempts; the loser is cancelled and settled.
 Must never: let both answer, or leave one running.
 """
 
@@ -27,9 +26,8 @@ def hedge_delay(after: float | Literal["p95"] | None, latencies: Latencies) -> f
 
 
 class Race:
-    """The attempts of one hedged step. `claim` is called by the first that has an answer.
-
-    attempt: makes one of a step. second: the step of the second attempt, None if no other model is free.
+    """The attempts of one hedged step. The first attempt with an answer calls `claim`. attempt: makes an attempt of a
+    step. second: returns the step of the second attempt, None if no other model is free.
     """
 
     def __init__(
@@ -42,7 +40,7 @@ class Race:
         self._claimed = asyncio.Event()
 
     def claim(self, attempt: UpstreamAttempt) -> None:
-        """Raises CancelledError if another was sooner."""
+        """Raises CancelledError if another attempt was first."""
         if self.winner is None:
             self.winner = attempt
             self._claimed.set()
@@ -85,7 +83,7 @@ class Race:
 
     async def _decide(self) -> tuple[Fate, UpstreamAttempt]:
         winner = self.winner
-        if winner is None:  # all of them failed before they had an answer
+        if winner is None:  # all attempts failed before they had an answer
             fates = {attempt: task.result() for attempt, task in self._runners.items()}
             return next(((fate, attempt) for attempt, fate in fates.items() if fate is not Fate.AGAIN), None) or (
                 Fate.AGAIN,

@@ -41,8 +41,8 @@ def outcome(
 
 @dataclass(slots=True)
 class Served:
-    """The outcome of a request that was answered without asking a model. status: as in HTTP; 499: the app left, 502 and
-    504: what it followed broke off, or took too long. coalesced: it followed one in flight."""
+    """The outcome of a request that was answered without asking a model. status: as in HTTP; 499: the app disconnected;
+    502, 504: the request that it followed was cut off, or took too long. coalesced: it followed one in flight."""
 
     status: int
     pool: str

@@ -81,7 +81,7 @@ class InferenceRequest:
     # -- life -----------------------------------------------------------------------------------------
 
     async def answer(self, reply: Reply) -> bool:
-        """Run with another way back, which may lead to several apps; whether its answer may be kept."""
+        """Run with another reply, which may belong to several apps. Returns whether the answer may be kept."""
         self.reply = self.delivery.reply = reply
         await self.run()
         return self._answered and not self.delivery.continued  # a whole answer of one model
@@ -100,7 +100,7 @@ class InferenceRequest:
                     return
         except asyncio.CancelledError:
             if request.cut_off is None:
-                self._account(499, "the app went away or cancelled")
+                self._account(499, "the app cancelled it or disconnected")
             else:
                 self._account(request.cut_off.status_code, request.cut_off.message)
             self.reply.error(RequestCancelledError("The request was cancelled."))
@@ -119,7 +119,7 @@ class InferenceRequest:
         self._account(500, why)
 
     async def _count(self) -> None:
-        """Count the prompt's tokens if money or a limit depends on them; a long prompt's off the loop."""
+        """Count the prompt's tokens if money or a limit depends on them; those of a long prompt outside the loop."""
         plan, app = self.plan, self.plan.requester.app
         vocabularies = vocabularies_wanted(self.table, plan.pools[0], app)
         for pool in plan.pools[1:]:
@@ -139,7 +139,7 @@ class InferenceRequest:
         return step
 
     async def _attempt(self, step: AttemptStep) -> bool:
-        """One attempt, or two that race; whether the request is over."""
+        """Make one attempt, or two that race. Returns whether the request is over."""
         if step.rotated_from is not None:
             self.runtime.state.pool(step.pool.name).rotations += 1
             self.events.rotated(step, step.rotated_from)
@@ -167,7 +167,7 @@ class InferenceRequest:
         known = self.runtime.state.model(model.id)
         return known.first_token if self.plan.needs.stream else known.total
 
-    # -- what attempts tell ---------------------------------------------------------------------------
+    # -- called by attempts ---------------------------------------------------------------------------
 
     @property
     def request_id(self) -> bytes:
@@ -227,8 +227,8 @@ class InferenceRequest:
             self.plan.changes = []
 
     def fields_for(self, step: AttemptStep) -> Mapping[str, msgspec.Raw]:
-        """With the output limit that was reserved for; without what cannot be priced, under a budget, if the pool says
-        so."""
+        """The body with the output limit that was reserved for and, under a budget and if the pool says so, without
+        fields that cannot be priced."""
         fields, needs = self._limited(step.model), self.plan.needs
         strips = (needs.costly or needs.unknown) and step.pool.unpriced_fields == "strip"
         if strips and step.reservation is not None and step.reservation.route.budget is not None:
@@ -259,7 +259,7 @@ class InferenceRequest:
         self.events.continued(attempt.step, failure.message, self.delivery.pieces)
 
     def _second(self, first: AttemptStep) -> AttemptStep | None:
-        """The step of an attempt beside the first."""
+        """The step of a second attempt, in parallel with the first."""
         second = self.plan.hedge(clock.now())
         if second is not None:
             self.events.hedged(first, second)
@@ -268,7 +268,8 @@ class InferenceRequest:
     # -- the end --------------------------------------------------------------------------------------
 
     def _answer(self, attempt: UpstreamAttempt) -> None:
-        """Everything is settled by now: a crash before the answer may over-count, never under-count."""
+        """Send the answer. Everything has been settled, so a crash before this may over-count but never
+        under-counts."""
         self._answered = True
         self.usage = self.delivery.total(attempt.step.usage)
         if attempt.meter.body is None:
@@ -368,7 +369,7 @@ class InferenceRequest:
     # -- the cache ------------------------------------------------------------------------------------
 
     def lookup(self) -> Lookup | None:
-        """Where its answer may be kept; None: nowhere. Raises InvalidRequestError."""
+        """The place for its answer in the cache, None if it may not be kept. Raises InvalidRequestError."""
         if self.target.pool.cache is None:
             return None
         request, needs = self.request, self.plan.needs

@@ -1,4 +1,4 @@
-"""Vocabularies: loaded when a model first needs one; counting does not delay other requests.
+"""Counts tokens. Vocabularies are loaded when a model first needs one, and counting does not delay other requests.
 
 Owns: the tokenizer library, and where counting happens: short prompts on the loop, long ones in a thread.
 Must never: block the loop for longer than a short prompt takes, or fail a request because it cannot be counted.
@@ -57,8 +57,8 @@ _loading = threading.Lock()
 
 
 def load(vocabulary: str) -> Any | None:
-    """The library's tokenizer, cached; None if it has none of that name, or is not installed: then the bound in bytes
-    is used. Slow the first time."""
+    """The library's tokenizer, cached. None if it has none of that name or is not installed; then the bound in bytes is
+    used. Slow at the first call."""
     with _loading:
         if vocabulary not in loaded:
             loaded[vocabulary] = _load(vocabulary)
@@ -76,7 +76,7 @@ def _load(vocabulary: str) -> Any | None:
     except ValueError as error:
         logger.warning("tokens of models with the vocabulary %s are estimated from bytes: %s", vocabulary, error)
         return None
-    # What it builds at the first word of several tokens is built here, where it releases the interpreter lock.
+    # Its tables for words of several tokens are built here, while it releases the interpreter lock.
     tokenizer.encode_batch_flat(["ab" * 500])
     return tokenizer
 
@@ -89,8 +89,8 @@ def counter(tokenizer: Any) -> Count:
 
 
 def released_counter(tokenizer: Any) -> Count:
-    """Counts without the interpreter lock. The call would count `<|endoftext|>` as one special token, though as text it
-    is several: so such marks are split first."""
+    """A function that counts without the interpreter lock. It would count `<|endoftext|>` as one special token,
+    although as text it is several, so such marks are split first."""
 
     def tokens(text: str) -> int:
         texts = _INSIDE_A_MARK.split(text) if "<|" in text else [text]

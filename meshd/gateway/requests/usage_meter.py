@@ -1,6 +1,6 @@
 """What an attempt used: what its provider reports, or what it received.
 
-Must never: count as nothing what may have cost something.
+Must never: count nothing for an attempt that may have cost something.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from meshd.sdk.provider import ProviderAnswer, ProviderFailure, RateLimits, Stre
 
 
 class UsageMeter:
-    """For one attempt. limits: as the provider told them last. body: of a unary answer. replaced: the implausible part
-    of the provider's report."""
+    """The usage of one attempt. limits: the provider's last report of them. body: of a unary answer. replaced: the
+    implausible part of the provider's report."""
 
     __slots__ = ("_events", "_reported", "_size", "_text", "_thought", "body", "limits", "replaced")
 
@@ -27,7 +27,7 @@ class UsageMeter:
         self.replaced = ""
         self._reported: Usage | None = None
         self._text: list[str] = []  # received since the last report
-        self._events = 0  # with it
+        self._events = 0  # received since the last report
         self._size = 0  # bytes of all text received
         self._thought = False
 
@@ -58,8 +58,8 @@ class UsageMeter:
     def used(
         self, needs: RequestNeeds, model: ModelSpec, failure: ProviderFailure | None, *, ended: bool = True
     ) -> Usage:
-        """The provider's report if plausible, else by what came: never zero for what may have cost something. ended:
-        False if the app went away before the end."""
+        """The provider's report if it is plausible, else what was received; never zero if it may have cost something.
+        ended: False if the app disconnected before the end."""
         usage = self._tokens(needs, model, failure, ended=ended)
         return settlement.in_units(usage, needs) if usage.units or needs.units else usage
 

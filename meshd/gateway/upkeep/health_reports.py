@@ -1,4 +1,4 @@
-"""What the health monitor reports of a provider, as far as it changes what the router may ask.
+"""Applies the health monitor's reports about providers to the router's state.
 
 Must never: bring back a provider that was set aside, unless it answered a probe.
 """
@@ -24,7 +24,7 @@ class HealthReports:
         self._tell = tell
 
     def take(self, report: messages.HealthReport) -> None:
-        """Note its score and, if it was probed, apply what that says."""
+        """Record the score and, after a probe, apply its result."""
         now, known = clock.now(), self._runtime.state.provider(report.provider)
         known.score = report.score
         if not report.probed:
@@ -37,7 +37,7 @@ class HealthReports:
             self._answered(report, known, now)
 
     def _refused(self, report: messages.HealthReport, known: ProviderState, now: float) -> None:
-        """Only a request can tell more: it rests as after a failure, until it works again."""
+        """The provider is set aside as after a failure, because only a request can tell more."""
         aside, publisher = known.availability, self._runtime.publisher
         if not report.available and not aside.standby:
             why = Why(Cause.PROBE_FAILED, said=report.error)

@@ -59,8 +59,8 @@ class ModelLists:
         self._tell("discovery", messages.ModelsListed(message.provider, found, error))
 
     def compare(self, provider: str, listed: set[str]) -> None:
-        """A model that its provider newly lists is asked again at once; one that it no longer lists is not asked any
-        more, if `on_deprecated_model` says so."""
+        """A model that its provider lists again is asked again at once; one that it no longer lists is set aside, if
+        `on_deprecated_model` says so."""
         runtime = self._runtime
         before, self._listed[provider] = self._listed.get(provider, set()), listed
         config, now = runtime.config, clock.now()
@@ -82,8 +82,8 @@ class ModelLists:
 
 
 async def _detailed(provider: Provider, listed: list[ModelListing], timeout: float) -> list[ModelListing]:
-    """Each with its provider's own description, if it says more; as listed if there is none. timeout: seconds for all
-    of them."""
+    """Each model with its provider's own description if that says more, else as listed. timeout: seconds for all of
+    them."""
     places, deadline = asyncio.Semaphore(AT_ONCE), clock.now() + timeout
 
     async def asked(model: ModelListing) -> ModelListing:

@@ -31,11 +31,11 @@ AT_ONCE = 4
 """Concurrent probes of models: a start must not become a load test."""
 
 _THERE = frozenset({FailureKind.UNSUPPORTED, FailureKind.INVALID_REQUEST, FailureKind.CONTENT_POLICY})
-"""It read and refused the request: so it is there, which was the question."""
+"""Kinds of failure of a server that read the request and refused it, so it is running, which was the question."""
 
 
 _LIST_REFUSED = frozenset({401, 403, 404, 405, 500, 501})
-"""The server is there: the key may not see the list, or the server has none."""
+"""The server is running: the key may not be allowed to see the list, or the server has none."""
 
 
 class Probes:
@@ -57,7 +57,7 @@ class Probes:
                 await self._ask_provider(message)
         except ProviderFailure as failure:
             if failure.kind is FailureKind.UNSUPPORTED and message.method == "completion":
-                return  # no token may be spent on it now, which says nothing about the provider
+                return  # no token may be spent on a probe now, which says nothing about the provider
             error, kind = failure.message, failure.kind
             if kind is FailureKind.LOCAL:
                 self._runtime.outcomes.shortages.note(failure.lack, clock.now())
@@ -87,7 +87,8 @@ class Probes:
             await provider.probe(message.timeout)
 
     async def _ask_any_model(self, message: messages.Probe) -> bool:
-        """Whether there was one that may be asked. If not, the model list has to suffice, which is free."""
+        """Returns whether there was a model that may be asked. If not, the list of models, which is free, has to
+        suffice."""
         runtime = self._runtime
         for model in runtime.table.models.values():
             if model.provider != message.provider or runtime.state.model(model.id).deactivated is not None:
@@ -156,7 +157,7 @@ class Probes:
     def _record(self, pool: PoolSpec, model: ModelSpec, failure: ProviderFailure | None, tester: object) -> None:
         runtime, table = self._runtime, self._runtime.table
         provider = table.providers.get(model.provider)
-        if provider is None:  # a reload removed it meanwhile
+        if provider is None:  # a reload has removed it
             return
         changes = rules.record_probe(runtime.state, pool, model, provider, failure, clock.now(), tester, table.timezone)
         runtime.publisher.changed(changes)

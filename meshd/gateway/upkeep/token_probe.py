@@ -27,7 +27,7 @@ from meshd.sdk.provider import FailureKind, OperationSpec, ProviderFailure, Rate
 
 
 class NotSent(Exception):
-    """It may not be asked, or not now; the message says why."""
+    """The model may not be asked, or not now; the message says why."""
 
 
 async def ask_one_token(runtime: Runtime, pool: PoolSpec, model: ModelSpec, timeout: float) -> None:
@@ -50,7 +50,7 @@ class TokenProbe:
 
     def __init__(self, runtime: Runtime, pool: PoolSpec, model: ModelSpec, timeout: float) -> None:
         if model.provider not in runtime.table.providers:
-            raise NotSent("a reload took it away meanwhile")
+            raise NotSent("a reload has removed it")
         self.runtime = runtime
         self.operation, asked = _smallest(model)
         self.request_id = os.urandom(16)
@@ -92,7 +92,7 @@ class TokenProbe:
         publisher.settled()
 
     def another_key(self, failure: ProviderFailure) -> bool:
-        """Whether the key was refused and the provider has another usable one."""
+        """Whether the key was refused and the provider has another one that can be used."""
         ticket = self.step.ticket
         if failure.kind not in OF_A_KEY or ticket is None:
             return False
@@ -107,7 +107,7 @@ class OneAttempt:
         self.book = book
         self.needs = needs
         self.failure: ProviderFailure | None = None
-        self.deadline = self.latest = now + 2 * timeout  # if its key is replaced, it is asked once more
+        self.deadline = self.latest = now + 2 * timeout  # the model is asked once more if the key is replaced
         self._timeout = timeout
 
     def start(self, step: AttemptStep, now: float) -> bool:
@@ -142,8 +142,8 @@ class OneAttempt:
 
 
 def _smallest(model: ModelSpec) -> tuple[OperationSpec, dict[str, Any]]:
-    """An operation that the model answers, and the smallest body for it. Raises NotSent: images and speech have no
-    smallest part."""
+    """The operation by which the model answers with text or vectors. Raises NotSent for others: images and speech have
+    no smallest part."""
     if model.synchronous:
         for operation in OPERATIONS.values():
             if operation.example and any(serves(operation, capability) for capability in model.capabilities):

@@ -1,4 +1,4 @@
-"""The wall clock may be set: only calendars follow it."""
+"""Follows the wall clock, which may be set; only calendars use it."""
 
 from __future__ import annotations
 

@@ -143,7 +143,7 @@ class Results(Course):
         usage: Usage = NOTHING,
         sent: bool = True,
     ) -> None:
-        """The attempt in flight ended without a verdict, as the app went away. sent: it may have cost something."""
+        """The attempt in flight ended without a verdict, as the app disconnected. sent: it may have cost something."""
         self._end_blameless(step, FailureKind.CANCELLED, "cancelled", 499, now, duration, usage, sent)
         self.failure, self.fatal = ProviderFailure(FailureKind.CANCELLED, "cancelled"), True
 

@@ -70,8 +70,8 @@ class Received(NamedTuple):
 def used(
     failure: ProviderFailure | None, needs: RequestNeeds, model: ModelSpec, received: Received, *, ended: bool = True
 ) -> Usage:
-    """What the attempt is settled with. failure: None where the answer or stream ended well, or the app went away.
-    ended: False: the app went away before the end."""
+    """What the attempt is settled with. failure: None where the answer or stream ended well, or the app disconnected.
+    ended: False: the app disconnected before the end."""
     came = received.size > 0 or received.events > 0
     if failure is not None and not came and (failure.unsent or failure.status >= 400):
         return _NOTHING

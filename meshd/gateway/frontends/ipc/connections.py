@@ -1,4 +1,4 @@
-"""The connections to the socket, and how each is lost: closed, silent, or its process ended.
+"""The connections to the socket, and how each is lost: it is closed, falls silent, or its process ends.
 
 Owns: the connections, their heartbeats and the descriptors of their processes.
 Must never: send or read a message, or end a request (`server.py`).
@@ -40,7 +40,7 @@ class Connection:
 
 
 class Connections:
-    """lost: called with one that has gone and why; it is forgotten by then. heartbeat: seconds."""
+    """lost: called with a connection that was lost, and why, after it was forgotten. heartbeat: seconds."""
 
     def __init__(self, lost: Callable[[Connection, str], None], heartbeat: float) -> None:
         self.known: dict[bytes, Connection] = {}
@@ -61,7 +61,7 @@ class Connections:
             self._forget(connection)
 
     def meet(self, identity: bytes, first: zmq.Frame) -> Connection:
-        """A new one. It is not kept if it chose its own routing id."""
+        """Create a connection. It is not kept if it chose its own routing id."""
         now = time.monotonic()
         connection = Connection(identity, identify(peer_address(first)), now, now)
         if identity[:1] == b"\0":
@@ -84,7 +84,7 @@ class Connections:
             return
         try:
             connection.pidfd = os.pidfd_open(connection.caller.pid)
-        except OSError:  # it has ended already, or lives in another pid namespace
+        except OSError:  # it has ended already, or is in another pid namespace
             return
         self._loop.add_reader(connection.pidfd, self.lose, connection, "its process ended")
 
@@ -93,7 +93,7 @@ class Connections:
         now = time.monotonic()
         slept = now - self._next_beat
         self._schedule_beat(self._loop)
-        if slept > ON_TIME:  # messages that came meanwhile have not been read yet
+        if slept > ON_TIME:  # messages that came during the sleep have not been read yet
             for connection in self.known.values():
                 connection.seen += slept
         oldest = now - self.heartbeat * wire.MISSED_HEARTBEATS
@@ -113,8 +113,8 @@ class Connections:
 
 
 def peer_address(frame: zmq.Frame) -> str:
-    """What the kernel says about the sender. Only inproc:// has no ZMTP handshake and so no address: a peer with a
-    handshake but without credentials is unknown, not ourselves."""
+    """What the kernel says about the sender. Only inproc:// has no ZMTP handshake, and so no address. A peer with a
+    handshake but without credentials is unknown; it is not this process."""
     try:
         return str(frame.get("Peer-Address"))
     except zmq.ZMQError:

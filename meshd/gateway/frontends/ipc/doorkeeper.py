@@ -4,9 +4,9 @@ Owns: the readiness of a listening socket in the epoll of libzmq's I/O thread.
 Must never: accept, close or read anything, or touch the epoll once libzmq may have closed the socket.
 
 libzmq aborts the process if accept(2) finds no descriptor (`ipc_listener.cpp`), and accepts too fast for a check in
-between. So its listening socket is made one-shot: the kernel wakes libzmq once, for one connection, until it is armed
-again here, if there is room. Clients that connect meanwhile wait in the kernel's queue, as with any busy server.
-Without /proc, or if libzmq does not use epoll, this has no effect.
+between. So its listening socket is made one-shot: the kernel wakes libzmq for one connection only, until the socket is
+armed again here, if there is room. Until then, clients that connect wait in the kernel's queue, as with any busy
+server. Without /proc, or if libzmq does not use epoll, this has no effect.
 """
 
 from __future__ import annotations

@@ -1,6 +1,5 @@
-"""The addresses that the socket listens at: bound by itself, or handed in by a service manager.
-
-Owns: the listening sockets, their doorkeepers, and the largest message that they take.
+"""The addresses at which the socket listens: bound here, or handed in by a service manager. Owns: the listening
+sockets, their doorkeepers, and the largest message that they accept.
 Must never: read a message.
 """
 
@@ -26,12 +25,12 @@ _BACKLOG = 4096  # connections waiting to be accepted
 
 
 class Listeners:
-    """Of one ZeroMQ socket. largest: the configured bytes of a message."""
+    """The listeners of one ZeroMQ socket. largest: the configured bytes of a message."""
 
     def __init__(self, largest: Callable[[], int]) -> None:
         self.addresses: list[str] = []
         self._largest = largest
-        self._ceiling = 0  # the largest message that the listening sockets can take
+        self._ceiling = 0  # the largest message that the listening sockets accept
         self._doorkeepers: list[Doorkeeper] = []
 
     def bind(
@@ -88,7 +87,7 @@ class Listeners:
         for doorkeeper in self._doorkeepers:
             doorkeeper.close()
         for address in self.addresses:
-            if address.startswith("inproc:"):  # otherwise its name is freed only later
+            if address.startswith("inproc:"):  # otherwise the name would stay in use for a while
                 router.unbind(address)
 
 

@@ -1,4 +1,4 @@
-"""An answer as messages of the protocol, to the connection that its request came by.
+"""An answer as messages of the protocol, sent over the connection of its request.
 
 Owns: the frames of an answer. Must never: decide what an app gets.
 """
@@ -15,13 +15,13 @@ from modelmesh.errors import MeshError
 
 
 class Sender(Protocol):
-    """The server, as a reply needs it."""
+    """The part of the server that a reply uses."""
 
     def send(self, connection: Connection, frames: list[bytes]) -> bool:
-        """False when the connection has gone."""
+        """Returns False if the connection is closed."""
 
     def finished(self, reply: IpcReply, frames: list[bytes], answer: Answer | None) -> None:
-        """Send a reply's last message. answer: what may be given again; None for a stream."""
+        """Send a reply's last message. answer: what may be sent again; None for a stream."""
 
 
 class IpcReply(CreditedReply):

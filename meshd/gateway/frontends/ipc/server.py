@@ -4,8 +4,8 @@ Owns: the ROUTER socket, and the mapping between frames and requests.
 Must never: block, know what an operation does, let one peer's bad messages affect another, or hold a rule that another
 front end would need too (`admission.py`).
 
-The socket's file descriptor is edge-triggered: it is drained until `Again` on every wake-up, and looked at again after
-every send, or messages would get stuck.
+The socket's file descriptor is edge-triggered: it is read until `Again` on every wake-up, and checked again after every
+send; otherwise messages would get stuck.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ logger = logging.getLogger("meshd.gateway")
 
 _DRAIN_AT_ONCE = 256  # messages read before the loop may do something else
 UNREAD_MESSAGES = 10_000  # unread messages to a connection, after which it counts as lost
-_GAVE_UP = "the daemon heard nothing from this client for three heartbeats, and gave its requests up"
+_GAVE_UP = "the daemon heard nothing from this client for three heartbeats, and cancelled its requests"
 
 
 class IpcServer:
-    """Asks `admission` to let requests in. on_event(type, reason, caller): called with events of peers. heartbeat:
-    seconds."""
+    """admission: decides which requests are admitted. on_event(type, reason, caller): called with events of peers.
+    heartbeat: seconds."""
 
     def __init__(
         self,
@@ -67,8 +67,8 @@ class IpcServer:
         router: Any = zmq.Context.instance().socket(zmq.ROUTER)
         self._socket = router
         router.set(zmq.LINGER, 500)
-        router.set(zmq.ROUTER_MANDATORY, 1)  # a peer that has gone is an error, not silence
-        # Streams are bounded by credit and answers by requests in flight; this is for peers that never read.
+        router.set(zmq.ROUTER_MANDATORY, 1)  # sending to a closed connection is an error
+        # Credit bounds streams, and requests in flight bound answers; this limit is for peers that never read.
         router.set(zmq.SNDHWM, UNREAD_MESSAGES)
         router.set(zmq.RCVHWM, 0)
         loop.add_reader(router.fileno(), self._drain)
@@ -84,13 +84,13 @@ class IpcServer:
         self.listeners.reloaded()
 
     def stop_receiving(self) -> None:
-        """What a client sends from now on is for the next daemon, or life, at this address."""
+        """From now on, what clients send is left for the next daemon, or life, at this address."""
         self._receiving = False
         if self._socket is not None and self._loop is not None:
             self._loop.remove_reader(self._socket.fileno())
 
     def close(self) -> None:
-        """Stop listening and forget the peers. Sent messages get half a second to leave."""
+        """Stop listening and forget the peers. Messages that were sent have half a second to be delivered."""
         if self._socket is None or self._loop is None:
             return
         self.stop_receiving()
@@ -121,14 +121,14 @@ class IpcServer:
                 logger.warning("cannot send to process %d: %s", connection.caller.pid, error)
             return False
         finally:
-            # Sending, even if it fails, consumes the signal of messages that came meanwhile: the descriptor gives no
-            # other.
+            # Sending, even if it fails, consumes the descriptor's signal for messages that came in, and there is no
+            # second one.
             if self._socket is not None and multipart.readable(self._socket):
                 self._schedule_drain()
         return True
 
     def finished(self, reply: IpcReply, frames: list[bytes], answer: Answer | None) -> None:
-        """Send a reply's last message."""
+        """Called with a reply's last message."""
         self._admission.ended(reply.request_id, reply, answer)
         reply.connection.requests.discard(reply.request_id)
         self.send(reply.connection, frames)
@@ -260,7 +260,7 @@ class IpcServer:
         self._admission.admit(request, size, self.listeners.message_limit)
 
     def _resumed(self, connection: Connection, request: Request) -> None:
-        """A request in flight is sent again by a new connection of its client: its answer goes there."""
+        """The client has sent a request in flight again over a new connection, to which its answer goes now."""
         reply = request.reply
         if not isinstance(reply, IpcReply):
             self._malformed(connection, "this request id is in use", request.request_id)
@@ -270,7 +270,7 @@ class IpcServer:
         reply.connection.requests.discard(request.request_id)
         reply.connection = connection
         connection.requests.add(request.request_id)
-        if reply.sent:  # which of them arrived is unknown
+        if reply.sent:  # it is unknown which chunks arrived
             self._admission.interrupt((request.request_id,))
             broken = StreamInterrupted("The connection broke while the answer was streamed; ask again.")
             request.cancel(broken)
@@ -281,7 +281,7 @@ class IpcServer:
     def _lost(self, connection: Connection, why: str) -> None:
         for request_id in list(connection.requests):
             request = self._admission.lost(request_id)
-            if request is not None and why == SILENT:  # it may only have slept, and would wait until its deadline
+            if request is not None and why == SILENT:  # the client may only have slept, and would keep waiting
                 reply = request.reply
                 reply.error(StreamInterrupted(_GAVE_UP) if reply.sent else _given_up())
         self._on_event(EventType.CLIENT_LOST, why, connection.caller)

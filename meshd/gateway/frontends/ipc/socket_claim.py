@@ -79,7 +79,7 @@ class Claim:
                 f"another meshd (process {holder or 'unknown'}) serves {self.path} already; stop it, "
                 "or give this one another path with --socket and another daemon.state_dir"
             ) from None
-        if not _still_there(lock, f"{self.path}.lock"):  # the last holder removed it between open and lock
+        if not _still_there(lock, f"{self.path}.lock"):  # its last holder removed the file between our open and lock
             os.close(lock)
             return self._take_lock()
         os.ftruncate(lock, 0)
@@ -87,7 +87,7 @@ class Claim:
         return lock
 
     def _remove_stale(self) -> None:
-        """A socket file that no process serves is left from a killed daemon."""
+        """Remove a socket file that no process serves: a killed daemon left it."""
         try:
             mode = self.path.lstat().st_mode
         except FileNotFoundError:
@@ -129,11 +129,11 @@ def _make_private(directory: Path) -> None:
 
 
 def _require_private(directory: Path) -> None:
-    """Below /tmp any user could have created it first. Clients trust no directory there that others can enter."""
+    """Below /tmp, any user could have created the directory first. Clients do not trust one that others can enter."""
     found = directory.lstat()
     if found.st_uid != os.getuid() or not stat.S_ISDIR(found.st_mode):
         raise SocketTaken(f"{directory} is not yours; remove it, or set XDG_RUNTIME_DIR or --socket")
     if found.st_mode & 0o022:
-        raise SocketTaken(f"{directory} is not yours alone to write in: chmod 700 {directory}")
+        raise SocketTaken(f"{directory} is writable by others: chmod 700 {directory}")
     if directory.name == f"meshd-{os.getuid()}" and stat.S_IMODE(found.st_mode) != 0o700:  # where clients look
         raise SocketTaken(f"{directory} is open to others, and clients would not trust it: chmod 700 {directory}")

@@ -1,7 +1,4 @@
-"""What hooks return, checked: which form it must have, and what the gateway makes of it.
-
-Must never: trust a value of a hook, or run one.
-"""
+"""Checks what hooks return, and converts it for the gateway. Must never: trust a value of a hook, or run one."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
-"""The chain of hooks: what each is told, and what its answer does to the request.
+"""The chain of hooks: what each hook gets, and how its answer affects the request.
 
 Owns: the order of the hooks, which of them are set aside, and the reply that holds an answer until they have seen it.
 Must never: let a mistake of a hook fail a request, unless the hook is required; run for a router without hooks.
 
-Answers pass the hooks on the last step to their app. So the cache keeps what the model said, and each app that gets it
-has its own say.
+An answer passes the hooks last, before each app gets it. So the cache keeps the model's own answer, and the hooks see it
+for every app that gets it.
 """
 
 from __future__ import annotations
@@ -67,7 +67,8 @@ class Refused(ClientGone):
 
 
 class HookChain:
-    """hooks: by name, in their order. failed: told of a hook's first mistake. ended: told of the requests' outcomes."""
+    """hooks: by name, in their order. failed: called with a hook's first mistake. ended: called with the outcomes of
+    requests."""
 
     def __init__(self, hooks: Iterable[tuple[str, Hook]], failed: Failed, ended: Callable[[Outcome], None]) -> None:
         self._hooks = dict(hooks)
@@ -93,7 +94,7 @@ class HookChain:
         return self._stages[stage]
 
     async def ask(self, name: str, hook: Hook, stage: str, *given: Any, accepts: Callable[[Any], bool]) -> Any:
-        """What a hook says, None if it is set aside. accepts: whether its answer has the right form for this stage.
+        """A hook's answer, None if it is set aside. accepts: whether the answer has the right form for this stage.
 
         Raises MeshError if it refuses, or is required and fails.
         """
@@ -123,7 +124,7 @@ class HookChain:
             reason = f"the required hook {name} failed ({why}); the request is refused"
         else:
             if self._hooks.pop(name, None) is None:
-                return  # another request was sooner
+                return  # another request has reported it already
             self._arrange()
             reason = (
                 f"the hook {name} failed ({why}); requests continue without it until the configuration is loaded again"
@@ -142,8 +143,8 @@ class HookChain:
 
 
 class HookedRequest(Reply):
-    """One request as it passes the hooks, in front of its app's reply. An answer waits here for `after_response`;
-    an outcome, until it is known what the app got."""
+    """A request that passes the hooks, as a reply in front of its app's own. An answer waits here for `after_response`,
+    and the outcome waits until it is known what the app got."""
 
     __slots__ = ("_app", "_chain", "_error", "_facts", "_held", "_instead", "_outcome", "_over", "_request")
 
@@ -152,7 +153,7 @@ class HookedRequest(Reply):
         self._chain = chain
         self._request = request
         self._app = request.reply
-        self._facts: RequestFacts | None = None  # until it is read
+        self._facts: RequestFacts | None = None  # None until the request is read
         self._held: tuple[bytes | None, dict[str, Any] | None, dict[str, Any], dict[str, str] | None] | None = None
         self._error: MeshError | None = None
         self._instead: tuple[int, str] | None = None  # status and error in place of those in its outcome
@@ -160,7 +161,7 @@ class HookedRequest(Reply):
         self._over = False
 
     async def run(self, ask: Callable[[HookedRequest], Awaitable[None]]) -> None:
-        """Answer the request by `ask`. Raises as it does, but MeshError, which the app has got."""
+        """Answer the request by `ask`. Raises what `ask` raises, except MeshError, which the app gets."""
         self._request.way_back = self
         try:
             try:
@@ -185,7 +186,7 @@ class HookedRequest(Reply):
     # -- its outcome ----------------------------------------------------------------------------------
 
     def ended(self, outcome: Outcome) -> None:
-        """The request is over, but for the hooks."""
+        """The request is over, apart from the hooks."""
         if self._over:
             self._report(outcome)
         else:
@@ -208,12 +209,12 @@ class HookedRequest(Reply):
         self._instead = error.status_code, error.message
         self.error(error)
 
-    # -- on the way there -----------------------------------------------------------------------------
+    # -- from app to model ----------------------------------------------------------------------------
 
     async def before_request(
         self, inference: InferenceRequest, begin: Callable[[], InferenceRequest]
     ) -> InferenceRequest | None:
-        """The request that is to be asked; None: it is answered. begin: reads it again. Raises MeshError."""
+        """The request to send to a model; None if a hook has answered it. begin: reads it again. Raises MeshError."""
         try:
             return await self._before_request(inference, begin)
         except asyncio.CancelledError:
@@ -286,10 +287,10 @@ class HookedRequest(Reply):
             MappingProxyType({field: bytes(value) for field, value in inference.fields.items()}),
         )
 
-    # -- on the way back ------------------------------------------------------------------------------
+    # -- from model to app ----------------------------------------------------------------------------
 
     async def chunk(self, data: bytes) -> None:
-        """Raises Refused, too."""
+        """Also raises Refused."""
         for name, hook in self._chain.at("on_stream_event"):
             try:
                 said = await self._chain.ask(name, hook, "on_stream_event", self._facts, data, accepts=is_data)
@@ -347,11 +348,11 @@ class HookedRequest(Reply):
             try:
                 await self._chain.ask(name, hook, "on_error", self._facts, facts, accepts=lambda _: False)
             except MeshError:
-                continue  # a required one failed, for a request that has failed already
+                continue  # a required hook failed, but this request has failed already
 
 
 async def _bounded(hook: Hook, method: Callable[..., Awaitable[Any]], *given: Any) -> Any:
-    """Its answer in time, also of one that ignores that it is cancelled. Raises anything."""
+    """A hook's answer within its timeout, even if the hook ignores its cancellation. Raises anything."""
     seconds = float(hook.timeout)
     task = asyncio.ensure_future(_contained(method, *given))
     try:

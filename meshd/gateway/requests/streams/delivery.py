@@ -1,6 +1,5 @@
-"""What has reached the app of a stream: one stream for the app, however many attempts it takes.
-
-Owns: the text delivered so far, the identity of the app's stream, and the seam where another model continues.
+"""The part of a stream that has reached the app, which sees one stream however many attempts it takes. Owns: the text
+delivered so far, the identity of the app's stream, and the point at which another model continues.
 Must never: hold a whole stream's events, only its text; decide which model continues (`routing/attempts/plan.py`).
 
 Rule: docs/routing.md, Streams continued elsewhere. A stream that another model continues keeps its id; what that model
@@ -23,7 +22,7 @@ from meshd.sdk.provider import OperationSpec, StreamEvent, Usage
 LONGEST_OVERLAP = 400
 """Characters at the end of the text so far that another model may repeat before it continues."""
 _SHORTEST_OVERLAP = 8
-"""Characters. A shorter repetition ("the ", a space) is as likely to be new text."""
+"""In characters. A shorter repetition ("the ", a space) may just as well be new text."""
 
 
 class Passed(NamedTuple):
@@ -34,7 +33,7 @@ class Passed(NamedTuple):
 
 
 class Delivery:
-    """reply: the way to its app. pieces: of content that the app has. usage: of the attempts before the current one."""
+    """reply: that of its app. pieces: how many pieces of content the app has. usage: of earlier attempts."""
 
     def __init__(self, reply: Reply, operation: OperationSpec, needs: RequestNeeds, app: AppSide = OPENAI.app) -> None:
         self.pieces = 0
@@ -67,7 +66,7 @@ class Delivery:
         """Pass one event on. Raises ClientGone, TimeoutError."""
         if self._splice is None:
             if self._identity is None and (event.content or event.finish_reason is not None):
-                self._identity = event.data  # not an earlier one: Azure's first chunk has no id
+                self._identity = event.data  # taken from a chunk with content, because Azure's first chunk has no id
             data, text = event.data, event.text
         else:
             passed = self._splice.take(event, self._used)
@@ -151,7 +150,7 @@ class _Splice:
         self._held: list[str] | None = []
         self._ending: list[StreamEvent] = []  # a finish reason while text is held, and what came with it
         self._size = 0  # characters held
-        self._anew = True  # the held text begins like the whole text
+        self._anew = True  # the held text begins like the whole text so far
 
     def take(self, event: StreamEvent, used: Usage) -> Passed | None:
         """What to send for an event."""
@@ -160,14 +159,14 @@ class _Splice:
             if text:
                 self._hold(text)
             if event.content:
-                self._ending.clear()  # it was none
+                self._ending.clear()  # it was not the end
             if event.extra or (text and not self._may_still_repeat()):
                 text = self._let_go()
             elif event.finish_reason is not None or (self._ending and not event.content):
                 self._ending.append(event)  # some servers send it before all of the text
                 return None
             elif event.content:
-                return None  # also when it reasons again: the app has had that already
+                return None  # also for repeated reasoning, which the app has already
         return self._passed(event, text, used)
 
     def rest(self, used: Usage) -> list[Passed]:
@@ -207,7 +206,7 @@ class _Splice:
         if self._anew and self._size >= len(self._whole):
             return held[len(self._whole) :]
         if self._anew and (cut_off or self._size >= _SHORTEST_OVERLAP):
-            return ""  # it never got to new text
+            return ""  # it contained no new text
         return held[_overlap(self._tail, held) :]
 
 

@@ -3,9 +3,9 @@
 Owns: when an attempt's stream is committed to the app, and what a break means before and after.
 Must never: buffer more of a stream than its first events.
 
-Nothing reaches the app before the first content: an earlier failure is one of that attempt only, and another attempt
-replaces it unseen. Flow control runs from the app's credit to the provider's TCP window: this loop reads no event
-before the last one is sent. Rule: docs/routing.md, Streams continued elsewhere.
+Nothing reaches the app before the first content: an earlier failure concerns only that attempt, and the app does not
+see that another attempt replaces it. Flow control runs from the app's credit to the provider's TCP window: this loop
+reads no event before the last one is sent. Rule: docs/routing.md, Streams continued elsewhere.
 """
 
 from __future__ import annotations
@@ -42,10 +42,10 @@ async def relay(
     note: Callable[[StreamEvent], None],
     commit: Callable[[], None],
 ) -> None:
-    """Pass one stream on until its end; the caller settles it and sends the END. note: hears of every event; commit: of
-    the first content, before the app has it.
+    """Pass one stream on until its end; the caller settles it and sends the END. note: called with every event. commit:
+    called at the first content, before the app gets it.
 
-    Raises ProviderFailure before anything of it reached the app, Broken after, ClientGone when the app left.
+    Raises ProviderFailure if nothing has reached the app, Broken otherwise, and ClientGone if the app disconnected.
     """
     held: list[StreamEvent] | None = []  # events before the first content; None once committed
     try:
@@ -77,7 +77,7 @@ async def relay(
     except TimeoutError:
         if held is not None:  # the connector's timeout, as nothing was sent
             raise
-        # The app took nothing until the deadline: its own failure alone.
+        # The app read nothing until the deadline: only the app is to blame.
         stopped = ProviderFailure(FailureKind.CANCELLED, "the app stopped reading the stream")
         raise Broken(stopped, "the app read nothing", not_read()) from None
     except ClientGone:

@@ -132,4 +132,4 @@ async def test_an_app_that_is_gone_when_a_kept_stream_is_given():
     world.ask(app=app)
     await world.settle()
     assert isinstance(app.task.exception(), ClientGone)
-    assert app.cached == [Served(499, "chat", "p.m", "p", False, "the app went away")]
+    assert app.cached == [Served(499, "chat", "p.m", "p", False, "the app disconnected")]

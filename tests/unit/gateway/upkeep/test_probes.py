@@ -80,7 +80,7 @@ async def test_none_in_a_maintenance_window_nor_of_a_pool_that_is_gone() -> None
     assert made.provider.calls == []
 
 
-async def test_a_provider_that_a_reload_took_away_meanwhile_is_not_judged() -> None:
+async def test_a_provider_that_a_reload_removed_is_not_judged() -> None:
     made = Probed()
     made.provider.then = asyncio.Event()
     task = asyncio.ensure_future(made.probe_models())
@@ -89,7 +89,7 @@ async def test_a_provider_that_a_reload_took_away_meanwhile_is_not_judged() -> N
     made.provider.then.set()
     await task
     assert made.changes == []
-    with pytest.raises(NotSent, match="a reload took it away"):
+    with pytest.raises(NotSent, match="a reload has removed it"):
         await ask_one_token(made.runtime, made.pool, model("a"), 5.0)
 
 

@@ -43,7 +43,7 @@ CUT_KINDS = [FailureKind.CONNECTION, FailureKind.TIMEOUT, FailureKind.STREAM_CUT
 @pytest.mark.parametrize("kind", [*CUT_KINDS, FailureKind.BAD_ANSWER])
 def test_what_was_sent_costs_its_input(kind: FailureKind) -> None:
     needs = replace(NEEDS, stream=True)
-    assert used(None, needs, MODEL, Received()) == Usage(50, 0), "the app went away"
+    assert used(None, needs, MODEL, Received()) == Usage(50, 0), "the app disconnected"
     assert used(failure(kind), needs, MODEL, Received()) == Usage(50, 0)
     assert used(failure(kind), replace(needs, tokens=0), MODEL, Received()) == Usage(1, 0), "never nothing"
     assert used(failure(kind), needs, MODEL, Received(size=20)) == Usage(50, 10)
@@ -53,14 +53,14 @@ def test_what_was_sent_costs_its_input(kind: FailureKind) -> None:
 def test_an_answer_in_one_piece_that_was_cut_costs_what_was_reserved(kind: FailureKind) -> None:
     """Its provider may have made all of it."""
     assert used(failure(kind), NEEDS, MODEL, Received()) == Usage(50, 1000)
-    assert used(None, NEEDS, MODEL, Received(), ended=False) == Usage(50, 1000), "the app went away"
+    assert used(None, NEEDS, MODEL, Received(), ended=False) == Usage(50, 1000), "the app disconnected"
     assert used(failure(FailureKind.BAD_ANSWER), NEEDS, MODEL, Received()) == Usage(50, 0), "it is whole, and no answer"
 
 
 def test_thinking_that_nobody_hears_costs_what_was_reserved() -> None:
     thinker, needs = model("p.m", thinks_unheard=True), replace(NEEDS, stream=True)
     assert used(CUT, needs, thinker, Received(size=20)) == Usage(50, 1000)
-    assert used(None, needs, thinker, Received(), ended=False) == Usage(50, 1000), "the app went away"
+    assert used(None, needs, thinker, Received(), ended=False) == Usage(50, 1000), "the app disconnected"
     assert used(CUT, needs, thinker, Received(size=20, thought=True)) == Usage(50, 10), "it was heard"
     assert used(None, needs, thinker, Received(size=20)) == Usage(50, 10), "it came to its end"
 
