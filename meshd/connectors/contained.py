@@ -1,7 +1,6 @@
-"""Connectors of other packages, which raise only what their interface says.
-
-Owns: the wrappers of secret stores and storages. A provider's, a sink's or a strategy's caller expects anything.
-Must never: wrap a connector that comes with the daemon: a mistake there is a defect, and shows.
+"""Wraps connectors of other packages, so that they raise only what their interface allows. Owns: the wrappers of secret
+stores and storages. The callers of providers, sinks and strategies expect any exception. Must never: wrap a connector
+that comes with the daemon, where a mistake is a defect that must show.
 """
 
 from __future__ import annotations
@@ -22,14 +21,14 @@ T = TypeVar("T")
 
 
 def contained(type: str, id: str, connector: Any) -> Any:
-    """The connector, so that its mistakes stay where they are made."""
+    """The connector in a wrapper that contains its mistakes."""
     if type == SECRET_STORE:
         return ContainedSecretStore(id, connector)
     return ContainedStorage(id, connector) if type == STORAGE else connector
 
 
 class ContainedSecretStore(SecretStore):
-    """An unexpected exception is shown by its class alone: its text may hold a secret."""
+    """Of an unexpected exception, only the class is shown, because its text may contain a secret."""
 
     def __init__(self, id: str, store: SecretStore) -> None:
         super().__init__({})

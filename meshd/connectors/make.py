@@ -1,4 +1,4 @@
-"""Making a connector that is not a provider: its class from the registry, its own keys checked and typed.
+"""Makes a connector that is not a provider: takes its class from the registry, and checks and converts its own keys.
 
 Owns: `make_connector`. Must never: know what a connector does.
 """
@@ -41,6 +41,6 @@ def make_connector(type: str, id: str, settings: Mapping[str, Any], *arguments: 
     except (ValueError, SecretStoreError, StorageError):
         raise
     except (Exception, SystemExit) as error:
-        # What a secret store says may hold a secret.
+        # The text of a secret store's exception may contain a secret.
         why = error.__class__.__name__ if type == SECRET_STORE else one_line(error)
         raise ConfigurationError(f"connector {spec.id} of the package {spec.package} cannot be made: {why}") from None

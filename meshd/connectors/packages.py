@@ -1,7 +1,6 @@
-"""The connectors that installed packages offer: read from their entry points, and checked.
-
-Owns: what makes an entry point or a spec unusable, and the words for it.
-Must never: let another package's mistake out; each becomes a `Fault`.
+"""Reads the connectors that installed packages offer from their entry points, and checks them. Owns: what makes an
+entry point or a spec unusable, and the message for it. Must never: let another package's mistake through; each becomes
+a `Fault`.
 """
 
 from __future__ import annotations
@@ -19,13 +18,13 @@ from meshd.sdk.connector import DISTRIBUTION, ENTRY_POINTS, TYPES, ConnectorSpec
 
 _ID = re.compile(r"[a-z0-9][a-z0-9-]*(\.[a-z0-9][a-z0-9-]*)+")
 _PATH = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
-# A checkout that is not installed has no metadata, an old installation no such entry point in it.
+# A checkout that is not installed has no metadata, and an old installation's metadata lacks the entry point.
 _OWN = EntryPoint("modelmesh", "meshd.connectors.builtin:CONNECTORS", ENTRY_POINTS)
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Why a package's connector is left out, and what to do. id, type: "" if the whole package is."""
+    """Why a package's connector is left out, and what to do. id, type: "" if the whole package is left out."""
 
     package: str
     message: str
@@ -41,7 +40,7 @@ Found = ConnectorSpec | Fault
 
 
 def own() -> list[ConnectorSpec]:
-    """The connectors that come with the daemon. A mistake in them is a defect, and raises."""
+    """The connectors that come with the daemon. A mistake in them is a defect, so it raises."""
     try:
         points = [*distribution(DISTRIBUTION).entry_points.select(group=ENTRY_POINTS)]
     except PackageNotFoundError:
@@ -50,7 +49,7 @@ def own() -> list[ConnectorSpec]:
 
 
 def others() -> Iterator[Found]:
-    """Those of all other packages, in order of the packages' names."""
+    """The connectors of all other packages, in the order of the packages' names."""
     points = [(_package(point), point) for point in entry_points(group=ENTRY_POINTS)]
     for package, point in sorted(points, key=lambda each: (each[0], each[1].name)):
         if package != DISTRIBUTION:
@@ -58,7 +57,7 @@ def others() -> Iterator[Found]:
 
 
 def installed() -> tuple[tuple[str, int], ...]:
-    """Changes when a package is installed or removed."""
+    """A value that changes when a package is installed or removed."""
     return tuple((path, _changed(path)) for path in sys.path)
 
 
@@ -66,7 +65,7 @@ def _of_point(package: str, point: EntryPoint) -> Iterator[Found]:
     try:
         rows = point.load()
         rows = [rows] if isinstance(rows, ConnectorSpec) else list(rows)
-    except (Exception, SystemExit) as error:  # whatever its code does
+    except (Exception, SystemExit) as error:  # third-party code may raise anything
         message = f"the package {package} offers connectors, but {point.value} cannot be read: {one_line(error)}"
         yield Fault(package, message, f"update or uninstall {package}")
         return
@@ -97,7 +96,7 @@ def _fault_of(row: Any) -> str:
 
 
 def _settings_fault(row: ConnectorSpec) -> str:
-    """Its keys are read by validation and documentation, which must not meet an exception."""
+    """What is wrong with its settings. Validation and documentation read them, and must not get an exception."""
     if row.settings is None:
         return ""
     from pydantic import BaseModel

@@ -1,8 +1,8 @@
 """The registry of connectors: which ids exist, what they need, and where their code is.
 
 Owns: ids, aliases, lazy loading of a connector's class, missing packages, ids that are taken.
-Must never: import a connector, or its dependency, before that connector is needed; or let another package replace a
-connector that is there.
+Must never: import a connector, or its dependency, before that connector is needed; or let another package replace an
+existing connector.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class ConnectorRegistry:
         self._classes: dict[str, type] = {}
         self._faults: list[Fault] = []
         self._reads_packages = outside
-        self._installed: object = None  # as it was when they were read
+        self._installed: object = None  # the state of the installation when other packages were read
         self._lock = threading.RLock()
         for spec in packages.own() if builtin else ():
             self.register(spec)
@@ -60,7 +60,7 @@ class ConnectorRegistry:
         for name in (spec.id, *spec.aliases):
             self._names[spec.type, name.lower()] = spec.id
         if spec.type == PROVIDER:
-            # The first of a vendor keeps the short name: the catalogue is in order of preference.
+            # A vendor's first connector keeps the short name, because the catalogue is in order of preference.
             self._names.setdefault((spec.type, spec.short_name), spec.id)
         if cls is not None:
             self._classes[_key(spec.type, spec.id)] = cls
@@ -109,7 +109,7 @@ class ConnectorRegistry:
         return ""
 
     def list_connectors(self, type: str | None = None, *, outside: bool = True) -> list[ConnectorSpec]:
-        """All of them, or of one type. outside: those of other packages too."""
+        """All connectors, or those of one type. outside: also those of other packages."""
         with self._lock:
             if outside:
                 self._read_packages()
@@ -130,7 +130,7 @@ class ConnectorRegistry:
         return [spec.id for spec in self._specs.values() if spec.type == PROVIDER]
 
     def nearest(self, id: str, type: str | None = None) -> str | None:
-        """The id (or alias) that was most likely meant."""
+        """The id or alias that was most likely meant."""
         kind, plain = _split_type(id)
         known = [name for name_type, name in self._names if (kind or type) in (None, name_type)]
         return next(iter(nearest(plain, known)), None)
@@ -145,7 +145,7 @@ class ConnectorRegistry:
         return any(name in _spellings(plain, each) for each in kinds if each for name in planned.get(each, ()))
 
     def why_unknown(self, id: str, type: str | None = None) -> str:
-        """What to say about an id that `find` does not know. The nearest known one is said where it helps."""
+        """The message about an id that `find` does not know, with the nearest known one if that helps."""
         if self.is_planned(id, type):
             return f"connector {id} is not supported yet"
         near = self.nearest(id, type)
@@ -154,13 +154,14 @@ class ConnectorRegistry:
         return said + self.left_out(id)
 
     def left_out(self, id: str) -> str:
-        """The end of a sentence about an unknown id: packages whose connectors are left out may have had it."""
+        """The end of a sentence about an unknown id: packages whose connectors were left out, since one of them may
+        have it."""
         plain, faults = _split_type(id)[1], self.faults()
         shown = [fault for fault in faults if fault.id == plain] or [fault for fault in faults if not fault.id]
         return "".join(f" ({fault})" for fault in shown[:3])
 
     def missing_packages(self, spec: ConnectorSpec) -> tuple[str, ...]:
-        """The packages it needs that are not installed; does not import any."""
+        """The packages that it needs and that are not installed; imports none of them."""
         return tuple(name for name in spec.requires if not _installed(name))
 
     def _lookup(self, name: str, types: Iterable[str | None]) -> ConnectorSpec | None:
@@ -174,9 +175,8 @@ class ConnectorRegistry:
         return None
 
     def _read_packages(self) -> bool:
-        """Take up the connectors of other packages if what is installed has changed; whether it had.
-
-        Only when an id is unknown or all are listed: what they offer is in modules of theirs, which this imports.
+        """Read the connectors of other packages again if the installed packages have changed. Returns whether they had.
+        Called only when an id is unknown or all are listed, because it imports modules of those packages.
         """
         if not self._reads_packages:
             return False
@@ -201,7 +201,7 @@ class ConnectorRegistry:
         return True
 
     def _conflict(self, spec: ConnectorSpec) -> Fault | None:
-        """Another package may add connectors, and replace none."""
+        """Why another package may not add this connector, if it would replace one."""
         for name in (spec.id, *spec.aliases):
             there = self._lookup(name, (spec.type,))
             if there is None:
@@ -225,7 +225,7 @@ def _key(type: str, id: str) -> str:
 def _split_type(id: str) -> tuple[str | None, str]:
     """A type prefix and the rest: "storage.redis.redis.v1" → ("storage", "redis.redis.v1")."""
     kind, dot, rest = id.partition(".")
-    # Two dots must remain: an id has three parts, so that a vendor called "storage" keeps its name.
+    # Two dots must remain, since an id has three parts: so a vendor called "storage" keeps its name.
     return (kind, rest) if dot and kind in TYPES and rest.count(".") >= 2 else (None, id)
 
 
@@ -250,7 +250,7 @@ def _load_outside(spec: ConnectorSpec) -> type:
     whose = f"the {spec.type} {spec.id} of the package {spec.package}"
     try:
         cls = load(spec.factory)
-    except (Exception, SystemExit) as error:  # whatever its code does
+    except (Exception, SystemExit) as error:  # third-party code may raise anything
         raise ConfigurationError(
             f"{whose} cannot be loaded: {one_line(error)}; update or uninstall {spec.package}"
         ) from error

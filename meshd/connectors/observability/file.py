@@ -56,7 +56,7 @@ class FileSink(Sink):
                 while view:
                     view = view[os.write(self._fd, view) :]
             except OSError:
-                # Half a line would make the file unreadable; the batch is repeated.
+                # Half a line would make the file unreadable, so it is cut off; the batch is written again.
                 with suppress(OSError):
                     os.ftruncate(self._fd, self._size)
                 raise
@@ -76,11 +76,11 @@ class FileSink(Sink):
         self._size, self._rotates = found.st_size, stat.S_ISREG(found.st_mode)  # never a terminal or a pipe
 
     def _follow(self) -> None:
-        """If the file was renamed or removed (logrotate), write to the new one of that name."""
+        """If the file was renamed or removed (logrotate), write to a new one of that name."""
         try:
             found, ours = os.stat(self._path), os.fstat(self._fd) if self._fd >= 0 else None
             if ours is not None and os.path.samestat(found, ours):
-                self._size = found.st_size  # copied and truncated, it starts over
+                self._size = found.st_size  # smaller than before if the file was copied and truncated
                 return
         except FileNotFoundError:
             pass
@@ -89,7 +89,7 @@ class FileSink(Sink):
         try:
             self._open()
         except OSError:
-            self._fd = before  # better the old one than none
+            self._fd = before  # the old file is better than none
             if before < 0:
                 raise
             return

@@ -1,4 +1,4 @@
-"""Where a provider is asked, and with which headers: addresses from its base URL, and its keys.
+"""The URLs and headers of requests to a provider, from its base URL and its keys.
 
 Must never: know a wire format; its paths and its key's header come from the format.
 """
@@ -29,7 +29,7 @@ _ENVIRONMENT = re.compile(r"\$\{env:([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
 class HttpRequests:
-    """Of one provider. Raises ValueError for settings that give no address.
+    """For one provider. Raises ValueError for settings without a valid address.
 
     base: its URL, ending in a slash. uds: the UNIX socket under it. where: its address, for messages. addresses: of
     each operation, for messages."""
@@ -52,18 +52,18 @@ class HttpRequests:
         self.quota = _join(self.base, quota["path"], quirks) if quota else None
 
     def model(self, id: str) -> URL:
-        """Where one model is described."""
+        """The URL of one model's description."""
         target = self.models.with_path(f"{self.models.raw_path}/{quote(id)}", encoded=True)
         return target.with_query(self.models.query)
 
     def headers_for(self, call: ProviderCall) -> CIMultiDict[str]:
-        # If a reload removed the named key meanwhile, use any.
+        # A reload may have removed the named key; then use any.
         unary, of_events = self._by_key.get(call.key, (self.headers, self._event_headers))
         return of_events if call.stream else unary
 
 
 def shown(target: URL) -> str:
-    """For messages: without secrets."""
+    """The address for messages, without secrets."""
     return redact_url(str(target.with_query(None)))
 
 

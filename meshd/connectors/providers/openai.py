@@ -1,6 +1,6 @@
 """The OpenAI wire format over HTTP: OpenAI itself and all compatible servers.
 
-Owns: one attempt: the request's bytes, its connection, and recognising a bad answer.
+Owns: a single attempt: the request's bytes, its connection, and recognising a bad answer.
 Must never: parse what it can pass on; know pools or other providers. Differences between providers are quirks in
 `meshd/catalogue/providers.toml`, not classes:
 
@@ -59,7 +59,8 @@ from meshd.sdk.provider import (
 MAX_ERROR_BODY = 1024 * 1024
 MAX_LIST = 16 * 1024 * 1024  # of a model list: the longest real ones have half a megabyte
 LIST_TIMEOUT = 15.0
-# Between tries inside the provider: a restarting server is back within a second, or the router goes elsewhere.
+# Pauses between tries inside the provider: a restarting server is back within a second; otherwise the router asks
+# another.
 RETRY_DELAY = 0.2
 LONGEST_RETRY_DELAY = 2.0
 _A_MOMENT = 0.05  # s before an attempt's timeout, at which its status is reported without the error body
@@ -78,7 +79,7 @@ class OpenAIProvider(Provider):
         self._requests = requests = HttpRequests(settings, self._side)
         self._where = requests.where
         self._secure = requests.base.scheme == "https"
-        self._spoken = False  # the server has answered in any way
+        self._spoken = False  # whether the server has ever answered
         self._transport = Transport(
             secure=self._secure,
             host=requests.base.host or "",
@@ -134,7 +135,8 @@ class OpenAIProvider(Provider):
             reader.close()
 
     async def _assembled(self, body: UpstreamBody | BodyInHand, call: ProviderCall) -> bytes:
-        """The unary answer from a server that streamed it unasked; byte for byte if it is unary after all."""
+        """The unary answer from a server that streams without being asked; byte for byte if the answer is unary after
+        all."""
         reader = self._reader(body, call, clock.now())
         assembly = self._side.assembling()
         said: list[str] = []
@@ -204,7 +206,7 @@ class OpenAIProvider(Provider):
         await self._transport.aclose()
 
     async def _open(self, call: ProviderCall) -> aiohttp.ClientResponse:
-        """Send the request; a 2xx answer whose body is still to come. Retries before the first byte."""
+        """Send the request, with retries before the first byte. Returns a 2xx answer whose body is still to come."""
         requests = self._requests
         target, headers, body = requests.targets[call.operation], requests.headers_for(call), self._side.write(call)
         retries = self.settings.max_retries
@@ -290,5 +292,5 @@ class OpenAIProvider(Provider):
         return self._scrub(failure)
 
     def _scrub(self, failure: ProviderFailure) -> ProviderFailure:
-        """Some providers repeat the key in their errors, or the address, which may contain one."""
+        """Mask secrets: some providers repeat the key in their errors, or the address, which may contain one."""
         return self.credentials.clean(failure)

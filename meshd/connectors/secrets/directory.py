@@ -63,7 +63,8 @@ _warned: set[str] = set()
 
 
 def warn_if_others_may_read(path: Path) -> None:
-    """Once. Not refused: the mode is set by what mounts them into a container, which has no other users."""
+    """Warn once. It is not refused: whatever mounts the files into a container sets the mode, and a container has no
+    other users."""
     try:
         others = os.stat(path).st_mode & stat.S_IROTH
     except OSError:

@@ -1,4 +1,4 @@
-"""Reads files that hold secrets; whatever the path is, within a few seconds.
+"""Reads files with secrets, within a few seconds whatever the path is.
 
 Owns: what may be read (a file, or a pipe once), how much of it, and how it is decoded.
 Must never: put part of a file into an error, or wait for a pipe indefinitely.
@@ -63,7 +63,7 @@ def _read(fd: int, path: Path, private: bool) -> bytes:
             raise SecretStoreError(f"{path} can be read by others: run `chmod 600 {path}`")
         return _all(fd)
     if stat.S_ISDIR(found.st_mode):
-        raise SecretStoreError(f"{path} is a directory, and not a file")
+        raise SecretStoreError(f"{path} is a directory, not a file")
     if not stat.S_ISFIFO(found.st_mode):
         raise SecretStoreError(f"{path} is neither a file nor a pipe")
     known = (found.st_dev, found.st_ino)
@@ -87,7 +87,7 @@ def _drain(fd: int, path: Path) -> bytes:
     while len(content) <= MOST_BYTES:
         left = deadline - time.monotonic()
         if left <= 0 or not waiting.poll(left * 1000):
-            raise SecretStoreError(f"{path} is a pipe, and what it holds did not come to an end within 5 s")
+            raise SecretStoreError(f"{path} is a pipe, which its writer did not close within 5 s")
         piece = os.read(fd, 65536)
         if not piece:
             break

@@ -1,7 +1,7 @@
 """Decides whether a changed secret has been replaced, or is still being written.
 
 Owns: how long a value has been stable, and when to read a refused one again.
-Must never: do I/O except by the stores it is given, or show a value.
+Must never: do I/O except through the given stores, or show a value.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Verdict(enum.Enum):
 
 class Replacements:
     def __init__(self) -> None:
-        self._candidates: dict[str, tuple[str | None, float, float]] = {}  # name → value, since when, first odd
+        self._candidates: dict[str, tuple[str | None, float, float]] = {}  # name → value, since when, first change
         # name → when to read again, the next pause, and the state of its files
         self._looks: dict[str, tuple[float, float, Any]] = {}
 
@@ -35,7 +35,7 @@ class Replacements:
         return f"Replacements({sorted(self._candidates)})"
 
     def judge(self, name: str, held: str | None, found: str | None, stores: SecretStores, now: float) -> Verdict:
-        """held: the value in use. found: the stores' value; None if they have none."""
+        """held: the value in use. found: the value in the stores, None if they have none."""
         if found == held:
             self._candidates.pop(name, None)
             return Verdict.SAME
@@ -60,10 +60,10 @@ class Replacements:
         return Verdict.REPLACED
 
     def due(self, names: Iterable[str], stores: SecretStores, now: float) -> list[str]:
-        """The refused keys whose source is to be read."""
+        """The refused keys whose source should be read now."""
         found = []
         for name in names:
-            state = [state_of(path) for path in stores.files(name)]  # before they are read
+            state = [state_of(path) for path in stores.files(name)]  # taken before the files are read
             at, after, known = self._looks.get(name, (now, _SOONEST, state))
             if now >= at or state != known or self._unsettled(name, now):
                 found.append(name)

@@ -20,13 +20,13 @@ logger = logging.getLogger("meshd.secrets")
 
 
 class _Values(dict[str, str]):
-    def __repr__(self) -> str:  # they are secrets
+    def __repr__(self) -> str:  # does not show secrets
         return f"{sorted(self)}"
 
 
 @dataclass(frozen=True, slots=True)
 class Looked:
-    """changed: names with a new value. unsettled: a source is being written; look again in a moment."""
+    """changed: names with a new value. unsettled: a source is being written, so look again in a moment."""
 
     changed: tuple[str, ...] = ()
     unsettled: bool = False
@@ -44,16 +44,16 @@ class SecretResolver:
         self._committed: SecretStores | None = None
         self._other: SecretStores | None = None  # for a generation in preparation
         self._running = _Values()  # the running generation's
-        self._missing: frozenset[str] = frozenset()  # names that it needs as well
-        self._given: tuple[_Values, frozenset[str], _Values] | None = None  # for one that does not run yet
-        self._awaited = _Values()  # found, but not in any generation yet
+        self._missing: frozenset[str] = frozenset()  # names that it needs but that have no value
+        self._given: tuple[_Values, frozenset[str], _Values] | None = None  # for a generation that does not run yet
+        self._awaited = _Values()  # values found that no generation contains yet
         self._kept: dict[str, str] = {}  # name → why it could not be read, reported once
         self._replacements = Replacements()
 
     def resolve(
         self, names: Iterable[str], sources: SecretSources | None = None, *, fresh: bool = False
     ) -> tuple[dict[str, str], dict[str, str]]:
-        """(values, missing name → why). fresh: from the stores, not the cache."""
+        """(values, missing name → why). fresh: read the stores, not the cache."""
         names = tuple(names)
         stores = self._of(sources) if sources is not None else self._current()
         if fresh:
@@ -69,7 +69,7 @@ class SecretResolver:
         return values, missing
 
     def look(self, names: Iterable[str] | None = None) -> Looked:
-        """Read the stores again. names: None for all that come from files."""
+        """Read the stores again. names: None for all secrets that come from files."""
         stores, now = self._current(), self._now()
         wanted = self.names if names is None else names
         looked = [name for name in wanted if names is not None or stores.files(name)]
@@ -98,18 +98,18 @@ class SecretResolver:
         return self._awaited.get(name, self._running.get(name))
 
     def refresh(self, names: Iterable[str]) -> Looked:
-        """As `look`, for a refused key: one that stays the same is read less and less often, unless its file
+        """Like `look`, for a refused key. A key that stays the same is read less and less often, unless its file
         changes."""
         return self.look(self._replacements.due(names, self._current(), self._now()))
 
     @property
     def names(self) -> list[str]:
-        """Names that the running generation needs."""
+        """The names that the running generation needs."""
         return sorted({*self._running, *self._missing})
 
     @property
     def files(self) -> list[Path]:
-        """Files that they come from."""
+        """The files that they come from."""
         stores = self._current()
         return list(dict.fromkeys(path for name in self.names for path in stores.files(name)))
 
@@ -118,7 +118,7 @@ class SecretResolver:
         try:
             value = stores.get(name, self._now())
         except SecretMissing as error:
-            # Removing a name from a file and reloading is deliberate; anything else may be temporary.
+            # If a name is gone after a reload, that is deliberate; otherwise it may be temporary.
             meant = fresh and not isinstance(error, SecretUnavailable) and not stores.being_written(name)
             if held is None or meant:
                 raise
@@ -148,11 +148,11 @@ class SecretResolver:
         return [f"secrets.store: {problem}" for problem in self._of(sources).problems]
 
     def commit(self) -> list[str]:
-        """The values given last are in use from now on; returns the names whose value changed."""
+        """Use the values that were given last from now on. Returns the names whose value changed."""
         before, given = self._running, self._given or (_Values(), frozenset(), _Values())
         self._given = None
         self._running, self._missing, known = given
-        # It was built from those values; what was found since is still to come.
+        # The generation was built from those values; values found since then will come with the next one.
         self._awaited = _Values((name, value) for name, value in self._awaited.items() if known.get(name) != value)
         changed = [name for name, value in self._running.items() if before.get(name, value) != value]
         if self._other is not None:

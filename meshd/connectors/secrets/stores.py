@@ -26,8 +26,8 @@ def make_store(id: str, settings: Mapping[str, Any]) -> SecretStore:
 
 
 def usable(name: str, value: str) -> str:
-    """The value without the whitespace that copying leaves at its ends, and the quotes that `docker run --env-file`
-    keeps. Raises SecretStoreError, without the value, if no header can carry it."""
+    """The value without surrounding whitespace, which copying may leave, and without the quotes that `docker run
+    --env-file` keeps. Raises SecretStoreError, without the value, if a header cannot contain it."""
     value = value.strip()
     if len(value) > 1 and value[0] in "\"'" and value[-1] == value[0]:
         value = value[1:-1].strip()
@@ -36,12 +36,14 @@ def usable(name: str, value: str) -> str:
     if any(character < " " or "\x7f" <= character <= "\x9f" for character in value):
         raise SecretStoreError(f"{name} has a line break or another control character inside: it cannot be a key")
     if any(character > "\xff" for character in value):
-        raise SecretStoreError(f"{name} has characters that no HTTP header can carry (is it pasted with quotes?)")
+        raise SecretStoreError(
+            f"{name} has characters that are not allowed in an HTTP header (was it pasted with quotes?)"
+        )
     return value
 
 
 class SecretStores:
-    """The stores in order, and what they answered."""
+    """The stores in their order, and a cache of their answers."""
 
     def __init__(self, sources: SecretSources, make: MakeStore = make_store) -> None:
         stores = [(id, sorted(settings.items())) for id, settings in sources.stores]
@@ -51,7 +53,7 @@ class SecretStores:
         self.problems: list[str] = []
         self._stores: list[SecretStore] = []
         self._cache: dict[str, tuple[str, float]] = {}
-        self._came_from: dict[str, int] = {}  # the number of the store
+        self._came_from: dict[str, int] = {}  # name → number of its store
         for id, settings in sources.stores:
             try:
                 self._stores.append(make(id, {"folder": sources.folder, **settings}))
@@ -71,7 +73,7 @@ class SecretStores:
                 reasons.append(str(error))
                 unreadable = isinstance(error, SecretStoreError | SecretUnavailable)
                 if unreadable and self._came_from.get(name) == number:
-                    break  # a later store's value does not replace one that is missing for a moment
+                    break  # a later store's value must not replace one that may be missing only for a moment
                 unavailable = unavailable or unreadable
                 continue
             self._came_from[name] = number
@@ -87,7 +89,7 @@ class SecretStores:
             self._cache[name] = (value, now + self._keep)
 
     def files(self, name: str) -> list[Path]:
-        """Files that its value may come from."""
+        """The files that its value may come from."""
         return [path for store in self._stores for path in store.files(name)]
 
     def being_written(self, name: str) -> bool:

@@ -1,4 +1,4 @@
-"""`systemd.credentials.v1`: what LoadCredential= and LoadCredentialEncrypted= of the unit hand to the daemon.
+"""`systemd.credentials.v1`: the credentials that LoadCredential= and LoadCredentialEncrypted= give to the daemon.
 
 systemd decrypts them, and makes the directory readable only by this service.
 """

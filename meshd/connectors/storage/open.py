@@ -10,10 +10,10 @@ from meshd.sdk.storage import Storage
 
 
 def open_storage(id: str, settings: Mapping[str, Any], directory: Path) -> Storage:
-    """An open storage. directory: where it keeps its files unless its settings say otherwise.
+    """Open a storage. directory: for its files, unless its settings say otherwise.
 
     Raises ConfigurationError (an unknown connector), ValueError (a wrong setting), StorageError.
     """
-    from meshd.connectors.make import make_connector  # the registry reads the catalogue: not before it is needed
+    from meshd.connectors.make import make_connector  # late, because the registry reads the catalogue
 
     return cast(Storage, make_connector("storage", id, settings, directory))

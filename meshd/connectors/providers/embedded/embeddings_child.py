@@ -22,7 +22,7 @@ MAX_BODY = 64 * 1024 * 1024
 
 
 class Refused(ValueError):
-    """400: the request itself is wrong."""
+    """A 400: the request itself is wrong."""
 
     def __init__(self, message: str, code: str | None = None) -> None:
         super().__init__(message)
@@ -117,7 +117,7 @@ class Handler(BaseHTTPRequestHandler):
         return "unix"
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Not needed: the daemon logs requests."""
+        """Does nothing, because the daemon logs requests."""
 
     def _send(self, status: int, document: dict[str, Any]) -> None:
         body = json.dumps(document, separators=(",", ":")).encode()
@@ -137,7 +137,7 @@ class Server(socketserver.ThreadingUnixStreamServer):
         super().__init__(socket, Handler)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Ignore a caller that went away; log anything else as a line, without a traceback."""
+        """Ignore a caller that disconnected; log anything else in one line, without a traceback."""
         error = sys.exception()
         if not isinstance(error, ConnectionError):
             print(f"request failed: {error!r}", file=sys.stderr, flush=True)

@@ -1,6 +1,6 @@
 """`modelmesh.local-llm.v1`: language models on this machine, each in a child process (`llm_child.py`).
 
-Owns: finding a model's weights, and which are on this machine.
+Owns: finding the weights of models on this machine.
 Must never: fetch weights itself (`meshctl pull` does), or import xllamacpp into the daemon.
 """
 
@@ -77,7 +77,7 @@ class LocalLlmProvider(Provider):
         ]
 
     async def probe(self, timeout: float) -> float:
-        """Whether it could serve: the package, the weights. A running child counts as available."""
+        """Check that it could serve: the package and the weights exist. A running child counts as available."""
         self._check_package()
         self._weights(_name_of(self._default))
         return 0.0
@@ -119,7 +119,7 @@ class LocalLlmProvider(Provider):
             raise ProviderFailure(FailureKind.CONNECTION, message)
 
     def _weights(self, name: str) -> Weights:
-        """Files are checked, not read: a few microseconds each."""
+        """The weights by model. Files are checked, not read, which takes a few microseconds each."""
         if _is_path(self._default) and name == _name_of(self._default):
             path = Path(self._default).expanduser()
             if path.is_file():

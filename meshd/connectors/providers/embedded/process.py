@@ -46,7 +46,7 @@ def child_environment(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 class ChildServer:
-    """One child. `use()` makes sure that it serves, and is not stopped meanwhile."""
+    """One child. `use()` makes sure that it serves, and that it is not stopped while it is used."""
 
     def __init__(
         self,
@@ -99,8 +99,8 @@ class ChildServer:
         return self._ready
 
     async def suspect(self) -> None:
-        """A connection broke. When a process dies, its sockets may close before its end is noticed: wait for that, so
-        that the next use starts a new one instead of connecting to the dead one's socket."""
+        """Call it when a connection broke. A dying process may close its sockets before we notice its end: wait for
+        that, so that the next use starts a new one instead of connecting to the dead one's socket."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(END_WITHIN):
                 await self._ended.wait()
@@ -140,7 +140,7 @@ class ChildServer:
             if self._starting is None:
                 self._starting = asyncio.create_task(self._start_for_all())
             try:
-                # Shared: a caller that gives up does not stop the start that others wait for.
+                # The start is shared, so a caller that gives up does not stop it for the others.
                 await asyncio.shield(self._starting)
             except asyncio.CancelledError:
                 if self._closed:
@@ -148,7 +148,7 @@ class ChildServer:
                 raise
 
     async def _start_for_all(self) -> None:
-        # Forgotten by the task itself: a waiter that finds a finished task would wait without ever yielding.
+        # The task itself resets this: a waiter that found a finished task would loop without yielding.
         try:
             await self._start()
         finally:
@@ -161,7 +161,7 @@ class ChildServer:
         self._said, self._ended = asyncio.Event(), asyncio.Event()
         self._stderr.clear()
         try:
-            # fork and exec of a large process take milliseconds: in a thread.
+            # In a thread, because fork and exec of a large process take milliseconds.
             process = await asyncio.shield(spawning := loop.run_in_executor(None, self._spawn))
         except asyncio.CancelledError:
             self._watch(loop, await spawning)
@@ -192,7 +192,7 @@ class ChildServer:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env=child_environment(os.environ) if self._environ is None else dict(self._environ),
-            start_new_session=True,  # Ctrl-C at the terminal is for the daemon
+            start_new_session=True,  # so that Ctrl-C at the terminal reaches only the daemon
         )
 
     def _watch(self, loop: asyncio.AbstractEventLoop, process: subprocess.Popen[bytes]) -> None:
@@ -212,7 +212,7 @@ class ChildServer:
                 self._ready = True
                 self._said.set()
             return
-        # The end of stdout is the end of the process: nothing else holds it.
+        # stdout closes when the process ends, because no other process has it open.
         loop.remove_reader(fd)
         if process is self._process:
             self._ready = False
@@ -277,12 +277,12 @@ class ChildServer:
         return ": " + " | ".join(words) if words else ""
 
     def _socket_path(self, runtime_dir: str) -> str:
-        # The number separates two generations of one provider during a reload.
+        # The number distinguishes two generations of one provider during a reload.
         file = f"{self.name}-{os.getpid()}-{next(_numbers)}.sock".replace("/", "_")
         path = os.path.join(runtime_dir, file)
         if runtime_dir and len(os.fsencode(path)) <= LONGEST_PATH:
             return path
-        # Created with the child; an unguessable name, and mkdir refuses an existing one.
+        # Created with the child. Its name cannot be guessed, and mkdir refuses an existing directory.
         self._own_dir = os.path.join(tempfile.gettempdir(), f"meshd-{secrets.token_hex(8)}")
         return os.path.join(self._own_dir, "model.sock")
 

@@ -1,4 +1,4 @@
-"""What a scripted server would charge for: delivered tokens, by model and request.
+"""Counts what a scripted server would charge for: delivered tokens, by model and request.
 
 Owns: the count that tests compare with a daemon's own.
 Must never: know a price, or count what was not sent.
@@ -16,8 +16,8 @@ _TOKENS = ("prompt_tokens", "completion_tokens")
 
 
 class Item:
-    """One request's. user: the body's field, by which a test recognises its requests. at: UTC s of its arrival.
-    max_tokens: the output limit it came with. roles: of its messages."""
+    """The bill of one request. user: the body's field, by which a test recognises its requests. at: UTC s of its
+    arrival. max_tokens: its output limit. roles: of its messages."""
 
     def __init__(self, request: Request) -> None:
         self.model = request.model
@@ -33,7 +33,7 @@ class Item:
 
 
 class Bill:
-    """For all requests since the server started."""
+    """The bills of all requests since the server started."""
 
     def __init__(self) -> None:
         self._items: list[Item] = []

@@ -156,7 +156,7 @@ class _Track:
 
 
 class Script:
-    """What is served, in order, and how much was served."""
+    """The steps to serve, in order, and how many were served."""
 
     def __init__(self, options: Mapping[str, Any] | None = None) -> None:
         """`options`: `models`, `script`, `cycle`; anything absent has its default. Raises ScriptError."""
@@ -172,7 +172,7 @@ class Script:
         self.served_by_model: dict[str, int] = {}
 
     def take(self, model: str) -> Step:
-        """The step of the next request to `model`."""
+        """The step for the next request to `model`."""
         self.served += 1
         self.served_by_model[model] = self.served_by_model.get(model, 0) + 1
         track = self._tracks.get(model) or self._tracks.get("*")
@@ -304,7 +304,7 @@ def error_event(step: Step) -> bytes:
 
 
 def event(payload: bytes, odd: Odd | None = None) -> bytes:
-    """With whatever an odd server sends before every event."""
+    """An event, after whatever an odd server sends before each one."""
     if odd is not None and odd.between:
         return odd.between.encode() + event(payload)
     return b"data: " + payload + b"\n\n"
@@ -318,7 +318,7 @@ def usage(step: Step, request: Request, words: list[str]) -> dict[str, Any]:
 
 
 def usage_so_far(step: Step, request: Request, chunks: int) -> dict[str, Any]:
-    """For a stream that is cut after `chunks` chunks of content: a token each."""
+    """The usage of a stream that is cut after `chunks` chunks of content, with one token in each."""
     prompt = usage(step, request, [])["prompt_tokens"]
     return {"prompt_tokens": prompt, "completion_tokens": chunks, "total_tokens": prompt + chunks}
 

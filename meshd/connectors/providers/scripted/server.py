@@ -3,9 +3,9 @@
 Owns: the OpenAI endpoints of a scripted upstream, and faults on the real socket (RST, cut chunks, silence).
 Must never: be reachable from another machine; it listens on the loopback.
 
-It prints `listening on http://127.0.0.1:PORT` once it serves. Beside the OpenAI endpoints (under /v1):
-GET /_served (what was asked so far, and the tokens delivered), GET /_bill (the same by request), PUT /_script (a new
-script: counts start again at 0), POST /_shutdown.
+It prints `listening on http://127.0.0.1:PORT` once it serves. Besides the OpenAI endpoints (under /v1): GET /_served
+(what was asked so far, and the tokens delivered), GET /_bill (the same by request), PUT /_script (a new script: counts
+start again at 0), POST /_shutdown.
 """
 
 from __future__ import annotations
@@ -155,7 +155,7 @@ class ScriptedServer:
         response.enable_chunked_encoding()
         await response.prepare(http)
         chunks = script.content_chunks(step, request)
-        early = int(step.odd is not None and step.odd.early)  # then the first chunk has no text, and is not billed
+        early = int(step.odd is not None and step.odd.early)  # the first chunk then has no text, and is not billed
         before = chunks[: step.after + early] if step.fault is not None or step.byte_delay else chunks
         if step.odd is not None and step.odd.before:
             await response.write(step.odd.before.encode())
@@ -181,7 +181,7 @@ class ScriptedServer:
         return response
 
     async def _break(self, http: web.Request, response: web.StreamResponse, step: Step) -> bool:
-        """Play the fault; True when that was the end of the stream."""
+        """Play the fault. Returns True if that ended the stream."""
         match step.fault:
             case Fault.BAD_CHUNK:
                 await response.write(script.event(script.BROKEN_CHUNK))
@@ -259,7 +259,7 @@ async def _trickle(response: web.StreamResponse, content: bytes, step: Step) -> 
 
 
 async def _never_end(response: web.StreamResponse) -> None:
-    """As fast as it is read, until the reader has gone."""
+    """Send as fast as it is read, until the reader disconnects."""
     while True:
         await response.write(_MUCH)
         await asyncio.sleep(0)

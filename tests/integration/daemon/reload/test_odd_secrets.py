@@ -125,7 +125,7 @@ BAD: dict[str, tuple[Callable[[Path], None], str]] = {
     "a directory": (a_directory, "is a directory"),
     "a link to nowhere": (a_dangling_link, "there is no file"),
     "a ring of links": (a_ring_of_links, "cannot be read: Too many levels of symbolic links"),
-    "a pipe without a writer": (a_fifo, "is a pipe, and what it holds did not come to an end within 5 s"),
+    "a pipe without a writer": (a_fifo, "is a pipe, which its writer did not close within 5 s"),
     "huge": (file("x" * 2_000_000), "is larger than 1 MiB"),
     "binary": (file(bytes(range(256))), "is not"),
     "zeros": (file(bytes(4096)), "is not a text file"),
