@@ -21,7 +21,7 @@ _FAMILY = re.compile(r"(?:x-|anthropic-)?ratelimit-|(x-)?ratelimitbysize-|x-toke
 _PREFIXES = (b"x-ratelimit", b"ratelimit", b"anthropic-ratelimit-", b"x-tokenlimit-")
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|us|µs|ns|h|m|s|d)")
 _UNIT = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
-_EPOCH_SECONDS = 1_000_000_000.0  # a reset above this is a date, not a wait
+_EPOCH_SECONDS = 1_000_000_000.0  # a reset above this is a date, not a duration
 _LONGEST_WAIT = 32 * 86400.0
 _LONGEST_DATE = 64  # characters
 
@@ -31,7 +31,7 @@ _PARTS = frozenset({"input", "output"})  # of the tokens
 _WINDOWS = frozenset({"second", "hour", "day", "month"})  # other than the minute, which is also the default
 
 # A structured field's list items with their parameters (draft-ietf-httpapi-ratelimit-headers).
-# White space has only one place, so that no value causes backtracking.
+# Whitespace is allowed in only one place, so that no value causes backtracking.
 _NAME = r"[a-z*][a-z0-9_.*-]*"
 _VALUE = r'"[^"]*"|:[^:,;]*:|[^;,"\s]*'
 _ITEM = re.compile(rf'(?:"([^"]*)"|([^\s";,=]+))((?:\s*;\s*{_NAME}(?:=(?:{_VALUE}))?)*)\s*(?:,|$)')
@@ -44,7 +44,7 @@ _Groups = dict[tuple[str, str], _Figures]  # (requests, tokens, input tokens or 
 
 
 def rate_limits(raw: RawHeaders, now: float | None = None) -> RateLimits | None:
-    """None if the provider sends none, which is the common case and costs one pass."""
+    """None if the provider sends no limits, which is the common case and costs one pass."""
     groups: _Groups = {}
     draft: dict[str, str] = {}
     for raw_name, raw_value in raw:
@@ -141,7 +141,7 @@ def _items(text: str) -> Iterator[tuple[str, dict[str, str]]]:
 
 
 def _put(groups: _Groups, kind: str, figures: Mapping[str, str | float | None]) -> None:
-    """Replaces an earlier one. kind "": a unit that is not counted here."""
+    """Store a figure, replacing an earlier one. kind "": a unit that is not counted here."""
     read = {what: number for what, value in figures.items() if (number := _number(str(value))) is not None}
     if read and kind:
         if "reset" in read:
@@ -204,8 +204,8 @@ def _wait(text: str, raw: RawHeaders, now: float | None) -> float | None:
 
 
 def _until(moment: float, raw: RawHeaders, now: float | None) -> float | None:
-    """Seconds by the provider's own `Date`, as our clock may be years off; without one by ours. None if both give an
-    implausible time."""
+    """Seconds by the provider's own `Date`, because our clock may be years off; without one, by our clock. None if both
+    give an implausible time."""
     clocks = (_date(raw), time.time()) if now is None else (_date(raw), now)
     waits = [moment - clock for clock in clocks if clock is not None]
     return next((max(wait, 0.0) for wait in waits if abs(wait) <= _LONGEST_WAIT), None)
@@ -220,7 +220,7 @@ def _moment(text: str) -> float | None:
     for parse in (datetime.fromisoformat, parsedate_to_datetime):
         try:
             moment = parse(text)
-            # Without a zone it is UTC, like HTTP's dates, not this machine's zone.
+            # A time without a zone is UTC, as in HTTP's dates, not in this machine's zone.
             return (moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)).timestamp()
         except (ValueError, TypeError, IndexError, OverflowError):
             continue
@@ -235,7 +235,7 @@ _WITHHELD = frozenset(
     b"openai-organization openai-project date server via alt-svc nel report-to vary strict-transport-security "
     b"x-content-type-options x-frame-options content-security-policy referrer-policy".split()
 )
-"""About the connection, the account or browsers: not for the app."""
+"""Headers about the connection, the account or browsers, which are not passed to the app."""
 _MOST_HEADERS = 64
 _MOST_BYTES = 8192
 

@@ -1,4 +1,4 @@
-"""What a wire format has to say: as a provider speaks it, as an app speaks it, and in neutral records.
+"""What a wire format has to implement: the provider's side, the app's side, and a translator to neutral records.
 
 An app and a provider of one format exchange bytes: its `ProviderSide` replaces top-level values of the request and
 reads answers and events without changing them, and its `Translator` is not asked. Between two formats, the app's
@@ -47,7 +47,7 @@ class Asked(NamedTuple):
 
 
 class Address(NamedTuple):
-    """Where a provider was asked, for messages: its host and the whole URL, both without secrets."""
+    """The address of a request, for messages: the host and the whole URL, both without secrets."""
 
     host: str
     url: str
@@ -63,8 +63,8 @@ class Reading(NamedTuple):
 
 
 class Opened(NamedTuple):
-    """A stream whose answer has begun. started: when it was asked for, by `host/clock.py`. failed: makes a failure of
-    the transport's error."""
+    """A stream whose answer has begun. started: when the request was sent, by `host/clock.py`. failed: converts the
+    transport's error to a failure."""
 
     started: float
     content_type: str
@@ -96,7 +96,7 @@ class Assembling(Protocol):
 
 
 class ProviderSide(Protocol):
-    """How a provider is asked in this format, with its quirks from the catalogue."""
+    """How requests to a provider are written in this format, with its quirks from the catalogue."""
 
     models_path: str
 
@@ -104,14 +104,14 @@ class ProviderSide(Protocol):
         """Relative to the base URL; None if the format has no such operation. Gemini has the model in it."""
 
     def headers(self, key: str) -> Mapping[str, str]:
-        """Those that carry the key, if there is one, and those that the format wants (`anthropic-version`)."""
+        """The headers with the key, if there is one, and those that the format requires (`anthropic-version`)."""
 
     def write(self, call: ProviderCall) -> bytes:
         """The request's body: the app's, with this model, and asking for the rest of an answer if the call says so.
         Raises ProviderFailure if that cannot be asked for."""
 
     def read(self, body: bytes, call: ProviderCall, address: Address) -> Reading:
-        """A unary answer. Raises ProviderFailure if it is none, or an error."""
+        """Read a unary answer. Raises ProviderFailure if it is an error, or not an answer at all."""
 
     def stream(
         self, body: UpstreamBody | BodyInHand, call: ProviderCall, address: Address, opened: Opened
@@ -127,7 +127,7 @@ class ProviderSide(Protocol):
 
 
 class Seam(Protocol):
-    """Where another attempt continues an app's stream: what it sends looks like the rest of the first one's."""
+    """Joins the stream of another attempt to an app's stream, so that it looks like the rest of the first one."""
 
     def event(self, event: StreamEvent, text: str, usage: Usage | None) -> bytes | None:
         """An event with this text instead of its own, and this usage of the whole stream; None if it says nothing
@@ -138,7 +138,8 @@ class Seam(Protocol):
 
 
 class AppSide(Protocol):
-    """How an app asks in this format, and is answered apart from what a provider of the same format sends."""
+    """Reads what an app asks in this format, and writes answers to it, apart from those that a provider of the same
+    format sent."""
 
     def read(self, operation: OperationSpec, body: bytes, *, budgeted: bool = True) -> Asked:
         """All that is decided by, read once. budgeted: False: no budget applies, so that messages are not searched for
@@ -182,11 +183,11 @@ class RecordWriter(Protocol):
     """Of one stream."""
 
     def write(self, event: Event) -> list[bytes]:
-        """The payloads that say it: none, or several where a format opens and closes its parts (Anthropic,
+        """The payloads for an event: none, or several if the format opens and closes its parts (Anthropic,
         Responses)."""
 
     def end(self) -> list[bytes]:
-        """What is still to be said when the stream has ended."""
+        """The payloads that remain to be sent when the stream has ended."""
 
 
 class Translator(Protocol):
@@ -196,7 +197,7 @@ class Translator(Protocol):
         """Raises InvalidRequestError, which names the field."""
 
     def write_request(self, conversation: Conversation) -> bytes:
-        """Raises InvalidRequestError for what this format cannot say."""
+        """Raises InvalidRequestError for anything that this format cannot express."""
 
     def read_answer(self, body: bytes) -> Answer:
         """Raises Unreadable."""

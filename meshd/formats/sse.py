@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-# Without a bound, a line that never ends would fill the memory. The longest real events hold an image as base64: some
+# Without a bound, an endless line would fill the memory. The longest real events contain an image as base64, of some
 # megabytes.
 MAX_PENDING = 16 * 1024 * 1024
 _NOTHING_TO_US = (b":", b"id:", b"retry:")  # comments, and fields for reconnecting
@@ -35,7 +35,7 @@ class EventTooLarge(ValueError):
 
 
 class EventParser:
-    """Feed it chunks, get complete events; `finish` gives those left complete by an abrupt end."""
+    """Feed it chunks to get complete events; `finish` returns those that an abrupt end left complete."""
 
     __slots__ = ("_bare", "_data", "_data_size", "_name", "_skip_lf", "_started", "_tail")
 

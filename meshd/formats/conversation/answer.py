@@ -1,4 +1,4 @@
-"""An answer: what was said, why it ended, and what it used."""
+"""An answer: its content, why it ended, and its usage."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Finish(enum.StrEnum):
     TOOL_CALLS = "tool_calls"
     FILTER = "filter"
     REFUSAL = "refusal"  # by the model or a classifier, instead of an answer
-    PAUSE = "pause"  # the provider's own tools take longer: the app is to ask again
+    PAUSE = "pause"  # the provider's own tools take longer: the app should ask again
     OTHER = "other"
 
 

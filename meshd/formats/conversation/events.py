@@ -22,7 +22,8 @@ from meshd.sdk.provider import Usage
 
 
 class Began(msgspec.Struct, frozen=True):
-    """Once, first (Anthropic's `message_start`, Responses' `response.created`, the first chunk elsewhere)."""
+    """Comes once, as the first event (Anthropic's `message_start`, Responses' `response.created`, the first chunk in
+    other formats)."""
 
     id: str = ""
     model: str = ""
@@ -96,7 +97,7 @@ class Used(msgspec.Struct, frozen=True):
 
 
 class Unread(msgspec.Struct, frozen=True):
-    """What only its format has. choice: None if it belongs to the whole answer."""
+    """Something that only its own format has. choice: None if it belongs to the whole answer."""
 
     original: Original
     choice: int | None = None
@@ -108,7 +109,7 @@ Event = (
 
 
 def assembled(events: Iterable[Event]) -> Answer:
-    """The answer that a stream amounts to; what is unread is not part of it."""
+    """The answer that a stream's events make up, without those that only their own format has."""
     began, usage = Began(), None
     choices: dict[int, _Building] = {}
     for event in events:
@@ -126,7 +127,7 @@ def assembled(events: Iterable[Event]) -> Answer:
 
 
 class _Building:
-    """A choice, as far as it has come. Pieces are joined at the end, so that a long answer costs no more than its
+    """The part of a choice that has come. Pieces are joined at the end, so that the work is proportional to the
     length."""
 
     def __init__(self) -> None:

@@ -15,9 +15,9 @@ Json = bytes
 class Original(msgspec.Struct, frozen=True):
     """What a record was read from, in the format of that name.
 
-    Kept where the record alone would not give it back: it has fields that the record does not hold, or says something
-    in another spelling. Only a writer of the same format uses it, so that nothing is lost on the way back, and only
-    while it still says what the record says.
+    It is kept if the record alone does not contain all of it: because of fields that the record lacks, or of another
+    spelling. Only a writer of the same format uses it, so that nothing is lost, and only while it still agrees with the
+    record.
     """
 
     format: str
@@ -133,8 +133,8 @@ class ToolResult(Record, frozen=True):
 
 
 class Other(Record, frozen=True):
-    """Something that only its format has: a hosted tool, a search result. A writer of another format refuses it or
-    leaves it out; the original says what it is."""
+    """Something that only its own format has, such as a hosted tool or a search result; the original contains it. A
+    writer of another format refuses it or leaves it out."""
 
 
 Part = Text | Image | Audio | File | Refusal | Reasoning | ToolCall | ToolResult | Other

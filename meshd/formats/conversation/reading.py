@@ -1,7 +1,6 @@
-"""Reading a format's JSON objects into records, and writing them back as they came.
-
-Nothing here trusts what it reads. An app's mistake is an InvalidRequestError that names the field; a provider's answer
-is read as far as it goes, and what is odd in it stays in the original.
+"""Reads a format's JSON objects into records, and writes them back unchanged. Nothing here trusts what it reads. An
+app's mistake is an InvalidRequestError that names the field. A provider's answer is read as far as possible; what
+cannot be read stays in the original.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from meshd.sdk import lenient
 from modelmesh.errors import InvalidRequestError
 
 LARGEST = 2**63 - 1
-"""Of a number that every reader of JSON can hold."""
+"""The limit of a number that every reader of JSON can represent."""
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
 
@@ -25,7 +24,7 @@ _decode = msgspec.json.Decoder().decode
 class Fields:
     """The fields of an object, taken one by one; what is left is unknown to the format's reader.
 
-    strict: what has another type than its format says is refused. Otherwise it counts as not given.
+    strict: a value of another type than the format's is refused. Otherwise it counts as not given.
     """
 
     def __init__(self, value: Mapping[str, Any], where: str, format: str, *, strict: bool) -> None:
@@ -46,18 +45,18 @@ class Fields:
         return fields
 
     def original(self) -> Original | None:
-        """None if the fields taken, as a writer would write them, are all there is."""
+        """The original, or None if a writer would reproduce it from the fields that were taken."""
         return Original(self.format, json_of(self._value)) if self.left or self._odd else None
 
     def odd(self) -> None:
-        """It says something in another spelling than a writer would use."""
+        """Mark the object as using another spelling than a writer would."""
         self._odd = True
 
     def place(self, name: str) -> str:
         return f"{self.where}.{name}" if self.where and name else self.where or name
 
     def refuse(self, name: str, what: str) -> None:
-        """Not what the format says. Raises InvalidRequestError if strict."""
+        """Report a value that the format does not allow. Raises InvalidRequestError if strict."""
         self._odd = True
         if self.strict:
             raise invalid(self.place(name), what)
@@ -78,7 +77,7 @@ class Fields:
         return Fields.of({} if value is None else value, self.place(name), self.format, strict=self.strict)
 
     def keep(self, inner: Fields) -> None:
-        """This object is odd if that one inside it is."""
+        """Mark this object if the one inside it is marked."""
         self._odd = self._odd or bool(inner.left) or inner._odd
 
     def text(self, name: str, *, always: bool = False) -> str:
@@ -148,7 +147,7 @@ def invalid(where: str, what: str) -> InvalidRequestError:
 
 
 class Unreadable(ValueError):
-    """What a provider sent is not a JSON object, or is nested too deeply."""
+    """A provider sent something that is not a JSON object, or is nested too deeply."""
 
 
 def request_of(body: bytes) -> dict[str, Any]:
@@ -163,13 +162,13 @@ def request_of(body: bytes) -> dict[str, Any]:
 
 
 def answer_of(body: bytes) -> dict[str, Any]:
-    """A provider's JSON object, however it is written. Raises Unreadable."""
+    """A provider's JSON object, also in non-standard JSON. Raises Unreadable."""
     whole = lenient.whole(body)
     try:
         document = _decode(whole)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         try:
-            # What JSON cannot express (NaN) must be read as it will be written.
+            # Values that JSON cannot express (NaN) must be read in the form in which they will be written.
             document = lenient.decode(json_of(lenient.decode(whole)))
         except (lenient.NotJSON, RecursionError) as error:
             raise Unreadable(str(error)) from None

@@ -10,8 +10,9 @@ from meshd.formats.conversation.parts import CacheMark, Json, Other, Part, Recor
 
 
 class Role(enum.StrEnum):
-    """Who a turn is by. Anthropic, Gemini and Responses (`instructions`) have the system's text apart from the turns;
-    here it is the first of them. Developer: OpenAI's newer name for what an app, not its user, instructs."""
+    """The author of a turn. Anthropic, Gemini and Responses (`instructions`) keep the system's text apart from the
+    turns; here it is the first turn. Developer: OpenAI's newer name for instructions by the app rather than its
+    user."""
 
     SYSTEM = "system"
     DEVELOPER = "developer"
@@ -75,7 +76,7 @@ class ResponseFormat(msgspec.Struct, frozen=True):
 
 
 class Parameters(Record, frozen=True):
-    """How to answer. None and "" mean that the app did not say.
+    """How to answer. None and "" mean that the app did not set it.
 
     max_output_tokens: Anthropic requires it; a writer of that format has to know the model's. stop: Anthropic's and
     Gemini's `stopSequences`. choices: OpenAI's `n`, Gemini's `candidateCount`. reasoning_effort: OpenAI's word,

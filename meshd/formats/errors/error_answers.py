@@ -1,4 +1,6 @@
-"""What comes instead of an answer: an error inside a 200, or a sign of life.
+"""Recognises what comes instead of an answer: an error inside a 200, or a sign of life. Owns: distinguishing these, in
+any form. It reports only that something is an error. Must never: read an error's words (`failures.py` does), or take an
+empty error field in a good answer for an error.
 
 Owns: distinguishing these, in any shape. Of an error it says only that it is one.
 Must never: read an error's words (`response_failures.py`), or mistake an empty error field beside a good answer for an
@@ -24,7 +26,7 @@ class Sign(enum.Enum):
     """The meaning of something that is not a chunk."""
 
     ALIVE = "alive"  # a sign of life
-    DOUBTFUL = "doubtful"  # some words
+    DOUBTFUL = "doubtful"  # some text
     ERROR = "error"
     BROKEN = "broken"  # a part of a chunk, or a web page
 
@@ -170,14 +172,14 @@ def _has_error_inside(document: Mapping[str, Any]) -> bool:
 
 
 def is_flagged(document: Mapping[str, Any]) -> bool:
-    """Whether it has a field that only errors have, whatever is beside it."""
+    """Whether it has a field that only errors have, whatever its other fields are."""
     if any(_plain_name(name) in FLAGS and says_something(value) for name, value in document.items()):
         return True
     return calls_itself_error(document) or stopped_early(document) is not None
 
 
 def is_flagged_beside_text(document: Mapping[str, Any]) -> bool:
-    """The same beside text: only what is certainly an error counts."""
+    """The same next to text: only what is certainly an error counts."""
     if any(says_something(document.get(name)) for name in _CERTAIN):
         return True
     return calls_itself_error(document, ("status", "type")) or stopped_early(document) is not None
@@ -210,7 +212,7 @@ def says_something(value: Any) -> bool:
 
 
 def _is_bad_code(code: Any, document: Mapping[str, Any]) -> bool:
-    """A code that means failure, beside a message; an HTTP status needs none."""
+    """Whether a code means failure. It needs a message next to it, unless it is an HTTP status."""
     if isinstance(code, bool) or not isinstance(code, int | float | str) or not says_something(code):
         return False
     if _is_status(code):
@@ -232,5 +234,5 @@ def has_words(document: Mapping[str, Any]) -> bool:
 
 @functools.lru_cache(1024)
 def _plain_name(name: str) -> str:
-    """`errorCode`, `error_code` and `ERROR-CODE` are the same."""
+    """A name in one spelling, so that `errorCode`, `error_code` and `ERROR-CODE` are the same."""
     return name.replace("_", "").replace("-", "").lower() if len(name) < 40 else name

@@ -1,4 +1,4 @@
-"""Reads error bodies of any shape: JSON of any provider, JSON inside JSON, plain text, a page of HTML.
+"""Reads error bodies of any form: JSON of any provider, JSON inside JSON, plain text, a page of HTML.
 
 Owns: finding the provider's own words, its codes and its times in a body.
 Must never: raise, read without bound, or decide what kind of failure it is (`response_failures.py`).
@@ -68,7 +68,7 @@ def read_error(body: bytes) -> ErrorWords:
 
 
 def document_of(body: bytes) -> Any:
-    """As JSON, else as text; None: empty."""
+    """The body as JSON, else as text; None if it is empty."""
     body = body[:MAX_READ].strip()
     if body.startswith(b"\xef\xbb\xbf"):
         body = body[3:]
@@ -109,8 +109,8 @@ def words_of(document: Any) -> ErrorWords:
 
 
 def _decoded(text: bytes | str) -> Any:
-    """None if it is not JSON. What no reader accepts is left out, such as half a surrogate pair of a prompt that was
-    quoted."""
+    """None if it is not JSON. Characters that no reader accepts are left out, such as half a surrogate pair in a quoted
+    prompt."""
     try:
         return msgspec.json.decode(text)
     except (msgspec.DecodeError, UnicodeError, RecursionError):
@@ -123,7 +123,7 @@ def _decoded(text: bytes | str) -> Any:
 
 
 class _Found:
-    """What is collected while descending."""
+    """What has been found so far in a nested document."""
 
     def __init__(self) -> None:
         self.code = ""
@@ -154,7 +154,7 @@ def _read(document: Any, found: _Found, depth: int) -> str:
         return _read_list(document, found, depth)
     if isinstance(document, dict):
         return _read_object(document, found, depth)
-    if isinstance(document, int) and 400 <= document < 600:  # a status in the place of words
+    if isinstance(document, int) and 400 <= document < 600:  # a status instead of a message
         found.note(str(document), "")
         return ""
     return str(document)[:MAX_MESSAGE]
@@ -215,7 +215,7 @@ def _read_object(document: dict[str, Any], found: _Found, depth: int) -> str:
         if inner and (said := _read(inner, found, depth + 1)):
             where = _read(document["details"], found, depth + 1) if _validates(document.get("details")) else ""
             return _located(document, f"{said}: {where}" if where else said)
-    if depth == 0 and document:  # in fields that are not known
+    if depth == 0 and document:  # nothing was found in known fields
         text = msgspec.json.encode(document).decode()
         return _shown(text) if not found.codes or _SENTENCE.search(text) else ""
     return ""
@@ -270,7 +270,8 @@ def _read_details(document: dict[str, Any], found: _Found) -> None:
 
 
 def _read_metadata(metadata: dict[str, Any], found: _Found) -> None:
-    """OpenRouter's: the kind of error, whose limit it was, why a prompt was refused, when to ask again."""
+    """Read OpenRouter's metadata: the kind of error, whose limit it was, why a prompt was refused, when to ask
+    again."""
     for key in _METADATA_CODES:
         if isinstance(value := metadata.get(key), str) and value:
             found.codes.append(_shown(value)[:200])
@@ -329,6 +330,6 @@ def _of_page(page: str) -> str:
 
 
 def _shown(text: str) -> str:
-    """Bounded, and without terminal control characters."""
+    """Text of bounded length, without terminal control characters."""
     text = _CONTROL.sub("", text[:65536].replace("\r", "")).strip()
     return "\n".join(" ".join(line.split()) for line in text.split("\n") if line.strip())[: 4 * MAX_MESSAGE]

@@ -44,7 +44,7 @@ class Refusals:
         self._unlike = _any_of(word for row in features for word in row.unlike)
 
     def by_code(self, codes: Iterable[str]) -> FailureKind | None:
-        """By the first code that a row knows."""
+        """The kind for the first code that a row knows."""
         names = (code.lower().rpartition("#")[2] for code in codes)  # `com.amazon.coral.service#…`
         return next((kind for name in names if (kind := self._codes.get(name)) is not None), None)
 
@@ -60,7 +60,7 @@ class Refusals:
         return self._never_fits.search(_plain(text)) is not None
 
     def features(self, text: str, codes: Iterable[str] = ()) -> tuple[str, ...]:
-        """Features that the text says this model lacks; none if it failed at one that it has."""
+        """Features that the text says this model lacks; none if the model failed at one that it has."""
         text = _plain(text)
         if not self._own_codes.isdisjoint(code.lower() for code in codes) or self._own_words.search(text):
             return ()
@@ -81,7 +81,7 @@ class _Feature:
 
 
 def _plain(text: str) -> str:
-    """In the patterns' spelling."""
+    """Text in the patterns' spelling."""
     return text[:MOST_TEXT].replace("’", "'")
 
 
@@ -89,7 +89,7 @@ _SENTENCE = re.compile(r"(?<=[.;!?。])\s|\n")
 
 
 def _any_of(words: Iterable[str]) -> re.Pattern[str]:
-    """Matches nothing if there are none."""
+    """One pattern for all; it matches nothing if there are none."""
     return re.compile("|".join(f"(?:{word})" for word in words) or r"(?!)", re.I | re.S)
 
 

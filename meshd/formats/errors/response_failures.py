@@ -27,7 +27,7 @@ _BY_CODE = {
     "api_error": FailureKind.SERVER,
     "internal_server_error": FailureKind.SERVER,
 }
-# What a status means without words. All other 4xx are the app's own mistake.
+# What a status means if the words say nothing. All other 4xx are the app's own mistake.
 _BY_STATUS = {
     401: FailureKind.AUTHENTICATION,
     402: FailureKind.QUOTA,
@@ -50,7 +50,7 @@ _BY_STATUS = {
     501: FailureKind.UNSUPPORTED,
     505: FailureKind.UNSUPPORTED,
 }
-# A route, a method or a format that this server lacks: another may have it.
+# This server lacks the route, the method or the format; another may have it.
 _NOT_HERE = frozenset({404, 405, 406, 410, 411, 412, 414, 415, 416, 417, 426, 428, 431, 494, 495, 496, 497})
 _LONG = 600.0  # s: a longer wait is not a per-minute rate limit
 _PER_DAY = re.compile(r"(per|by|/) ?-?(day|month|24 ?h|86400)|daily|monthly|\b[tr]pd\b", re.I)
@@ -71,7 +71,7 @@ class _WithHeaders(msgspec.Struct, frozen=True):
 
 
 def kind_by_code(words: ErrorWords) -> FailureKind | None:
-    """By its codes, the innermost first."""
+    """The kind of failure by its codes, the innermost first."""
     for code in (words.code, words.type, *words.codes):
         kind = refusals().by_code((code,)) or _BY_CODE.get(code)
         if kind is not None:
@@ -123,7 +123,7 @@ def _kind_used_up(status: int, by_code: FailureKind | None, words: ErrorWords, w
         if any(_PER_MINUTE.search(quota) for quota in words.quotas):
             return FailureKind.RATE_LIMIT
     if status == 429 and refusals().says(FailureKind.RATE_LIMIT, words.message):
-        return FailureKind.RATE_LIMIT  # though its code may be a quota's
+        return FailureKind.RATE_LIMIT  # even if its code is that of a quota
     if by_code in (FailureKind.QUOTA, FailureKind.MODEL_NOT_FOUND):
         return by_code
     passes = waits is not None and waits <= _LONG
@@ -146,7 +146,7 @@ def _kind_used_up(status: int, by_code: FailureKind | None, words: ErrorWords, w
 
 _OF_A_KEY = (FailureKind.AUTHENTICATION, FailureKind.QUOTA)
 _SAID_WITH_403 = (
-    FailureKind.PERMISSION,  # first: an account is closed for a policy, too
+    FailureKind.PERMISSION,  # first, because an account may also be closed for a policy
     FailureKind.CONTENT_POLICY,
     FailureKind.QUOTA,
     FailureKind.CONTEXT_LENGTH,  # Together
@@ -227,7 +227,7 @@ def failure_from_response(status: int, body: bytes, raw_headers: RawHeaders, url
     """An answer with an error status, or a redirect."""
     words = read_error(body)
     if status == 429:
-        raw_headers = [*_headers_inside(body), *raw_headers]  # its own last, so that they win
+        raw_headers = [*_headers_inside(body), *raw_headers]  # the response's own come last and win
     waits = _waits(status, words, raw_headers)
     kind, missing = kind_of_error(status, words, waits), False
     to = next((value.decode("latin-1") for name, value in raw_headers if name.lower() == b"location"), "")
@@ -236,7 +236,7 @@ def failure_from_response(status: int, body: bytes, raw_headers: RawHeaders, url
         message = f"{url} redirects to {to.split('?')[0]}: redirects are not followed, set base_url to where it leads"
     elif status == 400 and wants_tls(words.message):
         kind = FailureKind.BAD_ANSWER
-        message = f"{url} wants TLS: base_url has to begin with https://"
+        message = f"{url} needs TLS: base_url has to begin with https://"
     elif (elsewhere := not_there(url, status, words.message)) is not None:
         message, missing = elsewhere, True
     elif words.message:
@@ -256,7 +256,7 @@ def failure_from_response(status: int, body: bytes, raw_headers: RawHeaders, url
 
 
 def _waits(status: int, words: ErrorWords, raw_headers: RawHeaders) -> float | None:
-    """Seconds of pause that the provider asks for: by its header, its words, or when its limits reset."""
+    """Seconds that the provider asks us to wait: by its header, its words, or the reset of its limits."""
     waits = retry_after(raw_headers)
     if waits is None and (status == 429 or status >= 500):
         waits = words.retry_after
@@ -278,7 +278,7 @@ def failure_from_error_object(error: bytes, usage: Usage | None = None, said: st
     """An error inside a 200: as an event of a stream, or in place of the answer. `error`: the object, what it is
     inside of (Google's is in a list too), or bare words. usage, said: of what it broke off.
 
-    What it names, by a code, a status or words that are known, it is taken for; anything else is a bad answer.
+    It is of the kind that it names by a known code, status or words; anything else is a bad answer.
     """
     document = document_of(error)
     words = words_of(document)
@@ -330,7 +330,7 @@ def _status_in(words: ErrorWords) -> int:
 
 
 def _kind_by_words(words: ErrorWords) -> FailureKind | None:
-    """Of an error with neither a code nor a status. What is so only for now is nothing against model or key."""
+    """The kind of an error with neither a code nor a status. A temporary problem is not held against model or key."""
     if _TOO_OFTEN.search(words.message) or refusals().says(FailureKind.QUOTA, words.message):
         return _kind_used_up(429, None, words, words.retry_after)
     if _PASSING.search(words.message):
@@ -346,7 +346,7 @@ def failure_from_no_answer(url: str, body: bytes) -> ProviderFailure:
 
 
 def is_error_list(body: bytes) -> bool:
-    """Whether it is `[{"error": …}]`: Google's, in place of an answer or of an event."""
+    """Whether it is `[{"error": …}]`, as Google sends it in place of an answer or an event."""
     if body[:64].lstrip()[:1] != b"[":
         return False
     document = document_of(body)

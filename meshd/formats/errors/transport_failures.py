@@ -1,4 +1,4 @@
-"""Classifies the exceptions of the transport: no connection, no answer in time, a cut, a lack on this machine."""
+"""Classifies the transport's exceptions: no connection, no answer in time, a cut, a shortage on this machine."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def failure_from_exception(exc: BaseException, where: str, timeout: float) -> Pr
     unsent = isinstance(exc, aiohttp.ClientConnectorError | aiohttp.ClientHttpProxyError)
     lack = _lack(exc)
     if lack is not None:
-        # aiohttp's own errors for an open connection; anything else came before there was one.
+        # These are aiohttp's errors for an open connection; any other came before there was one.
         open_before = isinstance(exc, aiohttp.ClientError) and not unsent
         message = f"{lack} (for {where})"
         return ProviderFailure(FailureKind.LOCAL, message, unsent=not open_before, lack=lack, where=where)
@@ -32,7 +32,7 @@ def failure_from_exception(exc: BaseException, where: str, timeout: float) -> Pr
         return ProviderFailure(FailureKind.TIMEOUT, f"no answer from {where} within {timeout:g} s")
     if isinstance(exc, EncodingError):
         return ProviderFailure(FailureKind.BAD_ANSWER, f"the answer of {where} {exc}", status=200)
-    # Something answered, but not in HTTP: reachable, but of no use.
+    # Something answered, but not in HTTP: the server is reachable, but the address is wrong.
     no_http = isinstance(exc, aiohttp.ClientResponseError) and not isinstance(exc, aiohttp.ClientHttpProxyError)
     kind = FailureKind.BAD_ANSWER if no_http else FailureKind.CONNECTION
     return ProviderFailure(kind, _connection_message(exc, where), unsent=unsent)
@@ -42,7 +42,7 @@ def _lack(exc: BaseException) -> str | None:
     if isinstance(exc, PoolFull):
         return str(exc)
     if isinstance(exc, aiohttp.ClientConnectorCertificateError):
-        try:  # OpenSSL looks for an authority's file when it needs it, and takes one that cannot be opened for none
+        try:  # OpenSSL opens an authority's file when it needs it, and treats one that it cannot open as missing
             os.close(os.dup(0))
         except OSError as error:
             return lack_of(error)
@@ -63,7 +63,7 @@ def _connection_message(exc: BaseException, where: str) -> str:
     if isinstance(cause, ssl.SSLError) and speaks_no_tls(cause):
         return f"{where} does not speak TLS: base_url has to begin with http://"
     if isinstance(cause, ssl.SSLError):
-        reason = getattr(cause, "reason", None)  # OpenSSL's own word, where it was OpenSSL that raised
+        reason = getattr(cause, "reason", None)  # OpenSSL's own text, if OpenSSL raised it
         return f"TLS with {where} failed: {reason or cause}"
     if isinstance(cause, ConnectionRefusedError):
         return f"connection refused by {where}"
@@ -76,7 +76,7 @@ def _connection_message(exc: BaseException, where: str) -> str:
     if isinstance(cause, aiohttp.ClientPayloadError | asyncio.IncompleteReadError):
         return f"{where} closed the connection in the middle of its answer"
     if isinstance(cause, aiohttp.ClientResponseError) and is_alert(cause.message):
-        return f"{where} wants TLS: base_url has to begin with https://"
+        return f"{where} needs TLS: base_url has to begin with https://"
     if isinstance(cause, aiohttp.ClientResponseError):
         return f"{where} does not speak HTTP: {cause.message}"
     detail = getattr(cause, "strerror", None) or str(cause) or type(cause).__name__

@@ -1,7 +1,5 @@
-"""Recognises the symptoms of a wrong `base_url`, and says what to write instead.
-
-Owns: the wording for a missing path, for a web page or other non-answer, and for the wrong scheme. Must never: see a
-key; the addresses it is given are redacted.
+"""Recognises the symptoms of a wrong `base_url`, and says what to write instead. Owns: the messages for a missing path,
+for a web page or other non-answer, and for the wrong scheme. Must never: see a key; its addresses are redacted.
 """
 
 from __future__ import annotations
@@ -44,7 +42,7 @@ def without_endpoint(path: str, endpoints: Iterable[str]) -> str:
 
 
 def not_there(url: str, status: int, words: str) -> str | None:
-    """For a 404 or 405 that is only about the path; None for any other. words: the provider's."""
+    """The message for a 404 or 405 that is only about the path; None for any other. words: the provider's."""
     if status not in (404, 405) or (words and not _NO_ROUTE.fullmatch(words) and not _OF_A_ROUTE.search(words)):
         return None
     repeats = not words or _NO_ROUTE.fullmatch(words) or urlsplit(url).path in words
@@ -59,7 +57,7 @@ def is_no_api(body: bytes) -> bool:
 
 
 def no_answer(url: str, body: bytes) -> ProviderFailure:
-    """For a 2xx whose body is neither an answer nor an error."""
+    """The message for a 2xx whose body is neither an answer nor an error."""
     if not body.strip():
         what = "nothing"
     elif _WEB_PAGE.match(body[:256]):
@@ -81,7 +79,7 @@ def advice(url: str) -> str:
 
 
 def no_words(where: str, secure: bool) -> str:
-    """For a server that has never answered, and closes the connection."""
+    """The message for a server that has never answered, and closes the connection."""
     hint = "" if secure else ": does base_url have to begin with https://?"
     return f"{where} closed the connection without an answer{hint}"
 

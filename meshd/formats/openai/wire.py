@@ -317,7 +317,7 @@ def error_of(document: Mapping[str, Any]) -> bytes:
             if (error := error_in(choice)) is not None:
                 return lenient.plain({"error": error})
             if is_failed(choice):
-                message = f"the provider broke its answer off: {finish_reason(choice)}"
+                message = f"the provider cut its answer off: {finish_reason(choice)}"
                 return lenient.plain({"error": {"message": message}})
     return lenient.plain(document)
 

@@ -99,7 +99,7 @@ class Explain(Group):
     async def _read(
         self, body: dict[str, Any], identity: Identity
     ) -> tuple[str, Target, RequestNeeds, Mapping[str, msgspec.Raw]]:
-        """(the body, (the name asked for, what it stands for, the needs)). Raises InvalidRequestError,
+        """(the name asked for, what it stands for, its needs, its fields). Raises InvalidRequestError,
         NotFoundError."""
         path = body.pop("path", "")
         operation = by_path().get(str(path)) if path else of_body(body)
