@@ -26,9 +26,9 @@ class Availability:
     """Active, or on standby until a time and then on probation until one request succeeds.
 
     probation: False: it did not fail, and is active again when the time comes, untested.
-    relapses: how often it went to standby without staying well in between; the cooldown doubles with each.
-    tester: the request that is testing it now, when no other may. why: of its present standby.
-    standby_events, quota_resets, downtime (s, up to the last recovery): since it exists.
+    relapses: how often it went to standby again without working for long enough in between; the cooldown doubles with
+    each. tester: the request that is testing it now, when no other may. why: of its present standby. standby_events,
+    quota_resets, downtime (s, up to the last recovery): since it exists.
     """
 
     standby: bool = False

@@ -27,14 +27,14 @@ from meshd.sdk.provider import RateLimits, Usage
 
 NOTHING = Usage()
 MOST_COST = 10**15
-"""Of one attempt, a million dollars: sums of them fit 64 bits, whatever prices are configured."""
+"""The cost limit of one attempt, a million dollars: so sums fit into 64 bits, whatever prices are configured."""
 
 
 @dataclass(slots=True, eq=False)
 class AttemptStep:
     """Ask `model` after `wait` seconds. rotated_from: the model that the pool leaves. number: of the attempt, from 1.
-    hedge: it is sent beside another. tests: whose probation it is. resting: it was on standby when chosen. usage, cost
-    (10⁻⁹ USD), sent: what it used, and whether it left, once it is closed."""
+    hedge: it is sent in addition to another. tests: those whose probation it tests. resting: it was on standby when
+    chosen. usage, cost (10⁻⁹ USD), sent: what it used, and whether it was sent, once it is closed."""
 
     model: ModelSpec
     pool: PoolSpec
@@ -59,8 +59,8 @@ class AttemptStep:
 
 
 class AttemptBook:
-    """For one request. open: attempts in flight, by number; done: the record of the others, in the order they ended;
-    tokens_in, tokens_out, units: of these."""
+    """For one request. open: attempts in flight, by number; done: the record of those that ended, in order; tokens_in,
+    tokens_out, units: their sums."""
 
     def __init__(self, state: MeshState, counters: Counters) -> None:
         self.state = state
@@ -82,7 +82,7 @@ class AttemptBook:
         hedge: bool,
         taken: Taken | None,
     ) -> AttemptStep:
-        """Takes the place of a probation. taken: None where there is a `wait`."""
+        """Begin an attempt, and take the place of its probation. taken: None if the attempt has to wait first."""
         self._begun += 1
         step = AttemptStep(model, question.pool, self._begun, wait, rotated_from, hedge, taken=taken)
         self.open[step.number] = step
@@ -99,7 +99,7 @@ class AttemptBook:
         return step
 
     def only(self) -> AttemptStep:
-        """The only one in flight."""
+        """The only attempt in flight."""
         assert len(self.open) == 1, f"{len(self.open)} attempts are in flight"
         return next(iter(self.open.values()))
 

@@ -1,7 +1,7 @@
 """What an attempt takes of budgets and rates: everything at once, or nothing.
 
-A decision only reads what is counted. `take` has the last word: where several processes share their counters, another
-one may have taken the room in between, and the request decides again.
+A decision only reads what is counted; `take` may still refuse. If several processes share their counters, another one
+may have taken the room in between, and the router decides again.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ class Taken(msgspec.Struct, gc=False):
 
 
 class Counters(Protocol):
-    """What all requests together have used and reserved. `state.accounts` and `state.rates` are the copy of it that
-    decisions read."""
+    """What all requests together have used and reserved. Decisions read `state.accounts` and `state.rates`, which are a
+    copy of it."""
 
     def take(self, question: Question, model: ModelSpec) -> Taken | None:
-        """For one attempt at `model`, which a decision has just chosen; in all scopes or in none. None: there is no
-        room any more, and the copy that decisions read says so by now."""
+        """Take everything for one attempt at `model`, which a decision has just chosen, in all scopes or in none.
+        Returns None if there is no room any more; the copy that decisions read has been updated then."""
 
     def settle(
         self,
@@ -49,7 +49,8 @@ class Counters(Protocol):
 
 
 class LocalCounters:
-    """Of one process: what decisions read is what is counted, so that `take` never refuses what they chose."""
+    """The counters of a single process: decisions read the counts themselves, so `take` never refuses what they
+    chose."""
 
     def __init__(self, state: MeshState) -> None:
         self._state = state

@@ -1,4 +1,4 @@
-"""One request under way: what it asks, where it may still go, and what its attempts have shown so far.
+"""One request in progress: what it asks for, which models it may still ask, and what its attempts have shown so far.
 
 Must never: decide what comes next (`plan.py`), wait, send or read a clock.
 """
@@ -18,10 +18,10 @@ from meshd.routing.table.specs import ModelSpec, PoolSpec, ProviderSpec
 from meshd.sdk.provider import ProviderFailure
 
 LAST_ATTEMPTS = 8
-"""Failed attempts of one request at one model that answers others meanwhile, if no other can answer and
+"""Failed attempts of one request at one model that answers other requests, if no other model can answer and
 `retry.max_attempts` allows more than one."""
 LAST_COSTLY = 6
-"""Such attempts that may have cost something, whether others are answered or not."""
+"""The same for attempts that may have cost something, whether other requests are answered or not."""
 
 
 class Course:
@@ -78,7 +78,7 @@ class Course:
         self.stays = False  # a back-off at the model that failed is worth waiting for
         self.fatal = False
         self.once = False  # it may have been carried out, and may not be asked again
-        self.late = False  # the request's deadline ended an attempt
+        self.late = False  # whether the request's deadline ended an attempt
         self.shortages = 0  # attempts in a row that this machine could not send
         self.short_since = now
 
@@ -101,9 +101,8 @@ class Course:
         return lambda model: model.provider == first.provider
 
     def may_test(self, model: str, pool: PoolSpec) -> bool:
-        """Whether this request may ask it once more, if no other model can answer and retries are on: for as long as it
-        may wait while no other request is answered, but only a few times if attempts may cost something, or if only
-        this request fails there."""
+        """Whether this request may ask the model once more, if no other can answer and retries are on: as long as it
+        may wait, but only a few times if attempts may cost something, or if the model answers other requests."""
         tries, most = self.tries.get(model, 0), pool.retry.max_attempts
         if tries < max(most, 1):
             return True
@@ -120,7 +119,7 @@ class Course:
         )
 
     def is_back(self, model: str, now: float) -> bool:
-        """Whether it has been shown to work since it failed this request: no need to back off."""
+        """Whether the model has worked since it failed this request, so that there is no need to back off."""
         failed = self.failed_at.get(model)
         if failed is None:
             return False

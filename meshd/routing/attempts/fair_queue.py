@@ -15,13 +15,13 @@ from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush
 
 MOST_DEBTS = 1024
-"""Idle apps whose last turn is remembered: apps choose their names, and a debt is of one request at most."""
+"""How many idle apps' last turns are remembered. Apps choose their names, and a debt is at most one request."""
 
 
 @dataclass(slots=True, eq=False)
 class Waiter:
-    """A waiting request. place: what it waits at (its pool's name): of one app's requests for one place only the first
-    is tried. attempt: tries to continue; True when it did, and has left the queue."""
+    """A waiting request. place: what it waits for (its pool's name): of one app's requests for one place, only the
+    first is tried. attempt: tries to continue; returns True if it did, and has left the queue."""
 
     app: str
     place: str
@@ -84,7 +84,7 @@ class FairQueue:
         self._waiters.add(waiter)
 
     def remove(self, waiter: Waiter) -> None:
-        """It gave up or was cancelled. Idempotent."""
+        """Remove a waiter that gave up or was cancelled. Idempotent."""
         if waiter not in self._waiters:
             return
         self._waiters.discard(waiter)
@@ -99,13 +99,14 @@ class FairQueue:
             self._owe(app)
 
     def waits(self, app: str, place: str) -> bool:
-        """Whether a request of the app waits there: the next one goes behind it."""
+        """Whether a request of the app waits there, so that the next one has to wait behind it."""
         known = self._apps.get(app)
         return known is not None and place in known.places
 
     def serve(self) -> int:
-        """Let them try, in order, until none continues; how many did. Each attempt may change what the next finds.
-        Reentrant calls (an attempt that frees room) do nothing: the running loop starts another round."""
+        """Let waiters try, in order, until none can continue. Returns how many did. Each attempt may change what the
+        next one finds. Reentrant calls (an attempt that frees room) do nothing: the running loop starts another
+        round."""
         if self._serving:
             self._again = True
             return 0
@@ -135,7 +136,7 @@ class FairQueue:
             turn = heappop(turns)
             app = self._apps.get(turn[2])
             if app is None:
-                continue  # its requests gave up meanwhile
+                continue  # its requests have given up
             if self._serve_one(app, failed):
                 served += 1
                 if app.name in self._apps:
@@ -166,7 +167,7 @@ class FairQueue:
     def _owe(self, app: _App) -> None:
         """The app no longer waits: what it has had beyond the others is remembered until they have caught up."""
         if not self._apps:
-            self.debts.clear()  # none waits, so none is behind
+            self.debts.clear()  # no app waits, so none is behind
             self._time = 0.0
         elif app.start > self._time:
             if len(self.debts) >= MOST_DEBTS:
@@ -177,5 +178,5 @@ class FairQueue:
 
 
 def _weight(waiter: Waiter) -> float:
-    """An app with weight 0 is served as well, if last."""
+    """An app with weight 0 is served last, but it is served."""
     return waiter.weight or 0.001

@@ -1,4 +1,4 @@
-"""What a request does where no model may be asked now: which one it waits for, and which it tests though it rests.
+"""What a request does if no model may be asked now: which model it waits for, and which one on standby it tests.
 
 Must never: begin an attempt (`plan.py`), wait or read a clock.
 """
@@ -17,14 +17,14 @@ from meshd.routing.standing import INDEFINITELY, LONGEST_KEPT, Availability
 from meshd.routing.table.specs import ModelSpec, PoolSpec
 from meshd.sdk.provider import FailureKind
 
-AT_LAST = 1.0  # s before its deadline, a request tests beside a slow test
+AT_LAST = 1.0  # s before its deadline, a request tests in parallel with a slow test
 
 
 @dataclass(slots=True)
 class Resting:
-    """A model that may be tested where no other can answer, `at` that time (UTC s) at the earliest, INDEFINITELY: when
-    another request ends and makes room. refuses: it rests for a cause that mostly lasts. told: its provider asked to be
-    left alone for longer, or refused all its keys."""
+    """A model that may be tested if no other can answer. at: the earliest time (UTC s); INDEFINITELY: when another
+    request ends and makes room. refuses: it is set aside for a cause that usually lasts. told: its provider asked for a
+    longer pause, or refused all its keys."""
 
     model: ModelSpec
     question: Question
@@ -34,7 +34,8 @@ class Resting:
 
 
 def resting_models(course: Course, now: float) -> dict[str, Resting]:
-    """No other model can answer: the models whose cause of rest may be over by now, or that used up their attempts."""
+    """The models to test if no other can answer: those whose cause may be over by now, or that used up their
+    attempts."""
     scope, found = course.scope(), {}
     course.told_by = None
     for pool in course.pools:
@@ -50,7 +51,7 @@ def resting_models(course: Course, now: float) -> dict[str, Resting]:
 
 
 def known_times(resting: dict[str, Resting]) -> list[float]:
-    """The times (UTC s) that are known of those at which they may be tested."""
+    """The known times (UTC s) at which they may be tested."""
     return [each.at for each in resting.values() if each.at < INDEFINITELY]
 
 
@@ -87,7 +88,7 @@ def soonest(course: Course, consulted: list[Consulted]) -> tuple[Question, Model
 
 
 def _tested_from(course: Course, model: ModelSpec, question: Question) -> Resting | None:
-    """When this request may test it, even if another is doing so; None: not at all."""
+    """When this request may test the model, even if another is doing so; None: not at all."""
     state, now, once = course.state, question.now, question.pool.retry.max_attempts <= 1
     if not course.may_test(model.id, question.pool) or state.model(model.id).deactivated:
         return None
@@ -132,9 +133,9 @@ def _is_told_by(course: Course, model: ModelSpec, availability: Availability) ->
 def _fits_from(
     course: Course, model: ModelSpec, question: Question, *, resting: bool = True, at_limit: bool = False
 ) -> float | None:
-    """From when on (UTC s) a model that is to be waited for has room: where its provider asked, perhaps another
-    request, to leave it alone till then; at_limit: or where it is at a limit (INDEFINITELY: until another request
-    ends). None where it does not fit. resting: see `Rates.no_room`."""
+    """From when on (UTC s) the model has room: later if its provider asked for a pause, or, with at_limit, if it is at
+    a limit (INDEFINITELY: until another request ends). None if the request does not fit. resting: see
+    `Rates.no_room`."""
     no_room = course.state.rates.no_room(question, model, resting=resting)
     if no_room is not None and not no_room.told and not at_limit:
         return None
@@ -147,7 +148,7 @@ def _fits_from(
 
 
 def _is_tested(course: Course, model: ModelSpec, pool: PoolSpec, now: float) -> bool:
-    """Whether another request tests it."""
+    """Whether another request is testing it."""
     return any(
         recovery.tested_by_another(availability, course.book, now)
         for availability in availabilities(course.state, pool.name, model.id, model.provider)

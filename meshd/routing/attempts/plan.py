@@ -79,11 +79,11 @@ class RequestPlan(Results):
         return self._none_now(consulted, now)
 
     def note_begun(self) -> None:
-        """The app has the first chunk of a stream: from here on only the latest time counts."""
+        """The app has the first chunk of a stream, so from here on only the latest time counts."""
         self.deadline = self.latest
 
     def hedge(self, now: float) -> AttemptStep | None:
-        """A second attempt beside the current one, at another model; None if none is free."""
+        """A second attempt in parallel with the current one, at another model; None if no model is free."""
         question = self.question(now)
         busy = {each.model.id for each in self.book.open.values()}
         decision = self.pipeline.decide(question, self.given_up | busy | set(self.not_before), self.scope())
@@ -134,7 +134,7 @@ class RequestPlan(Results):
         return GiveUp(ended.nothing_left(self, consulted, now))
 
     def out_of_patience(self, now: float) -> GiveUp:
-        """It has waited long enough for a resting model."""
+        """The request has waited long enough for a model on standby."""
         consulted = []
         for pool in self.pools:
             question = self.question(now, pool)
@@ -147,7 +147,7 @@ class RequestPlan(Results):
         return wait_of(consulted, self.pipeline, again, now, told)
 
     def line(self, now: float) -> str:
-        """Where it waits: behind requests of the same app for the same models."""
+        """The queue in which it waits, behind requests of the same app for the same models."""
         questions = [self.question(now, pool) for pool in self.pools]
         return line_of(questions, self.pipeline, self.given_up, self.not_before, self.scope())
 
@@ -183,4 +183,4 @@ class RequestPlan(Results):
         return self.book.begin(question, model, wait, before, hedge, taken)
 
 
-_DECIDE_AGAIN = 0.05  # s, where other processes took all the room that a decision had seen
+_DECIDE_AGAIN = 0.05  # s, if other processes took all the room that a decision had seen

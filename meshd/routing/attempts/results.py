@@ -21,7 +21,7 @@ from meshd.routing.table.specs import ModelSpec
 from meshd.sdk.provider import FailureKind, ProviderFailure, RateLimits, Usage
 
 LACK_FIRST, LACK_LONGEST = 0.2, 1.0
-"""Seconds between attempts that this machine cannot send: doubled from the first up to the longest."""
+"""Seconds between attempts that this machine cannot send: the first pause, which is doubled up to the longest."""
 LACK_PATIENCE = 30.0
 """Seconds that a request waits for a shortage of this machine to end, as for a place in the queue."""
 LAST_REFUSALS = 4
@@ -67,8 +67,8 @@ class Results(Course):
         usage: Usage = NOTHING,
         begun: bool = False,
     ) -> Verdict:
-        """Note the failure; the verdict on it (RETRY may still become a rotation in `next`). begun: the app has part of
-        the answer already, which another model is to continue at once."""
+        """Record a failure. Returns the verdict on it (RETRY may still become a rotation in `next`). begun: the app has
+        part of the answer already, which another model is to continue at once."""
         step = step or self.book.only()
         longer = bound_wait(failure, step.pool.retry, step.pool.recovery)
         left = not (failure.kind is FailureKind.LOCAL and failure.unsent)
@@ -119,7 +119,8 @@ class Results(Course):
         return verdict
 
     def _lacked(self, step: AttemptStep, failure: ProviderFailure, now: float, duration: float) -> Verdict:
-        """Not the model's fault, and not counted as an attempt: again soon, for as long as others wait in the queue."""
+        """A shortage of this machine: it is not the model's fault and does not count as an attempt. The request tries
+        again soon, for as long as requests may wait in the queue."""
         model = step.model.id
         self.short_since = self.short_since if self.shortages else now
         if not self.shortages:
@@ -235,7 +236,7 @@ class Results(Course):
         return max(min(pause, LONGEST_RETRY), told if told <= LONGEST_KEPT else 0.0)
 
     def _back_off(self, failure: ProviderFailure, step: AttemptStep) -> float:
-        """A long pause that the provider asks for is kept in the state instead."""
+        """The pause before the next attempt. A long one that the provider asks for is kept in the state instead."""
         policy = step.pool.retry
         if (failure.retry_after or 0.0) > LONGEST_KEPT:
             policy = replace(policy, honor_retry_after=False)

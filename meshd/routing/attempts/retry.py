@@ -20,7 +20,7 @@ from meshd.sdk.provider import FailureKind, ProviderFailure
 class Verdict(enum.Enum):
     RETRY = "retry"  # the same model may well succeed
     ROTATE = "rotate"  # not this model, but another may
-    FATAL = "fatal"  # the request itself is wrong, or its app has gone
+    FATAL = "fatal"  # the request itself is wrong, or its app has disconnected
 
 
 _FATAL = frozenset({FailureKind.INVALID_REQUEST, FailureKind.CANCELLED})
@@ -66,7 +66,7 @@ _NO_ROUTE = frozenset({404, 405, 501, 505})
 
 
 def is_refusal(failure: ProviderFailure) -> bool:
-    """Whether it is a refusal that may change: not for what the request is, or what the model cannot do."""
+    """Whether it is a refusal that may change, and not because of the request itself or what the model cannot do."""
     if failure.kind is FailureKind.UNSUPPORTED:  # a missing path, as of a server that is being replaced
         return failure.status in _NO_ROUTE and not failure.refused
     return failure.kind in REFUSING
@@ -88,7 +88,7 @@ def delay(failure: ProviderFailure, policy: RetryPolicy, attempt: int, random: C
     """Seconds to wait before attempt number `attempt + 1` at the same model. `random()` is uniform in [0, 1).
 
     `exponential_jitter` draws from the upper half of the doubled delay: never immediate, never synchronised. A
-    provider's own Retry-After is a minimum, however long; the caller tries other models meanwhile.
+    provider's own Retry-After is a minimum, however long; until then the caller tries other models.
     """
     if policy.backoff == "exponential_jitter":
         ceiling = min(policy.initial_delay * 2.0 ** min(attempt - 1, 32), policy.max_delay)

@@ -1,6 +1,5 @@
-"""What a request without room waits for, and in which line.
-
-Owns: `Wait`, the earliest time to try again, and the name of a request's line.
+"""What a request without room waits for, and in which queue. Owns: `Wait`, the earliest time to try again, and the name
+of a request's queue.
 Must never: decide who is next (`fair_queue.py`), sleep, read a clock or do I/O.
 """
 
@@ -56,7 +55,7 @@ def wait_of(
                     continue
                 reasons[drop.model] = drop.reason
             wait = pipeline.clears_in(question, drop)
-            # 0 of a model that rests: a test is running, or possible if no model has room.
+            # 0 for a model on standby: a test is running, or possible if no model has room.
             if wait or (wait is not None and drop.stage.queued):
                 expected.append(now + wait)
     if not reasons:

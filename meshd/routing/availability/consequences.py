@@ -24,7 +24,7 @@ from meshd.routing.table.specs import ModelSpec, PoolSpec, ProviderSpec
 from meshd.sdk.provider import FailureKind, ProviderFailure
 
 UNREACHABLE_AFTER = 2
-"""Consecutive failed connections to a provider, over all its models, until it counts as gone."""
+"""Consecutive failed connections to a provider, over all its models, after which it counts as unreachable."""
 FAILING_MODELS = 2
 """Models of a provider with 5xx (or 403, or no quota left) and no success in between, until the provider is blamed."""
 
@@ -47,7 +47,7 @@ BLAMELESS = frozenset(
 _OF_ONE_MODEL = frozenset({FailureKind.RATE_LIMIT, FailureKind.QUOTA, FailureKind.MODEL_NOT_FOUND})
 """Failures that say nothing about the rest of the provider."""
 _USED_UP = frozenset({FailureKind.RATE_LIMIT, FailureKind.QUOTA})
-"""What passes by itself: a limit was met, and nothing is wrong."""
+"""Failures that pass by themselves: a limit was reached, and nothing is wrong."""
 
 
 def counts(failure: ProviderFailure, pool: PoolSpec, provider: ProviderSpec) -> bool:
@@ -78,8 +78,8 @@ def record_failure(
     timezone: str = "UTC",
     began: float | None = None,
 ) -> list[Change]:
-    """Note a failed attempt; what it put on standby. tester: the request, whose failure ends a probation it holds.
-    began: when it was sent (UTC s), None: it overlaps no other.
+    """Record a failed attempt. Returns what it set aside. tester: the request; if it holds a probation, its failure
+    ends that. began: when it was sent (UTC s); None: it overlaps no other attempt.
 
     last_key: the provider has several keys, and this was the last usable one. (While another is usable only the key is
     to blame, `rates.key_refused`.) timezone: of quotas that follow the calendar.
@@ -104,7 +104,7 @@ def record_failure(
     why = of_failure(cause_of(failure.kind) if gone else Cause.TEST_FAILED, failure)
     if (gone or known.standby) and _rest(known, why, failure, pool.recovery, now, tester, reset):
         changes.append(Change("model", False, why, "", model.id, model.provider, known.until))
-    # The provider's rest is not also the model's, which would then outlast it.
+    # The model is not set aside as well, since its cooldown would outlast the provider's.
     providers = state.provider(provider.name).availability.standby and failure.kind not in _OF_ONE_MODEL
     if failure.kind is not FailureKind.QUOTA and not providers and counts(failure, pool, provider):
         changes += _blame_member(state, pool, model, failure, now, tester, began)
@@ -133,8 +133,8 @@ def _rest(
     tester: object | None,
     reset: float | None,
 ) -> bool:
-    """On standby for the cooldown. For a used-up quota: until the `reset`; as long as the provider asks if no calendar
-    is known; until an operator's command if a reset does not bring it back.
+    """Set it aside for the cooldown. For a used-up quota: until the `reset`; if no calendar is known, as long as the
+    provider asks; if a reset does not bring it back, until an operator's command.
 
     If a test finds the quota still used up, the calendar was wrong, and the cooldown decides.
     """
@@ -185,7 +185,7 @@ def _blame_member(
 def record_overdue(
     state: MeshState, pool: PoolSpec, model: ModelSpec, duration: float, now: float, tester: object | None = None
 ) -> list[Change]:
-    """Note an attempt that its request's own deadline ended, after `duration` seconds; what it put on standby.
+    """Record an attempt that its request's own deadline ended after `duration` seconds. Returns what it set aside.
 
     A short client deadline sets no model aside. But a model that answers none of `deactivation.retry_limit` requests in
     a row, each of which gave it some time, counts as failing.
@@ -283,7 +283,7 @@ def record_success(
     now: float,
     tests: Collection[Availability] = (),
 ) -> list[Change]:
-    """Note a successful attempt; what it brought back. tests: what it tested."""
+    """Record a successful attempt. Returns what it brought back. tests: what it tested."""
     known = state.provider(provider.name)
     known.connection_failures = 0
     known.failing_models.clear()
@@ -314,7 +314,8 @@ _SUCCEEDED = Why(Cause.REQUEST_SUCCEEDED)
 def recover_proven(
     availability: Availability, now: float, why: Why, tests: Collection[Availability] = ()
 ) -> Why | None:
-    """It answered: why it is back, None if it was not on standby or this proves nothing. tests: what was tested."""
+    """It answered. Returns why it is back, None if it was not on standby or this proves nothing. tests: what was
+    tested."""
     if not availability.standby:
         return None
     proven = proves(availability, now) or any(tested is availability for tested in tests)

@@ -1,4 +1,4 @@
-"""What an operator, a pool that waits for one, or a new configuration says of what rests."""
+"""What an operator, a pool that waits for one, or a new configuration changes for those that are set aside."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from meshd.routing.table.specs import RoutingTable
 
 
 def hold(state: MeshState, table: RoutingTable, provider: str, behind: Why, now: float) -> list[Change]:
-    """A provider went on standby: in pools with `provider_recovery: on_manual` its models rest until an operator
-    activates them, even if the provider recovers for other pools."""
+    """A provider went on standby: in pools with `provider_recovery: on_manual` its models stay set aside until an
+    operator activates them, even if the provider recovers for other pools."""
     changes = []
     for pool in table.pools.values():
         if pool.recover_on_probe:
@@ -28,8 +28,8 @@ def hold(state: MeshState, table: RoutingTable, provider: str, behind: Why, now:
 
 
 def activate(state: MeshState, table: RoutingTable, model: str, now: float) -> list[Change]:
-    """An operator activates the model in all pools: what that brings back. The provider's other models that were held
-    with it are released."""
+    """An operator activates the model in all pools. Returns what that brings back. The provider's other models that
+    were held with it are released."""
     state.model(model).deactivated = None
     state.model(model).refused.clear()
     provider = table.models[model].provider

@@ -28,10 +28,9 @@ from meshd.sdk.provider import FailureKind, ProviderFailure
 def to_probe(
     state: MeshState, table: RoutingTable, pool: PoolSpec, now: float, models: Collection[str] | None, resting: bool
 ) -> list[str]:
-    """The members that a probe may be sent to now: of `models` (None: all), and with `resting` only those that rest.
-
-    Not those that rest until a reset, until an operator brings them back, or while a test is running. Of a resting
-    provider, one model is enough.
+    """The members that may be probed now: of `models` (None: all), and with `resting` only those that are set aside.
+    Left out are those that are set aside until a reset or an operator's command, and those that are being tested. Of a
+    provider that is set aside, one model is enough.
     """
     found, asked = [], set()
     for id in pool.members:
@@ -84,7 +83,7 @@ def record_probe(
     tester: object,
     timezone: str = "UTC",
 ) -> list[Change]:
-    """Note how a probe of one model went (failure None: it answered); what it changed.
+    """Record how a probe of one model went (failure None: it answered). Returns what it changed.
 
     One failure sets a model aside: no app waits for the answer, and a later probe or request finds out more. A probe
     that was refused for its form shows that the server is there, and a request may test it at once.
@@ -111,7 +110,7 @@ def record_probe(
 def record_health(
     state: MeshState, provider: str, available: bool, error: str, now: float, recover_on_probe: bool = True
 ) -> list[Change]:
-    """Note the health monitor's opinion of a provider."""
+    """Record the health monitor's result for a provider."""
     known = state.provider(provider)
     if available:
         known.connection_failures = 0

@@ -51,11 +51,11 @@ KNOWN_TO_REFUSE = 3
 KNOWN_TO_BE_USED_UP = 10
 """The same for a quota, as many providers mean a rate by it: it may be available again at any moment."""
 LONGEST_TEST = 5.0
-"""Seconds to wait for a test's outcome; then the next request tests beside it."""
+"""Seconds to wait for a test's outcome; then the next request tests in parallel."""
 
 
 def passing(availability: Availability) -> bool:
-    """Whether its cause may be over a moment later: if no other model can answer, asking again may help."""
+    """Whether its cause may be over a moment later, so that asking again may help if no other model can answer."""
     return set_aside_by_probe(availability) or availability.kind in _PASSING
 
 
@@ -98,7 +98,7 @@ def recovers_in(availability: Availability, now: float) -> float | None:
 
 def tried_again_in(availability: Availability, now: float) -> float | None:
     """Seconds until a request that no other model can answer may test it; None: not by itself. A Retry-After is
-    honoured, and a cause that asking again cannot cure keeps its rest."""
+    honoured, and a cause that asking again cannot cure stays for its whole time."""
     rests = recovers_in(availability, now)
     if not availability.standby or not passing(availability) or not availability.probation:
         return rests
@@ -116,7 +116,7 @@ def tested_in(availability: Availability, now: float) -> float | None:
 
 
 def refuses(availability: Availability, now: float) -> bool:
-    """Whether it rests for a cause that usually lasts."""
+    """Whether it is set aside for a cause that usually lasts."""
     return availability.standby and availability.kind in REFUSING and now < availability.until
 
 
@@ -159,7 +159,7 @@ def stand_by(
         if 0 < at_least <= LONGEST_KEPT:
             availability.retry_at = max(availability.retry_at, now + at_least)
         if why.kind in _PASSING or not passing(availability) or availability.tester is not tester:
-            return False  # else its test found something worse
+            return False  # unless its test found something worse
     longest = max(policy.cooldown, policy.max_cooldown)
     if not availability.standby and now - availability.recovered_at > longest:
         availability.relapses = 0
@@ -272,7 +272,7 @@ def proves(availability: Availability, now: float) -> bool:
 
 
 def recover(availability: Availability, now: float, why: Why) -> Why | None:
-    """It works, and `why` that is known; or its quota was reset meanwhile. None: it was not on standby."""
+    """It works again, because of `why`, or its quota was reset. None: it was not on standby."""
     if not availability.standby:
         return None
     availability.downtime = availability.down_for(now)
@@ -299,7 +299,7 @@ def reset(availability: Availability, now: float, why: Why) -> Why | None:
 
 
 def clock_set(state: MeshState, ahead: float) -> None:
-    """The wall clock is `ahead` of `meshd.host.clock`. Rests that end by the calendar are moved; cooldowns are not
+    """The wall clock is `ahead` of `meshd.host.clock`. Standbys that end by the calendar are moved; cooldowns are not
     affected."""
     step, state.ahead = ahead - state.ahead, ahead
     state.accounts.clock_set(ahead)

@@ -8,8 +8,8 @@ from meshd.sdk.provider import FailureKind, ProviderFailure
 
 
 def bound_wait(failure: ProviderFailure, retry: RetryPolicy, recovery: RecoveryPolicy) -> bool:
-    """Cap a pause that the provider asks for at the longest rest, unless a quota resets at its end; the longer time is
-    reported. Whether it was capped."""
+    """Cap a pause that the provider asks for at the longest cooldown, unless a quota resets at its end; the longer time
+    is reported. Returns whether it was capped."""
     asked, longest = failure.retry_after, max(recovery.cooldown, recovery.max_cooldown)
     if asked is None or asked <= longest or not retry.honor_retry_after:
         return False

@@ -1,4 +1,4 @@
-"""What of the router's state outlives a restart: written as maps, and read again.
+"""The part of the router's state that survives a restart: written as maps, and read again.
 
 Must never: let a value keep the daemon from starting, whatever another version or a person wrote.
 """
@@ -56,7 +56,7 @@ _MOMENTS = ("until", "since", "recovered_at")
 
 
 def load_availability(saved: Mapping[str, Any], now: float) -> Availability:
-    """A saved availability. It never rests longer from now than it was meant to, even if the clock was set."""
+    """A saved availability. Its standby never lasts longer from now than was meant, even if the clock was set."""
     since = _number(saved, "since", now)
     until = INDEFINITELY if saved.get("until") is None else _number(saved, "until", now)
     if until != INDEFINITELY:

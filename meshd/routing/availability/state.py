@@ -1,4 +1,4 @@
-"""What the router learns: availability, failures, latencies and use of models and providers.
+"""What the router learns: availability, failures, latencies and usage of models and providers.
 
 Owns: the mutable records that decisions read. They belong to the router actor alone.
 Must never: decide anything, read a clock, or do I/O; the caller gives times in UTC seconds by `meshd.host.clock`; the
@@ -159,7 +159,7 @@ class MeshState:
         return self.pools[name]
 
     def nothing_in_flight(self) -> None:
-        """The requests in flight were lost with the router."""
+        """Forget requests in flight, which were lost with the router."""
         for model in self.models.values():
             model.in_flight, model.availability.tester = 0, None
         for provider in self.providers.values():

@@ -17,7 +17,7 @@ from meshd.sdk.provider import FailureKind, QuotaStatus
 from meshd.spend.calendar import Calendar
 
 ASKED_AGAIN = 900.0
-"""Seconds that a provider rests if it reports a used-up quota, but not when it resets."""
+"""Seconds for which a provider is set aside if it reports a used-up quota, but not its reset."""
 
 Schedule = Literal["monthly", "daily", "daily_utc", "rolling"]
 

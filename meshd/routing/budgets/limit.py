@@ -40,8 +40,8 @@ def precedence(allowance: Allowance) -> tuple[int, int, int, int]:
 
 
 class Limit:
-    """For one meter. sums: the current window's, after the first `bind`. alerts_at: the use at which the next alert is
-    due."""
+    """A limit on one meter. sums: the current window's, after the first `bind`. alerts_at: the usage at which the next
+    alert is due."""
 
     __slots__ = ("_day", "_exceeded", "_warned", "_warns_at", "alerts_at", "allowance", "measure", "meter", "sums")
 
@@ -51,13 +51,13 @@ class Limit:
         self.measure = MEASURES[allowance.measure]
         self.sums = Sums()
         self.alerts_at = NEVER
-        # A limit of 0 is not reached by free use, only by a refusal.
+        # A limit of 0 is not reached by free usage, only by a refusal.
         self._warns_at = max(allowance.limit * allowance.alert_threshold, 1)
         self._day = ""
         self._warned = self._exceeded = True
 
     def bind(self, period: Period) -> None:
-        """Look at the current window. A new one may alert again; a rolling one, which never starts over, once a day."""
+        """Use the current window. A new one may alert again; a rolling one, which never starts over, once a day."""
         sums = self.meter.bounded(self.allowance.window, period)
         if sums is not self.sums or (self.allowance.window == "rolling" and self._day != period.day):
             self.sums, self._day = sums, period.day

@@ -26,7 +26,7 @@ DECLARED, UNDECLARED, REFUSED = range(3)
 
 
 def declared(model: ModelSpec, feature: str) -> bool | None:
-    """What the model declares; None: nothing. A model that follows a schema answers in JSON."""
+    """What the model declares about a feature; None: nothing. A model that follows a schema also answers in JSON."""
     said = model.features
     if not said:
         return None
@@ -56,7 +56,7 @@ def note_refusal(state: MeshState, model: str, needs: RequestNeeds, named: Colle
 
 
 def note_answer(state: MeshState, model: str, needs: RequestNeeds) -> None:
-    """It has done what the request uses."""
+    """The model has used the features that the request uses."""
     refused = state.model(model).refused
     if refused:
         for feature in used(needs):
@@ -131,5 +131,5 @@ def remarks(question: Question, ids: Iterable[str], states: Mapping[str, ModelSt
 def _said(model: ModelSpec, feature: str, known: ModelState | None, now: float) -> str | None:
     ago = refused_ago(known, feature, now)
     if ago is not None:
-        return f"lately refused {CALLED[feature]} ({format_duration(ago)} ago)"
+        return f"recently refused {CALLED[feature]} ({format_duration(ago)} ago)"
     return None if declared(model, feature) else f"does not declare {CALLED[feature]}"

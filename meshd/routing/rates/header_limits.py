@@ -1,6 +1,6 @@
 """What is left of a provider's limits by its response headers, less what was sent since.
 
-Owns: one record for each model and key, and its age; and until when a model is to be left alone.
+Owns: one record for each model and key, and its age; and until when a model must not be asked.
 Must never: know of configured limits, read a clock or do I/O.
 
 A response describes the moment its request arrived: later requests may not be counted in it, and are subtracted here. A
@@ -48,7 +48,7 @@ class Remaining:
         return self.until - now
 
     def start_over(self, now: float, number: int) -> None:
-        """Its reset has passed: the whole limit counts as available until a header says otherwise. Without this, all
+        """The reset has passed: the whole limit counts as available until a header says otherwise. Without this, all
         requests that waited for the reset would be sent at once."""
         if now >= self.until and self.limit:
             self.left, self.seen, self.until, self.number = self.limit, now, now + WINDOW, number
@@ -76,7 +76,7 @@ class LeftAlone:
 
     @property
     def kept(self) -> bool:
-        """Whether no request is sent sooner, as it is short."""
+        """Whether the pause is so short that no request is sent before its end."""
         return self.rest.retry_at >= self.until
 
     def left(self, now: float) -> float | None:
@@ -118,7 +118,7 @@ class Observed:
         self.tokens = 0
 
     def enter(self, tokens: int, now: float) -> int:
-        """A request leaves, for about so many tokens; its number."""
+        """Record that a request of about so many tokens is sent. Returns its number."""
         requests, of_tokens = self.remaining_requests, self.remaining_tokens
         if requests is not None:
             requests.start_over(now, self.sent)
@@ -131,7 +131,7 @@ class Observed:
         return self.sent
 
     def take_back(self, number: int) -> None:
-        """The request never left."""
+        """Undo it: the request was never sent."""
         remaining = self.remaining_requests
         if remaining is not None and number > remaining.number:
             remaining.left += 1

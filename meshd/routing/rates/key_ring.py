@@ -1,11 +1,10 @@
-"""Which of a provider's several keys is used next: by weight, skipping those that rest.
-
-Owns: whose turn it is, and which keys rest, until when and why.
+"""Which of a provider's several keys is used next: by weight, skipping those that are set aside. Owns: which key is
+next, and which keys are set aside ("rest"), until when and why.
 Must never: see a key (a fingerprint names it), read a clock or do I/O.
 
 Stride scheduling: each use advances a key's virtual time by 1/weight, and the key furthest behind is next. A key that
-comes back from a rest starts at the ring's time, so that it does not catch up in a burst. A key that gets 401 or 429
-rests alone (docs/routing.md, Several keys).
+comes back starts at the ring's time, so that it does not catch up in a burst. A key that gets 401 or 429 is set aside
+alone (docs/routing.md, Several keys).
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ INDEFINITELY = float("inf")
 KEY_REFUSED = frozenset({FailureKind.AUTHENTICATION, FailureKind.PERMISSION})
 OF_A_KEY = KEY_REFUSED | {FailureKind.RATE_LIMIT, FailureKind.QUOTA}
 """Failures that another key of the same provider may not meet."""
-LONGEST_REST = 86400.0  # s: the longest that a saved rest with an end may last, even if the clock was set meanwhile
+LONGEST_REST = 86400.0  # s: the longest time for which a saved key is set aside, even if the clock was set
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +39,7 @@ class RestingKey:
 
     @property
     def for_rates(self) -> bool:
-        """It was only used too much; nothing else is wrong with it."""
+        """Whether the key was only used too often, and nothing else is wrong with it."""
         return self.why.kind is FailureKind.RATE_LIMIT
 
     @property
@@ -50,7 +49,7 @@ class RestingKey:
 
 
 class KeyRing:
-    """One provider's keys, where it has several."""
+    """The keys of one provider that has several."""
 
     __slots__ = ("_all_rest", "_keys", "_resting", "_time", "_turns")
 
@@ -78,7 +77,8 @@ class KeyRing:
         return [rest for rest in self._resting.values() if rest.until > now]
 
     def all_rest(self, now: float) -> Availability | None:
-        """While all keys rest: when and by which request one is tested sooner, if no other model can answer."""
+        """While all keys are set aside: when and by which request one is tested sooner, if no other model can
+        answer."""
         rests = [self.rest_of(key.id, now) for key in self._keys]
         if not rests or None in rests:
             self._all_rest = None
@@ -115,8 +115,9 @@ class KeyRing:
         return chosen.id
 
     def refuse(self, rest: RestingKey, now: float) -> bool:
-        """A key rests, at least until then. True while another is usable, so that the provider is not to blame: it does
-        not rest, or only for its rate while this one was refused for something worse."""
+        """Set a key aside, at least until then. Returns True while another is usable, so that the provider is not to
+        blame: that is, one which is not set aside, or only for its rate while this one was refused for something
+        worse."""
         known = self.rest_of(rest.id, now)
         if known is None or rest.until > known.until:
             self._resting[rest.id] = rest
@@ -124,7 +125,7 @@ class KeyRing:
         return any(other is None or (other.for_rates and not rest.for_rates) for other in others)
 
     def reset(self) -> bool:
-        """All are to be tried again. True when one was resting."""
+        """Try all keys again. Returns True if one was set aside."""
         rested = bool(self._resting)
         self._resting.clear()
         return rested

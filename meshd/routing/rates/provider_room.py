@@ -34,7 +34,7 @@ def no_room_with_keys(
     if ring is not None and not resting:
         all_rest = ring.all_rest(now)
         if all_rest is not None and all_rest.retry_at < all_rest.until:
-            ring = None  # as if none rested
+            ring = None  # as if none were set aside
     first: NoRoom | None = None
     for key in spec.keys:
         rest = ring.rest_of(key.id, now) if ring is not None else None
@@ -43,7 +43,9 @@ def no_room_with_keys(
             if no_room is None:
                 return None
         else:
-            no_room = NoRoom(f"no key of {spec.name} can be used now: {key.id} rests ({rest.reason})", rest.until - now)
+            no_room = NoRoom(
+                f"no key of {spec.name} can be used now: {key.id} is set aside ({rest.reason})", rest.until - now
+            )
         if first is None or frees_at_best(no_room) < frees_at_best(first):
             first = no_room
     assert first is not None
@@ -80,7 +82,7 @@ def no_room_with_key(
 
 
 def usable_keys(spec: ProviderSpec, provider: Holder | None, now: float) -> list[str]:
-    """Fingerprints of the keys that do not rest; "" stands for the only one."""
+    """Fingerprints of the keys that are not set aside; "" stands for the only one."""
     if not spec.keys:
         return [""]
     ring = provider.keys if provider is not None else None

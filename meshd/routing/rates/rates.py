@@ -64,7 +64,7 @@ class Rates:
         self._table: RoutingTable | None = None
 
     def configure(self, table: RoutingTable) -> None:
-        """Limits and keys from now on, also for requests that began before."""
+        """Use these limits and keys from now on, also for requests that began before."""
         self._table = table
 
     def _of_now(self, question: Question, provider: str) -> tuple[ProviderSpec, RateSpec, PacingPolicy]:
@@ -111,7 +111,8 @@ class Rates:
         return no_room_with_key("", spec, provider, model, record, tokens, question.now)
 
     def rests(self, question: Question, model: ModelSpec) -> list[Availability]:
-        """What blocks it although it may be tested: its provider asked for a long pause, or refused all its keys."""
+        """What blocks the model although it may be tested: its provider asked for a long pause, or refused all its
+        keys."""
         found: list[Availability] = []
         record, provider = self.models.get(model.id), self.providers.get(model.provider)
         alone = record.left_alone if record is not None and question.pool.retry.honor_retry_after else None
@@ -227,7 +228,7 @@ class Rates:
         self, ticket: RateTicket, now: float, for_seconds: float, reason: str = "", longer: bool = False
     ) -> None:
         """A refusal had a `Retry-After`: no request is sent sooner, in pools that honour it. If the provider has
-        several keys, only the key rests."""
+        several keys, only the key is set aside."""
         record = ticket.record
         assert record is not None
         known = record.left_alone
@@ -293,10 +294,11 @@ class Rates:
     def key_refused(
         self, ticket: RateTicket, reason: str, kind: FailureKind, now: float, for_seconds: float, told: float = 0.0
     ) -> bool:
-        """A provider with several keys refused this one: only it rests. True while another key is usable.
+        """A provider with several keys refused this one: only that key is set aside. Returns True while another is
+        usable.
 
-        for_seconds: infinite: until `reset_keys`. told: seconds that the provider asked for. With
-        a single key: False, and nothing rests. Keys that rest only for their rate are reported by `no_room`.
+        for_seconds: infinite: until `reset_keys`. told: seconds that the provider asked for. With a single key it
+        returns False and sets nothing aside. Keys that are set aside only for their rate are reported by `no_room`.
         """
         provider = self.providers.get(ticket.model.provider)
         if not ticket.key or provider is None or provider.keys is None:
@@ -310,12 +312,13 @@ class Rates:
         return [] if holder is None or holder.keys is None else holder.keys.resting(now)
 
     def reset_keys(self, provider: str) -> bool:
-        """An operator or a probe says that it works: all its keys are tried again. True when one was resting."""
+        """An operator or a probe says that the provider works: try all its keys again. Returns True if one was set
+        aside."""
         holder = self.providers.get(provider)
         return holder is not None and holder.keys is not None and holder.keys.reset()
 
     def dump_keys(self, now: float, ahead: float = 0.0) -> dict[str, list[dict[str, Any]]]:
-        """For a restart: provider → its resting keys, with wall-clock times. Empty when none rests."""
+        """For a restart: provider → its keys that are set aside, with wall-clock times. Empty if there are none."""
         return {
             name: dumped
             for name, each in self.providers.items()
@@ -362,7 +365,7 @@ class Rates:
             pace.window.add(now, 0)
 
     def _sweep(self, now: float) -> None:
-        """Drop the records that no longer decide anything."""
+        """Drop the records that no longer matter."""
         self._sweep_at = now + _SWEEP_EVERY
         for app in self.apps.values():
             app.window.expire(now)

@@ -1,6 +1,6 @@
 """The records behind rate limits: an attempt's place, and the counters it is part of.
 
-Owns: the records of `rates.py`. Must never: decide by them.
+Owns: the records of `rates.py`. Must never: decide anything.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class ModelRecord:
 
 
 class Pace:
-    """Of one pool's requests to one model."""
+    """The pacing of one pool's requests to one model."""
 
     __slots__ = ("forget_at", "last", "window")
 

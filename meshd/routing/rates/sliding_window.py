@@ -61,20 +61,20 @@ class SlidingWindow:
         return sent
 
     def correct(self, sent: Sent, tokens: int) -> None:
-        """It used `tokens`. Nothing changes if it has left the window meanwhile."""
+        """Record that a request used `tokens`. Nothing changes if it has left the window."""
         if sent.counted:
             self.tokens += tokens - sent.tokens
             sent.tokens = tokens
 
     def take_back(self, sent: Sent) -> None:
-        """It never left."""
+        """Undo it: the request was never sent."""
         if sent.counted:
             sent.counted = False
             self._sent.remove(sent)
             self.tokens -= sent.tokens
 
     def requests_free_in(self, limit: int, now: float) -> float | None:
-        """Seconds until one more fits; None: now."""
+        """Seconds until one more request fits; None: now."""
         self.expire(now)
         over = len(self._sent) - limit
         if over < 0:

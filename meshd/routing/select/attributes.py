@@ -1,4 +1,4 @@
-"""What can be said of a model in `select` and `require`: its names, and how each is read.
+"""The attributes of a model that `select` and `require` may use: their names, and how each is read.
 
 Owns: the tables of attributes, and the error of an invalid condition.
 Must never: show anything of a model that is not in these tables.

@@ -71,7 +71,7 @@ def conditions(require: Mapping[str, Any], above: tuple[str, ...] = ()) -> Itera
 
 
 def unmet(require: Mapping[str, Any], model: ModelSpec) -> str | None:
-    """The first condition of `require` that the model does not meet; None when it meets all.
+    """The first condition of `require` that the model does not meet; None if it meets all.
 
     Keys: features.*, constraints.*, delivery.*, as `models.ID` has them, or nested maps of these. Values: a value to
     equal, a comparison as text (">=100000"), or a list of which any may hold. An undeclared value meets only `false`.

@@ -15,7 +15,7 @@ from meshd.core.needs import Named
 from meshd.routing.table.specs import AppSpec, ModelSpec, PoolSpec, RoutingTable, Target
 
 DEFAULT_APP = "default"
-"""The entry for every app that no other fits, and the one account that they share."""
+"""The entry for every app that matches no other, and the account that these apps share."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ def pools_to_try(pool: PoolSpec, app: AppSpec, table: RoutingTable) -> list[Pool
     """The pool and its fallback pools that the app may use, each once; a fallback pool's own come after its
     siblings."""
     found = [pool]
-    for each in found:  # it grows meanwhile
+    for each in found:  # the list grows during the loop
         for name in each.fallback_pools:
             further = table.pools.get(name)
             if further is not None and further not in found and may_use_pool(app, further):

@@ -1,7 +1,7 @@
 """The capability tree: what models can do, and what a pool may target.
 
 Owns: the nodes, their aliases and the arithmetic between them.
-Must never: know models or pools; those hold node ids.
+Must never: know models or pools, which contain node ids.
 
 An id is the dotted path from the root's child (`generation.text-generation.chat-completion`); a segment that is unique
 in the whole tree is an alias of its path. Rule: docs/configuration.md, capabilities.

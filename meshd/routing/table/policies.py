@@ -1,4 +1,4 @@
-"""A pool's rules: what follows a failure, how it comes back, how fast it is asked, what is cached, what is one session.
+"""A pool's rules: for failures and recovery, pacing, the cache and sessions.
 
 Must never: change after it was built, or do I/O.
 """
@@ -67,8 +67,8 @@ class CachePolicy:
 
 @dataclass(frozen=True, slots=True)
 class SessionPolicy:
-    """What makes two requests one session. ttl: seconds of quiet until a session that had to move returns to its own
-    model; None: it returns at once."""
+    """What makes two requests one session. ttl: seconds without a request after which a session that had to move
+    returns to its own model; None: it returns at once."""
 
     key: Literal["header", "user", "app"] = "user"
     ttl: float | None = None

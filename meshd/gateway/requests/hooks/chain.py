@@ -3,8 +3,8 @@
 Owns: the order of the hooks, which of them are set aside, and the reply that holds an answer until they have seen it.
 Must never: let a mistake of a hook fail a request, unless the hook is required; run for a router without hooks.
 
-An answer passes the hooks last, before each app gets it. So the cache keeps the model's own answer, and the hooks see it
-for every app that gets it.
+The hooks see an answer last, before each app gets it: the cache keeps the model's own answer, and the hooks see it for
+every app.
 """
 
 from __future__ import annotations

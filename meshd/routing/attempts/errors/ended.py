@@ -1,4 +1,4 @@
-"""With what error a request ends that has asked all it may."""
+"""The error of a request that has asked all models that it may ask."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from meshd.sdk.provider import FailureKind
 from modelmesh.errors import AllProvidersExhaustedError, MeshError, RequestCancelledError, RequestTimeoutError
 from modelmesh.wording import short, told
 
-_SOON = 1.0  # s: a resting model may be tested at any moment
+_SOON = 1.0  # s: a model on standby may be tested at any moment
 
 
 def nothing_left(course: Course, consulted: list[Consulted], now: float) -> MeshError:
@@ -36,7 +36,7 @@ def nothing_left(course: Course, consulted: list[Consulted], now: float) -> Mesh
 def timed_out(course: Course) -> MeshError:
     tried = listed((attempt.model, attempt.message or attempt.reason or "ok") for attempt in course.attempts)
     return RequestTimeoutError(
-        told("No answer came before the request's deadline; ask again, or give it a longer timeout.", *tried),
+        told("No answer came before the request's deadline; ask again, or set a longer timeout.", *tried),
         attempts=course.book.as_maps(),
     )
 
@@ -49,7 +49,7 @@ def exhausted(course: Course, now: float) -> MeshError:
     lack = shortage(course)
     if lack is not None:
         return lack
-    # If one was only down, the request itself may be valid.
+    # If one of the models was only down, the request itself may be valid.
     if course.fatal or all(attempt.reason in THE_APPS_OWN or attempt.status == 409 for attempt in course.attempts):
         last = course.attempts[-1]
         lost = failure.status == 404 and course.state.provider(last.provider).answering == "nothing"
@@ -78,7 +78,7 @@ def shortage(course: Course) -> MeshError | None:
 
 
 def _soonest_of_the_tried(course: Course, now: float) -> float | None:
-    """Seconds until the first of them may be asked again; None if none says so."""
+    """Seconds until the first of them may be asked again; None if that is unknown."""
     question, waits = course.question(now), []
     for model in course.tries:
         recovers = course.pipeline.recovers_in(question, course.table.models[model])

@@ -1,4 +1,4 @@
-"""With what error a request ends that no model could be asked, in words an app's developer can act on."""
+"""The error of a request for which no model could be asked, in words that help an app's developer."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from modelmesh.wording import short, told
 
 
 class Consulted(NamedTuple):
-    """What was decided in one pool: a request whose pool is exhausted continues with its fallback pools."""
+    """The decision in one pool. If no model of a pool can be asked, the request continues with its fallback pools."""
 
     question: Question
     decision: Decision
 
 
 def none_left(consulted: Sequence[Consulted], pipeline: Pipeline) -> MeshError:
-    """The error of a request that no model can be asked: which ones could, or when one can."""
+    """The error of a request for which no model can be asked. It says which models could, or when one can."""
     question = consulted[0].question
     name = question.pool.name
     drops = [Drop(each.question, dropped) for each in consulted for dropped in each.decision.dropped]
@@ -61,11 +61,11 @@ def none_left(consulted: Sequence[Consulted], pipeline: Pipeline) -> MeshError:
 
 
 def no_room_in_time(reasons: dict[str, str], frees_in: float | None, *, waited: float, full: bool) -> QueueFullError:
-    """429: no model had room in time, or the queue is full."""
+    """A 429: no model had room in time, or the queue is full."""
     why = "The queue is full (daemon.max_queue)" if full else f"No model had room within {format_duration(waited)}"
     again = frees_in or ASK_AGAIN_IN
     message = told(f"{why}; ask again in {format_duration(max(again, 1.0))}.", *listed(reasons.items()))
     return QueueFullError(message, retry_after=again, reasons=reasons)
 
 
-_TEST_TAKES = 1.0  # s: what to wait for a model that another request is testing, at least
+_TEST_TAKES = 1.0  # s: the shortest wait for a model that another request is testing

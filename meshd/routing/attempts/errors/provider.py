@@ -1,4 +1,4 @@
-"""With what error a request ends that was sent to a provider, in words an app's developer can act on."""
+"""The error of a request that was sent to a provider, in words that help an app's developer."""
 
 from __future__ import annotations
 
@@ -56,13 +56,13 @@ _CLASSES: dict[FailureKind, type[ProviderError]] = {
 
 
 def passed_on(failure: ProviderFailure, attempts: list[dict[str, Any]]) -> MeshError:
-    """The provider's own 4xx, as it is: its status, and its error object where it sent one."""
+    """The provider's own 4xx, unchanged: its status and, if it sent one, its error object."""
     own = _error_object(failure)
     said = own.get("message")
-    # The connector has extracted the message from whatever shape it came in; only a plain body may say more.
+    # The connector has extracted the message, whatever its form; only a plain body may contain more.
     plain = isinstance(said, str) and said.strip() and said.lstrip()[:1] not in "{[<" and not own.get("metadata")
     message = str(said)[:_LONGEST_MESSAGE] if plain else failure.message
-    # An error inside a 200 has that for its status, and is an error none the less.
+    # An error inside a 200 has the status 200, but is an error nevertheless.
     status = 404 if failure.kind is FailureKind.MODEL_NOT_FOUND else 400
     if 400 <= failure.status < 500:
         status = failure.status
@@ -73,7 +73,7 @@ def passed_on(failure: ProviderFailure, attempts: list[dict[str, Any]]) -> MeshE
 
 
 def _error_object(failure: ProviderFailure) -> dict[str, Any]:
-    """The one that the provider sent, empty where it sent none."""
+    """The error object that the provider sent, empty if it sent none."""
     try:
         parsed = json.loads(failure.body)
         own = parsed["error"] if isinstance(parsed.get("error"), dict) else parsed
@@ -83,7 +83,7 @@ def _error_object(failure: ProviderFailure) -> dict[str, Any]:
 
 
 def _names(own: dict[str, Any], status: int) -> dict[str, Any]:
-    """What programs tell errors apart by."""
+    """The fields by which programs tell errors apart."""
     return {key: _code(own.get(key), status) or None for key in ("code", "type", "param")}
 
 
@@ -96,14 +96,14 @@ def _code(value: Any, status: int) -> str:
 
 _SENTENCES: dict[FailureKind, str] = {
     FailureKind.AUTHENTICATION: "The key of provider {provider} is refused; give the daemon another.",
-    FailureKind.PERMISSION: "Provider {provider} does not let this key ask for this; check what the key may do.",
+    FailureKind.PERMISSION: "Provider {provider} does not allow this with its key; check what the key may do.",
     FailureKind.RATE_LIMIT: "Provider {provider} is getting too many requests; ask again {when}.",
     FailureKind.QUOTA: "The quota of provider {provider} is used up; ask again {when}.",
     FailureKind.TIMEOUT: "Provider {provider} did not answer in time; ask again, or allow more time.",
     FailureKind.CONNECTION: "Provider {provider} cannot be reached; check that it runs, and its base_url.",
     FailureKind.SERVER: "Provider {provider} failed; ask again, or add another to the pool.",
     FailureKind.BAD_ANSWER: "Provider {provider} gave an answer that cannot be read; ask again.",
-    FailureKind.STREAM_CUT: "Provider {provider} broke its answer off; ask again.",
+    FailureKind.STREAM_CUT: "Provider {provider} cut its answer off; ask again.",
 }
 _KEYLESS: dict[FailureKind, str] = {
     FailureKind.AUTHENTICATION: (
@@ -111,17 +111,17 @@ _KEYLESS: dict[FailureKind, str] = {
     ),
     FailureKind.PERMISSION: "Provider {provider} forbids this; check what it allows, or give it an `api_key`.",
 }
-"""What they say of a provider that is sent no key."""
+"""The same errors for a provider without a key."""
 _WORDED = "Provider {provider} answered with an error; ask again, or add another to the pool."
 _UNNAMED = "Provider {provider} could not be asked; ask again, or see `meshctl doctor`."
 
 
 _ASKED = re.compile(r"is base_url right(?:\?\s*|, and )")
-"""What the sentence above it says already."""
+"""Words that repeat the sentence before them."""
 
 
 def nothing_there(failure: ProviderFailure, attempt: Attempt, attempts: list[dict[str, Any]]) -> MeshError:
-    """No request to this provider was ever answered by anything but a 404."""
+    """The error if every request to this provider got a 404."""
     return NotFoundError(
         told(
             f"Provider {short(attempt.provider)} has nothing at this path; check its base_url in the configuration.",
@@ -133,7 +133,7 @@ def nothing_there(failure: ProviderFailure, attempt: Attempt, attempts: list[dic
 
 
 def lacking(failure: ProviderFailure, attempts: list[dict[str, Any]]) -> MeshError:
-    """503: this machine lacked something for as long as the request could wait."""
+    """A 503: this machine lacked something for as long as the request could wait."""
     details = (f"to ask {failure.where}",) if failure.where else ()
     message = told(f"{failure.lack}.", *details)
     return RoutingError(message, code="local_lack", retryable=True, retry_after=ASK_AGAIN_IN, attempts=attempts)
@@ -142,7 +142,7 @@ def lacking(failure: ProviderFailure, attempts: list[dict[str, Any]]) -> MeshErr
 def as_another_was_refused(
     model: ModelSpec, provider: ProviderSpec, availability: Availability, rests_for: float | None
 ) -> MeshError:
-    """As if this request had been refused itself: another was, while this one waited for the outcome."""
+    """The error of a request that waited for another one's test: the same as if it had been refused itself."""
     assert availability.kind is not None, "it refuses"
     failure = ProviderFailure(availability.kind, availability.reason)
     if failure.kind is FailureKind.MODEL_NOT_FOUND:
@@ -158,7 +158,8 @@ def of_one_provider(
     attempts: list[dict[str, Any]],
     rests_for: float | None = None,
 ) -> MeshError:
-    """rests_for: seconds that the model rests now if its quota is used up: asking sooner does not help."""
+    """rests_for: seconds for which the model is set aside if its quota is used up, so that asking sooner does not
+    help."""
     cls = _CLASSES.get(failure.kind, ProviderError)
     retryable = failure.kind in (FailureKind.SERVER, FailureKind.BAD_ANSWER, FailureKind.STREAM_CUT)
     wait = failure.retry_after if rests_for is None else rests_for

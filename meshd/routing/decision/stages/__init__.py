@@ -1,1 +1,1 @@
-"""The rules that say which models may be asked: one a file, in the order of `pipeline.standard_stages`."""
+"""The rules that decide which models may be asked, one in each file; their order is in `pipeline.standard_stages`."""

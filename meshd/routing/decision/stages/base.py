@@ -32,9 +32,9 @@ class ModelStatus(NamedTuple):
 
 
 class Stage(ABC):
-    """permanent: what it drops lies in the model's nature or the app's rights, and does not pass. queued: a request may
-    wait in the queue for what only this stage drops. by_record: it judges by how the model has done, so that a request
-    that failed there asks again regardless. testable: what it drops may be tested, if no other model can answer."""
+    """permanent: its reason is the model's nature or the app's rights, and does not pass. queued: a request may wait in
+    the queue for models that only this stage drops. by_record: it judges by the model's record, so that a request that
+    failed there asks again regardless. testable: models that it drops may be tested, if no other can answer."""
 
     name: ClassVar[str]
     permanent: ClassVar[bool] = False

@@ -1,4 +1,4 @@
-"""Whether a request's cost and use fit what may still be used."""
+"""Whether a request's cost and usage fit into what may still be used."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class BudgetStage(Stage):
         return None if refusal is None or refusal.allowance.source != "budget" else over_budget(refusal)
 
     def error(self, drops: Sequence[Drop]) -> MeshError | None:
-        """Where nothing but money stands in the way, or would if the others were back."""
+        """If money is the only reason, or would be if the other models were back."""
         found: Refusal | None = None
         for each in drops:
             if each.dropped.permanent:

@@ -11,8 +11,8 @@ from meshd.routing.table.specs import ModelSpec
 
 
 class LimitStage(Stage):
-    """There is room at the model now: rate limits, concurrency, pacing, a key that is not resting. A request may wait
-    for what this stage drops."""
+    """There is room at the model now: rate limits, concurrency, pacing, a key that is not set aside. A request may wait
+    for models that this stage drops."""
 
     name = "limits"
     queued = True

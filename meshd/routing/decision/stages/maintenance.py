@@ -1,6 +1,5 @@
-"""Maintenance windows: when a pool's models rest by the calendar (`deactivation.maintenance_window`).
-
-Owns: reading a window ("0 3 * * sun 2h", "@daily 30m"), and whether it covers a moment, in the daemon's timezone.
+"""Maintenance windows: times at which a pool's models are not asked (`deactivation.maintenance_window`). Owns: reading
+a window ("0 3 * * sun 2h", "@daily 30m"), and whether it covers a moment, in the daemon's time zone.
 Must never: read a clock, or touch the state of models: a window begins and ends by itself, and no model failed.
 
 At clock changes windows begin as cron jobs do: one in a skipped hour begins when that hour is over, one in a repeated
@@ -42,9 +41,8 @@ _SOME_DAY = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 class Maintenance:
-    """Windows by one text in one timezone. Moments are UTC seconds.
-
-    Raises ValueError, which says what is wrong with the text, or that the timezone is unknown.
+    """The windows of one text in one time zone. Moments are UTC seconds. Raises ValueError, which says what is wrong
+    with the text, or that the time zone is unknown.
     """
 
     def __init__(self, text: str, timezone: str = "UTC") -> None:
@@ -117,7 +115,7 @@ def ends_in(pool: PoolSpec, now: float, timezone: str) -> float | None:
 
 
 def objection_of(pool: PoolSpec, now: float, timezone: str) -> str | None:
-    """Why the pool's models rest now; None when they do not."""
+    """Why the pool's models may not be asked now; None if they may."""
     left = ends_in(pool, now, timezone)
     return (
         None

@@ -1,7 +1,5 @@
-"""Strategies of other packages, which see a narrow view of the pool and cannot fail a request.
-
-Owns: the view, the check of the answer, and the step back to the default strategy.
-Must never: let an exception of theirs out.
+"""Strategies of other packages, which get a narrow view of the pool and cannot make a request fail. Owns: the view, the
+check of the answer, and the fallback to the default strategy. Must never: pass on an exception of theirs.
 """
 
 from __future__ import annotations
@@ -39,7 +37,7 @@ class OutsideStrategy(ByRequest):
         if strategy is not None:
             try:
                 named = _named(strategy, question, self._candidates(question))
-            except (Exception, SystemExit) as error:  # whatever its code does
+            except (Exception, SystemExit) as error:  # third-party code may raise anything
                 self._set_aside(question.pool.name, one_line(error))
             else:
                 yield from named
@@ -89,7 +87,7 @@ class OutsideStrategy(ByRequest):
 
 
 def _named(strategy: sdk.Strategy, question: Question, candidates: list[sdk.Candidate]) -> list[str]:
-    """What it answers. Raises anything, ValueError for what is not an order of the pool's models."""
+    """The strategy's answer. Raises anything; ValueError for an answer that is not an order of the pool's models."""
     needs, requester = question.needs, question.requester
     facts = sdk.RequestFacts(
         operation=str(needs.operation),
@@ -104,7 +102,7 @@ def _named(strategy: sdk.Strategy, question: Question, candidates: list[sdk.Cand
     answer = strategy.order(facts, candidates, question.now, requester.random)
     if isinstance(answer, str):
         raise ValueError(f"it answered with the text {answer!r}, not with a list of ids")
-    # Of an endless answer, no more is read than there are models.
+    # An endless answer is read only as far as there are models.
     named = list(islice(answer, len(candidates)))
     for model in named:
         if not isinstance(model, str) or model not in question.pool.positions:

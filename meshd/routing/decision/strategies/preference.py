@@ -16,7 +16,7 @@ from meshd.routing.table.specs import PoolSpec
 
 
 class StickUntilFailure(Standing):
-    """The same model until it leaves `active`; then the next in the pool's order becomes the current one."""
+    """The same model as long as it is active; then the next in the pool's order becomes the current one."""
 
     def order(self, question: Question) -> Iterator[str]:
         members = question.pool.members
@@ -50,7 +50,7 @@ class RateLimitAware(StickUntilFailure):
         current = self._state.pool(question.pool.name).current
         stands = current is not None and current in question.pool.positions and self._is_up(question, current)
         if stands and not _is_enough(question, self._headroom(question, model)):
-            return None  # all are past it
+            return None  # all are past their thresholds
         return super().chosen(question, model)
 
     def _is_fit(self, question: Question, model: str) -> bool:

@@ -53,7 +53,7 @@ class RoundRobin(InContext):
 
 
 class _EvenTurns(RoundRobin):
-    """Whatever they weigh."""
+    """Turns that ignore weights."""
 
     @staticmethod
     def _stride(model: ModelSpec) -> float:

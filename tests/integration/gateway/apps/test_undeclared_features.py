@@ -45,7 +45,7 @@ def test_who_refuses_is_asked_once_and_the_next_request_goes_straight_to_another
     assert attempts(daemon.say(model=name, tools=TOOLS)) == [second]
     [stage] = (each for each in explain(daemon, name, tools=TOOLS)["stages"] if each["name"] == "features")
     remarks = {row["model"]: row["reason"] for row in stage["remarks"]}
-    assert remarks[first].startswith("lately refused tools (")
+    assert remarks[first].startswith("recently refused tools (")
     assert remarks[first].endswith("ago); asked last")
     assert daemon.ask("GET", f"/mesh/v1/pools/{name}")["models"][0]["status"] == "active", "nothing is wrong with it"
     daemon.ask("POST", "/mesh/v1/models/activate", {"id": first})

@@ -15,7 +15,7 @@ DRAINING = (
     "The daemon is draining and takes no new requests; ask again when it is restarted.",
 )
 NO_ANSWER = (
-    "No answer came before the request's deadline; ask again, or give it a longer timeout.",
+    "No answer came before the request's deadline; ask again, or set a longer timeout.",
     "No answer came within the request's timeout; ask again, or give it a longer one.",
 )
 SLOW = {"connector": "modelmesh.scripted.v1", "script": [{"fault": "timeout"}]}

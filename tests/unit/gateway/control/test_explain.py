@@ -56,7 +56,7 @@ async def test_who_is_asked_last_and_why_and_where_nobody_is_left():
     explained = await core.explain(tools=[{"type": "function", "function": {"name": "f"}}])
     [stage] = (stage for stage in explained["stages"] if stage["name"] == "features")
     assert stage["remarks"] == [
-        {"model": "a.one", "reason": "lately refused tools (0 s ago); asked last"},
+        {"model": "a.one", "reason": "recently refused tools (0 s ago); asked last"},
         {"model": "b.two", "reason": "does not declare tools; asked anyway"},
     ]
     assert explained["order"] == ["b.two", "a.one"]

@@ -107,7 +107,7 @@ def pools(draw: some.DrawFn) -> Mesh:
 
 
 def group(made: Mesh, id: str, needs: RequestNeeds) -> int:
-    """0: declares all, 1: is silent on some, 2: lately refused some."""
+    """0: declares all, 1: is silent on some, 2: recently refused some."""
     uses = {
         "tool_calling": needs.tools,
         "structured_output": needs.structured,
@@ -324,7 +324,7 @@ def test_explain_says_who_is_asked_last_and_why() -> None:
     made.state.model("p.c").refused["tool_calling"] = NOW - 300
     assert remarks(made) == {
         "p.a": "does not declare tools; asked last",
-        "p.c": "lately refused tools (5 min ago); asked last",
+        "p.c": "recently refused tools (5 min ago); asked last",
     }
     assert made.pipeline.explain(made.question(TOOLS)).order == ["p.b", "p.a", "p.c"]
     assert remarks(made, RequestNeeds(chat.CHAT)) == {}

@@ -83,7 +83,7 @@ def test_when_all_rest_for_their_rate_the_first_that_is_back_says_when():
     room = Keys({"a": 1.0, "b": 1.0})
     assert room.refuse("a", FailureKind.RATE_LIMIT, 30.0)
     assert not room.refuse("b", FailureKind.RATE_LIMIT, 10.0)
-    assert room.no_room(2) == NoRoom("no key of p can be used now: b rests (rate_limit!)", 8.0)
+    assert room.no_room(2) == NoRoom("no key of p can be used now: b is set aside (rate_limit!)", 8.0)
     assert room.headroom(2) == Headroom(0.0, 0.0)
     assert room.enter(2).key == "b"  # asked regardless: the one that is back first
     assert room.no_room(10) is None
@@ -110,7 +110,7 @@ def test_when_every_key_is_refused_for_good_nothing_but_a_reset_helps():
     room = Keys({"a": 1.0, "b": 1.0})
     assert room.refuse("a", FailureKind.AUTHENTICATION, FOR_EVER)
     assert not room.refuse("b", FailureKind.AUTHENTICATION, FOR_EVER)
-    assert room.no_room(10**6) == NoRoom("no key of p can be used now: a rests (authentication!)", None)
+    assert room.no_room(10**6) == NoRoom("no key of p can be used now: a is set aside (authentication!)", None)
     assert room.rates.reset_keys("p")
     assert not room.rates.reset_keys("p")
     assert room.no_room() is None
