@@ -101,7 +101,7 @@ async def test_chat_stream_completion_and_what_is_known_without_a_child(llm: Loc
     assert child(llm, LLM)["resident_memory"] > 10_000_000
 
 
-async def test_too_long_is_said_so(llm: LocalLlmProvider):
+async def test_a_value_that_is_too_long_is_reported(llm: LocalLlmProvider):
     with pytest.raises(ProviderFailure) as caught:
         await llm.execute(ask("word " * 3000))
     assert caught.value.kind is FailureKind.CONTEXT_LENGTH

@@ -159,7 +159,7 @@ def test_a_stream_that_fails_is_one_whole_answer_all_the_same(daemon, upstream_s
 
 
 @pytest.mark.parametrize("name", AT_ONCE)
-def test_a_stream_that_never_begins_is_somebody_elses_whole(daemon, upstream_server, line, name):
+def test_a_stream_that_never_begins_is_answered_by_another_model(daemon, upstream_server, line, name):
     as_new(daemon, name)
     money = Money(daemon, upstream_server, name, "healthy")
     stream = ask(line, name)
@@ -200,7 +200,7 @@ def test_a_request_that_fails_is_answered_elsewhere(daemon, upstream_server, cli
 
 
 @pytest.mark.parametrize("name", [f"after-{fault}" for fault in FAULTS])
-def test_where_nobody_may_go_on_the_stream_ends_with_its_text(daemon, upstream_server, client, name):
+def test_where_no_model_may_continue_the_stream_ends_with_its_text(daemon, upstream_server, client, name):
     as_new(daemon, name)
     money = Money(daemon, upstream_server, name, "healthy")
     pieces: list[str] = []

@@ -206,7 +206,7 @@ def test_of_two_apps_whose_turn_it_is_the_more_important_goes_first(busy, app, p
     assert urgent["at"] < common["at"]
 
 
-def test_nobody_waits_longer_than_queue_timeout(busy):
+def test_no_request_waits_longer_than_queue_timeout(busy):
     daemon, server, _ = busy(timeout="300ms")
     began = time.monotonic()
     with pytest.raises(modelmesh.QueueFullError) as caught:
@@ -218,7 +218,7 @@ def test_nobody_waits_longer_than_queue_timeout(busy):
     assert (waiting(daemon), server.served["served"]) == (0, 1)
 
 
-def test_above_max_queue_nobody_waits_at_all(busy, dial, eventually):
+def test_above_max_queue_no_request_waits_at_all(busy, dial, eventually):
     daemon, server, _ = busy(most=2)
     line = dial(daemon.socket)
     for _ in range(2):
@@ -233,7 +233,7 @@ def test_above_max_queue_nobody_waits_at_all(busy, dial, eventually):
     assert (waiting(daemon), server.served["served"]) == (2, 1)
 
 
-def test_the_deadline_of_who_waits_is_a_timeout(busy, dial):
+def test_the_deadline_of_a_waiting_request_is_a_timeout(busy, dial):
     daemon, server, _ = busy()
     line = dial(daemon.socket)
     line.chat(model="chat", deadline_ms=300)
@@ -243,7 +243,7 @@ def test_the_deadline_of_who_waits_is_a_timeout(busy, dial):
 
 
 @pytest.mark.parametrize("how", ["cancel", "die"])
-def test_who_leaves_while_waiting_leaves_nothing(busy, app, dial, eventually, how):
+def test_an_app_that_leaves_while_waiting_leaves_nothing(busy, app, dial, eventually, how):
     daemon, server, holder = busy()
     line, after, dies = dial(daemon.socket), dial(daemon.socket), app("dies", daemon, 5)
     if how == "die":
@@ -280,7 +280,7 @@ def test_a_reload_that_raises_the_limit_lets_those_who_wait_on_at_once(busy, dia
     assert waiting(daemon) == 0
 
 
-def test_who_waits_is_answered_by_a_model_that_is_switched_on(meshd, upstream, dial, eventually):
+def test_a_waiting_request_is_answered_by_a_model_that_is_switched_on(meshd, upstream, dial, eventually):
     """Though the model whose place it waits for is still busy."""
     server = upstream({"script": {"chat": [{"reply": "slow", "delay": 30}], "spare": [{"reply": "spare"}]}})
     settings = config(server, 1)

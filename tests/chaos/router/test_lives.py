@@ -143,7 +143,7 @@ def test_the_supervisor_hears_of_a_death_when_it_is_over(mesh, eventually, monke
     assert alive == [True]
 
 
-def test_what_nobody_caught_in_the_loop_is_logged(mesh, caplog, eventually):
+def test_an_uncaught_exception_in_the_loop_is_logged(mesh, caplog, eventually):
     logging.getLogger("meshd").setLevel(logging.INFO)
     router = mesh.supervisor.ward("router")
 

@@ -151,7 +151,7 @@ def requests_of(mesh: Any, pool: str) -> tuple[int, int]:
     return next(((row["requests_total"], row["requests_failed"]) for row in rows if row["name"] == pool), (0, 0))
 
 
-def test_who_waits_at_a_limit_is_answered_by_the_next_life(start, client, eventually):
+def test_a_request_that_waits_at_a_limit_is_answered_by_the_next_life(start, client, eventually):
     mesh, server = start(b=[{"reply": "slow", "delay": 30}, {"tokens": WORDS, "delay": 0.02}])
     holder = Asked(client(), "crowded")
     eventually(lambda: server.served["open"] == 1)
@@ -165,7 +165,7 @@ def test_who_waits_at_a_limit_is_answered_by_the_next_life(start, client, eventu
     assert requests_of(mesh, "crowded") == (7, 1)
 
 
-def test_who_is_at_two_providers_is_told_once_and_both_are_settled(start, client, eventually):
+def test_a_request_at_two_providers_is_cut_off_once_and_both_are_settled(start, client, eventually):
     slow = [{"reply": "slow", "delay": 30}, {"tokens": WORDS}]
     mesh, server = start(c=slow, d=slow)
     raced = [Asked(client(), "hedged"), Asked(client(), "hedged", stream=True)]
@@ -191,7 +191,7 @@ def test_both_sides_of_a_race_are_at_their_provider_when_the_router_dies(start, 
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_who_follows_a_request_is_answered_by_the_next_life(start, client, eventually, stream):
+def test_a_follower_is_answered_by_the_next_life(start, client, eventually, stream):
     mesh, server = start(e=[{"reply": "slow", "delay": 30}, {"tokens": WORDS}])
     options = {"temperature": 0, "stream": stream}
     leader = Asked(client(), "cached", **options)

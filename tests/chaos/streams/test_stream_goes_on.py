@@ -137,7 +137,7 @@ def test_whatever_of_it_is_repeated_the_text_is_exact(stream, upstream_server, w
 
 
 @pytest.mark.parametrize("who", ["whole", "rest"])
-def test_a_legacy_completion_goes_on_too(stream, who):
+def test_a_legacy_completion_continues_too(stream, who):
     got = stream(who, path="/v1/completions")
     got.is_one_answer(TEXT)
     assert {chunk["object"] for chunk in got.chunks} == {"text_completion"}
@@ -154,42 +154,42 @@ def test_a_legacy_prompt_may_be_a_list(stream, prompt, goes_on):
         assert got.end.head.mesh["attempts"][1]["reason"] == "unsupported"
 
 
-def test_who_goes_on_may_break_off_too(stream):
+def test_a_continuing_model_may_break_too(stream):
     got = stream("twice")
     got.is_one_answer(TEXT)
     assert got.attempts == ["m-unsteady", "m-later", "m-whole"]
     assert got.mesh["continued"] == 2
 
 
-def test_who_should_go_on_may_fail_before_it_begins(stream):
+def test_a_continuing_model_may_fail_before_it_begins(stream):
     got = stream("not-begun")
     got.is_one_answer(TEXT)
     assert got.attempts == ["m-unsteady", "m-before", "m-whole"]
     assert got.mesh["continued"] == 1
 
 
-def test_who_refuses_to_go_on_does_not_end_it(stream):
+def test_a_model_that_refuses_to_continue_does_not_end_the_stream(stream):
     got = stream("refused")
     got.is_one_answer(TEXT)
     assert got.attempts == ["m-middle", "m-refusing", "m-whole"]
     assert got.mesh["attempts"][1]["reason"] == "unsupported"
 
 
-def test_a_model_of_a_fallback_pool_goes_on(stream):
+def test_a_model_of_a_fallback_pool_continues(stream):
     got = stream("elsewhere")
     got.is_one_answer(TEXT)
     assert got.attempts == ["m-middle", "m-rest"]
     assert got.mesh["pool"] == "reserve"
 
 
-def test_where_all_break_off_the_text_so_far_is_there(daemon):
+def test_where_all_break_the_text_so_far_is_there(daemon):
     with pytest.raises(modelmesh.StreamInterrupted) as caught:
         list(daemon.say(model="for-ever", stream=True))
     assert caught.value.text == "".join(WORDS[:4])
     assert [attempt["model"] for attempt in caught.value.attempts] == ["m-early", "m-unsteady", "m-later"]
 
 
-def test_a_chunk_of_5_mb_is_gone_on_with(stream):
+def test_a_chunk_of_5_mb_is_continued(stream):
     got = stream("huge")
     got.is_one_answer(f"The {BIG} fox")
     assert got.mesh["continued"] == 1
@@ -199,7 +199,7 @@ def test_a_chunk_of_5_mb_is_gone_on_with(stream):
 
 
 @pytest.mark.parametrize("name", ["max_tokens", "max_completion_tokens"])
-def test_who_goes_on_has_what_is_left_of_the_output_limit(stream, upstream_server, name):
+def test_a_continuing_model_has_what_is_left_of_the_output_limit(stream, upstream_server, name):
     stream("twice", **{name: 100})
     limits = [row["max_tokens"] for row in last_asked(upstream_server, 3)]
     first, second, third = limits
@@ -222,7 +222,7 @@ def test_the_app_hears_of_all_that_was_generated(stream, upstream_server):
 
 
 @pytest.mark.parametrize("when", ["thinking", "thought"])
-def test_thinking_is_no_part_of_the_answer(stream, when):
+def test_thinking_is_not_part_of_the_answer(stream, when):
     got = stream(when)
     got.is_one_answer(TEXT)
     thoughts = "".join(choice["delta"].get("reasoning_content") or "" for choice in got.choices)
@@ -241,7 +241,7 @@ INDIVISIBLE: dict[str, tuple[str, dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize("what", INDIVISIBLE)
-def test_what_nobody_can_go_on_with_ends_with_the_text_so_far(daemon, stream, what):
+def test_what_no_model_can_continue_ends_with_the_text_so_far(daemon, stream, what):
     name, body, text = INDIVISIBLE[what]
     got = stream(name, **body)
     assert not got.ended
@@ -255,13 +255,13 @@ def test_what_nobody_can_go_on_with_ends_with_the_text_so_far(daemon, stream, wh
 
 
 @pytest.mark.parametrize("what", INDIVISIBLE)
-def test_before_its_first_content_it_is_somebody_elses_whole(stream, what):
+def test_before_its_first_content_another_model_answers_all_of_it(stream, what):
     got = stream("begun-badly", **INDIVISIBLE[what][1])
     got.is_one_answer(TEXT)
     assert "continued" not in got.mesh
 
 
-def test_who_goes_on_may_call_a_tool(stream):
+def test_a_continuing_model_may_call_a_tool(stream):
     got = stream("about-to-call", tools=TOOLS)
     assert got.ended
     assert got.text == "The quick "

@@ -290,7 +290,7 @@ def test_no_port_is_open(daemon, client):
     assert psutil.Process().net_connections(kind="inet") == []
 
 
-def test_a_query_that_the_client_adds_is_no_part_of_the_path(client):
+def test_a_query_that_the_client_adds_is_not_part_of_the_path(client):
     answer = client.chat.completions.create(**says(), extra_query={"api-version": "2024-10-21"})
     assert answer.choices[0].message.content == "[scripted] hello"
     other = client.with_options(default_query={"api-version": "x", "q": "a b?"})
@@ -306,7 +306,7 @@ def test_raw_responses_say_what_the_mesh_did(client):
     assert len(raw.headers["x-mesh-request-id"]) == 32
 
 
-def test_operations_that_are_not_there_are_told_as_that(client):
+def test_operations_that_do_not_exist_are_reported_as_such(client):
     import openai
 
     with pytest.raises(openai.NotFoundError) as caught:

@@ -141,7 +141,7 @@ def test_drain(meshctl: Any) -> None:
     assert json.loads(meshctl("status", "--json").stdout)["draining"] is True
 
 
-def test_a_killed_daemon_is_no_daemon(mesh: Any, meshctl: Any) -> None:
+def test_a_killed_daemon_is_not_a_daemon(mesh: Any, meshctl: Any) -> None:
     mesh.process.kill()
     mesh.process.wait(10)
     done = meshctl("status")

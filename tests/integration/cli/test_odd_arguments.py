@@ -25,7 +25,7 @@ ODD: list[tuple[tuple[str, ...], int, str]] = [
 
 
 @pytest.mark.timeout(180)
-def test_what_to_give_is_told(meshctl: Any) -> None:
+def test_what_to_give_is_reported(meshctl: Any) -> None:
     for words, code, told in ODD:
         done = meshctl(*words, COLUMNS="300")
         assert (done.returncode, told in done.stderr, done.stdout) == (code, True, ""), (words, done.stderr)

@@ -40,7 +40,7 @@ def told(daemon: Any, name: str) -> str:
     return sentence
 
 
-def test_an_app_hears_what_is_wanted(daemon: Any) -> None:
+def test_an_error_says_what_is_expected(daemon: Any) -> None:
     assert told(daemon, "none") == WANTED
     assert told(daemon, "switched-off") == WANTED.replace("none needs", "switched-off needs")
     for name in KEYED:

@@ -53,7 +53,7 @@ async def endless(beginning: bytes, piece: bytes, every: float = 0.02) -> tuple[
 @pytest.mark.parametrize(
     ("beginning", "kind"), [(b"", FailureKind.TIMEOUT), (WORD, FailureKind.STREAM_CUT)], ids=["at once", "later"]
 )
-async def test_comments_are_no_progress(beginning, kind):
+async def test_comments_are_not_progress(beginning, kind):
     server, url = await endless(beginning, b": OPENROUTER PROCESSING\n\n")
     made = provider(url)
     with pytest.raises(ProviderFailure, match="fell silent" if beginning else "no first token") as caught:
@@ -102,7 +102,7 @@ async def test_the_whole_call_has_a_limit_too():
     server.close()
 
 
-async def test_a_slow_reader_is_no_silence_and_holds_the_upstream_back():
+async def test_a_slow_reader_is_not_silence_and_holds_the_upstream_back():
     written = 0
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -166,7 +166,7 @@ def test_certificates_are_verified():
 
 
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="needs the openssl command to make a certificate")
-async def test_a_certificate_nobody_vouches_for_is_refused(tmp_path):
+async def test_an_unsigned_certificate_is_refused(tmp_path):
     key, certificate = tmp_path / "key.pem", tmp_path / "cert.pem"
     command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=localhost", "-days", "1"]
     made_it = await asyncio.create_subprocess_exec(

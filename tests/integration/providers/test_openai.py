@@ -206,7 +206,7 @@ async def test_max_retries_tries_again_before_the_router_hears_of_it(upstream):
     assert server.script.served == 1
 
 
-async def test_nobody_there_says_who_refused(upstream):
+async def test_a_refused_connection_names_the_server(upstream):
     server, provider = await upstream()
     await server.stop()
     with pytest.raises(ProviderFailure) as caught:

@@ -170,7 +170,7 @@ COMPLAINTS = {
 
 
 @pytest.mark.parametrize("said", COMPLAINTS.values(), ids=COMPLAINTS)
-async def test_a_server_that_wants_tls(said: bytes) -> None:
+async def test_a_server_that_needs_tls(said: bytes) -> None:
     async def complain(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(said)

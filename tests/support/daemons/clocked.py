@@ -37,7 +37,7 @@ class Clock:
         self.env = {"PYTHONPATH": str(site)}
 
     def set(self, now: float) -> None:
-        """What it is to be now, UTC seconds."""
+        """The time to set now, in UTC seconds."""
         struct.pack_into("d", self._shift, 0, now - time.time())
 
     @property

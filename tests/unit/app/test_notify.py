@@ -68,7 +68,7 @@ def test_silent_outside_systemd(monkeypatch: pytest.MonkeyPatch, address: str) -
     assert not notifier.ready("x")
 
 
-def test_nobody_listens_any_more(tmp_path: Path) -> None:
+def test_no_process_listens_any_more(tmp_path: Path) -> None:
     assert not Notifier(str(tmp_path / "gone")).watchdog()
 
 

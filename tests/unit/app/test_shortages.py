@@ -25,7 +25,7 @@ def test_no_threads_or_memory(
     assert "ulimit" in told[0]
 
 
-def test_an_address_of_a_network_is_no_socket(
+def test_an_address_of_a_network_is_not_a_socket(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)

@@ -190,7 +190,7 @@ def test_prices_of_long_prompts_reach_the_table_unless_others_are_configured() -
     assert prices_of(nothing, nothing, None).long_prompt is None
 
 
-def test_how_a_provider_goes_on_with_an_answer_is_one_of_the_known_ways() -> None:
+def test_how_a_provider_continues_with_an_answer_is_one_of_the_known_ways() -> None:
     of = {row.id: row.quirks["prefill"] for row in catalogue.load_provider_rows() if "prefill" in row.quirks}
     assert set(of.values()) == set(PREFILLS)
     assert of["openai.llm.v1"] == of["microsoft.azure-openai.v1"] == "instruct"

@@ -38,7 +38,7 @@ def test_rotate(fake: Any, meshctl: Any) -> None:
     assert meshctl("rotate").exit_code == 2
 
 
-def test_the_daemon_says_no(fake: Any, meshctl: Any) -> None:
+def test_the_daemon_refuses(fake: Any, meshctl: Any) -> None:
     fake.answers["POST rotate"] = NotFoundError("no pool is called d; the nearest is c")
     done = meshctl("rotate", "d")
     assert (done.exit_code, done.stderr) == (1, "meshctl: no pool is called d; the nearest is c\n")

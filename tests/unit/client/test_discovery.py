@@ -80,7 +80,7 @@ def test_a_broken_profile_says_so(nowhere):
 
 
 @pytest.mark.parametrize(("mode", "trusted"), [(0o700, True), (0o755, False), (0o777, False)])
-def test_a_directory_in_tmp_is_trusted_only_where_nobody_else_can_write(tmp_path, mode, trusted):
+def test_a_directory_in_tmp_is_trusted_only_if_no_other_user_can_write(tmp_path, mode, trusted):
     tmp_path.chmod(mode)
     assert discovery.is_private(str(tmp_path), os.getuid()) is trusted
     assert not discovery.is_private(str(tmp_path), os.getuid() + 1)

@@ -21,7 +21,7 @@ CONNECTORS = ["azure.openai.v1", "openai.llm.v1", "openai-compatible.v1", "groq.
         ("", "tried again in 4 s"),
     ],
 )
-def test_a_clause_goes_on_unless_the_sentence_has_ended(said: str, whole: str) -> None:
+def test_a_clause_continues_unless_the_sentence_has_ended(said: str, whole: str) -> None:
     assert then(said, "tried again in 4 s") == whole
 
 

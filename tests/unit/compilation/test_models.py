@@ -131,7 +131,7 @@ def test_a_listing_says_more_of_its_models_than_the_catalogue_but_not_what_they_
     assert (made.features, made.context_window, made.max_output_tokens) == ({"logprobs": True}, 9, 8)
 
 
-def test_what_a_row_says_a_model_lacks_is_denied_unless_somebody_says_otherwise(
+def test_a_feature_that_a_row_lacks_is_denied_unless_configured(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     row = msgspec.structs.replace(ROW, features=("vision",), lacks=("tool_calling", "logprobs"))

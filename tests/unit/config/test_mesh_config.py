@@ -79,7 +79,7 @@ def test_nested_config_means_the_same() -> None:
     assert MeshConfig(nested).pools == MeshConfig(flat).pools
 
 
-def test_nested_config_keeps_lines_and_clashes_are_told() -> None:
+def test_nested_config_keeps_lines_and_clashes_are_reported() -> None:
     text = """\
 pools:
   ocr:
@@ -260,7 +260,7 @@ def test_difference() -> None:
     assert old.difference(MeshConfig(RAW)) == []
 
 
-def test_two_spellings_are_no_difference() -> None:
+def test_two_spellings_are_not_a_difference() -> None:
     short = MeshConfig({"pools": {"ocr": {"strategy": "round-robin"}}})
     full = MeshConfig({"pools": {"ocr": {"config": {"strategy": "modelmesh.round-robin.v1"}}}})
     assert short.difference(full) == []

@@ -92,7 +92,7 @@ def test_every_builtin_has_a_description_and_loadable_settings(registry: Connect
 
 
 @pytest.mark.parametrize("spec", default_registry().list_connectors(), ids=lambda spec: f"{spec.type}-{spec.id}")
-def test_every_factory_is_there(spec: ConnectorSpec) -> None:
+def test_every_factory_exists(spec: ConnectorSpec) -> None:
     module = spec.factory.partition(":")[0]
     assert importlib.util.find_spec(module) is not None
     if not default_registry().missing_packages(spec):

@@ -66,7 +66,7 @@ def test_an_outage_is_established_within_seconds_and_its_end_noticed_soon() -> N
     assert back[0].score > 0.2
 
 
-def test_a_refused_key_is_no_outage_to_wait_three_strikes_for() -> None:
+def test_a_refused_key_is_not_an_outage_to_wait_three_strikes_for() -> None:
     bench = Bench()
     assert not bench.run(0, "wrong key", "authentication")[0].available
 
@@ -103,7 +103,7 @@ def test_failed_requests_bring_one_probe_forward_and_no_storm() -> None:
     assert min(gaps) >= 1.0
 
 
-def test_one_probe_in_flight_and_one_nobody_answers_is_given_up() -> None:
+def test_one_probe_in_flight_and_a_lost_one_is_given_up() -> None:
     monitor = HealthMonitor(chance=lambda: 0.5)
     monitor.configure(HealthSettings(timeout=10), ["p"], 0)
     first = monitor.due(0)
@@ -141,7 +141,7 @@ def test_probe_now_answers_when_all_have() -> None:
     assert answers[1] == []
 
 
-def test_probe_now_is_answered_though_the_provider_goes_away_or_nobody_answers() -> None:
+def test_probe_now_is_answered_even_if_the_provider_never_answers() -> None:
     monitor = HealthMonitor(chance=lambda: 0.5)
     monitor.configure(HealthSettings(timeout=10), ["a", "b"], 0)
     answers: list[list[dict[str, Any]]] = []

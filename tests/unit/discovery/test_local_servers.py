@@ -271,5 +271,5 @@ def test_one_that_was_not_asked_for_want_of_time_stays() -> None:
 
 
 @pytest.mark.parametrize("written", ["10.0.0.5:1", '"10.0.0.5:1"', " '10.0.0.5:1'\r\n", '"http://10.0.0.5:1/"'])
-def test_quotes_around_a_servers_variable_are_no_part_of_it(written: str) -> None:
+def test_quotes_around_a_servers_variable_are_not_part_of_it(written: str) -> None:
     assert address_of(row("ollama", 11434, "OLLAMA_HOST"), {"OLLAMA_HOST": written}) == ("10.0.0.5", 1)

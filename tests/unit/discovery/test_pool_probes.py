@@ -46,7 +46,7 @@ def test_a_reload_is_a_start_for_the_members_it_brings() -> None:
     assert probes.due(1) == [ProbeModels("chat", 5.0, ("b",)), ProbeModels("other", 5.0, ("z",))]
 
 
-def test_a_reload_before_the_start_was_probed_forgets_nobody() -> None:
+def test_a_reload_before_the_start_probes_forgets_no_model() -> None:
     probes = configured(pool("a", probe_on_start=True))
     probes.configure([pool("a", "b", probe_on_start=True)], 5.0, 0)
     assert probes.due(0) == [ProbeModels("chat", 5.0, ("a", "b"))]

@@ -50,7 +50,7 @@ def test_without_a_configured_default_the_rest_may_do_everything():
 
 
 @pytest.mark.parametrize("name", ["mail", "default"])
-def test_who_takes_the_name_of_an_app_is_not_counted_as_that_app(name):
+def test_a_process_that_takes_an_apps_name_is_counted_apart(name):
     apps, _ = matcher(MAIL, matches=MATCHES[:1])
     found = apps.identify(Peer(uid=7, name=name))
     assert (found.account, found.label) == ("default", f"{name} (uid 7)")
@@ -99,7 +99,7 @@ def test_apps_by_name():
     assert apps.named("nobody") is None
 
 
-def test_when_somebody_was_seen_last_outlives_a_reload():
+def test_the_time_of_last_use_survives_a_reload():
     first, _ = matcher(MAIL, matches=MATCHES[:1])
     first.identify(Peer(exe="/usr/bin/mail"), 10.0)
     first.identify(Peer(name="vim"), 11.0)

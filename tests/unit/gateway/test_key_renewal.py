@@ -40,7 +40,7 @@ class Secrets:
         return None
 
 
-async def test_who_joins_a_question_of_before_asks_again() -> None:
+async def test_a_caller_that_joined_an_earlier_check_asks_again() -> None:
     async with asyncio.timeout(20):
         secrets = Secrets()
         renewal = KeyRenewal(

@@ -101,7 +101,7 @@ async def test_many_ends_in_one_turn_are_one_round(room: WaitingRoom) -> None:
     assert len(room.queue) == 0
 
 
-async def test_room_that_was_made_is_offered_to_those_who_wait_before_who_comes(room: WaitingRoom) -> None:
+async def test_new_room_goes_to_waiting_requests_before_new_ones(room: WaitingRoom) -> None:
     shared: list[Any] = []
     (task,) = await waiting(room, Plan(shared))
     shared.append(GO)

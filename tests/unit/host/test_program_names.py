@@ -68,7 +68,7 @@ def test_a_name_is_the_scripts_only_where_an_interpreter_runs(monkeypatch):
     assert Peer(script="a") == Peer(script="b"), "a label is no part of who somebody is"
 
 
-def test_a_command_line_that_does_not_come_keeps_nobody_waiting(monkeypatch):
+def test_an_unreadable_command_line_delays_no_request(monkeypatch):
     release = threading.Event()
 
     class Stuck:

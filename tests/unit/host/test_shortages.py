@@ -159,7 +159,7 @@ def test_of_several_addresses_one_that_could_be_reached_speaks(numbers: list[int
     ],
     ids=repr,
 )
-def test_what_is_no_error_number(error: Exception, words: str | None) -> None:
+def test_what_is_not_an_error_number(error: Exception, words: str | None) -> None:
     found = lack_of(error)
     assert (found is None) == (words is None)
     assert (words or "") in (found or "")
@@ -175,7 +175,7 @@ def test_errors_that_contain_themselves() -> None:
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_waiting_for_a_connection_blames_nobody(stream: bool) -> None:
+def test_waiting_for_a_connection_blames_no_model(stream: bool) -> None:
     async def scenario() -> ProviderFailure:
         accepted = asyncio.Event()
 

@@ -34,6 +34,6 @@ start.%s()
 
 
 @pytest.mark.parametrize("program", ["command", "daemon"])
-def test_ctrl_c_amid_the_imports_is_quiet(program: str) -> None:
+def test_ctrl_c_during_the_imports_is_quiet(program: str) -> None:
     done = subprocess.run([sys.executable, "-c", INTERRUPTED % program, "--help"], capture_output=True, timeout=40)
     assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, b"", b"")

@@ -32,7 +32,7 @@ def test_wordings_are_found_in_text_and_not_in_code(file: Path, capsys: pytest.C
     assert wording.main(["code.py"]) == 0
 
 
-def test_files_and_headings_that_are_not_there(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_files_and_headings_that_do_not_exist(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert references.main(["docs"]) == 0
     file.write_text('"""As `docs/page.md` and docs/other.md say, and `page.md`, `lost.py`."""\n')
     (file.parent / "docs/more.md").write_text(

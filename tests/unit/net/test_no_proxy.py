@@ -143,7 +143,7 @@ MEANINGLESS = {
 
 
 @pytest.mark.parametrize("entry", MEANINGLESS)
-def test_an_entry_that_means_nothing_costs_itself_and_is_told(entry: str) -> None:
+def test_an_entry_that_means_nothing_costs_itself_and_is_reported(entry: str) -> None:
     environ = {"no_proxy": f"a.test,{entry}, b.test", "HTTPS_PROXY": "http://proxy:1"}
     for host in ("a.test", "b.test"):
         assert find_proxy(True, host, None, environ) is None

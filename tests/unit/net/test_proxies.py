@@ -58,7 +58,7 @@ def test_a_proxy_as_people_write_it(
 
 
 @pytest.mark.parametrize("nothing", ["", " ", '""', "''", '" "', "\r\n"])
-def test_nothing_between_quotes_is_no_proxy(nothing: str) -> None:
+def test_nothing_between_quotes_is_not_a_proxy(nothing: str) -> None:
     assert find_proxy(True, "api.test", None, {"HTTPS_PROXY": nothing, "NO_PROXY": nothing}) is None
     found = find_proxy(True, "api.test", None, {"https_proxy": nothing, "HTTPS_PROXY": "p:1", "no_proxy": nothing})
     assert found == Proxy("http", "p", 1)

@@ -114,7 +114,7 @@ async def test_a_socks_proxy_that_refuses_was_sent_nothing(code: int) -> None:
     assert "the SOCKS proxy 127.0.0.1:" in failure.message
 
 
-async def test_a_socks_proxy_that_is_not_there_was_sent_nothing() -> None:
+async def test_a_socks_proxy_that_does_not_exist_was_sent_nothing() -> None:
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))  # and does not listen
         failure = await _refused_by_socks(silent.getsockname()[1])

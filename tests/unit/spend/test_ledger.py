@@ -74,7 +74,7 @@ def test_it_counts_on_the_day_that_its_router_said() -> None:
     assert set(ledger.usage) == {("2024-10-05", "provider", "p"), ("2024-10-05", "model", "p/m")}
 
 
-def test_what_never_left_is_no_request() -> None:
+def test_what_never_left_is_not_a_request() -> None:
     ledger = Ledger()
     ledger.apply([begin(1), Settle((1).to_bytes(16), NOON, 0, 0, 0, 0, False, sent=False)])
     assert ledger.usage["2024-10-04", "member", "chat\0p/m"] == Usage()

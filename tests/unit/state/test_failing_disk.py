@@ -83,7 +83,7 @@ def test_an_unwritable_directory_serves_on_and_offers_a_journal_later(tmp_path: 
     assert usage(again)["cost"] == 3
 
 
-def test_a_directory_that_was_removed_in_use_is_written_anew(
+def test_a_directory_that_was_removed_in_use_is_written_again(
     tmp_path: Path, connector: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     reports: list[str] = []
@@ -131,9 +131,7 @@ LOSES = {
     [(name, how) for name in ("journal/00000001.log", "state.sqlite3") for how in LOSES]
     + [("journal", "renamed"), (".", "renamed")],
 )
-def test_a_file_that_somebody_took_away_loses_nothing(
-    tmp_path: Path, name: str, how: str, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_removed_file_loses_nothing(tmp_path: Path, name: str, how: str, caplog: pytest.LogCaptureFixture) -> None:
     if (name, how) == ("state.sqlite3", "truncated"):
         pytest.skip("SQLite says so itself, and begins a fresh one (test_storages.py)")
     first = opened(tmp_path)

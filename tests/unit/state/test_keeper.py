@@ -113,7 +113,7 @@ def test_policies_decide_when_tables_are_written_and_never_spend(tmp_path: Path,
 
 
 @pytest.mark.parametrize("policy", ["in-memory", "sync-on-boundary", "periodic"])
-def test_what_somebody_decided_is_written_at_once(tmp_path: Path, policy: str) -> None:
+def test_an_operators_decision_is_written_at_once(tmp_path: Path, policy: str) -> None:
     first = opened(tmp_path, sync_policy=policy)
     first.changed("model", "a", {"x": 1})
     first.changed("model", "m", {"deactivated": "why"}, durable=True)

@@ -50,7 +50,7 @@ def test_a_daemon_without_a_model_has_something_to_look_at(meshd: Any, run_meshc
 
 
 @pytest.mark.parametrize(("error", "told"), [(500, True), (429, False), (400, False)])
-def test_what_passes_by_itself_is_no_failing_and_a_restart_forgets_nothing(
+def test_what_passes_by_itself_is_not_a_failing_and_a_restart_forgets_nothing(
     meshd: Any, upstream: Any, error: int, told: bool
 ) -> None:
     off = {"enabled": False}

@@ -83,7 +83,7 @@ UNKNOWN = [
 
 
 @pytest.mark.timeout(180)
-def test_an_unknown_name_is_told_with_those_that_there_are(daemon, run_meshctl):
+def test_an_unknown_name_is_reported_with_the_known_ones(daemon, run_meshctl):
     for words, code, meant in UNKNOWN:
         done = run_meshctl(daemon, *words)
         assert (done.returncode, done.stdout) == (code, ""), (words, done)

@@ -125,7 +125,7 @@ def test_ctrl_c_at_the_prompt_drops_what_was_typed(terminal: Any, eventually: An
 
 
 @pytest.mark.parametrize("errors", ["strict", "surrogateescape"])
-def test_bytes_that_are_no_text_are_replaced(terminal: Any, launch: Any, errors: str) -> None:
+def test_bytes_that_are_not_text_are_replaced(terminal: Any, launch: Any, errors: str) -> None:
     given = {"PYTHONIOENCODING": f"utf-8:{errors}", "LC_ALL": "C.UTF-8"}
     talk = terminal("chat", "echo", **given)
     talk.wait_for("> ")
@@ -208,7 +208,7 @@ def test_a_stopped_daemon_is_told_while_a_command_waits(mesh: Any, launch: Any, 
         mesh.process.send_signal(signal.SIGCONT)
 
 
-def test_a_daemon_that_stops_amid_a_conversation_is_told(mesh: Any, terminal: Any) -> None:
+def test_a_daemon_that_stops_during_a_conversation_is_reported(mesh: Any, terminal: Any) -> None:
     talk = terminal("chat", "slow")
     talk.wait_for("> ")
     talk.type("Count\n")
@@ -241,7 +241,7 @@ def test_a_daemon_that_has_gone_is_told_and_the_next_one_answers(mesh: Any, term
     assert talk.end()[0] == 0
 
 
-def test_what_a_daemon_is_busy_with_is_told(launch: Any) -> None:
+def test_what_a_daemon_is_busy_with_is_reported(launch: Any) -> None:
     asking = launch("chat", "slow", "Count", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert asking.stdout.read(1) == b"a"  # 20 s until the next one
     draining = launch("drain", "--timeout", "15", stdout=subprocess.PIPE, stderr=subprocess.PIPE)

@@ -132,7 +132,7 @@ def test_a_configuration_in_any_form(two, short, nothing_left, form):
 
 
 @pytest.mark.parametrize("given", [1, [1], b"mesh.yaml", "providers:\n  a: {}\n", '{"providers": {}}'])
-def test_what_is_no_configuration_is_told_as_that(nothing_left, given):
+def test_what_is_not_a_configuration_is_reported_as_such(nothing_left, given):
     for use in (lambda: ModelMesh().initialize(given), lambda: modelmesh.create(config=given)):
         with pytest.raises(ConfigurationError, match="a MeshConfig, a mapping or a file's path, not as"):
             use()
@@ -151,7 +151,7 @@ def test_meshes_without_a_place_run_beside_each_other_and_a_daemon(two, meshd, s
             assert answer.choices[0].message.content == text
 
 
-def test_a_state_directory_in_use_says_by_whom(two, short):
+def test_a_state_directory_in_use_says_who_uses_it(two, short):
     config = {**two(), "daemon": {"state_dir": str(short / "shared")}}
     with ModelMesh() as first:
         first.initialize(config)

@@ -15,7 +15,7 @@ from tests.support.daemons.embedded import HELLO, hello
 pytestmark = pytest.mark.usefixtures("own_state")
 
 
-def test_deciding_asks_nobody(mesh):
+def test_a_decision_asks_no_provider(mesh):
     router = mesh.get_router()
     decision = router.route("chat", HELLO)
     assert (decision.model, decision.pool) == ("first.chat", "chat")

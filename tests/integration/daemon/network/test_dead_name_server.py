@@ -26,7 +26,7 @@ socket.getaddrinfo = getaddrinfo
 """
 
 
-def test_a_dead_name_server_keeps_nobody_else_and_all_are_served_when_it_is_back(meshd, upstream, short):
+def test_a_dead_name_server_delays_no_other_lookup(meshd, upstream, short):
     dead = short / "dead"
     dead.touch()
     (short / "patched").mkdir()

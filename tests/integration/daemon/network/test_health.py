@@ -35,7 +35,7 @@ def watch(daemon, seconds):
     return seen
 
 
-def test_a_list_of_models_is_no_proof_that_a_refused_key_is_good(meshd, upstream):
+def test_a_list_of_models_is_not_proof_that_a_refused_key_is_good(meshd, upstream):
     server = upstream([{"error": 401, "message": "wrong key"}])
     daemon = meshd(behind(server))
     assert daemon.say(model="chat").mesh.model == "second.chat"
@@ -91,7 +91,7 @@ def test_a_model_that_rests_is_probed_and_comes_back_long_before_its_cooldown_is
     assert events(daemon, "model_activated") == ["first.chat"]
 
 
-def test_a_start_finds_out_who_does_not_answer_before_an_app_does(meshd, eventually):
+def test_a_start_finds_models_that_do_not_answer_before_an_app_does(meshd, eventually):
     daemon = meshd(resting(probe_on_start=True))
     eventually(lambda: events(daemon, "model_deactivated") == ["first.chat"])
     answered = daemon.say(model="chat").mesh

@@ -72,7 +72,7 @@ def test_few_descriptors_under_load(
     assert "Traceback" not in daemon.log(), daemon.log()
 
 
-def test_what_cannot_be_had_in_time_is_told(meshd: Callable[..., Any], upstream: Callable[..., Any]) -> None:
+def test_what_cannot_be_had_in_time_is_reported(meshd: Callable[..., Any], upstream: Callable[..., Any]) -> None:
     daemon = meshd(config(upstream([{"reply": "late", "delay": 6.0}])), preexec_fn=few_files)
     came = asyncio.run(load(daemon.socket, 100, timeout=3.0))
     lacking = [what for what in came if what.startswith("local_lack")]

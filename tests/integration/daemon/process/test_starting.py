@@ -67,7 +67,7 @@ def test_check_says_valid(short):
 
 
 @pytest.mark.parametrize("content", ["providers: [", "\x00\x01", "- a\n- b\n"])
-def test_a_file_that_is_no_configuration_is_78(short, content):
+def test_a_file_that_is_not_a_configuration_is_78(short, content):
     config = short / "mesh.yaml"
     config.write_text(content)
     ended = run("--config", config, "--socket", short / "s")
@@ -135,7 +135,7 @@ def test_a_stale_socket_is_removed(meshd, one):
     assert daemon.leftovers() == []
 
 
-def test_a_file_that_is_no_socket_is_left_alone(meshd, one):
+def test_a_file_that_is_not_a_socket_is_left_alone(meshd, one):
     daemon = meshd(one(), start=False)
     daemon.socket.parent.mkdir()
     daemon.socket.write_text("precious")

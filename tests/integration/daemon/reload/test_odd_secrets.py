@@ -216,7 +216,7 @@ def test_a_mounted_directory(short: Path, start: Any, mode: int) -> None:
         (a_directory, "there is no file"),
     ],
 )
-def test_a_directory_that_is_none(short: Path, start: Any, make: Callable[[Path], None], words: str) -> None:
+def test_an_invalid_directory(short: Path, start: Any, make: Callable[[Path], None], words: str) -> None:
     make(short / "s")
     daemon = start(None, {"store": "modelmesh.directory.v1", "path": str(short / "s")})
     assert words in json.dumps(provider(daemon, "p"))

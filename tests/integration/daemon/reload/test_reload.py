@@ -94,7 +94,7 @@ def test_an_editor_that_writes_through_a_symlink_is_followed(meshd, one, eventua
     eventually(lambda: says(daemon) == "after")
 
 
-def test_what_is_only_touched_is_no_reload(daemon, eventually):
+def test_what_is_only_touched_is_not_a_reload(daemon, eventually):
     before = generation(daemon)
     daemon.write(daemon.config.read_text())
     os.utime(daemon.config)

@@ -50,7 +50,7 @@ def test_a_program_may_use_what_its_entry_says(meshd: Any) -> None:
     assert row["last_seen"] is not None
 
 
-def test_a_reload_holds_for_who_is_connected(meshd: Any) -> None:
+def test_a_reload_applies_to_connected_clients(meshd: Any) -> None:
     daemon = meshd(config(default={"models": ["echo.two"]}))
     assert you(daemon)["account"] == "default"
     assert daemon.say(model="open").mesh.model == "echo.two"

@@ -153,7 +153,7 @@ def test_users_and_groups_by_name_and_number(app, meshd, upstream):
 # -- what each may use and command ------------------------------------------------------------------------
 
 
-def test_an_administrator_by_the_configuration_and_nobody_else_gives_commands(app, meshd, upstream):
+def test_only_a_configured_administrator_gives_commands(app, meshd, upstream):
     cases = cases_of(upstream(), operator=user(OPERATOR, admin=True), eve=user(EVE, pools=["chat"]))
     cases.pool("chat", cases.model("a"), cases.model("b"))
     cases.play()
@@ -186,7 +186,7 @@ def test_an_administrator_by_the_configuration_and_nobody_else_gives_commands(ap
     assert operator.tell("reload")["error"]["code"] == "access_denied", "from the moment it is no administrator"
 
 
-def test_who_is_allowed_a_part_sees_that_part(app, meshd, upstream):
+def test_an_app_sees_only_what_it_may_use(app, meshd, upstream):
     cases = cases_of(
         upstream(),
         pools=user(ANN, pools=["chat"]),
@@ -322,7 +322,7 @@ def test_a_budget_is_one_account_of_all_processes_and_no_other_apps(app, meshd, 
     ("scope", "shared_by"),
     [("app", {"first"}), ("user", {"first", "other app"}), ("shared", {"first", "other app", "other user"})],
 )
-def test_who_is_given_whose_answers(app, meshd, upstream, short, scope, shared_by):
+def test_which_callers_share_answers(app, meshd, upstream, short, scope, shared_by):
     server = upstream()
     programs = {name: short / name for name in ("mail", "notes")}
     for path in programs.values():

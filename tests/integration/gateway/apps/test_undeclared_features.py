@@ -39,7 +39,7 @@ def attempts(answer):
 
 
 @pytest.mark.parametrize("name", ["ollama", "llama", "router"])
-def test_who_refuses_is_asked_once_and_the_next_request_goes_straight_to_another(daemon, name):
+def test_a_refusing_model_is_asked_once_and_the_next_request_goes_to_another(daemon, name):
     first, second = f"{name}-a", f"{name}-b"
     assert attempts(daemon.say(model=name, tools=TOOLS)) == [first, second]
     assert attempts(daemon.say(model=name, tools=TOOLS)) == [second]
@@ -60,7 +60,7 @@ def test_a_models_own_slip_is_asked_of_another_and_not_remembered(daemon):
 @pytest.mark.parametrize(
     "pool", ["stick-until-failure", "priority-selection", "round-robin", "latency-first", "cost-first"]
 )
-def test_who_declares_it_comes_first_by_every_strategy(daemon, pool):
+def test_declaring_models_come_first_by_every_strategy(daemon, pool):
     for _ in range(4):
         assert attempts(daemon.say(model=pool, tools=TOOLS)) == ["says"]
     image = [{"role": "user", "content": [PIXEL]}]

@@ -100,7 +100,7 @@ def test_what_was_replaced_is_said(meshd, odd):
     assert event["changed"]["tokens_out"] == 200
 
 
-def test_an_answer_that_was_broken_off_costs_what_it_was(meshd, odd):
+def test_an_answer_that_was_cut_off_costs_what_it_was(meshd, odd):
     """By its report, else by its text: the provider made it, whatever the app is told."""
     daemon = meshd(config(odd))
     odd.finish = "error"

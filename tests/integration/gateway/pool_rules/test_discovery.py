@@ -37,7 +37,7 @@ def discover(daemon):
         ("ignore", "ignore", ["up.one"], False),
     ],
 )
-def test_what_becomes_of_models_that_appear_and_go(meshd, upstream, eventually, new, gone, left, told):
+def test_what_happens_to_models_that_appear_and_go(meshd, upstream, eventually, new, gone, left, told):
     server = upstream({"models": ["one"]})
     daemon = meshd(listing(server, sync={"on_new_model": new, "on_deprecated_model": gone}))
     eventually(lambda: ids(daemon) == ["up.one"])
@@ -112,7 +112,7 @@ def test_a_probe_by_completion_asks_for_one_token_and_counts(meshd, upstream, ev
     assert member(daemon, "chat", "probed")["status"] == "active"
 
 
-def test_what_becomes_of_the_daemon_itself(meshd, upstream, eventually):
+def test_what_happens_to_the_daemon_itself(meshd, upstream, eventually):
     server = upstream()
     cases = Cases(server)
     cases.case("chat", {"tokens": ["one ", "two ", "three"], "fault": "reset", "after": 1})

@@ -64,7 +64,7 @@ def test_the_second_answers_and_the_first_is_cancelled_at_its_provider_and_settl
     assert (row["hedges"], row["requests_total"], row["requests_failed"]) == (1, 1, 0)
 
 
-def test_who_answers_in_time_is_asked_alone(daemon, server):
+def test_a_model_that_answers_in_time_is_asked_alone(daemon, server):
     mesh = daemon.say(model="quick").mesh
     assert (mesh.model, hedges(mesh)) == ("quick-a", 0)
     assert "quick-b" not in server.served["by_model"]
@@ -97,7 +97,7 @@ def test_a_hedge_that_fails_costs_nothing(daemon):
     assert (mesh.model, mesh.hedges) == ("first-a", 1)
 
 
-def test_nobody_else_no_hedge(daemon):
+def test_no_hedge_without_another_model(daemon):
     mesh = daemon.say(model="alone").mesh
     assert (mesh.model, hedges(mesh)) == ("first-a", 0)
 

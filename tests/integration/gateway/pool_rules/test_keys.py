@@ -115,7 +115,7 @@ def test_all_keys_refused_set_the_provider_aside(meshd, upstream, keyed):
     assert asked(daemon, 1) == "a"
 
 
-def test_all_keys_over_their_rate_are_no_outage(meshd, upstream, keyed):
+def test_all_keys_over_their_rate_are_not_an_outage(meshd, upstream, keyed):
     daemon = meshd(config(keyed, upstream(), "one", "two", deactivation={"retry_limit": 100}))
     keyed.refuses = {"one": (429, {"Retry-After": "60"}), "two": (429, {"Retry-After": "60"})}
     assert asked(daemon, 3) == "bbb"

@@ -125,13 +125,13 @@ def test_the_headers_of_a_stream_count_too(daemon):
     assert asked(daemon, "stream") == "b"
 
 
-def test_where_nobody_else_is_a_request_waits_for_the_reset(daemon):
+def test_without_another_model_a_request_waits_for_the_reset(daemon):
     first, second = (daemon.say(model="waits") for _ in range(2))
     assert first.mesh.queue_time < 0.1
     assert 0.5 < second.mesh.queue_time < 2
 
 
-def test_a_refused_request_is_asked_elsewhere_and_nobody_asks_there_until_the_time_it_said(daemon, server):
+def test_a_refused_request_goes_elsewhere_and_the_pause_is_honoured(daemon, server):
     assert asked(daemon, "refused", 3) == "bbb"
     assert server.served["by_model"]["refused-a"] == 1
     assert member(daemon, "refused", "refused-a")["status"] == "active"
@@ -141,7 +141,7 @@ def test_a_refused_request_is_asked_elsewhere_and_nobody_asks_there_until_the_ti
     assert asked(daemon, "refused") == "a", "an operator knows better"
 
 
-def test_where_nobody_else_is_a_refused_request_waits_as_it_was_told(daemon):
+def test_without_another_model_a_refused_request_waits_as_it_was_told(daemon):
     began = time.monotonic()
     answer = daemon.say(model="patient")
     assert time.monotonic() - began > 0.6
@@ -174,7 +174,7 @@ def test_no_header_overrides_how_many_at_once(daemon):
     assert models == ["at-once-told-a"] + ["at-once-told-b"] * 2
 
 
-def test_where_nobody_else_is_they_take_turns(daemon, server):
+def test_without_another_model_they_take_turns(daemon, server):
     answers = at_once(daemon, "one", 4)
     waits = sorted(answer.mesh.queue_time for answer in answers)
     assert waits == pytest.approx([0.0, 0.3, 0.6, 0.9], abs=0.25)
@@ -191,7 +191,7 @@ def test_a_pool_asks_a_model_no_more_often_a_minute_than_it_says(daemon):
     assert asked(daemon, "max-rpm", 5) == "aaabb"
 
 
-def test_rate_limit_aware_leaves_at_the_threshold_and_deactivates_nobody(daemon):
+def test_rate_limit_aware_leaves_at_the_threshold_and_sets_no_model_aside(daemon):
     assert asked(daemon, "aware", 8) == "aaaaa" + "bbb"
     assert member(daemon, "aware", "aware-a")["status"] == "active"
     assert asked(daemon, "aware-told", 3) == "abb"

@@ -145,7 +145,7 @@ def test_an_allowance_of_tokens(daemon):
     assert limit(provider(daemon, "p-q-tokens")["limits"], measure="tokens")["spent"] == 2200
 
 
-def test_nobody_pays_for_what_has_no_price(daemon):
+def test_a_budget_does_not_pay_for_an_unknown_price(daemon):
     with pytest.raises(MeshError) as caught:
         daemon.say(model="unknown")
     assert "the price of unpriced is unknown" in caught.value.message

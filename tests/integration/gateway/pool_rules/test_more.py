@@ -114,7 +114,7 @@ def clock(short):
     return Clock(short)
 
 
-def test_a_month_ends_and_what_was_used_up_in_it_is_there_again(meshd, upstream, clock, eventually):
+def test_a_month_ends_and_what_was_used_up_in_it_is_available_again(meshd, upstream, clock, eventually):
     """Budgets, quotas and pools' limits of a month; a day ends with it, and 24 hours do not."""
     cases = Cases(upstream(), apps={"me": {"match": {"uid": os.getuid()}, "budget": {"monthly_limit": 0.09}}})
     cases.model("rest")
@@ -265,7 +265,7 @@ EVENTS: dict[str, tuple[set[str], str, set[str]]] = {  # type → its ids, its r
 }
 
 
-def test_events_say_whom_they_concern_and_why(meshd, upstream, short, eventually):
+def test_events_say_what_they_concern_and_why(meshd, upstream, short, eventually):
     crasher = crashing(short, "DiscoveryActor", 'messages.ModelsListed("p-paid", (1,))')  # 1 is not a model
     secrets = short / "secrets.env"
     secrets.write_text("K=sk-old-1234567\n")

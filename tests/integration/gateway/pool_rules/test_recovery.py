@@ -67,7 +67,7 @@ def test_an_error_rate_over_the_window_sets_a_model_aside(daemon):
     assert asked(daemon, "elsewhere") == "a"
 
 
-def test_a_few_failures_are_no_rate(daemon):
+def test_a_few_failures_are_not_a_rate(daemon):
     assert asked(daemon, "rate-of-few", 4) == "abba"
     row = member(daemon, "rate-of-few", "rate-of-few-a")
     assert (row["status"], row["error_rate"]) == ("active", None)
@@ -194,7 +194,7 @@ def test_a_quota_that_the_provider_says_is_used_up_is_back_with_the_calendar(dae
 # -- with a daemon of their own ---------------------------------------------------------------------------
 
 
-def test_a_day_ends_and_the_quota_of_a_pool_and_of_a_provider_is_there_again(meshd, upstream, short, eventually):
+def test_a_day_ends_and_the_quota_of_a_pool_and_of_a_provider_is_available_again(meshd, upstream, short, eventually):
     cases = Cases(upstream(), daemon={"timezone": "Test/Midnight"})
     cases.model("rule-a")
     cases.model("rule-b")

@@ -63,7 +63,7 @@ def test_members_have_what_is_required(daemon):
     assert asked(daemon, "without", 2) == ["cheap", "cheap"]
 
 
-def test_a_request_goes_to_who_declares_what_it_needs(daemon):
+def test_a_request_goes_to_a_model_that_declares_what_it_needs(daemon):
     tool = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
     assert asked(daemon, "both") == ["plain"]
     assert asked(daemon, "both", tools=[tool]) == ["tools"]

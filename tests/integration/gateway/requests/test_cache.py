@@ -67,7 +67,7 @@ def test_the_same_request_is_asked_once_at_a_time(daemon):
     assert daemon.model("up.chat")["requests"] == 1
 
 
-def test_who_asked_first_may_leave(daemon, dial):
+def test_the_first_app_may_leave(daemon, dial):
     line = dial(daemon.socket)
     body = {"model": "chat", "messages": SAID, "temperature": 0, "stream": True}
     first = line.request(body=body, stream=True, credit=100)

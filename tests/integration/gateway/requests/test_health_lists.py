@@ -65,7 +65,7 @@ def test_a_provider_whose_list_is_refused_serves(meshd, server, eventually, stat
     eventually(lambda: provider(daemon)["score"] > 0.9)
 
 
-def test_a_wrong_base_url_is_told_as_that(meshd, server, eventually):
+def test_a_wrong_base_url_is_reported_as_such(meshd, server, eventually):
     server.listed = server.answer = 404, {"detail": "Not Found"}
     daemon = meshd(config(server))
     eventually(lambda: "is base_url right" in provider(daemon)["reason"] and provider(daemon)["score"] < 1)

@@ -124,7 +124,7 @@ def deaf():
         yield listening.getsockname()[1]
 
 
-def test_who_cannot_be_connected_to_is_given_up_in_time(meshd, upstream, deaf):
+def test_a_server_that_does_not_accept_is_given_up_in_time(meshd, upstream, deaf):
     cases = Cases(upstream())
     cases.case("deaf", recovery={"cooldown": "1h"})
     cases.config["providers"]["p-deaf-a"] |= {"base_url": f"http://127.0.0.1:{deaf}/v1", "connect_timeout": "400ms"}
@@ -143,7 +143,7 @@ def test_who_cannot_be_connected_to_is_given_up_in_time(meshd, upstream, deaf):
     assert caught.value.status_code in (502, 503, 504)
 
 
-def test_headers_go_with_every_request_and_are_nobody_elses_to_see(meshd, noting):
+def test_headers_go_with_every_request_and_are_not_shown_to_apps(meshd, noting):
     headers = {"X-Team": "blue", "HTTP-Referer": "https://example.org", "X-Secret-Token": "tok-very-secret"}
     daemon = meshd(config(noting.provider(headers=headers)))
     daemon.say(model="chat", extra_headers={"x-own": "1", "X-Team": "red"})

@@ -207,7 +207,7 @@ def test_describe_shows_the_caller_as_the_kernel_names_it(daemon):
     assert you["exe"] == os.path.realpath(sys.executable)
 
 
-def test_what_a_client_says_of_itself_is_no_identity(daemon, dial):
+def test_what_a_client_says_of_itself_is_not_an_identity(daemon, dial):
     line = dial(daemon.socket, greet=False)
     line.send(wire.HELLO, b"", wire.HelloHead(process="systemd", app="root", client="other/9"))
     line.receive(wire.WELCOME)

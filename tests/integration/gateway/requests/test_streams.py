@@ -84,7 +84,7 @@ def test_streams_of_one_client_do_not_wait_for_each_other(line):
     assert line.receive(wire.ERROR).head.status == 499
 
 
-def test_a_stream_nobody_takes_ends_at_its_deadline(line):
+def test_a_stream_no_app_reads_ends_at_its_deadline(line):
     request_id = line.chat(model="counting", stream=True, credit=1, deadline_ms=200)
     assert line.receive(wire.CHUNK).request_id == request_id
     error = line.receive(wire.ERROR).head
@@ -106,7 +106,7 @@ def test_a_first_chunk_that_does_not_come_in_time_is_told_with_the_attempts(line
     assert [attempt["model"] for attempt in error.head.mesh["attempts"]] == ["silent.chat"]
 
 
-def test_an_event_stream_nobody_takes_ends_at_its_deadline(daemon, line):
+def test_an_event_stream_no_app_reads_ends_at_its_deadline(daemon, line):
     request_id = line.request("/mesh/v1/events", method="GET", stream=True, credit=1, deadline_ms=300)
     line.round_trip()
     for _ in range(3):

@@ -19,7 +19,7 @@ def clock(short):
     return Clock(short)
 
 
-def test_requests_streams_and_rests_last_as_long_whatever_becomes_of_the_clock(meshd, upstream, clock):
+def test_requests_streams_and_rests_last_as_long_whatever_happens_to_the_clock(meshd, upstream, clock):
     cases = Cases(upstream())
     cases.model("slow", {"reply": "one two three four", "delay": 0.3, "chunk_delay": 0.1})
     cases.pool("slow", "slow")

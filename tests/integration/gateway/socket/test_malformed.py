@@ -189,7 +189,7 @@ def test_another_processs_answer_is_not_given_away(daemon, line):
     assert said == "[scripted] mine\n"
 
 
-def test_bytes_that_are_no_zmtp_do_no_harm(daemon, line):
+def test_bytes_that_are_not_zmtp_do_no_harm(daemon, line):
     import socket
 
     for rubbish in (b"GET / HTTP/1.1\r\n\r\n", b"\xff" * 1000, b"\x00" * 1000, os.urandom(1000), b""):

@@ -117,7 +117,7 @@ ERRORS: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("error", ERRORS, ids=str)
 @pytest.mark.parametrize("text", [None, "", "the engine broke"])
-async def test_text_beside_an_error_is_no_answer(say, error, text):
+async def test_text_beside_an_error_is_not_an_answer(say, error, text):
     for before in (AB, b""):
         got, failure, _ = await read(await say(before + event(chunk(text) | error) + END))
         assert got == ("ab" if before else "")
@@ -137,7 +137,7 @@ FINE: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("beside", FINE, ids=str)
-async def test_what_says_that_all_is_well_is_no_error(say, beside):
+async def test_what_says_that_all_is_well_is_not_an_error(say, beside):
     stream = event(chunk("a") | beside) + event(chunk("b") | beside) + event({"choices": [STOP], **beside}) + DONE
     assert (await read(await say(stream)))[:2] == ("ab", None)
     raw = whole("ab", "stop", **beside)

@@ -44,7 +44,7 @@ async def test_silence_is_the_end_where_a_finish_reason_came(say, pieces):
     assert (text, failure) == ("ab" if AB in pieces else "abc", None)
 
 
-async def test_an_early_finish_reason_and_then_nothing_is_no_answer(say):
+async def test_an_early_finish_reason_and_then_nothing_is_not_an_answer(say):
     _, failure, _ = await read(await say(EARLY, stay=True), first_token_timeout=0.2)
     assert failure is not None
     assert failure.kind is FailureKind.TIMEOUT
@@ -52,14 +52,14 @@ async def test_an_early_finish_reason_and_then_nothing_is_no_answer(say):
 
 @pytest.mark.parametrize("end", [DONE, b""], ids=["done", "close"])
 @pytest.mark.parametrize("lost", ['{"choices":[{"delta":{"content":"a', "Something has come up"])
-async def test_an_early_finish_reason_and_then_a_lost_chunk_is_no_empty_answer(say, lost, end):
+async def test_an_early_finish_reason_and_then_a_lost_chunk_is_not_an_empty_answer(say, lost, end):
     text, failure, _ = await read(await say(EARLY, b"data: " + lost.encode() + b"\n\n", end))
     assert text == ""
     assert failure is not None
     assert failure.kind is FailureKind.BAD_ANSWER
 
 
-async def test_a_lost_chunk_before_a_finish_reason_is_no_empty_answer(say):
+async def test_a_lost_chunk_before_a_finish_reason_is_not_an_empty_answer(say):
     _, failure, _ = await read(await say(event(b"{'choices': python}") + END))
     assert failure is not None
     assert failure.kind is FailureKind.BAD_ANSWER

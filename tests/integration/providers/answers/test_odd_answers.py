@@ -162,7 +162,7 @@ NO_ANSWERS: list[Any] = [
 
 
 @pytest.mark.parametrize("document", NO_ANSWERS, ids=str)
-async def test_a_200_that_is_no_answer_is_another_models_turn(say, document):
+async def test_after_a_200_without_an_answer_another_model_is_asked(say, document):
     provider = await say(json.dumps(document).encode(), kind="application/json")
     with pytest.raises(ProviderFailure) as caught:
         await provider.execute(call(stream=False))

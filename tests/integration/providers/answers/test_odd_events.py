@@ -73,7 +73,7 @@ BEATS = [b"data:\n\n", b"data: \n\n", b"data\n\n", b"data: null\n\n", b"data: he
 @pytest.mark.parametrize(
     "end", [END, DONE, b"data: [DONE] \n\n", b"data:[DONE]\n\n", b"data:  [DONE]\t\n\n", b"data: [done]\n\n"]
 )
-async def test_a_sign_of_life_is_no_chunk(say, beat, end):
+async def test_a_sign_of_life_is_not_a_chunk(say, beat, end):
     text, failure, events = await read(
         await say(beat * 3 + event(chunk("a")) + beat * 3 + event(chunk("b")) + beat * 3 + end)
     )
@@ -83,7 +83,7 @@ async def test_a_sign_of_life_is_no_chunk(say, beat, end):
 
 @pytest.mark.parametrize("beat", BEATS, ids=str)
 @pytest.mark.parametrize("begun", [True, False])
-async def test_a_sign_of_life_is_no_progress(say, beat, begun):
+async def test_a_sign_of_life_is_not_progress(say, beat, begun):
     provider = await say(AB if begun else b"", *[beat] * 100, pause=0.02)
     text, failure, _ = await read(provider, first_token_timeout=0.15, idle_timeout=0.15)
     assert text == ("ab" if begun else "")

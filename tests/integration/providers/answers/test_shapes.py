@@ -93,7 +93,7 @@ BESIDE: dict[str, Any] = {"message": "success", "text": "x", "content": "x", "re
 
 @pytest.mark.parametrize("where", ["chunk", "choice", "delta"])
 @pytest.mark.parametrize("name", BESIDE)
-async def test_what_is_beside_a_usual_delta_is_no_text(say, name, where):
+async def test_what_is_beside_a_usual_delta_is_not_text(say, name, where):
     """One strange field in every chunk, as a provider or a gateway adds it: an OpenAI client shows nothing of it."""
     deltas = [{"role": "assistant", "content": ""}, *({"content": word} for word in WORDS), {}]
     chunks = [{"id": "c", "choices": [{"index": 0, "delta": delta, "finish_reason": None}]} for delta in deltas]
@@ -157,7 +157,7 @@ async def test_both_in_every_chunk_are_told_once(say):
 CALL = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": '{"x": 1}'}}
 
 
-async def test_a_call_that_only_the_last_message_has_is_told(say):
+async def test_a_call_that_only_the_last_message_has_is_reported(say):
     message = {"content": "ab", "tool_calls": [CALL]}
     last = {"choices": [{"index": 0, "message": message, "finish_reason": "tool_calls"}]}
     text, failure, events = await read(await say(AB + event(last) + DONE))
@@ -188,7 +188,7 @@ async def test_a_message_that_takes_back_what_came_is_not_whole(say):
 @pytest.mark.parametrize(
     "document", [{"choices": "ab"}, {"choices": 5, "x": {"content": "ab"}}, {"x": [{"delta": "ab"}]}]
 )
-async def test_what_may_be_a_text_and_is_not_read_is_no_empty_answer(say, document):
+async def test_what_may_be_a_text_and_is_not_read_is_not_an_empty_answer(say, document):
     assert (await read(await say(event(document) + END)))[1] is not None
 
 
@@ -340,7 +340,7 @@ BROKEN = [AB, AB + event({"error": {"message": "boom"}}) + DONE, AB + event(b'{"
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("body", BROKEN, ids=str)
-async def test_a_broken_stream_is_no_plain_answer(say, body, kind):
+async def test_a_broken_stream_is_not_a_plain_answer(say, body, kind):
     provider = await say(body, kind=kind)
     if body == BROKEN[-2]:
         whole = await provider.execute(call(stream=False))  # an empty answer is one

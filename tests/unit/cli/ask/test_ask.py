@@ -74,7 +74,7 @@ def test_no_stream(fake: Any, meshctl: Any) -> None:
     assert "stream" not in fake.asked[-1][1]
 
 
-def test_an_empty_answer_is_no_success(fake: Any, meshctl: Any) -> None:
+def test_an_empty_answer_is_not_a_success(fake: Any, meshctl: Any) -> None:
     for pieces in ([], ["", " \n"]):
         fake.pieces = pieces
         for words in ((), ("--no-stream",)):

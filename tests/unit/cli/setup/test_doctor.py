@@ -55,7 +55,7 @@ def test_all_is_well(fake: Any, meshctl: Any) -> None:
 
 
 @pytest.mark.usefixtures("quiet")
-def test_what_an_ordinary_user_may_not_ask_is_no_problem(fake: Any, meshctl: Any) -> None:
+def test_what_an_ordinary_user_may_not_ask_is_not_a_problem(fake: Any, meshctl: Any) -> None:
     fake.answers |= {"GET status": STATUS, "GET providers": {"data": []}} | OTHERS
     fake.answers |= {name: AccessDeniedError("You may not.") for name in ("POST probe", "GET config")}
     done = meshctl("doctor")
@@ -64,7 +64,7 @@ def test_what_an_ordinary_user_may_not_ask_is_no_problem(fake: Any, meshctl: Any
 
 
 @pytest.mark.usefixtures("quiet")
-def test_masked_keys_are_no_problem_of_the_apps(fake: Any, meshctl: Any) -> None:
+def test_masked_keys_are_not_a_problem_of_the_apps(fake: Any, meshctl: Any) -> None:
     provider = {"connector": "openai-compatible.v1", "base_url": "http://x/v1", "api_key": "•••"}
     config = {"providers": {"a": provider}, "apps": {"mail": {"match": {"exe": "/bin/sh"}}}}
     fake.answers |= {"GET status": STATUS, "GET providers": {"data": []}} | OTHERS | {"GET config": {"config": config}}
@@ -226,7 +226,7 @@ def test_units(monkeypatch: pytest.MonkeyPatch) -> None:
     assert levels(checks.units()) == []
 
 
-def test_a_wrong_base_url_is_told_as_that() -> None:
+def test_a_wrong_base_url_is_reported_as_such() -> None:
     from meshd.cli.setup import checks
 
     shown = {"name": "p", "answering": "nothing", "key": "none needed", "base_url": "http://127.0.0.1:1/v2"}

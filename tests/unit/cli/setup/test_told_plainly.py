@@ -15,7 +15,7 @@ from meshd.cli.screen.output import cell_text
 from modelmesh import discovery
 
 
-def test_a_path_that_is_no_socket_is_told_as_that(tmp_path: Path) -> None:
+def test_a_path_that_is_not_a_socket_is_reported_as_such(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     assert what_is_there(str(tmp_path)) == what_is_there(str(tmp_path / "file")) == "that is not a socket"
     assert what_is_there(str(tmp_path / "none")) == "no such file"
@@ -70,7 +70,7 @@ def test_a_first_file_is_yaml_and_is_called_so(meshctl: Any, tmp_path: Path, nam
     assert meshctl("config", "init", str(tmp_path / "mesh.yml")).exit_code == 0
 
 
-def test_an_empty_word_is_no_model(fake: Any, meshctl: Any) -> None:
+def test_an_empty_word_is_not_a_model(fake: Any, meshctl: Any) -> None:
     done = meshctl("chat", "")
     assert done.exit_code == 2
     assert "no prompt: give one" in done.stderr

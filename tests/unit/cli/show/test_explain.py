@@ -43,7 +43,7 @@ def test_explain_ends_with_the_stage_that_left_none(fake: Any, meshctl: Any) -> 
     assert "limits" not in shown
 
 
-def test_explain_says_who_is_asked_last_and_why_so_much_is_reserved(fake: Any, meshctl: Any) -> None:
+def test_explain_says_which_model_is_asked_last_and_why_so_much_is_reserved(fake: Any, meshctl: Any) -> None:
     remark = {"model": "a.one", "reason": "does not declare tools; asked last"}
     because = {"in": "at most one for each of 80 bytes, 128 for its provider's template", "out": "no limit is known"}
     row = {"reservation": {"tokens_in": 208, "tokens_out": 4096, "cost": 0.0, "because": because}}

@@ -153,7 +153,7 @@ def test_credit(run, start, socket_path):
     assert [message.head.chunks for message in daemon.wait_for(CREDIT, 4)][:4] == [DEFAULT_CREDIT // 2] * 4
 
 
-def test_a_restart_is_no_error_but_interrupts_a_begun_stream(run, start, socket_path):
+def test_a_restart_is_not_an_error_but_interrupts_a_begun_stream(run, start, socket_path):
     def handler(daemon, peer, message):
         if message.head.stream:
             daemon.chunk(peer, message, chunk("so far"))

@@ -137,7 +137,7 @@ def test_clients_of_a_process_share_the_connection_and_the_last_one_closes_it(da
         ask(second, "d")
 
 
-def test_a_forgotten_client_lets_go_of_the_connection(daemon, socket_path):
+def test_a_forgotten_client_releases_the_connection(daemon, socket_path):
     import gc
 
     from modelmesh._connection.connection import open_connections
@@ -203,7 +203,7 @@ class Interrupted(BaseException):
 
 
 @pytest.mark.parametrize("leads", [True, False])
-def test_an_interrupted_call_is_cancelled_and_harms_nobody(start, client, leads):
+def test_an_interrupted_call_is_cancelled_and_does_no_harm(start, client, leads):
     """What Ctrl-C does, to the thread that leads and to one that follows."""
     held = []
 
@@ -248,7 +248,7 @@ def test_an_interrupted_call_is_cancelled_and_harms_nobody(start, client, leads)
         assert other.result() == "answered"
 
 
-def test_an_answer_after_the_timeout_harms_nobody(start, client):
+def test_an_answer_after_the_timeout_does_no_harm(start, client):
     held = []
 
     def handler(daemon, peer, message):

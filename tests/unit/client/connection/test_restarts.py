@@ -303,7 +303,7 @@ def test_a_daemon_that_falls_silent_is_dialled_again(start, client, monkeypatch)
     assert len(daemon.peers) == 2
 
 
-def test_after_a_fork_the_child_dials_anew_and_the_parent_goes_on(daemon, client):
+def test_after_a_fork_the_child_dials_again_and_the_parent_continues(daemon, client):
     assert ask(client, "parent") == "parent"
     pid = os.fork()
     if pid == 0:

@@ -134,7 +134,7 @@ def test_events_do_not_wait_for_the_first_one(start, client):
     daemon.wait_for(CANCEL)
 
 
-def test_a_raw_chunk_that_is_no_json_is_a_protocol_error(start, client):
+def test_a_raw_chunk_that_is_not_json_is_a_protocol_error(start, client):
     daemon = start(lambda daemon, peer, message: daemon.chunk(peer, message, b"<html>"))
     with pytest.raises(modelmesh.ProtocolError):
         texts(stream_of(client))

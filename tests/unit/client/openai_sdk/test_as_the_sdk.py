@@ -61,7 +61,7 @@ def test_a_program_without_the_sdk_does_not_import_it():
     assert ended.stdout.split() == ["APIConnectionError", "False", "False", "False"]
 
 
-def test_no_daemon_is_no_connection_as_the_sdk_says():
+def test_no_daemon_is_not_a_connection_as_the_sdk_says():
     with modelmesh.OpenAIClient("/nowhere/x", max_retries=0) as client, pytest.raises(openai.APIConnectionError):
         client.chat.completions.create(model="m", messages=[])
 

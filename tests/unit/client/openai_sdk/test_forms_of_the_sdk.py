@@ -19,7 +19,7 @@ class Item(BaseModel):
 
 @pytest.mark.parametrize("form", [list[Item], dict[str, Item], Item | None, tuple[int, ...]], ids=str)
 @pytest.mark.parametrize("method", ["create", "parse"])
-def test_a_type_that_is_no_class_is_refused_as_the_sdk_refuses_it(
+def test_a_type_that_is_not_a_class_is_refused_as_the_sdk_refuses_it(
     daemon: Any, client: Any, form: Any, method: str
 ) -> None:
     with pytest.raises(TypeError, match="Unsupported response_format type"):

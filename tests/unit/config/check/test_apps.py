@@ -63,5 +63,5 @@ def test_where_no_pool_is_configured_each_capability_has_one():
 
 
 @pytest.mark.parametrize("wrong", ["x", ["x"], {"a": "x"}, {"a": {"match": "x", "pools": "chat"}}])
-def test_what_is_no_map_is_a_problem_and_no_crash(wrong):
+def test_what_is_not_a_map_is_a_problem_and_no_crash(wrong):
     assert problems(wrong)

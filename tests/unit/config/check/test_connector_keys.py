@@ -56,13 +56,13 @@ def test_a_missing_package_names_the_extra() -> None:
     assert found(config, registry) == []
 
 
-def test_where_secrets_come_from_is_no_secret() -> None:
+def test_where_secrets_come_from_is_not_a_secret() -> None:
     (problem,) = found({"secrets": {"store": "modelmesh.dotenv.v1", "path": "${secrets:WHERE}"}})
     assert "cannot refer to a secret" in problem
 
 
 @pytest.mark.parametrize("url", ["ftp://h/v1", "h:80/v1", "localhost", "http://", "http://h:port/v1", "http:///v1"])
-def test_a_base_url_that_nobody_can_call(url: str) -> None:
+def test_a_base_url_that_cannot_be_called(url: str) -> None:
     said = said_at({"providers": {"a": {"connector": "openai-compatible.v1", "base_url": url}}})
     assert said == {"providers.a.base_url": "expected http://…, https://… or unix:/… (the path of a socket)"}
 
@@ -82,12 +82,12 @@ def test_two_credentials_for_one_provider_are_one_too_many() -> None:
 
 
 @pytest.mark.parametrize("socket", ["tcp://127.0.0.1:9", "http://x", "inproc://x"])
-def test_a_socket_that_is_no_path(socket: str) -> None:
+def test_a_socket_that_is_not_a_path(socket: str) -> None:
     assert "expected the path of a socket" in said_at({"daemon": {"socket": socket}})["daemon.socket"]
     assert said_at({"daemon": {"socket": "ipc:///run/x.sock"}}) == {}
 
 
-def test_a_group_that_is_not_there() -> None:
+def test_a_group_that_does_not_exist() -> None:
     said = said_at({"daemon": {"socket_group": "no-such-group-here"}})
     assert said == {"daemon.socket_group": "there is no group 'no-such-group-here' on this machine"}
     assert said_at({"daemon": {"socket_group": "root"}}) == {}

@@ -71,7 +71,7 @@ def test_rules_that_are_not(pool: dict[str, Any], problem: tuple[str, str, str |
     assert found(**pool) == [problem]
 
 
-def test_a_window_that_is_none() -> None:
+def test_an_invalid_window() -> None:
     ((path, message, _),) = found(deactivation={"maintenance_window": "sundays"})
     assert path == "deactivation.maintenance_window"
     assert message
@@ -83,7 +83,7 @@ def test_what_is_of_a_wrong_type_is_a_problem_once() -> None:
 
 
 @pytest.mark.parametrize("strategy", ["cost-first", "latency-first", "session-stickiness", "rate-limit-aware"])
-def test_every_strategy_is_there(strategy: str) -> None:
+def test_every_strategy_exists(strategy: str) -> None:
     assert found(strategy=strategy, fallback_strategy="load-balanced") == []
 
 
@@ -112,7 +112,7 @@ def test_a_time_zone(name: str) -> None:
         ("x\0y", None),
     ],
 )
-def test_a_time_zone_that_is_none(name: str, suggestion: str | None) -> None:
+def test_an_invalid_time_zone(name: str, suggestion: str | None) -> None:
     (problem,) = MeshConfig.from_dict({"daemon": {"timezone": name}}).validate()
     assert (problem.path, problem.message) == ("daemon.timezone", f"there is no time zone {name!r}")
     assert suggestion is None or problem.suggestion == suggestion

@@ -113,7 +113,7 @@ def test_unknown_connectors_with_the_nearest() -> None:
         ({"capability": "chat-completion", "providers": ["free"], "excluded_models": ["house.a", "other.b"]}, False),
     ],
 )
-def test_a_pool_that_leaves_itself_nobody(pool: dict[str, Any], empty: bool) -> None:
+def test_a_pool_that_excludes_all_its_models(pool: dict[str, Any], empty: bool) -> None:
     address = {"connector": "openai-compatible.v1", "base_url": "http://h/v1"}
     config: dict[str, Any] = {
         "providers": {"house": address, "other": address},

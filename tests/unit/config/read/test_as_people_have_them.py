@@ -91,7 +91,7 @@ def test_merges_are_what_yaml_has_them_be(maps: list[tuple[dict[str, int], list[
     assert loaded.raw == meant | {f"again{number}": meant[f"m{number}"] for number in range(len(maps))}
 
 
-def test_a_merged_map_that_is_aliased_again_is_no_duplicate() -> None:
+def test_a_merged_map_that_is_aliased_again_is_not_a_duplicate() -> None:
     text = """
 base: &base {timeout: 5s, max_retries: 1}
 one: &one
@@ -167,7 +167,7 @@ def told(text: str, format: str = "yaml", **environ: str) -> str:
         ("providers:\n  openai:\n    api_key: !secret KEY\n", "yaml", "write ${secrets:KEY}"),
     ],
 )
-def test_what_only_looks_right_is_told(text: str, format: str, words: str) -> None:
+def test_what_only_looks_right_is_reported(text: str, format: str, words: str) -> None:
     assert words in told(text, format)
 
 
@@ -268,7 +268,7 @@ def test_references_inside_defaults(written: str, environ: dict[str, str], meant
         ("YOUR_API_KEY", "is a placeholder"),
     ],
 )
-def test_what_looks_like_a_reference_is_told(value: str, words: str) -> None:
+def test_what_looks_like_a_reference_is_reported(value: str, words: str) -> None:
     text = json.dumps({"providers": {"openai": {"api_key": value}}})
     assert words in told(text)
 
@@ -317,7 +317,7 @@ def test_a_placeholder_that_a_vendor_will_refuse_is_remarked_upon(word: str) -> 
 
 
 @pytest.mark.parametrize("key", ["${secrets:K}", "${secrets: K }", " ${secrets:K\t}"])
-def test_blanks_in_a_reference_are_no_part_of_its_name(key: str) -> None:
+def test_blanks_in_a_reference_are_not_part_of_its_name(key: str) -> None:
     config = MeshConfig.from_dict({"providers": {"openai": {"api_key": key}}}, environ={})
     assert list(config.secret_references()) == ["K"]
     assert not config.validate()

@@ -159,7 +159,7 @@ def test_missing_variables_are_problems_with_a_line() -> None:
     ]
 
 
-def test_a_misspelt_reference_is_told() -> None:
+def test_a_misspelt_reference_is_reported() -> None:
     assert "did you mean ${secrets:…}?" in problems("providers:\n  a:\n    api_key: ${secret:KEY}\n")[-1]
 
 

@@ -107,7 +107,7 @@ WAYS: list[Callable[[Path, str], None]] = [
 
 @pytest.mark.parametrize("then", WAYS)
 @pytest.mark.parametrize("first", WAYS)
-def test_every_change_is_told(
+def test_every_change_is_reported(
     watch: tuple[DirectoryWatch, Heard],
     place: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -181,7 +181,7 @@ def test_a_link_that_is_replaced_while_it_is_read_is_none(
     assert file_watching.watched_directories(place / "mesh.yaml") == [place]
 
 
-def test_a_descriptor_that_is_closed_meanwhile_does_not_hide_who_writes(tmp_path: Path) -> None:
+def test_a_descriptor_that_is_closed_does_not_hide_who_writes(tmp_path: Path) -> None:
     """The list itself is read through one, which is gone when they are looked at."""
     other = os.open(tmp_path, os.O_RDONLY)
     with open(tmp_path / "written", "w"):

@@ -58,7 +58,7 @@ def test_the_json_schema_knows_units_and_short_forms() -> None:
     assert "shown_default" not in json.dumps(schema)
 
 
-def test_every_reference_of_the_json_schema_is_there() -> None:
+def test_every_reference_of_the_json_schema_exists() -> None:
     schema = json_schema()
     wanted = set(re.findall(r'"#/\$defs/([^"]+)"', json.dumps(schema)))
     assert wanted <= set(schema["$defs"])

@@ -43,7 +43,7 @@ OWN_MISTAKES = (DATA / "own_mistakes.txt").read_text().splitlines()
 
 
 @pytest.mark.parametrize("message", OWN_MISTAKES)
-def test_a_mistake_of_the_app_is_no_others(message: str) -> None:
+def test_a_mistake_of_the_app_is_only_its_own(message: str) -> None:
     body = msgspec.json.encode({"error": {"message": message, "type": "invalid_request_error", "param": None}})
     assert failure_from_response(400, body, [], "https://p/v1").kind is FailureKind.INVALID_REQUEST
 

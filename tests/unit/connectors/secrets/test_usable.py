@@ -19,7 +19,7 @@ def test_blanks_and_line_breaks_at_the_ends_are_trimmed(value: str) -> None:
 
 
 @pytest.mark.parametrize("value", ['"sk-1"', "'sk-1'", ' "sk-1"\r\n', '" sk-1 "'])
-def test_quotes_around_it_are_no_part_of_it(value: str) -> None:
+def test_quotes_around_it_are_not_part_of_it(value: str) -> None:
     assert resolved(value) == ({"KEY": "sk-1"}, {})
 
 

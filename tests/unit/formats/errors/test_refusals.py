@@ -138,7 +138,7 @@ def test_the_words_are_no_broader_than_their_sources(message, kind):
     assert failure_from_response(400, body, [], "https://p/v1").kind == kind
 
 
-def test_a_number_is_no_code_of_two_providers():
+def test_a_number_is_not_a_code_of_two_providers():
     """1002 is MiniMax's rate limit, and Zhipu's word for a bad key."""
     body = b'{"error":{"code":"1002","message":"Authentication Token \\u975e\\u6cd5"}}'
     assert failure_from_response(401, body, [], "https://p/v1").kind == FailureKind.AUTHENTICATION

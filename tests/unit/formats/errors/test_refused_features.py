@@ -161,7 +161,7 @@ def test_a_status_that_says_something_else_says_it(status: int) -> None:
     "message",
     ["The vision backend is temporarily not available", "images: service unavailable", "tools are disabled, try again"],
 )
-def test_a_server_that_cannot_do_it_now_is_no_model_that_never_does(message: str) -> None:
+def test_a_server_that_cannot_do_it_now_is_not_a_model_that_never_does(message: str) -> None:
     found = refused(message, 500)
     assert (found.kind, found.refused) == (FailureKind.SERVER, ())
 

@@ -114,7 +114,7 @@ def test_an_answer_passes_with_its_bytes_and_its_usage() -> None:
         (b'{"error":{"message":"slow down","code":"rate_limit_exceeded"}}', FailureKind.RATE_LIMIT, "slow down"),
     ],
 )
-def test_what_is_no_answer_is_a_failure(body: bytes, kind: FailureKind, says: str) -> None:
+def test_what_is_not_an_answer_is_a_failure(body: bytes, kind: FailureKind, says: str) -> None:
     with pytest.raises(ProviderFailure, match=says) as caught:
         side().read(body, call(b"{}"), ADDRESS)
     assert caught.value.kind is kind

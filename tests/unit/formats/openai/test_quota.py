@@ -46,7 +46,7 @@ def test_deepseeks() -> None:
 
 
 @pytest.mark.parametrize("left", [None, True, "much", "nan", [], {}])
-def test_what_is_no_figure_is_none(left: Any) -> None:
+def test_what_is_not_a_figure_is_none(left: Any) -> None:
     assert read(PLAIN, {"left": left}) == QuotaStatus()
 
 
@@ -57,7 +57,7 @@ def test_what_is_not_there_is_none_and_no_zero(document: Any) -> None:
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"\xff", b"[1]", b"null"])
-def test_what_is_no_object_is_broken(body: bytes) -> None:
+def test_what_is_not_an_object_is_broken(body: bytes) -> None:
     with pytest.raises(Broken):
         read_quota(body, PLAIN)
 

@@ -48,7 +48,7 @@ def test_strange_entries_cost_themselves(before, after, key):
 
 
 @pytest.mark.parametrize("id", ["a\x1b[2Jb", "a\nb", "x" * 10_000, "", 5, None, ["a"], {"a": 1}, True])
-def test_what_is_no_name_is_left_out(id):
+def test_what_is_not_a_name_is_left_out(id):
     assert [model.id for model in read_listing(json.dumps({"data": [{"id": id}, *GOOD]}).encode())] == [
         "org/good-one",
         "gemma:7b",
@@ -70,6 +70,6 @@ def test_a_list_without_end_is_cut():
 
 
 @pytest.mark.parametrize("body", [b"<html>", b'{"data": [{"id": "a"}', b'{"data": "a"}', b"5", b"", b'{"x": []}'])
-def test_what_is_no_list_is_told(body):
+def test_what_is_not_a_list_is_reported(body):
     with pytest.raises(Broken):
         read_listing(body)

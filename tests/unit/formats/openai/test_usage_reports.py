@@ -94,7 +94,7 @@ REPORTS: list[tuple[str, dict[str, Any], tuple[int, int]]] = [
 
 
 @pytest.mark.parametrize(("said", "tokens"), [case[1:] for case in REPORTS], ids=[case[0] for case in REPORTS])
-def test_what_was_used_is_counted_wherever_it_is_told(said: dict[str, Any], tokens: tuple[int, int]) -> None:
+def test_what_was_used_is_counted_wherever_it_is_reported(said: dict[str, Any], tokens: tuple[int, int]) -> None:
     usage = report(said)
     assert usage is not None
     assert (usage.input_tokens, usage.output_tokens) == tokens

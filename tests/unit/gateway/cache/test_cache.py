@@ -85,7 +85,7 @@ async def test_so_is_what_is_asked_of_a_pool_without_a_cache():
     app.cancel()
 
 
-async def test_asked_anew_the_new_answer_takes_the_place_of_the_old():
+async def test_asked_again_the_new_answer_takes_the_place_of_the_old():
     world = World()
     await world.answered(body(b"old"))
     await world.answered(body(b"new"), lookup=ANEW)
@@ -93,7 +93,7 @@ async def test_asked_anew_the_new_answer_takes_the_place_of_the_old():
     assert world.cache.statistics()["chat"]["entries"] == 1
 
 
-async def test_an_answer_that_began_before_it_was_asked_anew_does_not_replace_the_newer():
+async def test_an_answer_that_began_before_it_was_asked_again_does_not_replace_the_newer():
     world = World()
     old, new = world.ask(), world.ask(ANEW)
     await world.settle()

@@ -45,7 +45,7 @@ async def test_the_last_to_leave_cancels_what_is_under_way():
     assert newcomer.told[0][1] == b"one"
 
 
-def test_what_nobody_takes_is_not_followed():
+def test_a_stream_that_no_app_reads_is_not_followed():
     flight = flying.SharedRequest(1, Deadline.after(time.time(), 1))
     with flight.read():
         assert flight.open_to(0)
@@ -116,7 +116,7 @@ async def test_after_two_failures_everybody_asks_for_himself():
     assert await world.hit()
 
 
-async def test_a_stream_that_breaks_off_is_an_error_for_those_who_had_of_it():
+async def test_a_stream_that_breaks_is_an_error_for_those_who_had_of_it():
     world = World()
     leader, follower, starved = world.ask(), world.ask(), world.ask(app=App(credit=0))
     await world.settle()
@@ -151,7 +151,7 @@ async def test_a_bug_after_its_app_left_is_in_the_log(caplog):
     follower.cancel()
 
 
-async def test_a_request_that_is_ended_from_outside_leaves_nobody_waiting():
+async def test_a_request_that_is_ended_from_outside_leaves_no_other_waiting():
     world = World()
     leader, follower = world.ask(), world.ask()
     await world.settle()

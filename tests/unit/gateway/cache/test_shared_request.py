@@ -124,7 +124,7 @@ async def test_the_end_of_a_stream_too_long_to_be_kept_is_not_kept_for_the_whole
     assert await world.hit() is None
 
 
-async def test_a_slow_follower_that_leaves_holds_nobody_up_any_more(monkeypatch):
+async def test_a_slow_follower_that_leaves_delays_no_other(monkeypatch):
     monkeypatch.setattr(caching, "HELD_BYTES", 100)
     world = World(max_size=40)
     leader, follower = world.ask(), world.ask(app=App(credit=0))
@@ -194,7 +194,7 @@ async def test_or_that_it_took_nothing():
     assert leader.told == [("error", "timeout", 504)]
 
 
-async def test_a_request_that_nobody_takes_hears_of_its_deadline():
+async def test_a_request_without_a_taker_ends_at_its_deadline():
     world = World()
     leader = world.ask(app=App(timeout=0.05, credit=0))
     await world.settle()

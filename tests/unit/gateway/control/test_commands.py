@@ -52,7 +52,7 @@ async def test_rotation(core):
         await core.post("/mesh/v1/rotate", pool="chat")
 
 
-async def test_a_pool_that_chooses_anew_each_time_is_not_rotated():
+async def test_a_pool_that_chooses_again_each_time_is_not_rotated():
     pool = PoolSpec("chat", CHAT, ("a.one", "b.two"), strategy="modelmesh.round-robin.v1")
     with pytest.raises(ConflictError, match="selects a model for each request"):
         await Gateway(pools=(pool,)).post("/mesh/v1/rotate", pool="chat")

@@ -110,7 +110,7 @@ async def test_a_stream_that_is_not_taken_ends_at_the_deadline(dispatcher):
     assert said == [("chunk", 0), ("error", 504, "timeout")]
 
 
-async def test_a_client_that_went_away_is_told_nothing(dispatcher):
+async def test_a_client_that_disconnected_is_told_nothing(dispatcher):
     assert await answer(dispatcher, path="/gone") == []
 
 
@@ -125,12 +125,12 @@ async def test_operators_commands(dispatcher):
     assert done == {"body": {"a": 1}, "query": {}, "rest": ""}
 
 
-def test_nobody_unknown_is_an_operator():
+def test_an_unknown_caller_is_not_an_operator():
     assert not is_owner(Peer())
     assert is_owner(ROOT)
 
 
-async def test_who_is_an_administrator_can_be_told(dispatcher):
+async def test_describe_says_who_is_an_administrator(dispatcher):
     dispatcher.is_admin = lambda caller: caller == OTHER
     assert (await answer(dispatcher, "POST", "/admin", caller=OTHER))[0][0] == "respond"
     assert await answer(dispatcher, "POST", "/admin", caller=ROOT) == [("error", 403, "access_denied")]
@@ -170,7 +170,7 @@ async def test_cancel_is_idempotent_and_harmless_when_done():
 
 
 @pytest.mark.parametrize("query", ["", "?", "?api-version=2024-10-21", "?a=1&b=%2F?", "?" + "x" * 3000])
-async def test_a_query_is_no_part_of_any_path(dispatcher, query):
+async def test_a_query_is_not_part_of_any_path(dispatcher, query):
     assert await answer(dispatcher, "POST", f"/v1/infer{query}", b"{}") == [("respond", "inferred")]
     assert (await answer(dispatcher, "GET", f"/a{query}"))[0][0] == "respond"
     assert (await answer(dispatcher, "GET", f"/v1/infer{query}"))[0][1:] == (405, "method_not_allowed")
@@ -206,7 +206,7 @@ async def test_a_path_that_is_unknown_names_those_that_are_known(dispatcher, pat
         ({}, b"{}", 200),
     ],
 )
-async def test_a_body_that_is_no_json_is_told_as_that(dispatcher, path, headers, body, status):
+async def test_a_body_that_is_not_json_is_reported_as_such(dispatcher, path, headers, body, status):
     exchange = Recorded("POST" if path == "/v1/infer" else "GET", path, body)
     exchange.headers = headers
     await dispatcher.run(exchange)

@@ -50,7 +50,7 @@ async def test_why_more_is_reserved_than_the_prompt_has():
     assert because["out"] == "the request's limit of 10"
 
 
-async def test_who_is_asked_last_and_why_and_where_nobody_is_left():
+async def test_remarks_say_which_model_is_asked_last_and_why():
     core = Gateway(models=(model("a.one"), model("b.two")), pools=(PoolSpec("chat", CHAT, TWO),))
     core.runtime.state.model("a.one").refused["tool_calling"] = clock.now()
     explained = await core.explain(tools=[{"type": "function", "function": {"name": "f"}}])
@@ -124,7 +124,7 @@ async def test_it_falls_back_on_pools_that_the_app_may_use():
     assert (await core.explain(VIM))["fallbacks"][0] == {"pool": "secret", "chosen": "b.two"}
 
 
-async def test_nobody_at_all():
+async def test_no_model_at_all():
     core = Gateway()
     for id in TWO:
         core.runtime.state.model(id).deactivated = "broken"

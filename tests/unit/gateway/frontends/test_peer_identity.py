@@ -30,7 +30,7 @@ def test_the_peer_address_of_libzmq():
 
 
 @given(st.text(max_size=40))
-def test_anything_else_is_nobody_or_somebody_unknown(address):
+def test_any_other_address_is_an_unknown_caller(address):
     caller = identify(address)
     if address == OURSELVES_ADDRESS:
         assert caller.pid == os.getpid()

@@ -133,7 +133,7 @@ def test_a_request_is_served_whenever_a_member_could(
 @pytest.mark.parametrize("apps", [1, 4, 64])
 @pytest.mark.parametrize("kind", _FREE)
 @pytest.mark.parametrize("lasts", [0.3, 1.0, 3.0, 7.0, 15.0, 25.0])
-def test_nobody_waits_longer_than_the_outage_and_the_steps(kind: FailureKind, lasts: float, apps: int) -> None:
+def test_no_request_waits_longer_than_the_outage_and_the_steps(kind: FailureKind, lasts: float, apps: int) -> None:
     member = Member(0.1, (Outage(1.0, lasts, kind),))
 
     async def load() -> World:
@@ -177,7 +177,7 @@ def test_where_a_limit_leaves_no_room_for_a_test_the_others_wait_for_it(
     assert max(asked.ended or 0.0 for asked in world.asked) <= lasts + STEPS + apps * takes
 
 
-def test_who_stood_behind_others_is_told_what_all_of_them_waited_for() -> None:
+def test_a_request_behind_others_learns_what_all_of_them_waited_for() -> None:
     async def load() -> World:
         world = World({"p": Acting("p", Member(0.1, ()).acts, 0.1)}, rate=RateSpec(rpm=2))
         await asyncio.gather(*(world.ask() for _ in range(6)))
@@ -190,7 +190,7 @@ def test_who_stood_behind_others_is_told_what_all_of_them_waited_for() -> None:
         assert 29 < error.retry_after <= 31
 
 
-def test_who_waits_is_woken_by_the_others_success_not_by_its_own_back_off() -> None:
+def test_another_requests_success_wakes_a_waiting_request() -> None:
     member = Member(0.1, (Outage(0.0, 6.0, FailureKind.BAD_ANSWER),))
 
     async def load() -> World:
@@ -203,7 +203,7 @@ def test_who_waits_is_woken_by_the_others_success_not_by_its_own_back_off() -> N
     assert max(asked.at + (asked.ended or 0.0) for asked in world.asked) <= 6.0 + STEPS + 1.0
 
 
-def test_who_waits_is_woken_by_a_probe_that_is_answered() -> None:
+def test_an_answered_probe_wakes_a_waiting_request() -> None:
     member = Member(0.1, (Outage(0.0, 6.3, FailureKind.SERVER),))
 
     async def load() -> tuple[World, bool]:

@@ -109,7 +109,7 @@ def test_nor_one_after_another_by_any_pattern(name: str, pattern: list[bool], re
 
 @pytest.mark.parametrize("name", KEYS)
 @pytest.mark.parametrize("at_once", [1, 16])
-def test_who_always_refuses_is_asked_once_a_request_and_by_one_at_a_time(name: str, at_once: int) -> None:
+def test_a_model_that_always_refuses_is_asked_once_a_request(name: str, at_once: int) -> None:
     world = by_the_mesh(lambda at, number: refused(name), at_once, 12)
     provider = world.providers["p0"]
     assert len(provider.asked) <= len(world.asked)
@@ -123,7 +123,7 @@ def test_who_always_refuses_is_asked_once_a_request_and_by_one_at_a_time(name: s
 
 
 @pytest.mark.parametrize("name", KEYS)
-def test_who_begins_to_refuse_is_soon_asked_once_a_request(name: str) -> None:
+def test_a_model_that_begins_to_refuse_is_soon_asked_once_a_request(name: str) -> None:
     world = by_the_mesh(lambda at, number: refused(name) if number > 5 else None, 1, 20)
     assert [asked.served for asked in world.asked] == [True] * 5 + [False] * 15
     assert len(world.providers["p0"].asked) <= 20 + 3
@@ -144,7 +144,7 @@ def test_a_quota_that_is_used_up_is_asked_for_a_few_times_and_after_a_minute_onc
 
 
 @pytest.mark.parametrize("name", PASSING)
-def test_who_asks_for_hours_is_tested_by_one_at_a_time_and_served_when_it_is_back(name: str) -> None:
+def test_a_pause_of_hours_is_tested_by_one_request_at_a_time(name: str) -> None:
     world = by_the_mesh(lambda at, number: refused(name) if number > 8 and at < 12.0 else None, 8, 3)
     assert all(asked.served for asked in world.asked)
     assert max(asked.at + (asked.ended or 0.0) for asked in world.asked) < 18.0
@@ -170,7 +170,7 @@ def test_of_two_that_are_out_the_first_that_is_well_answers(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [each for each in REFUSALS if each not in ("404 path", "501")])
-def test_who_refuses_is_left_in_peace_while_another_answers(name: str) -> None:
+def test_a_refusing_model_is_not_asked_while_another_answers(name: str) -> None:
     async def work() -> World:
         refusing = Acting("a", lambda at, number: refused(name), 0.1)
         world = World({"a": refusing, "b": Acting("b", lambda at, number: None, 0.1)})

@@ -157,7 +157,7 @@ async def test_what_an_attempt_used_is_not_counted_for_the_next() -> None:
 
 
 @pytest.mark.parametrize("on_failure", ["terminate", "continue"])
-async def test_a_connectors_bug_after_content_never_begins_the_stream_anew(
+async def test_a_connectors_bug_after_content_never_begins_the_stream_again(
     on_failure: Literal["terminate", "continue"], caplog: pytest.LogCaptureFixture
 ) -> None:
     told: list[Any] = []
@@ -177,7 +177,7 @@ async def test_a_connectors_bug_after_content_never_begins_the_stream_anew(
     assert made.outcomes[0].status == 200
 
 
-async def test_an_app_in_a_hurry_costs_nobody_a_model() -> None:
+async def test_an_app_with_a_short_deadline_takes_no_model_out() -> None:
     told: list[Any] = []
     slow = ProviderFailure(FailureKind.TIMEOUT, "no answer")
     made = gateway(told, [slow, slow, slow])
@@ -236,7 +236,7 @@ class Gated(Scripted):
         return ProviderAnswer(b'{"choices":[{"message":{"content":"x"}}]}', Usage(10, 50))
 
 
-async def test_who_answers_too_late_in_a_race_is_settled_as_it_reports() -> None:
+async def test_the_loser_of_a_race_is_settled_as_it_reports() -> None:
     told: list[Any] = []
     gate = asyncio.Event()
     asked: list[str] = []
@@ -274,7 +274,7 @@ async def test_reports_that_keep_up_are_taken_as_they_are() -> None:
     assert [what[1:3] for what in told if what[0] == "settle"] == [(8, 2)]
 
 
-async def test_a_stream_that_its_own_deadline_ends_costs_nobody_a_model(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_stream_that_its_own_deadline_ends_takes_no_model_out(monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[Any] = []
     for _ in range(3):
         app = Recording(told, stream=True, timeout=60.0)

@@ -107,7 +107,7 @@ async def test_long_bodies_are_counted_in_a_thread_and_as_much() -> None:
     assert counted.tokens == counted.counts["o200k_base"]
 
 
-async def test_the_loop_goes_on_while_a_long_body_is_counted() -> None:
+async def test_the_loop_continues_while_a_long_body_is_counted() -> None:
     of = body("word " * 400_000)
     count_text("o200k_base", "loaded")
     turns = 0

@@ -31,7 +31,7 @@ async def test_details_add_what_a_list_does_not_say() -> None:
     assert "ZeroDivisionError" in (await made.listed()).error
 
 
-async def test_who_does_not_describe_its_models_in_time_has_listed_them() -> None:
+async def test_a_provider_that_describes_no_models_in_time_has_listed_them() -> None:
     made = Probed()
     made.provider.listed = [ModelListing(str(number)) for number in range(20)]
     made.provider.details = {str(number): "silence" for number in range(20)}
@@ -39,7 +39,7 @@ async def test_who_does_not_describe_its_models_in_time_has_listed_them() -> Non
 
 
 @pytest.mark.parametrize("failed", [SERVER, TimeoutError(), ZeroDivisionError()])
-async def test_a_list_that_does_not_come_is_told(failed: Any) -> None:
+async def test_a_list_that_does_not_come_is_reported(failed: Any) -> None:
     made = Probed()
     made.provider.listed = failed
     found = await made.listed()
@@ -66,7 +66,7 @@ async def test_a_model_that_its_provider_lists_no_longer_is_set_aside_until_it_d
     ]
 
 
-async def test_only_if_it_is_to_be() -> None:
+async def test_an_unlisted_model_stays_with_notify() -> None:
     made = Probed(model("a"), model("b"), config={"discovery": {"sync": {"on_deprecated_model": "notify"}}})
     made.router.model_lists.compare("p", {"a", "b"})
     made.router.model_lists.compare("p", {"b"})

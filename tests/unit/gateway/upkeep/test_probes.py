@@ -24,7 +24,7 @@ LIST = messages.Probe("p", "models", 5.0, 1)
 TOKEN = messages.Probe("p", "completion", 5.0, 1)
 
 
-async def test_a_start_finds_out_who_does_not_answer() -> None:
+async def test_a_start_finds_models_that_do_not_answer() -> None:
     made = Probed(model("a"), model("b"))
     made.provider.answer = ProviderFailure(FailureKind.TIMEOUT, "no answer")
     await made.probe_models(models=("p.b",))

@@ -48,7 +48,7 @@ def rejected(kind: FailureKind, status: int, body: bytes = b"", *more: str) -> e
     return gave_up(plan.next(made.now))
 
 
-def test_a_wrong_request_gets_its_providers_own_error_and_nobody_else_is_asked() -> None:
+def test_a_wrong_request_gets_its_providers_own_error_and_no_other_model_is_asked() -> None:
     made = mesh("p.a", "q.b", deactivation=AT_ONCE)
     plan = made.plan()
     own = {"message": "temperature is too high", "type": "bad", "code": "out_of_range", "param": "temperature"}
@@ -159,7 +159,7 @@ def test_when_the_only_models_quota_is_used_up_it_is_told_when_there_is_some_aga
     assert error.retry_after == tonight - NOW
 
 
-def test_the_number_of_attempts_is_told() -> None:
+def test_the_number_of_attempts_is_reported() -> None:
     made = mesh("p.a")
     plan = made.plan()
     walk(made, plan, SERVER, SERVER)
@@ -185,14 +185,14 @@ def test_when_all_have_failed_each_attempt_is_told_and_when_to_come_back() -> No
     assert error.retry_after == 1.0, "they may be tested now"
 
 
-def test_who_asked_to_be_left_alone_is_left_alone_also_by_the_app() -> None:
+def test_the_error_tells_the_app_the_pause_that_was_asked_for() -> None:
     made = mesh("p.a", "q.b", retry=ONCE)
     plan = made.plan()
     walk(made, plan, LIMITED, failure(FailureKind.RATE_LIMIT, retry_after=20.0))
     assert gave_up(plan.next(made.now)).retry_after == 20.0
 
 
-def test_nobody_says_when_to_come_back_where_nobody_knows() -> None:
+def test_no_retry_after_where_the_time_is_unknown() -> None:
     made = mesh("p.a", "q.b", retry=ONCE)
     plan = made.plan()
     walk(made, plan, SERVER, SERVER)
@@ -222,7 +222,7 @@ def test_what_no_model_of_the_mesh_can_do_names_none() -> None:
     assert error.could == []
 
 
-def test_when_nobody_is_up_it_is_a_503_with_each_reason_and_the_soonest_recovery() -> None:
+def test_when_no_model_is_up_it_is_a_503_with_each_reason_and_the_soonest_recovery() -> None:
     made = mesh("p.a", "q.b", model("r.c", features=NO_FEATURES))
     made.state.model("p.a").deactivated = "too dear"
     made.state.provider("q").availability = Availability(standby=True, until=NOW + 42, why=resting("it is gone"))
@@ -310,7 +310,7 @@ def test_a_model_that_was_away_when_it_was_chosen_is() -> None:
     assert plan.start(step, NOW + step.wait)
 
 
-def test_a_model_that_answers_nobody_by_their_deadlines_is_left() -> None:
+def test_a_model_that_answers_no_request_by_its_deadline_is_set_aside() -> None:
     made = mesh("p.a", "q.b")
     asked = []
     for number in range(5):

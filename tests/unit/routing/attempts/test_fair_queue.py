@@ -50,7 +50,7 @@ def it() -> Counterpart:
     return Counterpart()
 
 
-def test_an_empty_queue_serves_nobody(it):
+def test_an_empty_queue_serves_no_request(it):
     assert it.serve() == ""
     assert len(it.queue) == 0
     assert it.queue.waiting() == {}
@@ -94,7 +94,7 @@ def test_shares_are_by_weight(it):
     assert abs(counts["a"] - 100) <= 1
 
 
-def test_a_weight_of_nothing_is_served_when_nobody_else_waits(it):
+def test_an_app_of_weight_0_is_served_when_no_other_waits(it):
     it.add("a", weight=0.0)
     it.add("a", weight=0.0)
     for _ in range(50):
@@ -121,7 +121,7 @@ def test_leaving_and_coming_back_forgives_nothing(it):
     assert it.serve(5) == "aaaab"
 
 
-def test_a_debt_is_over_when_the_others_have_caught_up_or_nobody_waits(it):
+def test_a_debt_is_over_when_the_others_have_caught_up_or_no_app_waits(it):
     it.add("a")
     it.add("b")
     assert it.serve(1) == "a"
@@ -146,7 +146,7 @@ def test_debts_are_bounded(it, monkeypatch):
     assert set(it.queue.debts) <= {f"c{number}" for number in range(10)} | {"b"}
 
 
-def test_who_cannot_go_is_passed_over_and_tried_once(it):
+def test_a_waiter_that_cannot_continue_is_tried_once(it):
     for name in "12":
         it.add("a", "full", name=name)
         it.add("a", "open", name=name.replace("1", "3").replace("2", "4"))
@@ -168,7 +168,7 @@ def test_a_serve_costs_an_attempt_for_each_app_and_place(it):
     assert len(it.tried) == 30
 
 
-def test_who_gave_up_is_gone_and_may_go_twice(it):
+def test_a_waiter_may_be_removed_twice(it):
     first, second = it.add("a", name="1"), it.add("a", name="2")
     it.queue.remove(first)
     it.queue.remove(first)
@@ -178,7 +178,7 @@ def test_who_gave_up_is_gone_and_may_go_twice(it):
     assert len(it.queue) == 0
 
 
-def test_who_is_added_twice_waits_once(it):
+def test_a_waiter_that_is_added_twice_waits_once(it):
     waiter = it.add("a")
     it.queue.add(waiter)
     assert len(it.queue) == 1
@@ -242,7 +242,7 @@ def test_attempts_that_always_ask_for_another_round_and_get_nowhere_come_to_an_e
     assert tries == [0, 0]
 
 
-def test_whoever_raises_leaves_and_the_others_go_on(it):
+def test_a_waiter_that_raises_leaves_and_the_others_continue(it):
     def broken() -> bool:
         raise RuntimeError("broken")
 
@@ -267,7 +267,7 @@ STEPS = st.lists(
 
 
 @given(STEPS)
-def test_nobody_is_lost_or_served_twice(steps):
+def test_no_request_is_lost_or_served_twice(steps):
     it = Counterpart()
     waiting: dict[str, Waiter] = {}
     for number, step in enumerate(steps):

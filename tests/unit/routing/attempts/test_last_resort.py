@@ -123,7 +123,7 @@ def test_a_429_is_asked_again_whatever_it_says_but_not_for_ever() -> None:
     assert asked == [LAST_REFUSALS, LAST_REFUSALS, 1]
 
 
-def test_who_waits_for_the_outcome_of_a_test_hears_of_it_once_it_is_known() -> None:
+def test_a_request_that_waits_for_a_test_gets_its_outcome_at_once() -> None:
     made = mesh("p.a")
     walk(made, made.plan(), failure(FailureKind.AUTHENTICATION, message="no such key"))
     testing, waiting = made.plan(), made.plan()

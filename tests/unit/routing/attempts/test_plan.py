@@ -113,7 +113,7 @@ def test_what_one_request_was_told_holds_for_the_others() -> None:
     assert made.ask() == "p.a"
 
 
-def test_where_nobody_else_is_the_others_wait_where_all_wait() -> None:
+def test_without_another_model_the_others_wait_where_all_wait() -> None:
     made = mesh("p.a")
     walk(made, made.plan(), LIMITED)
     step = made.plan().next(made.now)
@@ -167,7 +167,7 @@ def test_the_single_model_that_its_own_failure_put_on_standby_is_tried_again_by_
     assert made.ask() == "p.a"
 
 
-def test_a_retrys_failure_is_no_relapse() -> None:
+def test_a_retrys_failure_is_not_a_relapse() -> None:
     made = mesh("p.a", deactivation=AT_ONCE)
     walk(made, made.plan(), SERVER, SERVER)
     assert made.member("p.a").until == NOW + 60
@@ -182,7 +182,7 @@ def test_a_retry_does_not_push_into_another_requests_probation() -> None:
     assert waits(waiting.next(made.now)).until == made.now + recovery.LONGEST_TEST, "for how that ends, at most"
 
 
-def test_a_model_that_an_operator_takes_out_meanwhile_is_not_tried_again() -> None:
+def test_a_model_that_an_operator_takes_out_is_not_tried_again() -> None:
     made = mesh("p.a")
     plan = made.plan()
     walk(made, plan, SERVER)
@@ -314,7 +314,7 @@ def test_a_pools_own_deadline_shortens_the_requests_and_never_lengthens_it() -> 
     assert made.plan(timeout=1.0).deadline == NOW + 1
 
 
-def test_a_cancelled_request_blames_nobody_and_goes_nowhere_else() -> None:
+def test_a_cancelled_request_blames_no_model_and_goes_nowhere_else() -> None:
     made = mesh("p.a", "q.b", deactivation=AT_ONCE)
     plan = made.plan()
     tried(plan.next(NOW))
@@ -325,7 +325,7 @@ def test_a_cancelled_request_blames_nobody_and_goes_nowhere_else() -> None:
     assert isinstance(gave_up(plan.next(NOW)), errors.RequestCancelledError)
 
 
-def test_an_app_in_a_hurry_blames_nobody() -> None:
+def test_an_app_with_a_short_deadline_blames_no_model() -> None:
     made = mesh("p.a", "q.b", deactivation=AT_ONCE)
     plan = made.plan()
     tried(plan.next(NOW))

@@ -57,7 +57,7 @@ def test_an_answer_in_one_piece_that_was_cut_costs_what_was_reserved(kind: Failu
     assert used(failure(FailureKind.BAD_ANSWER), NEEDS, MODEL, Received()) == Usage(50, 0), "it is whole, and no answer"
 
 
-def test_thinking_that_nobody_hears_costs_what_was_reserved() -> None:
+def test_hidden_reasoning_costs_what_was_reserved() -> None:
     thinker, needs = model("p.m", thinks_unheard=True), replace(NEEDS, stream=True)
     assert used(CUT, needs, thinker, Received(size=20)) == Usage(50, 1000)
     assert used(None, needs, thinker, Received(), ended=False) == Usage(50, 1000), "the app disconnected"
@@ -102,7 +102,7 @@ def test_what_embeddings_report_of_an_answer_counts_for_nothing() -> None:
     assert read(Usage(900, 50), needs, LIMITED, Received()).usage == Usage(900, 0)
 
 
-def test_a_limit_that_nobody_set_cannot_be_exceeded() -> None:
+def test_a_limit_that_is_not_set_cannot_be_exceeded() -> None:
     unlimited = replace(PROMPT, max_output=None)
     assert read(Usage(900, 50_000), unlimited, MODEL, TEXT).usage.output_tokens == 50_000
     assert read(Usage(900, 50_000), PROMPT, MODEL, TEXT).usage.output_tokens == 1500

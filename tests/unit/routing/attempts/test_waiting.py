@@ -51,7 +51,7 @@ def test_of_a_model_that_is_being_tested_the_test_tells() -> None:
     assert waits(made.plan(), made.now).until is None
 
 
-def test_of_a_model_that_somebody_switched_off_nothing_is_expected() -> None:
+def test_nothing_is_expected_of_a_model_that_is_switched_off() -> None:
     made = crowded("q.b")
     made.state.model("q.b").deactivated = "by hand"
     assert waits(made.plan(), made.now).until is None
@@ -81,7 +81,7 @@ def test_a_request_asks_once_more_for_each_further_key_and_no_more(
 
 
 @pytest.mark.parametrize("meanwhile", ["maintenance", "by hand"])
-def test_who_backs_off_does_not_ask_a_model_that_must_not_be_asked_any_more(meanwhile: str) -> None:
+def test_a_back_off_does_not_end_at_a_model_that_was_set_aside(meanwhile: str) -> None:
     made = mesh("p.a", deactivation=DeactivationPolicy(maintenance="@hourly 10m"), retry=RetryPolicy(3))
     made.now = 1_000_799.9 if meanwhile == "maintenance" else made.now
     plan = made.plan()
@@ -109,7 +109,7 @@ def test_requests_for_which_the_same_models_are_possible_stand_in_one_line() -> 
     assert len(lines(mesh("p.a", "q.b"), CHAT_NEEDS, tools, stream)) == 1
 
 
-def test_who_has_given_a_model_up_keeps_nobody_from_it() -> None:
+def test_a_request_that_gave_a_model_up_does_not_block_others() -> None:
     made = mesh("p.a", "q.b", retry=RetryPolicy(1))
     before, plan = made.plan(), made.plan()
     plan.next(made.now)
@@ -154,7 +154,7 @@ def test_it_waits_no_longer_than_until_refused_keys_have_rested() -> None:
     assert waits(made.plan(), made.now).until == made.now + 5.0
 
 
-def test_who_waits_for_a_test_goes_on_when_another_model_is_back_before() -> None:
+def test_a_request_that_waits_for_a_test_continues_when_another_model_is_back() -> None:
     """p.a is to be left alone for longer than q.b, whose quota nobody asks for before its time, has to rest."""
     made = mesh("p.a", "q.b", retry=RetryPolicy(1), deactivation=DeactivationPolicy(100))
     rest = RecoveryPolicy(20.0)
@@ -166,7 +166,7 @@ def test_who_waits_for_a_test_goes_on_when_another_model_is_back_before() -> Non
     assert tried(plan.next(made.now)).model.id == "q.b"
 
 
-def test_who_waits_for_room_that_is_far_tests_what_was_told_to_be_left_alone_when_that_may_be() -> None:
+def test_a_request_that_waits_for_distant_room_tests_a_paused_model() -> None:
     """Room at p.a is half a minute away, and q.b, told to be left alone for longer than that, may be tested before."""
     made = mesh(
         "p.a",

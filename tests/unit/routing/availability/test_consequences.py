@@ -42,7 +42,7 @@ def test_consecutive_failures_put_a_model_on_standby_in_its_pool() -> None:
     assert not made.state.model("p.a").availability.standby, "other pools have rules of their own"
 
 
-def test_a_success_between_starts_the_count_anew() -> None:
+def test_a_success_between_starts_the_count_again() -> None:
     made = mesh("p.a")
     for _ in range(10):
         fail(made, "p.a", failure(FailureKind.TIMEOUT))
@@ -72,7 +72,7 @@ def overdue(made: Mesh, after: float, duration: float = consequences.PATIENCE) -
     return consequences.record_overdue(made.state, made.pool, made.table.models["p.a"], duration, NOW + after)
 
 
-def test_a_model_that_answers_nobody_by_their_deadlines_is_left() -> None:
+def test_a_model_that_answers_no_request_by_its_deadline_is_set_aside() -> None:
     made = mesh("p.a")
     assert overdue(made, -20) == overdue(made, -10) == []
     (change,) = overdue(made, 0)
@@ -91,7 +91,7 @@ def test_requests_whose_deadlines_pass_together_are_one_failure() -> None:
     assert change.reason.startswith("3 requests in a row")
 
 
-def test_apps_in_a_hurry_cost_nobody_a_model_nor_does_one_that_answers_others() -> None:
+def test_apps_with_a_short_deadline_take_no_model_out_nor_does_one_that_answers_others() -> None:
     made = mesh("p.a")
     for number in range(10):
         assert overdue(made, 10 * number, consequences.PATIENCE - 1) == []
@@ -250,7 +250,7 @@ def test_one_failing_model_leaves_its_provider_alone_and_a_second_does_not() -> 
     assert changes[0].reason == "2 of its models fail: it failed"
 
 
-def test_5xx_with_a_success_between_are_no_outage() -> None:
+def test_5xx_with_a_success_between_are_not_an_outage() -> None:
     made = mesh("p.a", "p.b")
     fail(made, "p.a", SERVER)
     succeed(made, "p.b")

@@ -94,7 +94,7 @@ def test_without_a_window_it_rests_for_the_cooldown_which_does_not_grow() -> Non
         assert made.decide() == "p.a"
 
 
-def test_the_stint_begins_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_stint_begins_again(monkeypatch: pytest.MonkeyPatch) -> None:
     made, begun = mesh("p.a"), []
     monkeypatch.setattr(made.state.accounts, "begin_stint", lambda *member: begun.append(member))
     spend_all(made, rule("stint"), resets_at=None)
@@ -138,7 +138,7 @@ def test_a_provider_waits_for_an_operator_only_if_all_its_pools_do() -> None:
     assert spend_all(pools(), quota())[0].until == TOMORROW
 
 
-def test_what_is_no_exhaustion_sets_nobody_aside() -> None:
+def test_a_warning_or_a_budget_sets_no_model_aside() -> None:
     made = mesh("p.a")
     warning = Alert(EventType.LIMIT_ALERT, rule(), 8, 0, TOMORROW)
     assert used_up.record_used_up(made.state, made.table, warning, NOW) == []
@@ -246,7 +246,7 @@ def test_two_models_without_quota_are_the_whole_account() -> None:
     assert made.decide() == "q.c"
 
 
-def test_a_late_answer_is_no_proof_of_quota_and_one_after_the_reset_is() -> None:
+def test_a_late_answer_is_not_proof_of_quota_and_one_after_the_reset_is() -> None:
     made = mesh("p.a", providers=[ProviderSpec("p", "x", quota_reset="daily")])
     exhausted(made)
     spec, provider = made.table.models["p.a"], made.table.providers["p"]
@@ -294,7 +294,7 @@ def test_or_until_its_quota_resets() -> None:
     assert recovery.wake(made.state, made.now)[0].available
 
 
-def test_quota_that_is_left_brings_back_nobody_who_rests_for_something_else() -> None:
+def test_quota_that_is_left_brings_back_no_model_set_aside_for_another_cause() -> None:
     made = mesh("p.a")
     probes.record_health(made.state, "p", False, "refused", NOW)
     assert said(made, QuotaStatus(remaining=5.0)) == []
@@ -302,7 +302,7 @@ def test_quota_that_is_left_brings_back_nobody_who_rests_for_something_else() ->
     assert made.decide() is None
 
 
-def test_the_failures_of_those_who_were_under_way_are_no_news() -> None:
+def test_the_failures_of_those_who_were_under_way_are_not_news() -> None:
     made = mesh("p.a")
     exhausted(made)
     assert exhausted(made, now=NOW + 1) == []

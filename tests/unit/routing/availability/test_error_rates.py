@@ -38,7 +38,7 @@ def test_a_model_that_fails_too_often_is_set_aside_though_it_answers_in_between(
     assert made.state.member("chat", "p.a").outcomes.rate(NOW).requests == 0, "what is over counts no more"
 
 
-def test_one_failure_of_few_requests_is_no_rate() -> None:
+def test_one_failure_of_few_requests_is_not_a_rate() -> None:
     made = mesh("p.a", deactivation=HALF)
     assert not any(fail(made) for _ in range(LEAST_SAMPLES - 1))
     assert len(fail(made)) == 1

@@ -69,7 +69,7 @@ def test_a_relapse_soon_after_recovery_doubles_and_staying_well_forgets() -> Non
     assert availability.until == NOW + 181 + 901 + 60
 
 
-def test_the_failures_of_those_who_were_under_way_are_no_relapses() -> None:
+def test_the_failures_of_those_who_were_under_way_are_not_relapses() -> None:
     availability = Availability()
     assert down(availability, NOW)
     assert [down(availability, NOW + 1) for _ in range(61)] == [False] * 61
@@ -77,7 +77,7 @@ def test_the_failures_of_those_who_were_under_way_are_no_relapses() -> None:
     assert availability.relapses == 1
 
 
-def test_a_late_failure_is_no_relapse_of_a_model_that_another_request_tests() -> None:
+def test_a_late_failure_is_not_a_relapse_of_a_model_that_another_request_tests() -> None:
     availability, tester = Availability(), object()
     down(availability, NOW)
     recovery.begin_probation(availability, tester)
@@ -170,7 +170,7 @@ def test_a_cooldown_that_is_longer_than_the_longest_is_kept() -> None:
         now = availability.until
 
 
-def test_who_rests_by_the_calendar_is_tested_by_nobody() -> None:
+def test_a_model_set_aside_by_the_calendar_is_not_tested() -> None:
     availability = Availability()
     assert recovery.stand_by_until(availability, USED_UP, NOW + 60, NOW)
     recovery.begin_probation(availability, object())
@@ -188,7 +188,7 @@ def test_a_failure_after_the_rest_is_over_is_a_first_failure() -> None:
     assert recovery.status(availability, NOW + 120) == PROBATION
 
 
-def test_waking_looks_at_nobody_before_the_first_is_due() -> None:
+def test_waking_looks_at_no_model_before_the_first_is_due() -> None:
     state = MeshState()
     for id, until in (("a", NOW + 60), ("b", NOW + 90)):
         recovery.stand_by_until(state.model(id).availability, USED_UP, until, NOW)

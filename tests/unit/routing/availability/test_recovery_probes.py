@@ -49,7 +49,7 @@ def test_at_the_start_all_and_later_those_that_rest_because_they_failed() -> Non
     assert wanted(made) == ["p.b", "q.c"]
 
 
-def test_nobody_who_was_switched_off_or_waits_for_somebody_else() -> None:
+def test_no_model_that_is_switched_off_or_held_is_tested() -> None:
     made = mesh("p.a", "p.b", "p.c", "q.d", providers=[ProviderSpec("q", "x", disabled="no key")])
     made.state.model("p.a").deactivated = "by hand"
     recovery.stand_by_indefinitely(made.member("p.b"), HELD, NOW)
@@ -58,7 +58,7 @@ def test_nobody_who_was_switched_off_or_waits_for_somebody_else() -> None:
     assert wanted(made, resting=False) == []
 
 
-def test_nobody_who_waits_for_the_calendar_before_its_time() -> None:
+def test_no_model_that_waits_for_the_calendar_is_tested_early() -> None:
     made = mesh("p.a", "p.b")
     recovery.stand_by_until(made.member("p.a"), USED_UP, NOW + 60, NOW)
     down(made.state.model("p.b").availability, FailureKind.QUOTA)
@@ -108,7 +108,7 @@ def test_what_is_set_aside_by_a_rule_of_its_own_is_not_blamed_twice() -> None:
     assert [change.scope for change in probe(gone, failure(FailureKind.MODEL_NOT_FOUND))] == ["model"]
 
 
-def test_a_failure_that_does_not_count_sets_nobody_aside() -> None:
+def test_a_failure_that_does_not_count_sets_no_model_aside() -> None:
     assert probe(mesh("p.a"), failure(FailureKind.SERVER, 498)) == []
 
 

@@ -76,7 +76,7 @@ def test_relapses_survive_while_it_is_well() -> None:
     assert saved.load_availability(stored(saved.dump_availability(availability)), NOW).relapses == 2
 
 
-def test_nobody_tests_after_a_restart() -> None:
+def test_no_request_is_a_tester_after_a_restart() -> None:
     availability = Availability(standby=True, until=NOW, tester=object())
     assert saved.load_availability(stored(saved.dump_availability(availability)), NOW).tester is None
 
@@ -115,7 +115,7 @@ def test_a_provider_survives() -> None:
     assert saved.load_provider({}, NOW).auth_valid
 
 
-def test_after_the_routers_own_restart_nothing_is_in_flight_and_nobody_tests() -> None:
+def test_after_the_routers_restart_nothing_is_in_flight_or_tested() -> None:
     state = MeshState()
     state.model("m").in_flight = state.provider("p").in_flight = 3
     known = list(states.availabilities(state, "chat", "m", "p"))

@@ -34,7 +34,7 @@ def test_what_is_older_than_the_window_is_forgotten() -> None:
     assert window.rate(NOW + 60.1) == (0, 0)
 
 
-def test_another_window_or_a_clock_set_back_starts_anew() -> None:
+def test_another_window_or_a_clock_set_back_starts_again() -> None:
     window = filled(False, now=NOW + HOUR)
     assert window.rate(NOW) == (0, 0)
     window.add(True, NOW, 60.0)

@@ -51,7 +51,7 @@ def test_what_is_reserved_is_not_given_away_again() -> None:
     assert mesh_.row()["reserved"] == DOLLAR // 5
 
 
-def test_a_settlement_counts_once_and_one_that_never_left_is_no_request() -> None:
+def test_a_settlement_counts_once_and_one_that_never_left_is_not_a_request() -> None:
     mesh_ = mesh(quota(10))
     reservation = mesh_.reserve()
     for _ in range(2):
@@ -67,7 +67,7 @@ def test_a_reservation_says_what_the_journal_writes_down() -> None:
     assert reservation.estimate == (60, 40, DOLLAR // 10)
 
 
-def test_no_app_and_no_pool_are_no_scopes() -> None:
+def test_no_app_and_no_pool_are_not_scopes() -> None:
     mesh_ = mesh()
     mesh_.app = mesh_.pool = ""
     mesh_.spend()

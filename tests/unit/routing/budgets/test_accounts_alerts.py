@@ -53,7 +53,7 @@ def test_a_request_that_could_never_fit_says_nothing_of_the_limit_and_one_of_a_l
     assert mesh_.alerts() == [("budget_exceeded", "provider")]
 
 
-def test_a_free_model_alerts_nobody_of_a_limit_of_nothing() -> None:
+def test_a_free_model_raises_no_alert_of_a_limit_of_0() -> None:
     mesh_ = mesh(budget(0, name="local"))
     mesh_.spend(FREE, cost=0)
     assert mesh_.alerts() == []

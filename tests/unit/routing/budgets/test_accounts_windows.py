@@ -10,7 +10,7 @@ from meshd.spend.ledger import OTHERS
 from tests.support.routing.account_builders import DAY, DOLLAR, MIDNIGHT, NOW, Mesh, budget, configure, mesh, quota
 
 
-def test_days_and_months_begin_anew() -> None:
+def test_days_and_months_begin_again() -> None:
     mesh_ = mesh(budget(DOLLAR // 10), budget(DOLLAR // 5, window="month"))
     mesh_.spend()
     assert mesh_.refused().allowance.window == "day"
@@ -106,7 +106,7 @@ def test_a_stint_ends_when_the_member_comes_back() -> None:
     assert mesh_.refused().spent == 2
 
 
-def test_a_stint_that_nobody_limits_may_end_before_and_after_the_first_request() -> None:
+def test_a_stint_without_a_limit_may_end_before_and_after_the_first_request() -> None:
     accounts = Accounts()
     accounts.restore([("2026-11-23", "member", "chat\0groq.llama", 1, 1, 1)], NOW)
     accounts.begin_stint("chat", "groq.llama")

@@ -40,7 +40,7 @@ def fail(made: Mesh, kind: FailureKind = FailureKind.SERVER, **given: object) ->
 
 
 @given(MANY)
-def test_a_rest_lasts_as_long_whatever_becomes_of_the_clock(steps: list[float]) -> None:
+def test_a_rest_lasts_as_long_whatever_happens_to_the_clock(steps: list[float]) -> None:
     made = mesh("p.m")
     fail(made)
     rest = recovery.recovers_in(made.member("p.m"), made.now)
@@ -53,7 +53,7 @@ def test_a_rest_lasts_as_long_whatever_becomes_of_the_clock(steps: list[float]) 
 
 
 @given(MANY)
-def test_a_deadline_is_as_far_away_whatever_becomes_of_the_clock(steps: list[float]) -> None:
+def test_a_deadline_is_as_far_away_whatever_happens_to_the_clock(steps: list[float]) -> None:
     made = mesh("p.m")
     plan = made.plan(timeout=10.0)
     for seconds in steps:

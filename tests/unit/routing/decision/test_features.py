@@ -124,7 +124,7 @@ def group(made: Mesh, id: str, needs: RequestNeeds) -> int:
 
 
 @given(pools(), _NEEDS, some.sampled_from(["", "ann"]), some.floats(0, 1, exclude_max=True), some.data())
-def test_who_declares_it_comes_before_who_is_silent_and_nobody_is_lost(
+def test_declaring_models_come_before_silent_ones_and_none_is_lost(
     made: Mesh, needs: RequestNeeds, session: str, drawn: float, data: some.DataObject
 ) -> None:
     requester = Requester(session=session, random=lambda: drawn)
@@ -200,7 +200,7 @@ def test_the_last_one_standing_that_declares_it_is_tested_before_one_that_does_n
     assert tried(made.plan().next(NOW)).model.id == "p.a"
 
 
-def test_who_could_do_it_names_first_who_says_so() -> None:
+def test_models_that_declare_it_are_named_first() -> None:
     specs = [model("p.a", features=DENIES), model("q.b", features=SILENT), model("r.c", features=SAYS)]
     made = Mesh(table(specs, [PoolSpec("chat", CHAT, ("p.a",))]), PoolSpec("chat", CHAT, ("p.a",)))
     error = gave_up(made.plan(TOOLS).next(NOW))
@@ -220,7 +220,7 @@ def after_refusal(*named: str, needs: RequestNeeds = TOOLS) -> Mesh:
     return made
 
 
-def test_who_refused_is_asked_last_from_then_on_and_again_after_a_while() -> None:
+def test_a_model_that_refused_is_asked_last_for_a_while() -> None:
     made = after_refusal("tool_calling")
     assert made.ask(TOOLS) == "q.b"
     assert made.ask(RequestNeeds(chat.CHAT, images=1)) == "p.a", "of images it said nothing"
@@ -270,7 +270,7 @@ def test_another_key_and_an_operators_word_are_a_new_chance() -> None:
         ({}, False),
     ],
 )
-def test_who_is_declared_anew_is_asked_anew(changed: dict[str, Any], forgotten: bool) -> None:
+def test_a_new_declaration_ends_a_refusal(changed: dict[str, Any], forgotten: bool) -> None:
     made = mesh(model("p.a", features=SILENT))
     made.state.model("p.a").refused["tool_calling"] = NOW
     after = table([model("p.a", **{"features": SILENT, **changed})])
@@ -314,7 +314,7 @@ def remarks(made: Mesh, needs: RequestNeeds = TOOLS) -> dict[str, str]:
     return next(stage.remarks for stage in stages if stage.name == "features")
 
 
-def test_explain_says_who_is_asked_last_and_why() -> None:
+def test_explain_says_which_model_is_asked_last_and_why() -> None:
     made = mesh(
         model("p.a", features=SILENT),
         model("p.b", features=SAYS),

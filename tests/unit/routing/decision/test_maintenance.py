@@ -80,7 +80,7 @@ def test_what_texts_mean(text: str, inside: str, outside: str) -> None:
         ("* * */20 * 1L 2h", "never comes"),
     ],
 )
-def test_a_text_that_is_none_is_refused(text: str, says: str) -> None:
+def test_an_invalid_text_is_refused(text: str, says: str) -> None:
     if not says:
         assert Maintenance(text).duration == 7200.0
         return
@@ -116,7 +116,7 @@ def test_a_window_whose_hour_comes_twice_begins_once() -> None:
     assert Maintenance("30 2 * * * 1h", "Europe/Berlin").covers(at("2026-10-25T03:20", BERLIN)) is None
 
 
-def test_windows_that_overlap_go_on() -> None:
+def test_windows_that_overlap_continue() -> None:
     window = Maintenance("0 * * * * 2h")
     now = at("2026-05-05T13:30")
     for _ in range(5):

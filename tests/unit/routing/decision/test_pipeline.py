@@ -138,7 +138,7 @@ def test_what_an_operator_or_the_configuration_took_out_does_not_recover_by_itse
     assert [made.pipeline.clears_in(question, drop) for drop in made.pipeline.decide(question).dropped] == [None, None]
 
 
-def test_who_could_do_it_is_told_of_the_whole_table_whatever_its_state_but_not_without_end() -> None:
+def test_the_error_lists_models_of_the_whole_table_that_could_do_it() -> None:
     made = mesh(model("p.a", features=NO_FEATURES), *[f"q.m{number}" for number in range(50)])
     made.state.model("q.m0").deactivated = "by hand"
     assert made.pipeline.able(made.question(TOOLS)) == [f"q.m{number}" for number in range(10)]

@@ -94,7 +94,7 @@ def test_only_what_a_model_denies_drops_it(needs: dict[str, Any], feature: str, 
         assert objection(stage, model("p.a", features=nothing_said), **needs) is None
 
 
-def test_who_denies_json_mode_is_not_asked_for_it_whatever_its_schemas() -> None:
+def test_a_model_that_denies_json_mode_is_not_asked_for_it() -> None:
     said = {"structured_output": True, "json_mode": False}
     assert objection(FeatureStage(MeshState()), model("p.a", features=said), json_mode=True) is not None
     said = {"structured_output": False}

@@ -43,7 +43,7 @@ class Keys(Room):
         return self.rates.key_refused(self.ticket(key, at), f"{cause}!", cause, NOW + at, seconds)
 
 
-def test_one_key_is_no_choice():
+def test_one_key_is_not_a_choice():
     room = Room()
     ticket = room.enter()
     assert ticket.key == ""

@@ -38,7 +38,7 @@ def test_requests_a_minute_of_all_the_providers_models_together():
     assert room.no_room(60) == NoRoom("p is at its limit of 2 requests a minute; room in 10 s", 10.0)
 
 
-def test_whoever_asks_regardless_is_counted_too():
+def test_a_request_that_asks_regardless_is_counted_too():
     room = Room(rate=RateSpec(rpm=2))
     for at in range(4):
         room.enter(at)
@@ -160,7 +160,7 @@ def test_records_of_what_is_idle_are_dropped():
     assert set(room.rates.apps) == {"late", "last"}
 
 
-def test_models_and_paces_that_nobody_asks_any_more_are_dropped():
+def test_models_and_paces_without_requests_are_dropped():
     room = Room("p.m", "p.n", pacing=PacingPolicy(min_delta=1.0))
     room.enter(0, model="p.n")
     room.enter(100)

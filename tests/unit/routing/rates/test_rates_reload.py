@@ -15,7 +15,7 @@ def configured(provider: ProviderSpec, pool: PoolSpec, app: AppSpec, before: Rou
     return RoutingTable(before.tree, before.models.values(), [provider], [pool], [app])
 
 
-def test_a_request_that_waits_goes_on_when_its_limit_is_raised() -> None:
+def test_a_request_that_waits_continues_when_its_limit_is_raised() -> None:
     before = ProviderSpec("p", "x", rate=RateSpec(concurrency=1))
     made = mesh("p.a", providers=[before])
     tried(made.plan().next(made.now))
@@ -44,7 +44,7 @@ def test_what_the_app_and_the_pool_may_is_as_it_is_now() -> None:
     assert rates.no_room(question, model) is None
 
 
-def test_a_key_that_is_there_no_more_is_not_used_by_who_began_before() -> None:
+def test_a_removed_key_is_not_used_by_earlier_requests() -> None:
     before = ProviderSpec("p", "x", keys=(KeySpec("old"), KeySpec("older")))
     made = mesh("p.a", providers=[before])
     plan = made.plan()

@@ -116,7 +116,7 @@ def test_the_app_may_insist_or_refuse():
     assert look(headers={"cache-control": "no-store"}) is None
 
 
-def test_asking_anew_is_kept_where_the_old_answer_was():
+def test_asking_again_is_kept_where_the_old_answer_was():
     assert look(headers={"cache-control": "no-cache"}) == Lookup(key(), read=False)
 
 
@@ -136,7 +136,7 @@ def test_neither_white_space_nor_order_matters():
 
 
 @pytest.mark.parametrize("name", sorted(IMMATERIAL))
-def test_what_does_not_change_the_answer_is_no_part_of_it(name):
+def test_what_does_not_change_the_answer_is_not_part_of_it(name):
     assert key({**BODY, name: "x"}) == key()
 
 
@@ -145,7 +145,7 @@ def test_anything_else_is(extra):
     assert key({**BODY, **extra}) != key()
 
 
-def test_stream_false_is_no_stream():
+def test_stream_false_is_not_a_stream():
     assert key({**BODY, "stream": False}) == key()
 
 
@@ -178,7 +178,7 @@ def test_a_users_apps_may_share_and_everybody_may():
 
 
 @pytest.mark.parametrize(("scoped", "known"), [("app", False), ("user", False), ("shared", True)])
-def test_somebody_unknown_shares_only_what_everybody_does(scoped, known):
+def test_an_unknown_caller_shares_only_shared_answers(scoped, known):
     assert (look(pool=scope(scoped), uid=-1) is not None) is known
 
 

@@ -54,7 +54,7 @@ def test_everything_given_has_to_hold(fits, besides):
         assert not given(**fits | besides).holds(Process(), DAEMON)
 
 
-def test_two_users_at_once_are_nobody():
+def test_a_match_of_two_users_matches_no_process():
     assert not AppMatch("a", uids=frozenset({1000, 1001})).holds(Process(), DAEMON)
 
 

@@ -22,7 +22,7 @@ def test_an_unambiguous_inner_segment_is_an_alias() -> None:
     assert TREE.resolve("text-generation") == "generation.text-generation"
 
 
-def test_a_segment_that_stands_twice_is_no_alias() -> None:
+def test_a_segment_that_stands_twice_is_not_an_alias() -> None:
     tree = CapabilityTree.default()
     tree.add_all({"compliance": ["classification"]})
     assert tree.resolve("classification") is None
@@ -32,7 +32,7 @@ def test_a_segment_that_stands_twice_is_no_alias() -> None:
 
 
 @pytest.mark.parametrize("name", ["", "chat", "generation.chat-completion", "Chat-Completion"])
-def test_what_is_no_node_resolves_to_none(name: str) -> None:
+def test_what_is_not_a_node_resolves_to_none(name: str) -> None:
     assert TREE.resolve(name) is None
 
 
@@ -95,7 +95,7 @@ def test_custom_nodes_follow_the_same_rules() -> None:
     assert TREE.resolve("pii-detection") is None, "one configuration's nodes are no other's"
 
 
-def test_adding_a_node_twice_is_no_error() -> None:
+def test_adding_a_node_twice_is_not_an_error() -> None:
     tree = CapabilityTree.default()
     assert tree.add_node("text-generation", "poems") == tree.add_node("generation.text-generation", "poems")
     assert tree.get_descendants("text-generation").count("generation.text-generation.poems") == 1

@@ -78,7 +78,7 @@ def test_what_no_attempt_accounts_for_is_the_answering_ones() -> None:
     assert ask(statistics, "model", "cost_total") == {"p/m": 5, "q/x": 2}
 
 
-def test_a_hedge_that_lost_is_no_failure_and_costs_its_own_model() -> None:
+def test_a_hedge_that_lost_is_not_a_failure_and_costs_its_own_model() -> None:
     statistics = Statistics()
     attempts = (
         Attempt("q/x", "q", False, "cancelled", status=499, cost=3),
@@ -101,7 +101,7 @@ def test_a_cached_answer_is_a_request_but_no_attempt() -> None:
     assert ask(statistics, "model", "cache_hits") == {"p/m": 1}
 
 
-def test_all_attempts_failed_and_nobody_answered() -> None:
+def test_all_attempts_failed_and_no_model_answered() -> None:
     statistics = Statistics()
     attempts = (Attempt("q/x", "q", False, "server", status=500), Attempt("p/m", "p", False, "server", status=502))
     statistics.record(outcome(attempts=attempts, status=502, model="", provider="", cost=0), NOW)
@@ -161,7 +161,7 @@ def test_what_can_be_asked() -> None:
             Statistics().query(wrong, None, None, NOW)
 
 
-def test_a_scope_that_is_off_is_told_to_nobody() -> None:
+def test_a_disabled_scope_is_not_reported() -> None:
     statistics = Statistics(scopes=("pool",))
     statistics.record(outcome(), NOW)
     assert ask(statistics, "pool,app") == ask(statistics, "pool", where={"app": "shell"}) == {}

@@ -83,7 +83,7 @@ def test_downtime_runs_until_the_model_is_back() -> None:
     assert row(statistics, "pool", "chat")["standby_events"] == 1
 
 
-def test_an_app_that_went_away_is_no_failure() -> None:
+def test_an_app_that_disconnected_is_not_a_failure() -> None:
     statistics = Statistics()
     statistics.record(outcome(status=499), NOW)
     found = row(statistics, "model", "p/m")

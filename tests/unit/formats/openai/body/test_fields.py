@@ -150,7 +150,7 @@ def test_what_it_may_use_it_may_name() -> None:
         {"frobnicate": {"deep": ["up/cheap", "cheap", "x"]}},
     ],
 )
-def test_what_is_no_name_of_a_model_passes(fields: dict[str, Any]) -> None:
+def test_what_is_not_a_name_of_a_model_passes(fields: dict[str, Any]) -> None:
     assert named(**fields) is None
 
 

@@ -70,7 +70,7 @@ BROKEN = [b'{"\\ud83c":1}', b'{"a":NaN}', b'{"a":1}x', b'{"a":1', b"[1]", b'{"a"
 
 
 @pytest.mark.parametrize("body", BROKEN)
-def test_what_is_no_request_is_refused(body: bytes) -> None:
+def test_what_is_not_a_request_is_refused(body: bytes) -> None:
     with pytest.raises(InvalidRequestError):
         read(CHAT, body)
 

@@ -129,7 +129,7 @@ def test_a_tool_that_the_provider_runs(tool: Any) -> None:
     assert not {"tools", "tool_choice"} & load_body_fields().priced(needs, alone).keys()
 
 
-def test_tools_that_are_no_list_are_not_the_apps() -> None:
+def test_tools_that_are_not_a_list_are_not_the_apps() -> None:
     assert judged(saying(user("a"), tools={"type": "web_search"})).costly == ("tools",)
     assert judged(saying(user("a"), tools=None)).costly == ()
 

@@ -71,7 +71,7 @@ def test_an_empty_or_null_field_needs_nothing(body: dict[str, Any]) -> None:
     assert replace(needs(**body), most=0) == replace(needs(), most=0)
 
 
-def test_white_space_is_no_tool() -> None:
+def test_white_space_is_not_a_tool() -> None:
     assert not read(CHAT, b'{"model":"m","tools": [ \n ] }')[1].tools
     assert read(CHAT, b'{"model":"m","tools": [ {} ] }')[1].tools
 
@@ -83,7 +83,7 @@ def test_images_are_counted_where_they_are_parts_and_not_where_they_are_text() -
     assert needs(embeddings.EMBEDDINGS, input=[PIXEL]).images == 0
 
 
-def test_an_images_bytes_are_no_text_and_the_text_beside_it_is() -> None:
+def test_an_images_bytes_are_not_text_and_the_text_beside_it_is() -> None:
     picture = needs(messages=[{"role": "user", "content": [PIXEL]}])
     assert 1000 <= picture.tokens < 1100
     text = {"type": "text", "text": "word " * 8000}
@@ -246,7 +246,7 @@ def test_numbers_that_mean_no_limit_never_lower_an_estimate() -> None:
 
 
 @pytest.mark.parametrize("field", ["max_tokens", "max_completion_tokens", "n", "best_of"])
-def test_numbers_that_nobody_means_are_refused(field: str) -> None:
+def test_absurd_numbers_are_refused(field: str) -> None:
     with pytest.raises(InvalidRequestError, match=field):
         needs(**{field: 10**12})
 
@@ -295,7 +295,7 @@ def test_without_a_usable_model_field_the_request_says_nothing(body: bytes) -> N
         b"{'model':'m'}",
     ],
 )
-def test_what_is_no_json_object_is_malformed(body: bytes) -> None:
+def test_what_is_not_a_json_object_is_malformed(body: bytes) -> None:
     with pytest.raises(InvalidRequestError):
         read(CHAT, body)
 

@@ -45,7 +45,7 @@ def test_nothing_is_lost_on_the_way_through_records(answer: dict[str, Any]) -> N
 
 
 @given(openai_chats.values | st.binary(max_size=60))
-def test_what_is_no_answer_is_unreadable_or_empty(value: Any) -> None:
+def test_what_is_not_an_answer_is_unreadable_or_empty(value: Any) -> None:
     body = value if isinstance(value, bytes) else json.dumps(value).encode()
     try:
         write_answer(read_answer(body))

@@ -104,7 +104,7 @@ def _known(parts: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 @given(openai_chats.values | st.binary(max_size=40))
-def test_a_body_that_is_none_is_refused(value: Any) -> None:
+def test_an_invalid_body_is_refused(value: Any) -> None:
     body = value if isinstance(value, bytes) else json.dumps(value).encode()
     with pytest.raises(InvalidRequestError):
         read_request(body)

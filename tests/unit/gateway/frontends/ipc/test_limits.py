@@ -135,7 +135,7 @@ def test_no_user_pushes_out_what_is_remembered_for_another(run, line, monkeypatc
 # -- limits -----------------------------------------------------------------------------------------------
 
 
-def test_nobody_grants_more_credit_than_there_is(run, line):
+def test_credit_has_a_maximum(run, line):
     async def test(served, address):
         first = line(address)
         id = first.request(stream=True, credit=10**9)
@@ -149,7 +149,7 @@ def test_nobody_grants_more_credit_than_there_is(run, line):
     run(test)
 
 
-def test_listeners_keep_nobody_from_asking(run, line, monkeypatch):
+def test_listeners_take_no_request_place(run, line, monkeypatch):
     monkeypatch.setattr(admission, "OWN_OPERATIONS", 5)
 
     async def test(served, address):
@@ -248,7 +248,7 @@ def test_a_descriptor_that_cannot_be_bound_is_not_leaked(run, short):
     run(test)
 
 
-def test_what_came_while_somebody_else_was_sent_to_in_vain_is_taken(run, dial, short, monkeypatch):
+def test_messages_that_came_during_a_failed_send_are_read(run, dial, short, monkeypatch):
     """A send takes note of what has come, and the descriptor does not tell of it again."""
 
     def in_vain(socket, identity, frames):

@@ -48,7 +48,7 @@ def test_a_stale_socket_is_removed_and_a_served_one_is_not(short):
 
 
 @pytest.mark.parametrize("make", ["file", "directory", "link"])
-def test_what_is_no_socket_is_never_removed(short, make):
+def test_what_is_not_a_socket_is_never_removed(short, make):
     path = short / "s"
     if make == "file":
         path.write_text("precious")

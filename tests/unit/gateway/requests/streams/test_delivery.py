@@ -83,7 +83,7 @@ SIZES = some.lists(some.integers(1, 30), max_size=20)
 
 @settings(deadline=None)  # it is no benchmark
 @given(cut=some.integers(1, len(STORY) - 1), first=SIZES, second=SIZES)
-def test_who_goes_on_exactly_is_passed_on(cut: int, first: list[int], second: list[int]) -> None:
+def test_an_exact_continuation_is_passed_on(cut: int, first: list[int], second: list[int]) -> None:
     made, sink = delivery()
     tell(made, *(event(piece) for piece in pieces(STORY[:cut], first)))
     made.go_on()
@@ -93,9 +93,7 @@ def test_who_goes_on_exactly_is_passed_on(cut: int, first: list[int], second: li
 
 @settings(deadline=None)  # it is no benchmark
 @given(cut=some.integers(20, len(STORY) - 1), overlap=some.integers(8, 20), first=SIZES, second=SIZES)
-def test_who_repeats_the_end_of_what_was_said_is_not_heard_twice(
-    cut: int, overlap: int, first: list[int], second: list[int]
-) -> None:
+def test_a_repeated_end_is_delivered_once(cut: int, overlap: int, first: list[int], second: list[int]) -> None:
     made, sink = delivery()
     tell(made, *(event(piece) for piece in pieces(STORY[:cut], first)))
     made.go_on()
@@ -106,7 +104,7 @@ def test_who_repeats_the_end_of_what_was_said_is_not_heard_twice(
 
 @settings(deadline=None)  # it is no benchmark
 @given(cut=some.integers(1, len(STORY)), first=SIZES, second=SIZES, finish=some.sampled_from(["stop", None]))
-def test_who_begins_anew_is_heard_from_where_it_was_cut(
+def test_a_model_that_starts_over_is_passed_on_from_the_cut(
     cut: int, first: list[int], second: list[int], finish: str | None
 ) -> None:
     made, sink = delivery()
@@ -201,7 +199,7 @@ def test_completions_have_text_in_place_of_a_delta() -> None:
         ({"logprobs": True}, "log probabilities"),
     ],
 )
-def test_what_nobody_can_go_on_with(needs: dict[str, Any], why: str) -> None:
+def test_what_no_model_can_continue(needs: dict[str, Any], why: str) -> None:
     made, _ = delivery(**needs)
     tell(made, event("Hello"))
     assert why in made.cannot_continue(CONTINUE)
@@ -216,7 +214,7 @@ def test_a_tool_call_under_way_is_more_than_text() -> None:
     assert "more than text" in made.cannot_continue(CONTINUE)
 
 
-def test_who_thinks_only_can_be_gone_on_with() -> None:
+def test_a_stream_with_only_reasoning_can_be_continued() -> None:
     made, sink = delivery()
     tell(made, event("", reasoning_content="let me see"))
     assert made.cannot_continue(CONTINUE) == ""
@@ -226,7 +224,7 @@ def test_who_thinks_only_can_be_gone_on_with() -> None:
     assert {chunk["id"] for chunk in sink.chunks} == {"first"}
 
 
-def test_who_goes_on_may_call_a_tool_and_from_there_nobody_else_can() -> None:
+def test_a_continuing_model_may_call_a_tool_after_which_no_other_can_continue() -> None:
     call = [{"index": 0, "id": "c", "function": {"name": "f", "arguments": "{}"}}]
     made, sink = delivery()
     tell(made, event("Let me look that up. "))
@@ -248,7 +246,7 @@ def test_the_stream_is_called_by_the_chunk_with_an_id() -> None:
 
 
 @pytest.mark.parametrize("repeated", [4, 20, len(STORY) - 1])
-def test_a_repetition_that_an_output_limit_ended_is_no_text(repeated: int) -> None:
+def test_a_repetition_that_an_output_limit_ended_is_not_text(repeated: int) -> None:
     made, sink = delivery()
     tell(made, event(STORY))
     made.go_on()
@@ -266,7 +264,7 @@ def test_what_an_attempt_added_is_known_apart() -> None:
     assert (made.text_since, made.text) == ("two ", "one two ")
 
 
-def test_what_the_end_lets_go_of_was_said_too() -> None:
+def test_what_the_end_releases_was_said_too() -> None:
     made, sink = delivery()
     tell(made, event("one two three "))
     made.go_on()

@@ -116,7 +116,7 @@ def test_a_model_that_is_down_is_left_for_one_without_room_too() -> None:
     assert take(made) == ("p.b", "p.a")
 
 
-def test_a_request_that_passes_over_one_with_room_moves_nobody() -> None:
+def test_a_request_that_passes_over_one_with_room_does_not_move_the_pool() -> None:
     made = with_rooms(mesh("p.a", "p.b", "p.c", strategy=AWARE), a=0.01)
     made.state.pool("chat").current = "p.a"
     assert made.pipeline.strategy_of(made.pool).chosen(made.question(), "p.c") is None
@@ -186,7 +186,7 @@ def test_absolute_is_in_turn_whatever_they_weigh_and_have_left() -> None:
     assert [take(made) for _ in range(6)] == [("p.a", None), ("p.b", None), ("p.c", None)] * 2
 
 
-def test_sharing_is_no_rotation() -> None:
+def test_sharing_is_not_rotation() -> None:
     made = with_rooms(mesh("p.a", "p.b", strategy=BALANCED))
     assert [made.pipeline.strategy(BALANCED).chosen(made.question(), id) for id in ("p.a", "p.b", "p.a")] == [None] * 3
     assert made.state.pool("chat").current == "p.a"
@@ -265,7 +265,7 @@ def test_those_that_are_not_selected_come_last() -> None:
     assert order(made) == ["p.c", "p.b", "p.a"]
 
 
-def test_a_better_score_is_no_rotation_unless_the_last_is_down() -> None:
+def test_a_better_score_is_not_rotation_unless_the_last_is_down() -> None:
     made = mesh("p.a", "p.b", select=compile_selection("-in_flight"))
     assert take(made) == ("p.a", None)
     made.state.model("p.a").in_flight = 1

@@ -55,7 +55,7 @@ def test_of_equals_the_one_that_cost_least_so_far_and_then_the_pools_order() -> 
     assert order(made) == ["p.b", "p.c", "p.a", "p.dear"]
 
 
-def test_models_whose_price_nobody_knows_come_last() -> None:
+def test_models_of_unknown_price_come_last() -> None:
     made = mesh(model("p.x", priced=False), priced("p.dear", 100), model("p.y", priced=False), strategy=COST)
     assert order(made) == ["p.dear", "p.x", "p.y"]
     assert order(mesh(model("p.x", priced=False), strategy=COST)) == ["p.x"]
@@ -111,7 +111,7 @@ def test_the_order_is_that_of_the_estimates(models: list[ModelSpec], needs: Requ
     assert costs == sorted(costs)
 
 
-def test_to_ask_another_model_is_no_rotation_unless_the_last_is_down() -> None:
+def test_to_ask_another_model_is_not_rotation_unless_the_last_is_down() -> None:
     made = mesh("p.a", "p.b", "p.c", strategy=COST)
     assert [take(made, "p.a"), take(made, "p.a"), take(made, "p.b")] == [None] * 3
     assert made.state.pool("chat").current == "p.b"
@@ -197,7 +197,7 @@ def test_one_that_was_never_asked_is_explored_as_if_it_were_an_hour() -> None:
     assert firsts["p.broken"] == pytest.approx(1000 * 3600 / 3610, abs=2)
 
 
-def test_exploring_takes_nobody_out_of_the_order() -> None:
+def test_exploring_takes_no_model_out_of_the_order() -> None:
     made = mesh("p.a", "p.b", "p.c", strategy=LATENCY)
     measured(made, a=1.0, b=2.0)
     for step in range(100):
@@ -205,7 +205,7 @@ def test_exploring_takes_nobody_out_of_the_order() -> None:
     assert order(mesh("p.a", strategy=LATENCY), random=0.0) == ["p.a"]
 
 
-def test_a_draw_at_the_very_end_finds_somebody() -> None:
+def test_a_draw_at_the_very_end_finds_a_model() -> None:
     made = mesh("p.a", "p.b", "p.c", strategy=LATENCY)
     measured(made, a=1.0, b=2.0, c=3.0)
     assert order(made, random=EXPLORED * (1 - 1e-17) - 1e-12)[0] == "p.c"

@@ -84,7 +84,7 @@ def test_without_a_session_it_sticks_until_failure() -> None:
     assert made.state.pool("chat").current == "p.a"
 
 
-def test_a_session_moves_nobody_else() -> None:
+def test_a_session_moves_no_other() -> None:
     made = mesh("p.a", "p.b", strategy=SESSION)
     assert take(made, "p.b", session="s") is None
     assert made.state.pool("chat").current is None

@@ -60,14 +60,14 @@ def test_the_order_begins_with_the_model_it_stands_on() -> None:
     assert order(made) == ["p.b", "p.c", "p.a"]
 
 
-def test_a_model_that_left_the_pool_is_no_place_to_stand() -> None:
+def test_a_model_that_left_the_pool_is_not_a_place_to_stand() -> None:
     made = mesh("p.a", "p.b", strategy=STICK)
     made.state.pool("chat").current = "p.gone"
     assert made.ask() == "p.a"
 
 
 @pytest.mark.parametrize("strategy", [STICK, PRIORITY])
-def test_a_request_that_only_another_model_can_serve_moves_nobody_else(strategy: str) -> None:
+def test_a_request_that_only_another_model_can_serve_moves_no_other(strategy: str) -> None:
     made = mesh(model("p.a", features=NO_FEATURES), "p.b", strategy=strategy)
     assert made.ask(VISION) == "p.b", "the very first request, too"
     assert made.ask() == "p.a"
@@ -123,7 +123,7 @@ def test_round_robin_takes_turns() -> None:
     assert [made.ask() for _ in range(6)] == ["p.a", "p.b", "p.c"] * 2
 
 
-def test_taking_turns_is_no_rotation() -> None:
+def test_taking_turns_is_not_rotation() -> None:
     made = mesh("p.a", "p.b", strategy=ROUND_ROBIN)
     assert [take(made) for _ in range(4)] == [None] * 4
 
