@@ -35,7 +35,8 @@ Start = Callable[..., EmbeddedMesh]
 
 
 def _installed_start() -> Start:
-    """What starts an embedded mesh here. Raises ConfigurationError if the daemon's packages are not installed."""
+    """The function that starts an embedded mesh. Raises ConfigurationError if the daemon's packages are not
+    installed."""
     from importlib.metadata import entry_points
 
     why = "no package offers one"
@@ -66,7 +67,7 @@ def create(
     config: a mesh's configuration (a MeshConfig, a mapping or a file), which is then run inside this process;
     `providers`, `models` and `strategy` refine it, and need it. state_dir: where that mesh keeps its state. If neither
     this nor the configuration names a place, and no budget has to outlive it, state is kept in memory, so that any
-    number of them run beside each other and beside a daemon. options: as for OpenAIClient.
+    number of them can run at the same time, also next to a daemon. options: as for OpenAIClient.
 
     Raises ValueError for refinements without a configuration, ConfigurationError for an invalid one, or if the daemon's
     packages are not installed.
@@ -90,7 +91,7 @@ def create(
 
 
 class _Held:
-    """Shared by a client and its copies, and gone with the last of them."""
+    """Shared by a client and its copies, and deleted with the last of them."""
 
 
 def _shut_down(mesh: EmbeddedMesh) -> None:

@@ -1,4 +1,4 @@
-"""What stands for the mesh where the OpenAI SDK has a URL. Nothing connects to it."""
+"""A placeholder for the mesh where the OpenAI SDK has a URL. Nothing connects to it."""
 
 from typing import Final
 

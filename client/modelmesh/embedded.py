@@ -1,4 +1,4 @@
-"""What a mesh inside this process and its clients know of each other."""
+"""What a mesh inside this process and its clients know about each other."""
 
 from __future__ import annotations
 

@@ -81,7 +81,7 @@ def no_such(what: str, name: object, names: Iterable[object], most: int = MOST_N
 
 
 def then(said: str, more: str) -> str:
-    """Another clause after a foreign text, which may have ended its sentence."""
+    """Another clause after a text of other origin, which may end with a full stop."""
     said = said.rstrip()
     if said.endswith((".", "?", "!", "…", "。", "？", "！")) and more:
         return f"{said} {more[0].upper()}{more[1:]}"

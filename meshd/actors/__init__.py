@@ -1,1 +1,1 @@
-"""The Pykka actors: mailboxes around the parts below, one file an actor."""
+"""The Pykka actors: mailboxes around the parts below, one file for each actor."""

@@ -5,7 +5,7 @@ Must never: hold the lock while it polls, or pass a message between threads if t
 
 Leader and followers. A thread that waits for its reply becomes the leader if there is none: it alone touches the
 sockets, sends what others left as jobs, gives their messages to them, and returns with its own. Another thread that
-calls meanwhile leaves a job, wakes the leader by the eventfd it polls, and sleeps until its reply has come or it
+makes a call leaves a job, wakes the leader through the eventfd that it polls, and sleeps until its reply has come or it
 becomes the leader. So a single caller needs no other thread, and no thread is idle overhead.
 """
 

@@ -1,6 +1,5 @@
-"""Daemons that are leaving: those that said GOAWAY, or refused a request as they drain.
-
-Owns: until when each of them may take. The next WELCOME has to come from another instance.
+"""Daemons that are shutting down: they sent GOAWAY, or refused a request because they are draining. Owns: how long each
+of them may take. The next WELCOME has to come from another instance.
 """
 
 from __future__ import annotations
@@ -25,13 +24,13 @@ class Departures:
         self._until: dict[str, float] = {}
 
     def note(self, instance: str, drain: float) -> None:
-        """It ends within `drain` seconds; 0 if it did not say."""
+        """Record that an instance ends within `drain` seconds; 0 if it did not say."""
         until = time.monotonic() + drain + self._slack
         known = self._until.get(instance)
         self._until[instance] = until if known is None else max(known, until) if drain else known
 
     def overdue(self, instance: str) -> bool:
-        """Whether it had its time and is still there: it is not about to be replaced."""
+        """Whether it still answers after its time, so that it is not about to be replaced."""
         until = self._until.get(instance)
         return until is not None and time.monotonic() >= until
 

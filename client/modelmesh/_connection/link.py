@@ -72,7 +72,7 @@ class Link:
         self._monitor: zmq.Socket[bytes] | None = None
         self.monitor_fd = -1
         self.connected = is_embedded(address)
-        """The zmq handshake is done: sent messages may have been read."""
+        """Whether the zmq handshake is done, so that sent messages may have been read."""
         if not self.connected:
             endpoint = f"inproc://modelmesh-monitor-{os.getpid()}-{next(_monitor_numbers)}"
             self.socket.monitor(endpoint, _MONITORED)
@@ -166,7 +166,7 @@ def context_for(address: str) -> zmq.Context[zmq.Socket[bytes]]:
 
 
 def greeting() -> HelloHead:
-    """What this process says of itself."""
+    """What this process says about itself."""
     return HelloHead(client=CLIENT, process=os.path.basename(sys.argv[0]) if sys.argv else "")
 
 

@@ -64,7 +64,7 @@ class PendingCall:
         self.inbox: deque[Message | MeshError] = deque()
         self.link: Link | None = None
         self.begun = False
-        """A chunk has come: sending the request again would repeat it."""
+        """Whether a chunk has come, so that sending the request again would repeat it."""
         self.finished = False
         self.resend = False
         self.retries = 0

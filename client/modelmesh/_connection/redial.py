@@ -29,23 +29,23 @@ class Redial:
         self._failures += 1
 
     def take(self) -> bool:
-        """Whether a try is due now; the plan is then done."""
+        """Whether a try is due now; then no further one is planned."""
         if self.due is None or time.monotonic() < self.due:
             return False
         self.due = None
         return True
 
     def refused_too_long(self) -> bool:
-        """To be asked at each refusal of a first connection: whether waiting for the daemon to start is over."""
+        """Call it at each refusal of a first connection. Returns whether to stop waiting for the daemon to start."""
         now = time.monotonic()
         if self._refused_since is None:
             self._refused_since = now
         return now - self._refused_since > FIRST_ANSWER_SECONDS
 
     def forget_refusals(self) -> None:
-        """The next refusal is a first one."""
+        """Count the next refusal as the first one."""
         self._refused_since = None
 
     def answered(self) -> None:
-        """A daemon takes requests: the next failure is a first one."""
+        """A daemon accepts requests: count the next failure as the first one."""
         self._failures = 0

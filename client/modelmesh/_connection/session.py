@@ -90,7 +90,7 @@ class LinkSession:
         """Whether requests may follow HELLO at once, or have to wait for the WELCOME."""
         self._welcomed = False
         self._shut_down = False
-        """An embedded mesh sent GOAWAY: no other will ever use its address."""
+        """Whether an embedded mesh sent GOAWAY, after which no other uses its address."""
         self._redial = Redial()
         self.heartbeat = _FIRST_HEARTBEAT_SECONDS
         """Seconds between two calls of `ping`."""
@@ -154,7 +154,7 @@ class LinkSession:
             self._drain(link)
 
     def credit(self, call: PendingCall, chunks: int) -> None:
-        """Let the daemon send that many more chunks."""
+        """Allow the daemon to send that many more chunks."""
         if call.link is not None and not call.finished:
             call.link.send(encode(CREDIT, call.request_id, CreditHead(chunks)))
             self._drain(call.link)
@@ -177,7 +177,7 @@ class LinkSession:
         self.observe()
         for link in self.links():
             self._drain(link)
-            if slept > _SLEPT_SECONDS:  # we may only have slept: the daemon answers a PING
+            if slept > _SLEPT_SECONDS:  # perhaps only we slept; a living daemon answers a PING
                 link.last_heard = max(link.last_heard, now - link.heartbeat)
             if link.welcome is None or link.closed:
                 continue

@@ -15,11 +15,11 @@ from modelmesh._objects import lenient_json
 
 _Json = dict[str, Any]
 NOT_FIELDS = frozenset({"_json", "mesh", "_request_id"})
-"""What is not a field, though `held` has it."""
+"""Names that are not fields, although `held` contains them."""
 
 
 class _Held:
-    """Whose instances have a map of their own."""
+    """A class whose instances have a map of their own."""
 
 
 held: Callable[[Any], dict[str, Any]] = vars(_Held)["__dict__"].__get__
@@ -27,7 +27,7 @@ held: Callable[[Any], dict[str, Any]] = vars(_Held)["__dict__"].__get__
 
 
 class ModelMethods(_Held):
-    """Of an object over JSON: `_json` is what came, `held` has it and what was read or set since."""
+    """The methods of an object over JSON: `_json` is what came, `held` also has what was read or set since."""
 
     _known: ClassVar[frozenset[str]]
 

@@ -29,7 +29,7 @@ def given(value: object) -> bool:
 
 
 BASE_URL: Final = f"{ORIGIN}/v1"
-"""What stands for the mesh where the SDK has a URL. Nothing connects to it."""
+"""A placeholder for the mesh where the SDK has a URL. Nothing connects to it."""
 
 OF_THE_SDK: Final = frozenset(
     {

@@ -53,7 +53,8 @@ def _strict(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def _strictly(node: Any, root: dict[str, Any]) -> Any:
-    """As `strict` demands: every property required, no others, references beside other keys resolved."""
+    """The schema as `strict` demands: every property is required, no others are allowed, and references next to other
+    keys are resolved."""
     if not isinstance(node, dict):
         return node
     for section in ("$defs", "definitions"):

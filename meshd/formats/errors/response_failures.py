@@ -275,8 +275,8 @@ def _headers_inside(body: bytes) -> list[tuple[bytes, bytes]]:
 
 
 def failure_from_error_object(error: bytes, usage: Usage | None = None, said: str = "") -> ProviderFailure:
-    """An error inside a 200: as an event of a stream, or in place of the answer. `error`: the object, what it is
-    inside of (Google's is in a list too), or bare words. usage, said: of what it broke off.
+    """An error inside a 200: as an event of a stream, or in place of the answer. error: the object, or what contains it
+    (Google's is in a list), or plain text. usage, said: what the provider reported and sent before it.
 
     It is of the kind that it names by a known code, status or words; anything else is a bad answer.
     """

@@ -226,8 +226,8 @@ class Results(Course):
         return refusals < LAST_REFUSALS and question.now < since + policy.cooldown
 
     def _pause(self, failure: ProviderFailure, step: AttemptStep) -> float:
-        """Seconds until this request asks the last model standing again: as often as a resting model if asking costs
-        nothing."""
+        """Seconds until this request asks the last model standing again: as often as a model on standby is tested, if
+        asking costs nothing."""
         policy = step.pool.retry
         pause = max(self._back_off(failure, step), FIRST_RETRY)
         if step.usage != NOTHING:

@@ -12,8 +12,8 @@ Must never: settle by zero what may have cost something, or by a number that can
 of a model that thinks unheard, and of which no thinking came, what was reserved |
 | an answer in one piece, cut, timed out, lost, the app gone | counted | what was reserved |
 
-Counted: with the model's vocabulary where that was done, else from bytes, erring high. Output is never estimated above
-the reservation: the provider keeps to the limit it was sent, so the excess is the estimate's error.
+Counted: with the model's vocabulary if that was done, else from bytes, which is never too low. Output is never
+estimated above the reservation: the provider keeps to the limit it was sent, so the excess is the estimate's error.
 
 A report counts within bounds: at least a quarter of what was counted for longer text, and at most what was reserved,
 unless the model's own limits allow more. Outside of them each half is replaced separately: too little by the count, too
@@ -37,7 +37,7 @@ OUTPUT_BYTES_PER_TOKEN = 2
 """For an answer's text without its vocabulary: English has 4 to 5 bytes a token, Chinese 3, code less than English."""
 
 MARGIN = 4
-"""A report may be this many times lower than the count: vocabularies differ, and the count errs high."""
+"""A report may be this many times lower than the count: vocabularies differ, and the count is rather too high."""
 
 SHORT = 64
 """A prompt of this many tokens or fewer is mostly a conversation's framing, which only some providers count."""

@@ -123,7 +123,7 @@ class Accounts:
         """(day, scope, name, requests, tokens, cost) of the ledger, at start: replaces what is known.
 
         The hours of an earlier life are unknown to a rolling window: yesterday's use counts as used at yesterday's end,
-        today's as used now, which errs high. Open reservations stay. Each life begins a new stint.
+        today's as used now, which is never too low. Open reservations stay. Each life begins a new stint.
         """
         allowances = {key: tuple(limit.allowance for limit in limits) for key, limits in self.limits.items()}
         self.meters, self._apps, self.limits = {}, 0, {}

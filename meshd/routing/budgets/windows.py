@@ -152,7 +152,7 @@ class Meter:
 
     def begin_rolling(self, period: Period, now: float) -> None:
         """Count the last 24 hours from now on. The hours of earlier uses are unknown: yesterday's count as used at its
-        end and today's as used now, which errs high."""
+        end and today's as used now, which is never too low."""
         self.rolling = Rolling()
         for day, at in ((period.yesterday, period.start - 1), (period.day, now)):
             if day in self.days:

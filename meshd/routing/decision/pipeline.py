@@ -90,7 +90,7 @@ class Pipeline:
 
     strategies: how each is made, for this pipeline; those of other packages are added. permanent: the
     stages that no wait helps with; at_retry: those that a request asks again before a retry at the same model; at_test:
-    before it tests a model that rests.
+    before it tests a model on standby.
     """
 
     def __init__(

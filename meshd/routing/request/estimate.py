@@ -1,7 +1,7 @@
 """The most that a request can use of a model: what is reserved before it is sent.
 
 Owns: the arithmetic from a request's needs to tokens and money at most.
-Must never: err low: what a reservation does not cover may exceed a budget.
+Must never: be too low, because whatever a reservation does not cover may exceed a budget.
 """
 
 from __future__ import annotations
