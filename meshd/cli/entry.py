@@ -120,7 +120,7 @@ app = helping.Commands(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    help="Talk to meshd, this machine's model mesh.",
+    help="Use and control meshd, this machine's gateway to AI models.",
     epilog=(
         '$ meshctl chat "What is a service mesh?"\n'
         "$ meshctl status --json | jq .pools\n\n"

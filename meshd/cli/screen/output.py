@@ -27,8 +27,8 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, and nothin
 
 # The sections of `meshctl --help`.
 ASK: Final = "Ask models"
-LOOK: Final = "Look"
-STEER: Final = "Steer"
+LOOK: Final = "Show"
+STEER: Final = "Control"
 SET_UP: Final = "Set up"
 
 _PIPED_WIDTH: Final = 160

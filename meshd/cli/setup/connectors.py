@@ -33,7 +33,7 @@ def connectors(
         str | None, typer.Argument(help="One id or alias, in detail.", metavar="ID", autocompletion=_ids)
     ] = None,
     type: Annotated[
-        str | None, typer.Option(help="provider, rotation, secret-store, storage, observability, discovery.")
+        str | None, typer.Option(help="provider, rotation, secret-store, storage, observability, discovery, hook.")
     ] = None,
     as_json: out.JsonOption = False,
 ) -> None:
